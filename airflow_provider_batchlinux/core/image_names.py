@@ -1,0 +1,156 @@
+"""What the names of Linux images mean, as data; imports only the standard library."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+__all__ = [
+    "ARCHITECTURES",
+    "DISTROS",
+    "FEATURES",
+    "GENERATIONS",
+    "WORKLOAD_FEATURES",
+    "Distro",
+    "Version",
+    "find_version",
+    "is_long_term",
+    "read_version",
+    "version_text",
+    "words_of",
+]
+
+Version = tuple[int, ...]
+"""A distribution's version as numbers, ``(24, 4)``; a major alone stands for its newest minor."""
+
+
+@dataclass(frozen=True)
+class Distro:
+    """
+    A Linux distribution as users name it and as marketplace offers show it.
+
+    :param name: the name in messages.
+    :param aliases: what users write, lower-case, with spaces for hyphens.
+    :param offers: shell patterns of the marketplace offers, whoever publishes them.
+    :param long_term_only: without a version, only releases with long-term support are meant.
+    """
+
+    name: str
+    aliases: tuple[str, ...]
+    offers: tuple[str, ...]
+    long_term_only: bool = False
+
+
+DISTROS = (
+    Distro("ubuntu", ("ubuntu",), ("*ubuntu*",), long_term_only=True),
+    Distro("almalinux", ("almalinux", "alma linux", "alma"), ("*almalinux*",)),
+    Distro("azurelinux", ("azurelinux", "azure linux"), ("azurelinux*", "azure-linux*")),
+    Distro("mariner", ("mariner", "cbl mariner"), ("cbl-mariner*",)),
+    Distro("debian", ("debian",), ("debian*",)),
+    Distro("oracle-linux", ("oracle linux", "oraclelinux", "oracle"), ("oracle-linux*",)),
+    Distro("centos", ("centos",), ("*centos*",)),
+)
+
+FEATURES = {
+    "hpc": "hpc",
+    "rdma": "rdma",
+    "container": "container",
+    "docker": "container",
+    "gpu": "gpu",
+    "nvidia": "gpu",
+    "cvm": "cvm",
+    "confidential": "cvm",
+    "fpga": "fpga",
+    "alveo": "fpga",
+    "xilinx": "fpga",
+    "fips": "fips",
+    "minimal": "minimal",
+    "pro": "pro",
+    "daily": "daily",
+    "backports": "backports",
+    "rendering": "rendering",
+}
+"""Words that make an image a special one, in its names and in what users ask for."""
+
+WORKLOAD_FEATURES = frozenset({"hpc", "rdma", "container", "gpu"})
+"""The service's images come with several of these at once: one asked for admits the others."""
+
+ARCHITECTURES = {
+    "arm64": "arm64",
+    "aarch64": "arm64",
+    "arm": "arm64",
+    "x64": "x64",
+    "x86_64": "x64",
+    "amd64": "x64",
+}
+GENERATIONS = {"gen1": 1, "g1": 1, "gen2": 2, "g2": 2, "gensecond": 2}
+
+_CODENAMES = {
+    "bionic": "18.04",
+    "focal": "20.04",
+    "jammy": "22.04",
+    "noble": "24.04",
+    "resolute": "26.04",
+    "bullseye": "11",
+    "bookworm": "12",
+    "trixie": "13",
+}
+_CODENAME = re.compile("|".join(_CODENAMES))
+_NOT_A_VERSION = re.compile(
+    r"x86[_-]64|a(?:rm|md)64|gen[12]|(?<![a-z])g[12](?!\d)|0001-com|(?<![a-z])u\d+|\d{6,}"
+)
+# 2204 is 22.04, as only Ubuntu writes it; 81 and 810 are 8.1 and 8.10, as no distribution has
+# come to a sixtieth release.
+_VERSION = re.compile(
+    r"(?<!\d)(?:(\d\d)(04|10)|([6-9])(\d{1,2})|(\d{1,2})(?:[._-](\d{1,2}))?)(?!\d)"
+)
+
+
+def words_of(*names: str) -> frozenset[str]:
+    """Split names into their lower-case words."""
+    return frozenset(re.findall(r"[a-z0-9]+", " ".join(names).lower()))
+
+
+def find_version(*names: str) -> Version:
+    """
+    Return the first version that the names show, read as numbers; empty when none does.
+
+    :param names: sku, offer and node agent SKU, in the order in which they are believed:
+        the version stands in the sku (``22_04-lts``), in the offer (``ubuntu-24_04-lts``) or only
+        as a codename (``...-jammy``).
+    """
+    for name in names:
+        plain = _NOT_A_VERSION.sub("", _spell_out(name))
+        if match := _VERSION.search(plain):
+            return _numbers(match)
+    return ()
+
+
+def read_version(text: str) -> Version | None:
+    """Read a version that a user wrote, such as ``24.04``, ``2204``, ``9`` or ``jammy``."""
+    match = _VERSION.fullmatch(_spell_out(text))
+    return _numbers(match) if match else None
+
+
+def version_text(version: Version) -> str:
+    """Write a version as its distribution does; only Ubuntu's majors are above 9 with a minor."""
+    if not version:
+        return "unknown"
+    major, *minors = version
+    return ".".join(
+        [str(major), *(f"{minor:02d}" if major > 9 else str(minor) for minor in minors)]
+    )
+
+
+def is_long_term(version: Version) -> bool:
+    """Tell whether an Ubuntu release has long-term support: April of an even year."""
+    return len(version) == 2 and version[0] % 2 == 0 and version[1] == 4
+
+
+def _spell_out(name: str) -> str:
+    return _CODENAME.sub(lambda match: _CODENAMES[match.group()], name.lower())
+
+
+def _numbers(match: re.Match[str]) -> Version:
+    major, *minor = (int(group) for group in match.groups() if group)
+    return (major, *filter(None, minor))
