@@ -96,9 +96,7 @@ _CODENAMES = {
     "trixie": "13",
 }
 _CODENAME = re.compile("|".join(_CODENAMES))
-_NOT_A_VERSION = re.compile(
-    r"x86[_-]64|a(?:rm|md)64|gen[12]|(?<![a-z])g[12](?!\d)|0001-com|(?<![a-z])u\d+|\d{6,}"
-)
+_NOT_A_VERSION = re.compile(r"x86[_-]64|a(?:rm|md)64|gen[12]|(?<![a-z])g[12](?!\d)")
 # 2204 is 22.04, as only Ubuntu writes it; 81 and 810 are 8.1 and 8.10, as no distribution has
 # come to a sixtieth release.
 _VERSION = re.compile(

@@ -1,0 +1,85 @@
+"""A Batch account and how to prove who we are to it; knows nothing of Airflow."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from dataclasses import dataclass, field
+from enum import Enum
+from urllib.parse import urlsplit
+
+__all__ = ["AccountSettings", "AuthKind"]
+
+
+class AuthKind(str, Enum):
+    """The ways to authenticate."""
+
+    SHARED_KEY = "shared_key"
+    DEFAULT = "default"
+    CLIENT_SECRET = "client_secret"
+    MANAGED_IDENTITY = "managed_identity"
+    WORKLOAD_IDENTITY = "workload_identity"
+
+
+@dataclass(frozen=True)
+class AccountSettings:
+    """
+    An account's address and a caller's identity.
+
+    :param endpoint: the account's URL, such as ``https://name.region.batch.azure.com``.
+    :param account_name: the account's name; needed with a shared key.
+    :param auth: how to authenticate.
+    :param account_key: the shared key in base64.
+    :param tenant_id: the Entra tenant, where the identity needs one.
+    :param client_id: the application or managed identity, where the identity needs one.
+    :param client_secret: the application's secret.
+    :param subscription_id: the account's subscription, for links to the portal.
+    :param resource_group: the account's resource group, for links to the portal.
+    :param retry_budget: seconds over which a request is tried again while the service is away.
+    """
+
+    endpoint: str
+    account_name: str
+    auth: AuthKind
+    account_key: str | None = field(default=None, repr=False)
+    tenant_id: str | None = None
+    client_id: str | None = None
+    client_secret: str | None = field(default=None, repr=False)
+    subscription_id: str | None = None
+    resource_group: str | None = None
+    retry_budget: float = 300.0
+
+    def problems(self) -> list[str]:
+        """List all that is missing or malformed, without repeating a secret."""
+        found = _endpoint_problems(self.endpoint)
+        needs = _NEEDED.get(self.auth, ())
+        found += [f"auth={self.auth.value!r} needs {name}." for name in needs if not getattr(self, name)]
+        if self.account_key and not _is_base64(self.account_key):
+            found.append("The account key is not base64; copy one of the two access keys whole.")
+        if not self.retry_budget >= 0:
+            found.append(f"retry_budget={self.retry_budget!r} is not a number of seconds from 0 up.")
+        return found
+
+
+_NEEDED = {
+    AuthKind.SHARED_KEY: ("account_name", "account_key"),
+    AuthKind.CLIENT_SECRET: ("tenant_id", "client_id", "client_secret"),
+}
+
+
+def _endpoint_problems(endpoint: str) -> list[str]:
+    try:
+        parts = urlsplit(endpoint)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        usable = False
+    if not usable:
+        return [f"account_url={endpoint!r} is not a URL such as https://name.region.batch.azure.com."]
+    return []
+
+
+def _is_base64(text: str) -> bool:
+    try:
+        return bool(base64.b64decode(text, validate=True))
+    except (binascii.Error, ValueError):
+        return False

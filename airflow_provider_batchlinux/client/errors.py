@@ -1,0 +1,169 @@
+"""From what azure-core raises to what this provider raises, decided by the service's error code."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from azure.core.exceptions import (
+    AzureError,
+    ClientAuthenticationError,
+    HttpResponseError,
+    ServiceRequestError,
+    ServiceResponseError,
+)
+
+from airflow_provider_batchlinux.exceptions import (
+    BatchAuthenticationError,
+    BatchConflictError,
+    BatchLinuxError,
+    BatchQuotaError,
+    BatchRequestError,
+    BatchUnreachableError,
+)
+
+__all__ = ["MAX_CLOCK_SKEW", "error_code", "is_transient", "retry_after", "translated"]
+
+MAX_CLOCK_SKEW = timedelta(minutes=15)
+"""A request signed at another time than this about the service's is refused (documented)."""
+
+_TRANSIENT_STATUSES = frozenset({408, 429})
+_LASTING_SERVER_STATUSES = frozenset({501, 505})
+
+_CLASSES: dict[str, type[BatchRequestError]] = {
+    "AuthenticationFailed": BatchAuthenticationError,
+    "InvalidAuthenticationInfo": BatchAuthenticationError,
+    "InsufficientAccountPermissions": BatchAuthenticationError,
+    "AccountIsDisabled": BatchAuthenticationError,
+    "Forbidden": BatchAuthenticationError,
+    "PoolQuotaReached": BatchQuotaError,
+    "AccountCoreQuotaReached": BatchQuotaError,
+    "ActiveJobAndScheduleQuotaReached": BatchQuotaError,
+    "PoolExists": BatchConflictError,
+    "PoolBeingDeleted": BatchConflictError,
+    "JobExists": BatchConflictError,
+    "JobBeingDeleted": BatchConflictError,
+    "TaskExists": BatchConflictError,
+}
+
+_REMEDIES = {
+    "InsufficientAccountPermissions": "Give the identity the role Azure Batch Data Contributor on the account.",
+    "Forbidden": "Give the identity the role Azure Batch Data Contributor on the account.",
+    "AccountIsDisabled": "The account is disabled; see its page in the portal.",
+    "PoolQuotaReached": "Delete pools that are no longer used, or ask for a higher pool quota.",
+    "ActiveJobAndScheduleQuotaReached": "End jobs that are done, or ask for a higher job quota.",
+}
+
+
+def is_transient(error: BaseException) -> bool:
+    """Tell whether trying again may help: no answer, 408, 429, and 5xx other than 501 and 505."""
+    if isinstance(error, (ServiceRequestError, ServiceResponseError)):
+        return True
+    if not isinstance(error, HttpResponseError) or error.status_code is None:
+        return False
+    if error.status_code in _TRANSIENT_STATUSES:
+        return True
+    return error.status_code >= 500 and error.status_code not in _LASTING_SERVER_STATUSES
+
+
+def retry_after(error: BaseException) -> float | None:
+    """Return the seconds after which the service asks to be called again; ``None`` when it does not say."""
+    response = getattr(error, "response", None)
+    try:
+        return float(response.headers["Retry-After"]) if response is not None else None
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def error_code(error: BaseException) -> str | None:
+    """Return the service's error code; ``None`` when the answer carried none."""
+    model = getattr(error, "model", None)
+    code = getattr(model, "code", None) or getattr(getattr(error, "error", None), "code", None)
+    return str(code) if code else None
+
+
+def translated(error: AzureError, what: str, *, tried_for: float = 0.0) -> BatchLinuxError:
+    """
+    Put an error of azure-core into this provider's words.
+
+    :param what: what was attempted, such as ``create pool 'etl'``.
+    :param tried_for: seconds spent on tries.
+    """
+    if not isinstance(error, HttpResponseError) or error.status_code is None:
+        return _without_answer(error, what, tried_for)
+    code = error_code(error)
+    facts = ", ".join(filter(None, [code, f"HTTP {error.status_code}", _request_id_text(error)]))
+    said = _first_line(error)
+    message = f"Could not {what}: {said} ({facts})"
+    if is_transient(error):
+        return BatchUnreachableError(f"{message} The service kept refusing for {tried_for:.0f} s; try again later.")
+    cls = _CLASSES.get(code or "", BatchRequestError)
+    if error.status_code in (401, 403):
+        cls = BatchAuthenticationError
+    remedy = _remedy(error, code)
+    return cls(
+        f"{message} {remedy}".rstrip(), code=code, status=error.status_code, request_id=_request_id(error)
+    )
+
+
+def _without_answer(error: AzureError, what: str, tried_for: float) -> BatchLinuxError:
+    if isinstance(error, ClientAuthenticationError):
+        return BatchAuthenticationError(f"Could not {what}: no token for the identity: {_first_line(error)}")
+    return BatchUnreachableError(
+        f"Could not {what}: no answer from the service for {tried_for:.0f} s ({_first_line(error)}). "
+        "Check account_url, name resolution and the firewall."
+    )
+
+
+def _remedy(error: HttpResponseError, code: str | None) -> str:
+    if code in ("AuthenticationFailed", "InvalidAuthenticationInfo") or error.status_code == 401:
+        return _authentication_remedy(error)
+    details = _details(error)
+    return " ".join(filter(None, [details, _REMEDIES.get(code or "", "")]))
+
+
+def _authentication_remedy(error: HttpResponseError) -> str:
+    skew = _clock_skew(error)
+    if skew is not None and abs(skew) > MAX_CLOCK_SKEW:
+        ahead = "ahead of" if skew > timedelta(0) else "behind"
+        minutes = abs(skew).total_seconds() / 60
+        return f"This machine's clock is {minutes:.0f} minutes {ahead} the service's; set it right."
+    return " ".join(
+        filter(None, [_details(error), "Check the account name and key, or the identity and its role on the account."])
+    )
+
+
+def _clock_skew(error: HttpResponseError) -> timedelta | None:
+    """Return our clock minus the service's, as its answer showed it."""
+    header = _header(error, "Date")
+    try:
+        theirs = parsedate_to_datetime(header) if header else None
+    except ValueError:
+        theirs = None
+    return datetime.now(timezone.utc) - theirs if theirs else None
+
+
+def _details(error: HttpResponseError) -> str:
+    details = getattr(getattr(error, "error", None), "details", None) or ()
+    return "; ".join(f"{d.code}: {d.message}" for d in details if d.code)
+
+
+def _first_line(error: AzureError) -> str:
+    said: Any = getattr(getattr(error, "error", None), "message", None) or error.message or str(error)
+    return str(said).strip().splitlines()[0] if str(said).strip() else type(error).__name__
+
+
+def _request_id(error: HttpResponseError) -> str | None:
+    return _header(error, "request-id")
+
+
+def _request_id_text(error: HttpResponseError) -> str | None:
+    request_id = _request_id(error)
+    return f"request {request_id}" if request_id else None
+
+
+def _header(error: HttpResponseError, name: str) -> str | None:
+    headers = getattr(error.response, "headers", None) or {}
+    value = headers.get(name)
+    return str(value) if value else None

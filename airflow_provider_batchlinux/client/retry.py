@@ -1,0 +1,67 @@
+"""Trying a request again over minutes, and the one place that waits between tries."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from azure.core.exceptions import AzureError
+
+from airflow_provider_batchlinux.client.errors import is_transient, retry_after, translated
+
+__all__ = ["RetryPolicy"]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class RetryPolicy:
+    """
+    How long and how patiently a request is tried again.
+
+    Microsoft asks clients to go on for at least five minutes; azure-core's own retries end after
+    seconds and leave out a throttled POST, so they are switched off and this is the only layer.
+
+    :param budget: seconds from the first try after which no further one begins; 0 tries once.
+    :param first_wait: seconds before the second try; each later wait doubles.
+    :param longest_wait: seconds that no wait exceeds, unless the service asks for more.
+    :param sleep: how to wait; a test passes its own.
+    :param clock: seconds on a clock that never goes back; a test passes its own.
+    """
+
+    budget: float = 300.0
+    first_wait: float = 1.0
+    longest_wait: float = 30.0
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    clock: Callable[[], float] = time.monotonic
+
+    async def run(self, what: str, attempt: Callable[[], Awaitable[T]]) -> T:
+        """
+        Try until the service answers or the budget is spent.
+
+        :param what: what is attempted, for the error, such as ``create pool 'etl'``.
+        :param attempt: makes one try.
+        :raises BatchRequestError: the service refused for a reason that trying again does not cure.
+        :raises BatchUnreachableError: it did not answer within the budget.
+        """
+        started = self.clock()
+        tries = 0
+        while True:
+            try:
+                return await attempt()
+            except AzureError as error:
+                spent = self.clock() - started
+                wait = self._wait_before_next(error, tries)
+                if not is_transient(error) or spent + wait > self.budget:
+                    raise translated(error, what, tried_for=spent) from error
+            tries += 1
+            await self.sleep(wait)
+
+    def _wait_before_next(self, error: AzureError, tries: int) -> float:
+        backoff = min(self.first_wait * 2.0**tries, self.longest_wait)
+        jittered = backoff * random.uniform(0.75, 1.25)  # noqa: S311 - spreads load, guards nothing
+        return max(jittered, retry_after(error) or 0.0)

@@ -1,0 +1,90 @@
+"""Opening and closing the SDK's client with our credential, time-outs and silence."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import aiohttp
+from azure.batch.aio import BatchClient
+from azure.core.credentials import AzureNamedKeyCredential
+from azure.core.pipeline.policies import SansIOHTTPPolicy
+from azure.core.pipeline.transport import AioHttpTransport
+
+from airflow_provider_batchlinux.client.account import AccountSettings, AuthKind
+
+__all__ = ["open_sdk_client", "sync_sdk_client"]
+
+CONNECT_TIMEOUT = 10.0
+READ_TIMEOUT = 60.0
+"""Seconds. The service gives itself at most 30 for a request; azure-core would wait 300 for each."""
+
+MAX_CONNECTIONS = 128
+
+
+@asynccontextmanager
+async def open_sdk_client(settings: AccountSettings) -> AsyncIterator[BatchClient]:
+    """
+    Open the SDK's async client, and close it with its connections and credential.
+
+    :param settings: the account and the identity, without problems.
+    """
+    async with AsyncExitStack() as stack:
+        connector = aiohttp.TCPConnector(limit=MAX_CONNECTIONS)
+        # An own session: azure-core would build a TLS context anew for every request otherwise.
+        session = await stack.enter_async_context(aiohttp.ClientSession(connector=connector, trust_env=True))
+        credential: Any = _credential(settings)
+        if not isinstance(credential, AzureNamedKeyCredential):
+            await stack.enter_async_context(credential)
+        transport = AioHttpTransport(session=session, session_owner=False)
+        client = BatchClient(settings.endpoint, credential, transport=transport, **_pipeline_options())
+        yield await stack.enter_async_context(client)
+
+
+def sync_sdk_client(settings: AccountSettings) -> Any:
+    """Make the SDK's own synchronous client, for those who want to call it directly."""
+    from azure.batch import BatchClient as SyncBatchClient
+
+    credential: Any = _named_key(settings) if settings.auth is AuthKind.SHARED_KEY else _identity(settings, "azure.identity")
+    return SyncBatchClient(settings.endpoint, credential, http_logging_policy=SansIOHTTPPolicy())
+
+
+def _pipeline_options() -> dict[str, Any]:
+    return {
+        "retry_total": 0,
+        "connection_timeout": CONNECT_TIMEOUT,
+        "read_timeout": READ_TIMEOUT,
+        # The stock policy writes every request with its headers to the task's log.
+        "http_logging_policy": SansIOHTTPPolicy(),
+    }
+
+
+def _credential(settings: AccountSettings) -> Any:
+    if settings.auth is AuthKind.SHARED_KEY:
+        return _named_key(settings)
+    return _identity(settings, "azure.identity.aio")
+
+
+def _named_key(settings: AccountSettings) -> AzureNamedKeyCredential:
+    return AzureNamedKeyCredential(settings.account_name, settings.account_key or "")
+
+
+def _identity(settings: AccountSettings, module_name: str) -> Any:
+    # azure.identity costs half a second to import, and a shared key does not need it.
+    from importlib import import_module
+
+    identity = import_module(module_name)
+    tenant, client, secret = settings.tenant_id, settings.client_id, settings.client_secret
+    if settings.auth is AuthKind.CLIENT_SECRET:
+        return identity.ClientSecretCredential(tenant, client, secret)
+    if settings.auth is AuthKind.MANAGED_IDENTITY:
+        return identity.ManagedIdentityCredential(**_given(client_id=client))
+    if settings.auth is AuthKind.WORKLOAD_IDENTITY:
+        return identity.WorkloadIdentityCredential(**_given(tenant_id=tenant, client_id=client))
+    named = _given(managed_identity_client_id=client, workload_identity_tenant_id=tenant)
+    return identity.DefaultAzureCredential(**named)
+
+
+def _given(**options: str | None) -> dict[str, str]:
+    return {name: value for name, value in options.items() if value}

@@ -1,0 +1,81 @@
+"""The one loop that waits: the blocking operator and the trigger both run it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from airflow_provider_batchlinux.exceptions import WaitTimeoutError
+
+__all__ = ["Pace", "Wait", "wait_for"]
+
+log = logging.getLogger(__name__)
+
+
+class Wait(Protocol):
+    """Something to wait for; ``progress`` is a line that changes only when the thing does."""
+
+    @property
+    def progress(self) -> str:
+        """Say how far it is, after a look."""
+
+    async def look(self) -> dict[str, Any] | None:
+        """Look once: the result when it is done, ``None`` to go on; an error ends the wait."""
+
+
+@dataclass(frozen=True)
+class Pace:
+    """
+    How often to look, and until when.
+
+    :param interval: seconds between two looks, each jittered by up to a tenth.
+    :param deadline: seconds since the epoch after which the wait gives up; ``None`` for never.
+    :param first_wait: seconds before the first look.
+    :param sleep: how to wait; a test passes its own.
+    :param clock: seconds since the epoch; a test passes its own.
+    """
+
+    interval: float
+    deadline: float | None = None
+    first_wait: float = 0.0
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    clock: Callable[[], float] = time.time
+
+
+async def wait_for(wait: Wait, pace: Pace) -> dict[str, Any]:
+    """
+    Look until it is done, and log the progress when it changes.
+
+    :raises WaitTimeoutError: it was not done at the deadline; nothing was changed.
+    """
+    if pace.first_wait:
+        await pace.sleep(_jittered(pace.first_wait))
+    told = ""
+    while True:
+        result = await wait.look()
+        if wait.progress != told:
+            told = wait.progress
+            log.info("%s", told)
+        if result is not None:
+            return result
+        await pace.sleep(_next_sleep(pace, told))
+
+
+def _next_sleep(pace: Pace, progress: str) -> float:
+    pause = _jittered(pace.interval)
+    if pace.deadline is None:
+        return pause
+    left = pace.deadline - pace.clock()
+    if left <= 0:
+        msg = f"The time for waiting is over. Last seen: {progress}"
+        raise WaitTimeoutError(msg)
+    return min(pause, left)
+
+
+def _jittered(seconds: float) -> float:
+    return seconds * random.uniform(0.9, 1.1)  # noqa: S311 - spreads load, guards nothing

@@ -1,0 +1,78 @@
+"""Ids and fingerprints that hold over retries; imports only the standard library."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+__all__ = ["MAX_ID_LENGTH", "derived_id", "fingerprint", "id_problems", "require_id"]
+
+MAX_ID_LENGTH = 64
+_LEGAL_ID = re.compile(r"[A-Za-z0-9_-]+")
+_ILLEGAL_RUN = re.compile(r"[^A-Za-z0-9_]+")
+_DIGEST_LENGTH = 10
+
+
+def id_problems(name: str, value: object) -> list[str]:
+    """
+    List what the service would refuse in an id.
+
+    :param name: the parameter's name, for the message.
+    :param value: the id. The service takes 1 to 64 letters, digits, hyphens and underscores, and
+        compares ids without regard to case.
+    """
+    if not isinstance(value, str) or not value:
+        return [f"{name}={value!r} is not an id: 1 to {MAX_ID_LENGTH} characters are needed."]
+    problems = []
+    if not _LEGAL_ID.fullmatch(value):
+        problems.append(f"{name}={value!r} holds characters other than letters, digits, '-' and '_'.")
+    if len(value) > MAX_ID_LENGTH:
+        problems.append(f"{name}={value!r} has {len(value)} characters; at most {MAX_ID_LENGTH} are allowed.")
+    return problems
+
+
+def require_id(name: str, value: object) -> str:
+    """
+    Return the id, or say why the service would refuse it.
+
+    :raises ValueError: the id is illegal; nothing was called.
+    """
+    problems = id_problems(name, value)
+    if problems:
+        raise ValueError("\n".join(problems))
+    return str(value)
+
+
+def derived_id(*parts: object, suffix: str = "", prefix: str = "af") -> str:
+    """
+    Make a legal id from names that need not be legal, the same one for the same names.
+
+    Readable pieces of the first and the last name stand before a digest of all of them, so two ids
+    are equal only when all their parts are.
+
+    :param parts: what the id stands for, such as dag id, run id, task id and map index.
+    :param suffix: legal text kept whole at the end, such as ``-t2``.
+    :param prefix: legal text kept whole at the start.
+    """
+    digest = _digest([str(part) for part in parts])[:_DIGEST_LENGTH]
+    room = MAX_ID_LENGTH - len(prefix) - len(suffix) - len(digest) - 2
+    words = [_ILLEGAL_RUN.sub("-", str(part)).strip("-") for part in (parts[0], parts[-1])]
+    readable = "-".join(word[: (room - 1) // 2] for word in words if word)
+    return f"{prefix}-{readable}-{digest}{suffix}" if readable else f"{prefix}-{digest}{suffix}"
+
+
+def fingerprint(request: Mapping[str, Any]) -> str:
+    """
+    Digest a request so that the same request is recognised later.
+
+    :param request: JSON-able values; the order of keys does not matter.
+    """
+    return _digest(request)[:32]
+
+
+def _digest(value: object) -> str:
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(text.encode()).hexdigest()

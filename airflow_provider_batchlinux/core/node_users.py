@@ -1,0 +1,179 @@
+"""A user on Linux nodes: rules, bodies for the service, and results; imports only the standard library."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from enum import Enum
+from typing import Any
+
+from airflow_provider_batchlinux.core.instants import rest_instant
+from airflow_provider_batchlinux.core.pool_state import Endpoint, NodeSnapshot
+from airflow_provider_batchlinux.core.text import table
+
+__all__ = [
+    "NodeUser",
+    "UserOutcome",
+    "UserRecord",
+    "holds_private_key",
+    "public_key_problems",
+    "records_table",
+    "username_problems",
+]
+
+_USERNAME = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
+_TAKEN_NAMES = frozenset({"root", "_azbatch"})
+_KEY_TYPES = re.compile(r"ssh-(rsa|ed25519)|ecdsa-sha2-nistp(256|384|521)|sk-.+@openssh\.com")
+
+
+class UserOutcome(str, Enum):
+    """What became of the user on one node."""
+
+    ADDED = "added"
+    UPDATED = "updated"
+    REMOVED = "removed"
+    ABSENT = "absent"
+    GONE = "gone"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class NodeUser:
+    """
+    A user to have on every node.
+
+    :param username: the Linux user name.
+    :param expires_at: when the service may remove the user. On Linux it looks at the day only.
+    :param password: the password, or ``None`` for none.
+    :param ssh_public_key: one line in OpenSSH's form, or ``None`` for none.
+    :param is_admin: whether the user may use ``sudo``. The service cannot change it later.
+    """
+
+    username: str
+    expires_at: datetime
+    password: str | None = field(default=None, repr=False)
+    ssh_public_key: str | None = None
+    is_admin: bool = False
+
+    def problems(self) -> list[str]:
+        """List all that is wrong, without repeating a secret."""
+        found = username_problems(self.username)
+        if not self.password and not self.ssh_public_key:
+            found.append("Neither ssh_public_key nor password is given, so nobody could log in.")
+        if self.ssh_public_key:
+            found.extend(public_key_problems(self.ssh_public_key))
+        return found
+
+    def to_create_rest(self) -> dict[str, Any]:
+        """Build the body that adds the user."""
+        return {"name": self.username, "isAdmin": self.is_admin, **self.to_replace_rest()}
+
+    def to_replace_rest(self) -> dict[str, Any]:
+        """Build the body that replaces the user's key, password and expiry: what is left out is removed."""
+        body: dict[str, Any] = {"expiryTime": rest_instant(self.expires_at)}
+        if self.password:
+            body["password"] = self.password
+        if self.ssh_public_key:
+            body["sshPublicKey"] = self.ssh_public_key.strip()
+        return body
+
+
+@dataclass(frozen=True)
+class UserRecord:
+    """
+    What was done on one node, and how to reach it.
+
+    :param address: where SSH is reached; ``None`` when the node names no address.
+    :param public: whether that address is reached from outside the virtual network.
+    :param error: the service's refusal when the outcome is failed.
+    """
+
+    node_id: str
+    state: str
+    outcome: UserOutcome
+    username: str
+    address: str | None = None
+    port: int | None = None
+    public: bool = False
+    error: str | None = None
+
+    @classmethod
+    def of(
+        cls, node: NodeSnapshot, username: str, outcome: UserOutcome, *, error: str | None = None,
+        endpoint: Endpoint | None = None,
+    ) -> UserRecord:  # fmt: skip
+        """Record an outcome on a node, reached at an endpoint where there is one."""
+        return cls(
+            node.node_id,
+            node.state,
+            outcome,
+            username,
+            address=endpoint.address if endpoint else None,
+            port=endpoint.port if endpoint else None,
+            public=bool(endpoint and endpoint.public),
+            error=error,
+        )
+
+    @property
+    def ssh_command(self) -> str | None:
+        """Give the command that logs in, ``None`` without an address."""
+        if self.address is None:
+            return None
+        return f"ssh -p {self.port} {self.username}@{self.address}"
+
+    def to_result(self) -> dict[str, Any]:
+        """Give the record as plain JSON-able values."""
+        return {**asdict(self), "outcome": self.outcome.value, "ssh_command": self.ssh_command}
+
+
+def username_problems(username: object) -> list[str]:
+    """
+    List why Linux or the service would refuse a user name.
+
+    The service documents no rule for node users; these are the rules of Linux itself, and the two
+    accounts that are taken on every node.
+    """
+    if not isinstance(username, str) or not _USERNAME.fullmatch(username):
+        return [
+            f"username={username!r} is not a Linux user name: a lower-case letter or '_' first, then at most "
+            "31 lower-case letters, digits, '-' or '_'."
+        ]
+    if username in _TAKEN_NAMES:
+        return [f"username={username!r} belongs to the system or to Batch; choose another."]
+    return []
+
+
+def public_key_problems(key: str) -> list[str]:
+    """List why a text is not an SSH public key in OpenSSH's form; the text itself is never repeated."""
+    if holds_private_key(key):
+        return ["ssh_public_key holds a private key. Give the public half (the .pub file), and replace the pair."]
+    parts = key.strip().split(None, 2)
+    if len(key.strip().splitlines()) != 1 or len(parts) < 2 or not _KEY_TYPES.fullmatch(parts[0]):
+        return ["ssh_public_key is not one line such as 'ssh-ed25519 AAAA... comment'."]
+    if _embedded_type(parts[1]) != parts[0]:
+        return [f"ssh_public_key says {parts[0]!r}, but its base64 part holds no such key."]
+    return []
+
+
+def holds_private_key(text: str) -> bool:
+    """Tell whether a text looks like a private key, in PEM, OpenSSH's or PuTTY's form."""
+    return "PRIVATE KEY" in text or text.lstrip().startswith("PuTTY-User-Key-File")
+
+
+def records_table(records: Iterable[UserRecord]) -> str:
+    """Lay records out as a table for the log."""
+    rows = [(r.node_id, r.state, r.outcome.value, r.error or r.ssh_command or "no address") for r in records]
+    return table(("node", "state", "user", "log in with"), rows)
+
+
+def _embedded_type(encoded: str) -> str | None:
+    try:
+        blob = base64.b64decode(encoded, validate=True)
+    except (binascii.Error, ValueError):
+        return None
+    length = int.from_bytes(blob[:4], "big")
+    return blob[4 : 4 + length].decode("ascii", errors="replace") if length < len(blob) else None

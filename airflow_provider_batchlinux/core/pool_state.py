@@ -1,0 +1,194 @@
+"""Snapshots of pools and nodes as the service reports them; imports only the standard library."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from airflow_provider_batchlinux.core.instants import parse_instant
+from airflow_provider_batchlinux.core.ssh_access import SSH_PORT
+
+__all__ = [
+    "NODE_FIELDS",
+    "POOL_FIELDS",
+    "Endpoint",
+    "NodeSnapshot",
+    "PoolSnapshot",
+    "ServiceError",
+    "StartTaskRun",
+    "counts_from_rest",
+    "counts_of",
+]
+
+POOL_FIELDS = (
+    "id",
+    "state",
+    "allocationState",
+    "allocationStateTransitionTime",
+    "currentDedicatedNodes",
+    "currentLowPriorityNodes",
+    "targetDedicatedNodes",
+    "targetLowPriorityNodes",
+    "enableAutoScale",
+    "resizeErrors",
+)
+"""What a wait asks of a pool; the rest of the body stays at the service."""
+
+NODE_FIELDS = ("id", "state", "isDedicated", "ipAddress", "endpointConfiguration", "startTaskInfo", "errors")
+"""What is asked of a node when all nodes are listed."""
+
+
+@dataclass(frozen=True)
+class ServiceError:
+    """An error that the service keeps with a resource: a resize error or a node's error."""
+
+    code: str
+    message: str
+    details: tuple[tuple[str, str], ...] = ()
+
+    @classmethod
+    def from_rest(cls, body: Mapping[str, Any]) -> ServiceError:
+        """Read a resize error (``values``) or a node error (``errorDetails``)."""
+        details = body.get("values") or body.get("errorDetails") or body.get("details") or ()
+        return cls(
+            code=str(body.get("code") or "Unknown"),
+            message=str(body.get("message") or ""),
+            details=tuple((str(d.get("name")), str(d.get("value"))) for d in details),
+        )
+
+    def __str__(self) -> str:
+        more = "; ".join(f"{name}: {value}" for name, value in self.details)
+        return f"{self.code}: {self.message}" + (f" ({more})" if more else "")
+
+
+@dataclass(frozen=True)
+class StartTaskRun:
+    """How a node's start task went; ``exit_code`` is ``None`` when no program ended."""
+
+    state: str
+    result: str | None
+    exit_code: int | None
+    failure: ServiceError | None
+
+    @classmethod
+    def from_rest(cls, body: Mapping[str, Any]) -> StartTaskRun:
+        """Read ``startTaskInfo``."""
+        failure = body.get("failureInfo")
+        return cls(
+            state=_lower(body.get("state")),
+            result=_lower(body.get("result")) or None,
+            exit_code=body.get("exitCode"),
+            failure=ServiceError.from_rest(failure) if failure else None,
+        )
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where a node's SSH server is reached; ``public`` is ``False`` inside the virtual network only."""
+
+    address: str
+    port: int
+    public: bool
+
+
+@dataclass(frozen=True)
+class NodeSnapshot:
+    """A node at one moment."""
+
+    node_id: str
+    state: str
+    dedicated: bool
+    private_address: str | None
+    ssh: Endpoint | None
+    start_task: StartTaskRun | None
+    errors: tuple[ServiceError, ...]
+
+    @classmethod
+    def from_rest(cls, body: Mapping[str, Any]) -> NodeSnapshot:
+        """Read a node; properties that were not selected read as absent."""
+        start_task = body.get("startTaskInfo")
+        return cls(
+            node_id=str(body["id"]),
+            state=_lower(body.get("state")) or "unknown",
+            dedicated=bool(body.get("isDedicated", True)),
+            private_address=body.get("ipAddress"),
+            ssh=_ssh_endpoint(body.get("endpointConfiguration")),
+            start_task=StartTaskRun.from_rest(start_task) if start_task else None,
+            errors=tuple(ServiceError.from_rest(error) for error in body.get("errors") or ()),
+        )
+
+
+@dataclass(frozen=True)
+class PoolSnapshot:
+    """A pool at one moment; counts are of dedicated and spot nodes."""
+
+    pool_id: str
+    state: str
+    allocation_state: str
+    allocation_state_since: datetime | None
+    target_dedicated: int
+    target_spot: int
+    current_dedicated: int
+    current_spot: int
+    autoscale: bool
+    resize_errors: tuple[ServiceError, ...]
+
+    @classmethod
+    def from_rest(cls, body: Mapping[str, Any]) -> PoolSnapshot:
+        """Read a pool with at least :data:`POOL_FIELDS`."""
+        return cls(
+            pool_id=str(body["id"]),
+            state=_lower(body.get("state")),
+            allocation_state=_lower(body.get("allocationState")),
+            allocation_state_since=_instant(body.get("allocationStateTransitionTime")),
+            target_dedicated=int(body.get("targetDedicatedNodes") or 0),
+            target_spot=int(body.get("targetLowPriorityNodes") or 0),
+            current_dedicated=int(body.get("currentDedicatedNodes") or 0),
+            current_spot=int(body.get("currentLowPriorityNodes") or 0),
+            autoscale=bool(body.get("enableAutoScale")),
+            resize_errors=tuple(ServiceError.from_rest(error) for error in body.get("resizeErrors") or ()),
+        )
+
+    @property
+    def target(self) -> int:
+        """The nodes asked for, dedicated and spot."""
+        return self.target_dedicated + self.target_spot
+
+    @property
+    def current(self) -> int:
+        """The nodes allocated, dedicated and spot, ready or not."""
+        return self.current_dedicated + self.current_spot
+
+
+def counts_from_rest(body: Mapping[str, Any]) -> dict[str, int]:
+    """Read one pool's row of ``nodecounts`` into counts by node state, zeros left out."""
+    counts: Counter[str] = Counter()
+    for kind in ("dedicated", "lowPriority"):
+        for name, count in (body.get(kind) or {}).items():
+            if name != "total" and count:
+                counts[name.lower()] += int(count)
+    return dict(counts)
+
+
+def counts_of(nodes: Iterable[NodeSnapshot]) -> dict[str, int]:
+    """Count nodes by state."""
+    return dict(Counter(node.state for node in nodes))
+
+
+def _ssh_endpoint(configuration: Mapping[str, Any] | None) -> Endpoint | None:
+    for endpoint in (configuration or {}).get("inboundEndpoints") or ():
+        address = endpoint.get("publicIPAddress") or endpoint.get("publicFQDN")
+        if endpoint.get("backendPort") == SSH_PORT and address and endpoint.get("frontendPort"):
+            return Endpoint(str(address), int(endpoint["frontendPort"]), public=True)
+    return None
+
+
+def _instant(value: Any) -> datetime | None:
+    return value if isinstance(value, datetime) else parse_instant(value)
+
+
+def _lower(value: object) -> str:
+    return "" if value is None else str(getattr(value, "value", value)).lower()

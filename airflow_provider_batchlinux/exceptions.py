@@ -1,0 +1,149 @@
+"""
+What this provider raises.
+
+BatchLinuxError(AirflowException)   anything raised on purpose while talking to Azure Batch
+├─ BatchRequestError                the service refused a request           .code .status .request_id
+│  ├─ BatchAuthenticationError      it does not know or trust the caller    retrying does not help
+│  ├─ BatchQuotaError               a quota is used up                      retry much later
+│  └─ BatchConflictError            the id exists with another spec, or is being deleted
+├─ BatchUnreachableError            no answer within the retry budget       retry later
+├─ PoolNotReadyError                no usable nodes                         .pool_id
+├─ NodeUsersError                   some nodes do not have the user         .failed
+├─ TaskFailedError                  the command ran and failed              .exit_code .node_id
+└─ WaitTimeoutError                 our own deadline passed
+
+Wrong arguments raise ValueError, at parse time where templating allows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from airflow.providers.common.compat.sdk import AirflowException
+
+__all__ = [
+    "BatchAuthenticationError",
+    "BatchConflictError",
+    "BatchLinuxError",
+    "BatchQuotaError",
+    "BatchRequestError",
+    "BatchUnreachableError",
+    "NodeUsersError",
+    "PoolNotReadyError",
+    "TaskFailedError",
+    "WaitTimeoutError",
+    "error_to_payload",
+    "error_from_payload",
+]
+
+
+class BatchLinuxError(AirflowException):
+    """The base of all that this provider raises on purpose."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle with the keyword-only fields of the subclasses."""
+        return _rebuild, (type(self), self.args, self.__dict__)
+
+
+def _rebuild(cls: type[BatchLinuxError], args: tuple[Any, ...], state: dict[str, Any]) -> BatchLinuxError:
+    error = cls.__new__(cls, *args)
+    error.args = args
+    error.__dict__.update(state)
+    return error
+
+
+class BatchRequestError(BatchLinuxError):
+    """
+    The service refused a request.
+
+    :param code: the service's error code; decide by it, never by the status.
+    :param status: the HTTP status.
+    :param request_id: the service's id of the request, for a support case.
+    """
+
+    def __init__(
+        self, message: str, *, code: str | None = None, status: int | None = None, request_id: str | None = None
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.status = status
+        self.request_id = request_id
+
+
+class BatchAuthenticationError(BatchRequestError):
+    """The service does not know the caller, does not believe it, or does not allow it this."""
+
+
+class BatchQuotaError(BatchRequestError):
+    """A quota of the account is used up."""
+
+
+class BatchConflictError(BatchRequestError):
+    """The id is taken by something else, or by something that is being deleted."""
+
+
+class BatchUnreachableError(BatchLinuxError):
+    """The service did not answer, or only with errors that pass, for the whole retry budget."""
+
+
+class PoolNotReadyError(BatchLinuxError):
+    """
+    The pool's nodes are not ready and will not become so by waiting.
+
+    :param pool_id: the pool, which goes on existing.
+    """
+
+    def __init__(self, message: str, *, pool_id: str) -> None:
+        super().__init__(message)
+        self.pool_id = pool_id
+
+
+class NodeUsersError(BatchLinuxError):
+    """
+    A user could not be put on, or taken from, some nodes.
+
+    :param failed: the ids of these nodes; on all others it was done.
+    """
+
+    def __init__(self, message: str, *, failed: Sequence[str]) -> None:
+        super().__init__(message)
+        self.failed = list(failed)
+
+
+class TaskFailedError(BatchLinuxError):
+    """
+    The command ended without success.
+
+    :param exit_code: its exit code; ``None`` when it did not start or was ended.
+    :param node_id: the node it ran on; ``None`` when it did not get to one.
+    """
+
+    def __init__(self, message: str, *, exit_code: int | None = None, node_id: str | None = None) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+        self.node_id = node_id
+
+
+class WaitTimeoutError(BatchLinuxError):
+    """What was waited for did not happen before our own deadline."""
+
+
+def error_to_payload(error: BatchLinuxError | ValueError) -> dict[str, Any]:
+    """Give an error as plain values, so that a trigger can hand it to its task."""
+    return {"kind": type(error).__name__, "message": str(error), "fields": dict(vars(error))}
+
+
+def error_from_payload(payload: Mapping[str, Any]) -> BatchLinuxError | ValueError:
+    """Make the error again that :func:`error_to_payload` described."""
+    known = {cls.__name__: cls for cls in _all_kinds(BatchLinuxError)}
+    cls = known.get(payload["kind"])
+    if cls is None:
+        return ValueError(payload["message"])
+    return _rebuild(cls, (payload["message"],), dict(payload["fields"]))
+
+
+def _all_kinds(cls: type[BatchLinuxError]) -> Iterator[type[BatchLinuxError]]:
+    yield cls
+    for kind in cls.__subclasses__():
+        yield from _all_kinds(kind)

@@ -1,0 +1,1 @@
+"""Connection to credential to client, and the synchronous face of the client."""

@@ -1,0 +1,55 @@
+"""Links to the Azure portal; a link can be missing, it can never fail a task."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import BaseOperatorLink, XCom
+
+from airflow_provider_batchlinux.core.portal import pool_page
+
+if TYPE_CHECKING:
+    from airflow.sdk import BaseOperator, Context
+    from airflow.sdk.types import TaskInstanceKey
+
+    from airflow_provider_batchlinux.client.account import AccountSettings
+
+__all__ = ["BatchLinuxPoolLink"]
+
+log = logging.getLogger(__name__)
+
+
+class BatchLinuxPoolLink(BaseOperatorLink):
+    """The pool's page in the Azure portal."""
+
+    name = "Pool in the Azure portal"
+
+    @classmethod
+    def persist(cls, context: Context, settings: AccountSettings, pool_id: str) -> None:
+        """
+        Store the link as soon as the pool is known, so that it shows while the task still waits.
+
+        :param settings: the account; one outside Azure has no page and gets no link.
+        """
+        url = pool_page(
+            settings.endpoint,
+            settings.account_name,
+            pool_id,
+            subscription_id=settings.subscription_id,
+            resource_group=settings.resource_group,
+        )
+        if not url:
+            return
+        try:
+            context["ti"].xcom_push(key=cls().xcom_key, value=url)
+        except Exception:  # noqa: BLE001 - whatever a link's storage raises, the task goes on
+            log.warning("The link to pool %r could not be stored.", pool_id, exc_info=True)
+
+    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:  # noqa: ARG002
+        """Return the stored link, empty when there is none."""
+        try:
+            stored: Any = XCom.get_value(ti_key=ti_key, key=self.xcom_key)
+        except Exception:  # noqa: BLE001 - the same, on the reading side
+            return ""
+        return str(stored or "")

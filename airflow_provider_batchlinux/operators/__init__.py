@@ -1,0 +1,1 @@
+"""Operators: parameters in, one story in execute(), results out."""

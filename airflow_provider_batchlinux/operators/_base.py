@@ -1,0 +1,95 @@
+"""What all operators and sensors of this provider share: the connection, the owner marks, the deadline."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta, timezone
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from airflow.providers.common.compat.sdk import BaseOperator
+
+from airflow_provider_batchlinux.core.events import WaitEvent
+from airflow_provider_batchlinux.core.ids import derived_id
+from airflow_provider_batchlinux.exceptions import error_from_payload
+from airflow_provider_batchlinux.hooks.batch_linux import DEFAULT_CONN_ID, BatchLinuxHook
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from airflow_provider_batchlinux.triggers._base import BatchLinuxTrigger
+
+__all__ = ["BatchLinuxBaseOperator", "deadline_of", "defer_to", "id_stem_of", "owner_of", "result_of"]
+
+
+class BatchLinuxBaseOperator(BaseOperator):
+    """
+    The base of the operators of this provider.
+
+    :param batch_linux_conn_id: the connection to the Batch account. (templated)
+    """
+
+    template_fields: Sequence[str] = ("batch_linux_conn_id",)
+
+    def __init__(self, *, batch_linux_conn_id: str = DEFAULT_CONN_ID, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.batch_linux_conn_id = batch_linux_conn_id
+
+    @cached_property
+    def hook(self) -> BatchLinuxHook:
+        """The hook of the connection; made when the task runs."""
+        return BatchLinuxHook(self.batch_linux_conn_id)
+
+
+def owner_of(context: Context) -> dict[str, str]:
+    """Name the task instance, for the metadata of what it makes."""
+    ti: Any = context["ti"]
+    return {
+        "dag_id": ti.dag_id,
+        "run_id": ti.run_id,
+        "map_index": str(getattr(ti, "map_index", -1)),
+        "task_id": ti.task_id,
+    }
+
+
+def id_stem_of(context: Context) -> str:
+    """Derive what the ids of all tries of a task instance begin with; a try's number follows."""
+    # Four characters stay free for the try's number.
+    return derived_id(*owner_of(context).values(), suffix="-t0000")[:-4]
+
+
+def deadline_of(context: Context, limit: timedelta | None) -> float | None:
+    """
+    Give the instant, in seconds since the epoch, at which a limit is over that began with the first start.
+
+    :param limit: ``None`` for no limit, which gives ``None``.
+    """
+    if limit is None:
+        return None
+    started: datetime = getattr(context["ti"], "start_date", None) or datetime.now(timezone.utc)
+    return (started + limit).timestamp()
+
+
+def defer_to(operator: BaseOperator, trigger: BatchLinuxTrigger) -> NoReturn:
+    """
+    Leave the worker until the trigger fires, and come back in ``execute_complete``.
+
+    The trigger keeps the deadline itself. Airflow's own time-out stands a little behind it, in case the
+    triggerer is gone, because it calls nobody's ``on_kill``.
+    """
+    timeout = None
+    if trigger.deadline is not None:
+        left = trigger.deadline - datetime.now(timezone.utc).timestamp()
+        timeout = timedelta(seconds=max(left, 0) + max(60, 2 * trigger.poll_interval))
+    operator.defer(trigger=trigger, method_name="execute_complete", timeout=timeout)
+
+
+def result_of(event: WaitEvent) -> dict[str, Any]:
+    """
+    Take the result out of a trigger's event.
+
+    :raises BatchLinuxError: what the trigger met, as it met it.
+    """
+    if event.error is not None:
+        raise error_from_payload(event.error)
+    return dict(event.result)

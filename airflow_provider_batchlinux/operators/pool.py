@@ -1,0 +1,266 @@
+"""Operators that make a pool and take it away."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import conf
+
+from airflow_provider_batchlinux.core.events import WaitEvent
+from airflow_provider_batchlinux.core.ids import derived_id, require_id
+from airflow_provider_batchlinux.core.image_query import ImageQuery
+from airflow_provider_batchlinux.core.instants import Duration, seconds_of
+from airflow_provider_batchlinux.core.pool_spec import PoolSpec, StartTaskSpec
+from airflow_provider_batchlinux.links.portal import BatchLinuxPoolLink
+from airflow_provider_batchlinux.operators._base import (
+    BatchLinuxBaseOperator,
+    deadline_of,
+    defer_to,
+    owner_of,
+    result_of,
+)
+from airflow_provider_batchlinux.triggers.pool import BatchLinuxPoolGoneTrigger
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from airflow_provider_batchlinux.client.batch import BatchLinuxClient
+    from airflow_provider_batchlinux.client.pools import EnsuredPool
+
+__all__ = ["BatchLinuxCreatePoolOperator", "BatchLinuxDeletePoolOperator"]
+
+
+class BatchLinuxCreatePoolOperator(BatchLinuxBaseOperator):
+    """
+    Create a pool of Linux nodes, or find the one that an earlier try created.
+
+    The operator returns as soon as the service has taken the pool; its nodes come later. Wait for them
+    with :class:`~airflow_provider_batchlinux.sensors.nodes.BatchLinuxNodesIdleSensor`. A pool of the
+    same id that was made from another spec fails the task and is left as it is.
+
+    Results in XCom, each under its own key and together as the return value: ``pool_id``, ``created``,
+    ``image`` (publisher, offer, sku, version), ``node_agent_sku``, ``image_end_of_support`` (ISO 8601,
+    or ``None`` when the service names no date).
+
+    :param pool_id: the pool's id: at most 64 letters, digits, hyphens and underscores; ``None`` derives
+        one from the Dag, the run, the task and its map index, the same for every try. (templated)
+    :param image: a distribution such as ``"ubuntu 24.04"``, ``"publisher:offer:sku"``, or a mapping with
+        ``publisher``, ``offer``, ``sku`` or an image id, and ``node_agent_sku`` where the service cannot
+        know it. Resolved when the task runs, against what the service supports then. (templated)
+    :param vm_size: the VM size of every node, such as ``standard_d2s_v5``. (templated)
+    :param dedicated_nodes: nodes that stay until they are removed.
+    :param spot_nodes: cheaper nodes that Azure may take away at any time.
+    :param start_task: a bash command that every node runs at every boot; ``None`` for none. A node
+        takes work only after it succeeded. (templated)
+    :param start_task_elevated: run the start task as root, as installing packages needs.
+    :param start_task_environment: environment variables of the start task. (templated)
+    :param start_task_retries: further tries of a failed start task on its node; -1 for ever.
+    :param ssh_from: networks that may reach SSH on the nodes, such as ``["203.0.113.0/24"]``; ``None``
+        keeps SSH closed. It cannot be opened later while the pool has nodes. (templated)
+    :param metadata: names and values kept with the pool. (templated)
+    :param task_slots_per_node: tasks that a node runs at once.
+    :param resize_timeout: how long the service may look for nodes, at least 5 minutes, as a pendulum
+        duration, ``timedelta`` or seconds; ``None`` is the service's own 15 minutes.
+    :param expires_in: how long the pool is wanted, as a pendulum duration, ``timedelta`` or seconds;
+        ``None`` for no end. The image is chosen to be supported so long, and the instant is kept in the
+        pool's metadata (``airflow_batchlinux_expires_at``). Nothing deletes the pool at that instant by
+        itself: use :class:`BatchLinuxDeletePoolOperator` as teardown.
+    :param deletion_limit: how long to wait while a pool of that id is still being deleted, as a pendulum
+        duration, ``timedelta`` or seconds.
+    :param batch_linux_conn_id: the connection to the Batch account. (templated)
+    """
+
+    template_fields: Sequence[str] = (
+        *BatchLinuxBaseOperator.template_fields,
+        "pool_id",
+        "image",
+        "vm_size",
+        "start_task",
+        "start_task_environment",
+        "ssh_from",
+        "metadata",
+    )
+    template_fields_renderers = {"start_task": "bash", "metadata": "json"}  # noqa: RUF012 - Airflow's own form
+    operator_extra_links = (BatchLinuxPoolLink(),)
+    ui_color = "#d8ecf3"
+
+    def __init__(
+        self,
+        *,
+        image: str | dict[str, Any],
+        vm_size: str,
+        pool_id: str | None = None,
+        dedicated_nodes: int = 0,
+        spot_nodes: int = 0,
+        start_task: str | None = None,
+        start_task_elevated: bool = False,
+        start_task_environment: dict[str, str] | None = None,
+        start_task_retries: int = 0,
+        ssh_from: list[str] | None = None,
+        metadata: dict[str, str] | None = None,
+        task_slots_per_node: int = 1,
+        resize_timeout: Duration | None = None,
+        expires_in: Duration | None = None,
+        deletion_limit: Duration = timedelta(minutes=15),
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**{"multiple_outputs": True, **kwargs})
+        self.pool_id = pool_id
+        self.image = image
+        self.vm_size = vm_size
+        self.dedicated_nodes = dedicated_nodes
+        self.spot_nodes = spot_nodes
+        self.start_task = start_task
+        self.start_task_elevated = start_task_elevated
+        self.start_task_environment = start_task_environment or {}
+        self.start_task_retries = start_task_retries
+        self.ssh_from = ssh_from or []
+        self.metadata = metadata or {}
+        self.task_slots_per_node = task_slots_per_node
+        self.resize_timeout = resize_timeout
+        self.expires_in = expires_in
+        self.deletion_limit = deletion_limit
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Create or find the pool, and return what it became."""
+        from airflow_provider_batchlinux.client.pools import PoolWish, ensure_pool
+
+        now = datetime.now(timezone.utc)
+        expires_at = self._expiry(now)
+        spec = self._spec(self.pool_id or derived_id(*owner_of(context).values()))
+        wish = PoolWish(
+            spec=spec,
+            owner=owner_of(context),
+            needed_until=expires_at or now,
+            expires_at=expires_at,
+            deletion_limit=seconds_of("deletion_limit", self.deletion_limit),
+        )
+
+        async def story(client: BatchLinuxClient) -> EnsuredPool:
+            return await ensure_pool(client, wish)
+
+        BatchLinuxPoolLink.persist(context, self.hook.settings(), spec.pool_id)
+        pool = self.hook.run(story)
+        self.log.info("Pool %r is %s.", pool.pool_id, "created" if pool.created else "there already")
+        return _result(pool)
+
+    def _spec(self, pool_id: str) -> PoolSpec:
+        spec = PoolSpec(
+            pool_id=pool_id,
+            image=self.image,
+            vm_size=self.vm_size,
+            dedicated_nodes=self.dedicated_nodes,
+            spot_nodes=self.spot_nodes,
+            start_task=self._start_task(),
+            ssh_from=self.ssh_from,
+            metadata=self.metadata,
+            task_slots_per_node=self.task_slots_per_node,
+            resize_timeout=seconds_of("resize_timeout", self.resize_timeout) if self.resize_timeout else None,
+        )
+        problems = [*spec.problems(), *_image_problems(self.image)]
+        if problems:
+            raise ValueError("\n".join(problems))
+        return spec
+
+    def _start_task(self) -> StartTaskSpec | None:
+        if self.start_task is None:
+            return None
+        return StartTaskSpec(
+            self.start_task,
+            elevated=self.start_task_elevated,
+            environment=self.start_task_environment,
+            max_retries=self.start_task_retries,
+        )
+
+    def _expiry(self, now: datetime) -> datetime | None:
+        if self.expires_in is None:
+            return None
+        return now + timedelta(seconds=seconds_of("expires_in", self.expires_in))
+
+
+class BatchLinuxDeletePoolOperator(BatchLinuxBaseOperator):
+    """
+    Delete a pool with its nodes; a pool that is gone already is fine.
+
+    Made to be a teardown: ``delete.as_teardown(setups=create)``.
+
+    Result in XCom: ``pool_id`` and ``deleted`` (``False`` when there was no such pool).
+
+    :param pool_id: the pool's id. (templated)
+    :param wait: go on until the service knows the pool no more, so that nothing is billed and its id is
+        free again. ``False`` returns as soon as the service has taken the request.
+    :param timeout: how long to wait at most, as a pendulum duration, ``timedelta`` or seconds. The
+        deletion goes on at the service also after that.
+    :param poll_interval: how long between two looks, as a pendulum duration, ``timedelta`` or seconds.
+    :param deferrable: wait on the triggerer and free the worker; the default is Airflow's
+        ``[operators] default_deferrable``.
+    :param batch_linux_conn_id: the connection to the Batch account. (templated)
+    """
+
+    template_fields: Sequence[str] = (*BatchLinuxBaseOperator.template_fields, "pool_id")
+    ui_color = "#f3e3d8"
+
+    def __init__(
+        self,
+        *,
+        pool_id: str,
+        wait: bool = True,
+        timeout: Duration = timedelta(hours=1),
+        poll_interval: Duration = timedelta(seconds=10),
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.pool_id = pool_id
+        self.wait = wait
+        self.timeout = timeout
+        self.poll_interval = poll_interval
+        self.deferrable = deferrable
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Ask for the deletion, and wait until it is done where that is wanted."""
+        require_id("pool_id", self.pool_id)
+        limit = timedelta(seconds=seconds_of("timeout", self.timeout))
+        trigger = BatchLinuxPoolGoneTrigger(
+            pool_id=self.pool_id,
+            batch_linux_conn_id=self.batch_linux_conn_id,
+            poll_interval=seconds_of("poll_interval", self.poll_interval),
+            deadline=deadline_of(context, limit),
+        )
+
+        async def story(client: BatchLinuxClient) -> tuple[bool, bool]:
+            found = await client.delete_pool(self.pool_id)
+            if not (found and self.wait):
+                return found, True
+            return found, await trigger.settle(client, block=not self.deferrable) is not None
+
+        found, settled = self.hook.run(story)
+        self.log.info("Pool %r: %s.", self.pool_id, "deletion asked for" if found else "there is none")
+        if not settled:
+            defer_to(self, trigger)
+        return {"pool_id": self.pool_id, "deleted": found}
+
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG002
+        """Take the trigger's event as the result, or raise what it reports."""
+        return {**result_of(WaitEvent.from_payload(event)), "deleted": True}
+
+
+def _image_problems(image: str | Mapping[str, Any]) -> list[str]:
+    try:
+        ImageQuery.parse(image)
+    except ValueError as error:
+        return str(error).splitlines()
+    return []
+
+
+def _result(pool: EnsuredPool) -> dict[str, Any]:
+    end = pool.image.end_of_support
+    return {
+        "pool_id": pool.pool_id,
+        "created": pool.created,
+        "image": dict(pool.image.reference),
+        "node_agent_sku": pool.image.node_agent_sku,
+        "image_end_of_support": end.isoformat() if end else None,
+    }

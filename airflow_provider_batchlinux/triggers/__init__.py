@@ -1,0 +1,1 @@
+"""Triggers: the same waits, on the triggerer."""

@@ -1,0 +1,79 @@
+"""What all triggers of this provider share: serialisation by fields, and one run of the one waiting loop."""
+
+from __future__ import annotations
+
+import inspect
+from abc import abstractmethod
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any
+
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+from airflow_provider_batchlinux.client.waiting import Pace, Wait, wait_for
+from airflow_provider_batchlinux.core.events import WaitEvent
+from airflow_provider_batchlinux.exceptions import BatchLinuxError, error_to_payload
+from airflow_provider_batchlinux.hooks.batch_linux import BatchLinuxHook
+
+if TYPE_CHECKING:
+    from airflow_provider_batchlinux.client.batch import BatchLinuxClient
+
+__all__ = ["BatchLinuxTrigger"]
+
+_LONGEST_FIRST_WAIT = 5.0
+"""Seconds. A trigger that fires at once can overtake the deferral that made it, and fail the task."""
+
+
+class BatchLinuxTrigger(BaseTrigger):
+    """
+    The base of the triggers of this provider.
+
+    Its arguments lie in Airflow's database in plain text: names and numbers only, never a secret.
+
+    :param batch_linux_conn_id: the connection to the Batch account.
+    :param poll_interval: seconds between two looks.
+    :param deadline: seconds since the epoch after which the wait gives up; ``None`` for never. It is an
+        instant and not a span, so that it holds over restarts of the triggerer.
+    """
+
+    def __init__(self, *, batch_linux_conn_id: str, poll_interval: float, deadline: float | None = None) -> None:
+        super().__init__()
+        self.batch_linux_conn_id = batch_linux_conn_id
+        self.poll_interval = poll_interval
+        self.deadline = deadline
+        self.fired = False
+
+    @abstractmethod
+    def wait(self, client: BatchLinuxClient) -> Wait:
+        """Say what to wait for."""
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Give the class and the arguments from which the trigger can be made again."""
+        cls = type(self)
+        names = [name for name in inspect.signature(cls.__init__).parameters if name != "self"]
+        return f"{cls.__module__}.{cls.__qualname__}", {name: getattr(self, name) for name in names}
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Wait, and tell the task once how it ended."""
+        event = await self._outcome()
+        self.fired = True
+        yield TriggerEvent(event.to_payload())
+
+    async def settle(self, client: BatchLinuxClient, *, block: bool) -> dict[str, Any] | None:
+        """
+        Do on a worker what the trigger would do.
+
+        :param block: wait to the end; ``False`` looks once, and gives ``None`` when it is too early.
+        """
+        wait = self.wait(client)
+        if block:
+            return await wait_for(wait, Pace(self.poll_interval, self.deadline))
+        return await wait.look()
+
+    async def _outcome(self) -> WaitEvent:
+        arguments = self.serialize()[1]
+        pace = Pace(self.poll_interval, self.deadline, min(self.poll_interval, _LONGEST_FIRST_WAIT))
+        try:
+            async with BatchLinuxHook(self.batch_linux_conn_id).client() as client:
+                return WaitEvent(arguments, await wait_for(self.wait(client), pace))
+        except (BatchLinuxError, ValueError) as error:
+            return WaitEvent(arguments, error=error_to_payload(error))

@@ -1,0 +1,41 @@
+"""Asking Airflow, from a trigger, whether a task instance is over."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from asgiref.sync import sync_to_async
+
+__all__ = ["is_over"]
+
+_ALIVE = frozenset(
+    {"scheduled", "queued", "running", "deferred", "restarting", "up_for_retry", "up_for_reschedule"}
+)
+
+
+async def is_over(task_instance: Any) -> bool:
+    """
+    Tell whether a task instance has ended for good, or is not there any more.
+
+    :param task_instance: the one that Airflow gave to the trigger.
+    """
+    return await sync_to_async(_state)(task_instance) not in _ALIVE
+
+
+def _state(task_instance: Any) -> str | None:
+    from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+
+    states = RuntimeTaskInstance.get_task_states(
+        dag_id=task_instance.dag_id,
+        task_ids=[task_instance.task_id],
+        run_ids=[task_instance.run_id],
+        map_index=task_instance.map_index,
+    )
+    state = _of_task(states.get(task_instance.run_id, {}), task_instance)
+    return str(state) if state is not None else None
+
+
+def _of_task(states: dict[str, Any], task_instance: Any) -> Any:
+    # A mapped task instance is listed as "<task id>_<map index>".
+    mapped = f"{task_instance.task_id}_{task_instance.map_index}"
+    return states.get(mapped, states.get(task_instance.task_id))

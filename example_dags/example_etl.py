@@ -1,0 +1,88 @@
+"""
+Sum a week of flights on three Linux nodes, a day a task, and check the totals.
+
+The rows of seven CSV files travel with the tasks, `transform.py` runs on the nodes, and what it writes
+comes back through XCom. Runs as it stands on the embedded Batch service and on a real account.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pendulum
+from airflow.sdk import DAG, task
+
+from airflow_provider_batchlinux.operators.pool import (
+    BatchLinuxCreatePoolOperator,
+    BatchLinuxDeletePoolOperator,
+)
+from airflow_provider_batchlinux.operators.task import BatchLinuxTaskOperator
+from airflow_provider_batchlinux.sensors.nodes import BatchLinuxNodesIdleSensor
+
+FLIGHTS = Path(__file__).parent / "flights"
+
+
+@task
+def extract() -> list[dict[str, str]]:
+    """List, for each day, the files that its task needs: the rows and the program."""
+    program = str(FLIGHTS / "transform.py")
+    days = sorted(FLIGHTS.glob("*.csv"))
+    return [{"flights.csv": str(day), "transform.py": program} for day in days]
+
+
+@task
+def load(results: list[dict[str, Any]]) -> dict[str, Any]:
+    """Add the days up, and check the totals against the rows that were sent."""
+    totals: Counter[str] = Counter()
+    nodes = set()
+    for result in results:
+        nodes.add(result["node_id"])
+        for carrier in result["result"].values():
+            totals.update(carrier)
+    rows = [row for day in FLIGHTS.glob("*.csv") for row in csv.DictReader(day.open(newline=""))]
+    expected = {"flights": len(rows), "miles": sum(int(r["distance"]) for r in rows if r["air_time"] != "NA")}
+    found = {name: totals[name] for name in expected}
+    if found != expected:
+        msg = f"The nodes counted {found}; the files hold {expected}."
+        raise ValueError(msg)
+    return {**totals, "days": len(results), "nodes": len(nodes)}
+
+
+with DAG(
+    "example_etl",
+    schedule=None,
+    start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
+    catchup=False,
+    doc_md=__doc__,
+    tags=["batchlinux", "example"],
+) as dag:
+    create = BatchLinuxCreatePoolOperator(
+        task_id="create_pool",
+        image="ubuntu 24.04",
+        vm_size="standard_d2s_v5",
+        dedicated_nodes=1,
+        spot_nodes=2,
+        expires_in=pendulum.duration(hours=2),
+    )
+    pool_id = create.output["pool_id"]
+    ready = BatchLinuxNodesIdleSensor(
+        task_id="nodes_idle", pool_id=pool_id, deferrable=True, poke_interval=5, timeout=1800
+    )
+    # [START mapped_task]
+    transform = BatchLinuxTaskOperator.partial(
+        task_id="transform",
+        pool_id=pool_id,
+        command="python3 transform.py flights.csv totals.json",
+        result_file="totals.json",
+        poll_interval=pendulum.duration(seconds=5),
+        deferrable=True,
+    ).expand(files=extract())
+    # [END mapped_task]
+    delete = BatchLinuxDeletePoolOperator(
+        task_id="delete_pool", pool_id=pool_id, poll_interval=pendulum.duration(seconds=5), deferrable=True
+    ).as_teardown(setups=create)
+
+    create >> ready >> transform >> load(transform.output) >> delete
