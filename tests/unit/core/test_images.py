@@ -220,21 +220,6 @@ def test_the_callers_limits_hold(asked: str, limits: dict[str, Any], name: str) 
     assert chosen(asked, **limits) == name
 
 
-def test_a_verified_image_goes_before_an_unverified_one_of_the_same_version() -> None:
-    unverified = image("almalinux:almalinux:9-gen2", "el 9", GEN2, **UNVERIFIED)
-
-    assert chosen("almalinux", images=[unverified, *IMAGES], include_unverified=True) == (
-        f"{ALMA}:9-gen2"
-    )
-
-
-def test_a_major_alone_is_newer_than_any_of_its_minors() -> None:
-    minor = image("almalinux:almalinux:9_4-gen2", "el 9", GEN2)
-
-    assert chosen("almalinux 9", images=[minor, *IMAGES]) == f"{ALMA}:9-gen2"
-    assert chosen("almalinux 9.4", images=[minor, *IMAGES]) == minor.name
-
-
 @pytest.mark.parametrize(
     ("asked", "limits", "nearest"),
     [
@@ -291,11 +276,9 @@ def test_a_miss_names_the_nearest_and_why_it_was_passed_over(
     assert "node_agent_sku" in remedy
 
 
-def test_a_miss_keeps_to_the_distribution_and_to_a_few() -> None:
-    lines = miss("ubuntu 26.04").splitlines()[1:-1]
-
-    assert len(lines) == 5
-    assert all("ubuntu" in line for line in lines)
+def test_a_miss_names_few_images_and_only_those_of_the_distribution() -> None:
+    assert len(miss("ubuntu 26.04").splitlines()) == 1 + 5 + 1
+    assert len(miss("debian 11").splitlines()) == 1 + 1 + 1
 
 
 def test_an_empty_list_is_said_to_be_empty() -> None:
@@ -365,7 +348,8 @@ def test_wrong_arguments_are_told_at_once() -> None:
         pytest.param(
             "almalinux",
             f"Image {ALMA}:9-gen2:latest, node agent SKU 'batch.node.el 9', verified,"
-            f" end of support not known; also possible: {ALMA}:9-gen1, {ALMA}:8-gen2, {ALMA}:8-gen1.",
+            " end of support not known;"
+            f" also possible: {ALMA}:9-gen1, {ALMA}:8-gen2, {ALMA}:8-gen1.",
             id="three-runners-up",
         ),
         pytest.param(
