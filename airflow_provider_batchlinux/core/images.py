@@ -136,7 +136,7 @@ def describe_choice(resolved: ResolvedImage) -> str:
 
 def _runners_up_text(images: Sequence[SupportedImage]) -> str:
     if not images:
-        return "nothing else was considered"
+        return "no runners-up"
     names = ", ".join(image.name for image in images[:_MAX_RUNNERS_UP])
     more = len(images) - _MAX_RUNNERS_UP
     return f"also possible: {names}" + (f" and {more} more" if more > 0 else "")
