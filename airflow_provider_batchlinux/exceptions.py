@@ -33,8 +33,8 @@ __all__ = [
     "PoolNotReadyError",
     "TaskFailedError",
     "WaitTimeoutError",
-    "error_to_payload",
     "error_from_payload",
+    "error_to_payload",
 ]
 
 
@@ -63,7 +63,12 @@ class BatchRequestError(BatchLinuxError):
     """
 
     def __init__(
-        self, message: str, *, code: str | None = None, status: int | None = None, request_id: str | None = None
+        self,
+        message: str,
+        *,
+        code: str | None = None,
+        status: int | None = None,
+        request_id: str | None = None,
     ) -> None:
         super().__init__(message)
         self.code = code

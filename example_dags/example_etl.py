@@ -43,7 +43,10 @@ def load(results: list[dict[str, Any]]) -> dict[str, Any]:
         for carrier in result["result"].values():
             totals.update(carrier)
     rows = [row for day in FLIGHTS.glob("*.csv") for row in csv.DictReader(day.open(newline=""))]
-    expected = {"flights": len(rows), "miles": sum(int(r["distance"]) for r in rows if r["air_time"] != "NA")}
+    expected = {
+        "flights": len(rows),
+        "miles": sum(int(r["distance"]) for r in rows if r["air_time"] != "NA"),
+    }
     found = {name: totals[name] for name in expected}
     if found != expected:
         msg = f"The nodes counted {found}; the files hold {expected}."
@@ -82,7 +85,10 @@ with DAG(
     ).expand(files=extract())
     # [END mapped_task]
     delete = BatchLinuxDeletePoolOperator(
-        task_id="delete_pool", pool_id=pool_id, poll_interval=pendulum.duration(seconds=5), deferrable=True
+        task_id="delete_pool",
+        pool_id=pool_id,
+        poll_interval=pendulum.duration(seconds=5),
+        deferrable=True,
     ).as_teardown(setups=create)
 
     create >> ready >> transform >> load(transform.output) >> delete

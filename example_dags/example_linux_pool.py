@@ -80,7 +80,10 @@ with DAG(
 
     # [START delete_pool]
     delete = BatchLinuxDeletePoolOperator(
-        task_id="delete_pool", pool_id=pool_id, poll_interval=pendulum.duration(seconds=5), deferrable=True
+        task_id="delete_pool",
+        pool_id=pool_id,
+        poll_interval=pendulum.duration(seconds=5),
+        deferrable=True,
     ).as_teardown(setups=create)
     # [END delete_pool]
 

@@ -91,7 +91,11 @@ class BatchLinuxClient:
     async def find_pool_body(self, pool_id: str, select: Sequence[str] | None = None) -> Body | None:
         """Get a pool's REST body, all of it or the selected properties."""
         fields = list(select) if select else None
-        return await self._found(f"get pool {pool_id!r}", "PoolNotFound", lambda: self.sdk.get_pool(pool_id, select=fields))
+        return await self._found(
+            f"get pool {pool_id!r}",
+            "PoolNotFound",
+            lambda: self.sdk.get_pool(pool_id, select=fields),
+        )
 
     async def find_pool(self, pool_id: str) -> PoolSnapshot | None:
         """Get what a wait needs to know of a pool."""
@@ -110,7 +114,9 @@ class BatchLinuxClient:
     async def node_counts(self, pool_id: str) -> dict[str, int]:
         """Count a pool's nodes by state: cheap for any size, and possibly a little late."""
         rows = await self._all(
-            f"count nodes of pool {pool_id!r}", self.sdk.list_pool_node_counts, filter=f"poolId eq '{pool_id}'"
+            f"count nodes of pool {pool_id!r}",
+            self.sdk.list_pool_node_counts,
+            filter=f"poolId eq '{pool_id}'",
         )
         return counts_from_rest(rows[0]) if rows else {}
 
@@ -149,7 +155,9 @@ class BatchLinuxClient:
         What the service answers for a node without a mapping is not documented; any refusal is raised.
         """
         what = f"get the remote login settings of node {node_id!r}"
-        settings = await self.retry.run(what, lambda: self.sdk.get_node_remote_login_settings(pool_id, node_id))
+        settings = await self.retry.run(
+            what, lambda: self.sdk.get_node_remote_login_settings(pool_id, node_id)
+        )
         return Endpoint(str(settings["remoteLoginIPAddress"]), int(settings["remoteLoginPort"]), public=True)
 
     # --- jobs and tasks

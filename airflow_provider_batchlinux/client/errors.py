@@ -47,9 +47,11 @@ _CLASSES: dict[str, type[BatchRequestError]] = {
     "TaskExists": BatchConflictError,
 }
 
+_GIVE_ROLE = "Give the identity the role Azure Batch Data Contributor on the account."
+
 _REMEDIES = {
-    "InsufficientAccountPermissions": "Give the identity the role Azure Batch Data Contributor on the account.",
-    "Forbidden": "Give the identity the role Azure Batch Data Contributor on the account.",
+    "InsufficientAccountPermissions": _GIVE_ROLE,
+    "Forbidden": _GIVE_ROLE,
     "AccountIsDisabled": "The account is disabled; see its page in the portal.",
     "PoolQuotaReached": "Delete pools that are no longer used, or ask for a higher pool quota.",
     "ActiveJobAndScheduleQuotaReached": "End jobs that are done, or ask for a higher job quota.",
@@ -97,13 +99,18 @@ def translated(error: AzureError, what: str, *, tried_for: float = 0.0) -> Batch
     said = _first_line(error)
     message = f"Could not {what}: {said} ({facts})"
     if is_transient(error):
-        return BatchUnreachableError(f"{message} The service kept refusing for {tried_for:.0f} s; try again later.")
+        return BatchUnreachableError(
+            f"{message} The service kept refusing for {tried_for:.0f} s; try again later."
+        )
     cls = _CLASSES.get(code or "", BatchRequestError)
     if error.status_code in (401, 403):
         cls = BatchAuthenticationError
     remedy = _remedy(error, code)
     return cls(
-        f"{message} {remedy}".rstrip(), code=code, status=error.status_code, request_id=_request_id(error)
+        f"{message} {remedy}".rstrip(),
+        code=code,
+        status=error.status_code,
+        request_id=_request_id(error),
     )
 
 
@@ -130,7 +137,13 @@ def _authentication_remedy(error: HttpResponseError) -> str:
         minutes = abs(skew).total_seconds() / 60
         return f"This machine's clock is {minutes:.0f} minutes {ahead} the service's; set it right."
     return " ".join(
-        filter(None, [_details(error), "Check the account name and key, or the identity and its role on the account."])
+        filter(
+            None,
+            [
+                _details(error),
+                "Check the account name and key, or the identity and its role on the account.",
+            ],
+        )
     )
 
 

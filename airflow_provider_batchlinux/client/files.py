@@ -31,7 +31,9 @@ async def task_file_tail(client: BatchLinuxClient, job_id: str, task_id: str, pa
     )
 
 
-async def node_file_tail(client: BatchLinuxClient, pool_id: str, node_id: str, path: str, limit: int) -> bytes:
+async def node_file_tail(
+    client: BatchLinuxClient, pool_id: str, node_id: str, path: str, limit: int
+) -> bytes:
     """
     Read the last bytes of a node's file.
 
@@ -68,7 +70,11 @@ async def start_task_output(client: BatchLinuxClient, pool_id: str, node_id: str
 
 
 async def _tail(
-    client: BatchLinuxClient, what: str, properties: Callable[[], Awaitable[Any]], download: Download, limit: int
+    client: BatchLinuxClient,
+    what: str,
+    properties: Callable[[], Awaitable[Any]],
+    download: Download,
+    limit: int,
 ) -> bytes:
     # The properties come first: the SDK loses the error body of a refused download.
     size = int((await client.retry.run(what, properties)).content_length)

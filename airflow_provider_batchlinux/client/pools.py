@@ -18,8 +18,8 @@ from airflow_provider_batchlinux.core.images import (
     needs_image_list,
     resolve_image,
 )
-from airflow_provider_batchlinux.core.supported_images import SupportedImage
 from airflow_provider_batchlinux.core.pool_spec import PoolSpec, describe_owner, fingerprint_of
+from airflow_provider_batchlinux.core.supported_images import SupportedImage
 from airflow_provider_batchlinux.exceptions import BatchConflictError
 
 __all__ = ["EnsuredPool", "PoolGoneWait", "PoolWish", "ensure_pool"]
@@ -129,6 +129,8 @@ def _require_same_spec(spec: PoolSpec, found: Mapping[str, Any]) -> None:
 
 def _image_of(found: Mapping[str, Any], images: list[SupportedImage], wish: PoolWish) -> ResolvedImage:
     configuration = found.get("virtualMachineConfiguration") or {}
-    reference = {name: value for name, value in configuration["imageReference"].items() if name != "exactVersion"}
+    reference = {
+        name: value for name, value in configuration["imageReference"].items() if name != "exactVersion"
+    }
     query = ImageQuery.parse({**reference, "node_agent_sku": configuration["nodeAgentSKUId"]})
     return resolve_image(query, images, needed_until=wish.needed_until)

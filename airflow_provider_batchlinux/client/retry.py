@@ -63,5 +63,5 @@ class RetryPolicy:
 
     def _wait_before_next(self, error: AzureError, tries: int) -> float:
         backoff = min(self.first_wait * 2.0**tries, self.longest_wait)
-        jittered = backoff * random.uniform(0.75, 1.25)  # noqa: S311 - spreads load, guards nothing
+        jittered = backoff * random.uniform(0.75, 1.25)
         return max(jittered, retry_after(error) or 0.0)

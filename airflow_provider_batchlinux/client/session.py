@@ -46,7 +46,11 @@ def sync_sdk_client(settings: AccountSettings) -> Any:
     """Make the SDK's own synchronous client, for those who want to call it directly."""
     from azure.batch import BatchClient as SyncBatchClient
 
-    credential: Any = _named_key(settings) if settings.auth is AuthKind.SHARED_KEY else _identity(settings, "azure.identity")
+    credential: Any = (
+        _named_key(settings)
+        if settings.auth is AuthKind.SHARED_KEY
+        else _identity(settings, "azure.identity")
+    )
     return SyncBatchClient(settings.endpoint, credential, http_logging_policy=SansIOHTTPPolicy())
 
 

@@ -7,7 +7,11 @@ from airflow_provider_batchlinux.client.fan_out import fan_out
 from airflow_provider_batchlinux.core.node_users import NodeUser, UserOutcome, UserRecord
 from airflow_provider_batchlinux.core.pool_state import Endpoint, NodeSnapshot
 from airflow_provider_batchlinux.core.ssh_access import SSH_PORT
-from airflow_provider_batchlinux.exceptions import BatchAuthenticationError, BatchLinuxError, BatchRequestError
+from airflow_provider_batchlinux.exceptions import (
+    BatchAuthenticationError,
+    BatchLinuxError,
+    BatchRequestError,
+)
 
 __all__ = ["add_user_to_nodes", "remove_user_from_nodes"]
 

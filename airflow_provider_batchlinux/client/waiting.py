@@ -78,4 +78,4 @@ def _next_sleep(pace: Pace, progress: str) -> float:
 
 
 def _jittered(seconds: float) -> float:
-    return seconds * random.uniform(0.9, 1.1)  # noqa: S311 - spreads load, guards nothing
+    return seconds * random.uniform(0.9, 1.1)

@@ -81,7 +81,10 @@ class BatchLinuxHook(BaseHook):
             yield client
 
     def run(
-        self, story: Callable[[BatchLinuxClient], Awaitable[T]], *, settings: AccountSettings | None = None
+        self,
+        story: Callable[[BatchLinuxClient], Awaitable[T]],
+        *,
+        settings: AccountSettings | None = None,
     ) -> T:
         """
         Run a coroutine that needs a client, from synchronous code.
@@ -143,7 +146,10 @@ class BatchLinuxHook(BaseHook):
     def _settings(self, connection: Any, extra: dict[str, Any]) -> AccountSettings:
         try:
             settings = settings_of(
-                login=connection.login, password=connection.password, host=connection.host, extra=extra
+                login=connection.login,
+                password=connection.password,
+                host=connection.host,
+                extra=extra,
             )
         except ValueError as error:
             msg = f"Connection {self.batch_linux_conn_id!r} cannot be used:\n{error}"

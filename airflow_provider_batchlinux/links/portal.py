@@ -43,13 +43,13 @@ class BatchLinuxPoolLink(BaseOperatorLink):
             return
         try:
             context["ti"].xcom_push(key=cls().xcom_key, value=url)
-        except Exception:  # noqa: BLE001 - whatever a link's storage raises, the task goes on
+        except Exception:
             log.warning("The link to pool %r could not be stored.", pool_id, exc_info=True)
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:  # noqa: ARG002
         """Return the stored link, empty when there is none."""
         try:
             stored: Any = XCom.get_value(ti_key=ti_key, key=self.xcom_key)
-        except Exception:  # noqa: BLE001 - the same, on the reading side
+        except Exception:
             return ""
         return str(stored or "")

@@ -19,7 +19,14 @@ if TYPE_CHECKING:
 
     from airflow_provider_batchlinux.triggers._base import BatchLinuxTrigger
 
-__all__ = ["BatchLinuxBaseOperator", "deadline_of", "defer_to", "id_stem_of", "owner_of", "result_of"]
+__all__ = [
+    "BatchLinuxBaseOperator",
+    "deadline_of",
+    "defer_to",
+    "id_stem_of",
+    "owner_of",
+    "result_of",
+]
 
 
 class BatchLinuxBaseOperator(BaseOperator):

@@ -116,7 +116,13 @@ class BatchLinuxAddNodeUsersOperator(BatchLinuxBaseOperator):
 
         records = self.hook.run(story)
         until = user.expires_at.isoformat(timespec="seconds")
-        self.log.info("User %r on pool %r until %s:\n%s", user.username, self.pool_id, until, records_table(records))
+        self.log.info(
+            "User %r on pool %r until %s:\n%s",
+            user.username,
+            self.pool_id,
+            until,
+            records_table(records),
+        )
         _require_done(records, f"User {user.username!r} could not be put on", self.pool_id)
         return [record.to_result() for record in records]
 
@@ -162,12 +168,14 @@ class BatchLinuxRemoveNodeUsersOperator(BatchLinuxBaseOperator):
     :param batch_linux_conn_id: the connection to the Batch account. (templated)
     """
 
-    template_fields: Sequence[str] = (*BatchLinuxBaseOperator.template_fields, "pool_id", "username")
+    template_fields: Sequence[str] = (
+        *BatchLinuxBaseOperator.template_fields,
+        "pool_id",
+        "username",
+    )
     ui_color = "#f3e3d8"
 
-    def __init__(
-        self, *, pool_id: str, username: str, at_once: int = DEFAULT_AT_ONCE, **kwargs: Any
-    ) -> None:
+    def __init__(self, *, pool_id: str, username: str, at_once: int = DEFAULT_AT_ONCE, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.pool_id = pool_id
         self.username = username

@@ -15,7 +15,11 @@ from airflow_provider_batchlinux.core.events import WaitEvent
 from airflow_provider_batchlinux.core.instants import Duration, seconds_of
 from airflow_provider_batchlinux.core.task_files import pack_files
 from airflow_provider_batchlinux.core.tasks import TaskSpec
-from airflow_provider_batchlinux.exceptions import BatchLinuxError, TaskFailedError, WaitTimeoutError
+from airflow_provider_batchlinux.exceptions import (
+    BatchLinuxError,
+    TaskFailedError,
+    WaitTimeoutError,
+)
 from airflow_provider_batchlinux.links.portal import BatchLinuxPoolLink
 from airflow_provider_batchlinux.operators._base import (
     BatchLinuxBaseOperator,
@@ -32,7 +36,8 @@ if TYPE_CHECKING:
 
     from airflow_provider_batchlinux.client.account import AccountSettings
     from airflow_provider_batchlinux.client.batch import BatchLinuxClient
-    from airflow_provider_batchlinux.client.jobs import EndedTask, Reading, Submission
+    from airflow_provider_batchlinux.client.jobs import Submission
+    from airflow_provider_batchlinux.client.tasks import EndedTask, Reading
 
 __all__ = ["BatchLinuxTaskOperator"]
 
@@ -146,7 +151,7 @@ class BatchLinuxTaskOperator(BatchLinuxBaseOperator):
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG002
         """Read the command's outcome after the trigger fired, or raise what the trigger reports."""
-        from airflow_provider_batchlinux.client.jobs import abandon_task, finish_task
+        from airflow_provider_batchlinux.client.tasks import abandon_task, finish_task
 
         told = WaitEvent.from_payload(event)
         job_id = str(told.arguments["job_id"])
@@ -173,7 +178,7 @@ class BatchLinuxTaskOperator(BatchLinuxBaseOperator):
             self.log.warning("Job %r could not be ended and may go on: %s", job_id, error)
 
     async def _settle(self, client: BatchLinuxClient, trigger: BatchLinuxTaskTrigger) -> EndedTask | None:
-        from airflow_provider_batchlinux.client.jobs import abandon_task, finish_task
+        from airflow_provider_batchlinux.client.tasks import abandon_task, finish_task
 
         try:
             over = await trigger.settle(client, block=not self.deferrable)
@@ -183,7 +188,7 @@ class BatchLinuxTaskOperator(BatchLinuxBaseOperator):
         return await finish_task(client, trigger.job_id, self._reading()) if over else None
 
     def _submission(self, context: Context) -> Submission:
-        from airflow_provider_batchlinux.client.jobs import EndedTask, Reading, Submission
+        from airflow_provider_batchlinux.client.jobs import Submission
 
         return Submission(
             spec=self._spec(),
@@ -219,7 +224,7 @@ class BatchLinuxTaskOperator(BatchLinuxBaseOperator):
         )
 
     def _reading(self) -> Reading:
-        from airflow_provider_batchlinux.client.jobs import Reading
+        from airflow_provider_batchlinux.client.tasks import Reading
 
         return Reading(self.output_limit, self.result_file, self.delete_job)
 

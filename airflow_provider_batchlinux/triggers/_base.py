@@ -35,7 +35,9 @@ class BatchLinuxTrigger(BaseTrigger):
         instant and not a span, so that it holds over restarts of the triggerer.
     """
 
-    def __init__(self, *, batch_linux_conn_id: str, poll_interval: float, deadline: float | None = None) -> None:
+    def __init__(
+        self, *, batch_linux_conn_id: str, poll_interval: float, deadline: float | None = None
+    ) -> None:
         super().__init__()
         self.batch_linux_conn_id = batch_linux_conn_id
         self.poll_interval = poll_interval

@@ -9,7 +9,15 @@ from asgiref.sync import sync_to_async
 __all__ = ["is_over"]
 
 _ALIVE = frozenset(
-    {"scheduled", "queued", "running", "deferred", "restarting", "up_for_retry", "up_for_reschedule"}
+    {
+        "scheduled",
+        "queued",
+        "running",
+        "deferred",
+        "restarting",
+        "up_for_retry",
+        "up_for_reschedule",
+    }
 )
 
 

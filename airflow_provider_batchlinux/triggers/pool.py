@@ -23,7 +23,12 @@ class BatchLinuxPoolGoneTrigger(BatchLinuxTrigger):
     """
 
     def __init__(
-        self, *, pool_id: str, batch_linux_conn_id: str, poll_interval: float, deadline: float | None = None
+        self,
+        *,
+        pool_id: str,
+        batch_linux_conn_id: str,
+        poll_interval: float,
+        deadline: float | None = None,
     ) -> None:
         super().__init__(
             batch_linux_conn_id=batch_linux_conn_id, poll_interval=poll_interval, deadline=deadline

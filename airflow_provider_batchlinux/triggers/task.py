@@ -11,7 +11,7 @@ from airflow_provider_batchlinux.triggers._task_instance import is_over
 
 if TYPE_CHECKING:
     from airflow_provider_batchlinux.client.batch import BatchLinuxClient
-    from airflow_provider_batchlinux.client.jobs import TaskWait
+    from airflow_provider_batchlinux.client.tasks import TaskWait
 
 __all__ = ["BatchLinuxTaskTrigger"]
 
@@ -44,7 +44,7 @@ class BatchLinuxTaskTrigger(BatchLinuxTrigger):
 
     def wait(self, client: BatchLinuxClient) -> TaskWait:
         """Wait for the command."""
-        from airflow_provider_batchlinux.client.jobs import TaskWait
+        from airflow_provider_batchlinux.client.tasks import TaskWait
 
         return TaskWait(client, self.pool_id, self.job_id)
 
