@@ -1,0 +1,66 @@
+"""The command ``batchlinux-emulator``: serves until it is told to stop."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+
+from airflow_provider_batchlinux.emulator.options import EmulatorOptions, make_account_key
+from airflow_provider_batchlinux.emulator.server import serving
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """
+    Run the embedded Batch service until SIGTERM or SIGINT.
+
+    :param arguments: command line; ``None`` takes the one of the process.
+    :return: 0 after an orderly end.
+    """
+    parser = _parser()
+    try:
+        options = EmulatorOptions(**vars(parser.parse_args(arguments)))
+    except ValueError as error:
+        parser.error(str(error))
+    try:
+        asyncio.run(_serve(options))
+    except OSError as error:
+        parser.exit(1, f"batchlinux-emulator cannot serve: {error}\n")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="batchlinux-emulator",
+        description="An embedded Azure Batch service on loopback. When it is ready it prints one "
+        "line: ready {endpoint, account, key}.",
+    )
+    parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
+    parser.add_argument("--account", default="batchlinux", help="account name")
+    parser.add_argument("--key", default=make_account_key(), help="account key in base64; else a random one")
+    parser.add_argument("--profile", choices=("instant", "realistic"), default="instant")
+    parser.add_argument("--speed", type=float, default=1.0, help="divides every delay")
+    parser.add_argument("--root", type=Path, help="where the nodes' directories are made")
+    return parser
+
+
+async def _serve(options: EmulatorOptions) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with serving(options) as emulator:
+        facts = {
+            "endpoint": emulator.endpoint,
+            "account": emulator.account,
+            "key": emulator.key,
+        }
+        print(f"ready {json.dumps(facts)}", flush=True)
+        await stop.wait()
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,193 @@
+"""Gives nodes to pools and takes them away: resize, stop, delete; knows no HTTP."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from itertools import count
+
+from airflow_provider_batchlinux.emulator.clock import Clock, Timer
+from airflow_provider_batchlinux.emulator.lifecycle import Profile
+from airflow_provider_batchlinux.emulator.node_lifecycle import NodeLifecycle
+from airflow_provider_batchlinux.emulator.quotas import Quotas, cores_of
+from airflow_provider_batchlinux.emulator.records import Json, Node, Pool
+from airflow_provider_batchlinux.emulator.store import Store
+
+_KEPT_LAST = {"idle": 1, "running": 2}
+
+
+@dataclass
+class ResizeFault:
+    """An allocation that is to fail: of a pool whose id matches, with an error."""
+
+    pool_id: re.Pattern[str]
+    error: Json
+
+
+@dataclass
+class _Resize:
+    """A resize that goes on."""
+
+    timer: Timer
+    leaving: Sequence[Node] = ()
+
+
+@dataclass(frozen=True)
+class _Growth:
+    """How many nodes of a kind come, and why not more."""
+
+    nodes: int
+    error: Json | None = None
+
+
+@dataclass
+class Allocation:
+    """Brings every pool to its targets, as far as quotas and injected faults let it."""
+
+    store: Store
+    clock: Clock
+    profile: Profile
+    lifecycle: NodeLifecycle
+    quotas: Quotas
+    faults: list[ResizeFault] = field(default_factory=list)
+    _resizes: dict[str, _Resize] = field(default_factory=dict)
+    _numbers: dict[str, count[int]] = field(default_factory=dict)
+
+    def resize(self, pool: Pool, dedicated: int, spot: int, now: datetime) -> Pool:
+        """Start to bring a pool to new targets."""
+        nodes = self.store.nodes(pool.id)
+        leaving = [
+            *_surplus((node for node in nodes if node.is_dedicated), dedicated),
+            *_surplus((node for node in nodes if not node.is_dedicated), spot),
+        ]
+        return self._start(pool, dedicated, spot, now, leaving)
+
+    def remove_nodes(self, pool: Pool, leaving: Sequence[Node], now: datetime) -> Pool:
+        """Start to take certain nodes away; the targets go down by their number."""
+        dedicated = sum(node.is_dedicated for node in leaving)
+        spot = len(leaving) - dedicated
+        targets = (max(0, pool.target_dedicated - dedicated), max(0, pool.target_spot - spot))
+        return self._start(pool, *targets, now, leaving)
+
+    def stop(self, pool: Pool, now: datetime) -> Pool:
+        """Start to stop a resize: the targets stay and the nodes are what they are."""
+        resize = self._resizes.pop(pool.id.lower())
+        resize.timer.cancel()
+        timer = self.clock.call_later(
+            self.profile.stopping, lambda: self._finish_stop(pool.id, resize.leaving)
+        )
+        self._resizes[pool.id.lower()] = _Resize(timer)
+        return self._enter(pool, "stopping", now)
+
+    def delete(self, pool: Pool, now: datetime) -> Pool:
+        """Start to delete a pool with all its nodes."""
+        resize = self._resizes.pop(pool.id.lower(), None)
+        if resize is not None:
+            resize.timer.cancel()
+        for node in self.store.nodes(pool.id):
+            self.lifecycle.enter(node, "leavingpool")
+        self.clock.call_later(self.profile.deleting, lambda: self._finish_delete(pool))
+        return self.store.put_pool(replace(pool, state="deleting", state_since=now))
+
+    def _start(self, pool: Pool, dedicated: int, spot: int, now: datetime, leaving: Sequence[Node]) -> Pool:
+        for node in leaving:
+            self.lifecycle.enter(node, "leavingpool")
+        timer = self.clock.call_later(self.profile.resizing, lambda: self._finish(pool.id))
+        self._resizes[pool.id.lower()] = _Resize(timer, leaving)
+        changed = replace(pool, target_dedicated=dedicated, target_spot=spot, resize_errors=())
+        return self._enter(changed, "resizing", now)
+
+    def _finish(self, pool_id: str) -> None:
+        pool, now = self.store.pool(pool_id), self.clock.now()
+        for node in self._resizes.pop(pool_id.lower()).leaving:
+            self.lifecycle.remove(node)
+        growths = {is_dedicated: self._growth(pool, is_dedicated) for is_dedicated in (True, False)}
+        errors = list(self._take_faults(pool))
+        if not errors:
+            self._grow(pool, {kind: growth.nodes for kind, growth in growths.items()}, now)
+            errors = [growth.error for growth in growths.values() if growth.error is not None]
+        self._enter(replace(pool, resize_errors=tuple(errors)), "steady", now)
+
+    def _finish_stop(self, pool_id: str, leaving: Iterable[Node]) -> None:
+        del self._resizes[pool_id.lower()]
+        for node in leaving:
+            self.lifecycle.remove(node)
+        pool = self.store.pool(pool_id)
+        short = {
+            "dedicated": pool.target_dedicated > self._size(pool, is_dedicated=True),
+            "low priority": pool.target_spot > self._size(pool, is_dedicated=False),
+        }
+        errors = tuple(_resize_stopped(kind) for kind, is_short in short.items() if is_short)
+        self._enter(replace(pool, resize_errors=errors), "steady", self.clock.now())
+
+    def _finish_delete(self, pool: Pool) -> None:
+        for node in self.store.nodes(pool.id):
+            self.lifecycle.remove(node)
+        self.store.forget_pool(pool.id)
+        self._numbers.pop(pool.id.lower(), None)
+
+    def _growth(self, pool: Pool, is_dedicated: bool) -> _Growth:
+        target = pool.target_dedicated if is_dedicated else pool.target_spot
+        missing = max(0, target - self._size(pool, is_dedicated=is_dedicated))
+        quota = self.quotas.dedicated_cores if is_dedicated else self.quotas.spot_cores
+        if quota is None:
+            return _Growth(missing)
+        left = max(0, quota - self._cores_used(is_dedicated))
+        affordable = left // cores_of(pool.spec["vmSize"])
+        if affordable >= missing:
+            return _Growth(missing)
+        return _Growth(affordable, _quota_reached(is_dedicated))
+
+    def _grow(self, pool: Pool, wanted: Mapping[bool, int], now: datetime) -> None:
+        numbers = self._numbers.setdefault(pool.id.lower(), count())
+        for is_dedicated, nodes in wanted.items():
+            for _ in range(nodes):
+                self.lifecycle.add(pool, next(numbers), is_dedicated=is_dedicated, now=now)
+
+    def _size(self, pool: Pool, *, is_dedicated: bool) -> int:
+        return count_nodes(self.store, pool.id, is_dedicated=is_dedicated)
+
+    def _cores_used(self, is_dedicated: bool) -> int:
+        return sum(
+            cores_of(pool.spec["vmSize"]) * self._size(pool, is_dedicated=is_dedicated)
+            for pool in self.store.pools
+        )
+
+    def _take_faults(self, pool: Pool) -> Iterable[Json]:
+        for fault in self.faults:
+            if fault.pool_id.search(pool.id):
+                self.faults.remove(fault)
+                return [fault.error]
+        return []
+
+    def _enter(self, pool: Pool, allocation_state: str, now: datetime) -> Pool:
+        changed = replace(pool, allocation_state=allocation_state, allocation_since=now)
+        return self.store.put_pool(changed)
+
+
+def count_nodes(store: Store, pool_id: str, *, is_dedicated: bool) -> int:
+    """Return how many nodes of a kind a pool has now, in whatever state."""
+    counts = store.nodes(pool_id).counts
+    return sum(number for (kind, _), number in counts.items() if kind == is_dedicated)
+
+
+def _surplus(nodes: Iterable[Node], target: int) -> list[Node]:
+    ranked = sorted(nodes, key=lambda node: _KEPT_LAST.get(node.state, 0))
+    return ranked[: max(0, len(ranked) - target)]
+
+
+def _resize_stopped(kind: str) -> Json:
+    return {
+        "code": "ResizeStopped",
+        "message": f"Desired number of {kind} nodes could not be allocated due to a stop resize operation",
+    }
+
+
+def _quota_reached(is_dedicated: bool) -> Json:
+    if is_dedicated:
+        message = "The account has reached its dedicated core quota"
+        return {"code": "AccountCoreQuotaReached", "message": message}
+    message = "The account has reached its Spot core quota"
+    return {"code": "AccountSpotCoreQuotaReached", "message": message}

@@ -1,0 +1,179 @@
+"""The pipeline every request goes through, and the one place that writes HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime, timezone
+from pathlib import Path
+from urllib.parse import parse_qsl
+from uuid import uuid4
+
+from aiohttp import web
+from aiohttp.web_exceptions import HTTPRequestEntityTooLarge
+
+from airflow_provider_batchlinux.emulator.auth import check_shared_key
+from airflow_provider_batchlinux.emulator.clock import Clock
+from airflow_provider_batchlinux.emulator.control import PREFIX, answer_control
+from airflow_provider_batchlinux.emulator.errors import ServiceError, invalid_query, not_implemented
+from airflow_provider_batchlinux.emulator.faults import Faults, RequestRecord
+from airflow_provider_batchlinux.emulator.options import EmulatorOptions
+from airflow_provider_batchlinux.emulator.routes import Operation, Router
+from airflow_provider_batchlinux.emulator.service import BatchService
+from airflow_provider_batchlinux.emulator.wire import (
+    JSON_TYPE,
+    Call,
+    FileContent,
+    Reply,
+    common_headers,
+    encode_body,
+    error_reply,
+)
+
+_log = logging.getLogger(__name__)
+_CHUNK = 256 * 1024
+_API_VERSION_FORM = 10
+
+
+class Application:
+    """
+    Serves one Batch account and its control plane.
+
+    :param root: an empty directory of its own.
+    :param endpoint: URL at which clients reach it.
+    """
+
+    def __init__(self, options: EmulatorOptions, clock: Clock, root: Path, endpoint: str) -> None:
+        self.clock = clock
+        self.faults = Faults()
+        self.requests: list[RequestRecord] = []
+        self._options = options
+        self._root = root
+        self._endpoint = endpoint
+        self._router = Router()
+        self.service = self._new_service()
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer one request."""
+        raw_path = request.raw_path.partition("?")[0]
+        if raw_path.startswith(PREFIX):
+            return await answer_control(self, request)
+        call = self._call(request, raw_path)
+        fault = self.faults.take(call.method, call.path)
+        await asyncio.sleep(fault.delay or 0)
+        if fault.drop == "before":
+            return self._drop(request, call, None)
+        operation: Operation | None = None
+        try:
+            if (injected := fault.error()) is not None:
+                raise injected
+            self._authenticate(request, call)
+            operation, values = self._router.match(call.method, raw_path)
+            call = replace(call, path_values=values, body=await _read_body(request))
+            reply = self._answer(operation, call)
+        except ServiceError as error:
+            reply = error_reply(call, error)
+        if fault.drop == "after":
+            return self._drop(request, call, operation)
+        self._record(call, reply.status, operation)
+        return await _write(request, call, reply)
+
+    async def reset(self) -> None:
+        """Go back to an empty account, without faults and recorded requests."""
+        await self.service.close()
+        self.faults = Faults()
+        self.requests = []
+        self.service = self._new_service()
+
+    def _new_service(self) -> BatchService:
+        root = self._root / uuid4().hex[:8]
+        return BatchService(self._options, self.clock, root, self._endpoint)
+
+    def _call(self, request: web.BaseRequest, raw_path: str) -> Call:
+        query = parse_qsl(request.raw_path.partition("?")[2], keep_blank_values=True)
+        return Call(
+            method=request.method,
+            path=raw_path,
+            base_url=self._endpoint,
+            request_id=str(uuid4()),
+            now=self.clock.now(),
+            query={name.lower(): value for name, value in query},
+            headers={name.lower(): value for name, value in request.headers.items()},
+        )
+
+    def _authenticate(self, request: web.BaseRequest, call: Call) -> None:
+        # Clients date their requests by the time of the machine, not by a clock moved by hand.
+        now = datetime.now(timezone.utc)
+        options = self._options
+        check_shared_key(options.account, options.key, call.method, request.raw_path, call.headers, now)
+
+    def _answer(self, operation: Operation, call: Call) -> Reply:
+        _check_api_version(call)
+        if operation.handler is None:
+            raise not_implemented(f"the operation {operation.name}")
+        try:
+            return operation.handler(self.service, call)
+        except ServiceError:
+            raise
+        except Exception:
+            # A defect of the emulator: clients see what they see when the service has one.
+            _log.exception("Defect in operation %s", operation.name)
+            raise ServiceError("InternalError") from None
+
+    def _drop(self, request: web.BaseRequest, call: Call, operation: Operation | None) -> web.StreamResponse:
+        self._record(call, 0, operation)
+        if request.transport is not None:
+            request.transport.abort()
+        return web.Response()
+
+    def _record(self, call: Call, status: int, operation: Operation | None) -> None:
+        name = operation.name if operation else None
+        query = "&".join(f"{key}={value}" for key, value in call.query.items())
+        self.requests.append(RequestRecord(call.method, call.path, query, status, name))
+
+
+def _check_api_version(call: Call) -> None:
+    if not call.api_version:
+        values = {"QueryParameterName": "api-version"}
+        raise ServiceError("MissingRequiredQueryParameter", values)
+    try:
+        datetime.fromisoformat(call.api_version[:_API_VERSION_FORM])
+    except ValueError:
+        reason = "The API version is not a date such as 2025-06-01"
+        raise invalid_query("api-version", call.api_version, reason) from None
+
+
+async def _read_body(request: web.BaseRequest) -> bytes:
+    try:
+        return await request.read()
+    except HTTPRequestEntityTooLarge:
+        raise ServiceError("RequestBodyTooLarge") from None
+
+
+async def _write(request: web.BaseRequest, call: Call, reply: Reply) -> web.StreamResponse:
+    headers = {**common_headers(call), **reply.headers}
+    if reply.content is not None:
+        return await _send_file(request, reply.status, headers, reply.content)
+    if reply.body is None or call.method == "HEAD":
+        return web.Response(status=reply.status, headers=headers)
+    headers["content-type"] = JSON_TYPE
+    return web.Response(status=reply.status, headers=headers, body=encode_body(reply.body))
+
+
+async def _send_file(
+    request: web.BaseRequest, status: int, headers: Mapping[str, str], content: FileContent
+) -> web.StreamResponse:
+    response = web.StreamResponse(status=status, headers=headers)
+    response.content_length = content.length
+    await response.prepare(request)
+    if request.method == "HEAD":
+        return response
+    left = content.length
+    with content.path.open("rb") as source:
+        source.seek(content.offset)
+        while left and (chunk := source.read(min(left, _CHUNK))):
+            left -= len(chunk)
+            await response.write(chunk)
+    return response

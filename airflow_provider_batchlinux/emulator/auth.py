@@ -1,0 +1,99 @@
+"""Checks shared-key signatures exactly as the service does; does no I/O."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from urllib.parse import parse_qs
+
+from airflow_provider_batchlinux.emulator.errors import ServiceError
+from airflow_provider_batchlinux.emulator.instants import parse_http_date
+
+MAX_SKEW = timedelta(minutes=15)
+_SIGNED_HEADERS = (
+    "content-encoding",
+    "content-language",
+    "content-length",
+    "content-md5",
+    "content-type",
+    "date",
+    "if-modified-since",
+    "if-match",
+    "if-none-match",
+    "if-unmodified-since",
+    "range",
+)
+
+
+def check_shared_key(
+    account: str,
+    key: str,
+    method: str,
+    raw_target: str,
+    headers: Mapping[str, str],
+    now: datetime,
+) -> None:
+    """
+    Let a request pass if it is signed with the account's key and not too old.
+
+    :param raw_target: path and query as they were sent: they are signed undecoded.
+    :param headers: header fields by lower-cased name.
+    :raises ServiceError: ``AuthenticationFailed``, with the cause as its detail.
+    """
+    scheme, _, credentials = headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "sharedkey":
+        raise authentication_failed("The Authorization header is missing or not SharedKey.")
+    name, _, signature = credentials.partition(":")
+    if name != account:
+        raise authentication_failed(f"The account {name!r} is not served here.")
+    _check_date(headers, now)
+    expected = sign(key, string_to_sign(account, method, raw_target, headers))
+    if not hmac.compare_digest(signature.encode(), expected.encode()):
+        raise authentication_failed("The MAC signature found in the HTTP request is not the same.")
+
+
+def string_to_sign(account: str, method: str, raw_target: str, headers: Mapping[str, str]) -> str:
+    """Return the text whose MAC is the signature of a request."""
+    path, _, query = raw_target.partition("?")
+    standard = {name: headers.get(name, "") for name in _SIGNED_HEADERS}
+    if method not in ("GET", "HEAD"):
+        standard["content-length"] = standard["content-length"] or "0"
+    special = sorted(item for item in headers.items() if item[0].startswith("ocp-") and item[1])
+    parameters = sorted((name, values[0]) for name, values in parse_qs(query).items())
+    lines = [method, *standard.values()]
+    lines += [f"{name}:{value}" for name, value in special]
+    lines.append(f"/{account}{path}")
+    lines += [f"{name}:{value}" for name, value in parameters]
+    return "\n".join(lines)
+
+
+def sign(key: str, text: str) -> str:
+    """Return the signature of a text under an account key."""
+    digest = hmac.new(base64.b64decode(key), text.encode(), hashlib.sha256).digest()
+    return base64.b64encode(digest).decode()
+
+
+def authentication_failed(detail: str) -> ServiceError:
+    """
+    Return the answer to a request that is not let in.
+
+    Whether its status is 401 or 403 is recorded nowhere; 403 is assumed.
+    """
+    return ServiceError("AuthenticationFailed", {"AuthenticationErrorDetail": detail})
+
+
+def _check_date(headers: Mapping[str, str], now: datetime) -> None:
+    text = headers.get("ocp-date") or headers.get("date")
+    if not text:
+        raise authentication_failed("The request has neither an ocp-date nor a Date header.")
+    try:
+        sent = parse_http_date(text)
+    except ValueError:
+        raise authentication_failed(f"{text!r} is not a date of RFC 1123.") from None
+    if abs(now - sent) > MAX_SKEW:
+        raise authentication_failed(
+            f"The request is dated {text}, more than 15 minutes off the service's clock."
+        )

@@ -1,0 +1,99 @@
+"""The control plane under ``/_emulator/``: what tests and demos do to the service; server side."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import web
+
+from airflow_provider_batchlinux.emulator.allocation import ResizeFault
+from airflow_provider_batchlinux.emulator.clock import ManualClock
+from airflow_provider_batchlinux.emulator.errors import ServiceError
+from airflow_provider_batchlinux.emulator.faults import Fault
+from airflow_provider_batchlinux.emulator.instants import format_instant
+from airflow_provider_batchlinux.emulator.views import COUNTED_STATES
+
+if TYPE_CHECKING:
+    from airflow_provider_batchlinux.emulator.app import Application
+
+PREFIX = "/_emulator/"
+Action = Callable[["Application", Mapping[str, Any]], Awaitable[Any]]
+
+
+async def answer_control(app: Application, request: web.BaseRequest) -> web.Response:
+    """Do what a request to the control plane asks; wrong requests get a sentence and 400."""
+    action = _ACTIONS.get(request.raw_path.removeprefix(PREFIX))
+    if request.method != "POST" or action is None:
+        return web.json_response({"error": f"There is no {request.raw_path}."}, status=404)
+    try:
+        return web.json_response(await action(app, json.loads(await request.read() or b"{}")))
+    except (ServiceError, TypeError, ValueError, KeyError, re.error) as error:
+        return web.json_response({"error": f"{type(error).__name__}: {error}"}, status=400)
+
+
+async def _reset(app: Application, given: Mapping[str, Any]) -> None:
+    await app.reset()
+
+
+async def _requests(app: Application, given: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [record.view() for record in app.requests]
+
+
+async def _clear_requests(app: Application, given: Mapping[str, Any]) -> None:
+    app.requests.clear()
+
+
+async def _inject(app: Application, given: Mapping[str, Any]) -> None:
+    path = given.get("path")
+    pattern = None if path is None else re.compile(path)
+    app.faults.waiting.append(Fault(**{**given, "path": pattern}))
+
+
+async def _set_node(app: Application, given: Mapping[str, Any]) -> None:
+    node = app.service.store.node(given["pool_id"], given["node_id"])
+    state = given["state"].lower()
+    if state not in COUNTED_STATES:
+        raise ValueError(f"{state!r} is not the state of a node.")
+    app.service.lifecycle.force(node, state, tuple(given.get("errors") or ()))
+
+
+async def _set_quota(app: Application, given: Mapping[str, Any]) -> None:
+    for name, value in given.items():
+        if not hasattr(app.service.quotas, name):
+            raise ValueError(f"There is no quota {name!r}.")
+        setattr(app.service.quotas, name, value)
+
+
+async def _resize_error(app: Application, given: Mapping[str, Any]) -> None:
+    values = given.get("values") or {}
+    pairs = [{"name": name, "value": value} for name, value in values.items()]
+    error = {"code": given["code"], "message": given["message"], "values": pairs}
+    pattern = re.compile(given["pool_id"])
+    app.service.allocation.faults.append(ResizeFault(pattern, error))
+
+
+async def _advance(app: Application, given: Mapping[str, Any]) -> str:
+    if not isinstance(app.clock, ManualClock):
+        raise TypeError("Only the manual clock can be advanced.")
+    app.clock.advance(given["seconds"])
+    return format_instant(app.clock.now())
+
+
+async def _now(app: Application, given: Mapping[str, Any]) -> str:
+    return format_instant(app.clock.now())
+
+
+_ACTIONS: Mapping[str, Action] = {
+    "reset": _reset,
+    "requests": _requests,
+    "clear-requests": _clear_requests,
+    "inject": _inject,
+    "set-node": _set_node,
+    "set-quota": _set_quota,
+    "resize-error": _resize_error,
+    "advance": _advance,
+    "now": _now,
+}

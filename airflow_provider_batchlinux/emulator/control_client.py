@@ -1,0 +1,142 @@
+"""A small client of the control plane, for tests and demos in any process; stdlib only."""
+
+from __future__ import annotations
+
+import http.client
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from airflow_provider_batchlinux.emulator.instants import parse_instant
+
+
+class EmulatorControl:
+    """
+    Tell a running embedded Batch service what is to happen.
+
+    :param endpoint: URL of the service, as in its ready line.
+    """
+
+    def __init__(self, endpoint: str) -> None:
+        self._address = urlsplit(endpoint).netloc
+
+    def reset(self) -> None:
+        """Go back to an empty account: no pools, jobs, quotas, faults or recorded requests."""
+        self._post("reset")
+
+    def requests(self) -> list[dict[str, Any]]:
+        """
+        Return the requests to the service so far, in order, without those of the control plane.
+
+        Each has ``method``, ``path``, ``query``, ``status`` (0 if it was dropped) and
+        ``operation`` (``None`` if it did not get so far).
+        """
+        recorded: list[dict[str, Any]] = self._post("requests")
+        return recorded
+
+    def clear_requests(self) -> None:
+        """Forget the requests so far."""
+        self._post("clear-requests")
+
+    def inject(
+        self,
+        method: str | None = None,
+        path: str | None = None,
+        times: int | None = 1,
+        *,
+        status: int | None = None,
+        code: str | None = None,
+        retry_after: float | None = None,
+        delay: float | None = None,
+        drop: Literal["before", "after"] | None = None,
+    ) -> None:
+        """
+        Let something go wrong with the next requests that match.
+
+        :param method: HTTP method; ``None`` matches every one.
+        :param path: regular expression searched for in the path; ``None`` matches every one.
+        :param times: how many requests it happens to; ``None`` means all until the next reset.
+        :param status: HTTP status to answer with; ``None`` takes the one that belongs to ``code``.
+        :param code: code to answer with; ``None`` answers ``InternalError`` if there is a status.
+        :param retry_after: seconds for the ``Retry-After`` header; ``None`` sends none.
+        :param delay: seconds to wait before answering; ``None`` does not wait.
+        :param drop: close the connection without an answer, ``before`` or ``after`` the work.
+        """
+        fault = {
+            "method": method,
+            "path": path,
+            "times": times,
+            "status": status,
+            "code": code,
+            "retry_after": retry_after,
+            "delay": delay,
+            "drop": drop,
+        }
+        self._post("inject", fault)
+
+    def set_node(
+        self,
+        pool_id: str,
+        node_id: str,
+        state: str,
+        errors: Sequence[Mapping[str, Any]] | None = None,
+    ) -> None:
+        """
+        Force a node into a state, such as ``unusable``, ``preempted`` or ``unknown``.
+
+        From ``creating``, ``rebooting`` and ``starting`` it goes on by itself.
+
+        :param errors: the node's errors, as the service shows them; ``None`` means none.
+        """
+        node = {"pool_id": pool_id, "node_id": node_id, "state": state}
+        self._post("set-node", {**node, "errors": list(errors or ())})
+
+    def set_quota(
+        self,
+        dedicated_cores: int | None = None,
+        spot_cores: int | None = None,
+        pools: int | None = None,
+        active_jobs: int | None = None,
+    ) -> None:
+        """Set the account's quotas; ``None`` means no limit."""
+        quotas = {
+            "dedicated_cores": dedicated_cores,
+            "spot_cores": spot_cores,
+            "pools": pools,
+            "active_jobs": active_jobs,
+        }
+        self._post("set-quota", quotas)
+
+    def resize_error(
+        self, pool_id: str, code: str, message: str, values: Mapping[str, str] | None = None
+    ) -> None:
+        """
+        Let the next allocation of a matching pool end with an error and without new nodes.
+
+        :param pool_id: regular expression searched for in the pool's id.
+        :param values: details of the error; ``None`` means none.
+        """
+        error = {"pool_id": pool_id, "code": code, "message": message}
+        self._post("resize-error", {**error, "values": dict(values or {})})
+
+    def advance(self, seconds: float) -> datetime:
+        """Move the manual clock on, firing what falls due, and return the new time."""
+        return parse_instant(self._post("advance", {"seconds": seconds}))
+
+    def now(self) -> datetime:
+        """Return the service's time."""
+        return parse_instant(self._post("now"))
+
+    def _post(self, action: str, body: Mapping[str, Any] | None = None) -> Any:
+        connection = http.client.HTTPConnection(self._address, timeout=60)
+        try:
+            connection.request("POST", f"/_emulator/{action}", json.dumps(body or {}))
+            response = connection.getresponse()
+            answer = json.loads(response.read())
+        finally:
+            connection.close()
+        if response.status != http.client.OK:
+            raise ValueError(f"The emulator refused {action!r}: {answer['error']}")
+        return answer

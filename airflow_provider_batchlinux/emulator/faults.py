@@ -1,0 +1,93 @@
+"""Faults that the control plane asks for, and the record of requests; knows no operation."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from airflow_provider_batchlinux.emulator.errors import ServiceError
+
+
+@dataclass
+class Fault:
+    """
+    What happens to requests that match.
+
+    :param method: HTTP method; ``None`` matches every one.
+    :param path: pattern searched for in the path; ``None`` matches every one.
+    :param times: how many requests it happens to; ``None`` means all until the next reset.
+    :param status: status to answer with; ``None`` takes the one of ``code``.
+    :param code: code to answer with; ``None`` with a status takes ``InternalError``.
+    :param retry_after: seconds for ``Retry-After``; ``None`` sends none.
+    :param delay: seconds of real time to wait before anything else; ``None`` waits not at all.
+    :param drop: close the connection without an answer, before or after doing the work.
+    """
+
+    method: str | None = None
+    path: re.Pattern[str] | None = None
+    times: int | None = 1
+    status: int | None = None
+    code: str | None = None
+    retry_after: float | None = None
+    delay: float | None = None
+    drop: Literal["before", "after"] | None = None
+
+    def matches(self, method: str, path: str) -> bool:
+        """Tell whether a request is meant."""
+        return (self.method is None or self.method.upper() == method) and (
+            self.path is None or self.path.search(path) is not None
+        )
+
+    def error(self) -> ServiceError | None:
+        """Return the error to answer with, if there is to be one."""
+        if self.status is None and self.code is None:
+            return None
+        code = self.code or "InternalError"
+        return ServiceError(code, status=self.status, retry_after=self.retry_after)
+
+
+NO_FAULT = Fault()
+
+
+@dataclass
+class Faults:
+    """The faults that are still to happen, the first one first."""
+
+    waiting: list[Fault] = field(default_factory=list)
+
+    def take(self, method: str, path: str) -> Fault:
+        """Return the first fault that a request matches, counting it; ``NO_FAULT`` if none."""
+        for fault in self.waiting:
+            if fault.matches(method, path):
+                self._count(fault)
+                return fault
+        return NO_FAULT
+
+    def _count(self, fault: Fault) -> None:
+        if fault.times is None:
+            return
+        fault.times -= 1
+        if fault.times <= 0:
+            self.waiting.remove(fault)
+
+
+@dataclass(frozen=True)
+class RequestRecord:
+    """One request that was answered, or dropped with status 0."""
+
+    method: str
+    path: str
+    query: str
+    status: int
+    operation: str | None
+
+    def view(self) -> dict[str, Any]:
+        """Return it as JSON."""
+        return {
+            "method": self.method,
+            "path": self.path,
+            "query": self.query,
+            "status": self.status,
+            "operation": self.operation,
+        }

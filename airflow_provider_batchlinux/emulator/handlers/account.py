@@ -1,0 +1,34 @@
+"""Operations on the account: supported images, node counts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from airflow_provider_batchlinux.emulator.errors import ServiceError
+from airflow_provider_batchlinux.emulator.images import supported_images
+from airflow_provider_batchlinux.emulator.records import Json
+from airflow_provider_batchlinux.emulator.service import BatchService
+from airflow_provider_batchlinux.emulator.views import node_counts_view
+from airflow_provider_batchlinux.emulator.wire import Call, Reply, listing
+
+
+def list_supported_images(service: BatchService, call: Call) -> Reply:
+    """Answer GET /supportedimages."""
+    return listing(call, "supportedimages", _images_after, dict)
+
+
+def list_pool_node_counts(service: BatchService, call: Call) -> Reply:
+    """Answer GET /nodecounts."""
+    pools = service.store.pools.after
+    return listing(call, "poolnodecounts", pools, lambda pool: node_counts_view(service.store, pool))
+
+
+def list_pool_usage_metrics(service: BatchService, call: Call) -> Reply:
+    """Answer GET /poolusagemetrics, which the service has retired."""
+    raise ServiceError("PoolUsageMetricAPIRetired")
+
+
+def _images_after(key: str) -> Iterator[tuple[str, Json]]:
+    for number, image in enumerate(supported_images()):
+        if f"{number:06}" > key:
+            yield f"{number:06}", image

@@ -1,0 +1,98 @@
+"""Operations on compute nodes, without their users and files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from airflow_provider_batchlinux.emulator.errors import ServiceError
+from airflow_provider_batchlinux.emulator.records import USABLE_NODE_STATES, Node
+from airflow_provider_batchlinux.emulator.service import BatchService
+from airflow_provider_batchlinux.emulator.views import node_view
+from airflow_provider_batchlinux.emulator.wire import Call, Reply, done, element, listing
+
+_NOT_USABLE = {
+    "creating": "NodeBeingCreated",
+    "starting": "NodeBeingStarted",
+    "waitingforstarttask": "NodeBeingStarted",
+    "rebooting": "NodeBeingRebooted",
+    "reimaging": "NodeBeingReimaged",
+    "unusable": "NodeStateUnusable",
+}
+"""Which code the service answers for a node in the wrong state is not documented; assumed."""
+
+_RESTARTABLE = USABLE_NODE_STATES | {"starttaskfailed", "unusable", "unknown", "starting"}
+
+
+def list_nodes(service: BatchService, call: Call) -> Reply:
+    """Answer GET /pools/{poolId}/nodes."""
+    pool = service.store.pool(call.path_values["poolId"])
+    nodes = service.store.nodes(pool.id).after
+    return listing(call, "nodes", nodes, lambda node: node_view(call.base_url, pool, node))
+
+
+def get_node(service: BatchService, call: Call) -> Reply:
+    """Answer GET /pools/{poolId}/nodes/{nodeId}."""
+    node = node_of(service, call)
+    pool = service.store.pool(node.pool_id)
+    return element(call, "nodes", node_view(call.base_url, pool, node))
+
+
+def reboot_node(service: BatchService, call: Call) -> Reply:
+    """Answer POST /pools/{poolId}/nodes/{nodeId}/reboot."""
+    call.read("BatchNodeRebootOptions")
+    return _restart(service, call, lambda node: service.lifecycle.enter(node, "rebooting"))
+
+
+def reimage_node(service: BatchService, call: Call) -> Reply:
+    """Answer POST /pools/{poolId}/nodes/{nodeId}/reimage."""
+    call.read("BatchNodeReimageOptions")
+    return _restart(service, call, service.lifecycle.reimage)
+
+
+def disable_node_scheduling(service: BatchService, call: Call) -> Reply:
+    """Answer POST /pools/{poolId}/nodes/{nodeId}/disablescheduling."""
+    call.read("BatchNodeDisableSchedulingOptions")
+    return _set_scheduling(service, call, is_scheduling=False)
+
+
+def enable_node_scheduling(service: BatchService, call: Call) -> Reply:
+    """Answer POST /pools/{poolId}/nodes/{nodeId}/enablescheduling."""
+    return _set_scheduling(service, call, is_scheduling=True)
+
+
+def node_of(service: BatchService, call: Call) -> Node:
+    """Return the node that a path names."""
+    return service.store.node(call.path_values["poolId"], call.path_values["nodeId"])
+
+
+def usable_node_of(service: BatchService, call: Call) -> Node:
+    """
+    Return the node that a path names.
+
+    :raises ServiceError: the node is neither idle nor running.
+    """
+    node = node_of(service, call)
+    if node.state not in USABLE_NODE_STATES:
+        raise _wrong_state(node)
+    return node
+
+
+def _restart(service: BatchService, call: Call, restart: Callable[[Node], object]) -> Reply:
+    node = node_of(service, call)
+    if node.state not in _RESTARTABLE:
+        raise _wrong_state(node)
+    restart(node)
+    return done(call, 202)
+
+
+def _set_scheduling(service: BatchService, call: Call, *, is_scheduling: bool) -> Reply:
+    node = usable_node_of(service, call)
+    if node.is_scheduling == is_scheduling:
+        raise ServiceError("NodeAlreadyInTargetSchedulingState")
+    service.store.change_node(node, is_scheduling=is_scheduling)
+    return done(call, 200)
+
+
+def _wrong_state(node: Node) -> ServiceError:
+    code = _NOT_USABLE.get(node.state, "OperationInvalidForCurrentState")
+    return ServiceError(code, {"Reason": f"The node is {node.state}."})

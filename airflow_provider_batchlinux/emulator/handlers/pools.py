@@ -1,0 +1,178 @@
+"""Operations on pools."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from airflow_provider_batchlinux.emulator.conditions import check_conditions
+from airflow_provider_batchlinux.emulator.errors import (
+    ServiceError,
+    invalid_property,
+    missing_property,
+)
+from airflow_provider_batchlinux.emulator.pool_rules import (
+    check_pool_properties,
+    check_targets,
+    complete_pool,
+    complete_pool_properties,
+)
+from airflow_provider_batchlinux.emulator.records import Pool
+from airflow_provider_batchlinux.emulator.service import BatchService
+from airflow_provider_batchlinux.emulator.views import pool_view
+from airflow_provider_batchlinux.emulator.wire import Call, Reply, created, done, element, listing
+
+_MOST_REMOVED = 100
+_ONLY_WHEN_EMPTY = frozenset(
+    {
+        "vmSize",
+        "enableInterNodeCommunication",
+        "virtualMachineConfiguration",
+        "taskSlotsPerNode",
+        "networkConfiguration",
+        "userAccounts",
+        "mountConfiguration",
+    }
+)
+
+
+def create_pool(service: BatchService, call: Call) -> Reply:
+    """Answer POST /pools."""
+    spec = complete_pool(call.read("BatchPoolCreateOptions"))
+    _check_absent(service, spec["id"])
+    pool_id, dedicated, spot = (
+        spec.pop("id"),
+        spec.pop("targetDedicatedNodes", 0),
+        spec.pop("targetLowPriorityNodes", 0),
+    )
+    version = service.store.next_version(call.now)
+    pool = Pool(
+        id=pool_id,
+        spec=spec,
+        created=call.now,
+        version=version,
+        state="active",
+        state_since=call.now,
+        allocation_state="resizing",
+        allocation_since=call.now,
+        target_dedicated=dedicated,
+        target_spot=spot,
+    )
+    service.allocation.resize(pool, dedicated, spot, call.now)
+    return created(call, call.url("pools", pool_id), version)
+
+
+def list_pools(service: BatchService, call: Call) -> Reply:
+    """Answer GET /pools."""
+    return listing(call, "pools", service.store.pools.after, lambda pool: _view(service, call, pool))
+
+
+def get_pool(service: BatchService, call: Call) -> Reply:
+    """Answer GET /pools/{poolId}."""
+    pool = service.store.pool(call.path_values["poolId"])
+    check_conditions(call, pool.version)
+    return element(call, "pools", _view(service, call, pool), pool.version)
+
+
+def pool_exists(service: BatchService, call: Call) -> Reply:
+    """Answer HEAD /pools/{poolId}."""
+    pool = service.store.pool(call.path_values["poolId"])
+    return done(call, 200, pool.version)
+
+
+def update_pool(service: BatchService, call: Call) -> Reply:
+    """Answer PATCH /pools/{poolId}."""
+    pool = _writable(service, call)
+    body = call.read("BatchPoolUpdateOptions")
+    check_pool_properties(body)
+    _check_changeable(service, pool, body)
+    spec = {**pool.spec, **complete_pool_properties(body)}
+    changed = service.store.put_pool(replace(pool, spec=spec, version=service.store.next_version(call.now)))
+    return done(call, 200, changed.version)
+
+
+def delete_pool(service: BatchService, call: Call) -> Reply:
+    """Answer DELETE /pools/{poolId}."""
+    service.allocation.delete(_writable(service, call), call.now)
+    return Reply(202)
+
+
+def resize_pool(service: BatchService, call: Call) -> Reply:
+    """Answer POST /pools/{poolId}/resize."""
+    pool = _steady(service, call)
+    body = call.read("BatchPoolResizeOptions")
+    if "targetDedicatedNodes" not in body and "targetLowPriorityNodes" not in body:
+        raise missing_property("targetDedicatedNodes")
+    check_targets(body)
+    # Recorded: a target that is left out becomes 0, it does not stay.
+    targets = (body.get("targetDedicatedNodes", 0), body.get("targetLowPriorityNodes", 0))
+    timeout = body.get("resizeTimeout", pool.spec["resizeTimeout"])
+    pool = replace(
+        pool,
+        spec={**pool.spec, "resizeTimeout": timeout},
+        version=service.store.next_version(call.now),
+    )
+    service.allocation.resize(pool, *targets, call.now)
+    return done(call, 202, pool.version)
+
+
+def stop_pool_resize(service: BatchService, call: Call) -> Reply:
+    """Answer POST /pools/{poolId}/stopresize."""
+    pool = _writable(service, call)
+    if pool.allocation_state != "resizing":
+        # The service's code for this is not known; assumed.
+        raise ServiceError("OperationInvalidForCurrentState")
+    pool = replace(pool, version=service.store.next_version(call.now))
+    service.allocation.stop(pool, call.now)
+    return done(call, 202, pool.version)
+
+
+def remove_nodes(service: BatchService, call: Call) -> Reply:
+    """Answer POST /pools/{poolId}/removenodes."""
+    pool = _steady(service, call)
+    node_ids = call.read("BatchNodeRemoveOptions")["nodeList"]
+    if not 1 <= len(node_ids) <= _MOST_REMOVED:
+        reason = f"The list has 1 to {_MOST_REMOVED} nodes."
+        raise invalid_property("nodeList", len(node_ids), reason)
+    nodes = {node_id.lower(): service.store.node(pool.id, node_id) for node_id in node_ids}
+    pool = replace(pool, version=service.store.next_version(call.now))
+    service.allocation.remove_nodes(pool, list(nodes.values()), call.now)
+    return done(call, 202, pool.version)
+
+
+def _view(service: BatchService, call: Call, pool: Pool) -> dict[str, Any]:
+    return pool_view(service.store, call.base_url, pool)
+
+
+def _check_absent(service: BatchService, pool_id: str) -> None:
+    existing = service.store.pools.get(pool_id)
+    if existing is not None:
+        raise ServiceError("PoolExists" if existing.state == "active" else "PoolBeingDeleted")
+    quota = service.quotas.pools
+    if quota is not None and len(service.store.pools) >= quota:
+        raise ServiceError("PoolQuotaReached")
+
+
+def _writable(service: BatchService, call: Call) -> Pool:
+    pool = service.store.pool(call.path_values["poolId"])
+    check_conditions(call, pool.version)
+    if pool.state == "deleting":
+        raise ServiceError("PoolBeingDeleted")
+    return pool
+
+
+def _steady(service: BatchService, call: Call) -> Pool:
+    pool = _writable(service, call)
+    if pool.allocation_state != "steady":
+        raise ServiceError("PoolBeingResized")
+    return pool
+
+
+def _check_changeable(service: BatchService, pool: Pool, body: dict[str, Any]) -> None:
+    fixed = sorted(_ONLY_WHEN_EMPTY & set(body))
+    if fixed and len(service.store.nodes(pool.id)):
+        # Documented as possible only when the pool is empty; the answer is assumed.
+        raise ServiceError(
+            "OperationInvalidForCurrentState",
+            {"Reason": f"{', '.join(fixed)} can be changed only when the pool has no nodes."},
+        )

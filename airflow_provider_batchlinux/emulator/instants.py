@@ -1,0 +1,81 @@
+"""Times and durations as the service writes and reads them; stdlib only."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timedelta, timezone
+from email.utils import format_datetime, parsedate_to_datetime
+
+_ERA = datetime(1, 1, 1, tzinfo=timezone.utc)
+_DURATION = re.compile(
+    r"P(?:(?P<days>\d+)D)?"
+    r"(?:T(?:(?P<hours>\d+)H)?(?:(?P<minutes>\d+)M)?(?:(?P<seconds>\d+(?:\.\d+)?)S)?)?",
+    re.IGNORECASE,
+)
+_INSTANT = re.compile(
+    r"(\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d)?)(?:\.(\d{1,9}))?(Z|[+-]\d\d:?\d\d)?", re.IGNORECASE
+)
+UNLIMITED = "P10675199DT2H48M5.4775807S"
+"""The longest duration .NET can hold: how the service says that there is no limit."""
+
+
+def format_instant(instant: datetime) -> str:
+    """Return a time as it stands in bodies: UTC with seven decimals."""
+    return instant.strftime("%Y-%m-%dT%H:%M:%S.%f") + "0Z"
+
+
+def format_http_date(instant: datetime) -> str:
+    """Return a time as it stands in headers (RFC 1123)."""
+    return format_datetime(instant, usegmt=True)
+
+
+def parse_http_date(text: str) -> datetime:
+    """
+    Read a time from a header.
+
+    :raises ValueError: it is not a date of RFC 1123.
+    """
+    instant = parsedate_to_datetime(text)
+    return instant.replace(tzinfo=instant.tzinfo or timezone.utc)
+
+
+def parse_instant(text: str) -> datetime:
+    """
+    Read an ISO 8601 time; without an offset it is UTC.
+
+    :raises ValueError: it is not such a time.
+    """
+    match = _INSTANT.fullmatch(text.strip())
+    if match is None:
+        raise ValueError(f"{text!r} is not an ISO 8601 time.")
+    seconds, fraction, offset = match.groups()
+    moment = datetime.fromisoformat(seconds)
+    moment = moment.replace(microsecond=int((fraction or "0").ljust(6, "0")[:6]))
+    return moment.replace(tzinfo=_parse_offset(offset)).astimezone(timezone.utc)
+
+
+def _parse_offset(offset: str | None) -> timezone:
+    if offset is None or offset in "Zz":
+        return timezone.utc
+    hours, minutes = int(offset[1:3]), int(offset[-2:])
+    size = timedelta(hours=hours, minutes=minutes)
+    return timezone(-size if offset[0] == "-" else size)
+
+
+def parse_duration(text: str) -> float:
+    """
+    Return the seconds of an ISO 8601 duration made of days, hours, minutes and seconds.
+
+    :raises ValueError: it is not such a duration.
+    """
+    match = _DURATION.fullmatch(text.strip())
+    parts = match.groupdict() if match else {}
+    if not any(parts.values()):
+        raise ValueError(f"{text!r} is not an ISO 8601 duration.")
+    days, hours, minutes, seconds = (float(part or 0) for part in parts.values())
+    return ((days * 24 + hours) * 60 + minutes) * 60 + seconds
+
+
+def ticks(instant: datetime) -> int:
+    """Return a time in units of 100 ns since year 1, which the service makes its ETags of."""
+    return (instant - _ERA) // timedelta(microseconds=1) * 10

@@ -1,0 +1,115 @@
+"""The computer behind one node: its directories, environment and what runs on it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+from collections.abc import Awaitable, Coroutine, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from airflow_provider_batchlinux.emulator.clock import Timer
+from airflow_provider_batchlinux.emulator.programs import Command, Outcome, run_program
+
+# Node agents give programs a plain path; the emulator's own is used, since on a laptop the
+# interpreters that commands name may lie anywhere. Nothing else of its environment gets through.
+_PATH = os.environ.get("PATH", os.defpath)
+
+
+class Machine:
+    """
+    A directory with the layout of a node, made when it is first needed.
+
+    :param root: the node's root directory, which need not exist.
+    :param environment: the ``AZ_BATCH_*`` variables that say where a program runs.
+    """
+
+    def __init__(self, root: Path, environment: Mapping[str, str]) -> None:
+        self.root = root
+        self.shared = root / "shared"
+        self.startup = root / "startup"
+        self.workitems = root / "workitems"
+        self.pending: Timer | None = None
+        self._environment = dict(environment)
+        self._runs: dict[str, asyncio.Task[None]] = {}
+
+    def environment(self) -> dict[str, str]:
+        """Return the variables that every program on the node sees."""
+        return {
+            "PATH": _PATH,
+            **self._environment,
+            "AZ_BATCH_NODE_ROOT_DIR": str(self.root),
+            "AZ_BATCH_NODE_SHARED_DIR": str(self.shared),
+            "AZ_BATCH_NODE_STARTUP_DIR": str(self.startup),
+            "AZ_BATCH_NODE_STARTUP_WORKING_DIR": str(self.startup / "wd"),
+        }
+
+    def make_directories(self) -> None:
+        """Make the node's directories, unless they are there."""
+        for directory in (self.shared, self.startup / "wd", self.workitems):
+            directory.mkdir(parents=True, exist_ok=True)
+
+    async def run_task(
+        self,
+        directory: Path,
+        spec: Mapping[str, Any],
+        extra: Mapping[str, str],
+        timeout: float | None = None,
+    ) -> Outcome:
+        """
+        Run the command line of a task or start task in its directory.
+
+        :param spec: has ``commandLine`` and perhaps ``environmentSettings``.
+        :param extra: further variables of the service's own.
+        :param timeout: seconds of wall-clock time; ``None`` sets no limit.
+        """
+        self.make_directories()
+        working = directory / "wd"
+        working.mkdir(parents=True, exist_ok=True)
+        settings = spec.get("environmentSettings", ())
+        environment = {
+            # Without it, programs would look up and write to the home of whoever runs the emulator.
+            "HOME": str(working),
+            **self.environment(),
+            "AZ_BATCH_TASK_DIR": str(directory),
+            "AZ_BATCH_TASK_WORKING_DIR": str(working),
+            **extra,
+            **{item["name"]: item.get("value", "") for item in settings},
+        }
+        out, err = directory / "stdout.txt", directory / "stderr.txt"
+        return await run_program(Command(spec["commandLine"], working, environment, out, err, timeout))
+
+    def keep_running(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        """Run something on the node until it ends or is stopped by its name."""
+        run = asyncio.get_running_loop().create_task(work)
+        self._runs[name] = run
+        run.add_done_callback(lambda ended: self._forget(name, ended))
+
+    def _forget(self, name: str, ended: asyncio.Task[None]) -> None:
+        if self._runs.get(name) is ended:
+            del self._runs[name]
+
+    def stop(self, names: Iterable[str] | None = None) -> Awaitable[object]:
+        """
+        Stop what runs on the node; wait for the result to know that it has ended.
+
+        :param names: what to stop; ``None`` stops everything.
+        """
+        wanted = list(self._runs) if names is None else names
+        runs = [self._runs[name] for name in wanted if name in self._runs]
+        for run in runs:
+            run.cancel()
+        return asyncio.gather(*runs, return_exceptions=True)
+
+    def cancel_pending(self) -> None:
+        """Forget the change of state that was due."""
+        if self.pending is not None:
+            self.pending.cancel()
+            self.pending = None
+
+    async def wipe(self) -> None:
+        """Stop everything and remove the node's directories, as a reinstallation does."""
+        await self.stop()
+        if self.root.exists():
+            await asyncio.to_thread(shutil.rmtree, self.root, ignore_errors=True)

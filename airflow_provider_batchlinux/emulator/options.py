@@ -1,0 +1,71 @@
+"""What an embedded Batch service is started with; imports nothing of the service itself."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import secrets
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+ProfileName = Literal["instant", "realistic"]
+ClockName = Literal["system", "manual"]
+
+
+def make_account_key() -> str:
+    """Return a fresh account key: 64 random bytes in base64, as the service makes them."""
+    return base64.b64encode(secrets.token_bytes(64)).decode()
+
+
+@dataclass(frozen=True)
+class EmulatorOptions:
+    """
+    Say how an embedded Batch service behaves.
+
+    :param profile: ``instant`` passes every state without delay, ``realistic`` takes the times
+        recorded from the real service.
+    :param speed: factor by which a profile's delays are divided.
+    :param clock: ``manual`` fires timers only when the control plane advances the time.
+    :param account: name of the Batch account it serves.
+    :param key: account key in base64; a random one is made when it is left out.
+    :param root: directory that holds the nodes' directories; ``None`` takes the system's
+        directory for temporary files. A directory of its own is made in it and removed at the end.
+    :param port: TCP port on loopback; 0 takes a free one.
+    :raises ValueError: with all problems at once.
+    """
+
+    profile: ProfileName = "instant"
+    speed: float = 1.0
+    clock: ClockName = "system"
+    account: str = "batchlinux"
+    key: str = field(default_factory=make_account_key, repr=False)
+    root: Path | None = None
+    port: int = 0
+
+    def __post_init__(self) -> None:
+        if problems := list(self._problems()):
+            raise ValueError("\n".join(problems))
+
+    def _problems(self) -> list[str]:
+        checks = {
+            f"profile is {self.profile!r}: it is 'instant' or 'realistic'.": (
+                self.profile in ("instant", "realistic")
+            ),
+            f"speed is {self.speed!r}: it is a number greater than 0.": self.speed > 0,
+            f"clock is {self.clock!r}: it is 'system' or 'manual'.": (self.clock in ("system", "manual")),
+            "account is empty: it names the Batch account.": bool(self.account),
+            "key is not base64, as an account key is.": _is_base64(self.key),
+            f"root is {str(self.root)!r}: there is no such directory.": (
+                self.root is None or self.root.is_dir()
+            ),
+            f"port is {self.port!r}: it is a number from 0 to 65535.": 0 <= self.port <= 65535,
+        }
+        return [problem for problem, holds in checks.items() if not holds]
+
+
+def _is_base64(text: str) -> bool:
+    try:
+        return bool(base64.b64decode(text, validate=True))
+    except (binascii.Error, ValueError):
+        return False

@@ -1,0 +1,114 @@
+"""Runs command lines as real processes, each in a process group of its own; knows no records."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shlex
+import signal
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command line and where and how it runs; ``stdout`` and ``stderr`` are files."""
+
+    line: str
+    directory: Path
+    environment: Mapping[str, str]
+    stdout: Path
+    stderr: Path
+    timeout: float | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a program ended. ``failure`` has the form of the service's ``failureInfo``."""
+
+    exit_code: int | None = None
+    failure: Mapping[str, Any] | None = None
+
+    @property
+    def is_success(self) -> bool:
+        """Tell whether it exited with 0."""
+        return self.failure is None
+
+    @property
+    def result(self) -> str:
+        """The service's word for how it ended."""
+        return "success" if self.is_success else "failure"
+
+
+async def run_program(command: Command) -> Outcome:
+    """
+    Run a command to its end, without a shell.
+
+    However it ends, also by cancellation, nothing of its process group is left.
+    """
+    try:
+        process = await _start(command)
+    except (FileNotFoundError, PermissionError, ValueError, OSError) as error:
+        return _not_started(error)
+    try:
+        exit_code = await asyncio.wait_for(process.wait(), command.timeout)
+    except asyncio.TimeoutError:
+        return _timed_out()
+    finally:
+        _kill_group(process.pid)
+        await process.wait()
+    return _exited(exit_code)
+
+
+async def _start(command: Command) -> asyncio.subprocess.Process:
+    program, *arguments = shlex.split(command.line)
+    with command.stdout.open("wb") as stdout, command.stderr.open("wb") as stderr:
+        return await asyncio.create_subprocess_exec(
+            program,
+            *arguments,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=stdout,
+            stderr=stderr,
+            cwd=command.directory,
+            env=dict(command.environment),
+            start_new_session=True,
+        )
+
+
+def _kill_group(group: int) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(group, signal.SIGKILL)
+
+
+def _exited(exit_code: int) -> Outcome:
+    if exit_code == 0:
+        return Outcome(0)
+    # Linux shells report death by signal N as 128 + N, and so does the node agent.
+    code = exit_code if exit_code > 0 else 128 - exit_code
+    sentence = "The task exited with an exit code representing a failure"
+    return Outcome(code, user_error("FailureExitCode", sentence, {"Message": sentence}))
+
+
+def _not_started(error: Exception) -> Outcome:
+    details = {"Message": str(error)}
+    if isinstance(error, FileNotFoundError):
+        sentence = "The specified command program is not found"
+        return Outcome(failure=user_error("CommandProgramNotFound", sentence, details))
+    # The code of the service for programs that cannot be executed is not known; assumed.
+    sentence = "The specified command program could not be started"
+    return Outcome(failure=user_error("CommandLaunchFailed", sentence, details))
+
+
+def _timed_out() -> Outcome:
+    # The code of the service for a spent wall-clock limit is not known; assumed.
+    sentence = "The task exceeded its maximum wall-clock time and was ended"
+    return Outcome(failure=user_error("MaxWallClockTimeExceeded", sentence, {}))
+
+
+def user_error(code: str, message: str, details: Mapping[str, str]) -> dict[str, Any]:
+    """Return a ``failureInfo`` whose cause lies with the user."""
+    pairs = [{"name": name, "value": value} for name, value in details.items()]
+    return {"category": "usererror", "code": code, "message": message, "details": pairs}

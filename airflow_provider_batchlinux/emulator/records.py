@@ -1,0 +1,115 @@
+"""
+What the service remembers: one frozen record a resource.
+
+A change is a new record in the store, so whoever holds a record holds a snapshot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+Json = Mapping[str, Any]
+
+USABLE_NODE_STATES = frozenset({"idle", "running"})
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """Which change of a resource this is."""
+
+    etag: str
+    modified: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """A pool. ``spec`` is its description as the client sent it, with the service's defaults."""
+
+    id: str
+    spec: Json
+    created: datetime
+    version: Version
+    state: str
+    state_since: datetime
+    allocation_state: str
+    allocation_since: datetime
+    target_dedicated: int
+    target_spot: int
+    resize_errors: tuple[Json, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A compute node."""
+
+    id: str
+    pool_id: str
+    number: int
+    is_dedicated: bool
+    state: str
+    state_since: datetime
+    allocated: datetime
+    start_task: Json | None = None
+    start_task_info: Json | None = None
+    is_scheduling: bool = True
+    last_boot: datetime | None = None
+    ssh_port: int | None = None
+    errors: tuple[Json, ...] = ()
+    running_tasks: int = 0
+    running_slots: int = 0
+    tasks_run: int = 0
+    tasks_succeeded: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class NodeUser:
+    """Somebody who may log in to a node."""
+
+    name: str
+    is_admin: bool
+    expires: datetime
+    password: str | None
+    ssh_public_key: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A job."""
+
+    id: str
+    spec: Json
+    created: datetime
+    version: Version
+    state: str
+    state_since: datetime
+    previous_state: str | None = None
+    previous_since: datetime | None = None
+    ended: datetime | None = None
+    terminate_reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A task. ``execution`` is its ``executionInfo``, without what is not known yet."""
+
+    id: str
+    job_id: str
+    pool_id: str
+    spec: Json
+    created: datetime
+    version: Version
+    state: str
+    state_since: datetime
+    execution: Json
+    previous_state: str | None = None
+    previous_since: datetime | None = None
+    node_id: str | None = None
+
+    @property
+    def slots(self) -> int:
+        """How many of a node's task slots it takes."""
+        slots: int = self.spec.get("requiredSlots", 1)
+        return slots

@@ -1,0 +1,176 @@
+"""Which operation a method and path name, and which function answers it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from urllib.parse import unquote
+
+from airflow_provider_batchlinux.emulator.errors import ServiceError
+from airflow_provider_batchlinux.emulator.handlers import account, nodes, pools
+from airflow_provider_batchlinux.emulator.service import BatchService
+from airflow_provider_batchlinux.emulator.wire import Call, Reply
+
+Handler = Callable[[BatchService, Call], Reply]
+
+_POOL = "/pools/{poolId}"
+_NODE = _POOL + "/nodes/{nodeId}"
+_JOB = "/jobs/{jobId}"
+_TASK = _JOB + "/tasks/{taskId}"
+_SCHEDULE = "/jobschedules/{jobScheduleId}"
+_REST = "{filePath}"
+
+
+@dataclass(frozen=True)
+class Operation:
+    """An operation of API version 2025-06-01; without a handler it is not implemented."""
+
+    name: str
+    method: str
+    path: str
+    handler: Handler | None = None
+
+
+OPERATIONS: tuple[Operation, ...] = (
+    Operation("list_applications", "GET", "/applications"),
+    Operation("get_application", "GET", "/applications/{applicationId}"),
+    Operation("list_pool_usage_metrics", "GET", "/poolusagemetrics", account.list_pool_usage_metrics),
+    Operation("list_supported_images", "GET", "/supportedimages", account.list_supported_images),
+    Operation("list_pool_node_counts", "GET", "/nodecounts", account.list_pool_node_counts),
+    Operation("create_pool", "POST", "/pools", pools.create_pool),
+    Operation("list_pools", "GET", "/pools", pools.list_pools),
+    Operation("delete_pool", "DELETE", _POOL, pools.delete_pool),
+    Operation("pool_exists", "HEAD", _POOL, pools.pool_exists),
+    Operation("get_pool", "GET", _POOL, pools.get_pool),
+    Operation("update_pool", "PATCH", _POOL, pools.update_pool),
+    Operation("disable_pool_auto_scale", "POST", _POOL + "/disableautoscale"),
+    Operation("enable_pool_auto_scale", "POST", _POOL + "/enableautoscale"),
+    Operation("evaluate_pool_auto_scale", "POST", _POOL + "/evaluateautoscale"),
+    Operation("resize_pool", "POST", _POOL + "/resize", pools.resize_pool),
+    Operation("stop_pool_resize", "POST", _POOL + "/stopresize", pools.stop_pool_resize),
+    Operation("replace_pool_properties", "POST", _POOL + "/updateproperties"),
+    Operation("remove_nodes", "POST", _POOL + "/removenodes", pools.remove_nodes),
+    Operation("list_nodes", "GET", _POOL + "/nodes", nodes.list_nodes),
+    Operation("get_node", "GET", _NODE, nodes.get_node),
+    Operation("reboot_node", "POST", _NODE + "/reboot", nodes.reboot_node),
+    Operation("start_node", "POST", _NODE + "/start"),
+    Operation("reimage_node", "POST", _NODE + "/reimage", nodes.reimage_node),
+    Operation("deallocate_node", "POST", _NODE + "/deallocate"),
+    Operation(
+        "disable_node_scheduling",
+        "POST",
+        _NODE + "/disablescheduling",
+        nodes.disable_node_scheduling,
+    ),
+    Operation("enable_node_scheduling", "POST", _NODE + "/enablescheduling", nodes.enable_node_scheduling),
+    Operation("get_node_remote_login_settings", "GET", _NODE + "/remoteloginsettings"),
+    Operation("upload_node_logs", "POST", _NODE + "/uploadbatchservicelogs"),
+    Operation("list_node_extensions", "GET", _NODE + "/extensions"),
+    Operation("get_node_extension", "GET", _NODE + "/extensions/{extensionName}"),
+    Operation("create_node_user", "POST", _NODE + "/users"),
+    Operation("replace_node_user", "PUT", _NODE + "/users/{userName}"),
+    Operation("delete_node_user", "DELETE", _NODE + "/users/{userName}"),
+    Operation("list_node_files", "GET", _NODE + "/files"),
+    Operation("get_node_file", "GET", _NODE + "/files/{filePath}"),
+    Operation("get_node_file_properties", "HEAD", _NODE + "/files/{filePath}"),
+    Operation("delete_node_file", "DELETE", _NODE + "/files/{filePath}"),
+    Operation("create_job", "POST", "/jobs"),
+    Operation("list_jobs", "GET", "/jobs"),
+    Operation("get_job", "GET", _JOB),
+    Operation("update_job", "PATCH", _JOB),
+    Operation("replace_job", "PUT", _JOB),
+    Operation("delete_job", "DELETE", _JOB),
+    Operation("disable_job", "POST", _JOB + "/disable"),
+    Operation("enable_job", "POST", _JOB + "/enable"),
+    Operation("terminate_job", "POST", _JOB + "/terminate"),
+    Operation(
+        "list_job_preparation_and_release_task_status",
+        "GET",
+        _JOB + "/jobpreparationandreleasetaskstatus",
+    ),
+    Operation("get_job_task_counts", "GET", _JOB + "/taskcounts"),
+    Operation("create_task_collection", "POST", _JOB + "/addtaskcollection"),
+    Operation("create_task", "POST", _JOB + "/tasks"),
+    Operation("list_tasks", "GET", _JOB + "/tasks"),
+    Operation("get_task", "GET", _TASK),
+    Operation("replace_task", "PUT", _TASK),
+    Operation("delete_task", "DELETE", _TASK),
+    Operation("terminate_task", "POST", _TASK + "/terminate"),
+    Operation("reactivate_task", "POST", _TASK + "/reactivate"),
+    Operation("list_subtasks", "GET", _TASK + "/subtasksinfo"),
+    Operation("list_task_files", "GET", _TASK + "/files"),
+    Operation("get_task_file", "GET", _TASK + "/files/{filePath}"),
+    Operation("get_task_file_properties", "HEAD", _TASK + "/files/{filePath}"),
+    Operation("delete_task_file", "DELETE", _TASK + "/files/{filePath}"),
+    Operation("create_job_schedule", "POST", "/jobschedules"),
+    Operation("list_job_schedules", "GET", "/jobschedules"),
+    Operation("job_schedule_exists", "HEAD", _SCHEDULE),
+    Operation("get_job_schedule", "GET", _SCHEDULE),
+    Operation("update_job_schedule", "PATCH", _SCHEDULE),
+    Operation("replace_job_schedule", "PUT", _SCHEDULE),
+    Operation("delete_job_schedule", "DELETE", _SCHEDULE),
+    Operation("disable_job_schedule", "POST", _SCHEDULE + "/disable"),
+    Operation("enable_job_schedule", "POST", _SCHEDULE + "/enable"),
+    Operation("terminate_job_schedule", "POST", _SCHEDULE + "/terminate"),
+    Operation("list_jobs_from_schedule", "GET", _SCHEDULE + "/jobs"),
+)
+
+
+@dataclass
+class _Place:
+    """A segment of the tree of paths: what may follow it, and what it answers itself."""
+
+    fixed: dict[str, _Place] = field(default_factory=dict)
+    named: tuple[str, _Place] | None = None
+    by_method: dict[str, Operation] = field(default_factory=dict)
+
+    def step(self, segment: str) -> _Place:
+        """Return the place that follows by a segment of a route, made if it is not there."""
+        if not segment.startswith("{"):
+            return self.fixed.setdefault(segment, _Place())
+        if self.named is None:
+            self.named = (segment, _Place())
+        return self.named[1]
+
+
+class Router:
+    """Finds operations in time that depends on the length of the path alone."""
+
+    def __init__(self, operations: tuple[Operation, ...] = OPERATIONS) -> None:
+        self._root = _Place()
+        for operation in operations:
+            place = self._root
+            for segment in operation.path.strip("/").split("/"):
+                place = place.step(segment)
+            place.by_method[operation.method] = operation
+
+    def match(self, method: str, raw_path: str) -> tuple[Operation, Mapping[str, str]]:
+        """
+        Return the operation, and what stands in the places of its ``{names}``.
+
+        :param raw_path: the path as it was sent; each segment is decoded by itself, so that
+            ``%2F`` in the name of a file divides nothing.
+        :raises ServiceError: there is no such path, or not with this method.
+        """
+        place, values = self._walk(raw_path.strip("/").split("/"))
+        if place is None or not place.by_method:
+            raise ServiceError("ResourceNotFound")
+        operation = place.by_method.get(method)
+        if operation is None:
+            raise ServiceError("UnsupportedHttpVerb")
+        return operation, values
+
+    def _walk(self, segments: list[str]) -> tuple[_Place | None, dict[str, str]]:
+        place, values = self._root, {}
+        for position, segment in enumerate(segments):
+            if segment.lower() in place.fixed:
+                place = place.fixed[segment.lower()]
+            elif place.named is None:
+                return None, {}
+            elif place.named[0] == _REST:
+                values["filePath"] = unquote("/".join(segments[position:]))
+                return place.named[1], values
+            else:
+                name, place = place.named
+                values[name.strip("{}")] = unquote(segment)
+        return place, values

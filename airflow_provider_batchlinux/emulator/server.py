@@ -1,0 +1,95 @@
+"""Starts and stops the embedded service, in this thread or beside it; knows no operation."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import Future
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from threading import Thread
+
+from aiohttp import web
+
+from airflow_provider_batchlinux.emulator.app import Application
+from airflow_provider_batchlinux.emulator.clock import Clock, ManualClock, SystemClock
+from airflow_provider_batchlinux.emulator.control_client import EmulatorControl
+from airflow_provider_batchlinux.emulator.listener import loopback_socket
+from airflow_provider_batchlinux.emulator.options import EmulatorOptions
+
+
+@dataclass(frozen=True)
+class RunningEmulator:
+    """A service that runs: where it is, whom it serves, and the hand on its controls."""
+
+    endpoint: str
+    account: str
+    key: str
+    control: EmulatorControl
+
+
+@asynccontextmanager
+async def serving(options: EmulatorOptions) -> AsyncIterator[RunningEmulator]:
+    """Serve on this event loop; at the end no process, directory or port is left."""
+    root = Path(tempfile.mkdtemp(prefix="batchlinux-", dir=options.root))
+    listener = loopback_socket(options.port)
+    endpoint = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    application = Application(options, _clock(options), root, endpoint)
+    runner = web.ServerRunner(web.Server(application.handle, access_log=None))
+    try:
+        await runner.setup()
+        await web.SockSite(runner, listener).start()
+        yield RunningEmulator(endpoint, options.account, options.key, EmulatorControl(endpoint))
+    finally:
+        await runner.cleanup()
+        await application.service.close()
+        shutil.rmtree(root, ignore_errors=True)
+
+
+@contextmanager
+def run_emulator(options: EmulatorOptions | None = None) -> Iterator[RunningEmulator]:
+    """
+    Serve in a thread with an event loop of its own.
+
+    :param options: ``None`` takes the defaults.
+    :raises OSError: the port is taken.
+    """
+    started: Future[tuple[RunningEmulator, asyncio.AbstractEventLoop, asyncio.Event]] = Future()
+    thread = Thread(
+        target=lambda: asyncio.run(_serve_until_told(options or EmulatorOptions(), started)),
+        name="batchlinux-emulator",
+        daemon=True,
+    )
+    thread.start()
+    emulator, loop, stop = started.result()
+    try:
+        yield emulator
+    finally:
+        loop.call_soon_threadsafe(stop.set)
+        thread.join()
+
+
+async def _serve_until_told(
+    options: EmulatorOptions,
+    started: Future[tuple[RunningEmulator, asyncio.AbstractEventLoop, asyncio.Event]],
+) -> None:
+    stop = asyncio.Event()
+    try:
+        async with serving(options) as emulator:
+            started.set_result((emulator, asyncio.get_running_loop(), stop))
+            await stop.wait()
+    except BaseException as error:
+        # The one who waits for the start is in another thread; it is raised there.
+        if started.done():
+            raise
+        started.set_exception(error)
+
+
+def _clock(options: EmulatorOptions) -> Clock:
+    if options.clock == "manual":
+        return ManualClock(datetime.now(timezone.utc))
+    return SystemClock()

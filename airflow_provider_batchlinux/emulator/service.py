@@ -1,0 +1,51 @@
+"""Puts the parts of one Batch account together; decides nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from airflow_provider_batchlinux.emulator.allocation import Allocation
+from airflow_provider_batchlinux.emulator.clock import Clock
+from airflow_provider_batchlinux.emulator.lifecycle import profile_of
+from airflow_provider_batchlinux.emulator.node_lifecycle import NodeLifecycle
+from airflow_provider_batchlinux.emulator.options import EmulatorOptions
+from airflow_provider_batchlinux.emulator.quotas import Quotas
+from airflow_provider_batchlinux.emulator.records import Node
+from airflow_provider_batchlinux.emulator.store import Store
+
+
+class BatchService:
+    """
+    One Batch account with all it has.
+
+    :param root: an empty directory of its own for the nodes' directories.
+    :param endpoint: URL at which clients reach it.
+    """
+
+    def __init__(self, options: EmulatorOptions, clock: Clock, root: Path, endpoint: str) -> None:
+        profile = profile_of(options)
+        self.clock = clock
+        self.store = Store()
+        self.quotas = Quotas()
+        environment = {
+            "AZ_BATCH_ACCOUNT_NAME": options.account,
+            "AZ_BATCH_ACCOUNT_URL": f"{endpoint}/",
+        }
+        self.lifecycle = NodeLifecycle(
+            self.store,
+            clock,
+            profile,
+            root,
+            environment,
+            on_usable=self._offer,
+            on_lost=self._withdraw,
+        )
+        self.allocation = Allocation(self.store, clock, profile, self.lifecycle, self.quotas)
+
+    async def close(self) -> None:
+        """End everything that runs on the nodes."""
+        await self.lifecycle.close()
+
+    def _offer(self, node: Node) -> None: ...
+
+    def _withdraw(self, node: Node) -> None: ...

@@ -1,0 +1,140 @@
+"""Records as clients see them: the JSON of pools, nodes, jobs and tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from airflow_provider_batchlinux.emulator.allocation import count_nodes
+from airflow_provider_batchlinux.emulator.instants import format_instant
+from airflow_provider_batchlinux.emulator.records import Node, Pool, Version
+from airflow_provider_batchlinux.emulator.store import Store
+
+COUNTED_STATES: Mapping[str, str] = {
+    "creating": "creating",
+    "idle": "idle",
+    "leavingpool": "leavingPool",
+    "offline": "offline",
+    "preempted": "preempted",
+    "rebooting": "rebooting",
+    "reimaging": "reimaging",
+    "running": "running",
+    "starting": "starting",
+    "starttaskfailed": "startTaskFailed",
+    "unknown": "unknown",
+    "unusable": "unusable",
+    "upgradingos": "upgradingOS",
+    "waitingforstarttask": "waitingForStartTask",
+    "deallocated": "deallocated",
+    "deallocating": "deallocating",
+}
+"""Node states, and their names in node counts."""
+
+
+def present(view: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a view without what is not set: the service leaves it out."""
+    return {name: value for name, value in view.items() if value is not None}
+
+
+def version_view(version: Version) -> dict[str, str]:
+    """Return the version of a resource as it stands in its body."""
+    return {"eTag": version.etag, "lastModified": format_instant(version.modified)}
+
+
+def pool_view(store: Store, base_url: str, pool: Pool) -> dict[str, Any]:
+    """Return a pool."""
+    return {
+        "id": pool.id,
+        "url": f"{base_url}/pools/{pool.id}",
+        **version_view(pool.version),
+        "creationTime": format_instant(pool.created),
+        "state": pool.state,
+        "stateTransitionTime": format_instant(pool.state_since),
+        "allocationState": pool.allocation_state,
+        "allocationStateTransitionTime": format_instant(pool.allocation_since),
+        **pool.spec,
+        "currentDedicatedNodes": count_nodes(store, pool.id, is_dedicated=True),
+        "targetDedicatedNodes": pool.target_dedicated,
+        "currentLowPriorityNodes": count_nodes(store, pool.id, is_dedicated=False),
+        "targetLowPriorityNodes": pool.target_spot,
+        **({"resizeErrors": list(pool.resize_errors)} if pool.resize_errors else {}),
+    }
+
+
+def node_view(base_url: str, pool: Pool, node: Node) -> dict[str, Any]:
+    """Return a node of a pool."""
+    return present(
+        {
+            "id": node.id,
+            "url": f"{base_url}/pools/{pool.id}/nodes/{node.id}",
+            "state": node.state,
+            "schedulingState": "enabled" if node.is_scheduling else "disabled",
+            "stateTransitionTime": format_instant(node.state_since),
+            "lastBootTime": format_instant(node.last_boot) if node.last_boot else None,
+            "allocationTime": format_instant(node.allocated),
+            "ipAddress": private_address(node.number),
+            "affinityId": f"TVM:{node.id}",
+            "vmSize": pool.spec["vmSize"],
+            "totalTasksRun": node.tasks_run,
+            "totalTasksSucceeded": node.tasks_succeeded,
+            "runningTasksCount": node.running_tasks,
+            "runningTaskSlotsCount": node.running_slots,
+            "startTask": node.start_task,
+            "startTaskInfo": node.start_task_info,
+            "errors": list(node.errors) or None,
+            "isDedicated": node.is_dedicated,
+            "endpointConfiguration": _endpoints(pool, node),
+            "nodeAgentInfo": _node_agent(node),
+            "virtualMachineInfo": {"imageReference": image_reference(pool)},
+        }
+    )
+
+
+def node_counts_view(store: Store, pool: Pool) -> dict[str, Any]:
+    """Return how many nodes of a pool are in which state."""
+    counts = store.nodes(pool.id).counts
+
+    def of_kind(is_dedicated: bool) -> dict[str, int]:
+        by_name = {name: counts[is_dedicated, state] for state, name in COUNTED_STATES.items()}
+        return {**by_name, "total": sum(by_name.values())}
+
+    return {"poolId": pool.id, "dedicated": of_kind(True), "lowPriority": of_kind(False)}
+
+
+def image_reference(pool: Pool) -> dict[str, Any]:
+    """Return the image a node of the pool runs; which version exactly is not emulated."""
+    reference = pool.spec["virtualMachineConfiguration"]["imageReference"]
+    return {**reference, "exactVersion": reference.get("version", "latest")}
+
+
+def ssh_rule(pool: Pool) -> str | None:
+    """Return the name of the pool's NAT pool for SSH, or ``None`` if SSH is closed."""
+    network = pool.spec.get("networkConfiguration", {})
+    rules = network.get("endpointConfiguration", {}).get("inboundNATPools", ())
+    return next((rule["name"] for rule in rules if rule["backendPort"] == 22), None)
+
+
+def private_address(number: int) -> str:
+    """Return the address of a node in its virtual network; the first one is 10.0.0.4."""
+    host = number + 4
+    return f"10.{host >> 16 & 255}.{host >> 8 & 255}.{host & 255}"
+
+
+def _endpoints(pool: Pool, node: Node) -> dict[str, Any] | None:
+    if node.ssh_port is None:
+        return None
+    endpoint = {
+        "name": f"{ssh_rule(pool)}.{node.number}",
+        "protocol": "tcp",
+        "publicIPAddress": "127.0.0.1",
+        "publicFQDN": "localhost",
+        "frontendPort": node.ssh_port,
+        "backendPort": 22,
+    }
+    return {"inboundEndpoints": [endpoint]}
+
+
+def _node_agent(node: Node) -> dict[str, str] | None:
+    if node.last_boot is None:
+        return None
+    return {"version": "1.12.15", "lastUpdateTime": format_instant(node.last_boot)}
