@@ -9,7 +9,13 @@ from typing import Any
 
 from airflow_provider_batchlinux.client.batch import BatchLinuxClient
 from airflow_provider_batchlinux.client.files import task_file_tail
-from airflow_provider_batchlinux.core.tasks import TASK_ID, TaskOutcome, TaskSnapshot, task_outcome
+from airflow_provider_batchlinux.core.tasks import (
+    TASK_ID,
+    DeleteJob,
+    TaskOutcome,
+    TaskSnapshot,
+    task_outcome,
+)
 from airflow_provider_batchlinux.core.text import indented
 from airflow_provider_batchlinux.exceptions import BatchLinuxError, TaskFailedError
 
@@ -72,12 +78,12 @@ class Reading:
 
     :param output_limit: bytes of each output stream at most.
     :param result_file: a JSON file in the working directory; ``None`` for none.
-    :param delete_job: ``always``, ``on_success`` or ``never``.
+    :param delete_job: when to delete the job.
     """
 
     output_limit: int
     result_file: str | None
-    delete_job: str
+    delete_job: DeleteJob
 
 
 async def finish_task(client: BatchLinuxClient, job_id: str, reading: Reading) -> EndedTask:
@@ -97,7 +103,7 @@ async def finish_task(client: BatchLinuxClient, job_id: str, reading: Reading) -
     return ended
 
 
-async def abandon_task(client: BatchLinuxClient, job_id: str, delete_job: str) -> None:
+async def abandon_task(client: BatchLinuxClient, job_id: str, delete_job: DeleteJob) -> None:
     """
     End a command that nobody waits for any longer.
 
@@ -156,7 +162,7 @@ async def _read_result(client: BatchLinuxClient, job_id: str, path: str) -> Any:
         msg = f"Job {job_id!r} succeeded but left no {path!r} in its working directory: {error}"
         raise TaskFailedError(msg, exit_code=0) from error
     if len(content) > MAX_RESULT_SIZE:
-        msg = f"{path!r} of job {job_id!r} is over {MAX_RESULT_SIZE} bytes; write a summary there, data to storage."
+        msg = f"{path!r} of job {job_id!r} is over {MAX_RESULT_SIZE} bytes; put data into storage instead."
         raise TaskFailedError(msg, exit_code=0)
     try:
         return json.loads(content)

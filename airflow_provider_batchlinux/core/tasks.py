@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from enum import Enum
-from typing import Any
+from typing import Any, Literal, get_args
 
 from airflow_provider_batchlinux.core.commands import command_line, environment_settings
 from airflow_provider_batchlinux.core.ids import fingerprint, id_problems
@@ -14,10 +14,24 @@ from airflow_provider_batchlinux.core.instants import iso8601_duration, parse_in
 from airflow_provider_batchlinux.core.pool_state import ServiceError
 from airflow_provider_batchlinux.core.task_files import FILES_VARIABLE, unpacking
 
-__all__ = ["TASK_FIELDS", "TASK_ID", "TaskOutcome", "TaskSnapshot", "TaskSpec", "task_outcome"]
+__all__ = [
+    "DELETE_JOB_CHOICES",
+    "TASK_FIELDS",
+    "TASK_ID",
+    "DeleteJob",
+    "TaskOutcome",
+    "TaskSnapshot",
+    "TaskSpec",
+    "task_outcome",
+]
 
 TASK_ID = "main"
 """The one task of a job that the task operator makes."""
+
+DeleteJob = Literal["always", "on_success", "never"]
+"""When a job is deleted with its files: whatever happened, only after a success, or not at all."""
+
+DELETE_JOB_CHOICES: tuple[DeleteJob, ...] = get_args(DeleteJob)
 
 TASK_FIELDS = ("id", "state", "executionInfo", "nodeInfo")
 """What a wait asks of a task."""
@@ -121,7 +135,9 @@ class TaskSnapshot:
             result=str(run["result"]).lower() if run.get("result") else None,
             exit_code=run.get("exitCode"),
             failure=ServiceError.from_rest(failure) if failure else None,
-            failure_category=str(failure["category"]).lower() if failure and failure.get("category") else None,
+            failure_category=str(failure["category"]).lower()
+            if failure and failure.get("category")
+            else None,
             node_id=(body.get("nodeInfo") or {}).get("nodeId"),
             started_at=parse_instant(run.get("startTime")),
             ended_at=parse_instant(run.get("endTime")),

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import conf
 
 from airflow_provider_batchlinux.core.events import WaitEvent
 from airflow_provider_batchlinux.core.instants import Duration, seconds_of
 from airflow_provider_batchlinux.core.task_files import pack_files
-from airflow_provider_batchlinux.core.tasks import TaskSpec
+from airflow_provider_batchlinux.core.tasks import DELETE_JOB_CHOICES, DeleteJob, TaskSpec
 from airflow_provider_batchlinux.exceptions import (
     BatchLinuxError,
     TaskFailedError,
@@ -41,9 +41,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BatchLinuxTaskOperator"]
 
-DeleteJob = Literal["always", "on_success", "never"]
-
-_KILL_BUDGET = 2.0
+_KILL_LIMIT = 4.0
 """Seconds."""
 
 
@@ -114,6 +112,9 @@ class BatchLinuxTaskOperator(BatchLinuxBaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        if delete_job not in DELETE_JOB_CHOICES:
+            msg = f"delete_job={delete_job!r} is not one of {', '.join(DELETE_JOB_CHOICES)}."
+            raise ValueError(msg)
         self.pool_id = pool_id
         self.command = command
         self.environment = environment or {}
@@ -167,14 +168,19 @@ class BatchLinuxTaskOperator(BatchLinuxBaseOperator):
         return _result(self.hook.run(story))
 
     def on_kill(self) -> None:
-        """End the command, with its job. Airflow gives this five seconds, so it tries for two."""
+        """End the command. Airflow kills the worker after five seconds, so this gives up before."""
+        from airflow_provider_batchlinux.client.tasks import abandon_task
+
         if self._to_kill is None:
             return
         settings, job_id = self._to_kill
-        quick = replace(settings, retry_budget=_KILL_BUDGET)
+
+        async def story(client: BatchLinuxClient) -> None:
+            await asyncio.wait_for(abandon_task(client, job_id, self.delete_job), _KILL_LIMIT)
+
         try:
-            self.hook.run(lambda client: client.delete_job(job_id), settings=quick)
-        except BatchLinuxError as error:
+            self.hook.run(story, settings=settings)
+        except (BatchLinuxError, asyncio.TimeoutError) as error:
             self.log.warning("Job %r could not be ended and may go on: %s", job_id, error)
 
     async def _settle(self, client: BatchLinuxClient, trigger: BatchLinuxTaskTrigger) -> EndedTask | None:
@@ -199,7 +205,8 @@ class BatchLinuxTaskOperator(BatchLinuxBaseOperator):
         )
 
     def _spec(self) -> TaskSpec:
-        contents = {name: Path(path).read_bytes() for name, path in self.files.items()}
+        missing = [path for path in self.files.values() if not Path(path).is_file()]
+        contents = {name: Path(path).read_bytes() for name, path in self.files.items() if path not in missing}
         spec = TaskSpec(
             pool_id=self.pool_id,
             command=self.command,
@@ -209,7 +216,7 @@ class BatchLinuxTaskOperator(BatchLinuxBaseOperator):
             time_limit=seconds_of("time_limit", self.time_limit) if self.time_limit else None,
             max_retries=self.max_retries,
         )
-        problems = spec.problems()
+        problems = [*spec.problems(), *(f"files names {path!r}, which is no file here." for path in missing)]
         if problems:
             raise ValueError("\n".join(problems))
         return spec
@@ -221,6 +228,7 @@ class BatchLinuxTaskOperator(BatchLinuxBaseOperator):
             batch_linux_conn_id=self.batch_linux_conn_id,
             poll_interval=seconds_of("poll_interval", self.poll_interval),
             deadline=deadline_of(context, self.execution_timeout),
+            delete_job=self.delete_job,
         )
 
     def _reading(self) -> Reading:

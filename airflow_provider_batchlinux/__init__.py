@@ -1,0 +1,17 @@
+"""
+Ready Linux nodes on Azure Batch for Apache Airflow.
+
+operators/ sensors/ triggers/ links/   what a Dag uses: parameters, waiting, results, the Airflow UI
+hooks/                                 an Airflow connection becomes a client
+client/                                the one async client; the only place that imports azure
+core/                                  pure decisions: images, readiness, users, tasks, ids
+exceptions.py                          what is raised
+emulator/                              the embedded Batch service; stands alone
+get_provider_info.py                   what Airflow is told about all this
+
+Imports point downwards only. Nothing is imported here, so that naming the package costs nothing.
+"""
+
+from __future__ import annotations
+
+__version__ = "0.1.0"

@@ -1,0 +1,89 @@
+"""What Airflow is told about this provider, as data; imports nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = ["get_provider_info"]
+
+_PACKAGE = "airflow_provider_batchlinux"
+_INTEGRATION = "Azure Batch (Linux)"
+
+
+def get_provider_info() -> dict[str, Any]:
+    """Describe the provider to Airflow's providers manager."""
+    return {
+        "package-name": "airflow-provider-batchlinux",
+        "name": _INTEGRATION,
+        "description": "Ready Linux nodes on Azure Batch: create, wait, log in, work, leave nothing behind.",
+        "integrations": [{"integration-name": _INTEGRATION, "tags": ["azure"]}],
+        "hooks": _modules("hooks.batch_linux"),
+        "operators": _modules("operators.pool", "operators.node_users", "operators.task"),
+        "sensors": _modules("sensors.nodes"),
+        "triggers": _modules("triggers.nodes", "triggers.pool", "triggers.task"),
+        "extra-links": [f"{_PACKAGE}.links.portal.BatchLinuxPoolLink"],
+        "connection-types": [_connection_type()],
+    }
+
+
+def _modules(*names: str) -> list[dict[str, Any]]:
+    return [{"integration-name": _INTEGRATION, "python-modules": [f"{_PACKAGE}.{name}" for name in names]}]
+
+
+def _connection_type() -> dict[str, Any]:
+    return {
+        "connection-type": "azure_batch_linux",
+        "hook-class-name": f"{_PACKAGE}.hooks.batch_linux.BatchLinuxHook",
+        "hook-name": _INTEGRATION,
+        "ui-field-behaviour": {
+            "hidden-fields": ["host", "port", "schema"],
+            "relabeling": {"login": "Batch account name", "password": "Batch account key"},
+            "placeholders": {
+                "login": "only needed with a key; else taken from the account URL",
+                "password": "leave empty for an Entra identity",
+            },
+        },
+        "conn-fields": _connection_fields(),
+    }
+
+
+def _connection_fields() -> dict[str, Any]:
+    return {
+        "account_url": _text("Account URL", "https://NAME.REGION.batch.azure.com"),
+        "auth": {
+            "label": "Authentication",
+            "description": "Empty: the shared key when there is one, else Azure's default credential chain.",
+            "schema": {
+                "type": ["string", "null"],
+                "default": "",
+                "enum": [
+                    "",
+                    "shared_key",
+                    "default",
+                    "client_secret",
+                    "managed_identity",
+                    "workload_identity",
+                ],
+            },
+        },
+        "tenant_id": _text("Tenant id", "For a client secret, and where a workload identity needs it."),
+        "client_id": _text("Client id", "Of the application, or of a user-assigned managed identity."),
+        "client_secret": _text("Client secret", "For auth client_secret only.", format="password"),
+        "managed_identity_client_id": _text(
+            "Managed identity client id", "The name that azure_batch connections use for the client id."
+        ),
+        "workload_identity_tenant_id": _text(
+            "Workload identity tenant id", "The name that azure_batch connections use for the tenant id."
+        ),
+        "subscription_id": _text("Subscription id", "For links to the Azure portal."),
+        "resource_group": _text("Resource group", "For links to the Azure portal."),
+        "retry_budget": {
+            "label": "Retry budget (seconds)",
+            "description": "How long a request is tried again while the service is away. Empty: 300.",
+            "schema": {"type": ["number", "null"], "minimum": 0},
+        },
+    }
+
+
+def _text(label: str, description: str, **schema: str) -> dict[str, Any]:
+    return {"label": label, "description": description, "schema": {"type": ["string", "null"], **schema}}
