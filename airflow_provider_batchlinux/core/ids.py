@@ -51,15 +51,16 @@ def derived_id(*parts: object, suffix: str = "", prefix: str = "af") -> str:
     Make a legal id from names that need not be legal, the same one for the same names.
 
     Readable pieces of the first and the last name stand before a digest of all of them, so two ids
-    are equal only when all their parts are.
+    are equal only when all their parts are, as text.
 
-    :param parts: what the id stands for, such as dag id, run id, task id and map index.
+    :param parts: what the id stands for, such as dag id, run id, task id and map index; at least one.
     :param suffix: legal text kept whole at the end, such as ``-t2``.
     :param prefix: legal text kept whole at the start.
     """
     digest = _digest([str(part) for part in parts])[:_DIGEST_LENGTH]
     room = MAX_ID_LENGTH - len(prefix) - len(suffix) - len(digest) - 2
-    words = [_ILLEGAL_RUN.sub("-", str(part)).strip("-") for part in (parts[0], parts[-1])]
+    ends = parts if len(parts) == 1 else (parts[0], parts[-1])
+    words = [_ILLEGAL_RUN.sub("-", str(part)).strip("-") for part in ends]
     readable = "-".join(word[: (room - 1) // 2] for word in words if word)
     return f"{prefix}-{readable}-{digest}{suffix}" if readable else f"{prefix}-{digest}{suffix}"
 
