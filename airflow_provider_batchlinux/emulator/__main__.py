@@ -40,7 +40,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
     parser.add_argument("--account", default="batchlinux", help="account name")
-    parser.add_argument("--key", default=make_account_key(), help="account key in base64; else a random one")
+    parser.add_argument(
+        "--key", default=make_account_key(), help="account key in base64; else a random one"
+    )
     parser.add_argument("--profile", choices=("instant", "realistic"), default="instant")
     parser.add_argument("--speed", type=float, default=1.0, help="divides every delay")
     parser.add_argument("--root", type=Path, help="where the nodes' directories are made")

@@ -91,7 +91,9 @@ class Allocation:
         self.clock.call_later(self.profile.deleting, lambda: self._finish_delete(pool))
         return self.store.put_pool(replace(pool, state="deleting", state_since=now))
 
-    def _start(self, pool: Pool, dedicated: int, spot: int, now: datetime, leaving: Sequence[Node]) -> Pool:
+    def _start(
+        self, pool: Pool, dedicated: int, spot: int, now: datetime, leaving: Sequence[Node]
+    ) -> Pool:
         for node in leaving:
             self.lifecycle.enter(node, "leavingpool")
         timer = self.clock.call_later(self.profile.resizing, lambda: self._finish(pool.id))
@@ -147,7 +149,7 @@ class Allocation:
                 self.lifecycle.add(pool, next(numbers), is_dedicated=is_dedicated, now=now)
 
     def _size(self, pool: Pool, *, is_dedicated: bool) -> int:
-        return count_nodes(self.store, pool.id, is_dedicated=is_dedicated)
+        return self.store.count_nodes(pool.id, is_dedicated=is_dedicated)
 
     def _cores_used(self, is_dedicated: bool) -> int:
         return sum(
@@ -167,22 +169,16 @@ class Allocation:
         return self.store.put_pool(changed)
 
 
-def count_nodes(store: Store, pool_id: str, *, is_dedicated: bool) -> int:
-    """Return how many nodes of a kind a pool has now, in whatever state."""
-    counts = store.nodes(pool_id).counts
-    return sum(number for (kind, _), number in counts.items() if kind == is_dedicated)
-
-
 def _surplus(nodes: Iterable[Node], target: int) -> list[Node]:
     ranked = sorted(nodes, key=lambda node: _KEPT_LAST.get(node.state, 0))
     return ranked[: max(0, len(ranked) - target)]
 
 
 def _resize_stopped(kind: str) -> Json:
-    return {
-        "code": "ResizeStopped",
-        "message": f"Desired number of {kind} nodes could not be allocated due to a stop resize operation",
-    }
+    message = (
+        f"Desired number of {kind} nodes could not be allocated due to a stop resize operation"
+    )
+    return {"code": "ResizeStopped", "message": message}
 
 
 def _quota_reached(is_dedicated: bool) -> Json:

@@ -17,7 +17,12 @@ from aiohttp.web_exceptions import HTTPRequestEntityTooLarge
 from airflow_provider_batchlinux.emulator.auth import check_shared_key
 from airflow_provider_batchlinux.emulator.clock import Clock
 from airflow_provider_batchlinux.emulator.control import PREFIX, answer_control
-from airflow_provider_batchlinux.emulator.errors import ServiceError, invalid_query, not_implemented
+from airflow_provider_batchlinux.emulator.errors import (
+    Code,
+    ServiceError,
+    not_implemented,
+    refused_query,
+)
 from airflow_provider_batchlinux.emulator.faults import Faults, RequestRecord
 from airflow_provider_batchlinux.emulator.options import EmulatorOptions
 from airflow_provider_batchlinux.emulator.routes import Operation, Router
@@ -107,12 +112,14 @@ class Application:
         # Clients date their requests by the time of the machine, not by a clock moved by hand.
         now = datetime.now(timezone.utc)
         options = self._options
-        check_shared_key(options.account, options.key, call.method, request.raw_path, call.headers, now)
+        check_shared_key(
+            options.account, options.key, call.method, request.raw_path, call.headers, now
+        )
 
     def _answer(self, operation: Operation, call: Call) -> Reply:
         _check_api_version(call)
         if operation.handler is None:
-            raise not_implemented(f"the operation {operation.name}")
+            raise not_implemented(what=f"the operation {operation.name}")
         try:
             return operation.handler(self.service, call)
         except ServiceError:
@@ -120,9 +127,11 @@ class Application:
         except Exception:
             # A defect of the emulator: clients see what they see when the service has one.
             _log.exception("Defect in operation %s", operation.name)
-            raise ServiceError("InternalError") from None
+            raise ServiceError(Code.INTERNAL_ERROR) from None
 
-    def _drop(self, request: web.BaseRequest, call: Call, operation: Operation | None) -> web.StreamResponse:
+    def _drop(
+        self, request: web.BaseRequest, call: Call, operation: Operation | None
+    ) -> web.StreamResponse:
         self._record(call, 0, operation)
         if request.transport is not None:
             request.transport.abort()
@@ -137,19 +146,19 @@ class Application:
 def _check_api_version(call: Call) -> None:
     if not call.api_version:
         values = {"QueryParameterName": "api-version"}
-        raise ServiceError("MissingRequiredQueryParameter", values)
+        raise ServiceError(Code.MISSING_REQUIRED_QUERY_PARAMETER, values)
     try:
         datetime.fromisoformat(call.api_version[:_API_VERSION_FORM])
     except ValueError:
         reason = "The API version is not a date such as 2025-06-01"
-        raise invalid_query("api-version", call.api_version, reason) from None
+        raise refused_query(call.api_version, of="api-version", reason=reason) from None
 
 
 async def _read_body(request: web.BaseRequest) -> bytes:
     try:
         return await request.read()
     except HTTPRequestEntityTooLarge:
-        raise ServiceError("RequestBodyTooLarge") from None
+        raise ServiceError(Code.REQUEST_BODY_TOO_LARGE) from None
 
 
 async def _write(request: web.BaseRequest, call: Call, reply: Reply) -> web.StreamResponse:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from urllib.parse import parse_qs
 
-from airflow_provider_batchlinux.emulator.errors import ServiceError
+from airflow_provider_batchlinux.emulator.errors import Code, ServiceError
 from airflow_provider_batchlinux.emulator.instants import parse_http_date
 
 MAX_SKEW = timedelta(minutes=15)
@@ -45,14 +45,14 @@ def check_shared_key(
     """
     scheme, _, credentials = headers.get("authorization", "").partition(" ")
     if scheme.lower() != "sharedkey":
-        raise authentication_failed("The Authorization header is missing or not SharedKey.")
+        raise authentication_failed(detail="The Authorization header is missing or not SharedKey.")
     name, _, signature = credentials.partition(":")
     if name != account:
-        raise authentication_failed(f"The account {name!r} is not served here.")
+        raise authentication_failed(detail=f"The account {name!r} is not served here.")
     _check_date(headers, now)
     expected = sign(key, string_to_sign(account, method, raw_target, headers))
     if not hmac.compare_digest(signature.encode(), expected.encode()):
-        raise authentication_failed("The MAC signature found in the HTTP request is not the same.")
+        raise authentication_failed(detail="The MAC signature of the request is not the same.")
 
 
 def string_to_sign(account: str, method: str, raw_target: str, headers: Mapping[str, str]) -> str:
@@ -76,24 +76,24 @@ def sign(key: str, text: str) -> str:
     return base64.b64encode(digest).decode()
 
 
-def authentication_failed(detail: str) -> ServiceError:
+def authentication_failed(*, detail: str) -> ServiceError:
     """
     Return the answer to a request that is not let in.
 
     Whether its status is 401 or 403 is recorded nowhere; 403 is assumed.
     """
-    return ServiceError("AuthenticationFailed", {"AuthenticationErrorDetail": detail})
+    return ServiceError(Code.AUTHENTICATION_FAILED, {"AuthenticationErrorDetail": detail})
 
 
 def _check_date(headers: Mapping[str, str], now: datetime) -> None:
     text = headers.get("ocp-date") or headers.get("date")
     if not text:
-        raise authentication_failed("The request has neither an ocp-date nor a Date header.")
+        raise authentication_failed(detail="The request has neither an ocp-date nor a Date header.")
     try:
         sent = parse_http_date(text)
     except ValueError:
-        raise authentication_failed(f"{text!r} is not a date of RFC 1123.") from None
+        raise authentication_failed(detail=f"{text!r} is not a date of RFC 1123.") from None
     if abs(now - sent) > MAX_SKEW:
         raise authentication_failed(
-            f"The request is dated {text}, more than 15 minutes off the service's clock."
+            detail=f"The request is dated {text}, more than 15 minutes off the service's clock."
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from airflow_provider_batchlinux.emulator.errors import ServiceError
+from airflow_provider_batchlinux.emulator.errors import Code, ServiceError
 from airflow_provider_batchlinux.emulator.instants import parse_http_date
 from airflow_provider_batchlinux.emulator.records import Version
 from airflow_provider_batchlinux.emulator.wire import Call
@@ -18,7 +18,7 @@ def check_conditions(call: Call, version: Version) -> None:
     """
     if not _holds(call, version):
         status = 304 if call.method in ("GET", "HEAD") else 412
-        raise ServiceError("ConditionNotMet", status=status)
+        raise ServiceError(Code.CONDITION_NOT_MET, status=status)
 
 
 def _holds(call: Call, version: Version) -> bool:
@@ -43,4 +43,4 @@ def _date(text: str) -> datetime:
     try:
         return parse_http_date(text)
     except ValueError:
-        raise ServiceError("InvalidHeaderValue", {"HeaderValue": text}) from None
+        raise ServiceError(Code.INVALID_HEADER_VALUE, {"HeaderValue": text}) from None

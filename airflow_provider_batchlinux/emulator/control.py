@@ -34,15 +34,15 @@ async def answer_control(app: Application, request: web.BaseRequest) -> web.Resp
         return web.json_response({"error": f"{type(error).__name__}: {error}"}, status=400)
 
 
-async def _reset(app: Application, given: Mapping[str, Any]) -> None:
+async def _reset(app: Application, _given: Mapping[str, Any]) -> None:
     await app.reset()
 
 
-async def _requests(app: Application, given: Mapping[str, Any]) -> list[dict[str, Any]]:
+async def _requests(app: Application, _given: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [record.view() for record in app.requests]
 
 
-async def _clear_requests(app: Application, given: Mapping[str, Any]) -> None:
+async def _clear_requests(app: Application, _given: Mapping[str, Any]) -> None:
     app.requests.clear()
 
 
@@ -56,14 +56,16 @@ async def _set_node(app: Application, given: Mapping[str, Any]) -> None:
     node = app.service.store.node(given["pool_id"], given["node_id"])
     state = given["state"].lower()
     if state not in COUNTED_STATES:
-        raise ValueError(f"{state!r} is not the state of a node.")
+        msg = f"{state!r} is not the state of a node."
+        raise ValueError(msg)
     app.service.lifecycle.force(node, state, tuple(given.get("errors") or ()))
 
 
 async def _set_quota(app: Application, given: Mapping[str, Any]) -> None:
     for name, value in given.items():
         if not hasattr(app.service.quotas, name):
-            raise ValueError(f"There is no quota {name!r}.")
+            msg = f"There is no quota {name!r}."
+            raise ValueError(msg)
         setattr(app.service.quotas, name, value)
 
 
@@ -77,12 +79,13 @@ async def _resize_error(app: Application, given: Mapping[str, Any]) -> None:
 
 async def _advance(app: Application, given: Mapping[str, Any]) -> str:
     if not isinstance(app.clock, ManualClock):
-        raise TypeError("Only the manual clock can be advanced.")
+        msg = "Only the manual clock can be advanced."
+        raise TypeError(msg)
     app.clock.advance(given["seconds"])
     return format_instant(app.clock.now())
 
 
-async def _now(app: Application, given: Mapping[str, Any]) -> str:
+async def _now(app: Application, _given: Mapping[str, Any]) -> str:
     return format_instant(app.clock.now())
 
 

@@ -138,5 +138,6 @@ class EmulatorControl:
         finally:
             connection.close()
         if response.status != http.client.OK:
-            raise ValueError(f"The emulator refused {action!r}: {answer['error']}")
+            msg = f"The emulator refused {action!r}: {answer['error']}"
+            raise ValueError(msg)
         return answer

@@ -3,166 +3,228 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from enum import Enum
 
-CATALOGUE: Mapping[str, tuple[int, str]] = {
+
+class Code(Enum):
+    """An error of the service."""
+
     # Recorded from the service.
-    "InvalidPropertyValue": (
+    INVALID_PROPERTY_VALUE = (
+        "InvalidPropertyValue",
         400,
         "The value provided for one of the properties in the request body is invalid.",
-    ),
-    "InvalidRequestBody": (400, "The specified Request Body is not syntactically valid."),
-    "InvalidQueryParameterValue": (
+    )
+    INVALID_REQUEST_BODY = (
+        "InvalidRequestBody",
+        400,
+        "The specified Request Body is not syntactically valid.",
+    )
+    INVALID_QUERY_PARAMETER_VALUE = (
+        "InvalidQueryParameterValue",
         400,
         "Value for one of the query parameters specified in the request URI is invalid.",
-    ),
-    "PoolUsageMetricAPIRetired": (
+    )
+    POOL_USAGE_METRIC_API_RETIRED = (
+        "PoolUsageMetricAPIRetired",
         400,
         "Pool list usage metrics API was retired on 09/30/2024",
-    ),
-    "PoolNotFound": (404, "The specified pool does not exist."),
-    "TaskNotFound": (404, "The specified task does not exist."),
-    "NodeUserNotFound": (404, "The specified node user does not exist."),
-    "PoolExists": (409, "The specified pool already exists."),
-    "PoolBeingDeleted": (
+    )
+    POOL_NOT_FOUND = ("PoolNotFound", 404, "The specified pool does not exist.")
+    TASK_NOT_FOUND = ("TaskNotFound", 404, "The specified task does not exist.")
+    NODE_USER_NOT_FOUND = ("NodeUserNotFound", 404, "The specified node user does not exist.")
+    POOL_EXISTS = ("PoolExists", 409, "The specified pool already exists.")
+    POOL_BEING_DELETED = (
+        "PoolBeingDeleted",
         409,
         "The specified pool has been marked for deletion and is being reclaimed.",
-    ),
-    "InvalidApplicationPackageReferences": (
+    )
+    INVALID_APPLICATION_PACKAGE_REFERENCES = (
+        "InvalidApplicationPackageReferences",
         409,
         "One or more of the specified application package references are invalid.",
-    ),
-    "ActiveJobAndScheduleQuotaReached": (
+    )
+    ACTIVE_JOB_AND_SCHEDULE_QUOTA_REACHED = (
+        "ActiveJobAndScheduleQuotaReached",
         409,
         "Active job and job schedule quota for the account has been reached.",
-    ),
-    "ConditionNotMet": (
+    )
+    CONDITION_NOT_MET = (
+        "ConditionNotMet",
         412,
         "The condition specified using HTTP conditional header(s) is not met.",
-    ),
-    "TooManyRequests": (
+    )
+    TOO_MANY_REQUESTS = (
+        "TooManyRequests",
         429,
         "Request failed as server encountered too many requests. Please try again.",
-    ),
-    "InternalError": (
+    )
+    INTERNAL_ERROR = (
+        "InternalError",
         500,
         "Server encountered an internal error. Please try again after some time.",
-    ),
-    "OperationTimedOut": (500, "Operation could not be completed within the specified time."),
+    )
+    OPERATION_TIMED_OUT = (
+        "OperationTimedOut",
+        500,
+        "Operation could not be completed within the specified time.",
+    )
+
     # Code documented or known from clients; status or sentence is assumed.
-    "AuthenticationFailed": (
+    AUTHENTICATION_FAILED = (
+        "AuthenticationFailed",
         403,
         (
             "Server failed to authenticate the request. Make sure the value of Authorization "
             "header is formed correctly including the signature."
         ),
-    ),
-    "MissingRequiredProperty": (
+    )
+    MISSING_REQUIRED_PROPERTY = (
+        "MissingRequiredProperty",
         400,
         "A required property was not specified in the request body.",
-    ),
-    "MissingRequiredQueryParameter": (
+    )
+    MISSING_REQUIRED_QUERY_PARAMETER = (
+        "MissingRequiredQueryParameter",
         400,
         "A required query parameter was not specified for this request.",
-    ),
-    "InvalidHeaderValue": (
+    )
+    INVALID_HEADER_VALUE = (
+        "InvalidHeaderValue",
         400,
         "The value provided for one of the HTTP headers was not in the correct format.",
-    ),
-    "InvalidUri": (400, "The requested URI does not represent any resource on the server."),
-    "ResourceNotFound": (404, "The specified resource does not exist."),
-    "NodeNotFound": (404, "The specified node does not exist."),
-    "JobNotFound": (404, "The specified job does not exist."),
-    "FileNotFound": (404, "The specified file does not exist."),
-    "UnsupportedHttpVerb": (405, "The resource doesn't support the specified HTTP verb."),
-    "PoolBeingResized": (409, "The specified pool is being resized."),
-    "PoolQuotaReached": (409, "Pool quota for the account has been reached."),
-    "NodeBeingCreated": (409, "The specified node is being created."),
-    "NodeBeingStarted": (409, "The specified node is being started."),
-    "NodeBeingRebooted": (409, "The specified node is being rebooted."),
-    "NodeBeingReimaged": (409, "The specified node is being reimaged."),
-    "NodeStateUnusable": (409, "The specified node is unusable."),
-    "NodeAlreadyInTargetSchedulingState": (
+    )
+    INVALID_URI = (
+        "InvalidUri",
+        400,
+        "The requested URI does not represent any resource on the server.",
+    )
+    RESOURCE_NOT_FOUND = ("ResourceNotFound", 404, "The specified resource does not exist.")
+    NODE_NOT_FOUND = ("NodeNotFound", 404, "The specified node does not exist.")
+    JOB_NOT_FOUND = ("JobNotFound", 404, "The specified job does not exist.")
+    FILE_NOT_FOUND = ("FileNotFound", 404, "The specified file does not exist.")
+    UNSUPPORTED_HTTP_VERB = (
+        "UnsupportedHttpVerb",
+        405,
+        "The resource doesn't support the specified HTTP verb.",
+    )
+    OPERATION_NOT_VALID_ON_NODE = (
+        "OperationNotValidOnNode",
+        409,
+        "The specified operation is not valid on the node.",
+    )
+    POOL_BEING_RESIZED = ("PoolBeingResized", 409, "The specified pool is being resized.")
+    POOL_QUOTA_REACHED = ("PoolQuotaReached", 409, "Pool quota for the account has been reached.")
+    NODE_BEING_CREATED = ("NodeBeingCreated", 409, "The specified node is being created.")
+    NODE_BEING_STARTED = ("NodeBeingStarted", 409, "The specified node is being started.")
+    NODE_BEING_REBOOTED = ("NodeBeingRebooted", 409, "The specified node is being rebooted.")
+    NODE_BEING_REIMAGED = ("NodeBeingReimaged", 409, "The specified node is being reimaged.")
+    NODE_STATE_UNUSABLE = ("NodeStateUnusable", 409, "The specified node is unusable.")
+    NODE_ALREADY_IN_TARGET_SCHEDULING_STATE = (
+        "NodeAlreadyInTargetSchedulingState",
         409,
         "The specified node is already in the target scheduling state.",
-    ),
-    "NodeUserExists": (409, "The specified node user already exists."),
-    "OperationInvalidForCurrentState": (
+    )
+    NODE_USER_EXISTS = ("NodeUserExists", 409, "The specified node user already exists.")
+    OPERATION_INVALID_FOR_CURRENT_STATE = (
+        "OperationInvalidForCurrentState",
         409,
         "The operation is invalid for the current state of the resource.",
-    ),
-    "JobExists": (409, "The specified job already exists."),
-    "JobBeingDeleted": (
+    )
+    JOB_EXISTS = ("JobExists", 409, "The specified job already exists.")
+    JOB_BEING_DELETED = (
+        "JobBeingDeleted",
         409,
         "The specified job has been marked for deletion and is being garbage collected.",
-    ),
-    "JobBeingTerminated": (409, "The specified job is being terminated."),
-    "JobCompleted": (409, "The specified job is already in a completed state."),
-    "TaskExists": (409, "The specified task already exists."),
-    "TaskCompleted": (409, "The specified task is already in a completed state."),
-    "TaskFilesUnavailable": (
+    )
+    JOB_BEING_TERMINATED = ("JobBeingTerminated", 409, "The specified job is being terminated.")
+    JOB_COMPLETED = ("JobCompleted", 409, "The specified job is already in a completed state.")
+    TASK_EXISTS = ("TaskExists", 409, "The specified task already exists.")
+    TASK_COMPLETED = ("TaskCompleted", 409, "The specified task is already in a completed state.")
+    TASK_FILES_UNAVAILABLE = (
+        "TaskFilesUnavailable",
         409,
         "The specified task has not run, or the node that holds its files is not available.",
-    ),
-    "RequestBodyTooLarge": (
+    )
+    REQUEST_BODY_TOO_LARGE = (
+        "RequestBodyTooLarge",
         413,
         "The request body is too large and exceeds the maximum permissible limit.",
-    ),
-    "InvalidRange": (416, "The range specified is invalid for the current size of the resource."),
-    "NotImplemented": (501, "The embedded Batch service does not implement this operation."),
-    "ServerBusy": (503, "The server is busy. Please retry."),
-}
+    )
+    INVALID_RANGE = (
+        "InvalidRange",
+        416,
+        "The range specified is invalid for the current size of the resource.",
+    )
+    NOT_IMPLEMENTED = (
+        "NotImplemented",
+        501,
+        "The embedded Batch service does not implement this operation.",
+    )
+    SERVER_BUSY = ("ServerBusy", 503, "The server is busy. Please retry.")
+
+    def __init__(self, code: str, status: int, sentence: str) -> None:
+        self.code = code
+        self.status = status
+        self.sentence = sentence
+
+
+_BY_TEXT = {code.code: code for code in Code}
 
 
 class ServiceError(Exception):
     """
     An answer of the service that is not a success.
 
-    :param code: the service's code; see ``CATALOGUE``.
-    :param values: details, sent as ``values`` of the error body.
-    :param status: HTTP status; ``None`` takes the one of the catalogue.
+    :param code: an entry of the catalogue; text is looked up in it and may be unknown to it.
+    :param values: details, sent as ``values`` of the error body; ``None`` means none.
+    :param status: HTTP status; ``None`` takes the one of the catalogue, 500 for unknown codes.
     :param retry_after: seconds, sent as ``Retry-After``; ``None`` sends none.
     """
 
     def __init__(
         self,
-        code: str,
+        code: Code | str,
         values: Mapping[str, str] | None = None,
         *,
         status: int | None = None,
         retry_after: float | None = None,
     ) -> None:
-        default_status, self.sentence = CATALOGUE.get(code, (500, code))
-        super().__init__(f"{code}: {self.sentence}")
-        self.code = code
-        self.status = status or default_status
+        known = _BY_TEXT.get(code) if isinstance(code, str) else code
+        self.code = known.code if known else str(code)
+        self.sentence = known.sentence if known else str(code)
+        self.status = status or (known.status if known else 500)
         self.values = dict(values or {})
         self.retry_after = retry_after
+        super().__init__(f"{self.code}: {self.sentence} {self.values or ''}".rstrip())
 
 
-def invalid_property(name: str, value: object, reason: str) -> ServiceError:
-    """Return the error for a property whose value the service refuses."""
-    values = {"PropertyName": name, "PropertyValue": str(value), "Reason": reason}
-    return ServiceError("InvalidPropertyValue", values)
+REFUSED = "The value provided for one of the properties in the request body is invalid."
 
 
-def missing_property(name: str) -> ServiceError:
+def refused(value: object, *, of: str, reason: str = REFUSED) -> ServiceError:
+    """Return the error for a property (``of``) whose value the service refuses."""
+    values = {"PropertyName": of, "PropertyValue": str(value), "Reason": reason}
+    return ServiceError(Code.INVALID_PROPERTY_VALUE, values)
+
+
+def missing_property(*, name: str) -> ServiceError:
     """Return the error for a property that is required and absent."""
-    return ServiceError("MissingRequiredProperty", {"PropertyName": name})
+    return ServiceError(Code.MISSING_REQUIRED_PROPERTY, {"PropertyName": name})
 
 
-def invalid_body(reason: str) -> ServiceError:
+def invalid_body(*, reason: str) -> ServiceError:
     """Return the error for a body that cannot be read."""
-    return ServiceError("InvalidRequestBody", {"Reason": reason})
+    return ServiceError(Code.INVALID_REQUEST_BODY, {"Reason": reason})
 
 
-def invalid_query(name: str, value: str, reason: str) -> ServiceError:
-    """Return the error for a query parameter whose value the service refuses."""
-    values = {"QueryParameterName": name, "QueryParameterValue": value, "Reason": reason}
-    return ServiceError("InvalidQueryParameterValue", values)
+def refused_query(value: str, *, of: str, reason: str) -> ServiceError:
+    """Return the error for a query parameter (``of``) whose value the service refuses."""
+    values = {"QueryParameterName": of, "QueryParameterValue": value, "Reason": reason}
+    return ServiceError(Code.INVALID_QUERY_PARAMETER_VALUE, values)
 
 
-def not_implemented(what: str) -> ServiceError:
+def not_implemented(*, what: str) -> ServiceError:
     """Return the answer to what the real service does and the emulator does not."""
-    return ServiceError(
-        "NotImplemented", {"Reason": f"The embedded Batch service does not implement {what}."}
-    )
+    reason = f"The embedded Batch service does not implement {what}."
+    return ServiceError(Code.NOT_IMPLEMENTED, {"Reason": reason})

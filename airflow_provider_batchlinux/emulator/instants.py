@@ -47,7 +47,8 @@ def parse_instant(text: str) -> datetime:
     """
     match = _INSTANT.fullmatch(text.strip())
     if match is None:
-        raise ValueError(f"{text!r} is not an ISO 8601 time.")
+        msg = f"{text!r} is not an ISO 8601 time."
+        raise ValueError(msg)
     seconds, fraction, offset = match.groups()
     moment = datetime.fromisoformat(seconds)
     moment = moment.replace(microsecond=int((fraction or "0").ljust(6, "0")[:6]))
@@ -71,7 +72,8 @@ def parse_duration(text: str) -> float:
     match = _DURATION.fullmatch(text.strip())
     parts = match.groupdict() if match else {}
     if not any(parts.values()):
-        raise ValueError(f"{text!r} is not an ISO 8601 duration.")
+        msg = f"{text!r} is not an ISO 8601 duration."
+        raise ValueError(msg)
     days, hours, minutes, seconds = (float(part or 0) for part in parts.values())
     return ((days * 24 + hours) * 60 + minutes) * 60 + seconds
 

@@ -78,7 +78,9 @@ class Machine:
             **{item["name"]: item.get("value", "") for item in settings},
         }
         out, err = directory / "stdout.txt", directory / "stderr.txt"
-        return await run_program(Command(spec["commandLine"], working, environment, out, err, timeout))
+        return await run_program(
+            Command(spec["commandLine"], working, environment, out, err, timeout)
+        )
 
     def keep_running(self, name: str, work: Coroutine[Any, Any, None]) -> None:
         """Run something on the node until it ends or is stopped by its name."""

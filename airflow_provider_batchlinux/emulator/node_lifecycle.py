@@ -1,4 +1,4 @@
-"""Takes nodes from state to state: boot, start task, reboot, leaving; knows no HTTP and no tasks."""
+"""Takes nodes from state to state: boot, start task, reboot, leave; knows no HTTP, no tasks."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from airflow_provider_batchlinux.emulator.clock import Clock
+from airflow_provider_batchlinux.emulator.doors import Doors
 from airflow_provider_batchlinux.emulator.instants import format_instant
 from airflow_provider_batchlinux.emulator.lifecycle import (
     DOWN_NODE_STATES,
@@ -31,6 +32,7 @@ class NodeLifecycle:
 
     :param root: directory that holds the nodes' directories.
     :param environment: the account's ``AZ_BATCH_*`` variables.
+    :param doors: the SSH doors of the nodes; they are open while a node is usable.
     :param on_usable: called when a node can take tasks.
     :param on_lost: called when a node can run nothing any more, before it changes its state.
     """
@@ -43,6 +45,7 @@ class NodeLifecycle:
         root: Path,
         environment: Mapping[str, str],
         *,
+        doors: Doors,
         on_usable: Callable[[Node], None],
         on_lost: Callable[[Node], None],
     ) -> None:
@@ -51,6 +54,7 @@ class NodeLifecycle:
         self._profile = profile
         self._root = root
         self._environment = dict(environment)
+        self._doors = doors
         self._on_usable = on_usable
         self._on_lost = on_lost
         self._machines: dict[str, Machine] = {}
@@ -71,8 +75,10 @@ class NodeLifecycle:
             "AZ_BATCH_NODE_ID": node_id,
             "AZ_BATCH_NODE_IS_DEDICATED": str(is_dedicated).lower(),
         }
-        self._machines[node_id] = Machine(self._root / pool.id / node_id, environment)
-        return self.enter(node, "creating")
+        machine = Machine(self._root / pool.id / node_id, environment)
+        self._machines[node_id] = machine
+        port = self._doors.build(node, machine) if pool.ssh_rule else None
+        return self.enter(replace(node, ssh_port=port), "creating")
 
     def enter(self, node: Node, state: str, **changes: Any) -> Node:
         """
@@ -92,6 +98,7 @@ class NodeLifecycle:
             delay = self._profile.node_delay(state)
             machine.pending = self._clock.call_later(delay, lambda: self._leave_stage(node))
         if state in USABLE_NODE_STATES:
+            self._doors.open(node)
             self._on_usable(node)
         return node
 
@@ -104,13 +111,14 @@ class NodeLifecycle:
     def reimage(self, node: Node) -> None:
         """Install a node anew: its files and users are gone."""
         self.enter(node, "reimaging")
-        self._store.forget_users(node)
+        self._doors.forget_users(node)
         self._wipe(self.machine(node))
 
     def remove(self, node: Node) -> None:
         """Forget a node, end what runs on it and remove its directories."""
         machine = self._machines.pop(node.id)
         machine.cancel_pending()
+        self._doors.remove(node)
         self._store.forget_node(node)
         self._wipe(machine)
 
@@ -119,10 +127,12 @@ class NodeLifecycle:
         machines = self._machines.values()
         for machine in machines:
             machine.cancel_pending()
+        self._doors.close()
         await asyncio.gather(*(machine.stop() for machine in machines), *self._wipes)
 
     def _take_down(self, node: Node) -> None:
         self._on_lost(node)
+        self._doors.shut(node)
         self.machine(node).stop()
 
     def _wipe(self, machine: Machine) -> None:
@@ -146,7 +156,9 @@ class NodeLifecycle:
         node = self.enter(node, state, start_task_info=info)
         self.machine(node).keep_running(_START_TASK, self._run_start_task(node, spec, info))
 
-    async def _run_start_task(self, node: Node, spec: Mapping[str, Any], info: Mapping[str, Any]) -> None:
+    async def _run_start_task(
+        self, node: Node, spec: Mapping[str, Any], info: Mapping[str, Any]
+    ) -> None:
         machine = self.machine(node)
         retries = 0
         while True:

@@ -13,7 +13,7 @@ from datetime import datetime
 from operator import eq, ge, gt, le, lt, ne
 from typing import Any
 
-from airflow_provider_batchlinux.emulator.errors import ServiceError, invalid_query
+from airflow_provider_batchlinux.emulator.errors import ServiceError, refused_query
 from airflow_provider_batchlinux.emulator.filterable import FILTERABLE, SELECTABLE, Field
 from airflow_provider_batchlinux.emulator.instants import parse_http_date, parse_instant
 from airflow_provider_batchlinux.emulator.shapes import result_properties
@@ -52,7 +52,7 @@ def parse_filter(text: str | None, set_name: str) -> Predicate:
     :raises ServiceError: ``InvalidQueryParameterValue``, saying what is wrong with it.
     """
     if text is None:
-        return lambda row: True
+        return lambda _: True
     return _Parser(text, FILTERABLE.get(set_name, {})).parse()
 
 
@@ -69,7 +69,7 @@ def parse_select(text: str | None, set_name: str) -> Callable[[Row], Row]:
     for name in names:
         if name not in result_properties(SELECTABLE[set_name]):
             reason = f"There is no property '{name}' to select."
-            raise invalid_query("$select", text, reason)
+            raise refused_query(text, of="$select", reason=reason)
     return lambda row: {name: row[name] for name in names if name in row}
 
 
@@ -85,7 +85,7 @@ class _Parser:
     def parse(self) -> Predicate:
         predicate = self._disjunction()
         if self._tokens:
-            raise self._error(f"'{self._tokens[0].text}' was not expected")
+            raise self._error(reason=f"'{self._tokens[0].text}' was not expected")
         return predicate
 
     def _scan(self) -> list[_Token]:
@@ -94,7 +94,7 @@ class _Parser:
         while position < len(text):
             match = _TOKEN.match(text, position)
             if match is None:
-                raise self._error(f"it cannot be read from '{text[position:]}' on")
+                raise self._error(reason=f"it cannot be read from '{text[position:]}' on")
             tokens.append(_Token(match.lastgroup or "", match[match.lastgroup or 0]))
             position = match.end()
         return tokens
@@ -133,7 +133,7 @@ class _Parser:
     def _nested(self, parse: Callable[[], Predicate]) -> Predicate:
         self._depth += 1
         if self._depth > _DEEPEST:
-            raise self._error("it is nested too deeply")
+            raise self._error(reason="it is nested too deeply")
         inner = parse()
         self._depth -= 1
         return inner
@@ -163,16 +163,16 @@ class _Parser:
     def _peek_operator(self) -> str:
         word = self._tokens[1].text.lower() if len(self._tokens) > 1 else ""
         if word not in _COMPARE:
-            raise self._error("a comparison such as \"id eq 'a'\" was expected")
+            raise self._error(reason="a comparison such as \"id eq 'a'\" was expected")
         return word
 
     def _field(self, operator: str) -> tuple[list[str], Field]:
         name = self._next().text
         field = self._fields.get(name)
         if field is None:
-            raise self._error(f"the property '{name}' cannot be filtered by")
+            raise self._error(reason=f"the property '{name}' cannot be filtered by")
         if operator not in field.operators:
-            raise self._error(f"the operator '{operator}' cannot be used with '{name}'")
+            raise self._error(reason=f"the operator '{operator}' cannot be used with '{name}'")
         return name.split("/"), field
 
     def _literal(self, kind: str) -> Any:
@@ -180,11 +180,11 @@ class _Parser:
         try:
             return _FOLDS[kind](_LITERALS[kind, token.kind](token.text))
         except (KeyError, ValueError):
-            raise self._error(f"{token.text} is not a value of type {kind}") from None
+            raise self._error(reason=f"{token.text} is not a value of type {kind}") from None
 
     def _next(self) -> _Token:
         if not self._tokens:
-            raise self._error("it ends too early")
+            raise self._error(reason="it ends too early")
         return self._tokens.pop(0)
 
     def _take_word(self, word: str) -> bool:
@@ -195,10 +195,10 @@ class _Parser:
 
     def _expect(self, mark: str) -> None:
         if self._next().text != mark:
-            raise self._error(f"'{mark}' was expected")
+            raise self._error(reason=f"'{mark}' was expected")
 
-    def _error(self, reason: str) -> ServiceError:
-        return invalid_query("$filter", self._text, f"The filter is not valid: {reason}.")
+    def _error(self, *, reason: str) -> ServiceError:
+        return refused_query(self._text, of="$filter", reason=f"The filter is not valid: {reason}.")
 
 
 def _value_at(row: Row, path: list[str]) -> Any:

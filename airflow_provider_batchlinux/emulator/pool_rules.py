@@ -9,10 +9,11 @@ from typing import Any
 
 from airflow_provider_batchlinux.emulator.auth import authentication_failed
 from airflow_provider_batchlinux.emulator.errors import (
+    Code,
     ServiceError,
-    invalid_property,
     missing_property,
     not_implemented,
+    refused,
 )
 from airflow_provider_batchlinux.emulator.images import node_agent_of
 from airflow_provider_batchlinux.emulator.instants import parse_duration
@@ -20,7 +21,7 @@ from airflow_provider_batchlinux.emulator.quotas import cores_of, is_vm_size
 
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _NAT_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,75}[A-Za-z0-9_])?")
-_REFUSED = "The value provided for one of the properties in the request body is invalid."
+_NO_ENTRY = "A pool without public IP addresses has no endpoints."
 _SHORTEST_RESIZE = 300.0
 _RESERVED_BACKEND = frozenset({29876, 29877})
 _RESERVED_FRONTEND = range(50000, 55001)
@@ -32,7 +33,7 @@ Spec = Mapping[str, Any]
 def check_id(resource_id: str) -> None:
     """Refuse an id that is not 1 to 64 letters, digits, hyphens and underscores."""
     if _ID.fullmatch(resource_id) is None:
-        raise invalid_property("id", resource_id, _REFUSED)
+        raise refused(resource_id, of="id")
 
 
 def complete_pool(body: dict[str, Any]) -> dict[str, Any]:
@@ -44,10 +45,10 @@ def complete_pool(body: dict[str, Any]) -> dict[str, Any]:
     check_id(body["id"])
     check_pool_properties(body)
     if "virtualMachineConfiguration" not in body:
-        raise missing_property("virtualMachineConfiguration")
+        raise missing_property(name="virtualMachineConfiguration")
     _check_slots(body.get("taskSlotsPerNode", 1), body["vmSize"])
     if body.get("enableAutoScale"):
-        raise not_implemented("automatic scaling")
+        raise not_implemented(what="automatic scaling")
     return {
         "resizeTimeout": "PT15M",
         "enableAutoScale": False,
@@ -61,13 +62,13 @@ def complete_pool(body: dict[str, Any]) -> dict[str, Any]:
 def check_pool_properties(body: Spec) -> None:
     """Refuse wrong values among those properties of a pool that are there."""
     if not is_vm_size(body.get("vmSize", "standard_d1")):
-        raise invalid_property("vmSize", body["vmSize"], _REFUSED)
+        raise refused(body["vmSize"], of="vmSize")
     check_targets(body)
     if "virtualMachineConfiguration" in body:
         _check_image(body["virtualMachineConfiguration"])
     if body.get("startTask", {}).get("maxTaskRetryCount", 0) < -1:
         count = body["startTask"]["maxTaskRetryCount"]
-        raise invalid_property("maxTaskRetryCount", count, _REFUSED)
+        raise refused(count, of="maxTaskRetryCount")
     _check_network(body.get("networkConfiguration", {}))
 
 
@@ -94,20 +95,20 @@ def check_targets(body: Spec) -> None:
     """Refuse targets below zero and a resize time-out under five minutes."""
     for name in ("targetDedicatedNodes", "targetLowPriorityNodes"):
         if body.get(name, 0) < 0:
-            raise invalid_property(name, body[name], _REFUSED)
+            raise refused(body[name], of=name)
     if parse_duration(body.get("resizeTimeout", "PT15M")) < _SHORTEST_RESIZE:
-        raise invalid_property("resizeTimeout", body["resizeTimeout"], _REFUSED)
+        raise refused(body["resizeTimeout"], of="resizeTimeout")
 
 
 def _check_slots(slots: int, vm_size: str) -> None:
     if not 1 <= slots <= min(4 * cores_of(vm_size), 256):
-        raise invalid_property("taskSlotsPerNode", slots, _REFUSED)
+        raise refused(slots, of="taskSlotsPerNode")
 
 
 def _check_image(machine: Spec) -> None:
     reference = machine["imageReference"]
     if "virtualMachineImageId" in reference:
-        raise _needs_entra("Compute")
+        raise _needs_entra(of="Compute")
     if "communityGalleryImageId" in reference or "sharedGalleryImageId" in reference:
         return
     agent = node_agent_of(reference)
@@ -116,38 +117,38 @@ def _check_image(machine: Spec) -> None:
     if agent.lower() != machine["nodeAgentSKUId"].lower():
         # How the service words this is not recorded; assumed.
         reason = f"The specified image is run by the node agent SKU '{agent}'."
-        raise invalid_property("nodeAgentSKUId", machine["nodeAgentSKUId"], reason)
+        raise refused(machine["nodeAgentSKUId"], of="nodeAgentSKUId", reason=reason)
 
 
 def _unsupported_image(reference: Spec) -> ServiceError:
     names = (f"{name} {reference.get(name, '')}" for name in ("publisher", "offer", "sku"))
     reason = f"The specified imageReference with {' '.join(names)} is not supported."
     values = {"PropertyName": "imageReference", "Reason": reason}
-    return ServiceError("InvalidPropertyValue", values)
+    return ServiceError(Code.INVALID_PROPERTY_VALUE, values)
 
 
-def _needs_entra(kind: str) -> ServiceError:
+def _needs_entra(*, of: str) -> ServiceError:
     return authentication_failed(
-        "The specified type of authentication SharedKey is not allowed when external resources "
-        f"of type {kind} are linked."
+        detail="The specified type of authentication SharedKey is not allowed when external "
+        f"resources of type {of} are linked."
     )
 
 
 def _check_network(network: Spec) -> None:
     public_ip = network.get("publicIPAddressConfiguration", {})
     if "subnetId" in network or public_ip.get("ipAddressIds"):
-        raise _needs_entra("Network")
+        raise _needs_entra(of="Network")
     endpoints = network.get("endpointConfiguration")
     if endpoints is None:
         return
     if str(public_ip.get("provision", "")).lower() == "nopublicipaddresses":
-        raise _bad_nat("endpointConfiguration", "It needs a pool with public IP addresses.")
+        raise refused(endpoints, of="endpointConfiguration", reason=_NO_ENTRY)
     for problem, value in _nat_problems(endpoints["inboundNATPools"]):
-        raise _bad_nat(value, problem)
+        raise _bad_nat(value, reason=problem)
 
 
-def _bad_nat(value: object, reason: str) -> ServiceError:
-    return invalid_property("inboundNATPools", value, reason)
+def _bad_nat(value: object, *, reason: str) -> ServiceError:
+    return refused(value, of="inboundNATPools", reason=reason)
 
 
 def _nat_problems(pools: list[Spec]) -> Iterable[tuple[str, object]]:

@@ -58,7 +58,7 @@ async def run_program(command: Command) -> Outcome:
     except asyncio.TimeoutError:
         return _timed_out()
     finally:
-        _kill_group(process.pid)
+        kill_group(process.pid)
         await process.wait()
     return _exited(exit_code)
 
@@ -78,7 +78,8 @@ async def _start(command: Command) -> asyncio.subprocess.Process:
         )
 
 
-def _kill_group(group: int) -> None:
+def kill_group(group: int) -> None:
+    """End every process of a process group; that there is none is no failure."""
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(group, signal.SIGKILL)
 

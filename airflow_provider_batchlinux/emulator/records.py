@@ -40,6 +40,13 @@ class Pool:
     target_spot: int
     resize_errors: tuple[Json, ...] = ()
 
+    @property
+    def ssh_rule(self) -> str | None:
+        """The name of its NAT pool for SSH; ``None`` if SSH is closed."""
+        network = self.spec.get("networkConfiguration", {})
+        rules = network.get("endpointConfiguration", {}).get("inboundNATPools", ())
+        return next((rule["name"] for rule in rules if rule["backendPort"] == 22), None)
+
 
 @dataclass(frozen=True, slots=True)
 class Node:

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import unquote
 
-from airflow_provider_batchlinux.emulator.errors import ServiceError
-from airflow_provider_batchlinux.emulator.handlers import account, nodes, pools
+from airflow_provider_batchlinux.emulator.errors import Code, ServiceError
+from airflow_provider_batchlinux.emulator.handlers import account, nodes, pools, users
 from airflow_provider_batchlinux.emulator.service import BatchService
 from airflow_provider_batchlinux.emulator.wire import Call, Reply
 
@@ -34,7 +34,9 @@ class Operation:
 OPERATIONS: tuple[Operation, ...] = (
     Operation("list_applications", "GET", "/applications"),
     Operation("get_application", "GET", "/applications/{applicationId}"),
-    Operation("list_pool_usage_metrics", "GET", "/poolusagemetrics", account.list_pool_usage_metrics),
+    Operation(
+        "list_pool_usage_metrics", "GET", "/poolusagemetrics", account.list_pool_usage_metrics
+    ),
     Operation("list_supported_images", "GET", "/supportedimages", account.list_supported_images),
     Operation("list_pool_node_counts", "GET", "/nodecounts", account.list_pool_node_counts),
     Operation("create_pool", "POST", "/pools", pools.create_pool),
@@ -62,14 +64,21 @@ OPERATIONS: tuple[Operation, ...] = (
         _NODE + "/disablescheduling",
         nodes.disable_node_scheduling,
     ),
-    Operation("enable_node_scheduling", "POST", _NODE + "/enablescheduling", nodes.enable_node_scheduling),
-    Operation("get_node_remote_login_settings", "GET", _NODE + "/remoteloginsettings"),
+    Operation(
+        "enable_node_scheduling", "POST", _NODE + "/enablescheduling", nodes.enable_node_scheduling
+    ),
+    Operation(
+        "get_node_remote_login_settings",
+        "GET",
+        _NODE + "/remoteloginsettings",
+        users.get_node_remote_login_settings,
+    ),
     Operation("upload_node_logs", "POST", _NODE + "/uploadbatchservicelogs"),
     Operation("list_node_extensions", "GET", _NODE + "/extensions"),
     Operation("get_node_extension", "GET", _NODE + "/extensions/{extensionName}"),
-    Operation("create_node_user", "POST", _NODE + "/users"),
-    Operation("replace_node_user", "PUT", _NODE + "/users/{userName}"),
-    Operation("delete_node_user", "DELETE", _NODE + "/users/{userName}"),
+    Operation("create_node_user", "POST", _NODE + "/users", users.create_node_user),
+    Operation("replace_node_user", "PUT", _NODE + "/users/{userName}", users.replace_node_user),
+    Operation("delete_node_user", "DELETE", _NODE + "/users/{userName}", users.delete_node_user),
     Operation("list_node_files", "GET", _NODE + "/files"),
     Operation("get_node_file", "GET", _NODE + "/files/{filePath}"),
     Operation("get_node_file_properties", "HEAD", _NODE + "/files/{filePath}"),
@@ -154,10 +163,10 @@ class Router:
         """
         place, values = self._walk(raw_path.strip("/").split("/"))
         if place is None or not place.by_method:
-            raise ServiceError("ResourceNotFound")
+            raise ServiceError(Code.RESOURCE_NOT_FOUND)
         operation = place.by_method.get(method)
         if operation is None:
-            raise ServiceError("UnsupportedHttpVerb")
+            raise ServiceError(Code.UNSUPPORTED_HTTP_VERB)
         return operation, values
 
     def _walk(self, segments: list[str]) -> tuple[_Place | None, dict[str, str]]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from airflow_provider_batchlinux.emulator.allocation import Allocation
 from airflow_provider_batchlinux.emulator.clock import Clock
+from airflow_provider_batchlinux.emulator.doors import Doors
 from airflow_provider_batchlinux.emulator.lifecycle import profile_of
 from airflow_provider_batchlinux.emulator.node_lifecycle import NodeLifecycle
 from airflow_provider_batchlinux.emulator.options import EmulatorOptions
@@ -31,12 +32,14 @@ class BatchService:
             "AZ_BATCH_ACCOUNT_NAME": options.account,
             "AZ_BATCH_ACCOUNT_URL": f"{endpoint}/",
         }
+        self.doors = Doors(self.store, clock)
         self.lifecycle = NodeLifecycle(
             self.store,
             clock,
             profile,
             root,
             environment,
+            doors=self.doors,
             on_usable=self._offer,
             on_lost=self._withdraw,
         )

@@ -16,13 +16,12 @@ from typing import Any
 from airflow_provider_batchlinux.emulator.errors import (
     ServiceError,
     invalid_body,
-    invalid_property,
     missing_property,
+    refused,
 )
 from airflow_provider_batchlinux.emulator.instants import parse_duration, parse_instant
 
 _LEGACY_BEFORE = "2025-06-01"
-_REFUSED = "The value provided for one of the properties in the request body is invalid."
 
 
 @cache
@@ -56,13 +55,13 @@ def read_body(shape: str, raw: bytes, api_version: str) -> dict[str, Any]:
     try:
         body = json.loads(raw or b"{}")
     except (ValueError, RecursionError):
-        raise invalid_body("The body is not a JSON document.") from None
+        raise invalid_body(reason="The body is not a JSON document.") from None
     return _read_shape(shape, body, api_version, shape)
 
 
 def _read_shape(shape: str, value: Any, api_version: str, where: str) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise invalid_body(f"An object was expected for '{where}'.")
+        raise invalid_body(reason=f"An object was expected for '{where}'.")
     known = _properties(shape, api_version)
     for name in value:
         if name not in known and not name.startswith("odata."):
@@ -74,14 +73,14 @@ def _read_shape(shape: str, value: Any, api_version: str, where: str) -> dict[st
     }
     for name in _shapes()["bodies"][shape]["required"]:
         if name not in given:
-            raise missing_property(name)
+            raise missing_property(name=name)
     return given
 
 
 def _unknown_property(shape: str, name: str) -> ServiceError:
     entity = f"Microsoft.Azure.Batch.Protocol.Entities.{shape.removeprefix('Batch')}"
     return invalid_body(
-        f"The property '{name}' does not exist on type '{entity}'. "
+        reason=f"The property '{name}' does not exist on type '{entity}'. "
         "Make sure to only use property names that are defined by the type."
     )
 
@@ -89,14 +88,14 @@ def _unknown_property(shape: str, name: str) -> ServiceError:
 def _convert(kind: str, value: Any, api_version: str, name: str) -> Any:
     if kind.startswith("["):
         if not isinstance(value, list):
-            raise invalid_body(f"An array was expected for '{name}'.")
+            raise invalid_body(reason=f"An array was expected for '{name}'.")
         return [_convert(kind[1:-1], item, api_version, name) for item in value]
     if kind in _shapes()["bodies"]:
         return _read_shape(kind, value, api_version, name)
     try:
         return _read_choice(kind, value) if "|" in kind else _SCALARS[kind](value)
     except (TypeError, ValueError):
-        raise invalid_property(name, value, _REFUSED) from None
+        raise refused(value, of=name) from None
 
 
 def _read_choice(kind: str, value: Any) -> str:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
-from airflow_provider_batchlinux.emulator.errors import ServiceError
+from airflow_provider_batchlinux.emulator.errors import Code, ServiceError
 from airflow_provider_batchlinux.emulator.instants import ticks
 from airflow_provider_batchlinux.emulator.records import (
     Job,
@@ -31,7 +31,7 @@ class Collection(Generic[Record]):
         that reading them costs the same for ten records as for ten thousand.
     """
 
-    def __init__(self, tally: Callable[[Record], Hashable] = lambda record: None) -> None:
+    def __init__(self, tally: Callable[[Record], Hashable] = lambda _: None) -> None:
         self._records: dict[str, Record] = {}
         self._keys: list[str] = []
         self._tally: Callable[[Record], Hashable] = tally
@@ -98,15 +98,20 @@ class Store:
 
     def pool(self, pool_id: str) -> Pool:
         """Return a pool."""
-        return _found(self.pools.get(pool_id), "PoolNotFound")
+        return _found(self.pools.get(pool_id), Code.POOL_NOT_FOUND)
 
     def nodes(self, pool_id: str) -> Collection[Node]:
         """Return the nodes of a pool."""
         return self._nodes.get(pool_id.lower()) or Collection(_node_tally)
 
+    def count_nodes(self, pool_id: str, *, is_dedicated: bool) -> int:
+        """Return how many nodes of a kind a pool has now, in whatever state."""
+        counts = self.nodes(pool_id).counts
+        return sum(number for (kind, _), number in counts.items() if kind == is_dedicated)
+
     def node(self, pool_id: str, node_id: str) -> Node:
         """Return a node of a pool."""
-        return _found(self.nodes(self.pool(pool_id).id).get(node_id), "NodeNotFound")
+        return _found(self.nodes(self.pool(pool_id).id).get(node_id), Code.NODE_NOT_FOUND)
 
     def users(self, node: Node) -> Collection[NodeUser]:
         """Return the users of a node."""
@@ -114,7 +119,7 @@ class Store:
 
     def job(self, job_id: str) -> Job:
         """Return a job."""
-        return _found(self.jobs.get(job_id), "JobNotFound")
+        return _found(self.jobs.get(job_id), Code.JOB_NOT_FOUND)
 
     def tasks(self, job_id: str) -> Collection[Task]:
         """Return the tasks of a job."""
@@ -122,7 +127,7 @@ class Store:
 
     def task(self, job_id: str, task_id: str) -> Task:
         """Return a task of a job."""
-        return _found(self.tasks(self.job(job_id).id).get(task_id), "TaskNotFound")
+        return _found(self.tasks(self.job(job_id).id).get(task_id), Code.TASK_NOT_FOUND)
 
     def put_pool(self, pool: Pool) -> Pool:
         """Keep a pool."""
@@ -152,9 +157,8 @@ class Store:
         return tasks.put(task.id, task)
 
     def forget_node(self, node: Node) -> None:
-        """Forget a node and its users."""
+        """Forget a node."""
         self.nodes(node.pool_id).pop(node.id)
-        self.forget_users(node)
 
     def forget_users(self, node: Node) -> None:
         """Forget the users of a node."""
@@ -175,7 +179,7 @@ def _node_key(node: Node) -> tuple[str, str]:
     return node.pool_id.lower(), node.id.lower()
 
 
-def _found(record: Record | None, code: str) -> Record:
+def _found(record: Record | None, code: Code) -> Record:
     if record is None:
         raise ServiceError(code)
     return record

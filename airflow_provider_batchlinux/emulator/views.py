@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from airflow_provider_batchlinux.emulator.allocation import count_nodes
 from airflow_provider_batchlinux.emulator.instants import format_instant
 from airflow_provider_batchlinux.emulator.records import Node, Pool, Version
 from airflow_provider_batchlinux.emulator.store import Store
@@ -53,9 +52,9 @@ def pool_view(store: Store, base_url: str, pool: Pool) -> dict[str, Any]:
         "allocationState": pool.allocation_state,
         "allocationStateTransitionTime": format_instant(pool.allocation_since),
         **pool.spec,
-        "currentDedicatedNodes": count_nodes(store, pool.id, is_dedicated=True),
+        "currentDedicatedNodes": store.count_nodes(pool.id, is_dedicated=True),
         "targetDedicatedNodes": pool.target_dedicated,
-        "currentLowPriorityNodes": count_nodes(store, pool.id, is_dedicated=False),
+        "currentLowPriorityNodes": store.count_nodes(pool.id, is_dedicated=False),
         "targetLowPriorityNodes": pool.target_spot,
         **({"resizeErrors": list(pool.resize_errors)} if pool.resize_errors else {}),
     }
@@ -107,13 +106,6 @@ def image_reference(pool: Pool) -> dict[str, Any]:
     return {**reference, "exactVersion": reference.get("version", "latest")}
 
 
-def ssh_rule(pool: Pool) -> str | None:
-    """Return the name of the pool's NAT pool for SSH, or ``None`` if SSH is closed."""
-    network = pool.spec.get("networkConfiguration", {})
-    rules = network.get("endpointConfiguration", {}).get("inboundNATPools", ())
-    return next((rule["name"] for rule in rules if rule["backendPort"] == 22), None)
-
-
 def private_address(number: int) -> str:
     """Return the address of a node in its virtual network; the first one is 10.0.0.4."""
     host = number + 4
@@ -124,7 +116,7 @@ def _endpoints(pool: Pool, node: Node) -> dict[str, Any] | None:
     if node.ssh_port is None:
         return None
     endpoint = {
-        "name": f"{ssh_rule(pool)}.{node.number}",
+        "name": f"{pool.ssh_rule}.{node.number}",
         "protocol": "tcp",
         "publicIPAddress": "127.0.0.1",
         "publicFQDN": "localhost",

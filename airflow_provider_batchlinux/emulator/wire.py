@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 from airflow_provider_batchlinux.emulator import odata
-from airflow_provider_batchlinux.emulator.errors import ServiceError, invalid_query
+from airflow_provider_batchlinux.emulator.errors import ServiceError, refused_query
 from airflow_provider_batchlinux.emulator.instants import format_http_date, format_instant
 from airflow_provider_batchlinux.emulator.records import Version
 from airflow_provider_batchlinux.emulator.shapes import read_body
@@ -81,7 +81,9 @@ class Reply:
     content: FileContent | None = None
 
 
-def element(call: Call, set_name: str, view: Mapping[str, Any], version: Version | None = None) -> Reply:
+def element(
+    call: Call, set_name: str, view: Mapping[str, Any], version: Version | None = None
+) -> Reply:
     """Return one resource, with the properties that ``$select`` asks for."""
     shown = odata.parse_select(call.query.get("$select"), set_name)(view)
     metadata = f"{call.base_url}/$metadata#{set_name}/@Element"
@@ -120,7 +122,7 @@ def listing(
     return Reply(200, body)
 
 
-def created(call: Call, url: str, version: Version | None = None) -> Reply:
+def created(url: str, version: Version | None = None) -> Reply:
     """Return the answer to a create: no body, and where the resource is."""
     headers = {"location": url, "dataserviceid": url, **version_headers(version)}
     return Reply(201, headers=headers)
@@ -179,12 +181,12 @@ def _page_size(call: Call) -> int:
     try:
         size = int(text)
     except ValueError:
-        raise invalid_query("maxresults", text, "MaxResults is not a number") from None
+        raise refused_query(text, of="maxresults", reason="MaxResults is not a number") from None
     if size < 1:
-        raise invalid_query("maxresults", text, "MaxResults cannot be less than 1")
+        raise refused_query(text, of="maxresults", reason="MaxResults cannot be less than 1")
     if size > PAGE_LIMIT:
         reason = f"MaxResults cannot be greater than {PAGE_LIMIT}"
-        raise invalid_query("maxresults", text, reason)
+        raise refused_query(text, of="maxresults", reason=reason)
     return size
 
 
@@ -202,4 +204,4 @@ def _read_skip_token(call: Call) -> str:
         return base64.urlsafe_b64decode(token.removeprefix(_SKIP_PREFIX)).decode()
     except (binascii.Error, ValueError):
         reason = "The continuation token is malformed."
-        raise invalid_query("$skiptoken", token, reason) from None
+        raise refused_query(token, of="$skiptoken", reason=reason) from None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from airflow_provider_batchlinux.emulator.errors import ServiceError
+from airflow_provider_batchlinux.emulator.errors import Code, ServiceError
 from airflow_provider_batchlinux.emulator.images import supported_images
 from airflow_provider_batchlinux.emulator.records import Json
 from airflow_provider_batchlinux.emulator.service import BatchService
@@ -12,7 +12,7 @@ from airflow_provider_batchlinux.emulator.views import node_counts_view
 from airflow_provider_batchlinux.emulator.wire import Call, Reply, listing
 
 
-def list_supported_images(service: BatchService, call: Call) -> Reply:
+def list_supported_images(_service: BatchService, call: Call) -> Reply:
     """Answer GET /supportedimages."""
     return listing(call, "supportedimages", _images_after, dict)
 
@@ -20,12 +20,14 @@ def list_supported_images(service: BatchService, call: Call) -> Reply:
 def list_pool_node_counts(service: BatchService, call: Call) -> Reply:
     """Answer GET /nodecounts."""
     pools = service.store.pools.after
-    return listing(call, "poolnodecounts", pools, lambda pool: node_counts_view(service.store, pool))
+    return listing(
+        call, "poolnodecounts", pools, lambda pool: node_counts_view(service.store, pool)
+    )
 
 
-def list_pool_usage_metrics(service: BatchService, call: Call) -> Reply:
+def list_pool_usage_metrics(_service: BatchService, _call: Call) -> Reply:
     """Answer GET /poolusagemetrics, which the service has retired."""
-    raise ServiceError("PoolUsageMetricAPIRetired")
+    raise ServiceError(Code.POOL_USAGE_METRIC_API_RETIRED)
 
 
 def _images_after(key: str) -> Iterator[tuple[str, Json]]:

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from airflow_provider_batchlinux.emulator.errors import ServiceError
+from airflow_provider_batchlinux.emulator.errors import Code, ServiceError
 from airflow_provider_batchlinux.emulator.records import USABLE_NODE_STATES, Node
 from airflow_provider_batchlinux.emulator.service import BatchService
 from airflow_provider_batchlinux.emulator.views import node_view
 from airflow_provider_batchlinux.emulator.wire import Call, Reply, done, element, listing
 
 _NOT_USABLE = {
-    "creating": "NodeBeingCreated",
-    "starting": "NodeBeingStarted",
-    "waitingforstarttask": "NodeBeingStarted",
-    "rebooting": "NodeBeingRebooted",
-    "reimaging": "NodeBeingReimaged",
-    "unusable": "NodeStateUnusable",
+    "creating": Code.NODE_BEING_CREATED,
+    "starting": Code.NODE_BEING_STARTED,
+    "waitingforstarttask": Code.NODE_BEING_STARTED,
+    "rebooting": Code.NODE_BEING_REBOOTED,
+    "reimaging": Code.NODE_BEING_REIMAGED,
+    "unusable": Code.NODE_STATE_UNUSABLE,
 }
 """Which code the service answers for a node in the wrong state is not documented; assumed."""
 
@@ -88,11 +88,11 @@ def _restart(service: BatchService, call: Call, restart: Callable[[Node], object
 def _set_scheduling(service: BatchService, call: Call, *, is_scheduling: bool) -> Reply:
     node = usable_node_of(service, call)
     if node.is_scheduling == is_scheduling:
-        raise ServiceError("NodeAlreadyInTargetSchedulingState")
+        raise ServiceError(Code.NODE_ALREADY_IN_TARGET_SCHEDULING_STATE)
     service.store.change_node(node, is_scheduling=is_scheduling)
     return done(call, 200)
 
 
 def _wrong_state(node: Node) -> ServiceError:
-    code = _NOT_USABLE.get(node.state, "OperationInvalidForCurrentState")
+    code = _NOT_USABLE.get(node.state, Code.OPERATION_INVALID_FOR_CURRENT_STATE)
     return ServiceError(code, {"Reason": f"The node is {node.state}."})

@@ -7,9 +7,10 @@ from typing import Any
 
 from airflow_provider_batchlinux.emulator.conditions import check_conditions
 from airflow_provider_batchlinux.emulator.errors import (
+    Code,
     ServiceError,
-    invalid_property,
     missing_property,
+    refused,
 )
 from airflow_provider_batchlinux.emulator.pool_rules import (
     check_pool_properties,
@@ -59,12 +60,14 @@ def create_pool(service: BatchService, call: Call) -> Reply:
         target_spot=spot,
     )
     service.allocation.resize(pool, dedicated, spot, call.now)
-    return created(call, call.url("pools", pool_id), version)
+    return created(call.url("pools", pool_id), version)
 
 
 def list_pools(service: BatchService, call: Call) -> Reply:
     """Answer GET /pools."""
-    return listing(call, "pools", service.store.pools.after, lambda pool: _view(service, call, pool))
+    return listing(
+        call, "pools", service.store.pools.after, lambda pool: _view(service, call, pool)
+    )
 
 
 def get_pool(service: BatchService, call: Call) -> Reply:
@@ -87,7 +90,9 @@ def update_pool(service: BatchService, call: Call) -> Reply:
     check_pool_properties(body)
     _check_changeable(service, pool, body)
     spec = {**pool.spec, **complete_pool_properties(body)}
-    changed = service.store.put_pool(replace(pool, spec=spec, version=service.store.next_version(call.now)))
+    changed = service.store.put_pool(
+        replace(pool, spec=spec, version=service.store.next_version(call.now))
+    )
     return done(call, 200, changed.version)
 
 
@@ -102,7 +107,7 @@ def resize_pool(service: BatchService, call: Call) -> Reply:
     pool = _steady(service, call)
     body = call.read("BatchPoolResizeOptions")
     if "targetDedicatedNodes" not in body and "targetLowPriorityNodes" not in body:
-        raise missing_property("targetDedicatedNodes")
+        raise missing_property(name="targetDedicatedNodes")
     check_targets(body)
     # Recorded: a target that is left out becomes 0, it does not stay.
     targets = (body.get("targetDedicatedNodes", 0), body.get("targetLowPriorityNodes", 0))
@@ -121,7 +126,7 @@ def stop_pool_resize(service: BatchService, call: Call) -> Reply:
     pool = _writable(service, call)
     if pool.allocation_state != "resizing":
         # The service's code for this is not known; assumed.
-        raise ServiceError("OperationInvalidForCurrentState")
+        raise ServiceError(Code.OPERATION_INVALID_FOR_CURRENT_STATE)
     pool = replace(pool, version=service.store.next_version(call.now))
     service.allocation.stop(pool, call.now)
     return done(call, 202, pool.version)
@@ -133,7 +138,7 @@ def remove_nodes(service: BatchService, call: Call) -> Reply:
     node_ids = call.read("BatchNodeRemoveOptions")["nodeList"]
     if not 1 <= len(node_ids) <= _MOST_REMOVED:
         reason = f"The list has 1 to {_MOST_REMOVED} nodes."
-        raise invalid_property("nodeList", len(node_ids), reason)
+        raise refused(len(node_ids), of="nodeList", reason=reason)
     nodes = {node_id.lower(): service.store.node(pool.id, node_id) for node_id in node_ids}
     pool = replace(pool, version=service.store.next_version(call.now))
     service.allocation.remove_nodes(pool, list(nodes.values()), call.now)
@@ -147,24 +152,24 @@ def _view(service: BatchService, call: Call, pool: Pool) -> dict[str, Any]:
 def _check_absent(service: BatchService, pool_id: str) -> None:
     existing = service.store.pools.get(pool_id)
     if existing is not None:
-        raise ServiceError("PoolExists" if existing.state == "active" else "PoolBeingDeleted")
+        raise ServiceError(Code.POOL_EXISTS if existing.state == "active" else "PoolBeingDeleted")
     quota = service.quotas.pools
     if quota is not None and len(service.store.pools) >= quota:
-        raise ServiceError("PoolQuotaReached")
+        raise ServiceError(Code.POOL_QUOTA_REACHED)
 
 
 def _writable(service: BatchService, call: Call) -> Pool:
     pool = service.store.pool(call.path_values["poolId"])
     check_conditions(call, pool.version)
     if pool.state == "deleting":
-        raise ServiceError("PoolBeingDeleted")
+        raise ServiceError(Code.POOL_BEING_DELETED)
     return pool
 
 
 def _steady(service: BatchService, call: Call) -> Pool:
     pool = _writable(service, call)
     if pool.allocation_state != "steady":
-        raise ServiceError("PoolBeingResized")
+        raise ServiceError(Code.POOL_BEING_RESIZED)
     return pool
 
 
@@ -173,6 +178,6 @@ def _check_changeable(service: BatchService, pool: Pool, body: dict[str, Any]) -
     if fixed and len(service.store.nodes(pool.id)):
         # Documented as possible only when the pool is empty; the answer is assumed.
         raise ServiceError(
-            "OperationInvalidForCurrentState",
+            Code.OPERATION_INVALID_FOR_CURRENT_STATE,
             {"Reason": f"{', '.join(fixed)} can be changed only when the pool has no nodes."},
         )

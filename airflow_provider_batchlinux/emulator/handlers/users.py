@@ -1,0 +1,78 @@
+"""Operations on the users of a node, and how they log in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from airflow_provider_batchlinux.emulator.errors import Code, ServiceError, refused
+from airflow_provider_batchlinux.emulator.handlers.nodes import node_of, usable_node_of
+from airflow_provider_batchlinux.emulator.instants import parse_instant
+from airflow_provider_batchlinux.emulator.records import NodeUser
+from airflow_provider_batchlinux.emulator.service import BatchService
+from airflow_provider_batchlinux.emulator.wire import Call, Reply, created, done, entity
+
+_DEFAULT_LIFE = timedelta(days=1)
+
+
+def create_node_user(service: BatchService, call: Call) -> Reply:
+    """Answer POST /pools/{poolId}/nodes/{nodeId}/users."""
+    node = usable_node_of(service, call)
+    body = call.read("BatchNodeUserCreateOptions")
+    name = body["name"]
+    if not name or "/" in name or "\0" in name:
+        raise refused(name, of="name")
+    if service.store.users(node).get(name) is not None:
+        raise ServiceError(Code.NODE_USER_EXISTS)
+    service.doors.admit(node, _user(call, name, body, is_admin=body.get("isAdmin", False)))
+    return created(call.url("pools", node.pool_id, "nodes", node.id, "users", name))
+
+
+def replace_node_user(service: BatchService, call: Call) -> Reply:
+    """
+    Answer PUT /pools/{poolId}/nodes/{nodeId}/users/{userName}.
+
+    What is left out is taken away, and an expiry that is left out becomes one day.
+    """
+    node = usable_node_of(service, call)
+    body = call.read("BatchNodeUserReplaceOptions")
+    before = service.store.users(node).get(call.path_values["userName"])
+    if before is None:
+        raise ServiceError(Code.NODE_USER_NOT_FOUND)
+    service.doors.admit(node, _user(call, before.name, body, is_admin=before.is_admin))
+    return done(call, 200)
+
+
+def delete_node_user(service: BatchService, call: Call) -> Reply:
+    """Answer DELETE /pools/{poolId}/nodes/{nodeId}/users/{userName}."""
+    node = usable_node_of(service, call)
+    user = service.store.users(node).get(call.path_values["userName"])
+    if user is None:
+        raise ServiceError(Code.NODE_USER_NOT_FOUND)
+    service.doors.expel(node, user.name)
+    return done(call, 200)
+
+
+def get_node_remote_login_settings(service: BatchService, call: Call) -> Reply:
+    """Answer GET /pools/{poolId}/nodes/{nodeId}/remoteloginsettings."""
+    node = node_of(service, call)
+    if node.ssh_port is None:
+        # What the service answers for a pool without a NAT pool for port 22 is not documented;
+        # assumed.
+        reason = "The pool has no inbound NAT pool for backend port 22."
+        raise ServiceError(Code.OPERATION_NOT_VALID_ON_NODE, {"Reason": reason})
+    settings = {"remoteLoginIPAddress": "127.0.0.1", "remoteLoginPort": node.ssh_port}
+    return entity(call, "RemoteLoginSettings", settings)
+
+
+def _user(call: Call, name: str, body: Mapping[str, Any], *, is_admin: bool) -> NodeUser:
+    """
+    Return the user that a body describes.
+
+    The service keeps the expiry of Linux users by the day; here it is exact, so that tests and
+    demonstrations can see it.
+    """
+    expiry = body.get("expiryTime")
+    expires = call.now + _DEFAULT_LIFE if expiry is None else parse_instant(expiry)
+    return NodeUser(name, is_admin, expires, body.get("password"), body.get("sshPublicKey"))
