@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
@@ -15,6 +16,9 @@ from azure.core.pipeline.transport import AioHttpTransport
 from airflow_provider_batchlinux.client.account import AccountSettings, AuthKind
 
 __all__ = ["open_sdk_client", "sync_sdk_client"]
+
+# The SDK logs a traceback for every refusal without a body (each HEAD has none) before it raises.
+logging.getLogger("azure.batch._utils.model_base").setLevel(logging.ERROR)
 
 CONNECT_TIMEOUT = 10.0
 READ_TIMEOUT = 60.0
