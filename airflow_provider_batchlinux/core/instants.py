@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import re
 from datetime import datetime, timedelta, timezone
-from typing import Union
 
 __all__ = ["Duration", "expiry_of", "iso8601_duration", "parse_instant", "rest_instant", "seconds_of"]
 
-Duration = Union[timedelta, int, float]
+Duration = timedelta | int | float
 """A pendulum duration (which is a ``timedelta``), a ``timedelta``, or seconds."""
 
 _INSTANT = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d+))?([Zz]|[+-]\d\d:\d\d)")
@@ -20,17 +20,14 @@ def seconds_of(name: str, value: Duration) -> float:
 
     :param name: the parameter's name, for the message.
     :param value: a pendulum duration, a ``timedelta`` or seconds.
-    :raises ValueError: the value is no duration, or not above zero.
+    :raises ValueError: the value is no duration, not above zero, or endless.
     """
-    if isinstance(value, timedelta):
-        seconds = value.total_seconds()
-    elif isinstance(value, (int, float)) and not isinstance(value, bool):
-        seconds = float(value)
-    else:
+    seconds = _seconds(value)
+    if seconds is None:
         msg = f"{name}={value!r} is not a duration: give a pendulum duration, a timedelta or seconds."
         raise ValueError(msg)
-    if not seconds > 0:
-        msg = f"{name}={value!r} is not a time span above zero."
+    if not (seconds > 0 and math.isfinite(seconds)):
+        msg = f"{name}={value!r} is not a finite time span above zero."
         raise ValueError(msg)
     return seconds
 
@@ -48,10 +45,13 @@ def expiry_of(expires_in: Duration | None, expires_at: datetime | str | None, no
         msg = "Give exactly one of expires_in and expires_at."
         raise ValueError(msg)
     if expires_in is not None:
-        return (now + timedelta(seconds=seconds_of("expires_in", expires_in))).astimezone(timezone.utc)
+        return _after(now, expires_in)
     instant = parse_instant(expires_at) if isinstance(expires_at, str) else expires_at
     if not isinstance(instant, datetime) or instant.utcoffset() is None:
-        msg = f"expires_at={expires_at!r} has no time zone; give one, such as pendulum.datetime(2030, 1, 1, tz='UTC')."
+        msg = (
+            f"expires_at={expires_at!r} is not an instant with a time zone; "
+            "give one such as pendulum.datetime(2030, 1, 1, tz='UTC') or '2030-01-01T00:00:00Z'."
+        )
         raise ValueError(msg)
     if instant <= now:
         msg = f"expires_at={instant.isoformat()} is not after now ({now.isoformat()})."
@@ -73,15 +73,29 @@ def parse_instant(text: str | None) -> datetime | None:
     zone = "+00:00" if zone in "Zz" else zone
     try:
         return datetime.fromisoformat(f"{day}T{clock}.{micros}{zone}").astimezone(timezone.utc)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
 
 
 def rest_instant(instant: datetime) -> str:
-    """Write an instant as the service reads it."""
+    """Write an instant, which has a time zone, as the service reads it."""
     return instant.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def iso8601_duration(seconds: float) -> str:
-    """Write a duration as the service reads it, such as ``PT900S``."""
-    return f"PT{seconds:g}S" if seconds < 1e6 else f"PT{round(seconds)}S"
+    """Write a duration as the service reads it, such as ``PT900S``, to the millisecond."""
+    return f"PT{f'{seconds:.3f}'.rstrip('0').rstrip('.')}S"
+
+
+def _after(now: datetime, span: Duration) -> datetime:
+    try:
+        return (now + timedelta(seconds=seconds_of("expires_in", span))).astimezone(timezone.utc)
+    except OverflowError:
+        msg = f"expires_in={span!r} ends after the year 9999."
+        raise ValueError(msg) from None
+
+
+def _seconds(value: object) -> float | None:
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
