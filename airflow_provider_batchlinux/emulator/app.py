@@ -92,6 +92,10 @@ class Application:
         self.requests = []
         self.service = self._new_service()
 
+    async def close(self) -> None:
+        """End everything that runs on the nodes."""
+        await self.service.close()
+
     def _new_service(self) -> BatchService:
         root = self._root / uuid4().hex[:8]
         return BatchService(self._options, self.clock, root, self._endpoint)

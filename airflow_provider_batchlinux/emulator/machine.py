@@ -11,6 +11,7 @@ from typing import Any
 
 from airflow_provider_batchlinux.emulator.clock import Timer
 from airflow_provider_batchlinux.emulator.programs import Command, Outcome, run_program
+from airflow_provider_batchlinux.emulator.resource_files import fetch_resource_files
 
 # Node agents give programs a plain path; the emulator's own is used, since on a laptop the
 # interpreters that commands name may lie anywhere. Nothing else of its environment gets through.
@@ -50,6 +51,15 @@ class Machine:
         for directory in (self.shared, self.startup / "wd", self.workitems):
             directory.mkdir(parents=True, exist_ok=True)
 
+    async def prepare_task(
+        self, directory: Path, spec: Mapping[str, Any]
+    ) -> Mapping[str, Any] | None:
+        """Make a task's directory and fetch its resource files; return what went wrong."""
+        self.make_directories()
+        working = directory / "wd"
+        working.mkdir(parents=True, exist_ok=True)
+        return await fetch_resource_files(spec.get("resourceFiles", []), working)
+
     async def run_task(
         self,
         directory: Path,
@@ -58,15 +68,13 @@ class Machine:
         timeout: float | None = None,
     ) -> Outcome:
         """
-        Run the command line of a task or start task in its directory.
+        Run the command line of a prepared task or start task in its directory.
 
         :param spec: has ``commandLine`` and perhaps ``environmentSettings``.
         :param extra: further variables of the service's own.
         :param timeout: seconds of wall-clock time; ``None`` sets no limit.
         """
-        self.make_directories()
         working = directory / "wd"
-        working.mkdir(parents=True, exist_ok=True)
         settings = spec.get("environmentSettings", ())
         environment = {
             # Without it, programs would look up and write to the home of whoever runs the emulator.

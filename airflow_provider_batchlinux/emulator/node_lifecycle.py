@@ -160,10 +160,11 @@ class NodeLifecycle:
         self, node: Node, spec: Mapping[str, Any], info: Mapping[str, Any]
     ) -> None:
         machine = self.machine(node)
-        retries = 0
-        while True:
+        failure = await machine.prepare_task(machine.startup, spec)
+        outcome, retries = Outcome(failure=failure), 0
+        while failure is None:
             outcome = await machine.run_task(machine.startup, spec, {})
-            if outcome.is_success or retries == spec["maxTaskRetryCount"]:
+            if not outcome.is_retried or retries == spec["maxTaskRetryCount"]:
                 break
             retries += 1
             info = {**info, "retryCount": retries, **self._retry_time()}

@@ -38,6 +38,11 @@ class Outcome:
         return self.failure is None
 
     @property
+    def is_retried(self) -> bool:
+        """Tell whether it is worth another try: it ran to its end, and failed."""
+        return self.exit_code not in (None, 0)
+
+    @property
     def result(self) -> str:
         """The service's word for how it ended."""
         return "success" if self.is_success else "failure"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import Future
@@ -35,19 +34,22 @@ class RunningEmulator:
 @asynccontextmanager
 async def serving(options: EmulatorOptions) -> AsyncIterator[RunningEmulator]:
     """Serve on this event loop; at the end no process, directory or port is left."""
-    root = Path(tempfile.mkdtemp(prefix="batchlinux-", dir=options.root))
-    listener = loopback_socket(options.port)
-    endpoint = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    application = Application(options, _clock(options), root, endpoint)
-    runner = web.ServerRunner(web.Server(application.handle, access_log=None))
-    try:
-        await runner.setup()
-        await web.SockSite(runner, listener).start()
-        yield RunningEmulator(endpoint, options.account, options.key, EmulatorControl(endpoint))
-    finally:
-        await runner.cleanup()
-        await application.service.close()
-        shutil.rmtree(root, ignore_errors=True)
+    with (
+        tempfile.TemporaryDirectory(
+            prefix="batchlinux-", dir=options.root, ignore_cleanup_errors=True
+        ) as root,
+        loopback_socket(options.port) as listener,
+    ):
+        endpoint = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        application = Application(options, _clock(options), Path(root), endpoint)
+        runner = web.ServerRunner(web.Server(application.handle, access_log=None))
+        try:
+            await runner.setup()
+            await web.SockSite(runner, listener).start()
+            yield RunningEmulator(endpoint, options.account, options.key, EmulatorControl(endpoint))
+        finally:
+            await runner.cleanup()
+            await application.close()
 
 
 @contextmanager

@@ -7,11 +7,12 @@ from pathlib import Path
 from airflow_provider_batchlinux.emulator.allocation import Allocation
 from airflow_provider_batchlinux.emulator.clock import Clock
 from airflow_provider_batchlinux.emulator.doors import Doors
+from airflow_provider_batchlinux.emulator.job_lifecycle import JobLifecycle
 from airflow_provider_batchlinux.emulator.lifecycle import profile_of
 from airflow_provider_batchlinux.emulator.node_lifecycle import NodeLifecycle
 from airflow_provider_batchlinux.emulator.options import EmulatorOptions
 from airflow_provider_batchlinux.emulator.quotas import Quotas
-from airflow_provider_batchlinux.emulator.records import Node
+from airflow_provider_batchlinux.emulator.scheduler import TaskScheduler
 from airflow_provider_batchlinux.emulator.store import Store
 
 
@@ -40,15 +41,20 @@ class BatchService:
             root,
             environment,
             doors=self.doors,
-            on_usable=self._offer,
-            on_lost=self._withdraw,
+            on_usable=lambda node: self.scheduler.place(node.pool_id),
+            on_lost=lambda node: self.scheduler.withdraw(node),
         )
+        self.scheduler = TaskScheduler(
+            self.store,
+            clock,
+            profile,
+            machine_of=self.lifecycle.machine,
+            on_task_completed=lambda task: self.jobs.task_completed(task),
+        )
+        self.jobs = JobLifecycle(self.store, clock, self.scheduler)
         self.allocation = Allocation(self.store, clock, profile, self.lifecycle, self.quotas)
 
     async def close(self) -> None:
         """End everything that runs on the nodes."""
         await self.lifecycle.close()
-
-    def _offer(self, node: Node) -> None: ...
-
-    def _withdraw(self, node: Node) -> None: ...
+        await self.scheduler.close()

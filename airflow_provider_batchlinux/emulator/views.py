@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
 from airflow_provider_batchlinux.emulator.instants import format_instant
-from airflow_provider_batchlinux.emulator.records import Node, Pool, Version
+from airflow_provider_batchlinux.emulator.records import Job, Node, Pool, Task, Version
 from airflow_provider_batchlinux.emulator.store import Store
 
 COUNTED_STATES: Mapping[str, str] = {
@@ -130,3 +131,87 @@ def _node_agent(node: Node) -> dict[str, str] | None:
     if node.last_boot is None:
         return None
     return {"version": "1.12.15", "lastUpdateTime": format_instant(node.last_boot)}
+
+
+def job_view(base_url: str, job: Job) -> dict[str, Any]:
+    """Return a job."""
+    execution = {
+        "startTime": format_instant(job.created),
+        "endTime": format_instant(job.ended) if job.ended else None,
+        "poolId": job.spec["poolInfo"]["poolId"],
+        "terminateReason": job.terminate_reason,
+    }
+    return {
+        "id": job.id,
+        "url": f"{base_url}/jobs/{job.id}",
+        **version_view(job.version),
+        "creationTime": format_instant(job.created),
+        **state_view(job),
+        **job.spec,
+        "executionInfo": present(execution),
+    }
+
+
+def task_view(base_url: str, task: Task) -> dict[str, Any]:
+    """Return a task."""
+    view = {
+        "id": task.id,
+        "url": f"{base_url}/jobs/{task.job_id}/tasks/{task.id}",
+        **version_view(task.version),
+        "creationTime": format_instant(task.created),
+        **state_view(task),
+        **task.spec,
+        "executionInfo": dict(task.execution),
+    }
+    if task.node_id is not None:
+        view["nodeInfo"] = _node_info(base_url, task, task.node_id)
+    return view
+
+
+def task_counts_view(counts: Counter[Any]) -> dict[str, Any]:
+    """
+    Return how many tasks, and task slots, are in which state.
+
+    :param counts: how many tasks there are by state, result and slots.
+    """
+    tasks, slots = Counter[str](), Counter[str]()
+    for (state, result, size), number in counts.items():
+        for name in _COUNTED_AS[state, result]:
+            tasks[name] += number
+            slots[name] += number * size
+    return {
+        "taskCounts": {name: tasks[name] for name in _TASK_COUNTS},
+        "taskSlotCounts": {name: slots[name] for name in _TASK_COUNTS},
+    }
+
+
+_TASK_COUNTS = ("active", "running", "completed", "succeeded", "failed")
+_COUNTED_AS: Mapping[tuple[str, str | None], tuple[str, ...]] = {
+    ("active", None): ("active",),
+    ("preparing", None): ("running",),
+    ("running", None): ("running",),
+    ("completed", "success"): ("completed", "succeeded"),
+    ("completed", "failure"): ("completed", "failed"),
+}
+
+
+def state_view(record: Job | Task) -> dict[str, str]:
+    """Return the state of a job or task, and the one before it."""
+    view = {"state": record.state, "stateTransitionTime": format_instant(record.state_since)}
+    if record.previous_state is not None and record.previous_since is not None:
+        view["previousState"] = record.previous_state
+        view["previousStateTransitionTime"] = format_instant(record.previous_since)
+    return view
+
+
+def _node_info(base_url: str, task: Task, node_id: str) -> dict[str, str]:
+    node_url = f"{base_url}/pools/{task.pool_id}/nodes/{node_id}"
+    directory = f"workitems/{task.job_id}/job-1/{task.id}"
+    return {
+        "affinityId": f"TVM:{node_id}",
+        "nodeUrl": node_url,
+        "poolId": task.pool_id,
+        "nodeId": node_id,
+        "taskRootDirectory": directory,
+        "taskRootDirectoryUrl": f"{node_url}/files/{directory}",
+    }

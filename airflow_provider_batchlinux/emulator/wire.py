@@ -136,16 +136,21 @@ def done(call: Call, status: int, version: Version | None = None) -> Reply:
 
 def error_reply(call: Call, error: ServiceError) -> Reply:
     """Return an error in the shape of the service."""
-    trailer = f"\nRequestId:{call.request_id}\nTime:{format_instant(call.now)}"
     body: dict[str, Any] = {
         "odata.metadata": f"{call.base_url}/$metadata#{_ENTITIES}.Container.errors/@Element",
         "code": error.code,
-        "message": {"lang": "en-US", "value": error.sentence + trailer},
+        "message": error_message(call, error),
     }
     if error.values:
         body["values"] = [{"key": key, "value": value} for key, value in error.values.items()]
     headers = {} if error.retry_after is None else {"retry-after": f"{error.retry_after:g}"}
     return Reply(error.status, body, headers)
+
+
+def error_message(call: Call, error: ServiceError) -> dict[str, str]:
+    """Return the message of an error, which names the request and its time."""
+    trailer = f"\nRequestId:{call.request_id}\nTime:{format_instant(call.now)}"
+    return {"lang": "en-US", "value": error.sentence + trailer}
 
 
 def common_headers(call: Call) -> dict[str, str]:

@@ -51,13 +51,31 @@ def reimage_node(service: BatchService, call: Call) -> Reply:
 
 def disable_node_scheduling(service: BatchService, call: Call) -> Reply:
     """Answer POST /pools/{poolId}/nodes/{nodeId}/disablescheduling."""
-    call.read("BatchNodeDisableSchedulingOptions")
-    return _set_scheduling(service, call, is_scheduling=False)
+    body = call.read("BatchNodeDisableSchedulingOptions")
+    node = usable_node_of(service, call)
+    if not node.is_scheduling:
+        raise ServiceError(Code.NODE_ALREADY_IN_TARGET_SCHEDULING_STATE)
+    waits = body.get("nodeDisableSchedulingOption", "requeue") == "taskcompletion"
+    if not waits:
+        service.scheduler.withdraw(node)
+    if waits and node.running_tasks:
+        service.store.change_node(node, is_scheduling=False)
+    else:
+        service.lifecycle.enter(node, "offline", is_scheduling=False)
+    return done(call, 200)
 
 
 def enable_node_scheduling(service: BatchService, call: Call) -> Reply:
     """Answer POST /pools/{poolId}/nodes/{nodeId}/enablescheduling."""
-    return _set_scheduling(service, call, is_scheduling=True)
+    node = node_of(service, call)
+    if node.is_scheduling:
+        raise ServiceError(Code.NODE_ALREADY_IN_TARGET_SCHEDULING_STATE)
+    if node.state == "offline":
+        service.lifecycle.enter(node, "idle", is_scheduling=True)
+    else:
+        service.store.change_node(node, is_scheduling=True)
+        service.scheduler.place(node.pool_id)
+    return done(call, 200)
 
 
 def node_of(service: BatchService, call: Call) -> Node:
@@ -83,14 +101,6 @@ def _restart(service: BatchService, call: Call, restart: Callable[[Node], object
         raise _wrong_state(node)
     restart(node)
     return done(call, 202)
-
-
-def _set_scheduling(service: BatchService, call: Call, *, is_scheduling: bool) -> Reply:
-    node = usable_node_of(service, call)
-    if node.is_scheduling == is_scheduling:
-        raise ServiceError(Code.NODE_ALREADY_IN_TARGET_SCHEDULING_STATE)
-    service.store.change_node(node, is_scheduling=is_scheduling)
-    return done(call, 200)
 
 
 def _wrong_state(node: Node) -> ServiceError:

@@ -1,0 +1,135 @@
+"""Operations on the files of tasks and nodes."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from airflow_provider_batchlinux.emulator.errors import Code, ServiceError
+from airflow_provider_batchlinux.emulator.handlers.nodes import node_of
+from airflow_provider_batchlinux.emulator.handlers.tasks import task_of
+from airflow_provider_batchlinux.emulator.instants import format_http_date, format_instant
+from airflow_provider_batchlinux.emulator.node_files import (
+    FoundFile,
+    find_file,
+    list_files,
+    read_range,
+)
+from airflow_provider_batchlinux.emulator.scheduler import task_directory
+from airflow_provider_batchlinux.emulator.service import BatchService
+from airflow_provider_batchlinux.emulator.wire import Call, FileContent, Reply, listing
+
+
+def list_task_files(service: BatchService, call: Call) -> Reply:
+    """Answer GET /jobs/{jobId}/tasks/{taskId}/files."""
+    return _list(call, _task_root(service, call))
+
+
+def get_task_file(service: BatchService, call: Call) -> Reply:
+    """Answer GET and HEAD /jobs/{jobId}/tasks/{taskId}/files/{filePath}."""
+    return _get(call, _task_root(service, call))
+
+
+def delete_task_file(service: BatchService, call: Call) -> Reply:
+    """Answer DELETE /jobs/{jobId}/tasks/{taskId}/files/{filePath}."""
+    return _delete(call, _task_root(service, call))
+
+
+def list_node_files(service: BatchService, call: Call) -> Reply:
+    """Answer GET /pools/{poolId}/nodes/{nodeId}/files."""
+    return _list(call, _node_root(service, call))
+
+
+def get_node_file(service: BatchService, call: Call) -> Reply:
+    """Answer GET and HEAD /pools/{poolId}/nodes/{nodeId}/files/{filePath}."""
+    return _get(call, _node_root(service, call))
+
+
+def delete_node_file(service: BatchService, call: Call) -> Reply:
+    """Answer DELETE /pools/{poolId}/nodes/{nodeId}/files/{filePath}."""
+    return _delete(call, _node_root(service, call))
+
+
+def _task_root(service: BatchService, call: Call) -> Path:
+    task = task_of(service, call)
+    node = service.store.nodes(task.pool_id).get(task.node_id) if task.node_id else None
+    if node is None:
+        raise ServiceError(Code.TASK_FILES_UNAVAILABLE)
+    return task_directory(service.lifecycle.machine(node), task)
+
+
+def _node_root(service: BatchService, call: Call) -> Path:
+    machine = service.lifecycle.machine(node_of(service, call))
+    machine.make_directories()
+    return machine.root
+
+
+def _list(call: Call, root: Path) -> Reply:
+    is_recursive = call.query.get("recursive", "false").lower() == "true"
+
+    def after(key: str) -> Iterator[tuple[str, FoundFile]]:
+        files = list_files(root, recursive=is_recursive)
+        return ((file.name, file) for file in files if file.name > key)
+
+    return listing(call, "files", after, lambda file: _file_view(call, file))
+
+
+def _get(call: Call, root: Path) -> Reply:
+    file = find_file(root, call.path_values["filePath"])
+    if call.method == "HEAD":
+        return Reply(
+            200, headers=_file_headers(call, file), content=FileContent(file.path, 0, file.size)
+        )
+    if file.is_directory:
+        # What the service answers is not documented; assumed.
+        raise ServiceError(Code.OPERATION_INVALID_FOR_CURRENT_STATE, {"Reason": "A directory."})
+    wanted = call.headers.get("ocp-range") or call.headers.get("range")
+    offset, length = read_range(wanted, file.size)
+    # Recorded: a range is answered with 200, not with 206.
+    return Reply(
+        200, headers=_file_headers(call, file), content=FileContent(file.path, offset, length)
+    )
+
+
+def _delete(call: Call, root: Path) -> Reply:
+    file = find_file(root, call.path_values["filePath"])
+    if not file.is_directory:
+        file.path.unlink()
+    elif call.query.get("recursive", "false").lower() == "true":
+        shutil.rmtree(file.path)
+    elif any(file.path.iterdir()):
+        reason = "The directory is not empty, and recursive is not true."
+        raise ServiceError(Code.OPERATION_INVALID_FOR_CURRENT_STATE, {"Reason": reason})
+    else:
+        file.path.rmdir()
+    return Reply(200)
+
+
+def _file_headers(call: Call, file: FoundFile) -> dict[str, str]:
+    return {
+        "content-type": file.content_type,
+        "last-modified": format_http_date(file.modified),
+        "ocp-creation-time": format_http_date(file.modified),
+        "ocp-batch-file-isdirectory": str(file.is_directory),
+        "ocp-batch-file-mode": oct(file.mode),
+        "ocp-batch-file-url": quote(call.base_url + call.path, safe=""),
+    }
+
+
+def _file_view(call: Call, file: FoundFile) -> dict[str, Any]:
+    view: dict[str, Any] = {
+        "name": file.name,
+        "url": f"{call.base_url}{call.path}/{quote(file.name)}",
+        "isDirectory": file.is_directory,
+    }
+    if not file.is_directory:
+        view["properties"] = {
+            "lastModified": format_instant(file.modified),
+            "contentLength": str(file.size),
+            "contentType": file.content_type,
+            "fileMode": oct(file.mode),
+        }
+    return view

@@ -1,0 +1,114 @@
+"""Operations on jobs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from airflow_provider_batchlinux.emulator.conditions import check_conditions
+from airflow_provider_batchlinux.emulator.errors import Code, ServiceError, not_implemented
+from airflow_provider_batchlinux.emulator.instants import UNLIMITED
+from airflow_provider_batchlinux.emulator.pool_rules import check_id
+from airflow_provider_batchlinux.emulator.records import Job
+from airflow_provider_batchlinux.emulator.service import BatchService
+from airflow_provider_batchlinux.emulator.views import job_view, task_counts_view
+from airflow_provider_batchlinux.emulator.wire import Call, Reply, created, done, element, listing
+
+_NOT_EMULATED = ("jobManagerTask", "jobPreparationTask", "jobReleaseTask")
+
+
+def create_job(service: BatchService, call: Call) -> Reply:
+    """Answer POST /jobs."""
+    body = call.read("BatchJobCreateOptions")
+    check_id(body["id"])
+    for name in _NOT_EMULATED:
+        if name in body:
+            raise not_implemented(what=f"the property {name}")
+    if "poolId" not in body["poolInfo"]:
+        raise not_implemented(what="automatic pools")
+    _check_absent(service, body["id"])
+    job_id = body.pop("id")
+    version = service.store.next_version(call.now)
+    job = Job(job_id, _complete(body), call.now, version, "active", call.now)
+    service.jobs.add(job)
+    return created(call.url("jobs", job_id), version)
+
+
+def list_jobs(service: BatchService, call: Call) -> Reply:
+    """Answer GET /jobs."""
+    return listing(call, "jobs", service.store.jobs.after, lambda job: job_view(call.base_url, job))
+
+
+def get_job(service: BatchService, call: Call) -> Reply:
+    """Answer GET /jobs/{jobId}."""
+    job = service.store.job(call.path_values["jobId"])
+    check_conditions(call, job.version)
+    return element(call, "jobs", job_view(call.base_url, job), job.version)
+
+
+def update_job(service: BatchService, call: Call) -> Reply:
+    """Answer PATCH /jobs/{jobId}."""
+    job = _writable(service, call)
+    body = call.read("BatchJobUpdateOptions")
+    constraints = {**job.spec["constraints"], **body.get("constraints", {})}
+    spec = {**job.spec, **body, "constraints": constraints}
+    version = service.store.next_version(call.now)
+    service.store.put_job(replace(job, spec=spec, version=version))
+    service.jobs.end_if_complete(job.id)
+    return done(call, 200, version)
+
+
+def delete_job(service: BatchService, call: Call) -> Reply:
+    """Answer DELETE /jobs/{jobId}."""
+    service.jobs.delete(_writable(service, call))
+    return Reply(202)
+
+
+def terminate_job(service: BatchService, call: Call) -> Reply:
+    """Answer POST /jobs/{jobId}/terminate."""
+    job = _writable(service, call)
+    reason = call.read("BatchJobTerminateOptions").get("terminateReason", "UserTerminate")
+    if job.state == "completed":
+        raise ServiceError(Code.JOB_COMPLETED)
+    if job.state == "terminating":
+        raise ServiceError(Code.JOB_BEING_TERMINATED)
+    job = service.jobs.terminate(job, reason)
+    return done(call, 202, job.version)
+
+
+def get_job_task_counts(service: BatchService, call: Call) -> Reply:
+    """Answer GET /jobs/{jobId}/taskcounts."""
+    job = service.store.job(call.path_values["jobId"])
+    return element(call, "taskcountsresult", task_counts_view(service.store.tasks(job.id).counts))
+
+
+def _complete(body: dict[str, Any]) -> dict[str, Any]:
+    limits = {"maxWallClockTime": UNLIMITED, "maxTaskRetryCount": 0, **body.get("constraints", {})}
+    return {
+        "priority": 0,
+        "maxParallelTasks": -1,
+        "usesTaskDependencies": False,
+        "allowTaskPreemption": False,
+        "onAllTasksComplete": "noaction",
+        "onTaskFailure": "noaction",
+        **body,
+        "constraints": limits,
+    }
+
+
+def _check_absent(service: BatchService, job_id: str) -> None:
+    existing = service.store.jobs.get(job_id)
+    if existing is not None:
+        is_deleting = existing.state == "deleting"
+        raise ServiceError(Code.JOB_BEING_DELETED if is_deleting else Code.JOB_EXISTS)
+    quota = service.quotas.active_jobs
+    if quota is not None and service.store.jobs.counts["active"] >= quota:
+        raise ServiceError(Code.ACTIVE_JOB_AND_SCHEDULE_QUOTA_REACHED)
+
+
+def _writable(service: BatchService, call: Call) -> Job:
+    job = service.store.job(call.path_values["jobId"])
+    check_conditions(call, job.version)
+    if job.state == "deleting":
+        raise ServiceError(Code.JOB_BEING_DELETED)
+    return job

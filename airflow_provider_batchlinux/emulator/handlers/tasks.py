@@ -1,0 +1,167 @@
+"""Operations on tasks, without their files."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow_provider_batchlinux.emulator.conditions import check_conditions
+from airflow_provider_batchlinux.emulator.errors import (
+    Code,
+    ServiceError,
+    not_implemented,
+    refused,
+)
+from airflow_provider_batchlinux.emulator.instants import UNLIMITED, format_instant
+from airflow_provider_batchlinux.emulator.pool_rules import check_id
+from airflow_provider_batchlinux.emulator.records import Job, Task
+from airflow_provider_batchlinux.emulator.service import BatchService
+from airflow_provider_batchlinux.emulator.views import task_view
+from airflow_provider_batchlinux.emulator.wire import (
+    Call,
+    Reply,
+    created,
+    done,
+    element,
+    error_message,
+    listing,
+)
+
+_MOST_ADDED = 100
+_NOT_EMULATED = ("multiInstanceSettings", "dependsOn", "containerSettings")
+
+
+def create_task(service: BatchService, call: Call) -> Reply:
+    """Answer POST /jobs/{jobId}/tasks."""
+    job = _active_job(service, call)
+    task = _add(service, call, job, call.read("BatchTaskCreateOptions"))
+    return created(call.url("jobs", job.id, "tasks", task.id), task.version)
+
+
+def create_task_collection(service: BatchService, call: Call) -> Reply:
+    """Answer POST /jobs/{jobId}/addtaskcollection; each task succeeds or fails by itself."""
+    job = _active_job(service, call)
+    bodies = call.read("BatchTaskGroup")["value"]
+    if len(bodies) > _MOST_ADDED:
+        raise refused(len(bodies), of="value", reason=f"At most {_MOST_ADDED} tasks are added.")
+    results = [_add_result(service, call, job, body) for body in bodies]
+    metadata = f"{call.base_url}/$metadata#taskaddresult"
+    return Reply(200, {"odata.metadata": metadata, "value": results})
+
+
+def list_tasks(service: BatchService, call: Call) -> Reply:
+    """Answer GET /jobs/{jobId}/tasks."""
+    job = service.store.job(call.path_values["jobId"])
+    tasks = service.store.tasks(job.id).after
+    return listing(call, "tasks", tasks, lambda task: task_view(call.base_url, task))
+
+
+def get_task(service: BatchService, call: Call) -> Reply:
+    """Answer GET /jobs/{jobId}/tasks/{taskId}."""
+    task = task_of(service, call)
+    check_conditions(call, task.version)
+    return element(call, "tasks", task_view(call.base_url, task), task.version)
+
+
+def delete_task(service: BatchService, call: Call) -> Reply:
+    """Answer DELETE /jobs/{jobId}/tasks/{taskId}."""
+    task = task_of(service, call)
+    check_conditions(call, task.version)
+    service.scheduler.forget(task)
+    return Reply(200)
+
+
+def terminate_task(service: BatchService, call: Call) -> Reply:
+    """Answer POST /jobs/{jobId}/tasks/{taskId}/terminate."""
+    task = task_of(service, call)
+    check_conditions(call, task.version)
+    if task.state == "completed":
+        raise ServiceError(Code.TASK_COMPLETED)
+    service.scheduler.end(task)
+    return done(call, 204, task_of(service, call).version)
+
+
+def reactivate_task(service: BatchService, call: Call) -> Reply:
+    """Answer POST /jobs/{jobId}/tasks/{taskId}/reactivate."""
+    _active_job(service, call)
+    task = task_of(service, call)
+    check_conditions(call, task.version)
+    if task.execution.get("result") != "failure":
+        # Only completed tasks that failed can run again; the code of the refusal is assumed.
+        raise ServiceError(Code.OPERATION_INVALID_FOR_CURRENT_STATE)
+    service.scheduler.requeue(task)
+    return done(call, 204, task_of(service, call).version)
+
+
+def task_of(service: BatchService, call: Call) -> Task:
+    """Return the task that a path names."""
+    return service.store.task(call.path_values["jobId"], call.path_values["taskId"])
+
+
+def _active_job(service: BatchService, call: Call) -> Job:
+    job = service.store.job(call.path_values["jobId"])
+    refusals = {
+        "deleting": Code.JOB_BEING_DELETED,
+        "terminating": Code.JOB_BEING_TERMINATED,
+        "completed": Code.JOB_COMPLETED,
+    }
+    if job.state in refusals:
+        raise ServiceError(refusals[job.state])
+    return job
+
+
+def _add(service: BatchService, call: Call, job: Job, body: dict[str, Any]) -> Task:
+    check_id(body["id"])
+    for name in _NOT_EMULATED:
+        if name in body:
+            raise not_implemented(what=f"the property {name}")
+    if service.store.tasks(job.id).get(body["id"]) is not None:
+        raise ServiceError(Code.TASK_EXISTS)
+    task_id = body.pop("id")
+    task = service.store.put_task(
+        Task(
+            id=task_id,
+            job_id=job.id,
+            pool_id=job.spec["poolInfo"]["poolId"],
+            spec=_complete(body, job),
+            created=call.now,
+            version=service.store.next_version(call.now),
+            state="active",
+            state_since=call.now,
+            execution={"retryCount": 0, "requeueCount": 0},
+        )
+    )
+    service.scheduler.add(task)
+    return task
+
+
+def _complete(body: dict[str, Any], job: Job) -> dict[str, Any]:
+    limits = {
+        "maxWallClockTime": UNLIMITED,
+        "retentionTime": "P7D",
+        "maxTaskRetryCount": job.spec["constraints"]["maxTaskRetryCount"],
+        **body.get("constraints", {}),
+    }
+    return {
+        "userIdentity": {"autoUser": {"scope": "pool", "elevationLevel": "nonadmin"}},
+        "requiredSlots": 1,
+        **body,
+        "constraints": limits,
+    }
+
+
+def _add_result(
+    service: BatchService, call: Call, job: Job, body: dict[str, Any]
+) -> dict[str, Any]:
+    task_id = body["id"]
+    try:
+        task = _add(service, call, job, body)
+    except ServiceError as error:
+        problem = {"code": error.code, "message": error_message(call, error)}
+        return {"status": "ClientError", "taskId": task_id, "error": problem}
+    return {
+        "status": "Success",
+        "taskId": task.id,
+        "eTag": task.version.etag,
+        "lastModified": format_instant(task.version.modified),
+        "location": call.url("jobs", job.id, "tasks", task.id),
+    }

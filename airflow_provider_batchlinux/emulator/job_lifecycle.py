@@ -1,0 +1,108 @@
+"""Takes jobs from active to completed and away; knows no HTTP."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from airflow_provider_batchlinux.emulator.clock import Clock, Timer
+from airflow_provider_batchlinux.emulator.instants import parse_duration
+from airflow_provider_batchlinux.emulator.records import Job, Task
+from airflow_provider_batchlinux.emulator.scheduler import TaskScheduler
+from airflow_provider_batchlinux.emulator.store import Store
+
+_ENDLESS = 10 * 365 * 86400.0
+"""Wall-clock limits from here on are taken as none."""
+
+
+@dataclass
+class JobLifecycle:
+    """The only place that changes the state of jobs."""
+
+    store: Store
+    clock: Clock
+    scheduler: TaskScheduler
+    _limits: dict[str, Timer] = field(default_factory=dict)
+
+    def add(self, job: Job) -> None:
+        """Make a job active."""
+        self.store.put_job(job)
+        seconds = parse_duration(job.spec["constraints"]["maxWallClockTime"])
+        if seconds < _ENDLESS:
+            reason = "MaxWallClockTimeExpiry"
+            self._limits[job.id.lower()] = self.clock.call_later(
+                seconds, lambda: self._terminate_by_id(job.id, reason)
+            )
+        if "jobManagerTask" not in job.spec:
+            self.end_if_complete(job.id)
+
+    def end_if_complete(self, job_id: str) -> None:
+        """
+        Terminate a job that is to end with its last task, if no task is left to complete.
+
+        A job without tasks counts as complete, as documented.
+        """
+        job = self.store.jobs.get(job_id)
+        if job is None or job.state != "active":
+            return
+        if job.spec["onAllTasksComplete"] != "terminatejob":
+            return
+        counts = self.store.tasks(job.id).counts
+        if all(state == "completed" for (state, *_), number in counts.items() if number):
+            self.terminate(job, "AllTasksCompleted")
+
+    def terminate(self, job: Job, reason: str) -> Job:
+        """
+        Start to end a job: running tasks are ended, waiting ones stay active and never run.
+
+        :param reason: the ``terminateReason`` the job shows.
+        """
+        for task in self.store.tasks(job.id):
+            if task.state in ("preparing", "running"):
+                self.scheduler.end(task)
+            elif task.state == "active":
+                self.scheduler.hold(task)
+        self.clock.call_later(0, lambda: self._complete(job.id))
+        return self._enter(job, "terminating", terminate_reason=reason)
+
+    def delete(self, job: Job) -> Job:
+        """Start to delete a job with its tasks and their files."""
+        self._forget_limit(job.id)
+        for task in self.store.tasks(job.id):
+            self.scheduler.forget(task)
+        self.clock.call_later(0, lambda: self.store.forget_job(job.id))
+        return self._enter(job, "deleting")
+
+    def task_completed(self, task: Task) -> None:
+        """Look whether it was the last one."""
+        self.clock.call_later(0, lambda: self.end_if_complete(task.job_id))
+
+    def _terminate_by_id(self, job_id: str, reason: str) -> None:
+        job = self.store.jobs.get(job_id)
+        if job is not None and job.state == "active":
+            self.terminate(job, reason)
+
+    def _complete(self, job_id: str) -> None:
+        self._forget_limit(job_id)
+        job = self.store.jobs.get(job_id)
+        if job is not None and job.state == "terminating":
+            self._enter(job, "completed", ended=self.clock.now())
+
+    def _forget_limit(self, job_id: str) -> None:
+        timer = self._limits.pop(job_id.lower(), None)
+        if timer is not None:
+            timer.cancel()
+
+    def _enter(self, job: Job, state: str, **changes: Any) -> Job:
+        now = self.clock.now()
+        return self.store.put_job(
+            replace(
+                job,
+                state=state,
+                state_since=now,
+                previous_state=job.state,
+                previous_since=job.state_since,
+                version=self.store.next_version(now),
+                **changes,
+            )
+        )
