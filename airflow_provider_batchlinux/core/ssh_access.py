@@ -41,8 +41,8 @@ def nat_pool(sources: Sequence[str], node_count: int) -> dict[str, Any]:
     """
     Build the inbound NAT pool that maps SSH for the given networks and refuses all others.
 
-    Limits of the service: at least 40 frontend ports, none in 50000-55000, rule priorities 150-3500.
-    The range holds a port for each node the pool asks for.
+    Limits of the service: at least 40 frontend ports, none in 50000-55000, rule priorities 150-4096 that
+    differ. The range holds a port for each node the pool asks for, up to 10,000.
 
     :param sources: networks that passed :func:`source_problems`.
     :param node_count: the nodes the pool may have at most.

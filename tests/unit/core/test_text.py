@@ -1,0 +1,53 @@
+"""Text laid out for logs and errors."""
+
+from __future__ import annotations
+
+import pytest
+
+from airflow_provider_batchlinux.core.text import indented, joined, table
+
+
+def test_a_table_lays_its_columns_under_each_other() -> None:
+    laid_out = table(("node", "state"), [("tvm-1", "idle"), ("a-longer-name", "running")])
+
+    assert laid_out.splitlines() == [
+        "node           state",
+        "tvm-1          idle",
+        "a-longer-name  running",
+    ]
+
+
+def test_a_table_without_rows_is_its_header() -> None:
+    assert table(("node", "state"), []) == "node  state"
+
+
+def test_no_line_of_a_table_ends_in_blanks() -> None:
+    lines = table(("node", "error"), [("tvm-1", ""), ("tvm-2", "refused")]).splitlines()
+
+    assert lines == [line.rstrip() for line in lines]
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        pytest.param("a\nb", "    a\n    b", id="two lines"),
+        pytest.param("a\n", "    a", id="a line break at the end"),
+        pytest.param("  a", "      a", id="a line that is indented already"),
+        pytest.param("", "", id="nothing"),
+    ],
+)
+def test_every_line_is_set_off_to_the_right(text: str, shown: str) -> None:
+    assert indented(text) == shown
+
+
+@pytest.mark.parametrize(
+    ("names", "shown"),
+    [
+        pytest.param([], "", id="none"),
+        pytest.param(["a", "b"], "'a', 'b'", id="few"),
+        pytest.param(["a", "b", "c"], "'a', 'b', 'c'", id="as many as are shown"),
+        pytest.param(["a", "b", "c", "d", "e"], "'a', 'b', 'c' and 2 more", id="more than are shown"),
+    ],
+)
+def test_the_first_names_are_listed_and_the_rest_counted(names: list[str], shown: str) -> None:
+    assert joined(names, limit=3) == shown
