@@ -1,4 +1,4 @@
-"""What a pool is asked to be, its problems, and its body for the service; imports only the standard library."""
+"""What a pool is asked to be, its problems, and its body for the service; imports only the stdlib."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ class StartTaskSpec:
 
     :param command: a bash command; it runs again after each reboot, so it is written to be repeated.
     :param elevated: run it as root (to install packages, say) instead of as an ordinary user.
-    :param environment: environment variables for the command.
+    :param environment: environment variables for the command; they may hold secrets, so they are not shown.
     :param max_retries: further tries after a failure; -1 retries for ever.
     """
 
     command: str
     elevated: bool = False
-    environment: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     max_retries: int = 0
 
     def to_rest(self) -> dict[str, Any]:
@@ -175,9 +175,14 @@ def _count_problems(name: str, count: object) -> list[str]:
 
 
 def _start_task_problems(start_task: StartTaskSpec | None) -> list[str]:
-    if start_task is None or start_task.command.strip():
+    if start_task is None:
         return []
-    return ["start_task has an empty command; leave start_task out for none."]
+    found = []
+    if not start_task.command.strip():
+        found.append("start_task has an empty command; leave start_task out for none.")
+    if start_task.max_retries < -1:
+        found.append(f"start_task has max_retries={start_task.max_retries}, less than -1 (for ever).")
+    return found
 
 
 def _metadata_problems(metadata: Mapping[str, str]) -> list[str]:
