@@ -80,7 +80,7 @@ with DAG(
         pool_id=pool_id,
         command="python3 transform.py flights.csv totals.json",
         result_file="totals.json",
-        poll_interval=pendulum.duration(seconds=5),
+        poll_interval=pendulum.duration(seconds=2),
         deferrable=True,
     ).expand(files=extract())
     # [END mapped_task]

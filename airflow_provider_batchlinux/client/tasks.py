@@ -9,9 +9,9 @@ from typing import Any
 
 from airflow_provider_batchlinux.client.batch import BatchLinuxClient
 from airflow_provider_batchlinux.client.files import task_file_tail
+from airflow_provider_batchlinux.core.cleanup import DeleteJob
 from airflow_provider_batchlinux.core.tasks import (
     TASK_ID,
-    DeleteJob,
     TaskOutcome,
     TaskSnapshot,
     task_outcome,

@@ -45,8 +45,8 @@ class WaitEvent:
         version = (payload or {}).get("version")
         if payload is None or version != _VERSION:
             msg = (
-                f"The trigger's event has version {version!r}, and this worker reads {_VERSION}: triggerer and "
-                "worker run different releases of the provider. Update both, then clear the task."
+                f"The trigger's event has version {version!r}, and this worker reads {_VERSION}: triggerer "
+                "and worker run different releases of the provider. Update both, then clear the task."
             )
             raise ValueError(msg)
         return cls(payload["arguments"], payload["result"], payload["error"])

@@ -99,9 +99,7 @@ _CODENAME = re.compile("|".join(_CODENAMES))
 _NOT_A_VERSION = re.compile(r"x86[_-]64|a(?:rm|md)64|gen[12]|(?<![a-z])g[12](?!\d)")
 # 2204 is 22.04, as only Ubuntu writes it; 81 and 810 are 8.1 and 8.10, as no distribution has
 # come to a sixtieth release.
-_VERSION = re.compile(
-    r"(?<!\d)(?:(\d\d)(04|10)|([6-9])(\d{1,2})|(\d{1,2})(?:[._-](\d{1,2}))?)(?!\d)"
-)
+_VERSION = re.compile(r"(?<!\d)(?:(\d\d)(04|10)|([6-9])(\d{1,2})|(\d{1,2})(?:[._-](\d{1,2}))?)(?!\d)")
 
 
 def words_of(*names: str) -> frozenset[str]:
@@ -135,9 +133,7 @@ def version_text(version: Version) -> str:
     if not version:
         return "unknown"
     major, *minors = version
-    return ".".join(
-        [str(major), *(f"{minor:02d}" if major > 9 else str(minor) for minor in minors)]
-    )
+    return ".".join([str(major), *(f"{minor:02d}" if major > 9 else str(minor) for minor in minors)])
 
 
 def is_long_term(version: Version) -> bool:

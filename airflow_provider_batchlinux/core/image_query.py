@@ -150,22 +150,25 @@ class ImageQuery:
         if isinstance(image, Mapping):
             return _from_mapping(image)
         if not isinstance(image, str) or not image.strip():
-            raise ValueError(f"image={image!r} names no image; give {_FORMS}.")
+            msg = f"image={image!r} names no image; give {_FORMS}."
+            raise ValueError(msg)
         if image.strip().startswith("/"):
-            raise ValueError(
+            msg = (
                 f"image={image!r} is an id, which does not tell the node agent SKU; give a mapping"
                 " with 'image_id' and 'node_agent_sku'."
             )
+            raise ValueError(msg)
         return _from_marketplace_text(image) if ":" in image else _from_distro_text(image)
 
 
 def _from_marketplace_text(image: str) -> ImageQuery:
     parts = [part.strip() for part in image.split(":")]
     if len(parts) not in (3, 4):
-        raise ValueError(
+        msg = (
             f"image={image!r} has {len(parts)} parts between colons;"
             " give 'publisher:offer:sku' or 'publisher:offer:sku:version'."
         )
+        raise ValueError(msg)
     return _from_mapping(dict(zip((*_NAMES, "version"), parts, strict=False)), text=image.strip())
 
 
@@ -176,9 +179,7 @@ def _from_mapping(image: Mapping[str, Any], text: str | None = None) -> ImageQue
     problems += _id_problems(ids, given) if ids else _name_problems(given)
     problems += _agent_problems(agent)
     if problems:
-        raise ValueError(
-            "\n".join(f"image={text or dict(image)!r} {problem}" for problem in problems)
-        )
+        raise ValueError("\n".join(f"image={text or dict(image)!r} {problem}" for problem in problems))
     reference = {name: given[name] for name in (*ids, *_NAMES, "version") if name in given}
     text = text or ":".join(reference.values())
     if agent is not None:
@@ -216,9 +217,7 @@ def _id_problems(ids: list[str], given: Mapping[str, str]) -> list[str]:
         if not given[name].lower().startswith(_ID_PREFIXES[name].lower())
     ]
     if len(ids) + bool(names) > 1:
-        problems.append(
-            f"names more than one image ({', '.join([*ids, *names])}); give one of them."
-        )
+        problems.append(f"names more than one image ({', '.join([*ids, *names])}); give one of them.")
     if "node_agent_sku" not in given:
         problems.append("has an id and no node_agent_sku; an id does not tell it.")
     return problems
@@ -247,9 +246,8 @@ def _from_distro_text(image: str) -> ImageQuery:
     distro, rest = _split_distro(plain)
     if distro is None:
         known = ", ".join(distro.name for distro in DISTROS)
-        raise ValueError(
-            f"image={image!r} begins with no known distribution ({known}); give {_FORMS}."
-        )
+        msg = f"image={image!r} begins with no known distribution ({known}); give {_FORMS}."
+        raise ValueError(msg)
     version, wishes, problems = _read_options(rest)
     if problems:
         raise ValueError("\n".join(f"image={image!r} {problem}" for problem in problems))
@@ -300,7 +298,4 @@ def _is_option(word: str) -> bool:
 
 def _unknown_word(word: str) -> str:
     values = {*FEATURES.values(), *ARCHITECTURES.values(), "gen1", "gen2", _UNVERIFIED}
-    return (
-        f"has {word!r}, which is neither a version nor an option word"
-        f" ({', '.join(sorted(values))})."
-    )
+    return f"has {word!r}, which is neither a version nor an option word ({', '.join(sorted(values))})."

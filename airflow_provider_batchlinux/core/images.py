@@ -107,9 +107,7 @@ def resolve_image(
         architectures=_architectures(query, architecture),
         unverified=include_unverified or wishes.unverified,
     )
-    fitting = sorted(
-        (row for row in set(images) if not rules.objections(row)), key=rules.preference
-    )
+    fitting = sorted((row for row in set(images) if not rules.objections(row)), key=rules.preference)
     if not fitting:
         raise ImageNotFoundError(_not_found(query, rules, images))
     best, *others = fitting
@@ -196,8 +194,7 @@ def _not_found(query: ImageQuery, rules: ImageRules, images: Sequence[SupportedI
         return f"{asked} fits nothing: the service lists no supported images."
     nearest = sorted(_related(rules, images), key=_nearness(query, rules))[:_MAX_NEAREST]
     lines = [
-        f"  {image.name} ({image.node_agent_sku}): {'; '.join(rules.objections(image))}"
-        for image in nearest
+        f"  {image.name} ({image.node_agent_sku}): {'; '.join(rules.objections(image))}" for image in nearest
     ]
     return "\n".join(
         [

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
@@ -13,21 +11,19 @@ from typing import Any
 
 from airflow_provider_batchlinux.core.instants import rest_instant
 from airflow_provider_batchlinux.core.pool_state import Endpoint, NodeSnapshot
+from airflow_provider_batchlinux.core.ssh_keys import public_key_problems
 from airflow_provider_batchlinux.core.text import table
 
 __all__ = [
     "NodeUser",
     "UserOutcome",
     "UserRecord",
-    "holds_private_key",
-    "public_key_problems",
     "records_table",
     "username_problems",
 ]
 
 _USERNAME = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
 _TAKEN_NAMES = frozenset({"root", "_azbatch"})
-_KEY_TYPES = re.compile(r"ssh-(rsa|ed25519)|ecdsa-sha2-nistp(256|384|521)|sk-.+@openssh\.com")
 
 
 class UserOutcome(str, Enum):
@@ -147,33 +143,7 @@ def username_problems(username: object) -> list[str]:
     return []
 
 
-def public_key_problems(key: str) -> list[str]:
-    """List why a text is not an SSH public key in OpenSSH's form; the text itself is never repeated."""
-    if holds_private_key(key):
-        return ["ssh_public_key holds a private key. Give the public half (the .pub file), and replace the pair."]
-    parts = key.strip().split(None, 2)
-    if len(key.strip().splitlines()) != 1 or len(parts) < 2 or not _KEY_TYPES.fullmatch(parts[0]):
-        return ["ssh_public_key is not one line such as 'ssh-ed25519 AAAA... comment'."]
-    if _embedded_type(parts[1]) != parts[0]:
-        return [f"ssh_public_key says {parts[0]!r}, but its base64 part holds no such key."]
-    return []
-
-
-def holds_private_key(text: str) -> bool:
-    """Tell whether a text looks like a private key, in PEM, OpenSSH's or PuTTY's form."""
-    return "PRIVATE KEY" in text or text.lstrip().startswith("PuTTY-User-Key-File")
-
-
 def records_table(records: Iterable[UserRecord]) -> str:
     """Lay records out as a table for the log."""
     rows = [(r.node_id, r.state, r.outcome.value, r.error or r.ssh_command or "no address") for r in records]
     return table(("node", "state", "user", "log in with"), rows)
-
-
-def _embedded_type(encoded: str) -> str | None:
-    try:
-        blob = base64.b64decode(encoded, validate=True)
-    except (binascii.Error, ValueError):
-        return None
-    length = int.from_bytes(blob[:4], "big")
-    return blob[4 : 4 + length].decode("ascii", errors="replace") if length < len(blob) else None

@@ -1,4 +1,4 @@
-"""Whether a pool's nodes are ready for work, decided from one observation; imports only the standard library."""
+"""Whether a pool's nodes are ready for work, decided from one observation; imports only the stdlib."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = [
     "judge",
 ]
 
-BROKEN_STATES = ("starttaskfailed", "unusable")
+_BROKEN_STATES = ("starttaskfailed", "unusable")
 _NEVER_FATAL = frozenset({"resizestopped"})
 
 
@@ -114,11 +114,11 @@ def describe_progress(seen: PoolObservation) -> str:
 
 
 def _broken_nodes(seen: PoolObservation) -> Verdict | None:
-    found = {state: seen.counts[state] for state in BROKEN_STATES if seen.counts.get(state)}
+    found = {state: seen.counts[state] for state in _BROKEN_STATES if seen.counts.get(state)}
     if not found:
         return None
     summary = " and ".join(f"{count} {state}" for state, count in found.items())
-    broken = tuple(node for node in seen.nodes or () if node.state in BROKEN_STATES)
+    broken = tuple(node for node in seen.nodes or () if node.state in _BROKEN_STATES)
     causes = "".join(f"\n  {_cause(node)}" for node in broken)
     reason = f"Pool {seen.pool_id!r} has nodes that will not become ready: {summary}.{causes}"
     return Verdict(Outcome.FAILED, reason, broken)

@@ -29,7 +29,9 @@ def pack_files(files: Mapping[str, bytes]) -> str:
     :param files: contents by path, relative to the task's working directory.
     :raises ValueError: a path leaves the working directory, or the files are too large.
     """
-    problems = [f"files names {name!r}, which leaves the task's directory." for name in files if _escapes(name)]
+    problems = [
+        f"files names {name!r}, which leaves the task's directory." for name in files if _escapes(name)
+    ]
     if problems:
         raise ValueError("\n".join(problems))
     packed = base64.b64encode(_archive(files)).decode("ascii")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from enum import Enum
-from typing import Any, Literal, get_args
+from typing import Any
 
 from airflow_provider_batchlinux.core.commands import command_line, environment_settings
 from airflow_provider_batchlinux.core.ids import fingerprint, id_problems
@@ -15,10 +15,8 @@ from airflow_provider_batchlinux.core.pool_state import ServiceError
 from airflow_provider_batchlinux.core.task_files import FILES_VARIABLE, unpacking
 
 __all__ = [
-    "DELETE_JOB_CHOICES",
     "TASK_FIELDS",
     "TASK_ID",
-    "DeleteJob",
     "TaskOutcome",
     "TaskSnapshot",
     "TaskSpec",
@@ -27,11 +25,6 @@ __all__ = [
 
 TASK_ID = "main"
 """The one task of a job that the task operator makes."""
-
-DeleteJob = Literal["always", "on_success", "never"]
-"""When a job is deleted with its files: whatever happened, only after a success, or not at all."""
-
-DELETE_JOB_CHOICES: tuple[DeleteJob, ...] = get_args(DeleteJob)
 
 TASK_FIELDS = ("id", "state", "executionInfo", "nodeInfo")
 """What a wait asks of a task."""

@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from airflow.providers.common.compat.connection import get_async_connection, get_async_extra_dejson
 from airflow.providers.common.compat.sdk import BaseHook
 
-from airflow_provider_batchlinux.client.account import AccountSettings
 from airflow_provider_batchlinux.exceptions import BatchLinuxError
-from airflow_provider_batchlinux.hooks.connection import settings_of
 
 if TYPE_CHECKING:
+    from airflow_provider_batchlinux.client.account import AccountSettings
     from airflow_provider_batchlinux.client.batch import BatchLinuxClient
     from airflow_provider_batchlinux.core.images import SupportedImage
     from airflow_provider_batchlinux.core.pool_state import NodeSnapshot, PoolSnapshot
@@ -144,6 +143,8 @@ class BatchLinuxHook(BaseHook):
             await client.check()
 
     def _settings(self, connection: Any, extra: dict[str, Any]) -> AccountSettings:
+        from airflow_provider_batchlinux.hooks.connection import settings_of
+
         try:
             settings = settings_of(
                 login=connection.login,

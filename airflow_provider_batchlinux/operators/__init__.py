@@ -1,1 +1,6 @@
-"""Operators: parameters in, one story in execute(), results out."""
+"""
+Operators: parameters in, one story in execute(), results out.
+
+Every Dag file imports these modules when it is parsed, again and again. So what only a running task
+needs, azure above all, is imported by the functions that need it; the same holds for sensors and triggers.
+"""

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
-from airflow_provider_batchlinux.core.events import WaitEvent
 from airflow_provider_batchlinux.core.ids import derived_id
 from airflow_provider_batchlinux.exceptions import error_from_payload
 from airflow_provider_batchlinux.hooks.batch_linux import DEFAULT_CONN_ID, BatchLinuxHook
@@ -91,12 +90,15 @@ def defer_to(operator: BaseOperator, trigger: BatchLinuxTrigger) -> NoReturn:
     operator.defer(trigger=trigger, method_name="execute_complete", timeout=timeout)
 
 
-def result_of(event: WaitEvent) -> dict[str, Any]:
+def result_of(payload: Mapping[str, Any]) -> dict[str, Any]:
     """
     Take the result out of a trigger's event.
 
     :raises BatchLinuxError: what the trigger met, as it met it.
     """
+    from airflow_provider_batchlinux.core.events import WaitEvent
+
+    event = WaitEvent.from_payload(payload)
     if event.error is not None:
         raise error_from_payload(event.error)
     return dict(event.result)

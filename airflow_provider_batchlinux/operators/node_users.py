@@ -10,16 +10,7 @@ from airflow.sdk.log import mask_secret
 
 from airflow_provider_batchlinux.core.ids import id_problems
 from airflow_provider_batchlinux.core.instants import Duration, expiry_of
-from airflow_provider_batchlinux.core.node_users import (
-    NodeUser,
-    UserOutcome,
-    UserRecord,
-    holds_private_key,
-    public_key_problems,
-    records_table,
-    username_problems,
-)
-from airflow_provider_batchlinux.core.text import joined
+from airflow_provider_batchlinux.core.ssh_keys import holds_private_key, public_key_problems
 from airflow_provider_batchlinux.exceptions import NodeUsersError
 from airflow_provider_batchlinux.operators._base import BatchLinuxBaseOperator
 
@@ -28,6 +19,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_batchlinux.client.batch import BatchLinuxClient
+    from airflow_provider_batchlinux.core.node_users import NodeUser, UserRecord
 
 __all__ = ["BatchLinuxAddNodeUsersOperator", "BatchLinuxRemoveNodeUsersOperator"]
 
@@ -106,6 +98,7 @@ class BatchLinuxAddNodeUsersOperator(BatchLinuxBaseOperator):
     def execute(self, context: Context) -> list[dict[str, Any]]:  # noqa: ARG002
         """Put the user on all nodes, and return where to log in."""
         from airflow_provider_batchlinux.client.users import add_user_to_nodes
+        from airflow_provider_batchlinux.core.node_users import records_table
 
         if self.password:
             mask_secret(self.password)
@@ -127,6 +120,8 @@ class BatchLinuxAddNodeUsersOperator(BatchLinuxBaseOperator):
         return [record.to_result() for record in records]
 
     def _user(self, now: datetime) -> NodeUser:
+        from airflow_provider_batchlinux.core.node_users import NodeUser
+
         problems = id_problems("pool_id", self.pool_id)
         try:
             expires_at = expiry_of(self.expires_in, self.expires_at, now)
@@ -184,6 +179,7 @@ class BatchLinuxRemoveNodeUsersOperator(BatchLinuxBaseOperator):
     def execute(self, context: Context) -> list[dict[str, Any]]:  # noqa: ARG002
         """Take the user off all nodes."""
         from airflow_provider_batchlinux.client.users import remove_user_from_nodes
+        from airflow_provider_batchlinux.core.node_users import records_table, username_problems
 
         problems = [*id_problems("pool_id", self.pool_id), *username_problems(self.username)]
         if problems:
@@ -199,6 +195,9 @@ class BatchLinuxRemoveNodeUsersOperator(BatchLinuxBaseOperator):
 
 
 def _require_done(records: Sequence[UserRecord], what: str, pool_id: str) -> None:
+    from airflow_provider_batchlinux.core.node_users import UserOutcome
+    from airflow_provider_batchlinux.core.text import joined
+
     failed = [record for record in records if record.outcome is UserOutcome.FAILED]
     if not failed:
         return

@@ -8,11 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import conf
 
-from airflow_provider_batchlinux.core.events import WaitEvent
 from airflow_provider_batchlinux.core.ids import derived_id, require_id
-from airflow_provider_batchlinux.core.image_query import ImageQuery
 from airflow_provider_batchlinux.core.instants import Duration, seconds_of
-from airflow_provider_batchlinux.core.pool_spec import PoolSpec, StartTaskSpec
 from airflow_provider_batchlinux.links.portal import BatchLinuxPoolLink
 from airflow_provider_batchlinux.operators._base import (
     BatchLinuxBaseOperator,
@@ -28,6 +25,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_batchlinux.client.batch import BatchLinuxClient
     from airflow_provider_batchlinux.client.pools import EnsuredPool
+    from airflow_provider_batchlinux.core.pool_spec import PoolSpec, StartTaskSpec
 
 __all__ = ["BatchLinuxCreatePoolOperator", "BatchLinuxDeletePoolOperator"]
 
@@ -147,6 +145,8 @@ class BatchLinuxCreatePoolOperator(BatchLinuxBaseOperator):
         return _result(pool)
 
     def _spec(self, pool_id: str) -> PoolSpec:
+        from airflow_provider_batchlinux.core.pool_spec import PoolSpec
+
         spec = PoolSpec(
             pool_id=pool_id,
             image=self.image,
@@ -165,6 +165,8 @@ class BatchLinuxCreatePoolOperator(BatchLinuxBaseOperator):
         return spec
 
     def _start_task(self) -> StartTaskSpec | None:
+        from airflow_provider_batchlinux.core.pool_spec import StartTaskSpec
+
         if self.start_task is None:
             return None
         return StartTaskSpec(
@@ -244,10 +246,12 @@ class BatchLinuxDeletePoolOperator(BatchLinuxBaseOperator):
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG002
         """Take the trigger's event as the result, or raise what it reports."""
-        return {**result_of(WaitEvent.from_payload(event)), "deleted": True}
+        return {**result_of(event), "deleted": True}
 
 
 def _image_problems(image: str | Mapping[str, Any]) -> list[str]:
+    from airflow_provider_batchlinux.core.image_query import ImageQuery
+
     try:
         ImageQuery.parse(image)
     except ValueError as error:

@@ -11,10 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import conf
 
-from airflow_provider_batchlinux.core.events import WaitEvent
+from airflow_provider_batchlinux.core.cleanup import DELETE_JOB_CHOICES, DeleteJob
 from airflow_provider_batchlinux.core.instants import Duration, seconds_of
-from airflow_provider_batchlinux.core.task_files import pack_files
-from airflow_provider_batchlinux.core.tasks import DELETE_JOB_CHOICES, DeleteJob, TaskSpec
 from airflow_provider_batchlinux.exceptions import (
     BatchLinuxError,
     TaskFailedError,
@@ -38,6 +36,7 @@ if TYPE_CHECKING:
     from airflow_provider_batchlinux.client.batch import BatchLinuxClient
     from airflow_provider_batchlinux.client.jobs import Submission
     from airflow_provider_batchlinux.client.tasks import EndedTask, Reading
+    from airflow_provider_batchlinux.core.tasks import TaskSpec
 
 __all__ = ["BatchLinuxTaskOperator"]
 
@@ -153,13 +152,13 @@ class BatchLinuxTaskOperator(BatchLinuxBaseOperator):
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG002
         """Read the command's outcome after the trigger fired, or raise what the trigger reports."""
         from airflow_provider_batchlinux.client.tasks import abandon_task, finish_task
+        from airflow_provider_batchlinux.core.events import WaitEvent
 
-        told = WaitEvent.from_payload(event)
-        job_id = str(told.arguments["job_id"])
+        job_id = str(WaitEvent.from_payload(event).arguments["job_id"])
 
         async def story(client: BatchLinuxClient) -> EndedTask:
             try:
-                result_of(told)
+                result_of(event)
             except (TaskFailedError, WaitTimeoutError):
                 await abandon_task(client, job_id, self.delete_job)
                 raise
@@ -205,6 +204,9 @@ class BatchLinuxTaskOperator(BatchLinuxBaseOperator):
         )
 
     def _spec(self) -> TaskSpec:
+        from airflow_provider_batchlinux.core.task_files import pack_files
+        from airflow_provider_batchlinux.core.tasks import TaskSpec
+
         missing = [path for path in self.files.values() if not Path(path).is_file()]
         contents = {name: Path(path).read_bytes() for name, path in self.files.items() if path not in missing}
         spec = TaskSpec(

@@ -13,7 +13,6 @@ from airflow.providers.common.compat.sdk import (
     conf,
 )
 
-from airflow_provider_batchlinux.core.events import WaitEvent
 from airflow_provider_batchlinux.core.ids import require_id
 from airflow_provider_batchlinux.exceptions import WaitTimeoutError
 from airflow_provider_batchlinux.hooks.batch_linux import DEFAULT_CONN_ID, BatchLinuxHook
@@ -110,7 +109,7 @@ class BatchLinuxNodesIdleSensor(BaseSensorOperator):
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG002
         """Take the trigger's event as the result, or raise what it reports."""
         try:
-            return result_of(WaitEvent.from_payload(event))
+            return result_of(event)
         except WaitTimeoutError as error:
             msg = f"{error} (timeout: {self.timeout:g} s)"
             raise AirflowSensorTimeout(msg) from error

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow_provider_batchlinux.client.waiting import Pace, Wait, wait_for
-from airflow_provider_batchlinux.core.events import WaitEvent
 from airflow_provider_batchlinux.exceptions import BatchLinuxError, error_to_payload
 from airflow_provider_batchlinux.hooks.batch_linux import BatchLinuxHook
 
 if TYPE_CHECKING:
     from airflow_provider_batchlinux.client.batch import BatchLinuxClient
+    from airflow_provider_batchlinux.client.waiting import Wait
+    from airflow_provider_batchlinux.core.events import WaitEvent
 
 __all__ = ["BatchLinuxTrigger"]
 
@@ -38,7 +38,7 @@ class BatchLinuxTrigger(BaseTrigger):
     def __init__(
         self, *, batch_linux_conn_id: str, poll_interval: float, deadline: float | None = None
     ) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]  # as Airflow has it
         self.batch_linux_conn_id = batch_linux_conn_id
         self.poll_interval = poll_interval
         self.deadline = deadline
@@ -66,12 +66,17 @@ class BatchLinuxTrigger(BaseTrigger):
 
         :param block: wait to the end; ``False`` looks once, and gives ``None`` when it is too early.
         """
+        from airflow_provider_batchlinux.client.waiting import Pace, wait_for
+
         wait = self.wait(client)
         if block:
             return await wait_for(wait, Pace(self.poll_interval, self.deadline))
         return await wait.look()
 
     async def _outcome(self) -> WaitEvent:
+        from airflow_provider_batchlinux.client.waiting import Pace, wait_for
+        from airflow_provider_batchlinux.core.events import WaitEvent
+
         arguments = self.serialize()[1]
         pace = Pace(self.poll_interval, self.deadline, min(self.poll_interval, _LONGEST_FIRST_WAIT))
         try:

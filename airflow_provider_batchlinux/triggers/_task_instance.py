@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from asgiref.sync import sync_to_async
-
 __all__ = ["is_over"]
 
 _ALIVE = frozenset(
@@ -27,6 +25,8 @@ async def is_over(task_instance: Any) -> bool:
 
     :param task_instance: the one that Airflow gave to the trigger.
     """
+    from asgiref.sync import sync_to_async
+
     return await sync_to_async(_state)(task_instance) not in _ALIVE
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from airflow_provider_batchlinux.core.readiness import ReadinessPolicy
 from airflow_provider_batchlinux.triggers._base import BatchLinuxTrigger
 
 if TYPE_CHECKING:
@@ -43,6 +42,7 @@ class BatchLinuxNodesIdleTrigger(BatchLinuxTrigger):
     def wait(self, client: BatchLinuxClient) -> NodesIdleWait:
         """Wait for the nodes, judged as the sensor judges them."""
         from airflow_provider_batchlinux.client.nodes import NodesIdleWait
+        from airflow_provider_batchlinux.core.readiness import ReadinessPolicy
 
         policy = ReadinessPolicy(allow_empty=self.allow_empty, running_is_ready=self.running_is_ready)
         return NodesIdleWait(client, self.pool_id, policy)

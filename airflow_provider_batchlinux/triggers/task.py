@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from airflow_provider_batchlinux.core.tasks import DeleteJob
 from airflow_provider_batchlinux.hooks.batch_linux import BatchLinuxHook
 from airflow_provider_batchlinux.triggers._base import BatchLinuxTrigger
 from airflow_provider_batchlinux.triggers._task_instance import is_over
@@ -13,6 +12,7 @@ from airflow_provider_batchlinux.triggers._task_instance import is_over
 if TYPE_CHECKING:
     from airflow_provider_batchlinux.client.batch import BatchLinuxClient
     from airflow_provider_batchlinux.client.tasks import TaskWait
+    from airflow_provider_batchlinux.core.cleanup import DeleteJob
 
 __all__ = ["BatchLinuxTaskTrigger"]
 
