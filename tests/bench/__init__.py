@@ -1,0 +1,1 @@
+"""Benchmarks behind `make bench`; each compares what it measures with a baseline of the same run."""

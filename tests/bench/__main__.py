@@ -1,0 +1,26 @@
+"""Run every benchmark, print a table, and write bench.json at the root of the project."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.bench.parsing import parse_cost
+from tests.bench.pools import create_requests
+from tests.bench.result import Result, as_table, write_json
+from tests.bench.users import users_200
+
+BENCHMARKS: tuple[Callable[[], Result], ...] = (users_200, parse_cost, create_requests)
+
+
+def main() -> None:
+    """Measure, one after the other."""
+    logging.disable(logging.INFO)
+    results = {benchmark.__name__: benchmark() for benchmark in BENCHMARKS}
+    print(as_table(results))
+    write_json(results, Path(__file__).parents[2] / "bench.json")
+
+
+if __name__ == "__main__":
+    main()
