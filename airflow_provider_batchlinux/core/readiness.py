@@ -178,10 +178,9 @@ def _explained(error: ServiceError) -> str:
 
 
 def _hint(pool: PoolSnapshot, counts: Mapping[str, int]) -> str:
-    if pool.allocation_state == "steady" and pool.current < pool.target:
-        if any(error.code.lower() in _NEVER_FATAL for error in pool.resize_errors):
-            return " The last resize was stopped by request; resize the pool to go on."
-        return ""
+    stopped = any(error.code.lower() in _NEVER_FATAL for error in pool.resize_errors)
+    if stopped and pool.allocation_state == "steady" and pool.current < pool.target:
+        return " The last resize was stopped by request; resize the pool to go on."
     if counts.get("offline"):
         return " Offline nodes are kept from work on purpose; enable scheduling on them to go on."
     return ""
