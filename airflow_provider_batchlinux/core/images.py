@@ -122,7 +122,7 @@ def resolve_image(
 
 def describe_choice(resolved: ResolvedImage) -> str:
     """Say in one line what was chosen and what else would have done, for the log."""
-    verified = {True: "verified", False: "unverified", None: "not in the service's list"}
+    verified = {True: "verified", False: "unverified", None: "taken as given"}
     end = f"{resolved.end_of_support:%Y-%m-%d}" if resolved.end_of_support else "not known"
     return (
         f"Image {':'.join(resolved.reference.values())},"
