@@ -45,14 +45,15 @@ class NodeUser:
     :param username: the Linux user name.
     :param expires_at: when the service may remove the user. On Linux it looks at the day only.
     :param password: the password, or ``None`` for none.
-    :param ssh_public_key: one line in OpenSSH's form, or ``None`` for none.
+    :param ssh_public_key: one line in OpenSSH's form, or ``None`` for none. It is not shown, since it may
+        be a private key by mistake.
     :param is_admin: whether the user may use ``sudo``. The service cannot change it later.
     """
 
     username: str
     expires_at: datetime
     password: str | None = field(default=None, repr=False)
-    ssh_public_key: str | None = None
+    ssh_public_key: str | None = field(default=None, repr=False)
     is_admin: bool = False
 
     def problems(self) -> list[str]:

@@ -8,7 +8,9 @@ import re
 
 __all__ = ["holds_private_key", "public_key_problems"]
 
-_KEY_TYPES = re.compile(r"ssh-(rsa|ed25519)|ecdsa-sha2-nistp(256|384|521)|sk-.+@openssh\.com")
+_KEY_TYPES = re.compile(
+    r"ssh-(rsa|ed25519)|ecdsa-sha2-nistp(256|384|521)|sk-(ssh-ed25519|ecdsa-sha2-nistp256)@openssh\.com"
+)
 
 
 def public_key_problems(key: str) -> list[str]:
@@ -21,7 +23,7 @@ def public_key_problems(key: str) -> list[str]:
     if len(key.strip().splitlines()) != 1 or len(parts) < 2 or not _KEY_TYPES.fullmatch(parts[0]):
         return ["ssh_public_key is not one line such as 'ssh-ed25519 AAAA... comment'."]
     if _embedded_type(parts[1]) != parts[0]:
-        return [f"ssh_public_key says {parts[0]!r}, but its base64 part holds no such key."]
+        return [f"ssh_public_key says {parts[0]!r}, but its base64 part holds no whole key of that type."]
     return []
 
 
@@ -31,9 +33,21 @@ def holds_private_key(text: str) -> bool:
 
 
 def _embedded_type(encoded: str) -> str | None:
+    fields = _fields(encoded)
+    return fields[0].decode("ascii", errors="replace") if len(fields) > 1 else None
+
+
+def _fields(encoded: str) -> list[bytes]:
+    """Split a key into its fields, each after its length in four bytes; none when one is cut off."""
     try:
-        blob = base64.b64decode(encoded, validate=True)
+        rest = base64.b64decode(encoded, validate=True)
     except (binascii.Error, ValueError):
-        return None
-    length = int.from_bytes(blob[:4], "big")
-    return blob[4 : 4 + length].decode("ascii", errors="replace") if length < len(blob) else None
+        return []
+    fields = []
+    while rest:
+        end = 4 + int.from_bytes(rest[:4], "big")
+        if len(rest) < end:
+            return []
+        fields.append(rest[4:end])
+        rest = rest[end:]
+    return fields
