@@ -77,6 +77,10 @@ def _connection_fields() -> dict[str, Any]:
         ),
         "subscription_id": _text("Subscription id", "For links to the Azure portal."),
         "resource_group": _text("Resource group", "For links to the Azure portal."),
+        "id_prefix": _text(
+            "Prefix of ids",
+            "Of the pools and jobs this Airflow makes; its own for each that shares the account.",
+        ),
         "retry_budget": {
             "label": "Retry budget (seconds)",
             "description": "How long a request is tried again while the service is away. Empty: 300.",

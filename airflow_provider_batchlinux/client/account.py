@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from dataclasses import dataclass, field
 from enum import Enum
 from urllib.parse import urlsplit
@@ -35,6 +36,8 @@ class AccountSettings:
     :param client_secret: the application's secret.
     :param subscription_id: the account's subscription, for links to the portal.
     :param resource_group: the account's resource group, for links to the portal.
+    :param id_prefix: what the ids made by this Airflow begin with; two Airflows that share an account
+        need different ones, or each would take the other's pools and jobs for its own.
     :param retry_budget: seconds over which a request is tried again while the service is away.
     """
 
@@ -47,6 +50,7 @@ class AccountSettings:
     client_secret: str | None = field(default=None, repr=False)
     subscription_id: str | None = None
     resource_group: str | None = None
+    id_prefix: str = "af"
     retry_budget: float = 300.0
 
     def problems(self) -> list[str]:
@@ -56,10 +60,14 @@ class AccountSettings:
         found += [f"auth={self.auth.value!r} needs {name}." for name in needs if not getattr(self, name)]
         if self.account_key and not _is_base64(self.account_key):
             found.append("The account key is not base64; copy one of the two access keys whole.")
+        if not _ID_PREFIX.fullmatch(self.id_prefix):
+            found.append(f"id_prefix={self.id_prefix!r} is not 1 to 16 letters, digits, '-' or '_'.")
         if not self.retry_budget >= 0:
             found.append(f"retry_budget={self.retry_budget!r} is not a number of seconds from 0 up.")
         return found
 
+
+_ID_PREFIX = re.compile(r"[A-Za-z0-9_-]{1,16}")
 
 _NEEDED = {
     AuthKind.SHARED_KEY: ("account_name", "account_key"),

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["COMMAND_VARIABLE", "command_line", "environment_settings"]
+__all__ = ["COMMAND_VARIABLE", "MAX_COMMAND_SIZE", "command_line", "environment_settings"]
 
 COMMAND_VARIABLE = "AIRFLOW_BATCHLINUX_COMMAND"
+
+MAX_COMMAND_SIZE = 96 * 1024
+"""Bytes. Linux takes at most 128 KiB in one argument or environment variable."""
 
 _NEEDS_CARRYING = frozenset("'\\\n\r")
 

@@ -24,14 +24,12 @@ below its 1 MiB for a whole request; should it refuse, it says so and the task f
 
 def pack_files(files: Mapping[str, bytes]) -> str:
     """
-    Pack files into one text that fits an environment variable.
+    Pack files into one text that fits an environment variable; the same text whatever their order.
 
-    :param files: contents by path, relative to the task's working directory.
-    :raises ValueError: a path leaves the working directory, or the files are too large.
+    :param files: contents by path, relative to the task's working directory; all become executable.
+    :raises ValueError: a path leaves the working directory or names no file, or the files are too large.
     """
-    problems = [
-        f"files names {name!r}, which leaves the task's directory." for name in files if _escapes(name)
-    ]
+    problems = [problem for name in files for problem in _name_problems(name)]
     if problems:
         raise ValueError("\n".join(problems))
     packed = base64.b64encode(_archive(files)).decode("ascii")
@@ -50,15 +48,19 @@ def unpacking() -> str:
     return f'printf %s "${FILES_VARIABLE}" | base64 -d | tar xz || exit 125; unset {FILES_VARIABLE}'
 
 
-def _escapes(name: str) -> bool:
+def _name_problems(name: str) -> list[str]:
     path = PurePosixPath(name)
-    return not name or path.is_absolute() or ".." in path.parts
+    if path.is_absolute() or ".." in path.parts:
+        return [f"files names {name!r}, which leaves the task's directory."]
+    if not path.name or name.endswith(("/", "/.")):
+        return [f"files names {name!r}, which is a directory and not a file."]
+    return []
 
 
 def _archive(files: Mapping[str, bytes]) -> bytes:
     plain = io.BytesIO()
     with tarfile.open(fileobj=plain, mode="w") as archive:
-        for name, content in files.items():
+        for name, content in sorted(files.items()):
             entry = tarfile.TarInfo(name)
             entry.size = len(content)
             entry.mode = 0o755

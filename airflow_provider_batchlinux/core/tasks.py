@@ -8,7 +8,11 @@ from datetime import datetime
 from enum import Enum
 from typing import Any
 
-from airflow_provider_batchlinux.core.commands import command_line, environment_settings
+from airflow_provider_batchlinux.core.commands import (
+    MAX_COMMAND_SIZE,
+    command_line,
+    environment_settings,
+)
 from airflow_provider_batchlinux.core.ids import fingerprint, id_problems
 from airflow_provider_batchlinux.core.instants import iso8601_duration, parse_instant
 from airflow_provider_batchlinux.core.pool_state import ServiceError
@@ -45,7 +49,7 @@ class TaskSpec:
 
     :param pool_id: the pool whose nodes may run it.
     :param command: a bash command.
-    :param environment: environment variables for the command.
+    :param environment: environment variables for the command; they may hold secrets, so they are not shown.
     :param elevated: run as root instead of as an ordinary user.
     :param packed_files: files for the working directory, packed by ``pack_files``; ``None`` for none.
     :param time_limit: seconds after which the service ends the command; ``None`` for no limit.
@@ -54,9 +58,9 @@ class TaskSpec:
 
     pool_id: str
     command: str
-    environment: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     elevated: bool = False
-    packed_files: str | None = None
+    packed_files: str | None = field(default=None, repr=False)
     time_limit: float | None = None
     max_retries: int = 0
 
@@ -65,6 +69,10 @@ class TaskSpec:
         found = id_problems("pool_id", self.pool_id)
         if not self.command.strip():
             found.append("command is empty.")
+        if len(self.command.encode()) > MAX_COMMAND_SIZE:
+            found.append(f"command is longer than {MAX_COMMAND_SIZE} bytes; put the program into files.")
+        if self.time_limit is not None and not self.time_limit > 0:
+            found.append(f"time_limit={self.time_limit!r} is not a number of seconds above zero.")
         if self.max_retries < -1:
             found.append(f"max_retries={self.max_retries} is less than -1 (for ever).")
         return found
@@ -161,6 +169,6 @@ def task_outcome(task: TaskSnapshot) -> TaskOutcome:
     """
     if task.state != "completed":
         return TaskOutcome.STILL_RUNNING
-    if task.exit_code == 0 and task.result in (None, "success"):
+    if task.exit_code == 0 and task.result in (None, "success") and task.failure is None:
         return TaskOutcome.SUCCEEDED
     return TaskOutcome.FAILED

@@ -11,6 +11,7 @@ from airflow_provider_batchlinux.client.account import AccountSettings, AuthKind
 __all__ = ["settings_of"]
 
 _PREFIXES = ("", "extra__azure_batch_linux__", "extra__azure_batch__")
+DEFAULT_ID_PREFIX = "af"
 DEFAULT_RETRY_BUDGET = 300.0
 
 
@@ -39,6 +40,7 @@ def settings_of(
         client_secret=_text(extra, "client_secret") or None,
         subscription_id=_text(extra, "subscription_id") or None,
         resource_group=_text(extra, "resource_group") or None,
+        id_prefix=_text(extra, "id_prefix") or DEFAULT_ID_PREFIX,
         retry_budget=budget,
     )
     problems = [*auth_problems, *budget_problems, *settings.problems()]

@@ -58,10 +58,14 @@ def owner_of(context: Context) -> dict[str, str]:
     }
 
 
-def id_stem_of(context: Context) -> str:
-    """Derive what the ids of all tries of a task instance begin with; a try's number follows."""
+def id_stem_of(context: Context, prefix: str) -> str:
+    """
+    Derive what the ids of all tries of a task instance begin with; a try's number follows.
+
+    :param prefix: the connection's prefix of ids.
+    """
     # Four characters stay free for the try's number.
-    return derived_id(*owner_of(context).values(), suffix="-t0000")[:-4]
+    return derived_id(*owner_of(context).values(), prefix=prefix, suffix="-t0000")[:-4]
 
 
 def deadline_of(context: Context, limit: timedelta | None) -> float | None:

@@ -108,6 +108,9 @@ class BatchLinuxAddNodeUsersOperator(BatchLinuxBaseOperator):
             return await add_user_to_nodes(client, self.pool_id, user, at_once=self.at_once)
 
         records = self.hook.run(story)
+        if not records:
+            msg = f"Pool {self.pool_id!r} has no nodes, so user {user.username!r} is on none; wait for them."
+            raise NodeUsersError(msg, failed=[])
         until = user.expires_at.isoformat(timespec="seconds")
         self.log.info(
             "User %r on pool %r until %s:\n%s",

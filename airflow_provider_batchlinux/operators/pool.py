@@ -127,10 +127,12 @@ class BatchLinuxCreatePoolOperator(BatchLinuxBaseOperator):
 
         now = datetime.now(timezone.utc)
         expires_at = self._expiry(now)
-        spec = self._spec(self.pool_id or derived_id(*owner_of(context).values()))
+        settings = self.hook.settings()
+        owner = owner_of(context)
+        spec = self._spec(self.pool_id or derived_id(*owner.values(), prefix=settings.id_prefix))
         wish = PoolWish(
             spec=spec,
-            owner=owner_of(context),
+            owner=owner,
             needed_until=expires_at or now,
             expires_at=expires_at,
             deletion_limit=seconds_of("deletion_limit", self.deletion_limit),
@@ -139,8 +141,8 @@ class BatchLinuxCreatePoolOperator(BatchLinuxBaseOperator):
         async def story(client: BatchLinuxClient) -> EnsuredPool:
             return await ensure_pool(client, wish)
 
-        BatchLinuxPoolLink.persist(context, self.hook.settings(), spec.pool_id)
-        pool = self.hook.run(story)
+        BatchLinuxPoolLink.persist(context, settings, spec.pool_id)
+        pool = self.hook.run(story, settings=settings)
         self.log.info("Pool %r is %s.", pool.pool_id, "created" if pool.created else "there already")
         return _result(pool)
 

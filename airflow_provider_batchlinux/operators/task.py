@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Awaitable, Sequence
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -131,9 +132,10 @@ class BatchLinuxTaskOperator(BatchLinuxBaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Submit the command, wait until it is over, and show how it went."""
         from airflow_provider_batchlinux.client.jobs import submit_task
+        from airflow_provider_batchlinux.client.tasks import finish_task
 
-        submission = self._submission(context)
         settings = self.hook.settings()
+        submission = self._submission(context, settings.id_prefix)
         BatchLinuxPoolLink.persist(context, settings, self.pool_id)
         self._to_kill = settings, submission.job_id
 
@@ -142,26 +144,25 @@ class BatchLinuxTaskOperator(BatchLinuxBaseOperator):
             self._to_kill = settings, job_id
             self.log.info("Job %r runs the command on pool %r.", job_id, self.pool_id)
             trigger = self._trigger(context, job_id)
-            return await self._settle(client, trigger) or trigger
+            async with self._given_up_on_error(client, job_id, context):
+                over = await trigger.settle(client, block=not self.deferrable)
+            return await finish_task(client, job_id, self._reading()) if over else trigger
 
         ended = self.hook.run(story, settings=settings)
         if isinstance(ended, BatchLinuxTaskTrigger):
             defer_to(self, ended)
         return _result(ended)
 
-    def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG002
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         """Read the command's outcome after the trigger fired, or raise what the trigger reports."""
-        from airflow_provider_batchlinux.client.tasks import abandon_task, finish_task
+        from airflow_provider_batchlinux.client.tasks import finish_task
         from airflow_provider_batchlinux.core.events import WaitEvent
 
         job_id = str(WaitEvent.from_payload(event).arguments["job_id"])
 
         async def story(client: BatchLinuxClient) -> EndedTask:
-            try:
+            async with self._given_up_on_error(client, job_id, context):
                 result_of(event)
-            except (TaskFailedError, WaitTimeoutError):
-                await abandon_task(client, job_id, self.delete_job)
-                raise
             return await finish_task(client, job_id, self._reading())
 
         return _result(self.hook.run(story))
@@ -175,29 +176,38 @@ class BatchLinuxTaskOperator(BatchLinuxBaseOperator):
         settings, job_id = self._to_kill
 
         async def story(client: BatchLinuxClient) -> None:
-            await asyncio.wait_for(abandon_task(client, job_id, self.delete_job), _KILL_LIMIT)
+            await self._best_effort(abandon_task(client, job_id, self.delete_job), job_id)
+
+        self.hook.run(story, settings=settings)
+
+    @asynccontextmanager
+    async def _given_up_on_error(
+        self, client: BatchLinuxClient, job_id: str, context: Context
+    ) -> AsyncIterator[None]:
+        """End the command when it is hopeless, and when no retry follows that could go on with it."""
+        from airflow_provider_batchlinux.client.tasks import abandon_task
 
         try:
-            self.hook.run(story, settings=settings)
+            yield
+        except BatchLinuxError as error:
+            ti: Any = context["ti"]
+            hopeless = isinstance(error, (TaskFailedError, WaitTimeoutError))
+            if hopeless or ti.try_number > ti.max_tries:
+                await self._best_effort(abandon_task(client, job_id, self.delete_job), job_id)
+            raise
+
+    async def _best_effort(self, ending: Awaitable[None], job_id: str) -> None:
+        try:
+            await asyncio.wait_for(ending, _KILL_LIMIT)
         except (BatchLinuxError, asyncio.TimeoutError) as error:
             self.log.warning("Job %r could not be ended and may go on: %s", job_id, error)
 
-    async def _settle(self, client: BatchLinuxClient, trigger: BatchLinuxTaskTrigger) -> EndedTask | None:
-        from airflow_provider_batchlinux.client.tasks import abandon_task, finish_task
-
-        try:
-            over = await trigger.settle(client, block=not self.deferrable)
-        except (TaskFailedError, WaitTimeoutError):
-            await abandon_task(client, trigger.job_id, self.delete_job)
-            raise
-        return await finish_task(client, trigger.job_id, self._reading()) if over else None
-
-    def _submission(self, context: Context) -> Submission:
+    def _submission(self, context: Context, id_prefix: str) -> Submission:
         from airflow_provider_batchlinux.client.jobs import Submission
 
         return Submission(
             spec=self._spec(),
-            id_stem=id_stem_of(context),
+            id_stem=id_stem_of(context, id_prefix),
             try_number=context["ti"].try_number,
             token=uuid.uuid4().hex,
             owner=owner_of(context),
