@@ -6,8 +6,10 @@ import asyncio
 import os
 import shutil
 from collections.abc import Awaitable, Coroutine, Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from airflow_provider_batchlinux.emulator.clock import Timer
 from airflow_provider_batchlinux.emulator.programs import Command, Outcome, run_program
@@ -118,8 +120,25 @@ class Machine:
             self.pending.cancel()
             self.pending = None
 
-    async def wipe(self) -> None:
-        """Stop everything and remove the node's directories, as a reinstallation does."""
-        await self.stop()
-        if self.root.exists():
-            await asyncio.to_thread(shutil.rmtree, self.root, ignore_errors=True)
+    def wipe(self) -> Coroutine[Any, Any, None]:
+        """Stop everything and take all files away, as a reinstallation does."""
+        return self.discard(self.root)
+
+    def discard(
+        self, directory: Path, names: Iterable[str] | None = None
+    ) -> Coroutine[Any, Any, None]:
+        """
+        Take a directory off the node at once; the result removes it when nothing runs there.
+
+        :param names: what runs there; ``None`` means everything.
+        """
+        stopped = self.stop(names)
+        aside = self.root.parent / uuid4().hex
+        with suppress(FileNotFoundError):
+            directory.rename(aside)
+        return _remove(aside, stopped)
+
+
+async def _remove(directory: Path, stopped: Awaitable[object]) -> None:
+    await stopped
+    await asyncio.to_thread(shutil.rmtree, directory, ignore_errors=True)

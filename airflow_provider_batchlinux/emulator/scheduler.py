@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -98,10 +97,10 @@ class TaskScheduler:
     def forget(self, task: Task) -> None:
         """Remove a task, with what it runs and the files it left on its node."""
         machine = self._machine(task)
+        if machine is not None:
+            self._discard_files(machine, task)
         self._leave(task)
         self.store.tasks(task.job_id).pop(task.id)
-        if machine is not None:
-            self._remove_later(machine, task)
 
     async def close(self) -> None:
         """Wait until the files of removed tasks are gone."""
@@ -231,13 +230,9 @@ class TaskScheduler:
         node = self._node(task)
         return None if node is None else self.machine_of(node)
 
-    def _remove_later(self, machine: Machine, task: Task) -> None:
-        async def remove() -> None:
-            await machine.stop([_name(task)])
-            directory = task_directory(machine, task)
-            await asyncio.to_thread(shutil.rmtree, directory, ignore_errors=True)
-
-        removal = asyncio.get_running_loop().create_task(remove())
+    def _discard_files(self, machine: Machine, task: Task) -> None:
+        discarded = machine.discard(task_directory(machine, task), [_name(task)])
+        removal = asyncio.get_running_loop().create_task(discarded)
         self._removals.add(removal)
         removal.add_done_callback(self._removals.discard)
 

@@ -1,0 +1,149 @@
+"""What contract tests stand on: the real SDK, speaking to the embedded service over loopback."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from email.utils import formatdate
+from http.client import HTTPConnection
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import pytest
+from azure.batch import BatchClient, models
+from azure.core.credentials import AzureNamedKeyCredential
+
+from airflow_provider_batchlinux.emulator import RunningEmulator
+from airflow_provider_batchlinux.emulator.auth import sign, string_to_sign
+
+Value = TypeVar("Value")
+MakePool = Callable[..., str]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back over the wire; header names are in lower case."""
+
+    status: int
+    headers: dict[str, str]
+    content: bytes
+
+    @property
+    def body(self) -> Any:
+        """The content, read as JSON."""
+        return json.loads(self.content)
+
+
+Send = Callable[..., Answer]
+
+IMAGE = models.VirtualMachineConfiguration(
+    image_reference=models.BatchVmImageReference(
+        publisher="canonical", offer="ubuntu-24_04-lts", sku="server"
+    ),
+    node_agent_sku_id="batch.node.ubuntu 24.04",
+)
+
+
+@pytest.fixture
+def client(batch_emulator: RunningEmulator) -> Iterator[BatchClient]:
+    """Give the SDK's client, which does not retry: what the service answers is what is tested."""
+    credential = AzureNamedKeyCredential(batch_emulator.account, batch_emulator.key)
+    with BatchClient(batch_emulator.endpoint, credential, retry_total=0) as client:
+        yield client
+
+
+@pytest.fixture
+def eventually() -> Callable[[Callable[[], Value], Callable[[Value], bool]], Value]:
+    """Give a function that reads until what it reads holds, for ten seconds at most."""
+
+    def wait(read: Callable[[], Value], holds: Callable[[Value], bool]) -> Value:
+        deadline = time.monotonic() + 10
+        while not holds(value := read()):
+            assert time.monotonic() < deadline, f"still {value!r} after 10 s"
+        return value
+
+    return wait
+
+
+@pytest.fixture
+def make_pool(client: BatchClient, eventually: Any) -> MakePool:
+    """Give a function that creates a pool and waits until its nodes are idle."""
+
+    def make(pool_id: str = "linux", dedicated: int = 1, spot: int = 0, **options: Any) -> str:
+        pool = models.BatchPoolCreateOptions(
+            id=pool_id,
+            vm_size="standard_d2s_v5",
+            virtual_machine_configuration=IMAGE,
+            target_dedicated_nodes=dedicated,
+            target_low_priority_nodes=spot,
+            **options,
+        )
+        client.create_pool(pool)
+        eventually(lambda: client.get_pool(pool_id).allocation_state, lambda s: s == "steady")
+        states = lambda: [node.state for node in client.list_nodes(pool_id)]  # noqa: E731
+        eventually(states, lambda found: set(found) <= {"idle", "starttaskfailed"})
+        return pool_id
+
+    return make
+
+
+@pytest.fixture
+def run_task(client: BatchClient, make_pool: MakePool, eventually: Any) -> Callable[..., Any]:
+    """Give a function that runs a command on a pool of one node, and returns the ended task."""
+    client.create_job(
+        models.BatchJobCreateOptions(
+            id="job", pool_info=models.BatchPoolInfo(pool_id=make_pool("workers"))
+        )
+    )
+
+    def run(command: str, task_id: str = "task", **options: Any) -> models.BatchTask:
+        task = models.BatchTaskCreateOptions(id=task_id, command_line=command, **options)
+        client.create_task("job", task)
+        return eventually(lambda: client.get_task("job", task_id), lambda t: t.state == "completed")
+
+    return run
+
+
+@pytest.fixture
+def nat_pool() -> models.NetworkConfiguration:
+    """Give a network configuration that opens SSH."""
+    rule = models.BatchInboundNatPool(
+        name="ssh",
+        protocol="tcp",
+        backend_port=22,
+        frontend_port_range_start=40000,
+        frontend_port_range_end=40099,
+    )
+    endpoints = models.BatchPoolEndpointConfiguration(inbound_nat_pools=[rule])
+    return models.NetworkConfiguration(endpoint_configuration=endpoints)
+
+
+@pytest.fixture
+def send(batch_emulator: RunningEmulator) -> Send:
+    """Give a function that sends a signed request as it is told, and returns what comes back."""
+
+    def request(
+        method: str,
+        target: str,
+        body: bytes = b"",
+        headers: dict[str, str] | None = None,
+        key: str | None = None,
+    ) -> Answer:
+        sent = {"ocp-date": formatdate(usegmt=True), **(headers or {})}
+        if body:
+            sent |= {"content-type": "application/json", "content-length": str(len(body))}
+        text = string_to_sign(batch_emulator.account, method, target, sent)
+        signature = sign(key or batch_emulator.key, text)
+        sent.setdefault("authorization", f"SharedKey {batch_emulator.account}:{signature}")
+        connection = HTTPConnection(urlsplit(batch_emulator.endpoint).netloc, timeout=10)
+        with closing(connection):
+            connection.request(method, target, body or None, sent)
+            response = connection.getresponse()
+            content = response.read()
+        names = {name.lower(): value for name, value in response.getheaders()}
+        return Answer(response.status, names, content)
+
+    return request
