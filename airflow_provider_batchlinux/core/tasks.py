@@ -71,8 +71,6 @@ class TaskSpec:
             found.append("command is empty.")
         if len(self.command.encode()) > MAX_COMMAND_SIZE:
             found.append(f"command is longer than {MAX_COMMAND_SIZE} bytes; put the program into files.")
-        if self.time_limit is not None and not self.time_limit > 0:
-            found.append(f"time_limit={self.time_limit!r} is not a number of seconds above zero.")
         if self.max_retries < -1:
             found.append(f"max_retries={self.max_retries} is less than -1 (for ever).")
         return found
