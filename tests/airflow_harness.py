@@ -1,0 +1,283 @@
+"""Runs operators, triggers and Dags through Airflow's own code; knows nothing of Batch."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import signal
+import traceback
+import uuid
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import cache
+from importlib import import_module
+from typing import Any
+
+import httpx
+import msgspec
+import structlog
+from airflow.sdk import DAG, BaseOperator
+from airflow.sdk.api.client import Client
+from airflow.sdk.api.datamodels._generated import DagRun, TaskInstance, TaskInstanceState, TIRunContext
+from airflow.sdk.execution_time.supervisor import InProcessTestSupervisor
+
+RUN_ID = "manual__2026-01-02T03:04:05+00:00"
+_NOW = "2026-01-02T03:04:05Z"
+
+
+@dataclass(frozen=True)
+class Deferral:
+    """What a deferred task leaves for the triggerer: the trigger as Airflow stores it, and a time-out."""
+
+    classpath: str
+    trigger_kwargs: dict[str, Any]
+    timeout: timedelta | None
+    next_method: str
+
+
+@dataclass
+class TaskRun:
+    """How one run of a task on a worker went, and all that it gave away."""
+
+    state: str
+    error: BaseException | None
+    xcoms: dict[str, Any]
+    rendered: dict[str, Any]
+    log: str
+    deferral: Deferral | None = None
+
+    @property
+    def result(self) -> Any:
+        """The task's return value."""
+        return self.xcoms.get("return_value")
+
+    @property
+    def message(self) -> str:
+        """The text of the error that failed the task."""
+        assert self.error is not None, f"The task is {self.state}."
+        return str(self.error)
+
+    @property
+    def everything_said(self) -> str:
+        """All that Airflow stores or shows of this run, as one text to look for secrets in."""
+        stored = [self.xcoms, self.rendered, self.deferral]
+        failure = traceback.format_exception(self.error) if self.error is not None else []
+        return "\n".join([self.log, *map(repr, stored), *failure])
+
+
+@dataclass
+class ExecutionApi:
+    """Airflow's Execution API as far as a task asks for it, in memory."""
+
+    xcoms: dict[str, Any] = field(default_factory=dict)
+    rendered: dict[str, Any] = field(default_factory=dict)
+    resume: Mapping[str, Any] = field(default_factory=dict)
+    refuses_xcoms: bool = False
+
+    def answer(self, request: httpx.Request) -> httpx.Response:
+        """Answer a request of the task runner."""
+        path, body = request.url.path, json.loads(request.content or b"null")
+        if path.endswith("/run"):
+            return httpx.Response(200, json=self._run_context())
+        if path.endswith("/rtif"):
+            self.rendered = body
+        if "/xcoms/" in path:
+            return self._answer_xcom(request.method, path.rsplit("/", 1)[-1], body)
+        return httpx.Response(204)
+
+    def _answer_xcom(self, method: str, key: str, body: Any) -> httpx.Response:
+        if self.refuses_xcoms:
+            return httpx.Response(400, json={"detail": {"reason": "refused", "message": "no XCom today"}})
+        if method == "POST":
+            self.xcoms[key] = body
+            return httpx.Response(201, json={"message": "stored"})
+        if key in self.xcoms:
+            return httpx.Response(200, json={"key": key, "value": self.xcoms[key]})
+        return httpx.Response(404, json={"detail": {"reason": "not_found", "message": "no such XCom"}})
+
+    def _run_context(self) -> dict[str, Any]:
+        facts: dict[str, Any] = {
+            **dict.fromkeys(DagRun.model_fields),
+            "dag_id": "harness",
+            "run_id": RUN_ID,
+            "run_type": "manual",
+            "state": "running",
+            "clear_number": 0,
+            "conf": {},
+            "consumed_asset_events": [],
+            "start_date": _NOW,
+            "run_after": _NOW,
+        }
+        context = {"dag_run": facts, "max_tries": 0, "should_retry": False, **self.resume}
+        return {name: value for name, value in context.items() if name in TIRunContext.model_fields}
+
+
+def run_task(
+    operator: BaseOperator,
+    *,
+    try_number: int = 1,
+    map_index: int = -1,
+    api: ExecutionApi | None = None,
+) -> TaskRun:
+    """
+    Run a task as a worker does, without a database; the operator itself stays as it is.
+
+    :param api: what stands in for the API server; ``None`` makes an empty one.
+    """
+    api = api or ExecutionApi()
+    if not operator.has_dag():
+        operator.dag = DAG("harness", schedule=None)
+    what = TaskInstance(
+        id=uuid.uuid4(),
+        task_id=operator.task_id,
+        dag_id=operator.dag_id,
+        run_id=RUN_ID,
+        try_number=try_number,
+        map_index=map_index,
+        dag_version_id=uuid.uuid4(),
+    )
+    with _log() as log, _signals_restored(), _own_warnings_of_airflow_ignored():
+        done = _supervisor(api).start(what=what, task=operator)
+    state = TaskInstanceState(done.state).value
+    deferral = _deferral(done.msg) if state == "deferred" else None
+    return TaskRun(state, done.error, dict(api.xcoms), dict(api.rendered), "\n".join(log), deferral)
+
+
+def resume_task(operator: BaseOperator, run: TaskRun, event: Any, *, try_number: int = 1) -> TaskRun:
+    """Run the rest of a deferred task as a worker does after the trigger fired: with a fresh operator."""
+    assert run.deferral is not None, f"The task is {run.state}, not deferred."
+    resume = {"next_method": run.deferral.next_method, "next_kwargs": {"event": event}}
+    api = ExecutionApi(xcoms=dict(run.xcoms), resume=resume)
+    return run_task(operator, try_number=try_number, api=api)
+
+
+def make_trigger(deferral: Deferral) -> Any:
+    """Make the trigger as the triggerer does, from what Airflow stored."""
+    from airflow.models.trigger import Trigger
+
+    stored = Trigger._decrypt_kwargs(Trigger.encrypt_kwargs(deferral.trigger_kwargs))
+    module, _, name = deferral.classpath.rpartition(".")
+    return getattr(import_module(module), name)(**stored)
+
+
+def run_trigger(deferral: Deferral) -> Any:
+    """Run a trigger until its one event, and give the payload as it reaches the worker."""
+    trigger = make_trigger(deferral)
+
+    async def events() -> list[Any]:
+        return [event.payload async for event in trigger.run()]
+
+    [payload] = asyncio.run(events())
+    return msgspec.json.decode(msgspec.json.encode(msgspec.msgpack.decode(msgspec.msgpack.encode(payload))))
+
+
+def run_to_end(operator: BaseOperator, *, try_number: int = 1) -> TaskRun:
+    """Run a task, its trigger when it defers, and the rest of it."""
+    run = run_task(operator, try_number=try_number)
+    if run.deferral is None:
+        return run
+    return resume_task(operator, run, run_trigger(run.deferral), try_number=try_number)
+
+
+def run_dag(dag: DAG) -> Any:
+    """Run a Dag that is in no bundle, by ``dag.test()``, and give its run."""
+    _migrated_database()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Airflow's own
+        from airflow.dag_processing.dagbag import DagBag, sync_bag_to_db
+
+        bag = DagBag(os.devnull, collect_dags=False)
+        bag.bag_dag(dag)
+        sync_bag_to_db(bag, _BUNDLE, None)
+        with _signals_restored():
+            return dag.test()
+
+
+def xcom_of(dag_run: Any, task_id: str, key: str = "return_value") -> list[Any]:
+    """Give what the instances of a task left in XCom, in the order of their map indexes."""
+    from airflow.models.xcom import XComModel
+    from airflow.utils.session import create_session
+
+    query = XComModel.get_many(run_id=dag_run.run_id, dag_ids=[dag_run.dag_id], task_ids=[task_id], key=key)
+    with create_session() as session:
+        rows: list[Any] = sorted(session.scalars(query), key=lambda row: row.map_index)
+        return [XComModel.deserialize_value(row) for row in rows]
+
+
+_BUNDLE = "tests"
+
+
+@cache
+def _migrated_database() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Airflow's own
+        from airflow.models.dagbundle import DagBundleModel
+        from airflow.utils.db import initdb
+        from airflow.utils.session import create_session
+
+        initdb()
+        with create_session() as session:
+            session.merge(DagBundleModel(name=_BUNDLE))
+
+
+def _supervisor(api: ExecutionApi) -> type[InProcessTestSupervisor]:
+    client = Client(base_url=None, token="", dry_run=True, transport=httpx.MockTransport(api.answer))
+    client.base_url = "http://airflow.invalid/"
+
+    class Supervisor(InProcessTestSupervisor):
+        @staticmethod
+        def _api_client(dag: object = None) -> Client:  # noqa: ARG004
+            return client
+
+    return Supervisor
+
+
+def _deferral(message: Any) -> Deferral:
+    return Deferral(
+        message.classpath, dict(message.trigger_kwargs), message.trigger_timeout, message.next_method
+    )
+
+
+class _Lines(logging.Handler):
+    def __init__(self, lines: list[str]) -> None:
+        super().__init__()
+        self._lines = lines
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._lines.append(self.format(record))
+
+
+@contextmanager
+def _log() -> Iterator[list[str]]:
+    """Collect what is logged, before Airflow masks anything, so that only real silence is silence."""
+    lines: list[str] = []
+    handler = _Lines(lines)
+    logging.getLogger().addHandler(handler)
+    try:
+        with structlog.testing.capture_logs() as events:
+            yield lines
+    finally:
+        logging.getLogger().removeHandler(handler)
+        lines.extend(f"{event.pop('event')} {event}" for event in map(dict, events))
+
+
+@contextmanager
+def _own_warnings_of_airflow_ignored() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Using Connection.from_json", DeprecationWarning)  # Airflow 3.1
+        yield
+
+
+@contextmanager
+def _signals_restored() -> Iterator[None]:
+    # The task runner leaves a handler behind that would kill the next thing on SIGTERM.
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
