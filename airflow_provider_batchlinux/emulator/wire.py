@@ -206,7 +206,8 @@ def _read_skip_token(call: Call) -> str:
     if token is None:
         return ""
     try:
-        return base64.urlsafe_b64decode(token.removeprefix(_SKIP_PREFIX)).decode()
+        encoded = token.removeprefix(_SKIP_PREFIX).encode()
+        return base64.b64decode(encoded, altchars=b"-_", validate=True).decode()
     except (binascii.Error, ValueError):
         reason = "The continuation token is malformed."
         raise refused_query(token, of="$skiptoken", reason=reason) from None

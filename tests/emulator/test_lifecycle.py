@@ -1,0 +1,131 @@
+"""The life of pools and nodes, moved on by hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+
+@pytest.fixture
+def realistic(start: Any) -> Any:
+    """Give an account of the realistic profile whose time stands still."""
+    return start(profile="realistic", clock="manual")
+
+
+def test_a_pool_passes_every_recorded_state_in_its_time(realistic: Any) -> None:
+    realistic.create_pool()
+    seen = [realistic.states()]
+    for seconds in (30.9, 0.2, 10, 10):
+        realistic.emulator.control.advance(seconds)
+        seen.append(realistic.states())
+
+    assert seen == [
+        ["resizing"],
+        ["resizing"],
+        ["steady", "creating"],
+        ["steady", "starting"],
+        ["steady", "idle"],
+    ]
+
+
+def test_speed_divides_every_delay(start: Any) -> None:
+    account = start(profile="realistic", clock="manual", speed=10)
+    account.create_pool()
+
+    account.emulator.control.advance(5.2)
+
+    assert account.states() == ["steady", "idle"]
+
+
+def test_a_node_waits_for_its_start_task(realistic: Any) -> None:
+    realistic.create_pool(startTask={"commandLine": "/bin/sleep 1000"})
+
+    realistic.emulator.control.advance(60)
+
+    assert realistic.states() == ["steady", "waitingforstarttask"]
+
+
+def test_a_stopped_resize_says_so_in_the_words_of_the_service(realistic: Any) -> None:
+    realistic.create_pool(nodes=2)
+
+    assert realistic.send("POST", "/pools/linux/stopresize") == 202
+    stopping = realistic.states()
+    realistic.emulator.control.advance(5)
+    pool = realistic.send("GET", "/pools/linux")
+
+    assert stopping == ["stopping"]
+    assert (pool["allocationState"], pool["targetDedicatedNodes"]) == ("steady", 2)
+    assert pool["resizeErrors"] == [
+        {
+            "code": "ResizeStopped",
+            "message": "Desired number of dedicated nodes could not be allocated due to a stop "
+            "resize operation",
+        }
+    ]
+
+
+def test_a_resize_error_stays_until_the_next_resize(realistic: Any) -> None:
+    realistic.emulator.control.resize_error("^lin", "AllocationFailed", "no room", {"Reason": "x"})
+    realistic.create_pool()
+    realistic.emulator.control.advance(31)
+    failed = realistic.send("GET", "/pools/linux")
+    realistic.send("POST", "/pools/linux/resize", {"targetDedicatedNodes": 1})
+    realistic.emulator.control.advance(31)
+    resized = realistic.send("GET", "/pools/linux")
+
+    assert failed["resizeErrors"][0]["values"] == [{"name": "Reason", "value": "x"}]
+    assert failed["currentDedicatedNodes"] == 0
+    assert "resizeErrors" not in resized
+    assert resized["currentDedicatedNodes"] == 1
+
+
+@pytest.mark.parametrize("action", ["resize", "removenodes"])
+def test_a_pool_that_is_resized_refuses_another_resize(realistic: Any, action: str) -> None:
+    realistic.create_pool()
+
+    body = {"resize": {"targetDedicatedNodes": 2}, "removenodes": {"nodeList": ["x"]}}[action]
+
+    assert realistic.send("POST", f"/pools/linux/{action}", body)["code"] == "PoolBeingResized"
+
+
+def test_a_pool_that_is_steady_has_no_resize_to_stop(account: Any) -> None:
+    account.create_pool(nodes=0)
+    account.wait_for_nodes("linux", "idle", 0)
+
+    refusal = account.send("POST", "/pools/linux/stopresize")
+
+    assert refusal["code"] == "OperationInvalidForCurrentState"
+
+
+def test_a_pool_that_is_deleted_refuses_everything_until_it_is_gone(realistic: Any) -> None:
+    realistic.create_pool()
+    realistic.emulator.control.advance(60)
+
+    assert realistic.send("DELETE", "/pools/linux") == 202
+    assert realistic.send("GET", "/pools/linux")["state"] == "deleting"
+    assert realistic.states() == ["steady", "leavingpool"]
+    assert realistic.send("DELETE", "/pools/linux")["code"] == "PoolBeingDeleted"
+    realistic.emulator.control.advance(5)
+
+    assert realistic.send("GET", "/pools/linux")["code"] == "PoolNotFound"
+    realistic.create_pool()
+
+
+def test_a_pool_may_be_deleted_while_it_is_resized(realistic: Any) -> None:
+    realistic.create_pool()
+
+    realistic.send("DELETE", "/pools/linux")
+    realistic.emulator.control.advance(100)
+
+    assert realistic.send("GET", "/pools/linux")["code"] == "PoolNotFound"
+
+
+def test_reading_changes_nothing(realistic: Any) -> None:
+    realistic.create_pool()
+    realistic.emulator.control.advance(31)
+
+    first = realistic.send("GET", "/pools/linux"), realistic.nodes()
+    second = realistic.send("GET", "/pools/linux"), realistic.nodes()
+
+    assert first == second

@@ -1,0 +1,133 @@
+"""Starting and stopping: what is printed, and what is left behind."""
+
+from __future__ import annotations
+
+import base64
+import json
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from airflow_provider_batchlinux.emulator import EmulatorControl, EmulatorOptions, run_emulator
+
+KEY = base64.b64encode(b"a key of our own").decode()
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """Give a running emulator in a process of its own."""
+    arguments = ["--port", "0", "--account", "laptop", "--key", KEY, "--root", str(tmp_path)]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "airflow_provider_batchlinux.emulator", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        yield process
+        process.kill()
+
+
+def test_the_ready_line_says_where_and_for_whom_it_serves(command: Any) -> None:
+    word, _, facts = command.stdout.readline().partition(" ")
+    ready = json.loads(facts)
+
+    assert word == "ready"
+    assert urlsplit(ready["endpoint"]).hostname == "127.0.0.1"
+    assert (ready["account"], ready["key"]) == ("laptop", KEY)
+    assert EmulatorControl(ready["endpoint"]).requests() == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_nothing_is_left_of_a_command_that_is_told_to_stop(
+    command: Any, tmp_path: Path, number: int, account_of: Any
+) -> None:
+    ready = json.loads(command.stdout.readline().partition(" ")[2])
+    account = account_of(SimpleNamespace(**ready))
+    account.create_pool(startTask={"commandLine": "/bin/sh -c 'echo $$ > pid; exec sleep 1000'"})
+    account.wait_for_nodes("linux", "waitingforstarttask")
+    task = _wait_for_pid(tmp_path)
+
+    command.send_signal(number)
+    rest, complaints = command.communicate(timeout=20)
+
+    assert (command.returncode, rest, complaints) == (0, "", "")
+    assert not Path(f"/proc/{task}").exists()
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", urlsplit(ready["endpoint"]).port))
+
+
+def test_a_taken_port_is_named(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = subprocess.run(
+            [sys.executable, "-m", "airflow_provider_batchlinux.emulator", "--port", str(port)],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=20,
+        )
+
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "cannot serve" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_emulator_in_a_thread_leaves_nothing(tmp_path: Path) -> None:
+    with run_emulator(EmulatorOptions(root=tmp_path)) as emulator:
+        assert emulator.control.requests() == []
+        assert len(list(tmp_path.iterdir())) == 1
+
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(ConnectionRefusedError):
+        emulator.control.requests()
+
+
+def test_two_emulators_know_nothing_of_each_other() -> None:
+    with run_emulator() as one, run_emulator() as other:
+        assert one.endpoint != other.endpoint
+        assert one.key != other.key
+
+
+def test_a_port_that_is_taken_is_an_error_for_the_caller() -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as taken,
+        pytest.raises(OSError, match="in use"),
+        run_emulator(EmulatorOptions(port=taken.getsockname()[1])),
+    ):
+        pass
+
+
+def test_wrong_options_are_named_all_at_once() -> None:
+    with pytest.raises(ValueError, match="profile") as refusal:
+        EmulatorOptions(profile="fast", speed=0, key="?", root=Path("/nowhere"))  # type: ignore[arg-type]
+
+    assert str(refusal.value).splitlines() == [
+        "profile is 'fast': it is 'instant' or 'realistic'.",
+        "speed is 0: it is a number greater than 0.",
+        "key is not base64, as an account key is.",
+        "root is '/nowhere': there is no such directory.",
+    ]
+
+
+def test_the_key_does_not_show_in_the_options() -> None:
+    assert KEY not in repr(EmulatorOptions(key=KEY))
+
+
+def _wait_for_pid(root: Path) -> int:
+    deadline = time.monotonic() + 10
+    while True:
+        for path in root.glob("*/*/*/*/startup/wd/pid"):
+            if text := path.read_text():
+                return int(text)
+        assert time.monotonic() < deadline, "the start task has not started"
