@@ -58,7 +58,8 @@ class AccountSettings:
         found = _endpoint_problems(self.endpoint)
         needs = _NEEDED.get(self.auth, ())
         found += [f"auth={self.auth.value!r} needs {name}." for name in needs if not getattr(self, name)]
-        if self.account_key and not _is_base64(self.account_key):
+        key = self.account_key if self.auth is AuthKind.SHARED_KEY else None
+        if key and not _is_base64(key):
             found.append("The account key is not base64; copy one of the two access keys whole.")
         if not _ID_PREFIX.fullmatch(self.id_prefix):
             found.append(f"id_prefix={self.id_prefix!r} is not 1 to 16 letters, digits, '-' or '_'.")
@@ -85,6 +86,8 @@ def _endpoint_problems(endpoint: str) -> list[str]:
         )
     except ValueError:
         usable = False
+    if "@" in endpoint:
+        return ["account_url holds a user name or password; give the address alone."]
     if not usable:
         return [f"account_url={endpoint!r} is not a URL such as https://name.region.batch.azure.com."]
     return []

@@ -150,6 +150,7 @@ class BatchLinuxHook(BaseHook):
                 login=connection.login,
                 password=connection.password,
                 host=connection.host,
+                port=connection.port,
                 extra=extra,
             )
         except ValueError as error:

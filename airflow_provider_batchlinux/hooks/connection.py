@@ -11,36 +11,43 @@ from airflow_provider_batchlinux.client.account import AccountSettings, AuthKind
 __all__ = ["settings_of"]
 
 _PREFIXES = ("", "extra__azure_batch_linux__", "extra__azure_batch__")
-DEFAULT_ID_PREFIX = "af"
-DEFAULT_RETRY_BUDGET = 300.0
+_DEFAULT_ID_PREFIX = "af"
+_DEFAULT_RETRY_BUDGET = 300.0
 
 
 def settings_of(
-    *, login: str | None, password: str | None, host: str | None, extra: Mapping[str, Any]
+    *,
+    login: str | None,
+    password: str | None,
+    host: str | None,
+    port: int | None = None,
+    extra: Mapping[str, Any],
 ) -> AccountSettings:
     """
     Read account settings from a connection of type ``azure_batch_linux`` or ``azure_batch``.
 
-    :param login: the account's name; ``None`` takes it from the account's URL.
+    :param login: the account's name; ``None`` takes it from a URL of Azure's own form.
     :param password: the account's key; ``None`` for an Entra identity.
     :param host: the account's host, where the extra has no ``account_url`` (as in a connection URI).
+    :param port: the port of that host; ``None`` for that of its scheme.
     :param extra: the connection's extra. Names that the provider does not know are left alone.
     :raises ValueError: the settings cannot work; every problem is named, no secret is repeated.
     """
-    endpoint = _text(extra, "account_url") or _url_of(host)
+    endpoint = _text(extra, "account_url") or _url_of(host, port)
     budget, budget_problems = _retry_budget(extra)
-    auth, auth_problems = _auth_kind(_text(extra, "auth"), password)
+    key = (password or "").strip() or None
+    auth, auth_problems = _auth_kind(_text(extra, "auth"), key)
     settings = AccountSettings(
         endpoint=endpoint.rstrip("/"),
         account_name=login or _name_in(endpoint),
         auth=auth,
-        account_key=password or None,
+        account_key=key,
         tenant_id=_text(extra, "tenant_id") or _text(extra, "workload_identity_tenant_id") or None,
         client_id=_text(extra, "client_id") or _text(extra, "managed_identity_client_id") or None,
         client_secret=_text(extra, "client_secret") or None,
         subscription_id=_text(extra, "subscription_id") or None,
         resource_group=_text(extra, "resource_group") or None,
-        id_prefix=_text(extra, "id_prefix") or DEFAULT_ID_PREFIX,
+        id_prefix=_text(extra, "id_prefix") or _DEFAULT_ID_PREFIX,
         retry_budget=budget,
     )
     problems = [*auth_problems, *budget_problems, *settings.problems()]
@@ -57,29 +64,31 @@ def _text(extra: Mapping[str, Any], name: str) -> str:
     return ""
 
 
-def _url_of(host: str | None) -> str:
+def _url_of(host: str | None, port: int | None) -> str:
     if not host:
         return ""
-    return host if "://" in host else f"https://{host}"
+    url = host if "://" in host else f"https://{host}"
+    return f"{url.rstrip('/')}:{port}" if port else url
 
 
 def _name_in(endpoint: str) -> str:
     try:
-        return (urlsplit(endpoint).hostname or "").split(".")[0]
+        host = urlsplit(endpoint).hostname or ""
     except ValueError:
         return ""
+    return host.split(".")[0] if ".batch." in host else ""
 
 
 def _retry_budget(extra: Mapping[str, Any]) -> tuple[float, list[str]]:
     text = _text(extra, "retry_budget")
     try:
-        return (float(text) if text else DEFAULT_RETRY_BUDGET), []
+        return (float(text) if text else _DEFAULT_RETRY_BUDGET), []
     except ValueError:
-        return DEFAULT_RETRY_BUDGET, [f"retry_budget={text!r} is not a number of seconds."]
+        return _DEFAULT_RETRY_BUDGET, [f"retry_budget={text!r} is not a number of seconds."]
 
 
-def _auth_kind(named: str, password: str | None) -> tuple[AuthKind, list[str]]:
-    inferred = AuthKind.SHARED_KEY if password else AuthKind.DEFAULT
+def _auth_kind(named: str, key: str | None) -> tuple[AuthKind, list[str]]:
+    inferred = AuthKind.SHARED_KEY if key else AuthKind.DEFAULT
     if not named:
         return inferred, []
     try:
