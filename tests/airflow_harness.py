@@ -141,7 +141,7 @@ def run_task(
         map_index=map_index,
         dag_version_id=uuid.uuid4(),
     )
-    with _log() as log, _signals_restored(), _own_warnings_of_airflow_ignored():
+    with captured_log() as log, _signals_restored(), _own_warnings_of_airflow_ignored():
         done = _supervisor(api).start(what=what, task=operator)
     state = TaskInstanceState(done.state).value
     deferral = _deferral(done.msg) if state == "deferred" else None
@@ -253,8 +253,8 @@ class _Lines(logging.Handler):
 
 
 @contextmanager
-def _log() -> Iterator[list[str]]:
-    """Collect what is logged, before Airflow masks anything, so that only real silence is silence."""
+def captured_log() -> Iterator[list[str]]:
+    """Collect what is logged until the end, as it is before Airflow masks secrets in it."""
     lines: list[str] = []
     handler = _Lines(lines)
     logging.getLogger().addHandler(handler)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import json
 import os
 import shutil
 import tempfile
@@ -22,26 +23,48 @@ os.environ.update(
     AIRFLOW__DATABASE__SQL_ALCHEMY_CONN=f"sqlite:///{_HOME}/airflow.db",
 )
 
-import pytest
+import pytest  # noqa: E402
 
-from airflow_provider_batchlinux.emulator import RunningEmulator
+from airflow_provider_batchlinux.emulator import (  # noqa: E402
+    EmulatorOptions,
+    RunningEmulator,
+    run_emulator,
+)
+from tests.batch_account import BatchAccount  # noqa: E402
 
 pytest_plugins = ["airflow_provider_batchlinux.emulator.pytest_plugin"]
 
 
 @pytest.fixture
-def connection(batch_emulator: RunningEmulator, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def connection(batch_emulator: RunningEmulator, monkeypatch: pytest.MonkeyPatch) -> str:
     """Give the id of an Airflow connection to the embedded service, with a retry budget of a second."""
     set_connection(monkeypatch, batch_emulator)
-    yield "azure_batch_linux_default"
+    return "azure_batch_linux_default"
 
 
-def set_connection(
-    monkeypatch: pytest.MonkeyPatch, emulator: RunningEmulator, **extra: object
-) -> None:
+@pytest.fixture
+def account(batch_emulator: RunningEmulator, connection: str) -> BatchAccount:
+    """Give an empty account of the embedded service, reached by the default connection."""
+    return BatchAccount(batch_emulator)
+
+
+@pytest.fixture(scope="session")
+def shared_slow_emulator() -> Iterator[RunningEmulator]:
+    """Serve for the whole session with Azure's delays, on a clock that stands still."""
+    with run_emulator(EmulatorOptions(profile="realistic", clock="manual")) as emulator:
+        yield emulator
+
+
+@pytest.fixture
+def slow_account(shared_slow_emulator: RunningEmulator, monkeypatch: pytest.MonkeyPatch) -> BatchAccount:
+    """Give an empty account in which nothing goes on before its clock is moved."""
+    shared_slow_emulator.control.reset()
+    set_connection(monkeypatch, shared_slow_emulator)
+    return BatchAccount(shared_slow_emulator)
+
+
+def set_connection(monkeypatch: pytest.MonkeyPatch, emulator: RunningEmulator, **extra: object) -> None:
     """Put the default connection into the environment, pointing at an embedded service."""
-    import json
-
     connection = {
         "conn_type": "azure_batch_linux",
         "login": emulator.account,
