@@ -140,7 +140,7 @@ def error_to_payload(error: BatchLinuxError | ValueError) -> dict[str, Any]:
 
 
 def error_from_payload(payload: Mapping[str, Any]) -> BatchLinuxError | ValueError:
-    """Make the error again that :func:`error_to_payload` described."""
+    """Make an error again from :func:`error_to_payload`; one that is not ours becomes a ``ValueError``."""
     known = {cls.__name__: cls for cls in _all_kinds(BatchLinuxError)}
     cls = known.get(payload["kind"])
     if cls is None:
