@@ -60,6 +60,10 @@ class NodeFiles(asyncssh.SFTPServer):
             raise asyncssh.SFTPPermissionDenied(reason)
         return mapped
 
+    def exit(self) -> None:
+        """Tell the client that all went well: without a status, scp of OpenSSH reports failure."""
+        self.channel.exit(0)
+
 
 async def _run(machine: Machine, session: Session) -> None:
     machine.make_directories()

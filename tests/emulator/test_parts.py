@@ -1,0 +1,228 @@
+"""The small parts: store, router, bodies, ranges, quotas, programs."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timezone
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_batchlinux.emulator.errors import ServiceError
+from airflow_provider_batchlinux.emulator.images import node_agent_of, supported_images
+from airflow_provider_batchlinux.emulator.node_files import find_file, read_range
+from airflow_provider_batchlinux.emulator.programs import Command, run_program
+from airflow_provider_batchlinux.emulator.quotas import cores_of, is_vm_size
+from airflow_provider_batchlinux.emulator.records import Node
+from airflow_provider_batchlinux.emulator.routes import OPERATIONS, Router
+from airflow_provider_batchlinux.emulator.shapes import read_body
+from airflow_provider_batchlinux.emulator.store import Collection, Store
+
+NOW = datetime(2026, 1, 1, tzinfo=timezone.utc)
+NODE = Node("n", "p", 0, True, "idle", NOW, NOW)
+IDS = st.text("abAB", min_size=1, max_size=2)
+
+
+@given(st.lists(st.tuples(IDS, st.sampled_from(["idle", "running", "remove"]))))
+def test_a_collection_counts_and_orders_what_it_holds(changes: list[tuple[str, str]]) -> None:
+    nodes = Collection[Node](lambda node: node.state)
+    expected: dict[str, str] = {}
+    for node_id, state in changes:
+        if state == "remove":
+            nodes.pop(node_id)
+            expected.pop(node_id.lower(), None)
+        else:
+            nodes.put(node_id, replace(NODE, id=node_id, state=state))
+            expected[node_id.lower()] = state
+
+    assert [key for key, _ in nodes.after("")] == sorted(expected)
+    assert [key for key, _ in nodes.after("ab")] == sorted(key for key in expected if key > "ab")
+    assert +nodes.counts == Counter(expected.values())
+
+
+def test_versions_differ_even_at_the_same_instant() -> None:
+    store = Store()
+
+    etags = [store.next_version(NOW).etag for _ in range(3)]
+
+    assert len(set(etags)) == 3
+    assert etags == sorted(etags)
+
+
+def test_every_operation_of_the_version_has_one_route() -> None:
+    router = Router()
+
+    assert len(OPERATIONS) == 72
+    for operation in OPERATIONS:
+        found, _ = router.match(operation.method, operation.path.replace("{", "").replace("}", ""))
+        assert found is operation
+
+
+def test_segments_of_a_path_are_decoded_one_by_one() -> None:
+    _, values = Router().match("GET", "/pools/p%20q/nodes/n/files/a%2Fb/c%20d")
+
+    assert values == {"poolId": "p q", "nodeId": "n", "filePath": "a/b/c d"}
+
+
+@given(st.text())
+def test_any_body_is_read_or_refused(text: str) -> None:
+    with pytest.raises(ServiceError) as refusal:
+        read_body("BatchPoolCreateOptions", text.encode("utf-8", "surrogatepass"), "2025-06-01")
+
+    assert refusal.value.status == 400
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["id", "vmSize", "startTask", "metadata", "targetDedicatedNodes"]), JSON
+    )
+)
+def test_any_value_of_a_known_property_is_read_or_refused(body: dict[str, object]) -> None:
+    raw = json.dumps(body).encode()
+
+    refusal = _refusal(lambda: read_body("BatchPoolCreateOptions", raw, "2025-06-01"))
+
+    assert refusal is None or refusal.status == 400
+
+
+@pytest.mark.parametrize(
+    ("given_value", "read"),
+    [({"targetDedicatedNodes": "3"}, 3), ({"targetDedicatedNodes": 3}, 3)],
+)
+def test_numbers_may_be_sent_as_texts(given_value: dict[str, object], read: int) -> None:
+    body = json.dumps(given_value).encode()
+
+    assert read_body("BatchPoolResizeOptions", body, "2025-06-01") == {"targetDedicatedNodes": read}
+
+
+@pytest.mark.parametrize("value", [True, "many", 1.5, [], {}])
+def test_what_is_no_number_is_refused(value: object) -> None:
+    body = json.dumps({"targetDedicatedNodes": value}).encode()
+
+    with pytest.raises(ServiceError, match="targetDedicatedNodes"):
+        read_body("BatchPoolResizeOptions", body, "2025-06-01")
+
+
+def test_choices_are_read_without_regard_to_case() -> None:
+    body = b'{"onAllTasksComplete": "TerminateJob"}'
+
+    read = read_body("BatchJobUpdateOptions", body, "2025-06-01")
+
+    assert read == {"onAllTasksComplete": "terminatejob"}
+
+
+@given(st.integers(1, 50), st.integers(0, 60), st.integers(0, 60))
+def test_a_range_never_leaves_its_file(size: int, first: int, last: int) -> None:
+    content = bytes(range(size))
+    text = f"bytes={first}-{last}"
+
+    if first >= size or last < first:
+        with pytest.raises(ServiceError, match="InvalidRange"):
+            read_range(text, size)
+    else:
+        offset, length = read_range(text, size)
+        assert content[offset : offset + length] == content[first : last + 1]
+
+
+@given(st.text())
+def test_no_name_finds_a_file_outside(tmp_path_factory: pytest.TempPathFactory, name: str) -> None:
+    root = tmp_path_factory.getbasetemp().resolve()
+
+    refusal = _refusal(lambda: find_file(root, name))
+
+    assert refusal is not None or find_file(root, name).path.is_relative_to(root)
+    assert refusal is None or refusal.status == 404
+
+
+@pytest.mark.parametrize(
+    ("name", "cores"),
+    [("standard_d2s_v5", 2), ("Standard_NC24ads_A100_v4", 24), ("standard_a1", 1), ("odd", 1)],
+)
+def test_cores_are_read_from_the_name_of_a_size(name: str, cores: int) -> None:
+    assert cores_of(name) == cores
+
+
+@pytest.mark.parametrize("name", ["thisisinvalid", "standard_", "d2s_v5", "standard_d2s v5", ""])
+def test_what_is_no_name_of_a_size_is_known(name: str) -> None:
+    assert not is_vm_size(name)
+
+
+def test_images_ascend_and_are_found_by_any_case() -> None:
+    names = [
+        tuple(image["imageReference"][part] for part in ("publisher", "offer", "sku"))
+        for image in supported_images()
+    ]
+
+    assert names == sorted(set(names))
+    reference = {"publisher": "Canonical", "offer": "Ubuntu-24_04-LTS", "sku": "Server"}
+    assert node_agent_of(reference) == "batch.node.ubuntu 24.04"
+    assert node_agent_of({"publisher": "canonical"}) is None
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "failure"),
+    [
+        pytest.param("/bin/sh -c 'exit 0'", 0, None, id="success"),
+        pytest.param("/bin/sh -c 'exit 9'", 9, "FailureExitCode", id="failure"),
+        pytest.param("/bin/sh -c 'kill -9 $$'", 137, "FailureExitCode", id="killed"),
+        pytest.param("no-such-program", None, "CommandProgramNotFound", id="not found"),
+        pytest.param("/etc/passwd", None, "CommandLaunchFailed", id="not a program"),
+        pytest.param("echo 'open", None, "CommandLaunchFailed", id="quote left open"),
+        pytest.param("", None, "CommandLaunchFailed", id="empty"),
+        pytest.param("/bin/sleep 1000", None, "MaxWallClockTimeExceeded", id="too slow"),
+    ],
+)
+def test_a_program_ends_with_a_code_or_a_failure(
+    tmp_path: Path, line: str, code: int | None, failure: str | None
+) -> None:
+    outcome = asyncio.run(run_program(_command(tmp_path, line, timeout=0.5)))
+
+    assert outcome.exit_code == code
+    assert (outcome.failure or {}).get("code") == failure
+
+
+def test_nothing_that_a_program_started_survives_it(tmp_path: Path) -> None:
+    line = "/bin/sh -c 'sleep 1000 & echo $!'"
+
+    asyncio.run(run_program(_command(tmp_path, line)))
+
+    child = int((tmp_path / "out").read_text())
+    deadline = time.monotonic() + 10
+    while _is_running(child):
+        assert time.monotonic() < deadline
+
+
+def _is_running(number: int) -> bool:
+    try:
+        state = Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return state != "Z"
+
+
+def _refusal(call: Callable[[], object]) -> ServiceError | None:
+    try:
+        call()
+    except ServiceError as refusal:
+        return refusal
+    return None
+
+
+def _command(directory: Path, line: str, timeout: float | None = None) -> Command:
+    environment = {"PATH": "/usr/bin:/bin"}
+    out, err = directory / "out", directory / "err"
+    return Command(line, directory, environment, out, err, timeout)
