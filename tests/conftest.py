@@ -63,12 +63,19 @@ def slow_account(shared_slow_emulator: RunningEmulator, monkeypatch: pytest.Monk
     return BatchAccount(shared_slow_emulator)
 
 
-def set_connection(monkeypatch: pytest.MonkeyPatch, emulator: RunningEmulator, **extra: object) -> None:
-    """Put the default connection into the environment, pointing at an embedded service."""
+def set_connection(
+    monkeypatch: pytest.MonkeyPatch, emulator: RunningEmulator, *, key: str | None = None, **extra: object
+) -> None:
+    """
+    Put the default connection into the environment, pointing at an embedded service.
+
+    :param key: another key than the account's.
+    :param extra: further parts of the connection's extra.
+    """
     connection = {
         "conn_type": "azure_batch_linux",
         "login": emulator.account,
-        "password": emulator.key,
+        "password": key or emulator.key,
         "extra": {"account_url": emulator.endpoint, "retry_budget": 1, **extra},
     }
     monkeypatch.setenv("AIRFLOW_CONN_AZURE_BATCH_LINUX_DEFAULT", json.dumps(connection))

@@ -1,0 +1,103 @@
+"""The operator that takes a pool away, waiting on the worker or on the triggerer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from airflow_provider_batchlinux.emulator import EmulatorOptions, run_emulator
+from airflow_provider_batchlinux.exceptions import BatchRequestError, WaitTimeoutError
+from airflow_provider_batchlinux.operators.pool import BatchLinuxDeletePoolOperator
+from tests.airflow_harness import resume_task, run_task, run_to_end, run_trigger
+from tests.batch_account import BatchAccount
+from tests.conftest import set_connection
+
+
+def delete(**options: Any) -> BatchLinuxDeletePoolOperator:
+    defaults = {"task_id": "delete", "pool_id": "etl", "poll_interval": 0.02}
+    return BatchLinuxDeletePoolOperator(**{**defaults, **options})
+
+
+@pytest.fixture
+def deleting_account(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Give an account in which the deletion of a pool takes a tenth of a second."""
+    with run_emulator(EmulatorOptions(profile="realistic", speed=50)) as emulator:
+        set_connection(monkeypatch, emulator)
+        yield BatchAccount(emulator)
+
+
+@pytest.mark.parametrize("deferrable", [pytest.param(False, id="worker"), pytest.param(True, id="triggerer")])
+def test_the_task_ends_when_the_service_knows_the_pool_no_more(deleting_account, deferrable):
+    deleting_account.make_pool()
+
+    run = run_to_end(delete(deferrable=deferrable))
+
+    assert run.result == {"pool_id": "etl", "deleted": True}
+    assert deleting_account.pools() == []
+
+
+@pytest.mark.parametrize("deferrable", [pytest.param(False, id="worker"), pytest.param(True, id="triggerer")])
+def test_a_pool_that_is_not_there_is_fine(account, deferrable):
+    run = run_to_end(delete(deferrable=deferrable))
+
+    assert run.result == {"pool_id": "etl", "deleted": False}
+
+
+def test_without_waiting_the_task_ends_when_the_service_has_taken_the_request(slow_account):
+    slow_account.make_pool()
+
+    run = run_task(delete(wait=False))
+
+    assert run.result == {"pool_id": "etl", "deleted": True}
+    assert slow_account.hook.find_pool("etl").state == "deleting"
+
+
+def test_a_deletion_under_way_is_waited_for(slow_account):
+    slow_account.make_pool()
+    slow_account.hook.delete_pool("etl")
+
+    run = run_task(delete(deferrable=True))
+    slow_account.control.advance(10)
+
+    assert run.deferral is not None
+    resumed = resume_task(delete(deferrable=True), run, run_trigger(run.deferral))
+    assert resumed.result == {"pool_id": "etl", "deleted": True}
+
+
+@pytest.mark.parametrize("deferrable", [pytest.param(False, id="worker"), pytest.param(True, id="triggerer")])
+def test_a_deletion_over_its_time_fails_and_goes_on_at_the_service(slow_account, deferrable):
+    slow_account.make_pool()
+
+    run = run_to_end(delete(deferrable=deferrable, timeout=0.05))
+
+    assert isinstance(run.error, WaitTimeoutError)
+    assert "Pool 'etl' is deleting; a resource lock can hold this up." in run.message
+    slow_account.control.advance(10)
+    assert slow_account.pools() == []
+
+
+def test_a_retry_of_the_deletion_is_fine(slow_account):
+    slow_account.make_pool()
+
+    states = [run_task(delete(wait=False), try_number=number).state for number in (1, 2)]
+
+    assert states == ["success", "success"]
+
+
+def test_an_illegal_pool_id_is_refused_before_any_request(account):
+    run = run_task(delete(pool_id=""))
+
+    assert "pool_id='' is not an id" in run.message
+    assert account.requests() == []
+
+
+def test_a_refused_deletion_fails_with_the_services_code(account):
+    account.idle_pool()
+    account.control.inject("DELETE", "/pools/etl", status=409, code="OperationInvalidForCurrentState")
+
+    run = run_task(delete())
+
+    assert isinstance(run.error, BatchRequestError)
+    assert run.message.startswith("Could not delete pool 'etl': ")
+    assert account.pools() == ["etl"]
