@@ -14,7 +14,7 @@ help: ## Show this list
 setup: $(VENV)/.ready ## Make the environment in .venv
 
 $(VENV)/.ready: requirements.lock pyproject.toml
-	$(PYTHON) -m venv --clear $(VENV)
+	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --requirement requirements.lock
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
@@ -38,7 +38,7 @@ floor: $(FLOOR)/.ready ## Run the tests on the oldest Airflow that is supported
 	$(FLOOR)/bin/python -m pytest -q
 
 $(FLOOR)/.ready: requirements-floor.lock pyproject.toml
-	$(PYTHON) -m venv --clear $(FLOOR)
+	$(PYTHON) -m venv $(FLOOR)
 	$(FLOOR)/bin/python -m pip install --quiet --requirement requirements-floor.lock
 	$(FLOOR)/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
