@@ -17,6 +17,9 @@ __all__ = ["RetryPolicy"]
 
 T = TypeVar("T")
 
+_MOST_DOUBLINGS = 30
+"""Enough for any wait; without a limit, a thousand tries are more than a float holds."""
+
 
 @dataclass(frozen=True)
 class RetryPolicy:
@@ -62,6 +65,6 @@ class RetryPolicy:
             await self.sleep(wait)
 
     def _wait_before_next(self, error: AzureError, tries: int) -> float:
-        backoff = min(self.first_wait * 2.0**tries, self.longest_wait)
+        backoff = min(self.first_wait * 2.0 ** min(tries, _MOST_DOUBLINGS), self.longest_wait)
         jittered = backoff * random.uniform(0.75, 1.25)
         return max(jittered, retry_after(error) or 0.0)
