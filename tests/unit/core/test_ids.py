@@ -69,9 +69,9 @@ def test_every_text_in_the_services_alphabet_is_legal(value: str) -> None:
     assert id_problems("pool_id", value) == []
 
 
-@given(PARTS, st.sampled_from(["", "-t2", "-t0000"]))
-def test_a_derived_id_is_always_legal(parts: list[str], suffix: str) -> None:
-    assert id_problems("id", derived_id(*parts, suffix=suffix)) == []
+@given(PARTS, st.sampled_from(["", "-t2", "-t0000"]), st.sampled_from(["af", "x", "p" * 16]))
+def test_a_derived_id_is_always_legal(parts: list[str], suffix: str, prefix: str) -> None:
+    assert id_problems("id", derived_id(*parts, suffix=suffix, prefix=prefix)) == []
 
 
 @given(PARTS, st.sampled_from(["", "-t2"]))
