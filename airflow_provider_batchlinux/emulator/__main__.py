@@ -5,12 +5,15 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import resource
 import signal
 from collections.abc import Sequence
 from pathlib import Path
 
 from airflow_provider_batchlinux.emulator.options import EmulatorOptions, make_account_key
 from airflow_provider_batchlinux.emulator.server import serving
+
+__all__ = ["main"]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -25,11 +28,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options = EmulatorOptions(**vars(parser.parse_args(arguments)))
     except ValueError as error:
         parser.error(str(error))
+    _allow_many_sockets()
     try:
         asyncio.run(_serve(options))
     except OSError as error:
         parser.exit(1, f"batchlinux-emulator cannot serve: {error}\n")
     return 0
+
+
+def _allow_many_sockets() -> None:
+    """Every node that can be logged in to takes a socket, and the usual limit is 1024."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -40,9 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
     parser.add_argument("--account", default="batchlinux", help="account name")
-    parser.add_argument(
-        "--key", default=make_account_key(), help="account key in base64; else a random one"
-    )
+    parser.add_argument("--key", default=make_account_key(), help="account key in base64; else a random one")
     parser.add_argument("--profile", choices=("instant", "realistic"), default="instant")
     parser.add_argument("--speed", type=float, default=1.0, help="divides every delay")
     parser.add_argument("--root", type=Path, help="where the nodes' directories are made")

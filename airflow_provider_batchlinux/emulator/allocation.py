@@ -15,6 +15,8 @@ from airflow_provider_batchlinux.emulator.quotas import Quotas, cores_of
 from airflow_provider_batchlinux.emulator.records import Json, Node, Pool
 from airflow_provider_batchlinux.emulator.store import Store
 
+__all__ = ["Allocation", "ResizeFault"]
+
 _KEPT_LAST = {"idle": 1, "running": 2}
 
 
@@ -91,9 +93,7 @@ class Allocation:
         self.clock.call_later(self.profile.deleting, lambda: self._finish_delete(pool))
         return self.store.put_pool(replace(pool, state="deleting", state_since=now))
 
-    def _start(
-        self, pool: Pool, dedicated: int, spot: int, now: datetime, leaving: Sequence[Node]
-    ) -> Pool:
+    def _start(self, pool: Pool, dedicated: int, spot: int, now: datetime, leaving: Sequence[Node]) -> Pool:
         for node in leaving:
             self.lifecycle.enter(node, "leavingpool")
         timer = self.clock.call_later(self.profile.resizing, lambda: self._finish(pool.id))
@@ -175,9 +175,7 @@ def _surplus(nodes: Iterable[Node], target: int) -> list[Node]:
 
 
 def _resize_stopped(kind: str) -> Json:
-    message = (
-        f"Desired number of {kind} nodes could not be allocated due to a stop resize operation"
-    )
+    message = f"Desired number of {kind} nodes could not be allocated due to a stop resize operation"
     return {"code": "ResizeStopped", "message": message}
 
 

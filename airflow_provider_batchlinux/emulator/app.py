@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timezone
@@ -20,10 +21,9 @@ from airflow_provider_batchlinux.emulator.control import PREFIX, answer_control
 from airflow_provider_batchlinux.emulator.errors import (
     Code,
     ServiceError,
-    not_implemented,
     refused_query,
 )
-from airflow_provider_batchlinux.emulator.faults import Faults, RequestRecord
+from airflow_provider_batchlinux.emulator.faults import Fault, Faults, RequestRecord
 from airflow_provider_batchlinux.emulator.options import EmulatorOptions
 from airflow_provider_batchlinux.emulator.routes import Operation, Router
 from airflow_provider_batchlinux.emulator.service import BatchService
@@ -37,9 +37,14 @@ from airflow_provider_batchlinux.emulator.wire import (
     error_reply,
 )
 
+__all__ = ["Application"]
+
 _log = logging.getLogger(__name__)
 _CHUNK = 256 * 1024
-_API_VERSION_FORM = 10
+_DATE_LENGTH = len("2025-06-01")
+_MOST_RECORDED = 100_000
+_DROPPED = Reply(0)
+"""Stands for an answer that does not arrive: the connection is closed instead."""
 
 
 class Application:
@@ -53,7 +58,7 @@ class Application:
     def __init__(self, options: EmulatorOptions, clock: Clock, root: Path, endpoint: str) -> None:
         self.clock = clock
         self.faults = Faults()
-        self.requests: list[RequestRecord] = []
+        self.requests: deque[RequestRecord] = deque(maxlen=_MOST_RECORDED)
         self._options = options
         self._root = root
         self._endpoint = endpoint
@@ -65,31 +70,61 @@ class Application:
         raw_path = request.raw_path.partition("?")[0]
         if raw_path.startswith(PREFIX):
             return await answer_control(self, request)
-        call = self._call(request, raw_path)
+        operation, path_values = self._router.match(request.method, raw_path)
+        call = self._call(request, raw_path, path_values)
         fault = self.faults.take(call.method, call.path)
         await asyncio.sleep(fault.delay or 0)
-        if fault.drop == "before":
-            return self._drop(request, call, None)
-        operation: Operation | None = None
-        try:
-            if (injected := fault.error()) is not None:
-                raise injected
-            self._authenticate(request, call)
-            operation, values = self._router.match(call.method, raw_path)
-            call = replace(call, path_values=values, body=await _read_body(request))
-            reply = self._answer(operation, call)
-        except ServiceError as error:
-            reply = error_reply(call, error)
+        reply = _DROPPED
+        if fault.drop != "before":
+            reply = await self._reply(request, call, operation, fault)
         if fault.drop == "after":
-            return self._drop(request, call, operation)
+            reply = _DROPPED
         self._record(call, reply.status, operation)
         return await _write(request, call, reply)
+
+    async def _reply(self, request: web.BaseRequest, call: Call, operation: Operation, fault: Fault) -> Reply:
+        try:
+            fault.strike()
+            self._authenticate(request, call)
+            _check_api_version(call)
+            call = replace(call, body=await _read_body(request))
+            with self.clock.held(call.now):
+                return operation.answer(self.service, call)
+        except ServiceError as error:
+            return error_reply(call, error)
+        except Exception:
+            # A defect of the emulator: clients see what they see when the service has one.
+            _log.exception("Defect in operation %s", operation.name)
+            return error_reply(call, ServiceError(Code.INTERNAL_ERROR))
+
+    def _call(self, request: web.BaseRequest, raw_path: str, path_values: Mapping[str, str]) -> Call:
+        query = parse_qsl(request.raw_path.partition("?")[2], keep_blank_values=True)
+        return Call(
+            method=request.method,
+            path=raw_path,
+            base_url=self._endpoint,
+            request_id=str(uuid4()),
+            now=self.clock.now(),
+            query={name.lower(): value for name, value in query},
+            path_values=path_values,
+            headers={name.lower(): value for name, value in request.headers.items()},
+        )
+
+    def _authenticate(self, request: web.BaseRequest, call: Call) -> None:
+        # Clients date their requests by the time of the machine, not by a clock moved by hand.
+        now = datetime.now(timezone.utc)
+        options = self._options
+        check_shared_key(options.account, options.key, call.method, request.raw_path, call.headers, now)
+
+    def _record(self, call: Call, status: int, operation: Operation) -> None:
+        query = "&".join(f"{key}={value}" for key, value in call.query.items())
+        self.requests.append(RequestRecord(call.method, call.path, query, status, operation.name))
 
     async def reset(self) -> None:
         """Go back to an empty account, without faults and recorded requests."""
         await self.service.close()
         self.faults = Faults()
-        self.requests = []
+        self.requests.clear()
         self.service = self._new_service()
 
     async def close(self) -> None:
@@ -100,59 +135,13 @@ class Application:
         root = self._root / uuid4().hex[:8]
         return BatchService(self._options, self.clock, root, self._endpoint)
 
-    def _call(self, request: web.BaseRequest, raw_path: str) -> Call:
-        query = parse_qsl(request.raw_path.partition("?")[2], keep_blank_values=True)
-        return Call(
-            method=request.method,
-            path=raw_path,
-            base_url=self._endpoint,
-            request_id=str(uuid4()),
-            now=self.clock.now(),
-            query={name.lower(): value for name, value in query},
-            headers={name.lower(): value for name, value in request.headers.items()},
-        )
-
-    def _authenticate(self, request: web.BaseRequest, call: Call) -> None:
-        # Clients date their requests by the time of the machine, not by a clock moved by hand.
-        now = datetime.now(timezone.utc)
-        options = self._options
-        check_shared_key(
-            options.account, options.key, call.method, request.raw_path, call.headers, now
-        )
-
-    def _answer(self, operation: Operation, call: Call) -> Reply:
-        _check_api_version(call)
-        if operation.handler is None:
-            raise not_implemented(what=f"the operation {operation.name}")
-        try:
-            return operation.handler(self.service, call)
-        except ServiceError:
-            raise
-        except Exception:
-            # A defect of the emulator: clients see what they see when the service has one.
-            _log.exception("Defect in operation %s", operation.name)
-            raise ServiceError(Code.INTERNAL_ERROR) from None
-
-    def _drop(
-        self, request: web.BaseRequest, call: Call, operation: Operation | None
-    ) -> web.StreamResponse:
-        self._record(call, 0, operation)
-        if request.transport is not None:
-            request.transport.abort()
-        return web.Response()
-
-    def _record(self, call: Call, status: int, operation: Operation | None) -> None:
-        name = operation.name if operation else None
-        query = "&".join(f"{key}={value}" for key, value in call.query.items())
-        self.requests.append(RequestRecord(call.method, call.path, query, status, name))
-
 
 def _check_api_version(call: Call) -> None:
     if not call.api_version:
         values = {"QueryParameterName": "api-version"}
         raise ServiceError(Code.MISSING_REQUIRED_QUERY_PARAMETER, values)
     try:
-        datetime.fromisoformat(call.api_version[:_API_VERSION_FORM])
+        datetime.fromisoformat(call.api_version[:_DATE_LENGTH])
     except ValueError:
         reason = "The API version is not a date such as 2025-06-01"
         raise refused_query(call.api_version, of="api-version", reason=reason) from None
@@ -166,6 +155,8 @@ async def _read_body(request: web.BaseRequest) -> bytes:
 
 
 async def _write(request: web.BaseRequest, call: Call, reply: Reply) -> web.StreamResponse:
+    if reply is _DROPPED:
+        return _drop(request)
     headers = {**common_headers(call), **reply.headers}
     if reply.content is not None:
         return await _send_file(request, reply.status, headers, reply.content)
@@ -173,6 +164,12 @@ async def _write(request: web.BaseRequest, call: Call, reply: Reply) -> web.Stre
         return web.Response(status=reply.status, headers=headers)
     headers["content-type"] = JSON_TYPE
     return web.Response(status=reply.status, headers=headers, body=encode_body(reply.body))
+
+
+def _drop(request: web.BaseRequest) -> web.StreamResponse:
+    if request.transport is not None:
+        request.transport.abort()
+    return web.Response()
 
 
 async def _send_file(

@@ -12,6 +12,8 @@ from urllib.parse import parse_qs
 from airflow_provider_batchlinux.emulator.errors import Code, ServiceError
 from airflow_provider_batchlinux.emulator.instants import parse_http_date
 
+__all__ = ["MAX_SKEW", "authentication_failed", "check_shared_key", "sign", "string_to_sign"]
+
 MAX_SKEW = timedelta(minutes=15)
 _SIGNED_HEADERS = (
     "content-encoding",

@@ -4,10 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime, timedelta, timezone
 from itertools import count
 from typing import Protocol
+
+__all__ = [
+    "Callback",
+    "Clock",
+    "ManualClock",
+    "ManualTimer",
+    "SwitchedClock",
+    "SystemClock",
+    "Timer",
+]
 
 Callback = Callable[[], None]
 
@@ -28,17 +39,32 @@ class Clock(Protocol):
     def call_later(self, delay: float, callback: Callback) -> Timer:
         """Call back after ``delay`` seconds; 0 means at the next tick of the event loop."""
 
+    def held(self, instant: datetime) -> AbstractContextManager[None]:
+        """Let the time stand still at an instant, so that one request happens at one time."""
+
 
 class SystemClock:
     """The time of the machine; timers fire on the running event loop."""
 
+    def __init__(self) -> None:
+        self._held: datetime | None = None
+
     def now(self) -> datetime:
-        """Return the time of the machine."""
-        return datetime.now(timezone.utc)
+        """Return the time of the machine, or the one at which it is held."""
+        return self._held or datetime.now(timezone.utc)
 
     def call_later(self, delay: float, callback: Callback) -> Timer:
         """Call back on the running event loop."""
         return asyncio.get_running_loop().call_later(delay, callback)
+
+    @contextmanager
+    def held(self, instant: datetime) -> Iterator[None]:
+        """Let the time stand still; nothing may wait meanwhile."""
+        self._held = instant
+        try:
+            yield
+        finally:
+            self._held = None
 
 
 class ManualTimer:
@@ -82,6 +108,10 @@ class ManualClock:
             asyncio.get_running_loop().call_soon(self._fire_until, self._now)
         return timer
 
+    def held(self, _instant: datetime) -> AbstractContextManager[None]:
+        """Do nothing: the time stands still by itself."""
+        return nullcontext()
+
     def advance(self, seconds: float) -> None:
         """Move on, firing what falls due on the way in its order and at its time."""
         target = self._now + timedelta(seconds=seconds)
@@ -93,3 +123,27 @@ class ManualClock:
             due, _, timer = heapq.heappop(self._timers)
             self._now = max(self._now, due)
             timer.fire()
+
+
+class SwitchedClock:
+    """A clock whose timers can be switched off all at once, with the service they belong to."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._is_on = True
+
+    def now(self) -> datetime:
+        """Return the time of the clock behind."""
+        return self._clock.now()
+
+    def call_later(self, delay: float, callback: Callback) -> Timer:
+        """Call back after ``delay`` seconds, unless it is switched off by then."""
+        return self._clock.call_later(delay, lambda: callback() if self._is_on else None)
+
+    def held(self, instant: datetime) -> AbstractContextManager[None]:
+        """Let the time of the clock behind stand still."""
+        return self._clock.held(instant)
+
+    def switch_off(self) -> None:
+        """Let no timer fire any more."""
+        self._is_on = False

@@ -9,6 +9,8 @@ from airflow_provider_batchlinux.emulator.instants import parse_http_date
 from airflow_provider_batchlinux.emulator.records import Version
 from airflow_provider_batchlinux.emulator.wire import Call
 
+__all__ = ["check_conditions"]
+
 
 def check_conditions(call: Call, version: Version) -> None:
     """

@@ -19,6 +19,8 @@ from airflow_provider_batchlinux.emulator.views import COUNTED_STATES
 if TYPE_CHECKING:
     from airflow_provider_batchlinux.emulator.app import Application
 
+__all__ = ["PREFIX", "Action", "answer_control"]
+
 PREFIX = "/_emulator/"
 Action = Callable[["Application", Mapping[str, Any]], Awaitable[Any]]
 

@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 
 from airflow_provider_batchlinux.emulator.instants import parse_instant
 
+__all__ = ["EmulatorControl"]
+
 
 class EmulatorControl:
     """

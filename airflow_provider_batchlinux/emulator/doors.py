@@ -10,6 +10,8 @@ from airflow_provider_batchlinux.emulator.records import Node, NodeUser
 from airflow_provider_batchlinux.emulator.ssh import SshDoor, make_host_key
 from airflow_provider_batchlinux.emulator.store import Store
 
+__all__ = ["Doors"]
+
 
 class Doors:
     """The SSH doors of all nodes, and the users who may pass them."""
@@ -24,9 +26,7 @@ class Doors:
     def build(self, node: Node, machine: Machine) -> int:
         """Give a node a door, shut for now, and return its port."""
         self._host_key = self._host_key or make_host_key()
-        door = SshDoor(
-            machine, self._clock, self._host_key, lambda name: self._store.users(node).get(name)
-        )
+        door = SshDoor(machine, self._clock, self._host_key, lambda name: self._store.users(node).get(name))
         self._doors[node.id] = door
         return door.port
 

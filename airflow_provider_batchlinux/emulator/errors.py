@@ -5,6 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import Enum
 
+__all__ = [
+    "REFUSED",
+    "Code",
+    "ServiceError",
+    "invalid_body",
+    "missing_property",
+    "not_implemented",
+    "refused",
+    "refused_query",
+]
+
 
 class Code(Enum):
     """An error of the service."""

@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 from airflow_provider_batchlinux.emulator.errors import ServiceError
 
+__all__ = ["NO_FAULT", "Fault", "Faults", "RequestRecord"]
+
 
 @dataclass
 class Fault:
@@ -39,12 +41,11 @@ class Fault:
             self.path is None or self.path.search(path) is not None
         )
 
-    def error(self) -> ServiceError | None:
-        """Return the error to answer with, if there is to be one."""
-        if self.status is None and self.code is None:
-            return None
-        code = self.code or "InternalError"
-        return ServiceError(code, status=self.status, retry_after=self.retry_after)
+    def strike(self) -> None:
+        """Raise the error to answer with, if there is to be one."""
+        if self.status is not None or self.code is not None:
+            code = self.code or "InternalError"
+            raise ServiceError(code, status=self.status, retry_after=self.retry_after)
 
 
 NO_FAULT = Fault()

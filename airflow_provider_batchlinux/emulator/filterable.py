@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+__all__ = ["FILTERABLE", "SELECTABLE", "Field"]
+
 _EQUALITY = frozenset({"eq", "ne"})
 _ORDER = _EQUALITY | {"ge", "gt", "le", "lt"}
 _PREFIX = _ORDER | {"startswith"}

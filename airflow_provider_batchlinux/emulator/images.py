@@ -17,6 +17,8 @@ from typing import Any
 
 from airflow_provider_batchlinux.emulator.records import Json
 
+__all__ = ["node_agent_of", "supported_images"]
+
 _NAMES = ("publisher", "offer", "sku")
 
 

@@ -6,6 +6,16 @@ import re
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime, parsedate_to_datetime
 
+__all__ = [
+    "UNLIMITED",
+    "format_http_date",
+    "format_instant",
+    "parse_duration",
+    "parse_http_date",
+    "parse_instant",
+    "ticks",
+]
+
 _ERA = datetime(1, 1, 1, tzinfo=timezone.utc)
 _DURATION = re.compile(
     r"P(?:(?P<days>\d+)D)?"

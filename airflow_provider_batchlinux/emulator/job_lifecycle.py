@@ -11,6 +11,8 @@ from airflow_provider_batchlinux.emulator.records import Job, Task
 from airflow_provider_batchlinux.emulator.scheduler import TaskScheduler
 from airflow_provider_batchlinux.emulator.store import Store
 
+__all__ = ["JobLifecycle"]
+
 _ENDLESS = 10 * 365 * 86400.0
 """Wall-clock limits from here on are taken as none."""
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass, fields, replace
 
 from airflow_provider_batchlinux.emulator.options import EmulatorOptions
 
+__all__ = ["DOWN_NODE_STATES", "NEXT_NODE_STATE", "PROFILES", "Profile", "profile_of"]
+
 NEXT_NODE_STATE: Mapping[str, str] = {
     "creating": "starting",
     "rebooting": "starting",

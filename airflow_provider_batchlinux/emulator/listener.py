@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import socket
 
+__all__ = ["loopback_socket"]
+
 
 def loopback_socket(port: int = 0) -> socket.socket:
     """

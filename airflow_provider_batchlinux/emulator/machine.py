@@ -15,6 +15,8 @@ from airflow_provider_batchlinux.emulator.clock import Timer
 from airflow_provider_batchlinux.emulator.programs import Command, Outcome, run_program
 from airflow_provider_batchlinux.emulator.resource_files import fetch_resource_files
 
+__all__ = ["Machine"]
+
 # Node agents give programs a plain path; the emulator's own is used, since on a laptop the
 # interpreters that commands name may lie anywhere. Nothing else of its environment gets through.
 _PATH = os.environ.get("PATH", os.defpath)
@@ -53,9 +55,7 @@ class Machine:
         for directory in (self.shared, self.startup / "wd", self.workitems):
             directory.mkdir(parents=True, exist_ok=True)
 
-    async def prepare_task(
-        self, directory: Path, spec: Mapping[str, Any]
-    ) -> Mapping[str, Any] | None:
+    async def prepare_task(self, directory: Path, spec: Mapping[str, Any]) -> Mapping[str, Any] | None:
         """Make a task's directory and fetch its resource files; return what went wrong."""
         self.make_directories()
         working = directory / "wd"
@@ -88,9 +88,7 @@ class Machine:
             **{item["name"]: item.get("value", "") for item in settings},
         }
         out, err = directory / "stdout.txt", directory / "stderr.txt"
-        return await run_program(
-            Command(spec["commandLine"], working, environment, out, err, timeout)
-        )
+        return await run_program(Command(spec["commandLine"], working, environment, out, err, timeout))
 
     def keep_running(self, name: str, work: Coroutine[Any, Any, None]) -> None:
         """Run something on the node until it ends or is stopped by its name."""
@@ -124,9 +122,7 @@ class Machine:
         """Stop everything and take all files away, as a reinstallation does."""
         return self.discard(self.root)
 
-    def discard(
-        self, directory: Path, names: Iterable[str] | None = None
-    ) -> Coroutine[Any, Any, None]:
+    def discard(self, directory: Path, names: Iterable[str] | None = None) -> Coroutine[Any, Any, None]:
         """
         Take a directory off the node at once; the result removes it when nothing runs there.
 

@@ -12,6 +12,8 @@ from pathlib import Path
 
 from airflow_provider_batchlinux.emulator.errors import Code, ServiceError
 
+__all__ = ["FoundFile", "find_file", "list_files", "read_range"]
+
 _RANGE = re.compile(r"bytes=(\d+)-(\d*)")
 
 

@@ -19,9 +19,11 @@ from airflow_provider_batchlinux.emulator.lifecycle import (
     Profile,
 )
 from airflow_provider_batchlinux.emulator.machine import Machine
-from airflow_provider_batchlinux.emulator.programs import Outcome
+from airflow_provider_batchlinux.emulator.programs import Outcome, end_leftovers
 from airflow_provider_batchlinux.emulator.records import USABLE_NODE_STATES, Json, Node, Pool
 from airflow_provider_batchlinux.emulator.store import Store
+
+__all__ = ["NodeLifecycle"]
 
 _START_TASK = "start task"
 
@@ -67,8 +69,7 @@ class NodeLifecycle:
     def add(self, pool: Pool, number: int, *, is_dedicated: bool, now: datetime) -> Node:
         """Add a node to a pool; it boots from ``creating`` on."""
         node_id = f"tvmps_{secrets.token_hex(32)}_{'d' if is_dedicated else 'p'}"
-        start_task = pool.spec.get("startTask")
-        node = Node(node_id, pool.id, number, is_dedicated, "creating", now, now, start_task)
+        node = Node(node_id, pool.id, number, is_dedicated, "creating", now, now)
         environment = {
             **self._environment,
             "AZ_BATCH_POOL_ID": pool.id,
@@ -129,6 +130,7 @@ class NodeLifecycle:
             machine.cancel_pending()
         self._doors.close()
         await asyncio.gather(*(machine.stop() for machine in machines), *self._wipes)
+        end_leftovers(self._root)
 
     def _take_down(self, node: Node) -> None:
         self._on_lost(node)
@@ -142,12 +144,17 @@ class NodeLifecycle:
 
     def _leave_stage(self, node: Node) -> None:
         if node.state in NEXT_NODE_STATE:
-            next_state = NEXT_NODE_STATE[node.state]
-            self.enter(node, next_state, last_boot=self._clock.now(), errors=())
+            self._boot(node, NEXT_NODE_STATE[node.state])
         elif node.start_task is None:
             self.enter(node, "idle")
         else:
             self._begin_start_task(node, node.start_task)
+
+    def _boot(self, node: Node, state: str) -> None:
+        # A change of the pool's start task reaches nodes when they boot.
+        start_task = self._store.pool(node.pool_id).spec.get("startTask")
+        last_boot = self._clock.now()
+        self.enter(node, state, last_boot=last_boot, start_task=start_task, errors=())
 
     def _begin_start_task(self, node: Node, spec: Mapping[str, Any]) -> None:
         started = format_instant(self._clock.now())
@@ -156,9 +163,7 @@ class NodeLifecycle:
         node = self.enter(node, state, start_task_info=info)
         self.machine(node).keep_running(_START_TASK, self._run_start_task(node, spec, info))
 
-    async def _run_start_task(
-        self, node: Node, spec: Mapping[str, Any], info: Mapping[str, Any]
-    ) -> None:
+    async def _run_start_task(self, node: Node, spec: Mapping[str, Any], info: Mapping[str, Any]) -> None:
         machine = self.machine(node)
         failure = await machine.prepare_task(machine.startup, spec)
         outcome, retries = Outcome(failure=failure), 0

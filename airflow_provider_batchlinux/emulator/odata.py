@@ -18,6 +18,8 @@ from airflow_provider_batchlinux.emulator.filterable import FILTERABLE, SELECTAB
 from airflow_provider_batchlinux.emulator.instants import parse_http_date, parse_instant
 from airflow_provider_batchlinux.emulator.shapes import result_properties
 
+__all__ = ["Predicate", "Row", "parse_filter", "parse_select"]
+
 Row = Mapping[str, Any]
 Predicate = Callable[[Row], bool]
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+__all__ = ["ClockName", "EmulatorOptions", "ProfileName", "make_account_key"]
+
 ProfileName = Literal["instant", "realistic"]
 ClockName = Literal["system", "manual"]
 
@@ -53,9 +55,7 @@ class EmulatorOptions:
                 self.profile in ("instant", "realistic")
             ),
             f"speed is {self.speed!r}: it is a number greater than 0.": self.speed > 0,
-            f"clock is {self.clock!r}: it is 'system' or 'manual'.": (
-                self.clock in ("system", "manual")
-            ),
+            f"clock is {self.clock!r}: it is 'system' or 'manual'.": (self.clock in ("system", "manual")),
             "account is empty: it names the Batch account.": bool(self.account),
             "key is not base64, as an account key is.": _is_base64(self.key),
             f"root is {str(self.root)!r}: there is no such directory.": (

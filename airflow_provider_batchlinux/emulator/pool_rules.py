@@ -19,6 +19,15 @@ from airflow_provider_batchlinux.emulator.images import node_agent_of
 from airflow_provider_batchlinux.emulator.instants import parse_duration
 from airflow_provider_batchlinux.emulator.quotas import cores_of, is_vm_size
 
+__all__ = [
+    "Spec",
+    "check_id",
+    "check_pool_properties",
+    "check_targets",
+    "complete_pool",
+    "complete_pool_properties",
+]
+
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _NAT_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,75}[A-Za-z0-9_])?")
 _NO_ENTRY = "A pool without public IP addresses has no endpoints."

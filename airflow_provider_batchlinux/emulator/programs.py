@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+__all__ = ["Command", "Outcome", "end_leftovers", "kill_group", "run_program", "user_error"]
+
 
 @dataclass(frozen=True)
 class Command:
@@ -87,6 +89,19 @@ def kill_group(group: int) -> None:
     """End every process of a process group; that there is none is no failure."""
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(group, signal.SIGKILL)
+
+
+def end_leftovers(root: Path) -> None:
+    """
+    End programs of the nodes below a directory that have left their process group.
+
+    They are known by the environment they inherited; only Linux shows it.
+    """
+    mark = b"AZ_BATCH_NODE_ROOT_DIR=" + os.fsencode(root) + b"/"
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if mark in (process / "environ").read_bytes():
+                os.kill(int(process.name), signal.SIGKILL)
 
 
 def _exited(exit_code: int) -> Outcome:

@@ -8,6 +8,8 @@ import pytest
 
 from airflow_provider_batchlinux.emulator import EmulatorOptions, RunningEmulator, run_emulator
 
+__all__ = ["batch_emulator", "shared_batch_emulator"]
+
 
 @pytest.fixture(scope="session")
 def shared_batch_emulator() -> Iterator[RunningEmulator]:

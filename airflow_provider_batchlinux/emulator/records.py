@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+__all__ = ["USABLE_NODE_STATES", "Job", "Json", "Node", "NodeUser", "Pool", "Task", "Version"]
+
 Json = Mapping[str, Any]
 
 USABLE_NODE_STATES = frozenset({"idle", "running"})

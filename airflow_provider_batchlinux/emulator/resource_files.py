@@ -10,12 +10,12 @@ import aiohttp
 
 from airflow_provider_batchlinux.emulator.programs import user_error
 
+__all__ = ["fetch_resource_files"]
+
 _TIMEOUT = aiohttp.ClientTimeout(total=300)
 
 
-async def fetch_resource_files(
-    files: list[Mapping[str, Any]], directory: Path
-) -> Mapping[str, Any] | None:
+async def fetch_resource_files(files: list[Mapping[str, Any]], directory: Path) -> Mapping[str, Any] | None:
     """
     Fetch files into a directory; return the service's ``failureInfo`` if one cannot be had.
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import unquote
 
-from airflow_provider_batchlinux.emulator.errors import Code, ServiceError
+from airflow_provider_batchlinux.emulator.errors import Code, ServiceError, not_implemented
 from airflow_provider_batchlinux.emulator.handlers import (
     account,
     files,
@@ -18,6 +18,8 @@ from airflow_provider_batchlinux.emulator.handlers import (
 )
 from airflow_provider_batchlinux.emulator.service import BatchService
 from airflow_provider_batchlinux.emulator.wire import Call, Reply
+
+__all__ = ["OPERATIONS", "Handler", "Operation", "Router"]
 
 Handler = Callable[[BatchService, Call], Reply]
 
@@ -33,18 +35,22 @@ _REST = "{filePath}"
 class Operation:
     """An operation of API version 2025-06-01; without a handler it is not implemented."""
 
-    name: str
+    name: str | None
     method: str
     path: str
     handler: Handler | None = None
+
+    def answer(self, service: BatchService, call: Call) -> Reply:
+        """Return what the operation answers to a call."""
+        if self.handler is None:
+            raise not_implemented(what=f"the operation {self.name}")
+        return self.handler(service, call)
 
 
 OPERATIONS: tuple[Operation, ...] = (
     Operation("list_applications", "GET", "/applications"),
     Operation("get_application", "GET", "/applications/{applicationId}"),
-    Operation(
-        "list_pool_usage_metrics", "GET", "/poolusagemetrics", account.list_pool_usage_metrics
-    ),
+    Operation("list_pool_usage_metrics", "GET", "/poolusagemetrics", account.list_pool_usage_metrics),
     Operation("list_supported_images", "GET", "/supportedimages", account.list_supported_images),
     Operation("list_pool_node_counts", "GET", "/nodecounts", account.list_pool_node_counts),
     Operation("create_pool", "POST", "/pools", pools.create_pool),
@@ -72,9 +78,7 @@ OPERATIONS: tuple[Operation, ...] = (
         _NODE + "/disablescheduling",
         nodes.disable_node_scheduling,
     ),
-    Operation(
-        "enable_node_scheduling", "POST", _NODE + "/enablescheduling", nodes.enable_node_scheduling
-    ),
+    Operation("enable_node_scheduling", "POST", _NODE + "/enablescheduling", nodes.enable_node_scheduling),
     Operation(
         "get_node_remote_login_settings",
         "GET",
@@ -106,9 +110,7 @@ OPERATIONS: tuple[Operation, ...] = (
         _JOB + "/jobpreparationandreleasetaskstatus",
     ),
     Operation("get_job_task_counts", "GET", _JOB + "/taskcounts", jobs.get_job_task_counts),
-    Operation(
-        "create_task_collection", "POST", _JOB + "/addtaskcollection", tasks.create_task_collection
-    ),
+    Operation("create_task_collection", "POST", _JOB + "/addtaskcollection", tasks.create_task_collection),
     Operation("create_task", "POST", _JOB + "/tasks", tasks.create_task),
     Operation("list_tasks", "GET", _JOB + "/tasks", tasks.list_tasks),
     Operation("get_task", "GET", _TASK, tasks.get_task),
@@ -167,17 +169,16 @@ class Router:
         """
         Return the operation, and what stands in the places of its ``{names}``.
 
+        Where there is none, it is one without a name that refuses.
+
         :param raw_path: the path as it was sent; each segment is decoded by itself, so that
             ``%2F`` in the name of a file divides nothing.
-        :raises ServiceError: there is no such path, or not with this method.
         """
         place, values = self._walk(raw_path.strip("/").split("/"))
         if place is None or not place.by_method:
-            raise ServiceError(Code.RESOURCE_NOT_FOUND)
+            return Operation(None, method, raw_path, _not_found), {}
         operation = place.by_method.get(method)
-        if operation is None:
-            raise ServiceError(Code.UNSUPPORTED_HTTP_VERB)
-        return operation, values
+        return operation or Operation(None, method, raw_path, _not_allowed), values
 
     def _walk(self, segments: list[str]) -> tuple[_Place | None, dict[str, str]]:
         place, values = self._root, {}
@@ -193,3 +194,11 @@ class Router:
                 name, place = place.named
                 values[name.strip("{}")] = unquote(segment)
         return place, values
+
+
+def _not_found(_service: BatchService, _call: Call) -> Reply:
+    raise ServiceError(Code.RESOURCE_NOT_FOUND)
+
+
+def _not_allowed(_service: BatchService, _call: Call) -> Reply:
+    raise ServiceError(Code.UNSUPPORTED_HTTP_VERB)

@@ -17,6 +17,8 @@ from airflow_provider_batchlinux.emulator.programs import Outcome, user_error
 from airflow_provider_batchlinux.emulator.records import USABLE_NODE_STATES, Node, Task
 from airflow_provider_batchlinux.emulator.store import Store
 
+__all__ = ["TaskKey", "TaskScheduler", "task_directory"]
+
 TaskKey = tuple[str, str]
 
 _ENDED = "The task was ended by user request"
@@ -219,9 +221,7 @@ class TaskScheduler:
         current = self.store.nodes(node.pool_id).get(node.id)
         if current is not None:
             succeeded = current.tasks_succeeded + outcome.is_success
-            self.store.change_node(
-                current, tasks_run=current.tasks_run + 1, tasks_succeeded=succeeded
-            )
+            self.store.change_node(current, tasks_run=current.tasks_run + 1, tasks_succeeded=succeeded)
 
     def _node(self, task: Task) -> Node | None:
         return self.store.nodes(task.pool_id).get(task.node_id) if task.node_id else None

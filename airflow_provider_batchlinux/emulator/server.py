@@ -20,6 +20,8 @@ from airflow_provider_batchlinux.emulator.control_client import EmulatorControl
 from airflow_provider_batchlinux.emulator.listener import loopback_socket
 from airflow_provider_batchlinux.emulator.options import EmulatorOptions
 
+__all__ = ["RunningEmulator", "run_emulator", "serving"]
+
 
 @dataclass(frozen=True)
 class RunningEmulator:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from airflow_provider_batchlinux.emulator.allocation import Allocation
-from airflow_provider_batchlinux.emulator.clock import Clock
+from airflow_provider_batchlinux.emulator.clock import Clock, SwitchedClock
 from airflow_provider_batchlinux.emulator.doors import Doors
 from airflow_provider_batchlinux.emulator.job_lifecycle import JobLifecycle
 from airflow_provider_batchlinux.emulator.lifecycle import profile_of
@@ -14,6 +14,8 @@ from airflow_provider_batchlinux.emulator.options import EmulatorOptions
 from airflow_provider_batchlinux.emulator.quotas import Quotas
 from airflow_provider_batchlinux.emulator.scheduler import TaskScheduler
 from airflow_provider_batchlinux.emulator.store import Store
+
+__all__ = ["BatchService"]
 
 
 class BatchService:
@@ -26,7 +28,7 @@ class BatchService:
 
     def __init__(self, options: EmulatorOptions, clock: Clock, root: Path, endpoint: str) -> None:
         profile = profile_of(options)
-        self.clock = clock
+        self.clock = clock = SwitchedClock(clock)
         self.store = Store()
         self.quotas = Quotas()
         environment = {
@@ -55,6 +57,7 @@ class BatchService:
         self.allocation = Allocation(self.store, clock, profile, self.lifecycle, self.quotas)
 
     async def close(self) -> None:
-        """End everything that runs on the nodes."""
+        """End everything that runs on the nodes, and everything that was to happen."""
+        self.clock.switch_off()
         await self.lifecycle.close()
         await self.scheduler.close()

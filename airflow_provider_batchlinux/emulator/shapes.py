@@ -21,6 +21,8 @@ from airflow_provider_batchlinux.emulator.errors import (
 )
 from airflow_provider_batchlinux.emulator.instants import parse_duration, parse_instant
 
+__all__ = ["read_body", "result_properties"]
+
 _LEGACY_BEFORE = "2025-06-01"
 
 

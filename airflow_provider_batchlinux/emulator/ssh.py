@@ -17,6 +17,8 @@ from airflow_provider_batchlinux.emulator.machine import Machine
 from airflow_provider_batchlinux.emulator.records import NodeUser
 from airflow_provider_batchlinux.emulator.ssh_sessions import NodeFiles, run_session
 
+__all__ = ["FindUser", "SshDoor", "make_host_key"]
+
 FindUser = Callable[[str], NodeUser | None]
 
 

@@ -14,6 +14,8 @@ import asyncssh
 from airflow_provider_batchlinux.emulator.machine import Machine
 from airflow_provider_batchlinux.emulator.programs import kill_group
 
+__all__ = ["NodeFiles", "Session", "Writer", "make_home", "run_session"]
+
 _CHUNK = 64 * 1024
 _SHELL = "/bin/sh"
 

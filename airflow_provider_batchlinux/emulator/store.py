@@ -20,6 +20,8 @@ from airflow_provider_batchlinux.emulator.records import (
     Version,
 )
 
+__all__ = ["Collection", "Record", "Store"]
+
 Record = TypeVar("Record", Pool, Node, NodeUser, Job, Task)
 
 

@@ -10,6 +10,21 @@ from airflow_provider_batchlinux.emulator.instants import format_instant
 from airflow_provider_batchlinux.emulator.records import Job, Node, Pool, Task, Version
 from airflow_provider_batchlinux.emulator.store import Store
 
+__all__ = [
+    "COUNTED_STATES",
+    "image_reference",
+    "job_view",
+    "node_counts_view",
+    "node_view",
+    "pool_view",
+    "present",
+    "private_address",
+    "state_view",
+    "task_counts_view",
+    "task_view",
+    "version_view",
+]
+
 COUNTED_STATES: Mapping[str, str] = {
     "creating": "creating",
     "idle": "idle",

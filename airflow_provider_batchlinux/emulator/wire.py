@@ -19,6 +19,25 @@ from airflow_provider_batchlinux.emulator.instants import format_http_date, form
 from airflow_provider_batchlinux.emulator.records import Version
 from airflow_provider_batchlinux.emulator.shapes import read_body
 
+__all__ = [
+    "JSON_TYPE",
+    "PAGE_LIMIT",
+    "Call",
+    "FileContent",
+    "Item",
+    "Reply",
+    "common_headers",
+    "created",
+    "done",
+    "element",
+    "encode_body",
+    "entity",
+    "error_message",
+    "error_reply",
+    "listing",
+    "version_headers",
+]
+
 Item = TypeVar("Item")
 
 JSON_TYPE = "application/json;odata=minimalmetadata"
@@ -81,9 +100,7 @@ class Reply:
     content: FileContent | None = None
 
 
-def element(
-    call: Call, set_name: str, view: Mapping[str, Any], version: Version | None = None
-) -> Reply:
+def element(call: Call, set_name: str, view: Mapping[str, Any], version: Version | None = None) -> Reply:
     """Return one resource, with the properties that ``$select`` asks for."""
     shown = odata.parse_select(call.query.get("$select"), set_name)(view)
     metadata = f"{call.base_url}/$metadata#{set_name}/@Element"

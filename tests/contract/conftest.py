@@ -94,9 +94,7 @@ def make_pool(client: BatchClient, eventually: Any) -> MakePool:
 def run_task(client: BatchClient, make_pool: MakePool, eventually: Any) -> Callable[..., Any]:
     """Give a function that runs a command on a pool of one node, and returns the ended task."""
     client.create_job(
-        models.BatchJobCreateOptions(
-            id="job", pool_info=models.BatchPoolInfo(pool_id=make_pool("workers"))
-        )
+        models.BatchJobCreateOptions(id="job", pool_info=models.BatchPoolInfo(pool_id=make_pool("workers")))
     )
 
     def run(command: str, task_id: str = "task", **options: Any) -> models.BatchTask:

@@ -25,9 +25,7 @@ def test_users_are_added_to_all_nodes_at_once(batch_emulator: RunningEmulator) -
             await _create_pool(client, nodes=20)
             nodes = [node.id async for node in client.list_nodes("linux", max_results=7)]
             user = models.BatchNodeUserCreateOptions(name="etl", password="secret")
-            await asyncio.gather(
-                *(client.create_node_user("linux", node_id, user) for node_id in nodes)
-            )
+            await asyncio.gather(*(client.create_node_user("linux", node_id, user) for node_id in nodes))
             return nodes
 
     nodes = asyncio.run(add_users())

@@ -50,9 +50,7 @@ def test_a_task_over_its_wall_clock_limit_is_ended(run_task: Any) -> None:
     assert task.execution_info.exit_code is None
 
 
-def test_tasks_see_the_settings_of_their_job(
-    client: BatchClient, make_pool: Any, eventually: Any
-) -> None:
+def test_tasks_see_the_settings_of_their_job(client: BatchClient, make_pool: Any, eventually: Any) -> None:
     settings = [models.EnvironmentSetting(name="COLOUR", value="blue")]
     _create_job(client, make_pool(), common_environment_settings=settings)
     client.create_task("work", _task("one", "/bin/sh -c 'test $COLOUR = blue'"))
@@ -68,9 +66,7 @@ def test_a_node_runs_as_many_tasks_as_it_has_slots(
     for name in ("a", "b", "c"):
         client.create_task("work", _task(name, "/bin/sleep 1000"))
 
-    counts = eventually(
-        lambda: client.get_job_task_counts("work"), lambda c: c.task_counts.running == 2
-    )
+    counts = eventually(lambda: client.get_job_task_counts("work"), lambda c: c.task_counts.running == 2)
     (node,) = client.list_nodes("linux")
 
     assert counts.task_counts.active == 1

@@ -65,9 +65,7 @@ def test_a_start_task_runs_before_the_node_is_idle(client: BatchClient, make_poo
     assert _read(client, node.id, "startup/stderr.txt") == "bad\n"
 
 
-def test_a_failing_start_task_is_retried_and_then_fails_its_node(
-    client: BatchClient, make_pool: Any
-) -> None:
+def test_a_failing_start_task_is_retried_and_then_fails_its_node(client: BatchClient, make_pool: Any) -> None:
     command = "/bin/sh -c 'echo again >> count; exit 3'"
     make_pool(start_task=models.BatchStartTask(command_line=command, max_task_retry_count=2))
 

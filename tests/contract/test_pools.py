@@ -19,9 +19,7 @@ def test_a_created_pool_ends_steady_at_its_targets(client: BatchClient, make_poo
     assert pool.resize_errors is None
 
 
-def test_the_description_of_a_pool_comes_back_with_defaults(
-    client: BatchClient, make_pool: Any
-) -> None:
+def test_the_description_of_a_pool_comes_back_with_defaults(client: BatchClient, make_pool: Any) -> None:
     metadata = [models.BatchMetadataItem(name="owner", value="etl")]
     pool = client.get_pool(make_pool(metadata=metadata))
 
@@ -56,9 +54,7 @@ def test_ids_of_pools_are_found_without_regard_to_case(client: BatchClient, make
             "targetDedicatedNodes",
             id="negative target",
         ),
-        pytest.param(
-            {"task_slots_per_node": 9}, "InvalidPropertyValue", "taskSlotsPerNode", id="slots"
-        ),
+        pytest.param({"task_slots_per_node": 9}, "InvalidPropertyValue", "taskSlotsPerNode", id="slots"),
         pytest.param(
             {"virtual_machine_configuration": None},
             "MissingRequiredProperty",
@@ -119,9 +115,7 @@ def test_a_gallery_image_needs_another_authentication(client: BatchClient) -> No
         pytest.param(
             {
                 "network_security_group_rules": [
-                    models.NetworkSecurityGroupRule(
-                        priority=149, access="allow", source_address_prefix="*"
-                    )
+                    models.NetworkSecurityGroupRule(priority=149, access="allow", source_address_prefix="*")
                 ]
             },
             id="priority",
@@ -149,9 +143,7 @@ def test_pools_are_listed_in_pages_by_their_ids(client: BatchClient) -> None:
     assert client.get_pool("pool-1", select=["id"]).vm_size is None
 
 
-def test_a_resize_adds_and_removes_nodes(
-    client: BatchClient, make_pool: Any, eventually: Any
-) -> None:
+def test_a_resize_adds_and_removes_nodes(client: BatchClient, make_pool: Any, eventually: Any) -> None:
     make_pool(dedicated=3)
     resized = models.BatchPoolResizeOptions(target_dedicated_nodes=1, target_low_priority_nodes=2)
 
@@ -191,9 +183,7 @@ def test_properties_of_a_pool_are_patched(client: BatchClient, make_pool: Any) -
     assert pool.etag != before
 
 
-def test_a_condition_that_does_not_hold_changes_nothing(
-    client: BatchClient, make_pool: Any
-) -> None:
+def test_a_condition_that_does_not_hold_changes_nothing(client: BatchClient, make_pool: Any) -> None:
     from azure.core import MatchConditions
 
     make_pool()

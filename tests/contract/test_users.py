@@ -34,9 +34,7 @@ def test_a_user_who_is_not_there_cannot_be_replaced(client: BatchClient, node_id
     assert code == "NodeUserNotFound"
 
 
-def test_users_of_a_reimaged_node_are_gone(
-    client: BatchClient, node_id: str, eventually: Any
-) -> None:
+def test_users_of_a_reimaged_node_are_gone(client: BatchClient, node_id: str, eventually: Any) -> None:
     user = models.BatchNodeUserCreateOptions(name="etl", password="secret")
     client.create_node_user("linux", node_id, user)
 
@@ -47,9 +45,7 @@ def test_users_of_a_reimaged_node_are_gone(
     assert _code(lambda: client.delete_node_user("linux", node_id, "etl")) == "NodeUserNotFound"
 
 
-def test_remote_login_settings_name_the_port_of_the_endpoint(
-    client: BatchClient, node_id: str
-) -> None:
+def test_remote_login_settings_name_the_port_of_the_endpoint(client: BatchClient, node_id: str) -> None:
     settings = client.get_node_remote_login_settings("linux", node_id)
     (endpoint,) = client.get_node("linux", node_id).endpoint_configuration.inbound_endpoints
 

@@ -118,9 +118,7 @@ def test_a_body_over_a_mebibyte_is_refused(send: Any) -> None:
         pytest.param("$skiptoken=WATV2:!", "$skiptoken", "malformed", id="skip token"),
     ],
 )
-def test_a_query_that_cannot_be_read_is_refused(
-    send: Any, query: str, name: str, reason: str
-) -> None:
+def test_a_query_that_cannot_be_read_is_refused(send: Any, query: str, name: str, reason: str) -> None:
     answer = send("GET", f"/pools?{VERSION}&{quote(query, safe='=$&')}")
 
     values = {item["key"]: item["value"] for item in answer.body["values"]}
@@ -188,9 +186,7 @@ def test_older_versions_of_the_api_know_older_properties(send: Any) -> None:
         pytest.param({"headers": {"ocp-date": ""}}, id="empty date"),
     ],
 )
-def test_a_request_that_is_not_signed_by_the_key_is_refused(
-    send: Any, options: dict[str, Any]
-) -> None:
+def test_a_request_that_is_not_signed_by_the_key_is_refused(send: Any, options: dict[str, Any]) -> None:
     answer = send("GET", f"/pools?{VERSION}", **options)
 
     assert (answer.status, answer.body["code"]) == (403, "AuthenticationFailed")
@@ -206,15 +202,11 @@ def test_a_request_is_valid_for_fifteen_minutes(send: Any, minutes: int, status:
 
 
 @pytest.mark.parametrize("quotes", ['"{}"', "{}"])
-def test_a_condition_may_be_written_with_and_without_quotes(
-    send: Any, make_pool: Any, quotes: str
-) -> None:
+def test_a_condition_may_be_written_with_and_without_quotes(send: Any, make_pool: Any, quotes: str) -> None:
     make_pool()
     etag = send("GET", f"/pools/linux?{VERSION}").headers["etag"]
 
-    unchanged = send(
-        "GET", f"/pools/linux?{VERSION}", headers={"if-none-match": quotes.format(etag)}
-    )
+    unchanged = send("GET", f"/pools/linux?{VERSION}", headers={"if-none-match": quotes.format(etag)})
     deleted = send("DELETE", f"/pools/linux?{VERSION}", headers={"if-match": quotes.format(etag)})
 
     assert (unchanged.status, deleted.status) == (304, 202)

@@ -101,6 +101,4 @@ def account_of() -> Callable[[RunningEmulator], Account]:
 def start() -> Iterator[Callable[..., Account]]:
     """Give a function that starts an emulator with options of its own."""
     with ExitStack() as stack:
-        yield lambda **options: Account(
-            stack.enter_context(run_emulator(EmulatorOptions(**options)))
-        )
+        yield lambda **options: Account(stack.enter_context(run_emulator(EmulatorOptions(**options))))

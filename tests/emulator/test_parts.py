@@ -87,9 +87,7 @@ JSON = st.recursive(
 
 
 @given(
-    st.dictionaries(
-        st.sampled_from(["id", "vmSize", "startTask", "metadata", "targetDedicatedNodes"]), JSON
-    )
+    st.dictionaries(st.sampled_from(["id", "vmSize", "startTask", "metadata", "targetDedicatedNodes"]), JSON)
 )
 def test_any_value_of_a_known_property_is_read_or_refused(body: dict[str, object]) -> None:
     raw = json.dumps(body).encode()

@@ -108,9 +108,7 @@ def test_a_password_lets_its_user_in(node: dict[str, Any], add_user: Any) -> Non
     ("name", "password"),
     [("etl", "Secret"), ("etl", ""), ("ETL", "secret"), ("root", "secret"), ("keyed", "")],
 )
-def test_nobody_else_comes_in(
-    node: dict[str, Any], add_user: Any, name: str, password: str
-) -> None:
+def test_nobody_else_comes_in(node: dict[str, Any], add_user: Any, name: str, password: str) -> None:
     add_user(node, password="secret")
     add_user(node, "keyed")
 
@@ -126,9 +124,7 @@ def test_a_key_that_is_none_lets_nobody_in(node: dict[str, Any], add_user: Any) 
         _log_in(node, _whoami, client_keys=[key])
 
 
-def test_a_replaced_user_has_the_new_password_only(
-    account: Any, node: dict[str, Any], add_user: Any
-) -> None:
+def test_a_replaced_user_has_the_new_password_only(account: Any, node: dict[str, Any], add_user: Any) -> None:
     add_user(node, password="old")
     path = f"/pools/linux/nodes/{node['id']}/users/etl"
 
@@ -200,9 +196,7 @@ def test_a_node_that_is_up_again_answers_on_its_old_port(
     assert _log_in(node, _whoami, password="secret") == "etl\n"
 
 
-def test_a_client_that_leaves_in_the_handshake_harms_nobody(
-    node: dict[str, Any], add_user: Any
-) -> None:
+def test_a_client_that_leaves_in_the_handshake_harms_nobody(node: dict[str, Any], add_user: Any) -> None:
     add_user(node, password="secret")
     for _ in range(5):
         socket.create_connection(("127.0.0.1", _port(node))).close()
@@ -250,16 +244,12 @@ def _ssh(
     return _run(arguments if command is None else [*arguments, command], given)
 
 
-def _scp(
-    node: dict[str, Any], key_file: Path, source: str, target: str
-) -> subprocess.CompletedProcess[str]:
+def _scp(node: dict[str, Any], key_file: Path, source: str, target: str) -> subprocess.CompletedProcess[str]:
     return _run(["scp", *_options(key_file), "-P", str(_port(node)), source, target])
 
 
 def _run(arguments: list[str], given: str = "") -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        arguments, input=given, capture_output=True, text=True, timeout=20, check=False
-    )
+    return subprocess.run(arguments, input=given, capture_output=True, text=True, timeout=20, check=False)
 
 
 def _wait_until_gone(number: int) -> None:

@@ -11,6 +11,8 @@ from airflow_provider_batchlinux.emulator.service import BatchService
 from airflow_provider_batchlinux.emulator.views import node_counts_view
 from airflow_provider_batchlinux.emulator.wire import Call, Reply, listing
 
+__all__ = ["list_pool_node_counts", "list_pool_usage_metrics", "list_supported_images"]
+
 
 def list_supported_images(_service: BatchService, call: Call) -> Reply:
     """Answer GET /supportedimages."""
@@ -20,9 +22,7 @@ def list_supported_images(_service: BatchService, call: Call) -> Reply:
 def list_pool_node_counts(service: BatchService, call: Call) -> Reply:
     """Answer GET /nodecounts."""
     pools = service.store.pools.after
-    return listing(
-        call, "poolnodecounts", pools, lambda pool: node_counts_view(service.store, pool)
-    )
+    return listing(call, "poolnodecounts", pools, lambda pool: node_counts_view(service.store, pool))
 
 
 def list_pool_usage_metrics(_service: BatchService, _call: Call) -> Reply:

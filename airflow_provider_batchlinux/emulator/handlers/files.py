@@ -22,6 +22,15 @@ from airflow_provider_batchlinux.emulator.scheduler import task_directory
 from airflow_provider_batchlinux.emulator.service import BatchService
 from airflow_provider_batchlinux.emulator.wire import Call, FileContent, Reply, listing
 
+__all__ = [
+    "delete_node_file",
+    "delete_task_file",
+    "get_node_file",
+    "get_task_file",
+    "list_node_files",
+    "list_task_files",
+]
+
 
 def list_task_files(service: BatchService, call: Call) -> Reply:
     """Answer GET /jobs/{jobId}/tasks/{taskId}/files."""
@@ -80,18 +89,14 @@ def _list(call: Call, root: Path) -> Reply:
 def _get(call: Call, root: Path) -> Reply:
     file = find_file(root, call.path_values["filePath"])
     if call.method == "HEAD":
-        return Reply(
-            200, headers=_file_headers(call, file), content=FileContent(file.path, 0, file.size)
-        )
+        return Reply(200, headers=_file_headers(call, file), content=FileContent(file.path, 0, file.size))
     if file.is_directory:
         # What the service answers is not documented; assumed.
         raise ServiceError(Code.OPERATION_INVALID_FOR_CURRENT_STATE, {"Reason": "A directory."})
     wanted = call.headers.get("ocp-range") or call.headers.get("range")
     offset, length = read_range(wanted, file.size)
     # Recorded: a range is answered with 200, not with 206.
-    return Reply(
-        200, headers=_file_headers(call, file), content=FileContent(file.path, offset, length)
-    )
+    return Reply(200, headers=_file_headers(call, file), content=FileContent(file.path, offset, length))
 
 
 def _delete(call: Call, root: Path) -> Reply:

@@ -14,6 +14,16 @@ from airflow_provider_batchlinux.emulator.service import BatchService
 from airflow_provider_batchlinux.emulator.views import job_view, task_counts_view
 from airflow_provider_batchlinux.emulator.wire import Call, Reply, created, done, element, listing
 
+__all__ = [
+    "create_job",
+    "delete_job",
+    "get_job",
+    "get_job_task_counts",
+    "list_jobs",
+    "terminate_job",
+    "update_job",
+]
+
 _NOT_EMULATED = ("jobManagerTask", "jobPreparationTask", "jobReleaseTask")
 
 

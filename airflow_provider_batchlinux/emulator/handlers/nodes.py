@@ -10,6 +10,17 @@ from airflow_provider_batchlinux.emulator.service import BatchService
 from airflow_provider_batchlinux.emulator.views import node_view
 from airflow_provider_batchlinux.emulator.wire import Call, Reply, done, element, listing
 
+__all__ = [
+    "disable_node_scheduling",
+    "enable_node_scheduling",
+    "get_node",
+    "list_nodes",
+    "node_of",
+    "reboot_node",
+    "reimage_node",
+    "usable_node_of",
+]
+
 _NOT_USABLE = {
     "creating": Code.NODE_BEING_CREATED,
     "starting": Code.NODE_BEING_STARTED,

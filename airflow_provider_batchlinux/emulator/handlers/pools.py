@@ -23,6 +23,18 @@ from airflow_provider_batchlinux.emulator.service import BatchService
 from airflow_provider_batchlinux.emulator.views import pool_view
 from airflow_provider_batchlinux.emulator.wire import Call, Reply, created, done, element, listing
 
+__all__ = [
+    "create_pool",
+    "delete_pool",
+    "get_pool",
+    "list_pools",
+    "pool_exists",
+    "remove_nodes",
+    "resize_pool",
+    "stop_pool_resize",
+    "update_pool",
+]
+
 _MOST_REMOVED = 100
 _ONLY_WHEN_EMPTY = frozenset(
     {
@@ -65,9 +77,7 @@ def create_pool(service: BatchService, call: Call) -> Reply:
 
 def list_pools(service: BatchService, call: Call) -> Reply:
     """Answer GET /pools."""
-    return listing(
-        call, "pools", service.store.pools.after, lambda pool: _view(service, call, pool)
-    )
+    return listing(call, "pools", service.store.pools.after, lambda pool: _view(service, call, pool))
 
 
 def get_pool(service: BatchService, call: Call) -> Reply:
@@ -90,9 +100,7 @@ def update_pool(service: BatchService, call: Call) -> Reply:
     check_pool_properties(body)
     _check_changeable(service, pool, body)
     spec = {**pool.spec, **complete_pool_properties(body)}
-    changed = service.store.put_pool(
-        replace(pool, spec=spec, version=service.store.next_version(call.now))
-    )
+    changed = service.store.put_pool(replace(pool, spec=spec, version=service.store.next_version(call.now)))
     return done(call, 200, changed.version)
 
 

@@ -26,6 +26,17 @@ from airflow_provider_batchlinux.emulator.wire import (
     listing,
 )
 
+__all__ = [
+    "create_task",
+    "create_task_collection",
+    "delete_task",
+    "get_task",
+    "list_tasks",
+    "reactivate_task",
+    "task_of",
+    "terminate_task",
+]
+
 _MOST_ADDED = 100
 _NOT_EMULATED = ("multiInstanceSettings", "dependsOn", "containerSettings")
 
@@ -149,9 +160,7 @@ def _complete(body: dict[str, Any], job: Job) -> dict[str, Any]:
     }
 
 
-def _add_result(
-    service: BatchService, call: Call, job: Job, body: dict[str, Any]
-) -> dict[str, Any]:
+def _add_result(service: BatchService, call: Call, job: Job, body: dict[str, Any]) -> dict[str, Any]:
     task_id = body["id"]
     try:
         task = _add(service, call, job, body)

@@ -13,6 +13,13 @@ from airflow_provider_batchlinux.emulator.records import NodeUser
 from airflow_provider_batchlinux.emulator.service import BatchService
 from airflow_provider_batchlinux.emulator.wire import Call, Reply, created, done, entity
 
+__all__ = [
+    "create_node_user",
+    "delete_node_user",
+    "get_node_remote_login_settings",
+    "replace_node_user",
+]
+
 _DEFAULT_LIFE = timedelta(days=1)
 
 
