@@ -12,7 +12,7 @@ from airflow_provider_batchlinux.client.batch import BatchLinuxClient
 from airflow_provider_batchlinux.client.waiting import Pace, wait_for
 from airflow_provider_batchlinux.core.pool_spec import METADATA_PREFIX, metadata_of
 from airflow_provider_batchlinux.core.tasks import TASK_ID, TaskOutcome, TaskSpec, task_outcome
-from airflow_provider_batchlinux.exceptions import BatchConflictError
+from airflow_provider_batchlinux.exceptions import BatchConflictError, BatchRequestError
 
 __all__ = ["Submission", "submit_task"]
 
@@ -69,11 +69,7 @@ async def submit_task(client: BatchLinuxClient, submission: Submission) -> str:
         if adopted is not None:
             return adopted
     await _create_job(client, submission)
-    try:
-        await client.create_task(submission.job_id, submission.spec.task_rest())
-    except BatchConflictError as error:
-        if error.code != "TaskExists":
-            raise
+    await _create_task(client, submission)
     return submission.job_id
 
 
@@ -122,6 +118,17 @@ async def _create_job(client: BatchLinuxClient, submission: Submission) -> None:
         log.info("Waiting until job %r, a leftover of the same id, is deleted.", job_id)
         await client.delete_job(job_id)
         await wait_for(JobGoneWait(client, job_id), Pace(_LOOK_INTERVAL, deadline))
+
+
+async def _create_task(client: BatchLinuxClient, submission: Submission) -> None:
+    try:
+        await client.create_task(submission.job_id, submission.spec.task_rest())
+    except BatchRequestError as error:
+        if error.code == "TaskExists":  # the answer to an earlier try of this request was lost
+            return
+        # A job without a task is never over, and would count against the account's quota for ever.
+        await client.delete_job(submission.job_id)
+        raise
 
 
 async def _created(client: BatchLinuxClient, submission: Submission) -> bool:

@@ -1,0 +1,180 @@
+"""The operator that runs a command, when it is run again: what it adopts, what it ends, what it does anew."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from airflow_provider_batchlinux.exceptions import BatchRequestError
+from tests.airflow_harness import TaskRun, resume_task, run_task, run_trigger
+from tests.batch_account import BatchAccount, eventually
+from tests.conftest import set_connection
+from tests.unit.operators.test_task import operator
+
+
+@pytest.fixture
+def pool(account: BatchAccount) -> str:
+    """Make a pool with two idle nodes."""
+    return account.idle_pool(2)
+
+
+class Loop:
+    """A command that runs until it is let go, and leaves a line for every time it was started."""
+
+    def __init__(self, folder: Path, name: str = "loop") -> None:
+        self.go = folder / f"{name}.go"
+        self.starts = folder / f"{name}.starts"
+        self.command = f"echo $$ >> {self.starts}; until [ -e {self.go} ]; do sleep 0.02; done; echo let go"
+
+    def pids(self) -> list[int]:
+        return [int(line) for line in self.starts.read_text().split()] if self.starts.exists() else []
+
+    def wait_until_started(self, times: int = 1) -> None:
+        eventually(lambda: len(self.pids()) == times)
+
+    def runs(self) -> bool:
+        return any(Path(f"/proc/{pid}").exists() for pid in self.pids())
+
+
+@pytest.fixture
+def loop(tmp_path: Path) -> Iterator[Loop]:
+    """Give a command that is let go at the end in any case."""
+    loop = Loop(tmp_path)
+    yield loop
+    loop.go.touch()
+
+
+def defer(command: str, *, try_number: int = 1, **options: object) -> TaskRun:
+    run = run_task(operator(command, deferrable=True, **options), try_number=try_number)
+    assert run.state == "deferred", run.error
+    return run
+
+
+def finish(run: TaskRun, **options: object) -> TaskRun:
+    assert run.deferral is not None
+    return resume_task(operator("unused", deferrable=True, **options), run, run_trigger(run.deferral))
+
+
+def job_of(run: TaskRun) -> str:
+    assert run.deferral is not None
+    return str(run.deferral.trigger_kwargs["job_id"])
+
+
+@pytest.mark.usefixtures("pool")
+class TestDeferral:
+    def test_the_task_leaves_the_worker_while_the_command_runs(self, account, loop):
+        deferred = defer(loop.command)
+        loop.wait_until_started()
+        loop.go.touch()
+
+        run = finish(deferred)
+
+        assert run.state == "success"
+        assert "    let go" in run.log
+        assert run.result["job_id"] == job_of(deferred)
+        assert account.service.key not in deferred.everything_said
+
+    def test_the_resumed_task_needs_nothing_but_the_event(self, loop):
+        loop.go.touch()
+        deferred = defer("sleep 0.2; " + loop.command)
+
+        assert finish(deferred, pool_id="forgotten").state == "success"
+
+
+@pytest.mark.usefixtures("pool")
+class TestRetry:
+    def test_a_retry_goes_on_with_the_command_that_still_runs(self, account, loop):
+        first = defer(loop.command)
+        loop.wait_until_started()
+
+        second = defer(loop.command, try_number=2)
+
+        assert job_of(second) == job_of(first)
+        assert account.jobs() == [job_of(first)]
+        loop.go.touch()
+        assert finish(second).state == "success"
+        assert len(loop.pids()) == 1
+
+    def test_a_retry_runs_a_command_that_ended_anew(self, tmp_path):
+        command = f"echo try >> {tmp_path}/tries; [ $(wc -l < {tmp_path}/tries) = 2 ]"
+
+        first = run_task(operator(command, delete_job="never"))
+        second = run_task(operator(command), try_number=2)
+
+        assert (first.state, second.state) == ("failed", "success")
+
+    def test_a_retry_ends_another_command_of_an_earlier_try(self, account, loop):
+        first = defer(loop.command)
+        loop.wait_until_started()
+
+        second = run_task(operator("echo something else"), try_number=2)
+
+        assert second.state == "success"
+        assert f"Deleting job {job_of(first)!r}, which an earlier try left." in second.log
+        eventually(lambda: not loop.runs())
+        eventually(lambda: account.jobs() == [])
+
+    def test_the_jobs_of_other_task_instances_are_left_alone(self, account, loop):
+        other = defer(loop.command, task_id="other")
+        loop.wait_until_started()
+
+        run_task(operator("true"), try_number=2)
+
+        assert loop.runs()
+        assert job_of(other) in account.jobs()
+
+    def test_a_job_of_the_same_id_from_a_cleared_run_is_replaced(self, account, loop):
+        first = defer(loop.command)
+        loop.wait_until_started()
+
+        second = run_task(operator("echo anew", delete_job="never"))
+
+        assert second.state == "success"
+        assert account.jobs() == [job_of(first)] == [second.result["job_id"]]
+        assert "    anew" in second.log
+        eventually(lambda: not loop.runs())
+
+    def test_every_try_has_a_job_of_its_own(self):
+        runs = [run_task(operator("true", delete_job="never"), try_number=number) for number in (1, 2)]
+
+        ids = [run.result["job_id"] for run in runs]
+        assert ids[0].endswith("-t1")
+        assert ids[1].endswith("-t2")
+
+    def test_mapped_task_instances_have_jobs_of_their_own(self, account):
+        runs = [run_task(operator("true", delete_job="never"), map_index=index) for index in (0, 1)]
+
+        assert sorted(run.result["job_id"] for run in runs) == sorted(account.jobs())
+        assert len(account.jobs()) == 2
+
+
+@pytest.mark.usefixtures("pool")
+class TestLostAnswers:
+    @pytest.mark.parametrize("path", [pytest.param("/jobs$", id="job"), pytest.param("/tasks$", id="task")])
+    def test_a_submission_whose_answer_is_lost_runs_once(self, account, monkeypatch, tmp_path, path):
+        set_connection(monkeypatch, account.service, retry_budget=10)
+        account.control.inject("POST", path, drop="after")
+
+        run = run_task(operator(f"echo try >> {tmp_path}/tries"))
+
+        assert run.state == "success"
+        assert (tmp_path / "tries").read_text() == "try\n"
+
+    def test_a_task_that_is_refused_leaves_no_job(self, account):
+        account.control.inject("POST", "/tasks$", status=400, code="InvalidPropertyValue")
+
+        run = run_task(operator("true"))
+
+        assert isinstance(run.error, BatchRequestError)
+        eventually(lambda: account.jobs() == [])
+
+    def test_output_that_is_not_available_does_not_fail_a_success(self, account):
+        account.control.inject("HEAD", "/files/", times=None, status=409, code="TaskFilesUnavailable")
+
+        run = run_task(operator("echo lost"))
+
+        assert run.state == "success"
+        assert "The stdout of job" in run.log
+        assert "is not available" in run.log
