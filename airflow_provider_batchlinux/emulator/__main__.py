@@ -8,7 +8,9 @@ import json
 import resource
 import signal
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from airflow_provider_batchlinux.emulator.options import EmulatorOptions, make_account_key
 from airflow_provider_batchlinux.emulator.server import serving
@@ -46,7 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="batchlinux-emulator",
         description="An embedded Azure Batch service on loopback. When it is ready it prints one "
-        "line: ready {endpoint, account, key}.",
+        "line: ready {endpoint, account, key}, over TLS also {ca, identity}.",
     )
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
     parser.add_argument("--account", default="batchlinux", help="account name")
@@ -54,6 +56,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--profile", choices=("instant", "realistic"), default="instant")
     parser.add_argument("--speed", type=float, default=1.0, help="divides every delay")
     parser.add_argument("--root", type=Path, help="where the nodes' directories are made")
+    parser.add_argument("--tls", type=Path, help="serve HTTPS and a local Entra; the directory gets ca.pem")
+    parser.add_argument(
+        "--no-shared-key", dest="shared_key", action="store_false", help="take Entra tokens only; with --tls"
+    )
     return parser
 
 
@@ -63,11 +69,13 @@ async def _serve(options: EmulatorOptions) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     async with serving(options) as emulator:
-        facts = {
+        facts: dict[str, Any] = {
             "endpoint": emulator.endpoint,
             "account": emulator.account,
             "key": emulator.key,
         }
+        if emulator.ca is not None and emulator.identity is not None:
+            facts |= {"ca": str(emulator.ca), "identity": asdict(emulator.identity)}
         print(f"ready {json.dumps(facts)}", flush=True)
         await stop.wait()
 

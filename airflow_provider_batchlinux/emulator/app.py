@@ -15,7 +15,6 @@ from uuid import uuid4
 from aiohttp import web
 from aiohttp.web_exceptions import HTTPRequestEntityTooLarge
 
-from airflow_provider_batchlinux.emulator.auth import check_shared_key
 from airflow_provider_batchlinux.emulator.clock import Clock
 from airflow_provider_batchlinux.emulator.control import PREFIX, answer_control
 from airflow_provider_batchlinux.emulator.errors import (
@@ -24,6 +23,7 @@ from airflow_provider_batchlinux.emulator.errors import (
     refused_query,
 )
 from airflow_provider_batchlinux.emulator.faults import Fault, Faults, RequestRecord
+from airflow_provider_batchlinux.emulator.identity.gate import Gate
 from airflow_provider_batchlinux.emulator.options import EmulatorOptions
 from airflow_provider_batchlinux.emulator.routes import Operation, Router
 from airflow_provider_batchlinux.emulator.service import BatchService
@@ -53,10 +53,12 @@ class Application:
 
     :param root: an empty directory of its own.
     :param endpoint: URL at which clients reach it.
+    :param gate: lets requests to the account in.
     """
 
-    def __init__(self, options: EmulatorOptions, clock: Clock, root: Path, endpoint: str) -> None:
+    def __init__(self, options: EmulatorOptions, clock: Clock, root: Path, endpoint: str, gate: Gate) -> None:
         self.clock = clock
+        self._gate = gate
         self.faults = Faults()
         self.requests: deque[RequestRecord] = deque(maxlen=_MOST_RECORDED)
         self._options = options
@@ -113,8 +115,7 @@ class Application:
     def _authenticate(self, request: web.BaseRequest, call: Call) -> None:
         # Clients date their requests by the time of the machine, not by a clock moved by hand.
         now = datetime.now(timezone.utc)
-        options = self._options
-        check_shared_key(options.account, options.key, call.method, request.raw_path, call.headers, now)
+        self._gate.check(call.method, request.raw_path, call.headers, now)
 
     def _record(self, call: Call, status: int, operation: Operation) -> None:
         query = "&".join(f"{key}={value}" for key, value in call.query.items())

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import http.client
 import json
+import ssl
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
@@ -19,10 +21,12 @@ class EmulatorControl:
     Tell a running embedded Batch service what is to happen.
 
     :param endpoint: URL of the service, as in its ready line.
+    :param ca: the file with the authority to trust, as there; ``None`` where it speaks plain HTTP.
     """
 
-    def __init__(self, endpoint: str) -> None:
+    def __init__(self, endpoint: str, ca: str | Path | None = None) -> None:
         self._address = urlsplit(endpoint).netloc
+        self._tls = None if ca is None else ssl.create_default_context(cafile=ca)
 
     def reset(self) -> None:
         """Go back to an empty account: no pools, jobs, quotas, faults or recorded requests."""
@@ -132,7 +136,7 @@ class EmulatorControl:
         return parse_instant(self._post("now"))
 
     def _post(self, action: str, body: Mapping[str, Any] | None = None) -> Any:
-        connection = http.client.HTTPConnection(self._address, timeout=60)
+        connection = self._connection()
         try:
             connection.request("POST", f"/_emulator/{action}", json.dumps(body or {}))
             response = connection.getresponse()
@@ -143,3 +147,8 @@ class EmulatorControl:
             msg = f"The emulator refused {action!r}: {answer['error']}"
             raise ValueError(msg)
         return answer
+
+    def _connection(self) -> http.client.HTTPConnection:
+        if self._tls is None:
+            return http.client.HTTPConnection(self._address, timeout=60)
+        return http.client.HTTPSConnection(self._address, timeout=60, context=self._tls)

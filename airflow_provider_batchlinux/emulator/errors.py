@@ -90,6 +90,11 @@ class Code(Enum):
             "header is formed correctly including the signature."
         ),
     )
+    INSUFFICIENT_ACCOUNT_PERMISSIONS = (
+        "InsufficientAccountPermissions",
+        403,
+        "The account being accessed does not have sufficient permissions to execute this operation.",
+    )
     MISSING_REQUIRED_PROPERTY = (
         "MissingRequiredProperty",
         400,
@@ -191,6 +196,7 @@ class ServiceError(Exception):
     :param values: details, sent as ``values`` of the error body; ``None`` means none.
     :param status: HTTP status; ``None`` takes the one of the catalogue, 500 for unknown codes.
     :param retry_after: seconds, sent as ``Retry-After``; ``None`` sends none.
+    :param challenge: how to authenticate, sent as ``WWW-Authenticate``; ``None`` sends none.
     """
 
     def __init__(
@@ -200,6 +206,7 @@ class ServiceError(Exception):
         *,
         status: int | None = None,
         retry_after: float | None = None,
+        challenge: str | None = None,
     ) -> None:
         known = _BY_TEXT.get(code) if isinstance(code, str) else code
         self.code = known.code if known else str(code)
@@ -207,6 +214,7 @@ class ServiceError(Exception):
         self.status = status or (known.status if known else 500)
         self.values = dict(values or {})
         self.retry_after = retry_after
+        self.challenge = challenge
         super().__init__(f"{self.code}: {self.sentence} {self.values or ''}".rstrip())
 
 

@@ -6,8 +6,8 @@ import asyncio
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import Future
-from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 from threading import Thread
@@ -17,6 +17,13 @@ from aiohttp import web
 from airflow_provider_batchlinux.emulator.app import Application
 from airflow_provider_batchlinux.emulator.clock import Clock, ManualClock, SystemClock
 from airflow_provider_batchlinux.emulator.control_client import EmulatorControl
+from airflow_provider_batchlinux.emulator.identity.gate import Gate
+from airflow_provider_batchlinux.emulator.identity.server import (
+    IdentityFacts,
+    ServedIdentity,
+    serve_identity,
+)
+from airflow_provider_batchlinux.emulator.identity.tls import LoopbackTls, make_loopback_tls
 from airflow_provider_batchlinux.emulator.listener import loopback_socket
 from airflow_provider_batchlinux.emulator.options import EmulatorOptions
 
@@ -25,12 +32,19 @@ __all__ = ["RunningEmulator", "run_emulator", "serving"]
 
 @dataclass(frozen=True)
 class RunningEmulator:
-    """A service that runs: where it is, whom it serves, and the hand on its controls."""
+    """
+    A service that runs: where it is, whom it serves, and the hand on its controls.
+
+    :param ca: the file with the authority that its clients are to trust; ``None`` over plain HTTP.
+    :param identity: how to get tokens for it; ``None`` over plain HTTP.
+    """
 
     endpoint: str
     account: str
-    key: str
+    key: str = field(repr=False)
     control: EmulatorControl
+    ca: Path | None = None
+    identity: IdentityFacts | None = None
 
 
 @asynccontextmanager
@@ -42,16 +56,19 @@ async def serving(options: EmulatorOptions) -> AsyncIterator[RunningEmulator]:
         ) as root,
         loopback_socket(options.port) as listener,
     ):
-        endpoint = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        application = Application(options, _clock(options), Path(root), endpoint)
-        runner = web.ServerRunner(web.Server(application.handle, access_log=None))
-        try:
-            await runner.setup()
-            await web.SockSite(runner, listener).start()
-            yield RunningEmulator(endpoint, options.account, options.key, EmulatorControl(endpoint))
-        finally:
-            await runner.cleanup()
-            await application.close()
+        tls = None if options.tls is None else make_loopback_tls(options.tls)
+        async with _identity(tls) as identity:
+            gate = Gate(options, identity.local if identity else None)
+            endpoint = f"{'https' if tls else 'http'}://127.0.0.1:{listener.getsockname()[1]}"
+            application = Application(options, _clock(options), Path(root), endpoint, gate)
+            runner = web.ServerRunner(web.Server(application.handle, access_log=None))
+            try:
+                await runner.setup()
+                await web.SockSite(runner, listener, ssl_context=tls.context if tls else None).start()
+                yield _running(endpoint, options, tls, identity)
+            finally:
+                await runner.cleanup()
+                await application.close()
 
 
 @contextmanager
@@ -91,6 +108,24 @@ async def _serve_until_told(
         if started.done():
             raise
         started.set_exception(error)
+
+
+def _identity(tls: LoopbackTls | None) -> AbstractAsyncContextManager[ServedIdentity | None]:
+    return nullcontext() if tls is None else serve_identity(tls)
+
+
+def _running(
+    endpoint: str, options: EmulatorOptions, tls: LoopbackTls | None, identity: ServedIdentity | None
+) -> RunningEmulator:
+    ca = tls.ca if tls else None
+    return RunningEmulator(
+        endpoint=endpoint,
+        account=options.account,
+        key=options.key,
+        control=EmulatorControl(endpoint, ca),
+        ca=ca,
+        identity=identity.facts if identity else None,
+    )
 
 
 def _clock(options: EmulatorOptions) -> Clock:

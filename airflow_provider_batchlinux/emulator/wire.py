@@ -161,6 +161,8 @@ def error_reply(call: Call, error: ServiceError) -> Reply:
     if error.values:
         body["values"] = [{"key": key, "value": value} for key, value in error.values.items()]
     headers = {} if error.retry_after is None else {"retry-after": f"{error.retry_after:g}"}
+    if error.challenge is not None:
+        headers["www-authenticate"] = error.challenge
     return Reply(error.status, body, headers)
 
 

@@ -1,0 +1,74 @@
+"""Lets requests to the account in, by shared key or bearer token, or says why not; does no I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from airflow_provider_batchlinux.emulator.auth import authentication_failed, check_shared_key
+from airflow_provider_batchlinux.emulator.errors import Code, ServiceError
+from airflow_provider_batchlinux.emulator.identity.tenant import LocalTenant, Role
+from airflow_provider_batchlinux.emulator.identity.tokens import BATCH_AUDIENCES, InvalidTokenError
+from airflow_provider_batchlinux.emulator.options import EmulatorOptions
+
+__all__ = ["Gate"]
+
+_READS = frozenset({"GET", "HEAD"})
+_NO_SHARED_KEY = "The specified type of authentication SharedKey is not allowed for this account."
+"""The sentence of the service, as quoted in Azure/BatchExplorer#239."""
+
+
+class Gate:
+    """
+    The entrance to a Batch account.
+
+    :param tenant: whose tokens are taken; ``None`` takes none, as there is no TLS to carry them.
+    """
+
+    def __init__(self, options: EmulatorOptions, tenant: LocalTenant | None) -> None:
+        self._options = options
+        self._tenant = tenant
+
+    def check(self, method: str, raw_target: str, headers: Mapping[str, str], now: datetime) -> None:
+        """
+        Let a request pass, if it proves whose it is and that one may do this.
+
+        :param raw_target: path and query as they were sent.
+        :param headers: header fields by lower-cased name.
+        :raises ServiceError: ``AuthenticationFailed`` or ``InsufficientAccountPermissions``.
+        """
+        scheme, _, credentials = headers.get("authorization", "").partition(" ")
+        if self._tenant is not None and scheme.lower() != "sharedkey":
+            self._check_bearer(self._tenant, method, credentials if scheme.lower() == "bearer" else "", now)
+        elif not self._options.shared_key:
+            raise authentication_failed(detail=_NO_SHARED_KEY)
+        else:
+            check_shared_key(self._options.account, self._options.key, method, raw_target, headers, now)
+
+    def _check_bearer(self, local: LocalTenant, method: str, token: str, now: datetime) -> None:
+        if not token:
+            raise _unauthenticated(
+                local, "The Authorization header is missing, or neither SharedKey nor Bearer."
+            )
+        try:
+            client_id = local.issuer.client_of(token.strip(), now)
+        except InvalidTokenError as error:
+            raise _unauthenticated(local, str(error)) from None
+        application = local.tenant.application(client_id)
+        if application is None or (application.role is Role.READER and method not in _READS):
+            # That roles are told by this code, and the method tells a write, is not documented; assumed.
+            values = {"Reason": f"The identity {client_id!r} has no role that allows {method}."}
+            raise ServiceError(Code.INSUFFICIENT_ACCOUNT_PERMISSIONS, values)
+
+
+def _unauthenticated(local: LocalTenant, detail: str) -> ServiceError:
+    """
+    Return the answer to a request without a token that is taken.
+
+    Neither its status nor the form of its challenge is documented; assumed as ARM and Key Vault have them.
+    """
+    challenge = (
+        f'Bearer authorization_uri="{local.authority}/{local.tenant.id}", resource="{BATCH_AUDIENCES[0]}"'
+    )
+    values = {"AuthenticationErrorDetail": detail}
+    return ServiceError(Code.AUTHENTICATION_FAILED, values, status=401, challenge=challenge)

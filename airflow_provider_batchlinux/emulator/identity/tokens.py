@@ -1,0 +1,122 @@
+"""Signs and checks the tenant's tokens; reads no clock."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+import jwt
+from cryptography.hazmat.primitives.asymmetric import rsa
+from jwt.algorithms import RSAAlgorithm
+
+__all__ = ["BATCH_AUDIENCES", "LIFETIME", "InvalidTokenError", "TokenIssuer", "is_assertion"]
+
+BATCH_AUDIENCES = ("https://batch.core.windows.net/", "https://batch.core.windows.net")
+"""Whom a token for Batch is meant for: what was asked for, which clients write in both ways."""
+
+LIFETIME = timedelta(hours=1)
+_SKEW = timedelta(minutes=5)
+_KEY_ID = "1"
+_REQUIRED = ("exp", "nbf", "aud", "iss", "tid", "appid")
+_OTHER_TENANT = "The token is of another tenant than the account's."
+_NO_TOKEN = "The token is not a signed JWT with the claims that are needed."
+_REASONS: Mapping[type[Exception], str] = {
+    jwt.InvalidSignatureError: "The signature of the token is not the tenant's.",
+    jwt.InvalidAudienceError: "The token is meant for another audience than Batch.",
+    jwt.InvalidIssuerError: _OTHER_TENANT,
+}
+_TIMES_ARE_OURS = {"verify_exp": False, "verify_nbf": False, "verify_iat": False}
+
+
+class InvalidTokenError(Exception):
+    """A token that is not let in; the message says why and does not repeat it."""
+
+
+class TokenIssuer:
+    """
+    Signs tokens with a key made here and now, and knows them again.
+
+    :param tenant_id: the tenant whose tokens they are.
+    """
+
+    def __init__(self, tenant_id: str) -> None:
+        self._tenant_id = tenant_id
+        self._key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+
+    @property
+    def issuer(self) -> str:
+        """The name the tenant signs with."""
+        return f"https://sts.windows.net/{self._tenant_id}/"
+
+    def issue(self, client_id: str, audience: str, now: datetime) -> str:
+        """Return a token of an application for an audience, for :data:`LIFETIME`."""
+        times = {"iat": now, "nbf": now, "exp": now + LIFETIME}
+        claims = {
+            "aud": audience,
+            "iss": self.issuer,
+            "tid": self._tenant_id,
+            "appid": client_id,
+            "oid": client_id,
+            "sub": client_id,
+            "ver": "1.0",
+            **{name: int(time.timestamp()) for name, time in times.items()},
+        }
+        return self.sign(claims)
+
+    def sign(self, claims: Mapping[str, Any]) -> str:
+        """Return a token that claims just this."""
+        return jwt.encode(dict(claims), self._key, algorithm="RS256", headers={"kid": _KEY_ID})
+
+    def client_of(self, token: str, now: datetime) -> str:
+        """
+        Return the id of the application that a token for Batch was given to.
+
+        :raises InvalidTokenError: the token is not one of this tenant for Batch, or not of this time.
+        """
+        claims = self._claims(token)
+        if problem := self._problem(claims, now):
+            raise InvalidTokenError(problem)
+        return str(claims["appid"])
+
+    def public_keys(self) -> dict[str, Any]:
+        """Return the public key as the set of keys that a tenant publishes."""
+        public = json.loads(RSAAlgorithm.to_jwk(self._key.public_key()))
+        return {"keys": [{**public, "use": "sig", "kid": _KEY_ID, "alg": "RS256"}]}
+
+    def _claims(self, token: str) -> Mapping[str, Any]:
+        options: Any = {**_TIMES_ARE_OURS, "require": list(_REQUIRED)}
+        try:
+            claims: Mapping[str, Any] = jwt.decode(
+                token,
+                self._key.public_key(),
+                algorithms=["RS256"],
+                audience=BATCH_AUDIENCES,
+                issuer=self.issuer,
+                options=options,
+            )
+        except jwt.PyJWTError as error:
+            raise InvalidTokenError(_REASONS.get(type(error), _NO_TOKEN)) from None
+        return claims
+
+    def _problem(self, claims: Mapping[str, Any], now: datetime) -> str | None:
+        if not all(isinstance(claims[name], (int, float)) for name in ("exp", "nbf")):
+            return _NO_TOKEN
+        if claims["tid"] != self._tenant_id:
+            return _OTHER_TENANT
+        if now.timestamp() > claims["exp"] + _SKEW.total_seconds():
+            return "The token has expired."
+        if now.timestamp() < claims["nbf"] - _SKEW.total_seconds():
+            return "The token is not valid yet."
+        return None
+
+
+def is_assertion(text: str) -> bool:
+    """Tell whether a text has the form of a federated token: a JWT with issuer, subject and audience."""
+    try:
+        jwt.get_unverified_header(text)
+        claims = jwt.decode(text, options={"verify_signature": False})
+    except jwt.PyJWTError:
+        return False
+    return all(claims.get(name) for name in ("iss", "sub", "aud"))
