@@ -75,6 +75,14 @@ def _connection_fields() -> dict[str, Any]:
         "workload_identity_tenant_id": _text(
             "Workload identity tenant id", "The name that azure_batch connections use for the tenant id."
         ),
+        "authority_host": _text(
+            "Authority host",
+            "Of the token endpoint, in another cloud than the public one. Empty: AZURE_AUTHORITY_HOST.",
+        ),
+        "ca_file": _text(
+            "CA file",
+            "Certificates (PEM) to trust in place of the machine's, for a proxy or a private cloud.",
+        ),
         "subscription_id": _text("Subscription id", "For links to the Azure portal."),
         "resource_group": _text("Resource group", "For links to the Azure portal."),
         "id_prefix": _text(

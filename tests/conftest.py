@@ -63,6 +63,21 @@ def slow_account(shared_slow_emulator: RunningEmulator, monkeypatch: pytest.Monk
     return BatchAccount(shared_slow_emulator)
 
 
+@pytest.fixture(scope="session")
+def shared_secure_emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningEmulator]:
+    """Serve for the whole session over TLS, with a local Entra."""
+    pytest.importorskip("trustme", reason="HTTPS needs all of the extra 'emulator'")
+    with run_emulator(EmulatorOptions(tls=tmp_path_factory.mktemp("tls"))) as emulator:
+        yield emulator
+
+
+@pytest.fixture
+def secure_emulator(shared_secure_emulator: RunningEmulator) -> RunningEmulator:
+    """Give an embedded service over TLS, with an empty account."""
+    shared_secure_emulator.control.reset()
+    return shared_secure_emulator
+
+
 def set_connection(
     monkeypatch: pytest.MonkeyPatch, emulator: RunningEmulator, *, key: str | None = None, **extra: object
 ) -> None:

@@ -39,6 +39,10 @@ class AccountSettings:
     :param id_prefix: what the ids made by this Airflow begin with; two Airflows that share an account
         need different ones, or each would take the other's pools and jobs for its own.
     :param retry_budget: seconds over which a request is tried again while the service is away.
+    :param ca_file: certificates of the authorities to trust for the service and the token endpoint, in PEM,
+        where a proxy or a private cloud has its own; ``None`` trusts the machine's.
+    :param authority_host: the token endpoint's host, where it is not the public cloud's and not in
+        ``AZURE_AUTHORITY_HOST``. It is trusted as it is: no public endpoint is asked whether it is Entra's.
     """
 
     endpoint: str
@@ -52,10 +56,16 @@ class AccountSettings:
     resource_group: str | None = None
     id_prefix: str = "af"
     retry_budget: float = 300.0
+    ca_file: str | None = None
+    authority_host: str | None = None
 
     def problems(self) -> list[str]:
         """List all that is missing or malformed, without repeating a secret."""
         found = _endpoint_problems(self.endpoint)
+        if self.auth is not AuthKind.SHARED_KEY and self.endpoint.startswith("http://"):
+            found.append(f"auth={self.auth.value!r} needs an account_url of https: no token goes over http.")
+        if self.authority_host:
+            found += _authority_problems(self.authority_host)
         needs = _NEEDED.get(self.auth, ())
         found += [f"auth={self.auth.value!r} needs {name}." for name in needs if not getattr(self, name)]
         key = self.account_key if self.auth is AuthKind.SHARED_KEY else None
@@ -69,6 +79,7 @@ class AccountSettings:
 
 
 _ID_PREFIX = re.compile(r"[A-Za-z0-9_-]{1,16}")
+_AUTHORITY_HOST = re.compile(r"(https://)?[A-Za-z0-9._-]+(:[0-9]{1,5})?/?")
 
 _NEEDED = {
     AuthKind.SHARED_KEY: ("account_name", "account_key"),
@@ -90,6 +101,14 @@ def _endpoint_problems(endpoint: str) -> list[str]:
         return ["account_url holds a user name or password; give the address alone."]
     if not usable:
         return [f"account_url={endpoint!r} is not a URL such as https://name.region.batch.azure.com."]
+    return []
+
+
+def _authority_problems(host: str) -> list[str]:
+    if "@" in host:
+        return ["authority_host holds a user name or password; give the host alone."]
+    if not _AUTHORITY_HOST.fullmatch(host):
+        return [f"authority_host={host!r} is not a host such as login.microsoftonline.us, reached by https."]
     return []
 
 

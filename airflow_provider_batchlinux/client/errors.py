@@ -47,6 +47,7 @@ _CLASSES: dict[str, type[BatchRequestError]] = {
     "TaskExists": BatchConflictError,
 }
 
+_TRUST_IT = "A proxy or a private cloud has certificates of its own: name their file as the extra's ca_file."
 _GIVE_ROLE = "Give the identity the role Azure Batch Data Contributor on the account."
 
 _REMEDIES = {
@@ -103,7 +104,7 @@ def translated(error: AzureError, what: str, *, tried_for: float = 0.0) -> Batch
             f"{message} The service kept refusing for {tried_for:.0f} s; try again later."
         )
     cls = _CLASSES.get(code or "", BatchRequestError)
-    if error.status_code in (401, 403):
+    if error.status_code in (401, 403) or isinstance(error, ClientAuthenticationError):
         cls = BatchAuthenticationError
     remedy = _remedy(error, code)
     return cls(
@@ -117,9 +118,10 @@ def translated(error: AzureError, what: str, *, tried_for: float = 0.0) -> Batch
 def _without_answer(error: AzureError, what: str, tried_for: float) -> BatchLinuxError:
     if isinstance(error, ClientAuthenticationError):
         return BatchAuthenticationError(f"Could not {what}: no token for the identity: {_first_line(error)}")
+    untrusted = "CERTIFICATE_VERIFY_FAILED" in str(error)
+    remedy = _TRUST_IT if untrusted else "Check account_url, name resolution and the firewall."
     return BatchUnreachableError(
-        f"Could not {what}: no answer from the service for {tried_for:.0f} s ({_first_line(error)}). "
-        "Check account_url, name resolution and the firewall."
+        f"Could not {what}: no answer from the service for {tried_for:.0f} s ({_first_line(error)}). {remedy}"
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
@@ -35,7 +36,7 @@ async def open_sdk_client(settings: AccountSettings) -> AsyncIterator[BatchClien
     :param settings: the account and the identity, without problems.
     """
     async with AsyncExitStack() as stack:
-        connector = aiohttp.TCPConnector(limit=MAX_CONNECTIONS)
+        connector = aiohttp.TCPConnector(limit=MAX_CONNECTIONS, ssl=_trust(settings))
         # An own session: azure-core would build a TLS context anew for every request otherwise.
         session = await stack.enter_async_context(aiohttp.ClientSession(connector=connector, trust_env=True))
         credential: Any = _credential(settings)
@@ -55,7 +56,24 @@ def sync_sdk_client(settings: AccountSettings) -> Any:
         if settings.auth is AuthKind.SHARED_KEY
         else _identity(settings, "azure.identity")
     )
-    return SyncBatchClient(settings.endpoint, credential, http_logging_policy=SansIOHTTPPolicy())
+    _trust(settings)
+    return SyncBatchClient(
+        settings.endpoint, credential, http_logging_policy=SansIOHTTPPolicy(), **_verification(settings)
+    )
+
+
+def _trust(settings: AccountSettings) -> ssl.SSLContext | bool:
+    if settings.ca_file is None:
+        return True
+    try:
+        return ssl.create_default_context(cafile=settings.ca_file)
+    except OSError as error:
+        msg = f"ca_file={settings.ca_file!r} is not a readable file of certificates in PEM: {error}."
+        raise ValueError(msg) from error
+
+
+def _verification(settings: AccountSettings) -> dict[str, Any]:
+    return _given(connection_verify=settings.ca_file)
 
 
 def _pipeline_options() -> dict[str, Any]:
@@ -84,14 +102,22 @@ def _identity(settings: AccountSettings, module_name: str) -> Any:
 
     identity = import_module(module_name)
     tenant, client, secret = settings.tenant_id, settings.client_id, settings.client_secret
+    options = {**_verification(settings), **_authority(settings)}
     if settings.auth is AuthKind.CLIENT_SECRET:
-        return identity.ClientSecretCredential(tenant, client, secret)
+        return identity.ClientSecretCredential(tenant, client, secret, **options)
     if settings.auth is AuthKind.MANAGED_IDENTITY:
-        return identity.ManagedIdentityCredential(**_given(client_id=client))
+        return identity.ManagedIdentityCredential(**_given(client_id=client), **options)
     if settings.auth is AuthKind.WORKLOAD_IDENTITY:
-        return identity.WorkloadIdentityCredential(**_given(tenant_id=tenant, client_id=client))
+        return identity.WorkloadIdentityCredential(**_given(tenant_id=tenant, client_id=client), **options)
     named = _given(managed_identity_client_id=client, workload_identity_tenant_id=tenant)
-    return identity.DefaultAzureCredential(**named)
+    return identity.DefaultAzureCredential(**named, **options)
+
+
+def _authority(settings: AccountSettings) -> dict[str, Any]:
+    if settings.authority_host is None:
+        return {}
+    # The public cloud knows nothing of a private one, which may not even reach it.
+    return {"authority": settings.authority_host, "disable_instance_discovery": True}
 
 
 def _given(**options: str | None) -> dict[str, str]:

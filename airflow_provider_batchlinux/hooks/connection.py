@@ -49,6 +49,8 @@ def settings_of(
         resource_group=_text(extra, "resource_group") or None,
         id_prefix=_text(extra, "id_prefix") or _DEFAULT_ID_PREFIX,
         retry_budget=budget,
+        ca_file=_text(extra, "ca_file") or None,
+        authority_host=_text(extra, "authority_host") or None,
     )
     problems = [*auth_problems, *budget_problems, *settings.problems()]
     if problems:
