@@ -13,11 +13,13 @@ from airflow_provider_batchlinux.emulator.lifecycle import Profile
 from airflow_provider_batchlinux.emulator.node_lifecycle import NodeLifecycle
 from airflow_provider_batchlinux.emulator.quotas import Quotas, cores_of
 from airflow_provider_batchlinux.emulator.records import Json, Node, Pool
+from airflow_provider_batchlinux.emulator.scheduler import TaskScheduler
 from airflow_provider_batchlinux.emulator.store import Store
 
 __all__ = ["Allocation", "ResizeFault"]
 
 _KEPT_LAST = {"idle": 1, "running": 2}
+_PATIENT = frozenset({"taskcompletion", "retaineddata"})
 
 
 @dataclass
@@ -30,10 +32,11 @@ class ResizeFault:
 
 @dataclass
 class _Resize:
-    """A resize that goes on."""
+    """A resize that goes on; one that is due waits only for tasks on the nodes that leave."""
 
     timer: Timer
     leaving: Sequence[Node] = ()
+    is_due: bool = False
 
 
 @dataclass(frozen=True)
@@ -53,33 +56,44 @@ class Allocation:
     profile: Profile
     lifecycle: NodeLifecycle
     quotas: Quotas
+    scheduler: TaskScheduler
     faults: list[ResizeFault] = field(default_factory=list)
     _resizes: dict[str, _Resize] = field(default_factory=dict)
     _numbers: dict[str, count[int]] = field(default_factory=dict)
 
-    def resize(self, pool: Pool, dedicated: int, spot: int, now: datetime) -> Pool:
-        """Start to bring a pool to new targets."""
+    def resize(
+        self, pool: Pool, dedicated: int, spot: int, now: datetime, *, deallocation: str = "requeue"
+    ) -> Pool:
+        """
+        Start to bring a pool to new targets; they take the place of those of a resize that goes on.
+
+        :param deallocation: what becomes of the tasks on nodes that leave, in the service's words.
+        """
         nodes = self.store.nodes(pool.id)
         leaving = [
             *_surplus((node for node in nodes if node.is_dedicated), dedicated),
             *_surplus((node for node in nodes if not node.is_dedicated), spot),
         ]
-        return self._start(pool, dedicated, spot, now, leaving)
+        return self._start(pool, dedicated, spot, now, leaving, deallocation)
 
-    def remove_nodes(self, pool: Pool, leaving: Sequence[Node], now: datetime) -> Pool:
+    def remove_nodes(
+        self, pool: Pool, leaving: Sequence[Node], now: datetime, *, deallocation: str = "requeue"
+    ) -> Pool:
         """Start to take certain nodes away; the targets go down by their number."""
         dedicated = sum(node.is_dedicated for node in leaving)
         spot = len(leaving) - dedicated
         targets = (max(0, pool.target_dedicated - dedicated), max(0, pool.target_spot - spot))
-        return self._start(pool, *targets, now, leaving)
+        return self._start(pool, *targets, now, leaving, deallocation)
 
     def stop(self, pool: Pool, now: datetime) -> Pool:
         """Start to stop a resize: the targets stay and the nodes are what they are."""
         resize = self._resizes.pop(pool.id.lower())
         resize.timer.cancel()
-        timer = self.clock.call_later(
-            self.profile.stopping, lambda: self._finish_stop(pool.id, resize.leaving)
-        )
+        kept = [node for node in resize.leaving if self._waits_for_tasks(node)]
+        for node in kept:
+            self.store.change_node(node, is_leaving=False)
+        gone = [node for node in resize.leaving if node not in kept]
+        timer = self.clock.call_later(self.profile.stopping, lambda: self._finish_stop(pool.id, gone))
         self._resizes[pool.id.lower()] = _Resize(timer)
         return self._enter(pool, "stopping", now)
 
@@ -93,17 +107,42 @@ class Allocation:
         self.clock.call_later(self.profile.deleting, lambda: self._finish_delete(pool))
         return self.store.put_pool(replace(pool, state="deleting", state_since=now))
 
-    def _start(self, pool: Pool, dedicated: int, spot: int, now: datetime, leaving: Sequence[Node]) -> Pool:
+    def node_freed(self, node: Node) -> None:
+        """Let a node go that only waited for its last task; not before what ended that is over."""
+        if self._waits_for_tasks(node):
+            self.clock.call_later(0, lambda: self._let_go(node))
+
+    def _start(
+        self,
+        pool: Pool,
+        dedicated: int,
+        spot: int,
+        now: datetime,
+        leaving: Sequence[Node],
+        deallocation: str,
+    ) -> Pool:
+        before = self._resizes.pop(pool.id.lower(), None)
+        gone: Sequence[Node] = ()
+        if before is not None:
+            before.timer.cancel()
+            gone = before.leaving
+        known = {node.id for node in gone}
+        leaving = [node for node in leaving if node.id not in known]
         for node in leaving:
-            self.lifecycle.enter(node, "leavingpool")
+            self._dismiss(node, deallocation)
         timer = self.clock.call_later(self.profile.resizing, lambda: self._finish(pool.id))
-        self._resizes[pool.id.lower()] = _Resize(timer, leaving)
+        self._resizes[pool.id.lower()] = _Resize(timer, [*gone, *leaving])
         changed = replace(pool, target_dedicated=dedicated, target_spot=spot, resize_errors=())
         return self._enter(changed, "resizing", now)
 
     def _finish(self, pool_id: str) -> None:
+        resize = self._resizes[pool_id.lower()]
+        resize.is_due = True
+        if any(map(self._waits_for_tasks, resize.leaving)):
+            return
+        del self._resizes[pool_id.lower()]
         pool, now = self.store.pool(pool_id), self.clock.now()
-        for node in self._resizes.pop(pool_id.lower()).leaving:
+        for node in resize.leaving:
             self.lifecycle.remove(node)
         growths = {is_dedicated: self._growth(pool, is_dedicated) for is_dedicated in (True, False)}
         errors = list(self._take_faults(pool))
@@ -111,6 +150,31 @@ class Allocation:
             self._grow(pool, {kind: growth.nodes for kind, growth in growths.items()}, now)
             errors = [growth.error for growth in growths.values() if growth.error is not None]
         self._enter(replace(pool, resize_errors=tuple(errors)), "steady", now)
+
+    def _dismiss(self, node: Node, deallocation: str) -> None:
+        """
+        Let a node leave, at once or when its tasks have ended.
+
+        Nothing is emulated of how long the data of tasks is retained: ``retaineddata`` is like
+        ``taskcompletion``.
+        """
+        if deallocation in _PATIENT and node.running_tasks:
+            self.store.change_node(node, is_leaving=True)
+            return
+        if deallocation == "terminate":
+            self.scheduler.end_all_on(node)
+        self.lifecycle.enter(node, "leavingpool")
+
+    def _waits_for_tasks(self, node: Node) -> bool:
+        current = self.store.nodes(node.pool_id).get(node.id)
+        return current is not None and current.is_leaving and current.state != "leavingpool"
+
+    def _let_go(self, node: Node) -> None:
+        if self._waits_for_tasks(node):
+            self.lifecycle.enter(node, "leavingpool")
+            resize = self._resizes.get(node.pool_id.lower())
+            if resize is not None and resize.is_due:
+                self._finish(node.pool_id)
 
     def _finish_stop(self, pool_id: str, leaving: Iterable[Node]) -> None:
         del self._resizes[pool_id.lower()]
@@ -170,7 +234,7 @@ class Allocation:
 
 
 def _surplus(nodes: Iterable[Node], target: int) -> list[Node]:
-    ranked = sorted(nodes, key=lambda node: _KEPT_LAST.get(node.state, 0))
+    ranked = sorted(nodes, key=lambda node: 0 if node.is_leaving else _KEPT_LAST.get(node.state, 0))
     return ranked[: max(0, len(ranked) - target)]
 
 

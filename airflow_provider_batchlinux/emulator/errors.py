@@ -95,6 +95,26 @@ class Code(Enum):
         403,
         "The account being accessed does not have sufficient permissions to execute this operation.",
     )
+    AUTO_SCALING_FORMULA_SYNTAX_ERROR = (
+        "AutoScalingFormulaSyntaxError",
+        400,
+        "The specified auto-scaling formula has a syntax error.",
+    )
+    AUTO_SCALE_FORMULA_TOO_LONG = (
+        "AutoScaleFormulaTooLong",
+        400,
+        "The specified auto-scaling formula exceeds lengths limit.",
+    )
+    INVALID_AUTO_SCALING_SETTINGS = (
+        "InvalidAutoScalingSettings",
+        400,
+        "The specified auto-scaling settings are not valid.",
+    )
+    TOO_MANY_ENABLE_AUTO_SCALE_REQUESTS = (
+        "TooManyEnableAutoScaleRequests",
+        503,
+        "Too many Enable Pool AutoScale requests are issued on the pool.",
+    )
     MISSING_REQUIRED_PROPERTY = (
         "MissingRequiredProperty",
         400,

@@ -24,7 +24,11 @@ DOWN_NODE_STATES = frozenset(
 
 @dataclass(frozen=True)
 class Profile:
-    """Seconds that each stage takes; ``resizing``, ``stopping`` and ``deleting`` are a pool's."""
+    """
+    Seconds that each stage takes; ``resizing``, ``stopping`` and ``deleting`` are a pool's.
+
+    ``sample_lag`` is how long it takes until a sample of a metric is there for autoscale formulas.
+    """
 
     resizing: float = 0.0
     stopping: float = 0.0
@@ -34,6 +38,7 @@ class Profile:
     rebooting: float = 0.0
     reimaging: float = 0.0
     retry: float = 0.0
+    sample_lag: float = 0.0
 
     def node_delay(self, state: str) -> float:
         """Return how long a node stays in a state that it leaves by itself."""
@@ -59,6 +64,7 @@ PROFILES: Mapping[str, Profile] = {
         rebooting=30.0,
         reimaging=60.0,
         retry=1.0,
+        sample_lag=60.0,
     ),
 }
 

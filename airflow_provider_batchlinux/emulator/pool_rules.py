@@ -8,11 +8,11 @@ from itertools import combinations
 from typing import Any
 
 from airflow_provider_batchlinux.emulator.auth import authentication_failed
+from airflow_provider_batchlinux.emulator.autoscale.settings import settings_of_new_pool
 from airflow_provider_batchlinux.emulator.errors import (
     Code,
     ServiceError,
     missing_property,
-    not_implemented,
     refused,
 )
 from airflow_provider_batchlinux.emulator.images import node_agent_of
@@ -56,15 +56,14 @@ def complete_pool(body: dict[str, Any]) -> dict[str, Any]:
     if "virtualMachineConfiguration" not in body:
         raise missing_property(name="virtualMachineConfiguration")
     _check_slots(body.get("taskSlotsPerNode", 1), body["vmSize"])
-    if body.get("enableAutoScale"):
-        raise not_implemented(what="automatic scaling")
+    scaling = settings_of_new_pool(body)
     return {
         "resizeTimeout": "PT15M",
-        "enableAutoScale": False,
         "enableInterNodeCommunication": False,
         "taskSlotsPerNode": 1,
         "taskSchedulingPolicy": {"nodeFillType": "spread"},
         **complete_pool_properties(body),
+        **scaling,
     }
 
 

@@ -28,7 +28,12 @@ class Version:
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """A pool. ``spec`` is its description as the client sent it, with the service's defaults."""
+    """
+    A pool. ``spec`` is its description as the client sent it, with the service's defaults.
+
+    :param auto_scale_run: the last evaluation of its formula.
+    :param auto_scale_enabled: when automatic scaling was enabled or changed by its own operation.
+    """
 
     id: str
     spec: Json
@@ -41,6 +46,14 @@ class Pool:
     target_dedicated: int
     target_spot: int
     resize_errors: tuple[Json, ...] = ()
+    auto_scale_run: Json | None = None
+    auto_scale_enabled: datetime | None = None
+
+    @property
+    def is_auto_scaled(self) -> bool:
+        """Whether a formula decides how many nodes it has."""
+        is_scaled: bool = self.spec["enableAutoScale"]
+        return is_scaled
 
     @property
     def ssh_rule(self) -> str | None:
@@ -52,7 +65,7 @@ class Pool:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A compute node."""
+    """A compute node. One that is leaving takes no new tasks, and goes when its last one has ended."""
 
     id: str
     pool_id: str
@@ -64,6 +77,7 @@ class Node:
     start_task: Json | None = None
     start_task_info: Json | None = None
     is_scheduling: bool = True
+    is_leaving: bool = False
     last_boot: datetime | None = None
     ssh_port: int | None = None
     errors: tuple[Json, ...] = ()

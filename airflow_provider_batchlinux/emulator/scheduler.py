@@ -14,13 +14,13 @@ from airflow_provider_batchlinux.emulator.instants import format_instant, parse_
 from airflow_provider_batchlinux.emulator.lifecycle import Profile
 from airflow_provider_batchlinux.emulator.machine import Machine
 from airflow_provider_batchlinux.emulator.programs import Outcome, user_error
-from airflow_provider_batchlinux.emulator.records import USABLE_NODE_STATES, Node, Task
+from airflow_provider_batchlinux.emulator.records import USABLE_NODE_STATES, Job, Node, Task
 from airflow_provider_batchlinux.emulator.store import Store
+from airflow_provider_batchlinux.emulator.task_queue import TaskKey, TaskQueue, task_key
 
-__all__ = ["TaskKey", "TaskScheduler", "task_directory"]
+__all__ = ["PLACED_TASK_STATES", "TaskScheduler", "task_directory"]
 
-TaskKey = tuple[str, str]
-
+PLACED_TASK_STATES = frozenset({"preparing", "running"})
 _ENDED = "The task was ended by user request"
 
 
@@ -29,11 +29,13 @@ class TaskScheduler:
     """
     The only place that changes the state of tasks, and of nodes between idle and running.
 
-    Tasks of a pool run first come, first served; one that needs more slots than any node has free
-    does not hold up smaller ones behind it.
+    Tasks of the job with the highest priority come first, then those of the oldest job, then the one
+    that came first; one that needs more slots than any node has free does not hold up smaller ones
+    behind it. A running task is never put back for one of a higher priority.
 
     :param machine_of: gives the computer behind a node.
     :param on_task_completed: called with the task after its record says so.
+    :param on_node_free: called when the last task of a node has left it.
     """
 
     store: Store
@@ -41,20 +43,20 @@ class TaskScheduler:
     profile: Profile
     machine_of: Callable[[Node], Machine]
     on_task_completed: Callable[[Task], None]
-    _waiting: dict[str, dict[TaskKey, Task]] = field(default_factory=dict)
+    on_node_free: Callable[[Node], None]
+    _waiting: TaskQueue = field(default_factory=TaskQueue)
     _placed: dict[str, dict[TaskKey, Task]] = field(default_factory=dict)
     _removals: set[asyncio.Task[None]] = field(default_factory=set)
 
     def add(self, task: Task) -> None:
         """Let a task run as soon as a node of its pool has room for it."""
-        self._waiting.setdefault(task.pool_id.lower(), {})[_key(task)] = task
+        self._waiting.add(task)
         self.clock.call_later(0, lambda: self.place(task.pool_id))
 
     def place(self, pool_id: str) -> None:
         """Start those waiting tasks of a pool that there is room for."""
-        waiting = self._waiting.get(pool_id.lower(), {})
         pool = self.store.pools.get(pool_id)
-        if not waiting or pool is None or pool.state != "active":
+        if not self._waiting.jobs(pool_id) or pool is None or pool.state != "active":
             return
         slots = pool.spec["taskSlotsPerNode"]
         room = {
@@ -63,38 +65,72 @@ class TaskScheduler:
             if node.state in USABLE_NODE_STATES and node.is_scheduling
         }
         room = {node_id: free for node_id, free in room.items() if free > 0}
-        for key, task in list(waiting.items()):
-            if not room:
-                break
+        for job in self._jobs_in_turn(pool_id):
+            self._place_tasks(job, pool_id, room)
+
+    def _jobs_in_turn(self, pool_id: str) -> list[Job]:
+        jobs = (self.store.jobs.get(job_id) for job_id in self._waiting.jobs(pool_id))
+        active = [job for job in jobs if job is not None and job.state == "active"]
+        return sorted(active, key=lambda job: (-job.spec["priority"], job.created))
+
+    def _place_tasks(self, job: Job, pool_id: str, room: dict[str, int]) -> None:
+        allowed = self._allowed(job)
+        for task in self._waiting.tasks(pool_id, job.id):
+            if not room or allowed == 0:
+                return
             node_id = max(room, key=room.__getitem__)
             if room[node_id] < task.slots:
                 continue
             room[node_id] -= task.slots
             if room[node_id] == 0:
                 del room[node_id]
-            del waiting[key]
+            allowed -= 1
+            self._waiting.remove(task)
             self._start(task, self.store.node(pool_id, node_id))
+
+    def _allowed(self, job: Job) -> int:
+        """Return how many more tasks of a job may run at once; negative means without limit."""
+        most: int = job.spec["maxParallelTasks"]
+        counts = self.store.tasks(job.id).counts.items()
+        running = sum(number for (state, *_), number in counts if state in PLACED_TASK_STATES)
+        return most if most < 0 else max(0, most - running)
 
     def withdraw(self, node: Node) -> None:
         """Take the tasks away from a node that is lost; they wait for another one."""
         for task in list(self._placed.get(node.id, {}).values()):
-            current = self._stop(task, node)
-            if current is not None:
-                self._requeue(current)
+            self.put_back(task)
+
+    def put_back(self, task: Task) -> None:
+        """Stop a running task and let it wait again; that counts as a requeue."""
+        node = self._node(task)
+        current = None if node is None else self._stop(task, node)
+        if current is not None:
+            self._requeue(current)
+            self.clock.call_later(0, lambda: self.place(task.pool_id))
 
     def end(self, task: Task) -> None:
         """Complete a task that waits or runs, as its user asks."""
         self._leave(task)
         self._complete(task, Outcome(failure=user_error("TaskEnded", _ENDED, {})))
 
+    def end_all_on(self, node: Node) -> None:
+        """Complete the tasks that run on a node, as if their user asked for it."""
+        for task in list(self._placed.get(node.id, {}).values()):
+            self.end(self.store.task(task.job_id, task.id))
+
     def requeue(self, task: Task) -> None:
         """Let a completed task run once more, with all its retries."""
         execution = {"retryCount": 0, "requeueCount": 0}
         self.add(self._enter(task, "active", execution=execution, node_id=None))
 
+    def move(self, task: Task, pool_id: str) -> None:
+        """Let a waiting task wait for a node of another pool."""
+        self._waiting.remove(task)
+        self.add(self.store.put_task(replace(task, pool_id=pool_id)))
+
     def hold(self, task: Task) -> None:
         """Do not run a waiting task any more; its state stays."""
-        self._waiting.get(task.pool_id.lower(), {}).pop(_key(task), None)
+        self._waiting.remove(task)
 
     def forget(self, task: Task) -> None:
         """Remove a task, with what it runs and the files it left on its node."""
@@ -109,8 +145,9 @@ class TaskScheduler:
         await asyncio.gather(*self._removals)
 
     def _start(self, task: Task, node: Node) -> None:
-        task = self._enter(task, "preparing", node_id=node.id)
-        self._placed.setdefault(node.id, {})[_key(task)] = task
+        current = self.store.task(task.job_id, task.id)
+        task = self._enter(current, "preparing", node_id=node.id)
+        self._placed.setdefault(node.id, {})[task_key(task)] = task
         self._take_slots(node, task, +1)
         self.machine_of(node).keep_running(_name(task), self._run(task, node))
 
@@ -129,14 +166,14 @@ class TaskScheduler:
         self.place(node.pool_id)
 
     async def _run_with_retries(self, task: Task, machine: Machine, directory: Path) -> Outcome:
-        limits = task.spec["constraints"]
-        limit = parse_duration(limits["maxWallClockTime"])
+        limit = parse_duration(task.spec["constraints"]["maxWallClockTime"])
         execution = {**task.execution, "startTime": format_instant(self.clock.now())}
         task = self._enter(task, "running", execution=execution)
         while True:
             outcome = await machine.run_task(directory, task.spec, self._environment(task), limit)
+            task = self.store.task(task.job_id, task.id)
             retries = task.execution["retryCount"]
-            if not outcome.is_retried or retries == limits["maxTaskRetryCount"]:
+            if not outcome.is_retried or retries == task.spec["constraints"]["maxTaskRetryCount"]:
                 return outcome
             tried = {"retryCount": retries + 1, "lastRetryTime": format_instant(self.clock.now())}
             task = self.store.put_task(replace(task, execution={**task.execution, **tried}))
@@ -155,7 +192,7 @@ class TaskScheduler:
             self.clock.call_later(0, lambda: self.place(task.pool_id))
 
     def _stop(self, task: Task, node: Node) -> Task | None:
-        if _key(task) not in self._placed.get(node.id, {}):
+        if task_key(task) not in self._placed.get(node.id, {}):
             return None
         self.machine_of(node).stop([_name(task)])
         current = self.store.task(task.job_id, task.id)
@@ -164,7 +201,7 @@ class TaskScheduler:
 
     def _release(self, task: Task, node: Node) -> None:
         placed = self._placed[node.id]
-        del placed[_key(task)]
+        del placed[task_key(task)]
         if not placed:
             del self._placed[node.id]
         self._take_slots(node, task, -1)
@@ -216,6 +253,8 @@ class TaskScheduler:
             state = "running" if tasks else at_rest
             changes.update(_state_change(current, state, self.clock.now()))
         self.store.put_node(replace(current, **changes))
+        if not tasks:
+            self.on_node_free(current)
 
     def _count(self, node: Node, outcome: Outcome) -> None:
         current = self.store.nodes(node.pool_id).get(node.id)
@@ -245,10 +284,6 @@ class TaskScheduler:
 def task_directory(machine: Machine, task: Task) -> Path:
     """Return where a task keeps its files on a node."""
     return machine.workitems / task.job_id / "job-1" / task.id
-
-
-def _key(task: Task) -> TaskKey:
-    return task.job_id.lower(), task.id.lower()
 
 
 def _name(task: Task) -> str:

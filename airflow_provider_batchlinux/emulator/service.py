@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from airflow_provider_batchlinux.emulator.allocation import Allocation
+from airflow_provider_batchlinux.emulator.autoscale.scaler import AutoScaler
 from airflow_provider_batchlinux.emulator.clock import Clock, SwitchedClock
 from airflow_provider_batchlinux.emulator.doors import Doors
 from airflow_provider_batchlinux.emulator.job_lifecycle import JobLifecycle
@@ -52,9 +53,11 @@ class BatchService:
             profile,
             machine_of=self.lifecycle.machine,
             on_task_completed=lambda task: self.jobs.task_completed(task),
+            on_node_free=lambda node: self.allocation.node_freed(node),
         )
         self.jobs = JobLifecycle(self.store, clock, self.scheduler)
-        self.allocation = Allocation(self.store, clock, profile, self.lifecycle, self.quotas)
+        self.allocation = Allocation(self.store, clock, profile, self.lifecycle, self.quotas, self.scheduler)
+        self.scaler = AutoScaler(self.store, clock, profile, self.allocation)
 
     async def close(self) -> None:
         """End everything that runs on the nodes, and everything that was to happen."""

@@ -72,6 +72,7 @@ def pool_view(store: Store, base_url: str, pool: Pool) -> dict[str, Any]:
         "targetDedicatedNodes": pool.target_dedicated,
         "currentLowPriorityNodes": store.count_nodes(pool.id, is_dedicated=False),
         "targetLowPriorityNodes": pool.target_spot,
+        **({"autoScaleRun": pool.auto_scale_run} if pool.auto_scale_run else {}),
         **({"resizeErrors": list(pool.resize_errors)} if pool.resize_errors else {}),
     }
 

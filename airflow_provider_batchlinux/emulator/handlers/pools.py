@@ -33,6 +33,7 @@ __all__ = [
     "resize_pool",
     "stop_pool_resize",
     "update_pool",
+    "writable_pool",
 ]
 
 _MOST_REMOVED = 100
@@ -71,7 +72,9 @@ def create_pool(service: BatchService, call: Call) -> Reply:
         target_dedicated=dedicated,
         target_spot=spot,
     )
-    service.allocation.resize(pool, dedicated, spot, call.now)
+    pool = service.allocation.resize(pool, dedicated, spot, call.now)
+    if pool.is_auto_scaled:
+        service.scaler.enable(pool, call.now)
     return created(call.url("pools", pool_id), version)
 
 
@@ -95,7 +98,7 @@ def pool_exists(service: BatchService, call: Call) -> Reply:
 
 def update_pool(service: BatchService, call: Call) -> Reply:
     """Answer PATCH /pools/{poolId}."""
-    pool = _writable(service, call)
+    pool = writable_pool(service, call)
     body = call.read("BatchPoolUpdateOptions")
     check_pool_properties(body)
     _check_changeable(service, pool, body)
@@ -106,13 +109,13 @@ def update_pool(service: BatchService, call: Call) -> Reply:
 
 def delete_pool(service: BatchService, call: Call) -> Reply:
     """Answer DELETE /pools/{poolId}."""
-    service.allocation.delete(_writable(service, call), call.now)
+    service.allocation.delete(writable_pool(service, call), call.now)
     return Reply(202)
 
 
 def resize_pool(service: BatchService, call: Call) -> Reply:
     """Answer POST /pools/{poolId}/resize."""
-    pool = _steady(service, call)
+    pool = _resizable(service, call)
     body = call.read("BatchPoolResizeOptions")
     if "targetDedicatedNodes" not in body and "targetLowPriorityNodes" not in body:
         raise missing_property(name="targetDedicatedNodes")
@@ -125,13 +128,14 @@ def resize_pool(service: BatchService, call: Call) -> Reply:
         spec={**pool.spec, "resizeTimeout": timeout},
         version=service.store.next_version(call.now),
     )
-    service.allocation.resize(pool, *targets, call.now)
+    option = body.get("nodeDeallocationOption", "requeue")
+    service.allocation.resize(pool, *targets, call.now, deallocation=option)
     return done(call, 202, pool.version)
 
 
 def stop_pool_resize(service: BatchService, call: Call) -> Reply:
     """Answer POST /pools/{poolId}/stopresize."""
-    pool = _writable(service, call)
+    pool = writable_pool(service, call)
     if pool.allocation_state != "resizing":
         # The service's code for this is not known; assumed.
         raise ServiceError(Code.OPERATION_INVALID_FOR_CURRENT_STATE)
@@ -142,15 +146,26 @@ def stop_pool_resize(service: BatchService, call: Call) -> Reply:
 
 def remove_nodes(service: BatchService, call: Call) -> Reply:
     """Answer POST /pools/{poolId}/removenodes."""
-    pool = _steady(service, call)
-    node_ids = call.read("BatchNodeRemoveOptions")["nodeList"]
+    pool = _resizable(service, call)
+    body = call.read("BatchNodeRemoveOptions")
+    node_ids = body["nodeList"]
     if not 1 <= len(node_ids) <= _MOST_REMOVED:
         reason = f"The list has 1 to {_MOST_REMOVED} nodes."
         raise refused(len(node_ids), of="nodeList", reason=reason)
     nodes = {node_id.lower(): service.store.node(pool.id, node_id) for node_id in node_ids}
     pool = replace(pool, version=service.store.next_version(call.now))
-    service.allocation.remove_nodes(pool, list(nodes.values()), call.now)
+    option = body.get("nodeDeallocationOption", "requeue")
+    service.allocation.remove_nodes(pool, list(nodes.values()), call.now, deallocation=option)
     return done(call, 202, pool.version)
+
+
+def writable_pool(service: BatchService, call: Call) -> Pool:
+    """Return the pool of a call that changes it; one that is being deleted is refused."""
+    pool = service.store.pool(call.path_values["poolId"])
+    check_conditions(call, pool.version)
+    if pool.state == "deleting":
+        raise ServiceError(Code.POOL_BEING_DELETED)
+    return pool
 
 
 def _view(service: BatchService, call: Call, pool: Pool) -> dict[str, Any]:
@@ -166,16 +181,12 @@ def _check_absent(service: BatchService, pool_id: str) -> None:
         raise ServiceError(Code.POOL_QUOTA_REACHED)
 
 
-def _writable(service: BatchService, call: Call) -> Pool:
-    pool = service.store.pool(call.path_values["poolId"])
-    check_conditions(call, pool.version)
-    if pool.state == "deleting":
-        raise ServiceError(Code.POOL_BEING_DELETED)
-    return pool
-
-
-def _steady(service: BatchService, call: Call) -> Pool:
-    pool = _writable(service, call)
+def _resizable(service: BatchService, call: Call) -> Pool:
+    pool = writable_pool(service, call)
+    if pool.is_auto_scaled:
+        # Documented as 409; the code is assumed.
+        reason = "Automatic scaling is enabled on the pool: disable it first."
+        raise ServiceError(Code.OPERATION_INVALID_FOR_CURRENT_STATE, {"Reason": reason})
     if pool.allocation_state != "steady":
         raise ServiceError(Code.POOL_BEING_RESIZED)
     return pool

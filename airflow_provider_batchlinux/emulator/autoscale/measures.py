@@ -1,0 +1,69 @@
+"""Measures of a pool what formulas can ask for; reads the store, changes nothing."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from airflow_provider_batchlinux.emulator.records import USABLE_NODE_STATES, Pool
+from airflow_provider_batchlinux.emulator.store import Store
+
+__all__ = ["measure"]
+
+_UNMEASURED = (
+    "$WallClockSeconds",
+    "$MemoryBytes",
+    "$DiskBytes",
+    "$DiskReadBytes",
+    "$DiskWriteBytes",
+    "$DiskReadOps",
+    "$DiskWriteOps",
+    "$NetworkInBytes",
+    "$NetworkOutBytes",
+)
+"""The emulated nodes share one machine: what each of them uses is not known, and said to be 0."""
+
+
+def measure(store: Store, pool: Pool) -> Mapping[str, float]:
+    """
+    Return the value of every metric of a pool.
+
+    A task that is being prepared counts as running; the CPU is taken to be as busy as the task slots
+    are; succeeded and failed tasks are those of all jobs that are there (all three assumed).
+    """
+    metrics = {**_tasks(store, pool), **_nodes(store, pool), **dict.fromkeys(_UNMEASURED, 0)}
+    return {name: float(value) for name, value in metrics.items()}
+
+
+def _tasks(store: Store, pool: Pool) -> Mapping[str, float]:
+    counts: Counter[Any] = Counter()
+    for job in store.jobs:
+        if str(job.spec["poolInfo"].get("poolId", "")).lower() == pool.id.lower():
+            for (state, result, *_), number in store.tasks(job.id).counts.items():
+                counts[result if state == "completed" else state] += number
+    running = counts["running"] + counts["preparing"]
+    return {
+        "$ActiveTasks": counts["active"],
+        "$RunningTasks": running,
+        "$PendingTasks": counts["active"] + running,
+        "$SucceededTasks": counts["success"],
+        "$FailedTasks": counts["failure"],
+    }
+
+
+def _nodes(store: Store, pool: Pool) -> Mapping[str, float]:
+    nodes = store.nodes(pool.id)
+    slots = pool.spec["taskSlotsPerNode"]
+    dedicated = store.count_nodes(pool.id, is_dedicated=True)
+    usable = sum(number for (_, state), number in nodes.counts.items() if state in USABLE_NODE_STATES)
+    busy = sum(node.running_slots for node in nodes)
+    return {
+        "$CurrentDedicatedNodes": dedicated,
+        "$CurrentLowPriorityNodes": len(nodes) - dedicated,
+        "$PreemptedNodeCount": nodes.counts[False, "preempted"],
+        "$UsableNodeCount": usable,
+        "$SampleNodeCount": len(nodes),
+        "$TaskSlotsPerNode": slots,
+        "$CPUPercent": 100 * busy / (usable * slots) if usable else 0,
+    }

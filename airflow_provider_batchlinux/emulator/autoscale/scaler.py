@@ -1,0 +1,178 @@
+"""Samples the pools that scale automatically, and applies their formulas; knows no HTTP."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from random import Random
+
+from airflow_provider_batchlinux.emulator.allocation import Allocation
+from airflow_provider_batchlinux.emulator.autoscale.evaluator import Scene, Targets, evaluate
+from airflow_provider_batchlinux.emulator.autoscale.measures import measure
+from airflow_provider_batchlinux.emulator.autoscale.metrics import SAMPLE_PERIOD, Sample
+from airflow_provider_batchlinux.emulator.autoscale.problems import FormulaError
+from airflow_provider_batchlinux.emulator.clock import Clock, Timer
+from airflow_provider_batchlinux.emulator.instants import format_instant, parse_duration
+from airflow_provider_batchlinux.emulator.lifecycle import Profile
+from airflow_provider_batchlinux.emulator.records import Json, Pool
+from airflow_provider_batchlinux.emulator.store import Store
+
+__all__ = ["AutoScaler"]
+
+_MOST_SAMPLES = 2880
+"""How long the service keeps samples is not documented; a day is assumed."""
+
+
+@dataclass
+class _Schedule:
+    """
+    The timers of a pool that scales automatically, and what was measured of it.
+
+    :param created: when its pool was; another pool may get the same id later.
+    """
+
+    created: datetime
+    interval: str
+    samples: deque[Sample] = field(default_factory=lambda: deque(maxlen=_MOST_SAMPLES))
+    sampling: Timer | None = None
+    evaluation: Timer | None = None
+
+    def cancel(self) -> None:
+        for timer in (self.sampling, self.evaluation):
+            if timer is not None:
+                timer.cancel()
+
+
+@dataclass
+class AutoScaler:
+    """
+    Evaluates the formula of a pool when it is enabled and at every interval.
+
+    Samples are taken from when it is enabled. Where the profile makes them available at once, there
+    is one of the moment of each evaluation too, so that no formula has to wait for its first one.
+    """
+
+    store: Store
+    clock: Clock
+    profile: Profile
+    allocation: Allocation
+    chance: Callable[[], float] = field(default_factory=lambda: Random().random)
+    _schedules: dict[str, _Schedule] = field(default_factory=dict)
+
+    def enable(self, pool: Pool, now: datetime) -> Pool:
+        """Scale a pool by the formula in its description from now on; a running schedule goes on."""
+        interval = pool.spec["autoScaleEvaluationInterval"]
+        schedule = self._schedule(pool)
+        if schedule is None or schedule.interval != interval:
+            schedule = self._begin(pool, interval, schedule)
+        return self._run(pool, now, is_new=True)
+
+    def disable(self, pool: Pool) -> None:
+        """Leave a pool as it is from now on."""
+        schedule = self._schedules.pop(pool.id.lower(), None)
+        if schedule is not None:
+            schedule.cancel()
+
+    def evaluate(self, pool: Pool, formula: str, now: datetime) -> Json:
+        """Return the run of a formula on a pool, without applying it."""
+        return self._evaluate(pool, formula, now)[0]
+
+    def _schedule(self, pool: Pool) -> _Schedule | None:
+        schedule = self._schedules.get(pool.id.lower())
+        return schedule if schedule is not None and schedule.created == pool.created else None
+
+    def _begin(self, pool: Pool, interval: str, before: _Schedule | None) -> _Schedule:
+        self.disable(pool)
+        schedule = _Schedule(pool.created, interval)
+        if before is not None:
+            schedule.samples.extend(before.samples)
+        self._schedules[pool.id.lower()] = schedule
+        self._await_sample(pool.id, schedule)
+        self._await_evaluation(pool.id, schedule)
+        return schedule
+
+    def _await_sample(self, pool_id: str, schedule: _Schedule) -> None:
+        schedule.sampling = self.clock.call_later(SAMPLE_PERIOD, lambda: self._on_sample(pool_id, schedule))
+
+    def _await_evaluation(self, pool_id: str, schedule: _Schedule) -> None:
+        delay = parse_duration(schedule.interval)
+        schedule.evaluation = self.clock.call_later(delay, lambda: self._on_interval(pool_id, schedule))
+
+    def _on_sample(self, pool_id: str, schedule: _Schedule) -> None:
+        pool = self._scaled(pool_id, schedule)
+        if pool is not None:
+            self._sample(pool, schedule, self.clock.now())
+            self._await_sample(pool_id, schedule)
+
+    def _on_interval(self, pool_id: str, schedule: _Schedule) -> None:
+        pool = self._scaled(pool_id, schedule)
+        if pool is not None:
+            self._run(pool, self.clock.now())
+            self._await_evaluation(pool_id, schedule)
+
+    def _scaled(self, pool_id: str, schedule: _Schedule) -> Pool | None:
+        pool = self.store.pools.get(pool_id)
+        if pool is None or pool.state != "active" or self._schedule(pool) is not schedule:
+            schedule.cancel()
+            return None
+        return pool
+
+    def _sample(self, pool: Pool, schedule: _Schedule, now: datetime) -> None:
+        if not schedule.samples or schedule.samples[-1].taken < now:
+            schedule.samples.append(Sample(now, measure(self.store, pool)))
+
+    def _run(self, pool: Pool, now: datetime, *, is_new: bool = False) -> Pool:
+        run, targets = self._evaluate(pool, pool.spec["autoScaleFormula"], now)
+        pool = self.store.put_pool(replace(pool, auto_scale_run=run))
+        if targets is None or not self._is_due(pool, targets, is_new=is_new):
+            return pool
+        return self.allocation.resize(
+            pool, targets.dedicated, targets.spot, now, deallocation=targets.deallocation
+        )
+
+    def _is_due(self, pool: Pool, targets: Targets, *, is_new: bool) -> bool:
+        """
+        Return whether targets ask for a resize.
+
+        Recorded: one follows when automatic scaling is enabled, even if nothing is to change. Known
+        from clients: nodes that are lost come back although the targets stay. Assumed: other targets
+        take the place of those of a resize that goes on, unless it is being stopped.
+        """
+        wanted = (targets.dedicated, targets.spot)
+        is_same = wanted == (pool.target_dedicated, pool.target_spot)
+        if pool.allocation_state != "steady":
+            return pool.allocation_state == "resizing" and not is_same
+        return is_new or not is_same or wanted != self._sizes(pool)
+
+    def _sizes(self, pool: Pool) -> tuple[int, int]:
+        dedicated = self.store.count_nodes(pool.id, is_dedicated=True)
+        return dedicated, len(self.store.nodes(pool.id)) - dedicated
+
+    def _evaluate(self, pool: Pool, formula: str, now: datetime) -> tuple[Json, Targets | None]:
+        run = {"timestamp": format_instant(now)}
+        try:
+            targets = evaluate(formula, self._scene(pool, now))
+        except FormulaError as error:
+            # Known from the SDK's tests: the results are then what the pool has.
+            unchanged = Targets(pool.target_dedicated, pool.target_spot)
+            return {**run, "results": str(unchanged), "error": _error_view(error)}, None
+        return {**run, "results": str(targets)}, targets
+
+    def _scene(self, pool: Pool, now: datetime) -> Scene:
+        schedule = self._schedule(pool)
+        if schedule is not None and not self.profile.sample_lag:
+            self._sample(pool, schedule, now)
+        samples = () if schedule is None else tuple(self._available(schedule.samples, now))
+        current = measure(self.store, pool)
+        return Scene(now, pool.target_dedicated, pool.target_spot, current, samples, self.chance)
+
+    def _available(self, samples: Iterable[Sample], now: datetime) -> Iterable[Sample]:
+        newest = now - timedelta(seconds=self.profile.sample_lag)
+        return (sample for sample in samples if sample.taken <= newest)
+
+
+def _error_view(error: FormulaError) -> Json:
+    values = [{"name": "Message", "value": error.detail}]
+    return {"code": error.code, "message": error.sentence, "values": values}
