@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from airflow_provider_batchlinux.emulator.clock import Clock, Timer
 from airflow_provider_batchlinux.emulator.instants import parse_duration
 from airflow_provider_batchlinux.emulator.records import Job, Task
-from airflow_provider_batchlinux.emulator.scheduler import TaskScheduler
+from airflow_provider_batchlinux.emulator.scheduler import PLACED_TASK_STATES, TaskScheduler
 from airflow_provider_batchlinux.emulator.store import Store
 
 __all__ = ["JobLifecycle"]
 
 _ENDLESS = 10 * 365 * 86400.0
 """Wall-clock limits from here on are taken as none."""
+
+_ENDING = frozenset({"terminating", "completed", "deleting"})
+_DEALINGS: Mapping[str, Callable[[TaskScheduler, Task], None]] = {
+    "requeue": TaskScheduler.put_back,
+    "terminate": TaskScheduler.end,
+    "wait": lambda _scheduler, _task: None,
+}
 
 
 @dataclass
@@ -29,12 +37,7 @@ class JobLifecycle:
     def add(self, job: Job) -> None:
         """Make a job active."""
         self.store.put_job(job)
-        seconds = parse_duration(job.spec["constraints"]["maxWallClockTime"])
-        if seconds < _ENDLESS:
-            reason = "MaxWallClockTimeExpiry"
-            self._limits[job.id.lower()] = self.clock.call_later(
-                seconds, lambda: self._terminate_by_id(job.id, reason)
-            )
+        self._set_limit(job)
         if "jobManagerTask" not in job.spec:
             self.end_if_complete(job.id)
 
@@ -59,13 +62,46 @@ class JobLifecycle:
 
         :param reason: the ``terminateReason`` the job shows.
         """
+        job = self._enter(job, "terminating", terminate_reason=reason)
         for task in self.store.tasks(job.id):
-            if task.state in ("preparing", "running"):
+            if task.state in PLACED_TASK_STATES:
                 self.scheduler.end(task)
             elif task.state == "active":
                 self.scheduler.hold(task)
         self.clock.call_later(0, lambda: self._complete(job.id))
-        return self._enter(job, "terminating", terminate_reason=reason)
+        return job
+
+    def disable(self, job: Job, running_tasks: str) -> Job:
+        """
+        Let no task of a job start any more.
+
+        :param running_tasks: what becomes of those that run: ``requeue`` lets them wait for the job
+            to be enabled, ``terminate`` ends them, ``wait`` lets them run to their end, and the job
+            is ``disabling`` until then.
+        """
+        job = self._enter(job, "disabling")
+        for task in self._placed_tasks(job.id):
+            _DEALINGS[running_tasks](self.scheduler, task)
+        self.clock.call_later(0, lambda: self._disable_if_at_rest(job.id))
+        return job
+
+    def enable(self, job: Job) -> Job:
+        """Let the tasks of a job run again."""
+        self.clock.call_later(0, lambda: self._enable(job.id))
+        return self._enter(job, "enabling")
+
+    def change(self, job: Job, spec: Mapping[str, Any]) -> Job:
+        """Give a job another description; its waiting tasks go to the pool that it names."""
+        now = self.clock.now()
+        job = self.store.put_job(replace(job, spec=spec, version=self.store.next_version(now)))
+        pool_id = spec["poolInfo"]["poolId"]
+        for task in self.store.tasks(job.id):
+            if task.state == "active" and task.pool_id.lower() != pool_id.lower():
+                self.scheduler.move(task, pool_id)
+        self._set_limit(job)
+        self.end_if_complete(job.id)
+        self.clock.call_later(0, lambda: self.scheduler.place(pool_id))
+        return job
 
     def delete(self, job: Job) -> Job:
         """Start to delete a job with its tasks and their files."""
@@ -76,12 +112,37 @@ class JobLifecycle:
         return self._enter(job, "deleting")
 
     def task_completed(self, task: Task) -> None:
-        """Look whether it was the last one."""
+        """Look whether it was the last one, or the last one that a disabled job waits for."""
         self.clock.call_later(0, lambda: self.end_if_complete(task.job_id))
+        self.clock.call_later(0, lambda: self._disable_if_at_rest(task.job_id))
+
+    def _set_limit(self, job: Job) -> None:
+        self._forget_limit(job.id)
+        seconds = parse_duration(job.spec["constraints"]["maxWallClockTime"])
+        if seconds < _ENDLESS:
+            left = seconds - (self.clock.now() - job.created).total_seconds()
+            self._limits[job.id.lower()] = self.clock.call_later(
+                max(0, left), lambda: self._terminate_by_id(job.id, "MaxWallClockTimeExpiry")
+            )
+
+    def _placed_tasks(self, job_id: str) -> list[Task]:
+        return [task for task in self.store.tasks(job_id) if task.state in PLACED_TASK_STATES]
+
+    def _disable_if_at_rest(self, job_id: str) -> None:
+        job = self.store.jobs.get(job_id)
+        if job is not None and job.state == "disabling" and not self._placed_tasks(job_id):
+            self._enter(job, "disabled")
+
+    def _enable(self, job_id: str) -> None:
+        job = self.store.jobs.get(job_id)
+        if job is not None and job.state == "enabling":
+            job = self._enter(job, "active")
+            self.end_if_complete(job_id)
+            self.scheduler.place(job.spec["poolInfo"]["poolId"])
 
     def _terminate_by_id(self, job_id: str, reason: str) -> None:
         job = self.store.jobs.get(job_id)
-        if job is not None and job.state == "active":
+        if job is not None and job.state not in _ENDING:
             self.terminate(job, reason)
 
     def _complete(self, job_id: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from airflow_provider_batchlinux.emulator.conditions import check_conditions
@@ -15,16 +14,32 @@ from airflow_provider_batchlinux.emulator.views import job_view, task_counts_vie
 from airflow_provider_batchlinux.emulator.wire import Call, Reply, created, done, element, listing
 
 __all__ = [
+    "complete_job",
     "create_job",
     "delete_job",
+    "disable_job",
+    "enable_job",
     "get_job",
     "get_job_task_counts",
     "list_jobs",
+    "replace_job",
     "terminate_job",
     "update_job",
 ]
 
 _NOT_EMULATED = ("jobManagerTask", "jobPreparationTask", "jobReleaseTask")
+_REPLACED = frozenset(
+    {
+        "priority",
+        "allowTaskPreemption",
+        "maxParallelTasks",
+        "constraints",
+        "poolInfo",
+        "onAllTasksComplete",
+        "metadata",
+    }
+)
+_REFUSALS = {"completed": Code.JOB_COMPLETED, "terminating": Code.JOB_BEING_TERMINATED}
 
 
 def create_job(service: BatchService, call: Call) -> Reply:
@@ -39,7 +54,7 @@ def create_job(service: BatchService, call: Call) -> Reply:
     _check_absent(service, body["id"])
     job_id = body.pop("id")
     version = service.store.next_version(call.now)
-    job = Job(job_id, _complete(body), call.now, version, "active", call.now)
+    job = Job(job_id, complete_job(body), call.now, version, "active", call.now)
     service.jobs.add(job)
     return created(call.url("jobs", job_id), version)
 
@@ -61,11 +76,33 @@ def update_job(service: BatchService, call: Call) -> Reply:
     job = _writable(service, call)
     body = call.read("BatchJobUpdateOptions")
     constraints = {**job.spec["constraints"], **body.get("constraints", {})}
-    spec = {**job.spec, **body, "constraints": constraints}
-    version = service.store.next_version(call.now)
-    service.store.put_job(replace(job, spec=spec, version=version))
-    service.jobs.end_if_complete(job.id)
-    return done(call, 200, version)
+    return _change(service, call, job, {**job.spec, **body, "constraints": constraints})
+
+
+def replace_job(service: BatchService, call: Call) -> Reply:
+    """Answer PUT /jobs/{jobId}: what can be changed and is not given goes back to its default."""
+    job = _writable(service, call)
+    kept = {name: value for name, value in job.spec.items() if name not in _REPLACED}
+    return _change(service, call, job, complete_job({**kept, **call.read("BatchJob")}))
+
+
+def disable_job(service: BatchService, call: Call) -> Reply:
+    """Answer POST /jobs/{jobId}/disable."""
+    job = _writable(service, call)
+    option = call.read("BatchJobDisableOptions")["disableTasks"]
+    _check_state(job, {"active", "disabling", "disabled"})
+    return done(call, 202, service.jobs.disable(job, option).version)
+
+
+def enable_job(service: BatchService, call: Call) -> Reply:
+    """
+    Answer POST /jobs/{jobId}/enable.
+
+    What an active job answers is not documented; assumed to be refused, as every other state is.
+    """
+    job = _writable(service, call)
+    _check_state(job, {"disabling", "disabled", "enabling"})
+    return done(call, 202, service.jobs.enable(job).version)
 
 
 def delete_job(service: BatchService, call: Call) -> Reply:
@@ -78,10 +115,7 @@ def terminate_job(service: BatchService, call: Call) -> Reply:
     """Answer POST /jobs/{jobId}/terminate."""
     job = _writable(service, call)
     reason = call.read("BatchJobTerminateOptions").get("terminateReason", "UserTerminate")
-    if job.state == "completed":
-        raise ServiceError(Code.JOB_COMPLETED)
-    if job.state == "terminating":
-        raise ServiceError(Code.JOB_BEING_TERMINATED)
+    _check_state(job, {"active", "disabling", "disabled", "enabling"})
     job = service.jobs.terminate(job, reason)
     return done(call, 202, job.version)
 
@@ -92,7 +126,8 @@ def get_job_task_counts(service: BatchService, call: Call) -> Reply:
     return element(call, "taskcountsresult", task_counts_view(service.store.tasks(job.id).counts))
 
 
-def _complete(body: dict[str, Any]) -> dict[str, Any]:
+def complete_job(body: dict[str, Any]) -> dict[str, Any]:
+    """Return the description of a job with the defaults that the service shows."""
     limits = {"maxWallClockTime": UNLIMITED, "maxTaskRetryCount": 0, **body.get("constraints", {})}
     return {
         "priority": 0,
@@ -114,6 +149,25 @@ def _check_absent(service: BatchService, job_id: str) -> None:
     quota = service.quotas.active_jobs
     if quota is not None and service.store.jobs.counts["active"] >= quota:
         raise ServiceError(Code.ACTIVE_JOB_AND_SCHEDULE_QUOTA_REACHED)
+
+
+def _change(service: BatchService, call: Call, job: Job, spec: dict[str, Any]) -> Reply:
+    """
+    Give a job another description.
+
+    A job goes to another pool only while it is disabled; the code of the refusal is assumed.
+    """
+    if "poolId" not in spec["poolInfo"]:
+        raise not_implemented(what="automatic pools")
+    if spec["poolInfo"] != job.spec["poolInfo"]:
+        _check_state(job, {"disabled"})
+    return done(call, 200, service.jobs.change(job, spec).version)
+
+
+def _check_state(job: Job, allowed: set[str]) -> None:
+    if job.state not in allowed:
+        refusal = _REFUSALS.get(job.state, Code.OPERATION_INVALID_FOR_CURRENT_STATE)
+        raise ServiceError(refusal)
 
 
 def _writable(service: BatchService, call: Call) -> Job:

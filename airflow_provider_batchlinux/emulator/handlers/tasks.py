@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from airflow_provider_batchlinux.emulator.conditions import check_conditions
@@ -33,6 +34,7 @@ __all__ = [
     "get_task",
     "list_tasks",
     "reactivate_task",
+    "replace_task",
     "task_of",
     "terminate_task",
 ]
@@ -71,6 +73,16 @@ def get_task(service: BatchService, call: Call) -> Reply:
     task = task_of(service, call)
     check_conditions(call, task.version)
     return element(call, "tasks", task_view(call.base_url, task), task.version)
+
+
+def replace_task(service: BatchService, call: Call) -> Reply:
+    """Answer PUT /jobs/{jobId}/tasks/{taskId}: constraints that are not given get their defaults."""
+    task = task_of(service, call)
+    check_conditions(call, task.version)
+    limits = _limits(call.read("BatchTask"), service.store.job(task.job_id))
+    version = service.store.next_version(call.now)
+    service.store.put_task(replace(task, spec={**task.spec, "constraints": limits}, version=version))
+    return done(call, 200, version)
 
 
 def delete_task(service: BatchService, call: Call) -> Reply:
@@ -146,17 +158,20 @@ def _add(service: BatchService, call: Call, job: Job, body: dict[str, Any]) -> T
 
 
 def _complete(body: dict[str, Any], job: Job) -> dict[str, Any]:
-    limits = {
-        "maxWallClockTime": UNLIMITED,
-        "retentionTime": "P7D",
-        "maxTaskRetryCount": job.spec["constraints"]["maxTaskRetryCount"],
-        **body.get("constraints", {}),
-    }
     return {
         "userIdentity": {"autoUser": {"scope": "pool", "elevationLevel": "nonadmin"}},
         "requiredSlots": 1,
         **body,
-        "constraints": limits,
+        "constraints": _limits(body, job),
+    }
+
+
+def _limits(body: dict[str, Any], job: Job) -> dict[str, Any]:
+    return {
+        "maxWallClockTime": UNLIMITED,
+        "retentionTime": "P7D",
+        "maxTaskRetryCount": job.spec["constraints"]["maxTaskRetryCount"],
+        **body.get("constraints", {}),
     }
 
 
