@@ -159,13 +159,15 @@ class BatchLinuxTaskOperator(BatchLinuxBaseOperator):
         from airflow_provider_batchlinux.core.events import WaitEvent
 
         job_id = str(WaitEvent.from_payload(event).arguments["job_id"])
+        settings = self.hook.settings()
+        self._to_kill = settings, job_id
 
         async def story(client: BatchLinuxClient) -> EndedTask:
             async with self._given_up_on_error(client, job_id, context):
                 result_of(event)
             return await finish_task(client, job_id, self._reading())
 
-        return _result(self.hook.run(story))
+        return _result(self.hook.run(story, settings=settings))
 
     def on_kill(self) -> None:
         """End the command. Airflow kills the worker after five seconds, so this gives up before."""

@@ -6,17 +6,8 @@ from typing import Any
 
 __all__ = ["is_over"]
 
-_ALIVE = frozenset(
-    {
-        "scheduled",
-        "queued",
-        "running",
-        "deferred",
-        "restarting",
-        "up_for_retry",
-        "up_for_reschedule",
-    }
-)
+_OVER = frozenset({None, "failed", "removed", "skipped", "success", "upstream_failed"})
+"""Any other state counts as alive, also one that a later Airflow adds: what was ended does not come back."""
 
 
 async def is_over(task_instance: Any) -> bool:
@@ -27,7 +18,7 @@ async def is_over(task_instance: Any) -> bool:
     """
     from asgiref.sync import sync_to_async
 
-    return await sync_to_async(_state)(task_instance) not in _ALIVE
+    return await sync_to_async(_state)(task_instance) in _OVER
 
 
 def _state(task_instance: Any) -> str | None:
@@ -40,7 +31,7 @@ def _state(task_instance: Any) -> str | None:
         map_index=task_instance.map_index,
     )
     state = _of_task(states.get(task_instance.run_id, {}), task_instance)
-    return str(state) if state is not None else None
+    return None if state is None else str(getattr(state, "value", state))
 
 
 def _of_task(states: dict[str, Any], task_instance: Any) -> Any:
