@@ -74,7 +74,7 @@ async def submit_task(client: BatchLinuxClient, submission: Submission) -> str:
 
 
 @dataclass
-class JobGoneWait:
+class _JobGoneWait:
     """Wait until the service knows no job of an id."""
 
     client: BatchLinuxClient
@@ -117,7 +117,7 @@ async def _create_job(client: BatchLinuxClient, submission: Submission) -> None:
             return
         log.info("Waiting until job %r, a leftover of the same id, is deleted.", job_id)
         await client.delete_job(job_id)
-        await wait_for(JobGoneWait(client, job_id), Pace(_LOOK_INTERVAL, deadline))
+        await wait_for(_JobGoneWait(client, job_id), Pace(_LOOK_INTERVAL, deadline))
 
 
 async def _create_task(client: BatchLinuxClient, submission: Submission) -> None:
