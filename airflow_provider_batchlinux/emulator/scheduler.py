@@ -102,11 +102,15 @@ class TaskScheduler:
         await asyncio.gather(*self._removals)
 
     def _room(self, pool: Pool) -> dict[str, int]:
-        """Return the free slots of those nodes that have some."""
+        """
+        Return the free slots of those nodes that have some, the nodes that ran least first.
+
+        Which of several idle nodes the service takes is not documented; taking turns is assumed.
+        """
         slots = pool.spec["taskSlotsPerNode"]
         return {
             node.id: slots - node.running_slots
-            for node in self.store.nodes(pool.id)
+            for node in sorted(self.store.nodes(pool.id), key=lambda node: node.tasks_run)
             if node.state in USABLE_NODE_STATES and node.is_scheduling and node.running_slots < slots
         }
 

@@ -73,6 +73,17 @@ def test_a_node_runs_as_many_tasks_as_it_has_slots(
     assert (node.state, node.running_tasks_count) == ("running", 2)
 
 
+def test_tasks_that_follow_each_other_take_turns_over_the_nodes(
+    client: BatchClient, make_pool: Any, eventually: Any
+) -> None:
+    _create_job(client, make_pool(dedicated=3))
+    for name in ("a", "b", "c"):
+        client.create_task("work", _task(name, "/bin/true"))
+        eventually(lambda task_id=name: client.get_task("work", task_id), lambda t: t.state == "completed")
+
+    assert len({task.node_info.node_id for task in client.list_tasks("work")}) == 3
+
+
 def test_a_terminated_task_is_completed_and_its_node_idle(
     client: BatchClient, make_pool: Any, eventually: Any
 ) -> None:
