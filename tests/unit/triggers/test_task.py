@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from airflow.sdk.api.datamodels._generated import TaskInstance
 from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+from airflow.triggers.base import BaseTrigger
 
 from tests.airflow_harness import RUN_ID, TaskRun, make_trigger
 from tests.batch_account import eventually
@@ -18,7 +19,7 @@ from tests.unit.operators.test_task_retries import Loop, defer, loop
 __all__ = ["loop"]
 
 pytestmark = pytest.mark.skipif(
-    not hasattr(RuntimeTaskInstance, "get_task_states"), reason="This Airflow kills no triggers."
+    not hasattr(BaseTrigger, "on_kill"), reason="This Airflow tells no trigger that its task was killed."
 )
 
 
@@ -35,7 +36,7 @@ def trigger_of(run: TaskRun, *, map_index: int = -1) -> Any:
     """Make the trigger as the triggerer does, with the task instance it belongs to."""
     assert run.deferral is not None
     trigger = make_trigger(run.deferral)
-    trigger._task_instance = TaskInstance(
+    trigger.task_instance = TaskInstance(
         id=uuid.uuid4(),
         task_id="work",
         dag_id="harness",
