@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+PACKAGE = "airflow_provider_batchlinux"
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,13 @@ def installation(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Insta
     ]
     subprocess.run([sys.executable, *install], check=True)
     [site_packages] = folder.glob("lib/python*/site-packages")
-    # A path in a .pth file is searched last, and the .pth file of the editable install there is not read.
-    (site_packages / "dependencies.pth").write_text(sysconfig.get_path("purelib"))
+    _link_dependencies(Path(sysconfig.get_path("purelib")), site_packages)
     return Installation(folder, tmp_path_factory.mktemp("home"))
+
+
+def _link_dependencies(source: Path, target: Path) -> None:
+    # An editable install leaves a .pth file and a folder with metadata: neither may stand in for the wheel's.
+    for entry in source.iterdir():
+        link = target / entry.name
+        if entry.suffix != ".pth" and PACKAGE not in entry.name and not link.exists():
+            link.symlink_to(entry)
