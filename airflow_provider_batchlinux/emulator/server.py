@@ -43,7 +43,7 @@ async def serving(options: EmulatorOptions) -> AsyncIterator[RunningEmulator]:
         loopback_socket(options.port) as listener,
     ):
         endpoint = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        application = Application(options, _clock(options), Path(root).resolve(), endpoint)
+        application = Application(options, _clock(options), Path(root), endpoint)
         runner = web.ServerRunner(web.Server(application.handle, access_log=None))
         try:
             await runner.setup()
