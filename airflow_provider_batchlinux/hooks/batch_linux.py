@@ -160,10 +160,17 @@ class BatchLinuxHook(BaseHook):
 
 
 def _run(coroutine: Coroutine[Any, Any, T]) -> T:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
+    # Out here, so that an error of the coroutine does not carry that of the question for a loop with it.
+    if not _runs_a_loop():
         return asyncio.run(coroutine)
     # This thread runs a loop already: a notebook, or a signal handler while an operator waits.
     with ThreadPoolExecutor(max_workers=1) as thread:
         return thread.submit(asyncio.run, coroutine).result()
+
+
+def _runs_a_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True

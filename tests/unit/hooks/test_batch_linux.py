@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
@@ -268,6 +269,13 @@ class TestSynchronousFace:
             BatchLinuxHook().list_nodes("nowhere")
 
         assert failure.value.status == 404
+
+    @pytest.mark.usefixtures("account")
+    def test_the_trace_of_an_error_holds_nothing_but_its_own_story(self):
+        with pytest.raises(BatchRequestError) as failure:
+            BatchLinuxHook().list_nodes("nowhere")
+
+        assert "no running event loop" not in "".join(traceback.format_exception(failure.value))
 
 
 @contextmanager
