@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import conf
 
 from airflow_provider_batchlinux.core.ids import derived_id, require_id
-from airflow_provider_batchlinux.core.instants import Duration, seconds_of
+from airflow_provider_batchlinux.core.instants import Duration, expiry_of, optional_seconds, seconds_of
 from airflow_provider_batchlinux.links.portal import BatchLinuxPoolLink
 from airflow_provider_batchlinux.operators._base import (
     BatchLinuxBaseOperator,
@@ -126,7 +126,7 @@ class BatchLinuxCreatePoolOperator(BatchLinuxBaseOperator):
         from airflow_provider_batchlinux.client.pools import PoolWish, ensure_pool
 
         now = datetime.now(timezone.utc)
-        expires_at = self._expiry(now)
+        expires_at = expiry_of(self.expires_in, None, now) if self.expires_in is not None else None
         settings = self.hook.settings()
         owner = owner_of(context)
         spec = self._spec(self.pool_id or derived_id(*owner.values(), prefix=settings.id_prefix))
@@ -159,7 +159,7 @@ class BatchLinuxCreatePoolOperator(BatchLinuxBaseOperator):
             ssh_from=self.ssh_from,
             metadata=self.metadata,
             task_slots_per_node=self.task_slots_per_node,
-            resize_timeout=seconds_of("resize_timeout", self.resize_timeout) if self.resize_timeout else None,
+            resize_timeout=optional_seconds("resize_timeout", self.resize_timeout),
         )
         problems = [*spec.problems(), *_image_problems(self.image)]
         if problems:
@@ -177,11 +177,6 @@ class BatchLinuxCreatePoolOperator(BatchLinuxBaseOperator):
             environment=self.start_task_environment,
             max_retries=self.start_task_retries,
         )
-
-    def _expiry(self, now: datetime) -> datetime | None:
-        if self.expires_in is None:
-            return None
-        return now + timedelta(seconds=seconds_of("expires_in", self.expires_in))
 
 
 class BatchLinuxDeletePoolOperator(BatchLinuxBaseOperator):

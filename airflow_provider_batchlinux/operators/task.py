@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import conf
 
 from airflow_provider_batchlinux.core.cleanup import DELETE_JOB_CHOICES, DeleteJob
-from airflow_provider_batchlinux.core.instants import Duration, seconds_of
+from airflow_provider_batchlinux.core.instants import Duration, optional_seconds, seconds_of
 from airflow_provider_batchlinux.exceptions import (
     BatchLinuxError,
     TaskFailedError,
@@ -227,7 +227,7 @@ class BatchLinuxTaskOperator(BatchLinuxBaseOperator):
             environment=self.environment,
             elevated=self.elevated,
             packed_files=pack_files(contents) if contents else None,
-            time_limit=seconds_of("time_limit", self.time_limit) if self.time_limit else None,
+            time_limit=optional_seconds("time_limit", self.time_limit),
             max_retries=self.max_retries,
         )
         problems = [*spec.problems(), *(f"files names {path!r}, which is no file here." for path in missing)]
