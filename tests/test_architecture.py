@@ -6,7 +6,6 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
-from functools import cache
 from graphlib import TopologicalSorter
 from importlib import import_module
 from inspect import isclass, isfunction
@@ -15,11 +14,19 @@ from statistics import median
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
-PACKAGE = "airflow_provider_batchlinux"
-SOURCES = sorted((ROOT / PACKAGE).rglob("*.py"))
-TESTS = sorted((ROOT / "tests").rglob("*.py"))
-EXAMPLES = sorted((ROOT / "example_dags").rglob("*.py"))
+from tests.source_code import (
+    EXAMPLES,
+    PACKAGE,
+    ROOT,
+    SOURCES,
+    TESTS,
+    Function,
+    functions,
+    name_of,
+    part_of,
+    place,
+    tree_of,
+)
 
 # From the top to the bottom: a layer imports itself and what stands below it.
 LAYERS = [
@@ -47,22 +54,6 @@ HEAVY = {"azure", "aiohttp", "asyncssh"}
 IMPURE = {"asyncio", "os", "random", "shutil", "socket", "subprocess", "tempfile", "threading", "time"}
 MOCKS = {"AsyncMock", "MagicMock", "Mock", "create_autospec", "patch"}
 
-Function = ast.FunctionDef | ast.AsyncFunctionDef
-
-
-@cache
-def tree_of(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"))
-
-
-def name_of(path: Path) -> str:
-    """Give a source's module name: that of the folder for its ``__init__``."""
-    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
-
-
-def part_of(module: str) -> str:
-    return module.split(".")[1] if "." in module else "__init__"
-
 
 def imports(nodes: Iterator[ast.AST]) -> Iterator[str]:
     """Give the names of the modules that the import statements among the nodes ask for."""
@@ -75,21 +66,12 @@ def imports(nodes: Iterator[ast.AST]) -> Iterator[str]:
             yield from [name for name in inner if name in MODULES] or [base]
 
 
-def functions(paths: list[Path]) -> Iterator[tuple[Path, Function]]:
-    for path in paths:
-        yield from ((path, node) for node in ast.walk(tree_of(path)) if isinstance(node, Function))
-
-
 def lines_of(function: Function) -> int:
     return (function.end_lineno or function.lineno) - function.lineno + 1
 
 
 def parameters_of(function: Function) -> int:
     return len([*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs])
-
-
-def place(path: Path, node: ast.expr | Function) -> str:
-    return f"{path.relative_to(ROOT)}:{node.lineno}"
 
 
 MODULES = {name_of(path): path for path in SOURCES}
