@@ -159,6 +159,19 @@ def test_a_job_ends_with_its_last_task_if_it_is_to(
     )
 
 
+def test_a_job_waits_for_its_last_task_before_it_ends(
+    client: BatchClient, make_pool: Any, eventually: Any
+) -> None:
+    _create_job(client, make_pool())
+    client.create_task("work", _task("one", "/bin/sleep 1000"))
+    client.update_job("work", models.BatchJobUpdateOptions(all_tasks_complete_mode="terminatejob"))
+    assert client.get_job("work").state == "active"
+
+    client.terminate_task("work", "one")
+
+    eventually(lambda: client.get_job("work").state, lambda state: state == "completed")
+
+
 def test_a_terminated_job_ends_its_running_tasks_only(
     client: BatchClient, make_pool: Any, eventually: Any
 ) -> None:
