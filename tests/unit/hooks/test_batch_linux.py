@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
+import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,6 +27,19 @@ from tests.conftest import set_connection
 URL = "https://flights.westeurope.batch.azure.com"
 KEY = "c2VjcmV0IGtleQ=="
 VARIABLE = "AIRFLOW_CONN_AZURE_BATCH_LINUX_DEFAULT"
+
+IMPORT_WATCH = """
+import sys, threading
+from airflow_provider_batchlinux.hooks.batch_linux import BatchLinuxHook
+
+class Watch:
+    def find_spec(self, name, path=None, target=None):
+        if name in ("azure.batch", "azure.batch.aio"):
+            print(name, threading.current_thread().name)
+
+sys.meta_path.insert(0, Watch())
+BatchLinuxHook().find_pool("etl")
+"""
 
 
 def connection_json(**fields: Any) -> str:
@@ -269,6 +284,16 @@ class TestSynchronousFace:
             BatchLinuxHook().list_nodes("nowhere")
 
         assert failure.value.status == 404
+
+    def test_azure_is_imported_off_the_event_loop(self, account):
+        account.make_pool()
+
+        done = subprocess.run(
+            [sys.executable, "-c", IMPORT_WATCH], check=True, capture_output=True, text=True
+        )
+
+        assert "azure.batch" in done.stdout
+        assert "MainThread" not in done.stdout
 
     @pytest.mark.usefixtures("account")
     def test_the_trace_of_an_error_holds_nothing_but_its_own_story(self):
