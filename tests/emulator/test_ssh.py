@@ -164,6 +164,22 @@ def test_an_expired_user_is_put_out_and_kept_out(start: Any, wait_until_gone: An
         _log_in(node, _whoami, password="secret")
 
 
+def test_a_user_whose_expiry_is_put_off_stays(start: Any) -> None:
+    account = start(clock="manual")
+    (node,) = account.open_pool()
+    path = f"/pools/linux/nodes/{node['id']}/users"
+    soon, late = (datetime.now(timezone.utc) + timedelta(hours=hours) for hours in (1, 3))
+    user = {"password": "secret", "expiryTime": soon.isoformat()}
+    account.send("POST", path, {"name": "etl", **user})
+    account.send("PUT", f"{path}/etl", {**user, "expiryTime": late.isoformat()})
+
+    async def outlive(connection: asyncssh.SSHClientConnection) -> str:
+        await asyncio.to_thread(account.emulator.control.advance, 3700)
+        return await _whoami(connection)
+
+    assert _log_in(node, outlive, password="secret") == "etl\n"
+
+
 def test_a_removed_user_is_put_out(account: Any, node: dict[str, Any], add_user: Any) -> None:
     add_user(node, password="secret")
     path = f"/pools/linux/nodes/{node['id']}/users/etl"
