@@ -10,7 +10,7 @@ from airflow_provider_batchlinux.links.portal import BatchLinuxPoolLink
 from airflow_provider_batchlinux.operators.pool import BatchLinuxCreatePoolOperator
 from tests.airflow_harness import ExecutionApi, run_task
 from tests.conftest import set_connection
-from tests.unit.operators.test_task import operator
+from tests.unit.commands import operator
 
 LINK = BatchLinuxPoolLink().xcom_key
 PAGE = (

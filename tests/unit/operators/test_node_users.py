@@ -22,18 +22,6 @@ from tests.conftest import set_connection
 PASSWORD = "correct horse battery staple"
 
 
-@pytest.fixture(scope="session")
-def key() -> asyncssh.SSHKey:
-    """Give a key pair."""
-    return asyncssh.generate_private_key("ssh-ed25519", comment="tester")
-
-
-@pytest.fixture(scope="session")
-def public_key(key: asyncssh.SSHKey) -> str:
-    """Give the public half as one line."""
-    return key.export_public_key().decode()
-
-
 def add(**options: Any) -> BatchLinuxAddNodeUsersOperator:
     defaults = {"task_id": "add", "pool_id": "etl", "username": "etl", "expires_in": timedelta(hours=1)}
     if "expires_at" in options:

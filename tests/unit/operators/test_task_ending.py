@@ -14,10 +14,7 @@ import pytest
 from airflow_provider_batchlinux.exceptions import TaskFailedError, WaitTimeoutError
 from tests.airflow_harness import run_task, run_to_end
 from tests.batch_account import BatchAccount, eventually
-from tests.unit.operators.test_task import operator
-from tests.unit.operators.test_task_retries import Loop, defer, finish, loop
-
-__all__ = ["loop"]
+from tests.unit.commands import Loop, defer, finish, operator
 
 
 @pytest.fixture

@@ -14,9 +14,7 @@ from airflow.triggers.base import BaseTrigger
 
 from tests.airflow_harness import RUN_ID, TaskRun, make_trigger
 from tests.batch_account import eventually
-from tests.unit.operators.test_task_retries import Loop, defer, loop
-
-__all__ = ["loop"]
+from tests.unit.commands import Loop, defer
 
 pytestmark = pytest.mark.skipif(
     not hasattr(BaseTrigger, "on_kill"), reason="This Airflow tells no trigger that its task was killed."
@@ -61,7 +59,7 @@ def airflow_says(monkeypatch: pytest.MonkeyPatch) -> Any:
     return set_states
 
 
-@pytest.mark.parametrize("state", ["failed", "success", "skipped", "upstream_failed", "removed", None])
+@pytest.mark.parametrize("state", ["failed", "success", "skipped", "upstream_failed", "removed"])
 def test_a_task_that_is_over_ends_its_command(account, loop, command, airflow_says, state):
     airflow_says(work=state)
 
@@ -90,6 +88,7 @@ def test_a_task_that_is_not_there_any_more_ends_its_command(loop, command, airfl
         "up_for_retry",
         "up_for_reschedule",
         "brand_new",
+        pytest.param(None, id="cleared"),
     ],
 )
 def test_a_task_that_may_be_alive_keeps_its_command(account, loop, command, airflow_says, state):
