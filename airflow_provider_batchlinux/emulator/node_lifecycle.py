@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
@@ -124,13 +125,14 @@ class NodeLifecycle:
         self._wipe(machine)
 
     async def close(self) -> None:
-        """End everything on every node."""
+        """End everything on every node, and remove the nodes' directories."""
         machines = self._machines.values()
         for machine in machines:
             machine.cancel_pending()
         self._doors.close()
         await asyncio.gather(*(machine.stop() for machine in machines), *self._wipes)
         end_leftovers(self._root)
+        await asyncio.to_thread(shutil.rmtree, self._root, ignore_errors=True)
 
     def _take_down(self, node: Node) -> None:
         self._on_lost(node)

@@ -87,13 +87,16 @@ def test_a_delayed_request_is_answered_later(account: Any) -> None:
     assert time.monotonic() - before >= 0.05
 
 
-def test_a_reset_leaves_nothing(account: Any) -> None:
+def test_a_reset_leaves_nothing(start: Any, tmp_path: Path) -> None:
+    account = start(root=tmp_path)
     account.create_pool(startTask={"commandLine": "/bin/sleep 1000"})
     account.wait_for_nodes("linux", "waitingforstarttask")
 
+    assert list(tmp_path.glob("*/*/linux")) != []
     account.emulator.control.reset()
 
     assert account.send("GET", "/pools")["value"] == []
+    assert list(tmp_path.glob("*/*")) == []
     assert [r["operation"] for r in account.emulator.control.requests()] == ["list_pools"]
 
 
