@@ -6,7 +6,7 @@ from typing import Any
 
 __all__ = ["is_over"]
 
-_OVER = frozenset({None, "failed", "removed", "skipped", "success", "upstream_failed"})
+_OVER = frozenset({"failed", "removed", "skipped", "success", "upstream_failed", "gone"})
 """Any other state counts as alive, also one that a later Airflow adds: what was ended does not come back."""
 
 
@@ -21,7 +21,7 @@ async def is_over(task_instance: Any) -> bool:
     return await sync_to_async(_state)(task_instance) in _OVER
 
 
-def _state(task_instance: Any) -> str | None:
+def _state(task_instance: Any) -> str:
     from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 
     states = RuntimeTaskInstance.get_task_states(
@@ -31,10 +31,11 @@ def _state(task_instance: Any) -> str | None:
         map_index=task_instance.map_index,
     )
     state = _of_task(states.get(task_instance.run_id, {}), task_instance)
-    return None if state is None else str(getattr(state, "value", state))
+    return str(getattr(state, "value", state))
 
 
 def _of_task(states: dict[str, Any], task_instance: Any) -> Any:
-    # A mapped task instance is listed as "<task id>_<map index>".
+    # A mapped task instance is listed as "<task id>_<map index>". One that was cleared is listed without a
+    # state: its next try comes, and takes up the command or ends it.
     mapped = f"{task_instance.task_id}_{task_instance.map_index}"
-    return states.get(mapped, states.get(task_instance.task_id))
+    return states.get(mapped, states.get(task_instance.task_id, "gone"))

@@ -12,7 +12,7 @@ from tests.e2e.polling import until
 __all__ = ["AirflowApi", "Run"]
 
 _PARSE_LIMIT = 90.0
-_RUN_LIMIT = 180.0
+_RUN_LIMIT = 300.0
 _TASK_LIMIT = 90.0
 
 
