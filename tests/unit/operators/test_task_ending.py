@@ -24,20 +24,22 @@ def pool(account: BatchAccount) -> str:
 
 
 class _KillAt(logging.Handler):
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, loop: Loop) -> None:
         super().__init__()
         self._text = text
+        self._loop = loop
 
     def emit(self, record: logging.LogRecord) -> None:
         if self._text in record.getMessage():
             logging.getLogger().removeHandler(self)
+            self._loop.wait_until_started()
             os.kill(os.getpid(), signal.SIGTERM)
 
 
 @contextmanager
-def killed_at(text: str) -> Iterator[None]:
-    """Send the signal that Airflow kills a worker with, as soon as the log holds a text."""
-    handler = _KillAt(text)
+def killed_at(text: str, loop: Loop) -> Iterator[None]:
+    """Send the signal that Airflow kills a worker with, once the log holds a text and the command runs."""
+    handler = _KillAt(text, loop)
     logging.getLogger().addHandler(handler)
     try:
         yield
@@ -53,7 +55,7 @@ def nothing_is_left(account: BatchAccount, loop: Loop) -> None:
 @pytest.mark.usefixtures("pool")
 class TestKill:
     def test_killing_the_worker_ends_the_command_and_deletes_its_job(self, account, loop):
-        with killed_at("is running on node"):
+        with killed_at("is running on node", loop):
             run = run_task(operator(loop.command))
 
         assert run.state == "failed"
@@ -61,7 +63,7 @@ class TestKill:
         nothing_is_left(account, loop)
 
     def test_killing_the_worker_keeps_the_files_of_a_job_that_is_to_be_kept(self, account, loop):
-        with killed_at("is running on node"):
+        with killed_at("is running on node", loop):
             run_task(operator(loop.command, delete_job="never"))
 
         eventually(lambda: not loop.runs())
@@ -71,7 +73,7 @@ class TestKill:
         loop.go.touch()
         deferred = defer("sleep 0.2; " + loop.command)
 
-        with killed_at("stdout of job"):
+        with killed_at("stdout of job", loop):
             finish(deferred)
 
         assert any(request.endswith("/tasks/main/terminate") for request in account.requests())
@@ -80,7 +82,7 @@ class TestKill:
     def test_killing_the_worker_while_the_service_is_away_ends_in_words(self, account, loop):
         account.control.inject("POST", "/terminate", times=None, drop="before")
 
-        with killed_at("is running on node"):
+        with killed_at("is running on node", loop):
             run = run_task(operator(loop.command, execution_timeout=timedelta(seconds=3)))
 
         assert run.state == "failed"
