@@ -54,7 +54,8 @@ class BatchLinuxTaskOperator(BatchLinuxBaseOperator):
 
     A retry after a lost worker goes on with the command when it still runs; a command that ended is run
     anew. Killing the Airflow task ends the command; killing it while it is deferred does so from Airflow
-    3.3 on.
+    3.3 on, once a triggerer has taken it over: in the second before, Airflow tells nobody, and the command
+    goes on until ``time_limit`` or the deletion of its pool.
 
     Result in XCom: ``job_id``, ``exit_code``, ``node_id``, ``seconds`` and ``result`` (what
     ``result_file`` held).
@@ -76,7 +77,9 @@ class BatchLinuxTaskOperator(BatchLinuxBaseOperator):
         ``on_success`` keeps a failed one to look at, ``never`` keeps all. An active job counts against
         the account's quota.
     :param output_limit: bytes of stdout and of stderr that the log shows at most; the end is shown.
-    :param poll_interval: how long between two looks, as a pendulum duration, ``timedelta`` or seconds.
+    :param poll_interval: how long between two looks, as a pendulum duration, ``timedelta`` or seconds. With
+        less than 5 s, a deferred task can come back before a busy scheduler has noticed that it left; Airflow
+        (3.3.2) then takes it for killed, and only a retry helps.
     :param deferrable: wait on the triggerer and free the worker; the default is Airflow's
         ``[operators] default_deferrable``.
     :param batch_linux_conn_id: the connection to the Batch account. (templated)

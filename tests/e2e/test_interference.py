@@ -18,7 +18,10 @@ OUTAGE = 20.0
 
 
 def _wait_for_deferral(command: Command) -> None:
+    """Wait until the triggerer has the trigger: Airflow asks one that it never started for no tidying up."""
     command.run.wait_for("work", "deferred")
+    started = f"trigger {command.run.dag_id}/"
+    until(lambda: started in command.run.log("work"), "the trigger to start", limit=60)
     until(lambda: command.said("began"), "the command to begin", limit=30)
 
 
