@@ -92,7 +92,7 @@ class ExecutionApi:
         if path.endswith("/run"):
             return httpx.Response(200, json=self._run_context())
         if path.endswith("/rtif"):
-            self.rendered = body
+            self.rendered = _redacted(body)
         if "/xcoms/" in path:
             return self._answer_xcom(request.method, path.rsplit("/", 1)[-1], body)
         return httpx.Response(204)
@@ -159,7 +159,7 @@ def run_task(
 def resume_task(operator: BaseOperator, run: TaskRun, event: Any, *, try_number: int = 1) -> TaskRun:
     """Run the rest of a deferred task as a worker does after the trigger fired: with a fresh operator."""
     assert run.deferral is not None, f"The task is {run.state}, not deferred."
-    resume = {"next_method": run.deferral.next_method, "next_kwargs": {"event": event}}
+    resume = {"next_method": run.deferral.next_method, "next_kwargs": _stored({"event": event})}
     api = ExecutionApi(xcoms=dict(run.xcoms), resume=resume)
     return run_task(operator, try_number=try_number, api=api)
 
@@ -252,6 +252,23 @@ def _supervisor(api: ExecutionApi) -> type[InProcessTestSupervisor]:
             return client
 
     return Supervisor
+
+
+def _redacted(rendered: dict[str, Any]) -> dict[str, Any]:
+    # As the API server does before it stores them; Airflow 3.1 masks nothing earlier.
+    from airflow._shared.secrets_masker import redact
+
+    return {name: redact(value, name) for name, value in rendered.items()}
+
+
+def _stored(next_kwargs: dict[str, Any]) -> Any:
+    try:
+        from airflow.sdk.serde import serialize
+    except ImportError:  # Airflow 3.1
+        from airflow.serialization.serialized_objects import BaseSerialization
+
+        return BaseSerialization.serialize(next_kwargs)
+    return serialize(next_kwargs)
 
 
 def _deferral(message: Any) -> Deferral:
