@@ -183,6 +183,9 @@ class BatchLinuxDeletePoolOperator(BatchLinuxBaseOperator):
     """
     Delete a pool with its nodes; a pool that is gone already is fine.
 
+    Commands of :class:`~airflow_provider_batchlinux.operators.task.BatchLinuxTaskOperator` that have not
+    ended on it never will: their jobs are deleted too.
+
     Made to be a teardown: ``delete.as_teardown(setups=create)``.
 
     Result in XCom: ``pool_id`` and ``deleted`` (``False`` when there was no such pool).
@@ -220,6 +223,8 @@ class BatchLinuxDeletePoolOperator(BatchLinuxBaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Ask for the deletion, and wait until it is done where that is wanted."""
+        from airflow_provider_batchlinux.client.jobs import end_orphans
+
         require_id("pool_id", self.pool_id)
         limit = timedelta(seconds=seconds_of("timeout", self.timeout))
         trigger = BatchLinuxPoolGoneTrigger(
@@ -229,13 +234,16 @@ class BatchLinuxDeletePoolOperator(BatchLinuxBaseOperator):
             deadline=deadline_of(context, limit),
         )
 
+        settings = self.hook.settings()
+
         async def story(client: BatchLinuxClient) -> tuple[bool, bool]:
             found = await client.delete_pool(self.pool_id)
+            await end_orphans(client, self.pool_id, settings.id_prefix)
             if not (found and self.wait):
                 return found, True
             return found, await trigger.settle(client, block=not self.deferrable) is not None
 
-        found, settled = self.hook.run(story)
+        found, settled = self.hook.run(story, settings=settings)
         self.log.info("Pool %r: %s.", self.pool_id, "deletion asked for" if found else "there is none")
         if not settled:
             defer_to(self, trigger)
