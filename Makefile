@@ -6,14 +6,14 @@ FLOOR := .venv-floor
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench floor lock clean
+.PHONY: help setup demo test e2e check bench floor lock clean
 
 help: ## Show this list
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -n 's/^\([a-z0-9]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
 
 setup: $(VENV)/.ready ## Make the environment in .venv
 
-$(VENV)/.ready: requirements.lock pyproject.toml
+$(VENV)/.ready: requirements.lock pyproject.toml airflow_provider_batchlinux/__init__.py
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --requirement requirements.lock
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
@@ -24,6 +24,9 @@ demo: $(VENV)/.ready ## Run the main job on the embedded service, and report
 
 test: $(VENV)/.ready ## Run all tests
 	$(BIN)/python -m pytest -q
+
+e2e: $(VENV)/.ready ## Run the Dags under a whole `airflow standalone`, and interfere; takes minutes
+	$(BIN)/python -m pytest -q tests/e2e
 
 check: $(VENV)/.ready ## Lint and type-check
 	$(BIN)/ruff format --check .
@@ -37,7 +40,7 @@ bench: $(VENV)/.ready ## Measure, print a table, write bench.json
 floor: $(FLOOR)/.ready ## Run the tests on the oldest Airflow that is supported
 	$(FLOOR)/bin/python -m pytest -q
 
-$(FLOOR)/.ready: requirements-floor.lock pyproject.toml
+$(FLOOR)/.ready: requirements-floor.lock pyproject.toml airflow_provider_batchlinux/__init__.py
 	$(PYTHON) -m venv $(FLOOR)
 	$(FLOOR)/bin/python -m pip install --quiet --requirement requirements-floor.lock
 	$(FLOOR)/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .

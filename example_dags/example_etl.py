@@ -59,6 +59,7 @@ with DAG(
     schedule=None,
     start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
     catchup=False,
+    default_args={"retries": 2, "retry_delay": pendulum.duration(seconds=10)},
     doc_md=__doc__,
     tags=["batchlinux", "example"],
 ) as dag:
@@ -80,7 +81,7 @@ with DAG(
         pool_id=pool_id,
         command="python3 transform.py flights.csv totals.json",
         result_file="totals.json",
-        poll_interval=pendulum.duration(seconds=2),
+        poll_interval=pendulum.duration(seconds=5),
         deferrable=True,
     ).expand(files=extract())
     # [END mapped_task]

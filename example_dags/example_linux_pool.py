@@ -28,6 +28,7 @@ with DAG(
     schedule=None,
     start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
     catchup=False,
+    default_args={"retries": 2, "retry_delay": pendulum.duration(seconds=10)},
     doc_md=__doc__,
     tags=["batchlinux", "example"],
 ) as dag:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import os
+import runpy
 import signal
 import traceback
 import uuid
@@ -16,6 +17,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cache
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -72,12 +74,17 @@ class TaskRun:
 
 @dataclass
 class ExecutionApi:
-    """Airflow's Execution API as far as a task asks for it, in memory."""
+    """
+    Airflow's Execution API as far as a task asks for it, in memory.
+
+    :param resume: what a resumed task is told of its deferral.
+    :param refusals: how many requests for XComs are still to be refused.
+    """
 
     xcoms: dict[str, Any] = field(default_factory=dict)
     rendered: dict[str, Any] = field(default_factory=dict)
     resume: Mapping[str, Any] = field(default_factory=dict)
-    refuses_xcoms: bool = False
+    refusals: int = 0
 
     def answer(self, request: httpx.Request) -> httpx.Response:
         """Answer a request of the task runner."""
@@ -85,13 +92,14 @@ class ExecutionApi:
         if path.endswith("/run"):
             return httpx.Response(200, json=self._run_context())
         if path.endswith("/rtif"):
-            self.rendered = body
+            self.rendered = _redacted(body)
         if "/xcoms/" in path:
             return self._answer_xcom(request.method, path.rsplit("/", 1)[-1], body)
         return httpx.Response(204)
 
     def _answer_xcom(self, method: str, key: str, body: Any) -> httpx.Response:
-        if self.refuses_xcoms:
+        if self.refusals:
+            self.refusals -= 1
             return httpx.Response(400, json={"detail": {"reason": "refused", "message": "no XCom today"}})
         if method == "POST":
             self.xcoms[key] = body
@@ -151,7 +159,7 @@ def run_task(
 def resume_task(operator: BaseOperator, run: TaskRun, event: Any, *, try_number: int = 1) -> TaskRun:
     """Run the rest of a deferred task as a worker does after the trigger fired: with a fresh operator."""
     assert run.deferral is not None, f"The task is {run.state}, not deferred."
-    resume = {"next_method": run.deferral.next_method, "next_kwargs": {"event": event}}
+    resume = {"next_method": run.deferral.next_method, "next_kwargs": _stored({"event": event})}
     api = ExecutionApi(xcoms=dict(run.xcoms), resume=resume)
     return run_task(operator, try_number=try_number, api=api)
 
@@ -184,12 +192,21 @@ def run_to_end(operator: BaseOperator, *, try_number: int = 1) -> TaskRun:
     return resume_task(operator, run, run_trigger(run.deferral), try_number=try_number)
 
 
+def load_dag(path: Path) -> DAG:
+    """Read the one Dag of a Dag file."""
+    dag: DAG = runpy.run_path(str(path))["dag"]
+    return dag
+
+
 def run_dag(dag: DAG) -> Any:
     """Run a Dag that is in no bundle, by ``dag.test()``, and give its run."""
     _migrated_database()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Airflow's own
-        from airflow.dag_processing.dagbag import DagBag, sync_bag_to_db
+        try:
+            from airflow.dag_processing.dagbag import DagBag, sync_bag_to_db
+        except ImportError:  # Airflow 3.1
+            from airflow.models.dagbag import DagBag, sync_bag_to_db  # type: ignore[no-redef]
 
         bag = DagBag(os.devnull, collect_dags=False)
         bag.bag_dag(dag)
@@ -235,6 +252,23 @@ def _supervisor(api: ExecutionApi) -> type[InProcessTestSupervisor]:
             return client
 
     return Supervisor
+
+
+def _redacted(rendered: dict[str, Any]) -> dict[str, Any]:
+    # As the API server does before it stores them; Airflow 3.1 masks nothing earlier.
+    from airflow._shared.secrets_masker import redact
+
+    return {name: redact(value, name) for name, value in rendered.items()}
+
+
+def _stored(next_kwargs: dict[str, Any]) -> Any:
+    try:
+        from airflow.sdk.serde import serialize
+    except ImportError:  # Airflow 3.1
+        from airflow.serialization.serialized_objects import BaseSerialization
+
+        return BaseSerialization.serialize(next_kwargs)
+    return serialize(next_kwargs)
 
 
 def _deferral(message: Any) -> Deferral:

@@ -168,12 +168,12 @@ class BatchLinuxClient:
         await self.retry.run(f"create job {body['id']!r}", lambda: self.sdk.create_job(job))
 
     async def find_active_jobs(self, id_prefix: str) -> list[Body]:
-        """List the jobs whose id begins so and that are not over, with id and metadata."""
+        """List the jobs whose id begins so and that are not over, with id, pool and metadata."""
         return await self._all(
             f"list jobs that begin with {id_prefix!r}",
             self.sdk.list_jobs,
             filter=f"startswith(id,'{id_prefix}') and state eq 'active'",
-            select=["id", "metadata"],
+            select=["id", "poolInfo", "metadata"],
         )
 
     async def find_job(self, job_id: str) -> Body | None:

@@ -10,6 +10,7 @@ from azure.core.exceptions import (
     AzureError,
     ClientAuthenticationError,
     HttpResponseError,
+    IncompleteReadError,
     ServiceRequestError,
     ServiceResponseError,
 )
@@ -61,7 +62,7 @@ _REMEDIES = {
 
 def is_transient(error: BaseException) -> bool:
     """Tell whether trying again may help: no answer, 408, 429, and 5xx other than 501 and 505."""
-    if isinstance(error, (ServiceRequestError, ServiceResponseError)):
+    if isinstance(error, (ServiceRequestError, ServiceResponseError, IncompleteReadError)):
         return True
     if not isinstance(error, HttpResponseError) or error.status_code is None:
         return False
@@ -72,11 +73,14 @@ def is_transient(error: BaseException) -> bool:
 
 def retry_after(error: BaseException) -> float | None:
     """Return the seconds after which the service asks to be called again; ``None`` when it does not say."""
-    response = getattr(error, "response", None)
-    try:
-        return float(response.headers["Retry-After"]) if response is not None else None
-    except (KeyError, TypeError, ValueError):
+    text = _header(error, "Retry-After") if isinstance(error, HttpResponseError) else None
+    if text is None:
         return None
+    try:
+        return float(text)
+    except ValueError:
+        at = _http_date(text)
+    return max(0.0, (at - datetime.now(timezone.utc)).total_seconds()) if at else None
 
 
 def error_code(error: BaseException) -> str | None:
@@ -151,12 +155,15 @@ def _authentication_remedy(error: HttpResponseError) -> str:
 
 def _clock_skew(error: HttpResponseError) -> timedelta | None:
     """Return our clock minus the service's, as its answer showed it."""
-    header = _header(error, "Date")
-    try:
-        theirs = parsedate_to_datetime(header) if header else None
-    except ValueError:
-        theirs = None
+    theirs = _http_date(_header(error, "Date"))
     return datetime.now(timezone.utc) - theirs if theirs else None
+
+
+def _http_date(text: str | None) -> datetime | None:
+    try:
+        return parsedate_to_datetime(text) if text else None
+    except ValueError:
+        return None
 
 
 def _details(error: HttpResponseError) -> str:

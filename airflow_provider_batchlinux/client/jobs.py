@@ -14,7 +14,7 @@ from airflow_provider_batchlinux.core.pool_spec import METADATA_PREFIX, metadata
 from airflow_provider_batchlinux.core.tasks import TASK_ID, TaskOutcome, TaskSpec, task_outcome
 from airflow_provider_batchlinux.exceptions import BatchConflictError, BatchRequestError
 
-__all__ = ["Submission", "submit_task"]
+__all__ = ["Submission", "end_orphans", "submit_task"]
 
 log = logging.getLogger(__name__)
 
@@ -73,8 +73,25 @@ async def submit_task(client: BatchLinuxClient, submission: Submission) -> str:
     return submission.job_id
 
 
+async def end_orphans(client: BatchLinuxClient, pool_id: str, id_prefix: str) -> None:
+    """
+    Delete the jobs of this provider whose command can never end, because its pool is being deleted.
+
+    A task that was killed before a triggerer had started its trigger leaves such a job. It would count
+    against the account's quota for ever. Jobs whose command is over stay, as their operator wanted.
+
+    :param id_prefix: the connection's prefix of ids.
+    """
+    for job in await client.find_active_jobs(id_prefix):
+        job_id = str(job["id"])
+        ours = _SUBMISSION in metadata_of(job) and _pool_of(job) == pool_id.lower()
+        if ours and not await _is_over(client, job_id):
+            log.info("Deleting job %r: its command cannot end, for its pool is deleted.", job_id)
+            await client.delete_job(job_id)
+
+
 @dataclass
-class JobGoneWait:
+class _JobGoneWait:
     """Wait until the service knows no job of an id."""
 
     client: BatchLinuxClient
@@ -108,6 +125,15 @@ async def _is_same_running(client: BatchLinuxClient, submission: Submission, job
     return task is not None and task_outcome(task) is TaskOutcome.STILL_RUNNING
 
 
+async def _is_over(client: BatchLinuxClient, job_id: str) -> bool:
+    task = await client.find_task(job_id, TASK_ID)
+    return task is not None and task_outcome(task) is not TaskOutcome.STILL_RUNNING
+
+
+def _pool_of(job: Mapping[str, Any]) -> str:
+    return str((job.get("poolInfo") or {}).get("poolId") or "").lower()
+
+
 async def _create_job(client: BatchLinuxClient, submission: Submission) -> None:
     job_id = submission.job_id
     deadline = time.time() + _LEFTOVER_LIMIT
@@ -117,7 +143,7 @@ async def _create_job(client: BatchLinuxClient, submission: Submission) -> None:
             return
         log.info("Waiting until job %r, a leftover of the same id, is deleted.", job_id)
         await client.delete_job(job_id)
-        await wait_for(JobGoneWait(client, job_id), Pace(_LOOK_INTERVAL, deadline))
+        await wait_for(_JobGoneWait(client, job_id), Pace(_LOOK_INTERVAL, deadline))
 
 
 async def _create_task(client: BatchLinuxClient, submission: Submission) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import ssl
 from collections.abc import AsyncIterator
@@ -39,7 +40,8 @@ async def open_sdk_client(settings: AccountSettings) -> AsyncIterator[BatchClien
         connector = aiohttp.TCPConnector(limit=MAX_CONNECTIONS, ssl=_trust(settings))
         # An own session: azure-core would build a TLS context anew for every request otherwise.
         session = await stack.enter_async_context(aiohttp.ClientSession(connector=connector, trust_env=True))
-        credential: Any = _credential(settings)
+        # Off the event loop, because an identity's credential may bring in azure.identity.
+        credential: Any = await asyncio.to_thread(_credential, settings)
         if not isinstance(credential, AzureNamedKeyCredential):
             await stack.enter_async_context(credential)
         transport = AioHttpTransport(session=session, session_owner=False)

@@ -6,7 +6,15 @@ import math
 import re
 from datetime import datetime, timedelta, timezone
 
-__all__ = ["Duration", "expiry_of", "iso8601_duration", "parse_instant", "rest_instant", "seconds_of"]
+__all__ = [
+    "Duration",
+    "expiry_of",
+    "iso8601_duration",
+    "optional_seconds",
+    "parse_instant",
+    "rest_instant",
+    "seconds_of",
+]
 
 Duration = timedelta | int | float
 """A pendulum duration (which is a ``timedelta``), a ``timedelta``, or seconds."""
@@ -30,6 +38,15 @@ def seconds_of(name: str, value: Duration) -> float:
         msg = f"{name}={value!r} is not a finite time span above zero."
         raise ValueError(msg)
     return seconds
+
+
+def optional_seconds(name: str, value: Duration | None) -> float | None:
+    """
+    Return a positive duration in seconds, or ``None`` for none.
+
+    :raises ValueError: the value is no duration, or not above zero: zero is not "no limit".
+    """
+    return None if value is None else seconds_of(name, value)
 
 
 def expiry_of(expires_in: Duration | None, expires_at: datetime | str | None, now: datetime) -> datetime:

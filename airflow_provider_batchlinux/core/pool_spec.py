@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
-from airflow_provider_batchlinux.core.commands import command_line, environment_settings
+from airflow_provider_batchlinux.core.commands import MAX_COMMAND_SIZE, command_line, environment_settings
 from airflow_provider_batchlinux.core.ids import fingerprint, id_problems
 from airflow_provider_batchlinux.core.images import ResolvedImage
 from airflow_provider_batchlinux.core.instants import iso8601_duration, rest_instant
@@ -180,6 +180,8 @@ def _start_task_problems(start_task: StartTaskSpec | None) -> list[str]:
     found = []
     if not start_task.command.strip():
         found.append("start_task has an empty command; leave start_task out for none.")
+    if len(start_task.command.encode()) > MAX_COMMAND_SIZE:
+        found.append(f"start_task is longer than {MAX_COMMAND_SIZE} bytes; fetch the program in it instead.")
     if start_task.max_retries < -1:
         found.append(f"start_task has max_retries={start_task.max_retries}, less than -1 (for ever).")
     return found

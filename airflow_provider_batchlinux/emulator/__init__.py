@@ -1,9 +1,24 @@
 """
 An embedded Azure Batch service for laptops, tests and continuous integration.
 
-It speaks the data-plane REST API of Azure Batch on loopback: over plain HTTP with shared-key
-authentication, or over HTTPS also with the tokens of an Entra tenant of its own. Start tasks and tasks are real processes of this machine, nodes are directories and
-SSH servers on 127.0.0.1. It stands alone: it imports nothing of the provider.
+It speaks the data-plane REST API of Azure Batch (2025-06-01, and older versions) on loopback: over
+plain HTTP with shared-key authentication, or over HTTPS also with the tokens of an Entra tenant of
+its own. Start tasks and tasks are real processes of this machine,
+nodes are directories, and each node of a pool with a NAT pool for port 22 has an SSH server that
+admits its users. It stands alone: it imports nothing of the provider.
+
+How it differs from the service:
+
+- Programs run as the user who runs the emulator, without containers and without root; an
+  administrator of a node has no sudo.
+- SSH ports are free ports of 127.0.0.1, not those of the NAT pool's range, and users expire at the
+  second, where the service counts by the day.
+- Not there yet, and answered with 501: job schedules, job manager, preparation
+  and release tasks, dependencies, multi-instance and container tasks, deallocation, node logs.
+
+What no document or recording tells, and is assumed here, is marked as such where it is done; most of
+all the status 403 of ``AuthenticationFailed``, the codes for a node in the wrong state, and the
+answer to remote login without SSH.
 """
 
 from __future__ import annotations

@@ -62,7 +62,7 @@ class Application:
         self.faults = Faults()
         self.requests: deque[RequestRecord] = deque(maxlen=_MOST_RECORDED)
         self._options = options
-        self._root = root
+        self._root = root.resolve()
         self._endpoint = endpoint
         self._router = Router()
         self.service = self._new_service()

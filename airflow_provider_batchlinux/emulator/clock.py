@@ -18,6 +18,7 @@ __all__ = [
     "SwitchedClock",
     "SystemClock",
     "Timer",
+    "pause",
 ]
 
 Callback = Callable[[], None]
@@ -123,6 +124,13 @@ class ManualClock:
             due, _, timer = heapq.heappop(self._timers)
             self._now = max(self._now, due)
             timer.fire()
+
+
+async def pause(clock: Clock, seconds: float) -> None:
+    """Wait for some time of a clock."""
+    over = asyncio.Event()
+    clock.call_later(seconds, over.set)
+    await over.wait()
 
 
 class SwitchedClock:

@@ -65,7 +65,8 @@ class EmulatorControl:
         :param path: regular expression searched for in the path; ``None`` matches every one.
         :param times: how many requests it happens to; ``None`` means all until the next reset.
         :param status: HTTP status to answer with; ``None`` takes the one that belongs to ``code``.
-        :param code: code to answer with; ``None`` answers ``InternalError`` if there is a status.
+        :param code: code to answer with; ``None`` takes the usual one of the status: for 429
+            ``TooManyRequests``, for 503 ``ServerBusy``, else ``InternalError``.
         :param retry_after: seconds for the ``Retry-After`` header; ``None`` sends none.
         :param delay: seconds to wait before answering; ``None`` does not wait.
         :param drop: close the connection without an answer, ``before`` or ``after`` the work.

@@ -6,9 +6,11 @@ import re
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from airflow_provider_batchlinux.emulator.errors import ServiceError
+from airflow_provider_batchlinux.emulator.errors import Code, ServiceError
 
 __all__ = ["NO_FAULT", "Fault", "Faults", "RequestRecord"]
+
+_USUAL_CODES = {429: Code.TOO_MANY_REQUESTS, 503: Code.SERVER_BUSY}
 
 
 @dataclass
@@ -20,7 +22,7 @@ class Fault:
     :param path: pattern searched for in the path; ``None`` matches every one.
     :param times: how many requests it happens to; ``None`` means all until the next reset.
     :param status: status to answer with; ``None`` takes the one of ``code``.
-    :param code: code to answer with; ``None`` with a status takes ``InternalError``.
+    :param code: code to answer with; ``None`` with a status takes the usual one of that status.
     :param retry_after: seconds for ``Retry-After``; ``None`` sends none.
     :param delay: seconds of real time to wait before anything else; ``None`` waits not at all.
     :param drop: close the connection without an answer, before or after doing the work.
@@ -44,7 +46,7 @@ class Fault:
     def strike(self) -> None:
         """Raise the error to answer with, if there is to be one."""
         if self.status is not None or self.code is not None:
-            code = self.code or "InternalError"
+            code = self.code or _USUAL_CODES.get(self.status or 500, Code.INTERNAL_ERROR)
             raise ServiceError(code, status=self.status, retry_after=self.retry_after)
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from airflow_provider_batchlinux.emulator.clock import Clock
+from airflow_provider_batchlinux.emulator.clock import Clock, pause
 from airflow_provider_batchlinux.emulator.doors import Doors
 from airflow_provider_batchlinux.emulator.instants import format_instant
 from airflow_provider_batchlinux.emulator.lifecycle import (
@@ -124,13 +125,14 @@ class NodeLifecycle:
         self._wipe(machine)
 
     async def close(self) -> None:
-        """End everything on every node."""
+        """End everything on every node, and remove the nodes' directories."""
         machines = self._machines.values()
         for machine in machines:
             machine.cancel_pending()
         self._doors.close()
         await asyncio.gather(*(machine.stop() for machine in machines), *self._wipes)
         end_leftovers(self._root)
+        await asyncio.to_thread(shutil.rmtree, self._root, ignore_errors=True)
 
     def _take_down(self, node: Node) -> None:
         self._on_lost(node)
@@ -157,8 +159,7 @@ class NodeLifecycle:
         self.enter(node, state, last_boot=last_boot, start_task=start_task, errors=())
 
     def _begin_start_task(self, node: Node, spec: Mapping[str, Any]) -> None:
-        started = format_instant(self._clock.now())
-        info = {"state": "running", "startTime": started, "retryCount": 0}
+        info = {"state": "running", "startTime": self._time(), "retryCount": 0}
         state = "waitingforstarttask" if spec["waitForSuccess"] else "idle"
         node = self.enter(node, state, start_task_info=info)
         self.machine(node).keep_running(_START_TASK, self._run_start_task(node, spec, info))
@@ -172,10 +173,11 @@ class NodeLifecycle:
             if not outcome.is_retried or retries == spec["maxTaskRetryCount"]:
                 break
             retries += 1
-            info = {**info, "retryCount": retries, **self._retry_time()}
+            info = {**info, "retryCount": retries, "lastRetryTime": self._time()}
             self._store.change_node(node, start_task_info=info)
-            await self._pause()
-        self._end_start_task(node, spec, self._ended(info, outcome))
+            await pause(self._clock, self._profile.retry)
+        info = {**info, "state": "completed", **outcome.facts(self._time())}
+        self._end_start_task(node, spec, info)
 
     def _end_start_task(self, node: Node, spec: Mapping[str, Any], info: Mapping[str, Any]) -> None:
         if not spec["waitForSuccess"]:
@@ -185,21 +187,5 @@ class NodeLifecycle:
         else:
             self.enter(node, "starttaskfailed", start_task_info=info)
 
-    def _ended(self, info: Mapping[str, Any], outcome: Outcome) -> dict[str, Any]:
-        facts = {
-            "state": "completed",
-            "endTime": format_instant(self._clock.now()),
-            "exitCode": outcome.exit_code,
-            "result": outcome.result,
-            "failureInfo": outcome.failure,
-        }
-        known = {name: value for name, value in facts.items() if value is not None}
-        return {**info, **known}
-
-    def _retry_time(self) -> dict[str, str]:
-        return {"lastRetryTime": format_instant(self._clock.now())}
-
-    async def _pause(self) -> None:
-        over = asyncio.Event()
-        self._clock.call_later(self._profile.retry, over.set)
-        await over.wait()
+    def _time(self) -> str:
+        return format_instant(self._clock.now())

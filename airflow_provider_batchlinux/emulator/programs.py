@@ -44,10 +44,19 @@ class Outcome:
         """Tell whether it is worth another try: it ran to its end, and failed."""
         return self.exit_code not in (None, 0)
 
-    @property
-    def result(self) -> str:
-        """The service's word for how it ended."""
-        return "success" if self.is_success else "failure"
+    def facts(self, ended: str) -> dict[str, Any]:
+        """
+        Return what the service shows of a program that has ended.
+
+        :param ended: when that was, as the service writes times.
+        """
+        facts = {
+            "endTime": ended,
+            "exitCode": self.exit_code,
+            "result": "success" if self.is_success else "failure",
+            "failureInfo": self.failure,
+        }
+        return {name: value for name, value in facts.items() if value is not None}
 
 
 async def run_program(command: Command) -> Outcome:
@@ -95,13 +104,20 @@ def end_leftovers(root: Path) -> None:
     """
     End programs of the nodes below a directory that have left their process group.
 
-    They are known by the environment they inherited; only Linux shows it.
+    They are known by where they are and by the environment they inherited; only Linux shows it.
     """
-    mark = b"AZ_BATCH_NODE_ROOT_DIR=" + os.fsencode(root) + b"/"
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
-            if mark in (process / "environ").read_bytes():
+            if _belongs_to(root, process):
                 os.kill(int(process.name), signal.SIGKILL)
+
+
+def _belongs_to(root: Path, process: Path) -> bool:
+    # A process that is just being replaced by another program shows no environment.
+    if (process / "cwd").readlink().is_relative_to(root):
+        return True
+    mark = b"AZ_BATCH_NODE_ROOT_DIR=" + os.fsencode(root) + b"/"
+    return mark in (process / "environ").read_bytes()
 
 
 def _exited(exit_code: int) -> Outcome:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from airflow_provider_batchlinux.emulator.clock import Clock
+from airflow_provider_batchlinux.emulator.clock import Clock, pause
 from airflow_provider_batchlinux.emulator.instants import format_instant, parse_duration
 from airflow_provider_batchlinux.emulator.lifecycle import Profile
 from airflow_provider_batchlinux.emulator.machine import Machine
 from airflow_provider_batchlinux.emulator.programs import Outcome, user_error
-from airflow_provider_batchlinux.emulator.records import USABLE_NODE_STATES, Job, Node, Task
+from airflow_provider_batchlinux.emulator.records import USABLE_NODE_STATES, Job, Node, Pool, Task
 from airflow_provider_batchlinux.emulator.store import Store
 from airflow_provider_batchlinux.emulator.task_queue import TaskKey, TaskQueue, task_key
 
@@ -58,13 +57,7 @@ class TaskScheduler:
         pool = self.store.pools.get(pool_id)
         if not self._waiting.jobs(pool_id) or pool is None or pool.state != "active":
             return
-        slots = pool.spec["taskSlotsPerNode"]
-        room = {
-            node.id: slots - node.running_slots
-            for node in self.store.nodes(pool_id)
-            if node.state in USABLE_NODE_STATES and node.is_scheduling
-        }
-        room = {node_id: free for node_id, free in room.items() if free > 0}
+        room = self._room(pool)
         for job in self._jobs_in_turn(pool_id):
             self._place_tasks(job, pool_id, room)
 
@@ -118,7 +111,7 @@ class TaskScheduler:
         for task in list(self._placed.get(node.id, {}).values()):
             self.end(self.store.task(task.job_id, task.id))
 
-    def requeue(self, task: Task) -> None:
+    def run_again(self, task: Task) -> None:
         """Let a completed task run once more, with all its retries."""
         execution = {"retryCount": 0, "requeueCount": 0}
         self.add(self._enter(task, "active", execution=execution, node_id=None))
@@ -144,6 +137,19 @@ class TaskScheduler:
         """Wait until the files of removed tasks are gone."""
         await asyncio.gather(*self._removals)
 
+    def _room(self, pool: Pool) -> dict[str, int]:
+        """
+        Return the free slots of those nodes that have some, the nodes that ran least first.
+
+        Which of several idle nodes the service takes is not documented; taking turns is assumed.
+        """
+        slots = pool.spec["taskSlotsPerNode"]
+        return {
+            node.id: slots - node.running_slots
+            for node in sorted(self.store.nodes(pool.id), key=lambda node: node.tasks_run)
+            if node.state in USABLE_NODE_STATES and node.is_scheduling and node.running_slots < slots
+        }
+
     def _start(self, task: Task, node: Node) -> None:
         current = self.store.task(task.job_id, task.id)
         task = self._enter(current, "preparing", node_id=node.id)
@@ -167,7 +173,7 @@ class TaskScheduler:
 
     async def _run_with_retries(self, task: Task, machine: Machine, directory: Path) -> Outcome:
         limit = parse_duration(task.spec["constraints"]["maxWallClockTime"])
-        execution = {**task.execution, "startTime": format_instant(self.clock.now())}
+        execution = {**task.execution, "startTime": self._time()}
         task = self._enter(task, "running", execution=execution)
         while True:
             outcome = await machine.run_task(directory, task.spec, self._environment(task), limit)
@@ -175,9 +181,9 @@ class TaskScheduler:
             retries = task.execution["retryCount"]
             if not outcome.is_retried or retries == task.spec["constraints"]["maxTaskRetryCount"]:
                 return outcome
-            tried = {"retryCount": retries + 1, "lastRetryTime": format_instant(self.clock.now())}
+            tried = {"retryCount": retries + 1, "lastRetryTime": self._time()}
             task = self.store.put_task(replace(task, execution={**task.execution, **tried}))
-            await self._pause()
+            await pause(self.clock, self.profile.retry)
 
     def _environment(self, task: Task) -> dict[str, str]:
         settings = self.store.job(task.job_id).spec.get("commonEnvironmentSettings", ())
@@ -210,20 +216,13 @@ class TaskScheduler:
         execution = {
             "retryCount": 0,
             "requeueCount": task.execution["requeueCount"] + 1,
-            "lastRequeueTime": format_instant(self.clock.now()),
+            "lastRequeueTime": self._time(),
         }
         self.add(self._enter(task, "active", execution=execution, node_id=None))
 
     def _complete(self, task: Task, outcome: Outcome) -> None:
-        facts = {
-            "endTime": format_instant(self.clock.now()),
-            "exitCode": outcome.exit_code,
-            "result": outcome.result,
-            "failureInfo": outcome.failure,
-        }
-        known = {name: value for name, value in facts.items() if value is not None}
-        task = self._enter(task, "completed", execution={**task.execution, **known})
-        self.on_task_completed(task)
+        execution = {**task.execution, **outcome.facts(self._time())}
+        self.on_task_completed(self._enter(task, "completed", execution=execution))
 
     def _enter(self, task: Task, state: str, **changes: Any) -> Task:
         now = self.clock.now()
@@ -251,7 +250,8 @@ class TaskScheduler:
         if current.state in USABLE_NODE_STATES:
             at_rest = "idle" if current.is_scheduling else "offline"
             state = "running" if tasks else at_rest
-            changes.update(_state_change(current, state, self.clock.now()))
+            if state != current.state:
+                changes |= {"state": state, "state_since": self.clock.now()}
         self.store.put_node(replace(current, **changes))
         if not tasks:
             self.on_node_free(current)
@@ -275,10 +275,8 @@ class TaskScheduler:
         self._removals.add(removal)
         removal.add_done_callback(self._removals.discard)
 
-    async def _pause(self) -> None:
-        over = asyncio.Event()
-        self.clock.call_later(self.profile.retry, over.set)
-        await over.wait()
+    def _time(self) -> str:
+        return format_instant(self.clock.now())
 
 
 def task_directory(machine: Machine, task: Task) -> Path:
@@ -288,7 +286,3 @@ def task_directory(machine: Machine, task: Task) -> Path:
 
 def _name(task: Task) -> str:
     return f"task {task.job_id.lower()}/{task.id.lower()}"
-
-
-def _state_change(node: Node, state: str, now: datetime) -> Mapping[str, Any]:
-    return {} if node.state == state else {"state": state, "state_since": now}

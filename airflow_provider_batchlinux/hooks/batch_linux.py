@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow.providers.common.compat.connection import get_async_connection, get_async_extra_dejson
@@ -73,10 +74,10 @@ class BatchLinuxHook(BaseHook):
 
         :param settings: the account; ``None`` reads the connection.
         """
-        # The client brings in azure, which costs half a second that parsing a Dag must not pay.
-        from airflow_provider_batchlinux.client.batch import open_client
-
-        async with open_client(settings or await self.async_settings()) as client:
+        # The client brings in azure. That takes half a second, for which parsing a Dag must not wait, nor all
+        # the other triggers of a triggerer: so it comes late, and off the event loop.
+        batch = await asyncio.to_thread(import_module, "airflow_provider_batchlinux.client.batch")
+        async with batch.open_client(settings or await self.async_settings()) as client:
             yield client
 
     def run(
@@ -160,10 +161,17 @@ class BatchLinuxHook(BaseHook):
 
 
 def _run(coroutine: Coroutine[Any, Any, T]) -> T:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
+    # Out here, so that an error of the coroutine does not carry that of the question for a loop with it.
+    if not _runs_a_loop():
         return asyncio.run(coroutine)
     # This thread runs a loop already: a notebook, or a signal handler while an operator waits.
     with ThreadPoolExecutor(max_workers=1) as thread:
         return thread.submit(asyncio.run, coroutine).result()
+
+
+def _runs_a_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True

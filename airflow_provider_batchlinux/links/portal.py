@@ -30,7 +30,8 @@ class BatchLinuxPoolLink(BaseOperatorLink):
         """
         Store the link as soon as the pool is known, so that it shows while the task still waits.
 
-        :param settings: the account; one outside Azure has no page and gets no link.
+        :param settings: the account; one outside Azure has no page and gets an empty link, because Airflow
+            logs an error for every link that it looks for and does not find.
         """
         url = pool_page(
             settings.endpoint,
@@ -39,8 +40,6 @@ class BatchLinuxPoolLink(BaseOperatorLink):
             subscription_id=settings.subscription_id,
             resource_group=settings.resource_group,
         )
-        if not url:
-            return
         try:
             context["ti"].xcom_push(key=cls().xcom_key, value=url)
         except Exception:

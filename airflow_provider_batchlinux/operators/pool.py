@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import conf
 
 from airflow_provider_batchlinux.core.ids import derived_id, require_id
-from airflow_provider_batchlinux.core.instants import Duration, seconds_of
+from airflow_provider_batchlinux.core.instants import Duration, expiry_of, optional_seconds, seconds_of
 from airflow_provider_batchlinux.links.portal import BatchLinuxPoolLink
 from airflow_provider_batchlinux.operators._base import (
     BatchLinuxBaseOperator,
@@ -126,7 +126,7 @@ class BatchLinuxCreatePoolOperator(BatchLinuxBaseOperator):
         from airflow_provider_batchlinux.client.pools import PoolWish, ensure_pool
 
         now = datetime.now(timezone.utc)
-        expires_at = self._expiry(now)
+        expires_at = expiry_of(self.expires_in, None, now) if self.expires_in is not None else None
         settings = self.hook.settings()
         owner = owner_of(context)
         spec = self._spec(self.pool_id or derived_id(*owner.values(), prefix=settings.id_prefix))
@@ -159,7 +159,7 @@ class BatchLinuxCreatePoolOperator(BatchLinuxBaseOperator):
             ssh_from=self.ssh_from,
             metadata=self.metadata,
             task_slots_per_node=self.task_slots_per_node,
-            resize_timeout=seconds_of("resize_timeout", self.resize_timeout) if self.resize_timeout else None,
+            resize_timeout=optional_seconds("resize_timeout", self.resize_timeout),
         )
         problems = [*spec.problems(), *_image_problems(self.image)]
         if problems:
@@ -178,15 +178,13 @@ class BatchLinuxCreatePoolOperator(BatchLinuxBaseOperator):
             max_retries=self.start_task_retries,
         )
 
-    def _expiry(self, now: datetime) -> datetime | None:
-        if self.expires_in is None:
-            return None
-        return now + timedelta(seconds=seconds_of("expires_in", self.expires_in))
-
 
 class BatchLinuxDeletePoolOperator(BatchLinuxBaseOperator):
     """
     Delete a pool with its nodes; a pool that is gone already is fine.
+
+    Commands of :class:`~airflow_provider_batchlinux.operators.task.BatchLinuxTaskOperator` that have not
+    ended on it never will: their jobs are deleted too.
 
     Made to be a teardown: ``delete.as_teardown(setups=create)``.
 
@@ -225,6 +223,8 @@ class BatchLinuxDeletePoolOperator(BatchLinuxBaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Ask for the deletion, and wait until it is done where that is wanted."""
+        from airflow_provider_batchlinux.client.jobs import end_orphans
+
         require_id("pool_id", self.pool_id)
         limit = timedelta(seconds=seconds_of("timeout", self.timeout))
         trigger = BatchLinuxPoolGoneTrigger(
@@ -234,13 +234,16 @@ class BatchLinuxDeletePoolOperator(BatchLinuxBaseOperator):
             deadline=deadline_of(context, limit),
         )
 
+        settings = self.hook.settings()
+
         async def story(client: BatchLinuxClient) -> tuple[bool, bool]:
             found = await client.delete_pool(self.pool_id)
+            await end_orphans(client, self.pool_id, settings.id_prefix)
             if not (found and self.wait):
                 return found, True
             return found, await trigger.settle(client, block=not self.deferrable) is not None
 
-        found, settled = self.hook.run(story)
+        found, settled = self.hook.run(story, settings=settings)
         self.log.info("Pool %r: %s.", self.pool_id, "deletion asked for" if found else "there is none")
         if not settled:
             defer_to(self, trigger)

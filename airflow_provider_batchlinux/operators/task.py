@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import conf
 
 from airflow_provider_batchlinux.core.cleanup import DELETE_JOB_CHOICES, DeleteJob
-from airflow_provider_batchlinux.core.instants import Duration, seconds_of
+from airflow_provider_batchlinux.core.instants import Duration, optional_seconds, seconds_of
 from airflow_provider_batchlinux.exceptions import (
     BatchLinuxError,
     TaskFailedError,
@@ -54,7 +54,8 @@ class BatchLinuxTaskOperator(BatchLinuxBaseOperator):
 
     A retry after a lost worker goes on with the command when it still runs; a command that ended is run
     anew. Killing the Airflow task ends the command; killing it while it is deferred does so from Airflow
-    3.3 on.
+    3.3 on, once a triggerer has taken it over: in the second before, Airflow tells nobody, and the command
+    goes on until ``time_limit`` or the deletion of its pool.
 
     Result in XCom: ``job_id``, ``exit_code``, ``node_id``, ``seconds`` and ``result`` (what
     ``result_file`` held).
@@ -76,7 +77,9 @@ class BatchLinuxTaskOperator(BatchLinuxBaseOperator):
         ``on_success`` keeps a failed one to look at, ``never`` keeps all. An active job counts against
         the account's quota.
     :param output_limit: bytes of stdout and of stderr that the log shows at most; the end is shown.
-    :param poll_interval: how long between two looks, as a pendulum duration, ``timedelta`` or seconds.
+    :param poll_interval: how long between two looks, as a pendulum duration, ``timedelta`` or seconds. With
+        less than 5 s, a deferred task can come back before a busy scheduler has noticed that it left; Airflow
+        (3.3.2) then takes it for killed, and only a retry helps.
     :param deferrable: wait on the triggerer and free the worker; the default is Airflow's
         ``[operators] default_deferrable``.
     :param batch_linux_conn_id: the connection to the Batch account. (templated)
@@ -159,13 +162,15 @@ class BatchLinuxTaskOperator(BatchLinuxBaseOperator):
         from airflow_provider_batchlinux.core.events import WaitEvent
 
         job_id = str(WaitEvent.from_payload(event).arguments["job_id"])
+        settings = self.hook.settings()
+        self._to_kill = settings, job_id
 
         async def story(client: BatchLinuxClient) -> EndedTask:
             async with self._given_up_on_error(client, job_id, context):
                 result_of(event)
             return await finish_task(client, job_id, self._reading())
 
-        return _result(self.hook.run(story))
+        return _result(self.hook.run(story, settings=settings))
 
     def on_kill(self) -> None:
         """End the command. Airflow kills the worker after five seconds, so this gives up before."""
@@ -225,7 +230,7 @@ class BatchLinuxTaskOperator(BatchLinuxBaseOperator):
             environment=self.environment,
             elevated=self.elevated,
             packed_files=pack_files(contents) if contents else None,
-            time_limit=seconds_of("time_limit", self.time_limit) if self.time_limit else None,
+            time_limit=optional_seconds("time_limit", self.time_limit),
             max_retries=self.max_retries,
         )
         problems = [*spec.problems(), *(f"files names {path!r}, which is no file here." for path in missing)]

@@ -6,17 +6,8 @@ from typing import Any
 
 __all__ = ["is_over"]
 
-_ALIVE = frozenset(
-    {
-        "scheduled",
-        "queued",
-        "running",
-        "deferred",
-        "restarting",
-        "up_for_retry",
-        "up_for_reschedule",
-    }
-)
+_OVER = frozenset({"failed", "removed", "skipped", "success", "upstream_failed", "gone"})
+"""Any other state counts as alive, also one that a later Airflow adds: what was ended does not come back."""
 
 
 async def is_over(task_instance: Any) -> bool:
@@ -27,10 +18,10 @@ async def is_over(task_instance: Any) -> bool:
     """
     from asgiref.sync import sync_to_async
 
-    return await sync_to_async(_state)(task_instance) not in _ALIVE
+    return await sync_to_async(_state)(task_instance) in _OVER
 
 
-def _state(task_instance: Any) -> str | None:
+def _state(task_instance: Any) -> str:
     from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 
     states = RuntimeTaskInstance.get_task_states(
@@ -40,10 +31,11 @@ def _state(task_instance: Any) -> str | None:
         map_index=task_instance.map_index,
     )
     state = _of_task(states.get(task_instance.run_id, {}), task_instance)
-    return str(state) if state is not None else None
+    return str(getattr(state, "value", state))
 
 
 def _of_task(states: dict[str, Any], task_instance: Any) -> Any:
-    # A mapped task instance is listed as "<task id>_<map index>".
+    # A mapped task instance is listed as "<task id>_<map index>". One that was cleared is listed without a
+    # state: its next try comes, and takes up the command or ends it.
     mapped = f"{task_instance.task_id}_{task_instance.map_index}"
-    return states.get(mapped, states.get(task_instance.task_id))
+    return states.get(mapped, states.get(task_instance.task_id, "gone"))

@@ -76,7 +76,7 @@ def test_a_job_is_not_disabled_or_enabled_in_every_state(client: BatchClient, ma
     _create_job(client, make_pool(dedicated=0))
     assert _refusal(lambda: client.begin_enable_job("work")) == (409, "OperationInvalidForCurrentState")
 
-    client.begin_terminate_job("work", {}, polling_interval=0).result()
+    client.begin_terminate_job("work", {"terminateReason": "enough"}, polling_interval=0).result()
 
     assert _refusal(lambda: _disable(client, "wait")) == (409, "JobCompleted")
     assert _refusal(lambda: client.begin_enable_job("work")) == (409, "JobCompleted")

@@ -73,6 +73,17 @@ def test_a_node_runs_as_many_tasks_as_it_has_slots(
     assert (node.state, node.running_tasks_count) == ("running", 2)
 
 
+def test_tasks_that_follow_each_other_take_turns_over_the_nodes(
+    client: BatchClient, make_pool: Any, eventually: Any
+) -> None:
+    _create_job(client, make_pool(dedicated=3))
+    for name in ("a", "b", "c"):
+        client.create_task("work", _task(name, "/bin/true"))
+        eventually(lambda task_id=name: client.get_task("work", task_id), lambda t: t.state == "completed")
+
+    assert len({task.node_info.node_id for task in client.list_tasks("work")}) == 3
+
+
 def test_a_terminated_task_is_completed_and_its_node_idle(
     client: BatchClient, make_pool: Any, eventually: Any
 ) -> None:
@@ -85,6 +96,7 @@ def test_a_terminated_task_is_completed_and_its_node_idle(
     task = client.get_task("work", "one")
     assert (task.state, task.previous_state) == ("completed", "running")
     assert task.execution_info.failure_info.code == "TaskEnded"
+    assert task.execution_info.end_time == task.state_transition_time == task.last_modified
     assert next(iter(client.list_nodes("linux"))).state == "idle"
     assert _refusal(lambda: client.terminate_task("work", "one")) == (409, "TaskCompleted")
 
@@ -146,6 +158,19 @@ def test_a_job_ends_with_its_last_task_if_it_is_to(
         409,
         "JobCompleted",
     )
+
+
+def test_a_job_waits_for_its_last_task_before_it_ends(
+    client: BatchClient, make_pool: Any, eventually: Any
+) -> None:
+    _create_job(client, make_pool())
+    client.create_task("work", _task("one", "/bin/sleep 1000"))
+    client.update_job("work", models.BatchJobUpdateOptions(all_tasks_complete_mode="terminatejob"))
+    assert client.get_job("work").state == "active"
+
+    client.terminate_task("work", "one")
+
+    eventually(lambda: client.get_job("work").state, lambda state: state == "completed")
 
 
 def test_a_terminated_job_ends_its_running_tasks_only(

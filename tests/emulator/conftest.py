@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing
 from email.utils import formatdate
 from http.client import HTTPConnection
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -98,7 +99,27 @@ def account_of() -> Callable[[RunningEmulator], Account]:
 
 
 @pytest.fixture
+def wait_until_gone() -> Callable[[int], None]:
+    """Give a function that returns once a process has ended; ten seconds at most."""
+
+    def wait(number: int) -> None:
+        deadline = time.monotonic() + 10
+        while _is_running(number):
+            assert time.monotonic() < deadline, f"process {number} is still running"
+
+    return wait
+
+
+@pytest.fixture
 def start() -> Iterator[Callable[..., Account]]:
     """Give a function that starts an emulator with options of its own."""
     with ExitStack() as stack:
         yield lambda **options: Account(stack.enter_context(run_emulator(EmulatorOptions(**options))))
+
+
+def _is_running(number: int) -> bool:
+    try:
+        state = Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return state != "Z"

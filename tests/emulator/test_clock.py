@@ -27,7 +27,11 @@ def test_timers_fire_in_their_order_and_at_their_time(delays: list[int], seconds
 
 def test_a_timer_that_a_timer_sets_fires_on_the_way() -> None:
     clock, fired = ManualClock(START), []
-    clock.call_later(1, lambda: clock.call_later(2, lambda: fired.append(clock.now())))
+
+    def set_another() -> None:
+        clock.call_later(2, lambda: fired.append(clock.now()))
+
+    clock.call_later(1, set_another)
 
     clock.advance(10)
 

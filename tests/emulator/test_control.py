@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from datetime import timedelta
 from http.client import RemoteDisconnected
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -49,6 +50,15 @@ def test_an_injected_fault_strikes_only_what_it_matches(account: Any) -> None:
     assert account.send("GET", "/pools/linux")["code"] == "ServerBusy"
 
 
+@pytest.mark.parametrize(
+    ("status", "code"), [(429, "TooManyRequests"), (503, "ServerBusy"), (500, "InternalError")]
+)
+def test_a_status_has_its_usual_code(account: Any, status: int, code: str) -> None:
+    account.emulator.control.inject(status=status)
+
+    assert account.send("GET", "/pools")["code"] == code
+
+
 def test_a_fault_without_an_end_stays_until_the_reset(account: Any) -> None:
     account.emulator.control.inject(times=None, status=500)
 
@@ -77,14 +87,38 @@ def test_a_delayed_request_is_answered_later(account: Any) -> None:
     assert time.monotonic() - before >= 0.05
 
 
-def test_a_reset_leaves_nothing(account: Any) -> None:
+def test_a_reset_leaves_nothing(start: Any, tmp_path: Path) -> None:
+    account = start(root=tmp_path)
     account.create_pool(startTask={"commandLine": "/bin/sleep 1000"})
     account.wait_for_nodes("linux", "waitingforstarttask")
 
+    assert list(tmp_path.glob("*/*/linux")) != []
     account.emulator.control.reset()
 
     assert account.send("GET", "/pools")["value"] == []
+    assert list(tmp_path.glob("*/*")) == []
     assert [r["operation"] for r in account.emulator.control.requests()] == ["list_pools"]
+
+
+def test_nothing_of_the_time_before_a_reset_happens_after_it(start: Any, tmp_path: Path) -> None:
+    account = start(profile="realistic", clock="manual", root=tmp_path)
+    account.create_pool(startTask={"commandLine": "true"})
+
+    account.emulator.control.reset()
+    account.emulator.control.advance(100)
+
+    assert account.send("GET", "/nodecounts")["value"] == []
+    assert list(tmp_path.glob("*/*")) == []
+
+
+def test_a_program_that_left_its_group_ends_with_the_account(account: Any, wait_until_gone: Any) -> None:
+    account.create_pool(startTask={"commandLine": "/bin/sh -c 'setsid sleep 1000 & echo $! > pid'"})
+    (node,) = account.wait_for_nodes("linux", "idle")
+    number = int(account.send("GET", f"/pools/linux/nodes/{node['id']}/files/startup%2Fwd%2Fpid"))
+
+    account.emulator.control.reset()
+
+    wait_until_gone(number)
 
 
 def test_the_manual_clock_moves_by_what_it_is_told(start: Any) -> None:

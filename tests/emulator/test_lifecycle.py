@@ -71,11 +71,13 @@ def test_a_resize_error_stays_until_the_next_resize(realistic: Any) -> None:
     realistic.emulator.control.advance(31)
     failed = realistic.send("GET", "/pools/linux")
     realistic.send("POST", "/pools/linux/resize", {"targetDedicatedNodes": 1})
+    resizing = realistic.send("GET", "/pools/linux")
     realistic.emulator.control.advance(31)
     resized = realistic.send("GET", "/pools/linux")
 
     assert failed["resizeErrors"][0]["values"] == [{"name": "Reason", "value": "x"}]
     assert failed["currentDedicatedNodes"] == 0
+    assert "resizeErrors" not in resizing
     assert "resizeErrors" not in resized
     assert resized["currentDedicatedNodes"] == 1
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -193,23 +193,12 @@ def test_a_program_ends_with_a_code_or_a_failure(
     assert (outcome.failure or {}).get("code") == failure
 
 
-def test_nothing_that_a_program_started_survives_it(tmp_path: Path) -> None:
+def test_nothing_that_a_program_started_survives_it(tmp_path: Path, wait_until_gone: Any) -> None:
     line = "/bin/sh -c 'sleep 1000 & echo $!'"
 
     asyncio.run(run_program(_command(tmp_path, line)))
 
-    child = int((tmp_path / "out").read_text())
-    deadline = time.monotonic() + 10
-    while _is_running(child):
-        assert time.monotonic() < deadline
-
-
-def _is_running(number: int) -> bool:
-    try:
-        state = Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[0]
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    return state != "Z"
+    wait_until_gone(int((tmp_path / "out").read_text()))
 
 
 def _refusal(call: Callable[[], object]) -> ServiceError | None:

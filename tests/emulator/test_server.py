@@ -49,7 +49,7 @@ def test_the_ready_line_says_where_and_for_whom_it_serves(command: Any) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_nothing_is_left_of_a_command_that_is_told_to_stop(
-    command: Any, tmp_path: Path, number: int, account_of: Any
+    command: Any, tmp_path: Path, number: int, account_of: Any, wait_until_gone: Any
 ) -> None:
     ready = json.loads(command.stdout.readline().partition(" ")[2])
     account = account_of(SimpleNamespace(**ready))
@@ -61,7 +61,7 @@ def test_nothing_is_left_of_a_command_that_is_told_to_stop(
     rest, complaints = command.communicate(timeout=20)
 
     assert (command.returncode, rest, complaints) == (0, "", "")
-    assert not Path(f"/proc/{task}").exists()
+    wait_until_gone(task)
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", urlsplit(ready["endpoint"]).port))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import shutil
 import socket
 import subprocess
@@ -144,7 +143,7 @@ def test_a_user_on_one_node_is_unknown_on_another(account: Any, add_user: Any) -
         _log_in(other, _whoami, password="secret")
 
 
-def test_an_expired_user_is_put_out_and_kept_out(start: Any) -> None:
+def test_an_expired_user_is_put_out_and_kept_out(start: Any, wait_until_gone: Any) -> None:
     account = start(clock="manual")
     (node,) = account.open_pool()
     expiry = (datetime.now(timezone.utc) + timedelta(hours=1)).isoformat()
@@ -160,9 +159,25 @@ def test_an_expired_user_is_put_out_and_kept_out(start: Any) -> None:
 
     number = _log_in(node, outlive, password="secret")
 
-    _wait_until_gone(number)
+    wait_until_gone(number)
     with pytest.raises(asyncssh.PermissionDenied):
         _log_in(node, _whoami, password="secret")
+
+
+def test_a_user_whose_expiry_is_put_off_stays(start: Any) -> None:
+    account = start(clock="manual")
+    (node,) = account.open_pool()
+    path = f"/pools/linux/nodes/{node['id']}/users"
+    soon, late = (datetime.now(timezone.utc) + timedelta(hours=hours) for hours in (1, 3))
+    user = {"password": "secret", "expiryTime": soon.isoformat()}
+    account.send("POST", path, {"name": "etl", **user})
+    account.send("PUT", f"{path}/etl", {**user, "expiryTime": late.isoformat()})
+
+    async def outlive(connection: asyncssh.SSHClientConnection) -> str:
+        await asyncio.to_thread(account.emulator.control.advance, 3700)
+        return await _whoami(connection)
+
+    assert _log_in(node, outlive, password="secret") == "etl\n"
 
 
 def test_a_removed_user_is_put_out(account: Any, node: dict[str, Any], add_user: Any) -> None:
@@ -250,9 +265,3 @@ def _scp(node: dict[str, Any], key_file: Path, source: str, target: str) -> subp
 
 def _run(arguments: list[str], given: str = "") -> subprocess.CompletedProcess[str]:
     return subprocess.run(arguments, input=given, capture_output=True, text=True, timeout=20, check=False)
-
-
-def _wait_until_gone(number: int) -> None:
-    deadline = datetime.now(timezone.utc) + timedelta(seconds=10)
-    while Path(f"/proc/{number}").exists():
-        assert datetime.now(timezone.utc) < deadline, os.listdir(f"/proc/{number}")

@@ -111,7 +111,7 @@ def reactivate_task(service: BatchService, call: Call) -> Reply:
     if task.execution.get("result") != "failure":
         # Only completed tasks that failed can run again; the code of the refusal is assumed.
         raise ServiceError(Code.OPERATION_INVALID_FOR_CURRENT_STATE)
-    service.scheduler.requeue(task)
+    service.scheduler.run_again(task)
     return done(call, 204, task_of(service, call).version)
 
 

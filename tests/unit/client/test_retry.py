@@ -224,10 +224,10 @@ def test_no_try_begins_after_the_budget(budget: float, first_wait: float, longes
 
 
 def test_each_wait_is_about_twice_the_last_until_the_longest() -> None:
-    trial = Trial(busy(), budget=200.0, first_wait=1.0, longest_wait=30.0)
+    trial = Trial(busy(), budget=200.0, first_wait=0.5, longest_wait=30.0)
     trial.refused()
 
-    middles = [1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0]
+    middles = [0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0]
     assert all(
         0.75 * middle <= nap <= 1.25 * middle for nap, middle in zip(trial.clock.naps, middles, strict=False)
     )

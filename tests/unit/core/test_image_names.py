@@ -55,16 +55,12 @@ def test_the_version_is_read_as_numbers(sku: str, offer: str, version: tuple[int
         pytest.param("", None, id="empty"),
     ],
 )
-def test_a_users_version_is_read_whole_or_not_at_all(
-    text: str, version: tuple[int, ...] | None
-) -> None:
+def test_a_users_version_is_read_whole_or_not_at_all(text: str, version: tuple[int, ...] | None) -> None:
     assert read_version(text) == version
 
 
 @given(st.integers(10, 59), st.sampled_from((4, 10)), st.sampled_from((".", "_", "-", "")))
-def test_an_ubuntu_version_reads_back_however_it_is_written(
-    year: int, month: int, between: str
-) -> None:
+def test_an_ubuntu_version_reads_back_however_it_is_written(year: int, month: int, between: str) -> None:
     version = (year, month)
 
     assert find_version(f"server-{year}{between}{month:02d}-lts-gen2") == version

@@ -186,9 +186,7 @@ def test_all_problems_are_told_at_once(image: Any, problems: list[str]) -> None:
     assert all(problem in line for problem, line in zip(problems, lines, strict=True))
 
 
-WORDS = st.sampled_from(
-    ["ubuntu", "debian", "22.04", "9", "noble", "gen1", "arm64", "cvm", ":", "-"]
-)
+WORDS = st.sampled_from(["ubuntu", "debian", "22.04", "9", "noble", "gen1", "arm64", "cvm", ":", "-"])
 
 
 @given(st.text() | st.lists(WORDS).map(" ".join) | st.lists(WORDS).map(":".join))

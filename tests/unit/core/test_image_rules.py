@@ -19,9 +19,7 @@ NOW = parse_instant("2026-03-01T00:00:00Z")
 
 def image(name: str, *, verified: bool = True) -> SupportedImage:
     publisher, offer, sku = name.split(":")
-    return SupportedImage(
-        publisher, offer, sku, "latest", "batch.node", "linux", verified, frozenset(), None
-    )
+    return SupportedImage(publisher, offer, sku, "latest", "batch.node", "linux", verified, frozenset(), None)
 
 
 def resolve(asked: str, *images: SupportedImage) -> ResolvedImage:
@@ -46,9 +44,7 @@ def resolve(asked: str, *images: SupportedImage) -> ResolvedImage:
     ],
 )
 @given(data=st.data())
-def test_of_two_fitting_images_one_goes_first(
-    asked: str, best: str, other: str, data: st.DataObject
-) -> None:
+def test_of_two_fitting_images_one_goes_first(asked: str, best: str, other: str, data: st.DataObject) -> None:
     images = [image(name) for name in data.draw(st.permutations([best, other, best]))]
 
     resolved = resolve(asked, *images)

@@ -115,16 +115,12 @@ def miss(asked: str, **limits: Any) -> str:
             "almalinux:almalinux-hpc:8-hpc-gen2",
             id="unverified-if-asked",
         ),
-        pytest.param(
-            "azurelinux 3", "microsoftcblmariner:azure-linux-3:azure-linux-3-gen2", id="azurelinux"
-        ),
+        pytest.param("azurelinux 3", "microsoftcblmariner:azure-linux-3:azure-linux-3-gen2", id="azurelinux"),
         pytest.param("debian", "debian:debian-12:12-gen2", id="debian"),
         pytest.param("oracle 8", "oracle:oracle-linux:ol810-lvm-gen2", id="ten-is-above-one"),
         pytest.param("oracle-linux 8.1", "oracle:oracle-linux:81", id="minor"),
         pytest.param("Canonical:Ubuntu-24_04-LTS:Server", f"{NOBLE}:server", id="any-case"),
-        pytest.param(
-            "canonical:*:server*", "canonical:ubuntu-25_04:server", id="newest-by-pattern"
-        ),
+        pytest.param("canonical:*:server*", "canonical:ubuntu-25_04:server", id="newest-by-pattern"),
         pytest.param(f"{NOBLE}:server-*", f"{NOBLE}:server-gen1", id="pattern-prefers-ordinary"),
         pytest.param("microsoft-dsvm:ubuntu-hpc:2*", "microsoft-dsvm:ubuntu-hpc:2204", id="prefix"),
         pytest.param("*:*:*-arm64", f"{NOBLE}:server-arm64", id="pattern-may-ask-for-arm64"),
@@ -141,9 +137,7 @@ def test_the_order_of_the_list_does_not_matter(images: list[SupportedImage], ask
 
 
 @given(st.permutations(IMAGES), st.sampled_from(["ubuntu 26.04", "debian 9", "a:b:c"]))
-def test_the_order_of_the_list_does_not_change_a_miss(
-    images: list[SupportedImage], asked: str
-) -> None:
+def test_the_order_of_the_list_does_not_change_a_miss(images: list[SupportedImage], asked: str) -> None:
     assert miss(asked, images=images) == miss(asked)
 
 
@@ -195,12 +189,8 @@ def test_a_pinned_version_is_not_exchanged_for_another_that_the_list_names() -> 
     ("asked", "limits", "name"),
     [
         pytest.param("ubuntu 24.04", {"generation": 1}, f"{NOBLE}:server-gen1", id="generation"),
-        pytest.param(
-            "ubuntu 24.04", {"architecture": "ARM64"}, f"{NOBLE}:server-arm64", id="architecture"
-        ),
-        pytest.param(
-            f"{NOBLE}:server-*", {"architecture": "arm64"}, f"{NOBLE}:server-arm64", id="pattern"
-        ),
+        pytest.param("ubuntu 24.04", {"architecture": "ARM64"}, f"{NOBLE}:server-arm64", id="architecture"),
+        pytest.param(f"{NOBLE}:server-*", {"architecture": "arm64"}, f"{NOBLE}:server-arm64", id="pattern"),
         pytest.param(
             "oracle 8",
             {"images": [image("oracle:oracle-linux:81", "el 8", **UNVERIFIED)]}
@@ -244,9 +234,7 @@ def test_the_callers_limits_hold(asked: str, limits: dict[str, Any], name: str) 
         pytest.param(
             "microsoftwindowsserver:windowsserver:2022-g2", {}, "amd64): runs Windows", id="windows"
         ),
-        pytest.param(
-            "debian 12 gen1", {}, "12-gen2 (batch.node.debian 12): generation 2", id="generation"
-        ),
+        pytest.param("debian 12 gen1", {}, "12-gen2 (batch.node.debian 12): generation 2", id="generation"),
         pytest.param("ubuntu 24.04 gen2", {"generation": 1}, "): generation 2", id="contradiction"),
         pytest.param("debian arm64", {}, "): architecture x64", id="architecture"),
         pytest.param("debian 11", {}, "(batch.node.debian 12): version 12", id="version"),
@@ -257,13 +245,9 @@ def test_the_callers_limits_hold(asked: str, limits: dict[str, Any], name: str) 
             "): special (hpc, rdma)",
             id="special",
         ),
-        pytest.param(
-            "ubuntu", {"images": IMAGES[14:15]}, "version 25.04 has no long-term", id="short-term"
-        ),
+        pytest.param("ubuntu", {"images": IMAGES[14:15]}, "version 25.04 has no long-term", id="short-term"),
         pytest.param("mariner 2", {}, "): not mariner", id="no-such-distribution"),
-        pytest.param(
-            f"{NOBLE}:serverr", {}, "server (batch.node.ubuntu 24.04): other sku", id="typo-in-sku"
-        ),
+        pytest.param(f"{NOBLE}:serverr", {}, "server (batch.node.ubuntu 24.04): other sku", id="typo-in-sku"),
     ],
 )
 def test_a_miss_names_the_nearest_and_why_it_was_passed_over(
@@ -291,9 +275,7 @@ def test_an_empty_list_is_said_to_be_empty() -> None:
         pytest.param("ubuntu 24.04", True, id="distribution"),
         pytest.param("p:o:s", True, id="names"),
         pytest.param({"image_id": GALLERY, "node_agent_sku": "a"}, False, id="image-id"),
-        pytest.param(
-            {"publisher": "p", "offer": "o", "sku": "s", "node_agent_sku": "a"}, False, id="given"
-        ),
+        pytest.param({"publisher": "p", "offer": "o", "sku": "s", "node_agent_sku": "a"}, False, id="given"),
     ],
 )
 def test_the_list_is_needed_only_to_find_something(asked: Any, needed: bool) -> None:
@@ -303,9 +285,7 @@ def test_the_list_is_needed_only_to_find_something(asked: Any, needed: bool) -> 
 def test_an_image_id_is_taken_as_it_stands() -> None:
     resolved = resolve({"image_id": GALLERY, "node_agent_sku": "batch.node.el 9"}, images=[])
 
-    assert resolved == ResolvedImage(
-        {"virtualMachineImageId": GALLERY}, "batch.node.el 9", None, None, ()
-    )
+    assert resolved == ResolvedImage({"virtualMachineImageId": GALLERY}, "batch.node.el 9", None, None, ())
 
 
 @pytest.mark.parametrize(

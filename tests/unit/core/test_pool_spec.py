@@ -49,6 +49,11 @@ def test_a_plain_pool_has_no_problems() -> None:
         ),
         pytest.param({"start_task": StartTaskSpec(" \n")}, "empty command", id="an empty start task"),
         pytest.param(
+            {"start_task": StartTaskSpec("#" * (96 * 1024 + 1))},
+            "start_task is longer than 98304 bytes",
+            id="a start task that no argument of Linux holds",
+        ),
+        pytest.param(
             {"start_task": StartTaskSpec("true", max_retries=-2)},
             "max_retries=-2, less than -1",
             id="fewer tries than for ever",
@@ -137,6 +142,18 @@ def test_the_ports_for_ssh_are_enough_for_all_nodes() -> None:
     [pool] = body["networkConfiguration"]["endpointConfiguration"]["inboundNATPools"]
 
     assert pool["frontendPortRangeEnd"] - pool["frontendPortRangeStart"] + 1 == 150
+
+
+def test_the_start_task_is_part_of_the_body() -> None:
+    start_task = StartTaskSpec("true")
+
+    assert body_of(replace(SPEC, start_task=start_task))["startTask"] == start_task.to_rest()
+
+
+def test_no_node_is_asked_for_that_was_not_told() -> None:
+    body = body_of(PoolSpec("etl", "ubuntu 24.04", "standard_d2s_v5"))
+
+    assert (body["targetDedicatedNodes"], body["targetLowPriorityNodes"]) == (0, 0)
 
 
 def test_a_resize_timeout_is_written_as_a_duration() -> None:

@@ -119,9 +119,7 @@ def test_the_architecture_is_told_by_a_name_or_the_node_agent() -> None:
     ("offer", "capabilities", "specials"),
     [
         pytest.param("ubuntu-24_04-lts", ["DockerCompatible"], set(), id="containers-are-ordinary"),
-        pytest.param(
-            "ubuntu-24_04-lts", ["ConfidentialVMCompatible"], set(), id="compatible-is-ordinary"
-        ),
+        pytest.param("ubuntu-24_04-lts", ["ConfidentialVMCompatible"], set(), id="compatible-is-ordinary"),
         pytest.param("ubuntu-confidential-vm", [], {"cvm"}, id="confidential"),
         pytest.param("ubuntu-2004", ["NvidiaTeslaDriverInstalled"], {"gpu"}, id="gpu-driver"),
         pytest.param("ubuntu-hpc", ["SupportsRDMAOnly"], {"hpc", "rdma"}, id="hpc"),

@@ -37,6 +37,9 @@ def test_a_plain_command_has_no_problems() -> None:
     [
         pytest.param({"pool_id": ""}, "pool_id='' is not an id", id="no pool"),
         pytest.param({"command": " \n"}, "command is empty", id="no command"),
+        pytest.param(
+            {"command": "ü" * 48 * 1024 + "#"}, "command is longer than 98304 bytes", id="too long a command"
+        ),
         pytest.param({"max_retries": -2}, "max_retries=-2 is less than -1", id="fewer tries than for ever"),
     ],
 )

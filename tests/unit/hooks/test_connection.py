@@ -116,7 +116,8 @@ def test_no_name_is_made_up_from_a_url_that_does_not_hold_it(endpoint: str) -> N
         pytest.param({}, f" {KEY}\n", AuthKind.SHARED_KEY, id="a key with blanks around it"),
         pytest.param({}, None, AuthKind.DEFAULT, id="no key"),
         pytest.param({}, " ", AuthKind.DEFAULT, id="an empty key"),
-        pytest.param({"auth": "managed_identity"}, None, AuthKind.MANAGED_IDENTITY, id="named"),
+        pytest.param({"auth": "managed_identity"}, None, AuthKind.MANAGED_IDENTITY, id="managed identity"),
+        pytest.param({"auth": "workload_identity"}, None, AuthKind.WORKLOAD_IDENTITY, id="workload identity"),
         pytest.param({"auth": "default"}, KEY, AuthKind.DEFAULT, id="named, and a key"),
     ],
 )

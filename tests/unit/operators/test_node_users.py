@@ -17,21 +17,8 @@ from airflow_provider_batchlinux.operators.node_users import (
 )
 from tests.airflow_harness import run_task
 from tests.batch_account import eventually
-from tests.conftest import set_connection
 
 PASSWORD = "correct horse battery staple"
-
-
-@pytest.fixture(scope="session")
-def key() -> asyncssh.SSHKey:
-    """Give a key pair."""
-    return asyncssh.generate_private_key("ssh-ed25519", comment="tester")
-
-
-@pytest.fixture(scope="session")
-def public_key(key: asyncssh.SSHKey) -> str:
-    """Give the public half as one line."""
-    return key.export_public_key().decode()
 
 
 def add(**options: Any) -> BatchLinuxAddNodeUsersOperator:
@@ -233,11 +220,14 @@ class TestPartialFailure:
         causes = [line for line in run.message.splitlines() if "InvalidPropertyValue" in line]
         assert sorted(line.split("'")[1] for line in causes) == sorted(run.error.failed)
 
-    def test_a_caller_without_the_right_fails_at_once(self, account, monkeypatch, public_key):
+    def test_a_caller_without_the_right_is_told_so_instead_of_for_each_node(self, account, public_key):
         account.idle_pool(2)
-        set_connection(monkeypatch, account.service, key="d3Jvbmcga2V5")
+        account.control.inject("POST", "/users$", times=None, status=403, code="Forbidden")
 
-        assert isinstance(run_task(add(ssh_public_key=public_key)).error, BatchAuthenticationError)
+        run = run_task(add(ssh_public_key=public_key))
+
+        assert isinstance(run.error, BatchAuthenticationError)
+        assert "Azure Batch Data Contributor" in run.message
 
     @pytest.mark.usefixtures("account")
     def test_a_pool_that_does_not_exist_fails_in_words(self, public_key):

@@ -8,9 +8,7 @@ import asyncssh
 import pytest
 
 from tests.airflow_harness import run_task
-from tests.unit.operators.test_node_users import PASSWORD, add, key, public_key
-
-__all__ = ["key", "public_key"]
+from tests.unit.operators.test_node_users import PASSWORD, add
 
 
 @pytest.fixture

@@ -113,7 +113,7 @@ def test_a_service_that_is_down_fails_after_the_retry_budget_and_leaves_nothing(
     assert account.pools() == []
 
 
-def test_a_throttled_create_is_tried_again_when_the_service_says(account, monkeypatch):
+def test_a_throttled_create_is_tried_again(account, monkeypatch):
     set_connection(monkeypatch, account.service, retry_budget=10)
     account.control.inject("POST", "/pools$", code="TooManyRequests", retry_after=0.5)
 

@@ -10,8 +10,9 @@ from airflow_provider_batchlinux.emulator import EmulatorOptions, run_emulator
 from airflow_provider_batchlinux.exceptions import BatchRequestError, WaitTimeoutError
 from airflow_provider_batchlinux.operators.pool import BatchLinuxDeletePoolOperator
 from tests.airflow_harness import resume_task, run_task, run_to_end, run_trigger
-from tests.batch_account import BatchAccount
+from tests.batch_account import BatchAccount, eventually
 from tests.conftest import set_connection
+from tests.unit.commands import defer, operator
 
 
 def delete(**options: Any) -> BatchLinuxDeletePoolOperator:
@@ -101,3 +102,27 @@ def test_a_refused_deletion_fails_with_the_services_code(account):
     assert isinstance(run.error, BatchRequestError)
     assert run.message.startswith("Could not delete pool 'etl': ")
     assert account.pools() == ["etl"]
+
+
+def test_a_command_that_nobody_waits_for_goes_with_its_pool(account, loop):
+    account.idle_pool(1)
+    defer(loop.command)
+    loop.wait_until_started()
+
+    run_task(delete())
+
+    assert account.jobs() == []
+    eventually(lambda: not loop.runs())
+
+
+def test_a_job_that_is_over_or_on_another_pool_stays(account, loop):
+    account.idle_pool(1)
+    account.idle_pool(1, pool_id="other")
+    run_task(operator("true", delete_job="never"))
+    defer(loop.command, pool_id="other", task_id="elsewhere")
+    kept = account.jobs()
+
+    run_task(delete())
+
+    assert len(kept) == 2
+    assert account.jobs() == kept

@@ -9,14 +9,9 @@ from typing import Any
 import pytest
 
 from airflow_provider_batchlinux.exceptions import BatchQuotaError, TaskFailedError
-from airflow_provider_batchlinux.operators.task import BatchLinuxTaskOperator
 from tests.airflow_harness import TaskRun, run_task, run_to_end
 from tests.batch_account import BatchAccount, eventually
-
-
-def operator(command: str, **options: Any) -> BatchLinuxTaskOperator:
-    defaults = {"task_id": "work", "pool_id": "etl", "poll_interval": 0.02}
-    return BatchLinuxTaskOperator(command=command, **{**defaults, **options})
+from tests.unit.commands import operator
 
 
 @pytest.fixture

@@ -2,64 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from airflow_provider_batchlinux.exceptions import BatchRequestError
-from tests.airflow_harness import TaskRun, resume_task, run_task, run_trigger
+from tests.airflow_harness import run_task
 from tests.batch_account import BatchAccount, eventually
 from tests.conftest import set_connection
-from tests.unit.operators.test_task import operator
+from tests.unit.commands import defer, finish, job_of, operator
 
 
 @pytest.fixture
 def pool(account: BatchAccount) -> str:
     """Make a pool with two idle nodes."""
     return account.idle_pool(2)
-
-
-class Loop:
-    """A command that runs until it is let go, and leaves a line for every time it was started."""
-
-    def __init__(self, folder: Path, name: str = "loop") -> None:
-        self.go = folder / f"{name}.go"
-        self.starts = folder / f"{name}.starts"
-        self.command = f"echo $$ >> {self.starts}; until [ -e {self.go} ]; do sleep 0.02; done; echo let go"
-
-    def pids(self) -> list[int]:
-        return [int(line) for line in self.starts.read_text().split()] if self.starts.exists() else []
-
-    def wait_until_started(self, times: int = 1) -> None:
-        eventually(lambda: len(self.pids()) == times)
-
-    def runs(self) -> bool:
-        return any(Path(f"/proc/{pid}").exists() for pid in self.pids())
-
-
-@pytest.fixture
-def loop(tmp_path: Path) -> Iterator[Loop]:
-    """Give a command that is let go at the end in any case."""
-    loop = Loop(tmp_path)
-    yield loop
-    loop.go.touch()
-
-
-def defer(command: str, *, try_number: int = 1, **options: object) -> TaskRun:
-    run = run_task(operator(command, deferrable=True, **options), try_number=try_number)
-    assert run.state == "deferred", run.error
-    return run
-
-
-def finish(run: TaskRun, **options: object) -> TaskRun:
-    assert run.deferral is not None
-    return resume_task(operator("unused", deferrable=True, **options), run, run_trigger(run.deferral))
-
-
-def job_of(run: TaskRun) -> str:
-    assert run.deferral is not None
-    return str(run.deferral.trigger_kwargs["job_id"])
 
 
 @pytest.mark.usefixtures("pool")
@@ -161,6 +116,7 @@ class TestLostAnswers:
 
         assert run.state == "success"
         assert (tmp_path / "tries").read_text() == "try\n"
+        assert "a leftover of the same id" not in run.log
 
     def test_a_task_that_is_refused_leaves_no_job(self, account):
         account.control.inject("POST", "/tasks$", status=400, code="InvalidPropertyValue")

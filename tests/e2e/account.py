@@ -1,0 +1,84 @@
+"""What the Batch account holds, seen from the outside while Airflow works on it; knows no operator."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from airflow_provider_batchlinux.client.account import AccountSettings, AuthKind
+from airflow_provider_batchlinux.client.batch import BatchLinuxClient, open_client
+from tests.demo.service import Service
+from tests.e2e.polling import until
+
+__all__ = ["Account"]
+
+T = TypeVar("T")
+
+_READY_LIMIT = 60.0
+_IMAGE = {"publisher": "canonical", "offer": "ubuntu-24_04-lts", "sku": "server"}
+_NODE_AGENT = "batch.node.ubuntu 24.04"
+
+
+@dataclass(frozen=True)
+class Account:
+    """The account of an embedded service that runs as a process of its own."""
+
+    service: Service
+
+    @property
+    def settings(self) -> AccountSettings:
+        """How to reach the account."""
+        return AccountSettings(
+            self.service.endpoint, self.service.account, AuthKind.SHARED_KEY, account_key=self.service.key
+        )
+
+    def ask(self, story: Callable[[BatchLinuxClient], Awaitable[T]]) -> T:
+        """Run a coroutine that needs a client."""
+
+        async def whole() -> T:
+            async with open_client(self.settings) as client:
+                return await story(client)
+
+        return asyncio.run(whole())
+
+    def make_pool(self, pool_id: str, *, nodes: int) -> None:
+        """Make a pool, and wait until its nodes are idle."""
+        body = {
+            "id": pool_id,
+            "vmSize": "standard_d2s_v5",
+            "virtualMachineConfiguration": {"imageReference": _IMAGE, "nodeAgentSKUId": _NODE_AGENT},
+            "targetDedicatedNodes": nodes,
+        }
+        self.ask(lambda client: client.create_pool(body))
+        idle = {"idle": nodes}
+        until(lambda: self._counts(pool_id) == idle, f"pool {pool_id!r}", limit=_READY_LIMIT)
+
+    def pools(self) -> list[str]:
+        """List the ids of all pools."""
+        return self._ids("list_pools")
+
+    def jobs(self) -> list[str]:
+        """List the ids of all jobs."""
+        return self._ids("list_jobs")
+
+    @contextmanager
+    def silent(self) -> Iterator[None]:
+        """Let the service take connections and answer none until the block ends."""
+        self.service.process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.service.process.send_signal(signal.SIGCONT)
+
+    def _counts(self, pool_id: str) -> dict[str, int]:
+        return self.ask(lambda client: client.node_counts(pool_id))
+
+    def _ids(self, verb: str) -> list[str]:
+        async def story(client: Any) -> list[str]:
+            return [item["id"] async for item in getattr(client.sdk, verb)(select=["id"])]
+
+        return self.ask(story)

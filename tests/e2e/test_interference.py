@@ -1,0 +1,124 @@
+"""What becomes of a command when people, kills and outages come between it and its Airflow task."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+from tests.e2e.account import Account
+from tests.e2e.conftest import Command, StartCommand
+from tests.e2e.polling import pass_time, until
+from tests.e2e.standalone import Standalone
+
+KILL_LIMIT = 60.0
+"""Seconds. The triggerer's first question for a task's state makes it build an API of its own: 5 s, or many
+more where the processor is busy."""
+
+OUTAGE = 20.0
+
+
+def _wait_for_deferral(command: Command) -> None:
+    """Wait until the triggerer has the trigger: Airflow asks one that it never started for no tidying up."""
+    command.run.wait_for("work", "deferred")
+    started = f"trigger {command.run.dag_id}/"
+    until(lambda: started in command.run.log("work"), "the trigger to start", limit=60)
+    until(lambda: command.said("began"), "the command to begin", limit=30)
+
+
+def _assert_ran_once(command: Command) -> None:
+    [job] = command.said("began")
+
+    assert command.said("finished") == [job]
+    assert command.run.result("work")["job_id"] == job
+
+
+def test_marking_a_deferred_task_failed_ends_its_command(start_command: StartCommand, account: Account):
+    command = start_command("deferred_command", seconds=300)
+    _wait_for_deferral(command)
+    [job] = command.said("began")
+
+    command.run.mark_failed("work")
+
+    until(lambda: job not in account.jobs(), "the job to be gone", limit=KILL_LIMIT)
+    until(lambda: not command.is_running(), "the command to be ended", limit=5)
+    assert command.said("finished") == []
+    assert command.run.wait() == "failed"
+
+
+def test_the_row_of_a_waiting_trigger_holds_names_and_numbers_only(
+    airflow: Standalone, start_command: StartCommand, account: Account
+):
+    command = start_command("deferred_command", seconds=15)
+    _wait_for_deferral(command)
+
+    [row] = [row for row in airflow.trigger_rows() if command.said("began")[0] in row]
+
+    assert "azure_batch_linux_default" in row
+    assert account.service.key not in row
+    assert account.service.endpoint not in row
+    assert command.run.wait() == "success"
+
+
+def test_clearing_a_deferred_task_never_runs_two_commands_at_once(start_command: StartCommand):
+    command = start_command("deferred_command", seconds=25)
+    _wait_for_deferral(command)
+
+    command.run.clear("work")
+
+    assert command.run.wait() == "success"
+    assert command.run.task("work")["try_number"] == 2
+    assert command.said("finished") == command.said("began")[-1:]
+    assert command.said("met") == []
+    assert command.run.result("work")["job_id"] == command.said("finished")[0]
+
+
+def test_a_killed_triggerer_neither_ends_nor_repeats_a_command(
+    airflow: Standalone, start_command: StartCommand
+):
+    command = start_command("deferred_command", seconds=25)
+    _wait_for_deferral(command)
+
+    airflow.kill_triggerer()
+    airflow.start("triggerer")
+
+    assert command.run.wait() == "success"
+    _assert_ran_once(command)
+    assert command.run.task("work")["try_number"] == 1
+
+
+def test_a_retry_after_a_killed_worker_goes_on_with_the_same_command(start_command: StartCommand):
+    command = start_command("blocking_command", seconds=25)
+    until(lambda: command.said("began"), "the command to begin", limit=60)
+
+    os.kill(command.run.task("work")["pid"], signal.SIGKILL)
+
+    assert command.run.wait() == "success"
+    _assert_ran_once(command)
+    assert command.run.task("work")["try_number"] == 2
+    assert "still runs the same command; going on with it" in command.run.log("work", try_number=2)
+
+
+def test_waits_outlast_a_service_that_does_not_answer(start_command: StartCommand, account: Account):
+    deferred = start_command("deferred_command", seconds=15)
+    _wait_for_deferral(deferred)
+
+    with account.silent():
+        pass_time(OUTAGE)
+
+    assert deferred.run.wait() == "success"
+    _assert_ran_once(deferred)
+    assert deferred.run.task("work")["try_number"] == 1
+
+
+def test_a_deferred_command_ends_when_its_execution_timeout_is_over(
+    start_command: StartCommand, account: Account
+):
+    command = start_command("overdue_command", seconds=300)
+
+    assert command.run.wait() == "failed"
+
+    [job] = command.said("began")
+    assert "The time for waiting is over. Last seen: Task 'main' of job" in command.run.log("work")
+    until(lambda: not command.is_running(), "the command to be ended", limit=5)
+    assert command.said("finished") == []
+    assert job not in account.jobs()

@@ -1,0 +1,76 @@
+"""The example Dags, run through Airflow against the embedded service, and what they leave: nothing."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow.sdk import DAG
+
+from tests.airflow_harness import load_dag, run_dag, xcom_of
+from tests.batch_account import BatchAccount, eventually
+
+EXAMPLES = Path(__file__).parents[2] / "example_dags"
+
+
+def hurried(dag: DAG) -> DAG:
+    """Let all waits of a Dag look often; the service here answers at once."""
+    tasks: list[Any] = dag.tasks
+    for task in tasks:
+        options = task.partial_kwargs if task.is_mapped else vars(task)
+        for name in ("poll_interval", "poke_interval"):
+            if name in options:
+                options[name] = 0.05
+    return dag
+
+
+def nothing_is_left(account: BatchAccount) -> None:
+    eventually(lambda: (account.pools(), account.jobs()) == ([], []))
+
+
+def test_the_linux_pool_is_made_used_and_taken_away(account):
+    run = run_dag(hurried(load_dag(EXAMPLES / "example_linux_pool.py")))
+
+    assert str(run.state) == "success"
+    [created] = xcom_of(run, "create_pool")
+    [ready] = xcom_of(run, "nodes_idle")
+    [added] = xcom_of(run, "add_users")
+    [work] = xcom_of(run, "work")
+    [removed] = xcom_of(run, "remove_users")
+    assert created["node_agent_sku"] == "batch.node.ubuntu 24.04"
+    assert ready == {"pool_id": created["pool_id"], "nodes": {"idle": 3}}
+    assert [record["outcome"] for record in added] == ["added"] * 3
+    assert all(record["ssh_command"] for record in added)
+    assert work["exit_code"] == 0
+    assert [record["outcome"] for record in removed] == ["removed"] * 3
+    assert xcom_of(run, "delete_pool") == [{"pool_id": created["pool_id"], "deleted": True}]
+    nothing_is_left(account)
+
+
+def test_the_etl_spreads_a_week_of_flights_and_gets_the_totals_right(account):
+    run = run_dag(hurried(load_dag(EXAMPLES / "example_etl.py")))
+
+    assert str(run.state) == "success"
+    [totals] = xcom_of(run, "load")
+    days = xcom_of(run, "transform")
+    expected = {"flights": 6099, "miles": 6311846, "minutes_late": 74643, "cancelled": 56, "days": 7}
+    assert {name: totals[name] for name in expected} == expected
+    assert len(days) == 7
+    assert len({day["job_id"] for day in days}) == 7
+    nothing_is_left(account)
+
+
+@pytest.mark.parametrize("path", [pytest.param(p, id=p.stem) for p in sorted(EXAMPLES.glob("*.py"))])
+def test_an_example_is_parsed_without_azure(path: Any):
+    code = (
+        "import runpy, sys\n"
+        f"found = runpy.run_path({str(path)!r})\n"
+        "print(found['dag'].dag_id, 'azure' in sys.modules)"
+    )
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert done.stdout.splitlines()[-1] == f"{path.stem} False"

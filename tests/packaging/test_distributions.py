@@ -1,0 +1,64 @@
+"""The distributions hold what users need, and nothing else."""
+
+from __future__ import annotations
+
+import tarfile
+from email import message_from_bytes
+from email.message import Message
+from pathlib import Path
+from zipfile import ZipFile
+
+import pytest
+
+import airflow_provider_batchlinux
+from tests.packaging.conftest import ROOT
+
+PACKAGE = Path(airflow_provider_batchlinux.__file__).parent
+
+
+@pytest.fixture
+def wheel_files(wheel: Path) -> list[str]:
+    """Give the names of the files in the wheel."""
+    with ZipFile(wheel) as archive:
+        return archive.namelist()
+
+
+@pytest.fixture
+def metadata(wheel: Path) -> Message:
+    """Give what the wheel says of itself."""
+    with ZipFile(wheel) as archive:
+        [name] = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
+        return message_from_bytes(archive.read(name))
+
+
+def test_the_wheel_holds_every_file_of_the_package(wheel_files: list[str]) -> None:
+    files = {path for path in PACKAGE.rglob("*") if path.is_file() and "__pycache__" not in path.parts}
+
+    assert {str(path.relative_to(ROOT)) for path in files} == {
+        name for name in wheel_files if ".dist-info/" not in name
+    }
+
+
+def test_the_wheel_tells_type_checkers_that_it_is_typed(wheel_files: list[str]) -> None:
+    assert "airflow_provider_batchlinux/py.typed" in wheel_files
+
+
+def test_the_wheel_carries_its_licence(wheel_files: list[str], metadata: Message) -> None:
+    assert any(name.endswith(".dist-info/licenses/LICENSE") for name in wheel_files)
+    assert metadata["License-Expression"] == "Apache-2.0"
+
+
+def test_the_wheel_asks_for_no_exact_version(metadata: Message) -> None:
+    asked = metadata.get_all("Requires-Dist")
+
+    assert asked
+    assert [requirement for requirement in asked if "==" in requirement.partition(";")[0]] == []
+
+
+def test_the_source_distribution_brings_the_example_dags(distributions: Path) -> None:
+    [sdist] = distributions.glob("*.tar.gz")
+    with tarfile.open(sdist) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+
+    assert {"LICENSE", "README.md", "CHANGELOG.md", "pyproject.toml"} <= names
+    assert {str(path.relative_to(ROOT)) for path in (ROOT / "example_dags").glob("*.py")} <= names

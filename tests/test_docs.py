@@ -1,0 +1,203 @@
+"""What the documentation says of the code is so, and what users may use is documented."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import pkgutil
+import re
+import runpy
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow.sdk import BaseOperator
+
+import airflow_provider_batchlinux as package
+from airflow_provider_batchlinux import exceptions
+from airflow_provider_batchlinux.client.account import AuthKind
+from airflow_provider_batchlinux.hooks.batch_linux import BatchLinuxHook
+from tests.airflow_harness import load_dag
+from tests.source_code import PACKAGE, ROOT, SOURCES, Function, part_of, place, tree_of
+
+HOME = ROOT / PACKAGE
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+SHELLS = ["operators", "sensors", "triggers", "hooks", "links"]
+
+
+def public_classes(*parts: str) -> list[type]:
+    """Give the classes that the public modules of some parts of the package list."""
+    names = [name for _, name, _ in pkgutil.walk_packages([str(HOME)], f"{PACKAGE}.")]
+    modules = [import_module(name) for name in names if part_of(name) in parts and "._" not in name]
+    listed = [getattr(module, name) for module in modules for name in getattr(module, "__all__", [])]
+    return [value for value in listed if inspect.isclass(value)]
+
+
+def ours(cls: type) -> list[type]:
+    """Give the class and those of its bases that are in this package."""
+    return [base for base in cls.__mro__ if base.__module__.startswith(PACKAGE)]
+
+
+def documented(text: str | None) -> dict[str, str]:
+    """Give each parameter that a docstring describes, with what it says."""
+    entries = re.split(r"^:(?=param|raises)", inspect.cleandoc(text or ""), flags=re.MULTILINE)[1:]
+    named = [entry.removeprefix("param ").partition(":") for entry in entries if entry.startswith("param ")]
+    assert len({name for name, _, _ in named}) == len(named), f"Documented twice: {named}"
+    return {name: said for name, _, said in named}
+
+
+def parameters(cls: type) -> set[str]:
+    """Give the parameters that a class of ours and its bases of ours spell out."""
+    found = [parameter for base in ours(cls) for parameter in inspect.signature(base).parameters.values()]
+    return {parameter.name for parameter in found if parameter.kind is not parameter.VAR_KEYWORD}
+
+
+TASKS = public_classes("operators", "sensors")
+
+
+@pytest.mark.parametrize("cls", [*TASKS, BatchLinuxHook])
+def test_a_class_documents_each_parameter_that_it_takes(cls: type) -> None:
+    assert set(documented(cls.__doc__)) == parameters(cls)
+
+
+@pytest.mark.parametrize("cls", public_classes("triggers"))
+def test_a_trigger_and_its_base_document_each_parameter_together(cls: type) -> None:
+    assert {name for base in ours(cls) for name in documented(base.__doc__)} == parameters(cls)
+
+
+@pytest.mark.parametrize("cls", TASKS)
+def test_a_parameter_is_called_templated_if_and_only_if_it_is(cls: Any) -> None:
+    said = {name for name, text in documented(cls.__doc__).items() if text.rstrip().endswith("(templated)")}
+
+    assert said == set(cls.template_fields)
+
+
+def definitions(node: ast.AST, kind: type | Any) -> Iterator[Any]:
+    yield from (child for child in ast.iter_child_nodes(node) if isinstance(child, kind))
+
+
+def public_functions() -> Iterator[tuple[Path, Function]]:
+    """Give the functions that no name calls private, and the methods of classes that none does."""
+    for path in SOURCES:
+        scopes = [tree_of(path), *definitions(tree_of(path), ast.ClassDef)]
+        open_scopes = [scope for scope in scopes if not getattr(scope, "name", "").startswith("_")]
+        for scope in open_scopes:
+            found = definitions(scope, Function)
+            yield from ((path, function) for function in found if not function.name.startswith("_"))
+
+
+def test_each_public_function_says_what_it_does() -> None:
+    silent = [place(path, node) for path, node in public_functions() if not ast.get_docstring(node)]
+
+    assert silent == []
+
+
+def test_each_public_class_says_what_it_is() -> None:
+    found = [node for path in SOURCES for node in definitions(tree_of(path), ast.ClassDef)]
+    silent = [node.name for node in found if not ast.get_docstring(node) and not node.name.startswith("_")]
+
+    assert silent == []
+
+
+def test_no_function_documents_a_parameter_that_it_does_not_take() -> None:
+    for path, node in public_functions():
+        taken = {argument.arg for argument in ast.walk(node.args) if isinstance(argument, ast.arg)}
+        assert set(documented(ast.get_docstring(node))) <= taken, place(path, node)
+
+
+def test_the_tree_of_exceptions_shows_each_of_them_once() -> None:
+    tree = (exceptions.__doc__ or "").partition("Wrong arguments")[0]
+
+    assert sorted(re.findall(r"\w+Error\b", tree)) == sorted(
+        cls.__name__ for cls in public_classes("exceptions")
+    )
+
+
+def test_the_package_names_all_its_parts() -> None:
+    parts = {path.name for path in HOME.iterdir() if path.is_dir() and path.name != "__pycache__"}
+
+    assert set(re.findall(r"(\w+)/", package.__doc__ or "")) == parts
+
+
+def blocks(language: str) -> list[Any]:
+    """Give the blocks of code in the pages, each with its place as its name."""
+    pattern = re.compile(rf"^```{language}\n(.*?)^```", re.MULTILINE | re.DOTALL)
+    found = [(page, match) for page in PAGES for match in pattern.finditer(page.read_text(encoding="utf-8"))]
+    return [pytest.param(match[1], id=f"{page.name}-{match.start()}") for page, match in found]
+
+
+@pytest.mark.parametrize("code", blocks("python"))
+def test_python_in_the_pages_is_python(code: str) -> None:
+    assert ast.parse(code).body
+
+
+@pytest.mark.parametrize("code", [block for block in blocks("python") if "with DAG(" in block.values[0]])
+def test_a_dag_in_the_pages_is_one_to_airflow(code: str, tmp_path: Path) -> None:
+    file = tmp_path / "shown.py"
+    file.write_text(code)
+    tasks = [value for value in runpy.run_path(str(file)).values() if isinstance(value, BaseOperator)]
+    [dag] = {task.dag.dag_id: task.dag for task in tasks}.values()
+
+    assert set(dag.task_ids) == {task.task_id for task in tasks}
+
+
+def test_the_readme_shows_a_whole_dag() -> None:
+    assert "with DAG(" in README
+
+
+SHOWN = {"ACCOUNT": "fabrikam", "REGION": "westeurope", "KEY": "a2V5"}
+
+
+@pytest.mark.parametrize("value", re.findall(r"^export AIRFLOW_CONN_\w+='(.*?)'", README, re.M | re.S))
+def test_a_connection_in_the_readme_leads_to_the_account(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    filled = re.sub("|".join(SHOWN), lambda match: SHOWN[match[0]], value)
+    monkeypatch.setenv("AIRFLOW_CONN_AZURE_BATCH_LINUX_DEFAULT", filled)
+    settings = BatchLinuxHook().settings()
+
+    assert settings.endpoint == "https://fabrikam.westeurope.batch.azure.com"
+    assert (settings.account_name, settings.account_key) == ("fabrikam", "a2V5")
+
+
+def test_the_readme_explains_each_way_to_authenticate() -> None:
+    rows = re.findall(r"^\| `?(\w+)`? \|", README.partition("| `auth` |")[2], re.MULTILINE)
+
+    assert rows[: len(AuthKind) + 1] == ["empty", *(kind.value for kind in AuthKind)]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_page_names_only_what_make_can_make(page: Path) -> None:
+    targets = re.findall(r"^([a-z0-9]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    shown = re.findall(r"(?:`|^)make ([a-z0-9]+)", page.read_text(encoding="utf-8"), re.MULTILINE)
+
+    assert set(shown) <= set(targets)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_page_names_only_files_that_are_there(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    linked = [page.parent / path for path in re.findall(r"\]\((?!https?:)([^)#]+)", text)]
+    named = re.findall(r"`([\w./]+/[\w.]*)`", text)
+
+    assert [path for path in linked if not path.exists()] == []
+    assert [path for path in named if not ((ROOT / path).exists() or (HOME / path).exists())] == []
+
+
+def test_the_changelog_begins_with_this_version() -> None:
+    versions = re.findall(r"^## \[?([\w.]+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+
+    assert versions[0] in {package.__version__, "Unreleased"}
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "example_dags").glob("*.py")), ids=lambda path: path.name)
+def test_an_example_dag_explains_itself_in_airflow(path: Path) -> None:
+    assert load_dag(path).doc_md == ast.get_docstring(ast.parse(path.read_text()), clean=False)
+
+
+def test_the_typed_dag_uses_all_that_is_public() -> None:
+    tree = tree_of(ROOT / "tests" / "typing" / "api.py")
+    used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+
+    assert {cls.__name__ for cls in public_classes(*SHELLS, "exceptions")} - used == set()

@@ -1,0 +1,152 @@
+"""A user's Dag file with every public class in it: type checkers read it, nothing runs it."""
+# mypy: disallow-untyped-defs, disallow-incomplete-defs, disallow-untyped-calls
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import pendulum
+from airflow.sdk import DAG, BaseOperator, Context, task
+
+from airflow_provider_batchlinux.exceptions import (
+    BatchAuthenticationError,
+    BatchConflictError,
+    BatchLinuxError,
+    BatchQuotaError,
+    BatchRequestError,
+    BatchUnreachableError,
+    NodeUsersError,
+    PoolNotReadyError,
+    TaskFailedError,
+    WaitTimeoutError,
+)
+from airflow_provider_batchlinux.hooks.batch_linux import BatchLinuxHook
+from airflow_provider_batchlinux.links.portal import BatchLinuxPoolLink
+from airflow_provider_batchlinux.operators.node_users import (
+    BatchLinuxAddNodeUsersOperator,
+    BatchLinuxRemoveNodeUsersOperator,
+)
+from airflow_provider_batchlinux.operators.pool import (
+    BatchLinuxCreatePoolOperator,
+    BatchLinuxDeletePoolOperator,
+)
+from airflow_provider_batchlinux.operators.task import BatchLinuxTaskOperator
+from airflow_provider_batchlinux.sensors.nodes import BatchLinuxNodesIdleSensor
+from airflow_provider_batchlinux.triggers.nodes import BatchLinuxNodesIdleTrigger
+from airflow_provider_batchlinux.triggers.pool import BatchLinuxPoolGoneTrigger
+from airflow_provider_batchlinux.triggers.task import BatchLinuxTaskTrigger
+
+
+class OwnOperator(BaseOperator):
+    """An operator of the user's own that waits by the provider's triggers."""
+
+    operator_extra_links = (BatchLinuxPoolLink(),)
+
+    def execute(self, context: Context) -> None:
+        nodes_idle = BatchLinuxNodesIdleTrigger(
+            pool_id="etl", batch_linux_conn_id="batch", poll_interval=30, deadline=None, allow_empty=True
+        )
+        pool_gone = BatchLinuxPoolGoneTrigger(pool_id="etl", batch_linux_conn_id="batch", poll_interval=10.5)
+        task_over = BatchLinuxTaskTrigger(
+            pool_id="etl",
+            job_id="job",
+            batch_linux_conn_id="batch",
+            poll_interval=15,
+            delete_job="on_success",
+        )
+        self.log.info("%s: %s, %s", context["run_id"], pool_gone.serialize(), task_over.serialize())
+        self.defer(trigger=nodes_idle, method_name="execute_complete")
+
+
+async def count_idle(hook: BatchLinuxHook, pool_id: str) -> int:
+    """Ask by the asynchronous client."""
+    async with hook.client() as client:
+        counts: dict[str, int] = await client.node_counts(pool_id)
+    return counts.get("idle", 0)
+
+
+def explain(error: BatchLinuxError) -> str:
+    """Tell the errors apart."""
+    match error:
+        case BatchAuthenticationError() | BatchQuotaError() | BatchConflictError():
+            return f"refused for good: {error.code}"
+        case BatchRequestError(code=str(code), request_id=str(request_id)):
+            return f"{code}, request {request_id}"
+        case TaskFailedError(exit_code=int(code)):
+            return f"exit code {code + 0} on {error.node_id}"
+        case NodeUsersError():
+            return ", ".join(error.failed)
+        case PoolNotReadyError():
+            return error.pool_id
+        case BatchUnreachableError() | WaitTimeoutError():
+            return "later"
+        case _:
+            return str(error)
+
+
+@task
+def report(pool_id: str) -> list[str]:
+    """Ask by the hook's plain methods."""
+    hook = BatchLinuxHook("batch", retry_budget=60)
+    try:
+        reached, message = hook.test_connection()
+        images: list[str] = [image.sku for image in hook.list_images()]
+        pool = hook.find_pool(pool_id)
+        return [message, *images, *(node.node_id for node in hook.list_nodes(pool_id) if reached and pool)]
+    except BatchLinuxError as error:
+        return [explain(error)]
+
+
+with DAG("typed", schedule="@daily", start_date=pendulum.datetime(2026, 1, 1)):
+    create = BatchLinuxCreatePoolOperator(
+        task_id="create_pool",
+        pool_id="etl-{{ run_id }}",
+        image={"publisher": "canonical", "offer": "ubuntu-24_04-lts", "sku": "server"},
+        vm_size="standard_d2s_v5",
+        dedicated_nodes=2,
+        spot_nodes=2,
+        start_task="apt-get install --yes jq",
+        start_task_elevated=True,
+        ssh_from=["203.0.113.0/24"],
+        metadata={"team": "etl"},
+        resize_timeout=timedelta(minutes=10),
+        expires_in=pendulum.duration(hours=6),
+        deletion_limit=600,
+        retries=2,
+    )
+    # Airflow declares `output` as the base class, which has no index.
+    pool_id: str = create.output["pool_id"]  # type: ignore[index]
+    ready = BatchLinuxNodesIdleSensor(
+        task_id="nodes_idle", pool_id=pool_id, deferrable=True, poke_interval=timedelta(seconds=30)
+    )
+    by_span = BatchLinuxAddNodeUsersOperator(
+        task_id="add_etl",
+        pool_id=pool_id,
+        username="etl",
+        ssh_public_key="{{ var.value.key }}",
+        expires_in=pendulum.duration(days=1),
+    )
+    by_instant = BatchLinuxAddNodeUsersOperator(
+        task_id="add_ops",
+        pool_id=pool_id,
+        username="ops",
+        password="{{ conn.ops.password }}",
+        expires_at=datetime(2030, 1, 1, tzinfo=pendulum.UTC),
+        is_admin=True,
+    )
+    work = BatchLinuxTaskOperator(
+        task_id="work",
+        pool_id=pool_id,
+        command="bash transform.sh",
+        environment={"DAY": "{{ run_id }}"},
+        files={"transform.sh": "/opt/transform.sh"},
+        result_file="result.json",
+        time_limit=pendulum.duration(hours=1),
+        delete_job="never",
+        execution_timeout=timedelta(hours=2),
+    )
+    mapped = BatchLinuxTaskOperator.partial(task_id="mapped", pool_id=pool_id).expand(command=["date", "id"])
+    remove = BatchLinuxRemoveNodeUsersOperator(task_id="remove_users", pool_id=pool_id, username="etl")
+    delete = BatchLinuxDeletePoolOperator(task_id="delete_pool", pool_id=pool_id, timeout=3600)
+    create >> ready >> [by_span, by_instant] >> work >> mapped >> report(pool_id) >> remove
+    remove.as_teardown(setups=by_span) >> delete.as_teardown(setups=create)

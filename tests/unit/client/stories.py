@@ -1,0 +1,27 @@
+"""Running one coroutine with an open client."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from airflow_provider_batchlinux.client.account import AccountSettings
+from airflow_provider_batchlinux.client.batch import BatchLinuxClient, open_client
+from airflow_provider_batchlinux.client.retry import RetryPolicy
+
+T = TypeVar("T")
+
+
+def run(
+    settings: AccountSettings,
+    story: Callable[[BatchLinuxClient], Awaitable[T]],
+    retry: RetryPolicy | None = None,
+) -> T:
+    """Open a client, run the story, close the client."""
+
+    async def whole() -> T:
+        async with open_client(settings, retry) as client:
+            return await story(client)
+
+    return asyncio.run(whole())

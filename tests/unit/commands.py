@@ -1,0 +1,49 @@
+"""Commands for a task operator to run, begun and finished as a test needs it; knows no cases."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from airflow_provider_batchlinux.operators.task import BatchLinuxTaskOperator
+from tests.airflow_harness import TaskRun, resume_task, run_task, run_trigger
+from tests.batch_account import eventually
+
+
+def operator(command: str, **options: Any) -> BatchLinuxTaskOperator:
+    defaults = {"task_id": "work", "pool_id": "etl", "poll_interval": 0.02}
+    return BatchLinuxTaskOperator(command=command, **{**defaults, **options})
+
+
+class Loop:
+    """A command that runs until it is let go, and leaves a line for every time it was started."""
+
+    def __init__(self, folder: Path, name: str = "loop") -> None:
+        self.go = folder / f"{name}.go"
+        self.starts = folder / f"{name}.starts"
+        self.command = f"echo $$ >> {self.starts}; until [ -e {self.go} ]; do sleep 0.02; done; echo let go"
+
+    def pids(self) -> list[int]:
+        return [int(line) for line in self.starts.read_text().split()] if self.starts.exists() else []
+
+    def wait_until_started(self, times: int = 1) -> None:
+        eventually(lambda: len(self.pids()) == times)
+
+    def runs(self) -> bool:
+        return any(Path(f"/proc/{pid}").exists() for pid in self.pids())
+
+
+def defer(command: str, *, try_number: int = 1, **options: object) -> TaskRun:
+    run = run_task(operator(command, deferrable=True, **options), try_number=try_number)
+    assert run.state == "deferred", run.error
+    return run
+
+
+def finish(run: TaskRun, **options: object) -> TaskRun:
+    assert run.deferral is not None
+    return resume_task(operator("unused", deferrable=True, **options), run, run_trigger(run.deferral))
+
+
+def job_of(run: TaskRun) -> str:
+    assert run.deferral is not None
+    return str(run.deferral.trigger_kwargs["job_id"])
