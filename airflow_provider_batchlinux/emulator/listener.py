@@ -1,10 +1,13 @@
-"""Makes listening sockets; loopback only."""
+"""Opens ports and shuts them; loopback only."""
 
 from __future__ import annotations
 
+import asyncio
 import socket
 
-__all__ = ["loopback_socket"]
+from aiohttp import web
+
+__all__ = ["loopback_socket", "stop_serving"]
 
 
 def loopback_socket(port: int = 0) -> socket.socket:
@@ -23,3 +26,14 @@ def loopback_socket(port: int = 0) -> socket.socket:
         bound.close()
         raise
     return bound
+
+
+async def stop_serving(runner: web.BaseRunner) -> None:
+    """End a server with all its connections, also those whose client does not answer to a TLS farewell."""
+    server = runner.server
+    handlers = server.connections if isinstance(server, web.Server) else []
+    transports = [handler.transport for handler in handlers]
+    await runner.cleanup()
+    for transport in transports:
+        if isinstance(transport, asyncio.Transport):
+            transport.abort()

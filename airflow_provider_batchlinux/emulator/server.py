@@ -24,7 +24,7 @@ from airflow_provider_batchlinux.emulator.identity.server import (
     serve_identity,
 )
 from airflow_provider_batchlinux.emulator.identity.tls import LoopbackTls, make_loopback_tls
-from airflow_provider_batchlinux.emulator.listener import loopback_socket
+from airflow_provider_batchlinux.emulator.listener import loopback_socket, stop_serving
 from airflow_provider_batchlinux.emulator.options import EmulatorOptions
 
 __all__ = ["RunningEmulator", "run_emulator", "serving"]
@@ -67,7 +67,7 @@ async def serving(options: EmulatorOptions) -> AsyncIterator[RunningEmulator]:
                 await web.SockSite(runner, listener, ssl_context=tls.context if tls else None).start()
                 yield _running(endpoint, options, tls, identity)
             finally:
-                await runner.cleanup()
+                await stop_serving(runner)
                 await application.close()
 
 

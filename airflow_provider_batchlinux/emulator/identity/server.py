@@ -16,7 +16,7 @@ from airflow_provider_batchlinux.emulator.identity.managed import ManagedIdentit
 from airflow_provider_batchlinux.emulator.identity.tenant import LocalTenant, make_tenant
 from airflow_provider_batchlinux.emulator.identity.tls import LoopbackTls
 from airflow_provider_batchlinux.emulator.identity.tokens import TokenIssuer
-from airflow_provider_batchlinux.emulator.listener import loopback_socket
+from airflow_provider_batchlinux.emulator.listener import loopback_socket, stop_serving
 
 __all__ = ["IdentityFacts", "ServedIdentity", "serve_identity"]
 
@@ -75,8 +75,8 @@ async def serve_identity(tls: LoopbackTls) -> AsyncIterator[ServedIdentity]:
             token_file = _write_federated_token(tls.ca.parent, local.issuer)
             yield ServedIdentity(local, _facts(local, plain.getsockname()[1], token_file))
         finally:
-            await entra.cleanup()
-            await managed.cleanup()
+            await stop_serving(entra)
+            await stop_serving(managed)
 
 
 def _facts(local: LocalTenant, managed_port: int, token_file: Path) -> IdentityFacts:

@@ -1,0 +1,227 @@
+"""Who is let in over TLS, by the SDK and by hand, and what others are answered."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import ssl
+import subprocess
+import sys
+from collections.abc import Iterator
+from http.client import HTTPSConnection
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from azure.batch import BatchClient, models
+from azure.batch.aio import BatchClient as AsyncBatchClient
+from azure.core.credentials import AzureNamedKeyCredential
+from azure.core.exceptions import ClientAuthenticationError, HttpResponseError
+from azure.identity import ClientSecretCredential
+from azure.identity.aio import ClientSecretCredential as AsyncClientSecretCredential
+
+from airflow_provider_batchlinux.emulator import (
+    EmulatorControl,
+    EmulatorOptions,
+    RunningEmulator,
+    run_emulator,
+)
+
+CHALLENGE = 'Bearer authorization_uri="{}/{}", resource="https://batch.core.windows.net/"'
+
+
+class OtherAudience:
+    """A credential whose tokens are for the management plane."""
+
+    def __init__(self, credential: ClientSecretCredential) -> None:
+        self._credential = credential
+
+    def get_token(self, *_scopes: str, **_options: Any) -> Any:
+        return self._credential.get_token("https://management.azure.com/.default")
+
+
+def credential(emulator: RunningEmulator, kind: Any = ClientSecretCredential, *, reader: bool = False) -> Any:
+    facts = emulator.identity
+    assert facts is not None
+    application = (
+        (facts.reader_client_id, facts.reader_client_secret)
+        if reader
+        else (facts.client_id, facts.client_secret)
+    )
+    return kind(
+        facts.tenant_id,
+        *application,
+        authority=facts.authority,
+        disable_instance_discovery=True,
+        connection_verify=str(emulator.ca),
+    )
+
+
+def sdk(emulator: RunningEmulator, who: Any) -> BatchClient:
+    return BatchClient(emulator.endpoint, who, connection_verify=str(emulator.ca), retry_total=0)
+
+
+def error_of(error: HttpResponseError) -> models.BatchError:
+    assert isinstance(error.model, models.BatchError)
+    return error.model
+
+
+def named_key(emulator: RunningEmulator) -> AzureNamedKeyCredential:
+    return AzureNamedKeyCredential(emulator.account, emulator.key)
+
+
+def get(emulator: RunningEmulator, authorization: str | None) -> tuple[int, dict[str, str], Any]:
+    context = ssl.create_default_context(cafile=emulator.ca)
+    connection = HTTPSConnection(urlsplit(emulator.endpoint).netloc, timeout=10, context=context)
+    headers = {} if authorization is None else {"Authorization": authorization}
+    try:
+        connection.request("GET", "/pools?api-version=2025-06-01", headers=headers)
+        response = connection.getresponse()
+        named = {name.lower(): value for name, value in response.getheaders()}
+        return response.status, named, json.loads(response.read())
+    finally:
+        connection.close()
+
+
+@pytest.fixture
+def tokens_only(tmp_path: Path) -> Iterator[RunningEmulator]:
+    """Give a service whose account does not take its key."""
+    pytest.importorskip("trustme", reason="HTTPS needs all of the extra 'emulator'")
+    with run_emulator(EmulatorOptions(tls=tmp_path / "new", shared_key=False)) as emulator:
+        yield emulator
+
+
+def test_a_key_and_a_token_lead_to_the_same_account(secure_emulator: RunningEmulator) -> None:
+    job = models.BatchJobCreateOptions(id="j", pool_info=models.BatchPoolInfo(pool_id="p"))
+    with sdk(secure_emulator, credential(secure_emulator)) as by_token:
+        by_token.create_job(job)
+    with sdk(secure_emulator, named_key(secure_emulator)) as by_key:
+        found = [job.id for job in by_key.list_jobs()]
+
+    assert found == ["j"]
+
+
+def test_the_asynchronous_sdk_is_let_in_by_token(secure_emulator: RunningEmulator) -> None:
+    async def list_jobs() -> list[Any]:
+        async with (
+            credential(secure_emulator, AsyncClientSecretCredential) as who,
+            AsyncBatchClient(
+                secure_emulator.endpoint, who, connection_verify=str(secure_emulator.ca)
+            ) as client,
+        ):
+            return [job async for job in client.list_jobs()]
+
+    assert asyncio.run(list_jobs()) == []
+
+
+def test_a_token_for_another_audience_is_refused(secure_emulator: RunningEmulator) -> None:
+    who: Any = OtherAudience(credential(secure_emulator))
+    with sdk(secure_emulator, who) as client, pytest.raises(ClientAuthenticationError) as refused:
+        list(client.list_jobs())
+
+    assert refused.value.status_code == 401
+    assert "another audience" in str(refused.value.model)
+
+
+@pytest.mark.parametrize(
+    "authorization",
+    [
+        pytest.param(None, id="nothing"),
+        pytest.param("Bearer", id="no token"),
+        pytest.param("Bearer of.good.news", id="a token that is none"),
+        pytest.param("Basic YTpi", id="another scheme"),
+        pytest.param("Bearer " + "a" * 5000, id="a long token"),
+    ],
+)
+def test_who_is_not_let_in_is_told_where_tokens_are_given(
+    authorization: str | None, secure_emulator: RunningEmulator
+) -> None:
+    status, headers, body = get(secure_emulator, authorization)
+
+    facts = secure_emulator.identity
+    assert facts is not None
+    assert (status, body["code"]) == (401, "AuthenticationFailed")
+    assert headers["www-authenticate"] == CHALLENGE.format(facts.authority, facts.tenant_id)
+    assert not authorization or authorization.partition(" ")[2] not in str(body) or authorization == "Bearer"
+
+
+def test_a_reader_may_read_and_not_write(secure_emulator: RunningEmulator) -> None:
+    job = models.BatchJobCreateOptions(id="j", pool_info=models.BatchPoolInfo(pool_id="p"))
+    with sdk(secure_emulator, credential(secure_emulator, reader=True)) as client:
+        assert list(client.list_jobs()) == []
+        with pytest.raises(HttpResponseError) as refused:
+            client.create_job(job)
+        assert list(client.list_jobs()) == []
+
+    assert refused.value.status_code == 403
+    assert error_of(refused.value).code == "InsufficientAccountPermissions"
+
+
+def test_an_account_without_its_key_takes_tokens_only(tokens_only: RunningEmulator) -> None:
+    with sdk(tokens_only, credential(tokens_only)) as client:
+        assert list(client.list_jobs()) == []
+    with sdk(tokens_only, named_key(tokens_only)) as client, pytest.raises(HttpResponseError) as refused:
+        list(client.list_jobs())
+
+    error = error_of(refused.value)
+    assert error.code == "AuthenticationFailed"
+    assert [detail.value for detail in error.error_values or ()] == [
+        "The specified type of authentication SharedKey is not allowed for this account."
+    ]
+
+
+def test_an_account_that_nobody_could_get_into_is_refused() -> None:
+    with pytest.raises(ValueError, match="shared_key is off without tls: nobody could get in"):
+        EmulatorOptions(shared_key=False)
+
+
+def test_the_control_plane_is_reached_over_tls(secure_emulator: RunningEmulator) -> None:
+    get(secure_emulator, None)
+
+    assert [request["status"] for request in secure_emulator.control.requests()] == [401]
+
+
+def test_a_client_that_does_not_trust_the_authority_is_not_served(secure_emulator: RunningEmulator) -> None:
+    stranger = EmulatorControl(secure_emulator.endpoint)
+
+    with pytest.raises(ConnectionError):
+        stranger.requests()
+
+
+def test_each_start_makes_an_authority_a_tenant_and_secrets_of_its_own(
+    secure_emulator: RunningEmulator, tokens_only: RunningEmulator
+) -> None:
+    assert secure_emulator.ca
+    assert tokens_only.ca
+    assert secure_emulator.ca.read_bytes() != tokens_only.ca.read_bytes()
+    assert secure_emulator.identity
+    assert tokens_only.identity
+    ours, theirs = vars(secure_emulator.identity), vars(tokens_only.identity)
+    assert not [name for name in ours if ours[name] == theirs[name]]
+
+
+def test_no_secret_shows_in_what_runs(secure_emulator: RunningEmulator) -> None:
+    facts = secure_emulator.identity
+    assert facts is not None
+    secrets = {secure_emulator.key, facts.client_secret, facts.reader_client_secret, facts.identity_header}
+
+    assert not [secret for secret in secrets if secret in repr(secure_emulator)]
+    assert Path(facts.federated_token_file).stat().st_mode & 0o077 == 0
+
+
+def test_the_command_says_how_to_get_in_over_tls(tmp_path: Path) -> None:
+    pytest.importorskip("trustme", reason="HTTPS needs all of the extra 'emulator'")
+    arguments = ["--tls", str(tmp_path / "tls"), "--no-shared-key", "--root", str(tmp_path)]
+    command = [sys.executable, "-m", "airflow_provider_batchlinux.emulator", *arguments]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        ready = json.loads(process.stdout.readline().partition(" ")[2])
+        requests = EmulatorControl(ready["endpoint"], ready["ca"]).requests()
+        process.send_signal(signal.SIGTERM)
+        rest, complaints = process.communicate(timeout=20)
+
+    assert (process.returncode, rest, complaints, requests) == (0, "", "", [])
+    assert ready["ca"] == str(tmp_path / "tls" / "ca.pem")
+    assert {"authority", "tenant_id", "client_id", "client_secret"} <= set(ready["identity"])
