@@ -14,7 +14,7 @@ How it differs from the service:
 - SSH ports are free ports of 127.0.0.1, not those of the NAT pool's range, and users expire at the
   second, where the service counts by the day.
 - Not there yet, and answered with 501: job schedules, job manager, preparation
-  and release tasks, dependencies, multi-instance and container tasks, deallocation, node logs.
+  and release tasks, multi-instance and container tasks, deallocation, node logs.
 
 What no document or recording tells, and is assumed here, is marked as such where it is done; most of
 all the status 403 of ``AuthenticationFailed``, the codes for a node in the wrong state, and the

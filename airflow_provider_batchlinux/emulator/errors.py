@@ -177,6 +177,16 @@ class Code(Enum):
     JOB_COMPLETED = ("JobCompleted", 409, "The specified job is already in a completed state.")
     TASK_EXISTS = ("TaskExists", 409, "The specified task already exists.")
     TASK_COMPLETED = ("TaskCompleted", 409, "The specified task is already in a completed state.")
+    TASK_DEPENDENCIES_NOT_SPECIFIED_ON_JOB = (
+        "TaskDependenciesNotSpecifiedOnJob",
+        409,
+        "The job that the task is added to does not use task dependencies.",
+    )
+    TASK_DEPENDENCY_LIST_TOO_LONG = (
+        "TaskDependencyListTooLong",
+        400,
+        "The list of task ids that the task depends on is too long.",
+    )
     TASK_FILES_UNAVAILABLE = (
         "TaskFilesUnavailable",
         409,

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from airflow_provider_batchlinux.emulator.clock import Clock, Timer
+from airflow_provider_batchlinux.emulator.dependencies import DependencyGate
+from airflow_provider_batchlinux.emulator.exit_conditions import job_action
 from airflow_provider_batchlinux.emulator.instants import parse_duration
 from airflow_provider_batchlinux.emulator.records import Job, Task
 from airflow_provider_batchlinux.emulator.scheduler import PLACED_TASK_STATES, TaskScheduler
@@ -34,12 +36,19 @@ class JobLifecycle:
     scheduler: TaskScheduler
     _limits: dict[str, Timer] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        self._gate = DependencyGate(self.store, on_ready=self.scheduler.add)
+
     def add(self, job: Job) -> None:
         """Make a job active."""
         self.store.put_job(job)
         self._set_limit(job)
         if "jobManagerTask" not in job.spec:
             self.end_if_complete(job.id)
+
+    def add_task(self, task: Task) -> None:
+        """Let a task of a job run once those that it depends on have."""
+        self._gate.admit(self.store.put_task(task))
 
     def end_if_complete(self, job_id: str) -> None:
         """
@@ -106,15 +115,28 @@ class JobLifecycle:
     def delete(self, job: Job) -> Job:
         """Start to delete a job with its tasks and their files."""
         self._forget_limit(job.id)
+        self._gate.forget_job(job.id)
         for task in self.store.tasks(job.id):
             self.scheduler.forget(task)
         self.clock.call_later(0, lambda: self.store.forget_job(job.id))
         return self._enter(job, "deleting")
 
     def task_completed(self, task: Task) -> None:
-        """Look whether it was the last one, or the last one that a disabled job waits for."""
+        """Let those run that depend on it, and let its job take the action that its end asks for."""
+        self._gate.completed(task)
+        self._act(task)
         self.clock.call_later(0, lambda: self.end_if_complete(task.job_id))
         self.clock.call_later(0, lambda: self._disable_if_at_rest(task.job_id))
+
+    def _act(self, task: Task) -> None:
+        job = self.store.jobs.get(task.job_id)
+        if job is None or job.state != "active" or job.spec["onTaskFailure"] == "noaction":
+            return
+        action = job_action(task.spec, task.execution)
+        if action == "disable":
+            self.disable(job, "requeue")
+        elif action == "terminate":
+            self.terminate(job, "TaskFailed")
 
     def _set_limit(self, job: Job) -> None:
         self._forget_limit(job.id)

@@ -117,9 +117,11 @@ class TaskScheduler:
         self.add(self._enter(task, "active", execution=execution, node_id=None))
 
     def move(self, task: Task, pool_id: str) -> None:
-        """Let a waiting task wait for a node of another pool."""
-        self._waiting.remove(task)
-        self.add(self.store.put_task(replace(task, pool_id=pool_id)))
+        """Give a task that does not run to another pool; if it waits for a node, let it wait there."""
+        was_waiting = self._waiting.remove(task)
+        task = self.store.put_task(replace(task, pool_id=pool_id))
+        if was_waiting:
+            self.add(task)
 
     def hold(self, task: Task) -> None:
         """Do not run a waiting task any more; its state stays."""
@@ -147,7 +149,10 @@ class TaskScheduler:
         return {
             node.id: slots - node.running_slots
             for node in sorted(self.store.nodes(pool.id), key=lambda node: node.tasks_run)
-            if node.state in USABLE_NODE_STATES and node.is_scheduling and node.running_slots < slots
+            if node.state in USABLE_NODE_STATES
+            and node.is_scheduling
+            and not node.is_leaving
+            and node.running_slots < slots
         }
 
     def _start(self, task: Task, node: Node) -> None:

@@ -28,13 +28,14 @@ class TaskQueue:
         jobs = self._pools.setdefault(task.pool_id.lower(), {})
         jobs.setdefault(task.job_id.lower(), {})[task_key(task)] = task
 
-    def remove(self, task: Task) -> None:
-        """Let a task wait no more, if it did."""
+    def remove(self, task: Task) -> bool:
+        """Let a task wait no more; tell whether it did."""
         jobs = self._pools.get(task.pool_id.lower(), {})
         tasks = jobs.get(task.job_id.lower(), {})
-        tasks.pop(task_key(task), None)
+        was_there = tasks.pop(task_key(task), None) is not None
         if not tasks:
             jobs.pop(task.job_id.lower(), None)
+        return was_there
 
     def jobs(self, pool_id: str) -> Mapping[str, Mapping[TaskKey, Task]]:
         """Return the waiting tasks of a pool by the id of their job, in lower case."""

@@ -16,6 +16,7 @@ from airflow_provider_batchlinux.emulator.instants import UNLIMITED, format_inst
 from airflow_provider_batchlinux.emulator.pool_rules import check_id
 from airflow_provider_batchlinux.emulator.records import Job, Task
 from airflow_provider_batchlinux.emulator.service import BatchService
+from airflow_provider_batchlinux.emulator.task_rules import check_task
 from airflow_provider_batchlinux.emulator.views import task_view
 from airflow_provider_batchlinux.emulator.wire import (
     Call,
@@ -40,7 +41,7 @@ __all__ = [
 ]
 
 _MOST_ADDED = 100
-_NOT_EMULATED = ("multiInstanceSettings", "dependsOn", "containerSettings")
+_NOT_EMULATED = ("multiInstanceSettings", "containerSettings")
 
 
 def create_task(service: BatchService, call: Call) -> Reply:
@@ -137,23 +138,22 @@ def _add(service: BatchService, call: Call, job: Job, body: dict[str, Any]) -> T
     for name in _NOT_EMULATED:
         if name in body:
             raise not_implemented(what=f"the property {name}")
+    check_task(body, job)
     if service.store.tasks(job.id).get(body["id"]) is not None:
         raise ServiceError(Code.TASK_EXISTS)
     task_id = body.pop("id")
-    task = service.store.put_task(
-        Task(
-            id=task_id,
-            job_id=job.id,
-            pool_id=job.spec["poolInfo"]["poolId"],
-            spec=_complete(body, job),
-            created=call.now,
-            version=service.store.next_version(call.now),
-            state="active",
-            state_since=call.now,
-            execution={"retryCount": 0, "requeueCount": 0},
-        )
+    task = Task(
+        id=task_id,
+        job_id=job.id,
+        pool_id=job.spec["poolInfo"]["poolId"],
+        spec=_complete(body, job),
+        created=call.now,
+        version=service.store.next_version(call.now),
+        state="active",
+        state_since=call.now,
+        execution={"retryCount": 0, "requeueCount": 0},
     )
-    service.scheduler.add(task)
+    service.jobs.add_task(task)
     return task
 
 

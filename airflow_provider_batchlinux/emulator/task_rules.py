@@ -1,0 +1,43 @@
+"""What the service refuses in the description of a task, given its job; pure."""
+
+from __future__ import annotations
+
+from airflow_provider_batchlinux.emulator.errors import Code, ServiceError, refused
+from airflow_provider_batchlinux.emulator.exit_conditions import each_exit_options
+from airflow_provider_batchlinux.emulator.records import Job, Json
+
+__all__ = ["check_task"]
+
+_LONGEST_LIST = 64_000
+
+
+def check_task(body: Json, job: Job) -> None:
+    """
+    Refuse a task that does not fit its job.
+
+    :raises ServiceError: the first thing that the service refuses in it.
+    """
+    if "dependsOn" in body:
+        _check_dependencies(body["dependsOn"], job)
+    for options in each_exit_options(body.get("exitConditions", {})):
+        _check_exit_options(options, job)
+
+
+def _check_dependencies(depends_on: Json, job: Job) -> None:
+    if not job.spec["usesTaskDependencies"]:
+        raise ServiceError(Code.TASK_DEPENDENCIES_NOT_SPECIFIED_ON_JOB)
+    if sum(map(len, depends_on.get("taskIds", ()))) > _LONGEST_LIST:
+        raise ServiceError(Code.TASK_DEPENDENCY_LIST_TOO_LONG)
+    for ids in depends_on.get("taskIdRanges", ()):
+        if ids["end"] < ids["start"]:
+            raise refused(ids["end"], of="end", reason="A range of task ids ends before it starts.")
+
+
+def _check_exit_options(options: Json, job: Job) -> None:
+    """Both refusals are documented as those of an invalid property value."""
+    if "jobAction" in options and job.spec["onTaskFailure"] == "noaction":
+        reason = "The job's onTaskFailure is noaction, so that no jobAction can be given."
+        raise refused(options["jobAction"], of="jobAction", reason=reason)
+    if "dependencyAction" in options and not job.spec["usesTaskDependencies"]:
+        reason = "The job's usesTaskDependencies is false, so that no dependencyAction can be given."
+        raise refused(options["dependencyAction"], of="dependencyAction", reason=reason)
