@@ -27,19 +27,15 @@ _MOST_SAMPLES = 2880
 
 @dataclass
 class _Schedule:
-    """
-    The timers of a pool that scales automatically, and what was measured of it.
+    """The timers of a pool that scales automatically, and what was measured of it."""
 
-    :param created: when its pool was; another pool may get the same id later.
-    """
-
-    created: datetime
     interval: str
     samples: deque[Sample] = field(default_factory=lambda: deque(maxlen=_MOST_SAMPLES))
     sampling: Timer | None = None
     evaluation: Timer | None = None
 
     def cancel(self) -> None:
+        """Let no timer fire any more."""
         for timer in (self.sampling, self.evaluation):
             if timer is not None:
                 timer.cancel()
@@ -64,14 +60,14 @@ class AutoScaler:
     def enable(self, pool: Pool, now: datetime) -> Pool:
         """Scale a pool by the formula in its description from now on; a running schedule goes on."""
         interval = pool.spec["autoScaleEvaluationInterval"]
-        schedule = self._schedule(pool)
+        schedule = self._schedules.get(pool.id.lower())
         if schedule is None or schedule.interval != interval:
-            schedule = self._begin(pool, interval, schedule)
+            self._begin(pool, interval, schedule)
         return self._run(pool, now, is_new=True)
 
-    def disable(self, pool: Pool) -> None:
-        """Leave a pool as it is from now on."""
-        schedule = self._schedules.pop(pool.id.lower(), None)
+    def disable(self, pool_id: str) -> None:
+        """Leave a pool as it is from now on, or forget one that is being deleted."""
+        schedule = self._schedules.pop(pool_id.lower(), None)
         if schedule is not None:
             schedule.cancel()
 
@@ -79,19 +75,14 @@ class AutoScaler:
         """Return the run of a formula on a pool, without applying it."""
         return self._evaluate(pool, formula, now)[0]
 
-    def _schedule(self, pool: Pool) -> _Schedule | None:
-        schedule = self._schedules.get(pool.id.lower())
-        return schedule if schedule is not None and schedule.created == pool.created else None
-
-    def _begin(self, pool: Pool, interval: str, before: _Schedule | None) -> _Schedule:
-        self.disable(pool)
-        schedule = _Schedule(pool.created, interval)
+    def _begin(self, pool: Pool, interval: str, before: _Schedule | None) -> None:
+        self.disable(pool.id)
+        schedule = _Schedule(interval)
         if before is not None:
             schedule.samples.extend(before.samples)
         self._schedules[pool.id.lower()] = schedule
         self._await_sample(pool.id, schedule)
         self._await_evaluation(pool.id, schedule)
-        return schedule
 
     def _await_sample(self, pool_id: str, schedule: _Schedule) -> None:
         schedule.sampling = self.clock.call_later(SAMPLE_PERIOD, lambda: self._on_sample(pool_id, schedule))
@@ -101,23 +92,23 @@ class AutoScaler:
         schedule.evaluation = self.clock.call_later(delay, lambda: self._on_interval(pool_id, schedule))
 
     def _on_sample(self, pool_id: str, schedule: _Schedule) -> None:
-        pool = self._scaled(pool_id, schedule)
+        pool = self._scaled(pool_id)
         if pool is not None:
             self._sample(pool, schedule, self.clock.now())
             self._await_sample(pool_id, schedule)
 
     def _on_interval(self, pool_id: str, schedule: _Schedule) -> None:
-        pool = self._scaled(pool_id, schedule)
+        pool = self._scaled(pool_id)
         if pool is not None:
             self._run(pool, self.clock.now())
             self._await_evaluation(pool_id, schedule)
 
-    def _scaled(self, pool_id: str, schedule: _Schedule) -> Pool | None:
+    def _scaled(self, pool_id: str) -> Pool | None:
         pool = self.store.pools.get(pool_id)
-        if pool is None or pool.state != "active" or self._schedule(pool) is not schedule:
-            schedule.cancel()
-            return None
-        return pool
+        if pool is not None and pool.state == "active" and pool.is_auto_scaled:
+            return pool
+        self.disable(pool_id)
+        return None
 
     def _sample(self, pool: Pool, schedule: _Schedule, now: datetime) -> None:
         if not schedule.samples or schedule.samples[-1].taken < now:
@@ -161,7 +152,7 @@ class AutoScaler:
         return {**run, "results": str(targets)}, targets
 
     def _scene(self, pool: Pool, now: datetime) -> Scene:
-        schedule = self._schedule(pool)
+        schedule = self._schedules.get(pool.id.lower())
         if schedule is not None and not self.profile.sample_lag:
             self._sample(pool, schedule, now)
         samples = () if schedule is None else tuple(self._available(schedule.samples, now))

@@ -50,7 +50,7 @@ def disable_pool_auto_scale(service: BatchService, call: Call) -> Reply:
     pool = writable_pool(service, call)
     version = service.store.next_version(call.now)
     pool = replace(pool, spec=unscaled(pool.spec), version=version, auto_scale_run=None)
-    service.scaler.disable(pool)
+    service.scaler.disable(pool.id)
     service.store.put_pool(pool)
     if pool.allocation_state == "resizing":
         service.allocation.stop(pool, call.now)

@@ -109,7 +109,9 @@ def update_pool(service: BatchService, call: Call) -> Reply:
 
 def delete_pool(service: BatchService, call: Call) -> Reply:
     """Answer DELETE /pools/{poolId}."""
-    service.allocation.delete(writable_pool(service, call), call.now)
+    pool = writable_pool(service, call)
+    service.scaler.disable(pool.id)
+    service.allocation.delete(pool, call.now)
     return Reply(202)
 
 
