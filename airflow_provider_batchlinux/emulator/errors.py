@@ -136,6 +136,7 @@ class Code(Enum):
         "The requested URI does not represent any resource on the server.",
     )
     RESOURCE_NOT_FOUND = ("ResourceNotFound", 404, "The specified resource does not exist.")
+    APPLICATION_NOT_FOUND = ("ApplicationNotFound", 404, "The specified application does not exist.")
     NODE_NOT_FOUND = ("NodeNotFound", 404, "The specified node does not exist.")
     JOB_NOT_FOUND = ("JobNotFound", 404, "The specified job does not exist.")
     FILE_NOT_FOUND = ("FileNotFound", 404, "The specified file does not exist.")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, replace
 
 from airflow_provider_batchlinux.emulator.options import EmulatorOptions
 
-__all__ = ["DOWN_NODE_STATES", "NEXT_NODE_STATE", "PROFILES", "Profile", "profile_of"]
+__all__ = ["DOWN_NODE_STATES", "ENDING_NODE_STATES", "NEXT_NODE_STATE", "PROFILES", "Profile", "profile_of"]
 
 NEXT_NODE_STATE: Mapping[str, str] = {
     "creating": "starting",
@@ -16,8 +16,11 @@ NEXT_NODE_STATE: Mapping[str, str] = {
 }
 """A node in ``starting`` goes on by its start task."""
 
+ENDING_NODE_STATES: Mapping[str, str] = {"deallocating": "deallocated"}
+"""A node goes on to the second by itself and stays there."""
+
 DOWN_NODE_STATES = frozenset(
-    {"creating", "rebooting", "reimaging", "preempted", "leavingpool", "deallocated"}
+    {"creating", "rebooting", "reimaging", "preempted", "leavingpool", "deallocating", "deallocated"}
 )
 """States in which nothing can run on the node: what runs there ends, its door is shut."""
 
@@ -37,6 +40,7 @@ class Profile:
     starting: float = 0.0
     rebooting: float = 0.0
     reimaging: float = 0.0
+    deallocating: float = 0.0
     retry: float = 0.0
     sample_lag: float = 0.0
 
@@ -54,7 +58,7 @@ class Profile:
 PROFILES: Mapping[str, Profile] = {
     "instant": Profile(),
     # Recorded on one dedicated Ubuntu node in 2022 to 2025. Not recorded, and so assumed:
-    # rebooting, reimaging, deleting and the pause before a failed task is tried again.
+    # rebooting, reimaging, deallocating, deleting and the pause before a failed task is tried again.
     "realistic": Profile(
         resizing=31.0,
         stopping=4.5,
@@ -63,6 +67,7 @@ PROFILES: Mapping[str, Profile] = {
         starting=10.0,
         rebooting=30.0,
         reimaging=60.0,
+        deallocating=30.0,
         retry=1.0,
         sample_lag=60.0,
     ),

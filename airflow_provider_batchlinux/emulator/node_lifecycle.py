@@ -16,6 +16,7 @@ from airflow_provider_batchlinux.emulator.doors import Doors
 from airflow_provider_batchlinux.emulator.instants import format_instant
 from airflow_provider_batchlinux.emulator.lifecycle import (
     DOWN_NODE_STATES,
+    ENDING_NODE_STATES,
     NEXT_NODE_STATE,
     Profile,
 )
@@ -27,6 +28,7 @@ from airflow_provider_batchlinux.emulator.store import Store
 __all__ = ["NodeLifecycle"]
 
 _START_TASK = "start task"
+_STAGES = {*NEXT_NODE_STATE, *ENDING_NODE_STATES, "starting"}
 
 
 class NodeLifecycle:
@@ -96,7 +98,7 @@ class NodeLifecycle:
         current = self._store.nodes(node.pool_id).get(node.id) or node
         changed = replace(current, state=state, state_since=now, **changes)
         node = self._store.put_node(changed)
-        if state in NEXT_NODE_STATE or state == "starting":
+        if state in _STAGES:
             delay = self._profile.node_delay(state)
             machine.pending = self._clock.call_later(delay, lambda: self._leave_stage(node))
         if state in USABLE_NODE_STATES:
@@ -109,6 +111,10 @@ class NodeLifecycle:
         if state not in USABLE_NODE_STATES and state != "unknown":
             self._take_down(node)
         return self.enter(node, state, errors=errors)
+
+    def start(self, node: Node) -> None:
+        """Boot a node that was deallocated; its files are still there."""
+        self._boot(node, "starting")
 
     def reimage(self, node: Node) -> None:
         """Install a node anew: its files and users are gone."""
@@ -145,7 +151,9 @@ class NodeLifecycle:
         wipe.add_done_callback(self._wipes.discard)
 
     def _leave_stage(self, node: Node) -> None:
-        if node.state in NEXT_NODE_STATE:
+        if node.state in ENDING_NODE_STATES:
+            self.enter(node, ENDING_NODE_STATES[node.state])
+        elif node.state in NEXT_NODE_STATE:
             self._boot(node, NEXT_NODE_STATE[node.state])
         elif node.start_task is None:
             self.enter(node, "idle")

@@ -78,6 +78,7 @@ def check_pool_properties(body: Spec) -> None:
         count = body["startTask"]["maxTaskRetryCount"]
         raise refused(count, of="maxTaskRetryCount")
     _check_network(body.get("networkConfiguration", {}))
+    _check_applications(body.get("applicationPackageReferences", []))
 
 
 def complete_pool_properties(body: Spec) -> dict[str, Any]:
@@ -106,6 +107,14 @@ def check_targets(body: Spec) -> None:
             raise refused(body[name], of=name)
     if parse_duration(body.get("resizeTimeout", "PT15M")) < _SHORTEST_RESIZE:
         raise refused(body["resizeTimeout"], of="resizeTimeout")
+
+
+def _check_applications(references: list[Spec]) -> None:
+    """Refuse every reference: the account has no applications."""
+    if references:
+        problem = "The specified application package does not exist."
+        values = {reference["applicationId"]: problem for reference in references}
+        raise ServiceError(Code.INVALID_APPLICATION_PACKAGE_REFERENCES, values)
 
 
 def _check_slots(slots: int, vm_size: str) -> None:

@@ -65,7 +65,12 @@ class Pool:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A compute node. One that is leaving takes no new tasks, and goes when its last one has ended."""
+    """
+    A compute node. One that is leaving takes no new tasks, and goes when its last one has ended.
+
+    :param is_draining: whether it waits for its last task before it restarts or is deallocated.
+    :param recent_tasks: job and task ids of what ran here last, the newest first.
+    """
 
     id: str
     pool_id: str
@@ -78,6 +83,7 @@ class Node:
     start_task_info: Json | None = None
     is_scheduling: bool = True
     is_leaving: bool = False
+    is_draining: bool = False
     last_boot: datetime | None = None
     ssh_port: int | None = None
     errors: tuple[Json, ...] = ()
@@ -85,6 +91,13 @@ class Node:
     running_slots: int = 0
     tasks_run: int = 0
     tasks_succeeded: int = 0
+    recent_tasks: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def takes_tasks(self) -> bool:
+        """Whether tasks may be brought to it, if it has room."""
+        is_kept = not (self.is_leaving or self.is_draining)
+        return self.state in USABLE_NODE_STATES and self.is_scheduling and is_kept
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from airflow_provider_batchlinux.emulator.handlers import (
     autoscale,
     files,
     jobs,
+    node_facts,
     nodes,
     pools,
     tasks,
@@ -49,8 +50,8 @@ class Operation:
 
 
 OPERATIONS: tuple[Operation, ...] = (
-    Operation("list_applications", "GET", "/applications"),
-    Operation("get_application", "GET", "/applications/{applicationId}"),
+    Operation("list_applications", "GET", "/applications", account.list_applications),
+    Operation("get_application", "GET", "/applications/{applicationId}", account.get_application),
     Operation("list_pool_usage_metrics", "GET", "/poolusagemetrics", account.list_pool_usage_metrics),
     Operation("list_supported_images", "GET", "/supportedimages", account.list_supported_images),
     Operation("list_pool_node_counts", "GET", "/nodecounts", account.list_pool_node_counts),
@@ -75,14 +76,14 @@ OPERATIONS: tuple[Operation, ...] = (
     ),
     Operation("resize_pool", "POST", _POOL + "/resize", pools.resize_pool),
     Operation("stop_pool_resize", "POST", _POOL + "/stopresize", pools.stop_pool_resize),
-    Operation("replace_pool_properties", "POST", _POOL + "/updateproperties"),
+    Operation("replace_pool_properties", "POST", _POOL + "/updateproperties", pools.replace_pool_properties),
     Operation("remove_nodes", "POST", _POOL + "/removenodes", pools.remove_nodes),
     Operation("list_nodes", "GET", _POOL + "/nodes", nodes.list_nodes),
     Operation("get_node", "GET", _NODE, nodes.get_node),
     Operation("reboot_node", "POST", _NODE + "/reboot", nodes.reboot_node),
-    Operation("start_node", "POST", _NODE + "/start"),
+    Operation("start_node", "POST", _NODE + "/start", nodes.start_node),
     Operation("reimage_node", "POST", _NODE + "/reimage", nodes.reimage_node),
-    Operation("deallocate_node", "POST", _NODE + "/deallocate"),
+    Operation("deallocate_node", "POST", _NODE + "/deallocate", nodes.deallocate_node),
     Operation(
         "disable_node_scheduling",
         "POST",
@@ -96,9 +97,11 @@ OPERATIONS: tuple[Operation, ...] = (
         _NODE + "/remoteloginsettings",
         users.get_node_remote_login_settings,
     ),
-    Operation("upload_node_logs", "POST", _NODE + "/uploadbatchservicelogs"),
-    Operation("list_node_extensions", "GET", _NODE + "/extensions"),
-    Operation("get_node_extension", "GET", _NODE + "/extensions/{extensionName}"),
+    Operation("upload_node_logs", "POST", _NODE + "/uploadbatchservicelogs", node_facts.upload_node_logs),
+    Operation("list_node_extensions", "GET", _NODE + "/extensions", node_facts.list_node_extensions),
+    Operation(
+        "get_node_extension", "GET", _NODE + "/extensions/{extensionName}", node_facts.get_node_extension
+    ),
     Operation("create_node_user", "POST", _NODE + "/users", users.create_node_user),
     Operation("replace_node_user", "PUT", _NODE + "/users/{userName}", users.replace_node_user),
     Operation("delete_node_user", "DELETE", _NODE + "/users/{userName}", users.delete_node_user),

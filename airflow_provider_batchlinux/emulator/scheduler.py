@@ -20,6 +20,9 @@ from airflow_provider_batchlinux.emulator.task_queue import TaskKey, TaskQueue, 
 __all__ = ["PLACED_TASK_STATES", "TaskScheduler", "task_directory"]
 
 PLACED_TASK_STATES = frozenset({"preparing", "running"})
+_MOST_RECENT = 10
+"""How many tasks a node shows as recent is not documented; assumed."""
+
 _ENDED = "The task was ended by user request"
 
 
@@ -149,10 +152,7 @@ class TaskScheduler:
         return {
             node.id: slots - node.running_slots
             for node in sorted(self.store.nodes(pool.id), key=lambda node: node.tasks_run)
-            if node.state in USABLE_NODE_STATES
-            and node.is_scheduling
-            and not node.is_leaving
-            and node.running_slots < slots
+            if node.takes_tasks and node.running_slots < slots
         }
 
     def _start(self, task: Task, node: Node) -> None:
@@ -160,6 +160,7 @@ class TaskScheduler:
         task = self._enter(current, "preparing", node_id=node.id)
         self._placed.setdefault(node.id, {})[task_key(task)] = task
         self._take_slots(node, task, +1)
+        self._remember(node, task)
         self.machine_of(node).keep_running(_name(task), self._run(task, node))
 
     async def _run(self, task: Task, node: Node) -> None:
@@ -260,6 +261,12 @@ class TaskScheduler:
         self.store.put_node(replace(current, **changes))
         if not tasks:
             self.on_node_free(current)
+
+    def _remember(self, node: Node, task: Task) -> None:
+        key = (task.job_id, task.id)
+        current = self.store.node(node.pool_id, node.id)
+        others = [other for other in current.recent_tasks if other != key]
+        self.store.change_node(current, recent_tasks=(key, *others[: _MOST_RECENT - 1]))
 
     def _count(self, node: Node, outcome: Outcome) -> None:
         current = self.store.nodes(node.pool_id).get(node.id)

@@ -10,9 +10,11 @@ from airflow_provider_batchlinux.emulator.clock import Clock, SwitchedClock
 from airflow_provider_batchlinux.emulator.doors import Doors
 from airflow_provider_batchlinux.emulator.job_lifecycle import JobLifecycle
 from airflow_provider_batchlinux.emulator.lifecycle import profile_of
+from airflow_provider_batchlinux.emulator.node_actions import NodeActions
 from airflow_provider_batchlinux.emulator.node_lifecycle import NodeLifecycle
 from airflow_provider_batchlinux.emulator.options import EmulatorOptions
 from airflow_provider_batchlinux.emulator.quotas import Quotas
+from airflow_provider_batchlinux.emulator.records import Node
 from airflow_provider_batchlinux.emulator.scheduler import TaskScheduler
 from airflow_provider_batchlinux.emulator.store import Store
 
@@ -53,10 +55,11 @@ class BatchService:
             profile,
             machine_of=self.lifecycle.machine,
             on_task_completed=lambda task: self.jobs.task_completed(task),
-            on_node_free=lambda node: self.allocation.node_freed(node),
+            on_node_free=self._node_freed,
         )
         self.jobs = JobLifecycle(self.store, clock, self.scheduler)
         self.allocation = Allocation(self.store, clock, profile, self.lifecycle, self.quotas, self.scheduler)
+        self.node_actions = NodeActions(self.store, clock, self.scheduler)
         self.scaler = AutoScaler(self.store, clock, profile, self.allocation)
 
     async def close(self) -> None:
@@ -64,3 +67,7 @@ class BatchService:
         self.clock.switch_off()
         await self.lifecycle.close()
         await self.scheduler.close()
+
+    def _node_freed(self, node: Node) -> None:
+        self.allocation.node_freed(node)
+        self.node_actions.node_freed(node)

@@ -77,7 +77,7 @@ def pool_view(store: Store, base_url: str, pool: Pool) -> dict[str, Any]:
     }
 
 
-def node_view(base_url: str, pool: Pool, node: Node) -> dict[str, Any]:
+def node_view(store: Store, base_url: str, pool: Pool, node: Node) -> dict[str, Any]:
     """Return a node of a pool."""
     return present(
         {
@@ -95,6 +95,7 @@ def node_view(base_url: str, pool: Pool, node: Node) -> dict[str, Any]:
             "totalTasksSucceeded": node.tasks_succeeded,
             "runningTasksCount": node.running_tasks,
             "runningTaskSlotsCount": node.running_slots,
+            "recentTasks": _recent_tasks(store, base_url, node) or None,
             "startTask": node.start_task,
             "startTaskInfo": node.start_task_info,
             "errors": list(node.errors) or None,
@@ -104,6 +105,22 @@ def node_view(base_url: str, pool: Pool, node: Node) -> dict[str, Any]:
             "virtualMachineInfo": {"imageReference": image_reference(pool)},
         }
     )
+
+
+def _recent_tasks(store: Store, base_url: str, node: Node) -> list[dict[str, Any]]:
+    """Tasks that are deleted meanwhile are left out; assumed."""
+    found = (store.tasks(job_id).get(task_id) for job_id, task_id in node.recent_tasks)
+    return [
+        {
+            "taskUrl": f"{base_url}/jobs/{task.job_id}/tasks/{task.id}",
+            "jobId": task.job_id,
+            "taskId": task.id,
+            "taskState": task.state,
+            "executionInfo": dict(task.execution),
+        }
+        for task in found
+        if task is not None
+    ]
 
 
 def node_counts_view(store: Store, pool: Pool) -> dict[str, Any]:

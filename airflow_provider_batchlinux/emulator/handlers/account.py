@@ -1,4 +1,4 @@
-"""Operations on the account: supported images, node counts."""
+"""Operations on the account: supported images, node counts, applications."""
 
 from __future__ import annotations
 
@@ -11,7 +11,23 @@ from airflow_provider_batchlinux.emulator.service import BatchService
 from airflow_provider_batchlinux.emulator.views import node_counts_view
 from airflow_provider_batchlinux.emulator.wire import Call, Reply, listing
 
-__all__ = ["list_pool_node_counts", "list_pool_usage_metrics", "list_supported_images"]
+__all__ = [
+    "get_application",
+    "list_applications",
+    "list_pool_node_counts",
+    "list_pool_usage_metrics",
+    "list_supported_images",
+]
+
+
+def list_applications(_service: BatchService, call: Call) -> Reply:
+    """Answer GET /applications: there are none, as only Azure's control plane can add some."""
+    return listing(call, "listapplicationsummariesresponses", lambda _: (), dict)
+
+
+def get_application(_service: BatchService, _call: Call) -> Reply:
+    """Answer GET /applications/{applicationId}."""
+    raise ServiceError(Code.APPLICATION_NOT_FOUND)
 
 
 def list_supported_images(_service: BatchService, call: Call) -> Reply:

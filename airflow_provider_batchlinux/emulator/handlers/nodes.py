@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from airflow_provider_batchlinux.emulator.errors import Code, ServiceError
+from airflow_provider_batchlinux.emulator.node_actions import Action
 from airflow_provider_batchlinux.emulator.records import USABLE_NODE_STATES, Node
 from airflow_provider_batchlinux.emulator.service import BatchService
 from airflow_provider_batchlinux.emulator.views import node_view
 from airflow_provider_batchlinux.emulator.wire import Call, Reply, done, element, listing
 
 __all__ = [
+    "deallocate_node",
     "disable_node_scheduling",
     "enable_node_scheduling",
     "get_node",
@@ -18,7 +18,9 @@ __all__ = [
     "node_of",
     "reboot_node",
     "reimage_node",
+    "start_node",
     "usable_node_of",
+    "wrong_state",
 ]
 
 _NOT_USABLE = {
@@ -38,26 +40,43 @@ def list_nodes(service: BatchService, call: Call) -> Reply:
     """Answer GET /pools/{poolId}/nodes."""
     pool = service.store.pool(call.path_values["poolId"])
     nodes = service.store.nodes(pool.id).after
-    return listing(call, "nodes", nodes, lambda node: node_view(call.base_url, pool, node))
+    return listing(call, "nodes", nodes, lambda node: node_view(service.store, call.base_url, pool, node))
 
 
 def get_node(service: BatchService, call: Call) -> Reply:
     """Answer GET /pools/{poolId}/nodes/{nodeId}."""
     node = node_of(service, call)
     pool = service.store.pool(node.pool_id)
-    return element(call, "nodes", node_view(call.base_url, pool, node))
+    return element(call, "nodes", node_view(service.store, call.base_url, pool, node))
 
 
 def reboot_node(service: BatchService, call: Call) -> Reply:
     """Answer POST /pools/{poolId}/nodes/{nodeId}/reboot."""
-    call.read("BatchNodeRebootOptions")
-    return _restart(service, call, lambda node: service.lifecycle.enter(node, "rebooting"))
+    option = call.read("BatchNodeRebootOptions").get("nodeRebootOption", "requeue")
+    return _restart(service, call, option, lambda node: service.lifecycle.enter(node, "rebooting"))
 
 
 def reimage_node(service: BatchService, call: Call) -> Reply:
     """Answer POST /pools/{poolId}/nodes/{nodeId}/reimage."""
-    call.read("BatchNodeReimageOptions")
-    return _restart(service, call, service.lifecycle.reimage)
+    option = call.read("BatchNodeReimageOptions").get("nodeReimageOption", "requeue")
+    return _restart(service, call, option, service.lifecycle.reimage)
+
+
+def deallocate_node(service: BatchService, call: Call) -> Reply:
+    """Answer POST /pools/{poolId}/nodes/{nodeId}/deallocate."""
+    option = call.read("BatchNodeDeallocateOptions").get("nodeDeallocateOption", "requeue")
+    node = usable_node_of(service, call)
+    service.node_actions.take(node, option, lambda node: service.lifecycle.enter(node, "deallocating"))
+    return done(call, 202)
+
+
+def start_node(service: BatchService, call: Call) -> Reply:
+    """Answer POST /pools/{poolId}/nodes/{nodeId}/start."""
+    node = node_of(service, call)
+    if node.state != "deallocated":
+        raise wrong_state(node)
+    service.lifecycle.start(node)
+    return done(call, 202)
 
 
 def disable_node_scheduling(service: BatchService, call: Call) -> Reply:
@@ -66,10 +85,12 @@ def disable_node_scheduling(service: BatchService, call: Call) -> Reply:
     node = usable_node_of(service, call)
     if not node.is_scheduling:
         raise ServiceError(Code.NODE_ALREADY_IN_TARGET_SCHEDULING_STATE)
-    waits = body.get("nodeDisableSchedulingOption", "requeue") == "taskcompletion"
-    if not waits:
+    option = body.get("nodeDisableSchedulingOption", "requeue")
+    if option == "terminate":
+        service.scheduler.end_all_on(node)
+    elif option == "requeue":
         service.scheduler.withdraw(node)
-    if waits and node.running_tasks:
+    if option == "taskcompletion" and node.running_tasks:
         service.store.change_node(node, is_scheduling=False)
     else:
         service.lifecycle.enter(node, "offline", is_scheduling=False)
@@ -102,18 +123,19 @@ def usable_node_of(service: BatchService, call: Call) -> Node:
     """
     node = node_of(service, call)
     if node.state not in USABLE_NODE_STATES:
-        raise _wrong_state(node)
+        raise wrong_state(node)
     return node
 
 
-def _restart(service: BatchService, call: Call, restart: Callable[[Node], object]) -> Reply:
+def _restart(service: BatchService, call: Call, option: str, restart: Action) -> Reply:
     node = node_of(service, call)
     if node.state not in _RESTARTABLE:
-        raise _wrong_state(node)
-    restart(node)
+        raise wrong_state(node)
+    service.node_actions.take(node, option, restart)
     return done(call, 202)
 
 
-def _wrong_state(node: Node) -> ServiceError:
+def wrong_state(node: Node) -> ServiceError:
+    """Return the refusal of what a node in its present state cannot do."""
     code = _NOT_USABLE.get(node.state, Code.OPERATION_INVALID_FOR_CURRENT_STATE)
     return ServiceError(code, {"Reason": f"The node is {node.state}."})

@@ -30,6 +30,7 @@ __all__ = [
     "list_pools",
     "pool_exists",
     "remove_nodes",
+    "replace_pool_properties",
     "resize_pool",
     "stop_pool_resize",
     "update_pool",
@@ -37,6 +38,7 @@ __all__ = [
 ]
 
 _MOST_REMOVED = 100
+_REPLACED = frozenset({"startTask", "applicationPackageReferences", "metadata"})
 _ONLY_WHEN_EMPTY = frozenset(
     {
         "vmSize",
@@ -105,6 +107,18 @@ def update_pool(service: BatchService, call: Call) -> Reply:
     spec = {**pool.spec, **complete_pool_properties(body)}
     changed = service.store.put_pool(replace(pool, spec=spec, version=service.store.next_version(call.now)))
     return done(call, 200, changed.version)
+
+
+def replace_pool_properties(service: BatchService, call: Call) -> Reply:
+    """Answer POST /pools/{poolId}/updateproperties: what is left out or empty is taken away."""
+    pool = writable_pool(service, call)
+    body = call.read("BatchPoolReplaceOptions")
+    check_pool_properties(body)
+    given = {name: value for name, value in complete_pool_properties(body).items() if value != []}
+    kept = {name: value for name, value in pool.spec.items() if name not in _REPLACED}
+    version = service.store.next_version(call.now)
+    service.store.put_pool(replace(pool, spec={**kept, **given}, version=version))
+    return done(call, 204, version)
 
 
 def delete_pool(service: BatchService, call: Call) -> Reply:

@@ -1,0 +1,88 @@
+"""Operations on what else a node has: the extensions of its machine and the logs of its agent."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlsplit
+
+from airflow_provider_batchlinux.emulator.errors import Code, ServiceError, refused
+from airflow_provider_batchlinux.emulator.handlers.nodes import node_of, wrong_state
+from airflow_provider_batchlinux.emulator.instants import parse_instant
+from airflow_provider_batchlinux.emulator.lifecycle import DOWN_NODE_STATES
+from airflow_provider_batchlinux.emulator.node_logs import collect_logs, log_directory, upload_logs
+from airflow_provider_batchlinux.emulator.records import Json, Node
+from airflow_provider_batchlinux.emulator.service import BatchService
+from airflow_provider_batchlinux.emulator.wire import Call, Reply, element, entity, listing
+
+__all__ = ["get_node_extension", "list_node_extensions", "upload_node_logs"]
+
+
+def list_node_extensions(service: BatchService, call: Call) -> Reply:
+    """Answer GET /pools/{poolId}/nodes/{nodeId}/extensions."""
+    extensions = sorted(_extensions(service, node_of(service, call)).items())
+    return listing(
+        call,
+        "extensions",
+        lambda after: ((name, extension) for name, extension in extensions if name > after),
+        _extension_view,
+    )
+
+
+def get_node_extension(service: BatchService, call: Call) -> Reply:
+    """
+    Answer GET /pools/{poolId}/nodes/{nodeId}/extensions/{extensionName}.
+
+    The code for an unknown name is not documented; assumed.
+    """
+    extensions = _extensions(service, node_of(service, call))
+    extension = extensions.get(call.path_values["extensionName"].lower())
+    if extension is None:
+        raise ServiceError(Code.RESOURCE_NOT_FOUND)
+    return element(call, "extensions", _extension_view(extension))
+
+
+def upload_node_logs(service: BatchService, call: Call) -> Reply:
+    """
+    Answer POST /pools/{poolId}/nodes/{nodeId}/uploadbatchservicelogs; the upload goes on afterwards.
+
+    Which states allow it is not documented; assumed.
+    """
+    node = node_of(service, call)
+    body = call.read("UploadBatchServiceLogsOptions")
+    _check_upload(body)
+    if node.state in DOWN_NODE_STATES:
+        raise wrong_state(node)
+    machine = service.lifecycle.machine(node)
+    logs = collect_logs(machine.root, node)
+    directory = log_directory(node, call.request_id)
+    machine.keep_running(f"logs {call.request_id}", upload_logs(body["containerUrl"], directory, logs))
+    result = {"virtualDirectoryName": directory, "numberOfFilesUploaded": len(logs)}
+    return entity(call, "UploadBatchServiceLogsResult", result)
+
+
+def _check_upload(body: Json) -> None:
+    url = urlsplit(body["containerUrl"])
+    if url.scheme not in ("http", "https") or not url.netloc:
+        raise refused(body["containerUrl"], of="containerUrl")
+    if "endTime" in body and parse_instant(body["endTime"]) < parse_instant(body["startTime"]):
+        raise refused(body["endTime"], of="endTime")
+
+
+def _extensions(service: BatchService, node: Node) -> dict[str, Json]:
+    machine = service.store.pool(node.pool_id).spec["virtualMachineConfiguration"]
+    return {extension["name"].lower(): extension for extension in machine.get("extensions", ())}
+
+
+def _extension_view(extension: Json) -> dict[str, Any]:
+    """Return an extension as installed; how the service words its status is assumed."""
+    status = {
+        "code": "ProvisioningState/succeeded",
+        "displayStatus": "Provisioning succeeded",
+        "level": "Info",
+    }
+    shown = {name: value for name, value in extension.items() if name != "protectedSettings"}
+    return {
+        "provisioningState": "Succeeded",
+        "vmExtension": shown,
+        "instanceView": {"name": extension["name"], "statuses": [status]},
+    }
