@@ -1,11 +1,11 @@
 """
 An embedded Azure Batch service for laptops, tests and continuous integration.
 
-It speaks the data-plane REST API of Azure Batch (2025-06-01, and older versions) on loopback: over
-plain HTTP with shared-key authentication, or over HTTPS also with the tokens of an Entra tenant of
-its own. Start tasks and tasks are real processes of this machine,
-nodes are directories, and each node of a pool with a NAT pool for port 22 has an SSH server that
-admits its users. It stands alone: it imports nothing of the provider.
+It speaks the data-plane REST API of Azure Batch (2025-06-01, and older versions) on loopback: over plain
+HTTP with shared-key authentication, or over HTTPS also with the tokens of an Entra tenant of its own.
+Start tasks and tasks are real processes of this machine, nodes are directories, and each node of a pool
+with a NAT pool for port 22 has an SSH server that admits its users. It stands alone: it imports nothing
+of the provider.
 
 How it differs from the service:
 
@@ -13,8 +13,8 @@ How it differs from the service:
   administrator of a node has no sudo.
 - SSH ports are free ports of 127.0.0.1, not those of the NAT pool's range, and users expire at the
   second, where the service counts by the day.
-- Not there yet, and answered with 501: job schedules, job manager, preparation
-  and release tasks, multi-instance and container tasks, deallocation, node logs.
+- Not there yet, and answered with 501: job schedules, multi-instance and container tasks, deallocation,
+  node logs.
 
 What no document or recording tells, and is assumed here, is marked as such where it is done; most of
 all the status 403 of ``AuthenticationFailed``, the codes for a node in the wrong state, and the

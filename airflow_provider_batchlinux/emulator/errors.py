@@ -60,6 +60,11 @@ class Code(Enum):
         409,
         "Active job and job schedule quota for the account has been reached.",
     )
+    JOB_PREPARATION_TASK_OR_RELEASE_TASK_NOT_SPECIFIED = (
+        "JobPreparationTaskOrReleaseTaskNotSpecified",
+        409,
+        "The specified job does not have either job preparation task or job release task.",
+    )
     CONDITION_NOT_MET = (
         "ConditionNotMet",
         412,

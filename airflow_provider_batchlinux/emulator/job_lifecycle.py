@@ -10,6 +10,7 @@ from airflow_provider_batchlinux.emulator.clock import Clock, Timer
 from airflow_provider_batchlinux.emulator.dependencies import DependencyGate
 from airflow_provider_batchlinux.emulator.exit_conditions import job_action
 from airflow_provider_batchlinux.emulator.instants import parse_duration
+from airflow_provider_batchlinux.emulator.job_tasks import JobTasks
 from airflow_provider_batchlinux.emulator.records import Job, Task
 from airflow_provider_batchlinux.emulator.scheduler import PLACED_TASK_STATES, TaskScheduler
 from airflow_provider_batchlinux.emulator.store import Store
@@ -18,6 +19,9 @@ __all__ = ["JobLifecycle"]
 
 _ENDLESS = 10 * 365 * 86400.0
 """Wall-clock limits from here on are taken as none."""
+
+_OF_MANAGER = frozenset({"killJobOnCompletion", "runExclusive", "allowLowPriorityNode"})
+"""What only the manager task of a job has; where and beside what it runs is not followed."""
 
 _ENDING = frozenset({"terminating", "completed", "deleting"})
 _DEALINGS: Mapping[str, Callable[[TaskScheduler, Task], None]] = {
@@ -34,6 +38,7 @@ class JobLifecycle:
     store: Store
     clock: Clock
     scheduler: TaskScheduler
+    job_tasks: JobTasks
     _limits: dict[str, Timer] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -43,7 +48,9 @@ class JobLifecycle:
         """Make a job active."""
         self.store.put_job(job)
         self._set_limit(job)
-        if "jobManagerTask" not in job.spec:
+        if "jobManagerTask" in job.spec:
+            self.add_task(_manager_task(job))
+        else:
             self.end_if_complete(job.id)
 
     def add_task(self, task: Task) -> None:
@@ -77,7 +84,7 @@ class JobLifecycle:
                 self.scheduler.end(task)
             elif task.state == "active":
                 self.scheduler.hold(task)
-        self.clock.call_later(0, lambda: self._complete(job.id))
+        self.job_tasks.release(job, then=lambda: self._complete(job.id))
         return job
 
     def disable(self, job: Job, running_tasks: str) -> Job:
@@ -118,15 +125,29 @@ class JobLifecycle:
         self._gate.forget_job(job.id)
         for task in self.store.tasks(job.id):
             self.scheduler.forget(task)
-        self.clock.call_later(0, lambda: self.store.forget_job(job.id))
+        if job.state in ("terminating", "completed"):
+            self.clock.call_later(0, lambda: self._forget(job))
+        else:
+            self.job_tasks.release(job, then=lambda: self._forget(job))
         return self._enter(job, "deleting")
 
     def task_completed(self, task: Task) -> None:
         """Let those run that depend on it, and let its job take the action that its end asks for."""
         self._gate.completed(task)
+        self._end_if_managed_by(task)
         self._act(task)
         self.clock.call_later(0, lambda: self.end_if_complete(task.job_id))
         self.clock.call_later(0, lambda: self._disable_if_at_rest(task.job_id))
+
+    def _forget(self, job: Job) -> None:
+        self.job_tasks.forget(job)
+        self.store.forget_job(job.id)
+
+    def _end_if_managed_by(self, task: Task) -> None:
+        job = self.store.jobs.get(task.job_id)
+        manager = {} if job is None else job.spec.get("jobManagerTask", {})
+        if manager.get("id", "").lower() == task.id.lower() and manager["killJobOnCompletion"]:
+            self._terminate_by_id(task.job_id, "JMComplete")
 
     def _act(self, task: Task) -> None:
         job = self.store.jobs.get(task.job_id)
@@ -191,3 +212,18 @@ class JobLifecycle:
                 **changes,
             )
         )
+
+
+def _manager_task(job: Job) -> Task:
+    spec = {name: value for name, value in job.spec["jobManagerTask"].items() if name not in _OF_MANAGER}
+    return Task(
+        id=spec.pop("id"),
+        job_id=job.id,
+        pool_id=job.spec["poolInfo"]["poolId"],
+        spec=spec,
+        created=job.created,
+        version=job.version,
+        state="active",
+        state_since=job.state_since,
+        execution={"retryCount": 0, "requeueCount": 0},
+    )

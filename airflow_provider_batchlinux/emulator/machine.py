@@ -90,11 +90,12 @@ class Machine:
         out, err = directory / "stdout.txt", directory / "stderr.txt"
         return await run_program(Command(spec["commandLine"], working, environment, out, err, timeout))
 
-    def keep_running(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+    def keep_running(self, name: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run something on the node until it ends or is stopped by its name."""
         run = asyncio.get_running_loop().create_task(work)
         self._runs[name] = run
         run.add_done_callback(lambda ended: self._forget(name, ended))
+        return run
 
     def _forget(self, name: str, ended: asyncio.Task[None]) -> None:
         if self._runs.get(name) is ended:

@@ -7,11 +7,22 @@ A change is a new record in the store, so whoever holds a record holds a snapsho
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-__all__ = ["USABLE_NODE_STATES", "Job", "Json", "Node", "NodeUser", "Pool", "Task", "Version"]
+__all__ = [
+    "USABLE_NODE_STATES",
+    "Job",
+    "JobNode",
+    "Json",
+    "Node",
+    "NodeUser",
+    "Pool",
+    "Task",
+    "Version",
+    "work_item",
+]
 
 Json = Mapping[str, Any]
 
@@ -128,6 +139,23 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
+class JobNode:
+    """
+    What the preparation and release tasks of a job did on a node.
+
+    :param booted: when the node was last started before the preparation.
+    :param preparation: its execution information; so is ``release``, which is ``None`` before it ran.
+    """
+
+    job_id: str
+    pool_id: str
+    node_id: str
+    booted: datetime | None
+    preparation: Json = field(default_factory=dict)
+    release: Json | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Task:
     """A task. ``execution`` is its ``executionInfo``, without what is not known yet."""
 
@@ -149,3 +177,9 @@ class Task:
         """How many of a node's task slots it takes."""
         slots: int = self.spec.get("requiredSlots", 1)
         return slots
+
+
+def work_item(job_id: str) -> str:
+    """Return the directory of a job below ``workitems``; jobs of a schedule share one of its name."""
+    name, _, number = job_id.partition(":")
+    return f"{name}/{number or 'job-1'}"

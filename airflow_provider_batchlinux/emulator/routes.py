@@ -122,6 +122,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "list_job_preparation_and_release_task_status",
         "GET",
         _JOB + "/jobpreparationandreleasetaskstatus",
+        jobs.list_job_preparation_and_release_task_status,
     ),
     Operation("get_job_task_counts", "GET", _JOB + "/taskcounts", jobs.get_job_task_counts),
     Operation("create_task_collection", "POST", _JOB + "/addtaskcollection", tasks.create_task_collection),

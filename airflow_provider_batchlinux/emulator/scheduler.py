@@ -10,10 +10,11 @@ from typing import Any
 
 from airflow_provider_batchlinux.emulator.clock import Clock, pause
 from airflow_provider_batchlinux.emulator.instants import format_instant, parse_duration
+from airflow_provider_batchlinux.emulator.job_tasks import JobTasks, job_environment
 from airflow_provider_batchlinux.emulator.lifecycle import Profile
 from airflow_provider_batchlinux.emulator.machine import Machine
 from airflow_provider_batchlinux.emulator.programs import Outcome, user_error
-from airflow_provider_batchlinux.emulator.records import USABLE_NODE_STATES, Job, Node, Pool, Task
+from airflow_provider_batchlinux.emulator.records import USABLE_NODE_STATES, Job, Node, Pool, Task, work_item
 from airflow_provider_batchlinux.emulator.store import Store
 from airflow_provider_batchlinux.emulator.task_queue import TaskKey, TaskQueue, task_key
 
@@ -36,6 +37,7 @@ class TaskScheduler:
     behind it. A running task is never put back for one of a higher priority.
 
     :param machine_of: gives the computer behind a node.
+    :param job_tasks: prepares nodes for jobs.
     :param on_task_completed: called with the task after its record says so.
     :param on_node_free: called when the last task of a node has left it.
     """
@@ -44,6 +46,7 @@ class TaskScheduler:
     clock: Clock
     profile: Profile
     machine_of: Callable[[Node], Machine]
+    job_tasks: JobTasks
     on_task_completed: Callable[[Task], None]
     on_node_free: Callable[[Node], None]
     _waiting: TaskQueue = field(default_factory=TaskQueue)
@@ -71,10 +74,12 @@ class TaskScheduler:
 
     def _place_tasks(self, job: Job, pool_id: str, room: dict[str, int]) -> None:
         allowed = self._allowed(job)
+        barred = self.job_tasks.barred(job)
         for task in self._waiting.tasks(pool_id, job.id):
-            if not room or allowed == 0:
+            fit = [node_id for node_id in room if node_id not in barred]
+            if not fit or allowed == 0:
                 return
-            node_id = max(room, key=room.__getitem__)
+            node_id = max(fit, key=room.__getitem__)
             if room[node_id] < task.slots:
                 continue
             room[node_id] -= task.slots
@@ -164,6 +169,9 @@ class TaskScheduler:
         self.machine_of(node).keep_running(_name(task), self._run(task, node))
 
     async def _run(self, task: Task, node: Node) -> None:
+        if not await self.job_tasks.prepare(self.store.job(task.job_id), node):
+            self._run_elsewhere(task, node)
+            return
         machine = self.machine_of(node)
         directory = task_directory(machine, task)
         failure = await machine.prepare_task(directory, task.spec)
@@ -176,6 +184,12 @@ class TaskScheduler:
         self._count(node, outcome)
         self._complete(task, outcome)
         self.place(node.pool_id)
+
+    def _run_elsewhere(self, task: Task, node: Node) -> None:
+        """Let a task wait for a node that its job can be prepared on; this is no requeue."""
+        current = self.store.task(task.job_id, task.id)
+        self._release(current, node)
+        self.add(self._enter(current, "active", node_id=None))
 
     async def _run_with_retries(self, task: Task, machine: Machine, directory: Path) -> Outcome:
         limit = parse_duration(task.spec["constraints"]["maxWallClockTime"])
@@ -192,9 +206,7 @@ class TaskScheduler:
             await pause(self.clock, self.profile.retry)
 
     def _environment(self, task: Task) -> dict[str, str]:
-        settings = self.store.job(task.job_id).spec.get("commonEnvironmentSettings", ())
-        common = {item["name"]: item.get("value", "") for item in settings}
-        return {"AZ_BATCH_JOB_ID": task.job_id, "AZ_BATCH_TASK_ID": task.id, **common}
+        return job_environment(self.store.job(task.job_id), task.id)
 
     def _leave(self, task: Task) -> None:
         self.hold(task)
@@ -293,7 +305,7 @@ class TaskScheduler:
 
 def task_directory(machine: Machine, task: Task) -> Path:
     """Return where a task keeps its files on a node."""
-    return machine.workitems / task.job_id / "job-1" / task.id
+    return machine.workitems / work_item(task.job_id) / task.id
 
 
 def _name(task: Task) -> str:

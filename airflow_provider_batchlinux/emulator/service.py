@@ -9,6 +9,7 @@ from airflow_provider_batchlinux.emulator.autoscale.scaler import AutoScaler
 from airflow_provider_batchlinux.emulator.clock import Clock, SwitchedClock
 from airflow_provider_batchlinux.emulator.doors import Doors
 from airflow_provider_batchlinux.emulator.job_lifecycle import JobLifecycle
+from airflow_provider_batchlinux.emulator.job_tasks import JobTasks
 from airflow_provider_batchlinux.emulator.lifecycle import profile_of
 from airflow_provider_batchlinux.emulator.node_actions import NodeActions
 from airflow_provider_batchlinux.emulator.node_lifecycle import NodeLifecycle
@@ -49,17 +50,18 @@ class BatchService:
             on_usable=lambda node: self.scheduler.place(node.pool_id),
             on_lost=lambda node: self.scheduler.withdraw(node),
         )
+        self.job_tasks = JobTasks(self.store, clock, profile, machine_of=self.lifecycle.machine)
         self.scheduler = TaskScheduler(
             self.store,
             clock,
             profile,
             machine_of=self.lifecycle.machine,
+            job_tasks=self.job_tasks,
             on_task_completed=lambda task: self.jobs.task_completed(task),
-            on_node_free=self._node_freed,
+            on_node_free=lambda node: self.allocation.node_freed(node),
         )
-        self.jobs = JobLifecycle(self.store, clock, self.scheduler)
+        self.jobs = JobLifecycle(self.store, clock, self.scheduler, self.job_tasks)
         self.allocation = Allocation(self.store, clock, profile, self.lifecycle, self.quotas, self.scheduler)
-        self.node_actions = NodeActions(self.store, clock, self.scheduler)
         self.scaler = AutoScaler(self.store, clock, profile, self.allocation)
 
     async def close(self) -> None:

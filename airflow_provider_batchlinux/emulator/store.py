@@ -13,6 +13,7 @@ from airflow_provider_batchlinux.emulator.errors import Code, ServiceError
 from airflow_provider_batchlinux.emulator.instants import ticks
 from airflow_provider_batchlinux.emulator.records import (
     Job,
+    JobNode,
     Node,
     NodeUser,
     Pool,
@@ -22,7 +23,7 @@ from airflow_provider_batchlinux.emulator.records import (
 
 __all__ = ["Collection", "Record", "Store"]
 
-Record = TypeVar("Record", Pool, Node, NodeUser, Job, Task)
+Record = TypeVar("Record", Pool, Node, NodeUser, Job, JobNode, Task)
 
 
 class Collection(Generic[Record]):
@@ -90,6 +91,7 @@ class Store:
         self.jobs: Collection[Job] = Collection(lambda job: job.state)
         self._nodes: dict[str, Collection[Node]] = {}
         self._tasks: dict[str, Collection[Task]] = {}
+        self._job_nodes: dict[str, Collection[JobNode]] = {}
         self._users: dict[tuple[str, str], Collection[NodeUser]] = {}
         self._last_ticks = 0
 
@@ -127,6 +129,10 @@ class Store:
         """Return the tasks of a job."""
         return self._tasks.get(job_id.lower()) or Collection(_task_tally)
 
+    def job_nodes(self, job_id: str) -> Collection[JobNode]:
+        """Return the nodes that a job was prepared on, by their ids; some may be gone."""
+        return self._job_nodes.get(job_id.lower()) or Collection()
+
     def task(self, job_id: str, task_id: str) -> Task:
         """Return a task of a job."""
         return _found(self.tasks(self.job(job_id).id).get(task_id), Code.TASK_NOT_FOUND)
@@ -158,6 +164,10 @@ class Store:
         tasks = self._tasks.setdefault(task.job_id.lower(), Collection(_task_tally))
         return tasks.put(task.id, task)
 
+    def put_job_node(self, place: JobNode) -> JobNode:
+        """Keep what a job did on a node."""
+        return self._job_nodes.setdefault(place.job_id.lower(), Collection()).put(place.node_id, place)
+
     def forget_node(self, node: Node) -> None:
         """Forget a node."""
         self.nodes(node.pool_id).pop(node.id)
@@ -174,6 +184,7 @@ class Store:
     def forget_job(self, job_id: str) -> None:
         """Forget a job and its tasks."""
         self.jobs.pop(job_id)
+        self._job_nodes.pop(job_id.lower(), None)
         self._tasks.pop(job_id.lower(), None)
 
 

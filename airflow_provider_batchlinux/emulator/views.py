@@ -7,12 +7,22 @@ from collections.abc import Mapping
 from typing import Any
 
 from airflow_provider_batchlinux.emulator.instants import format_instant
-from airflow_provider_batchlinux.emulator.records import Job, Node, Pool, Task, Version
+from airflow_provider_batchlinux.emulator.records import (
+    Job,
+    JobNode,
+    Json,
+    Node,
+    Pool,
+    Task,
+    Version,
+    work_item,
+)
 from airflow_provider_batchlinux.emulator.store import Store
 
 __all__ = [
     "COUNTED_STATES",
     "image_reference",
+    "job_node_view",
     "job_view",
     "node_counts_view",
     "node_view",
@@ -185,6 +195,23 @@ def job_view(base_url: str, job: Job) -> dict[str, Any]:
     }
 
 
+def job_node_view(base_url: str, job: Job, place: JobNode) -> dict[str, Any]:
+    """Return what the preparation and release tasks of a job did on a node."""
+    node_url = f"{base_url}/pools/{place.pool_id}/nodes/{place.node_id}"
+
+    def execution(name: str, info: Json) -> dict[str, Any]:
+        directory = f"workitems/{work_item(job.id)}/{job.spec[name]['id']}"
+        url = f"{node_url}/files/{directory}"
+        return {**info, "taskRootDirectory": directory, "taskRootDirectoryUrl": url}
+
+    view: dict[str, Any] = {"poolId": place.pool_id, "nodeId": place.node_id, "nodeUrl": node_url}
+    prepared = execution("jobPreparationTask", place.preparation)
+    view["jobPreparationTaskExecutionInfo"] = prepared
+    if place.release is not None:
+        view["jobReleaseTaskExecutionInfo"] = execution("jobReleaseTask", place.release)
+    return view
+
+
 def task_view(base_url: str, task: Task) -> dict[str, Any]:
     """Return a task."""
     view = {
@@ -239,7 +266,7 @@ def state_view(record: Job | Task) -> dict[str, str]:
 
 def _node_info(base_url: str, task: Task, node_id: str) -> dict[str, str]:
     node_url = f"{base_url}/pools/{task.pool_id}/nodes/{node_id}"
-    directory = f"workitems/{task.job_id}/job-1/{task.id}"
+    directory = f"workitems/{work_item(task.job_id)}/{task.id}"
     return {
         "affinityId": f"TVM:{node_id}",
         "nodeUrl": node_url,

@@ -5,29 +5,28 @@ from __future__ import annotations
 from typing import Any
 
 from airflow_provider_batchlinux.emulator.conditions import check_conditions
-from airflow_provider_batchlinux.emulator.errors import Code, ServiceError, not_implemented
-from airflow_provider_batchlinux.emulator.instants import UNLIMITED
+from airflow_provider_batchlinux.emulator.errors import Code, ServiceError
+from airflow_provider_batchlinux.emulator.job_rules import complete_job
 from airflow_provider_batchlinux.emulator.pool_rules import check_id
 from airflow_provider_batchlinux.emulator.records import Job
 from airflow_provider_batchlinux.emulator.service import BatchService
-from airflow_provider_batchlinux.emulator.views import job_view, task_counts_view
+from airflow_provider_batchlinux.emulator.views import job_node_view, job_view, task_counts_view
 from airflow_provider_batchlinux.emulator.wire import Call, Reply, created, done, element, listing
 
 __all__ = [
-    "complete_job",
     "create_job",
     "delete_job",
     "disable_job",
     "enable_job",
     "get_job",
     "get_job_task_counts",
+    "list_job_preparation_and_release_task_status",
     "list_jobs",
     "replace_job",
     "terminate_job",
     "update_job",
 ]
 
-_NOT_EMULATED = ("jobManagerTask", "jobPreparationTask", "jobReleaseTask")
 _REPLACED = frozenset(
     {
         "priority",
@@ -46,11 +45,6 @@ def create_job(service: BatchService, call: Call) -> Reply:
     """Answer POST /jobs."""
     body = call.read("BatchJobCreateOptions")
     check_id(body["id"])
-    for name in _NOT_EMULATED:
-        if name in body:
-            raise not_implemented(what=f"the property {name}")
-    if "poolId" not in body["poolInfo"]:
-        raise not_implemented(what="automatic pools")
     _check_absent(service, body["id"])
     job_id = body.pop("id")
     version = service.store.next_version(call.now)
@@ -76,7 +70,7 @@ def update_job(service: BatchService, call: Call) -> Reply:
     job = _writable(service, call)
     body = call.read("BatchJobUpdateOptions")
     constraints = {**job.spec["constraints"], **body.get("constraints", {})}
-    return _change(service, call, job, {**job.spec, **body, "constraints": constraints})
+    return _change(service, call, job, complete_job({**job.spec, **body, "constraints": constraints}))
 
 
 def replace_job(service: BatchService, call: Call) -> Reply:
@@ -120,25 +114,20 @@ def terminate_job(service: BatchService, call: Call) -> Reply:
     return done(call, 202, job.version)
 
 
+def list_job_preparation_and_release_task_status(service: BatchService, call: Call) -> Reply:
+    """Answer GET /jobs/{jobId}/jobpreparationandreleasetaskstatus."""
+    job = service.store.job(call.path_values["jobId"])
+    if "jobPreparationTask" not in job.spec:
+        raise ServiceError(Code.JOB_PREPARATION_TASK_OR_RELEASE_TASK_NOT_SPECIFIED)
+    places = service.store.job_nodes(job.id).after
+    set_name = "jobpreparationandreleasetaskstatuslist"
+    return listing(call, set_name, places, lambda place: job_node_view(call.base_url, job, place))
+
+
 def get_job_task_counts(service: BatchService, call: Call) -> Reply:
     """Answer GET /jobs/{jobId}/taskcounts."""
     job = service.store.job(call.path_values["jobId"])
     return element(call, "taskcountsresult", task_counts_view(service.store.tasks(job.id).counts))
-
-
-def complete_job(body: dict[str, Any]) -> dict[str, Any]:
-    """Return the description of a job with the defaults that the service shows."""
-    limits = {"maxWallClockTime": UNLIMITED, "maxTaskRetryCount": 0, **body.get("constraints", {})}
-    return {
-        "priority": 0,
-        "maxParallelTasks": -1,
-        "usesTaskDependencies": False,
-        "allowTaskPreemption": False,
-        "onAllTasksComplete": "noaction",
-        "onTaskFailure": "noaction",
-        **body,
-        "constraints": limits,
-    }
 
 
 def _check_absent(service: BatchService, job_id: str) -> None:
@@ -157,8 +146,6 @@ def _change(service: BatchService, call: Call, job: Job, spec: dict[str, Any]) -
 
     A job goes to another pool only while it is disabled; the code of the refusal is assumed.
     """
-    if "poolId" not in spec["poolInfo"]:
-        raise not_implemented(what="automatic pools")
     if spec["poolInfo"] != job.spec["poolInfo"]:
         _check_state(job, {"disabled"})
     return done(call, 200, service.jobs.change(job, spec).version)
