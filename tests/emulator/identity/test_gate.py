@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import signal
 import ssl
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from http.client import HTTPSConnection
 from pathlib import Path
 from typing import Any
@@ -188,6 +190,25 @@ def test_a_client_that_does_not_trust_the_authority_is_not_served(secure_emulato
 
     with pytest.raises(ConnectionError):
         stranger.requests()
+
+
+def test_no_connection_outlives_the_service(tmp_path: Path) -> None:
+    pytest.importorskip("trustme", reason="HTTPS needs all of the extra 'emulator'")
+    with run_emulator(EmulatorOptions(tls=tmp_path)) as emulator:
+        assert emulator.identity
+        context = ssl.create_default_context(cafile=emulator.ca)
+        open_ones = []
+        for url in (emulator.endpoint, emulator.identity.authority):
+            connection = HTTPSConnection(urlsplit(url).netloc, timeout=5, context=context)
+            connection.request("GET", "/none/discovery/v2.0/keys")
+            connection.getresponse().read()
+            open_ones.append(connection)
+
+    for connection in open_ones:
+        with suppress(ConnectionError):
+            assert connection.sock.recv(1) == b""
+        connection.close()
+    gc.collect()
 
 
 def test_each_start_makes_an_authority_a_tenant_and_secrets_of_its_own(
