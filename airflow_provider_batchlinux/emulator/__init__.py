@@ -13,7 +13,7 @@ How it differs from the service:
   administrator of a node has no sudo.
 - SSH ports are free ports of 127.0.0.1, not those of the NAT pool's range, and users expire at the
   second, where the service counts by the day.
-- Not there yet, and answered with 501: job schedules, multi-instance and container tasks, deallocation,
+- Not there yet, and answered with 501: multi-instance and container tasks, deallocation,
   node logs.
 
 What no document or recording tells, and is assumed here, is marked as such where it is done; most of

@@ -42,6 +42,11 @@ class Code(Enum):
         "Pool list usage metrics API was retired on 09/30/2024",
     )
     POOL_NOT_FOUND = ("PoolNotFound", 404, "The specified pool does not exist.")
+    JOB_SCHEDULE_NOT_FOUND = (
+        "JobScheduleNotFound",
+        404,
+        "The specified job schedule does not exist.",
+    )
     TASK_NOT_FOUND = ("TaskNotFound", 404, "The specified task does not exist.")
     NODE_USER_NOT_FOUND = ("NodeUserNotFound", 404, "The specified node user does not exist.")
     POOL_EXISTS = ("PoolExists", 409, "The specified pool already exists.")
@@ -181,6 +186,22 @@ class Code(Enum):
     )
     JOB_BEING_TERMINATED = ("JobBeingTerminated", 409, "The specified job is being terminated.")
     JOB_COMPLETED = ("JobCompleted", 409, "The specified job is already in a completed state.")
+    JOB_SCHEDULE_EXISTS = ("JobScheduleExists", 409, "The specified job schedule already exists.")
+    JOB_SCHEDULE_BEING_DELETED = (
+        "JobScheduleBeingDeleted",
+        409,
+        "The specified job schedule has been marked for deletion and is being garbage collected.",
+    )
+    JOB_SCHEDULE_BEING_TERMINATED = (
+        "JobScheduleBeingTerminated",
+        409,
+        "The specified job schedule is being terminated.",
+    )
+    JOB_SCHEDULE_COMPLETED = (
+        "JobScheduleCompleted",
+        409,
+        "The specified job schedule is already in a completed state.",
+    )
     TASK_EXISTS = ("TaskExists", 409, "The specified task already exists.")
     TASK_COMPLETED = ("TaskCompleted", 409, "The specified task is already in a completed state.")
     TASK_DEPENDENCIES_NOT_SPECIFIED_ON_JOB = (

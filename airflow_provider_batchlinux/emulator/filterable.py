@@ -73,6 +73,13 @@ FILTERABLE: Mapping[str, Mapping[str, Field]] = {
         "executionInfo/startTime": _TIME,
         "executionInfo/endTime": _TIME,
     },
+    "jobschedules": {
+        "id": _ID,
+        "state": _CHOICE,
+        "creationTime": _TIME,
+        "lastModified": _TIME,
+        "stateTransitionTime": _TIME,
+    },
     "tasks": {
         "id": _ID,
         "displayName": _ID,
@@ -92,5 +99,6 @@ SELECTABLE: Mapping[str, str] = {
     "pools": "BatchPool",
     "nodes": "BatchNode",
     "jobs": "BatchJob",
+    "jobschedules": "BatchJobSchedule",
     "tasks": "BatchTask",
 }

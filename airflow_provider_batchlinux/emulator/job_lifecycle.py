@@ -33,12 +33,17 @@ _DEALINGS: Mapping[str, Callable[[TaskScheduler, Task], None]] = {
 
 @dataclass
 class JobLifecycle:
-    """The only place that changes the state of jobs."""
+    """
+    The only place that changes the state of jobs.
+
+    :param on_ended: called with a job that is completed, or deleted.
+    """
 
     store: Store
     clock: Clock
     scheduler: TaskScheduler
     job_tasks: JobTasks
+    on_ended: Callable[[Job], None]
     _limits: dict[str, Timer] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -142,6 +147,7 @@ class JobLifecycle:
     def _forget(self, job: Job) -> None:
         self.job_tasks.forget(job)
         self.store.forget_job(job.id)
+        self.on_ended(job)
 
     def _end_if_managed_by(self, task: Task) -> None:
         job = self.store.jobs.get(task.job_id)
@@ -192,7 +198,7 @@ class JobLifecycle:
         self._forget_limit(job_id)
         job = self.store.jobs.get(job_id)
         if job is not None and job.state == "terminating":
-            self._enter(job, "completed", ended=self.clock.now())
+            self.on_ended(self._enter(job, "completed", ended=self.clock.now()))
 
     def _forget_limit(self, job_id: str) -> None:
         timer = self._limits.pop(job_id.lower(), None)

@@ -15,6 +15,7 @@ __all__ = [
     "USABLE_NODE_STATES",
     "Job",
     "JobNode",
+    "JobSchedule",
     "Json",
     "Node",
     "NodeUser",
@@ -136,6 +137,31 @@ class Job:
     previous_since: datetime | None = None
     ended: datetime | None = None
     terminate_reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JobSchedule:
+    """
+    A job schedule.
+
+    :param next_run: when it is to make its next job; ``None`` if it makes no more.
+    :param pending: since when a job is due that could not be made yet; ``None`` if none is.
+    :param recent_job: id of the last job it has made.
+    """
+
+    id: str
+    spec: Json
+    created: datetime
+    version: Version
+    state: str
+    state_since: datetime
+    previous_state: str | None = None
+    previous_since: datetime | None = None
+    next_run: datetime | None = None
+    pending: datetime | None = None
+    recent_job: str | None = None
+    jobs_made: int = 0
+    ended: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

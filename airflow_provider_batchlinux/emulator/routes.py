@@ -11,6 +11,7 @@ from airflow_provider_batchlinux.emulator.handlers import (
     account,
     autoscale,
     files,
+    job_schedules,
     jobs,
     node_facts,
     nodes,
@@ -138,17 +139,19 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("get_task_file", "GET", _TASK + "/files/{filePath}", files.get_task_file),
     Operation("get_task_file_properties", "HEAD", _TASK + "/files/{filePath}", files.get_task_file),
     Operation("delete_task_file", "DELETE", _TASK + "/files/{filePath}", files.delete_task_file),
-    Operation("create_job_schedule", "POST", "/jobschedules"),
-    Operation("list_job_schedules", "GET", "/jobschedules"),
-    Operation("job_schedule_exists", "HEAD", _SCHEDULE),
-    Operation("get_job_schedule", "GET", _SCHEDULE),
-    Operation("update_job_schedule", "PATCH", _SCHEDULE),
-    Operation("replace_job_schedule", "PUT", _SCHEDULE),
-    Operation("delete_job_schedule", "DELETE", _SCHEDULE),
-    Operation("disable_job_schedule", "POST", _SCHEDULE + "/disable"),
-    Operation("enable_job_schedule", "POST", _SCHEDULE + "/enable"),
-    Operation("terminate_job_schedule", "POST", _SCHEDULE + "/terminate"),
-    Operation("list_jobs_from_schedule", "GET", _SCHEDULE + "/jobs"),
+    Operation("create_job_schedule", "POST", "/jobschedules", job_schedules.create_job_schedule),
+    Operation("list_job_schedules", "GET", "/jobschedules", job_schedules.list_job_schedules),
+    Operation("job_schedule_exists", "HEAD", _SCHEDULE, job_schedules.job_schedule_exists),
+    Operation("get_job_schedule", "GET", _SCHEDULE, job_schedules.get_job_schedule),
+    Operation("update_job_schedule", "PATCH", _SCHEDULE, job_schedules.update_job_schedule),
+    Operation("replace_job_schedule", "PUT", _SCHEDULE, job_schedules.replace_job_schedule),
+    Operation("delete_job_schedule", "DELETE", _SCHEDULE, job_schedules.delete_job_schedule),
+    Operation("disable_job_schedule", "POST", _SCHEDULE + "/disable", job_schedules.disable_job_schedule),
+    Operation("enable_job_schedule", "POST", _SCHEDULE + "/enable", job_schedules.enable_job_schedule),
+    Operation(
+        "terminate_job_schedule", "POST", _SCHEDULE + "/terminate", job_schedules.terminate_job_schedule
+    ),
+    Operation("list_jobs_from_schedule", "GET", _SCHEDULE + "/jobs", job_schedules.list_jobs_from_schedule),
 )
 
 

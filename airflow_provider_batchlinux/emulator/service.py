@@ -9,6 +9,7 @@ from airflow_provider_batchlinux.emulator.autoscale.scaler import AutoScaler
 from airflow_provider_batchlinux.emulator.clock import Clock, SwitchedClock
 from airflow_provider_batchlinux.emulator.doors import Doors
 from airflow_provider_batchlinux.emulator.job_lifecycle import JobLifecycle
+from airflow_provider_batchlinux.emulator.job_schedules import JobSchedules
 from airflow_provider_batchlinux.emulator.job_tasks import JobTasks
 from airflow_provider_batchlinux.emulator.lifecycle import profile_of
 from airflow_provider_batchlinux.emulator.node_actions import NodeActions
@@ -58,10 +59,18 @@ class BatchService:
             machine_of=self.lifecycle.machine,
             job_tasks=self.job_tasks,
             on_task_completed=lambda task: self.jobs.task_completed(task),
-            on_node_free=lambda node: self.allocation.node_freed(node),
+            on_node_free=self._node_freed,
         )
-        self.jobs = JobLifecycle(self.store, clock, self.scheduler, self.job_tasks)
+        self.jobs = JobLifecycle(
+            self.store,
+            clock,
+            self.scheduler,
+            self.job_tasks,
+            on_ended=lambda job: self.schedules.job_ended(job),
+        )
+        self.schedules = JobSchedules(self.store, clock, self.jobs)
         self.allocation = Allocation(self.store, clock, profile, self.lifecycle, self.quotas, self.scheduler)
+        self.node_actions = NodeActions(self.store, clock, self.scheduler)
         self.scaler = AutoScaler(self.store, clock, profile, self.allocation)
 
     async def close(self) -> None:

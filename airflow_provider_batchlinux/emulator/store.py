@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import replace
 from datetime import datetime
+from itertools import takewhile
 from typing import Any, Generic, TypeVar
 
 from airflow_provider_batchlinux.emulator.errors import Code, ServiceError
@@ -14,6 +15,7 @@ from airflow_provider_batchlinux.emulator.instants import ticks
 from airflow_provider_batchlinux.emulator.records import (
     Job,
     JobNode,
+    JobSchedule,
     Node,
     NodeUser,
     Pool,
@@ -23,7 +25,7 @@ from airflow_provider_batchlinux.emulator.records import (
 
 __all__ = ["Collection", "Record", "Store"]
 
-Record = TypeVar("Record", Pool, Node, NodeUser, Job, JobNode, Task)
+Record = TypeVar("Record", Pool, Node, NodeUser, Job, JobNode, JobSchedule, Task)
 
 
 class Collection(Generic[Record]):
@@ -89,6 +91,7 @@ class Store:
     def __init__(self) -> None:
         self.pools: Collection[Pool] = Collection()
         self.jobs: Collection[Job] = Collection(lambda job: job.state)
+        self.schedules: Collection[JobSchedule] = Collection(lambda schedule: schedule.state)
         self._nodes: dict[str, Collection[Node]] = {}
         self._tasks: dict[str, Collection[Task]] = {}
         self._job_nodes: dict[str, Collection[JobNode]] = {}
@@ -125,6 +128,16 @@ class Store:
         """Return a job."""
         return _found(self.jobs.get(job_id), Code.JOB_NOT_FOUND)
 
+    def schedule(self, schedule_id: str) -> JobSchedule:
+        """Return a job schedule."""
+        return _found(self.schedules.get(schedule_id), Code.JOB_SCHEDULE_NOT_FOUND)
+
+    def jobs_of_schedule(self, schedule_id: str, key: str = "") -> Iterator[tuple[str, Job]]:
+        """Return (key, record) of the jobs that a schedule has made, whose key comes after ``key``."""
+        prefix = f"{schedule_id.lower()}:"
+        later = self.jobs.after(max(key, prefix))
+        return takewhile(lambda item: item[0].startswith(prefix), later)
+
     def tasks(self, job_id: str) -> Collection[Task]:
         """Return the tasks of a job."""
         return self._tasks.get(job_id.lower()) or Collection(_task_tally)
@@ -158,6 +171,10 @@ class Store:
     def put_job(self, job: Job) -> Job:
         """Keep a job."""
         return self.jobs.put(job.id, job)
+
+    def put_schedule(self, schedule: JobSchedule) -> JobSchedule:
+        """Keep a job schedule."""
+        return self.schedules.put(schedule.id, schedule)
 
     def put_task(self, task: Task) -> Task:
         """Keep a task."""

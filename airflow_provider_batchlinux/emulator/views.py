@@ -10,6 +10,7 @@ from airflow_provider_batchlinux.emulator.instants import format_instant
 from airflow_provider_batchlinux.emulator.records import (
     Job,
     JobNode,
+    JobSchedule,
     Json,
     Node,
     Pool,
@@ -23,6 +24,7 @@ __all__ = [
     "COUNTED_STATES",
     "image_reference",
     "job_node_view",
+    "job_schedule_view",
     "job_view",
     "node_counts_view",
     "node_view",
@@ -195,6 +197,25 @@ def job_view(base_url: str, job: Job) -> dict[str, Any]:
     }
 
 
+def job_schedule_view(base_url: str, schedule: JobSchedule) -> dict[str, Any]:
+    """Return a job schedule."""
+    recent = schedule.recent_job
+    execution = {
+        "nextRunTime": format_instant(schedule.next_run) if schedule.next_run else None,
+        "recentJob": {"url": f"{base_url}/jobs/{recent}", "id": recent} if recent else None,
+        "endTime": format_instant(schedule.ended) if schedule.ended else None,
+    }
+    return {
+        "id": schedule.id,
+        "url": f"{base_url}/jobschedules/{schedule.id}",
+        **version_view(schedule.version),
+        "creationTime": format_instant(schedule.created),
+        **state_view(schedule),
+        **schedule.spec,
+        "executionInfo": present(execution),
+    }
+
+
 def job_node_view(base_url: str, job: Job, place: JobNode) -> dict[str, Any]:
     """Return what the preparation and release tasks of a job did on a node."""
     node_url = f"{base_url}/pools/{place.pool_id}/nodes/{place.node_id}"
@@ -255,8 +276,8 @@ _COUNTED_AS: Mapping[tuple[str, str | None], tuple[str, ...]] = {
 }
 
 
-def state_view(record: Job | Task) -> dict[str, str]:
-    """Return the state of a job or task, and the one before it."""
+def state_view(record: Job | JobSchedule | Task) -> dict[str, str]:
+    """Return the state of a job, schedule or task, and the one before it."""
     view = {"state": record.state, "stateTransitionTime": format_instant(record.state_since)}
     if record.previous_state is not None and record.previous_since is not None:
         view["previousState"] = record.previous_state

@@ -1,0 +1,151 @@
+"""Operations on job schedules."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from airflow_provider_batchlinux.emulator.conditions import check_conditions
+from airflow_provider_batchlinux.emulator.errors import Code, ServiceError, refused
+from airflow_provider_batchlinux.emulator.instants import parse_duration
+from airflow_provider_batchlinux.emulator.job_rules import complete_job
+from airflow_provider_batchlinux.emulator.pool_rules import check_id
+from airflow_provider_batchlinux.emulator.records import Job, JobSchedule, Json
+from airflow_provider_batchlinux.emulator.service import BatchService
+from airflow_provider_batchlinux.emulator.views import job_schedule_view, job_view
+from airflow_provider_batchlinux.emulator.wire import Call, Reply, created, done, element, listing
+
+__all__ = [
+    "create_job_schedule",
+    "delete_job_schedule",
+    "disable_job_schedule",
+    "enable_job_schedule",
+    "get_job_schedule",
+    "job_schedule_exists",
+    "list_job_schedules",
+    "list_jobs_from_schedule",
+    "replace_job_schedule",
+    "terminate_job_schedule",
+    "update_job_schedule",
+]
+
+_SHORTEST = 60.0
+_ENDING: Mapping[str, Code] = {
+    "completed": Code.JOB_SCHEDULE_COMPLETED,
+    "terminating": Code.JOB_SCHEDULE_BEING_TERMINATED,
+}
+
+
+def create_job_schedule(service: BatchService, call: Call) -> Reply:
+    """Answer POST /jobschedules."""
+    body = call.read("BatchJobScheduleCreateOptions")
+    check_id(body["id"])
+    if service.store.schedules.get(body["id"]) is not None:
+        raise ServiceError(Code.JOB_SCHEDULE_EXISTS)
+    _check_quota(service)
+    schedule_id = body.pop("id")
+    version = service.store.next_version(call.now)
+    spec = _complete(body)
+    service.schedules.add(JobSchedule(schedule_id, spec, call.now, version, "active", call.now))
+    return created(call.url("jobschedules", schedule_id), version)
+
+
+def list_job_schedules(service: BatchService, call: Call) -> Reply:
+    """Answer GET /jobschedules."""
+    schedules = service.store.schedules.after
+    return listing(call, "jobschedules", schedules, lambda found: job_schedule_view(call.base_url, found))
+
+
+def job_schedule_exists(service: BatchService, call: Call) -> Reply:
+    """Answer HEAD /jobschedules/{jobScheduleId}."""
+    schedule = _schedule(service, call)
+    return done(call, 200, schedule.version)
+
+
+def get_job_schedule(service: BatchService, call: Call) -> Reply:
+    """Answer GET /jobschedules/{jobScheduleId}."""
+    schedule = _schedule(service, call)
+    return element(call, "jobschedules", job_schedule_view(call.base_url, schedule), schedule.version)
+
+
+def update_job_schedule(service: BatchService, call: Call) -> Reply:
+    """Answer PATCH /jobschedules/{jobScheduleId}."""
+    schedule = _writable(service, call)
+    spec = _complete({**schedule.spec, **call.read("BatchJobScheduleUpdateOptions")})
+    return done(call, 200, service.schedules.change(schedule, spec).version)
+
+
+def replace_job_schedule(service: BatchService, call: Call) -> Reply:
+    """Answer PUT /jobschedules/{jobScheduleId}: what is not given is removed, also the schedule."""
+    schedule = _writable(service, call)
+    kept = {name: value for name, value in schedule.spec.items() if name == "displayName"}
+    spec = _complete({**kept, "schedule": {}, **call.read("BatchJobSchedule")})
+    return done(call, 200, service.schedules.change(schedule, spec).version)
+
+
+def disable_job_schedule(service: BatchService, call: Call) -> Reply:
+    """Answer POST /jobschedules/{jobScheduleId}/disable."""
+    schedule = _writable(service, call)
+    return done(call, 204, service.schedules.disable(schedule).version)
+
+
+def enable_job_schedule(service: BatchService, call: Call) -> Reply:
+    """Answer POST /jobschedules/{jobScheduleId}/enable."""
+    schedule = _writable(service, call)
+    return done(call, 204, service.schedules.enable(schedule).version)
+
+
+def terminate_job_schedule(service: BatchService, call: Call) -> Reply:
+    """Answer POST /jobschedules/{jobScheduleId}/terminate."""
+    schedule = _writable(service, call)
+    return done(call, 202, service.schedules.terminate(schedule).version)
+
+
+def delete_job_schedule(service: BatchService, call: Call) -> Reply:
+    """Answer DELETE /jobschedules/{jobScheduleId}."""
+    schedule = _schedule(service, call)
+    if schedule.state == "deleting":
+        raise ServiceError(Code.JOB_SCHEDULE_BEING_DELETED)
+    service.schedules.delete(schedule)
+    return Reply(202)
+
+
+def list_jobs_from_schedule(service: BatchService, call: Call) -> Reply:
+    """Answer GET /jobschedules/{jobScheduleId}/jobs."""
+    schedule = service.store.schedule(call.path_values["jobScheduleId"])
+
+    def after(key: str) -> Iterator[tuple[str, Job]]:
+        return service.store.jobs_of_schedule(schedule.id, key)
+
+    return listing(call, "jobs", after, lambda job: job_view(call.base_url, job))
+
+
+def _complete(body: Json) -> dict[str, Any]:
+    for name in ("startWindow", "recurrenceInterval"):
+        value = body["schedule"].get(name)
+        if value is not None and parse_duration(value) < _SHORTEST:
+            raise refused(value, of=name, reason="The shortest value is one minute.")
+    return {**body, "jobSpecification": complete_job(body["jobSpecification"])}
+
+
+def _check_quota(service: BatchService) -> None:
+    quota = service.quotas.active_jobs
+    counts = (service.store.jobs.counts["active"], service.store.schedules.counts["active"])
+    if quota is not None and sum(counts) >= quota:
+        raise ServiceError(Code.ACTIVE_JOB_AND_SCHEDULE_QUOTA_REACHED)
+
+
+def _schedule(service: BatchService, call: Call) -> JobSchedule:
+    schedule = service.store.schedule(call.path_values["jobScheduleId"])
+    check_conditions(call, schedule.version)
+    return schedule
+
+
+def _writable(service: BatchService, call: Call) -> JobSchedule:
+    """Return a schedule that can be changed; that an ending one cannot is assumed."""
+    schedule = _schedule(service, call)
+    if schedule.state == "deleting":
+        raise ServiceError(Code.JOB_SCHEDULE_BEING_DELETED)
+    if schedule.state in _ENDING:
+        raise ServiceError(_ENDING[schedule.state])
+    return schedule
