@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-__all__ = ["FILTERABLE", "SELECTABLE", "Field"]
+__all__ = ["EXPANDABLE", "FILTERABLE", "SELECTABLE", "Field"]
 
 _EQUALITY = frozenset({"eq", "ne"})
 _ORDER = _EQUALITY | {"ge", "gt", "le", "lt"}
@@ -94,6 +94,9 @@ FILTERABLE: Mapping[str, Mapping[str, Field]] = {
     },
     "files": {"name": Field("string", frozenset({"startswith"}))},
 }
+
+EXPANDABLE = frozenset({"pools", "jobs", "tasks", "jobschedules"})
+"""What ``$expand=stats`` is taken for."""
 
 SELECTABLE: Mapping[str, str] = {
     "pools": "BatchPool",

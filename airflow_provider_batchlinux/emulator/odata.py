@@ -14,11 +14,11 @@ from operator import eq, ge, gt, le, lt, ne
 from typing import Any
 
 from airflow_provider_batchlinux.emulator.errors import ServiceError, refused_query
-from airflow_provider_batchlinux.emulator.filterable import FILTERABLE, SELECTABLE, Field
+from airflow_provider_batchlinux.emulator.filterable import EXPANDABLE, FILTERABLE, SELECTABLE, Field
 from airflow_provider_batchlinux.emulator.instants import parse_http_date, parse_instant
 from airflow_provider_batchlinux.emulator.shapes import result_properties
 
-__all__ = ["Predicate", "Row", "parse_filter", "parse_select"]
+__all__ = ["Predicate", "Row", "check_expand", "parse_filter", "parse_select"]
 
 Row = Mapping[str, Any]
 Predicate = Callable[[Row], bool]
@@ -73,6 +73,20 @@ def parse_select(text: str | None, set_name: str) -> Callable[[Row], Row]:
             reason = f"There is no property '{name}' to select."
             raise refused_query(text, of="$select", reason=reason)
     return lambda row: {name: row[name] for name in names if name in row}
+
+
+def check_expand(text: str | None, set_name: str) -> None:
+    """
+    Refuse an ``$expand`` of anything but ``stats``, or of a resource that has none.
+
+    Statistics come late in the service too; here they never come.
+
+    :raises ServiceError: ``InvalidQueryParameterValue``; the words of its reason are assumed.
+    """
+    if text is None:
+        return
+    if set_name not in EXPANDABLE or [name.strip() for name in text.split(",")] != ["stats"]:
+        raise refused_query(text, of="$expand", reason=f"'{text}' cannot be expanded.")
 
 
 class _Parser:

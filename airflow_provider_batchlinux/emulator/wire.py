@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from http import HTTPStatus
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
@@ -102,6 +103,7 @@ class Reply:
 
 def element(call: Call, set_name: str, view: Mapping[str, Any], version: Version | None = None) -> Reply:
     """Return one resource, with the properties that ``$select`` asks for."""
+    odata.check_expand(call.query.get("$expand"), set_name)
     shown = odata.parse_select(call.query.get("$select"), set_name)(view)
     metadata = f"{call.base_url}/$metadata#{set_name}/@Element"
     return Reply(200, {"odata.metadata": metadata, **shown}, version_headers(version))
@@ -126,6 +128,7 @@ def listing(
     :param view: turns a record into what the client sees, which ``$filter`` is asked of.
     """
     limit = _page_size(call)
+    odata.check_expand(call.query.get("$expand"), set_name)
     matches = odata.parse_filter(call.query.get("$filter"), set_name)
     select = odata.parse_select(call.query.get("$select"), set_name)
     rows = ((key, view(record)) for key, record in after(_read_skip_token(call)))
@@ -152,7 +155,9 @@ def done(call: Call, status: int, version: Version | None = None) -> Reply:
 
 
 def error_reply(call: Call, error: ServiceError) -> Reply:
-    """Return an error in the shape of the service."""
+    """Return an error in the shape of the service; "not modified" has no body."""
+    if error.status == HTTPStatus.NOT_MODIFIED:
+        return Reply(error.status)
     body: dict[str, Any] = {
         "odata.metadata": f"{call.base_url}/$metadata#{_ENTITIES}.Container.errors/@Element",
         "code": error.code,

@@ -95,6 +95,7 @@ def get_pool(service: BatchService, call: Call) -> Reply:
 def pool_exists(service: BatchService, call: Call) -> Reply:
     """Answer HEAD /pools/{poolId}."""
     pool = service.store.pool(call.path_values["poolId"])
+    check_conditions(call, pool.version)
     return done(call, 200, pool.version)
 
 

@@ -1,0 +1,28 @@
+"""The page on what the embedded service covers tells of it as it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from airflow_provider_batchlinux.emulator.coverage import PARTLY, coverage_page
+from airflow_provider_batchlinux.emulator.routes import OPERATIONS
+
+PAGE = Path(__file__).parents[2] / "docs" / "emulator-coverage.md"
+
+
+def test_the_page_is_the_one_that_is_generated() -> None:
+    command = "python -m airflow_provider_batchlinux.emulator.coverage > docs/emulator-coverage.md"
+
+    assert PAGE.read_text(encoding="utf-8") == coverage_page(), f"Run: {command}"
+
+
+def test_what_is_partly_covered_has_a_handler() -> None:
+    handled = {operation.name for operation in OPERATIONS if operation.handler is not None}
+
+    assert set(PARTLY) <= handled
+
+
+def test_every_operation_has_one_row() -> None:
+    page = coverage_page()
+
+    assert [page.count(f"| `{operation.name}` |") for operation in OPERATIONS] == [1] * len(OPERATIONS)
