@@ -134,7 +134,7 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("delete_task", "DELETE", _TASK, tasks.delete_task),
     Operation("terminate_task", "POST", _TASK + "/terminate", tasks.terminate_task),
     Operation("reactivate_task", "POST", _TASK + "/reactivate", tasks.reactivate_task),
-    Operation("list_subtasks", "GET", _TASK + "/subtasksinfo"),
+    Operation("list_subtasks", "GET", _TASK + "/subtasksinfo", tasks.list_subtasks),
     Operation("list_task_files", "GET", _TASK + "/files", files.list_task_files),
     Operation("get_task_file", "GET", _TASK + "/files/{filePath}", files.get_task_file),
     Operation("get_task_file_properties", "HEAD", _TASK + "/files/{filePath}", files.get_task_file),

@@ -135,6 +135,13 @@ def test_a_collection_tells_which_tasks_were_added(client: BatchClient, make_poo
     assert results[2]["error"]["code"] == "TaskExists"
 
 
+def test_a_task_of_one_instance_has_no_subtasks(client: BatchClient, make_pool: Any) -> None:
+    _create_job(client, make_pool(dedicated=0))
+    client.create_task("work", _task("one", "true"))
+
+    assert list(client.list_subtasks("work", "one")) == []
+
+
 def test_tasks_are_filtered(client: BatchClient, make_pool: Any) -> None:
     _create_job(client, make_pool(dedicated=0))
     for name in ("one", "two", "three"):

@@ -33,6 +33,7 @@ __all__ = [
     "create_task_collection",
     "delete_task",
     "get_task",
+    "list_subtasks",
     "list_tasks",
     "reactivate_task",
     "replace_task",
@@ -114,6 +115,12 @@ def reactivate_task(service: BatchService, call: Call) -> Reply:
         raise ServiceError(Code.OPERATION_INVALID_FOR_CURRENT_STATE)
     service.scheduler.run_again(task)
     return done(call, 204, task_of(service, call).version)
+
+
+def list_subtasks(service: BatchService, call: Call) -> Reply:
+    """Answer GET .../subtasksinfo: no task has any, since multi-instance tasks are not emulated."""
+    task_of(service, call)
+    return Reply(200, {"odata.metadata": f"{call.base_url}/$metadata#subtaskinfo", "value": []})
 
 
 def task_of(service: BatchService, call: Call) -> Task:
