@@ -155,7 +155,6 @@ def test_the_id_of_the_client_comes_back_if_asked_for(send: Any) -> None:
         ("GET", f"/nowhere?{VERSION}", 404, "ResourceNotFound"),
         ("GET", f"/pools/a/b/c/d?{VERSION}", 404, "ResourceNotFound"),
         ("PUT", f"/pools?{VERSION}", 405, "UnsupportedHttpVerb"),
-        ("GET", f"/applications?{VERSION}", 501, "NotImplemented"),
         ("GET", f"/poolusagemetrics?{VERSION}", 400, "PoolUsageMetricAPIRetired"),
     ],
 )
