@@ -47,7 +47,7 @@ THIRD_PARTIES = {
     "hooks": {"airflow"},
     "client": {"azure", "aiohttp"},
     "exceptions": {"airflow"},
-    "emulator": {"aiohttp", "asyncssh", "pytest"},
+    "emulator": {"aiohttp", "asyncssh", "cryptography", "jwt", "pytest", "trustme"},
 }
 # What parsing a Dag file must not pay for.
 HEAVY = {"azure", "aiohttp", "asyncssh"}

@@ -28,7 +28,7 @@ class Answer:
     body: Mapping[str, Any]
 
 
-class Refusal(Exception):
+class _Refusal(Exception):
     """A request for a token that is not granted, with the number that Entra gives the cause."""
 
     def __init__(self, number: int, error: str, sentence: str, *, status: int = 400) -> None:
@@ -50,7 +50,7 @@ class Entra:
         """Return the OpenID configuration of a tenant."""
         try:
             self._check_tenant(tenant_id)
-        except Refusal as refusal:
+        except _Refusal as refusal:
             return _refused(refusal, now)
         base = f"{self._authority}/{tenant_id}"
         body = {
@@ -76,7 +76,7 @@ class Entra:
             _check_grant(form)
             application = self._application(form)
             audience = _audience(form.get("scope", ""))
-        except Refusal as refusal:
+        except _Refusal as refusal:
             return _refused(refusal, now)
         lifetime = int(LIFETIME.total_seconds())
         token = self._issuer.issue(application.client_id, audience, now)
@@ -85,21 +85,21 @@ class Entra:
 
     def _check_tenant(self, tenant_id: str) -> None:
         if tenant_id != self._tenant.id:
-            raise Refusal(90002, "invalid_request", f"Tenant {tenant_id!r} not found.")
+            raise _Refusal(90002, "invalid_request", f"Tenant {tenant_id!r} not found.")
 
     def _application(self, form: Mapping[str, str]) -> Application:
         client_id = form.get("client_id", "")
         application = self._tenant.application(client_id)
         if application is None:
             sentence = f"Application with identifier {client_id!r} was not found in the directory."
-            raise Refusal(700016, "unauthorized_client", sentence)
+            raise _Refusal(700016, "unauthorized_client", sentence)
         if "client_assertion" in form:
             _check_assertion(form)
         elif "client_secret" not in form:
             sentence = "The request body must contain 'client_assertion' or 'client_secret'."
-            raise Refusal(7000218, "invalid_client", sentence, status=401)
+            raise _Refusal(7000218, "invalid_client", sentence, status=401)
         elif not application.has_secret(form["client_secret"]):
-            raise Refusal(7000215, "invalid_client", "Invalid client secret provided.", status=401)
+            raise _Refusal(7000215, "invalid_client", "Invalid client secret provided.", status=401)
         return application
 
 
@@ -107,30 +107,30 @@ def _check_grant(form: Mapping[str, str]) -> None:
     grant = form.get("grant_type", "")
     if not grant:
         sentence = "The request body must contain the following parameter: 'grant_type'."
-        raise Refusal(900144, "invalid_request", sentence)
+        raise _Refusal(900144, "invalid_request", sentence)
     if grant != "client_credentials":
         sentence = f"The app requested an unsupported grant type {grant!r}."
-        raise Refusal(70003, "unsupported_grant_type", sentence)
+        raise _Refusal(70003, "unsupported_grant_type", sentence)
 
 
 def _check_assertion(form: Mapping[str, str]) -> None:
     if form.get("client_assertion_type") != _ASSERTION_TYPE or not is_assertion(form["client_assertion"]):
         sentence = "Invalid JWT token: the client assertion is not a JWT with issuer, subject and audience."
-        raise Refusal(50027, "invalid_client", sentence, status=401)
+        raise _Refusal(50027, "invalid_client", sentence, status=401)
 
 
 def _audience(scope: str) -> str:
     audience = scope.split(" ")[0].removesuffix(_DEFAULT_SCOPE)
     if not scope.split(" ")[0].endswith(_DEFAULT_SCOPE):
         sentence = f"The provided value {scope!r} for the input parameter 'scope' is not valid."
-        raise Refusal(70011, "invalid_scope", sentence)
+        raise _Refusal(70011, "invalid_scope", sentence)
     if audience.rstrip("/") not in RESOURCES:
         sentence = f"The resource principal named {audience!r} was not found in the tenant."
-        raise Refusal(500011, "invalid_resource", sentence)
+        raise _Refusal(500011, "invalid_resource", sentence)
     return audience
 
 
-def _refused(refusal: Refusal, now: datetime) -> Answer:
+def _refused(refusal: _Refusal, now: datetime) -> Answer:
     trace, correlation = str(uuid4()), str(uuid4())
     timestamp = f"{now:%Y-%m-%d %H:%M:%SZ}"
     description = (
