@@ -221,6 +221,27 @@ def test_waiting_tasks_bring_nodes_and_their_end_takes_them_away(account: Any) -
     _wait(account.states, ["steady"])
 
 
+def test_tasks_and_nodes_are_counted_by_their_states(account: Any) -> None:
+    _make_busy_pool(account)
+    _add_tasks(account, 2, first=1)
+    tasks, nodes = (
+        ("ActiveTasks", "PendingTasks", "RunningTasks"),
+        ("CurrentDedicatedNodes", "UsableNodeCount"),
+    )
+    names = (*tasks, *nodes, "CPUPercent")
+    formula = ";".join(f"{name[0].lower()}{name[1:]} = ${name}" for name in names)
+
+    run = account.send("POST", f"{POOL}/evaluateautoscale", {"autoScaleFormula": formula})
+    assert run["results"].split(";")[3:] == [
+        "$activeTasks=2",
+        "$cPUPercent=100",
+        "$currentDedicatedNodes=1",
+        "$pendingTasks=3",
+        "$runningTasks=1",
+        "$usableNodeCount=1",
+    ]
+
+
 def test_nodes_that_did_not_come_are_asked_for_again_at_the_next_interval(account: Any) -> None:
     account.emulator.control.resize_error("linux", "AllocationFailed", "No capacity.")
     _make_pool(account, "$TargetDedicatedNodes=2", autoScaleEvaluationInterval="PT5M")
@@ -303,13 +324,17 @@ def test_other_targets_take_the_place_of_those_of_a_resize(start: Any) -> None:
 
 
 def test_a_pool_of_the_same_id_does_not_inherit_the_schedule(account: Any) -> None:
-    _make_pool(account, "$TargetDedicatedNodes=1", autoScaleEvaluationInterval="PT5M")
+    formula = "$TargetDedicatedNodes=$TargetDedicatedNodes+1"
+    _make_pool(account, formula, autoScaleEvaluationInterval="PT5M")
+    account.emulator.control.advance(200)
     account.send("DELETE", POOL)
     _wait(lambda: account.send("GET", POOL).get("code"), "PoolNotFound")
 
-    _make_pool(account)
-    account.emulator.control.advance(3600)
-    assert "autoScaleRun" not in account.send("GET", POOL)
+    _make_pool(account, formula, autoScaleEvaluationInterval="PT5M")
+    account.emulator.control.advance(299)
+    assert account.send("GET", POOL)["targetDedicatedNodes"] == 1
+    account.emulator.control.advance(1)
+    assert account.send("GET", POOL)["targetDedicatedNodes"] == 2
 
 
 def _description() -> dict[str, Any]:
