@@ -61,10 +61,10 @@ def installation(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Insta
     """Install the wheel into an environment that sees the dependencies of this one, but not this checkout."""
     folder = tmp_path_factory.mktemp("installed")
     venv.create(folder, symlinks=True)
-    pip = [sys.executable, "-m", "pip", "--python", str(folder / "bin" / "python")]
-    subprocess.run([*pip, "install", "--quiet", "--no-deps", "--no-index", str(wheel)], check=True)
     [site_packages] = folder.glob("lib/python*/site-packages")
     _link_dependencies(Path(sysconfig.get_path("purelib")), site_packages)
+    install = ["-m", "pip", "install", "--quiet", "--no-deps", "--no-index", str(wheel)]
+    subprocess.run([str(folder / "bin" / "python"), *install], check=True)
     return Installation(folder, tmp_path_factory.mktemp("home"))
 
 

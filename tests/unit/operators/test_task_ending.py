@@ -34,6 +34,8 @@ class _KillAt(logging.Handler):
             logging.getLogger().removeHandler(self)
             self._loop.wait_until_started()
             os.kill(os.getpid(), signal.SIGTERM)
+            # Airflow would end the process now. Here it goes on, so a command that was not ended is let go.
+            self._loop.go.touch()
 
 
 @contextmanager
@@ -64,14 +66,16 @@ class TestKill:
 
     def test_killing_the_worker_keeps_the_files_of_a_job_that_is_to_be_kept(self, account, loop):
         with killed_at("is running on node", loop):
-            run_task(operator(loop.command, delete_job="never"))
+            run = run_task(operator(loop.command, delete_job="never"))
 
+        assert run.state == "failed"
         eventually(lambda: not loop.runs())
         assert len(account.jobs()) == 1
 
     def test_killing_the_worker_while_it_reads_the_output_deletes_the_job(self, account, loop):
+        deferred = defer(loop.command)
+        loop.wait_until_started()
         loop.go.touch()
-        deferred = defer("sleep 0.2; " + loop.command)
 
         with killed_at("stdout of job", loop):
             finish(deferred)
@@ -83,14 +87,15 @@ class TestKill:
         account.control.inject("POST", "/terminate", times=None, drop="before")
 
         with killed_at("is running on node", loop):
-            run = run_task(operator(loop.command, execution_timeout=timedelta(seconds=3)))
+            run = run_task(operator(loop.command))
 
-        assert run.state == "failed"
         assert "could not be ended and may go on: Could not end task 'main' of job" in run.log
 
 
 @pytest.mark.usefixtures("pool")
 class TestTimeLimits:
+    # Airflow raises its time-out wherever the worker happens to be, also where Python can only report it.
+    @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
     @pytest.mark.parametrize(
         "deferrable", [pytest.param(False, id="worker"), pytest.param(True, id="triggerer")]
     )
@@ -107,7 +112,7 @@ class TestTimeLimits:
         run = run_to_end(operator(loop.command, deferrable=True, execution_timeout=timedelta(seconds=0.7)))
 
         assert isinstance(run.error, WaitTimeoutError)
-        assert "is running on node" in run.message
+        assert "Last seen: Task 'main' of job" in run.message
 
     def test_without_an_execution_timeout_there_is_no_deadline(self, loop):
         deferral = defer(loop.command).deferral

@@ -32,8 +32,8 @@ class TestDeferral:
         assert account.service.key not in deferred.everything_said
 
     def test_the_resumed_task_needs_nothing_but_the_event(self, loop):
+        deferred = defer(loop.command)
         loop.go.touch()
-        deferred = defer("sleep 0.2; " + loop.command)
 
         assert finish(deferred, pool_id="forgotten").state == "success"
 
