@@ -98,7 +98,7 @@ def test_dependencies_and_actions_need_a_job_that_takes_them(client: BatchClient
     client.create_job(models.BatchJobCreateOptions(id="plain", pool_info=pool))
     depends_on = models.BatchTaskDependencies(task_ids=["other"])
 
-    def refusal(**options: Any) -> tuple[int | None, str]:
+    def refusal(**options: Any) -> tuple[int | None, Any]:
         task = models.BatchTaskCreateOptions(id="task", command_line="true", **options)
         with pytest.raises(HttpResponseError) as caught:
             client.create_task("plain", task)

@@ -24,7 +24,7 @@ class BusyNode:
 
     @property
     def state(self) -> str:
-        return self.client.get_node("linux", self.id).state.value
+        return models.BatchNodeState(self.client.get_node("linux", self.id).state).value
 
     @property
     def task(self) -> models.BatchTask:
