@@ -291,7 +291,7 @@ def test_shrinking_does_to_running_tasks_what_the_formula_says(
 
 @pytest.mark.parametrize("option", ["taskcompletion", "retaineddata"])
 def test_shrinking_can_wait_for_running_tasks_and_starts_no_other(option: str, account: Any) -> None:
-    _make_busy_pool(account)
+    _make_busy_pool(account, taskSlotsPerNode=2)
 
     _scale_to_zero(account, option)
     _add_tasks(account, 1, first=1)
@@ -350,8 +350,8 @@ def _make_pool(account: Any, formula: str | None = None, *, wait: bool = True, *
         _wait(lambda: account.send("GET", POOL)["allocationState"], "steady")
 
 
-def _make_busy_pool(account: Any) -> None:
-    _make_pool(account, "$TargetDedicatedNodes=1")
+def _make_busy_pool(account: Any, **more: Any) -> None:
+    _make_pool(account, "$TargetDedicatedNodes=1", **more)
     account.wait_for_nodes("linux", "idle")
     _add_tasks(account, 1)
     account.wait_for_nodes("linux", "running")
