@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -52,10 +53,18 @@ def _run_dags(folder: Path, service: Service) -> tuple[dict[str, Any], Login | N
         print("Airflow runs example_linux_pool and example_etl ...", flush=True)
         command = [sys.executable, "-m", "tests.demo.airflow_run", str(DAGS), str(report)]
         with subprocess.Popen([*command, "example_linux_pool", "example_etl"], **options) as airflow:
-            login = wait_and_log_in(_settings(service), "etl", key, while_true=lambda: airflow.poll() is None)
+            login = wait_and_log_in(_settings(service), "etl", key, over_after=partial(_has_ended, airflow))
     if airflow.returncode != 0 or "failed" in report.read_text():
         print(log.read_text()[-20_000:])
     return (json.loads(report.read_text()) if report.exists() else {}), login
+
+
+def _has_ended(process: subprocess.Popen[str], seconds: float) -> bool:
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
 
 
 def _airflow_environment(folder: Path, service: Service, public_key: str) -> dict[str, str]:

@@ -6,7 +6,6 @@ import asyncio
 import os
 import shutil
 import subprocess
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,19 +40,19 @@ def make_key_pair(folder: Path) -> tuple[Path, str]:
 
 
 def wait_and_log_in(
-    settings: AccountSettings, username: str, key: Path, *, while_true: Callable[[], bool]
+    settings: AccountSettings, username: str, key: Path, *, over_after: Callable[[float], bool]
 ) -> Login | None:
     """
     Try every node with an SSH address until one lets the user in.
 
-    :param while_true: go on while this holds; afterwards the answer is ``None``.
+    :param over_after: waits some seconds, and tells whether the time for logins is over; then the answer
+        is ``None``.
     """
-    while while_true():
+    while not over_after(PAUSE):
         for endpoint in asyncio.run(_endpoints(settings)):
             login = _log_in(endpoint, username, key)
             if login is not None:
                 return login
-        time.sleep(PAUSE)
     return None
 
 
