@@ -101,7 +101,7 @@ class Examples:
 def examples(api: AirflowApi, account: Account, key_pair: tuple[Path, str]) -> Examples:
     """Run both example Dags at the same time, and log in to a node as soon as the user is there."""
     pool, etl = api.trigger("example_linux_pool"), api.trigger("example_etl")
-    login = wait_and_log_in(account.settings, "etl", key_pair[0], while_true=lambda: not pool.is_over())
+    login = wait_and_log_in(account.settings, "etl", key_pair[0], over_after=lambda _: pool.is_over())
     pool.wait()
     etl.wait()
     return Examples(pool, etl, login)
