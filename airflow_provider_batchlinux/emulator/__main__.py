@@ -12,6 +12,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from airflow_provider_batchlinux.emulator.chances import Chances
+from airflow_provider_batchlinux.emulator.dice import make_seed
 from airflow_provider_batchlinux.emulator.options import EmulatorOptions, make_account_key
 from airflow_provider_batchlinux.emulator.server import serving
 
@@ -27,7 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     parser = _parser()
     try:
-        options = EmulatorOptions(**vars(parser.parse_args(arguments)))
+        given = vars(parser.parse_args(arguments))
+        options = EmulatorOptions(**{**given, "chances": dict(given["chances"])})
     except ValueError as error:
         parser.error(str(error))
     _allow_many_sockets()
@@ -48,12 +51,30 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="batchlinux-emulator",
         description="An embedded Azure Batch service on loopback. When it is ready it prints one "
-        "line: ready {endpoint, account, key}, over TLS also {ca, identity}.",
+        "line: ready {endpoint, account, key, seed}, over TLS also {ca, identity}.",
     )
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
     parser.add_argument("--account", default="batchlinux", help="account name")
     parser.add_argument("--key", default=make_account_key(), help="account key in base64; else a random one")
-    parser.add_argument("--profile", choices=("instant", "realistic"), default="instant")
+    parser.add_argument("--profile", choices=("instant", "realistic", "faulty"), default="instant")
+    parser.add_argument(
+        "--seed",
+        type=int,
+        default=make_seed(),
+        help="repeats a run with its faults and delays; else a random one",
+    )
+    parser.add_argument(
+        "--jitter", type=float, help="how far delays stray, from 0 (not) to 1 (as recorded), the default"
+    )
+    parser.add_argument(
+        "--chance",
+        dest="chances",
+        type=_chance,
+        action="append",
+        default=[],
+        metavar="NAME=RATE",
+        help="how likely something goes wrong, from 0 to 1: " + ", ".join(asdict(Chances())),
+    )
     parser.add_argument("--speed", type=float, default=1.0, help="divides every delay")
     parser.add_argument("--root", type=Path, help="where the nodes' directories are made")
     parser.add_argument("--tls", type=Path, help="serve HTTPS and a local Entra; the directory gets ca.pem")
@@ -61,6 +82,11 @@ def _parser() -> argparse.ArgumentParser:
         "--no-shared-key", dest="shared_key", action="store_false", help="take Entra tokens only; with --tls"
     )
     return parser
+
+
+def _chance(text: str) -> tuple[str, float]:
+    name, _, rate = text.partition("=")
+    return name, float(rate)
 
 
 async def _serve(options: EmulatorOptions) -> None:
@@ -73,6 +99,7 @@ async def _serve(options: EmulatorOptions) -> None:
             "endpoint": emulator.endpoint,
             "account": emulator.account,
             "key": emulator.key,
+            "seed": options.seed,
         }
         if emulator.ca is not None and emulator.identity is not None:
             facts |= {"ca": str(emulator.ca), "identity": asdict(emulator.identity)}

@@ -59,13 +59,13 @@ class Application:
     def __init__(self, options: EmulatorOptions, clock: Clock, root: Path, endpoint: str, gate: Gate) -> None:
         self.clock = clock
         self._gate = gate
-        self.faults = Faults()
         self.requests: deque[RequestRecord] = deque(maxlen=_MOST_RECORDED)
         self._options = options
         self._root = root.resolve()
         self._endpoint = endpoint
         self._router = Router()
         self.service = self._new_service()
+        self.faults = Faults(self.service.faults.take)
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request."""
@@ -74,7 +74,7 @@ class Application:
             return await answer_control(self, request)
         operation, path_values = self._router.match(request.method, raw_path)
         call = self._call(request, raw_path, path_values)
-        fault = self.faults.take(call.method, call.path)
+        fault = self.faults.take(call.method, call.path, operation.name)
         await asyncio.sleep(fault.delay or 0)
         reply = _DROPPED
         if fault.drop != "before":
@@ -124,9 +124,9 @@ class Application:
     async def reset(self) -> None:
         """Go back to an empty account, without faults and recorded requests."""
         await self.service.close()
-        self.faults = Faults()
         self.requests.clear()
         self.service = self._new_service()
+        self.faults = Faults(self.service.faults.take)
 
     async def close(self) -> None:
         """End everything that runs on the nodes."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Command", "Outcome", "end_leftovers", "kill_group", "run_program", "user_error"]
+__all__ = ["Command", "Outcome", "end_leftovers", "failed_program", "kill_group", "run_program", "user_error"]
 
 
 @dataclass(frozen=True)
@@ -124,9 +124,13 @@ def _exited(exit_code: int) -> Outcome:
     if exit_code == 0:
         return Outcome(0)
     # Linux shells report death by signal N as 128 + N, and so does the node agent.
-    code = exit_code if exit_code > 0 else 128 - exit_code
+    return failed_program(exit_code if exit_code > 0 else 128 - exit_code)
+
+
+def failed_program(exit_code: int) -> Outcome:
+    """Return how a program ended that exited with another code than 0."""
     sentence = "The task exited with an exit code representing a failure"
-    return Outcome(code, user_error("FailureExitCode", sentence, {"Message": sentence}))
+    return Outcome(exit_code, user_error("FailureExitCode", sentence, {"Message": sentence}))
 
 
 def _not_started(error: Exception) -> Outcome:

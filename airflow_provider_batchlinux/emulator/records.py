@@ -81,6 +81,7 @@ class Node:
     A compute node. One that is leaving takes no new tasks, and goes when its last one has ended.
 
     :param is_draining: whether it waits for its last task before it restarts or is deallocated.
+    :param boots: how often it has booted.
     :param recent_tasks: job and task ids of what ran here last, the newest first.
     """
 
@@ -97,6 +98,7 @@ class Node:
     is_leaving: bool = False
     is_draining: bool = False
     last_boot: datetime | None = None
+    boots: int = 0
     ssh_port: int | None = None
     errors: tuple[Json, ...] = ()
     running_tasks: int = 0

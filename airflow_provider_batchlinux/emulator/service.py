@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from airflow_provider_batchlinux.emulator.allocation import Allocation
 from airflow_provider_batchlinux.emulator.autoscale.scaler import AutoScaler
+from airflow_provider_batchlinux.emulator.chances import CHANCES, Luck
 from airflow_provider_batchlinux.emulator.clock import Clock, SwitchedClock
+from airflow_provider_batchlinux.emulator.dice import Dice
 from airflow_provider_batchlinux.emulator.doors import Doors
+from airflow_provider_batchlinux.emulator.faults import FaultsByChance
 from airflow_provider_batchlinux.emulator.job_lifecycle import JobLifecycle
 from airflow_provider_batchlinux.emulator.job_schedules import JobSchedules
 from airflow_provider_batchlinux.emulator.job_tasks import JobTasks
-from airflow_provider_batchlinux.emulator.lifecycle import profile_of
+from airflow_provider_batchlinux.emulator.lifecycle import delays_of
 from airflow_provider_batchlinux.emulator.node_actions import NodeActions
 from airflow_provider_batchlinux.emulator.node_lifecycle import NodeLifecycle
 from airflow_provider_batchlinux.emulator.options import EmulatorOptions
 from airflow_provider_batchlinux.emulator.quotas import Quotas
 from airflow_provider_batchlinux.emulator.records import Node
 from airflow_provider_batchlinux.emulator.scheduler import TaskScheduler
+from airflow_provider_batchlinux.emulator.spot_market import Capacity, SpotMarket
 from airflow_provider_batchlinux.emulator.store import Store
 
 __all__ = ["BatchService"]
@@ -32,7 +37,11 @@ class BatchService:
     """
 
     def __init__(self, options: EmulatorOptions, clock: Clock, root: Path, endpoint: str) -> None:
-        profile = profile_of(options)
+        chances = replace(CHANCES[options.profile], **options.chances)
+        self.luck = Luck(Dice(options.seed), chances)
+        delays = delays_of(options, self.luck.dice)
+        self.faults = FaultsByChance(self.luck, delays)
+        profile = delays.profile
         self.clock = clock = SwitchedClock(clock)
         self.store = Store()
         self.quotas = Quotas()
@@ -44,11 +53,12 @@ class BatchService:
         self.lifecycle = NodeLifecycle(
             self.store,
             clock,
-            profile,
+            delays,
             root,
             environment,
+            luck=self.luck,
             doors=self.doors,
-            on_usable=lambda node: self.scheduler.place(node.pool_id),
+            on_usable=self._node_usable,
             on_lost=lambda node: self.scheduler.withdraw(node),
         )
         self.job_tasks = JobTasks(self.store, clock, profile, machine_of=self.lifecycle.machine)
@@ -69,7 +79,11 @@ class BatchService:
             on_ended=lambda job: self.schedules.job_ended(job),
         )
         self.schedules = JobSchedules(self.store, clock, self.jobs)
-        self.allocation = Allocation(self.store, clock, profile, self.lifecycle, self.quotas, self.scheduler)
+        self.capacity = Capacity(self.store)
+        self.spot = SpotMarket(self.store, clock, delays, self.luck, self.lifecycle, self.capacity)
+        self.allocation = Allocation(
+            self.store, clock, delays, self.luck, self.lifecycle, self.quotas, self.spot, self.scheduler
+        )
         self.node_actions = NodeActions(self.store, clock, self.scheduler)
         self.scaler = AutoScaler(self.store, clock, profile, self.allocation)
 
@@ -78,6 +92,10 @@ class BatchService:
         self.clock.switch_off()
         await self.lifecycle.close()
         await self.scheduler.close()
+
+    def _node_usable(self, node: Node) -> None:
+        self.spot.node_usable(node)
+        self.scheduler.place(node.pool_id)
 
     def _node_freed(self, node: Node) -> None:
         self.allocation.node_freed(node)

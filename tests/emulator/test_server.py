@@ -113,7 +113,7 @@ def test_wrong_options_are_named_all_at_once() -> None:
         EmulatorOptions(profile="fast", speed=0, key="?", root=Path("/nowhere"))  # type: ignore[arg-type]
 
     assert str(refusal.value).splitlines() == [
-        "profile is 'fast': it is 'instant' or 'realistic'.",
+        "profile is 'fast': it is 'instant', 'realistic' or 'faulty'.",
         "speed is 0: it is a number greater than 0.",
         "key is not base64, as an account key is.",
         "root is '/nowhere': there is no such directory.",
