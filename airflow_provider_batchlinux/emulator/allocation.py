@@ -160,6 +160,7 @@ class Allocation:
         resize.is_due = True
         if any(map(self._waits_for_tasks, resize.leaving)):
             return
+        resize.timer.cancel()
         pool, now = self.store.pool(pool_id), self.clock.now()
         for node in resize.leaving:
             self.lifecycle.remove(node)
@@ -185,7 +186,6 @@ class Allocation:
         left = limit - (now - resize.started).total_seconds()
         if left <= 0:
             return False
-        resize.timer.cancel()
         resize.timer = self.clock.call_later(left, lambda: self._finish(pool.id))
         return True
 

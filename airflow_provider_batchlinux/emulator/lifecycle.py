@@ -19,6 +19,7 @@ class NodeState:
     :param next: the state it goes on to after a while by itself; ``None`` if it stays.
     :param is_down: whether nothing can run: what runs there ends, and its door is shut.
     :param is_fresh: whether it is another machine from then on: its files and users are gone.
+    :param has_machine: whether Azure has a machine for it.
     :param keeps_work: whether programs on it go on.
     :param keeps_tasks: whether its tasks go on too; otherwise they wait for another node.
     """
@@ -26,6 +27,7 @@ class NodeState:
     next: str | None = None
     is_down: bool = False
     is_fresh: bool = False
+    has_machine: bool = True
     keeps_work: bool = False
     keeps_tasks: bool = False
 
@@ -43,13 +45,13 @@ NODE_STATES: Mapping[str, NodeState] = {
     # Not documented; assumed: only the service has lost sight of it.
     "unknown": _WORKING,
     "unusable": NodeState(),
-    "preempted": NodeState(next="creating", is_down=True, is_fresh=True),
+    "preempted": NodeState(next="creating", is_down=True, is_fresh=True, has_machine=False),
     "rebooting": NodeState(next="starting", is_down=True),
     "reimaging": NodeState(next="starting", is_down=True, is_fresh=True),
     # An upgrade replaces the disk of the operating system; that it is like reimaging is assumed.
     "upgradingos": NodeState(next="starting", is_down=True, is_fresh=True),
     "deallocating": NodeState(next="deallocated", is_down=True),
-    "deallocated": NodeState(is_down=True),
+    "deallocated": NodeState(is_down=True, has_machine=False),
     "leavingpool": NodeState(is_down=True),
 }
 """

@@ -8,14 +8,12 @@ from datetime import datetime
 
 from airflow_provider_batchlinux.emulator.chances import Luck
 from airflow_provider_batchlinux.emulator.clock import Clock
-from airflow_provider_batchlinux.emulator.lifecycle import Delays
+from airflow_provider_batchlinux.emulator.lifecycle import NODE_STATES, Delays
 from airflow_provider_batchlinux.emulator.node_lifecycle import NodeLifecycle
 from airflow_provider_batchlinux.emulator.records import Node
 from airflow_provider_batchlinux.emulator.store import Store
 
 __all__ = ["Capacity", "SpotMarket"]
-
-_NO_MACHINE = frozenset({"preempted", "deallocated"})
 
 
 @dataclass
@@ -37,7 +35,7 @@ class Capacity:
             number
             for count in counts
             for (kind, state), number in count.items()
-            if kind == is_dedicated and state not in _NO_MACHINE
+            if kind == is_dedicated and NODE_STATES[state].has_machine
         )
 
 
@@ -66,7 +64,9 @@ class SpotMarket:
     def preemptible(self, pool_id: str) -> list[Node]:
         """Return the spot nodes of a pool that have a machine, those that came first at the front."""
         nodes = [node for node in self.store.nodes(pool_id) if not node.is_dedicated]
-        return sorted((node for node in nodes if node.state not in _NO_MACHINE), key=lambda node: node.number)
+        return sorted(
+            (node for node in nodes if NODE_STATES[node.state].has_machine), key=lambda node: node.number
+        )
 
     def preempt(self, nodes: Iterable[Node]) -> None:
         """Take nodes away; they come back after a while if there is room for them."""
@@ -79,7 +79,7 @@ class SpotMarket:
         if left is None or left >= 0:
             self.bring_back()
             return
-        held = [node for node in self._spot_nodes() if node.state not in _NO_MACHINE]
+        held = [node for node in self._spot_nodes() if NODE_STATES[node.state].has_machine]
         newest = sorted(held, key=lambda node: (node.allocated, node.number), reverse=True)
         self.preempt(newest[:-left])
 
@@ -100,7 +100,7 @@ class SpotMarket:
 
     def _take(self, node: Node) -> None:
         current = self.store.nodes(node.pool_id).get(node.id)
-        if current is not None and current.boots == node.boots and current.state not in _NO_MACHINE:
+        if current is not None and current.boots == node.boots and NODE_STATES[current.state].has_machine:
             self.preempt([current])
 
     def _await_return(self, node: Node) -> None:

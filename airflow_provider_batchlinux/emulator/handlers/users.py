@@ -7,8 +7,9 @@ from datetime import timedelta
 from typing import Any
 
 from airflow_provider_batchlinux.emulator.errors import Code, ServiceError, refused
-from airflow_provider_batchlinux.emulator.handlers.nodes import node_of, usable_node_of
+from airflow_provider_batchlinux.emulator.handlers.nodes import node_of, usable_node_of, wrong_state
 from airflow_provider_batchlinux.emulator.instants import parse_instant
+from airflow_provider_batchlinux.emulator.lifecycle import NODE_STATES
 from airflow_provider_batchlinux.emulator.records import NodeUser
 from airflow_provider_batchlinux.emulator.service import BatchService
 from airflow_provider_batchlinux.emulator.wire import Call, Reply, created, done, entity
@@ -62,8 +63,14 @@ def delete_node_user(service: BatchService, call: Call) -> Reply:
 
 
 def get_node_remote_login_settings(service: BatchService, call: Call) -> Reply:
-    """Answer GET /pools/{poolId}/nodes/{nodeId}/remoteloginsettings."""
+    """
+    Answer GET /pools/{poolId}/nodes/{nodeId}/remoteloginsettings.
+
+    That a node without a machine has none is not documented; assumed.
+    """
     node = node_of(service, call)
+    if not NODE_STATES[node.state].has_machine:
+        raise wrong_state(node)
     if node.ssh_port is None:
         # What the service answers for a pool without a NAT pool for port 22 is not documented;
         # assumed.
