@@ -14,6 +14,7 @@ from uuid import uuid4
 from airflow_provider_batchlinux.emulator.clock import Timer
 from airflow_provider_batchlinux.emulator.programs import Command, Outcome, run_program
 from airflow_provider_batchlinux.emulator.resource_files import fetch_resource_files
+from airflow_provider_batchlinux.emulator.task_users import user_environment
 
 __all__ = ["Machine"]
 
@@ -82,6 +83,8 @@ class Machine:
             # Without it, programs would look up and write to the home of whoever runs the emulator.
             "HOME": str(working),
             **self.environment(),
+            **user_environment(spec, is_start_task=directory == self.startup),
+            "PATH": os.pathsep.join((_PATH, str(self.shared), str(working))),
             "AZ_BATCH_TASK_DIR": str(directory),
             "AZ_BATCH_TASK_WORKING_DIR": str(working),
             **extra,
