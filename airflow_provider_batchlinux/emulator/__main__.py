@@ -14,7 +14,7 @@ from typing import Any
 
 from airflow_provider_batchlinux.emulator.chances import Chances
 from airflow_provider_batchlinux.emulator.dice import make_seed
-from airflow_provider_batchlinux.emulator.options import EmulatorOptions, make_account_key
+from airflow_provider_batchlinux.emulator.options import EmulatorOptions
 from airflow_provider_batchlinux.emulator.server import serving
 
 __all__ = ["main"]
@@ -55,7 +55,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
     parser.add_argument("--account", default="batchlinux", help="account name")
-    parser.add_argument("--key", default=make_account_key(), help="account key in base64; else a random one")
+    parser.add_argument("--key", help="account key in base64; else the one kept by --state, or a random one")
+    parser.add_argument("--state", type=Path, metavar="FILE", help="keeps the account over restarts")
     parser.add_argument("--profile", choices=("instant", "realistic", "faulty"), default="instant")
     parser.add_argument(
         "--seed",

@@ -99,11 +99,9 @@ class Allocation:
         resize.timer.cancel()
         kept = [node for node in resize.leaving if self._waits_for_tasks(node)]
         for node in kept:
-            self.store.change_node(node, is_leaving=False)
+            self.store.change_node(node, after_tasks=None)
         gone = [node for node in resize.leaving if node not in kept]
-        delay = self._delay("stopping", pool.id)
-        timer = self.clock.call_later(delay, lambda: self._finish_stop(pool.id, gone))
-        self._resizes[pool.id.lower()] = _Resize(timer, now)
+        self._await_stop(pool, gone, now)
         return self._enter(pool, "stopping", now)
 
     def delete(self, pool: Pool, now: datetime) -> Pool:
@@ -113,8 +111,23 @@ class Allocation:
             resize.timer.cancel()
         for node in self.store.nodes(pool.id):
             self.lifecycle.enter(node, "leavingpool")
-        self.clock.call_later(self._delay("deleting", pool.id), lambda: self._finish_delete(pool))
+        self._await_deletion(pool)
         return self.store.put_pool(replace(pool, state="deleting", state_since=now))
+
+    def resume(self, pool: Pool) -> None:
+        """Go on with what was on its way when the service ended; no node has tasks to wait for."""
+        nodes = list(self.store.nodes(pool.id))
+        self._numbers[pool.id.lower()] = count(max((node.number + 1 for node in nodes), default=0))
+        if pool.state == "deleting":
+            self._await_deletion(pool)
+            return
+        for node in filter(self._waits_for_tasks, nodes):
+            self.lifecycle.enter(node, "leavingpool")
+        leaving = [node for node in self.store.nodes(pool.id) if node.state == "leavingpool"]
+        if pool.allocation_state == "resizing":
+            self._await_resize(pool, leaving, pool.allocation_since)
+        elif pool.allocation_state == "stopping":
+            self._await_stop(pool, leaving, pool.allocation_since)
 
     def node_freed(self, node: Node) -> None:
         """Let a node go that only waited for its last task; not before what ended that is over."""
@@ -150,10 +163,21 @@ class Allocation:
         for node in leaving:
             self._dismiss(node, deallocation)
         self._turns[pool.id.lower()] += 1
-        timer = self.clock.call_later(self._delay("resizing", pool.id), lambda: self._finish(pool.id))
-        self._resizes[pool.id.lower()] = _Resize(timer, now, [*gone, *leaving])
+        self._await_resize(pool, [*gone, *leaving], now)
         changed = replace(pool, target_dedicated=dedicated, target_spot=spot, resize_errors=())
         return self._enter(changed, "resizing", now)
+
+    def _await_resize(self, pool: Pool, leaving: Sequence[Node], started: datetime) -> None:
+        timer = self.clock.call_later(self._delay("resizing", pool.id), lambda: self._finish(pool.id))
+        self._resizes[pool.id.lower()] = _Resize(timer, started, leaving)
+
+    def _await_stop(self, pool: Pool, leaving: Sequence[Node], started: datetime) -> None:
+        delay = self._delay("stopping", pool.id)
+        timer = self.clock.call_later(delay, lambda: self._finish_stop(pool.id, leaving))
+        self._resizes[pool.id.lower()] = _Resize(timer, started)
+
+    def _await_deletion(self, pool: Pool) -> None:
+        self.clock.call_later(self._delay("deleting", pool.id), lambda: self._finish_delete(pool))
 
     def _finish(self, pool_id: str) -> None:
         resize = self._resizes[pool_id.lower()]
@@ -197,7 +221,7 @@ class Allocation:
         ``taskcompletion``.
         """
         if deallocation in _PATIENT and node.running_tasks:
-            self.store.change_node(node, is_leaving=True)
+            self.store.change_node(node, after_tasks="leave")
             return
         if deallocation == "terminate":
             self.scheduler.end_all_on(node)
@@ -205,7 +229,7 @@ class Allocation:
 
     def _waits_for_tasks(self, node: Node) -> bool:
         current = self.store.nodes(node.pool_id).get(node.id)
-        return current is not None and current.is_leaving and current.state != "leavingpool"
+        return current is not None and current.after_tasks == "leave" and current.state != "leavingpool"
 
     def _let_go(self, node: Node) -> None:
         if self._waits_for_tasks(node):
@@ -293,5 +317,7 @@ class Allocation:
 
 
 def _surplus(nodes: Iterable[Node], target: int) -> list[Node]:
-    ranked = sorted(nodes, key=lambda node: 0 if node.is_leaving else _KEPT_LAST.get(node.state, 0))
+    ranked = sorted(
+        nodes, key=lambda node: 0 if node.after_tasks == "leave" else _KEPT_LAST.get(node.state, 0)
+    )
     return ranked[: max(0, len(ranked) - target)]

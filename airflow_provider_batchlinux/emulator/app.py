@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import shutil
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timezone
-from pathlib import Path
 from urllib.parse import parse_qsl
 from uuid import uuid4
 
@@ -24,7 +24,10 @@ from airflow_provider_batchlinux.emulator.errors import (
 )
 from airflow_provider_batchlinux.emulator.faults import Fault, Faults, RequestRecord
 from airflow_provider_batchlinux.emulator.identity.gate import Gate
+from airflow_provider_batchlinux.emulator.kept_facts import keep_limits
 from airflow_provider_batchlinux.emulator.options import EmulatorOptions
+from airflow_provider_batchlinux.emulator.premises import Premises
+from airflow_provider_batchlinux.emulator.restore import restore
 from airflow_provider_batchlinux.emulator.routes import Operation, Router
 from airflow_provider_batchlinux.emulator.service import BatchService
 from airflow_provider_batchlinux.emulator.wire import (
@@ -51,27 +54,33 @@ class Application:
     """
     Serves one Batch account and its control plane.
 
-    :param root: an empty directory of its own.
+    :param premises: where it keeps what it has; what is there already is taken up.
     :param endpoint: URL at which clients reach it.
     :param gate: lets requests to the account in.
     """
 
-    def __init__(self, options: EmulatorOptions, clock: Clock, root: Path, endpoint: str, gate: Gate) -> None:
+    def __init__(
+        self, options: EmulatorOptions, clock: Clock, premises: Premises, endpoint: str, gate: Gate
+    ) -> None:
         self.clock = clock
         self._gate = gate
         self.requests: deque[RequestRecord] = deque(maxlen=_MOST_RECORDED)
         self._options = options
-        self._root = root.resolve()
+        self._premises = premises
         self._endpoint = endpoint
         self._router = Router()
         self.service = self._new_service()
+        if premises.state is not None:
+            restore(self.service, premises.state, premises.root)
         self.faults = Faults(self.service.faults.take)
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request."""
         raw_path = request.raw_path.partition("?")[0]
         if raw_path.startswith(PREFIX):
-            return await answer_control(self, request)
+            answer = await answer_control(self, request)
+            self._commit()
+            return answer
         operation, path_values = self._router.match(request.method, raw_path)
         call = self._call(request, raw_path, path_values)
         fault = self.faults.take(call.method, call.path, operation.name)
@@ -91,13 +100,16 @@ class Application:
             _check_api_version(call)
             call = replace(call, body=await _read_body(request))
             with self.clock.held(call.now):
-                return operation.answer(self.service, call)
+                reply = operation.answer(self.service, call)
+            self._commit()
         except ServiceError as error:
             return error_reply(call, error)
         except Exception:
             # A defect of the emulator: clients see what they see when the service has one.
             _log.exception("Defect in operation %s", operation.name)
             return error_reply(call, ServiceError(Code.INTERNAL_ERROR))
+        else:
+            return reply
 
     def _call(self, request: web.BaseRequest, raw_path: str, path_values: Mapping[str, str]) -> Call:
         query = parse_qsl(request.raw_path.partition("?")[2], keep_blank_values=True)
@@ -124,17 +136,32 @@ class Application:
     async def reset(self) -> None:
         """Go back to an empty account, without faults and recorded requests."""
         await self.service.close()
+        for directory in list(self._premises.root.iterdir()):
+            await asyncio.to_thread(shutil.rmtree, directory, ignore_errors=True)
+        if self._premises.state is not None:
+            self._premises.state.erase()
         self.requests.clear()
         self.service = self._new_service()
+        self.keep_limits()
         self.faults = Faults(self.service.faults.take)
 
     async def close(self) -> None:
         """End everything that runs on the nodes."""
         await self.service.close()
 
+    def keep_limits(self) -> None:
+        """Let the limits of the account outlive the service too."""
+        if self._premises.state is not None:
+            keep_limits(self._premises.state, "quotas", self.service.quotas)
+            keep_limits(self._premises.state, "capacity", self.service.capacity)
+
     def _new_service(self) -> BatchService:
-        root = self._root / uuid4().hex[:8]
-        return BatchService(self._options, self.clock, root, self._endpoint)
+        return BatchService(self._options, self.clock, self._premises, self._endpoint)
+
+    def _commit(self) -> None:
+        """Make sure that what an answer tells is kept, before it is sent."""
+        if self._premises.state is not None:
+            self._premises.state.commit()
 
 
 def _check_api_version(call: Call) -> None:

@@ -69,6 +69,7 @@ async def _set_quota(app: Application, given: Mapping[str, Any]) -> None:
             msg = f"There is no quota {name!r}."
             raise ValueError(msg)
         setattr(app.service.quotas, name, value)
+    app.keep_limits()
 
 
 async def _resize_error(app: Application, given: Mapping[str, Any]) -> None:
@@ -99,6 +100,7 @@ async def _chances(app: Application, given: Mapping[str, Any]) -> dict[str, Any]
 async def _set_capacity(app: Application, given: Mapping[str, Any]) -> None:
     app.service.capacity.dedicated = given.get("dedicated")
     app.service.capacity.spot = given.get("spot")
+    app.keep_limits()
     app.service.allocation.fit_capacity()
 
 

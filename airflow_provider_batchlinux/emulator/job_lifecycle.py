@@ -58,6 +58,28 @@ class JobLifecycle:
         else:
             self.end_if_complete(job.id)
 
+    def resume(self, job: Job) -> None:
+        """Go on with a job where it was when the service ended."""
+        if job.state in ("terminating", "deleting"):
+            then = {"terminating": lambda: self._complete(job.id), "deleting": lambda: self._forget(job)}
+            self.job_tasks.release(job, then=then[job.state])
+        elif job.state != "completed":
+            self._set_limit(job)
+            for task in self.store.tasks(job.id):
+                self._resume_task(task)
+            self.clock.call_later(0, lambda: self._settle(job.id))
+
+    def _resume_task(self, task: Task) -> None:
+        if task.state in PLACED_TASK_STATES:
+            self.scheduler.put_back_lost(task)
+        elif task.state == "active":
+            self._gate.admit(task)
+
+    def _settle(self, job_id: str) -> None:
+        self._enable(job_id)
+        self._disable_if_at_rest(job_id)
+        self.end_if_complete(job_id)
+
     def add_task(self, task: Task) -> None:
         """Let a task of a job run once those that it depends on have."""
         self._gate.admit(self.store.put_task(task))

@@ -37,6 +37,11 @@ class JobSchedules:
         self._advance(schedule.id)
         return self.store.schedule(schedule.id)
 
+    def resume(self, schedule: JobSchedule) -> None:
+        """Go on with a schedule after the service was away; of several jobs that fell due one is made."""
+        self._advance(schedule.id)
+        self.clock.call_later(0, lambda: self._settle(schedule.id))
+
     def change(self, schedule: JobSchedule, spec: Json) -> JobSchedule:
         """
         Give a schedule another description, which counts for jobs made from now on.

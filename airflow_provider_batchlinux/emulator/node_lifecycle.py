@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -15,9 +14,10 @@ from airflow_provider_batchlinux.emulator.chances import Luck
 from airflow_provider_batchlinux.emulator.clock import Clock, pause
 from airflow_provider_batchlinux.emulator.doors import Doors
 from airflow_provider_batchlinux.emulator.instants import format_instant
+from airflow_provider_batchlinux.emulator.leftovers import end_leftovers
 from airflow_provider_batchlinux.emulator.lifecycle import NODE_STATES, Delays
 from airflow_provider_batchlinux.emulator.machine import Machine
-from airflow_provider_batchlinux.emulator.programs import Outcome, end_leftovers, failed_program
+from airflow_provider_batchlinux.emulator.programs import Outcome, failed_program
 from airflow_provider_batchlinux.emulator.records import USABLE_NODE_STATES, Json, Node, Pool
 from airflow_provider_batchlinux.emulator.store import Store
 
@@ -25,6 +25,7 @@ __all__ = ["NodeLifecycle"]
 
 _START_TASK = "start task"
 _STAGES = {"starting", *(name for name, state in NODE_STATES.items() if state.next and name != "preempted")}
+_UP = {"starting", "waitingforstarttask", *USABLE_NODE_STATES}
 _SCHEDULED = {"idle": True, "running": True, "offline": False}
 _DISK_FULL = {"code": "DiskFull", "message": "There is not enough disk space on the node"}
 
@@ -75,16 +76,34 @@ class NodeLifecycle:
         """Add a node to a pool; it boots from ``creating`` on."""
         node_id = self._new_id(pool, is_dedicated=is_dedicated)
         node = Node(node_id, pool.id, number, is_dedicated, "creating", now, now)
-        environment = {
-            **self._environment,
-            "AZ_BATCH_POOL_ID": pool.id,
-            "AZ_BATCH_NODE_ID": node_id,
-            "AZ_BATCH_NODE_IS_DEDICATED": str(is_dedicated).lower(),
-        }
-        machine = Machine(self._root / pool.id / node_id, environment)
-        self._machines[node_id] = machine
+        machine = self._build(node)
         port = self._doors.build(node, machine) if pool.ssh_rule else None
         return self.enter(replace(node, ssh_port=port), "creating")
+
+    def rebuild(self, node: Node) -> None:
+        """Give a node that the service knew before it ended its computer again; nothing runs there."""
+        machine = self._build(node)
+        port = None if node.ssh_port is None else self._doors.build(node, machine)
+        self._store.put_node(replace(node, ssh_port=port, running_tasks=0, running_slots=0))
+
+    def resume(self, node: Node) -> None:
+        """Let a node go on whose computer was off for a while: if it was up, it boots anew."""
+        if node.state in _UP:
+            self.enter(node, "rebooting")
+        elif node.state in _STAGES:
+            self.enter(node, node.state)
+        elif NODE_STATES[node.state].keeps_work:
+            self._doors.open(node)
+
+    def _build(self, node: Node) -> Machine:
+        environment = {
+            **self._environment,
+            "AZ_BATCH_POOL_ID": node.pool_id,
+            "AZ_BATCH_NODE_ID": node.id,
+            "AZ_BATCH_NODE_IS_DEDICATED": str(node.is_dedicated).lower(),
+        }
+        self._machines[node.id] = machine = Machine(self._root / node.pool_id / node.id, environment)
+        return machine
 
     def _new_id(self, pool: Pool, *, is_dedicated: bool) -> str:
         """Return an id that no node has; which one follows from the seed and the pool's nodes so far."""
@@ -149,14 +168,13 @@ class NodeLifecycle:
         self._wipe(machine)
 
     async def close(self) -> None:
-        """End everything on every node, and remove the nodes' directories."""
+        """End everything on every node; their directories stay."""
         machines = self._machines.values()
         for machine in machines:
             machine.cancel_pending()
         self._doors.close()
         await asyncio.gather(*(machine.stop() for machine in machines), *self._wipes)
         end_leftovers(self._root)
-        await asyncio.to_thread(shutil.rmtree, self._root, ignore_errors=True)
 
     def _install_anew(self, node: Node) -> None:
         self._doors.forget_users(node)
@@ -194,6 +212,9 @@ class NodeLifecycle:
 
     def _begin_start_task(self, node: Node, spec: Mapping[str, Any]) -> None:
         info = {"state": "running", "startTime": self._time(), "retryCount": 0}
+        if "containerSettings" in spec:
+            token = self._luck.dice.token("container", node.id, node.boots)
+            info["containerInfo"] = {"containerId": token, "state": "running"}
         state = "waitingforstarttask" if spec["waitForSuccess"] else "idle"
         node = self.enter(node, state, start_task_info=info)
         self.machine(node).keep_running(_START_TASK, self._run_start_task(node, spec, info))
@@ -208,11 +229,14 @@ class NodeLifecycle:
                 outcome = failed_program(1)
             if not outcome.is_retried or retries == spec["maxTaskRetryCount"]:
                 break
-            retries += 1
-            info = {**info, "retryCount": retries, "lastRetryTime": self._time()}
-            self._store.change_node(node, start_task_info=info)
+            self._store.change_node(node, start_task_info={**info, "endTime": self._time()})
             await pause(self._clock, self._delays.profile.retry)
+            retries, started = retries + 1, self._time()
+            info = {**info, "startTime": started, "retryCount": retries, "lastRetryTime": started}
+            self._store.change_node(node, start_task_info=info)
         info = {**info, "state": "completed", **outcome.facts(self._time())}
+        if "containerInfo" in info:
+            info["containerInfo"] = {**info["containerInfo"], "state": "exited"}
         self._end_start_task(node, spec, info)
 
     def _end_start_task(self, node: Node, spec: Mapping[str, Any], info: Mapping[str, Any]) -> None:

@@ -39,7 +39,9 @@ class EmulatorOptions:
     :param speed: factor by which a profile's delays are divided.
     :param clock: ``manual`` fires timers only when the control plane advances the time.
     :param account: name of the Batch account it serves.
-    :param key: account key in base64; a random one is made when it is left out.
+    :param key: account key in base64; ``None`` takes the one that ``state`` keeps, or else a random one.
+    :param state: file that keeps the account over restarts, for its owner only: it holds keys and passwords.
+        The nodes' directories are then beside it, in one with ``.nodes`` added to its name.
     :param root: directory that holds the nodes' directories; ``None`` takes the system's
         directory for temporary files. A directory of its own is made in it and removed at the end.
     :param port: TCP port on loopback; 0 takes a free one.
@@ -56,7 +58,8 @@ class EmulatorOptions:
     speed: float = 1.0
     clock: ClockName = "system"
     account: str = "batchlinux"
-    key: str = field(default_factory=make_account_key, repr=False)
+    key: str | None = field(default=None, repr=False)
+    state: Path | None = None
     root: Path | None = None
     port: int = 0
     tls: Path | None = None
@@ -82,7 +85,13 @@ class EmulatorOptions:
             f"speed is {self.speed!r}: it is a number greater than 0.": self.speed > 0,
             f"clock is {self.clock!r}: it is 'system' or 'manual'.": (self.clock in ("system", "manual")),
             "account is empty: it names the Batch account.": bool(self.account),
-            "key is not base64, as an account key is.": _is_base64(self.key),
+            "key is not base64, as an account key is.": (self.key is None or _is_base64(self.key)),
+            f"state is {str(self.state)!r}: there is no directory for it.": (
+                self.state is None or self.state.absolute().parent.is_dir()
+            ),
+            "root and state are both given: with state, the nodes' directories are beside the file.": (
+                self.root is None or self.state is None
+            ),
             f"root is {str(self.root)!r}: there is no such directory.": (
                 self.root is None or self.root.is_dir()
             ),

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import shlex
-import signal
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Command", "Outcome", "end_leftovers", "failed_program", "kill_group", "run_program", "user_error"]
+from airflow_provider_batchlinux.emulator.leftovers import kill_group
+
+__all__ = ["Command", "Outcome", "failed_program", "run_program", "user_error"]
 
 
 @dataclass(frozen=True)
@@ -92,32 +91,6 @@ async def _start(command: Command) -> asyncio.subprocess.Process:
             env=dict(command.environment),
             start_new_session=True,
         )
-
-
-def kill_group(group: int) -> None:
-    """End every process of a process group; that there is none is no failure."""
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(group, signal.SIGKILL)
-
-
-def end_leftovers(root: Path) -> None:
-    """
-    End programs of the nodes below a directory that have left their process group.
-
-    They are known by where they are and by the environment they inherited; only Linux shows it.
-    """
-    for process in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):
-            if _belongs_to(root, process):
-                os.kill(int(process.name), signal.SIGKILL)
-
-
-def _belongs_to(root: Path, process: Path) -> bool:
-    # A process that is just being replaced by another program shows no environment.
-    if (process / "cwd").readlink().is_relative_to(root):
-        return True
-    mark = b"AZ_BATCH_NODE_ROOT_DIR=" + os.fsencode(root) + b"/"
-    return mark in (process / "environ").read_bytes()
 
 
 def _exited(exit_code: int) -> Outcome:

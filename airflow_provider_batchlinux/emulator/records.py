@@ -78,9 +78,10 @@ class Pool:
 @dataclass(frozen=True, slots=True)
 class Node:
     """
-    A compute node. One that is leaving takes no new tasks, and goes when its last one has ended.
+    A compute node.
 
-    :param is_draining: whether it waits for its last task before it restarts or is deallocated.
+    :param after_tasks: what is to happen to it when its last task has ended, and until then it takes no new
+        ones: ``leave``, ``reboot``, ``reimage`` or ``deallocate``; ``None`` if nothing waits.
     :param boots: how often it has booted.
     :param recent_tasks: job and task ids of what ran here last, the newest first.
     """
@@ -95,8 +96,7 @@ class Node:
     start_task: Json | None = None
     start_task_info: Json | None = None
     is_scheduling: bool = True
-    is_leaving: bool = False
-    is_draining: bool = False
+    after_tasks: str | None = None
     last_boot: datetime | None = None
     boots: int = 0
     ssh_port: int | None = None
@@ -110,8 +110,7 @@ class Node:
     @property
     def takes_tasks(self) -> bool:
         """Whether tasks may be brought to it, if it has room."""
-        is_kept = not (self.is_leaving or self.is_draining)
-        return self.state in USABLE_NODE_STATES and self.is_scheduling and is_kept
+        return self.state in USABLE_NODE_STATES and self.is_scheduling and self.after_tasks is None
 
 
 @dataclass(frozen=True, slots=True)

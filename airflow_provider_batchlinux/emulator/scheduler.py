@@ -109,6 +109,10 @@ class TaskScheduler:
             self._requeue(current)
             self.clock.call_later(0, lambda: self.place(task.pool_id))
 
+    def put_back_lost(self, task: Task) -> None:
+        """Let a task wait again that ran when the service ended; that counts as a requeue."""
+        self._requeue(task)
+
     def end(self, task: Task) -> None:
         """Complete a task that waits or runs, as its user asks."""
         self._leave(task)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 from airflow_provider_batchlinux.emulator.allocation import Allocation
 from airflow_provider_batchlinux.emulator.autoscale.scaler import AutoScaler
@@ -15,10 +14,12 @@ from airflow_provider_batchlinux.emulator.faults import FaultsByChance
 from airflow_provider_batchlinux.emulator.job_lifecycle import JobLifecycle
 from airflow_provider_batchlinux.emulator.job_schedules import JobSchedules
 from airflow_provider_batchlinux.emulator.job_tasks import JobTasks
+from airflow_provider_batchlinux.emulator.kept_facts import host_key
 from airflow_provider_batchlinux.emulator.lifecycle import delays_of
 from airflow_provider_batchlinux.emulator.node_actions import NodeActions
 from airflow_provider_batchlinux.emulator.node_lifecycle import NodeLifecycle
 from airflow_provider_batchlinux.emulator.options import EmulatorOptions
+from airflow_provider_batchlinux.emulator.premises import Premises
 from airflow_provider_batchlinux.emulator.quotas import Quotas
 from airflow_provider_batchlinux.emulator.records import Node
 from airflow_provider_batchlinux.emulator.scheduler import TaskScheduler
@@ -32,29 +33,26 @@ class BatchService:
     """
     One Batch account with all it has.
 
-    :param root: an empty directory of its own for the nodes' directories.
+    :param premises: where it keeps what it has from now on.
     :param endpoint: URL at which clients reach it.
     """
 
-    def __init__(self, options: EmulatorOptions, clock: Clock, root: Path, endpoint: str) -> None:
+    def __init__(self, options: EmulatorOptions, clock: Clock, premises: Premises, endpoint: str) -> None:
         chances = replace(CHANCES[options.profile], **options.chances)
         self.luck = Luck(Dice(options.seed), chances)
         delays = delays_of(options, self.luck.dice)
         self.faults = FaultsByChance(self.luck, delays)
         profile = delays.profile
         self.clock = clock = SwitchedClock(clock)
-        self.store = Store()
+        self.store = Store(premises.state)
         self.quotas = Quotas()
-        environment = {
-            "AZ_BATCH_ACCOUNT_NAME": options.account,
-            "AZ_BATCH_ACCOUNT_URL": f"{endpoint}/",
-        }
-        self.doors = Doors(self.store, clock)
+        environment = {"AZ_BATCH_ACCOUNT_NAME": options.account, "AZ_BATCH_ACCOUNT_URL": f"{endpoint}/"}
+        self.doors = Doors(self.store, clock, host_key(premises.state))
         self.lifecycle = NodeLifecycle(
             self.store,
             clock,
             delays,
-            root,
+            premises.root,
             environment,
             luck=self.luck,
             doors=self.doors,
@@ -84,7 +82,7 @@ class BatchService:
         self.allocation = Allocation(
             self.store, clock, delays, self.luck, self.lifecycle, self.quotas, self.spot, self.scheduler
         )
-        self.node_actions = NodeActions(self.store, clock, self.scheduler)
+        self.node_actions = NodeActions(self.store, clock, self.scheduler, self.lifecycle)
         self.scaler = AutoScaler(self.store, clock, profile, self.allocation)
 
     async def close(self) -> None:

@@ -54,7 +54,7 @@ class StateFile:
     """
 
     def __init__(self, path: Path) -> None:
-        self.nodes = Path(f"{path.absolute()}.nodes")
+        self.nodes = Path(f"{path.resolve()}.nodes")
         self._connection = _opened(path)
         self._pending: dict[tuple[str, str, str], object] = {}
 

@@ -1,0 +1,57 @@
+"""Where a service keeps what it has: a directory that goes with it, or a state file and one beside it."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from airflow_provider_batchlinux.emulator.guardian import guarded, locked
+from airflow_provider_batchlinux.emulator.leftovers import end_leftovers
+from airflow_provider_batchlinux.emulator.options import EmulatorOptions
+from airflow_provider_batchlinux.emulator.state_file import StateFile
+
+__all__ = ["Premises", "premises"]
+
+
+@dataclass(frozen=True)
+class Premises:
+    """
+    What one running service has on disk, to itself.
+
+    :param root: directory for the nodes' directories.
+    :param state: keeps its records; ``None`` if they go when it ends.
+    """
+
+    root: Path
+    state: StateFile | None = None
+
+
+def premises(options: EmulatorOptions) -> AbstractContextManager[Premises]:
+    """
+    Hold the premises of a service; however it ends, no program of its nodes is left.
+
+    :raises StateFileError: the state file is something else, too new, or in use.
+    """
+    return _passing(options.root) if options.state is None else _lasting(options.state)
+
+
+@contextmanager
+def _passing(parent: Path | None) -> Iterator[Premises]:
+    with tempfile.TemporaryDirectory(prefix="batchlinux-", dir=parent, ignore_cleanup_errors=True) as made:
+        root = Path(made).resolve()
+        with guarded(root, is_kept=False):
+            yield Premises(root)
+
+
+@contextmanager
+def _lasting(path: Path) -> Iterator[Premises]:
+    with closing(StateFile(path)) as state:
+        root = state.nodes
+        root.mkdir(mode=0o700, exist_ok=True)
+        # The guardian of a service that was killed just now may still be at work here.
+        with locked(root / ".lock") as lock, guarded(root, is_kept=True, lock=lock):
+            end_leftovers(root)
+            yield Premises(root, state)
