@@ -19,7 +19,7 @@ from airflow_provider_batchlinux.emulator.errors import (
     missing_property,
     refused,
 )
-from airflow_provider_batchlinux.emulator.instants import parse_duration, parse_instant
+from airflow_provider_batchlinux.emulator.instants import format_duration, parse_instant
 
 __all__ = ["read_body", "result_properties"]
 
@@ -133,8 +133,7 @@ def _read_string(value: Any) -> str:
 
 
 def _read_duration(value: Any) -> str:
-    parse_duration(_read_string(value))
-    return _read_string(value)
+    return format_duration(_read_string(value))
 
 
 def _read_time(value: Any) -> str:

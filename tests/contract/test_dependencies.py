@@ -104,7 +104,7 @@ def test_dependencies_and_actions_need_a_job_that_takes_them(client: BatchClient
             client.create_task("plain", task)
         return caught.value.status_code, caught.value.error.code
 
-    assert refusal(depends_on=depends_on) == (409, "TaskDependenciesNotSpecifiedOnJob")
+    assert refusal(depends_on=depends_on) == (400, "TaskDependenciesNotSpecifiedOnJob")
     invalid = (400, "InvalidPropertyValue")
     assert refusal(exit_conditions=_on_3(job_action="terminate")) == invalid
     assert refusal(exit_conditions=_on_3(dependency_action="satisfy")) == invalid

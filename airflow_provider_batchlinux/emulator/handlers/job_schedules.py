@@ -13,7 +13,15 @@ from airflow_provider_batchlinux.emulator.pool_rules import check_id
 from airflow_provider_batchlinux.emulator.records import Job, JobSchedule, Json
 from airflow_provider_batchlinux.emulator.service import BatchService
 from airflow_provider_batchlinux.emulator.views import job_schedule_view, job_view
-from airflow_provider_batchlinux.emulator.wire import Call, Reply, created, done, element, listing
+from airflow_provider_batchlinux.emulator.wire import (
+    Call,
+    Reply,
+    created,
+    done,
+    element,
+    listing,
+    version_headers,
+)
 
 __all__ = [
     "create_job_schedule",
@@ -59,7 +67,7 @@ def list_job_schedules(service: BatchService, call: Call) -> Reply:
 def job_schedule_exists(service: BatchService, call: Call) -> Reply:
     """Answer HEAD /jobschedules/{jobScheduleId}."""
     schedule = _schedule(service, call)
-    return done(call, 200, schedule.version)
+    return Reply(200, headers=version_headers(schedule.version))
 
 
 def get_job_schedule(service: BatchService, call: Call) -> Reply:

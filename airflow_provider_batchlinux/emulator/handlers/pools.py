@@ -21,7 +21,15 @@ from airflow_provider_batchlinux.emulator.pool_rules import (
 from airflow_provider_batchlinux.emulator.records import Pool
 from airflow_provider_batchlinux.emulator.service import BatchService
 from airflow_provider_batchlinux.emulator.views import pool_view
-from airflow_provider_batchlinux.emulator.wire import Call, Reply, created, done, element, listing
+from airflow_provider_batchlinux.emulator.wire import (
+    Call,
+    Reply,
+    created,
+    done,
+    element,
+    listing,
+    version_headers,
+)
 
 __all__ = [
     "create_pool",
@@ -96,7 +104,7 @@ def pool_exists(service: BatchService, call: Call) -> Reply:
     """Answer HEAD /pools/{poolId}."""
     pool = service.store.pool(call.path_values["poolId"])
     check_conditions(call, pool.version)
-    return done(call, 200, pool.version)
+    return Reply(200, headers=version_headers(pool.version))
 
 
 def update_pool(service: BatchService, call: Call) -> Reply:

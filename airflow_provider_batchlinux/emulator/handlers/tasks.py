@@ -26,6 +26,7 @@ from airflow_provider_batchlinux.emulator.wire import (
     element,
     error_message,
     listing,
+    version_headers,
 )
 
 __all__ = [
@@ -110,11 +111,12 @@ def reactivate_task(service: BatchService, call: Call) -> Reply:
     _active_job(service, call)
     task = task_of(service, call)
     check_conditions(call, task.version)
+    if task.state != "completed":
+        raise ServiceError(Code.TASK_NOT_COMPLETED)
     if task.execution.get("result") != "failure":
-        # Only completed tasks that failed can run again; the code of the refusal is assumed.
-        raise ServiceError(Code.OPERATION_INVALID_FOR_CURRENT_STATE)
+        raise ServiceError(Code.TASK_SUCCEEDED)
     service.scheduler.run_again(task)
-    return done(call, 204, task_of(service, call).version)
+    return Reply(204, headers=version_headers(task_of(service, call).version))
 
 
 def list_subtasks(service: BatchService, call: Call) -> Reply:

@@ -59,7 +59,7 @@ def delete_node_user(service: BatchService, call: Call) -> Reply:
     if user is None:
         raise ServiceError(Code.NODE_USER_NOT_FOUND)
     service.doors.expel(node, user.name)
-    return done(call, 200)
+    return Reply(200)
 
 
 def get_node_remote_login_settings(service: BatchService, call: Call) -> Reply:
