@@ -71,7 +71,7 @@ class Application:
         self._router = Router()
         self.service = self._new_service()
         if premises.state is not None:
-            restore(self.service, premises.state, premises.root)
+            restore(self.service, premises.state, premises.nodes)
         self.faults = Faults(self.service.faults.take)
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -136,8 +136,7 @@ class Application:
     async def reset(self) -> None:
         """Go back to an empty account, without faults and recorded requests."""
         await self.service.close()
-        for directory in list(self._premises.root.iterdir()):
-            await asyncio.to_thread(shutil.rmtree, directory, ignore_errors=True)
+        await asyncio.to_thread(shutil.rmtree, self._premises.nodes, ignore_errors=True)
         if self._premises.state is not None:
             self._premises.state.erase()
         self.requests.clear()

@@ -60,6 +60,7 @@ class JobLifecycle:
 
     def resume(self, job: Job) -> None:
         """Go on with a job where it was when the service ended."""
+        self.job_tasks.resume(job)
         if job.state in ("terminating", "deleting"):
             then = {"terminating": lambda: self._complete(job.id), "deleting": lambda: self._forget(job)}
             self.job_tasks.release(job, then=then[job.state])

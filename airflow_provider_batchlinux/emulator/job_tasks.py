@@ -93,6 +93,12 @@ class JobTasks:
             run = self.machine_of(node).keep_running(f"release {job.id}", self._release(job, node))
             run.add_done_callback(partial(ended, node.id))
 
+    def resume(self, job: Job) -> None:
+        """Forget release tasks that had not ended when the service did; it is not known how they end."""
+        for place in self.store.job_nodes(job.id):
+            if place.release is not None and place.release["state"] == "running":
+                self.store.put_job_node(replace(place, release=None))
+
     def forget(self, job: Job) -> None:
         """Take away what the preparation and release tasks of a job left on its nodes."""
         for node in self._prepared_nodes(job):

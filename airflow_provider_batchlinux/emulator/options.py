@@ -41,7 +41,7 @@ class EmulatorOptions:
     :param account: name of the Batch account it serves.
     :param key: account key in base64; ``None`` takes the one that ``state`` keeps, or else a random one.
     :param state: file that keeps the account over restarts, for its owner only: it holds keys and passwords.
-        The nodes' directories are then beside it, in one with ``.nodes`` added to its name.
+        The nodes' directories are then beside it, in one with ``.files`` added to its name.
     :param root: directory that holds the nodes' directories; ``None`` takes the system's
         directory for temporary files. A directory of its own is made in it and removed at the end.
     :param port: TCP port on loopback; 0 takes a free one.

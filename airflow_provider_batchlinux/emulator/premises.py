@@ -21,12 +21,17 @@ class Premises:
     """
     What one running service has on disk, to itself.
 
-    :param root: directory for the nodes' directories.
+    :param root: directory of its own for everything else.
     :param state: keeps its records; ``None`` if they go when it ends.
     """
 
     root: Path
     state: StateFile | None = None
+
+    @property
+    def nodes(self) -> Path:
+        """Where the nodes have their directories."""
+        return self.root / "nodes"
 
 
 def premises(options: EmulatorOptions) -> AbstractContextManager[Premises]:
@@ -49,7 +54,7 @@ def _passing(parent: Path | None) -> Iterator[Premises]:
 @contextmanager
 def _lasting(path: Path) -> Iterator[Premises]:
     with closing(StateFile(path)) as state:
-        root = state.nodes
+        root = state.beside
         root.mkdir(mode=0o700, exist_ok=True)
         # The guardian of a service that was killed just now may still be at work here.
         with locked(root / ".lock") as lock, guarded(root, is_kept=True, lock=lock):

@@ -28,15 +28,15 @@ def last_change(state: StateFile) -> datetime | None:
     return max((change.modified for change in changes), default=None)
 
 
-def restore(service: BatchService, state: StateFile, root: Path) -> None:
+def restore(service: BatchService, state: StateFile, directories: Path) -> None:
     """
     Bring an empty service to what a state file keeps, and let everything go on.
 
-    :param root: directory of the nodes' directories; those of nodes that are gone are removed.
+    :param directories: where the nodes have theirs; those of nodes that are gone are removed.
     :raises StateFileError: something of it cannot be read.
     """
     _load(service, state)
-    _sweep(root, {node.id for node in _nodes(service)})
+    _sweep(directories, {node.id for node in _nodes(service)})
     for node in _nodes(service):
         _rebuild(service, node)
     for pool in service.store.pools:
@@ -73,11 +73,11 @@ def _rebuild(service: BatchService, node: Node) -> None:
         service.doors.admit(node, user)
 
 
-def _sweep(root: Path, node_ids: Collection[str]) -> None:
+def _sweep(directories: Path, node_ids: Collection[str]) -> None:
     """Remove what was taken off nodes but not removed any more."""
-    for directory in root.glob("*/*"):
+    for directory in directories.glob("*/*"):
         if directory.name not in node_ids:
             shutil.rmtree(directory, ignore_errors=True)
-    for directory in root.iterdir():
+    for pool in directories.glob("*"):
         with suppress(OSError):
-            directory.rmdir()
+            pool.rmdir()

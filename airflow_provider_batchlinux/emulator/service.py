@@ -52,7 +52,7 @@ class BatchService:
             self.store,
             clock,
             delays,
-            premises.root,
+            premises.nodes,
             environment,
             luck=self.luck,
             doors=self.doors,

@@ -49,12 +49,14 @@ class StateFile:
     otherwise when the event loop comes round. It then outlives the process, however that ends; a loss of
     power may take the last moments with it, but leaves no half of a change.
 
+    ``beside`` is the directory for what is no record, such as the files of nodes.
+
     :param path: a file in a directory that exists; it is made, for its owner only, if it is not there.
     :raises StateFileError: it is something else, too new, or in use.
     """
 
     def __init__(self, path: Path) -> None:
-        self.nodes = Path(f"{path.resolve()}.nodes")
+        self.beside = Path(f"{path.resolve()}.files")
         self._connection = _opened(path)
         self._pending: dict[tuple[str, str, str], object] = {}
 

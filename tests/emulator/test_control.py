@@ -92,7 +92,7 @@ def test_a_reset_leaves_nothing(start: Any, tmp_path: Path) -> None:
     account.create_pool(startTask={"commandLine": "/bin/sleep 1000"})
     account.wait_for_nodes("linux", "waitingforstarttask")
 
-    assert list(tmp_path.glob("*/linux")) != []
+    assert list(tmp_path.glob("*/*/linux")) != []
     account.emulator.control.reset()
 
     assert account.send("GET", "/pools")["value"] == []

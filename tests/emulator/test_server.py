@@ -127,7 +127,7 @@ def test_the_key_does_not_show_in_the_options() -> None:
 def _wait_for_pid(root: Path) -> int:
     deadline = time.monotonic() + 10
     while True:
-        for path in root.glob("*/*/*/startup/wd/pid"):
+        for path in root.glob("*/*/*/*/startup/wd/pid"):
             if text := path.read_text():
                 return int(text)
         assert time.monotonic() < deadline, "the start task has not started"
