@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from contextlib import closing
+from dataclasses import asdict
 from http.client import HTTPConnection, HTTPException
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,6 +19,7 @@ from airflow_provider_batchlinux.emulator import EmulatorOptions
 from airflow_provider_batchlinux.emulator.chances import CHANCES, REQUEST_CHANCES, Chances, Luck
 from airflow_provider_batchlinux.emulator.dice import Dice, Span
 from airflow_provider_batchlinux.emulator.lifecycle import PROFILES
+from tests.source_code import ROOT
 
 SEEDS = st.integers(0, 2**32)
 SHARES = st.floats(0, 1, exclude_max=True)
@@ -249,3 +252,10 @@ def test_a_spot_node_is_taken_by_chance_and_comes_back(start: Any) -> None:
     assert booted == ["idle", "idle", "steady"]
     assert taken == ["idle", "preempted", "steady"]
     assert sorted(account.states()) == booted
+
+
+def test_the_page_names_every_chance_with_its_rate() -> None:
+    page = (ROOT / "docs" / "emulator.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| ([\d.]+) \|", page, flags=re.MULTILINE)
+
+    assert {name: float(rate) for name, rate in rows} == asdict(CHANCES["faulty"])
