@@ -90,7 +90,6 @@ def get(emulator: RunningEmulator, authorization: str | None) -> tuple[int, dict
 @pytest.fixture
 def tokens_only(tmp_path: Path) -> Iterator[RunningEmulator]:
     """Give a service whose account does not take its key."""
-    pytest.importorskip("trustme", reason="HTTPS needs all of the extra 'emulator'")
     with run_emulator(EmulatorOptions(tls=tmp_path / "new", shared_key=False)) as emulator:
         yield emulator
 
@@ -193,7 +192,6 @@ def test_a_client_that_does_not_trust_the_authority_is_not_served(secure_emulato
 
 
 def test_no_connection_outlives_the_service(tmp_path: Path) -> None:
-    pytest.importorskip("trustme", reason="HTTPS needs all of the extra 'emulator'")
     with run_emulator(EmulatorOptions(tls=tmp_path)) as emulator:
         assert emulator.identity
         context = ssl.create_default_context(cafile=emulator.ca)
@@ -233,7 +231,6 @@ def test_no_secret_shows_in_what_runs(secure_emulator: RunningEmulator) -> None:
 
 
 def test_the_command_says_how_to_get_in_over_tls(tmp_path: Path) -> None:
-    pytest.importorskip("trustme", reason="HTTPS needs all of the extra 'emulator'")
     arguments = ["--tls", str(tmp_path / "tls"), "--no-shared-key", "--root", str(tmp_path)]
     command = [sys.executable, "-m", "airflow_provider_batchlinux.emulator", *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
