@@ -32,7 +32,7 @@ from airflow_provider_batchlinux.emulator import (  # noqa: E402
 )
 from tests.batch_account import BatchAccount  # noqa: E402
 
-# An installed package brings it; named here for a checkout that is not installed. It is loaded once either way.
+# Installed, the package brings it; named for a checkout that is not. It is loaded once either way.
 pytest_plugins = ["airflow_provider_batchlinux.emulator.pytest_plugin"]
 
 

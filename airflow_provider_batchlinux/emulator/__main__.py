@@ -14,8 +14,8 @@ from typing import Any
 
 from airflow_provider_batchlinux.emulator.chances import Chances
 from airflow_provider_batchlinux.emulator.dice import make_seed
+from airflow_provider_batchlinux.emulator.extra import needs_extra
 from airflow_provider_batchlinux.emulator.options import EmulatorOptions
-from airflow_provider_batchlinux.emulator.server import serving
 
 __all__ = ["main"]
 
@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _allow_many_sockets()
     try:
         asyncio.run(_serve(options))
-    except OSError as error:
+    except (ImportError, OSError) as error:
         parser.exit(1, f"batchlinux-emulator cannot serve: {error}\n")
     return 0
 
@@ -91,6 +91,8 @@ def _chance(text: str) -> tuple[str, float]:
 
 
 async def _serve(options: EmulatorOptions) -> None:
+    with needs_extra():
+        from airflow_provider_batchlinux.emulator.server import serving
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

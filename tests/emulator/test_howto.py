@@ -16,7 +16,7 @@ TESTS, CONFTEST, _ = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | r
 
 
 def run_pytest(folder: Path, **files: str) -> subprocess.CompletedProcess[str]:
-    """Run tests in a process of their own, which knows the plugin even where this checkout is not installed."""
+    """Run tests in a process of their own, which knows the plugin also where it is not installed."""
     for name, text in files.items():
         (folder / f"{name}.py").write_text(text)
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--strict-markers"]
