@@ -107,9 +107,12 @@ class Luck:
 
     def pick(self, names: Iterable[str], *key: object) -> str | None:
         """Return which of several things goes wrong this time; ``None`` if nothing does."""
+        rates = {name: getattr(self.chances, name) for name in names}
+        if not any(rates.values()):
+            return None
         draw = self.dice.draw(*key)
-        for name in names:
-            draw -= getattr(self.chances, name)
+        for name, rate in rates.items():
+            draw -= rate
             if draw < 0:
                 return name
         return None
