@@ -51,9 +51,10 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="batchlinux-emulator",
         description="An embedded Azure Batch service on loopback. When it is ready it prints one "
-        "line: ready {endpoint, account, key, seed}, over TLS also {ca, identity}.",
+        "line: ready {endpoint, account, key, seed, storage}, over TLS also {ca, identity}.",
     )
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
+    parser.add_argument("--blob-port", type=int, default=0, help="port of the blob store; 0 takes a free one")
     parser.add_argument("--account", default="batchlinux", help="account name")
     parser.add_argument("--key", help="account key in base64; else the one kept by --state, or a random one")
     parser.add_argument("--state", type=Path, metavar="FILE", help="keeps the account over restarts")
@@ -103,6 +104,7 @@ async def _serve(options: EmulatorOptions) -> None:
             "account": emulator.account,
             "key": emulator.key,
             "seed": options.seed,
+            "storage": asdict(emulator.storage),
         }
         if emulator.ca is not None and emulator.identity is not None:
             facts |= {"ca": str(emulator.ca), "identity": asdict(emulator.identity)}

@@ -15,6 +15,7 @@ from uuid import uuid4
 from aiohttp import web
 from aiohttp.web_exceptions import HTTPRequestEntityTooLarge
 
+from airflow_provider_batchlinux.emulator.blobs.storage import BlobStorage
 from airflow_provider_batchlinux.emulator.clock import Clock
 from airflow_provider_batchlinux.emulator.control import PREFIX, answer_control
 from airflow_provider_batchlinux.emulator.errors import (
@@ -57,12 +58,20 @@ class Application:
     :param premises: where it keeps what it has; what is there already is taken up.
     :param endpoint: URL at which clients reach it.
     :param gate: lets requests to the account in.
+    :param storage: the blob store that goes with the account.
     """
 
     def __init__(
-        self, options: EmulatorOptions, clock: Clock, premises: Premises, endpoint: str, gate: Gate
+        self,
+        options: EmulatorOptions,
+        clock: Clock,
+        premises: Premises,
+        endpoint: str,
+        gate: Gate,
+        storage: BlobStorage,
     ) -> None:
         self.clock = clock
+        self.storage = storage
         self._gate = gate
         self.requests: deque[RequestRecord] = deque(maxlen=_MOST_RECORDED)
         self._options = options
@@ -130,7 +139,9 @@ class Application:
         self._gate.check(call.method, request.raw_path, call.headers, now)
 
     def _record(self, call: Call, status: int, operation: Operation) -> None:
-        query = "&".join(f"{key}={value}" for key, value in call.query.items())
+        # The log is for everybody's eyes, and a signature is as good as a key.
+        shown = {**call.query, **{name: "REDACTED" for name in call.query if name == "sig"}}
+        query = "&".join(f"{key}={value}" for key, value in shown.items())
         self.requests.append(RequestRecord(call.method, call.path, query, status, operation.name))
 
     async def reset(self) -> None:
@@ -139,6 +150,7 @@ class Application:
         await asyncio.to_thread(shutil.rmtree, self._premises.nodes, ignore_errors=True)
         if self._premises.state is not None:
             self._premises.state.erase()
+        self.storage.files.clear()
         self.requests.clear()
         self.service = self._new_service()
         self.keep_limits()
@@ -155,7 +167,7 @@ class Application:
             keep_limits(self._premises.state, "capacity", self.service.capacity)
 
     def _new_service(self) -> BatchService:
-        return BatchService(self._options, self.clock, self._premises, self._endpoint)
+        return BatchService(self._options, self.clock, self._premises, self._endpoint, self.storage)
 
     def _commit(self) -> None:
         """Make sure that what an answer tells is kept, before it is sent."""

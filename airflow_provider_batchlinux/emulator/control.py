@@ -117,6 +117,10 @@ async def _preempt(app: Application, given: Mapping[str, Any]) -> list[str]:
     return [node.id for node in taken]
 
 
+async def _container(app: Application, given: Mapping[str, Any]) -> str:
+    return app.storage.open_container(given["name"], given["permissions"], given["expires_in"])
+
+
 _ACTIONS: Mapping[str, Action] = {
     "reset": _reset,
     "requests": _requests,
@@ -128,6 +132,7 @@ _ACTIONS: Mapping[str, Action] = {
     "chances": _chances,
     "preempt": _preempt,
     "resize-error": _resize_error,
+    "container": _container,
     "advance": _advance,
     "now": _now,
 }

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
+from airflow_provider_batchlinux.emulator.blobs.client import BlobContainer
 from airflow_provider_batchlinux.emulator.instants import parse_instant
 
 __all__ = ["EmulatorControl"]
@@ -161,6 +162,20 @@ class EmulatorControl:
         """
         error = {"pool_id": pool_id, "code": code, "message": message}
         self._post("resize-error", {**error, "values": dict(values or {})})
+
+    def container(
+        self, name: str, permissions: str = "racwdl", *, expires_in: float = 86_400
+    ) -> BlobContainer:
+        """
+        Return a container of the blob store, with a URL for tasks; it is made unless it is there.
+
+        :param permissions: what the URL's token grants, of the letters ``racwdl``: read, add, create, write,
+            delete, list.
+        :param expires_in: seconds until the token expires, by the service's clock; a negative number makes
+            one that has expired.
+        """
+        container = {"name": name, "permissions": permissions, "expires_in": expires_in}
+        return BlobContainer(self._post("container", container))
 
     def advance(self, seconds: float) -> datetime:
         """Move the manual clock on, firing what falls due, and return the new time."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from airflow_provider_batchlinux.emulator.blobs.storage import BlobStorage
 from airflow_provider_batchlinux.emulator.clock import Timer
 from airflow_provider_batchlinux.emulator.programs import Command, Outcome, run_program
 from airflow_provider_batchlinux.emulator.resource_files import fetch_resource_files
@@ -29,15 +30,17 @@ class Machine:
 
     :param root: the node's root directory, which need not exist.
     :param environment: the ``AZ_BATCH_*`` variables that say where a program runs.
+    :param storage: the account's blob store.
     """
 
-    def __init__(self, root: Path, environment: Mapping[str, str]) -> None:
+    def __init__(self, root: Path, environment: Mapping[str, str], storage: BlobStorage) -> None:
         self.root = root
         self.shared = root / "shared"
         self.startup = root / "startup"
         self.workitems = root / "workitems"
         self.pending: Timer | None = None
         self._environment = dict(environment)
+        self._storage = storage
         self._runs: dict[str, asyncio.Task[None]] = {}
 
     def environment(self) -> dict[str, str]:

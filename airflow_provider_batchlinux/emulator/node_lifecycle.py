@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from airflow_provider_batchlinux.emulator.blobs.storage import BlobStorage
 from airflow_provider_batchlinux.emulator.chances import Luck
 from airflow_provider_batchlinux.emulator.clock import Clock, pause
 from airflow_provider_batchlinux.emulator.doors import Doors
@@ -36,6 +37,7 @@ class NodeLifecycle:
 
     :param root: directory that holds the nodes' directories.
     :param environment: the account's ``AZ_BATCH_*`` variables.
+    :param storage: where nodes take resource files from that name no host.
     :param luck: what goes wrong with booting nodes.
     :param doors: the SSH doors of the nodes; they are open while a node is usable.
     :param on_usable: called when a node can take tasks.
@@ -50,6 +52,7 @@ class NodeLifecycle:
         root: Path,
         environment: Mapping[str, str],
         *,
+        storage: BlobStorage,
         luck: Luck,
         doors: Doors,
         on_usable: Callable[[Node], None],
@@ -61,6 +64,7 @@ class NodeLifecycle:
         self._luck = luck
         self._root = root
         self._environment = dict(environment)
+        self._storage = storage
         self._doors = doors
         self._on_usable = on_usable
         self._on_lost = on_lost
@@ -102,7 +106,8 @@ class NodeLifecycle:
             "AZ_BATCH_NODE_ID": node.id,
             "AZ_BATCH_NODE_IS_DEDICATED": str(node.is_dedicated).lower(),
         }
-        self._machines[node.id] = machine = Machine(self._root / node.pool_id / node.id, environment)
+        machine = Machine(self._root / node.pool_id / node.id, environment, self._storage)
+        self._machines[node.id] = machine
         return machine
 
     def _new_id(self, pool: Pool, *, is_dedicated: bool) -> str:

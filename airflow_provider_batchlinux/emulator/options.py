@@ -45,6 +45,7 @@ class EmulatorOptions:
     :param root: directory that holds the nodes' directories; ``None`` takes the system's
         directory for temporary files. A directory of its own is made in it and removed at the end.
     :param port: TCP port on loopback; 0 takes a free one.
+    :param blob_port: TCP port of the blob store on loopback; 0 takes a free one.
     :param tls: directory that gets the certificate ``ca.pem``, for HTTPS and with it Entra tokens from a
         local tenant; ``None`` serves plain HTTP, to shared keys only.
     :param shared_key: whether the account takes its key; ``False`` leaves only tokens, and needs ``tls``.
@@ -62,6 +63,7 @@ class EmulatorOptions:
     state: Path | None = None
     root: Path | None = None
     port: int = 0
+    blob_port: int = 0
     tls: Path | None = None
     shared_key: bool = True
 
@@ -96,6 +98,7 @@ class EmulatorOptions:
                 self.root is None or self.root.is_dir()
             ),
             f"port is {self.port!r}: it is a number from 0 to 65535.": 0 <= self.port <= 65535,
+            f"blob_port is {self.blob_port!r}: it is a number from 0 to 65535.": 0 <= self.blob_port <= 65535,
             "shared_key is off without tls: nobody could get in.": (self.shared_key or self.tls is not None),
         }
         return [*(problem for problem, holds in checks.items() if not holds), *chance_problems(self.chances)]

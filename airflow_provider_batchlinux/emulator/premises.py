@@ -33,6 +33,11 @@ class Premises:
         """Where the nodes have their directories."""
         return self.root / "nodes"
 
+    @property
+    def blobs(self) -> Path:
+        """Where the blob store has its files."""
+        return self.root / "blobs"
+
 
 def premises(options: EmulatorOptions) -> AbstractContextManager[Premises]:
     """

@@ -14,6 +14,9 @@ from threading import Thread
 from aiohttp import web
 
 from airflow_provider_batchlinux.emulator.app import Application
+from airflow_provider_batchlinux.emulator.blobs.client import BlobContainer
+from airflow_provider_batchlinux.emulator.blobs.server import serving_blobs
+from airflow_provider_batchlinux.emulator.blobs.storage import BlobStorage, StorageFacts, derive_key
 from airflow_provider_batchlinux.emulator.clock import Clock, ManualClock, SystemClock
 from airflow_provider_batchlinux.emulator.control_client import EmulatorControl
 from airflow_provider_batchlinux.emulator.identity.gate import Gate
@@ -38,6 +41,7 @@ class RunningEmulator:
     """
     A service that runs: where it is, whom it serves, and the hand on its controls.
 
+    :param storage: its blob store.
     :param ca: the file with the authority that its clients are to trust; ``None`` over plain HTTP.
     :param identity: how to get tokens for it; ``None`` over plain HTTP.
     """
@@ -46,8 +50,15 @@ class RunningEmulator:
     account: str
     key: str = field(repr=False)
     control: EmulatorControl
+    storage: StorageFacts
     ca: Path | None = None
     identity: IdentityFacts | None = None
+
+    def container(
+        self, name: str, permissions: str = "racwdl", *, expires_in: float = 86_400
+    ) -> BlobContainer:
+        """Return a container of its blob store, as :meth:`EmulatorControl.container` does."""
+        return self.control.container(name, permissions, expires_in=expires_in)
 
 
 @asynccontextmanager
@@ -56,15 +67,17 @@ async def serving(options: EmulatorOptions) -> AsyncIterator[RunningEmulator]:
     with premises(options) as place, loopback_socket(options.port) as listener:
         key = account_key(options, place.state)
         tls = None if options.tls is None else make_loopback_tls(options.tls)
-        async with _identity(tls) as identity:
+        clock = _clock(options, place.state)
+        storage = BlobStorage(place.blobs, derive_key(key), clock.now)
+        async with _identity(tls) as identity, serving_blobs(storage, options.blob_port):
             gate = Gate(options, key, identity.local if identity else None)
             endpoint = f"{'https' if tls else 'http'}://127.0.0.1:{listener.getsockname()[1]}"
-            application = Application(options, _clock(options, place.state), place, endpoint, gate)
+            application = Application(options, clock, place, endpoint, gate, storage)
             runner = web.ServerRunner(web.Server(application.handle, access_log=None))
             try:
                 await runner.setup()
                 await web.SockSite(runner, listener, ssl_context=tls.context if tls else None).start()
-                yield _running(endpoint, options.account, key, tls, identity)
+                yield _running(endpoint, options.account, key, storage.facts, tls, identity)
             finally:
                 await stop_serving(runner)
                 await application.close()
@@ -114,7 +127,12 @@ def _identity(tls: LoopbackTls | None) -> AbstractAsyncContextManager[ServedIden
 
 
 def _running(
-    endpoint: str, account: str, key: str, tls: LoopbackTls | None, identity: ServedIdentity | None
+    endpoint: str,
+    account: str,
+    key: str,
+    storage: StorageFacts,
+    tls: LoopbackTls | None,
+    identity: ServedIdentity | None,
 ) -> RunningEmulator:
     ca = tls.ca if tls else None
     return RunningEmulator(
@@ -122,6 +140,7 @@ def _running(
         account=account,
         key=key,
         control=EmulatorControl(endpoint, ca),
+        storage=storage,
         ca=ca,
         identity=identity.facts if identity else None,
     )

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from airflow_provider_batchlinux.emulator.allocation import Allocation
 from airflow_provider_batchlinux.emulator.autoscale.scaler import AutoScaler
+from airflow_provider_batchlinux.emulator.blobs.storage import BlobStorage
 from airflow_provider_batchlinux.emulator.chances import CHANCES, Luck
 from airflow_provider_batchlinux.emulator.clock import Clock, SwitchedClock
 from airflow_provider_batchlinux.emulator.dice import Dice
@@ -35,9 +36,17 @@ class BatchService:
 
     :param premises: where it keeps what it has from now on.
     :param endpoint: URL at which clients reach it.
+    :param storage: the blob store that is its auto-storage account.
     """
 
-    def __init__(self, options: EmulatorOptions, clock: Clock, premises: Premises, endpoint: str) -> None:
+    def __init__(
+        self,
+        options: EmulatorOptions,
+        clock: Clock,
+        premises: Premises,
+        endpoint: str,
+        storage: BlobStorage,
+    ) -> None:
         chances = replace(CHANCES[options.profile], **options.chances)
         self.luck = Luck(Dice(options.seed), chances)
         delays = delays_of(options, self.luck.dice)
@@ -54,6 +63,7 @@ class BatchService:
             delays,
             premises.nodes,
             environment,
+            storage=storage,
             luck=self.luck,
             doors=self.doors,
             on_usable=self._node_usable,

@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import re
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from urllib.parse import unquote
@@ -15,7 +16,7 @@ from airflow_provider_batchlinux.emulator.blobs.errors import BlobError
 from airflow_provider_batchlinux.emulator.blobs.files import BlobFiles
 from airflow_provider_batchlinux.emulator.blobs.sas import BLOB_PERMISSIONS, Target, make_sas
 
-__all__ = ["ACCOUNT", "BlobStorage", "derive_key", "is_container_name"]
+__all__ = ["ACCOUNT", "BlobStorage", "StorageFacts", "derive_key", "is_container_name"]
 
 ACCOUNT = "batchlinuxstorage"
 _CONTAINER_NAME = re.compile(r"(?=.{3,63}\Z)[a-z0-9]+(?:-[a-z0-9]+)*")
@@ -33,6 +34,19 @@ def derive_key(batch_key: str) -> str:
     return base64.b64encode(digest).decode()
 
 
+@dataclass(frozen=True)
+class StorageFacts:
+    """
+    What clients with the account's key need.
+
+    :param endpoint: URL with the account's name as its path.
+    """
+
+    endpoint: str
+    account: str
+    key: str = field(repr=False)
+
+
 class BlobStorage:
     """
     A storage account.
@@ -47,6 +61,11 @@ class BlobStorage:
         self.key = key
         self.files = BlobFiles(root)
         self.now = now
+
+    @property
+    def facts(self) -> StorageFacts:
+        """What clients with the account's key need."""
+        return StorageFacts(self.endpoint, self.account, self.key)
 
     def open(self, endpoint: str) -> None:
         """Take notice of where it is served, with the account's name as the path."""
