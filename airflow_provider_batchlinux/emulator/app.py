@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import shutil
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timezone
@@ -14,16 +14,12 @@ from uuid import uuid4
 
 from aiohttp import web
 from aiohttp.web_exceptions import HTTPRequestEntityTooLarge
-
 from airflow_provider_batchlinux.emulator.blobs.storage import BlobStorage
 from airflow_provider_batchlinux.emulator.clock import Clock
 from airflow_provider_batchlinux.emulator.control import PREFIX, answer_control
-from airflow_provider_batchlinux.emulator.errors import (
-    Code,
-    ServiceError,
-    refused_query,
-)
+from airflow_provider_batchlinux.emulator.errors import Code, ServiceError
 from airflow_provider_batchlinux.emulator.faults import Fault, Faults, RequestRecord
+from airflow_provider_batchlinux.emulator.front import is_invalid_url, refuse_url
 from airflow_provider_batchlinux.emulator.identity.gate import Gate
 from airflow_provider_batchlinux.emulator.kept_facts import keep_limits
 from airflow_provider_batchlinux.emulator.options import EmulatorOptions
@@ -45,7 +41,6 @@ __all__ = ["Application"]
 
 _log = logging.getLogger(__name__)
 _CHUNK = 256 * 1024
-_DATE_LENGTH = len("2025-06-01")
 _MOST_RECORDED = 100_000
 _DROPPED = Reply(0)
 """Stands for an answer that does not arrive: the connection is closed instead."""
@@ -90,6 +85,8 @@ class Application:
             answer = await answer_control(self, request)
             self._commit()
             return answer
+        if is_invalid_url(raw_path):
+            return refuse_url(self.clock.now())
         operation, path_values = self._router.match(request.method, raw_path)
         call = self._call(request, raw_path, path_values)
         fault = self.faults.take(call.method, call.path, operation.name)
@@ -106,7 +103,6 @@ class Application:
         try:
             fault.strike()
             self._authenticate(request, call)
-            _check_api_version(call)
             call = replace(call, body=await _read_body(request))
             with self.clock.held(call.now):
                 reply = operation.answer(self.service, call)
@@ -121,14 +117,17 @@ class Application:
             return reply
 
     def _call(self, request: web.BaseRequest, raw_path: str, path_values: Mapping[str, str]) -> Call:
-        query = parse_qsl(request.raw_path.partition("?")[2], keep_blank_values=True)
+        text = request.raw_path.partition("?")[2]
+        query = [(name.lower(), value) for name, value in parse_qsl(text, keep_blank_values=True)]
+        times = Counter(name for name, _ in query)
         return Call(
             method=request.method,
             path=raw_path,
             base_url=self._endpoint,
             request_id=str(uuid4()),
             now=self.clock.now(),
-            query={name.lower(): value for name, value in query},
+            query=dict(query),
+            repeated=tuple(name for name, number in times.items() if number > 1),
             path_values=path_values,
             headers={name.lower(): value for name, value in request.headers.items()},
         )
@@ -173,17 +172,6 @@ class Application:
         """Make sure that what an answer tells is kept, before it is sent."""
         if self._premises.state is not None:
             self._premises.state.commit()
-
-
-def _check_api_version(call: Call) -> None:
-    if not call.api_version:
-        values = {"QueryParameterName": "api-version"}
-        raise ServiceError(Code.MISSING_REQUIRED_QUERY_PARAMETER, values)
-    try:
-        datetime.fromisoformat(call.api_version[:_DATE_LENGTH])
-    except ValueError:
-        reason = "The API version is not a date such as 2025-06-01"
-        raise refused_query(call.api_version, of="api-version", reason=reason) from None
 
 
 async def _read_body(request: web.BaseRequest) -> bytes:

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from airflow_provider_batchlinux.emulator.conditions import check_dates
 from airflow_provider_batchlinux.emulator.errors import Code, ServiceError
-from airflow_provider_batchlinux.emulator.handlers.nodes import node_of
+from airflow_provider_batchlinux.emulator.handlers.nodes import node_of, wrong_state
 from airflow_provider_batchlinux.emulator.handlers.tasks import task_of
 from airflow_provider_batchlinux.emulator.instants import format_http_date, format_instant
+from airflow_provider_batchlinux.emulator.lifecycle import NODE_STATES
 from airflow_provider_batchlinux.emulator.node_files import (
     FoundFile,
     find_file,
@@ -65,13 +67,17 @@ def delete_node_file(service: BatchService, call: Call) -> Reply:
 def _task_root(service: BatchService, call: Call) -> Path:
     task = task_of(service, call)
     node = service.store.nodes(task.pool_id).get(task.node_id) if task.node_id else None
-    if node is None:
+    if node is None or not NODE_STATES[node.state].has_machine:
         raise ServiceError(Code.TASK_FILES_UNAVAILABLE)
     return task_directory(service.lifecycle.machine(node), task)
 
 
 def _node_root(service: BatchService, call: Call) -> Path:
-    machine = service.lifecycle.machine(node_of(service, call))
+    node = node_of(service, call)
+    if not NODE_STATES[node.state].has_machine:
+        # What the service answers is not documented; assumed.
+        raise wrong_state(node)
+    machine = service.lifecycle.machine(node)
     machine.make_directories()
     return machine.root
 
@@ -88,6 +94,7 @@ def _list(call: Call, root: Path) -> Reply:
 
 def _get(call: Call, root: Path) -> Reply:
     file = find_file(root, call.path_values["filePath"])
+    check_dates(call, file.modified)
     if call.method == "HEAD":
         return Reply(200, headers=_file_headers(call, file), content=FileContent(file.path, 0, file.size))
     if file.is_directory:
