@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import hmac
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from functools import lru_cache
 from urllib.parse import parse_qs
 
 from airflow_provider_batchlinux.emulator.errors import Code, ServiceError
@@ -74,17 +74,22 @@ def string_to_sign(
     if method not in ("GET", "HEAD"):
         standard["content-length"] = standard["content-length"] or empty_length
     special = sorted(item for item in headers.items() if item[0].startswith("ocp-") and item[1])
-    parameters = sorted((name, values[0]) for name, values in parse_qs(query).items())
     lines = [method, *standard.values()]
     lines += [f"{name}:{value}" for name, value in special]
     lines.append(f"/{account}{path}")
-    lines += [f"{name}:{value}" for name, value in parameters]
+    lines += _signed_parameters(query)
     return "\n".join(lines)
+
+
+@lru_cache
+def _signed_parameters(query: str) -> tuple[str, ...]:
+    parameters = sorted((name, values[0]) for name, values in parse_qs(query).items())
+    return tuple(f"{name}:{value}" for name, value in parameters)
 
 
 def sign(key: str, text: str) -> str:
     """Return the signature of a text under an account key."""
-    digest = hmac.new(base64.b64decode(key), text.encode(), hashlib.sha256).digest()
+    digest = hmac.digest(base64.b64decode(key), text.encode(), "sha256")
     return base64.b64encode(digest).decode()
 
 

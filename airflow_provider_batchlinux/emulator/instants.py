@@ -6,6 +6,7 @@ import re
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from email.utils import format_datetime, parsedate_to_datetime
+from functools import lru_cache
 
 __all__ = [
     "UNLIMITED",
@@ -34,14 +35,20 @@ UNLIMITED = "P10675199DT2H48M5.4775807S"
 
 def format_instant(instant: datetime) -> str:
     """Return a time as it stands in bodies: UTC with seven decimals."""
-    return instant.strftime("%Y-%m-%dT%H:%M:%S.%f") + "0Z"
+    return instant.replace(tzinfo=None).isoformat(timespec="microseconds") + "0Z"
 
 
 def format_http_date(instant: datetime) -> str:
     """Return a time as it stands in headers (RFC 1123)."""
+    return _format_second(instant.replace(microsecond=0))
+
+
+@lru_cache
+def _format_second(instant: datetime) -> str:
     return format_datetime(instant, usegmt=True)
 
 
+@lru_cache
 def parse_http_date(text: str) -> datetime:
     """
     Read a time from a header.

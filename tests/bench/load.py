@@ -20,7 +20,7 @@ from tests.embedded_service import Service
 __all__ = ["Wire", "measured_apart"]
 
 CONNECTIONS = 8
-ROUND = 1.5
+ROUND = 0.5
 """Seconds of load for one sample."""
 _ENOUGH = 1 << 16
 
