@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from tests.batch_account import eventually
+
 TIMED_OUT = {
     "code": "AllocationTimedout",
     "message": "Desired number of dedicated nodes could not be allocated as the resize timeout was reached",
@@ -173,6 +175,18 @@ def test_by_bad_luck_half_of_the_nodes_stay_away(start: Any, chance: str, code: 
     pool = account.send("GET", "/pools/linux")
 
     assert (pool["allocationState"], pool["currentDedicatedNodes"], _codes(pool)) == ("steady", 2, [code])
+
+
+def test_a_pool_that_has_its_nodes_lacks_nothing_when_capacity_goes(account: Any) -> None:
+    account.create_pool(nodes=2)
+    account.wait_for_nodes("linux", "idle", 2)
+    account.emulator.control.set_capacity(dedicated=1)
+    account.emulator.control.set_quota(dedicated_cores=1)
+
+    account.send("POST", "/pools/linux/resize", {"targetDedicatedNodes": 2})
+    eventually(lambda: account.states()[0] == "steady")
+
+    assert _codes(account.send("GET", "/pools/linux")) == []
 
 
 def test_an_empty_pool_lacks_nothing(start: Any) -> None:

@@ -239,6 +239,20 @@ def test_a_node_that_is_unusable_by_chance_says_why_and_may_be_rebooted(start: A
     assert "errors" not in account.wait_for_nodes("linux", "idle")[0]
 
 
+def test_every_boot_has_a_chance_of_its_own(start: Any) -> None:
+    account = start(seed=1, clock="manual", chances={"unusable": 0.5})
+    account.create_pool()
+    account.emulator.control.advance(1)
+    path = f"/pools/linux/nodes/{account.nodes()[0]['id']}"
+    seen = []
+    for _ in range(8):
+        account.send("POST", f"{path}/reboot", {})
+        account.emulator.control.advance(1)
+        seen.append(account.send("GET", path)["state"])
+
+    assert set(seen) == {"idle", "unusable"}
+
+
 def test_a_spot_node_is_taken_by_chance_and_comes_back(start: Any) -> None:
     account = start(profile="realistic", clock="manual", chances={"preempted": 1})
     account.create_pool(nodes=1, targetLowPriorityNodes=1)

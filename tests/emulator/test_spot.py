@@ -116,6 +116,7 @@ def test_a_node_returns_when_another_pool_makes_room(realistic: Any, spot_pool: 
     control.advance(60)
     spot_pool()
     control.set_capacity(spot=1)
+    control.advance(10 * UNTIL_BACK)
     assert realistic.nodes("linux")[0]["state"] == "preempted"
 
     realistic.send("DELETE", "/pools/other")
