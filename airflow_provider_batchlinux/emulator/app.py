@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import shutil
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timezone
-from urllib.parse import parse_qsl
 from uuid import uuid4
 
 from aiohttp import web
@@ -36,6 +35,7 @@ from airflow_provider_batchlinux.emulator.wire import (
     common_headers,
     encode_body,
     error_reply,
+    read_query,
 )
 
 __all__ = ["Application"]
@@ -91,7 +91,8 @@ class Application:
         operation, path_values = self._router.match(request.method, raw_path)
         call = self._call(request, raw_path, path_values)
         fault = self.faults.take(call.method, call.path, operation.name)
-        await asyncio.sleep(fault.delay or 0)
+        if fault.delay:
+            await asyncio.sleep(fault.delay)
         reply = _DROPPED
         if fault.drop != "before":
             reply = await self._reply(request, call, operation, fault)
@@ -104,7 +105,8 @@ class Application:
         try:
             fault.strike()
             self._authenticate(request, call)
-            call = replace(call, body=await _read_body(request))
+            if request.body_exists:
+                call = replace(call, body=await _read_body(request))
             with self.clock.held(call.now):
                 reply = operation.answer(self.service, call)
             self._commit()
@@ -118,17 +120,15 @@ class Application:
             return reply
 
     def _call(self, request: web.BaseRequest, raw_path: str, path_values: Mapping[str, str]) -> Call:
-        text = request.raw_path.partition("?")[2]
-        query = [(name.lower(), value) for name, value in parse_qsl(text, keep_blank_values=True)]
-        times = Counter(name for name, _ in query)
+        query, repeated = read_query(request.raw_path.partition("?")[2])
         return Call(
             method=request.method,
             path=raw_path,
             base_url=self._endpoint,
             request_id=str(uuid4()),
             now=self.clock.now(),
-            query=dict(query),
-            repeated=tuple(name for name, number in times.items() if number > 1),
+            query=query,
+            repeated=repeated,
             path_values=path_values,
             headers={name.lower(): value for name, value in request.headers.items()},
         )

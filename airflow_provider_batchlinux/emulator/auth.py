@@ -52,10 +52,9 @@ def check_shared_key(
     if name != account:
         raise authentication_failed(detail=f"The account {name!r} is not served here.")
     _check_date(headers, now)
-    texts = {
-        string_to_sign(account, method, raw_target, headers),
-        string_to_sign(account, method, raw_target, headers, empty_length=""),
-    }
+    texts = (
+        string_to_sign(account, method, raw_target, headers, empty_length=length) for length in ("0", "")
+    )
     if not any(hmac.compare_digest(signature.encode(), sign(key, text).encode()) for text in texts):
         raise authentication_failed(detail="The MAC signature of the request is not the same.")
 

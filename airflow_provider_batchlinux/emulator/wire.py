@@ -5,14 +5,17 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from http import HTTPStatus
 from itertools import islice
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
-from urllib.parse import quote, urlencode
+from urllib.parse import parse_qsl, quote, urlencode
 
 from airflow_provider_batchlinux.emulator import odata
 from airflow_provider_batchlinux.emulator.errors import ServiceError, refused_query
@@ -37,6 +40,7 @@ __all__ = [
     "error_message",
     "error_reply",
     "listing",
+    "read_query",
     "version_headers",
 ]
 
@@ -44,6 +48,7 @@ Item = TypeVar("Item")
 
 JSON_TYPE = "application/json;odata=minimalmetadata"
 PAGE_LIMIT = 1000
+_ENCODER = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
 _SKIP_PREFIX = "WATV2:"
 _ENTITIES = "Microsoft.Azure.Batch.Protocol.Entities"
 
@@ -88,6 +93,15 @@ class Call:
     def read(self, shape: str) -> dict[str, Any]:
         """Return the body as the shape of that name, its values converted."""
         return read_body(shape, self.body, self.api_version)
+
+
+@lru_cache
+def read_query(text: str) -> tuple[Mapping[str, str], tuple[str, ...]]:
+    """Return the parameters of a query by lower-cased name, and which names come more than once."""
+    found = [(name.lower(), value) for name, value in parse_qsl(text, keep_blank_values=True)]
+    times = Counter(name for name, _ in found)
+    repeated = tuple(name for name, number in times.items() if number > 1)
+    return MappingProxyType(dict(found)), repeated
 
 
 @dataclass(frozen=True)
@@ -212,7 +226,7 @@ def version_headers(version: Version | None) -> dict[str, str]:
 
 def encode_body(body: Mapping[str, Any]) -> bytes:
     """Return the bytes of a body."""
-    return json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode()
+    return _ENCODER.encode(body).encode()
 
 
 def _selection(call: Call, set_name: str) -> Callable[[odata.Row], odata.Row]:
