@@ -245,6 +245,11 @@ class Code(Enum):
         409,
         "The specified task has not run, or the node that holds its files is not available.",
     )
+    TASK_FILES_CLEANED_UP = (
+        "TaskFilesCleanedup",
+        409,
+        "The files of the specified task are cleaned up.",
+    )
     REQUEST_BODY_TOO_LARGE = (
         "RequestBodyTooLarge",
         413,

@@ -8,6 +8,7 @@ from typing import Any
 from airflow_provider_batchlinux.emulator.errors import missing_property, not_implemented, refused
 from airflow_provider_batchlinux.emulator.instants import UNLIMITED, parse_duration
 from airflow_provider_batchlinux.emulator.records import Json
+from airflow_provider_batchlinux.emulator.storage_rules import check_task_files
 
 __all__ = ["complete_job"]
 
@@ -60,6 +61,7 @@ def complete_job(body: Json) -> dict[str, Any]:
 
 
 def _complete_task(name: str, task: Json) -> Json:
+    check_task_files(task)
     complete = {**_DEFAULTS[name], **task}
     if name != "jobReleaseTask":
         limits = {"maxWallClockTime": UNLIMITED, "retentionTime": "P7D", "maxTaskRetryCount": 0}

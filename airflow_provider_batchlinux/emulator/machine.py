@@ -13,6 +13,7 @@ from uuid import uuid4
 
 from airflow_provider_batchlinux.emulator.blobs.storage import BlobStorage
 from airflow_provider_batchlinux.emulator.clock import Timer
+from airflow_provider_batchlinux.emulator.output_files import Outputs, upload_output_files
 from airflow_provider_batchlinux.emulator.programs import Command, Outcome, run_program
 from airflow_provider_batchlinux.emulator.resource_files import fetch_resource_files
 from airflow_provider_batchlinux.emulator.task_users import user_environment
@@ -64,7 +65,7 @@ class Machine:
         self.make_directories()
         working = directory / "wd"
         working.mkdir(parents=True, exist_ok=True)
-        return await fetch_resource_files(spec.get("resourceFiles", []), working)
+        return await fetch_resource_files(spec.get("resourceFiles", []), working, self._storage)
 
     async def run_task(
         self,
@@ -80,9 +81,25 @@ class Machine:
         :param extra: further variables of the service's own.
         :param timeout: seconds of wall-clock time; ``None`` sets no limit.
         """
+        environment = self._task_environment(directory, spec, extra)
+        out, err = directory / "stdout.txt", directory / "stderr.txt"
+        line, working = spec["commandLine"], directory / "wd"
+        return await run_program(Command(line, working, environment, out, err, timeout))
+
+    async def upload_outputs(
+        self, directory: Path, spec: Mapping[str, Any], extra: Mapping[str, str], outcome: Outcome
+    ) -> Outcome:
+        """Upload the output files of a task that has ended, and return its outcome after that."""
+        environment = self._task_environment(directory, spec, extra)
+        outputs = Outputs(spec.get("outputFiles", ()), self.root, directory, environment)
+        return await upload_output_files(outputs, outcome, self._storage)
+
+    def _task_environment(
+        self, directory: Path, spec: Mapping[str, Any], extra: Mapping[str, str]
+    ) -> dict[str, str]:
         working = directory / "wd"
         settings = spec.get("environmentSettings", ())
-        environment = {
+        return {
             # Without it, programs would look up and write to the home of whoever runs the emulator.
             "HOME": str(working),
             **self.environment(),
@@ -93,8 +110,6 @@ class Machine:
             **extra,
             **{item["name"]: item.get("value", "") for item in settings},
         }
-        out, err = directory / "stdout.txt", directory / "stderr.txt"
-        return await run_program(Command(spec["commandLine"], working, environment, out, err, timeout))
 
     def keep_running(self, name: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run something on the node until it ends or is stopped by its name."""

@@ -18,6 +18,7 @@ from airflow_provider_batchlinux.emulator.errors import (
 from airflow_provider_batchlinux.emulator.images import node_agent_of
 from airflow_provider_batchlinux.emulator.instants import parse_duration
 from airflow_provider_batchlinux.emulator.quotas import cores_of, is_vm_size
+from airflow_provider_batchlinux.emulator.storage_rules import check_task_files
 
 __all__ = [
     "Spec",
@@ -74,6 +75,7 @@ def check_pool_properties(body: Spec) -> None:
     check_targets(body)
     if "virtualMachineConfiguration" in body:
         _check_image(body["virtualMachineConfiguration"])
+    check_task_files(body.get("startTask", {}))
     if body.get("startTask", {}).get("maxTaskRetryCount", 0) < -1:
         count = body["startTask"]["maxTaskRetryCount"]
         raise refused(count, of="maxTaskRetryCount")

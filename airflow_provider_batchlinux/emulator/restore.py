@@ -47,6 +47,9 @@ def restore(service: BatchService, state: StateFile, directories: Path) -> None:
     service.spot.bring_back()
     for job in service.store.jobs:
         service.jobs.resume(job)
+    for job in service.store.jobs:
+        for task in service.store.tasks(job.id):
+            service.retention.watch(task)
     for schedule in service.store.schedules:
         service.schedules.resume(schedule)
 

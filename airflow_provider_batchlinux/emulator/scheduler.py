@@ -141,11 +141,19 @@ class TaskScheduler:
 
     def forget(self, task: Task) -> None:
         """Remove a task, with what it runs and the files it left on its node."""
-        machine = self._machine(task)
-        if machine is not None:
-            self._discard_files(machine, task)
+        self.discard_files(task)
         self._leave(task)
         self.store.tasks(task.job_id).pop(task.id)
+
+    def discard_files(self, task: Task) -> None:
+        """Remove the files that a task left on its node."""
+        machine = self._machine(task)
+        if machine is None:
+            return
+        discarded = machine.discard(task_directory(machine, task), [_name(task)])
+        removal = asyncio.get_running_loop().create_task(discarded)
+        self._removals.add(removal)
+        removal.add_done_callback(self._removals.discard)
 
     async def close(self) -> None:
         """Wait until the files of removed tasks are gone."""
@@ -181,6 +189,7 @@ class TaskScheduler:
         failure = await machine.prepare_task(directory, task.spec)
         if failure is None:
             outcome = await self._run_with_retries(task, machine, directory)
+            outcome = await machine.upload_outputs(directory, task.spec, self._environment(task), outcome)
         else:
             outcome = Outcome(failure=failure)
         task = self.store.task(task.job_id, task.id)
@@ -296,12 +305,6 @@ class TaskScheduler:
     def _machine(self, task: Task) -> Machine | None:
         node = self._node(task)
         return None if node is None else self.machine_of(node)
-
-    def _discard_files(self, machine: Machine, task: Task) -> None:
-        discarded = machine.discard(task_directory(machine, task), [_name(task)])
-        removal = asyncio.get_running_loop().create_task(discarded)
-        self._removals.add(removal)
-        removal.add_done_callback(self._removals.discard)
 
     def _time(self) -> str:
         return format_instant(self.clock.now())

@@ -22,7 +22,8 @@ from airflow_provider_batchlinux.emulator.node_lifecycle import NodeLifecycle
 from airflow_provider_batchlinux.emulator.options import EmulatorOptions
 from airflow_provider_batchlinux.emulator.premises import Premises
 from airflow_provider_batchlinux.emulator.quotas import Quotas
-from airflow_provider_batchlinux.emulator.records import Node
+from airflow_provider_batchlinux.emulator.records import Node, Task
+from airflow_provider_batchlinux.emulator.retention import TaskRetention
 from airflow_provider_batchlinux.emulator.scheduler import TaskScheduler
 from airflow_provider_batchlinux.emulator.spot_market import Capacity, SpotMarket
 from airflow_provider_batchlinux.emulator.store import Store
@@ -76,9 +77,10 @@ class BatchService:
             profile,
             machine_of=self.lifecycle.machine,
             job_tasks=self.job_tasks,
-            on_task_completed=lambda task: self.jobs.task_completed(task),
+            on_task_completed=self._task_completed,
             on_node_free=self._node_freed,
         )
+        self.retention = TaskRetention(self.store, clock, self.scheduler.discard_files)
         self.jobs = JobLifecycle(
             self.store,
             clock,
@@ -104,6 +106,10 @@ class BatchService:
     def _node_usable(self, node: Node) -> None:
         self.spot.node_usable(node)
         self.scheduler.place(node.pool_id)
+
+    def _task_completed(self, task: Task) -> None:
+        self.retention.watch(task)
+        self.jobs.task_completed(task)
 
     def _node_freed(self, node: Node) -> None:
         self.allocation.node_freed(node)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from airflow_provider_batchlinux.emulator.errors import Code, ServiceError, refused
 from airflow_provider_batchlinux.emulator.exit_conditions import each_exit_options
 from airflow_provider_batchlinux.emulator.records import Job, Json
+from airflow_provider_batchlinux.emulator.storage_rules import check_task_files
 
 __all__ = ["check_task"]
 
@@ -17,6 +18,7 @@ def check_task(body: Json, job: Job) -> None:
 
     :raises ServiceError: the first thing that the service refuses in it.
     """
+    check_task_files(body)
     if "dependsOn" in body:
         _check_dependencies(body["dependsOn"], job)
     for options in each_exit_options(body.get("exitConditions", {})):

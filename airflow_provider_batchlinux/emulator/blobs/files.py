@@ -107,14 +107,13 @@ class BlobFiles:
         self._containers: dict[str, Container] = {}
         self._last_version = 0
         shutil.rmtree(root / _TO_COME, ignore_errors=True)
-        (root / _TO_COME).mkdir(parents=True)
         for facts in root.glob(f"*/{_FACTS}"):
             self._take_up(facts)
 
     def clear(self) -> None:
         """Forget all containers."""
-        for name in list(self._containers):
-            self.delete_container(name)
+        self._containers.clear()
+        shutil.rmtree(self._root, ignore_errors=True)
 
     def create_container(self, name: str, now: datetime) -> Container:
         """
@@ -125,7 +124,7 @@ class BlobFiles:
         if name in self._containers:
             raise BlobError(BlobCode.CONTAINER_ALREADY_EXISTS)
         container = Container(name, self._next_etag(now), now)
-        (self._root / name).mkdir()
+        (self._root / name).mkdir(parents=True)
         facts = {"etag": container.etag, "modified": format_instant(now)}
         _write_json(self._root / name / _FACTS, facts)
         self._containers[name] = container
@@ -164,6 +163,7 @@ class BlobFiles:
 
     def incoming(self) -> Incoming:
         """Return a place for content that arrives."""
+        (self._root / _TO_COME).mkdir(parents=True, exist_ok=True)
         return Incoming(self._root / _TO_COME / uuid4().hex)
 
     def put_blob(

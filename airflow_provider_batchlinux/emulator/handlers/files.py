@@ -20,6 +20,7 @@ from airflow_provider_batchlinux.emulator.node_files import (
     list_files,
     read_range,
 )
+from airflow_provider_batchlinux.emulator.retention import end_of_retention
 from airflow_provider_batchlinux.emulator.scheduler import task_directory
 from airflow_provider_batchlinux.emulator.service import BatchService
 from airflow_provider_batchlinux.emulator.wire import Call, FileContent, Reply, listing
@@ -69,7 +70,11 @@ def _task_root(service: BatchService, call: Call) -> Path:
     node = service.store.nodes(task.pool_id).get(task.node_id) if task.node_id else None
     if node is None or not NODE_STATES[node.state].has_machine:
         raise ServiceError(Code.TASK_FILES_UNAVAILABLE)
-    return task_directory(service.lifecycle.machine(node), task)
+    directory = task_directory(service.lifecycle.machine(node), task)
+    end = end_of_retention(task)
+    if end is not None and end <= call.now and not directory.exists():
+        raise ServiceError(Code.TASK_FILES_CLEANED_UP)
+    return directory
 
 
 def _node_root(service: BatchService, call: Call) -> Path:

@@ -84,7 +84,8 @@ def replace_task(service: BatchService, call: Call) -> Reply:
     check_conditions(call, task.version)
     limits = _limits(call.read("BatchTask"), service.store.job(task.job_id))
     version = service.store.next_version(call.now)
-    service.store.put_task(replace(task, spec={**task.spec, "constraints": limits}, version=version))
+    changed = replace(task, spec={**task.spec, "constraints": limits}, version=version)
+    service.retention.watch(service.store.put_task(changed))
     return done(call, 200, version)
 
 
