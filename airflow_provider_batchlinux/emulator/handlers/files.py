@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -23,6 +23,7 @@ from airflow_provider_batchlinux.emulator.node_files import (
 from airflow_provider_batchlinux.emulator.retention import end_of_retention
 from airflow_provider_batchlinux.emulator.scheduler import task_directory
 from airflow_provider_batchlinux.emulator.service import BatchService
+from airflow_provider_batchlinux.emulator.versions import as_of
 from airflow_provider_batchlinux.emulator.wire import Call, FileContent, Reply, listing
 
 __all__ = [
@@ -125,8 +126,8 @@ def _delete(call: Call, root: Path) -> Reply:
     return Reply(200)
 
 
-def _file_headers(call: Call, file: FoundFile) -> dict[str, str]:
-    return {
+def _file_headers(call: Call, file: FoundFile) -> Mapping[str, str]:
+    headers = {
         "content-type": file.content_type,
         "last-modified": format_http_date(file.modified),
         "ocp-creation-time": format_http_date(file.modified),
@@ -134,6 +135,7 @@ def _file_headers(call: Call, file: FoundFile) -> dict[str, str]:
         "ocp-batch-file-mode": oct(file.mode),
         "ocp-batch-file-url": quote(call.base_url + call.path, safe=""),
     }
+    return as_of(call.api_version, "fileheaders", headers)
 
 
 def _file_view(call: Call, file: FoundFile) -> dict[str, Any]:

@@ -62,7 +62,7 @@ _ONLY_WHEN_EMPTY = frozenset(
 
 def create_pool(service: BatchService, call: Call) -> Reply:
     """Answer POST /pools."""
-    spec = complete_pool(call.read("BatchPoolCreateOptions"))
+    spec = complete_pool(call.read("BatchPoolCreateOptions"), is_signed=call.is_signed)
     _check_absent(service, spec["id"])
     pool_id, dedicated, spot = (
         spec.pop("id"),
@@ -111,7 +111,7 @@ def update_pool(service: BatchService, call: Call) -> Reply:
     """Answer PATCH /pools/{poolId}."""
     pool = writable_pool(service, call)
     body = call.read("BatchPoolUpdateOptions")
-    check_pool_properties(body)
+    check_pool_properties(body, is_signed=call.is_signed)
     _check_changeable(service, pool, body)
     spec = {**pool.spec, **complete_pool_properties(body)}
     changed = service.store.put_pool(replace(pool, spec=spec, version=service.store.next_version(call.now)))
@@ -122,7 +122,7 @@ def replace_pool_properties(service: BatchService, call: Call) -> Reply:
     """Answer POST /pools/{poolId}/updateproperties: what is left out or empty is taken away."""
     pool = writable_pool(service, call)
     body = call.read("BatchPoolReplaceOptions")
-    check_pool_properties(body)
+    check_pool_properties(body, is_signed=call.is_signed)
     given = {name: value for name, value in complete_pool_properties(body).items() if value != []}
     kept = {name: value for name, value in pool.spec.items() if name not in _REPLACED}
     version = service.store.next_version(call.now)

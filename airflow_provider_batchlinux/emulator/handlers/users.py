@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -77,7 +78,8 @@ def get_node_remote_login_settings(service: BatchService, call: Call) -> Reply:
         reason = "The pool has no inbound NAT pool for backend port 22."
         raise ServiceError(Code.OPERATION_NOT_VALID_ON_NODE, {"Reason": reason})
     settings = {"remoteLoginIPAddress": "127.0.0.1", "remoteLoginPort": node.ssh_port}
-    return entity(call, "RemoteLoginSettings", settings)
+    reply = entity(call, "RemoteLoginSettings", settings)
+    return replace(reply, headers={"dataserviceid": call.base_url + call.path})
 
 
 def _user(call: Call, name: str, body: Mapping[str, Any], *, is_admin: bool) -> NodeUser:
