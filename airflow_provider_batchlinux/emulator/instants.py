@@ -33,6 +33,7 @@ UNLIMITED = "P10675199DT2H48M5.4775807S"
 """The longest duration .NET can hold: how the service says that there is no limit."""
 
 
+@lru_cache(maxsize=4096)
 def format_instant(instant: datetime) -> str:
     """Return a time as it stands in bodies: UTC with seven decimals."""
     return instant.replace(tzinfo=None).isoformat(timespec="microseconds") + "0Z"
