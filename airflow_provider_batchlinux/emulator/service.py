@@ -16,7 +16,7 @@ from airflow_provider_batchlinux.emulator.job_lifecycle import JobLifecycle
 from airflow_provider_batchlinux.emulator.job_schedules import JobSchedules
 from airflow_provider_batchlinux.emulator.job_tasks import JobTasks
 from airflow_provider_batchlinux.emulator.kept_facts import host_key
-from airflow_provider_batchlinux.emulator.lifecycle import delays_of
+from airflow_provider_batchlinux.emulator.lifecycle import Delays, delays_of
 from airflow_provider_batchlinux.emulator.node_actions import NodeActions
 from airflow_provider_batchlinux.emulator.node_lifecycle import NodeLifecycle
 from airflow_provider_batchlinux.emulator.options import EmulatorOptions
@@ -52,7 +52,6 @@ class BatchService:
         self.luck = Luck(Dice(options.seed), chances)
         delays = delays_of(options, self.luck.dice)
         self.faults = FaultsByChance(self.luck, delays)
-        profile = delays.profile
         self.clock = clock = SwitchedClock(clock)
         self.store = Store(premises.state)
         self.quotas = Quotas()
@@ -70,6 +69,11 @@ class BatchService:
             on_usable=self._node_usable,
             on_lost=lambda node: self.scheduler.withdraw(node),
         )
+        self._add_work(delays)
+
+    def _add_work(self, delays: Delays) -> None:
+        """Put together what runs tasks on the nodes, and what makes and resizes pools."""
+        clock, profile = self.clock, delays.profile
         self.job_tasks = JobTasks(self.store, clock, profile, machine_of=self.lifecycle.machine)
         self.scheduler = TaskScheduler(
             self.store,
