@@ -72,7 +72,7 @@ class Expected:
     :param task: the state of the task that ran when it began.
     :param user: code of the answer to a new user, or 201.
     :param reboot: code of the answer to a reboot, or 202.
-    :param login: whether there are remote login settings.
+    :param login: whether there is a machine, with remote login settings and files.
     """
 
     task: str
@@ -157,6 +157,7 @@ def test_a_state_has_its_consequences_and_a_way_out(busy: BusyNode, state: str) 
     assert (busy.task, busy.lets_in()) == (expected.task, expected.lets_in)
     assert _code(busy.send("POST", "users", {"name": "new"})) == expected.user
     assert ("code" not in busy.send("GET", "remoteloginsettings")) == expected.login
+    assert ("code" not in busy.send("GET", "files")) == expected.login
 
     leave(busy)
     busy.wait_for_task("running")
