@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
@@ -50,10 +51,12 @@ def premises(options: EmulatorOptions) -> AbstractContextManager[Premises]:
 
 @contextmanager
 def _passing(parent: Path | None) -> Iterator[Premises]:
-    with tempfile.TemporaryDirectory(prefix="batchlinux-", dir=parent, ignore_cleanup_errors=True) as made:
-        root = Path(made).resolve()
-        with guarded(root, is_kept=False):
+    root = Path(tempfile.mkdtemp(prefix="batchlinux-", dir=parent)).resolve()
+    with guarded(root, is_kept=False):
+        try:
             yield Premises(root)
+        finally:
+            shutil.rmtree(root, ignore_errors=True)
 
 
 @contextmanager

@@ -59,12 +59,14 @@ class StateFile:
         self.beside = Path(f"{path.resolve()}.files")
         self._connection = _opened(path)
         self._pending: dict[tuple[str, str, str], object] = {}
+        self._is_due = False
 
     def note(self, kind: str, parent: str, key: str, record: object) -> None:
         """Let a record be kept from the next commit on; ``None`` lets it be forgotten."""
-        if not self._pending:
-            asyncio.get_running_loop().call_soon(self.commit)
         self._pending[kind, parent, key] = record
+        if not self._is_due:
+            asyncio.get_running_loop().call_soon(self._commit_due)
+            self._is_due = True
 
     def commit(self) -> None:
         """Write what was noted; when this returns it is safe."""
@@ -78,6 +80,10 @@ class StateFile:
             self._connection.executemany(_KEEP, kept)
             self._connection.executemany(_FORGET, gone)
         self._pending.clear()
+
+    def _commit_due(self) -> None:
+        self._is_due = False
+        self.commit()
 
     def records(self) -> Iterator[KeptRecord]:
         """

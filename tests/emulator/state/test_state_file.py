@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 import types
 import typing
@@ -19,6 +20,7 @@ from hypothesis import strategies as st
 from airflow_provider_batchlinux.emulator import EmulatorOptions, records, run_emulator
 from airflow_provider_batchlinux.emulator.record_text import read_record, write_record
 from airflow_provider_batchlinux.emulator.state_file import StateFile, StateFileError
+from airflow_provider_batchlinux.emulator.store import Store
 
 KINDS = [kind for kind in vars(records).values() if isinstance(kind, type) and is_dataclass(kind)]
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
@@ -73,6 +75,38 @@ def test_fields_that_came_later_have_their_defaults_and_those_that_went_are_left
 def test_a_text_that_is_no_record_is_refused(text: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - the sentence differs
         read_record(text)
+
+
+def test_what_the_store_forgets_is_gone_from_the_file_too(state: Path) -> None:
+    now = datetime(2026, 1, 1, tzinfo=timezone.utc)
+
+    async def change() -> None:
+        with closing(StateFile(state)) as file:
+            store = Store(file)
+            for name in ("Kept", "Gone"):
+                version = store.next_version(now)
+                node = store.put_node(records.Node("node", name, 0, True, "idle", now, now))
+                store.put_user(node, records.NodeUser("etl", False, now, "secret", None))
+                job = store.put_job(records.Job(name, {}, now, version, "active", now))
+                store.put_task(records.Task("task", job.id, name, {}, now, version, "active", now, {}))
+                store.put_job_node(records.JobNode(job.id, name, "node", None))
+            file.commit()
+            store.forget_users(node)
+            store.forget_pool("gone")
+            store.forget_job("gone")
+
+    asyncio.run(change())
+
+    with closing(StateFile(state)) as file:
+        found = [(kept.kind, kept.parent, kept.key) for kept in file.records()]
+    assert found == [
+        ("version", "", "last"),
+        ("node", "kept", "node"),
+        ("user", "kept/node", "etl"),
+        ("job", "", "kept"),
+        ("task", "kept", "task"),
+        ("job node", "kept", "node"),
+    ]
 
 
 def test_the_file_and_its_directory_are_for_the_owner_only(state: Path) -> None:
