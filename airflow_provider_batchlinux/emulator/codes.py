@@ -212,6 +212,16 @@ class Code(Enum):
         409,
         "The specified job schedule is already in a completed state.",
     )
+    TASK_ID_SAME_AS_JOB_PREPARATION_TASK = (
+        "TaskIdSameAsJobPreparationTask",
+        409,
+        "The specified task id is same as the job preparation task.",
+    )
+    TASK_ID_SAME_AS_JOB_RELEASE_TASK = (
+        "TaskIdSameAsJobReleaseTask",
+        409,
+        "The specified task id is same as the job release task.",
+    )
     TASK_EXISTS = ("TaskExists", 409, "The specified task already exists.")
     TASK_COMPLETED = ("TaskCompleted", 409, "The specified task is already in a completed state.")
     TASK_NOT_COMPLETED = (

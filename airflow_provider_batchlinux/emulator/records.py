@@ -20,6 +20,7 @@ __all__ = [
     "Node",
     "NodeUser",
     "Pool",
+    "Subtask",
     "Task",
     "Version",
     "work_item",
@@ -126,7 +127,12 @@ class NodeUser:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A job."""
+    """
+    A job.
+
+    :param auto_pool: id of the pool that was made for it; ``None`` if it names one.
+    :param scheduling_error: why no pool could be made for it.
+    """
 
     id: str
     spec: Json
@@ -138,6 +144,14 @@ class Job:
     previous_since: datetime | None = None
     ended: datetime | None = None
     terminate_reason: str | None = None
+    auto_pool: str | None = None
+    scheduling_error: Json | None = None
+
+    @property
+    def pool_id(self) -> str:
+        """The id of the pool it runs on; empty if none could be made."""
+        pool_id: str = self.spec["poolInfo"].get("poolId", self.auto_pool or "")
+        return pool_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +162,7 @@ class JobSchedule:
     :param next_run: when it is to make its next job; ``None`` if it makes no more.
     :param pending: since when a job is due that could not be made yet; ``None`` if none is.
     :param recent_job: id of the last job it has made.
+    :param auto_pool: id of the pool that was made for all its jobs.
     """
 
     id: str
@@ -163,6 +178,7 @@ class JobSchedule:
     recent_job: str | None = None
     jobs_made: int = 0
     ended: datetime | None = None
+    auto_pool: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,8 +199,28 @@ class JobNode:
 
 
 @dataclass(frozen=True, slots=True)
+class Subtask:
+    """What a multi-instance task does on a node that is not its primary one."""
+
+    id: int
+    node_id: str
+    state: str
+    state_since: datetime
+    previous_state: str | None = None
+    previous_since: datetime | None = None
+    execution: Json = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Task:
-    """A task. ``execution`` is its ``executionInfo``, without what is not known yet."""
+    """
+    A task. ``execution`` is its ``executionInfo``, without what is not known yet.
+
+    :param node_id: the node it runs or ran on; of a multi-instance task the one of its primary task.
+    :param subtasks: what a multi-instance task does on its other nodes.
+    :param is_exclusive: whether it has the node it runs on to itself.
+    :param is_dedicated: whether it runs on no spot nodes.
+    """
 
     id: str
     job_id: str
@@ -198,6 +234,21 @@ class Task:
     previous_state: str | None = None
     previous_since: datetime | None = None
     node_id: str | None = None
+    subtasks: tuple[Subtask, ...] = ()
+    is_exclusive: bool = False
+    is_dedicated: bool = False
+
+    @property
+    def node_ids(self) -> tuple[str, ...]:
+        """The ids of all nodes it runs or ran on, its primary one first."""
+        primary = () if self.node_id is None else (self.node_id,)
+        return (*primary, *(subtask.node_id for subtask in self.subtasks))
+
+    @property
+    def instances(self) -> int | None:
+        """On how many nodes it runs; ``None`` if it is no multi-instance task."""
+        settings: Json | None = self.spec.get("multiInstanceSettings")
+        return None if settings is None else settings.get("numberOfInstances", 1)
 
     @property
     def slots(self) -> int:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from random import Random
 
 from airflow_provider_batchlinux.emulator.allocation import Allocation
+from airflow_provider_batchlinux.emulator.auto_pools import AutoPools
 from airflow_provider_batchlinux.emulator.autoscale.scaler import AutoScaler
 from airflow_provider_batchlinux.emulator.blobs.storage import BlobStorage
 from airflow_provider_batchlinux.emulator.chances import CHANCES, Luck
@@ -20,6 +22,7 @@ from airflow_provider_batchlinux.emulator.lifecycle import Delays, delays_of
 from airflow_provider_batchlinux.emulator.node_actions import NodeActions
 from airflow_provider_batchlinux.emulator.node_lifecycle import NodeLifecycle
 from airflow_provider_batchlinux.emulator.options import EmulatorOptions
+from airflow_provider_batchlinux.emulator.pool_lifecycle import PoolLifecycle
 from airflow_provider_batchlinux.emulator.premises import Premises
 from airflow_provider_batchlinux.emulator.quotas import Quotas
 from airflow_provider_batchlinux.emulator.records import Node, Task
@@ -85,21 +88,25 @@ class BatchService:
             on_node_free=self._node_freed,
         )
         self.retention = TaskRetention(self.store, clock, self.scheduler.discard_files)
-        self.jobs = JobLifecycle(
-            self.store,
-            clock,
-            self.scheduler,
-            self.job_tasks,
-            on_ended=lambda job: self.schedules.job_ended(job),
-        )
-        self.schedules = JobSchedules(self.store, clock, self.jobs)
         self.capacity = Capacity(self.store)
         self.spot = SpotMarket(self.store, clock, delays, self.luck, self.lifecycle, self.capacity)
         self.allocation = Allocation(
             self.store, clock, delays, self.luck, self.lifecycle, self.quotas, self.spot, self.scheduler
         )
         self.node_actions = NodeActions(self.store, clock, self.scheduler, self.lifecycle)
-        self.scaler = AutoScaler(self.store, clock, profile, self.allocation)
+        formula_chance = Random(self.luck.dice.seed).random
+        self.scaler = AutoScaler(self.store, clock, profile, self.allocation, formula_chance)
+        self.pools = PoolLifecycle(self.store, self.quotas, self.allocation, self.scaler)
+        auto_pools = AutoPools(self.store, clock, self.pools)
+        self.jobs = JobLifecycle(
+            self.store,
+            clock,
+            self.scheduler,
+            self.job_tasks,
+            auto_pools,
+            on_ended=lambda job: self.schedules.job_ended(job),
+        )
+        self.schedules = JobSchedules(self.store, clock, self.jobs, on_ended=auto_pools.schedule_ended)
 
     async def close(self) -> None:
         """End everything that runs on the nodes, and everything that was to happen."""

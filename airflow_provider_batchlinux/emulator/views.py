@@ -183,7 +183,8 @@ def job_view(base_url: str, job: Job) -> dict[str, Any]:
     execution = {
         "startTime": format_instant(job.created),
         "endTime": format_instant(job.ended) if job.ended else None,
-        "poolId": job.spec["poolInfo"]["poolId"],
+        "poolId": job.pool_id or None,
+        "schedulingError": job.scheduling_error,
         "terminateReason": job.terminate_reason,
     }
     return {

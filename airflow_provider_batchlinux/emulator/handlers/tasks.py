@@ -155,7 +155,7 @@ def _add(service: BatchService, call: Call, job: Job, body: dict[str, Any]) -> T
     task = Task(
         id=task_id,
         job_id=job.id,
-        pool_id=job.spec["poolInfo"]["poolId"],
+        pool_id=job.pool_id,
         spec=_complete(body, job),
         created=call.now,
         version=service.store.next_version(call.now),
