@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections import Counter
 from contextlib import closing
 from dataclasses import asdict
@@ -157,6 +158,16 @@ def test_a_refusal_by_chance_is_one_of_the_service(
 
     assert body["code"] == code
     assert (answer.headers["retry-after"] is not None) == retry_after
+
+
+def test_a_slow_answer_is_right_and_late(start: Any) -> None:
+    account = start(chances={"slow": 1}, speed=10, jitter=0)
+
+    before = time.monotonic()
+    answer = account.send("GET", "/pools")
+
+    assert answer["value"] == []
+    assert time.monotonic() - before >= 0.05
 
 
 @pytest.mark.parametrize(("chance", "is_done"), [("dropped_before", False), ("dropped_after", True)])
