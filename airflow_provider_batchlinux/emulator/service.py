@@ -56,6 +56,7 @@ class BatchService:
         delays = delays_of(options, self.luck.dice)
         self.faults = FaultsByChance(self.luck, delays)
         self.clock = clock = SwitchedClock(clock)
+        self.storage = storage
         self.store = Store(premises.state)
         self.quotas = Quotas()
         environment = {"AZ_BATCH_ACCOUNT_NAME": options.account, "AZ_BATCH_ACCOUNT_URL": f"{endpoint}/"}
