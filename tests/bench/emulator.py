@@ -7,9 +7,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from tests.bench.bare import bare_server
-from tests.bench.load import Wire, measured_apart
+from tests.bench.load import measured_apart
 from tests.bench.result import Result
 from tests.embedded_service import Service, embedded_service
+from tests.signed_requests import Wire
 
 __all__ = [
     "emulator_1000_nodes",
