@@ -137,6 +137,39 @@ def test_a_disabled_job_keeps_its_tasks_until_it_is_enabled(service: Any, wait: 
     service.wait_for_task("completed")
 
 
+@pytest.mark.parametrize(
+    ("verb", "before", "after"),
+    [("terminate", "terminating", ["completed"]), ("delete", "deleting", [])],
+)
+def test_a_job_that_was_ending_ends(
+    service: Any, account_of: Any, wait: Any, verb: str, before: str, after: list[str]
+) -> None:
+    (node,) = service.make_pool()
+    account = account_of(service.emulator)
+    hanging = {"commandLine": "/bin/sh -c 'touch told; sleep 1000'"}
+    pool = {"poolId": "linux"}
+    job = {
+        "id": "job",
+        "poolInfo": pool,
+        "jobPreparationTask": {"commandLine": "true"},
+        "jobReleaseTask": hanging,
+    }
+    assert account.send("POST", "/jobs", job) == 201
+    assert account.send("POST", "/jobs/job/tasks", _task("task-0")) == 201
+    service.wait_for_task("completed")
+    method, path = ("DELETE", "/jobs/job") if verb == "delete" else ("POST", "/jobs/job/terminate")
+    account.send(method, path)
+    service.wait_for_file(node.id, "workitems/job/job-1/jobrelease/wd/told")
+    assert account.send("GET", "/jobs/job")["state"] == before
+
+    service.restart()
+
+    again = account_of(service.emulator)
+    wait(
+        lambda: [job["state"] for job in again.send("GET", "/jobs")["value"]], lambda states: states == after
+    )
+
+
 def test_what_cannot_be_written_is_not_acknowledged(service: Any, account_of: Any) -> None:
     account = account_of(service.emulator)
     limit = resource.RLIMIT_FSIZE
