@@ -266,7 +266,7 @@ class Router:
 
 def _segments(raw_path: str) -> list[str]:
     """Divide a path; a key in parentheses, as certificates have it, counts as the segment after its set."""
-    first, *rest = raw_path.strip("/").split("/")
+    first, *rest = raw_path.removeprefix("/").removesuffix("/").split("/")
     set_name, bracket, key = first.partition("(")
     return [set_name, key.removesuffix(")"), *rest] if bracket else [first, *rest]
 

@@ -25,11 +25,16 @@ MakePool = Callable[..., str]
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back over the wire; header names are in lower case."""
+    """
+    What came back over the wire; header names are in lower case.
+
+    :param sent: the headers of the request.
+    """
 
     status: int
     headers: dict[str, str]
     content: bytes
+    sent: dict[str, str]
 
     @property
     def body(self) -> Any:
@@ -130,9 +135,10 @@ def send(batch_emulator: RunningEmulator) -> Send:
         headers: dict[str, str] | None = None,
         key: str | None = None,
     ) -> Answer:
-        sent = {"ocp-date": formatdate(usegmt=True), **(headers or {})}
+        given = {name.lower(): value for name, value in (headers or {}).items()}
+        sent = {"ocp-date": formatdate(usegmt=True), **given}
         if body:
-            sent |= {"content-type": "application/json", "content-length": str(len(body))}
+            sent = {"content-type": "application/json", **sent, "content-length": str(len(body))}
         text = string_to_sign(batch_emulator.account, method, target, sent)
         signature = sign(key or batch_emulator.key, text)
         sent.setdefault("authorization", f"SharedKey {batch_emulator.account}:{signature}")
@@ -142,6 +148,6 @@ def send(batch_emulator: RunningEmulator) -> Send:
             response = connection.getresponse()
             content = response.read()
         names = {name.lower(): value for name, value in response.getheaders()}
-        return Answer(response.status, names, content)
+        return Answer(response.status, names, content, sent)
 
     return request

@@ -30,7 +30,7 @@ def create_node_user(service: BatchService, call: Call) -> Reply:
     node = usable_node_of(service, call)
     body = call.read("BatchNodeUserCreateOptions")
     name = body["name"]
-    if not name or "/" in name or "\0" in name:
+    if not name.isprintable() or not name or "/" in name:
         raise refused(name, of="name")
     if service.store.users(node).get(name) is not None:
         raise ServiceError(Code.NODE_USER_EXISTS)
