@@ -25,6 +25,8 @@ __all__ = ["Allocation", "ResizeFault"]
 
 _KEPT_LAST = {"idle": 1, "running": 2}
 _CORE_QUOTA = {True: "AccountCoreQuotaReached", False: "AccountSpotCoreQuotaReached"}
+_MOST_NODES = 10_000
+"""In a pool and of one kind, without a quota: a typing error is not to use up the memory of a laptop."""
 _PATIENT = frozenset({"taskcompletion", "retaineddata"})
 
 
@@ -275,6 +277,7 @@ class Allocation:
         if cores is not None:
             left = cores - self._cores_used(is_dedicated)
             yield Limit(_CORE_QUOTA[is_dedicated], left // cores_of(pool.spec["vmSize"]))
+        yield Limit(_CORE_QUOTA[is_dedicated], _MOST_NODES - self._size(pool, is_dedicated=is_dedicated))
         if self.quotas.nodes_per_pool is not None and pool.spec["enableInterNodeCommunication"]:
             left = self.quotas.nodes_per_pool - len(self.store.nodes(pool.id))
             yield Limit("CommunicationEnabledPoolReachedMaxVMCount", left)

@@ -196,3 +196,12 @@ def test_an_empty_pool_lacks_nothing(start: Any) -> None:
     account.wait_for_nodes("linux", "idle", 0)
 
     assert _codes(account.send("GET", "/pools/linux")) == []
+
+
+def test_a_pool_grows_no_larger_than_a_laptop_can_bear(realistic: Any) -> None:
+    realistic.create_pool(nodes=2**31 - 1)
+    realistic.emulator.control.advance(31)
+    pool = realistic.send("GET", "/pools/linux")
+
+    assert pool["currentDedicatedNodes"] == 10_000
+    assert _codes(pool) == ["AccountCoreQuotaReached"]
