@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import resource
+import signal
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from http.client import HTTPException
@@ -84,10 +85,13 @@ def test_changes_and_deletions_are_kept_too(service: Any) -> None:
         assert int(client.get_job("job").etag.strip('"'), 16) > int(etag.strip('"'), 16)
 
 
-def test_a_task_that_ran_runs_again_with_its_files(service: Any) -> None:
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_task_that_ran_runs_again_with_its_files(service: Any, number: int) -> None:
     (node,) = service.make_pool()
     service.add_job(UNTIL_TOLD, "true")
     service.wait_for_file(node.id, "workitems/job/job-1/task-0/wd/told")
+    service.process.send_signal(number)
+    service.process.wait()
 
     service.restart()
 
