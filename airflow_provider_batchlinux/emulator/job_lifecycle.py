@@ -22,7 +22,7 @@ _ENDLESS = 10 * 365 * 86400.0
 """Wall-clock limits from here on are taken as none."""
 
 _OF_MANAGER = frozenset({"killJobOnCompletion", "runExclusive", "allowLowPriorityNode"})
-"""What only the manager task of a job has; where and beside what it runs is not followed."""
+"""What only the manager task of a job has."""
 
 _ENDING = frozenset({"terminating", "completed", "deleting"})
 _DEALINGS: Mapping[str, Callable[[TaskScheduler, Task], None]] = {
@@ -265,4 +265,6 @@ def _manager_task(job: Job) -> Task:
         state="active",
         state_since=job.state_since,
         execution={"retryCount": 0, "requeueCount": 0},
+        is_exclusive=job.spec["jobManagerTask"]["runExclusive"],
+        is_dedicated=not job.spec["jobManagerTask"]["allowLowPriorityNode"],
     )

@@ -21,8 +21,8 @@ from airflow_provider_batchlinux.emulator.node_files import (
     read_range,
 )
 from airflow_provider_batchlinux.emulator.retention import end_of_retention
-from airflow_provider_batchlinux.emulator.scheduler import task_directory
 from airflow_provider_batchlinux.emulator.service import BatchService
+from airflow_provider_batchlinux.emulator.task_runs import task_directory
 from airflow_provider_batchlinux.emulator.versions import as_of
 from airflow_provider_batchlinux.emulator.wire import Call, FileContent, Reply, listing
 

@@ -9,7 +9,6 @@ from airflow_provider_batchlinux.emulator.conditions import check_conditions
 from airflow_provider_batchlinux.emulator.errors import (
     Code,
     ServiceError,
-    not_implemented,
     refused,
 )
 from airflow_provider_batchlinux.emulator.instants import UNLIMITED, format_instant
@@ -17,7 +16,7 @@ from airflow_provider_batchlinux.emulator.pool_rules import check_id
 from airflow_provider_batchlinux.emulator.records import Job, Task
 from airflow_provider_batchlinux.emulator.service import BatchService
 from airflow_provider_batchlinux.emulator.task_rules import check_task
-from airflow_provider_batchlinux.emulator.views import task_view
+from airflow_provider_batchlinux.emulator.views import subtask_view, task_view
 from airflow_provider_batchlinux.emulator.wire import (
     Call,
     Reply,
@@ -43,7 +42,6 @@ __all__ = [
 ]
 
 _MOST_ADDED = 100
-_NOT_EMULATED = ("multiInstanceSettings", "containerSettings")
 
 
 def create_task(service: BatchService, call: Call) -> Reply:
@@ -121,9 +119,10 @@ def reactivate_task(service: BatchService, call: Call) -> Reply:
 
 
 def list_subtasks(service: BatchService, call: Call) -> Reply:
-    """Answer GET .../subtasksinfo: no task has any, since multi-instance tasks are not emulated."""
-    task_of(service, call)
-    return Reply(200, {"odata.metadata": f"{call.base_url}/$metadata#subtaskinfo", "value": []})
+    """Answer GET .../subtasksinfo; the primary task is not among them."""
+    task = task_of(service, call)
+    subtasks = [subtask_view(call.base_url, task, subtask) for subtask in task.subtasks]
+    return Reply(200, {"odata.metadata": f"{call.base_url}/$metadata#subtaskinfo", "value": subtasks})
 
 
 def task_of(service: BatchService, call: Call) -> Task:
@@ -145,9 +144,6 @@ def _active_job(service: BatchService, call: Call) -> Job:
 
 def _add(service: BatchService, call: Call, job: Job, body: dict[str, Any]) -> Task:
     check_id(body["id"])
-    for name in _NOT_EMULATED:
-        if name in body:
-            raise not_implemented(what=f"the property {name}")
     check_task(body, job)
     if service.store.tasks(job.id).get(body["id"]) is not None:
         raise ServiceError(Code.TASK_EXISTS)
