@@ -1,4 +1,4 @@
-"""A client of an embedded service of another process, which signs what it sends and does nothing else."""
+"""A client of an embedded service, which signs what it sends and does nothing else."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from airflow_provider_batchlinux.emulator.auth import sign, string_to_sign
 
 if TYPE_CHECKING:
+    from airflow_provider_batchlinux.emulator import RunningEmulator
     from tests.embedded_service import Service
 
 __all__ = ["Wire", "signed"]
@@ -32,21 +33,28 @@ def signed(account: str, key: str, method: str, target: str, headers: Mapping[st
 class Wire:
     """A connection to one embedded service that is kept open."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service | RunningEmulator) -> None:
         self._service = service
         self._connection = HTTPConnection(urlsplit(service.endpoint).netloc)
 
+    def close(self) -> None:
+        """End the connection."""
+        self._connection.close()
+
     def send(self, method: str, target: str, body: Mapping[str, Any] | None = None) -> bytes:
-        """Send a request and give the answer's body."""
-        content = json.dumps(body).encode() if body else b""
+        """Send a request and give the answer's body; it is to succeed."""
+        status, answer = self.ask(method, target, json.dumps(body).encode() if body else b"")
+        assert status < 300, answer
+        return answer
+
+    def ask(self, method: str, target: str, content: bytes) -> tuple[int, bytes]:
+        """Send a request and give the answer's status and body."""
         length = {"content-length": str(len(content))} if content else {}
         self._connection.request(
             method, target, content or None, {**length, **self._signed(method, target, length)}
         )
         response = self._connection.getresponse()
-        answer = response.read()
-        assert response.status < 300, answer
-        return answer
+        return response.status, response.read()
 
     def get(self, target: str) -> dict[str, Any]:
         """Give the JSON that a path and query lead to."""

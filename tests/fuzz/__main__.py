@@ -8,10 +8,10 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
 
 from tests.embedded_service import Service, embedded_service
 from tests.fuzz.account import furnish
+from tests.fuzz.description import prepared
 from tests.signed_requests import Wire
 
 ROOT = Path(__file__).parents[2]
@@ -29,7 +29,7 @@ def main(arguments: list[str]) -> int:
     with tempfile.TemporaryDirectory(prefix="batchlinux-fuzz-") as name, embedded_service() as service:
         ids = furnish(Wire(service), version)
         path = Path(name) / "BatchService.json"
-        path.write_text(json.dumps(_prepared(specification, version)))
+        path.write_text(json.dumps(prepared(specification)))
         return _run(service, program, path, ids)
 
 
@@ -55,16 +55,6 @@ def _run(service: Service, program: str, path: Path, ids: dict[str, str]) -> int
         "FUZZ_IDS": json.dumps(ids),
     }
     return subprocess.run(command, cwd=path.parent, env=environment, check=False).returncode
-
-
-def _prepared(value: Any, version: str) -> Any:
-    """Take out references to files that are not there, and ask for the version that is described."""
-    if isinstance(value, list):
-        return [_prepared(item, version) for item in value]
-    if not isinstance(value, dict):
-        return value
-    kept = {name: _prepared(item, version) for name, item in value.items() if name != "x-ms-examples"}
-    return {**kept, "enum": [version]} if value.get("name") == "api-version" else kept
 
 
 if __name__ == "__main__":
