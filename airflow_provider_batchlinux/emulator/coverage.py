@@ -18,8 +18,7 @@ PARTLY: Mapping[str, str] = {
     "get_node_extension": "shown as installed as the pool asks; nothing is installed",
     "reimage_node": "a node's files and users go; no image is installed",
     "create_pool": "no mounts, virtual networks or custom images; nothing is done for extensions",
-    "create_task": "runs as a process here: no containers, other users or multi-instance tasks, "
-    "and its files outlast their retention time",
+    "create_task": "runs as a process here: no containers, other users or multi-instance tasks",
     "create_job": "no automatic pools; a manager task neither gets a node of its own nor shuns spot nodes",
     "create_job_schedule": "no automatic pools",
     "list_subtasks": "always empty: there are no multi-instance tasks",

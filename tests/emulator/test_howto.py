@@ -12,7 +12,7 @@ from airflow_provider_batchlinux.emulator import pytest_plugin
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "howto" / "test-your-dags-without-azure.md").read_text(encoding="utf-8")
-TESTS, CONFTEST, _ = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+TESTS, CONFTEST, FILES, _ = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
 
 
 def run_pytest(folder: Path, **files: str) -> subprocess.CompletedProcess[str]:
@@ -34,6 +34,12 @@ def test_the_tests_that_the_how_to_shows_run(tmp_path: Path) -> None:
     done = run_pytest(tmp_path, test_shown=TESTS)
 
     assert "3 passed" in done.stdout, done.stdout + done.stderr
+
+
+def test_the_test_with_files_that_the_how_to_shows_runs(tmp_path: Path) -> None:
+    done = run_pytest(tmp_path, test_files=FILES)
+
+    assert "1 passed" in done.stdout, done.stdout + done.stderr
 
 
 def test_the_options_that_the_how_to_overrides_hold_for_the_service(tmp_path: Path) -> None:
