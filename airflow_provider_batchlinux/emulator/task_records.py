@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from secrets import token_hex
 from typing import Any
 
 from airflow_provider_batchlinux.emulator.clock import Clock
@@ -57,8 +58,11 @@ class TaskRecords:
         return self.enter(task, "active", execution=execution, node_id=None, subtasks=())
 
     def run(self, task: Task) -> Task:
-        """Let a task run."""
-        return self.enter(task, "running", execution={**task.execution, "startTime": self.time()})
+        """Let a task run; a container of it is only a name."""
+        execution = {**task.execution, "startTime": self.time()}
+        if "containerSettings" in task.spec:
+            execution["containerInfo"] = {"containerId": token_hex(32), "state": "running"}
+        return self.enter(task, "running", execution=execution)
 
     def retry(self, task: Task) -> None:
         """Count another try of a task."""
@@ -70,6 +74,8 @@ class TaskRecords:
         """Let a task be completed, and with it its subtasks."""
         task = self.end_subtasks(task)
         execution = {**task.execution, **outcome.facts(self.time())}
+        if "containerInfo" in execution:
+            execution["containerInfo"] = {**execution["containerInfo"], "state": "exited"}
         return self.enter(task, "completed", execution=execution)
 
     def note_subtask(self, task: Task, number: int, outcome: Outcome | None) -> None:
