@@ -14,7 +14,7 @@ from azure.core.exceptions import ResourceNotFoundError
 
 __all__ = ["ContractAccount", "account_from", "check_empty", "make_empty", "why_skipped"]
 
-SCOPE = "https://batch.core.windows.net/.default"
+SCOPE = "https://batch.core.windows.net//.default"
 
 
 @dataclass(frozen=True)

@@ -145,7 +145,7 @@ def test_a_signature_over_another_place_opens_nothing(send: Any, target: str) ->
 @pytest.fixture
 def files(send: Any, run_task: Any, tmp_path: Path) -> tuple[str, str, Path]:
     """Give where the files of a node and a task are found, and a file beside the directories of the nodes."""
-    run_task("/bin/sh -c 'ln -s / root; ln -s ../../../../.. up; echo hello > own.txt'")
+    run_task("/bin/sh -c 'ln -s / slash; ln -s ../../../../.. up; echo hello > own.txt'")
     node = send("GET", f"/jobs/job/tasks/task?{VERSION}").body["nodeInfo"]
     outside = tmp_path / "outside.txt"
     outside.write_text("secret")
@@ -161,8 +161,8 @@ def files(send: Any, run_task: Any, tmp_path: Path) -> tuple[str, str, Path]:
         "%2e%2e/%2e%2e/%2e%2e/%2e%2e/%2e%2e/%2e%2e/%2e%2e/%2e%2e{outside}",
         "{outside}",
         "{encoded}",
-        "wd/root{outside}",
-        "wd/root/etc/passwd",
+        "wd/slash{outside}",
+        "wd/slash/etc/passwd",
         "wd/up",
         ".",
         "..",
