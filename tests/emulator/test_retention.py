@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from airflow_provider_batchlinux.emulator import EmulatorOptions, RunningEmulator, run_emulator
 from tests.emulator.conftest import Account
 
 Start = Callable[..., Account]
@@ -17,7 +19,10 @@ DAY = 86400
 @pytest.fixture
 def account(start: Start) -> Account:
     """Give an account whose clock is moved by hand, with a node and a job."""
-    account = start(clock="manual")
+    return ready(start(clock="manual"))
+
+
+def ready(account: Account) -> Account:
     account.create_pool()
     account.send("POST", "/jobs", {"id": "job", "poolInfo": {"poolId": "linux"}})
     return account
@@ -118,3 +123,19 @@ def test_a_task_that_is_deleted_takes_its_files_along(account: Account) -> None:
     path = f"/pools/linux/nodes/{node}/files/workitems/job/job-1/task/stdout.txt"
     assert code_of_file(account, path) == "FileNotFound"
     assert code_of_file(account) == "TaskNotFound"
+
+
+def test_a_restart_does_not_lose_the_end_of_a_retention(
+    tmp_path: Path, account_of: Callable[[RunningEmulator], Account]
+) -> None:
+    options = EmulatorOptions(clock="manual", state=tmp_path / "account")
+    with run_emulator(options) as emulator:
+        run(ready(account_of(emulator)), "PT1H")
+    with run_emulator(options) as emulator:
+        account = account_of(emulator)
+        account.wait_for_nodes("linux", "idle")
+        before = code_of_file(account)
+
+        emulator.control.advance(3600)
+
+        assert (before, code_of_file(account)) == (None, "TaskFilesCleanedup")

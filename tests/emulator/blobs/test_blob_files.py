@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from airflow_provider_batchlinux.emulator import RunningEmulator
+from airflow_provider_batchlinux.emulator import EmulatorOptions, RunningEmulator, run_emulator
 from airflow_provider_batchlinux.emulator.auth import sign
+from airflow_provider_batchlinux.emulator.blobs.client import BlobContainer
 from airflow_provider_batchlinux.emulator.blobs.errors import BlobError
 from airflow_provider_batchlinux.emulator.blobs.files import BlobFiles
 from airflow_provider_batchlinux.emulator.blobs.shared_key import string_to_sign
@@ -112,3 +113,17 @@ def test_the_accounts_key_makes_a_container(
     answer = ask("PUT", url, authorization=authorization, **headers)
 
     assert answer.status == status
+
+
+def test_blobs_outlive_a_restart_with_a_state(tmp_path: Path) -> None:
+    options = EmulatorOptions(state=tmp_path / "account")
+    with run_emulator(options) as before:
+        container = before.container("data")
+        container.put("a", b"x")
+    with run_emulator(options) as after:
+        host = after.storage.endpoint
+        same = BlobContainer(container.url.replace(before.storage.endpoint, host))
+
+        assert (same.names(), same.get("a")) == (["a"], b"x")
+        after.control.reset()
+        assert list(tmp_path.glob("*/blobs/*")) == []

@@ -268,3 +268,10 @@ def test_a_container_that_cannot_be_is_refused(
 def test_nothing_shows_a_token_by_accident(batch_emulator: RunningEmulator, container: BlobContainer) -> None:
     assert "sig" not in repr(container)
     assert batch_emulator.storage.key not in repr(batch_emulator)
+
+
+def test_the_store_is_there_beside_a_service_over_tls(secure_emulator: RunningEmulator) -> None:
+    container = secure_emulator.container("data")
+    container.put("a", b"x")
+
+    assert (container.name, container.get("a")) == ("data", b"x")
