@@ -91,6 +91,10 @@ class JobLifecycle:
         """Let a task of a job run once those that it depends on have."""
         self._gate.admit(self.store.put_task(task))
 
+    def run_again(self, task: Task) -> None:
+        """Let a completed task run once more, when those that it depends on have."""
+        self._gate.admit(self.scheduler.renew(task))
+
     def end_if_complete(self, job_id: str) -> None:
         """
         Terminate a job that is to end with its last task, if no task is left to complete.

@@ -187,10 +187,10 @@ class TaskScheduler:
         for task in list(self._placed.get(node.id, {}).values()):
             self.end(self.store.task(task.job_id, task.id))
 
-    def run_again(self, task: Task) -> None:
-        """Let a completed task run once more, with all its retries."""
+    def renew(self, task: Task) -> Task:
+        """Let a completed task be one that has not run, with all its retries; it does not wait yet."""
         fresh = replace(task, execution={})
-        self.add(self._records.wait_again(fresh, retryCount=0, requeueCount=0))
+        return self._records.wait_again(fresh, retryCount=0, requeueCount=0)
 
     def move(self, task: Task, pool_id: str) -> None:
         """Give a task that does not run to another pool; if it waits for a node, let it wait there."""

@@ -114,7 +114,7 @@ def reactivate_task(service: BatchService, call: Call) -> Reply:
         raise ServiceError(Code.TASK_NOT_COMPLETED)
     if task.execution.get("result") != "failure":
         raise ServiceError(Code.TASK_SUCCEEDED)
-    service.scheduler.run_again(task)
+    service.jobs.run_again(task)
     return Reply(204, headers=version_headers(task_of(service, call).version))
 
 

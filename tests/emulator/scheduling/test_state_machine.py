@@ -28,6 +28,7 @@ from airflow_provider_batchlinux.emulator.store import Store
 
 _START = datetime(2026, 1, 1, tzinfo=timezone.utc)
 _TICKS = 40
+_SELDOM = st.sampled_from([False, False, False, True])
 _NOWHERE = Path("/nowhere")
 
 
@@ -123,12 +124,26 @@ class Scheduling(RuleBasedStateMachine):
     @rule(
         job_id=st.sampled_from(["low", "high"]),
         slots=st.integers(1, 3),
-        instances=st.sampled_from([None, None, 1, 2, 3]),
-        is_exclusive=st.booleans(),
-        is_dedicated=st.booleans(),
-        back=st.lists(st.integers(0, 3), max_size=2),
+        instances=st.sampled_from([None, None, None, 1, 2, 3]),
+        is_exclusive=_SELDOM,
+        is_dedicated=_SELDOM,
+        back=st.sampled_from([[], [], [], [1], [1, 2]]),
+        times=st.integers(1, 3),
     )
     def add(
+        self,
+        job_id: str,
+        slots: int,
+        instances: int | None,
+        is_exclusive: bool,
+        is_dedicated: bool,
+        back: list[int],
+        times: int,
+    ) -> None:
+        for _ in range(times):
+            self.add_one(job_id, slots, instances, is_exclusive, is_dedicated, back)
+
+    def add_one(
         self,
         job_id: str,
         slots: int,
@@ -142,7 +157,7 @@ class Scheduling(RuleBasedStateMachine):
             "commandLine": "true",
             "requiredSlots": 1 if instances else slots,
             "constraints": {"maxWallClockTime": UNLIMITED, "maxTaskRetryCount": 0},
-            "dependsOn": {"taskIds": [str(self.number - steps) for steps in back if steps]},
+            "dependsOn": {"taskIds": [str(self.number - steps) for steps in back]},
         }
         if instances:
             spec["multiInstanceSettings"] = {
@@ -165,7 +180,9 @@ class Scheduling(RuleBasedStateMachine):
     @rule(data=st.data(), deed=st.sampled_from(["end", "forget", "put_back", "run_again"]))
     def command(self, data: st.DataObject, deed: str) -> None:
         task = data.draw(st.sampled_from(self.tasks()))
-        if deed == "forget" or (task.state == "completed") == (deed == "run_again"):
+        if deed == "run_again" and task.state == "completed":
+            self.settle(lambda: self.gate.admit(self.scheduler.renew(task)))
+        elif deed == "forget" or (deed in ("end", "put_back") and task.state != "completed"):
             self.settle(lambda: getattr(self.scheduler, deed)(task))
 
     @rule(number=st.integers(0, 3))
