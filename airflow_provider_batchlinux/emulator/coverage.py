@@ -18,10 +18,7 @@ PARTLY: Mapping[str, str] = {
     "get_node_extension": "shown as installed as the pool asks; nothing is installed",
     "reimage_node": "a node's files and users go; no image is installed",
     "create_pool": "no mounts, virtual networks or custom images; nothing is done for extensions",
-    "create_task": "runs as a process here: no containers, other users or multi-instance tasks",
-    "create_job": "no automatic pools; a manager task neither gets a node of its own nor shuns spot nodes",
-    "create_job_schedule": "no automatic pools",
-    "list_subtasks": "always empty: there are no multi-instance tasks",
+    "create_task": "runs as a process here: no containers and no other users",
     "create_task_collection": "as `create_task`",
     "create_node_user": "exists for SSH logins; expiry is exact, not by the day",
 }
