@@ -10,7 +10,11 @@ from airflow_provider_batchlinux.emulator.storage_failures import DOWNLOAD_CODES
 
 __all__ = ["dependency_action", "each_exit_options", "job_action"]
 
-_PRE_PROCESSING_CODES = DOWNLOAD_CODES | {"CommandProgramNotFound", "CommandLaunchFailed"}
+_PRE_PROCESSING_CODES = DOWNLOAD_CODES | {
+    "CommandProgramNotFound",
+    "CommandLaunchFailed",
+    "ContainerPoolNotSupported",
+}
 
 
 def dependency_action(spec: Json, execution: Json) -> str:

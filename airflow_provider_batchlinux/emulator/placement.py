@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from heapq import nsmallest
 from typing import Generic, TypeVar
@@ -70,6 +70,7 @@ class Room:
         self._nodes = {node.id: node for node in nodes}
         self._free = {node.id: node.free for node in self._nodes.values() if node.free}
         self._direction = 1 if is_packed else -1
+        self._best: Callable[..., str] = min if is_packed else max
 
     @property
     def is_full(self) -> bool:
@@ -82,16 +83,14 @@ class Room:
 
         :param barred: ids of nodes that it may not run on.
         """
-        fit = [
-            node_id
-            for node_id, free in self._free.items()
-            if self._suits(node_id, need, barred) and free >= self._wanted(node_id, need)
-        ]
+        fit = self._fit(need, barred)
         if len(fit) < need.nodes:
             return None
-        if need.wish in fit and need.nodes == 1:
+        if need.nodes > 1:
+            return nsmallest(need.nodes, fit, key=lambda node_id: self._direction * self._free[node_id])
+        if need.wish in fit:
             return [need.wish]
-        return nsmallest(need.nodes, fit, key=lambda node_id: self._direction * self._free[node_id])
+        return [self._best(fit, key=self._free.__getitem__)]
 
     def take(self, need: Need, node_ids: Iterable[str]) -> None:
         """Let a task have its slots of nodes that were chosen for it."""
@@ -139,6 +138,16 @@ class Room:
         for node_id, gone in best:
             self._free[node_id] = self._free.get(node_id, 0) + sum(held.slots for held in gone)
         return Displacement(list(keys), [node_id for node_id, _ in best])
+
+    def _fit(self, need: Need, barred: Collection[str]) -> list[str]:
+        if not (barred or need.is_whole or need.is_dedicated):
+            # What most tasks need, looked for in as little time as possible: pools can be large.
+            return [node_id for node_id, free in self._free.items() if free >= need.slots]
+        return [
+            node_id
+            for node_id, free in self._free.items()
+            if self._suits(node_id, need, barred) and free >= self._wanted(node_id, need)
+        ]
 
     def _by_node(self, occupants: Iterable[Occupant[Key]]) -> dict[str, list[Occupant[Key]]]:
         found: dict[str, list[Occupant[Key]]] = {node_id: [] for node_id in self._nodes}
