@@ -113,7 +113,7 @@ class Scheduling(RuleBasedStateMachine):
             self.machines[node.id] = StillMachine(node.id)
             self.store.put_node(node)
         for job_id, priority in (("low", 0), ("high", 1)):
-            job = {
+            job: dict[str, Any] = {
                 "priority": priority,
                 "allowTaskPreemption": priority == 0,
                 "maxParallelTasks": 3 - priority,
