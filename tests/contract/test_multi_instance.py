@@ -71,7 +71,7 @@ def test_what_coordination_starts_in_the_background_lives_until_the_task_ends(
     client: BatchClient, add: Any, eventually: Eventually
 ) -> None:
     started = "/bin/sleep 1000 & echo $! > $AZ_BATCH_TASK_SHARED_DIR/pid"
-    add(f"/bin/sh -c '{started}'", "/bin/sh -c 'kill -0 $(cat ../pid)'", 2)
+    add(f"/bin/sh -c '{started}'", "/bin/sh -c 'grep -qa sleep /proc/$(cat ../pid)/cmdline'", 2)
 
     task = eventually(lambda: client.get_task("work", "mpi"), _is_completed)
 

@@ -95,6 +95,36 @@ def test_jobs_of_equal_priority_run_in_the_order_of_the_pool(
     assert running() == expected
 
 
+def test_a_slot_that_is_freed_goes_to_the_job_that_runs_fewest_tasks(
+    client: BatchClient, make_pool: Any, eventually: Eventually
+) -> None:
+    make_pool(task_slots_per_node=3)
+    for job_id, names in (("older", "ab"), ("younger", "a")):
+        _create_job(client, job_id, "linux")
+        for name in names:
+            _add(client, job_id, name)
+            eventually(lambda: _state(client, job_id, name), lambda state: state == "running")  # noqa: B023
+    for job_id in ("older", "younger"):
+        _add(client, job_id, "next")
+
+    client.terminate_task("younger", "a")
+
+    eventually(lambda: _state(client, "younger", "next"), lambda state: state == "running")
+    assert _state(client, "older", "next") == "active"
+
+
+def test_a_job_manager_that_shuns_spot_nodes_waits_where_there_are_no_others(
+    client: BatchClient, make_pool: Any, eventually: Eventually
+) -> None:
+    manager = models.BatchJobManagerTask(id="manager", command_line=_WAITS, allow_low_priority_node=False)
+    _create_job(client, "work", make_pool(dedicated=0, spot=1), job_manager_task=manager)
+
+    _add(client, "work", command="true")
+
+    eventually(lambda: _state(client, "work"), lambda state: state == "completed")
+    assert _state(client, "work", "manager") == "active"
+
+
 def test_a_task_runs_on_the_node_that_it_wishes_for_if_that_is_free(
     client: BatchClient, make_pool: Any, eventually: Eventually
 ) -> None:
