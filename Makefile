@@ -3,10 +3,11 @@
 PYTHON ?= python3
 VENV := .venv
 FLOOR := .venv-floor
+FUZZ := .venv-fuzz
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test e2e check bench floor lock clean
+.PHONY: help setup demo test e2e check bench fuzz floor lock clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z0-9]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -37,6 +38,16 @@ check: $(VENV)/.ready ## Lint and type-check
 bench: $(VENV)/.ready ## Measure, print a table, write bench.json
 	@$(BIN)/python -m tests.bench
 
+fuzz: $(VENV)/.ready $(FUZZ)/.ready ## Send what SPEC=path/to/BatchService.json gives rise to; takes minutes
+	@$(BIN)/python -m tests.fuzz $(or $(SPEC),$(error Say which description: make fuzz SPEC=path/to/BatchService.json)) \
+		$(abspath $(FUZZ))/bin/schemathesis
+
+$(FUZZ)/.ready: pyproject.toml
+	$(PYTHON) -m venv $(FUZZ)
+	$(FUZZ)/bin/python -m pip install --quiet --upgrade pip
+	$(FUZZ)/bin/python -m pip install --quiet --group fuzz
+	touch $@
+
 floor: $(FLOOR)/.ready ## Run the tests on the oldest Airflow that is supported
 	$(FLOOR)/bin/python -m pytest -q
 
@@ -59,5 +70,5 @@ lock: $(VENV)/.ready ## Renew both lock files
 		--output-file requirements-floor.lock
 
 clean: ## Remove environments, caches and results
-	rm -rf $(VENV) $(FLOOR) .mypy_cache .pytest_cache .ruff_cache .hypothesis dist bench.json
+	rm -rf $(VENV) $(FLOOR) $(FUZZ) .mypy_cache .pytest_cache .ruff_cache .hypothesis dist bench.json
 	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import json
 import os
 import shutil
 import tempfile
@@ -28,10 +27,12 @@ import pytest  # noqa: E402
 from airflow_provider_batchlinux.emulator import (  # noqa: E402
     EmulatorOptions,
     RunningEmulator,
+    airflow_connection,
     run_emulator,
 )
 from tests.batch_account import BatchAccount  # noqa: E402
 
+# Installed, the package brings it; named for a checkout that is not. It is loaded once either way.
 pytest_plugins = ["airflow_provider_batchlinux.emulator.pytest_plugin"]
 
 
@@ -66,7 +67,6 @@ def slow_account(shared_slow_emulator: RunningEmulator, monkeypatch: pytest.Monk
 @pytest.fixture(scope="session")
 def shared_secure_emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningEmulator]:
     """Serve for the whole session over TLS, with a local Entra."""
-    pytest.importorskip("trustme", reason="HTTPS needs all of the extra 'emulator'")
     with run_emulator(EmulatorOptions(tls=tmp_path_factory.mktemp("tls"))) as emulator:
         yield emulator
 
@@ -87,10 +87,6 @@ def set_connection(
     :param key: another key than the account's.
     :param extra: further parts of the connection's extra.
     """
-    connection = {
-        "conn_type": "azure_batch_linux",
-        "login": emulator.account,
-        "password": key or emulator.key,
-        "extra": {"account_url": emulator.endpoint, "retry_budget": 1, **extra},
-    }
-    monkeypatch.setenv("AIRFLOW_CONN_AZURE_BATCH_LINUX_DEFAULT", json.dumps(connection))
+    extra.setdefault("retry_budget", 1)
+    value = airflow_connection(emulator.endpoint, emulator.account, key or emulator.key, None, **extra)
+    monkeypatch.setenv("AIRFLOW_CONN_AZURE_BATCH_LINUX_DEFAULT", value)

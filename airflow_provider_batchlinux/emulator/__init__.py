@@ -19,13 +19,46 @@ How it differs from the service:
 What no document or recording tells, and is assumed here, is marked as such where it is done; most of
 all the status 403 of ``AuthenticationFailed``, the codes for a node in the wrong state, and the
 answer to remote login without SSH.
+
+What stands here is imported when it is first asked for: the service costs a second and its extra.
 """
 
 from __future__ import annotations
 
-from airflow_provider_batchlinux.emulator.control_client import EmulatorControl
-from airflow_provider_batchlinux.emulator.identity.server import IdentityFacts
-from airflow_provider_batchlinux.emulator.options import EmulatorOptions
-from airflow_provider_batchlinux.emulator.server import RunningEmulator, run_emulator
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["EmulatorControl", "EmulatorOptions", "IdentityFacts", "RunningEmulator", "run_emulator"]
+from airflow_provider_batchlinux.emulator.extra import needs_extra
+
+if TYPE_CHECKING:
+    from airflow_provider_batchlinux.emulator.connection import airflow_connection
+    from airflow_provider_batchlinux.emulator.control_client import EmulatorControl
+    from airflow_provider_batchlinux.emulator.identity.server import IdentityFacts
+    from airflow_provider_batchlinux.emulator.options import EmulatorOptions
+    from airflow_provider_batchlinux.emulator.server import RunningEmulator, run_emulator
+
+__all__ = [
+    "EmulatorControl",
+    "EmulatorOptions",
+    "IdentityFacts",
+    "RunningEmulator",
+    "airflow_connection",
+    "run_emulator",
+]
+
+_HOMES = {
+    "EmulatorControl": "control_client",
+    "EmulatorOptions": "options",
+    "IdentityFacts": "identity.server",
+    "RunningEmulator": "server",
+    "airflow_connection": "connection",
+    "run_emulator": "server",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+    with needs_extra():
+        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

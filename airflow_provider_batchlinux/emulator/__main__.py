@@ -12,8 +12,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from airflow_provider_batchlinux.emulator.options import EmulatorOptions, make_account_key
-from airflow_provider_batchlinux.emulator.server import serving
+from airflow_provider_batchlinux.emulator.chances import Chances
+from airflow_provider_batchlinux.emulator.dice import make_seed
+from airflow_provider_batchlinux.emulator.extra import needs_extra
+from airflow_provider_batchlinux.emulator.options import EmulatorOptions
 
 __all__ = ["main"]
 
@@ -27,13 +29,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     parser = _parser()
     try:
-        options = EmulatorOptions(**vars(parser.parse_args(arguments)))
+        given = vars(parser.parse_args(arguments))
+        options = EmulatorOptions(**{**given, "chances": dict(given["chances"])})
     except ValueError as error:
         parser.error(str(error))
     _allow_many_sockets()
     try:
         asyncio.run(_serve(options))
-    except OSError as error:
+    except (ImportError, OSError) as error:
         parser.exit(1, f"batchlinux-emulator cannot serve: {error}\n")
     return 0
 
@@ -48,12 +51,32 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="batchlinux-emulator",
         description="An embedded Azure Batch service on loopback. When it is ready it prints one "
-        "line: ready {endpoint, account, key}, over TLS also {ca, identity}.",
+        "line: ready {endpoint, account, key, seed, storage}, over TLS also {ca, identity}.",
     )
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
+    parser.add_argument("--blob-port", type=int, default=0, help="port of the blob store; 0 takes a free one")
     parser.add_argument("--account", default="batchlinux", help="account name")
-    parser.add_argument("--key", default=make_account_key(), help="account key in base64; else a random one")
-    parser.add_argument("--profile", choices=("instant", "realistic"), default="instant")
+    parser.add_argument("--key", help="account key in base64; else the one kept by --state, or a random one")
+    parser.add_argument("--state", type=Path, metavar="FILE", help="keeps the account over restarts")
+    parser.add_argument("--profile", choices=("instant", "realistic", "faulty"), default="instant")
+    parser.add_argument(
+        "--seed",
+        type=int,
+        default=make_seed(),
+        help="repeats a run with its faults and delays; else a random one",
+    )
+    parser.add_argument(
+        "--jitter", type=float, help="how far delays stray, from 0 (not) to 1 (as recorded), the default"
+    )
+    parser.add_argument(
+        "--chance",
+        dest="chances",
+        type=_chance,
+        action="append",
+        default=[],
+        metavar="NAME=RATE",
+        help="how likely something goes wrong, from 0 to 1: " + ", ".join(asdict(Chances())),
+    )
     parser.add_argument("--speed", type=float, default=1.0, help="divides every delay")
     parser.add_argument("--root", type=Path, help="where the nodes' directories are made")
     parser.add_argument("--tls", type=Path, help="serve HTTPS and a local Entra; the directory gets ca.pem")
@@ -63,7 +86,14 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _chance(text: str) -> tuple[str, float]:
+    name, _, rate = text.partition("=")
+    return name, float(rate)
+
+
 async def _serve(options: EmulatorOptions) -> None:
+    with needs_extra():
+        from airflow_provider_batchlinux.emulator.server import serving
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -73,6 +103,8 @@ async def _serve(options: EmulatorOptions) -> None:
             "endpoint": emulator.endpoint,
             "account": emulator.account,
             "key": emulator.key,
+            "seed": options.seed,
+            "storage": asdict(emulator.storage),
         }
         if emulator.ca is not None and emulator.identity is not None:
             facts |= {"ca": str(emulator.ca), "identity": asdict(emulator.identity)}

@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import count
 
+from airflow_provider_batchlinux.emulator.chances import Luck
 from airflow_provider_batchlinux.emulator.clock import Clock, Timer
-from airflow_provider_batchlinux.emulator.lifecycle import Profile
+from airflow_provider_batchlinux.emulator.growth import Growth, Limit, grow_within, resize_error
+from airflow_provider_batchlinux.emulator.instants import parse_duration
+from airflow_provider_batchlinux.emulator.lifecycle import Delays
 from airflow_provider_batchlinux.emulator.node_lifecycle import NodeLifecycle
 from airflow_provider_batchlinux.emulator.quotas import Quotas, cores_of
 from airflow_provider_batchlinux.emulator.records import Json, Node, Pool
 from airflow_provider_batchlinux.emulator.scheduler import TaskScheduler
+from airflow_provider_batchlinux.emulator.spot_market import SpotMarket
 from airflow_provider_batchlinux.emulator.store import Store
 
 __all__ = ["Allocation", "ResizeFault"]
 
 _KEPT_LAST = {"idle": 1, "running": 2}
+_CORE_QUOTA = {True: "AccountCoreQuotaReached", False: "AccountSpotCoreQuotaReached"}
+_MOST_NODES = 10_000
+"""In a pool and of one kind, without a quota: a typing error is not to use up the memory of a laptop."""
 _PATIENT = frozenset({"taskcompletion", "retaineddata"})
 
 
@@ -32,34 +40,36 @@ class ResizeFault:
 
 @dataclass
 class _Resize:
-    """A resize that goes on; one that is due waits only for tasks on the nodes that leave."""
+    """
+    A resize that goes on; one that is due waits for tasks on the nodes that leave, then for capacity.
+
+    :param started: when it began.
+    :param misfortune: how large the pool gets at most, by chance; ``None`` before that is decided.
+    """
 
     timer: Timer
+    started: datetime
     leaving: Sequence[Node] = ()
     is_due: bool = False
-
-
-@dataclass(frozen=True)
-class _Growth:
-    """How many nodes of a kind come, and why not more."""
-
-    nodes: int
-    error: Json | None = None
+    misfortune: Mapping[bool, Sequence[Limit]] | None = None
 
 
 @dataclass
 class Allocation:
-    """Brings every pool to its targets, as far as quotas and injected faults let it."""
+    """Brings every pool to its targets, as far as quotas, capacity and faults let it."""
 
     store: Store
     clock: Clock
-    profile: Profile
+    delays: Delays
+    luck: Luck
     lifecycle: NodeLifecycle
     quotas: Quotas
+    spot: SpotMarket
     scheduler: TaskScheduler
     faults: list[ResizeFault] = field(default_factory=list)
     _resizes: dict[str, _Resize] = field(default_factory=dict)
     _numbers: dict[str, count[int]] = field(default_factory=dict)
+    _turns: Counter[str] = field(default_factory=Counter)
 
     def resize(
         self, pool: Pool, dedicated: int, spot: int, now: datetime, *, deallocation: str = "requeue"
@@ -91,10 +101,9 @@ class Allocation:
         resize.timer.cancel()
         kept = [node for node in resize.leaving if self._waits_for_tasks(node)]
         for node in kept:
-            self.store.change_node(node, is_leaving=False)
+            self.store.change_node(node, after_tasks=None)
         gone = [node for node in resize.leaving if node not in kept]
-        timer = self.clock.call_later(self.profile.stopping, lambda: self._finish_stop(pool.id, gone))
-        self._resizes[pool.id.lower()] = _Resize(timer)
+        self._await_stop(pool, gone, now)
         return self._enter(pool, "stopping", now)
 
     def delete(self, pool: Pool, now: datetime) -> Pool:
@@ -104,13 +113,38 @@ class Allocation:
             resize.timer.cancel()
         for node in self.store.nodes(pool.id):
             self.lifecycle.enter(node, "leavingpool")
-        self.clock.call_later(self.profile.deleting, lambda: self._finish_delete(pool))
+        self._await_deletion(pool)
         return self.store.put_pool(replace(pool, state="deleting", state_since=now))
+
+    def resume(self, pool: Pool) -> None:
+        """Go on with what was on its way when the service ended; no node has tasks to wait for."""
+        nodes = list(self.store.nodes(pool.id))
+        self._numbers[pool.id.lower()] = count(max((node.number + 1 for node in nodes), default=0))
+        if pool.state == "deleting":
+            self._await_deletion(pool)
+            return
+        for node in filter(self._waits_for_tasks, nodes):
+            self.lifecycle.enter(node, "leavingpool")
+        leaving = [node for node in self.store.nodes(pool.id) if node.state == "leavingpool"]
+        if pool.allocation_state == "resizing":
+            self._await_resize(pool, leaving, pool.allocation_since)
+        elif pool.allocation_state == "stopping":
+            self._await_stop(pool, leaving, pool.allocation_since)
 
     def node_freed(self, node: Node) -> None:
         """Let a node go that only waited for its last task; not before what ended that is over."""
         if self._waits_for_tasks(node):
             self.clock.call_later(0, lambda: self._let_go(node))
+
+    def fit_capacity(self) -> None:
+        """Take spot nodes away or bring them back, and let resizes go on, as there is room now."""
+        self.spot.fit()
+        for pool_id, resize in list(self._resizes.items()):
+            if resize.is_due and not any(map(self._waits_for_tasks, resize.leaving)):
+                self._finish(pool_id)
+
+    def _delay(self, stage: str, pool_id: str) -> float:
+        return self.delays.of(stage, pool_id.lower(), self._turns[pool_id.lower()])
 
     def _start(
         self,
@@ -130,26 +164,56 @@ class Allocation:
         leaving = [node for node in leaving if node.id not in known]
         for node in leaving:
             self._dismiss(node, deallocation)
-        timer = self.clock.call_later(self.profile.resizing, lambda: self._finish(pool.id))
-        self._resizes[pool.id.lower()] = _Resize(timer, [*gone, *leaving])
+        self._turns[pool.id.lower()] += 1
+        self._await_resize(pool, [*gone, *leaving], now)
         changed = replace(pool, target_dedicated=dedicated, target_spot=spot, resize_errors=())
         return self._enter(changed, "resizing", now)
+
+    def _await_resize(self, pool: Pool, leaving: Sequence[Node], started: datetime) -> None:
+        timer = self.clock.call_later(self._delay("resizing", pool.id), lambda: self._finish(pool.id))
+        self._resizes[pool.id.lower()] = _Resize(timer, started, leaving)
+
+    def _await_stop(self, pool: Pool, leaving: Sequence[Node], started: datetime) -> None:
+        delay = self._delay("stopping", pool.id)
+        timer = self.clock.call_later(delay, lambda: self._finish_stop(pool.id, leaving))
+        self._resizes[pool.id.lower()] = _Resize(timer, started)
+
+    def _await_deletion(self, pool: Pool) -> None:
+        self.clock.call_later(self._delay("deleting", pool.id), lambda: self._finish_delete(pool))
 
     def _finish(self, pool_id: str) -> None:
         resize = self._resizes[pool_id.lower()]
         resize.is_due = True
         if any(map(self._waits_for_tasks, resize.leaving)):
             return
-        del self._resizes[pool_id.lower()]
+        resize.timer.cancel()
         pool, now = self.store.pool(pool_id), self.clock.now()
         for node in resize.leaving:
             self.lifecycle.remove(node)
-        growths = {is_dedicated: self._growth(pool, is_dedicated) for is_dedicated in (True, False)}
+        resize.leaving = ()
+        self.spot.room_made()
         errors = list(self._take_faults(pool))
-        if not errors:
-            self._grow(pool, {kind: growth.nodes for kind, growth in growths.items()}, now)
-            errors = [growth.error for growth in growths.values() if growth.error is not None]
+        growths = {} if errors else {kind: self._grow(pool, kind, resize, now) for kind in (True, False)}
+        if any(growth.may_go_on for growth in growths.values()) and self._await_capacity(pool, resize, now):
+            return
+        del self._resizes[pool_id.lower()]
+        errors += [
+            resize_error(growth.shortage, is_dedicated=kind)
+            for kind, growth in growths.items()
+            if growth.shortage is not None
+        ]
         self._enter(replace(pool, resize_errors=tuple(errors)), "steady", now)
+
+    def _await_capacity(self, pool: Pool, resize: _Resize, now: datetime) -> bool:
+        """Let a resize go on until its time is over; tell whether there is some left."""
+        limit = self.delays.profile.longest_resize
+        if limit is None:
+            limit = parse_duration(pool.spec["resizeTimeout"]) / self.delays.profile.speed
+        left = limit - (now - resize.started).total_seconds()
+        if left <= 0:
+            return False
+        resize.timer = self.clock.call_later(left, lambda: self._finish(pool.id))
+        return True
 
     def _dismiss(self, node: Node, deallocation: str) -> None:
         """
@@ -159,7 +223,7 @@ class Allocation:
         ``taskcompletion``.
         """
         if deallocation in _PATIENT and node.running_tasks:
-            self.store.change_node(node, is_leaving=True)
+            self.store.change_node(node, after_tasks="leave")
             return
         if deallocation == "terminate":
             self.scheduler.end_all_on(node)
@@ -167,7 +231,7 @@ class Allocation:
 
     def _waits_for_tasks(self, node: Node) -> bool:
         current = self.store.nodes(node.pool_id).get(node.id)
-        return current is not None and current.is_leaving and current.state != "leavingpool"
+        return current is not None and current.after_tasks == "leave" and current.state != "leavingpool"
 
     def _let_go(self, node: Node) -> None:
         if self._waits_for_tasks(node):
@@ -181,11 +245,12 @@ class Allocation:
         for node in leaving:
             self.lifecycle.remove(node)
         pool = self.store.pool(pool_id)
-        short = {
-            "dedicated": pool.target_dedicated > self._size(pool, is_dedicated=True),
-            "low priority": pool.target_spot > self._size(pool, is_dedicated=False),
-        }
-        errors = tuple(_resize_stopped(kind) for kind, is_short in short.items() if is_short)
+        self.spot.room_made()
+        errors = tuple(
+            resize_error("ResizeStopped", is_dedicated=kind)
+            for kind in (True, False)
+            if self._missing(pool, is_dedicated=kind)
+        )
         self._enter(replace(pool, resize_errors=errors), "steady", self.clock.now())
 
     def _finish_delete(self, pool: Pool) -> None:
@@ -193,24 +258,45 @@ class Allocation:
             self.lifecycle.remove(node)
         self.store.forget_pool(pool.id)
         self._numbers.pop(pool.id.lower(), None)
+        self.spot.room_made()
 
-    def _growth(self, pool: Pool, is_dedicated: bool) -> _Growth:
-        target = pool.target_dedicated if is_dedicated else pool.target_spot
-        missing = max(0, target - self._size(pool, is_dedicated=is_dedicated))
-        quota = self.quotas.dedicated_cores if is_dedicated else self.quotas.spot_cores
-        if quota is None:
-            return _Growth(missing)
-        left = max(0, quota - self._cores_used(is_dedicated))
-        affordable = left // cores_of(pool.spec["vmSize"])
-        if affordable >= missing:
-            return _Growth(missing)
-        return _Growth(affordable, _quota_reached(is_dedicated))
-
-    def _grow(self, pool: Pool, wanted: Mapping[bool, int], now: datetime) -> None:
+    def _grow(self, pool: Pool, is_dedicated: bool, resize: _Resize, now: datetime) -> Growth:
+        if resize.misfortune is None:
+            resize.misfortune = {kind: list(self._misfortune(pool, kind)) for kind in (True, False)}
+        size = self._size(pool, is_dedicated=is_dedicated)
+        by_chance = [Limit(most.code, most.nodes - size) for most in resize.misfortune[is_dedicated]]
+        limits = [*self._limits(pool, is_dedicated), *by_chance]
+        growth = grow_within(self._missing(pool, is_dedicated=is_dedicated), limits)
         numbers = self._numbers.setdefault(pool.id.lower(), count())
-        for is_dedicated, nodes in wanted.items():
-            for _ in range(nodes):
-                self.lifecycle.add(pool, next(numbers), is_dedicated=is_dedicated, now=now)
+        for _ in range(growth.nodes):
+            self.lifecycle.add(pool, next(numbers), is_dedicated=is_dedicated, now=now)
+        return growth
+
+    def _limits(self, pool: Pool, is_dedicated: bool) -> Iterable[Limit]:
+        cores = self.quotas.dedicated_cores if is_dedicated else self.quotas.spot_cores
+        if cores is not None:
+            left = cores - self._cores_used(is_dedicated)
+            yield Limit(_CORE_QUOTA[is_dedicated], left // cores_of(pool.spec["vmSize"]))
+        yield Limit(_CORE_QUOTA[is_dedicated], _MOST_NODES - self._size(pool, is_dedicated=is_dedicated))
+        if self.quotas.nodes_per_pool is not None and pool.spec["enableInterNodeCommunication"]:
+            left = self.quotas.nodes_per_pool - len(self.store.nodes(pool.id))
+            yield Limit("CommunicationEnabledPoolReachedMaxVMCount", left)
+        machines = self.spot.capacity.left(is_dedicated=is_dedicated)
+        if machines is not None:
+            yield Limit("AllocationTimedout", machines)
+
+    def _misfortune(self, pool: Pool, is_dedicated: bool) -> Iterable[Limit]:
+        turn = (pool.id.lower(), is_dedicated, self._turns[pool.id.lower()])
+        missing = self._missing(pool, is_dedicated=is_dedicated)
+        most = self._size(pool, is_dedicated=is_dedicated) + missing // 2
+        if missing and self.luck.strikes("quota_reached", *turn):
+            yield Limit(_CORE_QUOTA[is_dedicated], most)
+        if missing and self.luck.strikes("allocation_timed_out", *turn):
+            yield Limit("AllocationTimedout", most)
+
+    def _missing(self, pool: Pool, *, is_dedicated: bool) -> int:
+        target = pool.target_dedicated if is_dedicated else pool.target_spot
+        return max(0, target - self._size(pool, is_dedicated=is_dedicated))
 
     def _size(self, pool: Pool, *, is_dedicated: bool) -> int:
         return self.store.count_nodes(pool.id, is_dedicated=is_dedicated)
@@ -234,18 +320,7 @@ class Allocation:
 
 
 def _surplus(nodes: Iterable[Node], target: int) -> list[Node]:
-    ranked = sorted(nodes, key=lambda node: 0 if node.is_leaving else _KEPT_LAST.get(node.state, 0))
+    ranked = sorted(
+        nodes, key=lambda node: 0 if node.after_tasks == "leave" else _KEPT_LAST.get(node.state, 0)
+    )
     return ranked[: max(0, len(ranked) - target)]
-
-
-def _resize_stopped(kind: str) -> Json:
-    message = f"Desired number of {kind} nodes could not be allocated due to a stop resize operation"
-    return {"code": "ResizeStopped", "message": message}
-
-
-def _quota_reached(is_dedicated: bool) -> Json:
-    if is_dedicated:
-        message = "The account has reached its dedicated core quota"
-        return {"code": "AccountCoreQuotaReached", "message": message}
-    message = "The account has reached its Spot core quota"
-    return {"code": "AccountSpotCoreQuotaReached", "message": message}

@@ -4,27 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import shutil
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timezone
-from pathlib import Path
-from urllib.parse import parse_qsl
 from uuid import uuid4
 
 from aiohttp import web
 from aiohttp.web_exceptions import HTTPRequestEntityTooLarge
 
+from airflow_provider_batchlinux.emulator.blobs.storage import BlobStorage
 from airflow_provider_batchlinux.emulator.clock import Clock
 from airflow_provider_batchlinux.emulator.control import PREFIX, answer_control
-from airflow_provider_batchlinux.emulator.errors import (
-    Code,
-    ServiceError,
-    refused_query,
-)
+from airflow_provider_batchlinux.emulator.errors import Code, ServiceError
 from airflow_provider_batchlinux.emulator.faults import Fault, Faults, RequestRecord
+from airflow_provider_batchlinux.emulator.front import is_invalid_url, refuse_url
 from airflow_provider_batchlinux.emulator.identity.gate import Gate
+from airflow_provider_batchlinux.emulator.kept_facts import keep_limits
 from airflow_provider_batchlinux.emulator.options import EmulatorOptions
+from airflow_provider_batchlinux.emulator.premises import Premises
+from airflow_provider_batchlinux.emulator.restore import restore
 from airflow_provider_batchlinux.emulator.routes import Operation, Router
 from airflow_provider_batchlinux.emulator.service import BatchService
 from airflow_provider_batchlinux.emulator.wire import (
@@ -35,13 +35,13 @@ from airflow_provider_batchlinux.emulator.wire import (
     common_headers,
     encode_body,
     error_reply,
+    read_query,
 )
 
 __all__ = ["Application"]
 
 _log = logging.getLogger(__name__)
 _CHUNK = 256 * 1024
-_DATE_LENGTH = len("2025-06-01")
 _MOST_RECORDED = 100_000
 _DROPPED = Reply(0)
 """Stands for an answer that does not arrive: the connection is closed instead."""
@@ -51,31 +51,48 @@ class Application:
     """
     Serves one Batch account and its control plane.
 
-    :param root: an empty directory of its own.
+    :param premises: where it keeps what it has; what is there already is taken up.
     :param endpoint: URL at which clients reach it.
     :param gate: lets requests to the account in.
+    :param storage: the blob store that goes with the account.
     """
 
-    def __init__(self, options: EmulatorOptions, clock: Clock, root: Path, endpoint: str, gate: Gate) -> None:
+    def __init__(
+        self,
+        options: EmulatorOptions,
+        clock: Clock,
+        premises: Premises,
+        endpoint: str,
+        gate: Gate,
+        storage: BlobStorage,
+    ) -> None:
         self.clock = clock
+        self.storage = storage
         self._gate = gate
-        self.faults = Faults()
         self.requests: deque[RequestRecord] = deque(maxlen=_MOST_RECORDED)
         self._options = options
-        self._root = root.resolve()
+        self._premises = premises
         self._endpoint = endpoint
         self._router = Router()
         self.service = self._new_service()
+        if premises.state is not None:
+            restore(self.service, premises.state, premises.nodes)
+        self.faults = Faults(self.service.faults.take)
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request."""
         raw_path = request.raw_path.partition("?")[0]
         if raw_path.startswith(PREFIX):
-            return await answer_control(self, request)
+            answer = await answer_control(self, request)
+            self._commit()
+            return answer
+        if is_invalid_url(raw_path):
+            return refuse_url(self.clock.now())
         operation, path_values = self._router.match(request.method, raw_path)
         call = self._call(request, raw_path, path_values)
-        fault = self.faults.take(call.method, call.path)
-        await asyncio.sleep(fault.delay or 0)
+        fault = self.faults.take(call.method, call.path, operation.name)
+        if fault.delay:
+            await asyncio.sleep(fault.delay)
         reply = _DROPPED
         if fault.drop != "before":
             reply = await self._reply(request, call, operation, fault)
@@ -88,26 +105,30 @@ class Application:
         try:
             fault.strike()
             self._authenticate(request, call)
-            _check_api_version(call)
-            call = replace(call, body=await _read_body(request))
+            if request.body_exists:
+                call = replace(call, body=await _read_body(request))
             with self.clock.held(call.now):
-                return operation.answer(self.service, call)
+                reply = operation.answer(self.service, call)
+            self._commit()
         except ServiceError as error:
             return error_reply(call, error)
         except Exception:
             # A defect of the emulator: clients see what they see when the service has one.
             _log.exception("Defect in operation %s", operation.name)
             return error_reply(call, ServiceError(Code.INTERNAL_ERROR))
+        else:
+            return reply
 
     def _call(self, request: web.BaseRequest, raw_path: str, path_values: Mapping[str, str]) -> Call:
-        query = parse_qsl(request.raw_path.partition("?")[2], keep_blank_values=True)
+        query, repeated = read_query(request.raw_path.partition("?")[2])
         return Call(
             method=request.method,
             path=raw_path,
             base_url=self._endpoint,
             request_id=str(uuid4()),
             now=self.clock.now(),
-            query={name.lower(): value for name, value in query},
+            query=query,
+            repeated=repeated,
             path_values=path_values,
             headers={name.lower(): value for name, value in request.headers.items()},
         )
@@ -118,34 +139,40 @@ class Application:
         self._gate.check(call.method, request.raw_path, call.headers, now)
 
     def _record(self, call: Call, status: int, operation: Operation) -> None:
-        query = "&".join(f"{key}={value}" for key, value in call.query.items())
+        # The log is for everybody's eyes, and a signature is as good as a key.
+        shown = {**call.query, **{name: "REDACTED" for name in call.query if name == "sig"}}
+        query = "&".join(f"{key}={value}" for key, value in shown.items())
         self.requests.append(RequestRecord(call.method, call.path, query, status, operation.name))
 
     async def reset(self) -> None:
         """Go back to an empty account, without faults and recorded requests."""
         await self.service.close()
-        self.faults = Faults()
+        await asyncio.to_thread(shutil.rmtree, self._premises.nodes, ignore_errors=True)
+        if self._premises.state is not None:
+            self._premises.state.erase()
+        self.storage.files.clear()
         self.requests.clear()
         self.service = self._new_service()
+        self.keep_limits()
+        self.faults = Faults(self.service.faults.take)
 
     async def close(self) -> None:
         """End everything that runs on the nodes."""
         await self.service.close()
 
+    def keep_limits(self) -> None:
+        """Let the limits of the account outlive the service too."""
+        if self._premises.state is not None:
+            keep_limits(self._premises.state, "quotas", self.service.quotas)
+            keep_limits(self._premises.state, "capacity", self.service.capacity)
+
     def _new_service(self) -> BatchService:
-        root = self._root / uuid4().hex[:8]
-        return BatchService(self._options, self.clock, root, self._endpoint)
+        return BatchService(self._options, self.clock, self._premises, self._endpoint, self.storage)
 
-
-def _check_api_version(call: Call) -> None:
-    if not call.api_version:
-        values = {"QueryParameterName": "api-version"}
-        raise ServiceError(Code.MISSING_REQUIRED_QUERY_PARAMETER, values)
-    try:
-        datetime.fromisoformat(call.api_version[:_DATE_LENGTH])
-    except ValueError:
-        reason = "The API version is not a date such as 2025-06-01"
-        raise refused_query(call.api_version, of="api-version", reason=reason) from None
+    def _commit(self) -> None:
+        """Make sure that what an answer tells is kept, before it is sent."""
+        if self._premises.state is not None:
+            self._premises.state.commit()
 
 
 async def _read_body(request: web.BaseRequest) -> bytes:

@@ -69,6 +69,7 @@ async def _set_quota(app: Application, given: Mapping[str, Any]) -> None:
             msg = f"There is no quota {name!r}."
             raise ValueError(msg)
         setattr(app.service.quotas, name, value)
+    app.keep_limits()
 
 
 async def _resize_error(app: Application, given: Mapping[str, Any]) -> None:
@@ -91,6 +92,35 @@ async def _now(app: Application, _given: Mapping[str, Any]) -> str:
     return format_instant(app.clock.now())
 
 
+async def _chances(app: Application, given: Mapping[str, Any]) -> dict[str, Any]:
+    luck = app.service.luck
+    return {"seed": luck.dice.seed, **luck.change(given)}
+
+
+async def _set_capacity(app: Application, given: Mapping[str, Any]) -> None:
+    app.service.capacity.dedicated = given.get("dedicated")
+    app.service.capacity.spot = given.get("spot")
+    app.keep_limits()
+    app.service.allocation.fit_capacity()
+
+
+async def _preempt(app: Application, given: Mapping[str, Any]) -> list[str]:
+    pool = app.service.store.pool(given["pool_id"])
+    nodes = app.service.spot.preemptible(pool.id)
+    if given["node_id"] is not None:
+        nodes = [node for node in nodes if node.id == given["node_id"]]
+    if len(nodes) < given["nodes"]:
+        msg = f"Pool {pool.id!r} has {len(nodes)} such spot nodes that are not preempted yet."
+        raise ValueError(msg)
+    taken = nodes[: given["nodes"]]
+    app.service.spot.preempt(taken)
+    return [node.id for node in taken]
+
+
+async def _container(app: Application, given: Mapping[str, Any]) -> str:
+    return app.storage.open_container(given["name"], given["permissions"], given["expires_in"])
+
+
 _ACTIONS: Mapping[str, Action] = {
     "reset": _reset,
     "requests": _requests,
@@ -98,7 +128,11 @@ _ACTIONS: Mapping[str, Action] = {
     "inject": _inject,
     "set-node": _set_node,
     "set-quota": _set_quota,
+    "set-capacity": _set_capacity,
+    "chances": _chances,
+    "preempt": _preempt,
     "resize-error": _resize_error,
+    "container": _container,
     "advance": _advance,
     "now": _now,
 }

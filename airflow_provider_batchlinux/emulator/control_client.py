@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
+from airflow_provider_batchlinux.emulator.blobs.client import BlobContainer
 from airflow_provider_batchlinux.emulator.instants import parse_instant
 
 __all__ = ["EmulatorControl"]
@@ -91,9 +92,10 @@ class EmulatorControl:
         errors: Sequence[Mapping[str, Any]] | None = None,
     ) -> None:
         """
-        Force a node into a state, such as ``unusable``, ``preempted`` or ``unknown``.
+        Force a node into a state, such as ``unusable`` or ``unknown``.
 
-        From ``creating``, ``rebooting`` and ``starting`` it goes on by itself.
+        From states of booting, such as ``creating``, it goes on by itself. In ``preempted`` it stays until
+        it is forced into ``creating`` or capacity is set; :meth:`preempt` lets it come back.
 
         :param errors: the node's errors, as the service shows them; ``None`` means none.
         """
@@ -106,15 +108,48 @@ class EmulatorControl:
         spot_cores: int | None = None,
         pools: int | None = None,
         active_jobs: int | None = None,
+        nodes_per_pool: int | None = None,
     ) -> None:
-        """Set the account's quotas; ``None`` means no limit."""
+        """
+        Set the account's quotas; ``None`` means no limit.
+
+        :param nodes_per_pool: how many nodes a pool with inter-node communication may have.
+        """
         quotas = {
             "dedicated_cores": dedicated_cores,
             "spot_cores": spot_cores,
             "pools": pools,
             "active_jobs": active_jobs,
+            "nodes_per_pool": nodes_per_pool,
         }
         self._post("set-quota", quotas)
+
+    def set_capacity(self, dedicated: int | None = None, spot: int | None = None) -> None:
+        """
+        Say how many nodes Azure has for the account; ``None`` means enough.
+
+        Resizes that lack some wait for more until their ``resizeTimeout``. Spot nodes that there is no
+        room for any more are preempted, and return when there is again.
+        """
+        self._post("set-capacity", {"dedicated": dedicated, "spot": spot})
+
+    def preempt(self, pool_id: str, nodes: int = 1, *, node_id: str | None = None) -> list[str]:
+        """
+        Take spot nodes away and return their ids; they come back after the profile's delay.
+
+        :param node_id: which node is meant; ``None`` takes those that came first.
+        """
+        taken: list[str] = self._post("preempt", {"pool_id": pool_id, "nodes": nodes, "node_id": node_id})
+        return taken
+
+    def chances(self, **rates: float) -> dict[str, float]:
+        """
+        Change how likely things go wrong, and return all such chances and the seed.
+
+        :param rates: from 0 to 1 by name, such as ``throttled=0.5``; what is left out stays.
+        """
+        chances: dict[str, float] = self._post("chances", rates)
+        return chances
 
     def resize_error(
         self, pool_id: str, code: str, message: str, values: Mapping[str, str] | None = None
@@ -127,6 +162,20 @@ class EmulatorControl:
         """
         error = {"pool_id": pool_id, "code": code, "message": message}
         self._post("resize-error", {**error, "values": dict(values or {})})
+
+    def container(
+        self, name: str, permissions: str = "racwdl", *, expires_in: float = 86_400
+    ) -> BlobContainer:
+        """
+        Return a container of the blob store, with a URL for tasks; it is made unless it is there.
+
+        :param permissions: what the URL's token grants, of the letters ``racwdl``: read, add, create, write,
+            delete, list.
+        :param expires_in: seconds until the token expires, by the service's clock; a negative number makes
+            one that has expired.
+        """
+        container = {"name": name, "permissions": permissions, "expires_in": expires_in}
+        return BlobContainer(self._post("container", container))
 
     def advance(self, seconds: float) -> datetime:
         """Move the manual clock on, firing what falls due, and return the new time."""

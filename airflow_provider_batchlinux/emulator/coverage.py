@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 
-from airflow_provider_batchlinux.emulator.routes import OPERATIONS, Operation
+from airflow_provider_batchlinux.emulator.routes import OPERATIONS, RETIRED, Operation
 
-__all__ = ["PARTLY", "coverage_page"]
+__all__ = ["ONCE", "PARTLY", "coverage_page"]
 
 PARTLY: Mapping[str, str] = {
     "list_applications": "always empty: only Azure's control plane can add applications",
@@ -18,15 +18,24 @@ PARTLY: Mapping[str, str] = {
     "get_node_extension": "shown as installed as the pool asks; nothing is installed",
     "reimage_node": "a node's files and users go; no image is installed",
     "create_pool": "no mounts, virtual networks or custom images; nothing is done for extensions",
-    "create_task": "runs as a process here: no containers, other users or multi-instance tasks, "
-    "and its files outlast their retention time",
-    "create_job": "no automatic pools; a manager task neither gets a node of its own nor shuns spot nodes",
-    "create_job_schedule": "no automatic pools",
-    "list_subtasks": "always empty: there are no multi-instance tasks",
+    "create_task": "runs as a process here: no containers and no other users",
     "create_task_collection": "as `create_task`",
     "create_node_user": "exists for SSH logins; expiry is exact, not by the day",
 }
 """Operations that do less than the service, and what is missing."""
+
+ONCE: Mapping[str, str] = {
+    "upgrade_pool_os": "refused: it was for pools of cloud services",
+    "get_all_pools_lifetime_statistics": "zeros",
+    "get_all_jobs_lifetime_statistics": "zeros",
+    "get_node_remote_desktop": "refused: Linux nodes have no remote desktop",
+    "list_certificates": "always empty: certificates are retired",
+    "create_certificate": "501: certificates are retired",
+    "get_certificate": "always 404",
+    "delete_certificate": "always 404",
+    "cancel_certificate_deletion": "always 404",
+}
+"""Operations of older versions that do less than they did, and what they do."""
 
 _HEAD = """\
 # What the embedded Batch service covers
@@ -39,6 +48,15 @@ have answer 501 with the code `NotImplemented`. `$expand=stats` is accepted and 
 | operation | request | covered |
 |---|---|---|
 """
+_OLDER = """
+## Operations that only older versions have
+
+They are answered to clients that ask with a version of then, and 404 to others. How versions differ in what
+bodies and answers hold is in [older clients](emulator-clients.md).
+
+| operation | request | until | covered |
+|---|---|---|---|
+"""
 
 
 def coverage_page() -> str:
@@ -47,7 +65,12 @@ def coverage_page() -> str:
     counts = Counter(answer.partition(":")[0] for answer in answers.values())
     head = _HEAD.format(total=len(OPERATIONS), **{kind: counts[kind] for kind in ("yes", "partly", "no")})
     rows = (_row(operation, answer) for operation, answer in answers.items())
-    return head + "".join(rows)
+    return head + "".join(rows) + _OLDER + "".join(_older_row(operation) for operation in RETIRED)
+
+
+def _older_row(operation: Operation) -> str:
+    answer = ONCE.get(operation.name or "", "yes")
+    return f"| `{operation.name}` | {operation.method} {operation.path} | {operation.until} | {answer} |\n"
 
 
 def _row(operation: Operation, answer: str) -> str:

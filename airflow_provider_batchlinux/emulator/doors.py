@@ -14,19 +14,29 @@ __all__ = ["Doors"]
 
 
 class Doors:
-    """The SSH doors of all nodes, and the users who may pass them."""
+    """
+    The SSH doors of all nodes, and the users who may pass them.
 
-    def __init__(self, store: Store, clock: Clock) -> None:
+    :param host_key: what all nodes show; ``None`` makes one when it is first needed.
+    """
+
+    def __init__(self, store: Store, clock: Clock, host_key: asyncssh.SSHKey | None = None) -> None:
         self._store = store
         self._clock = clock
-        self._host_key: asyncssh.SSHKey | None = None
+        self._host_key = host_key
         self._doors: dict[str, SshDoor] = {}
         self._expiries: dict[str, dict[str, Timer]] = {}
 
     def build(self, node: Node, machine: Machine) -> int:
-        """Give a node a door, shut for now, and return its port."""
+        """Give a node a door, shut for now, and return its port: the one it had, if that is free."""
         self._host_key = self._host_key or make_host_key()
-        door = SshDoor(machine, self._clock, self._host_key, lambda name: self._store.users(node).get(name))
+        door = SshDoor(
+            machine,
+            self._clock,
+            self._host_key,
+            lambda name: self._store.users(node).get(name),
+            node.ssh_port,
+        )
         self._doors[node.id] = door
         return door.port
 

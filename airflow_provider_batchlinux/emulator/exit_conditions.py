@@ -6,14 +6,15 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from airflow_provider_batchlinux.emulator.records import Json
+from airflow_provider_batchlinux.emulator.storage_failures import DOWNLOAD_CODES, UPLOAD_CODES
 
 __all__ = ["dependency_action", "each_exit_options", "job_action"]
 
-_PRE_PROCESSING_CODES = frozenset(
-    {"CommandProgramNotFound", "CommandLaunchFailed", "ResourceFileFetchFailed"}
-)
-_UPLOAD_CODES = frozenset({"FileUploadFailed", "OutputFileUploadFailed"})
-"""The service's code for a failed upload is not known; assumed."""
+_PRE_PROCESSING_CODES = DOWNLOAD_CODES | {
+    "CommandProgramNotFound",
+    "CommandLaunchFailed",
+    "ContainerPoolNotSupported",
+}
 
 
 def dependency_action(spec: Json, execution: Json) -> str:
@@ -61,7 +62,7 @@ def _options(conditions: Json, execution: Json) -> Mapping[str, Any]:
     failure = execution.get("failureInfo", {}).get("code")
     if failure in _PRE_PROCESSING_CODES and "preProcessingError" in conditions:
         return dict(conditions["preProcessingError"])
-    if failure in _UPLOAD_CODES and "fileUploadError" in conditions:
+    if failure in UPLOAD_CODES and "fileUploadError" in conditions:
         return dict(conditions["fileUploadError"])
     return dict(conditions.get("default", {}))
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from airflow_provider_batchlinux.emulator.chances import REQUEST_CHANCES, Luck
 from airflow_provider_batchlinux.emulator.errors import Code, ServiceError
+from airflow_provider_batchlinux.emulator.lifecycle import Delays
 
-__all__ = ["NO_FAULT", "Fault", "Faults", "RequestRecord"]
+__all__ = ["NO_FAULT", "Fault", "Faults", "FaultsByChance", "RequestRecord"]
 
 _USUAL_CODES = {429: Code.TOO_MANY_REQUESTS, 503: Code.SERVER_BUSY}
 
@@ -53,19 +57,59 @@ class Fault:
 NO_FAULT = Fault()
 
 
+_RETRY_AFTER = 1.0
+_BY_CHANCE: Mapping[str, Fault] = {
+    "throttled": Fault(status=429),
+    "throttled_for": Fault(status=429, retry_after=_RETRY_AFTER),
+    "internal_error": Fault(status=500),
+    "server_busy": Fault(status=503),
+    "slow": Fault(delay=0.0),
+    "dropped_before": Fault(drop="before"),
+    "dropped_after": Fault(drop="after"),
+}
+
+
+@dataclass
+class FaultsByChance:
+    """
+    Faults that follow from the seed and from the how-manieth request of its operation one is.
+
+    So requests for different operations do not disturb each other, in whatever order they come.
+    """
+
+    luck: Luck
+    delays: Delays
+    _numbers: Counter[str | None] = field(default_factory=Counter)
+
+    def take(self, operation: str | None) -> Fault:
+        """Return what happens to the next request for an operation, counting it."""
+        key = (operation, self._numbers[operation])
+        self._numbers[operation] += 1
+        name = self.luck.pick(REQUEST_CHANCES, "request", *key)
+        if name is None:
+            return NO_FAULT
+        fault = _BY_CHANCE[name]
+        return fault if fault.delay is None else replace(fault, delay=self.delays.of("answering", *key))
+
+
 @dataclass
 class Faults:
-    """The faults that are still to happen, the first one first."""
+    """
+    The faults that were asked for and are still to happen, the first one first.
 
+    :param by_chance: gives what happens to a request for an operation that none of these is for.
+    """
+
+    by_chance: Callable[[str | None], Fault]
     waiting: list[Fault] = field(default_factory=list)
 
-    def take(self, method: str, path: str) -> Fault:
+    def take(self, method: str, path: str, operation: str | None) -> Fault:
         """Return the first fault that a request matches, counting it; ``NO_FAULT`` if none."""
         for fault in self.waiting:
             if fault.matches(method, path):
                 self._count(fault)
                 return fault
-        return NO_FAULT
+        return self.by_chance(operation)
 
     def _count(self, fault: Fault) -> None:
         if fault.times is None:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 from datetime import datetime, timedelta, timezone
+from decimal import Decimal
 from email.utils import format_datetime, parsedate_to_datetime
+from functools import lru_cache
 
 __all__ = [
     "UNLIMITED",
+    "format_duration",
     "format_http_date",
     "format_instant",
     "parse_duration",
@@ -18,27 +21,35 @@ __all__ = [
 
 _ERA = datetime(1, 1, 1, tzinfo=timezone.utc)
 _DURATION = re.compile(
-    r"P(?:(?P<days>\d+)D)?"
+    r"P(?:(?P<years>\d+)Y)?(?:(?P<months>\d+)M)?(?:(?P<days>\d+)D)?"
     r"(?:T(?:(?P<hours>\d+)H)?(?:(?P<minutes>\d+)M)?(?:(?P<seconds>\d+(?:\.\d+)?)S)?)?",
     re.IGNORECASE,
 )
 _INSTANT = re.compile(
     r"(\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d)?)(?:\.(\d{1,9}))?(Z|[+-]\d\d:?\d\d)?", re.IGNORECASE
 )
+_LONGEST = Decimal("922337203685.4775807")
 UNLIMITED = "P10675199DT2H48M5.4775807S"
 """The longest duration .NET can hold: how the service says that there is no limit."""
 
 
+@lru_cache(maxsize=4096)
 def format_instant(instant: datetime) -> str:
     """Return a time as it stands in bodies: UTC with seven decimals."""
-    return instant.strftime("%Y-%m-%dT%H:%M:%S.%f") + "0Z"
+    return instant.replace(tzinfo=None).isoformat(timespec="microseconds") + "0Z"
 
 
 def format_http_date(instant: datetime) -> str:
     """Return a time as it stands in headers (RFC 1123)."""
+    return _format_second(instant.replace(microsecond=0))
+
+
+@lru_cache
+def _format_second(instant: datetime) -> str:
     return format_datetime(instant, usegmt=True)
 
 
+@lru_cache
 def parse_http_date(text: str) -> datetime:
     """
     Read a time from a header.
@@ -75,17 +86,43 @@ def _parse_offset(offset: str | None) -> timezone:
 
 def parse_duration(text: str) -> float:
     """
-    Return the seconds of an ISO 8601 duration made of days, hours, minutes and seconds.
+    Return the seconds of an ISO 8601 duration; recorded: a year is 365 days and a month is 30.
 
-    :raises ValueError: it is not such a duration.
+    :raises ValueError: it is not such a duration, or longer than the service can hold.
     """
+    return float(_parse_duration(text))
+
+
+def format_duration(text: str) -> str:
+    """
+    Return a duration as the service shows it again: ``PT0H20M`` becomes ``PT20M``, ``PT24H`` ``P1D``.
+
+    :raises ValueError: it is not such a duration, or longer than the service can hold.
+    """
+    whole, fraction = divmod(_parse_duration(text), 1)
+    minutes, seconds = divmod(int(whole), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    decimals = f"{fraction:.7f}"[1:].rstrip("0").rstrip(".")
+    time = (f"{hours}H" if hours else "") + (f"{minutes}M" if minutes else "")
+    time += f"{seconds}{decimals}S" if seconds or decimals else ""
+    shown = (f"{days}D" if days else "") + (f"T{time}" if time else "")
+    return f"P{shown or 'T0S'}"
+
+
+def _parse_duration(text: str) -> Decimal:
     match = _DURATION.fullmatch(text.strip())
     parts = match.groupdict() if match else {}
     if not any(parts.values()):
         msg = f"{text!r} is not an ISO 8601 duration."
         raise ValueError(msg)
-    days, hours, minutes, seconds = (float(part or 0) for part in parts.values())
-    return ((days * 24 + hours) * 60 + minutes) * 60 + seconds
+    numbers = (Decimal(part or 0) for part in parts.values())
+    years, months, days, hours, minutes, seconds = numbers
+    length = (((years * 365 + months * 30 + days) * 24 + hours) * 60 + minutes) * 60 + seconds
+    if length > _LONGEST:
+        msg = f"{text!r} is longer than the service can hold."
+        raise ValueError(msg)
+    return length
 
 
 def ticks(instant: datetime) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from airflow_provider_batchlinux.emulator.auto_pools import AutoPools
 from airflow_provider_batchlinux.emulator.clock import Clock, Timer
 from airflow_provider_batchlinux.emulator.dependencies import DependencyGate
 from airflow_provider_batchlinux.emulator.exit_conditions import job_action
@@ -21,7 +22,7 @@ _ENDLESS = 10 * 365 * 86400.0
 """Wall-clock limits from here on are taken as none."""
 
 _OF_MANAGER = frozenset({"killJobOnCompletion", "runExclusive", "allowLowPriorityNode"})
-"""What only the manager task of a job has; where and beside what it runs is not followed."""
+"""What only the manager task of a job has."""
 
 _ENDING = frozenset({"terminating", "completed", "deleting"})
 _DEALINGS: Mapping[str, Callable[[TaskScheduler, Task], None]] = {
@@ -36,6 +37,7 @@ class JobLifecycle:
     """
     The only place that changes the state of jobs.
 
+    :param auto_pools: makes the pools that jobs only describe.
     :param on_ended: called with a job that is completed, or deleted.
     """
 
@@ -43,6 +45,7 @@ class JobLifecycle:
     clock: Clock
     scheduler: TaskScheduler
     job_tasks: JobTasks
+    auto_pools: AutoPools
     on_ended: Callable[[Job], None]
     _limits: dict[str, Timer] = field(default_factory=dict)
 
@@ -50,17 +53,47 @@ class JobLifecycle:
         self._gate = DependencyGate(self.store, on_ready=self.scheduler.add)
 
     def add(self, job: Job) -> None:
-        """Make a job active."""
-        self.store.put_job(job)
+        """Make a job active, or completed if the pool that it describes cannot be made."""
+        job = self.store.put_job(self.auto_pools.assign(job))
+        if job.state == "completed":
+            self.clock.call_later(0, lambda: self.on_ended(job))
+            return
         self._set_limit(job)
         if "jobManagerTask" in job.spec:
             self.add_task(_manager_task(job))
         else:
             self.end_if_complete(job.id)
 
+    def resume(self, job: Job) -> None:
+        """Go on with a job where it was when the service ended."""
+        self.job_tasks.resume(job)
+        if job.state in ("terminating", "deleting"):
+            then = {"terminating": lambda: self._complete(job.id), "deleting": lambda: self._forget(job)}
+            self.job_tasks.release(job, then=then[job.state])
+        elif job.state != "completed":
+            self._set_limit(job)
+            for task in self.store.tasks(job.id):
+                self._resume_task(task)
+            self.clock.call_later(0, lambda: self._settle(job.id))
+
+    def _resume_task(self, task: Task) -> None:
+        if task.state in PLACED_TASK_STATES:
+            self.scheduler.put_back_lost(task)
+        elif task.state == "active":
+            self._gate.admit(task)
+
+    def _settle(self, job_id: str) -> None:
+        self._enable(job_id)
+        self._disable_if_at_rest(job_id)
+        self.end_if_complete(job_id)
+
     def add_task(self, task: Task) -> None:
         """Let a task of a job run once those that it depends on have."""
         self._gate.admit(self.store.put_task(task))
+
+    def run_again(self, task: Task) -> None:
+        """Let a completed task run once more, when those that it depends on have."""
+        self._gate.admit(self.scheduler.renew(task))
 
     def end_if_complete(self, job_id: str) -> None:
         """
@@ -75,7 +108,7 @@ class JobLifecycle:
             return
         counts = self.store.tasks(job.id).counts
         if all(state == "completed" for (state, *_), number in counts.items() if number):
-            self.terminate(job, "AllTasksCompleted")
+            self.terminate(job, "AllTasksComplete")
 
     def terminate(self, job: Job, reason: str) -> Job:
         """
@@ -115,7 +148,7 @@ class JobLifecycle:
         """Give a job another description; its waiting tasks go to the pool that it names."""
         now = self.clock.now()
         job = self.store.put_job(replace(job, spec=spec, version=self.store.next_version(now)))
-        pool_id = spec["poolInfo"]["poolId"]
+        pool_id = job.pool_id
         for task in self.store.tasks(job.id):
             if task.state == "active" and task.pool_id.lower() != pool_id.lower():
                 self.scheduler.move(task, pool_id)
@@ -147,7 +180,7 @@ class JobLifecycle:
     def _forget(self, job: Job) -> None:
         self.job_tasks.forget(job)
         self.store.forget_job(job.id)
-        self.on_ended(job)
+        self._end(job)
 
     def _end_if_managed_by(self, task: Task) -> None:
         job = self.store.jobs.get(task.job_id)
@@ -187,7 +220,7 @@ class JobLifecycle:
         if job is not None and job.state == "enabling":
             job = self._enter(job, "active")
             self.end_if_complete(job_id)
-            self.scheduler.place(job.spec["poolInfo"]["poolId"])
+            self.scheduler.place(job.pool_id)
 
     def _terminate_by_id(self, job_id: str, reason: str) -> None:
         job = self.store.jobs.get(job_id)
@@ -198,7 +231,11 @@ class JobLifecycle:
         self._forget_limit(job_id)
         job = self.store.jobs.get(job_id)
         if job is not None and job.state == "terminating":
-            self.on_ended(self._enter(job, "completed", ended=self.clock.now()))
+            self._end(self._enter(job, "completed", ended=self.clock.now()))
+
+    def _end(self, job: Job) -> None:
+        self.auto_pools.job_ended(job)
+        self.on_ended(job)
 
     def _forget_limit(self, job_id: str) -> None:
         timer = self._limits.pop(job_id.lower(), None)
@@ -225,11 +262,13 @@ def _manager_task(job: Job) -> Task:
     return Task(
         id=spec.pop("id"),
         job_id=job.id,
-        pool_id=job.spec["poolInfo"]["poolId"],
+        pool_id=job.pool_id,
         spec=spec,
         created=job.created,
         version=job.version,
         state="active",
         state_since=job.state_since,
         execution={"retryCount": 0, "requeueCount": 0},
+        is_exclusive=job.spec["jobManagerTask"]["runExclusive"],
+        is_dedicated=not job.spec["jobManagerTask"]["allowLowPriorityNode"],
     )

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 from airflow_provider_batchlinux.emulator.clock import Clock, Timer
 from airflow_provider_batchlinux.emulator.job_lifecycle import JobLifecycle
-from airflow_provider_batchlinux.emulator.job_rules import complete_job
 from airflow_provider_batchlinux.emulator.records import Job, JobSchedule, Json
 from airflow_provider_batchlinux.emulator.recurrence import end_of, first_run, is_in_window, run_after
 from airflow_provider_batchlinux.emulator.store import Store
@@ -23,11 +23,14 @@ class JobSchedules:
 
     A schedule has at most one job that is not completed; a job that falls due meanwhile is made when
     that one is completed, if the start window still allows it.
+
+    :param on_ended: called with a schedule that is completed, or deleted.
     """
 
     store: Store
     clock: Clock
     jobs: JobLifecycle
+    on_ended: Callable[[JobSchedule], None]
     _timers: dict[str, Timer] = field(default_factory=dict)
 
     def add(self, schedule: JobSchedule) -> JobSchedule:
@@ -36,6 +39,11 @@ class JobSchedules:
         self.store.put_schedule(replace(schedule, next_run=due))
         self._advance(schedule.id)
         return self.store.schedule(schedule.id)
+
+    def resume(self, schedule: JobSchedule) -> None:
+        """Go on with a schedule after the service was away; of several jobs that fell due one is made."""
+        self._advance(schedule.id)
+        self.clock.call_later(0, lambda: self._settle(schedule.id))
 
     def change(self, schedule: JobSchedule, spec: Json) -> JobSchedule:
         """
@@ -121,11 +129,10 @@ class JobSchedules:
             return self.store.put_schedule(replace(schedule, pending=None))
         number = schedule.jobs_made + 1
         job_id = f"{schedule.id}:job-{number}"
-        changed = replace(schedule, pending=None, jobs_made=number, recent_job=job_id)
-        self.store.put_schedule(changed)
-        spec = complete_job(schedule.spec["jobSpecification"])
+        self.store.put_schedule(replace(schedule, pending=None, jobs_made=number, recent_job=job_id))
+        spec = schedule.spec["jobSpecification"]
         self.jobs.add(Job(job_id, spec, now, self.store.next_version(now), "active", now))
-        return changed
+        return self.store.schedule(schedule.id)
 
     def _is_over(self, schedule: JobSchedule) -> bool:
         end = end_of(schedule.spec["schedule"])
@@ -142,10 +149,11 @@ class JobSchedules:
             self._complete(schedule)
         elif schedule.state == "deleting" and not any(self.store.jobs_of_schedule(schedule_id)):
             self.store.schedules.pop(schedule_id)
+            self.on_ended(schedule)
 
     def _complete(self, schedule: JobSchedule) -> None:
         self._forget_timer(schedule.id)
-        self._enter(schedule, "completed", ended=self.clock.now())
+        self.on_ended(self._enter(schedule, "completed", ended=self.clock.now()))
 
     def _unfinished_jobs(self, schedule_id: str) -> list[Job]:
         jobs = self.store.jobs_of_schedule(schedule_id)

@@ -29,11 +29,24 @@ __all__ = ["JobTasks", "job_environment"]
 Write = Callable[[Json], None]
 
 
-def job_environment(job: Job, task_id: str) -> dict[str, str]:
-    """Return the variables that every task of a job sees, be it of whatever kind."""
+def job_environment(job: Job, task_id: str, machine: Machine) -> dict[str, str]:
+    """
+    Return the variables that every task of a job sees, be it of whatever kind.
+
+    :param machine: where it runs.
+    """
+    environment = {"AZ_BATCH_JOB_ID": job.id, "AZ_BATCH_TASK_ID": task_id}
+    preparation = job.spec.get("jobPreparationTask")
+    if preparation is not None and preparation["id"] != task_id:
+        directory = _job_directory(job, machine) / preparation["id"]
+        environment["AZ_BATCH_JOB_PREP_DIR"] = str(directory)
+        environment["AZ_BATCH_JOB_PREP_WORKING_DIR"] = str(directory / "wd")
     settings = job.spec.get("commonEnvironmentSettings", ())
-    common = {item["name"]: item.get("value", "") for item in settings}
-    return {"AZ_BATCH_JOB_ID": job.id, "AZ_BATCH_TASK_ID": task_id, **common}
+    return environment | {item["name"]: item.get("value", "") for item in settings}
+
+
+def _job_directory(job: Job, machine: Machine) -> Path:
+    return machine.workitems / work_item(job.id)
 
 
 @dataclass
@@ -93,11 +106,17 @@ class JobTasks:
             run = self.machine_of(node).keep_running(f"release {job.id}", self._release(job, node))
             run.add_done_callback(partial(ended, node.id))
 
+    def resume(self, job: Job) -> None:
+        """Forget release tasks that had not ended when the service did; it is not known how they end."""
+        for place in self.store.job_nodes(job.id):
+            if place.release is not None and place.release["state"] == "running":
+                self.store.put_job_node(replace(place, release=None))
+
     def forget(self, job: Job) -> None:
         """Take away what the preparation and release tasks of a job left on its nodes."""
         for node in self._prepared_nodes(job):
             machine = self.machine_of(node)
-            gone = machine.discard(machine.workitems / work_item(job.id), [f"prepare {job.id}"])
+            gone = machine.discard(_job_directory(job, machine), [f"prepare {job.id}"])
             machine.keep_running(f"forget {job.id}", gone)
 
     def _prepared_nodes(self, job: Job) -> list[Node]:
@@ -161,10 +180,10 @@ class JobTasks:
         self, machine: Machine, directory: Path, job: Job, spec: Json, limits: Mapping[str, Any]
     ) -> Outcome:
         limit = parse_duration(limits["maxWallClockTime"])
-        return await machine.run_task(directory, spec, job_environment(job, spec["id"]), limit)
+        return await machine.run_task(directory, spec, job_environment(job, spec["id"], machine), limit)
 
     def _directory(self, job: Job, node: Node, spec: Json) -> Path:
-        directory: Path = self.machine_of(node).workitems / work_item(job.id) / spec["id"]
+        directory: Path = _job_directory(job, self.machine_of(node)) / spec["id"]
         return directory
 
     def _time(self) -> str:

@@ -6,20 +6,32 @@ import asyncio
 import os
 import shutil
 from collections.abc import Awaitable, Coroutine, Iterable, Mapping
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from airflow_provider_batchlinux.emulator.blobs.storage import BlobStorage
 from airflow_provider_batchlinux.emulator.clock import Timer
-from airflow_provider_batchlinux.emulator.programs import Command, Outcome, run_program
+from airflow_provider_batchlinux.emulator.output_files import Outputs, upload_output_files
+from airflow_provider_batchlinux.emulator.programs import (
+    Command,
+    Outcome,
+    held_program,
+    run_program,
+)
 from airflow_provider_batchlinux.emulator.resource_files import fetch_resource_files
+from airflow_provider_batchlinux.emulator.task_users import user_environment
 
 __all__ = ["Machine"]
 
 # Node agents give programs a plain path; the emulator's own is used, since on a laptop the
 # interpreters that commands name may lie anywhere. Nothing else of its environment gets through.
 _PATH = os.environ.get("PATH", os.defpath)
+
+_RESERVED_BYTES = "1000000"
+"""As in the example of the documentation; the disk is not watched."""
 
 
 class Machine:
@@ -28,15 +40,17 @@ class Machine:
 
     :param root: the node's root directory, which need not exist.
     :param environment: the ``AZ_BATCH_*`` variables that say where a program runs.
+    :param storage: the account's blob store.
     """
 
-    def __init__(self, root: Path, environment: Mapping[str, str]) -> None:
+    def __init__(self, root: Path, environment: Mapping[str, str], storage: BlobStorage) -> None:
         self.root = root
         self.shared = root / "shared"
         self.startup = root / "startup"
         self.workitems = root / "workitems"
         self.pending: Timer | None = None
         self._environment = dict(environment)
+        self._storage = storage
         self._runs: dict[str, asyncio.Task[None]] = {}
 
     def environment(self) -> dict[str, str]:
@@ -46,6 +60,7 @@ class Machine:
             **self._environment,
             "AZ_BATCH_NODE_ROOT_DIR": str(self.root),
             "AZ_BATCH_NODE_SHARED_DIR": str(self.shared),
+            "AZ_BATCH_NODE_MOUNTS_DIR": str(self.root / "fsmounts"),
             "AZ_BATCH_NODE_STARTUP_DIR": str(self.startup),
             "AZ_BATCH_NODE_STARTUP_WORKING_DIR": str(self.startup / "wd"),
         }
@@ -58,9 +73,11 @@ class Machine:
     async def prepare_task(self, directory: Path, spec: Mapping[str, Any]) -> Mapping[str, Any] | None:
         """Make a task's directory and fetch its resource files; return what went wrong."""
         self.make_directories()
-        working = directory / "wd"
-        working.mkdir(parents=True, exist_ok=True)
-        return await fetch_resource_files(spec.get("resourceFiles", []), working)
+        return await self.fetch(spec.get("resourceFiles", []), directory / "wd")
+
+    async def fetch(self, files: list[Mapping[str, Any]], directory: Path) -> Mapping[str, Any] | None:
+        """Fetch files into a directory, which is made if it is not there; return what went wrong."""
+        return await fetch_resource_files(files, _made(directory), self._storage)
 
     async def run_task(
         self,
@@ -68,6 +85,8 @@ class Machine:
         spec: Mapping[str, Any],
         extra: Mapping[str, str],
         timeout: float | None = None,
+        *,
+        is_continued: bool = False,
     ) -> Outcome:
         """
         Run the command line of a prepared task or start task in its directory.
@@ -75,20 +94,48 @@ class Machine:
         :param spec: has ``commandLine`` and perhaps ``environmentSettings``.
         :param extra: further variables of the service's own.
         :param timeout: seconds of wall-clock time; ``None`` sets no limit.
+        :param is_continued: whether its output goes on where that of its coordination command ended.
         """
+        command = self._command(directory, spec, extra)
+        return await run_program(replace(command, timeout=timeout, is_continued=is_continued))
+
+    def hold_task(
+        self, directory: Path, spec: Mapping[str, Any], extra: Mapping[str, str]
+    ) -> AbstractAsyncContextManager[Outcome]:
+        """Run a command like ``run_task``; what it leaves in the background goes on for a block."""
+        return held_program(self._command(directory, spec, extra))
+
+    def _command(self, directory: Path, spec: Mapping[str, Any], extra: Mapping[str, str]) -> Command:
+        environment = self._task_environment(directory, spec, extra)
+        out, err = directory / "stdout.txt", directory / "stderr.txt"
+        return Command(spec["commandLine"], directory / "wd", environment, out, err)
+
+    async def upload_outputs(
+        self, directory: Path, spec: Mapping[str, Any], extra: Mapping[str, str], outcome: Outcome
+    ) -> Outcome:
+        """Upload the output files of a task that has ended, and return its outcome after that."""
+        environment = self._task_environment(directory, spec, extra)
+        outputs = Outputs(spec.get("outputFiles", ()), self.root, directory, environment)
+        return await upload_output_files(outputs, outcome, self._storage)
+
+    def _task_environment(
+        self, directory: Path, spec: Mapping[str, Any], extra: Mapping[str, str]
+    ) -> dict[str, str]:
         working = directory / "wd"
         settings = spec.get("environmentSettings", ())
-        environment = {
+        return {
             # Without it, programs would look up and write to the home of whoever runs the emulator.
             "HOME": str(working),
             **self.environment(),
+            **user_environment(spec, is_start_task=directory == self.startup),
+            "PATH": os.pathsep.join((_PATH, str(self.shared), str(working))),
             "AZ_BATCH_TASK_DIR": str(directory),
             "AZ_BATCH_TASK_WORKING_DIR": str(working),
+            "AZ_BATCH_CERTIFICATES_DIR": str(directory / "certs"),
+            "AZ_BATCH_TASK_RESERVED_EPHEMERAL_DISK_SPACE_BYTES": _RESERVED_BYTES,
             **extra,
             **{item["name"]: item.get("value", "") for item in settings},
         }
-        out, err = directory / "stdout.txt", directory / "stderr.txt"
-        return await run_program(Command(spec["commandLine"], working, environment, out, err, timeout))
 
     def keep_running(self, name: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run something on the node until it ends or is stopped by its name."""
@@ -134,6 +181,11 @@ class Machine:
         with suppress(FileNotFoundError):
             directory.rename(aside)
         return _remove(aside, stopped)
+
+
+def _made(directory: Path) -> Path:
+    directory.mkdir(parents=True, exist_ok=True)
+    return directory
 
 
 async def _remove(directory: Path, stopped: Awaitable[object]) -> None:

@@ -42,7 +42,7 @@ def find_file(root: Path, name: str) -> FoundFile:
     """
     try:
         path = (root / name).resolve()
-        if not name or not path.is_relative_to(root.resolve()):
+        if root.resolve() not in path.parents:
             raise ServiceError(Code.FILE_NOT_FOUND)
         return _look_at(name, path)
     except (OSError, ValueError):

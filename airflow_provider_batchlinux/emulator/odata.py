@@ -7,7 +7,7 @@ Names are matched exactly and values without regard to case, as the service does
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from operator import eq, ge, gt, le, lt, ne
@@ -58,18 +58,19 @@ def parse_filter(text: str | None, set_name: str) -> Predicate:
     return _Parser(text, FILTERABLE.get(set_name, {})).parse()
 
 
-def parse_select(text: str | None, set_name: str) -> Callable[[Row], Row]:
+def parse_select(text: str | None, set_name: str, also: Collection[str] = ()) -> Callable[[Row], Row]:
     """
     Return the function that keeps what a ``$select`` names.
 
     :param text: names divided by commas; ``None`` keeps everything.
+    :param also: names that the version of the request has besides.
     :raises ServiceError: ``InvalidQueryParameterValue``, naming an unknown property.
     """
     if text is None or set_name not in SELECTABLE:
         return lambda row: row
     names = [name.strip().split("/")[0] for name in text.split(",")]
     for name in names:
-        if name not in result_properties(SELECTABLE[set_name]):
+        if name not in result_properties(SELECTABLE[set_name]) and name not in also:
             reason = f"There is no property '{name}' to select."
             raise refused_query(text, of="$select", reason=reason)
     return lambda row: {name: row[name] for name in names if name in row}

@@ -18,6 +18,7 @@ from airflow_provider_batchlinux.emulator.errors import (
 from airflow_provider_batchlinux.emulator.images import node_agent_of
 from airflow_provider_batchlinux.emulator.instants import parse_duration
 from airflow_provider_batchlinux.emulator.quotas import cores_of, is_vm_size
+from airflow_provider_batchlinux.emulator.storage_rules import check_task_files
 
 __all__ = [
     "Spec",
@@ -45,14 +46,17 @@ def check_id(resource_id: str) -> None:
         raise refused(resource_id, of="id")
 
 
-def complete_pool(body: dict[str, Any]) -> dict[str, Any]:
+def complete_pool(body: dict[str, Any], *, is_signed: bool = True) -> dict[str, Any]:
     """
     Return the description of a pool with the defaults that the service shows.
 
+    :param is_signed: whether the account's key asks for it, and no Entra token.
     :raises ServiceError: the first thing that the service refuses in it.
     """
     check_id(body["id"])
-    check_pool_properties(body)
+    if "cloudServiceConfiguration" in body:
+        raise ServiceError(Code.CLOUD_SERVICE_CONFIGURATION_RETIRED)
+    check_pool_properties(body, is_signed=is_signed)
     if "virtualMachineConfiguration" not in body:
         raise missing_property(name="virtualMachineConfiguration")
     _check_slots(body.get("taskSlotsPerNode", 1), body["vmSize"])
@@ -67,17 +71,24 @@ def complete_pool(body: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def check_pool_properties(body: Spec) -> None:
-    """Refuse wrong values among those properties of a pool that are there."""
+def check_pool_properties(body: Spec, *, is_signed: bool = True) -> None:
+    """
+    Refuse wrong values among those properties of a pool that are there.
+
+    :param is_signed: whether the account's key asks for them, and no Entra token.
+    """
     if not is_vm_size(body.get("vmSize", "standard_d1")):
         raise refused(body["vmSize"], of="vmSize")
     check_targets(body)
     if "virtualMachineConfiguration" in body:
-        _check_image(body["virtualMachineConfiguration"])
+        _check_image(body["virtualMachineConfiguration"], is_signed=is_signed)
+    check_task_files(body.get("startTask", {}))
     if body.get("startTask", {}).get("maxTaskRetryCount", 0) < -1:
         count = body["startTask"]["maxTaskRetryCount"]
         raise refused(count, of="maxTaskRetryCount")
-    _check_network(body.get("networkConfiguration", {}))
+    network = body.get("networkConfiguration", {})
+    _check_links(network, is_signed=is_signed)
+    _check_network(network)
     _check_applications(body.get("applicationPackageReferences", []))
 
 
@@ -122,10 +133,12 @@ def _check_slots(slots: int, vm_size: str) -> None:
         raise refused(slots, of="taskSlotsPerNode")
 
 
-def _check_image(machine: Spec) -> None:
+def _check_image(machine: Spec, *, is_signed: bool) -> None:
     reference = machine["imageReference"]
     if "virtualMachineImageId" in reference:
-        raise _needs_entra(of="Compute")
+        if is_signed:
+            raise _needs_entra(of="Compute")
+        return
     if "communityGalleryImageId" in reference or "sharedGalleryImageId" in reference:
         return
     agent = node_agent_of(reference)
@@ -151,10 +164,21 @@ def _needs_entra(*, of: str) -> ServiceError:
     )
 
 
+def _check_links(network: Spec, *, is_signed: bool) -> None:
+    """Refuse what belongs to a virtual network: the key cannot link it, and a token finds none here."""
+    addresses = network.get("publicIPAddressConfiguration", {}).get("ipAddressIds")
+    linked = network.get("subnetId") or (addresses and addresses[0])
+    if not linked:
+        return
+    if is_signed:
+        raise _needs_entra(of="Network")
+    name = "subnetId" if "subnetId" in network else "ipAddressIds"
+    reason = f"Property {name} with value {linked} is not enabled for current account"
+    raise ServiceError(Code.FORBIDDEN, {"Reason": reason})
+
+
 def _check_network(network: Spec) -> None:
     public_ip = network.get("publicIPAddressConfiguration", {})
-    if "subnetId" in network or public_ip.get("ipAddressIds"):
-        raise _needs_entra(of="Network")
     endpoints = network.get("endpointConfiguration")
     if endpoints is None:
         return

@@ -3,21 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import shlex
-import signal
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Command", "Outcome", "end_leftovers", "kill_group", "run_program", "user_error"]
+from airflow_provider_batchlinux.emulator.leftovers import kill_group
+
+__all__ = [
+    "Command",
+    "Outcome",
+    "failed_program",
+    "held_program",
+    "run_program",
+    "timed_out_program",
+    "user_error",
+]
 
 
 @dataclass(frozen=True)
 class Command:
-    """A command line and where and how it runs; ``stdout`` and ``stderr`` are files."""
+    """
+    A command line and where and how it runs; ``stdout`` and ``stderr`` are files.
+
+    :param is_continued: whether these files go on where they end.
+    """
 
     line: str
     directory: Path
@@ -25,6 +37,7 @@ class Command:
     stdout: Path
     stderr: Path
     timeout: float | None = None
+    is_continued: bool = False
 
 
 @dataclass(frozen=True)
@@ -65,23 +78,36 @@ async def run_program(command: Command) -> Outcome:
 
     However it ends, also by cancellation, nothing of its process group is left.
     """
+    async with held_program(command) as outcome:
+        return outcome
+
+
+@asynccontextmanager
+async def held_program(command: Command) -> AsyncIterator[Outcome]:
+    """Run a command to its end; what it leaves in the background goes on until the block is left."""
     try:
         process = await _start(command)
     except (FileNotFoundError, PermissionError, ValueError, OSError) as error:
-        return _not_started(error)
+        yield _not_started(error)
+        return
     try:
-        exit_code = await asyncio.wait_for(process.wait(), command.timeout)
-    except asyncio.TimeoutError:
-        return _timed_out()
+        yield await _outcome(process, command.timeout)
     finally:
         kill_group(process.pid)
         await process.wait()
-    return _exited(exit_code)
+
+
+async def _outcome(process: asyncio.subprocess.Process, timeout: float | None) -> Outcome:
+    try:
+        return _exited(await asyncio.wait_for(process.wait(), timeout))
+    except asyncio.TimeoutError:
+        return timed_out_program()
 
 
 async def _start(command: Command) -> asyncio.subprocess.Process:
     program, *arguments = shlex.split(command.line)
-    with command.stdout.open("wb") as stdout, command.stderr.open("wb") as stderr:
+    mode = "ab" if command.is_continued else "wb"
+    with command.stdout.open(mode) as stdout, command.stderr.open(mode) as stderr:
         return await asyncio.create_subprocess_exec(
             program,
             *arguments,
@@ -94,39 +120,17 @@ async def _start(command: Command) -> asyncio.subprocess.Process:
         )
 
 
-def kill_group(group: int) -> None:
-    """End every process of a process group; that there is none is no failure."""
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(group, signal.SIGKILL)
-
-
-def end_leftovers(root: Path) -> None:
-    """
-    End programs of the nodes below a directory that have left their process group.
-
-    They are known by where they are and by the environment they inherited; only Linux shows it.
-    """
-    for process in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):
-            if _belongs_to(root, process):
-                os.kill(int(process.name), signal.SIGKILL)
-
-
-def _belongs_to(root: Path, process: Path) -> bool:
-    # A process that is just being replaced by another program shows no environment.
-    if (process / "cwd").readlink().is_relative_to(root):
-        return True
-    mark = b"AZ_BATCH_NODE_ROOT_DIR=" + os.fsencode(root) + b"/"
-    return mark in (process / "environ").read_bytes()
-
-
 def _exited(exit_code: int) -> Outcome:
     if exit_code == 0:
         return Outcome(0)
     # Linux shells report death by signal N as 128 + N, and so does the node agent.
-    code = exit_code if exit_code > 0 else 128 - exit_code
+    return failed_program(exit_code if exit_code > 0 else 128 - exit_code)
+
+
+def failed_program(exit_code: int) -> Outcome:
+    """Return how a program ended that exited with another code than 0."""
     sentence = "The task exited with an exit code representing a failure"
-    return Outcome(code, user_error("FailureExitCode", sentence, {"Message": sentence}))
+    return Outcome(exit_code, user_error("FailureExitCode", sentence, {"Message": sentence}))
 
 
 def _not_started(error: Exception) -> Outcome:
@@ -139,10 +143,15 @@ def _not_started(error: Exception) -> Outcome:
     return Outcome(failure=user_error("CommandLaunchFailed", sentence, details))
 
 
-def _timed_out() -> Outcome:
-    # The code of the service for a spent wall-clock limit is not known; assumed.
-    sentence = "The task exceeded its maximum wall-clock time and was ended"
-    return Outcome(failure=user_error("MaxWallClockTimeExceeded", sentence, {}))
+def timed_out_program() -> Outcome:
+    """
+    Return how a program ended that had spent its wall-clock time.
+
+    The code is documented. The category is documented too, as that of an error of the service. Which exit
+    code a program on Linux has then is not; none is shown, so that it is not tried again.
+    """
+    failure = user_error("TaskEnded", "The task exceeded its maximum wall-clock time and was ended", {})
+    return Outcome(failure={**failure, "category": "servererror"})
 
 
 def user_error(code: str, message: str, details: Mapping[str, str]) -> dict[str, Any]:

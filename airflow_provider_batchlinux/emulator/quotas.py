@@ -12,12 +12,17 @@ _VM_SIZE = re.compile(r"(?:standard|basic)_[a-z]+(\d+)[a-z\d-]*(?:_[a-z\d]+)*", 
 
 @dataclass
 class Quotas:
-    """What the account may use; ``None`` means no limit."""
+    """
+    What the account may use; ``None`` means no limit.
+
+    :param nodes_per_pool: how many nodes a pool with inter-node communication may have.
+    """
 
     dedicated_cores: int | None = None
     spot_cores: int | None = None
     pools: int | None = None
     active_jobs: int | None = None
+    nodes_per_pool: int | None = None
 
 
 def is_vm_size(name: str) -> bool:

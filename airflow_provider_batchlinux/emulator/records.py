@@ -20,6 +20,7 @@ __all__ = [
     "Node",
     "NodeUser",
     "Pool",
+    "Subtask",
     "Task",
     "Version",
     "work_item",
@@ -78,9 +79,11 @@ class Pool:
 @dataclass(frozen=True, slots=True)
 class Node:
     """
-    A compute node. One that is leaving takes no new tasks, and goes when its last one has ended.
+    A compute node.
 
-    :param is_draining: whether it waits for its last task before it restarts or is deallocated.
+    :param after_tasks: what is to happen to it when its last task has ended, and until then it takes no new
+        ones: ``leave``, ``reboot``, ``reimage`` or ``deallocate``; ``None`` if nothing waits.
+    :param boots: how often it has booted.
     :param recent_tasks: job and task ids of what ran here last, the newest first.
     """
 
@@ -94,9 +97,9 @@ class Node:
     start_task: Json | None = None
     start_task_info: Json | None = None
     is_scheduling: bool = True
-    is_leaving: bool = False
-    is_draining: bool = False
+    after_tasks: str | None = None
     last_boot: datetime | None = None
+    boots: int = 0
     ssh_port: int | None = None
     errors: tuple[Json, ...] = ()
     running_tasks: int = 0
@@ -108,8 +111,7 @@ class Node:
     @property
     def takes_tasks(self) -> bool:
         """Whether tasks may be brought to it, if it has room."""
-        is_kept = not (self.is_leaving or self.is_draining)
-        return self.state in USABLE_NODE_STATES and self.is_scheduling and is_kept
+        return self.state in USABLE_NODE_STATES and self.is_scheduling and self.after_tasks is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +127,12 @@ class NodeUser:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A job."""
+    """
+    A job.
+
+    :param auto_pool: id of the pool that was made for it; ``None`` if it names one.
+    :param scheduling_error: why no pool could be made for it.
+    """
 
     id: str
     spec: Json
@@ -137,6 +144,14 @@ class Job:
     previous_since: datetime | None = None
     ended: datetime | None = None
     terminate_reason: str | None = None
+    auto_pool: str | None = None
+    scheduling_error: Json | None = None
+
+    @property
+    def pool_id(self) -> str:
+        """The id of the pool it runs on; empty if none could be made."""
+        pool_id: str = self.spec["poolInfo"].get("poolId", self.auto_pool or "")
+        return pool_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +162,7 @@ class JobSchedule:
     :param next_run: when it is to make its next job; ``None`` if it makes no more.
     :param pending: since when a job is due that could not be made yet; ``None`` if none is.
     :param recent_job: id of the last job it has made.
+    :param auto_pool: id of the pool that was made for all its jobs.
     """
 
     id: str
@@ -162,6 +178,7 @@ class JobSchedule:
     recent_job: str | None = None
     jobs_made: int = 0
     ended: datetime | None = None
+    auto_pool: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,8 +199,28 @@ class JobNode:
 
 
 @dataclass(frozen=True, slots=True)
+class Subtask:
+    """What a multi-instance task does on a node that is not its primary one."""
+
+    id: int
+    node_id: str
+    state: str
+    state_since: datetime
+    previous_state: str | None = None
+    previous_since: datetime | None = None
+    execution: Json = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Task:
-    """A task. ``execution`` is its ``executionInfo``, without what is not known yet."""
+    """
+    A task. ``execution`` is its ``executionInfo``, without what is not known yet.
+
+    :param node_id: the node it runs or ran on; of a multi-instance task the one of its primary task.
+    :param subtasks: what a multi-instance task does on its other nodes.
+    :param is_exclusive: whether it has the node it runs on to itself.
+    :param is_dedicated: whether it runs on no spot nodes.
+    """
 
     id: str
     job_id: str
@@ -197,6 +234,21 @@ class Task:
     previous_state: str | None = None
     previous_since: datetime | None = None
     node_id: str | None = None
+    subtasks: tuple[Subtask, ...] = ()
+    is_exclusive: bool = False
+    is_dedicated: bool = False
+
+    @property
+    def node_ids(self) -> tuple[str, ...]:
+        """The ids of all nodes it runs or ran on, its primary one first."""
+        primary = () if self.node_id is None else (self.node_id,)
+        return (*primary, *(subtask.node_id for subtask in self.subtasks))
+
+    @property
+    def instances(self) -> int | None:
+        """On how many nodes it runs; ``None`` if it is no multi-instance task."""
+        settings: Json | None = self.spec.get("multiInstanceSettings")
+        return None if settings is None else settings.get("numberOfInstances", 1)
 
     @property
     def slots(self) -> int:

@@ -26,7 +26,7 @@ def run_after(schedule: Json, first: datetime, now: datetime) -> datetime | None
 
     :param first: when the schedule was to make its first job.
     """
-    interval = parse_duration(schedule.get("recurrenceInterval", f"P{_ENDLESS:.0f}D"))
+    interval = parse_duration(schedule["recurrenceInterval"]) if "recurrenceInterval" in schedule else 0.0
     if interval <= 0 or interval >= _ENDLESS:
         return None
     step = timedelta(seconds=interval)

@@ -16,13 +16,16 @@ from airflow_provider_batchlinux.emulator.handlers import (
     node_facts,
     nodes,
     pools,
+    retired,
     tasks,
     users,
 )
+from airflow_provider_batchlinux.emulator.manners import check_request
 from airflow_provider_batchlinux.emulator.service import BatchService
+from airflow_provider_batchlinux.emulator.versions import check_operation
 from airflow_provider_batchlinux.emulator.wire import Call, Reply
 
-__all__ = ["OPERATIONS", "Handler", "Operation", "Router"]
+__all__ = ["OPERATIONS", "RETIRED", "Handler", "Operation", "Router"]
 
 Handler = Callable[[BatchService, Call], Reply]
 
@@ -32,19 +35,29 @@ _JOB = "/jobs/{jobId}"
 _TASK = _JOB + "/tasks/{taskId}"
 _SCHEDULE = "/jobschedules/{jobScheduleId}"
 _REST = "{filePath}"
+_VERBS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
 
 
 @dataclass(frozen=True)
 class Operation:
-    """An operation of API version 2025-06-01; without a handler it is not implemented."""
+    """
+    An operation of the API; without a handler it is not implemented.
+
+    :param until: the last version of the API that has it; ``None`` if the newest does.
+    """
 
     name: str | None
     method: str
     path: str
     handler: Handler | None = None
+    until: str | None = None
 
     def answer(self, service: BatchService, call: Call) -> Reply:
         """Return what the operation answers to a call."""
+        check_request(call)
+        if self.until is not None and call.api_version > self.until:
+            raise ServiceError(Code.RESOURCE_NOT_FOUND)
+        check_operation(call.api_version, self.name or "")
         if self.handler is None:
             raise not_implemented(what=f"the operation {self.name}")
         return self.handler(service, call)
@@ -154,6 +167,43 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("list_jobs_from_schedule", "GET", _SCHEDULE + "/jobs", job_schedules.list_jobs_from_schedule),
 )
 
+_CERTIFICATE = "/certificates/{certificate}"
+RETIRED: tuple[Operation, ...] = (
+    Operation(
+        "list_node_agent_skus", "GET", "/nodeagentskus", retired.list_node_agent_skus, "2018-12-01.8.0"
+    ),
+    Operation("upgrade_pool_os", "POST", _POOL + "/upgradeos", retired.upgrade_pool_os, "2018-08-01.7.0"),
+    Operation(
+        "get_all_pools_lifetime_statistics",
+        "GET",
+        "/lifetimepoolstats",
+        retired.get_all_pools_lifetime_statistics,
+        "2022-10-01.16.0",
+    ),
+    Operation(
+        "get_all_jobs_lifetime_statistics",
+        "GET",
+        "/lifetimejobstats",
+        retired.get_all_jobs_lifetime_statistics,
+        "2022-10-01.16.0",
+    ),
+    Operation(
+        "get_node_remote_desktop", "GET", _NODE + "/rdp", retired.get_node_remote_desktop, "2024-02-01.19.0"
+    ),
+    Operation("list_certificates", "GET", "/certificates", retired.list_certificates, "2024-07-01.20.0"),
+    Operation("create_certificate", "POST", "/certificates", None, "2024-07-01.20.0"),
+    Operation("get_certificate", "GET", _CERTIFICATE, retired.refuse_certificate, "2024-07-01.20.0"),
+    Operation("delete_certificate", "DELETE", _CERTIFICATE, retired.refuse_certificate, "2024-07-01.20.0"),
+    Operation(
+        "cancel_certificate_deletion",
+        "POST",
+        _CERTIFICATE + "/canceldelete",
+        retired.refuse_certificate,
+        "2024-07-01.20.0",
+    ),
+)
+"""Operations that only older versions of the API have."""
+
 
 @dataclass
 class _Place:
@@ -175,7 +225,7 @@ class _Place:
 class Router:
     """Finds operations in time that depends on the length of the path alone."""
 
-    def __init__(self, operations: tuple[Operation, ...] = OPERATIONS) -> None:
+    def __init__(self, operations: tuple[Operation, ...] = OPERATIONS + RETIRED) -> None:
         self._root = _Place()
         for operation in operations:
             place = self._root
@@ -192,7 +242,7 @@ class Router:
         :param raw_path: the path as it was sent; each segment is decoded by itself, so that
             ``%2F`` in the name of a file divides nothing.
         """
-        place, values = self._walk(raw_path.strip("/").split("/"))
+        place, values = self._walk(_segments(raw_path))
         if place is None or not place.by_method:
             return Operation(None, method, raw_path, _not_found), {}
         operation = place.by_method.get(method)
@@ -214,9 +264,17 @@ class Router:
         return place, values
 
 
+def _segments(raw_path: str) -> list[str]:
+    """Divide a path; a key in parentheses, as certificates have it, counts as the segment after its set."""
+    first, *rest = raw_path.removeprefix("/").removesuffix("/").split("/")
+    set_name, bracket, key = first.partition("(")
+    return [set_name, key.removesuffix(")"), *rest] if bracket else [first, *rest]
+
+
 def _not_found(_service: BatchService, _call: Call) -> Reply:
     raise ServiceError(Code.RESOURCE_NOT_FOUND)
 
 
-def _not_allowed(_service: BatchService, _call: Call) -> Reply:
-    raise ServiceError(Code.UNSUPPORTED_HTTP_VERB)
+def _not_allowed(_service: BatchService, call: Call) -> Reply:
+    is_known = call.method in _VERBS
+    raise ServiceError(Code.UNSUPPORTED_HTTP_VERB if is_known else Code.INVALID_HTTP_VERB)

@@ -1,40 +1,43 @@
-"""Brings waiting tasks to nodes with free slots, and runs them there; knows no HTTP."""
+"""Brings waiting tasks to nodes with free slots, and takes them away again; knows no HTTP."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
-from airflow_provider_batchlinux.emulator.clock import Clock, pause
-from airflow_provider_batchlinux.emulator.instants import format_instant, parse_duration
-from airflow_provider_batchlinux.emulator.job_tasks import JobTasks, job_environment
+from airflow_provider_batchlinux.emulator.clock import Clock
+from airflow_provider_batchlinux.emulator.job_tasks import JobTasks
 from airflow_provider_batchlinux.emulator.lifecycle import Profile
 from airflow_provider_batchlinux.emulator.machine import Machine
-from airflow_provider_batchlinux.emulator.programs import Outcome, user_error
-from airflow_provider_batchlinux.emulator.records import USABLE_NODE_STATES, Job, Node, Pool, Task, work_item
+from airflow_provider_batchlinux.emulator.placement import Need, NodeRoom, Occupant, Room
+from airflow_provider_batchlinux.emulator.programs import Outcome
+from airflow_provider_batchlinux.emulator.records import USABLE_NODE_STATES, Job, Node, Pool, Subtask, Task
 from airflow_provider_batchlinux.emulator.store import Store
+from airflow_provider_batchlinux.emulator.task_order import in_turn
 from airflow_provider_batchlinux.emulator.task_queue import TaskKey, TaskQueue, task_key
+from airflow_provider_batchlinux.emulator.task_records import TaskRecords, ended_by_service
+from airflow_provider_batchlinux.emulator.task_runs import TaskRunner, task_directory
 
-__all__ = ["PLACED_TASK_STATES", "TaskScheduler", "task_directory"]
+__all__ = ["PLACED_TASK_STATES", "TaskScheduler"]
 
 PLACED_TASK_STATES = frozenset({"preparing", "running"})
 _MOST_RECENT = 10
 """How many tasks a node shows as recent is not documented; assumed."""
 
 _ENDED = "The task was ended by user request"
+_NODE_AFFINITY = "TVM:"
 
 
 @dataclass
 class TaskScheduler:
     """
-    The only place that changes the state of tasks, and of nodes between idle and running.
+    The only place that decides which task runs where, and that changes nodes between idle and running.
 
-    Tasks of the job with the highest priority come first, then those of the oldest job, then the one
-    that came first; one that needs more slots than any node has free does not hold up smaller ones
-    behind it. A running task is never put back for one of a higher priority.
+    One that needs more slots than any node has free does not hold up smaller ones behind it; for one that
+    needs several nodes, or a whole one, nodes are kept free. Running tasks of jobs that allow it are put
+    back for those of jobs with a higher priority.
 
     :param machine_of: gives the computer behind a node.
     :param job_tasks: prepares nodes for jobs.
@@ -53,9 +56,17 @@ class TaskScheduler:
     _placed: dict[str, dict[TaskKey, Task]] = field(default_factory=dict)
     _removals: set[asyncio.Task[None]] = field(default_factory=set)
 
+    def __post_init__(self) -> None:
+        self._records = TaskRecords(self.store, self.clock)
+        self._runner = TaskRunner(
+            self.store, self.clock, self.profile, self.machine_of, self.job_tasks, self._records
+        )
+
     def add(self, task: Task) -> None:
-        """Let a task run as soon as a node of its pool has room for it."""
-        self._waiting.add(task)
+        """Let a task run as soon as nodes of its pool have room for it; the manager of a job goes first."""
+        job = self.store.jobs.get(task.job_id)
+        manager = {} if job is None else job.spec.get("jobManagerTask", {})
+        self._waiting.add(task, is_first=manager.get("id", "").lower() == task.id.lower())
         self.clock.call_later(0, lambda: self.place(task.pool_id))
 
     def place(self, pool_id: str) -> None:
@@ -64,37 +75,92 @@ class TaskScheduler:
         if not self._waiting.jobs(pool_id) or pool is None or pool.state != "active":
             return
         room = self._room(pool)
-        for job in self._jobs_in_turn(pool_id):
-            self._place_tasks(job, pool_id, room)
-
-    def _jobs_in_turn(self, pool_id: str) -> list[Job]:
-        jobs = (self.store.jobs.get(job_id) for job_id in self._waiting.jobs(pool_id))
-        active = [job for job in jobs if job is not None and job.state == "active"]
-        return sorted(active, key=lambda job: (-job.spec["priority"], job.created))
-
-    def _place_tasks(self, job: Job, pool_id: str, room: dict[str, int]) -> None:
-        allowed = self._allowed(job)
-        barred = self.job_tasks.barred(job)
-        for task in self._waiting.tasks(pool_id, job.id):
-            fit = [node_id for node_id in room if node_id not in barred]
-            if not fit or allowed == 0:
+        barred: dict[str, frozenset[str]] = {}
+        hopeless: set[tuple[str, Need]] = set()
+        for job, task in self._in_turn(pool):
+            if room.is_full and not self._allows_preemption(pool):
                 return
-            node_id = max(fit, key=room.__getitem__)
-            if room[node_id] < task.slots:
+            need = _need(task, pool)
+            if need is None or (job.id, need) in hopeless:
                 continue
-            room[node_id] -= task.slots
-            if room[node_id] == 0:
-                del room[node_id]
-            allowed -= 1
+            if job.id not in barred:
+                barred[job.id] = self.job_tasks.barred(job)
+            chosen = self._find_nodes(job, need, pool, room, barred[job.id])
+            if chosen is None:
+                hopeless.add((job.id, need))
+                continue
+            room.take(need, chosen)
             self._waiting.remove(task)
-            self._start(task, self.store.node(pool_id, node_id))
+            self._start(task, [self.store.node(pool.id, node_id) for node_id in chosen])
 
-    def _allowed(self, job: Job) -> int:
-        """Return how many more tasks of a job may run at once; negative means without limit."""
+    def _in_turn(self, pool: Pool) -> Iterator[tuple[Job, Task]]:
+        jobs = (self.store.jobs.get(job_id) for job_id in self._waiting.jobs(pool.id))
+        active = [job for job in jobs if job is not None and job.state == "active"]
+        oldest_first = pool.spec["taskSchedulingPolicy"].get("jobDefaultOrder") == "creationtime"
+        return in_turn(active, self._waiting_of, self._running, oldest_first=oldest_first)
+
+    def _waiting_of(self, job: Job) -> Iterator[Task]:
+        """Return the waiting tasks of a job for as long as it may have more of them running."""
         most: int = job.spec["maxParallelTasks"]
+        for task in self._waiting.tasks(job.pool_id, job.id):
+            if 0 <= most <= self._running(job):
+                return
+            yield task
+
+    def _running(self, job: Job) -> int:
         counts = self.store.tasks(job.id).counts.items()
-        running = sum(number for (state, *_), number in counts if state in PLACED_TASK_STATES)
-        return most if most < 0 else max(0, most - running)
+        return sum(number for (state, *_), number in counts if state in PLACED_TASK_STATES)
+
+    def _room(self, pool: Pool) -> Room:
+        """
+        Return what is free on the nodes of a pool, those that ran least first.
+
+        Which of several idle nodes the service takes is not documented; taking turns is assumed.
+        """
+        slots = pool.spec["taskSlotsPerNode"]
+        nodes = sorted(self.store.nodes(pool.id), key=lambda node: node.tasks_run)
+        rooms = [
+            NodeRoom(node.id, slots, self._free_slots(node, slots), node.is_dedicated)
+            for node in nodes
+            if node.takes_tasks
+        ]
+        return Room(rooms, is_packed=pool.spec["taskSchedulingPolicy"]["nodeFillType"] == "pack")
+
+    def _free_slots(self, node: Node, slots: int) -> int:
+        placed = self._placed.get(node.id, {})
+        is_taken = any(task.is_exclusive for task in placed.values())
+        return 0 if is_taken else max(0, slots - node.running_slots)
+
+    def _find_nodes(
+        self, job: Job, need: Need, pool: Pool, room: Room, barred: frozenset[str]
+    ) -> Sequence[str] | None:
+        """Return the nodes for a task, if need be after putting others back."""
+        chosen = room.choose(need, barred)
+        if chosen is not None:
+            return chosen
+        displaced = room.displace(need, self._weaker(job, pool), barred)
+        if displaced is None:
+            room.keep(need, barred)
+            return None
+        for job_id, task_id in displaced.keys:
+            self.put_back(self.store.task(job_id, task_id))
+        return displaced.node_ids
+
+    def _allows_preemption(self, pool: Pool) -> bool:
+        return any(
+            job.spec["allowTaskPreemption"] and job.pool_id.lower() == pool.id.lower()
+            for job in self.store.jobs
+        )
+
+    def _weaker(self, job: Job, pool: Pool) -> Iterator[Occupant[TaskKey]]:
+        """Return the tasks that can be put back for one of a job, those that started last first."""
+        slots, priority = pool.spec["taskSlotsPerNode"], job.spec["priority"]
+        for node in self.store.nodes(pool.id):
+            for key, task in reversed(self._placed.get(node.id, {}).items()):
+                other = self.store.job(task.job_id).spec
+                if other["allowTaskPreemption"] and other["priority"] < priority:
+                    taken = slots if task.is_exclusive else task.slots
+                    yield Occupant(key, node.id, taken, other["priority"])
 
     def withdraw(self, node: Node) -> None:
         """Take the tasks away from a node that is lost; they wait for another one."""
@@ -103,26 +169,28 @@ class TaskScheduler:
 
     def put_back(self, task: Task) -> None:
         """Stop a running task and let it wait again; that counts as a requeue."""
-        node = self._node(task)
-        current = None if node is None else self._stop(task, node)
+        current = self._stop(task)
         if current is not None:
-            self._requeue(current)
-            self.clock.call_later(0, lambda: self.place(task.pool_id))
+            self.add(self._records.requeue(current))
+
+    def put_back_lost(self, task: Task) -> None:
+        """Let a task wait again that ran when the service ended; that counts as a requeue."""
+        self.add(self._records.requeue(task))
 
     def end(self, task: Task) -> None:
         """Complete a task that waits or runs, as its user asks."""
         self._leave(task)
-        self._complete(task, Outcome(failure=user_error("TaskEnded", _ENDED, {})))
+        self._complete(task, ended_by_service(_ENDED))
 
     def end_all_on(self, node: Node) -> None:
         """Complete the tasks that run on a node, as if their user asked for it."""
         for task in list(self._placed.get(node.id, {}).values()):
             self.end(self.store.task(task.job_id, task.id))
 
-    def run_again(self, task: Task) -> None:
-        """Let a completed task run once more, with all its retries."""
-        execution = {"retryCount": 0, "requeueCount": 0}
-        self.add(self._enter(task, "active", execution=execution, node_id=None))
+    def renew(self, task: Task) -> Task:
+        """Let a completed task be one that has not run, with all its retries; it does not wait yet."""
+        fresh = replace(task, execution={})
+        return self._records.wait_again(fresh, retryCount=0, requeueCount=0)
 
     def move(self, task: Task, pool_id: str) -> None:
         """Give a task that does not run to another pool; if it waits for a node, let it wait there."""
@@ -136,130 +204,80 @@ class TaskScheduler:
         self._waiting.remove(task)
 
     def forget(self, task: Task) -> None:
-        """Remove a task, with what it runs and the files it left on its node."""
-        machine = self._machine(task)
-        if machine is not None:
-            self._discard_files(machine, task)
+        """Remove a task, with what it runs and the files it left on its nodes."""
+        self.discard_files(task)
         self._leave(task)
         self.store.tasks(task.job_id).pop(task.id)
+
+    def discard_files(self, task: Task) -> None:
+        """Remove the files that a task left on its nodes."""
+        for node in self._nodes(task):
+            machine = self.machine_of(node)
+            discarded = machine.discard(task_directory(machine, task), [_name(task)])
+            removal = asyncio.get_running_loop().create_task(discarded)
+            self._removals.add(removal)
+            removal.add_done_callback(self._removals.discard)
 
     async def close(self) -> None:
         """Wait until the files of removed tasks are gone."""
         await asyncio.gather(*self._removals)
 
-    def _room(self, pool: Pool) -> dict[str, int]:
-        """
-        Return the free slots of those nodes that have some, the nodes that ran least first.
+    def _start(self, task: Task, nodes: Sequence[Node]) -> None:
+        now = self.clock.now()
+        others = enumerate(nodes[1:], start=1)
+        subtasks = tuple(Subtask(number, node.id, "preparing", now) for number, node in others)
+        current = self._records.now(task)
+        task = self._records.enter(current, "preparing", node_id=nodes[0].id, subtasks=subtasks)
+        for node in nodes:
+            self._placed.setdefault(node.id, {})[task_key(task)] = task
+            self._take_slots(node, task, +1)
+            self._remember(node, task)
+        self.machine_of(nodes[0]).keep_running(_name(task), self._run(task, nodes))
 
-        Which of several idle nodes the service takes is not documented; taking turns is assumed.
-        """
-        slots = pool.spec["taskSlotsPerNode"]
-        return {
-            node.id: slots - node.running_slots
-            for node in sorted(self.store.nodes(pool.id), key=lambda node: node.tasks_run)
-            if node.takes_tasks and node.running_slots < slots
-        }
-
-    def _start(self, task: Task, node: Node) -> None:
-        current = self.store.task(task.job_id, task.id)
-        task = self._enter(current, "preparing", node_id=node.id)
-        self._placed.setdefault(node.id, {})[task_key(task)] = task
-        self._take_slots(node, task, +1)
-        self._remember(node, task)
-        self.machine_of(node).keep_running(_name(task), self._run(task, node))
-
-    async def _run(self, task: Task, node: Node) -> None:
-        if not await self.job_tasks.prepare(self.store.job(task.job_id), node):
-            self._run_elsewhere(task, node)
+    async def _run(self, task: Task, nodes: Sequence[Node]) -> None:
+        outcome = await self._runner.run(task, nodes)
+        current = self._records.now(task)
+        self._release(current)
+        if outcome is None:
+            # It waits for nodes that its job can be prepared on; this is no requeue.
+            self.add(self._records.wait_again(current))
             return
-        machine = self.machine_of(node)
-        directory = task_directory(machine, task)
-        failure = await machine.prepare_task(directory, task.spec)
-        if failure is None:
-            outcome = await self._run_with_retries(task, machine, directory)
-        else:
-            outcome = Outcome(failure=failure)
-        task = self.store.task(task.job_id, task.id)
-        self._release(task, node)
-        self._count(node, outcome)
-        self._complete(task, outcome)
-        self.place(node.pool_id)
-
-    def _run_elsewhere(self, task: Task, node: Node) -> None:
-        """Let a task wait for a node that its job can be prepared on; this is no requeue."""
-        current = self.store.task(task.job_id, task.id)
-        self._release(current, node)
-        self.add(self._enter(current, "active", node_id=None))
-
-    async def _run_with_retries(self, task: Task, machine: Machine, directory: Path) -> Outcome:
-        limit = parse_duration(task.spec["constraints"]["maxWallClockTime"])
-        execution = {**task.execution, "startTime": self._time()}
-        task = self._enter(task, "running", execution=execution)
-        while True:
-            outcome = await machine.run_task(directory, task.spec, self._environment(task), limit)
-            task = self.store.task(task.job_id, task.id)
-            retries = task.execution["retryCount"]
-            if not outcome.is_retried or retries == task.spec["constraints"]["maxTaskRetryCount"]:
-                return outcome
-            tried = {"retryCount": retries + 1, "lastRetryTime": self._time()}
-            task = self.store.put_task(replace(task, execution={**task.execution, **tried}))
-            await pause(self.clock, self.profile.retry)
-
-    def _environment(self, task: Task) -> dict[str, str]:
-        return job_environment(self.store.job(task.job_id), task.id)
+        for node in nodes:
+            self._count(node, outcome)
+        self._complete(current, outcome)
+        self.place(task.pool_id)
 
     def _leave(self, task: Task) -> None:
         self.hold(task)
-        node = self._node(task)
-        if node is not None:
-            self._stop(task, node)
+        self._stop(task)
+        if task.node_id is not None:
             self.clock.call_later(0, lambda: self.place(task.pool_id))
 
-    def _stop(self, task: Task, node: Node) -> Task | None:
-        if task_key(task) not in self._placed.get(node.id, {}):
+    def _stop(self, task: Task) -> Task | None:
+        """Stop what a task runs and free its nodes; return it as it is now, or ``None`` if it did not run."""
+        current = self._records.now(task)
+        node = self.store.nodes(current.pool_id).get(current.node_id or "")
+        if node is None or task_key(current) not in self._placed.get(node.id, {}):
             return None
-        self.machine_of(node).stop([_name(task)])
-        current = self.store.task(task.job_id, task.id)
-        self._release(current, node)
+        self.machine_of(node).stop([_name(current)])
+        self._release(current)
         return current
 
-    def _release(self, task: Task, node: Node) -> None:
-        placed = self._placed[node.id]
-        del placed[task_key(task)]
-        if not placed:
-            del self._placed[node.id]
-        self._take_slots(node, task, -1)
-
-    def _requeue(self, task: Task) -> None:
-        execution = {
-            "retryCount": 0,
-            "requeueCount": task.execution["requeueCount"] + 1,
-            "lastRequeueTime": self._time(),
-        }
-        self.add(self._enter(task, "active", execution=execution, node_id=None))
+    def _release(self, task: Task) -> None:
+        for node_id in task.node_ids:
+            placed = self._placed[node_id]
+            del placed[task_key(task)]
+            if not placed:
+                del self._placed[node_id]
+            node = self.store.nodes(task.pool_id).get(node_id)
+            if node is not None:
+                self._take_slots(node, task, -1)
 
     def _complete(self, task: Task, outcome: Outcome) -> None:
-        execution = {**task.execution, **outcome.facts(self._time())}
-        self.on_task_completed(self._enter(task, "completed", execution=execution))
-
-    def _enter(self, task: Task, state: str, **changes: Any) -> Task:
-        now = self.clock.now()
-        return self.store.put_task(
-            replace(
-                task,
-                state=state,
-                state_since=now,
-                previous_state=task.state,
-                previous_since=task.state_since,
-                version=self.store.next_version(now),
-                **changes,
-            )
-        )
+        self.on_task_completed(self._records.complete(self._records.now(task), outcome))
 
     def _take_slots(self, node: Node, task: Task, sign: int) -> None:
-        current = self.store.nodes(node.pool_id).get(node.id)
-        if current is None:
-            return
+        current = self.store.node(node.pool_id, node.id)
         tasks = current.running_tasks + sign
         changes: dict[str, Any] = {
             "running_tasks": tasks,
@@ -286,26 +304,24 @@ class TaskScheduler:
             succeeded = current.tasks_succeeded + outcome.is_success
             self.store.change_node(current, tasks_run=current.tasks_run + 1, tasks_succeeded=succeeded)
 
-    def _node(self, task: Task) -> Node | None:
-        return self.store.nodes(task.pool_id).get(task.node_id) if task.node_id else None
-
-    def _machine(self, task: Task) -> Machine | None:
-        node = self._node(task)
-        return None if node is None else self.machine_of(node)
-
-    def _discard_files(self, machine: Machine, task: Task) -> None:
-        discarded = machine.discard(task_directory(machine, task), [_name(task)])
-        removal = asyncio.get_running_loop().create_task(discarded)
-        self._removals.add(removal)
-        removal.add_done_callback(self._removals.discard)
-
-    def _time(self) -> str:
-        return format_instant(self.clock.now())
+    def _nodes(self, task: Task) -> list[Node]:
+        nodes = map(self.store.nodes(task.pool_id).get, task.node_ids)
+        return [node for node in nodes if node is not None]
 
 
-def task_directory(machine: Machine, task: Task) -> Path:
-    """Return where a task keeps its files on a node."""
-    return machine.workitems / work_item(task.job_id) / task.id
+def _need(task: Task, pool: Pool) -> Need | None:
+    """
+    Return what a task needs to run; ``None`` if it never runs in this pool.
+
+    Documented: a multi-instance task waits for ever where nodes cannot speak to each other, or run several
+    tasks at once.
+    """
+    affinity = task.spec.get("affinityInfo", {}).get("affinityId", "")
+    wish = affinity.removeprefix(_NODE_AFFINITY) or None
+    is_fit = pool.spec["enableInterNodeCommunication"] and pool.spec["taskSlotsPerNode"] == 1
+    if task.instances is not None and not is_fit:
+        return None
+    return Need(task.slots, task.instances or 1, task.is_exclusive, task.is_dedicated, wish)
 
 
 def _name(task: Task) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import tempfile
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import Future
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
@@ -15,6 +14,9 @@ from threading import Thread
 from aiohttp import web
 
 from airflow_provider_batchlinux.emulator.app import Application
+from airflow_provider_batchlinux.emulator.blobs.client import BlobContainer
+from airflow_provider_batchlinux.emulator.blobs.server import serving_blobs
+from airflow_provider_batchlinux.emulator.blobs.storage import BlobStorage, StorageFacts, derive_key
 from airflow_provider_batchlinux.emulator.clock import Clock, ManualClock, SystemClock
 from airflow_provider_batchlinux.emulator.control_client import EmulatorControl
 from airflow_provider_batchlinux.emulator.identity.gate import Gate
@@ -24,8 +26,12 @@ from airflow_provider_batchlinux.emulator.identity.server import (
     serve_identity,
 )
 from airflow_provider_batchlinux.emulator.identity.tls import LoopbackTls, make_loopback_tls
+from airflow_provider_batchlinux.emulator.kept_facts import account_key
 from airflow_provider_batchlinux.emulator.listener import loopback_socket, stop_serving
 from airflow_provider_batchlinux.emulator.options import EmulatorOptions
+from airflow_provider_batchlinux.emulator.premises import premises
+from airflow_provider_batchlinux.emulator.restore import last_change
+from airflow_provider_batchlinux.emulator.state_file import StateFile
 
 __all__ = ["RunningEmulator", "run_emulator", "serving"]
 
@@ -35,6 +41,7 @@ class RunningEmulator:
     """
     A service that runs: where it is, whom it serves, and the hand on its controls.
 
+    :param storage: its blob store.
     :param ca: the file with the authority that its clients are to trust; ``None`` over plain HTTP.
     :param identity: how to get tokens for it; ``None`` over plain HTTP.
     """
@@ -43,29 +50,34 @@ class RunningEmulator:
     account: str
     key: str = field(repr=False)
     control: EmulatorControl
+    storage: StorageFacts
     ca: Path | None = None
     identity: IdentityFacts | None = None
+
+    def container(
+        self, name: str, permissions: str = "racwdl", *, expires_in: float = 86_400
+    ) -> BlobContainer:
+        """Return a container of its blob store, as :meth:`EmulatorControl.container` does."""
+        return self.control.container(name, permissions, expires_in=expires_in)
 
 
 @asynccontextmanager
 async def serving(options: EmulatorOptions) -> AsyncIterator[RunningEmulator]:
-    """Serve on this event loop; at the end no process, directory or port is left."""
-    with (
-        tempfile.TemporaryDirectory(
-            prefix="batchlinux-", dir=options.root, ignore_cleanup_errors=True
-        ) as root,
-        loopback_socket(options.port) as listener,
-    ):
+    """Serve on this event loop; at the end no process or port is left, and no directory without a state."""
+    with premises(options) as place, loopback_socket(options.port) as listener:
+        key = account_key(options, place.state)
         tls = None if options.tls is None else make_loopback_tls(options.tls)
-        async with _identity(tls) as identity:
-            gate = Gate(options, identity.local if identity else None)
+        clock = _clock(options, place.state)
+        storage = BlobStorage(place.blobs, derive_key(key), clock.now)
+        async with _identity(tls) as identity, serving_blobs(storage, options.blob_port):
+            gate = Gate(options, key, identity.local if identity else None)
             endpoint = f"{'https' if tls else 'http'}://127.0.0.1:{listener.getsockname()[1]}"
-            application = Application(options, _clock(options), Path(root), endpoint, gate)
+            application = Application(options, clock, place, endpoint, gate, storage)
             runner = web.ServerRunner(web.Server(application.handle, access_log=None))
             try:
                 await runner.setup()
                 await web.SockSite(runner, listener, ssl_context=tls.context if tls else None).start()
-                yield _running(endpoint, options, tls, identity)
+                yield _running(endpoint, options.account, key, storage.facts, tls, identity)
             finally:
                 await stop_serving(runner)
                 await application.close()
@@ -115,20 +127,29 @@ def _identity(tls: LoopbackTls | None) -> AbstractAsyncContextManager[ServedIden
 
 
 def _running(
-    endpoint: str, options: EmulatorOptions, tls: LoopbackTls | None, identity: ServedIdentity | None
+    endpoint: str,
+    account: str,
+    key: str,
+    storage: StorageFacts,
+    tls: LoopbackTls | None,
+    identity: ServedIdentity | None,
 ) -> RunningEmulator:
     ca = tls.ca if tls else None
     return RunningEmulator(
         endpoint=endpoint,
-        account=options.account,
-        key=options.key,
+        account=account,
+        key=key,
         control=EmulatorControl(endpoint, ca),
+        storage=storage,
         ca=ca,
         identity=identity.facts if identity else None,
     )
 
 
-def _clock(options: EmulatorOptions) -> Clock:
-    if options.clock == "manual":
-        return ManualClock(datetime.now(timezone.utc))
-    return SystemClock()
+def _clock(options: EmulatorOptions, state: StateFile | None) -> Clock:
+    if options.clock == "system":
+        return SystemClock()
+    now = datetime.now(timezone.utc)
+    last = None if state is None else last_change(state)
+    # What was moved by hand may be ahead; time never goes back for what is kept.
+    return ManualClock(now if last is None else max(now, last))

@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from dataclasses import replace
+from random import Random
 
 from airflow_provider_batchlinux.emulator.allocation import Allocation
+from airflow_provider_batchlinux.emulator.auto_pools import AutoPools
 from airflow_provider_batchlinux.emulator.autoscale.scaler import AutoScaler
+from airflow_provider_batchlinux.emulator.blobs.storage import BlobStorage
+from airflow_provider_batchlinux.emulator.chances import CHANCES, Luck
 from airflow_provider_batchlinux.emulator.clock import Clock, SwitchedClock
+from airflow_provider_batchlinux.emulator.dice import Dice
 from airflow_provider_batchlinux.emulator.doors import Doors
+from airflow_provider_batchlinux.emulator.faults import FaultsByChance
 from airflow_provider_batchlinux.emulator.job_lifecycle import JobLifecycle
 from airflow_provider_batchlinux.emulator.job_schedules import JobSchedules
 from airflow_provider_batchlinux.emulator.job_tasks import JobTasks
-from airflow_provider_batchlinux.emulator.lifecycle import profile_of
+from airflow_provider_batchlinux.emulator.kept_facts import host_key
+from airflow_provider_batchlinux.emulator.lifecycle import Delays, delays_of
 from airflow_provider_batchlinux.emulator.node_actions import NodeActions
 from airflow_provider_batchlinux.emulator.node_lifecycle import NodeLifecycle
 from airflow_provider_batchlinux.emulator.options import EmulatorOptions
+from airflow_provider_batchlinux.emulator.pool_lifecycle import PoolLifecycle
+from airflow_provider_batchlinux.emulator.premises import Premises
 from airflow_provider_batchlinux.emulator.quotas import Quotas
-from airflow_provider_batchlinux.emulator.records import Node
+from airflow_provider_batchlinux.emulator.records import Node, Task
+from airflow_provider_batchlinux.emulator.retention import TaskRetention
 from airflow_provider_batchlinux.emulator.scheduler import TaskScheduler
+from airflow_provider_batchlinux.emulator.spot_market import Capacity, SpotMarket
 from airflow_provider_batchlinux.emulator.store import Store
 
 __all__ = ["BatchService"]
@@ -27,30 +38,46 @@ class BatchService:
     """
     One Batch account with all it has.
 
-    :param root: an empty directory of its own for the nodes' directories.
+    :param premises: where it keeps what it has from now on.
     :param endpoint: URL at which clients reach it.
+    :param storage: the blob store that is its auto-storage account.
     """
 
-    def __init__(self, options: EmulatorOptions, clock: Clock, root: Path, endpoint: str) -> None:
-        profile = profile_of(options)
+    def __init__(
+        self,
+        options: EmulatorOptions,
+        clock: Clock,
+        premises: Premises,
+        endpoint: str,
+        storage: BlobStorage,
+    ) -> None:
+        chances = replace(CHANCES[options.profile], **options.chances)
+        self.luck = Luck(Dice(options.seed), chances)
+        delays = delays_of(options, self.luck.dice)
+        self.faults = FaultsByChance(self.luck, delays)
         self.clock = clock = SwitchedClock(clock)
-        self.store = Store()
+        self.storage = storage
+        self.store = Store(premises.state)
         self.quotas = Quotas()
-        environment = {
-            "AZ_BATCH_ACCOUNT_NAME": options.account,
-            "AZ_BATCH_ACCOUNT_URL": f"{endpoint}/",
-        }
-        self.doors = Doors(self.store, clock)
+        environment = {"AZ_BATCH_ACCOUNT_NAME": options.account, "AZ_BATCH_ACCOUNT_URL": f"{endpoint}/"}
+        self.doors = Doors(self.store, clock, host_key(premises.state))
         self.lifecycle = NodeLifecycle(
             self.store,
             clock,
-            profile,
-            root,
+            delays,
+            premises.nodes,
             environment,
+            storage=storage,
+            luck=self.luck,
             doors=self.doors,
-            on_usable=lambda node: self.scheduler.place(node.pool_id),
+            on_usable=self._node_usable,
             on_lost=lambda node: self.scheduler.withdraw(node),
         )
+        self._add_work(delays)
+
+    def _add_work(self, delays: Delays) -> None:
+        """Put together what runs tasks on the nodes, and what makes and resizes pools."""
+        clock, profile = self.clock, delays.profile
         self.job_tasks = JobTasks(self.store, clock, profile, machine_of=self.lifecycle.machine)
         self.scheduler = TaskScheduler(
             self.store,
@@ -58,26 +85,43 @@ class BatchService:
             profile,
             machine_of=self.lifecycle.machine,
             job_tasks=self.job_tasks,
-            on_task_completed=lambda task: self.jobs.task_completed(task),
+            on_task_completed=self._task_completed,
             on_node_free=self._node_freed,
         )
+        self.retention = TaskRetention(self.store, clock, self.scheduler.discard_files)
+        self.capacity = Capacity(self.store)
+        self.spot = SpotMarket(self.store, clock, delays, self.luck, self.lifecycle, self.capacity)
+        self.allocation = Allocation(
+            self.store, clock, delays, self.luck, self.lifecycle, self.quotas, self.spot, self.scheduler
+        )
+        self.node_actions = NodeActions(self.store, clock, self.scheduler, self.lifecycle)
+        formula_chance = Random(self.luck.dice.seed).random
+        self.scaler = AutoScaler(self.store, clock, profile, self.allocation, formula_chance)
+        self.pools = PoolLifecycle(self.store, self.quotas, self.allocation, self.scaler)
+        auto_pools = AutoPools(self.store, clock, self.pools)
         self.jobs = JobLifecycle(
             self.store,
             clock,
             self.scheduler,
             self.job_tasks,
+            auto_pools,
             on_ended=lambda job: self.schedules.job_ended(job),
         )
-        self.schedules = JobSchedules(self.store, clock, self.jobs)
-        self.allocation = Allocation(self.store, clock, profile, self.lifecycle, self.quotas, self.scheduler)
-        self.node_actions = NodeActions(self.store, clock, self.scheduler)
-        self.scaler = AutoScaler(self.store, clock, profile, self.allocation)
+        self.schedules = JobSchedules(self.store, clock, self.jobs, on_ended=auto_pools.schedule_ended)
 
     async def close(self) -> None:
         """End everything that runs on the nodes, and everything that was to happen."""
         self.clock.switch_off()
         await self.lifecycle.close()
         await self.scheduler.close()
+
+    def _node_usable(self, node: Node) -> None:
+        self.spot.node_usable(node)
+        self.scheduler.place(node.pool_id)
+
+    def _task_completed(self, task: Task) -> None:
+        self.retention.watch(task)
+        self.jobs.task_completed(task)
 
     def _node_freed(self, node: Node) -> None:
         self.allocation.node_freed(node)

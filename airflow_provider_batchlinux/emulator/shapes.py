@@ -2,7 +2,7 @@
 Reads request bodies: every property must be known, present where required, and of its type.
 
 The shapes of ``data/shapes.json`` are those of API version 2025-06-01, as the azure-batch package
-describes them; ``legacy`` holds properties that only older versions know.
+describes them; how older versions differ is told next door, in ``versions``.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import json
 from collections.abc import Callable, Mapping
 from functools import cache
 from importlib.resources import files
+from math import isfinite
 from typing import Any
 
 from airflow_provider_batchlinux.emulator.errors import (
@@ -19,11 +20,12 @@ from airflow_provider_batchlinux.emulator.errors import (
     missing_property,
     refused,
 )
-from airflow_provider_batchlinux.emulator.instants import parse_duration, parse_instant
+from airflow_provider_batchlinux.emulator.instants import format_duration, parse_instant
+from airflow_provider_batchlinux.emulator.versions import properties_of
 
 __all__ = ["read_body", "result_properties"]
 
-_LEGACY_BEFORE = "2025-06-01"
+_INT32 = range(-(2**31), 2**31)
 
 
 @cache
@@ -41,10 +43,7 @@ def result_properties(shape: str) -> frozenset[str]:
 
 @cache
 def _properties(shape: str, api_version: str) -> Mapping[str, str]:
-    known: dict[str, str] = dict(_shapes()["bodies"][shape]["properties"])
-    if api_version < _LEGACY_BEFORE:
-        known.update(_shapes()["legacy"].get(shape, {}))
-    return known
+    return properties_of(shape, api_version, _shapes()["bodies"][shape]["properties"])
 
 
 def read_body(shape: str, raw: bytes, api_version: str) -> dict[str, Any]:
@@ -55,10 +54,17 @@ def read_body(shape: str, raw: bytes, api_version: str) -> dict[str, Any]:
     :raises ServiceError: the first thing that is wrong with it.
     """
     try:
-        body = json.loads(raw or b"{}")
+        body = json.loads(raw or b"{}", parse_constant=_read_no_number)
+        if b"\\u" in raw:
+            json.dumps(body, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         raise invalid_body(reason="The body is not a JSON document.") from None
     return _read_shape(shape, body, api_version, shape)
+
+
+def _read_no_number(text: str) -> None:
+    """Refuse NaN and the infinities, which Python's reader takes and JSON does not have."""
+    raise ValueError(text)
 
 
 def _read_shape(shape: str, value: Any, api_version: str, where: str) -> dict[str, Any]:
@@ -95,7 +101,7 @@ def _convert(kind: str, value: Any, api_version: str, name: str) -> Any:
     if kind in _shapes()["bodies"]:
         return _read_shape(kind, value, api_version, name)
     try:
-        return _read_choice(kind, value) if "|" in kind else _SCALARS[kind](value)
+        return _SCALARS[kind](value) if kind in _SCALARS else _read_choice(kind, value)
     except (TypeError, ValueError):
         raise refused(value, of=name) from None
 
@@ -111,13 +117,17 @@ def _read_int(value: Any) -> int:
     """Numbers may come as strings, as the service takes them; true is not 1."""
     if isinstance(value, bool) or not isinstance(value, int | str):
         raise TypeError
-    return int(value)
+    if (number := int(value)) not in _INT32:
+        raise ValueError
+    return number
 
 
 def _read_float(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         raise TypeError
-    return float(value)
+    if not isfinite(number := float(value)):
+        raise ValueError
+    return number
 
 
 def _read_bool(value: Any) -> bool:
@@ -133,8 +143,7 @@ def _read_string(value: Any) -> str:
 
 
 def _read_duration(value: Any) -> str:
-    parse_duration(_read_string(value))
-    return _read_string(value)
+    return format_duration(_read_string(value))
 
 
 def _read_time(value: Any) -> str:

@@ -36,16 +36,22 @@ class SshDoor:
     so that thousands of nodes cost little.
 
     :param find_user: gives the node's user of a name, who may have expired.
+    :param port: the one to take if it is free; ``None`` takes any.
     """
 
     def __init__(
-        self, machine: Machine, clock: Clock, host_key: asyncssh.SSHKey, find_user: FindUser
+        self,
+        machine: Machine,
+        clock: Clock,
+        host_key: asyncssh.SSHKey,
+        find_user: FindUser,
+        port: int | None = None,
     ) -> None:
         self.machine = machine
         self._clock = clock
         self._host_key = host_key
         self._find_user = find_user
-        self._socket = loopback_socket()
+        self._socket = _socket_at(port)
         self.port: int = self._socket.getsockname()[1]
         self._is_open = False
         self._logins: dict[str, set[asyncssh.SSHServerConnection]] = {}
@@ -119,6 +125,15 @@ class SshDoor:
                 encoding=None,
                 config=None,
             )
+
+
+def _socket_at(port: int | None) -> socket.socket:
+    try:
+        return loopback_socket(port or 0)
+    except OSError:
+        if port is None:
+            raise
+        return loopback_socket()
 
 
 class _Gate(asyncssh.SSHServer):

@@ -11,8 +11,8 @@ from typing import cast
 
 import asyncssh
 
+from airflow_provider_batchlinux.emulator.leftovers import kill_group
 from airflow_provider_batchlinux.emulator.machine import Machine
-from airflow_provider_batchlinux.emulator.programs import kill_group
 
 __all__ = ["NodeFiles", "Session", "Writer", "make_home", "run_session"]
 

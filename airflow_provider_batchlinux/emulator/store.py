@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from bisect import bisect_right, insort
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from itertools import takewhile
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from airflow_provider_batchlinux.emulator.errors import Code, ServiceError
 from airflow_provider_batchlinux.emulator.instants import ticks
@@ -23,9 +24,18 @@ from airflow_provider_batchlinux.emulator.records import (
     Version,
 )
 
-__all__ = ["Collection", "Record", "Store"]
+__all__ = ["Collection", "Journal", "Record", "Store"]
 
-Record = TypeVar("Record", Pool, Node, NodeUser, Job, JobNode, JobSchedule, Task)
+Record = TypeVar("Record", Pool, Node, NodeUser, Job, JobNode, JobSchedule, Task, Version)
+
+_LAST = "last"
+
+
+class Journal(Protocol):
+    """Who is told of every change."""
+
+    def note(self, kind: str, parent: str, key: str, record: object) -> None:
+        """Take note of a record that is new or changed; ``None`` means that it is gone."""
 
 
 class Collection(Generic[Record]):
@@ -34,12 +44,18 @@ class Collection(Generic[Record]):
 
     :param tally: what to count records by; the counts are kept up to date at every change, so
         that reading them costs the same for ten records as for ten thousand.
+    :param note: told the key and the record of each change; ``None`` tells nobody.
     """
 
-    def __init__(self, tally: Callable[[Record], Hashable] = lambda _: None) -> None:
+    def __init__(
+        self,
+        tally: Callable[[Record], Hashable] = lambda _: None,
+        note: Callable[[str, Record | None], None] | None = None,
+    ) -> None:
         self._records: dict[str, Record] = {}
         self._keys: list[str] = []
         self._tally: Callable[[Record], Hashable] = tally
+        self._note: Callable[[str, Record | None], None] | None = note
         self.counts: Counter[Any] = Counter()
 
     def __len__(self) -> int:
@@ -55,13 +71,19 @@ class Collection(Generic[Record]):
     def put(self, record_id: str, record: Record) -> Record:
         """Keep a record in the place of the one that has its id."""
         key = record_id.lower()
+        self.restore(key, record)
+        if self._note is not None:
+            self._note(key, record)
+        return record
+
+    def restore(self, key: str, record: Record) -> None:
+        """Keep a record without telling anybody."""
         if (before := self._records.get(key)) is None:
             insort(self._keys, key)
         else:
             self.counts[self._tally(before)] -= 1
         self._records[key] = record
         self.counts[self._tally(record)] += 1
-        return record
 
     def pop(self, record_id: str) -> None:
         """Forget the record, if there is one."""
@@ -69,6 +91,13 @@ class Collection(Generic[Record]):
         if (record := self._records.pop(key, None)) is not None:
             self.counts[self._tally(record)] -= 1
             del self._keys[bisect_right(self._keys, key) - 1]
+            if self._note is not None:
+                self._note(key, None)
+
+    def clear(self) -> None:
+        """Forget all records."""
+        for key in tuple(self._records):
+            self.pop(key)
 
     def after(self, key: str) -> Iterator[tuple[str, Record]]:
         """Return (key, record) of all records whose key comes after ``key``, in order."""
@@ -85,23 +114,84 @@ def _task_tally(task: Task) -> Hashable:
     return (task.state, task.execution.get("result"), task.slots)
 
 
-class Store:
-    """All records. Its ``pool``, ``node``, ``job`` and ``task`` raise the 404 of their kind."""
+class _Kind(Generic[Record]):
+    """The records of one kind, collected by what they belong to; ids do not have slashes."""
 
-    def __init__(self) -> None:
-        self.pools: Collection[Pool] = Collection()
-        self.jobs: Collection[Job] = Collection(lambda job: job.state)
-        self.schedules: Collection[JobSchedule] = Collection(lambda schedule: schedule.state)
-        self._nodes: dict[str, Collection[Node]] = {}
-        self._tasks: dict[str, Collection[Task]] = {}
-        self._job_nodes: dict[str, Collection[JobNode]] = {}
-        self._users: dict[tuple[str, str], Collection[NodeUser]] = {}
-        self._last_ticks = 0
+    def __init__(
+        self, name: str, journal: Journal | None, tally: Callable[[Record], Hashable] = lambda _: None
+    ) -> None:
+        self.name = name
+        self._journal = journal
+        self._tally: Callable[[Record], Hashable] = tally
+        self._collections: dict[str, Collection[Record]] = {}
+
+    def of(self, *parents: str) -> Collection[Record]:
+        """Return what belongs to a parent, to look at."""
+        return self._collections.get(_key(parents)) or Collection(self._tally)
+
+    def kept(self, *parents: str) -> Collection[Record]:
+        """Return what belongs to a parent, to put something there."""
+        key = _key(parents)
+        if key not in self._collections:
+            self._collections[key] = Collection(self._tally, self._note_for(key))
+        return self._collections[key]
+
+    def drop(self, *parents: str) -> None:
+        """Forget what belongs to a parent."""
+        if (collection := self._collections.pop(_key(parents), None)) is not None:
+            collection.clear()
+
+    def _note_for(self, parent: str) -> Callable[[str, Record | None], None] | None:
+        return None if self._journal is None else partial(self._journal.note, self.name, parent)
+
+
+class Store:
+    """
+    All records. Its ``pool``, ``node``, ``job`` and ``task`` raise the 404 of their kind.
+
+    :param journal: told of every change; ``None`` if nobody is.
+    """
+
+    def __init__(self, journal: Journal | None = None) -> None:
+        self._nodes: _Kind[Node] = _Kind("node", journal, _node_tally)
+        self._tasks: _Kind[Task] = _Kind("task", journal, _task_tally)
+        self._job_nodes: _Kind[JobNode] = _Kind("job node", journal)
+        self._users: _Kind[NodeUser] = _Kind("user", journal)
+        self._versions: _Kind[Version] = _Kind("version", journal)
+        pools: _Kind[Pool] = _Kind("pool", journal)
+        jobs: _Kind[Job] = _Kind("job", journal, lambda job: job.state)
+        schedules: _Kind[JobSchedule] = _Kind("schedule", journal, lambda schedule: schedule.state)
+        self.pools, self.jobs, self.schedules = pools.kept(), jobs.kept(), schedules.kept()
+        kinds = (
+            pools,
+            self._nodes,
+            self._users,
+            jobs,
+            self._tasks,
+            self._job_nodes,
+            schedules,
+            self._versions,
+        )
+        self._kinds: dict[str, _Kind[Any]] = {kind.name: kind for kind in kinds}
+
+    def restore(self, kind: str, parent: str, key: str, record: Any) -> None:
+        """
+        Put a record where a journal was told that it is.
+
+        :raises KeyError: there is no such kind.
+        """
+        self._kinds[kind].kept(parent).restore(key, record)
+
+    @property
+    def last_version(self) -> Version | None:
+        """The last change of all, also of what is gone; ``None`` before the first."""
+        return self._versions.of().get(_LAST)
 
     def next_version(self, now: datetime) -> Version:
         """Return a version that no other change has, even of the same instant."""
-        self._last_ticks = max(ticks(now), self._last_ticks + 1)
-        return Version(f"0x{self._last_ticks:X}", now)
+        last = self.last_version
+        number = ticks(now) if last is None else max(ticks(now), int(last.etag, 16) + 1)
+        return self._versions.kept().put(_LAST, Version(f"0x{number:X}", now))
 
     def pool(self, pool_id: str) -> Pool:
         """Return a pool."""
@@ -109,7 +199,7 @@ class Store:
 
     def nodes(self, pool_id: str) -> Collection[Node]:
         """Return the nodes of a pool."""
-        return self._nodes.get(pool_id.lower()) or Collection(_node_tally)
+        return self._nodes.of(pool_id)
 
     def count_nodes(self, pool_id: str, *, is_dedicated: bool) -> int:
         """Return how many nodes of a kind a pool has now, in whatever state."""
@@ -122,7 +212,7 @@ class Store:
 
     def users(self, node: Node) -> Collection[NodeUser]:
         """Return the users of a node."""
-        return self._users.get(_node_key(node)) or Collection()
+        return self._users.of(node.pool_id, node.id)
 
     def job(self, job_id: str) -> Job:
         """Return a job."""
@@ -140,11 +230,11 @@ class Store:
 
     def tasks(self, job_id: str) -> Collection[Task]:
         """Return the tasks of a job."""
-        return self._tasks.get(job_id.lower()) or Collection(_task_tally)
+        return self._tasks.of(job_id)
 
     def job_nodes(self, job_id: str) -> Collection[JobNode]:
         """Return the nodes that a job was prepared on, by their ids; some may be gone."""
-        return self._job_nodes.get(job_id.lower()) or Collection()
+        return self._job_nodes.of(job_id)
 
     def task(self, job_id: str, task_id: str) -> Task:
         """Return a task of a job."""
@@ -156,8 +246,7 @@ class Store:
 
     def put_node(self, node: Node) -> Node:
         """Keep a node."""
-        nodes = self._nodes.setdefault(node.pool_id.lower(), Collection(_node_tally))
-        return nodes.put(node.id, node)
+        return self._nodes.kept(node.pool_id).put(node.id, node)
 
     def change_node(self, node: Node, **changes: Any) -> Node | None:
         """Change fields of a node as it is now; return ``None`` if it is gone."""
@@ -166,7 +255,7 @@ class Store:
 
     def put_user(self, node: Node, user: NodeUser) -> NodeUser:
         """Keep a user of a node."""
-        return self._users.setdefault(_node_key(node), Collection()).put(user.name, user)
+        return self._users.kept(node.pool_id, node.id).put(user.name, user)
 
     def put_job(self, job: Job) -> Job:
         """Keep a job."""
@@ -178,12 +267,11 @@ class Store:
 
     def put_task(self, task: Task) -> Task:
         """Keep a task."""
-        tasks = self._tasks.setdefault(task.job_id.lower(), Collection(_task_tally))
-        return tasks.put(task.id, task)
+        return self._tasks.kept(task.job_id).put(task.id, task)
 
     def put_job_node(self, place: JobNode) -> JobNode:
         """Keep what a job did on a node."""
-        return self._job_nodes.setdefault(place.job_id.lower(), Collection()).put(place.node_id, place)
+        return self._job_nodes.kept(place.job_id).put(place.node_id, place)
 
     def forget_node(self, node: Node) -> None:
         """Forget a node."""
@@ -191,22 +279,22 @@ class Store:
 
     def forget_users(self, node: Node) -> None:
         """Forget the users of a node."""
-        self._users.pop(_node_key(node), None)
+        self._users.drop(node.pool_id, node.id)
 
     def forget_pool(self, pool_id: str) -> None:
         """Forget a pool that has no nodes any more."""
         self.pools.pop(pool_id)
-        self._nodes.pop(pool_id.lower(), None)
+        self._nodes.drop(pool_id)
 
     def forget_job(self, job_id: str) -> None:
         """Forget a job and its tasks."""
         self.jobs.pop(job_id)
-        self._job_nodes.pop(job_id.lower(), None)
-        self._tasks.pop(job_id.lower(), None)
+        self._job_nodes.drop(job_id)
+        self._tasks.drop(job_id)
 
 
-def _node_key(node: Node) -> tuple[str, str]:
-    return node.pool_id.lower(), node.id.lower()
+def _key(parents: Iterable[str]) -> str:
+    return "/".join(parents).lower()
 
 
 def _found(record: Record | None, code: Code) -> Record:

@@ -23,10 +23,14 @@ class TaskQueue:
 
     _pools: dict[str, dict[str, dict[TaskKey, Task]]] = field(default_factory=dict)
 
-    def add(self, task: Task) -> None:
-        """Let a task wait, behind the others of its job."""
+    def add(self, task: Task, *, is_first: bool = False) -> None:
+        """Let a task wait, behind the others of its job or, if it is to be first, before them."""
         jobs = self._pools.setdefault(task.pool_id.lower(), {})
-        jobs.setdefault(task.job_id.lower(), {})[task_key(task)] = task
+        others = jobs.setdefault(task.job_id.lower(), {})
+        if is_first:
+            jobs[task.job_id.lower()] = {task_key(task): task, **others}
+        else:
+            others[task_key(task)] = task
 
     def remove(self, task: Task) -> bool:
         """Let a task wait no more; tell whether it did."""

@@ -5,10 +5,12 @@ from __future__ import annotations
 from airflow_provider_batchlinux.emulator.errors import Code, ServiceError, refused
 from airflow_provider_batchlinux.emulator.exit_conditions import each_exit_options
 from airflow_provider_batchlinux.emulator.records import Job, Json
+from airflow_provider_batchlinux.emulator.storage_rules import check_task_files
 
-__all__ = ["check_task"]
+__all__ = ["check_limits", "check_slots", "check_task"]
 
 _LONGEST_LIST = 64_000
+_MOST_SLOTS = 256
 
 
 def check_task(body: Json, job: Job) -> None:
@@ -17,10 +19,54 @@ def check_task(body: Json, job: Job) -> None:
 
     :raises ServiceError: the first thing that the service refuses in it.
     """
+    _check_id(body["id"], job)
+    check_slots(body)
+    check_limits(body.get("constraints", {}))
+    _check_instances(body)
+    check_task_files(body)
     if "dependsOn" in body:
         _check_dependencies(body["dependsOn"], job)
     for options in each_exit_options(body.get("exitConditions", {})):
         _check_exit_options(options, job)
+
+
+def check_slots(task: Json) -> None:
+    """
+    Refuse a number of slots that no node of any pool has.
+
+    More than the nodes of its own pool have is not refused, as documented: the task never runs.
+    """
+    slots = task.get("requiredSlots", 1)
+    if not 1 <= slots <= _MOST_SLOTS:
+        raise refused(slots, of="requiredSlots")
+
+
+def check_limits(limits: Json) -> None:
+    """Refuse a number of retries that is neither a number nor -1, which stands for no limit."""
+    retries = limits.get("maxTaskRetryCount", 0)
+    if retries < -1:
+        raise refused(retries, of="maxTaskRetryCount")
+
+
+def _check_id(task_id: str, job: Job) -> None:
+    refusals = {
+        "jobPreparationTask": Code.TASK_ID_SAME_AS_JOB_PREPARATION_TASK,
+        "jobReleaseTask": Code.TASK_ID_SAME_AS_JOB_RELEASE_TASK,
+    }
+    for name, refusal in refusals.items():
+        if job.spec.get(name, {}).get("id", "").lower() == task_id.lower():
+            raise ServiceError(refusal)
+
+
+def _check_instances(task: Json) -> None:
+    settings = task.get("multiInstanceSettings")
+    if settings is None:
+        return
+    if settings.get("numberOfInstances", 1) < 1:
+        raise refused(settings["numberOfInstances"], of="numberOfInstances")
+    if task.get("requiredSlots", 1) != 1:
+        reason = "A multi-instance task requires one slot."
+        raise refused(task["requiredSlots"], of="requiredSlots", reason=reason)
 
 
 def _check_dependencies(depends_on: Json, job: Job) -> None:

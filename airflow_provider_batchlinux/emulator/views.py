@@ -14,6 +14,7 @@ from airflow_provider_batchlinux.emulator.records import (
     Json,
     Node,
     Pool,
+    Subtask,
     Task,
     Version,
     work_item,
@@ -32,6 +33,7 @@ __all__ = [
     "present",
     "private_address",
     "state_view",
+    "subtask_view",
     "task_counts_view",
     "task_view",
     "version_view",
@@ -127,12 +129,18 @@ def _recent_tasks(store: Store, base_url: str, node: Node) -> list[dict[str, Any
             "taskUrl": f"{base_url}/jobs/{task.job_id}/tasks/{task.id}",
             "jobId": task.job_id,
             "taskId": task.id,
+            **_subtask_id(task, node),
             "taskState": task.state,
             "executionInfo": dict(task.execution),
         }
         for task in found
         if task is not None
     ]
+
+
+def _subtask_id(task: Task, node: Node) -> dict[str, int]:
+    found = [subtask.id for subtask in task.subtasks if subtask.node_id == node.id]
+    return {"subtaskId": found[0]} if found else {}
 
 
 def node_counts_view(store: Store, pool: Pool) -> dict[str, Any]:
@@ -183,7 +191,8 @@ def job_view(base_url: str, job: Job) -> dict[str, Any]:
     execution = {
         "startTime": format_instant(job.created),
         "endTime": format_instant(job.ended) if job.ended else None,
-        "poolId": job.spec["poolInfo"]["poolId"],
+        "poolId": job.pool_id or None,
+        "schedulingError": job.scheduling_error,
         "terminateReason": job.terminate_reason,
     }
     return {
@@ -249,6 +258,16 @@ def task_view(base_url: str, task: Task) -> dict[str, Any]:
     return view
 
 
+def subtask_view(base_url: str, task: Task, subtask: Subtask) -> dict[str, Any]:
+    """Return what a multi-instance task does on one of its other nodes."""
+    return {
+        "id": subtask.id,
+        "nodeInfo": _node_info(base_url, task, subtask.node_id, f"/{subtask.id}"),
+        **state_view(subtask),
+        **subtask.execution,
+    }
+
+
 def task_counts_view(counts: Counter[Any]) -> dict[str, Any]:
     """
     Return how many tasks, and task slots, are in which state.
@@ -276,8 +295,8 @@ _COUNTED_AS: Mapping[tuple[str, str | None], tuple[str, ...]] = {
 }
 
 
-def state_view(record: Job | JobSchedule | Task) -> dict[str, str]:
-    """Return the state of a job, schedule or task, and the one before it."""
+def state_view(record: Job | JobSchedule | Task | Subtask) -> dict[str, str]:
+    """Return the state of a job, schedule, task or subtask, and the one before it."""
     view = {"state": record.state, "stateTransitionTime": format_instant(record.state_since)}
     if record.previous_state is not None and record.previous_since is not None:
         view["previousState"] = record.previous_state
@@ -285,9 +304,9 @@ def state_view(record: Job | JobSchedule | Task) -> dict[str, str]:
     return view
 
 
-def _node_info(base_url: str, task: Task, node_id: str) -> dict[str, str]:
+def _node_info(base_url: str, task: Task, node_id: str, below: str = "") -> dict[str, str]:
     node_url = f"{base_url}/pools/{task.pool_id}/nodes/{node_id}"
-    directory = f"workitems/{work_item(task.job_id)}/{task.id}"
+    directory = f"workitems/{work_item(task.job_id)}/{task.id}{below}"
     return {
         "affinityId": f"TVM:{node_id}",
         "nodeUrl": node_url,

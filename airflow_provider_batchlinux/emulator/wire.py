@@ -5,20 +5,24 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from http import HTTPStatus
 from itertools import islice
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, quote, urlencode
 
 from airflow_provider_batchlinux.emulator import odata
 from airflow_provider_batchlinux.emulator.errors import ServiceError, refused_query
 from airflow_provider_batchlinux.emulator.instants import format_http_date, format_instant
 from airflow_provider_batchlinux.emulator.records import Version
 from airflow_provider_batchlinux.emulator.shapes import read_body
+from airflow_provider_batchlinux.emulator.versions import as_of, older_names
 
 __all__ = [
     "JSON_TYPE",
@@ -36,6 +40,7 @@ __all__ = [
     "error_message",
     "error_reply",
     "listing",
+    "read_query",
     "version_headers",
 ]
 
@@ -43,6 +48,7 @@ Item = TypeVar("Item")
 
 JSON_TYPE = "application/json;odata=minimalmetadata"
 PAGE_LIMIT = 1000
+_ENCODER = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
 _SKIP_PREFIX = "WATV2:"
 _ENTITIES = "Microsoft.Azure.Batch.Protocol.Entities"
 
@@ -54,6 +60,7 @@ class Call:
 
     :param path_values: what stands in the places of the route's ``{names}``, decoded.
     :param query: query parameters, by lower-cased name.
+    :param repeated: names of those that were given more than once.
     :param headers: header fields, by lower-cased name.
     :param now: the time of the request; nobody reads the clock again while answering it.
     """
@@ -67,19 +74,34 @@ class Call:
     headers: Mapping[str, str]
     path_values: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
+    repeated: tuple[str, ...] = ()
 
     @property
     def api_version(self) -> str:
         """The version of the API the client speaks."""
         return self.query.get("api-version", "")
 
+    @property
+    def is_signed(self) -> bool:
+        """Whether the account's key signs the request, and no token comes with it."""
+        return self.headers.get("authorization", "").lower().startswith("sharedkey")
+
     def url(self, *segments: str) -> str:
         """Return the URL of a resource."""
-        return "/".join((self.base_url, *segments))
+        return "/".join((self.base_url, *(quote(segment, safe=":") for segment in segments)))
 
     def read(self, shape: str) -> dict[str, Any]:
         """Return the body as the shape of that name, its values converted."""
         return read_body(shape, self.body, self.api_version)
+
+
+@lru_cache
+def read_query(text: str) -> tuple[Mapping[str, str], tuple[str, ...]]:
+    """Return the parameters of a query by lower-cased name, and which names come more than once."""
+    found = [(name.lower(), value) for name, value in parse_qsl(text, keep_blank_values=True)]
+    times = Counter(name for name, _ in found)
+    repeated = tuple(name for name, number in times.items() if number > 1)
+    return MappingProxyType(dict(found)), repeated
 
 
 @dataclass(frozen=True)
@@ -104,7 +126,8 @@ class Reply:
 def element(call: Call, set_name: str, view: Mapping[str, Any], version: Version | None = None) -> Reply:
     """Return one resource, with the properties that ``$select`` asks for."""
     odata.check_expand(call.query.get("$expand"), set_name)
-    shown = odata.parse_select(call.query.get("$select"), set_name)(view)
+    select = _selection(call, set_name)
+    shown = select(as_of(call.api_version, set_name, view))
     metadata = f"{call.base_url}/$metadata#{set_name}/@Element"
     return Reply(200, {"odata.metadata": metadata, **shown}, version_headers(version))
 
@@ -130,8 +153,9 @@ def listing(
     limit = _page_size(call)
     odata.check_expand(call.query.get("$expand"), set_name)
     matches = odata.parse_filter(call.query.get("$filter"), set_name)
-    select = odata.parse_select(call.query.get("$select"), set_name)
-    rows = ((key, view(record)) for key, record in after(_read_skip_token(call)))
+    select = _selection(call, set_name)
+    found = after(_read_skip_token(call))
+    rows = ((key, as_of(call.api_version, set_name, view(record))) for key, record in found)
     page = list(islice(((key, row) for key, row in rows if matches(row)), limit + 1))
     body: dict[str, Any] = {
         "odata.metadata": f"{call.base_url}/$metadata#{set_name}",
@@ -202,7 +226,12 @@ def version_headers(version: Version | None) -> dict[str, str]:
 
 def encode_body(body: Mapping[str, Any]) -> bytes:
     """Return the bytes of a body."""
-    return json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode()
+    return _ENCODER.encode(body).encode()
+
+
+def _selection(call: Call, set_name: str) -> Callable[[odata.Row], odata.Row]:
+    also = older_names(call.api_version, set_name)
+    return odata.parse_select(call.query.get("$select"), set_name, also)
 
 
 def _page_size(call: Call) -> int:

@@ -6,12 +6,28 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.bench.emulator import (
+    emulator_1000_nodes,
+    emulator_get,
+    emulator_get_flat,
+    emulator_list_10000,
+    emulator_node_memory,
+)
 from tests.bench.parsing import parse_cost
 from tests.bench.pools import create_requests
 from tests.bench.result import Result, as_table, write_json
 from tests.bench.users import users_200
 
-BENCHMARKS: tuple[Callable[[], Result], ...] = (users_200, parse_cost, create_requests)
+BENCHMARKS: tuple[Callable[[], Result], ...] = (
+    users_200,
+    parse_cost,
+    create_requests,
+    emulator_get,
+    emulator_get_flat,
+    emulator_1000_nodes,
+    emulator_list_10000,
+    emulator_node_memory,
+)
 
 
 def main() -> None:

@@ -1,28 +1,21 @@
-"""Pools on an embedded service of their own process, for benchmarks; and the requests of a create."""
+"""Pools to measure with, and the requests that creating one takes."""
 
 from __future__ import annotations
 
 import asyncio
-import json
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime, timezone
 
-from airflow_provider_batchlinux.client.account import AccountSettings, AuthKind
 from airflow_provider_batchlinux.client.batch import open_client
 from airflow_provider_batchlinux.client.nodes import NodesIdleWait
 from airflow_provider_batchlinux.client.pools import PoolWish, ensure_pool
 from airflow_provider_batchlinux.client.waiting import Pace, wait_for
 from airflow_provider_batchlinux.core.pool_spec import PoolSpec
 from airflow_provider_batchlinux.core.readiness import ReadinessPolicy
-from airflow_provider_batchlinux.emulator.control_client import EmulatorControl
 from tests.bench.result import Result
+from tests.embedded_service import Service, embedded_service
 
-__all__ = ["Account", "create_requests", "emulated_account", "ready_pool"]
+__all__ = ["create_requests", "ready_pool"]
 
 EXPLICIT = {
     "publisher": "canonical",
@@ -32,31 +25,7 @@ EXPLICIT = {
 }
 
 
-@dataclass(frozen=True)
-class Account:
-    """An account of a running embedded service, and the way to steer that."""
-
-    settings: AccountSettings
-    control: EmulatorControl
-
-
-@contextmanager
-def emulated_account() -> Iterator[Account]:
-    """Serve an empty account from another process until the block ends."""
-    command = [sys.executable, "-m", "airflow_provider_batchlinux.emulator", "--port", "0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None
-            ready = json.loads(process.stdout.readline().removeprefix("ready "))
-            settings = AccountSettings(
-                ready["endpoint"], ready["account"], AuthKind.SHARED_KEY, account_key=ready["key"]
-            )
-            yield Account(settings, EmulatorControl(ready["endpoint"]))
-        finally:
-            process.terminate()
-
-
-def ready_pool(account: Account, pool_id: str, nodes: int) -> None:
+def ready_pool(account: Service, pool_id: str, nodes: int) -> None:
     """Create a pool that can be logged in to, and wait until its nodes are idle."""
     spec = PoolSpec(pool_id, EXPLICIT, "standard_d2s_v5", nodes, ssh_from=["127.0.0.1/32"])
 
@@ -70,14 +39,14 @@ def ready_pool(account: Account, pool_id: str, nodes: int) -> None:
 
 def create_requests() -> Result:
     """Count the requests of one create, with the image resolved and with it given."""
-    with emulated_account() as account:
+    with embedded_service() as account:
         resolved = _requests(account, PoolSpec("resolved", "ubuntu 24.04", "standard_d2s_v5", 1))
         given = _requests(account, PoolSpec("given", EXPLICIT, "standard_d2s_v5", 1))
     assert given <= 2
     return Result(resolved, "requests", None, None, f"at most 3 (image given: {given}, at most 2)")
 
 
-def _requests(account: Account, spec: PoolSpec) -> int:
+def _requests(account: Service, spec: PoolSpec) -> int:
     async def story() -> None:
         async with open_client(account.settings) as client:
             await ensure_pool(client, _wish(spec))

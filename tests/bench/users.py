@@ -13,8 +13,9 @@ from airflow_provider_batchlinux.client.batch import open_client
 from airflow_provider_batchlinux.client.users import add_user_to_nodes
 from airflow_provider_batchlinux.core.node_users import NodeUser
 from airflow_provider_batchlinux.operators.node_users import DEFAULT_AT_ONCE
-from tests.bench.pools import Account, emulated_account, ready_pool
+from tests.bench.pools import ready_pool
 from tests.bench.result import Result
+from tests.embedded_service import Service, embedded_service
 
 NODES = 200
 DELAY = 0.05
@@ -22,7 +23,7 @@ DELAY = 0.05
 
 def users_200() -> Result:
     """Add a user to 200 nodes, each call to users or login settings delayed by 50 ms."""
-    with emulated_account() as account:
+    with embedded_service() as account:
         ready_pool(account, "fast", NODES)
         account.control.inject(path="/users|/remoteloginsettings", times=None, delay=DELAY)
         fast = asyncio.run(_ours(account, "fast"))
@@ -30,7 +31,7 @@ def users_200() -> Result:
     return Result(fast, "s", slow, slow / fast, "20 times faster")
 
 
-async def _ours(account: Account, pool_id: str) -> float:
+async def _ours(account: Service, pool_id: str) -> float:
     until = datetime.now(timezone.utc) + timedelta(hours=1)
     user = NodeUser("ours", until, password="Not-a-secret-1")
     async with open_client(account.settings) as client:
@@ -42,7 +43,7 @@ async def _ours(account: Account, pool_id: str) -> float:
     return seconds
 
 
-def _one_by_one(account: Account, pool_id: str) -> float:
+def _one_by_one(account: Service, pool_id: str) -> float:
     user = models.BatchNodeUserCreateOptions(name="theirs", password="Not-a-secret-1")
     credential = AzureNamedKeyCredential(account.settings.account_name, account.settings.account_key or "")
     with BatchClient(account.settings.endpoint, credential) as client:

@@ -1,23 +1,30 @@
-"""What contract tests stand on: the real SDK, speaking to the embedded service over loopback."""
+"""What contract tests stand on: the real SDK, speaking to the embedded service, or to Azure."""
 
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.utils import formatdate
-from http.client import HTTPConnection
+from http.client import HTTPConnection, HTTPSConnection
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import pytest
 from azure.batch import BatchClient, models
-from azure.core.credentials import AzureNamedKeyCredential
 
 from airflow_provider_batchlinux.emulator import RunningEmulator
 from airflow_provider_batchlinux.emulator.auth import sign, string_to_sign
+from tests.contract.azure_account import (
+    ContractAccount,
+    account_from,
+    check_empty,
+    make_empty,
+    why_skipped,
+)
 
 Value = TypeVar("Value")
 MakePool = Callable[..., str]
@@ -25,11 +32,16 @@ MakePool = Callable[..., str]
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back over the wire; header names are in lower case."""
+    """
+    What came back over the wire; header names are in lower case.
+
+    :param sent: the headers of the request.
+    """
 
     status: int
     headers: dict[str, str]
     content: bytes
+    sent: dict[str, str]
 
     @property
     def body(self) -> Any:
@@ -47,22 +59,60 @@ IMAGE = models.VirtualMachineConfiguration(
 )
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let the tests of this folder run against Azure."""
+    parser.addoption("--azure", action="store_true", help="run the contract tests against AZURE_BATCH_URL")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Refuse ``--azure`` for an account that is unknown or in use."""
+    if not config.getoption("--azure", default=False):
+        return
+    try:
+        check_empty(account_from(os.environ))
+    except ValueError as error:
+        raise pytest.UsageError(str(error)) from None
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skip under ``--azure`` what only the embedded service can be asked."""
+    if not config.getoption("--azure", default=False):
+        return
+    for item in items:
+        if (reason := why_skipped(getattr(item, "fixturenames", ()))) is not None:
+            item.add_marker(pytest.mark.skip(reason=reason))
+
+
 @pytest.fixture
-def client(batch_emulator: RunningEmulator) -> Iterator[BatchClient]:
-    """Give the SDK's client, which does not retry: what the service answers is what is tested."""
-    credential = AzureNamedKeyCredential(batch_emulator.account, batch_emulator.key)
-    with BatchClient(batch_emulator.endpoint, credential, retry_total=0) as client:
+def contract_account(request: pytest.FixtureRequest) -> Iterator[ContractAccount]:
+    """Give an empty account: of the embedded service, or with ``--azure`` the real one."""
+    if request.config.getoption("--azure", default=False):
+        account = account_from(os.environ)
+        yield account
+        make_empty(account)
+    else:
+        emulator: RunningEmulator = request.getfixturevalue("batch_emulator")
+        yield ContractAccount(emulator.endpoint, emulator.account, emulator.key)
+
+
+@pytest.fixture
+def client(contract_account: ContractAccount) -> Iterator[BatchClient]:
+    """Give the SDK's client of the account."""
+    with contract_account.client() as client:
         yield client
 
 
 @pytest.fixture
-def eventually() -> Callable[[Callable[[], Value], Callable[[Value], bool]], Value]:
-    """Give a function that reads until what it reads holds, for ten seconds at most."""
+def eventually(
+    contract_account: ContractAccount,
+) -> Callable[[Callable[[], Value], Callable[[Value], bool]], Value]:
+    """Give a function that reads until what it reads holds, as long as the account has patience."""
 
     def wait(read: Callable[[], Value], holds: Callable[[Value], bool]) -> Value:
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + contract_account.patience
         while not holds(value := read()):
-            assert time.monotonic() < deadline, f"still {value!r} after 10 s"
+            assert time.monotonic() < deadline, f"still {value!r} after {contract_account.patience:g} s"
+            contract_account.rest()
         return value
 
     return wait
@@ -120,7 +170,7 @@ def nat_pool() -> models.NetworkConfiguration:
 
 
 @pytest.fixture
-def send(batch_emulator: RunningEmulator) -> Send:
+def send(contract_account: ContractAccount) -> Send:
     """Give a function that sends a signed request as it is told, and returns what comes back."""
 
     def request(
@@ -130,18 +180,21 @@ def send(batch_emulator: RunningEmulator) -> Send:
         headers: dict[str, str] | None = None,
         key: str | None = None,
     ) -> Answer:
-        sent = {"ocp-date": formatdate(usegmt=True), **(headers or {})}
+        given = {name.lower(): value for name, value in (headers or {}).items()}
+        sent = {"ocp-date": formatdate(usegmt=True), **given}
         if body:
-            sent |= {"content-type": "application/json", "content-length": str(len(body))}
-        text = string_to_sign(batch_emulator.account, method, target, sent)
-        signature = sign(key or batch_emulator.key, text)
-        sent.setdefault("authorization", f"SharedKey {batch_emulator.account}:{signature}")
-        connection = HTTPConnection(urlsplit(batch_emulator.endpoint).netloc, timeout=10)
+            sent = {"content-type": "application/json", **sent, "content-length": str(len(body))}
+        account = contract_account if key is None else replace(contract_account, key=key)
+        text = string_to_sign(account.account, method, target, sent)
+        sent.setdefault("authorization", account.authorization(lambda known: sign(known, text)))
+        place = urlsplit(account.endpoint)
+        over = HTTPSConnection if place.scheme == "https" else HTTPConnection
+        connection = over(place.netloc, timeout=30)
         with closing(connection):
             connection.request(method, target, body or None, sent)
             response = connection.getresponse()
             content = response.read()
         names = {name.lower(): value for name, value in response.getheaders()}
-        return Answer(response.status, names, content)
+        return Answer(response.status, names, content, sent)
 
     return request

@@ -12,16 +12,21 @@ from azure.core import MatchConditions
 from azure.core.exceptions import HttpResponseError
 
 VERSION = "api-version=2025-06-01"
-PLACES = ["/pools/linux", "/jobs/job", "/jobs/job/tasks/task"]
+PLACES = ["/pools/linux", "/jobs/job", "/jobs/job/tasks/task", "/jobschedules/nightly"]
 
 
 @pytest.fixture
 def resources(client: BatchClient, make_pool: Any) -> None:
-    """Make a pool without nodes, a job and a task that waits."""
+    """Make a pool without nodes, a job, a task that waits and a schedule."""
     make_pool(dedicated=0)
     pool_info = models.BatchPoolInfo(pool_id="linux")
     client.create_job(models.BatchJobCreateOptions(id="job", pool_info=pool_info))
     client.create_task("job", models.BatchTaskCreateOptions(id="task", command_line="/bin/true"))
+    schedule = models.BatchJobScheduleConfiguration(recurrence_interval=timedelta(days=1))
+    specification = models.BatchJobSpecification(pool_info=pool_info)
+    client.create_job_schedule(
+        models.BatchJobScheduleCreateOptions(id="nightly", schedule=schedule, job_specification=specification)
+    )
 
 
 @pytest.mark.usefixtures("resources")
@@ -32,7 +37,11 @@ def resources(client: BatchClient, make_pool: Any) -> None:
         pytest.param("if-match", "{etag}", 200, id="match-bare"),
         pytest.param("if-match", '"{etag}"', 200, id="match-quoted"),
         pytest.param("if-match", "*", 200, id="match-any"),
+        pytest.param("if-match", 'W/"{etag}"', 200, id="match-weak"),
+        pytest.param("if-match", '"0x1", "{etag}"', 200, id="match-one-of-two"),
         pytest.param("if-match", "0x1", 304, id="match-other"),
+        pytest.param("if-match", "{etag}0", 304, id="match-longer"),
+        pytest.param("if-none-match", "*", 304, id="none-match-any"),
         pytest.param("if-none-match", "{etag}", 304, id="none-match"),
         pytest.param("if-none-match", "0x1", 200, id="none-match-other"),
         pytest.param("if-modified-since", "{now}", 304, id="modified-since-now"),
@@ -63,6 +72,12 @@ def test_a_read_is_answered_only_if_its_condition_holds(
         ("DELETE", "/jobs/job"),
         ("POST", "/jobs/job/tasks/task/terminate"),
         ("DELETE", "/jobs/job/tasks/task"),
+        ("PATCH", "/jobschedules/nightly"),
+        ("PUT", "/jobschedules/nightly"),
+        ("POST", "/jobschedules/nightly/disable"),
+        ("POST", "/jobschedules/nightly/enable"),
+        ("POST", "/jobschedules/nightly/terminate"),
+        ("DELETE", "/jobschedules/nightly"),
     ],
 )
 @pytest.mark.parametrize(
@@ -79,11 +94,38 @@ def test_a_write_is_refused_if_its_condition_does_not_hold(
 
 
 @pytest.mark.usefixtures("resources")
-def test_whether_a_pool_exists_is_asked_with_conditions_too(send: Any) -> None:
-    etag = send("HEAD", f"/pools/linux?{VERSION}").headers["etag"]
+@pytest.mark.parametrize("place", ["/pools/linux", "/jobschedules/nightly"])
+def test_whether_something_exists_is_asked_with_conditions_too(send: Any, place: str) -> None:
+    etag = send("HEAD", f"{place}?{VERSION}").headers["etag"]
 
-    assert send("HEAD", f"/pools/linux?{VERSION}", headers={"if-none-match": etag}).status == 304
-    assert send("HEAD", f"/pools/linux?{VERSION}", headers={"if-match": etag}).status == 200
+    assert send("HEAD", f"{place}?{VERSION}", headers={"if-none-match": etag}).status == 304
+    assert send("HEAD", f"{place}?{VERSION}", headers={"if-match": etag}).status == 200
+
+
+@pytest.mark.usefixtures("resources")
+def test_a_change_of_a_schedule_changes_its_etag(send: Any) -> None:
+    place = f"/jobschedules/nightly?{VERSION}"
+    etag = send("GET", place).headers["etag"]
+    change = b'{"schedule": {"recurrenceInterval": "PT2H"}}'
+
+    assert send("PATCH", place, change, {"if-match": etag}).status == 200
+    assert send("PATCH", place, change, {"if-match": etag}).status == 412
+    assert send("GET", place).headers["etag"] != etag
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_a_file_is_sent_if_it_was_changed_since(send: Any, run_task: Any, method: str) -> None:
+    run_task("/bin/echo hello")
+    place = "/jobs/job/tasks/task/files/stdout.txt"
+    now, before = (_filled(send, place, text) for text in ("{now}", "{before}"))
+
+    def status(header: str, value: str) -> int:
+        found: int = send(method, f"{place}?{VERSION}", headers={header: value}).status
+        return found
+
+    assert (status("if-modified-since", now), status("if-modified-since", before)) == (304, 200)
+    assert (status("if-unmodified-since", now), status("if-unmodified-since", before)) == (200, 304)
+    assert status("if-modified-since", "yesterday") == 400
 
 
 @pytest.mark.usefixtures("resources")
@@ -114,4 +156,4 @@ def _filled(send: Any, place: str, value: str) -> str:
     headers = send("GET", f"{place}?{VERSION}").headers
     modified = parsedate_to_datetime(headers["last-modified"])
     before = format_datetime(modified - timedelta(hours=1), usegmt=True)
-    return value.format(etag=headers["etag"], now=headers["last-modified"], before=before)
+    return value.format(etag=headers.get("etag"), now=headers["last-modified"], before=before)

@@ -75,6 +75,23 @@ def test_a_failed_task_blocks_those_that_depend_on_it_unless_told_otherwise(
     assert client.get_task("work", "after-strict").state == "active"
 
 
+def test_a_task_that_is_reactivated_still_waits_for_those_it_depends_on(
+    client: BatchClient, add: AddTask, eventually: Eventually
+) -> None:
+    no_action = models.ExitConditions(default=models.ExitOptions(job_action="none"))
+    depends_on = models.BatchTaskDependencies(task_ids=["first"])
+    add("last", depends_on=depends_on, exit_conditions=no_action)
+    client.terminate_task("work", "last")
+
+    client.reactivate_task("work", "last")
+
+    add("other")
+    eventually(lambda: client.get_task("work", "other").state, lambda state: state == "completed")
+    assert client.get_task("work", "last").state == "active"
+    add("first")
+    eventually(lambda: client.get_task("work", "last").state, lambda state: state == "completed")
+
+
 def test_a_failed_task_terminates_its_job_if_that_acts_on_failures(
     client: BatchClient, add: AddTask, eventually: Eventually
 ) -> None:
@@ -104,7 +121,7 @@ def test_dependencies_and_actions_need_a_job_that_takes_them(client: BatchClient
             client.create_task("plain", task)
         return caught.value.status_code, caught.value.error.code
 
-    assert refusal(depends_on=depends_on) == (409, "TaskDependenciesNotSpecifiedOnJob")
+    assert refusal(depends_on=depends_on) == (400, "TaskDependenciesNotSpecifiedOnJob")
     invalid = (400, "InvalidPropertyValue")
     assert refusal(exit_conditions=_on_3(job_action="terminate")) == invalid
     assert refusal(exit_conditions=_on_3(dependency_action="satisfy")) == invalid

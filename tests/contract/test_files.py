@@ -57,7 +57,7 @@ def test_a_large_file_arrives_whole(client: BatchClient, run_task: Any) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["missing.txt", "../../../../../startup", "/etc/passwd", "wd/../../../x", "a\0b", "way-out"],
+    ["missing.txt", "../../../../../startup", "/etc/passwd", "wd/../../../x", "way-out"],
 )
 def test_there_is_nothing_outside_of_a_task(send: Any, run_task: Any, name: str) -> None:
     run_task("/bin/ln -s /etc/passwd ../way-out")

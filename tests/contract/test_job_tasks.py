@@ -9,6 +9,8 @@ import pytest
 from azure.batch import BatchClient, models
 from azure.core.exceptions import HttpResponseError
 
+from airflow_provider_batchlinux.emulator import RunningEmulator
+
 Eventually = Callable[[Callable[[], Any], Callable[[Any], bool]], Any]
 
 
@@ -96,6 +98,76 @@ def test_a_job_ends_with_its_manager_task(
     assert job.execution_info.termination_reason == "JMComplete"
     assert job.job_manager_task.kill_job_on_completion
     assert client.get_task("work", "manager").execution_info.exit_code == 0
+
+
+def test_every_task_of_a_job_is_told_where_the_preparation_left_its_files(
+    client: BatchClient, make_pool: Any, eventually: Eventually
+) -> None:
+    left = "/bin/sh -c 'test -z $AZ_BATCH_JOB_PREP_DIR && echo ready > mark'"
+    found = "/bin/sh -c 'cat $AZ_BATCH_JOB_PREP_WORKING_DIR/mark $AZ_BATCH_JOB_PREP_DIR/wd/mark'"
+    _create_job(
+        client,
+        make_pool(),
+        job_preparation_task=models.BatchJobPreparationTask(command_line=left),
+        job_release_task=models.BatchJobReleaseTask(command_line=found),
+    )
+
+    _add(client, "one", found)
+
+    task = eventually(lambda: client.get_task("work", "one"), lambda t: t.state == "completed")
+    assert task.execution_info.exit_code == 0
+    client.begin_terminate_job("work", {"terminateReason": "enough"}, polling_interval=0).result()
+    (status,) = client.list_job_preparation_and_release_task_status("work")
+    assert status.job_release_task_execution_info.exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("is_rerun", "runs"), [pytest.param(True, 2, id="yes"), pytest.param(False, 1, id="no")]
+)
+def test_a_node_that_was_rebooted_is_prepared_again_if_the_job_says_so(
+    client: BatchClient,
+    make_pool: Any,
+    eventually: Eventually,
+    batch_emulator: RunningEmulator,
+    is_rerun: bool,
+    runs: int,
+) -> None:
+    count = "/bin/sh -c 'echo run >> $AZ_BATCH_NODE_SHARED_DIR/runs'"
+    preparation = models.BatchJobPreparationTask(
+        command_line=count, rerun_on_node_reboot_after_success=is_rerun
+    )
+    _create_job(client, make_pool(), job_preparation_task=preparation)
+    _add(client, "before", "true")
+    task = eventually(lambda: client.get_task("work", "before"), lambda t: t.state == "completed")
+    batch_emulator.control.set_node("linux", task.node_info.node_id, "rebooting")
+
+    _add(client, "after", "/bin/sh -c 'exit $(wc -l < $AZ_BATCH_NODE_SHARED_DIR/runs)'")
+
+    task = eventually(lambda: client.get_task("work", "after"), lambda t: t.state == "completed")
+    assert task.execution_info.exit_code == runs
+
+
+@pytest.mark.parametrize(
+    ("task_id", "code"),
+    [
+        pytest.param("JobPreparation", "TaskIdSameAsJobPreparationTask", id="preparation task"),
+        pytest.param("jobrelease", "TaskIdSameAsJobReleaseTask", id="release task"),
+    ],
+)
+def test_a_task_does_not_have_the_id_of_the(
+    client: BatchClient, make_pool: Any, task_id: str, code: str
+) -> None:
+    _create_job(
+        client,
+        make_pool(dedicated=0),
+        job_preparation_task=models.BatchJobPreparationTask(command_line="true"),
+        job_release_task=models.BatchJobReleaseTask(command_line="true"),
+    )
+
+    with pytest.raises(HttpResponseError) as refusal:
+        _add(client, task_id, "true")
+
+    assert (refusal.value.status_code, refusal.value.error.code) == (409, code)
 
 
 def _create_job(client: BatchClient, pool_id: str, **options: Any) -> None:

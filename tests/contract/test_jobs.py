@@ -135,15 +135,6 @@ def test_a_collection_tells_which_tasks_were_added(client: BatchClient, make_poo
     assert results[2]["error"]["code"] == "TaskExists"
 
 
-def test_a_job_for_an_automatic_pool_is_not_emulated(client: BatchClient) -> None:
-    pool = models.BatchPoolInfo(
-        auto_pool_specification=models.BatchAutoPoolSpecification(pool_lifetime_option="job")
-    )
-    job = models.BatchJobCreateOptions(id="work", pool_info=pool)
-
-    assert _refusal(lambda: client.create_job(job)) == (501, "NotImplemented")
-
-
 def test_a_task_of_one_instance_has_no_subtasks(client: BatchClient, make_pool: Any) -> None:
     _create_job(client, make_pool(dedicated=0))
     client.create_task("work", _task("one", "true"))
@@ -169,7 +160,7 @@ def test_a_job_ends_with_its_last_task_if_it_is_to(
 
     job = eventually(lambda: client.get_job("job"), lambda found: found.state == "completed")
 
-    assert job.execution_info.termination_reason == "AllTasksCompleted"
+    assert job.execution_info.termination_reason == "AllTasksComplete"
     assert _refusal(lambda: client.create_task("job", _task("late", "true"))) == (
         409,
         "JobCompleted",

@@ -109,7 +109,7 @@ def test_programs_see_nothing_of_the_environment_of_the_emulator(
     names = {line.split("=")[0] for line in _read(client, node.id, "startup/stdout.txt").split()}
 
     assert "SECRET_OF_THE_EMULATOR" not in names
-    assert {name for name in names if not name.startswith("AZ_BATCH_")} <= {"PATH", "HOME", "PWD"}
+    assert {name for name in names if not name.startswith("AZ_BATCH_")} <= {"PATH", "HOME", "PWD", "USER"}
 
 
 @pytest.mark.parametrize("action", ["reboot", "reimage"])

@@ -12,11 +12,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from airflow_provider_batchlinux.client.account import AccountSettings, AuthKind
 from airflow_provider_batchlinux.client.batch import open_client
 from tests.demo.login import Login, make_key_pair, wait_and_log_in
 from tests.demo.report import etl_lines, leftover_lines, pool_lines
-from tests.demo.service import Service, embedded_service
+from tests.embedded_service import Service, embedded_service
 
 SPEED = 10
 DAGS = Path(__file__).parents[2] / "example_dags"
@@ -26,7 +25,7 @@ def main() -> int:
     """Run it all in a folder of its own; the answer is the exit code."""
     with tempfile.TemporaryDirectory(prefix="batchlinux-demo-") as name:
         folder = Path(name)
-        with embedded_service(folder / "nodes", speed=SPEED) as service:
+        with embedded_service(folder / "nodes", profile="realistic", speed=SPEED) as service:
             print(f"Embedded Batch service at {service.endpoint}, {SPEED} times as fast as Azure.")
             runs, login = _run_dags(folder, service)
             left = asyncio.run(_left_behind(service))
@@ -53,7 +52,7 @@ def _run_dags(folder: Path, service: Service) -> tuple[dict[str, Any], Login | N
         print("Airflow runs example_linux_pool and example_etl ...", flush=True)
         command = [sys.executable, "-m", "tests.demo.airflow_run", str(DAGS), str(report)]
         with subprocess.Popen([*command, "example_linux_pool", "example_etl"], **options) as airflow:
-            login = wait_and_log_in(_settings(service), "etl", key, over_after=partial(_has_ended, airflow))
+            login = wait_and_log_in(service.settings, "etl", key, over_after=partial(_has_ended, airflow))
     if airflow.returncode != 0 or "failed" in report.read_text():
         print(log.read_text()[-20_000:])
     return (json.loads(report.read_text()) if report.exists() else {}), login
@@ -79,14 +78,8 @@ def _airflow_environment(folder: Path, service: Service, public_key: str) -> dic
     }
 
 
-def _settings(service: Service) -> AccountSettings:
-    return AccountSettings(
-        service.endpoint, service.account, AuthKind.SHARED_KEY, account_key=service.key, retry_budget=10.0
-    )
-
-
 async def _left_behind(service: Service) -> dict[str, int]:
-    async with open_client(_settings(service)) as client:
+    async with open_client(service.settings) as client:
         pools = [pool async for pool in client.sdk.list_pools(select=["id"])]
         jobs = [job async for job in client.sdk.list_jobs(select=["id"])]
     return {"pools": len(pools), "jobs": len(jobs), "node directories": len(service.node_directories())}

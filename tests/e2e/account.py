@@ -9,10 +9,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from airflow_provider_batchlinux.client.account import AccountSettings, AuthKind
 from airflow_provider_batchlinux.client.batch import BatchLinuxClient, open_client
-from tests.demo.service import Service
 from tests.e2e.polling import until
+from tests.embedded_service import Service
 
 __all__ = ["Account"]
 
@@ -29,18 +28,11 @@ class Account:
 
     service: Service
 
-    @property
-    def settings(self) -> AccountSettings:
-        """How to reach the account."""
-        return AccountSettings(
-            self.service.endpoint, self.service.account, AuthKind.SHARED_KEY, account_key=self.service.key
-        )
-
     def ask(self, story: Callable[[BatchLinuxClient], Awaitable[T]]) -> T:
         """Run a coroutine that needs a client."""
 
         async def whole() -> T:
-            async with open_client(self.settings) as client:
+            async with open_client(self.service.settings) as client:
                 return await story(client)
 
         return asyncio.run(whole())

@@ -15,10 +15,10 @@ import psutil  # type: ignore[import-untyped]
 import pytest
 
 from tests.demo.login import Login, make_key_pair, wait_and_log_in
-from tests.demo.service import embedded_service
 from tests.e2e.account import Account
 from tests.e2e.rest import AirflowApi, Run
 from tests.e2e.standalone import Standalone, running_airflow
+from tests.embedded_service import embedded_service
 
 HERE = Path(__file__).parent
 SPEED = 10
@@ -48,7 +48,7 @@ def hidden() -> Secrets:
 def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
     """Serve an account at ten times Azure's speed, with a pool of three idle nodes to work on."""
     root = tmp_path_factory.mktemp("batch") / "nodes"
-    with embedded_service(root, speed=SPEED) as service:
+    with embedded_service(root, profile="realistic", speed=SPEED) as service:
         account = Account(service)
         account.make_pool(WORKBENCH, nodes=NODES)
         yield account
@@ -101,7 +101,7 @@ class Examples:
 def examples(api: AirflowApi, account: Account, key_pair: tuple[Path, str]) -> Examples:
     """Run both example Dags at the same time, and log in to a node as soon as the user is there."""
     pool, etl = api.trigger("example_linux_pool"), api.trigger("example_etl")
-    login = wait_and_log_in(account.settings, "etl", key_pair[0], over_after=lambda _: pool.is_over())
+    login = wait_and_log_in(account.service.settings, "etl", key_pair[0], over_after=lambda _: pool.is_over())
     pool.wait()
     etl.wait()
     return Examples(pool, etl, login)

@@ -15,7 +15,7 @@ from azure.core.rest import HttpRequest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_batchlinux.emulator.auth import check_shared_key
+from airflow_provider_batchlinux.emulator.auth import check_shared_key, sign, string_to_sign
 from airflow_provider_batchlinux.emulator.errors import ServiceError
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone.utc)
@@ -57,6 +57,17 @@ def test_a_header_that_was_not_signed_is_refused(name: str) -> None:
 
     with pytest.raises(ServiceError):
         check_shared_key("laptop", KEY, "POST", "/pools", {**sent, name: "7"}, NOW)
+
+
+@pytest.mark.parametrize("length", ["0", ""])
+def test_a_write_without_a_body_may_be_signed_with_and_without_its_length(length: str) -> None:
+    sent = {"ocp-date": format_datetime(NOW, usegmt=True)}
+    text = string_to_sign("laptop", "DELETE", "/pools/etl", sent, empty_length=length)
+    sent["authorization"] = f"SharedKey laptop:{sign(KEY, text)}"
+
+    check_shared_key("laptop", KEY, "DELETE", "/pools/etl", sent, NOW)
+    with pytest.raises(ServiceError):
+        check_shared_key("laptop", KEY, "DELETE", "/pools/etl", {**sent, "content-length": "7"}, NOW)
 
 
 @pytest.mark.parametrize("minutes", [-15.1, 15.1])

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from airflow_provider_batchlinux.emulator.coverage import PARTLY, coverage_page
-from airflow_provider_batchlinux.emulator.routes import OPERATIONS
+from airflow_provider_batchlinux.emulator.coverage import ONCE, PARTLY, coverage_page
+from airflow_provider_batchlinux.emulator.routes import OPERATIONS, RETIRED
 
 PAGE = Path(__file__).parents[2] / "docs" / "emulator-coverage.md"
 
@@ -23,6 +23,10 @@ def test_what_is_partly_covered_has_a_handler() -> None:
 
 
 def test_every_operation_has_one_row() -> None:
-    page = coverage_page()
+    page, every = coverage_page(), [*OPERATIONS, *RETIRED]
 
-    assert [page.count(f"| `{operation.name}` |") for operation in OPERATIONS] == [1] * len(OPERATIONS)
+    assert [page.count(f"| `{operation.name}` |") for operation in every] == [1] * len(every)
+
+
+def test_what_is_told_of_older_operations_is_told_of_some() -> None:
+    assert set(ONCE) <= {operation.name for operation in RETIRED}

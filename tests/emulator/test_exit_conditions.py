@@ -42,6 +42,13 @@ def _ended(exit_code: int | None, failure: str = "FailureExitCode") -> dict[str,
             id="did-not-start",
         ),
         pytest.param(
+            {"preProcessingError": _ACTIONS},
+            _ended(None, "ContainerPoolNotSupported"),
+            "disable",
+            "satisfy",
+            id="no-containers",
+        ),
+        pytest.param(
             {"preProcessingError": _ACTIONS}, _ended(1), "terminate", "block", id="did-start-and-failed"
         ),
     ],

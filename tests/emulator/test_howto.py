@@ -1,4 +1,4 @@
-"""The tests that the how-to shows really run."""
+"""The tests that the how-to shows really run, with the fixtures that it names."""
 
 from __future__ import annotations
 
@@ -8,19 +8,53 @@ import subprocess
 import sys
 from pathlib import Path
 
+from airflow_provider_batchlinux.emulator import pytest_plugin
+
 ROOT = Path(__file__).parents[2]
-PLUGIN = "airflow_provider_batchlinux.emulator.pytest_plugin"
+PAGE = (ROOT / "docs" / "howto" / "test-your-dags-without-azure.md").read_text(encoding="utf-8")
+TESTS, CONFTEST, FILES, _ = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+
+
+def run_pytest(folder: Path, **files: str) -> subprocess.CompletedProcess[str]:
+    """Run tests in a process of their own, which knows the plugin also where it is not installed."""
+    for name, text in files.items():
+        (folder / f"{name}.py").write_text(text)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--strict-markers"]
+    return subprocess.run(
+        [*command, "-p", pytest_plugin.__name__, str(folder)],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 def test_the_tests_that_the_how_to_shows_run(tmp_path: Path) -> None:
-    page = (ROOT / "docs" / "howto" / "test-your-dags-without-azure.md").read_text(encoding="utf-8")
-    conftest, tests = re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
-    (tmp_path / "conftest.py").write_text(conftest)
-    (tmp_path / "test_shown.py").write_text(tests)
+    done = run_pytest(tmp_path, test_shown=TESTS)
 
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", PLUGIN, str(tmp_path)]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert "3 passed" in done.stdout, done.stdout + done.stderr
 
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "2 passed" in done.stdout
+
+def test_the_test_with_files_that_the_how_to_shows_runs(tmp_path: Path) -> None:
+    done = run_pytest(tmp_path, test_files=FILES)
+
+    assert "1 passed" in done.stdout, done.stdout + done.stderr
+
+
+def test_the_options_that_the_how_to_overrides_hold_for_the_service(tmp_path: Path) -> None:
+    test = """
+    def test_time_is_moved_by_hand(batch_emulator):
+        before = batch_emulator.control.now()
+
+        assert (batch_emulator.control.advance(60) - before).total_seconds() == 60
+    """
+    done = run_pytest(tmp_path, conftest=CONFTEST, test_clock=test.replace("\n    ", "\n"))
+
+    assert "1 passed" in done.stdout, done.stdout + done.stderr
+
+
+def test_the_how_to_names_each_fixture() -> None:
+    fixtures = set(pytest_plugin.__all__) - {"pytest_configure"}
+
+    assert set(re.findall(r"^\| `(\w+)` \|", PAGE, re.MULTILINE)) == fixtures

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_batchlinux.emulator.instants import (
     UNLIMITED,
+    format_duration,
     format_http_date,
     format_instant,
     parse_duration,
@@ -63,7 +64,7 @@ def test_parts_of_a_duration_may_be_left_out(text: str, seconds: float) -> None:
     assert parse_duration(text) == seconds
 
 
-@pytest.mark.parametrize("text", ["", "P", "PT", "15", "P1Y", "-PT1M"])
+@pytest.mark.parametrize("text", ["", "P", "PT", "15", "P1W", "-PT1M"])
 def test_what_is_no_duration_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="is not an ISO 8601 duration"):
         parse_duration(text)
@@ -78,3 +79,25 @@ def test_ticks_are_those_of_recorded_etags() -> None:
     modified = parse_instant("2025-01-16T18:46:24.601361Z")
 
     assert ticks(modified) == 0x8DD365E13F342AF - 5
+
+
+@pytest.mark.parametrize(
+    ("sent", "shown"),
+    [
+        ("P3Y6M4DT12H30M5S", "P1279DT12H30M5S"),
+        ("PT0H20M", "PT20M"),
+        ("PT24H", "P1D"),
+        ("PT0S", "PT0S"),
+        ("PT1.50S", "PT1.5S"),
+        ("P7D", "P7D"),
+        (UNLIMITED, UNLIMITED),
+    ],
+)
+def test_a_duration_is_shown_as_the_service_counts_it(sent: str, shown: str) -> None:
+    assert format_duration(sent) == shown
+    assert parse_duration(sent) == parse_duration(shown)
+
+
+def test_a_duration_longer_than_the_service_can_hold_is_refused() -> None:
+    with pytest.raises(ValueError, match="longer than the service can hold"):
+        parse_duration("P10675200D")

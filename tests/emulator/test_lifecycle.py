@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from tests.batch_account import eventually
+
 
 @pytest.fixture
 def realistic(start: Any) -> Any:
@@ -44,6 +46,24 @@ def test_a_node_waits_for_its_start_task(realistic: Any) -> None:
     realistic.emulator.control.advance(60)
 
     assert realistic.states() == ["steady", "waitingforstarttask"]
+
+
+def test_a_failed_try_of_a_start_task_shows_its_end_until_the_next_one(realistic: Any) -> None:
+    realistic.create_pool(startTask={"commandLine": "/bin/false", "maxTaskRetryCount": 1})
+    realistic.emulator.control.advance(60)
+
+    def info() -> dict[str, Any]:
+        found: dict[str, Any] = realistic.nodes()[0]["startTaskInfo"]
+        return found
+
+    eventually(lambda: "endTime" in info())
+    tried = info()
+    realistic.emulator.control.advance(1)
+    realistic.wait_for_nodes("linux", "starttaskfailed")
+
+    assert (tried["state"], tried["retryCount"], "exitCode" in tried) == ("running", 0, False)
+    assert (info()["state"], info()["retryCount"]) == ("completed", 1)
+    assert info()["startTime"] == info()["lastRetryTime"] > tried["startTime"]
 
 
 def test_a_stopped_resize_says_so_in_the_words_of_the_service(realistic: Any) -> None:

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from airflow_provider_batchlinux.emulator import EmulatorControl, EmulatorOptions, run_emulator
+from airflow_provider_batchlinux.emulator.__main__ import main
 
 KEY = base64.b64encode(b"a key of our own").decode()
 
@@ -45,6 +46,22 @@ def test_the_ready_line_says_where_and_for_whom_it_serves(command: Any) -> None:
     assert urlsplit(ready["endpoint"]).hostname == "127.0.0.1"
     assert (ready["account"], ready["key"]) == ("laptop", KEY)
     assert EmulatorControl(ready["endpoint"]).requests() == []
+
+
+def test_a_seed_and_chances_are_given_on_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--profile", "faulty", "--seed", "9", "--chance", "slow=0.5", "--chance", "unusable=0"]
+    command = [sys.executable, "-m", "airflow_provider_batchlinux.emulator", *arguments]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        ready = json.loads(process.stdout.readline().partition(" ")[2])
+        chances = EmulatorControl(ready["endpoint"]).chances()
+        process.terminate()
+
+    assert ready["seed"] == chances["seed"] == 9
+    assert (chances["slow"], chances["unusable"], chances["server_busy"]) == (0.5, 0, 0.02)
+    with pytest.raises(SystemExit):
+        main(["--chance", "thunder=1"])
+    assert "There is no chance 'thunder'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -113,7 +130,7 @@ def test_wrong_options_are_named_all_at_once() -> None:
         EmulatorOptions(profile="fast", speed=0, key="?", root=Path("/nowhere"))  # type: ignore[arg-type]
 
     assert str(refusal.value).splitlines() == [
-        "profile is 'fast': it is 'instant' or 'realistic'.",
+        "profile is 'fast': it is 'instant', 'realistic' or 'faulty'.",
         "speed is 0: it is a number greater than 0.",
         "key is not base64, as an account key is.",
         "root is '/nowhere': there is no such directory.",

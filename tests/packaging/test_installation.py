@@ -75,3 +75,14 @@ def test_airflow_finds_the_triggers(providers: Ask) -> None:
 
 def test_the_embedded_service_is_a_command(installation: Installation) -> None:
     assert "--port" in installation.run("batchlinux-emulator", "--help")
+
+
+def test_pytest_knows_the_fixture_and_its_marker(installation: Installation) -> None:
+    (installation.home / "test_it.py").write_text(
+        "import pytest\n\n"
+        "@pytest.mark.batch_emulator(account='etl')\n"
+        "def test_it(batch_emulator):\n"
+        "    assert batch_emulator.account == 'etl'\n"
+    )
+
+    assert "1 passed" in installation.run("python", "-m", "pytest", "-q", "--strict-markers", "test_it.py")

@@ -39,7 +39,7 @@ def measure(store: Store, pool: Pool) -> Mapping[str, float]:
 def _tasks(store: Store, pool: Pool) -> Mapping[str, float]:
     counts: Counter[Any] = Counter()
     for job in store.jobs:
-        if str(job.spec["poolInfo"].get("poolId", "")).lower() == pool.id.lower():
+        if job.pool_id.lower() == pool.id.lower():
             for (state, result, *_), number in store.tasks(job.id).counts.items():
                 counts[result if state == "completed" else state] += number
     running = counts["running"] + counts["preparing"]

@@ -65,6 +65,11 @@ class AutoScaler:
             self._begin(pool, interval, schedule)
         return self._run(pool, now, is_new=True)
 
+    def resume(self, pool: Pool) -> None:
+        """Go on scaling a pool after the service was away, without the samples from before."""
+        if pool.is_auto_scaled and pool.state == "active":
+            self._begin(pool, pool.spec["autoScaleEvaluationInterval"], None)
+
     def disable(self, pool_id: str) -> None:
         """Leave a pool as it is from now on, or forget one that is being deleted."""
         schedule = self._schedules.pop(pool_id.lower(), None)

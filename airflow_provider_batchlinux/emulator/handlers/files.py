@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from airflow_provider_batchlinux.emulator.conditions import check_dates
 from airflow_provider_batchlinux.emulator.errors import Code, ServiceError
-from airflow_provider_batchlinux.emulator.handlers.nodes import node_of
+from airflow_provider_batchlinux.emulator.handlers.nodes import node_of, wrong_state
 from airflow_provider_batchlinux.emulator.handlers.tasks import task_of
 from airflow_provider_batchlinux.emulator.instants import format_http_date, format_instant
+from airflow_provider_batchlinux.emulator.lifecycle import NODE_STATES
 from airflow_provider_batchlinux.emulator.node_files import (
     FoundFile,
     find_file,
     list_files,
     read_range,
 )
-from airflow_provider_batchlinux.emulator.scheduler import task_directory
+from airflow_provider_batchlinux.emulator.retention import end_of_retention
 from airflow_provider_batchlinux.emulator.service import BatchService
+from airflow_provider_batchlinux.emulator.task_runs import task_directory
+from airflow_provider_batchlinux.emulator.versions import as_of
 from airflow_provider_batchlinux.emulator.wire import Call, FileContent, Reply, listing
 
 __all__ = [
@@ -65,13 +69,21 @@ def delete_node_file(service: BatchService, call: Call) -> Reply:
 def _task_root(service: BatchService, call: Call) -> Path:
     task = task_of(service, call)
     node = service.store.nodes(task.pool_id).get(task.node_id) if task.node_id else None
-    if node is None:
+    if node is None or not NODE_STATES[node.state].has_machine:
         raise ServiceError(Code.TASK_FILES_UNAVAILABLE)
-    return task_directory(service.lifecycle.machine(node), task)
+    directory = task_directory(service.lifecycle.machine(node), task)
+    end = end_of_retention(task)
+    if end is not None and end <= call.now and not directory.exists():
+        raise ServiceError(Code.TASK_FILES_CLEANED_UP)
+    return directory
 
 
 def _node_root(service: BatchService, call: Call) -> Path:
-    machine = service.lifecycle.machine(node_of(service, call))
+    node = node_of(service, call)
+    if not NODE_STATES[node.state].has_machine:
+        # What the service answers is not documented; assumed.
+        raise wrong_state(node)
+    machine = service.lifecycle.machine(node)
     machine.make_directories()
     return machine.root
 
@@ -88,6 +100,7 @@ def _list(call: Call, root: Path) -> Reply:
 
 def _get(call: Call, root: Path) -> Reply:
     file = find_file(root, call.path_values["filePath"])
+    check_dates(call, file.modified)
     if call.method == "HEAD":
         return Reply(200, headers=_file_headers(call, file), content=FileContent(file.path, 0, file.size))
     if file.is_directory:
@@ -113,8 +126,8 @@ def _delete(call: Call, root: Path) -> Reply:
     return Reply(200)
 
 
-def _file_headers(call: Call, file: FoundFile) -> dict[str, str]:
-    return {
+def _file_headers(call: Call, file: FoundFile) -> Mapping[str, str]:
+    headers = {
         "content-type": file.content_type,
         "last-modified": format_http_date(file.modified),
         "ocp-creation-time": format_http_date(file.modified),
@@ -122,6 +135,7 @@ def _file_headers(call: Call, file: FoundFile) -> dict[str, str]:
         "ocp-batch-file-mode": oct(file.mode),
         "ocp-batch-file-url": quote(call.base_url + call.path, safe=""),
     }
+    return as_of(call.api_version, "fileheaders", headers)
 
 
 def _file_view(call: Call, file: FoundFile) -> dict[str, Any]:

@@ -13,7 +13,15 @@ from airflow_provider_batchlinux.emulator.pool_rules import check_id
 from airflow_provider_batchlinux.emulator.records import Job, JobSchedule, Json
 from airflow_provider_batchlinux.emulator.service import BatchService
 from airflow_provider_batchlinux.emulator.views import job_schedule_view, job_view
-from airflow_provider_batchlinux.emulator.wire import Call, Reply, created, done, element, listing
+from airflow_provider_batchlinux.emulator.wire import (
+    Call,
+    Reply,
+    created,
+    done,
+    element,
+    listing,
+    version_headers,
+)
 
 __all__ = [
     "create_job_schedule",
@@ -45,7 +53,7 @@ def create_job_schedule(service: BatchService, call: Call) -> Reply:
     _check_quota(service)
     schedule_id = body.pop("id")
     version = service.store.next_version(call.now)
-    spec = _complete(body)
+    spec = _complete(call, body)
     service.schedules.add(JobSchedule(schedule_id, spec, call.now, version, "active", call.now))
     return created(call.url("jobschedules", schedule_id), version)
 
@@ -59,7 +67,7 @@ def list_job_schedules(service: BatchService, call: Call) -> Reply:
 def job_schedule_exists(service: BatchService, call: Call) -> Reply:
     """Answer HEAD /jobschedules/{jobScheduleId}."""
     schedule = _schedule(service, call)
-    return done(call, 200, schedule.version)
+    return Reply(200, headers=version_headers(schedule.version))
 
 
 def get_job_schedule(service: BatchService, call: Call) -> Reply:
@@ -71,7 +79,7 @@ def get_job_schedule(service: BatchService, call: Call) -> Reply:
 def update_job_schedule(service: BatchService, call: Call) -> Reply:
     """Answer PATCH /jobschedules/{jobScheduleId}."""
     schedule = _writable(service, call)
-    spec = _complete({**schedule.spec, **call.read("BatchJobScheduleUpdateOptions")})
+    spec = _complete(call, {**schedule.spec, **call.read("BatchJobScheduleUpdateOptions")})
     return done(call, 200, service.schedules.change(schedule, spec).version)
 
 
@@ -79,7 +87,7 @@ def replace_job_schedule(service: BatchService, call: Call) -> Reply:
     """Answer PUT /jobschedules/{jobScheduleId}: what is not given is removed, also the schedule."""
     schedule = _writable(service, call)
     kept = {name: value for name, value in schedule.spec.items() if name == "displayName"}
-    spec = _complete({**kept, "schedule": {}, **call.read("BatchJobSchedule")})
+    spec = _complete(call, {**kept, "schedule": {}, **call.read("BatchJobSchedule")})
     return done(call, 200, service.schedules.change(schedule, spec).version)
 
 
@@ -120,12 +128,13 @@ def list_jobs_from_schedule(service: BatchService, call: Call) -> Reply:
     return listing(call, "jobs", after, lambda job: job_view(call.base_url, job))
 
 
-def _complete(body: Json) -> dict[str, Any]:
+def _complete(call: Call, body: Json) -> dict[str, Any]:
     for name in ("startWindow", "recurrenceInterval"):
         value = body["schedule"].get(name)
         if value is not None and parse_duration(value) < _SHORTEST:
             raise refused(value, of=name, reason="The shortest value is one minute.")
-    return {**body, "jobSpecification": complete_job(body["jobSpecification"])}
+    job = complete_job(body["jobSpecification"], is_scheduled=True, is_signed=call.is_signed)
+    return {**body, "jobSpecification": job}
 
 
 def _check_quota(service: BatchService) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from airflow_provider_batchlinux.emulator.conditions import check_conditions
 from airflow_provider_batchlinux.emulator.errors import Code, ServiceError
-from airflow_provider_batchlinux.emulator.job_rules import complete_job
+from airflow_provider_batchlinux.emulator.job_rules import check_change, complete_job
 from airflow_provider_batchlinux.emulator.pool_rules import check_id
 from airflow_provider_batchlinux.emulator.records import Job
 from airflow_provider_batchlinux.emulator.service import BatchService
@@ -48,7 +48,7 @@ def create_job(service: BatchService, call: Call) -> Reply:
     _check_absent(service, body["id"])
     job_id = body.pop("id")
     version = service.store.next_version(call.now)
-    job = Job(job_id, complete_job(body), call.now, version, "active", call.now)
+    job = Job(job_id, complete_job(body, is_signed=call.is_signed), call.now, version, "active", call.now)
     service.jobs.add(job)
     return created(call.url("jobs", job_id), version)
 
@@ -70,14 +70,14 @@ def update_job(service: BatchService, call: Call) -> Reply:
     job = _writable(service, call)
     body = call.read("BatchJobUpdateOptions")
     constraints = {**job.spec["constraints"], **body.get("constraints", {})}
-    return _change(service, call, job, complete_job({**job.spec, **body, "constraints": constraints}))
+    return _change(service, call, job, {**job.spec, **body, "constraints": constraints})
 
 
 def replace_job(service: BatchService, call: Call) -> Reply:
     """Answer PUT /jobs/{jobId}: what can be changed and is not given goes back to its default."""
     job = _writable(service, call)
     kept = {name: value for name, value in job.spec.items() if name not in _REPLACED}
-    return _change(service, call, job, complete_job({**kept, **call.read("BatchJob")}))
+    return _change(service, call, job, {**kept, **call.read("BatchJob")})
 
 
 def disable_job(service: BatchService, call: Call) -> Reply:
@@ -140,13 +140,15 @@ def _check_absent(service: BatchService, job_id: str) -> None:
         raise ServiceError(Code.ACTIVE_JOB_AND_SCHEDULE_QUOTA_REACHED)
 
 
-def _change(service: BatchService, call: Call, job: Job, spec: dict[str, Any]) -> Reply:
+def _change(service: BatchService, call: Call, job: Job, body: dict[str, Any]) -> Reply:
     """
     Give a job another description.
 
     A job goes to another pool only while it is disabled; the code of the refusal is assumed.
     """
-    if spec["poolInfo"] != job.spec["poolInfo"]:
+    spec = complete_job(body, is_scheduled=":" in job.id, is_signed=call.is_signed)
+    check_change(job.spec, spec)
+    if spec["poolInfo"] != job.spec["poolInfo"] and "poolId" in spec["poolInfo"]:
         _check_state(job, {"disabled"})
     return done(call, 200, service.jobs.change(job, spec).version)
 

@@ -12,6 +12,7 @@ from airflow_provider_batchlinux.emulator.lifecycle import DOWN_NODE_STATES
 from airflow_provider_batchlinux.emulator.node_logs import collect_logs, log_directory, upload_logs
 from airflow_provider_batchlinux.emulator.records import Json, Node
 from airflow_provider_batchlinux.emulator.service import BatchService
+from airflow_provider_batchlinux.emulator.storage_failures import without_signature
 from airflow_provider_batchlinux.emulator.wire import Call, Reply, element, entity, listing
 
 __all__ = ["get_node_extension", "list_node_extensions", "upload_node_logs"]
@@ -55,7 +56,10 @@ def upload_node_logs(service: BatchService, call: Call) -> Reply:
     machine = service.lifecycle.machine(node)
     logs = collect_logs(machine.root, node)
     directory = log_directory(node, call.request_id)
-    machine.keep_running(f"logs {call.request_id}", upload_logs(body["containerUrl"], directory, logs))
+    url = body["containerUrl"]
+    if "identityReference" in body:
+        url = service.storage.with_identity(url)
+    machine.keep_running(f"logs {call.request_id}", upload_logs(url, directory, logs))
     result = {"virtualDirectoryName": directory, "numberOfFilesUploaded": len(logs)}
     return entity(call, "UploadBatchServiceLogsResult", result)
 
@@ -63,7 +67,7 @@ def upload_node_logs(service: BatchService, call: Call) -> Reply:
 def _check_upload(body: Json) -> None:
     url = urlsplit(body["containerUrl"])
     if url.scheme not in ("http", "https") or not url.netloc:
-        raise refused(body["containerUrl"], of="containerUrl")
+        raise refused(without_signature(body["containerUrl"]), of="containerUrl")
     if "endTime" in body and parse_instant(body["endTime"]) < parse_instant(body["startTime"]):
         raise refused(body["endTime"], of="endTime")
 

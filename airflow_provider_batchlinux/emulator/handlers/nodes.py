@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from airflow_provider_batchlinux.emulator.errors import Code, ServiceError
-from airflow_provider_batchlinux.emulator.node_actions import Action
 from airflow_provider_batchlinux.emulator.records import USABLE_NODE_STATES, Node
 from airflow_provider_batchlinux.emulator.service import BatchService
 from airflow_provider_batchlinux.emulator.views import node_view
@@ -53,20 +52,20 @@ def get_node(service: BatchService, call: Call) -> Reply:
 def reboot_node(service: BatchService, call: Call) -> Reply:
     """Answer POST /pools/{poolId}/nodes/{nodeId}/reboot."""
     option = call.read("BatchNodeRebootOptions").get("nodeRebootOption", "requeue")
-    return _restart(service, call, option, lambda node: service.lifecycle.enter(node, "rebooting"))
+    return _restart(service, call, option, "reboot")
 
 
 def reimage_node(service: BatchService, call: Call) -> Reply:
     """Answer POST /pools/{poolId}/nodes/{nodeId}/reimage."""
     option = call.read("BatchNodeReimageOptions").get("nodeReimageOption", "requeue")
-    return _restart(service, call, option, service.lifecycle.reimage)
+    return _restart(service, call, option, "reimage")
 
 
 def deallocate_node(service: BatchService, call: Call) -> Reply:
     """Answer POST /pools/{poolId}/nodes/{nodeId}/deallocate."""
     option = call.read("BatchNodeDeallocateOptions").get("nodeDeallocateOption", "requeue")
     node = usable_node_of(service, call)
-    service.node_actions.take(node, option, lambda node: service.lifecycle.enter(node, "deallocating"))
+    service.node_actions.take(node, option, "deallocate")
     return done(call, 202)
 
 
@@ -127,7 +126,7 @@ def usable_node_of(service: BatchService, call: Call) -> Node:
     return node
 
 
-def _restart(service: BatchService, call: Call, option: str, restart: Action) -> Reply:
+def _restart(service: BatchService, call: Call, option: str, restart: str) -> Reply:
     node = node_of(service, call)
     if node.state not in _RESTARTABLE:
         raise wrong_state(node)

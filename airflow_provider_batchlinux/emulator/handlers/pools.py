@@ -21,7 +21,15 @@ from airflow_provider_batchlinux.emulator.pool_rules import (
 from airflow_provider_batchlinux.emulator.records import Pool
 from airflow_provider_batchlinux.emulator.service import BatchService
 from airflow_provider_batchlinux.emulator.views import pool_view
-from airflow_provider_batchlinux.emulator.wire import Call, Reply, created, done, element, listing
+from airflow_provider_batchlinux.emulator.wire import (
+    Call,
+    Reply,
+    created,
+    done,
+    element,
+    listing,
+    version_headers,
+)
 
 __all__ = [
     "create_pool",
@@ -54,30 +62,9 @@ _ONLY_WHEN_EMPTY = frozenset(
 
 def create_pool(service: BatchService, call: Call) -> Reply:
     """Answer POST /pools."""
-    spec = complete_pool(call.read("BatchPoolCreateOptions"))
-    _check_absent(service, spec["id"])
-    pool_id, dedicated, spot = (
-        spec.pop("id"),
-        spec.pop("targetDedicatedNodes", 0),
-        spec.pop("targetLowPriorityNodes", 0),
-    )
-    version = service.store.next_version(call.now)
-    pool = Pool(
-        id=pool_id,
-        spec=spec,
-        created=call.now,
-        version=version,
-        state="active",
-        state_since=call.now,
-        allocation_state="resizing",
-        allocation_since=call.now,
-        target_dedicated=dedicated,
-        target_spot=spot,
-    )
-    pool = service.allocation.resize(pool, dedicated, spot, call.now)
-    if pool.is_auto_scaled:
-        service.scaler.enable(pool, call.now)
-    return created(call.url("pools", pool_id), version)
+    spec = complete_pool(call.read("BatchPoolCreateOptions"), is_signed=call.is_signed)
+    pool = service.pools.add(spec.pop("id"), spec, call.now)
+    return created(call.url("pools", pool.id), pool.version)
 
 
 def list_pools(service: BatchService, call: Call) -> Reply:
@@ -96,14 +83,14 @@ def pool_exists(service: BatchService, call: Call) -> Reply:
     """Answer HEAD /pools/{poolId}."""
     pool = service.store.pool(call.path_values["poolId"])
     check_conditions(call, pool.version)
-    return done(call, 200, pool.version)
+    return Reply(200, headers=version_headers(pool.version))
 
 
 def update_pool(service: BatchService, call: Call) -> Reply:
     """Answer PATCH /pools/{poolId}."""
     pool = writable_pool(service, call)
     body = call.read("BatchPoolUpdateOptions")
-    check_pool_properties(body)
+    check_pool_properties(body, is_signed=call.is_signed)
     _check_changeable(service, pool, body)
     spec = {**pool.spec, **complete_pool_properties(body)}
     changed = service.store.put_pool(replace(pool, spec=spec, version=service.store.next_version(call.now)))
@@ -114,7 +101,7 @@ def replace_pool_properties(service: BatchService, call: Call) -> Reply:
     """Answer POST /pools/{poolId}/updateproperties: what is left out or empty is taken away."""
     pool = writable_pool(service, call)
     body = call.read("BatchPoolReplaceOptions")
-    check_pool_properties(body)
+    check_pool_properties(body, is_signed=call.is_signed)
     given = {name: value for name, value in complete_pool_properties(body).items() if value != []}
     kept = {name: value for name, value in pool.spec.items() if name not in _REPLACED}
     version = service.store.next_version(call.now)
@@ -125,8 +112,7 @@ def replace_pool_properties(service: BatchService, call: Call) -> Reply:
 def delete_pool(service: BatchService, call: Call) -> Reply:
     """Answer DELETE /pools/{poolId}."""
     pool = writable_pool(service, call)
-    service.scaler.disable(pool.id)
-    service.allocation.delete(pool, call.now)
+    service.pools.delete(pool, call.now)
     return Reply(202)
 
 
@@ -187,15 +173,6 @@ def writable_pool(service: BatchService, call: Call) -> Pool:
 
 def _view(service: BatchService, call: Call, pool: Pool) -> dict[str, Any]:
     return pool_view(service.store, call.base_url, pool)
-
-
-def _check_absent(service: BatchService, pool_id: str) -> None:
-    existing = service.store.pools.get(pool_id)
-    if existing is not None:
-        raise ServiceError(Code.POOL_EXISTS if existing.state == "active" else "PoolBeingDeleted")
-    quota = service.quotas.pools
-    if quota is not None and len(service.store.pools) >= quota:
-        raise ServiceError(Code.POOL_QUOTA_REACHED)
 
 
 def _resizable(service: BatchService, call: Call) -> Pool:

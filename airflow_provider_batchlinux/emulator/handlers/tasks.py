@@ -9,7 +9,6 @@ from airflow_provider_batchlinux.emulator.conditions import check_conditions
 from airflow_provider_batchlinux.emulator.errors import (
     Code,
     ServiceError,
-    not_implemented,
     refused,
 )
 from airflow_provider_batchlinux.emulator.instants import UNLIMITED, format_instant
@@ -17,7 +16,7 @@ from airflow_provider_batchlinux.emulator.pool_rules import check_id
 from airflow_provider_batchlinux.emulator.records import Job, Task
 from airflow_provider_batchlinux.emulator.service import BatchService
 from airflow_provider_batchlinux.emulator.task_rules import check_task
-from airflow_provider_batchlinux.emulator.views import task_view
+from airflow_provider_batchlinux.emulator.views import subtask_view, task_view
 from airflow_provider_batchlinux.emulator.wire import (
     Call,
     Reply,
@@ -26,6 +25,7 @@ from airflow_provider_batchlinux.emulator.wire import (
     element,
     error_message,
     listing,
+    version_headers,
 )
 
 __all__ = [
@@ -42,7 +42,6 @@ __all__ = [
 ]
 
 _MOST_ADDED = 100
-_NOT_EMULATED = ("multiInstanceSettings", "containerSettings")
 
 
 def create_task(service: BatchService, call: Call) -> Reply:
@@ -83,7 +82,8 @@ def replace_task(service: BatchService, call: Call) -> Reply:
     check_conditions(call, task.version)
     limits = _limits(call.read("BatchTask"), service.store.job(task.job_id))
     version = service.store.next_version(call.now)
-    service.store.put_task(replace(task, spec={**task.spec, "constraints": limits}, version=version))
+    changed = replace(task, spec={**task.spec, "constraints": limits}, version=version)
+    service.retention.watch(service.store.put_task(changed))
     return done(call, 200, version)
 
 
@@ -110,17 +110,19 @@ def reactivate_task(service: BatchService, call: Call) -> Reply:
     _active_job(service, call)
     task = task_of(service, call)
     check_conditions(call, task.version)
+    if task.state != "completed":
+        raise ServiceError(Code.TASK_NOT_COMPLETED)
     if task.execution.get("result") != "failure":
-        # Only completed tasks that failed can run again; the code of the refusal is assumed.
-        raise ServiceError(Code.OPERATION_INVALID_FOR_CURRENT_STATE)
-    service.scheduler.run_again(task)
-    return done(call, 204, task_of(service, call).version)
+        raise ServiceError(Code.TASK_SUCCEEDED)
+    service.jobs.run_again(task)
+    return Reply(204, headers=version_headers(task_of(service, call).version))
 
 
 def list_subtasks(service: BatchService, call: Call) -> Reply:
-    """Answer GET .../subtasksinfo: no task has any, since multi-instance tasks are not emulated."""
-    task_of(service, call)
-    return Reply(200, {"odata.metadata": f"{call.base_url}/$metadata#subtaskinfo", "value": []})
+    """Answer GET .../subtasksinfo; the primary task is not among them."""
+    task = task_of(service, call)
+    subtasks = [subtask_view(call.base_url, task, subtask) for subtask in task.subtasks]
+    return Reply(200, {"odata.metadata": f"{call.base_url}/$metadata#subtaskinfo", "value": subtasks})
 
 
 def task_of(service: BatchService, call: Call) -> Task:
@@ -142,9 +144,6 @@ def _active_job(service: BatchService, call: Call) -> Job:
 
 def _add(service: BatchService, call: Call, job: Job, body: dict[str, Any]) -> Task:
     check_id(body["id"])
-    for name in _NOT_EMULATED:
-        if name in body:
-            raise not_implemented(what=f"the property {name}")
     check_task(body, job)
     if service.store.tasks(job.id).get(body["id"]) is not None:
         raise ServiceError(Code.TASK_EXISTS)
@@ -152,7 +151,7 @@ def _add(service: BatchService, call: Call, job: Job, body: dict[str, Any]) -> T
     task = Task(
         id=task_id,
         job_id=job.id,
-        pool_id=job.spec["poolInfo"]["poolId"],
+        pool_id=job.pool_id,
         spec=_complete(body, job),
         created=call.now,
         version=service.store.next_version(call.now),

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 from airflow_provider_batchlinux.emulator.errors import Code, ServiceError, refused
-from airflow_provider_batchlinux.emulator.handlers.nodes import node_of, usable_node_of
+from airflow_provider_batchlinux.emulator.handlers.nodes import node_of, usable_node_of, wrong_state
 from airflow_provider_batchlinux.emulator.instants import parse_instant
+from airflow_provider_batchlinux.emulator.lifecycle import NODE_STATES
 from airflow_provider_batchlinux.emulator.records import NodeUser
 from airflow_provider_batchlinux.emulator.service import BatchService
 from airflow_provider_batchlinux.emulator.wire import Call, Reply, created, done, entity
@@ -28,7 +30,7 @@ def create_node_user(service: BatchService, call: Call) -> Reply:
     node = usable_node_of(service, call)
     body = call.read("BatchNodeUserCreateOptions")
     name = body["name"]
-    if not name or "/" in name or "\0" in name:
+    if not name.isprintable() or not name or "/" in name:
         raise refused(name, of="name")
     if service.store.users(node).get(name) is not None:
         raise ServiceError(Code.NODE_USER_EXISTS)
@@ -58,19 +60,26 @@ def delete_node_user(service: BatchService, call: Call) -> Reply:
     if user is None:
         raise ServiceError(Code.NODE_USER_NOT_FOUND)
     service.doors.expel(node, user.name)
-    return done(call, 200)
+    return Reply(200)
 
 
 def get_node_remote_login_settings(service: BatchService, call: Call) -> Reply:
-    """Answer GET /pools/{poolId}/nodes/{nodeId}/remoteloginsettings."""
+    """
+    Answer GET /pools/{poolId}/nodes/{nodeId}/remoteloginsettings.
+
+    That a node without a machine has none is not documented; assumed.
+    """
     node = node_of(service, call)
+    if not NODE_STATES[node.state].has_machine:
+        raise wrong_state(node)
     if node.ssh_port is None:
         # What the service answers for a pool without a NAT pool for port 22 is not documented;
         # assumed.
         reason = "The pool has no inbound NAT pool for backend port 22."
         raise ServiceError(Code.OPERATION_NOT_VALID_ON_NODE, {"Reason": reason})
     settings = {"remoteLoginIPAddress": "127.0.0.1", "remoteLoginPort": node.ssh_port}
-    return entity(call, "RemoteLoginSettings", settings)
+    reply = entity(call, "RemoteLoginSettings", settings)
+    return replace(reply, headers={"dataserviceid": call.base_url + call.path})
 
 
 def _user(call: Call, name: str, body: Mapping[str, Any], *, is_admin: bool) -> NodeUser:

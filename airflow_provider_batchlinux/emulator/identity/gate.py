@@ -22,11 +22,13 @@ class Gate:
     """
     The entrance to a Batch account.
 
+    :param key: key of the account.
     :param tenant: whose tokens are taken; ``None`` takes none, as there is no TLS to carry them.
     """
 
-    def __init__(self, options: EmulatorOptions, tenant: LocalTenant | None) -> None:
+    def __init__(self, options: EmulatorOptions, key: str, tenant: LocalTenant | None) -> None:
         self._options = options
+        self._key = key
         self._tenant = tenant
 
     def check(self, method: str, raw_target: str, headers: Mapping[str, str], now: datetime) -> None:
@@ -43,7 +45,7 @@ class Gate:
         elif not self._options.shared_key:
             raise authentication_failed(detail=_NO_SHARED_KEY)
         else:
-            check_shared_key(self._options.account, self._options.key, method, raw_target, headers, now)
+            check_shared_key(self._options.account, self._key, method, raw_target, headers, now)
 
     def _check_bearer(self, local: LocalTenant, method: str, token: str, now: datetime) -> None:
         if not token:

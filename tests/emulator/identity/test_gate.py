@@ -90,7 +90,6 @@ def get(emulator: RunningEmulator, authorization: str | None) -> tuple[int, dict
 @pytest.fixture
 def tokens_only(tmp_path: Path) -> Iterator[RunningEmulator]:
     """Give a service whose account does not take its key."""
-    pytest.importorskip("trustme", reason="HTTPS needs all of the extra 'emulator'")
     with run_emulator(EmulatorOptions(tls=tmp_path / "new", shared_key=False)) as emulator:
         yield emulator
 
@@ -103,6 +102,42 @@ def test_a_key_and_a_token_lead_to_the_same_account(secure_emulator: RunningEmul
         found = [job.id for job in by_key.list_jobs()]
 
     assert found == ["j"]
+
+
+@pytest.mark.parametrize(
+    ("is_token", "code", "reason"),
+    [
+        pytest.param(True, "Forbidden", "Property subnetId with value /foreign is not enabled", id="token"),
+        pytest.param(False, "AuthenticationFailed", "resources of type Network are linked", id="key"),
+    ],
+)
+def test_a_subnet_is_refused_to_a_token_and_to_the_key_in_words_of_their_own(
+    secure_emulator: RunningEmulator, is_token: bool, code: str, reason: str
+) -> None:
+    with sdk(
+        secure_emulator, credential(secure_emulator) if is_token else named_key(secure_emulator)
+    ) as client:
+        with pytest.raises(HttpResponseError) as refused:
+            client.create_pool(_pool(networkConfiguration={"subnetId": "/foreign"}))
+        error = error_of(refused.value)
+        assert (refused.value.status_code, error.code) == (403, code)
+        assert reason in str(error)
+
+
+def test_an_image_of_a_gallery_is_for_tokens(secure_emulator: RunningEmulator) -> None:
+    machine = {"imageReference": {"virtualMachineImageId": "/own"}, "nodeAgentSKUId": "batch.node.el 9"}
+    with sdk(secure_emulator, named_key(secure_emulator)) as client, pytest.raises(HttpResponseError):
+        client.create_pool(_pool(virtualMachineConfiguration=machine))
+    with sdk(secure_emulator, credential(secure_emulator)) as client:
+        client.create_pool(_pool(virtualMachineConfiguration=machine))
+
+        assert [pool.id for pool in client.list_pools()] == ["linux"]
+
+
+def _pool(**more: Any) -> Any:
+    reference = {"publisher": "canonical", "offer": "ubuntu-24_04-lts", "sku": "server"}
+    machine = {"imageReference": reference, "nodeAgentSKUId": "batch.node.ubuntu 24.04"}
+    return {"id": "linux", "vmSize": "standard_d2s_v5", "virtualMachineConfiguration": machine, **more}
 
 
 def test_the_asynchronous_sdk_is_let_in_by_token(secure_emulator: RunningEmulator) -> None:
@@ -193,7 +228,6 @@ def test_a_client_that_does_not_trust_the_authority_is_not_served(secure_emulato
 
 
 def test_no_connection_outlives_the_service(tmp_path: Path) -> None:
-    pytest.importorskip("trustme", reason="HTTPS needs all of the extra 'emulator'")
     with run_emulator(EmulatorOptions(tls=tmp_path)) as emulator:
         assert emulator.identity
         context = ssl.create_default_context(cafile=emulator.ca)
@@ -233,7 +267,6 @@ def test_no_secret_shows_in_what_runs(secure_emulator: RunningEmulator) -> None:
 
 
 def test_the_command_says_how_to_get_in_over_tls(tmp_path: Path) -> None:
-    pytest.importorskip("trustme", reason="HTTPS needs all of the extra 'emulator'")
     arguments = ["--tls", str(tmp_path / "tls"), "--no-shared-key", "--root", str(tmp_path)]
     command = [sys.executable, "-m", "airflow_provider_batchlinux.emulator", *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:

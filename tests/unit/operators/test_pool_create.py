@@ -69,7 +69,7 @@ def test_the_pool_is_what_was_asked_for(account):
     [nat_pool] = pool["networkConfiguration"]["endpointConfiguration"]["inboundNATPools"]
     allowed = [rule["sourceAddressPrefix"] for rule in nat_pool["networkSecurityGroupRules"]]
     assert (pool["targetDedicatedNodes"], pool["targetLowPriorityNodes"]) == (2, 1)
-    assert (pool["taskSlotsPerNode"], pool["resizeTimeout"]) == (4, "PT600S")
+    assert (pool["taskSlotsPerNode"], pool["resizeTimeout"]) == (4, "PT10M")
     assert metadata_of(pool)["team"] == "flights"
     assert (nat_pool["backendPort"], allowed) == (22, ["203.0.113.0/24", "*"])
 

@@ -118,7 +118,7 @@ class TestFailure:
         done = run("sleep 600", time_limit=timedelta(seconds=0.2))
 
         assert isinstance(done.error, TaskFailedError)
-        assert "MaxWallClockTime" in done.message
+        assert "exceeded its maximum wall-clock time" in done.message
 
     def test_the_service_tries_again_as_often_as_was_asked_for(self, run, tmp_path):
         done = run(f"echo try >> {tmp_path}/tries; [ $(wc -l < {tmp_path}/tries) = 3 ]", max_retries=2)

@@ -1,0 +1,131 @@
+"""Lists the blobs of a container, in pages and by virtual directories."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from urllib.parse import quote
+from xml.etree import ElementTree
+from xml.etree.ElementTree import SubElement
+
+from airflow_provider_batchlinux.emulator.blobs.errors import BlobCode, BlobError
+from airflow_provider_batchlinux.emulator.blobs.files import Blob
+from airflow_provider_batchlinux.emulator.blobs.wire import BlobCall, BlobReply
+from airflow_provider_batchlinux.emulator.instants import format_http_date
+
+__all__ = ["entries", "list_blobs"]
+
+_LARGEST_PAGE = 5000
+_ECHOED = {
+    "Prefix": "prefix",
+    "Marker": "marker",
+    "MaxResults": "maxresults",
+    "Delimiter": "delimiter",
+}
+
+
+async def list_blobs(call: BlobCall) -> BlobReply:
+    """Answer GET of a container with ``comp=list``."""
+    blobs = call.files.container(call.container).blobs
+    size, start = _page_size(call), _read_marker(call.query.get("marker"))
+    found = entries(sorted(blobs), call.query.get("prefix", ""), call.query.get("delimiter", ""))
+    page = list(islice((entry for entry in found if entry[0] >= start), size + 1))
+    root = ElementTree.Element(
+        "EnumerationResults", {"ServiceEndpoint": f"{call.endpoint}/", "ContainerName": call.container}
+    )
+    for tag, parameter in _ECHOED.items():
+        if parameter in call.query:
+            _add_text(root, tag, call.query[parameter])
+    listed = SubElement(root, "Blobs")
+    has_metadata = "metadata" in call.query.get("include", "").split(",")
+    for name, is_prefix in page[:size]:
+        if is_prefix:
+            _add_text(SubElement(listed, "BlobPrefix"), "Name", name)
+        else:
+            _add_blob(listed, blobs[name], has_metadata=has_metadata)
+    SubElement(root, "NextMarker").text = _marker(page[size][0]) if len(page) > size else None
+    body: bytes = ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
+    return BlobReply(200, {"content-type": "application/xml"}, body)
+
+
+def entries(names: Iterable[str], prefix: str, delimiter: str) -> Iterator[tuple[str, bool]]:
+    """
+    Return the blobs of a prefix, those of one virtual directory as one entry.
+
+    :param names: all names, in order.
+    :param delimiter: what ends the name of a virtual directory; if it is empty there are none.
+    :return: names, and for each whether it is that of a virtual directory.
+    """
+    last = None
+    for name in names:
+        if not name.startswith(prefix):
+            continue
+        head, found, _ = name[len(prefix) :].partition(delimiter) if delimiter else (name, "", "")
+        if not found:
+            yield name, False
+        elif prefix + head + found != last:
+            last = prefix + head + found
+            yield last, True
+
+
+def _add_blob(parent: ElementTree.Element, blob: Blob, *, has_metadata: bool) -> None:
+    element = SubElement(parent, "Blob")
+    _add_text(element, "Name", blob.name)
+    properties = {
+        "Creation-Time": format_http_date(blob.created),
+        "Last-Modified": format_http_date(blob.modified),
+        "Etag": blob.etag,
+        "Content-Length": str(blob.size),
+        "Content-Type": blob.headers.get("content-type", ""),
+        "Content-Encoding": blob.headers.get("content-encoding", ""),
+        "Content-Language": blob.headers.get("content-language", ""),
+        "Content-MD5": blob.headers.get("content-md5", ""),
+        "Cache-Control": blob.headers.get("cache-control", ""),
+        "Content-Disposition": blob.headers.get("content-disposition", ""),
+        "BlobType": "BlockBlob",
+        "LeaseStatus": "unlocked",
+        "LeaseState": "available",
+        "ServerEncrypted": "true",
+    }
+    shown = SubElement(element, "Properties")
+    for name, text in properties.items():
+        SubElement(shown, name).text = text
+    if has_metadata and blob.metadata:
+        metadata = SubElement(element, "Metadata")
+        for name, text in blob.metadata.items():
+            SubElement(metadata, name).text = text
+
+
+def _add_text(parent: ElementTree.Element, tag: str, text: str) -> None:
+    """Add text that a client chose; where XML cannot hold it, it is percent-encoded, as documented."""
+    if all(_is_writable(letter) for letter in text):
+        SubElement(parent, tag).text = text
+    else:
+        SubElement(parent, tag, {"Encoded": "true"}).text = quote(text)
+
+
+def _is_writable(letter: str) -> bool:
+    return letter >= " " and letter not in "\ufffe\uffff"
+
+
+def _page_size(call: BlobCall) -> int:
+    text = call.query.get("maxresults", str(_LARGEST_PAGE))
+    if not text.isdecimal():
+        raise BlobError(BlobCode.INVALID_QUERY_PARAMETER_VALUE, QueryParameterName="maxresults")
+    if int(text) < 1:
+        raise BlobError(BlobCode.OUT_OF_RANGE_QUERY_PARAMETER_VALUE, QueryParameterName="maxresults")
+    return min(int(text), _LARGEST_PAGE)
+
+
+def _marker(name: str) -> str:
+    return base64.urlsafe_b64encode(name.encode()).decode()
+
+
+def _read_marker(text: str | None) -> str:
+    try:
+        return base64.urlsafe_b64decode((text or "").encode("ascii")).decode()
+    except (binascii.Error, ValueError):
+        error = BlobError(BlobCode.INVALID_QUERY_PARAMETER_VALUE, QueryParameterName="marker")
+        raise error from None

@@ -1,0 +1,75 @@
+"""Checks requests that are signed with the key of the storage account; does no I/O."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Mapping
+from datetime import datetime
+from urllib.parse import parse_qs
+
+from airflow_provider_batchlinux.emulator.auth import MAX_SKEW, sign
+from airflow_provider_batchlinux.emulator.blobs.errors import authentication_failed
+from airflow_provider_batchlinux.emulator.instants import parse_http_date
+
+__all__ = ["check_shared_key", "string_to_sign"]
+
+_SIGNED_HEADERS = (
+    "content-encoding",
+    "content-language",
+    "content-length",
+    "content-md5",
+    "content-type",
+    "date",
+    "if-modified-since",
+    "if-match",
+    "if-none-match",
+    "if-unmodified-since",
+    "range",
+)
+
+
+def check_shared_key(
+    account: str, key: str, method: str, raw_target: str, headers: Mapping[str, str], now: datetime
+) -> None:
+    """
+    Let a request pass if it is signed with the account's key and not too old.
+
+    :param raw_target: path and query as they were sent.
+    :param headers: header fields by lower-cased name.
+    :param now: the time of the machine, which clients date their requests by.
+    :raises BlobError: ``AuthenticationFailed``.
+    """
+    scheme, _, credentials = headers.get("authorization", "").partition(" ")
+    name, _, signature = credentials.partition(":")
+    if scheme.lower() != "sharedkey" or name != account:
+        raise authentication_failed(detail="The Authorization header is not the SharedKey of this account.")
+    _check_date(headers, now)
+    expected = sign(key, string_to_sign(account, method, raw_target, headers))
+    if not hmac.compare_digest(signature.encode(), expected.encode()):
+        raise authentication_failed(detail="The MAC signature found in the HTTP request is not the same.")
+
+
+def string_to_sign(account: str, method: str, raw_target: str, headers: Mapping[str, str]) -> str:
+    """Return the text whose MAC is the signature of a request."""
+    path, _, query = raw_target.partition("?")
+    standard = {name: headers.get(name, "") for name in _SIGNED_HEADERS}
+    if standard["content-length"] == "0":
+        standard["content-length"] = ""
+    special = sorted(item for item in headers.items() if item[0].startswith("x-ms-"))
+    parameters = parse_qs(query, keep_blank_values=True)
+    lines = [method, *standard.values()]
+    lines += [f"{name}:{value}" for name, value in special]
+    lines.append(f"/{account}{path}")
+    lines += [f"{name.lower()}:{','.join(sorted(values))}" for name, values in sorted(parameters.items())]
+    return "\n".join(lines)
+
+
+def _check_date(headers: Mapping[str, str], now: datetime) -> None:
+    try:
+        sent = parse_http_date(headers.get("x-ms-date") or headers.get("date", ""))
+    except ValueError:
+        raise authentication_failed(
+            detail="The request has neither an x-ms-date nor a Date header."
+        ) from None
+    if abs(now - sent) > MAX_SKEW:
+        raise authentication_failed(detail="Request date header too old.")

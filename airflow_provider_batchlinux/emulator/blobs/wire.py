@@ -1,0 +1,143 @@
+"""Requests to the blob store as operations see them, and replies as they return them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from airflow_provider_batchlinux.emulator.blobs.errors import BlobCode, BlobError
+from airflow_provider_batchlinux.emulator.blobs.files import Blob, BlobFiles, Container
+from airflow_provider_batchlinux.emulator.instants import format_http_date
+
+__all__ = [
+    "BlobCall",
+    "BlobReply",
+    "blob_headers",
+    "check_conditions",
+    "read_metadata",
+    "read_range",
+    "version_headers",
+]
+
+_RANGE = re.compile(r"bytes=(\d+)-(\d*)")
+_STATE = {"x-ms-lease-status": "unlocked", "x-ms-lease-state": "available", "x-ms-server-encrypted": "true"}
+_METADATA = "x-ms-meta-"
+
+
+@dataclass(frozen=True)
+class BlobCall:
+    """
+    One request, let in and routed.
+
+    :param query: query parameters, by lower-cased name.
+    :param headers: header fields, by lower-cased name.
+    :param permissions: letters of what the request may do; ``None`` means everything.
+    :param chunks: gives the body, piece by piece.
+    """
+
+    files: BlobFiles
+    endpoint: str
+    method: str
+    container: str
+    blob: str
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    now: datetime
+    permissions: str | None
+    chunks: AsyncIterator[bytes]
+
+    async def body(self, limit: int) -> bytes:
+        """
+        Return the whole body.
+
+        :raises BlobError: it is longer than ``limit`` bytes.
+        """
+        parts = bytearray()
+        async for chunk in self.chunks:
+            parts += chunk
+            if len(parts) > limit:
+                raise BlobError(BlobCode.INVALID_XML_DOCUMENT)
+        return bytes(parts)
+
+
+@dataclass(frozen=True)
+class BlobReply:
+    """
+    What an operation answers.
+
+    :param content: a file, where in it to begin and how many bytes to send.
+    """
+
+    status: int
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    content: tuple[Path, int, int] | None = None
+
+
+def version_headers(record: Blob | Container) -> dict[str, str]:
+    """Return the version of a blob or container."""
+    return {"etag": f'"{record.etag}"', "last-modified": format_http_date(record.modified)}
+
+
+def blob_headers(blob: Blob) -> dict[str, str]:
+    """Return what a blob is served with, without its length."""
+    return {
+        **version_headers(blob),
+        **blob.headers,
+        **{f"{_METADATA}{name}": value for name, value in blob.metadata.items()},
+        **_STATE,
+        "x-ms-creation-time": format_http_date(blob.created),
+        "x-ms-blob-type": "BlockBlob",
+        "accept-ranges": "bytes",
+    }
+
+
+def read_metadata(headers: Mapping[str, str]) -> dict[str, str]:
+    """Return the metadata that a request brings."""
+    named = {name: value for name, value in headers.items() if name.startswith(_METADATA)}
+    return {name.removeprefix(_METADATA): value for name, value in named.items()}
+
+
+def read_range(text: str | None, size: int) -> tuple[int, int] | None:
+    """
+    Return where a range of bytes begins and its length.
+
+    :return: ``None`` if there is no range; Azure Storage serves everything for one it cannot read.
+    :raises BlobError: it begins after the end.
+    """
+    match = _RANGE.fullmatch(text or "")
+    if match is None:
+        return None
+    first, last = int(match[1]), min(int(match[2] or size - 1), size - 1)
+    if first >= size or last < first:
+        raise BlobError(BlobCode.INVALID_RANGE)
+    return first, last - first + 1
+
+
+def check_conditions(call: BlobCall, blob: Blob | None) -> None:
+    """
+    Refuse a request whose conditions on the ETag do not hold.
+
+    :param blob: the blob as it is; ``None`` if there is none.
+    :raises BlobError: 412, for reads also 304, and 409 where a new blob was wanted.
+    """
+    etag = None if blob is None else blob.etag
+    wanted, unwanted = (_etags(call.headers.get(name)) for name in ("if-match", "if-none-match"))
+    if wanted and not _is_among(etag, wanted):
+        raise BlobError(BlobCode.CONDITION_NOT_MET)
+    if not unwanted or not _is_among(etag, unwanted):
+        return
+    if call.method in ("GET", "HEAD"):
+        raise BlobError(BlobCode.CONDITION_NOT_MET, status=304)
+    raise BlobError(BlobCode.BLOB_ALREADY_EXISTS if "*" in unwanted else BlobCode.CONDITION_NOT_MET)
+
+
+def _etags(text: str | None) -> list[str]:
+    return [] if text is None else [part.strip().strip('"') for part in text.split(",")]
+
+
+def _is_among(etag: str | None, etags: list[str]) -> bool:
+    return etag is not None and ("*" in etags or etag in etags)

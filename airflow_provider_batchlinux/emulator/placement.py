@@ -1,0 +1,184 @@
+"""Chooses nodes for tasks, whole ones or by their slots; pure, knows no records."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
+from heapq import nsmallest
+from typing import Generic, TypeVar
+
+__all__ = ["Displacement", "Need", "NodeRoom", "Occupant", "Room"]
+
+Key = TypeVar("Key")
+
+
+@dataclass(frozen=True)
+class NodeRoom:
+    """How much of a node that takes tasks is free."""
+
+    id: str
+    slots: int
+    free: int
+    is_dedicated: bool = True
+
+
+@dataclass(frozen=True)
+class Need:
+    """
+    What a task needs before it runs.
+
+    :param slots: how many slots of each of its nodes.
+    :param is_whole: whether nothing else may run on its nodes.
+    :param is_dedicated: whether it shuns spot nodes.
+    :param wish: the node it should run on if that has room; ``None`` has no preference.
+    """
+
+    slots: int = 1
+    nodes: int = 1
+    is_whole: bool = False
+    is_dedicated: bool = False
+    wish: str | None = None
+
+
+@dataclass(frozen=True)
+class Occupant(Generic[Key]):
+    """A task that can be put back for a better one; those of the lowest rank go first."""
+
+    key: Key
+    node_id: str
+    slots: int
+    rank: int
+
+
+@dataclass(frozen=True)
+class Displacement(Generic[Key]):
+    """Whom to put back, and which nodes have room after that."""
+
+    keys: Sequence[Key]
+    node_ids: Sequence[str]
+
+
+class Room:
+    """
+    What is free in a pool while tasks are placed there, one after the other.
+
+    :param nodes: all nodes that take tasks, also full ones; of equal ones the first is chosen.
+    :param is_packed: whether nodes are filled one by one, instead of evenly.
+    """
+
+    def __init__(self, nodes: Iterable[NodeRoom], *, is_packed: bool = False) -> None:
+        self._nodes = {node.id: node for node in nodes}
+        self._free = {node.id: node.free for node in self._nodes.values() if node.free}
+        self._direction = 1 if is_packed else -1
+        self._best: Callable[..., str] = min if is_packed else max
+
+    @property
+    def is_full(self) -> bool:
+        """Whether no slot is free."""
+        return not self._free
+
+    def choose(self, need: Need, barred: Collection[str] = ()) -> Sequence[str] | None:
+        """
+        Return the nodes for a task; ``None`` if there are not enough that have room.
+
+        :param barred: ids of nodes that it may not run on.
+        """
+        fit = self._fit(need, barred)
+        if len(fit) < need.nodes:
+            return None
+        if need.nodes > 1:
+            return nsmallest(need.nodes, fit, key=lambda node_id: self._direction * self._free[node_id])
+        if need.wish in fit:
+            return [need.wish]
+        return [self._best(fit, key=self._free.__getitem__)]
+
+    def take(self, need: Need, node_ids: Iterable[str]) -> None:
+        """Let a task have its slots of nodes that were chosen for it."""
+        for node_id in node_ids:
+            self._free[node_id] -= self._wanted(node_id, need)
+            if not self._free[node_id]:
+                del self._free[node_id]
+
+    def keep(self, need: Need, barred: Collection[str] = ()) -> None:
+        """
+        Keep nodes for a task that has to wait for several, or for a whole one, from those behind it.
+
+        Otherwise smaller ones would take every slot that is freed. A task that the pool can never run
+        keeps nothing.
+        """
+        if need.nodes == 1 and not need.is_whole:
+            return
+        suited = [node_id for node_id in self._nodes if self._suits(node_id, need, barred)]
+        if len(suited) < need.nodes:
+            return
+        for node_id in nsmallest(need.nodes, suited, key=lambda node_id: -self._free.get(node_id, 0)):
+            del self._nodes[node_id]
+            self._free.pop(node_id, None)
+
+    def displace(
+        self, need: Need, occupants: Iterable[Occupant[Key]], barred: Collection[str] = ()
+    ) -> Displacement[Key] | None:
+        """
+        Return whom to put back so that a task has room; ``None`` if that does not help.
+
+        As few as possible go, of the lowest rank.
+
+        :param occupants: those that may be put back.
+        """
+        plans = []
+        for node_id, held in self._by_node(occupants).items():
+            if self._suits(node_id, need, barred):
+                gone = self._enough(node_id, need, held)
+                if gone is not None:
+                    plans.append((node_id, gone))
+        if len(plans) < need.nodes:
+            return None
+        best = nsmallest(need.nodes, plans, key=lambda plan: _cost(plan[1]))
+        keys = {held.key: None for _, gone in best for held in gone}
+        for node_id, gone in best:
+            self._free[node_id] = self._free.get(node_id, 0) + sum(held.slots for held in gone)
+        return Displacement(list(keys), [node_id for node_id, _ in best])
+
+    def _fit(self, need: Need, barred: Collection[str]) -> list[str]:
+        if not (barred or need.is_whole or need.is_dedicated):
+            # What most tasks need, looked for in as little time as possible: pools can be large.
+            return [node_id for node_id, free in self._free.items() if free >= need.slots]
+        return [
+            node_id
+            for node_id, free in self._free.items()
+            if self._suits(node_id, need, barred) and free >= self._wanted(node_id, need)
+        ]
+
+    def _by_node(self, occupants: Iterable[Occupant[Key]]) -> dict[str, list[Occupant[Key]]]:
+        found: dict[str, list[Occupant[Key]]] = {node_id: [] for node_id in self._nodes}
+        for occupant in occupants:
+            if occupant.node_id in found:
+                found[occupant.node_id].append(occupant)
+        return found
+
+    def _enough(
+        self, node_id: str, need: Need, held: Sequence[Occupant[Key]]
+    ) -> Sequence[Occupant[Key]] | None:
+        """Return who has to go for a task to have room on a node."""
+        free, gone = self._free.get(node_id, 0), []
+        for occupant in sorted(held, key=lambda occupant: occupant.rank):
+            if free >= self._wanted(node_id, need):
+                break
+            free += occupant.slots
+            gone.append(occupant)
+        return gone if free >= self._wanted(node_id, need) else None
+
+    def _suits(self, node_id: str, need: Need, barred: Collection[str]) -> bool:
+        node = self._nodes[node_id]
+        is_large_enough = node.slots >= need.slots
+        return is_large_enough and node_id not in barred and (node.is_dedicated or not need.is_dedicated)
+
+    def _wanted(self, node_id: str, need: Need) -> int:
+        return self._nodes[node_id].slots if need.is_whole else need.slots
+
+
+def _cost(gone: Sequence[Occupant[Key]]) -> tuple[int, int]:
+    """Return how bad it is to put tasks back: better none than some, then low ranks, then few."""
+    if not gone:
+        return (-(10**9), 0)
+    return (max(held.rank for held in gone), len(gone))

@@ -1,0 +1,121 @@
+"""The account that contract tests speak to: an embedded one, or with ``--azure`` a real one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from threading import Event
+from typing import Any
+from urllib.parse import urlsplit
+
+from azure.batch import BatchClient
+from azure.core.credentials import AzureNamedKeyCredential
+from azure.core.exceptions import ResourceNotFoundError
+
+__all__ = ["ContractAccount", "account_from", "check_empty", "make_empty", "why_skipped"]
+
+SCOPE = "https://batch.core.windows.net//.default"
+
+
+@dataclass(frozen=True)
+class ContractAccount:
+    """
+    An account that contract tests may fill and empty.
+
+    :param key: the account's key; ``None`` takes a token of Entra.
+    :param patience: seconds in which a state is to be reached.
+    :param pause: seconds between two looks; Azure counts requests, the embedded service does not mind.
+    """
+
+    endpoint: str
+    account: str
+    key: str | None = field(default=None, repr=False)
+    patience: float = 10.0
+    pause: float = 0.0
+
+    def client(self) -> BatchClient:
+        """Return the SDK's client, which does not retry: what the service answers is what is tested."""
+        return BatchClient(self.endpoint, self._credential(), retry_total=0)
+
+    def rest(self) -> None:
+        """Let some time go by between two looks."""
+        Event().wait(self.pause)
+
+    def authorization(self, signature: Callable[[str], str]) -> str:
+        """
+        Return the header that lets a request in.
+
+        :param signature: gives what the request is signed with by a key.
+        """
+        if self.key is not None:
+            return f"SharedKey {self.account}:{signature(self.key)}"
+        return f"Bearer {self._credential().get_token(SCOPE).token}"
+
+    def _credential(self) -> Any:
+        if self.key is not None:
+            return AzureNamedKeyCredential(self.account, self.key)
+        from azure.identity import DefaultAzureCredential
+
+        return DefaultAzureCredential()
+
+
+def account_from(environ: Mapping[str, str]) -> ContractAccount:
+    """
+    Return the real account that the environment names.
+
+    :raises ValueError: the environment does not say which.
+    """
+    url = environ.get("AZURE_BATCH_URL", "").rstrip("/")
+    host = urlsplit(url).hostname
+    if not host:
+        msg = "--azure needs AZURE_BATCH_URL, such as https://NAME.westeurope.batch.azure.com."
+        raise ValueError(msg)
+    account = environ.get("AZURE_BATCH_ACCOUNT") or host.partition(".")[0]
+    key = environ.get("AZURE_BATCH_KEY") or None
+    return ContractAccount(
+        url, account, key, patience=1200.0, pause=float(environ.get("AZURE_BATCH_PAUSE", "5"))
+    )
+
+
+def why_skipped(fixtures: Collection[str]) -> str | None:
+    """Return why a test that uses these fixtures cannot run against Azure; ``None`` if it can."""
+    if "batch_emulator" in fixtures:
+        return "It steers the embedded service: its control plane, clock, faults or blob store."
+    return None
+
+
+def check_empty(account: ContractAccount) -> None:
+    """
+    Refuse an account that holds anything: the tests would delete it.
+
+    :raises ValueError: it has pools, jobs or schedules.
+    """
+    with account.client() as client:
+        found: list[str] = [item.id for item in _everything(client)]
+    if found:
+        msg = f"--azure wants an account of its own; {account.account!r} has {', '.join(found[:5])}."
+        raise ValueError(msg)
+
+
+def make_empty(account: ContractAccount) -> None:
+    """Delete all that a test has left behind, and return when it is gone."""
+    with account.client() as client:
+        deletions: tuple[tuple[Callable[[], Any], Callable[..., Any]], ...] = (
+            (client.list_job_schedules, client.begin_delete_job_schedule),
+            (client.list_jobs, client.begin_delete_job),
+            (client.list_pools, client.begin_delete_pool),
+        )
+        for listed, delete in deletions:
+            for item in list(listed()):
+                _unless_gone(delete, item.id)
+
+
+def _everything(client: Any) -> list[Any]:
+    return [*client.list_job_schedules(), *client.list_jobs(), *client.list_pools()]
+
+
+def _unless_gone(delete: Callable[..., Any], item_id: str) -> None:
+    try:
+        delete(item_id, polling_interval=1).result()
+    except ResourceNotFoundError:
+        return
