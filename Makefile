@@ -23,8 +23,8 @@ $(VENV)/.ready: requirements.lock pyproject.toml airflow_provider_batchlinux/__i
 demo: $(VENV)/.ready ## Run the main job on the embedded service, and report
 	@$(BIN)/python -m tests.demo
 
-test: $(VENV)/.ready ## Run all tests
-	$(BIN)/python -m pytest -q
+test: $(VENV)/.ready ## Run all tests, on two cores
+	$(BIN)/python -m pytest -q --numprocesses 2
 
 e2e: $(VENV)/.ready ## Run the Dags under a whole `airflow standalone`, and interfere; takes minutes
 	$(BIN)/python -m pytest -q tests/e2e
@@ -49,7 +49,7 @@ $(FUZZ)/.ready: pyproject.toml
 	touch $@
 
 floor: $(FLOOR)/.ready ## Run the tests on the oldest Airflow that is supported
-	$(FLOOR)/bin/python -m pytest -q
+	$(FLOOR)/bin/python -m pytest -q --numprocesses 2
 
 $(FLOOR)/.ready: requirements-floor.lock pyproject.toml airflow_provider_batchlinux/__init__.py
 	$(PYTHON) -m venv $(FLOOR)

@@ -23,6 +23,7 @@ os.environ.update(
 )
 
 import pytest  # noqa: E402
+from hypothesis import settings  # noqa: E402
 
 from airflow_provider_batchlinux.emulator import (  # noqa: E402
     EmulatorOptions,
@@ -31,6 +32,10 @@ from airflow_provider_batchlinux.emulator import (  # noqa: E402
     run_emulator,
 )
 from tests.batch_account import BatchAccount  # noqa: E402
+
+# A busy machine makes an example slow, and no example wrong.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 # Installed, the package brings it; named for a checkout that is not. It is loaded once either way.
 pytest_plugins = ["airflow_provider_batchlinux.emulator.pytest_plugin"]

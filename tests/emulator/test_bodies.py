@@ -194,7 +194,7 @@ def test_the_shapes_are_all_that_operations_read() -> None:
 
 @pytest.mark.parametrize("shape", READ)
 def test_no_body_of_a_shape_breaks_the_service(account: Account, shape: str) -> None:
-    @settings(max_examples=30, derandomize=True, database=None, deadline=None)
+    @settings(max_examples=30, derandomize=True, database=None)
     @given(bodies(shape))
     def holds(body: Any) -> None:
         account.is_no_defect(READ[shape], json.dumps(body).encode())

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from itertools import pairwise
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_batchlinux.emulator.placement import Need, NodeRoom, Occupant, Room
@@ -37,7 +37,6 @@ def _fits(node: NodeRoom, need: Need, barred: frozenset[str], free: int) -> bool
     return free >= _wanted(need) and node.id not in barred and (node.is_dedicated or not need.is_dedicated)
 
 
-@settings(deadline=None)
 @given(_NODES, st.lists(_NEEDS, max_size=6), _BARRED, st.booleans())
 def test_no_node_gives_more_slots_than_it_has(
     nodes: list[NodeRoom], needs: list[Need], barred: frozenset[str], is_packed: bool
@@ -57,7 +56,6 @@ def test_no_node_gives_more_slots_than_it_has(
     assert room.is_full == (not any(free.values()))
 
 
-@settings(deadline=None)
 @given(_NODES, _NEEDS, _BARRED)
 def test_nodes_that_are_kept_are_given_to_nobody_else(
     nodes: list[NodeRoom], need: Need, barred: frozenset[str]
@@ -75,7 +73,6 @@ def test_nodes_that_are_kept_are_given_to_nobody_else(
         assert len(chosen) == need.nodes
 
 
-@settings(deadline=None)
 @given(_NODES, _NEEDS, _BARRED, st.lists(st.integers(-3, 3), max_size=8))
 def test_those_put_back_make_room_and_none_of_them_in_vain(
     nodes: list[NodeRoom], need: Need, barred: frozenset[str], ranks: list[int]
@@ -100,7 +97,6 @@ def test_those_put_back_make_room_and_none_of_them_in_vain(
         assert not here or node.free + here == _wanted(need)
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.integers(-1, 1), st.integers(0, 4), st.integers(0, 3)), max_size=5), st.booleans()
 )

@@ -281,4 +281,4 @@ def _is_success(task: Task) -> bool:
 
 
 TestScheduling = Scheduling.TestCase
-TestScheduling.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)
+TestScheduling.settings = settings(max_examples=40, stateful_step_count=25)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_batchlinux.emulator import EmulatorOptions, records, run_emulator
@@ -50,7 +50,6 @@ def records_of(kind: Any) -> st.SearchStrategy[Any]:
     return st.builds(kind, **{field.name: values_of(hints[field.name]) for field in fields(kind)})
 
 
-@settings(deadline=None)
 @given(st.sampled_from(KINDS).flatmap(records_of))
 def test_every_record_is_read_as_it_was_written(record: Any) -> None:
     again = read_record(write_record(record))

@@ -28,13 +28,13 @@ def run(command: str) -> subprocess.CompletedProcess[str]:
     return subprocess.CompletedProcess(line, done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(TEXT | QUOTES)
 def test_bash_says_any_quoted_text_as_it_was_written(text: str) -> None:
     assert run(f"printf %s {shlex.quote(text)}").stdout == text
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(QUOTES)
 def test_bash_reads_the_lines_of_a_command_as_they_were_written(text: str) -> None:
     assert run(f"cat <<'END OF TEXT'\n{text}\nEND OF TEXT").stdout == f"{text}\n"

@@ -43,7 +43,7 @@ def contents(directory: Path) -> dict[str, bytes]:
     return {str(path.relative_to(directory)): path.read_bytes() for path in files}
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.dictionaries(NAMES, st.binary(max_size=200), min_size=1, max_size=4))
 def test_files_arrive_as_they_were_sent(files: dict[str, bytes]) -> None:
     with tempfile.TemporaryDirectory() as directory:

@@ -26,7 +26,7 @@ COMMON: dict[str, Any] = {"batch_linux_conn_id": "azure_batch_linux_default", "p
 NODES = BatchLinuxNodesIdleTrigger(
     pool_id="etl", allow_empty=True, running_is_ready=True, deadline=5.5, **COMMON
 )
-GONE = BatchLinuxPoolGoneTrigger(pool_id="etl", deadline=None, **COMMON)
+GONE = BatchLinuxPoolGoneTrigger(pool_id="etl", **COMMON)
 TASK = BatchLinuxTaskTrigger(pool_id="etl", job_id="j", delete_job="on_success", deadline=5.5, **COMMON)
 ALL = [pytest.param(trigger, id=type(trigger).__name__) for trigger in (NODES, GONE, TASK)]
 
