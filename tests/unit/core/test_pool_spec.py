@@ -42,10 +42,10 @@ def test_a_plain_pool_has_no_problems() -> None:
     [
         pytest.param({"pool_id": "my pool"}, "pool_id='my pool'", id="an illegal id"),
         pytest.param({"vm_size": ""}, "vm_size is empty", id="no VM size"),
-        pytest.param({"dedicated_nodes": -1}, "dedicated_nodes=-1 is not a number", id="less than no node"),
-        pytest.param({"spot_nodes": 1.5}, "spot_nodes=1.5 is not a number", id="half a node"),
+        pytest.param({"dedicated_nodes": -1}, "dedicated_nodes=-1 is less than 0", id="less than no node"),
+        pytest.param({"spot_nodes": 1.5}, "spot_nodes=1.5 is not a whole number", id="half a node"),
         pytest.param(
-            {"spot_nodes": True}, "spot_nodes=True is not a number", id="a truth value for a number"
+            {"spot_nodes": True}, "spot_nodes=True is not a whole number", id="a truth value for a number"
         ),
         pytest.param({"start_task": StartTaskSpec(" \n")}, "empty command", id="an empty start task"),
         pytest.param(
@@ -55,7 +55,7 @@ def test_a_plain_pool_has_no_problems() -> None:
         ),
         pytest.param(
             {"start_task": StartTaskSpec("true", max_retries=-2)},
-            "max_retries=-2, less than -1",
+            "start_task.max_retries=-2 is less than -1",
             id="fewer tries than for ever",
         ),
         pytest.param({"ssh_from": ["example.org"]}, "ssh_from holds 'example.org'", id="no network"),
@@ -64,8 +64,10 @@ def test_a_plain_pool_has_no_problems() -> None:
             "keeps for itself",
             id="metadata of the provider's own",
         ),
-        pytest.param({"task_slots_per_node": 0}, "task_slots_per_node is less than 1", id="no task slot"),
-        pytest.param({"resize_timeout": 299.5}, "resize_timeout is 299.5 s", id="too short a resize"),
+        pytest.param({"task_slots_per_node": 0}, "task_slots_per_node=0 is less than 1", id="no task slot"),
+        pytest.param(
+            {"resize_timeout": 299.5}, "resize_timeout='PT299.5S' is less than 300 s", id="too short a resize"
+        ),
     ],
 )
 def test_what_the_service_would_refuse_is_named(changes: dict[str, Any], complaint: str) -> None:
