@@ -19,6 +19,7 @@ from airflow_provider_batchlinux.core.images import (
     resolve_image,
 )
 from airflow_provider_batchlinux.core.pool_spec import PoolSpec, describe_owner, fingerprint_of
+from airflow_provider_batchlinux.core.raw_pool import RawPool
 from airflow_provider_batchlinux.core.supported_images import SupportedImage
 from airflow_provider_batchlinux.exceptions import BatchConflictError
 
@@ -42,7 +43,7 @@ class PoolWish:
     :param deletion_limit: seconds to wait while a pool of that id is still being deleted.
     """
 
-    spec: PoolSpec
+    spec: PoolSpec | RawPool
     owner: Mapping[str, str]
     needed_until: datetime
     expires_at: datetime | None
@@ -66,9 +67,9 @@ async def ensure_pool(client: BatchLinuxClient, wish: PoolWish) -> EnsuredPool:
     :raises BatchConflictError: a pool of that id exists and was not made from the same spec.
     :raises WaitTimeoutError: a pool of that id was still being deleted at the limit.
     """
-    query = ImageQuery.parse(wish.spec.image)
+    query = ImageQuery.parse(wish.spec.image or "")
     images = await client.list_images() if needs_image_list(query) else []
-    image = resolve_image(query, images, needed_until=wish.needed_until)
+    image = resolve_image(query, images, needed_until=wish.needed_until, generation=wish.spec.generation)
     log.info("%s", describe_choice(image))
     found = await _create_or_find(client, wish, image)
     if found is None:
@@ -117,7 +118,7 @@ async def _create_or_find(
         await wait_for(PoolGoneWait(client, pool_id), Pace(_LOOK_INTERVAL, deadline))
 
 
-def _require_same_spec(spec: PoolSpec, found: Mapping[str, Any]) -> None:
+def _require_same_spec(spec: PoolSpec | RawPool, found: Mapping[str, Any]) -> None:
     if fingerprint_of(found) == spec.fingerprint():
         return
     msg = (

@@ -25,9 +25,10 @@ from airflow_provider_batchlinux.core.pool_marks import (
 from airflow_provider_batchlinux.core.pool_rules import generation_for, rule_problems
 from airflow_provider_batchlinux.core.pool_shapes import POOL
 from airflow_provider_batchlinux.core.scale_spec import AutoscaleSpec, SchedulingSpec
+from airflow_provider_batchlinux.core.secret_values import secrets_in
 from airflow_provider_batchlinux.core.security_spec import SecuritySpec
-from airflow_provider_batchlinux.core.software_spec import SoftwareSpec, UpgradeSpec
-from airflow_provider_batchlinux.core.spec_base import Spec, merge
+from airflow_provider_batchlinux.core.software_spec import SoftwareSpec
+from airflow_provider_batchlinux.core.spec_base import Spec, hidden_spec, merge
 from airflow_provider_batchlinux.core.ssh_access import nat_pool, source_problems
 from airflow_provider_batchlinux.core.start_task_spec import StartTaskSpec
 from airflow_provider_batchlinux.core.storage_spec import StorageSpec
@@ -72,11 +73,9 @@ class PoolSpec(Spec):
     :param storage: disks and mounts.
     :param security: how the nodes are protected.
     :param containers: a container engine on the nodes.
-    :param software: application packages and extensions.
-    :param upgrade: how the nodes get new versions of their image.
+    :param software: application packages, extensions, and how the image is kept up to date.
     :param user_accounts: accounts that tasks can run as.
-    :param scheduling: how tasks are spread over the nodes.
-    :param placement: ``regional`` or ``zonal``; ``None`` is the service's default, the former.
+    :param scheduling: where the nodes stand and how tasks are spread over them.
     :param identities: ARM ids of managed identities of the nodes.
     :param tags: names and values that Azure keeps with the pool's resources.
     """
@@ -98,10 +97,8 @@ class PoolSpec(Spec):
     security: SecuritySpec | Mapping[str, Any] | None = None
     containers: ContainerSpec | Mapping[str, Any] | None = None
     software: SoftwareSpec | Mapping[str, Any] | None = None
-    upgrade: UpgradeSpec | Mapping[str, Any] | None = None
     user_accounts: Sequence[UserAccountSpec | Mapping[str, Any]] = ()
     scheduling: SchedulingSpec | Mapping[str, Any] | None = None
-    placement: str | None = None
     identities: Sequence[str] = ()
     tags: Mapping[str, str] = field(default_factory=dict)
 
@@ -119,10 +116,8 @@ class PoolSpec(Spec):
         "security": "",
         "containers": f"{_MACHINE}.containerConfiguration",
         "software": "",
-        "upgrade": "upgradePolicy",
         "user_accounts": "userAccounts",
-        "scheduling": "taskSchedulingPolicy",
-        "placement": f"{_MACHINE}.nodePlacementConfiguration.policy",
+        "scheduling": "",
     }
     PARTS: ClassVar[Mapping[str, tuple[type[Spec], ...]]] = {
         "start_task": (StartTaskSpec,),
@@ -132,7 +127,6 @@ class PoolSpec(Spec):
         "security": (SecuritySpec,),
         "containers": (ContainerSpec,),
         "software": (SoftwareSpec,),
-        "upgrade": (UpgradeSpec,),
         "user_accounts": (UserAccountSpec,),
         "scheduling": (SchedulingSpec,),
     }
@@ -186,6 +180,11 @@ class PoolSpec(Spec):
             machine = {"imageReference": dict(image.reference), "nodeAgentSKUId": image.node_agent_sku}
         body, _ = read_shape(POOL, {**self._body(), _MACHINE: {**machine, **self._machine()}})
         return {**body, "metadata": rest_metadata({**self.metadata, **marks})}
+
+    def secrets(self) -> set[str]:
+        """Collect the passwords, keys and URLs that nobody may see; not the environment of the start task."""
+        parts = [getattr(self, name) for name in self.PARTS]
+        return secrets_in([hidden_spec((), part) for part in parts])
 
     def name_of(self, path: Path) -> str | None:
         """Tell the parameter that stands at a place of the REST body."""

@@ -1,4 +1,4 @@
-"""How a pool grows and how its tasks spread; imports only the standard library."""
+"""How a pool grows, where its nodes stand and how its tasks spread; imports only the standard library."""
 
 from __future__ import annotations
 
@@ -44,14 +44,22 @@ class AutoscaleSpec(Spec):
 @dataclass(frozen=True)
 class SchedulingSpec(Spec):
     """
-    How tasks are spread over a pool's nodes.
+    Where a pool's nodes stand, and how tasks are spread over them.
 
-    :param fill: ``spread`` gives each node as few tasks as possible, ``pack`` fills one node after the other.
+    :param placement: ``regional``, or ``zonal`` over availability zones; ``None`` is the service's default,
+        the former.
+    :param fill: ``spread`` gives each node as few tasks as possible, ``pack`` fills one node after the other;
+        ``None`` is the service's default, the former.
     :param job_order: which job's tasks go first at the same priority: ``none`` or ``creationtime``; ``None``
         is the service's default, ``none``.
     """
 
-    fill: str = "spread"
+    placement: str | None = None
+    fill: str | None = None
     job_order: str | None = None
 
-    REST: ClassVar[Mapping[str, str]] = {"fill": "nodeFillType", "job_order": "jobDefaultOrder"}
+    REST: ClassVar[Mapping[str, str]] = {
+        "placement": "virtualMachineConfiguration.nodePlacementConfiguration.policy",
+        "fill": "taskSchedulingPolicy.nodeFillType",
+        "job_order": "taskSchedulingPolicy.jobDefaultOrder",
+    }

@@ -71,32 +71,6 @@ class ExtensionSpec(Spec):
 
 
 @dataclass(frozen=True)
-class SoftwareSpec(Spec):
-    """
-    What is put on a pool's nodes besides the image and the start task.
-
-    :param application_packages: application packages of the account, at most 10.
-    :param extensions: virtual machine extensions.
-    :param service_artifact_id: the ARM id of a service artifact, which holds all nodes to one version of a
-        gallery image whose version is ``latest``.
-    """
-
-    application_packages: Sequence[ApplicationPackageSpec | Mapping[str, Any]] = ()
-    extensions: Sequence[ExtensionSpec | Mapping[str, Any]] = ()
-    service_artifact_id: str | None = None
-
-    REST: ClassVar[Mapping[str, str]] = {
-        "application_packages": "applicationPackageReferences",
-        "extensions": f"{_MACHINE}.extensions",
-        "service_artifact_id": f"{_MACHINE}.serviceArtifactReference.id",
-    }
-    PARTS: ClassVar[Mapping[str, tuple[type[Spec], ...]]] = {
-        "application_packages": (ApplicationPackageSpec,),
-        "extensions": (ExtensionSpec,),
-    }
-
-
-@dataclass(frozen=True)
 class RollingUpgradeSpec(Spec):
     """
     How an upgrade goes through the nodes in batches; ``None`` is the service's default everywhere.
@@ -166,3 +140,33 @@ class UpgradeSpec(Spec):
         "rolling": "rollingUpgradePolicy",
     }
     PARTS: ClassVar[Mapping[str, tuple[type[Spec], ...]]] = {"rolling": (RollingUpgradeSpec,)}
+
+
+@dataclass(frozen=True)
+class SoftwareSpec(Spec):
+    """
+    What is put on a pool's nodes besides the image and the start task, and how the image is kept up to date.
+
+    :param application_packages: application packages of the account, at most 10.
+    :param extensions: virtual machine extensions.
+    :param service_artifact_id: the ARM id of a service artifact, which holds all nodes to one version of a
+        gallery image whose version is ``latest``.
+    :param upgrade: how the nodes get new versions of their image; ``None`` is the service's default.
+    """
+
+    application_packages: Sequence[ApplicationPackageSpec | Mapping[str, Any]] = ()
+    extensions: Sequence[ExtensionSpec | Mapping[str, Any]] = ()
+    service_artifact_id: str | None = None
+    upgrade: UpgradeSpec | Mapping[str, Any] | None = None
+
+    REST: ClassVar[Mapping[str, str]] = {
+        "application_packages": "applicationPackageReferences",
+        "extensions": f"{_MACHINE}.extensions",
+        "service_artifact_id": f"{_MACHINE}.serviceArtifactReference.id",
+        "upgrade": "upgradePolicy",
+    }
+    PARTS: ClassVar[Mapping[str, tuple[type[Spec], ...]]] = {
+        "application_packages": (ApplicationPackageSpec,),
+        "extensions": (ExtensionSpec,),
+        "upgrade": (UpgradeSpec,),
+    }

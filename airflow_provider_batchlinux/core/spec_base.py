@@ -12,7 +12,7 @@ from airflow_provider_batchlinux.core.body_check import Path
 from airflow_provider_batchlinux.core.instants import iso8601_duration
 from airflow_provider_batchlinux.core.secret_values import hidden_value
 
-__all__ = ["Spec", "hidden_spec", "merge", "plain_spec", "put", "read_spec", "rest_value"]
+__all__ = ["Spec", "hidden_spec", "merge", "plain_spec", "put", "read_part", "read_spec", "rest_value"]
 
 S = TypeVar("S", bound="Spec")
 
@@ -37,7 +37,7 @@ class Spec:
         """Read dicts that stand where spec objects belong."""
         problems: list[str] = []
         for name, classes in self.PARTS.items():
-            value = _read_part(classes, getattr(self, name), f"{type(self).__name__}.{name}", problems)
+            value = read_part(classes, getattr(self, name), f"{type(self).__name__}.{name}", problems)
             object.__setattr__(self, name, value)
         if problems:
             raise ValueError("\n".join(problems))
@@ -160,7 +160,7 @@ def read_spec(cls: type[S], value: object, where: str, problems: list[str]) -> S
     wrong = [_unknown(where, key, known) for key in value if key not in known]
     wrong += [f"{where}.{name} is missing." for name, item in known.items() if _is_missing(item, value)]
     given = {
-        name: _read_part(cls.PARTS[name], item, f"{where}.{name}", wrong) if name in cls.PARTS else item
+        name: read_part(cls.PARTS[name], item, f"{where}.{name}", wrong) if name in cls.PARTS else item
         for name, item in value.items()
         if name in known and not (item is None and known[name].default is not MISSING)
     }
@@ -168,16 +168,23 @@ def read_spec(cls: type[S], value: object, where: str, problems: list[str]) -> S
     return None if wrong else cls(**given)
 
 
-def _read_part(classes: tuple[type[Spec], ...], value: Any, where: str, problems: list[str]) -> Any:
+def read_part(classes: tuple[type[Spec], ...], value: Any, where: str, problems: list[str]) -> Any:
+    """
+    Read a spec object of one of some classes, or a list of them.
+
+    :param classes: the classes; of a dict the one whose fields fit best is taken.
+    :param value: a spec object, a dict with its fields, a list of these, or ``None``.
+    :param where: the parameter's name, for messages.
+    :param problems: takes all that is wrong with the names of the fields.
+    :return: what cannot be read is left out.
+    """
     if isinstance(value, (list, tuple)):
-        items = enumerate(value)
-        return tuple(_read_part(classes, item, f"{where}[{at}]", problems) for at, item in items)
-    if not isinstance(value, Mapping) or not value:
-        wrong = value is not None and not isinstance(value, (*classes, Mapping))
-        if wrong:
-            problems.append(f"{where} is neither {_article(classes[0].__name__)} nor a dict with its fields.")
+        items = [read_part(classes, item, f"{where}[{at}]", problems) for at, item in enumerate(value)]
+        return tuple(item for item in items if item is not None)
+    if value is None or isinstance(value, classes):
         return value
-    return read_spec(_class_for(classes, value), value, where, problems)
+    cls = _class_for(classes, value) if isinstance(value, Mapping) else classes[0]
+    return read_spec(cls, value, where, problems)
 
 
 def _class_for(classes: tuple[type[Spec], ...], value: Mapping[str, Any]) -> type[Spec]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import conf
 
 from airflow_provider_batchlinux.core.ids import derived_id, require_id
-from airflow_provider_batchlinux.core.instants import Duration, expiry_of, optional_seconds, seconds_of
+from airflow_provider_batchlinux.core.instants import Duration, expiry_of, seconds_of
 from airflow_provider_batchlinux.links.portal import BatchLinuxPoolLink
 from airflow_provider_batchlinux.operators._base import (
     BatchLinuxBaseOperator,
@@ -18,14 +18,33 @@ from airflow_provider_batchlinux.operators._base import (
     owner_of,
     result_of,
 )
+from airflow_provider_batchlinux.operators._pool_request import (
+    PARTS,
+    hide_parts,
+    pool_request,
+    require_entra,
+    require_one_form,
+    secrets_untold,
+)
 from airflow_provider_batchlinux.triggers.pool import BatchLinuxPoolGoneTrigger
 
 if TYPE_CHECKING:
+    import jinja2
     from airflow.sdk import Context
 
     from airflow_provider_batchlinux.client.batch import BatchLinuxClient
     from airflow_provider_batchlinux.client.pools import EnsuredPool
-    from airflow_provider_batchlinux.core.pool_spec import PoolSpec, StartTaskSpec
+    from airflow_provider_batchlinux.specs import (
+        AutoscaleSpec,
+        ContainerSpec,
+        NetworkSpec,
+        SchedulingSpec,
+        SecuritySpec,
+        SoftwareSpec,
+        StartTaskSpec,
+        StorageSpec,
+        UserAccountSpec,
+    )
 
 __all__ = ["BatchLinuxCreatePoolOperator", "BatchLinuxDeletePoolOperator"]
 
@@ -38,6 +57,11 @@ class BatchLinuxCreatePoolOperator(BatchLinuxBaseOperator):
     with :class:`~airflow_provider_batchlinux.sensors.nodes.BatchLinuxNodesIdleSensor`. A pool of the
     same id that was made from another spec fails the task and is left as it is.
 
+    What a pool can have beyond the plain parameters comes in parts: each is an object of
+    :mod:`airflow_provider_batchlinux.specs`, or a dict with the same names. All that the service would refuse
+    is named at once, before any call. Passwords, keys and URLs in parts are masked wherever Airflow shows
+    them.
+
     Results in XCom, each under its own key and together as the return value: ``pool_id``, ``created``,
     ``image`` (publisher, offer, sku, version), ``node_agent_sku``, ``image_end_of_support`` (ISO 8601,
     or ``None`` when the service names no date).
@@ -46,12 +70,15 @@ class BatchLinuxCreatePoolOperator(BatchLinuxBaseOperator):
         one from the Dag, the run, the task and its map index, the same for every try. (templated)
     :param image: a distribution such as ``"ubuntu 24.04"``, ``"publisher:offer:sku"``, or a mapping with
         ``publisher``, ``offer``, ``sku`` or an image id, and ``node_agent_sku`` where the service cannot
-        know it. Resolved when the task runs, against what the service supports then. (templated)
-    :param vm_size: the VM size of every node, such as ``standard_d2s_v5``. (templated)
+        know it. Resolved when the task runs, against what the service supports then. ``None`` only with
+        a ``body`` that names it. (templated)
+    :param vm_size: the VM size of every node, such as ``standard_d2s_v5``; ``None`` only with a ``body``.
+        (templated)
     :param dedicated_nodes: nodes that stay until they are removed.
     :param spot_nodes: cheaper nodes that Azure may take away at any time.
-    :param start_task: a bash command that every node runs at every boot; ``None`` for none. A node
-        takes work only after it succeeded. (templated)
+    :param start_task: a bash command that every node runs at every boot, or a
+        :class:`~airflow_provider_batchlinux.specs.StartTaskSpec`; ``None`` for none. A node takes work
+        only after it succeeded. (templated)
     :param start_task_elevated: run the start task as root, as installing packages needs.
     :param start_task_environment: environment variables of the start task. (templated)
     :param start_task_retries: further tries of a failed start task on its node; -1 for ever.
@@ -61,6 +88,29 @@ class BatchLinuxCreatePoolOperator(BatchLinuxBaseOperator):
     :param task_slots_per_node: tasks that a node runs at once.
     :param resize_timeout: how long the service may look for nodes, at least 5 minutes, as a pendulum
         duration, ``timedelta`` or seconds; ``None`` is the service's own 15 minutes.
+    :param display_name: a name for people; ``None`` for none. (templated)
+    :param autoscale: a formula that sets the number of nodes instead of ``dedicated_nodes`` and
+        ``spot_nodes``, or a :class:`~airflow_provider_batchlinux.specs.AutoscaleSpec`. (templated)
+    :param network: subnet, public addresses, endpoints, as
+        :class:`~airflow_provider_batchlinux.specs.NetworkSpec`. (templated)
+    :param storage: mounts and disks, as :class:`~airflow_provider_batchlinux.specs.StorageSpec`. (templated)
+    :param security: trusted launch, confidential VMs, encryption, as
+        :class:`~airflow_provider_batchlinux.specs.SecuritySpec`. (templated)
+    :param containers: a container engine, images to pull, registries, as
+        :class:`~airflow_provider_batchlinux.specs.ContainerSpec`. (templated)
+    :param software: application packages, extensions, upgrades of the image, as
+        :class:`~airflow_provider_batchlinux.specs.SoftwareSpec`. (templated)
+    :param user_accounts: accounts that tasks can run as, each a
+        :class:`~airflow_provider_batchlinux.specs.UserAccountSpec`. (templated)
+    :param scheduling: where nodes stand and how tasks spread over them, as
+        :class:`~airflow_provider_batchlinux.specs.SchedulingSpec`. (templated)
+    :param identities: ARM ids of managed identities of the nodes. Refused: this version makes pools through
+        the data plane, which cannot set them. (templated)
+    :param tags: Azure's tags of the pool's resources. Refused, as ``identities`` are. (templated)
+    :param body: the whole pool as a REST body of version 2025-06-01, instead of the parameters above (besides
+        ``pool_id`` and ``image``): a dict, or the name of a JSON or YAML file, which is looked for and
+        rendered as Airflow's template files are. Its ``imageReference`` may be text, as ``image``.
+        (templated)
     :param expires_in: how long the pool is wanted, as a pendulum duration, ``timedelta`` or seconds;
         ``None`` for no end. The image is chosen to be supported so long, and the instant is kept in the
         pool's metadata (``airflow_batchlinux_expires_at``). Nothing deletes the pool at that instant by
@@ -79,6 +129,11 @@ class BatchLinuxCreatePoolOperator(BatchLinuxBaseOperator):
         "start_task_environment",
         "ssh_from",
         "metadata",
+        "display_name",
+        *PARTS,
+        "identities",
+        "tags",
+        "body",
     )
     template_fields_renderers = {"start_task": "bash", "metadata": "json"}  # noqa: RUF012 - Airflow's own form
     operator_extra_links = (BatchLinuxPoolLink(),)
@@ -87,12 +142,12 @@ class BatchLinuxCreatePoolOperator(BatchLinuxBaseOperator):
     def __init__(
         self,
         *,
-        image: str | dict[str, Any],
-        vm_size: str,
+        image: str | dict[str, Any] | None = None,
+        vm_size: str | None = None,
         pool_id: str | None = None,
         dedicated_nodes: int = 0,
         spot_nodes: int = 0,
-        start_task: str | None = None,
+        start_task: str | StartTaskSpec | dict[str, Any] | None = None,
         start_task_elevated: bool = False,
         start_task_environment: dict[str, str] | None = None,
         start_task_retries: int = 0,
@@ -100,26 +155,49 @@ class BatchLinuxCreatePoolOperator(BatchLinuxBaseOperator):
         metadata: dict[str, str] | None = None,
         task_slots_per_node: int = 1,
         resize_timeout: Duration | None = None,
+        display_name: str | None = None,
+        autoscale: str | AutoscaleSpec | dict[str, Any] | None = None,
+        network: NetworkSpec | dict[str, Any] | None = None,
+        storage: StorageSpec | dict[str, Any] | None = None,
+        security: SecuritySpec | dict[str, Any] | None = None,
+        containers: ContainerSpec | dict[str, Any] | None = None,
+        software: SoftwareSpec | dict[str, Any] | None = None,
+        user_accounts: Sequence[UserAccountSpec | dict[str, Any]] | None = None,
+        scheduling: SchedulingSpec | dict[str, Any] | None = None,
+        identities: list[str] | None = None,
+        tags: dict[str, str] | None = None,
+        body: str | dict[str, Any] | None = None,
         expires_in: Duration | None = None,
         deletion_limit: Duration = timedelta(minutes=15),
         **kwargs: Any,
     ) -> None:
         super().__init__(**{"multiple_outputs": True, **kwargs})
         self.pool_id = pool_id
-        self.image = image
-        self.vm_size = vm_size
-        self.dedicated_nodes = dedicated_nodes
-        self.spot_nodes = spot_nodes
+        self.image, self.vm_size = image, vm_size
+        self.dedicated_nodes, self.spot_nodes = dedicated_nodes, spot_nodes
         self.start_task = start_task
-        self.start_task_elevated = start_task_elevated
+        self.start_task_elevated, self.start_task_retries = start_task_elevated, start_task_retries
         self.start_task_environment = start_task_environment or {}
-        self.start_task_retries = start_task_retries
         self.ssh_from = ssh_from or []
         self.metadata = metadata or {}
-        self.task_slots_per_node = task_slots_per_node
-        self.resize_timeout = resize_timeout
-        self.expires_in = expires_in
-        self.deletion_limit = deletion_limit
+        self.task_slots_per_node, self.resize_timeout = task_slots_per_node, resize_timeout
+        self.display_name = display_name
+        self.autoscale, self.network, self.storage = autoscale, network, storage
+        self.security, self.containers, self.software = security, containers, software
+        self.user_accounts, self.scheduling = user_accounts, scheduling
+        self.identities, self.tags = identities or [], tags or {}
+        self.body = body
+        self.expires_in, self.deletion_limit = expires_in, deletion_limit
+        self._check_form()
+
+    def _check_form(self) -> None:
+        require_one_form(self)
+        hide_parts(self)
+
+    def render_template_fields(self, context: Context, jinja_env: jinja2.Environment | None = None) -> None:
+        """Render, and mark the secrets before Airflow stores the rendered fields."""
+        super().render_template_fields(context, jinja_env)
+        hide_parts(self)
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Create or find the pool, and return what it became."""
@@ -129,7 +207,8 @@ class BatchLinuxCreatePoolOperator(BatchLinuxBaseOperator):
         expires_at = expiry_of(self.expires_in, None, now) if self.expires_in is not None else None
         settings = self.hook.settings()
         owner = owner_of(context)
-        spec = self._spec(self.pool_id or derived_id(*owner.values(), prefix=settings.id_prefix))
+        spec = pool_request(self, context, derived_id(*owner.values(), prefix=settings.id_prefix))
+        require_entra(spec, settings)
         wish = PoolWish(
             spec=spec,
             owner=owner,
@@ -142,41 +221,10 @@ class BatchLinuxCreatePoolOperator(BatchLinuxBaseOperator):
             return await ensure_pool(client, wish)
 
         BatchLinuxPoolLink.persist(context, settings, spec.pool_id)
-        pool = self.hook.run(story, settings=settings)
+        with secrets_untold(spec):
+            pool = self.hook.run(story, settings=settings)
         self.log.info("Pool %r is %s.", pool.pool_id, "created" if pool.created else "there already")
         return _result(pool)
-
-    def _spec(self, pool_id: str) -> PoolSpec:
-        from airflow_provider_batchlinux.core.pool_spec import PoolSpec
-
-        spec = PoolSpec(
-            pool_id=pool_id,
-            image=self.image,
-            vm_size=self.vm_size,
-            dedicated_nodes=self.dedicated_nodes,
-            spot_nodes=self.spot_nodes,
-            start_task=self._start_task(),
-            ssh_from=self.ssh_from,
-            metadata=self.metadata,
-            task_slots_per_node=self.task_slots_per_node,
-            resize_timeout=optional_seconds("resize_timeout", self.resize_timeout),
-        )
-        problems = [*spec.problems(), *_image_problems(self.image)]
-        if problems:
-            raise ValueError("\n".join(problems))
-        return spec
-
-    def _start_task(self) -> StartTaskSpec | None:
-        from airflow_provider_batchlinux.core.pool_spec import StartTaskSpec
-
-        if self.start_task is None:
-            return None
-        return StartTaskSpec(
-            self.start_task,
-            elevated=self.start_task_elevated,
-            environment=self.start_task_environment,
-            max_retries=self.start_task_retries,
-        )
 
 
 class BatchLinuxDeletePoolOperator(BatchLinuxBaseOperator):
@@ -252,16 +300,6 @@ class BatchLinuxDeletePoolOperator(BatchLinuxBaseOperator):
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG002
         """Take the trigger's event as the result, or raise what it reports."""
         return {**result_of(event), "deleted": True}
-
-
-def _image_problems(image: str | Mapping[str, Any]) -> list[str]:
-    from airflow_provider_batchlinux.core.image_query import ImageQuery
-
-    try:
-        ImageQuery.parse(image)
-    except ValueError as error:
-        return str(error).splitlines()
-    return []
 
 
 def _result(pool: EnsuredPool) -> dict[str, Any]:
