@@ -22,6 +22,7 @@ from airflow_provider_batchlinux.exceptions import (
 )
 from airflow_provider_batchlinux.hooks.batch_linux import BatchLinuxHook
 from airflow_provider_batchlinux.links.portal import BatchLinuxPoolLink
+from airflow_provider_batchlinux.operators.images import BatchLinuxCheckImagesOperator
 from airflow_provider_batchlinux.operators.node_users import (
     BatchLinuxAddNodeUsersOperator,
     BatchLinuxRemoveNodeUsersOperator,
@@ -147,6 +148,9 @@ with DAG("typed", schedule="@daily", start_date=pendulum.datetime(2026, 1, 1)):
     )
     mapped = BatchLinuxTaskOperator.partial(task_id="mapped", pool_id=pool_id).expand(command=["date", "id"])
     remove = BatchLinuxRemoveNodeUsersOperator(task_id="remove_users", pool_id=pool_id, username="etl")
+    BatchLinuxCheckImagesOperator(
+        task_id="images", pool_ids=[pool_id], warn_before=timedelta(weeks=4), on_ending="warn"
+    )
     delete = BatchLinuxDeletePoolOperator(task_id="delete_pool", pool_id=pool_id, timeout=3600)
     create >> ready >> [by_span, by_instant] >> work >> mapped >> report(pool_id) >> remove
     remove.as_teardown(setups=by_span) >> delete.as_teardown(setups=create)
