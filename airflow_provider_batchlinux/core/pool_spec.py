@@ -45,6 +45,11 @@ __all__ = [
 _MACHINE = "virtualMachineConfiguration"
 _NAT_POOLS = ("networkConfiguration", "endpointConfiguration", "inboundNATPools")
 _NO_IMAGE: Mapping[str, Any] = {"imageReference": {}, "nodeAgentSKUId": "unresolved"}
+_OWN_NAMES: Mapping[Path, str] = {
+    ("resizeTimeout",): "resize_timeout",
+    ("metadata",): "metadata",
+    ("enableAutoScale",): "autoscale",
+}
 _MOST_NODES = 10_000
 _NEEDS_MANAGEMENT = (
     "can be given to a pool only through Azure's management plane, which this version does not use for pools;"
@@ -188,14 +193,15 @@ class PoolSpec(Spec):
 
     def name_of(self, path: Path) -> str | None:
         """Tell the parameter that stands at a place of the REST body."""
-        if path[:1] == ("resizeTimeout",) or path[:1] == ("metadata",):
-            return {"resizeTimeout": "resize_timeout", "metadata": "metadata"}[str(path[0])]
+        if path[:1] in _OWN_NAMES:
+            return _OWN_NAMES[path[:1]]
         if path[:2] == (_MACHINE, "imageReference"):
             return "image"
         position = path[len(_NAT_POOLS)] if len(path) > len(_NAT_POOLS) else None
         endpoints = self.network.endpoints if isinstance(self.network, NetworkSpec) else ()
         if path[: len(_NAT_POOLS)] == _NAT_POOLS and position == len(endpoints):
-            return "ssh_from"
+            inside = rest_name(path[len(_NAT_POOLS) + 1 :])
+            return f"ssh_from ({inside})" if len(path) > len(_NAT_POOLS) + 1 else "ssh_from"
         return super().name_of(path)
 
     def _name_of(self, path: Path) -> str:
