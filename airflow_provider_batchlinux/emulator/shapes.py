@@ -95,7 +95,7 @@ def _convert(kind: str, value: Any, api_version: str, name: str) -> Any:
     if kind in _shapes()["bodies"]:
         return _read_shape(kind, value, api_version, name)
     try:
-        return _read_choice(kind, value) if "|" in kind else _SCALARS[kind](value)
+        return _SCALARS[kind](value) if kind in _SCALARS else _read_choice(kind, value)
     except (TypeError, ValueError):
         raise refused(value, of=name) from None
 
