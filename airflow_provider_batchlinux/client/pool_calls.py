@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from azure.batch import models
+from azure.core import MatchConditions
 
 from airflow_provider_batchlinux.client._calls import Body, Calls
 from airflow_provider_batchlinux.core.pool_state import POOL_FIELDS, PoolSnapshot, counts_from_rest
@@ -66,10 +67,19 @@ class PoolCalls(Calls):
         rows = await self._all("count nodes of all pools", self.sdk.list_pool_node_counts)
         return {str(row["poolId"]): counts_from_rest(row) for row in rows}
 
-    async def update_pool(self, pool_id: str, body: Body) -> None:
-        """Change the properties that a REST body names, whole; the others stay (PATCH)."""
+    async def update_pool(self, pool_id: str, body: Body, *, etag: str | None = None) -> None:
+        """
+        Change the properties that a REST body names, whole; the others stay (PATCH).
+
+        :param etag: refuse with ``ConditionNotMet`` unless the pool is still of this version; ``None``
+            changes whatever is there.
+        """
         options = models.BatchPoolUpdateOptions(body)
-        await self.retry.run(f"update pool {pool_id!r}", lambda: self.sdk.update_pool(pool_id, options))
+        condition = MatchConditions.IfNotModified if etag is not None else None
+        await self.retry.run(
+            f"update pool {pool_id!r}",
+            lambda: self.sdk.update_pool(pool_id, options, etag=etag, match_condition=condition),
+        )
 
     async def resize_pool(self, pool_id: str, body: Body) -> None:
         """Ask for other numbers of nodes."""

@@ -6,9 +6,19 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from airflow_provider_batchlinux.core.instants import rest_instant
+from airflow_provider_batchlinux.core.instants import parse_instant, rest_instant
 
-__all__ = ["METADATA_PREFIX", "describe_owner", "fingerprint_of", "marks_of", "metadata_of", "rest_metadata"]
+__all__ = [
+    "METADATA_PREFIX",
+    "describe_owner",
+    "expiry_in",
+    "fingerprint_of",
+    "is_owned_by",
+    "marks_of",
+    "metadata_of",
+    "rest_metadata",
+    "with_later_expiry",
+]
 
 METADATA_PREFIX = "airflow_batchlinux_"
 _FINGERPRINT = f"{METADATA_PREFIX}fingerprint"
@@ -51,3 +61,34 @@ def describe_owner(pool: Mapping[str, Any]) -> str:
     names = ("dag_id", "run_id", "task_id")
     known = [f"{name} {marks[METADATA_PREFIX + name]!r}" for name in names if METADATA_PREFIX + name in marks]
     return "by " + ", ".join(known) if known else "not by this provider"
+
+
+def is_owned_by(pool: Mapping[str, Any], owner: Mapping[str, str]) -> bool:
+    """
+    Tell whether a pool was made by a certain task instance.
+
+    :param owner: the names of the task instance, as :func:`marks_of` took them.
+    """
+    marks = metadata_of(pool)
+    return bool(owner) and all(marks.get(METADATA_PREFIX + name) == value for name, value in owner.items())
+
+
+def expiry_in(metadata: Mapping[str, str]) -> datetime | None:
+    """Read until when a pool is wanted from its metadata; ``None`` for no end, or one that is not readable."""
+    return parse_instant(metadata.get(_EXPIRES_AT))
+
+
+def with_later_expiry(metadata: Mapping[str, str], expires_at: datetime | None) -> dict[str, str]:
+    """
+    Give a pool's metadata so that it is wanted at least until an instant.
+
+    :param metadata: as it is; a pool that has no end keeps none.
+    :param expires_at: ``None`` for no end.
+    """
+    if _EXPIRES_AT not in metadata:
+        return dict(metadata)
+    if expires_at is None:
+        return {name: value for name, value in metadata.items() if name != _EXPIRES_AT}
+    found = expiry_in(metadata)
+    later = expires_at if found is None else max(found, expires_at)
+    return {**metadata, _EXPIRES_AT: rest_instant(later)}

@@ -49,6 +49,11 @@ class RawPool:
         return self.image_beside if reference is None else reference
 
     @property
+    def vm_size(self) -> str:
+        """The VM size of every node."""
+        return str(self.body.get("vmSize") or "")
+
+    @property
     def generation(self) -> int | None:
         """The Hyper-V generation that the image has to have; ``None`` for either."""
         return generation_for(self._read()[0])

@@ -17,7 +17,15 @@ if TYPE_CHECKING:
     from airflow_provider_batchlinux.core.pool_spec import PoolSpec
     from airflow_provider_batchlinux.core.raw_pool import RawPool
 
-__all__ = ["PARTS", "hide_parts", "pool_request", "require_entra", "require_one_form", "secrets_untold"]
+__all__ = [
+    "IF_EXISTS",
+    "PARTS",
+    "hide_parts",
+    "pool_request",
+    "require_entra",
+    "require_one_form",
+    "secrets_untold",
+]
 
 PARTS = (
     "autoscale",
@@ -30,6 +38,9 @@ PARTS = (
     "scheduling",
 )
 """The parameters that take a spec object, or a dict with its fields."""
+
+IF_EXISTS = ("reuse", "fail", "update", "resize", "recreate", "ignore")
+"""What may become of a pool that is there already."""
 
 _BODY_REPLACES = (
     "vm_size",
@@ -56,6 +67,8 @@ def require_one_form(operator: Any) -> None:
     :raises ValueError: all problems, one a line.
     """
     problems = [*_missing(operator), *_beside_a_body(operator), *_beside_a_start_task(operator)]
+    if operator.if_exists not in IF_EXISTS:
+        problems.append(f"if_exists={operator.if_exists!r} is not one of {', '.join(IF_EXISTS)}.")
     if problems:
         raise ValueError("\n".join(problems))
 

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_batchlinux.client.batch import BatchLinuxClient
     from airflow_provider_batchlinux.client.pools import EnsuredPool
+    from airflow_provider_batchlinux.core.existing_pool import IfExists
     from airflow_provider_batchlinux.specs import (
         AutoscaleSpec,
         ContainerSpec,
@@ -63,8 +64,9 @@ class BatchLinuxCreatePoolOperator(BatchLinuxBaseOperator):
     them.
 
     Results in XCom, each under its own key and together as the return value: ``pool_id``, ``created``,
-    ``image`` (publisher, offer, sku, version), ``node_agent_sku``, ``image_end_of_support`` (ISO 8601,
-    or ``None`` when the service names no date).
+    ``changed`` (the properties that were changed on a pool that was there), ``image`` (publisher, offer, sku,
+    version), ``node_agent_sku``, ``image_end_of_support`` (ISO 8601, or ``None`` when the service names no
+    date).
 
     :param pool_id: the pool's id: at most 64 letters, digits, hyphens and underscores; ``None`` derives
         one from the Dag, the run, the task and its map index, the same for every try. (templated)
@@ -115,8 +117,15 @@ class BatchLinuxCreatePoolOperator(BatchLinuxBaseOperator):
         ``None`` for no end. The image is chosen to be supported so long, and the instant is kept in the
         pool's metadata (``airflow_batchlinux_expires_at``). Nothing deletes the pool at that instant by
         itself: use :class:`BatchLinuxDeletePoolOperator` as teardown.
-    :param deletion_limit: how long to wait while a pool of that id is still being deleted, as a pendulum
-        duration, ``timedelta`` or seconds.
+    :param if_exists: what becomes of a pool of that id that is there already. One that an earlier try of this
+        very task made from the same parameters is always kept. ``reuse`` takes one made from the same
+        parameters by whomever (and keeps it at least as long as ``expires_in`` asks), any other fails the
+        task with the differences, property by property; ``fail`` takes none; ``update`` changes in place
+        what the service can change, ``resize`` only the numbers of nodes or the formula, and both fail the
+        task before any change when that is not enough; ``recreate`` deletes it **with all that runs on it**
+        and makes it anew; ``ignore`` takes it as it is, with a warning that names the differences.
+    :param deletion_limit: how long to wait while a pool of that id is still being deleted, or resized before
+        its size is changed, as a pendulum duration, ``timedelta`` or seconds.
     :param batch_linux_conn_id: the connection to the Batch account. (templated)
     """
 
@@ -168,14 +177,14 @@ class BatchLinuxCreatePoolOperator(BatchLinuxBaseOperator):
         tags: dict[str, str] | None = None,
         body: str | dict[str, Any] | None = None,
         expires_in: Duration | None = None,
+        if_exists: IfExists = "reuse",
         deletion_limit: Duration = timedelta(minutes=15),
         **kwargs: Any,
     ) -> None:
         super().__init__(**{"multiple_outputs": True, **kwargs})
         self.pool_id = pool_id
         self.image, self.vm_size = image, vm_size
-        self.dedicated_nodes, self.spot_nodes = dedicated_nodes, spot_nodes
-        self.start_task = start_task
+        self.dedicated_nodes, self.spot_nodes, self.start_task = dedicated_nodes, spot_nodes, start_task
         self.start_task_elevated, self.start_task_retries = start_task_elevated, start_task_retries
         self.start_task_environment = start_task_environment or {}
         self.ssh_from = ssh_from or []
@@ -187,7 +196,7 @@ class BatchLinuxCreatePoolOperator(BatchLinuxBaseOperator):
         self.user_accounts, self.scheduling = user_accounts, scheduling
         self.identities, self.tags = identities or [], tags or {}
         self.body = body
-        self.expires_in, self.deletion_limit = expires_in, deletion_limit
+        self.expires_in, self.deletion_limit, self.if_exists = expires_in, deletion_limit, if_exists
         self._check_form()
 
     def _check_form(self) -> None:
@@ -215,6 +224,8 @@ class BatchLinuxCreatePoolOperator(BatchLinuxBaseOperator):
             needed_until=expires_at or now,
             expires_at=expires_at,
             deletion_limit=seconds_of("deletion_limit", self.deletion_limit),
+            now=now,
+            if_exists=self.if_exists,
         )
 
         async def story(client: BatchLinuxClient) -> EnsuredPool:
@@ -303,11 +314,13 @@ class BatchLinuxDeletePoolOperator(BatchLinuxBaseOperator):
 
 
 def _result(pool: EnsuredPool) -> dict[str, Any]:
-    end = pool.image.end_of_support
+    image = pool.image
+    end = image.end_of_support if image else None
     return {
         "pool_id": pool.pool_id,
         "created": pool.created,
-        "image": dict(pool.image.reference),
-        "node_agent_sku": pool.image.node_agent_sku,
+        "changed": list(pool.changed),
+        "image": dict(image.reference) if image else None,
+        "node_agent_sku": image.node_agent_sku if image else None,
         "image_end_of_support": end.isoformat() if end else None,
     }
