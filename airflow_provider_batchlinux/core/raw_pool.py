@@ -8,14 +8,15 @@ from datetime import datetime
 from typing import Any
 
 from airflow_provider_batchlinux.core.body_check import Path, read_shape, rest_name
+from airflow_provider_batchlinux.core.body_secrets import hidden_body
 from airflow_provider_batchlinux.core.ids import fingerprint, id_problems
 from airflow_provider_batchlinux.core.images import ResolvedImage
 from airflow_provider_batchlinux.core.pool_marks import METADATA_PREFIX, marks_of, rest_metadata
 from airflow_provider_batchlinux.core.pool_rules import generation_for, rule_problems
-from airflow_provider_batchlinux.core.pool_shapes import POOL, SHAPES
-from airflow_provider_batchlinux.core.secret_values import hidden_value, secrets_in
+from airflow_provider_batchlinux.core.pool_shapes import POOL
+from airflow_provider_batchlinux.core.secret_values import secrets_in
 
-__all__ = ["RawPool", "hidden_body"]
+__all__ = ["RawPool"]
 
 _MACHINE = "virtualMachineConfiguration"
 _AGENT = "nodeAgentSKUId"
@@ -125,27 +126,6 @@ class RawPool:
             for name in names
             if str(name).lower().startswith(METADATA_PREFIX)
         ]
-
-
-def hidden_body(value: Any, shape: str = POOL) -> Any:
-    """
-    Give a body as a dict whose secrets Airflow masks wherever it shows them.
-
-    :param value: the body, or a part of it; what does not fit the shape is left as it is.
-    :param shape: the shape of the part.
-    """
-    if isinstance(value, (list, tuple)):
-        return [hidden_body(item, shape) for item in value]
-    if not isinstance(value, Mapping) or shape not in SHAPES:
-        return value
-    kinds = {name.removesuffix("!"): kind for name, kind in SHAPES[shape].items()}
-    return {name: _hidden(kinds.get(name, ""), item) for name, item in value.items()}
-
-
-def _hidden(kind: str, value: Any) -> Any:
-    if kind.startswith("secret"):
-        return hidden_value(value)
-    return hidden_body(value, kind.split("]")[0].removeprefix("["))
 
 
 def _name_of(path: Path) -> str:

@@ -6,11 +6,14 @@ from collections.abc import Mapping
 from dataclasses import MISSING, Field, dataclass, fields
 from datetime import timedelta
 from difflib import get_close_matches
-from typing import Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
-from airflow_provider_batchlinux.core.body_check import Path
 from airflow_provider_batchlinux.core.instants import iso8601_duration
 from airflow_provider_batchlinux.core.secret_values import hidden_value
+
+if TYPE_CHECKING:
+    # A Dag file that names a spec object does not pay for the checks.
+    from airflow_provider_batchlinux.core.body_check import Path
 
 __all__ = ["Spec", "hidden_spec", "merge", "plain_spec", "put", "read_part", "read_spec", "rest_value"]
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_provider_batchlinux.core.body_check import Path
 from airflow_provider_batchlinux.core.commands import MAX_COMMAND_SIZE, command_line, environment_settings
 from airflow_provider_batchlinux.core.container_spec import TaskContainerSpec
 from airflow_provider_batchlinux.core.spec_base import Spec
+
+if TYPE_CHECKING:
+    from airflow_provider_batchlinux.core.body_check import Path
 
 __all__ = ["ResourceFileSpec", "StartTaskSpec"]
 

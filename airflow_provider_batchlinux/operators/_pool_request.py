@@ -27,17 +27,17 @@ __all__ = [
     "secrets_untold",
 ]
 
-PARTS = (
-    "autoscale",
-    "network",
-    "storage",
-    "security",
-    "containers",
-    "software",
-    "user_accounts",
-    "scheduling",
-)
-"""The parameters that take a spec object, or a dict with its fields."""
+PARTS: Mapping[str, str] = {
+    "autoscale": "AutoscaleSpec",
+    "network": "NetworkSpec",
+    "storage": "StorageSpec",
+    "security": "SecuritySpec",
+    "containers": "ContainerSpec",
+    "software": "SoftwareSpec",
+    "user_accounts": "UserAccountSpec",
+    "scheduling": "SchedulingSpec",
+}
+"""The parameters that take a spec object, or a dict with its fields, and the object's class."""
 
 IF_EXISTS = ("reuse", "fail", "update", "resize", "recreate", "ignore")
 """What may become of a pool that is there already."""
@@ -75,20 +75,23 @@ def require_one_form(operator: Any) -> None:
 
 def hide_parts(operator: Any) -> None:
     """Turn what was given as spec objects into dicts, and mark the secrets in them for Airflow to mask."""
-    names = ("start_task", *PARTS)
-    if operator.body is None and all(isinstance(getattr(operator, name), str | None) for name in names):
+    given = {name: getattr(operator, name) for name in ("start_task", *PARTS)}
+    parts = {name: value for name, value in given.items() if not isinstance(value, str | None)}
+    if operator.body is None and not parts:
         return
+    # A Dag file that has such parts pays for them and for no others.
     from airflow.sdk.log import mask_secret
 
-    from airflow_provider_batchlinux.core.pool_spec import PoolSpec
-    from airflow_provider_batchlinux.core.raw_pool import hidden_body
+    from airflow_provider_batchlinux import specs
+    from airflow_provider_batchlinux.core.body_secrets import hidden_body
     from airflow_provider_batchlinux.core.secret_values import secrets_in
     from airflow_provider_batchlinux.core.spec_base import hidden_spec
 
-    for name in names:
-        setattr(operator, name, hidden_spec(PoolSpec.PARTS[name], getattr(operator, name)))
+    for name, value in parts.items():
+        parts[name] = hidden_spec((getattr(specs, PARTS.get(name, "StartTaskSpec")),), value)
+        setattr(operator, name, parts[name])
     operator.body = hidden_body(operator.body)
-    for secret in secrets_in([operator.body, *(getattr(operator, name) for name in names)]):
+    for secret in secrets_in([operator.body, *parts.values()]):
         if "{{" not in secret:
             mask_secret(secret)
 

@@ -13,12 +13,13 @@ from airflow_provider_batchlinux.core.pool_shapes import POOL, SHAPES
 from airflow_provider_batchlinux.core.pool_spec import PoolSpec
 from airflow_provider_batchlinux.core.raw_pool import RawPool
 from airflow_provider_batchlinux.core.spec_base import Spec, read_spec
+from airflow_provider_batchlinux.operators._pool_request import PARTS
 from tests.unit.core.pool_properties import MACHINE, PROPERTIES
 
 BASE: dict[str, Any] = {"pool_id": "etl", "image": "ubuntu 24.04", "vm_size": "standard_d2s_v5"}
 NOT_FOR_LINUX = {"windowsConfiguration", "licenseType", "windowsUserConfiguration"}
 BY_IMAGE = {"imageReference", "nodeAgentSKUId"}
-CLASSES = [value for value in vars(specs).values() if isinstance(value, type) and issubclass(value, Spec)]
+CLASSES = [getattr(specs, name) for name in specs.__all__ if name.endswith("Spec")]
 ROWS = [pytest.param(*row, id=row[0]) for row in PROPERTIES]
 
 
@@ -115,6 +116,18 @@ def test_what_rest_holds_as_a_secret_is_one_in_the_object(cls: type[Spec]) -> No
     assert hidden - {"environment"} == {
         name for name, place in cls.REST.items() if place.split(".")[-1] in secret
     }
+
+
+def test_the_operators_parts_are_those_of_the_pool() -> None:
+    classes = {name: getattr(specs, cls) for name, cls in {**PARTS, "start_task": "StartTaskSpec"}.items()}
+
+    assert {name: (cls,) for name, cls in classes.items()} == dict(PoolSpec.PARTS)
+
+
+def test_the_public_names_are_all_there_and_no_other() -> None:
+    assert specs.UserAccountSpec is PoolSpec.PARTS["user_accounts"][0]
+    with pytest.raises(AttributeError, match="no attribute 'PoolSpecs'"):
+        _ = specs.PoolSpecs
 
 
 def test_nothing_of_the_identity_or_the_tags_is_taken_without_a_word() -> None:
