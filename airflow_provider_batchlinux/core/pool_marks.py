@@ -74,7 +74,7 @@ def is_owned_by(pool: Mapping[str, Any], owner: Mapping[str, str]) -> bool:
 
 
 def expiry_in(metadata: Mapping[str, str]) -> datetime | None:
-    """Read until when a pool is wanted from its metadata; ``None`` for no end, or one that is not readable."""
+    """Read until when a pool is wanted from its metadata; ``None`` for no end, or an unreadable one."""
     return parse_instant(metadata.get(_EXPIRES_AT))
 
 

@@ -19,6 +19,7 @@ __all__ = [
     "ReadinessPolicy",
     "Verdict",
     "describe_progress",
+    "explained_error",
     "judge",
 ]
 
@@ -157,7 +158,7 @@ def _resize_failure(pool: PoolSnapshot) -> Verdict | None:
     errors = [error for error in pool.resize_errors if error.code.lower() not in _NEVER_FATAL]
     if not errors:
         return None
-    causes = "".join(f"\n  {_explained(error)}" for error in errors)
+    causes = "".join(f"\n  {explained_error(error)}" for error in errors)
     return _failed(f"Pool {pool.pool_id!r} got {pool.current} of {pool.target} nodes and stopped.{causes}")
 
 
@@ -172,7 +173,8 @@ _REMEDIES = {
 }
 
 
-def _explained(error: ServiceError) -> str:
+def explained_error(error: ServiceError) -> str:
+    """Write a resize error with its remedy, where one is known."""
     remedy = _REMEDIES.get(error.code.lower())
     return f"{error} Remedy: {remedy}." if remedy else str(error)
 

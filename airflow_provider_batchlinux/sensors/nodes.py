@@ -2,32 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from airflow.providers.common.compat.sdk import (
-    AirflowSensorTimeout,
-    BaseSensorOperator,
-    PokeReturnValue,
-    conf,
-)
-
-from airflow_provider_batchlinux.core.ids import require_id
-from airflow_provider_batchlinux.exceptions import WaitTimeoutError
-from airflow_provider_batchlinux.hooks.batch_linux import DEFAULT_CONN_ID, BatchLinuxHook
-from airflow_provider_batchlinux.operators._base import deadline_of, defer_to, result_of
+from airflow_provider_batchlinux.sensors._base import BatchLinuxPoolSensor
 from airflow_provider_batchlinux.triggers.nodes import BatchLinuxNodesIdleTrigger
-
-if TYPE_CHECKING:
-    from airflow.sdk import Context
-
-    from airflow_provider_batchlinux.client.batch import BatchLinuxClient
 
 __all__ = ["BatchLinuxNodesIdleSensor"]
 
 
-class BatchLinuxNodesIdleSensor(BaseSensorOperator):
+class BatchLinuxNodesIdleSensor(BatchLinuxPoolSensor):
     """
     Wait until all nodes that a pool asks for, dedicated and spot, are idle.
 
@@ -50,53 +33,20 @@ class BatchLinuxNodesIdleSensor(BaseSensorOperator):
     :param batch_linux_conn_id: the connection to the Batch account. (templated)
     """
 
-    template_fields: Sequence[str] = ("batch_linux_conn_id", "pool_id")
-    ui_color = "#e3f3d8"
-
     def __init__(
         self,
         *,
         pool_id: str,
         allow_empty: bool = False,
         running_is_ready: bool = False,
-        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
-        poke_interval: timedelta | float = 30,
-        timeout: timedelta | float = 3600,
-        batch_linux_conn_id: str = DEFAULT_CONN_ID,
         **kwargs: Any,
     ) -> None:
-        super().__init__(poke_interval=poke_interval, timeout=timeout, **kwargs)
-        self.pool_id = pool_id
+        super().__init__(pool_id=pool_id, **kwargs)
         self.allow_empty = allow_empty
         self.running_is_ready = running_is_ready
-        self.deferrable = deferrable
-        self.batch_linux_conn_id = batch_linux_conn_id
-        self._told = ""
 
-    def execute(self, context: Context) -> Any:
-        """Wait in the way that was chosen."""
-        if not self.deferrable:
-            return super().execute(context)
-        found = self.poke(context)
-        if found.is_done:
-            return found.xcom_value
-        return defer_to(self, self._trigger(deadline_of(context, timedelta(seconds=self.timeout))))
-
-    def poke(self, context: Context) -> PokeReturnValue:  # noqa: ARG002
-        """Look once."""
-        require_id("pool_id", self.pool_id)
-
-        async def story(client: BatchLinuxClient) -> tuple[dict[str, Any] | None, str]:
-            wait = self._trigger().wait(client)
-            return await wait.look(), wait.progress
-
-        result, progress = BatchLinuxHook(self.batch_linux_conn_id).run(story)
-        if progress != self._told:
-            self._told = progress
-            self.log.info("%s", progress)
-        return PokeReturnValue(is_done=result is not None, xcom_value=result)
-
-    def _trigger(self, deadline: float | None = None) -> BatchLinuxNodesIdleTrigger:
+    def trigger(self, deadline: float | None = None) -> BatchLinuxNodesIdleTrigger:
+        """Give the trigger that waits for the same."""
         return BatchLinuxNodesIdleTrigger(
             pool_id=self.pool_id,
             batch_linux_conn_id=self.batch_linux_conn_id,
@@ -105,11 +55,3 @@ class BatchLinuxNodesIdleSensor(BaseSensorOperator):
             allow_empty=self.allow_empty,
             running_is_ready=self.running_is_ready,
         )
-
-    def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG002
-        """Take the trigger's event as the result, or raise what it reports."""
-        try:
-            return result_of(event)
-        except WaitTimeoutError as error:
-            msg = f"{error} (timeout: {self.timeout:g} s)"
-            raise AirflowSensorTimeout(msg) from error

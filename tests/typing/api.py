@@ -31,10 +31,28 @@ from airflow_provider_batchlinux.operators.pool import (
     BatchLinuxCreatePoolOperator,
     BatchLinuxDeletePoolOperator,
 )
+from airflow_provider_batchlinux.operators.pool_size import (
+    BatchLinuxDisableAutoscaleOperator,
+    BatchLinuxEnableAutoscaleOperator,
+    BatchLinuxEvaluateAutoscaleOperator,
+    BatchLinuxResizePoolOperator,
+)
 from airflow_provider_batchlinux.operators.task import BatchLinuxTaskOperator
 from airflow_provider_batchlinux.sensors.nodes import BatchLinuxNodesIdleSensor
+from airflow_provider_batchlinux.sensors.pool import BatchLinuxPoolGoneSensor, BatchLinuxPoolSteadySensor
+from airflow_provider_batchlinux.specs import (
+    AutoscaleSpec,
+    EndpointSpec,
+    NetworkSpec,
+    UserAccountSpec,
+    zero_when_idle,
+)
 from airflow_provider_batchlinux.triggers.nodes import BatchLinuxNodesIdleTrigger
-from airflow_provider_batchlinux.triggers.pool import BatchLinuxPoolGoneTrigger
+from airflow_provider_batchlinux.triggers.pool import (
+    BatchLinuxPoolGoneTrigger,
+    BatchLinuxPoolResizedTrigger,
+    BatchLinuxPoolSteadyTrigger,
+)
 from airflow_provider_batchlinux.triggers.task import BatchLinuxTaskTrigger
 
 
@@ -55,7 +73,20 @@ class OwnOperator(BaseOperator):
             poll_interval=15,
             delete_job="on_success",
         )
+        steady = BatchLinuxPoolSteadyTrigger(pool_id="etl", batch_linux_conn_id="batch", poll_interval=10)
+        resized = BatchLinuxPoolResizedTrigger(
+            pool_id="etl",
+            dedicated_nodes=2,
+            spot_nodes=None,
+            resize_timeout=None,
+            running_tasks="requeue",
+            accept_partial=False,
+            asked=True,
+            batch_linux_conn_id="batch",
+            poll_interval=10,
+        )
         self.log.info("%s: %s, %s", context["run_id"], pool_gone.serialize(), task_over.serialize())
+        self.log.info("%s, %s", steady.serialize(), resized.serialize())
         self.defer(trigger=nodes_idle, method_name="execute_complete")
 
 
@@ -110,6 +141,11 @@ with DAG("typed", schedule="@daily", start_date=pendulum.datetime(2026, 1, 1)):
         start_task_elevated=True,
         ssh_from=["203.0.113.0/24"],
         metadata={"team": "etl"},
+        autoscale=AutoscaleSpec(zero_when_idle(spot=2), interval=timedelta(minutes=10)),
+        network=NetworkSpec(
+            endpoints=[EndpointSpec("ui", 8080, 30_000, 30_099), {"name": "api", "port": 81}]
+        ),
+        user_accounts=[UserAccountSpec("etl", "{{ conn.etl.password }}"), {"name": "x", "password": "y"}],
         resize_timeout=timedelta(minutes=10),
         expires_in=pendulum.duration(hours=6),
         deletion_limit=600,
@@ -151,6 +187,17 @@ with DAG("typed", schedule="@daily", start_date=pendulum.datetime(2026, 1, 1)):
     BatchLinuxCheckImagesOperator(
         task_id="images", pool_ids=[pool_id], warn_before=timedelta(weeks=4), on_ending="warn"
     )
+    BatchLinuxResizePoolOperator(
+        task_id="resize", pool_id=pool_id, spot_nodes=4, running_tasks="taskcompletion", accept_partial=True
+    )
+    formula = "$TargetDedicatedNodes = 1;"
+    BatchLinuxEnableAutoscaleOperator(
+        task_id="scale", pool_id=pool_id, formula=formula, interval=timedelta(minutes=5)
+    )
+    BatchLinuxEvaluateAutoscaleOperator(task_id="try_scale", pool_id=pool_id, formula=formula)
+    BatchLinuxDisableAutoscaleOperator(task_id="no_scale", pool_id=pool_id)
+    BatchLinuxPoolSteadySensor(task_id="steady", pool_id=pool_id, deferrable=True, mode="reschedule")
+    BatchLinuxPoolGoneSensor(task_id="gone", pool_id=pool_id, timeout=600)
     delete = BatchLinuxDeletePoolOperator(task_id="delete_pool", pool_id=pool_id, timeout=3600)
     create >> ready >> [by_span, by_instant] >> work >> mapped >> report(pool_id) >> remove
     remove.as_teardown(setups=by_span) >> delete.as_teardown(setups=create)
