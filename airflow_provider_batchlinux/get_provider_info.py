@@ -18,9 +18,9 @@ def get_provider_info() -> dict[str, Any]:
         "description": "Ready Linux nodes on Azure Batch: create, wait, log in, work, leave nothing behind.",
         "integrations": [{"integration-name": _INTEGRATION, "tags": ["azure"]}],
         "hooks": _modules("hooks.batch_linux"),
-        "operators": _modules("operators.images", "operators.pool", "operators.pool_size", "operators.node_users", "operators.task"),
+        "operators": _modules("operators.images", "operators.nodes", "operators.pool", "operators.pool_size", "operators.node_users", "operators.task"),
         "sensors": _modules("sensors.nodes", "sensors.pool"),
-        "triggers": _modules("triggers.nodes", "triggers.pool", "triggers.task"),
+        "triggers": _modules("triggers.node_actions", "triggers.nodes", "triggers.pool", "triggers.task"),
         "extra-links": [f"{_PACKAGE}.links.portal.BatchLinuxPoolLink"],
         "connection-types": [_connection_type()],
     }

@@ -37,7 +37,17 @@ POOL_FIELDS = (
 )
 """What a wait asks of a pool; the rest of the body stays at the service."""
 
-NODE_FIELDS = ("id", "state", "isDedicated", "ipAddress", "endpointConfiguration", "startTaskInfo", "errors")
+NODE_FIELDS = (
+    "id",
+    "state",
+    "isDedicated",
+    "ipAddress",
+    "endpointConfiguration",
+    "startTaskInfo",
+    "errors",
+    "allocationTime",
+    "lastBootTime",
+)
 """What is asked of a node when all nodes are listed."""
 
 
@@ -96,7 +106,12 @@ class Endpoint:
 
 @dataclass(frozen=True)
 class NodeSnapshot:
-    """A node at one moment."""
+    """
+    A node at one moment.
+
+    :param allocated: when it got its machine; a spot node that comes back under its id has a later one.
+    :param last_boot: when it was last started; the service leaves it out of some nodes.
+    """
 
     node_id: str
     state: str
@@ -105,6 +120,8 @@ class NodeSnapshot:
     ssh: Endpoint | None
     start_task: StartTaskRun | None
     errors: tuple[ServiceError, ...]
+    allocated: datetime | None = None
+    last_boot: datetime | None = None
 
     @classmethod
     def from_rest(cls, body: Mapping[str, Any]) -> NodeSnapshot:
@@ -118,6 +135,8 @@ class NodeSnapshot:
             ssh=_ssh_endpoint(body.get("endpointConfiguration")),
             start_task=StartTaskRun.from_rest(start_task) if start_task else None,
             errors=tuple(ServiceError.from_rest(error) for error in body.get("errors") or ()),
+            allocated=_instant(body.get("allocationTime")),
+            last_boot=_instant(body.get("lastBootTime")),
         )
 
 

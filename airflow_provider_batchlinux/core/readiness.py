@@ -18,6 +18,7 @@ __all__ = [
     "PoolObservation",
     "ReadinessPolicy",
     "Verdict",
+    "cause_of",
     "describe_progress",
     "explained_error",
     "judge",
@@ -120,12 +121,13 @@ def _broken_nodes(seen: PoolObservation) -> Verdict | None:
         return None
     summary = " and ".join(f"{count} {state}" for state, count in found.items())
     broken = tuple(node for node in seen.nodes or () if node.state in _BROKEN_STATES)
-    causes = "".join(f"\n  {_cause(node)}" for node in broken)
+    causes = "".join(f"\n  {cause_of(node)}" for node in broken)
     reason = f"Pool {seen.pool_id!r} has nodes that will not become ready: {summary}.{causes}"
     return Verdict(Outcome.FAILED, reason, broken)
 
 
-def _cause(node: NodeSnapshot) -> str:
+def cause_of(node: NodeSnapshot) -> str:
+    """Say why a node will not become ready."""
     if node.state == "starttaskfailed" and node.start_task is not None:
         run = node.start_task
         ended = f"exit code {run.exit_code}" if run.exit_code is not None else "no exit code"

@@ -27,6 +27,12 @@ from airflow_provider_batchlinux.operators.node_users import (
     BatchLinuxAddNodeUsersOperator,
     BatchLinuxRemoveNodeUsersOperator,
 )
+from airflow_provider_batchlinux.operators.nodes import (
+    BatchLinuxDeallocateNodesOperator,
+    BatchLinuxRebootNodesOperator,
+    BatchLinuxReimageNodesOperator,
+    BatchLinuxStartNodesOperator,
+)
 from airflow_provider_batchlinux.operators.pool import (
     BatchLinuxCreatePoolOperator,
     BatchLinuxDeletePoolOperator,
@@ -47,6 +53,7 @@ from airflow_provider_batchlinux.specs import (
     UserAccountSpec,
     zero_when_idle,
 )
+from airflow_provider_batchlinux.triggers.node_actions import BatchLinuxNodesActedTrigger
 from airflow_provider_batchlinux.triggers.nodes import BatchLinuxNodesIdleTrigger
 from airflow_provider_batchlinux.triggers.pool import (
     BatchLinuxPoolGoneTrigger,
@@ -86,7 +93,15 @@ class OwnOperator(BaseOperator):
             poll_interval=10,
         )
         self.log.info("%s: %s, %s", context["run_id"], pool_gone.serialize(), task_over.serialize())
-        self.log.info("%s, %s", steady.serialize(), resized.serialize())
+        acted = BatchLinuxNodesActedTrigger(
+            pool_id="etl",
+            action="reboot",
+            node_ids=["tvm-1"],
+            since=None,
+            batch_linux_conn_id="batch",
+            poll_interval=10,
+        )
+        self.log.info("%s, %s, %s", steady.serialize(), resized.serialize(), acted.serialize())
         self.defer(trigger=nodes_idle, method_name="execute_complete")
 
 
@@ -196,6 +211,10 @@ with DAG("typed", schedule="@daily", start_date=pendulum.datetime(2026, 1, 1)):
     )
     BatchLinuxEvaluateAutoscaleOperator(task_id="try_scale", pool_id=pool_id, formula=formula)
     BatchLinuxDisableAutoscaleOperator(task_id="no_scale", pool_id=pool_id)
+    BatchLinuxRebootNodesOperator(task_id="reboot", pool_id=pool_id, states=["starttaskfailed"])
+    BatchLinuxReimageNodesOperator(task_id="reimage", pool_id=pool_id, node_ids=["tvm-1"], wait=False)
+    BatchLinuxDeallocateNodesOperator(task_id="sleep", pool_id=pool_id, running_tasks="taskcompletion")
+    BatchLinuxStartNodesOperator(task_id="wake", pool_id=pool_id, timeout=timedelta(minutes=20))
     BatchLinuxPoolSteadySensor(task_id="steady", pool_id=pool_id, deferrable=True, mode="reschedule")
     BatchLinuxPoolGoneSensor(task_id="gone", pool_id=pool_id, timeout=600)
     delete = BatchLinuxDeletePoolOperator(task_id="delete_pool", pool_id=pool_id, timeout=3600)
