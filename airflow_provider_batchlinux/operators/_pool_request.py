@@ -126,11 +126,16 @@ def require_entra(pool: PoolSpec | RawPool, settings: AccountSettings) -> None:
     """
     from airflow_provider_batchlinux.client.account import AuthKind
     from airflow_provider_batchlinux.core.body_check import rest_name
+    from airflow_provider_batchlinux.core.image_query import GivenImage, ImageQuery
     from airflow_provider_batchlinux.core.pool_rules import entra_only
 
     if settings.auth is not AuthKind.SHARED_KEY:
         return
-    names = [pool.name_of(path) or rest_name(path) for path in entra_only(pool.to_rest())]
+    body = pool.to_rest()
+    image = ImageQuery.parse(pool.image or "").subject
+    if isinstance(image, GivenImage):
+        body["virtualMachineConfiguration"]["imageReference"] = image.reference
+    names = [pool.name_of(path) or rest_name(path) for path in entra_only(body)]
     if names:
         remedy = "the connection has an account key; give it an Entra identity (auth)."
         raise ValueError("\n".join(f"{name} needs a caller with an Entra token: {remedy}" for name in names))

@@ -295,6 +295,12 @@ def test_the_generation_of_the_image_follows_the_security(kind: str | None, gene
     assert PoolSpec(**BASE, security={"kind": kind}).generation == generation
 
 
+def test_the_generation_of_the_image_of_a_body_follows_it_too() -> None:
+    body = PoolSpec(**BASE, security={"kind": "trustedLaunch"}).to_rest()
+
+    assert RawPool(body, "etl").generation == 2
+
+
 def test_what_takes_an_entra_token_is_known() -> None:
     network = {"subnet_id": SUBNET, "public_ips": "usermanaged", "public_ip_ids": ["/s/ip"]}
     spec = PoolSpec(**BASE, network=network)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_batchlinux.core.ids import fingerprint
 from airflow_provider_batchlinux.core.images import ResolvedImage
 from airflow_provider_batchlinux.core.pool_spec import (
     METADATA_PREFIX,
@@ -110,6 +111,14 @@ def test_the_environment_of_the_start_task_counts_for_the_fingerprint() -> None:
     assert some.fingerprint() != other.fingerprint()
 
 
+def test_only_what_is_not_at_its_default_counts_for_the_fingerprint() -> None:
+    asked = {"pool_id": "etl", "image": "ubuntu 24.04", "vm_size": "standard_d2s_v5"}
+
+    assert SPEC.to_dict() == {**asked, "dedicated_nodes": 2, "spot_nodes": 1}
+    assert SPEC.fingerprint() == fingerprint({**asked, "dedicated_nodes": 2, "spot_nodes": 1})
+    assert replace(SPEC, ssh_from=[], network=None).fingerprint() == SPEC.fingerprint()
+
+
 def test_a_newer_image_does_not_change_the_fingerprint() -> None:
     newer = replace(IMAGE, node_agent_sku="batch.node.ubuntu 26.04")
 
@@ -144,6 +153,14 @@ def test_the_ports_for_ssh_are_enough_for_all_nodes() -> None:
     [pool] = body["networkConfiguration"]["endpointConfiguration"]["inboundNATPools"]
 
     assert pool["frontendPortRangeEnd"] - pool["frontendPortRangeStart"] + 1 == 150
+
+
+def test_the_ports_for_ssh_are_enough_for_a_pool_that_grows_by_itself() -> None:
+    autoscale = {"formula": "$TargetDedicatedNodes = 1;"}
+    body = body_of(PoolSpec("etl", "ubuntu", "d2", ssh_from=["10.0.0.0/8"], autoscale=autoscale))
+    [pool] = body["networkConfiguration"]["endpointConfiguration"]["inboundNATPools"]
+
+    assert pool["frontendPortRangeEnd"] - pool["frontendPortRangeStart"] + 1 == 10_000
 
 
 def test_the_start_task_is_part_of_the_body() -> None:

@@ -187,6 +187,14 @@ def test_what_needs_an_entra_token_is_refused_before_any_request_with_a_key(acco
     assert account.requests() == []
 
 
+def test_an_image_of_ones_own_is_refused_before_any_request_with_a_key(account):
+    own = {"image_id": "/subscriptions/s/galleries/g/images/i", "node_agent_sku": NODE_AGENT}
+    run = run_task(create(pool_id="etl", image=own))
+
+    assert run.message.startswith("image needs a caller with an Entra token")
+    assert account.requests() == []
+
+
 def test_trusted_launch_takes_an_image_of_the_second_generation(account):
     run = run_task(create(pool_id="etl", image="ubuntu 22.04", security={"kind": "trustedLaunch"}))
 

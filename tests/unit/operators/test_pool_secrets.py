@@ -152,6 +152,12 @@ def test_what_the_service_repeats_of_a_secret_is_masked():
     assert SECRET not in "".join(traceback.format_exception(failure.value))
 
 
+def test_the_sas_of_a_url_is_masked_also_when_it_is_told_alone():
+    spec = PoolSpec("etl", "ubuntu 24.04", "standard_d2s_v5", **PARTS["a SAS in a URL"])
+    with pytest.raises(BatchRequestError, match=r"^\*\*\*$"), secrets_untold(spec):
+        raise BatchRequestError(SAS.partition("?")[2])
+
+
 def test_an_error_without_a_secret_keeps_what_it_came_from():
     spec = PoolSpec("etl", "ubuntu 24.04", "standard_d2s_v5", **PARTS["an account's password"])
     cause = ValueError("PropertyName: vmSize")
