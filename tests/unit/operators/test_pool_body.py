@@ -153,6 +153,22 @@ def test_a_file_that_holds_no_body_is_named_without_its_text(account, tmp_path, 
             {"targetDedicatedNodes": None}, "body.targetDedicatedNodes and body.targetLow", id="no target"
         ),
         pytest.param({"id": "a b"}, "pool_id='a b' holds characters", id="id"),
+        pytest.param(
+            {"autoScaleFormula": "$TargetDedicatedNodes = 1;"}, "add enableAutoScale", id="formula alone"
+        ),
+        pytest.param(
+            {"startTask": {"commandLine": "true", "userIdentity": {"username": "etl", "autoUser": {}}}},
+            "body.startTask.userIdentity.username and body.startTask.userIdentity.autoUser exclude",
+            id="two users",
+        ),
+        pytest.param(
+            {"userAccounts": [{"name": "etl", "password": "p4ss", "windowsUserConfiguration": {}}]},
+            "windowsUserConfiguration is for Windows",
+            id="a user of Windows",
+        ),
+        pytest.param(
+            {"mountConfiguration": [{}]}, "mountConfiguration[0] holds 0 file systems", id="an empty mount"
+        ),
         pytest.param({"enableAutoScale": True}, "body.autoScaleFormula is missing", id="autoscale"),
         pytest.param(
             {"virtualMachineConfiguration": None}, "body.virtualMachineConfiguration", id="no machine"
