@@ -35,11 +35,17 @@ class PoolCalls(Calls):
         body = await self.find_pool_body(pool_id, POOL_FIELDS)
         return PoolSnapshot.from_rest(body) if body is not None else None
 
-    async def delete_pool(self, pool_id: str) -> bool:
-        """Ask for a pool's deletion; ``False`` when there is none, ``True`` also when it is under way."""
+    async def delete_pool(self, pool_id: str, *, etag: str | None = None) -> bool:
+        """
+        Ask for a pool's deletion; ``False`` when there is none, ``True`` also when it is under way.
+
+        :param etag: refuse with ``ConditionNotMet`` unless the pool is still of this version; ``None``
+            deletes whatever is there.
+        """
+        condition = MatchConditions.IfNotModified if etag is not None else None
         return await self._deleted(
             f"delete pool {pool_id!r}",
-            lambda: self.sdk.begin_delete_pool(pool_id),
+            lambda: self.sdk.begin_delete_pool(pool_id, etag=etag, match_condition=condition),
             gone="PoolNotFound",
             under_way="PoolBeingDeleted",
         )
@@ -66,6 +72,19 @@ class PoolCalls(Calls):
         """Count the nodes of all pools by state, by pool id: cheap, and possibly a little late."""
         rows = await self._all("count nodes of all pools", self.sdk.list_pool_node_counts)
         return {str(row["poolId"]): counts_from_rest(row) for row in rows}
+
+    async def node_count_pages(self, *, where: str | None = None) -> list[dict[str, dict[str, int]]]:
+        """
+        Count nodes by state, by pool id, in the pages in which the service answers.
+
+        :param where: an OData filter, which may compare ``poolId`` with ``eq``; ``None`` counts all pools.
+        """
+
+        async def every_page() -> list[dict[str, dict[str, int]]]:
+            pages = self.sdk.list_pool_node_counts(filter=where).by_page()
+            return [{str(row["poolId"]): counts_from_rest(row) async for row in page} async for page in pages]
+
+        return await self.retry.run("count nodes of pools", every_page)
 
     async def update_pool(self, pool_id: str, body: Body, *, etag: str | None = None) -> None:
         """

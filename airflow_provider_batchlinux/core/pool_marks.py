@@ -14,15 +14,18 @@ __all__ = [
     "expiry_in",
     "fingerprint_of",
     "is_owned_by",
+    "is_shared",
     "marks_of",
     "metadata_of",
     "rest_metadata",
+    "with_expiry",
     "with_later_expiry",
 ]
 
 METADATA_PREFIX = "airflow_batchlinux_"
 _FINGERPRINT = f"{METADATA_PREFIX}fingerprint"
 _EXPIRES_AT = f"{METADATA_PREFIX}expires_at"
+_SHARED = f"{METADATA_PREFIX}shared"
 
 
 def marks_of(owner: Mapping[str, str], fingerprint: str, expires_at: datetime | None) -> dict[str, str]:
@@ -78,17 +81,27 @@ def expiry_in(metadata: Mapping[str, str]) -> datetime | None:
     return parse_instant(metadata.get(_EXPIRES_AT))
 
 
+def is_shared(metadata: Mapping[str, str]) -> bool:
+    """Tell whether several task instances have taken a pool, by its metadata."""
+    return _SHARED in metadata
+
+
+def with_expiry(metadata: Mapping[str, str], expires_at: datetime) -> dict[str, str]:
+    """Give a pool's metadata so that it is wanted until an instant, and no longer."""
+    return {**metadata, _EXPIRES_AT: rest_instant(expires_at)}
+
+
 def with_later_expiry(metadata: Mapping[str, str], expires_at: datetime | None) -> dict[str, str]:
     """
-    Give a pool's metadata so that it is wanted at least until an instant.
+    Give a pool's metadata so that it is shared, and wanted at least until an instant.
 
     :param metadata: as it is; a pool that has no end keeps none.
     :param expires_at: ``None`` for no end.
     """
-    if _EXPIRES_AT not in metadata:
-        return dict(metadata)
+    shared = {**metadata, _SHARED: "true"}
+    if _EXPIRES_AT not in shared:
+        return shared
     if expires_at is None:
-        return {name: value for name, value in metadata.items() if name != _EXPIRES_AT}
-    found = expiry_in(metadata)
-    later = expires_at if found is None else max(found, expires_at)
-    return {**metadata, _EXPIRES_AT: rest_instant(later)}
+        return {name: value for name, value in shared.items() if name != _EXPIRES_AT}
+    found = expiry_in(shared)
+    return with_expiry(shared, expires_at if found is None else max(found, expires_at))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.providers.common.compat.sdk import conf
 
@@ -15,6 +15,7 @@ from airflow_provider_batchlinux.operators._base import (
     BatchLinuxBaseOperator,
     deadline_of,
     defer_to,
+    failed_tasks,
     owner_of,
     result_of,
 )
@@ -115,8 +116,10 @@ class BatchLinuxCreatePoolOperator(BatchLinuxBaseOperator):
         (templated)
     :param expires_in: how long the pool is wanted, as a pendulum duration, ``timedelta`` or seconds;
         ``None`` for no end. The image is chosen to be supported so long, and the instant is kept in the
-        pool's metadata (``airflow_batchlinux_expires_at``). Nothing deletes the pool at that instant by
-        itself: use :class:`BatchLinuxDeletePoolOperator` as teardown.
+        pool's metadata (``airflow_batchlinux_expires_at``). The service does not delete the pool
+        at that instant: use :class:`BatchLinuxDeletePoolOperator` as teardown, and
+        :class:`~airflow_provider_batchlinux.operators.sweeper.BatchLinuxSweepPoolsOperator` for what is left
+        behind.
     :param if_exists: what becomes of a pool of that id that is there already. One that an earlier try of this
         very task made from the same parameters is always kept. ``reuse`` takes one made from the same
         parameters by whomever (and keeps it at least as long as ``expires_in`` asks), any other fails the
@@ -220,7 +223,7 @@ class BatchLinuxCreatePoolOperator(BatchLinuxBaseOperator):
         require_entra(spec, settings)
         wish = PoolWish(
             spec=spec,
-            owner=owner,
+            owner={**owner, "instance": settings.id_prefix},
             needed_until=expires_at or now,
             expires_at=expires_at,
             deletion_limit=seconds_of("deletion_limit", self.deletion_limit),
@@ -238,6 +241,9 @@ class BatchLinuxCreatePoolOperator(BatchLinuxBaseOperator):
         return _result(pool)
 
 
+_DELETE_POLICIES = ("always", "on_success", "keep_on_failure")
+
+
 class BatchLinuxDeletePoolOperator(BatchLinuxBaseOperator):
     """
     Delete a pool with its nodes; a pool that is gone already is fine.
@@ -247,9 +253,15 @@ class BatchLinuxDeletePoolOperator(BatchLinuxBaseOperator):
 
     Made to be a teardown: ``delete.as_teardown(setups=create)``.
 
-    Result in XCom: ``pool_id`` and ``deleted`` (``False`` when there was no such pool).
+    Result in XCom: ``pool_id`` and ``deleted`` (``False`` when there was no such pool, or it was kept).
 
     :param pool_id: the pool's id. (templated)
+    :param policy: ``always`` deletes it; ``on_success`` keeps it, with no end, when a task of the Dag run has
+        failed; ``keep_on_failure`` keeps it then for ``keep_for``, after which
+        :class:`~airflow_provider_batchlinux.operators.sweeper.BatchLinuxSweepPoolsOperator` deletes it. All
+        nodes of a pool that is kept are paid for.
+    :param keep_for: how long ``keep_on_failure`` keeps the pool, as a pendulum duration, ``timedelta`` or
+        seconds.
     :param wait: go on until the service knows the pool no more, so that nothing is billed and its id is
         free again. ``False`` returns as soon as the service has taken the request.
     :param timeout: how long to wait at most, as a pendulum duration, ``timedelta`` or seconds. The
@@ -267,6 +279,8 @@ class BatchLinuxDeletePoolOperator(BatchLinuxBaseOperator):
         self,
         *,
         pool_id: str,
+        policy: Literal["always", "on_success", "keep_on_failure"] = "always",
+        keep_for: Duration = timedelta(hours=24),
         wait: bool = True,
         timeout: Duration = timedelta(hours=1),
         poll_interval: Duration = timedelta(seconds=10),
@@ -274,7 +288,11 @@ class BatchLinuxDeletePoolOperator(BatchLinuxBaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        if policy not in _DELETE_POLICIES:
+            msg = f"policy={policy!r} is not one of {', '.join(_DELETE_POLICIES)}."
+            raise ValueError(msg)
         self.pool_id = pool_id
+        self.policy, self.keep_for = policy, keep_for
         self.wait = wait
         self.timeout = timeout
         self.poll_interval = poll_interval
@@ -285,6 +303,9 @@ class BatchLinuxDeletePoolOperator(BatchLinuxBaseOperator):
         from airflow_provider_batchlinux.client.jobs import end_orphans
 
         require_id("pool_id", self.pool_id)
+        if self.policy != "always" and (failed := failed_tasks(context)):
+            self._keep(failed)
+            return {"pool_id": self.pool_id, "deleted": False}
         limit = timedelta(seconds=seconds_of("timeout", self.timeout))
         trigger = BatchLinuxPoolGoneTrigger(
             pool_id=self.pool_id,
@@ -311,6 +332,21 @@ class BatchLinuxDeletePoolOperator(BatchLinuxBaseOperator):
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG002
         """Take the trigger's event as the result, or raise what it reports."""
         return {**result_of(event), "deleted": True}
+
+    def _keep(self, failed: list[str]) -> None:
+        from airflow_provider_batchlinux.client.pool_metadata import change_metadata
+        from airflow_provider_batchlinux.core.pool_marks import with_expiry
+        from airflow_provider_batchlinux.core.text import joined
+
+        why = f"Pool {self.pool_id!r} is kept, because tasks of the Dag run have failed: {joined(failed)}."
+        if self.policy == "on_success":
+            self.log.warning("%s All its nodes are paid for until somebody deletes it.", why)
+            return
+        until = expiry_of(self.keep_for, None, datetime.now(timezone.utc))
+        self.hook.run(
+            lambda client: change_metadata(client, self.pool_id, lambda marks: with_expiry(marks, until))
+        )
+        self.log.warning("%s The sweeper may delete it after %s.", why, f"{until:%Y-%m-%d %H:%M} UTC")
 
 
 def _result(pool: EnsuredPool) -> dict[str, Any]:

@@ -50,6 +50,18 @@ def test_the_linux_pool_is_made_used_and_taken_away(account):
     nothing_is_left(account)
 
 
+def test_the_maintenance_tells_what_was_left_behind_and_keeps_it(account):
+    account.make_pool("foreign")
+    run = run_dag(load_dag(EXAMPLES / "example_maintenance.py"))
+
+    assert str(run.state) == "success"
+    [swept] = xcom_of(run, "sweep_pools")
+    [checked] = xcom_of(run, "check_images")
+    assert swept == {"pools": [], "deleted": 0, "nodes": 0, "node_hours_saved_per_day": 0}
+    assert checked == {"checked": 1, "ending": []}
+    assert account.pools() == ["foreign"]
+
+
 def test_the_etl_spreads_a_week_of_flights_and_gets_the_totals_right(account):
     run = run_dag(hurried(load_dag(EXAMPLES / "example_etl.py")))
 

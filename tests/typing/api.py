@@ -43,6 +43,7 @@ from airflow_provider_batchlinux.operators.pool_size import (
     BatchLinuxEvaluateAutoscaleOperator,
     BatchLinuxResizePoolOperator,
 )
+from airflow_provider_batchlinux.operators.sweeper import BatchLinuxSweepPoolsOperator
 from airflow_provider_batchlinux.operators.task import BatchLinuxTaskOperator
 from airflow_provider_batchlinux.sensors.nodes import BatchLinuxNodesIdleSensor
 from airflow_provider_batchlinux.sensors.pool import BatchLinuxPoolGoneSensor, BatchLinuxPoolSteadySensor
@@ -217,6 +218,13 @@ with DAG("typed", schedule="@daily", start_date=pendulum.datetime(2026, 1, 1)):
     BatchLinuxStartNodesOperator(task_id="wake", pool_id=pool_id, timeout=timedelta(minutes=20))
     BatchLinuxPoolSteadySensor(task_id="steady", pool_id=pool_id, deferrable=True, mode="reschedule")
     BatchLinuxPoolGoneSensor(task_id="gone", pool_id=pool_id, timeout=600)
-    delete = BatchLinuxDeletePoolOperator(task_id="delete_pool", pool_id=pool_id, timeout=3600)
+    BatchLinuxSweepPoolsOperator(task_id="sweep", delete="{{ params.delete }}", ended_runs=False)
+    delete = BatchLinuxDeletePoolOperator(
+        task_id="delete_pool",
+        pool_id=pool_id,
+        policy="keep_on_failure",
+        keep_for=pendulum.duration(hours=8),
+        timeout=3600,
+    )
     create >> ready >> [by_span, by_instant] >> work >> mapped >> report(pool_id) >> remove
     remove.as_teardown(setups=by_span) >> delete.as_teardown(setups=create)
