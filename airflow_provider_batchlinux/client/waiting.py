@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from airflow_provider_batchlinux.exceptions import WaitTimeoutError
 
-__all__ = ["Pace", "Wait", "wait_for"]
+__all__ = ["Pace", "Wait", "jittered", "wait_for"]
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +38,8 @@ class Pace:
     :param first_wait: seconds before the first look.
     :param sleep: how to wait; a test passes its own.
     :param clock: seconds since the epoch; a test passes its own.
+    :param between: how to wait between two looks for at most so many seconds, where news may end that
+        sooner; ``None`` sleeps.
     """
 
     interval: float
@@ -45,6 +47,7 @@ class Pace:
     first_wait: float = 0.0
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     clock: Callable[[], float] = time.time
+    between: Callable[[float], Awaitable[None]] | None = None
 
 
 async def wait_for(wait: Wait, pace: Pace) -> dict[str, Any]:
@@ -54,7 +57,7 @@ async def wait_for(wait: Wait, pace: Pace) -> dict[str, Any]:
     :raises WaitTimeoutError: it was not done at the deadline; nothing was changed.
     """
     if pace.first_wait:
-        await pace.sleep(_jittered(pace.first_wait))
+        await pace.sleep(jittered(pace.first_wait))
     told = ""
     while True:
         result = await wait.look()
@@ -63,11 +66,11 @@ async def wait_for(wait: Wait, pace: Pace) -> dict[str, Any]:
             log.info("%s", told)
         if result is not None:
             return result
-        await pace.sleep(_next_sleep(pace, told))
+        await (pace.between or pace.sleep)(_next_sleep(pace, told))
 
 
 def _next_sleep(pace: Pace, progress: str) -> float:
-    pause = _jittered(pace.interval)
+    pause = jittered(pace.interval)
     if pace.deadline is None:
         return pause
     left = pace.deadline - pace.clock()
@@ -77,5 +80,6 @@ def _next_sleep(pace: Pace, progress: str) -> float:
     return min(pause, left)
 
 
-def _jittered(seconds: float) -> float:
+def jittered(seconds: float) -> float:
+    """Vary a time by up to a tenth, so that many waits do not call at once."""
     return seconds * random.uniform(0.9, 1.1)

@@ -18,6 +18,7 @@ from airflow_provider_batchlinux.exceptions import BatchLinuxError
 if TYPE_CHECKING:
     from airflow_provider_batchlinux.client.account import AccountSettings
     from airflow_provider_batchlinux.client.batch import BatchLinuxClient
+    from airflow_provider_batchlinux.client.sharing import SharedAccount
     from airflow_provider_batchlinux.core.images import SupportedImage
     from airflow_provider_batchlinux.core.pool_state import NodeSnapshot, PoolSnapshot
 
@@ -79,6 +80,17 @@ class BatchLinuxHook(BaseHook):
         batch = await asyncio.to_thread(import_module, "airflow_provider_batchlinux.client.batch")
         async with batch.open_client(settings or await self.async_settings()) as client:
             yield client
+
+    @asynccontextmanager
+    async def shared_account(self, settings: AccountSettings) -> AsyncIterator[SharedAccount]:
+        """
+        Join those who use the same account in this event loop: one client, one session, one poller for all.
+
+        :param settings: the account, from :meth:`async_settings`.
+        """
+        sharing = await asyncio.to_thread(import_module, "airflow_provider_batchlinux.client.sharing")
+        async with sharing.shared_account(settings) as account:
+            yield account
 
     def run(
         self,

@@ -39,6 +39,11 @@ class BatchLinuxNodesIdleTrigger(BatchLinuxTrigger):
         self.allow_empty = allow_empty
         self.running_is_ready = running_is_ready
 
+    @property
+    def followed_pool(self) -> str:
+        """The pool, which the poller that all waits share can tell of."""
+        return self.pool_id
+
     def wait(self, client: BatchLinuxClient) -> NodesIdleWait:
         """Wait for the nodes, judged as the sensor judges them."""
         from airflow_provider_batchlinux.client.nodes import NodesIdleWait

@@ -37,6 +37,11 @@ class BatchLinuxPoolGoneTrigger(BatchLinuxTrigger):
         )
         self.pool_id = pool_id
 
+    @property
+    def followed_pool(self) -> str:
+        """The pool, which the poller that all waits share can tell of."""
+        return self.pool_id
+
     def wait(self, client: BatchLinuxClient) -> PoolGoneWait:
         """Wait for the pool to be gone."""
         from airflow_provider_batchlinux.client.pools import PoolGoneWait
@@ -63,6 +68,11 @@ class BatchLinuxPoolSteadyTrigger(BatchLinuxTrigger):
             batch_linux_conn_id=batch_linux_conn_id, poll_interval=poll_interval, deadline=deadline
         )
         self.pool_id = pool_id
+
+    @property
+    def followed_pool(self) -> str:
+        """The pool, which the poller that all waits share can tell of."""
+        return self.pool_id
 
     def wait(self, client: BatchLinuxClient) -> PoolSteadyWait:
         """Wait for the pool to be steady."""
@@ -110,6 +120,11 @@ class BatchLinuxPoolResizedTrigger(BatchLinuxTrigger):
         self.running_tasks = running_tasks
         self.accept_partial = accept_partial
         self.asked = asked
+
+    @property
+    def followed_pool(self) -> str:
+        """The pool, which the poller that all waits share can tell of."""
+        return self.pool_id
 
     def wait(self, client: BatchLinuxClient) -> ResizeWait:
         """Ask for the resize, where that is still to be done, and wait for its end."""
