@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_provider_batchlinux.core.instants import optional_seconds
 from airflow_provider_batchlinux.exceptions import BatchLinuxError
@@ -57,6 +58,9 @@ _BODY_REPLACES = (
     "tags",
 )
 
+_PLACE = "{fingerprint}"
+_DIGITS = 12
+
 _BODY_FILES = (".json", ".yaml", ".yml")
 
 
@@ -104,15 +108,16 @@ def pool_request(operator: Any, context: Context, derived_id: str) -> PoolSpec |
     :raises ValueError: the service would refuse it; all problems, one a line.
     """
     pool: PoolSpec | RawPool
+    problems: list[str] = []
     if operator.body is None:
-        pool, problems = _spec_from(operator, operator.pool_id or derived_id)
+        pool = _spec_from(operator, operator.pool_id or derived_id, problems)
     else:
         from airflow_provider_batchlinux.core.raw_pool import RawPool
 
         body = _body_from(operator, operator.body, context)
         pool = RawPool(body, operator.pool_id or body.get("id") or derived_id, operator.image)
-        problems = pool.problems()
-    found = [*problems, *_image_problems(pool.image)]
+    pool = _with_fingerprint(pool)
+    found = [*problems, *pool.problems(), *_image_problems(pool.image)]
     if found:
         raise ValueError("\n".join(found))
     return pool
@@ -180,19 +185,24 @@ def _beside_a_start_task(operator: Any) -> list[str]:
     return [f"{name} is for a start_task given as text; write it into the StartTaskSpec." for name in given]
 
 
-def _spec_from(operator: Any, pool_id: str) -> tuple[PoolSpec, list[str]]:
-    """Build the spec from an operator's rendered fields, with what is wrong with their form."""
+def _with_fingerprint(pool: P) -> P:
+    """Put the digest of all that is asked for into an id that has a place for it."""
+    digest = pool.fingerprint()[:_DIGITS]
+    return replace(pool, pool_id=pool.pool_id.replace(_PLACE, digest)) if _PLACE in pool.pool_id else pool
+
+
+def _spec_from(operator: Any, pool_id: str, problems: list[str]) -> PoolSpec:
+    """Build the spec from an operator's rendered fields; ``problems`` takes what is wrong with their form."""
     from airflow_provider_batchlinux.core.pool_spec import PoolSpec
     from airflow_provider_batchlinux.core.secret_values import revealed
     from airflow_provider_batchlinux.core.spec_base import read_part
 
-    problems: list[str] = []
     given = {name: revealed(getattr(operator, name)) for name in PARTS}
     given["start_task"] = _start_task(operator)
     if isinstance(given["autoscale"], str):
         given["autoscale"] = {"formula": given["autoscale"]}
     parts = {name: read_part(PoolSpec.PARTS[name], value, name, problems) for name, value in given.items()}
-    spec = PoolSpec(
+    return PoolSpec(
         pool_id=pool_id,
         image=operator.image,
         vm_size=operator.vm_size,
@@ -207,7 +217,6 @@ def _spec_from(operator: Any, pool_id: str) -> tuple[PoolSpec, list[str]]:
         tags=operator.tags,
         **{**parts, "user_accounts": parts["user_accounts"] or ()},
     )
-    return spec, [*problems, *spec.problems()]
 
 
 def _body_from(operator: BaseOperator, body: str | Mapping[str, Any], context: Context) -> Mapping[str, Any]:

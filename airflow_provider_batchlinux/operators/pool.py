@@ -70,7 +70,9 @@ class BatchLinuxCreatePoolOperator(BatchLinuxBaseOperator):
     date).
 
     :param pool_id: the pool's id: at most 64 letters, digits, hyphens and underscores; ``None`` derives
-        one from the Dag, the run, the task and its map index, the same for every try. (templated)
+        one from the Dag, the run, the task and its map index, the same for every try. ``{fingerprint}`` in
+        it becomes twelve characters that change with any of the parameters below that make the pool: a
+        changed request is a new pool. (templated)
     :param image: a distribution such as ``"ubuntu 24.04"``, ``"publisher:offer:sku"``, or a mapping with
         ``publisher``, ``offer``, ``sku`` or an image id, and ``node_agent_sku`` where the service cannot
         know it. Resolved when the task runs, against what the service supports then. ``None`` only with

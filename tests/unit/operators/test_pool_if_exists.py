@@ -177,6 +177,24 @@ def test_an_arm_size_gets_an_arm_image_or_none(account: BatchAccount) -> None:
     assert "server-arm64" in str(run.result["image"]["sku"])
 
 
+def test_a_fingerprint_in_the_id_makes_a_changed_request_a_new_pool(account: BatchAccount) -> None:
+    first = create(pool_id="etl-{fingerprint}", dedicated_nodes=0)
+    again = create(pool_id="etl-{fingerprint}", dedicated_nodes=0)
+    changed = create(pool_id="etl-{fingerprint}", dedicated_nodes=1)
+
+    assert first.result["pool_id"] == again.result["pool_id"] != changed.result["pool_id"]
+    assert len(first.result["pool_id"]) == len("etl-") + 12
+    assert len(account.pools()) == 2
+
+
+def test_a_fingerprint_may_stand_in_the_id_of_a_body_too(account: BatchAccount) -> None:
+    body = {"vmSize": "standard_d2s_v5", "virtualMachineConfiguration": {"imageReference": "ubuntu 24.04"}}
+
+    run = create(pool_id="etl-{fingerprint}", image=None, vm_size=None, body=body)
+
+    assert account.pools() == [run.result["pool_id"]]
+
+
 def test_an_unknown_policy_is_refused_while_the_dag_is_parsed() -> None:
     with pytest.raises(ValueError, match="if_exists='perhaps' is not one of reuse, fail"):
         BatchLinuxCreatePoolOperator(
