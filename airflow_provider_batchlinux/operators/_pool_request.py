@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_batchlinux.core.instants import optional_seconds
 from airflow_provider_batchlinux.exceptions import BatchLinuxError
@@ -185,7 +185,7 @@ def _beside_a_start_task(operator: Any) -> list[str]:
     return [f"{name} is for a start_task given as text; write it into the StartTaskSpec." for name in given]
 
 
-def _with_fingerprint(pool: P) -> P:
+def _with_fingerprint(pool: PoolSpec | RawPool) -> PoolSpec | RawPool:
     """Put the digest of all that is asked for into an id that has a place for it."""
     digest = pool.fingerprint()[:_DIGITS]
     return replace(pool, pool_id=pool.pool_id.replace(_PLACE, digest)) if _PLACE in pool.pool_id else pool

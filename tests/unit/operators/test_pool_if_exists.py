@@ -188,10 +188,12 @@ def test_a_fingerprint_in_the_id_makes_a_changed_request_a_new_pool(account: Bat
 
 
 def test_a_fingerprint_may_stand_in_the_id_of_a_body_too(account: BatchAccount) -> None:
-    body = {"vmSize": "standard_d2s_v5", "virtualMachineConfiguration": {"imageReference": "ubuntu 24.04"}}
+    machine = {"imageReference": "ubuntu 24.04"}
+    body = {"vmSize": "standard_a1_v2", "virtualMachineConfiguration": machine, "targetDedicatedNodes": 0}
 
     run = create(pool_id="etl-{fingerprint}", image=None, vm_size=None, body=body)
 
+    assert run.state == "success", run.message
     assert account.pools() == [run.result["pool_id"]]
 
 
