@@ -91,8 +91,7 @@ def _connection_fields() -> dict[str, Any]:
             "CA file",
             "Certificates (PEM) to trust in place of the machine's, for a proxy or a private cloud.",
         ),
-        "subscription_id": _text("Subscription id", "For links to the Azure portal."),
-        "resource_group": _text("Resource group", "For links to the Azure portal."),
+        **_management_fields(),
         "id_prefix": _text(
             "Prefix of ids",
             "Of the pools and jobs this Airflow makes; its own for each that shares the account.",
@@ -102,6 +101,17 @@ def _connection_fields() -> dict[str, Any]:
             "description": "How long a request is tried again while the service is away. Empty: 300.",
             "schema": {"type": ["number", "null"], "minimum": 0},
         },
+    }
+
+
+def _management_fields() -> dict[str, Any]:
+    return {
+        "subscription_id": _text("Subscription id", "For links to the portal and the management plane."),
+        "resource_group": _text("Resource group", "For links to the portal and the management plane."),
+        "management_url": _text(
+            "Management URL",
+            "Of the management plane, in another cloud than the public one. Empty: that of the public cloud.",
+        ),
     }
 
 

@@ -10,8 +10,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from airflow_provider_batchlinux.client.batch import BatchLinuxClient
+from airflow_provider_batchlinux.client.management import ManagementClient
 from airflow_provider_batchlinux.client.pool_metadata import change_metadata
+from airflow_provider_batchlinux.client.pool_site import PoolSite
 from airflow_provider_batchlinux.client.pool_steady import PoolSteadyWait
+from airflow_provider_batchlinux.client.preflight import check_before_create, look_at_region
 from airflow_provider_batchlinux.client.waiting import Pace, wait_for
 from airflow_provider_batchlinux.core.existing_pool import Action, Decision, IfExists, decide
 from airflow_provider_batchlinux.core.image_query import ImageQuery
@@ -29,9 +32,11 @@ from airflow_provider_batchlinux.core.pool_marks import (
     with_later_expiry,
 )
 from airflow_provider_batchlinux.core.pool_spec import PoolSpec
+from airflow_provider_batchlinux.core.preflight import Region
 from airflow_provider_batchlinux.core.raw_pool import RawPool
 from airflow_provider_batchlinux.core.supported_images import SupportedImage
 from airflow_provider_batchlinux.core.vm_size_names import traits_of
+from airflow_provider_batchlinux.core.vm_sizes import find_size
 from airflow_provider_batchlinux.exceptions import BatchConflictError
 
 __all__ = ["EnsuredPool", "PoolGoneWait", "PoolWish", "ensure_pool"]
@@ -55,6 +60,7 @@ class PoolWish:
         change of its size.
     :param now: the time of the request, with a time zone.
     :param if_exists: what becomes of a pool of that id that is there already.
+    :param preflight: look before, where the management plane is open, whether the pool can get its nodes.
     """
 
     spec: PoolSpec | RawPool
@@ -64,6 +70,7 @@ class PoolWish:
     deletion_limit: float
     now: datetime
     if_exists: IfExists = "reuse"
+    preflight: bool = False
 
 
 @dataclass(frozen=True)
@@ -82,26 +89,42 @@ class EnsuredPool:
     changed: tuple[str, ...] = ()
 
 
-async def ensure_pool(client: BatchLinuxClient, wish: PoolWish) -> EnsuredPool:
+async def ensure_pool(
+    client: BatchLinuxClient, wish: PoolWish, plane: ManagementClient | None = None
+) -> EnsuredPool:
     """
     Create the pool, or find the one that is there and do with it what was chosen.
 
+    :param plane: the management plane; ``None`` when nothing is asked of it.
     :raises ImageNotFoundError: the service offers no such image; nothing was created.
     :raises BatchConflictError: a pool of that id exists and cannot be taken; nothing was changed.
     :raises WaitTimeoutError: a pool of that id was still being deleted at the limit.
     """
     query = ImageQuery.parse(wish.spec.image or "")
     images = await client.list_images() if needs_image_list(query) else []
-    image = _chosen(query, images, wish)
+    region = await look_at_region(plane) if plane is not None and wish.preflight else None
+    image = _chosen(query, images, wish, region)
     body = wish.spec.to_rest(image, owner=wish.owner, expires_at=wish.expires_at)
+    if region is not None:
+        await check_before_create(
+            client,
+            region,
+            body,
+            images=images,
+            needed_until=wish.needed_until,
+            now=wish.now,
+            name_of=wish.spec.name_of,
+        )
     deadline = time.time() + wish.deletion_limit
-    while (found := await _create_or_find(client, body, deadline)) is not None:
+    site = PoolSite(client, plane, wish.spec)
+    body |= site.managed_parts
+    while (found := await _create_or_find(site, body, deadline)) is not None:
         decision = decide(wish.if_exists, body, found, owner=wish.owner)
         if decision.action is Action.REFUSE:
             raise BatchConflictError(decision.reason, code="PoolExists")
         log.log(logging.WARNING if decision.differences else logging.INFO, "%s", decision.reason)
         if decision.action is not Action.RECREATE:
-            return await _kept(client, wish, body, found, decision, images, deadline)
+            return await _kept(site, wish, body, found, decision, images, deadline)
         await client.delete_pool(wish.spec.pool_id)
     return EnsuredPool(wish.spec.pool_id, created=True, image=image)
 
@@ -124,8 +147,11 @@ class PoolGoneWait:
         return None
 
 
-def _chosen(query: ImageQuery, images: list[SupportedImage], wish: PoolWish) -> ResolvedImage:
-    traits = traits_of(wish.spec.vm_size)
+def _chosen(
+    query: ImageQuery, images: list[SupportedImage], wish: PoolWish, region: Region | None
+) -> ResolvedImage:
+    size = find_size(wish.spec.vm_size, region.sizes) if region is not None else None
+    traits = traits_of(wish.spec.vm_size) if size is None else size.traits
     image = resolve_image(
         query,
         images,
@@ -141,27 +167,27 @@ def _chosen(query: ImageQuery, images: list[SupportedImage], wish: PoolWish) -> 
 
 
 async def _create_or_find(
-    client: BatchLinuxClient, body: Mapping[str, Any], deadline: float
+    site: PoolSite, body: Mapping[str, Any], deadline: float
 ) -> Mapping[str, Any] | None:
     """Create the pool, or give the one that is there; one that is being deleted is waited out."""
     pool_id = body["id"]
     while True:
         try:
-            await client.create_pool(body)
+            await site.create(body)
         except BatchConflictError as error:
             if error.code not in ("PoolExists", "PoolBeingDeleted"):
                 raise
         else:
             return None
-        found = await client.find_pool_body(pool_id)
+        found = await site.find(pool_id)
         if found is not None and str(found.get("state")).lower() != "deleting":
             return found
         log.info("A pool %r is still being deleted; waiting until it is gone.", pool_id)
-        await wait_for(PoolGoneWait(client, pool_id), Pace(_LOOK_INTERVAL, deadline))
+        await wait_for(PoolGoneWait(site.client, pool_id), Pace(_LOOK_INTERVAL, deadline))
 
 
 async def _kept(
-    client: BatchLinuxClient,
+    site: PoolSite,
     wish: PoolWish,
     body: Mapping[str, Any],
     found: Mapping[str, Any],
@@ -171,24 +197,20 @@ async def _kept(
 ) -> EnsuredPool:
     changed: tuple[str, ...] = ()
     if decision.action is Action.CHANGE:
-        await _apply(client, body, decision.plan, deadline)
+        await _apply(site, body, decision.plan, deadline)
         changed = tuple(dict.fromkeys(item.property_name for item in decision.differences))
         found = {**found, **decision.plan.patch}
     elif fingerprint_of(found) == fingerprint_of(body) and not is_owned_by(found, wish.owner):
         # Another Dag run made it, maybe for less time; ours must not lose it in its middle.
         await change_metadata(
-            client, wish.spec.pool_id, lambda marks: with_later_expiry(marks, wish.expires_at)
+            site.client, wish.spec.pool_id, lambda marks: with_later_expiry(marks, wish.expires_at)
         )
     return EnsuredPool(wish.spec.pool_id, False, _image_of(found, images, wish), changed)
 
 
-async def _apply(
-    client: BatchLinuxClient, body: Mapping[str, Any], plan: ChangePlan, deadline: float
-) -> None:
-    pool_id = body["id"]
-    patch = {name: value for name, value in plan.patch.items() if name != "metadata"}
-    if patch:
-        await client.update_pool(pool_id, patch)
+async def _apply(site: PoolSite, body: Mapping[str, Any], plan: ChangePlan, deadline: float) -> None:
+    client, pool_id = site.client, body["id"]
+    await site.update(pool_id, {name: value for name, value in plan.patch.items() if name != "metadata"})
     if plan.changes_scale:
         await wait_for(PoolSteadyWait(client, pool_id), Pace(_LOOK_INTERVAL, deadline))
     if plan.disable_autoscale:

@@ -17,7 +17,7 @@ from azure.core.pipeline.transport import AioHttpTransport
 
 from airflow_provider_batchlinux.client.account import AccountSettings, AuthKind
 
-__all__ = ["open_sdk_client", "sync_sdk_client"]
+__all__ = ["open_pipeline", "open_sdk_client", "sync_sdk_client"]
 
 # The SDK logs a traceback for every refusal without a body (each HEAD has none) before it raises.
 logging.getLogger("azure.batch._utils.model_base").setLevel(logging.ERROR)
@@ -36,6 +36,19 @@ async def open_sdk_client(settings: AccountSettings) -> AsyncIterator[BatchClien
 
     :param settings: the account and the identity, without problems.
     """
+    async with open_pipeline(settings) as (credential, options):
+        client = BatchClient(settings.endpoint, credential, **options)
+        async with client:
+            yield client
+
+
+@asynccontextmanager
+async def open_pipeline(settings: AccountSettings) -> AsyncIterator[tuple[Any, dict[str, Any]]]:
+    """
+    Open what any client of the SDK needs: our credential, and our connections with their time-outs.
+
+    :param settings: the account and the identity, without problems.
+    """
     async with AsyncExitStack() as stack:
         connector = aiohttp.TCPConnector(limit=MAX_CONNECTIONS, ssl=_trust(settings))
         # An own session: azure-core would build a TLS context anew for every request otherwise.
@@ -45,8 +58,7 @@ async def open_sdk_client(settings: AccountSettings) -> AsyncIterator[BatchClien
         if not isinstance(credential, AzureNamedKeyCredential):
             await stack.enter_async_context(credential)
         transport = AioHttpTransport(session=session, session_owner=False)
-        client = BatchClient(settings.endpoint, credential, transport=transport, **_pipeline_options())
-        yield await stack.enter_async_context(client)
+        yield credential, {"transport": transport, **_pipeline_options()}
 
 
 def sync_sdk_client(settings: AccountSettings) -> Any:

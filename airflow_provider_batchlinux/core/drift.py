@@ -89,7 +89,8 @@ def drift(wanted: Mapping[str, Any], found: Mapping[str, Any]) -> list[Differenc
 
     What the service adds or spells otherwise is no difference: defaults, letter case where it does not
     count, the order of named entries. Neither are the provider's own marks in the metadata, the numbers of
-    nodes while a formula decides them, nor passwords and keys that the service does not give back.
+    nodes while a formula decides them, passwords and keys that the service does not give back, nor further
+    tags, which a policy of the subscription may have added.
 
     :param wanted: the body that would create the pool.
     :param found: the pool as the service answers it.
@@ -99,9 +100,12 @@ def drift(wanted: Mapping[str, Any], found: Mapping[str, Any]) -> list[Differenc
     theirs = dict(_leaves(POOL, _comparable(found, is_scaled=is_scaled)))
     places = [*ours, *(place for place in theirs if place not in ours)]
     return [
-        _difference(place, ours.get(place), theirs.get(place))
-        for place in places
-        if _differs(ours.get(place), theirs.get(place))
+        *(
+            _difference(place, ours.get(place), theirs.get(place))
+            for place in places
+            if _differs(ours.get(place), theirs.get(place))
+        ),
+        *_managed_differences(wanted, found),
     ]
 
 
@@ -110,6 +114,21 @@ def describe_drift(differences: Sequence[Difference]) -> str:
     if not differences:
         return "  no property differs: the request was written otherwise."
     return "\n".join(f"  {difference}" for difference in differences)
+
+
+def _managed_differences(wanted: Mapping[str, Any], found: Mapping[str, Any]) -> Iterator[Difference]:
+    ours, theirs = _identities(wanted), _identities(found)
+    if ours != theirs:
+        yield Difference("identity.userAssignedIdentities", ours or None, theirs or None)
+    tags = found.get("tags") or {}
+    for name, value in (wanted.get("tags") or {}).items():
+        if tags.get(name) != value:
+            yield Difference(f"tags.{name}", value, tags.get(name))
+
+
+def _identities(body: Mapping[str, Any]) -> tuple[str, ...]:
+    entries = (body.get("identity") or {}).get("userAssignedIdentities") or ()
+    return tuple(sorted(str(entry.get("resourceId")).lower() for entry in entries))
 
 
 def _comparable(body: Mapping[str, Any], *, is_scaled: bool) -> dict[str, Any]:

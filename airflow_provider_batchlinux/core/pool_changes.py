@@ -21,7 +21,7 @@ _SCALE = frozenset(
     }
 )
 # "updated only when the pool is empty": the descriptions of BatchPoolUpdateOptions, 2025-06-01.
-_ANY_TIME = frozenset({"startTask", "metadata", "applicationPackageReferences"})
+_ANY_TIME = frozenset({"startTask", "metadata", "applicationPackageReferences", "tags"})
 _WHEN_EMPTY = frozenset(
     {
         "displayName",
@@ -34,6 +34,7 @@ _WHEN_EMPTY = frozenset(
         "userAccounts",
         "mountConfiguration",
         "upgradePolicy",
+        "identity",
     }
 )
 

@@ -13,6 +13,7 @@ from airflow_provider_batchlinux.core.container_spec import ContainerSpec
 from airflow_provider_batchlinux.core.ids import fingerprint, id_problems
 from airflow_provider_batchlinux.core.images import ResolvedImage
 from airflow_provider_batchlinux.core.instants import iso8601_duration
+from airflow_provider_batchlinux.core.management_pool import identity_problems, tag_problems
 from airflow_provider_batchlinux.core.network_spec import NetworkSpec
 from airflow_provider_batchlinux.core.pool_marks import (
     METADATA_PREFIX,
@@ -51,10 +52,6 @@ _OWN_NAMES: Mapping[Path, str] = {
     ("enableAutoScale",): "autoscale",
 }
 _MOST_NODES = 10_000
-_NEEDS_MANAGEMENT = (
-    "can be given to a pool only through Azure's management plane, which this version does not use for pools;"
-    " leave it out."
-)
 
 
 @dataclass(frozen=True)
@@ -154,8 +151,8 @@ class PoolSpec(Spec):
             *start,
             *source_problems(self.ssh_from),
             *_metadata_problems(self.metadata),
-            *([f"identities {_NEEDS_MANAGEMENT}"] if self.identities else []),
-            *([f"tags {_NEEDS_MANAGEMENT}"] if self.tags else []),
+            *identity_problems(self.identities),
+            *tag_problems(self.tags),
         ]
 
     def fingerprint(self) -> str:

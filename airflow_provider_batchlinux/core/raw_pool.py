@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -11,6 +11,7 @@ from airflow_provider_batchlinux.core.body_check import Path, read_shape, rest_n
 from airflow_provider_batchlinux.core.body_secrets import hidden_body
 from airflow_provider_batchlinux.core.ids import fingerprint, id_problems
 from airflow_provider_batchlinux.core.images import ResolvedImage
+from airflow_provider_batchlinux.core.management_pool import identity_problems, tag_problems
 from airflow_provider_batchlinux.core.pool_marks import METADATA_PREFIX, marks_of, rest_metadata
 from airflow_provider_batchlinux.core.pool_rules import generation_for, rule_problems
 from airflow_provider_batchlinux.core.pool_shapes import POOL
@@ -34,11 +35,15 @@ class RawPool:
     :param body: the body, which may hold secrets and is therefore not shown.
     :param pool_id: the pool's id, where the body has none.
     :param image_beside: the image, where the body has none.
+    :param identities: ARM ids of managed identities of the nodes, which the body cannot hold.
+    :param tags: names and values that Azure keeps with the pool's resources, which it cannot hold either.
     """
 
     body: Mapping[str, Any] = field(repr=False)
     pool_id: str
     image_beside: str | Mapping[str, Any] | None = None
+    identities: Sequence[str] = ()
+    tags: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def image(self) -> str | Mapping[str, Any] | None:
@@ -73,11 +78,14 @@ class RawPool:
             )
         if self.body.get("id", self.pool_id) != self.pool_id:
             problems.append(f"pool_id={self.pool_id!r} and body.id={self.body['id']!r} differ.")
-        return [*id_problems("pool_id", self.pool_id), *problems, *self._metadata_problems(body)]
+        beside = [*identity_problems(self.identities), *tag_problems(self.tags)]
+        return [*id_problems("pool_id", self.pool_id), *problems, *self._metadata_problems(body), *beside]
 
     def fingerprint(self) -> str:
         """Digest what was asked for, so that a retry knows its own pool."""
-        return fingerprint({"body": self.body, "pool_id": self.pool_id, "image": self.image})
+        asked = {"body": self.body, "pool_id": self.pool_id, "image": self.image}
+        beside = {"identities": list(self.identities), "tags": dict(self.tags)}
+        return fingerprint({**asked, **{name: value for name, value in beside.items() if value}})
 
     def to_rest(
         self, image: ResolvedImage | None = None, *, owner: Mapping[str, str] | None = None,

@@ -24,6 +24,7 @@ __all__ = [
     "hide_parts",
     "pool_request",
     "require_entra",
+    "require_management",
     "require_one_form",
     "secrets_untold",
 ]
@@ -115,7 +116,8 @@ def pool_request(operator: Any, context: Context, derived_id: str) -> PoolSpec |
         from airflow_provider_batchlinux.core.raw_pool import RawPool
 
         body = _body_from(operator, operator.body, context)
-        pool = RawPool(body, operator.pool_id or body.get("id") or derived_id, operator.image)
+        pool_id = operator.pool_id or body.get("id") or derived_id
+        pool = RawPool(body, pool_id, operator.image, operator.identities, operator.tags)
     pool = _with_fingerprint(pool)
     found = [*problems, *pool.problems(), *_image_problems(pool.image)]
     if found:
@@ -144,6 +146,21 @@ def require_entra(pool: PoolSpec | RawPool, settings: AccountSettings) -> None:
     if names:
         remedy = "the connection has an account key; give it an Entra identity (auth)."
         raise ValueError("\n".join(f"{name} needs a caller with an Entra token: {remedy}" for name in names))
+
+
+def require_management(pool: PoolSpec | RawPool, settings: AccountSettings) -> bool:
+    """
+    Tell whether only the management plane can make a pool, and refuse it when the connection lacks the way.
+
+    :raises ValueError: what cannot be given, and what the connection lacks.
+    """
+    given = [name for name in ("identities", "tags") if getattr(pool, name)]
+    gaps = settings.management_gaps() if given else []
+    if gaps:
+        way = "only the management plane can set that, and to reach it the connection lacks"
+        msg = f"{' and '.join(given)}: {way} {', '.join(gaps)}."
+        raise ValueError(msg)
+    return bool(given)
 
 
 @contextmanager

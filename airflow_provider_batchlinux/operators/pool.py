@@ -24,6 +24,7 @@ from airflow_provider_batchlinux.operators._pool_request import (
     hide_parts,
     pool_request,
     require_entra,
+    require_management,
     require_one_form,
     secrets_untold,
 )
@@ -109,13 +110,17 @@ class BatchLinuxCreatePoolOperator(BatchLinuxBaseOperator):
         :class:`~airflow_provider_batchlinux.specs.UserAccountSpec`. (templated)
     :param scheduling: where nodes stand and how tasks spread over them, as
         :class:`~airflow_provider_batchlinux.specs.SchedulingSpec`. (templated)
-    :param identities: ARM ids of managed identities of the nodes. Refused: this version makes pools through
-        the data plane, which cannot set them. (templated)
-    :param tags: Azure's tags of the pool's resources. Refused, as ``identities`` are. (templated)
+    :param identities: ARM ids of user-assigned managed identities of the nodes. The pool is then made through
+        Azure's management plane, for which the connection names ``subscription_id`` and ``resource_group``
+        and uses an Entra identity, and the extra ``mgmt`` is installed. (templated)
+    :param tags: Azure's tags of the pool, which need what ``identities`` need. (templated)
+    :param preflight: look before the pool is made whether it can get its nodes: VM size, image, quotas, as
+        far as the management plane tells them. Where it cannot be asked, only a warning is logged. ``None``
+        looks when the connection has what ``identities`` need. A pool that is there already is not looked at.
     :param body: the whole pool as a REST body of version 2025-06-01, instead of the parameters above (besides
-        ``pool_id`` and ``image``): a dict, or the name of a JSON or YAML file, which is looked for and
-        rendered as Airflow's template files are. Its ``imageReference`` may be text, as ``image``.
-        (templated)
+        ``pool_id``, ``image``, ``identities``, ``tags`` and ``preflight``): a dict, or the name of a JSON or
+        YAML file, which is looked for and rendered as Airflow's template files are. Its ``imageReference``
+        may be text, as ``image``. (templated)
     :param expires_in: how long the pool is wanted, as a pendulum duration, ``timedelta`` or seconds;
         ``None`` for no end. The image is chosen to be supported so long, and the instant is kept in the
         pool's metadata (``airflow_batchlinux_expires_at``). The service does not delete the pool
@@ -180,6 +185,7 @@ class BatchLinuxCreatePoolOperator(BatchLinuxBaseOperator):
         scheduling: SchedulingSpec | dict[str, Any] | None = None,
         identities: list[str] | None = None,
         tags: dict[str, str] | None = None,
+        preflight: bool | None = None,
         body: str | dict[str, Any] | None = None,
         expires_in: Duration | None = None,
         if_exists: IfExists = "reuse",
@@ -195,12 +201,11 @@ class BatchLinuxCreatePoolOperator(BatchLinuxBaseOperator):
         self.ssh_from = ssh_from or []
         self.metadata = metadata or {}
         self.task_slots_per_node, self.resize_timeout = task_slots_per_node, resize_timeout
-        self.display_name = display_name
+        self.display_name, self.body = display_name, body
         self.autoscale, self.network, self.storage = autoscale, network, storage
         self.security, self.containers, self.software = security, containers, software
         self.user_accounts, self.scheduling = user_accounts, scheduling
-        self.identities, self.tags = identities or [], tags or {}
-        self.body = body
+        self.identities, self.tags, self.preflight = identities or [], tags or {}, preflight
         self.expires_in, self.deletion_limit, self.if_exists = expires_in, deletion_limit, if_exists
         self._check_form()
 
@@ -215,6 +220,7 @@ class BatchLinuxCreatePoolOperator(BatchLinuxBaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Create or find the pool, and return what it became."""
+        from airflow_provider_batchlinux.client.management import management_for
         from airflow_provider_batchlinux.client.pools import PoolWish, ensure_pool
 
         now = datetime.now(timezone.utc)
@@ -223,6 +229,7 @@ class BatchLinuxCreatePoolOperator(BatchLinuxBaseOperator):
         owner = owner_of(context)
         spec = pool_request(self, context, derived_id(*owner.values(), prefix=settings.id_prefix))
         require_entra(spec, settings)
+        is_managed = require_management(spec, settings)
         wish = PoolWish(
             spec=spec,
             owner={**owner, "instance": settings.id_prefix},
@@ -231,10 +238,12 @@ class BatchLinuxCreatePoolOperator(BatchLinuxBaseOperator):
             deletion_limit=seconds_of("deletion_limit", self.deletion_limit),
             now=now,
             if_exists=self.if_exists,
+            preflight=self.preflight is not False,
         )
 
         async def story(client: BatchLinuxClient) -> EnsuredPool:
-            return await ensure_pool(client, wish)
+            async with management_for(settings, required=is_managed, preflight=self.preflight) as plane:
+                return await ensure_pool(client, wish, plane)
 
         BatchLinuxPoolLink.persist(context, settings, spec.pool_id)
         with secrets_untold(spec):

@@ -14,7 +14,7 @@ from airflow_provider_batchlinux.core.pool_spec import PoolSpec
 from airflow_provider_batchlinux.core.raw_pool import RawPool
 from airflow_provider_batchlinux.core.spec_base import Spec, read_spec
 from airflow_provider_batchlinux.operators._pool_request import PARTS
-from tests.unit.core.pool_properties import MACHINE, PROPERTIES
+from tests.unit.core.pool_properties import IDENTITY, MACHINE, PROPERTIES
 
 BASE: dict[str, Any] = {"pool_id": "etl", "image": "ubuntu 24.04", "vm_size": "standard_d2s_v5"}
 NOT_FOR_LINUX = {"windowsConfiguration", "licenseType", "windowsUserConfiguration"}
@@ -130,8 +130,13 @@ def test_the_public_names_are_all_there_and_no_other() -> None:
         _ = specs.PoolSpecs
 
 
-def test_nothing_of_the_identity_or_the_tags_is_taken_without_a_word() -> None:
-    problems = PoolSpec(**BASE, identities=["/i"], tags={"a": "b"}).problems()
+def test_identities_and_tags_that_azure_would_refuse_are_named() -> None:
+    tags = {"a/b": "1", "team": "x" * 257}
+    problems = PoolSpec(**BASE, identities=[IDENTITY, "/i"], tags=tags).problems()
 
-    assert [problem.split()[0] for problem in problems] == ["identities", "tags"]
-    assert all("management plane" in problem for problem in problems)
+    assert [problem.split(" is ")[0] for problem in problems] == [
+        "identities[1]='/i'",
+        "tags name 'a/b'",
+        "tags['team']",
+    ]
+    assert PoolSpec(**BASE, identities=[IDENTITY], tags={"team": "etl"}).problems() == []
