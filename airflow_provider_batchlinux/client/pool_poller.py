@@ -5,17 +5,17 @@ from __future__ import annotations
 import asyncio
 import copy
 import logging
+import random
 from collections import Counter
-from collections.abc import AsyncIterator, Coroutine, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Coroutine, Iterable
 from contextvars import Context
 from typing import Any
 
 from airflow_provider_batchlinux.client.batch import BatchLinuxClient
 from airflow_provider_batchlinux.client.pool_reading import PoolReader, PoolReading
-from airflow_provider_batchlinux.client.waiting import jittered
-from airflow_provider_batchlinux.core.poll_rhythm import is_far, is_turning, next_interval
+from airflow_provider_batchlinux.core.poll_rhythm import is_far, is_turning, next_interval, rest_after
 from airflow_provider_batchlinux.core.pool_state import NodeSnapshot
+from airflow_provider_batchlinux.exceptions import WaitTimeoutError
 
 __all__ = ["PoolPoller", "PoolWatch"]
 
@@ -27,8 +27,11 @@ _GATHERING = 1.0
 _WOKEN_AT_ONCE = 50
 """Waits that are woken before the event loop's other work has its turn."""
 
-_HEARTBEATS = 4
+_HEARTBEATS = 2
 """Intervals after which a wait looks again though its pool has not changed."""
+
+_GRACE = 30.0
+"""Seconds after its deadline in which a wait may still have its last look."""
 
 _WORTH_TELLING = 30.0
 """Seconds. A turn that takes longer was held up by a service that throttles or is away."""
@@ -40,16 +43,28 @@ class PoolWatch:
 
     :param pool_id: the pool.
     :param interval: seconds between two looks that the wait asked for.
+    :param left: gives the seconds until the wait's deadline; ``None`` for no deadline.
     """
 
-    def __init__(self, poller: PoolPoller, pool_id: str, interval: float) -> None:
+    def __init__(
+        self, poller: PoolPoller, pool_id: str, interval: float, left: Callable[[], float | None]
+    ) -> None:
         self.pool_id = pool_id
+        self._left = left
         self.key = pool_id.lower()
         self.interval = interval
         self.needs = poller.turn + 1
         self.error: Exception | None = None
         self._poller = poller
-        self._woken = asyncio.Event()
+        self._woken = False
+        self._sleep: asyncio.Future[None] | None = None
+
+    async def __aenter__(self) -> PoolWatch:
+        self._poller.enter(self)
+        return self
+
+    async def __aexit__(self, *_error: object) -> None:
+        await self._poller.leave(self)
 
     @property
     def heartbeat(self) -> float:
@@ -71,8 +86,7 @@ class PoolWatch:
             if self.error is not None:
                 raise copy.copy(self.error) from self.error
             self._poller.hurry(self)
-            await self._woken.wait()
-            self._woken.clear()
+            await self._news()
 
     async def nodes(self, where: str | None) -> list[NodeSnapshot]:
         """List the pool's nodes exactly, once for all waits that ask the same after the same reading."""
@@ -85,17 +99,42 @@ class PoolWatch:
         self.needs = self._poller.turn + 1
         self._poller.look_again(self)
 
-    async def pause(self, seconds: float) -> None:
-        """Wait until the pool has changed, or its last look has to be repeated, but not longer than this."""
-        try:
-            await asyncio.wait_for(self._woken.wait(), seconds)
-        except asyncio.TimeoutError:
-            return
-        self._woken.clear()
-
     def wake(self) -> None:
         """Let the wait look."""
-        self._woken.set()
+        self._woken = True
+        if self._sleep is not None:
+            _end_sleep(self._sleep)
+
+    async def until_woken(self, seconds: float | None) -> bool:
+        """
+        Wait until the pool has changed, or its last look has to be repeated; tells whether that happened.
+
+        :param seconds: how long to wait at most; ``None`` for as long as it takes.
+        """
+        # Thousands do this at once: a future and a timer take a fifth of the memory of a wait_for().
+        if not self._woken:
+            loop = asyncio.get_running_loop()
+            self._sleep = loop.create_future()
+            timer = None if seconds is None else loop.call_later(seconds, _end_sleep, self._sleep)
+            try:
+                await self._sleep
+            finally:
+                self._sleep = None
+                if timer is not None:
+                    timer.cancel()
+        woken, self._woken = self._woken, False
+        return woken
+
+    async def _news(self) -> None:
+        left = self._left()
+        if not await self.until_woken(None if left is None else max(left, 0.0) + _GRACE):
+            msg = f"The time for waiting is over, and pool {self.pool_id!r} could not be read before its end."
+            raise WaitTimeoutError(msg)
+
+
+def _end_sleep(sleep: asyncio.Future[None]) -> None:
+    if not sleep.done():
+        sleep.set_result(None)
 
 
 class _WatchedPool:
@@ -138,20 +177,17 @@ class PoolPoller:
         self._loop: asyncio.Task[None] | None = None
         self._queries: set[asyncio.Task[Any]] = set()
 
-    @asynccontextmanager
-    async def watch(self, pool_id: str, interval: float) -> AsyncIterator[PoolWatch]:
+    def watch(
+        self, pool_id: str, interval: float, left: Callable[[], float | None] = lambda: None
+    ) -> PoolWatch:
         """
-        Take part in the polling; the last one to leave ends it.
+        Give a place at the polling, for an ``async with`` block; the last one to leave ends the polling.
 
         :param pool_id: the pool.
         :param interval: seconds between two looks; the shortest of all waits holds for all.
+        :param left: gives the seconds until the wait's deadline; ``None`` for no deadline.
         """
-        watch = PoolWatch(self, pool_id, interval)
-        self._enter(watch)
-        try:
-            yield watch
-        finally:
-            await self._leave(watch)
+        return PoolWatch(self, pool_id, interval, left)
 
     def newest(self, key: str) -> PoolReading | None:
         """Give the newest reading of a pool; ``None`` when there is none yet."""
@@ -180,14 +216,16 @@ class PoolPoller:
         # A wait that is cancelled leaves the question to the others.
         return await asyncio.shield(pool.exact[where])
 
-    def _enter(self, watch: PoolWatch) -> None:
+    def enter(self, watch: PoolWatch) -> None:
+        """Let a wait take part."""
         self._pools.setdefault(watch.key, _WatchedPool()).watches.add(watch)
         self._intervals[watch.interval] += 1
         self.hurry(watch)
         if self._loop is None:
             self._loop = self._start(self._run())
 
-    async def _leave(self, watch: PoolWatch) -> None:
+    async def leave(self, watch: PoolWatch) -> None:
+        """Forget a wait, and end the polling when it was the last one."""
         pool = self._pools.get(watch.key)
         if pool is None or watch not in pool.watches:
             return
@@ -248,7 +286,9 @@ class PoolPoller:
         if took > _WORTH_TELLING:
             log.warning("Reading %d pools took %.0f s; the waits go on.", len(keys), took)
         if every:
-            self._due = self._now() + jittered(self._next_interval(took))
+            # Jittered downwards only: nobody learns of a change later than an interval after it.
+            rest = rest_after(self._next_interval(), took) * random.uniform(0.9, 1.0)
+            self._due = self._now() + rest
 
     async def _tell(self, readings: Iterable[PoolReading], keys: Iterable[str]) -> None:
         woken: list[PoolWatch] = []
@@ -261,13 +301,12 @@ class PoolPoller:
             if number % _WOKEN_AT_ONCE == 0:
                 await asyncio.sleep(0)
 
-    def _next_interval(self, took: float) -> float:
+    def _next_interval(self) -> float:
         pools = self._pools.values()
         return next_interval(
             min(self._intervals, default=0.0),
             far=[is_far(pool.reading.pool) for pool in pools if pool.reading is not None],
             turning=[pool.turning for pool in pools],
-            took=took,
         )
 
     def _fail(self, error: Exception) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from contextvars import Context
 from weakref import WeakKeyDictionary
 
@@ -22,10 +22,12 @@ class SharedAccount:
     """
     What all waits on an account share.
 
+    :param settings: the account and the identity.
     :param client: the open client; nobody but its keeper closes it.
     """
 
-    def __init__(self, client: BatchLinuxClient) -> None:
+    def __init__(self, settings: AccountSettings, client: BatchLinuxClient) -> None:
+        self.settings = settings
         self.client = client
         self.poller = PoolPoller(client)
 
@@ -38,12 +40,12 @@ class _Kept:
         self.opened: asyncio.Future[SharedAccount] = asyncio.get_running_loop().create_future()
         self._left = asyncio.Event()
         # Without the log context of whoever happens to come first.
-        self._keeper = Context().run(asyncio.ensure_future, self._keep(opener(settings)))
+        self._keeper = Context().run(asyncio.ensure_future, self._keep(settings, opener))
 
-    async def _keep(self, opening: AbstractAsyncContextManager[BatchLinuxClient]) -> None:
+    async def _keep(self, settings: AccountSettings, opener: Opener) -> None:
         try:
-            async with opening as client:
-                self.opened.set_result(SharedAccount(client))
+            async with opener(settings) as client:
+                self.opened.set_result(SharedAccount(settings, client))
                 await self._left.wait()
         except Exception as error:  # whatever it is, those who wait for the client are to know it
             if self.opened.done():
@@ -65,12 +67,9 @@ class _Kept:
 _kept: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[AccountSettings, _Kept]] = WeakKeyDictionary()
 
 
-@asynccontextmanager
-async def shared_account(
-    settings: AccountSettings, opener: Opener = open_client
-) -> AsyncIterator[SharedAccount]:
+class shared_account:  # used like a function; as a generator it would cost each wait a kilobyte
     """
-    Give the account's one open client of this event loop, and its poller.
+    Give the account's one open client of this event loop, and its poller, for an ``async with`` block.
 
     A client that met a refusal of the identity, or no answer at all, is left to those who have it; whoever
     comes after them gets a new one, with a new session and a new token.
@@ -78,23 +77,44 @@ async def shared_account(
     :param settings: the account and the identity; others, if only the key is new, have a client of their own.
     :param opener: how to open a client.
     """
-    accounts = _kept.setdefault(asyncio.get_running_loop(), {})
-    kept = accounts.get(settings)
-    if kept is None or kept.failed:
-        kept = accounts[settings] = _Kept(settings, opener)
-    kept.users += 1
-    try:
-        yield await asyncio.shield(kept.opened)
-    except (BatchAuthenticationError, BatchUnreachableError):
-        _forget(accounts, settings, kept)
-        raise
-    finally:
-        kept.users -= 1
-        if not kept.users:
-            _forget(accounts, settings, kept)
-            await kept.close()
+
+    __slots__ = ("_kept", "_opener", "_settings")
+
+    def __init__(self, settings: AccountSettings, opener: Opener = open_client) -> None:
+        self._settings = settings
+        self._opener = opener
+
+    async def __aenter__(self) -> SharedAccount:
+        accounts = _accounts()
+        kept = accounts.get(self._settings)
+        if kept is None or kept.failed:
+            kept = accounts[self._settings] = _Kept(self._settings, self._opener)
+        kept.users += 1
+        self._kept = kept
+        try:
+            account = await asyncio.shield(kept.opened)
+        except BaseException:
+            await self._leave()
+            raise
+        self._settings = account.settings  # the same for all, so that each wait's own copy can go
+        return account
+
+    async def __aexit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if isinstance(error, (BatchAuthenticationError, BatchUnreachableError)):
+            self._forget()
+        await self._leave()
+
+    async def _leave(self) -> None:
+        self._kept.users -= 1
+        if not self._kept.users:
+            self._forget()
+            await self._kept.close()
+
+    def _forget(self) -> None:
+        accounts = _accounts()
+        if accounts.get(self._settings) is self._kept:
+            del accounts[self._settings]
 
 
-def _forget(accounts: dict[AccountSettings, _Kept], settings: AccountSettings, kept: _Kept) -> None:
-    if accounts.get(settings) is kept:
-        del accounts[settings]
+def _accounts() -> dict[AccountSettings, _Kept]:
+    return _kept.setdefault(asyncio.get_running_loop(), {})

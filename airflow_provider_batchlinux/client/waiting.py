@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from airflow_provider_batchlinux.exceptions import WaitTimeoutError
 
-__all__ = ["Pace", "Wait", "jittered", "wait_for"]
+__all__ = ["Pace", "Wait", "wait_for"]
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +47,11 @@ class Pace:
     first_wait: float = 0.0
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     clock: Callable[[], float] = time.time
-    between: Callable[[float], Awaitable[None]] | None = None
+    between: Callable[[float], Awaitable[object]] | None = None
+
+    def left(self) -> float | None:
+        """Give the seconds until the deadline, negative after it; ``None`` for no deadline."""
+        return None if self.deadline is None else self.deadline - self.clock()
 
 
 async def wait_for(wait: Wait, pace: Pace) -> dict[str, Any]:
@@ -57,7 +61,7 @@ async def wait_for(wait: Wait, pace: Pace) -> dict[str, Any]:
     :raises WaitTimeoutError: it was not done at the deadline; nothing was changed.
     """
     if pace.first_wait:
-        await pace.sleep(jittered(pace.first_wait))
+        await pace.sleep(_jittered(pace.first_wait))
     told = ""
     while True:
         result = await wait.look()
@@ -70,16 +74,15 @@ async def wait_for(wait: Wait, pace: Pace) -> dict[str, Any]:
 
 
 def _next_sleep(pace: Pace, progress: str) -> float:
-    pause = jittered(pace.interval)
-    if pace.deadline is None:
+    pause = _jittered(pace.interval)
+    left = pace.left()
+    if left is None:
         return pause
-    left = pace.deadline - pace.clock()
     if left <= 0:
         msg = f"The time for waiting is over. Last seen: {progress}"
         raise WaitTimeoutError(msg)
     return min(pause, left)
 
 
-def jittered(seconds: float) -> float:
-    """Vary a time by up to a tenth, so that many waits do not call at once."""
+def _jittered(seconds: float) -> float:
     return seconds * random.uniform(0.9, 1.1)

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from airflow_provider_batchlinux.client._calls import Body
 from airflow_provider_batchlinux.client.batch import BatchLinuxClient
 from airflow_provider_batchlinux.client.pool_poller import PoolWatch
 from airflow_provider_batchlinux.client.retry import RetryPolicy
 from airflow_provider_batchlinux.client.sharing import SharedAccount
-from airflow_provider_batchlinux.client.waiting import Pace
+from airflow_provider_batchlinux.client.waiting import Pace, Wait, wait_for
 from airflow_provider_batchlinux.core.pool_state import POOL_FIELDS, NodeSnapshot, PoolSnapshot
 
-__all__ = ["WatchedClient", "watched_pool"]
+__all__ = ["WatchedClient", "wait_at_poller"]
 
 T = TypeVar("T")
 
@@ -64,18 +63,18 @@ class WatchedClient(BatchLinuxClient):
         return pool_id.lower() == self._watch.key
 
 
-@asynccontextmanager
-async def watched_pool(
-    account: SharedAccount, pool_id: str, pace: Pace
-) -> AsyncIterator[tuple[WatchedClient, Pace]]:
+async def wait_at_poller(
+    account: SharedAccount, pool_id: str, wait_of: Callable[[BatchLinuxClient], Wait], pace: Pace
+) -> dict[str, Any]:
     """
-    Follow a pool by the account's poller: gives the client to look with, and when to look.
+    Wait for something about a pool, looking when the account's poller says so.
 
+    :param wait_of: makes the wait, with the client it is to look with.
     :param pace: when the wait would look by itself.
     """
-    async with account.poller.watch(pool_id, pace.interval) as watch:
-        client = WatchedClient(account.client, watch)
-        yield client, replace(pace, interval=watch.heartbeat, between=watch.pause)
+    async with account.poller.watch(pool_id, pace.interval, pace.left) as watch:
+        shared_pace = replace(pace, interval=watch.heartbeat, between=watch.until_woken)
+        return await wait_for(wait_of(WatchedClient(account.client, watch)), shared_pace)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from airflow_provider_batchlinux.core.pool_state import PoolSnapshot
 
-__all__ = ["is_far", "is_turning", "next_interval"]
+__all__ = ["is_far", "is_turning", "next_interval", "rest_after"]
 
 _SLOWEST = 60.0
 """Seconds. An allocation takes minutes, so pools without nodes are looked at less often, up to this."""
@@ -29,19 +29,25 @@ def is_turning(pool: PoolSnapshot | None, counts: Mapping[str, int]) -> bool:
     return pool.current >= pool.target and 0 < counts.get("idle", 0) < pool.target
 
 
-def next_interval(asked: float, *, far: Iterable[bool], turning: Iterable[bool], took: float) -> float:
+def next_interval(asked: float, *, far: Iterable[bool], turning: Iterable[bool]) -> float:
     """
-    Choose the seconds between the last look and the next.
+    Choose the seconds from one look to the next.
 
     :param asked: the shortest interval that anybody asked for, in seconds.
     :param far: of each pool, whether it is only being allocated.
     :param turning: of each pool, whether it changed and is about to turn.
-    :param took: seconds the last look took. A service that throttles or is slow is left alone for as long.
     """
     if any(turning):
-        chosen = min(asked, max(asked / 2, _FASTEST))
-    elif all(far):
-        chosen = max(asked, min(asked * 2, _SLOWEST))
-    else:
-        chosen = asked
-    return max(chosen, took)
+        return min(asked, max(asked / 2, _FASTEST))
+    if all(far):
+        return max(asked, min(asked * 2, _SLOWEST))
+    return asked
+
+
+def rest_after(interval: float, took: float) -> float:
+    """
+    Give the seconds to rest after a look that took some time.
+
+    A look that took long met a service that throttles or is slow: it is left alone for as long again.
+    """
+    return max(interval - took, took)

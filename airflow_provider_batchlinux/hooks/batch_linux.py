@@ -18,7 +18,7 @@ from airflow_provider_batchlinux.exceptions import BatchLinuxError
 if TYPE_CHECKING:
     from airflow_provider_batchlinux.client.account import AccountSettings
     from airflow_provider_batchlinux.client.batch import BatchLinuxClient
-    from airflow_provider_batchlinux.client.sharing import SharedAccount
+    from airflow_provider_batchlinux.client.sharing import shared_account
     from airflow_provider_batchlinux.core.images import SupportedImage
     from airflow_provider_batchlinux.core.pool_state import NodeSnapshot, PoolSnapshot
 
@@ -81,16 +81,15 @@ class BatchLinuxHook(BaseHook):
         async with batch.open_client(settings or await self.async_settings()) as client:
             yield client
 
-    @asynccontextmanager
-    async def shared_account(self, settings: AccountSettings) -> AsyncIterator[SharedAccount]:
+    async def shared_account(self, settings: AccountSettings) -> shared_account:
         """
-        Join those who use the same account in this event loop: one client, one session, one poller for all.
+        Give what joins those who use the same account in this event loop: one client, session and poller.
 
         :param settings: the account, from :meth:`async_settings`.
         """
         sharing = await asyncio.to_thread(import_module, "airflow_provider_batchlinux.client.sharing")
-        async with sharing.shared_account(settings) as account:
-            yield account
+        joining: shared_account = sharing.shared_account(settings)
+        return joining
 
     def run(
         self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from abc import abstractmethod
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
@@ -86,19 +86,20 @@ class BatchLinuxTrigger(BaseTrigger):
     async def _outcome(self) -> WaitEvent:
         from airflow_provider_batchlinux.core.events import WaitEvent
 
-        arguments = self.serialize()[1]
         try:
-            return WaitEvent(arguments, await self._result())
+            result = await self._result()
         except (BatchLinuxError, ValueError) as error:
-            return WaitEvent(arguments, error=error_to_payload(error))
+            return WaitEvent(self.serialize()[1], error=error_to_payload(error))
+        return WaitEvent(self.serialize()[1], result)
 
     async def _result(self) -> dict[str, Any]:
         hook = BatchLinuxHook(self.batch_linux_conn_id)
         settings = await hook.async_settings()
         while True:
             try:
-                async with hook.shared_account(settings) as account:
-                    return await self._settled_with(account)
+                async with await hook.shared_account(settings) as account:
+                    settings = account.settings
+                    return await self._result_at(account)
             except BatchAuthenticationError:
                 # A wait outlives a key: whoever renewed it in the connection is to be believed.
                 renewed = await hook.async_settings()
@@ -106,12 +107,11 @@ class BatchLinuxTrigger(BaseTrigger):
                     raise
                 settings = renewed
 
-    async def _settled_with(self, account: SharedAccount) -> dict[str, Any]:
+    def _result_at(self, account: SharedAccount) -> Awaitable[dict[str, Any]]:
         from airflow_provider_batchlinux.client.waiting import Pace, wait_for
-        from airflow_provider_batchlinux.client.watching import watched_pool
+        from airflow_provider_batchlinux.client.watching import wait_at_poller
 
         pace = Pace(self.poll_interval, self.deadline, min(self.poll_interval, _LONGEST_FIRST_WAIT))
         if self.followed_pool is None:
-            return await wait_for(self.wait(account.client), pace)
-        async with watched_pool(account, self.followed_pool, pace) as (client, shared_pace):
-            return await wait_for(self.wait(client), shared_pace)
+            return wait_for(self.wait(account.client), pace)
+        return wait_at_poller(account, self.followed_pool, self.wait, pace)

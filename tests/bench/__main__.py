@@ -10,8 +10,17 @@ from tests.bench.parsing import parse_cost
 from tests.bench.pools import create_requests
 from tests.bench.result import Result, as_table, write_json
 from tests.bench.users import users_200
+from tests.bench.waits import waits_cpu, waits_lag, waits_memory, waits_requests
 
-BENCHMARKS: tuple[Callable[[], Result], ...] = (users_200, parse_cost, create_requests)
+BENCHMARKS: tuple[Callable[[], Result], ...] = (
+    users_200,
+    parse_cost,
+    create_requests,
+    waits_requests,
+    waits_cpu,
+    waits_memory,
+    waits_lag,
+)
 
 
 def main() -> None:
