@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         NetworkSpec,
     )
     from airflow_provider_batchlinux.core.pool_spec import PoolSpec
+    from airflow_provider_batchlinux.core.repair import RepairSpec
     from airflow_provider_batchlinux.core.scale_spec import AutoscaleSpec, SchedulingSpec
     from airflow_provider_batchlinux.core.security_spec import (
         DiskEncryptionSpec,
@@ -77,6 +78,7 @@ __all__ = [
     "PoolSpec",
     "ProxyAgentSpec",
     "RegistrySpec",
+    "RepairSpec",
     "ResourceFileSpec",
     "RollingUpgradeSpec",
     "SchedulingSpec",
@@ -114,6 +116,7 @@ _HOMES = {
     "PoolSpec": "pool_spec",
     "ProxyAgentSpec": "security_spec",
     "RegistrySpec": "container_spec",
+    "RepairSpec": "repair",
     "ResourceFileSpec": "start_task_spec",
     "RollingUpgradeSpec": "software_spec",
     "SchedulingSpec": "scale_spec",

@@ -17,8 +17,8 @@ from airflow_provider_batchlinux.core.node_actions import (
     latest_boot,
     progress_of,
 )
+from airflow_provider_batchlinux.core.pool_faults import cause_of
 from airflow_provider_batchlinux.core.pool_state import NodeSnapshot
-from airflow_provider_batchlinux.core.readiness import cause_of
 from airflow_provider_batchlinux.core.text import joined
 from airflow_provider_batchlinux.exceptions import BatchRequestError, PoolNotReadyError
 

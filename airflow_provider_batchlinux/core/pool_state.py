@@ -28,11 +28,13 @@ POOL_FIELDS = (
     "state",
     "allocationState",
     "allocationStateTransitionTime",
+    "creationTime",
     "currentDedicatedNodes",
     "currentLowPriorityNodes",
     "targetDedicatedNodes",
     "targetLowPriorityNodes",
     "enableAutoScale",
+    "autoScaleRun",
     "resizeErrors",
 )
 """What a wait asks of a pool; the rest of the body stays at the service."""
@@ -40,6 +42,7 @@ POOL_FIELDS = (
 NODE_FIELDS = (
     "id",
     "state",
+    "stateTransitionTime",
     "isDedicated",
     "ipAddress",
     "endpointConfiguration",
@@ -76,12 +79,18 @@ class ServiceError:
 
 @dataclass(frozen=True)
 class StartTaskRun:
-    """How a node's start task went; ``exit_code`` is ``None`` when no program ended."""
+    """
+    How a node's start task went.
+
+    :param exit_code: ``None`` when no program ended.
+    :param ended: when it ended; ``None`` while it runs.
+    """
 
     state: str
     result: str | None
     exit_code: int | None
     failure: ServiceError | None
+    ended: datetime | None = None
 
     @classmethod
     def from_rest(cls, body: Mapping[str, Any]) -> StartTaskRun:
@@ -92,6 +101,7 @@ class StartTaskRun:
             result=_lower(body.get("result")) or None,
             exit_code=body.get("exitCode"),
             failure=ServiceError.from_rest(failure) if failure else None,
+            ended=_instant(body.get("endTime")),
         )
 
 
@@ -111,6 +121,7 @@ class NodeSnapshot:
 
     :param allocated: when it got its machine; a spot node that comes back under its id has a later one.
     :param last_boot: when it was last started; the service leaves it out of some nodes.
+    :param state_since: when it came into its state.
     """
 
     node_id: str
@@ -122,6 +133,7 @@ class NodeSnapshot:
     errors: tuple[ServiceError, ...]
     allocated: datetime | None = None
     last_boot: datetime | None = None
+    state_since: datetime | None = None
 
     @classmethod
     def from_rest(cls, body: Mapping[str, Any]) -> NodeSnapshot:
@@ -137,12 +149,18 @@ class NodeSnapshot:
             errors=tuple(ServiceError.from_rest(error) for error in body.get("errors") or ()),
             allocated=_instant(body.get("allocationTime")),
             last_boot=_instant(body.get("lastBootTime")),
+            state_since=_instant(body.get("stateTransitionTime")),
         )
 
 
 @dataclass(frozen=True)
 class PoolSnapshot:
-    """A pool at one moment; counts are of dedicated and spot nodes."""
+    """
+    A pool at one moment; counts are of dedicated and spot nodes.
+
+    :param evaluated: its autoscale formula has been evaluated at least once.
+    :param autoscale_error: what the last evaluation of its formula met; ``None`` when it went well.
+    """
 
     pool_id: str
     state: str
@@ -154,10 +172,14 @@ class PoolSnapshot:
     current_spot: int
     autoscale: bool
     resize_errors: tuple[ServiceError, ...]
+    created: datetime | None = None
+    evaluated: bool = False
+    autoscale_error: ServiceError | None = None
 
     @classmethod
     def from_rest(cls, body: Mapping[str, Any]) -> PoolSnapshot:
         """Read a pool with at least :data:`POOL_FIELDS`."""
+        run = body.get("autoScaleRun") or {}
         return cls(
             pool_id=str(body["id"]),
             state=_lower(body.get("state")),
@@ -169,6 +191,9 @@ class PoolSnapshot:
             current_spot=int(body.get("currentLowPriorityNodes") or 0),
             autoscale=bool(body.get("enableAutoScale")),
             resize_errors=tuple(ServiceError.from_rest(error) for error in body.get("resizeErrors") or ()),
+            created=_instant(body.get("creationTime")),
+            evaluated=bool(run),
+            autoscale_error=ServiceError.from_rest(run["error"]) if run.get("error") else None,
         )
 
     @property

@@ -7,8 +7,8 @@ from enum import Enum
 from typing import Any
 
 from airflow_provider_batchlinux.core.instants import iso8601_duration
+from airflow_provider_batchlinux.core.pool_faults import explained_error
 from airflow_provider_batchlinux.core.pool_state import PoolSnapshot
-from airflow_provider_batchlinux.core.readiness import explained_error
 
 __all__ = ["RUNNING_TASKS", "ResizeSpec", "ResizeStep", "next_step", "shortfall"]
 

@@ -41,7 +41,7 @@ def test_the_linux_pool_is_made_used_and_taken_away(account):
     [work] = xcom_of(run, "work")
     [removed] = xcom_of(run, "remove_users")
     assert created["node_agent_sku"] == "batch.node.ubuntu 24.04"
-    assert ready == {"pool_id": created["pool_id"], "nodes": {"idle": 3}}
+    assert (ready["pool_id"], ready["nodes"]) == (created["pool_id"], {"idle": 3})
     assert [record["outcome"] for record in added] == ["added"] * 3
     assert all(record["ssh_command"] for record in added)
     assert work["exit_code"] == 0
