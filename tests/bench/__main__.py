@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.bench.large_pool import large_pool_wait
 from tests.bench.parsing import parse_cost
 from tests.bench.pools import create_requests
 from tests.bench.result import Result, as_table, write_json
@@ -20,6 +21,7 @@ BENCHMARKS: tuple[Callable[[], Result], ...] = (
     waits_cpu,
     waits_memory,
     waits_lag,
+    large_pool_wait,
 )
 
 

@@ -23,7 +23,7 @@ from airflow_provider_batchlinux.core.readiness import ReadinessPolicy
 from airflow_provider_batchlinux.triggers.nodes import BatchLinuxNodesIdleTrigger
 from tests.bench.pools import Account
 
-__all__ = ["connected", "make_pools", "node_ids", "running"]
+__all__ = ["Events", "connected", "create_pool", "make_pools", "node_ids", "running"]
 
 CONN_ID = "azure_batch_linux_default"
 IMAGE = {"publisher": "canonical", "offer": "ubuntu-24_04-lts", "sku": "server"}
@@ -44,10 +44,10 @@ def connected(account: Account) -> Iterator[None]:
         yield
 
 
-def make_pools(account: Account, number: int, nodes: int = 1) -> list[str]:
-    """Make pools with a node that is not to be reached yet, and give their ids."""
+def make_pools(account: Account, number: int) -> list[str]:
+    """Make pools with one node that is not to be reached yet, and give their ids."""
     names = [f"pool-{index:04}" for index in range(number)]
-    asyncio.run(_create(account, names, nodes))
+    asyncio.run(_create(account, names))
     for name, node_id in node_ids(account, names).items():
         account.control.set_node(name, node_id, "unknown")
     return names
@@ -63,16 +63,18 @@ def node_ids(account: Account, names: list[str]) -> dict[str, str]:
     return asyncio.run(story())
 
 
-async def _create(account: Account, names: list[str], nodes: int) -> None:
+async def create_pool(account: Account, pool_id: str, nodes: int) -> None:
+    """Ask for a pool of the least that a pool can be."""
     machine = {"imageReference": IMAGE, "nodeAgentSKUId": "batch.node.ubuntu 24.04"}
-    body = {
-        "vmSize": "standard_d2s_v5",
-        "virtualMachineConfiguration": machine,
-        "targetDedicatedNodes": nodes,
-    }
+    body = {"id": pool_id, "vmSize": "standard_d2s_v5", "virtualMachineConfiguration": machine}
+    async with open_client(account.settings) as client:
+        await client.create_pool({**body, "targetDedicatedNodes": nodes})
+
+
+async def _create(account: Account, names: list[str]) -> None:
     async with open_client(account.settings) as client:
         for name in names:
-            await client.create_pool({"id": name, **body})
+            await create_pool(account, name, 1)
             await wait_for(NodesIdleWait(client, name, ReadinessPolicy()), Pace(0.05))
 
 
