@@ -57,7 +57,13 @@ async def open_pipeline(settings: AccountSettings) -> AsyncIterator[tuple[Any, d
         credential: Any = await asyncio.to_thread(_credential, settings)
         if not isinstance(credential, AzureNamedKeyCredential):
             await stack.enter_async_context(credential)
-        transport = AioHttpTransport(session=session, session_owner=False)
+        # To the transport: a client that is given one has no say in its time-outs.
+        transport = AioHttpTransport(
+            session=session,
+            session_owner=False,
+            connection_timeout=CONNECT_TIMEOUT,
+            read_timeout=READ_TIMEOUT,
+        )
         yield credential, {"transport": transport, **_pipeline_options()}
 
 
@@ -93,8 +99,6 @@ def _verification(settings: AccountSettings) -> dict[str, Any]:
 def _pipeline_options() -> dict[str, Any]:
     return {
         "retry_total": 0,
-        "connection_timeout": CONNECT_TIMEOUT,
-        "read_timeout": READ_TIMEOUT,
         # The stock policy writes every request with its headers to the task's log.
         "http_logging_policy": SansIOHTTPPolicy(),
     }
