@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from statistics import median
 from urllib.parse import parse_qs
 
 from airflow_provider_batchlinux.client.account import AccountSettings, AuthKind
@@ -27,6 +28,10 @@ STEP = 4.0
 """Seconds of the service's time between two looks: 31 of them go into the allocation, 20 into the boot."""
 
 INTERVAL = 0.5
+POOL = "large"
+
+
+Story = Callable[[RunningEmulator, Meter, AccountSettings], Awaitable[float]]
 
 
 @dataclass(frozen=True)
@@ -37,7 +42,7 @@ class Cost:
     :param requests: all of them.
     :param listings: those of whole lists of nodes, by their pages.
     :param received: bytes.
-    :param look: bytes of one look at a pool whose nodes boot.
+    :param look: bytes of one look, in the median.
     """
 
     requests: int
@@ -58,58 +63,54 @@ def large_pool_wait() -> Result:
     return Result(ours.requests, "requests", theirs.requests, theirs.requests / ours.requests, wanted)
 
 
-def _cost(wait: Callable[[AccountSettings, str], Awaitable[object]], nodes: int) -> Cost:
+def _cost(story: Story, nodes: int) -> Cost:
     with run_emulator(EmulatorOptions(profile="realistic", clock="manual")) as emulator:
         settings = AccountSettings(
             emulator.endpoint, emulator.account, AuthKind.SHARED_KEY, account_key=emulator.key
         )
-        asyncio.run(create_pool(Account(settings, emulator.control), "large", nodes))
-        return asyncio.run(_metered_cost(emulator, settings, wait))
+        asyncio.run(create_pool(Account(settings, emulator.control), POOL, nodes))
+        return asyncio.run(_metered_cost(emulator, settings, story))
 
 
-async def _metered_cost(
-    emulator: RunningEmulator,
-    settings: AccountSettings,
-    wait: Callable[[AccountSettings, str], Awaitable[object]],
-) -> Cost:
+async def _metered_cost(emulator: RunningEmulator, settings: AccountSettings, story: Story) -> Cost:
     emulator.control.clear_requests()
     async with metered(emulator.endpoint) as meter:
-        waiting = asyncio.ensure_future(wait(replace(settings, endpoint=meter.endpoint), "large"))
-        look = await _pass_time(emulator, meter, waiting)
-        await waiting
+        look = await story(emulator, meter, replace(settings, endpoint=meter.endpoint))
         asked = emulator.control.requests()
         lists = [request for request in asked if request["path"].endswith("/nodes")]
         whole = [request for request in lists if "$filter" not in parse_qs(request["query"])]
         return Cost(len(asked), len(whole), meter.received, look)
 
 
-async def _pass_time(emulator: RunningEmulator, meter: Meter, waiting: asyncio.Future[object]) -> float:
-    """Let the pool come up, and give the bytes that an interval took at most while its nodes booted."""
+async def _wait(emulator: RunningEmulator, meter: Meter, settings: AccountSettings) -> float:
+    """Wait by the shared poller while the service's time goes on, and give the bytes of a usual look."""
     looks = []
-    while not waiting.done():
-        before = meter.received
-        await asyncio.wait([waiting], timeout=INTERVAL)
-        looks.append(meter.received - before)
-        await asyncio.to_thread(emulator.control.advance, STEP)
-    return sorted(looks)[len(looks) // 2]
-
-
-async def _wait(settings: AccountSettings, pool_id: str) -> object:
-    def wait_of(client: BatchLinuxClient) -> NodesIdleWait:
-        return NodesIdleWait(client, pool_id, ReadinessPolicy())
-
     async with shared_account(settings) as account:
-        return await wait_at_poller(account, pool_id, wait_of, Pace(INTERVAL))
+        waiting = asyncio.ensure_future(wait_at_poller(account, POOL, _wait_of, Pace(INTERVAL)))
+        while not waiting.done():
+            before = meter.received
+            await asyncio.wait([waiting], timeout=INTERVAL)
+            looks.append(meter.received - before)
+            await asyncio.to_thread(emulator.control.advance, STEP)
+        await waiting
+    return median(looks)
 
 
-async def _wait_as_airflow_does(settings: AccountSettings, pool_id: str) -> object:
-    """Look as ``AzureBatchHook.wait_for_all_node_state`` of Airflow 3.3 does."""
+def _wait_of(client: BatchLinuxClient) -> NodesIdleWait:
+    return NodesIdleWait(client, POOL, ReadinessPolicy())
+
+
+async def _wait_as_airflow_does(emulator: RunningEmulator, meter: Meter, settings: AccountSettings) -> float:
+    """Look as ``AzureBatchHook.wait_for_all_node_state`` of Airflow 3.3, and give the bytes of a look."""
+    looks = []
     async with open_client(settings) as client:
         while True:
-            pool = await client.sdk.get_pool(pool_id)
-            nodes = [node async for node in client.sdk.list_nodes(pool_id)]
+            before = meter.received
+            pool = await client.sdk.get_pool(POOL)
+            nodes = [node async for node in client.sdk.list_nodes(POOL)]
+            looks.append(meter.received - before)
             if len(nodes) >= (pool.target_dedicated_nodes or 0) and {node.state for node in nodes} == {
                 "idle"
             }:
-                return nodes
-            await asyncio.sleep(INTERVAL)
+                return median(looks)
+            await asyncio.to_thread(emulator.control.advance, STEP)

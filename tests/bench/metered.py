@@ -29,14 +29,19 @@ async def metered(endpoint: str) -> AsyncIterator[Meter]:
     """Pass connections on to a service on loopback until the block ends."""
     address = urlsplit(endpoint)
     meter = Meter()
+    open_ends: set[asyncio.Task[None]] = set()
 
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def pass_on_both(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         answers, requests = await asyncio.open_connection(address.hostname, address.port)
         await asyncio.gather(_pass_on(reader, requests, Meter()), _pass_on(answers, writer, meter))
+
+    def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        open_ends.add(asyncio.ensure_future(pass_on_both(reader, writer)))
 
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
         meter.endpoint = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         yield meter
+    await asyncio.gather(*open_ends)
 
 
 async def _pass_on(source: asyncio.StreamReader, target: asyncio.StreamWriter, meter: Meter) -> None:
