@@ -25,7 +25,15 @@ from __future__ import annotations
 
 from airflow_provider_batchlinux.emulator.control_client import EmulatorControl
 from airflow_provider_batchlinux.emulator.identity.server import IdentityFacts
+from airflow_provider_batchlinux.emulator.management.resources import ManagementFacts
 from airflow_provider_batchlinux.emulator.options import EmulatorOptions
 from airflow_provider_batchlinux.emulator.server import RunningEmulator, run_emulator
 
-__all__ = ["EmulatorControl", "EmulatorOptions", "IdentityFacts", "RunningEmulator", "run_emulator"]
+__all__ = [
+    "EmulatorControl",
+    "EmulatorOptions",
+    "IdentityFacts",
+    "ManagementFacts",
+    "RunningEmulator",
+    "run_emulator",
+]

@@ -48,7 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="batchlinux-emulator",
         description="An embedded Azure Batch service on loopback. When it is ready it prints one "
-        "line: ready {endpoint, account, key}, over TLS also {ca, identity}.",
+        "line: ready {endpoint, account, key}, over TLS also {ca, identity, management}.",
     )
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
     parser.add_argument("--account", default="batchlinux", help="account name")
@@ -76,6 +76,8 @@ async def _serve(options: EmulatorOptions) -> None:
         }
         if emulator.ca is not None and emulator.identity is not None:
             facts |= {"ca": str(emulator.ca), "identity": asdict(emulator.identity)}
+        if emulator.management is not None:
+            facts["management"] = asdict(emulator.management)
         print(f"ready {json.dumps(facts)}", flush=True)
         await stop.wait()
 

@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import Future
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from threading import Thread
@@ -25,6 +25,8 @@ from airflow_provider_batchlinux.emulator.identity.server import (
 )
 from airflow_provider_batchlinux.emulator.identity.tls import LoopbackTls, make_loopback_tls
 from airflow_provider_batchlinux.emulator.listener import loopback_socket, stop_serving
+from airflow_provider_batchlinux.emulator.management.resources import ManagementFacts
+from airflow_provider_batchlinux.emulator.management.server import serving_management
 from airflow_provider_batchlinux.emulator.options import EmulatorOptions
 
 __all__ = ["RunningEmulator", "run_emulator", "serving"]
@@ -37,6 +39,7 @@ class RunningEmulator:
 
     :param ca: the file with the authority that its clients are to trust; ``None`` over plain HTTP.
     :param identity: how to get tokens for it; ``None`` over plain HTTP.
+    :param management: where its management plane is; ``None`` over plain HTTP.
     """
 
     endpoint: str
@@ -45,6 +48,7 @@ class RunningEmulator:
     control: EmulatorControl
     ca: Path | None = None
     identity: IdentityFacts | None = None
+    management: ManagementFacts | None = None
 
 
 @asynccontextmanager
@@ -65,7 +69,8 @@ async def serving(options: EmulatorOptions) -> AsyncIterator[RunningEmulator]:
             try:
                 await runner.setup()
                 await web.SockSite(runner, listener, ssl_context=tls.context if tls else None).start()
-                yield _running(endpoint, options, tls, identity)
+                async with _management(tls, identity, application, options.account) as management:
+                    yield replace(_running(endpoint, options, tls, identity), management=management)
             finally:
                 await stop_serving(runner)
                 await application.close()
@@ -112,6 +117,14 @@ async def _serve_until_told(
 
 def _identity(tls: LoopbackTls | None) -> AbstractAsyncContextManager[ServedIdentity | None]:
     return nullcontext() if tls is None else serve_identity(tls)
+
+
+def _management(
+    tls: LoopbackTls | None, identity: ServedIdentity | None, application: Application, account: str
+) -> AbstractAsyncContextManager[ManagementFacts | None]:
+    if tls is None or identity is None:
+        return nullcontext()
+    return serving_management(tls, identity.local, application, account)
 
 
 def _running(
