@@ -96,7 +96,8 @@ class NodesIdleWait:
         if plan.give_up is not None:
             broken = judge(seen, self.policy, now=now)
             return Verdict(Outcome.FAILED, f"{plan.give_up}\n{broken.reason}", broken.broken_nodes)
-        return _with_repair(judge(seen, self.policy, now=now, healing=plan.healing), plan)
+        whole = replace(seen, pool=_as_it_is_to_be(seen.pool, plan))
+        return _with_repair(judge(whole, self.policy, now=now, healing=plan.healing), plan)
 
     async def _explained(self, verdict: Verdict) -> str:
         return "\n".join([verdict.reason, *await self._outputs(verdict.broken_nodes)])
@@ -112,6 +113,14 @@ class NodesIdleWait:
         timeline = timeline_of(pool, seen.nodes or (), now, self.policy.requested_at)
         log.info("Pool %r: %s.", self.pool_id, timeline)
         return {"pool_id": self.pool_id, "nodes": dict(seen.counts), "timeline": timeline.to_dict()}
+
+
+def _as_it_is_to_be(pool: PoolSnapshot, plan: RepairPlan) -> PoolSnapshot:
+    # Nodes that were removed lowered the targets; what was asked for is what it grows back to.
+    if plan.history.grow_to is None:
+        return pool
+    dedicated, spot = plan.history.grow_to
+    return replace(pool, target_dedicated=dedicated, target_spot=spot)
 
 
 def _with_repair(verdict: Verdict, plan: RepairPlan) -> Verdict:

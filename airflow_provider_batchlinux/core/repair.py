@@ -203,7 +203,7 @@ def _given_up(spec: RepairSpec, history: RepairHistory, pool: PoolSnapshot, due:
     )
     forgotten = replace(history, grow_to=None, autoscale=None)
     if spec.when_exhausted == "fail" or pool.target == 0:
-        return RepairPlan(forgotten, give_up=reason)
+        return RepairPlan(forgotten, enable_autoscale=history.autoscale, give_up=reason)
     reason += " It is resized to no nodes."
     if pool.autoscale:
         return RepairPlan(history, disable_autoscale=True, unfinished=True)
