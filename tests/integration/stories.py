@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -14,7 +15,8 @@ from airflow_provider_batchlinux.operators.pool import (
 )
 from airflow_provider_batchlinux.sensors.nodes import BatchLinuxNodesIdleSensor
 from tests.airflow_harness import Deferral, TaskRun, resume_task, run_task, run_to_end, run_trigger
-from tests.batch_account import BatchAccount
+from tests.batch_account import BatchAccount, eventually
+from tests.faults import meanwhile
 
 Call = Callable[..., TaskRun]
 
@@ -35,7 +37,8 @@ def poke(**options: Any) -> TaskRun:
 
 def nodes_deferral(**options: Any) -> Deferral:
     """Give what the deferred sensor leaves for the triggerer."""
-    trigger = nodes_sensor(**options).trigger(time.time() + PATIENCE)
+    sensor = nodes_sensor(**options)
+    trigger = sensor.trigger(time.time() + sensor.timeout)
     return Deferral(*trigger.serialize(), timeout=None, next_method="execute_complete")
 
 
@@ -82,3 +85,22 @@ def assert_done(call: Call, run: TaskRun, account: BatchAccount) -> None:
     assert account.pools() == ([] if call is delete else ["etl"])
     if call is create:
         assert len(account.nodes()) == 1
+
+
+@contextmanager
+def once_waiting(account: BatchAccount, *events: Callable[[], object]) -> Iterator[None]:
+    """Let things happen while the block waits, each after a few more looks of the wait."""
+    account.control.clear_requests()
+
+    def happen() -> None:
+        for event in events:
+            seen = len(account.requests())
+            eventually(lambda seen=seen: len(account.requests()) >= seen + _LOOKED)
+            event()
+
+    with meanwhile(happen):
+        yield
+
+
+_LOOKED = 4
+"""Requests by which a wait has surely looked more than once."""
