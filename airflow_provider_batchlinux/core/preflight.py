@@ -194,7 +194,7 @@ class _Ask:
             yield f"{self.told} is retired by Batch on {end:%Y-%m-%d}; choose a newer size before."
         if self.size.gpus and image is not None and "gpu" not in image.features:
             yield (
-                f"{self.told} has {self.size.gpus} GPUs, and image {image.name!r} has no driver for them;"
+                f"{self.told} has GPUs, and image {image.name!r} has no driver for them;"
                 " install it in the start task or by an extension."
             )
 
@@ -208,7 +208,7 @@ class _Ask:
 
 def _pool_shortage(limits: Limits, usage: Usage) -> Iterator[str]:
     if limits.pools is not None and len(usage.pool_ids) >= limits.pools:
-        found = f"The account has {len(usage.pool_ids)} pools and may have {limits.pools}."
+        found = f"The account's quota of pools is used up: {len(usage.pool_ids)} of {limits.pools}."
         yield f"{found} Delete pools that are no longer used, or request more quota in the portal."
 
 

@@ -55,8 +55,6 @@ _BODY_REPLACES = (
     "resize_timeout",
     "display_name",
     *PARTS,
-    "identities",
-    "tags",
 )
 
 _PLACE = "{fingerprint}"

@@ -37,6 +37,11 @@ _VALUES: Mapping[str, Sequence[str]] = {
 }
 _AUTO_SCALE = {"formula": "autoScaleFormula", "evaluationInterval": "autoScaleEvaluationInterval"}
 _FIXED_SCALE = ("targetDedicatedNodes", "targetLowPriorityNodes", "resizeTimeout")
+_ELSEWHERE = frozenset(
+    {"id", "virtualMachineConfiguration", "enableInterNodeCommunication", "enableAutoScale"}
+    | {*_AUTO_SCALE.values(), *_FIXED_SCALE}
+)
+"""Properties of the data plane that have another place here."""
 _SHOWN_AS_THEY_ARE = (
     "displayName",
     "vmSize",
@@ -64,6 +69,8 @@ def data_plane_properties(properties: Mapping[str, Any]) -> dict[str, Any]:
 
     :raises ServiceError: a property has the data plane's name, or there is none of that name.
     """
+    for name in sorted(_ELSEWHERE & set(properties)):
+        raise _unknown(name)
     moved = ("deploymentConfiguration", "scaleSettings", "interNodeCommunication")
     body: dict[str, Any] = _read(
         {name: value for name, value in properties.items() if name not in moved}, "properties"

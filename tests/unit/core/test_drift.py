@@ -132,3 +132,23 @@ def test_the_order_of_named_entries_is_no_difference(metadata: list[dict[str, st
     wanted = asked(metadata={"a": "1", "b": "2", "c": "3"})
 
     assert drift(wanted, {**answered(wanted), "metadata": metadata}) == []
+
+
+def identity(*names: str) -> dict[str, Any]:
+    entries = [{"resourceId": name, "clientId": "c"} for name in names]
+    return {"identity": {"type": "UserAssigned", "userAssignedIdentities": entries}}
+
+
+def test_identities_are_compared_as_a_set_in_whatever_letter_case() -> None:
+    wanted, found = {**asked(), **identity("/A", "/b")}, {**asked(), **ANSWERED, **identity("/B", "/a")}
+
+    assert drift(wanted, found) == []
+    assert [item.name for item in drift(asked(), found)] == ["identity.userAssignedIdentities"]
+    assert [item.name for item in drift(wanted, asked())] == ["identity.userAssignedIdentities"]
+
+
+def test_of_the_tags_only_those_that_are_asked_for_count() -> None:
+    wanted, found = {**asked(), "tags": {"team": "etl"}}, {**asked(), "tags": {"team": "ml", "policy": "x"}}
+
+    assert describe_drift(drift(wanted, found)) == "  tags.team: wanted 'etl', found 'ml'"
+    assert drift(asked(), found) == []
