@@ -27,6 +27,9 @@ _GATHERING = 1.0
 _WOKEN_AT_ONCE = 50
 """Waits that are woken before the event loop's other work has its turn."""
 
+_EARLY = 0.001
+"""Seconds by which a turn may come too early: the event loop's timers are not exact."""
+
 _HEARTBEATS = 2
 """Intervals after which a wait looks again though its pool has not changed."""
 
@@ -267,7 +270,7 @@ class PoolPoller:
             self._fail(error)
 
     async def _until_due(self) -> None:
-        while (left := min(self._due, self._soon) - self._now()) > 0:
+        while (left := min(self._due, self._soon) - self._now()) > _EARLY:
             self._changed_plan.clear()
             try:
                 await asyncio.wait_for(self._changed_plan.wait(), left if left < float("inf") else None)
@@ -277,7 +280,7 @@ class PoolPoller:
     async def _take_turn(self) -> None:
         self.turn += 1
         began = self._now()
-        every = self._due <= began or self._hurried >= self._pools.keys()
+        every = self._due <= began + _EARLY or self._hurried >= self._pools.keys()
         keys = list(self._pools) if every else [key for key in self._pools if key in self._hurried]
         self._hurried, self._soon = set(), float("inf")
         ids = [next(iter(self._pools[key].watches)).pool_id for key in keys]
