@@ -14,8 +14,10 @@ from tests.airflow_harness import TaskRun, run_task
 from tests.batch_account import BatchAccount
 from tests.conftest import set_connection
 from tests.management_plane import IDENTITY, as_reader, connect
+from tests.source_code import ROOT
 
 OTHER = f"{IDENTITY}-2"
+PAGE = (ROOT / "docs" / "howto" / "create-a-pool.md").read_text(encoding="utf-8")
 NOT_CHECKED = "VM size and quotas are not checked before the pool is made."
 
 
@@ -50,6 +52,16 @@ def test_a_pool_gets_its_identities_and_tags(account: BatchAccount) -> None:
         identities=[IDENTITY], tags={"team": "harness"}, preflight=False, spot_nodes=1, task_id="b"
     )
     assert again.result["created"] is False
+
+
+def test_the_pool_of_the_how_to_is_made(account: BatchAccount) -> None:
+    example = PAGE.partition("## Identities")[2].partition("```python\n")[2].partition("```")[0]
+    names: dict[str, Any] = {"BatchLinuxCreatePoolOperator": BatchLinuxCreatePoolOperator}
+    exec(example, names)
+
+    run = run_task(names["tagged"])
+
+    assert run.result["created"] is True
 
 
 def test_a_pool_by_its_body_gets_them_too(account: BatchAccount) -> None:
