@@ -51,6 +51,7 @@ from airflow_provider_batchlinux.specs import (
     AutoscaleSpec,
     EndpointSpec,
     NetworkSpec,
+    RepairSpec,
     UserAccountSpec,
     zero_when_idle,
 )
@@ -172,6 +173,21 @@ with DAG("typed", schedule="@daily", start_date=pendulum.datetime(2026, 1, 1)):
     ready = BatchLinuxNodesIdleSensor(
         task_id="nodes_idle", pool_id=pool_id, deferrable=True, poke_interval=timedelta(seconds=30)
     )
+    enough = BatchLinuxNodesIdleSensor(
+        task_id="enough",
+        pool_id=pool_id,
+        ready="80%",
+        running_is_ready=True,
+        spot_optional=True,
+        max_failed_nodes=1,
+        allocation_limit=timedelta(minutes=20),
+        boot_limit=pendulum.duration(minutes=10),
+        resize_error_limit=600,
+        requested_at="{{ dag_run.start_date.isoformat() }}",
+        repair=RepairSpec(reboots=2, replace_unusable=True, when_exhausted="resize_to_zero"),
+        on_timeout="delete_pool",
+    )
+    some = BatchLinuxNodesIdleSensor(task_id="some", pool_id=pool_id, ready=2, repair={"reboots": 1})
     by_span = BatchLinuxAddNodeUsersOperator(
         task_id="add_etl",
         pool_id=pool_id,

@@ -18,6 +18,7 @@ BatchLinuxCreatePoolOperator(task_id="a", image="ubuntu", vm_size="d2", network=
 BatchLinuxCreatePoolOperator(task_id="a", image="ubuntu", vm_size="d2", spot_nodes="2")  # type: ignore[arg-type]
 BatchLinuxCreatePoolOperator(task_id="a", image="ubuntu", vm_size="d2", ssh_from="10.0.0.0/8")  # type: ignore[arg-type]
 BatchLinuxNodesIdleSensor(task_id="a", pool_id=None)  # type: ignore[arg-type]
+BatchLinuxNodesIdleSensor(task_id="a", pool_id="p", on_timeout="panic")  # type: ignore[arg-type]
 BatchLinuxAddNodeUsersOperator(task_id="a", pool_id="p", username="u", expires_in="1 day")  # type: ignore[arg-type]
 BatchLinuxTaskOperator(task_id="a", pool_id="p", command=["ls", "-l"])  # type: ignore[arg-type]
 BatchLinuxTaskOperator(task_id="a", pool_id="p", command="ls", delete_job="sometimes")  # type: ignore[arg-type]
