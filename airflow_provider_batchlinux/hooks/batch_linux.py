@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from airflow_provider_batchlinux.client.sharing import shared_account
     from airflow_provider_batchlinux.core.images import SupportedImage
     from airflow_provider_batchlinux.core.pool_state import NodeSnapshot, PoolSnapshot
+    from airflow_provider_batchlinux.core.vm_sizes import VmSize
 
 __all__ = ["DEFAULT_CONN_ID", "BatchLinuxHook"]
 
@@ -129,6 +130,22 @@ class BatchLinuxHook(BaseHook):
     def list_images(self) -> list[SupportedImage]:
         """List the images the service supports, in the service's order."""
         return self.run(lambda client: client.list_images())
+
+    def list_vm_sizes(self) -> list[VmSize]:
+        """
+        List the VM sizes that Batch offers in the account's region, as the management plane tells them.
+
+        :raises ValueError: the connection does not lead there, or the extra ``mgmt`` is not installed.
+        """
+        from airflow_provider_batchlinux.client.management import open_management
+
+        settings = self.settings()
+
+        async def story() -> list[VmSize]:
+            async with open_management(settings) as plane:
+                return list((await plane.region()).sizes)
+
+        return _run(story())
 
     def find_pool(self, pool_id: str) -> PoolSnapshot | None:
         """Get a pool; ``None`` when the service knows none of that id."""

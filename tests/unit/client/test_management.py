@@ -25,6 +25,7 @@ from airflow_provider_batchlinux.exceptions import (
     BatchRequestError,
     BatchUnreachableError,
 )
+from airflow_provider_batchlinux.hooks.batch_linux import BatchLinuxHook
 from tests.batch_account import NODE_AGENT, UBUNTU
 from tests.management_plane import IDENTITY, as_reader, connect
 
@@ -64,6 +65,12 @@ def test_the_region_is_told_with_its_sizes_and_limits(
     limits = region.limits
     assert (region.name, limits.dedicated_cores, limits.spot_cores, limits.pools) == ("westeurope", 10, 20, 3)
     assert limits.family_cores == {}
+
+
+def test_the_hook_lists_the_sizes(settings: AccountSettings) -> None:
+    sizes = BatchLinuxHook().list_vm_sizes()
+
+    assert find_size("standard_d2s_v5", sizes) is not None
 
 
 def test_a_pool_is_made_once_with_identities_and_tags(settings: AccountSettings) -> None:

@@ -78,6 +78,18 @@ def test_a_pool_by_its_body_gets_them_too(account: BatchAccount) -> None:
     assert identities_of(account) == [IDENTITY]
 
 
+def test_no_secret_of_the_pool_is_told_on_the_way(account: BatchAccount) -> None:
+    accounts = [{"name": "etl", "password": "c0rrect-h0rse"}]
+
+    made = create(user_accounts=accounts, identities=[IDENTITY])
+    refused = create(
+        pool_id="b", user_accounts=accounts, identities=[IDENTITY], vm_size="x_1", preflight=False
+    )
+
+    assert (made.state, refused.state) == ("success", "failed")
+    assert "c0rrect-h0rse" not in made.everything_said + refused.everything_said
+
+
 def test_a_pool_without_them_is_made_by_the_data_plane(account: BatchAccount) -> None:
     run = create(preflight=False)
 
