@@ -59,6 +59,21 @@ class TestPolicies:
 
         assert "Left out: 1 unusable." in run.log
 
+    @pytest.mark.parametrize(
+        "fault",
+        [{"status": 409, "code": "NodeStateUnusable"}, {"drop": "before"}],
+        ids=["refused", "dropped"],
+    )
+    def test_a_node_that_tells_nothing_any_more_changes_nothing_about_the_failure(self, account, fault):
+        account.make_pool(dedicated=1, start_task="exit 3", until={"starttaskfailed": 1})
+        account.control.inject(path="/nodes/.*/files/", times=None, **fault)
+
+        run = run_task(sensor())
+
+        assert isinstance(run.error, PoolNotReadyError)
+        assert "exit code 3" in run.message
+        assert "stderr: not available" in run.message
+
     def test_a_policy_that_makes_no_sense_fails_in_words(self, account):
         account.idle_pool(1)
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -13,7 +14,7 @@ from airflow_provider_batchlinux.core.pool_marks import metadata_of
 from airflow_provider_batchlinux.exceptions import PoolNotReadyError
 from airflow_provider_batchlinux.sensors.nodes import BatchLinuxNodesIdleSensor
 from airflow_provider_batchlinux.specs import RepairSpec
-from tests.airflow_harness import run_task, run_to_end
+from tests.airflow_harness import Deferral, run_task, run_to_end, run_trigger
 from tests.batch_account import BatchAccount, eventually
 
 SOON = 0.001
@@ -166,19 +167,46 @@ class TestLogs:
             "AIRFLOW_CONN_NODE_LOGS", json.dumps({"conn_type": "generic", "password": self.URL})
         )
 
+    REPAIR: ClassVar[dict[str, Any]] = {
+        "replace_unusable": True,
+        "unusable_grace": SOON,
+        "logs_conn_id": "node_logs",
+    }
+
     @pytest.mark.usefixtures("container")
-    @pytest.mark.parametrize("deferrable", [False, True])
-    def test_the_logs_of_a_node_are_saved_before_it_goes_and_the_address_stays_secret(
-        self, account, deferrable
-    ):
+    def test_the_logs_of_a_node_are_saved_before_it_goes_and_the_address_stays_secret(self, account):
         account.idle_pool(1)
         account.put_node("unusable")
-        repair = {"replace_unusable": True, "unusable_grace": SOON, "logs_conn_id": "node_logs"}
 
-        run = run_task(sensor(repair=repair, deferrable=deferrable))
+        run = run_task(sensor(repair=self.REPAIR, deferrable=True))
 
         order = [request.rsplit("/", 1)[-1] for request in account.requests()]
         assert order.index("uploadbatchservicelogs") < order.index("removenodes")
+        assert run.state == "deferred"
+        assert "c0nfidential" not in run.everything_said
+
+    @pytest.mark.usefixtures("container")
+    def test_the_triggerer_reads_the_address_by_itself(self, account):
+        account.idle_pool(2)
+        trigger = sensor(repair=self.REPAIR).trigger(deadline=time.time() + 0.5)
+        account.put_node("unusable")
+        deferral = Deferral(*trigger.serialize(), timeout=None, next_method="execute_complete")
+
+        event = run_trigger(deferral)
+
+        assert asked(account, "/uploadbatchservicelogs") == 1
+        assert "c0nfidential" not in repr((deferral, event))
+
+    @pytest.mark.usefixtures("container")
+    def test_logs_that_cannot_be_saved_keep_nobody_from_the_repair(self, account):
+        account.idle_pool(1)
+        account.put_node("unusable")
+        account.control.inject("POST", "/uploadbatchservicelogs$", status=409, code="NodeStateUnusable")
+
+        run = run_to_end(sensor(repair=self.REPAIR))
+
+        assert run.state == "success"
+        assert "could not save the logs of node" in run.log
         assert "c0nfidential" not in run.everything_said
 
     def test_without_its_connection_nodes_are_replaced_all_the_same(self, account):
