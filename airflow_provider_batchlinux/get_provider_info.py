@@ -18,9 +18,17 @@ def get_provider_info() -> dict[str, Any]:
         "description": "Ready Linux nodes on Azure Batch: create, wait, log in, work, leave nothing behind.",
         "integrations": [{"integration-name": _INTEGRATION, "tags": ["azure"]}],
         "hooks": _modules("hooks.batch_linux"),
-        "operators": _modules("operators.pool", "operators.node_users", "operators.task"),
-        "sensors": _modules("sensors.nodes"),
-        "triggers": _modules("triggers.nodes", "triggers.pool", "triggers.task"),
+        "operators": _modules(
+            "operators.images",
+            "operators.node_users",
+            "operators.nodes",
+            "operators.pool",
+            "operators.pool_size",
+            "operators.sweeper",
+            "operators.task",
+        ),
+        "sensors": _modules("sensors.nodes", "sensors.pool"),
+        "triggers": _modules("triggers.node_actions", "triggers.nodes", "triggers.pool", "triggers.task"),
         "extra-links": [f"{_PACKAGE}.links.portal.BatchLinuxPoolLink"],
         "connection-types": [_connection_type()],
     }
@@ -83,8 +91,7 @@ def _connection_fields() -> dict[str, Any]:
             "CA file",
             "Certificates (PEM) to trust in place of the machine's, for a proxy or a private cloud.",
         ),
-        "subscription_id": _text("Subscription id", "For links to the Azure portal."),
-        "resource_group": _text("Resource group", "For links to the Azure portal."),
+        **_management_fields(),
         "id_prefix": _text(
             "Prefix of ids",
             "Of the pools and jobs this Airflow makes; its own for each that shares the account.",
@@ -94,6 +101,17 @@ def _connection_fields() -> dict[str, Any]:
             "description": "How long a request is tried again while the service is away. Empty: 300.",
             "schema": {"type": ["number", "null"], "minimum": 0},
         },
+    }
+
+
+def _management_fields() -> dict[str, Any]:
+    return {
+        "subscription_id": _text("Subscription id", "For links to the portal and the management plane."),
+        "resource_group": _text("Resource group", "For links to the portal and the management plane."),
+        "management_url": _text(
+            "Management URL",
+            "Of the management plane, in another cloud than the public one. Empty: that of the public cloud.",
+        ),
     }
 
 

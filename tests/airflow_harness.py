@@ -79,12 +79,16 @@ class ExecutionApi:
 
     :param resume: what a resumed task is told of its deferral.
     :param refusals: how many requests for XComs are still to be refused.
+    :param task_states: the states of the Dag run's tasks, by their ids.
+    :param live_runs: the ids of Dag runs that are not over.
     """
 
     xcoms: dict[str, Any] = field(default_factory=dict)
     rendered: dict[str, Any] = field(default_factory=dict)
     resume: Mapping[str, Any] = field(default_factory=dict)
     refusals: int = 0
+    task_states: Mapping[str, str] = field(default_factory=dict)
+    live_runs: tuple[str, ...] = ()
 
     def answer(self, request: httpx.Request) -> httpx.Response:
         """Answer a request of the task runner."""
@@ -93,6 +97,11 @@ class ExecutionApi:
             return httpx.Response(200, json=self._run_context())
         if path.endswith("/rtif"):
             self.rendered = _redacted(body)
+        if path.endswith("task-instances/states"):
+            return httpx.Response(200, json={"task_states": {RUN_ID: self.task_states}})
+        if path.endswith("dag-runs/count"):
+            asked = request.url.params.get_list("run_ids")
+            return httpx.Response(200, json=len(set(asked) & set(self.live_runs)))
         if "/xcoms/" in path:
             return self._answer_xcom(request.method, path.rsplit("/", 1)[-1], body)
         return httpx.Response(204)

@@ -63,8 +63,12 @@ class BatchAccount:
             body["networkConfiguration"] = {"endpointConfiguration": {"inboundNATPools": nat_pools}}
         self.hook.run(lambda client: client.create_pool(body))
         if until is not None:
-            eventually(lambda: self._has_settled(pool_id, until))
+            self.wait_for_nodes(until, pool_id=pool_id)
         return pool_id
+
+    def wait_for_nodes(self, counts: Mapping[str, int], *, pool_id: str = "etl") -> None:
+        """Return when a pool is steady and has these nodes by state."""
+        eventually(lambda: self._has_settled(pool_id, counts))
 
     def delete_pool(self, pool_id: str = "etl") -> None:
         """Delete a pool, and return when it is gone."""

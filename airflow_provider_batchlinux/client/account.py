@@ -34,8 +34,8 @@ class AccountSettings:
     :param tenant_id: the Entra tenant, where the identity needs one.
     :param client_id: the application or managed identity, where the identity needs one.
     :param client_secret: the application's secret.
-    :param subscription_id: the account's subscription, for links to the portal.
-    :param resource_group: the account's resource group, for links to the portal.
+    :param subscription_id: the account's subscription, for links to the portal and the management plane.
+    :param resource_group: the account's resource group, for the same.
     :param id_prefix: what the ids made by this Airflow begin with; two Airflows that share an account
         need different ones, or each would take the other's pools and jobs for its own.
     :param retry_budget: seconds over which a request is tried again while the service is away.
@@ -43,6 +43,7 @@ class AccountSettings:
         where a proxy or a private cloud has its own; ``None`` trusts the machine's.
     :param authority_host: the token endpoint's host, where it is not the public cloud's and not in
         ``AZURE_AUTHORITY_HOST``. It is trusted as it is: no public endpoint is asked whether it is Entra's.
+    :param management_url: the management plane's URL, where it is not the public cloud's.
     """
 
     endpoint: str
@@ -58,6 +59,7 @@ class AccountSettings:
     retry_budget: float = 300.0
     ca_file: str | None = None
     authority_host: str | None = None
+    management_url: str | None = None
 
     def problems(self) -> list[str]:
         """List all that is missing or malformed, without repeating a secret."""
@@ -66,6 +68,8 @@ class AccountSettings:
             found.append(f"auth={self.auth.value!r} needs an account_url of https: no token goes over http.")
         if self.authority_host:
             found += _authority_problems(self.authority_host)
+        if self.management_url:
+            found += _management_problems(self.management_url)
         needs = _NEEDED.get(self.auth, ())
         found += [f"auth={self.auth.value!r} needs {name}." for name in needs if not getattr(self, name)]
         key = self.account_key if self.auth is AuthKind.SHARED_KEY else None
@@ -77,9 +81,16 @@ class AccountSettings:
             found.append(f"retry_budget={self.retry_budget!r} is not a number of seconds from 0 up.")
         return found
 
+    def management_gaps(self) -> list[str]:
+        """List what the connection lacks to reach the account's management plane."""
+        named = {name: getattr(self, name) for name in ("account_name", "subscription_id", "resource_group")}
+        gaps = [name for name, value in named.items() if not value]
+        return gaps if self.auth is not AuthKind.SHARED_KEY else ["an Entra identity (auth)", *gaps]
+
 
 _ID_PREFIX = re.compile(r"[A-Za-z0-9_-]{1,16}")
 _AUTHORITY_HOST = re.compile(r"(https://)?[A-Za-z0-9._-]+(:[0-9]{1,5})?/?")
+_MANAGEMENT_URL = re.compile(r"https://[A-Za-z0-9._-]+(:[0-9]{1,5})?/?")
 
 _NEEDED = {
     AuthKind.SHARED_KEY: ("account_name", "account_key"),
@@ -109,6 +120,14 @@ def _authority_problems(host: str) -> list[str]:
         return ["authority_host holds a user name or password; give the host alone."]
     if not _AUTHORITY_HOST.fullmatch(host):
         return [f"authority_host={host!r} is not a host such as login.microsoftonline.us, reached by https."]
+    return []
+
+
+def _management_problems(url: str) -> list[str]:
+    if "@" in url:
+        return ["management_url holds a user name or password; give the address alone."]
+    if not _MANAGEMENT_URL.fullmatch(url):
+        return [f"management_url={url!r} is not a URL such as https://management.usgovcloudapi.net."]
     return []
 
 

@@ -50,10 +50,16 @@ _CLASSES: dict[str, type[BatchRequestError]] = {
 
 _TRUST_IT = "A proxy or a private cloud has certificates of its own: name their file as the extra's ca_file."
 _GIVE_ROLE = "Give the identity the role Azure Batch Data Contributor on the account."
+_GIVE_ARM_ROLE = "Give the identity the role Azure Batch Account Contributor on the account."
 
 _REMEDIES = {
     "InsufficientAccountPermissions": _GIVE_ROLE,
     "Forbidden": _GIVE_ROLE,
+    "AuthorizationFailed": _GIVE_ARM_ROLE,
+    "LinkedAuthorizationFailed": "Give the identity the role Managed Identity Operator on those identities.",
+    "ResourceNotFound": "Check subscription_id, resource_group and the account's name.",
+    "ResourceGroupNotFound": "Check subscription_id and resource_group.",
+    "SubscriptionNotFound": "Check subscription_id and the tenant.",
     "AccountIsDisabled": "The account is disabled; see its page in the portal.",
     "PoolQuotaReached": "Delete pools that are no longer used, or ask for a higher pool quota.",
     "ActiveJobAndScheduleQuotaReached": "End jobs that are done, or ask for a higher job quota.",

@@ -6,28 +6,45 @@ import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from airflow_provider_batchlinux.client.batch import BatchLinuxClient
+from airflow_provider_batchlinux.client.management import ManagementClient
+from airflow_provider_batchlinux.client.pool_metadata import change_metadata
+from airflow_provider_batchlinux.client.pool_site import PoolSite
+from airflow_provider_batchlinux.client.pool_steady import PoolSteadyWait
+from airflow_provider_batchlinux.client.preflight import check_before_create, look_at_region
 from airflow_provider_batchlinux.client.waiting import Pace, wait_for
+from airflow_provider_batchlinux.core.existing_pool import Action, Decision, IfExists, decide
 from airflow_provider_batchlinux.core.image_query import ImageQuery
+from airflow_provider_batchlinux.core.image_support import end_warning
 from airflow_provider_batchlinux.core.images import (
     ResolvedImage,
     describe_choice,
     needs_image_list,
     resolve_image,
 )
-from airflow_provider_batchlinux.core.pool_spec import PoolSpec, describe_owner, fingerprint_of
+from airflow_provider_batchlinux.core.pool_changes import ChangePlan
+from airflow_provider_batchlinux.core.pool_marks import (
+    fingerprint_of,
+    is_owned_by,
+    with_later_expiry,
+)
+from airflow_provider_batchlinux.core.pool_spec import PoolSpec
+from airflow_provider_batchlinux.core.preflight import Region
+from airflow_provider_batchlinux.core.raw_pool import RawPool
 from airflow_provider_batchlinux.core.supported_images import SupportedImage
+from airflow_provider_batchlinux.core.vm_size_names import traits_of
+from airflow_provider_batchlinux.core.vm_sizes import find_size
 from airflow_provider_batchlinux.exceptions import BatchConflictError
 
 __all__ = ["EnsuredPool", "PoolGoneWait", "PoolWish", "ensure_pool"]
 
 log = logging.getLogger(__name__)
 
-_FOUND_FIELDS = ("id", "state", "metadata", "virtualMachineConfiguration")
 _LOOK_INTERVAL = 5.0
+_SUPPORT_WARNING = timedelta(weeks=8)
 
 
 @dataclass(frozen=True)
@@ -39,43 +56,77 @@ class PoolWish:
     :param owner: what asks for it, kept in the pool's metadata.
     :param needed_until: the instant up to which its image must be supported.
     :param expires_at: when it is no longer wanted, kept in its metadata; ``None`` for never.
-    :param deletion_limit: seconds to wait while a pool of that id is still being deleted.
+    :param deletion_limit: seconds to wait while a pool of that id is still being deleted, or resized before a
+        change of its size.
+    :param now: the time of the request, with a time zone.
+    :param if_exists: what becomes of a pool of that id that is there already.
+    :param preflight: look before, where the management plane is open, whether the pool can get its nodes.
     """
 
-    spec: PoolSpec
+    spec: PoolSpec | RawPool
     owner: Mapping[str, str]
     needed_until: datetime
     expires_at: datetime | None
     deletion_limit: float
+    now: datetime
+    if_exists: IfExists = "reuse"
+    preflight: bool = False
 
 
 @dataclass(frozen=True)
 class EnsuredPool:
-    """A pool that is there; ``created`` is ``False`` when an earlier try had made it."""
+    """
+    A pool that is there.
+
+    :param created: it was made now, and not by an earlier try or somebody else.
+    :param image: what its nodes run; ``None`` when a pool that was taken as it is does not tell.
+    :param changed: the properties that were changed on it.
+    """
 
     pool_id: str
     created: bool
-    image: ResolvedImage
+    image: ResolvedImage | None
+    changed: tuple[str, ...] = ()
 
 
-async def ensure_pool(client: BatchLinuxClient, wish: PoolWish) -> EnsuredPool:
+async def ensure_pool(
+    client: BatchLinuxClient, wish: PoolWish, plane: ManagementClient | None = None
+) -> EnsuredPool:
     """
-    Create the pool, or find the one that an earlier try of the same request created.
+    Create the pool, or find the one that is there and do with it what was chosen.
 
+    :param plane: the management plane; ``None`` when nothing is asked of it.
     :raises ImageNotFoundError: the service offers no such image; nothing was created.
-    :raises BatchConflictError: a pool of that id exists and was not made from the same spec.
+    :raises BatchConflictError: a pool of that id exists and cannot be taken; nothing was changed.
     :raises WaitTimeoutError: a pool of that id was still being deleted at the limit.
     """
-    query = ImageQuery.parse(wish.spec.image)
+    query = ImageQuery.parse(wish.spec.image or "")
     images = await client.list_images() if needs_image_list(query) else []
-    image = resolve_image(query, images, needed_until=wish.needed_until)
-    log.info("%s", describe_choice(image))
-    found = await _create_or_find(client, wish, image)
-    if found is None:
-        return EnsuredPool(wish.spec.pool_id, created=True, image=image)
-    _require_same_spec(wish.spec, found)
-    log.info("Pool %r is there already, made from the same spec.", wish.spec.pool_id)
-    return EnsuredPool(wish.spec.pool_id, created=False, image=_image_of(found, images, wish))
+    region = await look_at_region(plane) if plane is not None and wish.preflight else None
+    image = _chosen(query, images, wish, region)
+    body = wish.spec.to_rest(image, owner=wish.owner, expires_at=wish.expires_at)
+    if region is not None:
+        await check_before_create(
+            client,
+            region,
+            body,
+            images=images,
+            needed_until=wish.needed_until,
+            now=wish.now,
+            name_of=wish.spec.name_of,
+        )
+    deadline = time.time() + wish.deletion_limit
+    site = PoolSite(client, plane, wish.spec)
+    body |= site.managed_parts
+    while (found := await _create_or_find(site, body, deadline)) is not None:
+        decision = decide(wish.if_exists, body, found, owner=wish.owner)
+        if decision.action is Action.REFUSE:
+            raise BatchConflictError(decision.reason, code="PoolExists")
+        log.log(logging.WARNING if decision.differences else logging.INFO, "%s", decision.reason)
+        if decision.action is not Action.RECREATE:
+            return await _kept(site, wish, body, found, decision, images, deadline)
+        await client.delete_pool(wish.spec.pool_id)
+    return EnsuredPool(wish.spec.pool_id, created=True, image=image)
 
 
 @dataclass
@@ -96,39 +147,86 @@ class PoolGoneWait:
         return None
 
 
+def _chosen(
+    query: ImageQuery, images: list[SupportedImage], wish: PoolWish, region: Region | None
+) -> ResolvedImage:
+    size = find_size(wish.spec.vm_size, region.sizes) if region is not None else None
+    traits = traits_of(wish.spec.vm_size) if size is None else size.traits
+    image = resolve_image(
+        query,
+        images,
+        needed_until=wish.needed_until,
+        generation=wish.spec.generation or traits.generation,
+        architecture=traits.architecture,
+    )
+    log.info("%s", describe_choice(image))
+    warning = end_warning(image, wish.now, _SUPPORT_WARNING)
+    if warning is not None:
+        log.warning("%s", warning)
+    return image
+
+
 async def _create_or_find(
-    client: BatchLinuxClient, wish: PoolWish, image: ResolvedImage
+    site: PoolSite, body: Mapping[str, Any], deadline: float
 ) -> Mapping[str, Any] | None:
-    pool_id = wish.spec.pool_id
-    deadline = time.time() + wish.deletion_limit
-    body = wish.spec.to_rest(image, owner=wish.owner, expires_at=wish.expires_at)
+    """Create the pool, or give the one that is there; one that is being deleted is waited out."""
+    pool_id = body["id"]
     while True:
         try:
-            await client.create_pool(body)
+            await site.create(body)
         except BatchConflictError as error:
             if error.code not in ("PoolExists", "PoolBeingDeleted"):
                 raise
         else:
             return None
-        found = await client.find_pool_body(pool_id, _FOUND_FIELDS)
+        found = await site.find(pool_id)
         if found is not None and str(found.get("state")).lower() != "deleting":
             return found
         log.info("A pool %r is still being deleted; waiting until it is gone.", pool_id)
-        await wait_for(PoolGoneWait(client, pool_id), Pace(_LOOK_INTERVAL, deadline))
+        await wait_for(PoolGoneWait(site.client, pool_id), Pace(_LOOK_INTERVAL, deadline))
 
 
-def _require_same_spec(spec: PoolSpec, found: Mapping[str, Any]) -> None:
-    if fingerprint_of(found) == spec.fingerprint():
-        return
-    msg = (
-        f"Pool {spec.pool_id!r} exists and was made from another spec ({describe_owner(found)}). "
-        "Choose another pool_id, or delete that pool first."
-    )
-    raise BatchConflictError(msg, code="PoolExists")
+async def _kept(
+    site: PoolSite,
+    wish: PoolWish,
+    body: Mapping[str, Any],
+    found: Mapping[str, Any],
+    decision: Decision,
+    images: list[SupportedImage],
+    deadline: float,
+) -> EnsuredPool:
+    changed: tuple[str, ...] = ()
+    if decision.action is Action.CHANGE:
+        await _apply(site, body, decision.plan, deadline)
+        changed = tuple(dict.fromkeys(item.property_name for item in decision.differences))
+        found = {**found, **decision.plan.patch}
+    elif fingerprint_of(found) == fingerprint_of(body) and not is_owned_by(found, wish.owner):
+        # Another Dag run made it, maybe for less time; ours must not lose it in its middle.
+        await change_metadata(
+            site.client, wish.spec.pool_id, lambda marks: with_later_expiry(marks, wish.expires_at)
+        )
+    return EnsuredPool(wish.spec.pool_id, False, _image_of(found, images, wish), changed)
 
 
-def _image_of(found: Mapping[str, Any], images: list[SupportedImage], wish: PoolWish) -> ResolvedImage:
-    configuration = found.get("virtualMachineConfiguration") or {}
+async def _apply(site: PoolSite, body: Mapping[str, Any], plan: ChangePlan, deadline: float) -> None:
+    client, pool_id = site.client, body["id"]
+    await site.update(pool_id, {name: value for name, value in plan.patch.items() if name != "metadata"})
+    if plan.changes_scale:
+        await wait_for(PoolSteadyWait(client, pool_id), Pace(_LOOK_INTERVAL, deadline))
+    if plan.disable_autoscale:
+        await client.disable_autoscale(pool_id)
+    if plan.autoscale is not None:
+        await client.enable_autoscale(pool_id, plan.autoscale)
+    if plan.resize is not None:
+        await client.resize_pool(pool_id, plan.resize)
+    # The new fingerprint comes last, so that the next try takes up what this one did not finish.
+    await client.update_pool(pool_id, {"metadata": body["metadata"]})
+
+
+def _image_of(found: Mapping[str, Any], images: list[SupportedImage], wish: PoolWish) -> ResolvedImage | None:
+    configuration = found.get("virtualMachineConfiguration")
+    if not configuration:
+        return None
     reference = {
         name: value for name, value in configuration["imageReference"].items() if name != "exactVersion"
     }

@@ -17,7 +17,7 @@ from azure.core.pipeline.transport import AioHttpTransport
 
 from airflow_provider_batchlinux.client.account import AccountSettings, AuthKind
 
-__all__ = ["open_sdk_client", "sync_sdk_client"]
+__all__ = ["open_pipeline", "open_sdk_client", "sync_sdk_client"]
 
 # The SDK logs a traceback for every refusal without a body (each HEAD has none) before it raises.
 logging.getLogger("azure.batch._utils.model_base").setLevel(logging.ERROR)
@@ -36,6 +36,19 @@ async def open_sdk_client(settings: AccountSettings) -> AsyncIterator[BatchClien
 
     :param settings: the account and the identity, without problems.
     """
+    async with open_pipeline(settings) as (credential, options):
+        client = BatchClient(settings.endpoint, credential, **options)
+        async with client:
+            yield client
+
+
+@asynccontextmanager
+async def open_pipeline(settings: AccountSettings) -> AsyncIterator[tuple[Any, dict[str, Any]]]:
+    """
+    Open what any client of the SDK needs: our credential, and our connections with their time-outs.
+
+    :param settings: the account and the identity, without problems.
+    """
     async with AsyncExitStack() as stack:
         connector = aiohttp.TCPConnector(limit=MAX_CONNECTIONS, ssl=_trust(settings))
         # An own session: azure-core would build a TLS context anew for every request otherwise.
@@ -44,9 +57,14 @@ async def open_sdk_client(settings: AccountSettings) -> AsyncIterator[BatchClien
         credential: Any = await asyncio.to_thread(_credential, settings)
         if not isinstance(credential, AzureNamedKeyCredential):
             await stack.enter_async_context(credential)
-        transport = AioHttpTransport(session=session, session_owner=False)
-        client = BatchClient(settings.endpoint, credential, transport=transport, **_pipeline_options())
-        yield await stack.enter_async_context(client)
+        # To the transport: a client that is given one has no say in its time-outs.
+        transport = AioHttpTransport(
+            session=session,
+            session_owner=False,
+            connection_timeout=CONNECT_TIMEOUT,
+            read_timeout=READ_TIMEOUT,
+        )
+        yield credential, {"transport": transport, **_pipeline_options()}
 
 
 def sync_sdk_client(settings: AccountSettings) -> Any:
@@ -81,8 +99,6 @@ def _verification(settings: AccountSettings) -> dict[str, Any]:
 def _pipeline_options() -> dict[str, Any]:
     return {
         "retry_total": 0,
-        "connection_timeout": CONNECT_TIMEOUT,
-        "read_timeout": READ_TIMEOUT,
         # The stock policy writes every request with its headers to the task's log.
         "http_logging_policy": SansIOHTTPPolicy(),
     }

@@ -38,6 +38,8 @@ class Pace:
     :param first_wait: seconds before the first look.
     :param sleep: how to wait; a test passes its own.
     :param clock: seconds since the epoch; a test passes its own.
+    :param between: how to wait between two looks for at most so many seconds, where news may end that
+        sooner; ``None`` sleeps.
     """
 
     interval: float
@@ -45,6 +47,11 @@ class Pace:
     first_wait: float = 0.0
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     clock: Callable[[], float] = time.time
+    between: Callable[[float], Awaitable[object]] | None = None
+
+    def left(self) -> float | None:
+        """Give the seconds until the deadline, negative after it; ``None`` for no deadline."""
+        return None if self.deadline is None else self.deadline - self.clock()
 
 
 async def wait_for(wait: Wait, pace: Pace) -> dict[str, Any]:
@@ -63,14 +70,14 @@ async def wait_for(wait: Wait, pace: Pace) -> dict[str, Any]:
             log.info("%s", told)
         if result is not None:
             return result
-        await pace.sleep(_next_sleep(pace, told))
+        await (pace.between or pace.sleep)(_next_sleep(pace, told))
 
 
 def _next_sleep(pace: Pace, progress: str) -> float:
     pause = _jittered(pace.interval)
-    if pace.deadline is None:
+    left = pace.left()
+    if left is None:
         return pause
-    left = pace.deadline - pace.clock()
     if left <= 0:
         msg = f"The time for waiting is over. Last seen: {progress}"
         raise WaitTimeoutError(msg)

@@ -27,6 +27,7 @@ __all__ = [
     "ResolvedImage",
     "SupportedImage",
     "describe_choice",
+    "fitting_images",
     "needs_image_list",
     "resolve_image",
 ]
@@ -95,10 +96,48 @@ def resolve_image(
     :raises ImageNotFoundError: no image does.
     :raises ValueError: an argument is wrong; all problems are listed.
     """
+    if isinstance(query.subject, GivenImage):
+        _check(needed_until, generation, architecture)
+        return _as_given(query.subject, images)
+    fitting = fitting_images(
+        query,
+        images,
+        needed_until=needed_until,
+        generation=generation,
+        architecture=architecture,
+        include_unverified=include_unverified,
+    )
+    best, *others = fitting
+    return ResolvedImage(
+        _reference(best, query.subject),
+        best.node_agent_sku,
+        best.end_of_support,
+        best.verified,
+        tuple(others),
+    )
+
+
+def fitting_images(
+    query: ImageQuery,
+    images: Sequence[SupportedImage],
+    *,
+    needed_until: datetime,
+    generation: int | None = None,
+    architecture: str | None = None,
+    include_unverified: bool = False,
+) -> list[SupportedImage]:
+    """
+    List the images that do, the one that a pool would get first.
+
+    The parameters and errors are those of :func:`resolve_image`.
+
+    :raises ImageNotFoundError: no image does.
+    """
     _check(needed_until, generation, architecture)
     subject, wishes = query.subject, query.wishes
     if isinstance(subject, GivenImage):
-        return _as_given(subject, images)
+        msg = f"image={query.text!r} comes with its node agent SKU: there is nothing to find."
+        raise ValueError(msg)  # noqa: TRY004 - it is the question that is wrong, not a type
     rules = ImageRules(
         subject=subject,
         features=wishes.features,
@@ -110,14 +149,7 @@ def resolve_image(
     fitting = sorted((row for row in set(images) if not rules.objections(row)), key=rules.preference)
     if not fitting:
         raise ImageNotFoundError(_not_found(query, rules, images))
-    best, *others = fitting
-    return ResolvedImage(
-        _reference(best, subject),
-        best.node_agent_sku,
-        best.end_of_support,
-        best.verified,
-        tuple(others),
-    )
+    return fitting
 
 
 def describe_choice(resolved: ResolvedImage) -> str:

@@ -3,15 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 
-from airflow_provider_batchlinux.core.commands import MAX_COMMAND_SIZE, command_line, environment_settings
+from airflow_provider_batchlinux.core.account_spec import UserAccountSpec
+from airflow_provider_batchlinux.core.body_check import Path, Problem, read_shape, rest_name
+from airflow_provider_batchlinux.core.container_spec import ContainerSpec
 from airflow_provider_batchlinux.core.ids import fingerprint, id_problems
 from airflow_provider_batchlinux.core.images import ResolvedImage
-from airflow_provider_batchlinux.core.instants import iso8601_duration, rest_instant
+from airflow_provider_batchlinux.core.instants import iso8601_duration
+from airflow_provider_batchlinux.core.management_pool import identity_problems, tag_problems
+from airflow_provider_batchlinux.core.network_spec import NetworkSpec
+from airflow_provider_batchlinux.core.pool_marks import (
+    METADATA_PREFIX,
+    describe_owner,
+    fingerprint_of,
+    marks_of,
+    metadata_of,
+    rest_metadata,
+)
+from airflow_provider_batchlinux.core.pool_rules import generation_for, rule_problems
+from airflow_provider_batchlinux.core.pool_shapes import POOL
+from airflow_provider_batchlinux.core.scale_spec import AutoscaleSpec, SchedulingSpec
+from airflow_provider_batchlinux.core.secret_values import secrets_in
+from airflow_provider_batchlinux.core.security_spec import SecuritySpec
+from airflow_provider_batchlinux.core.software_spec import SoftwareSpec
+from airflow_provider_batchlinux.core.spec_base import Spec, hidden_spec, merge
 from airflow_provider_batchlinux.core.ssh_access import nat_pool, source_problems
+from airflow_provider_batchlinux.core.start_task_spec import StartTaskSpec
+from airflow_provider_batchlinux.core.storage_spec import StorageSpec
 
 __all__ = [
     "METADATA_PREFIX",
@@ -22,44 +43,19 @@ __all__ = [
     "metadata_of",
 ]
 
-METADATA_PREFIX = "airflow_batchlinux_"
-_FINGERPRINT = f"{METADATA_PREFIX}fingerprint"
-_EXPIRES_AT = f"{METADATA_PREFIX}expires_at"
-_MIN_RESIZE_TIMEOUT = 300
+_MACHINE = "virtualMachineConfiguration"
+_NAT_POOLS = ("networkConfiguration", "endpointConfiguration", "inboundNATPools")
+_NO_IMAGE: Mapping[str, Any] = {"imageReference": {}, "nodeAgentSKUId": "unresolved"}
+_OWN_NAMES: Mapping[Path, str] = {
+    ("resizeTimeout",): "resize_timeout",
+    ("metadata",): "metadata",
+    ("enableAutoScale",): "autoscale",
+}
+_MOST_NODES = 10_000
 
 
 @dataclass(frozen=True)
-class StartTaskSpec:
-    """
-    The command that every node runs at every boot, before it takes work.
-
-    :param command: a bash command; it runs again after each reboot, so it is written to be repeated.
-    :param elevated: run it as root (to install packages, say) instead of as an ordinary user.
-    :param environment: environment variables for the command; they may hold secrets, so they are not shown.
-    :param max_retries: further tries after a failure; -1 retries for ever.
-    """
-
-    command: str
-    elevated: bool = False
-    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
-    max_retries: int = 0
-
-    def to_rest(self) -> dict[str, Any]:
-        """Build the service's body; a node whose start task failed takes no work."""
-        line, carried = command_line(self.command)
-        level = "admin" if self.elevated else "nonadmin"
-        body: dict[str, Any] = {
-            "commandLine": line,
-            "userIdentity": {"autoUser": {"scope": "pool", "elevationLevel": level}},
-            "maxTaskRetryCount": self.max_retries,
-            "waitForSuccess": True,
-        }
-        settings = environment_settings({**self.environment, **carried})
-        return {**body, "environmentSettings": settings} if settings else body
-
-
-@dataclass(frozen=True)
-class PoolSpec:
+class PoolSpec(Spec):
     """
     A pool of Linux virtual machines.
 
@@ -73,6 +69,17 @@ class PoolSpec:
     :param metadata: names and values kept with the pool.
     :param task_slots_per_node: tasks that a node runs at once.
     :param resize_timeout: seconds the service may take to find the nodes; ``None`` is its own 15 minutes.
+    :param display_name: a name for people; ``None`` for none.
+    :param autoscale: a formula that sets the number of nodes, instead of fixed numbers.
+    :param network: the network of the nodes.
+    :param storage: disks and mounts.
+    :param security: how the nodes are protected.
+    :param containers: a container engine on the nodes.
+    :param software: application packages, extensions, and how the image is kept up to date.
+    :param user_accounts: accounts that tasks can run as.
+    :param scheduling: where the nodes stand and how tasks are spread over them.
+    :param identities: ARM ids of managed identities of the nodes.
+    :param tags: names and values that Azure keeps with the pool's resources.
     """
 
     pool_id: str
@@ -80,38 +87,88 @@ class PoolSpec:
     vm_size: str
     dedicated_nodes: int = 0
     spot_nodes: int = 0
-    start_task: StartTaskSpec | None = None
+    start_task: StartTaskSpec | Mapping[str, Any] | None = None
     ssh_from: Sequence[str] = ()
     metadata: Mapping[str, str] = field(default_factory=dict)
     task_slots_per_node: int = 1
     resize_timeout: float | None = None
+    display_name: str | None = None
+    autoscale: AutoscaleSpec | Mapping[str, Any] | None = None
+    network: NetworkSpec | Mapping[str, Any] | None = None
+    storage: StorageSpec | Mapping[str, Any] | None = None
+    security: SecuritySpec | Mapping[str, Any] | None = None
+    containers: ContainerSpec | Mapping[str, Any] | None = None
+    software: SoftwareSpec | Mapping[str, Any] | None = None
+    user_accounts: Sequence[UserAccountSpec | Mapping[str, Any]] = ()
+    scheduling: SchedulingSpec | Mapping[str, Any] | None = None
+    identities: Sequence[str] = ()
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+    REST: ClassVar[Mapping[str, str]] = {
+        "pool_id": "id",
+        "display_name": "displayName",
+        "vm_size": "vmSize",
+        "dedicated_nodes": "targetDedicatedNodes",
+        "spot_nodes": "targetLowPriorityNodes",
+        "start_task": "startTask",
+        "task_slots_per_node": "taskSlotsPerNode",
+        "autoscale": "",
+        "network": "",
+        "storage": "",
+        "security": "",
+        "containers": f"{_MACHINE}.containerConfiguration",
+        "software": "",
+        "user_accounts": "userAccounts",
+        "scheduling": "",
+    }
+    PARTS: ClassVar[Mapping[str, tuple[type[Spec], ...]]] = {
+        "start_task": (StartTaskSpec,),
+        "autoscale": (AutoscaleSpec,),
+        "network": (NetworkSpec,),
+        "storage": (StorageSpec,),
+        "security": (SecuritySpec,),
+        "containers": (ContainerSpec,),
+        "software": (SoftwareSpec,),
+        "user_accounts": (UserAccountSpec,),
+        "scheduling": (SchedulingSpec,),
+    }
+
+    @property
+    def generation(self) -> int | None:
+        """The Hyper-V generation that the image has to have; ``None`` for either."""
+        return generation_for(self._body())
 
     def problems(self) -> list[str]:
         """List all that the service would refuse, in the order of the parameters."""
+        body, problems = read_shape(POOL, {**self._body(), _MACHINE: {**_NO_IMAGE, **self._machine()}})
+        found = [problem for problem in problems if problem.path[:1] != ("id",)]
+        if not found:
+            found = rule_problems(body, image=self.image)
+        start = self.start_task.problems() if isinstance(self.start_task, StartTaskSpec) else []
         return [
             *id_problems("pool_id", self.pool_id),
-            *([] if self.vm_size else ["vm_size is empty; name a VM size such as 'standard_d2s_v5'."]),
-            *_count_problems("dedicated_nodes", self.dedicated_nodes),
-            *_count_problems("spot_nodes", self.spot_nodes),
-            *_start_task_problems(self.start_task),
+            *(problem.text(self._name_of) for problem in found if not _is_told(problem, start)),
+            *start,
             *source_problems(self.ssh_from),
             *_metadata_problems(self.metadata),
-            *([] if self.task_slots_per_node >= 1 else ["task_slots_per_node is less than 1."]),
-            *_resize_timeout_problems(self.resize_timeout),
+            *identity_problems(self.identities),
+            *tag_problems(self.tags),
         ]
 
     def fingerprint(self) -> str:
         """
         Digest what was asked for, so that a retry knows its own pool.
 
-        The image counts as it was written, not as it was resolved: a new image in the service's list
-        does not make a retry's pool another one.
+        Only what is not at its default counts, so that a pool stays the same one when a later version of
+        the provider knows more parameters. The image counts as it was written, not as it was resolved: a new
+        image in the service's list does not make a retry's pool another one.
         """
-        return fingerprint(asdict(self))
+        return fingerprint(self.to_dict())
 
     def to_rest(
-        self, image: ResolvedImage, *, owner: Mapping[str, str], expires_at: datetime | None = None
-    ) -> dict[str, Any]:
+        self, image: ResolvedImage | None = None, *, owner: Mapping[str, str] | None = None,
+        expires_at: datetime | None = None,
+    ) -> dict[str, Any]:  # fmt: skip
         """
         Build the body that creates the pool.
 
@@ -119,72 +176,62 @@ class PoolSpec:
         :param owner: what made the pool (Dag id, run id, task id), kept in its metadata.
         :param expires_at: when the pool is no longer wanted, kept in its metadata; ``None`` for never.
         """
-        marks = {f"{METADATA_PREFIX}{name}": value for name, value in owner.items()}
-        marks[_FINGERPRINT] = self.fingerprint()
-        if expires_at is not None:
-            marks[_EXPIRES_AT] = rest_instant(expires_at)
-        body: dict[str, Any] = {
-            "id": self.pool_id,
-            "vmSize": self.vm_size,
-            "virtualMachineConfiguration": {
-                "imageReference": dict(image.reference),
-                "nodeAgentSKUId": image.node_agent_sku,
-            },
-            "targetDedicatedNodes": self.dedicated_nodes,
-            "targetLowPriorityNodes": self.spot_nodes,
-            "taskSlotsPerNode": self.task_slots_per_node,
-            "metadata": [{"name": k, "value": str(v)} for k, v in {**self.metadata, **marks}.items()],
-        }
-        return {**body, **self._optional_parts()}
+        marks = marks_of(owner or {}, self.fingerprint(), expires_at)
+        machine = dict(_NO_IMAGE)
+        if image is not None:
+            machine = {"imageReference": dict(image.reference), "nodeAgentSKUId": image.node_agent_sku}
+        body, _ = read_shape(POOL, {**self._body(), _MACHINE: {**machine, **self._machine()}})
+        return {**body, "metadata": rest_metadata({**self.metadata, **marks})}
 
-    def _optional_parts(self) -> dict[str, Any]:
-        parts: dict[str, Any] = {}
-        if self.start_task is not None:
-            parts["startTask"] = self.start_task.to_rest()
-        if self.resize_timeout is not None:
-            parts["resizeTimeout"] = iso8601_duration(self.resize_timeout)
-        if self.ssh_from:
-            nodes = self.dedicated_nodes + self.spot_nodes
-            nat_pools = [nat_pool(self.ssh_from, nodes)]
-            parts["networkConfiguration"] = {"endpointConfiguration": {"inboundNATPools": nat_pools}}
-        return parts
+    def secrets(self) -> set[str]:
+        """Collect the passwords, keys and URLs that nobody may see; not the environment of the start task."""
+        parts = [getattr(self, name) for name in self.PARTS]
+        return secrets_in([hidden_spec((), part) for part in parts])
+
+    def name_of(self, path: Path) -> str | None:
+        """Tell the parameter that stands at a place of the REST body."""
+        if path[:1] in _OWN_NAMES:
+            return _OWN_NAMES[path[:1]]
+        if path[:2] == (_MACHINE, "imageReference"):
+            return "image"
+        position = path[len(_NAT_POOLS)] if len(path) > len(_NAT_POOLS) else None
+        endpoints = self.network.endpoints if isinstance(self.network, NetworkSpec) else ()
+        if path[: len(_NAT_POOLS)] == _NAT_POOLS and position == len(endpoints):
+            inside = rest_name(path[len(_NAT_POOLS) + 1 :])
+            return f"ssh_from ({inside})" if len(path) > len(_NAT_POOLS) + 1 else "ssh_from"
+        return super().name_of(path)
+
+    def _name_of(self, path: Path) -> str:
+        return self.name_of(path) or rest_name(path)
+
+    def _machine(self) -> dict[str, Any]:
+        machine: dict[str, Any] = self._body().get(_MACHINE, {})
+        return machine
+
+    def _body(self) -> dict[str, Any]:
+        body = super().to_rest()
+        if self.autoscale is not None:
+            for name in ("targetDedicatedNodes", "targetLowPriorityNodes"):
+                if body[name] == 0:
+                    del body[name]
+        if isinstance(self.resize_timeout, (int, float)):
+            body["resizeTimeout"] = iso8601_duration(self.resize_timeout)
+        if self.metadata:
+            body["metadata"] = rest_metadata(self.metadata)
+        if self.ssh_from and not source_problems(self.ssh_from):
+            nat_pools = [nat_pool(self.ssh_from, self._node_count())]
+            merge(body, {"networkConfiguration": {"endpointConfiguration": {"inboundNATPools": nat_pools}}})
+        return body
+
+    def _node_count(self) -> int:
+        if self.autoscale is not None:
+            return _MOST_NODES
+        counts = (self.dedicated_nodes, self.spot_nodes)
+        return sum(int(count) for count in counts if isinstance(count, int) or str(count).isdigit())
 
 
-def metadata_of(pool: Mapping[str, Any]) -> dict[str, str]:
-    """Read a pool's metadata from its REST body."""
-    return {item["name"]: item["value"] for item in pool.get("metadata") or ()}
-
-
-def fingerprint_of(pool: Mapping[str, Any]) -> str | None:
-    """Read the fingerprint that we left on a pool; ``None`` when somebody else made it."""
-    return metadata_of(pool).get(_FINGERPRINT)
-
-
-def describe_owner(pool: Mapping[str, Any]) -> str:
-    """Say in a few words what made a pool, as far as its metadata tells."""
-    marks = metadata_of(pool)
-    names = ("dag_id", "run_id", "task_id")
-    known = [f"{name} {marks[METADATA_PREFIX + name]!r}" for name in names if METADATA_PREFIX + name in marks]
-    return "by " + ", ".join(known) if known else "not by this provider"
-
-
-def _count_problems(name: str, count: object) -> list[str]:
-    if isinstance(count, int) and not isinstance(count, bool) and count >= 0:
-        return []
-    return [f"{name}={count!r} is not a number of nodes; give a whole number from 0 up."]
-
-
-def _start_task_problems(start_task: StartTaskSpec | None) -> list[str]:
-    if start_task is None:
-        return []
-    found = []
-    if not start_task.command.strip():
-        found.append("start_task has an empty command; leave start_task out for none.")
-    if len(start_task.command.encode()) > MAX_COMMAND_SIZE:
-        found.append(f"start_task is longer than {MAX_COMMAND_SIZE} bytes; fetch the program in it instead.")
-    if start_task.max_retries < -1:
-        found.append(f"start_task has max_retries={start_task.max_retries}, less than -1 (for ever).")
-    return found
+def _is_told(problem: Problem, told: Sequence[str]) -> bool:
+    return bool(told) and problem.path == ("startTask", "commandLine")
 
 
 def _metadata_problems(metadata: Mapping[str, str]) -> list[str]:
@@ -193,9 +240,3 @@ def _metadata_problems(metadata: Mapping[str, str]) -> list[str]:
         for name in metadata
         if str(name).lower().startswith(METADATA_PREFIX)
     ]
-
-
-def _resize_timeout_problems(seconds: float | None) -> list[str]:
-    if seconds is None or seconds >= _MIN_RESIZE_TIMEOUT:
-        return []
-    return [f"resize_timeout is {seconds:g} s; the service's minimum is {_MIN_RESIZE_TIMEOUT} s."]

@@ -28,16 +28,29 @@ POOL_FIELDS = (
     "state",
     "allocationState",
     "allocationStateTransitionTime",
+    "creationTime",
     "currentDedicatedNodes",
     "currentLowPriorityNodes",
     "targetDedicatedNodes",
     "targetLowPriorityNodes",
     "enableAutoScale",
+    "autoScaleRun",
     "resizeErrors",
 )
 """What a wait asks of a pool; the rest of the body stays at the service."""
 
-NODE_FIELDS = ("id", "state", "isDedicated", "ipAddress", "endpointConfiguration", "startTaskInfo", "errors")
+NODE_FIELDS = (
+    "id",
+    "state",
+    "stateTransitionTime",
+    "isDedicated",
+    "ipAddress",
+    "endpointConfiguration",
+    "startTaskInfo",
+    "errors",
+    "allocationTime",
+    "lastBootTime",
+)
 """What is asked of a node when all nodes are listed."""
 
 
@@ -66,12 +79,18 @@ class ServiceError:
 
 @dataclass(frozen=True)
 class StartTaskRun:
-    """How a node's start task went; ``exit_code`` is ``None`` when no program ended."""
+    """
+    How a node's start task went.
+
+    :param exit_code: ``None`` when no program ended.
+    :param ended: when it ended; ``None`` while it runs.
+    """
 
     state: str
     result: str | None
     exit_code: int | None
     failure: ServiceError | None
+    ended: datetime | None = None
 
     @classmethod
     def from_rest(cls, body: Mapping[str, Any]) -> StartTaskRun:
@@ -82,6 +101,7 @@ class StartTaskRun:
             result=_lower(body.get("result")) or None,
             exit_code=body.get("exitCode"),
             failure=ServiceError.from_rest(failure) if failure else None,
+            ended=_instant(body.get("endTime")),
         )
 
 
@@ -96,7 +116,13 @@ class Endpoint:
 
 @dataclass(frozen=True)
 class NodeSnapshot:
-    """A node at one moment."""
+    """
+    A node at one moment.
+
+    :param allocated: when it got its machine; a spot node that comes back under its id has a later one.
+    :param last_boot: when it was last started; the service leaves it out of some nodes.
+    :param state_since: when it came into its state.
+    """
 
     node_id: str
     state: str
@@ -105,6 +131,9 @@ class NodeSnapshot:
     ssh: Endpoint | None
     start_task: StartTaskRun | None
     errors: tuple[ServiceError, ...]
+    allocated: datetime | None = None
+    last_boot: datetime | None = None
+    state_since: datetime | None = None
 
     @classmethod
     def from_rest(cls, body: Mapping[str, Any]) -> NodeSnapshot:
@@ -118,12 +147,20 @@ class NodeSnapshot:
             ssh=_ssh_endpoint(body.get("endpointConfiguration")),
             start_task=StartTaskRun.from_rest(start_task) if start_task else None,
             errors=tuple(ServiceError.from_rest(error) for error in body.get("errors") or ()),
+            allocated=_instant(body.get("allocationTime")),
+            last_boot=_instant(body.get("lastBootTime")),
+            state_since=_instant(body.get("stateTransitionTime")),
         )
 
 
 @dataclass(frozen=True)
 class PoolSnapshot:
-    """A pool at one moment; counts are of dedicated and spot nodes."""
+    """
+    A pool at one moment; counts are of dedicated and spot nodes.
+
+    :param evaluated: its autoscale formula has been evaluated at least once.
+    :param autoscale_error: what the last evaluation of its formula met; ``None`` when it went well.
+    """
 
     pool_id: str
     state: str
@@ -135,10 +172,14 @@ class PoolSnapshot:
     current_spot: int
     autoscale: bool
     resize_errors: tuple[ServiceError, ...]
+    created: datetime | None = None
+    evaluated: bool = False
+    autoscale_error: ServiceError | None = None
 
     @classmethod
     def from_rest(cls, body: Mapping[str, Any]) -> PoolSnapshot:
         """Read a pool with at least :data:`POOL_FIELDS`."""
+        run = body.get("autoScaleRun") or {}
         return cls(
             pool_id=str(body["id"]),
             state=_lower(body.get("state")),
@@ -150,6 +191,9 @@ class PoolSnapshot:
             current_spot=int(body.get("currentLowPriorityNodes") or 0),
             autoscale=bool(body.get("enableAutoScale")),
             resize_errors=tuple(ServiceError.from_rest(error) for error in body.get("resizeErrors") or ()),
+            created=_instant(body.get("creationTime")),
+            evaluated=bool(run),
+            autoscale_error=ServiceError.from_rest(run["error"]) if run.get("error") else None,
         )
 
     @property

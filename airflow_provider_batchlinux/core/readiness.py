@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from enum import Enum
 
+from airflow_provider_batchlinux.core.pool_faults import (
+    BROKEN_STATES,
+    ResizeErrorKind,
+    boots_too_long,
+    cause_of,
+    explained_error,
+    kind_of,
+)
 from airflow_provider_batchlinux.core.pool_state import (
     NodeSnapshot,
     PoolSnapshot,
     ServiceError,
     counts_of,
 )
+from airflow_provider_batchlinux.core.readiness_policy import ReadinessPolicy
 
 __all__ = [
     "Outcome",
@@ -22,9 +32,6 @@ __all__ = [
     "judge",
 ]
 
-_BROKEN_STATES = ("starttaskfailed", "unusable")
-_NEVER_FATAL = frozenset({"resizestopped"})
-
 
 class Outcome(str, Enum):
     """What a wait does next."""
@@ -32,19 +39,6 @@ class Outcome(str, Enum):
     READY = "ready"
     WAITING = "waiting"
     FAILED = "failed"
-
-
-@dataclass(frozen=True)
-class ReadinessPolicy:
-    """
-    What counts as ready.
-
-    :param allow_empty: a pool that asks for no nodes is ready; otherwise that is a failure.
-    :param running_is_ready: a node that already runs a task counts like an idle one.
-    """
-
-    allow_empty: bool = False
-    running_is_ready: bool = False
 
 
 @dataclass(frozen=True)
@@ -67,8 +61,9 @@ class PoolObservation:
     def exact(
         cls, pool_id: str, pool: PoolSnapshot | None, nodes: tuple[NodeSnapshot, ...]
     ) -> PoolObservation:
-        """Observe a pool by the exact list of its nodes."""
-        return cls(pool_id, pool, counts_of(nodes), nodes)
+        """Observe a pool by the exact list of its nodes; one that a listing shows twice counts once."""
+        each = tuple({node.node_id.lower(): node for node in nodes}.values())
+        return cls(pool_id, pool, counts_of(each), each)
 
 
 @dataclass(frozen=True)
@@ -85,21 +80,39 @@ class Verdict:
     broken_nodes: tuple[NodeSnapshot, ...] = ()
 
 
-def judge(seen: PoolObservation, policy: ReadinessPolicy) -> Verdict:
-    """Decide whether to go on, wait or give up."""
+def judge(
+    seen: PoolObservation,
+    policy: ReadinessPolicy,
+    *,
+    now: datetime | None = None,
+    healing: Collection[str] = (),
+) -> Verdict:
+    """
+    Decide whether to go on, wait or give up.
+
+    :param now: the present instant, for the policy's limits; ``None`` leaves them out of account.
+    :param healing: the ids of broken nodes that somebody is repairing, which are waited for.
+    """
     pool = seen.pool
     if pool is None:
         return _failed(f"Pool {seen.pool_id!r} does not exist: it was deleted, or never created.")
     if pool.state == "deleting":
         return _failed(f"Pool {pool.pool_id!r} is being deleted.")
-    broken = _broken_nodes(seen)
-    if broken is not None:
-        return broken
+    tally = _tally_of(seen, pool, policy, now, healing)
+    failed = _too_many_broken(seen, tally, policy.budget(pool))
+    if failed is not None:
+        return failed
     if pool.target == 0:
         return _without_target(pool, policy)
-    if _ready_count(seen, policy) >= pool.target:
-        return Verdict(Outcome.READY, describe_progress(seen))
-    return _resize_failure(pool) or Verdict(Outcome.WAITING, describe_progress(seen))
+    if tally.ready >= policy.needed(pool, tally.broken):
+        return _ready(seen, tally)
+    return (
+        _out_of_reach(pool, policy, tally)
+        or _resize_failure(pool, policy, tally, now)
+        or _late_allocation(pool, policy, tally, now)
+        or _maybe_late_nodes(seen, pool, policy, now)
+        or Verdict(Outcome.WAITING, describe_progress(seen))
+    )
 
 
 def describe_progress(seen: PoolObservation) -> str:
@@ -109,30 +122,69 @@ def describe_progress(seen: PoolObservation) -> str:
         return f"Pool {seen.pool_id!r} does not exist."
     states = ", ".join(f"{count} {state}" for state, count in sorted(seen.counts.items())) or "none yet"
     wanted = f"{pool.target_dedicated} dedicated and {pool.target_spot} spot nodes wanted"
-    hint = _hint(pool, seen.counts)
-    return f"Pool {pool.pool_id!r}: {wanted}; nodes: {states}; allocation {pool.allocation_state}.{hint}"
+    hints = "".join(f" {hint}" for hint in _hints(pool, seen.counts))
+    return f"Pool {pool.pool_id!r}: {wanted}; nodes: {states}; allocation {pool.allocation_state}.{hints}"
 
 
-def _broken_nodes(seen: PoolObservation) -> Verdict | None:
-    found = {state: seen.counts[state] for state in _BROKEN_STATES if seen.counts.get(state)}
-    if not found:
+@dataclass(frozen=True)
+class _Tally:
+    """The nodes that count, each once: ready, or broken (by state, and those that boot too long)."""
+
+    ready: int
+    broken_states: Mapping[str, int]
+    broken_nodes: tuple[NodeSnapshot, ...] = ()
+
+    @property
+    def broken(self) -> int:
+        return sum(self.broken_states.values())
+
+
+def _tally_of(
+    seen: PoolObservation,
+    pool: PoolSnapshot,
+    policy: ReadinessPolicy,
+    now: datetime | None,
+    healing: Collection[str],
+) -> _Tally:
+    good = ("idle", "running") if policy.running_is_ready else ("idle",)
+    if seen.nodes is None:
+        found = {state: seen.counts[state] for state in BROKEN_STATES if seen.counts.get(state)}
+        return _Tally(sum(seen.counts.get(state, 0) for state in good), found)
+    only_dedicated = policy.counts_dedicated_only(pool)
+    counted = [node for node in seen.nodes if node.dedicated or not only_dedicated]
+    broken = tuple(
+        node for node in counted if node.node_id not in healing and _is_broken(node, policy.boot_limit, now)
+    )
+    return _Tally(sum(node.state in good for node in counted), counts_of(broken), broken)
+
+
+def _is_broken(node: NodeSnapshot, boot_limit: float | None, now: datetime | None) -> bool:
+    if node.state in BROKEN_STATES:
+        return True
+    return boot_limit is not None and now is not None and boots_too_long(node, boot_limit, now)
+
+
+def _too_many_broken(seen: PoolObservation, tally: _Tally, budget: int) -> Verdict | None:
+    if tally.broken <= budget:
         return None
-    summary = " and ".join(f"{count} {state}" for state, count in found.items())
-    broken = tuple(node for node in seen.nodes or () if node.state in _BROKEN_STATES)
-    causes = "".join(f"\n  {_cause(node)}" for node in broken)
-    reason = f"Pool {seen.pool_id!r} has nodes that will not become ready: {summary}.{causes}"
-    return Verdict(Outcome.FAILED, reason, broken)
+    reason = f"Pool {seen.pool_id!r} has nodes that will not become ready: {_broken_in_words(tally)}."
+    allowed = f" At most {budget} may be left out." if budget else ""
+    return Verdict(Outcome.FAILED, reason + allowed + _causes(tally), tally.broken_nodes)
 
 
-def _cause(node: NodeSnapshot) -> str:
-    if node.state == "starttaskfailed" and node.start_task is not None:
-        run = node.start_task
-        ended = f"exit code {run.exit_code}" if run.exit_code is not None else "no exit code"
-        failure = f"; {run.failure}" if run.failure else ""
-        return f"node {node.node_id!r}: start task failed with {ended}{failure}"
-    if node.errors:
-        return f"node {node.node_id!r}: {node.state}: " + "; ".join(str(error) for error in node.errors)
-    return f"node {node.node_id!r}: {node.state}; the service names no cause (it cannot reach the machine)"
+def _broken_in_words(tally: _Tally) -> str:
+    order = {state: place for place, state in enumerate(BROKEN_STATES)}
+    found = sorted(tally.broken_states.items(), key=lambda item: (order.get(item[0], len(order)), item[0]))
+    return " and ".join(f"{count} {state}" for state, count in found)
+
+
+def _causes(tally: _Tally) -> str:
+    return "".join(f"\n  {cause_of(node)}" for node in tally.broken_nodes)
+
+
+def _ready(seen: PoolObservation, tally: _Tally) -> Verdict:
+    left_out = f" Left out: {_broken_in_words(tally)}.{_causes(tally)}" if tally.broken else ""
+    return Verdict(Outcome.READY, describe_progress(seen) + left_out, tally.broken_nodes)
 
 
 def _without_target(pool: PoolSnapshot, policy: ReadinessPolicy) -> Verdict:
@@ -141,54 +193,113 @@ def _without_target(pool: PoolSnapshot, policy: ReadinessPolicy) -> Verdict:
             Outcome.READY, f"Pool {pool.pool_id!r} asks for no nodes: there is nothing to wait for."
         )
     if pool.autoscale:
-        reason = f"Pool {pool.pool_id!r}: its autoscale formula has not asked for nodes yet."
-        return Verdict(Outcome.WAITING, reason)
+        return Verdict(Outcome.WAITING, f"Pool {pool.pool_id!r}: {_formula_in_words(pool)}")
     return _failed(
         f"Pool {pool.pool_id!r} asks for no nodes (0 dedicated, 0 spot), so none will ever be idle. "
         "Resize it first, or pass allow_empty=True."
     )
 
 
-def _resize_failure(pool: PoolSnapshot) -> Verdict | None:
+def _formula_in_words(pool: PoolSnapshot) -> str:
+    if pool.autoscale_error is not None:
+        return f"its autoscale formula failed at its last evaluation: {pool.autoscale_error}"
+    if pool.evaluated:
+        return "its autoscale formula asks for no nodes at present."
+    return "its autoscale formula has not asked for nodes yet."
+
+
+def _out_of_reach(pool: PoolSnapshot, policy: ReadinessPolicy, tally: _Tally) -> Verdict | None:
+    needed = policy.needed(pool, tally.broken)
+    possible = policy.counted_target(pool) - tally.broken
+    if pool.autoscale or needed <= possible:
+        return None
+    kind = "dedicated nodes" if policy.counts_dedicated_only(pool) else "nodes"
+    broken = f", {_broken_in_words(tally)}" if tally.broken else ""
+    reason = f"Pool {pool.pool_id!r} asks for {policy.counted_target(pool)} {kind}{broken}; {needed}"
+    return Verdict(
+        Outcome.FAILED,
+        f"{reason} are to be ready. Resize it, or ask for fewer by ready=.{_causes(tally)}",
+        tally.broken_nodes,
+    )
+
+
+def _resize_failure(
+    pool: PoolSnapshot, policy: ReadinessPolicy, tally: _Tally, now: datetime | None
+) -> Verdict | None:
     # The service keeps resize errors until the next resize. They speak of the present only while the
     # pool is steady and short of nodes; under autoscale the next evaluation tries again by itself.
-    if pool.allocation_state != "steady" or pool.current >= pool.target or pool.autoscale:
+    if pool.allocation_state != "steady" or pool.autoscale or not _is_short(pool, policy, tally):
         return None
-    errors = [error for error in pool.resize_errors if error.code.lower() not in _NEVER_FATAL]
-    if not errors:
+    errors = [error for error in pool.resize_errors if kind_of(error) is not ResizeErrorKind.HARMLESS]
+    if not errors or _is_stale(pool, policy) or _may_pass(pool, policy, errors, now):
         return None
-    causes = "".join(f"\n  {_explained(error)}" for error in errors)
-    return _failed(f"Pool {pool.pool_id!r} got {pool.current} of {pool.target} nodes and stopped.{causes}")
+    got = f"{policy.counted_current(pool)} of {policy.counted_target(pool)}"
+    causes = "".join(f"\n  {explained_error(error)}" for error in errors)
+    return _failed(f"Pool {pool.pool_id!r} got {got} nodes and stopped.{causes}")
 
 
-_REMEDIES = {
-    "accountcorequotareached": "ask for a higher dedicated core quota, or for fewer or smaller nodes",
-    "accountlowprioritycorequotareached": "ask for a higher spot core quota, or for fewer or smaller nodes",
-    "accountspotcorequotareached": "ask for a higher spot core quota, or for fewer or smaller nodes",
-    "accountvmseriescorequotareached": "ask for a higher quota of this VM series, or take another series",
-    "allocationtimedout": "try again later, or take another VM size, region or a longer resize_timeout",
-    "batchoutofcapacity": "try again later, or take another VM size or region",
-    "unsupportedvmsize": "take a VM size that this region offers",
+def _is_short(pool: PoolSnapshot, policy: ReadinessPolicy, tally: _Tally) -> bool:
+    return policy.counted_current(pool) - tally.broken < policy.needed(pool, tally.broken)
+
+
+def _is_stale(pool: PoolSnapshot, policy: ReadinessPolicy) -> bool:
+    since = pool.allocation_state_since
+    return since is not None and policy.requested_at is not None and since <= policy.requested_at
+
+
+def _may_pass(
+    pool: PoolSnapshot, policy: ReadinessPolicy, errors: list[ServiceError], now: datetime | None
+) -> bool:
+    since = pool.allocation_state_since
+    if now is None or since is None or any(kind_of(error) is ResizeErrorKind.LASTS for error in errors):
+        return False
+    return now - since <= timedelta(seconds=policy.resize_error_limit) and policy.resize_error_limit > 0
+
+
+def _late_allocation(
+    pool: PoolSnapshot, policy: ReadinessPolicy, tally: _Tally, now: datetime | None
+) -> Verdict | None:
+    limit, since = policy.allocation_limit, pool.allocation_state_since
+    if limit is None or now is None or since is None or pool.allocation_state == "steady":
+        return None
+    if now - since <= timedelta(seconds=limit) or not _is_short(pool, policy, tally):
+        return None
+    got = f"Pool {pool.pool_id!r} got {policy.counted_current(pool)} of {policy.counted_target(pool)} nodes"
+    return _failed(f"{got}, and its allocation takes longer than allocation_limit ({limit:g} s).")
+
+
+def _maybe_late_nodes(
+    seen: PoolObservation, pool: PoolSnapshot, policy: ReadinessPolicy, now: datetime | None
+) -> Verdict | None:
+    # Counts do not tell how long a node boots; this has it confirmed by the exact list.
+    limit, since = policy.boot_limit, pool.allocation_state_since
+    if seen.nodes is not None or limit is None or now is None or since is None:
+        return None
+    if pool.current == 0 or now - since <= timedelta(seconds=limit):
+        return None
+    return _failed(f"Pool {pool.pool_id!r} may have nodes that boot for longer than {limit:g} s.")
+
+
+_STANDSTILLS = {
+    "offline": "Offline nodes are kept from work on purpose; enable scheduling on them to go on.",
+    "deallocated": "Deallocated nodes have given their machines back; start them to go on.",
+    "deallocating": "Nodes are giving their machines back on purpose; start them afterwards to go on.",
+    "upgradingos": "Nodes are being upgraded, and boot afterwards.",
+    "unknown": "The service has lost contact with nodes; it tells more once it reaches them again.",
 }
 
 
-def _explained(error: ServiceError) -> str:
-    remedy = _REMEDIES.get(error.code.lower())
-    return f"{error} Remedy: {remedy}." if remedy else str(error)
-
-
-def _hint(pool: PoolSnapshot, counts: Mapping[str, int]) -> str:
-    stopped = any(error.code.lower() in _NEVER_FATAL for error in pool.resize_errors)
-    if stopped and pool.allocation_state == "steady" and pool.current < pool.target:
-        return " The last resize was stopped by request; resize the pool to go on."
-    if counts.get("offline"):
-        return " Offline nodes are kept from work on purpose; enable scheduling on them to go on."
-    return ""
-
-
-def _ready_count(seen: PoolObservation, policy: ReadinessPolicy) -> int:
-    running = seen.counts.get("running", 0) if policy.running_is_ready else 0
-    return seen.counts.get("idle", 0) + running
+def _hints(pool: PoolSnapshot, counts: Mapping[str, int]) -> list[str]:
+    found = [hint for state, hint in _STANDSTILLS.items() if counts.get(state)]
+    is_short = pool.allocation_state == "steady" and pool.current < pool.target
+    stopped = any(kind_of(error) is ResizeErrorKind.HARMLESS for error in pool.resize_errors)
+    if stopped and is_short:
+        found.insert(0, "The last resize was stopped by request; resize the pool to go on.")
+    elif is_short and pool.resize_errors:
+        found.append("The last resize met: " + "; ".join(map(explained_error, pool.resize_errors)))
+    if pool.autoscale_error is not None:
+        found.append(f"Its autoscale formula failed at its last evaluation: {pool.autoscale_error}")
+    return found
 
 
 def _failed(reason: str) -> Verdict:

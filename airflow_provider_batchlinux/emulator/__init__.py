@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from airflow_provider_batchlinux.emulator.connection import airflow_connection
     from airflow_provider_batchlinux.emulator.control_client import EmulatorControl
     from airflow_provider_batchlinux.emulator.identity.server import IdentityFacts
+    from airflow_provider_batchlinux.emulator.management.resources import ManagementFacts
     from airflow_provider_batchlinux.emulator.options import EmulatorOptions
     from airflow_provider_batchlinux.emulator.server import RunningEmulator, run_emulator
 
@@ -41,6 +42,7 @@ __all__ = [
     "EmulatorControl",
     "EmulatorOptions",
     "IdentityFacts",
+    "ManagementFacts",
     "RunningEmulator",
     "airflow_connection",
     "run_emulator",
@@ -50,6 +52,7 @@ _HOMES = {
     "EmulatorControl": "control_client",
     "EmulatorOptions": "options",
     "IdentityFacts": "identity.server",
+    "ManagementFacts": "management.resources",
     "RunningEmulator": "server",
     "airflow_connection": "connection",
     "run_emulator": "server",

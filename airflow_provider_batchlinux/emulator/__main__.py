@@ -51,7 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="batchlinux-emulator",
         description="An embedded Azure Batch service on loopback. When it is ready it prints one "
-        "line: ready {endpoint, account, key, seed, storage}, over TLS also {ca, identity}.",
+        "line: ready {endpoint, account, key, seed, storage}, over TLS also {ca, identity, management}.",
     )
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
     parser.add_argument("--blob-port", type=int, default=0, help="port of the blob store; 0 takes a free one")
@@ -108,6 +108,8 @@ async def _serve(options: EmulatorOptions) -> None:
         }
         if emulator.ca is not None and emulator.identity is not None:
             facts |= {"ca": str(emulator.ca), "identity": asdict(emulator.identity)}
+        if emulator.management is not None:
+            facts["management"] = asdict(emulator.management)
         print(f"ready {json.dumps(facts)}", flush=True)
         await stop.wait()
 

@@ -101,6 +101,21 @@ class Application:
         self._record(call, reply.status, operation)
         return await _write(request, call, reply)
 
+    @property
+    def url(self) -> str:
+        """URL at which clients reach the account."""
+        return self._endpoint
+
+    def act(self, call: Call) -> Reply:
+        """
+        Do what another door asks for, such as the management plane; it has let the caller in.
+
+        :raises ServiceError: the service refuses it.
+        """
+        operation, path_values = self._router.match(call.method, call.path)
+        with self.clock.held(call.now):
+            return operation.answer(self.service, replace(call, path_values=path_values))
+
     async def _reply(self, request: web.BaseRequest, call: Call, operation: Operation, fault: Fault) -> Reply:
         try:
             fault.strike()

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import Future
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from threading import Thread
@@ -28,6 +28,8 @@ from airflow_provider_batchlinux.emulator.identity.server import (
 from airflow_provider_batchlinux.emulator.identity.tls import LoopbackTls, make_loopback_tls
 from airflow_provider_batchlinux.emulator.kept_facts import account_key
 from airflow_provider_batchlinux.emulator.listener import loopback_socket, stop_serving
+from airflow_provider_batchlinux.emulator.management.resources import ManagementFacts
+from airflow_provider_batchlinux.emulator.management.server import serving_management
 from airflow_provider_batchlinux.emulator.options import EmulatorOptions
 from airflow_provider_batchlinux.emulator.premises import premises
 from airflow_provider_batchlinux.emulator.restore import last_change
@@ -44,6 +46,7 @@ class RunningEmulator:
     :param storage: its blob store.
     :param ca: the file with the authority that its clients are to trust; ``None`` over plain HTTP.
     :param identity: how to get tokens for it; ``None`` over plain HTTP.
+    :param management: where its management plane is; ``None`` over plain HTTP.
     """
 
     endpoint: str
@@ -53,6 +56,7 @@ class RunningEmulator:
     storage: StorageFacts
     ca: Path | None = None
     identity: IdentityFacts | None = None
+    management: ManagementFacts | None = None
 
     def container(
         self, name: str, permissions: str = "racwdl", *, expires_in: float = 86_400
@@ -77,7 +81,9 @@ async def serving(options: EmulatorOptions) -> AsyncIterator[RunningEmulator]:
             try:
                 await runner.setup()
                 await web.SockSite(runner, listener, ssl_context=tls.context if tls else None).start()
-                yield _running(endpoint, options.account, key, storage.facts, tls, identity)
+                async with _management(tls, identity, application, options.account) as management:
+                    running = _running(endpoint, options.account, key, storage.facts, tls, identity)
+                    yield replace(running, management=management)
             finally:
                 await stop_serving(runner)
                 await application.close()
@@ -124,6 +130,14 @@ async def _serve_until_told(
 
 def _identity(tls: LoopbackTls | None) -> AbstractAsyncContextManager[ServedIdentity | None]:
     return nullcontext() if tls is None else serve_identity(tls)
+
+
+def _management(
+    tls: LoopbackTls | None, identity: ServedIdentity | None, application: Application, account: str
+) -> AbstractAsyncContextManager[ManagementFacts | None]:
+    if tls is None or identity is None:
+        return nullcontext()
+    return serving_management(tls, identity.local, application, account)
 
 
 def _running(

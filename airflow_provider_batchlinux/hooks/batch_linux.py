@@ -18,8 +18,10 @@ from airflow_provider_batchlinux.exceptions import BatchLinuxError
 if TYPE_CHECKING:
     from airflow_provider_batchlinux.client.account import AccountSettings
     from airflow_provider_batchlinux.client.batch import BatchLinuxClient
+    from airflow_provider_batchlinux.client.sharing import shared_account
     from airflow_provider_batchlinux.core.images import SupportedImage
     from airflow_provider_batchlinux.core.pool_state import NodeSnapshot, PoolSnapshot
+    from airflow_provider_batchlinux.core.vm_sizes import VmSize
 
 __all__ = ["DEFAULT_CONN_ID", "BatchLinuxHook"]
 
@@ -80,6 +82,16 @@ class BatchLinuxHook(BaseHook):
         async with batch.open_client(settings or await self.async_settings()) as client:
             yield client
 
+    async def shared_account(self, settings: AccountSettings) -> shared_account:
+        """
+        Give what joins those who use the same account in this event loop: one client, session and poller.
+
+        :param settings: the account, from :meth:`async_settings`.
+        """
+        sharing = await asyncio.to_thread(import_module, "airflow_provider_batchlinux.client.sharing")
+        joining: shared_account = sharing.shared_account(settings)
+        return joining
+
     def run(
         self,
         story: Callable[[BatchLinuxClient], Awaitable[T]],
@@ -118,6 +130,22 @@ class BatchLinuxHook(BaseHook):
     def list_images(self) -> list[SupportedImage]:
         """List the images the service supports, in the service's order."""
         return self.run(lambda client: client.list_images())
+
+    def list_vm_sizes(self) -> list[VmSize]:
+        """
+        List the VM sizes that Batch offers in the account's region, as the management plane tells them.
+
+        :raises ValueError: the connection does not lead there, or the extra ``mgmt`` is not installed.
+        """
+        from airflow_provider_batchlinux.client.management import open_management
+
+        settings = self.settings()
+
+        async def story() -> list[VmSize]:
+            async with open_management(settings) as plane:
+                return list((await plane.region()).sizes)
+
+        return _run(story())
 
     def find_pool(self, pool_id: str) -> PoolSnapshot | None:
         """Get a pool; ``None`` when the service knows none of that id."""

@@ -51,6 +51,7 @@ def settings_of(
         retry_budget=budget,
         ca_file=_text(extra, "ca_file") or None,
         authority_host=_text(extra, "authority_host") or None,
+        management_url=_text(extra, "management_url").rstrip("/") or None,
     )
     problems = [*auth_problems, *budget_problems, *settings.problems()]
     if problems:

@@ -22,6 +22,7 @@ __all__ = [
     "BatchLinuxBaseOperator",
     "deadline_of",
     "defer_to",
+    "failed_tasks",
     "id_stem_of",
     "owner_of",
     "result_of",
@@ -78,6 +79,18 @@ def deadline_of(context: Context, limit: timedelta | None) -> float | None:
         return None
     started: datetime = getattr(context["ti"], "start_date", None) or datetime.now(timezone.utc)
     return (started + limit).timestamp()
+
+
+def failed_tasks(context: Context) -> list[str]:
+    """
+    Name the tasks of the Dag run that have failed so far, or could not run because others had.
+
+    A mapped task instance is named as Airflow names it, ``<task id>_<map index>``.
+    """
+    ti: Any = context["ti"]
+    states = ti.get_task_states(dag_id=ti.dag_id, run_ids=[ti.run_id]).get(ti.run_id, {})
+    failed = ("failed", "upstream_failed")
+    return sorted(task_id for task_id, state in states.items() if getattr(state, "value", state) in failed)
 
 
 def defer_to(operator: BaseOperator, trigger: BatchLinuxTrigger) -> NoReturn:

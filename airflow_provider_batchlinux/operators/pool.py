@@ -2,30 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.providers.common.compat.sdk import conf
 
 from airflow_provider_batchlinux.core.ids import derived_id, require_id
-from airflow_provider_batchlinux.core.instants import Duration, expiry_of, optional_seconds, seconds_of
+from airflow_provider_batchlinux.core.instants import Duration, expiry_of, seconds_of
 from airflow_provider_batchlinux.links.portal import BatchLinuxPoolLink
 from airflow_provider_batchlinux.operators._base import (
     BatchLinuxBaseOperator,
     deadline_of,
     defer_to,
+    failed_tasks,
     owner_of,
     result_of,
+)
+from airflow_provider_batchlinux.operators._pool_request import (
+    PARTS,
+    hide_parts,
+    pool_request,
+    require_entra,
+    require_management,
+    require_one_form,
+    secrets_untold,
 )
 from airflow_provider_batchlinux.triggers.pool import BatchLinuxPoolGoneTrigger
 
 if TYPE_CHECKING:
+    import jinja2
     from airflow.sdk import Context
 
     from airflow_provider_batchlinux.client.batch import BatchLinuxClient
     from airflow_provider_batchlinux.client.pools import EnsuredPool
-    from airflow_provider_batchlinux.core.pool_spec import PoolSpec, StartTaskSpec
+    from airflow_provider_batchlinux.core.existing_pool import IfExists
+    from airflow_provider_batchlinux.specs import (
+        AutoscaleSpec,
+        ContainerSpec,
+        NetworkSpec,
+        SchedulingSpec,
+        SecuritySpec,
+        SoftwareSpec,
+        StartTaskSpec,
+        StorageSpec,
+        UserAccountSpec,
+    )
 
 __all__ = ["BatchLinuxCreatePoolOperator", "BatchLinuxDeletePoolOperator"]
 
@@ -38,20 +60,31 @@ class BatchLinuxCreatePoolOperator(BatchLinuxBaseOperator):
     with :class:`~airflow_provider_batchlinux.sensors.nodes.BatchLinuxNodesIdleSensor`. A pool of the
     same id that was made from another spec fails the task and is left as it is.
 
+    What a pool can have beyond the plain parameters comes in parts: each is an object of
+    :mod:`airflow_provider_batchlinux.specs`, or a dict with the same names. All that the service would refuse
+    is named at once, before any call. Passwords, keys and URLs in parts are masked wherever Airflow shows
+    them.
+
     Results in XCom, each under its own key and together as the return value: ``pool_id``, ``created``,
-    ``image`` (publisher, offer, sku, version), ``node_agent_sku``, ``image_end_of_support`` (ISO 8601,
-    or ``None`` when the service names no date).
+    ``changed`` (the properties that were changed on a pool that was there), ``image`` (publisher, offer, sku,
+    version), ``node_agent_sku``, ``image_end_of_support`` (ISO 8601, or ``None`` when the service names no
+    date).
 
     :param pool_id: the pool's id: at most 64 letters, digits, hyphens and underscores; ``None`` derives
-        one from the Dag, the run, the task and its map index, the same for every try. (templated)
+        one from the Dag, the run, the task and its map index, the same for every try. ``{fingerprint}`` in
+        it becomes twelve characters that change with any of the parameters below that make the pool: a
+        changed request is a new pool. (templated)
     :param image: a distribution such as ``"ubuntu 24.04"``, ``"publisher:offer:sku"``, or a mapping with
         ``publisher``, ``offer``, ``sku`` or an image id, and ``node_agent_sku`` where the service cannot
-        know it. Resolved when the task runs, against what the service supports then. (templated)
-    :param vm_size: the VM size of every node, such as ``standard_d2s_v5``. (templated)
+        know it. Resolved when the task runs, against what the service supports then. ``None`` only with
+        a ``body`` that names it. (templated)
+    :param vm_size: the VM size of every node, such as ``standard_d2s_v5``; ``None`` only with a ``body``.
+        (templated)
     :param dedicated_nodes: nodes that stay until they are removed.
     :param spot_nodes: cheaper nodes that Azure may take away at any time.
-    :param start_task: a bash command that every node runs at every boot; ``None`` for none. A node
-        takes work only after it succeeded. (templated)
+    :param start_task: a bash command that every node runs at every boot, or a
+        :class:`~airflow_provider_batchlinux.specs.StartTaskSpec`; ``None`` for none. A node takes work
+        only after it succeeded. (templated)
     :param start_task_elevated: run the start task as root, as installing packages needs.
     :param start_task_environment: environment variables of the start task. (templated)
     :param start_task_retries: further tries of a failed start task on its node; -1 for ever.
@@ -61,12 +94,48 @@ class BatchLinuxCreatePoolOperator(BatchLinuxBaseOperator):
     :param task_slots_per_node: tasks that a node runs at once.
     :param resize_timeout: how long the service may look for nodes, at least 5 minutes, as a pendulum
         duration, ``timedelta`` or seconds; ``None`` is the service's own 15 minutes.
+    :param display_name: a name for people; ``None`` for none. (templated)
+    :param autoscale: a formula that sets the number of nodes instead of ``dedicated_nodes`` and
+        ``spot_nodes``, or a :class:`~airflow_provider_batchlinux.specs.AutoscaleSpec`. (templated)
+    :param network: subnet, public addresses, endpoints, as
+        :class:`~airflow_provider_batchlinux.specs.NetworkSpec`. (templated)
+    :param storage: mounts and disks, as :class:`~airflow_provider_batchlinux.specs.StorageSpec`. (templated)
+    :param security: trusted launch, confidential VMs, encryption, as
+        :class:`~airflow_provider_batchlinux.specs.SecuritySpec`. (templated)
+    :param containers: a container engine, images to pull, registries, as
+        :class:`~airflow_provider_batchlinux.specs.ContainerSpec`. (templated)
+    :param software: application packages, extensions, upgrades of the image, as
+        :class:`~airflow_provider_batchlinux.specs.SoftwareSpec`. (templated)
+    :param user_accounts: accounts that tasks can run as, each a
+        :class:`~airflow_provider_batchlinux.specs.UserAccountSpec`. (templated)
+    :param scheduling: where nodes stand and how tasks spread over them, as
+        :class:`~airflow_provider_batchlinux.specs.SchedulingSpec`. (templated)
+    :param identities: ARM ids of user-assigned managed identities of the nodes. The pool is then made through
+        Azure's management plane, for which the connection names ``subscription_id`` and ``resource_group``
+        and uses an Entra identity, and the extra ``mgmt`` is installed. (templated)
+    :param tags: Azure's tags of the pool, which need what ``identities`` need. (templated)
+    :param preflight: look before the pool is made whether it can get its nodes: VM size, image, quotas, as
+        far as the management plane tells them. Where it cannot be asked, only a warning is logged. ``None``
+        looks when the connection has what ``identities`` need. A pool that is there already is not looked at.
+    :param body: the whole pool as a REST body of version 2025-06-01, instead of the parameters above (besides
+        ``pool_id``, ``image``, ``identities``, ``tags`` and ``preflight``): a dict, or the name of a JSON or
+        YAML file, which is looked for and rendered as Airflow's template files are. Its ``imageReference``
+        may be text, as ``image``. (templated)
     :param expires_in: how long the pool is wanted, as a pendulum duration, ``timedelta`` or seconds;
         ``None`` for no end. The image is chosen to be supported so long, and the instant is kept in the
-        pool's metadata (``airflow_batchlinux_expires_at``). Nothing deletes the pool at that instant by
-        itself: use :class:`BatchLinuxDeletePoolOperator` as teardown.
-    :param deletion_limit: how long to wait while a pool of that id is still being deleted, as a pendulum
-        duration, ``timedelta`` or seconds.
+        pool's metadata (``airflow_batchlinux_expires_at``). The service does not delete the pool
+        at that instant: use :class:`BatchLinuxDeletePoolOperator` as teardown, and
+        :class:`~airflow_provider_batchlinux.operators.sweeper.BatchLinuxSweepPoolsOperator` for what is left
+        behind.
+    :param if_exists: what becomes of a pool of that id that is there already. One that an earlier try of this
+        very task made from the same parameters is always kept. ``reuse`` takes one made from the same
+        parameters by whomever (and keeps it at least as long as ``expires_in`` asks), any other fails the
+        task with the differences, property by property; ``fail`` takes none; ``update`` changes in place
+        what the service can change, ``resize`` only the numbers of nodes or the formula, and both fail the
+        task before any change when that is not enough; ``recreate`` deletes it **with all that runs on it**
+        and makes it anew; ``ignore`` takes it as it is, with a warning that names the differences.
+    :param deletion_limit: how long to wait while a pool of that id is still being deleted, or resized before
+        its size is changed, as a pendulum duration, ``timedelta`` or seconds.
     :param batch_linux_conn_id: the connection to the Batch account. (templated)
     """
 
@@ -79,6 +148,11 @@ class BatchLinuxCreatePoolOperator(BatchLinuxBaseOperator):
         "start_task_environment",
         "ssh_from",
         "metadata",
+        "display_name",
+        *PARTS,
+        "identities",
+        "tags",
+        "body",
     )
     template_fields_renderers = {"start_task": "bash", "metadata": "json"}  # noqa: RUF012 - Airflow's own form
     operator_extra_links = (BatchLinuxPoolLink(),)
@@ -87,12 +161,12 @@ class BatchLinuxCreatePoolOperator(BatchLinuxBaseOperator):
     def __init__(
         self,
         *,
-        image: str | dict[str, Any],
-        vm_size: str,
+        image: str | dict[str, Any] | None = None,
+        vm_size: str | None = None,
         pool_id: str | None = None,
         dedicated_nodes: int = 0,
         spot_nodes: int = 0,
-        start_task: str | None = None,
+        start_task: str | StartTaskSpec | dict[str, Any] | None = None,
         start_task_elevated: bool = False,
         start_task_environment: dict[str, str] | None = None,
         start_task_retries: int = 0,
@@ -100,83 +174,85 @@ class BatchLinuxCreatePoolOperator(BatchLinuxBaseOperator):
         metadata: dict[str, str] | None = None,
         task_slots_per_node: int = 1,
         resize_timeout: Duration | None = None,
+        display_name: str | None = None,
+        autoscale: str | AutoscaleSpec | dict[str, Any] | None = None,
+        network: NetworkSpec | dict[str, Any] | None = None,
+        storage: StorageSpec | dict[str, Any] | None = None,
+        security: SecuritySpec | dict[str, Any] | None = None,
+        containers: ContainerSpec | dict[str, Any] | None = None,
+        software: SoftwareSpec | dict[str, Any] | None = None,
+        user_accounts: Sequence[UserAccountSpec | dict[str, Any]] | None = None,
+        scheduling: SchedulingSpec | dict[str, Any] | None = None,
+        identities: list[str] | None = None,
+        tags: dict[str, str] | None = None,
+        preflight: bool | None = None,
+        body: str | dict[str, Any] | None = None,
         expires_in: Duration | None = None,
+        if_exists: IfExists = "reuse",
         deletion_limit: Duration = timedelta(minutes=15),
         **kwargs: Any,
     ) -> None:
         super().__init__(**{"multiple_outputs": True, **kwargs})
         self.pool_id = pool_id
-        self.image = image
-        self.vm_size = vm_size
-        self.dedicated_nodes = dedicated_nodes
-        self.spot_nodes = spot_nodes
-        self.start_task = start_task
-        self.start_task_elevated = start_task_elevated
+        self.image, self.vm_size = image, vm_size
+        self.dedicated_nodes, self.spot_nodes, self.start_task = dedicated_nodes, spot_nodes, start_task
+        self.start_task_elevated, self.start_task_retries = start_task_elevated, start_task_retries
         self.start_task_environment = start_task_environment or {}
-        self.start_task_retries = start_task_retries
         self.ssh_from = ssh_from or []
         self.metadata = metadata or {}
-        self.task_slots_per_node = task_slots_per_node
-        self.resize_timeout = resize_timeout
-        self.expires_in = expires_in
-        self.deletion_limit = deletion_limit
+        self.task_slots_per_node, self.resize_timeout = task_slots_per_node, resize_timeout
+        self.display_name, self.body = display_name, body
+        self.autoscale, self.network, self.storage = autoscale, network, storage
+        self.security, self.containers, self.software = security, containers, software
+        self.user_accounts, self.scheduling = user_accounts, scheduling
+        self.identities, self.tags, self.preflight = identities or [], tags or {}, preflight
+        self.expires_in, self.deletion_limit, self.if_exists = expires_in, deletion_limit, if_exists
+        self._check_form()
+
+    def _check_form(self) -> None:
+        require_one_form(self)
+        hide_parts(self)
+
+    def render_template_fields(self, context: Context, jinja_env: jinja2.Environment | None = None) -> None:
+        """Render, and mark the secrets before Airflow stores the rendered fields."""
+        super().render_template_fields(context, jinja_env)
+        hide_parts(self)
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Create or find the pool, and return what it became."""
+        from airflow_provider_batchlinux.client.management import management_for
         from airflow_provider_batchlinux.client.pools import PoolWish, ensure_pool
 
         now = datetime.now(timezone.utc)
         expires_at = expiry_of(self.expires_in, None, now) if self.expires_in is not None else None
         settings = self.hook.settings()
         owner = owner_of(context)
-        spec = self._spec(self.pool_id or derived_id(*owner.values(), prefix=settings.id_prefix))
+        spec = pool_request(self, context, derived_id(*owner.values(), prefix=settings.id_prefix))
+        require_entra(spec, settings)
+        is_managed = require_management(spec, settings)
         wish = PoolWish(
             spec=spec,
-            owner=owner,
+            owner={**owner, "instance": settings.id_prefix},
             needed_until=expires_at or now,
             expires_at=expires_at,
             deletion_limit=seconds_of("deletion_limit", self.deletion_limit),
+            now=now,
+            if_exists=self.if_exists,
+            preflight=self.preflight is not False,
         )
 
         async def story(client: BatchLinuxClient) -> EnsuredPool:
-            return await ensure_pool(client, wish)
+            async with management_for(settings, required=is_managed, preflight=self.preflight) as plane:
+                return await ensure_pool(client, wish, plane)
 
         BatchLinuxPoolLink.persist(context, settings, spec.pool_id)
-        pool = self.hook.run(story, settings=settings)
+        with secrets_untold(spec):
+            pool = self.hook.run(story, settings=settings)
         self.log.info("Pool %r is %s.", pool.pool_id, "created" if pool.created else "there already")
         return _result(pool)
 
-    def _spec(self, pool_id: str) -> PoolSpec:
-        from airflow_provider_batchlinux.core.pool_spec import PoolSpec
 
-        spec = PoolSpec(
-            pool_id=pool_id,
-            image=self.image,
-            vm_size=self.vm_size,
-            dedicated_nodes=self.dedicated_nodes,
-            spot_nodes=self.spot_nodes,
-            start_task=self._start_task(),
-            ssh_from=self.ssh_from,
-            metadata=self.metadata,
-            task_slots_per_node=self.task_slots_per_node,
-            resize_timeout=optional_seconds("resize_timeout", self.resize_timeout),
-        )
-        problems = [*spec.problems(), *_image_problems(self.image)]
-        if problems:
-            raise ValueError("\n".join(problems))
-        return spec
-
-    def _start_task(self) -> StartTaskSpec | None:
-        from airflow_provider_batchlinux.core.pool_spec import StartTaskSpec
-
-        if self.start_task is None:
-            return None
-        return StartTaskSpec(
-            self.start_task,
-            elevated=self.start_task_elevated,
-            environment=self.start_task_environment,
-            max_retries=self.start_task_retries,
-        )
+_DELETE_POLICIES = ("always", "on_success", "keep_on_failure")
 
 
 class BatchLinuxDeletePoolOperator(BatchLinuxBaseOperator):
@@ -188,9 +264,15 @@ class BatchLinuxDeletePoolOperator(BatchLinuxBaseOperator):
 
     Made to be a teardown: ``delete.as_teardown(setups=create)``.
 
-    Result in XCom: ``pool_id`` and ``deleted`` (``False`` when there was no such pool).
+    Result in XCom: ``pool_id`` and ``deleted`` (``False`` when there was no such pool, or it was kept).
 
     :param pool_id: the pool's id. (templated)
+    :param policy: ``always`` deletes it; ``on_success`` keeps it, with no end, when a task of the Dag run has
+        failed; ``keep_on_failure`` keeps it then for ``keep_for``, after which
+        :class:`~airflow_provider_batchlinux.operators.sweeper.BatchLinuxSweepPoolsOperator` deletes it. All
+        nodes of a pool that is kept are paid for.
+    :param keep_for: how long ``keep_on_failure`` keeps the pool, as a pendulum duration, ``timedelta`` or
+        seconds.
     :param wait: go on until the service knows the pool no more, so that nothing is billed and its id is
         free again. ``False`` returns as soon as the service has taken the request.
     :param timeout: how long to wait at most, as a pendulum duration, ``timedelta`` or seconds. The
@@ -208,6 +290,8 @@ class BatchLinuxDeletePoolOperator(BatchLinuxBaseOperator):
         self,
         *,
         pool_id: str,
+        policy: Literal["always", "on_success", "keep_on_failure"] = "always",
+        keep_for: Duration = timedelta(hours=24),
         wait: bool = True,
         timeout: Duration = timedelta(hours=1),
         poll_interval: Duration = timedelta(seconds=10),
@@ -215,7 +299,11 @@ class BatchLinuxDeletePoolOperator(BatchLinuxBaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        if policy not in _DELETE_POLICIES:
+            msg = f"policy={policy!r} is not one of {', '.join(_DELETE_POLICIES)}."
+            raise ValueError(msg)
         self.pool_id = pool_id
+        self.policy, self.keep_for = policy, keep_for
         self.wait = wait
         self.timeout = timeout
         self.poll_interval = poll_interval
@@ -226,6 +314,9 @@ class BatchLinuxDeletePoolOperator(BatchLinuxBaseOperator):
         from airflow_provider_batchlinux.client.jobs import end_orphans
 
         require_id("pool_id", self.pool_id)
+        if self.policy != "always" and (failed := failed_tasks(context)):
+            self._keep(failed)
+            return {"pool_id": self.pool_id, "deleted": False}
         limit = timedelta(seconds=seconds_of("timeout", self.timeout))
         trigger = BatchLinuxPoolGoneTrigger(
             pool_id=self.pool_id,
@@ -253,23 +344,30 @@ class BatchLinuxDeletePoolOperator(BatchLinuxBaseOperator):
         """Take the trigger's event as the result, or raise what it reports."""
         return {**result_of(event), "deleted": True}
 
+    def _keep(self, failed: list[str]) -> None:
+        from airflow_provider_batchlinux.client.pool_metadata import change_metadata
+        from airflow_provider_batchlinux.core.pool_marks import with_expiry
+        from airflow_provider_batchlinux.core.text import joined
 
-def _image_problems(image: str | Mapping[str, Any]) -> list[str]:
-    from airflow_provider_batchlinux.core.image_query import ImageQuery
-
-    try:
-        ImageQuery.parse(image)
-    except ValueError as error:
-        return str(error).splitlines()
-    return []
+        why = f"Pool {self.pool_id!r} is kept, because tasks of the Dag run have failed: {joined(failed)}."
+        if self.policy == "on_success":
+            self.log.warning("%s All its nodes are paid for until somebody deletes it.", why)
+            return
+        until = expiry_of(self.keep_for, None, datetime.now(timezone.utc))
+        self.hook.run(
+            lambda client: change_metadata(client, self.pool_id, lambda marks: with_expiry(marks, until))
+        )
+        self.log.warning("%s The sweeper may delete it after %s.", why, f"{until:%Y-%m-%d %H:%M} UTC")
 
 
 def _result(pool: EnsuredPool) -> dict[str, Any]:
-    end = pool.image.end_of_support
+    image = pool.image
+    end = image.end_of_support if image else None
     return {
         "pool_id": pool.pool_id,
         "created": pool.created,
-        "image": dict(pool.image.reference),
-        "node_agent_sku": pool.image.node_agent_sku,
+        "changed": list(pool.changed),
+        "image": dict(image.reference) if image else None,
+        "node_agent_sku": image.node_agent_sku if image else None,
         "image_end_of_support": end.isoformat() if end else None,
     }

@@ -3,45 +3,62 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from airflow.providers.common.compat.sdk import (
-    AirflowSensorTimeout,
-    BaseSensorOperator,
-    PokeReturnValue,
-    conf,
-)
+from airflow.providers.common.compat.sdk import AirflowSensorTimeout, AirflowSkipException
 
-from airflow_provider_batchlinux.core.ids import require_id
-from airflow_provider_batchlinux.exceptions import WaitTimeoutError
-from airflow_provider_batchlinux.hooks.batch_linux import DEFAULT_CONN_ID, BatchLinuxHook
-from airflow_provider_batchlinux.operators._base import deadline_of, defer_to, result_of
+from airflow_provider_batchlinux.core.instants import Duration, optional_seconds
+from airflow_provider_batchlinux.exceptions import BatchLinuxError
+from airflow_provider_batchlinux.hooks.batch_linux import BatchLinuxHook
+from airflow_provider_batchlinux.sensors._base import BatchLinuxPoolSensor
+from airflow_provider_batchlinux.sensors._metrics import report_timeline
 from airflow_provider_batchlinux.triggers.nodes import BatchLinuxNodesIdleTrigger
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_batchlinux.client.batch import BatchLinuxClient
+    from airflow_provider_batchlinux.specs import RepairSpec
 
 __all__ = ["BatchLinuxNodesIdleSensor"]
 
 
-class BatchLinuxNodesIdleSensor(BaseSensorOperator):
+class BatchLinuxNodesIdleSensor(BatchLinuxPoolSensor):
     """
-    Wait until all nodes that a pool asks for, dedicated and spot, are idle.
+    Wait until the nodes that a pool asks for, dedicated and spot, are idle: all of them, or enough.
 
     The log shows the nodes by state when they change. The task fails at once when waiting does not
     help: the pool is deleted, its resize ended with an error, a node is unusable, or a start task
     failed, whose output is then in the log and in the error.
 
-    Result in XCom: ``pool_id`` and ``nodes``, the nodes by state.
+    Result in XCom: ``pool_id``; ``nodes``, the nodes by state; ``timeline``, with ``to_steady``,
+    ``to_first_idle`` and ``to_ready`` in seconds from ``requested_at`` or else the pool's creation, and
+    ``node_hours`` so far. The same go to Airflow's metrics as ``batchlinux.pool.time_to_ready`` and so on.
 
     :param pool_id: the pool. (templated)
+    :param ready: how many nodes it takes: ``"all"`` that the pool asks for, a number such as ``3`` for at
+        least so many, or a share of what the pool asks for, such as ``"80%"``, rounded up. (templated)
     :param allow_empty: a pool that asks for no nodes is ready; otherwise that fails the task, or is
         waited for while an autoscale formula may still ask for some.
     :param running_is_ready: a node that runs a task counts like an idle one; of use on a pool that
         others use too.
+    :param spot_optional: only the dedicated nodes count, whatever becomes of spot nodes; of a pool that has
+        spot nodes only, one suffices.
+    :param max_failed_nodes: how many broken nodes may be left out; ``None`` for as many as leave the number
+        in ``ready`` within reach, which is none where all are required.
+    :param allocation_limit: how long an allocation may take, as a pendulum duration, ``timedelta`` or
+        seconds; ``None`` for no limit beside ``timeout``.
+    :param boot_limit: how long a node may take from its machine, or its last boot, until it is ready, before
+        it counts as broken; ``None`` for no limit beside ``timeout``.
+    :param resize_error_limit: how long to wait for somebody to try again after a resize error that passes,
+        such as a want of capacity; ``None`` fails at once.
+    :param requested_at: when the nodes were asked for, as ISO 8601 text with a time zone: resize errors from
+        before do not count. ``None`` counts all that a steady pool shows. (templated)
+    :param repair: what is done about broken nodes meanwhile, as a
+        :class:`~airflow_provider_batchlinux.core.repair.RepairSpec` or a dict with its fields; ``None`` does
+        nothing. (templated)
+    :param on_timeout: what becomes of the pool when the time is over: ``keep`` it, or ``delete_pool`` if this
+        provider has made it and no other Dag run has taken it.
     :param deferrable: wait on the triggerer and free the worker; the default is Airflow's
         ``[operators] default_deferrable``. ``mode="reschedule"`` frees the worker too, at the price of a
         worker's start for every look.
@@ -50,53 +67,48 @@ class BatchLinuxNodesIdleSensor(BaseSensorOperator):
     :param batch_linux_conn_id: the connection to the Batch account. (templated)
     """
 
-    template_fields: Sequence[str] = ("batch_linux_conn_id", "pool_id")
-    ui_color = "#e3f3d8"
+    template_fields: Sequence[str] = (
+        *BatchLinuxPoolSensor.template_fields,
+        "ready",
+        "requested_at",
+        "repair",
+    )
 
     def __init__(
         self,
         *,
         pool_id: str,
+        ready: str | int = "all",
         allow_empty: bool = False,
         running_is_ready: bool = False,
-        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
-        poke_interval: timedelta | float = 30,
-        timeout: timedelta | float = 3600,
-        batch_linux_conn_id: str = DEFAULT_CONN_ID,
+        spot_optional: bool = False,
+        max_failed_nodes: int | None = None,
+        allocation_limit: Duration | None = None,
+        boot_limit: Duration | None = None,
+        resize_error_limit: Duration | None = None,
+        requested_at: str | None = None,
+        repair: RepairSpec | dict[str, Any] | None = None,
+        on_timeout: Literal["keep", "delete_pool"] = "keep",
         **kwargs: Any,
     ) -> None:
-        super().__init__(poke_interval=poke_interval, timeout=timeout, **kwargs)
-        self.pool_id = pool_id
+        super().__init__(pool_id=pool_id, **kwargs)
+        if on_timeout not in ("keep", "delete_pool"):
+            msg = f"on_timeout={on_timeout!r} is not one of keep, delete_pool."
+            raise ValueError(msg)
+        self.ready = ready
         self.allow_empty = allow_empty
         self.running_is_ready = running_is_ready
-        self.deferrable = deferrable
-        self.batch_linux_conn_id = batch_linux_conn_id
-        self._told = ""
+        self.spot_optional = spot_optional
+        self.max_failed_nodes = max_failed_nodes
+        self.allocation_limit = optional_seconds("allocation_limit", allocation_limit)
+        self.boot_limit = optional_seconds("boot_limit", boot_limit)
+        self.resize_error_limit = optional_seconds("resize_error_limit", resize_error_limit)
+        self.requested_at = requested_at
+        self.repair = _plain(repair)
+        self.on_timeout = on_timeout
 
-    def execute(self, context: Context) -> Any:
-        """Wait in the way that was chosen."""
-        if not self.deferrable:
-            return super().execute(context)
-        found = self.poke(context)
-        if found.is_done:
-            return found.xcom_value
-        return defer_to(self, self._trigger(deadline_of(context, timedelta(seconds=self.timeout))))
-
-    def poke(self, context: Context) -> PokeReturnValue:  # noqa: ARG002
-        """Look once."""
-        require_id("pool_id", self.pool_id)
-
-        async def story(client: BatchLinuxClient) -> tuple[dict[str, Any] | None, str]:
-            wait = self._trigger().wait(client)
-            return await wait.look(), wait.progress
-
-        result, progress = BatchLinuxHook(self.batch_linux_conn_id).run(story)
-        if progress != self._told:
-            self._told = progress
-            self.log.info("%s", progress)
-        return PokeReturnValue(is_done=result is not None, xcom_value=result)
-
-    def _trigger(self, deadline: float | None = None) -> BatchLinuxNodesIdleTrigger:
+    def trigger(self, deadline: float | None = None) -> BatchLinuxNodesIdleTrigger:
+        """Give the trigger that waits for the same."""
         return BatchLinuxNodesIdleTrigger(
             pool_id=self.pool_id,
             batch_linux_conn_id=self.batch_linux_conn_id,
@@ -104,12 +116,72 @@ class BatchLinuxNodesIdleSensor(BaseSensorOperator):
             deadline=deadline,
             allow_empty=self.allow_empty,
             running_is_ready=self.running_is_ready,
+            policy=self._policy(),
+            repair=self.repair,
         )
 
-    def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG002
-        """Take the trigger's event as the result, or raise what it reports."""
+    def execute(self, context: Context) -> Any:
+        """Wait in the way that was chosen."""
         try:
-            return result_of(event)
-        except WaitTimeoutError as error:
-            msg = f"{error} (timeout: {self.timeout:g} s)"
-            raise AirflowSensorTimeout(msg) from error
+            return self._reported(super().execute(context))
+        except (AirflowSensorTimeout, AirflowSkipException) as error:
+            # With soft_fail a time-out is a skip of its own; any other skip has the error that it hides.
+            if error.__cause__ is None:
+                self._after_timeout()
+            raise
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Take up after the triggerer, or after Airflow's own time-out in its place."""
+        try:
+            return super().resume_execution(next_method, next_kwargs, context)
+        except (AirflowSensorTimeout, AirflowSkipException) as error:
+            if isinstance(error, AirflowSensorTimeout) or isinstance(error.__cause__, AirflowSensorTimeout):
+                self._after_timeout()
+            raise
+
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
+        """Take the trigger's event as the result, or raise what it reports."""
+        result: dict[str, Any] = self._reported(super().execute_complete(context, event))
+        return result
+
+    def _policy(self) -> dict[str, Any] | None:
+        given = {
+            "ready": self.ready if self.ready != "all" else None,
+            "spot_optional": self.spot_optional or None,
+            "max_failed_nodes": self.max_failed_nodes,
+            "allocation_limit": self.allocation_limit,
+            "boot_limit": self.boot_limit,
+            "resize_error_limit": self.resize_error_limit,
+            "requested_at": self.requested_at,
+        }
+        return {name: value for name, value in given.items() if value is not None} or None
+
+    def _reported(self, result: Any) -> Any:
+        if result is not None:
+            report_timeline(result["timeline"])
+        return result
+
+    def _after_timeout(self) -> None:
+        if self.on_timeout != "delete_pool":
+            return
+
+        async def story(client: BatchLinuxClient) -> str:
+            from airflow_provider_batchlinux.client.overdue import delete_overdue_pool
+
+            return await delete_overdue_pool(client, self.pool_id)
+
+        try:
+            self.log.warning("%s", BatchLinuxHook(self.batch_linux_conn_id).run(story))
+        except BatchLinuxError as error:  # the time-out is what the task is to fail with
+            self.log.warning("Pool %r could not be deleted: %s", self.pool_id, error)
+
+
+def _plain(repair: RepairSpec | dict[str, Any] | None) -> dict[str, Any] | None:
+    if repair is None:
+        return None
+    from airflow_provider_batchlinux.core.spec_base import Spec, plain_spec
+
+    if isinstance(repair, Spec) and (problems := repair.problems()):
+        raise ValueError("\n".join(problems))
+    plain: dict[str, Any] | None = plain_spec(repair)
+    return plain

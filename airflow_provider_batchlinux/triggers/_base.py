@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import inspect
 from abc import abstractmethod
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow_provider_batchlinux.exceptions import BatchLinuxError, error_to_payload
+from airflow_provider_batchlinux.exceptions import (
+    BatchAuthenticationError,
+    BatchLinuxError,
+    error_to_payload,
+)
 from airflow_provider_batchlinux.hooks.batch_linux import BatchLinuxHook
 
 if TYPE_CHECKING:
     from airflow_provider_batchlinux.client.batch import BatchLinuxClient
+    from airflow_provider_batchlinux.client.sharing import SharedAccount
     from airflow_provider_batchlinux.client.waiting import Wait
     from airflow_provider_batchlinux.core.events import WaitEvent
 
@@ -43,6 +48,11 @@ class BatchLinuxTrigger(BaseTrigger):
         self.poll_interval = poll_interval
         self.deadline = deadline
         self.fired = False
+
+    @property
+    def followed_pool(self) -> str | None:
+        """The pool that the wait is about, where the poller that all waits share can tell of it."""
+        return None
 
     @abstractmethod
     def wait(self, client: BatchLinuxClient) -> Wait:
@@ -74,13 +84,34 @@ class BatchLinuxTrigger(BaseTrigger):
         return await wait.look()
 
     async def _outcome(self) -> WaitEvent:
-        from airflow_provider_batchlinux.client.waiting import Pace, wait_for
         from airflow_provider_batchlinux.core.events import WaitEvent
 
-        arguments = self.serialize()[1]
-        pace = Pace(self.poll_interval, self.deadline, min(self.poll_interval, _LONGEST_FIRST_WAIT))
         try:
-            async with BatchLinuxHook(self.batch_linux_conn_id).client() as client:
-                return WaitEvent(arguments, await wait_for(self.wait(client), pace))
+            result = await self._result()
         except (BatchLinuxError, ValueError) as error:
-            return WaitEvent(arguments, error=error_to_payload(error))
+            return WaitEvent(self.serialize()[1], error=error_to_payload(error))
+        return WaitEvent(self.serialize()[1], result)
+
+    async def _result(self) -> dict[str, Any]:
+        hook = BatchLinuxHook(self.batch_linux_conn_id)
+        settings = await hook.async_settings()
+        while True:
+            try:
+                async with await hook.shared_account(settings) as account:
+                    settings = account.settings
+                    return await self._result_at(account)
+            except BatchAuthenticationError:
+                # A wait outlives a key: whoever renewed it in the connection is to be believed.
+                renewed = await hook.async_settings()
+                if renewed == settings:
+                    raise
+                settings = renewed
+
+    def _result_at(self, account: SharedAccount) -> Awaitable[dict[str, Any]]:
+        from airflow_provider_batchlinux.client.waiting import Pace, wait_for
+        from airflow_provider_batchlinux.client.watching import wait_at_poller
+
+        pace = Pace(self.poll_interval, self.deadline, min(self.poll_interval, _LONGEST_FIRST_WAIT))
+        if self.followed_pool is None:
+            return wait_for(self.wait(account.client), pace)
+        return wait_at_poller(account, self.followed_pool, self.wait, pace)

@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import logging
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_batchlinux.triggers._base import BatchLinuxTrigger
 
 if TYPE_CHECKING:
     from airflow_provider_batchlinux.client.batch import BatchLinuxClient
     from airflow_provider_batchlinux.client.nodes import NodesIdleWait
+    from airflow_provider_batchlinux.client.repair import PoolRepair
 
 __all__ = ["BatchLinuxNodesIdleTrigger"]
+
+log = logging.getLogger(__name__)
 
 
 class BatchLinuxNodesIdleTrigger(BatchLinuxTrigger):
     """
-    Fire when all nodes that a pool asks for are idle, or when they will not become so.
+    Fire when the nodes of a pool are ready, or when they will not become so.
 
     :param pool_id: the pool.
     :param allow_empty: a pool that asks for no nodes is ready.
     :param running_is_ready: a node that runs a task counts like an idle one.
+    :param policy: the other fields of
+        :class:`~airflow_provider_batchlinux.core.readiness_policy.ReadinessPolicy` as plain values; ``None``
+        waits for all nodes.
+    :param repair: the fields of :class:`~airflow_provider_batchlinux.core.repair.RepairSpec` as plain values;
+        ``None`` repairs nothing.
     """
 
     def __init__(
@@ -31,6 +40,8 @@ class BatchLinuxNodesIdleTrigger(BatchLinuxTrigger):
         deadline: float | None = None,
         allow_empty: bool = False,
         running_is_ready: bool = False,
+        policy: dict[str, Any] | None = None,
+        repair: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(
             batch_linux_conn_id=batch_linux_conn_id, poll_interval=poll_interval, deadline=deadline
@@ -38,11 +49,46 @@ class BatchLinuxNodesIdleTrigger(BatchLinuxTrigger):
         self.pool_id = pool_id
         self.allow_empty = allow_empty
         self.running_is_ready = running_is_ready
+        self.policy = policy
+        self.repair = repair
+
+    @property
+    def followed_pool(self) -> str:
+        """The pool, which the poller that all waits share can tell of."""
+        return self.pool_id
 
     def wait(self, client: BatchLinuxClient) -> NodesIdleWait:
         """Wait for the nodes, judged as the sensor judges them."""
         from airflow_provider_batchlinux.client.nodes import NodesIdleWait
-        from airflow_provider_batchlinux.core.readiness import ReadinessPolicy
+        from airflow_provider_batchlinux.core.readiness_policy import ReadinessPolicy
 
-        policy = ReadinessPolicy(allow_empty=self.allow_empty, running_is_ready=self.running_is_ready)
-        return NodesIdleWait(client, self.pool_id, policy)
+        given = {"allow_empty": self.allow_empty, "running_is_ready": self.running_is_ready}
+        policy = ReadinessPolicy.from_plain({**given, **(self.policy or {})})
+        return NodesIdleWait(client, self.pool_id, policy, self._repair(client))
+
+    def _repair(self, client: BatchLinuxClient) -> PoolRepair | None:
+        if self.repair is None:
+            return None
+        from airflow_provider_batchlinux.client.repair import PoolRepair
+        from airflow_provider_batchlinux.core.repair import RepairSpec
+
+        spec = RepairSpec.checked(self.repair)
+        return PoolRepair(client, self.pool_id, spec, self._logs_url if spec.logs_conn_id else None)
+
+    async def _logs_url(self) -> str | None:
+        # Read when it is needed, and kept nowhere: the address holds a signature.
+        from airflow.providers.common.compat.connection import get_async_connection
+
+        conn_id = (self.repair or {})["logs_conn_id"]
+        try:
+            password: str | None = (await get_async_connection(conn_id)).password
+        except (
+            Exception
+        ) as error:  # whatever keeps a connection from being read, nodes are repaired all the same
+            log.warning(
+                "No logs are saved: connection %r cannot be read (%s).", conn_id, type(error).__name__
+            )
+            return None
+        if not password:
+            log.warning("No logs are saved: connection %r has no password, the container's address.", conn_id)
+        return password or None

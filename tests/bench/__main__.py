@@ -13,10 +13,12 @@ from tests.bench.emulator import (
     emulator_list_10000,
     emulator_node_memory,
 )
+from tests.bench.large_pool import large_pool_wait
 from tests.bench.parsing import parse_cost
 from tests.bench.pools import create_requests
 from tests.bench.result import Result, as_table, write_json
 from tests.bench.users import users_200
+from tests.bench.waits import waits_cpu, waits_lag, waits_memory, waits_requests
 
 BENCHMARKS: tuple[Callable[[], Result], ...] = (
     users_200,
@@ -27,6 +29,11 @@ BENCHMARKS: tuple[Callable[[], Result], ...] = (
     emulator_1000_nodes,
     emulator_list_10000,
     emulator_node_memory,
+    waits_requests,
+    waits_cpu,
+    waits_memory,
+    waits_lag,
+    large_pool_wait,
 )
 
 

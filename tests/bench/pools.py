@@ -57,4 +57,5 @@ def _requests(account: Service, spec: PoolSpec) -> int:
 
 
 def _wish(spec: PoolSpec) -> PoolWish:
-    return PoolWish(spec, {}, datetime.now(timezone.utc), None, 60.0)
+    now = datetime.now(timezone.utc)
+    return PoolWish(spec, {}, needed_until=now, expires_at=None, deletion_limit=60.0, now=now)

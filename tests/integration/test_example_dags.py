@@ -41,13 +41,25 @@ def test_the_linux_pool_is_made_used_and_taken_away(account):
     [work] = xcom_of(run, "work")
     [removed] = xcom_of(run, "remove_users")
     assert created["node_agent_sku"] == "batch.node.ubuntu 24.04"
-    assert ready == {"pool_id": created["pool_id"], "nodes": {"idle": 3}}
+    assert (ready["pool_id"], ready["nodes"]) == (created["pool_id"], {"idle": 3})
     assert [record["outcome"] for record in added] == ["added"] * 3
     assert all(record["ssh_command"] for record in added)
     assert work["exit_code"] == 0
     assert [record["outcome"] for record in removed] == ["removed"] * 3
     assert xcom_of(run, "delete_pool") == [{"pool_id": created["pool_id"], "deleted": True}]
     nothing_is_left(account)
+
+
+def test_the_maintenance_tells_what_was_left_behind_and_keeps_it(account):
+    account.make_pool("foreign")
+    run = run_dag(load_dag(EXAMPLES / "example_maintenance.py"))
+
+    assert str(run.state) == "success"
+    [swept] = xcom_of(run, "sweep_pools")
+    [checked] = xcom_of(run, "check_images")
+    assert swept == {"pools": [], "deleted": 0, "nodes": 0, "node_hours_saved_per_day": 0}
+    assert checked == {"checked": 1, "ending": []}
+    assert account.pools() == ["foreign"]
 
 
 def test_the_etl_spreads_a_week_of_flights_and_gets_the_totals_right(account):

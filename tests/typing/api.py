@@ -22,18 +22,46 @@ from airflow_provider_batchlinux.exceptions import (
 )
 from airflow_provider_batchlinux.hooks.batch_linux import BatchLinuxHook
 from airflow_provider_batchlinux.links.portal import BatchLinuxPoolLink
+from airflow_provider_batchlinux.operators.images import BatchLinuxCheckImagesOperator
 from airflow_provider_batchlinux.operators.node_users import (
     BatchLinuxAddNodeUsersOperator,
     BatchLinuxRemoveNodeUsersOperator,
+)
+from airflow_provider_batchlinux.operators.nodes import (
+    BatchLinuxDeallocateNodesOperator,
+    BatchLinuxRebootNodesOperator,
+    BatchLinuxReimageNodesOperator,
+    BatchLinuxStartNodesOperator,
 )
 from airflow_provider_batchlinux.operators.pool import (
     BatchLinuxCreatePoolOperator,
     BatchLinuxDeletePoolOperator,
 )
+from airflow_provider_batchlinux.operators.pool_size import (
+    BatchLinuxDisableAutoscaleOperator,
+    BatchLinuxEnableAutoscaleOperator,
+    BatchLinuxEvaluateAutoscaleOperator,
+    BatchLinuxResizePoolOperator,
+)
+from airflow_provider_batchlinux.operators.sweeper import BatchLinuxSweepPoolsOperator
 from airflow_provider_batchlinux.operators.task import BatchLinuxTaskOperator
 from airflow_provider_batchlinux.sensors.nodes import BatchLinuxNodesIdleSensor
+from airflow_provider_batchlinux.sensors.pool import BatchLinuxPoolGoneSensor, BatchLinuxPoolSteadySensor
+from airflow_provider_batchlinux.specs import (
+    AutoscaleSpec,
+    EndpointSpec,
+    NetworkSpec,
+    RepairSpec,
+    UserAccountSpec,
+    zero_when_idle,
+)
+from airflow_provider_batchlinux.triggers.node_actions import BatchLinuxNodesActedTrigger
 from airflow_provider_batchlinux.triggers.nodes import BatchLinuxNodesIdleTrigger
-from airflow_provider_batchlinux.triggers.pool import BatchLinuxPoolGoneTrigger
+from airflow_provider_batchlinux.triggers.pool import (
+    BatchLinuxPoolGoneTrigger,
+    BatchLinuxPoolResizedTrigger,
+    BatchLinuxPoolSteadyTrigger,
+)
 from airflow_provider_batchlinux.triggers.task import BatchLinuxTaskTrigger
 
 
@@ -54,7 +82,28 @@ class OwnOperator(BaseOperator):
             poll_interval=15,
             delete_job="on_success",
         )
+        steady = BatchLinuxPoolSteadyTrigger(pool_id="etl", batch_linux_conn_id="batch", poll_interval=10)
+        resized = BatchLinuxPoolResizedTrigger(
+            pool_id="etl",
+            dedicated_nodes=2,
+            spot_nodes=None,
+            resize_timeout=None,
+            running_tasks="requeue",
+            accept_partial=False,
+            asked=True,
+            batch_linux_conn_id="batch",
+            poll_interval=10,
+        )
         self.log.info("%s: %s, %s", context["run_id"], pool_gone.serialize(), task_over.serialize())
+        acted = BatchLinuxNodesActedTrigger(
+            pool_id="etl",
+            action="reboot",
+            node_ids=["tvm-1"],
+            since=None,
+            batch_linux_conn_id="batch",
+            poll_interval=10,
+        )
+        self.log.info("%s, %s, %s", steady.serialize(), resized.serialize(), acted.serialize())
         self.defer(trigger=nodes_idle, method_name="execute_complete")
 
 
@@ -109,6 +158,11 @@ with DAG("typed", schedule="@daily", start_date=pendulum.datetime(2026, 1, 1)):
         start_task_elevated=True,
         ssh_from=["203.0.113.0/24"],
         metadata={"team": "etl"},
+        autoscale=AutoscaleSpec(zero_when_idle(spot=2), interval=timedelta(minutes=10)),
+        network=NetworkSpec(
+            endpoints=[EndpointSpec("ui", 8080, 30_000, 30_099), {"name": "api", "port": 81}]
+        ),
+        user_accounts=[UserAccountSpec("etl", "{{ conn.etl.password }}"), {"name": "x", "password": "y"}],
         resize_timeout=timedelta(minutes=10),
         expires_in=pendulum.duration(hours=6),
         deletion_limit=600,
@@ -119,6 +173,21 @@ with DAG("typed", schedule="@daily", start_date=pendulum.datetime(2026, 1, 1)):
     ready = BatchLinuxNodesIdleSensor(
         task_id="nodes_idle", pool_id=pool_id, deferrable=True, poke_interval=timedelta(seconds=30)
     )
+    enough = BatchLinuxNodesIdleSensor(
+        task_id="enough",
+        pool_id=pool_id,
+        ready="80%",
+        running_is_ready=True,
+        spot_optional=True,
+        max_failed_nodes=1,
+        allocation_limit=timedelta(minutes=20),
+        boot_limit=pendulum.duration(minutes=10),
+        resize_error_limit=600,
+        requested_at="{{ dag_run.start_date.isoformat() }}",
+        repair=RepairSpec(reboots=2, replace_unusable=True, when_exhausted="resize_to_zero"),
+        on_timeout="delete_pool",
+    )
+    some = BatchLinuxNodesIdleSensor(task_id="some", pool_id=pool_id, ready=2, repair={"reboots": 1})
     by_span = BatchLinuxAddNodeUsersOperator(
         task_id="add_etl",
         pool_id=pool_id,
@@ -147,6 +216,31 @@ with DAG("typed", schedule="@daily", start_date=pendulum.datetime(2026, 1, 1)):
     )
     mapped = BatchLinuxTaskOperator.partial(task_id="mapped", pool_id=pool_id).expand(command=["date", "id"])
     remove = BatchLinuxRemoveNodeUsersOperator(task_id="remove_users", pool_id=pool_id, username="etl")
-    delete = BatchLinuxDeletePoolOperator(task_id="delete_pool", pool_id=pool_id, timeout=3600)
+    BatchLinuxCheckImagesOperator(
+        task_id="images", pool_ids=[pool_id], warn_before=timedelta(weeks=4), on_ending="warn"
+    )
+    BatchLinuxResizePoolOperator(
+        task_id="resize", pool_id=pool_id, spot_nodes=4, running_tasks="taskcompletion", accept_partial=True
+    )
+    formula = "$TargetDedicatedNodes = 1;"
+    BatchLinuxEnableAutoscaleOperator(
+        task_id="scale", pool_id=pool_id, formula=formula, interval=timedelta(minutes=5)
+    )
+    BatchLinuxEvaluateAutoscaleOperator(task_id="try_scale", pool_id=pool_id, formula=formula)
+    BatchLinuxDisableAutoscaleOperator(task_id="no_scale", pool_id=pool_id)
+    BatchLinuxRebootNodesOperator(task_id="reboot", pool_id=pool_id, states=["starttaskfailed"])
+    BatchLinuxReimageNodesOperator(task_id="reimage", pool_id=pool_id, node_ids=["tvm-1"], wait=False)
+    BatchLinuxDeallocateNodesOperator(task_id="sleep", pool_id=pool_id, running_tasks="taskcompletion")
+    BatchLinuxStartNodesOperator(task_id="wake", pool_id=pool_id, timeout=timedelta(minutes=20))
+    BatchLinuxPoolSteadySensor(task_id="steady", pool_id=pool_id, deferrable=True, mode="reschedule")
+    BatchLinuxPoolGoneSensor(task_id="gone", pool_id=pool_id, timeout=600)
+    BatchLinuxSweepPoolsOperator(task_id="sweep", delete="{{ params.delete }}", ended_runs=False)
+    delete = BatchLinuxDeletePoolOperator(
+        task_id="delete_pool",
+        pool_id=pool_id,
+        policy="keep_on_failure",
+        keep_for=pendulum.duration(hours=8),
+        timeout=3600,
+    )
     create >> ready >> [by_span, by_instant] >> work >> mapped >> report(pool_id) >> remove
     remove.as_teardown(setups=by_span) >> delete.as_teardown(setups=create)

@@ -14,10 +14,11 @@ from airflow_provider_batchlinux.operators.pool import (
 from airflow_provider_batchlinux.operators.task import BatchLinuxTaskOperator
 from airflow_provider_batchlinux.sensors.nodes import BatchLinuxNodesIdleSensor
 
-BatchLinuxCreatePoolOperator(task_id="a", image="ubuntu 24.04")  # type: ignore[call-arg]
+BatchLinuxCreatePoolOperator(task_id="a", image="ubuntu", vm_size="d2", network="vnet")  # type: ignore[arg-type]
 BatchLinuxCreatePoolOperator(task_id="a", image="ubuntu", vm_size="d2", spot_nodes="2")  # type: ignore[arg-type]
 BatchLinuxCreatePoolOperator(task_id="a", image="ubuntu", vm_size="d2", ssh_from="10.0.0.0/8")  # type: ignore[arg-type]
 BatchLinuxNodesIdleSensor(task_id="a", pool_id=None)  # type: ignore[arg-type]
+BatchLinuxNodesIdleSensor(task_id="a", pool_id="p", on_timeout="panic")  # type: ignore[arg-type]
 BatchLinuxAddNodeUsersOperator(task_id="a", pool_id="p", username="u", expires_in="1 day")  # type: ignore[arg-type]
 BatchLinuxTaskOperator(task_id="a", pool_id="p", command=["ls", "-l"])  # type: ignore[arg-type]
 BatchLinuxTaskOperator(task_id="a", pool_id="p", command="ls", delete_job="sometimes")  # type: ignore[arg-type]

@@ -11,13 +11,21 @@ from uuid import uuid4
 from airflow_provider_batchlinux.emulator.identity.tenant import Application, LocalTenant
 from airflow_provider_batchlinux.emulator.identity.tokens import LIFETIME, is_assertion
 
-__all__ = ["RESOURCES", "Answer", "Entra"]
+__all__ = ["RESOURCES", "Answer", "Entra", "is_resource"]
 
 RESOURCES = ("https://batch.core.windows.net", "https://management.azure.com")
-"""What tokens are given for: Batch, and one resource more, whose tokens Batch does not take."""
+"""What tokens are given for: Batch, and the management plane, whose tokens Batch does not take."""
+
+_LOCAL_RESOURCE = "https://127.0.0.1:"
+"""What the management plane is called that is served here."""
 
 _ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 _DEFAULT_SCOPE = "/.default"
+
+
+def is_resource(audience: str) -> bool:
+    """Tell whether tokens are given for an audience."""
+    return audience.rstrip("/") in RESOURCES or audience.startswith(_LOCAL_RESOURCE)
 
 
 @dataclass(frozen=True)
@@ -124,7 +132,7 @@ def _audience(scope: str) -> str:
     if not scope.split(" ")[0].endswith(_DEFAULT_SCOPE):
         sentence = f"The provided value {scope!r} for the input parameter 'scope' is not valid."
         raise _Refusal(70011, "invalid_scope", sentence)
-    if audience.rstrip("/") not in RESOURCES:
+    if not is_resource(audience):
         sentence = f"The resource principal named {audience!r} was not found in the tenant."
         raise _Refusal(500011, "invalid_resource", sentence)
     return audience

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from airflow_provider_batchlinux.emulator.identity.entra import RESOURCES, Answer
+from airflow_provider_batchlinux.emulator.identity.entra import Answer, is_resource
 from airflow_provider_batchlinux.emulator.identity.tenant import Application, LocalTenant
 from airflow_provider_batchlinux.emulator.identity.tokens import LIFETIME
 
@@ -45,7 +45,7 @@ class ManagedIdentities:
         return Answer(200, {**self._token(application, query, now), "expires_in": _SECONDS})
 
     def _asked(self, query: Mapping[str, str]) -> tuple[str, Application | None]:
-        if query.get("resource", "").rstrip("/") not in RESOURCES:
+        if not is_resource(query.get("resource", "")):
             return f"The resource {query.get('resource', '')!r} was not found in the tenant.", None
         if "client_id" not in query:
             return "", self._tenant.contributor

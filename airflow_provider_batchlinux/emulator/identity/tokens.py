@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -69,13 +69,14 @@ class TokenIssuer:
         """Return a token that claims just this."""
         return jwt.encode(dict(claims), self._key, algorithm="RS256", headers={"kid": _KEY_ID})
 
-    def client_of(self, token: str, now: datetime) -> str:
+    def client_of(self, token: str, now: datetime, *, audiences: Sequence[str] = BATCH_AUDIENCES) -> str:
         """
-        Return the id of the application that a token for Batch was given to.
+        Return the id of the application that a token was given to.
 
-        :raises InvalidTokenError: the token is not one of this tenant for Batch, or not of this time.
+        :param audiences: whom the token may be meant for.
+        :raises InvalidTokenError: the token is not one of this tenant for them, or not of this time.
         """
-        claims = self._claims(token)
+        claims = self._claims(token, audiences)
         if problem := self._problem(claims, now):
             raise InvalidTokenError(problem)
         return str(claims["appid"])
@@ -85,14 +86,14 @@ class TokenIssuer:
         public = json.loads(RSAAlgorithm.to_jwk(self._key.public_key()))
         return {"keys": [{**public, "use": "sig", "kid": _KEY_ID, "alg": "RS256"}]}
 
-    def _claims(self, token: str) -> Mapping[str, Any]:
+    def _claims(self, token: str, audiences: Sequence[str]) -> Mapping[str, Any]:
         options: Any = {**_TIMES_ARE_OURS, "require": list(_REQUIRED)}
         try:
             claims: Mapping[str, Any] = jwt.decode(
                 token,
                 self._key.public_key(),
                 algorithms=["RS256"],
-                audience=BATCH_AUDIENCES,
+                audience=list(audiences),
                 issuer=self.issuer,
                 options=options,
             )

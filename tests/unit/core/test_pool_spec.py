@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_batchlinux.core.ids import fingerprint
 from airflow_provider_batchlinux.core.images import ResolvedImage
 from airflow_provider_batchlinux.core.pool_spec import (
     METADATA_PREFIX,
@@ -42,10 +43,10 @@ def test_a_plain_pool_has_no_problems() -> None:
     [
         pytest.param({"pool_id": "my pool"}, "pool_id='my pool'", id="an illegal id"),
         pytest.param({"vm_size": ""}, "vm_size is empty", id="no VM size"),
-        pytest.param({"dedicated_nodes": -1}, "dedicated_nodes=-1 is not a number", id="less than no node"),
-        pytest.param({"spot_nodes": 1.5}, "spot_nodes=1.5 is not a number", id="half a node"),
+        pytest.param({"dedicated_nodes": -1}, "dedicated_nodes=-1 is less than 0", id="less than no node"),
+        pytest.param({"spot_nodes": 1.5}, "spot_nodes=1.5 is not a whole number", id="half a node"),
         pytest.param(
-            {"spot_nodes": True}, "spot_nodes=True is not a number", id="a truth value for a number"
+            {"spot_nodes": True}, "spot_nodes=True is not a whole number", id="a truth value for a number"
         ),
         pytest.param({"start_task": StartTaskSpec(" \n")}, "empty command", id="an empty start task"),
         pytest.param(
@@ -55,7 +56,7 @@ def test_a_plain_pool_has_no_problems() -> None:
         ),
         pytest.param(
             {"start_task": StartTaskSpec("true", max_retries=-2)},
-            "max_retries=-2, less than -1",
+            "start_task.max_retries=-2 is less than -1",
             id="fewer tries than for ever",
         ),
         pytest.param({"ssh_from": ["example.org"]}, "ssh_from holds 'example.org'", id="no network"),
@@ -64,8 +65,10 @@ def test_a_plain_pool_has_no_problems() -> None:
             "keeps for itself",
             id="metadata of the provider's own",
         ),
-        pytest.param({"task_slots_per_node": 0}, "task_slots_per_node is less than 1", id="no task slot"),
-        pytest.param({"resize_timeout": 299.5}, "resize_timeout is 299.5 s", id="too short a resize"),
+        pytest.param({"task_slots_per_node": 0}, "task_slots_per_node=0 is less than 1", id="no task slot"),
+        pytest.param(
+            {"resize_timeout": 299.5}, "resize_timeout='PT299.5S' is less than 300 s", id="too short a resize"
+        ),
     ],
 )
 def test_what_the_service_would_refuse_is_named(changes: dict[str, Any], complaint: str) -> None:
@@ -108,6 +111,14 @@ def test_the_environment_of_the_start_task_counts_for_the_fingerprint() -> None:
     assert some.fingerprint() != other.fingerprint()
 
 
+def test_only_what_is_not_at_its_default_counts_for_the_fingerprint() -> None:
+    asked = {"pool_id": "etl", "image": "ubuntu 24.04", "vm_size": "standard_d2s_v5"}
+
+    assert SPEC.to_dict() == {**asked, "dedicated_nodes": 2, "spot_nodes": 1}
+    assert SPEC.fingerprint() == fingerprint({**asked, "dedicated_nodes": 2, "spot_nodes": 1})
+    assert replace(SPEC, ssh_from=[], network=None).fingerprint() == SPEC.fingerprint()
+
+
 def test_a_newer_image_does_not_change_the_fingerprint() -> None:
     newer = replace(IMAGE, node_agent_sku="batch.node.ubuntu 26.04")
 
@@ -142,6 +153,14 @@ def test_the_ports_for_ssh_are_enough_for_all_nodes() -> None:
     [pool] = body["networkConfiguration"]["endpointConfiguration"]["inboundNATPools"]
 
     assert pool["frontendPortRangeEnd"] - pool["frontendPortRangeStart"] + 1 == 150
+
+
+def test_the_ports_for_ssh_are_enough_for_a_pool_that_grows_by_itself() -> None:
+    autoscale = {"formula": "$TargetDedicatedNodes = 1;"}
+    body = body_of(PoolSpec("etl", "ubuntu", "d2", ssh_from=["10.0.0.0/8"], autoscale=autoscale))
+    [pool] = body["networkConfiguration"]["endpointConfiguration"]["inboundNATPools"]
+
+    assert pool["frontendPortRangeEnd"] - pool["frontendPortRangeStart"] + 1 == 10_000
 
 
 def test_the_start_task_is_part_of_the_body() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -23,6 +22,7 @@ from airflow_provider_batchlinux.core.readiness import (
     describe_progress,
     judge,
 )
+from tests.unit.core.snapshots import node, pool
 
 HEALTHY = ("creating", "starting", "waitingforstarttask", "rebooting", "preempted", "offline", "leavingpool")
 BROKEN = ("starttaskfailed", "unusable")
@@ -33,26 +33,6 @@ STOPPED = ServiceError("ResizeStopped", "Stopped by request.")
 STATES = st.lists(st.sampled_from([*HEALTHY, *BROKEN, "idle", "running", "unknown", "anewstate"]), max_size=8)
 TARGETS = st.tuples(st.integers(0, 4), st.integers(0, 4))
 POLICIES = st.builds(ReadinessPolicy, st.booleans(), st.booleans())
-
-
-def pool(dedicated: int = 2, spot: int = 0, **changes: Any) -> PoolSnapshot:
-    whole = PoolSnapshot(
-        pool_id="etl",
-        state="active",
-        allocation_state="steady",
-        allocation_state_since=None,
-        target_dedicated=dedicated,
-        target_spot=spot,
-        current_dedicated=dedicated,
-        current_spot=spot,
-        autoscale=False,
-        resize_errors=(),
-    )
-    return replace(whole, **changes)
-
-
-def node(state: str, node_id: str = "tvm-1", **more: Any) -> NodeSnapshot:
-    return replace(NodeSnapshot.from_rest({"id": node_id, "state": state}), **more)
 
 
 def seen(found: PoolSnapshot | None, **counts: int) -> PoolObservation:

@@ -40,6 +40,7 @@ def test_every_field_of_the_form_is_read() -> None:
             "client_secret": "s3cret",
             "subscription_id": "1234",
             "resource_group": "data",
+            "management_url": "https://management.usgovcloudapi.net/",
             "id_prefix": "prod",
             "retry_budget": "60",
         },
@@ -55,6 +56,7 @@ def test_every_field_of_the_form_is_read() -> None:
         client_secret="s3cret",
         subscription_id="1234",
         resource_group="data",
+        management_url="https://management.usgovcloudapi.net",
         id_prefix="prod",
         retry_budget=60.0,
     )
@@ -155,6 +157,16 @@ def test_the_identity_fields_of_airflows_own_connection_are_read(
         pytest.param({"account_url": URL, "retry_budget": "5m"}, "retry_budget='5m' is not a", id="budget"),
         pytest.param(
             {"account_url": URL, "retry_budget": -1}, "retry_budget=-1.0 is not a", id="less than none"
+        ),
+        pytest.param(
+            {"account_url": URL, "management_url": "http://x"},
+            "management_url='http://x' is not a URL such as https://management.usgovcloudapi.net.",
+            id="a management plane without TLS",
+        ),
+        pytest.param(
+            {"account_url": URL, "management_url": "https://me:s3cret@x"},
+            "management_url holds a user name or password",
+            id="a management plane with a password",
         ),
         pytest.param({"account_url": URL, "id_prefix": "ü"}, "id_prefix='ü' is not", id="prefix"),
     ],

@@ -35,6 +35,7 @@ def test_the_result_names_the_pool_and_what_became_of_the_image(account):
     assert run.result == {
         "pool_id": "etl",
         "created": True,
+        "changed": [],
         "image": {**UBUNTU, "version": "latest"},
         "node_agent_sku": NODE_AGENT,
         "image_end_of_support": None,
@@ -174,8 +175,9 @@ def test_a_pool_made_from_another_spec_is_left_alone_and_named_with_its_owner(ac
     run = run_task(create(pool_id="etl", **{"dedicated_nodes": 1, **change}))
 
     assert isinstance(run.error, BatchConflictError)
-    assert run.message.startswith("Pool 'etl' exists and was made from another spec (by dag_id 'harness'")
-    assert "Choose another pool_id, or delete that pool first." in run.message
+    assert run.message.startswith("Pool 'etl' exists, made by dag_id 'harness'")
+    assert "from another spec:" in run.message
+    assert "Choose another pool_id, delete that pool first, or say by if_exists" in run.message
     assert account.hook.find_pool("etl").target == 1
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
 
+from airflow_provider_batchlinux.core.pool_marks import expiry_in, metadata_of
 from airflow_provider_batchlinux.emulator import EmulatorOptions, run_emulator
 from airflow_provider_batchlinux.exceptions import BatchRequestError, WaitTimeoutError
 from airflow_provider_batchlinux.operators.pool import BatchLinuxDeletePoolOperator
-from tests.airflow_harness import resume_task, run_task, run_to_end, run_trigger
+from tests.airflow_harness import ExecutionApi, resume_task, run_task, run_to_end, run_trigger
 from tests.batch_account import BatchAccount, eventually
 from tests.conftest import set_connection
 from tests.unit.commands import defer, operator
@@ -126,3 +128,48 @@ def test_a_job_that_is_over_or_on_another_pool_stays(account, loop):
 
     assert len(kept) == 2
     assert account.jobs() == kept
+
+
+@pytest.mark.parametrize(
+    ("policy", "failed", "kept"),
+    [
+        pytest.param("always", True, False, id="always, after a failure"),
+        pytest.param("on_success", False, False, id="on success, after a success"),
+        pytest.param("on_success", True, True, id="on success, after a failure"),
+        pytest.param("keep_on_failure", False, False, id="keep on failure, after a success"),
+        pytest.param("keep_on_failure", True, True, id="keep on failure, after a failure"),
+    ],
+)
+def test_the_policy_decides_after_a_failure(account: BatchAccount, policy: Any, failed: bool, kept: bool):
+    account.make_pool()
+    api = ExecutionApi(task_states={"work": "failed" if failed else "success", "delete": "running"})
+
+    run = run_task(delete(policy=policy), api=api)
+
+    assert run.result == {"pool_id": "etl", "deleted": not kept}
+    assert account.pools() == (["etl"] if kept else [])
+    assert ("have failed: 'work'" in run.log) is kept
+
+
+def test_a_pool_that_is_kept_has_an_end(account: BatchAccount):
+    account.make_pool()
+    api = ExecutionApi(task_states={"work": "upstream_failed"})
+
+    run_task(delete(policy="keep_on_failure", keep_for=timedelta(hours=2)), api=api)
+
+    body = account.hook.run(lambda client: client.find_pool_body("etl"))
+    assert body is not None
+    until = expiry_in(metadata_of(body))
+    assert until is not None
+    assert timedelta(hours=1, minutes=59) < until - datetime.now(timezone.utc) <= timedelta(hours=2)
+
+
+def test_a_kept_pool_that_is_gone_is_fine(account: BatchAccount):
+    api = ExecutionApi(task_states={"work": "failed"})
+
+    assert run_task(delete(policy="keep_on_failure"), api=api).result["deleted"] is False
+
+
+def test_an_unknown_policy_is_refused_while_the_dag_is_parsed():
+    with pytest.raises(ValueError, match="policy='never' is not one of always"):
+        delete(policy="never")

@@ -11,7 +11,6 @@ import pytest
 
 from airflow_provider_batchlinux.exceptions import PoolNotReadyError
 from airflow_provider_batchlinux.sensors.nodes import BatchLinuxNodesIdleSensor
-from airflow_provider_batchlinux.triggers.nodes import BatchLinuxNodesIdleTrigger
 from tests.airflow_harness import Deferral, TaskRun, resume_task, run_task, run_to_end, run_trigger
 
 POLL = 0.02
@@ -45,13 +44,7 @@ def defer(pool_id: str, **policy: Any) -> Seen:
 
 
 def trigger_alone(pool_id: str, **policy: Any) -> Seen:
-    trigger = BatchLinuxNodesIdleTrigger(
-        pool_id=pool_id,
-        batch_linux_conn_id="azure_batch_linux_default",
-        poll_interval=POLL,
-        deadline=time.time() + POLL,
-        **policy,
-    )
+    trigger = _sensor(pool_id, deferrable=True, **policy).trigger(time.time() + POLL)
     deferral = Deferral(*trigger.serialize(), timeout=None, next_method="execute_complete")
     deferred = TaskRun("deferred", None, {}, {}, "", deferral)
     return _seen(resume_task(_sensor(pool_id, deferrable=True), deferred, run_trigger(deferral)))

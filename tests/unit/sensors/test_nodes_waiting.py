@@ -33,10 +33,15 @@ def test_the_log_names_the_nodes_by_state_once_for_each_change(slow_account):
     assert states == ["none yet", "2 creating", "2 starting", "2 idle"]
 
 
-def test_the_result_names_the_pool_and_its_nodes_by_state(account):
+def test_the_result_names_the_pool_its_nodes_by_state_and_how_long_they_took(account):
     account.idle_pool(2)
 
-    assert run_task(sensor()).result == {"pool_id": "etl", "nodes": {"idle": 2}}
+    result = run_task(sensor()).result
+
+    timeline = result.pop("timeline")
+    assert result == {"pool_id": "etl", "nodes": {"idle": 2}}
+    assert list(timeline) == ["to_steady", "to_first_idle", "to_ready", "node_hours"]
+    assert 0 <= timeline["to_first_idle"] <= timeline["to_ready"] < 60
 
 
 def test_a_look_at_a_pool_on_its_way_costs_two_requests(slow_account):

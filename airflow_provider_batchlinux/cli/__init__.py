@@ -1,0 +1,1 @@
+"""The command ``batchlinux``, for people at a terminal."""

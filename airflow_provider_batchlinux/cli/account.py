@@ -1,0 +1,45 @@
+"""Which account a command speaks to."""
+
+from __future__ import annotations
+
+import os
+from argparse import ArgumentParser, Namespace
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from airflow_provider_batchlinux.client.account import AccountSettings
+    from airflow_provider_batchlinux.hooks.batch_linux import BatchLinuxHook
+
+__all__ = ["add_account_options", "hook_and_settings"]
+
+
+def add_account_options(parser: ArgumentParser) -> None:
+    """Add the options that choose the account."""
+    parser.add_argument("--conn-id", help="Airflow connection to the Batch account")
+
+
+def hook_and_settings(options: Namespace) -> tuple[BatchLinuxHook, AccountSettings]:
+    """
+    Give a hook and the account it is to speak to.
+
+    :raises ValueError: the connection or the environment cannot work; every problem is named.
+    """
+    from airflow_provider_batchlinux.hooks.batch_linux import DEFAULT_CONN_ID, BatchLinuxHook
+
+    hook = BatchLinuxHook(options.conn_id or DEFAULT_CONN_ID)
+    if options.conn_id is None and os.environ.get("AZURE_BATCH_ENDPOINT"):
+        return hook, _settings_from(os.environ)
+    return hook, hook.settings()
+
+
+def _settings_from(environment: Mapping[str, str]) -> AccountSettings:
+    from airflow_provider_batchlinux.hooks.connection import settings_of
+
+    endpoint = environment["AZURE_BATCH_ENDPOINT"]
+    return settings_of(
+        login=environment.get("AZURE_BATCH_ACCOUNT"),
+        password=environment.get("AZURE_BATCH_ACCESS_KEY"),
+        host=endpoint if "://" in endpoint else f"https://{endpoint}",
+        extra={},
+    )

@@ -1,0 +1,112 @@
+"""``batchlinux images``: the images that the service supports, and which one a name would get."""
+
+from __future__ import annotations
+
+import json
+import sys
+from argparse import Namespace
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_batchlinux.cli.account import add_account_options, hook_and_settings
+from airflow_provider_batchlinux.core.text import table
+
+if TYPE_CHECKING:
+    from airflow_provider_batchlinux.core.supported_images import SupportedImage
+
+__all__ = ["add_command"]
+
+_HEADER = ("", "IMAGE", "NODE AGENT SKU", "VERIFIED", "GEN", "ARCH", "FEATURES", "END OF SUPPORT")
+
+
+def add_command(commands: Any) -> None:
+    """Add the command to the parser's commands."""
+    parser = commands.add_parser(
+        "images",
+        help="list the supported Linux images, or see which one a name would get",
+        description="List the Linux images that the service supports. With NAME, list those that do, the"
+        " one that a pool would get first and marked with '*'.",
+    )
+    parser.add_argument("name", nargs="?", help="such as 'ubuntu 24.04', 'ubuntu-hpc 22.04' or 'p:o:s*'")
+    parser.add_argument("--all", action="store_true", help="unverified and ended images as well")
+    parser.add_argument("--vm-size", help="only what runs on this VM size, as far as its name tells")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    add_account_options(parser)
+    parser.set_defaults(command=_run)
+
+
+def _run(options: Namespace) -> int:
+    hook, settings = hook_and_settings(options)
+    images = hook.run(lambda client: client.list_images(), settings=settings)
+    now = datetime.now(timezone.utc)
+    chosen, rows = None, _listed(images, now, with_all=options.all)
+    if options.name:
+        chosen, rows = _resolved(options, images, now)
+    if options.json:
+        sys.stdout.write(json.dumps([_plain(image) for image in rows], indent=2) + "\n")
+        return 0
+    lines = [_cells(image, is_chosen=image == chosen) for image in rows]
+    sys.stdout.write(table(_HEADER, lines) + "\n")
+    return 0
+
+
+def _listed(images: list[SupportedImage], now: datetime, *, with_all: bool) -> list[SupportedImage]:
+    linux = [image for image in images if image.os_type == "linux"]
+    if with_all:
+        return linux
+    return [image for image in linux if image.verified and not _has_ended(image, now)]
+
+
+def _resolved(
+    options: Namespace, images: list[SupportedImage], now: datetime
+) -> tuple[SupportedImage, list[SupportedImage]]:
+    from airflow_provider_batchlinux.core.image_query import GivenImage, ImageQuery
+    from airflow_provider_batchlinux.core.images import fitting_images
+    from airflow_provider_batchlinux.core.vm_size_names import traits_of
+
+    query = ImageQuery.parse(options.name)
+    assert not isinstance(query.subject, GivenImage), "a text never is one"
+    traits = traits_of(options.vm_size or "")
+    fitting = fitting_images(
+        query,
+        images,
+        needed_until=now,
+        generation=traits.generation,
+        architecture=traits.architecture if options.vm_size else None,
+        include_unverified=options.all,
+    )
+    return fitting[0], fitting
+
+
+def _cells(image: SupportedImage, *, is_chosen: bool) -> tuple[str, ...]:
+    end = image.end_of_support
+    return (
+        "*" if is_chosen else "",
+        image.name,
+        image.node_agent_sku,
+        "yes" if image.verified else "no",
+        str(image.generation),
+        image.architecture,
+        ",".join(sorted(image.features)) or "-",
+        f"{end:%Y-%m-%d}" if end else "-",
+    )
+
+
+def _plain(image: SupportedImage) -> dict[str, Any]:
+    end = image.end_of_support
+    return {
+        "publisher": image.publisher,
+        "offer": image.offer,
+        "sku": image.sku,
+        "version": image.version,
+        "node_agent_sku": image.node_agent_sku,
+        "verified": image.verified,
+        "generation": image.generation,
+        "architecture": image.architecture,
+        "capabilities": sorted(image.capabilities),
+        "end_of_support": end.isoformat() if end else None,
+    }
+
+
+def _has_ended(image: SupportedImage, now: datetime) -> bool:
+    return image.end_of_support is not None and image.end_of_support <= now

@@ -1,0 +1,64 @@
+"""The command line: reads the arguments and calls the command; imports nothing heavy."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+
+from airflow_provider_batchlinux.cli import images
+
+__all__ = ["main"]
+
+_DISTRIBUTION = "airflow-provider-batchlinux"
+_EPILOG = """\
+The account is that of the Airflow connection named by --conn-id. Without it, AZURE_BATCH_ENDPOINT names the
+account, AZURE_BATCH_ACCOUNT and AZURE_BATCH_ACCESS_KEY its shared key; without a key, Azure's default chain
+of credentials is used (environment, workload and managed identity, az login). Without either, the Airflow
+connection azure_batch_linux_default."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """
+    Run the command.
+
+    :param arguments: what follows the command's name; ``None`` takes those of the process.
+    :return: the exit code: 0 when it went well, 1 when it did not, 2 for wrong arguments.
+    """
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    try:
+        code: int = options.command(options)
+    except KeyboardInterrupt:
+        return 130
+    except Exception as error:
+        if not _is_told(error):
+            raise
+        sys.stderr.write(f"{parser.prog}: {error}\n")
+        return 1
+    return code
+
+
+def _is_told(error: Exception) -> bool:
+    """Tell whether an error's text is meant for people; the import waits, because Airflow is slow."""
+    from airflow_provider_batchlinux.exceptions import BatchLinuxError
+
+    return isinstance(error, (BatchLinuxError, ValueError))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="batchlinux",
+        description="Linux compute on Azure Batch, from a terminal.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=version(_DISTRIBUTION))
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    images.add_command(commands)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,84 @@
+"""The look ahead before a pool is made: all that is out of reach at once; no look at all only warns."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from airflow_provider_batchlinux.client.batch import BatchLinuxClient
+from airflow_provider_batchlinux.client.management import ManagementClient
+from airflow_provider_batchlinux.core.preflight import POOL_FIELDS, Findings, Region, find_faults, usage_of
+from airflow_provider_batchlinux.core.supported_images import SupportedImage
+from airflow_provider_batchlinux.exceptions import BatchLinuxError, BatchQuotaError
+
+__all__ = ["check_before_create", "look_at_region"]
+
+log = logging.getLogger(__name__)
+
+_PATIENCE = 30.0
+"""Seconds over which the look is tried; the pool may be made without it."""
+
+
+async def look_at_region(plane: ManagementClient) -> Region | None:
+    """Get the region of the account; ``None``, with a warning, when that is not possible."""
+    budget = min(plane.retry.budget, _PATIENCE)
+    patient = ManagementClient(plane.sdk, plane.settings, replace(plane.retry, budget=budget))
+    try:
+        return await patient.region()
+    except BatchLinuxError as error:
+        log.warning("VM size and quotas are not checked before the pool is made. %s", error)
+        return None
+
+
+async def check_before_create(
+    client: BatchLinuxClient,
+    region: Region,
+    body: Mapping[str, Any],
+    *,
+    images: Sequence[SupportedImage],
+    needed_until: datetime,
+    now: datetime,
+    name_of: Callable[[tuple[Any, ...]], str | None],
+) -> None:
+    """
+    Refuse a pool that the region or the account would not give nodes; one that is there is left alone.
+
+    :param body: the body that would create it.
+    :param images: the images that the service lists, where they were asked for.
+    :param needed_until: the last instant at which new nodes may be wanted.
+    :param name_of: the user's name of a place in the body.
+    :raises ValueError: it would never get its nodes; all problems, quotas too.
+    :raises BatchQuotaError: it would, were the quotas not used up.
+    """
+    usage = usage_of(await client.list_pools(POOL_FIELDS), region.sizes)
+    if body["id"] in usage.pool_ids:
+        return
+    found = find_faults(
+        body,
+        region,
+        usage,
+        image=_listed(body, images),
+        needed_until=needed_until,
+        now=now,
+        name_of=lambda path: name_of(path) or ".".join(map(str, path)),
+    )
+    for warning in found.warnings:
+        log.warning("%s", warning)
+    _raise(body["id"], found)
+
+
+def _raise(pool_id: str, found: Findings) -> None:
+    told = "\n".join([f"Pool {pool_id!r} was not made:", *found.problems, *found.shortages])
+    if found.problems:
+        raise ValueError(told)
+    if found.shortages:
+        raise BatchQuotaError(told, code="Preflight")
+
+
+def _listed(body: Mapping[str, Any], images: Sequence[SupportedImage]) -> SupportedImage | None:
+    machine = body["virtualMachineConfiguration"]
+    names = [str(machine["imageReference"].get(name)).lower() for name in ("publisher", "offer", "sku")]
+    return next((image for image in images if image.name.lower() == ":".join(names)), None)

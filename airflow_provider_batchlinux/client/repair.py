@@ -1,0 +1,137 @@
+"""Repairing a pool's broken nodes, a step at a time, while somebody waits for it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from airflow_provider_batchlinux.client.batch import BatchLinuxClient
+from airflow_provider_batchlinux.client.diagnosis import start_task_outputs
+from airflow_provider_batchlinux.client.fan_out import fan_out
+from airflow_provider_batchlinux.client.pool_metadata import change_metadata
+from airflow_provider_batchlinux.core.instants import rest_instant
+from airflow_provider_batchlinux.core.pool_faults import cause_of
+from airflow_provider_batchlinux.core.pool_marks import metadata_of
+from airflow_provider_batchlinux.core.pool_state import NodeSnapshot, PoolSnapshot
+from airflow_provider_batchlinux.core.repair import RepairPlan, RepairSpec, plan_repair
+from airflow_provider_batchlinux.core.repair_marks import history_in, with_history
+from airflow_provider_batchlinux.core.text import joined
+from airflow_provider_batchlinux.exceptions import BatchAuthenticationError, BatchLinuxError
+
+__all__ = ["PoolRepair"]
+
+log = logging.getLogger(__name__)
+
+_AT_ONCE = 8
+_LOGS_OF = timedelta(hours=6)
+"""How far back the logs reach that are saved."""
+
+_FORMULA = ("autoScaleFormula", "autoScaleEvaluationInterval")
+
+
+@dataclass
+class PoolRepair:
+    """
+    Repair a pool as a spec says.
+
+    What is taken on is written into the pool's metadata before it is done, and only if nobody else has
+    written meanwhile: so several who wait on the pool do nothing twice, and whoever comes later knows.
+
+    :param logs_url: gives the address, with its signature, where nodes' logs are saved; ``None`` saves none.
+    """
+
+    client: BatchLinuxClient
+    pool_id: str
+    spec: RepairSpec
+    logs_url: Callable[[], Awaitable[str | None]] | None = None
+
+    async def step(self, pool: PoolSnapshot, nodes: Sequence[NodeSnapshot], now: datetime) -> RepairPlan:
+        """
+        Do what is due.
+
+        :param nodes: the exact list of the pool's nodes.
+        :return: what was due, and what is going on.
+        """
+        plan = await self._claimed(pool, nodes, now)
+        if plan.give_up is not None:
+            log.error("%s", plan.give_up)
+        await self._reboot(plan.reboot)
+        if plan.disable_autoscale:
+            await self._attempt("switch autoscale off", self.client.disable_autoscale(self.pool_id))
+        await self._remove(plan.remove, now)
+        await self._restore(plan)
+        return plan
+
+    async def _claimed(self, pool: PoolSnapshot, nodes: Sequence[NodeSnapshot], now: datetime) -> RepairPlan:
+        select = ["metadata", "enableAutoScale", *_FORMULA]
+        body = await self.client.find_pool_body(self.pool_id, select) or {}
+        autoscale = {name: body[name] for name in _FORMULA if body.get(name)} or None
+        history = history_in(metadata_of(body))
+        plan = plan_repair(self.spec, history, pool, nodes, now, autoscale)
+        if plan.history == history:
+            return plan
+
+        def claim(metadata: Mapping[str, str]) -> dict[str, str]:
+            nonlocal plan
+            plan = plan_repair(self.spec, history_in(metadata), pool, nodes, now, autoscale)
+            return with_history(metadata, plan.history)
+
+        await change_metadata(self.client, self.pool_id, claim)
+        return plan
+
+    async def _reboot(self, nodes: Sequence[NodeSnapshot]) -> None:
+        if not nodes:
+            return
+        for output in await start_task_outputs(self.client, self.pool_id, nodes):
+            log.warning("%s", output)
+
+        async def reboot(node: NodeSnapshot) -> None:
+            log.warning("Pool %r: rebooting, because of %s", self.pool_id, cause_of(node))
+            what = f"reboot node {node.node_id!r}"
+            await self._attempt(what, self.client.reboot_node(self.pool_id, node.node_id))
+
+        await fan_out(nodes, reboot, at_once=_AT_ONCE)
+
+    async def _remove(self, nodes: Sequence[NodeSnapshot], now: datetime) -> None:
+        if not nodes:
+            return
+        ids = [node.node_id for node in nodes]
+        for node in nodes[:_AT_ONCE]:
+            log.warning("Pool %r: removing, because of %s", self.pool_id, cause_of(node))
+        await self._save_logs(ids, now)
+        body = {"nodeList": ids, "nodeDeallocationOption": "requeue"}
+        await self._attempt(f"remove nodes {joined(ids)}", self.client.remove_nodes(self.pool_id, body))
+
+    async def _save_logs(self, node_ids: Sequence[str], now: datetime) -> None:
+        url = await self.logs_url() if self.logs_url is not None else None
+        if url is None:
+            return
+        body = {"containerUrl": url, "startTime": rest_instant(now - _LOGS_OF)}
+
+        async def save(node_id: str) -> None:
+            upload = self.client.upload_node_logs(self.pool_id, node_id, body)
+            await self._attempt(f"save the logs of node {node_id!r}", upload)
+
+        await fan_out(node_ids, save, at_once=_AT_ONCE)
+
+    async def _restore(self, plan: RepairPlan) -> None:
+        if plan.resize_to is not None:
+            dedicated, spot = plan.resize_to
+            log.info("Pool %r: resizing to %d dedicated and %d spot nodes.", self.pool_id, dedicated, spot)
+            body = {"targetDedicatedNodes": dedicated, "targetLowPriorityNodes": spot}
+            await self._attempt("resize", self.client.resize_pool(self.pool_id, body))
+        if plan.enable_autoscale is not None:
+            enabling = self.client.enable_autoscale(self.pool_id, dict(plan.enable_autoscale))
+            await self._attempt("switch autoscale on", enabling)
+
+    async def _attempt(self, what: str, call: Coroutine[Any, Any, Any]) -> None:
+        # What is refused now, because the pool has changed meanwhile, is decided anew at the next look.
+        try:
+            await call
+        except BatchAuthenticationError:
+            raise
+        except BatchLinuxError as error:
+            log.warning("Pool %r: could not %s: %s", self.pool_id, what, error)

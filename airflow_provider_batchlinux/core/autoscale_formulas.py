@@ -1,0 +1,244 @@
+"""Ready-made autoscale formulas, and a check of a formula's form; imports only the standard library."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+__all__ = ["by_pending_tasks", "by_working_hours", "formula_problems", "zero_when_idle"]
+
+_WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+_DEALLOCATION_OPTIONS = ("requeue", "terminate", "taskcompletion")
+_TARGETS = ("$TargetDedicatedNodes", "$TargetLowPriorityNodes", "$TargetDedicated", "$TargetLowPriority")
+_TARGET_SET = re.compile(
+    r"(\$TargetDedicatedNodes|\$TargetLowPriorityNodes|\$TargetDedicated|\$TargetLowPriority)\s*=(?!=)"
+)
+_COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
+_TEXT = re.compile(r"\"[^\"\n]*\"|'[^'\n]*'")
+_MOST_CHARACTERS = 8192
+_MOST_STATEMENTS = 100
+_CLOSING = {"(": ")", "{": "}"}
+
+
+def by_pending_tasks(
+    *,
+    max_dedicated: int = 0,
+    max_spot: int = 0,
+    min_dedicated: int = 0,
+    min_spot: int = 0,
+    task_slots_per_node: int = 1,
+    window_minutes: float = 5,
+    deallocation: str = "taskcompletion",
+) -> str:
+    """
+    Write a formula that gives each waiting or running task its slot.
+
+    The mean of the window counts once 70 percent of its samples are there, until then the last sample
+    alone. Dedicated nodes are filled first, spot nodes take the rest.
+
+    :param max_dedicated: dedicated nodes at most.
+    :param max_spot: spot nodes at most.
+    :param min_dedicated: dedicated nodes at least.
+    :param min_spot: spot nodes at least.
+    :param task_slots_per_node: the pool's task slots per node.
+    :param window_minutes: over how long the number of tasks is averaged.
+    :param deallocation: what happens to tasks on nodes that go: ``taskcompletion`` waits for them,
+        ``requeue`` starts them anew elsewhere, ``terminate`` ends them.
+    :raises ValueError: an argument makes no sense; all problems are listed.
+    """
+    _check(
+        _bounds("dedicated", min_dedicated, max_dedicated),
+        _bounds("spot", min_spot, max_spot),
+        _some_node(max_dedicated, max_spot),
+        _positive("task_slots_per_node", task_slots_per_node),
+        _positive("window_minutes", window_minutes),
+        _option(deallocation),
+    )
+    return "\n".join(
+        [
+            f"window = TimeInterval_Minute * {window_minutes:g};",
+            "share = $PendingTasks.GetSamplePercent(window);",
+            "last = max(0, $PendingTasks.GetSample(1));",
+            "tasks = share < 70 ? last : max(last, avg($PendingTasks.GetSample(window)));",
+            f"nodes = ceil(tasks / {task_slots_per_node});",
+            f"$TargetDedicatedNodes = max({min_dedicated}, min({max_dedicated}, nodes));",
+            f"$TargetLowPriorityNodes = max({min_spot}, min({max_spot}, nodes - $TargetDedicatedNodes));",
+            f"$NodeDeallocationOption = {deallocation};",
+        ]
+    )
+
+
+def by_working_hours(
+    *,
+    dedicated: int = 0,
+    spot: int = 0,
+    off_dedicated: int = 0,
+    off_spot: int = 0,
+    first_hour: int = 8,
+    last_hour: int = 18,
+    days: Sequence[str] = _WEEKDAYS[:5],
+    utc_offset_hours: float = 0,
+    deallocation: str = "taskcompletion",
+) -> str:
+    """
+    Write a formula that keeps nodes ready in working hours, and fewer outside.
+
+    The service's clock is UTC and knows no summer time: the offset is a number, not a time zone.
+
+    :param dedicated: dedicated nodes in working hours.
+    :param spot: spot nodes in working hours.
+    :param off_dedicated: dedicated nodes outside.
+    :param off_spot: spot nodes outside.
+    :param first_hour: the hour at which work begins, 0 to 23.
+    :param last_hour: the hour at which it is over, 1 to 24.
+    :param days: the days of work, such as ``monday``; Monday to Friday unless given.
+    :param utc_offset_hours: how far the working place's clock is ahead of UTC.
+    :param deallocation: what happens to tasks on nodes that go, as for :func:`by_pending_tasks`.
+    :raises ValueError: an argument makes no sense; all problems are listed.
+    """
+    counts = {"dedicated": dedicated, "spot": spot, "off_dedicated": off_dedicated, "off_spot": off_spot}
+    _check(
+        *(_count(name, value) for name, value in counts.items()),
+        _some_node(dedicated, spot),
+        _hours(first_hour, last_hour),
+        _days(days),
+        _offset(utc_offset_hours),
+        _option(deallocation),
+    )
+    numbers = [(_WEEKDAYS.index(day.lower()) + 1) % 7 for day in days]
+    on_duty = " || ".join(f"now.weekday == {number}" for number in sorted(numbers))
+    return "\n".join(
+        [
+            f"now = time() + TimeInterval_Minute * {utc_offset_hours * 60:g};",
+            f"atWork = now.hour >= {first_hour} && now.hour < {last_hour} && ({on_duty});",
+            f"$TargetDedicatedNodes = atWork ? {dedicated} : {off_dedicated};",
+            f"$TargetLowPriorityNodes = atWork ? {spot} : {off_spot};",
+            f"$NodeDeallocationOption = {deallocation};",
+        ]
+    )
+
+
+def zero_when_idle(
+    *,
+    dedicated: int = 0,
+    spot: int = 0,
+    idle_minutes: float = 15,
+    deallocation: str = "taskcompletion",
+) -> str:
+    """
+    Write a formula that keeps a pool at its size while there are tasks, and at zero after a time without any.
+
+    It gets its size once there is a task. While fewer than 70 percent of the samples of the idle time
+    are there, as on a new pool, the size is left as it is.
+
+    :param dedicated: dedicated nodes while there is work.
+    :param spot: spot nodes while there is work.
+    :param idle_minutes: how long there has to be no task.
+    :param deallocation: what happens to tasks on nodes that go, as for :func:`by_pending_tasks`.
+    :raises ValueError: an argument makes no sense; all problems are listed.
+    """
+    _check(
+        _count("dedicated", dedicated),
+        _count("spot", spot),
+        _some_node(dedicated, spot),
+        _positive("idle_minutes", idle_minutes),
+        _option(deallocation),
+    )
+    lines = [
+        f"window = TimeInterval_Minute * {idle_minutes:g};",
+        "share = $PendingTasks.GetSamplePercent(window);",
+        "busy = max(0, $PendingTasks.GetSample(1)) > 0 ? 1 : (share < 70 ? 0 - 1 : "
+        "(max($PendingTasks.GetSample(window)) > 0 ? 1 : 0));",
+    ]
+    for target, count in (("$TargetDedicatedNodes", dedicated), ("$TargetLowPriorityNodes", spot)):
+        lines.append(f"{target} = busy > 0 ? {count} : (busy < 0 ? {target} : 0);")
+    return "\n".join([*lines, f"$NodeDeallocationOption = {deallocation};"])
+
+
+def formula_problems(formula: str) -> list[str]:
+    """
+    List what is wrong with the form of a formula, as far as that is seen without the service.
+
+    The service works a formula out only on a pool that exists; it checks the rest when the pool is made.
+
+    :param formula: the text of the formula.
+    """
+    plain = _TEXT.sub("''", _COMMENT.sub(" ", formula))
+    found = []
+    if len(formula) > _MOST_CHARACTERS:
+        found.append(f"has {len(formula)} characters; at most {_MOST_CHARACTERS} are allowed.")
+    statements = [text for text in plain.split(";") if text.strip()]
+    if len(statements) > _MOST_STATEMENTS:
+        found.append(f"has {len(statements)} statements; at most {_MOST_STATEMENTS} are allowed.")
+    if not _TARGET_SET.search(plain):
+        found.append(
+            f"sets neither {_TARGETS[0]} nor {_TARGETS[1]}, so the pool would keep its size for ever."
+        )
+    if unmatched := _unmatched(plain):
+        found.append(f"has {unmatched!r} without its partner.")
+    if not {"'", '"'}.isdisjoint(plain.replace("''", "")):
+        found.append("has a text that does not end.")
+    return found
+
+
+def _unmatched(text: str) -> str | None:
+    waiting: list[str] = []
+    for character in text:
+        if character in _CLOSING:
+            waiting.append(character)
+        elif character in _CLOSING.values() and (not waiting or _CLOSING[waiting.pop()] != character):
+            return character
+    return waiting[-1] if waiting else None
+
+
+def _check(*problems: str | None) -> None:
+    found = [problem for problem in problems if problem]
+    if found:
+        raise ValueError("\n".join(found))
+
+
+def _count(name: str, value: object) -> str | None:
+    is_count = isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    return None if is_count else f"{name}={value!r} is not a number of nodes; give a whole number from 0 up."
+
+
+def _bounds(kind: str, least: int, most: int) -> str | None:
+    wrong = _count(f"min_{kind}", least) or _count(f"max_{kind}", most)
+    if wrong is None and least > most:
+        wrong = f"min_{kind}={least} is more than max_{kind}={most}."
+    return wrong
+
+
+def _some_node(dedicated: object, spot: object) -> str | None:
+    return None if dedicated or spot else "The pool would never have a node; ask for dedicated or spot nodes."
+
+
+def _positive(name: str, value: float) -> str | None:
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return None if is_number and 0 < value < float("inf") else f"{name}={value!r} is not a number above 0."
+
+
+def _hours(first: int, last: int) -> str | None:
+    if 0 <= first < last <= 24:
+        return None
+    return f"first_hour={first!r} and last_hour={last!r} are no span between 0 and 24."
+
+
+def _days(days: Sequence[str]) -> str | None:
+    unknown = [day for day in days if str(day).lower() not in _WEEKDAYS]
+    if days and not isinstance(days, str) and not unknown:
+        return None
+    return f"days={days!r} is no list of days such as 'monday'."
+
+
+def _offset(hours: float) -> str | None:
+    return None if -12 <= hours <= 14 else f"utc_offset_hours={hours!r} is not between -12 and 14."
+
+
+def _option(deallocation: str) -> str | None:
+    known = ", ".join(map(repr, _DEALLOCATION_OPTIONS))
+    return (
+        None
+        if deallocation in _DEALLOCATION_OPTIONS
+        else f"deallocation={deallocation!r} is none of {known}."
+    )

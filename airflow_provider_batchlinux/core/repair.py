@@ -1,0 +1,216 @@
+"""What is done about broken nodes, and when it is given up; imports only the standard library."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any, Literal, get_args
+
+from airflow_provider_batchlinux.core.instants import Duration, seconds_of
+from airflow_provider_batchlinux.core.pool_state import NodeSnapshot, PoolSnapshot
+from airflow_provider_batchlinux.core.repair_marks import RepairHistory
+from airflow_provider_batchlinux.core.spec_base import Spec, read_spec
+
+__all__ = ["RepairPlan", "RepairSpec", "WhenExhausted", "plan_repair"]
+
+WhenExhausted = Literal["fail", "resize_to_zero"]
+
+_REMOVED_AT_ONCE = 100
+"""The service takes no more in one request."""
+
+
+@dataclass(frozen=True)
+class RepairSpec(Spec):
+    """
+    What is done about broken nodes while a task waits for a pool.
+
+    :param reboots: how often a node whose start task failed is rebooted, each.
+    :param replace_unusable: remove nodes that the service calls unusable, and grow the pool back.
+    :param unusable_grace: how long a node may be unusable before it is removed: the service often brings it
+        back by itself within 15 to 45 minutes.
+    :param max_repairs: how many reboots and removals the pool may have in its life, together.
+    :param when_exhausted: what happens when it would take more: ``fail`` the task, or first
+        ``resize_to_zero``, so that nobody pays for nodes that do not come up.
+    :param logs_conn_id: an Airflow connection whose password is the address of a storage container with a
+        signature that may write; the logs of nodes are saved there before they are removed. ``None`` saves
+        none.
+    """
+
+    reboots: int = 0
+    replace_unusable: bool = False
+    unusable_grace: Duration = 1200
+    max_repairs: int = 20
+    when_exhausted: WhenExhausted = "fail"
+    logs_conn_id: str | None = None
+
+    @classmethod
+    def checked(cls, plain: Mapping[str, Any]) -> RepairSpec:
+        """
+        Read a spec from plain values.
+
+        :raises ValueError: all that is wrong with it.
+        """
+        problems: list[str] = []
+        spec = read_spec(cls, plain, "repair", problems)
+        problems += spec.problems() if spec is not None else []
+        if spec is None or problems:
+            raise ValueError("\n".join(problems))
+        return spec
+
+    def problems(self) -> list[str]:
+        """List all that is wrong with it."""
+        found = [
+            f"repair.{name}={value!r} is not a whole number from {least} up."
+            for name, least in (("reboots", 0), ("max_repairs", 1))
+            if not isinstance(value := getattr(self, name), int) or isinstance(value, bool) or value < least
+        ]
+        if self.when_exhausted not in get_args(WhenExhausted):
+            choices = ", ".join(get_args(WhenExhausted))
+            found.append(f"repair.when_exhausted={self.when_exhausted!r} is not one of {choices}.")
+        try:
+            seconds_of("repair.unusable_grace", self.unusable_grace)
+        except ValueError as error:
+            found.append(str(error))
+        return found
+
+
+@dataclass(frozen=True)
+class RepairPlan:
+    """
+    What comes next for a pool.
+
+    :param history: what is to be remembered before anything is done.
+    :param reboot: the nodes to reboot now.
+    :param remove: the nodes to remove now.
+    :param disable_autoscale: switch the formula off, because nodes cannot be removed under it.
+    :param enable_autoscale: the formula to switch on again.
+    :param resize_to: the dedicated and spot nodes to ask for.
+    :param give_up: why no more is repaired; ``None`` to go on.
+    :param healing: the ids of the broken nodes that are not given up.
+    :param unfinished: the pool is not yet as it was, whatever its nodes are.
+    """
+
+    history: RepairHistory
+    reboot: tuple[NodeSnapshot, ...] = ()
+    remove: tuple[NodeSnapshot, ...] = ()
+    disable_autoscale: bool = False
+    enable_autoscale: Mapping[str, Any] | None = None
+    resize_to: tuple[int, int] | None = None
+    give_up: str | None = None
+    healing: frozenset[str] = field(default_factory=frozenset)
+    unfinished: bool = False
+
+
+@dataclass(frozen=True)
+class _Broken:
+    """The nodes that can be repaired: those that fall due now, and those that are left alone for now."""
+
+    reboot: tuple[NodeSnapshot, ...]
+    remove: tuple[NodeSnapshot, ...]
+    left: tuple[NodeSnapshot, ...]
+
+    @property
+    def healing(self) -> frozenset[str]:
+        return frozenset(node.node_id for node in (*self.reboot, *self.remove, *self.left))
+
+
+def plan_repair(
+    spec: RepairSpec,
+    history: RepairHistory,
+    pool: PoolSnapshot,
+    nodes: Sequence[NodeSnapshot],
+    now: datetime,
+    autoscale: Mapping[str, Any] | None = None,
+) -> RepairPlan:
+    """
+    Decide what comes next.
+
+    :param history: what was done so far.
+    :param nodes: the exact list of the pool's nodes.
+    :param now: the present instant.
+    :param autoscale: the pool's formula and interval as REST has them; ``None`` without one.
+    """
+    broken = _broken(spec, history, nodes, now)
+    due = [node for node in (*broken.reboot, *broken.remove) if not history.is_known(node)]
+    if due and history.total + len(due) > spec.max_repairs:
+        return _given_up(spec, history, pool, len(due))
+    removal = _removal(history, pool, broken.remove, autoscale)
+    claimed = (*broken.reboot, *removal.remove)
+    remembered = removal.history.with_claims(claimed, nodes, now) if claimed else removal.history
+    return replace(
+        removal,
+        history=remembered,
+        reboot=broken.reboot,
+        healing=broken.healing,
+        unfinished=bool(broken.remove or remembered.grow_to or remembered.autoscale),
+    )
+
+
+def _broken(
+    spec: RepairSpec, history: RepairHistory, nodes: Sequence[NodeSnapshot], now: datetime
+) -> _Broken:
+    # Each kind is looked at by itself: a pool may have both.
+    failed = [node for node in nodes if node.state == "starttaskfailed" and _may_reboot(spec, history, node)]
+    lost = [node for node in nodes if node.state == "unusable" and spec.replace_unusable]
+    grace = timedelta(seconds=seconds_of("repair.unusable_grace", spec.unusable_grace))
+    reboot = tuple(node for node in failed if not history.is_claimed(node, now))
+    remove = tuple(node for node in lost if not history.is_claimed(node, now) and _is_older(node, grace, now))
+    left = tuple(node for node in (*failed, *lost) if node not in reboot and node not in remove)
+    return _Broken(reboot, remove, left)
+
+
+def _may_reboot(spec: RepairSpec, history: RepairHistory, node: NodeSnapshot) -> bool:
+    return history.times(node) < spec.reboots or (spec.reboots > 0 and history.is_known(node))
+
+
+def _is_older(node: NodeSnapshot, grace: timedelta, now: datetime) -> bool:
+    return node.state_since is not None and now - node.state_since > grace
+
+
+def _removal(
+    history: RepairHistory,
+    pool: PoolSnapshot,
+    due: tuple[NodeSnapshot, ...],
+    autoscale: Mapping[str, Any] | None,
+) -> RepairPlan:
+    if not due:
+        return _restoration(history, pool)
+    if pool.autoscale:
+        remembered = replace(history, autoscale=autoscale or history.autoscale)
+        return RepairPlan(remembered, disable_autoscale=True)
+    if pool.allocation_state != "steady":
+        return RepairPlan(history)
+    return RepairPlan(history.with_targets_of(pool), remove=due[:_REMOVED_AT_ONCE])
+
+
+def _restoration(history: RepairHistory, pool: PoolSnapshot) -> RepairPlan:
+    if history.grow_to is None and history.autoscale is None:
+        return RepairPlan(history)
+    if pool.autoscale or (history.autoscale is None and _targets(pool) == history.grow_to):
+        return RepairPlan(replace(history, grow_to=None, autoscale=None))
+    if pool.allocation_state != "steady":
+        return RepairPlan(history)
+    if history.autoscale is not None:
+        return RepairPlan(history, enable_autoscale=history.autoscale)
+    return RepairPlan(history, resize_to=history.grow_to)
+
+
+def _given_up(spec: RepairSpec, history: RepairHistory, pool: PoolSnapshot, due: int) -> RepairPlan:
+    reason = (
+        f"Pool {pool.pool_id!r} had {history.total} repairs, and {due} more are due; max_repairs is"
+        f" {spec.max_repairs}. Look for the cause in the start task and the image."
+    )
+    forgotten = replace(history, grow_to=None, autoscale=None)
+    if spec.when_exhausted == "fail" or pool.target == 0:
+        return RepairPlan(forgotten, enable_autoscale=history.autoscale, give_up=reason)
+    reason += " It is resized to no nodes."
+    if pool.autoscale:
+        return RepairPlan(history, disable_autoscale=True, unfinished=True)
+    if pool.allocation_state != "steady":
+        return RepairPlan(history, unfinished=True)
+    return RepairPlan(forgotten, resize_to=(0, 0), give_up=reason)
+
+
+def _targets(pool: PoolSnapshot) -> tuple[int, int]:
+    return pool.target_dedicated, pool.target_spot

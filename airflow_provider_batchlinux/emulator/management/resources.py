@@ -1,0 +1,287 @@
+"""What the management plane answers about the account, its region and its pools; does no I/O."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from airflow_provider_batchlinux.emulator.management.errors import ArmError, not_found
+from airflow_provider_batchlinux.emulator.management.names import (
+    data_plane_properties,
+    management_properties,
+)
+from airflow_provider_batchlinux.emulator.management.sizes import SIZES
+from airflow_provider_batchlinux.emulator.records import Pool
+from airflow_provider_batchlinux.emulator.views import pool_view
+from airflow_provider_batchlinux.emulator.wire import Call
+
+if TYPE_CHECKING:
+    from airflow_provider_batchlinux.emulator.app import Application
+
+__all__ = ["ArmAnswer", "ArmCall", "ManagedAccount", "ManagementFacts"]
+
+_BATCH = "/subscriptions/{s}/providers/Microsoft.Batch/locations/{l}"
+_ACCOUNT = "/subscriptions/{s}/resourceGroups/{g}/providers/Microsoft.Batch/batchAccounts/{a}"
+_API_VERSION = "2025-06-01"
+
+
+@dataclass(frozen=True)
+class ManagementFacts:
+    """
+    What a client needs in order to reach the management plane of a running emulator.
+
+    :param url: for the connection's ``management_url``; also whom tokens for it are meant for.
+    :param location: the region of the account.
+    """
+
+    url: str
+    subscription_id: str
+    resource_group: str
+    location: str = "westeurope"
+
+
+@dataclass(frozen=True)
+class ArmCall:
+    """
+    One request.
+
+    :param headers: header fields by lower-cased name.
+    :param now: the time of the request.
+    :param values: what stands in the places of the route's names.
+    """
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    body: bytes
+    now: datetime
+    values: Mapping[str, str] = field(default_factory=dict)
+
+    def read(self) -> dict[str, Any]:
+        """
+        Return the body.
+
+        :raises ArmError: it is no JSON object.
+        """
+        try:
+            found = json.loads(self.body or b"{}")
+        except ValueError:
+            found = None
+        if not isinstance(found, dict):
+            raise ArmError(400, "InvalidRequestContent", "The request content was invalid: no JSON object.")
+        return found
+
+
+@dataclass(frozen=True)
+class ArmAnswer:
+    """What is answered."""
+
+    status: int
+    body: Mapping[str, Any] | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+class ManagedAccount:
+    """
+    The management plane's view of one account.
+
+    :param account: the name of the account.
+    :param application: serves the account's data plane.
+    """
+
+    def __init__(self, facts: ManagementFacts, account: str, application: Application) -> None:
+        self._facts = facts
+        self._account = account
+        self._application = application
+        self._tags: dict[tuple[str, datetime], Mapping[str, str]] = {}
+
+    def answer(self, call: ArmCall) -> ArmAnswer:
+        """
+        Answer a request of somebody who is let in.
+
+        :raises ArmError: Azure Resource Manager refuses it.
+        :raises ServiceError: the Batch service refuses it.
+        """
+        for method, pattern, handler in _ROUTES:
+            match = pattern.fullmatch(call.path)
+            if match is not None and method == call.method:
+                call = replace(call, values=match.groupdict())
+                self._check(call.values)
+                return handler(self, call)
+        raise not_found(code="InvalidResourceType", what=f"The resource type of {call.method} {call.path}")
+
+    def account(self, _call: ArmCall) -> ArmAnswer:
+        """Answer GET of the account."""
+        quotas = self._application.service.quotas
+        limits = {
+            "dedicatedCoreQuota": quotas.dedicated_cores,
+            "lowPriorityCoreQuota": quotas.spot_cores,
+            "poolQuota": quotas.pools,
+            "activeJobAndJobScheduleQuota": quotas.active_jobs,
+        }
+        properties = {
+            "accountEndpoint": self._application.url.removeprefix("https://"),
+            "provisioningState": "Succeeded",
+            "poolAllocationMode": "BatchService",
+            "publicNetworkAccess": "Enabled",
+            "dedicatedCoreQuotaPerVMFamily": [],
+            "dedicatedCoreQuotaPerVMFamilyEnforced": False,
+            **{name: limit for name, limit in limits.items() if limit is not None},
+        }
+        place = {"location": self._facts.location, "type": "Microsoft.Batch/batchAccounts"}
+        return ArmAnswer(200, {"id": self._id, "name": self._account, **place, "properties": properties})
+
+    def sizes(self, _call: ArmCall) -> ArmAnswer:
+        """Answer GET of the VM sizes of a region; all regions have the same."""
+        return ArmAnswer(200, {"value": list(SIZES)})
+
+    def put_pool(self, call: ArmCall) -> ArmAnswer:
+        """Answer PUT of a pool."""
+        pool_id = call.values["p"]
+        if self._application.service.store.pools.get(pool_id) is not None:
+            if call.headers.get("if-none-match") == "*":
+                # Not documented; assumed as HTTP has it.
+                sentence = "The condition specified using HTTP conditional header(s) is not met."
+                raise ArmError(412, "PreconditionFailed", sentence)
+            raise ArmError(501, "NotImplemented", "The embedded service replaces no pool by PUT.")
+        given = call.read()
+        body = {"id": pool_id, **data_plane_properties(given.get("properties") or {})}
+        self._act(call, "POST", "/pools", body)
+        return self._changed(pool_id, given)
+
+    def patch_pool(self, call: ArmCall) -> ArmAnswer:
+        """Answer PATCH of a pool."""
+        pool, given = self._pool(call.values["p"]), call.read()
+        body = data_plane_properties(given.get("properties") or {})
+        if body:
+            self._act(call, "PATCH", f"/pools/{pool.id}", body)
+        return self._changed(pool.id, given)
+
+    def get_pool(self, call: ArmCall) -> ArmAnswer:
+        """Answer GET of a pool."""
+        return self._shown(self._pool(call.values["p"]))
+
+    def list_pools(self, _call: ArmCall) -> ArmAnswer:
+        """Answer GET of all pools."""
+        pools = self._application.service.store.pools.after("")
+        return ArmAnswer(200, {"value": [self._view(pool) for _, pool in pools]})
+
+    def delete_pool(self, call: ArmCall) -> ArmAnswer:
+        """Answer DELETE of a pool: accepted, and where to ask whether it is done."""
+        pool_id = call.values["p"]
+        if self._application.service.store.pools.get(pool_id) is None:
+            return ArmAnswer(204)
+        self._act(call, "DELETE", f"/pools/{pool_id}")
+        place = _BATCH.format(s=self._facts.subscription_id, l=self._facts.location)
+        return self._under_way(f"{place}/poolOperationResults/delete-{pool_id}")
+
+    def operation(self, call: ArmCall) -> ArmAnswer:
+        """Answer GET of a deletion: 202 until the pool is gone."""
+        is_gone = self._application.service.store.pools.get(call.values["p"]) is None
+        return ArmAnswer(200) if is_gone else self._under_way(call.path)
+
+    @property
+    def _id(self) -> str:
+        facts = self._facts
+        return _ACCOUNT.format(s=facts.subscription_id, g=facts.resource_group, a=self._account)
+
+    def _check(self, values: Mapping[str, str]) -> None:
+        facts = self._facts
+        if values["s"].lower() != facts.subscription_id.lower():
+            raise not_found(code="SubscriptionNotFound", what=f"The subscription '{values['s']}'")
+        if values.get("g", facts.resource_group).lower() != facts.resource_group.lower():
+            raise not_found(code="ResourceGroupNotFound", what=f"Resource group '{values['g']}'")
+        if values.get("a", self._account).lower() != self._account.lower():
+            raise not_found(code="ResourceNotFound", what=f"Batch account '{values['a']}'")
+
+    def _pool(self, pool_id: str) -> Pool:
+        pool: Pool | None = self._application.service.store.pools.get(pool_id)
+        if pool is None:
+            raise not_found(code="PoolNotFound", what=f"Pool '{pool_id}'")
+        return pool
+
+    def _act(self, call: ArmCall, method: str, path: str, body: Mapping[str, Any] | None = None) -> None:
+        raw = b"" if body is None else json.dumps(body).encode()
+        request = Call(
+            method=method,
+            path=path,
+            base_url=self._application.url,
+            request_id=str(uuid4()),
+            now=call.now,
+            query={"api-version": _API_VERSION},
+            headers={},
+            body=raw,
+        )
+        self._application.act(request)
+
+    def _changed(self, pool_id: str, given: Mapping[str, Any]) -> ArmAnswer:
+        pool = self._pool(pool_id)
+        if "identity" in given:
+            # The data plane shows the identities too, and keeps them.
+            spec = {**pool.spec, "identity": _shown_by_data_plane(given["identity"])}
+            pool = self._application.service.store.put_pool(replace(pool, spec=spec))
+        if "tags" in given:
+            self._tags[pool.id, pool.created] = dict(given["tags"] or {})
+        return self._shown(pool)
+
+    def _under_way(self, path: str) -> ArmAnswer:
+        location = f"{self._facts.url}{path}?api-version={_API_VERSION}"
+        return ArmAnswer(202, None, {"location": location, "retry-after": "0"})
+
+    def _shown(self, pool: Pool) -> ArmAnswer:
+        return ArmAnswer(200, self._view(pool), {"etag": _etag(pool)})
+
+    def _view(self, pool: Pool) -> dict[str, Any]:
+        shown = pool_view(self._application.service.store, "", pool)
+        view: dict[str, Any] = {
+            "id": f"{self._id}/pools/{pool.id}",
+            "name": pool.id,
+            "type": "Microsoft.Batch/batchAccounts/pools",
+            "etag": _etag(pool),
+            "properties": management_properties(shown),
+            "tags": self._tags.get((pool.id, pool.created), {}),
+        }
+        named = pool.spec.get("identity", {}).get("userAssignedIdentities", ())
+        if named:
+            identities = {entry["resourceId"]: _ids_of(entry) for entry in named}
+            view["identity"] = {"type": "UserAssigned", "userAssignedIdentities": identities}
+        return view
+
+
+def _shown_by_data_plane(identity: Mapping[str, Any]) -> dict[str, Any]:
+    named = list(identity.get("userAssignedIdentities") or {})
+    if str(identity.get("type")).lower() == "none" or not named:
+        return {"type": "None"}
+    entries = [{"resourceId": name, "clientId": str(uuid4()), "principalId": str(uuid4())} for name in named]
+    return {"type": "UserAssigned", "userAssignedIdentities": entries}
+
+
+def _ids_of(entry: Mapping[str, str]) -> dict[str, str]:
+    return {name: entry[name] for name in ("clientId", "principalId")}
+
+
+def _etag(pool: Pool) -> str:
+    return f'W/"{pool.version.etag}"'
+
+
+def _pattern(path: str) -> re.Pattern[str]:
+    return re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", path), re.IGNORECASE)
+
+
+_Handler = Callable[[ManagedAccount, ArmCall], ArmAnswer]
+
+_ROUTES: tuple[tuple[str, re.Pattern[str], _Handler], ...] = (
+    ("GET", _pattern(_ACCOUNT), ManagedAccount.account),
+    ("GET", _pattern(_BATCH + "/virtualMachineSkus"), ManagedAccount.sizes),
+    ("GET", _pattern(_BATCH + "/poolOperationResults/delete-{p}"), ManagedAccount.operation),
+    ("GET", _pattern(_ACCOUNT + "/pools"), ManagedAccount.list_pools),
+    ("GET", _pattern(_ACCOUNT + "/pools/{p}"), ManagedAccount.get_pool),
+    ("PUT", _pattern(_ACCOUNT + "/pools/{p}"), ManagedAccount.put_pool),
+    ("PATCH", _pattern(_ACCOUNT + "/pools/{p}"), ManagedAccount.patch_pool),
+    ("DELETE", _pattern(_ACCOUNT + "/pools/{p}"), ManagedAccount.delete_pool),
+)

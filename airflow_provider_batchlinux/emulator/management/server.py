@@ -1,0 +1,124 @@
+"""Serves the management plane on a port of its own, over TLS, to bearers of tokens of the local Entra."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime, timezone
+from uuid import uuid4
+
+from aiohttp import web
+
+from airflow_provider_batchlinux.emulator.app import Application
+from airflow_provider_batchlinux.emulator.errors import ServiceError
+from airflow_provider_batchlinux.emulator.faults import RequestRecord
+from airflow_provider_batchlinux.emulator.identity.tenant import LocalTenant, Role
+from airflow_provider_batchlinux.emulator.identity.tls import LoopbackTls
+from airflow_provider_batchlinux.emulator.identity.tokens import InvalidTokenError
+from airflow_provider_batchlinux.emulator.listener import loopback_socket, stop_serving
+from airflow_provider_batchlinux.emulator.management.errors import ArmError, error_body
+from airflow_provider_batchlinux.emulator.management.resources import (
+    ArmAnswer,
+    ArmCall,
+    ManagedAccount,
+    ManagementFacts,
+)
+
+__all__ = ["serving_management"]
+
+_log = logging.getLogger(__name__)
+_PUBLIC = "https://management.azure.com"
+_RESOURCE_GROUP = "batchlinux"
+_NO_TOKEN = "Authentication failed. The 'Authorization' header is missing in the request."
+
+
+@asynccontextmanager
+async def serving_management(
+    tls: LoopbackTls, local: LocalTenant, application: Application, account: str
+) -> AsyncIterator[ManagementFacts]:
+    """
+    Serve the management plane of an account on this event loop.
+
+    :param local: whose tokens are taken.
+    :param application: serves the account's data plane.
+    """
+    with loopback_socket() as listener:
+        url = f"https://127.0.0.1:{listener.getsockname()[1]}"
+        facts = ManagementFacts(url, str(uuid4()), _RESOURCE_GROUP)
+        door = _Door(local, url, ManagedAccount(facts, account, application), application)
+        runner = web.ServerRunner(web.Server(door.handle, access_log=None))
+        try:
+            await runner.setup()
+            await web.SockSite(runner, listener, ssl_context=tls.context).start()
+            yield facts
+        finally:
+            await stop_serving(runner)
+
+
+class _Door:
+    def __init__(
+        self, local: LocalTenant, url: str, account: ManagedAccount, application: Application
+    ) -> None:
+        self._local = local
+        self._audiences = tuple(name + end for name in (url, _PUBLIC) for end in ("", "/"))
+        self._account = account
+        self._application = application
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer one request."""
+        challenge = None
+        try:
+            answer = await self._answer(request)
+        except ArmError as error:
+            challenge = error.challenge
+            answer = ArmAnswer(error.status, error_body(error))
+        except ServiceError as error:
+            answer = ArmAnswer(error.status, error_body(error))
+        except Exception:
+            # A defect of the emulator: clients see what they see when Azure has one.
+            _log.exception("Defect in %s %s", request.method, request.path)
+            answer = ArmAnswer(500, error_body(ArmError(500, "InternalServerError", "A defect.")))
+        record = RequestRecord(request.method, request.path, request.query_string, answer.status, None)
+        self._application.requests.append(record)
+        return _response(answer, challenge)
+
+    async def _answer(self, request: web.BaseRequest) -> ArmAnswer:
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        self._let_in(request.method, headers.get("authorization", ""))
+        if not request.query.get("api-version"):
+            sentence = "The api-version query parameter (?api-version=) is required for all requests."
+            raise ArmError(400, "MissingApiVersionParameter", sentence)
+        now = self._application.clock.now()
+        return self._account.answer(ArmCall(request.method, request.path, headers, await request.read(), now))
+
+    def _let_in(self, method: str, authorization: str) -> None:
+        scheme, _, token = authorization.partition(" ")
+        if scheme.lower() != "bearer" or not token:
+            raise self._unauthenticated(_NO_TOKEN)
+        try:
+            client_id = self._local.issuer.client_of(
+                token.strip(), datetime.now(timezone.utc), audiences=self._audiences
+            )
+        except InvalidTokenError as error:
+            raise self._unauthenticated(str(error)) from None
+        application = self._local.tenant.application(client_id)
+        if application is None or (application.role is Role.READER and method != "GET"):
+            sentence = f"The client '{client_id}' does not have authorization to perform {method} here."
+            raise ArmError(403, "AuthorizationFailed", sentence)
+
+    def _unauthenticated(self, sentence: str) -> ArmError:
+        authority = f"{self._local.authority}/{self._local.tenant.id}"
+        challenge = f'Bearer authorization_uri="{authority}", error="invalid_token"'
+        return ArmError(401, "InvalidAuthenticationToken", sentence, challenge=challenge)
+
+
+def _response(answer: ArmAnswer, challenge: str | None) -> web.Response:
+    headers = {"x-ms-request-id": str(uuid4()), **answer.headers}
+    if challenge is not None:
+        headers["www-authenticate"] = challenge
+    if answer.body is None:
+        return web.Response(status=answer.status, headers=headers)
+    text = json.dumps(answer.body, ensure_ascii=False)
+    return web.Response(status=answer.status, headers=headers, text=text, content_type="application/json")

@@ -1,0 +1,306 @@
+"""What the operator that makes a pool was given, as the pool to ask for; imports no azure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_batchlinux.core.instants import optional_seconds
+from airflow_provider_batchlinux.exceptions import BatchLinuxError
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+    from airflow.sdk.bases.operator import BaseOperator
+
+    from airflow_provider_batchlinux.client.account import AccountSettings
+    from airflow_provider_batchlinux.core.pool_spec import PoolSpec
+    from airflow_provider_batchlinux.core.raw_pool import RawPool
+
+__all__ = [
+    "IF_EXISTS",
+    "PARTS",
+    "hide_parts",
+    "pool_request",
+    "require_entra",
+    "require_management",
+    "require_one_form",
+    "secrets_untold",
+]
+
+PARTS: Mapping[str, str] = {
+    "autoscale": "AutoscaleSpec",
+    "network": "NetworkSpec",
+    "storage": "StorageSpec",
+    "security": "SecuritySpec",
+    "containers": "ContainerSpec",
+    "software": "SoftwareSpec",
+    "user_accounts": "UserAccountSpec",
+    "scheduling": "SchedulingSpec",
+}
+"""The parameters that take a spec object, or a dict with its fields, and the object's class."""
+
+IF_EXISTS = ("reuse", "fail", "update", "resize", "recreate", "ignore")
+"""What may become of a pool that is there already."""
+
+_BODY_REPLACES = (
+    "vm_size",
+    "dedicated_nodes",
+    "spot_nodes",
+    "start_task",
+    "start_task_environment",
+    "ssh_from",
+    "metadata",
+    "resize_timeout",
+    "display_name",
+    *PARTS,
+)
+
+_PLACE = "{fingerprint}"
+_DIGITS = 12
+
+_BODY_FILES = (".json", ".yaml", ".yml")
+
+
+def require_one_form(operator: Any) -> None:
+    """
+    Refuse parameters that cannot stand beside each other, while the Dag is parsed.
+
+    :raises ValueError: all problems, one a line.
+    """
+    problems = [*_missing(operator), *_beside_a_body(operator), *_beside_a_start_task(operator)]
+    if operator.if_exists not in IF_EXISTS:
+        problems.append(f"if_exists={operator.if_exists!r} is not one of {', '.join(IF_EXISTS)}.")
+    if problems:
+        raise ValueError("\n".join(problems))
+
+
+def hide_parts(operator: Any) -> None:
+    """Turn what was given as spec objects into dicts, and mark the secrets in them for Airflow to mask."""
+    given = {name: getattr(operator, name) for name in ("start_task", *PARTS)}
+    parts = {name: value for name, value in given.items() if not isinstance(value, str | None)}
+    if operator.body is None and not parts:
+        return
+    # A Dag file that has such parts pays for them and for no others.
+    from airflow.sdk.log import mask_secret
+
+    from airflow_provider_batchlinux import specs
+    from airflow_provider_batchlinux.core.body_secrets import hidden_body
+    from airflow_provider_batchlinux.core.secret_values import secrets_in
+    from airflow_provider_batchlinux.core.spec_base import hidden_spec
+
+    for name, value in parts.items():
+        parts[name] = hidden_spec((getattr(specs, PARTS.get(name, "StartTaskSpec")),), value)
+        setattr(operator, name, parts[name])
+    operator.body = hidden_body(operator.body)
+    for secret in secrets_in([operator.body, *parts.values()]):
+        if "{{" not in secret:
+            mask_secret(secret)
+
+
+def pool_request(operator: Any, context: Context, derived_id: str) -> PoolSpec | RawPool:
+    """
+    Build the pool to ask for from an operator's rendered fields.
+
+    :param derived_id: the pool's id where none is given.
+    :raises ValueError: the service would refuse it; all problems, one a line.
+    """
+    pool: PoolSpec | RawPool
+    problems: list[str] = []
+    if operator.body is None:
+        pool = _spec_from(operator, operator.pool_id or derived_id, problems)
+    else:
+        from airflow_provider_batchlinux.core.raw_pool import RawPool
+
+        body = _body_from(operator, operator.body, context)
+        pool_id = operator.pool_id or body.get("id") or derived_id
+        pool = RawPool(body, pool_id, operator.image, operator.identities, operator.tags)
+    pool = _with_fingerprint(pool)
+    found = [*problems, *pool.problems(), *_image_problems(pool.image)]
+    if found:
+        raise ValueError("\n".join(found))
+    return pool
+
+
+def require_entra(pool: PoolSpec | RawPool, settings: AccountSettings) -> None:
+    """
+    Refuse what the service takes only from callers with an Entra token, when ours has a key.
+
+    :raises ValueError: all such properties.
+    """
+    from airflow_provider_batchlinux.client.account import AuthKind
+    from airflow_provider_batchlinux.core.body_check import rest_name
+    from airflow_provider_batchlinux.core.image_query import GivenImage, ImageQuery
+    from airflow_provider_batchlinux.core.pool_rules import entra_only
+
+    if settings.auth is not AuthKind.SHARED_KEY:
+        return
+    body = pool.to_rest()
+    image = ImageQuery.parse(pool.image or "").subject
+    if isinstance(image, GivenImage):
+        body["virtualMachineConfiguration"]["imageReference"] = image.reference
+    names = [pool.name_of(path) or rest_name(path) for path in entra_only(body)]
+    if names:
+        remedy = "the connection has an account key; give it an Entra identity (auth)."
+        raise ValueError("\n".join(f"{name} needs a caller with an Entra token: {remedy}" for name in names))
+
+
+def require_management(pool: PoolSpec | RawPool, settings: AccountSettings) -> bool:
+    """
+    Tell whether only the management plane can make a pool, and refuse it when the connection lacks the way.
+
+    :raises ValueError: what cannot be given, and what the connection lacks.
+    """
+    given = [name for name in ("identities", "tags") if getattr(pool, name)]
+    gaps = settings.management_gaps() if given else []
+    if gaps:
+        way = "only the management plane can set that, and to reach it the connection lacks"
+        msg = f"{' and '.join(given)}: {way} {', '.join(gaps)}."
+        raise ValueError(msg)
+    return bool(given)
+
+
+@contextmanager
+def secrets_untold(pool: PoolSpec | RawPool) -> Iterator[None]:
+    """Keep a pool's secrets out of the log, and out of what the service repeats of them in an error."""
+    from airflow.sdk.log import mask_secret
+
+    from airflow_provider_batchlinux.core.secret_values import hide_in_error
+
+    secrets = pool.secrets()
+    for secret in secrets:
+        mask_secret(secret)
+    try:
+        yield
+    except BatchLinuxError as error:
+        hide_in_error(error, secrets)
+        raise
+
+
+def _missing(operator: Any) -> list[str]:
+    if operator.body is not None:
+        return []
+    return [f"{name} is missing." for name in ("image", "vm_size") if getattr(operator, name) is None]
+
+
+def _beside_a_body(operator: Any) -> list[str]:
+    if operator.body is None:
+        return []
+    given = [name for name in _BODY_REPLACES if getattr(operator, name)]
+    given += [name for name in ("task_slots_per_node",) if operator.task_slots_per_node != 1]
+    return [f"{name} and body are both given; write it into the body." for name in given]
+
+
+def _beside_a_start_task(operator: Any) -> list[str]:
+    if operator.start_task is None or isinstance(operator.start_task, str):
+        return []
+    names = ("elevated", "environment", "retries")
+    given = [f"start_task_{name}" for name in names if getattr(operator, f"start_task_{name}")]
+    return [f"{name} is for a start_task given as text; write it into the StartTaskSpec." for name in given]
+
+
+def _with_fingerprint(pool: PoolSpec | RawPool) -> PoolSpec | RawPool:
+    """Put the digest of all that is asked for into an id that has a place for it."""
+    digest = pool.fingerprint()[:_DIGITS]
+    return replace(pool, pool_id=pool.pool_id.replace(_PLACE, digest)) if _PLACE in pool.pool_id else pool
+
+
+def _spec_from(operator: Any, pool_id: str, problems: list[str]) -> PoolSpec:
+    """Build the spec from an operator's rendered fields; ``problems`` takes what is wrong with their form."""
+    from airflow_provider_batchlinux.core.pool_spec import PoolSpec
+    from airflow_provider_batchlinux.core.secret_values import revealed
+    from airflow_provider_batchlinux.core.spec_base import read_part
+
+    given = {name: revealed(getattr(operator, name)) for name in PARTS}
+    given["start_task"] = _start_task(operator)
+    if isinstance(given["autoscale"], str):
+        given["autoscale"] = {"formula": given["autoscale"]}
+    parts = {name: read_part(PoolSpec.PARTS[name], value, name, problems) for name, value in given.items()}
+    return PoolSpec(
+        pool_id=pool_id,
+        image=operator.image,
+        vm_size=operator.vm_size,
+        dedicated_nodes=operator.dedicated_nodes,
+        spot_nodes=operator.spot_nodes,
+        ssh_from=operator.ssh_from,
+        metadata=operator.metadata,
+        task_slots_per_node=operator.task_slots_per_node,
+        resize_timeout=optional_seconds("resize_timeout", operator.resize_timeout),
+        display_name=operator.display_name,
+        identities=operator.identities,
+        tags=operator.tags,
+        **{**parts, "user_accounts": parts["user_accounts"] or ()},
+    )
+
+
+def _body_from(operator: BaseOperator, body: str | Mapping[str, Any], context: Context) -> Mapping[str, Any]:
+    """
+    Give the REST body; out of a file, which is rendered as a template now, so that no secret in it is stored.
+
+    :param body: the body, or the name of its file as Airflow finds templates.
+    :raises ValueError: there is no such file, or it holds no body.
+    """
+    from airflow_provider_batchlinux.core.secret_values import revealed
+
+    content = _file_content(operator, body, context) if isinstance(body, str) else revealed(body)
+    if isinstance(content, Mapping):
+        return content
+    msg = f"body{f'={body!r}' if isinstance(body, str) else ''} holds no mapping of properties."
+    raise ValueError(msg)
+
+
+def _image_problems(image: Any) -> list[str]:
+    from airflow_provider_batchlinux.core.image_query import ImageQuery
+
+    try:
+        if image is not None:
+            ImageQuery.parse(image)
+    except ValueError as error:
+        return str(error).splitlines()
+    return []
+
+
+def _start_task(operator: Any) -> Any:
+    from airflow_provider_batchlinux.core.secret_values import revealed
+
+    if not isinstance(operator.start_task, str):
+        return revealed(operator.start_task)
+    return {
+        "command": operator.start_task,
+        "elevated": operator.start_task_elevated,
+        "environment": operator.start_task_environment,
+        "max_retries": operator.start_task_retries,
+    }
+
+
+def _file_content(operator: BaseOperator, name: str, context: Context) -> Any:
+    import json
+
+    import jinja2
+    import yaml
+
+    if not name.endswith(_BODY_FILES):
+        msg = f"body={name!r} is no file that ends in {', '.join(_BODY_FILES)}; give one, or a dict."
+        raise ValueError(msg)
+    environment = operator.get_template_env()
+    try:
+        source = environment.loader.get_source(environment, name)[0] if environment.loader else ""
+    except jinja2.TemplateNotFound:
+        msg = f"body={name!r} is not found beside the Dag file or in its template_searchpath."
+        raise ValueError(msg) from None
+    text = operator.render_template(source, context, environment)
+    if not isinstance(text, str):
+        return text
+    try:
+        return json.loads(text) if name.endswith(".json") else yaml.safe_load(text)
+    except (json.JSONDecodeError, yaml.YAMLError) as error:
+        # The error's own text quotes the file, in which a secret may stand.
+        msg = f"body={name!r} is not {'JSON' if name.endswith('.json') else 'YAML'}{_place_of(error)}."
+        raise ValueError(msg) from None
+
+
+def _place_of(error: Exception) -> str:
+    mark = getattr(error, "problem_mark", None)
+    line = mark.line + 1 if mark is not None else getattr(error, "lineno", None)
+    return f" from line {line} on" if line is not None else ""

@@ -1,0 +1,285 @@
+"""Operators that change how many nodes a pool has: a resize, and the formula that decides it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import conf
+
+from airflow_provider_batchlinux.core.ids import require_id
+from airflow_provider_batchlinux.core.instants import Duration, optional_seconds, seconds_of
+from airflow_provider_batchlinux.links.portal import BatchLinuxPoolLink
+from airflow_provider_batchlinux.operators._base import (
+    BatchLinuxBaseOperator,
+    deadline_of,
+    defer_to,
+    result_of,
+)
+from airflow_provider_batchlinux.triggers.pool import BatchLinuxPoolResizedTrigger
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from airflow_provider_batchlinux.client.batch import BatchLinuxClient
+    from airflow_provider_batchlinux.client.pool_resize import ResizeWait
+    from airflow_provider_batchlinux.specs import AutoscaleSpec
+
+__all__ = [
+    "BatchLinuxDisableAutoscaleOperator",
+    "BatchLinuxEnableAutoscaleOperator",
+    "BatchLinuxEvaluateAutoscaleOperator",
+    "BatchLinuxResizePoolOperator",
+]
+
+
+class _PoolOperator(BatchLinuxBaseOperator):
+    """The base of the operators here: they act on one pool, and link to it."""
+
+    template_fields: Sequence[str] = (*BatchLinuxBaseOperator.template_fields, "pool_id")
+    operator_extra_links = (BatchLinuxPoolLink(),)
+    ui_color = "#d8ecf3"
+
+    def __init__(self, *, pool_id: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.pool_id = pool_id
+
+    def link_pool(self, context: Context) -> None:
+        """Check the id, and keep the link to the pool."""
+        require_id("pool_id", self.pool_id)
+        BatchLinuxPoolLink.persist(context, self.hook.settings(), self.pool_id)
+
+
+class BatchLinuxResizePoolOperator(_PoolOperator):
+    """
+    Give a pool other numbers of nodes, and wait until it has them.
+
+    The service resizes only a steady pool, so a resize under way is waited for first. Nodes that are there
+    at the end may still boot: wait for them with
+    :class:`~airflow_provider_batchlinux.sensors.nodes.BatchLinuxNodesIdleSensor`. A pool that has its
+    numbers is left alone, so a retry asks for nothing twice. Killing the task leaves the resize to go on.
+
+    Result in XCom: ``pool_id``, ``dedicated`` and ``spot`` (each with ``current`` and ``target``), and
+    ``resize_errors``; without waiting, only ``pool_id``.
+
+    :param pool_id: the pool's id. (templated)
+    :param dedicated_nodes: the dedicated nodes to have; ``None`` leaves their number.
+    :param spot_nodes: the spot nodes to have; ``None`` leaves their number.
+    :param resize_timeout: how long the service may look for nodes, at least 5 minutes, as a pendulum
+        duration, ``timedelta`` or seconds; ``None`` is the service's own 15 minutes.
+    :param running_tasks: what becomes of tasks on nodes that go: ``requeue`` runs them again elsewhere,
+        ``terminate`` ends them, ``taskcompletion`` waits for them.
+    :param accept_partial: fewer nodes than asked for do, as for spot nodes; otherwise that fails the task
+        with the service's reasons.
+    :param wait: go on until the resize is over. ``False`` returns as soon as the service has taken it, which
+        also may mean to wait for a resize under way.
+    :param timeout: how long to wait at most, as a pendulum duration, ``timedelta`` or seconds.
+    :param poll_interval: how long between two looks, as a pendulum duration, ``timedelta`` or seconds.
+    :param deferrable: wait on the triggerer and free the worker; the default is Airflow's
+        ``[operators] default_deferrable``.
+    :param batch_linux_conn_id: the connection to the Batch account. (templated)
+    """
+
+    def __init__(
+        self,
+        *,
+        pool_id: str,
+        dedicated_nodes: int | None = None,
+        spot_nodes: int | None = None,
+        resize_timeout: Duration | None = None,
+        running_tasks: str = "requeue",
+        accept_partial: bool = False,
+        wait: bool = True,
+        timeout: Duration = timedelta(hours=1),
+        poll_interval: Duration = timedelta(seconds=10),
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(pool_id=pool_id, **kwargs)
+        self.dedicated_nodes, self.spot_nodes = dedicated_nodes, spot_nodes
+        self.resize_timeout = resize_timeout
+        self.running_tasks = running_tasks
+        self.accept_partial = accept_partial
+        self.wait = wait
+        self.timeout = timeout
+        self.poll_interval = poll_interval
+        self.deferrable = deferrable
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Ask for the resize, and wait until it is over where that is wanted."""
+        self.link_pool(context)
+        trigger = self._trigger(context)
+        wait = self.hook.run(lambda client: self._begin(client, trigger))
+        if wait is None:
+            return {"pool_id": self.pool_id}
+        if isinstance(wait, dict):
+            return wait
+        trigger.asked = wait.asked
+        return defer_to(self, trigger)
+
+    async def _begin(
+        self, client: BatchLinuxClient, trigger: BatchLinuxPoolResizedTrigger
+    ) -> dict[str, Any] | ResizeWait | None:
+        """Ask: gives the result, the wait to go on with on a triggerer, or nothing when none is wanted."""
+        from airflow_provider_batchlinux.client.waiting import Pace, wait_for
+
+        wait = trigger.wait(client)
+        if problems := wait.spec.problems():
+            raise ValueError("\n".join(problems))
+        result = await wait.look()
+        if result is not None:
+            return result
+        if self.deferrable and (self.wait or not wait.asked):
+            return wait
+        if wait.asked and not self.wait:
+            return None
+        return await wait_for(wait, Pace(trigger.poll_interval, trigger.deadline))
+
+    def _trigger(self, context: Context) -> BatchLinuxPoolResizedTrigger:
+        return BatchLinuxPoolResizedTrigger(
+            pool_id=self.pool_id,
+            dedicated_nodes=self.dedicated_nodes,
+            spot_nodes=self.spot_nodes,
+            resize_timeout=optional_seconds("resize_timeout", self.resize_timeout),
+            running_tasks=self.running_tasks,
+            accept_partial=self.accept_partial,
+            asked=False,
+            batch_linux_conn_id=self.batch_linux_conn_id,
+            poll_interval=seconds_of("poll_interval", self.poll_interval),
+            deadline=deadline_of(context, timedelta(seconds=seconds_of("timeout", self.timeout))),
+        )
+
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG002
+        """Take the trigger's event as the result, or raise what it reports."""
+        return result_of(event)
+
+
+class BatchLinuxEnableAutoscaleOperator(_PoolOperator):
+    """
+    Let a formula decide how many nodes a pool has, or change the formula it has.
+
+    The service evaluates it at once, and then every interval. A formula that it refuses fails the task with
+    the service's reason; the pool stays as it was.
+
+    Result in XCom: ``pool_id``, and ``results``, the formula's variables and what they became at once.
+
+    :param pool_id: the pool's id. (templated)
+    :param formula: the formula, or a :class:`~airflow_provider_batchlinux.specs.AutoscaleSpec`, which brings
+        its interval. (templated)
+    :param interval: how long between two evaluations, 5 minutes to 7 days, as a pendulum duration,
+        ``timedelta`` or seconds; ``None`` is the service's own 15 minutes.
+    :param batch_linux_conn_id: the connection to the Batch account. (templated)
+    """
+
+    template_fields: Sequence[str] = (*_PoolOperator.template_fields, "formula")
+
+    def __init__(
+        self,
+        *,
+        pool_id: str,
+        formula: str | AutoscaleSpec | dict[str, Any],
+        interval: Duration | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(pool_id=pool_id, **kwargs)
+        from airflow_provider_batchlinux.core.spec_base import plain_spec
+
+        self.formula = formula if isinstance(formula, str) else plain_spec(formula)
+        self.interval = interval
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Enable the formula, and tell what it came to."""
+        self.link_pool(context)
+        body = self._body()
+
+        async def story(client: BatchLinuxClient) -> dict[str, Any]:
+            await client.enable_autoscale(self.pool_id, body)
+            run = (await client.find_pool_body(self.pool_id, ["autoScaleRun"]) or {}).get("autoScaleRun")
+            return dict(run or {})
+
+        return {"pool_id": self.pool_id, "results": _results(self.hook.run(story), self.pool_id)}
+
+    def _body(self) -> dict[str, Any]:
+        from airflow_provider_batchlinux.core.instants import iso8601_duration
+        from airflow_provider_batchlinux.core.scale_spec import AutoscaleSpec
+        from airflow_provider_batchlinux.core.spec_base import read_spec
+
+        given = {"formula": self.formula} if isinstance(self.formula, str) else dict(self.formula)
+        seconds = optional_seconds("interval", self.interval)
+        problems: list[str] = []
+        spec = read_spec(AutoscaleSpec, given, "formula", problems)
+        if spec is None or problems:
+            raise ValueError("\n".join(problems))
+        body = {name: value for name, value in spec.to_rest().items() if name != "enableAutoScale"}
+        if seconds is not None:
+            body["autoScaleEvaluationInterval"] = iso8601_duration(seconds)
+        return body
+
+
+class BatchLinuxDisableAutoscaleOperator(_PoolOperator):
+    """
+    Keep the numbers of nodes that a pool has, from now on; without a formula that is so already.
+
+    Result in XCom: ``pool_id``.
+
+    :param pool_id: the pool's id. (templated)
+    :param batch_linux_conn_id: the connection to the Batch account. (templated)
+    """
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Disable the formula, if there is one."""
+        self.link_pool(context)
+
+        async def story(client: BatchLinuxClient) -> None:
+            pool = await client.find_pool(self.pool_id)
+            if pool is None or pool.autoscale:
+                await client.disable_autoscale(self.pool_id)
+
+        self.hook.run(story)
+        return {"pool_id": self.pool_id}
+
+
+class BatchLinuxEvaluateAutoscaleOperator(_PoolOperator):
+    """
+    See what a formula would decide for a pool now, without doing it.
+
+    The service can do that only on a pool that has autoscale enabled, with whatever formula.
+
+    Result in XCom: ``pool_id``, and ``results``, the formula's variables and what they became.
+
+    :param pool_id: the pool's id. (templated)
+    :param formula: the formula to try. (templated)
+    :param batch_linux_conn_id: the connection to the Batch account. (templated)
+    """
+
+    template_fields: Sequence[str] = (*_PoolOperator.template_fields, "formula")
+
+    def __init__(self, *, pool_id: str, formula: str, **kwargs: Any) -> None:
+        super().__init__(pool_id=pool_id, **kwargs)
+        self.formula = formula
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Evaluate the formula once."""
+        self.link_pool(context)
+        run = self.hook.run(lambda client: client.evaluate_autoscale(self.pool_id, self.formula))
+        results = _results(dict(run), self.pool_id)
+        self.log.info("The formula on pool %r: %s", self.pool_id, results)
+        return {"pool_id": self.pool_id, "results": results}
+
+
+def _results(run: dict[str, Any], pool_id: str) -> dict[str, str]:
+    """
+    Read what a formula came to.
+
+    :raises BatchRequestError: it could not be evaluated.
+    """
+    from airflow_provider_batchlinux.core.pool_state import ServiceError
+    from airflow_provider_batchlinux.exceptions import BatchRequestError
+
+    if run.get("error"):
+        error = ServiceError.from_rest(run["error"])
+        msg = f"The formula on pool {pool_id!r} cannot be evaluated: {error}"
+        raise BatchRequestError(msg, code=error.code)
+    pairs = (part.partition("=") for part in str(run.get("results") or "").split(";"))
+    return {name.strip(): value.strip() for name, _, value in pairs if name.strip()}

@@ -1,0 +1,42 @@
+"""Telling Airflow's metrics how a pool's nodes came to be; a metric never fails a task."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from datetime import timedelta
+from importlib import import_module
+from typing import Any
+
+__all__ = ["NODE_HOURS", "TIMINGS", "report_timeline"]
+
+log = logging.getLogger(__name__)
+
+TIMINGS = {
+    "to_steady": "batchlinux.pool.time_to_steady",
+    "to_first_idle": "batchlinux.pool.time_to_first_idle",
+    "to_ready": "batchlinux.pool.time_to_ready",
+}
+"""The metric of each span of a timeline."""
+
+NODE_HOURS = "batchlinux.pool.node_hours"
+
+
+def report_timeline(timeline: Mapping[str, float | None]) -> None:
+    """Send a timeline to the backend that ``[metrics]`` in Airflow's configuration names."""
+    try:
+        stats = _stats()
+        for name, metric in TIMINGS.items():
+            seconds = timeline.get(name)
+            if seconds is not None:
+                stats.timing(metric, timedelta(seconds=seconds))
+        stats.gauge(NODE_HOURS, timeline.get("node_hours") or 0.0)
+    except Exception as error:  # the backend is anybody's code, and the nodes are ready whatever it does
+        log.warning("The pool's metrics could not be sent: %s", error)
+
+
+def _stats() -> Any:
+    try:
+        return import_module("airflow.sdk.observability.stats").Stats
+    except ImportError:  # Airflow 3.1
+        return import_module("airflow.stats").Stats

@@ -1,0 +1,54 @@
+"""The trigger that waits until nodes came through what was asked of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from airflow_provider_batchlinux.triggers._base import BatchLinuxTrigger
+
+if TYPE_CHECKING:
+    from airflow_provider_batchlinux.client.batch import BatchLinuxClient
+    from airflow_provider_batchlinux.client.node_actions import NodesActedWait
+    from airflow_provider_batchlinux.core.node_actions import NodeAction
+
+__all__ = ["BatchLinuxNodesActedTrigger"]
+
+
+class BatchLinuxNodesActedTrigger(BatchLinuxTrigger):
+    """
+    Fire when nodes have rebooted, were reimaged, given back or started, or did not survive it.
+
+    Killing the task leaves the nodes to go on.
+
+    :param pool_id: the pool.
+    :param action: what was asked of them.
+    :param node_ids: the nodes that took the request.
+    :param since: the last boot of any node before it, in ISO 8601; ``None`` when none had booted.
+    """
+
+    def __init__(
+        self,
+        *,
+        pool_id: str,
+        action: NodeAction,
+        node_ids: list[str],
+        since: str | None,
+        batch_linux_conn_id: str,
+        poll_interval: float,
+        deadline: float | None = None,
+    ) -> None:
+        super().__init__(
+            batch_linux_conn_id=batch_linux_conn_id, poll_interval=poll_interval, deadline=deadline
+        )
+        self.pool_id = pool_id
+        self.action = action
+        self.node_ids = node_ids
+        self.since = since
+
+    def wait(self, client: BatchLinuxClient) -> NodesActedWait:
+        """Wait for the nodes."""
+        from airflow_provider_batchlinux.client.node_actions import ActedNodes, NodesActedWait
+        from airflow_provider_batchlinux.core.instants import parse_instant
+
+        acted = ActedNodes(self.node_ids, parse_instant(self.since))
+        return NodesActedWait(client, self.pool_id, self.action, acted)

@@ -1,0 +1,115 @@
+"""Waiting for a pool of ten thousand nodes: what it asks of the service until they are ready."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from statistics import median
+from urllib.parse import parse_qs
+
+from airflow_provider_batchlinux.client.account import AccountSettings, AuthKind
+from airflow_provider_batchlinux.client.batch import BatchLinuxClient, open_client
+from airflow_provider_batchlinux.client.nodes import NodesIdleWait
+from airflow_provider_batchlinux.client.sharing import shared_account
+from airflow_provider_batchlinux.client.waiting import Pace
+from airflow_provider_batchlinux.client.watching import wait_at_poller
+from airflow_provider_batchlinux.core.readiness import ReadinessPolicy
+from airflow_provider_batchlinux.emulator import EmulatorOptions, RunningEmulator, run_emulator
+from tests.bench.metered import Meter, metered
+from tests.bench.result import Result
+from tests.bench.waiters import create_pool
+
+__all__ = ["large_pool_wait"]
+
+NODES, FEW_NODES = 10_000, 10
+STEP = 4.0
+"""Seconds of the service's time between two looks: 31 of them go into the allocation, 20 into the boot."""
+
+INTERVAL = 0.5
+POOL = "large"
+
+
+Story = Callable[[RunningEmulator, Meter, AccountSettings], Awaitable[float]]
+
+
+@dataclass(frozen=True)
+class Cost:
+    """
+    What a wait cost until the pool was ready.
+
+    :param requests: all of them.
+    :param listings: those of whole lists of nodes, by their pages.
+    :param received: bytes.
+    :param look: bytes of one look, in the median.
+    """
+
+    requests: int
+    listings: int
+    received: int
+    look: float
+
+
+def large_pool_wait() -> Result:
+    """Count requests and bytes until 10,000 nodes are ready, against getting and listing them each time."""
+    ours, few, theirs = _cost(_wait, NODES), _cost(_wait, FEW_NODES), _cost(_wait_as_airflow_does, NODES)
+    pages = NODES // 1000
+    assert ours.listings <= pages, f"{ours.listings} pages of nodes, where one list has {pages}"
+    wanted = (
+        f"all nodes listed once at most ({ours.received / 1e6:.1f} MB, baseline {theirs.received / 1e6:.0f}"
+        f" MB); a look {ours.look / 1e3:.2g} kB, at {FEW_NODES} nodes {few.look / 1e3:.2g}"
+    )
+    return Result(ours.requests, "requests", theirs.requests, theirs.requests / ours.requests, wanted)
+
+
+def _cost(story: Story, nodes: int) -> Cost:
+    with run_emulator(EmulatorOptions(profile="realistic", clock="manual")) as emulator:
+        settings = AccountSettings(
+            emulator.endpoint, emulator.account, AuthKind.SHARED_KEY, account_key=emulator.key
+        )
+        asyncio.run(create_pool(settings, POOL, nodes))
+        return asyncio.run(_metered_cost(emulator, settings, story))
+
+
+async def _metered_cost(emulator: RunningEmulator, settings: AccountSettings, story: Story) -> Cost:
+    emulator.control.clear_requests()
+    async with metered(emulator.endpoint) as meter:
+        look = await story(emulator, meter, replace(settings, endpoint=meter.endpoint))
+        asked = emulator.control.requests()
+        lists = [request for request in asked if request["path"].endswith("/nodes")]
+        whole = [request for request in lists if "$filter" not in parse_qs(request["query"])]
+        return Cost(len(asked), len(whole), meter.received, look)
+
+
+async def _wait(emulator: RunningEmulator, meter: Meter, settings: AccountSettings) -> float:
+    """Wait by the shared poller while the service's time goes on, and give the bytes of a usual look."""
+    looks = []
+    async with shared_account(settings) as account:
+        waiting = asyncio.ensure_future(wait_at_poller(account, POOL, _wait_of, Pace(INTERVAL)))
+        while not waiting.done():
+            before = meter.received
+            await asyncio.wait([waiting], timeout=INTERVAL)
+            looks.append(meter.received - before)
+            await asyncio.to_thread(emulator.control.advance, STEP)
+        await waiting
+    return median(looks)
+
+
+def _wait_of(client: BatchLinuxClient) -> NodesIdleWait:
+    return NodesIdleWait(client, POOL, ReadinessPolicy())
+
+
+async def _wait_as_airflow_does(emulator: RunningEmulator, meter: Meter, settings: AccountSettings) -> float:
+    """Look as ``AzureBatchHook.wait_for_all_node_state`` of Airflow 3.3, and give the bytes of a look."""
+    looks = []
+    async with open_client(settings) as client:
+        while True:
+            before = meter.received
+            pool = await client.sdk.get_pool(POOL)
+            nodes = [node async for node in client.sdk.list_nodes(POOL)]
+            looks.append(meter.received - before)
+            if len(nodes) >= (pool.target_dedicated_nodes or 0) and {node.state for node in nodes} == {
+                "idle"
+            }:
+                return median(looks)
+            await asyncio.to_thread(emulator.control.advance, STEP)

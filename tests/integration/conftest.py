@@ -1,0 +1,35 @@
+"""What the tests of reliability start from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.batch_account import BatchAccount
+from tests.conftest import set_connection
+from tests.faults import Door, StoryClock
+
+
+@pytest.fixture
+def story(monkeypatch: pytest.MonkeyPatch) -> StoryClock:
+    """Give the clock of all retries, which only their own waits move."""
+    clock = StoryClock()
+    clock.rule_retries(monkeypatch)
+    return clock
+
+
+@pytest.fixture
+def patient_account(account: BatchAccount, monkeypatch: pytest.MonkeyPatch) -> BatchAccount:
+    """Give an empty account, and a connection with the retry budget that connections have by themselves."""
+    set_connection(monkeypatch, account.service, retry_budget=300)
+    return account
+
+
+@pytest.fixture
+def door(account: BatchAccount, monkeypatch: pytest.MonkeyPatch) -> Iterator[Door]:
+    """Give a door before the account, which the connection leads to."""
+    door = Door(account.service.endpoint)
+    set_connection(monkeypatch, account.service, account_url=door.url, retry_budget=300)
+    yield door
+    door.remove()

@@ -1,0 +1,157 @@
+"""What becomes of a pool while a task waits for it: the wait ends with the cause, or goes on to the nodes."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+
+import pytest
+
+from tests.batch_account import BatchAccount
+from tests.integration.stories import WAITS, Call, create, delete, once_waiting
+
+RESIZED = 35.0
+"""Seconds after which the embedded service has ended a resize."""
+
+BOOTED = 25.0
+
+BROKEN_FORMULA = "$TargetDedicatedNodes = 1/0;"
+
+
+def resize(account: BatchAccount, nodes: int) -> None:
+    """Ask for a number of nodes again, as somebody does who takes care."""
+    account.hook.run(lambda client: client.resize_pool("etl", {"targetDedicatedNodes": nodes}))
+
+
+def come_up(account: BatchAccount) -> None:
+    """Let the time of a resize and of a boot pass."""
+    account.control.advance(RESIZED)
+    account.control.advance(BOOTED)
+    account.control.advance(BOOTED)
+
+
+@pytest.mark.parametrize("call", WAITS)
+@pytest.mark.parametrize("gone", [pytest.param(False, id="being deleted"), pytest.param(True, id="gone")])
+def test_a_pool_that_is_deleted_meanwhile_ends_the_wait(
+    slow_account: BatchAccount, call: Call, gone: bool
+) -> None:
+    slow_account.make_pool(dedicated=1)
+
+    def remove() -> None:
+        slow_account.hook.delete_pool("etl")
+        if gone:
+            slow_account.control.advance(60)
+
+    with once_waiting(slow_account, remove):
+        run = call()
+
+    assert type(run.error).__name__ == "PoolNotReadyError"
+    assert "Pool 'etl' is being deleted." in run.message or "Pool 'etl' does not exist" in run.message
+    assert slow_account.pools() == ([] if gone else ["etl"])
+
+
+@pytest.mark.parametrize("call", WAITS)
+def test_an_allocation_that_times_out_ends_the_wait_with_its_remedy(
+    slow_account: BatchAccount, call: Call
+) -> None:
+    slow_account.control.resize_error("etl", "AllocationTimedOut", "No nodes in time.")
+    slow_account.make_pool(dedicated=1)
+
+    with once_waiting(slow_account, lambda: slow_account.control.advance(RESIZED)):
+        run = call()
+
+    assert type(run.error).__name__ == "PoolNotReadyError"
+    assert "AllocationTimedOut: No nodes in time. Remedy: try again later" in run.message
+    assert "got 0 of 1 nodes and stopped" in run.message
+
+
+@pytest.mark.parametrize("call", WAITS)
+def test_an_allocation_that_times_out_is_waited_for_where_somebody_tries_again(
+    slow_account: BatchAccount, call: Call
+) -> None:
+    slow_account.control.resize_error("etl", "AllocationTimedOut", "No nodes in time.")
+    slow_account.make_pool(dedicated=1)
+
+    def expire() -> None:
+        slow_account.control.advance(RESIZED)
+
+    with once_waiting(slow_account, expire, lambda: resize(slow_account, 1), lambda: come_up(slow_account)):
+        run = call(resize_error_limit=3600)
+
+    assert run.state == "success", run.message
+    assert run.result["nodes"] == {"idle": 1}
+
+
+@pytest.mark.parametrize("call", WAITS)
+def test_a_used_up_core_quota_ends_the_wait_and_a_higher_one_ends_the_fault(
+    account: BatchAccount, call: Call
+) -> None:
+    account.control.set_quota(dedicated_cores=2)
+    created = create(dedicated_nodes=3)
+    account.wait_for_nodes({"idle": 1})
+
+    run = call()
+
+    assert created.state == "success"
+    assert type(run.error).__name__ == "PoolNotReadyError"
+    assert "AccountCoreQuotaReached" in run.message
+    assert "Remedy: ask for a higher dedicated core quota" in run.message
+    account.control.set_quota(dedicated_cores=None)
+    resize(account, 3)
+    assert call(resize_error_limit=600).result["nodes"] == {"idle": 3}
+    assert delete().state == "success"
+    assert account.pools() == []
+
+
+@pytest.mark.parametrize("call", WAITS)
+def test_a_resize_error_from_before_the_request_does_not_end_the_wait(
+    account: BatchAccount, call: Call
+) -> None:
+    account.control.resize_error("etl", "AllocationFailed", "The zone is on fire.")
+    account.make_pool(dedicated=1, until={})
+    requested_at = (datetime.now(timezone.utc) + timedelta(seconds=0.001)).isoformat()
+
+    with once_waiting(account, lambda: resize(account, 1)):
+        run = call(requested_at=requested_at)
+
+    assert run.state == "success", run.message
+    assert "The zone is on fire." in call_error(call, account)
+
+
+def call_error(call: Call, account: BatchAccount) -> str:
+    """Give what the same wait says of a resize error that is not from before."""
+    account.control.resize_error("other", "AllocationFailed", "The zone is on fire.")
+    account.make_pool("other", dedicated=1, until={})
+    return call(pool_id="other").message
+
+
+def formula(account: BatchAccount, text: str) -> None:
+    """Let a formula decide the size of the pool."""
+    settings = {"autoScaleFormula": text}
+    account.hook.run(lambda client: client.enable_autoscale("etl", settings))
+
+
+@pytest.mark.parametrize("call", WAITS)
+def test_a_formula_that_fails_is_told_and_waited_out_until_it_is_set_right(
+    account: BatchAccount, call: Call
+) -> None:
+    created = create(dedicated_nodes=0, autoscale={"formula": BROKEN_FORMULA})
+
+    with once_waiting(account, lambda: formula(account, "$TargetDedicatedNodes = 1;")):
+        run = call()
+
+    assert created.state == "success", created.message
+    assert run.state == "success", run.message
+    assert run.result["nodes"] == {"idle": 1}
+
+
+@pytest.mark.parametrize("call", WAITS)
+def test_a_formula_that_goes_on_to_fail_is_the_cause_that_the_time_out_names(
+    account: BatchAccount, call: Call
+) -> None:
+    create(dedicated_nodes=0, autoscale={"formula": BROKEN_FORMULA})
+
+    run = call(timeout=0.2)
+
+    assert type(run.error).__name__ == "AirflowSensorTimeout", run.message
+    assert "its autoscale formula failed at its last evaluation" in run.message + run.log
+    assert account.pools() == ["etl"]

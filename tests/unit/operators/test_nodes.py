@@ -1,0 +1,138 @@
+"""Operators that reboot, reimage, give back and start nodes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from airflow_provider_batchlinux.exceptions import BatchRequestError, PoolNotReadyError
+from airflow_provider_batchlinux.operators.nodes import (
+    BatchLinuxDeallocateNodesOperator,
+    BatchLinuxRebootNodesOperator,
+    BatchLinuxReimageNodesOperator,
+    BatchLinuxStartNodesOperator,
+)
+from tests.airflow_harness import resume_task, run_task, run_to_end, run_trigger
+from tests.batch_account import BatchAccount
+
+BOTH = pytest.mark.parametrize(
+    "deferrable", [pytest.param(False, id="worker"), pytest.param(True, id="triggerer")]
+)
+
+
+def act(cls: Any, **options: Any) -> Any:
+    return cls(task_id="act", **{"pool_id": "etl", "poll_interval": 0.02, **options})
+
+
+def boots(account: BatchAccount) -> dict[str, Any]:
+    return {node.node_id: node.last_boot for node in account.nodes()}
+
+
+@BOTH
+@pytest.mark.parametrize("cls", [BatchLinuxRebootNodesOperator, BatchLinuxReimageNodesOperator])
+def test_all_nodes_start_anew(account: BatchAccount, cls: Any, deferrable: bool) -> None:
+    account.idle_pool(2)
+    before = boots(account)
+
+    run = run_to_end(act(cls, deferrable=deferrable))
+
+    assert run.result == {"pool_id": "etl", "done": 2, "gone": 0}
+    after = boots(account)
+    assert all(after[node_id] > before[node_id] for node_id in before)
+
+
+def test_only_the_named_nodes_are_asked(account: BatchAccount) -> None:
+    account.idle_pool(2)
+    before = boots(account)
+    chosen, other = before
+
+    run = run_task(act(BatchLinuxRebootNodesOperator, node_ids=[chosen.upper(), "tvm-none"]))
+
+    assert run.result["done"] == 1
+    assert "has no nodes 'tvm-none'" in run.log
+    assert boots(account)[other] == before[other]
+
+
+def test_only_nodes_in_the_named_states_are_asked(account: BatchAccount) -> None:
+    account.idle_pool(2)
+    account.put_node("offline")
+
+    run = run_task(act(BatchLinuxRebootNodesOperator, states=["Idle"]))
+
+    assert run.result["done"] == 1
+
+
+@BOTH
+def test_nodes_are_given_back_and_started_again(account: BatchAccount, deferrable: bool) -> None:
+    account.idle_pool(2)
+
+    back = run_to_end(act(BatchLinuxDeallocateNodesOperator, deferrable=deferrable))
+    account.wait_for_nodes({"deallocated": 2})
+    again = run_to_end(act(BatchLinuxStartNodesOperator, deferrable=deferrable))
+
+    assert back.result["done"] == again.result["done"] == 2
+    account.wait_for_nodes({"idle": 2})
+
+
+def test_nothing_to_start_is_fine(account: BatchAccount) -> None:
+    account.idle_pool(1)
+
+    assert run_task(act(BatchLinuxStartNodesOperator)).result == {"pool_id": "etl", "done": 0, "gone": 0}
+
+
+def test_a_node_that_refuses_is_named_and_the_others_take_it(account: BatchAccount) -> None:
+    account.idle_pool(2)
+    refusing = account.put_node("preempted")
+    other = next(node.node_id for node in account.nodes() if node.node_id != refusing)
+
+    run = run_task(act(BatchLinuxRebootNodesOperator, node_ids=[refusing, other]))
+
+    assert isinstance(run.error, BatchRequestError)
+    assert "1 nodes of pool 'etl' refused reboot; the others took it." in run.message
+    assert f"node {refusing!r} (preempted)" in run.message
+
+
+def test_a_node_that_breaks_at_boot_fails_the_task_with_the_cause(slow_account: BatchAccount) -> None:
+    slow_account.make_pool(dedicated=1)
+    slow_account.control.advance(100)
+    slow_account.wait_for_nodes({"idle": 1})
+    operator = act(BatchLinuxRebootNodesOperator, deferrable=True)
+    run = run_task(operator)
+    assert run.deferral is not None
+    slow_account.put_node("unusable")
+
+    resumed = resume_task(operator, run, run_trigger(run.deferral))
+
+    assert isinstance(resumed.error, PoolNotReadyError)
+    assert "did not come back from reboot" in resumed.message
+
+
+def test_a_node_that_leaves_meanwhile_is_gone(slow_account: BatchAccount) -> None:
+    slow_account.make_pool(dedicated=1)
+    slow_account.control.advance(100)
+    slow_account.wait_for_nodes({"idle": 1})
+    operator = act(BatchLinuxRebootNodesOperator, deferrable=True)
+    run = run_task(operator)
+    assert run.deferral is not None
+    slow_account.put_node("preempted")
+
+    resumed = resume_task(operator, run, run_trigger(run.deferral))
+
+    assert resumed.result == {"pool_id": "etl", "done": 0, "gone": 1}
+
+
+def test_without_waiting_the_task_ends_when_the_nodes_took_it(slow_account: BatchAccount) -> None:
+    slow_account.make_pool(dedicated=1)
+    slow_account.control.advance(100)
+    slow_account.wait_for_nodes({"idle": 1})
+
+    assert run_task(act(BatchLinuxRebootNodesOperator, wait=False)).result["done"] == 1
+    assert slow_account.hook.node_counts("etl") == {"rebooting": 1}
+
+
+@pytest.mark.usefixtures("account")
+def test_a_wrong_choice_for_running_tasks_is_told_before_any_call() -> None:
+    assert (
+        "running_tasks='kill'" in run_task(act(BatchLinuxRebootNodesOperator, running_tasks="kill")).message
+    )

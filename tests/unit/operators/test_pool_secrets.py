@@ -1,0 +1,168 @@
+"""The operator that makes a pool keeps what is secret in it out of all that Airflow stores and shows."""
+
+from __future__ import annotations
+
+import traceback
+from ast import literal_eval
+from typing import Any
+
+import pytest
+
+from airflow_provider_batchlinux.exceptions import BatchRequestError
+from airflow_provider_batchlinux.operators._pool_request import secrets_untold
+from airflow_provider_batchlinux.specs import (
+    AzureBlobMountSpec,
+    AzureFilesMountSpec,
+    CifsMountSpec,
+    ContainerSpec,
+    ExtensionSpec,
+    PoolSpec,
+    RegistrySpec,
+    ResourceFileSpec,
+    SoftwareSpec,
+    StartTaskSpec,
+    StorageSpec,
+    TaskContainerSpec,
+    UserAccountSpec,
+)
+from tests.airflow_harness import run_task
+from tests.unit.operators.test_pool_create import create
+
+SECRET = "c0rrect-h0rse"
+SAS = f"https://a.blob.core.windows.net/c/f?sv=2026&sig={SECRET}"
+BLOB = {"account": "a", "container": "c", "path": "in"}
+
+PARTS: dict[str, dict[str, Any]] = {
+    "a registry's password": {
+        "containers": ContainerSpec(registries=[RegistrySpec(username="u", password=SECRET)])
+    },
+    "a blob account's key": {"storage": StorageSpec(mounts=[AzureBlobMountSpec(**BLOB, account_key=SECRET)])},
+    "a SAS token": {"storage": StorageSpec(mounts=[AzureBlobMountSpec(**BLOB, sas_token=SECRET)])},
+    "a file share's key": {
+        "storage": StorageSpec(mounts=[AzureFilesMountSpec("a", "https://a/s", "f", account_key=SECRET)])
+    },
+    "a share's password": {
+        "storage": StorageSpec(mounts=[CifsMountSpec("//s/s", "p", username="u", password=SECRET)])
+    },
+    "an account's password": {"user_accounts": [UserAccountSpec("etl", SECRET)]},
+    "an account's private key": {"user_accounts": [UserAccountSpec("etl", SECRET, ssh_private_key=SECRET)]},
+    "an extension's setting": {
+        "software": SoftwareSpec(
+            extensions=[ExtensionSpec("n", "p", "t", protected_settings={"k": {"x": SECRET}})]
+        )
+    },
+    "a SAS in a URL": {"start_task": StartTaskSpec("true", resource_files=[ResourceFileSpec(SAS, path="f")])},
+    "a SAS of a container": {
+        "start_task": StartTaskSpec("true", resource_files=[ResourceFileSpec(container_url=SAS)])
+    },
+    "a variable": {"start_task": StartTaskSpec("true", environment={"X": SECRET})},
+    "the password of a start task's registry": {
+        "containers": ContainerSpec(),
+        "start_task": StartTaskSpec(
+            "true", container=TaskContainerSpec("b", registry=RegistrySpec(username="u", password=SECRET))
+        ),
+    },
+}
+FAULTS: dict[str, dict[str, Any]] = {
+    "success": {},
+    "forbidden": {"status": 403, "code": "Forbidden"},
+    "no answer": {"drop": "before", "times": None},
+}
+
+
+def dicts_of(parts: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: [item.to_dict() for item in value] if isinstance(value, list) else value.to_dict()
+        for name, value in parts.items()
+    }
+
+
+def body_of(parts: dict[str, Any]) -> dict[str, Any]:
+    body = PoolSpec("etl", "ubuntu 24.04", "standard_d2s_v5", **parts).to_rest()
+    del body["metadata"]
+    body["virtualMachineConfiguration"]["imageReference"] = "ubuntu 24.04"
+    del body["virtualMachineConfiguration"]["nodeAgentSKUId"]
+    return body
+
+
+def forms_of(parts: dict[str, Any]) -> list[dict[str, Any]]:
+    return [parts, dicts_of(parts), {"body": body_of(parts), "image": None, "vm_size": None}]
+
+
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
+@pytest.mark.parametrize("parts", PARTS.values(), ids=PARTS)
+def test_no_secret_is_stored_or_shown_in_whatever_form_it_came(account, parts, fault):
+    for number, form in enumerate(forms_of(parts)):
+        if fault:
+            account.control.inject("POST", "/pools$", **fault)
+        run = run_task(create(pool_id="etl" if "body" in form else f"etl{number}", **form))
+
+        assert run.state == ("failed" if fault else "success")
+        assert SECRET not in run.everything_said
+
+
+@pytest.mark.parametrize("form", range(3), ids=["objects", "dicts", "body"])
+def test_no_problem_repeats_a_secret(account, form):
+    parts = {**PARTS["a SAS token"], **PARTS["an account's password"]}
+    [options] = forms_of(parts)[form : form + 1]
+    run = run_task(create(pool_id="two words", **options))
+
+    assert run.state == "failed"
+    assert SECRET not in run.everything_said
+
+
+@pytest.mark.parametrize("parts", PARTS.values(), ids=PARTS)
+def test_no_object_shows_its_secret(parts):
+    spec = PoolSpec("etl", "ubuntu 24.04", "standard_d2s_v5", **parts)
+
+    assert SECRET not in f"{spec!r} {spec} {spec.fingerprint()} {spec.problems()}"
+
+
+@pytest.mark.parametrize("parts", PARTS.values(), ids=PARTS)
+def test_another_secret_makes_another_pool(parts):
+    one, other = (
+        PoolSpec(
+            "etl",
+            "ubuntu 24.04",
+            "standard_d2s_v5",
+            **literal_eval(repr(dicts_of(parts)).replace(SECRET, word)),
+        )
+        for word in ("one-w0rd", "other-w0rd")
+    )
+
+    assert one.fingerprint() != other.fingerprint()
+
+
+def test_a_secret_from_a_template_is_not_stored(account):
+    accounts = [{"name": "etl", "password": "{{ 'c0rrect' }}-h0rse"}]
+    run = run_task(create(pool_id="etl", user_accounts=accounts))
+
+    assert run.state == "success"
+    assert run.rendered["user_accounts"][0]["name"] == "etl"
+    assert SECRET not in run.everything_said
+
+
+def test_what_the_service_repeats_of_a_secret_is_masked():
+    spec = PoolSpec("etl", "ubuntu 24.04", "standard_d2s_v5", **PARTS["an account's password"])
+    error = BatchRequestError(f"The password {SECRET!r} is bad.")
+    with pytest.raises(BatchRequestError) as failure, secrets_untold(spec):
+        raise error from ValueError(SECRET)
+
+    assert str(failure.value) == "The password '***' is bad."
+    assert SECRET not in "".join(traceback.format_exception(failure.value))
+
+
+def test_the_sas_of_a_url_is_masked_also_when_it_is_told_alone():
+    spec = PoolSpec("etl", "ubuntu 24.04", "standard_d2s_v5", **PARTS["a SAS in a URL"])
+    with pytest.raises(BatchRequestError, match=r"^\*\*\*$"), secrets_untold(spec):
+        raise BatchRequestError(SAS.partition("?")[2])
+
+
+def test_an_error_without_a_secret_keeps_what_it_came_from():
+    spec = PoolSpec("etl", "ubuntu 24.04", "standard_d2s_v5", **PARTS["an account's password"])
+    cause = ValueError("PropertyName: vmSize")
+    error = BatchRequestError("The size is bad.")
+    with pytest.raises(BatchRequestError) as failure, secrets_untold(spec):
+        raise error from cause
+
+    assert failure.value.__cause__ is cause

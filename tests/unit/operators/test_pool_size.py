@@ -1,0 +1,166 @@
+"""Operators that change the size of a pool, on the worker and on the triggerer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from airflow_provider_batchlinux.exceptions import BatchRequestError, PoolNotReadyError
+from airflow_provider_batchlinux.operators.pool_size import (
+    BatchLinuxDisableAutoscaleOperator,
+    BatchLinuxEnableAutoscaleOperator,
+    BatchLinuxEvaluateAutoscaleOperator,
+    BatchLinuxResizePoolOperator,
+)
+from airflow_provider_batchlinux.specs import AutoscaleSpec
+from tests.airflow_harness import resume_task, run_task, run_to_end, run_trigger
+from tests.batch_account import BatchAccount
+
+BOTH = pytest.mark.parametrize(
+    "deferrable", [pytest.param(False, id="worker"), pytest.param(True, id="triggerer")]
+)
+FORMULA = "$TargetDedicatedNodes = 2;"
+
+
+def resize(**options: Any) -> BatchLinuxResizePoolOperator:
+    defaults = {"task_id": "resize", "pool_id": "etl", "poll_interval": 0.02}
+    return BatchLinuxResizePoolOperator(**{**defaults, **options})
+
+
+@BOTH
+def test_the_task_ends_when_the_pool_has_its_size(account: BatchAccount, deferrable: bool) -> None:
+    account.idle_pool(1)
+
+    run = run_to_end(resize(dedicated_nodes=2, spot_nodes=1, deferrable=deferrable))
+
+    assert run.result == {
+        "pool_id": "etl",
+        "dedicated": {"current": 2, "target": 2},
+        "spot": {"current": 1, "target": 1},
+        "resize_errors": [],
+    }
+
+
+@BOTH
+def test_a_pool_that_has_its_size_is_left_alone(account: BatchAccount, deferrable: bool) -> None:
+    account.idle_pool(1)
+    account.control.clear_requests()
+
+    run = run_task(resize(dedicated_nodes=1, deferrable=deferrable))
+
+    assert run.state == "success"
+    assert not [request for request in account.requests() if request.startswith("POST")]
+
+
+@BOTH
+def test_a_resize_that_gets_too_few_nodes_fails_with_the_reason(
+    account: BatchAccount, deferrable: bool
+) -> None:
+    account.idle_pool(1)
+    account.control.resize_error("etl", "AllocationTimedOut", "No room.")
+
+    run = run_to_end(resize(dedicated_nodes=3, deferrable=deferrable))
+
+    assert isinstance(run.error, PoolNotReadyError)
+    assert "AllocationTimedOut" in run.message
+    assert "Remedy" in run.message
+
+
+def test_too_few_do_when_that_is_said(account: BatchAccount) -> None:
+    account.idle_pool(1)
+    account.control.resize_error("etl", "AllocationTimedOut", "No room.")
+
+    assert run_task(resize(spot_nodes=3, accept_partial=True)).state == "success"
+
+
+def test_a_resize_under_way_is_waited_for_and_ours_comes_after_it(slow_account: BatchAccount) -> None:
+    slow_account.make_pool(dedicated=1)
+    run = run_task(resize(dedicated_nodes=2, deferrable=True))
+    assert run.deferral is not None
+    assert run.deferral.trigger_kwargs["asked"] is False
+    slow_account.control.advance(60)
+
+    again = run_task(resize(dedicated_nodes=2, deferrable=True))
+
+    assert again.deferral is not None
+    assert again.deferral.trigger_kwargs["asked"] is True
+    slow_account.control.advance(60)
+    resumed = resume_task(resize(dedicated_nodes=2), again, run_trigger(again.deferral))
+    assert resumed.result["dedicated"] == {"current": 2, "target": 2}
+
+
+def test_without_waiting_the_task_ends_when_the_service_has_taken_it(slow_account: BatchAccount) -> None:
+    slow_account.make_pool()
+    slow_account.control.advance(60)
+
+    assert run_task(resize(dedicated_nodes=2, wait=False)).result == {"pool_id": "etl"}
+    assert slow_account.hook.find_pool("etl").target == 2  # type: ignore[union-attr]
+
+
+@pytest.mark.usefixtures("account")
+def test_a_pool_that_is_not_there_fails_the_task() -> None:
+    assert "does not exist" in run_task(resize(dedicated_nodes=1)).message
+
+
+def test_a_pool_with_a_formula_is_not_resized(account: BatchAccount) -> None:
+    account.make_pool()
+    run_task(BatchLinuxEnableAutoscaleOperator(task_id="scale", pool_id="etl", formula=FORMULA))
+
+    assert "disable autoscale first" in run_task(resize(dedicated_nodes=1)).message
+
+
+@pytest.mark.usefixtures("account")
+def test_wrong_numbers_are_told_before_any_call() -> None:
+    run = run_task(resize(dedicated_nodes=-1, running_tasks="kill"))
+
+    assert "dedicated_nodes=-1" in run.message
+    assert "running_tasks='kill'" in run.message
+
+
+@pytest.mark.parametrize(
+    "formula",
+    [pytest.param(FORMULA, id="text"), pytest.param(AutoscaleSpec(FORMULA, interval=600), id="spec")],
+)
+def test_a_formula_decides_from_now_on(account: BatchAccount, formula: Any) -> None:
+    account.make_pool()
+
+    run = run_task(BatchLinuxEnableAutoscaleOperator(task_id="scale", pool_id="etl", formula=formula))
+
+    assert run.result["results"]["$TargetDedicatedNodes"] == "2"
+    account.wait_for_nodes({"idle": 2})
+
+
+def test_a_formula_that_is_wrong_fails_the_task(account: BatchAccount) -> None:
+    account.make_pool()
+
+    run = run_task(BatchLinuxEnableAutoscaleOperator(task_id="scale", pool_id="etl", formula="$Target = ;"))
+
+    assert isinstance(run.error, BatchRequestError)
+    assert not account.hook.find_pool("etl").autoscale  # type: ignore[union-attr]
+
+
+def test_a_formula_is_tried_without_being_followed(account: BatchAccount) -> None:
+    account.make_pool()
+    run_task(BatchLinuxEnableAutoscaleOperator(task_id="scale", pool_id="etl", formula=FORMULA))
+    account.wait_for_nodes({"idle": 2})
+    trial = BatchLinuxEvaluateAutoscaleOperator(
+        task_id="try", pool_id="etl", formula="$TargetDedicatedNodes = 7;"
+    )
+
+    assert run_task(trial).result["results"]["$TargetDedicatedNodes"] == "7"
+    assert account.hook.find_pool("etl").target == 2  # type: ignore[union-attr]
+
+
+def test_autoscale_is_disabled_once_and_that_is_fine_twice(account: BatchAccount) -> None:
+    account.make_pool()
+    run_task(BatchLinuxEnableAutoscaleOperator(task_id="scale", pool_id="etl", formula=FORMULA))
+    account.wait_for_nodes({"idle": 2})
+
+    for _ in range(2):
+        run = run_task(BatchLinuxDisableAutoscaleOperator(task_id="stop", pool_id="etl"))
+        assert run.result == {"pool_id": "etl"}
+
+    found = account.hook.find_pool("etl")
+    assert found is not None
+    assert (found.autoscale, found.target) == (False, 2)

@@ -1,0 +1,206 @@
+"""The policies of the sensor, its limits and what it does at its time-out, against the embedded service."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from airflow_provider_batchlinux.core.instants import rest_instant
+from airflow_provider_batchlinux.exceptions import PoolNotReadyError
+from airflow_provider_batchlinux.operators.pool import BatchLinuxCreatePoolOperator
+from airflow_provider_batchlinux.sensors.nodes import BatchLinuxNodesIdleSensor
+from tests.airflow_harness import run_task, run_to_end
+from tests.batch_account import eventually
+
+WAYS = pytest.mark.parametrize("deferrable", [False, True])
+
+
+def sensor(**options: Any) -> BatchLinuxNodesIdleSensor:
+    return BatchLinuxNodesIdleSensor(
+        **{"task_id": "nodes", "pool_id": "etl", "poke_interval": 0.02, "timeout": 0.05, **options}
+    )
+
+
+class TestPolicies:
+    @WAYS
+    def test_enough_nodes_are_enough(self, account, deferrable):
+        account.idle_pool(3)
+        account.put_node("offline")
+
+        assert run_to_end(sensor(ready=2, deferrable=deferrable)).result["nodes"] == {"idle": 2, "offline": 1}
+        assert run_to_end(sensor(ready="{{ 60 }}%", deferrable=deferrable)).state == "success"
+        assert run_to_end(sensor(ready="70%", deferrable=deferrable)).state == "failed"
+
+    @WAYS
+    def test_spot_nodes_that_were_taken_away_are_not_waited_for(self, account, deferrable):
+        account.make_pool(dedicated=1, spot=1, until={"idle": 2})
+        [spot] = [node.node_id for node in account.nodes() if not node.dedicated]
+        account.control.set_node("etl", spot, "preempted")
+
+        assert run_to_end(sensor(spot_optional=True, deferrable=deferrable)).state == "success"
+        assert run_to_end(sensor(deferrable=deferrable)).state == "failed"
+
+    @WAYS
+    def test_nodes_that_are_left_out_are_told_with_their_cause(self, account, deferrable):
+        start_task = "echo no disk >&2; [ $AZ_BATCH_NODE_IS_DEDICATED = true ]"
+        account.make_pool(dedicated=2, spot=1, start_task=start_task, until={"idle": 2, "starttaskfailed": 1})
+
+        run = run_to_end(sensor(max_failed_nodes=1, deferrable=deferrable))
+
+        assert run.result["nodes"] == {"idle": 2, "starttaskfailed": 1}
+
+    def test_what_is_left_out_stands_in_the_log_with_the_output(self, account):
+        account.make_pool(dedicated=1, spot=1, until={"idle": 2})
+        account.put_node("unusable")
+
+        run = run_task(sensor(max_failed_nodes=1))
+
+        assert "Left out: 1 unusable." in run.log
+
+    @pytest.mark.parametrize(
+        "fault",
+        [{"status": 409, "code": "NodeStateUnusable"}, {"drop": "before"}],
+        ids=["refused", "dropped"],
+    )
+    def test_a_node_that_tells_nothing_any_more_changes_nothing_about_the_failure(self, account, fault):
+        account.make_pool(dedicated=1, start_task="exit 3", until={"starttaskfailed": 1})
+        account.control.inject(path="/nodes/.*/files/", times=None, **fault)
+
+        run = run_task(sensor())
+
+        assert isinstance(run.error, PoolNotReadyError)
+        assert "exit code 3" in run.message
+        assert "stderr: not available" in run.message
+
+    def test_a_policy_that_makes_no_sense_fails_in_words(self, account):
+        account.idle_pool(1)
+
+        assert "ready='most' is not 'all'" in run_task(sensor(ready="most", max_failed_nodes=0)).message
+
+    @pytest.mark.parametrize(
+        ("options", "problem"),
+        [
+            pytest.param({"on_timeout": "panic"}, "on_timeout='panic' is not one of", id="on_timeout"),
+            pytest.param({"boot_limit": 0}, "boot_limit=0 is not a finite time", id="a limit"),
+        ],
+    )
+    def test_a_wrong_argument_fails_the_dag_file(self, options, problem):
+        with pytest.raises(ValueError, match=problem):
+            sensor(**options)
+
+
+class TestResizeErrors:
+    @WAYS
+    def test_an_error_from_before_the_request_does_not_count(self, account, deferrable):
+        before = rest_instant(account.control.now() - timedelta(seconds=1))
+        account.control.resize_error("etl", "AccountCoreQuotaReached", "No cores.")
+        account.make_pool(dedicated=1, until={})
+        after = rest_instant(account.control.now() + timedelta(seconds=1))
+
+        counts = run_to_end(sensor(requested_at=before, deferrable=deferrable))
+        does_not = run_to_end(sensor(requested_at=after, deferrable=deferrable))
+
+        assert "No cores." in counts.message
+        assert isinstance(counts.error, PoolNotReadyError)
+        assert type(does_not.error).__name__ == "AirflowSensorTimeout"
+
+    def test_an_error_that_passes_gets_its_time(self, account):
+        account.control.resize_error("etl", "AllocationTimedOut", "No nodes in time.")
+        account.make_pool(dedicated=1, until={})
+
+        assert not sensor(resize_error_limit=600).poke({}).is_done
+        with pytest.raises(PoolNotReadyError, match="No nodes in time"):
+            sensor().poke({})
+
+
+class TestLimits:
+    def look_after(self, account: Any, seconds: float, **limits: Any) -> Any:
+        account.control.advance(seconds)
+
+        async def story(client: Any) -> Any:
+            wait = sensor(**limits).trigger().wait(client)
+            wait.clock = account.control.now
+            return await wait.look()
+
+        return account.hook.run(story)
+
+    def test_an_allocation_that_takes_too_long_fails(self, slow_account):
+        slow_account.make_pool(dedicated=2)
+
+        assert self.look_after(slow_account, 20, allocation_limit=20) is None
+        with pytest.raises(PoolNotReadyError, match=r"longer than allocation_limit \(20 s\)"):
+            self.look_after(slow_account, 5, allocation_limit=20)
+
+    def test_a_boot_that_takes_too_long_fails_and_names_the_nodes(self, slow_account):
+        slow_account.make_pool(dedicated=2, start_task="sleep 600")
+        slow_account.control.advance(35)
+
+        assert self.look_after(slow_account, 30, boot_limit=60) is None
+        with pytest.raises(PoolNotReadyError, match="still waitingforstarttask after boot_limit"):
+            self.look_after(slow_account, 60, boot_limit=60)
+
+
+def make_ours(**more: Any) -> None:
+    create = BatchLinuxCreatePoolOperator(
+        task_id="create",
+        pool_id="etl",
+        image="ubuntu 24.04",
+        vm_size="standard_d2s_v5",
+        dedicated_nodes=1,
+        **more,
+    )
+    assert run_task(create).state == "success"
+
+
+class TestTimeout:
+    @pytest.mark.parametrize(
+        "options",
+        [
+            pytest.param({}, id="blocking"),
+            pytest.param({"deferrable": True}, id="deferred"),
+            pytest.param({"soft_fail": True}, id="blocking, soft fail"),
+            pytest.param({"deferrable": True, "soft_fail": True}, id="deferred, soft fail"),
+        ],
+    )
+    def test_a_pool_of_ours_is_deleted_where_that_is_asked(self, slow_account, options):
+        make_ours()
+
+        run = run_to_end(sensor(on_timeout="delete_pool", **options))
+
+        assert run.state == ("skipped" if "soft_fail" in options else "failed")
+        assert "is being deleted, because its nodes were not ready in time" in run.log
+        assert slow_account.hook.find_pool("etl").state == "deleting"
+
+    def test_a_pool_of_somebody_else_is_kept(self, slow_account):
+        slow_account.make_pool(dedicated=1)
+
+        run = run_to_end(sensor(on_timeout="delete_pool"))
+
+        assert "is kept: it was not made by this provider" in run.log
+        assert slow_account.hook.find_pool("etl").state == "active"
+
+    def test_it_is_kept_unless_that_is_asked(self, slow_account):
+        make_ours()
+        run_to_end(sensor())
+
+        assert slow_account.hook.find_pool("etl").state == "active"
+
+    def test_a_failure_is_no_time_out(self, account):
+        make_ours(start_task="exit 3")
+        eventually(lambda: account.hook.node_counts("etl") == {"starttaskfailed": 1})
+
+        run = run_to_end(sensor(on_timeout="delete_pool", soft_fail=True, timeout=5))
+
+        assert isinstance(run.error, PoolNotReadyError)
+        assert account.hook.find_pool("etl").state == "active"
+
+    def test_a_deletion_that_is_refused_leaves_the_time_out_as_it_is(self, slow_account):
+        make_ours()
+        slow_account.control.inject("DELETE", "/pools/etl", status=403, code="OperationForbidden")
+
+        run = run_to_end(sensor(on_timeout="delete_pool"))
+
+        assert type(run.error).__name__ == "AirflowSensorTimeout"
+        assert "could not be deleted" in run.log

@@ -1,0 +1,249 @@
+"""Broken nodes that the sensor repairs while it waits, against the embedded service."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+
+from airflow_provider_batchlinux.core.pool_marks import metadata_of
+from airflow_provider_batchlinux.exceptions import PoolNotReadyError
+from airflow_provider_batchlinux.sensors.nodes import BatchLinuxNodesIdleSensor
+from airflow_provider_batchlinux.specs import RepairSpec
+from tests.airflow_harness import Deferral, run_task, run_to_end, run_trigger
+from tests.batch_account import BatchAccount, eventually
+
+SOON = 0.001
+FORMULA = "$TargetDedicatedNodes = 2;"
+
+
+def sensor(**options: Any) -> BatchLinuxNodesIdleSensor:
+    return BatchLinuxNodesIdleSensor(
+        **{"task_id": "nodes", "pool_id": "etl", "poke_interval": 0.02, "timeout": 30, **options}
+    )
+
+
+def fails_at_first(folder: Path, times: int) -> str:
+    """Give a start task that fails so many times before it succeeds, on whichever node."""
+    counter = folder / "runs"
+    return f"n=$(cat {counter} || echo 0); echo $((n+1)) > {counter}; echo run $n; [ $n -ge {times} ]"
+
+
+def asked(account: BatchAccount, what: str) -> int:
+    return sum(request.startswith("POST") and request.endswith(what) for request in account.requests())
+
+
+def pool_body(account: BatchAccount) -> dict[str, Any]:
+    body = account.hook.run(lambda client: client.find_pool_body("etl"))
+    assert body is not None
+    return dict(body)
+
+
+def targets(account: BatchAccount) -> tuple[int, int]:
+    pool = account.hook.find_pool("etl")
+    assert pool is not None
+    return pool.target_dedicated, pool.target_spot
+
+
+class TestReboots:
+    @pytest.mark.parametrize("deferrable", [False, True])
+    def test_a_start_task_that_fails_twice_is_ready_after_two_reboots(self, account, tmp_path, deferrable):
+        account.make_pool(dedicated=1, start_task=fails_at_first(tmp_path, 2), until={"starttaskfailed": 1})
+
+        run = run_to_end(sensor(repair={"reboots": 2}, deferrable=deferrable))
+
+        assert run.state == "success", run.message
+        assert asked(account, "/reboot") == 2
+
+    def test_after_the_last_reboot_the_task_fails_with_the_output(self, account):
+        account.make_pool(dedicated=1, start_task="echo no jq; exit 3", until={"starttaskfailed": 1})
+
+        run = run_to_end(sensor(repair=RepairSpec(reboots=5)))
+
+        assert isinstance(run.error, PoolNotReadyError)
+        assert asked(account, "/reboot") == 5
+        assert "exit code 3" in run.message
+        assert "no jq" in run.message
+
+    def test_what_was_done_is_known_to_the_next_who_waits(self, account):
+        account.make_pool(dedicated=1, start_task="exit 3", until={"starttaskfailed": 1})
+        run_to_end(sensor(repair={"reboots": 2}))
+
+        run = run_to_end(sensor(repair={"reboots": 2}))
+
+        assert isinstance(run.error, PoolNotReadyError)
+        assert asked(account, "/reboot") == 2
+
+    def test_two_who_wait_do_nothing_twice(self, account):
+        account.make_pool(dedicated=3, start_task="exit 3", until={"starttaskfailed": 3})
+        account.control.inject("GET", "/pools/etl$", times=8, delay=0.05)
+
+        async def both(client: Any) -> None:
+            waits = [sensor(repair={"reboots": 1}).trigger().wait(client) for _ in range(4)]
+            await asyncio.gather(*(wait.look() for wait in waits))
+
+        account.hook.run(both)
+
+        assert asked(account, "/reboot") == 3
+
+    def test_the_output_of_the_start_task_is_in_the_log_before_the_reboot(self, account, tmp_path):
+        account.make_pool(dedicated=1, start_task=fails_at_first(tmp_path, 1), until={"starttaskfailed": 1})
+
+        run = run_to_end(sensor(repair={"reboots": 1}))
+
+        assert "run 0" in run.log
+        assert "start task failed with exit code 1" in run.log
+
+    def test_a_reboot_that_is_refused_does_not_fail_the_task(self, account, tmp_path):
+        account.make_pool(dedicated=1, start_task=fails_at_first(tmp_path, 1), until={"starttaskfailed": 1})
+        account.control.inject("POST", "/reboot$", status=409, code="OperationInvalidForCurrentState")
+
+        result = sensor(repair={"reboots": 1}).poke({})
+
+        assert not result.is_done
+
+
+class TestReplacement:
+    def test_an_unusable_node_is_replaced(self, account):
+        account.idle_pool(2)
+        lost = account.put_node("unusable")
+
+        run = run_to_end(sensor(repair={"replace_unusable": True, "unusable_grace": SOON}))
+
+        assert run.state == "success", run.message
+        assert run.result["nodes"] == {"idle": 2}
+        assert lost not in [node.node_id for node in account.nodes()]
+        assert targets(account) == (2, 0)
+
+    def test_within_its_grace_a_node_is_left_to_the_service(self, account):
+        account.idle_pool(2)
+        account.put_node("unusable")
+
+        assert not sensor(repair={"replace_unusable": True}).poke({}).is_done
+        assert asked(account, "/removenodes") == 0
+
+    def test_under_autoscale_the_formula_is_off_meanwhile_and_on_again_at_the_end(self, account):
+        account.idle_pool(2)
+        formula = {"autoScaleFormula": FORMULA, "autoScaleEvaluationInterval": "PT5M"}
+        account.hook.run(lambda client: client.enable_autoscale("etl", formula))
+        eventually(lambda: account.hook.find_pool("etl").allocation_state == "steady")
+        lost = account.put_node("unusable")
+        account.control.clear_requests()
+        waiting = sensor(repair={"replace_unusable": True, "unusable_grace": SOON})
+
+        waiting.poke({})
+        mark = metadata_of(pool_body(account))["airflow_batchlinux_repair_autoscale"]
+        eventually(lambda: waiting.poke({}).is_done or asked(account, "/enableautoscale"))
+
+        assert json.loads(mark)["autoScaleFormula"] == FORMULA
+        assert lost not in [node.node_id for node in account.nodes()]
+        steps = ("/disableautoscale", "/removenodes", "/enableautoscale")
+        done = [step for request in account.requests() for step in steps if request.endswith(step)]
+        assert list(dict.fromkeys(done)) == list(steps)
+
+    def test_a_restart_in_the_middle_is_taken_up(self, account):
+        account.idle_pool(2)
+        lost = account.put_node("unusable")
+        sensor(repair={"replace_unusable": True, "unusable_grace": SOON}).poke({})
+        eventually(lambda: lost not in [node.node_id for node in account.nodes()])
+        assert targets(account) == (1, 0)
+
+        run = run_to_end(sensor(repair={"replace_unusable": True, "unusable_grace": SOON}))
+
+        assert run.state == "success"
+        assert run.result["nodes"] == {"idle": 2}
+
+
+class TestLogs:
+    URL = "https://logs.invalid/nodes?sig=c0nfidential"
+
+    @pytest.fixture
+    def container(self, monkeypatch):
+        monkeypatch.setenv(
+            "AIRFLOW_CONN_NODE_LOGS", json.dumps({"conn_type": "generic", "password": self.URL})
+        )
+
+    REPAIR: ClassVar[dict[str, Any]] = {
+        "replace_unusable": True,
+        "unusable_grace": SOON,
+        "logs_conn_id": "node_logs",
+    }
+
+    @pytest.mark.usefixtures("container")
+    def test_the_logs_of_a_node_are_saved_before_it_goes_and_the_address_stays_secret(self, account):
+        account.idle_pool(1)
+        account.put_node("unusable")
+
+        run = run_task(sensor(repair=self.REPAIR, deferrable=True))
+
+        order = [request.rsplit("/", 1)[-1] for request in account.requests()]
+        assert order.index("uploadbatchservicelogs") < order.index("removenodes")
+        assert run.state == "deferred"
+        assert "c0nfidential" not in run.everything_said
+
+    @pytest.mark.usefixtures("container")
+    def test_the_triggerer_reads_the_address_by_itself(self, account):
+        account.idle_pool(2)
+        trigger = sensor(repair=self.REPAIR).trigger(deadline=time.time() + 0.5)
+        account.put_node("unusable")
+        deferral = Deferral(*trigger.serialize(), timeout=None, next_method="execute_complete")
+
+        event = run_trigger(deferral)
+
+        assert asked(account, "/uploadbatchservicelogs") == 1
+        assert "c0nfidential" not in repr((deferral, event))
+
+    @pytest.mark.usefixtures("container")
+    def test_logs_that_cannot_be_saved_keep_nobody_from_the_repair(self, account):
+        account.idle_pool(1)
+        account.put_node("unusable")
+        account.control.inject("POST", "/uploadbatchservicelogs$", status=409, code="NodeStateUnusable")
+
+        run = run_to_end(sensor(repair=self.REPAIR))
+
+        assert run.state == "success"
+        assert "could not save the logs of node" in run.log
+        assert "c0nfidential" not in run.everything_said
+
+    def test_without_its_connection_nodes_are_replaced_all_the_same(self, account):
+        account.idle_pool(1)
+        account.put_node("unusable")
+        repair = {"replace_unusable": True, "unusable_grace": SOON, "logs_conn_id": "nowhere"}
+
+        run = run_to_end(sensor(repair=repair))
+
+        assert run.state == "success"
+        assert "No logs are saved: connection 'nowhere' cannot be read" in run.log
+
+
+class TestCircuitBreaker:
+    def test_too_many_repairs_fail_the_task_with_the_reason(self, account):
+        account.make_pool(dedicated=3, start_task="echo no jq; exit 3", until={"starttaskfailed": 3})
+
+        run = run_to_end(sensor(repair={"reboots": 9, "max_repairs": 4}))
+
+        assert isinstance(run.error, PoolNotReadyError)
+        assert "max_repairs is 4" in run.message
+        assert "no jq" in run.message
+        assert asked(account, "/reboot") <= 4
+        assert targets(account) == (3, 0)
+
+    def test_nobody_pays_for_nodes_that_do_not_come_up_where_that_is_asked(self, account):
+        account.make_pool(dedicated=2, start_task="exit 3", until={"starttaskfailed": 2})
+        repair = {"reboots": 9, "max_repairs": 1, "when_exhausted": "resize_to_zero"}
+
+        run = run_to_end(sensor(repair=repair))
+
+        assert "It is resized to no nodes." in run.message
+        assert targets(account) == (0, 0)
+
+
+def test_a_repair_with_a_wrong_field_is_refused_before_any_request(account):
+    run = run_task(sensor(repair={"reboot": 1}))
+
+    assert "did you mean 'reboots'?" in run.message
+    assert account.requests() == []
