@@ -57,7 +57,7 @@ class TestReboots:
         run = run_to_end(sensor(repair={"reboots": 2}, deferrable=deferrable))
 
         assert run.state == "success", run.message
-        assert asked(account, "/reboot") == 2
+        assert asked(account, "/reboot") == run.result["repairs"] == 2
 
     def test_after_the_last_reboot_the_task_fails_with_the_output(self, account):
         account.make_pool(dedicated=1, start_task="echo no jq; exit 3", until={"starttaskfailed": 1})
