@@ -97,7 +97,7 @@ class NodesIdleWait:
         return seen, await self._judged_exactly(seen, now)
 
     async def _observe_unready(self, seen: PoolObservation, pool: PoolSnapshot) -> PoolObservation:
-        # Nodes that fail or lag are few, and a list of them tells whether it is time to list all, page by page.
+        # Nodes that fail or lag are few, and a list of them tells whether it is time for all the pages.
         ready = ("idle", "running") if self.policy.running_is_ready else ("idle",)
         where = " and ".join(f"state ne '{state}'" for state in ready)
         few = await self._observe_exactly(seen, where)
