@@ -275,7 +275,7 @@ def test_a_node_that_somebody_repairs_is_waited_for() -> None:
 
 
 def test_a_node_that_a_listing_shows_twice_counts_once() -> None:
-    twice = (node("starting", "one"), node("idle", "ONE"))
+    twice = (node("idle", "one"), node("idle", "ONE"))
 
     assert judged(pool(), twice, ReadinessPolicy()).outcome is WAITING
 
