@@ -187,13 +187,21 @@ class TestTimeout:
 
         assert slow_account.hook.find_pool("etl").state == "active"
 
-    def test_a_failure_is_no_time_out(self, account):
+    @WAYS
+    @pytest.mark.parametrize(
+        ("options", "state"),
+        [
+            pytest.param({}, "failed", id="plain"),
+            pytest.param({"never_fail": True}, "skipped", id="skipped instead"),
+        ],
+    )
+    def test_a_failure_is_no_time_out(self, account, deferrable, options, state):
         make_ours(start_task="exit 3")
         eventually(lambda: account.hook.node_counts("etl") == {"starttaskfailed": 1})
 
-        run = run_to_end(sensor(on_timeout="delete_pool", soft_fail=True, timeout=5))
+        run = run_to_end(sensor(on_timeout="delete_pool", deferrable=deferrable, timeout=5, **options))
 
-        assert isinstance(run.error, PoolNotReadyError)
+        assert run.state == state
         assert account.hook.find_pool("etl").state == "active"
 
     def test_a_deletion_that_is_refused_leaves_the_time_out_as_it_is(self, slow_account):
