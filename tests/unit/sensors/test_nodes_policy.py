@@ -50,14 +50,16 @@ class TestPolicies:
         run = run_to_end(sensor(max_failed_nodes=1, deferrable=deferrable))
 
         assert run.result["nodes"] == {"idle": 2, "starttaskfailed": 1}
+        assert "no disk" in run.log
 
-    def test_what_is_left_out_stands_in_the_log_with_the_output(self, account):
+    def test_an_unusable_node_that_is_left_out_stands_in_the_log(self, account):
         account.make_pool(dedicated=1, spot=1, until={"idle": 2})
         account.put_node("unusable")
 
         run = run_task(sensor(max_failed_nodes=1))
 
         assert "Left out: 1 unusable." in run.log
+        assert "Output of the start task" not in run.log
 
     @pytest.mark.parametrize(
         "fault",
