@@ -27,6 +27,9 @@ __all__ = ["NodesIdleWait"]
 
 log = logging.getLogger(__name__)
 
+_PAGE = 1000
+"""Nodes that the service lists in one request."""
+
 
 def _utc_now() -> datetime:
     return datetime.now(timezone.utc)
@@ -53,6 +56,7 @@ class NodesIdleWait:
     progress: str = field(default="", init=False)
     # What an earlier wait has begun to repair is known only after a first exact look.
     _is_unfinished: bool = field(default=True, init=False)
+    _repairs: int | None = field(default=None, init=False)
 
     async def look(self) -> dict[str, Any] | None:
         """
@@ -65,23 +69,50 @@ class NodesIdleWait:
         verdict = judge(seen, self.policy, now=now)
         in_repair = self.repair is not None and self._is_unfinished
         if seen.pool is not None and (verdict.outcome is not Outcome.WAITING or in_repair):
-            seen = await self._observe_exactly(seen)
-            verdict = await self._judged_exactly(seen, now)
+            seen, verdict = await self._confirmed(seen, now)
         self.progress = verdict.reason
         if verdict.outcome is Outcome.FAILED:
+            self._timeline(seen, now)
             raise PoolNotReadyError(await self._explained(verdict), pool_id=self.pool_id)
-        if verdict.outcome is Outcome.WAITING or seen.pool is None:
+        if verdict.outcome is Outcome.WAITING:
             return None
-        return await self._result(seen.pool, seen, verdict, now)
+        for output in await self._outputs(verdict.broken_nodes):
+            log.warning("%s", output)
+        repairs = {} if self._repairs is None else {"repairs": self._repairs}
+        nodes = dict(seen.counts)
+        return {"pool_id": self.pool_id, "nodes": nodes, "timeline": self._timeline(seen, now), **repairs}
 
     async def _observe(self) -> PoolObservation:
         pool = await self.client.find_pool(self.pool_id)
         counts = await self.client.node_counts(self.pool_id) if pool is not None else {}
         return PoolObservation(self.pool_id, pool, counts)
 
-    async def _observe_exactly(self, seen: PoolObservation) -> PoolObservation:
+    async def _confirmed(self, seen: PoolObservation, now: datetime) -> tuple[PoolObservation, Verdict]:
+        if self.repair is None and seen.pool is not None and seen.pool.current > _PAGE:
+            likely = await self._observe_unready(seen, seen.pool)
+            verdict = judge(likely, self.policy, now=now)
+            if verdict.outcome is not Outcome.READY:
+                return likely, verdict
+        seen = await self._observe_exactly(seen)
+        return seen, await self._judged_exactly(seen, now)
+
+    async def _observe_unready(self, seen: PoolObservation, pool: PoolSnapshot) -> PoolObservation:
+        # Nodes that fail or lag are few, and a list of them tells whether it is time for all the pages.
+        ready = ("idle", "running") if self.policy.running_is_ready else ("idle",)
+        where = " and ".join(f"state ne '{state}'" for state in ready)
+        few = await self._observe_exactly(seen, where)
+        listed = few.nodes or ()
+        dedicated = sum(node.dedicated for node in listed)
+        others = (
+            *_ready_nodes(pool.current_dedicated - dedicated, dedicated=True),
+            *_ready_nodes(pool.current_spot - len(listed) + dedicated, dedicated=False),
+        )
+        counts = {**few.counts, "ready": len(others)} if others else few.counts
+        return replace(few, counts=counts, nodes=(*listed, *others))
+
+    async def _observe_exactly(self, seen: PoolObservation, where: str | None = None) -> PoolObservation:
         try:
-            nodes = await self.client.list_nodes(self.pool_id)
+            nodes = await self.client.list_nodes(self.pool_id, where=where)
         except BatchRequestError as error:
             if error.code != "PoolNotFound":
                 raise
@@ -93,6 +124,7 @@ class NodesIdleWait:
             return judge(seen, self.policy, now=now)
         plan = await self.repair.step(seen.pool, seen.nodes or (), now)
         self._is_unfinished = plan.unfinished or bool(plan.healing)
+        self._repairs = plan.history.total
         if plan.give_up is not None:
             broken = judge(seen, self.policy, now=now)
             return Verdict(Outcome.FAILED, f"{plan.give_up}\n{broken.reason}", broken.broken_nodes)
@@ -105,14 +137,12 @@ class NodesIdleWait:
     async def _outputs(self, nodes: Sequence[NodeSnapshot]) -> list[str]:
         return await start_task_outputs(self.client, self.pool_id, nodes)
 
-    async def _result(
-        self, pool: PoolSnapshot, seen: PoolObservation, verdict: Verdict, now: datetime
-    ) -> dict[str, Any]:
-        for output in await self._outputs(verdict.broken_nodes):
-            log.warning("%s", output)
-        timeline = timeline_of(pool, seen.nodes or (), now, self.policy.requested_at)
+    def _timeline(self, seen: PoolObservation, now: datetime) -> dict[str, float | None]:
+        if seen.pool is None:
+            return {}
+        timeline = timeline_of(seen.pool, seen.nodes or (), now, self.policy.requested_at)
         log.info("Pool %r: %s.", self.pool_id, timeline)
-        return {"pool_id": self.pool_id, "nodes": dict(seen.counts), "timeline": timeline.to_dict()}
+        return timeline.to_dict()
 
 
 def _as_it_is_to_be(pool: PoolSnapshot, plan: RepairPlan) -> PoolSnapshot:
@@ -130,3 +160,7 @@ def _with_repair(verdict: Verdict, plan: RepairPlan) -> Verdict:
     if plan.unfinished and verdict.outcome is not Outcome.FAILED:
         return Verdict(Outcome.WAITING, f"{told} The pool is to have its size back.")
     return replace(verdict, reason=told)
+
+
+def _ready_nodes(number: int, *, dedicated: bool) -> tuple[NodeSnapshot, ...]:
+    return (NodeSnapshot.from_rest({"id": "", "state": "idle", "isDedicated": dedicated}),) * max(0, number)

@@ -19,7 +19,11 @@ from airflow_provider_batchlinux.core.pool_state import NodeSnapshot, PoolSnapsh
 from airflow_provider_batchlinux.core.repair import RepairPlan, RepairSpec, plan_repair
 from airflow_provider_batchlinux.core.repair_marks import history_in, with_history
 from airflow_provider_batchlinux.core.text import joined
-from airflow_provider_batchlinux.exceptions import BatchAuthenticationError, BatchLinuxError
+from airflow_provider_batchlinux.exceptions import (
+    BatchAuthenticationError,
+    BatchLinuxError,
+    BatchRequestError,
+)
 
 __all__ = ["PoolRepair"]
 
@@ -79,7 +83,13 @@ class PoolRepair:
             plan = plan_repair(self.spec, history_in(metadata), pool, nodes, now, autoscale)
             return with_history(metadata, plan.history)
 
-        await change_metadata(self.client, self.pool_id, claim)
+        try:
+            await change_metadata(self.client, self.pool_id, claim)
+        except BatchRequestError as error:
+            if error.code != "ConditionNotMet":
+                raise
+            # Many others take things on right now; what they leave is looked at next time.
+            return RepairPlan(history, healing=plan.healing, unfinished=True)
         return plan
 
     async def _reboot(self, nodes: Sequence[NodeSnapshot]) -> None:

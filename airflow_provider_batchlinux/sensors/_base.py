@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import (
     AirflowSensorTimeout,
+    AirflowSkipException,
     BaseSensorOperator,
     PokeReturnValue,
     conf,
@@ -72,7 +73,7 @@ class BatchLinuxPoolSensor(BaseSensorOperator):
         """Wait in the way that was chosen."""
         if not self.deferrable:
             return super().execute(context)
-        found = self.poke(context)
+        found = self._first_look(context)
         if found.is_done:
             return found.xcom_value
         return defer_to(self, self.trigger(deadline_of(context, timedelta(seconds=self.timeout))))
@@ -90,6 +91,15 @@ class BatchLinuxPoolSensor(BaseSensorOperator):
             self._told = progress
             self.log.info("%s", progress)
         return PokeReturnValue(is_done=result is not None, xcom_value=result)
+
+    def _first_look(self, context: Context) -> PokeReturnValue:
+        try:
+            return self.poke(context)
+        except Exception as error:  # as Airflow does it for the looks of its own loop
+            if not self.never_fail:
+                raise
+            msg = "Skipping due to never_fail is set to True."
+            raise AirflowSkipException(msg) from error
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG002
         """Take the trigger's event as the result, or raise what it reports."""

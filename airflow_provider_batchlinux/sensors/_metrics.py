@@ -8,7 +8,7 @@ from datetime import timedelta
 from importlib import import_module
 from typing import Any
 
-__all__ = ["NODE_HOURS", "TIMINGS", "report_timeline"]
+__all__ = ["NODE_HOURS", "REPAIRS", "TIMINGS", "report_timeline"]
 
 log = logging.getLogger(__name__)
 
@@ -20,10 +20,15 @@ TIMINGS = {
 """The metric of each span of a timeline."""
 
 NODE_HOURS = "batchlinux.pool.node_hours"
+REPAIRS = "batchlinux.pool.repairs"
 
 
-def report_timeline(timeline: Mapping[str, float | None]) -> None:
-    """Send a timeline to the backend that ``[metrics]`` in Airflow's configuration names."""
+def report_timeline(timeline: Mapping[str, float | None], repairs: int | None = None) -> None:
+    """
+    Send a timeline to the backend that ``[metrics]`` in Airflow's configuration names.
+
+    :param repairs: how many repairs the pool has had; ``None`` where nobody repairs it.
+    """
     try:
         stats = _stats()
         for name, metric in TIMINGS.items():
@@ -31,6 +36,8 @@ def report_timeline(timeline: Mapping[str, float | None]) -> None:
             if seconds is not None:
                 stats.timing(metric, timedelta(seconds=seconds))
         stats.gauge(NODE_HOURS, timeline.get("node_hours") or 0.0)
+        if repairs is not None:
+            stats.gauge(REPAIRS, repairs)
     except Exception as error:  # the backend is anybody's code, and the nodes are ready whatever it does
         log.warning("The pool's metrics could not be sent: %s", error)
 

@@ -33,7 +33,8 @@ class BatchLinuxNodesIdleSensor(BatchLinuxPoolSensor):
 
     Result in XCom: ``pool_id``; ``nodes``, the nodes by state; ``timeline``, with ``to_steady``,
     ``to_first_idle`` and ``to_ready`` in seconds from ``requested_at`` or else the pool's creation, and
-    ``node_hours`` so far. The same go to Airflow's metrics as ``batchlinux.pool.time_to_ready`` and so on.
+    ``node_hours`` so far; with ``repair``, ``repairs``, how many the pool has had. The same go to Airflow's
+    metrics as ``batchlinux.pool.time_to_ready`` and so on.
 
     :param pool_id: the pool. (templated)
     :param ready: how many nodes it takes: ``"all"`` that the pool asks for, a number such as ``3`` for at
@@ -158,7 +159,7 @@ class BatchLinuxNodesIdleSensor(BatchLinuxPoolSensor):
 
     def _reported(self, result: Any) -> Any:
         if result is not None:
-            report_timeline(result["timeline"])
+            report_timeline(result["timeline"], result.get("repairs"))
         return result
 
     def _after_timeout(self) -> None:

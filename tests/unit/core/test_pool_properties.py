@@ -19,7 +19,10 @@ from tests.unit.core.pool_properties import IDENTITY, MACHINE, PROPERTIES
 BASE: dict[str, Any] = {"pool_id": "etl", "image": "ubuntu 24.04", "vm_size": "standard_d2s_v5"}
 NOT_FOR_LINUX = {"windowsConfiguration", "licenseType", "windowsUserConfiguration"}
 BY_IMAGE = {"imageReference", "nodeAgentSKUId"}
-CLASSES = [getattr(specs, name) for name in specs.__all__ if name.endswith("Spec")]
+NOT_OF_A_POOL = {"RepairSpec"}
+CLASSES = [
+    getattr(specs, name) for name in specs.__all__ if name.endswith("Spec") and name not in NOT_OF_A_POOL
+]
 ROWS = [pytest.param(*row, id=row[0]) for row in PROPERTIES]
 
 

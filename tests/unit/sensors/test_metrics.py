@@ -44,12 +44,13 @@ def backend(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Backend]:
 
 def test_a_timeline_becomes_metrics_and_what_is_not_known_does_not(backend: Callable[..., Backend]) -> None:
     made = backend()
-    _metrics.report_timeline(TIMELINE)
+    _metrics.report_timeline(TIMELINE, repairs=2)
 
     assert made.got == {
         "batchlinux.pool.time_to_steady": timedelta(seconds=60),
         "batchlinux.pool.time_to_first_idle": timedelta(seconds=90),
         "batchlinux.pool.node_hours": 1.5,
+        "batchlinux.pool.repairs": 2,
     }
 
 
@@ -75,6 +76,6 @@ def test_a_backend_that_fails_does_not_fail_the_task(account, backend, error):
 
 def test_this_airflow_takes_the_metrics() -> None:
     with captured_log() as log:
-        _metrics.report_timeline(TIMELINE)
+        _metrics.report_timeline(TIMELINE, repairs=2)
 
     assert [line for line in log if "could not be sent" in line] == []

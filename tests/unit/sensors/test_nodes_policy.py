@@ -50,14 +50,16 @@ class TestPolicies:
         run = run_to_end(sensor(max_failed_nodes=1, deferrable=deferrable))
 
         assert run.result["nodes"] == {"idle": 2, "starttaskfailed": 1}
+        assert "no disk" in run.log
 
-    def test_what_is_left_out_stands_in_the_log_with_the_output(self, account):
+    def test_an_unusable_node_that_is_left_out_stands_in_the_log(self, account):
         account.make_pool(dedicated=1, spot=1, until={"idle": 2})
         account.put_node("unusable")
 
         run = run_task(sensor(max_failed_nodes=1))
 
         assert "Left out: 1 unusable." in run.log
+        assert "Output of the start task" not in run.log
 
     @pytest.mark.parametrize(
         "fault",
@@ -187,13 +189,21 @@ class TestTimeout:
 
         assert slow_account.hook.find_pool("etl").state == "active"
 
-    def test_a_failure_is_no_time_out(self, account):
+    @WAYS
+    @pytest.mark.parametrize(
+        ("options", "state"),
+        [
+            pytest.param({}, "failed", id="plain"),
+            pytest.param({"never_fail": True}, "skipped", id="skipped instead"),
+        ],
+    )
+    def test_a_failure_is_no_time_out(self, account, deferrable, options, state):
         make_ours(start_task="exit 3")
         eventually(lambda: account.hook.node_counts("etl") == {"starttaskfailed": 1})
 
-        run = run_to_end(sensor(on_timeout="delete_pool", soft_fail=True, timeout=5))
+        run = run_to_end(sensor(on_timeout="delete_pool", deferrable=deferrable, timeout=5, **options))
 
-        assert isinstance(run.error, PoolNotReadyError)
+        assert run.state == state
         assert account.hook.find_pool("etl").state == "active"
 
     def test_a_deletion_that_is_refused_leaves_the_time_out_as_it_is(self, slow_account):

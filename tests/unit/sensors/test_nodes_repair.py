@@ -57,7 +57,7 @@ class TestReboots:
         run = run_to_end(sensor(repair={"reboots": 2}, deferrable=deferrable))
 
         assert run.state == "success", run.message
-        assert asked(account, "/reboot") == 2
+        assert asked(account, "/reboot") == run.result["repairs"] == 2
 
     def test_after_the_last_reboot_the_task_fails_with_the_output(self, account):
         account.make_pool(dedicated=1, start_task="echo no jq; exit 3", until={"starttaskfailed": 1})
@@ -78,17 +78,24 @@ class TestReboots:
         assert isinstance(run.error, PoolNotReadyError)
         assert asked(account, "/reboot") == 2
 
-    def test_two_who_wait_do_nothing_twice(self, account):
+    @pytest.mark.parametrize("waiting", [2, 12])
+    def test_several_who_wait_do_nothing_twice(self, account, waiting):
         account.make_pool(dedicated=3, start_task="exit 3", until={"starttaskfailed": 3})
-        account.control.inject("GET", "/pools/etl$", times=8, delay=0.05)
+        account.control.inject("GET", "/pools/etl$", times=2 * waiting, delay=0.05)
 
-        async def both(client: Any) -> None:
-            waits = [sensor(repair={"reboots": 1}).trigger().wait(client) for _ in range(4)]
-            await asyncio.gather(*(wait.look() for wait in waits))
+        async def together(client: Any) -> list[Any]:
+            waits = [sensor(repair={"reboots": 1}).trigger().wait(client) for _ in range(waiting)]
+            return list(await asyncio.gather(*(wait.look() for wait in waits)))
 
-        account.hook.run(both)
-
+        assert account.hook.run(together) == [None] * waiting
         assert asked(account, "/reboot") == 3
+
+    def test_a_mark_that_others_always_overtake_is_tried_again_at_the_next_look(self, account):
+        account.make_pool(dedicated=1, start_task="exit 3", until={"starttaskfailed": 1})
+        account.control.inject("PATCH", "/pools/etl$", times=None, status=412, code="ConditionNotMet")
+
+        assert not sensor(repair={"reboots": 1}).poke({}).is_done
+        assert asked(account, "/reboot") == 0
 
     def test_the_output_of_the_start_task_is_in_the_log_before_the_reboot(self, account, tmp_path):
         account.make_pool(dedicated=1, start_task=fails_at_first(tmp_path, 1), until={"starttaskfailed": 1})
@@ -117,6 +124,15 @@ class TestReplacement:
         assert run.state == "success", run.message
         assert run.result["nodes"] == {"idle": 2}
         assert lost not in [node.node_id for node in account.nodes()]
+        assert targets(account) == (2, 0)
+
+    def test_enough_nodes_do_not_keep_the_pool_from_its_size(self, account):
+        account.idle_pool(2)
+        account.put_node("unusable")
+
+        run = run_to_end(sensor(ready=1, repair={"replace_unusable": True, "unusable_grace": SOON}))
+
+        assert run.state == "success"
         assert targets(account) == (2, 0)
 
     def test_within_its_grace_a_node_is_left_to_the_service(self, account):
