@@ -29,6 +29,8 @@ from airflow_provider_batchlinux.core.pool_changes import ChangePlan
 from airflow_provider_batchlinux.core.pool_marks import (
     fingerprint_of,
     is_owned_by,
+    metadata_of,
+    own_marks,
     with_later_expiry,
 )
 from airflow_provider_batchlinux.core.pool_spec import PoolSpec
@@ -220,7 +222,8 @@ async def _apply(site: PoolSite, body: Mapping[str, Any], plan: ChangePlan, dead
     if plan.resize is not None:
         await client.resize_pool(pool_id, plan.resize)
     # The new fingerprint comes last, so that the next try takes up what this one did not finish.
-    await client.update_pool(pool_id, {"metadata": body["metadata"]})
+    wanted = metadata_of(body)
+    await change_metadata(client, pool_id, lambda found: {**own_marks(found), **wanted})
 
 
 def _image_of(found: Mapping[str, Any], images: list[SupportedImage], wish: PoolWish) -> ResolvedImage | None:

@@ -17,6 +17,7 @@ __all__ = [
     "is_shared",
     "marks_of",
     "metadata_of",
+    "own_marks",
     "rest_metadata",
     "with_expiry",
     "with_later_expiry",
@@ -51,6 +52,15 @@ def rest_metadata(metadata: Mapping[str, Any]) -> list[dict[str, str]]:
 def metadata_of(pool: Mapping[str, Any]) -> dict[str, str]:
     """Read a pool's metadata from its REST body."""
     return {item["name"]: item["value"] for item in pool.get("metadata") or ()}
+
+
+def own_marks(metadata: Mapping[str, str]) -> dict[str, str]:
+    """Choose the provider's own marks but its end, such as the history of repairs, from a pool's metadata."""
+    return {
+        name: value
+        for name, value in metadata.items()
+        if name.startswith(METADATA_PREFIX) and name != _EXPIRES_AT
+    }
 
 
 def fingerprint_of(pool: Mapping[str, Any]) -> str | None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_batchlinux.client.pool_metadata import change_metadata
 from airflow_provider_batchlinux.core.pool_marks import METADATA_PREFIX, expiry_in, metadata_of
 from airflow_provider_batchlinux.exceptions import BatchConflictError
 from airflow_provider_batchlinux.operators.pool import BatchLinuxCreatePoolOperator
@@ -92,6 +93,17 @@ def test_update_changes_what_can_be_changed(account: BatchAccount) -> None:
     assert found["startTask"]["commandLine"] == "/bin/bash -c 'true'"
     assert metadata_of(found)["team"] == "etl"
     assert metadata_of(found)[f"{METADATA_PREFIX}task_id"] == "create"
+
+
+def test_update_keeps_the_marks_that_others_left(account: BatchAccount) -> None:
+    create()
+    mark = f"{METADATA_PREFIX}repairs"
+    account.hook.run(lambda client: change_metadata(client, "etl", lambda found: {**found, mark: "3"}))
+
+    create(metadata={"team": "etl"}, if_exists="update")
+
+    found = metadata_of(pool_of(account))
+    assert (found[mark], found["team"]) == ("3", "etl")
 
 
 def test_update_changes_nothing_when_not_all_can_be_changed(account: BatchAccount) -> None:
