@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import pytest
@@ -17,6 +18,12 @@ from airflow_provider_batchlinux.sensors.nodes import BatchLinuxNodesIdleSensor
 from tests.airflow_harness import Deferral, TaskRun, resume_task, run_task, run_to_end, run_trigger
 from tests.batch_account import BatchAccount, eventually
 from tests.faults import meanwhile
+
+RESIZED = 35.0
+"""Seconds after which the embedded service has ended a resize."""
+
+BOOTED = 25.0
+"""Seconds after which a node has its machine, or has booted."""
 
 Call = Callable[..., TaskRun]
 
@@ -94,9 +101,12 @@ def once_waiting(account: BatchAccount, *events: Callable[[], object]) -> Iterat
 
     def happen() -> None:
         for event in events:
-            seen = len(account.requests())
-            eventually(lambda seen=seen: len(account.requests()) >= seen + _LOOKED)
+            enough = len(account.requests()) + _LOOKED
+            eventually(partial(has_looked, enough))
             event()
+
+    def has_looked(enough: int) -> bool:
+        return len(account.requests()) >= enough
 
     with meanwhile(happen):
         yield
@@ -104,3 +114,9 @@ def once_waiting(account: BatchAccount, *events: Callable[[], object]) -> Iterat
 
 _LOOKED = 4
 """Requests by which a wait has surely looked more than once."""
+
+
+def come_up(account: BatchAccount) -> None:
+    """Let the time of a resize and of a boot pass."""
+    for seconds in (RESIZED, BOOTED, BOOTED):
+        account.control.advance(seconds)

@@ -7,12 +7,7 @@ from datetime import datetime, timedelta, timezone
 import pytest
 
 from tests.batch_account import BatchAccount
-from tests.integration.stories import WAITS, Call, create, delete, once_waiting
-
-RESIZED = 35.0
-"""Seconds after which the embedded service has ended a resize."""
-
-BOOTED = 25.0
+from tests.integration.stories import RESIZED, WAITS, Call, come_up, create, delete, once_waiting
 
 BROKEN_FORMULA = "$TargetDedicatedNodes = 1/0;"
 
@@ -20,13 +15,6 @@ BROKEN_FORMULA = "$TargetDedicatedNodes = 1/0;"
 def resize(account: BatchAccount, nodes: int) -> None:
     """Ask for a number of nodes again, as somebody does who takes care."""
     account.hook.run(lambda client: client.resize_pool("etl", {"targetDedicatedNodes": nodes}))
-
-
-def come_up(account: BatchAccount) -> None:
-    """Let the time of a resize and of a boot pass."""
-    account.control.advance(RESIZED)
-    account.control.advance(BOOTED)
-    account.control.advance(BOOTED)
 
 
 @pytest.mark.parametrize("call", WAITS)

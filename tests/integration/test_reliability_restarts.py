@@ -1,0 +1,221 @@
+"""Triggerers and workers that die, and Dag runs that meet: nothing is made twice, nothing is left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Barrier
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from airflow_provider_batchlinux.operators.pool import BatchLinuxDeletePoolOperator
+from airflow_provider_batchlinux.operators.pool_size import BatchLinuxResizePoolOperator
+from airflow_provider_batchlinux.operators.task import BatchLinuxTaskOperator
+from tests.airflow_harness import Deferral, TaskRun, make_trigger, resume_task, run_task, run_trigger
+from tests.batch_account import LIMIT, BatchAccount, eventually
+from tests.conftest import set_connection
+from tests.faults import meanwhile
+from tests.integration.stories import come_up, create, creating, nodes_sensor, once_waiting
+from tests.unit.commands import Loop
+
+RUNS = 4
+
+
+def restart_triggerer(deferral: Deferral, account: BatchAccount) -> Deferral:
+    """Run a trigger until it has looked, end it as a triggerer that stops does, and store it anew."""
+    trigger = make_trigger(deferral)
+    account.control.clear_requests()
+
+    async def begin_and_stop() -> None:
+        waiting = asyncio.ensure_future(anext(trigger.run()))
+        until = time.monotonic() + LIMIT
+        while len(await asyncio.to_thread(account.requests)) < 3:
+            assert time.monotonic() < until
+            assert not waiting.done()
+        waiting.cancel()
+        await asyncio.wait([waiting])
+        await trigger.cleanup()
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        assert not left, "Something of the wait goes on."
+
+    asyncio.run(begin_and_stop())
+    classpath, kwargs = trigger.serialize()
+    assert kwargs == deferral.trigger_kwargs
+    return Deferral(classpath, kwargs, deferral.timeout, deferral.next_method)
+
+
+def finish(operator: Any, deferred: TaskRun, deferral: Deferral) -> TaskRun:
+    """Run a trigger to its end, and the rest of its task."""
+    return resume_task(operator, deferred, run_trigger(deferral))
+
+
+def changes(account: BatchAccount) -> list[str]:
+    """List the requests that changed something."""
+    return [asked for asked in account.requests() if not asked.startswith(("GET", "HEAD"))]
+
+
+def deferred_by(operator: Any) -> tuple[TaskRun, Deferral]:
+    """Run a task until it defers."""
+    run = run_task(operator)
+    assert run.deferral is not None, run.message
+    return run, run.deferral
+
+
+def test_a_restarted_triggerer_goes_on_to_wait_for_nodes(slow_account: BatchAccount) -> None:
+    slow_account.make_pool(dedicated=1)
+    sensor = nodes_sensor(deferrable=True)
+    deferred, deferral = deferred_by(sensor)
+
+    for _ in range(2):
+        deferral = restart_triggerer(deferral, slow_account)
+        assert changes(slow_account) == []
+    with once_waiting(slow_account, lambda: come_up(slow_account)):
+        run = finish(sensor, deferred, deferral)
+
+    assert run.result["nodes"] == {"idle": 1}
+    assert changes(slow_account) == []
+
+
+def test_a_restarted_triggerer_goes_on_to_wait_for_a_deletion(slow_account: BatchAccount) -> None:
+    slow_account.make_pool()
+    operator = BatchLinuxDeletePoolOperator(
+        task_id="delete", pool_id="etl", deferrable=True, poll_interval=0.02
+    )
+    deferred, deferral = deferred_by(operator)
+
+    deferral = restart_triggerer(deferral, slow_account)
+    assert changes(slow_account) == []
+    with once_waiting(slow_account, lambda: slow_account.control.advance(60)):
+        run = finish(operator, deferred, deferral)
+
+    assert run.result == {"pool_id": "etl", "deleted": True}
+    assert changes(slow_account) == []
+
+
+def test_a_restarted_triggerer_does_not_ask_for_a_resize_again(slow_account: BatchAccount) -> None:
+    slow_account.make_pool(dedicated=0)
+    slow_account.control.advance(35)
+    operator = BatchLinuxResizePoolOperator(
+        task_id="resize", pool_id="etl", dedicated_nodes=2, deferrable=True, poll_interval=0.02
+    )
+    deferred, deferral = deferred_by(operator)
+
+    deferral = restart_triggerer(deferral, slow_account)
+    assert changes(slow_account) == []
+    with once_waiting(slow_account, lambda: slow_account.control.advance(35)):
+        run = finish(operator, deferred, deferral)
+
+    assert run.state == "success", run.message
+    assert changes(slow_account) == []
+    assert len(slow_account.nodes()) == 2
+
+
+def test_a_restarted_triggerer_goes_on_to_wait_for_a_command(account: BatchAccount, tmp_path: Path) -> None:
+    loop = Loop(tmp_path)
+    account.idle_pool(1)
+    operator = BatchLinuxTaskOperator(
+        task_id="work", pool_id="etl", command=loop.command, deferrable=True, poll_interval=0.02
+    )
+    deferred, deferral = deferred_by(operator)
+    loop.wait_until_started()
+
+    deferral = restart_triggerer(deferral, account)
+    assert changes(account) == []
+    assert loop.runs()
+    loop.go.touch()
+    run = finish(operator, deferred, deferral)
+
+    assert run.state == "success", run.message
+    assert len(loop.pids()) == 1
+    eventually(lambda: account.jobs() == [])
+
+
+@pytest.mark.parametrize(
+    "request_", [pytest.param({}, id="its own id"), pytest.param({"pool_id": None}, id="a derived id")]
+)
+def test_a_worker_that_dies_before_the_answer_to_its_create_leaves_one_pool(
+    account: BatchAccount, monkeypatch: pytest.MonkeyPatch, request_: Mapping[str, Any]
+) -> None:
+    set_connection(monkeypatch, account.service, retry_budget=0)
+    account.control.inject("POST", "/pools$", drop="after")
+
+    dead = create(**request_)
+    after = account.pools()
+    again = run_task(creating(**request_), try_number=2)
+
+    assert dead.state == "failed"
+    assert len(after) == 1
+    assert again.state == "success", again.message
+    assert again.result["created"] is False
+    assert account.pools() == after == [again.result["pool_id"]]
+
+
+def test_a_create_that_the_service_does_after_all_is_recognised(
+    account: BatchAccount, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("airflow_provider_batchlinux.client.session.READ_TIMEOUT", 0.2)
+    set_connection(monkeypatch, account.service, retry_budget=20)
+    # The first request is worked on only after its client has given up and asked again.
+    account.control.inject("POST", "/pools$", delay=0.5)
+
+    run = create()
+    eventually(lambda: account.requests().count("POST /pools") == 2)
+
+    assert run.state == "success", run.message
+    assert account.pools() == ["etl"]
+    assert len(account.nodes()) == 1
+
+
+def context_of(run_id: str) -> Any:
+    """Give what an operator needs to know of the Dag run it is in."""
+    ti = SimpleNamespace(
+        dag_id="etl",
+        run_id=run_id,
+        task_id="create",
+        map_index=-1,
+        try_number=1,
+        xcom_push=lambda **_pushed: None,
+    )
+    return {"ti": ti, "run_id": run_id}
+
+
+def create_at_once(numbers: range, **options: Any) -> list[dict[str, Any]]:
+    """Create the same pool from several Dag runs at the same moment, and give what each returned."""
+    together = Barrier(len(numbers))
+
+    def one(number: int) -> dict[str, Any]:
+        operator = creating(expires_in=3600 + number, **options)
+        together.wait(LIMIT)
+        return operator.execute(context_of(f"run {number}"))
+
+    with ThreadPoolExecutor(len(numbers)) as threads:
+        return list(threads.map(one, numbers))
+
+
+def test_dag_runs_that_create_the_same_pool_at_once_share_one(
+    account: BatchAccount, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_connection(monkeypatch, account.service, retry_budget=60)
+
+    results = create_at_once(range(RUNS))
+
+    assert sorted(result["created"] for result in results) == [False] * (RUNS - 1) + [True]
+    assert {result["pool_id"] for result in results} == {"etl"}
+    assert account.pools() == ["etl"]
+    assert len(account.nodes()) == 1
+
+
+def test_dag_runs_that_want_different_pools_of_one_id_get_one_and_a_refusal(account: BatchAccount) -> None:
+    first = create()
+
+    with meanwhile(lambda: create_at_once(range(1))):
+        second = create(dedicated_nodes=2)
+
+    assert first.state == "success"
+    assert type(second.error).__name__ == "BatchConflictError"
+    assert len(account.nodes()) == 1
