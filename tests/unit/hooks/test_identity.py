@@ -270,7 +270,7 @@ def test_a_refused_token_is_not_repeated(identities: Identities, said: Callable[
 
 
 def expire(monkeypatch: pytest.MonkeyPatch, tokens: int) -> None:
-    """Let the service find the next tokens expired that the tenant gives, against what the client was told."""
+    """Let the service find the next tokens expired, against what the client was told of them."""
     issue = TokenIssuer.issue
     ages = iter([timedelta(hours=-2)] * tokens)
 
