@@ -35,12 +35,25 @@ class NodeChoice:
     def chosen(self, nodes: Iterable[NodeSnapshot]) -> list[NodeSnapshot]:
         """Give the nodes that are meant."""
         ids = None if self.node_ids is None else {node_id.lower() for node_id in self.node_ids}
-        states = None if self.states is None else {state.lower().replace("_", "") for state in self.states}
+        states = None if self.states is None else {_state_name(state) for state in self.states}
         return [
             node
             for node in nodes
             if (ids is None or node.node_id.lower() in ids) and (states is None or node.state in states)
         ]
+
+    def distinct_ids(self) -> list[str] | None:
+        """Give each id that is meant once, as the service compares them; ``None`` for whichever."""
+        if self.node_ids is None:
+            return None
+        return list({node_id.lower(): node_id for node_id in self.node_ids}.values())
+
+    def where(self) -> str | None:
+        """Give the service's filter for the states that are meant; ``None`` for whichever."""
+        if self.states is None:
+            return None
+        names = [_state_name(state).replace("'", "''") for state in self.states]
+        return " or ".join(f"state eq '{name}'" for name in names) or None
 
     def missing(self, nodes: Iterable[NodeSnapshot]) -> list[str]:
         """Give the ids that are meant and that no node has."""
@@ -59,15 +72,26 @@ class NodeProgress:
     :param waiting: those that are still on their way.
     """
 
-    done: tuple[str, ...]
-    gone: tuple[str, ...]
-    broken: tuple[NodeSnapshot, ...]
-    waiting: tuple[NodeSnapshot, ...]
+    done: tuple[str, ...] = ()
+    gone: tuple[str, ...] = ()
+    broken: tuple[NodeSnapshot, ...] = ()
+    waiting: tuple[NodeSnapshot, ...] = ()
+
+    def plus(self, more: NodeProgress) -> NodeProgress:
+        """Add what was found of other nodes; those that are waited for are then the others."""
+        return NodeProgress(
+            self.done + more.done, self.gone + more.gone, self.broken + more.broken, more.waiting
+        )
+
+    def over(self) -> set[str]:
+        """Give the ids of the nodes that are not waited for any more, in lower case."""
+        broken = (node.node_id for node in self.broken)
+        return {node_id.lower() for node_id in (*self.done, *self.gone, *broken)}
 
     def __str__(self) -> str:
         states = joined(sorted({node.state for node in self.waiting}))
-        still = f"; {len(self.waiting)} still {states}" if self.waiting else ""
-        return f"{len(self.done)} nodes done, {len(self.gone)} gone, {len(self.broken)} broken{still}"
+        still = f"; others are {states}" if self.waiting else ""
+        return f"{len(self.done)} are done, {len(self.gone)} gone, {len(self.broken)} broken{still}"
 
 
 def problems_of(action: str, running_tasks: str) -> list[str]:
@@ -109,6 +133,10 @@ def progress_of(
     staying = {node.node_id.lower() for node in here}
     gone = tuple(node_id for node_id in node_ids if node_id.lower() not in staying)
     return NodeProgress(tuple(node.node_id for node in done), gone, broken, waiting)
+
+
+def _state_name(state: str) -> str:
+    return state.lower().replace("_", "")
 
 
 def _is_done(action: NodeAction, node: NodeSnapshot, since: datetime | None) -> bool:

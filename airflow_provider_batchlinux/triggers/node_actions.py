@@ -45,6 +45,11 @@ class BatchLinuxNodesActedTrigger(BatchLinuxTrigger):
         self.node_ids = node_ids
         self.since = since
 
+    @property
+    def followed_pool(self) -> str:
+        """The pool, which the poller that all waits share can tell of."""
+        return self.pool_id
+
     def wait(self, client: BatchLinuxClient) -> NodesActedWait:
         """Wait for the nodes."""
         from airflow_provider_batchlinux.client.node_actions import ActedNodes, NodesActedWait
