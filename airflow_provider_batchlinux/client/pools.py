@@ -24,10 +24,11 @@ from airflow_provider_batchlinux.core.images import (
 from airflow_provider_batchlinux.core.pool_changes import ChangePlan
 from airflow_provider_batchlinux.core.pool_marks import (
     fingerprint_of,
+    handed_over,
     is_owned_by,
     metadata_of,
-    own_marks,
     with_later_expiry,
+    with_taker,
 )
 from airflow_provider_batchlinux.core.supported_images import SupportedImage
 from airflow_provider_batchlinux.exceptions import BatchConflictError
@@ -136,10 +137,12 @@ async def _kept(
         await _apply(site, body, decision.plan, deadline)
         changed = tuple(dict.fromkeys(item.property_name for item in decision.differences))
         found = {**found, **decision.plan.patch}
-    elif fingerprint_of(found) == fingerprint_of(body) and not is_owned_by(found, wish.owner):
+    elif fingerprint_of(found) is not None and not is_owned_by(found, wish.owner):
         # Another Dag run made it, maybe for less time; ours must not lose it in its middle.
         await change_metadata(
-            site.client, wish.spec.pool_id, lambda marks: with_later_expiry(marks, wish.expires_at)
+            site.client,
+            wish.spec.pool_id,
+            lambda marks: with_taker(with_later_expiry(marks, wish.expires_at), wish.owner),
         )
     vm_size = found.get("vmSize")
     return EnsuredPool(wish.spec.pool_id, False, _image_of(found, images, wish), vm_size, changed)
@@ -158,7 +161,7 @@ async def _apply(site: PoolSite, body: Mapping[str, Any], plan: ChangePlan, dead
         await client.resize_pool(pool_id, plan.resize)
     # The new fingerprint comes last, so that the next try takes up what this one did not finish.
     wanted = metadata_of(body)
-    await change_metadata(client, pool_id, lambda found: {**own_marks(found), **wanted})
+    await change_metadata(client, pool_id, lambda found: handed_over(found, wanted))
 
 
 def _image_of(

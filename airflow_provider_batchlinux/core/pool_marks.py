@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -13,20 +14,27 @@ __all__ = [
     "describe_owner",
     "expiry_in",
     "fingerprint_of",
+    "handed_over",
     "is_owned_by",
     "is_shared",
+    "kept_since",
     "marks_of",
     "metadata_of",
-    "own_marks",
     "rest_metadata",
+    "runs_in",
     "with_expiry",
+    "with_keep",
     "with_later_expiry",
+    "with_taker",
 ]
 
 METADATA_PREFIX = "airflow_batchlinux_"
 _FINGERPRINT = f"{METADATA_PREFIX}fingerprint"
 _EXPIRES_AT = f"{METADATA_PREFIX}expires_at"
 _SHARED = f"{METADATA_PREFIX}shared"
+_TAKERS = f"{METADATA_PREFIX}takers"
+_KEPT = f"{METADATA_PREFIX}kept"
+_MOST_TAKERS = 20
 
 
 def marks_of(owner: Mapping[str, str], fingerprint: str, expires_at: datetime | None) -> dict[str, str]:
@@ -54,13 +62,26 @@ def metadata_of(pool: Mapping[str, Any]) -> dict[str, str]:
     return {item["name"]: item["value"] for item in pool.get("metadata") or ()}
 
 
-def own_marks(metadata: Mapping[str, str]) -> dict[str, str]:
-    """Choose the provider's own marks but its end, such as the history of repairs, from a pool's metadata."""
-    return {
+def handed_over(found: Mapping[str, str], wanted: Mapping[str, str]) -> dict[str, str]:
+    """
+    Give the metadata of a pool that was changed on request, and so belongs to who asked.
+
+    The marks that are not of the request stay, such as the history of repairs, and so do the Dag runs that
+    had the pool before; its end does not.
+
+    :param found: the pool's metadata as it is.
+    :param wanted: the metadata that the request alone would give it.
+    """
+    stay = {
         name: value
-        for name, value in metadata.items()
+        for name, value in found.items()
         if name.startswith(METADATA_PREFIX) and name != _EXPIRES_AT
     }
+    marks = {**stay, **wanted}
+    before = _maker_in(found)
+    if before is None or before == _maker_in(wanted):
+        return marks
+    return with_taker(marks, dict(zip(("dag_id", "run_id"), before, strict=True)))
 
 
 def fingerprint_of(pool: Mapping[str, Any]) -> str | None:
@@ -96,6 +117,58 @@ def is_shared(metadata: Mapping[str, str]) -> bool:
     return _SHARED in metadata
 
 
+def kept_since(metadata: Mapping[str, str]) -> str | None:
+    """Read since when a pool is kept on purpose, as it is written; ``None`` when it is not."""
+    return metadata.get(_KEPT)
+
+
+def with_keep(metadata: Mapping[str, str], since: datetime) -> dict[str, str]:
+    """Give a pool's metadata so that it is kept on purpose, until its end if it has one."""
+    return {**metadata, _KEPT: rest_instant(since)}
+
+
+def runs_in(metadata: Mapping[str, str]) -> tuple[tuple[str, str], ...] | None:
+    """
+    Read the Dag runs, each as Dag id and run id, that made a pool and that have taken it since.
+
+    :return: ``None`` when not all are known: nobody wrote them down, or what is written is not readable.
+    """
+    maker, takers = _maker_in(metadata), _takers_in(metadata)
+    return None if maker is None or takers is None else tuple(dict.fromkeys([maker, *takers]))
+
+
+def with_taker(metadata: Mapping[str, str], taker: Mapping[str, str]) -> dict[str, str]:
+    """
+    Give a pool's metadata so that it is shared with one more task instance.
+
+    Of the Dag runs the last 20 are kept: how long a value may be is not documented; it is assumed to hold
+    them. Where earlier ones were not written down, later ones are not either.
+
+    :param taker: the names of the task instance, as :func:`marks_of` took them.
+    """
+    shared = {**metadata, _SHARED: "true"}
+    takers = _takers_in(metadata)
+    if takers is None:
+        return shared
+    run = (taker.get("dag_id", ""), taker.get("run_id", ""))
+    latest = [*(known for known in takers if known != run), run][-_MOST_TAKERS:]
+    return {**shared, _TAKERS: json.dumps(latest)}
+
+
+def _maker_in(metadata: Mapping[str, str]) -> tuple[str, str] | None:
+    dag_id, run_id = (metadata.get(f"{METADATA_PREFIX}{name}") for name in ("dag_id", "run_id"))
+    return (dag_id, run_id) if dag_id and run_id else None
+
+
+def _takers_in(metadata: Mapping[str, str]) -> list[tuple[str, str]] | None:
+    if is_shared(metadata) and _TAKERS not in metadata:
+        return None
+    try:
+        return [(str(dag_id), str(run_id)) for dag_id, run_id in json.loads(metadata.get(_TAKERS, "[]"))]
+    except (TypeError, ValueError):
+        return None
+
+
 def with_expiry(metadata: Mapping[str, str], expires_at: datetime) -> dict[str, str]:
     """Give a pool's metadata so that it is wanted until an instant, and no longer."""
     return {**metadata, _EXPIRES_AT: rest_instant(expires_at)}
@@ -103,15 +176,14 @@ def with_expiry(metadata: Mapping[str, str], expires_at: datetime) -> dict[str, 
 
 def with_later_expiry(metadata: Mapping[str, str], expires_at: datetime | None) -> dict[str, str]:
     """
-    Give a pool's metadata so that it is shared, and wanted at least until an instant.
+    Give a pool's metadata so that it is wanted at least until an instant.
 
     :param metadata: as it is; a pool that has no end keeps none.
     :param expires_at: ``None`` for no end.
     """
-    shared = {**metadata, _SHARED: "true"}
-    if _EXPIRES_AT not in shared:
-        return shared
+    if _EXPIRES_AT not in metadata:
+        return dict(metadata)
     if expires_at is None:
-        return {name: value for name, value in shared.items() if name != _EXPIRES_AT}
-    found = expiry_in(shared)
-    return with_expiry(shared, expires_at if found is None else max(found, expires_at))
+        return {name: value for name, value in metadata.items() if name != _EXPIRES_AT}
+    found = expiry_in(metadata)
+    return with_expiry(metadata, expires_at if found is None else max(found, expires_at))

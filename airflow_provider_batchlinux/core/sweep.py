@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -10,12 +10,21 @@ from typing import Any
 from airflow_provider_batchlinux.core.pool_marks import (
     METADATA_PREFIX,
     expiry_in,
-    is_shared,
+    kept_since,
     metadata_of,
+    runs_in,
 )
 from airflow_provider_batchlinux.core.text import table
 
-__all__ = ["SWEEP_FIELDS", "OwnedPool", "Sweep", "owned_pools", "sweep_of", "sweep_table"]
+__all__ = [
+    "SWEEP_FIELDS",
+    "OwnedPool",
+    "Sweep",
+    "node_hours_per_day",
+    "owned_pools",
+    "sweep_of",
+    "sweep_table",
+]
 
 SWEEP_FIELDS = (
     "id",
@@ -36,18 +45,28 @@ class OwnedPool:
     A pool that this Airflow has made.
 
     :param etag: its version, so that one that changes meanwhile is not deleted.
-    :param run: the Dag and the run that made it; ``None`` when its marks do not tell.
+    :param runs: the Dag and the run that made it, and those that have taken it since; ``None`` when its marks
+        do not tell all.
     :param expires_at: until when it is wanted; ``None`` for no end.
-    :param shared: several Dag runs have taken it.
+    :param kept: since when it is kept on purpose, after a failure; ``None`` when it is not.
     :param nodes: the machines that are paid for now.
     """
 
     pool_id: str
     etag: str | None
-    run: tuple[str, str] | None
+    runs: tuple[tuple[str, str], ...] | None
     expires_at: datetime | None
-    shared: bool
+    kept: str | None
     nodes: int
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether only a person is to delete it."""
+        return self.kept is not None and self.expires_at is None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give what is told of a pool that is kept, as plain values."""
+        return {"pool_id": self.pool_id, "since": self.kept, "nodes": self.nodes}
 
 
 @dataclass(frozen=True)
@@ -87,14 +106,14 @@ def owned_pools(bodies: Sequence[Mapping[str, Any]], instance: str) -> list[Owne
     ]
 
 
-def sweep_of(pool: OwnedPool, now: datetime, *, run_is_over: bool) -> Sweep | None:
+def sweep_of(pool: OwnedPool, now: datetime, *, runs_are_over: bool) -> Sweep | None:
     """
     Tell why a pool may go; ``None`` when it may not.
 
-    A pool with an end goes at its end, and not before, whatever became of its Dag run: so it can be kept on
-    purpose. One without an end goes when the one Dag run that has taken it is over.
+    A pool with an end goes at its end, and not before, whatever became of its Dag runs. One without an end
+    goes when all Dag runs that are known to have taken it are over, unless it is kept on purpose.
 
-    :param run_is_over: the Dag run that made it has ended, or is not known any more.
+    :param runs_are_over: the Dag runs that made and took it have ended, or are not known any more.
     """
     if pool.expires_at is not None:
         if pool.expires_at > now:
@@ -102,9 +121,22 @@ def sweep_of(pool: OwnedPool, now: datetime, *, run_is_over: bool) -> Sweep | No
         overdue = (now - pool.expires_at).total_seconds() / _HOUR
         reason = f"wanted until {pool.expires_at:%Y-%m-%d %H:%M} UTC"
         return Sweep(pool, reason, round(overdue * pool.nodes, 1))
-    if pool.shared or pool.run is None or not run_is_over:
+    if pool.is_kept or not pool.runs or not runs_are_over:
         return None
-    return Sweep(pool, f"run {pool.run[1]!r} of Dag {pool.run[0]!r} is over", None)
+    dag_id, run_id = pool.runs[-1]
+    reason = f"run {run_id!r} of Dag {dag_id!r} is over"
+    earlier = len(pool.runs) - 1
+    return Sweep(pool, f"{reason}, as are {earlier} others that had it" if earlier else reason, None)
+
+
+def node_hours_per_day(sweeps: Iterable[Sweep]) -> int:
+    """
+    Give what pools would cost on each further day with the machines that they have now, in node-hours.
+
+    A formula, or whoever resizes a pool, may change that; a spot node costs less than a dedicated one and
+    counts the same.
+    """
+    return 24 * sum(sweep.pool.nodes for sweep in sweeps)
 
 
 def sweep_table(sweeps: Sequence[Sweep]) -> str:
@@ -122,12 +154,11 @@ def sweep_table(sweeps: Sequence[Sweep]) -> str:
 
 
 def _owned(body: Mapping[str, Any], marks: Mapping[str, str]) -> OwnedPool:
-    dag_id, run_id = (marks.get(f"{METADATA_PREFIX}{name}") for name in ("dag_id", "run_id"))
     return OwnedPool(
         pool_id=str(body["id"]),
         etag=body.get("eTag"),
-        run=(dag_id, run_id) if dag_id and run_id else None,
+        runs=runs_in(marks),
         expires_at=expiry_in(marks),
-        shared=is_shared(marks),
+        kept=kept_since(marks),
         nodes=int(body.get("currentDedicatedNodes") or 0) + int(body.get("currentLowPriorityNodes") or 0),
     )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from airflow.providers.common.compat.sdk import BaseOperator
+from airflow.providers.common.compat.sdk import XCOM_RETURN_KEY, BaseOperator
 
 from airflow_provider_batchlinux.core.ids import derived_id
 from airflow_provider_batchlinux.exceptions import error_from_payload
@@ -26,7 +27,10 @@ __all__ = [
     "id_stem_of",
     "owner_of",
     "result_of",
+    "save_result",
 ]
+
+log = logging.getLogger(__name__)
 
 
 class BatchLinuxBaseOperator(BaseOperator):
@@ -119,3 +123,11 @@ def result_of(payload: Mapping[str, Any]) -> dict[str, Any]:
     if event.error is not None:
         raise error_from_payload(event.error)
     return dict(event.result)
+
+
+def save_result(context: Context, result: Mapping[str, Any]) -> None:
+    """Store the result of a task that is about to fail, as if it had returned it; never fails itself."""
+    try:
+        context["ti"].xcom_push(key=XCOM_RETURN_KEY, value=dict(result))
+    except Exception:  # what the task fails with is worth more than what stores its result
+        log.warning("The result of the failing task could not be stored.", exc_info=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_batchlinux.core.instants import Duration, seconds_of
-from airflow_provider_batchlinux.operators._base import BatchLinuxBaseOperator
+from airflow_provider_batchlinux.operators._base import BatchLinuxBaseOperator, save_result
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -27,9 +27,9 @@ class BatchLinuxCheckImagesOperator(BatchLinuxBaseOperator):
     Microsoft sets the end of an image's support months ahead; from then on pools of it can be neither made
     nor, it may be, enlarged. Run this daily and alert on its failure.
 
-    Result in XCom: ``checked`` (number of pools) and ``ending``, for each pool whose image ends soon:
-    ``pool_id``, ``image``, ``node_agent_sku``, ``end_of_support`` (ISO 8601, or ``None`` for an image that
-    the service has taken off its list), ``days_left``, ``successor`` (what its kind of image is now).
+    Result in XCom, also when the task fails over it: ``checked`` (number of pools) and ``ending``, for each
+    pool whose image ends soon: ``pool_id``, ``image``, ``node_agent_sku``, ``end_of_support`` (ISO 8601, or
+    ``None`` for an image that the service has taken off its list), ``days_left``, ``successor`` (what its kind of image is now).
 
     :param pool_ids: the pools to look at; ``None`` looks at all of the account. (templated)
     :param warn_before: how long before the end of support a pool counts as ending, as a pendulum duration,
@@ -58,7 +58,7 @@ class BatchLinuxCheckImagesOperator(BatchLinuxBaseOperator):
         self.warn_before = warn_before
         self.on_ending = on_ending
 
-    def execute(self, context: Context) -> dict[str, Any]:  # noqa: ARG002
+    def execute(self, context: Context) -> dict[str, Any]:
         """Look at every pool's image once."""
         from airflow_provider_batchlinux.core.image_support import describe_support
 
@@ -67,13 +67,15 @@ class BatchLinuxCheckImagesOperator(BatchLinuxBaseOperator):
         found = self._images_in_use(now)
         ending = [image for image in found if image.ends_within(span, now)]
         lines = [describe_support(image, now) for image in ending]
+        result = {"checked": len(found), "ending": [image.to_dict(now) for image in ending]}
         if lines and self.on_ending == "fail":
             msg = f"{len(ending)} of {len(found)} pools stand on an image that ends:\n" + "\n".join(lines)
+            save_result(context, result)
             raise AirflowFailException(msg)
         for line in lines:
             self.log.warning("%s", line)
         self.log.info("%d of %d pools stand on an image that ends.", len(ending), len(found))
-        return {"checked": len(found), "ending": [image.to_dict(now) for image in ending]}
+        return result
 
     def _images_in_use(self, now: datetime) -> list[ImageInUse]:
         from airflow_provider_batchlinux.core.image_support import SUPPORT_FIELDS, images_in_use

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -273,8 +273,9 @@ class BatchLinuxDeletePoolOperator(BatchLinuxBaseOperator):
     Result in XCom: ``pool_id`` and ``deleted`` (``False`` when there was no such pool, or it was kept).
 
     :param pool_id: the pool's id. (templated)
-    :param policy: ``always`` deletes it; ``on_success`` keeps it, with no end, when a task of the Dag run has
-        failed; ``keep_on_failure`` keeps it then for ``keep_for``, after which
+    :param policy: ``always`` deletes it; ``on_success`` keeps it when a task of the Dag run has failed, until
+        its own end by ``expires_in``, or without one until somebody deletes it, which the sweeper does not;
+        ``keep_on_failure`` keeps it then for ``keep_for``, after which
         :class:`~airflow_provider_batchlinux.operators.sweeper.BatchLinuxSweepPoolsOperator` deletes it. All
         nodes of a pool that is kept are paid for.
     :param keep_for: how long ``keep_on_failure`` keeps the pool, as a pendulum duration, ``timedelta`` or
@@ -290,6 +291,7 @@ class BatchLinuxDeletePoolOperator(BatchLinuxBaseOperator):
     """
 
     template_fields: Sequence[str] = (*BatchLinuxBaseOperator.template_fields, "pool_id")
+    operator_extra_links = (BatchLinuxPoolLink(),)
     ui_color = "#f3e3d8"
 
     def __init__(
@@ -320,6 +322,8 @@ class BatchLinuxDeletePoolOperator(BatchLinuxBaseOperator):
         from airflow_provider_batchlinux.client.jobs import end_orphans
 
         require_id("pool_id", self.pool_id)
+        settings = self.hook.settings()
+        BatchLinuxPoolLink.persist(context, settings, self.pool_id)
         if self.policy != "always" and (failed := failed_tasks(context)):
             self._keep(failed)
             return {"pool_id": self.pool_id, "deleted": False}
@@ -330,8 +334,6 @@ class BatchLinuxDeletePoolOperator(BatchLinuxBaseOperator):
             poll_interval=seconds_of("poll_interval", self.poll_interval),
             deadline=deadline_of(context, limit),
         )
-
-        settings = self.hook.settings()
 
         async def story(client: BatchLinuxClient) -> tuple[bool, bool]:
             found = await client.delete_pool(self.pool_id)
@@ -352,18 +354,21 @@ class BatchLinuxDeletePoolOperator(BatchLinuxBaseOperator):
 
     def _keep(self, failed: list[str]) -> None:
         from airflow_provider_batchlinux.client.pool_metadata import change_metadata
-        from airflow_provider_batchlinux.core.pool_marks import with_expiry
+        from airflow_provider_batchlinux.core.pool_marks import with_expiry, with_keep
         from airflow_provider_batchlinux.core.text import joined
 
         why = f"Pool {self.pool_id!r} is kept, because tasks of the Dag run have failed: {joined(failed)}."
-        if self.policy == "on_success":
-            self.log.warning("%s All its nodes are paid for until somebody deletes it.", why)
-            return
-        until = expiry_of(self.keep_for, None, datetime.now(timezone.utc))
-        self.hook.run(
-            lambda client: change_metadata(client, self.pool_id, lambda marks: with_expiry(marks, until))
-        )
-        self.log.warning("%s The sweeper may delete it after %s.", why, f"{until:%Y-%m-%d %H:%M} UTC")
+        now = datetime.now(timezone.utc)
+        until = None if self.policy == "on_success" else expiry_of(self.keep_for, None, now)
+
+        def kept(marks: Mapping[str, str]) -> dict[str, str]:
+            return with_keep(marks, now) if until is None else with_expiry(marks, until)
+
+        self.hook.run(lambda client: change_metadata(client, self.pool_id, kept))
+        if until is None:
+            self.log.warning("%s All its nodes are paid for until its end, or somebody deletes it.", why)
+        else:
+            self.log.warning("%s The sweeper may delete it after %s.", why, f"{until:%Y-%m-%d %H:%M} UTC")
 
 
 def _result(pool: EnsuredPool) -> dict[str, Any]:

@@ -8,38 +8,46 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_batchlinux.exceptions import BatchRequestError
-from airflow_provider_batchlinux.operators._base import BatchLinuxBaseOperator
+from airflow_provider_batchlinux.operators._base import BatchLinuxBaseOperator, save_result
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_batchlinux.client.account import AccountSettings
-    from airflow_provider_batchlinux.core.sweep import Sweep
+    from airflow_provider_batchlinux.core.sweep import OwnedPool, Sweep
 
 __all__ = ["BatchLinuxSweepPoolsOperator"]
 
 _ALIVE = ["queued", "running"]
+_CHANGED = "ConditionNotMet"
 
 
 class BatchLinuxSweepPoolsOperator(BatchLinuxBaseOperator):
     """
-    Delete the pools of this Airflow that are over their time, or whose Dag run is over.
+    Delete the pools of this Airflow that are over their time, or whose Dag runs are over.
 
     Only pools that :class:`~airflow_provider_batchlinux.operators.pool.BatchLinuxCreatePoolOperator` made
     with the same ``id_prefix`` of the connection are looked at; Airflows that share an account need
     different ones. A pool made with ``expires_in`` goes at its end and not before. One made without goes when
-    its Dag run is over, unless several task instances have taken it by ``if_exists``. A pool that changes
-    between the look and the deletion is left alone.
+    the Dag run that made it is over, and all that have taken it by ``if_exists="reuse"`` are. The last 20 of
+    these are written down with the pool; an older one that still goes on is not asked for. A pool that was
+    taken before they were written down stays, and so does one that
+    :class:`~airflow_provider_batchlinux.operators.pool.BatchLinuxDeletePoolOperator` has kept with
+    ``on_success``, unless it has an end. A pool that changes between the look and the deletion is left alone.
 
     By itself it only tells what it would delete. Run it daily: ``example_dags/example_maintenance.py``.
 
-    Result in XCom: ``pools``, for each that may go ``pool_id``, ``reason``, ``nodes`` and
-    ``overdue_node_hours`` (what its nodes have cost since its end; ``None`` when its end is not known);
-    ``deleted`` (a number), ``nodes`` and ``node_hours_saved_per_day``, of those that were deleted.
+    Result in XCom, also when the task fails because some deletions were refused: ``pools``, for each that may
+    go ``pool_id``, ``reason``, ``nodes`` and ``overdue_node_hours`` (what its nodes have cost since its end,
+    had it always had as many as now; ``None`` when its end is not known); ``node_hours_per_day``, what all of
+    these would cost on each further day with the machines that they have now, which is what a dry run would
+    save; ``deleted`` (a number), ``nodes`` and ``node_hours_saved_per_day``, the same of those that were
+    deleted; ``kept``, for each that is kept on purpose ``pool_id``, ``since`` and ``nodes``; ``refused``, for
+    each that could not be deleted ``pool_id`` and ``error``.
 
     :param delete: delete them; ``False`` is a dry run, which only tells. As ``bool`` or as text such as
         ``"true"``. (templated)
-    :param ended_runs: also take pools without an end whose Dag run is over. ``False`` takes only those that
+    :param ended_runs: also take pools without an end whose Dag runs are over. ``False`` takes only those that
         are over their time.
     :param batch_linux_conn_id: the connection to the Batch account. (templated)
     """
@@ -54,58 +62,106 @@ class BatchLinuxSweepPoolsOperator(BatchLinuxBaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Look at all pools once, and delete those that may go."""
-        from airflow_provider_batchlinux.core.sweep import sweep_table
-
         really = _truth("delete", self.delete)
         settings = self.hook.settings()
-        sweeps = self._sweeps(context, settings)
-        if sweeps:
-            self.log.info("%s", sweep_table(sweeps))
-        self.log.info("%d pools may go%s.", len(sweeps), "" if really else "; nothing is deleted (dry run)")
-        gone = self._delete(sweeps, settings) if really else []
-        nodes = sum(sweep.pool.nodes for sweep in gone)
-        return {
-            "pools": [sweep.to_dict() for sweep in sweeps],
-            "deleted": len(gone),
-            "nodes": nodes,
-            "node_hours_saved_per_day": 24 * nodes,
-        }
+        pools = self._pools(settings)
+        sweeps = self._sweeps(context, pools)
+        kept = [pool for pool in pools if pool.is_kept]
+        self._tell(sweeps, kept, really=really)
+        answers = self._delete(sweeps, settings) if really else []
+        result = _report(sweeps, kept, answers)
+        if result["refused"]:
+            save_result(context, result)
+            raise _refusal(len(sweeps), answers)
+        return result
 
-    def _sweeps(self, context: Context, settings: AccountSettings) -> list[Sweep]:
-        from airflow_provider_batchlinux.core.sweep import SWEEP_FIELDS, owned_pools, sweep_of
+    def _pools(self, settings: AccountSettings) -> list[OwnedPool]:
+        from airflow_provider_batchlinux.core.sweep import SWEEP_FIELDS, owned_pools
 
         bodies = self.hook.run(lambda client: client.list_pools(SWEEP_FIELDS), settings=settings)
+        return owned_pools(bodies, settings.id_prefix)
+
+    def _sweeps(self, context: Context, pools: Sequence[OwnedPool]) -> list[Sweep]:
+        from airflow_provider_batchlinux.core.sweep import sweep_of
+
         now = datetime.now(timezone.utc)
         ti: Any = context["ti"]
 
         @cache
-        def is_over(run: tuple[str, str] | None) -> bool:
-            if run is None or not self.ended_runs:
-                return False
+        def is_over(run: tuple[str, str]) -> bool:
             alive: int = ti.get_dr_count(dag_id=run[0], run_ids=[run[1]], states=_ALIVE)
             return alive == 0
 
-        pools = owned_pools(bodies, settings.id_prefix)
-        asked = ((pool, pool.expires_at is None and not pool.shared and is_over(pool.run)) for pool in pools)
-        found = (sweep_of(pool, now, run_is_over=over) for pool, over in asked)
+        def are_over(pool: OwnedPool) -> bool:
+            if not self.ended_runs or pool.expires_at is not None or pool.is_kept:
+                return False
+            # The latest first: it is the likeliest to go on, which settles it.
+            return all(is_over(run) for run in reversed(pool.runs or ()))
+
+        found = (sweep_of(pool, now, runs_are_over=are_over(pool)) for pool in pools)
         return [sweep for sweep in found if sweep is not None]
 
-    def _delete(self, sweeps: list[Sweep], settings: AccountSettings) -> list[Sweep]:
+    def _tell(self, sweeps: Sequence[Sweep], kept: Sequence[OwnedPool], *, really: bool) -> None:
+        from airflow_provider_batchlinux.core.sweep import node_hours_per_day, sweep_table
+
+        if sweeps:
+            self.log.info("%s", sweep_table(sweeps))
+        for pool in kept:
+            self.log.info("Pool %r with %d nodes is kept since %s.", pool.pool_id, pool.nodes, pool.kept)
+        self.log.info(
+            "%d pools may go, which saves %d node-hours a day%s.",
+            len(sweeps),
+            node_hours_per_day(sweeps),
+            "" if really else "; nothing is deleted (dry run)",
+        )
+
+    def _delete(
+        self, sweeps: Sequence[Sweep], settings: AccountSettings
+    ) -> list[tuple[Sweep, BatchRequestError | None]]:
         from airflow_provider_batchlinux.client.sweeping import delete_swept
 
         answers = self.hook.run(
             lambda client: delete_swept(client, sweeps, settings.id_prefix), settings=settings
         )
-        pairs = list(zip(sweeps, answers, strict=True))
-        for sweep, error in pairs:
-            if error is not None and error.code == "ConditionNotMet":
+        for sweep, error in zip(sweeps, answers, strict=True):
+            if error is not None and error.code == _CHANGED:
                 self.log.info("Pool %r changed meanwhile and is left alone.", sweep.pool.pool_id)
-        failed = [error for error in answers if error is not None and error.code != "ConditionNotMet"]
-        if failed:
-            lines = "\n".join(f"  {error}" for error in failed)
-            msg = f"{len(failed)} of {len(sweeps)} pools could not be deleted:\n{lines}"
-            raise BatchRequestError(msg, code=failed[0].code, status=failed[0].status)
-        return [sweep for sweep, error in pairs if error is None]
+        return list(zip(sweeps, answers, strict=True))
+
+
+def _report(
+    sweeps: Sequence[Sweep],
+    kept: Sequence[OwnedPool],
+    answers: Sequence[tuple[Sweep, BatchRequestError | None]],
+) -> dict[str, Any]:
+    from airflow_provider_batchlinux.core.sweep import node_hours_per_day
+
+    gone = [sweep for sweep, error in answers if error is None]
+    return {
+        "pools": [sweep.to_dict() for sweep in sweeps],
+        "node_hours_per_day": node_hours_per_day(sweeps),
+        "deleted": len(gone),
+        "nodes": sum(sweep.pool.nodes for sweep in gone),
+        "node_hours_saved_per_day": node_hours_per_day(gone),
+        "kept": [pool.to_dict() for pool in kept],
+        "refused": [
+            {"pool_id": sweep.pool.pool_id, "error": str(error)} for sweep, error in _refused(answers)
+        ],
+    }
+
+
+def _refused(
+    answers: Sequence[tuple[Sweep, BatchRequestError | None]],
+) -> list[tuple[Sweep, BatchRequestError]]:
+    return [(sweep, error) for sweep, error in answers if error is not None and error.code != _CHANGED]
+
+
+def _refusal(number: int, answers: Sequence[tuple[Sweep, BatchRequestError | None]]) -> BatchRequestError:
+    refused = _refused(answers)
+    lines = "\n".join(f"  pool {sweep.pool.pool_id!r}: {error}" for sweep, error in refused)
+    first = refused[0][1]
+    msg = f"{len(refused)} of {number} pools could not be deleted:\n{lines}"
+    return BatchRequestError(msg, code=first.code, status=first.status, request_id=first.request_id)
 
 
 def _truth(name: str, value: object) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_batchlinux.operators.images import BatchLinuxCheckImagesOperator
-from tests.airflow_harness import run_task
+from tests.airflow_harness import ExecutionApi, run_task
 from tests.batch_account import BatchAccount
 
 ENDED = {"publisher": "canonical", "offer": "0001-com-ubuntu-server-focal", "sku": "20_04-lts"}
@@ -38,6 +38,16 @@ def test_a_pool_on_an_ended_image_fails_the_task_with_its_name(ended_pool: str) 
     assert run.state == "failed"
     assert f"Pool {ended_pool!r} uses canonical:0001-com-ubuntu-server-focal:20_04-lts" in run.message
     assert "1 of 2 pools" in run.message
+    assert run.result["checked"] == 2
+    assert [image["pool_id"] for image in run.result["ending"]] == [ended_pool]
+
+
+@pytest.mark.usefixtures("ended_pool")
+def test_a_result_that_cannot_be_stored_does_not_change_how_the_task_fails() -> None:
+    run = run_task(operator(), api=ExecutionApi(refusals=1))
+
+    assert "1 of 2 pools" in run.message
+    assert "The result of the failing task could not be stored." in run.log
 
 
 def test_a_warning_is_enough_when_that_is_asked(ended_pool: str) -> None:

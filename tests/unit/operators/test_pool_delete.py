@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_batchlinux.core.pool_marks import expiry_in, metadata_of
+from airflow_provider_batchlinux.core.pool_marks import expiry_in, kept_since, metadata_of
 from airflow_provider_batchlinux.emulator import EmulatorOptions, run_emulator
 from airflow_provider_batchlinux.exceptions import BatchRequestError, WaitTimeoutError
 from airflow_provider_batchlinux.operators.pool import BatchLinuxDeletePoolOperator
@@ -164,10 +164,23 @@ def test_a_pool_that_is_kept_has_an_end(account: BatchAccount):
     assert timedelta(hours=1, minutes=59) < until - datetime.now(timezone.utc) <= timedelta(hours=2)
 
 
-def test_a_kept_pool_that_is_gone_is_fine(account: BatchAccount):
+def test_a_pool_that_is_kept_without_an_end_is_marked(account: BatchAccount):
+    account.make_pool()
+
+    run = run_task(delete(policy="on_success"), api=ExecutionApi(task_states={"work": "failed"}))
+
+    body = account.hook.run(lambda client: client.find_pool_body("etl"))
+    assert body is not None
+    assert kept_since(metadata_of(body)) is not None
+    assert expiry_in(metadata_of(body)) is None
+    assert "paid for until its end, or somebody deletes it" in run.log
+
+
+@pytest.mark.parametrize("policy", ["on_success", "keep_on_failure"])
+def test_a_kept_pool_that_is_gone_is_fine(account: BatchAccount, policy: Any):
     api = ExecutionApi(task_states={"work": "failed"})
 
-    assert run_task(delete(policy="keep_on_failure"), api=api).result["deleted"] is False
+    assert run_task(delete(policy=policy), api=api).result["deleted"] is False
 
 
 def test_an_unknown_policy_is_refused_while_the_dag_is_parsed():

@@ -7,8 +7,13 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_batchlinux.client.pool_metadata import change_metadata
+from airflow_provider_batchlinux.core.pool_marks import METADATA_PREFIX
 from airflow_provider_batchlinux.exceptions import BatchRequestError
-from airflow_provider_batchlinux.operators.pool import BatchLinuxCreatePoolOperator
+from airflow_provider_batchlinux.operators.pool import (
+    BatchLinuxCreatePoolOperator,
+    BatchLinuxDeletePoolOperator,
+)
 from airflow_provider_batchlinux.operators.sweeper import BatchLinuxSweepPoolsOperator
 from tests.airflow_harness import RUN_ID, ExecutionApi, TaskRun, run_task
 from tests.batch_account import BatchAccount
@@ -30,7 +35,24 @@ def create(pool_id: str, **options: Any) -> None:
 
 def sweep(*, run_lives: bool = False, **options: Any) -> TaskRun:
     api = ExecutionApi(live_runs=(RUN_ID,) if run_lives else ())
-    return run_task(BatchLinuxSweepPoolsOperator(task_id="sweep", **options), api=api)
+    return run_task(sweeping(**options), api=api)
+
+
+def sweeping(**options: Any) -> BatchLinuxSweepPoolsOperator:
+    return BatchLinuxSweepPoolsOperator(task_id="sweep", **options)
+
+
+def keep(pool_id: str) -> None:
+    """Delete a pool after a failure, which keeps it."""
+    operator = BatchLinuxDeletePoolOperator(task_id="delete", pool_id=pool_id, policy="on_success")
+    run = run_task(operator, api=ExecutionApi(task_states={"work": "failed"}))
+    assert run.result["deleted"] is False, run.log
+
+
+def earlier_run(account: BatchAccount, pool_id: str, run_id: str) -> None:
+    """Let a pool have been made by another Dag run."""
+    name = f"{METADATA_PREFIX}run_id"
+    account.hook.run(lambda client: change_metadata(client, pool_id, lambda marks: {**marks, name: run_id}))
 
 
 def names(run: TaskRun) -> list[str]:
@@ -45,6 +67,8 @@ def test_by_itself_it_only_tells(account: BatchAccount) -> None:
 
     assert names(run) == ["left"]
     assert (run.result["deleted"], run.result["node_hours_saved_per_day"]) == (0, 0)
+    assert run.result["node_hours_per_day"] == 48
+    assert "1 pools may go, which saves 48 node-hours a day" in run.log
     assert "nothing is deleted (dry run)" in run.log
     assert account.pools() == ["left"]
 
@@ -73,11 +97,53 @@ def test_a_pool_with_an_end_stays_until_then(account: BatchAccount) -> None:
     assert names(sweep(delete=True)) == []
 
 
-def test_a_pool_that_several_tasks_have_taken_stays(account: BatchAccount) -> None:
+def test_a_pool_that_several_tasks_of_one_run_have_taken_goes_with_it(account: BatchAccount) -> None:
     create("shared")
     create("shared", task_id="other")
 
-    assert names(sweep(delete=True)) == []
+    assert names(sweep(run_lives=True, delete=True)) == []
+    assert names(sweep(delete=True)) == ["shared"]
+    assert account.pools() == []
+
+
+@pytest.mark.parametrize("how", ["reuse", "ignore", "update"])
+def test_a_pool_that_several_runs_have_taken_goes_with_the_last_of_them(
+    account: BatchAccount, how: Any
+) -> None:
+    create("shared")
+    earlier_run(account, "shared", "yesterday")
+    create("shared", task_id="other", if_exists=how, dedicated_nodes=0 if how == "reuse" else 1)
+
+    for alive in (RUN_ID, "yesterday"):
+        assert names(run_task(sweeping(), api=ExecutionApi(live_runs=(alive,)))) == []
+    run = sweep()
+
+    assert names(run) == ["shared"]
+    assert "as are 1 others that had it" in run.result["pools"][0]["reason"]
+
+
+def test_a_pool_that_is_kept_after_a_failure_is_told_and_left_alone(account: BatchAccount) -> None:
+    create("kept", dedicated_nodes=1)
+    account.wait_for_nodes({"idle": 1}, pool_id="kept")
+    keep("kept")
+
+    run = sweep(delete=True)
+
+    assert names(run) == []
+    assert [(pool["pool_id"], pool["nodes"]) for pool in run.result["kept"]] == [("kept", 1)]
+    assert "Pool 'kept' with 1 nodes is kept since" in run.log
+    assert account.pools() == ["kept"]
+
+
+def test_a_pool_that_is_kept_goes_at_its_own_end(account: BatchAccount) -> None:
+    create("kept", expires_in=1e-3)
+    keep("kept")
+
+    run = sweep(delete=True)
+
+    assert names(run) == ["kept"]
+    assert run.result["kept"] == []
+    assert account.pools() == []
 
 
 def test_pools_whose_run_is_over_can_be_left_alone(account: BatchAccount) -> None:
@@ -113,7 +179,11 @@ def test_one_that_cannot_be_deleted_does_not_keep_the_others(account: BatchAccou
     run = sweep(delete=True)
 
     assert isinstance(run.error, BatchRequestError)
-    assert "1 of 2 pools could not be deleted" in run.message
+    assert "1 of 2 pools could not be deleted:\n  pool 'a': Could not delete pool 'a'" in run.message
+    assert names(run) == ["a", "b"]
+    assert run.result["deleted"] == 1
+    assert [pool["pool_id"] for pool in run.result["refused"]] == ["a"]
+    assert "AuthorizationFailure" in run.result["refused"][0]["error"]
     assert account.pools() == ["a"]
 
 
