@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -27,6 +27,7 @@ __all__ = ["ActedNodes", "NodesActedWait", "act_on_nodes"]
 log = logging.getLogger(__name__)
 
 _AT_ONCE = 16
+_CONFLICT = 409
 _SHOWN = 20
 
 _NAMED = 20
@@ -34,6 +35,15 @@ _NAMED = 20
 
 _WATCHED = 5
 """Nodes that a look asks for while they are on their way; the others are no further as a whole."""
+
+
+_UNDER_WAY: Mapping[str, str] = {
+    "reboot": "rebooting",
+    "reimage": "reimaging",
+    "deallocate": "deallocating",
+    "start": "starting",
+}
+"""The state of a node that does it already."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +82,7 @@ async def act_on_nodes(
         try:
             await _ask(client, pool_id, node.node_id, action, running_tasks)
         except BatchRequestError as error:
-            return error
+            return None if await _does_it_already(client, pool_id, node.node_id, action, error) else error
         return None
 
     answers = await fan_out(chosen, ask, at_once=_AT_ONCE)
@@ -197,6 +207,17 @@ async def _ask(
         "deallocate": client.deallocate_node,
     }
     await verbs[action](pool_id, node_id, running_tasks)
+
+
+async def _does_it_already(
+    client: BatchLinuxClient, pool_id: str, node_id: str, action: str, error: BatchRequestError
+) -> bool:
+    # Maybe at our own request, whose answer was lost; whoever asked, it is waited for. Which code says so is
+    # not documented, so the node is looked at.
+    if error.status != _CONFLICT:
+        return False
+    found = await client.find_node_body(pool_id, node_id, ["id", "state"])
+    return found is not None and str(found.get("state")).lower() == _UNDER_WAY[action]
 
 
 def _require_no_failure(

@@ -79,8 +79,9 @@ class NodesIdleWait:
         for output in await self._outputs(verdict.broken_nodes):
             log.warning("%s", output)
         repairs = {} if self._repairs is None else {"repairs": self._repairs}
-        nodes = dict(seen.counts)
-        return {"pool_id": self.pool_id, "nodes": nodes, "timeline": self._timeline(seen, now), **repairs}
+        state = seen.pool.allocation_state if seen.pool is not None else None
+        told = {"pool_id": self.pool_id, "nodes": dict(seen.counts), "allocation_state": state}
+        return {**told, "timeline": self._timeline(seen, now), **repairs}
 
     async def _observe(self) -> PoolObservation:
         pool = await self.client.find_pool(self.pool_id)

@@ -33,14 +33,14 @@ class BatchLinuxPoolLink(BaseOperatorLink):
         :param settings: the account; one outside Azure has no page and gets an empty link, because Airflow
             logs an error for every link that it looks for and does not find.
         """
-        url = pool_page(
-            settings.endpoint,
-            settings.account_name,
-            pool_id,
-            subscription_id=settings.subscription_id,
-            resource_group=settings.resource_group,
-        )
         try:
+            url = pool_page(
+                settings.endpoint,
+                settings.account_name,
+                pool_id,
+                subscription_id=settings.subscription_id,
+                resource_group=settings.resource_group,
+            )
             context["ti"].xcom_push(key=cls().xcom_key, value=url)
         except Exception:
             log.warning("The link to pool %r could not be stored.", pool_id, exc_info=True)

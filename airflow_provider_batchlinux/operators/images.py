@@ -29,7 +29,8 @@ class BatchLinuxCheckImagesOperator(BatchLinuxBaseOperator):
 
     Result in XCom, also when the task fails over it: ``checked`` (number of pools) and ``ending``, for each
     pool whose image ends soon: ``pool_id``, ``image``, ``node_agent_sku``, ``end_of_support`` (ISO 8601, or
-    ``None`` for an image that the service has taken off its list), ``days_left``, ``successor`` (what its kind of image is now).
+    ``None`` for an image that the service has taken off its list), ``days_left``, ``successor`` (what its
+    kind of image is now).
 
     :param pool_ids: the pools to look at; ``None`` looks at all of the account. (templated)
     :param warn_before: how long before the end of support a pool counts as ending, as a pendulum duration,

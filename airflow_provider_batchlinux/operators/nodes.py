@@ -123,7 +123,8 @@ class BatchLinuxRebootNodesOperator(_NodesOperator):
 
     A node that refuses fails the task with its name and the service's reason, after all others took the
     request; so does one that breaks at boot. Nodes that leave the pool meanwhile, or are preempted, are
-    counted as gone. A retry asks again.
+    counted as gone. A pool that is gone, or is being deleted, fails the task, also while it waits. A retry
+    asks again.
 
     Result in XCom: ``pool_id``, ``done`` and ``gone``, numbers of nodes.
 
@@ -155,7 +156,8 @@ class BatchLinuxReimageNodesOperator(_NodesOperator):
 
     A node that refuses fails the task with its name and the service's reason, after all others took the
     request; so does one that breaks at boot. Nodes that leave the pool meanwhile, or are preempted, are
-    counted as gone. A retry asks again.
+    counted as gone. A pool that is gone, or is being deleted, fails the task, also while it waits. A retry
+    asks again.
 
     Result in XCom: ``pool_id``, ``done`` and ``gone``, numbers of nodes.
 
@@ -188,7 +190,8 @@ class BatchLinuxDeallocateNodesOperator(_NodesOperator):
 
     A node that refuses fails the task with its name and the service's reason, after all others took the
     request; so does one that becomes unusable. Nodes that leave the pool meanwhile, or are preempted, are
-    counted as gone. A retry asks again.
+    counted as gone. A pool that is gone, or is being deleted, fails the task, also while it waits. A retry
+    asks again.
 
     Result in XCom: ``pool_id``, ``done`` and ``gone``, numbers of nodes.
 
@@ -218,7 +221,8 @@ class BatchLinuxStartNodesOperator(_NodesOperator):
 
     A node that refuses fails the task with its name and the service's reason, after all others took the
     request; so does one that breaks at boot. Nodes that leave the pool meanwhile, or are preempted, are
-    counted as gone. A retry asks again.
+    counted as gone. A pool that is gone, or is being deleted, fails the task, also while it waits. A retry
+    asks again.
 
     Result in XCom: ``pool_id``, ``done`` and ``gone``, numbers of nodes.
 

@@ -18,7 +18,9 @@ from airflow.providers.common.compat.sdk import (
 from airflow_provider_batchlinux.core.ids import require_id
 from airflow_provider_batchlinux.exceptions import WaitTimeoutError
 from airflow_provider_batchlinux.hooks.batch_linux import DEFAULT_CONN_ID, BatchLinuxHook
+from airflow_provider_batchlinux.links.portal import BatchLinuxPoolLink
 from airflow_provider_batchlinux.operators._base import deadline_of, defer_to, result_of
+from airflow_provider_batchlinux.sensors._metrics import counted_failures
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -43,6 +45,7 @@ class BatchLinuxPoolSensor(BaseSensorOperator):
     """
 
     template_fields: Sequence[str] = ("batch_linux_conn_id", "pool_id")
+    operator_extra_links = (BatchLinuxPoolLink(),)
     ui_color = "#e3f3d8"
 
     def __init__(
@@ -71,12 +74,19 @@ class BatchLinuxPoolSensor(BaseSensorOperator):
 
     def execute(self, context: Context) -> Any:
         """Wait in the way that was chosen."""
-        if not self.deferrable:
-            return super().execute(context)
-        found = self._first_look(context)
+        self._store_link(context)
+        with counted_failures(context):
+            if not self.deferrable:
+                return super().execute(context)
+            found = self._first_look(context)
         if found.is_done:
             return found.xcom_value
         return defer_to(self, self.trigger(deadline_of(context, timedelta(seconds=self.timeout))))
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Take up after the triggerer, or after Airflow's own time-out in its place."""
+        with counted_failures(context):
+            return super().resume_execution(next_method, next_kwargs, context)
 
     def poke(self, context: Context) -> PokeReturnValue:  # noqa: ARG002
         """Look once."""
@@ -91,6 +101,13 @@ class BatchLinuxPoolSensor(BaseSensorOperator):
             self._told = progress
             self.log.info("%s", progress)
         return PokeReturnValue(is_done=result is not None, xcom_value=result)
+
+    def _store_link(self, context: Context) -> None:
+        try:
+            settings = BatchLinuxHook(self.batch_linux_conn_id).settings()
+        except Exception:  # what is wrong with the connection is told by the first look
+            return
+        BatchLinuxPoolLink.persist(context, settings, self.pool_id)
 
     def _first_look(self, context: Context) -> PokeReturnValue:
         try:

@@ -1,14 +1,34 @@
-"""Telling Airflow's metrics how a pool's nodes came to be; a metric never fails a task."""
+"""Telling Airflow's metrics how a pool's nodes came to be, or did not; a metric never fails a task."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import timedelta
 from importlib import import_module
 from typing import Any
 
-__all__ = ["NODE_HOURS", "REPAIRS", "TIMINGS", "report_timeline"]
+from airflow.providers.common.compat.sdk import AirflowSensorTimeout, AirflowSkipException
+
+from airflow_provider_batchlinux.exceptions import (
+    BatchAuthenticationError,
+    BatchRequestError,
+    BatchUnreachableError,
+    PoolNotReadyError,
+    WaitTimeoutError,
+)
+
+__all__ = [
+    "FAILURES",
+    "FAILURE_KINDS",
+    "NODE_HOURS",
+    "REPAIRS",
+    "TIMINGS",
+    "counted_failures",
+    "report_timeline",
+    "tags_of",
+]
 
 log = logging.getLogger(__name__)
 
@@ -21,24 +41,72 @@ TIMINGS = {
 
 NODE_HOURS = "batchlinux.pool.node_hours"
 REPAIRS = "batchlinux.pool.repairs"
+FAILURES = "batchlinux.pool.waits_failed"
+
+FAILURE_KINDS: Mapping[type[BaseException], str] = {
+    AirflowSensorTimeout: "timeout",
+    WaitTimeoutError: "timeout",
+    PoolNotReadyError: "not_ready",
+    BatchAuthenticationError: "authentication",
+    BatchRequestError: "refused",
+    BatchUnreachableError: "unreachable",
+}
+"""The tag ``kind`` of a failed wait by its error, the first that fits; of any other it is ``error``."""
 
 
-def report_timeline(timeline: Mapping[str, float | None], repairs: int | None = None) -> None:
+def tags_of(context: Mapping[str, Any]) -> dict[str, str]:
+    """Name the task in the way of Airflow's own metrics."""
+    ti = context["ti"]
+    return {"dag_id": ti.dag_id, "task_id": ti.task_id}
+
+
+def report_timeline(
+    timeline: Mapping[str, float | None], tags: Mapping[str, str], repairs: int | None = None
+) -> None:
     """
     Send a timeline to the backend that ``[metrics]`` in Airflow's configuration names.
 
+    :param tags: what the metrics are told apart by, where the backend takes tags.
     :param repairs: how many repairs the pool has had; ``None`` where nobody repairs it.
     """
-    try:
-        stats = _stats()
+
+    def send(stats: Any) -> None:
         for name, metric in TIMINGS.items():
             seconds = timeline.get(name)
             if seconds is not None:
-                stats.timing(metric, timedelta(seconds=seconds))
-        stats.gauge(NODE_HOURS, timeline.get("node_hours") or 0.0)
+                stats.timing(metric, timedelta(seconds=seconds), tags=dict(tags))
+        stats.gauge(NODE_HOURS, timeline.get("node_hours") or 0.0, tags=dict(tags))
         if repairs is not None:
-            stats.gauge(REPAIRS, repairs)
-    except Exception as error:  # the backend is anybody's code, and the nodes are ready whatever it does
+            stats.gauge(REPAIRS, repairs, tags=dict(tags))
+
+    _sent(send)
+
+
+@contextmanager
+def counted_failures(context: Mapping[str, Any]) -> Iterator[None]:
+    """Count a wait that the block ends as a failure, by the kind of it; one that goes on is none."""
+    try:
+        yield
+    except Exception as error:
+        kind = _kind_of(error)
+        if kind is not None:
+            _sent(lambda stats: stats.incr(FAILURES, tags={**tags_of(context), "kind": kind}))
+        raise
+
+
+def _kind_of(error: BaseException) -> str | None:
+    if type(error).__name__ == "AirflowRescheduleException":  # no module has it in every Airflow
+        return None
+    if isinstance(error, AirflowSkipException):
+        # With soft_fail a time-out is a skip of its own; any other skip has the error that it hides.
+        return "timeout" if error.__cause__ is None else _kind_of(error.__cause__)
+    return next((kind for cls, kind in FAILURE_KINDS.items() if isinstance(error, cls)), "error")
+
+
+def _sent(send: Callable[[Any], None]) -> None:
+    try:
+        send(_stats())
+    except Exception as error:  # the backend is anybody's code, and the wait is over whatever it does
         log.warning("The pool's metrics could not be sent: %s", error)
 
 

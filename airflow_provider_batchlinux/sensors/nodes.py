@@ -11,7 +11,7 @@ from airflow_provider_batchlinux.core.instants import Duration, optional_seconds
 from airflow_provider_batchlinux.exceptions import BatchLinuxError
 from airflow_provider_batchlinux.hooks.batch_linux import BatchLinuxHook
 from airflow_provider_batchlinux.sensors._base import BatchLinuxPoolSensor
-from airflow_provider_batchlinux.sensors._metrics import report_timeline
+from airflow_provider_batchlinux.sensors._metrics import report_timeline, tags_of
 from airflow_provider_batchlinux.triggers.nodes import BatchLinuxNodesIdleTrigger
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ class BatchLinuxNodesIdleSensor(BatchLinuxPoolSensor):
     def execute(self, context: Context) -> Any:
         """Wait in the way that was chosen."""
         try:
-            return self._reported(super().execute(context))
+            return self._reported(super().execute(context), context)
         except (AirflowSensorTimeout, AirflowSkipException) as error:
             # With soft_fail a time-out is a skip of its own; any other skip has the error that it hides.
             if error.__cause__ is None:
@@ -142,7 +142,7 @@ class BatchLinuxNodesIdleSensor(BatchLinuxPoolSensor):
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         """Take the trigger's event as the result, or raise what it reports."""
-        result: dict[str, Any] = self._reported(super().execute_complete(context, event))
+        result: dict[str, Any] = self._reported(super().execute_complete(context, event), context)
         return result
 
     def _policy(self) -> dict[str, Any] | None:
@@ -157,9 +157,10 @@ class BatchLinuxNodesIdleSensor(BatchLinuxPoolSensor):
         }
         return {name: value for name, value in given.items() if value is not None} or None
 
-    def _reported(self, result: Any) -> Any:
+    def _reported(self, result: Any, context: Context) -> Any:
         if result is not None:
-            report_timeline(result["timeline"], result.get("repairs"))
+            tags = {**tags_of(context), "pool_state": result.get("allocation_state") or "unknown"}
+            report_timeline(result["timeline"], tags, result.get("repairs"))
         return result
 
     def _after_timeout(self) -> None:

@@ -1,4 +1,4 @@
-"""The calls that faults are tried on, each through Airflow: two ways to wait, a create, a delete."""
+"""The calls that faults are tried on, each through Airflow: two ways to wait, and what changes a pool."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_batchlinux.operators.nodes import BatchLinuxRebootNodesOperator
 from airflow_provider_batchlinux.operators.pool import (
     BatchLinuxCreatePoolOperator,
     BatchLinuxDeletePoolOperator,
 )
+from airflow_provider_batchlinux.operators.pool_size import BatchLinuxResizePoolOperator
 from airflow_provider_batchlinux.sensors.nodes import BatchLinuxNodesIdleSensor
 from tests.airflow_harness import Deferral, TaskRun, resume_task, run_task, run_to_end, run_trigger
 from tests.batch_account import BatchAccount, eventually
@@ -75,8 +77,34 @@ def delete() -> TaskRun:
     return run_to_end(delete)
 
 
+def resizing(**options: Any) -> BatchLinuxResizePoolOperator:
+    """Make the operator that gives the pool ``etl`` two nodes."""
+    given = {"dedicated_nodes": 2, "poll_interval": 0.02, "timeout": PATIENCE, "deferrable": True}
+    return BatchLinuxResizePoolOperator(task_id="resize", pool_id="etl", **{**given, **options})
+
+
+def resize() -> TaskRun:
+    """Resize the pool, and wait on the triggerer until it has its nodes."""
+    return run_to_end(resizing())
+
+
+def rebooting(**options: Any) -> BatchLinuxRebootNodesOperator:
+    """Make the operator that reboots the nodes of the pool ``etl``."""
+    given = {"poll_interval": 0.02, "timeout": PATIENCE, "deferrable": True}
+    return BatchLinuxRebootNodesOperator(task_id="reboot", pool_id="etl", **{**given, **options})
+
+
+def reboot() -> TaskRun:
+    """Reboot the pool's nodes, and wait on the triggerer until they are back."""
+    return run_to_end(rebooting())
+
+
 WAITS = [pytest.param(poke, id="poking"), pytest.param(defer, id="deferred")]
-CALLS = [*WAITS, pytest.param(create, id="create"), pytest.param(delete, id="delete")]
+CALLS = [
+    *WAITS,
+    # The deletion comes last: one that the service does late must not meet the pool of the next.
+    *(pytest.param(call, id=call.__name__) for call in (create, resize, reboot, delete)),
+]
 
 
 def prepare(call: Call, account: BatchAccount) -> None:
@@ -92,6 +120,10 @@ def assert_done(call: Call, run: TaskRun, account: BatchAccount) -> None:
     assert account.pools() == ([] if call is delete else ["etl"])
     if call is create:
         assert len(account.nodes()) == 1
+    if call is resize:
+        assert len(account.nodes()) == 2
+    if call is reboot:
+        assert run.result == {"pool_id": "etl", "done": 1, "gone": 0}
 
 
 @contextmanager

@@ -6,8 +6,9 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
+from tests.airflow_harness import run_to_end
 from tests.batch_account import BatchAccount
-from tests.integration.stories import RESIZED, WAITS, Call, come_up, create, delete, once_waiting
+from tests.integration.stories import RESIZED, WAITS, Call, come_up, create, delete, once_waiting, rebooting
 
 BROKEN_FORMULA = "$TargetDedicatedNodes = 1/0;"
 
@@ -34,6 +35,28 @@ def test_a_pool_that_is_deleted_meanwhile_ends_the_wait(
 
     assert type(run.error).__name__ == "PoolNotReadyError"
     assert "Pool 'etl' is being deleted." in run.message or "Pool 'etl' does not exist" in run.message
+    assert slow_account.pools() == ([] if gone else ["etl"])
+
+
+@pytest.mark.parametrize("deferrable", [pytest.param(False, id="poking"), pytest.param(True, id="deferred")])
+@pytest.mark.parametrize("gone", [pytest.param(False, id="being deleted"), pytest.param(True, id="gone")])
+def test_a_pool_that_is_deleted_while_its_nodes_reboot_ends_the_wait(
+    slow_account: BatchAccount, deferrable: bool, gone: bool
+) -> None:
+    slow_account.make_pool(dedicated=1)
+    come_up(slow_account)
+    slow_account.wait_for_nodes({"idle": 1})
+
+    def remove() -> None:
+        slow_account.hook.delete_pool("etl")
+        if gone:
+            slow_account.control.advance(60)
+
+    with once_waiting(slow_account, remove):
+        run = run_to_end(rebooting(deferrable=deferrable))
+
+    assert type(run.error).__name__ == "PoolNotReadyError"
+    assert "so its nodes will not come through reboot" in run.message
     assert slow_account.pools() == ([] if gone else ["etl"])
 
 

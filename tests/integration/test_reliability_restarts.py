@@ -13,6 +13,11 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_batchlinux.operators.nodes import (
+    BatchLinuxDeallocateNodesOperator,
+    BatchLinuxRebootNodesOperator,
+    BatchLinuxReimageNodesOperator,
+)
 from airflow_provider_batchlinux.operators.pool import BatchLinuxDeletePoolOperator
 from airflow_provider_batchlinux.operators.pool_size import BatchLinuxResizePoolOperator
 from airflow_provider_batchlinux.operators.task import BatchLinuxTaskOperator
@@ -20,7 +25,7 @@ from tests.airflow_harness import Deferral, TaskRun, make_trigger, resume_task, 
 from tests.batch_account import LIMIT, BatchAccount, eventually
 from tests.conftest import set_connection
 from tests.faults import meanwhile
-from tests.integration.stories import come_up, create, creating, nodes_sensor, once_waiting
+from tests.integration.stories import come_up, create, creating, nodes_sensor, once_waiting, rebooting
 from tests.unit.commands import Loop
 
 RUNS = 4
@@ -113,6 +118,48 @@ def test_a_restarted_triggerer_does_not_ask_for_a_resize_again(slow_account: Bat
     assert run.state == "success", run.message
     assert changes(slow_account) == []
     assert len(slow_account.nodes()) == 2
+
+
+def test_a_restarted_triggerer_does_not_reboot_nodes_again(slow_account: BatchAccount) -> None:
+    slow_account.make_pool(dedicated=2)
+    come_up(slow_account)
+    slow_account.wait_for_nodes({"idle": 2})
+    operator = rebooting()
+    deferred, deferral = deferred_by(operator)
+
+    for _ in range(2):
+        deferral = restart_triggerer(deferral, slow_account)
+        assert changes(slow_account) == []
+    with once_waiting(slow_account, lambda: come_up(slow_account)):
+        run = finish(operator, deferred, deferral)
+
+    assert run.result == {"pool_id": "etl", "done": 2, "gone": 0}
+    assert changes(slow_account) == []
+
+
+@pytest.mark.parametrize(
+    ("cls", "verb"),
+    [
+        pytest.param(BatchLinuxRebootNodesOperator, "reboot", id="reboot"),
+        pytest.param(BatchLinuxReimageNodesOperator, "reimage", id="reimage"),
+        pytest.param(BatchLinuxDeallocateNodesOperator, "deallocate", id="deallocate"),
+    ],
+)
+def test_a_node_that_was_asked_though_the_answer_is_lost_is_waited_for(
+    slow_account: BatchAccount, monkeypatch: pytest.MonkeyPatch, cls: Any, verb: str
+) -> None:
+    set_connection(monkeypatch, slow_account.service, retry_budget=20)
+    slow_account.make_pool(dedicated=1)
+    come_up(slow_account)
+    slow_account.wait_for_nodes({"idle": 1})
+    slow_account.control.inject("POST", f"/{verb}$", drop="after")
+    operator = cls(task_id="act", pool_id="etl", deferrable=True, poll_interval=0.02)
+
+    deferred, deferral = deferred_by(operator)
+    with once_waiting(slow_account, lambda: come_up(slow_account)):
+        run = finish(operator, deferred, deferral)
+
+    assert run.result == {"pool_id": "etl", "done": 1, "gone": 0}
 
 
 def test_a_restarted_triggerer_goes_on_to_wait_for_a_command(account: BatchAccount, tmp_path: Path) -> None:

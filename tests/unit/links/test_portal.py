@@ -7,7 +7,12 @@ from typing import Any
 import pytest
 
 from airflow_provider_batchlinux.links.portal import BatchLinuxPoolLink
-from airflow_provider_batchlinux.operators.pool import BatchLinuxCreatePoolOperator
+from airflow_provider_batchlinux.operators.pool import (
+    BatchLinuxCreatePoolOperator,
+    BatchLinuxDeletePoolOperator,
+)
+from airflow_provider_batchlinux.sensors.nodes import BatchLinuxNodesIdleSensor
+from airflow_provider_batchlinux.sensors.pool import BatchLinuxPoolGoneSensor, BatchLinuxPoolSteadySensor
 from tests.airflow_harness import ExecutionApi, run_task
 from tests.conftest import set_connection
 from tests.unit.commands import operator
@@ -33,9 +38,25 @@ def create() -> BatchLinuxCreatePoolOperator:
     )
 
 
+def delete(**options: Any) -> BatchLinuxDeletePoolOperator:
+    return BatchLinuxDeletePoolOperator(task_id="delete", pool_id="etl", **options)
+
+
+def sensor(cls: Any, **options: Any) -> Any:
+    return cls(task_id="wait", **{"pool_id": "etl", "deferrable": True, **options})
+
+
 @pytest.mark.usefixtures("azure")
 @pytest.mark.parametrize(
-    "make", [pytest.param(create, id="create pool"), pytest.param(lambda: operator("true"), id="task")]
+    "make",
+    [
+        pytest.param(create, id="create pool"),
+        pytest.param(lambda: operator("true"), id="task"),
+        pytest.param(delete, id="delete pool"),
+        pytest.param(lambda: sensor(BatchLinuxNodesIdleSensor), id="nodes idle"),
+        pytest.param(lambda: sensor(BatchLinuxPoolSteadySensor), id="pool steady"),
+        pytest.param(lambda: sensor(BatchLinuxPoolGoneSensor), id="pool gone"),
+    ],
 )
 def test_the_link_is_stored_before_the_service_is_called(make):
     run = run_task(make())
@@ -63,6 +84,31 @@ def test_a_store_that_refuses_the_link_does_not_change_how_the_task_ends():
     assert not refused.xcoms[LINK]
 
 
-def test_both_operators_offer_the_link():
-    for task in (create(), operator("true")):
+@pytest.mark.usefixtures("account")
+@pytest.mark.parametrize("pool_id", ["", None, 7])
+def test_a_sensor_of_no_pool_fails_for_that_and_not_for_its_link(pool_id):
+    run = run_task(sensor(BatchLinuxNodesIdleSensor, pool_id=pool_id))
+
+    assert f"pool_id={pool_id!r} is not an id" in run.message
+
+
+@pytest.mark.parametrize("never_fail", [True, False])
+def test_a_connection_that_is_wrong_is_told_by_the_look_and_not_by_the_link(never_fail, monkeypatch):
+    monkeypatch.delenv("AIRFLOW_CONN_AZURE_BATCH_LINUX_DEFAULT", raising=False)
+
+    run = run_task(sensor(BatchLinuxNodesIdleSensor, never_fail=never_fail))
+
+    assert run.state == ("skipped" if never_fail else "failed")
+
+
+@pytest.mark.usefixtures("account")
+def test_a_pool_that_is_kept_has_its_link():
+    run = run_task(delete(policy="on_success"), api=ExecutionApi(task_states={"work": "failed"}))
+
+    assert LINK in run.xcoms
+
+
+def test_all_that_is_about_a_pool_offers_the_link():
+    sensors = (BatchLinuxNodesIdleSensor, BatchLinuxPoolSteadySensor, BatchLinuxPoolGoneSensor)
+    for task in (create(), operator("true"), delete(), *map(sensor, sensors)):
         assert [type(link) for link in task.operator_extra_links] == [BatchLinuxPoolLink]

@@ -39,7 +39,7 @@ def test_the_result_names_the_pool_its_nodes_by_state_and_how_long_they_took(acc
     result = run_task(sensor()).result
 
     timeline = result.pop("timeline")
-    assert result == {"pool_id": "etl", "nodes": {"idle": 2}}
+    assert result == {"pool_id": "etl", "nodes": {"idle": 2}, "allocation_state": "steady"}
     assert list(timeline) == ["to_steady", "to_first_idle", "to_ready", "node_hours"]
     assert 0 <= timeline["to_first_idle"] <= timeline["to_ready"] < 60
 
