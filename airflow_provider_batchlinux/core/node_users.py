@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from enum import Enum
@@ -33,6 +33,7 @@ class UserOutcome(str, Enum):
     UPDATED = "updated"
     REMOVED = "removed"
     ABSENT = "absent"
+    SKIPPED = "skipped"
     GONE = "gone"
     FAILED = "failed"
 
@@ -87,6 +88,8 @@ class UserRecord:
     :param address: where SSH is reached; ``None`` when the node names no address.
     :param public: whether that address is reached from outside the virtual network.
     :param error: the service's refusal when the outcome is failed.
+    :param code: its code; ``None`` when it gave none, or did not answer.
+    :param note: what else is to be known of the user on this node.
     """
 
     node_id: str
@@ -97,11 +100,13 @@ class UserRecord:
     port: int | None = None
     public: bool = False
     error: str | None = None
+    code: str | None = None
+    note: str | None = None
 
     @classmethod
     def of(
         cls, node: NodeSnapshot, username: str, outcome: UserOutcome, *, error: str | None = None,
-        endpoint: Endpoint | None = None,
+        code: str | None = None, note: str | None = None, endpoint: Endpoint | None = None,
     ) -> UserRecord:  # fmt: skip
         """Record an outcome on a node, reached at an endpoint where there is one."""
         return cls(
@@ -113,7 +118,20 @@ class UserRecord:
             port=endpoint.port if endpoint else None,
             public=bool(endpoint and endpoint.public),
             error=error,
+            code=code,
+            note=note,
         )
+
+    @classmethod
+    def from_result(cls, result: Mapping[str, Any]) -> UserRecord:
+        """Read a record from what :meth:`to_result` gave."""
+        given = {name: value for name, value in result.items() if name != "ssh_command"}
+        return cls(**{**given, "outcome": UserOutcome(given["outcome"])})
+
+    @property
+    def has_user(self) -> bool:
+        """Whether the user is on the node now."""
+        return self.outcome in (UserOutcome.ADDED, UserOutcome.UPDATED)
 
     @property
     def ssh_command(self) -> str | None:
@@ -146,5 +164,13 @@ def username_problems(username: object) -> list[str]:
 
 def records_table(records: Iterable[UserRecord]) -> str:
     """Lay records out as a table for the log."""
-    rows = [(r.node_id, r.state, r.outcome.value, r.error or r.ssh_command or "no address") for r in records]
+    rows = [(r.node_id, r.state, r.outcome.value, _remark(r)) for r in records]
     return table(("node", "state", "user", "log in with"), rows)
+
+
+def _remark(record: UserRecord) -> str:
+    if record.error is not None:
+        return record.error
+    if record.has_user:
+        return record.ssh_command or "no address"
+    return record.ssh_command or "-"

@@ -64,6 +64,8 @@ class TestAdding:
             "port",
             "public",
             "error",
+            "code",
+            "note",
             "ssh_command",
         }
         assert {record["node_id"] for record in records} == {node.node_id for node in account.nodes()}
