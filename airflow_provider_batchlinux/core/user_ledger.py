@@ -29,6 +29,7 @@ class LedgerEntry:
     :param by: who put it there, such as ``dag_id``, ``run_id``, ``task_id`` and ``map_index``.
     :param key: the fingerprint of its key, such as ``SHA256:...``; ``None`` without a key.
     :param is_admin: whether it was added with ``sudo``.
+    :param has_password: whether it has a password.
     """
 
     username: str
@@ -36,6 +37,7 @@ class LedgerEntry:
     by: Mapping[str, str] = field(default_factory=dict)
     key: str | None = None
     is_admin: bool = False
+    has_password: bool = False
 
     def is_over(self, now: datetime) -> bool:
         """Tell whether the user's time is over."""
@@ -64,6 +66,7 @@ class LedgerEntry:
             "by": dict(self.by),
             "key": self.key,
             "is_admin": self.is_admin,
+            "has_password": self.has_password,
         }
 
 
@@ -84,6 +87,8 @@ def with_entry(metadata: Mapping[str, str], entry: LedgerEntry) -> dict[str, str
         marks["key"] = entry.key
     if entry.is_admin:
         marks["admin"] = True
+    if entry.has_password:
+        marks["password"] = True
     return {**metadata, _USER + entry.username: json.dumps(marks, separators=(",", ":"))}
 
 
@@ -126,4 +131,5 @@ def _read(username: str, text: str) -> LedgerEntry:
         {str(name): str(value) for name, value in by.items()} if isinstance(by, dict) else {},
         key if isinstance(key, str) else None,
         bool(marks.get("admin")),
+        bool(marks.get("password")),
     )
