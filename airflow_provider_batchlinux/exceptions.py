@@ -8,7 +8,7 @@ BatchLinuxError(AirflowException)   anything raised on purpose while talking to 
 │  └─ BatchConflictError            the id exists with another spec, or is being deleted
 ├─ BatchUnreachableError            no answer within the retry budget       retry later
 ├─ PoolNotReadyError                no usable nodes                         .pool_id
-├─ NodeUsersError                   some nodes do not have the user         .failed
+├─ NodeUsersError                   some nodes do not have the user         .failed .codes
 ├─ TaskFailedError                  the command ran and failed              .exit_code .node_id
 └─ WaitTimeoutError                 our own deadline passed
 
@@ -109,11 +109,15 @@ class NodeUsersError(BatchLinuxError):
     A user could not be put on, or taken from, some nodes.
 
     :param failed: the ids of these nodes; on all others it was done.
+    :param codes: the service's code by the node's id, ``None`` where it did not answer.
     """
 
-    def __init__(self, message: str, *, failed: Sequence[str]) -> None:
+    def __init__(
+        self, message: str, *, failed: Sequence[str], codes: Mapping[str, str | None] | None = None
+    ) -> None:
         super().__init__(message)
         self.failed = list(failed)
+        self.codes = dict(codes or {})
 
 
 class TaskFailedError(BatchLinuxError):

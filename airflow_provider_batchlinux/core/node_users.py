@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from enum import Enum
@@ -12,17 +14,19 @@ from typing import Any
 from airflow_provider_batchlinux.core.instants import rest_instant
 from airflow_provider_batchlinux.core.pool_state import Endpoint, NodeSnapshot
 from airflow_provider_batchlinux.core.ssh_keys import public_key_problems
-from airflow_provider_batchlinux.core.text import table
+from airflow_provider_batchlinux.core.text import joined, table
 
 __all__ = [
     "NodeUser",
     "UserOutcome",
     "UserRecord",
+    "failures_text",
     "records_table",
     "username_problems",
 ]
 
 _USERNAME = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
+_EXPLAINED = 20
 _TAKEN_NAMES = frozenset({"root", "_azbatch"})
 
 
@@ -56,6 +60,14 @@ class NodeUser:
     password: str | None = field(default=None, repr=False)
     ssh_public_key: str | None = field(default=None, repr=False)
     is_admin: bool = False
+
+    @property
+    def fingerprint(self) -> str | None:
+        """The public key's fingerprint as ``ssh-keygen -l`` shows it; ``None`` without a key."""
+        if not self.ssh_public_key:
+            return None
+        digest = hashlib.sha256(base64.b64decode(self.ssh_public_key.split()[1])).digest()
+        return "SHA256:" + base64.b64encode(digest).decode().rstrip("=")
 
     def problems(self) -> list[str]:
         """List all that is wrong, without repeating a secret."""
@@ -160,6 +172,17 @@ def username_problems(username: object) -> list[str]:
     if username in _TAKEN_NAMES:
         return [f"username={username!r} belongs to the system or to Batch; choose another."]
     return []
+
+
+def failures_text(failed: Sequence[UserRecord]) -> str:
+    """Name every node that failed: a few with the service's words, the rest by the service's codes."""
+    shown, rest = failed[:_EXPLAINED], failed[_EXPLAINED:]
+    lines = [f"node {record.node_id!r} ({record.state}): {record.error}" for record in shown]
+    for code in sorted({record.code or "no answer" for record in rest}):
+        names = [repr(record.node_id) for record in rest if (record.code or "no answer") == code]
+        lines.append(f"{code}: {', '.join(names)}")
+    summary = joined([record.node_id for record in failed])
+    return f"{summary}." + "".join(f"\n  {line}" for line in lines)
 
 
 def records_table(records: Iterable[UserRecord]) -> str:

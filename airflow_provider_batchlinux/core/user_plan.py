@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from airflow_provider_batchlinux.core.node_actions import NodeChoice
 from airflow_provider_batchlinux.core.node_users import UserOutcome, UserRecord
 from airflow_provider_batchlinux.core.pool_state import NodeSnapshot, PoolSnapshot
+from airflow_provider_batchlinux.core.ssh_access import SSH_PORT
 from airflow_provider_batchlinux.core.text import joined
+from airflow_provider_batchlinux.core.user_ledger import LedgerEntry
 
 __all__ = [
     "NOT_READY",
@@ -17,8 +20,12 @@ __all__ = [
     "failure_limit",
     "failure_limit_problems",
     "is_growing",
+    "leaves_user",
+    "not_ready",
     "plan_of",
     "refused_too_early",
+    "unreachable_reason",
+    "would_lose",
 ]
 
 NOT_READY = "NodeNotReady"
@@ -101,6 +108,55 @@ def is_growing(pool: PoolSnapshot | None) -> bool:
 def refused_too_early(record: UserRecord) -> bool:
     """Tell whether the service refused a node only because it is not ready, so that waiting helps."""
     return record.outcome is UserOutcome.FAILED and record.code in _TOO_EARLY
+
+
+def not_ready(node: NodeSnapshot, username: str) -> UserRecord:
+    """Record a node that nobody waits for any longer as failed."""
+    error = f"The node was still {node.state}, and the service takes users on idle and running nodes only."
+    return UserRecord.of(node, username, UserOutcome.FAILED, error=error, code=NOT_READY)
+
+
+def leaves_user(record: UserRecord) -> bool:
+    """
+    Tell whether a node may have the user after all was done to take it away.
+
+    What becomes of users while a node is deallocated is not documented; assumed that they may come back.
+    """
+    asleep = record.outcome is UserOutcome.SKIPPED and record.state in ("deallocating", "deallocated")
+    return asleep or record.outcome is UserOutcome.FAILED
+
+
+def would_lose(before: LedgerEntry | None, after: LedgerEntry) -> list[str]:
+    """
+    List what a user has that an update, which replaces all, would take away by omission.
+
+    :param before: the user by the pool's ledger; ``None`` when it has no entry. What another Dag run left
+        is not anybody's to lose.
+    """
+    if before is None or not before.is_held_by(after.by):
+        return []
+    key = f"the key {before.key}" if before.key is not None and after.key is None else None
+    password = "a password" if before.has_password and not after.has_password else None
+    return [part for part in (key, password) if part is not None]
+
+
+def unreachable_reason(pool: Mapping[str, Any], nodes: Iterable[NodeSnapshot]) -> str | None:
+    """
+    Say that nobody outside a pool's network can log in to its nodes; ``None`` when they can.
+
+    :param pool: the pool's REST body.
+    """
+    network = pool.get("networkConfiguration") or {}
+    nat_pools = (network.get("endpointConfiguration") or {}).get("inboundNATPools") or ()
+    if any(nat_pool.get("backendPort") == SSH_PORT for nat_pool in nat_pools):
+        return None
+    if any(node.ssh is not None for node in nodes):
+        return None
+    return (
+        f"Pool {pool.get('id')!r} maps no port to SSH, so nobody outside its virtual network can log in. "
+        "Make it with ssh_from=[...], which an existing pool takes only while it has no nodes; or say "
+        "address='private' where people are in the network."
+    )
 
 
 def failure_limit_problems(limit: object) -> list[str]:

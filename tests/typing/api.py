@@ -56,6 +56,7 @@ from airflow_provider_batchlinux.specs import (
     zero_when_idle,
 )
 from airflow_provider_batchlinux.triggers.node_actions import BatchLinuxNodesActedTrigger
+from airflow_provider_batchlinux.triggers.node_users import BatchLinuxNodesForUserTrigger
 from airflow_provider_batchlinux.triggers.nodes import BatchLinuxNodesIdleTrigger
 from airflow_provider_batchlinux.triggers.pool import (
     BatchLinuxPoolGoneTrigger,
@@ -95,6 +96,9 @@ class OwnOperator(BaseOperator):
             poll_interval=10,
         )
         self.log.info("%s: %s, %s", context["run_id"], pool_gone.serialize(), task_over.serialize())
+        for_user = BatchLinuxNodesForUserTrigger(
+            pool_id="etl", batch_linux_conn_id="batch", poll_interval=10, where="startTaskInfo/exitCode eq 7"
+        )
         acted = BatchLinuxNodesActedTrigger(
             pool_id="etl",
             action="reboot",
@@ -103,7 +107,8 @@ class OwnOperator(BaseOperator):
             batch_linux_conn_id="batch",
             poll_interval=10,
         )
-        self.log.info("%s, %s, %s", steady.serialize(), resized.serialize(), acted.serialize())
+        more = (steady, resized, acted, for_user)
+        self.log.info("%s", [trigger.serialize() for trigger in more])
         self.defer(trigger=nodes_idle, method_name="execute_complete")
 
 
@@ -202,6 +207,11 @@ with DAG("typed", schedule="@daily", start_date=pendulum.datetime(2026, 1, 1)):
         password="{{ conn.ops.password }}",
         expires_at=datetime(2030, 1, 1, tzinfo=pendulum.UTC),
         is_admin=True,
+        recreate=True,
+        address="private",
+        states=["starttaskfailed"],
+        max_failed_nodes="5%",
+        timeout=pendulum.duration(minutes=20),
     )
     work = BatchLinuxTaskOperator(
         task_id="work",
@@ -215,7 +225,9 @@ with DAG("typed", schedule="@daily", start_date=pendulum.datetime(2026, 1, 1)):
         execution_timeout=timedelta(hours=2),
     )
     mapped = BatchLinuxTaskOperator.partial(task_id="mapped", pool_id=pool_id).expand(command=["date", "id"])
-    remove = BatchLinuxRemoveNodeUsersOperator(task_id="remove_users", pool_id=pool_id, username="etl")
+    remove = BatchLinuxRemoveNodeUsersOperator(
+        task_id="remove_users", pool_id=pool_id, username="etl", take_over=True
+    )
     BatchLinuxCheckImagesOperator(
         task_id="images", pool_ids=[pool_id], warn_before=timedelta(weeks=4), on_ending="warn"
     )

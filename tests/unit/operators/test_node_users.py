@@ -105,7 +105,7 @@ class TestAdding:
         account.idle_pool(1, ssh=True)
         run_task(add(ssh_public_key=public_key))
 
-        [record] = run_task(add(password=PASSWORD)).result
+        [record] = run_task(add(password=PASSWORD, recreate=True)).result
 
         assert record["outcome"] == "updated"
         assert log_in(record, password=PASSWORD) is not None
