@@ -27,6 +27,7 @@ from airflow_provider_batchlinux.operators.node_users import (
     BatchLinuxAddNodeUsersOperator,
     BatchLinuxRemoveNodeUsersOperator,
 )
+from airflow_provider_batchlinux.operators.node_users_lease import BatchLinuxNodeUsersLease
 from airflow_provider_batchlinux.operators.nodes import (
     BatchLinuxDeallocateNodesOperator,
     BatchLinuxRebootNodesOperator,
@@ -57,6 +58,7 @@ from airflow_provider_batchlinux.specs import (
 )
 from airflow_provider_batchlinux.triggers.node_actions import BatchLinuxNodesActedTrigger
 from airflow_provider_batchlinux.triggers.node_users import BatchLinuxNodesForUserTrigger
+from airflow_provider_batchlinux.triggers.node_users_lease import BatchLinuxNodeUsersLeaseTrigger
 from airflow_provider_batchlinux.triggers.nodes import BatchLinuxNodesIdleTrigger
 from airflow_provider_batchlinux.triggers.pool import (
     BatchLinuxPoolGoneTrigger,
@@ -83,6 +85,16 @@ class OwnOperator(BaseOperator):
             poll_interval=15,
             delete_job="on_success",
         )
+        lease_over = BatchLinuxNodeUsersLeaseTrigger(
+            pool_id="etl",
+            username="etl",
+            until=1893456000.0,
+            by={"dag_id": "etl", "run_id": "today"},
+            batch_linux_conn_id="batch",
+            poll_interval=30,
+            password_conn_id="ops",
+            until_task_ids=["work"],
+        )
         steady = BatchLinuxPoolSteadyTrigger(pool_id="etl", batch_linux_conn_id="batch", poll_interval=10)
         resized = BatchLinuxPoolResizedTrigger(
             pool_id="etl",
@@ -107,7 +119,7 @@ class OwnOperator(BaseOperator):
             batch_linux_conn_id="batch",
             poll_interval=10,
         )
-        more = (steady, resized, acted, for_user)
+        more = (steady, resized, acted, for_user, lease_over)
         self.log.info("%s", [trigger.serialize() for trigger in more])
         self.defer(trigger=nodes_idle, method_name="execute_complete")
 
@@ -227,6 +239,15 @@ with DAG("typed", schedule="@daily", start_date=pendulum.datetime(2026, 1, 1)):
     mapped = BatchLinuxTaskOperator.partial(task_id="mapped", pool_id=pool_id).expand(command=["date", "id"])
     remove = BatchLinuxRemoveNodeUsersOperator(
         task_id="remove_users", pool_id=pool_id, username="etl", take_over=True
+    )
+    BatchLinuxNodeUsersLease(
+        task_id="lease",
+        pool_id=pool_id,
+        username="etl",
+        ssh_public_key="{{ var.value.key }}",
+        expires_in=timedelta(hours=2),
+        until_task_ids=["work"],
+        address="private",
     )
     BatchLinuxCheckImagesOperator(
         task_id="images", pool_ids=[pool_id], warn_before=timedelta(weeks=4), on_ending="warn"
