@@ -47,7 +47,7 @@ THIRD_PARTIES = {
     "triggers": {"airflow", "asgiref"},
     "links": {"airflow"},
     "hooks": {"airflow"},
-    "client": {"azure", "aiohttp"},
+    "client": {"azure", "aiohttp", "cryptography"},
     "exceptions": {"airflow"},
     "emulator": {"aiohttp", "asyncssh", "cryptography", "jwt", "pytest", "trustme"},
 }
