@@ -26,6 +26,7 @@ __all__ = [
     "id_stem_of",
     "owner_of",
     "result_of",
+    "truth",
 ]
 
 
@@ -119,3 +120,18 @@ def result_of(payload: Mapping[str, Any]) -> dict[str, Any]:
     if event.error is not None:
         raise error_from_payload(event.error)
     return dict(event.result)
+
+
+def truth(name: str, value: object) -> bool:
+    """
+    Read a yes or no that may have been rendered to text.
+
+    :param name: the parameter's name, for the message.
+    :raises ValueError: it is neither.
+    """
+    known = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+    found = known.get(str(value).strip().lower())
+    if found is None:
+        msg = f"{name}={value!r} is neither true nor false."
+        raise ValueError(msg)
+    return found

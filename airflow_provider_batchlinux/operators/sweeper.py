@@ -8,12 +8,14 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_batchlinux.exceptions import BatchRequestError
-from airflow_provider_batchlinux.operators._base import BatchLinuxBaseOperator
+from airflow_provider_batchlinux.operators._base import BatchLinuxBaseOperator, truth
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_batchlinux.client.account import AccountSettings
+    from airflow_provider_batchlinux.client.batch import BatchLinuxClient
+    from airflow_provider_batchlinux.client.user_audit import AuditedUser, Revocation
     from airflow_provider_batchlinux.core.sweep import Sweep
 
 __all__ = ["BatchLinuxSweepPoolsOperator"]
@@ -35,28 +37,40 @@ class BatchLinuxSweepPoolsOperator(BatchLinuxBaseOperator):
 
     Result in XCom: ``pools``, for each that may go ``pool_id``, ``reason``, ``nodes`` and
     ``overdue_node_hours`` (what its nodes have cost since its end; ``None`` when its end is not known);
-    ``deleted`` (a number), ``nodes`` and ``node_hours_saved_per_day``, of those that were deleted.
+    ``deleted`` (a number), ``nodes`` and ``node_hours_saved_per_day``, of those that were deleted; with
+    ``revoke_users`` also ``overdue_users`` and ``revoked_users`` (numbers).
 
     :param delete: delete them; ``False`` is a dry run, which only tells. As ``bool`` or as text such as
         ``"true"``. (templated)
     :param ended_runs: also take pools without an end whose Dag run is over. ``False`` takes only those that
         are over their time.
+    :param revoke_users: also take users off the nodes of all pools of the account whose time is over, as
+        :class:`~airflow_provider_batchlinux.operators.user_audit.BatchLinuxAuditNodeUsersOperator` does;
+        a dry run only tells of them.
     :param batch_linux_conn_id: the connection to the Batch account. (templated)
     """
 
     template_fields: Sequence[str] = (*BatchLinuxBaseOperator.template_fields, "delete")
     ui_color = "#f3edd8"
 
-    def __init__(self, *, delete: bool | str = False, ended_runs: bool = True, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        delete: bool | str = False,
+        ended_runs: bool = True,
+        revoke_users: bool = False,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.delete = delete
         self.ended_runs = ended_runs
+        self.revoke_users = revoke_users
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Look at all pools once, and delete those that may go."""
         from airflow_provider_batchlinux.core.sweep import sweep_table
 
-        really = _truth("delete", self.delete)
+        really = truth("delete", self.delete)
         settings = self.hook.settings()
         sweeps = self._sweeps(context, settings)
         if sweeps:
@@ -64,12 +78,35 @@ class BatchLinuxSweepPoolsOperator(BatchLinuxBaseOperator):
         self.log.info("%d pools may go%s.", len(sweeps), "" if really else "; nothing is deleted (dry run)")
         gone = self._delete(sweeps, settings) if really else []
         nodes = sum(sweep.pool.nodes for sweep in gone)
+        users = self._sweep_users(settings, really=really) if self.revoke_users else {}
         return {
             "pools": [sweep.to_dict() for sweep in sweeps],
             "deleted": len(gone),
             "nodes": nodes,
             "node_hours_saved_per_day": 24 * nodes,
+            **users,
         }
+
+    def _sweep_users(self, settings: AccountSettings, *, really: bool) -> dict[str, int]:
+        from airflow_provider_batchlinux.client.user_audit import (
+            audited_users,
+            require_revoked,
+            revoke_overdue,
+        )
+        from airflow_provider_batchlinux.core.user_ledger import ledger_table
+
+        now = datetime.now(timezone.utc)
+
+        async def story(client: BatchLinuxClient) -> tuple[list[AuditedUser], list[Revocation]]:
+            users = [user for user in await audited_users(client) if user.entry.is_over(now)]
+            return users, await revoke_overdue(client, users, now) if really else []
+
+        users, revocations = self.hook.run(story, settings=settings)
+        if users:
+            self.log.info("%s", ledger_table([(user.pool_id, user.entry) for user in users], now))
+        require_revoked(revocations)
+        revoked = sum(revocation.is_done for revocation in revocations)
+        return {"overdue_users": len(users), "revoked_users": revoked}
 
     def _sweeps(self, context: Context, settings: AccountSettings) -> list[Sweep]:
         from airflow_provider_batchlinux.core.sweep import SWEEP_FIELDS, owned_pools, sweep_of
@@ -106,12 +143,3 @@ class BatchLinuxSweepPoolsOperator(BatchLinuxBaseOperator):
             msg = f"{len(failed)} of {len(sweeps)} pools could not be deleted:\n{lines}"
             raise BatchRequestError(msg, code=failed[0].code, status=failed[0].status)
         return [sweep for sweep, error in pairs if error is None]
-
-
-def _truth(name: str, value: object) -> bool:
-    known = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
-    found = known.get(str(value).strip().lower())
-    if found is None:
-        msg = f"{name}={value!r} is neither true nor false."
-        raise ValueError(msg)
-    return found

@@ -46,6 +46,7 @@ from airflow_provider_batchlinux.operators.pool_size import (
 )
 from airflow_provider_batchlinux.operators.sweeper import BatchLinuxSweepPoolsOperator
 from airflow_provider_batchlinux.operators.task import BatchLinuxTaskOperator
+from airflow_provider_batchlinux.operators.user_audit import BatchLinuxAuditNodeUsersOperator
 from airflow_provider_batchlinux.sensors.nodes import BatchLinuxNodesIdleSensor
 from airflow_provider_batchlinux.sensors.pool import BatchLinuxPoolGoneSensor, BatchLinuxPoolSteadySensor
 from airflow_provider_batchlinux.specs import (
@@ -267,7 +268,10 @@ with DAG("typed", schedule="@daily", start_date=pendulum.datetime(2026, 1, 1)):
     BatchLinuxStartNodesOperator(task_id="wake", pool_id=pool_id, timeout=timedelta(minutes=20))
     BatchLinuxPoolSteadySensor(task_id="steady", pool_id=pool_id, deferrable=True, mode="reschedule")
     BatchLinuxPoolGoneSensor(task_id="gone", pool_id=pool_id, timeout=600)
-    BatchLinuxSweepPoolsOperator(task_id="sweep", delete="{{ params.delete }}", ended_runs=False)
+    BatchLinuxSweepPoolsOperator(
+        task_id="sweep", delete="{{ params.delete }}", ended_runs=False, revoke_users=True
+    )
+    BatchLinuxAuditNodeUsersOperator(task_id="audit", pool_ids=[pool_id], revoke="{{ params.revoke }}")
     delete = BatchLinuxDeletePoolOperator(
         task_id="delete_pool",
         pool_id=pool_id,
