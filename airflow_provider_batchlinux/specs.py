@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from airflow_provider_batchlinux.core.pool_spec import PoolSpec
     from airflow_provider_batchlinux.core.repair import RepairSpec
     from airflow_provider_batchlinux.core.scale_spec import AutoscaleSpec, SchedulingSpec
+    from airflow_provider_batchlinux.core.secret_destination import KeyDestination
     from airflow_provider_batchlinux.core.security_spec import (
         DiskEncryptionSpec,
         HostEndpointSpec,
@@ -72,6 +73,7 @@ __all__ = [
     "ExtensionSpec",
     "HostEndpointSpec",
     "IpTagSpec",
+    "KeyDestination",
     "NetworkSpec",
     "NfsMountSpec",
     "OsDiskSpec",
@@ -110,6 +112,7 @@ _HOMES = {
     "ExtensionSpec": "software_spec",
     "HostEndpointSpec": "security_spec",
     "IpTagSpec": "network_spec",
+    "KeyDestination": "secret_destination",
     "NetworkSpec": "network_spec",
     "NfsMountSpec": "storage_spec",
     "OsDiskSpec": "storage_spec",

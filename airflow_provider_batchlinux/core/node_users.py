@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -12,8 +10,9 @@ from enum import Enum
 from typing import Any
 
 from airflow_provider_batchlinux.core.instants import rest_instant
+from airflow_provider_batchlinux.core.passwords import password_problems
 from airflow_provider_batchlinux.core.pool_state import Endpoint, NodeSnapshot
-from airflow_provider_batchlinux.core.ssh_keys import public_key_problems
+from airflow_provider_batchlinux.core.ssh_keys import fingerprint, public_key_problems
 from airflow_provider_batchlinux.core.text import joined, table
 
 __all__ = [
@@ -66,14 +65,19 @@ class NodeUser:
         """The public key's fingerprint as ``ssh-keygen -l`` shows it; ``None`` without a key."""
         if not self.ssh_public_key:
             return None
-        digest = hashlib.sha256(base64.b64decode(self.ssh_public_key.split()[1])).digest()
-        return "SHA256:" + base64.b64encode(digest).decode().rstrip("=")
+        return fingerprint(self.ssh_public_key)
 
-    def problems(self) -> list[str]:
-        """List all that is wrong, without repeating a secret."""
+    def problems(self, *, is_complete: bool = True) -> list[str]:
+        """
+        List all that is wrong, without repeating a secret.
+
+        :param is_complete: whether no key or password is still to be made.
+        """
         found = username_problems(self.username)
-        if not self.password and not self.ssh_public_key:
+        if is_complete and not self.password and not self.ssh_public_key:
             found.append("Neither ssh_public_key nor password is given, so nobody could log in.")
+        if self.password:
+            found.extend(password_problems(self.password))
         if self.ssh_public_key:
             found.extend(public_key_problems(self.ssh_public_key))
         return found

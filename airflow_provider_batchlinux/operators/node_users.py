@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.log import mask_secret
 
 from airflow_provider_batchlinux.core.instants import Duration, expiry_of
-from airflow_provider_batchlinux.core.ssh_keys import holds_private_key, public_key_problems
 from airflow_provider_batchlinux.exceptions import NodeUsersError
 from airflow_provider_batchlinux.operators._base import owner_of
+from airflow_provider_batchlinux.operators._credentials import (
+    advise,
+    generated_key,
+    generated_password,
+    generation_problems,
+    refuse_private_keys,
+    render_destinations,
+)
 from airflow_provider_batchlinux.operators._node_users import DEFAULT_AT_ONCE, NodeUsersOperator
 
 if TYPE_CHECKING:
@@ -21,6 +29,7 @@ if TYPE_CHECKING:
     from airflow_provider_batchlinux.client.user_visits import UserWork
     from airflow_provider_batchlinux.client.users import Address
     from airflow_provider_batchlinux.core.node_users import NodeUser, UserRecord
+    from airflow_provider_batchlinux.core.secret_destination import KeyDestination
 
 __all__ = ["DEFAULT_AT_ONCE", "BatchLinuxAddNodeUsersOperator", "BatchLinuxRemoveNodeUsersOperator"]
 
@@ -62,6 +71,12 @@ class BatchLinuxAddNodeUsersOperator(NodeUsersOperator):
         (templated)
     :param password: the password; ``None`` for a key only. Give it as a template, such as
         ``"{{ conn.node_user.password }}"``, to keep it out of the Dag's code. (templated)
+    :param generate_key: make an Ed25519 pair, and keep its private half there and nowhere else: the absolute
+        path of a file on the worker, made with mode 0600, or a
+        :class:`~airflow_provider_batchlinux.core.secret_destination.KeyDestination`. Another try of the task
+        takes the pair that is there. ``None`` makes none. (templated)
+    :param generate_password: make a password, and keep it there and nowhere else, as ``generate_key`` does;
+        the first line of a file holds it. ``None`` makes none. (templated)
     :param expires_in: how long the user is wanted, as a pendulum duration, ``timedelta`` or seconds from
         the task's start; ``None`` when ``expires_at`` is given.
     :param expires_at: until when, as a pendulum or standard instant with a time zone, or ISO 8601 text;
@@ -92,6 +107,8 @@ class BatchLinuxAddNodeUsersOperator(NodeUsersOperator):
         *NodeUsersOperator.template_fields,
         "ssh_public_key",
         "password",
+        "generate_key",
+        "generate_password",
         "expires_at",
     )
     ui_color = "#ece0f5"
@@ -103,6 +120,8 @@ class BatchLinuxAddNodeUsersOperator(NodeUsersOperator):
         username: str,
         ssh_public_key: str | None = None,
         password: str | None = None,
+        generate_key: str | KeyDestination | None = None,
+        generate_password: str | KeyDestination | None = None,
         expires_in: Duration | None = None,
         expires_at: datetime | str | None = None,
         is_admin: bool = False,
@@ -113,18 +132,21 @@ class BatchLinuxAddNodeUsersOperator(NodeUsersOperator):
         super().__init__(pool_id=pool_id, username=username, **kwargs)
         self.ssh_public_key = ssh_public_key
         self.password = password
+        self.generate_key = generate_key
+        self.generate_password = generate_password
         self.expires_in = expires_in
         # A template field is text; an instant is as good as its ISO form.
         self.expires_at = expires_at.isoformat() if isinstance(expires_at, datetime) else expires_at
         self.is_admin = is_admin
         self.recreate = recreate
         self.address: Address | None = address
-        self._refuse_private_key()
+        refuse_private_keys(self)
 
     def render_template_fields(self, context: Context, jinja_env: jinja2.Environment | None = None) -> None:
         """Render, and stop a private key before Airflow stores the rendered fields."""
         super().render_template_fields(context, jinja_env)
-        self._refuse_private_key()
+        render_destinations(self, lambda text: str(self.render_template(text, context, jinja_env)))
+        refuse_private_keys(self)
 
     def work(self, context: Context, carried: Mapping[str, Any]) -> UserWork:
         """Put the user there, until the instant that was reckoned when the task began."""
@@ -133,8 +155,9 @@ class BatchLinuxAddNodeUsersOperator(NodeUsersOperator):
 
         if self.password:
             mask_secret(self.password)
-        user = self._user(carried, datetime.now(timezone.utc))
+        user = self._with_generated(self._user(carried, datetime.now(timezone.utc)), context, carried)
         if not carried:
+            advise(self.log, user)
             self.log.info(_DAY_ONLY, user.username)
         entry = LedgerEntry(
             user.username,
@@ -186,7 +209,7 @@ class BatchLinuxAddNodeUsersOperator(NodeUsersOperator):
     def _user(self, carried: Mapping[str, Any], now: datetime) -> NodeUser:
         from airflow_provider_batchlinux.core.node_users import NodeUser
 
-        problems = self.problems()
+        problems = [*self.problems(), *generation_problems(self)]
         if self.address not in _ADDRESSES:
             problems.append(f"address={self.address!r} is not 'public', 'private' or None.")
         until = carried.get("until")
@@ -202,17 +225,19 @@ class BatchLinuxAddNodeUsersOperator(NodeUsersOperator):
             ssh_public_key=carried.get("ssh_public_key") or self.ssh_public_key,
             is_admin=self.is_admin,
         )
+        has_generated = self.generate_key is not None or self.generate_password is not None
         # The name is among the problems that all these operators look for.
-        problems.extend(problem for problem in user.problems() if problem not in problems)
+        found = user.problems(is_complete=not has_generated)
+        problems.extend(problem for problem in found if problem not in problems)
         if problems:
             raise ValueError("\n".join(problems))
         return user
 
-    def _refuse_private_key(self) -> None:
-        if self.ssh_public_key and holds_private_key(self.ssh_public_key):
-            problems = public_key_problems(self.ssh_public_key)
-            self.ssh_public_key = None
-            raise ValueError("\n".join(problems))
+    def _with_generated(self, user: NodeUser, context: Context, carried: Mapping[str, Any]) -> NodeUser:
+        """Give the user what is to be generated; a task that comes back has its public key already."""
+        key = user.ssh_public_key or generated_key(self, context)
+        password = user.password or generated_password(self, context, must_exist=bool(carried))
+        return replace(user, ssh_public_key=key, password=password)
 
 
 class BatchLinuxRemoveNodeUsersOperator(NodeUsersOperator):
