@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 
-from airflow_provider_batchlinux.cli import images
+from airflow_provider_batchlinux.cli import images, ssh
 
 __all__ = ["main"]
 
@@ -27,7 +27,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     :return: the exit code: 0 when it went well, 1 when it did not, 2 for wrong arguments.
     """
     parser = _parser()
-    options = parser.parse_args(arguments)
+    given, remote_command = _split(sys.argv[1:] if arguments is None else arguments)
+    options = parser.parse_args(given, argparse.Namespace(remote_command=remote_command))
+    if remote_command and not getattr(options, "takes_remote_command", False):
+        parser.error("this command takes no command after '--'")
     try:
         code: int = options.command(options)
     except KeyboardInterrupt:
@@ -38,6 +41,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"{parser.prog}: {error}\n")
         return 1
     return code
+
+
+def _split(arguments: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
+    """Part what is for us from what follows '--', a command for a node."""
+    if "--" not in arguments:
+        return arguments, ()
+    at = list(arguments).index("--")
+    return arguments[:at], arguments[at + 1 :]
 
 
 def _is_told(error: Exception) -> bool:
@@ -57,6 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=version(_DISTRIBUTION))
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     images.add_command(commands)
+    ssh.add_command(commands)
     return parser
 
 
