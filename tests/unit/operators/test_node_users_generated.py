@@ -271,7 +271,7 @@ def test_a_dag_with_destinations_is_stored_the_same_at_every_parse(tmp_path: Pat
     try:
         from airflow.serialization.serialized_objects import DagSerialization
     except ImportError:  # Airflow 3.1
-        from airflow.serialization.serialized_objects import SerializedDAG as DagSerialization
+        from airflow.serialization.serialized_objects import SerializedDAG as DagSerialization  # type: ignore[no-redef,attr-defined]
 
     def stored() -> dict[str, Any]:
         safe = Safe()
