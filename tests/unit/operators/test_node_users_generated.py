@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import stat
 import traceback
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import asyncssh
 import pytest
 from airflow.sdk import DAG
+from airflow.sdk.log import mask_logs
 
 from airflow_provider_batchlinux.core.secret_destination import KeyDestination, SecretRequest
 from airflow_provider_batchlinux.exceptions import BatchRequestError
@@ -76,6 +78,20 @@ class TestKeys:
         [secret] = safe.held.values()
         assert lets_in(account, "etl", client_keys=[safe.key]) == all_nodes(account)
         assert not tells(run, secret)
+
+    def test_airflow_masks_each_line_of_the_private_half_for_whoever_prints_it(self, account):
+        account.idle_pool(1, ssh=True)
+        printed: list[str] = []
+
+        def save(request: SecretRequest, secret: str) -> None:
+            lines = secret.splitlines()[1:-1]
+            printed.extend(str(mask_logs(None, "info", {"event": f"got {line}"})["event"]) for line in lines)
+
+        run_task(add(generate_key=KeyDestination(save=save)))
+
+        *whole, last = printed
+        assert whole == ["got ***"] * len(whole)
+        assert last == "got ***" or len(last) < len("got ") + 16
 
     def test_the_log_names_the_fingerprint_and_the_place(self, account, tmp_path):
         account.idle_pool(1, ssh=True)
@@ -268,16 +284,15 @@ def test_weak_credentials_are_taken_with_a_warning(account):
 
 
 def test_a_dag_with_destinations_is_stored_the_same_at_every_parse(tmp_path: Path):
-    try:
-        from airflow.serialization.serialized_objects import DagSerialization
-    except ImportError:  # Airflow 3.1
-        from airflow.serialization.serialized_objects import SerializedDAG as DagSerialization  # type: ignore[no-redef,attr-defined]
+    serialization = import_module("airflow.serialization.serialized_objects")
+    # Airflow 3.1 has the one, later ones the other.
+    serializer = getattr(serialization, "DagSerialization", None) or serialization.SerializedDAG
 
     def stored() -> dict[str, Any]:
         safe = Safe()
         with DAG("etl", schedule=None) as dag:
             add(generate_key=KeyDestination(save=safe.save, load=safe.load), generate_password=str(tmp_path))
-        return DagSerialization.to_dict(dag)
+        return dict(serializer.to_dict(dag))
 
     assert stored() == stored()
     assert "object at 0x" not in str(stored())
