@@ -37,7 +37,8 @@ async def add_user_to_nodes(
     """
     Add the user to nodes, or update it where it exists.
 
-    A node that refuses is recorded as failed and holds up no other.
+    A node that refuses is recorded as failed and holds up no other. When the service asks one call for
+    patience, all slow down together.
 
     :param at_once: calls in flight at most.
     :param nodes: the nodes; ``None`` for all that the pool has.
@@ -47,7 +48,7 @@ async def add_user_to_nodes(
         there is one, else that within the virtual network.
     :raises BatchAuthenticationError: the caller may not do this at all.
     """
-    putting = _Putting(client, pool_id, user, recreate, address)
+    putting = _Putting(client.paced(), pool_id, user, recreate, address)
     chosen = await client.list_nodes(pool_id) if nodes is None else nodes
     return await fan_out(chosen, _recorded(user.username, putting.on), at_once=at_once)
 
@@ -66,9 +67,10 @@ async def remove_user_from_nodes(
     :param at_once: calls in flight at most.
     :param nodes: the nodes; ``None`` for all that the pool has.
     """
+    paced = client.paced()
 
     async def remove(node: NodeSnapshot) -> UserRecord:
-        removed = await client.delete_node_user(pool_id, node.node_id, username)
+        removed = await paced.delete_node_user(pool_id, node.node_id, username)
         return UserRecord.of(node, username, UserOutcome.REMOVED if removed else UserOutcome.ABSENT)
 
     chosen = await nodes_if_any(client, pool_id) if nodes is None else nodes
