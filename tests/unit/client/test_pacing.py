@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass, field
 
 import pytest
@@ -13,7 +12,7 @@ from airflow_provider_batchlinux.client.pacing import Pacer
 from airflow_provider_batchlinux.client.retry import RetryPolicy
 from airflow_provider_batchlinux.exceptions import BatchRequestError, BatchUnreachableError
 from tests.unit.client.test_retry import Answer
-from tests.unit.client.virtual_time import now, run_virtually
+from tests.unit.client.virtual_time import at, now, run_virtually
 
 DELAY = 0.02
 NO_ROUTE = ServiceRequestError("no route to host")
@@ -37,7 +36,7 @@ class Service:
         allowance = self.burst + now() * self.rate - len(self.taken)
         log = self.taken if allowance >= 1 else self.refused
         log.append(now())
-        await asyncio.sleep(DELAY)
+        await at(now() + DELAY)
         if log is self.refused:
             raise HttpResponseError(response=Answer(429, "TooManyRequests", self.retry_after))
         return "done"
