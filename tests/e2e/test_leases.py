@@ -16,6 +16,7 @@ more where the processor is busy."""
 def _start(api: AirflowApi, dag_id: str, username: str, *, seconds: int) -> Run:
     """Start a run, and wait until its lease lies with the triggerer."""
     run = api.trigger(dag_id, pool_id=WORKBENCH, username=username, seconds=seconds)
+    until(lambda: "lease" in run.states(), "the run to have tasks", limit=60)
     run.wait_for("lease", "deferred")
     started = f"trigger {dag_id}/"
     until(lambda: started in run.log("lease"), "the trigger to start", limit=60)
