@@ -21,6 +21,9 @@ __all__ = ["check_leave", "enter", "leave", "read_ledger"]
 
 log = logging.getLogger(__name__)
 
+_MOST_TRIES = 30
+"""Enough for some hundred who write at once, such as the instances of a mapped task."""
+
 
 async def read_ledger(client: BatchLinuxClient, pool_id: str) -> dict[str, LedgerEntry] | None:
     """Read which users were put on a pool, by their names; ``None`` when there is no such pool."""
@@ -47,7 +50,7 @@ async def enter(
         _require_free(pool_id, before, entry.by, now, take_over=take_over)
         return with_entry(metadata, entry)
 
-    if await change_metadata(client, pool_id, change) is None:
+    if await change_metadata(client, pool_id, change, most_tries=_MOST_TRIES) is None:
         msg = f"Pool {pool_id!r} does not exist, so user {entry.username!r} was not added."
         raise BatchRequestError(msg, code="PoolNotFound")
     if before is not None and not before.is_held_by(entry.by):
@@ -92,7 +95,7 @@ async def leave(client: BatchLinuxClient, pool_id: str, entry: LedgerEntry) -> b
         anew = None if found == entry else found
         return metadata if anew is not None else without_entry(metadata, entry.username)
 
-    await change_metadata(client, pool_id, change)
+    await change_metadata(client, pool_id, change, most_tries=_MOST_TRIES)
     if anew is not None:
         log.warning(
             "Pool %r: user %r was put there anew by %s while it was removed; nodes may lack it.",

@@ -51,16 +51,21 @@ def test_who_is_entered_stands_in_the_ledger_until_gone(account: BatchAccount) -
     assert ledger(account) == {}
 
 
-def test_many_who_enter_at_once_all_stand_in_the_ledger(account: BatchAccount) -> None:
+def test_many_who_enter_and_leave_at_once_are_all_heard(account: BatchAccount) -> None:
     account.make_pool()
-    entries = [LedgerEntry(name, ENTRY.expires_at, OURS) for name in ("ann", "bob", "cleo", "dan")]
+    entries = [LedgerEntry(f"user{number}", ENTRY.expires_at, OURS) for number in range(30)]
 
-    async def story(client: BatchLinuxClient) -> None:
+    async def come(client: BatchLinuxClient) -> None:
         await asyncio.gather(*(enter(client, "etl", entry, now=NOW) for entry in entries))
 
-    told(account, story)
+    async def go(client: BatchLinuxClient) -> None:
+        await asyncio.gather(*(leave(client, "etl", entry) for entry in entries))
 
-    assert sorted(ledger(account) or ()) == ["ann", "bob", "cleo", "dan"]
+    told(account, come)
+    assert len(ledger(account) or ()) == 30
+
+    told(account, go)
+    assert ledger(account) == {}
 
 
 def test_one_who_enters_anew_is_told_what_stood_there(account: BatchAccount) -> None:
