@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -102,19 +102,19 @@ def advise(log: Any, user: NodeUser) -> None:
 def render_destinations(operator: Any, render: Callable[[str], str]) -> None:
     """Render the paths inside an operator's destinations; other objects in the Dag file share these."""
     for name in _BESIDE:
-        place = getattr(operator, name)
+        place = getattr(operator, name, None)
         if place is not None and not isinstance(place, str) and place.file is not None:
             setattr(operator, name, replace(place, file=render(place.file)))
 
 
-def refuse_private_keys(operator: Any, names: Sequence[str] = ("ssh_public_key", *_BESIDE)) -> None:
+def refuse_private_keys(operator: Any) -> None:
     """
     Stop a private key that stands where none belongs, and take it out of the operator.
 
     :raises ValueError: there is one; it is not repeated.
     """
-    for name in names:
-        place = getattr(operator, name)
+    for name in ("ssh_public_key", *_BESIDE):
+        place = getattr(operator, name, None)
         text = place if isinstance(place, str) else getattr(place, "file", None)
         if not text or not holds_private_key(text):
             continue
@@ -132,7 +132,8 @@ def _problems(name: str, text: str) -> list[str]:
 def _destination(operator: Any, name: str) -> KeyDestination | None:
     from airflow_provider_batchlinux.core.secret_destination import KeyDestination
 
-    given: str | KeyDestination | None = getattr(operator, name)
+    # An operator may make one and not the other.
+    given: str | KeyDestination | None = getattr(operator, name, None)
     return KeyDestination(given) if isinstance(given, str) else given
 
 

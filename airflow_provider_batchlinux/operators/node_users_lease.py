@@ -10,10 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_batchlinux.core.ids import id_problems
 from airflow_provider_batchlinux.core.instants import Duration, expiry_of, seconds_of
-from airflow_provider_batchlinux.core.ssh_keys import holds_private_key, public_key_problems
 from airflow_provider_batchlinux.exceptions import BatchLinuxError, NodeUsersError
 from airflow_provider_batchlinux.links.portal import BatchLinuxPoolLink
 from airflow_provider_batchlinux.operators._base import BatchLinuxBaseOperator, owner_of, result_of
+from airflow_provider_batchlinux.operators._credentials import (
+    advise,
+    generated_key,
+    generation_problems,
+    refuse_private_keys,
+    render_destinations,
+)
 from airflow_provider_batchlinux.triggers.node_users_lease import BatchLinuxNodeUsersLeaseTrigger
 
 if TYPE_CHECKING:
@@ -24,6 +30,7 @@ if TYPE_CHECKING:
     from airflow_provider_batchlinux.client.batch import BatchLinuxClient
     from airflow_provider_batchlinux.client.users import Address
     from airflow_provider_batchlinux.core.node_users import NodeUser
+    from airflow_provider_batchlinux.core.secret_destination import KeyDestination
     from airflow_provider_batchlinux.core.user_ledger import LedgerEntry
 
 __all__ = ["BatchLinuxNodeUsersLease"]
@@ -64,6 +71,10 @@ class BatchLinuxNodeUsersLease(BatchLinuxBaseOperator):
         lies in Airflow's database while the lease lasts. (templated)
     :param password_conn_id: an Airflow connection whose password becomes the user's, read whenever a node
         gets it; ``None`` for a key only. (templated)
+    :param generate_key: make an Ed25519 pair, and keep its private half there and nowhere else: the absolute
+        path of a file on the worker, made with mode 0600, or a
+        :class:`~airflow_provider_batchlinux.core.secret_destination.KeyDestination`. Another try of the task
+        takes the pair that is there. ``None`` makes none. (templated)
     :param expires_in: how long the lease lasts, as a pendulum duration, ``timedelta`` or seconds from the
         task's start; ``None`` when ``expires_at`` is given.
     :param expires_at: until when, as a pendulum or standard instant with a time zone, or ISO 8601 text;
@@ -87,6 +98,7 @@ class BatchLinuxNodeUsersLease(BatchLinuxBaseOperator):
         "username",
         "ssh_public_key",
         "password_conn_id",
+        "generate_key",
         "expires_at",
     )
     operator_extra_links = (BatchLinuxPoolLink(),)
@@ -99,6 +111,7 @@ class BatchLinuxNodeUsersLease(BatchLinuxBaseOperator):
         username: str,
         ssh_public_key: str | None = None,
         password_conn_id: str | None = None,
+        generate_key: str | KeyDestination | None = None,
         expires_in: Duration | None = None,
         expires_at: datetime | str | None = None,
         is_admin: bool = False,
@@ -115,6 +128,7 @@ class BatchLinuxNodeUsersLease(BatchLinuxBaseOperator):
         self.username = username
         self.ssh_public_key = ssh_public_key
         self.password_conn_id = password_conn_id
+        self.generate_key = generate_key
         self.expires_in = expires_in
         # A template field is text; an instant is as good as its ISO form.
         self.expires_at = expires_at.isoformat() if isinstance(expires_at, datetime) else expires_at
@@ -125,13 +139,14 @@ class BatchLinuxNodeUsersLease(BatchLinuxBaseOperator):
         self.poll_interval = poll_interval
         self.deferrable = deferrable
         self.at_once = at_once
-        self._refuse_private_key()
+        refuse_private_keys(self)
         self._to_kill: tuple[AccountSettings, BatchLinuxNodeUsersLeaseTrigger] | None = None
 
     def render_template_fields(self, context: Context, jinja_env: jinja2.Environment | None = None) -> None:
         """Render, and stop a private key before Airflow stores the rendered fields."""
         super().render_template_fields(context, jinja_env)
-        self._refuse_private_key()
+        render_destinations(self, lambda text: str(self.render_template(text, context, jinja_env)))
+        refuse_private_keys(self)
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Enter the lease into the pool's ledger, put the user on the nodes that are there, and wait."""
@@ -223,11 +238,12 @@ class BatchLinuxNodeUsersLease(BatchLinuxBaseOperator):
             username=self.username,
             expires_at=datetime.fromtimestamp(trigger.until, timezone.utc),
             password=password,
-            ssh_public_key=self.ssh_public_key,
+            ssh_public_key=trigger.ssh_public_key,
             is_admin=self.is_admin,
         )
         if problems := user.problems():
             raise ValueError("\n".join(problems))
+        advise(self.log, user)
         return user
 
     @asynccontextmanager
@@ -259,6 +275,7 @@ class BatchLinuxNodeUsersLease(BatchLinuxBaseOperator):
             *id_problems("pool_id", self.pool_id),
             *username_problems(self.username),
             *self._task_problems(),
+            *generation_problems(self),
         ]
         now = datetime.now(timezone.utc)
         try:
@@ -274,7 +291,7 @@ class BatchLinuxNodeUsersLease(BatchLinuxBaseOperator):
             by=owner_of(context),
             batch_linux_conn_id=self.batch_linux_conn_id,
             poll_interval=seconds_of("poll_interval", self.poll_interval),
-            ssh_public_key=self.ssh_public_key,
+            ssh_public_key=self.ssh_public_key or generated_key(self, context),
             password_conn_id=self.password_conn_id,
             is_admin=self.is_admin,
             until_task_ids=self.until_task_ids,
@@ -290,9 +307,3 @@ class BatchLinuxNodeUsersLease(BatchLinuxBaseOperator):
             *(f"until_task_ids names {name!r}, which is no task of the Dag." for name in unknown),
             *(f"until_task_ids names {name!r}, which itself waits for the lease." for name in waiting),
         ]
-
-    def _refuse_private_key(self) -> None:
-        if self.ssh_public_key and holds_private_key(self.ssh_public_key):
-            problems = public_key_problems(self.ssh_public_key)
-            self.ssh_public_key = None
-            raise ValueError("\n".join(problems))

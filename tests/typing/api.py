@@ -52,8 +52,10 @@ from airflow_provider_batchlinux.sensors.pool import BatchLinuxPoolGoneSensor, B
 from airflow_provider_batchlinux.specs import (
     AutoscaleSpec,
     EndpointSpec,
+    KeyDestination,
     NetworkSpec,
     RepairSpec,
+    SecretRequest,
     UserAccountSpec,
     zero_when_idle,
 )
@@ -67,6 +69,15 @@ from airflow_provider_batchlinux.triggers.pool import (
     BatchLinuxPoolSteadyTrigger,
 )
 from airflow_provider_batchlinux.triggers.task import BatchLinuxTaskTrigger
+
+
+def keep(request: SecretRequest, secret: str) -> None:
+    """Take a secret to a place of the user's own."""
+
+
+def kept(request: SecretRequest) -> str | None:
+    """Give a secret back."""
+    return request.comment or None
 
 
 class OwnOperator(BaseOperator):
@@ -221,6 +232,7 @@ with DAG("typed", schedule="@daily", start_date=pendulum.datetime(2026, 1, 1)):
         expires_at=datetime(2030, 1, 1, tzinfo=pendulum.UTC),
         is_admin=True,
         recreate=True,
+        generate_key=KeyDestination(save=keep, load=kept),
         address="private",
         states=["starttaskfailed"],
         max_failed_nodes="5%",
@@ -245,10 +257,10 @@ with DAG("typed", schedule="@daily", start_date=pendulum.datetime(2026, 1, 1)):
         task_id="lease",
         pool_id=pool_id,
         username="etl",
-        ssh_public_key="{{ var.value.key }}",
         expires_in=timedelta(hours=2),
         until_task_ids=["work"],
         address="private",
+        generate_key="/run/keys/{{ run_id }}",
     )
     BatchLinuxCheckImagesOperator(
         task_id="images", pool_ids=[pool_id], warn_before=timedelta(weeks=4), on_ending="warn"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import subprocess
 from pathlib import Path
 
@@ -76,6 +77,15 @@ def test_a_pair_does_not_show_its_private_half() -> None:
 )
 def test_line_ends_that_a_place_changed_do_no_harm(change) -> None:
     assert KeyPair.parse(change(PAIR.private_text(7))) == PAIR
+
+
+def test_halves_that_do_not_belong_together_are_refused() -> None:
+    lines = PAIR.private_text(7).splitlines()
+    blob = base64.b64decode("".join(lines[1:-1]))
+    mixed = base64.b64encode(blob.replace(PAIR.seed + PAIR.public, PAIR.seed + bytes(32))).decode()
+
+    with pytest.raises(ValueError, match="is no Ed25519 key"):
+        KeyPair.parse("\n".join([lines[0], mixed, lines[-1]]))
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from airflow_provider_batchlinux.core.secret_destination import KeyDestination, 
 from airflow_provider_batchlinux.exceptions import BatchRequestError
 from tests.airflow_harness import RUN_ID, TaskRun, resume_task, run_task, run_trigger
 from tests.batch_account import BatchAccount
+from tests.unit.leases import lease
 from tests.unit.logins import lets_in
 from tests.unit.operators.test_node_users import PASSWORD, add
 
@@ -227,6 +228,39 @@ class TestPasswords:
             account.hook.run(lambda client: client.create_node_user("etl", node.node_id, body))
 
         assert "w0rd" not in "".join(traceback.format_exception(failure.value))
+
+
+class TestLeases:
+    def test_a_lease_makes_its_key_and_the_database_gets_the_public_half_only(self, account, tmp_path):
+        account.idle_pool(2, ssh=True)
+        place = KeyDestination(str(tmp_path / "{{ run_id }}"))
+
+        run = run_task(lease(generate_key=place))
+
+        path = tmp_path / RUN_ID
+        assert run.deferral is not None
+        assert lets_in(account, "ann", client_keys=[str(path)]) == all_nodes(account)
+        assert asyncssh.read_private_key(str(path)).export_public_key().decode().split()[1] in str(
+            run.deferral.trigger_kwargs
+        )
+        assert not tells(run, path.read_text())
+
+    def test_a_lease_that_goes_on_in_another_try_keeps_its_key(self, account):
+        account.idle_pool(1, ssh=True)
+        safe = Safe()
+        run_task(lease(generate_key=safe.destination))
+        kept = dict(safe.held)
+
+        run = run_task(lease(generate_key=safe.destination), try_number=2)
+
+        assert run.state == "deferred"
+        assert safe.held == kept
+
+    def test_a_lease_with_a_key_and_a_place_for_another_is_refused(self, account, public_key):
+        run = run_task(lease(public_key, generate_key="/k"))
+
+        assert "generate_key and ssh_public_key are both given" in run.message
+        assert account.requests() == []
 
 
 @pytest.mark.parametrize(
