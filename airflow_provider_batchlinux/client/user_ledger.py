@@ -22,7 +22,7 @@ __all__ = ["check_leave", "enter", "leave", "read_ledger"]
 log = logging.getLogger(__name__)
 
 _MOST_TRIES = 30
-"""Enough for some hundred who write at once, such as the instances of a mapped task."""
+"""A hundred who write at once, such as the instances of a mapped task, get their turn with it."""
 
 
 async def read_ledger(client: BatchLinuxClient, pool_id: str) -> dict[str, LedgerEntry] | None:
