@@ -28,13 +28,24 @@ __all__ = [
 
 _BESIDE = {"generate_key": "ssh_public_key", "generate_password": "password"}
 _MADE = "Made %s for user %r; what is secret of it is in %r only."
+_UNREADABLE = (
+    "generate_password has no load, so a task that was deferred could not put the same password on the nodes "
+    "that it waited for. Give load, or deferrable=False."
+)
 _FOUND = "Took %s for user %r from %r, where it was kept before."
 
 
 def generation_problems(operator: Any) -> list[str]:
     """List what is wrong with where an operator's secrets shall go."""
-    problems = []
-    places = {name: place for name in _BESIDE if (place := _destination(operator, name)) is not None}
+    from airflow_provider_batchlinux.core.secret_destination import KeyDestination
+
+    given = {name: place for name in _BESIDE if (place := _destination(operator, name)) is not None}
+    places = {name: place for name, place in given.items() if isinstance(place, KeyDestination)}
+    problems = [
+        f"{name} is of type {type(place).__name__}, which names no place; a path or a KeyDestination does."
+        for name, place in given.items()
+        if name not in places
+    ]
     for name, place in places.items():
         problems.extend(place.problems(name))
         if getattr(operator, _BESIDE[name]):
@@ -44,10 +55,7 @@ def generation_problems(operator: Any) -> list[str]:
         problems.append("generate_key and generate_password name the same file; each takes one of its own.")
     word = places.get("generate_password")
     if word is not None and not word.is_readable and operator.deferrable and operator.wait_for_nodes:
-        problems.append(
-            "generate_password has no load, so a task that was deferred could not put the same password on "
-            "the nodes that it waited for. Give load, or deferrable=False."
-        )
+        problems.append(_UNREADABLE)
     return problems
 
 
@@ -102,8 +110,8 @@ def advise(log: Any, user: NodeUser) -> None:
 def render_destinations(operator: Any, render: Callable[[str], str]) -> None:
     """Render the paths inside an operator's destinations; other objects in the Dag file share these."""
     for name in _BESIDE:
-        place = getattr(operator, name, None)
-        if place is not None and not isinstance(place, str) and place.file is not None:
+        place: Any = getattr(operator, name, None)
+        if getattr(place, "file", None) is not None:
             setattr(operator, name, replace(place, file=render(place.file)))
 
 

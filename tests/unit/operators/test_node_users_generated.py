@@ -267,6 +267,7 @@ class TestLeases:
     ("options", "problem"),
     [
         pytest.param({"generate_key": "keys/etl"}, "generate_key='keys/etl' is no absolute path", id="path"),
+        pytest.param({"generate_key": True}, "generate_key is of type bool, which names no place", id="true"),
         pytest.param({"generate_key": ""}, "generate_key='' is no absolute path", id="empty path"),
         pytest.param(
             {"generate_key": KeyDestination()}, "generate_key takes a file or a save", id="no place"
