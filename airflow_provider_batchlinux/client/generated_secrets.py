@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import secrets
 import stat
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from airflow_provider_batchlinux.core.key_pairs import KeyPair
@@ -84,12 +86,8 @@ def _keep(destination: KeyDestination, request: SecretRequest, secret: str, mask
     if destination.file is not None:
         _write(Path(destination.file), _file_text(request, secret))
     elif destination.save is not None:
-        try:
+        with _untold(secret):
             destination.save(request, secret)
-        except (
-            Exception
-        ) as error:  # whatever the callback of somebody else raises, it must not tell the secret
-            raise _untold(error, secret) from None
 
 
 def _mask(secret: str, mask: Mask) -> None:
@@ -97,15 +95,20 @@ def _mask(secret: str, mask: Mask) -> None:
         mask(part)
 
 
-def _untold(error: Exception, secret: str) -> Exception:
-    """Give an error without a secret: itself, or one in its place that does not repeat its text."""
+@contextmanager
+def _untold(secret: str) -> Iterator[None]:
+    """Let no error tell a secret: its text goes without, or another error comes in its place."""
     parts = secret_parts(secret)
-    hide_in_error(error, parts)
-    texts = [str(error), repr(error), *map(str, getattr(error, "__notes__", ()))]
-    if not any(part in text for part in parts for text in texts):
-        return error
-    msg = f"save raised {type(error).__name__}, whose text holds the secret and is not repeated for that."
-    return RuntimeError(msg)
+    try:
+        yield
+    # A callback of somebody else's may raise anything, and put into it what it was given.
+    except Exception as error:
+        hide_in_error(error, parts)
+        told = "\n".join([*traceback.format_exception(error), repr(error)])
+        if not any(part in told for part in parts):
+            raise
+        msg = f"save raised {type(error).__name__}, whose text holds the secret and is not repeated for that."
+        raise RuntimeError(msg) from None
 
 
 def _file_text(request: SecretRequest, secret: str) -> str:

@@ -242,16 +242,27 @@ class TestCallbacks:
         with pytest.raises(RuntimeError, match="save raised BackendError, whose text holds the secret"):
             made_word(KeyDestination(save=save))
 
+    def test_an_error_with_the_secret_deep_in_what_it_came_from_is_replaced(self):
+        def save(request: SecretRequest, secret: str) -> None:
+            cause = OSError("no route")
+            cause.__context__ = OSError(secret)
+            msg = "today"
+            raise RuntimeError(msg) from cause
+
+        with pytest.raises(RuntimeError, match="save raised RuntimeError, whose text holds the secret"):
+            made_word(KeyDestination(save=save))
+
     def test_an_error_without_the_secret_is_passed_on_as_it_is(self):
-        error = PermissionError("403 at vault")
+        error, cause = PermissionError("403 at vault"), OSError("no route")
 
         def save(request: SecretRequest, secret: str) -> None:
-            raise error
+            raise error from cause
 
         with pytest.raises(PermissionError) as failure:
             made_word(KeyDestination(save=save))
 
         assert failure.value is error
+        assert failure.value.__cause__ is cause
 
 
 def test_the_parts_of_a_private_key_are_its_lines_but_not_their_frame(tmp_path: Path) -> None:
