@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from typing import Any, Protocol
 
 from airflow_provider_batchlinux.client.batch import BatchLinuxClient
-from airflow_provider_batchlinux.client.user_ledger import check_leave, enter, leave
+from airflow_provider_batchlinux.client.user_ledger import check_leave, enter, leave, read_ledger
+from airflow_provider_batchlinux.client.user_revoke import revoke_user
 from airflow_provider_batchlinux.client.users import (
     Address,
     add_user_to_nodes,
@@ -34,7 +35,16 @@ from airflow_provider_batchlinux.core.user_plan import (
 )
 from airflow_provider_batchlinux.exceptions import BatchLinuxError, BatchRequestError, NodeUsersError
 
-__all__ = ["Adding", "NodesForUserWait", "Removing", "UserTarget", "UserWork", "Visit", "visit_nodes"]
+__all__ = [
+    "Adding",
+    "NodesForUserWait",
+    "Removing",
+    "UserTarget",
+    "UserWork",
+    "Visit",
+    "take_back",
+    "visit_nodes",
+]
 
 log = logging.getLogger(__name__)
 
@@ -159,8 +169,9 @@ class Adding:
     ) -> list[UserRecord]:
         """Put the user on the nodes that are due."""
         address = await self._way_in(client, target.pool_id, pool or {}, plan.due)
-        self._require_nothing_lost(entries_in(metadata_of(pool or {})).get(self.username), target.pool_id)
-        await enter(client, target.pool_id, self.entry, now=_utc_now(), take_over=self.take_over)
+        before = entries_in(metadata_of(pool or {})).get(self.username)
+        self._require_nothing_lost(before, target.pool_id)
+        await enter(client, target.pool_id, self._entry(before), now=_utc_now(), take_over=self.take_over)
         return await add_user_to_nodes(
             client,
             target.pool_id,
@@ -173,6 +184,11 @@ class Adding:
 
     async def conclude(self, client: BatchLinuxClient, target: UserTarget, visit: Visit) -> None:
         """Leave all as it is: the user's end is for others to see to."""
+
+    def _entry(self, before: LedgerEntry | None) -> LedgerEntry:
+        # An update leaves sudo where it was given before.
+        kept = before is not None and before.is_admin and not self.recreate
+        return replace(self.entry, is_admin=self.entry.is_admin or kept)
 
     def _require_nothing_lost(self, before: LedgerEntry | None, pool_id: str) -> None:
         lost = would_lose(before, self.entry) if not self.recreate else []
@@ -262,6 +278,25 @@ class NodesForUserWait:
         coming = "; more nodes are on their way" if growing else ""
         self.progress = f"Pool {self.target.pool_id!r}: {plan}{coming}."
         return None if plan.waiting or growing else {"pool_id": self.target.pool_id}
+
+
+async def take_back(
+    client: BatchLinuxClient, pool_id: str, username: str, by: Mapping[str, str], *, at_once: int
+) -> None:
+    """
+    Take a user off all nodes that a task instance was about to put there, unless somebody else has it now.
+
+    :param by: the task instance, as it stands in the ledger.
+    """
+    entry = (await read_ledger(client, pool_id) or {}).get(username)
+    if entry is None or dict(entry.by) != dict(by):
+        return
+    records = await revoke_user(client, pool_id, entry, at_once=at_once) or ()
+    failed = [record.node_id for record in records if record.outcome is UserOutcome.FAILED]
+    if failed:
+        log.warning("User %r may still be on nodes %s of pool %r.", username, joined(failed), pool_id)
+    else:
+        log.info("Took user %r off pool %r, because its task was ended.", username, pool_id)
 
 
 async def _nodes(client: BatchLinuxClient, target: UserTarget, work: UserWork) -> list[NodeSnapshot]:

@@ -8,9 +8,11 @@ from typing import Literal
 
 from airflow_provider_batchlinux.client.batch import BatchLinuxClient
 from airflow_provider_batchlinux.client.fan_out import fan_out
+from airflow_provider_batchlinux.core.node_actions import NodeChoice
 from airflow_provider_batchlinux.core.node_users import NodeUser, UserOutcome, UserRecord
 from airflow_provider_batchlinux.core.pool_state import Endpoint, NodeSnapshot
 from airflow_provider_batchlinux.core.ssh_access import SSH_PORT
+from airflow_provider_batchlinux.core.user_plan import plan_of
 from airflow_provider_batchlinux.exceptions import (
     BatchAuthenticationError,
     BatchLinuxError,
@@ -65,7 +67,8 @@ async def remove_user_from_nodes(
     Remove the user from nodes; a node without it, or a node or pool that is gone, is fine.
 
     :param at_once: calls in flight at most.
-    :param nodes: the nodes; ``None`` for all that the pool has.
+    :param nodes: the nodes; ``None`` for all that the pool has. Of these, a node without a machine or with a
+        new one is skipped, since it has no users.
     """
     paced = client.paced()
 
@@ -73,8 +76,12 @@ async def remove_user_from_nodes(
         removed = await paced.delete_node_user(pool_id, node.node_id, username)
         return UserRecord.of(node, username, UserOutcome.REMOVED if removed else UserOutcome.ABSENT)
 
-    chosen = await nodes_if_any(client, pool_id) if nodes is None else nodes
-    return await fan_out(chosen, _recorded(username, remove), at_once=at_once)
+    skipped: list[UserRecord] = []
+    if nodes is None:
+        plan = plan_of(await nodes_if_any(client, pool_id), NodeChoice(), removing=True)
+        nodes = [*plan.due, *plan.waiting]
+        skipped = [UserRecord.of(node, username, UserOutcome.SKIPPED) for node in plan.skipped]
+    return [*await fan_out(nodes, _recorded(username, remove), at_once=at_once), *skipped]
 
 
 async def nodes_if_any(

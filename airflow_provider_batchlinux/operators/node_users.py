@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk.log import mask_secret
 
 from airflow_provider_batchlinux.core.instants import Duration, expiry_of
-from airflow_provider_batchlinux.exceptions import NodeUsersError
+from airflow_provider_batchlinux.exceptions import BatchLinuxError, NodeUsersError
 from airflow_provider_batchlinux.operators._base import owner_of
 from airflow_provider_batchlinux.operators._credentials import (
     advise,
@@ -26,12 +27,17 @@ if TYPE_CHECKING:
     import jinja2
     from airflow.sdk import Context
 
-    from airflow_provider_batchlinux.client.user_visits import UserWork
+    from airflow_provider_batchlinux.client.account import AccountSettings
+    from airflow_provider_batchlinux.client.batch import BatchLinuxClient
+    from airflow_provider_batchlinux.client.user_visits import Adding, UserWork
     from airflow_provider_batchlinux.client.users import Address
     from airflow_provider_batchlinux.core.node_users import NodeUser, UserRecord
     from airflow_provider_batchlinux.core.secret_destination import KeyDestination
 
 __all__ = ["DEFAULT_AT_ONCE", "BatchLinuxAddNodeUsersOperator", "BatchLinuxRemoveNodeUsersOperator"]
+
+_KILL_LIMIT = 4.0
+"""Seconds."""
 
 _ADDRESSES = (None, "public", "private")
 
@@ -58,7 +64,8 @@ class BatchLinuxAddNodeUsersOperator(NodeUsersOperator):
     instance. A user that another Dag run holds is left to it until its time is over.
 
     The service removes an expired user by the day only (on Linux), and an expiry does not end open
-    sessions: use :class:`BatchLinuxRemoveNodeUsersOperator`, as teardown say, to end access on time.
+    sessions: use :class:`BatchLinuxRemoveNodeUsersOperator`, as teardown say, to end access on time. Killing
+    this task takes the user off the nodes that have it (while it is deferred, from Airflow 3.3 on).
 
     Result in XCom: a list with a record for each node: ``node_id``, ``state``, ``outcome`` (``added``,
     ``updated``, ``skipped``, ``gone``, and ``failed`` within ``max_failed_nodes``), ``username``,
@@ -140,6 +147,7 @@ class BatchLinuxAddNodeUsersOperator(NodeUsersOperator):
         self.is_admin = is_admin
         self.recreate = recreate
         self.address: Address | None = address
+        self._to_take_back: tuple[AccountSettings, Adding] | None = None
         refuse_private_keys(self)
 
     def render_template_fields(self, context: Context, jinja_env: jinja2.Environment | None = None) -> None:
@@ -167,7 +175,7 @@ class BatchLinuxAddNodeUsersOperator(NodeUsersOperator):
             is_admin=user.is_admin,
             has_password=bool(user.password),
         )
-        return Adding(
+        work = Adding(
             user,
             entry,
             at_once=self.at_once,
@@ -175,11 +183,35 @@ class BatchLinuxAddNodeUsersOperator(NodeUsersOperator):
             take_over=self.take_over,
             address=self.address,
         )
+        self._to_take_back = self.hook.settings(), work
+        return work
 
     def carried(self, work: UserWork) -> dict[str, Any]:
-        """Carry the expiry and the public key."""
-        user: NodeUser = work.user  # type: ignore[attr-defined]  # the work that work() made
-        return {"until": user.expires_at.isoformat(), "ssh_public_key": user.ssh_public_key}
+        """Carry the expiry, the public key, and whose user it is."""
+        adding: Adding = work  # type: ignore[assignment]  # the work that work() made
+        return {
+            "until": adding.user.expires_at.isoformat(),
+            "ssh_public_key": adding.user.ssh_public_key,
+            "username": adding.username,
+            "by": dict(adding.entry.by),
+        }
+
+    def on_kill(self) -> None:
+        """Take the user off again. Airflow kills the worker after five seconds, so this gives up before."""
+        if self._to_take_back is None:
+            return
+        settings, work = self._to_take_back
+
+        async def story(client: BatchLinuxClient) -> None:
+            from airflow_provider_batchlinux.client.user_visits import take_back
+
+            back = take_back(client, self.pool_id, work.username, work.entry.by, at_once=self.at_once)
+            try:
+                await asyncio.wait_for(back, _KILL_LIMIT)
+            except (BatchLinuxError, asyncio.TimeoutError) as error:
+                self.log.warning("User %r may still be on pool %r: %s", work.username, self.pool_id, error)
+
+        self.hook.run(story, settings=settings)
 
     def finish(self, work: UserWork, records: Sequence[UserRecord]) -> None:
         """Show where to log in, and require that enough nodes have the user."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_batchlinux.client.user_ledger import read_ledger
+from airflow_provider_batchlinux.client.user_ledger import enter, read_ledger
 from airflow_provider_batchlinux.core.user_ledger import LedgerEntry
 from airflow_provider_batchlinux.exceptions import BatchConflictError, NodeUsersError
 from tests.airflow_harness import TaskRun, resume_task, run_task, run_trigger
@@ -207,6 +207,15 @@ class TestUpdating:
         assert "sudo is as it was" in run.result[0]["note"]
         assert "recreate=True" in run.log
 
+    def test_the_ledger_goes_on_saying_that_the_user_has_sudo(self, account, public_key):
+        account.idle_pool(1)
+        run_task(add(ssh_public_key=public_key, is_admin=True))
+
+        run_task(add(ssh_public_key=public_key))
+        assert ledger_of(account)["etl"].is_admin
+        run_task(add(ssh_public_key=public_key, recreate=True))
+        assert not ledger_of(account)["etl"].is_admin
+
     def test_a_user_is_made_anew_with_other_rights_only_when_that_is_asked_for(self, account, public_key):
         account.idle_pool(1)
         run_task(add(ssh_public_key=public_key))
@@ -294,6 +303,14 @@ class TestLedger:
         assert set(outcomes(run_task(remove())).values()) == {"removed"}
         assert ledger_of(account) == {}
 
+    def test_a_node_that_sleeps_with_the_user_keeps_it_in_the_ledger(self, account, public_key):
+        account.idle_pool(2)
+        run_task(add(ssh_public_key=public_key))
+        account.put_node("deallocated")
+
+        assert sorted(outcomes(run_task(remove())).values()) == ["removed", "skipped"]
+        assert "etl" in ledger_of(account)
+
     def test_removing_from_some_nodes_leaves_the_user_in_the_ledger(self, account, public_key):
         account.idle_pool(2)
         run_task(add(ssh_public_key=public_key))
@@ -347,11 +364,14 @@ class TestLedger:
 
 
 def hold(
-    account: BatchAccount, username: str, *, run_id: str, ends_in: timedelta = timedelta(hours=1)
+    account: BatchAccount,
+    username: str,
+    *,
+    run_id: str,
+    ends_in: timedelta = timedelta(hours=1),
+    take_over: bool = False,
 ) -> None:
     """Let another Dag run hold a user."""
-    from airflow_provider_batchlinux.client.user_ledger import enter
-
     now = account.control.now()
     entry = LedgerEntry(username, now + ends_in, {"dag_id": "harness", "run_id": run_id})
-    account.hook.run(lambda client: enter(client, "etl", entry, now=now))
+    account.hook.run(lambda client: enter(client, "etl", entry, now=now, take_over=take_over))
