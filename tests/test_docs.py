@@ -20,7 +20,7 @@ from airflow_provider_batchlinux import exceptions
 from airflow_provider_batchlinux.client.account import AuthKind
 from airflow_provider_batchlinux.hooks.batch_linux import BatchLinuxHook
 from tests.airflow_harness import load_dag
-from tests.source_code import PACKAGE, ROOT, SOURCES, Function, part_of, place, tree_of
+from tests.source_code import PACKAGE, ROOT, SOURCES, TESTS, Function, part_of, place, tree_of
 
 HOME = ROOT / PACKAGE
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -201,3 +201,28 @@ def test_the_typed_dag_uses_all_that_is_public() -> None:
     used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
 
     assert {cls.__name__ for cls in public_classes(*SHELLS, "exceptions")} - used == set()
+
+
+def test_each_fault_of_the_table_names_tests_that_there_are() -> None:
+    rows = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8").splitlines()
+    faults = [row for row in rows if row.startswith("| ") and not row.startswith("| fault")]
+    there = {
+        name for path in TESTS for name in re.findall(r"def (test_\w+)", path.read_text(encoding="utf-8"))
+    }
+
+    shown = [re.findall(r"`(test_\w+)`", row.rpartition(" | ")[2]) for row in faults]
+
+    assert len(faults) > 30
+    assert [row for row, names in zip(faults, shown, strict=True) if not names] == []
+    assert {name for names in shown for name in names} <= there
+
+
+def test_each_test_of_reliability_has_its_row_in_the_table() -> None:
+    page = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
+    found = [path for path in TESTS if path.name.startswith("test_reliability_")]
+    names = {
+        name for path in found for name in re.findall(r"def (test_\w+)", path.read_text(encoding="utf-8"))
+    }
+
+    assert len(found) == 4
+    assert {name for name in names if f"`{name}`" not in page} == set()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping
+from contextlib import redirect_stdout
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -30,7 +32,9 @@ def hook_and_settings(options: Namespace) -> tuple[BatchLinuxHook, AccountSettin
     hook = BatchLinuxHook(options.conn_id or DEFAULT_CONN_ID)
     if options.conn_id is None and os.environ.get("AZURE_BATCH_ENDPOINT"):
         return hook, _settings_from(os.environ)
-    return hook, hook.settings()
+    # Some Airflow (3.1) logs to the standard output, which is the command's own, when it reads a connection.
+    with redirect_stdout(sys.stderr):
+        return hook, hook.settings()
 
 
 def _settings_from(environment: Mapping[str, str]) -> AccountSettings:

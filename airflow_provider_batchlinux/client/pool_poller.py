@@ -141,7 +141,8 @@ def _end_sleep(sleep: asyncio.Future[None]) -> None:
 
 
 class _WatchedPool:
-    def __init__(self) -> None:
+    def __init__(self, pool_id: str) -> None:
+        self.pool_id = pool_id
         self.watches: set[PoolWatch] = set()
         self.restless: set[PoolWatch] = set()
         self.reading: PoolReading | None = None
@@ -221,7 +222,7 @@ class PoolPoller:
 
     def enter(self, watch: PoolWatch) -> None:
         """Let a wait take part."""
-        self._pools.setdefault(watch.key, _WatchedPool()).watches.add(watch)
+        self._pools.setdefault(watch.key, _WatchedPool(watch.pool_id)).watches.add(watch)
         self._intervals[watch.interval] += 1
         self.hurry(watch)
         if self._loop is None:
@@ -283,7 +284,7 @@ class PoolPoller:
         every = self._due <= began + _EARLY or self._hurried >= self._pools.keys()
         keys = list(self._pools) if every else [key for key in self._pools if key in self._hurried]
         self._hurried, self._soon = set(), float("inf")
-        ids = [next(iter(self._pools[key].watches)).pool_id for key in keys]
+        ids = [self._pools[key].pool_id for key in keys]
         await self._tell((await self._reader.read(ids, self.turn)).values(), keys)
         took = self._now() - began
         if took > _WORTH_TELLING:

@@ -4,25 +4,21 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
 from typing import Any
 
 from airflow_provider_batchlinux.client.batch import BatchLinuxClient
 from airflow_provider_batchlinux.client.management import ManagementClient
+from airflow_provider_batchlinux.client.pool_choice import PoolWish, choose_pool
 from airflow_provider_batchlinux.client.pool_metadata import change_metadata
 from airflow_provider_batchlinux.client.pool_site import PoolSite
 from airflow_provider_batchlinux.client.pool_steady import PoolSteadyWait
-from airflow_provider_batchlinux.client.preflight import check_before_create, look_at_region
 from airflow_provider_batchlinux.client.waiting import Pace, wait_for
-from airflow_provider_batchlinux.core.existing_pool import Action, Decision, IfExists, decide
+from airflow_provider_batchlinux.core.existing_pool import Action, Decision, decide
 from airflow_provider_batchlinux.core.image_query import ImageQuery
-from airflow_provider_batchlinux.core.image_support import end_warning
 from airflow_provider_batchlinux.core.images import (
     ResolvedImage,
-    describe_choice,
-    needs_image_list,
     resolve_image,
 )
 from airflow_provider_batchlinux.core.pool_changes import ChangePlan
@@ -33,46 +29,14 @@ from airflow_provider_batchlinux.core.pool_marks import (
     own_marks,
     with_later_expiry,
 )
-from airflow_provider_batchlinux.core.pool_spec import PoolSpec
-from airflow_provider_batchlinux.core.preflight import Region
-from airflow_provider_batchlinux.core.raw_pool import RawPool
 from airflow_provider_batchlinux.core.supported_images import SupportedImage
-from airflow_provider_batchlinux.core.vm_size_names import traits_of
-from airflow_provider_batchlinux.core.vm_sizes import find_size
 from airflow_provider_batchlinux.exceptions import BatchConflictError
 
-__all__ = ["EnsuredPool", "PoolGoneWait", "PoolWish", "ensure_pool"]
+__all__ = ["EnsuredPool", "PoolGoneWait", "ensure_pool"]
 
 log = logging.getLogger(__name__)
 
 _LOOK_INTERVAL = 5.0
-_SUPPORT_WARNING = timedelta(weeks=8)
-
-
-@dataclass(frozen=True)
-class PoolWish:
-    """
-    A pool to have.
-
-    :param spec: what it shall be.
-    :param owner: what asks for it, kept in the pool's metadata.
-    :param needed_until: the instant up to which its image must be supported.
-    :param expires_at: when it is no longer wanted, kept in its metadata; ``None`` for never.
-    :param deletion_limit: seconds to wait while a pool of that id is still being deleted, or resized before a
-        change of its size.
-    :param now: the time of the request, with a time zone.
-    :param if_exists: what becomes of a pool of that id that is there already.
-    :param preflight: look before, where the management plane is open, whether the pool can get its nodes.
-    """
-
-    spec: PoolSpec | RawPool
-    owner: Mapping[str, str]
-    needed_until: datetime
-    expires_at: datetime | None
-    deletion_limit: float
-    now: datetime
-    if_exists: IfExists = "reuse"
-    preflight: bool = False
 
 
 @dataclass(frozen=True)
@@ -82,12 +46,14 @@ class EnsuredPool:
 
     :param created: it was made now, and not by an earlier try or somebody else.
     :param image: what its nodes run; ``None`` when a pool that was taken as it is does not tell.
+    :param vm_size: the size of its nodes; ``None`` when a pool that was taken as it is does not tell.
     :param changed: the properties that were changed on it.
     """
 
     pool_id: str
     created: bool
     image: ResolvedImage | None
+    vm_size: str | None = None
     changed: tuple[str, ...] = ()
 
 
@@ -102,21 +68,8 @@ async def ensure_pool(
     :raises BatchConflictError: a pool of that id exists and cannot be taken; nothing was changed.
     :raises WaitTimeoutError: a pool of that id was still being deleted at the limit.
     """
-    query = ImageQuery.parse(wish.spec.image or "")
-    images = await client.list_images() if needs_image_list(query) else []
-    region = await look_at_region(plane) if plane is not None and wish.preflight else None
-    image = _chosen(query, images, wish, region)
-    body = wish.spec.to_rest(image, owner=wish.owner, expires_at=wish.expires_at)
-    if region is not None:
-        await check_before_create(
-            client,
-            region,
-            body,
-            images=images,
-            needed_until=wish.needed_until,
-            now=wish.now,
-            name_of=wish.spec.name_of,
-        )
+    chosen = await choose_pool(client, wish, plane)
+    body = dict(chosen.body)
     deadline = time.time() + wish.deletion_limit
     site = PoolSite(client, plane, wish.spec)
     body |= site.managed_parts
@@ -126,9 +79,9 @@ async def ensure_pool(
             raise BatchConflictError(decision.reason, code="PoolExists")
         log.log(logging.WARNING if decision.differences else logging.INFO, "%s", decision.reason)
         if decision.action is not Action.RECREATE:
-            return await _kept(site, wish, body, found, decision, images, deadline)
+            return await _kept(site, wish, body, found, decision, chosen.images, deadline)
         await client.delete_pool(wish.spec.pool_id)
-    return EnsuredPool(wish.spec.pool_id, created=True, image=image)
+    return EnsuredPool(wish.spec.pool_id, created=True, image=chosen.image, vm_size=chosen.vm_size)
 
 
 @dataclass
@@ -147,25 +100,6 @@ class PoolGoneWait:
             return {"pool_id": self.pool_id}
         self.progress = f"Pool {self.pool_id!r} is {found.get('state')}; a resource lock can hold this up."
         return None
-
-
-def _chosen(
-    query: ImageQuery, images: list[SupportedImage], wish: PoolWish, region: Region | None
-) -> ResolvedImage:
-    size = find_size(wish.spec.vm_size, region.sizes) if region is not None else None
-    traits = traits_of(wish.spec.vm_size) if size is None else size.traits
-    image = resolve_image(
-        query,
-        images,
-        needed_until=wish.needed_until,
-        generation=wish.spec.generation or traits.generation,
-        architecture=traits.architecture,
-    )
-    log.info("%s", describe_choice(image))
-    warning = end_warning(image, wish.now, _SUPPORT_WARNING)
-    if warning is not None:
-        log.warning("%s", warning)
-    return image
 
 
 async def _create_or_find(
@@ -194,7 +128,7 @@ async def _kept(
     body: Mapping[str, Any],
     found: Mapping[str, Any],
     decision: Decision,
-    images: list[SupportedImage],
+    images: Sequence[SupportedImage],
     deadline: float,
 ) -> EnsuredPool:
     changed: tuple[str, ...] = ()
@@ -207,7 +141,8 @@ async def _kept(
         await change_metadata(
             site.client, wish.spec.pool_id, lambda marks: with_later_expiry(marks, wish.expires_at)
         )
-    return EnsuredPool(wish.spec.pool_id, False, _image_of(found, images, wish), changed)
+    vm_size = found.get("vmSize")
+    return EnsuredPool(wish.spec.pool_id, False, _image_of(found, images, wish), vm_size, changed)
 
 
 async def _apply(site: PoolSite, body: Mapping[str, Any], plan: ChangePlan, deadline: float) -> None:
@@ -226,7 +161,9 @@ async def _apply(site: PoolSite, body: Mapping[str, Any], plan: ChangePlan, dead
     await change_metadata(client, pool_id, lambda found: {**own_marks(found), **wanted})
 
 
-def _image_of(found: Mapping[str, Any], images: list[SupportedImage], wish: PoolWish) -> ResolvedImage | None:
+def _image_of(
+    found: Mapping[str, Any], images: Sequence[SupportedImage], wish: PoolWish
+) -> ResolvedImage | None:
     configuration = found.get("virtualMachineConfiguration")
     if not configuration:
         return None

@@ -10,11 +10,18 @@ from typing import Any
 
 from airflow_provider_batchlinux.client.batch import BatchLinuxClient
 from airflow_provider_batchlinux.client.management import ManagementClient
-from airflow_provider_batchlinux.core.preflight import POOL_FIELDS, Findings, Region, find_faults, usage_of
+from airflow_provider_batchlinux.core.preflight import (
+    POOL_FIELDS,
+    Findings,
+    Region,
+    Usage,
+    find_faults,
+    usage_of,
+)
 from airflow_provider_batchlinux.core.supported_images import SupportedImage
 from airflow_provider_batchlinux.exceptions import BatchLinuxError, BatchQuotaError
 
-__all__ = ["check_before_create", "look_at_region"]
+__all__ = ["Preflight", "look_at_region"]
 
 log = logging.getLogger(__name__)
 
@@ -33,41 +40,56 @@ async def look_at_region(plane: ManagementClient) -> Region | None:
         return None
 
 
-async def check_before_create(
-    client: BatchLinuxClient,
-    region: Region,
-    body: Mapping[str, Any],
-    *,
-    images: Sequence[SupportedImage],
-    needed_until: datetime,
-    now: datetime,
-    name_of: Callable[[tuple[Any, ...]], str | None],
-) -> None:
+class Preflight:
     """
-    Refuse a pool that the region or the account would not give nodes; one that is there is left alone.
+    A look at what a pool that is to be made would get.
 
-    :param body: the body that would create it.
-    :param images: the images that the service lists, where they were asked for.
-    :param needed_until: the last instant at which new nodes may be wanted.
-    :param name_of: the user's name of a place in the body.
-    :raises ValueError: it would never get its nodes; all problems, quotas too.
-    :raises BatchQuotaError: it would, were the quotas not used up.
+    :param region: where it would be, and what the account may use there.
+    :param usage: what the account's pools use.
     """
-    usage = usage_of(await client.list_pools(POOL_FIELDS), region.sizes)
-    if body["id"] in usage.pool_ids:
-        return
-    found = find_faults(
-        body,
-        region,
-        usage,
-        image=_listed(body, images),
-        needed_until=needed_until,
-        now=now,
-        name_of=lambda path: name_of(path) or ".".join(map(str, path)),
-    )
-    for warning in found.warnings:
-        log.warning("%s", warning)
-    _raise(body["id"], found)
+
+    def __init__(self, region: Region, usage: Usage) -> None:
+        self._region = region
+        self._usage = usage
+
+    @classmethod
+    async def at(cls, client: BatchLinuxClient, region: Region) -> Preflight:
+        """Count what the account's pools use now."""
+        return cls(region, usage_of(await client.list_pools(POOL_FIELDS), region.sizes))
+
+    def check(
+        self,
+        body: Mapping[str, Any],
+        images: Sequence[SupportedImage],
+        *,
+        needed_until: datetime,
+        now: datetime,
+        name_of: Callable[[tuple[Any, ...]], str | None],
+    ) -> None:
+        """
+        Refuse a pool that the region or the account would not give nodes; one that is there is left alone.
+
+        :param body: the body that would create it.
+        :param images: the images that the service lists, where they were asked for.
+        :param needed_until: the last instant at which new nodes may be wanted.
+        :param name_of: the user's name of a place in the body.
+        :raises ValueError: it would never get its nodes; all problems, quotas too.
+        :raises BatchQuotaError: it would, were the quotas not used up.
+        """
+        if body["id"] in self._usage.pool_ids:
+            return
+        found = find_faults(
+            body,
+            self._region,
+            self._usage,
+            image=_listed(body, images),
+            needed_until=needed_until,
+            now=now,
+            name_of=lambda path: name_of(path) or ".".join(map(str, path)),
+        )
+        for warning in found.warnings:
+            log.warning("%s", warning)
+        _raise(body["id"], found)
 
 
 def _raise(pool_id: str, found: Findings) -> None:

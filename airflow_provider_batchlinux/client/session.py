@@ -16,6 +16,7 @@ from azure.core.pipeline.policies import SansIOHTTPPolicy
 from azure.core.pipeline.transport import AioHttpTransport
 
 from airflow_provider_batchlinux.client.account import AccountSettings, AuthKind
+from airflow_provider_batchlinux.client.bearer import RenewableCredential, RenewingBearerPolicy
 
 __all__ = ["open_pipeline", "open_sdk_client", "sync_sdk_client"]
 
@@ -28,6 +29,9 @@ READ_TIMEOUT = 60.0
 
 MAX_CONNECTIONS = 128
 
+_SCOPE = "https://batch.core.windows.net//.default"
+"""Both slashes belong to it: the first is the end of the audience, as the SDK has it."""
+
 
 @asynccontextmanager
 async def open_sdk_client(settings: AccountSettings) -> AsyncIterator[BatchClient]:
@@ -37,6 +41,8 @@ async def open_sdk_client(settings: AccountSettings) -> AsyncIterator[BatchClien
     :param settings: the account and the identity, without problems.
     """
     async with open_pipeline(settings) as (credential, options):
+        if isinstance(credential, RenewableCredential):
+            options["authentication_policy"] = RenewingBearerPolicy(credential, _SCOPE)
         client = BatchClient(settings.endpoint, credential, **options)
         async with client:
             yield client
@@ -107,7 +113,7 @@ def _pipeline_options() -> dict[str, Any]:
 def _credential(settings: AccountSettings) -> Any:
     if settings.auth is AuthKind.SHARED_KEY:
         return _named_key(settings)
-    return _identity(settings, "azure.identity.aio")
+    return RenewableCredential(lambda: _identity(settings, "azure.identity.aio"))
 
 
 def _named_key(settings: AccountSettings) -> AzureNamedKeyCredential:

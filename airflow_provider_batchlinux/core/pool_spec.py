@@ -33,6 +33,7 @@ from airflow_provider_batchlinux.core.spec_base import Spec, hidden_spec, merge
 from airflow_provider_batchlinux.core.ssh_access import nat_pool, source_problems
 from airflow_provider_batchlinux.core.start_task_spec import StartTaskSpec
 from airflow_provider_batchlinux.core.storage_spec import StorageSpec
+from airflow_provider_batchlinux.core.vm_size_query import VmSizeQuery
 
 __all__ = [
     "METADATA_PREFIX",
@@ -51,6 +52,7 @@ _OWN_NAMES: Mapping[Path, str] = {
     ("metadata",): "metadata",
     ("enableAutoScale",): "autoscale",
 }
+_UNCHOSEN = "unchosen"
 _MOST_NODES = 10_000
 
 
@@ -61,7 +63,7 @@ class PoolSpec(Spec):
 
     :param pool_id: the pool's id.
     :param image: the image as the user wrote it; resolved when the pool is created.
-    :param vm_size: the VM size of every node.
+    :param vm_size: the VM size of every node as the user wrote it; chosen when the pool is created.
     :param dedicated_nodes: nodes that stay until they are removed.
     :param spot_nodes: cheaper nodes that Azure may take away at any time.
     :param start_task: what every node runs at boot, or ``None``.
@@ -84,7 +86,7 @@ class PoolSpec(Spec):
 
     pool_id: str
     image: str | Mapping[str, Any]
-    vm_size: str
+    vm_size: str | Sequence[str] | Mapping[str, Any]
     dedicated_nodes: int = 0
     spot_nodes: int = 0
     start_task: StartTaskSpec | Mapping[str, Any] | None = None
@@ -151,6 +153,7 @@ class PoolSpec(Spec):
             *start,
             *source_problems(self.ssh_from),
             *_metadata_problems(self.metadata),
+            *self._size_problems(),
             *identity_problems(self.identities),
             *tag_problems(self.tags),
         ]
@@ -166,13 +169,14 @@ class PoolSpec(Spec):
         return fingerprint(self.to_dict())
 
     def to_rest(
-        self, image: ResolvedImage | None = None, *, owner: Mapping[str, str] | None = None,
-        expires_at: datetime | None = None,
+        self, image: ResolvedImage | None = None, *, vm_size: str | None = None,
+        owner: Mapping[str, str] | None = None, expires_at: datetime | None = None,
     ) -> dict[str, Any]:  # fmt: skip
         """
         Build the body that creates the pool.
 
         :param image: the image the service offers for :attr:`image`.
+        :param vm_size: the size that was chosen for :attr:`vm_size`; ``None`` where that is a name.
         :param owner: what made the pool (Dag id, run id, task id), kept in its metadata.
         :param expires_at: when the pool is no longer wanted, kept in its metadata; ``None`` for never.
         """
@@ -181,7 +185,8 @@ class PoolSpec(Spec):
         if image is not None:
             machine = {"imageReference": dict(image.reference), "nodeAgentSKUId": image.node_agent_sku}
         body, _ = read_shape(POOL, {**self._body(), _MACHINE: {**machine, **self._machine()}})
-        return {**body, "metadata": rest_metadata({**self.metadata, **marks})}
+        chosen = {} if vm_size is None else {"vmSize": vm_size}
+        return {**body, **chosen, "metadata": rest_metadata({**self.metadata, **marks})}
 
     def secrets(self) -> set[str]:
         """Collect the passwords, keys and URLs that nobody may see; not the environment of the start task."""
@@ -204,12 +209,23 @@ class PoolSpec(Spec):
     def _name_of(self, path: Path) -> str:
         return self.name_of(path) or rest_name(path)
 
+    def _size_problems(self) -> list[str]:
+        if isinstance(self.vm_size, str):
+            return []  # checked with the body
+        try:
+            VmSizeQuery.parse(self.vm_size)
+        except ValueError as error:
+            return str(error).splitlines()
+        return []
+
     def _machine(self) -> dict[str, Any]:
         machine: dict[str, Any] = self._body().get(_MACHINE, {})
         return machine
 
     def _body(self) -> dict[str, Any]:
         body = super().to_rest()
+        if not isinstance(self.vm_size, str):
+            body["vmSize"] = _UNCHOSEN
         if self.autoscale is not None:
             for name in ("targetDedicatedNodes", "targetLowPriorityNodes"):
                 if body[name] == 0:

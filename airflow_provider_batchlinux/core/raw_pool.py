@@ -88,13 +88,14 @@ class RawPool:
         return fingerprint({**asked, **{name: value for name, value in beside.items() if value}})
 
     def to_rest(
-        self, image: ResolvedImage | None = None, *, owner: Mapping[str, str] | None = None,
-        expires_at: datetime | None = None,
+        self, image: ResolvedImage | None = None, *, vm_size: str | None = None,
+        owner: Mapping[str, str] | None = None, expires_at: datetime | None = None,
     ) -> dict[str, Any]:  # fmt: skip
         """
         Build the body that creates the pool.
 
         :param image: the image the service offers for :attr:`image`.
+        :param vm_size: the VM size of every node; ``None`` for that of the body.
         :param owner: what made the pool (Dag id, run id, task id), kept in its metadata.
         :param expires_at: when the pool is no longer wanted, kept in its metadata; ``None`` for never.
         """
@@ -104,7 +105,8 @@ class RawPool:
             machine |= {"imageReference": dict(image.reference), _AGENT: image.node_agent_sku}
         marks = marks_of(owner or {}, self.fingerprint(), expires_at)
         metadata = [*body.get("metadata", ()), *rest_metadata(marks)]
-        return {**body, "id": self.pool_id, _MACHINE: machine, "metadata": metadata}
+        chosen = {} if vm_size is None else {"vmSize": vm_size}
+        return {**body, **chosen, "id": self.pool_id, _MACHINE: machine, "metadata": metadata}
 
     def secrets(self) -> set[str]:
         """Collect the passwords, keys and URLs that nobody may see."""

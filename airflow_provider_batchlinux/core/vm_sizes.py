@@ -31,6 +31,7 @@ class VmSize:
     :param gpus: the graphics processors of a node.
     :param rdma: its nodes can talk over InfiniBand.
     :param end_of_life: from then on Batch makes no nodes of it.
+    :param memory_gb: the memory of a node, in GB.
     """
 
     name: str
@@ -43,6 +44,7 @@ class VmSize:
     gpus: int | None = None
     rdma: bool | None = None
     end_of_life: datetime | None = None
+    memory_gb: float | None = None
 
     @classmethod
     def of(
@@ -68,6 +70,7 @@ class VmSize:
             gpus=_number(by_name.get("gpus")),
             rdma=_flag(by_name.get("rdmaenabled")),
             end_of_life=end_of_life,
+            memory_gb=_decimal(by_name.get("memorygb")),
         )
 
     @property
@@ -113,6 +116,13 @@ def _parts(name: str) -> list[str]:
 
 def _number(text: str | None) -> int | None:
     return int(text) if text and text.isdigit() else None
+
+
+def _decimal(text: str | None) -> float | None:
+    try:
+        return float(text) if text else None
+    except ValueError:
+        return None
 
 
 def _flag(text: str | None) -> bool | None:

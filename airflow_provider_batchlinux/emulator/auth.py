@@ -12,10 +12,17 @@ from urllib.parse import parse_qs
 from airflow_provider_batchlinux.emulator.errors import Code, ServiceError
 from airflow_provider_batchlinux.emulator.instants import parse_http_date
 
-__all__ = ["MAX_SKEW", "authentication_failed", "check_shared_key", "sign", "string_to_sign"]
+__all__ = [
+    "MAX_SKEW",
+    "SIGNED_HEADERS",
+    "authentication_failed",
+    "check_shared_key",
+    "sign",
+    "string_to_sign",
+]
 
 MAX_SKEW = timedelta(minutes=15)
-_SIGNED_HEADERS = (
+SIGNED_HEADERS = (
     "content-encoding",
     "content-language",
     "content-length",
@@ -28,6 +35,7 @@ _SIGNED_HEADERS = (
     "if-unmodified-since",
     "range",
 )
+"""In the order in which their values are signed, by Batch and by storage alike."""
 
 
 def check_shared_key(
@@ -69,7 +77,7 @@ def string_to_sign(
         packages sign 0; ``@azure/batch`` signs 0 for POST and nothing for other methods.
     """
     path, _, query = raw_target.partition("?")
-    standard = {name: headers.get(name, "") for name in _SIGNED_HEADERS}
+    standard = {name: headers.get(name, "") for name in SIGNED_HEADERS}
     if method not in ("GET", "HEAD"):
         standard["content-length"] = standard["content-length"] or empty_length
     special = sorted(item for item in headers.items() if item[0].startswith("ocp-") and item[1])

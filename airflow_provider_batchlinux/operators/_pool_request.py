@@ -148,14 +148,15 @@ def require_entra(pool: PoolSpec | RawPool, settings: AccountSettings) -> None:
 
 def require_management(pool: PoolSpec | RawPool, settings: AccountSettings) -> bool:
     """
-    Tell whether only the management plane can make a pool, and refuse it when the connection lacks the way.
+    Tell whether a pool takes the management plane, and refuse it when the connection lacks the way.
 
     :raises ValueError: what cannot be given, and what the connection lacks.
     """
     given = [name for name in ("identities", "tags") if getattr(pool, name)]
+    given += ["vm_size"] if isinstance(pool.vm_size, Mapping) else []
     gaps = settings.management_gaps() if given else []
     if gaps:
-        way = "only the management plane can set that, and to reach it the connection lacks"
+        way = "that takes the management plane, and to reach it the connection lacks"
         msg = f"{' and '.join(given)}: {way} {', '.join(gaps)}."
         raise ValueError(msg)
     return bool(given)

@@ -66,9 +66,9 @@ class BatchLinuxCreatePoolOperator(BatchLinuxBaseOperator):
     them.
 
     Results in XCom, each under its own key and together as the return value: ``pool_id``, ``created``,
-    ``changed`` (the properties that were changed on a pool that was there), ``image`` (publisher, offer, sku,
-    version), ``node_agent_sku``, ``image_end_of_support`` (ISO 8601, or ``None`` when the service names no
-    date).
+    ``changed`` (the properties that were changed on a pool that was there), ``vm_size``, ``image``
+    (publisher, offer, sku, version), ``node_agent_sku``, ``image_end_of_support`` (ISO 8601, or ``None`` when
+    the service names no date).
 
     :param pool_id: the pool's id: at most 64 letters, digits, hyphens and underscores; ``None`` derives
         one from the Dag, the run, the task and its map index, the same for every try. ``{fingerprint}`` in
@@ -79,7 +79,12 @@ class BatchLinuxCreatePoolOperator(BatchLinuxBaseOperator):
         know it. Resolved when the task runs, against what the service supports then. ``None`` only with
         a ``body`` that names it. (templated)
     :param vm_size: the VM size of every node, such as ``standard_d2s_v5``; ``None`` only with a ``body``.
-        (templated)
+        A list of sizes is tried in its order: the first that its region offers and the quotas allow is taken,
+        as far as ``preflight`` can tell, else the first. A dict says what a size has to have: ``cores``,
+        ``memory_gb``, ``gpus``, ``architecture``, ``like`` (a pattern of its name such as
+        ``standard_d*s_v5``), as :class:`~airflow_provider_batchlinux.core.vm_size_query.VmSizeQuery` has it;
+        the smallest such size is taken, the newest of those. That needs the management plane, as
+        ``identities`` do. (templated)
     :param dedicated_nodes: nodes that stay until they are removed.
     :param spot_nodes: cheaper nodes that Azure may take away at any time.
     :param start_task: a bash command that every node runs at every boot, or a
@@ -162,7 +167,7 @@ class BatchLinuxCreatePoolOperator(BatchLinuxBaseOperator):
         self,
         *,
         image: str | dict[str, Any] | None = None,
-        vm_size: str | None = None,
+        vm_size: str | list[str] | dict[str, Any] | None = None,
         pool_id: str | None = None,
         dedicated_nodes: int = 0,
         spot_nodes: int = 0,
@@ -221,7 +226,8 @@ class BatchLinuxCreatePoolOperator(BatchLinuxBaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Create or find the pool, and return what it became."""
         from airflow_provider_batchlinux.client.management import management_for
-        from airflow_provider_batchlinux.client.pools import PoolWish, ensure_pool
+        from airflow_provider_batchlinux.client.pool_choice import PoolWish
+        from airflow_provider_batchlinux.client.pools import ensure_pool
 
         now = datetime.now(timezone.utc)
         expires_at = expiry_of(self.expires_in, None, now) if self.expires_in is not None else None
@@ -367,6 +373,7 @@ def _result(pool: EnsuredPool) -> dict[str, Any]:
         "pool_id": pool.pool_id,
         "created": pool.created,
         "changed": list(pool.changed),
+        "vm_size": pool.vm_size,
         "image": dict(image.reference) if image else None,
         "node_agent_sku": image.node_agent_sku if image else None,
         "image_end_of_support": end.isoformat() if end else None,

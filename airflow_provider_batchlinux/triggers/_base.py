@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from airflow_provider_batchlinux.client.waiting import Pace, Wait
     from airflow_provider_batchlinux.core.events import WaitEvent
 
-__all__ = ["BatchLinuxTrigger"]
+__all__ = ["BatchLinuxPoolTrigger", "BatchLinuxTrigger"]
 
 _LONGEST_FIRST_WAIT = 5.0
 """Seconds. A trigger that fires at once can overtake the deferral that made it, and fail the task."""
@@ -128,3 +128,24 @@ class BatchLinuxTrigger(BaseTrigger):
             return wait_for(wait, self.pace(wait, first_wait=first_wait))
         pace = Pace(self.poll_interval, self.deadline, first_wait)
         return wait_at_poller(account, self.followed_pool, self.wait, pace)
+
+
+class BatchLinuxPoolTrigger(BatchLinuxTrigger):
+    """
+    The base of triggers that wait for what the poller of all pools can tell.
+
+    :param pool_id: the pool.
+    """
+
+    def __init__(
+        self, *, pool_id: str, batch_linux_conn_id: str, poll_interval: float, deadline: float | None = None
+    ) -> None:
+        super().__init__(
+            batch_linux_conn_id=batch_linux_conn_id, poll_interval=poll_interval, deadline=deadline
+        )
+        self.pool_id = pool_id
+
+    @property
+    def followed_pool(self) -> str:
+        """The pool, which the poller that all waits share can tell of."""
+        return self.pool_id

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_batchlinux.triggers._base import BatchLinuxTrigger
+from airflow_provider_batchlinux.triggers._base import BatchLinuxPoolTrigger
 
 if TYPE_CHECKING:
     from airflow_provider_batchlinux.client.batch import BatchLinuxClient
@@ -17,11 +17,10 @@ __all__ = ["BatchLinuxNodesIdleTrigger"]
 log = logging.getLogger(__name__)
 
 
-class BatchLinuxNodesIdleTrigger(BatchLinuxTrigger):
+class BatchLinuxNodesIdleTrigger(BatchLinuxPoolTrigger):
     """
     Fire when the nodes of a pool are ready, or when they will not become so.
 
-    :param pool_id: the pool.
     :param allow_empty: a pool that asks for no nodes is ready.
     :param running_is_ready: a node that runs a task counts like an idle one.
     :param policy: the other fields of
@@ -44,18 +43,15 @@ class BatchLinuxNodesIdleTrigger(BatchLinuxTrigger):
         repair: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(
-            batch_linux_conn_id=batch_linux_conn_id, poll_interval=poll_interval, deadline=deadline
+            pool_id=pool_id,
+            batch_linux_conn_id=batch_linux_conn_id,
+            poll_interval=poll_interval,
+            deadline=deadline,
         )
-        self.pool_id = pool_id
         self.allow_empty = allow_empty
         self.running_is_ready = running_is_ready
         self.policy = policy
         self.repair = repair
-
-    @property
-    def followed_pool(self) -> str:
-        """The pool, which the poller that all waits share can tell of."""
-        return self.pool_id
 
     def wait(self, client: BatchLinuxClient) -> NodesIdleWait:
         """Wait for the nodes, judged as the sensor judges them."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from airflow_provider_batchlinux.triggers._base import BatchLinuxTrigger
+from airflow_provider_batchlinux.triggers._base import BatchLinuxPoolTrigger
 
 if TYPE_CHECKING:
     from airflow_provider_batchlinux.client.batch import BatchLinuxClient
@@ -15,32 +15,12 @@ if TYPE_CHECKING:
 __all__ = ["BatchLinuxPoolGoneTrigger", "BatchLinuxPoolResizedTrigger", "BatchLinuxPoolSteadyTrigger"]
 
 
-class BatchLinuxPoolGoneTrigger(BatchLinuxTrigger):
+class BatchLinuxPoolGoneTrigger(BatchLinuxPoolTrigger):
     """
     Fire when the service knows the pool no more.
 
     Killing the task leaves the deletion to go on: it cannot be called back.
-
-    :param pool_id: the pool that is being deleted.
     """
-
-    def __init__(
-        self,
-        *,
-        pool_id: str,
-        batch_linux_conn_id: str,
-        poll_interval: float,
-        deadline: float | None = None,
-    ) -> None:
-        super().__init__(
-            batch_linux_conn_id=batch_linux_conn_id, poll_interval=poll_interval, deadline=deadline
-        )
-        self.pool_id = pool_id
-
-    @property
-    def followed_pool(self) -> str:
-        """The pool, which the poller that all waits share can tell of."""
-        return self.pool_id
 
     def wait(self, client: BatchLinuxClient) -> PoolGoneWait:
         """Wait for the pool to be gone."""
@@ -49,30 +29,8 @@ class BatchLinuxPoolGoneTrigger(BatchLinuxTrigger):
         return PoolGoneWait(client, self.pool_id)
 
 
-class BatchLinuxPoolSteadyTrigger(BatchLinuxTrigger):
-    """
-    Fire when a pool neither resizes nor stops a resize.
-
-    :param pool_id: the pool.
-    """
-
-    def __init__(
-        self,
-        *,
-        pool_id: str,
-        batch_linux_conn_id: str,
-        poll_interval: float,
-        deadline: float | None = None,
-    ) -> None:
-        super().__init__(
-            batch_linux_conn_id=batch_linux_conn_id, poll_interval=poll_interval, deadline=deadline
-        )
-        self.pool_id = pool_id
-
-    @property
-    def followed_pool(self) -> str:
-        """The pool, which the poller that all waits share can tell of."""
-        return self.pool_id
+class BatchLinuxPoolSteadyTrigger(BatchLinuxPoolTrigger):
+    """Fire when a pool neither resizes nor stops a resize."""
 
     def wait(self, client: BatchLinuxClient) -> PoolSteadyWait:
         """Wait for the pool to be steady."""
@@ -81,13 +39,12 @@ class BatchLinuxPoolSteadyTrigger(BatchLinuxTrigger):
         return PoolSteadyWait(client, self.pool_id)
 
 
-class BatchLinuxPoolResizedTrigger(BatchLinuxTrigger):
+class BatchLinuxPoolResizedTrigger(BatchLinuxPoolTrigger):
     """
     Fire when a pool has the numbers of nodes that were asked for, or will not get them.
 
     Killing the task leaves the resize to go on.
 
-    :param pool_id: the pool.
     :param dedicated_nodes: the dedicated nodes that it is to have; ``None`` leaves their number.
     :param spot_nodes: the spot nodes that it is to have; ``None`` leaves their number.
     :param resize_timeout: seconds the service may look for nodes; ``None`` is its own 15 minutes.
@@ -111,20 +68,17 @@ class BatchLinuxPoolResizedTrigger(BatchLinuxTrigger):
         deadline: float | None = None,
     ) -> None:
         super().__init__(
-            batch_linux_conn_id=batch_linux_conn_id, poll_interval=poll_interval, deadline=deadline
+            pool_id=pool_id,
+            batch_linux_conn_id=batch_linux_conn_id,
+            poll_interval=poll_interval,
+            deadline=deadline,
         )
-        self.pool_id = pool_id
         self.dedicated_nodes = dedicated_nodes
         self.spot_nodes = spot_nodes
         self.resize_timeout = resize_timeout
         self.running_tasks = running_tasks
         self.accept_partial = accept_partial
         self.asked = asked
-
-    @property
-    def followed_pool(self) -> str:
-        """The pool, which the poller that all waits share can tell of."""
-        return self.pool_id
 
     def wait(self, client: BatchLinuxClient) -> ResizeWait:
         """Ask for the resize, where that is still to be done, and wait for its end."""

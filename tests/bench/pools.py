@@ -8,7 +8,8 @@ from datetime import datetime, timezone
 
 from airflow_provider_batchlinux.client.batch import open_client
 from airflow_provider_batchlinux.client.nodes import NodesIdleWait
-from airflow_provider_batchlinux.client.pools import PoolWish, ensure_pool
+from airflow_provider_batchlinux.client.pool_choice import PoolWish
+from airflow_provider_batchlinux.client.pools import ensure_pool
 from airflow_provider_batchlinux.client.waiting import Pace, wait_for
 from airflow_provider_batchlinux.core.pool_spec import PoolSpec
 from airflow_provider_batchlinux.core.readiness import ReadinessPolicy

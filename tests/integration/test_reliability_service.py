@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
 from airflow_provider_batchlinux.client import session
+from airflow_provider_batchlinux.emulator import RunningEmulator
 from tests.batch_account import BatchAccount
 from tests.faults import Door, StoryClock
-from tests.integration.stories import CALLS, Call, assert_done, prepare
+from tests.integration.stories import CALLS, WAITS, Call, assert_done, once_waiting, prepare
 
 MINUTE = 60.0
 TRIES_OF_A_MINUTE = 8
@@ -109,3 +111,33 @@ def test_an_answer_that_never_comes_is_asked_for_again(
 
     assert_done(call, call(), patient_account)
     assert story.now > 0
+
+
+@pytest.mark.parametrize("call", WAITS)
+def test_a_token_that_expires_while_a_task_waits_is_got_anew(
+    secure_emulator: RunningEmulator, monkeypatch: pytest.MonkeyPatch, call: Call
+) -> None:
+    account = connected_by_token(secure_emulator, monkeypatch)
+    account.make_pool(spot=1, until={"idle": 1})
+    node_id = account.put_node("preempted")
+
+    def expire() -> None:
+        account.control.inject(path="/pools|/nodecounts", status=401, code="AuthenticationFailed")
+
+    with once_waiting(account, expire, lambda: account.control.set_node("etl", node_id, "creating")):
+        run = call()
+
+    assert run.state == "success", run.message
+    assert [request["status"] for request in account.control.requests()].count(401) == 1
+
+
+def connected_by_token(service: RunningEmulator, monkeypatch: pytest.MonkeyPatch) -> BatchAccount:
+    """Let the default connection prove who it is by a token."""
+    facts = service.identity
+    assert facts is not None
+    named = {"tenant_id": facts.tenant_id, "client_id": facts.client_id}
+    proof = {"auth": "client_secret", "client_secret": facts.client_secret, "authority_host": facts.authority}
+    account = {"account_url": service.endpoint, "ca_file": str(service.ca)}
+    connection = {"conn_type": "azure_batch_linux", "extra": {**account, **named, **proof}}
+    monkeypatch.setenv("AIRFLOW_CONN_AZURE_BATCH_LINUX_DEFAULT", json.dumps(connection))
+    return BatchAccount(service)

@@ -7,25 +7,11 @@ from collections.abc import Mapping
 from datetime import datetime
 from urllib.parse import parse_qs
 
-from airflow_provider_batchlinux.emulator.auth import MAX_SKEW, sign
+from airflow_provider_batchlinux.emulator.auth import MAX_SKEW, SIGNED_HEADERS, sign
 from airflow_provider_batchlinux.emulator.blobs.errors import authentication_failed
 from airflow_provider_batchlinux.emulator.instants import parse_http_date
 
 __all__ = ["check_shared_key", "string_to_sign"]
-
-_SIGNED_HEADERS = (
-    "content-encoding",
-    "content-language",
-    "content-length",
-    "content-md5",
-    "content-type",
-    "date",
-    "if-modified-since",
-    "if-match",
-    "if-none-match",
-    "if-unmodified-since",
-    "range",
-)
 
 
 def check_shared_key(
@@ -52,7 +38,7 @@ def check_shared_key(
 def string_to_sign(account: str, method: str, raw_target: str, headers: Mapping[str, str]) -> str:
     """Return the text whose MAC is the signature of a request."""
     path, _, query = raw_target.partition("?")
-    standard = {name: headers.get(name, "") for name in _SIGNED_HEADERS}
+    standard = {name: headers.get(name, "") for name in SIGNED_HEADERS}
     if standard["content-length"] == "0":
         standard["content-length"] = ""
     special = sorted(item for item in headers.items() if item[0].startswith("x-ms-"))

@@ -9,6 +9,9 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
+_ENDLESS = 10_000_000.0
+"""Seconds, some months, that no story takes: one that does waits for what never comes."""
+
 
 class _JumpingSelector(selectors.DefaultSelector):
     now = 0.0
@@ -17,6 +20,7 @@ class _JumpingSelector(selectors.DefaultSelector):
         """Wait for nothing: move the time on instead."""
         assert timeout is not None, "Nothing will ever happen: all tasks wait for each other."
         self.now += max(timeout, 0.0)
+        assert self.now < _ENDLESS, "Months have passed: something is waited for that never comes."
         return super().select(0)
 
 

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from airflow_provider_batchlinux.client.batch import BatchLinuxClient
 from airflow_provider_batchlinux.emulator import (
     EmulatorOptions,
     IdentityFacts,
     RunningEmulator,
     run_emulator,
 )
+from airflow_provider_batchlinux.emulator.identity.tokens import TokenIssuer
 from airflow_provider_batchlinux.exceptions import BatchAuthenticationError
 from airflow_provider_batchlinux.hooks.batch_linux import BatchLinuxHook
 from tests.batch_account import BatchAccount
@@ -263,6 +267,60 @@ def test_a_refused_token_is_not_repeated(identities: Identities, said: Callable[
     assert "AuthenticationFailed, HTTP 401" in sentence
     assert "The signature of the token is not the tenant's." in sentence
     assert_no_secret(sentence + said(), identities.emulator)
+
+
+def expire(monkeypatch: pytest.MonkeyPatch, tokens: int) -> None:
+    """Let the service find the next tokens expired, against what the client was told of them."""
+    issue = TokenIssuer.issue
+    ages = iter([timedelta(hours=-2)] * tokens)
+
+    def issue_older(issuer: TokenIssuer, client_id: str, audience: str, now: datetime) -> str:
+        return issue(issuer, client_id, audience, now + next(ages, timedelta()))
+
+    monkeypatch.setattr(TokenIssuer, "issue", issue_older)
+
+
+def statuses(emulator: RunningEmulator) -> list[int]:
+    return [request["status"] for request in emulator.control.requests()]
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_token_that_has_expired_for_the_service_is_got_anew(
+    way: Way, identities: Identities, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hook = identities.use(way)
+    expire(monkeypatch, tokens=1)
+
+    assert hook.find_pool("etl") is None
+    assert statuses(identities.emulator) == [401, 404]
+
+
+def test_many_requests_with_one_expired_token_get_one_new_one(
+    identities: Identities, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hook = identities.use(client_secret)
+    # The one that all begin with, and a second that nobody is to see.
+    expire(monkeypatch, tokens=1)
+
+    async def look(client: BatchLinuxClient) -> list[object]:
+        return await asyncio.gather(*(client.find_pool(f"p{number}") for number in range(8)))
+
+    assert hook.run(look) == [None] * 8
+    assert sorted(set(statuses(identities.emulator))) == [401, 404]
+    assert statuses(identities.emulator).count(404) == 8
+
+
+def test_a_token_that_is_refused_again_ends_the_call_with_the_cause(
+    identities: Identities, monkeypatch: pytest.MonkeyPatch, said: Callable[[], str]
+) -> None:
+    hook = identities.use(client_secret)
+    expire(monkeypatch, tokens=100)
+
+    with pytest.raises(BatchAuthenticationError, match="The token has expired") as refused:
+        hook.find_pool("etl")
+
+    assert statuses(identities.emulator) == [401, 401]
+    assert_no_secret(f"{refused.value} {said()}", identities.emulator)
 
 
 def both(one: RunningEmulator, other: RunningEmulator) -> str:

@@ -143,8 +143,7 @@ def test_what_the_connection_lacks_for_them_is_named_before_any_call(
     run = create(identities=[IDENTITY], tags={"team": "etl"})
 
     assert run.message == (
-        "identities and tags: only the management plane can set that, and to reach it the connection lacks"
-        f" {gaps}."
+        f"identities and tags: that takes the management plane, and to reach it the connection lacks {gaps}."
     )
     assert account.requests() == []
 

@@ -96,7 +96,7 @@ def test_a_pool_in_parts_is_what_was_asked_for(account, parts):
     machine = body["virtualMachineConfiguration"]
     network = body["networkConfiguration"]
     assert run.result["created"] is True
-    assert (body["autoScaleFormula"], body["autoScaleEvaluationInterval"]) == (FORMULA, "PT600S")
+    assert (body["autoScaleFormula"], body["autoScaleEvaluationInterval"]) == (FORMULA, "PT10M")
     assert [pool["name"] for pool in network["endpointConfiguration"]["inboundNATPools"]] == ["ui", "ssh"]
     assert machine["securityProfile"]["uefiSettings"] == {"secureBootEnabled": True, "vTpmEnabled": True}
     assert machine["containerConfiguration"] == {

@@ -1,0 +1,186 @@
+"""Choosing what a pool's user left open: the image, and the VM size where several would do."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from airflow_provider_batchlinux.client.batch import BatchLinuxClient
+from airflow_provider_batchlinux.client.management import ManagementClient
+from airflow_provider_batchlinux.client.preflight import Preflight, look_at_region
+from airflow_provider_batchlinux.core.existing_pool import IfExists
+from airflow_provider_batchlinux.core.image_query import ImageQuery
+from airflow_provider_batchlinux.core.image_support import end_warning
+from airflow_provider_batchlinux.core.images import (
+    ResolvedImage,
+    describe_choice,
+    needs_image_list,
+    resolve_image,
+)
+from airflow_provider_batchlinux.core.pool_spec import PoolSpec
+from airflow_provider_batchlinux.core.preflight import Region
+from airflow_provider_batchlinux.core.raw_pool import RawPool
+from airflow_provider_batchlinux.core.supported_images import SupportedImage
+from airflow_provider_batchlinux.core.vm_size_names import traits_of
+from airflow_provider_batchlinux.core.vm_size_query import VmSizeQuery
+from airflow_provider_batchlinux.core.vm_sizes import find_size
+from airflow_provider_batchlinux.exceptions import BatchQuotaError
+
+__all__ = ["ChosenPool", "PoolWish", "choose_pool"]
+
+log = logging.getLogger(__name__)
+
+_SUPPORT_WARNING = timedelta(weeks=8)
+_TOLD = 5
+"""Sizes that are named with why each was passed over, when none would do."""
+
+
+@dataclass(frozen=True)
+class PoolWish:
+    """
+    A pool to have.
+
+    :param spec: what it shall be.
+    :param owner: what asks for it, kept in the pool's metadata.
+    :param needed_until: the instant up to which its image must be supported.
+    :param expires_at: when it is no longer wanted, kept in its metadata; ``None`` for never.
+    :param deletion_limit: seconds to wait while a pool of that id is still being deleted, or resized before a
+        change of its size.
+    :param now: the time of the request, with a time zone.
+    :param if_exists: what becomes of a pool of that id that is there already.
+    :param preflight: look before, where the management plane is open, whether the pool can get its nodes.
+    """
+
+    spec: PoolSpec | RawPool
+    owner: Mapping[str, str]
+    needed_until: datetime
+    expires_at: datetime | None
+    deletion_limit: float
+    now: datetime
+    if_exists: IfExists = "reuse"
+    preflight: bool = False
+
+
+@dataclass(frozen=True)
+class ChosenPool:
+    """
+    A pool of which nothing is open any more.
+
+    :param body: the body that creates it.
+    :param images: the images that the service lists, where they were asked for.
+    """
+
+    body: Mapping[str, Any]
+    image: ResolvedImage
+    vm_size: str
+    images: Sequence[SupportedImage]
+
+
+async def choose_pool(client: BatchLinuxClient, wish: PoolWish, plane: ManagementClient | None) -> ChosenPool:
+    """
+    Choose the image, and the first VM size that would do: in its region, within quotas, fit for the image.
+
+    :param plane: the management plane; ``None`` when nothing is asked of it. Then the first size that was
+        named is taken.
+    :raises ImageNotFoundError: the service offers no such image.
+    :raises ValueError: no size would do.
+    :raises BatchQuotaError: none would now, but were quotas not used up.
+    """
+    query = ImageQuery.parse(wish.spec.image or "")
+    images = await client.list_images() if needs_image_list(query) else []
+    region = await _region(plane, wish)
+    preflight = await Preflight.at(client, region) if region is not None else None
+    passed: dict[str, Exception] = {}
+    for name in await _size_names(client, wish, region):
+        try:
+            image = _image(query, images, wish, region, name)
+            body = wish.spec.to_rest(image, vm_size=name, owner=wish.owner, expires_at=wish.expires_at)
+            if preflight is not None:
+                preflight.check(
+                    body,
+                    images,
+                    needed_until=wish.needed_until,
+                    now=wish.now,
+                    name_of=wish.spec.name_of,
+                )
+        except (ValueError, BatchQuotaError) as error:
+            passed[name] = error
+            continue
+        _tell(image, wish, name, passed)
+        return ChosenPool(body, image, name, images)
+    raise _none_fits(wish, passed)
+
+
+async def _region(plane: ManagementClient | None, wish: PoolWish) -> Region | None:
+    if plane is None:
+        return None
+    if VmSizeQuery.parse(wish.spec.vm_size).needs_region:
+        return await plane.region()
+    return await look_at_region(plane) if wish.preflight else None
+
+
+async def _size_names(client: BatchLinuxClient, wish: PoolWish, region: Region | None) -> Sequence[str]:
+    """Name the sizes to consider, best first; the one of a pool that is there comes before all others."""
+    query = VmSizeQuery.parse(wish.spec.vm_size)
+    if len(query.names) == 1:
+        return query.names
+    sizes = region.sizes if region is not None else ()
+    names = query.candidates(sizes)
+    if not names:
+        raise ValueError(_nothing_suits(wish, query, region))
+    found = await client.find_pool_body(wish.spec.pool_id, ["id", "vmSize"])
+    if found is not None:
+        there = str(found["vmSize"])
+        return [name for name in names if name.lower() == there.lower()] or names
+    # Nothing is known of the others' chances, where the management plane tells nothing.
+    return names if region is not None else names[:1]
+
+
+def _nothing_suits(wish: PoolWish, query: VmSizeQuery, region: Region | None) -> str:
+    where = "no region is known" if region is None else f"Batch offers none in {region.name!r}"
+    return f"Pool {wish.spec.pool_id!r} was not made: vm_size asks for {query}, and {where}. Ask for less."
+
+
+def _image(
+    query: ImageQuery, images: Sequence[SupportedImage], wish: PoolWish, region: Region | None, vm_size: str
+) -> ResolvedImage:
+    size = find_size(vm_size, region.sizes) if region is not None else None
+    traits = traits_of(vm_size) if size is None else size.traits
+    return resolve_image(
+        query,
+        images,
+        needed_until=wish.needed_until,
+        generation=wish.spec.generation or traits.generation,
+        architecture=traits.architecture,
+    )
+
+
+def _tell(image: ResolvedImage, wish: PoolWish, vm_size: str, passed: Mapping[str, Exception]) -> None:
+    for name, error in passed.items():
+        log.warning("VM size %r is passed over: %s", name, _last_line(error))
+    if vm_size != wish.spec.vm_size:
+        log.info("VM size %s, of %s.", vm_size, VmSizeQuery.parse(wish.spec.vm_size))
+    log.info("%s", describe_choice(image))
+    warning = end_warning(image, wish.now, _SUPPORT_WARNING)
+    if warning is not None:
+        log.warning("%s", warning)
+
+
+def _none_fits(wish: PoolWish, passed: Mapping[str, Exception]) -> Exception:
+    """Give the error to raise when no size would do: the only one's own, or one that tells of the first."""
+    errors = list(passed.values())
+    if len(errors) == 1:
+        return errors[0]
+    told = [f"  {name}: {_last_line(error)}" for name, error in list(passed.items())[:_TOLD]]
+    more = [f"  and {len(errors) - _TOLD} more"] if len(errors) > _TOLD else []
+    head = f"Pool {wish.spec.pool_id!r} was not made: none of {len(errors)} VM sizes would do."
+    text = "\n".join([head, *told, *more])
+    lacks_quota = any(isinstance(error, BatchQuotaError) for error in errors)
+    return BatchQuotaError(text, code="Preflight") if lacks_quota else ValueError(text)
+
+
+def _last_line(error: Exception) -> str:
+    return str(error).splitlines()[-1]

@@ -1,0 +1,139 @@
+"""The operator that makes a pool of whichever VM size would do."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from airflow_provider_batchlinux.emulator import RunningEmulator
+from airflow_provider_batchlinux.exceptions import BatchQuotaError
+from airflow_provider_batchlinux.operators.pool import BatchLinuxCreatePoolOperator
+from tests.airflow_harness import TaskRun, run_task
+from tests.batch_account import BatchAccount
+from tests.conftest import set_connection
+from tests.management_plane import connect
+
+
+@pytest.fixture
+def managed(secure_emulator: RunningEmulator, monkeypatch: pytest.MonkeyPatch) -> BatchAccount:
+    """Give an account whose management plane the connection leads to."""
+    connect(monkeypatch, secure_emulator)
+    return BatchAccount(secure_emulator)
+
+
+def create(vm_size: Any, **options: Any) -> TaskRun:
+    request = {"pool_id": "etl", "image": "ubuntu 24.04", "dedicated_nodes": 1, **options}
+    return run_task(BatchLinuxCreatePoolOperator(task_id="create", vm_size=vm_size, **request))
+
+
+@pytest.mark.parametrize(
+    ("needs", "size"),
+    [
+        pytest.param({"cores": 4, "memory_gb": 16}, "Standard_D4s_v6", id="cores and memory"),
+        pytest.param({"cores": "{{ 2 + 2 }}", "like": "*_d*s_v5"}, "Standard_D4as_v5", id="a template"),
+        pytest.param({"gpus": 1}, "Standard_NC4as_T4_v3", id="a graphics processor"),
+    ],
+)
+def test_the_smallest_size_that_has_what_is_needed_is_taken(
+    managed: BatchAccount, needs: dict[str, Any], size: str
+) -> None:
+    run = create(needs)
+
+    assert run.result["vm_size"] == size, run.message
+    pool = managed.hook.find_pool("etl")
+    assert pool is not None
+    assert f"VM size {size}, of " in run.log
+
+
+def test_the_image_fits_the_size_that_was_chosen(managed: BatchAccount) -> None:
+    run = create({"cores": 2, "like": "standard_d2_v2"})
+
+    assert run.result["image"]["sku"] == "server-gen1"
+
+
+def test_a_size_that_the_region_has_not_is_passed_over(managed: BatchAccount) -> None:
+    run = create(["standard_d2s_v99", "standard_d2s_v5"])
+
+    assert run.result["vm_size"] == "standard_d2s_v5"
+    assert "VM size 'standard_d2s_v99' is passed over: vm_size='standard_d2s_v99' is no VM size" in run.log
+
+
+def test_a_size_that_ends_too_soon_is_passed_over(managed: BatchAccount) -> None:
+    run = create(["standard_a2_v2", "standard_d2s_v5"], expires_in=timedelta(days=3650), preflight=True)
+
+    assert run.result["vm_size"] == "standard_d2s_v5"
+    assert "is retired by Batch" in run.log
+
+
+def test_a_size_that_the_quota_has_no_cores_for_is_passed_over(managed: BatchAccount) -> None:
+    managed.control.set_quota(dedicated_cores=3)
+
+    run = create(["standard_d16s_v5", "standard_d2s_v5"])
+
+    assert run.result["vm_size"] == "standard_d2s_v5"
+    assert "wants 16 dedicated cores" in run.log
+
+
+def test_where_quotas_allow_none_it_can_be_tried_again_later(managed: BatchAccount) -> None:
+    managed.control.set_quota(dedicated_cores=1)
+
+    run = create(["standard_d16s_v5", "standard_d2s_v5"])
+
+    assert isinstance(run.error, BatchQuotaError)
+    assert "Pool 'etl' was not made: none of 2 VM sizes would do." in run.message
+    assert "standard_d16s_v5: dedicated_nodes=1 on vm_size='standard_d16s_v5' wants 16" in run.message
+    assert managed.pools() == []
+
+
+def test_needs_that_no_size_meets_are_told(managed: BatchAccount) -> None:
+    run = create({"cores": 512})
+
+    assert run.message == (
+        "Pool 'etl' was not made: vm_size asks for cores 512, and Batch offers none in 'westeurope'. "
+        "Ask for less."
+    )
+
+
+def test_a_retry_keeps_the_pool_whatever_is_best_by_then(managed: BatchAccount) -> None:
+    sizes = ["standard_d16s_v5", "standard_d2s_v5"]
+    managed.control.set_quota(dedicated_cores=3)
+    first = create(sizes)
+    managed.control.set_quota(dedicated_cores=None)
+
+    again = create(sizes)
+
+    assert (first.result["created"], again.result["created"]) == (True, False)
+    assert again.result["vm_size"] == "standard_d2s_v5"
+    assert "differ" not in again.log
+
+
+@pytest.mark.parametrize("preflight", [None, False])
+def test_the_first_of_several_is_taken_where_nothing_is_known(
+    account: BatchAccount, preflight: bool | None
+) -> None:
+    run = create(["standard_d2s_v5", "standard_d4s_v5"], preflight=preflight)
+
+    assert run.result["vm_size"] == "standard_d2s_v5"
+
+
+def test_needs_take_a_connection_to_the_management_plane(
+    secure_emulator: RunningEmulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_connection(monkeypatch, secure_emulator, ca_file=str(secure_emulator.ca))
+
+    run = create({"cores": 2})
+
+    assert run.message == (
+        "vm_size: that takes the management plane, and to reach it the connection lacks an Entra identity "
+        "(auth), subscription_id, resource_group."
+    )
+    assert BatchAccount(secure_emulator).requests() == []
+
+
+def test_what_is_wrong_with_a_size_is_told_with_all_other_problems(account: BatchAccount) -> None:
+    run = create({"cores": "many"}, dedicated_nodes=-1)
+
+    assert "vm_size.cores='many' is not a whole number from 0 up." in run.message
+    assert "dedicated_nodes" in run.message
