@@ -14,7 +14,8 @@ from airflow_provider_batchlinux.client.user_ledger import leave, read_ledger
 from airflow_provider_batchlinux.client.user_revoke import failed_records, revoke_user
 from airflow_provider_batchlinux.client.users import add_user_to_nodes, nodes_if_any, remove_user_from_nodes
 from airflow_provider_batchlinux.core.node_actions import NodeChoice
-from airflow_provider_batchlinux.core.node_users import NodeUser, UserOutcome, UserRecord
+from airflow_provider_batchlinux.core.node_users import NodeUser, UserOutcome, UserRecord, records_table
+from airflow_provider_batchlinux.core.pool_state import NodeSnapshot
 from airflow_provider_batchlinux.core.text import joined
 from airflow_provider_batchlinux.core.user_lease import (
     Given,
@@ -141,7 +142,7 @@ class LeaseWait:
             return []
         expires_at = service_expiry(self.user.expires_at, now)
         user = replace(self.user, expires_at=expires_at, password=await self.password())
-        # The records' addresses are of no use here; the private one costs no request.
+        # The list of nodes has told where they are reached from outside; the private address costs no request.
         records = await add_user_to_nodes(
             self.client, self.pool_id, user, at_once=self.at_once, nodes=plan.due, address="private"
         )
@@ -150,7 +151,18 @@ class LeaseWait:
                 "Pool %r: user %r is not on node %r (%s), which is asked again: %s",
                 self.pool_id, user.username, record.node_id, record.state, record.error,
             )  # fmt: skip
+        self._tell(plan.due, records)
         return records
+
+    def _tell(self, nodes: Sequence[NodeSnapshot], records: Sequence[UserRecord]) -> None:
+        """Show where to log in to the nodes that have the user now."""
+        rows = [
+            replace(record, address=node.ssh.address, port=node.ssh.port, public=True) if node.ssh else record
+            for node, record in zip(nodes, records, strict=True)
+            if record.has_user
+        ]
+        if rows:
+            log.info("Pool %r: user %r was put on\n%s", self.pool_id, self.user.username, records_table(rows))
 
     async def _remove(self, ended: LeaseEnd, entry: LedgerEntry | None) -> dict[str, Any] | None:
         nodes = await nodes_if_any(self.client, self.pool_id)

@@ -129,7 +129,9 @@ def test_who_has_a_lease_is_put_out_at_its_end(late_colleague: Colleague) -> Non
     lease.dag = adding(late_colleague).dag
 
     with late_colleague.at_work() as session:
-        assert run_task(lease).result["ended"] == "expired"
+        run = run_task(lease)
+        assert run.result["ended"] == "expired"
         assert has_ended(session)
 
     assert late_colleague.is_let_in() == set()
+    assert "ssh -p " in run.log
