@@ -15,7 +15,7 @@ from airflow_provider_batchlinux.core.passwords import made_password
 from airflow_provider_batchlinux.core.secret_destination import SSH_PRIVATE_KEY, KeyDestination, SecretRequest
 from airflow_provider_batchlinux.core.secret_values import hide_in_error
 
-__all__ = ["key_pair_at", "password_at", "secret_parts"]
+__all__ = ["key_pair_at", "new_key_pair", "password_at", "secret_parts"]
 
 Mask = Callable[[str], None]
 
@@ -33,7 +33,7 @@ def key_pair_at(destination: KeyDestination, request: SecretRequest, mask: Mask)
     """
     if (found := _kept(destination, request, mask)) is not None:
         return _checked(KeyPair.parse(found)), False
-    pair = _new_pair(request.comment)
+    pair = new_key_pair(request.comment)
     text = pair.private_text(secrets.randbits(32))
     _keep(destination, request, text, mask)
     return pair, True
@@ -173,7 +173,8 @@ def _write(path: Path, text: str) -> None:
         raise
 
 
-def _new_pair(comment: str) -> KeyPair:
+def new_key_pair(comment: str) -> KeyPair:
+    """Make an Ed25519 pair in memory."""
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
     private = Ed25519PrivateKey.generate()

@@ -6,6 +6,8 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 import pendulum
+from airflow.providers.sftp.operators.sftp import SFTPOperator
+from airflow.providers.ssh.operators.ssh import SSHOperator
 from airflow.sdk import DAG, BaseOperator, Context, task
 
 from airflow_provider_batchlinux.exceptions import (
@@ -21,6 +23,8 @@ from airflow_provider_batchlinux.exceptions import (
     WaitTimeoutError,
 )
 from airflow_provider_batchlinux.hooks.batch_linux import BatchLinuxHook
+from airflow_provider_batchlinux.hooks.node_sftp import BatchLinuxNodeSFTPHook
+from airflow_provider_batchlinux.hooks.node_ssh import BatchLinuxNodeSSHHook
 from airflow_provider_batchlinux.links.portal import BatchLinuxPoolLink
 from airflow_provider_batchlinux.operators.images import BatchLinuxCheckImagesOperator
 from airflow_provider_batchlinux.operators.node_users import (
@@ -261,6 +265,14 @@ with DAG("typed", schedule="@daily", start_date=pendulum.datetime(2026, 1, 1)):
         until_task_ids=["work"],
         address="private",
         generate_key="/run/keys/{{ run_id }}",
+    )
+    ssh_hook = BatchLinuxNodeSSHHook(pool_id, expires_in=timedelta(minutes=10), cmd_timeout=60)
+    SSHOperator(task_id="look", ssh_hook=ssh_hook, command="uptime")
+    SFTPOperator(
+        task_id="put",
+        sftp_hook=BatchLinuxNodeSFTPHook(pool_id, "tvm-1", address="private"),
+        local_filepath="/opt/here",
+        remote_filepath="there",
     )
     BatchLinuxCheckImagesOperator(
         task_id="images", pool_ids=[pool_id], warn_before=timedelta(weeks=4), on_ending="warn"
