@@ -142,7 +142,7 @@ class LeaseWait:
             return []
         expires_at = service_expiry(self.user.expires_at, now)
         user = replace(self.user, expires_at=expires_at, password=await self.password())
-        # The list of nodes has told where they are reached from outside; the private address costs no request.
+        # The list of nodes tells the way in from outside; the private address costs no request.
         records = await add_user_to_nodes(
             self.client, self.pool_id, user, at_once=self.at_once, nodes=plan.due, address="private"
         )
