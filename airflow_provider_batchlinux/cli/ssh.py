@@ -144,14 +144,22 @@ class _Login:
     def end(self) -> None:
         """Take the user off, also when it is not sure that it was ever put there."""
         from airflow_provider_batchlinux.client.short_login import dismiss
+        from airflow_provider_batchlinux.exceptions import BatchLinuxError
 
         if self.node_id is None:
             return
         node_id, username = self.node_id, self.user.username
         hasty = replace(self.settings, retry_budget=min(self.settings.retry_budget, _CLEAN_UP_BUDGET))
-        was_there = self.hook.run(
-            lambda client: dismiss(client, self.pool_id, node_id, username, self.by), settings=hasty
-        )
+        try:
+            was_there = self.hook.run(
+                lambda client: dismiss(client, self.pool_id, node_id, username, self.by), settings=hasty
+            )
+        except BatchLinuxError:
+            _say(
+                f"User {username!r} may still be on node {node_id!r}. The pool's ledger keeps it, for "
+                "BatchLinuxAuditNodeUsersOperator(revoke=True) to take off once its time is over."
+            )
+            raise
         if was_there:
             _say(f"User {username!r} is off node {node_id!r} again.")
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import signal
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
+from functools import partial
 from pathlib import Path
 
 import asyncssh
@@ -12,7 +14,9 @@ import pytest
 from airflow_provider_batchlinux.cli.main import main
 from airflow_provider_batchlinux.client.user_ledger import enter
 from airflow_provider_batchlinux.core.user_ledger import LedgerEntry
-from tests.batch_account import BatchAccount
+from airflow_provider_batchlinux.emulator import EmulatorOptions, run_emulator
+from tests.batch_account import BatchAccount, eventually
+from tests.conftest import set_connection
 from tests.unit.cli.conftest import Person
 
 
@@ -36,7 +40,27 @@ def test_a_signal_ends_the_login_and_the_user_goes(
     assert person.ledger() == {}
 
 
-def test_the_login_ends_when_its_time_is_over(
+def test_the_login_ends_when_its_time_is_over(person: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    never = person.home / "never"
+    never.touch()
+    # Its clock stands still, as that of the service does until the day is over.
+    with run_emulator(EmulatorOptions(clock="manual")) as emulator:
+        set_connection(monkeypatch, emulator)
+        account = BatchAccount(emulator)
+        account.make_pool(dedicated=1, ssh=True)
+        eventually(partial(has_come_up, account))
+
+        assert main(["ssh", "etl", "--user", "nora", "--expires-in", "1s", "--", f"tail -f {never}"]) == 124
+
+        assert replace(person, account=account).ledger() == {}
+
+
+def has_come_up(account: BatchAccount) -> bool:
+    account.control.advance(0)
+    return account.hook.node_counts("etl") == {"idle": 1}
+
+
+def test_a_node_that_knows_the_time_may_end_the_login_first(
     account: BatchAccount, person: Person, capfd: pytest.CaptureFixture[str]
 ) -> None:
     account.idle_pool(ssh=True)
@@ -75,6 +99,7 @@ def test_a_user_that_cannot_be_taken_off_is_told_of_and_stays_in_the_ledger(
 
     assert terminal.returncode == 1
     assert "'nora' could not be taken off" in said
+    assert "BatchLinuxAuditNodeUsersOperator(revoke=True)" in said
     assert set(person.ledger()) == {"nora"}
 
 
@@ -176,7 +201,9 @@ def test_a_weak_key_is_refused(person: Person, capfd: pytest.CaptureFixture[str]
 
     assert main(["ssh", "etl", "--key", str(weak)]) == 1
 
-    assert "1024 bits" in capfd.readouterr().err
+    said = capfd.readouterr().err
+    assert f"{weak} is no key to log in with" in said
+    assert "1024 bits" in said
     assert person.calls_about_users() == []
 
 
