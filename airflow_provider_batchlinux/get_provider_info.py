@@ -20,6 +20,7 @@ def get_provider_info() -> dict[str, Any]:
         "hooks": _modules("hooks.batch_linux", "hooks.node_sftp", "hooks.node_ssh"),
         "operators": _modules(
             "operators.images",
+            "operators.node_ssh",
             "operators.node_users",
             "operators.node_users_lease",
             "operators.nodes",

@@ -72,13 +72,11 @@ async def dismiss_everywhere(
     client: BatchLinuxClient, target: UserTarget, username: str, *, at_once: int
 ) -> None:
     """
-    Take a user off the nodes that are meant, and out of the ledger.
+    Take a user off the nodes that are meant, and out of the ledger where it is still there.
 
     :raises NodeUsersError: some nodes may still have the user, and the ledger says so.
     """
     entry = (await read_ledger(client, target.pool_id) or {}).get(username)
-    if entry is None:
-        return
     # By id, not by state: the command may have changed that.
     ids = None if target.choice.node_ids is None else {name.lower() for name in target.choice.node_ids}
     there = await nodes_if_any(client, target.pool_id)
@@ -88,7 +86,8 @@ async def dismiss_everywhere(
         names = [record.node_id for record in failed]
         msg = f"User {username!r} could not be taken off pool {target.pool_id!r}: {failures_text(failed)}"
         raise NodeUsersError(msg, failed=names)
-    await leave(client, target.pool_id, entry)
+    if entry is not None:
+        await leave(client, target.pool_id, entry)
 
 
 def _is_earlier(found: Mapping[str, str], by: Mapping[str, str]) -> bool:

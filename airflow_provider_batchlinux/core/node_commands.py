@@ -22,8 +22,13 @@ _EXPLAINED = 20
 # ends. So a watcher reads the session's input, which nobody writes to: its end is the end of the session.
 _GUARD = """\
 exec 3<&0
-watch() {{ trap '' TERM; while read -r _; do :; done; kill -TERM 0; sleep {grace}; kill -KILL 0; }}
-watch <&3 >/dev/null 2>&1 &
+{{
+  trap '' TERM
+  while read -r _; do :; done
+  kill -TERM 0
+  sleep {grace}
+  kill -KILL 0
+}} <&3 >/dev/null 2>&1 &
 watcher=$!
 /bin/sh -c {command} </dev/null 3<&-
 status=$?

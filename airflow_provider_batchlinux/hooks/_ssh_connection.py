@@ -156,7 +156,7 @@ class Login:
                 self._connect(client, address, port)
             except (paramiko.BadHostKeyException, _HostKeyRefusedError):
                 raise
-            except (paramiko.SSHException, OSError) as error:
+            except (paramiko.SSHException, EOFError, ConnectionResetError) as error:
                 if pause is None:
                     raise
                 log.info("%s:%s lets nobody in yet (%s); tried again in %g s.", address, port, error, pause)

@@ -17,6 +17,7 @@ from airflow_provider_batchlinux.exceptions import (
     BatchQuotaError,
     BatchRequestError,
     BatchUnreachableError,
+    NodeCommandError,
     NodeUsersError,
     PoolNotReadyError,
     TaskFailedError,
@@ -27,6 +28,7 @@ from airflow_provider_batchlinux.hooks.node_sftp import BatchLinuxNodeSFTPHook
 from airflow_provider_batchlinux.hooks.node_ssh import BatchLinuxNodeSSHHook
 from airflow_provider_batchlinux.links.portal import BatchLinuxPoolLink
 from airflow_provider_batchlinux.operators.images import BatchLinuxCheckImagesOperator
+from airflow_provider_batchlinux.operators.node_ssh import BatchLinuxRunOnNodesOperator
 from airflow_provider_batchlinux.operators.node_users import (
     BatchLinuxAddNodeUsersOperator,
     BatchLinuxRemoveNodeUsersOperator,
@@ -156,6 +158,8 @@ def explain(error: BatchLinuxError) -> str:
             return f"{code}, request {request_id}"
         case TaskFailedError(exit_code=int(code)):
             return f"exit code {code + 0} on {error.node_id}"
+        case NodeCommandError(failed=[node_id, *_]):
+            return f"exit code {error.exit_codes[node_id]} on {node_id}"
         case NodeUsersError():
             return ", ".join(error.failed)
         case PoolNotReadyError():
@@ -273,6 +277,13 @@ with DAG("typed", schedule="@daily", start_date=pendulum.datetime(2026, 1, 1)):
         sftp_hook=BatchLinuxNodeSFTPHook(pool_id, "tvm-1", address="private"),
         local_filepath="/opt/here",
         remote_filepath="there",
+    )
+    BatchLinuxRunOnNodesOperator(
+        task_id="diagnose",
+        pool_id=pool_id,
+        command="df -h",
+        timeout=pendulum.duration(minutes=2),
+        max_failed_nodes="5%",
     )
     BatchLinuxCheckImagesOperator(
         task_id="images", pool_ids=[pool_id], warn_before=timedelta(weeks=4), on_ending="warn"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import socket
 import subprocess
 import sys
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +17,19 @@ from airflow.providers.sftp.operators.sftp import SFTPOperator
 from airflow.providers.ssh.operators.ssh import SSHOperator
 
 from airflow_provider_batchlinux.client.ephemeral_users import EPHEMERAL
+from airflow_provider_batchlinux.core.node_commands import CommandOutcome
+from airflow_provider_batchlinux.core.node_users import NodeUser
 from airflow_provider_batchlinux.core.pool_marks import metadata_of
 from airflow_provider_batchlinux.core.user_ledger import entries_in
 from airflow_provider_batchlinux.exceptions import BatchLinuxError, BatchUnreachableError
+from airflow_provider_batchlinux.hooks._node_commands import NodeAddress, NodeCommands
+from airflow_provider_batchlinux.hooks._ssh_connection import (
+    ACCEPT_NEW,
+    HostKeys,
+    Login,
+    NodeClient,
+    private_key,
+)
 from airflow_provider_batchlinux.hooks.node_sftp import BatchLinuxNodeSFTPHook
 from airflow_provider_batchlinux.hooks.node_ssh import BatchLinuxNodeSSHHook
 from tests.airflow_harness import TaskRun, run_task
@@ -188,6 +200,44 @@ class TestLogin:
     def test_who_logs_in_is_not_for_others_to_say(self):
         with pytest.raises(ValueError, match="password, username cannot be given"):
             BatchLinuxNodeSSHHook("etl", username="root", password="x")
+
+    def test_a_node_that_does_not_know_the_user_yet_is_tried_again(self, account, key, public_key):
+        account.idle_pool(1, ssh=True)
+        [node] = account.nodes()
+        pauses: list[float] = []
+
+        def add_user(seconds: float) -> None:
+            pauses.append(seconds)
+            body = NodeUser(
+                "late", datetime.now(timezone.utc) + timedelta(hours=1), ssh_public_key=public_key
+            )
+            account.hook.run(lambda c: c.create_node_user("etl", node.node_id, body.to_create_rest()))
+
+        text = key.export_private_key("openssh").decode()
+        login = Login("late", HostKeys(ACCEPT_NEW), private_key(text), pauses=(0.5,), sleep=add_user)
+        with NodeClient() as client:
+            login.open(client, node.ssh.address, node.ssh.port)
+
+        assert pauses == [0.5]
+
+    def test_a_node_that_nobody_answers_at_fails_alone(self, account, key, public_key):
+        account.idle_pool(1, ssh=True)
+        [node] = account.nodes()
+        user = NodeUser("etl", datetime.now(timezone.utc) + timedelta(hours=1), ssh_public_key=public_key)
+        account.hook.run(lambda c: c.create_node_user("etl", node.node_id, user.to_create_rest()))
+        login = Login("etl", HostKeys(ACCEPT_NEW), private_key(key.export_private_key("openssh").decode()))
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            unused = server.getsockname()[1]
+        nodes = [
+            NodeAddress("a", node.ssh.address, unused),
+            NodeAddress("b", node.ssh.address, node.ssh.port),
+        ]
+
+        lost, done = NodeCommands(login, "echo $USER", 30, 100).run(nodes, at_once=1)
+
+        assert lost.outcome is CommandOutcome.UNREACHABLE
+        assert f"127.0.0.1:{unused}" in str(lost.error)
+        assert (done.outcome, done.stdout) == (CommandOutcome.SUCCEEDED, "etl\n")
 
 
 class TestHostKeys:
