@@ -30,12 +30,12 @@ __all__ = ["users_1000", "users_1000_memory", "users_1000_of_bound"]
 
 NODES, FEW_NODES, LOOP_NODES = 1000, 250, 40
 DELAY = 0.02
-RUNS = 3
+RUNS = 7
 CHOSEN = 16
 """
 Calls in flight where the delay is the bound, and not this machine.
 
-A call costs the client nearly a millisecond of processor time: with more than 20 in flight it has no time left.
+A call costs the client nearly a millisecond of processor time: more than 20 in flight leave it none.
 """
 
 KEY = "c2VjcmV0LWtleQ=="
