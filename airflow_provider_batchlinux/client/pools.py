@@ -30,13 +30,14 @@ from airflow_provider_batchlinux.core.pool_marks import (
     with_later_expiry,
 )
 from airflow_provider_batchlinux.core.supported_images import SupportedImage
-from airflow_provider_batchlinux.exceptions import BatchConflictError
+from airflow_provider_batchlinux.exceptions import BatchConflictError, BatchRequestError
 
 __all__ = ["EnsuredPool", "PoolGoneWait", "ensure_pool"]
 
 log = logging.getLogger(__name__)
 
 _LOOK_INTERVAL = 5.0
+_CONFLICT = 409
 
 
 @dataclass(frozen=True)
@@ -141,8 +142,20 @@ async def _kept(
         await change_metadata(
             site.client, wish.spec.pool_id, lambda marks: with_later_expiry(marks, wish.expires_at)
         )
+    if decision.action is Action.KEEP and decision.plan.resize is not None:
+        await _ask_again(site.client, wish.spec.pool_id, decision.plan.resize)
     vm_size = found.get("vmSize")
     return EnsuredPool(wish.spec.pool_id, False, _image_of(found, images, wish), vm_size, changed)
+
+
+async def _ask_again(client: BatchLinuxClient, pool_id: str, resize: Mapping[str, Any]) -> None:
+    try:
+        await client.resize_pool(pool_id, resize)
+    except BatchRequestError as error:
+        # Others create the same pool, and one of them was faster: then a resize is going on.
+        if error.status != _CONFLICT:
+            raise
+        log.info("Pool %r is not asked for its nodes again: %s", pool_id, error)
 
 
 async def _apply(site: PoolSite, body: Mapping[str, Any], plan: ChangePlan, deadline: float) -> None:
