@@ -49,21 +49,23 @@ class PoolWish:
     :param owner: what asks for it, kept in the pool's metadata.
     :param needed_until: the instant up to which its image must be supported.
     :param expires_at: when it is no longer wanted, kept in its metadata; ``None`` for never.
-    :param deletion_limit: seconds to wait while a pool of that id is still being deleted, or resized before a
-        change of its size.
+    :param deadline: seconds since the epoch until which a pool of that id is waited for that is still being
+        deleted, or resized before a change of its size.
     :param now: the time of the request, with a time zone.
     :param if_exists: what becomes of a pool of that id that is there already.
     :param preflight: look before, where the management plane is open, whether the pool can get its nodes.
+    :param hold: wait right here; ``False`` leaves the waiting to somebody else, by an error.
     """
 
     spec: PoolSpec | RawPool
     owner: Mapping[str, str]
     needed_until: datetime
     expires_at: datetime | None
-    deletion_limit: float
+    deadline: float | None
     now: datetime
     if_exists: IfExists = "reuse"
     preflight: bool = False
+    hold: bool = True
 
 
 @dataclass(frozen=True)
