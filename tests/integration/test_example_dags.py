@@ -65,7 +65,7 @@ def test_the_maintenance_tells_what_was_left_behind_and_keeps_it(account):
 def test_the_access_ends_in_time_and_leaves_nobody(account):
     account.idle_pool(2, ssh=True)
     dag = hurried(load_dag(EXAMPLES / "example_node_access.py"))
-    lease = dag.get_task("access")
+    lease: Any = dag.get_task("access")
     lease.expires_at, lease.expires_in = None, 1
     run = run_dag(dag)
 
@@ -78,7 +78,8 @@ def test_the_access_ends_in_time_and_leaves_nobody(account):
 
 @pytest.mark.usefixtures("account")
 def test_the_access_is_for_two_hours_from_the_start_of_the_run():
-    run = run_task(load_dag(EXAMPLES / "example_node_access.py").get_task("access"))
+    lease: Any = load_dag(EXAMPLES / "example_node_access.py").get_task("access")
+    run = run_task(lease)
 
     # The run of the harness began in the past, and so its two hours are over.
     assert "expires_at=2026-01-02T05:04:05+00:00 is not after now" in run.message
