@@ -84,6 +84,7 @@ class BatchLinuxNodeSSHHook(SSHHook):
         )
         # What a line such as "Host *" of the worker's ssh configuration says is not meant for nodes.
         self.key_file = None
+        self.host_proxy_cmd = ssh_options.get("host_proxy_cmd")
         self.pool_id: Any = pool_id
         self.node_id: Any = node_id
         self.batch_linux_conn_id = batch_linux_conn_id
@@ -93,6 +94,7 @@ class BatchLinuxNodeSSHHook(SSHHook):
         self.host_keys_policy = host_keys
         self.answer_timeout = answer_timeout
         self._host_keys: HostKeys | None = None
+        self._found_node: str | None = None
 
     def get_conn(self) -> Any:
         """
@@ -109,6 +111,8 @@ class BatchLinuxNodeSSHHook(SSHHook):
         client = NodeClient(login.end)
         try:
             endpoint = login.begin(answer_timeout=_optional_seconds(self.answer_timeout))
+            # A second connection is to lead to the same node, such as one for each file.
+            self._found_node = login.node_id
             self.remote_host, self.port, self.username = endpoint.address, endpoint.port, login.user.username
             self.pkey = private_key(login.private_text)
             self._host_keys = self._host_keys or HostKeys(self.host_keys_policy)
@@ -127,7 +131,7 @@ class BatchLinuxNodeSSHHook(SSHHook):
         return client
 
     def _login(self) -> EphemeralLogin:
-        pool_id, node_id = _rendered(self.pool_id), _rendered(self.node_id)
+        pool_id, node_id = _rendered(self.pool_id), self._found_node or _rendered(self.node_id)
         return EphemeralLogin(
             BatchLinuxHook(self.batch_linux_conn_id),
             pool_id,

@@ -13,6 +13,7 @@ from typing import Any
 import asyncssh
 import paramiko
 import pytest
+from airflow.providers.sftp.hooks.sftp import SFTPHook
 from airflow.providers.sftp.operators.sftp import SFTPOperator
 from airflow.providers.ssh.operators.ssh import SSHOperator
 
@@ -116,6 +117,32 @@ class TestAirflowsOperators:
         assert users_calls(account).count("POST") == users_calls(account).count("DELETE") >= 3
         assert ledger(account) == {}
 
+    @pytest.mark.skipif(not hasattr(SFTPHook, "_build_worker_hook"), reason="Airflow's provider is too old")
+    def test_a_folder_goes_to_a_node_on_several_channels(self, account, tmp_path: Path):
+        account.idle_pool(2, ssh=True)
+        folder = tmp_path / "folder"
+        folder.mkdir()
+        for number in range(4):
+            (folder / f"{number}.txt").write_text(str(number))
+        node_id = account.nodes()[1].node_id
+        shared = output(ssh("echo $AZ_BATCH_NODE_SHARED_DIR", node_id=node_id)).strip()
+
+        run = run_task(
+            SFTPOperator(
+                task_id="put",
+                sftp_hook=BatchLinuxNodeSFTPHook("etl", node_id),
+                local_filepath=str(folder),
+                remote_filepath=f"{shared}/folder",
+                concurrency=2,
+            )
+        )
+
+        assert run.state == "success", run.error
+        said = output(ssh(f"cat {shared}/folder/*", node_id=node_id))
+        assert said == "0123"
+        assert users_calls(account) == ["POST", "DELETE"] * 3
+        assert ledger(account) == {}
+
     def test_the_private_key_is_in_nothing_that_airflow_stores_or_shows(self, account):
         account.idle_pool(1, ssh=True)
 
@@ -134,6 +161,17 @@ class TestLogin:
         with hook.get_conn() as anew:
             assert anew is not first
         assert users_calls(account) == ["POST", "DELETE"] * 2
+
+    def test_a_second_connection_leads_to_the_node_of_the_first(self, account):
+        account.idle_pool(2, ssh=True)
+        hook = BatchLinuxNodeSSHHook("etl")
+        with hook.get_conn():
+            first = hook.port
+        [there] = [node for node in account.nodes() if node.ssh.port == first]
+        account.control.set_node("etl", there.node_id, "running")
+
+        with hook.get_conn():
+            assert hook.port == first
 
     def test_the_ledger_has_the_user_while_the_connection_lasts(self, account):
         account.idle_pool(1, ssh=True)
@@ -196,6 +234,16 @@ class TestLogin:
             BatchLinuxNodeSSHHook("etl", node_id, answer_timeout=5).get_conn()
 
         assert users_calls(account) == []
+
+    def test_the_workers_own_ssh_configuration_is_not_meant_for_nodes(
+        self, account, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ):
+        account.idle_pool(1, ssh=True)
+        (tmp_path / ".ssh").mkdir()
+        (tmp_path / ".ssh" / "config").write_text("Host *\n  ProxyCommand false\n  IdentityFile /nowhere\n")
+        monkeypatch.setenv("HOME", str(tmp_path))
+
+        assert output(ssh("echo in")) == "in\n"
 
     def test_who_logs_in_is_not_for_others_to_say(self):
         with pytest.raises(ValueError, match="password, username cannot be given"):
