@@ -139,7 +139,14 @@ def test_a_short_rsa_key_is_taken_with_advice_and_a_good_key_without() -> None:
     assert [public_key_advice(good), public_key_advice(LINE)] == [None, None]
 
 
-@pytest.mark.parametrize("line", [LINE, f"  {TYPE}\t{BLOB} another comment\n", f"{TYPE} {BLOB}"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        pytest.param(LINE, id="a comment"),
+        pytest.param(f"  {TYPE}\t{BLOB} another comment\n", id="blanks"),
+        pytest.param(f"{TYPE} {BLOB}", id="nothing else"),
+    ],
+)
 def test_the_fingerprint_is_ssh_s_own_whatever_stands_around_the_key(line: str) -> None:
     assert fingerprint(line) == KEY.get_fingerprint("sha256")
 
