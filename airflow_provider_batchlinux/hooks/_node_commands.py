@@ -47,7 +47,12 @@ class NodeCommands:
     def run(self, nodes: Iterable[NodeAddress], *, at_once: int) -> list[CommandRecord]:
         """Run it on all nodes, and give a record for each, in their order."""
         with ThreadPoolExecutor(max_workers=at_once, thread_name_prefix="node-command") as threads:
-            return list(threads.map(self._on, nodes))
+            try:
+                return list(threads.map(self._on, nodes))
+            except BaseException:
+                # Such as Airflow's time-out of the task: leaving the pool of threads would wait for them all.
+                self.stop()
+                raise
 
     def stop(self) -> None:
         """Close all connections, which ends the commands, and open no more; fit for a signal handler."""

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
@@ -32,9 +30,6 @@ __all__ = ["BatchLinuxRunOnNodesOperator"]
 _READY = ("idle", "running")
 _MARGIN = timedelta(minutes=15)
 """What the user lives longer than all commands may take: putting it there and taking it off."""
-
-_KILL_LIMIT = 4.0
-"""Seconds: Airflow kills a worker's process five seconds after it asked it to end."""
 
 _FAILED_NODES = "failed_nodes"
 
@@ -119,7 +114,7 @@ class BatchLinuxRunOnNodesOperator(BatchLinuxBaseOperator):
         self.host_keys = host_keys
         self.output_limit = output_limit
         self.at_once = at_once
-        self._running: _Running | None = None
+        self._commands: NodeCommands | None = None
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Put the user there, run the command, take the user off, and tell how it went."""
@@ -133,26 +128,18 @@ class BatchLinuxRunOnNodesOperator(BatchLinuxBaseOperator):
         BatchLinuxPoolLink.persist(context, settings, self.pool_id)
         target = self.hook.run(self._target, settings=settings)
         user, login = self._user(len(target.choice.node_ids or ()), host_keys)
-        self._running = running = _Running(settings, target, user, self._commands(login))
+        self._commands = commands = self._prepared(login)
         try:
-            admitted = self.hook.run(lambda client: self._admit(client, running), settings=settings)
-            running.is_admitting = False
-            records = self._run(running.commands, admitted)
+            admitted = self.hook.run(lambda client: self._admit(client, target, user), settings=settings)
+            records = self._run(commands, admitted)
         finally:
-            self._running = None
-            self._dismiss(running)
+            self._dismiss(settings, target, user)
         return self._result(context, records)
 
     def on_kill(self) -> None:
-        """End the commands and take the user off, within the seconds that Airflow gives."""
-        running = self._running
-        if running is None:
-            return
-        running.commands.stop()
-        if running.is_admitting:
-            # Nodes still get the user, so it is too early to strike it from the ledger.
-            return
-        self._dismiss(running, limit=_KILL_LIMIT)
+        """End the commands, so that ``execute`` goes on at once and takes the user off."""
+        if self._commands is not None:
+            self._commands.stop()
 
     def _check(self) -> None:
         from airflow_provider_batchlinux.core.user_plan import failure_limit_problems
@@ -206,17 +193,17 @@ class BatchLinuxRunOnNodesOperator(BatchLinuxBaseOperator):
         key = private_key(pair.private_text(secrets.randbits(32)))
         return user, Login(user.username, host_keys, key, {"timeout": 10})
 
-    def _commands(self, login: Any) -> NodeCommands:
+    def _prepared(self, login: Any) -> NodeCommands:
         from airflow_provider_batchlinux.hooks._node_commands import NodeCommands
 
         return NodeCommands(login, self.command, seconds_of("timeout", self.timeout), self.output_limit)
 
-    async def _admit(self, client: BatchLinuxClient, running: _Running) -> list[UserRecord]:
+    async def _admit(self, client: BatchLinuxClient, target: UserTarget, user: NodeUser) -> list[UserRecord]:
         from airflow_provider_batchlinux.client.ephemeral_users import admit_everywhere
         from airflow_provider_batchlinux.hooks._ephemeral_login import holder
 
         visit = await admit_everywhere(
-            client, running.target, running.user, holder(), address=self.address, at_once=self.at_once
+            client, target, user, holder(), address=self.address, at_once=self.at_once
         )
         return visit.all_records
 
@@ -238,23 +225,19 @@ class BatchLinuxRunOnNodesOperator(BatchLinuxBaseOperator):
         ]
         return [*commands.run(reached, at_once=self.at_once), *refused]
 
-    def _dismiss(self, running: _Running, limit: float | None = None) -> None:
+    def _dismiss(self, settings: AccountSettings, target: UserTarget, user: NodeUser) -> None:
         from airflow_provider_batchlinux.client.ephemeral_users import dismiss_everywhere
 
         async def story(client: BatchLinuxClient) -> None:
-            leaving = dismiss_everywhere(
-                client, running.target, running.user.username, at_once=max(self.at_once, 64)
-            )
-            await asyncio.wait_for(leaving, limit)
+            await dismiss_everywhere(client, target, user.username, at_once=self.at_once)
 
         try:
-            self.hook.run(story, settings=running.settings)
-        except (BatchLinuxError, asyncio.TimeoutError) as error:
+            self.hook.run(story, settings=settings)
+        except BatchLinuxError as error:
             # Not raised: the command has run, and the ledger knows what is left to do.
             self.log.warning(
                 "User %r may still be on nodes, and stays in the ledger of pool %r until %s: %s",
-                running.user.username, self.pool_id, running.user.expires_at.isoformat(),
-                str(error) or "it took too long",
+                user.username, self.pool_id, user.expires_at.isoformat(), error,
             )  # fmt: skip
 
     def _result(self, context: Context, records: Sequence[CommandRecord]) -> dict[str, Any]:
@@ -276,17 +259,6 @@ class BatchLinuxRunOnNodesOperator(BatchLinuxBaseOperator):
         ti.xcom_push(key=_FAILED_NODES, value=[record.to_result() for record in failed])
         exit_codes: Mapping[str, int | None] = {record.node_id: record.exit_code for record in failed}
         raise NodeCommandError(msg, failed=list(exit_codes), exit_codes=exit_codes)
-
-
-@dataclass
-class _Running:
-    """What is under way, for a kill to end it."""
-
-    settings: AccountSettings
-    target: UserTarget
-    user: NodeUser
-    commands: NodeCommands
-    is_admitting: bool = True
 
 
 def _why_not(record: UserRecord) -> str:

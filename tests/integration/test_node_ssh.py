@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from typing import Any
 
 import pendulum
 from airflow.providers.ssh.operators.ssh import SSHOperator
@@ -25,7 +26,8 @@ def test_airflows_own_operator_looks_at_what_a_task_did_on_a_node(account):
             dedicated_nodes=1,
             ssh_from=["203.0.113.0/24"],
         )
-        pool_id = create.output["pool_id"]
+        output: Any = create.output
+        pool_id = output["pool_id"]
         ready = BatchLinuxNodesIdleSensor(task_id="ready", pool_id=pool_id, poke_interval=0.02)
         work = BatchLinuxTaskOperator(
             task_id="work",

@@ -6,6 +6,7 @@ import base64
 import socket
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,8 @@ from airflow_provider_batchlinux.hooks._ssh_connection import (
 from airflow_provider_batchlinux.hooks.node_sftp import BatchLinuxNodeSFTPHook
 from airflow_provider_batchlinux.hooks.node_ssh import BatchLinuxNodeSSHHook
 from tests.airflow_harness import TaskRun, run_task
-from tests.batch_account import BatchAccount
+from tests.batch_account import BatchAccount, eventually
+from tests.unit.commands import Loop
 
 
 def ssh(command: str, *, pool_id: str = "etl", **options: Any) -> TaskRun:
@@ -140,6 +142,7 @@ class TestAirflowsOperators:
         assert run.state == "success", run.error
         said = output(ssh(f"cat {shared}/folder/*", node_id=node_id))
         assert said == "0123"
+        assert run.log.count("Authentication (publickey) successful!") == 1
         assert users_calls(account) == ["POST", "DELETE"] * 3
         assert ledger(account) == {}
 
@@ -269,23 +272,28 @@ class TestLogin:
         assert pauses == [0.5]
 
     def test_a_node_that_nobody_answers_at_fails_alone(self, account, key, public_key):
-        account.idle_pool(1, ssh=True)
-        [node] = account.nodes()
-        user = NodeUser("etl", datetime.now(timezone.utc) + timedelta(hours=1), ssh_public_key=public_key)
-        account.hook.run(lambda c: c.create_node_user("etl", node.node_id, user.to_create_rest()))
-        login = Login("etl", HostKeys(ACCEPT_NEW), private_key(key.export_private_key("openssh").decode()))
+        commands, nodes = commands_for(account, key, public_key, "echo $USER")
         with socket.create_server(("127.0.0.1", 0)) as server:
             unused = server.getsockname()[1]
-        nodes = [
-            NodeAddress("a", node.ssh.address, unused),
-            NodeAddress("b", node.ssh.address, node.ssh.port),
-        ]
 
-        lost, done = NodeCommands(login, "echo $USER", 30, 100).run(nodes, at_once=1)
+        lost, done = commands.run([NodeAddress("a", "127.0.0.1", unused), *nodes], at_once=1)
 
         assert lost.outcome is CommandOutcome.UNREACHABLE
         assert f"127.0.0.1:{unused}" in str(lost.error)
         assert (done.outcome, done.stdout) == (CommandOutcome.SUCCEEDED, "etl\n")
+
+    def test_commands_that_are_stopped_end_on_their_nodes(self, account, key, public_key, loop: Loop):
+        commands, nodes = commands_for(account, key, public_key, loop.command)
+
+        with ThreadPoolExecutor(1) as thread:
+            running = thread.submit(commands.run, nodes, at_once=1)
+            loop.wait_until_started()
+            commands.stop()
+            [record] = running.result()
+
+        assert record.outcome is CommandOutcome.STOPPED
+        eventually(lambda: not loop.runs())
+        assert users_calls(account) == ["POST"]
 
 
 class TestHostKeys:
@@ -337,6 +345,19 @@ def test_without_the_extra_the_error_says_what_to_install(module: str, missing: 
 
     assert "AirflowOptionalProviderFeatureException" in ran.stderr
     assert "pip install 'airflow-provider-batchlinux[ssh]'" in ran.stderr
+
+
+def commands_for(
+    account: BatchAccount, key: asyncssh.SSHKey, public_key: str, command: str
+) -> tuple[NodeCommands, list[NodeAddress]]:
+    """Put a user on a node, and make ready to run a command there as that."""
+    account.idle_pool(1, ssh=True)
+    [node] = account.nodes()
+    assert node.ssh is not None
+    user = NodeUser("etl", datetime.now(timezone.utc) + timedelta(hours=1), ssh_public_key=public_key)
+    account.hook.run(lambda c: c.create_node_user("etl", node.node_id, user.to_create_rest()))
+    login = Login("etl", HostKeys(ACCEPT_NEW), private_key(key.export_private_key("openssh").decode()))
+    return NodeCommands(login, command, 30, 100), [NodeAddress("b", node.ssh.address, node.ssh.port)]
 
 
 class _Dying(BatchLinuxNodeSSHHook):

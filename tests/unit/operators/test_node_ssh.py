@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -249,6 +250,15 @@ class TestKill:
             killed = run(loop.command, timeout=60)
 
         assert "1 stopped" in killed.message
+        eventually(lambda: not loop.runs())
+        require_nothing_left(account)
+
+    def test_the_time_limit_of_airflow_ends_the_commands_and_takes_the_user_off(self, account, loop: Loop):
+        account.idle_pool(1, ssh=True)
+
+        late = run(loop.command, timeout=60, execution_timeout=timedelta(seconds=2))
+
+        assert "Timeout" in type(late.error).__name__
         eventually(lambda: not loop.runs())
         require_nothing_left(account)
 
