@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,7 +53,16 @@ class Person:
         command = [sys.executable, "-m", "airflow_provider_batchlinux.cli.main", *arguments]
         environment = {**os.environ, "AIRFLOW__CORE__UNIT_TEST_MODE": "False"}
         pipe = subprocess.PIPE
-        return subprocess.Popen(command, text=True, stdin=pipe, stdout=pipe, stderr=pipe, env=environment)
+        with heard(signal.SIGINT):
+            return subprocess.Popen(command, text=True, stdin=pipe, stdout=pipe, stderr=pipe, env=environment)
+
+
+@contextmanager
+def heard(number: signal.Signals) -> Iterator[None]:
+    """Let processes hear a signal, also where these tests run in the background and do not."""
+    before = signal.signal(number, signal.default_int_handler)
+    yield
+    signal.signal(number, before)
 
 
 def user_told_of(text: str) -> str:
