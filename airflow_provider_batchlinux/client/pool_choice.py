@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from airflow_provider_batchlinux.client.batch import BatchLinuxClient
@@ -20,6 +20,7 @@ from airflow_provider_batchlinux.core.images import (
     needs_image_list,
     resolve_image,
 )
+from airflow_provider_batchlinux.core.instants import WARNED_BEFORE
 from airflow_provider_batchlinux.core.pool_spec import PoolSpec
 from airflow_provider_batchlinux.core.pool_state import POOL_FIELDS, PoolSnapshot
 from airflow_provider_batchlinux.core.preflight import Region
@@ -35,7 +36,6 @@ __all__ = ["ChosenPool", "PoolWish", "choose_pool"]
 
 log = logging.getLogger(__name__)
 
-_SUPPORT_WARNING = timedelta(weeks=8)
 _TOLD = 5
 """Sizes that are named with why each was passed over, when none would do."""
 
@@ -177,7 +177,7 @@ def _tell(image: ResolvedImage, wish: PoolWish, vm_size: str, passed: Mapping[st
     if vm_size != wish.spec.vm_size:
         log.info("VM size %s, of %s.", vm_size, VmSizeQuery.parse(wish.spec.vm_size))
     log.info("%s", describe_choice(image))
-    warning = end_warning(image, wish.now, _SUPPORT_WARNING)
+    warning = end_warning(image, wish.now, WARNED_BEFORE)
     if warning is not None:
         log.warning("%s", warning)
 

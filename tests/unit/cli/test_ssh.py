@@ -18,6 +18,7 @@ def test_a_command_runs_on_a_node_and_its_user_goes_with_it(
     account: BatchAccount, person: Person, capfd: pytest.CaptureFixture[str]
 ) -> None:
     account.idle_pool(ssh=True)
+    capfd.readouterr()  # what Airflow 3.1 has to say of the connection by which the pool was made
 
     assert main(["ssh", "etl", "--", "echo", "$USER on $AZ_BATCH_NODE_ID"]) == 0
 
@@ -41,6 +42,8 @@ def test_the_exit_status_is_that_of_the_command(account: BatchAccount) -> None:
 def test_a_named_node_is_the_one(account: BatchAccount, capfd: pytest.CaptureFixture[str]) -> None:
     account.idle_pool(3, ssh=True)
     node_id = account.nodes()[2].node_id
+
+    capfd.readouterr()
 
     main(["ssh", "etl", node_id, "--", "echo $AZ_BATCH_NODE_ID"])
 
