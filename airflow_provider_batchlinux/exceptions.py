@@ -8,7 +8,8 @@ BatchLinuxError(AirflowException)   anything raised on purpose while talking to 
 │  └─ BatchConflictError            the id exists with another spec, or is being deleted
 ├─ BatchUnreachableError            no answer within the retry budget       retry later
 ├─ PoolNotReadyError                no usable nodes                         .pool_id
-├─ NodeUsersError                   some nodes do not have the user         .failed
+├─ NodeUsersError                   some nodes do not have the user         .failed .codes
+├─ NodeCommandError                 a command over SSH failed on nodes      .failed .exit_codes
 ├─ TaskFailedError                  the command ran and failed              .exit_code .node_id
 └─ WaitTimeoutError                 our own deadline passed
 
@@ -29,6 +30,7 @@ __all__ = [
     "BatchQuotaError",
     "BatchRequestError",
     "BatchUnreachableError",
+    "NodeCommandError",
     "NodeUsersError",
     "PoolNotReadyError",
     "TaskFailedError",
@@ -109,11 +111,31 @@ class NodeUsersError(BatchLinuxError):
     A user could not be put on, or taken from, some nodes.
 
     :param failed: the ids of these nodes; on all others it was done.
+    :param codes: the service's code by the node's id, ``None`` where it did not answer.
     """
 
-    def __init__(self, message: str, *, failed: Sequence[str]) -> None:
+    def __init__(
+        self, message: str, *, failed: Sequence[str], codes: Mapping[str, str | None] | None = None
+    ) -> None:
         super().__init__(message)
         self.failed = list(failed)
+        self.codes = dict(codes or {})
+
+
+class NodeCommandError(BatchLinuxError):
+    """
+    A command did not succeed on some nodes that it was run on over SSH.
+
+    :param failed: the ids of these nodes; on all others it succeeded.
+    :param exit_codes: the exit code by the node's id, ``None`` where the command did not come to an end.
+    """
+
+    def __init__(
+        self, message: str, *, failed: Sequence[str], exit_codes: Mapping[str, int | None] | None = None
+    ) -> None:
+        super().__init__(message)
+        self.failed = list(failed)
+        self.exit_codes = dict(exit_codes or {})
 
 
 class TaskFailedError(BatchLinuxError):

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from airflow_provider_batchlinux.core.pool_spec import PoolSpec
     from airflow_provider_batchlinux.core.repair import RepairSpec
     from airflow_provider_batchlinux.core.scale_spec import AutoscaleSpec, SchedulingSpec
+    from airflow_provider_batchlinux.core.secret_destination import KeyDestination, SecretRequest
     from airflow_provider_batchlinux.core.security_spec import (
         DiskEncryptionSpec,
         HostEndpointSpec,
@@ -72,6 +73,7 @@ __all__ = [
     "ExtensionSpec",
     "HostEndpointSpec",
     "IpTagSpec",
+    "KeyDestination",
     "NetworkSpec",
     "NfsMountSpec",
     "OsDiskSpec",
@@ -82,6 +84,7 @@ __all__ = [
     "ResourceFileSpec",
     "RollingUpgradeSpec",
     "SchedulingSpec",
+    "SecretRequest",
     "SecuritySpec",
     "SoftwareSpec",
     "StartTaskSpec",
@@ -110,6 +113,7 @@ _HOMES = {
     "ExtensionSpec": "software_spec",
     "HostEndpointSpec": "security_spec",
     "IpTagSpec": "network_spec",
+    "KeyDestination": "secret_destination",
     "NetworkSpec": "network_spec",
     "NfsMountSpec": "storage_spec",
     "OsDiskSpec": "storage_spec",
@@ -120,6 +124,7 @@ _HOMES = {
     "ResourceFileSpec": "start_task_spec",
     "RollingUpgradeSpec": "software_spec",
     "SchedulingSpec": "scale_spec",
+    "SecretRequest": "secret_destination",
     "SecuritySpec": "security_spec",
     "SoftwareSpec": "software_spec",
     "StartTaskSpec": "start_task_spec",

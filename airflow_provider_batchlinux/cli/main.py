@@ -7,11 +7,12 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 
-from airflow_provider_batchlinux.cli import images
+from airflow_provider_batchlinux.cli import images, ssh
 
-__all__ = ["main"]
+__all__ = ["main", "parse"]
 
 _DISTRIBUTION = "airflow-provider-batchlinux"
+_PROGRAM = "batchlinux"
 _EPILOG = """\
 The account is that of the Airflow connection named by --conn-id. Without it, AZURE_BATCH_ENDPOINT names the
 account, AZURE_BATCH_ACCOUNT and AZURE_BATCH_ACCESS_KEY its shared key; without a key, Azure's default chain
@@ -26,8 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     :param arguments: what follows the command's name; ``None`` takes those of the process.
     :return: the exit code: 0 when it went well, 1 when it did not, 2 for wrong arguments.
     """
-    parser = _parser()
-    options = parser.parse_args(arguments)
+    options = parse(sys.argv[1:] if arguments is None else arguments)
     try:
         code: int = options.command(options)
     except KeyboardInterrupt:
@@ -35,9 +35,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         if not _is_told(error):
             raise
-        sys.stderr.write(f"{parser.prog}: {error}\n")
+        sys.stderr.write(f"{_PROGRAM}: {error}\n")
         return 1
     return code
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """
+    Read the arguments.
+
+    :raises SystemExit: they are wrong, or ask for help.
+    """
+    parser = _parser()
+    given, remote_command = _split(arguments)
+    options = parser.parse_args(given, argparse.Namespace(remote_command=remote_command))
+    if remote_command and not getattr(options, "takes_remote_command", False):
+        parser.error("this command takes no command after '--'")
+    return options
+
+
+def _split(arguments: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
+    """Part what is for us from what follows '--', a command for a node."""
+    if "--" not in arguments:
+        return arguments, ()
+    at = list(arguments).index("--")
+    return arguments[:at], arguments[at + 1 :]
 
 
 def _is_told(error: Exception) -> bool:
@@ -49,7 +71,7 @@ def _is_told(error: Exception) -> bool:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="batchlinux",
+        prog=_PROGRAM,
         description="Linux compute on Azure Batch, from a terminal.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -57,6 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=version(_DISTRIBUTION))
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     images.add_command(commands)
+    ssh.add_command(commands)
     return parser
 
 

@@ -43,6 +43,10 @@ class BatchLinuxClient(PoolCalls, NodeCalls, JobCalls):
     budget and raises the errors of :mod:`airflow_provider_batchlinux.exceptions`.
     """
 
+    def paced(self) -> BatchLinuxClient:
+        """Give a client of the same session whose calls slow down together when the service asks for it."""
+        return BatchLinuxClient(self.sdk, self.retry.paced())
+
     async def check(self) -> None:
         """Make the cheapest authenticated call."""
 

@@ -24,7 +24,7 @@ from airflow_provider_batchlinux.exceptions import (
     BatchUnreachableError,
 )
 
-__all__ = ["MAX_CLOCK_SKEW", "error_code", "is_transient", "retry_after", "translated"]
+__all__ = ["MAX_CLOCK_SKEW", "error_code", "is_throttled", "is_transient", "retry_after", "translated"]
 
 MAX_CLOCK_SKEW = timedelta(minutes=15)
 """A request signed at another time than this about the service's is refused (documented)."""
@@ -75,6 +75,12 @@ def is_transient(error: BaseException) -> bool:
     if error.status_code in _TRANSIENT_STATUSES:
         return True
     return error.status_code >= 500 and error.status_code not in _LASTING_SERVER_STATUSES
+
+
+def is_throttled(error: BaseException) -> bool:
+    """Tell whether the service refused a call for the number of calls: 429, and 503 ``ServerBusy``."""
+    status = error.status_code if isinstance(error, HttpResponseError) else None
+    return status == 429 or (status == 503 and error_code(error) == "ServerBusy")
 
 
 def retry_after(error: BaseException) -> float | None:

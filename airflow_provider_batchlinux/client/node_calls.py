@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from azure.batch import models
 
 from airflow_provider_batchlinux.client._calls import Body, Calls
 from airflow_provider_batchlinux.core.pool_state import NODE_FIELDS, Endpoint, NodeSnapshot
+from airflow_provider_batchlinux.core.secret_values import hide_in_error
+from airflow_provider_batchlinux.exceptions import BatchLinuxError
 
 __all__ = ["NodeCalls"]
 
@@ -102,13 +105,17 @@ class NodeCalls(Calls):
         """Add a user to a node."""
         user = models.BatchNodeUserCreateOptions(body)
         what = f"add user {body['name']!r} to node {node_id!r}"
-        await self.retry.run(what, lambda: self.sdk.create_node_user(pool_id, node_id, user))
+        with _password_untold(body):
+            await self.retry.run(what, lambda: self.sdk.create_node_user(pool_id, node_id, user))
 
     async def replace_node_user(self, pool_id: str, node_id: str, username: str, body: Body) -> None:
         """Replace a user's key, password and expiry; what the body leaves out is removed."""
         options = models.BatchNodeUserReplaceOptions(body)
         what = f"update user {username!r} on node {node_id!r}"
-        await self.retry.run(what, lambda: self.sdk.replace_node_user(pool_id, node_id, username, options))
+        with _password_untold(body):
+            await self.retry.run(
+                what, lambda: self.sdk.replace_node_user(pool_id, node_id, username, options)
+            )
 
     async def delete_node_user(self, pool_id: str, node_id: str, username: str) -> bool:
         """Remove a user from a node; ``False`` when the node has no such user."""
@@ -129,3 +136,13 @@ class NodeCalls(Calls):
             what, lambda: self.sdk.get_node_remote_login_settings(pool_id, node_id)
         )
         return Endpoint(str(settings["remoteLoginIPAddress"]), int(settings["remoteLoginPort"]), public=True)
+
+
+@contextmanager
+def _password_untold(body: Body) -> Iterator[None]:
+    """Take a user's password out of what the service repeats of a body that it refuses."""
+    try:
+        yield
+    except BatchLinuxError as error:
+        hide_in_error(error, [body["password"]] if "password" in body else [])
+        raise

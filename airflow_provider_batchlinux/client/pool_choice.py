@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from airflow_provider_batchlinux.client.batch import BatchLinuxClient
@@ -20,9 +20,12 @@ from airflow_provider_batchlinux.core.images import (
     needs_image_list,
     resolve_image,
 )
+from airflow_provider_batchlinux.core.instants import WARNED_BEFORE
 from airflow_provider_batchlinux.core.pool_spec import PoolSpec
+from airflow_provider_batchlinux.core.pool_state import POOL_FIELDS, PoolSnapshot
 from airflow_provider_batchlinux.core.preflight import Region
 from airflow_provider_batchlinux.core.raw_pool import RawPool
+from airflow_provider_batchlinux.core.resize import unmet
 from airflow_provider_batchlinux.core.supported_images import SupportedImage
 from airflow_provider_batchlinux.core.vm_size_names import traits_of
 from airflow_provider_batchlinux.core.vm_size_query import VmSizeQuery
@@ -33,7 +36,6 @@ __all__ = ["ChosenPool", "PoolWish", "choose_pool"]
 
 log = logging.getLogger(__name__)
 
-_SUPPORT_WARNING = timedelta(weeks=8)
 _TOLD = 5
 """Sizes that are named with why each was passed over, when none would do."""
 
@@ -47,21 +49,23 @@ class PoolWish:
     :param owner: what asks for it, kept in the pool's metadata.
     :param needed_until: the instant up to which its image must be supported.
     :param expires_at: when it is no longer wanted, kept in its metadata; ``None`` for never.
-    :param deletion_limit: seconds to wait while a pool of that id is still being deleted, or resized before a
-        change of its size.
+    :param deadline: seconds since the epoch until which a pool of that id is waited for that is still being
+        deleted, or resized before a change of its size.
     :param now: the time of the request, with a time zone.
     :param if_exists: what becomes of a pool of that id that is there already.
     :param preflight: look before, where the management plane is open, whether the pool can get its nodes.
+    :param hold: wait right here; ``False`` leaves the waiting to somebody else, by an error.
     """
 
     spec: PoolSpec | RawPool
     owner: Mapping[str, str]
     needed_until: datetime
     expires_at: datetime | None
-    deletion_limit: float
+    deadline: float | None
     now: datetime
     if_exists: IfExists = "reuse"
     preflight: bool = False
+    hold: bool = True
 
 
 @dataclass(frozen=True)
@@ -131,12 +135,21 @@ async def _size_names(client: BatchLinuxClient, wish: PoolWish, region: Region |
     names = query.candidates(sizes)
     if not names:
         raise ValueError(_nothing_suits(wish, query, region))
-    found = await client.find_pool_body(wish.spec.pool_id, ["id", "vmSize"])
+    found = await client.find_pool_body(wish.spec.pool_id, [*POOL_FIELDS, "vmSize"])
     if found is not None:
-        there = str(found["vmSize"])
-        return [name for name in names if name.lower() == there.lower()] or names
+        return _after(str(found["vmSize"]), names, PoolSnapshot.from_rest(found))
     # Nothing is known of the others' chances, where the management plane tells nothing.
     return names if region is not None else names[:1]
+
+
+def _after(there: str, names: Sequence[str], pool: PoolSnapshot) -> Sequence[str]:
+    """Keep to the size of the pool that is there, or go on to the next when it got no node of that size."""
+    places = [place for place, name in enumerate(names) if name.lower() == there.lower()]
+    if not places:
+        return names
+    if pool.current == 0 and unmet(pool):
+        return [*names[places[0] + 1 :], *names[: places[0] + 1]][:1]
+    return [names[places[0]]]
 
 
 def _nothing_suits(wish: PoolWish, query: VmSizeQuery, region: Region | None) -> str:
@@ -164,7 +177,7 @@ def _tell(image: ResolvedImage, wish: PoolWish, vm_size: str, passed: Mapping[st
     if vm_size != wish.spec.vm_size:
         log.info("VM size %s, of %s.", vm_size, VmSizeQuery.parse(wish.spec.vm_size))
     log.info("%s", describe_choice(image))
-    warning = end_warning(image, wish.now, _SUPPORT_WARNING)
+    warning = end_warning(image, wish.now, WARNED_BEFORE)
     if warning is not None:
         log.warning("%s", warning)
 

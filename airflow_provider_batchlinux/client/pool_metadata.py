@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Mapping
 
 from airflow_provider_batchlinux.client.batch import BatchLinuxClient
@@ -11,16 +12,24 @@ from airflow_provider_batchlinux.exceptions import BatchRequestError
 __all__ = ["change_metadata"]
 
 _TRIES = 5
+_FIRST_PAUSE = 0.05
+_MOST_DOUBLINGS = 5
 
 
 async def change_metadata(
-    client: BatchLinuxClient, pool_id: str, change: Callable[[Mapping[str, str]], Mapping[str, str]]
+    client: BatchLinuxClient,
+    pool_id: str,
+    change: Callable[[Mapping[str, str]], Mapping[str, str]],
+    *,
+    most_tries: int = _TRIES,
 ) -> dict[str, str] | None:
     """
     Change a pool's metadata as it is at that moment; the service can only replace all of it.
 
     :param change: gives the wanted metadata for the one that is there; called again when somebody else was
         faster.
+    :param most_tries: how often somebody else may be faster, after each time with a longer pause of random
+        length.
     :return: the metadata afterwards; ``None`` when there is no such pool.
     :raises BatchRequestError: somebody else was faster every time, or the service refuses the change.
     """
@@ -37,7 +46,9 @@ async def change_metadata(
         try:
             await client.update_pool(pool_id, {"metadata": rest_metadata(after)}, etag=found["eTag"])
         except BatchRequestError as error:
-            if error.code != "ConditionNotMet" or tries == _TRIES:
+            if error.code != "ConditionNotMet" or tries >= most_tries:
                 raise
+            longest = _FIRST_PAUSE * 2 ** min(tries, _MOST_DOUBLINGS)
+            await client.retry.sleep(random.uniform(0, longest))
         else:
             return after

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -31,13 +30,14 @@ from airflow_provider_batchlinux.core.pool_marks import (
     with_taker,
 )
 from airflow_provider_batchlinux.core.supported_images import SupportedImage
-from airflow_provider_batchlinux.exceptions import BatchConflictError
+from airflow_provider_batchlinux.exceptions import BatchConflictError, BatchRequestError
 
-__all__ = ["EnsuredPool", "PoolGoneWait", "ensure_pool"]
+__all__ = ["EnsuredPool", "PoolBusyError", "PoolGoneWait", "ensure_pool"]
 
 log = logging.getLogger(__name__)
 
 _LOOK_INTERVAL = 5.0
+_CONFLICT = 409
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,20 @@ class EnsuredPool:
     vm_size: str | None = None
     changed: tuple[str, ...] = ()
 
+    def to_result(self) -> dict[str, Any]:
+        """Give it as plain JSON-able values."""
+        image = self.image
+        end = image.end_of_support if image else None
+        return {
+            "pool_id": self.pool_id,
+            "created": self.created,
+            "changed": list(self.changed),
+            "vm_size": self.vm_size,
+            "image": dict(image.reference) if image else None,
+            "node_agent_sku": image.node_agent_sku if image else None,
+            "image_end_of_support": end.isoformat() if end else None,
+        }
+
 
 async def ensure_pool(
     client: BatchLinuxClient, wish: PoolWish, plane: ManagementClient | None = None
@@ -67,22 +81,34 @@ async def ensure_pool(
     :param plane: the management plane; ``None`` when nothing is asked of it.
     :raises ImageNotFoundError: the service offers no such image; nothing was created.
     :raises BatchConflictError: a pool of that id exists and cannot be taken; nothing was changed.
-    :raises WaitTimeoutError: a pool of that id was still being deleted at the limit.
+    :raises WaitTimeoutError: a pool of that id was still being deleted at the deadline.
+    :raises PoolBusyError: it is being deleted or resized, and nobody is to wait here.
     """
     chosen = await choose_pool(client, wish, plane)
     body = dict(chosen.body)
-    deadline = time.time() + wish.deletion_limit
     site = PoolSite(client, plane, wish.spec)
     body |= site.managed_parts
-    while (found := await _create_or_find(site, body, deadline)) is not None:
+    while (found := await _create_or_find(site, body, wish)) is not None:
         decision = decide(wish.if_exists, body, found, owner=wish.owner)
         if decision.action is Action.REFUSE:
             raise BatchConflictError(decision.reason, code="PoolExists")
         log.log(logging.WARNING if decision.differences else logging.INFO, "%s", decision.reason)
         if decision.action is not Action.RECREATE:
-            return await _kept(site, wish, body, found, decision, chosen.images, deadline)
+            return await _kept(site, wish, body, found, decision, chosen.images)
         await client.delete_pool(wish.spec.pool_id)
     return EnsuredPool(wish.spec.pool_id, created=True, image=chosen.image, vm_size=chosen.vm_size)
+
+
+class PoolBusyError(Exception):
+    """
+    A pool of the wanted id is being deleted or resized, and is to be waited for elsewhere.
+
+    :param is_going: it is being deleted; else it is being resized.
+    """
+
+    def __init__(self, progress: str, *, is_going: bool) -> None:
+        super().__init__(progress)
+        self.is_going = is_going
 
 
 @dataclass
@@ -104,7 +130,7 @@ class PoolGoneWait:
 
 
 async def _create_or_find(
-    site: PoolSite, body: Mapping[str, Any], deadline: float
+    site: PoolSite, body: Mapping[str, Any], wish: PoolWish
 ) -> Mapping[str, Any] | None:
     """Create the pool, or give the one that is there; one that is being deleted is waited out."""
     pool_id = body["id"]
@@ -120,7 +146,14 @@ async def _create_or_find(
         if found is not None and str(found.get("state")).lower() != "deleting":
             return found
         log.info("A pool %r is still being deleted; waiting until it is gone.", pool_id)
-        await wait_for(PoolGoneWait(site.client, pool_id), Pace(_LOOK_INTERVAL, deadline))
+        await _wait_out(PoolGoneWait(site.client, pool_id), wish)
+
+
+async def _wait_out(wait: PoolGoneWait | PoolSteadyWait, wish: PoolWish) -> None:
+    if wish.hold:
+        await wait_for(wait, Pace(_LOOK_INTERVAL, wish.deadline))
+    elif await wait.look() is None:
+        raise PoolBusyError(wait.progress, is_going=isinstance(wait, PoolGoneWait))
 
 
 async def _kept(
@@ -130,11 +163,10 @@ async def _kept(
     found: Mapping[str, Any],
     decision: Decision,
     images: Sequence[SupportedImage],
-    deadline: float,
 ) -> EnsuredPool:
     changed: tuple[str, ...] = ()
     if decision.action is Action.CHANGE:
-        await _apply(site, body, decision.plan, deadline)
+        await _apply(site, body, decision.plan, wish)
         changed = tuple(dict.fromkeys(item.property_name for item in decision.differences))
         found = {**found, **decision.plan.patch}
     elif fingerprint_of(found) is not None and not is_owned_by(found, wish.owner):
@@ -144,15 +176,27 @@ async def _kept(
             wish.spec.pool_id,
             lambda marks: with_taker(with_later_expiry(marks, wish.expires_at), wish.owner),
         )
+    if decision.action is Action.KEEP and decision.plan.resize is not None:
+        await _ask_again(site.client, wish.spec.pool_id, decision.plan.resize)
     vm_size = found.get("vmSize")
     return EnsuredPool(wish.spec.pool_id, False, _image_of(found, images, wish), vm_size, changed)
 
 
-async def _apply(site: PoolSite, body: Mapping[str, Any], plan: ChangePlan, deadline: float) -> None:
+async def _ask_again(client: BatchLinuxClient, pool_id: str, resize: Mapping[str, Any]) -> None:
+    try:
+        await client.resize_pool(pool_id, resize)
+    except BatchRequestError as error:
+        # Others create the same pool, and one of them was faster: then a resize is going on.
+        if error.status != _CONFLICT:
+            raise
+        log.info("Pool %r is not asked for its nodes again: %s", pool_id, error)
+
+
+async def _apply(site: PoolSite, body: Mapping[str, Any], plan: ChangePlan, wish: PoolWish) -> None:
     client, pool_id = site.client, body["id"]
     await site.update(pool_id, {name: value for name, value in plan.patch.items() if name != "metadata"})
     if plan.changes_scale:
-        await wait_for(PoolSteadyWait(client, pool_id), Pace(_LOOK_INTERVAL, deadline))
+        await _wait_out(PoolSteadyWait(client, pool_id), wish)
     if plan.disable_autoscale:
         await client.disable_autoscale(pool_id)
     if plan.autoscale is not None:

@@ -8,6 +8,7 @@ import ssl
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
+from urllib.request import getproxies
 
 import aiohttp
 from azure.batch.aio import BatchClient
@@ -58,7 +59,9 @@ async def open_pipeline(settings: AccountSettings) -> AsyncIterator[tuple[Any, d
     async with AsyncExitStack() as stack:
         connector = aiohttp.TCPConnector(limit=MAX_CONNECTIONS, ssl=_trust(settings))
         # An own session: azure-core would build a TLS context anew for every request otherwise.
-        session = await stack.enter_async_context(aiohttp.ClientSession(connector=connector, trust_env=True))
+        session = await stack.enter_async_context(
+            aiohttp.ClientSession(connector=connector, trust_env=_has_proxy())
+        )
         # Off the event loop, because an identity's credential may bring in azure.identity.
         credential: Any = await asyncio.to_thread(_credential, settings)
         if not isinstance(credential, AzureNamedKeyCredential):
@@ -86,6 +89,12 @@ def sync_sdk_client(settings: AccountSettings) -> Any:
     return SyncBatchClient(
         settings.endpoint, credential, http_logging_policy=SansIOHTTPPolicy(), **_verification(settings)
     )
+
+
+def _has_proxy() -> bool:
+    # Where it may look for a proxy, aiohttp asks a thread to do so twice for every request: that takes longer
+    # than all else a call costs here.
+    return bool(getproxies())
 
 
 def _trust(settings: AccountSettings) -> ssl.SSLContext | bool:

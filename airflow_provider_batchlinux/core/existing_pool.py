@@ -9,7 +9,15 @@ from typing import Any, Literal
 
 from airflow_provider_batchlinux.core.drift import Difference, describe_drift, drift
 from airflow_provider_batchlinux.core.pool_changes import ChangePlan, plan_changes
-from airflow_provider_batchlinux.core.pool_marks import describe_owner, fingerprint_of, is_owned_by
+from airflow_provider_batchlinux.core.pool_marks import (
+    describe_owner,
+    fingerprint_of,
+    is_owned_by,
+    is_shared,
+    metadata_of,
+)
+from airflow_provider_batchlinux.core.pool_state import PoolSnapshot
+from airflow_provider_batchlinux.core.resize import unmet
 
 __all__ = ["Action", "Decision", "IfExists", "decide"]
 
@@ -39,7 +47,7 @@ class Decision:
     What to do about a pool that is there, and why.
 
     :param reason: one sentence for people, with the differences where there are any.
-    :param plan: the changes, for :attr:`Action.CHANGE`.
+    :param plan: the changes, for :attr:`Action.CHANGE`; a pool that is kept may be asked for its nodes again.
     :param differences: how the pool differs from what was asked for.
     """
 
@@ -60,7 +68,8 @@ def decide(
     Decide what becomes of a pool that is there under the wanted id.
 
     A pool of the same fingerprint that the same task instance made is what an earlier try of it left behind,
-    and is kept under every policy.
+    and is kept under every policy. Nodes that it did not get, such as for want of capacity, are asked for
+    again; where another VM size is wanted by now, a pool that got none at all gives way to one of that size.
 
     :param policy: what the user chose.
     :param wanted: the body that would create the pool, with the provider's marks.
@@ -70,7 +79,7 @@ def decide(
     pool_id = str(found["id"])
     is_same = fingerprint_of(found) == fingerprint_of(wanted)
     if is_same and (policy != "fail" or is_owned_by(found, owner)):
-        return Decision(Action.KEEP, f"Pool {pool_id!r} is there already, made from the same spec.")
+        return _decide_on_own(wanted, found, owner)
     differences = tuple(drift(wanted, found))
     told = f"Pool {pool_id!r} exists, made {describe_owner(found)}"
     if not is_same:
@@ -82,6 +91,23 @@ def decide(
     if policy in ("update", "resize"):
         return _change(policy, wanted, found, differences, told)
     return Decision(Action.REFUSE, f"{told}\n{_REMEDIES[policy]}", differences=differences)
+
+
+def _decide_on_own(wanted: Mapping[str, Any], found: Mapping[str, Any], owner: Mapping[str, str]) -> Decision:
+    """Decide about a pool of the same spec: what it did not get is asked for again."""
+    pool = PoolSnapshot.from_rest(found)
+    told = f"Pool {pool.pool_id!r} is there already, made from the same spec"
+    errors = unmet(pool)
+    if not errors:
+        return Decision(Action.KEEP, f"{told}.")
+    told += f", and got {pool.current} of {pool.target} nodes: {'; '.join(map(str, errors))}"
+    sizes = str(found.get("vmSize")), str(wanted["vmSize"])
+    is_ours = is_owned_by(found, owner) or not is_shared(metadata_of(found))
+    if sizes[0].lower() != sizes[1].lower() and pool.current == 0 and is_ours:
+        told += f"\nIt is deleted, and made anew of VM size {sizes[1]!r} instead of {sizes[0]!r}."
+        return Decision(Action.RECREATE, told)
+    targets = {"targetDedicatedNodes": pool.target_dedicated, "targetLowPriorityNodes": pool.target_spot}
+    return Decision(Action.KEEP, f"{told}\nIt is asked for them again.", ChangePlan(resize=targets))
 
 
 def _change(

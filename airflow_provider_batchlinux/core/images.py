@@ -155,7 +155,8 @@ def fitting_images(
 def describe_choice(resolved: ResolvedImage) -> str:
     """Say in one line what was chosen and what else would have done, for the log."""
     verified = {True: "verified", False: "unverified", None: "taken as given"}
-    end = f"{resolved.end_of_support:%Y-%m-%d}" if resolved.end_of_support else "not known"
+    unknown = "not known" if resolved.verified is not None else "not looked up"
+    end = f"{resolved.end_of_support:%Y-%m-%d}" if resolved.end_of_support else unknown
     return (
         f"Image {':'.join(resolved.reference.values())},"
         f" node agent SKU {resolved.node_agent_sku!r},"

@@ -7,6 +7,7 @@ import re
 from datetime import datetime, timedelta, timezone
 
 __all__ = [
+    "WARNED_BEFORE",
     "Duration",
     "expiry_of",
     "iso8601_duration",
@@ -18,6 +19,9 @@ __all__ = [
 
 Duration = timedelta | int | float
 """A pendulum duration (which is a ``timedelta``), a ``timedelta``, or seconds."""
+
+WARNED_BEFORE = timedelta(weeks=8)
+"""How long before the end of an image or a VM size people are warned of it."""
 
 _INSTANT = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d+))?([Zz]|[+-]\d\d:\d\d)")
 

@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from enum import Enum
 from typing import Any
 
 from airflow_provider_batchlinux.core.instants import rest_instant
+from airflow_provider_batchlinux.core.passwords import password_problems
 from airflow_provider_batchlinux.core.pool_state import Endpoint, NodeSnapshot
-from airflow_provider_batchlinux.core.ssh_keys import public_key_problems
-from airflow_provider_batchlinux.core.text import table
+from airflow_provider_batchlinux.core.ssh_keys import fingerprint, public_key_problems
+from airflow_provider_batchlinux.core.text import joined, table
 
 __all__ = [
     "NodeUser",
     "UserOutcome",
     "UserRecord",
+    "failures_text",
     "records_table",
     "username_problems",
 ]
 
 _USERNAME = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
+_EXPLAINED = 20
 _TAKEN_NAMES = frozenset({"root", "_azbatch"})
 
 
@@ -33,6 +36,7 @@ class UserOutcome(str, Enum):
     UPDATED = "updated"
     REMOVED = "removed"
     ABSENT = "absent"
+    SKIPPED = "skipped"
     GONE = "gone"
     FAILED = "failed"
 
@@ -56,11 +60,24 @@ class NodeUser:
     ssh_public_key: str | None = field(default=None, repr=False)
     is_admin: bool = False
 
-    def problems(self) -> list[str]:
-        """List all that is wrong, without repeating a secret."""
+    @property
+    def fingerprint(self) -> str | None:
+        """The public key's fingerprint as ``ssh-keygen -l`` shows it; ``None`` without a key."""
+        if not self.ssh_public_key:
+            return None
+        return fingerprint(self.ssh_public_key)
+
+    def problems(self, *, is_complete: bool = True) -> list[str]:
+        """
+        List all that is wrong, without repeating a secret.
+
+        :param is_complete: whether no key or password is still to be made.
+        """
         found = username_problems(self.username)
-        if not self.password and not self.ssh_public_key:
+        if is_complete and not self.password and not self.ssh_public_key:
             found.append("Neither ssh_public_key nor password is given, so nobody could log in.")
+        if self.password:
+            found.extend(password_problems(self.password))
         if self.ssh_public_key:
             found.extend(public_key_problems(self.ssh_public_key))
         return found
@@ -87,6 +104,8 @@ class UserRecord:
     :param address: where SSH is reached; ``None`` when the node names no address.
     :param public: whether that address is reached from outside the virtual network.
     :param error: the service's refusal when the outcome is failed.
+    :param code: its code; ``None`` when it gave none, or did not answer.
+    :param note: what else is to be known of the user on this node.
     """
 
     node_id: str
@@ -97,11 +116,13 @@ class UserRecord:
     port: int | None = None
     public: bool = False
     error: str | None = None
+    code: str | None = None
+    note: str | None = None
 
     @classmethod
     def of(
         cls, node: NodeSnapshot, username: str, outcome: UserOutcome, *, error: str | None = None,
-        endpoint: Endpoint | None = None,
+        code: str | None = None, note: str | None = None, endpoint: Endpoint | None = None,
     ) -> UserRecord:  # fmt: skip
         """Record an outcome on a node, reached at an endpoint where there is one."""
         return cls(
@@ -113,7 +134,20 @@ class UserRecord:
             port=endpoint.port if endpoint else None,
             public=bool(endpoint and endpoint.public),
             error=error,
+            code=code,
+            note=note,
         )
+
+    @classmethod
+    def from_result(cls, result: Mapping[str, Any]) -> UserRecord:
+        """Read a record from what :meth:`to_result` gave."""
+        given = {name: value for name, value in result.items() if name != "ssh_command"}
+        return cls(**{**given, "outcome": UserOutcome(given["outcome"])})
+
+    @property
+    def has_user(self) -> bool:
+        """Whether the user is on the node now."""
+        return self.outcome in (UserOutcome.ADDED, UserOutcome.UPDATED)
 
     @property
     def ssh_command(self) -> str | None:
@@ -144,7 +178,26 @@ def username_problems(username: object) -> list[str]:
     return []
 
 
+def failures_text(failed: Sequence[UserRecord]) -> str:
+    """Name every node that failed: a few with the service's words, the rest by the service's codes."""
+    shown, rest = failed[:_EXPLAINED], failed[_EXPLAINED:]
+    lines = [f"node {record.node_id!r} ({record.state}): {record.error}" for record in shown]
+    for code in sorted({record.code or "no answer" for record in rest}):
+        names = [repr(record.node_id) for record in rest if (record.code or "no answer") == code]
+        lines.append(f"{code}: {', '.join(names)}")
+    summary = joined([record.node_id for record in failed])
+    return f"{summary}." + "".join(f"\n  {line}" for line in lines)
+
+
 def records_table(records: Iterable[UserRecord]) -> str:
     """Lay records out as a table for the log."""
-    rows = [(r.node_id, r.state, r.outcome.value, r.error or r.ssh_command or "no address") for r in records]
+    rows = [(r.node_id, r.state, r.outcome.value, _remark(r)) for r in records]
     return table(("node", "state", "user", "log in with"), rows)
+
+
+def _remark(record: UserRecord) -> str:
+    if record.error is not None:
+        return record.error
+    if record.has_user:
+        return record.ssh_command or "no address"
+    return record.ssh_command or "-"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
+from airflow_provider_batchlinux.core.instants import WARNED_BEFORE
 from airflow_provider_batchlinux.core.pool_rules import generation_for
 from airflow_provider_batchlinux.core.supported_images import SupportedImage
 from airflow_provider_batchlinux.core.vm_sizes import VmSize, find_size, nearest_sizes
@@ -25,7 +26,6 @@ POOL_FIELDS = (
 )
 """What is asked of the account's pools to know what they use."""
 
-_END_WARNING = timedelta(weeks=8)
 _EPHEMERAL: Path = ("virtualMachineConfiguration", "osDisk", "ephemeralOSDiskSettings")
 _SECURITY: Path = ("virtualMachineConfiguration", "securityProfile", "securityType")
 _MORE_QUOTA = "Ask for fewer nodes, wait for other pools to go, or request more quota in the portal."
@@ -190,7 +190,7 @@ class _Ask:
 
     def warnings(self, image: SupportedImage | None, needed_until: datetime, now: datetime) -> Iterator[str]:
         end = self.size.end_of_life
-        if end is not None and needed_until < end <= now + _END_WARNING:
+        if end is not None and needed_until < end <= now + WARNED_BEFORE:
             yield f"{self.told} is retired by Batch on {end:%Y-%m-%d}; choose a newer size before."
         if self.size.gpus and image is not None and "gpu" not in image.features:
             yield (

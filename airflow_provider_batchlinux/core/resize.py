@@ -7,10 +7,10 @@ from enum import Enum
 from typing import Any
 
 from airflow_provider_batchlinux.core.instants import iso8601_duration
-from airflow_provider_batchlinux.core.pool_faults import explained_error
-from airflow_provider_batchlinux.core.pool_state import PoolSnapshot
+from airflow_provider_batchlinux.core.pool_faults import ResizeErrorKind, explained_error, kind_of
+from airflow_provider_batchlinux.core.pool_state import PoolSnapshot, ServiceError
 
-__all__ = ["RUNNING_TASKS", "ResizeSpec", "ResizeStep", "next_step", "shortfall"]
+__all__ = ["RUNNING_TASKS", "ResizeSpec", "ResizeStep", "next_step", "shortfall", "unmet"]
 
 RUNNING_TASKS = ("requeue", "terminate", "taskcompletion")
 """What can become of the tasks on a node that is taken from its work."""
@@ -107,3 +107,15 @@ def shortfall(spec: ResizeSpec, pool: PoolSnapshot) -> str:
         f" {pool.current_spot} of {spot} spot nodes, and its resize is over."
         + (causes or " The service names no cause; another resize may have come between.")
     )
+
+
+def unmet(pool: PoolSnapshot) -> tuple[ServiceError, ...]:
+    """
+    Tell why a pool will not get the nodes that it was asked to have, unless somebody asks again.
+
+    Nothing, when it has them, is still getting them, has a formula that asks again by itself, or when the
+    resize was only stopped.
+    """
+    if pool.autoscale or pool.allocation_state != "steady" or pool.current >= pool.target:
+        return ()
+    return tuple(error for error in pool.resize_errors if kind_of(error) is not ResizeErrorKind.HARMLESS)

@@ -28,6 +28,7 @@ __all__ = [
     "owner_of",
     "result_of",
     "save_result",
+    "truth",
 ]
 
 log = logging.getLogger(__name__)
@@ -131,3 +132,18 @@ def save_result(context: Context, result: Mapping[str, Any]) -> None:
         context["ti"].xcom_push(key=XCOM_RETURN_KEY, value=dict(result))
     except Exception:  # what the task fails with is worth more than what stores its result
         log.warning("The result of the failing task could not be stored.", exc_info=True)
+
+
+def truth(name: str, value: object) -> bool:
+    """
+    Read a yes or no that may have been rendered to text.
+
+    :param name: the parameter's name, for the message.
+    :raises ValueError: it is neither.
+    """
+    known = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+    found = known.get(str(value).strip().lower())
+    if found is None:
+        msg = f"{name}={value!r} is neither true nor false."
+        raise ValueError(msg)
+    return found

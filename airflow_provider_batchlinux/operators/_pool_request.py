@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_batchlinux.core.instants import optional_seconds
+from airflow_provider_batchlinux.core.ids import derived_id
+from airflow_provider_batchlinux.core.instants import expiry_of, optional_seconds, seconds_of
 from airflow_provider_batchlinux.exceptions import BatchLinuxError
+from airflow_provider_batchlinux.operators._base import deadline_of, owner_of
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
     from airflow.sdk.bases.operator import BaseOperator
 
     from airflow_provider_batchlinux.client.account import AccountSettings
+    from airflow_provider_batchlinux.client.pool_choice import PoolWish
     from airflow_provider_batchlinux.core.pool_spec import PoolSpec
     from airflow_provider_batchlinux.core.raw_pool import RawPool
 
@@ -22,7 +26,7 @@ __all__ = [
     "IF_EXISTS",
     "PARTS",
     "hide_parts",
-    "pool_request",
+    "pool_wish",
     "require_entra",
     "require_management",
     "require_one_form",
@@ -99,7 +103,32 @@ def hide_parts(operator: Any) -> None:
             mask_secret(secret)
 
 
-def pool_request(operator: Any, context: Context, derived_id: str) -> PoolSpec | RawPool:
+def pool_wish(operator: Any, context: Context, settings: AccountSettings) -> PoolWish:
+    """
+    Build all that is wanted of the pool from an operator's rendered fields.
+
+    :raises ValueError: the service would refuse it; all problems, one a line.
+    """
+    from airflow_provider_batchlinux.client.pool_choice import PoolWish
+
+    now = datetime.now(timezone.utc)
+    expires_at = expiry_of(operator.expires_in, None, now) if operator.expires_in is not None else None
+    owner = owner_of(context)
+    limit = seconds_of("deletion_limit", operator.deletion_limit)
+    return PoolWish(
+        spec=_pool_asked_for(operator, context, derived_id(*owner.values(), prefix=settings.id_prefix)),
+        owner={**owner, "instance": settings.id_prefix},
+        needed_until=expires_at or now,
+        expires_at=expires_at,
+        deadline=deadline_of(context, timedelta(seconds=limit)),
+        now=now,
+        if_exists=operator.if_exists,
+        preflight=operator.preflight is not False,
+        hold=not operator.deferrable,
+    )
+
+
+def _pool_asked_for(operator: Any, context: Context, derived_id: str) -> PoolSpec | RawPool:
     """
     Build the pool to ask for from an operator's rendered fields.
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.providers.common.compat.sdk import AirflowFailException
 
-from airflow_provider_batchlinux.core.instants import Duration, seconds_of
+from airflow_provider_batchlinux.core.instants import WARNED_BEFORE, Duration, seconds_of
 from airflow_provider_batchlinux.operators._base import BatchLinuxBaseOperator, save_result
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class BatchLinuxCheckImagesOperator(BatchLinuxBaseOperator):
         self,
         *,
         pool_ids: list[str] | None = None,
-        warn_before: Duration = timedelta(weeks=8),
+        warn_before: Duration = WARNED_BEFORE,
         on_ending: Literal["fail", "warn"] = "fail",
         **kwargs: Any,
     ) -> None:

@@ -1,44 +1,76 @@
-"""Operators that put an expiring user on every node of a pool, and take it away."""
+"""Operators that put an expiring user on nodes of a pool, and take it away."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.log import mask_secret
 
-from airflow_provider_batchlinux.core.ids import id_problems
 from airflow_provider_batchlinux.core.instants import Duration, expiry_of
-from airflow_provider_batchlinux.core.ssh_keys import holds_private_key, public_key_problems
-from airflow_provider_batchlinux.exceptions import NodeUsersError
-from airflow_provider_batchlinux.operators._base import BatchLinuxBaseOperator
+from airflow_provider_batchlinux.exceptions import BatchLinuxError, NodeUsersError
+from airflow_provider_batchlinux.operators._base import owner_of
+from airflow_provider_batchlinux.operators._credentials import (
+    advise,
+    generated_key,
+    generated_password,
+    generation_problems,
+    refuse_private_keys,
+    render_destinations,
+)
+from airflow_provider_batchlinux.operators._node_users import DEFAULT_AT_ONCE, NodeUsersOperator
 
 if TYPE_CHECKING:
     import jinja2
     from airflow.sdk import Context
 
+    from airflow_provider_batchlinux.client.account import AccountSettings
     from airflow_provider_batchlinux.client.batch import BatchLinuxClient
+    from airflow_provider_batchlinux.client.user_visits import Adding, UserWork
+    from airflow_provider_batchlinux.client.users import Address
     from airflow_provider_batchlinux.core.node_users import NodeUser, UserRecord
+    from airflow_provider_batchlinux.core.secret_destination import KeyDestination
 
-__all__ = ["BatchLinuxAddNodeUsersOperator", "BatchLinuxRemoveNodeUsersOperator"]
+__all__ = ["DEFAULT_AT_ONCE", "BatchLinuxAddNodeUsersOperator", "BatchLinuxRemoveNodeUsersOperator"]
 
-DEFAULT_AT_ONCE = 64
+_KILL_LIMIT = 4.0
+"""Seconds."""
+
+_ADDRESSES = (None, "public", "private")
+
+_DAY_ONLY = (
+    "The service ends a user's time on Linux by the day only, and no open session with it. Remove user %r "
+    "with BatchLinuxRemoveNodeUsersOperator, as teardown say, to end access on time."
+)
 
 
-class BatchLinuxAddNodeUsersOperator(BatchLinuxBaseOperator):
+class BatchLinuxAddNodeUsersOperator(NodeUsersOperator):
     """
-    Put a user on every node of a pool, or update it where it exists.
+    Put a user on the nodes of a pool, or update it where it exists.
 
-    All nodes are tried, also when some fail; then the task fails with the names of those that did.
-    Nodes that join the pool later do not get the user.
+    Nodes that are idle or running get the user at once. Nodes on their way there are waited for, and so are
+    those that a resize is about to bring. Nodes without a machine (preempted, deallocated) are skipped and
+    told of. All nodes are tried, also when some fail; then the task fails with the name of every one that
+    did, and the service's code. Nodes that join the pool later do not get the user.
+
+    An update replaces the user's key, password and expiry. One that would take a key or a password away by
+    leaving it out is refused, as far as the pool's ledger knows of it. The right to use ``sudo`` is not
+    changed by an update; ``recreate`` does that.
+
+    The user is written into a ledger in the pool's metadata, with the fingerprint of its key and this task
+    instance. A user that another Dag run holds is left to it until its time is over.
 
     The service removes an expired user by the day only (on Linux), and an expiry does not end open
-    sessions: use :class:`BatchLinuxRemoveNodeUsersOperator`, as teardown say, to end access on time.
+    sessions: use :class:`BatchLinuxRemoveNodeUsersOperator`, as teardown say, to end access on time. Killing
+    this task takes the user off the nodes that have it (while it is deferred, from Airflow 3.3 on).
 
     Result in XCom: a list with a record for each node: ``node_id``, ``state``, ``outcome`` (``added``,
-    ``updated``), ``username``, ``address``, ``port``, ``public`` (whether the address is reached from
-    outside the virtual network) and ``ssh_command``. It holds neither key nor password.
+    ``updated``, ``skipped``, ``gone``, and ``failed`` within ``max_failed_nodes``), ``username``,
+    ``address``, ``port``, ``public`` (whether the address is reached from outside the virtual network),
+    ``error`` and ``code`` of a failure, ``note`` and ``ssh_command``. It holds neither key nor password.
 
     :param pool_id: the pool. (templated)
     :param username: the Linux user's name. (templated)
@@ -46,21 +78,44 @@ class BatchLinuxAddNodeUsersOperator(BatchLinuxBaseOperator):
         (templated)
     :param password: the password; ``None`` for a key only. Give it as a template, such as
         ``"{{ conn.node_user.password }}"``, to keep it out of the Dag's code. (templated)
+    :param generate_key: make an Ed25519 pair, and keep its private half there and nowhere else: the absolute
+        path of a file on the worker, made with mode 0600, or a
+        :class:`~airflow_provider_batchlinux.core.secret_destination.KeyDestination`. Another try of the task
+        takes the pair that is there. ``None`` makes none. (templated)
+    :param generate_password: make a password, and keep it there and nowhere else, as ``generate_key`` does;
+        the first line of a file holds it. ``None`` makes none. (templated)
     :param expires_in: how long the user is wanted, as a pendulum duration, ``timedelta`` or seconds from
         the task's start; ``None`` when ``expires_at`` is given.
     :param expires_at: until when, as a pendulum or standard instant with a time zone, or ISO 8601 text;
         ``None`` when ``expires_in`` is given. (templated)
     :param is_admin: give the user ``sudo``. On a user that exists already the service does not change it.
+    :param recreate: where the user exists, remove and add it, with the rights that are asked for now.
+    :param address: where the records lead. ``"public"`` fails when the pool has no way in from outside;
+        ``"private"`` leads to the nodes' addresses in their virtual network; ``None`` prefers the former, and
+        warns when there is only the latter.
+    :param node_ids: the nodes; ``None`` for all. (templated)
+    :param states: only nodes in these states, such as ``["starttaskfailed"]``, as they are: nothing is waited
+        for. ``None`` for all that can take the user, or will. (templated)
+    :param where: an OData filter on the list of nodes, such as ``"startTaskInfo/exitCode eq 7"``; ``None``
+        for none. The service filters nodes by state, times and start task. (templated)
+    :param take_over: also take over a user that another Dag run holds.
+    :param max_failed_nodes: how many nodes may fail, as a number or a share such as ``"5%"``.
+    :param wait_for_nodes: wait for nodes on their way; ``False`` counts them as failed.
+    :param timeout: how long to wait for them at most, as a pendulum duration, ``timedelta`` or seconds; they
+        count as failed after that, and the others have the user.
+    :param poll_interval: how long between two looks, as a pendulum duration, ``timedelta`` or seconds.
+    :param deferrable: wait on the triggerer and free the worker; the default is Airflow's
+        ``[operators] default_deferrable``.
     :param at_once: calls to the service in flight at most.
     :param batch_linux_conn_id: the connection to the Batch account. (templated)
     """
 
     template_fields: Sequence[str] = (
-        *BatchLinuxBaseOperator.template_fields,
-        "pool_id",
-        "username",
+        *NodeUsersOperator.template_fields,
         "ssh_public_key",
         "password",
+        "generate_key",
+        "generate_password",
         "expires_at",
     )
     ui_color = "#ece0f5"
@@ -72,62 +127,126 @@ class BatchLinuxAddNodeUsersOperator(BatchLinuxBaseOperator):
         username: str,
         ssh_public_key: str | None = None,
         password: str | None = None,
+        generate_key: str | KeyDestination | None = None,
+        generate_password: str | KeyDestination | None = None,
         expires_in: Duration | None = None,
         expires_at: datetime | str | None = None,
         is_admin: bool = False,
-        at_once: int = DEFAULT_AT_ONCE,
+        recreate: bool = False,
+        address: Address | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
-        self.pool_id = pool_id
-        self.username = username
+        super().__init__(pool_id=pool_id, username=username, **kwargs)
         self.ssh_public_key = ssh_public_key
         self.password = password
+        self.generate_key = generate_key
+        self.generate_password = generate_password
         self.expires_in = expires_in
         # A template field is text; an instant is as good as its ISO form.
         self.expires_at = expires_at.isoformat() if isinstance(expires_at, datetime) else expires_at
         self.is_admin = is_admin
-        self.at_once = at_once
-        self._refuse_private_key()
+        self.recreate = recreate
+        self.address: Address | None = address
+        self._to_take_back: tuple[AccountSettings, Adding] | None = None
+        refuse_private_keys(self)
 
     def render_template_fields(self, context: Context, jinja_env: jinja2.Environment | None = None) -> None:
         """Render, and stop a private key before Airflow stores the rendered fields."""
         super().render_template_fields(context, jinja_env)
-        self._refuse_private_key()
+        render_destinations(self, lambda text: str(self.render_template(text, context, jinja_env)))
+        refuse_private_keys(self)
 
-    def execute(self, context: Context) -> list[dict[str, Any]]:  # noqa: ARG002
-        """Put the user on all nodes, and return where to log in."""
-        from airflow_provider_batchlinux.client.users import add_user_to_nodes
-        from airflow_provider_batchlinux.core.node_users import records_table
+    def work(self, context: Context, carried: Mapping[str, Any]) -> UserWork:
+        """Put the user there, until the instant that was reckoned when the task began."""
+        from airflow_provider_batchlinux.client.user_visits import Adding
+        from airflow_provider_batchlinux.core.user_ledger import LedgerEntry
 
         if self.password:
             mask_secret(self.password)
-        user = self._user(datetime.now(timezone.utc))
+        user = self._with_generated(self._user(carried, datetime.now(timezone.utc)), context, carried)
+        if not carried:
+            advise(self.log, user)
+            self.log.info(_DAY_ONLY, user.username)
+        entry = LedgerEntry(
+            user.username,
+            user.expires_at,
+            by=owner_of(context),
+            key=user.fingerprint,
+            is_admin=user.is_admin,
+            has_password=bool(user.password),
+        )
+        work = Adding(
+            user,
+            entry,
+            at_once=self.at_once,
+            recreate=self.recreate,
+            take_over=self.take_over,
+            address=self.address,
+        )
+        self._to_take_back = self.hook.settings(), work
+        return work
 
-        async def story(client: BatchLinuxClient) -> list[UserRecord]:
-            return await add_user_to_nodes(client, self.pool_id, user, at_once=self.at_once)
+    def carried(self, work: UserWork) -> dict[str, Any]:
+        """Carry the expiry, the public key, and whose user it is."""
+        adding: Adding = work  # type: ignore[assignment]  # the work that work() made
+        return {
+            "until": adding.user.expires_at.isoformat(),
+            "ssh_public_key": adding.user.ssh_public_key,
+            "username": adding.username,
+            "by": dict(adding.entry.by),
+        }
 
-        records = self.hook.run(story)
-        if not records:
-            msg = f"Pool {self.pool_id!r} has no nodes, so user {user.username!r} is on none; wait for them."
-            raise NodeUsersError(msg, failed=[])
-        until = user.expires_at.isoformat(timespec="seconds")
+    def on_kill(self) -> None:
+        """Take the user off again. Airflow kills the worker after five seconds, so this gives up before."""
+        if self._to_take_back is None:
+            return
+        settings, work = self._to_take_back
+
+        async def story(client: BatchLinuxClient) -> None:
+            from airflow_provider_batchlinux.client.user_visits import take_back
+
+            back = take_back(client, self.pool_id, work.username, work.entry.by, at_once=self.at_once)
+            try:
+                await asyncio.wait_for(back, _KILL_LIMIT)
+            except (BatchLinuxError, asyncio.TimeoutError) as error:
+                self.log.warning("User %r may still be on pool %r: %s", work.username, self.pool_id, error)
+
+        self.hook.run(story, settings=settings)
+
+    def finish(self, work: UserWork, records: Sequence[UserRecord]) -> None:
+        """Show where to log in, and require that enough nodes have the user."""
+        from airflow_provider_batchlinux.core.node_users import UserOutcome, records_table
+
         self.log.info(
             "User %r on pool %r until %s:\n%s",
-            user.username,
+            work.username,
             self.pool_id,
-            until,
+            self.carried(work)["until"],
             records_table(records),
         )
-        _require_done(records, f"User {user.username!r} could not be put on", self.pool_id)
-        return [record.to_result() for record in records]
+        if not any(record.has_user or record.outcome is UserOutcome.FAILED for record in records):
+            msg = (
+                f"Pool {self.pool_id!r} has no nodes that can take user {work.username!r}, so it is on none; "
+                "wait for them."
+            )
+            raise NodeUsersError(msg, failed=[])
+        kept = sum(record.note is not None for record in records)
+        if kept and not self.recreate:
+            self.log.warning(
+                "User %r was on %d nodes already: whether it may use sudo is as it was there, whatever "
+                "is_admin says. recreate=True adds it anew.", work.username, kept,
+            )  # fmt: skip
+        self.require_done(records, f"User {work.username!r} could not be put on")
 
-    def _user(self, now: datetime) -> NodeUser:
+    def _user(self, carried: Mapping[str, Any], now: datetime) -> NodeUser:
         from airflow_provider_batchlinux.core.node_users import NodeUser
 
-        problems = id_problems("pool_id", self.pool_id)
+        problems = [*self.problems(), *generation_problems(self)]
+        if self.address not in _ADDRESSES:
+            problems.append(f"address={self.address!r} is not 'public', 'private' or None.")
+        until = carried.get("until")
         try:
-            expires_at = expiry_of(self.expires_in, self.expires_at, now)
+            expires_at = expiry_of(None if until else self.expires_in, until or self.expires_at, now)
         except ValueError as error:
             problems.append(str(error))
             expires_at = now
@@ -135,76 +254,75 @@ class BatchLinuxAddNodeUsersOperator(BatchLinuxBaseOperator):
             username=self.username,
             expires_at=expires_at,
             password=self.password,
-            ssh_public_key=self.ssh_public_key,
+            ssh_public_key=carried.get("ssh_public_key") or self.ssh_public_key,
             is_admin=self.is_admin,
         )
-        problems.extend(user.problems())
+        has_generated = self.generate_key is not None or self.generate_password is not None
+        # The name is among the problems that all these operators look for.
+        found = user.problems(is_complete=not has_generated)
+        problems.extend(problem for problem in found if problem not in problems)
         if problems:
             raise ValueError("\n".join(problems))
         return user
 
-    def _refuse_private_key(self) -> None:
-        if self.ssh_public_key and holds_private_key(self.ssh_public_key):
-            problems = public_key_problems(self.ssh_public_key)
-            self.ssh_public_key = None
-            raise ValueError("\n".join(problems))
+    def _with_generated(self, user: NodeUser, context: Context, carried: Mapping[str, Any]) -> NodeUser:
+        """Give the user what is to be generated; a task that comes back has its public key already."""
+        key = user.ssh_public_key or generated_key(self, context)
+        password = user.password or generated_password(self, context, must_exist=bool(carried))
+        return replace(user, ssh_public_key=key, password=password)
 
 
-class BatchLinuxRemoveNodeUsersOperator(BatchLinuxBaseOperator):
+class BatchLinuxRemoveNodeUsersOperator(NodeUsersOperator):
     """
-    Take a user off every node of a pool.
+    Take a user off the nodes of a pool.
 
-    Nodes without the user, nodes that went away and a pool that is gone are fine. All nodes are tried,
-    also when some fail; then the task fails with the names of those that did.
+    Nodes without the user, nodes that went away and a pool that is gone are fine. A node that boots may come
+    back with the user, so it is waited for; one with a new machine has none. All nodes are tried, also when
+    some fail; then the task fails with the name of every one that did, and the service's code.
+
+    A user that another Dag run put there is left to it until its time is over. When no node has the user any
+    more, it is struck from the pool's ledger; until then the ledger says that it may be there.
 
     Result in XCom: a list with a record for each node: ``node_id``, ``state``, ``outcome`` (``removed``,
-    ``absent``, ``gone``) and ``username``.
+    ``absent``, ``skipped``, ``gone``, and ``failed`` within ``max_failed_nodes``), ``username``, ``error``
+    and ``code`` of a failure.
 
     :param pool_id: the pool. (templated)
     :param username: the Linux user's name. (templated)
+    :param node_ids: the nodes; ``None`` for all. (templated)
+    :param states: only nodes in these states, as they are: nothing is waited for. ``None`` for all.
+        (templated)
+    :param where: an OData filter on the list of nodes, such as ``"startTaskInfo/exitCode eq 7"``; ``None``
+        for none. The service filters nodes by state, times and start task. (templated)
+    :param take_over: also take off a user that another Dag run holds.
+    :param max_failed_nodes: how many nodes may fail, as a number or a share such as ``"5%"``.
+    :param wait_for_nodes: wait for nodes that boot; ``False`` counts them as failed.
+    :param timeout: how long to wait for them at most, as a pendulum duration, ``timedelta`` or seconds; they
+        count as failed after that, and the others do not have the user.
+    :param poll_interval: how long between two looks, as a pendulum duration, ``timedelta`` or seconds.
+    :param deferrable: wait on the triggerer and free the worker; the default is Airflow's
+        ``[operators] default_deferrable``.
     :param at_once: calls to the service in flight at most.
     :param batch_linux_conn_id: the connection to the Batch account. (templated)
     """
 
-    template_fields: Sequence[str] = (
-        *BatchLinuxBaseOperator.template_fields,
-        "pool_id",
-        "username",
-    )
     ui_color = "#f3e3d8"
 
-    def __init__(self, *, pool_id: str, username: str, at_once: int = DEFAULT_AT_ONCE, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.pool_id = pool_id
-        self.username = username
-        self.at_once = at_once
+    def work(self, context: Context, carried: Mapping[str, Any]) -> UserWork:  # noqa: ARG002
+        """Take the user away, in the name of the Dag run."""
+        from airflow_provider_batchlinux.client.user_visits import Removing
 
-    def execute(self, context: Context) -> list[dict[str, Any]]:  # noqa: ARG002
-        """Take the user off all nodes."""
-        from airflow_provider_batchlinux.client.users import remove_user_from_nodes
-        from airflow_provider_batchlinux.core.node_users import records_table, username_problems
-
-        problems = [*id_problems("pool_id", self.pool_id), *username_problems(self.username)]
-        if problems:
+        if problems := self.problems():
             raise ValueError("\n".join(problems))
+        return Removing(self.username, owner_of(context), self.at_once, self.take_over)
 
-        async def story(client: BatchLinuxClient) -> list[UserRecord]:
-            return await remove_user_from_nodes(client, self.pool_id, self.username, at_once=self.at_once)
+    def carried(self, work: UserWork) -> dict[str, Any]:  # noqa: ARG002
+        """Carry nothing."""
+        return {}
 
-        records = self.hook.run(story)
-        self.log.info("User %r on pool %r:\n%s", self.username, self.pool_id, records_table(records))
-        _require_done(records, f"User {self.username!r} could not be taken off", self.pool_id)
-        return [record.to_result() for record in records]
+    def finish(self, work: UserWork, records: Sequence[UserRecord]) -> None:
+        """Show what became of the user, and require that enough nodes are rid of it."""
+        from airflow_provider_batchlinux.core.node_users import records_table
 
-
-def _require_done(records: Sequence[UserRecord], what: str, pool_id: str) -> None:
-    from airflow_provider_batchlinux.core.node_users import UserOutcome
-    from airflow_provider_batchlinux.core.text import joined
-
-    failed = [record for record in records if record.outcome is UserOutcome.FAILED]
-    if not failed:
-        return
-    names = [record.node_id for record in failed]
-    causes = "".join(f"\n  node {record.node_id!r} ({record.state}): {record.error}" for record in failed)
-    msg = f"{what} {len(failed)} of {len(records)} nodes of pool {pool_id!r}: {joined(names)}.{causes}"
-    raise NodeUsersError(msg, failed=names)
+        self.log.info("User %r on pool %r:\n%s", work.username, self.pool_id, records_table(records))
+        self.require_done(records, f"User {work.username!r} could not be taken off")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from airflow.providers.common.compat.sdk import conf
 
-from airflow_provider_batchlinux.core.ids import derived_id, require_id
+from airflow_provider_batchlinux.core.ids import require_id
 from airflow_provider_batchlinux.core.instants import Duration, expiry_of, seconds_of
 from airflow_provider_batchlinux.links.portal import BatchLinuxPoolLink
 from airflow_provider_batchlinux.operators._base import (
@@ -16,25 +16,25 @@ from airflow_provider_batchlinux.operators._base import (
     deadline_of,
     defer_to,
     failed_tasks,
-    owner_of,
     result_of,
 )
 from airflow_provider_batchlinux.operators._pool_request import (
     PARTS,
     hide_parts,
-    pool_request,
+    pool_wish,
     require_entra,
     require_management,
     require_one_form,
     secrets_untold,
 )
-from airflow_provider_batchlinux.triggers.pool import BatchLinuxPoolGoneTrigger
+from airflow_provider_batchlinux.triggers.pool import BatchLinuxPoolGoneTrigger, BatchLinuxPoolSteadyTrigger
 
 if TYPE_CHECKING:
     import jinja2
     from airflow.sdk import Context
 
     from airflow_provider_batchlinux.client.batch import BatchLinuxClient
+    from airflow_provider_batchlinux.client.pool_choice import PoolWish
     from airflow_provider_batchlinux.client.pools import EnsuredPool
     from airflow_provider_batchlinux.core.existing_pool import IfExists
     from airflow_provider_batchlinux.specs import (
@@ -50,6 +50,9 @@ if TYPE_CHECKING:
     )
 
 __all__ = ["BatchLinuxCreatePoolOperator", "BatchLinuxDeletePoolOperator"]
+
+_POLL_INTERVAL = 10.0
+"""Seconds from one look to the next at a pool that is in the way."""
 
 
 class BatchLinuxCreatePoolOperator(BatchLinuxBaseOperator):
@@ -80,7 +83,8 @@ class BatchLinuxCreatePoolOperator(BatchLinuxBaseOperator):
         a ``body`` that names it. (templated)
     :param vm_size: the VM size of every node, such as ``standard_d2s_v5``; ``None`` only with a ``body``.
         A list of sizes is tried in its order: the first that its region offers and the quotas allow is taken,
-        as far as ``preflight`` can tell, else the first. A dict says what a size has to have: ``cores``,
+        as far as ``preflight`` can tell, else the first; a retry that finds its pool without any node, for
+        want of capacity or quota, goes on to the next. A dict says what a size has to have: ``cores``,
         ``memory_gb``, ``gpus``, ``architecture``, ``like`` (a pattern of its name such as
         ``standard_d*s_v5``), as :class:`~airflow_provider_batchlinux.core.vm_size_query.VmSizeQuery` has it;
         the smallest such size is taken, the newest of those. That needs the management plane, as
@@ -141,6 +145,8 @@ class BatchLinuxCreatePoolOperator(BatchLinuxBaseOperator):
         and makes it anew; ``ignore`` takes it as it is, with a warning that names the differences.
     :param deletion_limit: how long to wait while a pool of that id is still being deleted, or resized before
         its size is changed, as a pendulum duration, ``timedelta`` or seconds.
+    :param deferrable: wait for that on the triggerer and free the worker; the default is Airflow's
+        ``[operators] default_deferrable``.
     :param batch_linux_conn_id: the connection to the Batch account. (templated)
     """
 
@@ -195,23 +201,23 @@ class BatchLinuxCreatePoolOperator(BatchLinuxBaseOperator):
         expires_in: Duration | None = None,
         if_exists: IfExists = "reuse",
         deletion_limit: Duration = timedelta(minutes=15),
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         **kwargs: Any,
     ) -> None:
         super().__init__(**{"multiple_outputs": True, **kwargs})
-        self.pool_id = pool_id
-        self.image, self.vm_size = image, vm_size
+        self.pool_id, self.image, self.vm_size = pool_id, image, vm_size
         self.dedicated_nodes, self.spot_nodes, self.start_task = dedicated_nodes, spot_nodes, start_task
         self.start_task_elevated, self.start_task_retries = start_task_elevated, start_task_retries
         self.start_task_environment = start_task_environment or {}
-        self.ssh_from = ssh_from or []
-        self.metadata = metadata or {}
+        self.ssh_from, self.metadata = ssh_from or [], metadata or {}
         self.task_slots_per_node, self.resize_timeout = task_slots_per_node, resize_timeout
-        self.display_name, self.body = display_name, body
-        self.autoscale, self.network, self.storage = autoscale, network, storage
-        self.security, self.containers, self.software = security, containers, software
+        self.display_name, self.body, self.autoscale = display_name, body, autoscale
+        self.network, self.storage, self.security = network, storage, security
+        self.containers, self.software = containers, software
         self.user_accounts, self.scheduling = user_accounts, scheduling
         self.identities, self.tags, self.preflight = identities or [], tags or {}, preflight
-        self.expires_in, self.deletion_limit, self.if_exists = expires_in, deletion_limit, if_exists
+        self.expires_in, self.if_exists = expires_in, if_exists
+        self.deletion_limit, self.deferrable = deletion_limit, deferrable
         self._check_form()
 
     def _check_form(self) -> None:
@@ -226,36 +232,41 @@ class BatchLinuxCreatePoolOperator(BatchLinuxBaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Create or find the pool, and return what it became."""
         from airflow_provider_batchlinux.client.management import management_for
-        from airflow_provider_batchlinux.client.pool_choice import PoolWish
-        from airflow_provider_batchlinux.client.pools import ensure_pool
+        from airflow_provider_batchlinux.client.pools import PoolBusyError, ensure_pool
 
-        now = datetime.now(timezone.utc)
-        expires_at = expiry_of(self.expires_in, None, now) if self.expires_in is not None else None
         settings = self.hook.settings()
-        owner = owner_of(context)
-        spec = pool_request(self, context, derived_id(*owner.values(), prefix=settings.id_prefix))
-        require_entra(spec, settings)
-        is_managed = require_management(spec, settings)
-        wish = PoolWish(
-            spec=spec,
-            owner={**owner, "instance": settings.id_prefix},
-            needed_until=expires_at or now,
-            expires_at=expires_at,
-            deletion_limit=seconds_of("deletion_limit", self.deletion_limit),
-            now=now,
-            if_exists=self.if_exists,
-            preflight=self.preflight is not False,
-        )
+        wish = pool_wish(self, context, settings)
+        require_entra(wish.spec, settings)
+        is_managed = require_management(wish.spec, settings)
 
         async def story(client: BatchLinuxClient) -> EnsuredPool:
             async with management_for(settings, required=is_managed, preflight=self.preflight) as plane:
                 return await ensure_pool(client, wish, plane)
 
-        BatchLinuxPoolLink.persist(context, settings, spec.pool_id)
-        with secrets_untold(spec):
-            pool = self.hook.run(story, settings=settings)
+        BatchLinuxPoolLink.persist(context, settings, wish.spec.pool_id)
+        try:
+            with secrets_untold(wish.spec):
+                pool = self.hook.run(story, settings=settings)
+        except PoolBusyError as busy:
+            self.log.info("%s", busy)
+            self._wait_elsewhere(wish, is_going=busy.is_going)
         self.log.info("Pool %r is %s.", pool.pool_id, "created" if pool.created else "there already")
-        return _result(pool)
+        return pool.to_result()
+
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
+        """Go on when nothing is in the way any more, or raise what the trigger reports."""
+        result_of(event)
+        return self.execute(context)
+
+    def _wait_elsewhere(self, wish: PoolWish, *, is_going: bool) -> NoReturn:
+        waiting = BatchLinuxPoolGoneTrigger if is_going else BatchLinuxPoolSteadyTrigger
+        trigger = waiting(
+            pool_id=wish.spec.pool_id,
+            batch_linux_conn_id=self.batch_linux_conn_id,
+            poll_interval=_POLL_INTERVAL,
+            deadline=wish.deadline,
+        )
+        defer_to(self, trigger)
 
 
 _DELETE_POLICIES = ("always", "on_success", "keep_on_failure")
@@ -369,17 +380,3 @@ class BatchLinuxDeletePoolOperator(BatchLinuxBaseOperator):
             self.log.warning("%s All its nodes are paid for until its end, or somebody deletes it.", why)
         else:
             self.log.warning("%s The sweeper may delete it after %s.", why, f"{until:%Y-%m-%d %H:%M} UTC")
-
-
-def _result(pool: EnsuredPool) -> dict[str, Any]:
-    image = pool.image
-    end = image.end_of_support if image else None
-    return {
-        "pool_id": pool.pool_id,
-        "created": pool.created,
-        "changed": list(pool.changed),
-        "vm_size": pool.vm_size,
-        "image": dict(image.reference) if image else None,
-        "node_agent_sku": image.node_agent_sku if image else None,
-        "image_end_of_support": end.isoformat() if end else None,
-    }

@@ -208,6 +208,8 @@ class BatchLinuxEnableAutoscaleOperator(_PoolOperator):
         given = {"formula": self.formula} if isinstance(self.formula, str) else dict(self.formula)
         seconds = optional_seconds("interval", self.interval)
         problems: list[str] = []
+        if seconds is not None and given.get("interval") is not None:
+            problems.append("interval is given twice: beside the formula and in it; leave out one of them.")
         spec = read_spec(AutoscaleSpec, given, "formula", problems)
         if spec is None or problems:
             raise ValueError("\n".join(problems))

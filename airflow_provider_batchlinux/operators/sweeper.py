@@ -8,12 +8,14 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_batchlinux.exceptions import BatchRequestError
-from airflow_provider_batchlinux.operators._base import BatchLinuxBaseOperator, save_result
+from airflow_provider_batchlinux.operators._base import BatchLinuxBaseOperator, save_result, truth
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_batchlinux.client.account import AccountSettings
+    from airflow_provider_batchlinux.client.batch import BatchLinuxClient
+    from airflow_provider_batchlinux.client.user_audit import AuditedUser, Revocation
     from airflow_provider_batchlinux.core.sweep import OwnedPool, Sweep
 
 __all__ = ["BatchLinuxSweepPoolsOperator"]
@@ -43,26 +45,38 @@ class BatchLinuxSweepPoolsOperator(BatchLinuxBaseOperator):
     these would cost on each further day with the machines that they have now, which is what a dry run would
     save; ``deleted`` (a number), ``nodes`` and ``node_hours_saved_per_day``, the same of those that were
     deleted; ``kept``, for each that is kept on purpose ``pool_id``, ``since`` and ``nodes``; ``refused``, for
-    each that could not be deleted ``pool_id`` and ``error``.
+    each that could not be deleted ``pool_id`` and ``error``; with ``revoke_users`` also ``overdue_users`` and
+    ``revoked_users`` (numbers).
 
     :param delete: delete them; ``False`` is a dry run, which only tells. As ``bool`` or as text such as
         ``"true"``. (templated)
     :param ended_runs: also take pools without an end whose Dag runs are over. ``False`` takes only those that
         are over their time.
+    :param revoke_users: also take users off the nodes of all pools of the account whose time is over, as
+        :class:`~airflow_provider_batchlinux.operators.user_audit.BatchLinuxAuditNodeUsersOperator` does;
+        a dry run only tells of them.
     :param batch_linux_conn_id: the connection to the Batch account. (templated)
     """
 
     template_fields: Sequence[str] = (*BatchLinuxBaseOperator.template_fields, "delete")
     ui_color = "#f3edd8"
 
-    def __init__(self, *, delete: bool | str = False, ended_runs: bool = True, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        delete: bool | str = False,
+        ended_runs: bool = True,
+        revoke_users: bool = False,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.delete = delete
         self.ended_runs = ended_runs
+        self.revoke_users = revoke_users
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Look at all pools once, and delete those that may go."""
-        really = _truth("delete", self.delete)
+        really = truth("delete", self.delete)
         settings = self.hook.settings()
         pools = self._pools(settings)
         sweeps = self._sweeps(context, pools)
@@ -70,10 +84,35 @@ class BatchLinuxSweepPoolsOperator(BatchLinuxBaseOperator):
         self._tell(sweeps, kept, really=really)
         answers = self._delete(sweeps, settings) if really else []
         result = _report(sweeps, kept, answers)
-        if result["refused"]:
+        users, revocations = self._sweep_users(settings, really=really) if self.revoke_users else ({}, [])
+        result |= users
+        if result["refused"] or not all(revocation.is_done for revocation in revocations):
             save_result(context, result)
+        if result["refused"]:
             raise _refusal(len(sweeps), answers)
+        if revocations:
+            from airflow_provider_batchlinux.client.user_audit import require_revoked
+
+            require_revoked(revocations)
         return result
+
+    def _sweep_users(
+        self, settings: AccountSettings, *, really: bool
+    ) -> tuple[dict[str, int], list[Revocation]]:
+        from airflow_provider_batchlinux.client.user_audit import audited_users, revoke_overdue
+        from airflow_provider_batchlinux.core.user_ledger import ledger_table
+
+        now = datetime.now(timezone.utc)
+
+        async def story(client: BatchLinuxClient) -> tuple[list[AuditedUser], list[Revocation]]:
+            users = [user for user in await audited_users(client) if user.entry.is_over(now)]
+            return users, await revoke_overdue(client, users, now) if really else []
+
+        users, revocations = self.hook.run(story, settings=settings)
+        if users:
+            self.log.info("%s", ledger_table([(user.pool_id, user.entry) for user in users], now))
+        revoked = sum(revocation.is_done for revocation in revocations)
+        return {"overdue_users": len(users), "revoked_users": revoked}, revocations
 
     def _pools(self, settings: AccountSettings) -> list[OwnedPool]:
         from airflow_provider_batchlinux.core.sweep import SWEEP_FIELDS, owned_pools
@@ -162,12 +201,3 @@ def _refusal(number: int, answers: Sequence[tuple[Sweep, BatchRequestError | Non
     first = refused[0][1]
     msg = f"{len(refused)} of {number} pools could not be deleted:\n{lines}"
     return BatchRequestError(msg, code=first.code, status=first.status, request_id=first.request_id)
-
-
-def _truth(name: str, value: object) -> bool:
-    known = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
-    found = known.get(str(value).strip().lower())
-    if found is None:
-        msg = f"{name}={value!r} is neither true nor false."
-        raise ValueError(msg)
-    return found

@@ -31,9 +31,9 @@ class BatchLinuxNodesIdleSensor(BatchLinuxPoolSensor):
     help: the pool is deleted, its resize ended with an error, a node is unusable, or a start task
     failed, whose output is then in the log and in the error.
 
-    Result in XCom: ``pool_id``; ``nodes``, the nodes by state; ``timeline``, with ``to_steady``,
-    ``to_first_idle`` and ``to_ready`` in seconds from ``requested_at`` or else the pool's creation, and
-    ``node_hours`` so far; with ``repair``, ``repairs``, how many the pool has had. The same go to Airflow's
+    Result in XCom: ``pool_id``; ``nodes``, the nodes by state; ``allocation_state``, whether the pool is
+    ``steady`` or still ``resizing``; ``timeline``, with ``to_steady``, ``to_first_idle`` and
+    ``to_ready`` in seconds from ``requested_at`` or else the pool's creation, and ``node_hours`` so far; with ``repair``, ``repairs``, how many the pool has had. The same go to Airflow's
     metrics as ``batchlinux.pool.time_to_ready`` and so on.
 
     :param pool_id: the pool. (templated)

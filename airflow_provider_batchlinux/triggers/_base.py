@@ -19,7 +19,7 @@ from airflow_provider_batchlinux.hooks.batch_linux import BatchLinuxHook
 if TYPE_CHECKING:
     from airflow_provider_batchlinux.client.batch import BatchLinuxClient
     from airflow_provider_batchlinux.client.sharing import SharedAccount
-    from airflow_provider_batchlinux.client.waiting import Wait
+    from airflow_provider_batchlinux.client.waiting import Pace, Wait
     from airflow_provider_batchlinux.core.events import WaitEvent
 
 __all__ = ["BatchLinuxPoolTrigger", "BatchLinuxTrigger"]
@@ -76,12 +76,23 @@ class BatchLinuxTrigger(BaseTrigger):
 
         :param block: wait to the end; ``False`` looks once, and gives ``None`` when it is too early.
         """
-        from airflow_provider_batchlinux.client.waiting import Pace, wait_for
+        from airflow_provider_batchlinux.client.waiting import wait_for
 
         wait = self.wait(client)
         if block:
-            return await wait_for(wait, Pace(self.poll_interval, self.deadline))
+            return await wait_for(wait, self.pace(wait, first_wait=0.0))
         return await wait.look()
+
+    def pace(self, wait: Wait, *, first_wait: float) -> Pace:  # noqa: ARG002  # for a wait that knows its own
+        """
+        Say how often to look.
+
+        :param wait: what is waited for.
+        :param first_wait: seconds before the first look.
+        """
+        from airflow_provider_batchlinux.client.waiting import Pace
+
+        return Pace(self.poll_interval, self.deadline, first_wait)
 
     async def _outcome(self) -> WaitEvent:
         from airflow_provider_batchlinux.core.events import WaitEvent
@@ -111,9 +122,11 @@ class BatchLinuxTrigger(BaseTrigger):
         from airflow_provider_batchlinux.client.waiting import Pace, wait_for
         from airflow_provider_batchlinux.client.watching import wait_at_poller
 
-        pace = Pace(self.poll_interval, self.deadline, min(self.poll_interval, _LONGEST_FIRST_WAIT))
+        first_wait = min(self.poll_interval, _LONGEST_FIRST_WAIT)
         if self.followed_pool is None:
-            return wait_for(self.wait(account.client), pace)
+            wait = self.wait(account.client)
+            return wait_for(wait, self.pace(wait, first_wait=first_wait))
+        pace = Pace(self.poll_interval, self.deadline, first_wait)
         return wait_at_poller(account, self.followed_pool, self.wait, pace)
 
 

@@ -1,10 +1,11 @@
-"""Asking Airflow, from a trigger, whether a task instance is over."""
+"""Asking Airflow, from a trigger, whether task instances are over."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-__all__ = ["is_over"]
+__all__ = ["are_over", "is_over"]
 
 _OVER = frozenset({"failed", "removed", "skipped", "success", "upstream_failed", "gone"})
 """Any other state counts as alive, also one that a later Airflow adds: what was ended does not come back."""
@@ -19,6 +20,27 @@ async def is_over(task_instance: Any) -> bool:
     from asgiref.sync import sync_to_async
 
     return await sync_to_async(_state)(task_instance) in _OVER
+
+
+async def are_over(dag_id: str, run_id: str, task_ids: Sequence[str]) -> bool:
+    """
+    Tell whether all instances of some tasks of a Dag run have ended for good, or are not there any more.
+
+    :param task_ids: the tasks; of a mapped one, all its instances count.
+    """
+    from asgiref.sync import sync_to_async
+
+    states = await sync_to_async(_states)(dag_id, run_id, task_ids)
+    return all(str(getattr(state, "value", state)) in _OVER for state in states.values())
+
+
+def _states(dag_id: str, run_id: str, task_ids: Sequence[str]) -> dict[str, Any]:
+    from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+
+    states: dict[str, dict[str, Any]] = RuntimeTaskInstance.get_task_states(
+        dag_id=dag_id, task_ids=list(task_ids), run_ids=[run_id]
+    )
+    return states.get(run_id, {})
 
 
 def _state(task_instance: Any) -> str:

@@ -18,10 +18,14 @@ from tests.bench.parsing import parse_cost
 from tests.bench.pools import create_requests
 from tests.bench.result import Result, as_table, write_json
 from tests.bench.users import users_200
+from tests.bench.users_1000 import users_1000, users_1000_memory, users_1000_of_bound
 from tests.bench.waits import waits_cpu, waits_lag, waits_memory, waits_requests
 
 BENCHMARKS: tuple[Callable[[], Result], ...] = (
     users_200,
+    users_1000,
+    users_1000_of_bound,
+    users_1000_memory,
     parse_cost,
     create_requests,
     emulator_get,

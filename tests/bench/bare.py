@@ -14,9 +14,13 @@ __all__ = ["bare_server"]
 
 
 @contextmanager
-def bare_server(body: bytes) -> Iterator[int]:
-    """Answer every request with the same body from another process, and give the port."""
-    command = [sys.executable, "-m", "tests.bench.bare", body.decode()]
+def bare_server(body: bytes, delay: float = 0.0) -> Iterator[int]:
+    """
+    Answer every request with the same body from another process, and give the port.
+
+    :param delay: seconds that each answer takes.
+    """
+    command = [sys.executable, "-m", "tests.bench.bare", body.decode(), str(delay)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin is not None
         assert process.stdout is not None
@@ -24,9 +28,12 @@ def bare_server(body: bytes) -> Iterator[int]:
         process.stdin.close()
 
 
-async def _serve(body: bytes) -> None:
-    async def answer(_request: web.BaseRequest) -> web.Response:
-        return web.Response(body=body, content_type="application/json")
+async def _serve(body: bytes, delay: float) -> None:
+    async def answer(request: web.BaseRequest) -> web.Response:
+        if delay:
+            await asyncio.sleep(delay)
+        status = 201 if request.method == "POST" else 200
+        return web.Response(body=body, status=status, content_type="application/json")
 
     runner = web.ServerRunner(web.Server(answer, access_log=None))
     await runner.setup()
@@ -37,4 +44,4 @@ async def _serve(body: bytes) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(_serve(sys.argv[1].encode()))
+    asyncio.run(_serve(sys.argv[1].encode(), float(sys.argv[2])))

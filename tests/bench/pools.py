@@ -59,4 +59,4 @@ def _requests(account: Service, spec: PoolSpec) -> int:
 
 def _wish(spec: PoolSpec) -> PoolWish:
     now = datetime.now(timezone.utc)
-    return PoolWish(spec, {}, needed_until=now, expires_at=None, deletion_limit=60.0, now=now)
+    return PoolWish(spec, {}, needed_until=now, expires_at=None, deadline=now.timestamp() + 60, now=now)

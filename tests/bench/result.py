@@ -19,7 +19,7 @@ class Result:
     :param unit: its unit.
     :param baseline: the same of what it is compared with, in the same run; ``None`` for nothing.
     :param ratio: how many times better than the baseline; ``None`` for no baseline.
-    :param wanted: what it should be, for the table.
+    :param wanted: what it should be, in words.
     """
 
     value: float
@@ -43,8 +43,6 @@ def as_table(results: Mapping[str, Result]) -> str:
 def write_json(results: Mapping[str, Result], path: Path) -> None:
     """Write the results for programs."""
     plain = {name: asdict(result) for name, result in results.items()}
-    for result in plain.values():
-        del result["wanted"]
     path.write_text(json.dumps(plain, indent=2) + "\n")
 
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from airflow_provider_batchlinux.client.batch import BatchLinuxClient, open_client
+from airflow_provider_batchlinux.client.user_ledger import read_ledger
+from airflow_provider_batchlinux.exceptions import BatchRequestError
 from tests.e2e.polling import until
 from tests.embedded_service import Service
 
@@ -57,6 +59,19 @@ class Account:
         """List the ids of all jobs."""
         return self._ids("list_jobs")
 
+    def users(self, pool_id: str) -> dict[str, int]:
+        """Give the users in a pool's ledger, and on how many nodes the service has them."""
+
+        async def story(client: BatchLinuxClient) -> dict[str, int]:
+            names = await read_ledger(client, pool_id) or {}
+            nodes = await client.list_nodes(pool_id)
+            return {
+                name: sum([await _has(client, pool_id, node.node_id, name) for node in nodes])
+                for name in names
+            }
+
+        return self.ask(story)
+
     @contextmanager
     def silent(self) -> Iterator[None]:
         """Let the service take connections and answer none until the block ends."""
@@ -74,3 +89,15 @@ class Account:
             return [item["id"] async for item in getattr(client.sdk, verb)(select=["id"])]
 
         return self.ask(story)
+
+
+async def _has(client: BatchLinuxClient, pool_id: str, node_id: str, username: str) -> bool:
+    # Users cannot be listed; an attempt to add one without key and password tells whether it is there.
+    try:
+        await client.create_node_user(pool_id, node_id, {"name": username})
+    except BatchRequestError as error:
+        if error.code != "NodeUserExists":
+            raise
+        return True
+    await client.delete_node_user(pool_id, node_id, username)
+    return False

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from airflow.sdk import DAG
 
-from tests.airflow_harness import load_dag, run_dag, xcom_of
+from tests.airflow_harness import load_dag, run_dag, run_task, xcom_of
 from tests.batch_account import BatchAccount, eventually
 
 EXAMPLES = Path(__file__).parents[2] / "example_dags"
@@ -60,6 +60,29 @@ def test_the_maintenance_tells_what_was_left_behind_and_keeps_it(account):
     assert swept == {"pools": [], "deleted": 0, "nodes": 0, "node_hours_saved_per_day": 0}
     assert checked == {"checked": 1, "ending": []}
     assert account.pools() == ["foreign"]
+
+
+def test_the_access_ends_in_time_and_leaves_nobody(account):
+    account.idle_pool(2, ssh=True)
+    dag = hurried(load_dag(EXAMPLES / "example_node_access.py"))
+    lease: Any = dag.get_task("access")
+    lease.expires_at, lease.expires_in = None, 1
+    run = run_dag(dag)
+
+    assert str(run.state) == "success"
+    [access] = xcom_of(run, "access")
+    [audit] = xcom_of(run, "who_has_access")
+    assert (access["username"], access["ended"], access["removed"]) == ("colleague", "expired", 2)
+    assert audit == {"users": [], "overdue": 0, "revoked": 0}
+
+
+@pytest.mark.usefixtures("account")
+def test_the_access_is_for_two_hours_from_the_start_of_the_run():
+    lease: Any = load_dag(EXAMPLES / "example_node_access.py").get_task("access")
+    run = run_task(lease)
+
+    # The run of the harness began in the past, and so its two hours are over.
+    assert "expires_at=2026-01-02T05:04:05+00:00 is not after now" in run.message
 
 
 def test_the_etl_spreads_a_week_of_flights_and_gets_the_totals_right(account):

@@ -93,6 +93,39 @@ def test_an_allocation_that_times_out_is_waited_for_where_somebody_tries_again(
 
 
 @pytest.mark.parametrize("call", WAITS)
+def test_an_allocation_that_failed_is_asked_for_again_by_the_next_try(
+    account: BatchAccount, call: Call
+) -> None:
+    account.control.resize_error("etl", "AllocationFailed", "The zone is full.")
+    create()
+    account.wait_for_nodes({})
+    failed = call()
+
+    again = create()
+
+    assert failed.state == "failed"
+    assert again.result["created"] is False
+    assert "got 0 of 1 nodes: AllocationFailed: The zone is full.\nIt is asked for them again." in again.log
+    assert call().result["nodes"] == {"idle": 1}
+    assert account.pools() == ["etl"]
+
+
+def test_the_next_try_takes_the_next_of_several_vm_sizes(account: BatchAccount) -> None:
+    sizes = ["standard_d2s_v5", "standard_d4s_v5"]
+    account.control.resize_error("etl", "AllocationFailed", "The zone is full.")
+    first = create(vm_size=sizes)
+    account.wait_for_nodes({})
+
+    second = create(vm_size=sizes)
+    account.wait_for_nodes({"idle": 1})
+    third = create(vm_size=sizes)
+
+    assert [run.result["vm_size"] for run in (first, second, third)] == [sizes[0], sizes[1], sizes[1]]
+    assert [run.result["created"] for run in (first, second, third)] == [True, True, False]
+    assert account.pools() == ["etl"]
+
+
+@pytest.mark.parametrize("call", WAITS)
 def test_a_used_up_core_quota_ends_the_wait_and_a_higher_one_ends_the_fault(
     account: BatchAccount, call: Call
 ) -> None:

@@ -6,6 +6,8 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 import pendulum
+from airflow.providers.sftp.operators.sftp import SFTPOperator
+from airflow.providers.ssh.operators.ssh import SSHOperator
 from airflow.sdk import DAG, BaseOperator, Context, task
 
 from airflow_provider_batchlinux.exceptions import (
@@ -15,18 +17,23 @@ from airflow_provider_batchlinux.exceptions import (
     BatchQuotaError,
     BatchRequestError,
     BatchUnreachableError,
+    NodeCommandError,
     NodeUsersError,
     PoolNotReadyError,
     TaskFailedError,
     WaitTimeoutError,
 )
 from airflow_provider_batchlinux.hooks.batch_linux import BatchLinuxHook
+from airflow_provider_batchlinux.hooks.node_sftp import BatchLinuxNodeSFTPHook
+from airflow_provider_batchlinux.hooks.node_ssh import BatchLinuxNodeSSHHook
 from airflow_provider_batchlinux.links.portal import BatchLinuxPoolLink
 from airflow_provider_batchlinux.operators.images import BatchLinuxCheckImagesOperator
+from airflow_provider_batchlinux.operators.node_ssh import BatchLinuxRunOnNodesOperator
 from airflow_provider_batchlinux.operators.node_users import (
     BatchLinuxAddNodeUsersOperator,
     BatchLinuxRemoveNodeUsersOperator,
 )
+from airflow_provider_batchlinux.operators.node_users_lease import BatchLinuxNodeUsersLease
 from airflow_provider_batchlinux.operators.nodes import (
     BatchLinuxDeallocateNodesOperator,
     BatchLinuxRebootNodesOperator,
@@ -45,17 +52,22 @@ from airflow_provider_batchlinux.operators.pool_size import (
 )
 from airflow_provider_batchlinux.operators.sweeper import BatchLinuxSweepPoolsOperator
 from airflow_provider_batchlinux.operators.task import BatchLinuxTaskOperator
+from airflow_provider_batchlinux.operators.user_audit import BatchLinuxAuditNodeUsersOperator
 from airflow_provider_batchlinux.sensors.nodes import BatchLinuxNodesIdleSensor
 from airflow_provider_batchlinux.sensors.pool import BatchLinuxPoolGoneSensor, BatchLinuxPoolSteadySensor
 from airflow_provider_batchlinux.specs import (
     AutoscaleSpec,
     EndpointSpec,
+    KeyDestination,
     NetworkSpec,
     RepairSpec,
+    SecretRequest,
     UserAccountSpec,
     zero_when_idle,
 )
 from airflow_provider_batchlinux.triggers.node_actions import BatchLinuxNodesActedTrigger
+from airflow_provider_batchlinux.triggers.node_users import BatchLinuxNodesForUserTrigger
+from airflow_provider_batchlinux.triggers.node_users_lease import BatchLinuxNodeUsersLeaseTrigger
 from airflow_provider_batchlinux.triggers.nodes import BatchLinuxNodesIdleTrigger
 from airflow_provider_batchlinux.triggers.pool import (
     BatchLinuxPoolGoneTrigger,
@@ -63,6 +75,15 @@ from airflow_provider_batchlinux.triggers.pool import (
     BatchLinuxPoolSteadyTrigger,
 )
 from airflow_provider_batchlinux.triggers.task import BatchLinuxTaskTrigger
+
+
+def keep(request: SecretRequest, secret: str) -> None:
+    """Take a secret to a place of the user's own."""
+
+
+def kept(request: SecretRequest) -> str | None:
+    """Give a secret back."""
+    return request.comment or None
 
 
 class OwnOperator(BaseOperator):
@@ -82,6 +103,16 @@ class OwnOperator(BaseOperator):
             poll_interval=15,
             delete_job="on_success",
         )
+        lease_over = BatchLinuxNodeUsersLeaseTrigger(
+            pool_id="etl",
+            username="etl",
+            until=1893456000.0,
+            by={"dag_id": "etl", "run_id": "today"},
+            batch_linux_conn_id="batch",
+            poll_interval=30,
+            password_conn_id="ops",
+            until_task_ids=["work"],
+        )
         steady = BatchLinuxPoolSteadyTrigger(pool_id="etl", batch_linux_conn_id="batch", poll_interval=10)
         resized = BatchLinuxPoolResizedTrigger(
             pool_id="etl",
@@ -95,6 +126,9 @@ class OwnOperator(BaseOperator):
             poll_interval=10,
         )
         self.log.info("%s: %s, %s", context["run_id"], pool_gone.serialize(), task_over.serialize())
+        for_user = BatchLinuxNodesForUserTrigger(
+            pool_id="etl", batch_linux_conn_id="batch", poll_interval=10, where="startTaskInfo/exitCode eq 7"
+        )
         acted = BatchLinuxNodesActedTrigger(
             pool_id="etl",
             action="reboot",
@@ -103,7 +137,8 @@ class OwnOperator(BaseOperator):
             batch_linux_conn_id="batch",
             poll_interval=10,
         )
-        self.log.info("%s, %s, %s", steady.serialize(), resized.serialize(), acted.serialize())
+        more = (steady, resized, acted, for_user, lease_over)
+        self.log.info("%s", [trigger.serialize() for trigger in more])
         self.defer(trigger=nodes_idle, method_name="execute_complete")
 
 
@@ -123,6 +158,8 @@ def explain(error: BatchLinuxError) -> str:
             return f"{code}, request {request_id}"
         case TaskFailedError(exit_code=int(code)):
             return f"exit code {code + 0} on {error.node_id}"
+        case NodeCommandError(failed=[node_id, *_]):
+            return f"exit code {error.exit_codes[node_id]} on {node_id}"
         case NodeUsersError():
             return ", ".join(error.failed)
         case PoolNotReadyError():
@@ -202,6 +239,12 @@ with DAG("typed", schedule="@daily", start_date=pendulum.datetime(2026, 1, 1)):
         password="{{ conn.ops.password }}",
         expires_at=datetime(2030, 1, 1, tzinfo=pendulum.UTC),
         is_admin=True,
+        recreate=True,
+        generate_key=KeyDestination(save=keep, load=kept),
+        address="private",
+        states=["starttaskfailed"],
+        max_failed_nodes="5%",
+        timeout=pendulum.duration(minutes=20),
     )
     work = BatchLinuxTaskOperator(
         task_id="work",
@@ -215,7 +258,33 @@ with DAG("typed", schedule="@daily", start_date=pendulum.datetime(2026, 1, 1)):
         execution_timeout=timedelta(hours=2),
     )
     mapped = BatchLinuxTaskOperator.partial(task_id="mapped", pool_id=pool_id).expand(command=["date", "id"])
-    remove = BatchLinuxRemoveNodeUsersOperator(task_id="remove_users", pool_id=pool_id, username="etl")
+    remove = BatchLinuxRemoveNodeUsersOperator(
+        task_id="remove_users", pool_id=pool_id, username="etl", take_over=True
+    )
+    BatchLinuxNodeUsersLease(
+        task_id="lease",
+        pool_id=pool_id,
+        username="etl",
+        expires_in=timedelta(hours=2),
+        until_task_ids=["work"],
+        address="private",
+        generate_key="/run/keys/{{ run_id }}",
+    )
+    ssh_hook = BatchLinuxNodeSSHHook(pool_id, expires_in=timedelta(minutes=10), cmd_timeout=60)
+    SSHOperator(task_id="look", ssh_hook=ssh_hook, command="uptime")
+    SFTPOperator(
+        task_id="put",
+        sftp_hook=BatchLinuxNodeSFTPHook(pool_id, "tvm-1", address="private"),
+        local_filepath="/opt/here",
+        remote_filepath="there",
+    )
+    BatchLinuxRunOnNodesOperator(
+        task_id="diagnose",
+        pool_id=pool_id,
+        command="df -h",
+        timeout=pendulum.duration(minutes=2),
+        max_failed_nodes="5%",
+    )
     BatchLinuxCheckImagesOperator(
         task_id="images", pool_ids=[pool_id], warn_before=timedelta(weeks=4), on_ending="warn"
     )
@@ -234,7 +303,10 @@ with DAG("typed", schedule="@daily", start_date=pendulum.datetime(2026, 1, 1)):
     BatchLinuxStartNodesOperator(task_id="wake", pool_id=pool_id, timeout=timedelta(minutes=20))
     BatchLinuxPoolSteadySensor(task_id="steady", pool_id=pool_id, deferrable=True, mode="reschedule")
     BatchLinuxPoolGoneSensor(task_id="gone", pool_id=pool_id, timeout=600)
-    BatchLinuxSweepPoolsOperator(task_id="sweep", delete="{{ params.delete }}", ended_runs=False)
+    BatchLinuxSweepPoolsOperator(
+        task_id="sweep", delete="{{ params.delete }}", ended_runs=False, revoke_users=True
+    )
+    BatchLinuxAuditNodeUsersOperator(task_id="audit", pool_ids=[pool_id], revoke="{{ params.revoke }}")
     delete = BatchLinuxDeletePoolOperator(
         task_id="delete_pool",
         pool_id=pool_id,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import asyncssh
 import pytest
+from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 
+from tests.airflow_harness import RUN_ID
 from tests.unit.commands import Loop
 
 
@@ -29,3 +32,16 @@ def key() -> asyncssh.SSHKey:
 def public_key(key: asyncssh.SSHKey) -> str:
     """Give the public half as one line."""
     return key.export_public_key().decode()
+
+
+@pytest.fixture
+def tasks_are(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Give a way to set what the API server answers for the states of tasks that are asked for."""
+
+    def set_states(**states: str | None) -> None:
+        def get_task_states(*, task_ids: list[str], **_asked: Any) -> dict[str, dict[str, str | None]]:
+            return {RUN_ID: {name: state for name, state in states.items() if name in task_ids}}
+
+        monkeypatch.setattr(RuntimeTaskInstance, "get_task_states", staticmethod(get_task_states))
+
+    return set_states

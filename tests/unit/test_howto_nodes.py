@@ -42,4 +42,11 @@ def test_the_page_names_each_parameter_of_the_policy() -> None:
 def test_the_page_names_each_metric() -> None:
     told = set(re.findall(r"`(batchlinux\.[\w.]+)`", PAGE))
 
-    assert told == {*_metrics.TIMINGS.values(), _metrics.NODE_HOURS, _metrics.REPAIRS}
+    others = {_metrics.NODE_HOURS, _metrics.REPAIRS, _metrics.FAILURES}
+    assert told == {*_metrics.TIMINGS.values(), *others}
+
+
+def test_the_page_names_each_kind_of_failure() -> None:
+    table = PAGE.partition("| `kind` |")[2].partition("\n## ")[0]
+
+    assert set(re.findall(r"^\| `(\w+)` \|", table, re.M)) == {*_metrics.FAILURE_KINDS.values(), "error"}

@@ -96,7 +96,7 @@ class Clock:
 class Trial:
     """One request to a scripted service, and what came of it."""
 
-    def __init__(self, *answers: Answer | AzureError, **policy: float) -> None:
+    def __init__(self, *answers: Answer | AzureError, **policy: Any) -> None:
         self.service = Script(*answers)
         self.clock = Clock()
         self.policy = RetryPolicy(**policy, sleep=self.clock.sleep, clock=self.clock)

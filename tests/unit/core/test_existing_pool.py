@@ -105,3 +105,57 @@ def test_a_formula_replaces_fixed_numbers() -> None:
         "autoScaleEvaluationInterval": "PT600S",
     }
     assert plan.resize is None
+
+
+def short(owner: dict[str, str] = MINE, *, got: int = 0, code: str = "AllocationFailed", **more: Any) -> Any:
+    """Give a pool of two nodes whose allocation is over, and did not give them all."""
+    found = pool(owner, nodes=got, **MORE) | {"allocationState": "steady"}
+    return {**found, "resizeErrors": [{"code": code, "message": "No room."}], **more}
+
+
+def test_nodes_that_a_pool_did_not_get_are_asked_for_again() -> None:
+    found = decide("reuse", body(**MORE), short(got=1), owner=MINE)
+
+    assert found.action is KEEP
+    assert found.plan.resize == {"targetDedicatedNodes": 2, "targetLowPriorityNodes": 0}
+    assert "got 1 of 2 nodes: AllocationFailed: No room.\nIt is asked for them again." in found.reason
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        pytest.param(short(allocationState="resizing"), id="they may still come"),
+        pytest.param(short(got=2), id="it has them"),
+        pytest.param(short(code="ResizeStopped"), id="somebody stopped it"),
+        pytest.param(short(enableAutoScale=True), id="its formula asks again"),
+        pytest.param(short(resizeErrors=None), id="nothing went wrong"),
+    ],
+)
+def test_a_pool_that_lacks_nothing_for_good_is_kept_as_it_is(found: dict[str, Any]) -> None:
+    decision = decide("reuse", body(**MORE), found, owner=MINE)
+
+    assert (decision.action, decision.plan.resize) == (KEEP, None)
+
+
+@pytest.mark.parametrize(
+    ("found", "action"),
+    [
+        pytest.param(short(), RECREATE, id="own"),
+        pytest.param(short(OTHERS), RECREATE, id="of a run before"),
+        pytest.param(short(got=1), KEEP, id="it has a node"),
+        pytest.param(short(vmSize="STANDARD_D4S_V5"), KEEP, id="of that size already"),
+    ],
+)
+def test_a_pool_without_any_node_gives_way_to_one_of_another_size(
+    found: dict[str, Any], action: Action
+) -> None:
+    next_size = {**body(**MORE), "vmSize": "standard_d4s_v5"}
+
+    assert decide("reuse", next_size, found, owner=MINE).action is action
+
+
+def test_a_pool_that_others_have_taken_too_does_not_give_way() -> None:
+    found = short(OTHERS)
+    found["metadata"].append({"name": "airflow_batchlinux_shared", "value": "true"})
+
+    assert decide("reuse", {**body(**MORE), "vmSize": "b"}, found, owner=MINE).action is KEEP

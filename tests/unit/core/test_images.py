@@ -335,7 +335,7 @@ def test_wrong_arguments_are_told_at_once() -> None:
         pytest.param(
             {"image_id": GALLERY, "node_agent_sku": "batch.node.el 9"},
             f"Image {GALLERY}, node agent SKU 'batch.node.el 9', taken as given,"
-            " end of support not known; no runners-up.",
+            " end of support not looked up; no runners-up.",
             id="image-id",
         ),
     ],

@@ -141,8 +141,23 @@ def test_a_record_says_how_to_log_in() -> None:
         "port": 40001,
         "public": True,
         "error": None,
+        "code": None,
+        "note": None,
         "ssh_command": "ssh -p 40001 etl@52.0.0.1",
     }
+
+
+@pytest.mark.parametrize("outcome", UserOutcome)
+def test_a_record_is_read_from_its_result(outcome: UserOutcome) -> None:
+    record = UserRecord.of(NODE, "etl", outcome, error="Refused.", code="Odd", note="Once.", endpoint=SSH)
+
+    assert UserRecord.from_result(record.to_result()) == record
+
+
+def test_a_node_has_the_user_after_an_addition_or_an_update_only() -> None:
+    outcomes = {outcome for outcome in UserOutcome if UserRecord.of(NODE, "etl", outcome).has_user}
+
+    assert outcomes == {UserOutcome.ADDED, UserOutcome.UPDATED}
 
 
 def test_a_node_without_an_address_has_no_command_to_log_in() -> None:
@@ -153,6 +168,7 @@ def test_a_node_without_an_address_has_no_command_to_log_in() -> None:
 
 def test_the_table_of_records_has_one_line_a_node() -> None:
     records = [
+        UserRecord.of(NODE, "etl", UserOutcome.REMOVED),
         UserRecord.of(NODE, "etl", UserOutcome.UPDATED, endpoint=SSH),
         UserRecord.of(NODE, "etl", UserOutcome.ADDED),
         UserRecord.of(NODE, "etl", UserOutcome.FAILED, endpoint=SSH, error="NodeNotReady"),
@@ -160,6 +176,7 @@ def test_the_table_of_records_has_one_line_a_node() -> None:
 
     assert records_table(records).splitlines() == [
         "node   state  user     log in with",
+        "tvm-1  idle   removed  -",
         "tvm-1  idle   updated  ssh -p 40001 etl@52.0.0.1",
         "tvm-1  idle   added    no address",
         "tvm-1  idle   failed   NodeNotReady",

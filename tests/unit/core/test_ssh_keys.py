@@ -1,4 +1,4 @@
-"""Whether a text is an SSH public key, or a private one by mistake; the keys are real ones."""
+"""Whether a text is a sound SSH public key, or a private one by mistake; the keys are real ones."""
 
 from __future__ import annotations
 
@@ -9,7 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_batchlinux.core.ssh_keys import holds_private_key, public_key_problems
+from airflow_provider_batchlinux.core.ssh_keys import (
+    fingerprint,
+    holds_private_key,
+    public_key_advice,
+    public_key_problems,
+)
 
 
 def made(algorithm: str, **options: int) -> asyncssh.SSHKey:
@@ -18,6 +23,18 @@ def made(algorithm: str, **options: int) -> asyncssh.SSHKey:
 
 def public(key: asyncssh.SSHKey) -> str:
     return key.export_public_key("openssh").decode()
+
+
+def line_of(*fields: bytes) -> str:
+    blob = b"".join(len(field).to_bytes(4, "big") + field for field in fields)
+    return f"{fields[0].decode()} {base64.b64encode(blob).decode()}"
+
+
+def rsa_line(*, exponent: int, bits: int) -> str:
+    numbers = (exponent, 1 << (bits - 1) | 1)
+    return line_of(
+        b"ssh-rsa", *(b"\0" + number.to_bytes(-(-number.bit_length() // 8), "big") for number in numbers)
+    )
 
 
 KEY = made("ssh-ed25519")
@@ -57,8 +74,6 @@ def test_a_public_key_may_be_written_as_people_paste_it(line: str) -> None:
         pytest.param("", id="empty"),
         pytest.param(BLOB, id="the base64 part alone"),
         pytest.param(f"{LINE}\n{LINE}", id="two keys"),
-        pytest.param(f'from="10.0.0.1" {LINE}', id="options before the key"),
-        pytest.param(f"ssh-dss {BLOB}", id="a type that is no longer used"),
         pytest.param("sk-s3cret-text@openssh.com AAAA", id="a type that does not exist"),
         pytest.param(KEY.export_public_key("rfc4716").decode(), id="a public key in another form"),
     ],
@@ -67,6 +82,80 @@ def test_what_is_not_one_line_of_openssh_is_refused(text: str) -> None:
     assert public_key_problems(text) == [
         "ssh_public_key is not one line such as 'ssh-ed25519 AAAA... comment'."
     ]
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        pytest.param(f'from="10.0.0.1" {LINE}', "has options before the key", id="options"),
+        pytest.param(f'command="echo a b",no-pty {LINE}', "has options before the key", id="with blanks"),
+        pytest.param(public(made("ssh-dss")), "(DSA), which OpenSSH no longer takes", id="dsa"),
+        pytest.param(f"ssh-ed25519-cert-v01@openssh.com {BLOB}", "holds a certificate", id="certificate"),
+        pytest.param(public(made("ssh-rsa", key_size=1024)), "an RSA key of 1024 bits", id="short rsa"),
+        pytest.param(rsa_line(exponent=1, bits=3072), "whose exponent no sound key has", id="rsa of one"),
+        pytest.param(rsa_line(exponent=65537, bits=16385), "an RSA key of 16385 bits", id="endless rsa"),
+    ],
+)
+def test_a_key_that_nobody_should_log_in_with_is_refused_with_its_reason(line: str, reason: str) -> None:
+    [problem] = public_key_problems(line)
+
+    assert reason in problem
+    assert not any(word in problem for word in line.split()[1:] if len(word) > 3)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        pytest.param((b"ssh-ed25519", b"\1" * 31), id="ed25519 of 31 bytes"),
+        pytest.param((b"ssh-ed25519", b"\1" * 32, b"more"), id="ed25519 with more behind it"),
+        pytest.param((b"ecdsa-sha2-nistp256", b"nistp384", b"\4" * 97), id="ecdsa of another curve"),
+        pytest.param((b"ecdsa-sha2-nistp256", b"nistp256", b"\4" * 64), id="ecdsa of a short point"),
+        pytest.param((b"ecdsa-sha2-nistp256", b"nistp256"), id="ecdsa without a point"),
+        pytest.param((b"ssh-rsa", b"\1\0\1"), id="rsa without a modulus"),
+        pytest.param((b"sk-ssh-ed25519@openssh.com", b"\1" * 32), id="security key without application"),
+    ],
+)
+def test_a_key_with_parts_that_no_such_key_has_is_refused(fields: tuple[bytes, ...]) -> None:
+    [problem] = public_key_problems(line_of(*fields))
+
+    assert problem.endswith("holds no whole key of that type.")
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        pytest.param((b"sk-ssh-ed25519@openssh.com", b"\1" * 32, b"ssh:"), id="ed25519"),
+        pytest.param((b"sk-ecdsa-sha2-nistp256@openssh.com", b"nistp256", b"\4" * 65, b"ssh:"), id="ecdsa"),
+    ],
+)
+def test_a_key_on_a_security_key_is_taken(fields: tuple[bytes, ...]) -> None:
+    assert public_key_problems(line_of(*fields)) == []
+
+
+def test_a_short_rsa_key_is_taken_with_advice_and_a_good_key_without() -> None:
+    short, good = public(made("ssh-rsa", key_size=2048)), public(made("ssh-rsa", key_size=3072))
+
+    assert "has 2048 bits, and 3072 are recommended" in str(public_key_advice(short))
+    assert [public_key_advice(good), public_key_advice(LINE)] == [None, None]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        pytest.param(LINE, id="a comment"),
+        pytest.param(f"  {TYPE}\t{BLOB} another comment\n", id="blanks"),
+        pytest.param(f"{TYPE} {BLOB}", id="nothing else"),
+    ],
+)
+def test_the_fingerprint_is_ssh_s_own_whatever_stands_around_the_key(line: str) -> None:
+    assert fingerprint(line) == KEY.get_fingerprint("sha256")
+
+
+def test_a_text_that_is_no_public_key_has_no_fingerprint_and_is_not_repeated() -> None:
+    with pytest.raises(ValueError, match="holds a private key") as refusal:
+        fingerprint(KEY.export_private_key().decode())
+
+    assert not any(line in str(refusal.value) for line in KEY.export_private_key().decode().split())
 
 
 @pytest.mark.parametrize(

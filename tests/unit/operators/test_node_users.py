@@ -64,6 +64,8 @@ class TestAdding:
             "port",
             "public",
             "error",
+            "code",
+            "note",
             "ssh_command",
         }
         assert {record["node_id"] for record in records} == {node.node_id for node in account.nodes()}
@@ -103,7 +105,7 @@ class TestAdding:
         account.idle_pool(1, ssh=True)
         run_task(add(ssh_public_key=public_key))
 
-        [record] = run_task(add(password=PASSWORD)).result
+        [record] = run_task(add(password=PASSWORD, recreate=True)).result
 
         assert record["outcome"] == "updated"
         assert log_in(record, password=PASSWORD) is not None

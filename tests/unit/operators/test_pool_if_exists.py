@@ -176,9 +176,7 @@ def test_another_run_without_an_end_takes_the_end_away(account: BatchAccount) ->
 
 @pytest.mark.usefixtures("account")
 def test_an_image_that_ends_soon_is_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        "airflow_provider_batchlinux.client.pool_choice._SUPPORT_WARNING", timedelta(weeks=9999)
-    )
+    monkeypatch.setattr("airflow_provider_batchlinux.client.pool_choice.WARNED_BEFORE", timedelta(weeks=9999))
 
     run = create(image="ubuntu 22.04")
 

@@ -131,6 +131,17 @@ def test_a_formula_decides_from_now_on(account: BatchAccount, formula: Any) -> N
     account.wait_for_nodes({"idle": 2})
 
 
+def test_an_interval_that_is_given_twice_is_refused(account: BatchAccount) -> None:
+    account.make_pool()
+    formula = AutoscaleSpec(FORMULA, interval=600)
+
+    run = run_task(
+        BatchLinuxEnableAutoscaleOperator(task_id="scale", pool_id="etl", formula=formula, interval=900)
+    )
+
+    assert run.message == "interval is given twice: beside the formula and in it; leave out one of them."
+
+
 def test_a_formula_that_is_wrong_fails_the_task(account: BatchAccount) -> None:
     account.make_pool()
 

@@ -1,0 +1,124 @@
+"""Slowing many calls down together when the service asks one of them for patience."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import Awaitable, Callable
+
+__all__ = ["Pacer"]
+
+_FIRST_PAUSE = 0.1
+_LONGEST_PAUSE = 30.0
+_LEAST_RATE = 0.5
+_AT_ONCE = 1e-6
+"""Seconds that a clock may be short of what was slept."""
+
+_RESERVE = 0.9
+"""The share of what the service took a moment ago at which calls go on after it refused one."""
+
+_FIRST_GROWTH, _LEAST_GROWTH = 1.0, 0.2
+"""Calls a second by which the rate grows with each call that goes through: by so much of itself in a second.
+
+The first refusal often comes before the rate can be measured, so it grows fast at first and slower after
+each refusal.
+"""
+
+
+class Pacer:
+    """
+    Let calls begin at once until the service refuses one for their number, then so many a second.
+
+    Each call on its own would come back at the same moment as the others, to be refused again. So the
+    first refusal holds all of them up, for as long as the service asks or a tenth of a second, longer each
+    time that nothing went through between; they go on a little slower than the service took them before,
+    and faster again as they go through.
+
+    The service documents no rate; what it takes is measured.
+
+    ``is_hopeless`` says that a call has spent its whole budget while nobody had an answer.
+
+    :param sleep: how to wait; a test passes its own.
+    :param clock: seconds on a clock that never goes back; a test passes its own.
+    """
+
+    def __init__(
+        self,
+        *,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._sleep = sleep
+        self._clock = clock
+        self._rate = math.inf
+        self._next = self._resume = -math.inf
+        self._since = math.inf
+        self._through = 0
+        self._pause = _FIRST_PAUSE
+        self._growth = _FIRST_GROWTH
+        self._last_answer = -math.inf
+        self.is_hopeless = False
+
+    @property
+    def held_up(self) -> float:
+        """Seconds for which no call begins."""
+        return max(0.0, self._resume - self._clock())
+
+    async def turn(self) -> float:
+        """Wait until a call may begin, and give that moment by the clock."""
+        while True:
+            now = self._clock()
+            slot = max(now, self._resume, self._next)
+            self._next = slot + 1.0 / self._rate
+            if slot > now:
+                await self._sleep(slot - now)
+            begun = self._clock()
+            if begun >= self._resume - _AT_ONCE:
+                self._since = min(self._since, begun)
+                return begun
+
+    def went_through(self) -> None:
+        """Take note that the service answered a call."""
+        self._last_answer = self._clock()
+        self.is_hopeless = False
+        self._through += 1
+        self._rate += self._growth
+
+    def was_refused(self, begun: float, retry_after: float | None) -> None:
+        """
+        Hold all calls up, because the service refused one for their number.
+
+        :param begun: when that call began, as :meth:`turn` gave it.
+        :param retry_after: the seconds that the service asks for; ``None`` when it does not say.
+        """
+        now = self._clock()
+        if begun < self._resume - _AT_ONCE:
+            # It was on its way when another was refused.
+            if retry_after:
+                self._resume = max(self._resume, now + retry_after)
+            return
+        if self._through:
+            self._pause = _FIRST_PAUSE
+        pause = retry_after or self._pause
+        if math.isfinite(self._rate):
+            self._growth = max(self._growth / 2, _LEAST_GROWTH)
+        self._rate = max(_LEAST_RATE, self._slower(now))
+        self._pause = min(2 * self._pause, _LONGEST_PAUSE)
+        self._resume = self._next = self._since = now + pause
+        self._through = 0
+
+    def gave_up(self, started: float) -> None:
+        """
+        Take note that a call was tried again until its budget was spent.
+
+        :param started: when its first try began. When nobody has had an answer since, the next calls are
+            not worth as much patience, until there is one.
+        """
+        self.is_hopeless = self._last_answer < started
+
+    def _slower(self, now: float) -> float:
+        if not self._through:
+            return 0.5 * self._rate if math.isfinite(self._rate) else _LEAST_RATE
+        took = self._through / max(now - self._since, 1e-3)
+        return _RESERVE * min(took, self._rate)

@@ -1,0 +1,147 @@
+"""One command on many nodes: how it is wrapped, bounded and summed up; imports only the standard library."""
+
+from __future__ import annotations
+
+import shlex
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from enum import Enum
+from typing import Any
+
+from airflow_provider_batchlinux.core.text import table
+
+__all__ = ["CommandOutcome", "CommandRecord", "OutputTail", "commands_summary", "commands_table", "guarded"]
+
+_GRACE = 5
+"""Seconds between SIGTERM and SIGKILL for a command whose SSH session is gone."""
+
+_EXPLAINED = 20
+
+# sshd starts what a session asks for in a process group of its own, and leaves it running when the session
+# ends. So a watcher reads the session's input, which nobody writes to: its end is the end of the session.
+_GUARD = """\
+exec 3<&0
+{{
+  trap '' TERM
+  while read -r _; do :; done
+  kill -TERM 0
+  sleep {grace}
+  kill -KILL 0
+}} <&3 >/dev/null 2>&1 &
+watcher=$!
+/bin/sh -c {command} </dev/null 3<&-
+status=$?
+kill -KILL $watcher
+exit $status
+"""
+
+
+class CommandOutcome(str, Enum):
+    """What became of the command on one node."""
+
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    TIMED_OUT = "timed_out"
+    UNREACHABLE = "unreachable"
+    NOT_ADMITTED = "not_admitted"
+    STOPPED = "stopped"
+
+
+@dataclass(frozen=True)
+class CommandRecord:
+    """
+    What the command did on one node.
+
+    :param exit_code: ``None`` when it did not come to an end.
+    :param stdout: the end of what it printed.
+    :param seconds: how long it took with its login; ``None`` when there was none.
+    :param error: why it did not come to an end.
+    """
+
+    node_id: str
+    outcome: CommandOutcome
+    exit_code: int | None = None
+    stdout: str = ""
+    stderr: str = ""
+    seconds: float | None = None
+    error: str | None = None
+
+    @property
+    def is_failure(self) -> bool:
+        """Whether the command did not succeed."""
+        return self.outcome is not CommandOutcome.SUCCEEDED
+
+    def to_result(self) -> dict[str, Any]:
+        """Give the record as plain JSON-able values."""
+        return {**asdict(self), "outcome": self.outcome.value}
+
+
+class OutputTail:
+    """
+    The end of an output, however long that is.
+
+    :param limit: bytes to keep.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._kept = bytearray()
+        self._dropped = 0
+
+    def add(self, chunk: bytes) -> None:
+        """Take what was printed next."""
+        self._kept += chunk
+        surplus = max(0, len(self._kept) - self._limit)
+        del self._kept[:surplus]
+        self._dropped += surplus
+
+    def text(self) -> str:
+        """Give what was kept, and say how much was not."""
+        kept = self._kept.decode("utf-8", errors="replace")
+        return f"[{self._dropped} bytes left out] {kept}" if self._dropped else kept
+
+
+def guarded(command: str) -> str:
+    """
+    Wrap a command for a shell so that it ends when its SSH session does, and reads nothing.
+
+    It gets SIGTERM with all that it started and five seconds for it, then SIGKILL.
+    """
+    return _GUARD.format(command=shlex.quote(command), grace=_GRACE)
+
+
+def commands_table(records: Iterable[CommandRecord]) -> str:
+    """Lay records out as a table for the log."""
+    rows = [(r.node_id, r.outcome.value, _exit(r), _seconds(r), _first_line(r)) for r in records]
+    return table(("node", "outcome", "exit", "seconds", "first line"), rows)
+
+
+def commands_summary(records: Sequence[CommandRecord]) -> str:
+    """Count the nodes by outcome, and name those that failed: a few with the reason."""
+    counts = Counter(record.outcome.value for record in records)
+    counted = ", ".join(f"{count} {outcome}" for outcome, count in sorted(counts.items()))
+    failed = [record for record in records if record.is_failure]
+    lines = [f"node {record.node_id!r}: {_reason(record)}" for record in failed[:_EXPLAINED]]
+    rest = ", ".join(repr(record.node_id) for record in failed[_EXPLAINED:])
+    return "\n  ".join([f"{counted}.", *lines, *([f"and {rest}"] if rest else [])])
+
+
+def _reason(record: CommandRecord) -> str:
+    if record.error is not None:
+        return record.error
+    last = (record.stderr or record.stdout).strip().splitlines()[-1:]
+    return f"exit code {record.exit_code}" + "".join(f": {line}" for line in last)
+
+
+def _exit(record: CommandRecord) -> str:
+    return "-" if record.exit_code is None else str(record.exit_code)
+
+
+def _seconds(record: CommandRecord) -> str:
+    return "-" if record.seconds is None else f"{record.seconds:.1f}"
+
+
+def _first_line(record: CommandRecord) -> str:
+    said = record.error or record.stdout.strip() or record.stderr.strip()
+    return said.splitlines()[0][:100] if said else ""

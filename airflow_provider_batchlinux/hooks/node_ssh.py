@@ -1,0 +1,171 @@
+"""Airflow's SSH hook for a node of a pool: finds the node, makes a user for the connection, takes it off."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import AirflowOptionalProviderFeatureException
+
+from airflow_provider_batchlinux.core.instants import Duration, seconds_of
+from airflow_provider_batchlinux.hooks._ephemeral_login import EphemeralLogin, task_context
+from airflow_provider_batchlinux.hooks.batch_linux import DEFAULT_CONN_ID, BatchLinuxHook
+
+try:
+    from airflow.providers.ssh.hooks.ssh import SSHHook
+except ImportError as error:
+    _MSG = "SSH to nodes needs Airflow's SSH provider: pip install 'airflow-provider-batchlinux[ssh]'."
+    raise AirflowOptionalProviderFeatureException(_MSG) from error
+
+from airflow_provider_batchlinux.hooks._ssh_connection import (
+    ACCEPT_NEW,
+    HostKeys,
+    Login,
+    NodeClient,
+    private_key,
+)
+
+if TYPE_CHECKING:
+    from airflow_provider_batchlinux.client.users import Address
+
+__all__ = ["BatchLinuxNodeSSHHook"]
+
+
+class BatchLinuxNodeSSHHook(SSHHook):
+    """
+    Log in to a node of a pool by Airflow's own SSH operators.
+
+    Hand it to ``SSHOperator(ssh_hook=...)``. Nothing is called while the Dag file is parsed. When the
+    operator connects, the hook finds the node's address, makes a key pair in memory and a user with a name
+    of its own for it, and logs in; when the connection is closed, at the end of the task or when it is
+    killed, the user is taken off again. The pool's ledger has the user meanwhile. Should the worker die, the
+    next try of the task takes off what was left, and so does an audit once its time is over.
+
+    ``pool_id`` and ``node_id`` may be templates, or an ``XComArg``, although operators do not render what is
+    in a hook: that is done by the hook itself, when it connects inside of a task.
+
+    :param pool_id: the pool. (templated)
+    :param node_id: the node; ``None`` for an idle one, or else one that runs tasks. (templated)
+    :param batch_linux_conn_id: the connection to the Batch account.
+    :param address: ``"public"`` for the node's way in from outside, ``"private"`` for its address in the
+        virtual network; ``None`` prefers the former.
+    :param expires_in: how long the user may live at most, as a pendulum duration, ``timedelta`` or seconds
+        from the connection on.
+    :param is_admin: give the user ``sudo``.
+    :param host_keys: ``"accept-new-for-this-run"`` takes the first host key that the node shows, and by this
+        hook only that one from then on; ``"refuse"`` takes those of the worker's known_hosts file; any other
+        text is the content of such a file. The service tells nobody the host keys of nodes.
+    :param answer_timeout: how long to wait at most until the address answers, before a user is made, as a
+        pendulum duration, ``timedelta`` or seconds; ``None`` does not look.
+    :param ssh_options: further arguments of Airflow's ``SSHHook`` that say how to connect, such as
+        ``cmd_timeout``. Who logs in, and where, is for this hook to say.
+    """
+
+    conn_name_attr = "batch_linux_conn_id"
+
+    def __init__(
+        self,
+        pool_id: str,
+        node_id: str | None = None,
+        *,
+        batch_linux_conn_id: str = DEFAULT_CONN_ID,
+        address: Address | None = None,
+        expires_in: Duration = timedelta(hours=4),
+        is_admin: bool = False,
+        host_keys: str = ACCEPT_NEW,
+        answer_timeout: Duration | None = None,
+        **ssh_options: Any,
+    ) -> None:
+        _require_known(ssh_options)
+        # Airflow's hook wants a host and a user name now; both are found when it connects.
+        super().__init__(
+            **{**ssh_options, "ssh_conn_id": None, "remote_host": "node", "username": "node", "port": 22}
+        )
+        # What a line such as "Host *" of the worker's ssh configuration says is not meant for nodes.
+        self.key_file = None
+        self.host_proxy_cmd = ssh_options.get("host_proxy_cmd")
+        self.pool_id: Any = pool_id
+        self.node_id: Any = node_id
+        self.batch_linux_conn_id = batch_linux_conn_id
+        self.address: Address | None = address
+        self.expires_in = expires_in
+        self.is_admin = is_admin
+        self.host_keys_policy = host_keys
+        self.answer_timeout = answer_timeout
+        self._host_keys: HostKeys | None = None
+        self._found_node: str | None = None
+
+    def get_conn(self) -> Any:
+        """
+        Connect to the node as a user that is made for it, or give the connection that is open.
+
+        Closing it takes the user off.
+        """
+        if self.client is not None:
+            transport = self.client.get_transport()
+            if transport is not None and transport.is_active():
+                return self.client
+            self.client.close()
+        login = self._login()
+        client = NodeClient(login.end)
+        try:
+            endpoint = login.begin(answer_timeout=_optional_seconds(self.answer_timeout))
+            # A second connection is to lead to the same node, such as one for each file.
+            self._found_node = login.node_id
+            self.remote_host, self.port, self.username = endpoint.address, endpoint.port, login.user.username
+            self.pkey = private_key(login.private_text)
+            self._host_keys = self._host_keys or HostKeys(self.host_keys_policy)
+            Login(login.user.username, self._host_keys, self.pkey, self._connect_options()).open(
+                client, endpoint.address, endpoint.port
+            )
+        except BaseException:
+            client.close()
+            raise
+        # What Airflow's SFTP hook hands on to its helpers.
+        self.host_key = self._host_keys.of(endpoint.address, endpoint.port)
+        self.no_host_key_check = self.host_key is None
+        if self.keepalive_interval:
+            client.get_transport().set_keepalive(self.keepalive_interval)
+        self.client = client
+        return client
+
+    def _login(self) -> EphemeralLogin:
+        pool_id, node_id = _rendered(self.pool_id), self._found_node or _rendered(self.node_id)
+        return EphemeralLogin(
+            BatchLinuxHook(self.batch_linux_conn_id),
+            pool_id,
+            node_id,
+            expires_in=self.expires_in,
+            is_admin=self.is_admin,
+            address=self.address,
+        )
+
+    def _connect_options(self) -> dict[str, Any]:
+        return {
+            "timeout": self.conn_timeout or 10,
+            "compress": self.compress,
+            "banner_timeout": self.banner_timeout,
+            "auth_timeout": self.auth_timeout,
+            "sock": self.host_proxy,
+            "disabled_algorithms": self.disabled_algorithms,
+        }
+
+
+def _rendered(value: Any) -> Any:
+    context = task_context()
+    if context is None:
+        return value
+    task: Any = context["task"]
+    return task.render_template(value, context)
+
+
+def _optional_seconds(timeout: Duration | None) -> float | None:
+    return None if timeout is None else seconds_of("answer_timeout", timeout)
+
+
+def _require_known(options: Mapping[str, Any]) -> None:
+    ours = {"ssh_conn_id", "remote_host", "username", "password", "key_file", "port", "no_host_key_check"}
+    if taken := sorted(ours & {name for name, value in options.items() if value is not None}):
+        msg = f"{', '.join(taken)} cannot be given: the hook finds the node, and makes a user for it."
+        raise ValueError(msg)

@@ -1,0 +1,267 @@
+"""The operator that runs one command on nodes of a pool over SSH, all at once."""
+
+from __future__ import annotations
+
+import math
+import secrets
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_batchlinux.core.ids import id_problems
+from airflow_provider_batchlinux.core.instants import Duration, seconds_of
+from airflow_provider_batchlinux.exceptions import BatchLinuxError, NodeCommandError
+from airflow_provider_batchlinux.links.portal import BatchLinuxPoolLink
+from airflow_provider_batchlinux.operators._base import BatchLinuxBaseOperator
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from airflow_provider_batchlinux.client.account import AccountSettings
+    from airflow_provider_batchlinux.client.batch import BatchLinuxClient
+    from airflow_provider_batchlinux.client.user_visits import UserTarget
+    from airflow_provider_batchlinux.client.users import Address
+    from airflow_provider_batchlinux.core.node_commands import CommandRecord
+    from airflow_provider_batchlinux.core.node_users import NodeUser, UserRecord
+    from airflow_provider_batchlinux.hooks._node_commands import NodeCommands
+
+__all__ = ["BatchLinuxRunOnNodesOperator"]
+
+_READY = ("idle", "running")
+_MARGIN = timedelta(minutes=15)
+"""What the user lives longer than all commands may take: putting it there and taking it off."""
+
+_FAILED_NODES = "failed_nodes"
+
+
+class BatchLinuxRunOnNodesOperator(BatchLinuxBaseOperator):
+    """
+    Run a command on nodes of a pool over SSH, on many at once.
+
+    For a look at the nodes or a small change to them: it takes no task slots and does not wait for running
+    tasks. Work belongs into :class:`BatchLinuxTaskOperator`. It needs the extra ``ssh`` and a way from the
+    worker to the nodes, and holds the worker until it is over.
+
+    A user with a name and a key pair of its own is put on the nodes, written into the pool's ledger, and
+    taken off at the end, also when the task fails or is killed. The commands end with their connections: by
+    SIGTERM, and five seconds later by SIGKILL. Should the worker die, they end as well, and the next try of
+    the task takes the user off.
+
+    All nodes are tried, also when some fail; then the task fails with the name of every one that did.
+
+    Result in XCom: ``pool_id`` and ``nodes``, a list with a record for each node: ``node_id``, ``outcome``
+    (``succeeded``, ``failed``, ``timed_out``, ``unreachable``, ``not_admitted``, ``stopped``), ``exit_code``,
+    ``stdout`` and ``stderr`` (their ends), ``seconds`` and ``error``. When the task fails, the records of the
+    nodes that did are in the XCom ``failed_nodes``.
+
+    :param pool_id: the pool. (templated)
+    :param command: what ``/bin/sh`` runs on each node, as the user, in its home, without input. (templated)
+    :param node_ids: the nodes, whatever their state; ``None`` for those that are idle or running. (templated)
+    :param states: only nodes in these states; ``None`` for whichever, where ``node_ids`` are given.
+        (templated)
+    :param where: an OData filter on the list of nodes, such as ``"isDedicated eq true"``; ``None`` for none.
+        (templated)
+    :param timeout: how long each node gets for its login and the command, as a pendulum duration,
+        ``timedelta`` or seconds.
+    :param max_failed_nodes: how many nodes may fail, as a number or a share such as ``"5%"``.
+    :param is_admin: give the user ``sudo``.
+    :param address: ``"public"`` for the nodes' way in from outside, ``"private"`` for their addresses in the
+        virtual network; ``None`` prefers the former.
+    :param host_keys: ``"accept-new-for-this-run"`` takes the host key that a node shows, ``"refuse"`` those
+        of the worker's known_hosts file; any other text is the content of such a file.
+    :param output_limit: bytes to keep of the end of what each node prints, and of its errors.
+    :param at_once: nodes at once at most.
+    :param batch_linux_conn_id: the connection to the Batch account. (templated)
+    """
+
+    template_fields: Sequence[str] = (
+        *BatchLinuxBaseOperator.template_fields,
+        "pool_id",
+        "command",
+        "node_ids",
+        "states",
+        "where",
+    )
+    template_fields_renderers = {"command": "bash"}  # noqa: RUF012  # as Airflow declares it
+    operator_extra_links = (BatchLinuxPoolLink(),)
+    ui_color = "#dff3e1"
+
+    def __init__(
+        self,
+        *,
+        pool_id: str,
+        command: str,
+        node_ids: list[str] | None = None,
+        states: list[str] | None = None,
+        where: str | None = None,
+        timeout: Duration = timedelta(minutes=10),
+        max_failed_nodes: int | str = 0,
+        is_admin: bool = False,
+        address: Address | None = None,
+        host_keys: str = "accept-new-for-this-run",
+        output_limit: int = 2048,
+        at_once: int = 16,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.pool_id = pool_id
+        self.command = command
+        self.node_ids, self.states, self.where = node_ids, states, where
+        self.timeout = timeout
+        self.max_failed_nodes = max_failed_nodes
+        self.is_admin = is_admin
+        self.address: Address | None = address
+        self.host_keys = host_keys
+        self.output_limit = output_limit
+        self.at_once = at_once
+        self._commands: NodeCommands | None = None
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Put the user there, run the command, take the user off, and tell how it went."""
+        self._check()
+        # Fails here, before anything is done, where the extra is not installed.
+        from airflow_provider_batchlinux.hooks import node_ssh  # noqa: F401
+        from airflow_provider_batchlinux.hooks._ssh_connection import HostKeys
+
+        host_keys = HostKeys(self.host_keys)
+        settings = self.hook.settings()
+        BatchLinuxPoolLink.persist(context, settings, self.pool_id)
+        target = self.hook.run(self._target, settings=settings)
+        user, login = self._user(len(target.choice.node_ids or ()), host_keys)
+        self._commands = commands = self._prepared(login)
+        try:
+            admitted = self.hook.run(lambda client: self._admit(client, target, user), settings=settings)
+            records = self._run(commands, admitted)
+        finally:
+            self._dismiss(settings, target, user)
+        return self._result(context, records)
+
+    def on_kill(self) -> None:
+        """End the commands, so that ``execute`` goes on at once and takes the user off."""
+        if self._commands is not None:
+            self._commands.stop()
+
+    def _check(self) -> None:
+        from airflow_provider_batchlinux.core.user_plan import failure_limit_problems
+
+        problems = [*id_problems("pool_id", self.pool_id), *failure_limit_problems(self.max_failed_nodes)]
+        if not str(self.command or "").strip():
+            problems.append("command is empty.")
+        if self.address not in (None, "public", "private"):
+            problems.append(f"address={self.address!r} is not 'public', 'private' or None.")
+        if self.output_limit < 0:
+            problems.append(f"output_limit={self.output_limit!r} is below zero.")
+        if self.at_once < 1:
+            problems.append(f"at_once={self.at_once!r} is below one.")
+        try:
+            seconds_of("timeout", self.timeout)
+        except ValueError as error:
+            problems.append(str(error))
+        if problems:
+            raise ValueError("\n".join(problems))
+
+    async def _target(self, client: BatchLinuxClient) -> UserTarget:
+        from airflow_provider_batchlinux.client.user_visits import UserTarget
+        from airflow_provider_batchlinux.core.node_actions import NodeChoice
+        from airflow_provider_batchlinux.core.pool_state import counts_of
+
+        choice = NodeChoice(self.node_ids, self.states or (_READY if self.node_ids is None else None))
+        nodes = await client.list_nodes(self.pool_id, where=self.where)
+        chosen = [node.node_id for node in choice.chosen(nodes)]
+        missing = choice.missing(nodes)
+        if not chosen and not missing:
+            counts = counts_of(nodes)
+            there = ", ".join(f"{count} {state}" for state, count in sorted(counts.items())) or "no nodes"
+            msg = f"Pool {self.pool_id!r} has no node that was chosen to run the command on, but {there}."
+            raise NodeCommandError(msg, failed=[])
+        return UserTarget(self.pool_id, NodeChoice([*chosen, *missing]))
+
+    def _user(self, nodes: int, host_keys: Any) -> tuple[NodeUser, Any]:
+        from airflow_provider_batchlinux.client.ephemeral_users import ephemeral_name
+        from airflow_provider_batchlinux.client.generated_secrets import new_key_pair
+        from airflow_provider_batchlinux.core.node_users import NodeUser
+        from airflow_provider_batchlinux.hooks._ssh_connection import Login, private_key
+
+        pair = new_key_pair("ephemeral")
+        longest = timedelta(seconds=seconds_of("timeout", self.timeout)) * math.ceil(nodes / self.at_once)
+        user = NodeUser(
+            ephemeral_name(),
+            datetime.now(timezone.utc) + longest + _MARGIN,
+            ssh_public_key=pair.public_line,
+            is_admin=self.is_admin,
+        )
+        key = private_key(pair.private_text(secrets.randbits(32)))
+        return user, Login(user.username, host_keys, key, {"timeout": 10})
+
+    def _prepared(self, login: Any) -> NodeCommands:
+        from airflow_provider_batchlinux.hooks._node_commands import NodeCommands
+
+        return NodeCommands(login, self.command, seconds_of("timeout", self.timeout), self.output_limit)
+
+    async def _admit(self, client: BatchLinuxClient, target: UserTarget, user: NodeUser) -> list[UserRecord]:
+        from airflow_provider_batchlinux.client.ephemeral_users import admit_everywhere
+        from airflow_provider_batchlinux.hooks._ephemeral_login import holder
+
+        visit = await admit_everywhere(
+            client, target, user, holder(), address=self.address, at_once=self.at_once
+        )
+        return visit.all_records
+
+    def _run(self, commands: NodeCommands, admitted: Sequence[UserRecord]) -> list[CommandRecord]:
+        from airflow_provider_batchlinux.core.node_commands import CommandOutcome, CommandRecord
+        from airflow_provider_batchlinux.hooks._node_commands import NodeAddress
+
+        reached = [
+            NodeAddress(record.node_id, record.address, record.port)
+            for record in admitted
+            if record.has_user and record.address is not None and record.port is not None
+        ]
+        left = {record.node_id: record for record in admitted}
+        for node in reached:
+            del left[node.node_id]
+        refused = [
+            CommandRecord(node_id, CommandOutcome.NOT_ADMITTED, error=_why_not(record))
+            for node_id, record in left.items()
+        ]
+        return [*commands.run(reached, at_once=self.at_once), *refused]
+
+    def _dismiss(self, settings: AccountSettings, target: UserTarget, user: NodeUser) -> None:
+        from airflow_provider_batchlinux.client.ephemeral_users import dismiss_everywhere
+
+        async def story(client: BatchLinuxClient) -> None:
+            await dismiss_everywhere(client, target, user.username, at_once=self.at_once)
+
+        try:
+            self.hook.run(story, settings=settings)
+        except BatchLinuxError as error:
+            # Not raised: the command has run, and the ledger knows what is left to do.
+            self.log.warning(
+                "User %r may still be on nodes, and stays in the ledger of pool %r until %s: %s",
+                user.username, self.pool_id, user.expires_at.isoformat(), error,
+            )  # fmt: skip
+
+    def _result(self, context: Context, records: Sequence[CommandRecord]) -> dict[str, Any]:
+        from airflow_provider_batchlinux.core.node_commands import commands_summary, commands_table
+        from airflow_provider_batchlinux.core.user_plan import failure_limit
+
+        self.log.info("The command on pool %r:\n%s", self.pool_id, commands_table(records))
+        failed = [record for record in records if record.is_failure]
+        if not failed:
+            return {"pool_id": self.pool_id, "nodes": [record.to_result() for record in records]}
+        msg = (
+            f"The command did not succeed on {len(failed)} of {len(records)} nodes of pool "
+            f"{self.pool_id!r}: {commands_summary(records)}"
+        )
+        if len(failed) <= failure_limit(self.max_failed_nodes, len(records)):
+            self.log.warning("%s\nmax_failed_nodes=%r allows that.", msg, self.max_failed_nodes)
+            return {"pool_id": self.pool_id, "nodes": [record.to_result() for record in records]}
+        ti: Any = context["ti"]
+        ti.xcom_push(key=_FAILED_NODES, value=[record.to_result() for record in failed])
+        exit_codes: Mapping[str, int | None] = {record.node_id: record.exit_code for record in failed}
+        raise NodeCommandError(msg, failed=list(exit_codes), exit_codes=exit_codes)
+
+
+def _why_not(record: UserRecord) -> str:
+    if record.has_user:
+        return "The node names no address to log in at."
+    return record.error or f"The node is {record.state}, and takes no user."

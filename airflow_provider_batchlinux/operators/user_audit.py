@@ -1,0 +1,99 @@
+"""The operator that tells who has access to which pool, and revokes what is overdue."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_batchlinux.operators._base import BatchLinuxBaseOperator, truth
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from airflow_provider_batchlinux.client.batch import BatchLinuxClient
+    from airflow_provider_batchlinux.client.user_audit import AuditedUser, Revocation
+
+__all__ = ["BatchLinuxAuditNodeUsersOperator"]
+
+
+class BatchLinuxAuditNodeUsersOperator(BatchLinuxBaseOperator):
+    """
+    Tell which users were put on which pools, by whom and until when, and revoke the overdue ones.
+
+    The service cannot list users. What is told comes from the ledger that this provider keeps in each pool's
+    metadata: users that something else put on nodes are not in it. An entry that cannot be read counts as
+    overdue.
+
+    A user is overdue when whoever put it there did not take it away in time, such as a task that was killed
+    while nobody listened. By itself the operator only tells. Run it daily, or as often as access matters. A
+    node that cannot let a user go fails the task with its name, after all others were asked.
+
+    Result in XCom: ``users``, for each ``pool_id``, ``username``, ``expires_at``, ``by``, ``key`` (its
+    fingerprint), ``is_admin``, ``has_password`` and ``overdue``; ``overdue`` and ``revoked``, numbers of
+    users.
+
+    :param pool_ids: the pools; ``None`` for all of the account. (templated)
+    :param revoke: take overdue users off all nodes; ``False`` only tells. As ``bool`` or as text such as
+        ``"true"``. (templated)
+    :param batch_linux_conn_id: the connection to the Batch account. (templated)
+    """
+
+    template_fields: Sequence[str] = (*BatchLinuxBaseOperator.template_fields, "pool_ids", "revoke")
+    ui_color = "#f3e3d8"
+
+    def __init__(
+        self, *, pool_ids: list[str] | None = None, revoke: bool | str = False, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.pool_ids = pool_ids
+        self.revoke = revoke
+
+    def execute(self, context: Context) -> dict[str, Any]:  # noqa: ARG002
+        """Read the ledgers, tell what they say, and revoke what is overdue."""
+        from airflow_provider_batchlinux.client.user_audit import (
+            audited_users,
+            require_revoked,
+            revoke_overdue,
+        )
+        from airflow_provider_batchlinux.core.user_ledger import ledger_table
+
+        really = truth("revoke", self.revoke)
+        now = datetime.now(timezone.utc)
+
+        async def story(client: BatchLinuxClient) -> tuple[list[AuditedUser], list[Revocation]]:
+            users = await audited_users(client, self.pool_ids)
+            return users, await revoke_overdue(client, users, now) if really else []
+
+        users, revocations = self.hook.run(story)
+        overdue = sum(user.entry.is_over(now) for user in users)
+        if users:
+            self.log.info("%s", ledger_table([(user.pool_id, user.entry) for user in users], now))
+        self.log.info("%d users on pools, of which %d are overdue.", len(users), overdue)
+        for revocation in revocations:
+            self._tell(revocation)
+        require_revoked(revocations)
+        return {
+            "users": [
+                {"pool_id": user.pool_id, **user.entry.to_result(), "overdue": user.entry.is_over(now)}
+                for user in users
+            ],
+            "overdue": overdue,
+            "revoked": sum(revocation.is_done for revocation in revocations),
+        }
+
+    def _tell(self, revocation: Revocation) -> None:
+        user = revocation.user
+        if revocation.records is None:
+            self.log.info(
+                "User %r on pool %r was changed meanwhile and is left alone.",
+                user.entry.username,
+                user.pool_id,
+            )
+            return
+        self.log.info(
+            "User %r was taken off %d nodes of pool %r.",
+            user.entry.username,
+            revocation.removed,
+            user.pool_id,
+        )

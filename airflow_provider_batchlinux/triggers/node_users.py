@@ -1,0 +1,77 @@
+"""The trigger that waits until the nodes that are to get or lose a user can take the call."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from airflow_provider_batchlinux.triggers._ending import BatchLinuxEndingTrigger
+
+if TYPE_CHECKING:
+    from airflow_provider_batchlinux.client.batch import BatchLinuxClient
+    from airflow_provider_batchlinux.client.user_visits import NodesForUserWait
+
+__all__ = ["BatchLinuxNodesForUserTrigger"]
+
+
+_AT_ONCE = 64
+
+
+class BatchLinuxNodesForUserTrigger(BatchLinuxEndingTrigger):
+    """
+    Fire when no node that a user is meant for is on its way any more.
+
+    The user is put there, or taken away, by the task that comes back: its password has no place here. When
+    the task is killed meanwhile, a user that it was about to put there is taken off the nodes that have it.
+
+    :param pool_id: the pool.
+    :param node_ids: the nodes; ``None`` for all.
+    :param where: an OData filter on the list of nodes; ``None`` for none.
+    :param removing: the user is to be taken away.
+    :param until: when the user expires, in ISO 8601, for the task that comes back; ``None`` when the user is
+        taken away.
+    :param ssh_public_key: the user's public key, for the task that comes back; ``None`` for none.
+    :param username: the user that a kill takes away; ``None`` for none.
+    :param by: the task instance that puts it there, as the pool's ledger has it.
+    """
+
+    def __init__(
+        self,
+        *,
+        pool_id: str,
+        batch_linux_conn_id: str,
+        poll_interval: float,
+        deadline: float | None = None,
+        node_ids: list[str] | None = None,
+        where: str | None = None,
+        removing: bool = False,
+        until: str | None = None,
+        ssh_public_key: str | None = None,
+        username: str | None = None,
+        by: dict[str, str] | None = None,
+    ) -> None:
+        super().__init__(
+            batch_linux_conn_id=batch_linux_conn_id, poll_interval=poll_interval, deadline=deadline
+        )
+        self.pool_id = pool_id
+        self.node_ids = node_ids
+        self.where = where
+        self.removing = removing
+        self.until = until
+        self.ssh_public_key = ssh_public_key
+        self.username = username
+        self.by = by
+
+    def wait(self, client: BatchLinuxClient) -> NodesForUserWait:
+        """Wait for the nodes."""
+        from airflow_provider_batchlinux.client.user_visits import NodesForUserWait, UserTarget
+        from airflow_provider_batchlinux.core.node_actions import NodeChoice
+
+        target = UserTarget(self.pool_id, NodeChoice(self.node_ids), self.where)
+        return NodesForUserWait(client, target, self.removing)
+
+    async def end(self, client: BatchLinuxClient) -> None:
+        """Take the user off the nodes that have it."""
+        from airflow_provider_batchlinux.client.user_visits import take_back
+
+        if self.username is not None:
+            await take_back(client, self.pool_id, self.username, self.by or {}, at_once=_AT_ONCE)

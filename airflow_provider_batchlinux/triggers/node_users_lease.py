@@ -1,0 +1,144 @@
+"""The trigger that keeps a user on all nodes of a pool until its lease is over."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING
+
+from airflow.triggers.base import BaseTrigger
+
+from airflow_provider_batchlinux.triggers._ending import BatchLinuxEndingTrigger
+from airflow_provider_batchlinux.triggers._task_instance import are_over
+
+if TYPE_CHECKING:
+    from airflow_provider_batchlinux.client.batch import BatchLinuxClient
+    from airflow_provider_batchlinux.client.user_lease import LeaseWait
+    from airflow_provider_batchlinux.client.waiting import Pace, Wait
+
+__all__ = ["BatchLinuxNodeUsersLeaseTrigger"]
+
+
+class BatchLinuxNodeUsersLeaseTrigger(BatchLinuxEndingTrigger):
+    """
+    Keep a user on all nodes of a pool; fire when its lease is over and the user is gone.
+
+    The public key lies in Airflow's database in plain text like all arguments; a password does not.
+
+    :param pool_id: the pool.
+    :param username: the Linux user's name.
+    :param until: when the lease ends, in seconds since the epoch.
+    :param by: who holds the user, as the pool's ledger has it; ``dag_id`` and ``run_id`` are needed for
+        ``until_task_ids``.
+    :param ssh_public_key: its key; ``None`` for none.
+    :param password_conn_id: the Airflow connection whose password is the user's; ``None`` for none. It is
+        read whenever the user is put on a node.
+    :param is_admin: whether the user may use ``sudo``.
+    :param until_task_ids: tasks of the same Dag run; once they are all over, the lease is. ``None`` for none.
+    :param at_once: calls to the service in flight at most.
+    """
+
+    def __init__(
+        self,
+        *,
+        pool_id: str,
+        username: str,
+        until: float,
+        by: dict[str, str],
+        batch_linux_conn_id: str,
+        poll_interval: float,
+        ssh_public_key: str | None = None,
+        password_conn_id: str | None = None,
+        is_admin: bool = False,
+        until_task_ids: list[str] | None = None,
+        at_once: int = 64,
+    ) -> None:
+        super().__init__(batch_linux_conn_id=batch_linux_conn_id, poll_interval=poll_interval)
+        self.pool_id = pool_id
+        self.username = username
+        self.until = until
+        self.by = by
+        self.ssh_public_key = ssh_public_key
+        self.password_conn_id = password_conn_id
+        self.is_admin = is_admin
+        self.until_task_ids = until_task_ids
+        self.at_once = at_once
+
+    def wait(self, client: BatchLinuxClient) -> LeaseWait:
+        """Wait for the end of the lease."""
+        from airflow_provider_batchlinux.client.user_lease import LeaseWait
+        from airflow_provider_batchlinux.core.node_users import NodeUser
+
+        user = NodeUser(
+            self.username,
+            datetime.fromtimestamp(self.until, timezone.utc),
+            ssh_public_key=self.ssh_public_key,
+            is_admin=self.is_admin,
+        )
+        return LeaseWait(
+            client, self.pool_id, user, self.by, self.at_once, self._tasks_are_over, self.password
+        )
+
+    def pace(self, wait: Wait, *, first_wait: float) -> Pace:
+        """Look at the intervals, and at the very end of the lease."""
+        from airflow_provider_batchlinux.client.user_lease import LeaseWait
+        from airflow_provider_batchlinux.client.waiting import Pace
+
+        assert isinstance(wait, LeaseWait)
+        lease = wait
+
+        async def pause(seconds: float) -> None:
+            await asyncio.sleep(lease.pause(seconds))
+
+        return Pace(self.poll_interval, None, lease.pause(first_wait), between=pause)
+
+    async def password(self) -> str | None:
+        """
+        Read the user's password; ``None`` for a user without.
+
+        :raises ValueError: the connection cannot be read, or has no password.
+        """
+        if self.password_conn_id is None:
+            return None
+        from airflow.providers.common.compat.connection import get_async_connection
+        from airflow.sdk.log import mask_secret
+
+        try:
+            password: str | None = (await get_async_connection(self.password_conn_id)).password
+        except Exception as error:  # whatever the secrets backend raises, the task is to be told by name
+            msg = f"password_conn_id={self.password_conn_id!r} cannot be read ({type(error).__name__})."
+            raise ValueError(msg) from None
+        if not password:
+            msg = f"password_conn_id={self.password_conn_id!r} is a connection without a password."
+            raise ValueError(msg)
+        mask_secret(password)
+        return password
+
+    async def end(self, client: BatchLinuxClient) -> None:
+        """Take the user off all nodes."""
+        from airflow_provider_batchlinux.client.user_lease import end_lease
+
+        records = await end_lease(client, self.pool_id, self.username, self.by, at_once=self.at_once)
+        self.log.info(
+            "Pool %r: the lease of user %r was ended, because its Airflow task was; %d nodes were asked.",
+            self.pool_id, self.username, len(records),
+        )  # fmt: skip
+
+    async def cleanup(self) -> None:
+        """
+        End the lease when a user ended the Airflow task, on Airflow before 3.3.
+
+        There, this is all that a trigger is told of a kill; it is also called at a restart of the triggerer,
+        when the task instance is alive and nothing is done.
+        """
+        if not hasattr(BaseTrigger, "on_kill") and getattr(self, "task_instance", None) is not None:
+            await self.on_kill()
+
+    async def _tasks_are_over(self) -> bool:
+        if not self.until_task_ids:
+            return False
+        try:
+            return await are_over(self.by["dag_id"], self.by["run_id"], self.until_task_ids)
+        except Exception as error:  # what Airflow raises is not documented; the lease has an end all the same
+            self.log.warning("Airflow did not tell the states of %s: %s", self.until_task_ids, error)
+            return False

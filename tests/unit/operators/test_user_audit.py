@@ -1,0 +1,149 @@
+"""The operator that tells who has access to what, and revokes what is overdue, by whom nodes let in."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+
+from airflow_provider_batchlinux.client.pool_metadata import change_metadata
+from airflow_provider_batchlinux.client.user_audit import audited_users, revoke_overdue
+from airflow_provider_batchlinux.client.user_ledger import enter
+from airflow_provider_batchlinux.core.user_ledger import LedgerEntry
+from airflow_provider_batchlinux.exceptions import NodeUsersError
+from airflow_provider_batchlinux.operators.node_users import BatchLinuxAddNodeUsersOperator
+from airflow_provider_batchlinux.operators.sweeper import BatchLinuxSweepPoolsOperator
+from airflow_provider_batchlinux.operators.user_audit import BatchLinuxAuditNodeUsersOperator
+from tests.airflow_harness import ExecutionApi, TaskRun, run_task
+from tests.batch_account import BatchAccount
+from tests.unit.logins import lets_in
+
+HOUR = timedelta(hours=1)
+
+
+def put(pool_id: str, username: str, public_key: str) -> None:
+    add = BatchLinuxAddNodeUsersOperator(
+        task_id="add", pool_id=pool_id, username=username, ssh_public_key=public_key, expires_in=HOUR
+    )
+    assert run_task(add).state == "success"
+
+
+def set_end(account: BatchAccount, pool_id: str, username: str, end: datetime) -> None:
+    """Write another end into the ledger; the service goes on to let the user in."""
+    entry = LedgerEntry(username, end, {"person": "ops"})
+
+    async def story(client: Any) -> None:
+        await enter(client, pool_id, entry, now=datetime.now(timezone.utc), take_over=True)
+
+    account.hook.run(story)
+
+
+def make_overdue(account: BatchAccount, pool_id: str, username: str) -> None:
+    set_end(account, pool_id, username, datetime.now(timezone.utc) - HOUR)
+
+
+def audit(**options: Any) -> TaskRun:
+    return run_task(BatchLinuxAuditNodeUsersOperator(task_id="audit", **options))
+
+
+def names(run: TaskRun) -> dict[tuple[str, str], bool]:
+    return {(user["pool_id"], user["username"]): user["overdue"] for user in run.result["users"]}
+
+
+@pytest.fixture
+def pools(account: BatchAccount, public_key: str) -> BatchAccount:
+    """Give two pools with a user each, of which bob on the second is overdue."""
+    account.idle_pool(1, ssh=True)
+    account.idle_pool(2, pool_id="other", ssh=True)
+    put("etl", "ann", public_key)
+    put("other", "bob", public_key)
+    make_overdue(account, "other", "bob")
+    return account
+
+
+def test_it_tells_who_is_on_which_pool_and_who_is_overdue(pools, key):
+    run = audit()
+
+    assert names(run) == {("etl", "ann"): False, ("other", "bob"): True}
+    assert (run.result["overdue"], run.result["revoked"]) == (1, 0)
+    assert run.result["users"][0]["key"] == key.get_fingerprint()
+    assert "task_id 'add'" in run.log
+    assert "(overdue)" in run.log
+    assert len(lets_in(pools, "bob", pool_id="other", client_keys=[key])) == 2
+
+
+@pytest.mark.parametrize("revoke", [True, "true"])
+def test_it_revokes_who_is_overdue_and_nobody_else(pools, key, revoke):
+    run = audit(revoke=revoke)
+
+    assert run.result["revoked"] == 1
+    assert "User 'bob' was taken off 2 nodes of pool 'other'." in run.log
+    assert lets_in(pools, "bob", pool_id="other", client_keys=[key]) == set()
+    assert len(lets_in(pools, "ann", client_keys=[key])) == 1
+    assert names(audit()) == {("etl", "ann"): False}
+
+
+def test_it_looks_at_the_pools_that_are_named(pools):
+    run = audit(pool_ids=["ETL", "none"], revoke=True)
+
+    assert names(run) == {("etl", "ann"): False}
+    assert names(audit())[("other", "bob")]
+
+
+def test_a_node_that_does_not_let_the_user_go_fails_it_after_all_others(pools, key):
+    node_id = pools.put_node("unusable", pool_id="other")
+
+    run = audit(revoke=True)
+
+    assert isinstance(run.error, NodeUsersError)
+    assert run.error.failed == [node_id]
+    assert f"user 'bob' on node '{node_id}' of pool 'other' (unusable)" in run.message
+    assert names(audit())[("other", "bob")]
+
+
+def test_an_entry_that_cannot_be_read_is_overdue_and_revoked(pools):
+    mark = {"airflow_batchlinux_user_cleo": "?"}
+    pools.hook.run(lambda client: change_metadata(client, "etl", lambda marks: {**marks, **mark}))
+
+    assert names(audit())[("etl", "cleo")]
+    assert audit(revoke=True).result["revoked"] == 2
+    assert ("etl", "cleo") not in names(audit())
+
+
+def test_who_was_prolonged_after_the_look_stays(pools, key):
+    async def story(client: Any) -> Any:
+        users = await audited_users(client)
+        later = LedgerEntry("bob", datetime.now(timezone.utc) + HOUR, {"person": "ops"})
+        await enter(client, "other", later, now=datetime.now(timezone.utc))
+        return await revoke_overdue(client, users, datetime.now(timezone.utc))
+
+    [revocation] = pools.hook.run(story)
+
+    assert revocation.records is None
+    assert not revocation.is_done
+    assert len(lets_in(pools, "bob", pool_id="other", client_keys=[key])) == 2
+
+
+def test_neither_true_nor_false_is_refused(account):
+    assert "revoke='maybe' is neither true nor false" in audit(revoke="maybe").message
+
+
+@pytest.mark.parametrize(
+    ("delete", "revoked"), [pytest.param(True, 1, id="really"), pytest.param(False, 0, id="dry run")]
+)
+def test_the_sweeper_revokes_who_is_overdue_when_asked(pools, key, delete, revoked):
+    sweep = BatchLinuxSweepPoolsOperator(task_id="sweep", delete=delete, revoke_users=True)
+
+    run = run_task(sweep, api=ExecutionApi())
+
+    assert (run.result["overdue_users"], run.result["revoked_users"]) == (1, revoked)
+    assert "bob" in run.log
+    assert len(lets_in(pools, "bob", pool_id="other", client_keys=[key])) == 2 * (1 - revoked)
+
+
+def test_the_sweeper_leaves_users_alone_by_itself(pools):
+    sweep = BatchLinuxSweepPoolsOperator(task_id="sweep", delete=True)
+
+    assert "revoked_users" not in run_task(sweep, api=ExecutionApi()).result
+    assert names(audit())[("other", "bob")]

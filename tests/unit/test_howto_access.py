@@ -1,0 +1,84 @@
+"""What the how-to on access to nodes shows is so."""
+
+from __future__ import annotations
+
+import re
+import runpy
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.airflow_harness import TaskRun, run_task
+from tests.batch_account import BatchAccount
+from tests.source_code import ROOT
+
+PAGE = (ROOT / "docs" / "howto" / "give-access-to-nodes.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+
+
+def shown(name: str, folder: Path) -> Any:
+    """Make the task that the page gives a name."""
+    [code] = [block for block in BLOCKS if re.search(rf"^    {name} = ", block, re.MULTILINE)]
+    file = folder / "shown.py"
+    file.write_text(code)
+    return runpy.run_path(str(file))[name]
+
+
+def done(name: str, folder: Path) -> TaskRun:
+    run = run_task(shown(name, folder))
+    assert run.state == "success", run.message
+    return run
+
+
+@pytest.fixture
+def research(account: BatchAccount) -> BatchAccount:
+    account.idle_pool(2, pool_id="research", ssh=True)
+    return account
+
+
+def test_a_user_comes_for_the_run_and_goes_by_its_teardown(
+    research: BatchAccount, tmp_path: Path, public_key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW_VAR_ETL_PUBLIC_KEY", public_key)
+
+    assert [record["outcome"] for record in done("add", tmp_path).result] == ["added"] * 2
+    assert [record["outcome"] for record in done("remove", tmp_path).result] == ["removed"] * 2
+    assert shown("remove", tmp_path).is_teardown
+    assert done("audit", tmp_path).result["users"] == []
+    assert research.pools() == ["research"]
+
+
+@pytest.mark.usefixtures("research")
+def test_the_lease_begins_and_shows_where_to_log_in(
+    tmp_path: Path, public_key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW_VAR_NORA_PUBLIC_KEY", public_key)
+
+    run = run_task(shown("access", tmp_path))
+
+    assert run.state == "deferred"
+    assert len(re.findall(r"ssh -p \d+ nora@127\.0\.0\.1", run.log)) == 2
+
+
+@pytest.mark.usefixtures("research")
+def test_the_diagnosis_looks_at_all_nodes_and_airflows_operator_at_one(tmp_path: Path) -> None:
+    everywhere = done("everywhere", tmp_path).result
+
+    assert [node["outcome"] for node in everywhere["nodes"]] == ["succeeded"] * 2
+    assert done("anywhere", tmp_path).result
+    assert done("audit", tmp_path).result["users"] == []
+
+
+def test_the_start_task_of_the_page_fails_and_its_node_is_idle_all_the_same(
+    account: BatchAccount, tmp_path: Path
+) -> None:
+    [code] = [block for block in BLOCKS if "wait_for_success=False" in block]
+    (tmp_path / "shown.py").write_text(code)
+
+    assert run_task(runpy.run_path(str(tmp_path / "shown.py"))["create"]).state == "success"
+    account.wait_for_nodes({"idle": 1}, pool_id="debug")
+
+    [node] = account.nodes("debug")
+    assert node.start_task is not None
+    assert node.start_task.result == "failure"
