@@ -33,8 +33,9 @@ class BatchLinuxNodesIdleSensor(BatchLinuxPoolSensor):
 
     Result in XCom: ``pool_id``; ``nodes``, the nodes by state; ``allocation_state``, whether the pool is
     ``steady`` or still ``resizing``; ``timeline``, with ``to_steady``, ``to_first_idle`` and
-    ``to_ready`` in seconds from ``requested_at`` or else the pool's creation, and ``node_hours`` so far; with ``repair``, ``repairs``, how many the pool has had. The same go to Airflow's
-    metrics as ``batchlinux.pool.time_to_ready`` and so on.
+    ``to_ready`` in seconds from ``requested_at`` or else the pool's creation, and ``node_hours`` so far; with
+    ``repair``, ``repairs``, how many the pool has had. The same go to Airflow's metrics as
+    ``batchlinux.pool.time_to_ready`` and so on.
 
     :param pool_id: the pool. (templated)
     :param ready: how many nodes it takes: ``"all"`` that the pool asks for, a number such as ``3`` for at
