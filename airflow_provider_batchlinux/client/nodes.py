@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from typing import Any
 
+from airflow_provider_batchlinux.client.autoscale_return import return_autoscale
 from airflow_provider_batchlinux.client.batch import BatchLinuxClient
 from airflow_provider_batchlinux.client.diagnosis import start_task_outputs
 from airflow_provider_batchlinux.client.repair import PoolRepair
@@ -72,6 +73,8 @@ class NodesIdleWait:
             seen, verdict = await self._confirmed(seen, now)
         self.progress = verdict.reason
         if verdict.outcome is Outcome.FAILED:
+            if self.repair is not None:
+                await return_autoscale(self.client, self.pool_id)
             self._timeline(seen, now)
             raise PoolNotReadyError(await self._explained(verdict), pool_id=self.pool_id)
         if verdict.outcome is Outcome.WAITING:

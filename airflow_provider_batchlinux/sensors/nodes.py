@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 __all__ = ["BatchLinuxNodesIdleSensor"]
 
+_KILL_LIMIT = 4.0
+"""Seconds. Airflow ends a worker's process five seconds after it asked it to."""
+
 
 class BatchLinuxNodesIdleSensor(BatchLinuxPoolSensor):
     """
@@ -164,7 +167,23 @@ class BatchLinuxNodesIdleSensor(BatchLinuxPoolSensor):
             report_timeline(result["timeline"], tags, result.get("repairs"))
         return result
 
+    def on_kill(self) -> None:
+        """Give the pool back what a repair had switched off."""
+        self._return_autoscale()
+
+    def _return_autoscale(self) -> None:
+        if self.repair is None:
+            return
+
+        async def story(client: BatchLinuxClient) -> bool:
+            from airflow_provider_batchlinux.client.autoscale_return import return_autoscale
+
+            return await return_autoscale(client, self.pool_id)
+
+        BatchLinuxHook(self.batch_linux_conn_id, retry_budget=_KILL_LIMIT).run(story)
+
     def _after_timeout(self) -> None:
+        self._return_autoscale()
         if self.on_timeout != "delete_pool":
             return
 

@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_batchlinux.triggers._base import BatchLinuxPoolTrigger
+from airflow_provider_batchlinux.triggers._ending import BatchLinuxEndingTrigger
 
 if TYPE_CHECKING:
     from airflow_provider_batchlinux.client.batch import BatchLinuxClient
@@ -17,7 +18,7 @@ __all__ = ["BatchLinuxNodesIdleTrigger"]
 log = logging.getLogger(__name__)
 
 
-class BatchLinuxNodesIdleTrigger(BatchLinuxPoolTrigger):
+class BatchLinuxNodesIdleTrigger(BatchLinuxPoolTrigger, BatchLinuxEndingTrigger):
     """
     Fire when the nodes of a pool are ready, or when they will not become so.
 
@@ -61,6 +62,17 @@ class BatchLinuxNodesIdleTrigger(BatchLinuxPoolTrigger):
         given = {"allow_empty": self.allow_empty, "running_is_ready": self.running_is_ready}
         policy = ReadinessPolicy.from_plain({**given, **(self.policy or {})})
         return NodesIdleWait(client, self.pool_id, policy, self._repair(client))
+
+    async def on_kill(self) -> None:
+        """Give the pool back what a repair had switched off; without ``repair`` there is nothing to end."""
+        if self.repair is not None:
+            await super().on_kill()
+
+    async def end(self, client: BatchLinuxClient) -> None:
+        """Switch the formula on again."""
+        from airflow_provider_batchlinux.client.autoscale_return import return_autoscale
+
+        await return_autoscale(client, self.pool_id)
 
     def _repair(self, client: BatchLinuxClient) -> PoolRepair | None:
         if self.repair is None:

@@ -15,7 +15,7 @@ from airflow_provider_batchlinux.exceptions import PoolNotReadyError
 from airflow_provider_batchlinux.sensors.nodes import BatchLinuxNodesIdleSensor
 from airflow_provider_batchlinux.specs import RepairSpec
 from tests.airflow_harness import Deferral, run_task, run_to_end, run_trigger
-from tests.batch_account import BatchAccount, eventually
+from tests.batch_account import NODE_AGENT, UBUNTU, BatchAccount, eventually
 
 SOON = 0.001
 FORMULA = "$TargetDedicatedNodes = 2;"
@@ -160,6 +160,80 @@ class TestReplacement:
         steps = ("/disableautoscale", "/removenodes", "/enableautoscale")
         done = [step for request in account.requests() for step in steps if request.endswith(step)]
         assert list(dict.fromkeys(done)) == list(steps)
+
+    @pytest.fixture
+    def scaled(self, account):
+        """Give a pool of two nodes under a formula, of which one is unusable."""
+        machine = {"imageReference": UBUNTU, "nodeAgentSKUId": NODE_AGENT}
+        formula = {"enableAutoScale": True, "autoScaleFormula": FORMULA}
+        body = {"id": "etl", "vmSize": "standard_d2s_v5", "virtualMachineConfiguration": machine, **formula}
+        account.hook.run(lambda client: client.create_pool(body))
+        account.wait_for_nodes({"idle": 2})
+        account.put_node("unusable")
+        return account
+
+    def assert_formula_is_back(self, account):
+        body = pool_body(account)
+        assert (body["enableAutoScale"], body["autoScaleFormula"]) == (True, FORMULA)
+        assert "airflow_batchlinux_repair_autoscale" not in metadata_of(body)
+
+    @pytest.mark.parametrize("deferrable", [False, True])
+    def test_a_wait_that_fails_on_another_node_gives_the_formula_back(self, scaled, deferrable):
+        scaled.control.set_node("etl", scaled.nodes()[1].node_id, "starttaskfailed")
+        repair = {"replace_unusable": True, "unusable_grace": SOON}
+
+        run = run_to_end(sensor(repair=repair, deferrable=deferrable))
+
+        assert isinstance(run.error, PoolNotReadyError)
+        assert asked(scaled, "/disableautoscale") == 1
+        self.assert_formula_is_back(scaled)
+
+    def test_a_wait_whose_time_is_over_gives_the_formula_back(self, scaled):
+        scaled.control.inject(
+            path="/removenodes", times=None, status=409, code="OperationInvalidForCurrentState"
+        )
+        waiting = sensor(repair={"replace_unusable": True, "unusable_grace": SOON}, timeout=0.5)
+
+        run = run_to_end(waiting)
+
+        assert type(run.error).__name__ == "AirflowSensorTimeout"
+        assert asked(scaled, "/disableautoscale") == 1
+        self.assert_formula_is_back(scaled)
+
+    def test_a_wait_that_is_killed_on_its_worker_gives_the_formula_back(self, scaled):
+        waiting = sensor(repair={"replace_unusable": True, "unusable_grace": SOON})
+        waiting.poke({})
+        assert asked(scaled, "/disableautoscale") == 1
+
+        waiting.on_kill()
+
+        self.assert_formula_is_back(scaled)
+
+    def test_a_wait_that_is_killed_on_the_triggerer_gives_the_formula_back(self, scaled):
+        waiting = sensor(repair={"replace_unusable": True, "unusable_grace": SOON})
+        waiting.poke({})
+
+        asyncio.run(waiting.trigger(time.time() + 30).on_kill())
+
+        self.assert_formula_is_back(scaled)
+
+    def test_a_kill_touches_nothing_where_nothing_is_repaired(self, scaled):
+        scaled.control.clear_requests()
+        waiting = sensor()
+
+        waiting.on_kill()
+        asyncio.run(waiting.trigger(time.time() + 30).on_kill())
+
+        assert scaled.requests() == []
+
+    def test_a_formula_that_the_service_does_not_take_back_now_is_left_to_the_next_repair(self, scaled):
+        waiting = sensor(repair={"replace_unusable": True, "unusable_grace": SOON})
+        waiting.poke({})
+        scaled.control.inject(path="/enableautoscale", status=409, code="PoolBeingResized")
+
+        waiting.on_kill()
+
+        assert "airflow_batchlinux_repair_autoscale" in metadata_of(pool_body(scaled))
 
     def test_a_restart_in_the_middle_is_taken_up(self, account):
         account.idle_pool(2)
