@@ -77,11 +77,21 @@ class BatchLinuxPoolSensor(BaseSensorOperator):
         self._store_link(context)
         with counted_failures(context):
             if not self.deferrable:
-                return super().execute(context)
+                return self._poke_on(context)
             found = self._first_look(context)
         if found.is_done:
             return found.xcom_value
         return defer_to(self, self.trigger(deadline_of(context, timedelta(seconds=self.timeout))))
+
+    def _poke_on(self, context: Context) -> Any:
+        try:
+            return super().execute(context)
+        except AirflowSensorTimeout as error:
+            if not self._told:
+                raise
+            # Airflow's own words are of the time alone.
+            msg = f"{error} Last seen: {self._told}"
+            raise AirflowSensorTimeout(msg) from None
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Take up after the triggerer, or after Airflow's own time-out in its place."""

@@ -62,8 +62,8 @@ class BatchLinuxNodesIdleSensor(BatchLinuxPoolSensor):
     :param repair: what is done about broken nodes meanwhile, as a
         :class:`~airflow_provider_batchlinux.core.repair.RepairSpec` or a dict with its fields; ``None`` does
         nothing. (templated)
-    :param on_timeout: what becomes of the pool when the time is over: ``keep`` it, or ``delete_pool`` if this
-        provider has made it and no other Dag run has taken it.
+    :param on_timeout: what becomes of the pool when ``timeout`` is over: ``keep`` it, or ``delete_pool`` if
+        this provider has made it and no other Dag run has taken it. Other failures keep it.
     :param deferrable: wait on the triggerer and free the worker; the default is Airflow's
         ``[operators] default_deferrable``. ``mode="reschedule"`` frees the worker too, at the price of a
         worker's start for every look.
