@@ -43,6 +43,26 @@ def test_a_node_that_goes_while_it_is_looked_at_is_not_called_ready(
 
 
 @pytest.mark.parametrize("call", WAITS)
+def test_a_node_that_is_removed_while_it_is_looked_at_is_not_counted(
+    account: BatchAccount, call: Call
+) -> None:
+    account.idle_pool(2)
+    node_id = ids_of(account)[0]
+    account.control.clear_requests()
+    account.control.inject("GET", "/pools/etl/nodes$", delay=0.3)
+
+    def remove() -> None:
+        eventually(lambda: "GET /nodecounts" in account.requests())
+        account.hook.run(lambda client: client.remove_nodes("etl", {"nodeList": [node_id]}))
+
+    with meanwhile(remove):
+        run = call()
+
+    assert run.result["nodes"] == {"idle": 1}, run.message
+    assert node_id not in ids_of(account)
+
+
+@pytest.mark.parametrize("call", WAITS)
 @pytest.mark.parametrize(
     ("status", "code"),
     [

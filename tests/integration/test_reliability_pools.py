@@ -147,6 +147,32 @@ def test_a_used_up_core_quota_ends_the_wait_and_a_higher_one_ends_the_fault(
 
 
 @pytest.mark.parametrize("call", WAITS)
+def test_a_used_up_spot_quota_ends_the_wait_with_its_remedy(account: BatchAccount, call: Call) -> None:
+    account.control.set_quota(spot_cores=2)
+    create(dedicated_nodes=0, spot_nodes=3)
+    account.wait_for_nodes({"idle": 1})
+
+    run = call()
+
+    assert type(run.error).__name__ == "PoolNotReadyError"
+    assert "Remedy: ask for a higher spot core quota" in run.message
+
+
+@pytest.mark.parametrize("call", WAITS)
+def test_a_used_up_quota_under_autoscale_is_the_cause_that_the_time_out_names(
+    account: BatchAccount, call: Call
+) -> None:
+    account.control.set_quota(dedicated_cores=2)
+    create(dedicated_nodes=0, autoscale={"formula": "$TargetDedicatedNodes = 3;"})
+    account.wait_for_nodes({"idle": 1})
+
+    run = call(timeout=0.3)
+
+    assert type(run.error).__name__ == "AirflowSensorTimeout", run.message
+    assert "AccountCoreQuotaReached" in run.message
+
+
+@pytest.mark.parametrize("call", WAITS)
 def test_a_resize_error_from_before_the_request_does_not_end_the_wait(
     account: BatchAccount, call: Call
 ) -> None:
