@@ -7,7 +7,7 @@ BatchLinuxError(AirflowException)   anything raised on purpose while talking to 
 │  ├─ BatchQuotaError               a quota is used up                      retry much later
 │  └─ BatchConflictError            the id exists with another spec, or is being deleted
 ├─ BatchUnreachableError            no answer within the retry budget       retry later
-├─ PoolNotReadyError                no usable nodes                         .pool_id
+├─ PoolNotReadyError                no usable nodes                         .pool_id .is_late
 ├─ NodeUsersError                   some nodes do not have the user         .failed .codes
 ├─ NodeCommandError                 a command over SSH failed on nodes      .failed .exit_codes
 ├─ TaskFailedError                  the command ran and failed              .exit_code .node_id
@@ -99,11 +99,13 @@ class PoolNotReadyError(BatchLinuxError):
     The pool's nodes are not ready and will not become so by waiting.
 
     :param pool_id: the pool, which goes on existing.
+    :param is_late: nothing is known to have failed: a limit that the wait was given is over.
     """
 
-    def __init__(self, message: str, *, pool_id: str) -> None:
+    def __init__(self, message: str, *, pool_id: str, is_late: bool = False) -> None:
         super().__init__(message)
         self.pool_id = pool_id
+        self.is_late = is_late
 
 
 class NodeUsersError(BatchLinuxError):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import replace
 
 from airflow_provider_batchlinux.client.batch import BatchLinuxClient
 from airflow_provider_batchlinux.client.pool_metadata import change_metadata
@@ -22,7 +21,8 @@ async def return_autoscale(client: BatchLinuxClient, pool_id: str) -> bool:
     Switch a pool's formula on again where a repair has left it off; never fails.
 
     The formula then decides the size, so what was to grow back is forgotten. When the service refuses, the
-    marks stay, and the next wait with ``repair`` finishes it.
+    marks stay, and the next wait with ``repair``, the next create that takes the pool, or the sweeper
+    finishes it.
 
     :return: whether a formula was switched on.
     """
@@ -42,4 +42,4 @@ async def return_autoscale(client: BatchLinuxClient, pool_id: str) -> bool:
 
 
 def _forgotten(metadata: Mapping[str, str]) -> dict[str, str]:
-    return with_history(metadata, replace(history_in(metadata), grow_to=None, autoscale=None))
+    return with_history(metadata, history_in(metadata).settled())

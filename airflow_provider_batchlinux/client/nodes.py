@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from typing import Any
@@ -11,7 +11,8 @@ from typing import Any
 from airflow_provider_batchlinux.client.autoscale_return import return_autoscale
 from airflow_provider_batchlinux.client.batch import BatchLinuxClient
 from airflow_provider_batchlinux.client.diagnosis import start_task_outputs
-from airflow_provider_batchlinux.client.repair import PoolRepair
+from airflow_provider_batchlinux.client.repair import PoolRepair, RepairStep
+from airflow_provider_batchlinux.core.pool_faults import BROKEN_STATES
 from airflow_provider_batchlinux.core.pool_state import NodeSnapshot, PoolSnapshot
 from airflow_provider_batchlinux.core.readiness import (
     Outcome,
@@ -21,6 +22,7 @@ from airflow_provider_batchlinux.core.readiness import (
     judge,
 )
 from airflow_provider_batchlinux.core.repair import RepairPlan
+from airflow_provider_batchlinux.core.repair_marks import RepairHistory
 from airflow_provider_batchlinux.core.timeline import timeline_of
 from airflow_provider_batchlinux.exceptions import BatchRequestError, PoolNotReadyError
 
@@ -30,6 +32,9 @@ log = logging.getLogger(__name__)
 
 _PAGE = 1000
 """Nodes that the service lists in one request."""
+
+_BROKEN = " or ".join(f"state eq '{state}'" for state in BROKEN_STATES)
+_NO_REPAIR = RepairPlan(RepairHistory())
 
 
 def _utc_now() -> datetime:
@@ -41,8 +46,9 @@ class NodesIdleWait:
     """
     Wait until the nodes of a pool are ready.
 
-    A look at a pool that is on its way costs two requests, whatever its size; before it says ready or
-    failed it confirms that with the exact list of nodes, because the service's counts may be late.
+    A look at a pool that is on its way costs two requests, whatever its size, and two more with a repair;
+    before it says ready or failed it confirms that with the exact list of nodes, because the service's
+    counts may be late.
 
     :param policy: what counts as ready.
     :param repair: what repairs broken nodes meanwhile; ``None`` leaves them.
@@ -55,8 +61,8 @@ class NodesIdleWait:
     repair: PoolRepair | None = None
     clock: Callable[[], datetime] = _utc_now
     progress: str = field(default="", init=False)
-    # What an earlier wait has begun to repair is known only after a first exact look.
-    _is_unfinished: bool = field(default=True, init=False)
+    # What an earlier wait has begun to repair is known only after a first step.
+    _is_in_repair: bool = field(default=True, init=False)
     _repairs: int | None = field(default=None, init=False)
 
     async def look(self) -> dict[str, Any] | None:
@@ -66,17 +72,14 @@ class NodesIdleWait:
         :raises PoolNotReadyError: waiting does not help; the reason holds the start task's output.
         """
         now = self.clock()
-        seen = await self._observe()
-        verdict = judge(seen, self.policy, now=now)
-        in_repair = self.repair is not None and self._is_unfinished
-        if seen.pool is not None and (verdict.outcome is not Outcome.WAITING or in_repair):
-            seen, verdict = await self._confirmed(seen, now)
+        seen, verdict = await self._judged(now)
         self.progress = verdict.reason
         if verdict.outcome is Outcome.FAILED:
             if self.repair is not None:
                 await return_autoscale(self.client, self.pool_id)
             self._timeline(seen, now)
-            raise PoolNotReadyError(await self._explained(verdict), pool_id=self.pool_id)
+            reason = await self._explained(verdict)
+            raise PoolNotReadyError(reason, pool_id=self.pool_id, is_late=verdict.is_late)
         if verdict.outcome is Outcome.WAITING:
             return None
         for output in await self._outputs(verdict.broken_nodes):
@@ -86,19 +89,69 @@ class NodesIdleWait:
         told = {"pool_id": self.pool_id, "nodes": dict(seen.counts), "allocation_state": state}
         return {**told, "timeline": self._timeline(seen, now), **repairs}
 
+    async def _judged(self, now: datetime) -> tuple[PoolObservation, Verdict]:
+        seen = await self._observe()
+        verdict = judge(seen, self.policy, now=now)
+        if seen.pool is None:
+            return seen, verdict
+        is_whole = verdict.outcome is Outcome.WAITING and not _broken_among(seen.counts)
+        if self.repair is not None and seen.pool.state != "deleting" and (self._is_in_repair or not is_whole):
+            return await self._judged_in_repair(self.repair, seen, seen.pool, now)
+        if verdict.outcome is Outcome.WAITING:
+            return seen, verdict
+        return await self._confirmed(seen, now, _NO_REPAIR)
+
     async def _observe(self) -> PoolObservation:
         pool = await self.client.find_pool(self.pool_id)
         counts = await self.client.node_counts(self.pool_id) if pool is not None else {}
         return PoolObservation(self.pool_id, pool, counts)
 
-    async def _confirmed(self, seen: PoolObservation, now: datetime) -> tuple[PoolObservation, Verdict]:
-        if self.repair is None and seen.pool is not None and seen.pool.current > _PAGE:
+    async def _judged_in_repair(
+        self, repair: PoolRepair, seen: PoolObservation, pool: PoolSnapshot, now: datetime
+    ) -> tuple[PoolObservation, Verdict]:
+        listed = await self._observe_exactly(seen, _BROKEN)
+        if listed.pool is None:
+            return listed, judge(listed, self.policy, now=now)
+        step = await repair.next_step(pool, listed.nodes or (), now)
+        others = {state: count for state, count in seen.counts.items() if state not in BROKEN_STATES}
+        seen = replace(seen, counts={**others, **listed.counts})
+        verdict = self._verdict(seen, now, step.plan)
+        if verdict.outcome is not Outcome.WAITING:
+            seen, verdict = await self._confirmed(seen, now, step.plan)
+            if verdict.outcome is Outcome.FAILED and _has_news(verdict, step):
+                return seen, Verdict(Outcome.WAITING, f"{verdict.reason} These are looked at again.")
+        if verdict.outcome is Outcome.FAILED and step.plan.give_up is None:
+            # The task ends here: nothing is begun that nobody would end.
+            return seen, verdict
+        return seen, self._in_words(await repair.take(step), verdict)
+
+    def _in_words(self, plan: RepairPlan, verdict: Verdict) -> Verdict:
+        self._is_in_repair = not plan.is_over
+        self._repairs = plan.history.total
+        if plan.give_up is not None:
+            return Verdict(Outcome.FAILED, f"{plan.give_up}\n{verdict.reason}", verdict.broken_nodes)
+        # A failure comes as far as this only to be given up, which others have made needless.
+        is_open = plan.unfinished or verdict.outcome is Outcome.FAILED
+        outcome = Outcome.WAITING if is_open else verdict.outcome
+        return replace(verdict, outcome=outcome, reason=_with_repair(verdict.reason, plan))
+
+    def _verdict(self, seen: PoolObservation, now: datetime, plan: RepairPlan) -> Verdict:
+        pool = _as_it_is_to_be(seen.pool, plan) if seen.pool is not None else None
+        verdict = judge(replace(seen, pool=pool), self.policy, now=now, healing=plan.healing)
+        if verdict.outcome is Outcome.READY and plan.unfinished:
+            return replace(verdict, outcome=Outcome.WAITING)
+        return verdict
+
+    async def _confirmed(
+        self, seen: PoolObservation, now: datetime, plan: RepairPlan
+    ) -> tuple[PoolObservation, Verdict]:
+        if seen.pool is not None and seen.pool.current > _PAGE:
             likely = await self._observe_unready(seen, seen.pool)
-            verdict = judge(likely, self.policy, now=now)
+            verdict = self._verdict(likely, now, plan)
             if verdict.outcome is not Outcome.READY:
                 return likely, verdict
         seen = await self._observe_exactly(seen)
-        return seen, await self._judged_exactly(seen, now)
+        return seen, self._verdict(seen, now, plan)
 
     async def _observe_unready(self, seen: PoolObservation, pool: PoolSnapshot) -> PoolObservation:
         # Nodes that fail or lag are few, and a list of them tells whether it is time for all the pages.
@@ -123,18 +176,6 @@ class NodesIdleWait:
             return PoolObservation(self.pool_id, None)
         return PoolObservation.exact(self.pool_id, seen.pool, tuple(nodes))
 
-    async def _judged_exactly(self, seen: PoolObservation, now: datetime) -> Verdict:
-        if self.repair is None or seen.pool is None or seen.pool.state == "deleting":
-            return judge(seen, self.policy, now=now)
-        plan = await self.repair.step(seen.pool, seen.nodes or (), now)
-        self._is_unfinished = plan.unfinished or bool(plan.healing)
-        self._repairs = plan.history.total
-        if plan.give_up is not None:
-            broken = judge(seen, self.policy, now=now)
-            return Verdict(Outcome.FAILED, f"{plan.give_up}\n{broken.reason}", broken.broken_nodes)
-        whole = replace(seen, pool=_as_it_is_to_be(seen.pool, plan))
-        return _with_repair(judge(whole, self.policy, now=now, healing=plan.healing), plan)
-
     async def _explained(self, verdict: Verdict) -> str:
         return "\n".join([verdict.reason, *await self._outputs(verdict.broken_nodes)])
 
@@ -149,21 +190,34 @@ class NodesIdleWait:
         return timeline.to_dict()
 
 
+def _broken_among(counts: Mapping[str, int]) -> bool:
+    return any(counts.get(state) for state in BROKEN_STATES)
+
+
+def _has_news(verdict: Verdict, step: RepairStep) -> bool:
+    # What broke between the two lists was not judged by the repair.
+    known = {node.node_id for node in step.broken}
+    return any(node.state in BROKEN_STATES and node.node_id not in known for node in verdict.broken_nodes)
+
+
 def _as_it_is_to_be(pool: PoolSnapshot, plan: RepairPlan) -> PoolSnapshot:
     # Nodes that were removed lowered the targets; what was asked for is what it grows back to.
+    if plan.asks_again is not None:
+        pool = replace(pool, resize_errors=())
     if plan.history.grow_to is None:
         return pool
     dedicated, spot = plan.history.grow_to
     return replace(pool, target_dedicated=dedicated, target_spot=spot)
 
 
-def _with_repair(verdict: Verdict, plan: RepairPlan) -> Verdict:
-    if not (plan.unfinished or plan.healing):
-        return verdict
-    told = f"{verdict.reason} In repair: {len(plan.healing)} nodes."
-    if plan.unfinished and verdict.outcome is not Outcome.FAILED:
-        return Verdict(Outcome.WAITING, f"{told} The pool is to have its size back.")
-    return replace(verdict, reason=told)
+def _with_repair(told: str, plan: RepairPlan) -> str:
+    if plan.asks_again is not None:
+        told += f" {plan.asks_again}"
+    if plan.unfinished or plan.healing:
+        told += f" In repair: {len(plan.healing)} nodes."
+    if plan.unfinished:
+        told += " The pool is to have its size back."
+    return told
 
 
 def _ready_nodes(number: int, *, dedicated: bool) -> tuple[NodeSnapshot, ...]:

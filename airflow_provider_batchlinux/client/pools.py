@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from typing import Any
 
+from airflow_provider_batchlinux.client.autoscale_return import return_autoscale
 from airflow_provider_batchlinux.client.batch import BatchLinuxClient
 from airflow_provider_batchlinux.client.management import ManagementClient
 from airflow_provider_batchlinux.client.pool_choice import PoolWish, choose_pool
@@ -29,6 +31,7 @@ from airflow_provider_batchlinux.core.pool_marks import (
     with_later_expiry,
     with_taker,
 )
+from airflow_provider_batchlinux.core.repair_marks import history_in
 from airflow_provider_batchlinux.core.supported_images import SupportedImage
 from airflow_provider_batchlinux.exceptions import BatchConflictError, BatchRequestError
 
@@ -49,6 +52,8 @@ class EnsuredPool:
     :param image: what its nodes run; ``None`` when a pool that was taken as it is does not tell.
     :param vm_size: the size of its nodes; ``None`` when a pool that was taken as it is does not tell.
     :param changed: the properties that were changed on it.
+    :param requested_at: when a pool that was there was asked for nodes, as the service tells it in ISO 8601;
+        ``None`` for a new one, whose creation that is, and where nothing had to be asked.
     """
 
     pool_id: str
@@ -56,6 +61,7 @@ class EnsuredPool:
     image: ResolvedImage | None
     vm_size: str | None = None
     changed: tuple[str, ...] = ()
+    requested_at: str | None = None
 
     def to_result(self) -> dict[str, Any]:
         """Give it as plain JSON-able values."""
@@ -65,6 +71,7 @@ class EnsuredPool:
             "pool_id": self.pool_id,
             "created": self.created,
             "changed": list(self.changed),
+            "requested_at": self.requested_at,
             "vm_size": self.vm_size,
             "image": dict(image.reference) if image else None,
             "node_agent_sku": image.node_agent_sku if image else None,
@@ -176,10 +183,24 @@ async def _kept(
             wish.spec.pool_id,
             lambda marks: with_taker(with_later_expiry(marks, wish.expires_at), wish.owner),
         )
+    if history_in(metadata_of(found)).is_abandoned(datetime.now(timezone.utc)):
+        await return_autoscale(site.client, wish.spec.pool_id)
     if decision.action is Action.KEEP and decision.plan.resize is not None:
         await _ask_again(site.client, wish.spec.pool_id, decision.plan.resize)
-    vm_size = found.get("vmSize")
-    return EnsuredPool(wish.spec.pool_id, False, _image_of(found, images, wish), vm_size, changed)
+    image, vm_size = _image_of(found, images, wish), found.get("vmSize")
+    is_asked = decision.plan.resize is not None
+    requested_at = await _requested_at(site.client, wish.spec.pool_id, found) if is_asked else None
+    return EnsuredPool(wish.spec.pool_id, False, image, vm_size, changed, requested_at)
+
+
+async def _requested_at(client: BatchLinuxClient, pool_id: str, before: Mapping[str, Any]) -> str | None:
+    """Give by the service's own clock when a resize has begun, or an instant not long before."""
+    names = ("allocationState", "allocationStateTransitionTime")
+    now = await client.find_pool_body(pool_id, ["id", *names])
+    # One that is over by now has the time of its end, and with it that of its errors.
+    is_on = now is not None and str(now.get(names[0])).lower() == "resizing"
+    found: str | None = (now if now is not None and is_on else before).get(names[1])
+    return found
 
 
 async def _ask_again(client: BatchLinuxClient, pool_id: str, resize: Mapping[str, Any]) -> None:

@@ -25,7 +25,7 @@ from airflow_provider_batchlinux.exceptions import (
     BatchRequestError,
 )
 
-__all__ = ["PoolRepair"]
+__all__ = ["PoolRepair", "RepairStep"]
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +34,25 @@ _LOGS_OF = timedelta(hours=6)
 """How far back the logs reach that are saved."""
 
 _FORMULA = ("autoScaleFormula", "autoScaleEvaluationInterval")
+
+
+@dataclass(frozen=True)
+class RepairStep:
+    """
+    What a look at a pool makes due, before any of it is done.
+
+    :param pool: the pool as it was seen.
+    :param broken: its broken nodes, exactly.
+    :param now: when they were seen.
+    :param autoscale: the pool's formula and interval as REST has them; ``None`` without one.
+    :param plan: what is due by all that was done before.
+    """
+
+    pool: PoolSnapshot
+    broken: Sequence[NodeSnapshot]
+    now: datetime
+    autoscale: Mapping[str, Any] | None
+    plan: RepairPlan
 
 
 @dataclass
@@ -52,35 +71,42 @@ class PoolRepair:
     spec: RepairSpec
     logs_url: Callable[[], Awaitable[str | None]] | None = None
 
-    async def step(self, pool: PoolSnapshot, nodes: Sequence[NodeSnapshot], now: datetime) -> RepairPlan:
-        """
-        Do what is due.
+    async def next_step(
+        self, pool: PoolSnapshot, broken: Sequence[NodeSnapshot], now: datetime
+    ) -> RepairStep:
+        """Say what is due, and do none of it."""
+        select = ["metadata", "enableAutoScale", *_FORMULA]
+        body = await self.client.find_pool_body(self.pool_id, select) or {}
+        autoscale = {name: body[name] for name in _FORMULA if body.get(name)} or None
+        history = history_in(metadata_of(body))
+        plan = plan_repair(self.spec, history, pool, broken, now, autoscale)
+        return RepairStep(pool, broken, now, autoscale, plan)
 
-        :param nodes: the exact list of the pool's nodes.
-        :return: what was due, and what is going on.
+    async def take(self, step: RepairStep) -> RepairPlan:
         """
-        plan = await self._claimed(pool, nodes, now)
+        Do what is due, unless others have taken it on meanwhile.
+
+        :return: what was due in the end, and what is going on.
+        """
+        plan = await self._claimed(step)
         if plan.give_up is not None:
             log.error("%s", plan.give_up)
         await self._reboot(plan.reboot)
         if plan.disable_autoscale:
             await self._attempt("switch autoscale off", self.client.disable_autoscale(self.pool_id))
-        await self._remove(plan.remove, now)
+        await self._remove(plan.remove, step.now)
         await self._restore(plan)
         return plan
 
-    async def _claimed(self, pool: PoolSnapshot, nodes: Sequence[NodeSnapshot], now: datetime) -> RepairPlan:
-        select = ["metadata", "enableAutoScale", *_FORMULA]
-        body = await self.client.find_pool_body(self.pool_id, select) or {}
-        autoscale = {name: body[name] for name in _FORMULA if body.get(name)} or None
-        history = history_in(metadata_of(body))
-        plan = plan_repair(self.spec, history, pool, nodes, now, autoscale)
-        if plan.history == history:
+    async def _claimed(self, step: RepairStep) -> RepairPlan:
+        plan = step.plan
+        if not plan.is_news:
             return plan
 
         def claim(metadata: Mapping[str, str]) -> dict[str, str]:
             nonlocal plan
-            plan = plan_repair(self.spec, history_in(metadata), pool, nodes, now, autoscale)
+            history = history_in(metadata)
+            plan = plan_repair(self.spec, history, step.pool, step.broken, step.now, step.autoscale)
             return with_history(metadata, plan.history)
 
         try:
@@ -89,7 +115,7 @@ class PoolRepair:
             if error.code != "ConditionNotMet":
                 raise
             # Many others take things on right now; what they leave is looked at next time.
-            return RepairPlan(history, healing=plan.healing, unfinished=True)
+            return RepairPlan(plan.history, healing=plan.healing, unfinished=True)
         return plan
 
     async def _reboot(self, nodes: Sequence[NodeSnapshot]) -> None:

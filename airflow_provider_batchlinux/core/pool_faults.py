@@ -14,6 +14,7 @@ __all__ = [
     "cause_of",
     "explained_error",
     "kind_of",
+    "may_be_had_later",
 ]
 
 BROKEN_STATES = ("starttaskfailed", "unusable")
@@ -55,6 +56,21 @@ def kind_of(error: ServiceError) -> ResizeErrorKind:
     if code == "allocationfailed" and any(reason in said for reason in _PASSING_REASONS):
         return ResizeErrorKind.PASSES
     return ResizeErrorKind.LASTS
+
+
+_QUOTA_CODES = frozenset(
+    {
+        "accountcorequotareached",
+        "accountlowprioritycorequotareached",
+        "accountspotcorequotareached",
+        "accountvmseriescorequotareached",
+    }
+)
+
+
+def may_be_had_later(error: ServiceError) -> bool:
+    """Tell whether the same nodes may be had later: capacity comes back, and others give quota back."""
+    return kind_of(error) is ResizeErrorKind.PASSES or error.code.lower() in _QUOTA_CODES
 
 
 _REMEDIES = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -73,11 +74,13 @@ class Verdict:
 
     :param reason: one sentence for people.
     :param broken_nodes: the nodes that will not become ready by waiting.
+    :param is_late: it is a failure only because a limit of the policy is over.
     """
 
     outcome: Outcome
     reason: str
     broken_nodes: tuple[NodeSnapshot, ...] = ()
+    is_late: bool = False
 
 
 def judge(
@@ -85,13 +88,13 @@ def judge(
     policy: ReadinessPolicy,
     *,
     now: datetime | None = None,
-    healing: Collection[str] = (),
+    healing: Collection[NodeSnapshot] = (),
 ) -> Verdict:
     """
     Decide whether to go on, wait or give up.
 
     :param now: the present instant, for the policy's limits; ``None`` leaves them out of account.
-    :param healing: the ids of broken nodes that somebody is repairing, which are waited for.
+    :param healing: the broken nodes that somebody is repairing, which are waited for.
     """
     pool = seen.pool
     if pool is None:
@@ -144,16 +147,18 @@ def _tally_of(
     pool: PoolSnapshot,
     policy: ReadinessPolicy,
     now: datetime | None,
-    healing: Collection[str],
+    healing: Collection[NodeSnapshot],
 ) -> _Tally:
     good = ("idle", "running") if policy.running_is_ready else ("idle",)
     if seen.nodes is None:
-        found = {state: seen.counts[state] for state in BROKEN_STATES if seen.counts.get(state)}
-        return _Tally(sum(seen.counts.get(state, 0) for state in good), found)
+        found = Counter({state: seen.counts.get(state, 0) for state in BROKEN_STATES})
+        left = found - Counter(node.state for node in healing)
+        return _Tally(sum(seen.counts.get(state, 0) for state in good), left)
     only_dedicated = policy.counts_dedicated_only(pool)
     counted = [node for node in seen.nodes if node.dedicated or not only_dedicated]
+    spared = {node.node_id for node in healing}
     broken = tuple(
-        node for node in counted if node.node_id not in healing and _is_broken(node, policy.boot_limit, now)
+        node for node in counted if node.node_id not in spared and _is_broken(node, policy.boot_limit, now)
     )
     return _Tally(sum(node.state in good for node in counted), counts_of(broken), broken)
 
@@ -169,7 +174,8 @@ def _too_many_broken(seen: PoolObservation, tally: _Tally, budget: int) -> Verdi
         return None
     reason = f"Pool {seen.pool_id!r} has nodes that will not become ready: {_broken_in_words(tally)}."
     allowed = f" At most {budget} may be left out." if budget else ""
-    return Verdict(Outcome.FAILED, reason + allowed + _causes(tally), tally.broken_nodes)
+    is_late = bool(tally.broken_nodes) and not set(tally.broken_states) & set(BROKEN_STATES)
+    return Verdict(Outcome.FAILED, reason + allowed + _causes(tally), tally.broken_nodes, is_late)
 
 
 def _broken_in_words(tally: _Tally) -> str:
@@ -265,7 +271,8 @@ def _late_allocation(
     if now - since <= timedelta(seconds=limit) or not _is_short(pool, policy, tally):
         return None
     got = f"Pool {pool.pool_id!r} got {policy.counted_current(pool)} of {policy.counted_target(pool)} nodes"
-    return _failed(f"{got}, and its allocation takes longer than allocation_limit ({limit:g} s).")
+    reason = f"{got}, and its allocation takes longer than allocation_limit ({limit:g} s)."
+    return Verdict(Outcome.FAILED, reason, is_late=True)
 
 
 def _maybe_late_nodes(

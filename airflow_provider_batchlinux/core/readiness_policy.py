@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from airflow_provider_batchlinux.core.instants import parse_instant, rest_instant
+from airflow_provider_batchlinux.core.instants import parse_instant
 from airflow_provider_batchlinux.core.pool_state import PoolSnapshot
 
 __all__ = ["ReadinessPolicy"]
@@ -65,14 +65,6 @@ class ReadinessPolicy:
         if problems:
             raise ValueError("\n".join(problems))
         return policy
-
-    def to_plain(self) -> dict[str, Any]:
-        """Give what is not at its default as plain values."""
-        given = {item.name: getattr(self, item.name) for item in fields(self)}
-        plain = {item.name: given[item.name] for item in fields(self) if given[item.name] != item.default}
-        if self.requested_at is not None:
-            plain["requested_at"] = rest_instant(self.requested_at)
-        return plain
 
     def problems(self) -> list[str]:
         """List all that is wrong with it."""

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal, get_args
 
 from airflow_provider_batchlinux.core.instants import Duration, seconds_of
+from airflow_provider_batchlinux.core.pool_faults import may_be_had_later
 from airflow_provider_batchlinux.core.pool_state import NodeSnapshot, PoolSnapshot
-from airflow_provider_batchlinux.core.repair_marks import RepairHistory
+from airflow_provider_batchlinux.core.repair_marks import RepairHistory, RepairRecord
+from airflow_provider_batchlinux.core.resize import unmet
 from airflow_provider_batchlinux.core.spec_base import Spec, read_spec
 
 __all__ = ["RepairPlan", "RepairSpec", "WhenExhausted", "plan_repair"]
@@ -23,12 +25,16 @@ _REMOVED_AT_ONCE = 100
 @dataclass(frozen=True)
 class RepairSpec(Spec):
     """
-    What is done about broken nodes while a task waits for a pool.
+    What is done about broken and missing nodes while a task waits for a pool.
 
     :param reboots: how often a node whose start task failed is rebooted, each.
     :param replace_unusable: remove nodes that the service calls unusable, and grow the pool back.
     :param unusable_grace: how long a node may be unusable before it is removed: the service often brings it
-        back by itself within 15 to 45 minutes.
+        back by itself within 15 to 45 minutes. A pendulum duration, ``timedelta`` or seconds.
+    :param resize_again: how often the pool is asked again for nodes that it did not get for want of capacity
+        or of quota, before that fails the task. A pool under a formula asks by itself.
+    :param resize_again_after: how long after a resize that ended without its nodes it is asked again, as a
+        pendulum duration, ``timedelta`` or seconds.
     :param max_repairs: how many reboots and removals the pool may have in its life, together.
     :param when_exhausted: what happens when it would take more: ``fail`` the task, or first
         ``resize_to_zero``, so that nobody pays for nodes that do not come up.
@@ -40,6 +46,8 @@ class RepairSpec(Spec):
     reboots: int = 0
     replace_unusable: bool = False
     unusable_grace: Duration = 1200
+    resize_again: int = 0
+    resize_again_after: Duration = 300
     max_repairs: int = 20
     when_exhausted: WhenExhausted = "fail"
     logs_conn_id: str | None = None
@@ -62,16 +70,17 @@ class RepairSpec(Spec):
         """List all that is wrong with it."""
         found = [
             f"repair.{name}={value!r} is not a whole number from {least} up."
-            for name, least in (("reboots", 0), ("max_repairs", 1))
+            for name, least in (("reboots", 0), ("resize_again", 0), ("max_repairs", 1))
             if not isinstance(value := getattr(self, name), int) or isinstance(value, bool) or value < least
         ]
         if self.when_exhausted not in get_args(WhenExhausted):
             choices = ", ".join(get_args(WhenExhausted))
             found.append(f"repair.when_exhausted={self.when_exhausted!r} is not one of {choices}.")
-        try:
-            seconds_of("repair.unusable_grace", self.unusable_grace)
-        except ValueError as error:
-            found.append(str(error))
+        for name in ("unusable_grace", "resize_again_after"):
+            try:
+                seconds_of(f"repair.{name}", getattr(self, name))
+            except ValueError as error:
+                found.append(str(error))
         return found
 
 
@@ -81,25 +90,34 @@ class RepairPlan:
     What comes next for a pool.
 
     :param history: what is to be remembered before anything is done.
+    :param is_news: the history is not yet in the pool's metadata.
     :param reboot: the nodes to reboot now.
     :param remove: the nodes to remove now.
     :param disable_autoscale: switch the formula off, because nodes cannot be removed under it.
     :param enable_autoscale: the formula to switch on again.
     :param resize_to: the dedicated and spot nodes to ask for.
     :param give_up: why no more is repaired; ``None`` to go on.
-    :param healing: the ids of the broken nodes that are not given up.
+    :param healing: the broken nodes that are not given up.
     :param unfinished: the pool is not yet as it was, whatever its nodes are.
+    :param asks_again: why nodes are asked for again, now or in a while; ``None`` where they are not.
     """
 
     history: RepairHistory
+    is_news: bool = False
     reboot: tuple[NodeSnapshot, ...] = ()
     remove: tuple[NodeSnapshot, ...] = ()
     disable_autoscale: bool = False
     enable_autoscale: Mapping[str, Any] | None = None
     resize_to: tuple[int, int] | None = None
     give_up: str | None = None
-    healing: frozenset[str] = field(default_factory=frozenset)
+    healing: tuple[NodeSnapshot, ...] = ()
     unfinished: bool = False
+    asks_again: str | None = None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing is being repaired."""
+        return not (self.healing or self.unfinished or self.asks_again is not None)
 
 
 @dataclass(frozen=True)
@@ -111,8 +129,8 @@ class _Broken:
     left: tuple[NodeSnapshot, ...]
 
     @property
-    def healing(self) -> frozenset[str]:
-        return frozenset(node.node_id for node in (*self.reboot, *self.remove, *self.left))
+    def all(self) -> tuple[NodeSnapshot, ...]:
+        return (*self.reboot, *self.remove, *self.left)
 
 
 def plan_repair(
@@ -127,23 +145,40 @@ def plan_repair(
     Decide what comes next.
 
     :param history: what was done so far.
-    :param nodes: the exact list of the pool's nodes.
+    :param nodes: the pool's broken nodes, exactly; others may be among them.
     :param now: the present instant.
     :param autoscale: the pool's formula and interval as REST has them; ``None`` without one.
     """
+    plan = _plan(spec, history, pool, nodes, now, autoscale)
+    remembered = plan.history.with_sign_of_life(now)
+    return replace(plan, history=remembered, is_news=remembered != history)
+
+
+def _plan(
+    spec: RepairSpec,
+    history: RepairHistory,
+    pool: PoolSnapshot,
+    nodes: Sequence[NodeSnapshot],
+    now: datetime,
+    autoscale: Mapping[str, Any] | None,
+) -> RepairPlan:
     broken = _broken(spec, history, nodes, now)
     due = [node for node in (*broken.reboot, *broken.remove) if not history.is_known(node)]
     if due and history.total + len(due) > spec.max_repairs:
-        return _given_up(spec, history, pool, len(due))
-    removal = _removal(history, pool, broken.remove, autoscale)
-    claimed = (*broken.reboot, *removal.remove)
-    remembered = removal.history.with_claims(claimed, nodes, now) if claimed else removal.history
+        if pool.autoscale:
+            history = replace(history, autoscale=autoscale or history.autoscale)
+        return _given_up(spec, history, pool, broken, len(due))
+    plan = _removal(history, pool, broken.remove, autoscale)
+    if not (broken.remove or plan.history.is_owed):
+        plan = _asked_again(spec, plan, pool, now)
+    claimed = (*broken.reboot, *plan.remove)
+    remembered = plan.history.with_claims(claimed, now) if claimed else plan.history
     return replace(
-        removal,
+        plan,
         history=remembered,
         reboot=broken.reboot,
-        healing=broken.healing,
-        unfinished=bool(broken.remove or remembered.grow_to or remembered.autoscale),
+        healing=broken.all,
+        unfinished=bool(broken.remove) or remembered.is_owed,
     )
 
 
@@ -185,10 +220,10 @@ def _removal(
 
 
 def _restoration(history: RepairHistory, pool: PoolSnapshot) -> RepairPlan:
-    if history.grow_to is None and history.autoscale is None:
+    if not history.is_owed:
         return RepairPlan(history)
     if pool.autoscale or (history.autoscale is None and _targets(pool) == history.grow_to):
-        return RepairPlan(replace(history, grow_to=None, autoscale=None))
+        return RepairPlan(history.settled())
     if pool.allocation_state != "steady":
         return RepairPlan(history)
     if history.autoscale is not None:
@@ -196,20 +231,45 @@ def _restoration(history: RepairHistory, pool: PoolSnapshot) -> RepairPlan:
     return RepairPlan(history, resize_to=history.grow_to)
 
 
-def _given_up(spec: RepairSpec, history: RepairHistory, pool: PoolSnapshot, due: int) -> RepairPlan:
+def _asked_again(spec: RepairSpec, plan: RepairPlan, pool: PoolSnapshot, now: datetime) -> RepairPlan:
+    errors, since = unmet(pool), pool.allocation_state_since
+    if not errors:
+        is_met = pool.allocation_state == "steady" and pool.current >= pool.target
+        return replace(plan, history=replace(plan.history, resize=None)) if is_met else plan
+    episode = int(since.timestamp() * 1000) if since else 0
+    earlier = plan.history.resize or RepairRecord(0, -1, 0)
+    is_known = earlier.episode == episode
+    if not all(map(may_be_had_later, errors)) or (earlier.times >= spec.resize_again and not is_known):
+        return plan
+    pause = timedelta(seconds=seconds_of("repair.resize_again_after", spec.resize_again_after))
+    if (is_known and earlier.is_claimed(now)) or (since is not None and now - since < pause):
+        return replace(plan, asks_again=_asking(spec, earlier, pool))
+    record = earlier.again(episode, now)
+    remembered = replace(plan.history, resize=record)
+    return replace(plan, history=remembered, resize_to=_targets(pool), asks_again=_asking(spec, record, pool))
+
+
+def _asking(spec: RepairSpec, asked: RepairRecord, pool: PoolSnapshot) -> str:
+    causes = "; ".join(map(str, unmet(pool)))
+    times = f"asked for again {asked.times} of {spec.resize_again} times"
+    return f"It got {pool.current} of {pool.target} nodes ({causes}), and they are {times} so far."
+
+
+def _given_up(
+    spec: RepairSpec, history: RepairHistory, pool: PoolSnapshot, broken: _Broken, due: int
+) -> RepairPlan:
     reason = (
         f"Pool {pool.pool_id!r} had {history.total} repairs, and {due} more are due; max_repairs is"
         f" {spec.max_repairs}. Look for the cause in the start task and the image."
     )
-    forgotten = replace(history, grow_to=None, autoscale=None)
     if spec.when_exhausted == "fail" or pool.target == 0:
-        return RepairPlan(forgotten, enable_autoscale=history.autoscale, give_up=reason)
+        return RepairPlan(history.settled(), enable_autoscale=history.autoscale, give_up=reason)
     reason += " It is resized to no nodes."
     if pool.autoscale:
-        return RepairPlan(history, disable_autoscale=True, unfinished=True)
+        return RepairPlan(history, disable_autoscale=True, healing=broken.all, unfinished=True)
     if pool.allocation_state != "steady":
-        return RepairPlan(history, unfinished=True)
-    return RepairPlan(forgotten, resize_to=(0, 0), give_up=reason)
+        return RepairPlan(history, healing=broken.all, unfinished=True)
+    return RepairPlan(history.settled(), resize_to=(0, 0), give_up=reason)
 
 
 def _targets(pool: PoolSnapshot) -> tuple[int, int]:

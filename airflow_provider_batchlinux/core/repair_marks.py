@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import astuple, dataclass, field, replace
 from datetime import datetime, timedelta
 from hashlib import blake2s
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 from airflow_provider_batchlinux.core.pool_marks import METADATA_PREFIX
 from airflow_provider_batchlinux.core.pool_state import NodeSnapshot, PoolSnapshot
 
-__all__ = ["NodeRecord", "RepairHistory", "history_in", "with_history"]
+__all__ = ["RepairHistory", "RepairRecord", "history_in", "with_history"]
 
 _REPAIRS = f"{METADATA_PREFIX}repairs"
 _AUTOSCALE = f"{METADATA_PREFIX}repair_autoscale"
@@ -20,20 +20,35 @@ _AUTOSCALE = f"{METADATA_PREFIX}repair_autoscale"
 _CLAIM_LASTS = timedelta(minutes=5)
 """After this, what was claimed and not done is taken over: whoever claimed it is gone."""
 
+_TENDED_EVERY = timedelta(minutes=5)
+_ABANDONED_AFTER = timedelta(minutes=15)
+"""Three signs of life that did not come."""
+
+_MOST_NODES = 100
+"""Nodes that are remembered one by one: how long a pool's metadata may be is not documented."""
+
 
 @dataclass(frozen=True)
-class NodeRecord:
+class RepairRecord:
     """
-    What was done to a node.
+    What was done about one thing that breaks: a node, or an allocation.
 
     :param times: how often it was repaired.
-    :param episode: which of its break-downs was the last of these, in seconds since the epoch.
+    :param episode: which of its break-downs was the last of these, in milliseconds since the epoch.
     :param claimed: when somebody took that on, in seconds since the epoch.
     """
 
     times: int
     episode: int
     claimed: int
+
+    def is_claimed(self, now: datetime) -> bool:
+        """Tell whether whoever took it on is still to be expected to do it."""
+        return now.timestamp() - self.claimed <= _CLAIM_LASTS.total_seconds()
+
+    def again(self, episode: int, now: datetime) -> RepairRecord:
+        """Take it on; a break-down that is taken over from somebody is not counted again."""
+        return RepairRecord(self.times + (episode != self.episode), episode, int(now.timestamp()))
 
 
 @dataclass(frozen=True)
@@ -42,15 +57,43 @@ class RepairHistory:
     What was done to a pool, so that it holds over restarts and for all who wait on it.
 
     :param total: how many repairs there were, of whichever node.
-    :param nodes: the nodes that are still there, by a short digest of their ids.
+    :param nodes: the nodes that were repaired, the latest hundred, by a short digest of their ids.
     :param grow_to: the dedicated and spot nodes to grow back to; ``None`` when nothing was removed.
     :param autoscale: the formula and its interval to switch on again, as REST has them; ``None`` for none.
+    :param resize: the requests for nodes that the pool did not get; ``None`` when it has them.
+    :param tended: when somebody last went on with giving the pool its size or its formula back, in seconds
+        since the epoch; ``None`` when there is nothing to give back.
     """
 
     total: int = 0
-    nodes: Mapping[str, NodeRecord] = field(default_factory=dict)
+    nodes: Mapping[str, RepairRecord] = field(default_factory=dict)
     grow_to: tuple[int, int] | None = None
     autoscale: Mapping[str, Any] | None = None
+    resize: RepairRecord | None = None
+    tended: int | None = None
+
+    @property
+    def is_owed(self) -> bool:
+        """Whether the pool is still to have its size or its formula back."""
+        return self.grow_to is not None or self.autoscale is not None
+
+    def is_abandoned(self, now: datetime) -> bool:
+        """Tell whether a formula is to come back, and nobody has shown for a while that they see to it."""
+        if self.autoscale is None:
+            return False
+        return self.tended is None or now.timestamp() - self.tended > _ABANDONED_AFTER.total_seconds()
+
+    def with_sign_of_life(self, now: datetime) -> RepairHistory:
+        """Note, every few minutes, that somebody sees to what is owed to the pool."""
+        if not self.is_owed:
+            return replace(self, tended=None)
+        if self.tended is not None and now.timestamp() - self.tended <= _TENDED_EVERY.total_seconds():
+            return self
+        return replace(self, tended=int(now.timestamp()))
+
+    def settled(self) -> RepairHistory:
+        """Note that nothing is owed to the pool any more."""
+        return replace(self, grow_to=None, autoscale=None, tended=None)
 
     def times(self, node: NodeSnapshot) -> int:
         """Tell how often a node was repaired."""
@@ -64,29 +107,16 @@ class RepairHistory:
 
     def is_claimed(self, node: NodeSnapshot, now: datetime) -> bool:
         """Tell whether somebody is repairing this break-down of a node."""
-        record = self.nodes.get(_key(node))
-        if record is None or record.episode != _episode(node):
-            return False
-        return now.timestamp() - record.claimed <= _CLAIM_LASTS.total_seconds()
+        return self.is_known(node) and self.nodes[_key(node)].is_claimed(now)
 
-    def with_claims(
-        self, claimed: Collection[NodeSnapshot], present: Collection[NodeSnapshot], now: datetime
-    ) -> RepairHistory:
-        """
-        Add that some nodes are being repaired; a break-down that is taken over is not counted again.
-
-        :param present: the pool's nodes; those that left are forgotten.
-        """
-        keys = {_key(node) for node in present}
-        kept = {key: record for key, record in self.nodes.items() if key in keys}
-        added = {
-            _key(node): NodeRecord(
-                self.times(node) + (not self.is_known(node)), _episode(node), int(now.timestamp())
-            )
-            for node in claimed
-        }
+    def with_claims(self, claimed: Collection[NodeSnapshot], now: datetime) -> RepairHistory:
+        """Add that some nodes are being repaired; a break-down that is taken over is not counted again."""
         new = sum(not self.is_known(node) for node in claimed)
-        return replace(self, total=self.total + new, nodes={**kept, **added})
+        added = {
+            _key(node): self.nodes.get(_key(node), _UNREPAIRED).again(_episode(node), now) for node in claimed
+        }
+        latest = sorted({**self.nodes, **added}.items(), key=lambda item: item[1].claimed)[-_MOST_NODES:]
+        return replace(self, total=self.total + new, nodes=dict(latest))
 
     def with_targets_of(self, pool: PoolSnapshot) -> RepairHistory:
         """Add the size to grow back to, unless there is one already."""
@@ -95,15 +125,20 @@ class RepairHistory:
         return replace(self, grow_to=(pool.target_dedicated, pool.target_spot))
 
 
+_UNREPAIRED = RepairRecord(0, -1, 0)
+
+
 def history_in(metadata: Mapping[str, str]) -> RepairHistory:
     """Read the history from a pool's metadata; what cannot be read was never written by this provider."""
     marks, autoscale = _read(metadata.get(_REPAIRS)), _read(metadata.get(_AUTOSCALE))
-    grow_to = marks.get("grow_to")
+    grow_to, resize = marks.get("grow_to"), marks.get("resize")
     return RepairHistory(
         total=int(marks.get("total", 0)),
-        nodes={key: NodeRecord(*record) for key, record in marks.get("nodes", {}).items()},
+        nodes={key: RepairRecord(*record) for key, record in marks.get("nodes", {}).items()},
         grow_to=(grow_to[0], grow_to[1]) if grow_to else None,
         autoscale=autoscale or None,
+        resize=RepairRecord(*resize) if resize else None,
+        tended=marks.get("tended"),
     )
 
 
@@ -111,13 +146,14 @@ def with_history(metadata: Mapping[str, str], history: RepairHistory) -> dict[st
     """Give a pool's metadata with this history in place of the one that is there."""
     marks: dict[str, Any] = {
         "total": history.total,
-        "nodes": {key: [rec.times, rec.episode, rec.claimed] for key, rec in history.nodes.items()},
+        "nodes": {key: astuple(record) for key, record in history.nodes.items()},
+        "grow_to": history.grow_to,
+        "resize": astuple(history.resize) if history.resize else None,
+        "tended": history.tended,
     }
-    if history.grow_to is not None:
-        marks["grow_to"] = list(history.grow_to)
     changed = {name: value for name, value in metadata.items() if name not in (_REPAIRS, _AUTOSCALE)}
     if history != RepairHistory():
-        changed[_REPAIRS] = _written(marks)
+        changed[_REPAIRS] = _written({name: value for name, value in marks.items() if value is not None})
     if history.autoscale is not None:
         changed[_AUTOSCALE] = _written(history.autoscale)
     return changed

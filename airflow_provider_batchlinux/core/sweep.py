@@ -14,12 +14,14 @@ from airflow_provider_batchlinux.core.pool_marks import (
     metadata_of,
     runs_in,
 )
+from airflow_provider_batchlinux.core.repair_marks import history_in
 from airflow_provider_batchlinux.core.text import table
 
 __all__ = [
     "SWEEP_FIELDS",
     "OwnedPool",
     "Sweep",
+    "abandoned_formulas",
     "node_hours_per_day",
     "owned_pools",
     "sweep_of",
@@ -101,8 +103,20 @@ def owned_pools(bodies: Sequence[Mapping[str, Any]], instance: str) -> list[Owne
     return [
         _owned(body, marks)
         for body in bodies
-        if str(body.get("state")).lower() != "deleting"
-        and (marks := metadata_of(body)).get(f"{METADATA_PREFIX}instance") == instance
+        if not _is_going(body) and (marks := metadata_of(body)).get(f"{METADATA_PREFIX}instance") == instance
+    ]
+
+
+def abandoned_formulas(bodies: Sequence[Mapping[str, Any]], now: datetime) -> list[str]:
+    """
+    Give the ids of the pools whose formula a repair has left off, and nobody goes on with that repair.
+
+    :param bodies: REST bodies with :data:`SWEEP_FIELDS`, whoever has made the pools.
+    """
+    return [
+        str(body["id"])
+        for body in bodies
+        if not _is_going(body) and history_in(metadata_of(body)).is_abandoned(now)
     ]
 
 
@@ -151,6 +165,10 @@ def sweep_table(sweeps: Sequence[Sweep]) -> str:
         for sweep in sweeps
     ]
     return table(("POOL", "NODES", "NODE-HOURS OVERDUE", "WHY"), rows)
+
+
+def _is_going(body: Mapping[str, Any]) -> bool:
+    return str(body.get("state")).lower() == "deleting"
 
 
 def _owned(body: Mapping[str, Any], marks: Mapping[str, str]) -> OwnedPool:

@@ -69,9 +69,11 @@ class BatchLinuxCreatePoolOperator(BatchLinuxBaseOperator):
     them.
 
     Results in XCom, each under its own key and together as the return value: ``pool_id``, ``created``,
-    ``changed`` (the properties that were changed on a pool that was there), ``vm_size``, ``image``
-    (publisher, offer, sku, version), ``node_agent_sku``, ``image_end_of_support`` (ISO 8601, or ``None`` when
-    the service names no date).
+    ``changed`` (the properties that were changed on a pool that was there), ``requested_at`` (when a pool
+    that was there was asked for nodes, in ISO 8601 by the service's clock, for ``requested_at`` of the
+    sensor; ``None`` for a new pool, or where nothing was asked), ``vm_size``, ``image`` (publisher, offer,
+    sku, version), ``node_agent_sku``, ``image_end_of_support`` (ISO 8601, or ``None`` when the service names
+    no date).
 
     :param pool_id: the pool's id: at most 64 letters, digits, hyphens and underscores; ``None`` derives
         one from the Dag, the run, the task and its map index, the same for every try. ``{fingerprint}`` in

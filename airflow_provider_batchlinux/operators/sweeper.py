@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -37,7 +37,12 @@ class BatchLinuxSweepPoolsOperator(BatchLinuxBaseOperator):
     :class:`~airflow_provider_batchlinux.operators.pool.BatchLinuxDeletePoolOperator` has kept with
     ``on_success``, unless it has an end. A pool that changes between the look and the deletion is left alone.
 
-    By itself it only tells what it would delete. Run it daily: ``example_dags/example_maintenance.py``.
+    A pool whose autoscale formula a repair of
+    :class:`~airflow_provider_batchlinux.sensors.nodes.BatchLinuxNodesIdleSensor` has left off gets it back,
+    whoever has made the pool, once nobody has gone on with the repair for a quarter of an hour: its worker or
+    triggerer is gone for good.
+
+    By itself it only tells what it would do. Run it daily: ``example_dags/example_maintenance.py``.
 
     Result in XCom, also when the task fails because some deletions were refused: ``pools``, for each that may
     go ``pool_id``, ``reason``, ``nodes`` and ``overdue_node_hours`` (what its nodes have cost since its end,
@@ -45,11 +50,12 @@ class BatchLinuxSweepPoolsOperator(BatchLinuxBaseOperator):
     these would cost on each further day with the machines that they have now, which is what a dry run would
     save; ``deleted`` (a number), ``nodes`` and ``node_hours_saved_per_day``, the same of those that were
     deleted; ``kept``, for each that is kept on purpose ``pool_id``, ``since`` and ``nodes``; ``refused``, for
-    each that could not be deleted ``pool_id`` and ``error``; with ``revoke_users`` also ``overdue_users`` and
-    ``revoked_users`` (numbers).
+    each that could not be deleted ``pool_id`` and ``error``; ``formulas_off``, the ids of pools whose formula
+    a repair has left off, and ``formulas_returned``, how many of them have it back; with ``revoke_users``
+    also ``overdue_users`` and ``revoked_users`` (numbers).
 
-    :param delete: delete them; ``False`` is a dry run, which only tells. As ``bool`` or as text such as
-        ``"true"``. (templated)
+    :param delete: delete them, and return formulas; ``False`` is a dry run, which only tells. As ``bool`` or
+        as text such as ``"true"``. (templated)
     :param ended_runs: also take pools without an end whose Dag runs are over. ``False`` takes only those that
         are over their time.
     :param revoke_users: also take users off the nodes of all pools of the account whose time is over, as
@@ -76,14 +82,18 @@ class BatchLinuxSweepPoolsOperator(BatchLinuxBaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Look at all pools once, and delete those that may go."""
+        from airflow_provider_batchlinux.core.sweep import SWEEP_FIELDS, owned_pools
+
         really = truth("delete", self.delete)
         settings = self.hook.settings()
-        pools = self._pools(settings)
+        bodies = self.hook.run(lambda client: client.list_pools(SWEEP_FIELDS), settings=settings)
+        pools = owned_pools(bodies, settings.id_prefix)
         sweeps = self._sweeps(context, pools)
         kept = [pool for pool in pools if pool.is_kept]
         self._tell(sweeps, kept, really=really)
         answers = self._delete(sweeps, settings) if really else []
         result = _report(sweeps, kept, answers)
+        result |= self._sweep_formulas(bodies, sweeps, settings, really=really)
         users, revocations = self._sweep_users(settings, really=really) if self.revoke_users else ({}, [])
         result |= users
         if result["refused"] or not all(revocation.is_done for revocation in revocations):
@@ -102,7 +112,7 @@ class BatchLinuxSweepPoolsOperator(BatchLinuxBaseOperator):
         from airflow_provider_batchlinux.client.user_audit import audited_users, revoke_overdue
         from airflow_provider_batchlinux.core.user_ledger import ledger_table
 
-        now = datetime.now(timezone.utc)
+        now = _utc_now()
 
         async def story(client: BatchLinuxClient) -> tuple[list[AuditedUser], list[Revocation]]:
             users = [user for user in await audited_users(client) if user.entry.is_over(now)]
@@ -114,16 +124,32 @@ class BatchLinuxSweepPoolsOperator(BatchLinuxBaseOperator):
         revoked = sum(revocation.is_done for revocation in revocations)
         return {"overdue_users": len(users), "revoked_users": revoked}, revocations
 
-    def _pools(self, settings: AccountSettings) -> list[OwnedPool]:
-        from airflow_provider_batchlinux.core.sweep import SWEEP_FIELDS, owned_pools
+    def _sweep_formulas(
+        self,
+        bodies: Sequence[Mapping[str, Any]],
+        sweeps: Sequence[Sweep],
+        settings: AccountSettings,
+        *,
+        really: bool,
+    ) -> dict[str, Any]:
+        from airflow_provider_batchlinux.client.autoscale_return import return_autoscale
+        from airflow_provider_batchlinux.core.sweep import abandoned_formulas
 
-        bodies = self.hook.run(lambda client: client.list_pools(SWEEP_FIELDS), settings=settings)
-        return owned_pools(bodies, settings.id_prefix)
+        going = {sweep.pool.pool_id for sweep in sweeps}
+        left_off = [each for each in abandoned_formulas(bodies, _utc_now()) if each not in going]
+        for pool_id in left_off:
+            self.log.warning("Pool %r: a repair that nobody goes on with has left its formula off.", pool_id)
+
+        async def story(client: BatchLinuxClient) -> int:
+            return sum([await return_autoscale(client, pool_id) for pool_id in left_off])
+
+        returned = self.hook.run(story, settings=settings) if really and left_off else 0
+        return {"formulas_off": left_off, "formulas_returned": returned}
 
     def _sweeps(self, context: Context, pools: Sequence[OwnedPool]) -> list[Sweep]:
         from airflow_provider_batchlinux.core.sweep import sweep_of
 
-        now = datetime.now(timezone.utc)
+        now = _utc_now()
         ti: Any = context["ti"]
 
         @cache
@@ -166,6 +192,10 @@ class BatchLinuxSweepPoolsOperator(BatchLinuxBaseOperator):
             if error is not None and error.code == _CHANGED:
                 self.log.info("Pool %r changed meanwhile and is left alone.", sweep.pool.pool_id)
         return list(zip(sweeps, answers, strict=True))
+
+
+def _utc_now() -> datetime:
+    return datetime.now(timezone.utc)
 
 
 def _report(

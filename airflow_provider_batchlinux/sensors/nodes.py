@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from airflow.providers.common.compat.sdk import AirflowSensorTimeout, AirflowSkipException
+from airflow.providers.common.compat.sdk import AirflowException, AirflowSensorTimeout, AirflowSkipException
 
 from airflow_provider_batchlinux.core.instants import Duration, optional_seconds
-from airflow_provider_batchlinux.exceptions import BatchLinuxError
+from airflow_provider_batchlinux.exceptions import BatchLinuxError, PoolNotReadyError
 from airflow_provider_batchlinux.hooks.batch_linux import BatchLinuxHook
 from airflow_provider_batchlinux.sensors._base import BatchLinuxPoolSensor
 from airflow_provider_batchlinux.sensors._metrics import report_timeline, tags_of
@@ -21,6 +21,11 @@ if TYPE_CHECKING:
     from airflow_provider_batchlinux.specs import RepairSpec
 
 __all__ = ["BatchLinuxNodesIdleSensor"]
+
+PoolEnd = Literal["keep", "delete_pool"]
+
+_NOTHING = ("", "None")
+"""What a template makes of ``None``."""
 
 _KILL_LIMIT = 4.0
 """Seconds. Airflow ends a worker's process five seconds after it asked it to."""
@@ -58,12 +63,16 @@ class BatchLinuxNodesIdleSensor(BatchLinuxPoolSensor):
     :param resize_error_limit: how long to wait for somebody to try again after a resize error that passes,
         such as a want of capacity; ``None`` fails at once.
     :param requested_at: when the nodes were asked for, as ISO 8601 text with a time zone: resize errors from
-        before do not count. ``None`` counts all that a steady pool shows. (templated)
+        before do not count. The results of a create and a resize have it as ``requested_at``. ``None``, also
+        as text, counts all that a steady pool shows. (templated)
     :param repair: what is done about broken nodes meanwhile, as a
         :class:`~airflow_provider_batchlinux.core.repair.RepairSpec` or a dict with its fields; ``None`` does
         nothing. (templated)
-    :param on_timeout: what becomes of the pool when ``timeout`` is over: ``keep`` it, or ``delete_pool`` if
-        this provider has made it and no other Dag run has taken it. Other failures keep it.
+    :param on_timeout: what becomes of the pool when ``timeout``, ``allocation_limit`` or ``boot_limit`` is
+        over: ``keep`` it, or ``delete_pool`` if this provider has made it and no other Dag run has taken it.
+        Other failures keep it.
+    :param when_killed: the same when a user ends the task, or its ``execution_timeout`` does. A task that is
+        deferred then is told so by Airflow 3.3 and later.
     :param deferrable: wait on the triggerer and free the worker; the default is Airflow's
         ``[operators] default_deferrable``. ``mode="reschedule"`` frees the worker too, at the price of a
         worker's start for every look.
@@ -93,13 +102,15 @@ class BatchLinuxNodesIdleSensor(BatchLinuxPoolSensor):
         resize_error_limit: Duration | None = None,
         requested_at: str | None = None,
         repair: RepairSpec | dict[str, Any] | None = None,
-        on_timeout: Literal["keep", "delete_pool"] = "keep",
+        on_timeout: PoolEnd = "keep",
+        when_killed: PoolEnd = "keep",
         **kwargs: Any,
     ) -> None:
         super().__init__(pool_id=pool_id, **kwargs)
-        if on_timeout not in ("keep", "delete_pool"):
-            msg = f"on_timeout={on_timeout!r} is not one of keep, delete_pool."
-            raise ValueError(msg)
+        for name, end in (("on_timeout", on_timeout), ("when_killed", when_killed)):
+            if end not in get_args(PoolEnd):
+                msg = f"{name}={end!r} is not one of {', '.join(get_args(PoolEnd))}."
+                raise ValueError(msg)
         self.ready = ready
         self.allow_empty = allow_empty
         self.running_is_ready = running_is_ready
@@ -110,7 +121,7 @@ class BatchLinuxNodesIdleSensor(BatchLinuxPoolSensor):
         self.resize_error_limit = optional_seconds("resize_error_limit", resize_error_limit)
         self.requested_at = requested_at
         self.repair = _plain(repair)
-        self.on_timeout = on_timeout
+        self.on_timeout, self.when_killed = on_timeout, when_killed
 
     def trigger(self, deadline: float | None = None) -> BatchLinuxNodesIdleTrigger:
         """Give the trigger that waits for the same."""
@@ -119,29 +130,25 @@ class BatchLinuxNodesIdleSensor(BatchLinuxPoolSensor):
             batch_linux_conn_id=self.batch_linux_conn_id,
             poll_interval=self.poke_interval,
             deadline=deadline,
-            allow_empty=self.allow_empty,
-            running_is_ready=self.running_is_ready,
             policy=self._policy(),
             repair=self.repair,
+            when_killed=self.when_killed,
         )
 
     def execute(self, context: Context) -> Any:
         """Wait in the way that was chosen."""
         try:
             return self._reported(super().execute(context), context)
-        except (AirflowSensorTimeout, AirflowSkipException) as error:
-            # With soft_fail a time-out is a skip of its own; any other skip has the error that it hides.
-            if error.__cause__ is None:
-                self._after_timeout()
+        except AirflowException as error:
+            self._end_late_pool(error)
             raise
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Take up after the triggerer, or after Airflow's own time-out in its place."""
         try:
             return super().resume_execution(next_method, next_kwargs, context)
-        except (AirflowSensorTimeout, AirflowSkipException) as error:
-            if isinstance(error, AirflowSensorTimeout) or isinstance(error.__cause__, AirflowSensorTimeout):
-                self._after_timeout()
+        except AirflowException as error:
+            self._end_late_pool(error)
             raise
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
@@ -151,13 +158,15 @@ class BatchLinuxNodesIdleSensor(BatchLinuxPoolSensor):
 
     def _policy(self) -> dict[str, Any] | None:
         given = {
+            "allow_empty": self.allow_empty or None,
+            "running_is_ready": self.running_is_ready or None,
             "ready": self.ready if self.ready != "all" else None,
             "spot_optional": self.spot_optional or None,
             "max_failed_nodes": self.max_failed_nodes,
             "allocation_limit": self.allocation_limit,
             "boot_limit": self.boot_limit,
             "resize_error_limit": self.resize_error_limit,
-            "requested_at": self.requested_at,
+            "requested_at": self.requested_at if self.requested_at not in _NOTHING else None,
         }
         return {name: value for name, value in given.items() if value is not None} or None
 
@@ -168,10 +177,21 @@ class BatchLinuxNodesIdleSensor(BatchLinuxPoolSensor):
         return result
 
     def on_kill(self) -> None:
-        """Give the pool back what a repair had switched off."""
-        self._return_autoscale()
+        """Leave the pool as is asked, and give back to it what a repair had switched off."""
+        hook = BatchLinuxHook(self.batch_linux_conn_id, retry_budget=_KILL_LIMIT)
+        self._return_autoscale(hook)
+        if self.when_killed == "delete_pool":
+            self._delete_pool(hook, "its wait was killed")
 
-    def _return_autoscale(self) -> None:
+    def _end_late_pool(self, error: AirflowException) -> None:
+        if not _is_time_over(error):
+            return
+        hook = BatchLinuxHook(self.batch_linux_conn_id)
+        self._return_autoscale(hook)
+        if self.on_timeout == "delete_pool":
+            self._delete_pool(hook, "its nodes were not ready in time")
+
+    def _return_autoscale(self, hook: BatchLinuxHook) -> None:
         if self.repair is None:
             return
 
@@ -180,22 +200,27 @@ class BatchLinuxNodesIdleSensor(BatchLinuxPoolSensor):
 
             return await return_autoscale(client, self.pool_id)
 
-        BatchLinuxHook(self.batch_linux_conn_id, retry_budget=_KILL_LIMIT).run(story)
+        hook.run(story)
 
-    def _after_timeout(self) -> None:
-        self._return_autoscale()
-        if self.on_timeout != "delete_pool":
-            return
-
+    def _delete_pool(self, hook: BatchLinuxHook, why: str) -> None:
         async def story(client: BatchLinuxClient) -> str:
-            from airflow_provider_batchlinux.client.overdue import delete_overdue_pool
+            from airflow_provider_batchlinux.client.unwanted_pool import delete_unwanted_pool
 
-            return await delete_overdue_pool(client, self.pool_id)
+            return await delete_unwanted_pool(client, self.pool_id, why)
 
         try:
-            self.log.warning("%s", BatchLinuxHook(self.batch_linux_conn_id).run(story))
-        except BatchLinuxError as error:  # the time-out is what the task is to fail with
+            self.log.warning("%s", hook.run(story))
+        except BatchLinuxError as error:  # what the task is to fail with is something else
             self.log.warning("Pool %r could not be deleted: %s", self.pool_id, error)
+
+
+def _is_time_over(error: BaseException) -> bool:
+    # With soft_fail a time-out is a skip of its own; any other skip has the error that it hides.
+    hidden = error.__cause__ if isinstance(error, AirflowSkipException) else None
+    told = hidden or error
+    if isinstance(told, PoolNotReadyError):
+        return told.is_late
+    return isinstance(told, (AirflowSensorTimeout, AirflowSkipException))
 
 
 def _plain(repair: RepairSpec | dict[str, Any] | None) -> dict[str, Any] | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider_batchlinux.triggers._base import BatchLinuxPoolTrigger
 from airflow_provider_batchlinux.triggers._ending import BatchLinuxEndingTrigger
@@ -22,13 +22,13 @@ class BatchLinuxNodesIdleTrigger(BatchLinuxPoolTrigger, BatchLinuxEndingTrigger)
     """
     Fire when the nodes of a pool are ready, or when they will not become so.
 
-    :param allow_empty: a pool that asks for no nodes is ready.
-    :param running_is_ready: a node that runs a task counts like an idle one.
-    :param policy: the other fields of
+    :param policy: the fields of
         :class:`~airflow_provider_batchlinux.core.readiness_policy.ReadinessPolicy` as plain values; ``None``
         waits for all nodes.
     :param repair: the fields of :class:`~airflow_provider_batchlinux.core.repair.RepairSpec` as plain values;
         ``None`` repairs nothing.
+    :param when_killed: what becomes of the pool when a user ends the Airflow task: ``keep`` it, or
+        ``delete_pool`` if this provider has made it and no other Dag run has taken it.
     """
 
     def __init__(
@@ -38,10 +38,9 @@ class BatchLinuxNodesIdleTrigger(BatchLinuxPoolTrigger, BatchLinuxEndingTrigger)
         batch_linux_conn_id: str,
         poll_interval: float,
         deadline: float | None = None,
-        allow_empty: bool = False,
-        running_is_ready: bool = False,
         policy: dict[str, Any] | None = None,
         repair: dict[str, Any] | None = None,
+        when_killed: Literal["keep", "delete_pool"] = "keep",
     ) -> None:
         super().__init__(
             pool_id=pool_id,
@@ -49,30 +48,32 @@ class BatchLinuxNodesIdleTrigger(BatchLinuxPoolTrigger, BatchLinuxEndingTrigger)
             poll_interval=poll_interval,
             deadline=deadline,
         )
-        self.allow_empty = allow_empty
-        self.running_is_ready = running_is_ready
         self.policy = policy
         self.repair = repair
+        self.when_killed = when_killed
 
     def wait(self, client: BatchLinuxClient) -> NodesIdleWait:
         """Wait for the nodes, judged as the sensor judges them."""
         from airflow_provider_batchlinux.client.nodes import NodesIdleWait
         from airflow_provider_batchlinux.core.readiness_policy import ReadinessPolicy
 
-        given = {"allow_empty": self.allow_empty, "running_is_ready": self.running_is_ready}
-        policy = ReadinessPolicy.from_plain({**given, **(self.policy or {})})
+        policy = ReadinessPolicy.from_plain(self.policy or {})
         return NodesIdleWait(client, self.pool_id, policy, self._repair(client))
 
     async def on_kill(self) -> None:
-        """Give the pool back what a repair had switched off; without ``repair`` there is nothing to end."""
-        if self.repair is not None:
+        """Leave the pool as is asked; where that is as it is, nothing is done."""
+        if self.repair is not None or self.when_killed != "keep":
             await super().on_kill()
 
     async def end(self, client: BatchLinuxClient) -> None:
-        """Switch the formula on again."""
+        """Switch on again the formula that a repair has switched off, or delete the pool."""
         from airflow_provider_batchlinux.client.autoscale_return import return_autoscale
+        from airflow_provider_batchlinux.client.unwanted_pool import delete_unwanted_pool
 
-        await return_autoscale(client, self.pool_id)
+        if self.repair is not None:
+            await return_autoscale(client, self.pool_id)
+        if self.when_killed == "delete_pool":
+            log.warning("%s", await delete_unwanted_pool(client, self.pool_id, "its wait was killed"))
 
     def _repair(self, client: BatchLinuxClient) -> PoolRepair | None:
         if self.repair is None:

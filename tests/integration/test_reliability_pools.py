@@ -7,7 +7,8 @@ from datetime import datetime, timedelta, timezone
 import pytest
 
 from tests.airflow_harness import run_to_end
-from tests.batch_account import BatchAccount
+from tests.batch_account import BatchAccount, eventually
+from tests.faults import meanwhile
 from tests.integration.stories import RESIZED, WAITS, Call, come_up, create, delete, once_waiting, rebooting
 
 BROKEN_FORMULA = "$TargetDedicatedNodes = 1/0;"
@@ -106,7 +107,7 @@ def test_an_allocation_that_failed_is_asked_for_again_by_the_next_try(
     assert failed.state == "failed"
     assert again.result["created"] is False
     assert "got 0 of 1 nodes: AllocationFailed: The zone is full.\nIt is asked for them again." in again.log
-    assert call().result["nodes"] == {"idle": 1}
+    assert call(requested_at=again.result["requested_at"]).result["nodes"] == {"idle": 1}
     assert account.pools() == ["etl"]
 
 
@@ -123,6 +124,43 @@ def test_the_next_try_takes_the_next_of_several_vm_sizes(account: BatchAccount) 
     assert [run.result["vm_size"] for run in (first, second, third)] == [sizes[0], sizes[1], sizes[1]]
     assert [run.result["created"] for run in (first, second, third)] == [True, True, False]
     assert account.pools() == ["etl"]
+
+
+@pytest.mark.parametrize("call", WAITS)
+@pytest.mark.parametrize("created", [True, False], ids=["new", "asked again"])
+def test_an_error_from_after_the_request_ends_the_wait_that_knows_when_that_was(
+    account: BatchAccount, call: Call, created: bool
+) -> None:
+    for _ in range(1 if created else 2):
+        account.control.resize_error("etl", "AllocationFailed", "The zone is full.")
+    run = create()
+    account.wait_for_nodes({})
+    if not created:
+        run = create()
+
+    ended = call(requested_at=run.result["requested_at"])
+
+    assert (run.result["created"], run.result["requested_at"] is None) == (created, created)
+    assert type(ended.error).__name__ == "PoolNotReadyError"
+
+
+@pytest.mark.parametrize("call", WAITS)
+def test_nodes_that_a_pool_did_not_get_are_asked_for_again_by_the_wait_where_that_is_said(
+    account: BatchAccount, call: Call
+) -> None:
+    account.control.set_quota(dedicated_cores=2)
+    create(dedicated_nodes=2)
+    account.wait_for_nodes({"idle": 1})
+    account.control.clear_requests()
+
+    def raise_quota() -> None:
+        eventually(lambda: "POST /pools/etl/resize" in account.requests())
+        account.control.set_quota(dedicated_cores=None)
+
+    with meanwhile(raise_quota):
+        run = call(repair={"resize_again": 100, "resize_again_after": 0.05})
+
+    assert run.result["nodes"] == {"idle": 2}
 
 
 @pytest.mark.parametrize("call", WAITS)

@@ -93,7 +93,7 @@ class OwnOperator(BaseOperator):
 
     def execute(self, context: Context) -> None:
         nodes_idle = BatchLinuxNodesIdleTrigger(
-            pool_id="etl", batch_linux_conn_id="batch", poll_interval=30, allow_empty=True
+            pool_id="etl", batch_linux_conn_id="batch", poll_interval=30, policy={"allow_empty": True}
         )
         pool_gone = BatchLinuxPoolGoneTrigger(pool_id="etl", batch_linux_conn_id="batch", poll_interval=10.5)
         task_over = BatchLinuxTaskTrigger(

@@ -34,7 +34,8 @@ def test_each_wait_of_the_page_ends(account: BatchAccount, tmp_path: Path, name:
 
 def test_the_page_names_each_parameter_of_the_policy() -> None:
     options = {"ready", "running_is_ready", "spot_optional", "max_failed_nodes", "allow_empty", "repair"}
-    options |= {"allocation_limit", "boot_limit", "resize_error_limit", "requested_at", "on_timeout"}
+    options |= {"allocation_limit", "boot_limit", "resize_error_limit", "requested_at"}
+    options |= {"on_timeout", "when_killed", "resize_again", "resize_again_after"}
 
     assert {name for name in options if not re.search(rf"\b{name}=", CODE)} == set()
 

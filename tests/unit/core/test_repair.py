@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_batchlinux.core.pool_state import NodeSnapshot, PoolSnapshot
+from airflow_provider_batchlinux.core.pool_state import NodeSnapshot, PoolSnapshot, ServiceError
 from airflow_provider_batchlinux.core.repair import RepairPlan, RepairSpec, plan_repair
 from airflow_provider_batchlinux.core.repair_marks import RepairHistory, history_in, with_history
 from tests.unit.core.snapshots import node, pool
@@ -35,6 +35,10 @@ def lost(name: str = "u", since: float = 601) -> NodeSnapshot:
     return node("unusable", name, state_since=ago(since))
 
 
+def ids(nodes: Sequence[NodeSnapshot]) -> list[str]:
+    return [each.node_id for each in nodes]
+
+
 def planned(
     spec: RepairSpec,
     nodes: Sequence[NodeSnapshot],
@@ -56,14 +60,14 @@ class TestReboots:
             history, reboots = plan.history, reboots + len(plan.reboot)
 
         assert reboots == allowed
-        assert plan.healing == frozenset()
+        assert plan.healing == ()
 
     def test_each_node_has_its_own_reboots(self) -> None:
         first = planned(RepairSpec(reboots=1), [failed("a")])
         second = planned(RepairSpec(reboots=1), [failed("a", 5), failed("b", 5)], history=first.history)
 
-        assert [each.node_id for each in second.reboot] == ["b"]
-        assert second.healing == {"b"}
+        assert ids(second.reboot) == ["b"]
+        assert ids(second.healing) == ["b"]
 
     def test_nothing_is_rebooted_unasked(self) -> None:
         plan = planned(RepairSpec(), [failed(), lost()])
@@ -74,7 +78,7 @@ class TestReboots:
         first = planned(REBOOTS, [failed()])
         second = planned(REBOOTS, [failed()], history=first.history)
 
-        assert (second.reboot, second.healing, second.history) == ((), frozenset("f"), first.history)
+        assert (second.reboot, ids(second.healing), second.history) == ((), ["f"], first.history)
 
     def test_what_somebody_has_taken_on_and_not_done_is_taken_over_and_counted_once(self) -> None:
         first = planned(RepairSpec(reboots=1), [failed()])
@@ -82,7 +86,7 @@ class TestReboots:
             RepairSpec(reboots=1), [failed()], history=first.history, now=NOW + timedelta(minutes=6)
         )
 
-        assert [each.node_id for each in later.reboot] == ["f"]
+        assert ids(later.reboot) == ["f"]
         assert later.history.total == 1
 
 
@@ -90,19 +94,19 @@ class TestReplacement:
     def test_a_node_that_is_unusable_for_a_while_is_left_to_the_service(self) -> None:
         plan = planned(REPLACES, [lost(since=600)])
 
-        assert (plan.remove, plan.healing) == ((), frozenset("u"))
+        assert (plan.remove, ids(plan.healing)) == ((), ["u"])
 
     def test_a_node_that_stays_unusable_is_removed_and_the_size_remembered(self) -> None:
         plan = planned(REPLACES, [lost()], pool(2, 1))
 
-        assert [each.node_id for each in plan.remove] == ["u"]
+        assert ids(plan.remove) == ["u"]
         assert (plan.history.grow_to, plan.history.total, plan.unfinished) == ((2, 1), 1, True)
 
     def test_a_failed_start_task_hides_no_unusable_node(self) -> None:
         plan = planned(replace(REPLACES, reboots=1), [failed(), lost()])
 
-        assert [each.node_id for each in plan.reboot] == ["f"]
-        assert [each.node_id for each in plan.remove] == ["u"]
+        assert ids(plan.reboot) == ["f"]
+        assert ids(plan.remove) == ["u"]
 
     def test_at_most_100_nodes_are_removed_at_once(self) -> None:
         each = [lost(str(number)) for number in range(150)]
@@ -115,7 +119,8 @@ class TestReplacement:
     def test_nothing_is_removed_while_the_pool_resizes(self, allocation: str) -> None:
         plan = planned(REPLACES, [lost()], pool(allocation_state=allocation))
 
-        assert (plan.remove, plan.history, plan.healing, plan.unfinished) == ((), NEW, frozenset("u"), True)
+        assert (plan.remove, plan.history, plan.unfinished) == ((), NEW, True)
+        assert ids(plan.healing) == ["u"]
 
     def test_autoscale_is_off_before_nodes_are_removed(self) -> None:
         plan = planned(REPLACES, [lost()], pool(autoscale=True), autoscale=FORMULA)
@@ -140,7 +145,7 @@ class TestReplacement:
     def test_a_pool_gets_its_size_back(
         self, history: dict[str, Any], found: PoolSnapshot, expected: dict[str, Any]
     ) -> None:
-        before = RepairHistory(**history)
+        before = RepairHistory(tended=int(NOW.timestamp()), **history)
 
         assert planned(REPLACES, [], found, before) == RepairPlan(before, unfinished=True, **expected)
 
@@ -154,7 +159,9 @@ class TestReplacement:
         ],
     )
     def test_what_is_as_it_was_is_forgotten(self, history: dict[str, Any], found: PoolSnapshot) -> None:
-        assert planned(REPLACES, [], found, RepairHistory(total=1, **history)) == RepairPlan(RepairHistory(1))
+        plan = planned(REPLACES, [], found, RepairHistory(total=1, tended=5, **history))
+
+        assert plan == RepairPlan(RepairHistory(1), is_news=True)
 
 
 class TestCircuitBreaker:
@@ -163,7 +170,7 @@ class TestCircuitBreaker:
 
         assert plan.give_up is not None
         assert "had 0 repairs, and 3 more are due; max_repairs is 2" in plan.give_up
-        assert (plan.reboot, plan.resize_to, plan.healing) == ((), None, frozenset())
+        assert (plan.reboot, plan.resize_to, plan.healing) == ((), None, ())
 
     def test_as_many_as_allowed_are_done(self) -> None:
         assert len(planned(RepairSpec(reboots=9, max_repairs=2), [failed("a"), failed("b")]).reboot) == 2
@@ -179,7 +186,7 @@ class TestCircuitBreaker:
             pytest.param(
                 pool(3, autoscale=True),
                 {"disable_autoscale": True, "unfinished": True},
-                id="the formula first",
+                id="formula first",
             ),
         ],
     )
@@ -187,10 +194,15 @@ class TestCircuitBreaker:
         self, found: PoolSnapshot, expected: dict[str, Any]
     ) -> None:
         spec = RepairSpec(reboots=1, max_repairs=1, when_exhausted="resize_to_zero")
-        plan = planned(spec, [failed("a"), failed("b")], found)
+        plan = planned(
+            spec, [failed("a"), failed("b")], found, autoscale=FORMULA if found.autoscale else None
+        )
 
-        assert replace(plan, give_up=None) == RepairPlan(NEW, **expected)
-        assert (plan.give_up is not None) == ("resize_to" in expected)
+        is_over = "resize_to" in expected
+        done = replace(plan, give_up=None, healing=(), history=NEW, is_news=False)
+        assert done == RepairPlan(NEW, **expected)
+        assert (plan.give_up is not None, ids(plan.healing)) == (is_over, [] if is_over else ["a", "b"])
+        assert plan.history.autoscale == (FORMULA if found.autoscale else None)
 
     def test_a_pool_that_was_given_up_is_not_grown_back_later(self) -> None:
         history = RepairHistory(5, grow_to=(3, 0), autoscale=FORMULA)
@@ -211,7 +223,7 @@ def test_a_history_comes_back_from_the_metadata_and_leaves_other_marks_alone(
 ) -> None:
     history = RepairHistory(grow_to=grow_to, autoscale=autoscale)
     for name, since in events:
-        history = history.with_claims([failed(name, since)], [node("idle", each) for each in "abcdef"], NOW)
+        history = history.with_claims([failed(name, since)], NOW)
     metadata = with_history({"team": "etl"}, history)
 
     assert history_in(metadata) == history
@@ -223,11 +235,107 @@ def test_a_mark_that_is_not_ours_reads_as_no_history() -> None:
     assert history_in({"airflow_batchlinux_repairs": "[1", "airflow_batchlinux_repair_autoscale": "2"}) == NEW
 
 
-def test_nodes_that_left_are_forgotten_and_their_repairs_still_count() -> None:
-    first = planned(REBOOTS, [failed("a")])
-    second = planned(REBOOTS, [failed("b")], history=first.history)
+def test_a_node_that_came_up_meanwhile_is_not_rebooted_more_often_than_was_said() -> None:
+    first = planned(RepairSpec(reboots=1), [failed("a")])
+    second = planned(RepairSpec(reboots=1), [failed("b")], history=first.history)
+    third = planned(RepairSpec(reboots=1), [failed("a", since=1)], history=second.history)
 
-    assert (second.history.total, len(second.history.nodes)) == (2, 1)
+    assert (third.reboot, third.history.total) == ((), 2)
+
+
+def test_the_marks_do_not_grow_for_ever_and_all_repairs_count() -> None:
+    history = NEW
+    for number in range(150):
+        history = history.with_claims([failed(str(number))], NOW + timedelta(seconds=number))
+
+    assert (history.total, len(history.nodes)) == (150, 100)
+    assert (history.times(failed("149")), history.times(failed("49"))) == (1, 0)
+
+
+class TestAskingAgain:
+    SPEC = RepairSpec(resize_again=2, resize_again_after=300)
+
+    def short(self, *codes: str, since: float = 301, **options: Any) -> PoolSnapshot:
+        errors = tuple(ServiceError(code, "no") for code in codes or ("AllocationTimedOut",))
+        found = pool(3, current_dedicated=1, resize_errors=errors, **options)
+        return replace(found, allocation_state_since=ago(since))
+
+    @pytest.mark.parametrize("code", ["AllocationTimedOut", "BatchOutOfCapacity", "AccountCoreQuotaReached"])
+    def test_nodes_that_a_pool_did_not_get_are_asked_for_again(self, code: str) -> None:
+        plan = planned(self.SPEC, [], self.short(code))
+
+        assert (plan.resize_to, plan.is_news) == ((3, 0), True)
+        expected = f"It got 1 of 3 nodes ({code}: no), and they are asked for again 1 of 2 times so far."
+        assert plan.asks_again == expected
+
+    def test_not_before_a_while(self) -> None:
+        plan = planned(self.SPEC, [], self.short(since=299))
+
+        assert (plan.resize_to, plan.is_over, plan.is_news) == (None, False, False)
+
+    def test_as_often_as_was_said_and_not_once_more(self) -> None:
+        history, asked = NEW, 0
+        for number in range(5):
+            plan = planned(self.SPEC, [], self.short(since=600 - number), history=history)
+            history, asked = plan.history, asked + (plan.resize_to is not None)
+
+        assert (asked, plan.asks_again) == (2, None)
+
+    def test_what_somebody_has_asked_is_waited_for_and_after_a_while_taken_over(self) -> None:
+        first = planned(RepairSpec(resize_again=1), [], self.short())
+        second = planned(RepairSpec(resize_again=1), [], self.short(), history=first.history)
+        later = NOW + timedelta(minutes=6)
+        third = planned(RepairSpec(resize_again=1), [], self.short(), history=first.history, now=later)
+
+        assert (second.resize_to, second.is_over, second.is_news) == (None, False, False)
+        assert (third.resize_to, third.history.resize and third.history.resize.times) == ((3, 0), 1)
+
+    @pytest.mark.parametrize(
+        "found",
+        [
+            pytest.param({"codes": ["UnsupportedVMSize"]}, id="it lasts"),
+            pytest.param({"codes": ["AllocationTimedOut", "UnsupportedVMSize"]}, id="one of them lasts"),
+            pytest.param({"codes": ["ResizeStopped"]}, id="somebody stopped it"),
+            pytest.param({"autoscale": True}, id="a formula asks by itself"),
+            pytest.param({"allocation_state": "resizing"}, id="it still gets nodes"),
+        ],
+    )
+    def test_nothing_is_asked_again_where_that_does_not_help(self, found: dict[str, Any]) -> None:
+        options = dict(found)
+        plan = planned(self.SPEC, [], self.short(*options.pop("codes", []), **options))
+
+        assert plan == RepairPlan(NEW)
+
+    def test_a_pool_that_has_its_nodes_may_be_asked_as_often_the_next_time(self) -> None:
+        asked = planned(self.SPEC, [], self.short()).history
+
+        assert planned(self.SPEC, [], pool(3, current_dedicated=3), history=asked).history == NEW
+
+    def test_broken_nodes_come_first(self) -> None:
+        spec = replace(self.SPEC, replace_unusable=True, unusable_grace=600)
+        plan = planned(spec, [lost()], self.short())
+
+        assert (ids(plan.remove), plan.resize_to) == (["u"], None)
+
+
+class TestSignsOfLife:
+    OWED = RepairHistory(autoscale=FORMULA, grow_to=(3, 0))
+
+    def test_whoever_sees_to_a_formula_says_so_every_few_minutes(self) -> None:
+        found = pool(2, allocation_state="resizing")
+        first = planned(REPLACES, [], found, self.OWED)
+        soon = planned(REPLACES, [], found, first.history, now=NOW + timedelta(minutes=5))
+        later = planned(REPLACES, [], found, first.history, now=NOW + timedelta(minutes=6))
+
+        assert (first.is_news, soon.is_news, later.is_news) == (True, False, True)
+        assert not first.history.is_abandoned(NOW + timedelta(minutes=15))
+        assert first.history.is_abandoned(NOW + timedelta(minutes=16))
+
+    def test_a_formula_without_any_sign_is_abandoned(self) -> None:
+        assert self.OWED.is_abandoned(NOW)
+
+    def test_where_no_formula_is_off_nothing_is_abandoned(self) -> None:
+        assert not RepairHistory(3, grow_to=(3, 0)).is_abandoned(NOW)
 
 
 @pytest.mark.parametrize(
@@ -237,6 +345,8 @@ def test_nodes_that_left_are_forgotten_and_their_repairs_still_count() -> None:
         pytest.param({"reboots": -1}, "repair.reboots=-1 is not a whole number from 0 up", id="below zero"),
         pytest.param({"max_repairs": 0}, "repair.max_repairs=0 is not a whole number from 1 up", id="none"),
         pytest.param({"when_exhausted": "cry"}, "repair.when_exhausted='cry' is not one of", id="choice"),
+        pytest.param({"resize_again": -1}, "repair.resize_again=-1 is not a whole number", id="resizes"),
+        pytest.param({"resize_again_after": 0}, "repair.resize_again_after=0 is not a finite", id="no pause"),
         pytest.param({"unusable_grace": 0}, "repair.unusable_grace=0 is not a finite time", id="no grace"),
     ],
 )

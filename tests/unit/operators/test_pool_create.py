@@ -36,6 +36,7 @@ def test_the_result_names_the_pool_and_what_became_of_the_image(account):
         "pool_id": "etl",
         "created": True,
         "changed": [],
+        "requested_at": None,
         "vm_size": "standard_d2s_v5",
         "image": {**UBUNTU, "version": "latest"},
         "node_agent_sku": NODE_AGENT,

@@ -72,3 +72,43 @@ def test_running_nodes_are_left_out_where_they_count_as_ready(account, counts, s
 
     assert run.state == state
     assert lists(account) == (["state ne 'idle' and state ne 'running'", "all", "all"] if counts else [])
+
+
+BROKEN = "state eq 'starttaskfailed' or state eq 'unusable'"
+
+
+@pytest.mark.parametrize("others", [pytest.param([], id="ready"), pytest.param(["offline"], id="not yet")])
+def test_a_repair_asks_for_broken_nodes_only_however_many_there_are(account, others):
+    account.idle_pool(NODES)
+    for state in ["unusable", *others]:
+        account.put_node(state)
+
+    run = look(account, repair={"replace_unusable": True})
+
+    assert run.state == "deferred"
+    assert lists(account) == [BROKEN]
+
+
+def test_a_repair_lists_all_nodes_once_when_they_are_ready(account):
+    account.idle_pool(NODES)
+
+    run = look(account, repair={"replace_unusable": True})
+
+    assert run.result["nodes"] == {"idle": NODES}
+    assert lists(account) == [BROKEN, "state ne 'idle'", "all", "all"]
+
+
+def test_a_repair_costs_four_requests_a_look_and_two_once_it_knows_there_is_nothing_to_do(account):
+    account.idle_pool(NODES)
+    account.put_node("offline")
+    wait = BatchLinuxNodesIdleSensor(task_id="wait", pool_id="etl", repair={"reboots": 1}).trigger()
+    account.control.clear_requests()
+
+    async def looks(client: Any) -> None:
+        nodes = wait.wait(client)
+        for _ in range(3):
+            assert await nodes.look() is None
+
+    account.hook.run(looks)
+
+    assert len(account.requests()) == 4 + 2 + 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from typing import Any
 
@@ -175,6 +176,29 @@ class TestTimeout:
         assert "is being deleted, because its nodes were not ready in time" in run.log
         assert slow_account.hook.find_pool("etl").state == "deleting"
 
+    @WAYS
+    @pytest.mark.usefixtures("account")
+    def test_a_boot_that_takes_longer_than_its_limit_deletes_the_pool_too(self, deferrable):
+        make_ours(start_task="sleep 3600")
+
+        run = run_to_end(
+            sensor(on_timeout="delete_pool", boot_limit=0.001, deferrable=deferrable, timeout=30)
+        )
+
+        assert isinstance(run.error, PoolNotReadyError)
+        assert "after boot_limit" in run.message
+        assert "is being deleted, because its nodes were not ready in time" in run.log
+
+    def test_a_node_that_is_broken_makes_a_late_one_no_time_out(self, account):
+        make_ours(spot_nodes=1, start_task="sleep 3600")
+        eventually(lambda: account.hook.node_counts("etl") == {"waitingforstarttask": 2})
+        account.put_node("unusable")
+
+        run = run_to_end(sensor(on_timeout="delete_pool", boot_limit=0.001, timeout=30))
+
+        assert "1 unusable and 1 waitingforstarttask" in run.message
+        assert account.hook.find_pool("etl").state == "active"
+
     def test_a_pool_of_somebody_else_is_kept(self, slow_account):
         slow_account.make_pool(dedicated=1)
 
@@ -214,3 +238,48 @@ class TestTimeout:
 
         assert type(run.error).__name__ == "AirflowSensorTimeout"
         assert "could not be deleted" in run.log
+
+
+class TestKill:
+    @pytest.fixture(params=["worker", "triggerer"])
+    def kill(self, request):
+        def kill(wait: BatchLinuxNodesIdleSensor) -> None:
+            if request.param == "worker":
+                wait.on_kill()
+            else:
+                asyncio.run(wait.trigger().on_kill())
+
+        return kill
+
+    def test_a_pool_of_ours_is_deleted_where_that_is_asked(self, slow_account, kill):
+        make_ours()
+
+        kill(sensor(when_killed="delete_pool"))
+
+        assert slow_account.hook.find_pool("etl").state == "deleting"
+
+    def test_a_pool_of_somebody_else_is_kept(self, slow_account, kill):
+        slow_account.make_pool(dedicated=1)
+
+        kill(sensor(when_killed="delete_pool"))
+
+        assert slow_account.hook.find_pool("etl").state == "active"
+
+    def test_it_is_kept_and_nothing_asked_unless_that_is_said(self, slow_account, kill):
+        make_ours()
+        slow_account.control.clear_requests()
+
+        kill(sensor())
+
+        assert slow_account.requests() == []
+
+    def test_what_is_to_become_of_the_pool_is_checked_at_parse_time(self):
+        with pytest.raises(ValueError, match="when_killed='burn' is not one of keep, delete_pool"):
+            sensor(when_killed="burn")
+
+
+@pytest.mark.parametrize("nothing", [None, "", "None"])
+def test_what_a_template_makes_of_nothing_is_no_instant(account, nothing):
+    account.idle_pool(1)
+
+    assert run_to_end(sensor(requested_at=nothing)).state == "success"

@@ -10,15 +10,16 @@ from typing import Any, ClassVar
 
 import pytest
 
-from airflow_provider_batchlinux.core.pool_marks import metadata_of
+from airflow_provider_batchlinux.client.nodes import NodesIdleWait
+from airflow_provider_batchlinux.client.repair import PoolRepair, RepairStep
+from airflow_provider_batchlinux.core.readiness_policy import ReadinessPolicy
 from airflow_provider_batchlinux.exceptions import PoolNotReadyError
 from airflow_provider_batchlinux.sensors.nodes import BatchLinuxNodesIdleSensor
 from airflow_provider_batchlinux.specs import RepairSpec
 from tests.airflow_harness import Deferral, run_task, run_to_end, run_trigger
-from tests.batch_account import NODE_AGENT, UBUNTU, BatchAccount, eventually
+from tests.batch_account import BatchAccount, eventually
 
 SOON = 0.001
-FORMULA = "$TargetDedicatedNodes = 2;"
 
 
 def sensor(**options: Any) -> BatchLinuxNodesIdleSensor:
@@ -35,12 +36,6 @@ def fails_at_first(folder: Path, times: int) -> str:
 
 def asked(account: BatchAccount, what: str) -> int:
     return sum(request.startswith("POST") and request.endswith(what) for request in account.requests())
-
-
-def pool_body(account: BatchAccount) -> dict[str, Any]:
-    body = account.hook.run(lambda client: client.find_pool_body("etl"))
-    assert body is not None
-    return dict(body)
 
 
 def targets(account: BatchAccount) -> tuple[int, int]:
@@ -142,99 +137,6 @@ class TestReplacement:
         assert not sensor(repair={"replace_unusable": True}).poke({}).is_done
         assert asked(account, "/removenodes") == 0
 
-    def test_under_autoscale_the_formula_is_off_meanwhile_and_on_again_at_the_end(self, account):
-        account.idle_pool(2)
-        formula = {"autoScaleFormula": FORMULA, "autoScaleEvaluationInterval": "PT5M"}
-        account.hook.run(lambda client: client.enable_autoscale("etl", formula))
-        eventually(lambda: account.hook.find_pool("etl").allocation_state == "steady")
-        lost = account.put_node("unusable")
-        account.control.clear_requests()
-        waiting = sensor(repair={"replace_unusable": True, "unusable_grace": SOON})
-
-        waiting.poke({})
-        mark = metadata_of(pool_body(account))["airflow_batchlinux_repair_autoscale"]
-        eventually(lambda: waiting.poke({}).is_done or asked(account, "/enableautoscale"))
-
-        assert json.loads(mark)["autoScaleFormula"] == FORMULA
-        assert lost not in [node.node_id for node in account.nodes()]
-        steps = ("/disableautoscale", "/removenodes", "/enableautoscale")
-        done = [step for request in account.requests() for step in steps if request.endswith(step)]
-        assert list(dict.fromkeys(done)) == list(steps)
-
-    @pytest.fixture
-    def scaled(self, account):
-        """Give a pool of two nodes under a formula, of which one is unusable."""
-        machine = {"imageReference": UBUNTU, "nodeAgentSKUId": NODE_AGENT}
-        formula = {"enableAutoScale": True, "autoScaleFormula": FORMULA}
-        body = {"id": "etl", "vmSize": "standard_d2s_v5", "virtualMachineConfiguration": machine, **formula}
-        account.hook.run(lambda client: client.create_pool(body))
-        account.wait_for_nodes({"idle": 2})
-        account.put_node("unusable")
-        return account
-
-    def assert_formula_is_back(self, account):
-        body = pool_body(account)
-        assert (body["enableAutoScale"], body["autoScaleFormula"]) == (True, FORMULA)
-        assert "airflow_batchlinux_repair_autoscale" not in metadata_of(body)
-
-    @pytest.mark.parametrize("deferrable", [False, True])
-    def test_a_wait_that_fails_on_another_node_gives_the_formula_back(self, scaled, deferrable):
-        scaled.control.set_node("etl", scaled.nodes()[1].node_id, "starttaskfailed")
-        repair = {"replace_unusable": True, "unusable_grace": SOON}
-
-        run = run_to_end(sensor(repair=repair, deferrable=deferrable))
-
-        assert isinstance(run.error, PoolNotReadyError)
-        assert asked(scaled, "/disableautoscale") == 1
-        self.assert_formula_is_back(scaled)
-
-    def test_a_wait_whose_time_is_over_gives_the_formula_back(self, scaled):
-        scaled.control.inject(
-            path="/removenodes", times=None, status=409, code="OperationInvalidForCurrentState"
-        )
-        waiting = sensor(repair={"replace_unusable": True, "unusable_grace": SOON}, timeout=0.5)
-
-        run = run_to_end(waiting)
-
-        assert type(run.error).__name__ == "AirflowSensorTimeout"
-        assert asked(scaled, "/disableautoscale") == 1
-        self.assert_formula_is_back(scaled)
-
-    def test_a_wait_that_is_killed_on_its_worker_gives_the_formula_back(self, scaled):
-        waiting = sensor(repair={"replace_unusable": True, "unusable_grace": SOON})
-        waiting.poke({})
-        assert asked(scaled, "/disableautoscale") == 1
-
-        waiting.on_kill()
-
-        self.assert_formula_is_back(scaled)
-
-    def test_a_wait_that_is_killed_on_the_triggerer_gives_the_formula_back(self, scaled):
-        waiting = sensor(repair={"replace_unusable": True, "unusable_grace": SOON})
-        waiting.poke({})
-
-        asyncio.run(waiting.trigger(time.time() + 30).on_kill())
-
-        self.assert_formula_is_back(scaled)
-
-    def test_a_kill_touches_nothing_where_nothing_is_repaired(self, scaled):
-        scaled.control.clear_requests()
-        waiting = sensor()
-
-        waiting.on_kill()
-        asyncio.run(waiting.trigger(time.time() + 30).on_kill())
-
-        assert scaled.requests() == []
-
-    def test_a_formula_that_the_service_does_not_take_back_now_is_left_to_the_next_repair(self, scaled):
-        waiting = sensor(repair={"replace_unusable": True, "unusable_grace": SOON})
-        waiting.poke({})
-        scaled.control.inject(path="/enableautoscale", status=409, code="PoolBeingResized")
-
-        waiting.on_kill()
-
-        assert "airflow_batchlinux_repair_autoscale" in metadata_of(pool_body(scaled))
-
     def test_a_restart_in_the_middle_is_taken_up(self, account):
         account.idle_pool(2)
         lost = account.put_node("unusable")
@@ -246,6 +148,75 @@ class TestReplacement:
 
         assert run.state == "success"
         assert run.result["nodes"] == {"idle": 2}
+
+    def test_a_node_that_breaks_between_two_lists_is_looked_at_again(self, account):
+        account.idle_pool(2)
+
+        class BreaksMeanwhile(PoolRepair):
+            async def next_step(self, *seen: Any) -> RepairStep:
+                step = await super().next_step(*seen)
+                await asyncio.to_thread(account.put_node, "unusable")
+                return step
+
+        async def look(client: Any) -> Any:
+            repair = BreaksMeanwhile(client, "etl", RepairSpec(replace_unusable=True))
+            wait = NodesIdleWait(client, "etl", ReadinessPolicy(), repair)
+            return await wait.look(), wait.progress
+
+        result, progress = account.hook.run(look)
+
+        assert result is None
+        assert progress.endswith("These are looked at again.")
+
+
+class TestAskingAgain:
+    REPAIR: ClassVar[dict[str, Any]] = {"resize_again": 2, "resize_again_after": SOON}
+
+    def unlucky_pool(self, account: BatchAccount, code: str, times: int) -> None:
+        for _ in range(times):
+            account.control.resize_error("etl", code, "No nodes in time.")
+        account.make_pool(dedicated=1)
+
+    @pytest.mark.parametrize("code", ["AllocationTimedOut", "AccountCoreQuotaReached"])
+    @pytest.mark.parametrize("deferrable", [False, True])
+    def test_nodes_that_a_pool_did_not_get_are_asked_for_again(self, account, deferrable, code):
+        self.unlucky_pool(account, code, times=2)
+
+        run = run_to_end(sensor(repair=self.REPAIR, deferrable=deferrable))
+
+        assert run.state == "success", run.message
+        assert asked(account, "/resize") == 2
+        told = f"It got 0 of 1 nodes ({code}: No nodes in time.), and they are asked for again 1 of 2 times"
+        assert deferrable or told in run.log
+
+    def test_after_the_last_time_the_task_fails_with_the_cause(self, account):
+        self.unlucky_pool(account, "AllocationTimedOut", times=4)
+
+        run = run_to_end(sensor(repair=self.REPAIR))
+
+        assert isinstance(run.error, PoolNotReadyError)
+        assert "got 0 of 1 nodes and stopped" in run.message
+        assert asked(account, "/resize") == 2
+
+    def test_several_who_wait_ask_once(self, account):
+        self.unlucky_pool(account, "AllocationTimedOut", times=1)
+        eventually(lambda: account.hook.find_pool("etl").resize_errors)
+        account.control.inject("GET", "/pools/etl$", times=8, delay=0.05)
+
+        async def together(client: Any) -> list[Any]:
+            waits = [sensor(repair=self.REPAIR).trigger().wait(client) for _ in range(4)]
+            return list(await asyncio.gather(*(wait.look() for wait in waits)))
+
+        assert account.hook.run(together) == [None] * 4
+        assert asked(account, "/resize") == 1
+
+    def test_an_error_that_lasts_fails_the_task_at_once(self, account):
+        self.unlucky_pool(account, "UnsupportedVMSize", times=1)
+
+        run = run_to_end(sensor(repair=self.REPAIR))
+
+        assert isinstance(run.error, PoolNotReadyError)
+        assert asked(account, "/resize") == 0
 
 
 class TestLogs:

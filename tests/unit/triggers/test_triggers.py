@@ -24,7 +24,7 @@ from tests.conftest import set_connection
 
 COMMON: dict[str, Any] = {"batch_linux_conn_id": "azure_batch_linux_default", "poll_interval": 0.02}
 NODES = BatchLinuxNodesIdleTrigger(
-    pool_id="etl", allow_empty=True, running_is_ready=True, deadline=5.5, **COMMON
+    pool_id="etl", policy={"allow_empty": True, "running_is_ready": True}, deadline=5.5, **COMMON
 )
 GONE = BatchLinuxPoolGoneTrigger(pool_id="etl", **COMMON)
 TASK = BatchLinuxTaskTrigger(pool_id="etl", job_id="j", delete_job="on_success", deadline=5.5, **COMMON)
@@ -49,7 +49,8 @@ def test_a_trigger_stores_names_and_numbers_only(trigger):
     _, kwargs = trigger.serialize()
 
     assert json.loads(json.dumps(kwargs)) == kwargs
-    assert {type(value) for value in kwargs.values()} <= {str, int, float, bool, type(None)}
+    groups = [value.values() if isinstance(value, dict) else [value] for value in kwargs.values()]
+    assert {type(value) for values in groups for value in values} <= {str, int, float, bool, type(None)}
     assert not [name for name in kwargs if "key" in name or "secret" in name or "password" in name]
 
 
