@@ -32,7 +32,7 @@ from airflow_provider_batchlinux.core.vm_size_query import VmSizeQuery
 from airflow_provider_batchlinux.core.vm_sizes import find_size
 from airflow_provider_batchlinux.exceptions import BatchQuotaError
 
-__all__ = ["ChosenPool", "PoolWish", "choose_pool"]
+__all__ = ["ChosenPool", "PoolWish", "choose_pool", "warn_of_end"]
 
 log = logging.getLogger(__name__)
 
@@ -177,6 +177,11 @@ def _tell(image: ResolvedImage, wish: PoolWish, vm_size: str, passed: Mapping[st
     if vm_size != wish.spec.vm_size:
         log.info("VM size %s, of %s.", vm_size, VmSizeQuery.parse(wish.spec.vm_size))
     log.info("%s", describe_choice(image))
+    warn_of_end(image, wish)
+
+
+def warn_of_end(image: ResolvedImage, wish: PoolWish) -> None:
+    """Warn in the log when the support of a pool's image ends soon, or has ended."""
     warning = end_warning(image, wish.now, WARNED_BEFORE)
     if warning is not None:
         log.warning("%s", warning)

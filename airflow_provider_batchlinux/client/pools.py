@@ -11,7 +11,7 @@ from typing import Any
 from airflow_provider_batchlinux.client.autoscale_return import return_autoscale
 from airflow_provider_batchlinux.client.batch import BatchLinuxClient
 from airflow_provider_batchlinux.client.management import ManagementClient
-from airflow_provider_batchlinux.client.pool_choice import PoolWish, choose_pool
+from airflow_provider_batchlinux.client.pool_choice import ChosenPool, PoolWish, choose_pool, warn_of_end
 from airflow_provider_batchlinux.client.pool_metadata import change_metadata
 from airflow_provider_batchlinux.client.pool_site import PoolSite
 from airflow_provider_batchlinux.client.pool_steady import PoolSteadyWait
@@ -101,7 +101,7 @@ async def ensure_pool(
             raise BatchConflictError(decision.reason, code="PoolExists")
         log.log(logging.WARNING if decision.differences else logging.INFO, "%s", decision.reason)
         if decision.action is not Action.RECREATE:
-            return await _kept(site, wish, body, found, decision, chosen.images)
+            return await _kept(site, wish, body, found, decision, chosen)
         await client.delete_pool(wish.spec.pool_id)
     return EnsuredPool(wish.spec.pool_id, created=True, image=chosen.image, vm_size=chosen.vm_size)
 
@@ -169,7 +169,7 @@ async def _kept(
     body: Mapping[str, Any],
     found: Mapping[str, Any],
     decision: Decision,
-    images: Sequence[SupportedImage],
+    chosen: ChosenPool,
 ) -> EnsuredPool:
     changed: tuple[str, ...] = ()
     if decision.action is Action.CHANGE:
@@ -187,7 +187,9 @@ async def _kept(
         await return_autoscale(site.client, wish.spec.pool_id)
     if decision.action is Action.KEEP and decision.plan.resize is not None:
         await _ask_again(site.client, wish.spec.pool_id, decision.plan.resize)
-    image, vm_size = _image_of(found, images, wish), found.get("vmSize")
+    image, vm_size = _image_of(found, chosen.images, wish), found.get("vmSize")
+    if image is not None and image.reference != chosen.image.reference:
+        warn_of_end(image, wish)
     is_asked = decision.plan.resize is not None
     requested_at = await _requested_at(site.client, wish.spec.pool_id, found) if is_asked else None
     return EnsuredPool(wish.spec.pool_id, False, image, vm_size, changed, requested_at)

@@ -66,8 +66,8 @@ class ResolvedImage:
 
 
 def needs_image_list(query: ImageQuery) -> bool:
-    """Tell whether the service's supported images are needed to answer the query."""
-    return not isinstance(query.subject, GivenImage)
+    """Tell whether the service's supported images can tell of the image: not of one that has an id."""
+    return not isinstance(query.subject, GivenImage) or "publisher" in query.subject.reference
 
 
 def resolve_image(
@@ -155,7 +155,8 @@ def fitting_images(
 def describe_choice(resolved: ResolvedImage) -> str:
     """Say in one line what was chosen and what else would have done, for the log."""
     verified = {True: "verified", False: "unverified", None: "taken as given"}
-    unknown = "not known" if resolved.verified is not None else "not looked up"
+    is_unlisted = resolved.verified is None and "publisher" in resolved.reference
+    unknown = "not known, since the service does not list it" if is_unlisted else "not known"
     end = f"{resolved.end_of_support:%Y-%m-%d}" if resolved.end_of_support else unknown
     return (
         f"Image {':'.join(resolved.reference.values())},"

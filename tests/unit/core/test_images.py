@@ -275,10 +275,10 @@ def test_an_empty_list_is_said_to_be_empty() -> None:
         pytest.param("ubuntu 24.04", True, id="distribution"),
         pytest.param("p:o:s", True, id="names"),
         pytest.param({"image_id": GALLERY, "node_agent_sku": "a"}, False, id="image-id"),
-        pytest.param({"publisher": "p", "offer": "o", "sku": "s", "node_agent_sku": "a"}, False, id="given"),
+        pytest.param({"publisher": "p", "offer": "o", "sku": "s", "node_agent_sku": "a"}, True, id="given"),
     ],
 )
-def test_the_list_is_needed_only_to_find_something(asked: Any, needed: bool) -> None:
+def test_the_list_is_needed_for_all_that_it_can_tell_of(asked: Any, needed: bool) -> None:
     assert needs_image_list(ImageQuery.parse(asked)) is needed
 
 
@@ -335,8 +335,14 @@ def test_wrong_arguments_are_told_at_once() -> None:
         pytest.param(
             {"image_id": GALLERY, "node_agent_sku": "batch.node.el 9"},
             f"Image {GALLERY}, node agent SKU 'batch.node.el 9', taken as given,"
-            " end of support not looked up; no runners-up.",
+            " end of support not known; no runners-up.",
             id="image-id",
+        ),
+        pytest.param(
+            {"publisher": "a", "offer": "b", "sku": "c", "node_agent_sku": "batch.node.el 9"},
+            "Image a:b:c:latest, node agent SKU 'batch.node.el 9', taken as given,"
+            " end of support not known, since the service does not list it; no runners-up.",
+            id="given and not listed",
         ),
     ],
 )

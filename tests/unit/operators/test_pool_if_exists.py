@@ -15,6 +15,13 @@ from tests.airflow_harness import TaskRun, run_task
 from tests.batch_account import BatchAccount
 
 FORMULA = "$TargetDedicatedNodes = 1;"
+ENDED = {
+    "publisher": "microsoft-azure-batch",
+    "offer": "ubuntu-server-container",
+    "sku": "20-04-lts",
+    "node_agent_sku": "batch.node.ubuntu 20.04",
+}
+WARNING = "Image microsoft-azure-batch:ubuntu-server-container:20-04-lts:latest, whose support ended on"
 
 
 def create(task_id: str = "create", **options: Any) -> TaskRun:
@@ -181,6 +188,29 @@ def test_an_image_that_ends_soon_is_warned_of(monkeypatch: pytest.MonkeyPatch) -
     run = create(image="ubuntu 22.04")
 
     assert "whose support ends on 2027-06-30" in run.log
+
+
+@pytest.mark.usefixtures("account")
+def test_an_image_that_is_given_with_its_node_agent_is_warned_of_too() -> None:
+    run = create(image=ENDED)
+
+    assert run.state == "success"
+    assert (
+        "Image microsoft-azure-batch:ubuntu-server-container:20-04-lts:latest, whose support ended on"
+        in run.log
+    )
+
+
+@pytest.mark.usefixtures("account")
+def test_a_pool_that_is_taken_is_warned_of_by_its_own_image() -> None:
+    create(image=ENDED)
+
+    run = create(image="ubuntu 24.04", if_exists="ignore")
+
+    assert (
+        "Image microsoft-azure-batch:ubuntu-server-container:20-04-lts:latest, whose support ended on"
+        in run.log
+    )
 
 
 def test_an_arm_size_gets_an_arm_image_or_none(account: BatchAccount) -> None:
