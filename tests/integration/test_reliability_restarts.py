@@ -31,27 +31,38 @@ from tests.unit.commands import Loop
 RUNS = 4
 
 
-def restart_triggerer(deferral: Deferral, account: BatchAccount) -> Deferral:
-    """Run a trigger until it has looked, end it as a triggerer that stops does, and store it anew."""
+def restart_triggerer(deferral: Deferral, account: BatchAccount, *, asked: str | None = None) -> Deferral:
+    """
+    Run a trigger until it has looked, end it as a triggerer that stops does, and store it anew.
+
+    :param asked: the end of a request that it has to have asked by then; ``None`` for any look.
+    """
     trigger = make_trigger(deferral)
     account.control.clear_requests()
 
     async def begin_and_stop() -> None:
         waiting = asyncio.ensure_future(anext(trigger.run()))
         until = time.monotonic() + LIMIT
-        while len(await asyncio.to_thread(account.requests)) < 3:
+        while not _has_looked(await asyncio.to_thread(account.requests), asked):
             assert time.monotonic() < until
             assert not waiting.done()
         waiting.cancel()
         await asyncio.wait([waiting])
         await trigger.cleanup()
-        left = asyncio.all_tasks() - {asyncio.current_task()}
-        assert not left, "Something of the wait goes on."
+        if closing := asyncio.all_tasks() - {asyncio.current_task()}:
+            _, left = await asyncio.wait(closing, timeout=LIMIT)
+            assert not left, "Something of the wait goes on."
 
     asyncio.run(begin_and_stop())
     classpath, kwargs = trigger.serialize()
     assert kwargs == deferral.trigger_kwargs
     return Deferral(classpath, kwargs, deferral.timeout, deferral.next_method)
+
+
+def _has_looked(requests: list[str], asked: str | None) -> bool:
+    if asked is None:
+        return len(requests) >= 3
+    return any(request.endswith(asked) for request in requests)
 
 
 def finish(operator: Any, deferred: TaskRun, deferral: Deferral) -> TaskRun:
@@ -135,6 +146,30 @@ def test_a_restarted_triggerer_does_not_reboot_nodes_again(slow_account: BatchAc
 
     assert run.result == {"pool_id": "etl", "done": 2, "gone": 0}
     assert changes(slow_account) == []
+
+
+def test_a_restarted_triggerer_goes_on_with_a_repair(account: BatchAccount) -> None:
+    create(dedicated_nodes=0, autoscale={"formula": "$TargetDedicatedNodes = 2;"})
+    account.wait_for_nodes({"idle": 2})
+    account.put_node("unusable")
+    # The formula does not come back at once, so that the restarts fall into the time between.
+    account.control.inject("POST", "/enableautoscale$", times=3, status=409, code="PoolBeingResized")
+    sensor = nodes_sensor(deferrable=True, repair={"replace_unusable": True, "unusable_grace": 0.001})
+    account.control.clear_requests()
+    deferred, deferral = deferred_by(sensor)
+    done = changes(account)
+
+    for step in ("/removenodes", "/enableautoscale"):
+        deferral = restart_triggerer(deferral, account, asked=step)
+        done += changes(account)
+    account.control.clear_requests()
+    run = finish(sensor, deferred, deferral)
+
+    steps = [asked.rpartition("/")[2] for asked in [*done, *changes(account)] if asked.startswith("POST")]
+    assert list(dict.fromkeys(steps)) == ["disableautoscale", "removenodes", "enableautoscale"]
+    assert steps.count("removenodes") == steps.count("disableautoscale") == 1
+    assert run.result["nodes"] == {"idle": 2}
+    assert run.result["repairs"] == 1
 
 
 @pytest.mark.parametrize(
