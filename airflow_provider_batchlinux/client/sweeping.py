@@ -1,17 +1,19 @@
-"""Deleting the pools that nobody needs any more, each only if it has not changed meanwhile."""
+"""Deleting the pools that nobody needs any more, and finding those on which nothing goes on."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from datetime import datetime
 
 from airflow_provider_batchlinux.client.batch import BatchLinuxClient
 from airflow_provider_batchlinux.client.fan_out import fan_out
 from airflow_provider_batchlinux.client.jobs import end_orphans
-from airflow_provider_batchlinux.core.sweep import Sweep
+from airflow_provider_batchlinux.core.instants import rest_instant
+from airflow_provider_batchlinux.core.sweep import OwnedPool, Sweep
 from airflow_provider_batchlinux.exceptions import BatchRequestError
 
-__all__ = ["delete_swept"]
+__all__ = ["delete_swept", "idle_pools"]
 
 log = logging.getLogger(__name__)
 
@@ -39,3 +41,26 @@ async def delete_swept(
         return None
 
     return await fan_out(sweeps, delete, at_once=_AT_ONCE)
+
+
+async def idle_pools(
+    client: BatchLinuxClient, pools: Sequence[OwnedPool], since: datetime
+) -> list[OwnedPool]:
+    """
+    Find the pools whose nodes are paid for and have neither worked nor changed since an instant.
+
+    One request tells which pools have idle nodes and none that runs a task; each of these costs another.
+    """
+    counts = {pool_id.lower(): states for pool_id, states in (await client.all_node_counts()).items()}
+
+    def may_be_idle(pool: OwnedPool) -> bool:
+        states = counts.get(pool.pool_id.lower(), {})
+        return states.get("idle", 0) > 0 and not states.get("running")
+
+    async def is_idle(pool: OwnedPool) -> bool:
+        moved = f"state eq 'running' or stateTransitionTime ge DateTime'{rest_instant(since)}'"
+        return not await client.list_nodes(pool.pool_id, where=moved)
+
+    likely = [pool for pool in pools if may_be_idle(pool)]
+    found = await fan_out(likely, is_idle, at_once=_AT_ONCE)
+    return [pool for pool, idle in zip(likely, found, strict=True) if idle]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_batchlinux.core.instants import Duration, optional_seconds
 from airflow_provider_batchlinux.exceptions import BatchRequestError
 from airflow_provider_batchlinux.operators._base import BatchLinuxBaseOperator, save_result, truth
 
@@ -51,13 +52,17 @@ class BatchLinuxSweepPoolsOperator(BatchLinuxBaseOperator):
     save; ``deleted`` (a number), ``nodes`` and ``node_hours_saved_per_day``, the same of those that were
     deleted; ``kept``, for each that is kept on purpose ``pool_id``, ``since`` and ``nodes``; ``refused``, for
     each that could not be deleted ``pool_id`` and ``error``; ``formulas_off``, the ids of pools whose formula
-    a repair has left off, and ``formulas_returned``, how many of them have it back; with ``revoke_users``
-    also ``overdue_users`` and ``revoked_users`` (numbers).
+    a repair has left off, and ``formulas_returned``, how many of them have it back; with ``idle_after`` also
+    ``idle``, for each pool that stays and has done nothing for so long ``pool_id`` and ``nodes``; with
+    ``revoke_users`` also ``overdue_users`` and ``revoked_users`` (numbers).
 
     :param delete: delete them, and return formulas; ``False`` is a dry run, which only tells. As ``bool`` or
         as text such as ``"true"``. (templated)
     :param ended_runs: also take pools without an end whose Dag runs are over. ``False`` takes only those that
         are over their time.
+    :param idle_after: warn of pools that stay though their nodes have neither worked nor changed their state
+        for so long, as a pendulum duration, ``timedelta`` or seconds; they are not deleted for it. ``None``
+        looks for none.
     :param revoke_users: also take users off the nodes of all pools of the account whose time is over, as
         :class:`~airflow_provider_batchlinux.operators.user_audit.BatchLinuxAuditNodeUsersOperator` does;
         a dry run only tells of them.
@@ -72,12 +77,14 @@ class BatchLinuxSweepPoolsOperator(BatchLinuxBaseOperator):
         *,
         delete: bool | str = False,
         ended_runs: bool = True,
+        idle_after: Duration | None = timedelta(hours=24),
         revoke_users: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.delete = delete
         self.ended_runs = ended_runs
+        self.idle_after = optional_seconds("idle_after", idle_after)
         self.revoke_users = revoke_users
 
     def execute(self, context: Context) -> dict[str, Any]:
@@ -94,6 +101,7 @@ class BatchLinuxSweepPoolsOperator(BatchLinuxBaseOperator):
         answers = self._delete(sweeps, settings) if really else []
         result = _report(sweeps, kept, answers)
         result |= self._sweep_formulas(bodies, sweeps, settings, really=really)
+        result |= self._idle(pools, sweeps, settings)
         users, revocations = self._sweep_users(settings, really=really) if self.revoke_users else ({}, [])
         result |= users
         if result["refused"] or not all(revocation.is_done for revocation in revocations):
@@ -145,6 +153,24 @@ class BatchLinuxSweepPoolsOperator(BatchLinuxBaseOperator):
 
         returned = self.hook.run(story, settings=settings) if really and left_off else 0
         return {"formulas_off": left_off, "formulas_returned": returned}
+
+    def _idle(
+        self, pools: Sequence[OwnedPool], sweeps: Sequence[Sweep], settings: AccountSettings
+    ) -> dict[str, Any]:
+        from airflow_provider_batchlinux.client.sweeping import idle_pools
+
+        if self.idle_after is None:
+            return {}
+        going = {sweep.pool.pool_id for sweep in sweeps}
+        staying = [pool for pool in pools if pool.pool_id not in going and pool.nodes]
+        since = _utc_now() - timedelta(seconds=self.idle_after)
+        idle = self.hook.run(lambda client: idle_pools(client, staying, since), settings=settings)
+        for pool in idle:
+            hours = self.idle_after / 3600
+            self.log.warning(
+                "Pool %r: its %d nodes have done nothing for %g hours.", pool.pool_id, pool.nodes, hours
+            )
+        return {"idle": [{"pool_id": pool.pool_id, "nodes": pool.nodes} for pool in idle]}
 
     def _sweeps(self, context: Context, pools: Sequence[OwnedPool]) -> list[Sweep]:
         from airflow_provider_batchlinux.core.sweep import sweep_of

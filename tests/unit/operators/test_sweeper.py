@@ -255,3 +255,52 @@ class TestFormulas:
         pool = account.hook.find_pool("ours")
         assert pool is not None
         assert pool.autoscale == is_back
+
+
+class TestIdlePools:
+    def idle(self, **options: Any) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = sweep(run_lives=True, **options).result["idle"]
+        return found
+
+    def pool(self, account: BatchAccount, state: str = "idle") -> None:
+        create("used", dedicated_nodes=2)
+        account.wait_for_nodes({"idle": 2}, pool_id="used")
+        if state != "idle":
+            account.put_node(state, pool_id="used")
+
+    @pytest.mark.parametrize("state", ["idle", "unusable", "offline"])
+    def test_a_pool_on_which_nothing_goes_on_is_warned_of_and_stays(
+        self, account: BatchAccount, state: str
+    ) -> None:
+        self.pool(account, state)
+
+        run = sweep(run_lives=True, delete=True, idle_after=0.001)
+
+        assert run.result["idle"] == [{"pool_id": "used", "nodes": 2}]
+        assert "Pool 'used': its 2 nodes have done nothing for" in run.log
+        assert account.pools() == ["used"]
+
+    def test_one_on_which_a_node_works_is_not(self, account: BatchAccount) -> None:
+        self.pool(account, "running")
+
+        assert self.idle(idle_after=0.001) == []
+
+    def test_one_on_which_something_went_on_lately_is_not(self, account: BatchAccount) -> None:
+        self.pool(account)
+
+        assert self.idle(idle_after=timedelta(hours=1)) == self.idle() == []
+
+    def test_one_without_nodes_or_that_goes_is_not(self, account: BatchAccount) -> None:
+        create("empty")
+        self.pool(account)
+
+        assert sweep(idle_after=0.001).result["idle"] == []
+
+    def test_nobody_is_asked_where_that_is_said(self, account: BatchAccount) -> None:
+        self.pool(account)
+        account.control.clear_requests()
+
+        run = sweep(run_lives=True, idle_after=None)
+
+        assert "idle" not in run.result
+        assert account.requests() == ["GET /pools"]
