@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_batchlinux.client.pool_metadata import change_metadata
+from airflow_provider_batchlinux.core.repair_marks import RepairHistory, with_history
 from airflow_provider_batchlinux.sensors.nodes import BatchLinuxNodesIdleSensor
 from tests.airflow_harness import TaskRun, run_task
 
@@ -82,6 +84,17 @@ def test_a_repair_asks_for_broken_nodes_only_however_many_there_are(account, oth
     account.idle_pool(NODES)
     for state in ["unusable", *others]:
         account.put_node(state)
+
+    run = look(account, repair={"replace_unusable": True})
+
+    assert run.state == "deferred"
+    assert lists(account) == [BROKEN]
+
+
+def test_a_repair_lists_no_nodes_that_are_ready_before_the_pool_has_back_what_is_owed(account):
+    account.idle_pool(NODES)
+    owed = RepairHistory(autoscale={"autoScaleFormula": f"$TargetDedicatedNodes = {NODES};"})
+    account.hook.run(lambda client: change_metadata(client, "etl", lambda marks: with_history(marks, owed)))
 
     run = look(account, repair={"replace_unusable": True})
 
