@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 
-from airflow_provider_batchlinux.cli import images, ssh
+from airflow_provider_batchlinux.cli import images, prices, ssh
 
 __all__ = ["main", "parse"]
 
@@ -79,6 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=version(_DISTRIBUTION))
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     images.add_command(commands)
+    prices.add_command(commands)
     ssh.add_command(commands)
     return parser
 

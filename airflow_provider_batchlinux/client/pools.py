@@ -54,6 +54,7 @@ class EnsuredPool:
     :param changed: the properties that were changed on it.
     :param requested_at: when a pool that was there was asked for nodes, as the service tells it in ISO 8601;
         ``None`` for a new one, whose creation that is, and where nothing had to be asked.
+    :param targets: the dedicated and spot nodes that it asks for; ``None`` when a formula decides.
     """
 
     pool_id: str
@@ -62,6 +63,7 @@ class EnsuredPool:
     vm_size: str | None = None
     changed: tuple[str, ...] = ()
     requested_at: str | None = None
+    targets: tuple[int, int] | None = None
 
     def to_result(self) -> dict[str, Any]:
         """Give it as plain JSON-able values."""
@@ -103,7 +105,8 @@ async def ensure_pool(
         if decision.action is not Action.RECREATE:
             return await _kept(site, wish, body, found, decision, chosen)
         await client.delete_pool(wish.spec.pool_id)
-    return EnsuredPool(wish.spec.pool_id, created=True, image=chosen.image, vm_size=chosen.vm_size)
+    targets = _targets_of(body)
+    return EnsuredPool(wish.spec.pool_id, True, chosen.image, chosen.vm_size, targets=targets)
 
 
 class PoolBusyError(Exception):
@@ -192,7 +195,14 @@ async def _kept(
         warn_of_end(image, wish)
     is_asked = decision.plan.resize is not None
     requested_at = await _requested_at(site.client, wish.spec.pool_id, found) if is_asked else None
-    return EnsuredPool(wish.spec.pool_id, False, image, vm_size, changed, requested_at)
+    targets = _targets_of(body if decision.plan.changes_scale else found)
+    return EnsuredPool(wish.spec.pool_id, False, image, vm_size, changed, requested_at, targets)
+
+
+def _targets_of(body: Mapping[str, Any]) -> tuple[int, int] | None:
+    if body.get("enableAutoScale"):
+        return None
+    return int(body.get("targetDedicatedNodes") or 0), int(body.get("targetLowPriorityNodes") or 0)
 
 
 async def _requested_at(client: BatchLinuxClient, pool_id: str, before: Mapping[str, Any]) -> str | None:

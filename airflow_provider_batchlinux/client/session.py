@@ -19,7 +19,7 @@ from azure.core.pipeline.transport import AioHttpTransport
 from airflow_provider_batchlinux.client.account import AccountSettings, AuthKind
 from airflow_provider_batchlinux.client.bearer import RenewableCredential, RenewingBearerPolicy
 
-__all__ = ["open_pipeline", "open_sdk_client", "sync_sdk_client"]
+__all__ = ["open_pipeline", "open_sdk_client", "open_session", "sync_sdk_client"]
 
 # The SDK logs a traceback for every refusal without a body (each HEAD has none) before it raises.
 logging.getLogger("azure.batch._utils.model_base").setLevel(logging.ERROR)
@@ -57,11 +57,8 @@ async def open_pipeline(settings: AccountSettings) -> AsyncIterator[tuple[Any, d
     :param settings: the account and the identity, without problems.
     """
     async with AsyncExitStack() as stack:
-        connector = aiohttp.TCPConnector(limit=MAX_CONNECTIONS, ssl=_trust(settings))
         # An own session: azure-core would build a TLS context anew for every request otherwise.
-        session = await stack.enter_async_context(
-            aiohttp.ClientSession(connector=connector, trust_env=_has_proxy())
-        )
+        session = await stack.enter_async_context(open_session(settings))
         # Off the event loop, because an identity's credential may bring in azure.identity.
         credential: Any = await asyncio.to_thread(_credential, settings)
         if not isinstance(credential, AzureNamedKeyCredential):
@@ -74,6 +71,12 @@ async def open_pipeline(settings: AccountSettings) -> AsyncIterator[tuple[Any, d
             read_timeout=READ_TIMEOUT,
         )
         yield credential, {"transport": transport, **_pipeline_options()}
+
+
+def open_session(settings: AccountSettings) -> aiohttp.ClientSession:
+    """Make a session that trusts what the account's connection says, and proves nothing of who we are."""
+    connector = aiohttp.TCPConnector(limit=MAX_CONNECTIONS, ssl=_trust(settings))
+    return aiohttp.ClientSession(connector=connector, trust_env=_has_proxy())
 
 
 def sync_sdk_client(settings: AccountSettings) -> Any:

@@ -24,6 +24,7 @@ from airflow_provider_batchlinux.emulator.identity.gate import Gate
 from airflow_provider_batchlinux.emulator.kept_facts import keep_limits
 from airflow_provider_batchlinux.emulator.options import EmulatorOptions
 from airflow_provider_batchlinux.emulator.premises import Premises
+from airflow_provider_batchlinux.emulator.price_list import PRICE_LIST, answer_prices
 from airflow_provider_batchlinux.emulator.restore import restore
 from airflow_provider_batchlinux.emulator.routes import Operation, Router
 from airflow_provider_batchlinux.emulator.service import BatchService
@@ -82,6 +83,8 @@ class Application:
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request."""
         raw_path = request.raw_path.partition("?")[0]
+        if raw_path == PRICE_LIST:
+            return answer_prices(request)
         if raw_path.startswith(PREFIX):
             answer = await answer_control(self, request)
             self._commit()

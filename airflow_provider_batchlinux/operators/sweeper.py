@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_batchlinux.core.instants import Duration, optional_seconds
 from airflow_provider_batchlinux.exceptions import BatchRequestError
 from airflow_provider_batchlinux.operators._base import BatchLinuxBaseOperator, save_result, truth
+from airflow_provider_batchlinux.operators._prices import prices_of_sizes
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -49,12 +50,14 @@ class BatchLinuxSweepPoolsOperator(BatchLinuxBaseOperator):
     go ``pool_id``, ``reason``, ``nodes`` and ``overdue_node_hours`` (what its nodes have cost since its end,
     had it always had as many as now; ``None`` when its end is not known); ``node_hours_per_day``, what all of
     these would cost on each further day with the machines that they have now, which is what a dry run would
-    save; ``deleted`` (a number), ``nodes`` and ``node_hours_saved_per_day``, the same of those that were
-    deleted; ``kept``, for each that is kept on purpose ``pool_id``, ``since`` and ``nodes``; ``refused``, for
-    each that could not be deleted ``pool_id`` and ``error``; ``formulas_off``, the ids of pools whose formula
-    a repair has left off, and ``formulas_returned``, how many of them have it back; with ``idle_after`` also
-    ``idle``, for each pool that stays and has done nothing for so long ``pool_id`` and ``nodes``; with
-    ``revoke_users`` also ``overdue_users`` and ``revoked_users`` (numbers).
+    save, and ``price_per_day`` (by Azure's public list, where the connection says ``prices``: ``currency``,
+    ``amount`` and ``unpriced``, the pools of unknown price; else ``None``); ``deleted`` (a number), ``nodes``
+    and ``node_hours_saved_per_day``, the same of those that were deleted; ``kept``, for each that is kept on
+    purpose ``pool_id``, ``since`` and ``nodes``; ``refused``, for each that could not be deleted ``pool_id``
+    and ``error``; ``formulas_off``, the ids of pools whose formula a repair has left off, and
+    ``formulas_returned``, how many of them have it back; with ``idle_after`` also ``idle``, for each pool
+    that stays and has done nothing for so long ``pool_id`` and ``nodes``; with ``revoke_users`` also
+    ``overdue_users`` and ``revoked_users`` (numbers).
 
     :param delete: delete them, and return formulas; ``False`` is a dry run, which only tells. As ``bool`` or
         as text such as ``"true"``. (templated)
@@ -102,6 +105,7 @@ class BatchLinuxSweepPoolsOperator(BatchLinuxBaseOperator):
         result = _report(sweeps, kept, answers)
         result |= self._sweep_formulas(bodies, sweeps, settings, really=really)
         result |= self._idle(pools, sweeps, settings)
+        result["price_per_day"] = self._price(sweeps, settings)
         users, revocations = self._sweep_users(settings, really=really) if self.revoke_users else ({}, [])
         result |= users
         if result["refused"] or not all(revocation.is_done for revocation in revocations):
@@ -153,6 +157,15 @@ class BatchLinuxSweepPoolsOperator(BatchLinuxBaseOperator):
 
         returned = self.hook.run(story, settings=settings) if really and left_off else 0
         return {"formulas_off": left_off, "formulas_returned": returned}
+
+    def _price(self, sweeps: Sequence[Sweep], settings: AccountSettings) -> dict[str, Any] | None:
+        from airflow_provider_batchlinux.core.sweep import price_per_day
+
+        sizes = {sweep.pool.vm_size for sweep in sweeps if sweep.pool.nodes}
+        price = price_per_day(sweeps, prices_of_sizes(self.hook, settings, sizes))
+        if price is not None:
+            self.log.info("These cost about %(amount)g %(currency)s a day by list, machines alone.", price)
+        return price
 
     def _idle(
         self, pools: Sequence[OwnedPool], sweeps: Sequence[Sweep], settings: AccountSettings

@@ -1,0 +1,121 @@
+"""What nodes cost by Azure's public price list; imports only the standard library."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = ["NodePrices", "describe_price", "price_filter", "prices_in"]
+
+_HOUR = "1 Hour"
+_SPOT_ENDINGS = (" spot", " low priority")
+"""Better first: low-priority machines are what spot machines were before."""
+
+_OTHER_PRODUCTS = ("windows", "cloudservices", "cloud services", "dedicated host")
+
+
+@dataclass(frozen=True)
+class NodePrices:
+    """
+    What an hour of one Linux node costs by list: its machine alone, without discounts.
+
+    :param currency: such as ``USD``.
+    :param dedicated: the price of a dedicated node; ``None`` when the list has none.
+    :param spot: the price of a spot node at this moment; ``None`` when the list has none.
+    """
+
+    vm_size: str
+    region: str
+    currency: str
+    dedicated: float | None
+    spot: float | None
+
+    def per_hour(self, dedicated: int, spot: int) -> float | None:
+        """Give what so many nodes cost in an hour; ``None`` when a price that it takes is not known."""
+        asked = [
+            (number, price) for number, price in ((dedicated, self.dedicated), (spot, self.spot)) if number
+        ]
+        if any(price is None for _, price in asked):
+            return None
+        return round(sum(number * (price or 0.0) for number, price in asked), 4)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the prices of one node as plain values."""
+        return {"currency": self.currency, "dedicated_node": self.dedicated, "spot_node": self.spot}
+
+
+def price_filter(region: str, vm_size: str) -> str:
+    """
+    Write the filter that asks the price list for a VM size.
+
+    Without an ``api-version`` the list compares values without regard to case, as Microsoft documents it, and
+    Batch writes VM sizes in lower case.
+    """
+    return (
+        f"serviceName eq 'Virtual Machines' and armRegionName eq '{region}'"
+        f" and armSkuName eq '{vm_size}' and priceType eq 'Consumption'"
+    )
+
+
+def prices_in(items: Iterable[Mapping[str, Any]], region: str, vm_size: str, currency: str) -> NodePrices:
+    """
+    Choose a VM size's prices among the items of the price list.
+
+    Linux machines by the hour, of the first tier; of several the one that began last, then the cheapest.
+
+    :param items: as the list answers them.
+    :param currency: the one that was asked for.
+    """
+    fitting = [item for item in items if _fits(item, region, vm_size, currency)]
+    spot = None
+    for ending in _SPOT_ENDINGS:
+        spot = spot if spot is not None else _latest(item for item in fitting if _kind(item) == ending)
+    dedicated = _latest(item for item in fitting if _kind(item) == "")
+    return NodePrices(vm_size, region, currency, dedicated, spot)
+
+
+def describe_price(prices: NodePrices, targets: tuple[int, int] | None) -> str:
+    """
+    Say what a pool costs, for the log.
+
+    :param targets: its dedicated and spot nodes; ``None`` when a formula decides.
+    """
+    each = ", ".join(
+        f"a {kind} node {price:g}"
+        for kind, price in (("dedicated", prices.dedicated), ("spot", prices.spot))
+        if price is not None
+    )
+    unit = f"{prices.currency} an hour"
+    whole = prices.per_hour(*targets) if targets is not None else None
+    head = f"about {whole:g} {unit} with all its nodes" if whole is not None else f"in {unit}"
+    source = f"list prices of {prices.vm_size} in {prices.region}, machines alone"
+    return f"{head} ({each or 'no price known'}; {source})"
+
+
+def _fits(item: Mapping[str, Any], region: str, vm_size: str, currency: str) -> bool:
+    product = str(item.get("productName", "")).lower()
+    wanted = {
+        "armRegionName": region,
+        "armSkuName": vm_size,
+        "currencyCode": currency,
+        "type": "Consumption",
+        "unitOfMeasure": _HOUR,
+    }
+    return (
+        all(str(item.get(name, "")).lower() == value.lower() for name, value in wanted.items())
+        and not item.get("tierMinimumUnits")
+        and not any(other in product for other in _OTHER_PRODUCTS)
+        and isinstance(item.get("retailPrice"), (int, float))
+    )
+
+
+def _kind(item: Mapping[str, Any]) -> str:
+    name = str(item.get("skuName", "")).lower()
+    return next((ending for ending in _SPOT_ENDINGS if name.endswith(ending)), "")
+
+
+def _latest(items: Iterable[Mapping[str, Any]]) -> float | None:
+    ranked = sorted(items, key=lambda item: -float(item["retailPrice"]))
+    ranked.sort(key=lambda item: str(item.get("effectiveStartDate", "")))
+    return float(ranked[-1]["retailPrice"]) if ranked else None
