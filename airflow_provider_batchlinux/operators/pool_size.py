@@ -6,16 +6,11 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import conf
-
-from airflow_provider_batchlinux.core.ids import require_id
-from airflow_provider_batchlinux.core.instants import Duration, optional_seconds, seconds_of
-from airflow_provider_batchlinux.links.portal import BatchLinuxPoolLink
-from airflow_provider_batchlinux.operators._base import (
-    BatchLinuxBaseOperator,
-    deadline_of,
-    defer_to,
-    result_of,
+from airflow_provider_batchlinux.core.instants import Duration, optional_seconds
+from airflow_provider_batchlinux.operators._waiting import (
+    DEFAULT_DEFERRABLE,
+    BatchLinuxPoolOperator,
+    BatchLinuxWaitingOperator,
 )
 from airflow_provider_batchlinux.triggers.pool import BatchLinuxPoolResizedTrigger
 
@@ -23,8 +18,8 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_batchlinux.client.batch import BatchLinuxClient
-    from airflow_provider_batchlinux.client.pool_resize import ResizeWait
     from airflow_provider_batchlinux.specs import AutoscaleSpec
+    from airflow_provider_batchlinux.triggers._base import BatchLinuxTrigger
 
 __all__ = [
     "BatchLinuxDisableAutoscaleOperator",
@@ -34,24 +29,7 @@ __all__ = [
 ]
 
 
-class _PoolOperator(BatchLinuxBaseOperator):
-    """The base of the operators here: they act on one pool, and link to it."""
-
-    template_fields: Sequence[str] = (*BatchLinuxBaseOperator.template_fields, "pool_id")
-    operator_extra_links = (BatchLinuxPoolLink(),)
-    ui_color = "#d8ecf3"
-
-    def __init__(self, *, pool_id: str, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.pool_id = pool_id
-
-    def link_pool(self, context: Context) -> None:
-        """Check the id, and keep the link to the pool."""
-        require_id("pool_id", self.pool_id)
-        BatchLinuxPoolLink.persist(context, self.hook.settings(), self.pool_id)
-
-
-class BatchLinuxResizePoolOperator(_PoolOperator):
+class BatchLinuxResizePoolOperator(BatchLinuxWaitingOperator):
     """
     Give a pool other numbers of nodes, and wait until it has them.
 
@@ -93,69 +71,53 @@ class BatchLinuxResizePoolOperator(_PoolOperator):
         wait: bool = True,
         timeout: Duration = timedelta(hours=1),
         poll_interval: Duration = timedelta(seconds=10),
-        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        deferrable: bool = DEFAULT_DEFERRABLE,
         **kwargs: Any,
     ) -> None:
         super().__init__(pool_id=pool_id, **kwargs)
+        self.wait, self.deferrable = wait, deferrable
+        self.timeout, self.poll_interval = timeout, poll_interval
         self.dedicated_nodes, self.spot_nodes = dedicated_nodes, spot_nodes
         self.resize_timeout = resize_timeout
         self.running_tasks = running_tasks
         self.accept_partial = accept_partial
-        self.wait = wait
-        self.timeout = timeout
-        self.poll_interval = poll_interval
-        self.deferrable = deferrable
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Ask for the resize, and wait until it is over where that is wanted."""
-        self.link_pool(context)
-        trigger = self._trigger(context)
-        wait = self.hook.run(lambda client: self._begin(client, trigger))
-        if wait is None:
-            return {"pool_id": self.pool_id}
-        if isinstance(wait, dict):
-            return wait
-        trigger.asked = wait.asked
-        return defer_to(self, trigger)
+        settings, trigger = self.link_pool(context), self._trigger(context)
+        return self.ask_and_wait(settings, lambda client: self._begin(client, trigger))
 
     async def _begin(
         self, client: BatchLinuxClient, trigger: BatchLinuxPoolResizedTrigger
-    ) -> dict[str, Any] | ResizeWait | None:
-        """Ask: gives the result, the wait to go on with on a triggerer, or nothing when none is wanted."""
+    ) -> dict[str, Any] | BatchLinuxTrigger:
         from airflow_provider_batchlinux.client.waiting import Pace, wait_for
 
         wait = trigger.wait(client)
         if problems := wait.spec.problems():
             raise ValueError("\n".join(problems))
         result = await wait.look()
+        trigger.asked = wait.asked
         if result is not None:
             return result
-        if self.deferrable and (self.wait or not wait.asked):
-            return wait
         if wait.asked and not self.wait:
-            return None
+            return {"pool_id": self.pool_id}
+        if self.deferrable:
+            return trigger
         return await wait_for(wait, Pace(trigger.poll_interval, trigger.deadline))
 
     def _trigger(self, context: Context) -> BatchLinuxPoolResizedTrigger:
         return BatchLinuxPoolResizedTrigger(
-            pool_id=self.pool_id,
             dedicated_nodes=self.dedicated_nodes,
             spot_nodes=self.spot_nodes,
             resize_timeout=optional_seconds("resize_timeout", self.resize_timeout),
             running_tasks=self.running_tasks,
             accept_partial=self.accept_partial,
             asked=False,
-            batch_linux_conn_id=self.batch_linux_conn_id,
-            poll_interval=seconds_of("poll_interval", self.poll_interval),
-            deadline=deadline_of(context, timedelta(seconds=seconds_of("timeout", self.timeout))),
+            **self.waiting(context),
         )
 
-    def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG002
-        """Take the trigger's event as the result, or raise what it reports."""
-        return result_of(event)
 
-
-class BatchLinuxEnableAutoscaleOperator(_PoolOperator):
+class BatchLinuxEnableAutoscaleOperator(BatchLinuxPoolOperator):
     """
     Let a formula decide how many nodes a pool has, or change the formula it has.
 
@@ -172,7 +134,7 @@ class BatchLinuxEnableAutoscaleOperator(_PoolOperator):
     :param batch_linux_conn_id: the connection to the Batch account. (templated)
     """
 
-    template_fields: Sequence[str] = (*_PoolOperator.template_fields, "formula")
+    template_fields: Sequence[str] = (*BatchLinuxPoolOperator.template_fields, "formula")
 
     def __init__(
         self,
@@ -219,7 +181,7 @@ class BatchLinuxEnableAutoscaleOperator(_PoolOperator):
         return body
 
 
-class BatchLinuxDisableAutoscaleOperator(_PoolOperator):
+class BatchLinuxDisableAutoscaleOperator(BatchLinuxPoolOperator):
     """
     Keep the numbers of nodes that a pool has, from now on; without a formula that is so already.
 
@@ -242,7 +204,7 @@ class BatchLinuxDisableAutoscaleOperator(_PoolOperator):
         return {"pool_id": self.pool_id}
 
 
-class BatchLinuxEvaluateAutoscaleOperator(_PoolOperator):
+class BatchLinuxEvaluateAutoscaleOperator(BatchLinuxPoolOperator):
     """
     See what a formula would decide for a pool now, without doing it.
 
@@ -255,7 +217,7 @@ class BatchLinuxEvaluateAutoscaleOperator(_PoolOperator):
     :param batch_linux_conn_id: the connection to the Batch account. (templated)
     """
 
-    template_fields: Sequence[str] = (*_PoolOperator.template_fields, "formula")
+    template_fields: Sequence[str] = (*BatchLinuxPoolOperator.template_fields, "formula")
 
     def __init__(self, *, pool_id: str, formula: str, **kwargs: Any) -> None:
         super().__init__(pool_id=pool_id, **kwargs)
