@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -17,9 +18,9 @@ from airflow_provider_batchlinux.triggers.pool import BatchLinuxPoolResizedTrigg
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from airflow_provider_batchlinux.client.account import AccountSettings
     from airflow_provider_batchlinux.client.batch import BatchLinuxClient
     from airflow_provider_batchlinux.specs import AutoscaleSpec
-    from airflow_provider_batchlinux.triggers._base import BatchLinuxTrigger
 
 __all__ = [
     "BatchLinuxDisableAutoscaleOperator",
@@ -36,10 +37,12 @@ class BatchLinuxResizePoolOperator(BatchLinuxWaitingOperator):
     The service resizes only a steady pool, so a resize under way is waited for first. Nodes that are there
     at the end may still boot: wait for them with
     :class:`~airflow_provider_batchlinux.sensors.nodes.BatchLinuxNodesIdleSensor`. A pool that has its
-    numbers is left alone, so a retry asks for nothing twice. Killing the task leaves the resize to go on.
+    numbers is left alone, so a retry asks for nothing twice.
 
-    Result in XCom: ``pool_id``, ``dedicated`` and ``spot`` (each with ``current`` and ``target``), and
-    ``resize_errors``; without waiting, only ``pool_id``.
+    Result in XCom: ``pool_id``, ``dedicated`` and ``spot`` (each with ``current`` and ``target``),
+    ``resize_errors``, and ``requested_at``, when the resize began by the service's clock, for the sensor's
+    parameter of that name (``None`` when nothing had to be asked); without waiting, only ``pool_id`` and
+    ``requested_at``.
 
     :param pool_id: the pool's id. (templated)
     :param dedicated_nodes: the dedicated nodes to have; ``None`` leaves their number.
@@ -50,9 +53,13 @@ class BatchLinuxResizePoolOperator(BatchLinuxWaitingOperator):
         ``terminate`` ends them, ``taskcompletion`` waits for them.
     :param accept_partial: fewer nodes than asked for do, as for spot nodes; otherwise that fails the task
         with the service's reasons.
+    :param stop_on_kill: when the task is killed, stop the resize that it has asked for, unless the pool is
+        resizing for somebody else by now. Nodes that the pool has by then stay. Killing it while it is
+        deferred does so from Airflow 3.3 on. ``False`` leaves the resize to go on.
     :param wait: go on until the resize is over. ``False`` returns as soon as the service has taken it, which
         also may mean to wait for a resize under way.
-    :param timeout: how long to wait at most, as a pendulum duration, ``timedelta`` or seconds.
+    :param timeout: how long to wait at most, as a pendulum duration, ``timedelta`` or seconds. The resize
+        goes on also after that.
     :param poll_interval: how long between two looks, as a pendulum duration, ``timedelta`` or seconds.
     :param deferrable: wait on the triggerer and free the worker; the default is Airflow's
         ``[operators] default_deferrable``.
@@ -68,6 +75,7 @@ class BatchLinuxResizePoolOperator(BatchLinuxWaitingOperator):
         resize_timeout: Duration | None = None,
         running_tasks: str = "requeue",
         accept_partial: bool = False,
+        stop_on_kill: bool = True,
         wait: bool = True,
         timeout: Duration = timedelta(hours=1),
         poll_interval: Duration = timedelta(seconds=10),
@@ -81,38 +89,39 @@ class BatchLinuxResizePoolOperator(BatchLinuxWaitingOperator):
         self.resize_timeout = resize_timeout
         self.running_tasks = running_tasks
         self.accept_partial = accept_partial
+        self.stop_on_kill = stop_on_kill
+        self._to_stop: tuple[AccountSettings, BatchLinuxPoolResizedTrigger] | None = None
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Ask for the resize, and wait until it is over where that is wanted."""
         settings, trigger = self.link_pool(context), self._trigger(context)
-        return self.ask_and_wait(settings, lambda client: self._begin(client, trigger))
+        self._to_stop = settings, trigger
+        return self.ask_and_wait(settings, lambda client: self.settle(client, trigger))
 
-    async def _begin(
-        self, client: BatchLinuxClient, trigger: BatchLinuxPoolResizedTrigger
-    ) -> dict[str, Any] | BatchLinuxTrigger:
-        from airflow_provider_batchlinux.client.waiting import Pace, wait_for
-
-        wait = trigger.wait(client)
-        if problems := wait.spec.problems():
-            raise ValueError("\n".join(problems))
-        result = await wait.look()
-        trigger.asked = wait.asked
-        if result is not None:
-            return result
-        if wait.asked and not self.wait:
-            return {"pool_id": self.pool_id}
-        if self.deferrable:
-            return trigger
-        return await wait_for(wait, Pace(trigger.poll_interval, trigger.deadline))
+    def on_kill(self) -> None:
+        """Stop the resize that was asked for, where that is wanted."""
+        if self._to_stop is None or not self.stop_on_kill:
+            return
+        settings, trigger = self._to_stop
+        if trigger.asked:
+            self.hook.run(trigger.end, settings=settings)
 
     def _trigger(self, context: Context) -> BatchLinuxPoolResizedTrigger:
-        return BatchLinuxPoolResizedTrigger(
+        from airflow_provider_batchlinux.core.resize import ResizeSpec
+
+        spec = ResizeSpec(
             dedicated_nodes=self.dedicated_nodes,
             spot_nodes=self.spot_nodes,
             resize_timeout=optional_seconds("resize_timeout", self.resize_timeout),
             running_tasks=self.running_tasks,
             accept_partial=self.accept_partial,
-            asked=False,
+        )
+        if problems := spec.problems():
+            raise ValueError("\n".join(problems))
+        return BatchLinuxPoolResizedTrigger(
+            resize=asdict(spec),
+            until_over=self.wait,
+            stop_on_kill=self.stop_on_kill,
             **self.waiting(context),
         )
 
