@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_batchlinux.core.instants import Duration
+from airflow_provider_batchlinux.core.node_states import READY_STATES
 from airflow_provider_batchlinux.operators._waiting import DEFAULT_DEFERRABLE, BatchLinuxWaitingOperator
 from airflow_provider_batchlinux.triggers.node_actions import BatchLinuxNodesActedTrigger
 
@@ -30,7 +31,7 @@ class _NodesOperator(BatchLinuxWaitingOperator):
 
     template_fields: Sequence[str] = (*BatchLinuxWaitingOperator.template_fields, "node_ids", "states")
     action: ClassVar[NodeAction]
-    chosen_by_default: ClassVar[Sequence[str]] = ("idle", "running", "starttaskfailed")
+    chosen_by_default: ClassVar[Sequence[str]] = (*READY_STATES, "starttaskfailed")
     running_tasks = "requeue"
 
     def __init__(

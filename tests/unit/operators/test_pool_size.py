@@ -99,7 +99,7 @@ def test_without_waiting_the_task_ends_when_the_service_has_taken_it(slow_accoun
     slow_account.make_pool()
     slow_account.control.advance(60)
 
-    run = run_task(resize(dedicated_nodes=2, wait=False))
+    run = run_task(resize(dedicated_nodes=2, wait=False, timeout=20))
 
     pool = slow_account.hook.find_pool("etl")
     assert pool is not None
