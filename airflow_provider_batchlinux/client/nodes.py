@@ -12,7 +12,7 @@ from airflow_provider_batchlinux.client.autoscale_return import return_autoscale
 from airflow_provider_batchlinux.client.batch import BatchLinuxClient
 from airflow_provider_batchlinux.client.diagnosis import start_task_outputs
 from airflow_provider_batchlinux.client.repair import PoolRepair, RepairStep
-from airflow_provider_batchlinux.core.pool_faults import BROKEN_STATES
+from airflow_provider_batchlinux.core.node_states import BROKEN_STATES
 from airflow_provider_batchlinux.core.pool_state import NodeSnapshot, PoolSnapshot
 from airflow_provider_batchlinux.core.readiness import (
     Outcome,

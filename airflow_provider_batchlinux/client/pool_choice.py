@@ -15,6 +15,7 @@ from airflow_provider_batchlinux.core.existing_pool import IfExists
 from airflow_provider_batchlinux.core.image_query import ImageQuery
 from airflow_provider_batchlinux.core.image_support import end_warning
 from airflow_provider_batchlinux.core.images import (
+    ImageNotFoundError,
     ResolvedImage,
     describe_choice,
     needs_image_list,
@@ -23,7 +24,7 @@ from airflow_provider_batchlinux.core.images import (
 from airflow_provider_batchlinux.core.instants import WARNED_BEFORE
 from airflow_provider_batchlinux.core.pool_spec import PoolSpec
 from airflow_provider_batchlinux.core.pool_state import POOL_FIELDS, PoolSnapshot
-from airflow_provider_batchlinux.core.preflight import Region
+from airflow_provider_batchlinux.core.preflight import Findings, Region
 from airflow_provider_batchlinux.core.raw_pool import RawPool
 from airflow_provider_batchlinux.core.resize import unmet
 from airflow_provider_batchlinux.core.supported_images import SupportedImage
@@ -83,6 +84,21 @@ class ChosenPool:
     images: Sequence[SupportedImage]
 
 
+@dataclass(frozen=True)
+class _PassedOver:
+    """
+    Why a VM size would not do.
+
+    :param error: why no image fits it, with the nearest; ``None`` when it is the region or the quotas.
+    """
+
+    found: Findings
+    error: ImageNotFoundError | None = None
+
+    def __str__(self) -> str:
+        return " ".join([*self.found.problems, *self.found.shortages])
+
+
 async def choose_pool(client: BatchLinuxClient, wish: PoolWish, plane: ManagementClient | None) -> ChosenPool:
     """
     Choose the image, and the first VM size that would do: in its region, within quotas, fit for the image.
@@ -97,25 +113,30 @@ async def choose_pool(client: BatchLinuxClient, wish: PoolWish, plane: Managemen
     images = await client.list_images() if needs_image_list(query) else []
     region = await _region(plane, wish)
     preflight = await Preflight.at(client, region) if region is not None else None
-    passed: dict[str, Exception] = {}
+    passed: dict[str, _PassedOver] = {}
     for name in await _size_names(client, wish, region):
         try:
             image = _image(query, images, wish, region, name)
             body = wish.spec.to_rest(image, vm_size=name, owner=wish.owner, expires_at=wish.expires_at)
-            if preflight is not None:
-                preflight.check(
-                    body,
-                    images,
-                    needed_until=wish.needed_until,
-                    now=wish.now,
-                    name_of=wish.spec.name_of,
-                )
-        except (ValueError, BatchQuotaError) as error:
-            passed[name] = error
+        except ImageNotFoundError as error:
+            passed[name] = _PassedOver(Findings((f"no image of {query.text!r} fits it.",)), error)
+            continue
+        found = _look(preflight, body, images, wish)
+        if found.problems or found.shortages:
+            passed[name] = _PassedOver(found)
             continue
         _tell(image, wish, name, passed)
         return ChosenPool(body, image, name, images)
     raise _none_fits(wish, passed)
+
+
+def _look(
+    preflight: Preflight | None, body: Mapping[str, Any], images: Sequence[SupportedImage], wish: PoolWish
+) -> Findings:
+    if preflight is None:
+        return Findings()
+    until, name_of = wish.needed_until, wish.spec.name_of
+    return preflight.check(body, images, needed_until=until, now=wish.now, name_of=name_of)
 
 
 async def _region(plane: ManagementClient | None, wish: PoolWish) -> Region | None:
@@ -171,9 +192,9 @@ def _image(
     )
 
 
-def _tell(image: ResolvedImage, wish: PoolWish, vm_size: str, passed: Mapping[str, Exception]) -> None:
-    for name, error in passed.items():
-        log.warning("VM size %r is passed over: %s", name, _last_line(error))
+def _tell(image: ResolvedImage, wish: PoolWish, vm_size: str, passed: Mapping[str, _PassedOver]) -> None:
+    for name, why in passed.items():
+        log.warning("VM size %r is passed over: %s", name, why)
     if vm_size != wish.spec.vm_size:
         log.info("VM size %s, of %s.", vm_size, VmSizeQuery.parse(wish.spec.vm_size))
     log.info("%s", describe_choice(image))
@@ -187,18 +208,18 @@ def warn_of_end(image: ResolvedImage, wish: PoolWish) -> None:
         log.warning("%s", warning)
 
 
-def _none_fits(wish: PoolWish, passed: Mapping[str, Exception]) -> Exception:
-    """Give the error to raise when no size would do: the only one's own, or one that tells of the first."""
-    errors = list(passed.values())
-    if len(errors) == 1:
-        return errors[0]
-    told = [f"  {name}: {_last_line(error)}" for name, error in list(passed.items())[:_TOLD]]
-    more = [f"  and {len(errors) - _TOLD} more"] if len(errors) > _TOLD else []
-    head = f"Pool {wish.spec.pool_id!r} was not made: none of {len(errors)} VM sizes would do."
-    text = "\n".join([head, *told, *more])
-    lacks_quota = any(isinstance(error, BatchQuotaError) for error in errors)
-    return BatchQuotaError(text, code="Preflight") if lacks_quota else ValueError(text)
-
-
-def _last_line(error: Exception) -> str:
-    return str(error).splitlines()[-1]
+def _none_fits(wish: PoolWish, passed: Mapping[str, _PassedOver]) -> Exception:
+    """Give the error to raise when no size would do: all of the only one, or something of the first."""
+    each = list(passed.values())
+    head = f"Pool {wish.spec.pool_id!r} was not made:"
+    if len(each) > 1:
+        told = [f"{head} none of {len(each)} VM sizes would do."]
+        told += [f"  {name}: {why}" for name, why in list(passed.items())[:_TOLD]]
+        told += [f"  and {len(each) - _TOLD} more"] if len(each) > _TOLD else []
+    elif each[0].error is not None:
+        return each[0].error
+    else:
+        told = [head, *each[0].found.problems, *each[0].found.shortages]
+    quotas_would_do = any(not why.found.problems for why in each)
+    text = "\n".join(told)
+    return BatchQuotaError(text, code="Preflight") if quotas_would_do else ValueError(text)

@@ -19,7 +19,7 @@ from airflow_provider_batchlinux.core.preflight import (
     usage_of,
 )
 from airflow_provider_batchlinux.core.supported_images import SupportedImage
-from airflow_provider_batchlinux.exceptions import BatchLinuxError, BatchQuotaError
+from airflow_provider_batchlinux.exceptions import BatchLinuxError
 
 __all__ = ["Preflight", "look_at_region"]
 
@@ -65,19 +65,17 @@ class Preflight:
         needed_until: datetime,
         now: datetime,
         name_of: Callable[[tuple[Any, ...]], str | None],
-    ) -> None:
+    ) -> Findings:
         """
-        Refuse a pool that the region or the account would not give nodes; one that is there is left alone.
+        Tell what would keep a pool from its nodes, which is nothing for one that is there; log the rest.
 
         :param body: the body that would create it.
         :param images: the images that the service lists, where they were asked for.
         :param needed_until: the last instant at which new nodes may be wanted.
         :param name_of: the user's name of a place in the body.
-        :raises ValueError: it would never get its nodes; all problems, quotas too.
-        :raises BatchQuotaError: it would, were the quotas not used up.
         """
         if body["id"] in self._usage.pool_ids:
-            return
+            return Findings()
         found = find_faults(
             body,
             self._region,
@@ -89,15 +87,7 @@ class Preflight:
         )
         for warning in found.warnings:
             log.warning("%s", warning)
-        _raise(body["id"], found)
-
-
-def _raise(pool_id: str, found: Findings) -> None:
-    told = "\n".join([f"Pool {pool_id!r} was not made:", *found.problems, *found.shortages])
-    if found.problems:
-        raise ValueError(told)
-    if found.shortages:
-        raise BatchQuotaError(told, code="Preflight")
+        return found
 
 
 def _listed(body: Mapping[str, Any], images: Sequence[SupportedImage]) -> SupportedImage | None:

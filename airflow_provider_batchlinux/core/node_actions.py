@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, get_args
 
+from airflow_provider_batchlinux.core.node_states import AWAY_STATES, BROKEN_STATES, READY_STATES
 from airflow_provider_batchlinux.core.pool_state import NodeSnapshot
 from airflow_provider_batchlinux.core.resize import RUNNING_TASKS
 from airflow_provider_batchlinux.core.text import joined
@@ -14,10 +15,6 @@ from airflow_provider_batchlinux.core.text import joined
 __all__ = ["NodeAction", "NodeChoice", "NodeProgress", "latest_boot", "problems_of", "progress_of"]
 
 NodeAction = Literal["reboot", "reimage", "deallocate", "start"]
-
-_READY = frozenset({"idle", "running"})
-_BROKEN = frozenset({"starttaskfailed", "unusable"})
-_AWAY = frozenset({"preempted", "leavingpool"})
 
 
 @dataclass(frozen=True)
@@ -126,8 +123,8 @@ def progress_of(
     """
     known = {node.node_id.lower(): node for node in nodes}
     found = [known[node_id.lower()] for node_id in node_ids if node_id.lower() in known]
-    here = [node for node in found if node.state not in _AWAY]
-    broken = tuple(node for node in here if node.state in _BROKEN and _has_booted(node, since, action))
+    here = [node for node in found if node.state not in AWAY_STATES]
+    broken = tuple(node for node in here if node.state in BROKEN_STATES and _has_booted(node, since, action))
     done = tuple(node for node in here if _is_done(action, node, since))
     waiting = tuple(node for node in here if node not in done and node not in broken)
     staying = {node.node_id.lower() for node in here}
@@ -142,7 +139,7 @@ def _state_name(state: str) -> str:
 def _is_done(action: NodeAction, node: NodeSnapshot, since: datetime | None) -> bool:
     if action == "deallocate":
         return node.state == "deallocated"
-    return node.state in _READY and _has_booted(node, since, action)
+    return node.state in READY_STATES and _has_booted(node, since, action)
 
 
 def _has_booted(node: NodeSnapshot, since: datetime | None, action: NodeAction) -> bool:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from enum import Enum
 
+from airflow_provider_batchlinux.core.node_states import BOOTING_STATES, BROKEN_STATES, RESTARTING_STATES
 from airflow_provider_batchlinux.core.pool_state import NodeSnapshot, ServiceError
 
 __all__ = [
-    "BROKEN_STATES",
     "ResizeErrorKind",
     "boots_too_long",
     "cause_of",
@@ -16,14 +16,6 @@ __all__ = [
     "kind_of",
     "may_be_had_later",
 ]
-
-BROKEN_STATES = ("starttaskfailed", "unusable")
-"""The states of nodes that do not become ready by waiting."""
-
-_BOOTING_STATES = frozenset(
-    {"creating", "starting", "waitingforstarttask", "rebooting", "reimaging", "upgradingos"}
-)
-_RESTARTING_STATES = frozenset({"creating", "rebooting", "reimaging", "upgradingos"})
 
 
 class ResizeErrorKind(str, Enum):
@@ -114,10 +106,10 @@ def boots_too_long(node: NodeSnapshot, limit: float, now: datetime) -> bool:
     :param limit: seconds from its machine, or its last boot.
     :param now: the present instant.
     """
-    if node.state not in _BOOTING_STATES:
+    if node.state not in BOOTING_STATES:
         return False
     starts = [node.allocated, node.last_boot]
-    if node.state in _RESTARTING_STATES:
+    if node.state in RESTARTING_STATES:
         starts.append(node.state_since)
     known = [start for start in starts if start is not None]
     return bool(known) and now - max(known) > timedelta(seconds=limit)

@@ -160,6 +160,7 @@ class PoolSnapshot:
 
     :param evaluated: its autoscale formula has been evaluated at least once.
     :param autoscale_error: what the last evaluation of its formula met; ``None`` when it went well.
+    :param modified: when it was last changed by a request, which no wait asks for.
     """
 
     pool_id: str
@@ -175,6 +176,7 @@ class PoolSnapshot:
     created: datetime | None = None
     evaluated: bool = False
     autoscale_error: ServiceError | None = None
+    modified: datetime | None = None
 
     @classmethod
     def from_rest(cls, body: Mapping[str, Any]) -> PoolSnapshot:
@@ -194,6 +196,7 @@ class PoolSnapshot:
             created=_instant(body.get("creationTime")),
             evaluated=bool(run),
             autoscale_error=ServiceError.from_rest(run["error"]) if run.get("error") else None,
+            modified=_instant(body.get("lastModified")),
         )
 
     @property

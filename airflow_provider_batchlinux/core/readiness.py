@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum
 
+from airflow_provider_batchlinux.core.node_states import BROKEN_STATES, READY_STATES
 from airflow_provider_batchlinux.core.pool_faults import (
-    BROKEN_STATES,
     ResizeErrorKind,
     boots_too_long,
     cause_of,
@@ -149,7 +149,7 @@ def _tally_of(
     now: datetime | None,
     healing: Collection[NodeSnapshot],
 ) -> _Tally:
-    good = ("idle", "running") if policy.running_is_ready else ("idle",)
+    good = READY_STATES if policy.running_is_ready else ("idle",)
     if seen.nodes is None:
         found = Counter({state: seen.counts.get(state, 0) for state in BROKEN_STATES})
         left = found - Counter(node.state for node in healing)

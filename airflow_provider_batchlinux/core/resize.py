@@ -6,11 +6,20 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from airflow_provider_batchlinux.core.instants import iso8601_duration
+from airflow_provider_batchlinux.core.instants import iso8601_duration, rest_instant
 from airflow_provider_batchlinux.core.pool_faults import ResizeErrorKind, explained_error, kind_of
 from airflow_provider_batchlinux.core.pool_state import PoolSnapshot, ServiceError
 
-__all__ = ["RUNNING_TASKS", "ResizeSpec", "ResizeStep", "next_step", "shortfall", "unmet"]
+__all__ = [
+    "RUNNING_TASKS",
+    "ResizeRequest",
+    "ResizeSpec",
+    "ResizeStep",
+    "began_at",
+    "next_step",
+    "shortfall",
+    "unmet",
+]
 
 RUNNING_TASKS = ("requeue", "terminate", "taskcompletion")
 """What can become of the tasks on a node that is taken from its work."""
@@ -71,6 +80,39 @@ class ResizeSpec:
         if self.resize_timeout is not None:
             body["resizeTimeout"] = iso8601_duration(self.resize_timeout)
         return body
+
+
+@dataclass
+class ResizeRequest:
+    """
+    What has become of asking for a resize.
+
+    :param asked: the service has taken the request.
+    :param requested_at: when the resize began, by the service's clock, as ISO 8601 text; ``None`` while the
+        service has not been asked.
+    """
+
+    asked: bool = False
+    requested_at: str | None = None
+
+    def is_under_way(self, spec: ResizeSpec, pool: PoolSnapshot) -> bool:
+        """Tell whether a pool is resizing for this very request, and for nobody else's after it."""
+        if not self.asked or pool.allocation_state != "resizing" or pool.allocation_state_since is None:
+            return False
+        wants_the_same = (pool.target_dedicated, pool.target_spot) == spec.targets(pool)
+        return wants_the_same and self.requested_at in (None, rest_instant(pool.allocation_state_since))
+
+
+def began_at(pool: PoolSnapshot) -> str | None:
+    """
+    Tell when a resize began that the service has just taken, as ISO 8601 text.
+
+    That is when the pool came into its allocation state; of a resize that is over already, which has a later
+    one, it is when the request has changed the pool.
+    """
+    is_over = pool.allocation_state == "steady" and pool.modified is not None
+    instant = pool.modified if is_over else pool.allocation_state_since
+    return rest_instant(instant) if instant is not None else None
 
 
 class ResizeStep(str, Enum):

@@ -17,6 +17,7 @@ _RESERVED_FROM = 50_000
 _MIN_PORTS = 40
 _FIRST_PRIORITY = 150
 _LAST_PRIORITY = 3_500
+"""Of the rule that refuses everybody else. The service takes 150 to 4096, Batch Explorer at most 3500."""
 
 
 def source_problems(sources: Sequence[str]) -> list[str]:
@@ -41,8 +42,9 @@ def nat_pool(sources: Sequence[str], node_count: int) -> dict[str, Any]:
     """
     Build the inbound NAT pool that maps SSH for the given networks and refuses all others.
 
-    Limits of the service: at least 40 frontend ports, none in 50000-55000, rule priorities 150-4096 that
-    differ. The range holds a port for each node the pool asks for, up to 10,000.
+    Limits of the service: at least 40 frontend ports, none in 50000-55000, rule priorities that differ,
+    from 150 to 4096, of which this takes 150 to 3500. The range holds a port for each node the pool asks for,
+    up to 10,000.
 
     :param sources: networks that passed :func:`source_problems`.
     :param node_count: the nodes the pool may have at most.

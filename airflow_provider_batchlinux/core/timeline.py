@@ -6,11 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
+from airflow_provider_batchlinux.core.node_states import READY_STATES
 from airflow_provider_batchlinux.core.pool_state import NodeSnapshot, PoolSnapshot
 
 __all__ = ["Timeline", "timeline_of"]
-
-_READY_STATES = frozenset({"idle", "running"})
 
 
 @dataclass(frozen=True)
@@ -73,7 +72,7 @@ def timeline_of(
 
 def _usable_since(node: NodeSnapshot) -> datetime | None:
     # A node that has worked since came into its state later than it could first work; its start task tells.
-    if node.state not in _READY_STATES:
+    if node.state not in READY_STATES:
         return None
     ended = node.start_task.ended if node.start_task else None
     known = [moment for moment in (ended, node.state_since if node.state == "idle" else None) if moment]

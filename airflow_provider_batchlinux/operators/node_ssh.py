@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_batchlinux.core.ids import id_problems
 from airflow_provider_batchlinux.core.instants import Duration, seconds_of
+from airflow_provider_batchlinux.core.node_states import READY_STATES
 from airflow_provider_batchlinux.exceptions import BatchLinuxError, NodeCommandError
 from airflow_provider_batchlinux.links.portal import BatchLinuxPoolLink
 from airflow_provider_batchlinux.operators._base import BatchLinuxBaseOperator
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
 __all__ = ["BatchLinuxRunOnNodesOperator"]
 
-_READY = ("idle", "running")
 _MARGIN = timedelta(minutes=15)
 """What the user lives longer than all commands may take: putting it there and taking it off."""
 
@@ -165,7 +165,7 @@ class BatchLinuxRunOnNodesOperator(BatchLinuxBaseOperator):
         from airflow_provider_batchlinux.core.node_actions import NodeChoice
         from airflow_provider_batchlinux.core.pool_state import counts_of
 
-        choice = NodeChoice(self.node_ids, self.states or (_READY if self.node_ids is None else None))
+        choice = NodeChoice(self.node_ids, self.states or (READY_STATES if self.node_ids is None else None))
         nodes = await client.list_nodes(self.pool_id, where=self.where)
         chosen = [node.node_id for node in choice.chosen(nodes)]
         missing = choice.missing(nodes)

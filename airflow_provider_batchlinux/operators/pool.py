@@ -6,14 +6,10 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
-from airflow.providers.common.compat.sdk import conf
-
-from airflow_provider_batchlinux.core.ids import require_id
-from airflow_provider_batchlinux.core.instants import Duration, expiry_of, seconds_of
+from airflow_provider_batchlinux.core.instants import Duration, expiry_of
 from airflow_provider_batchlinux.links.portal import BatchLinuxPoolLink
 from airflow_provider_batchlinux.operators._base import (
     BatchLinuxBaseOperator,
-    deadline_of,
     defer_to,
     failed_tasks,
     result_of,
@@ -28,6 +24,7 @@ from airflow_provider_batchlinux.operators._pool_request import (
     secrets_untold,
 )
 from airflow_provider_batchlinux.operators._prices import price_of_pool
+from airflow_provider_batchlinux.operators._waiting import DEFAULT_DEFERRABLE, BatchLinuxWaitingOperator
 from airflow_provider_batchlinux.triggers.pool import BatchLinuxPoolGoneTrigger, BatchLinuxPoolSteadyTrigger
 
 if TYPE_CHECKING:
@@ -49,6 +46,7 @@ if TYPE_CHECKING:
         StorageSpec,
         UserAccountSpec,
     )
+    from airflow_provider_batchlinux.triggers._base import BatchLinuxTrigger
 
 __all__ = ["BatchLinuxCreatePoolOperator", "BatchLinuxDeletePoolOperator"]
 
@@ -205,7 +203,7 @@ class BatchLinuxCreatePoolOperator(BatchLinuxBaseOperator):
         expires_in: Duration | None = None,
         if_exists: IfExists = "reuse",
         deletion_limit: Duration = timedelta(minutes=15),
-        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        deferrable: bool = DEFAULT_DEFERRABLE,
         **kwargs: Any,
     ) -> None:
         super().__init__(**{"multiple_outputs": True, **kwargs})
@@ -276,7 +274,7 @@ class BatchLinuxCreatePoolOperator(BatchLinuxBaseOperator):
 _DELETE_POLICIES = ("always", "on_success", "keep_on_failure")
 
 
-class BatchLinuxDeletePoolOperator(BatchLinuxBaseOperator):
+class BatchLinuxDeletePoolOperator(BatchLinuxWaitingOperator):
     """
     Delete a pool with its nodes; a pool that is gone already is fine.
 
@@ -305,8 +303,6 @@ class BatchLinuxDeletePoolOperator(BatchLinuxBaseOperator):
     :param batch_linux_conn_id: the connection to the Batch account. (templated)
     """
 
-    template_fields: Sequence[str] = (*BatchLinuxBaseOperator.template_fields, "pool_id")
-    operator_extra_links = (BatchLinuxPoolLink(),)
     ui_color = "#f3e3d8"
 
     def __init__(
@@ -318,54 +314,41 @@ class BatchLinuxDeletePoolOperator(BatchLinuxBaseOperator):
         wait: bool = True,
         timeout: Duration = timedelta(hours=1),
         poll_interval: Duration = timedelta(seconds=10),
-        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        deferrable: bool = DEFAULT_DEFERRABLE,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(pool_id=pool_id, **kwargs)
+        self.wait, self.deferrable = wait, deferrable
+        self.timeout, self.poll_interval = timeout, poll_interval
         if policy not in _DELETE_POLICIES:
             msg = f"policy={policy!r} is not one of {', '.join(_DELETE_POLICIES)}."
             raise ValueError(msg)
-        self.pool_id = pool_id
         self.policy, self.keep_for = policy, keep_for
-        self.wait = wait
-        self.timeout = timeout
-        self.poll_interval = poll_interval
-        self.deferrable = deferrable
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Ask for the deletion, and wait until it is done where that is wanted."""
-        from airflow_provider_batchlinux.client.jobs import end_orphans
-
-        require_id("pool_id", self.pool_id)
-        settings = self.hook.settings()
-        BatchLinuxPoolLink.persist(context, settings, self.pool_id)
+        settings = self.link_pool(context)
         if self.policy != "always" and (failed := failed_tasks(context)):
             self._keep(failed)
             return {"pool_id": self.pool_id, "deleted": False}
-        limit = timedelta(seconds=seconds_of("timeout", self.timeout))
-        trigger = BatchLinuxPoolGoneTrigger(
-            pool_id=self.pool_id,
-            batch_linux_conn_id=self.batch_linux_conn_id,
-            poll_interval=seconds_of("poll_interval", self.poll_interval),
-            deadline=deadline_of(context, limit),
-        )
+        gone = BatchLinuxPoolGoneTrigger(**self.waiting(context))
+        return self.ask_and_wait(settings, lambda client: self._delete(client, settings.id_prefix, gone))
 
-        async def story(client: BatchLinuxClient) -> tuple[bool, bool]:
-            found = await client.delete_pool(self.pool_id)
-            await end_orphans(client, self.pool_id, settings.id_prefix)
-            if not (found and self.wait):
-                return found, True
-            return found, await trigger.settle(client, block=not self.deferrable) is not None
+    async def _delete(
+        self, client: BatchLinuxClient, id_prefix: str, gone: BatchLinuxPoolGoneTrigger
+    ) -> dict[str, Any] | BatchLinuxTrigger:
+        from airflow_provider_batchlinux.client.jobs import end_orphans
 
-        found, settled = self.hook.run(story, settings=settings)
+        found = await client.delete_pool(self.pool_id)
         self.log.info("Pool %r: %s.", self.pool_id, "deletion asked for" if found else "there is none")
-        if not settled:
-            defer_to(self, trigger)
+        await end_orphans(client, self.pool_id, id_prefix)
+        if found and self.wait and await self.settle(client, gone) is gone:
+            return gone
         return {"pool_id": self.pool_id, "deleted": found}
 
-    def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG002
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         """Take the trigger's event as the result, or raise what it reports."""
-        return {**result_of(event), "deleted": True}
+        return {**super().execute_complete(context, event), "deleted": True}
 
     def _keep(self, failed: list[str]) -> None:
         from airflow_provider_batchlinux.client.pool_metadata import change_metadata

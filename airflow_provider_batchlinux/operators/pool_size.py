@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import conf
-
-from airflow_provider_batchlinux.core.ids import require_id
-from airflow_provider_batchlinux.core.instants import Duration, optional_seconds, seconds_of
-from airflow_provider_batchlinux.links.portal import BatchLinuxPoolLink
-from airflow_provider_batchlinux.operators._base import (
-    BatchLinuxBaseOperator,
-    deadline_of,
-    defer_to,
-    result_of,
+from airflow_provider_batchlinux.core.instants import Duration, optional_seconds
+from airflow_provider_batchlinux.operators._waiting import (
+    DEFAULT_DEFERRABLE,
+    BatchLinuxPoolOperator,
+    BatchLinuxWaitingOperator,
 )
 from airflow_provider_batchlinux.triggers.pool import BatchLinuxPoolResizedTrigger
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from airflow_provider_batchlinux.client.account import AccountSettings
     from airflow_provider_batchlinux.client.batch import BatchLinuxClient
-    from airflow_provider_batchlinux.client.pool_resize import ResizeWait
     from airflow_provider_batchlinux.specs import AutoscaleSpec
 
 __all__ = [
@@ -34,34 +30,19 @@ __all__ = [
 ]
 
 
-class _PoolOperator(BatchLinuxBaseOperator):
-    """The base of the operators here: they act on one pool, and link to it."""
-
-    template_fields: Sequence[str] = (*BatchLinuxBaseOperator.template_fields, "pool_id")
-    operator_extra_links = (BatchLinuxPoolLink(),)
-    ui_color = "#d8ecf3"
-
-    def __init__(self, *, pool_id: str, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.pool_id = pool_id
-
-    def link_pool(self, context: Context) -> None:
-        """Check the id, and keep the link to the pool."""
-        require_id("pool_id", self.pool_id)
-        BatchLinuxPoolLink.persist(context, self.hook.settings(), self.pool_id)
-
-
-class BatchLinuxResizePoolOperator(_PoolOperator):
+class BatchLinuxResizePoolOperator(BatchLinuxWaitingOperator):
     """
     Give a pool other numbers of nodes, and wait until it has them.
 
     The service resizes only a steady pool, so a resize under way is waited for first. Nodes that are there
     at the end may still boot: wait for them with
     :class:`~airflow_provider_batchlinux.sensors.nodes.BatchLinuxNodesIdleSensor`. A pool that has its
-    numbers is left alone, so a retry asks for nothing twice. Killing the task leaves the resize to go on.
+    numbers is left alone, so a retry asks for nothing twice.
 
-    Result in XCom: ``pool_id``, ``dedicated`` and ``spot`` (each with ``current`` and ``target``), and
-    ``resize_errors``; without waiting, only ``pool_id``.
+    Result in XCom: ``pool_id``, ``dedicated`` and ``spot`` (each with ``current`` and ``target``),
+    ``resize_errors``, and ``requested_at``, when the resize began by the service's clock, for the sensor's
+    parameter of that name (``None`` when nothing had to be asked); without waiting, only ``pool_id`` and
+    ``requested_at``.
 
     :param pool_id: the pool's id. (templated)
     :param dedicated_nodes: the dedicated nodes to have; ``None`` leaves their number.
@@ -72,9 +53,13 @@ class BatchLinuxResizePoolOperator(_PoolOperator):
         ``terminate`` ends them, ``taskcompletion`` waits for them.
     :param accept_partial: fewer nodes than asked for do, as for spot nodes; otherwise that fails the task
         with the service's reasons.
+    :param stop_on_kill: when the task is killed, stop the resize that it has asked for, unless the pool is
+        resizing for somebody else by now. Nodes that the pool has by then stay. Killing it while it is
+        deferred does so from Airflow 3.3 on. ``False`` leaves the resize to go on.
     :param wait: go on until the resize is over. ``False`` returns as soon as the service has taken it, which
         also may mean to wait for a resize under way.
-    :param timeout: how long to wait at most, as a pendulum duration, ``timedelta`` or seconds.
+    :param timeout: how long to wait at most, as a pendulum duration, ``timedelta`` or seconds. The resize
+        goes on also after that.
     :param poll_interval: how long between two looks, as a pendulum duration, ``timedelta`` or seconds.
     :param deferrable: wait on the triggerer and free the worker; the default is Airflow's
         ``[operators] default_deferrable``.
@@ -90,72 +75,58 @@ class BatchLinuxResizePoolOperator(_PoolOperator):
         resize_timeout: Duration | None = None,
         running_tasks: str = "requeue",
         accept_partial: bool = False,
+        stop_on_kill: bool = True,
         wait: bool = True,
         timeout: Duration = timedelta(hours=1),
         poll_interval: Duration = timedelta(seconds=10),
-        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        deferrable: bool = DEFAULT_DEFERRABLE,
         **kwargs: Any,
     ) -> None:
         super().__init__(pool_id=pool_id, **kwargs)
+        self.wait, self.deferrable = wait, deferrable
+        self.timeout, self.poll_interval = timeout, poll_interval
         self.dedicated_nodes, self.spot_nodes = dedicated_nodes, spot_nodes
         self.resize_timeout = resize_timeout
         self.running_tasks = running_tasks
         self.accept_partial = accept_partial
-        self.wait = wait
-        self.timeout = timeout
-        self.poll_interval = poll_interval
-        self.deferrable = deferrable
+        self.stop_on_kill = stop_on_kill
+        self._to_stop: tuple[AccountSettings, BatchLinuxPoolResizedTrigger] | None = None
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Ask for the resize, and wait until it is over where that is wanted."""
-        self.link_pool(context)
-        trigger = self._trigger(context)
-        wait = self.hook.run(lambda client: self._begin(client, trigger))
-        if wait is None:
-            return {"pool_id": self.pool_id}
-        if isinstance(wait, dict):
-            return wait
-        trigger.asked = wait.asked
-        return defer_to(self, trigger)
+        settings, trigger = self.link_pool(context), self._trigger(context)
+        self._to_stop = settings, trigger
+        return self.ask_and_wait(settings, lambda client: self.settle(client, trigger))
 
-    async def _begin(
-        self, client: BatchLinuxClient, trigger: BatchLinuxPoolResizedTrigger
-    ) -> dict[str, Any] | ResizeWait | None:
-        """Ask: gives the result, the wait to go on with on a triggerer, or nothing when none is wanted."""
-        from airflow_provider_batchlinux.client.waiting import Pace, wait_for
-
-        wait = trigger.wait(client)
-        if problems := wait.spec.problems():
-            raise ValueError("\n".join(problems))
-        result = await wait.look()
-        if result is not None:
-            return result
-        if self.deferrable and (self.wait or not wait.asked):
-            return wait
-        if wait.asked and not self.wait:
-            return None
-        return await wait_for(wait, Pace(trigger.poll_interval, trigger.deadline))
+    def on_kill(self) -> None:
+        """Stop the resize that was asked for, where that is wanted."""
+        if self._to_stop is None or not self.stop_on_kill:
+            return
+        settings, trigger = self._to_stop
+        if trigger.asked:
+            self.hook.run(trigger.end, settings=settings)
 
     def _trigger(self, context: Context) -> BatchLinuxPoolResizedTrigger:
-        return BatchLinuxPoolResizedTrigger(
-            pool_id=self.pool_id,
+        from airflow_provider_batchlinux.core.resize import ResizeSpec
+
+        spec = ResizeSpec(
             dedicated_nodes=self.dedicated_nodes,
             spot_nodes=self.spot_nodes,
             resize_timeout=optional_seconds("resize_timeout", self.resize_timeout),
             running_tasks=self.running_tasks,
             accept_partial=self.accept_partial,
-            asked=False,
-            batch_linux_conn_id=self.batch_linux_conn_id,
-            poll_interval=seconds_of("poll_interval", self.poll_interval),
-            deadline=deadline_of(context, timedelta(seconds=seconds_of("timeout", self.timeout))),
+        )
+        if problems := spec.problems():
+            raise ValueError("\n".join(problems))
+        return BatchLinuxPoolResizedTrigger(
+            resize=asdict(spec),
+            until_over=self.wait,
+            stop_on_kill=self.stop_on_kill,
+            **self.waiting(context),
         )
 
-    def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG002
-        """Take the trigger's event as the result, or raise what it reports."""
-        return result_of(event)
 
-
-class BatchLinuxEnableAutoscaleOperator(_PoolOperator):
+class BatchLinuxEnableAutoscaleOperator(BatchLinuxPoolOperator):
     """
     Let a formula decide how many nodes a pool has, or change the formula it has.
 
@@ -172,7 +143,7 @@ class BatchLinuxEnableAutoscaleOperator(_PoolOperator):
     :param batch_linux_conn_id: the connection to the Batch account. (templated)
     """
 
-    template_fields: Sequence[str] = (*_PoolOperator.template_fields, "formula")
+    template_fields: Sequence[str] = (*BatchLinuxPoolOperator.template_fields, "formula")
 
     def __init__(
         self,
@@ -219,7 +190,7 @@ class BatchLinuxEnableAutoscaleOperator(_PoolOperator):
         return body
 
 
-class BatchLinuxDisableAutoscaleOperator(_PoolOperator):
+class BatchLinuxDisableAutoscaleOperator(BatchLinuxPoolOperator):
     """
     Keep the numbers of nodes that a pool has, from now on; without a formula that is so already.
 
@@ -242,7 +213,7 @@ class BatchLinuxDisableAutoscaleOperator(_PoolOperator):
         return {"pool_id": self.pool_id}
 
 
-class BatchLinuxEvaluateAutoscaleOperator(_PoolOperator):
+class BatchLinuxEvaluateAutoscaleOperator(BatchLinuxPoolOperator):
     """
     See what a formula would decide for a pool now, without doing it.
 
@@ -255,7 +226,7 @@ class BatchLinuxEvaluateAutoscaleOperator(_PoolOperator):
     :param batch_linux_conn_id: the connection to the Batch account. (templated)
     """
 
-    template_fields: Sequence[str] = (*_PoolOperator.template_fields, "formula")
+    template_fields: Sequence[str] = (*BatchLinuxPoolOperator.template_fields, "formula")
 
     def __init__(self, *, pool_id: str, formula: str, **kwargs: Any) -> None:
         super().__init__(pool_id=pool_id, **kwargs)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from airflow_provider_batchlinux.core.resize import ResizeRequest, ResizeSpec
 from airflow_provider_batchlinux.triggers._base import BatchLinuxPoolTrigger
+from airflow_provider_batchlinux.triggers._ending import BatchLinuxEndingTrigger
 
 if TYPE_CHECKING:
     from airflow_provider_batchlinux.client.batch import BatchLinuxClient
@@ -39,33 +41,29 @@ class BatchLinuxPoolSteadyTrigger(BatchLinuxPoolTrigger):
         return PoolSteadyWait(client, self.pool_id)
 
 
-class BatchLinuxPoolResizedTrigger(BatchLinuxPoolTrigger):
+class BatchLinuxPoolResizedTrigger(BatchLinuxPoolTrigger, BatchLinuxEndingTrigger):
     """
     Fire when a pool has the numbers of nodes that were asked for, or will not get them.
 
-    Killing the task leaves the resize to go on.
-
-    :param dedicated_nodes: the dedicated nodes that it is to have; ``None`` leaves their number.
-    :param spot_nodes: the spot nodes that it is to have; ``None`` leaves their number.
-    :param resize_timeout: seconds the service may look for nodes; ``None`` is its own 15 minutes.
-    :param running_tasks: what becomes of tasks on nodes that go.
-    :param accept_partial: fewer nodes than asked for do.
+    :param resize: the fields of :class:`~airflow_provider_batchlinux.core.resize.ResizeSpec` as plain values.
     :param asked: the service has been asked already.
+    :param requested_at: when it took the request, by its clock, in ISO 8601; ``None`` while it has not.
+    :param until_over: wait for the end of the resize; ``False`` only until the service has taken it.
+    :param stop_on_kill: stop the resize when the task is killed; ``False`` leaves it to go on.
     """
 
     def __init__(
         self,
         *,
         pool_id: str,
-        dedicated_nodes: int | None,
-        spot_nodes: int | None,
-        resize_timeout: float | None,
-        running_tasks: str,
-        accept_partial: bool,
-        asked: bool,
+        resize: dict[str, Any],
         batch_linux_conn_id: str,
         poll_interval: float,
         deadline: float | None = None,
+        asked: bool = False,
+        requested_at: str | None = None,
+        until_over: bool = True,
+        stop_on_kill: bool = True,
     ) -> None:
         super().__init__(
             pool_id=pool_id,
@@ -73,23 +71,34 @@ class BatchLinuxPoolResizedTrigger(BatchLinuxPoolTrigger):
             poll_interval=poll_interval,
             deadline=deadline,
         )
-        self.dedicated_nodes = dedicated_nodes
-        self.spot_nodes = spot_nodes
-        self.resize_timeout = resize_timeout
-        self.running_tasks = running_tasks
-        self.accept_partial = accept_partial
-        self.asked = asked
+        self.resize = resize
+        self.until_over = until_over
+        self.stop_on_kill = stop_on_kill
+        self._request = ResizeRequest(asked, requested_at)
+
+    @property
+    def asked(self) -> bool:
+        """Whether the service has taken the request by now."""
+        return self._request.asked
+
+    @property
+    def requested_at(self) -> str | None:
+        """When it took it."""
+        return self._request.requested_at
 
     def wait(self, client: BatchLinuxClient) -> ResizeWait:
         """Ask for the resize, where that is still to be done, and wait for its end."""
         from airflow_provider_batchlinux.client.pool_resize import ResizeWait
-        from airflow_provider_batchlinux.core.resize import ResizeSpec
 
-        spec = ResizeSpec(
-            dedicated_nodes=self.dedicated_nodes,
-            spot_nodes=self.spot_nodes,
-            resize_timeout=self.resize_timeout,
-            running_tasks=self.running_tasks,
-            accept_partial=self.accept_partial,
-        )
-        return ResizeWait(client, self.pool_id, spec, asked=self.asked)
+        return ResizeWait(client, self.pool_id, ResizeSpec(**self.resize), self._request, self.until_over)
+
+    async def on_kill(self) -> None:
+        """Stop the resize that was asked for, where that is wanted."""
+        if self.stop_on_kill and self.asked:
+            await super().on_kill()
+
+    async def end(self, client: BatchLinuxClient) -> None:
+        """Stop the resize, unless the pool is resizing for somebody else by now."""
+        from airflow_provider_batchlinux.client.pool_resize import stop_resize_of
+
+        await stop_resize_of(client, self.pool_id, ResizeSpec(**self.resize), self._request)

@@ -116,12 +116,9 @@ class OwnOperator(BaseOperator):
         steady = BatchLinuxPoolSteadyTrigger(pool_id="etl", batch_linux_conn_id="batch", poll_interval=10)
         resized = BatchLinuxPoolResizedTrigger(
             pool_id="etl",
-            dedicated_nodes=2,
-            spot_nodes=None,
-            resize_timeout=None,
-            running_tasks="requeue",
-            accept_partial=False,
+            resize={"dedicated_nodes": 2},
             asked=True,
+            requested_at="2026-01-02T03:04:05Z",
             batch_linux_conn_id="batch",
             poll_interval=10,
         )
@@ -289,7 +286,12 @@ with DAG("typed", schedule="@daily", start_date=pendulum.datetime(2026, 1, 1)):
         task_id="images", pool_ids=[pool_id], warn_before=timedelta(weeks=4), on_ending="warn"
     )
     BatchLinuxResizePoolOperator(
-        task_id="resize", pool_id=pool_id, spot_nodes=4, running_tasks="taskcompletion", accept_partial=True
+        task_id="resize",
+        pool_id=pool_id,
+        spot_nodes=4,
+        running_tasks="taskcompletion",
+        accept_partial=True,
+        stop_on_kill=False,
     )
     formula = "$TargetDedicatedNodes = 1;"
     BatchLinuxEnableAutoscaleOperator(

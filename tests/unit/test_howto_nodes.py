@@ -10,12 +10,18 @@ import pytest
 
 from airflow_provider_batchlinux.sensors import _metrics
 from airflow_provider_batchlinux.sensors.nodes import BatchLinuxNodesIdleSensor
-from tests.airflow_harness import run_task
+from tests.airflow_harness import ExecutionApi, run_task
 from tests.batch_account import BatchAccount
 from tests.source_code import ROOT
 
 PAGE = (ROOT / "docs" / "howto" / "wait-for-nodes.md").read_text(encoding="utf-8")
 CODE = PAGE.partition("```python\n")[2].partition("```")[0]
+GROWING = (
+    "from datetime"
+    + PAGE.partition("```python\nfrom datetime")[2]
+    .partition("```python\nfrom datetime")[2]
+    .partition("```")[0]
+)
 SHOWN = re.findall(r"^    (\w+) = BatchLinuxNodesIdleSensor", CODE, re.MULTILINE)
 
 
@@ -51,3 +57,20 @@ def test_the_page_names_each_kind_of_failure() -> None:
     table = PAGE.partition("| `kind` |")[2].partition("\n## ")[0]
 
     assert set(re.findall(r"^\| `(\w+)` \|", table, re.M)) == {*_metrics.FAILURE_KINDS.values(), "error"}
+
+
+@pytest.mark.parametrize("nodes", [pytest.param(1, id="grows"), pytest.param(8, id="has its size")])
+def test_the_sensor_of_the_page_takes_the_instant_of_the_resize(
+    account: BatchAccount, tmp_path: Path, nodes: int
+) -> None:
+    file = tmp_path / "shown.py"
+    file.write_text(GROWING)
+    account.make_pool(spot=nodes, until={"idle": nodes})
+    shown = runpy.run_path(str(file))
+    grown = run_task(shown["grow"])
+
+    run = run_task(shown["grown"], api=ExecutionApi(xcoms=dict(grown.xcoms)))
+
+    assert run.state in {"success", "deferred"}, run.message
+    assert run.rendered["requested_at"] == (grown.result["requested_at"] or "")
+    assert bool(run.rendered["requested_at"]) is (nodes < 8)

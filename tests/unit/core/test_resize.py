@@ -7,7 +7,14 @@ from typing import Any
 import pytest
 
 from airflow_provider_batchlinux.core.pool_state import PoolSnapshot
-from airflow_provider_batchlinux.core.resize import ResizeSpec, ResizeStep, next_step, shortfall
+from airflow_provider_batchlinux.core.resize import (
+    ResizeRequest,
+    ResizeSpec,
+    ResizeStep,
+    began_at,
+    next_step,
+    shortfall,
+)
 
 ASK, WAIT, DONE, SHORT = ResizeStep.ASK, ResizeStep.WAIT, ResizeStep.DONE, ResizeStep.SHORT
 
@@ -75,3 +82,42 @@ def test_all_problems_are_told_at_once() -> None:
         "resize_timeout",
     ]
     assert ResizeSpec().problems() == ["dedicated_nodes and spot_nodes are both None; give at least one."]
+
+
+BEGAN, LATER = "2026-01-02T03:04:05.1234567Z", "2026-01-02T03:14:05Z"
+OURS = ResizeRequest(asked=True, requested_at="2026-01-02T03:04:05.123456Z")
+
+
+def changing(target: int = 2, allocation: str = "resizing", since: str | None = BEGAN) -> PoolSnapshot:
+    return pool(1, target, allocation, allocationStateTransitionTime=since)
+
+
+@pytest.mark.parametrize(
+    ("of", "found", "ours"),
+    [
+        pytest.param(OURS, changing(), True, id="ours"),
+        pytest.param(ResizeRequest(asked=True), changing(), True, id="ours, its instant not read yet"),
+        pytest.param(ResizeRequest(), changing(), False, id="not asked"),
+        pytest.param(OURS, changing(allocation="stopping"), False, id="stopped already"),
+        pytest.param(OURS, changing(allocation="steady"), False, id="over"),
+        pytest.param(OURS, changing(target=3), False, id="to another size"),
+        pytest.param(OURS, changing(since=LATER), False, id="begun later"),
+        pytest.param(OURS, changing(since=None), False, id="begun nobody knows when"),
+    ],
+)
+def test_a_pool_resizes_for_one_request(of: ResizeRequest, found: PoolSnapshot, ours: bool) -> None:
+    assert of.is_under_way(ResizeSpec(dedicated_nodes=2), found) is ours
+
+
+def test_a_resize_has_begun_when_the_pool_began_to_resize() -> None:
+    assert began_at(changing()) == OURS.requested_at
+
+
+def test_a_resize_that_is_over_at_once_has_begun_when_the_pool_was_changed() -> None:
+    found = pool(2, 2, allocationStateTransitionTime=LATER, lastModified=BEGAN)
+
+    assert began_at(found) == OURS.requested_at
+
+
+def test_a_service_that_names_no_instant_leaves_none() -> None:
+    assert began_at(pool(1, 2, "resizing")) is None

@@ -136,3 +136,18 @@ def test_a_wrong_choice_for_running_tasks_is_told_before_any_call() -> None:
     assert (
         "running_tasks='kill'" in run_task(act(BatchLinuxRebootNodesOperator, running_tasks="kill")).message
     )
+
+
+def test_a_limit_that_is_none_is_told_before_any_node_is_asked(account: BatchAccount) -> None:
+    account.idle_pool(1)
+    account.control.clear_requests()
+
+    run = run_task(act(BatchLinuxRebootNodesOperator, timeout=0))
+
+    assert run.message == "timeout=0 is not a finite time span above zero."
+    assert account.requests() == []
+
+
+def test_nobody_chooses_what_becomes_of_tasks_on_nodes_that_run_none() -> None:
+    with pytest.raises(TypeError, match="running_tasks"):
+        act(BatchLinuxStartNodesOperator, running_tasks="requeue")

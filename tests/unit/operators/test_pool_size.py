@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_batchlinux.core.instants import parse_instant, rest_instant
 from airflow_provider_batchlinux.exceptions import BatchRequestError, PoolNotReadyError
 from airflow_provider_batchlinux.operators.pool_size import (
     BatchLinuxDisableAutoscaleOperator,
@@ -13,9 +14,11 @@ from airflow_provider_batchlinux.operators.pool_size import (
     BatchLinuxEvaluateAutoscaleOperator,
     BatchLinuxResizePoolOperator,
 )
+from airflow_provider_batchlinux.sensors.nodes import BatchLinuxNodesIdleSensor
 from airflow_provider_batchlinux.specs import AutoscaleSpec
-from tests.airflow_harness import resume_task, run_task, run_to_end, run_trigger
+from tests.airflow_harness import TaskRun, resume_task, run_task, run_to_end, run_trigger
 from tests.batch_account import BatchAccount
+from tests.integration.stories import once_waiting
 
 BOTH = pytest.mark.parametrize(
     "deferrable", [pytest.param(False, id="worker"), pytest.param(True, id="triggerer")]
@@ -34,6 +37,7 @@ def test_the_task_ends_when_the_pool_has_its_size(account: BatchAccount, deferra
 
     run = run_to_end(resize(dedicated_nodes=2, spot_nodes=1, deferrable=deferrable))
 
+    assert parse_instant(run.result.pop("requested_at")) is not None
     assert run.result == {
         "pool_id": "etl",
         "dedicated": {"current": 2, "target": 2},
@@ -50,6 +54,7 @@ def test_a_pool_that_has_its_size_is_left_alone(account: BatchAccount, deferrabl
     run = run_task(resize(dedicated_nodes=1, deferrable=deferrable))
 
     assert run.state == "success"
+    assert run.result["requested_at"] is None
     assert not [request for request in account.requests() if request.startswith("POST")]
 
 
@@ -94,8 +99,68 @@ def test_without_waiting_the_task_ends_when_the_service_has_taken_it(slow_accoun
     slow_account.make_pool()
     slow_account.control.advance(60)
 
-    assert run_task(resize(dedicated_nodes=2, wait=False)).result == {"pool_id": "etl"}
-    assert slow_account.hook.find_pool("etl").target == 2  # type: ignore[union-attr]
+    run = run_task(resize(dedicated_nodes=2, wait=False, timeout=20))
+
+    pool = slow_account.hook.find_pool("etl")
+    assert pool is not None
+    assert pool.target == 2
+    assert pool.allocation_state_since is not None
+    assert run.result == {"pool_id": "etl", "requested_at": rest_instant(pool.allocation_state_since)}
+
+
+@BOTH
+def test_without_waiting_only_a_resize_under_way_is_waited_for(
+    slow_account: BatchAccount, deferrable: bool
+) -> None:
+    slow_account.make_pool(dedicated=1)
+
+    with once_waiting(slow_account, lambda: slow_account.control.advance(60)):
+        run = run_to_end(resize(dedicated_nodes=2, wait=False, deferrable=deferrable, timeout=20))
+
+    assert run.state == "success", run.message
+    assert set(run.result) == {"pool_id", "requested_at"}
+    assert slow_account.hook.find_pool("etl").allocation_state == "resizing"  # type: ignore[union-attr]
+
+
+def test_a_resize_of_somebody_who_was_faster_is_waited_for(account: BatchAccount) -> None:
+    account.idle_pool(1)
+    account.control.inject("POST", "/pools/etl/resize$", status=409, code="PoolBeingResized")
+
+    assert run_task(resize(dedicated_nodes=2)).result["dedicated"] == {"current": 2, "target": 2}
+
+
+def test_the_instant_of_the_request_outlives_the_deferral(slow_account: BatchAccount) -> None:
+    slow_account.make_pool()
+    slow_account.control.advance(60)
+    operator = resize(dedicated_nodes=2, deferrable=True)
+    run = run_task(operator)
+    began = slow_account.hook.find_pool("etl").allocation_state_since  # type: ignore[union-attr]
+    assert began is not None
+    assert run.deferral is not None
+    slow_account.control.advance(60)
+
+    resumed = resume_task(operator, run, run_trigger(run.deferral))
+
+    assert run.deferral.trigger_kwargs["requested_at"] == rest_instant(began)
+    assert resumed.result["requested_at"] == rest_instant(began)
+
+
+def nodes_since(run: TaskRun) -> BatchLinuxNodesIdleSensor:
+    """Wait for the nodes that a resize has asked for."""
+    requested_at = run.result["requested_at"]
+    return BatchLinuxNodesIdleSensor(
+        task_id="nodes", pool_id="etl", requested_at=requested_at, poke_interval=0.02, timeout=20
+    )
+
+
+def test_the_sensor_that_gets_the_instant_fails_on_errors_of_this_resize(account: BatchAccount) -> None:
+    account.idle_pool(1)
+    account.control.resize_error("etl", "AllocationTimedOut", "No room.")
+
+    run = run_task(nodes_since(run_task(resize(dedicated_nodes=3, accept_partial=True))))
+
+    assert isinstance(run.error, PoolNotReadyError)
+    assert "AllocationTimedOut" in run.message
 
 
 @pytest.mark.usefixtures("account")

@@ -53,6 +53,23 @@ def test_the_image_fits_the_size_that_was_chosen(managed: BatchAccount) -> None:
     assert run.result["image"]["sku"] == "server-gen1"
 
 
+def test_a_size_that_no_image_fits_is_passed_over(managed: BatchAccount) -> None:
+    run = create(["standard_d2_v2", "standard_d2s_v5"], image="ubuntu 24.04 gen2")
+
+    assert "VM size 'standard_d2_v2' is passed over: no image of 'ubuntu 24.04 gen2' fits it." in run.log
+    assert run.result["vm_size"] == "standard_d2s_v5"
+
+
+def test_all_that_keeps_a_size_from_its_nodes_is_told(managed: BatchAccount) -> None:
+    managed.control.set_quota(dedicated_cores=1, pools=0)
+
+    run = create(["standard_d16s_v5", "standard_d2s_v5"])
+
+    assert isinstance(run.error, BatchQuotaError)
+    assert "  standard_d16s_v5: The account's quota of pools is used up: 0 of 0." in run.message
+    assert "wants 16" in run.message
+
+
 def test_a_size_that_the_region_has_not_is_passed_over(managed: BatchAccount) -> None:
     run = create(["standard_d2s_v99", "standard_d2s_v5"])
 

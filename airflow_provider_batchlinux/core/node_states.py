@@ -1,0 +1,20 @@
+"""The groups of node states that decisions go by, each said once; imports nothing."""
+
+from __future__ import annotations
+
+__all__ = ["AWAY_STATES", "BOOTING_STATES", "BROKEN_STATES", "READY_STATES", "RESTARTING_STATES"]
+
+READY_STATES = ("idle", "running")
+"""The states of nodes that can work, or do."""
+
+BROKEN_STATES = ("starttaskfailed", "unusable")
+"""The states of nodes that do not become ready by waiting."""
+
+AWAY_STATES = ("preempted", "leavingpool")
+"""The states of nodes that have no machine any more, or soon."""
+
+RESTARTING_STATES = ("creating", "rebooting", "reimaging", "upgradingos")
+"""The states in which a node begins anew, so that its time to boot counts from there."""
+
+BOOTING_STATES = (*RESTARTING_STATES, "starting", "waitingforstarttask")
+"""The states of nodes that have a machine, and are on their way to being ready."""
