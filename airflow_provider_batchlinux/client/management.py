@@ -9,7 +9,10 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from azure.core import AsyncPipelineClient
 from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
+from azure.core.pipeline.policies import AsyncBearerTokenCredentialPolicy, RequestIdPolicy
+from azure.core.rest import AsyncHttpResponse, HttpRequest
 
 from airflow_provider_batchlinux.client.account import AccountSettings
 from airflow_provider_batchlinux.client.errors import error_code
@@ -17,6 +20,7 @@ from airflow_provider_batchlinux.client.retry import RetryPolicy
 from airflow_provider_batchlinux.client.session import open_pipeline
 from airflow_provider_batchlinux.core.management_pool import management_body, pool_identity
 from airflow_provider_batchlinux.core.preflight import Limits, Region
+from airflow_provider_batchlinux.core.subnets import Subnet, network_of, subnet_in
 from airflow_provider_batchlinux.core.vm_sizes import VmSize
 from airflow_provider_batchlinux.exceptions import BatchConflictError
 
@@ -30,6 +34,9 @@ log = logging.getLogger(__name__)
 PUBLIC_CLOUD = "https://management.azure.com"
 API_VERSION = "2025-06-01"
 """What all releases of azure-mgmt-batch are made to speak: 18 would speak 2024-07-01, which knows less."""
+
+NETWORK_API_VERSION = "2023-11-01"
+"""Of Microsoft.Network, where the addresses of subnets are counted."""
 
 _CREATE_ONLY = {"If-None-Match": "*"}
 _PRECONDITION_FAILED = 412
@@ -80,7 +87,8 @@ async def open_management(
             **options,
         )
         async with sdk:
-            yield ManagementClient(sdk, settings, retry or RetryPolicy(budget=settings.retry_budget))
+            retry = retry or RetryPolicy(budget=settings.retry_budget)
+            yield ManagementClient(sdk, settings, retry, _arm_client(url, credential, options["transport"]))
 
 
 @asynccontextmanager
@@ -115,10 +123,18 @@ class ManagementClient:
     :param sdk: the SDK's open client.
     :param settings: the account.
     :param retry: how to try again.
+    :param arm: speaks to Azure Resource Manager of what is not Batch's.
     """
 
-    def __init__(self, sdk: BatchManagementClient, settings: AccountSettings, retry: RetryPolicy) -> None:
+    def __init__(
+        self,
+        sdk: BatchManagementClient,
+        settings: AccountSettings,
+        retry: RetryPolicy,
+        arm: AsyncPipelineClient[HttpRequest, AsyncHttpResponse],
+    ) -> None:
         self.sdk = sdk
+        self.arm = arm
         self.settings = settings
         self.retry = retry
         self._account = (settings.resource_group or "", settings.account_name)
@@ -142,6 +158,28 @@ class ManagementClient:
             return [_size(sku) async for sku in pages]
 
         return await self.retry.run(f"list the VM sizes of {location!r}", every_page)
+
+    async def find_subnet(self, subnet_id: str) -> Subnet | None:
+        """
+        Get how many addresses a subnet has, and how many are taken; ``None`` when its network has no such.
+
+        It takes the right ``Microsoft.Network/virtualNetworks/usages/read``.
+
+        :raises BatchLinuxError: the network is not to be seen.
+        """
+        network = network_of(subnet_id)
+        if network is None:
+            return None
+        url = f"{self.settings.management_url or PUBLIC_CLOUD}{network}/usages"
+        request = HttpRequest("GET", url, params={"api-version": NETWORK_API_VERSION})
+
+        async def attempt() -> Any:
+            answer = await self.arm.send_request(request)
+            answer.raise_for_status()
+            return answer.json()
+
+        usages: Any = await self.retry.run(f"read the addresses of subnet {subnet_id!r}", attempt)
+        return subnet_in(usages.get("value") or (), subnet_id)
 
     async def create_pool(
         self,
@@ -210,6 +248,13 @@ class ManagementClient:
             f"update pool {pool_id!r}",
             lambda: self.sdk.pool.update(*self._account, pool_id, _encoded(changes)),
         )
+
+
+def _arm_client(
+    url: str, credential: Any, transport: Any
+) -> AsyncPipelineClient[HttpRequest, AsyncHttpResponse]:
+    policies = [RequestIdPolicy(), AsyncBearerTokenCredentialPolicy(credential, f"{url}/.default")]
+    return AsyncPipelineClient(url, policies=policies, transport=transport)
 
 
 def _encoded(body: Mapping[str, Any]) -> Any:

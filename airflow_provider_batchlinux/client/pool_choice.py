@@ -10,7 +10,7 @@ from typing import Any
 
 from airflow_provider_batchlinux.client.batch import BatchLinuxClient
 from airflow_provider_batchlinux.client.management import ManagementClient
-from airflow_provider_batchlinux.client.preflight import Preflight, look_at_region
+from airflow_provider_batchlinux.client.preflight import Preflight, look_at_region, look_at_subnet
 from airflow_provider_batchlinux.core.existing_pool import IfExists
 from airflow_provider_batchlinux.core.image_query import ImageQuery
 from airflow_provider_batchlinux.core.image_support import end_warning
@@ -112,7 +112,7 @@ async def choose_pool(client: BatchLinuxClient, wish: PoolWish, plane: Managemen
     query = ImageQuery.parse(wish.spec.image or "")
     images = await client.list_images() if needs_image_list(query) else []
     region = await _region(plane, wish)
-    preflight = await Preflight.at(client, region) if region is not None else None
+    preflight = await _preflight(client, plane, wish, region)
     passed: dict[str, _PassedOver] = {}
     for name in await _size_names(client, wish, region):
         try:
@@ -128,6 +128,15 @@ async def choose_pool(client: BatchLinuxClient, wish: PoolWish, plane: Managemen
         _tell(image, wish, name, passed)
         return ChosenPool(body, image, name, images)
     raise _none_fits(wish, passed)
+
+
+async def _preflight(
+    client: BatchLinuxClient, plane: ManagementClient | None, wish: PoolWish, region: Region | None
+) -> Preflight | None:
+    if region is None or plane is None:
+        return None
+    subnet_id = wish.spec.subnet_id
+    return await Preflight.at(client, region, await look_at_subnet(plane, subnet_id) if subnet_id else None)
 
 
 def _look(

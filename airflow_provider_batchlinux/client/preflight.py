@@ -18,10 +18,11 @@ from airflow_provider_batchlinux.core.preflight import (
     find_faults,
     usage_of,
 )
+from airflow_provider_batchlinux.core.subnets import Subnet
 from airflow_provider_batchlinux.core.supported_images import SupportedImage
 from airflow_provider_batchlinux.exceptions import BatchLinuxError
 
-__all__ = ["Preflight", "look_at_region"]
+__all__ = ["Preflight", "look_at_region", "look_at_subnet"]
 
 log = logging.getLogger(__name__)
 
@@ -31,13 +32,28 @@ _PATIENCE = 30.0
 
 async def look_at_region(plane: ManagementClient) -> Region | None:
     """Get the region of the account; ``None``, with a warning, when that is not possible."""
-    budget = min(plane.retry.budget, _PATIENCE)
-    patient = ManagementClient(plane.sdk, plane.settings, replace(plane.retry, budget=budget))
     try:
-        return await patient.region()
+        return await _patient(plane).region()
     except BatchLinuxError as error:
         log.warning("VM size and quotas are not checked before the pool is made. %s", error)
         return None
+
+
+async def look_at_subnet(plane: ManagementClient, subnet_id: str) -> Subnet | None:
+    """Get the addresses of a subnet; ``None``, which is told in the log, when that is not possible."""
+    try:
+        found = await _patient(plane).find_subnet(subnet_id)
+        why = "its network does not list it, or it is none of ours to see."
+    except BatchLinuxError as error:
+        found, why = None, str(error)
+    if found is None:
+        log.warning("The room in subnet %r is not checked before the pool is made: %s", subnet_id, why)
+    return found
+
+
+def _patient(plane: ManagementClient) -> ManagementClient:
+    retry = replace(plane.retry, budget=min(plane.retry.budget, _PATIENCE))
+    return ManagementClient(plane.sdk, plane.settings, retry, plane.arm)
 
 
 class Preflight:
@@ -46,16 +62,18 @@ class Preflight:
 
     :param region: where it would be, and what the account may use there.
     :param usage: what the account's pools use.
+    :param subnet: the subnet that its nodes would join; ``None`` when there is none, or it is not known.
     """
 
-    def __init__(self, region: Region, usage: Usage) -> None:
+    def __init__(self, region: Region, usage: Usage, subnet: Subnet | None = None) -> None:
         self._region = region
         self._usage = usage
+        self._subnet = subnet
 
     @classmethod
-    async def at(cls, client: BatchLinuxClient, region: Region) -> Preflight:
+    async def at(cls, client: BatchLinuxClient, region: Region, subnet: Subnet | None = None) -> Preflight:
         """Count what the account's pools use now."""
-        return cls(region, usage_of(await client.list_pools(POOL_FIELDS), region.sizes))
+        return cls(region, usage_of(await client.list_pools(POOL_FIELDS), region.sizes), subnet)
 
     def check(
         self,
@@ -84,6 +102,7 @@ class Preflight:
             needed_until=needed_until,
             now=now,
             name_of=lambda path: name_of(path) or ".".join(map(str, path)),
+            subnet=self._subnet,
         )
         for warning in found.warnings:
             log.warning("%s", warning)

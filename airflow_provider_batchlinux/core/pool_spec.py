@@ -188,6 +188,11 @@ class PoolSpec(Spec):
         chosen = {} if vm_size is None else {"vmSize": vm_size}
         return {**body, **chosen, "metadata": rest_metadata({**self.metadata, **marks})}
 
+    @property
+    def subnet_id(self) -> str | None:
+        """The ARM id of the subnet that the nodes join; ``None`` without one."""
+        return self.network.subnet_id if isinstance(self.network, NetworkSpec) else None
+
     def secrets(self) -> set[str]:
         """Collect the passwords, keys and URLs that nobody may see; not the environment of the start task."""
         parts = [getattr(self, name) for name in self.PARTS]

@@ -9,6 +9,7 @@ from typing import Any
 
 from airflow_provider_batchlinux.core.instants import WARNED_BEFORE
 from airflow_provider_batchlinux.core.pool_rules import generation_for
+from airflow_provider_batchlinux.core.subnets import Subnet
 from airflow_provider_batchlinux.core.supported_images import SupportedImage
 from airflow_provider_batchlinux.core.vm_sizes import VmSize, find_size, nearest_sizes
 
@@ -27,6 +28,7 @@ POOL_FIELDS = (
 """What is asked of the account's pools to know what they use."""
 
 _EPHEMERAL: Path = ("virtualMachineConfiguration", "osDisk", "ephemeralOSDiskSettings")
+_SUBNET: Path = ("networkConfiguration", "subnetId")
 _SECURITY: Path = ("virtualMachineConfiguration", "securityProfile", "securityType")
 _MORE_QUOTA = "Ask for fewer nodes, wait for other pools to go, or request more quota in the portal."
 
@@ -77,7 +79,7 @@ class Findings:
     What was found.
 
     :param problems: what no waiting cures.
-    :param shortages: quotas that do not suffice now.
+    :param shortages: quotas and addresses that do not suffice now.
     :param warnings: what is worth knowing.
     """
 
@@ -115,6 +117,7 @@ def find_faults(
     needed_until: datetime,
     now: datetime,
     name_of: Callable[[Path], str],
+    subnet: Subnet | None = None,
 ) -> Findings:
     """
     Hold a pool that is to be made against what the region and the account have.
@@ -124,9 +127,10 @@ def find_faults(
     :param image: the image as the service lists it; ``None`` when it is in no list.
     :param needed_until: the last instant at which new nodes may be wanted.
     :param name_of: the user's name of a place in the body.
+    :param subnet: the subnet that its nodes would join; ``None`` when there is none, or it is not known.
     """
     size = find_size(body["vmSize"], region.sizes)
-    shortages = [*_pool_shortage(region.limits, usage)]
+    shortages = [*_pool_shortage(region.limits, usage), *_subnet_shortage(body, subnet, name_of)]
     if size is None:
         near = ", ".join(nearest_sizes(body["vmSize"], region.sizes))
         wanted = f"{name_of(('vmSize',))}={body['vmSize']!r}"
@@ -210,6 +214,19 @@ def _pool_shortage(limits: Limits, usage: Usage) -> Iterator[str]:
     if limits.pools is not None and len(usage.pool_ids) >= limits.pools:
         found = f"The account's quota of pools is used up: {len(usage.pool_ids)} of {limits.pools}."
         yield f"{found} Delete pools that are no longer used, or request more quota in the portal."
+
+
+def _subnet_shortage(
+    body: Mapping[str, Any], subnet: Subnet | None, name_of: Callable[[Path], str]
+) -> Iterator[str]:
+    # Under a formula nobody knows how many nodes there will be.
+    nodes = body.get("targetDedicatedNodes", 0) + body.get("targetLowPriorityNodes", 0)
+    if subnet is not None and nodes > subnet.free:
+        wanted = f"the pool asks for {nodes} nodes, each of which takes one"
+        yield (
+            f"{name_of(_SUBNET)}={subnet.subnet_id!r} has {subnet.free} of {subnet.limit} addresses left, and"
+            f" {wanted}. Ask for fewer nodes, or take a larger subnet."
+        )
 
 
 def _nodes(row: Mapping[str, Any], kind: str) -> int:

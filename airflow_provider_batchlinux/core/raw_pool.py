@@ -60,6 +60,12 @@ class RawPool:
         return str(self.body.get("vmSize") or "")
 
     @property
+    def subnet_id(self) -> str | None:
+        """The ARM id of the subnet that the nodes join; ``None`` without one."""
+        network = self.body.get("networkConfiguration")
+        return network.get("subnetId") if isinstance(network, Mapping) else None
+
+    @property
     def generation(self) -> int | None:
         """The Hyper-V generation that the image has to have; ``None`` for either."""
         return generation_for(self._read()[0])

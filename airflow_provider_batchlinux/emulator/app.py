@@ -69,6 +69,7 @@ class Application:
     ) -> None:
         self.clock = clock
         self.storage = storage
+        self.subnets: dict[tuple[str, str], tuple[int, int]] = {}
         self._gate = gate
         self.requests: deque[RequestRecord] = deque(maxlen=_MOST_RECORDED)
         self._options = options
@@ -170,6 +171,7 @@ class Application:
             self._premises.state.erase()
         self.storage.files.clear()
         self.requests.clear()
+        self.subnets.clear()
         self.service = self._new_service()
         self.keep_limits()
         self.faults = Faults(self.service.faults.take)

@@ -80,6 +80,10 @@ async def _resize_error(app: Application, given: Mapping[str, Any]) -> None:
     app.service.allocation.faults.append(ResizeFault(pattern, error))
 
 
+async def _set_subnet(app: Application, given: Mapping[str, Any]) -> None:
+    app.subnets[given["network"], given["subnet"]] = int(given["limit"]), int(given["used"])
+
+
 async def _advance(app: Application, given: Mapping[str, Any]) -> str:
     if not isinstance(app.clock, ManualClock):
         msg = "Only the manual clock can be advanced."
@@ -132,6 +136,7 @@ _ACTIONS: Mapping[str, Action] = {
     "chances": _chances,
     "preempt": _preempt,
     "resize-error": _resize_error,
+    "set-subnet": _set_subnet,
     "container": _container,
     "advance": _advance,
     "now": _now,

@@ -163,6 +163,15 @@ class EmulatorControl:
         error = {"pool_id": pool_id, "code": code, "message": message}
         self._post("resize-error", {**error, "values": dict(values or {})})
 
+    def set_subnet(self, network: str, subnet: str, *, limit: int, used: int = 0) -> None:
+        """
+        Let a virtual network of the account's resource group have a subnet, as the management plane tells it.
+
+        :param limit: addresses for machines.
+        :param used: those that are taken; pools of the emulator take none.
+        """
+        self._post("set-subnet", {"network": network, "subnet": subnet, "limit": limit, "used": used})
+
     def container(
         self, name: str, permissions: str = "racwdl", *, expires_in: float = 86_400
     ) -> BlobContainer:

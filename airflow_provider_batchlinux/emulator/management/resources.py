@@ -27,6 +27,7 @@ __all__ = ["ArmAnswer", "ArmCall", "ManagedAccount", "ManagementFacts"]
 
 _BATCH = "/subscriptions/{s}/providers/Microsoft.Batch/locations/{l}"
 _ACCOUNT = "/subscriptions/{s}/resourceGroups/{g}/providers/Microsoft.Batch/batchAccounts/{a}"
+_NETWORK = "/subscriptions/{s}/resourceGroups/{g}/providers/Microsoft.Network/virtualNetworks/{v}"
 _API_VERSION = "2025-06-01"
 
 
@@ -139,6 +140,23 @@ class ManagedAccount:
     def sizes(self, _call: ArmCall) -> ArmAnswer:
         """Answer GET of the VM sizes of a region; all regions have the same."""
         return ArmAnswer(200, {"value": list(SIZES)})
+
+    def subnets(self, call: ArmCall) -> ArmAnswer:
+        """Answer GET of the usages of a virtual network: the addresses of its subnets."""
+        rows = [
+            {
+                "id": f"{call.path.removesuffix('/usages')}/subnets/{name}",
+                "currentValue": used,
+                "limit": limit,
+                "name": {"localizedValue": "Subnet size and usage", "value": "SubnetSpace"},
+                "unit": "Count",
+            }
+            for (network, name), (limit, used) in self._application.subnets.items()
+            if network.lower() == call.values["v"].lower()
+        ]
+        if not rows:
+            raise not_found(code="ResourceNotFound", what=f"Virtual network '{call.values['v']}'")
+        return ArmAnswer(200, {"value": rows})
 
     def put_pool(self, call: ArmCall) -> ArmAnswer:
         """Answer PUT of a pool."""
@@ -279,6 +297,7 @@ _ROUTES: tuple[tuple[str, re.Pattern[str], _Handler], ...] = (
     ("GET", _pattern(_ACCOUNT), ManagedAccount.account),
     ("GET", _pattern(_BATCH + "/virtualMachineSkus"), ManagedAccount.sizes),
     ("GET", _pattern(_BATCH + "/poolOperationResults/delete-{p}"), ManagedAccount.operation),
+    ("GET", _pattern(_NETWORK + "/usages"), ManagedAccount.subnets),
     ("GET", _pattern(_ACCOUNT + "/pools"), ManagedAccount.list_pools),
     ("GET", _pattern(_ACCOUNT + "/pools/{p}"), ManagedAccount.get_pool),
     ("PUT", _pattern(_ACCOUNT + "/pools/{p}"), ManagedAccount.put_pool),

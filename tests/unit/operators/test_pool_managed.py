@@ -236,3 +236,72 @@ def test_a_look_that_cannot_be_made_only_warns(
 
     assert run.result["created"] is True
     assert (NOT_CHECKED in run.log) is warned
+
+
+class TestSubnet:
+    def subnet_of(self, account: BatchAccount, name: str = "nodes") -> str:
+        facts = account.service.management
+        assert facts is not None
+        group = f"/subscriptions/{facts.subscription_id}/resourceGroups/{facts.resource_group}"
+        return f"{group}/providers/Microsoft.Network/virtualNetworks/vnet/subnets/{name}"
+
+    def make(self, account: BatchAccount, name: str = "nodes", **options: Any) -> TaskRun:
+        return create(network={"subnet_id": self.subnet_of(account, name)}, **options)
+
+    def test_nodes_that_do_not_fit_into_it_are_refused_before_the_pool_is_made(
+        self, account: BatchAccount
+    ) -> None:
+        account.control.set_subnet("vnet", "nodes", limit=251, used=249)
+
+        run = self.make(account, dedicated_nodes=2, spot_nodes=1)
+
+        assert isinstance(run.error, BatchQuotaError)
+        assert "network.subnet_id='/subscriptions/" in run.message
+        assert "has 2 of 251 addresses left, and the pool asks for 3 nodes" in run.message
+        assert not any(request.startswith("POST") for request in account.requests())
+
+    @pytest.mark.parametrize(
+        "options",
+        [{"dedicated_nodes": 2}, {"autoscale": "$TargetDedicatedNodes = 5;"}],
+        ids=["fit", "formula"],
+    )
+    def test_nodes_that_fit_are_left_to_the_service(
+        self, account: BatchAccount, options: dict[str, Any]
+    ) -> None:
+        account.control.set_subnet("vnet", "nodes", limit=251, used=249)
+
+        run = self.make(account, **options)
+
+        # The embedded service has no networks to give.
+        assert "is not enabled for current account" in run.message
+        assert "not checked" not in run.log
+
+    @pytest.mark.parametrize(
+        ("there", "told"),
+        [
+            pytest.param([], "Virtual network 'vnet' was not found", id="no network"),
+            pytest.param(["other"], "its network does not list it", id="no subnet"),
+        ],
+    )
+    def test_a_subnet_that_is_not_to_be_seen_is_only_warned_of(
+        self, account: BatchAccount, there: list[str], told: str
+    ) -> None:
+        for name in there:
+            account.control.set_subnet("vnet", name, limit=0)
+
+        run = self.make(account, dedicated_nodes=2)
+
+        assert "The room in subnet '/subscriptions/" in run.log
+        assert told in run.log
+        assert "is not enabled for current account" in run.message
+
+    def test_a_body_is_looked_at_too(self, account: BatchAccount) -> None:
+        account.control.set_subnet("vnet", "nodes", limit=1)
+        network = {"subnetId": self.subnet_of(account)}
+        machine = {"imageReference": "ubuntu 24.04"}
+        body = {"vmSize": "standard_d2s_v5", "targetDedicatedNodes": 2, "networkConfiguration": network}
+
+        run = create(image=None, vm_size=None, body={**body, "virtualMachineConfiguration": machine})
+
+        assert "networkConfiguration.subnetId=" in run.message
+        assert "has 1 of 1 addresses left" in run.message
