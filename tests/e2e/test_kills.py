@@ -37,7 +37,7 @@ def test_a_worker_killed_between_a_create_and_its_answer_leaves_one_pool(api: Ai
 
 
 @pytest.mark.parametrize("step", STEPS)
-def test_a_triggerer_killed_in_the_middle_of_a_repair_finishes_it_and_does_nothing_twice(
+def test_a_repair_whose_triggerer_is_killed_is_finished_and_no_step_is_repeated(
     airflow: Standalone, api: AirflowApi, account: Account, autoscaled: Callable[[str], str], step: str
 ):
     pool_id = autoscaled(f"repaired-{step}")
