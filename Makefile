@@ -35,8 +35,8 @@ check: $(VENV)/.ready ## Lint and type-check
 	$(BIN)/mypy
 	$(BIN)/mypy tests
 
-bench: $(VENV)/.ready ## Measure, print a table, write bench.json
-	@$(BIN)/python -m tests.bench
+bench: $(VENV)/.ready ## Measure, print a table, write bench.json, fail if a limit is missed; ONLY="a b" for some
+	@$(BIN)/python -m tests.bench $(ONLY)
 
 fuzz: $(VENV)/.ready $(FUZZ)/.ready ## Send what SPEC=path/to/BatchService.json gives rise to; takes minutes
 	@$(BIN)/python -m tests.fuzz $(or $(SPEC),$(error Say which description: make fuzz SPEC=path/to/BatchService.json)) \

@@ -13,7 +13,7 @@ from typing import Any
 
 from airflow_provider_batchlinux.client.batch import BatchLinuxClient
 from airflow_provider_batchlinux.client.pool_reading import PoolReader, PoolReading
-from airflow_provider_batchlinux.core.poll_rhythm import is_far, is_turning, next_interval, rest_after
+from airflow_provider_batchlinux.core.poll_rhythm import is_turning, next_interval, rest_after
 from airflow_provider_batchlinux.core.pool_state import NodeSnapshot
 from airflow_provider_batchlinux.exceptions import WaitTimeoutError
 
@@ -306,12 +306,8 @@ class PoolPoller:
                 await asyncio.sleep(0)
 
     def _next_interval(self) -> float:
-        pools = self._pools.values()
-        return next_interval(
-            min(self._intervals, default=0.0),
-            far=[is_far(pool.reading.pool) for pool in pools if pool.reading is not None],
-            turning=[pool.turning for pool in pools],
-        )
+        turning = (pool.turning for pool in self._pools.values())
+        return next_interval(min(self._intervals, default=0.0), turning)
 
     def _fail(self, error: Exception) -> None:
         self._loop = None

@@ -6,20 +6,10 @@ from collections.abc import Iterable, Mapping
 
 from airflow_provider_batchlinux.core.pool_state import PoolSnapshot
 
-__all__ = ["is_far", "is_turning", "next_interval", "rest_after"]
-
-_SLOWEST = 60.0
-"""Seconds. An allocation takes minutes, so pools without nodes are looked at less often, up to this."""
+__all__ = ["is_turning", "next_interval", "rest_after"]
 
 _FASTEST = 5.0
 """Seconds. Pools that are about to turn are looked at more often, down to this."""
-
-
-def is_far(pool: PoolSnapshot | None) -> bool:
-    """Tell whether a pool is only being allocated: its nodes are still to come, and then to boot."""
-    if pool is None or pool.state != "active":
-        return False
-    return pool.allocation_state == "resizing" and pool.current == 0 < pool.target
 
 
 def is_turning(pool: PoolSnapshot | None, counts: Mapping[str, int]) -> bool:
@@ -29,19 +19,14 @@ def is_turning(pool: PoolSnapshot | None, counts: Mapping[str, int]) -> bool:
     return pool.current >= pool.target and 0 < counts.get("idle", 0) < pool.target
 
 
-def next_interval(asked: float, *, far: Iterable[bool], turning: Iterable[bool]) -> float:
+def next_interval(asked: float, turning: Iterable[bool]) -> float:
     """
-    Choose the seconds from one look to the next.
+    Choose the seconds from one look to the next: never more than were asked for.
 
     :param asked: the shortest interval that anybody asked for, in seconds.
-    :param far: of each pool, whether it is only being allocated.
     :param turning: of each pool, whether it changed and is about to turn.
     """
-    if any(turning):
-        return min(asked, max(asked / 2, _FASTEST))
-    if all(far):
-        return max(asked, min(asked * 2, _SLOWEST))
-    return asked
+    return min(asked, max(asked / 2, _FASTEST)) if any(turning) else asked
 
 
 def rest_after(interval: float, took: float) -> float:

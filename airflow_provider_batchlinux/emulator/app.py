@@ -103,6 +103,8 @@ class Application:
         if fault.drop == "after":
             reply = _DROPPED
         self._record(call, reply.status, operation)
+        if fault.hold:
+            await asyncio.sleep(fault.hold)
         return await _write(request, call, reply)
 
     @property

@@ -57,6 +57,7 @@ class EmulatorControl:
         code: str | None = None,
         retry_after: float | None = None,
         delay: float | None = None,
+        hold: float | None = None,
         drop: Literal["before", "after"] | None = None,
     ) -> None:
         """
@@ -69,7 +70,8 @@ class EmulatorControl:
         :param code: code to answer with; ``None`` takes the usual one of the status: for 429
             ``TooManyRequests``, for 503 ``ServerBusy``, else ``InternalError``.
         :param retry_after: seconds for the ``Retry-After`` header; ``None`` sends none.
-        :param delay: seconds to wait before answering; ``None`` does not wait.
+        :param delay: seconds to wait before the work; ``None`` does not wait.
+        :param hold: seconds to hold the answer back after the work; ``None`` answers at once.
         :param drop: close the connection without an answer, ``before`` or ``after`` the work.
         """
         fault = {
@@ -80,6 +82,7 @@ class EmulatorControl:
             "code": code,
             "retry_after": retry_after,
             "delay": delay,
+            "hold": hold,
             "drop": drop,
         }
         self._post("inject", fault)

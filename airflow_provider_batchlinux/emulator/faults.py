@@ -29,6 +29,7 @@ class Fault:
     :param code: code to answer with; ``None`` with a status takes the usual one of that status.
     :param retry_after: seconds for ``Retry-After``; ``None`` sends none.
     :param delay: seconds of real time to wait before anything else; ``None`` waits not at all.
+    :param hold: seconds of real time to hold the answer back after the work; ``None`` answers at once.
     :param drop: close the connection without an answer, before or after doing the work.
     """
 
@@ -39,6 +40,7 @@ class Fault:
     code: str | None = None
     retry_after: float | None = None
     delay: float | None = None
+    hold: float | None = None
     drop: Literal["before", "after"] | None = None
 
     def matches(self, method: str, path: str) -> bool:

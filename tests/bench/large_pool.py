@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from functools import cache
 from statistics import median
 from urllib.parse import parse_qs
 
@@ -17,12 +18,15 @@ from airflow_provider_batchlinux.client.watching import wait_at_poller
 from airflow_provider_batchlinux.core.readiness import ReadinessPolicy
 from airflow_provider_batchlinux.emulator import EmulatorOptions, RunningEmulator, run_emulator
 from tests.bench.metered import Meter, metered
-from tests.bench.result import Result
+from tests.bench.result import Limit, Result
 from tests.bench.waiters import create_pool
 
-__all__ = ["large_pool_wait"]
+__all__ = ["large_pool_wait", "large_pool_wait_bytes"]
 
 NODES, FEW_NODES = 10_000, 10
+PAGE = 1000
+"""Nodes that the service lists in one request."""
+
 STEP = 4.0
 """Seconds of the service's time between two looks: 31 of them go into the allocation, 20 into the boot."""
 
@@ -40,28 +44,37 @@ class Cost:
 
     :param requests: all of them.
     :param listings: those of whole lists of nodes, by their pages.
+    :param unselected: those of lists of nodes with all their properties.
     :param received: bytes.
     :param look: bytes of one look, in the median.
     """
 
     requests: int
     listings: int
+    unselected: int
     received: int
     look: float
 
 
 def large_pool_wait() -> Result:
-    """Count requests and bytes until 10,000 nodes are ready, against getting and listing them each time."""
-    ours, few, theirs = _cost(_wait, NODES), _cost(_wait, FEW_NODES), _cost(_wait_as_airflow_does, NODES)
-    pages = NODES // 1000
-    assert ours.listings <= pages, f"{ours.listings} pages of nodes, where one list has {pages}"
-    wanted = (
-        f"all nodes listed once at most ({ours.received / 1e6:.1f} MB, baseline {theirs.received / 1e6:.0f}"
-        f" MB); a look {ours.look / 1e3:.2g} kB, at {FEW_NODES} nodes {few.look / 1e3:.2g}"
+    """Count requests until 10,000 nodes are ready, against getting and listing them each time."""
+    ours, theirs = _cost(_wait, NODES), _cost(_wait_as_airflow_does, NODES)
+    limits = (
+        Limit("pages of nodes, of one list of all", ours.listings, at_most=NODES / PAGE),
+        Limit("lists of nodes without $select", ours.unselected, at_most=0),
     )
-    return Result(ours.requests, "requests", theirs.requests, theirs.requests / ours.requests, wanted)
+    return Result(ours.requests, "requests", theirs.requests, theirs.requests / ours.requests, limits=limits)
 
 
+def large_pool_wait_bytes() -> Result:
+    """Count the bytes of all answers until 10,000 nodes are ready, against the same."""
+    ours, theirs = _cost(_wait, NODES), _cost(_wait_as_airflow_does, NODES)
+    few = _cost(_wait, FEW_NODES)
+    wanted = f"flat for each look: {ours.look:.0f} bytes, at {FEW_NODES} nodes {few.look:.0f}"
+    return Result(ours.received, "bytes", theirs.received, theirs.received / ours.received, wanted)
+
+
+@cache
 def _cost(story: Story, nodes: int) -> Cost:
     with run_emulator(EmulatorOptions(profile="realistic", clock="manual")) as emulator:
         settings = AccountSettings(
@@ -78,7 +91,8 @@ async def _metered_cost(emulator: RunningEmulator, settings: AccountSettings, st
         asked = emulator.control.requests()
         lists = [request for request in asked if request["path"].endswith("/nodes")]
         whole = [request for request in lists if "$filter" not in parse_qs(request["query"])]
-        return Cost(len(asked), len(whole), meter.received, look)
+        unselected = [request for request in lists if "$select" not in parse_qs(request["query"])]
+        return Cost(len(asked), len(whole), len(unselected), meter.received, look)
 
 
 async def _wait(emulator: RunningEmulator, meter: Meter, settings: AccountSettings) -> float:
@@ -87,9 +101,10 @@ async def _wait(emulator: RunningEmulator, meter: Meter, settings: AccountSettin
     async with shared_account(settings) as account:
         waiting = asyncio.ensure_future(wait_at_poller(account, POOL, _wait_of, Pace(INTERVAL)))
         while not waiting.done():
-            before = meter.received
+            received, turn = meter.received, account.poller.turn
             await asyncio.wait([waiting], timeout=INTERVAL)
-            looks.append(meter.received - before)
+            if turns := account.poller.turn - turn:
+                looks.append((meter.received - received) / turns)
             await asyncio.to_thread(emulator.control.advance, STEP)
         await waiting
     return median(looks)

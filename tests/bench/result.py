@@ -1,4 +1,4 @@
-"""What a benchmark answers, and how the answers are shown."""
+"""What a benchmark answers, which limits that has to keep to, and how the answers are shown."""
 
 from __future__ import annotations
 
@@ -6,8 +6,37 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
-__all__ = ["Result", "as_table", "write_json"]
+__all__ = ["Limit", "Result", "as_table", "missed", "write_json"]
+
+
+@dataclass(frozen=True)
+class Limit:
+    """
+    What a benchmark has to keep to.
+
+    :param what: what was measured for it.
+    :param value: what it was.
+    :param at_most: the most that it may be; ``None`` for no such limit.
+    :param at_least: the least that it may be; ``None`` for no such limit.
+    """
+
+    what: str
+    value: float
+    at_most: float | None = None
+    at_least: float | None = None
+
+    @property
+    def is_met(self) -> bool:
+        """Whether it is kept."""
+        is_low_enough = self.at_most is None or self.value <= self.at_most
+        return is_low_enough and (self.at_least is None or self.value >= self.at_least)
+
+    def __str__(self) -> str:
+        most = [] if self.at_most is None else [f"at most {self.at_most:g}"]
+        least = [] if self.at_least is None else [f"at least {self.at_least:g}"]
+        return f"{self.what} {' and '.join([*most, *least])}"
 
 
 @dataclass(frozen=True)
@@ -19,14 +48,21 @@ class Result:
     :param unit: its unit.
     :param baseline: the same of what it is compared with, in the same run; ``None`` for nothing.
     :param ratio: how many times better than the baseline; ``None`` for no baseline.
-    :param wanted: what it should be, in words.
+    :param wanted: what it should be, in words, beside the limits.
+    :param limits: what a run fails for that does not keep to it.
     """
 
     value: float
     unit: str
     baseline: float | None
     ratio: float | None
-    wanted: str
+    wanted: str = ""
+    limits: tuple[Limit, ...] = ()
+
+    @property
+    def missed(self) -> list[str]:
+        """The limits that it does not keep to, with what was measured."""
+        return [f"{limit}: it is {limit.value:.4g}" for limit in self.limits if not limit.is_met]
 
 
 def as_table(results: Mapping[str, Result]) -> str:
@@ -34,16 +70,37 @@ def as_table(results: Mapping[str, Result]) -> str:
     from airflow_provider_batchlinux.core.text import table
 
     rows = [
-        (name, f"{r.value:.4g} {r.unit}", _text(r.baseline), _text(r.ratio), r.wanted)
+        (name, f"{r.value:.4g} {r.unit}", _text(r.baseline), _text(r.ratio), _wanted(r), _verdict(r))
         for name, r in results.items()
     ]
-    return table(("benchmark", "value", "baseline", "ratio", "wanted"), rows)
+    return table(("benchmark", "value", "baseline", "ratio", "wanted", "limits"), rows)
+
+
+def missed(results: Mapping[str, Result]) -> str:
+    """Tell which limits are not kept, a line for each; empty when all are."""
+    return "\n".join(f"{name} missed: {limit}" for name, result in results.items() for limit in result.missed)
 
 
 def write_json(results: Mapping[str, Result], path: Path) -> None:
-    """Write the results for programs."""
-    plain = {name: asdict(result) for name, result in results.items()}
-    path.write_text(json.dumps(plain, indent=2) + "\n")
+    """Write the results for programs; what the file has of other benchmarks stays."""
+    before: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    plain = {name: _plain(result) for name, result in results.items()}
+    path.write_text(json.dumps({**before, **plain}, indent=2) + "\n")
+
+
+def _plain(result: Result) -> dict[str, Any]:
+    limits = [{**asdict(limit), "met": limit.is_met} for limit in result.limits]
+    return {**asdict(result), "limits": limits}
+
+
+def _wanted(result: Result) -> str:
+    return "; ".join([*map(str, result.limits), *filter(None, [result.wanted])])
+
+
+def _verdict(result: Result) -> str:
+    if not result.limits:
+        return "-"
+    return "missed" if result.missed else "met"
 
 
 def _text(number: float | None) -> str:

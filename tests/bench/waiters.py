@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from datetime import datetime
 from typing import Any, Protocol
 from unittest import mock
 
@@ -20,11 +21,21 @@ from airflow_provider_batchlinux.client.account import AccountSettings
 from airflow_provider_batchlinux.client.batch import open_client
 from airflow_provider_batchlinux.client.nodes import NodesIdleWait
 from airflow_provider_batchlinux.client.waiting import Pace, wait_for
+from airflow_provider_batchlinux.core.pool_state import NodeSnapshot
 from airflow_provider_batchlinux.core.readiness import ReadinessPolicy
 from airflow_provider_batchlinux.emulator import EmulatorControl
 from airflow_provider_batchlinux.triggers.nodes import BatchLinuxNodesIdleTrigger
 
-__all__ = ["Account", "Events", "connected", "create_pool", "make_pools", "node_ids", "running"]
+__all__ = [
+    "Account",
+    "Events",
+    "ask_for_pools",
+    "connected",
+    "create_pool",
+    "idle_since",
+    "make_pools",
+    "running",
+]
 
 CONN_ID = "azure_batch_linux_default"
 IMAGE = {"publisher": "canonical", "offer": "ubuntu-24_04-lts", "sku": "server"}
@@ -59,21 +70,30 @@ def connected(account: Account) -> Iterator[None]:
 
 def make_pools(account: Account, number: int) -> list[str]:
     """Make pools with one node that is not to be reached yet, and give their ids."""
-    names = [f"pool-{index:04}" for index in range(number)]
-    asyncio.run(_create(account, names))
-    for name, node_id in node_ids(account, names).items():
-        account.control.set_node(name, node_id, "unknown")
+    names = ask_for_pools(account, number)
+    asyncio.run(_wait_until_ready(account, names))
+    for name, node in asyncio.run(_nodes(account, names)).items():
+        account.control.set_node(name, node.node_id, "unknown")
     return names
 
 
-def node_ids(account: Account, names: list[str]) -> dict[str, str]:
-    """Give a node of each pool."""
+def ask_for_pools(account: Account, number: int) -> list[str]:
+    """Ask for pools with one node, which may wait long for a machine, and give their ids."""
+    names = [f"pool-{index:04}" for index in range(number)]
 
-    async def story() -> dict[str, str]:
-        async with open_client(account.settings) as client:
-            return {name: (await client.list_nodes(name))[0].node_id for name in names}
+    async def story() -> None:
+        for name in names:
+            await create_pool(account.settings, name, 1)
 
-    return asyncio.run(story())
+    asyncio.run(story())
+    return names
+
+
+async def idle_since(account: Account, names: list[str]) -> dict[str, datetime]:
+    """Give when the node of each pool turned idle, by the clock of the service."""
+    nodes = await _nodes(account, names)
+    assert {node.state for node in nodes.values()} == {"idle"}
+    return {name: node.state_since for name, node in nodes.items() if node.state_since is not None}
 
 
 async def create_pool(settings: AccountSettings, pool_id: str, nodes: int) -> None:
@@ -81,21 +101,26 @@ async def create_pool(settings: AccountSettings, pool_id: str, nodes: int) -> No
     machine = {"imageReference": IMAGE, "nodeAgentSKUId": "batch.node.ubuntu 24.04"}
     body = {"id": pool_id, "vmSize": "standard_d2s_v5", "virtualMachineConfiguration": machine}
     async with open_client(settings) as client:
-        await client.create_pool({**body, "targetDedicatedNodes": nodes})
+        await client.create_pool({**body, "targetDedicatedNodes": nodes, "resizeTimeout": "PT2H"})
 
 
-async def _create(account: Account, names: list[str]) -> None:
+async def _wait_until_ready(account: Account, names: list[str]) -> None:
     async with open_client(account.settings) as client:
         for name in names:
-            await create_pool(account.settings, name, 1)
             await wait_for(NodesIdleWait(client, name, ReadinessPolicy()), Pace(0.05))
+
+
+async def _nodes(account: Account, names: list[str]) -> dict[str, NodeSnapshot]:
+    """Give the node of each pool."""
+    async with open_client(account.settings) as client:
+        return {name: (await client.list_nodes(name))[0] for name in names}
 
 
 class Events(deque[Any]):
     """
     What Airflow's runner keeps the events of triggers in.
 
-    :ivar came: the trigger of each event, and when it came on the clock of :func:`time.monotonic`.
+    :ivar came: the trigger of each event, and when it came, in seconds since 1970.
     """
 
     def __init__(self) -> None:
@@ -105,7 +130,7 @@ class Events(deque[Any]):
     def append(self, entry: Any) -> None:
         """Keep an event, and when it came."""
         assert entry.event.payload["error"] is None, entry.event.payload["error"]
-        self.came.append((entry.trigger_id, time.monotonic()))
+        self.came.append((entry.trigger_id, time.time()))
 
 
 def start(runner: TriggerRunner, number: int, pool_id: str, interval: float) -> asyncio.Task[Any]:

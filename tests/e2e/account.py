@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from airflow_provider_batchlinux.client.batch import BatchLinuxClient, open_client
 from airflow_provider_batchlinux.client.user_ledger import read_ledger
+from airflow_provider_batchlinux.emulator import EmulatorControl
 from airflow_provider_batchlinux.exceptions import BatchRequestError
 from tests.e2e.polling import until
 from tests.embedded_service import Service
@@ -30,6 +31,11 @@ class Account:
 
     service: Service
 
+    @property
+    def control(self) -> EmulatorControl:
+        """What happens to the account from the outside."""
+        return self.service.control
+
     def ask(self, story: Callable[[BatchLinuxClient], Awaitable[T]]) -> T:
         """Run a coroutine that needs a client."""
 
@@ -39,17 +45,41 @@ class Account:
 
         return asyncio.run(whole())
 
-    def make_pool(self, pool_id: str, *, nodes: int) -> None:
+    def make_pool(self, pool_id: str, *, nodes: int, under_autoscale: bool = False) -> None:
         """Make a pool, and wait until its nodes are idle."""
+        formula = {"enableAutoScale": True, "autoScaleFormula": f"$TargetDedicatedNodes = {nodes};"}
         body = {
             "id": pool_id,
             "vmSize": "standard_d2s_v5",
             "virtualMachineConfiguration": {"imageReference": _IMAGE, "nodeAgentSKUId": _NODE_AGENT},
-            "targetDedicatedNodes": nodes,
+            **(formula if under_autoscale else {"targetDedicatedNodes": nodes}),
         }
         self.ask(lambda client: client.create_pool(body))
         idle = {"idle": nodes}
-        until(lambda: self._counts(pool_id) == idle, f"pool {pool_id!r}", limit=_READY_LIMIT)
+        until(lambda: self.counts(pool_id) == idle, f"pool {pool_id!r}", limit=_READY_LIMIT)
+
+    def delete_pool(self, pool_id: str) -> None:
+        """Ask for a pool's deletion."""
+        self.ask(lambda client: client.delete_pool(pool_id))
+
+    def pool(self, pool_id: str) -> Mapping[str, Any]:
+        """Get a pool as the service shows it."""
+        body = self.ask(lambda client: client.find_pool_body(pool_id))
+        assert body is not None, pool_id
+        return body
+
+    def nodes(self, pool_id: str) -> list[str]:
+        """List the ids of a pool's nodes."""
+        return [node.node_id for node in self.ask(lambda client: client.list_nodes(pool_id))]
+
+    def counts(self, pool_id: str) -> dict[str, int]:
+        """Count a pool's nodes by state."""
+        return self.ask(lambda client: client.node_counts(pool_id))
+
+    def asked_of(self, pool_id: str) -> list[str]:
+        """List what the pool itself was asked to do so far, also where the answer is held back."""
+        posts = [request["path"] for request in self.control.requests() if request["method"] == "POST"]
+        return [path.rpartition("/")[2] for path in posts if path.startswith(f"/pools/{pool_id}/")]
 
     def pools(self) -> list[str]:
         """List the ids of all pools."""
@@ -80,9 +110,6 @@ class Account:
             yield
         finally:
             self.service.process.send_signal(signal.SIGCONT)
-
-    def _counts(self, pool_id: str) -> dict[str, int]:
-        return self.ask(lambda client: client.node_counts(pool_id))
 
     def _ids(self, verb: str) -> list[str]:
         async def story(client: Any) -> list[str]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from http.client import RemoteDisconnected
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from airflow_provider_batchlinux.emulator.instants import parse_instant
 
 
 def test_requests_are_recorded_in_order_without_those_of_control(account: Any) -> None:
@@ -85,6 +87,16 @@ def test_a_delayed_request_is_answered_later(account: Any) -> None:
     account.send("GET", "/pools")
 
     assert time.monotonic() - before >= 0.05
+
+
+def test_an_answer_that_is_held_back_is_of_work_that_is_done(account: Any) -> None:
+    account.emulator.control.inject("POST", "/pools$", hold=0.1)
+
+    account.create_pool()
+    answered = datetime.now(timezone.utc)
+
+    created = parse_instant(account.send("GET", "/pools/linux")["creationTime"])
+    assert answered - created >= timedelta(seconds=0.1)
 
 
 def test_a_reset_leaves_nothing(start: Any, tmp_path: Path) -> None:
