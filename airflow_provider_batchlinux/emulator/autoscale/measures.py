@@ -9,7 +9,7 @@ from typing import Any
 from airflow_provider_batchlinux.emulator.records import USABLE_NODE_STATES, Pool
 from airflow_provider_batchlinux.emulator.store import Store
 
-__all__ = ["measure"]
+__all__ = ["MEASURED", "measure"]
 
 _UNMEASURED = (
     "$WallClockSeconds",
@@ -23,6 +23,23 @@ _UNMEASURED = (
     "$NetworkOutBytes",
 )
 """The emulated nodes share one machine: what each of them uses is not known, and said to be 0."""
+
+MEASURED = (
+    "$ActiveTasks",
+    "$RunningTasks",
+    "$PendingTasks",
+    "$SucceededTasks",
+    "$FailedTasks",
+    "$CurrentDedicatedNodes",
+    "$CurrentLowPriorityNodes",
+    "$PreemptedNodeCount",
+    "$UsableNodeCount",
+    "$SampleNodeCount",
+    "$TaskSlotsPerNode",
+    "$CPUPercent",
+    *_UNMEASURED,
+)
+"""The names of all metrics."""
 
 
 def measure(store: Store, pool: Pool) -> Mapping[str, float]:

@@ -1,0 +1,118 @@
+"""A command that tells what a formula makes of a pool that is made up; starts no service."""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+from airflow_provider_batchlinux.emulator.autoscale.evaluator import Scene, Targets, evaluate
+from airflow_provider_batchlinux.emulator.autoscale.measures import MEASURED
+from airflow_provider_batchlinux.emulator.autoscale.metrics import SAMPLE_PERIOD, Sample
+from airflow_provider_batchlinux.emulator.autoscale.problems import FormulaError
+
+__all__ = ["main"]
+
+_EPILOG = """\
+This is the evaluator of the embedded service. It follows Microsoft's documentation; what Azure makes of a
+formula only Azure says, by BatchLinuxEvaluateAutoscaleOperator on a pool that scales by itself."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """
+    Evaluate a formula at some moments, and print what it sets.
+
+    :param arguments: command line; ``None`` takes the one of the process.
+    :return: 0, or 1 when the formula is refused.
+    """
+    options = _parser().parse_args(arguments)
+    formula = options.formula.read_text(encoding="utf-8") if options.formula else sys.stdin.read()
+    try:
+        for moment in options.at or [datetime.now(timezone.utc)]:
+            targets = evaluate(formula, _scene(options, moment))
+            sys.stdout.write(f"{moment:%a %Y-%m-%d %H:%M}  {_told(targets)}\n")
+    except FormulaError as error:
+        sys.stderr.write(f"{error.code}: {error.sentence}\n{error.detail}\n")
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m airflow_provider_batchlinux.emulator.autoscale",
+        description="Evaluate an autoscale formula on a pool that is made up.",
+        epilog=_EPILOG,
+    )
+    parser.add_argument("formula", nargs="?", type=Path, help="its file; else standard input")
+    parser.add_argument("--dedicated", type=int, default=0, help="dedicated nodes that the pool has")
+    parser.add_argument("--spot", type=int, default=0, help="spot nodes that the pool has")
+    parser.add_argument(
+        "--sample",
+        type=_samples,
+        action="append",
+        default=[],
+        metavar="NAME=N[,N...]",
+        help="what is measured, such as PendingTasks=0,12,40: from old to new, half a minute apart",
+    )
+    parser.add_argument(
+        "--at",
+        type=_moment,
+        action="append",
+        help="when, such as 2026-11-23T08:00Z; several times for several",
+    )
+    return parser
+
+
+def _samples(text: str) -> tuple[str, list[float]]:
+    name, _, values = text.partition("=")
+    name = "$" + name.strip().lstrip("$")
+    if name not in MEASURED:
+        msg = f"{name} is none of {', '.join(MEASURED)}"
+        raise argparse.ArgumentTypeError(msg)
+    try:
+        return name, [float(value) for value in values.split(",")]
+    except ValueError:
+        msg = f"{values!r} is not a list of numbers such as 0,12,40"
+        raise argparse.ArgumentTypeError(msg) from None
+
+
+def _moment(text: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
+    except ValueError:
+        msg = f"{text!r} is not a moment such as 2026-11-23T08:00Z"
+        raise argparse.ArgumentTypeError(msg) from None
+    return moment.replace(tzinfo=moment.tzinfo or timezone.utc).astimezone(timezone.utc)
+
+
+def _scene(options: argparse.Namespace, now: datetime) -> Scene:
+    nodes = {"$CurrentDedicatedNodes": options.dedicated, "$CurrentLowPriorityNodes": options.spot}
+    now_there = {name: [float(nodes.get(name, 0))] for name in MEASURED}
+    measured: dict[str, list[float]] = {**now_there, **dict(options.sample)}
+    current = {name: values[-1] for name, values in measured.items()}
+    return Scene(now, options.dedicated, options.spot, current, _taken(measured, now), random.random)
+
+
+def _taken(measured: Mapping[str, Sequence[float]], now: datetime) -> list[Sample]:
+    # What has fewer samples than the longest stayed at its first value before.
+    length = max(map(len, measured.values()))
+    filled = {name: [values[0]] * (length - len(values)) + [*values] for name, values in measured.items()}
+    return [
+        Sample(
+            now - timedelta(seconds=SAMPLE_PERIOD * (length - 1 - place)),
+            {name: values[place] for name, values in filled.items()},
+        )
+        for place in range(length)
+    ]
+
+
+def _told(targets: Targets) -> str:
+    own = [f"{name}={value}" for name, value in sorted((targets.variables or {}).items())]
+    return "  ".join([f"{targets.dedicated} dedicated, {targets.spot} spot, {targets.deallocation}", *own])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
