@@ -12,7 +12,7 @@ from airflow_provider_batchlinux.client.autoscale_return import return_autoscale
 from airflow_provider_batchlinux.client.batch import BatchLinuxClient
 from airflow_provider_batchlinux.client.diagnosis import start_task_outputs
 from airflow_provider_batchlinux.client.repair import PoolRepair, RepairStep
-from airflow_provider_batchlinux.core.node_states import BROKEN_STATES
+from airflow_provider_batchlinux.core.node_states import BROKEN_STATES, READY_STATES
 from airflow_provider_batchlinux.core.pool_state import NodeSnapshot, PoolSnapshot
 from airflow_provider_batchlinux.core.readiness import (
     Outcome,
@@ -155,17 +155,15 @@ class NodesIdleWait:
 
     async def _observe_unready(self, seen: PoolObservation, pool: PoolSnapshot) -> PoolObservation:
         # Nodes that fail or lag are few, and a list of them tells whether it is time for all the pages.
-        ready = ("idle", "running") if self.policy.running_is_ready else ("idle",)
+        ready = READY_STATES if self.policy.running_is_ready else ("idle",)
         where = " and ".join(f"state ne '{state}'" for state in ready)
         few = await self._observe_exactly(seen, where)
         listed = few.nodes or ()
         dedicated = sum(node.dedicated for node in listed)
-        others = (
-            *_ready_nodes(pool.current_dedicated - dedicated, dedicated=True),
-            *_ready_nodes(pool.current_spot - len(listed) + dedicated, dedicated=False),
-        )
-        counts = {**few.counts, "ready": len(others)} if others else few.counts
-        return replace(few, counts=counts, nodes=(*listed, *others))
+        spot = len(listed) - dedicated
+        besides = max(0, pool.current_dedicated - dedicated), max(0, pool.current_spot - spot)
+        counts = {**few.counts, "ready": sum(besides)} if any(besides) else few.counts
+        return replace(few, counts=counts, ready_besides=besides)
 
     async def _observe_exactly(self, seen: PoolObservation, where: str | None = None) -> PoolObservation:
         try:
@@ -218,7 +216,3 @@ def _with_repair(told: str, plan: RepairPlan) -> str:
     if plan.unfinished:
         told += " The pool is to have its size back."
     return told
-
-
-def _ready_nodes(number: int, *, dedicated: bool) -> tuple[NodeSnapshot, ...]:
-    return (NodeSnapshot.from_rest({"id": "", "state": "idle", "isDedicated": dedicated}),) * max(0, number)

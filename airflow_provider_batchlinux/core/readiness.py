@@ -51,12 +51,14 @@ class PoolObservation:
     :param counts: nodes by state. The service may count late, so a verdict of ready or failed is only
         final when :attr:`nodes` is there.
     :param nodes: the exact list of nodes, or ``None`` when it was not asked for.
+    :param ready_besides: dedicated and spot nodes that are ready and were left out of that list.
     """
 
     pool_id: str
     pool: PoolSnapshot | None
     counts: Mapping[str, int] = field(default_factory=dict)
     nodes: tuple[NodeSnapshot, ...] | None = None
+    ready_besides: tuple[int, int] = (0, 0)
 
     @classmethod
     def exact(
@@ -160,7 +162,8 @@ def _tally_of(
     broken = tuple(
         node for node in counted if node.node_id not in spared and _is_broken(node, policy.boot_limit, now)
     )
-    return _Tally(sum(node.state in good for node in counted), counts_of(broken), broken)
+    besides = seen.ready_besides[0] if only_dedicated else sum(seen.ready_besides)
+    return _Tally(sum(node.state in good for node in counted) + besides, counts_of(broken), broken)
 
 
 def _is_broken(node: NodeSnapshot, boot_limit: float | None, now: datetime | None) -> bool:

@@ -278,6 +278,23 @@ def test_a_node_that_somebody_repairs_is_waited_for() -> None:
     assert judge(counted, ReadinessPolicy(), healing=[other]).outcome is FAILED
 
 
+@pytest.mark.parametrize(
+    ("besides", "policy", "outcome"),
+    [
+        pytest.param((2, 0), ReadinessPolicy(spot_optional=True), READY, id="all dedicated ones"),
+        pytest.param((1, 1), ReadinessPolicy(spot_optional=True), WAITING, id="a dedicated one is missing"),
+        pytest.param((1, 1), ReadinessPolicy(ready=2), READY, id="enough of both"),
+        pytest.param((2, 0), ReadinessPolicy(), WAITING, id="not all"),
+    ],
+)
+def test_nodes_that_are_ready_count_though_they_are_not_in_the_list(
+    besides: tuple[int, int], policy: ReadinessPolicy, outcome: Outcome
+) -> None:
+    seen = PoolObservation.exact("etl", pool(2, 1), nodes(spot_preempted=1))
+
+    assert judge(replace(seen, ready_besides=besides), policy, now=NOW).outcome is outcome
+
+
 def test_a_node_that_a_listing_shows_twice_counts_once() -> None:
     twice = (node("idle", "one"), node("idle", "ONE"))
 
