@@ -72,7 +72,8 @@ class BatchLinuxNodesIdleSensor(BatchLinuxPoolSensor):
         over: ``keep`` it, or ``delete_pool`` if this provider has made it and no other Dag run has taken it.
         Other failures keep it.
     :param when_killed: the same when a user ends the task, or its ``execution_timeout`` does. A task that is
-        deferred then is told so by Airflow 3.3 and later.
+        deferred then is told so by Airflow 3.3 and later; one that is between two looks of
+        ``mode="reschedule"`` is not.
     :param deferrable: wait on the triggerer and free the worker; the default is Airflow's
         ``[operators] default_deferrable``. ``mode="reschedule"`` frees the worker too, at the price of a
         worker's start for every look.
