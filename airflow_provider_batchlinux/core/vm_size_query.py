@@ -24,6 +24,7 @@ class VmSizeQuery:
     :param names: by name, best first; empty for whichever has what is needed.
     :param cores: at least so many cores a node.
     :param memory_gb: at least so much memory a node, in GB.
+    :param disk_gb: at least so large a local disk a node, in GB; it lasts no longer than the machine.
     :param gpus: at least so many graphics processors a node; 0 takes sizes without any.
     :param architecture: ``x64`` or ``arm64``.
     :param like: a pattern of the name, such as ``standard_d*s_v5``, in whatever letter case.
@@ -32,6 +33,7 @@ class VmSizeQuery:
     names: tuple[str, ...] = ()
     cores: int = 1
     memory_gb: float = 0
+    disk_gb: float = 0
     gpus: int = 0
     architecture: str = "x64"
     like: str = "*"
@@ -74,6 +76,7 @@ class VmSizeQuery:
         return (
             (size.cores or 0) >= self.cores
             and (size.memory_gb or 0) >= self.memory_gb
+            and (size.disk_gb or 0) >= self.disk_gb
             and ((size.gpus or 0) >= self.gpus if self.gpus else not size.gpus)
             and (size.architecture or "x64") == self.architecture
             and fnmatchcase(size.name.lower(), self.like.lower())
@@ -89,7 +92,7 @@ class VmSizeQuery:
     def _of_needs(cls, needs: Mapping[str, Any]) -> VmSizeQuery:
         if problems := list(_problems(needs)):
             raise ValueError("\n".join(problems))
-        numbers: dict[str, Any] = {"cores": int, "memory_gb": float, "gpus": int}
+        numbers: dict[str, Any] = {"cores": int, "memory_gb": float, "disk_gb": float, "gpus": int}
         return cls(**{name: numbers.get(name, str)(value) for name, value in needs.items()})
 
 
@@ -100,7 +103,7 @@ def _problems(needs: Mapping[str, Any]) -> Iterator[str]:
             yield f"vm_size.{name} is not one of {', '.join(known)}."
         elif name in ("cores", "gpus") and not re.fullmatch(r"\d{1,4}", str(value)):
             yield f"vm_size.{name}={value!r} is not a whole number from 0 up."
-        elif name == "memory_gb" and not re.fullmatch(r"\d{1,6}(\.\d+)?", str(value)):
+        elif name in ("memory_gb", "disk_gb") and not re.fullmatch(r"\d{1,6}(\.\d+)?", str(value)):
             yield f"vm_size.{name}={value!r} is not a number from 0 up."
         elif name == "architecture" and value not in _ARCHITECTURES:
             yield f"vm_size.{name}={value!r} is not one of {', '.join(_ARCHITECTURES)}."

@@ -32,6 +32,7 @@ class VmSize:
     :param rdma: its nodes can talk over InfiniBand.
     :param end_of_life: from then on Batch makes no nodes of it.
     :param memory_gb: the memory of a node, in GB.
+    :param disk_gb: the local disk of a node, which lasts no longer than its machine, in GB.
     """
 
     name: str
@@ -45,6 +46,7 @@ class VmSize:
     rdma: bool | None = None
     end_of_life: datetime | None = None
     memory_gb: float | None = None
+    disk_gb: float | None = None
 
     @classmethod
     def of(
@@ -71,6 +73,7 @@ class VmSize:
             rdma=_flag(by_name.get("rdmaenabled")),
             end_of_life=end_of_life,
             memory_gb=_decimal(by_name.get("memorygb")),
+            disk_gb=_gigabytes(by_name.get("maxresourcevolumemb")),
         )
 
     @property
@@ -123,6 +126,11 @@ def _decimal(text: str | None) -> float | None:
         return float(text) if text else None
     except ValueError:
         return None
+
+
+def _gigabytes(text: str | None) -> float | None:
+    megabytes = _decimal(text)
+    return None if megabytes is None else megabytes / 1024
 
 
 def _flag(text: str | None) -> bool | None:

@@ -87,7 +87,7 @@ class BatchLinuxCreatePoolOperator(BatchLinuxBaseOperator):
         A list of sizes is tried in its order: the first that its region offers and the quotas allow is taken,
         as far as ``preflight`` can tell, else the first; a retry that finds its pool without any node, for
         want of capacity or quota, goes on to the next. A dict says what a size has to have: ``cores``,
-        ``memory_gb``, ``gpus``, ``architecture``, ``like`` (a pattern of its name such as
+        ``memory_gb``, ``disk_gb``, ``gpus``, ``architecture``, ``like`` (a pattern of its name such as
         ``standard_d*s_v5``), as :class:`~airflow_provider_batchlinux.core.vm_size_query.VmSizeQuery` has it;
         the smallest such size is taken, the newest of those. That needs the management plane, as
         ``identities`` do. (templated)

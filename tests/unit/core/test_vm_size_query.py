@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,9 +17,11 @@ D2_V5 = VmSize("Standard_D2s_v5", cores=2, memory_gb=8)
 E2_V5 = VmSize("Standard_E2s_v5", cores=2, memory_gb=16)
 D4_V5 = VmSize("Standard_D4s_v5", cores=4, memory_gb=16)
 ARM = VmSize("Standard_D2ps_v6", cores=2, memory_gb=8, architecture="arm64")
+DISK = VmSize("Standard_D2ds_v5", cores=2, memory_gb=8, disk_gb=75)
 GPU = VmSize("Standard_NC4as_T4_v3", cores=4, memory_gb=28, gpus=1)
 UNTOLD = VmSize("Standard_X9")
 REGION = [GPU, D4_V5, E2_V5, ARM, UNTOLD, D2_V3, D2_V5]
+WITH_DISKS = [*REGION, DISK, replace(D4_V5, name="Standard_D4ds_v5", disk_gb=150)]
 
 
 @pytest.mark.parametrize(
@@ -40,6 +43,18 @@ def test_sizes_that_have_what_is_needed_come_smallest_first(
 
     assert query.needs_region
     assert query.candidates(REGION) == [size.name for size in names]
+
+
+@pytest.mark.parametrize(
+    ("gigabytes", "names"),
+    [
+        pytest.param(75, ["Standard_D2ds_v5", "Standard_D4ds_v5"], id="as much as there is"),
+        pytest.param("75.5", ["Standard_D4ds_v5"], id="more than the smallest has"),
+        pytest.param(151, [], id="too much"),
+    ],
+)
+def test_sizes_that_have_the_local_disk_that_is_needed_are_taken(gigabytes: Any, names: list[str]) -> None:
+    assert VmSizeQuery.parse({"disk_gb": gigabytes}).candidates(WITH_DISKS) == names
 
 
 @pytest.mark.parametrize(
@@ -74,7 +89,7 @@ def test_all_that_is_wrong_with_needs_is_told_at_once() -> None:
         "vm_size.gpus=-1 is not a whole number from 0 up.",
         "vm_size.architecture='mips' is not one of x64, arm64.",
         "vm_size.like='' is no pattern of a name.",
-        "vm_size.disk is not one of cores, memory_gb, gpus, architecture, like.",
+        "vm_size.disk is not one of cores, memory_gb, disk_gb, gpus, architecture, like.",
     ]
 
 

@@ -33,6 +33,7 @@ def create(vm_size: Any, **options: Any) -> TaskRun:
     [
         pytest.param({"cores": 4, "memory_gb": 16}, "Standard_D4s_v6", id="cores and memory"),
         pytest.param({"cores": "{{ 2 + 2 }}", "like": "*_d*s_v5"}, "Standard_D4as_v5", id="a template"),
+        pytest.param({"disk_gb": 50, "like": "*_v5"}, "Standard_D2ds_v5", id="a local disk"),
         pytest.param({"gpus": 1}, "Standard_NC4as_T4_v3", id="a graphics processor"),
     ],
 )
