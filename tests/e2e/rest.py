@@ -11,6 +11,7 @@ from tests.e2e.polling import until
 
 __all__ = ["AirflowApi", "Run"]
 
+_WRITE_LIMIT = 60.0
 _PARSE_LIMIT = 90.0
 _RUN_LIMIT = 300.0
 _TASK_LIMIT = 90.0
@@ -32,7 +33,13 @@ class AirflowApi:
 
     def send(self, method: str, path: str, body: Any) -> Any:
         """Send a body and give the answer's JSON; a refusal is an error."""
-        answer = self._client.request(method, path, json=body)
+
+        def answered() -> httpx.Response | None:
+            # Airflow's SQLite has one writer at a time; what it could not write for that, it has not done.
+            answer = self._client.request(method, path, json=body)
+            return None if "Database error" in answer.text else answer
+
+        answer = until(answered, f"the database to take {method} {path}", limit=_WRITE_LIMIT)
         assert answer.is_success, answer.text
         return answer.json()
 
