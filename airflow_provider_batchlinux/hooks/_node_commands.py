@@ -98,7 +98,10 @@ class NodeCommands:
             self.login.open(client, node.address, node.port)
             if self._is_stopped:
                 raise SessionLostError(_STOPPED)
-            return run_command(client, self.command, stdout, stderr, deadline=deadline)
+            # Asked as well as closed: closing a session waits for its thread, which may be slow to notice.
+            return run_command(
+                client, self.command, stdout, stderr, deadline=deadline, is_stopped=lambda: self._is_stopped
+            )
         finally:
             self._open.discard(client)
             client.close()

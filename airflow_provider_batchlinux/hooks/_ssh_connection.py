@@ -182,13 +182,15 @@ def run_command(
     stderr: OutputTail,
     *,
     deadline: float | None,
+    is_stopped: Callable[[], bool] = lambda: False,
 ) -> int | None:
     """
     Run a command that ends with the connection, and keep the end of what it prints.
 
     :param deadline: on the monotonic clock; ``None`` for no limit.
+    :param is_stopped: tells whether to give up, which is asked every now and then.
     :return: its exit code; ``None`` when the time was over before.
-    :raises SessionLostError: the connection ended before it did.
+    :raises SessionLostError: the connection ended before it did, or it was given up.
     :raises paramiko.SSHException: the node did not take the command.
     """
     transport = client.get_transport()
@@ -200,6 +202,9 @@ def run_command(
     with selectors.DefaultSelector() as selector:
         selector.register(channel, selectors.EVENT_READ)
         while not _is_over(channel):
+            if is_stopped():
+                msg = "It was given up before the command was over."
+                raise SessionLostError(msg)
             left = _LOOK if deadline is None else deadline - time.monotonic()
             if left <= 0:
                 return None

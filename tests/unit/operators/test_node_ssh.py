@@ -19,6 +19,7 @@ from airflow_provider_batchlinux.client.ephemeral_users import EPHEMERAL
 from airflow_provider_batchlinux.core.pool_marks import metadata_of
 from airflow_provider_batchlinux.core.user_ledger import entries_in
 from airflow_provider_batchlinux.exceptions import NodeCommandError
+from airflow_provider_batchlinux.hooks._ssh_connection import NodeClient
 from airflow_provider_batchlinux.operators.node_ssh import BatchLinuxRunOnNodesOperator
 from tests.airflow_harness import TaskRun, run_task
 from tests.batch_account import BatchAccount, eventually
@@ -253,6 +254,24 @@ class TestKill:
         assert "1 stopped" in killed.message
         eventually(lambda: not loop.runs())
         require_nothing_left(account)
+
+    def test_a_kill_ends_the_commands_though_their_sessions_are_slow_to_close(
+        self, account, loop: Loop, monkeypatch: pytest.MonkeyPatch
+    ):
+        account.idle_pool(1, ssh=True)
+        close = NodeClient.close
+
+        def close_elsewhere(client: NodeClient) -> None:
+            if threading.current_thread() is not threading.main_thread():
+                close(client)
+
+        monkeypatch.setattr(NodeClient, "close", close_elsewhere)
+
+        with killed_once_started(loop):
+            killed = run(loop.command, timeout=60)
+
+        assert "1 stopped" in killed.message
+        eventually(lambda: not loop.runs())
 
     def test_the_time_limit_of_airflow_ends_the_commands_and_takes_the_user_off(self, account, loop: Loop):
         account.idle_pool(1, ssh=True)
