@@ -54,7 +54,8 @@ def _run(options: Namespace) -> int:
         sys.stdout.write(json.dumps(rows, indent=2) + "\n")
     else:
         sys.stdout.write(table(_HEADER, [_cells(each) for each in known]) + "\n")
-    return 0 if len(known) == len(found) else 1
+    is_priced = [each is not None and not (each.dedicated is None and each.spot is None) for each in found]
+    return 0 if all(is_priced) else 1
 
 
 def _cells(prices: NodePrices) -> tuple[str, ...]:

@@ -115,6 +115,10 @@ class NodesIdleWait:
         step = await repair.next_step(pool, listed.nodes or (), now)
         others = {state: count for state, count in seen.counts.items() if state not in BROKEN_STATES}
         seen = replace(seen, counts={**others, **listed.counts})
+        if step.plan.is_exhausted:
+            unrepaired = await self._settled(seen, now)
+            if unrepaired[1].outcome is not Outcome.FAILED:
+                return unrepaired
         verdict = self._verdict(seen, now, step.plan)
         if verdict.outcome is not Outcome.WAITING:
             seen, verdict = await self._confirmed(seen, now, step.plan)
@@ -124,6 +128,14 @@ class NodesIdleWait:
             # The task ends here: nothing is begun that nobody would end.
             return seen, verdict
         return seen, self._in_words(await repair.take(step), verdict)
+
+    async def _settled(self, seen: PoolObservation, now: datetime) -> tuple[PoolObservation, Verdict]:
+        verdict = self._verdict(seen, now, _NO_REPAIR)
+        return (
+            (seen, verdict)
+            if verdict.outcome is Outcome.WAITING
+            else await self._confirmed(seen, now, _NO_REPAIR)
+        )
 
     def _in_words(self, plan: RepairPlan, verdict: Verdict) -> Verdict:
         self._is_in_repair = not plan.is_over

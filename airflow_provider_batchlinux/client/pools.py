@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from typing import Any
 
@@ -31,7 +31,7 @@ from airflow_provider_batchlinux.core.pool_marks import (
     with_later_expiry,
     with_taker,
 )
-from airflow_provider_batchlinux.core.repair_marks import history_in
+from airflow_provider_batchlinux.core.repair_marks import history_in, with_history
 from airflow_provider_batchlinux.core.supported_images import SupportedImage
 from airflow_provider_batchlinux.exceptions import BatchConflictError, BatchRequestError
 
@@ -190,6 +190,7 @@ async def _kept(
         await return_autoscale(site.client, wish.spec.pool_id)
     if decision.action is Action.KEEP and decision.plan.resize is not None:
         await _ask_again(site.client, wish.spec.pool_id, decision.plan.resize)
+        await change_metadata(site.client, wish.spec.pool_id, _with_new_requests)
     image, vm_size = _image_of(found, chosen.images, wish), found.get("vmSize")
     if image is not None and image.reference != chosen.image.reference:
         warn_of_end(image, wish)
@@ -213,6 +214,11 @@ async def _requested_at(client: BatchLinuxClient, pool_id: str, before: Mapping[
     is_on = now is not None and str(now.get(names[0])).lower() == "resizing"
     found: str | None = (now if now is not None and is_on else before).get(names[1])
     return found
+
+
+def _with_new_requests(metadata: Mapping[str, str]) -> dict[str, str]:
+    # A wait that asks again counts from here.
+    return with_history(metadata, replace(history_in(metadata), resize=None))
 
 
 async def _ask_again(client: BatchLinuxClient, pool_id: str, resize: Mapping[str, Any]) -> None:

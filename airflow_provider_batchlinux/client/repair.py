@@ -88,6 +88,8 @@ class PoolRepair:
 
         :return: what was due in the end, and what is going on.
         """
+        if step.plan.give_up is not None and not await self._is_emptied(step.plan):
+            return RepairPlan(step.plan.history, healing=tuple(step.broken), unfinished=True)
         plan = await self._claimed(step)
         if plan.give_up is not None:
             log.error("%s", plan.give_up)
@@ -97,6 +99,10 @@ class PoolRepair:
         await self._remove(plan.remove, step.now)
         await self._restore(plan)
         return plan
+
+    async def _is_emptied(self, plan: RepairPlan) -> bool:
+        # First, so that what could not be done is not written down as done.
+        return plan.resize_to is None or await self._resize(plan.resize_to)
 
     async def _claimed(self, step: RepairStep) -> RepairPlan:
         plan = step.plan
@@ -154,16 +160,19 @@ class PoolRepair:
         await fan_out(node_ids, save, at_once=_AT_ONCE)
 
     async def _restore(self, plan: RepairPlan) -> None:
-        if plan.resize_to is not None:
-            dedicated, spot = plan.resize_to
-            log.info("Pool %r: resizing to %d dedicated and %d spot nodes.", self.pool_id, dedicated, spot)
-            body = {"targetDedicatedNodes": dedicated, "targetLowPriorityNodes": spot}
-            await self._attempt("resize", self.client.resize_pool(self.pool_id, body))
+        if plan.resize_to is not None and plan.give_up is None:
+            await self._resize(plan.resize_to)
         if plan.enable_autoscale is not None:
             enabling = self.client.enable_autoscale(self.pool_id, dict(plan.enable_autoscale))
             await self._attempt("switch autoscale on", enabling)
 
-    async def _attempt(self, what: str, call: Coroutine[Any, Any, Any]) -> None:
+    async def _resize(self, targets: tuple[int, int]) -> bool:
+        dedicated, spot = targets
+        log.info("Pool %r: resizing to %d dedicated and %d spot nodes.", self.pool_id, dedicated, spot)
+        body = {"targetDedicatedNodes": dedicated, "targetLowPriorityNodes": spot}
+        return await self._attempt("resize", self.client.resize_pool(self.pool_id, body))
+
+    async def _attempt(self, what: str, call: Coroutine[Any, Any, Any]) -> bool:
         # What is refused now, because the pool has changed meanwhile, is decided anew at the next look.
         try:
             await call
@@ -171,3 +180,5 @@ class PoolRepair:
             raise
         except BatchLinuxError as error:
             log.warning("Pool %r: could not %s: %s", self.pool_id, what, error)
+            return False
+        return True

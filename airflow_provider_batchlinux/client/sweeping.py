@@ -59,7 +59,12 @@ async def idle_pools(
 
     async def is_idle(pool: OwnedPool) -> bool:
         moved = f"state eq 'running' or stateTransitionTime ge DateTime'{rest_instant(since)}'"
-        return not await client.list_nodes(pool.pool_id, where=moved)
+        try:
+            return not await client.list_nodes(pool.pool_id, where=moved)
+        except BatchRequestError as error:
+            if error.code != "PoolNotFound":
+                raise
+            return False
 
     likely = [pool for pool in pools if may_be_idle(pool)]
     found = await fan_out(likely, is_idle, at_once=_AT_ONCE)

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from airflow_provider_batchlinux.client.batch import BatchLinuxClient
-from airflow_provider_batchlinux.core.pool_marks import fingerprint_of, is_shared, metadata_of
+from airflow_provider_batchlinux.core.pool_marks import METADATA_PREFIX, metadata_of, runs_in
 
 __all__ = ["delete_unwanted_pool"]
 
 
-async def delete_unwanted_pool(client: BatchLinuxClient, pool_id: str, why: str) -> str:
+async def delete_unwanted_pool(
+    client: BatchLinuxClient, pool_id: str, why: str, *, run: tuple[str, str], instance: str
+) -> str:
     """
-    Ask for the deletion of a pool that carries this provider's marks and that one Dag run alone has taken.
+    Ask for the deletion of a pool that one Dag run of this Airflow has made and no other has taken.
 
+    :param run: the Dag run, as Dag id and run id.
+    :param instance: the connection's prefix of ids, by which Airflows that share an account differ.
     :param why: the end of a sentence, for people.
     :return: what became of it, in a sentence.
     :raises BatchRequestError: the service refused, or the pool changed in that moment.
@@ -19,9 +23,8 @@ async def delete_unwanted_pool(client: BatchLinuxClient, pool_id: str, why: str)
     pool = await client.find_pool_body(pool_id, ["id", "eTag", "state", "metadata"])
     if pool is None:
         return f"Pool {pool_id!r} is gone already."
-    if fingerprint_of(pool) is None:
-        return f"Pool {pool_id!r} is kept: it was not made by this provider."
-    if is_shared(metadata_of(pool)):
-        return f"Pool {pool_id!r} is kept: others have taken it too."
+    marks = metadata_of(pool)
+    if runs_in(marks) != (run,) or marks.get(f"{METADATA_PREFIX}instance") != instance:
+        return f"Pool {pool_id!r} is kept: it is not known to be this Dag run's alone."
     await client.delete_pool(pool_id, etag=pool.get("eTag"))
     return f"Pool {pool_id!r} is being deleted, because {why}."

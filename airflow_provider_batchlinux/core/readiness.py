@@ -177,7 +177,7 @@ def _too_many_broken(seen: PoolObservation, tally: _Tally, budget: int) -> Verdi
         return None
     reason = f"Pool {seen.pool_id!r} has nodes that will not become ready: {_broken_in_words(tally)}."
     allowed = f" At most {budget} may be left out." if budget else ""
-    is_late = bool(tally.broken_nodes) and not set(tally.broken_states) & set(BROKEN_STATES)
+    is_late = sum(tally.broken_states.get(state, 0) for state in BROKEN_STATES) <= budget
     return Verdict(Outcome.FAILED, reason + allowed + _causes(tally), tally.broken_nodes, is_late)
 
 

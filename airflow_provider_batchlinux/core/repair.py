@@ -60,7 +60,9 @@ class RepairSpec(Spec):
         :raises ValueError: all that is wrong with it.
         """
         problems: list[str] = []
-        spec = read_spec(cls, plain, "repair", problems)
+        spec = read_spec(
+            cls, {name: _value_of(name, value) for name, value in plain.items()}, "repair", problems
+        )
         problems += spec.problems() if spec is not None else []
         if spec is None or problems:
             raise ValueError("\n".join(problems))
@@ -73,6 +75,8 @@ class RepairSpec(Spec):
             for name, least in (("reboots", 0), ("resize_again", 0), ("max_repairs", 1))
             if not isinstance(value := getattr(self, name), int) or isinstance(value, bool) or value < least
         ]
+        if not isinstance(self.replace_unusable, bool):
+            found.append(f"repair.replace_unusable={self.replace_unusable!r} is neither true nor false.")
         if self.when_exhausted not in get_args(WhenExhausted):
             choices = ", ".join(get_args(WhenExhausted))
             found.append(f"repair.when_exhausted={self.when_exhausted!r} is not one of {choices}.")
@@ -82,6 +86,23 @@ class RepairSpec(Spec):
             except ValueError as error:
                 found.append(str(error))
         return found
+
+
+def _value_of(name: str, value: Any) -> Any:
+    """Read what a template has rendered as text; what cannot be read stays, and is told as a problem."""
+    text = value.strip() if isinstance(value, str) else None
+    if text is None:
+        return value
+    if name in ("reboots", "resize_again", "max_repairs") and text.isdigit():
+        return int(text)
+    if name in ("unusable_grace", "resize_again_after"):
+        try:
+            return float(text)
+        except ValueError:
+            return value
+    if name == "replace_unusable":
+        return {"true": True, "false": False}.get(text.lower(), value)
+    return None if name == "logs_conn_id" and text in ("", "None") else value
 
 
 @dataclass(frozen=True)
@@ -97,6 +118,8 @@ class RepairPlan:
     :param enable_autoscale: the formula to switch on again.
     :param resize_to: the dedicated and spot nodes to ask for.
     :param give_up: why no more is repaired; ``None`` to go on.
+    :param is_exhausted: more repairs are due than there may be: what is planned is of use only where the pool
+        would not do without.
     :param healing: the broken nodes that are not given up.
     :param unfinished: the pool is not yet as it was, whatever its nodes are.
     :param asks_again: why nodes are asked for again, now or in a while; ``None`` where they are not.
@@ -110,6 +133,7 @@ class RepairPlan:
     enable_autoscale: Mapping[str, Any] | None = None
     resize_to: tuple[int, int] | None = None
     give_up: str | None = None
+    is_exhausted: bool = False
     healing: tuple[NodeSnapshot, ...] = ()
     unfinished: bool = False
     asks_again: str | None = None
@@ -167,7 +191,7 @@ def _plan(
     if due and history.total + len(due) > spec.max_repairs:
         if pool.autoscale:
             history = replace(history, autoscale=autoscale or history.autoscale)
-        return _given_up(spec, history, pool, broken, len(due))
+        return replace(_given_up(spec, history, pool, broken, len(due)), is_exhausted=True)
     plan = _removal(history, pool, broken.remove, autoscale)
     if not (broken.remove or plan.history.is_owed):
         plan = _asked_again(spec, plan, pool, now)
@@ -216,13 +240,15 @@ def _removal(
         return RepairPlan(remembered, disable_autoscale=True)
     if pool.allocation_state != "steady":
         return RepairPlan(history)
-    return RepairPlan(history.with_targets_of(pool), remove=due[:_REMOVED_AT_ONCE])
+    going = due[:_REMOVED_AT_ONCE]
+    return RepairPlan(history.with_removal(_targets(pool), going), remove=going)
 
 
 def _restoration(history: RepairHistory, pool: PoolSnapshot) -> RepairPlan:
     if not history.is_owed:
         return RepairPlan(history)
-    if pool.autoscale or (history.autoscale is None and _targets(pool) == history.grow_to):
+    is_back = pool.autoscale or (history.autoscale is None and _targets(pool) == history.grow_to)
+    if is_back or not history.is_left_by_repair(_targets(pool)):
         return RepairPlan(history.settled())
     if pool.allocation_state != "steady":
         return RepairPlan(history)

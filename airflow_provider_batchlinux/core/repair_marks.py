@@ -10,7 +10,7 @@ from hashlib import blake2s
 from typing import Any
 
 from airflow_provider_batchlinux.core.pool_marks import METADATA_PREFIX
-from airflow_provider_batchlinux.core.pool_state import NodeSnapshot, PoolSnapshot
+from airflow_provider_batchlinux.core.pool_state import NodeSnapshot
 
 __all__ = ["RepairHistory", "RepairRecord", "history_in", "with_history"]
 
@@ -59,6 +59,7 @@ class RepairHistory:
     :param total: how many repairs there were, of whichever node.
     :param nodes: the nodes that were repaired, the latest hundred, by a short digest of their ids.
     :param grow_to: the dedicated and spot nodes to grow back to; ``None`` when nothing was removed.
+    :param left: the dedicated and spot nodes that the last removal leaves.
     :param autoscale: the formula and its interval to switch on again, as REST has them; ``None`` for none.
     :param resize: the requests for nodes that the pool did not get; ``None`` when it has them.
     :param tended: when somebody last went on with giving the pool its size or its formula back, in seconds
@@ -68,6 +69,7 @@ class RepairHistory:
     total: int = 0
     nodes: Mapping[str, RepairRecord] = field(default_factory=dict)
     grow_to: tuple[int, int] | None = None
+    left: tuple[int, int] | None = None
     autoscale: Mapping[str, Any] | None = None
     resize: RepairRecord | None = None
     tended: int | None = None
@@ -93,7 +95,7 @@ class RepairHistory:
 
     def settled(self) -> RepairHistory:
         """Note that nothing is owed to the pool any more."""
-        return replace(self, grow_to=None, autoscale=None, tended=None)
+        return replace(self, grow_to=None, left=None, autoscale=None, tended=None)
 
     def times(self, node: NodeSnapshot) -> int:
         """Tell how often a node was repaired."""
@@ -118,28 +120,42 @@ class RepairHistory:
         latest = sorted({**self.nodes, **added}.items(), key=lambda item: item[1].claimed)[-_MOST_NODES:]
         return replace(self, total=self.total + new, nodes=dict(latest))
 
-    def with_targets_of(self, pool: PoolSnapshot) -> RepairHistory:
-        """Add the size to grow back to, unless there is one already."""
-        if self.grow_to is not None:
-            return self
-        return replace(self, grow_to=(pool.target_dedicated, pool.target_spot))
+    def with_removal(self, targets: tuple[int, int], going: Collection[NodeSnapshot]) -> RepairHistory:
+        """Add the size to grow back to, unless there is one already, and the size that a removal leaves."""
+        dedicated = sum(node.dedicated for node in going)
+        left = targets[0] - dedicated, targets[1] - len(going) + dedicated
+        return replace(self, grow_to=self.grow_to or targets, left=left)
+
+    def is_left_by_repair(self, targets: tuple[int, int]) -> bool:
+        """
+        Tell whether a pool's size is what a repair has made of it; else somebody else has resized it since.
+
+        :param targets: the dedicated and spot nodes that it asks for.
+        """
+        if self.grow_to is None or self.left is None:
+            return True
+        each = zip(self.left, targets, self.grow_to, strict=True)
+        return all(least <= target <= most for least, target, most in each)
 
 
 _UNREPAIRED = RepairRecord(0, -1, 0)
 
 
 def history_in(metadata: Mapping[str, str]) -> RepairHistory:
-    """Read the history from a pool's metadata; what cannot be read was never written by this provider."""
+    """Read the history from a pool's metadata; what cannot be read was not written by this version."""
     marks, autoscale = _read(metadata.get(_REPAIRS)), _read(metadata.get(_AUTOSCALE))
-    grow_to, resize = marks.get("grow_to"), marks.get("resize")
-    return RepairHistory(
-        total=int(marks.get("total", 0)),
-        nodes={key: RepairRecord(*record) for key, record in marks.get("nodes", {}).items()},
-        grow_to=(grow_to[0], grow_to[1]) if grow_to else None,
-        autoscale=autoscale or None,
-        resize=RepairRecord(*resize) if resize else None,
-        tended=marks.get("tended"),
-    )
+    try:
+        return RepairHistory(
+            total=int(marks.get("total", 0)),
+            nodes={key: RepairRecord(*record) for key, record in marks.get("nodes", {}).items()},
+            grow_to=_pair(marks.get("grow_to")),
+            left=_pair(marks.get("left")),
+            autoscale=autoscale or None,
+            resize=RepairRecord(*marks["resize"]) if marks.get("resize") else None,
+            tended=marks.get("tended"),
+        )
+    except (AttributeError, TypeError, ValueError):
+        return RepairHistory(autoscale=autoscale or None)
 
 
 def with_history(metadata: Mapping[str, str], history: RepairHistory) -> dict[str, str]:
@@ -148,6 +164,7 @@ def with_history(metadata: Mapping[str, str], history: RepairHistory) -> dict[st
         "total": history.total,
         "nodes": {key: astuple(record) for key, record in history.nodes.items()},
         "grow_to": history.grow_to,
+        "left": history.left,
         "resize": astuple(history.resize) if history.resize else None,
         "tended": history.tended,
     }
@@ -157,6 +174,10 @@ def with_history(metadata: Mapping[str, str], history: RepairHistory) -> dict[st
     if history.autoscale is not None:
         changed[_AUTOSCALE] = _written(history.autoscale)
     return changed
+
+
+def _pair(value: Any) -> tuple[int, int] | None:
+    return (int(value[0]), int(value[1])) if value else None
 
 
 def _key(node: NodeSnapshot) -> str:

@@ -45,12 +45,15 @@ def network_of(subnet_id: str) -> str | None:
 
 def subnet_in(usages: Iterable[Mapping[str, Any]], subnet_id: str) -> Subnet | None:
     """
-    Find a subnet among the usages of its virtual network; ``None`` when it is not there.
+    Find a subnet among the usages of its virtual network; ``None`` when it is not there, or has no limit.
 
     :param usages: as ``GET .../virtualNetworks/{name}/usages`` lists them.
     """
     wanted = subnet_id.rstrip("/").lower()
     for usage in usages:
-        if str(usage.get("id", "")).rstrip("/").lower() == wanted:
-            return Subnet(subnet_id, int(usage["limit"]), int(usage["currentValue"]))
+        if str(usage.get("id", "")).rstrip("/").lower() != wanted:
+            continue
+        limit, used = usage.get("limit"), usage.get("currentValue")
+        if isinstance(limit, (int, float)) and isinstance(used, (int, float)) and limit >= 0:
+            return Subnet(subnet_id, int(limit), int(used))
     return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 
 import paramiko
@@ -13,6 +13,9 @@ from airflow_provider_batchlinux.core.node_commands import CommandOutcome, Comma
 from airflow_provider_batchlinux.hooks._ssh_connection import Login, NodeClient, SessionLostError, run_command
 
 __all__ = ["NodeAddress", "NodeCommands"]
+
+_LOOK = 0.25
+"""Seconds."""
 
 _STOPPED = "The task was ended before."
 
@@ -48,7 +51,12 @@ class NodeCommands:
         """Run it on all nodes, and give a record for each, in their order."""
         with ThreadPoolExecutor(max_workers=at_once, thread_name_prefix="node-command") as threads:
             try:
-                return list(threads.map(self._on, nodes))
+                begun = [threads.submit(self._on, node) for node in nodes]
+                # In short waits: a signal whose handler is to stop this can come to another thread, and does
+                # not end a wait of this one then.
+                while wait(begun, timeout=_LOOK).not_done:
+                    pass
+                return [each.result() for each in begun]
             except BaseException:
                 # Such as Airflow's time-out of the task: leaving the pool of threads would wait for them all.
                 self.stop()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import TYPE_CHECKING, Any
 
@@ -48,9 +49,8 @@ def prices_of_sizes(
     from airflow_provider_batchlinux.client.prices import find_prices
 
     async def story(_client: BatchLinuxClient) -> dict[str, NodePrices]:
-        found = {
-            size: await find_prices(settings, size) for size in sorted({each.lower() for each in vm_sizes})
-        }
-        return {size: prices for size, prices in found.items() if prices is not None}
+        sizes = sorted({each.lower() for each in vm_sizes})
+        found = await asyncio.gather(*(find_prices(settings, size) for size in sizes))
+        return {size: prices for size, prices in zip(sizes, found, strict=True) if prices is not None}
 
     return hook.run(story, settings=settings)

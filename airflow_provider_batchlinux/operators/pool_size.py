@@ -55,7 +55,8 @@ class BatchLinuxResizePoolOperator(BatchLinuxWaitingOperator):
         with the service's reasons.
     :param stop_on_kill: when the task is killed, stop the resize that it has asked for, unless the pool is
         resizing for somebody else by now. Nodes that the pool has by then stay. Killing it while it is
-        deferred does so from Airflow 3.3 on. ``False`` leaves the resize to go on.
+        deferred does so from Airflow 3.3 on, unless it is marked as a success. ``False`` leaves the resize to
+        go on.
     :param wait: go on until the resize is over. ``False`` returns as soon as the service has taken it, which
         also may mean to wait for a resize under way.
     :param timeout: how long to wait at most, as a pendulum duration, ``timedelta`` or seconds. The resize

@@ -101,11 +101,11 @@ class BatchLinuxSweepPoolsOperator(BatchLinuxBaseOperator):
         sweeps = self._sweeps(context, pools)
         kept = [pool for pool in pools if pool.is_kept]
         self._tell(sweeps, kept, really=really)
+        # What is only read comes first: where that fails, nothing is done yet.
+        read = {**self._idle(pools, sweeps, settings), "price_per_day": self._price(sweeps, settings)}
         answers = self._delete(sweeps, settings) if really else []
-        result = _report(sweeps, kept, answers)
+        result = {**_report(sweeps, kept, answers), **read}
         result |= self._sweep_formulas(bodies, sweeps, settings, really=really)
-        result |= self._idle(pools, sweeps, settings)
-        result["price_per_day"] = self._price(sweeps, settings)
         users, revocations = self._sweep_users(settings, really=really) if self.revoke_users else ({}, [])
         result |= users
         if result["refused"] or not all(revocation.is_done for revocation in revocations):

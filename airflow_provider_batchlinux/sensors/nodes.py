@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -69,11 +70,12 @@ class BatchLinuxNodesIdleSensor(BatchLinuxPoolSensor):
         :class:`~airflow_provider_batchlinux.core.repair.RepairSpec` or a dict with its fields; ``None`` does
         nothing. (templated)
     :param on_timeout: what becomes of the pool when ``timeout``, ``allocation_limit`` or ``boot_limit`` is
-        over: ``keep`` it, or ``delete_pool`` if this provider has made it and no other Dag run has taken it.
-        Other failures keep it.
+        over: ``keep`` it, or ``delete_pool`` if this Dag run has made it and no other has taken it. Other
+        failures keep it.
     :param when_killed: the same when a user ends the task, or its ``execution_timeout`` does. A task that is
         deferred then is told so by Airflow 3.3 and later; one that is between two looks of
-        ``mode="reschedule"`` is not.
+        ``mode="reschedule"`` is not. A task that is marked as a success while it is deferred keeps the pool;
+        on a worker that looks like any other end, and so does the eviction of a worker.
     :param deferrable: wait on the triggerer and free the worker; the default is Airflow's
         ``[operators] default_deferrable``. ``mode="reschedule"`` frees the worker too, at the price of a
         worker's start for every look.
@@ -123,6 +125,7 @@ class BatchLinuxNodesIdleSensor(BatchLinuxPoolSensor):
         self.requested_at = requested_at
         self.repair = _plain(repair)
         self.on_timeout, self.when_killed = on_timeout, when_killed
+        self._run: tuple[str, str] | None = None
 
     def trigger(self, deadline: float | None = None) -> BatchLinuxNodesIdleTrigger:
         """Give the trigger that waits for the same."""
@@ -134,10 +137,12 @@ class BatchLinuxNodesIdleSensor(BatchLinuxPoolSensor):
             policy=self._policy(),
             repair=self.repair,
             when_killed=self.when_killed,
+            dag_run=dict(zip(("dag_id", "run_id"), self._run, strict=True)) if self._run else None,
         )
 
     def execute(self, context: Context) -> Any:
         """Wait in the way that was chosen."""
+        self._run = _run_of(context)
         try:
             return self._reported(super().execute(context), context)
         except AirflowException as error:
@@ -146,6 +151,7 @@ class BatchLinuxNodesIdleSensor(BatchLinuxPoolSensor):
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Take up after the triggerer, or after Airflow's own time-out in its place."""
+        self._run = _run_of(context)
         try:
             return super().resume_execution(next_method, next_kwargs, context)
         except AirflowException as error:
@@ -179,40 +185,53 @@ class BatchLinuxNodesIdleSensor(BatchLinuxPoolSensor):
 
     def on_kill(self) -> None:
         """Leave the pool as is asked, and give back to it what a repair had switched off."""
+        if self.repair is None and self.when_killed == "keep":
+            return
+        run = self._run if self.when_killed == "delete_pool" else None
         hook = BatchLinuxHook(self.batch_linux_conn_id, retry_budget=_KILL_LIMIT)
-        self._return_autoscale(hook)
-        if self.when_killed == "delete_pool":
-            self._delete_pool(hook, "its wait was killed")
+        settings = hook.settings()
+
+        async def story(client: BatchLinuxClient) -> None:
+            from airflow_provider_batchlinux.client.wait_ending import end_killed_wait
+
+            repairs = self.repair is not None
+            ending = end_killed_wait(client, self.pool_id, run, settings.id_prefix, repairs=repairs)
+            try:
+                await asyncio.wait_for(ending, _KILL_LIMIT)
+            except asyncio.TimeoutError:
+                self.log.warning("Pool %r: there was no time to end its wait in order.", self.pool_id)
+
+        hook.run(story, settings=settings)
 
     def _end_late_pool(self, error: AirflowException) -> None:
-        if not _is_time_over(error):
+        if not _is_time_over(error) or (self.repair is None and self.on_timeout == "keep"):
             return
         hook = BatchLinuxHook(self.batch_linux_conn_id)
-        self._return_autoscale(hook)
-        if self.on_timeout == "delete_pool":
-            self._delete_pool(hook, "its nodes were not ready in time")
+        settings = hook.settings()
 
-    def _return_autoscale(self, hook: BatchLinuxHook) -> None:
-        if self.repair is None:
-            return
-
-        async def story(client: BatchLinuxClient) -> bool:
+        async def story(client: BatchLinuxClient) -> str | None:
             from airflow_provider_batchlinux.client.autoscale_return import return_autoscale
-
-            return await return_autoscale(client, self.pool_id)
-
-        hook.run(story)
-
-    def _delete_pool(self, hook: BatchLinuxHook, why: str) -> None:
-        async def story(client: BatchLinuxClient) -> str:
             from airflow_provider_batchlinux.client.unwanted_pool import delete_unwanted_pool
 
-            return await delete_unwanted_pool(client, self.pool_id, why)
+            if self.repair is not None:
+                await return_autoscale(client, self.pool_id)
+            if self.on_timeout == "keep" or self._run is None:
+                return None
+            why, instance = "its nodes were not ready in time", settings.id_prefix
+            return await delete_unwanted_pool(client, self.pool_id, why, run=self._run, instance=instance)
 
         try:
-            self.log.warning("%s", hook.run(story))
-        except BatchLinuxError as error:  # what the task is to fail with is something else
-            self.log.warning("Pool %r could not be deleted: %s", self.pool_id, error)
+            told = hook.run(story, settings=settings)
+        except BatchLinuxError as failure:  # what the task is to fail with is the time-out
+            self.log.warning("Pool %r could not be deleted: %s", self.pool_id, failure)
+        else:
+            if told is not None:
+                self.log.warning("%s", told)
+
+
+def _run_of(context: Context) -> tuple[str, str]:
+    task_instance: Any = context["ti"]
+    return task_instance.dag_id, task_instance.run_id
 
 
 def _is_time_over(error: BaseException) -> bool:

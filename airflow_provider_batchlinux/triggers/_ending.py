@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_batchlinux.hooks.batch_linux import BatchLinuxHook
 from airflow_provider_batchlinux.triggers._base import BatchLinuxTrigger
-from airflow_provider_batchlinux.triggers._task_instance import is_over
+from airflow_provider_batchlinux.triggers._task_instance import final_state
 
 if TYPE_CHECKING:
     from airflow_provider_batchlinux.client.batch import BatchLinuxClient
@@ -20,7 +20,13 @@ _kills: set[asyncio.Task[None]] = set()
 
 
 class BatchLinuxEndingTrigger(BatchLinuxTrigger):
-    """The base of the triggers that end what they wait for when a user ends their Airflow task."""
+    """
+    The base of the triggers that end what they wait for when a user ends their Airflow task.
+
+    A task that is marked as a success ends too (``marked_success``): its Dag run goes on with what is there.
+    """
+
+    marked_success = False
 
     @abstractmethod
     async def end(self, client: BatchLinuxClient) -> None:
@@ -43,9 +49,12 @@ class BatchLinuxEndingTrigger(BatchLinuxTrigger):
 
     async def _end_if_over(self) -> None:
         task_instance: Any = getattr(self, "task_instance", None)
-        if task_instance is not None and not await is_over(task_instance):
-            self.log.info("The task instance of %r is alive, so nothing is ended.", type(self).__name__)
-            return
+        if task_instance is not None:
+            state = await final_state(task_instance)
+            if state is None:
+                self.log.info("The task instance of %r is alive, so nothing is ended.", type(self).__name__)
+                return
+            self.marked_success = state == "success"
         await asyncio.wait_for(self._end(), _KILL_LIMIT)
 
     async def _end(self) -> None:

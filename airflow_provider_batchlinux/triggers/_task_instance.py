@@ -5,21 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-__all__ = ["are_over", "is_over"]
+__all__ = ["are_over", "final_state"]
 
 _OVER = frozenset({"failed", "removed", "skipped", "success", "upstream_failed", "gone"})
 """Any other state counts as alive, also one that a later Airflow adds: what was ended does not come back."""
 
 
-async def is_over(task_instance: Any) -> bool:
+async def final_state(task_instance: Any) -> str | None:
     """
-    Tell whether a task instance has ended for good, or is not there any more.
+    Tell how a task instance has ended for good, or that it is ``gone``; ``None`` while it is alive.
 
     :param task_instance: the one that Airflow gave to the trigger.
     """
     from asgiref.sync import sync_to_async
 
-    return await sync_to_async(_state)(task_instance) in _OVER
+    state: str = await sync_to_async(_state)(task_instance)
+    return state if state in _OVER else None
 
 
 async def are_over(dag_id: str, run_id: str, task_ids: Sequence[str]) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any, Literal
 
+from airflow_provider_batchlinux.hooks.batch_linux import BatchLinuxHook
 from airflow_provider_batchlinux.triggers._base import BatchLinuxPoolTrigger
 from airflow_provider_batchlinux.triggers._ending import BatchLinuxEndingTrigger
 
@@ -28,7 +29,8 @@ class BatchLinuxNodesIdleTrigger(BatchLinuxPoolTrigger, BatchLinuxEndingTrigger)
     :param repair: the fields of :class:`~airflow_provider_batchlinux.core.repair.RepairSpec` as plain values;
         ``None`` repairs nothing.
     :param when_killed: what becomes of the pool when a user ends the Airflow task: ``keep`` it, or
-        ``delete_pool`` if this provider has made it and no other Dag run has taken it.
+        ``delete_pool`` if this Dag run has made it and no other has taken it.
+    :param dag_run: ``dag_id`` and ``run_id`` of the Dag run that may delete it; ``None`` for none.
     """
 
     def __init__(
@@ -41,6 +43,7 @@ class BatchLinuxNodesIdleTrigger(BatchLinuxPoolTrigger, BatchLinuxEndingTrigger)
         policy: dict[str, Any] | None = None,
         repair: dict[str, Any] | None = None,
         when_killed: Literal["keep", "delete_pool"] = "keep",
+        dag_run: dict[str, str] | None = None,
     ) -> None:
         super().__init__(
             pool_id=pool_id,
@@ -51,6 +54,7 @@ class BatchLinuxNodesIdleTrigger(BatchLinuxPoolTrigger, BatchLinuxEndingTrigger)
         self.policy = policy
         self.repair = repair
         self.when_killed = when_killed
+        self.dag_run = dag_run
 
     def wait(self, client: BatchLinuxClient) -> NodesIdleWait:
         """Wait for the nodes, judged as the sensor judges them."""
@@ -67,13 +71,12 @@ class BatchLinuxNodesIdleTrigger(BatchLinuxPoolTrigger, BatchLinuxEndingTrigger)
 
     async def end(self, client: BatchLinuxClient) -> None:
         """Switch on again the formula that a repair has switched off, or delete the pool."""
-        from airflow_provider_batchlinux.client.autoscale_return import return_autoscale
-        from airflow_provider_batchlinux.client.unwanted_pool import delete_unwanted_pool
+        from airflow_provider_batchlinux.client.wait_ending import end_killed_wait
 
-        if self.repair is not None:
-            await return_autoscale(client, self.pool_id)
-        if self.when_killed == "delete_pool":
-            log.warning("%s", await delete_unwanted_pool(client, self.pool_id, "its wait was killed"))
+        is_unwanted = self.when_killed == "delete_pool" and not self.marked_success
+        run = (self.dag_run["dag_id"], self.dag_run["run_id"]) if self.dag_run and is_unwanted else None
+        instance = (await BatchLinuxHook(self.batch_linux_conn_id).async_settings()).id_prefix
+        await end_killed_wait(client, self.pool_id, run, instance, repairs=self.repair is not None)
 
     def _repair(self, client: BatchLinuxClient) -> PoolRepair | None:
         if self.repair is None:

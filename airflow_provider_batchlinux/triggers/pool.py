@@ -98,7 +98,9 @@ class BatchLinuxPoolResizedTrigger(BatchLinuxPoolTrigger, BatchLinuxEndingTrigge
             await super().on_kill()
 
     async def end(self, client: BatchLinuxClient) -> None:
-        """Stop the resize, unless the pool is resizing for somebody else by now."""
+        """Stop the resize, unless the task is a success or the pool is resizing for somebody else by now."""
+        if self.marked_success:
+            return
         from airflow_provider_batchlinux.client.pool_resize import stop_resize_of
 
         await stop_resize_of(client, self.pool_id, ResizeSpec(**self.resize), self._request)

@@ -28,8 +28,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     :param arguments: command line; ``None`` takes the one of the process.
     :return: 0, or 1 when the formula is refused.
     """
-    options = _parser().parse_args(arguments)
-    formula = options.formula.read_text(encoding="utf-8") if options.formula else sys.stdin.read()
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    try:
+        formula = options.formula.read_text(encoding="utf-8") if options.formula else sys.stdin.read()
+    except OSError as error:
+        parser.error(str(error))
     try:
         for moment in options.at or [datetime.now(timezone.utc)]:
             targets = evaluate(formula, _scene(options, moment))

@@ -199,7 +199,7 @@ class TestCircuitBreaker:
         )
 
         is_over = "resize_to" in expected
-        done = replace(plan, give_up=None, healing=(), history=NEW, is_news=False)
+        done = replace(plan, give_up=None, healing=(), history=NEW, is_news=False, is_exhausted=False)
         assert done == RepairPlan(NEW, **expected)
         assert (plan.give_up is not None, ids(plan.healing)) == (is_over, [] if is_over else ["a", "b"])
         assert plan.history.autoscale == (FORMULA if found.autoscale else None)
@@ -229,6 +229,17 @@ def test_a_history_comes_back_from_the_metadata_and_leaves_other_marks_alone(
     assert history_in(metadata) == history
     assert metadata["team"] == "etl"
     assert with_history(metadata, NEW) == {"team": "etl"}
+
+
+def test_a_spec_is_read_from_what_templates_render() -> None:
+    plain = {"reboots": "2", "replace_unusable": " True", "unusable_grace": "600", "logs_conn_id": "None"}
+
+    assert RepairSpec.checked(plain) == RepairSpec(2, True, 600)
+
+
+@pytest.mark.parametrize("marks", ['{"nodes": {"a": [1, 2, 3, 4]}}', '{"total": "many"}', '{"nodes": []}'])
+def test_a_mark_of_another_version_reads_as_no_history(marks: str) -> None:
+    assert history_in({"airflow_batchlinux_repairs": marks}) == NEW
 
 
 def test_a_mark_that_is_not_ours_reads_as_no_history() -> None:
@@ -341,6 +352,8 @@ class TestSignsOfLife:
 @pytest.mark.parametrize(
     ("plain", "problem"),
     [
+        pytest.param({"replace_unusable": "perhaps"}, "replace_unusable='perhaps' is neither", id="no bool"),
+        pytest.param({"reboots": "two"}, "repair.reboots='two' is not a whole number", id="no number"),
         pytest.param({"reboot": 1}, "repair.reboot is no field of it; did you mean 'reboots'", id="name"),
         pytest.param({"reboots": -1}, "repair.reboots=-1 is not a whole number from 0 up", id="below zero"),
         pytest.param({"max_repairs": 0}, "repair.max_repairs=0 is not a whole number from 1 up", id="none"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from airflow_provider_batchlinux.core.subnets import Subnet, network_of, subnet_in
@@ -35,6 +37,11 @@ def test_a_subnet_is_found_without_regard_to_case() -> None:
     assert found is not None
     assert (found.limit, found.used, found.free) == (251, 12, 239)
     assert subnet_in(usages, f"{NETWORK}/subnets/none") is None
+
+
+@pytest.mark.parametrize("odd", [{}, {"limit": None}, {"limit": -1}, {"limit": "many"}])
+def test_one_without_a_limit_is_not_judged(odd: dict[str, Any]) -> None:
+    assert subnet_in([{"id": SUBNET, "currentValue": 1, **odd}], SUBNET) is None
 
 
 def test_one_that_is_overfull_has_nothing_left() -> None:

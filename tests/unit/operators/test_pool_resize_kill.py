@@ -141,6 +141,14 @@ class TestOnTheTriggerer:
 
         assert pool.requests() == []
 
+    def test_a_task_that_is_marked_as_a_success_leaves_the_resize_to_go_on(self, pool, tasks_are):
+        trigger = deferred_trigger()
+        tasks_are(resize="success")
+
+        kill(trigger)
+
+        assert stops(pool) == 0
+
     def test_a_kill_leaves_the_resize_where_that_is_said(self, pool, tasks_are):
         trigger = deferred_trigger(stop_on_kill=False)
         tasks_are(resize="failed")

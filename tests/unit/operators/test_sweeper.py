@@ -296,6 +296,24 @@ class TestIdlePools:
 
         assert sweep(idle_after=0.001).result["idle"] == []
 
+    def test_one_that_goes_while_it_is_looked_at_is_not(self, account: BatchAccount) -> None:
+        self.pool(account)
+        account.control.inject("GET", "/pools/used/nodes", times=None, status=404, code="PoolNotFound")
+
+        assert self.idle(idle_after=0.001) == []
+
+    def test_where_it_cannot_be_told_nothing_is_deleted_yet(self, account: BatchAccount) -> None:
+        create("left")
+        create("used", dedicated_nodes=1)
+        account.wait_for_nodes({"idle": 1}, pool_id="used")
+        earlier_run(account, "left", "earlier")
+        account.control.inject("GET", "/pools/used/nodes", times=None, status=403, code="OperationForbidden")
+
+        run = sweep(run_lives=True, delete=True, idle_after=0.001)
+
+        assert run.state == "failed"
+        assert account.pools() == ["left", "used"]
+
     def test_nobody_is_asked_where_that_is_said(self, account: BatchAccount) -> None:
         self.pool(account)
         account.control.clear_requests()

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from airflow_provider_batchlinux.client.pool_metadata import change_metadata
 from airflow_provider_batchlinux.core.instants import rest_instant
+from airflow_provider_batchlinux.core.pool_marks import METADATA_PREFIX
 from airflow_provider_batchlinux.exceptions import PoolNotReadyError
 from airflow_provider_batchlinux.operators.pool import BatchLinuxCreatePoolOperator
 from airflow_provider_batchlinux.sensors.nodes import BatchLinuxNodesIdleSensor
-from tests.airflow_harness import run_task, run_to_end
+from tests.airflow_harness import make_trigger, run_task, run_to_end
 from tests.batch_account import eventually
+from tests.faults import meanwhile
 
 WAYS = pytest.mark.parametrize("deferrable", [False, True])
 
@@ -204,7 +209,20 @@ class TestTimeout:
 
         run = run_to_end(sensor(on_timeout="delete_pool"))
 
-        assert "is kept: it was not made by this provider" in run.log
+        assert "is kept: it is not known to be this Dag run's alone" in run.log
+        assert slow_account.hook.find_pool("etl").state == "active"
+
+    @WAYS
+    def test_a_pool_that_another_dag_run_has_made_is_kept(self, slow_account, deferrable):
+        make_ours()
+        name = f"{METADATA_PREFIX}run_id"
+        slow_account.hook.run(
+            lambda client: change_metadata(client, "etl", lambda marks: {**marks, name: "another"})
+        )
+
+        run = run_to_end(sensor(on_timeout="delete_pool", deferrable=deferrable))
+
+        assert "is kept: it is not known to be this Dag run's alone" in run.log
         assert slow_account.hook.find_pool("etl").state == "active"
 
     def test_it_is_kept_unless_that_is_asked(self, slow_account):
@@ -240,38 +258,61 @@ class TestTimeout:
         assert "could not be deleted" in run.log
 
 
+def deferred_trigger(**options: Any) -> Any:
+    """Leave the wait to the triggerer, and give the trigger as that makes it."""
+    run = run_task(sensor(deferrable=True, timeout=30, **options))
+    assert run.deferral is not None, run.message
+    return make_trigger(run.deferral)
+
+
 class TestKill:
     @pytest.fixture(params=["worker", "triggerer"])
     def kill(self, request):
-        def kill(wait: BatchLinuxNodesIdleSensor) -> None:
-            if request.param == "worker":
-                wait.on_kill()
-            else:
-                asyncio.run(wait.trigger().on_kill())
+        def kill(**options: Any) -> None:
+            if request.param == "triggerer":
+                asyncio.run(deferred_trigger(**options).on_kill())
+                return
+            slow.control.clear_requests()
+            with meanwhile(kill_once_looked):
+                run_task(sensor(timeout=2, **options))
 
+        def kill_once_looked() -> None:
+            eventually(lambda: len(slow.requests()) >= 4)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+        slow = request.getfixturevalue("slow_account")
         return kill
 
     def test_a_pool_of_ours_is_deleted_where_that_is_asked(self, slow_account, kill):
         make_ours()
 
-        kill(sensor(when_killed="delete_pool"))
+        kill(when_killed="delete_pool")
 
         assert slow_account.hook.find_pool("etl").state == "deleting"
 
     def test_a_pool_of_somebody_else_is_kept(self, slow_account, kill):
         slow_account.make_pool(dedicated=1)
 
-        kill(sensor(when_killed="delete_pool"))
+        kill(when_killed="delete_pool")
 
         assert slow_account.hook.find_pool("etl").state == "active"
 
-    def test_it_is_kept_and_nothing_asked_unless_that_is_said(self, slow_account, kill):
+    def test_it_is_kept_and_nothing_changed_unless_that_is_said(self, slow_account, kill):
         make_ours()
         slow_account.control.clear_requests()
 
-        kill(sensor())
+        kill()
 
-        assert slow_account.requests() == []
+        assert all(asked.startswith("GET") for asked in slow_account.requests())
+
+    def test_a_task_that_is_marked_as_a_success_keeps_the_pool_for_what_comes_next(self, slow_account):
+        make_ours()
+        trigger = deferred_trigger(when_killed="delete_pool")
+        trigger.marked_success = True
+
+        asyncio.run(trigger.on_kill())
+
+        assert slow_account.hook.find_pool("etl").state == "active"
 
     def test_what_is_to_become_of_the_pool_is_checked_at_parse_time(self):
         with pytest.raises(ValueError, match="when_killed='burn' is not one of keep, delete_pool"):

@@ -11,8 +11,10 @@ from typing import Any, ClassVar
 import pytest
 
 from airflow_provider_batchlinux.client.nodes import NodesIdleWait
+from airflow_provider_batchlinux.client.pool_metadata import change_metadata
 from airflow_provider_batchlinux.client.repair import PoolRepair, RepairStep
 from airflow_provider_batchlinux.core.readiness_policy import ReadinessPolicy
+from airflow_provider_batchlinux.core.repair_marks import RepairHistory, with_history
 from airflow_provider_batchlinux.exceptions import PoolNotReadyError
 from airflow_provider_batchlinux.sensors.nodes import BatchLinuxNodesIdleSensor
 from airflow_provider_batchlinux.specs import RepairSpec
@@ -301,6 +303,47 @@ class TestCircuitBreaker:
 
         assert "It is resized to no nodes." in run.message
         assert targets(account) == (0, 0)
+
+
+def test_a_pool_that_is_ready_without_it_is_not_given_up(account):
+    account.idle_pool(3)
+    account.put_node("unusable")
+    repair = {"replace_unusable": True, "unusable_grace": SOON, "max_repairs": 1}
+    history = RepairHistory(total=1)
+    account.hook.run(
+        lambda client: change_metadata(client, "etl", lambda marks: with_history(marks, history))
+    )
+
+    run = run_to_end(sensor(ready=2, repair={**repair, "when_exhausted": "resize_to_zero"}))
+
+    assert run.state == "success", run.message
+    assert targets(account) == (3, 0)
+
+
+@pytest.mark.parametrize("text", ["False", "false", "{{ 1 == 2 }}"])
+def test_a_template_that_says_no_removes_nothing(account, text):
+    account.idle_pool(1)
+    account.put_node("unusable")
+
+    run = run_to_end(sensor(repair={"replace_unusable": text, "unusable_grace": "0.001", "reboots": "2"}))
+
+    assert isinstance(run.error, PoolNotReadyError)
+    assert asked(account, "/removenodes") == 0
+
+
+def test_a_size_that_was_asked_for_since_is_not_undone(account):
+    account.idle_pool(3)
+    account.put_node("unusable")
+    sensor(repair={"replace_unusable": True, "unusable_grace": SOON}).poke({})
+    eventually(lambda: targets(account) == (2, 0))
+    eventually(lambda: account.hook.find_pool("etl").allocation_state == "steady")
+    body = {"targetDedicatedNodes": 1, "targetLowPriorityNodes": 0}
+    account.hook.run(lambda client: client.resize_pool("etl", body))
+
+    run = run_to_end(sensor(repair={"replace_unusable": True, "unusable_grace": SOON}))
+
+    assert run.result["nodes"] == {"idle": 1}
+    assert targets(account) == (1, 0)
 
 
 def test_a_repair_with_a_wrong_field_is_refused_before_any_request(account):

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_batchlinux.client.autoscale_return import return_autoscale
 from airflow_provider_batchlinux.core.pool_marks import metadata_of
 from airflow_provider_batchlinux.exceptions import PoolNotReadyError
 from airflow_provider_batchlinux.sensors.nodes import BatchLinuxNodesIdleSensor
@@ -138,7 +139,7 @@ def test_a_kill_touches_nothing_where_nothing_is_repaired(scaled):
 def test_a_formula_that_the_service_does_not_take_back_now_is_left_to_the_next_repair(scaled):
     waiting = sensor()
     waiting.poke({})
-    scaled.control.inject(path="/enableautoscale", status=409, code="PoolBeingResized")
+    scaled.control.inject(path="/enableautoscale", times=None, status=409, code="PoolBeingResized")
 
     waiting.on_kill()
 
@@ -162,3 +163,56 @@ def test_a_pool_that_is_given_up_is_resized_to_no_nodes_though_a_formula_holds_t
     pool = scaled.hook.find_pool("etl")
     assert (pool.autoscale, pool.target) == (False, 0)
     assert MARK not in metadata_of(pool_body(scaled))
+
+
+def remove_half_way(scaled: BatchAccount) -> None:
+    """Let a repair come as far as the removal, which goes on."""
+    sensor().poke({})
+    eventually(lambda: not sensor().poke({}).is_done and asked(scaled, "/removenodes"))
+
+
+@pytest.mark.parametrize("end", ["kill", "failure", "time-out"])
+def test_a_wait_that_ends_while_the_removal_goes_on_gives_the_formula_back(scaled, end):
+    scaled.control.inject(path="/enableautoscale", times=1, status=409, code="PoolBeingResized")
+    remove_half_way(scaled)
+
+    if end == "kill":
+        sensor().on_kill()
+    elif end == "failure":
+        scaled.control.set_node("etl", scaled.nodes()[0].node_id, "starttaskfailed")
+        run_to_end(sensor())
+    else:
+        scaled.control.set_node("etl", scaled.nodes()[0].node_id, "offline")
+        run_to_end(sensor(timeout=0.1))
+
+    eventually(lambda: pool_body(scaled)["enableAutoScale"])
+    assert_formula_is_back(scaled)
+
+
+def test_a_pool_that_somebody_has_resized_since_keeps_its_size_and_no_formula(scaled):
+    scaled.control.inject(path="/enableautoscale", times=None, status=409, code="PoolBeingResized")
+    remove_half_way(scaled)
+    eventually(lambda: scaled.hook.find_pool("etl").allocation_state == "steady")
+    body = {"targetDedicatedNodes": 5, "targetLowPriorityNodes": 0}
+    scaled.hook.run(lambda client: client.resize_pool("etl", body))
+
+    assert scaled.hook.run(lambda client: return_autoscale(client, "etl")) is False
+
+    assert MARK not in metadata_of(pool_body(scaled))
+    assert pool_body(scaled)["targetDedicatedNodes"] == 5
+
+
+def test_a_resize_to_nothing_that_is_refused_is_tried_again(scaled):
+    repair = {
+        "replace_unusable": True,
+        "unusable_grace": 0.001,
+        "max_repairs": 1,
+        "when_exhausted": "resize_to_zero",
+    }
+    scaled.control.set_node("etl", scaled.nodes()[1].node_id, "unusable")
+    scaled.control.inject("POST", "/resize$", times=2, status=409, code="PoolBeingResized")
+
+    run = run_to_end(sensor(repair=repair))
+
+    assert "It is resized to no nodes." in run.message
+    assert scaled.hook.find_pool("etl").target == 0
