@@ -187,7 +187,7 @@ async def _kept(
             lambda marks: with_taker(with_later_expiry(marks, wish.expires_at), wish.owner),
         )
     if history_in(metadata_of(found)).is_abandoned(datetime.now(timezone.utc)):
-        await return_autoscale(site.client, wish.spec.pool_id)
+        await _finish_repair(site.client, found)
     if decision.action is Action.KEEP and decision.plan.resize is not None:
         await _ask_again(site.client, wish.spec.pool_id, decision.plan.resize)
         await change_metadata(site.client, wish.spec.pool_id, _with_new_requests)
@@ -219,6 +219,17 @@ async def _requested_at(client: BatchLinuxClient, pool_id: str, before: Mapping[
 def _with_new_requests(metadata: Mapping[str, str]) -> dict[str, str]:
     # A wait that asks again counts from here.
     return with_history(metadata, replace(history_in(metadata), resize=None))
+
+
+async def _finish_repair(client: BatchLinuxClient, found: Mapping[str, Any]) -> None:
+    """Give a pool back what a repair that nobody goes on with has taken from it."""
+    history, targets = history_in(metadata_of(found)), _targets_of(found)
+    if history.autoscale is not None:
+        await return_autoscale(client, found["id"])
+    elif history.grow_to is not None and targets is not None and history.is_left_by_repair(targets):
+        dedicated, spot = history.grow_to
+        body = {"targetDedicatedNodes": dedicated, "targetLowPriorityNodes": spot}
+        await _ask_again(client, found["id"], body)
 
 
 async def _ask_again(client: BatchLinuxClient, pool_id: str, resize: Mapping[str, Any]) -> None:

@@ -69,7 +69,8 @@ def decide(
 
     A pool of the same fingerprint that the same task instance made is what an earlier try of it left behind,
     and is kept under every policy. Nodes that it did not get, such as for want of capacity, are asked for
-    again; where another VM size is wanted by now, a pool that got none at all gives way to one of that size.
+    again; where another VM size is wanted by now, an own pool that got none at all gives way to one of that
+    size.
 
     :param policy: what the user chose.
     :param wanted: the body that would create the pool, with the provider's marks.
@@ -102,7 +103,7 @@ def _decide_on_own(wanted: Mapping[str, Any], found: Mapping[str, Any], owner: M
         return Decision(Action.KEEP, f"{told}.")
     told += f", and got {pool.current} of {pool.target} nodes: {'; '.join(map(str, errors))}"
     sizes = str(found.get("vmSize")), str(wanted["vmSize"])
-    is_ours = is_owned_by(found, owner) or not is_shared(metadata_of(found))
+    is_ours = is_owned_by(found, owner) and not is_shared(metadata_of(found))
     if sizes[0].lower() != sizes[1].lower() and pool.current == 0 and is_ours:
         told += f"\nIt is deleted, and made anew of VM size {sizes[1]!r} instead of {sizes[0]!r}."
         return Decision(Action.RECREATE, told)

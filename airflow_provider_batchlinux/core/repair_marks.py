@@ -80,8 +80,8 @@ class RepairHistory:
         return self.grow_to is not None or self.autoscale is not None
 
     def is_abandoned(self, now: datetime) -> bool:
-        """Tell whether a formula is to come back, and nobody has shown for a while that they see to it."""
-        if self.autoscale is None:
+        """Tell whether something is owed to the pool, and nobody has seen to it for a while."""
+        if not self.is_owed:
             return False
         return self.tended is None or now.timestamp() - self.tended > _ABANDONED_AFTER.total_seconds()
 

@@ -128,7 +128,9 @@ def abandoned_formulas(bodies: Sequence[Mapping[str, Any]], now: datetime) -> li
     return [
         str(body["id"])
         for body in bodies
-        if not _is_going(body) and history_in(metadata_of(body)).is_abandoned(now)
+        if not _is_going(body)
+        and (history := history_in(metadata_of(body))).autoscale is not None
+        and history.is_abandoned(now)
     ]
 
 

@@ -141,7 +141,7 @@ def test_a_pool_that_lacks_nothing_for_good_is_kept_as_it_is(found: dict[str, An
     ("found", "action"),
     [
         pytest.param(short(), RECREATE, id="own"),
-        pytest.param(short(OTHERS), RECREATE, id="of a run before"),
+        pytest.param(short(OTHERS), KEEP, id="of another run, which may wait for it"),
         pytest.param(short(got=1), KEEP, id="it has a node"),
         pytest.param(short(vmSize="STANDARD_D4S_V5"), KEEP, id="of that size already"),
     ],
@@ -155,7 +155,7 @@ def test_a_pool_without_any_node_gives_way_to_one_of_another_size(
 
 
 def test_a_pool_that_others_have_taken_too_does_not_give_way() -> None:
-    found = short(OTHERS)
+    found = short()
     found["metadata"].append({"name": "airflow_batchlinux_shared", "value": "true"})
 
     assert decide("reuse", {**body(**MORE), "vmSize": "b"}, found, owner=MINE).action is KEEP

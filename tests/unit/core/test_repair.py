@@ -345,8 +345,9 @@ class TestSignsOfLife:
     def test_a_formula_without_any_sign_is_abandoned(self) -> None:
         assert self.OWED.is_abandoned(NOW)
 
-    def test_where_no_formula_is_off_nothing_is_abandoned(self) -> None:
-        assert not RepairHistory(3, grow_to=(3, 0)).is_abandoned(NOW)
+    def test_where_nothing_is_owed_nothing_is_abandoned(self) -> None:
+        assert RepairHistory(3, grow_to=(3, 0)).is_abandoned(NOW)
+        assert not RepairHistory(3).is_abandoned(NOW)
 
 
 @pytest.mark.parametrize(

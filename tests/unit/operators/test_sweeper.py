@@ -256,6 +256,26 @@ class TestFormulas:
         assert pool is not None
         assert pool.autoscale == is_back
 
+    @pytest.mark.parametrize(("left", "now"), [((1, 0), 3), ((2, 0), 1)], ids=["shrunk", "resized since"])
+    def test_a_create_gives_a_pool_of_fixed_size_its_nodes_back(
+        self, account: BatchAccount, left: tuple[int, int], now: int
+    ) -> None:
+        create("ours", dedicated_nodes=3)
+        account.wait_for_nodes({"idle": 3}, pool_id="ours")
+        body = {"targetDedicatedNodes": 1, "targetLowPriorityNodes": 0}
+        account.hook.run(lambda client: client.resize_pool("ours", body))
+        account.wait_for_nodes({"idle": 1}, pool_id="ours")
+        history = RepairHistory(grow_to=(3, 0), left=left, tended=1)
+        account.hook.run(
+            lambda client: change_metadata(client, "ours", lambda marks: with_history(marks, history))
+        )
+
+        create("ours", dedicated_nodes=3)
+
+        pool = account.hook.find_pool("ours")
+        assert pool is not None
+        assert pool.target == now
+
 
 class TestIdlePools:
     def idle(self, **options: Any) -> list[dict[str, Any]]:
