@@ -11,44 +11,43 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from airflow_provider_batchlinux.core.account_spec import UserAccountSpec
-    from airflow_provider_batchlinux.core.autoscale_formulas import (
+    from airflow_provider_batchlinux.core.pools.formulas import (
         by_pending_tasks,
         by_working_hours,
         formula_problems,
         zero_when_idle,
     )
-    from airflow_provider_batchlinux.core.container_spec import (
+    from airflow_provider_batchlinux.core.pools.repair.plan import RepairSpec
+    from airflow_provider_batchlinux.core.pools.spec.accounts import UserAccountSpec
+    from airflow_provider_batchlinux.core.pools.spec.containers import (
         BindMountSpec,
         ContainerSpec,
         RegistrySpec,
         TaskContainerSpec,
     )
-    from airflow_provider_batchlinux.core.network_spec import (
+    from airflow_provider_batchlinux.core.pools.spec.network import (
         EndpointRuleSpec,
         EndpointSpec,
         IpTagSpec,
         NetworkSpec,
     )
-    from airflow_provider_batchlinux.core.pool_spec import PoolSpec
-    from airflow_provider_batchlinux.core.repair import RepairSpec
-    from airflow_provider_batchlinux.core.scale_spec import AutoscaleSpec, SchedulingSpec
-    from airflow_provider_batchlinux.core.secret_destination import KeyDestination, SecretRequest
-    from airflow_provider_batchlinux.core.security_spec import (
+    from airflow_provider_batchlinux.core.pools.spec.pool import PoolSpec
+    from airflow_provider_batchlinux.core.pools.spec.scale import AutoscaleSpec, SchedulingSpec
+    from airflow_provider_batchlinux.core.pools.spec.security import (
         DiskEncryptionSpec,
         HostEndpointSpec,
         ProxyAgentSpec,
         SecuritySpec,
     )
-    from airflow_provider_batchlinux.core.software_spec import (
+    from airflow_provider_batchlinux.core.pools.spec.software import (
         ApplicationPackageSpec,
         ExtensionSpec,
         RollingUpgradeSpec,
         SoftwareSpec,
         UpgradeSpec,
     )
-    from airflow_provider_batchlinux.core.start_task_spec import ResourceFileSpec, StartTaskSpec
-    from airflow_provider_batchlinux.core.storage_spec import (
+    from airflow_provider_batchlinux.core.pools.spec.start_task import ResourceFileSpec, StartTaskSpec
+    from airflow_provider_batchlinux.core.pools.spec.storage import (
         AzureBlobMountSpec,
         AzureFilesMountSpec,
         CifsMountSpec,
@@ -57,6 +56,7 @@ if TYPE_CHECKING:
         OsDiskSpec,
         StorageSpec,
     )
+    from airflow_provider_batchlinux.core.users.secret_destination import KeyDestination, SecretRequest
 
 __all__ = [
     "ApplicationPackageSpec",
@@ -99,43 +99,43 @@ __all__ = [
 ]
 
 _HOMES = {
-    "ApplicationPackageSpec": "software_spec",
-    "AutoscaleSpec": "scale_spec",
-    "AzureBlobMountSpec": "storage_spec",
-    "AzureFilesMountSpec": "storage_spec",
-    "BindMountSpec": "container_spec",
-    "CifsMountSpec": "storage_spec",
-    "ContainerSpec": "container_spec",
-    "DataDiskSpec": "storage_spec",
-    "DiskEncryptionSpec": "security_spec",
-    "EndpointRuleSpec": "network_spec",
-    "EndpointSpec": "network_spec",
-    "ExtensionSpec": "software_spec",
-    "HostEndpointSpec": "security_spec",
-    "IpTagSpec": "network_spec",
-    "KeyDestination": "secret_destination",
-    "NetworkSpec": "network_spec",
-    "NfsMountSpec": "storage_spec",
-    "OsDiskSpec": "storage_spec",
-    "PoolSpec": "pool_spec",
-    "ProxyAgentSpec": "security_spec",
-    "RegistrySpec": "container_spec",
-    "RepairSpec": "repair",
-    "ResourceFileSpec": "start_task_spec",
-    "RollingUpgradeSpec": "software_spec",
-    "SchedulingSpec": "scale_spec",
-    "SecretRequest": "secret_destination",
-    "SecuritySpec": "security_spec",
-    "SoftwareSpec": "software_spec",
-    "StartTaskSpec": "start_task_spec",
-    "StorageSpec": "storage_spec",
-    "TaskContainerSpec": "container_spec",
-    "UpgradeSpec": "software_spec",
-    "UserAccountSpec": "account_spec",
-    "by_pending_tasks": "autoscale_formulas",
-    "by_working_hours": "autoscale_formulas",
-    "formula_problems": "autoscale_formulas",
-    "zero_when_idle": "autoscale_formulas",
+    "ApplicationPackageSpec": "pools.spec.software",
+    "AutoscaleSpec": "pools.spec.scale",
+    "AzureBlobMountSpec": "pools.spec.storage",
+    "AzureFilesMountSpec": "pools.spec.storage",
+    "BindMountSpec": "pools.spec.containers",
+    "CifsMountSpec": "pools.spec.storage",
+    "ContainerSpec": "pools.spec.containers",
+    "DataDiskSpec": "pools.spec.storage",
+    "DiskEncryptionSpec": "pools.spec.security",
+    "EndpointRuleSpec": "pools.spec.network",
+    "EndpointSpec": "pools.spec.network",
+    "ExtensionSpec": "pools.spec.software",
+    "HostEndpointSpec": "pools.spec.security",
+    "IpTagSpec": "pools.spec.network",
+    "KeyDestination": "users.secret_destination",
+    "NetworkSpec": "pools.spec.network",
+    "NfsMountSpec": "pools.spec.storage",
+    "OsDiskSpec": "pools.spec.storage",
+    "PoolSpec": "pools.spec.pool",
+    "ProxyAgentSpec": "pools.spec.security",
+    "RegistrySpec": "pools.spec.containers",
+    "RepairSpec": "pools.repair.plan",
+    "ResourceFileSpec": "pools.spec.start_task",
+    "RollingUpgradeSpec": "pools.spec.software",
+    "SchedulingSpec": "pools.spec.scale",
+    "SecretRequest": "users.secret_destination",
+    "SecuritySpec": "pools.spec.security",
+    "SoftwareSpec": "pools.spec.software",
+    "StartTaskSpec": "pools.spec.start_task",
+    "StorageSpec": "pools.spec.storage",
+    "TaskContainerSpec": "pools.spec.containers",
+    "UpgradeSpec": "pools.spec.software",
+    "UserAccountSpec": "pools.spec.accounts",
+    "by_pending_tasks": "pools.formulas",
+    "by_working_hours": "pools.formulas",
+    "formula_problems": "pools.formulas",
+    "zero_when_idle": "pools.formulas",
 }
 
 

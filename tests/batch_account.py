@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from airflow_provider_batchlinux.core.pool_state import NodeSnapshot
+from airflow_provider_batchlinux.core.snapshots import NodeSnapshot
 from airflow_provider_batchlinux.core.ssh_access import nat_pool
 from airflow_provider_batchlinux.emulator import EmulatorControl, RunningEmulator
 from airflow_provider_batchlinux.hooks.batch_linux import BatchLinuxHook

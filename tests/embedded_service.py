@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from airflow_provider_batchlinux.client.account import AccountSettings, AuthKind
+from airflow_provider_batchlinux.client.transport.account import AccountSettings, AuthKind
 from airflow_provider_batchlinux.emulator import EmulatorControl, airflow_connection
 
 __all__ = ["Service", "embedded_service"]

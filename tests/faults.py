@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from airflow_provider_batchlinux.client import batch
-from airflow_provider_batchlinux.client.retry import RetryPolicy
+from airflow_provider_batchlinux.client.api import batch
+from airflow_provider_batchlinux.client.transport.retry import RetryPolicy
 
 
 class StoryClock:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_batchlinux.client.account import AccountSettings
+from airflow_provider_batchlinux.client.transport.account import AccountSettings
 from airflow_provider_batchlinux.emulator import RunningEmulator
 from airflow_provider_batchlinux.hooks.batch_linux import BatchLinuxHook
 

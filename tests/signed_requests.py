@@ -9,7 +9,7 @@ from http.client import HTTPConnection
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from airflow_provider_batchlinux.emulator.auth import sign, string_to_sign
+from airflow_provider_batchlinux.emulator.protocol.auth import sign, string_to_sign
 
 if TYPE_CHECKING:
     from airflow_provider_batchlinux.emulator import RunningEmulator

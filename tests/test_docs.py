@@ -17,7 +17,7 @@ from airflow.sdk import BaseOperator
 
 import airflow_provider_batchlinux as package
 from airflow_provider_batchlinux import exceptions
-from airflow_provider_batchlinux.client.account import AuthKind
+from airflow_provider_batchlinux.client.transport.account import AuthKind
 from airflow_provider_batchlinux.hooks.batch_linux import BatchLinuxHook
 from tests.airflow_harness import load_dag
 from tests.source_code import PACKAGE, ROOT, SOURCES, TESTS, Function, part_of, place, tree_of

@@ -10,7 +10,7 @@ from contextlib import redirect_stdout
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from airflow_provider_batchlinux.client.account import AccountSettings
+    from airflow_provider_batchlinux.client.transport.account import AccountSettings
     from airflow_provider_batchlinux.hooks.batch_linux import BatchLinuxHook
 
 __all__ = ["add_account_options", "hook_and_settings"]

@@ -12,7 +12,7 @@ from airflow_provider_batchlinux.cli.account import add_account_options, hook_an
 from airflow_provider_batchlinux.core.text import table
 
 if TYPE_CHECKING:
-    from airflow_provider_batchlinux.core.supported_images import SupportedImage
+    from airflow_provider_batchlinux.core.images.catalog import SupportedImage
 
 __all__ = ["add_command"]
 
@@ -60,9 +60,9 @@ def _listed(images: list[SupportedImage], now: datetime, *, with_all: bool) -> l
 def _resolved(
     options: Namespace, images: list[SupportedImage], now: datetime
 ) -> tuple[SupportedImage, list[SupportedImage]]:
-    from airflow_provider_batchlinux.core.image_query import GivenImage, ImageQuery
-    from airflow_provider_batchlinux.core.images import fitting_images
-    from airflow_provider_batchlinux.core.vm_size_names import traits_of
+    from airflow_provider_batchlinux.core.images.query import GivenImage, ImageQuery
+    from airflow_provider_batchlinux.core.images.resolve import fitting_images
+    from airflow_provider_batchlinux.core.vm_sizes.names import traits_of
 
     query = ImageQuery.parse(options.name)
     assert not isinstance(query.subject, GivenImage), "a text never is one"

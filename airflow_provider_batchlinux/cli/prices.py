@@ -12,8 +12,8 @@ from airflow_provider_batchlinux.cli.account import add_account_options, hook_an
 from airflow_provider_batchlinux.core.text import table
 
 if TYPE_CHECKING:
-    from airflow_provider_batchlinux.client.batch import BatchLinuxClient
-    from airflow_provider_batchlinux.core.prices import NodePrices
+    from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
+    from airflow_provider_batchlinux.core.vm_sizes.prices import NodePrices
 
 __all__ = ["add_command"]
 
@@ -38,7 +38,7 @@ def add_command(commands: Any) -> None:
 
 
 def _run(options: Namespace) -> int:
-    from airflow_provider_batchlinux.client.prices import find_prices
+    from airflow_provider_batchlinux.client.pools.prices import find_prices
 
     hook, settings = hook_and_settings(options)
     currency = (options.currency or settings.prices or _CURRENCY).upper()

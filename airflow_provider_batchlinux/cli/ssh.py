@@ -22,8 +22,8 @@ from airflow_provider_batchlinux.cli.account import add_account_options, hook_an
 from airflow_provider_batchlinux.core.ids import id_problems
 
 if TYPE_CHECKING:
-    from airflow_provider_batchlinux.client.account import AccountSettings
-    from airflow_provider_batchlinux.core.node_users import NodeUser, UserRecord
+    from airflow_provider_batchlinux.client.transport.account import AccountSettings
+    from airflow_provider_batchlinux.core.users.user import NodeUser, UserRecord
     from airflow_provider_batchlinux.hooks.batch_linux import BatchLinuxHook
 
 __all__ = ["add_command"]
@@ -117,7 +117,7 @@ class _Login:
 
     @classmethod
     def of(cls, options: Namespace, key: OwnKey) -> _Login:
-        from airflow_provider_batchlinux.core.node_users import NodeUser
+        from airflow_provider_batchlinux.core.users.user import NodeUser
 
         session = secrets.token_hex(3)
         user = NodeUser(
@@ -133,7 +133,7 @@ class _Login:
         return cls(hook, settings, options.pool, options.node, user, by, options.address)
 
     def begin(self) -> UserRecord:
-        from airflow_provider_batchlinux.client.short_login import admit, free_node
+        from airflow_provider_batchlinux.client.users.short_login import admit, free_node
 
         async def story(client: Any) -> UserRecord:
             self.node_id = self.node_id or await free_node(client, self.pool_id)
@@ -143,7 +143,7 @@ class _Login:
 
     def end(self) -> None:
         """Take the user off, also when it is not sure that it was ever put there."""
-        from airflow_provider_batchlinux.client.short_login import dismiss
+        from airflow_provider_batchlinux.client.users.short_login import dismiss
         from airflow_provider_batchlinux.exceptions import BatchLinuxError
 
         if self.node_id is None:

@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from airflow_provider_batchlinux.emulator.control_client import EmulatorControl
     from airflow_provider_batchlinux.emulator.identity.server import IdentityFacts
     from airflow_provider_batchlinux.emulator.management.resources import ManagementFacts
-    from airflow_provider_batchlinux.emulator.options import EmulatorOptions
     from airflow_provider_batchlinux.emulator.server import RunningEmulator, run_emulator
+    from airflow_provider_batchlinux.emulator.simulation.options import EmulatorOptions
 
 __all__ = [
     "EmulatorControl",
@@ -50,7 +50,7 @@ __all__ = [
 
 _HOMES = {
     "EmulatorControl": "control_client",
-    "EmulatorOptions": "options",
+    "EmulatorOptions": "simulation.options",
     "IdentityFacts": "identity.server",
     "ManagementFacts": "management.resources",
     "RunningEmulator": "server",

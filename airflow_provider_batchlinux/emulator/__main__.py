@@ -12,10 +12,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from airflow_provider_batchlinux.emulator.chances import Chances
-from airflow_provider_batchlinux.emulator.dice import make_seed
 from airflow_provider_batchlinux.emulator.extra import needs_extra
-from airflow_provider_batchlinux.emulator.options import EmulatorOptions
+from airflow_provider_batchlinux.emulator.simulation.fault_rates import Chances
+from airflow_provider_batchlinux.emulator.simulation.options import EmulatorOptions
+from airflow_provider_batchlinux.emulator.simulation.seeded_random import make_seed
 
 __all__ = ["main"]
 

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from airflow_provider_batchlinux.emulator.allocation import ResizeFault
-from airflow_provider_batchlinux.emulator.clock import ManualClock
-from airflow_provider_batchlinux.emulator.errors import ServiceError
-from airflow_provider_batchlinux.emulator.faults import Fault
-from airflow_provider_batchlinux.emulator.instants import format_instant
-from airflow_provider_batchlinux.emulator.views import COUNTED_STATES
+from airflow_provider_batchlinux.emulator.handlers.serializers import COUNTED_STATES
+from airflow_provider_batchlinux.emulator.pools.allocation import ResizeFault
+from airflow_provider_batchlinux.emulator.protocol.errors import ServiceError
+from airflow_provider_batchlinux.emulator.protocol.instants import format_instant
+from airflow_provider_batchlinux.emulator.simulation.clock import ManualClock
+from airflow_provider_batchlinux.emulator.simulation.faults import Fault
 
 if TYPE_CHECKING:
-    from airflow_provider_batchlinux.emulator.app import Application
+    from airflow_provider_batchlinux.emulator.http.app import Application
 
 __all__ = ["PREFIX", "Action", "answer_control"]
 

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from airflow_provider_batchlinux.emulator.blobs.client import BlobContainer
-from airflow_provider_batchlinux.emulator.instants import parse_instant
+from airflow_provider_batchlinux.emulator.protocol.instants import parse_instant
 
 __all__ = ["EmulatorControl"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 
-from airflow_provider_batchlinux.emulator.routes import OPERATIONS, RETIRED, Operation
+from airflow_provider_batchlinux.emulator.http.routes import OPERATIONS, RETIRED, Operation
 
 __all__ = ["ONCE", "PARTLY", "coverage_page"]
 

@@ -14,10 +14,10 @@ from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
-from airflow_provider_batchlinux.emulator.kept_facts import recall_limits
-from airflow_provider_batchlinux.emulator.records import Node, Version
 from airflow_provider_batchlinux.emulator.service import BatchService
-from airflow_provider_batchlinux.emulator.state_file import StateFile, StateFileError
+from airflow_provider_batchlinux.emulator.state.persisted_settings import recall_limits
+from airflow_provider_batchlinux.emulator.state.records import Node, Version
+from airflow_provider_batchlinux.emulator.state.state_file import StateFile, StateFileError
 
 __all__ = ["last_change", "restore"]
 

@@ -13,12 +13,11 @@ from threading import Thread
 
 from aiohttp import web
 
-from airflow_provider_batchlinux.emulator.app import Application
 from airflow_provider_batchlinux.emulator.blobs.client import BlobContainer
 from airflow_provider_batchlinux.emulator.blobs.server import serving_blobs
 from airflow_provider_batchlinux.emulator.blobs.storage import BlobStorage, StorageFacts, derive_key
-from airflow_provider_batchlinux.emulator.clock import Clock, ManualClock, SystemClock
 from airflow_provider_batchlinux.emulator.control_client import EmulatorControl
+from airflow_provider_batchlinux.emulator.http.app import Application
 from airflow_provider_batchlinux.emulator.identity.gate import Gate
 from airflow_provider_batchlinux.emulator.identity.server import (
     IdentityFacts,
@@ -26,14 +25,15 @@ from airflow_provider_batchlinux.emulator.identity.server import (
     serve_identity,
 )
 from airflow_provider_batchlinux.emulator.identity.tls import LoopbackTls, make_loopback_tls
-from airflow_provider_batchlinux.emulator.kept_facts import account_key
-from airflow_provider_batchlinux.emulator.listener import loopback_socket, stop_serving
 from airflow_provider_batchlinux.emulator.management.resources import ManagementFacts
 from airflow_provider_batchlinux.emulator.management.server import serving_management
-from airflow_provider_batchlinux.emulator.options import EmulatorOptions
-from airflow_provider_batchlinux.emulator.premises import premises
+from airflow_provider_batchlinux.emulator.protocol.listener import loopback_socket, stop_serving
 from airflow_provider_batchlinux.emulator.restore import last_change
-from airflow_provider_batchlinux.emulator.state_file import StateFile
+from airflow_provider_batchlinux.emulator.simulation.clock import Clock, ManualClock, SystemClock
+from airflow_provider_batchlinux.emulator.simulation.options import EmulatorOptions
+from airflow_provider_batchlinux.emulator.state.persisted_settings import account_key
+from airflow_provider_batchlinux.emulator.state.state_file import StateFile
+from airflow_provider_batchlinux.emulator.state.workdir import premises
 
 __all__ = ["RunningEmulator", "run_emulator", "serving"]
 

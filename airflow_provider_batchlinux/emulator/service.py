@@ -5,31 +5,31 @@ from __future__ import annotations
 from dataclasses import replace
 from random import Random
 
-from airflow_provider_batchlinux.emulator.allocation import Allocation
-from airflow_provider_batchlinux.emulator.auto_pools import AutoPools
 from airflow_provider_batchlinux.emulator.autoscale.scaler import AutoScaler
 from airflow_provider_batchlinux.emulator.blobs.storage import BlobStorage
-from airflow_provider_batchlinux.emulator.chances import CHANCES, Luck
-from airflow_provider_batchlinux.emulator.clock import Clock, SwitchedClock
-from airflow_provider_batchlinux.emulator.dice import Dice
-from airflow_provider_batchlinux.emulator.doors import Doors
-from airflow_provider_batchlinux.emulator.faults import FaultsByChance
-from airflow_provider_batchlinux.emulator.job_lifecycle import JobLifecycle
-from airflow_provider_batchlinux.emulator.job_schedules import JobSchedules
-from airflow_provider_batchlinux.emulator.job_tasks import JobTasks
-from airflow_provider_batchlinux.emulator.kept_facts import host_key
-from airflow_provider_batchlinux.emulator.lifecycle import Delays, delays_of
-from airflow_provider_batchlinux.emulator.node_actions import NodeActions
-from airflow_provider_batchlinux.emulator.node_lifecycle import NodeLifecycle
-from airflow_provider_batchlinux.emulator.options import EmulatorOptions
-from airflow_provider_batchlinux.emulator.pool_lifecycle import PoolLifecycle
-from airflow_provider_batchlinux.emulator.premises import Premises
-from airflow_provider_batchlinux.emulator.quotas import Quotas
-from airflow_provider_batchlinux.emulator.records import Node, Task
-from airflow_provider_batchlinux.emulator.retention import TaskRetention
-from airflow_provider_batchlinux.emulator.scheduler import TaskScheduler
-from airflow_provider_batchlinux.emulator.spot_market import Capacity, SpotMarket
-from airflow_provider_batchlinux.emulator.store import Store
+from airflow_provider_batchlinux.emulator.jobs.lifecycle import JobLifecycle
+from airflow_provider_batchlinux.emulator.jobs.node_tasks import JobTasks
+from airflow_provider_batchlinux.emulator.jobs.scheduler import TaskScheduler
+from airflow_provider_batchlinux.emulator.jobs.schedules import JobSchedules
+from airflow_provider_batchlinux.emulator.nodes.actions import NodeActions
+from airflow_provider_batchlinux.emulator.nodes.lifecycle import NodeLifecycle
+from airflow_provider_batchlinux.emulator.nodes.ssh_servers import Doors
+from airflow_provider_batchlinux.emulator.pools.allocation import Allocation
+from airflow_provider_batchlinux.emulator.pools.auto_pools import AutoPools
+from airflow_provider_batchlinux.emulator.pools.lifecycle import PoolLifecycle
+from airflow_provider_batchlinux.emulator.pools.spot_market import Capacity, SpotMarket
+from airflow_provider_batchlinux.emulator.simulation.clock import Clock, SwitchedClock
+from airflow_provider_batchlinux.emulator.simulation.fault_rates import CHANCES, Luck
+from airflow_provider_batchlinux.emulator.simulation.faults import FaultsByChance
+from airflow_provider_batchlinux.emulator.simulation.lifecycle import Delays, delays_of
+from airflow_provider_batchlinux.emulator.simulation.options import EmulatorOptions
+from airflow_provider_batchlinux.emulator.simulation.seeded_random import Dice
+from airflow_provider_batchlinux.emulator.state.persisted_settings import host_key
+from airflow_provider_batchlinux.emulator.state.quotas import Quotas
+from airflow_provider_batchlinux.emulator.state.records import Node, Task
+from airflow_provider_batchlinux.emulator.state.retention import TaskRetention
+from airflow_provider_batchlinux.emulator.state.store import Store
+from airflow_provider_batchlinux.emulator.state.workdir import Premises
 
 __all__ = ["BatchService"]
 

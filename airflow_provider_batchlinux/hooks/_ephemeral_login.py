@@ -16,14 +16,14 @@ from airflow.sdk import get_current_context
 
 from airflow_provider_batchlinux.core.ids import id_problems
 from airflow_provider_batchlinux.core.instants import Duration, expiry_of
-from airflow_provider_batchlinux.core.node_users import NodeUser
+from airflow_provider_batchlinux.core.users.user import NodeUser
 from airflow_provider_batchlinux.exceptions import BatchLinuxError
 
 if TYPE_CHECKING:
-    from airflow_provider_batchlinux.client.account import AccountSettings
-    from airflow_provider_batchlinux.client.batch import BatchLinuxClient
-    from airflow_provider_batchlinux.client.users import Address
-    from airflow_provider_batchlinux.core.pool_state import Endpoint
+    from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
+    from airflow_provider_batchlinux.client.transport.account import AccountSettings
+    from airflow_provider_batchlinux.client.users.nodes import Address
+    from airflow_provider_batchlinux.core.snapshots import Endpoint
     from airflow_provider_batchlinux.hooks.batch_linux import BatchLinuxHook
 
 __all__ = ["EphemeralLogin", "holder", "task_context"]
@@ -52,8 +52,8 @@ class EphemeralLogin:
         is_admin: bool = False,
         address: Address | None = None,
     ) -> None:
-        from airflow_provider_batchlinux.client.ephemeral_users import ephemeral_name
-        from airflow_provider_batchlinux.client.generated_secrets import new_key_pair
+        from airflow_provider_batchlinux.client.users.ephemeral import ephemeral_name
+        from airflow_provider_batchlinux.client.users.generated_secrets import new_key_pair
 
         if problems := id_problems("pool_id", pool_id):
             raise ValueError("\n".join(problems))
@@ -82,7 +82,7 @@ class EphemeralLogin:
 
     def end(self) -> None:
         """Take the user off its node, also when it is not sure that it was ever put there."""
-        from airflow_provider_batchlinux.client.short_login import dismiss
+        from airflow_provider_batchlinux.client.users.short_login import dismiss
 
         if self._settings is None or self.node_id is None:
             return
@@ -100,10 +100,10 @@ class EphemeralLogin:
             )
 
     async def _begin(self, client: BatchLinuxClient, answer_timeout: float | None) -> Endpoint:
-        from airflow_provider_batchlinux.client.ephemeral_users import clear_leftovers
-        from airflow_provider_batchlinux.client.node_endpoints import node_endpoint, require_answer
-        from airflow_provider_batchlinux.client.short_login import admit, free_node
-        from airflow_provider_batchlinux.core.pool_state import NodeSnapshot
+        from airflow_provider_batchlinux.client.nodes.endpoints import node_endpoint, require_answer
+        from airflow_provider_batchlinux.client.users.ephemeral import clear_leftovers
+        from airflow_provider_batchlinux.client.users.short_login import admit, free_node
+        from airflow_provider_batchlinux.core.snapshots import NodeSnapshot
 
         node_id = self.node_id or await free_node(client, self.pool_id)
         body = await client.find_node_body(self.pool_id, node_id)
@@ -124,7 +124,7 @@ class EphemeralLogin:
 
 def holder() -> Mapping[str, str]:
     """Say for the ledger who holds a user: the task instance with its try, or a person outside of one."""
-    from airflow_provider_batchlinux.client.ephemeral_users import TRY
+    from airflow_provider_batchlinux.client.users.ephemeral import TRY
 
     context = task_context()
     if context is None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import paramiko
 
-from airflow_provider_batchlinux.core.node_commands import CommandOutcome, CommandRecord, OutputTail
+from airflow_provider_batchlinux.core.nodes.ssh_commands import CommandOutcome, CommandRecord, OutputTail
 from airflow_provider_batchlinux.hooks._ssh_connection import Login, NodeClient, SessionLostError, run_command
 
 __all__ = ["NodeAddress", "NodeCommands"]

@@ -12,7 +12,7 @@ from typing import Any
 
 import paramiko
 
-from airflow_provider_batchlinux.core.node_commands import OutputTail, guarded
+from airflow_provider_batchlinux.core.nodes.ssh_commands import OutputTail, guarded
 
 __all__ = [
     "ACCEPT_NEW",

@@ -16,12 +16,12 @@ from airflow.providers.common.compat.sdk import BaseHook
 from airflow_provider_batchlinux.exceptions import BatchLinuxError
 
 if TYPE_CHECKING:
-    from airflow_provider_batchlinux.client.account import AccountSettings
-    from airflow_provider_batchlinux.client.batch import BatchLinuxClient
-    from airflow_provider_batchlinux.client.sharing import shared_account
-    from airflow_provider_batchlinux.core.images import SupportedImage
-    from airflow_provider_batchlinux.core.pool_state import NodeSnapshot, PoolSnapshot
-    from airflow_provider_batchlinux.core.vm_sizes import VmSize
+    from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
+    from airflow_provider_batchlinux.client.transport.account import AccountSettings
+    from airflow_provider_batchlinux.client.waits.shared_account import shared_account
+    from airflow_provider_batchlinux.core.images.resolve import SupportedImage
+    from airflow_provider_batchlinux.core.snapshots import NodeSnapshot, PoolSnapshot
+    from airflow_provider_batchlinux.core.vm_sizes.sizes import VmSize
 
 __all__ = ["DEFAULT_CONN_ID", "BatchLinuxHook"]
 
@@ -78,7 +78,7 @@ class BatchLinuxHook(BaseHook):
         """
         # The client brings in azure. That takes half a second, for which parsing a Dag must not wait, nor all
         # the other triggers of a triggerer: so it comes late, and off the event loop.
-        batch = await asyncio.to_thread(import_module, "airflow_provider_batchlinux.client.batch")
+        batch = await asyncio.to_thread(import_module, "airflow_provider_batchlinux.client.api.batch")
         async with batch.open_client(settings or await self.async_settings()) as client:
             yield client
 
@@ -88,7 +88,9 @@ class BatchLinuxHook(BaseHook):
 
         :param settings: the account, from :meth:`async_settings`.
         """
-        sharing = await asyncio.to_thread(import_module, "airflow_provider_batchlinux.client.sharing")
+        sharing = await asyncio.to_thread(
+            import_module, "airflow_provider_batchlinux.client.waits.shared_account"
+        )
         joining: shared_account = sharing.shared_account(settings)
         return joining
 
@@ -114,7 +116,7 @@ class BatchLinuxHook(BaseHook):
 
     def get_conn(self) -> Any:
         """Return the SDK's own synchronous ``azure.batch.BatchClient``; the caller closes it."""
-        from airflow_provider_batchlinux.client.session import sync_sdk_client
+        from airflow_provider_batchlinux.client.transport.session import sync_sdk_client
 
         return sync_sdk_client(self.settings())
 
@@ -137,7 +139,7 @@ class BatchLinuxHook(BaseHook):
 
         :raises ValueError: the connection does not lead there, or the extra ``mgmt`` is not installed.
         """
-        from airflow_provider_batchlinux.client.management import open_management
+        from airflow_provider_batchlinux.client.api.management import open_management
 
         settings = self.settings()
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from airflow_provider_batchlinux.client.account import AccountSettings, AuthKind
+from airflow_provider_batchlinux.client.transport.account import AccountSettings, AuthKind
 
 __all__ = ["settings_of"]
 

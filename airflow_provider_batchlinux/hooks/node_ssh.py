@@ -27,7 +27,7 @@ from airflow_provider_batchlinux.hooks._ssh_connection import (
 )
 
 if TYPE_CHECKING:
-    from airflow_provider_batchlinux.client.users import Address
+    from airflow_provider_batchlinux.client.users.nodes import Address
 
 __all__ = ["BatchLinuxNodeSSHHook"]
 

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperatorLink, XCom
 
-from airflow_provider_batchlinux.core.portal import pool_page
+from airflow_provider_batchlinux.core.pools.portal import pool_page
 
 if TYPE_CHECKING:
     from airflow.sdk import BaseOperator, Context
     from airflow.sdk.types import TaskInstanceKey
 
-    from airflow_provider_batchlinux.client.account import AccountSettings
+    from airflow_provider_batchlinux.client.transport.account import AccountSettings
 
 __all__ = ["BatchLinuxPoolLink"]
 

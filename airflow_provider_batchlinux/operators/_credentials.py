@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.log import mask_secret
 
-from airflow_provider_batchlinux.core.ssh_keys import holds_private_key, public_key_problems
+from airflow_provider_batchlinux.core.users.public_keys import holds_private_key, public_key_problems
 from airflow_provider_batchlinux.operators._base import owner_of
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airflow_provider_batchlinux.core.node_users import NodeUser
-    from airflow_provider_batchlinux.core.secret_destination import KeyDestination, SecretRequest
+    from airflow_provider_batchlinux.core.users.secret_destination import KeyDestination, SecretRequest
+    from airflow_provider_batchlinux.core.users.user import NodeUser
 
 __all__ = [
     "advise",
@@ -37,7 +37,7 @@ _FOUND = "Took %s for user %r from %r, where it was kept before."
 
 def generation_problems(operator: Any) -> list[str]:
     """List what is wrong with where an operator's secrets shall go."""
-    from airflow_provider_batchlinux.core.secret_destination import KeyDestination
+    from airflow_provider_batchlinux.core.users.secret_destination import KeyDestination
 
     given = {name: place for name in _BESIDE if (place := _destination(operator, name)) is not None}
     places = {name: place for name, place in given.items() if isinstance(place, KeyDestination)}
@@ -68,8 +68,8 @@ def generated_key(operator: Any, context: Context) -> str | None:
     place = _destination(operator, "generate_key")
     if place is None:
         return None
-    from airflow_provider_batchlinux.client.generated_secrets import key_pair_at
-    from airflow_provider_batchlinux.core.secret_destination import SSH_PRIVATE_KEY
+    from airflow_provider_batchlinux.client.users.generated_secrets import key_pair_at
+    from airflow_provider_batchlinux.core.users.secret_destination import SSH_PRIVATE_KEY
 
     pair, is_new = key_pair_at(place, _request(operator, context, SSH_PRIVATE_KEY), mask_secret)
     what = f"the Ed25519 key {pair.fingerprint}"
@@ -87,8 +87,8 @@ def generated_password(operator: Any, context: Context, *, must_exist: bool) -> 
     place = _destination(operator, "generate_password")
     if place is None:
         return None
-    from airflow_provider_batchlinux.client.generated_secrets import password_at
-    from airflow_provider_batchlinux.core.secret_destination import PASSWORD
+    from airflow_provider_batchlinux.client.users.generated_secrets import password_at
+    from airflow_provider_batchlinux.core.users.secret_destination import PASSWORD
 
     request = _request(operator, context, PASSWORD)
     password, is_new = password_at(place, request, mask_secret, must_exist=must_exist)
@@ -98,8 +98,8 @@ def generated_password(operator: Any, context: Context, *, must_exist: bool) -> 
 
 def advise(log: Any, user: NodeUser) -> None:
     """Warn of a key or password that is allowed and easily guessed."""
-    from airflow_provider_batchlinux.core.passwords import password_advice
-    from airflow_provider_batchlinux.core.ssh_keys import public_key_advice
+    from airflow_provider_batchlinux.core.users.passwords import password_advice
+    from airflow_provider_batchlinux.core.users.public_keys import public_key_advice
 
     found = [public_key_advice(user.ssh_public_key) if user.ssh_public_key else None]
     found.append(password_advice(user.password) if user.password else None)
@@ -132,13 +132,13 @@ def refuse_private_keys(operator: Any) -> None:
 
 
 def _problems(name: str, text: str) -> list[str]:
-    from airflow_provider_batchlinux.core.secret_destination import KeyDestination
+    from airflow_provider_batchlinux.core.users.secret_destination import KeyDestination
 
     return KeyDestination(text).problems(name)
 
 
 def _destination(operator: Any, name: str) -> KeyDestination | None:
-    from airflow_provider_batchlinux.core.secret_destination import KeyDestination
+    from airflow_provider_batchlinux.core.users.secret_destination import KeyDestination
 
     # An operator may make one and not the other.
     given: str | KeyDestination | None = getattr(operator, name, None)
@@ -146,6 +146,6 @@ def _destination(operator: Any, name: str) -> KeyDestination | None:
 
 
 def _request(operator: Any, context: Context, kind: str) -> SecretRequest:
-    from airflow_provider_batchlinux.core.secret_destination import SecretRequest
+    from airflow_provider_batchlinux.core.users.secret_destination import SecretRequest
 
     return SecretRequest(kind, operator.pool_id, operator.username, owner_of(context))

@@ -24,9 +24,9 @@ from airflow_provider_batchlinux.triggers.node_users import BatchLinuxNodesForUs
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airflow_provider_batchlinux.client.batch import BatchLinuxClient
-    from airflow_provider_batchlinux.client.user_visits import UserTarget, UserWork, Visit
-    from airflow_provider_batchlinux.core.node_users import UserRecord
+    from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
+    from airflow_provider_batchlinux.client.users.reconcile import UserTarget, UserWork, Visit
+    from airflow_provider_batchlinux.core.users.user import UserRecord
 
 __all__ = ["DEFAULT_AT_ONCE", "NodeUsersOperator"]
 
@@ -91,7 +91,7 @@ class NodeUsersOperator(BatchLinuxBaseOperator):
     def execute_complete(self, context: Context, event: dict[str, Any]) -> list[dict[str, Any]]:
         """Visit the nodes that were waited for, also when the time for waiting is over."""
         from airflow_provider_batchlinux.core.events import WaitEvent
-        from airflow_provider_batchlinux.core.node_users import UserRecord
+        from airflow_provider_batchlinux.core.users.user import UserRecord
 
         is_late = False
         try:
@@ -128,8 +128,8 @@ class NodeUsersOperator(BatchLinuxBaseOperator):
 
     def problems(self) -> list[str]:
         """List all that is wrong with the arguments that all these operators have."""
-        from airflow_provider_batchlinux.core.node_users import username_problems
-        from airflow_provider_batchlinux.core.user_plan import failure_limit_problems
+        from airflow_provider_batchlinux.core.users.plan import failure_limit_problems
+        from airflow_provider_batchlinux.core.users.user import username_problems
 
         return [
             *id_problems("pool_id", self.pool_id),
@@ -143,8 +143,8 @@ class NodeUsersOperator(BatchLinuxBaseOperator):
 
         :param what: what could not be done, such as ``User 'etl' could not be put on``.
         """
-        from airflow_provider_batchlinux.core.node_users import UserOutcome, failures_text
-        from airflow_provider_batchlinux.core.user_plan import failure_limit
+        from airflow_provider_batchlinux.core.users.plan import failure_limit
+        from airflow_provider_batchlinux.core.users.user import UserOutcome, failures_text
 
         left_out = (UserOutcome.SKIPPED, UserOutcome.GONE)
         meant = [record for record in records if record.outcome not in left_out]
@@ -179,7 +179,7 @@ class NodeUsersOperator(BatchLinuxBaseOperator):
         *,
         is_last: bool,
     ) -> Visit:
-        from airflow_provider_batchlinux.client.user_visits import visit_nodes
+        from airflow_provider_batchlinux.client.users.reconcile import visit_nodes
 
         target = self._target()
         visit = await visit_nodes(client, target, work, so_far)
@@ -191,7 +191,7 @@ class NodeUsersOperator(BatchLinuxBaseOperator):
         return visit
 
     async def _waited_in_vain(self, client: BatchLinuxClient, context: Context, work: UserWork) -> bool:
-        from airflow_provider_batchlinux.client.waiting import Pace, wait_for
+        from airflow_provider_batchlinux.client.waits.loop import Pace, wait_for
 
         trigger = self._trigger(context, work)
         interval = trigger.poll_interval
@@ -203,8 +203,8 @@ class NodeUsersOperator(BatchLinuxBaseOperator):
         return False
 
     def _target(self) -> UserTarget:
-        from airflow_provider_batchlinux.client.user_visits import UserTarget
-        from airflow_provider_batchlinux.core.node_actions import NodeChoice
+        from airflow_provider_batchlinux.client.users.reconcile import UserTarget
+        from airflow_provider_batchlinux.core.nodes.actions import NodeChoice
 
         return UserTarget(self.pool_id, NodeChoice(self.node_ids, self.states), self.where)
 

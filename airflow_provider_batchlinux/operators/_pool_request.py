@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
     from airflow.sdk.bases.operator import BaseOperator
 
-    from airflow_provider_batchlinux.client.account import AccountSettings
-    from airflow_provider_batchlinux.client.pool_choice import PoolWish
-    from airflow_provider_batchlinux.core.pool_spec import PoolSpec
-    from airflow_provider_batchlinux.core.raw_pool import RawPool
+    from airflow_provider_batchlinux.client.pools.resolve import PoolWish
+    from airflow_provider_batchlinux.client.transport.account import AccountSettings
+    from airflow_provider_batchlinux.core.pools.spec.pool import PoolSpec
+    from airflow_provider_batchlinux.core.pools.spec.raw import RawPool
 
 __all__ = [
     "IF_EXISTS",
@@ -90,9 +90,9 @@ def hide_parts(operator: Any) -> None:
     from airflow.sdk.log import mask_secret
 
     from airflow_provider_batchlinux import specs
-    from airflow_provider_batchlinux.core.body_secrets import hidden_body
-    from airflow_provider_batchlinux.core.secret_values import secrets_in
-    from airflow_provider_batchlinux.core.spec_base import hidden_spec
+    from airflow_provider_batchlinux.core.pools.spec.base import hidden_spec
+    from airflow_provider_batchlinux.core.pools.validation.secrets import hidden_body
+    from airflow_provider_batchlinux.core.secrets import secrets_in
 
     for name, value in parts.items():
         parts[name] = hidden_spec((getattr(specs, PARTS.get(name, "StartTaskSpec")),), value)
@@ -109,7 +109,7 @@ def pool_wish(operator: Any, context: Context, settings: AccountSettings) -> Poo
 
     :raises ValueError: the service would refuse it; all problems, one a line.
     """
-    from airflow_provider_batchlinux.client.pool_choice import PoolWish
+    from airflow_provider_batchlinux.client.pools.resolve import PoolWish
 
     now = datetime.now(timezone.utc)
     expires_at = expiry_of(operator.expires_in, None, now) if operator.expires_in is not None else None
@@ -140,7 +140,7 @@ def _pool_asked_for(operator: Any, context: Context, derived_id: str) -> PoolSpe
     if operator.body is None:
         pool = _spec_from(operator, operator.pool_id or derived_id, problems)
     else:
-        from airflow_provider_batchlinux.core.raw_pool import RawPool
+        from airflow_provider_batchlinux.core.pools.spec.raw import RawPool
 
         body = _body_from(operator, operator.body, context)
         pool_id = operator.pool_id or body.get("id") or derived_id
@@ -158,10 +158,10 @@ def require_entra(pool: PoolSpec | RawPool, settings: AccountSettings) -> None:
 
     :raises ValueError: all such properties.
     """
-    from airflow_provider_batchlinux.client.account import AuthKind
-    from airflow_provider_batchlinux.core.body_check import rest_name
-    from airflow_provider_batchlinux.core.image_query import GivenImage, ImageQuery
-    from airflow_provider_batchlinux.core.pool_rules import entra_only
+    from airflow_provider_batchlinux.client.transport.account import AuthKind
+    from airflow_provider_batchlinux.core.images.query import GivenImage, ImageQuery
+    from airflow_provider_batchlinux.core.pools.validation.rules import entra_only
+    from airflow_provider_batchlinux.core.pools.validation.validate import rest_name
 
     if settings.auth is not AuthKind.SHARED_KEY:
         return
@@ -196,7 +196,7 @@ def secrets_untold(pool: PoolSpec | RawPool) -> Iterator[None]:
     """Keep a pool's secrets out of the log, and out of what the service repeats of them in an error."""
     from airflow.sdk.log import mask_secret
 
-    from airflow_provider_batchlinux.core.secret_values import hide_in_error
+    from airflow_provider_batchlinux.core.secrets import hide_in_error
 
     secrets = pool.secrets()
     for secret in secrets:
@@ -238,9 +238,9 @@ def _with_fingerprint(pool: PoolSpec | RawPool) -> PoolSpec | RawPool:
 
 def _spec_from(operator: Any, pool_id: str, problems: list[str]) -> PoolSpec:
     """Build the spec from an operator's rendered fields; ``problems`` takes what is wrong with their form."""
-    from airflow_provider_batchlinux.core.pool_spec import PoolSpec
-    from airflow_provider_batchlinux.core.secret_values import revealed
-    from airflow_provider_batchlinux.core.spec_base import read_part
+    from airflow_provider_batchlinux.core.pools.spec.base import read_part
+    from airflow_provider_batchlinux.core.pools.spec.pool import PoolSpec
+    from airflow_provider_batchlinux.core.secrets import revealed
 
     given = {name: revealed(getattr(operator, name)) for name in PARTS}
     given["start_task"] = _start_task(operator)
@@ -271,7 +271,7 @@ def _body_from(operator: BaseOperator, body: str | Mapping[str, Any], context: C
     :param body: the body, or the name of its file as Airflow finds templates.
     :raises ValueError: there is no such file, or it holds no body.
     """
-    from airflow_provider_batchlinux.core.secret_values import revealed
+    from airflow_provider_batchlinux.core.secrets import revealed
 
     content = _file_content(operator, body, context) if isinstance(body, str) else revealed(body)
     if isinstance(content, Mapping):
@@ -281,7 +281,7 @@ def _body_from(operator: BaseOperator, body: str | Mapping[str, Any], context: C
 
 
 def _image_problems(image: Any) -> list[str]:
-    from airflow_provider_batchlinux.core.image_query import ImageQuery
+    from airflow_provider_batchlinux.core.images.query import ImageQuery
 
     try:
         if image is not None:
@@ -292,7 +292,7 @@ def _image_problems(image: Any) -> list[str]:
 
 
 def _start_task(operator: Any) -> Any:
-    from airflow_provider_batchlinux.core.secret_values import revealed
+    from airflow_provider_batchlinux.core.secrets import revealed
 
     if not isinstance(operator.start_task, str):
         return revealed(operator.start_task)

@@ -6,15 +6,15 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_batchlinux.core.prices import describe_price
+from airflow_provider_batchlinux.core.vm_sizes.prices import describe_price
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from airflow_provider_batchlinux.client.account import AccountSettings
-    from airflow_provider_batchlinux.client.batch import BatchLinuxClient
-    from airflow_provider_batchlinux.client.pools import EnsuredPool
-    from airflow_provider_batchlinux.core.prices import NodePrices
+    from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
+    from airflow_provider_batchlinux.client.pools.create import EnsuredPool
+    from airflow_provider_batchlinux.client.transport.account import AccountSettings
+    from airflow_provider_batchlinux.core.vm_sizes.prices import NodePrices
     from airflow_provider_batchlinux.hooks.batch_linux import BatchLinuxHook
 
 __all__ = ["price_of_pool", "prices_of_sizes"]
@@ -46,7 +46,7 @@ def prices_of_sizes(
     """Look up what nodes of some VM sizes cost, by the size in lower case; those not known are left out."""
     if settings.prices is None:
         return {}
-    from airflow_provider_batchlinux.client.prices import find_prices
+    from airflow_provider_batchlinux.client.pools.prices import find_prices
 
     async def story(_client: BatchLinuxClient) -> dict[str, NodePrices]:
         sizes = sorted({each.lower() for each in vm_sizes})

@@ -22,8 +22,8 @@ from airflow_provider_batchlinux.triggers._base import BatchLinuxTrigger
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airflow_provider_batchlinux.client.account import AccountSettings
-    from airflow_provider_batchlinux.client.batch import BatchLinuxClient
+    from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
+    from airflow_provider_batchlinux.client.transport.account import AccountSettings
 
 __all__ = ["DEFAULT_DEFERRABLE", "BatchLinuxPoolOperator", "BatchLinuxWaitingOperator"]
 

@@ -14,8 +14,8 @@ from airflow_provider_batchlinux.operators._base import BatchLinuxBaseOperator, 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airflow_provider_batchlinux.client.batch import BatchLinuxClient
-    from airflow_provider_batchlinux.core.image_support import ImageInUse
+    from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
+    from airflow_provider_batchlinux.core.images.end_of_support import ImageInUse
 
 __all__ = ["BatchLinuxCheckImagesOperator"]
 
@@ -61,7 +61,7 @@ class BatchLinuxCheckImagesOperator(BatchLinuxBaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Look at every pool's image once."""
-        from airflow_provider_batchlinux.core.image_support import describe_support
+        from airflow_provider_batchlinux.core.images.end_of_support import describe_support
 
         now = datetime.now(timezone.utc)
         span = timedelta(seconds=seconds_of("warn_before", self.warn_before))
@@ -79,7 +79,7 @@ class BatchLinuxCheckImagesOperator(BatchLinuxBaseOperator):
         return result
 
     def _images_in_use(self, now: datetime) -> list[ImageInUse]:
-        from airflow_provider_batchlinux.core.image_support import SUPPORT_FIELDS, images_in_use
+        from airflow_provider_batchlinux.core.images.end_of_support import SUPPORT_FIELDS, images_in_use
 
         wanted = None if self.pool_ids is None else {pool_id.lower() for pool_id in self.pool_ids}
 

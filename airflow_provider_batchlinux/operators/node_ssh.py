@@ -18,12 +18,12 @@ from airflow_provider_batchlinux.operators._base import BatchLinuxBaseOperator
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airflow_provider_batchlinux.client.account import AccountSettings
-    from airflow_provider_batchlinux.client.batch import BatchLinuxClient
-    from airflow_provider_batchlinux.client.user_visits import UserTarget
-    from airflow_provider_batchlinux.client.users import Address
-    from airflow_provider_batchlinux.core.node_commands import CommandRecord
-    from airflow_provider_batchlinux.core.node_users import NodeUser, UserRecord
+    from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
+    from airflow_provider_batchlinux.client.transport.account import AccountSettings
+    from airflow_provider_batchlinux.client.users.nodes import Address
+    from airflow_provider_batchlinux.client.users.reconcile import UserTarget
+    from airflow_provider_batchlinux.core.nodes.ssh_commands import CommandRecord
+    from airflow_provider_batchlinux.core.users.user import NodeUser, UserRecord
     from airflow_provider_batchlinux.hooks._node_commands import NodeCommands
 
 __all__ = ["BatchLinuxRunOnNodesOperator"]
@@ -142,7 +142,7 @@ class BatchLinuxRunOnNodesOperator(BatchLinuxBaseOperator):
             self._commands.stop()
 
     def _check(self) -> None:
-        from airflow_provider_batchlinux.core.user_plan import failure_limit_problems
+        from airflow_provider_batchlinux.core.users.plan import failure_limit_problems
 
         problems = [*id_problems("pool_id", self.pool_id), *failure_limit_problems(self.max_failed_nodes)]
         if not str(self.command or "").strip():
@@ -161,9 +161,9 @@ class BatchLinuxRunOnNodesOperator(BatchLinuxBaseOperator):
             raise ValueError("\n".join(problems))
 
     async def _target(self, client: BatchLinuxClient) -> UserTarget:
-        from airflow_provider_batchlinux.client.user_visits import UserTarget
-        from airflow_provider_batchlinux.core.node_actions import NodeChoice
-        from airflow_provider_batchlinux.core.pool_state import counts_of
+        from airflow_provider_batchlinux.client.users.reconcile import UserTarget
+        from airflow_provider_batchlinux.core.nodes.actions import NodeChoice
+        from airflow_provider_batchlinux.core.snapshots import counts_of
 
         choice = NodeChoice(self.node_ids, self.states or (READY_STATES if self.node_ids is None else None))
         nodes = await client.list_nodes(self.pool_id, where=self.where)
@@ -177,9 +177,9 @@ class BatchLinuxRunOnNodesOperator(BatchLinuxBaseOperator):
         return UserTarget(self.pool_id, NodeChoice([*chosen, *missing]))
 
     def _user(self, nodes: int, host_keys: Any) -> tuple[NodeUser, Any]:
-        from airflow_provider_batchlinux.client.ephemeral_users import ephemeral_name
-        from airflow_provider_batchlinux.client.generated_secrets import new_key_pair
-        from airflow_provider_batchlinux.core.node_users import NodeUser
+        from airflow_provider_batchlinux.client.users.ephemeral import ephemeral_name
+        from airflow_provider_batchlinux.client.users.generated_secrets import new_key_pair
+        from airflow_provider_batchlinux.core.users.user import NodeUser
         from airflow_provider_batchlinux.hooks._ssh_connection import Login, private_key
 
         pair = new_key_pair("ephemeral")
@@ -199,7 +199,7 @@ class BatchLinuxRunOnNodesOperator(BatchLinuxBaseOperator):
         return NodeCommands(login, self.command, seconds_of("timeout", self.timeout), self.output_limit)
 
     async def _admit(self, client: BatchLinuxClient, target: UserTarget, user: NodeUser) -> list[UserRecord]:
-        from airflow_provider_batchlinux.client.ephemeral_users import admit_everywhere
+        from airflow_provider_batchlinux.client.users.ephemeral import admit_everywhere
         from airflow_provider_batchlinux.hooks._ephemeral_login import holder
 
         visit = await admit_everywhere(
@@ -208,7 +208,7 @@ class BatchLinuxRunOnNodesOperator(BatchLinuxBaseOperator):
         return visit.all_records
 
     def _run(self, commands: NodeCommands, admitted: Sequence[UserRecord]) -> list[CommandRecord]:
-        from airflow_provider_batchlinux.core.node_commands import CommandOutcome, CommandRecord
+        from airflow_provider_batchlinux.core.nodes.ssh_commands import CommandOutcome, CommandRecord
         from airflow_provider_batchlinux.hooks._node_commands import NodeAddress
 
         reached = [
@@ -226,7 +226,7 @@ class BatchLinuxRunOnNodesOperator(BatchLinuxBaseOperator):
         return [*commands.run(reached, at_once=self.at_once), *refused]
 
     def _dismiss(self, settings: AccountSettings, target: UserTarget, user: NodeUser) -> None:
-        from airflow_provider_batchlinux.client.ephemeral_users import dismiss_everywhere
+        from airflow_provider_batchlinux.client.users.ephemeral import dismiss_everywhere
 
         async def story(client: BatchLinuxClient) -> None:
             await dismiss_everywhere(client, target, user.username, at_once=self.at_once)
@@ -241,8 +241,8 @@ class BatchLinuxRunOnNodesOperator(BatchLinuxBaseOperator):
             )  # fmt: skip
 
     def _result(self, context: Context, records: Sequence[CommandRecord]) -> dict[str, Any]:
-        from airflow_provider_batchlinux.core.node_commands import commands_summary, commands_table
-        from airflow_provider_batchlinux.core.user_plan import failure_limit
+        from airflow_provider_batchlinux.core.nodes.ssh_commands import commands_summary, commands_table
+        from airflow_provider_batchlinux.core.users.plan import failure_limit
 
         self.log.info("The command on pool %r:\n%s", self.pool_id, commands_table(records))
         failed = [record for record in records if record.is_failure]

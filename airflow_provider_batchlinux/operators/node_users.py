@@ -27,12 +27,12 @@ if TYPE_CHECKING:
     import jinja2
     from airflow.sdk import Context
 
-    from airflow_provider_batchlinux.client.account import AccountSettings
-    from airflow_provider_batchlinux.client.batch import BatchLinuxClient
-    from airflow_provider_batchlinux.client.user_visits import Adding, UserWork
-    from airflow_provider_batchlinux.client.users import Address
-    from airflow_provider_batchlinux.core.node_users import NodeUser, UserRecord
-    from airflow_provider_batchlinux.core.secret_destination import KeyDestination
+    from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
+    from airflow_provider_batchlinux.client.transport.account import AccountSettings
+    from airflow_provider_batchlinux.client.users.nodes import Address
+    from airflow_provider_batchlinux.client.users.reconcile import Adding, UserWork
+    from airflow_provider_batchlinux.core.users.secret_destination import KeyDestination
+    from airflow_provider_batchlinux.core.users.user import NodeUser, UserRecord
 
 __all__ = ["DEFAULT_AT_ONCE", "BatchLinuxAddNodeUsersOperator", "BatchLinuxRemoveNodeUsersOperator"]
 
@@ -80,7 +80,7 @@ class BatchLinuxAddNodeUsersOperator(NodeUsersOperator):
         ``"{{ conn.node_user.password }}"``, to keep it out of the Dag's code. (templated)
     :param generate_key: make an Ed25519 pair, and keep its private half there and nowhere else: the absolute
         path of a file on the worker, made with mode 0600, or a
-        :class:`~airflow_provider_batchlinux.core.secret_destination.KeyDestination`. Another try of the task
+        :class:`~airflow_provider_batchlinux.specs.KeyDestination`. Another try of the task
         takes the pair that is there. ``None`` makes none. (templated)
     :param generate_password: make a password, and keep it there and nowhere else, as ``generate_key`` does;
         the first line of a file holds it. ``None`` makes none. (templated)
@@ -158,8 +158,8 @@ class BatchLinuxAddNodeUsersOperator(NodeUsersOperator):
 
     def work(self, context: Context, carried: Mapping[str, Any]) -> UserWork:
         """Put the user there, until the instant that was reckoned when the task began."""
-        from airflow_provider_batchlinux.client.user_visits import Adding
-        from airflow_provider_batchlinux.core.user_ledger import LedgerEntry
+        from airflow_provider_batchlinux.client.users.reconcile import Adding
+        from airflow_provider_batchlinux.core.users.ledger import LedgerEntry
 
         if self.password:
             mask_secret(self.password)
@@ -203,7 +203,7 @@ class BatchLinuxAddNodeUsersOperator(NodeUsersOperator):
         settings, work = self._to_take_back
 
         async def story(client: BatchLinuxClient) -> None:
-            from airflow_provider_batchlinux.client.user_visits import take_back
+            from airflow_provider_batchlinux.client.users.reconcile import take_back
 
             back = take_back(client, self.pool_id, work.username, work.entry.by, at_once=self.at_once)
             try:
@@ -215,7 +215,7 @@ class BatchLinuxAddNodeUsersOperator(NodeUsersOperator):
 
     def finish(self, work: UserWork, records: Sequence[UserRecord]) -> None:
         """Show where to log in, and require that enough nodes have the user."""
-        from airflow_provider_batchlinux.core.node_users import UserOutcome, records_table
+        from airflow_provider_batchlinux.core.users.user import UserOutcome, records_table
 
         self.log.info(
             "User %r on pool %r until %s:\n%s",
@@ -239,7 +239,7 @@ class BatchLinuxAddNodeUsersOperator(NodeUsersOperator):
         self.require_done(records, f"User {work.username!r} could not be put on")
 
     def _user(self, carried: Mapping[str, Any], now: datetime) -> NodeUser:
-        from airflow_provider_batchlinux.core.node_users import NodeUser
+        from airflow_provider_batchlinux.core.users.user import NodeUser
 
         problems = [*self.problems(), *generation_problems(self)]
         if self.address not in _ADDRESSES:
@@ -310,7 +310,7 @@ class BatchLinuxRemoveNodeUsersOperator(NodeUsersOperator):
 
     def work(self, context: Context, carried: Mapping[str, Any]) -> UserWork:  # noqa: ARG002
         """Take the user away, in the name of the Dag run."""
-        from airflow_provider_batchlinux.client.user_visits import Removing
+        from airflow_provider_batchlinux.client.users.reconcile import Removing
 
         if problems := self.problems():
             raise ValueError("\n".join(problems))
@@ -322,7 +322,7 @@ class BatchLinuxRemoveNodeUsersOperator(NodeUsersOperator):
 
     def finish(self, work: UserWork, records: Sequence[UserRecord]) -> None:
         """Show what became of the user, and require that enough nodes are rid of it."""
-        from airflow_provider_batchlinux.core.node_users import records_table
+        from airflow_provider_batchlinux.core.users.user import records_table
 
         self.log.info("User %r on pool %r:\n%s", work.username, self.pool_id, records_table(records))
         self.require_done(records, f"User {work.username!r} could not be taken off")

@@ -26,12 +26,12 @@ if TYPE_CHECKING:
     import jinja2
     from airflow.sdk import Context
 
-    from airflow_provider_batchlinux.client.account import AccountSettings
-    from airflow_provider_batchlinux.client.batch import BatchLinuxClient
-    from airflow_provider_batchlinux.client.users import Address
-    from airflow_provider_batchlinux.core.node_users import NodeUser
-    from airflow_provider_batchlinux.core.secret_destination import KeyDestination
-    from airflow_provider_batchlinux.core.user_ledger import LedgerEntry
+    from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
+    from airflow_provider_batchlinux.client.transport.account import AccountSettings
+    from airflow_provider_batchlinux.client.users.nodes import Address
+    from airflow_provider_batchlinux.core.users.ledger import LedgerEntry
+    from airflow_provider_batchlinux.core.users.secret_destination import KeyDestination
+    from airflow_provider_batchlinux.core.users.user import NodeUser
 
 __all__ = ["BatchLinuxNodeUsersLease"]
 
@@ -73,7 +73,7 @@ class BatchLinuxNodeUsersLease(BatchLinuxBaseOperator):
         gets it; ``None`` for a key only. (templated)
     :param generate_key: make an Ed25519 pair, and keep its private half there and nowhere else: the absolute
         path of a file on the worker, made with mode 0600, or a
-        :class:`~airflow_provider_batchlinux.core.secret_destination.KeyDestination`. Another try of the task
+        :class:`~airflow_provider_batchlinux.specs.KeyDestination`. Another try of the task
         takes the pair that is there. ``None`` makes none. (templated)
     :param expires_in: how long the lease lasts, as a pendulum duration, ``timedelta`` or seconds from the
         task's start; ``None`` when ``expires_at`` is given.
@@ -190,8 +190,8 @@ class BatchLinuxNodeUsersLease(BatchLinuxBaseOperator):
         self.hook.run(lambda client: self._best_effort(client, trigger), settings=settings)
 
     async def _enter(self, client: BatchLinuxClient, trigger: BatchLinuxNodeUsersLeaseTrigger) -> None:
-        from airflow_provider_batchlinux.client.user_ledger import enter
-        from airflow_provider_batchlinux.core.user_ledger import LedgerEntry
+        from airflow_provider_batchlinux.client.users.ledger import enter
+        from airflow_provider_batchlinux.core.users.ledger import LedgerEntry
 
         password = await trigger.password()
         user = self._user(trigger, password)
@@ -207,9 +207,9 @@ class BatchLinuxNodeUsersLease(BatchLinuxBaseOperator):
         await enter(client, self.pool_id, entry, now=datetime.now(timezone.utc), take_over=self.take_over)
 
     async def _check_pool(self, client: BatchLinuxClient, entry: LedgerEntry) -> None:
-        from airflow_provider_batchlinux.core.pool_marks import metadata_of
-        from airflow_provider_batchlinux.core.user_ledger import entries_in
-        from airflow_provider_batchlinux.core.user_plan import unreachable_reason, would_lose
+        from airflow_provider_batchlinux.core.pool_metadata import metadata_of
+        from airflow_provider_batchlinux.core.users.ledger import entries_in
+        from airflow_provider_batchlinux.core.users.plan import unreachable_reason, would_lose
 
         select = ["id", "metadata", "networkConfiguration"]
         body = await client.find_pool_body(self.pool_id, select)
@@ -232,7 +232,7 @@ class BatchLinuxNodeUsersLease(BatchLinuxBaseOperator):
             self.log.warning("%s", reason)
 
     def _user(self, trigger: BatchLinuxNodeUsersLeaseTrigger, password: str | None) -> NodeUser:
-        from airflow_provider_batchlinux.core.node_users import NodeUser
+        from airflow_provider_batchlinux.core.users.user import NodeUser
 
         user = NodeUser(
             username=self.username,
@@ -269,7 +269,7 @@ class BatchLinuxNodeUsersLease(BatchLinuxBaseOperator):
             )  # fmt: skip
 
     def _trigger(self, context: Context) -> BatchLinuxNodeUsersLeaseTrigger:
-        from airflow_provider_batchlinux.core.node_users import username_problems
+        from airflow_provider_batchlinux.core.users.user import username_problems
 
         problems = [
             *id_problems("pool_id", self.pool_id),

@@ -14,8 +14,8 @@ from airflow_provider_batchlinux.triggers.node_actions import BatchLinuxNodesAct
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airflow_provider_batchlinux.client.batch import BatchLinuxClient
-    from airflow_provider_batchlinux.core.node_actions import NodeAction
+    from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
+    from airflow_provider_batchlinux.core.nodes.actions import NodeAction
     from airflow_provider_batchlinux.triggers._base import BatchLinuxTrigger
 
 __all__ = [
@@ -53,7 +53,7 @@ class _NodesOperator(BatchLinuxWaitingOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Ask the nodes, and wait until they came through it where that is wanted."""
-        from airflow_provider_batchlinux.core.node_actions import problems_of
+        from airflow_provider_batchlinux.core.nodes.actions import problems_of
 
         if problems := problems_of(self.action, self.running_tasks):
             raise ValueError("\n".join(problems))
@@ -63,8 +63,8 @@ class _NodesOperator(BatchLinuxWaitingOperator):
     async def _act(
         self, client: BatchLinuxClient, waiting: dict[str, Any]
     ) -> dict[str, Any] | BatchLinuxTrigger:
-        from airflow_provider_batchlinux.client.node_actions import act_on_nodes
-        from airflow_provider_batchlinux.core.node_actions import NodeChoice
+        from airflow_provider_batchlinux.client.nodes.actions import act_on_nodes
+        from airflow_provider_batchlinux.core.nodes.actions import NodeChoice
 
         by_default = self.chosen_by_default if self.node_ids is None else None
         choice = NodeChoice(self.node_ids, self.states or by_default)

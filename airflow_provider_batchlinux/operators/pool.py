@@ -31,10 +31,10 @@ if TYPE_CHECKING:
     import jinja2
     from airflow.sdk import Context
 
-    from airflow_provider_batchlinux.client.batch import BatchLinuxClient
-    from airflow_provider_batchlinux.client.pool_choice import PoolWish
-    from airflow_provider_batchlinux.client.pools import EnsuredPool
-    from airflow_provider_batchlinux.core.existing_pool import IfExists
+    from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
+    from airflow_provider_batchlinux.client.pools.create import EnsuredPool
+    from airflow_provider_batchlinux.client.pools.resolve import PoolWish
+    from airflow_provider_batchlinux.core.pools.changes.if_exists import IfExists
     from airflow_provider_batchlinux.specs import (
         AutoscaleSpec,
         ContainerSpec,
@@ -88,7 +88,7 @@ class BatchLinuxCreatePoolOperator(BatchLinuxBaseOperator):
         as far as ``preflight`` can tell, else the first; a retry that finds its pool without any node, for
         want of capacity or quota, goes on to the next. A dict says what a size has to have: ``cores``,
         ``memory_gb``, ``disk_gb``, ``gpus``, ``architecture``, ``like`` (a pattern of its name such as
-        ``standard_d*s_v5``), as :class:`~airflow_provider_batchlinux.core.vm_size_query.VmSizeQuery` has it;
+        ``standard_d*s_v5``), as `VmSizeQuery` has it;
         the smallest such size is taken, the newest of those. That needs the management plane, as
         ``identities`` do. (templated)
     :param dedicated_nodes: nodes that stay until they are removed.
@@ -233,8 +233,8 @@ class BatchLinuxCreatePoolOperator(BatchLinuxBaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Create or find the pool, and return what it became."""
-        from airflow_provider_batchlinux.client.management import management_for
-        from airflow_provider_batchlinux.client.pools import PoolBusyError, ensure_pool
+        from airflow_provider_batchlinux.client.api.management import management_for
+        from airflow_provider_batchlinux.client.pools.create import PoolBusyError, ensure_pool
 
         settings = self.hook.settings()
         wish = pool_wish(self, context, settings)
@@ -337,7 +337,7 @@ class BatchLinuxDeletePoolOperator(BatchLinuxWaitingOperator):
     async def _delete(
         self, client: BatchLinuxClient, id_prefix: str, gone: BatchLinuxPoolGoneTrigger
     ) -> dict[str, Any] | BatchLinuxTrigger:
-        from airflow_provider_batchlinux.client.jobs import end_orphans
+        from airflow_provider_batchlinux.client.tasks.jobs import end_orphans
 
         found = await client.delete_pool(self.pool_id)
         self.log.info("Pool %r: %s.", self.pool_id, "deletion asked for" if found else "there is none")
@@ -351,8 +351,8 @@ class BatchLinuxDeletePoolOperator(BatchLinuxWaitingOperator):
         return {**super().execute_complete(context, event), "deleted": True}
 
     def _keep(self, failed: list[str]) -> None:
-        from airflow_provider_batchlinux.client.pool_metadata import change_metadata
-        from airflow_provider_batchlinux.core.pool_marks import with_expiry, with_keep
+        from airflow_provider_batchlinux.client.pools.metadata import change_metadata
+        from airflow_provider_batchlinux.core.pool_metadata import with_expiry, with_keep
         from airflow_provider_batchlinux.core.text import joined
 
         why = f"Pool {self.pool_id!r} is kept, because tasks of the Dag run have failed: {joined(failed)}."

@@ -18,8 +18,8 @@ from airflow_provider_batchlinux.triggers.pool import BatchLinuxPoolResizedTrigg
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airflow_provider_batchlinux.client.account import AccountSettings
-    from airflow_provider_batchlinux.client.batch import BatchLinuxClient
+    from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
+    from airflow_provider_batchlinux.client.transport.account import AccountSettings
     from airflow_provider_batchlinux.specs import AutoscaleSpec
 
 __all__ = [
@@ -108,7 +108,7 @@ class BatchLinuxResizePoolOperator(BatchLinuxWaitingOperator):
             self.hook.run(trigger.end, settings=settings)
 
     def _trigger(self, context: Context) -> BatchLinuxPoolResizedTrigger:
-        from airflow_provider_batchlinux.core.resize import ResizeSpec
+        from airflow_provider_batchlinux.core.pools.changes.resize import ResizeSpec
 
         spec = ResizeSpec(
             dedicated_nodes=self.dedicated_nodes,
@@ -155,7 +155,7 @@ class BatchLinuxEnableAutoscaleOperator(BatchLinuxPoolOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(pool_id=pool_id, **kwargs)
-        from airflow_provider_batchlinux.core.spec_base import plain_spec
+        from airflow_provider_batchlinux.core.pools.spec.base import plain_spec
 
         self.formula = formula if isinstance(formula, str) else plain_spec(formula)
         self.interval = interval
@@ -174,8 +174,8 @@ class BatchLinuxEnableAutoscaleOperator(BatchLinuxPoolOperator):
 
     def _body(self) -> dict[str, Any]:
         from airflow_provider_batchlinux.core.instants import iso8601_duration
-        from airflow_provider_batchlinux.core.scale_spec import AutoscaleSpec
-        from airflow_provider_batchlinux.core.spec_base import read_spec
+        from airflow_provider_batchlinux.core.pools.spec.base import read_spec
+        from airflow_provider_batchlinux.core.pools.spec.scale import AutoscaleSpec
 
         given = {"formula": self.formula} if isinstance(self.formula, str) else dict(self.formula)
         seconds = optional_seconds("interval", self.interval)
@@ -248,7 +248,7 @@ def _results(run: dict[str, Any], pool_id: str) -> dict[str, str]:
 
     :raises BatchRequestError: it could not be evaluated.
     """
-    from airflow_provider_batchlinux.core.pool_state import ServiceError
+    from airflow_provider_batchlinux.core.snapshots import ServiceError
     from airflow_provider_batchlinux.exceptions import BatchRequestError
 
     if run.get("error"):

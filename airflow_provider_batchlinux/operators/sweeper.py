@@ -15,10 +15,10 @@ from airflow_provider_batchlinux.operators._prices import prices_of_sizes
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airflow_provider_batchlinux.client.account import AccountSettings
-    from airflow_provider_batchlinux.client.batch import BatchLinuxClient
-    from airflow_provider_batchlinux.client.user_audit import AuditedUser, Revocation
-    from airflow_provider_batchlinux.core.sweep import OwnedPool, Sweep
+    from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
+    from airflow_provider_batchlinux.client.transport.account import AccountSettings
+    from airflow_provider_batchlinux.client.users.audit import AuditedUser, Revocation
+    from airflow_provider_batchlinux.core.pools.sweep import OwnedPool, Sweep
 
 __all__ = ["BatchLinuxSweepPoolsOperator"]
 
@@ -92,7 +92,7 @@ class BatchLinuxSweepPoolsOperator(BatchLinuxBaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Look at all pools once, and delete those that may go."""
-        from airflow_provider_batchlinux.core.sweep import SWEEP_FIELDS, owned_pools
+        from airflow_provider_batchlinux.core.pools.sweep import SWEEP_FIELDS, owned_pools
 
         really = truth("delete", self.delete)
         settings = self.hook.settings()
@@ -113,7 +113,7 @@ class BatchLinuxSweepPoolsOperator(BatchLinuxBaseOperator):
         if result["refused"]:
             raise _refusal(len(sweeps), answers)
         if revocations:
-            from airflow_provider_batchlinux.client.user_audit import require_revoked
+            from airflow_provider_batchlinux.client.users.audit import require_revoked
 
             require_revoked(revocations)
         return result
@@ -121,8 +121,8 @@ class BatchLinuxSweepPoolsOperator(BatchLinuxBaseOperator):
     def _sweep_users(
         self, settings: AccountSettings, *, really: bool
     ) -> tuple[dict[str, int], list[Revocation]]:
-        from airflow_provider_batchlinux.client.user_audit import audited_users, revoke_overdue
-        from airflow_provider_batchlinux.core.user_ledger import ledger_table
+        from airflow_provider_batchlinux.client.users.audit import audited_users, revoke_overdue
+        from airflow_provider_batchlinux.core.users.ledger import ledger_table
 
         now = _utc_now()
 
@@ -144,8 +144,8 @@ class BatchLinuxSweepPoolsOperator(BatchLinuxBaseOperator):
         *,
         really: bool,
     ) -> dict[str, Any]:
-        from airflow_provider_batchlinux.client.autoscale_return import return_autoscale
-        from airflow_provider_batchlinux.core.sweep import abandoned_formulas
+        from airflow_provider_batchlinux.client.pools.restore_autoscale import return_autoscale
+        from airflow_provider_batchlinux.core.pools.sweep import abandoned_formulas
 
         going = {sweep.pool.pool_id for sweep in sweeps}
         left_off = [each for each in abandoned_formulas(bodies, _utc_now()) if each not in going]
@@ -159,7 +159,7 @@ class BatchLinuxSweepPoolsOperator(BatchLinuxBaseOperator):
         return {"formulas_off": left_off, "formulas_returned": returned}
 
     def _price(self, sweeps: Sequence[Sweep], settings: AccountSettings) -> dict[str, Any] | None:
-        from airflow_provider_batchlinux.core.sweep import price_per_day
+        from airflow_provider_batchlinux.core.pools.sweep import price_per_day
 
         sizes = {sweep.pool.vm_size for sweep in sweeps if sweep.pool.nodes}
         price = price_per_day(sweeps, prices_of_sizes(self.hook, settings, sizes))
@@ -170,7 +170,7 @@ class BatchLinuxSweepPoolsOperator(BatchLinuxBaseOperator):
     def _idle(
         self, pools: Sequence[OwnedPool], sweeps: Sequence[Sweep], settings: AccountSettings
     ) -> dict[str, Any]:
-        from airflow_provider_batchlinux.client.sweeping import idle_pools
+        from airflow_provider_batchlinux.client.pools.sweep import idle_pools
 
         if self.idle_after is None:
             return {}
@@ -186,7 +186,7 @@ class BatchLinuxSweepPoolsOperator(BatchLinuxBaseOperator):
         return {"idle": [{"pool_id": pool.pool_id, "nodes": pool.nodes} for pool in idle]}
 
     def _sweeps(self, context: Context, pools: Sequence[OwnedPool]) -> list[Sweep]:
-        from airflow_provider_batchlinux.core.sweep import sweep_of
+        from airflow_provider_batchlinux.core.pools.sweep import sweep_of
 
         now = _utc_now()
         ti: Any = context["ti"]
@@ -206,7 +206,7 @@ class BatchLinuxSweepPoolsOperator(BatchLinuxBaseOperator):
         return [sweep for sweep in found if sweep is not None]
 
     def _tell(self, sweeps: Sequence[Sweep], kept: Sequence[OwnedPool], *, really: bool) -> None:
-        from airflow_provider_batchlinux.core.sweep import node_hours_per_day, sweep_table
+        from airflow_provider_batchlinux.core.pools.sweep import node_hours_per_day, sweep_table
 
         if sweeps:
             self.log.info("%s", sweep_table(sweeps))
@@ -222,7 +222,7 @@ class BatchLinuxSweepPoolsOperator(BatchLinuxBaseOperator):
     def _delete(
         self, sweeps: Sequence[Sweep], settings: AccountSettings
     ) -> list[tuple[Sweep, BatchRequestError | None]]:
-        from airflow_provider_batchlinux.client.sweeping import delete_swept
+        from airflow_provider_batchlinux.client.pools.sweep import delete_swept
 
         answers = self.hook.run(
             lambda client: delete_swept(client, sweeps, settings.id_prefix), settings=settings
@@ -242,7 +242,7 @@ def _report(
     kept: Sequence[OwnedPool],
     answers: Sequence[tuple[Sweep, BatchRequestError | None]],
 ) -> dict[str, Any]:
-    from airflow_provider_batchlinux.core.sweep import node_hours_per_day
+    from airflow_provider_batchlinux.core.pools.sweep import node_hours_per_day
 
     gone = [sweep for sweep, error in answers if error is None]
     return {

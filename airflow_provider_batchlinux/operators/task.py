@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import conf
 
-from airflow_provider_batchlinux.core.cleanup import DELETE_JOB_CHOICES, DeleteJob
 from airflow_provider_batchlinux.core.instants import Duration, optional_seconds, seconds_of
+from airflow_provider_batchlinux.core.tasks.cleanup import DELETE_JOB_CHOICES, DeleteJob
 from airflow_provider_batchlinux.exceptions import (
     BatchLinuxError,
     TaskFailedError,
@@ -33,11 +33,11 @@ from airflow_provider_batchlinux.triggers.task import BatchLinuxTaskTrigger
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airflow_provider_batchlinux.client.account import AccountSettings
-    from airflow_provider_batchlinux.client.batch import BatchLinuxClient
-    from airflow_provider_batchlinux.client.jobs import Submission
-    from airflow_provider_batchlinux.client.tasks import EndedTask, Reading
-    from airflow_provider_batchlinux.core.tasks import TaskSpec
+    from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
+    from airflow_provider_batchlinux.client.tasks.jobs import Submission
+    from airflow_provider_batchlinux.client.tasks.tasks import EndedTask, Reading
+    from airflow_provider_batchlinux.client.transport.account import AccountSettings
+    from airflow_provider_batchlinux.core.tasks.task import TaskSpec
 
 __all__ = ["BatchLinuxTaskOperator"]
 
@@ -134,8 +134,8 @@ class BatchLinuxTaskOperator(BatchLinuxBaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Submit the command, wait until it is over, and show how it went."""
-        from airflow_provider_batchlinux.client.jobs import submit_task
-        from airflow_provider_batchlinux.client.tasks import finish_task
+        from airflow_provider_batchlinux.client.tasks.jobs import submit_task
+        from airflow_provider_batchlinux.client.tasks.tasks import finish_task
 
         settings = self.hook.settings()
         submission = self._submission(context, settings.id_prefix)
@@ -158,7 +158,7 @@ class BatchLinuxTaskOperator(BatchLinuxBaseOperator):
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         """Read the command's outcome after the trigger fired, or raise what the trigger reports."""
-        from airflow_provider_batchlinux.client.tasks import finish_task
+        from airflow_provider_batchlinux.client.tasks.tasks import finish_task
         from airflow_provider_batchlinux.core.events import WaitEvent
 
         job_id = str(WaitEvent.from_payload(event).arguments["job_id"])
@@ -174,7 +174,7 @@ class BatchLinuxTaskOperator(BatchLinuxBaseOperator):
 
     def on_kill(self) -> None:
         """End the command. Airflow kills the worker after five seconds, so this gives up before."""
-        from airflow_provider_batchlinux.client.tasks import abandon_task
+        from airflow_provider_batchlinux.client.tasks.tasks import abandon_task
 
         if self._to_kill is None:
             return
@@ -190,7 +190,7 @@ class BatchLinuxTaskOperator(BatchLinuxBaseOperator):
         self, client: BatchLinuxClient, job_id: str, context: Context
     ) -> AsyncIterator[None]:
         """End the command when it is hopeless, and when no retry follows that could go on with it."""
-        from airflow_provider_batchlinux.client.tasks import abandon_task
+        from airflow_provider_batchlinux.client.tasks.tasks import abandon_task
 
         try:
             yield
@@ -208,7 +208,7 @@ class BatchLinuxTaskOperator(BatchLinuxBaseOperator):
             self.log.warning("Job %r could not be ended and may go on: %s", job_id, error)
 
     def _submission(self, context: Context, id_prefix: str) -> Submission:
-        from airflow_provider_batchlinux.client.jobs import Submission
+        from airflow_provider_batchlinux.client.tasks.jobs import Submission
 
         return Submission(
             spec=self._spec(),
@@ -219,8 +219,8 @@ class BatchLinuxTaskOperator(BatchLinuxBaseOperator):
         )
 
     def _spec(self) -> TaskSpec:
-        from airflow_provider_batchlinux.core.task_files import pack_files
-        from airflow_provider_batchlinux.core.tasks import TaskSpec
+        from airflow_provider_batchlinux.core.tasks.files import pack_files
+        from airflow_provider_batchlinux.core.tasks.task import TaskSpec
 
         missing = [path for path in self.files.values() if not Path(path).is_file()]
         contents = {name: Path(path).read_bytes() for name, path in self.files.items() if path not in missing}
@@ -249,7 +249,7 @@ class BatchLinuxTaskOperator(BatchLinuxBaseOperator):
         )
 
     def _reading(self) -> Reading:
-        from airflow_provider_batchlinux.client.tasks import Reading
+        from airflow_provider_batchlinux.client.tasks.tasks import Reading
 
         return Reading(self.output_limit, self.result_file, self.delete_job)
 

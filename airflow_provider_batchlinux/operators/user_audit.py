@@ -11,8 +11,8 @@ from airflow_provider_batchlinux.operators._base import BatchLinuxBaseOperator, 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airflow_provider_batchlinux.client.batch import BatchLinuxClient
-    from airflow_provider_batchlinux.client.user_audit import AuditedUser, Revocation
+    from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
+    from airflow_provider_batchlinux.client.users.audit import AuditedUser, Revocation
 
 __all__ = ["BatchLinuxAuditNodeUsersOperator"]
 
@@ -51,12 +51,12 @@ class BatchLinuxAuditNodeUsersOperator(BatchLinuxBaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:  # noqa: ARG002
         """Read the ledgers, tell what they say, and revoke what is overdue."""
-        from airflow_provider_batchlinux.client.user_audit import (
+        from airflow_provider_batchlinux.client.users.audit import (
             audited_users,
             require_revoked,
             revoke_overdue,
         )
-        from airflow_provider_batchlinux.core.user_ledger import ledger_table
+        from airflow_provider_batchlinux.core.users.ledger import ledger_table
 
         really = truth("revoke", self.revoke)
         now = datetime.now(timezone.utc)

@@ -18,7 +18,7 @@ from airflow_provider_batchlinux.triggers.nodes import BatchLinuxNodesIdleTrigge
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airflow_provider_batchlinux.client.batch import BatchLinuxClient
+    from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
     from airflow_provider_batchlinux.specs import RepairSpec
 
 __all__ = ["BatchLinuxNodesIdleSensor"]
@@ -67,7 +67,7 @@ class BatchLinuxNodesIdleSensor(BatchLinuxPoolSensor):
         before do not count. The results of a create and a resize have it as ``requested_at``. ``None``, also
         as text, counts all that a steady pool shows. (templated)
     :param repair: what is done about broken nodes meanwhile, as a
-        :class:`~airflow_provider_batchlinux.core.repair.RepairSpec` or a dict with its fields; ``None`` does
+        :class:`~airflow_provider_batchlinux.specs.RepairSpec` or a dict with its fields; ``None`` does
         nothing. (templated)
     :param on_timeout: what becomes of the pool when ``timeout``, ``allocation_limit`` or ``boot_limit`` is
         over: ``keep`` it, or ``delete_pool`` if this Dag run has made it and no other has taken it. Other
@@ -192,7 +192,7 @@ class BatchLinuxNodesIdleSensor(BatchLinuxPoolSensor):
         settings = hook.settings()
 
         async def story(client: BatchLinuxClient) -> None:
-            from airflow_provider_batchlinux.client.wait_ending import end_killed_wait
+            from airflow_provider_batchlinux.client.pools.cancelled_wait import end_killed_wait
 
             repairs = self.repair is not None
             ending = end_killed_wait(client, self.pool_id, run, settings.id_prefix, repairs=repairs)
@@ -210,8 +210,8 @@ class BatchLinuxNodesIdleSensor(BatchLinuxPoolSensor):
         settings = hook.settings()
 
         async def story(client: BatchLinuxClient) -> str | None:
-            from airflow_provider_batchlinux.client.autoscale_return import return_autoscale
-            from airflow_provider_batchlinux.client.unwanted_pool import delete_unwanted_pool
+            from airflow_provider_batchlinux.client.pools.delete_own_pool import delete_unwanted_pool
+            from airflow_provider_batchlinux.client.pools.restore_autoscale import return_autoscale
 
             if self.repair is not None:
                 await return_autoscale(client, self.pool_id)
@@ -246,7 +246,7 @@ def _is_time_over(error: BaseException) -> bool:
 def _plain(repair: RepairSpec | dict[str, Any] | None) -> dict[str, Any] | None:
     if repair is None:
         return None
-    from airflow_provider_batchlinux.core.spec_base import Spec, plain_spec
+    from airflow_provider_batchlinux.core.pools.spec.base import Spec, plain_spec
 
     if isinstance(repair, Spec) and (problems := repair.problems()):
         raise ValueError("\n".join(problems))

@@ -17,9 +17,9 @@ from airflow_provider_batchlinux.exceptions import (
 from airflow_provider_batchlinux.hooks.batch_linux import BatchLinuxHook
 
 if TYPE_CHECKING:
-    from airflow_provider_batchlinux.client.batch import BatchLinuxClient
-    from airflow_provider_batchlinux.client.sharing import SharedAccount
-    from airflow_provider_batchlinux.client.waiting import Pace, Wait
+    from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
+    from airflow_provider_batchlinux.client.waits.loop import Pace, Wait
+    from airflow_provider_batchlinux.client.waits.shared_account import SharedAccount
     from airflow_provider_batchlinux.core.events import WaitEvent
 
 __all__ = ["BatchLinuxPoolTrigger", "BatchLinuxTrigger"]
@@ -76,7 +76,7 @@ class BatchLinuxTrigger(BaseTrigger):
 
         :param block: wait to the end; ``False`` looks once, and gives ``None`` when it is too early.
         """
-        from airflow_provider_batchlinux.client.waiting import wait_for
+        from airflow_provider_batchlinux.client.waits.loop import wait_for
 
         wait = self.wait(client)
         if block:
@@ -90,7 +90,7 @@ class BatchLinuxTrigger(BaseTrigger):
         :param wait: what is waited for.
         :param first_wait: seconds before the first look.
         """
-        from airflow_provider_batchlinux.client.waiting import Pace
+        from airflow_provider_batchlinux.client.waits.loop import Pace
 
         return Pace(self.poll_interval, self.deadline, first_wait)
 
@@ -119,8 +119,8 @@ class BatchLinuxTrigger(BaseTrigger):
                 settings = renewed
 
     def _result_at(self, account: SharedAccount) -> Awaitable[dict[str, Any]]:
-        from airflow_provider_batchlinux.client.waiting import Pace, wait_for
-        from airflow_provider_batchlinux.client.watching import wait_at_poller
+        from airflow_provider_batchlinux.client.waits.loop import Pace, wait_for
+        from airflow_provider_batchlinux.client.waits.watching import wait_at_poller
 
         first_wait = min(self.poll_interval, _LONGEST_FIRST_WAIT)
         if self.followed_pool is None:

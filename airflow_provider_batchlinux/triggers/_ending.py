@@ -11,7 +11,7 @@ from airflow_provider_batchlinux.triggers._base import BatchLinuxTrigger
 from airflow_provider_batchlinux.triggers._task_instance import final_state
 
 if TYPE_CHECKING:
-    from airflow_provider_batchlinux.client.batch import BatchLinuxClient
+    from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
 
 __all__ = ["BatchLinuxEndingTrigger"]
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from airflow_provider_batchlinux.triggers._base import BatchLinuxTrigger
 
 if TYPE_CHECKING:
-    from airflow_provider_batchlinux.client.batch import BatchLinuxClient
-    from airflow_provider_batchlinux.client.node_actions import NodesActedWait
-    from airflow_provider_batchlinux.core.node_actions import NodeAction
+    from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
+    from airflow_provider_batchlinux.client.nodes.actions import NodesActedWait
+    from airflow_provider_batchlinux.core.nodes.actions import NodeAction
 
 __all__ = ["BatchLinuxNodesActedTrigger"]
 
@@ -52,7 +52,7 @@ class BatchLinuxNodesActedTrigger(BatchLinuxTrigger):
 
     def wait(self, client: BatchLinuxClient) -> NodesActedWait:
         """Wait for the nodes."""
-        from airflow_provider_batchlinux.client.node_actions import ActedNodes, NodesActedWait
+        from airflow_provider_batchlinux.client.nodes.actions import ActedNodes, NodesActedWait
         from airflow_provider_batchlinux.core.instants import parse_instant
 
         acted = ActedNodes(self.node_ids, parse_instant(self.since))

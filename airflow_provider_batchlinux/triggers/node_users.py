@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from airflow_provider_batchlinux.triggers._ending import BatchLinuxEndingTrigger
 
 if TYPE_CHECKING:
-    from airflow_provider_batchlinux.client.batch import BatchLinuxClient
-    from airflow_provider_batchlinux.client.user_visits import NodesForUserWait
+    from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
+    from airflow_provider_batchlinux.client.users.reconcile import NodesForUserWait
 
 __all__ = ["BatchLinuxNodesForUserTrigger"]
 
@@ -63,15 +63,15 @@ class BatchLinuxNodesForUserTrigger(BatchLinuxEndingTrigger):
 
     def wait(self, client: BatchLinuxClient) -> NodesForUserWait:
         """Wait for the nodes."""
-        from airflow_provider_batchlinux.client.user_visits import NodesForUserWait, UserTarget
-        from airflow_provider_batchlinux.core.node_actions import NodeChoice
+        from airflow_provider_batchlinux.client.users.reconcile import NodesForUserWait, UserTarget
+        from airflow_provider_batchlinux.core.nodes.actions import NodeChoice
 
         target = UserTarget(self.pool_id, NodeChoice(self.node_ids), self.where)
         return NodesForUserWait(client, target, self.removing)
 
     async def end(self, client: BatchLinuxClient) -> None:
         """Take the user off the nodes that have it."""
-        from airflow_provider_batchlinux.client.user_visits import take_back
+        from airflow_provider_batchlinux.client.users.reconcile import take_back
 
         if self.username is not None:
             await take_back(client, self.pool_id, self.username, self.by or {}, at_once=_AT_ONCE)

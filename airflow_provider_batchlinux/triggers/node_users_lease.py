@@ -12,9 +12,9 @@ from airflow_provider_batchlinux.triggers._ending import BatchLinuxEndingTrigger
 from airflow_provider_batchlinux.triggers._task_instance import are_over
 
 if TYPE_CHECKING:
-    from airflow_provider_batchlinux.client.batch import BatchLinuxClient
-    from airflow_provider_batchlinux.client.user_lease import LeaseWait
-    from airflow_provider_batchlinux.client.waiting import Pace, Wait
+    from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
+    from airflow_provider_batchlinux.client.users.lease import LeaseWait
+    from airflow_provider_batchlinux.client.waits.loop import Pace, Wait
 
 __all__ = ["BatchLinuxNodeUsersLeaseTrigger"]
 
@@ -66,8 +66,8 @@ class BatchLinuxNodeUsersLeaseTrigger(BatchLinuxEndingTrigger):
 
     def wait(self, client: BatchLinuxClient) -> LeaseWait:
         """Wait for the end of the lease."""
-        from airflow_provider_batchlinux.client.user_lease import LeaseWait
-        from airflow_provider_batchlinux.core.node_users import NodeUser
+        from airflow_provider_batchlinux.client.users.lease import LeaseWait
+        from airflow_provider_batchlinux.core.users.user import NodeUser
 
         user = NodeUser(
             self.username,
@@ -81,8 +81,8 @@ class BatchLinuxNodeUsersLeaseTrigger(BatchLinuxEndingTrigger):
 
     def pace(self, wait: Wait, *, first_wait: float) -> Pace:
         """Look at the intervals, and at the very end of the lease."""
-        from airflow_provider_batchlinux.client.user_lease import LeaseWait
-        from airflow_provider_batchlinux.client.waiting import Pace
+        from airflow_provider_batchlinux.client.users.lease import LeaseWait
+        from airflow_provider_batchlinux.client.waits.loop import Pace
 
         assert isinstance(wait, LeaseWait)
         lease = wait
@@ -116,7 +116,7 @@ class BatchLinuxNodeUsersLeaseTrigger(BatchLinuxEndingTrigger):
 
     async def end(self, client: BatchLinuxClient) -> None:
         """Take the user off all nodes."""
-        from airflow_provider_batchlinux.client.user_lease import end_lease
+        from airflow_provider_batchlinux.client.users.lease import end_lease
 
         records = await end_lease(client, self.pool_id, self.username, self.by, at_once=self.at_once)
         self.log.info(

@@ -10,9 +10,9 @@ from airflow_provider_batchlinux.triggers._base import BatchLinuxPoolTrigger
 from airflow_provider_batchlinux.triggers._ending import BatchLinuxEndingTrigger
 
 if TYPE_CHECKING:
-    from airflow_provider_batchlinux.client.batch import BatchLinuxClient
-    from airflow_provider_batchlinux.client.nodes import NodesIdleWait
-    from airflow_provider_batchlinux.client.repair import PoolRepair
+    from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
+    from airflow_provider_batchlinux.client.pools.readiness import NodesIdleWait
+    from airflow_provider_batchlinux.client.pools.repair import PoolRepair
 
 __all__ = ["BatchLinuxNodesIdleTrigger"]
 
@@ -24,9 +24,9 @@ class BatchLinuxNodesIdleTrigger(BatchLinuxPoolTrigger, BatchLinuxEndingTrigger)
     Fire when the nodes of a pool are ready, or when they will not become so.
 
     :param policy: the fields of
-        :class:`~airflow_provider_batchlinux.core.readiness_policy.ReadinessPolicy` as plain values; ``None``
+        ``ReadinessPolicy`` as plain values; ``None``
         waits for all nodes.
-    :param repair: the fields of :class:`~airflow_provider_batchlinux.core.repair.RepairSpec` as plain values;
+    :param repair: the fields of :class:`~airflow_provider_batchlinux.specs.RepairSpec` as plain values;
         ``None`` repairs nothing.
     :param when_killed: what becomes of the pool when a user ends the Airflow task: ``keep`` it, or
         ``delete_pool`` if this Dag run has made it and no other has taken it.
@@ -58,8 +58,8 @@ class BatchLinuxNodesIdleTrigger(BatchLinuxPoolTrigger, BatchLinuxEndingTrigger)
 
     def wait(self, client: BatchLinuxClient) -> NodesIdleWait:
         """Wait for the nodes, judged as the sensor judges them."""
-        from airflow_provider_batchlinux.client.nodes import NodesIdleWait
-        from airflow_provider_batchlinux.core.readiness_policy import ReadinessPolicy
+        from airflow_provider_batchlinux.client.pools.readiness import NodesIdleWait
+        from airflow_provider_batchlinux.core.pools.readiness.policy import ReadinessPolicy
 
         policy = ReadinessPolicy.from_plain(self.policy or {})
         return NodesIdleWait(client, self.pool_id, policy, self._repair(client))
@@ -71,7 +71,7 @@ class BatchLinuxNodesIdleTrigger(BatchLinuxPoolTrigger, BatchLinuxEndingTrigger)
 
     async def end(self, client: BatchLinuxClient) -> None:
         """Switch on again the formula that a repair has switched off, or delete the pool."""
-        from airflow_provider_batchlinux.client.wait_ending import end_killed_wait
+        from airflow_provider_batchlinux.client.pools.cancelled_wait import end_killed_wait
 
         is_unwanted = self.when_killed == "delete_pool" and not self.marked_success
         run = (self.dag_run["dag_id"], self.dag_run["run_id"]) if self.dag_run and is_unwanted else None
@@ -81,8 +81,8 @@ class BatchLinuxNodesIdleTrigger(BatchLinuxPoolTrigger, BatchLinuxEndingTrigger)
     def _repair(self, client: BatchLinuxClient) -> PoolRepair | None:
         if self.repair is None:
             return None
-        from airflow_provider_batchlinux.client.repair import PoolRepair
-        from airflow_provider_batchlinux.core.repair import RepairSpec
+        from airflow_provider_batchlinux.client.pools.repair import PoolRepair
+        from airflow_provider_batchlinux.core.pools.repair.plan import RepairSpec
 
         spec = RepairSpec.checked(self.repair)
         return PoolRepair(client, self.pool_id, spec, self._logs_url if spec.logs_conn_id else None)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_batchlinux.core.resize import ResizeRequest, ResizeSpec
+from airflow_provider_batchlinux.core.pools.changes.resize import ResizeRequest, ResizeSpec
 from airflow_provider_batchlinux.triggers._base import BatchLinuxPoolTrigger
 from airflow_provider_batchlinux.triggers._ending import BatchLinuxEndingTrigger
 
 if TYPE_CHECKING:
-    from airflow_provider_batchlinux.client.batch import BatchLinuxClient
-    from airflow_provider_batchlinux.client.pool_resize import ResizeWait
-    from airflow_provider_batchlinux.client.pool_steady import PoolSteadyWait
-    from airflow_provider_batchlinux.client.pools import PoolGoneWait
+    from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
+    from airflow_provider_batchlinux.client.pools.create import PoolGoneWait
+    from airflow_provider_batchlinux.client.pools.resize import ResizeWait
+    from airflow_provider_batchlinux.client.pools.steady import PoolSteadyWait
 
 __all__ = ["BatchLinuxPoolGoneTrigger", "BatchLinuxPoolResizedTrigger", "BatchLinuxPoolSteadyTrigger"]
 
@@ -26,7 +26,7 @@ class BatchLinuxPoolGoneTrigger(BatchLinuxPoolTrigger):
 
     def wait(self, client: BatchLinuxClient) -> PoolGoneWait:
         """Wait for the pool to be gone."""
-        from airflow_provider_batchlinux.client.pools import PoolGoneWait
+        from airflow_provider_batchlinux.client.pools.create import PoolGoneWait
 
         return PoolGoneWait(client, self.pool_id)
 
@@ -36,7 +36,7 @@ class BatchLinuxPoolSteadyTrigger(BatchLinuxPoolTrigger):
 
     def wait(self, client: BatchLinuxClient) -> PoolSteadyWait:
         """Wait for the pool to be steady."""
-        from airflow_provider_batchlinux.client.pool_steady import PoolSteadyWait
+        from airflow_provider_batchlinux.client.pools.steady import PoolSteadyWait
 
         return PoolSteadyWait(client, self.pool_id)
 
@@ -45,7 +45,7 @@ class BatchLinuxPoolResizedTrigger(BatchLinuxPoolTrigger, BatchLinuxEndingTrigge
     """
     Fire when a pool has the numbers of nodes that were asked for, or will not get them.
 
-    :param resize: the fields of :class:`~airflow_provider_batchlinux.core.resize.ResizeSpec` as plain values.
+    :param resize: the fields of ``ResizeSpec`` as plain values.
     :param asked: the service has been asked already.
     :param requested_at: when it took the request, by its clock, in ISO 8601; ``None`` while it has not.
     :param until_over: wait for the end of the resize; ``False`` only until the service has taken it.
@@ -88,7 +88,7 @@ class BatchLinuxPoolResizedTrigger(BatchLinuxPoolTrigger, BatchLinuxEndingTrigge
 
     def wait(self, client: BatchLinuxClient) -> ResizeWait:
         """Ask for the resize, where that is still to be done, and wait for its end."""
-        from airflow_provider_batchlinux.client.pool_resize import ResizeWait
+        from airflow_provider_batchlinux.client.pools.resize import ResizeWait
 
         return ResizeWait(client, self.pool_id, ResizeSpec(**self.resize), self._request, self.until_over)
 
@@ -101,6 +101,6 @@ class BatchLinuxPoolResizedTrigger(BatchLinuxPoolTrigger, BatchLinuxEndingTrigge
         """Stop the resize, unless the task is a success or the pool is resizing for somebody else by now."""
         if self.marked_success:
             return
-        from airflow_provider_batchlinux.client.pool_resize import stop_resize_of
+        from airflow_provider_batchlinux.client.pools.resize import stop_resize_of
 
         await stop_resize_of(client, self.pool_id, ResizeSpec(**self.resize), self._request)

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from airflow_provider_batchlinux.triggers._ending import BatchLinuxEndingTrigger
 
 if TYPE_CHECKING:
-    from airflow_provider_batchlinux.client.batch import BatchLinuxClient
-    from airflow_provider_batchlinux.client.tasks import TaskWait
-    from airflow_provider_batchlinux.core.cleanup import DeleteJob
+    from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
+    from airflow_provider_batchlinux.client.tasks.tasks import TaskWait
+    from airflow_provider_batchlinux.core.tasks.cleanup import DeleteJob
 
 __all__ = ["BatchLinuxTaskTrigger"]
 
@@ -42,13 +42,13 @@ class BatchLinuxTaskTrigger(BatchLinuxEndingTrigger):
 
     def wait(self, client: BatchLinuxClient) -> TaskWait:
         """Wait for the command."""
-        from airflow_provider_batchlinux.client.tasks import TaskWait
+        from airflow_provider_batchlinux.client.tasks.tasks import TaskWait
 
         return TaskWait(client, self.pool_id, self.job_id)
 
     async def end(self, client: BatchLinuxClient) -> None:
         """End the command."""
-        from airflow_provider_batchlinux.client.tasks import abandon_task
+        from airflow_provider_batchlinux.client.tasks.tasks import abandon_task
 
         await abandon_task(client, self.job_id, self.delete_job)
         self.log.info("Ended job %r, because its Airflow task was ended.", self.job_id)

@@ -9,13 +9,13 @@ from functools import cache
 from statistics import median
 from urllib.parse import parse_qs
 
-from airflow_provider_batchlinux.client.account import AccountSettings, AuthKind
-from airflow_provider_batchlinux.client.batch import BatchLinuxClient, open_client
-from airflow_provider_batchlinux.client.nodes import NodesIdleWait
-from airflow_provider_batchlinux.client.sharing import shared_account
-from airflow_provider_batchlinux.client.waiting import Pace
-from airflow_provider_batchlinux.client.watching import wait_at_poller
-from airflow_provider_batchlinux.core.readiness import ReadinessPolicy
+from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient, open_client
+from airflow_provider_batchlinux.client.pools.readiness import NodesIdleWait
+from airflow_provider_batchlinux.client.transport.account import AccountSettings, AuthKind
+from airflow_provider_batchlinux.client.waits.loop import Pace
+from airflow_provider_batchlinux.client.waits.shared_account import shared_account
+from airflow_provider_batchlinux.client.waits.watching import wait_at_poller
+from airflow_provider_batchlinux.core.pools.readiness.verdict import ReadinessPolicy
 from airflow_provider_batchlinux.emulator import EmulatorOptions, RunningEmulator, run_emulator
 from tests.bench.metered import Meter, metered
 from tests.bench.result import Limit, Result

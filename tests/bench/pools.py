@@ -6,13 +6,13 @@ import asyncio
 import time
 from datetime import datetime, timezone
 
-from airflow_provider_batchlinux.client.batch import open_client
-from airflow_provider_batchlinux.client.nodes import NodesIdleWait
-from airflow_provider_batchlinux.client.pool_choice import PoolWish
-from airflow_provider_batchlinux.client.pools import ensure_pool
-from airflow_provider_batchlinux.client.waiting import Pace, wait_for
-from airflow_provider_batchlinux.core.pool_spec import PoolSpec
-from airflow_provider_batchlinux.core.readiness import ReadinessPolicy
+from airflow_provider_batchlinux.client.api.batch import open_client
+from airflow_provider_batchlinux.client.pools.create import ensure_pool
+from airflow_provider_batchlinux.client.pools.readiness import NodesIdleWait
+from airflow_provider_batchlinux.client.pools.resolve import PoolWish
+from airflow_provider_batchlinux.client.waits.loop import Pace, wait_for
+from airflow_provider_batchlinux.core.pools.readiness.verdict import ReadinessPolicy
+from airflow_provider_batchlinux.core.pools.spec.pool import PoolSpec
 from tests.bench.result import Result
 from tests.embedded_service import Service, embedded_service
 

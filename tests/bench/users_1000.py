@@ -17,11 +17,11 @@ from datetime import datetime, timedelta, timezone
 from azure.batch import BatchClient, models
 from azure.core.credentials import AzureNamedKeyCredential
 
-from airflow_provider_batchlinux.client.account import AccountSettings, AuthKind
-from airflow_provider_batchlinux.client.batch import open_client
-from airflow_provider_batchlinux.client.users import add_user_to_nodes
-from airflow_provider_batchlinux.core.node_users import NodeUser, UserOutcome
-from airflow_provider_batchlinux.core.pool_state import NodeSnapshot
+from airflow_provider_batchlinux.client.api.batch import open_client
+from airflow_provider_batchlinux.client.transport.account import AccountSettings, AuthKind
+from airflow_provider_batchlinux.client.users.nodes import add_user_to_nodes
+from airflow_provider_batchlinux.core.snapshots import NodeSnapshot
+from airflow_provider_batchlinux.core.users.user import NodeUser, UserOutcome
 from airflow_provider_batchlinux.operators.node_users import DEFAULT_AT_ONCE
 from tests.bench.bare import bare_server
 from tests.bench.result import Result

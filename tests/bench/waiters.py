@@ -17,12 +17,12 @@ from unittest import mock
 import structlog
 from airflow.jobs.triggerer_job_runner import TriggerRunner
 
-from airflow_provider_batchlinux.client.account import AccountSettings
-from airflow_provider_batchlinux.client.batch import open_client
-from airflow_provider_batchlinux.client.nodes import NodesIdleWait
-from airflow_provider_batchlinux.client.waiting import Pace, wait_for
-from airflow_provider_batchlinux.core.pool_state import NodeSnapshot
-from airflow_provider_batchlinux.core.readiness import ReadinessPolicy
+from airflow_provider_batchlinux.client.api.batch import open_client
+from airflow_provider_batchlinux.client.pools.readiness import NodesIdleWait
+from airflow_provider_batchlinux.client.transport.account import AccountSettings
+from airflow_provider_batchlinux.client.waits.loop import Pace, wait_for
+from airflow_provider_batchlinux.core.pools.readiness.verdict import ReadinessPolicy
+from airflow_provider_batchlinux.core.snapshots import NodeSnapshot
 from airflow_provider_batchlinux.emulator import EmulatorControl
 from airflow_provider_batchlinux.triggers.nodes import BatchLinuxNodesIdleTrigger
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from airflow_provider_batchlinux.client.batch import open_client
-from airflow_provider_batchlinux.client.fan_out import fan_out
+from airflow_provider_batchlinux.client.api.batch import open_client
+from airflow_provider_batchlinux.client.transport.fan_out import fan_out
 from tests.bench.result import Limit, Result
 from tests.bench.waiters import Account, ask_for_pools, connected, idle_since, make_pools, running
 from tests.embedded_service import embedded_service

@@ -17,7 +17,7 @@ import pytest
 from azure.batch import BatchClient, models
 
 from airflow_provider_batchlinux.emulator import RunningEmulator
-from airflow_provider_batchlinux.emulator.auth import sign, string_to_sign
+from airflow_provider_batchlinux.emulator.protocol.auth import sign, string_to_sign
 from tests.contract.azure_account import (
     ContractAccount,
     account_from,

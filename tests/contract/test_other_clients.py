@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_batchlinux.emulator import RunningEmulator
-from airflow_provider_batchlinux.emulator.auth import sign, string_to_sign
+from airflow_provider_batchlinux.emulator.protocol.auth import sign, string_to_sign
 
 REFERENCE = {"publisher": "canonical", "offer": "ubuntu-24_04-lts", "sku": "server"}
 MACHINE = {"imageReference": REFERENCE, "nodeAgentSKUId": "batch.node.ubuntu 24.04"}

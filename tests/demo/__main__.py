@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from airflow_provider_batchlinux.client.batch import open_client
+from airflow_provider_batchlinux.client.api.batch import open_client
 from tests.demo.login import Login, make_key_pair, wait_and_log_in
 from tests.demo.report import etl_lines, leftover_lines, pool_lines
 from tests.embedded_service import Service, embedded_service

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import asyncssh
 
-from airflow_provider_batchlinux.client.account import AccountSettings
-from airflow_provider_batchlinux.client.batch import BatchLinuxClient, open_client
-from airflow_provider_batchlinux.core.pool_state import Endpoint
+from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient, open_client
+from airflow_provider_batchlinux.client.transport.account import AccountSettings
+from airflow_provider_batchlinux.core.snapshots import Endpoint
 
 __all__ = ["Login", "make_key_pair", "wait_and_log_in"]
 

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from airflow_provider_batchlinux.client.batch import BatchLinuxClient, open_client
-from airflow_provider_batchlinux.client.user_ledger import read_ledger
+from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient, open_client
+from airflow_provider_batchlinux.client.users.ledger import read_ledger
 from airflow_provider_batchlinux.emulator import EmulatorControl
 from airflow_provider_batchlinux.exceptions import BatchRequestError
 from tests.e2e.polling import until

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from airflow_provider_batchlinux.emulator import EmulatorOptions, RunningEmulator, run_emulator
-from airflow_provider_batchlinux.emulator.auth import sign, string_to_sign
+from airflow_provider_batchlinux.emulator.protocol.auth import sign, string_to_sign
 
 NAT_POOL = {
     "name": "ssh",

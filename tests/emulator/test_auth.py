@@ -15,8 +15,8 @@ from azure.core.rest import HttpRequest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_batchlinux.emulator.auth import check_shared_key, sign, string_to_sign
-from airflow_provider_batchlinux.emulator.errors import ServiceError
+from airflow_provider_batchlinux.emulator.protocol.auth import check_shared_key, sign, string_to_sign
+from airflow_provider_batchlinux.emulator.protocol.errors import ServiceError
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone.utc)
 KEY = base64.b64encode(b"a key of our own").decode()

@@ -17,9 +17,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_batchlinux.emulator import EmulatorOptions
-from airflow_provider_batchlinux.emulator.chances import CHANCES, REQUEST_CHANCES, Chances, Luck
-from airflow_provider_batchlinux.emulator.dice import Dice, Span
-from airflow_provider_batchlinux.emulator.lifecycle import PROFILES
+from airflow_provider_batchlinux.emulator.simulation.fault_rates import (
+    CHANCES,
+    REQUEST_CHANCES,
+    Chances,
+    Luck,
+)
+from airflow_provider_batchlinux.emulator.simulation.lifecycle import PROFILES
+from airflow_provider_batchlinux.emulator.simulation.seeded_random import Dice, Span
 from tests.source_code import ROOT
 
 SEEDS = st.integers(0, 2**32)

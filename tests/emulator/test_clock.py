@@ -8,7 +8,7 @@ from datetime import datetime, timedelta, timezone
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_batchlinux.emulator.clock import ManualClock
+from airflow_provider_batchlinux.emulator.simulation.clock import ManualClock
 
 START = datetime(2026, 1, 1, tzinfo=timezone.utc)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_batchlinux.emulator.instants import parse_instant
+from airflow_provider_batchlinux.emulator.protocol.instants import parse_instant
 
 
 def test_requests_are_recorded_in_order_without_those_of_control(account: Any) -> None:

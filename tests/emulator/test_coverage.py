@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from airflow_provider_batchlinux.emulator.coverage import ONCE, PARTLY, coverage_page
-from airflow_provider_batchlinux.emulator.routes import OPERATIONS, RETIRED
+from airflow_provider_batchlinux.emulator.http.routes import OPERATIONS, RETIRED
 
 PAGE = Path(__file__).parents[2] / "docs" / "emulator-coverage.md"
 

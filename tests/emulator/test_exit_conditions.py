@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_batchlinux.emulator.exit_conditions import dependency_action, job_action
+from airflow_provider_batchlinux.emulator.rules.exit_conditions import dependency_action, job_action
 
 _ACTIONS = {"jobAction": "disable", "dependencyAction": "satisfy"}
 _CODES = {"exitCodes": [{"code": 3, "exitOptions": _ACTIONS}]}

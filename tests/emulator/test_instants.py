@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_batchlinux.emulator.instants import (
+from airflow_provider_batchlinux.emulator.protocol.instants import (
     UNLIMITED,
     format_duration,
     format_http_date,

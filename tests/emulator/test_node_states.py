@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_batchlinux.emulator.lifecycle import NODE_STATES
-from airflow_provider_batchlinux.emulator.views import COUNTED_STATES
+from airflow_provider_batchlinux.emulator.handlers.serializers import COUNTED_STATES
+from airflow_provider_batchlinux.emulator.simulation.lifecycle import NODE_STATES
 
 NODES = "/pools/linux/nodes"
 WRONG_STATE = "OperationInvalidForCurrentState"

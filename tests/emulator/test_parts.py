@@ -15,15 +15,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_batchlinux.emulator.errors import ServiceError
-from airflow_provider_batchlinux.emulator.images import node_agent_of, supported_images
-from airflow_provider_batchlinux.emulator.node_files import find_file, read_range
-from airflow_provider_batchlinux.emulator.programs import Command, run_program
-from airflow_provider_batchlinux.emulator.quotas import cores_of, is_vm_size
-from airflow_provider_batchlinux.emulator.records import Node
-from airflow_provider_batchlinux.emulator.routes import OPERATIONS, Router
-from airflow_provider_batchlinux.emulator.shapes import read_body
-from airflow_provider_batchlinux.emulator.store import Collection, Store
+from airflow_provider_batchlinux.emulator.http.routes import OPERATIONS, Router
+from airflow_provider_batchlinux.emulator.nodes.files import find_file, read_range
+from airflow_provider_batchlinux.emulator.nodes.programs import Command, run_program
+from airflow_provider_batchlinux.emulator.protocol.errors import ServiceError
+from airflow_provider_batchlinux.emulator.protocol.schema import read_body
+from airflow_provider_batchlinux.emulator.rules.images import node_agent_of, supported_images
+from airflow_provider_batchlinux.emulator.state.quotas import cores_of, is_vm_size
+from airflow_provider_batchlinux.emulator.state.records import Node
+from airflow_provider_batchlinux.emulator.state.store import Collection, Store
 
 NOW = datetime(2026, 1, 1, tzinfo=timezone.utc)
 NODE = Node("n", "p", 0, True, "idle", NOW, NOW)

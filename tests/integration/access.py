@@ -16,7 +16,7 @@ import asyncssh
 import pytest
 from airflow.sdk import DAG
 
-from airflow_provider_batchlinux.core.user_ledger import LedgerEntry
+from airflow_provider_batchlinux.core.users.ledger import LedgerEntry
 from airflow_provider_batchlinux.operators.node_users import (
     BatchLinuxAddNodeUsersOperator,
     BatchLinuxRemoveNodeUsersOperator,
@@ -67,7 +67,7 @@ class Colleague:
 
     def ledger(self) -> dict[str, LedgerEntry]:
         """Read the pool's ledger."""
-        from airflow_provider_batchlinux.client.user_ledger import read_ledger
+        from airflow_provider_batchlinux.client.users.ledger import read_ledger
 
         return self.account.hook.run(lambda client: read_ledger(client, "etl")) or {}
 

@@ -240,7 +240,7 @@ def test_a_worker_that_dies_before_the_answer_to_its_create_leaves_one_pool(
 def test_a_create_that_the_service_does_after_all_is_recognised(
     account: BatchAccount, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("airflow_provider_batchlinux.client.session.READ_TIMEOUT", 0.2)
+    monkeypatch.setattr("airflow_provider_batchlinux.client.transport.session.READ_TIMEOUT", 0.2)
     set_connection(monkeypatch, account.service, retry_budget=20)
     # The first request is worked on only after its client has given up and asked again.
     account.control.inject("POST", "/pools$", delay=0.5)

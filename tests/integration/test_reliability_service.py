@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_batchlinux.client import session
+from airflow_provider_batchlinux.client.transport import session
 from airflow_provider_batchlinux.emulator import RunningEmulator
 from tests.batch_account import BatchAccount
 from tests.faults import Door, StoryClock

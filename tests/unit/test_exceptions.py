@@ -11,7 +11,7 @@ from airflow.providers.common.compat.sdk import AirflowException
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_batchlinux.core.images import ImageNotFoundError
+from airflow_provider_batchlinux.core.images.resolve import ImageNotFoundError
 from airflow_provider_batchlinux.exceptions import (
     BatchAuthenticationError,
     BatchConflictError,

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from airflow_provider_batchlinux.core.raw_pool import RawPool
+from airflow_provider_batchlinux.core.pools.spec.raw import RawPool
 from airflow_provider_batchlinux.operators.pool import BatchLinuxCreatePoolOperator
 from tests.airflow_harness import run_task
 from tests.batch_account import BatchAccount
 from tests.source_code import ROOT
-from tests.unit.core.property_table import table
+from tests.unit.core.pools.spec.property_table import table
 
 PAGE = (ROOT / "docs" / "howto" / "create-a-pool.md").read_text(encoding="utf-8")
 FILE = PAGE.partition("```yaml\n")[2].partition("```")[0]

@@ -12,7 +12,7 @@ import jsonschema
 import pytest
 
 import airflow_provider_batchlinux as package
-from airflow_provider_batchlinux.client.account import AuthKind
+from airflow_provider_batchlinux.client.transport.account import AuthKind
 from airflow_provider_batchlinux.get_provider_info import get_provider_info
 from airflow_provider_batchlinux.hooks.batch_linux import BatchLinuxHook
 from airflow_provider_batchlinux.hooks.connection import settings_of

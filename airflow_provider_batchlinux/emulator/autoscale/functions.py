@@ -13,7 +13,7 @@ from airflow_provider_batchlinux.emulator.autoscale.values import (
     Value,
     kind_of,
 )
-from airflow_provider_batchlinux.emulator.instants import parse_http_date, parse_instant
+from airflow_provider_batchlinux.emulator.protocol.instants import parse_http_date, parse_instant
 
 __all__ = ["FUNCTIONS", "joined", "read_time"]
 

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from airflow_provider_batchlinux.emulator.records import USABLE_NODE_STATES, Pool
-from airflow_provider_batchlinux.emulator.store import Store
+from airflow_provider_batchlinux.emulator.state.records import USABLE_NODE_STATES, Pool
+from airflow_provider_batchlinux.emulator.state.store import Store
 
 __all__ = ["MEASURED", "measure"]
 

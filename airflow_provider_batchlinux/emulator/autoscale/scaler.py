@@ -8,16 +8,16 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from random import Random
 
-from airflow_provider_batchlinux.emulator.allocation import Allocation
 from airflow_provider_batchlinux.emulator.autoscale.evaluator import Scene, Targets, evaluate
 from airflow_provider_batchlinux.emulator.autoscale.measures import measure
 from airflow_provider_batchlinux.emulator.autoscale.metrics import SAMPLE_PERIOD, Sample
 from airflow_provider_batchlinux.emulator.autoscale.problems import FormulaError
-from airflow_provider_batchlinux.emulator.clock import Clock, Timer
-from airflow_provider_batchlinux.emulator.instants import format_instant, parse_duration
-from airflow_provider_batchlinux.emulator.lifecycle import Profile
-from airflow_provider_batchlinux.emulator.records import Json, Pool
-from airflow_provider_batchlinux.emulator.store import Store
+from airflow_provider_batchlinux.emulator.pools.allocation import Allocation
+from airflow_provider_batchlinux.emulator.protocol.instants import format_instant, parse_duration
+from airflow_provider_batchlinux.emulator.simulation.clock import Clock, Timer
+from airflow_provider_batchlinux.emulator.simulation.lifecycle import Profile
+from airflow_provider_batchlinux.emulator.state.records import Json, Pool
+from airflow_provider_batchlinux.emulator.state.store import Store
 
 __all__ = ["AutoScaler"]
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from airflow_provider_batchlinux.emulator.autoscale.problems import FormulaSyntaxError
 from airflow_provider_batchlinux.emulator.autoscale.syntax import parse
-from airflow_provider_batchlinux.emulator.errors import Code, ServiceError, refused
-from airflow_provider_batchlinux.emulator.instants import parse_duration
+from airflow_provider_batchlinux.emulator.protocol.errors import Code, ServiceError, refused
+from airflow_provider_batchlinux.emulator.protocol.instants import parse_duration
 
 __all__ = ["auto_scale_settings", "check_formula", "settings_of_new_pool", "unscaled"]
 

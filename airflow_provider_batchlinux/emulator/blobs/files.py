@@ -22,7 +22,7 @@ from typing import BinaryIO
 from uuid import uuid4
 
 from airflow_provider_batchlinux.emulator.blobs.errors import BlobCode, BlobError
-from airflow_provider_batchlinux.emulator.instants import format_instant, parse_instant, ticks
+from airflow_provider_batchlinux.emulator.protocol.instants import format_instant, parse_instant, ticks
 
 __all__ = ["Blob", "BlobFiles", "Container", "Incoming"]
 

@@ -13,7 +13,7 @@ from xml.etree.ElementTree import SubElement
 from airflow_provider_batchlinux.emulator.blobs.errors import BlobCode, BlobError
 from airflow_provider_batchlinux.emulator.blobs.files import Blob
 from airflow_provider_batchlinux.emulator.blobs.wire import BlobCall, BlobReply
-from airflow_provider_batchlinux.emulator.instants import format_http_date
+from airflow_provider_batchlinux.emulator.protocol.instants import format_http_date
 
 __all__ = ["entries", "list_blobs"]
 

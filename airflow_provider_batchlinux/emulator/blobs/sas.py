@@ -10,9 +10,9 @@ from datetime import datetime
 from ipaddress import AddressValueError, IPv4Address
 from urllib.parse import urlencode
 
-from airflow_provider_batchlinux.emulator.auth import sign
 from airflow_provider_batchlinux.emulator.blobs.errors import BlobCode, BlobError, authentication_failed
-from airflow_provider_batchlinux.emulator.instants import parse_instant
+from airflow_provider_batchlinux.emulator.protocol.auth import sign
+from airflow_provider_batchlinux.emulator.protocol.instants import parse_instant
 
 __all__ = ["BLOB_PERMISSIONS", "VERSION", "Target", "check_sas", "make_sas", "string_to_sign"]
 

@@ -25,8 +25,8 @@ from airflow_provider_batchlinux.emulator.blobs.sas import Target, check_sas
 from airflow_provider_batchlinux.emulator.blobs.shared_key import check_shared_key
 from airflow_provider_batchlinux.emulator.blobs.storage import BlobStorage, is_container_name
 from airflow_provider_batchlinux.emulator.blobs.wire import BlobCall, BlobReply
-from airflow_provider_batchlinux.emulator.instants import format_http_date, format_instant
-from airflow_provider_batchlinux.emulator.listener import loopback_socket, stop_serving
+from airflow_provider_batchlinux.emulator.protocol.instants import format_http_date, format_instant
+from airflow_provider_batchlinux.emulator.protocol.listener import loopback_socket, stop_serving
 
 __all__ = ["serving_blobs"]
 

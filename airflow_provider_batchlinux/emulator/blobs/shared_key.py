@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from datetime import datetime
 from urllib.parse import parse_qs
 
-from airflow_provider_batchlinux.emulator.auth import MAX_SKEW, SIGNED_HEADERS, sign
 from airflow_provider_batchlinux.emulator.blobs.errors import authentication_failed
-from airflow_provider_batchlinux.emulator.instants import parse_http_date
+from airflow_provider_batchlinux.emulator.protocol.auth import MAX_SKEW, SIGNED_HEADERS, sign
+from airflow_provider_batchlinux.emulator.protocol.instants import parse_http_date
 
 __all__ = ["check_shared_key", "string_to_sign"]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from airflow_provider_batchlinux.emulator.blobs.errors import BlobCode, BlobError
 from airflow_provider_batchlinux.emulator.blobs.files import Blob, BlobFiles, Container
-from airflow_provider_batchlinux.emulator.instants import format_http_date
+from airflow_provider_batchlinux.emulator.protocol.instants import format_http_date
 
 __all__ = [
     "BlobCall",

@@ -9,11 +9,11 @@ from airflow_provider_batchlinux.emulator.autoscale.settings import (
     check_formula,
     unscaled,
 )
-from airflow_provider_batchlinux.emulator.errors import Code, ServiceError, missing_property
 from airflow_provider_batchlinux.emulator.handlers.pools import writable_pool
-from airflow_provider_batchlinux.emulator.records import Pool
+from airflow_provider_batchlinux.emulator.protocol.errors import Code, ServiceError, missing_property
+from airflow_provider_batchlinux.emulator.protocol.wire import Call, Reply, done, entity
 from airflow_provider_batchlinux.emulator.service import BatchService
-from airflow_provider_batchlinux.emulator.wire import Call, Reply, done, entity
+from airflow_provider_batchlinux.emulator.state.records import Pool
 
 __all__ = ["disable_pool_auto_scale", "enable_pool_auto_scale", "evaluate_pool_auto_scale"]
 

@@ -8,23 +8,23 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from airflow_provider_batchlinux.emulator.conditions import check_dates
-from airflow_provider_batchlinux.emulator.errors import Code, ServiceError
 from airflow_provider_batchlinux.emulator.handlers.nodes import node_of, wrong_state
 from airflow_provider_batchlinux.emulator.handlers.tasks import task_of
-from airflow_provider_batchlinux.emulator.instants import format_http_date, format_instant
-from airflow_provider_batchlinux.emulator.lifecycle import NODE_STATES
-from airflow_provider_batchlinux.emulator.node_files import (
+from airflow_provider_batchlinux.emulator.jobs.task_runs import task_directory
+from airflow_provider_batchlinux.emulator.nodes.files import (
     FoundFile,
     find_file,
     list_files,
     read_range,
 )
-from airflow_provider_batchlinux.emulator.retention import end_of_retention
+from airflow_provider_batchlinux.emulator.protocol.conditions import check_dates
+from airflow_provider_batchlinux.emulator.protocol.errors import Code, ServiceError
+from airflow_provider_batchlinux.emulator.protocol.instants import format_http_date, format_instant
+from airflow_provider_batchlinux.emulator.protocol.versions import as_of
+from airflow_provider_batchlinux.emulator.protocol.wire import Call, FileContent, Reply, listing
 from airflow_provider_batchlinux.emulator.service import BatchService
-from airflow_provider_batchlinux.emulator.task_runs import task_directory
-from airflow_provider_batchlinux.emulator.versions import as_of
-from airflow_provider_batchlinux.emulator.wire import Call, FileContent, Reply, listing
+from airflow_provider_batchlinux.emulator.simulation.lifecycle import NODE_STATES
+from airflow_provider_batchlinux.emulator.state.retention import end_of_retention
 
 __all__ = [
     "delete_node_file",

@@ -5,15 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from airflow_provider_batchlinux.emulator.conditions import check_conditions
-from airflow_provider_batchlinux.emulator.errors import Code, ServiceError, refused
-from airflow_provider_batchlinux.emulator.instants import parse_duration
-from airflow_provider_batchlinux.emulator.job_rules import complete_job
-from airflow_provider_batchlinux.emulator.pool_rules import check_id
-from airflow_provider_batchlinux.emulator.records import Job, JobSchedule, Json
-from airflow_provider_batchlinux.emulator.service import BatchService
-from airflow_provider_batchlinux.emulator.views import job_schedule_view, job_view
-from airflow_provider_batchlinux.emulator.wire import (
+from airflow_provider_batchlinux.emulator.handlers.serializers import job_schedule_view, job_view
+from airflow_provider_batchlinux.emulator.protocol.conditions import check_conditions
+from airflow_provider_batchlinux.emulator.protocol.errors import Code, ServiceError, refused
+from airflow_provider_batchlinux.emulator.protocol.instants import parse_duration
+from airflow_provider_batchlinux.emulator.protocol.wire import (
     Call,
     Reply,
     created,
@@ -22,6 +18,10 @@ from airflow_provider_batchlinux.emulator.wire import (
     listing,
     version_headers,
 )
+from airflow_provider_batchlinux.emulator.rules.jobs import complete_job
+from airflow_provider_batchlinux.emulator.rules.pools import check_id
+from airflow_provider_batchlinux.emulator.service import BatchService
+from airflow_provider_batchlinux.emulator.state.records import Job, JobSchedule, Json
 
 __all__ = [
     "create_job_schedule",

@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import urlsplit
 
-from airflow_provider_batchlinux.emulator.errors import Code, ServiceError, refused
+from airflow_provider_batchlinux.emulator.blobs.failures import without_signature
 from airflow_provider_batchlinux.emulator.handlers.nodes import node_of, wrong_state
-from airflow_provider_batchlinux.emulator.instants import parse_instant
-from airflow_provider_batchlinux.emulator.lifecycle import DOWN_NODE_STATES
-from airflow_provider_batchlinux.emulator.node_logs import collect_logs, log_directory, upload_logs
-from airflow_provider_batchlinux.emulator.records import Json, Node
+from airflow_provider_batchlinux.emulator.nodes.logs import collect_logs, log_directory, upload_logs
+from airflow_provider_batchlinux.emulator.protocol.errors import Code, ServiceError, refused
+from airflow_provider_batchlinux.emulator.protocol.instants import parse_instant
+from airflow_provider_batchlinux.emulator.protocol.wire import Call, Reply, element, entity, listing
 from airflow_provider_batchlinux.emulator.service import BatchService
-from airflow_provider_batchlinux.emulator.storage_failures import without_signature
-from airflow_provider_batchlinux.emulator.wire import Call, Reply, element, entity, listing
+from airflow_provider_batchlinux.emulator.simulation.lifecycle import DOWN_NODE_STATES
+from airflow_provider_batchlinux.emulator.state.records import Json, Node
 
 __all__ = ["get_node_extension", "list_node_extensions", "upload_node_logs"]
 

@@ -5,23 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from airflow_provider_batchlinux.emulator.conditions import check_conditions
-from airflow_provider_batchlinux.emulator.errors import (
+from airflow_provider_batchlinux.emulator.handlers.serializers import pool_view
+from airflow_provider_batchlinux.emulator.protocol.conditions import check_conditions
+from airflow_provider_batchlinux.emulator.protocol.errors import (
     Code,
     ServiceError,
     missing_property,
     refused,
 )
-from airflow_provider_batchlinux.emulator.pool_rules import (
-    check_pool_properties,
-    check_targets,
-    complete_pool,
-    complete_pool_properties,
-)
-from airflow_provider_batchlinux.emulator.records import Pool
-from airflow_provider_batchlinux.emulator.service import BatchService
-from airflow_provider_batchlinux.emulator.views import pool_view
-from airflow_provider_batchlinux.emulator.wire import (
+from airflow_provider_batchlinux.emulator.protocol.wire import (
     Call,
     Reply,
     created,
@@ -30,6 +22,14 @@ from airflow_provider_batchlinux.emulator.wire import (
     listing,
     version_headers,
 )
+from airflow_provider_batchlinux.emulator.rules.pools import (
+    check_pool_properties,
+    check_targets,
+    complete_pool,
+    complete_pool_properties,
+)
+from airflow_provider_batchlinux.emulator.service import BatchService
+from airflow_provider_batchlinux.emulator.state.records import Pool
 
 __all__ = [
     "create_pool",

@@ -5,19 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from airflow_provider_batchlinux.emulator.conditions import check_conditions
-from airflow_provider_batchlinux.emulator.errors import (
+from airflow_provider_batchlinux.emulator.handlers.serializers import subtask_view, task_view
+from airflow_provider_batchlinux.emulator.protocol.conditions import check_conditions
+from airflow_provider_batchlinux.emulator.protocol.errors import (
     Code,
     ServiceError,
     refused,
 )
-from airflow_provider_batchlinux.emulator.instants import UNLIMITED, format_instant
-from airflow_provider_batchlinux.emulator.pool_rules import check_id
-from airflow_provider_batchlinux.emulator.records import Job, Task
-from airflow_provider_batchlinux.emulator.service import BatchService
-from airflow_provider_batchlinux.emulator.task_rules import check_task
-from airflow_provider_batchlinux.emulator.views import subtask_view, task_view
-from airflow_provider_batchlinux.emulator.wire import (
+from airflow_provider_batchlinux.emulator.protocol.instants import UNLIMITED, format_instant
+from airflow_provider_batchlinux.emulator.protocol.wire import (
     Call,
     Reply,
     created,
@@ -27,6 +23,10 @@ from airflow_provider_batchlinux.emulator.wire import (
     listing,
     version_headers,
 )
+from airflow_provider_batchlinux.emulator.rules.pools import check_id
+from airflow_provider_batchlinux.emulator.rules.tasks import check_task
+from airflow_provider_batchlinux.emulator.service import BatchService
+from airflow_provider_batchlinux.emulator.state.records import Job, Task
 
 __all__ = [
     "create_task",

@@ -7,13 +7,13 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from airflow_provider_batchlinux.emulator.errors import Code, ServiceError, refused
 from airflow_provider_batchlinux.emulator.handlers.nodes import node_of, usable_node_of, wrong_state
-from airflow_provider_batchlinux.emulator.instants import parse_instant
-from airflow_provider_batchlinux.emulator.lifecycle import NODE_STATES
-from airflow_provider_batchlinux.emulator.records import NodeUser
+from airflow_provider_batchlinux.emulator.protocol.errors import Code, ServiceError, refused
+from airflow_provider_batchlinux.emulator.protocol.instants import parse_instant
+from airflow_provider_batchlinux.emulator.protocol.wire import Call, Reply, created, done, entity
 from airflow_provider_batchlinux.emulator.service import BatchService
-from airflow_provider_batchlinux.emulator.wire import Call, Reply, created, done, entity
+from airflow_provider_batchlinux.emulator.simulation.lifecycle import NODE_STATES
+from airflow_provider_batchlinux.emulator.state.records import NodeUser
 
 __all__ = [
     "create_node_user",

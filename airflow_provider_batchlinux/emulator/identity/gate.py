@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
-from airflow_provider_batchlinux.emulator.auth import authentication_failed, check_shared_key
-from airflow_provider_batchlinux.emulator.errors import Code, ServiceError
 from airflow_provider_batchlinux.emulator.identity.tenant import LocalTenant, Role
 from airflow_provider_batchlinux.emulator.identity.tokens import BATCH_AUDIENCES, InvalidTokenError
-from airflow_provider_batchlinux.emulator.options import EmulatorOptions
+from airflow_provider_batchlinux.emulator.protocol.auth import authentication_failed, check_shared_key
+from airflow_provider_batchlinux.emulator.protocol.errors import Code, ServiceError
+from airflow_provider_batchlinux.emulator.simulation.options import EmulatorOptions
 
 __all__ = ["Gate"]
 

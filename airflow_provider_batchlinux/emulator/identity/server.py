@@ -16,7 +16,7 @@ from airflow_provider_batchlinux.emulator.identity.managed import ManagedIdentit
 from airflow_provider_batchlinux.emulator.identity.tenant import LocalTenant, make_tenant
 from airflow_provider_batchlinux.emulator.identity.tls import LoopbackTls
 from airflow_provider_batchlinux.emulator.identity.tokens import TokenIssuer
-from airflow_provider_batchlinux.emulator.listener import loopback_socket, stop_serving
+from airflow_provider_batchlinux.emulator.protocol.listener import loopback_socket, stop_serving
 
 __all__ = ["IdentityFacts", "ServedIdentity", "serve_identity"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from airflow_provider_batchlinux.emulator.errors import ServiceError
+from airflow_provider_batchlinux.emulator.protocol.errors import ServiceError
 
 __all__ = ["ArmError", "error_body", "not_found"]
 

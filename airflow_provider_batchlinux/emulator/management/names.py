@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from airflow_provider_batchlinux.emulator.errors import ServiceError, invalid_body
+from airflow_provider_batchlinux.emulator.protocol.errors import ServiceError, invalid_body
 
 __all__ = ["data_plane_properties", "management_properties"]
 

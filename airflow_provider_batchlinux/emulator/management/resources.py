@@ -10,18 +10,18 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+from airflow_provider_batchlinux.emulator.handlers.serializers import pool_view
 from airflow_provider_batchlinux.emulator.management.errors import ArmError, not_found
 from airflow_provider_batchlinux.emulator.management.names import (
     data_plane_properties,
     management_properties,
 )
 from airflow_provider_batchlinux.emulator.management.sizes import SIZES
-from airflow_provider_batchlinux.emulator.records import Pool
-from airflow_provider_batchlinux.emulator.views import pool_view
-from airflow_provider_batchlinux.emulator.wire import Call
+from airflow_provider_batchlinux.emulator.protocol.wire import Call
+from airflow_provider_batchlinux.emulator.state.records import Pool
 
 if TYPE_CHECKING:
-    from airflow_provider_batchlinux.emulator.app import Application
+    from airflow_provider_batchlinux.emulator.http.app import Application
 
 __all__ = ["ArmAnswer", "ArmCall", "ManagedAccount", "ManagementFacts"]
 

@@ -11,13 +11,10 @@ from uuid import uuid4
 
 from aiohttp import web
 
-from airflow_provider_batchlinux.emulator.app import Application
-from airflow_provider_batchlinux.emulator.errors import ServiceError
-from airflow_provider_batchlinux.emulator.faults import RequestRecord
+from airflow_provider_batchlinux.emulator.http.app import Application
 from airflow_provider_batchlinux.emulator.identity.tenant import LocalTenant, Role
 from airflow_provider_batchlinux.emulator.identity.tls import LoopbackTls
 from airflow_provider_batchlinux.emulator.identity.tokens import InvalidTokenError
-from airflow_provider_batchlinux.emulator.listener import loopback_socket, stop_serving
 from airflow_provider_batchlinux.emulator.management.errors import ArmError, error_body
 from airflow_provider_batchlinux.emulator.management.resources import (
     ArmAnswer,
@@ -25,6 +22,9 @@ from airflow_provider_batchlinux.emulator.management.resources import (
     ManagedAccount,
     ManagementFacts,
 )
+from airflow_provider_batchlinux.emulator.protocol.errors import ServiceError
+from airflow_provider_batchlinux.emulator.protocol.listener import loopback_socket, stop_serving
+from airflow_provider_batchlinux.emulator.simulation.faults import RequestRecord
 
 __all__ = ["serving_management"]
 

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_batchlinux.emulator import EmulatorOptions, RunningEmulator, run_emulator
-from airflow_provider_batchlinux.emulator.auth import sign
 from airflow_provider_batchlinux.emulator.blobs.client import BlobContainer
 from airflow_provider_batchlinux.emulator.blobs.errors import BlobError
 from airflow_provider_batchlinux.emulator.blobs.files import BlobFiles
 from airflow_provider_batchlinux.emulator.blobs.shared_key import string_to_sign
 from airflow_provider_batchlinux.emulator.blobs.storage import derive_key
+from airflow_provider_batchlinux.emulator.protocol.auth import sign
 from tests.emulator.blobs.conftest import Ask
 
 NOW = datetime(2026, 1, 1, tzinfo=timezone.utc)

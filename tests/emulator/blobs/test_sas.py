@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_batchlinux.emulator.auth import sign
 from airflow_provider_batchlinux.emulator.blobs.errors import BlobError
 from airflow_provider_batchlinux.emulator.blobs.sas import (
     BLOB_PERMISSIONS,
@@ -19,6 +18,7 @@ from airflow_provider_batchlinux.emulator.blobs.sas import (
     make_sas,
     string_to_sign,
 )
+from airflow_provider_batchlinux.emulator.protocol.auth import sign
 
 KEY = base64.b64encode(b"0123456789abcdef" * 4).decode()
 NOW = datetime(2029, 1, 1, tzinfo=timezone.utc)

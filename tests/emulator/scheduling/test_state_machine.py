@@ -15,16 +15,16 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from airflow_provider_batchlinux.emulator.blobs.storage import BlobStorage
-from airflow_provider_batchlinux.emulator.clock import ManualClock
-from airflow_provider_batchlinux.emulator.dependencies import DependencyGate, required_ids
-from airflow_provider_batchlinux.emulator.instants import UNLIMITED
-from airflow_provider_batchlinux.emulator.job_tasks import JobTasks
-from airflow_provider_batchlinux.emulator.lifecycle import PROFILES
-from airflow_provider_batchlinux.emulator.machine import Machine
-from airflow_provider_batchlinux.emulator.programs import Outcome, failed_program
-from airflow_provider_batchlinux.emulator.records import Job, Node, Pool, Task
-from airflow_provider_batchlinux.emulator.scheduler import PLACED_TASK_STATES, TaskScheduler
-from airflow_provider_batchlinux.emulator.store import Store
+from airflow_provider_batchlinux.emulator.jobs.dependencies import DependencyGate, required_ids
+from airflow_provider_batchlinux.emulator.jobs.node_tasks import JobTasks
+from airflow_provider_batchlinux.emulator.jobs.scheduler import PLACED_TASK_STATES, TaskScheduler
+from airflow_provider_batchlinux.emulator.nodes.machine import Machine
+from airflow_provider_batchlinux.emulator.nodes.programs import Outcome, failed_program
+from airflow_provider_batchlinux.emulator.protocol.instants import UNLIMITED
+from airflow_provider_batchlinux.emulator.simulation.clock import ManualClock
+from airflow_provider_batchlinux.emulator.simulation.lifecycle import PROFILES
+from airflow_provider_batchlinux.emulator.state.records import Job, Node, Pool, Task
+from airflow_provider_batchlinux.emulator.state.store import Store
 
 _START = datetime(2026, 1, 1, tzinfo=timezone.utc)
 _TICKS = 40

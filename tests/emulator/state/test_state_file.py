@@ -17,10 +17,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_batchlinux.emulator import EmulatorOptions, records, run_emulator
-from airflow_provider_batchlinux.emulator.record_text import read_record, write_record
-from airflow_provider_batchlinux.emulator.state_file import StateFile, StateFileError
-from airflow_provider_batchlinux.emulator.store import Store
+from airflow_provider_batchlinux.emulator import EmulatorOptions, run_emulator
+from airflow_provider_batchlinux.emulator.state import records
+from airflow_provider_batchlinux.emulator.state.record_text import read_record, write_record
+from airflow_provider_batchlinux.emulator.state.state_file import StateFile, StateFileError
+from airflow_provider_batchlinux.emulator.state.store import Store
 
 KINDS = [kind for kind in vars(records).values() if isinstance(kind, type) and is_dataclass(kind)]
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()

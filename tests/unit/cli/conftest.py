@@ -16,7 +16,7 @@ from pathlib import Path
 import asyncssh
 import pytest
 
-from airflow_provider_batchlinux.core.user_ledger import LedgerEntry
+from airflow_provider_batchlinux.core.users.ledger import LedgerEntry
 from tests.batch_account import BatchAccount
 from tests.unit.logins import lets_in
 
@@ -36,7 +36,7 @@ class Person:
 
     def ledger(self) -> dict[str, LedgerEntry]:
         """Read the pool's ledger of users."""
-        from airflow_provider_batchlinux.client.user_ledger import read_ledger
+        from airflow_provider_batchlinux.client.users.ledger import read_ledger
 
         return self.account.hook.run(lambda client: read_ledger(client, "etl")) or {}
 

@@ -9,7 +9,7 @@ import asyncssh
 import pytest
 
 from airflow_provider_batchlinux.cli.main import main
-from airflow_provider_batchlinux.core.pool_state import Endpoint
+from airflow_provider_batchlinux.core.snapshots import Endpoint
 from tests.batch_account import BatchAccount
 from tests.unit.cli.conftest import Person, user_told_of
 

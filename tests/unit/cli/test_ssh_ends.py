@@ -12,8 +12,8 @@ import asyncssh
 import pytest
 
 from airflow_provider_batchlinux.cli.main import main
-from airflow_provider_batchlinux.client.user_ledger import enter
-from airflow_provider_batchlinux.core.user_ledger import LedgerEntry
+from airflow_provider_batchlinux.client.users.ledger import enter
+from airflow_provider_batchlinux.core.users.ledger import LedgerEntry
 from airflow_provider_batchlinux.emulator import EmulatorOptions, run_emulator
 from tests.batch_account import BatchAccount, eventually
 from tests.conftest import set_connection

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from airflow_provider_batchlinux.core.pool_state import NodeSnapshot
+from airflow_provider_batchlinux.core.snapshots import NodeSnapshot
 from tests.unit.client.virtual_time import at, now
 
 

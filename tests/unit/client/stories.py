@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from airflow_provider_batchlinux.client.account import AccountSettings
-from airflow_provider_batchlinux.client.batch import BatchLinuxClient, open_client
-from airflow_provider_batchlinux.client.retry import RetryPolicy
+from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient, open_client
+from airflow_provider_batchlinux.client.transport.account import AccountSettings
+from airflow_provider_batchlinux.client.transport.retry import RetryPolicy
 
 T = TypeVar("T")
 

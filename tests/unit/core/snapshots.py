@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from airflow_provider_batchlinux.core.pool_state import NodeSnapshot, PoolSnapshot
+from airflow_provider_batchlinux.core.snapshots import NodeSnapshot, PoolSnapshot
 
 
 def pool(dedicated: int = 2, spot: int = 0, **changes: Any) -> PoolSnapshot:

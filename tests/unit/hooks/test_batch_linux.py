@@ -19,7 +19,7 @@ from urllib.parse import quote
 import pytest
 from airflow.sdk import Connection
 
-from airflow_provider_batchlinux.client.account import AuthKind
+from airflow_provider_batchlinux.client.transport.account import AuthKind
 from airflow_provider_batchlinux.exceptions import BatchRequestError
 from airflow_provider_batchlinux.hooks.batch_linux import BatchLinuxHook
 from tests.conftest import set_connection

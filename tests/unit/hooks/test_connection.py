@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_batchlinux.client.account import AccountSettings, AuthKind
+from airflow_provider_batchlinux.client.transport.account import AccountSettings, AuthKind
 from airflow_provider_batchlinux.hooks.connection import settings_of
 
 URL = "https://etl.westeurope.batch.azure.com"

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_batchlinux.client.batch import BatchLinuxClient
+from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
 from airflow_provider_batchlinux.emulator import (
     EmulatorOptions,
     IdentityFacts,

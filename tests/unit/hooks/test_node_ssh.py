@@ -18,11 +18,11 @@ from airflow.providers.sftp.hooks.sftp import SFTPHook
 from airflow.providers.sftp.operators.sftp import SFTPOperator
 from airflow.providers.ssh.operators.ssh import SSHOperator
 
-from airflow_provider_batchlinux.client.ephemeral_users import EPHEMERAL
-from airflow_provider_batchlinux.core.node_commands import CommandOutcome
-from airflow_provider_batchlinux.core.node_users import NodeUser
-from airflow_provider_batchlinux.core.pool_marks import metadata_of
-from airflow_provider_batchlinux.core.user_ledger import entries_in
+from airflow_provider_batchlinux.client.users.ephemeral import EPHEMERAL
+from airflow_provider_batchlinux.core.nodes.ssh_commands import CommandOutcome
+from airflow_provider_batchlinux.core.pool_metadata import metadata_of
+from airflow_provider_batchlinux.core.users.ledger import entries_in
+from airflow_provider_batchlinux.core.users.user import NodeUser
 from airflow_provider_batchlinux.exceptions import BatchLinuxError, BatchUnreachableError
 from airflow_provider_batchlinux.hooks._node_commands import NodeAddress, NodeCommands
 from airflow_provider_batchlinux.hooks._ssh_connection import (

@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from airflow_provider_batchlinux import hooks
-from airflow_provider_batchlinux.client.ephemeral_users import EPHEMERAL
-from airflow_provider_batchlinux.core.pool_marks import metadata_of
-from airflow_provider_batchlinux.core.user_ledger import entries_in
+from airflow_provider_batchlinux.client.users.ephemeral import EPHEMERAL
+from airflow_provider_batchlinux.core.pool_metadata import metadata_of
+from airflow_provider_batchlinux.core.users.ledger import entries_in
 from airflow_provider_batchlinux.exceptions import NodeCommandError
 from airflow_provider_batchlinux.hooks._ssh_connection import NodeClient
 from airflow_provider_batchlinux.operators.node_ssh import BatchLinuxRunOnNodesOperator

@@ -13,7 +13,7 @@ import pytest
 from airflow.sdk import DAG
 from airflow.sdk.log import mask_logs
 
-from airflow_provider_batchlinux.core.secret_destination import KeyDestination, SecretRequest
+from airflow_provider_batchlinux.core.users.secret_destination import KeyDestination, SecretRequest
 from airflow_provider_batchlinux.exceptions import BatchRequestError
 from tests.airflow_harness import RUN_ID, TaskRun, resume_task, run_task, run_trigger
 from tests.batch_account import BatchAccount

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_batchlinux.client.user_ledger import enter, read_ledger
-from airflow_provider_batchlinux.core.user_ledger import LedgerEntry
+from airflow_provider_batchlinux.client.users.ledger import enter, read_ledger
+from airflow_provider_batchlinux.core.users.ledger import LedgerEntry
 from airflow_provider_batchlinux.exceptions import BatchConflictError, NodeUsersError
 from tests.airflow_harness import TaskRun, resume_task, run_task, run_trigger
 from tests.batch_account import BatchAccount

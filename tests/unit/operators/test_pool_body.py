@@ -10,7 +10,7 @@ import pytest
 import yaml
 from airflow.sdk import DAG
 
-from airflow_provider_batchlinux.core.pool_spec import metadata_of
+from airflow_provider_batchlinux.core.pools.spec.pool import metadata_of
 from airflow_provider_batchlinux.operators.pool import BatchLinuxCreatePoolOperator
 from tests.airflow_harness import RUN_ID, TaskRun, run_task
 from tests.batch_account import NODE_AGENT, UBUNTU

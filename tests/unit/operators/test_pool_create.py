@@ -10,7 +10,7 @@ import pendulum
 import pytest
 
 from airflow_provider_batchlinux.core.instants import parse_instant
-from airflow_provider_batchlinux.core.pool_spec import metadata_of
+from airflow_provider_batchlinux.core.pools.spec.pool import metadata_of
 from airflow_provider_batchlinux.exceptions import BatchConflictError, WaitTimeoutError
 from airflow_provider_batchlinux.operators.pool import BatchLinuxCreatePoolOperator
 from tests.airflow_harness import RUN_ID, run_task
@@ -190,7 +190,7 @@ def test_a_pool_that_somebody_else_made_is_not_taken_over(account):
 
 
 def test_a_pool_that_is_being_deleted_is_waited_out_and_made_anew(slow_account, monkeypatch):
-    monkeypatch.setattr("airflow_provider_batchlinux.client.pools._LOOK_INTERVAL", 0.02)
+    monkeypatch.setattr("airflow_provider_batchlinux.client.pools.create._LOOK_INTERVAL", 0.02)
     control = slow_account.control
     slow_account.make_pool("etl")
     slow_account.hook.delete_pool("etl")

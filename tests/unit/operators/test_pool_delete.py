@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_batchlinux.core.pool_marks import expiry_in, kept_since, metadata_of
+from airflow_provider_batchlinux.core.pool_metadata import expiry_in, kept_since, metadata_of
 from airflow_provider_batchlinux.emulator import EmulatorOptions, run_emulator
 from airflow_provider_batchlinux.exceptions import BatchRequestError, WaitTimeoutError
 from airflow_provider_batchlinux.operators.pool import BatchLinuxDeletePoolOperator

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_batchlinux.client.pool_metadata import change_metadata
-from airflow_provider_batchlinux.core.pool_marks import METADATA_PREFIX, expiry_in, metadata_of
+from airflow_provider_batchlinux.client.pools.metadata import change_metadata
+from airflow_provider_batchlinux.core.pool_metadata import METADATA_PREFIX, expiry_in, metadata_of
 from airflow_provider_batchlinux.exceptions import BatchConflictError
 from airflow_provider_batchlinux.operators.pool import BatchLinuxCreatePoolOperator
 from tests.airflow_harness import TaskRun, run_task
@@ -66,7 +66,7 @@ def test_resize_changes_the_numbers_and_takes_the_pool(account: BatchAccount) ->
 def test_a_resize_under_way_is_waited_for(
     slow_account: BatchAccount, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("airflow_provider_batchlinux.client.pools._LOOK_INTERVAL", 0.02)
+    monkeypatch.setattr("airflow_provider_batchlinux.client.pools.create._LOOK_INTERVAL", 0.02)
     create(dedicated_nodes=1)
 
     run = create(dedicated_nodes=2, if_exists="resize", deletion_limit=0.1)
@@ -183,7 +183,9 @@ def test_another_run_without_an_end_takes_the_end_away(account: BatchAccount) ->
 
 @pytest.mark.usefixtures("account")
 def test_an_image_that_ends_soon_is_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("airflow_provider_batchlinux.client.pool_choice.WARNED_BEFORE", timedelta(weeks=9999))
+    monkeypatch.setattr(
+        "airflow_provider_batchlinux.client.pools.resolve.WARNED_BEFORE", timedelta(weeks=9999)
+    )
 
     run = create(image="ubuntu 22.04")
 

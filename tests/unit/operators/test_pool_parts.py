@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from airflow.sdk import DAG
 
-from airflow_provider_batchlinux.core.pool_spec import PoolSpec
+from airflow_provider_batchlinux.core.pools.spec.pool import PoolSpec
 from airflow_provider_batchlinux.exceptions import BatchConflictError
 from airflow_provider_batchlinux.operators.pool import BatchLinuxCreatePoolOperator
 from airflow_provider_batchlinux.specs import (
@@ -29,8 +29,8 @@ from airflow_provider_batchlinux.specs import (
 )
 from tests.airflow_harness import RUN_ID, run_task
 from tests.batch_account import NODE_AGENT, UBUNTU, BatchAccount
-from tests.unit.core.pool_properties import PROPERTIES, SUBNET
-from tests.unit.core.test_pool_properties import at
+from tests.unit.core.pools.spec.properties import PROPERTIES, SUBNET
+from tests.unit.core.pools.spec.test_properties import at
 from tests.unit.operators.test_pool_create import body_of, create
 
 MACHINE = {"imageReference": UBUNTU, "nodeAgentSKUId": NODE_AGENT}

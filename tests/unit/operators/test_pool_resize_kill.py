@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_batchlinux.client import pool_resize
-from airflow_provider_batchlinux.core.pool_state import PoolSnapshot
+from airflow_provider_batchlinux.client.pools import resize as pool_resize
+from airflow_provider_batchlinux.core.snapshots import PoolSnapshot
 from airflow_provider_batchlinux.operators.pool_size import BatchLinuxResizePoolOperator
 from tests.airflow_harness import RUN_ID, TaskRun, captured_log, make_trigger, run_task
 from tests.batch_account import BatchAccount

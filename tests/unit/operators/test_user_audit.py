@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_batchlinux.client.pool_metadata import change_metadata
-from airflow_provider_batchlinux.client.user_audit import audited_users, revoke_overdue
-from airflow_provider_batchlinux.client.user_ledger import enter
-from airflow_provider_batchlinux.core.user_ledger import LedgerEntry
+from airflow_provider_batchlinux.client.pools.metadata import change_metadata
+from airflow_provider_batchlinux.client.users.audit import audited_users, revoke_overdue
+from airflow_provider_batchlinux.client.users.ledger import enter
+from airflow_provider_batchlinux.core.users.ledger import LedgerEntry
 from airflow_provider_batchlinux.exceptions import NodeUsersError
 from airflow_provider_batchlinux.operators.node_users import BatchLinuxAddNodeUsersOperator
 from airflow_provider_batchlinux.operators.sweeper import BatchLinuxSweepPoolsOperator

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_batchlinux.client.pool_metadata import change_metadata
-from airflow_provider_batchlinux.core.repair_marks import RepairHistory, with_history
+from airflow_provider_batchlinux.client.pools.metadata import change_metadata
+from airflow_provider_batchlinux.core.pools.repair.history import RepairHistory, with_history
 from airflow_provider_batchlinux.sensors.nodes import BatchLinuxNodesIdleSensor
 from tests.airflow_harness import TaskRun, run_task
 

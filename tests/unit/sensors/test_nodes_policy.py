@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_batchlinux.client.pool_metadata import change_metadata
+from airflow_provider_batchlinux.client.pools.metadata import change_metadata
 from airflow_provider_batchlinux.core.instants import rest_instant
-from airflow_provider_batchlinux.core.pool_marks import METADATA_PREFIX
+from airflow_provider_batchlinux.core.pool_metadata import METADATA_PREFIX
 from airflow_provider_batchlinux.exceptions import PoolNotReadyError
 from airflow_provider_batchlinux.operators.pool import BatchLinuxCreatePoolOperator
 from airflow_provider_batchlinux.sensors.nodes import BatchLinuxNodesIdleSensor

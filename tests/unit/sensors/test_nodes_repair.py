@@ -10,11 +10,11 @@ from typing import Any, ClassVar
 
 import pytest
 
-from airflow_provider_batchlinux.client.nodes import NodesIdleWait
-from airflow_provider_batchlinux.client.pool_metadata import change_metadata
-from airflow_provider_batchlinux.client.repair import PoolRepair, RepairStep
-from airflow_provider_batchlinux.core.readiness_policy import ReadinessPolicy
-from airflow_provider_batchlinux.core.repair_marks import RepairHistory, with_history
+from airflow_provider_batchlinux.client.pools.metadata import change_metadata
+from airflow_provider_batchlinux.client.pools.readiness import NodesIdleWait
+from airflow_provider_batchlinux.client.pools.repair import PoolRepair, RepairStep
+from airflow_provider_batchlinux.core.pools.readiness.policy import ReadinessPolicy
+from airflow_provider_batchlinux.core.pools.repair.history import RepairHistory, with_history
 from airflow_provider_batchlinux.exceptions import PoolNotReadyError
 from airflow_provider_batchlinux.sensors.nodes import BatchLinuxNodesIdleSensor
 from airflow_provider_batchlinux.specs import RepairSpec

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_batchlinux.client.autoscale_return import return_autoscale
-from airflow_provider_batchlinux.core.pool_marks import metadata_of
+from airflow_provider_batchlinux.client.pools.restore_autoscale import return_autoscale
+from airflow_provider_batchlinux.core.pool_metadata import metadata_of
 from airflow_provider_batchlinux.exceptions import PoolNotReadyError
 from airflow_provider_batchlinux.sensors.nodes import BatchLinuxNodesIdleSensor
 from tests.airflow_harness import run_to_end

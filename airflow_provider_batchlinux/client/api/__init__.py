@@ -1,0 +1,1 @@
+"""The operations of the Batch service and its management plane."""

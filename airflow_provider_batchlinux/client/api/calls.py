@@ -1,0 +1,73 @@
+"""What every call to the service goes through: tries again, reads all pages, tells absence from failure."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from azure.batch.aio import BatchClient
+from azure.core.exceptions import HttpResponseError
+
+from airflow_provider_batchlinux.client.transport.errors import error_code
+from airflow_provider_batchlinux.client.transport.retry import RetryPolicy
+
+__all__ = ["Body", "Calls"]
+
+T = TypeVar("T")
+Body = Mapping[str, Any]
+
+
+class Calls:
+    """
+    The base of the verbs.
+
+    :param sdk: the SDK's open client.
+    :param retry: how to try again.
+    """
+
+    def __init__(self, sdk: BatchClient, retry: RetryPolicy) -> None:
+        self.sdk = sdk
+        self.retry = retry
+
+    async def _all(self, what: str, verb: Callable[..., Any], *args: Any, **options: Any) -> list[Body]:
+        async def every_page() -> list[Body]:
+            return [row async for row in verb(*args, **options)]
+
+        return await self.retry.run(what, every_page)
+
+    async def _found(
+        self, what: str, absent: str | Sequence[str], get: Callable[[], Awaitable[T]]
+    ) -> T | None:
+        async def attempt() -> T | None:
+            try:
+                return await get()
+            except HttpResponseError as error:
+                if error_code(error) in _codes(absent):
+                    return None
+                raise
+
+        return await self.retry.run(what, attempt)
+
+    async def _deleted(
+        self,
+        what: str,
+        delete: Callable[[], Awaitable[object]],
+        *,
+        gone: str | Sequence[str],
+        under_way: str | Sequence[str] = (),
+    ) -> bool:
+        async def attempt() -> bool:
+            try:
+                await delete()
+            except HttpResponseError as error:
+                if error_code(error) in _codes(gone):
+                    return False
+                if error_code(error) not in _codes(under_way):
+                    raise
+            return True
+
+        return await self.retry.run(what, attempt)
+
+
+def _codes(codes: str | Sequence[str]) -> Sequence[str]:
+    return (codes,) if isinstance(codes, str) else codes

@@ -1,0 +1,88 @@
+"""Reading files that nodes serve: the end of an output, never more than asked for."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
+from airflow_provider_batchlinux.exceptions import BatchLinuxError
+
+__all__ = ["node_file_tail", "start_task_output", "task_file_tail"]
+
+Download = Callable[..., Awaitable[AsyncIterator[bytes]]]
+
+
+async def task_file_tail(client: BatchLinuxClient, job_id: str, task_id: str, path: str, limit: int) -> bytes:
+    """
+    Read the last bytes of a task's file.
+
+    :param path: relative to the task's directory, such as ``stdout.txt`` or ``wd/totals.json``.
+    :param limit: bytes to read at most.
+    :raises BatchLinuxError: the file or its node is not there.
+    """
+    sdk = client.sdk
+    return await _tail(
+        client,
+        f"read {path!r} of task {task_id!r} in job {job_id!r}",
+        lambda: sdk.get_task_file_properties(job_id, task_id, path),
+        lambda **options: sdk.download_task_file(job_id, task_id, path, **options),
+        limit,
+    )
+
+
+async def node_file_tail(
+    client: BatchLinuxClient, pool_id: str, node_id: str, path: str, limit: int
+) -> bytes:
+    """
+    Read the last bytes of a node's file.
+
+    :param path: relative to the node's root, such as ``startup/stderr.txt``.
+    :param limit: bytes to read at most.
+    :raises BatchLinuxError: the file or the node is not there.
+    """
+    sdk = client.sdk
+    return await _tail(
+        client,
+        f"read {path!r} of node {node_id!r}",
+        lambda: sdk.get_node_file_properties(pool_id, node_id, path),
+        lambda **options: sdk.download_node_file(pool_id, node_id, path, **options),
+        limit,
+    )
+
+
+async def start_task_output(client: BatchLinuxClient, pool_id: str, node_id: str, limit: int = 2_000) -> str:
+    """
+    Read the end of a start task's output as far as the node still answers; never fails for want of it.
+
+    :param limit: bytes of each stream to read at most.
+    """
+    parts = []
+    for stream in ("stdout", "stderr"):
+        try:
+            content = await node_file_tail(client, pool_id, node_id, f"startup/{stream}.txt", limit)
+        except BatchLinuxError as error:
+            parts.append(f"{stream}: not available ({error})")
+        else:
+            text = content.decode(errors="replace").strip()
+            parts.append(f"{stream}:\n{text}" if text else f"{stream}: empty")
+    return "\n".join(parts)
+
+
+async def _tail(
+    client: BatchLinuxClient,
+    what: str,
+    properties: Callable[[], Awaitable[Any]],
+    download: Download,
+    limit: int,
+) -> bytes:
+    # The properties come first: the SDK loses the error body of a refused download.
+    size = int((await client.retry.run(what, properties)).content_length)
+    if size == 0:
+        return b""
+    span = f"bytes={max(0, size - limit)}-{size - 1}"
+
+    async def read() -> bytes:
+        return b"".join([chunk async for chunk in await download(ocp_range=span)])
+
+    return await client.retry.run(what, read)

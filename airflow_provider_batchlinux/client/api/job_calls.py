@@ -1,0 +1,67 @@
+"""The verbs of jobs and tasks: REST bodies in, plain values out."""
+
+from __future__ import annotations
+
+from azure.batch import models
+
+from airflow_provider_batchlinux.client.api.calls import Body, Calls
+from airflow_provider_batchlinux.core.tasks.task import TASK_FIELDS, TaskSnapshot
+
+__all__ = ["JobCalls"]
+
+
+class JobCalls(Calls):
+    """What this provider asks of jobs and tasks."""
+
+    async def create_job(self, body: Body) -> None:
+        """Create a job from its REST body."""
+        job = models.BatchJobCreateOptions(body)
+        await self.retry.run(f"create job {body['id']!r}", lambda: self.sdk.create_job(job))
+
+    async def find_active_jobs(self, id_prefix: str) -> list[Body]:
+        """List the jobs whose id begins so and that are not over, with id, pool and metadata."""
+        return await self._all(
+            f"list jobs that begin with {id_prefix!r}",
+            self.sdk.list_jobs,
+            filter=f"startswith(id,'{id_prefix}') and state eq 'active'",
+            select=["id", "poolInfo", "metadata"],
+        )
+
+    async def find_job(self, job_id: str) -> Body | None:
+        """Get a job's id, state and metadata; ``None`` when it does not exist."""
+        fields = ["id", "state", "metadata"]
+        return await self._found(
+            f"get job {job_id!r}", "JobNotFound", lambda: self.sdk.get_job(job_id, select=fields)
+        )
+
+    async def delete_job(self, job_id: str) -> bool:
+        """Delete a job with its tasks, ending what still runs; ``False`` when there is none."""
+        return await self._deleted(
+            f"delete job {job_id!r}",
+            lambda: self.sdk.begin_delete_job(job_id),
+            gone="JobNotFound",
+            under_way="JobBeingDeleted",
+        )
+
+    async def create_task(self, job_id: str, body: Body) -> None:
+        """Add a task to a job."""
+        task = models.BatchTaskCreateOptions(body)
+        what = f"create task {body['id']!r} in job {job_id!r}"
+        await self.retry.run(what, lambda: self.sdk.create_task(job_id, task))
+
+    async def find_task(self, job_id: str, task_id: str) -> TaskSnapshot | None:
+        """Get a task; ``None`` when it, or its job, does not exist."""
+        body = await self._found(
+            f"get task {task_id!r} of job {job_id!r}",
+            ("TaskNotFound", "JobNotFound"),
+            lambda: self.sdk.get_task(job_id, task_id, select=list(TASK_FIELDS)),
+        )
+        return TaskSnapshot.from_rest(body) if body is not None else None
+
+    async def terminate_task(self, job_id: str, task_id: str) -> bool:
+        """End a task and its processes; ``False`` when it is over or does not exist."""
+        return await self._deleted(
+            f"end task {task_id!r} of job {job_id!r}",
+            lambda: self.sdk.terminate_task(job_id, task_id),
+            gone=("TaskNotFound", "JobNotFound", "TaskCompleted"),
+        )

@@ -1,0 +1,148 @@
+"""The verbs of nodes and their users: REST bodies in, plain values out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from azure.batch import models
+
+from airflow_provider_batchlinux.client.api.calls import Body, Calls
+from airflow_provider_batchlinux.core.secrets import hide_in_error
+from airflow_provider_batchlinux.core.snapshots import NODE_FIELDS, Endpoint, NodeSnapshot
+from airflow_provider_batchlinux.exceptions import BatchLinuxError
+
+__all__ = ["NodeCalls"]
+
+
+class NodeCalls(Calls):
+    """
+    What this provider asks of nodes.
+
+    The SDK does not export the models of a reboot's, a reimage's and a deallocation's options, so these
+    three send their body as it is.
+    """
+
+    async def list_nodes(self, pool_id: str, *, where: str | None = None) -> list[NodeSnapshot]:
+        """
+        List a pool's nodes exactly, with :data:`NODE_FIELDS`.
+
+        :param where: an OData filter such as ``state eq 'unusable'``; ``None`` lists all.
+        """
+        what = f"list nodes of pool {pool_id!r}"
+        options = {} if where is None else {"filter": where}
+        rows = await self._all(what, self.sdk.list_nodes, pool_id, select=list(NODE_FIELDS), **options)
+        return [NodeSnapshot.from_rest(row) for row in rows]
+
+    async def find_node_body(
+        self, pool_id: str, node_id: str, select: Sequence[str] | None = None
+    ) -> Body | None:
+        """Get a node's REST body, all of it or the selected properties; ``None`` when it is gone."""
+        fields = list(select) if select else None
+        return await self._found(
+            f"get node {node_id!r} of pool {pool_id!r}",
+            ("NodeNotFound", "PoolNotFound"),
+            lambda: self.sdk.get_node(pool_id, node_id, select=fields),
+        )
+
+    async def reboot_node(self, pool_id: str, node_id: str, option: str = "requeue") -> None:
+        """
+        Reboot a node; its files stay, and its start task runs again.
+
+        :param option: what becomes of its running tasks: ``requeue``, ``terminate`` or
+            ``taskcompletion``, which waits for them.
+        """
+        options: Any = {"nodeRebootOption": option}
+        await self.retry.run(
+            f"reboot node {node_id!r}", lambda: self.sdk.begin_reboot_node(pool_id, node_id, options)
+        )
+
+    async def reimage_node(self, pool_id: str, node_id: str, option: str = "requeue") -> None:
+        """Install a node anew: its files and users go; :meth:`reboot_node` has the options."""
+        options: Any = {"nodeReimageOption": option}
+        await self.retry.run(
+            f"reimage node {node_id!r}", lambda: self.sdk.begin_reimage_node(pool_id, node_id, options)
+        )
+
+    async def deallocate_node(self, pool_id: str, node_id: str, option: str = "requeue") -> None:
+        """Give a node's machine back and keep the node; :meth:`reboot_node` has the options."""
+        options: Any = {"nodeDeallocateOption": option}
+        await self.retry.run(
+            f"deallocate node {node_id!r}",
+            lambda: self.sdk.begin_deallocate_node(pool_id, node_id, options),
+        )
+
+    async def start_node(self, pool_id: str, node_id: str) -> None:
+        """Start a node that was deallocated."""
+        await self.retry.run(f"start node {node_id!r}", lambda: self.sdk.begin_start_node(pool_id, node_id))
+
+    async def disable_scheduling(self, pool_id: str, node_id: str, option: str = "requeue") -> None:
+        """Bring no more tasks to a node; :meth:`reboot_node` has the options."""
+        options = models.BatchNodeDisableSchedulingOptions({"nodeDisableSchedulingOption": option})
+        await self.retry.run(
+            f"disable scheduling on node {node_id!r}",
+            lambda: self.sdk.disable_node_scheduling(pool_id, node_id, options),
+        )
+
+    async def enable_scheduling(self, pool_id: str, node_id: str) -> None:
+        """Bring tasks to a node again."""
+        await self.retry.run(
+            f"enable scheduling on node {node_id!r}",
+            lambda: self.sdk.enable_node_scheduling(pool_id, node_id),
+        )
+
+    async def upload_node_logs(self, pool_id: str, node_id: str, body: Body) -> Body:
+        """Have a node's agent logs uploaded to a storage container; says where and how many."""
+        options = models.UploadBatchServiceLogsOptions(body)
+        found: Body = await self.retry.run(
+            f"upload the logs of node {node_id!r}",
+            lambda: self.sdk.upload_node_logs(pool_id, node_id, options),
+        )
+        return found
+
+    async def create_node_user(self, pool_id: str, node_id: str, body: Body) -> None:
+        """Add a user to a node."""
+        user = models.BatchNodeUserCreateOptions(body)
+        what = f"add user {body['name']!r} to node {node_id!r}"
+        with _password_untold(body):
+            await self.retry.run(what, lambda: self.sdk.create_node_user(pool_id, node_id, user))
+
+    async def replace_node_user(self, pool_id: str, node_id: str, username: str, body: Body) -> None:
+        """Replace a user's key, password and expiry; what the body leaves out is removed."""
+        options = models.BatchNodeUserReplaceOptions(body)
+        what = f"update user {username!r} on node {node_id!r}"
+        with _password_untold(body):
+            await self.retry.run(
+                what, lambda: self.sdk.replace_node_user(pool_id, node_id, username, options)
+            )
+
+    async def delete_node_user(self, pool_id: str, node_id: str, username: str) -> bool:
+        """Remove a user from a node; ``False`` when the node has no such user."""
+        return await self._deleted(
+            f"remove user {username!r} from node {node_id!r}",
+            lambda: self.sdk.delete_node_user(pool_id, node_id, username),
+            gone="NodeUserNotFound",
+        )
+
+    async def remote_login(self, pool_id: str, node_id: str) -> Endpoint:
+        """
+        Get where a node's SSH server is reached from outside.
+
+        What the service answers for a node without a mapping is not documented; any refusal is raised.
+        """
+        what = f"get the remote login settings of node {node_id!r}"
+        settings = await self.retry.run(
+            what, lambda: self.sdk.get_node_remote_login_settings(pool_id, node_id)
+        )
+        return Endpoint(str(settings["remoteLoginIPAddress"]), int(settings["remoteLoginPort"]), public=True)
+
+
+@contextmanager
+def _password_untold(body: Body) -> Iterator[None]:
+    """Take a user's password out of what the service repeats of a body that it refuses."""
+    try:
+        yield
+    except BatchLinuxError as error:
+        hide_in_error(error, [body["password"]] if "password" in body else [])
+        raise

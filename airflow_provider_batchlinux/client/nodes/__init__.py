@@ -1,0 +1,1 @@
+"""Reach compute nodes and act on them."""

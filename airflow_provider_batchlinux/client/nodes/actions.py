@@ -1,0 +1,232 @@
+"""Doing something to many nodes of a pool at once, and waiting until they came through it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
+from airflow_provider_batchlinux.client.transport.fan_out import fan_out
+from airflow_provider_batchlinux.core.nodes.actions import (
+    NodeAction,
+    NodeChoice,
+    NodeProgress,
+    latest_boot,
+    progress_of,
+)
+from airflow_provider_batchlinux.core.service_errors import cause_of
+from airflow_provider_batchlinux.core.snapshots import NODE_FIELDS, NodeSnapshot
+from airflow_provider_batchlinux.core.text import joined
+from airflow_provider_batchlinux.exceptions import BatchRequestError, PoolNotReadyError
+
+__all__ = ["ActedNodes", "NodesActedWait", "act_on_nodes"]
+
+log = logging.getLogger(__name__)
+
+_AT_ONCE = 16
+_CONFLICT = 409
+_SHOWN = 20
+
+_NAMED = 20
+"""Nodes that are asked for one by one at most; the service has no filter by id."""
+
+_WATCHED = 5
+"""Nodes that a look asks for while they are on their way; the others are no further as a whole."""
+
+
+_UNDER_WAY: Mapping[str, str] = {
+    "reboot": "rebooting",
+    "reimage": "reimaging",
+    "deallocate": "deallocating",
+    "start": "starting",
+}
+"""The state of a node that does it already."""
+
+
+@dataclass(frozen=True)
+class ActedNodes:
+    """
+    The nodes that took a request.
+
+    :param node_ids: their ids.
+    :param since: the last boot of any of the chosen nodes before the request.
+    """
+
+    node_ids: list[str]
+    since: datetime | None
+
+
+async def act_on_nodes(
+    client: BatchLinuxClient, pool_id: str, action: NodeAction, choice: NodeChoice, running_tasks: str
+) -> ActedNodes:
+    """
+    Ask the same of all chosen nodes, some at once.
+
+    A few nodes that are named are looked at one by one, others by a list of the states that are meant: the
+    cost follows what is asked for, not the pool's size.
+
+    :param running_tasks: what becomes of tasks that run on them.
+    :raises PoolNotReadyError: there is no such pool, or it is being deleted.
+    :raises BatchRequestError: some nodes refused, all of which are named; the others took the request.
+    """
+    nodes = await _choosable(client, pool_id, action, choice)
+    await _require_pool(client, pool_id, action)
+    if missing := choice.missing(nodes):
+        log.warning("Pool %r has no nodes %s.", pool_id, joined(missing))
+    chosen = choice.chosen(nodes)
+
+    async def ask(node: NodeSnapshot) -> BatchRequestError | None:
+        try:
+            await _ask(client, pool_id, node.node_id, action, running_tasks)
+        except BatchRequestError as error:
+            return None if await _does_it_already(client, pool_id, node.node_id, action, error) else error
+        return None
+
+    answers = await fan_out(chosen, ask, at_once=_AT_ONCE)
+    refused = [(node, error) for node, error in zip(chosen, answers, strict=True) if error is not None]
+    taken = [node.node_id for node, error in zip(chosen, answers, strict=True) if error is None]
+    log.info("%s: %d of %d nodes of pool %r took it.", action, len(taken), len(chosen), pool_id)
+    if refused:
+        await _require_pool(client, pool_id, action)
+    _require_no_failure(action, pool_id, refused)
+    return ActedNodes(taken, latest_boot(chosen))
+
+
+@dataclass
+class NodesActedWait:
+    """
+    Wait until nodes came through what was asked of them.
+
+    A node that left the pool meanwhile, or was preempted, is not waited for. A look asks for the pool and a
+    few of the nodes that are still on their way; only when those are through, for all that are left.
+    """
+
+    client: BatchLinuxClient
+    pool_id: str
+    action: NodeAction
+    acted: ActedNodes
+    progress: str = field(default="", init=False)
+    _over: NodeProgress = field(default=NodeProgress(), init=False)
+
+    async def look(self) -> dict[str, Any] | None:
+        """
+        Look once: how many nodes are done and gone when it is over, ``None`` to go on waiting.
+
+        :raises PoolNotReadyError: the pool is gone or is being deleted, or some nodes did not survive it, all
+            of which are named with the cause.
+        """
+        await _require_pool(self.client, self.pool_id, self.action)
+        is_over = await self._settle()
+        over = self._over
+        self.progress = f"Pool {self.pool_id!r}, {self.action}: of {len(self.acted.node_ids)} nodes {over}."
+        if not is_over:
+            return None
+        if over.gone:
+            # The nodes may have gone with their pool, after the look at it.
+            await _require_pool(self.client, self.pool_id, self.action)
+        if over.broken:
+            raise PoolNotReadyError(self._broken(over), pool_id=self.pool_id)
+        return {"pool_id": self.pool_id, "done": len(over.done), "gone": len(over.gone)}
+
+    async def _settle(self) -> bool:
+        """Look at nodes until one is found on its way; tells whether all are over."""
+        while left := self._left():
+            few = left[:_WATCHED]
+            self._take(few, await _named(self.client, self.pool_id, few))
+            if self._over.waiting:
+                return False
+            left = self._left()
+            if len(left) > _NAMED:
+                self._take(left, await _listed(self.client, self.pool_id, self.action))
+        return True
+
+    def _left(self) -> list[str]:
+        over = self._over.over()
+        return [node_id for node_id in self.acted.node_ids if node_id.lower() not in over]
+
+    def _take(self, asked: Sequence[str], nodes: Sequence[NodeSnapshot]) -> None:
+        self._over = self._over.plus(progress_of(self.action, asked, nodes, self.acted.since))
+
+    def _broken(self, found: NodeProgress) -> str:
+        causes = "".join(f"\n  {cause_of(node)}" for node in found.broken[:_SHOWN])
+        count = len(found.broken)
+        return f"Pool {self.pool_id!r}: {count} nodes did not come back from {self.action}.{causes}"
+
+
+async def _require_pool(client: BatchLinuxClient, pool_id: str, action: str) -> None:
+    pool = await client.find_pool(pool_id)
+    if pool is None or pool.state == "deleting":
+        state = "does not exist" if pool is None else "is being deleted"
+        msg = f"Pool {pool_id!r} {state}, so its nodes will not come through {action}."
+        raise PoolNotReadyError(msg, pool_id=pool_id)
+
+
+async def _listed(
+    client: BatchLinuxClient, pool_id: str, action: str, where: str | None = None
+) -> list[NodeSnapshot]:
+    try:
+        return await client.list_nodes(pool_id, where=where)
+    except BatchRequestError as error:
+        if error.code == "PoolNotFound":
+            await _require_pool(client, pool_id, action)
+        raise
+
+
+async def _choosable(
+    client: BatchLinuxClient, pool_id: str, action: str, choice: NodeChoice
+) -> list[NodeSnapshot]:
+    ids = choice.distinct_ids()
+    if ids is None:
+        return await _listed(client, pool_id, action, choice.where())
+    if len(ids) <= _NAMED:
+        return await _named(client, pool_id, ids)
+    return await _listed(client, pool_id, action)
+
+
+async def _named(client: BatchLinuxClient, pool_id: str, node_ids: Sequence[str]) -> list[NodeSnapshot]:
+    async def find(node_id: str) -> NodeSnapshot | None:
+        body = await client.find_node_body(pool_id, node_id, NODE_FIELDS)
+        return None if body is None else NodeSnapshot.from_rest(body)
+
+    found = await fan_out(node_ids, find, at_once=_AT_ONCE)
+    return [node for node in found if node is not None]
+
+
+async def _ask(
+    client: BatchLinuxClient, pool_id: str, node_id: str, action: NodeAction, running_tasks: str
+) -> None:
+    if action == "start":
+        await client.start_node(pool_id, node_id)
+        return
+    verbs = {
+        "reboot": client.reboot_node,
+        "reimage": client.reimage_node,
+        "deallocate": client.deallocate_node,
+    }
+    await verbs[action](pool_id, node_id, running_tasks)
+
+
+async def _does_it_already(
+    client: BatchLinuxClient, pool_id: str, node_id: str, action: str, error: BatchRequestError
+) -> bool:
+    # Maybe at our own request, whose answer was lost; whoever asked, it is waited for. Which code says so is
+    # not documented, so the node is looked at.
+    if error.status != _CONFLICT:
+        return False
+    found = await client.find_node_body(pool_id, node_id, ["id", "state"])
+    return found is not None and str(found.get("state")).lower() == _UNDER_WAY[action]
+
+
+def _require_no_failure(
+    action: str, pool_id: str, refused: Sequence[tuple[NodeSnapshot, BatchRequestError]]
+) -> None:
+    failed = [(node, error) for node, error in refused if error.code != "NodeNotFound"]
+    if not failed:
+        return
+    lines = "".join(f"\n  node {node.node_id!r} ({node.state}): {error}" for node, error in failed[:_SHOWN])
+    first = failed[0][1]
+    msg = f"{len(failed)} nodes of pool {pool_id!r} refused {action}; the others took it.{lines}"
+    raise BatchRequestError(msg, code=first.code, status=first.status, request_id=first.request_id)

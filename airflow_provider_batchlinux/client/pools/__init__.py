@@ -1,0 +1,1 @@
+"""Create, change, repair and delete pools."""

@@ -1,0 +1,54 @@
+"""Changing a pool's metadata while others may change it too."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping
+
+from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
+from airflow_provider_batchlinux.core.pool_metadata import metadata_of, rest_metadata
+from airflow_provider_batchlinux.exceptions import BatchRequestError
+
+__all__ = ["change_metadata"]
+
+_TRIES = 5
+_FIRST_PAUSE = 0.05
+_MOST_DOUBLINGS = 5
+
+
+async def change_metadata(
+    client: BatchLinuxClient,
+    pool_id: str,
+    change: Callable[[Mapping[str, str]], Mapping[str, str]],
+    *,
+    most_tries: int = _TRIES,
+) -> dict[str, str] | None:
+    """
+    Change a pool's metadata as it is at that moment; the service can only replace all of it.
+
+    :param change: gives the wanted metadata for the one that is there; called again when somebody else was
+        faster.
+    :param most_tries: how often somebody else may be faster, after each time with a longer pause of random
+        length.
+    :return: the metadata afterwards; ``None`` when there is no such pool.
+    :raises BatchRequestError: somebody else was faster every time, or the service refuses the change.
+    """
+    tries = 0
+    while True:
+        tries += 1
+        found = await client.find_pool_body(pool_id, ["id", "eTag", "metadata"])
+        if found is None:
+            return None
+        before = metadata_of(found)
+        after = dict(change(before))
+        if after == before:
+            return after
+        try:
+            await client.update_pool(pool_id, {"metadata": rest_metadata(after)}, etag=found["eTag"])
+        except BatchRequestError as error:
+            if error.code != "ConditionNotMet" or tries >= most_tries:
+                raise
+            longest = _FIRST_PAUSE * 2 ** min(tries, _MOST_DOUBLINGS)
+            await client.retry.sleep(random.uniform(0, longest))
+        else:
+            return after

@@ -1,0 +1,47 @@
+"""Waiting until a pool's resize is over, however it ended."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
+from airflow_provider_batchlinux.exceptions import PoolNotReadyError
+
+__all__ = ["PoolSteadyWait"]
+
+
+@dataclass
+class PoolSteadyWait:
+    """
+    Wait until a pool neither resizes nor stops a resize.
+
+    Steady says nothing about its nodes: they may still boot, or be fewer than asked for.
+    """
+
+    client: BatchLinuxClient
+    pool_id: str
+    progress: str = field(default="", init=False)
+
+    async def look(self) -> dict[str, Any] | None:
+        """
+        Look once: the pool's id, its targets and its nodes when it is steady, ``None`` to go on waiting.
+
+        :raises PoolNotReadyError: there is no such pool, or it is being deleted.
+        """
+        pool = await self.client.find_pool(self.pool_id)
+        if pool is None or pool.state == "deleting":
+            state = "does not exist" if pool is None else "is being deleted"
+            msg = f"Pool {self.pool_id!r} {state}, so it will not become steady."
+            raise PoolNotReadyError(msg, pool_id=self.pool_id)
+        self.progress = (
+            f"Pool {self.pool_id!r} is {pool.allocation_state}: {pool.current} of {pool.target} nodes."
+        )
+        if pool.allocation_state != "steady":
+            return None
+        return {
+            "pool_id": self.pool_id,
+            "dedicated": {"current": pool.current_dedicated, "target": pool.target_dedicated},
+            "spot": {"current": pool.current_spot, "target": pool.target_spot},
+            "resize_errors": [str(error) for error in pool.resize_errors],
+        }

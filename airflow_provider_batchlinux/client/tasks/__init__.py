@@ -1,0 +1,1 @@
+"""Submit commands as Batch tasks and read their results."""

@@ -1,0 +1,167 @@
+"""Submitting one command as a job with one task, or adopting the one that an earlier try left."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
+from airflow_provider_batchlinux.client.waits.loop import Pace, wait_for
+from airflow_provider_batchlinux.core.pools.spec.pool import METADATA_PREFIX, metadata_of
+from airflow_provider_batchlinux.core.tasks.task import TASK_ID, TaskOutcome, TaskSpec, task_outcome
+from airflow_provider_batchlinux.exceptions import BatchConflictError, BatchRequestError
+
+__all__ = ["Submission", "end_orphans", "submit_task"]
+
+log = logging.getLogger(__name__)
+
+_FINGERPRINT = f"{METADATA_PREFIX}fingerprint"
+_SUBMISSION = f"{METADATA_PREFIX}submission"
+_LOOK_INTERVAL = 2.0
+_LEFTOVER_LIMIT = 600.0
+"""Seconds to wait for the deletion of a leftover job of the same id."""
+
+
+@dataclass(frozen=True)
+class Submission:
+    """
+    One command to submit.
+
+    :param spec: the command.
+    :param id_stem: what the ids of all tries of this task instance begin with.
+    :param try_number: the try; part of the job's id, so a new try never meets an old result.
+    :param token: unique to this submission, to tell an own lost answer from a leftover of the same id.
+    :param owner: what submits, kept in the job's metadata.
+    """
+
+    spec: TaskSpec
+    id_stem: str
+    try_number: int
+    token: str
+    owner: Mapping[str, str]
+
+    @property
+    def job_id(self) -> str:
+        """Give the id of this try's job."""
+        return f"{self.id_stem}{self.try_number}"
+
+    def job_rest(self) -> dict[str, Any]:
+        """Build the body of the job."""
+        marks = {f"{METADATA_PREFIX}{name}": value for name, value in self.owner.items()}
+        marks |= {_FINGERPRINT: self.spec.fingerprint(), _SUBMISSION: self.token}
+        return self.spec.job_rest(self.job_id, marks)
+
+
+async def submit_task(client: BatchLinuxClient, submission: Submission) -> str:
+    """
+    Submit the command, or adopt the same command that an earlier try left running; return the job's id.
+
+    An earlier try's finished command is never taken for this try's result, and an earlier try's other
+    command is ended.
+
+    :raises BatchQuotaError: the account has too many active jobs.
+    """
+    if submission.try_number > 1:
+        adopted = await _adopt_earlier(client, submission)
+        if adopted is not None:
+            return adopted
+    await _create_job(client, submission)
+    await _create_task(client, submission)
+    return submission.job_id
+
+
+async def end_orphans(client: BatchLinuxClient, pool_id: str, id_prefix: str) -> None:
+    """
+    Delete the jobs of this provider whose command can never end, because its pool is being deleted.
+
+    A task that was killed before a triggerer had started its trigger leaves such a job. It would count
+    against the account's quota for ever. Jobs whose command is over stay, as their operator wanted.
+
+    :param id_prefix: the connection's prefix of ids.
+    """
+    for job in await client.find_active_jobs(id_prefix):
+        job_id = str(job["id"])
+        ours = _SUBMISSION in metadata_of(job) and _pool_of(job) == pool_id.lower()
+        if ours and not await _is_over(client, job_id):
+            log.info("Deleting job %r: its command cannot end, for its pool is deleted.", job_id)
+            await client.delete_job(job_id)
+
+
+@dataclass
+class _JobGoneWait:
+    """Wait until the service knows no job of an id."""
+
+    client: BatchLinuxClient
+    job_id: str
+    progress: str = field(default="", init=False)
+
+    async def look(self) -> dict[str, Any] | None:
+        """Look once: the job's id when it is gone, ``None`` to go on waiting."""
+        found = await self.client.find_job(self.job_id)
+        self.progress = f"Job {self.job_id!r} is {found.get('state') if found else 'gone'}."
+        return None if found else {"job_id": self.job_id}
+
+
+async def _adopt_earlier(client: BatchLinuxClient, submission: Submission) -> str | None:
+    adopted = None
+    for job in await client.find_active_jobs(submission.id_stem):
+        job_id = str(job["id"])
+        if adopted is None and await _is_same_running(client, submission, job):
+            log.info("Job %r of an earlier try still runs the same command; going on with it.", job_id)
+            adopted = job_id
+        elif job_id != submission.job_id:
+            log.info("Deleting job %r, which an earlier try left.", job_id)
+            await client.delete_job(job_id)
+    return adopted
+
+
+async def _is_same_running(client: BatchLinuxClient, submission: Submission, job: Mapping[str, Any]) -> bool:
+    if metadata_of(job).get(_FINGERPRINT) != submission.spec.fingerprint():
+        return False
+    task = await client.find_task(str(job["id"]), TASK_ID)
+    return task is not None and task_outcome(task) is TaskOutcome.STILL_RUNNING
+
+
+async def _is_over(client: BatchLinuxClient, job_id: str) -> bool:
+    task = await client.find_task(job_id, TASK_ID)
+    return task is not None and task_outcome(task) is not TaskOutcome.STILL_RUNNING
+
+
+def _pool_of(job: Mapping[str, Any]) -> str:
+    return str((job.get("poolInfo") or {}).get("poolId") or "").lower()
+
+
+async def _create_job(client: BatchLinuxClient, submission: Submission) -> None:
+    job_id = submission.job_id
+    deadline = time.time() + _LEFTOVER_LIMIT
+    while not await _created(client, submission):
+        found = await client.find_job(job_id)
+        if found is not None and metadata_of(found).get(_SUBMISSION) == submission.token:
+            return
+        log.info("Waiting until job %r, a leftover of the same id, is deleted.", job_id)
+        await client.delete_job(job_id)
+        await wait_for(_JobGoneWait(client, job_id), Pace(_LOOK_INTERVAL, deadline))
+
+
+async def _create_task(client: BatchLinuxClient, submission: Submission) -> None:
+    try:
+        await client.create_task(submission.job_id, submission.spec.task_rest())
+    except BatchRequestError as error:
+        if error.code == "TaskExists":  # the answer to an earlier try of this request was lost
+            return
+        # A job without a task is never over, and would count against the account's quota for ever.
+        await client.delete_job(submission.job_id)
+        raise
+
+
+async def _created(client: BatchLinuxClient, submission: Submission) -> bool:
+    try:
+        await client.create_job(submission.job_rest())
+    except BatchConflictError as error:
+        if error.code not in ("JobExists", "JobBeingDeleted"):
+            raise
+        return False
+    return True

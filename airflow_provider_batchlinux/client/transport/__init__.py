@@ -1,0 +1,1 @@
+"""Accounts, sessions, retries, rate limits and error translation."""

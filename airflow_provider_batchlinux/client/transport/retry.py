@@ -1,0 +1,107 @@
+"""Trying a request again over minutes, and the one place that waits between tries."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from azure.core.exceptions import AzureError
+
+from airflow_provider_batchlinux.client.transport.errors import (
+    is_throttled,
+    is_transient,
+    retry_after,
+    translated,
+)
+from airflow_provider_batchlinux.client.transport.pacing import Pacer
+from airflow_provider_batchlinux.exceptions import BatchLinuxError
+
+__all__ = ["RetryPolicy"]
+
+T = TypeVar("T")
+
+_MOST_DOUBLINGS = 30
+"""Enough for any wait; without a limit, a thousand tries are more than a float holds."""
+
+
+@dataclass(frozen=True)
+class RetryPolicy:
+    """
+    How long and how patiently a request is tried again.
+
+    Microsoft asks clients to go on for at least five minutes; azure-core's own retries end after
+    seconds and leave out a throttled POST, so they are switched off and this is the only layer.
+
+    :param budget: seconds from the first try after which no further one begins; 0 tries once.
+    :param first_wait: seconds before the second try; each later wait doubles.
+    :param longest_wait: seconds that no wait exceeds, unless the service asks for more.
+    :param sleep: how to wait; a test passes its own.
+    :param clock: seconds on a clock that never goes back; a test passes its own.
+    :param pacer: what holds this request up together with others when the service asks one of them for
+        patience; ``None`` lets it wait on its own.
+    """
+
+    budget: float = 300.0
+    first_wait: float = 1.0
+    longest_wait: float = 30.0
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    clock: Callable[[], float] = time.monotonic
+    pacer: Pacer | None = None
+
+    def paced(self) -> RetryPolicy:
+        """Give the same policy for many requests that are held up together."""
+        return replace(self, pacer=Pacer(sleep=self.sleep, clock=self.clock))
+
+    async def run(self, what: str, attempt: Callable[[], Awaitable[T]]) -> T:
+        """
+        Try until the service answers or the budget is spent.
+
+        :param what: what is attempted, for the error, such as ``create pool 'etl'``.
+        :param attempt: makes one try.
+        :raises BatchRequestError: the service refused for a reason that trying again does not cure.
+        :raises BatchUnreachableError: it did not answer within the budget.
+        """
+        started: float | None = None
+        tries = 0
+        while True:
+            begun = self.clock() if self.pacer is None else await self.pacer.turn()
+            started = begun if started is None else started
+            try:
+                result = await attempt()
+            except AzureError as error:
+                spent = self.clock() - started
+                wait = self._wait_before_next(error, tries, begun)
+                if not is_transient(error) or spent + wait > self._budget_left():
+                    raise self._given_up(error, what, started) from error
+            else:
+                self._answered()
+                return result
+            tries += 1
+            await self.sleep(wait)
+
+    def _wait_before_next(self, error: AzureError, tries: int, begun: float) -> float:
+        if self.pacer is not None and is_throttled(error):
+            self.pacer.was_refused(begun, retry_after(error))
+            return self.pacer.held_up
+        backoff = min(self.first_wait * 2.0 ** min(tries, _MOST_DOUBLINGS), self.longest_wait)
+        jittered = backoff * random.uniform(0.75, 1.25)
+        return max(jittered, retry_after(error) or 0.0)
+
+    def _budget_left(self) -> float:
+        # A service that answered nobody for a whole budget need not prove that to each of a thousand calls.
+        return 0.0 if self.pacer is not None and self.pacer.is_hopeless else self.budget
+
+    def _given_up(self, error: AzureError, what: str, started: float) -> BatchLinuxError:
+        if not is_transient(error):
+            self._answered()
+        elif self.pacer is not None:
+            self.pacer.gave_up(started)
+        return translated(error, what, tried_for=self.clock() - started)
+
+    def _answered(self) -> None:
+        if self.pacer is not None:
+            self.pacer.went_through()

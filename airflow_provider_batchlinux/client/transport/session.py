@@ -1,0 +1,160 @@
+"""Opening and closing the SDK's client with our credential, time-outs and silence."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+from urllib.request import getproxies
+
+import aiohttp
+from azure.batch.aio import BatchClient
+from azure.core.credentials import AzureNamedKeyCredential
+from azure.core.pipeline.policies import SansIOHTTPPolicy
+from azure.core.pipeline.transport import AioHttpTransport
+
+from airflow_provider_batchlinux.client.transport.account import AccountSettings, AuthKind
+from airflow_provider_batchlinux.client.transport.bearer import RenewableCredential, RenewingBearerPolicy
+
+__all__ = ["open_pipeline", "open_sdk_client", "open_session", "sync_sdk_client"]
+
+# The SDK logs a traceback for every refusal without a body (each HEAD has none) before it raises.
+logging.getLogger("azure.batch._utils.model_base").setLevel(logging.ERROR)
+
+CONNECT_TIMEOUT = 10.0
+READ_TIMEOUT = 60.0
+"""Seconds. The service gives itself at most 30 for a request; azure-core would wait 300 for each."""
+
+MAX_CONNECTIONS = 128
+
+_SCOPE = "https://batch.core.windows.net//.default"
+"""Both slashes belong to it: the first is the end of the audience, as the SDK has it."""
+
+
+@asynccontextmanager
+async def open_sdk_client(settings: AccountSettings) -> AsyncIterator[BatchClient]:
+    """
+    Open the SDK's async client, and close it with its connections and credential.
+
+    :param settings: the account and the identity, without problems.
+    """
+    async with open_pipeline(settings) as (credential, options):
+        if isinstance(credential, RenewableCredential):
+            options["authentication_policy"] = RenewingBearerPolicy(credential, _SCOPE)
+        client = BatchClient(settings.endpoint, credential, **options)
+        async with client:
+            yield client
+
+
+@asynccontextmanager
+async def open_pipeline(settings: AccountSettings) -> AsyncIterator[tuple[Any, dict[str, Any]]]:
+    """
+    Open what any client of the SDK needs: our credential, and our connections with their time-outs.
+
+    :param settings: the account and the identity, without problems.
+    """
+    async with AsyncExitStack() as stack:
+        # An own session: azure-core would build a TLS context anew for every request otherwise.
+        session = await stack.enter_async_context(open_session(settings))
+        # Off the event loop, because an identity's credential may bring in azure.identity.
+        credential: Any = await asyncio.to_thread(_credential, settings)
+        if not isinstance(credential, AzureNamedKeyCredential):
+            await stack.enter_async_context(credential)
+        # To the transport: a client that is given one has no say in its time-outs.
+        transport = AioHttpTransport(
+            session=session,
+            session_owner=False,
+            connection_timeout=CONNECT_TIMEOUT,
+            read_timeout=READ_TIMEOUT,
+        )
+        yield credential, {"transport": transport, **_pipeline_options()}
+
+
+def open_session(settings: AccountSettings) -> aiohttp.ClientSession:
+    """Make a session that trusts what the account's connection says, and proves nothing of who we are."""
+    connector = aiohttp.TCPConnector(limit=MAX_CONNECTIONS, ssl=_trust(settings))
+    return aiohttp.ClientSession(connector=connector, trust_env=_has_proxy())
+
+
+def sync_sdk_client(settings: AccountSettings) -> Any:
+    """Make the SDK's own synchronous client, for those who want to call it directly."""
+    from azure.batch import BatchClient as SyncBatchClient
+
+    credential: Any = (
+        _named_key(settings)
+        if settings.auth is AuthKind.SHARED_KEY
+        else _identity(settings, "azure.identity")
+    )
+    _trust(settings)
+    return SyncBatchClient(
+        settings.endpoint, credential, http_logging_policy=SansIOHTTPPolicy(), **_verification(settings)
+    )
+
+
+def _has_proxy() -> bool:
+    # Where it may look for a proxy, aiohttp asks a thread to do so twice for every request: that takes longer
+    # than all else a call costs here.
+    return bool(getproxies())
+
+
+def _trust(settings: AccountSettings) -> ssl.SSLContext | bool:
+    if settings.ca_file is None:
+        return True
+    try:
+        return ssl.create_default_context(cafile=settings.ca_file)
+    except OSError as error:
+        msg = f"ca_file={settings.ca_file!r} is not a readable file of certificates in PEM: {error}."
+        raise ValueError(msg) from error
+
+
+def _verification(settings: AccountSettings) -> dict[str, Any]:
+    return _given(connection_verify=settings.ca_file)
+
+
+def _pipeline_options() -> dict[str, Any]:
+    return {
+        "retry_total": 0,
+        # The stock policy writes every request with its headers to the task's log.
+        "http_logging_policy": SansIOHTTPPolicy(),
+    }
+
+
+def _credential(settings: AccountSettings) -> Any:
+    if settings.auth is AuthKind.SHARED_KEY:
+        return _named_key(settings)
+    return RenewableCredential(lambda: _identity(settings, "azure.identity.aio"))
+
+
+def _named_key(settings: AccountSettings) -> AzureNamedKeyCredential:
+    return AzureNamedKeyCredential(settings.account_name, settings.account_key or "")
+
+
+def _identity(settings: AccountSettings, module_name: str) -> Any:
+    # azure.identity costs half a second to import, and a shared key does not need it.
+    from importlib import import_module
+
+    identity = import_module(module_name)
+    tenant, client, secret = settings.tenant_id, settings.client_id, settings.client_secret
+    options = {**_verification(settings), **_authority(settings)}
+    if settings.auth is AuthKind.CLIENT_SECRET:
+        return identity.ClientSecretCredential(tenant, client, secret, **options)
+    if settings.auth is AuthKind.MANAGED_IDENTITY:
+        return identity.ManagedIdentityCredential(**_given(client_id=client), **options)
+    if settings.auth is AuthKind.WORKLOAD_IDENTITY:
+        return identity.WorkloadIdentityCredential(**_given(tenant_id=tenant, client_id=client), **options)
+    named = _given(managed_identity_client_id=client, workload_identity_tenant_id=tenant)
+    return identity.DefaultAzureCredential(**named, **options)
+
+
+def _authority(settings: AccountSettings) -> dict[str, Any]:
+    if settings.authority_host is None:
+        return {}
+    # The public cloud knows nothing of a private one, which may not even reach it.
+    return {"authority": settings.authority_host, "disable_instance_discovery": True}
+
+
+def _given(**options: str | None) -> dict[str, str]:
+    return {name: value for name, value in options.items() if value}

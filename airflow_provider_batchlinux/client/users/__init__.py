@@ -1,0 +1,1 @@
+"""Add users to compute nodes and remove them."""

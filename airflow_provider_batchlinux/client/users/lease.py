@@ -1,0 +1,232 @@
+"""Keeping a user on all nodes of a pool, also on those that come later, until its time is over."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
+from airflow_provider_batchlinux.client.users.ledger import leave, read_ledger
+from airflow_provider_batchlinux.client.users.nodes import (
+    add_user_to_nodes,
+    nodes_if_any,
+    remove_user_from_nodes,
+)
+from airflow_provider_batchlinux.client.users.revoke import failed_records, revoke_user
+from airflow_provider_batchlinux.core.nodes.actions import NodeChoice
+from airflow_provider_batchlinux.core.snapshots import NodeSnapshot
+from airflow_provider_batchlinux.core.text import joined
+from airflow_provider_batchlinux.core.users.lease import (
+    Given,
+    LeaseEnd,
+    given_of,
+    served_nodes,
+    service_expiry,
+)
+from airflow_provider_batchlinux.core.users.ledger import LedgerEntry
+from airflow_provider_batchlinux.core.users.plan import UserPlan, plan_of
+from airflow_provider_batchlinux.core.users.user import NodeUser, UserOutcome, UserRecord, records_table
+from airflow_provider_batchlinux.exceptions import BatchUnreachableError, NodeUsersError
+
+__all__ = ["REMOVAL_LIMIT", "LeaseWait", "end_lease"]
+
+log = logging.getLogger(__name__)
+
+REMOVAL_LIMIT = timedelta(minutes=15)
+"""How long nodes that refuse to let the user go, such as one that reboots, are asked again."""
+
+_ALL = NodeChoice(None, None)
+
+
+async def _never() -> bool:
+    return False
+
+
+async def _no_password() -> str | None:
+    return None
+
+
+@dataclass
+class LeaseWait:
+    """
+    Wait for the end of a lease, and meanwhile see at each look that the user is on all nodes.
+
+    The ledger says whether the lease still stands: it must be entered before. Whoever takes the user out of
+    it, or over, ends the lease.
+
+    :param user: the user; its expiry is the end of the lease.
+    :param by: who holds the user, as the ledger has it.
+    :param at_once: calls in flight at most.
+    :param tasks_over: tells whether those who need the user are done.
+    :param password: gives the user's password when it is needed; it is kept nowhere.
+    :param clock: seconds since the epoch; a test passes its own.
+    """
+
+    client: BatchLinuxClient
+    pool_id: str
+    user: NodeUser
+    by: Mapping[str, str]
+    at_once: int
+    tasks_over: Callable[[], Awaitable[bool]] = _never
+    password: Callable[[], Awaitable[str | None]] = _no_password
+    clock: Callable[[], float] = time.time
+    progress: str = field(default="", init=False)
+    _given: dict[str, Given] = field(default_factory=dict, init=False)
+    _ended: LeaseEnd | None = field(default=None, init=False)
+    _ended_at: datetime = field(init=False)
+    _removed: set[str] = field(default_factory=set, init=False)
+    _cleared: set[str] = field(default_factory=set, init=False)
+
+    async def look(self) -> dict[str, Any] | None:
+        """
+        Put the user where it is missing; once the lease is over, take it away everywhere.
+
+        :return: how the lease ended, when the user is gone; ``None`` to go on.
+        :raises NodeUsersError: some nodes did not let the user go. It stays in the ledger.
+        """
+        try:
+            return await self._step()
+        except BatchUnreachableError as error:
+            if self._ended is not None and self._now() > self._ended_at + REMOVAL_LIMIT:
+                raise
+            # A lease outlives an outage of the service; its nodes keep the user meanwhile.
+            self.progress = f"Pool {self.pool_id!r}, user {self.user.username!r}: {error}"
+            return None
+
+    def pause(self, seconds: float) -> float:
+        """Give how long to wait for the next look: not beyond the end of the lease."""
+        left = (self.user.expires_at - self._now()).total_seconds()
+        return min(seconds, left) if self._ended is None and left > 0 else seconds
+
+    async def _step(self) -> dict[str, Any] | None:
+        ledger = await read_ledger(self.client, self.pool_id)
+        entry = (ledger or {}).get(self.user.username)
+        if ledger is None:
+            return self._result(LeaseEnd.POOL_GONE)
+        if entry is not None and dict(entry.by) != dict(self.by):
+            log.warning("Pool %r: user %r now belongs to %s.", self.pool_id, entry.username, entry.holder)
+            return self._result(LeaseEnd.TAKEN_OVER)
+        if self._ended is None:
+            self._ended, self._ended_at = await self._end(entry), self._now()
+        if self._ended is None:
+            await self._keep()
+            return None
+        return await self._remove(self._ended, entry)
+
+    async def _end(self, entry: LedgerEntry | None) -> LeaseEnd | None:
+        if entry is None:
+            return LeaseEnd.REVOKED
+        if entry.is_over(self._now()) or self._now() >= self.user.expires_at:
+            return LeaseEnd.EXPIRED
+        return LeaseEnd.TASKS_OVER if await self.tasks_over() else None
+
+    async def _keep(self) -> None:
+        now = self._now()
+        nodes = await nodes_if_any(self.client, self.pool_id)
+        plan = plan_of(nodes, _ALL, done=served_nodes(nodes, self._given, now))
+        absent = {node.node_id for node in (*plan.waiting, *plan.skipped)}
+        present = {node.node_id for node in nodes} - absent
+        self._given = {name: given for name, given in self._given.items() if name in present}
+        records = await self._put(plan, now)
+        for node, record in zip(plan.due, records, strict=True):
+            self._given[node.node_id] = given_of(node, record, self.user.expires_at, now)
+        served = sum(given.done for given in self._given.values())
+        until = self.user.expires_at.isoformat(timespec="seconds")
+        self.progress = (
+            f"Pool {self.pool_id!r}: user {self.user.username!r} is on {served} of {len(nodes)} nodes "
+            f"until {until}{_waiting(plan)}."
+        )
+
+    async def _put(self, plan: UserPlan, now: datetime) -> list[UserRecord]:
+        if not plan.due:
+            return []
+        expires_at = service_expiry(self.user.expires_at, now)
+        user = replace(self.user, expires_at=expires_at, password=await self.password())
+        # The list of nodes tells the way in from outside; the private address costs no request.
+        records = await add_user_to_nodes(
+            self.client, self.pool_id, user, at_once=self.at_once, nodes=plan.due, address="private"
+        )
+        for record in failed_records(records):
+            log.warning(
+                "Pool %r: user %r is not on node %r (%s), which is asked again: %s",
+                self.pool_id, user.username, record.node_id, record.state, record.error,
+            )  # fmt: skip
+        self._tell(plan.due, records)
+        return records
+
+    def _tell(self, nodes: Sequence[NodeSnapshot], records: Sequence[UserRecord]) -> None:
+        """Show where to log in to the nodes that have the user now."""
+        rows = [
+            replace(record, address=node.ssh.address, port=node.ssh.port, public=True) if node.ssh else record
+            for node, record in zip(nodes, records, strict=True)
+            if record.has_user
+        ]
+        if rows:
+            log.info("Pool %r: user %r was put on\n%s", self.pool_id, self.user.username, records_table(rows))
+
+    async def _remove(self, ended: LeaseEnd, entry: LedgerEntry | None) -> dict[str, Any] | None:
+        nodes = await nodes_if_any(self.client, self.pool_id)
+        plan = plan_of(nodes, _ALL, done=self._cleared, removing=True)
+        records = await remove_user_from_nodes(
+            self.client, self.pool_id, self.user.username, at_once=self.at_once, nodes=plan.due
+        )
+        failed = failed_records(records)
+        self._note_removed(records)
+        if not failed and not plan.waiting:
+            if entry is not None:
+                await leave(self.client, self.pool_id, entry)
+            return self._result(ended)
+        names = [*(record.node_id for record in failed), *(node.node_id for node in plan.waiting)]
+        self.progress = (
+            f"Pool {self.pool_id!r}: the lease of user {self.user.username!r} is over ({ended.value}); "
+            f"still to be taken off {len(names)} nodes: {joined(names)}."
+        )
+        if self._now() > self._ended_at + REMOVAL_LIMIT:
+            causes = "".join(f"\n  node {r.node_id!r} ({r.state}): {r.error}" for r in failed)
+            msg = f"{self.progress} It stays in the pool's ledger.{causes}"
+            raise NodeUsersError(msg, failed=names)
+        return None
+
+    def _note_removed(self, records: Sequence[UserRecord]) -> None:
+        self._cleared |= {r.node_id for r in records if r.outcome is not UserOutcome.FAILED}
+        self._removed |= {r.node_id for r in records if r.outcome is UserOutcome.REMOVED}
+
+    def _result(self, ended: LeaseEnd) -> dict[str, Any]:
+        self.progress = (
+            f"Pool {self.pool_id!r}: the lease of user {self.user.username!r} is over ({ended.value}); "
+            f"taken off {len(self._removed)} nodes."
+        )
+        return {
+            "pool_id": self.pool_id,
+            "username": self.user.username,
+            "ended": ended.value,
+            "removed": len(self._removed),
+        }
+
+    def _now(self) -> datetime:
+        return datetime.fromtimestamp(self.clock(), timezone.utc)
+
+
+async def end_lease(
+    client: BatchLinuxClient, pool_id: str, username: str, by: Mapping[str, str], *, at_once: int
+) -> list[UserRecord]:
+    """
+    End a lease now: take the user off all nodes, unless it belongs to somebody else by now.
+
+    :param by: who holds the user, as the ledger has it.
+    :return: what was done on each node; none when the lease was over already.
+    """
+    entry = (await read_ledger(client, pool_id) or {}).get(username)
+    if entry is None or dict(entry.by) != dict(by):
+        return []
+    return await revoke_user(client, pool_id, entry, at_once=at_once) or []
+
+
+def _waiting(plan: UserPlan) -> str:
+    if not plan.waiting:
+        return ""
+    return f"; {len(plan.waiting)} are {joined(sorted({node.state for node in plan.waiting}))}"

@@ -1,0 +1,117 @@
+"""The ledger of users in a pool's metadata, while several Dag runs may write it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from datetime import datetime
+
+from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
+from airflow_provider_batchlinux.client.pools.metadata import change_metadata
+from airflow_provider_batchlinux.core.pool_metadata import metadata_of
+from airflow_provider_batchlinux.core.users.ledger import (
+    LedgerEntry,
+    entries_in,
+    with_entry,
+    without_entry,
+)
+from airflow_provider_batchlinux.exceptions import BatchConflictError, BatchRequestError
+
+__all__ = ["check_leave", "enter", "leave", "read_ledger"]
+
+log = logging.getLogger(__name__)
+
+_MOST_TRIES = 30
+"""A hundred who write at once, such as the instances of a mapped task, get their turn with it."""
+
+
+async def read_ledger(client: BatchLinuxClient, pool_id: str) -> dict[str, LedgerEntry] | None:
+    """Read which users were put on a pool, by their names; ``None`` when there is no such pool."""
+    found = await client.find_pool_body(pool_id, ["id", "metadata"])
+    return None if found is None else entries_in(metadata_of(found))
+
+
+async def enter(
+    client: BatchLinuxClient, pool_id: str, entry: LedgerEntry, *, now: datetime, take_over: bool = False
+) -> LedgerEntry | None:
+    """
+    Write down that a user is put on a pool; to be done before the first node gets it.
+
+    :param take_over: also take a user over that another Dag run holds.
+    :return: the user's entry before; ``None`` when it is new.
+    :raises BatchConflictError: another Dag run holds the user, and its time is not over.
+    :raises BatchRequestError: there is no such pool.
+    """
+    before: LedgerEntry | None = None
+
+    def change(metadata: Mapping[str, str]) -> dict[str, str]:
+        nonlocal before
+        before = entries_in(metadata).get(entry.username)
+        _require_free(pool_id, before, entry.by, now, take_over=take_over)
+        return with_entry(metadata, entry)
+
+    if await change_metadata(client, pool_id, change, most_tries=_MOST_TRIES) is None:
+        msg = f"Pool {pool_id!r} does not exist, so user {entry.username!r} was not added."
+        raise BatchRequestError(msg, code="PoolNotFound")
+    if before is not None and not before.is_held_by(entry.by):
+        log.warning("Pool %r: user %r is taken over from %s.", pool_id, entry.username, before.holder)
+    return before
+
+
+async def check_leave(
+    client: BatchLinuxClient,
+    pool_id: str,
+    username: str,
+    by: Mapping[str, str],
+    *,
+    now: datetime,
+    take_over: bool = False,
+) -> LedgerEntry | None:
+    """
+    Look whether a user may be removed; to be done before the first node loses it.
+
+    :param by: who removes it.
+    :param take_over: also remove a user that another Dag run holds.
+    :return: the user's entry; ``None`` when it has none, or there is no such pool.
+    :raises BatchConflictError: another Dag run holds the user, and its time is not over.
+    """
+    entry = (await read_ledger(client, pool_id) or {}).get(username)
+    _require_free(pool_id, entry, by, now, take_over=take_over)
+    return entry
+
+
+async def leave(client: BatchLinuxClient, pool_id: str, entry: LedgerEntry) -> bool:
+    """
+    Write down that a user is gone from all nodes of a pool; no pool, or no entry, is fine.
+
+    :param entry: as :func:`check_leave` or :func:`read_ledger` gave it.
+    :return: ``False`` when the user was put there anew meanwhile; then that entry stays.
+    """
+    anew: LedgerEntry | None = None
+
+    def change(metadata: Mapping[str, str]) -> Mapping[str, str]:
+        nonlocal anew
+        found = entries_in(metadata).get(entry.username)
+        anew = None if found == entry else found
+        return metadata if anew is not None else without_entry(metadata, entry.username)
+
+    await change_metadata(client, pool_id, change, most_tries=_MOST_TRIES)
+    if anew is not None:
+        log.warning(
+            "Pool %r: user %r was put there anew by %s while it was removed; nodes may lack it.",
+            pool_id, entry.username, anew.holder,
+        )  # fmt: skip
+    return anew is None
+
+
+def _require_free(
+    pool_id: str, entry: LedgerEntry | None, by: Mapping[str, str], now: datetime, *, take_over: bool
+) -> None:
+    if entry is None or take_over or not entry.bars(by, now):
+        return
+    msg = (
+        f"User {entry.username!r} on pool {pool_id!r} is held by {entry.holder} until "
+        f"{entry.expires_at.isoformat()}, so nothing was done. Choose another username, or pass "
+        "take_over=True."
+    )
+    raise BatchConflictError(msg, code="UserHeld")

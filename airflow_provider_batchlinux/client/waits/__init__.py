@@ -1,0 +1,1 @@
+"""Wait for a state; all waits on an account share one poller."""

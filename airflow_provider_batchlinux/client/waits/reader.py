@@ -1,0 +1,112 @@
+"""Reading many pools in few requests; knows nothing of who waits for them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
+from airflow_provider_batchlinux.client.api.calls import Body
+from airflow_provider_batchlinux.client.transport.fan_out import fan_out
+from airflow_provider_batchlinux.core.snapshots import POOL_FIELDS, PoolSnapshot
+from airflow_provider_batchlinux.exceptions import BatchAuthenticationError, BatchRequestError
+
+__all__ = ["PoolReader", "PoolReading"]
+
+_NAMED = 10
+"""Pools that one request names in its filter; for more, those of the whole account are listed."""
+
+_AT_ONCE = 8
+
+
+@dataclass(frozen=True)
+class PoolReading:
+    """
+    A pool as the service showed it to all who wait on it.
+
+    :param pool: ``None`` when the service knows no pool of that id.
+    :param counts: its nodes by state, possibly a little late.
+    :param body: its REST body with :data:`POOL_FIELDS`.
+    :param turn: which turn of the poller read it.
+    :param error: why this one pool could not be read; ``None`` when it could.
+    """
+
+    pool: PoolSnapshot | None
+    counts: Mapping[str, int]
+    body: Body | None = field(compare=False)
+    turn: int = field(compare=False)
+    error: BatchRequestError | None = None
+
+
+class PoolReader:
+    """
+    Read pools together: two requests, whatever their number and size, while the service's pages suffice.
+
+    ``nodecounts`` is documented with pages of ten pools up to 2024-07-01 and of a thousand since; which the
+    service keeps to is not known. So where a listing came in several pages, pools are asked for by name, ten
+    in a request, as soon as that takes fewer of them.
+    """
+
+    def __init__(self, client: BatchLinuxClient) -> None:
+        self._client = client
+        self._count_pages = 1
+
+    async def read(self, pool_ids: Sequence[str], turn: int) -> dict[str, PoolReading]:
+        """
+        Read these pools.
+
+        Counts are not asked of a pool that has no nodes yet; they are taken for zero.
+
+        :param turn: what the readings are marked with.
+        """
+        errors: dict[str, BatchRequestError] = {}
+        bodies = await self._bodies(pool_ids, errors)
+        pools = {name: PoolSnapshot.from_rest(body) for name, body in bodies.items() if body is not None}
+        counts = await self._counts([name for name, pool in pools.items() if pool.current])
+        return {
+            name: PoolReading(pools.get(name), counts.get(name.lower(), {}), body, turn, errors.get(name))
+            for name, body in bodies.items()
+        }
+
+    async def _bodies(
+        self, pool_ids: Sequence[str], errors: dict[str, BatchRequestError]
+    ) -> dict[str, Body | None]:
+        listed = await self._listed(pool_ids)
+
+        async def body_of(pool_id: str) -> Body | None:
+            if pool_id.lower() in listed:
+                return listed[pool_id.lower()]
+            # Whether a list may lag is not documented: only a pool's own address says that it is gone.
+            try:
+                return await self._client.find_pool_body(pool_id, POOL_FIELDS)
+            except BatchAuthenticationError:
+                raise
+            except BatchRequestError as error:  # one pool's own, such as an id that the service refuses
+                errors[pool_id] = error
+                return None
+
+        bodies = await fan_out(pool_ids, body_of, at_once=_AT_ONCE)
+        return dict(zip(pool_ids, bodies, strict=True))
+
+    async def _listed(self, pool_ids: Sequence[str]) -> dict[str, Body]:
+        if len(pool_ids) < 2:
+            return {}
+        where = _any_of("id", pool_ids) if len(pool_ids) <= _NAMED else None
+        rows = await self._client.list_pools(POOL_FIELDS, where=where)
+        # The service compares ids without regard to case.
+        return {str(row["id"]).lower(): row for row in rows}
+
+    async def _counts(self, pool_ids: Sequence[str]) -> dict[str, Mapping[str, int]]:
+        groups = [pool_ids[start : start + _NAMED] for start in range(0, len(pool_ids), _NAMED)]
+        if len(groups) <= 1 or len(groups) < self._count_pages:
+            filters = [_any_of("poolId", group) for group in groups]
+            pages = [page for where in filters for page in await self._client.node_count_pages(where=where)]
+        else:
+            pages = await self._client.node_count_pages()
+            self._count_pages = len(pages)
+        return {name.lower(): counts for page in pages for name, counts in page.items()}
+
+
+def _any_of(name: str, values: Sequence[str]) -> str:
+    quoted = (value.replace("'", "''") for value in values)
+    return " or ".join(f"{name} eq '{value}'" for value in quoted)

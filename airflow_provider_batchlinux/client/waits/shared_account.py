@@ -1,0 +1,120 @@
+"""One open client for all who use an account in an event loop, closed when the last one leaves."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from contextvars import Context
+from weakref import WeakKeyDictionary
+
+from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient, open_client
+from airflow_provider_batchlinux.client.transport.account import AccountSettings
+from airflow_provider_batchlinux.client.waits.poller import PoolPoller
+from airflow_provider_batchlinux.exceptions import BatchAuthenticationError, BatchUnreachableError
+
+__all__ = ["SharedAccount", "shared_account"]
+
+Opener = Callable[[AccountSettings], AbstractAsyncContextManager[BatchLinuxClient]]
+
+
+class SharedAccount:
+    """
+    What all waits on an account share.
+
+    :param settings: the account and the identity.
+    :param client: the open client; nobody but its keeper closes it.
+    """
+
+    def __init__(self, settings: AccountSettings, client: BatchLinuxClient) -> None:
+        self.settings = settings
+        self.client = client
+        self.poller = PoolPoller(client)
+
+
+class _Kept:
+    """An account that a task of its own opens and closes, so that no user's end can harm the others."""
+
+    def __init__(self, settings: AccountSettings, opener: Opener) -> None:
+        self.users = 0
+        self.opened: asyncio.Future[SharedAccount] = asyncio.get_running_loop().create_future()
+        self._left = asyncio.Event()
+        # Without the log context of whoever happens to come first.
+        self._keeper = Context().run(asyncio.ensure_future, self._keep(settings, opener))
+
+    async def _keep(self, settings: AccountSettings, opener: Opener) -> None:
+        try:
+            async with opener(settings) as client:
+                self.opened.set_result(SharedAccount(settings, client))
+                await self._left.wait()
+        except Exception as error:  # whatever it is, those who wait for the client are to know it
+            if self.opened.done():
+                raise
+            self.opened.set_exception(error)
+
+    @property
+    def failed(self) -> bool:
+        """Whether the client could not be opened."""
+        return self.opened.done() and self.opened.exception() is not None
+
+    async def close(self) -> None:
+        """Close the client, and come back when that is done."""
+        self._left.set()
+        await asyncio.wait([self._keeper])
+
+
+# Settings hold secrets, and are compared with them, so that a new key gets a new client; their repr has none.
+_kept: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[AccountSettings, _Kept]] = WeakKeyDictionary()
+
+
+class shared_account:  # used like a function; as a generator it would cost each wait a kilobyte
+    """
+    Give the account's one open client of this event loop, and its poller, for an ``async with`` block.
+
+    A client that met a refusal of the identity, or no answer at all, is left to those who have it; whoever
+    comes after them gets a new one, with a new session and a new token.
+
+    :param settings: the account and the identity; others, if only the key is new, have a client of their own.
+    :param opener: how to open a client.
+    """
+
+    __slots__ = ("_kept", "_opener", "_settings")
+
+    def __init__(self, settings: AccountSettings, opener: Opener = open_client) -> None:
+        self._settings = settings
+        self._opener = opener
+
+    async def __aenter__(self) -> SharedAccount:
+        accounts = _accounts()
+        kept = accounts.get(self._settings)
+        if kept is None or kept.failed:
+            kept = accounts[self._settings] = _Kept(self._settings, self._opener)
+        kept.users += 1
+        self._kept = kept
+        try:
+            account = await asyncio.shield(kept.opened)
+        except BaseException:
+            await self._leave()
+            raise
+        self._settings = account.settings  # the same for all, so that each wait's own copy can go
+        return account
+
+    async def __aexit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if isinstance(error, (BatchAuthenticationError, BatchUnreachableError)):
+            self._forget()
+        await self._leave()
+
+    async def _leave(self) -> None:
+        self._kept.users -= 1
+        if not self._kept.users:
+            self._forget()
+            await self._kept.close()
+
+    def _forget(self) -> None:
+        accounts = _accounts()
+        if accounts.get(self._settings) is self._kept:
+            del accounts[self._settings]
+
+
+def _accounts() -> dict[AccountSettings, _Kept]:
+    return _kept.setdefault(asyncio.get_running_loop(), {})

@@ -1,0 +1,90 @@
+"""A client whose answers about one pool come from the poller that all waits on the account share."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
+from airflow_provider_batchlinux.client.api.calls import Body
+from airflow_provider_batchlinux.client.transport.retry import RetryPolicy
+from airflow_provider_batchlinux.client.waits.loop import Pace, Wait, wait_for
+from airflow_provider_batchlinux.client.waits.poller import PoolWatch
+from airflow_provider_batchlinux.client.waits.shared_account import SharedAccount
+from airflow_provider_batchlinux.core.snapshots import POOL_FIELDS, NodeSnapshot, PoolSnapshot
+
+__all__ = ["WatchedClient", "wait_at_poller"]
+
+T = TypeVar("T")
+
+
+class WatchedClient(BatchLinuxClient):
+    """
+    The client for a wait that follows one pool.
+
+    What it is asked about that pool, it answers from the newest reading of the shared poller; the exact list
+    of nodes is asked of the service once for all waits. All else goes to the service, and makes the wait see
+    only readings from after it.
+
+    :param client: the open client that all share.
+    :param watch: the wait's place at the poller.
+    """
+
+    def __init__(self, client: BatchLinuxClient, watch: PoolWatch) -> None:
+        super().__init__(client.sdk, _HeardRetry(**vars(client.retry), heard=watch.spoke))
+        self._watch = watch
+
+    async def find_pool(self, pool_id: str) -> PoolSnapshot | None:
+        """Get what the newest reading knows of the pool."""
+        if not self._follows(pool_id):
+            return await super().find_pool(pool_id)
+        return (await self._watch.reading()).pool
+
+    async def find_pool_body(self, pool_id: str, select: Sequence[str] | None = None) -> Body | None:
+        """Get the pool's REST body of the newest reading, if that has all that is selected."""
+        if not self._follows(pool_id) or not select or not set(select) <= set(POOL_FIELDS):
+            return await super().find_pool_body(pool_id, select)
+        return (await self._watch.reading()).body
+
+    async def node_counts(self, pool_id: str) -> dict[str, int]:
+        """Count the pool's nodes by the newest reading."""
+        if not self._follows(pool_id):
+            return await super().node_counts(pool_id)
+        return dict((await self._watch.reading()).counts)
+
+    async def list_nodes(self, pool_id: str, *, where: str | None = None) -> list[NodeSnapshot]:
+        """List the pool's nodes exactly, together with all waits that ask the same now."""
+        if not self._follows(pool_id):
+            return await super().list_nodes(pool_id, where=where)
+        return await self._watch.nodes(where)
+
+    def _follows(self, pool_id: str) -> bool:
+        return pool_id.lower() == self._watch.key
+
+
+async def wait_at_poller(
+    account: SharedAccount, pool_id: str, wait_of: Callable[[BatchLinuxClient], Wait], pace: Pace
+) -> dict[str, Any]:
+    """
+    Wait for something about a pool, looking when the account's poller says so.
+
+    :param wait_of: makes the wait, with the client it is to look with.
+    :param pace: when the wait would look by itself.
+    """
+    async with account.poller.watch(pool_id, pace.interval, pace.left) as watch:
+        shared_pace = replace(pace, interval=watch.heartbeat, between=watch.until_woken)
+        return await wait_for(wait_of(WatchedClient(account.client, watch)), shared_pace)
+
+
+@dataclass(frozen=True)
+class _HeardRetry(RetryPolicy):
+    """Tries again like any, and tells that something was asked."""
+
+    heard: Callable[[], None] = lambda: None
+
+    async def run(self, what: str, attempt: Callable[[], Awaitable[T]]) -> T:
+        try:
+            return await super().run(what, attempt)
+        finally:
+            self.heard()

@@ -1,0 +1,1 @@
+"""Resolve an image name to an image reference and a node agent SKU."""

@@ -1,0 +1,145 @@
+"""How long the images in use are still supported, and what could follow them; imports only the stdlib."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from airflow_provider_batchlinux.core.images.catalog import SupportedImage
+from airflow_provider_batchlinux.core.images.names import DISTROS
+from airflow_provider_batchlinux.core.images.query import DistroRelease, ImageQuery, Wishes
+from airflow_provider_batchlinux.core.images.resolve import ImageNotFoundError, ResolvedImage, resolve_image
+
+__all__ = ["SUPPORT_FIELDS", "ImageInUse", "describe_support", "end_warning", "images_in_use"]
+
+SUPPORT_FIELDS = ("id", "virtualMachineConfiguration")
+"""What is asked of a pool to know its image."""
+
+_NAMES = ("publisher", "offer", "sku")
+
+
+@dataclass(frozen=True)
+class ImageInUse:
+    """
+    The image of a pool.
+
+    :param image: ``publisher:offer:sku``, or the id of an image of one's own.
+    :param is_listed: the service's list has it with that node agent SKU. An own image is never listed; a
+        marketplace image that is not has been taken off.
+    :param is_own: it is an image of one's own or of a gallery, for whose base image its owner looks.
+    :param end_of_support: from then on the service refuses new pools of it, and may refuse new nodes;
+        ``None`` when no date is decided.
+    :param successor: the image that its kind would get from now on; ``None`` when there is no other.
+    """
+
+    pool_id: str
+    image: str
+    node_agent_sku: str
+    is_listed: bool
+    is_own: bool
+    end_of_support: datetime | None
+    successor: str | None
+
+    def ends_within(self, span: timedelta, now: datetime) -> bool:
+        """Tell whether its support is over or ends soon; one taken off the list counts as over."""
+        if not self.is_listed:
+            return not self.is_own
+        return self.end_of_support is not None and self.end_of_support <= now + span
+
+    def to_dict(self, now: datetime) -> dict[str, Any]:
+        """Give it as plain values, with the whole days that are left."""
+        end = self.end_of_support
+        return {
+            "pool_id": self.pool_id,
+            "image": self.image,
+            "node_agent_sku": self.node_agent_sku,
+            "end_of_support": end.isoformat() if end else None,
+            "days_left": (end - now).days if end else None,
+            "successor": self.successor,
+        }
+
+
+def images_in_use(
+    pools: Sequence[Mapping[str, Any]], images: Sequence[SupportedImage], now: datetime
+) -> list[ImageInUse]:
+    """
+    Tell the image of each pool, with its end of support.
+
+    :param pools: REST bodies with :data:`SUPPORT_FIELDS`; a pool without virtual machines is left out.
+    :param images: the service's supported images.
+    """
+    machines = [(str(pool["id"]), pool.get("virtualMachineConfiguration")) for pool in pools]
+    return [_in_use(pool_id, machine, images, now) for pool_id, machine in machines if machine]
+
+
+def describe_support(found: ImageInUse, now: datetime) -> str:
+    """Say in a sentence how long an image is still supported, and what may follow it."""
+    subject = f"Pool {found.pool_id!r} uses {found.image} ({found.node_agent_sku})"
+    if not found.is_listed and not found.is_own:
+        said = "which the service no longer lists"
+    elif found.end_of_support is None:
+        said = "for which no end of support is decided"
+    else:
+        said = _end_text(found.end_of_support, now)
+    follows = f" Its kind is now {found.successor}." if found.successor else ""
+    return f"{subject}, {said}.{follows}"
+
+
+def end_warning(chosen: ResolvedImage, now: datetime, span: timedelta) -> str | None:
+    """
+    Say that the image of a pool ends soon; ``None`` when it does not.
+
+    :param span: how long before the end it is worth a warning.
+    """
+    end = chosen.end_of_support
+    if end is None or end > now + span:
+        return None
+    name = ":".join(chosen.reference.values())
+    return f"Image {name}, {_end_text(end, now)}; from then on new pools of it are refused. Move on in time."
+
+
+def _end_text(end: datetime, now: datetime) -> str:
+    days = (end - now).days
+    when = f"in {days} days" if days > 0 else f"{-days} days ago"
+    return f"whose support {'ends' if end > now else 'ended'} on {end:%Y-%m-%d}, {when}"
+
+
+def _in_use(
+    pool_id: str, machine: Mapping[str, Any], images: Sequence[SupportedImage], now: datetime
+) -> ImageInUse:
+    reference = machine.get("imageReference") or {}
+    agent = str(machine.get("nodeAgentSKUId") or "")
+    names = [str(reference.get(part) or "") for part in _NAMES]
+    is_own = not all(names)
+    name = next((str(value) for value in reference.values()), "") if is_own else ":".join(names)
+    known = next((image for image in images if _is_same(image, name, agent)), None)
+    end = known.end_of_support if known else None
+    return ImageInUse(
+        pool_id,
+        name,
+        agent,
+        known is not None,
+        is_own,
+        end,
+        _successor(known, images, now) if known else None,
+    )
+
+
+def _is_same(image: SupportedImage, name: str, agent: str) -> bool:
+    return image.name.lower() == name.lower() and image.node_agent_sku.lower() == agent.lower()
+
+
+def _successor(known: SupportedImage, images: Sequence[SupportedImage], now: datetime) -> str | None:
+    distro = next((distro for distro in DISTROS if DistroRelease(distro).has_distro(known)), None)
+    if distro is None:
+        return None
+    wishes = Wishes(known.specials, known.generation, known.architecture, not known.verified)
+    query = ImageQuery(distro.name, DistroRelease(distro), wishes)
+    try:
+        found = resolve_image(query, images, needed_until=now)
+    except ImageNotFoundError:
+        return None
+    name = ":".join(found.reference[part] for part in _NAMES)
+    return None if name.lower() == known.name.lower() else name

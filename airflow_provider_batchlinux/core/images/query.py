@@ -1,0 +1,301 @@
+"""What users write for ``image``, read into one query; imports only the standard library."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import Any
+
+from airflow_provider_batchlinux.core.images.catalog import LATEST, SupportedImage
+from airflow_provider_batchlinux.core.images.names import (
+    ARCHITECTURES,
+    DISTROS,
+    FEATURES,
+    GENERATIONS,
+    Distro,
+    Version,
+    is_long_term,
+    read_version,
+    version_text,
+    words_of,
+)
+
+__all__ = ["DistroRelease", "GivenImage", "ImageQuery", "MarketplaceName", "Wishes"]
+
+_FORMS = "'ubuntu 24.04', 'publisher:offer:sku' or a mapping"
+_FILLER_WORDS = frozenset({"linux", "lts", "server"})
+_UNVERIFIED = "unverified"
+_NAMES = ("publisher", "offer", "sku")
+_ID_PREFIXES = {
+    "virtualMachineImageId": "/subscriptions/",
+    "communityGalleryImageId": "/CommunityGalleries/",
+    "sharedGalleryImageId": "/SharedGalleries/",
+}
+_KEYS = {
+    **{name: name for name in (*_NAMES, "version")},
+    **{name.lower(): name for name in _ID_PREFIXES},
+    "imageid": "virtualMachineImageId",
+    "nodeagentsku": "node_agent_sku",
+    "nodeagentskuid": "node_agent_sku",
+}
+_KNOWN_KEYS = ", ".join(dict.fromkeys(_KEYS.values()))
+
+
+@dataclass(frozen=True)
+class DistroRelease:
+    """A distribution by its everyday name; an empty version means the newest release."""
+
+    distro: Distro
+    version: Version = ()
+
+    def has_distro(self, image: SupportedImage) -> bool:
+        """Tell whether an image holds the distribution, in whatever version."""
+        return any(fnmatchcase(image.offer.lower(), pattern) for pattern in self.distro.offers)
+
+    def mismatches(self, image: SupportedImage) -> list[str]:
+        """List why an image is not this release."""
+        if not self.has_distro(image):
+            return [f"not {self.distro.name}"]
+        found = image.os_version
+        if self.version:
+            asked = self.version
+            return [] if found[: len(asked)] == asked else [f"version {version_text(found)}"]
+        if self.distro.long_term_only and not is_long_term(found):
+            return [f"version {version_text(found)} has no long-term support"]
+        return []
+
+
+@dataclass(frozen=True)
+class MarketplaceName:
+    """Publisher, offer and sku, each of which may be a shell pattern, and the image's version."""
+
+    publisher: str
+    offer: str
+    sku: str
+    version: str = LATEST
+
+    @property
+    def is_pattern(self) -> bool:
+        """Whether more than one image may be meant."""
+        return any(character in self.publisher + self.offer + self.sku for character in "*?[")
+
+    def mismatches(self, image: SupportedImage) -> list[str]:
+        """List the names of an image that are others, letter case aside."""
+        found = [
+            f"other {name}"
+            for name in _NAMES
+            if not fnmatchcase(getattr(image, name).lower(), getattr(self, name).lower())
+        ]
+        if LATEST not in (self.version, image.version) and self.version != image.version:
+            found.append(f"image version {image.version}")
+        return found
+
+
+@dataclass(frozen=True)
+class GivenImage:
+    """
+    An image that comes with its node agent SKU, so that there is nothing to find.
+
+    :param reference: the REST ``imageReference``: marketplace names, or the id of an image of one's
+        own, of a Compute Gallery or of a community gallery.
+    """
+
+    reference: Mapping[str, str]
+    node_agent_sku: str
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """
+    What the user asked for besides the name.
+
+    :param features: such as ``cvm`` or ``hpc``.
+    :param generation: the Hyper-V generation, or ``None`` for either, the second preferred.
+    :param architecture: ``x64`` or ``arm64``; ``None`` when not said.
+    :param unverified: unverified images may be taken as well.
+    """
+
+    features: frozenset[str] = frozenset()
+    generation: int | None = None
+    architecture: str | None = None
+    unverified: bool = False
+
+
+@dataclass(frozen=True)
+class ImageQuery:
+    """
+    What the user asked for as ``image``.
+
+    :param text: the image as it was written, for messages.
+    :param subject: what is named.
+    :param wishes: what was asked for besides.
+    """
+
+    text: str
+    subject: DistroRelease | MarketplaceName | GivenImage
+    wishes: Wishes = field(default_factory=Wishes)
+
+    @classmethod
+    def parse(cls, image: str | Mapping[str, Any]) -> ImageQuery:
+        """
+        Read what the user wrote.
+
+        :param image: a distribution with option words (``"ubuntu 24.04"``, ``"ubuntu-hpc 22.04"``,
+            ``"debian 12 gen1"``), ``"publisher:offer:sku[:version]"`` with shell patterns, or a
+            mapping with publisher, offer and sku, or with an image id and its ``node_agent_sku``.
+        :raises ValueError: it is none of these; the message lists all that is wrong, one a line.
+        """
+        if isinstance(image, Mapping):
+            return _from_mapping(image)
+        if not isinstance(image, str) or not image.strip():
+            msg = f"image={image!r} names no image; give {_FORMS}."
+            raise ValueError(msg)
+        if image.strip().startswith("/"):
+            msg = (
+                f"image={image!r} is an id, which does not tell the node agent SKU; give a mapping"
+                " with 'image_id' and 'node_agent_sku'."
+            )
+            raise ValueError(msg)
+        return _from_marketplace_text(image) if ":" in image else _from_distro_text(image)
+
+
+def _from_marketplace_text(image: str) -> ImageQuery:
+    parts = [part.strip() for part in image.split(":")]
+    if len(parts) not in (3, 4):
+        msg = (
+            f"image={image!r} has {len(parts)} parts between colons;"
+            " give 'publisher:offer:sku' or 'publisher:offer:sku:version'."
+        )
+        raise ValueError(msg)
+    return _from_mapping(dict(zip((*_NAMES, "version"), parts, strict=False)), text=image.strip())
+
+
+def _from_mapping(image: Mapping[str, Any], text: str | None = None) -> ImageQuery:
+    given, problems = _known_keys(image)
+    agent = given.get("node_agent_sku")
+    ids = [name for name in _ID_PREFIXES if name in given]
+    problems += _id_problems(ids, given) if ids else _name_problems(given)
+    problems += _agent_problems(agent)
+    if problems:
+        raise ValueError("\n".join(f"image={text or dict(image)!r} {problem}" for problem in problems))
+    reference = {name: given[name] for name in (*ids, *_NAMES, "version") if name in given}
+    text = text or ":".join(reference.values())
+    if agent is not None:
+        return ImageQuery(text, GivenImage(_with_version(reference), agent))
+    words = words_of(*(reference[name] for name in _NAMES))
+    features = frozenset(FEATURES[word] for word in words if word in FEATURES)
+    return ImageQuery(text, MarketplaceName(**reference), Wishes(features=features))
+
+
+def _with_version(reference: Mapping[str, str]) -> dict[str, str]:
+    return {**reference, **({"version": LATEST} if reference.keys() == set(_NAMES) else {})}
+
+
+def _known_keys(image: Mapping[str, Any]) -> tuple[dict[str, str], list[str]]:
+    nested = image.get("imageReference") or image.get("image_reference") or {}
+    flat = {key: value for key, value in image.items() if value is not nested}
+    given: dict[str, str] = {}
+    problems = []
+    for key, value in {**flat, **(nested if isinstance(nested, Mapping) else {})}.items():
+        name = _KEYS.get(str(key).replace("_", "").lower())
+        if name is None:
+            problems.append(f"has the key {key!r}; known are {_KNOWN_KEYS}.")
+        elif value is not None and not isinstance(value, str):
+            problems.append(f"has {key}={value!r}, which is not a text.")
+        elif value and value.strip():
+            given[name] = value.strip().lower() if name == "version" else value.strip()
+    return given, problems
+
+
+def _id_problems(ids: list[str], given: Mapping[str, str]) -> list[str]:
+    names = [name for name in (*_NAMES, "version") if name in given]
+    problems = [
+        f"has an id {given[name]!r} that does not begin with {_ID_PREFIXES[name]!r}."
+        for name in ids
+        if not given[name].lower().startswith(_ID_PREFIXES[name].lower())
+    ]
+    if len(ids) + bool(names) > 1:
+        problems.append(f"names more than one image ({', '.join([*ids, *names])}); give one of them.")
+    if "node_agent_sku" not in given:
+        problems.append("has an id and no node_agent_sku; an id does not tell it.")
+    return problems
+
+
+def _name_problems(given: Mapping[str, str]) -> list[str]:
+    problems = [f"has no {name}." for name in _NAMES if name not in given]
+    version = given.get("version", LATEST)
+    if not re.fullmatch(rf"{LATEST}|\d+(\.\d+)*", version):
+        problems.append(f"has version {version!r}; give {LATEST!r} or numbers with dots.")
+    name = MarketplaceName(*(given.get(part, "") for part in _NAMES))
+    if name.is_pattern and "node_agent_sku" in given:
+        problems.append("has a pattern and a node_agent_sku; leave out one of them.")
+    return problems
+
+
+def _agent_problems(agent: str | None) -> list[str]:
+    if agent is None or "windows" not in agent.lower():
+        return []
+    return [f"has the node agent SKU {agent!r}, which is for Windows; only Linux is supported."]
+
+
+def _from_distro_text(image: str) -> ImageQuery:
+    # A version may follow without a space: "ubuntu24.04".
+    plain = re.sub(r"^([a-z]+)(\d)", r"\1 \2", " ".join(re.split(r"[\s-]+", image.strip().lower())))
+    distro, rest = _split_distro(plain)
+    if distro is None:
+        known = ", ".join(distro.name for distro in DISTROS)
+        msg = f"image={image!r} begins with no known distribution ({known}); give {_FORMS}."
+        raise ValueError(msg)
+    version, wishes, problems = _read_options(rest)
+    if problems:
+        raise ValueError("\n".join(f"image={image!r} {problem}" for problem in problems))
+    return ImageQuery(image.strip(), DistroRelease(distro, version), wishes=wishes)
+
+
+def _split_distro(plain: str) -> tuple[Distro | None, list[str]]:
+    for distro in DISTROS:
+        for alias in distro.aliases:
+            if f"{plain} ".startswith(f"{alias} "):
+                return distro, plain[len(alias) :].split()
+    return None, []
+
+
+def _read_options(words: list[str]) -> tuple[Version, Wishes, list[str]]:
+    options = [word for word in words if _is_option(word)]
+    version, problems = _read_release([word for word in words if not _is_option(word)])
+    generations = {GENERATIONS[word] for word in options if word in GENERATIONS}
+    architectures = {ARCHITECTURES[word] for word in options if word in ARCHITECTURES}
+    for name, found in (("generation", generations), ("architecture", architectures)):
+        if len(found) > 1:
+            problems.append(f"asks for more than one {name}.")
+    wishes = Wishes(
+        features=frozenset(FEATURES[word] for word in options if word in FEATURES),
+        generation=next(iter(generations), None),
+        architecture=next(iter(architectures), None),
+        unverified=_UNVERIFIED in options,
+    )
+    return version, wishes, problems
+
+
+def _read_release(words: list[str]) -> tuple[Version, list[str]]:
+    # "22-04" has come apart at its hyphen.
+    numbers = ".".join(word for word in words if word[0].isdigit())
+    names = [word for word in words if not word[0].isdigit()]
+    versions = [(text, read_version(text)) for text in (numbers, *names) if text]
+    known = {version for _, version in versions if version}
+    problems = [_unknown_word(text) for text, version in versions if not version]
+    if len(known) > 1:
+        problems.append("asks for more than one version.")
+    return max(known, default=()), problems
+
+
+def _is_option(word: str) -> bool:
+    tables = (FEATURES, GENERATIONS, ARCHITECTURES, _FILLER_WORDS, (_UNVERIFIED,))
+    return any(word in table for table in tables)
+
+
+def _unknown_word(word: str) -> str:
+    values = {*FEATURES.values(), *ARCHITECTURES.values(), "gen1", "gen2", _UNVERIFIED}
+    return f"has {word!r}, which is neither a version nor an option word ({', '.join(sorted(values))})."

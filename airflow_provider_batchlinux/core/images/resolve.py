@@ -1,0 +1,260 @@
+"""Which image a pool gets, and why not another; imports only the standard library."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from difflib import SequenceMatcher
+from typing import Any
+
+from airflow_provider_batchlinux.core.images.catalog import LATEST, SupportedImage
+from airflow_provider_batchlinux.core.images.names import (
+    ARCHITECTURES,
+    version_text,
+)
+from airflow_provider_batchlinux.core.images.query import (
+    DistroRelease,
+    GivenImage,
+    ImageQuery,
+    MarketplaceName,
+)
+from airflow_provider_batchlinux.core.images.rules import ImageRules, text_order
+
+__all__ = [
+    "ImageNotFoundError",
+    "ImageQuery",
+    "ResolvedImage",
+    "SupportedImage",
+    "describe_choice",
+    "fitting_images",
+    "needs_image_list",
+    "resolve_image",
+]
+
+_MAX_RUNNERS_UP = 3
+_MAX_NEAREST = 5
+_REMEDY = (
+    "Ask for what one of these is (after a distribution's name may follow option words such as"
+    " 'gen1', 'arm64', 'cvm' or 'unverified'), or give a mapping with publisher, offer, sku and"
+    " node_agent_sku, which is taken as it stands."
+)
+
+
+class ImageNotFoundError(ValueError):
+    """No supported image is what was asked for; the message names the nearest ones."""
+
+
+@dataclass(frozen=True)
+class ResolvedImage:
+    """
+    The image that a pool gets.
+
+    :param reference: the REST ``imageReference``.
+    :param node_agent_sku: the node agent SKU that runs on it.
+    :param end_of_support: from then on the service refuses new pools of it; ``None`` when not
+        decided or not known.
+    :param verified: ``None`` when the image is not in the service's list, so that it is not known.
+    :param runners_up: the other images that would have done, best first.
+    """
+
+    reference: Mapping[str, str]
+    node_agent_sku: str
+    end_of_support: datetime | None
+    verified: bool | None
+    runners_up: tuple[SupportedImage, ...]
+
+
+def needs_image_list(query: ImageQuery) -> bool:
+    """Tell whether the service's supported images can tell of the image: not of one that has an id."""
+    return not isinstance(query.subject, GivenImage) or "publisher" in query.subject.reference
+
+
+def resolve_image(
+    query: ImageQuery,
+    images: Sequence[SupportedImage],
+    *,
+    needed_until: datetime,
+    generation: int | None = None,
+    architecture: str | None = None,
+    include_unverified: bool = False,
+) -> ResolvedImage:
+    """
+    Choose the image for a pool.
+
+    Linux only, verified only unless asked, supported until the pool ends; of these the newest by
+    its version, then the preferred generation. The order of the list does not matter.
+
+    :param query: what the user asked for.
+    :param images: the service's supported images; not needed when :func:`needs_image_list` denies.
+    :param needed_until: the last instant at which new nodes may be wanted, with a time zone.
+    :param generation: the Hyper-V generation that the VM size runs, 1 or 2; ``None`` for either,
+        the second preferred.
+    :param architecture: the VM size's architecture, ``"x64"`` or ``"arm64"``; ``None`` for what the
+        query says, which is x64 unless it names another.
+    :param include_unverified: take images as well on which not all features of Batch are confirmed.
+    :raises ImageNotFoundError: no image does.
+    :raises ValueError: an argument is wrong; all problems are listed.
+    """
+    if isinstance(query.subject, GivenImage):
+        _check(needed_until, generation, architecture)
+        return _as_given(query.subject, images)
+    fitting = fitting_images(
+        query,
+        images,
+        needed_until=needed_until,
+        generation=generation,
+        architecture=architecture,
+        include_unverified=include_unverified,
+    )
+    best, *others = fitting
+    return ResolvedImage(
+        _reference(best, query.subject),
+        best.node_agent_sku,
+        best.end_of_support,
+        best.verified,
+        tuple(others),
+    )
+
+
+def fitting_images(
+    query: ImageQuery,
+    images: Sequence[SupportedImage],
+    *,
+    needed_until: datetime,
+    generation: int | None = None,
+    architecture: str | None = None,
+    include_unverified: bool = False,
+) -> list[SupportedImage]:
+    """
+    List the images that do, the one that a pool would get first.
+
+    The parameters and errors are those of :func:`resolve_image`.
+
+    :raises ImageNotFoundError: no image does.
+    """
+    _check(needed_until, generation, architecture)
+    subject, wishes = query.subject, query.wishes
+    if isinstance(subject, GivenImage):
+        msg = f"image={query.text!r} comes with its node agent SKU: there is nothing to find."
+        raise ValueError(msg)  # noqa: TRY004 - it is the question that is wrong, not a type
+    rules = ImageRules(
+        subject=subject,
+        features=wishes.features,
+        needed_until=needed_until,
+        generations=frozenset(filter(None, (generation, wishes.generation))),
+        architectures=_architectures(query, architecture),
+        unverified=include_unverified or wishes.unverified,
+    )
+    fitting = sorted((row for row in set(images) if not rules.objections(row)), key=rules.preference)
+    if not fitting:
+        raise ImageNotFoundError(_not_found(query, rules, images))
+    return fitting
+
+
+def describe_choice(resolved: ResolvedImage) -> str:
+    """Say in one line what was chosen and what else would have done, for the log."""
+    verified = {True: "verified", False: "unverified", None: "taken as given"}
+    is_unlisted = resolved.verified is None and "publisher" in resolved.reference
+    unknown = "not known, since the service does not list it" if is_unlisted else "not known"
+    end = f"{resolved.end_of_support:%Y-%m-%d}" if resolved.end_of_support else unknown
+    return (
+        f"Image {':'.join(resolved.reference.values())},"
+        f" node agent SKU {resolved.node_agent_sku!r},"
+        f" {verified[resolved.verified]}, end of support {end};"
+        f" {_runners_up_text(resolved.runners_up)}."
+    )
+
+
+def _runners_up_text(images: Sequence[SupportedImage]) -> str:
+    if not images:
+        return "no runners-up"
+    names = ", ".join(image.name for image in images[:_MAX_RUNNERS_UP])
+    more = len(images) - _MAX_RUNNERS_UP
+    return f"also possible: {names}" + (f" and {more} more" if more > 0 else "")
+
+
+def _check(needed_until: datetime, generation: int | None, architecture: str | None) -> None:
+    problems = []
+    if needed_until.utcoffset() is None:
+        problems.append(f"needed_until={needed_until.isoformat()} has no time zone.")
+    if generation not in (None, 1, 2):
+        problems.append(f"generation={generation!r} is not 1, 2 or None.")
+    if architecture is not None and architecture.lower() not in ARCHITECTURES:
+        problems.append(f"architecture={architecture!r} is not 'x64', 'arm64' or None.")
+    if problems:
+        raise ValueError("\n".join(problems))
+
+
+def _architectures(query: ImageQuery, architecture: str | None) -> frozenset[str]:
+    given = {ARCHITECTURES[architecture.lower()]} if architecture else set()
+    if query.wishes.architecture:
+        given.add(query.wishes.architecture)
+    by_default = {"x64"} if isinstance(query.subject, DistroRelease) else set()
+    return frozenset(given or by_default)
+
+
+def _as_given(given: GivenImage, images: Sequence[SupportedImage]) -> ResolvedImage:
+    name = [given.reference.get(part, "").lower() for part in ("publisher", "offer", "sku")]
+    same = (
+        image
+        for image in images
+        if image.name.lower() == ":".join(name)
+        and image.node_agent_sku.lower() == given.node_agent_sku.lower()
+    )
+    known = min(same, key=text_order, default=None)
+    return ResolvedImage(
+        given.reference,
+        given.node_agent_sku,
+        known.end_of_support if known else None,
+        known.verified if known else None,
+        runners_up=(),
+    )
+
+
+def _reference(image: SupportedImage, subject: DistroRelease | MarketplaceName) -> dict[str, str]:
+    pinned = subject.version if isinstance(subject, MarketplaceName) else LATEST
+    return {
+        "publisher": image.publisher,
+        "offer": image.offer,
+        "sku": image.sku,
+        "version": image.version if pinned == LATEST else pinned,
+    }
+
+
+def _not_found(query: ImageQuery, rules: ImageRules, images: Sequence[SupportedImage]) -> str:
+    asked = f"image={query.text!r} (needed until {rules.needed_until:%Y-%m-%d})"
+    if not images:
+        return f"{asked} fits nothing: the service lists no supported images."
+    nearest = sorted(_related(rules, images), key=_nearness(query, rules))[:_MAX_NEAREST]
+    lines = [
+        f"  {image.name} ({image.node_agent_sku}): {'; '.join(rules.objections(image))}" for image in nearest
+    ]
+    return "\n".join(
+        [
+            f"{asked} fits none of the {len(images)} images that the service lists."
+            " Nearest, with why each was passed over:",
+            *lines,
+            _REMEDY,
+        ]
+    )
+
+
+def _related(rules: ImageRules, images: Sequence[SupportedImage]) -> set[SupportedImage]:
+    """Keep to the distribution that was asked for, if the service has any of it."""
+    subject = rules.subject
+    if isinstance(subject, MarketplaceName):
+        return set(images)
+    return {image for image in images if subject.has_distro(image)} or set(images)
+
+
+def _nearness(query: ImageQuery, rules: ImageRules) -> Callable[[SupportedImage], tuple[Any, ...]]:
+    asked = query.text.lower()
+
+    def key(image: SupportedImage) -> tuple[Any, ...]:
+        names = f"{image.name} {version_text(image.os_version)}".lower()
+        likeness = SequenceMatcher(None, asked, names).ratio()
+        misnamed = len(rules.subject.mismatches(image))
+        return (len(rules.objections(image)), misnamed, -likeness, text_order(image))
+
+    return key

@@ -1,0 +1,112 @@
+"""Why an image does not do, and which of two is better; imports only the standard library."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from math import inf
+from typing import Any
+
+from airflow_provider_batchlinux.core.images.catalog import SupportedImage
+from airflow_provider_batchlinux.core.images.names import WORKLOAD_FEATURES, Version
+from airflow_provider_batchlinux.core.images.query import DistroRelease, MarketplaceName
+
+__all__ = ["ImageRules", "text_order"]
+
+
+@dataclass(frozen=True)
+class ImageRules:
+    """
+    Says why an image does not do, and which of two that do is better.
+
+    :param needed_until: the last instant at which new nodes may be wanted.
+    :param generations: the Hyper-V generations asked for; two of them contradict each other.
+    :param architectures: as for the generations.
+    :param unverified: unverified images do.
+    """
+
+    subject: DistroRelease | MarketplaceName
+    features: frozenset[str]
+    needed_until: datetime
+    generations: frozenset[int]
+    architectures: frozenset[str]
+    unverified: bool
+
+    def objections(self, image: SupportedImage) -> list[str]:
+        """List why the image is passed over; empty when it does."""
+        return [
+            *self.subject.mismatches(image),
+            *self._service_objections(image),
+            *self._machine_objections(image),
+            *self._feature_objections(image),
+        ]
+
+    def preference(self, image: SupportedImage) -> tuple[Any, ...]:
+        """
+        Order the images that do, best first, whatever the order of the list.
+
+        The newest comes before the generation and the names only settle ties. A pattern may meet
+        special images, which come last.
+        """
+        out_of_the_ordinary = bool(self._unasked(image)) or image.architecture != "x64"
+        return (
+            out_of_the_ordinary,
+            _newest_first(image.os_version),
+            not image.verified,
+            -image.generation,
+            len(image.specials),
+            text_order(image),
+        )
+
+    def _service_objections(self, image: SupportedImage) -> list[str]:
+        found = []
+        if image.os_type != "linux":
+            found.append(f"runs {image.os_type.capitalize() or 'an unnamed system'}")
+        if not (image.verified or self.unverified):
+            found.append("unverified")
+        end = image.end_of_support
+        if end is not None and end <= self.needed_until:
+            found.append(f"end of support {end:%Y-%m-%d}")
+        return found
+
+    def _machine_objections(self, image: SupportedImage) -> list[str]:
+        found = []
+        if self.generations - {image.generation}:
+            found.append(f"generation {image.generation}")
+        if self.architectures - {image.architecture}:
+            found.append(f"architecture {image.architecture}")
+        return found
+
+    def _feature_objections(self, image: SupportedImage) -> list[str]:
+        if not isinstance(self.subject, DistroRelease):
+            return []
+        missing = sorted(self.features - image.features)
+        unasked = sorted(self._unasked(image))
+        return [
+            *([f"lacks {', '.join(missing)}"] if missing else []),
+            *([f"special ({', '.join(unasked)})"] if unasked else []),
+        ]
+
+    def _unasked(self, image: SupportedImage) -> frozenset[str]:
+        asked = self.features
+        admitted = asked | WORKLOAD_FEATURES if asked & WORKLOAD_FEATURES else asked
+        return image.specials - admitted
+
+
+def text_order(image: SupportedImage) -> tuple[str, ...]:
+    """Order images by what is written in them, so that no two different ones tie."""
+    return (
+        image.name.lower(),
+        image.node_agent_sku.lower(),
+        image.name,
+        image.version,
+        image.node_agent_sku,
+        image.os_type,
+        ",".join(sorted(image.capabilities)),
+        str(image.end_of_support or ""),
+    )
+
+
+def _newest_first(version: Version) -> tuple[float, ...]:
+    # A major alone rolls on to its newest minor, so it is newer than any minor that is named.
+    return (*(-number for number in version), -inf) if version else (inf,)

@@ -1,0 +1,1 @@
+"""Actions on compute nodes, and commands that run on them over SSH."""

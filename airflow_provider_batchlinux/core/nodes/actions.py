@@ -1,0 +1,148 @@
+"""What is done to single nodes, and when it is over; imports only the standard library."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal, get_args
+
+from airflow_provider_batchlinux.core.node_states import AWAY_STATES, BROKEN_STATES, READY_STATES
+from airflow_provider_batchlinux.core.pools.changes.resize import RUNNING_TASKS
+from airflow_provider_batchlinux.core.snapshots import NodeSnapshot
+from airflow_provider_batchlinux.core.text import joined
+
+__all__ = ["NodeAction", "NodeChoice", "NodeProgress", "latest_boot", "problems_of", "progress_of"]
+
+NodeAction = Literal["reboot", "reimage", "deallocate", "start"]
+
+
+@dataclass(frozen=True)
+class NodeChoice:
+    """
+    Which nodes of a pool are meant.
+
+    :param node_ids: by their ids; ``None`` for whichever.
+    :param states: by their states; ``None`` for whichever.
+    """
+
+    node_ids: Sequence[str] | None = None
+    states: Sequence[str] | None = None
+
+    def chosen(self, nodes: Iterable[NodeSnapshot]) -> list[NodeSnapshot]:
+        """Give the nodes that are meant."""
+        ids = None if self.node_ids is None else {node_id.lower() for node_id in self.node_ids}
+        states = None if self.states is None else {_state_name(state) for state in self.states}
+        return [
+            node
+            for node in nodes
+            if (ids is None or node.node_id.lower() in ids) and (states is None or node.state in states)
+        ]
+
+    def distinct_ids(self) -> list[str] | None:
+        """Give each id that is meant once, as the service compares them; ``None`` for whichever."""
+        if self.node_ids is None:
+            return None
+        return list({node_id.lower(): node_id for node_id in self.node_ids}.values())
+
+    def where(self) -> str | None:
+        """Give the service's filter for the states that are meant; ``None`` for whichever."""
+        if self.states is None:
+            return None
+        names = [_state_name(state).replace("'", "''") for state in self.states]
+        return " or ".join(f"state eq '{name}'" for name in names) or None
+
+    def missing(self, nodes: Iterable[NodeSnapshot]) -> list[str]:
+        """Give the ids that are meant and that no node has."""
+        known = {node.node_id.lower() for node in nodes}
+        return [node_id for node_id in self.node_ids or () if node_id.lower() not in known]
+
+
+@dataclass(frozen=True)
+class NodeProgress:
+    """
+    How far an action on some nodes is.
+
+    :param done: those that came through it.
+    :param gone: those that are not in the pool any more, or were preempted.
+    :param broken: those that did not survive it.
+    :param waiting: those that are still on their way.
+    """
+
+    done: tuple[str, ...] = ()
+    gone: tuple[str, ...] = ()
+    broken: tuple[NodeSnapshot, ...] = ()
+    waiting: tuple[NodeSnapshot, ...] = ()
+
+    def plus(self, more: NodeProgress) -> NodeProgress:
+        """Add what was found of other nodes; those that are waited for are then the others."""
+        return NodeProgress(
+            self.done + more.done, self.gone + more.gone, self.broken + more.broken, more.waiting
+        )
+
+    def over(self) -> set[str]:
+        """Give the ids of the nodes that are not waited for any more, in lower case."""
+        broken = (node.node_id for node in self.broken)
+        return {node_id.lower() for node_id in (*self.done, *self.gone, *broken)}
+
+    def __str__(self) -> str:
+        states = joined(sorted({node.state for node in self.waiting}))
+        still = f"; others are {states}" if self.waiting else ""
+        return f"{len(self.done)} are done, {len(self.gone)} gone, {len(self.broken)} broken{still}"
+
+
+def problems_of(action: str, running_tasks: str) -> list[str]:
+    """List what is wrong with an action and its choice for running tasks."""
+    found = []
+    if action not in get_args(NodeAction):
+        found.append(f"action={action!r} is not one of {', '.join(get_args(NodeAction))}.")
+    if running_tasks not in RUNNING_TASKS:
+        found.append(f"running_tasks={running_tasks!r} is not one of {', '.join(RUNNING_TASKS)}.")
+    return found
+
+
+def latest_boot(nodes: Iterable[NodeSnapshot]) -> datetime | None:
+    """
+    Give the last time that one of the nodes has booted, by the service's clock.
+
+    A node that boots after a request has a later time than every node had before it, so that nobody's clocks
+    are compared.
+    """
+    return max((node.last_boot for node in nodes if node.last_boot is not None), default=None)
+
+
+def progress_of(
+    action: NodeAction, node_ids: Sequence[str], nodes: Iterable[NodeSnapshot], since: datetime | None
+) -> NodeProgress:
+    """
+    Tell how far an action is.
+
+    :param node_ids: the nodes that it was done to.
+    :param nodes: the pool's nodes now.
+    :param since: the last boot of any of them before the action; ``None`` when none had booted.
+    """
+    known = {node.node_id.lower(): node for node in nodes}
+    found = [known[node_id.lower()] for node_id in node_ids if node_id.lower() in known]
+    here = [node for node in found if node.state not in AWAY_STATES]
+    broken = tuple(node for node in here if node.state in BROKEN_STATES and _has_booted(node, since, action))
+    done = tuple(node for node in here if _is_done(action, node, since))
+    waiting = tuple(node for node in here if node not in done and node not in broken)
+    staying = {node.node_id.lower() for node in here}
+    gone = tuple(node_id for node_id in node_ids if node_id.lower() not in staying)
+    return NodeProgress(tuple(node.node_id for node in done), gone, broken, waiting)
+
+
+def _state_name(state: str) -> str:
+    return state.lower().replace("_", "")
+
+
+def _is_done(action: NodeAction, node: NodeSnapshot, since: datetime | None) -> bool:
+    if action == "deallocate":
+        return node.state == "deallocated"
+    return node.state in READY_STATES and _has_booted(node, since, action)
+
+
+def _has_booted(node: NodeSnapshot, since: datetime | None, action: NodeAction) -> bool:
+    if action == "deallocate" or since is None or node.state == "unusable":
+        return True
+    return node.last_boot is not None and node.last_boot > since

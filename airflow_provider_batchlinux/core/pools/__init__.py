@@ -1,0 +1,1 @@
+"""Pools: specifications, validation, differences, readiness, repair and cleanup."""

@@ -1,0 +1,1 @@
+"""Compare a pool with its specification, and plan updates and resizes."""

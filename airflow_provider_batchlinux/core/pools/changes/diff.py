@@ -1,0 +1,205 @@
+"""How a pool that is there differs from the one that is wanted; imports only the standard library."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from airflow_provider_batchlinux.core.pool_metadata import METADATA_PREFIX
+from airflow_provider_batchlinux.core.pools.validation.schema import POOL, SHAPES
+from airflow_provider_batchlinux.core.pools.validation.validate import seconds_in
+
+__all__ = ["Difference", "describe_drift", "drift"]
+
+# What the service adds to a pool that does not say it: recorded, or by its specification the default.
+_DEFAULTS: Mapping[tuple[str, ...], Any] = {
+    ("autoScaleEvaluationInterval",): 900.0,
+    ("enableAutoScale",): False,
+    ("enableInterNodeCommunication",): False,
+    ("networkConfiguration", "dynamicVNetAssignmentScope"): "none",
+    ("networkConfiguration", "enableAcceleratedNetworking"): False,
+    ("networkConfiguration", "publicIPAddressConfiguration", "provision"): "batchmanaged",
+    ("resizeTimeout",): 900.0,
+    ("startTask", "maxTaskRetryCount"): 0,
+    ("startTask", "userIdentity", "autoUser", "elevationLevel"): "nonadmin",
+    ("startTask", "userIdentity", "autoUser", "scope"): "pool",
+    ("startTask", "waitForSuccess"): True,
+    ("targetDedicatedNodes",): 0,
+    ("targetLowPriorityNodes",): 0,
+    ("taskSchedulingPolicy", "jobDefaultOrder"): "none",
+    ("taskSchedulingPolicy", "nodeFillType"): "spread",
+    ("taskSlotsPerNode",): 1,
+    ("userAccounts", "elevationLevel"): "nonadmin",
+    ("virtualMachineConfiguration", "dataDisks", "caching"): "readwrite",
+    ("virtualMachineConfiguration", "dataDisks", "managedDisk", "storageAccountType"): "standard_lrs",
+    ("virtualMachineConfiguration", "imageReference", "version"): "latest",
+    ("virtualMachineConfiguration", "nodePlacementConfiguration", "policy"): "regional",
+}
+_CASELESS = frozenset({"vmSize", "publisher", "offer", "sku", "nodeAgentSKUId", "version", "subnetId"})
+_KEYS = ("name", "lun", "applicationId")
+"""By which an entry of a list is known again, whatever its place."""
+
+_TARGETS = ("targetDedicatedNodes", "targetLowPriorityNodes")
+_ABSENT = "nothing"
+_SHOWN = 60
+
+
+@dataclass(frozen=True)
+class Difference:
+    """
+    One property in which a pool differs.
+
+    :param name: its place in the REST body, such as ``startTask.commandLine``.
+    :param wanted: what was asked for, made comparable; ``None`` for nothing.
+    :param found: what the pool has; ``None`` for nothing.
+    :param is_secret: neither value may be shown.
+    """
+
+    name: str
+    wanted: Any
+    found: Any
+    is_secret: bool = False
+
+    @property
+    def property_name(self) -> str:
+        """The property of the pool that it is in."""
+        return self.name.split(".")[0].split("[")[0]
+
+    def __str__(self) -> str:
+        if self.is_secret:
+            return f"{self.name}: another value than wanted (not shown: it may be a secret)"
+        return f"{self.name}: wanted {_shown(self.wanted)}, found {_shown(self.found)}"
+
+
+@dataclass(frozen=True)
+class _Leaf:
+    value: Any
+    is_secret: bool
+
+
+_Places = tuple[tuple[str, str], ...]
+"""Names on the way to a value, each with the key of its entry in a list; empty for no list."""
+
+
+def drift(wanted: Mapping[str, Any], found: Mapping[str, Any]) -> list[Difference]:
+    """
+    Compare two pools by their REST bodies, property by property, in the order of the request's properties.
+
+    What the service adds or spells otherwise is no difference: defaults, letter case where it does not
+    count, the order of named entries. Neither are the provider's own marks in the metadata, the numbers of
+    nodes while a formula decides them, passwords and keys that the service does not give back, nor further
+    tags, which a policy of the subscription may have added.
+
+    :param wanted: the body that would create the pool.
+    :param found: the pool as the service answers it.
+    """
+    is_scaled = bool(wanted.get("enableAutoScale")) and bool(found.get("enableAutoScale"))
+    ours = dict(_leaves(POOL, _comparable(wanted, is_scaled=is_scaled)))
+    theirs = dict(_leaves(POOL, _comparable(found, is_scaled=is_scaled)))
+    places = [*ours, *(place for place in theirs if place not in ours)]
+    return [
+        *(
+            _difference(place, ours.get(place), theirs.get(place))
+            for place in places
+            if _differs(ours.get(place), theirs.get(place))
+        ),
+        *_managed_differences(wanted, found),
+    ]
+
+
+def describe_drift(differences: Sequence[Difference]) -> str:
+    """List differences, one a line; say so when there are none."""
+    if not differences:
+        return "  no property differs: the request was written otherwise."
+    return "\n".join(f"  {difference}" for difference in differences)
+
+
+def _managed_differences(wanted: Mapping[str, Any], found: Mapping[str, Any]) -> Iterator[Difference]:
+    ours, theirs = _identities(wanted), _identities(found)
+    if ours != theirs:
+        yield Difference("identity.userAssignedIdentities", ours or None, theirs or None)
+    tags = found.get("tags") or {}
+    for name, value in (wanted.get("tags") or {}).items():
+        if tags.get(name) != value:
+            yield Difference(f"tags.{name}", value, tags.get(name))
+
+
+def _identities(body: Mapping[str, Any]) -> tuple[str, ...]:
+    entries = (body.get("identity") or {}).get("userAssignedIdentities") or ()
+    return tuple(sorted(str(entry.get("resourceId")).lower() for entry in entries))
+
+
+def _comparable(body: Mapping[str, Any], *, is_scaled: bool) -> dict[str, Any]:
+    left_out = {"id", *(_TARGETS if is_scaled else ())}
+    kept = {name: value for name, value in body.items() if name not in left_out}
+    own = METADATA_PREFIX
+    kept["metadata"] = [
+        item for item in body.get("metadata") or () if not str(item.get("name")).lower().startswith(own)
+    ]
+    return kept
+
+
+def _leaves(shape: str, value: object, path: _Places = ()) -> Iterator[tuple[_Places, _Leaf]]:
+    if not isinstance(value, Mapping):
+        return
+    for name, kind in SHAPES[shape].items():
+        plain = name.removesuffix("!")
+        if value.get(plain) is not None:
+            yield from _leaves_of(kind, value[plain], (*path, (plain, "")))
+
+
+def _leaves_of(kind: str, value: Any, path: _Places) -> Iterator[tuple[_Places, _Leaf]]:
+    is_list, name = kind.startswith("["), kind.split("]")[0].strip("[")
+    if name in SHAPES and is_list:
+        for position, entry in enumerate(value):
+            yield from _leaves(name, entry, (*path[:-1], (path[-1][0], _key_of(entry, position))))
+    elif name in SHAPES:
+        yield from _leaves(name, value, path)
+    else:
+        read = _normal(name, path[-1][0], value)
+        if read != _DEFAULTS.get(tuple(part for part, _ in path)) and read not in ("", ()):
+            yield path, _Leaf(read, is_secret=name.startswith("secret"))
+
+
+def _key_of(entry: object, position: int) -> str:
+    names = entry if isinstance(entry, Mapping) else {}
+    key = next((str(names[name]).lower() for name in _KEYS if names.get(name) is not None), None)
+    return repr(key) if key is not None else str(position)
+
+
+def _normal(kind: str, name: str, value: Any) -> Any:
+    if isinstance(value, (list, tuple)):
+        return tuple(sorted(str(item) for item in value))
+    if isinstance(value, Mapping):
+        return json.dumps(value, sort_keys=True)
+    text = str(value)
+    if kind.startswith("duration"):
+        return seconds_in(text)
+    if kind.startswith("int"):
+        return int(text)
+    if kind == "bool":
+        return text.lower() == "true"
+    return text.lower() if "|" in kind or name in _CASELESS else text
+
+
+def _differs(ours: _Leaf | None, theirs: _Leaf | None) -> bool:
+    if ours is not None and theirs is None and ours.is_secret:
+        return False
+    return ours != theirs
+
+
+def _difference(place: _Places, ours: _Leaf | None, theirs: _Leaf | None) -> Difference:
+    name = ".".join(f"{part}[{key}]" if key else part for part, key in place)
+    is_secret = any(leaf.is_secret for leaf in (ours, theirs) if leaf is not None)
+    return Difference(
+        name, ours.value if ours else None, theirs.value if theirs else None, is_secret=is_secret
+    )
+
+
+def _shown(value: object) -> str:
+    if value is None:
+        return _ABSENT
+    text = repr(list(value) if isinstance(value, tuple) else value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."

@@ -1,0 +1,163 @@
+"""What a resize is asked to be, and what a pool means during it; imports only the standard library."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from airflow_provider_batchlinux.core.instants import iso8601_duration, rest_instant
+from airflow_provider_batchlinux.core.service_errors import ResizeErrorKind, explained_error, kind_of
+from airflow_provider_batchlinux.core.snapshots import PoolSnapshot, ServiceError
+
+__all__ = [
+    "RUNNING_TASKS",
+    "ResizeRequest",
+    "ResizeSpec",
+    "ResizeStep",
+    "began_at",
+    "next_step",
+    "shortfall",
+    "unmet",
+]
+
+RUNNING_TASKS = ("requeue", "terminate", "taskcompletion")
+"""What can become of the tasks on a node that is taken from its work."""
+
+_MIN_TIMEOUT = 300
+
+
+@dataclass(frozen=True)
+class ResizeSpec:
+    """
+    A resize.
+
+    :param dedicated_nodes: the dedicated nodes to have; ``None`` leaves their number.
+    :param spot_nodes: the spot nodes to have; ``None`` leaves their number.
+    :param resize_timeout: seconds the service may look for nodes; ``None`` is its own 15 minutes.
+    :param running_tasks: what becomes of tasks on nodes that go, one of :data:`RUNNING_TASKS`.
+    :param accept_partial: fewer nodes than asked for do.
+    """
+
+    dedicated_nodes: int | None = None
+    spot_nodes: int | None = None
+    resize_timeout: float | None = None
+    running_tasks: str = "requeue"
+    accept_partial: bool = False
+
+    def problems(self) -> list[str]:
+        """List all that is wrong with it."""
+        counts = {"dedicated_nodes": self.dedicated_nodes, "spot_nodes": self.spot_nodes}
+        found = [
+            f"{name}={count!r} is not a whole number from 0 up."
+            for name, count in counts.items()
+            if count is not None and (isinstance(count, bool) or not isinstance(count, int) or count < 0)
+        ]
+        if all(count is None for count in counts.values()):
+            found.append("dedicated_nodes and spot_nodes are both None; give at least one.")
+        if self.running_tasks not in RUNNING_TASKS:
+            found.append(f"running_tasks={self.running_tasks!r} is not one of {', '.join(RUNNING_TASKS)}.")
+        if self.resize_timeout is not None and self.resize_timeout < _MIN_TIMEOUT:
+            found.append(f"resize_timeout is {self.resize_timeout:g} s; the minimum is {_MIN_TIMEOUT} s.")
+        return found
+
+    def targets(self, pool: PoolSnapshot) -> tuple[int, int]:
+        """Give the dedicated and spot nodes that a pool is to have."""
+        dedicated, spot = self.dedicated_nodes, self.spot_nodes
+        return (
+            pool.target_dedicated if dedicated is None else dedicated,
+            pool.target_spot if spot is None else spot,
+        )
+
+    def to_rest(self, pool: PoolSnapshot) -> dict[str, Any]:
+        """Build the service's body; both numbers are always in it, so that none is left to a default."""
+        dedicated, spot = self.targets(pool)
+        body: dict[str, Any] = {
+            "targetDedicatedNodes": dedicated,
+            "targetLowPriorityNodes": spot,
+            "nodeDeallocationOption": self.running_tasks,
+        }
+        if self.resize_timeout is not None:
+            body["resizeTimeout"] = iso8601_duration(self.resize_timeout)
+        return body
+
+
+@dataclass
+class ResizeRequest:
+    """
+    What has become of asking for a resize.
+
+    :param asked: the service has taken the request.
+    :param requested_at: when the resize began, by the service's clock, as ISO 8601 text; ``None`` while the
+        service has not been asked.
+    """
+
+    asked: bool = False
+    requested_at: str | None = None
+
+    def is_under_way(self, spec: ResizeSpec, pool: PoolSnapshot) -> bool:
+        """Tell whether a pool is resizing for this very request, and for nobody else's after it."""
+        if not self.asked or pool.allocation_state != "resizing" or pool.allocation_state_since is None:
+            return False
+        wants_the_same = (pool.target_dedicated, pool.target_spot) == spec.targets(pool)
+        return wants_the_same and self.requested_at in (None, rest_instant(pool.allocation_state_since))
+
+
+def began_at(pool: PoolSnapshot) -> str | None:
+    """
+    Tell when a resize began that the service has just taken, as ISO 8601 text.
+
+    That is when the pool came into its allocation state; of a resize that is over already, which has a later
+    one, it is when the request has changed the pool.
+    """
+    is_over = pool.allocation_state == "steady" and pool.modified is not None
+    instant = pool.modified if is_over else pool.allocation_state_since
+    return rest_instant(instant) if instant is not None else None
+
+
+class ResizeStep(str, Enum):
+    """What comes next."""
+
+    WAIT = "wait"
+    ASK = "ask"
+    DONE = "done"
+    SHORT = "short"
+
+
+def next_step(spec: ResizeSpec, pool: PoolSnapshot, *, asked: bool) -> ResizeStep:
+    """
+    Decide what comes next in a resize.
+
+    :param asked: the service has taken our request, so that a steady pool is what came of it.
+    """
+    targets = spec.targets(pool)
+    if pool.allocation_state != "steady":
+        return ResizeStep.WAIT
+    if (pool.current_dedicated, pool.current_spot) == targets == (pool.target_dedicated, pool.target_spot):
+        return ResizeStep.DONE
+    if not asked:
+        return ResizeStep.ASK
+    return ResizeStep.DONE if spec.accept_partial else ResizeStep.SHORT
+
+
+def shortfall(spec: ResizeSpec, pool: PoolSnapshot) -> str:
+    """Say that a resize ended short of its numbers, and why."""
+    dedicated, spot = spec.targets(pool)
+    causes = "".join(f"\n  {explained_error(error)}" for error in pool.resize_errors)
+    return (
+        f"Pool {pool.pool_id!r} has {pool.current_dedicated} of {dedicated} dedicated and"
+        f" {pool.current_spot} of {spot} spot nodes, and its resize is over."
+        + (causes or " The service names no cause; another resize may have come between.")
+    )
+
+
+def unmet(pool: PoolSnapshot) -> tuple[ServiceError, ...]:
+    """
+    Tell why a pool will not get the nodes that it was asked to have, unless somebody asks again.
+
+    Nothing, when it has them, is still getting them, has a formula that asks again by itself, or when the
+    resize was only stopped.
+    """
+    if pool.autoscale or pool.allocation_state != "steady" or pool.current >= pool.target:
+        return ()
+    return tuple(error for error in pool.resize_errors if kind_of(error) is not ResizeErrorKind.HARMLESS)

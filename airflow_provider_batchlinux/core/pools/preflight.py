@@ -1,0 +1,239 @@
+"""What would keep a pool from getting its nodes, told before it is made; imports only the stdlib."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from airflow_provider_batchlinux.core.images.catalog import SupportedImage
+from airflow_provider_batchlinux.core.instants import WARNED_BEFORE
+from airflow_provider_batchlinux.core.pools.subnets import Subnet
+from airflow_provider_batchlinux.core.pools.validation.rules import generation_for
+from airflow_provider_batchlinux.core.vm_sizes.sizes import VmSize, find_size, nearest_sizes
+
+__all__ = ["POOL_FIELDS", "Findings", "Limits", "Region", "Usage", "find_faults", "usage_of"]
+
+Path = tuple[Any, ...]
+
+POOL_FIELDS = (
+    "id",
+    "vmSize",
+    "currentDedicatedNodes",
+    "targetDedicatedNodes",
+    "currentLowPriorityNodes",
+    "targetLowPriorityNodes",
+)
+"""What is asked of the account's pools to know what they use."""
+
+_EPHEMERAL: Path = ("virtualMachineConfiguration", "osDisk", "ephemeralOSDiskSettings")
+_SUBNET: Path = ("networkConfiguration", "subnetId")
+_SECURITY: Path = ("virtualMachineConfiguration", "securityProfile", "securityType")
+_MORE_QUOTA = "Ask for fewer nodes, wait for other pools to go, or request more quota in the portal."
+
+
+@dataclass(frozen=True)
+class Limits:
+    """
+    What a Batch account may use. ``None`` is not told, as where the nodes are of the user's subscription.
+
+    :param dedicated_cores: cores of all dedicated nodes.
+    :param spot_cores: cores of all spot nodes.
+    :param pools: pools.
+    :param family_cores: cores of dedicated nodes by VM family; empty when no family has a limit of its own.
+    """
+
+    dedicated_cores: int | None = None
+    spot_cores: int | None = None
+    pools: int | None = None
+    family_cores: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Region:
+    """Where an account is, what it may use there, and the VM sizes there are."""
+
+    name: str
+    limits: Limits
+    sizes: Sequence[VmSize]
+
+
+@dataclass(frozen=True)
+class Usage:
+    """
+    What an account's pools use, as far as their sizes are known.
+
+    :param family_cores: cores of dedicated nodes, by VM family in lower case.
+    """
+
+    pool_ids: frozenset[str] = frozenset()
+    dedicated_cores: int = 0
+    spot_cores: int = 0
+    family_cores: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Findings:
+    """
+    What was found.
+
+    :param problems: what no waiting cures.
+    :param shortages: quotas and addresses that do not suffice now.
+    :param warnings: what is worth knowing.
+    """
+
+    problems: tuple[str, ...] = ()
+    shortages: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+def usage_of(pools: Iterable[Mapping[str, Any]], sizes: Sequence[VmSize]) -> Usage:
+    """
+    Count what pools use: of each the nodes that it has or wants, whichever are more.
+
+    :param pools: REST bodies with :data:`POOL_FIELDS`.
+    """
+    rows = list(pools)
+    families: dict[str, int] = {}
+    dedicated = spot = 0
+    for row in rows:
+        size = find_size(str(row.get("vmSize") or ""), sizes)
+        if size is None or size.cores is None:
+            continue
+        dedicated += (cores := size.cores * _nodes(row, "Dedicated"))
+        spot += size.cores * _nodes(row, "LowPriority")
+        family = (size.family or "").lower()
+        families[family] = families.get(family, 0) + cores
+    return Usage(frozenset(str(row["id"]) for row in rows), dedicated, spot, families)
+
+
+def find_faults(
+    body: Mapping[str, Any],
+    region: Region,
+    usage: Usage,
+    *,
+    image: SupportedImage | None,
+    needed_until: datetime,
+    now: datetime,
+    name_of: Callable[[Path], str],
+    subnet: Subnet | None = None,
+) -> Findings:
+    """
+    Hold a pool that is to be made against what the region and the account have.
+
+    :param body: the body that would create the pool.
+    :param usage: what the account's other pools use.
+    :param image: the image as the service lists it; ``None`` when it is in no list.
+    :param needed_until: the last instant at which new nodes may be wanted.
+    :param name_of: the user's name of a place in the body.
+    :param subnet: the subnet that its nodes would join; ``None`` when there is none, or it is not known.
+    """
+    size = find_size(body["vmSize"], region.sizes)
+    shortages = [*_pool_shortage(region.limits, usage), *_subnet_shortage(body, subnet, name_of)]
+    if size is None:
+        near = ", ".join(nearest_sizes(body["vmSize"], region.sizes))
+        wanted = f"{name_of(('vmSize',))}={body['vmSize']!r}"
+        missing = f"{wanted} is no VM size that Batch offers in {region.name!r}; the nearest are {near}."
+        return Findings((missing,), tuple(shortages))
+    ask = _Ask(body, size, f"{name_of(('vmSize',))}={body['vmSize']!r}", name_of)
+    problems = [*ask.end_problems(needed_until), *ask.feature_problems(), *ask.image_problems(image)]
+    shortages += ask.shortages(region.limits, usage)
+    return Findings(tuple(problems), tuple(shortages), tuple(ask.warnings(image, needed_until, now)))
+
+
+@dataclass(frozen=True)
+class _Ask:
+    body: Mapping[str, Any]
+    size: VmSize
+    told: str
+    name_of: Callable[[Path], str]
+
+    def end_problems(self, needed_until: datetime) -> Iterator[str]:
+        end = self.size.end_of_life
+        if end is not None and end <= needed_until:
+            wanted = f"the pool is wanted until {needed_until:%Y-%m-%d}"
+            yield f"{self.told} is retired by Batch on {end:%Y-%m-%d}, and {wanted}; choose a newer size."
+
+    def feature_problems(self) -> Iterator[str]:
+        spot = self.body.get("targetLowPriorityNodes", 0)
+        if spot and self.size.spot is False:
+            name = self.name_of(("targetLowPriorityNodes",))
+            yield f"{name}={spot}: {self.told} is not to be had as spot nodes; ask for dedicated ones."
+        if _at(self.body, _EPHEMERAL) is not None and self.size.ephemeral_disk is False:
+            yield f"{self.name_of(_EPHEMERAL)}: {self.told} has no local disk for an operating system."
+        generation = generation_for(self.body)
+        if generation is not None and self.size.generations and generation not in self.size.generations:
+            wanted = f"{self.name_of(_SECURITY)}={_at(self.body, _SECURITY)!r} needs generation {generation}"
+            yield f"{wanted}, and {self.told} runs only generation {min(self.size.generations)}."
+
+    def image_problems(self, image: SupportedImage | None) -> Iterator[str]:
+        if image is None:
+            return
+        if self.size.generations and image.generation not in self.size.generations:
+            runs = min(self.size.generations)
+            yield f"Image {image.name!r} is of generation {image.generation}; {self.told} runs only {runs}."
+        if self.size.architecture and image.architecture != self.size.architecture:
+            found = self.size.architecture
+            yield f"Image {image.name!r} is for {image.architecture}, and {self.told} is {found}."
+        if self.size.rdma is False and "supportsrdmaonly" in {name.lower() for name in image.capabilities}:
+            yield f"Image {image.name!r} is only for sizes with RDMA, which {self.told} does not have."
+
+    def shortages(self, limits: Limits, usage: Usage) -> Iterator[str]:
+        if self.size.cores is None:
+            return
+        family = (self.size.family or "").lower()
+        per_family = {name.lower(): cores for name, cores in limits.family_cores.items()}
+        used = usage.family_cores.get(family, 0)
+        dedicated, spot = ("targetDedicatedNodes", "targetLowPriorityNodes")
+        yield from self._shortage(dedicated, "dedicated cores", limits.dedicated_cores, usage.dedicated_cores)
+        yield from self._shortage(
+            dedicated, f"dedicated cores of {self.size.family!r}", per_family.get(family), used
+        )
+        yield from self._shortage(spot, "spot cores", limits.spot_cores, usage.spot_cores)
+
+    def warnings(self, image: SupportedImage | None, needed_until: datetime, now: datetime) -> Iterator[str]:
+        end = self.size.end_of_life
+        if end is not None and needed_until < end <= now + WARNED_BEFORE:
+            yield f"{self.told} is retired by Batch on {end:%Y-%m-%d}; choose a newer size before."
+        if self.size.gpus and image is not None and "gpu" not in image.features:
+            yield (
+                f"{self.told} has GPUs, and image {image.name!r} has no driver for them;"
+                " install it in the start task or by an extension."
+            )
+
+    def _shortage(self, target: str, what: str, limit: int | None, used: int) -> Iterator[str]:
+        nodes, cores = self.body.get(target, 0), self.size.cores or 0
+        left = None if limit is None else limit - used
+        if left is not None and nodes * cores > max(left, 0):
+            wanted = f"{self.name_of((target,))}={nodes} on {self.told} wants {nodes * cores} {what}"
+            yield f"{wanted}; the account has {max(left, 0)} of {limit} left. {_MORE_QUOTA}"
+
+
+def _pool_shortage(limits: Limits, usage: Usage) -> Iterator[str]:
+    if limits.pools is not None and len(usage.pool_ids) >= limits.pools:
+        found = f"The account's quota of pools is used up: {len(usage.pool_ids)} of {limits.pools}."
+        yield f"{found} Delete pools that are no longer used, or request more quota in the portal."
+
+
+def _subnet_shortage(
+    body: Mapping[str, Any], subnet: Subnet | None, name_of: Callable[[Path], str]
+) -> Iterator[str]:
+    # Under a formula nobody knows how many nodes there will be.
+    nodes = body.get("targetDedicatedNodes", 0) + body.get("targetLowPriorityNodes", 0)
+    if subnet is not None and nodes > subnet.free:
+        wanted = f"the pool asks for {nodes} nodes, each of which takes one"
+        yield (
+            f"{name_of(_SUBNET)}={subnet.subnet_id!r} has {subnet.free} of {subnet.limit} addresses left, and"
+            f" {wanted}. Ask for fewer nodes, or take a larger subnet."
+        )
+
+
+def _nodes(row: Mapping[str, Any], kind: str) -> int:
+    return max(int(row.get(f"{when}{kind}Nodes") or 0) for when in ("current", "target"))
+
+
+def _at(body: Any, path: Path) -> Any:
+    for name in path:
+        body = body.get(name) if isinstance(body, Mapping) else None
+    return body

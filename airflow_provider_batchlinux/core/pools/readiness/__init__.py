@@ -1,0 +1,1 @@
+"""Decide whether the nodes of a pool are ready."""

@@ -1,0 +1,1 @@
+"""Decide how to repair the nodes of a pool."""

@@ -1,0 +1,1 @@
+"""Specifications of a pool and its parts, as Dag authors write them."""

@@ -1,0 +1,247 @@
+"""What all spec objects share: fields to dicts and to REST bodies, and back; imports only the stdlib."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import MISSING, Field, dataclass, fields
+from datetime import timedelta
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+from airflow_provider_batchlinux.core.instants import iso8601_duration
+from airflow_provider_batchlinux.core.secrets import hidden_value
+
+if TYPE_CHECKING:
+    # A Dag file that names a spec object does not pay for the checks.
+    from airflow_provider_batchlinux.core.pools.validation.validate import Path
+
+__all__ = ["Spec", "hidden_spec", "merge", "plain_spec", "put", "read_part", "read_spec", "rest_value"]
+
+S = TypeVar("S", bound="Spec")
+
+
+@dataclass(frozen=True)
+class Spec:
+    """
+    The base of the spec objects.
+
+    A field with ``repr=False`` is a secret: it is shown nowhere. A field may be given as a dict where a spec
+    object stands, and as text where a template renders a number.
+
+    :cvar REST: the place of each field in the REST body, as names with dots between them; a spec object
+        with the empty place adds its own places to it.
+    :cvar PARTS: the fields that hold spec objects, or lists of them, with the classes they may have.
+    """
+
+    REST: ClassVar[Mapping[str, str]] = {}
+    PARTS: ClassVar[Mapping[str, tuple[type[Spec], ...]]] = {}
+
+    def __post_init__(self) -> None:
+        """Read dicts that stand where spec objects belong."""
+        problems: list[str] = []
+        for name, classes in self.PARTS.items():
+            value = read_part(classes, getattr(self, name), f"{type(self).__name__}.{name}", problems)
+            object.__setattr__(self, name, value)
+        if problems:
+            raise ValueError("\n".join(problems))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the fields that are not at their defaults as plain values, secrets too."""
+        return {
+            spec_field.name: plain_spec(getattr(self, spec_field.name))
+            for spec_field in fields(self)
+            if not _is_default(spec_field, getattr(self, spec_field.name))
+        }
+
+    def to_rest(self) -> dict[str, Any]:
+        """Build the part of the body that this object stands for: what is ``None`` or empty is left out."""
+        body: dict[str, Any] = {}
+        for name, place in self.REST.items():
+            value = getattr(self, name)
+            if value is not None and not _is_empty(value):
+                put(body, place, rest_value(value))
+        return body
+
+    def name_of(self, path: Path) -> str | None:
+        """
+        Tell the field that stands at a place of the REST body, such as ``endpoints[0].port``.
+
+        :param path: a place in what :meth:`to_rest` builds.
+        :return: ``None`` when no field stands there.
+        """
+        places = {name: tuple(place.split(".")) if place else () for name, place in self.REST.items()}
+        inside = [(name, place) for name, place in places.items() if place == path[: len(place)]]
+        for name, place in sorted(inside, key=lambda pair: -len(pair[1])):
+            rest = _name_inside(getattr(self, name), path[len(place) :], is_merged=not place)
+            if rest is not None:
+                return f"{name}{rest}"
+        return next((name for name, place in places.items() if path and path == place[: len(path)]), None)
+
+
+def put(body: dict[str, Any], place: str, value: Any) -> None:
+    """Put a value at a place of a body, given as names with dots between them; empty for the body."""
+    for name in reversed(place.split(".") if place else ()):
+        value = {name: value}
+    merge(body, value)
+
+
+def merge(body: dict[str, Any], part: Mapping[str, Any]) -> None:
+    """Add a part to a body: mappings grow, lists are joined, anything else is replaced."""
+    for name, value in part.items():
+        found = body.get(name)
+        if isinstance(found, dict) and isinstance(value, Mapping):
+            merge(found, value)
+        elif isinstance(found, list) and isinstance(value, list):
+            found.extend(value)
+        else:
+            body[name] = dict(value) if isinstance(value, Mapping) else value
+
+
+def rest_value(value: Any) -> Any:
+    """Write a field's value as REST has it."""
+    if isinstance(value, Spec):
+        return value.to_rest()
+    if isinstance(value, timedelta):
+        return iso8601_duration(value.total_seconds())
+    if isinstance(value, (list, tuple)):
+        return [rest_value(item) for item in value]
+    return dict(value) if isinstance(value, Mapping) else value
+
+
+def plain_spec(value: Any) -> Any:
+    """Give a spec object as a dict, inside lists too; anything else as it is, a duration in seconds."""
+    if isinstance(value, Spec):
+        return value.to_dict()
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    if isinstance(value, (list, tuple)):
+        return [plain_spec(item) for item in value]
+    if isinstance(value, Mapping):
+        return {key: plain_spec(item) for key, item in value.items()}
+    return value
+
+
+def hidden_spec(classes: tuple[type[Spec], ...], value: Any) -> Any:
+    """
+    Give a spec object or the dict of one as a dict whose secrets Airflow masks wherever it shows them.
+
+    :param classes: the classes the object may have.
+    :param value: what the user gave; what is neither a spec object, a dict nor a list is left as it is.
+    """
+    if isinstance(value, Spec):
+        return hidden_spec((type(value),), value.to_dict())
+    if isinstance(value, (list, tuple)):
+        return [hidden_spec(classes, item) for item in value]
+    if not isinstance(value, Mapping):
+        return value
+    secrets = {spec_field.name for cls in classes for spec_field in fields(cls) if not spec_field.repr}
+    parts = {name: inner for cls in classes for name, inner in cls.PARTS.items()}
+    return {
+        key: hidden_value(item)
+        if key in secrets
+        else hidden_spec(parts[key], item)
+        if key in parts
+        else plain_spec(item)
+        for key, item in value.items()
+    }
+
+
+def read_spec(cls: type[S], value: object, where: str, problems: list[str]) -> S | None:
+    """
+    Read a spec object from a dict with its fields.
+
+    :param where: the parameter's name, for messages.
+    :param problems: takes all that is wrong with the names of the fields.
+    :return: ``None`` when it cannot be made.
+    """
+    if isinstance(value, cls):
+        return value
+    if not isinstance(value, Mapping):
+        problems.append(f"{where} is neither {_article(cls.__name__)} nor a dict with its fields.")
+        return None
+    known = {spec_field.name: spec_field for spec_field in fields(cls)}
+    wrong = [_unknown(where, key, known) for key in value if key not in known]
+    wrong += [f"{where}.{name} is missing." for name, item in known.items() if _is_missing(item, value)]
+    given = {
+        name: read_part(cls.PARTS[name], item, f"{where}.{name}", wrong) if name in cls.PARTS else item
+        for name, item in value.items()
+        if name in known and not (item is None and known[name].default is not MISSING)
+    }
+    problems.extend(wrong)
+    return None if wrong else cls(**given)
+
+
+def read_part(classes: tuple[type[Spec], ...], value: Any, where: str, problems: list[str]) -> Any:
+    """
+    Read a spec object of one of some classes, or a list of them.
+
+    :param classes: the classes; of a dict the one whose fields fit best is taken.
+    :param value: a spec object, a dict with its fields, a list of these, or ``None``.
+    :param where: the parameter's name, for messages.
+    :param problems: takes all that is wrong with the names of the fields.
+    :return: what cannot be read is left out.
+    """
+    if isinstance(value, (list, tuple)):
+        items = [read_part(classes, item, f"{where}[{at}]", problems) for at, item in enumerate(value)]
+        return tuple(item for item in items if item is not None)
+    if value is None or isinstance(value, classes):
+        return value
+    cls = _class_for(classes, value) if isinstance(value, Mapping) else classes[0]
+    return read_spec(cls, value, where, problems)
+
+
+def _class_for(classes: tuple[type[Spec], ...], value: Mapping[str, Any]) -> type[Spec]:
+    """Choose the class whose fields fit a dict best."""
+    return min(classes, key=lambda cls: len(_misfits(cls, value)))
+
+
+def _misfits(cls: type[Spec], value: Mapping[str, Any]) -> set[str]:
+    names = {spec_field.name: spec_field for spec_field in fields(cls)}
+    missing = {name for name, spec_field in names.items() if _is_missing(spec_field, value)}
+    return (set(value) - set(names)) | missing
+
+
+def _is_missing(spec_field: Field[Any], value: Mapping[str, Any]) -> bool:
+    has_default = spec_field.default is not MISSING or spec_field.default_factory is not MISSING
+    return not has_default and value.get(spec_field.name) is None
+
+
+def _unknown(where: str, key: object, known: Mapping[str, Any]) -> str:
+    near = get_close_matches(str(key), known, n=1)
+    remedy = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}."
+    return f"{where}.{key} is no field of it; {remedy}"
+
+
+def _article(name: str) -> str:
+    return f"{'an' if name[0] in 'AEIOU' else 'a'} {name}"
+
+
+def _is_default(spec_field: Field[Any], value: Any) -> bool:
+    if spec_field.default is not MISSING and value == spec_field.default:
+        return True
+    return spec_field.default is not None and not _is_required(spec_field) and _is_empty(value)
+
+
+def _is_required(spec_field: Field[Any]) -> bool:
+    return spec_field.default is MISSING and spec_field.default_factory is MISSING
+
+
+def _is_empty(value: Any) -> bool:
+    return isinstance(value, (list, tuple, Mapping)) and not value
+
+
+def _name_inside(value: Any, path: Path, *, is_merged: bool = False) -> str | None:
+    if isinstance(value, Spec) and path:
+        inner = value.name_of(path)
+        return f".{inner}" if inner is not None else None if is_merged else _spelled(path)
+    if is_merged:
+        return None
+    if isinstance(value, (list, tuple)) and path and isinstance(path[0], int):
+        first, rest = path[0], path[1:]
+        inside = _name_inside(value[first], rest) if first < len(value) else None
+        return f"[{first}]{inside}" if inside is not None else None
+    return _spelled(path)
+
+
+def _spelled(path: Path) -> str:
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)

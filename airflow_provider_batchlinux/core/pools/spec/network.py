@@ -1,0 +1,128 @@
+"""The network of a pool's nodes; imports only the standard library."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from airflow_provider_batchlinux.core.pools.spec.base import Spec
+
+__all__ = ["EndpointRuleSpec", "EndpointSpec", "IpTagSpec", "NetworkSpec"]
+
+
+@dataclass(frozen=True)
+class EndpointRuleSpec(Spec):
+    """
+    Who may, or may not, reach an endpoint.
+
+    :param source: an address, a network, a service tag, or ``*`` for everybody.
+    :param priority: 150 to 4096, another one for each rule of the pool; the lowest wins.
+    :param access: ``allow`` or ``deny``.
+    :param source_ports: ports or ranges such as ``100-200``; empty for all.
+    """
+
+    source: str
+    priority: int
+    access: str = "allow"
+    source_ports: Sequence[str] = ()
+
+    REST: ClassVar[Mapping[str, str]] = {
+        "source": "sourceAddressPrefix",
+        "priority": "priority",
+        "access": "access",
+        "source_ports": "sourcePortRanges",
+    }
+
+
+@dataclass(frozen=True)
+class EndpointSpec(Spec):
+    """
+    A port of every node that is reached from outside; for SSH there is ``ssh_from``.
+
+    :param name: a name of the endpoint's own.
+    :param port: the port on the node; the service keeps 29876 and 29877 to itself.
+    :param first_frontend_port: the first of the outer ports, one of which each node gets.
+    :param last_frontend_port: the last of them: at least 40 ports, none in 50000 to 55000.
+    :param protocol: ``tcp`` or ``udp``.
+    :param rules: who gets in; empty lets everybody in.
+    """
+
+    name: str
+    port: int
+    first_frontend_port: int
+    last_frontend_port: int
+    protocol: str = "tcp"
+    rules: Sequence[EndpointRuleSpec | Mapping[str, Any]] = ()
+
+    REST: ClassVar[Mapping[str, str]] = {
+        "name": "name",
+        "port": "backendPort",
+        "first_frontend_port": "frontendPortRangeStart",
+        "last_frontend_port": "frontendPortRangeEnd",
+        "protocol": "protocol",
+        "rules": "networkSecurityGroupRules",
+    }
+    PARTS: ClassVar[Mapping[str, tuple[type[Spec], ...]]] = {"rules": (EndpointRuleSpec,)}
+
+
+@dataclass(frozen=True)
+class IpTagSpec(Spec):
+    """
+    A tag of the pool's public addresses, for billing.
+
+    :param kind: such as ``FirstPartyUsage``.
+    :param tag: its value.
+    """
+
+    kind: str
+    tag: str
+
+    REST: ClassVar[Mapping[str, str]] = {"kind": "ipTagType", "tag": "tag"}
+
+
+@dataclass(frozen=True)
+class NetworkSpec(Spec):
+    """
+    The network of a pool's nodes.
+
+    :param subnet_id: the ARM id of the subnet that the nodes join; needs an Entra connection. ``None`` leaves
+        the network to Batch.
+    :param public_ips: ``batchmanaged`` (the service's default), ``usermanaged`` or ``nopublicipaddresses``.
+    :param public_ip_ids: ARM ids of public addresses of one's own, one for 100 nodes of a kind; needs an
+        Entra connection.
+    :param ip_families: ``IPv4``, or ``IPv4`` and ``IPv6``; empty is the service's default.
+    :param ip_tags: tags of the public addresses.
+    :param endpoints: ports of the nodes that are reached from outside.
+    :param accelerated_networking: whether the nodes bypass the host's switch; ``None`` is the service's
+        default, which is no.
+    :param dynamic_vnet_assignment: ``none`` or ``job``; ``None`` is the service's default, ``none``.
+    :param inter_node_communication: whether nodes may talk to each other directly, which limits how large the
+        pool gets; ``None`` is the service's default, which is no.
+    """
+
+    subnet_id: str | None = None
+    public_ips: str | None = None
+    public_ip_ids: Sequence[str] = ()
+    ip_families: Sequence[str] = ()
+    ip_tags: Sequence[IpTagSpec | Mapping[str, Any]] = ()
+    endpoints: Sequence[EndpointSpec | Mapping[str, Any]] = ()
+    accelerated_networking: bool | None = None
+    dynamic_vnet_assignment: str | None = None
+    inter_node_communication: bool | None = None
+
+    REST: ClassVar[Mapping[str, str]] = {
+        "subnet_id": "networkConfiguration.subnetId",
+        "public_ips": "networkConfiguration.publicIPAddressConfiguration.provision",
+        "public_ip_ids": "networkConfiguration.publicIPAddressConfiguration.ipAddressIds",
+        "ip_families": "networkConfiguration.publicIPAddressConfiguration.ipFamilies",
+        "ip_tags": "networkConfiguration.publicIPAddressConfiguration.ipTags",
+        "endpoints": "networkConfiguration.endpointConfiguration.inboundNATPools",
+        "accelerated_networking": "networkConfiguration.enableAcceleratedNetworking",
+        "dynamic_vnet_assignment": "networkConfiguration.dynamicVNetAssignmentScope",
+        "inter_node_communication": "enableInterNodeCommunication",
+    }
+    PARTS: ClassVar[Mapping[str, tuple[type[Spec], ...]]] = {
+        "ip_tags": (IpTagSpec,),
+        "endpoints": (EndpointSpec,),
+    }

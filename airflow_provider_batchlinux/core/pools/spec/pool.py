@@ -1,0 +1,263 @@
+"""What a pool is asked to be, its problems, and its body for the service; imports only the stdlib."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, ClassVar
+
+from airflow_provider_batchlinux.core.ids import fingerprint, id_problems
+from airflow_provider_batchlinux.core.images.resolve import ResolvedImage
+from airflow_provider_batchlinux.core.instants import iso8601_duration
+from airflow_provider_batchlinux.core.pool_metadata import (
+    METADATA_PREFIX,
+    describe_owner,
+    fingerprint_of,
+    marks_of,
+    metadata_of,
+    rest_metadata,
+)
+from airflow_provider_batchlinux.core.pools.spec.accounts import UserAccountSpec
+from airflow_provider_batchlinux.core.pools.spec.base import Spec, hidden_spec, merge
+from airflow_provider_batchlinux.core.pools.spec.containers import ContainerSpec
+from airflow_provider_batchlinux.core.pools.spec.management import identity_problems, tag_problems
+from airflow_provider_batchlinux.core.pools.spec.network import NetworkSpec
+from airflow_provider_batchlinux.core.pools.spec.scale import AutoscaleSpec, SchedulingSpec
+from airflow_provider_batchlinux.core.pools.spec.security import SecuritySpec
+from airflow_provider_batchlinux.core.pools.spec.software import SoftwareSpec
+from airflow_provider_batchlinux.core.pools.spec.start_task import StartTaskSpec
+from airflow_provider_batchlinux.core.pools.spec.storage import StorageSpec
+from airflow_provider_batchlinux.core.pools.validation.rules import generation_for, rule_problems
+from airflow_provider_batchlinux.core.pools.validation.schema import POOL
+from airflow_provider_batchlinux.core.pools.validation.validate import Path, Problem, read_shape, rest_name
+from airflow_provider_batchlinux.core.secrets import secrets_in
+from airflow_provider_batchlinux.core.ssh_access import nat_pool, source_problems
+from airflow_provider_batchlinux.core.vm_sizes.query import VmSizeQuery
+
+__all__ = [
+    "METADATA_PREFIX",
+    "PoolSpec",
+    "StartTaskSpec",
+    "describe_owner",
+    "fingerprint_of",
+    "metadata_of",
+]
+
+_MACHINE = "virtualMachineConfiguration"
+_NAT_POOLS = ("networkConfiguration", "endpointConfiguration", "inboundNATPools")
+_NO_IMAGE: Mapping[str, Any] = {"imageReference": {}, "nodeAgentSKUId": "unresolved"}
+_OWN_NAMES: Mapping[Path, str] = {
+    ("resizeTimeout",): "resize_timeout",
+    ("metadata",): "metadata",
+    ("enableAutoScale",): "autoscale",
+}
+_UNCHOSEN = "unchosen"
+_MOST_NODES = 10_000
+
+
+@dataclass(frozen=True)
+class PoolSpec(Spec):
+    """
+    A pool of Linux virtual machines.
+
+    :param pool_id: the pool's id.
+    :param image: the image as the user wrote it; resolved when the pool is created.
+    :param vm_size: the VM size of every node as the user wrote it; chosen when the pool is created.
+    :param dedicated_nodes: nodes that stay until they are removed.
+    :param spot_nodes: cheaper nodes that Azure may take away at any time.
+    :param start_task: what every node runs at boot, or ``None``.
+    :param ssh_from: networks that may reach SSH on the nodes; empty keeps SSH closed.
+    :param metadata: names and values kept with the pool.
+    :param task_slots_per_node: tasks that a node runs at once.
+    :param resize_timeout: seconds the service may take to find the nodes; ``None`` is its own 15 minutes.
+    :param display_name: a name for people; ``None`` for none.
+    :param autoscale: a formula that sets the number of nodes, instead of fixed numbers.
+    :param network: the network of the nodes.
+    :param storage: disks and mounts.
+    :param security: how the nodes are protected.
+    :param containers: a container engine on the nodes.
+    :param software: application packages, extensions, and how the image is kept up to date.
+    :param user_accounts: accounts that tasks can run as.
+    :param scheduling: where the nodes stand and how tasks are spread over them.
+    :param identities: ARM ids of managed identities of the nodes.
+    :param tags: names and values that Azure keeps with the pool's resources.
+    """
+
+    pool_id: str
+    image: str | Mapping[str, Any]
+    vm_size: str | Sequence[str] | Mapping[str, Any]
+    dedicated_nodes: int = 0
+    spot_nodes: int = 0
+    start_task: StartTaskSpec | Mapping[str, Any] | None = None
+    ssh_from: Sequence[str] = ()
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    task_slots_per_node: int = 1
+    resize_timeout: float | None = None
+    display_name: str | None = None
+    autoscale: AutoscaleSpec | Mapping[str, Any] | None = None
+    network: NetworkSpec | Mapping[str, Any] | None = None
+    storage: StorageSpec | Mapping[str, Any] | None = None
+    security: SecuritySpec | Mapping[str, Any] | None = None
+    containers: ContainerSpec | Mapping[str, Any] | None = None
+    software: SoftwareSpec | Mapping[str, Any] | None = None
+    user_accounts: Sequence[UserAccountSpec | Mapping[str, Any]] = ()
+    scheduling: SchedulingSpec | Mapping[str, Any] | None = None
+    identities: Sequence[str] = ()
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+    REST: ClassVar[Mapping[str, str]] = {
+        "pool_id": "id",
+        "display_name": "displayName",
+        "vm_size": "vmSize",
+        "dedicated_nodes": "targetDedicatedNodes",
+        "spot_nodes": "targetLowPriorityNodes",
+        "start_task": "startTask",
+        "task_slots_per_node": "taskSlotsPerNode",
+        "autoscale": "",
+        "network": "",
+        "storage": "",
+        "security": "",
+        "containers": f"{_MACHINE}.containerConfiguration",
+        "software": "",
+        "user_accounts": "userAccounts",
+        "scheduling": "",
+    }
+    PARTS: ClassVar[Mapping[str, tuple[type[Spec], ...]]] = {
+        "start_task": (StartTaskSpec,),
+        "autoscale": (AutoscaleSpec,),
+        "network": (NetworkSpec,),
+        "storage": (StorageSpec,),
+        "security": (SecuritySpec,),
+        "containers": (ContainerSpec,),
+        "software": (SoftwareSpec,),
+        "user_accounts": (UserAccountSpec,),
+        "scheduling": (SchedulingSpec,),
+    }
+
+    @property
+    def generation(self) -> int | None:
+        """The Hyper-V generation that the image has to have; ``None`` for either."""
+        return generation_for(self._body())
+
+    def problems(self) -> list[str]:
+        """List all that the service would refuse, in the order of the parameters."""
+        body, problems = read_shape(POOL, {**self._body(), _MACHINE: {**_NO_IMAGE, **self._machine()}})
+        found = [problem for problem in problems if problem.path[:1] != ("id",)]
+        if not found:
+            found = rule_problems(body, image=self.image)
+        start = self.start_task.problems() if isinstance(self.start_task, StartTaskSpec) else []
+        return [
+            *id_problems("pool_id", self.pool_id),
+            *(problem.text(self._name_of) for problem in found if not _is_told(problem, start)),
+            *start,
+            *source_problems(self.ssh_from),
+            *_metadata_problems(self.metadata),
+            *self._size_problems(),
+            *identity_problems(self.identities),
+            *tag_problems(self.tags),
+        ]
+
+    def fingerprint(self) -> str:
+        """
+        Digest what was asked for, so that a retry knows its own pool.
+
+        Only what is not at its default counts, so that a pool stays the same one when a later version of
+        the provider knows more parameters. The image counts as it was written, not as it was resolved: a new
+        image in the service's list does not make a retry's pool another one.
+        """
+        return fingerprint(self.to_dict())
+
+    def to_rest(
+        self, image: ResolvedImage | None = None, *, vm_size: str | None = None,
+        owner: Mapping[str, str] | None = None, expires_at: datetime | None = None,
+    ) -> dict[str, Any]:  # fmt: skip
+        """
+        Build the body that creates the pool.
+
+        :param image: the image the service offers for :attr:`image`.
+        :param vm_size: the size that was chosen for :attr:`vm_size`; ``None`` where that is a name.
+        :param owner: what made the pool (Dag id, run id, task id), kept in its metadata.
+        :param expires_at: when the pool is no longer wanted, kept in its metadata; ``None`` for never.
+        """
+        marks = marks_of(owner or {}, self.fingerprint(), expires_at)
+        machine = dict(_NO_IMAGE)
+        if image is not None:
+            machine = {"imageReference": dict(image.reference), "nodeAgentSKUId": image.node_agent_sku}
+        body, _ = read_shape(POOL, {**self._body(), _MACHINE: {**machine, **self._machine()}})
+        chosen = {} if vm_size is None else {"vmSize": vm_size}
+        return {**body, **chosen, "metadata": rest_metadata({**self.metadata, **marks})}
+
+    @property
+    def subnet_id(self) -> str | None:
+        """The ARM id of the subnet that the nodes join; ``None`` without one."""
+        return self.network.subnet_id if isinstance(self.network, NetworkSpec) else None
+
+    def secrets(self) -> set[str]:
+        """Collect the passwords, keys and URLs that nobody may see; not the environment of the start task."""
+        parts = [getattr(self, name) for name in self.PARTS]
+        return secrets_in([hidden_spec((), part) for part in parts])
+
+    def name_of(self, path: Path) -> str | None:
+        """Tell the parameter that stands at a place of the REST body."""
+        if path[:1] in _OWN_NAMES:
+            return _OWN_NAMES[path[:1]]
+        if path[:2] == (_MACHINE, "imageReference"):
+            return "image"
+        position = path[len(_NAT_POOLS)] if len(path) > len(_NAT_POOLS) else None
+        endpoints = self.network.endpoints if isinstance(self.network, NetworkSpec) else ()
+        if path[: len(_NAT_POOLS)] == _NAT_POOLS and position == len(endpoints):
+            inside = rest_name(path[len(_NAT_POOLS) + 1 :])
+            return f"ssh_from ({inside})" if len(path) > len(_NAT_POOLS) + 1 else "ssh_from"
+        return super().name_of(path)
+
+    def _name_of(self, path: Path) -> str:
+        return self.name_of(path) or rest_name(path)
+
+    def _size_problems(self) -> list[str]:
+        if isinstance(self.vm_size, str):
+            return []  # checked with the body
+        try:
+            VmSizeQuery.parse(self.vm_size)
+        except ValueError as error:
+            return str(error).splitlines()
+        return []
+
+    def _machine(self) -> dict[str, Any]:
+        machine: dict[str, Any] = self._body().get(_MACHINE, {})
+        return machine
+
+    def _body(self) -> dict[str, Any]:
+        body = super().to_rest()
+        if not isinstance(self.vm_size, str):
+            body["vmSize"] = _UNCHOSEN
+        if self.autoscale is not None:
+            for name in ("targetDedicatedNodes", "targetLowPriorityNodes"):
+                if body[name] == 0:
+                    del body[name]
+        if isinstance(self.resize_timeout, (int, float)):
+            body["resizeTimeout"] = iso8601_duration(self.resize_timeout)
+        if self.metadata:
+            body["metadata"] = rest_metadata(self.metadata)
+        if self.ssh_from and not source_problems(self.ssh_from):
+            nat_pools = [nat_pool(self.ssh_from, self._node_count())]
+            merge(body, {"networkConfiguration": {"endpointConfiguration": {"inboundNATPools": nat_pools}}})
+        return body
+
+    def _node_count(self) -> int:
+        if self.autoscale is not None:
+            return _MOST_NODES
+        counts = (self.dedicated_nodes, self.spot_nodes)
+        return sum(int(count) for count in counts if isinstance(count, int) or str(count).isdigit())
+
+
+def _is_told(problem: Problem, told: Sequence[str]) -> bool:
+    return bool(told) and problem.path == ("startTask", "commandLine")
+
+
+def _metadata_problems(metadata: Mapping[str, str]) -> list[str]:
+    return [
+        f"metadata name {name!r} begins with {METADATA_PREFIX!r}, which the provider keeps for itself."
+        for name in metadata
+        if str(name).lower().startswith(METADATA_PREFIX)
+    ]

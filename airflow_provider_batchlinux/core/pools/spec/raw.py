@@ -1,0 +1,148 @@
+"""A pool asked for by its REST body, checked as a spec is; imports only the standard library."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from airflow_provider_batchlinux.core.ids import fingerprint, id_problems
+from airflow_provider_batchlinux.core.images.resolve import ResolvedImage
+from airflow_provider_batchlinux.core.pool_metadata import METADATA_PREFIX, marks_of, rest_metadata
+from airflow_provider_batchlinux.core.pools.spec.management import identity_problems, tag_problems
+from airflow_provider_batchlinux.core.pools.validation.rules import generation_for, rule_problems
+from airflow_provider_batchlinux.core.pools.validation.schema import POOL
+from airflow_provider_batchlinux.core.pools.validation.secrets import hidden_body
+from airflow_provider_batchlinux.core.pools.validation.validate import Path, read_shape, rest_name
+from airflow_provider_batchlinux.core.secrets import secrets_in
+
+__all__ = ["RawPool"]
+
+_MACHINE = "virtualMachineConfiguration"
+_AGENT = "nodeAgentSKUId"
+_UNRESOLVED = "unresolved"
+
+
+@dataclass(frozen=True)
+class RawPool:
+    """
+    A pool asked for by its REST body of version 2025-06-01.
+
+    The image may be written as for :class:`~airflow_provider_batchlinux.specs.PoolSpec`: as text in
+    the place of ``imageReference``, or beside the body.
+
+    :param body: the body, which may hold secrets and is therefore not shown.
+    :param pool_id: the pool's id, where the body has none.
+    :param image_beside: the image, where the body has none.
+    :param identities: ARM ids of managed identities of the nodes, which the body cannot hold.
+    :param tags: names and values that Azure keeps with the pool's resources, which it cannot hold either.
+    """
+
+    body: Mapping[str, Any] = field(repr=False)
+    pool_id: str
+    image_beside: str | Mapping[str, Any] | None = None
+    identities: Sequence[str] = ()
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def image(self) -> str | Mapping[str, Any] | None:
+        """The image as the user wrote it; ``None`` when there is none."""
+        machine = self._machine()
+        reference = machine.get("imageReference")
+        if isinstance(reference, Mapping) and machine.get(_AGENT):
+            return {**reference, "node_agent_sku": machine[_AGENT]}
+        return self.image_beside if reference is None else reference
+
+    @property
+    def vm_size(self) -> str:
+        """The VM size of every node."""
+        return str(self.body.get("vmSize") or "")
+
+    @property
+    def subnet_id(self) -> str | None:
+        """The ARM id of the subnet that the nodes join; ``None`` without one."""
+        network = self.body.get("networkConfiguration")
+        return network.get("subnetId") if isinstance(network, Mapping) else None
+
+    @property
+    def generation(self) -> int | None:
+        """The Hyper-V generation that the image has to have; ``None`` for either."""
+        return generation_for(self._read()[0])
+
+    def problems(self) -> list[str]:
+        """List all that the service would refuse."""
+        body, found = self._read()
+        problems = [problem.text(_name_of) for problem in found if problem.path[:1] != ("id",)]
+        if not problems:
+            problems = [problem.text(_name_of) for problem in rule_problems(body, image=self.image)]
+        if self.image is None:
+            problems.append(f"body.{_MACHINE}.imageReference is missing; write it there or give image.")
+        elif self.image_beside is not None and self._machine().get("imageReference") is not None:
+            problems.append(
+                f"image and body.{_MACHINE}.imageReference are both given; leave out one of them."
+            )
+        if self.body.get("id", self.pool_id) != self.pool_id:
+            problems.append(f"pool_id={self.pool_id!r} and body.id={self.body['id']!r} differ.")
+        beside = [*identity_problems(self.identities), *tag_problems(self.tags)]
+        return [*id_problems("pool_id", self.pool_id), *problems, *self._metadata_problems(body), *beside]
+
+    def fingerprint(self) -> str:
+        """Digest what was asked for, so that a retry knows its own pool."""
+        asked = {"body": self.body, "pool_id": self.pool_id, "image": self.image}
+        beside = {"identities": list(self.identities), "tags": dict(self.tags)}
+        return fingerprint({**asked, **{name: value for name, value in beside.items() if value}})
+
+    def to_rest(
+        self, image: ResolvedImage | None = None, *, vm_size: str | None = None,
+        owner: Mapping[str, str] | None = None, expires_at: datetime | None = None,
+    ) -> dict[str, Any]:  # fmt: skip
+        """
+        Build the body that creates the pool.
+
+        :param image: the image the service offers for :attr:`image`.
+        :param vm_size: the VM size of every node; ``None`` for that of the body.
+        :param owner: what made the pool (Dag id, run id, task id), kept in its metadata.
+        :param expires_at: when the pool is no longer wanted, kept in its metadata; ``None`` for never.
+        """
+        body, _ = self._read()
+        machine = dict(body[_MACHINE])
+        if image is not None:
+            machine |= {"imageReference": dict(image.reference), _AGENT: image.node_agent_sku}
+        marks = marks_of(owner or {}, self.fingerprint(), expires_at)
+        metadata = [*body.get("metadata", ()), *rest_metadata(marks)]
+        chosen = {} if vm_size is None else {"vmSize": vm_size}
+        return {**body, **chosen, "id": self.pool_id, _MACHINE: machine, "metadata": metadata}
+
+    def secrets(self) -> set[str]:
+        """Collect the passwords, keys and URLs that nobody may see."""
+        return secrets_in(hidden_body(self.body))
+
+    def name_of(self, path: Path) -> str:
+        """Tell how a place of the body is called in messages."""
+        return _name_of(path)
+
+    def _machine(self) -> Mapping[str, Any]:
+        machine = self.body.get(_MACHINE)
+        return machine if isinstance(machine, Mapping) else {}
+
+    def _read(self) -> tuple[dict[str, Any], list[Any]]:
+        # What resolving the image fills in is not asked for before.
+        machine = self.body.get(_MACHINE, {})
+        if isinstance(machine, Mapping):
+            machine = {**machine, _AGENT: machine.get(_AGENT) or _UNRESOLVED}
+            if not isinstance(machine.get("imageReference"), Mapping):
+                machine["imageReference"] = {}
+        return read_shape(POOL, {**self.body, "id": self.pool_id, _MACHINE: machine})
+
+    def _metadata_problems(self, body: Mapping[str, Any]) -> list[str]:
+        names = [item.get("name", "") for item in body.get("metadata", ()) if isinstance(item, Mapping)]
+        return [
+            f"body.metadata name {name!r} begins with {METADATA_PREFIX!r}, which is the provider's own."
+            for name in names
+            if str(name).lower().startswith(METADATA_PREFIX)
+        ]
+
+
+def _name_of(path: Path) -> str:
+    return f"body.{rest_name(path)}" if path else "body"

@@ -1,0 +1,65 @@
+"""How a pool grows, where its nodes stand and how its tasks spread; imports only the standard library."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, ClassVar
+
+from airflow_provider_batchlinux.core.instants import iso8601_duration
+from airflow_provider_batchlinux.core.pools.spec.base import Spec
+
+__all__ = ["AutoscaleSpec", "SchedulingSpec"]
+
+
+@dataclass(frozen=True)
+class AutoscaleSpec(Spec):
+    """
+    A formula that sets the number of nodes, instead of fixed numbers.
+
+    The service tries a formula out only on a pool that exists.
+
+    :param formula: the formula, such as one of :mod:`airflow_provider_batchlinux.specs`.
+    :param interval: how often it is worked out, 5 minutes to a week, as a duration or seconds; ``None`` is
+        the service's 15 minutes.
+    """
+
+    formula: str
+    interval: timedelta | float | None = None
+
+    REST: ClassVar[Mapping[str, str]] = {
+        "formula": "autoScaleFormula",
+        "interval": "autoScaleEvaluationInterval",
+    }
+
+    def to_rest(self) -> dict[str, Any]:
+        """Build the service's body."""
+        body = {"enableAutoScale": True, **super().to_rest()}
+        if isinstance(self.interval, (int, float)):
+            body["autoScaleEvaluationInterval"] = iso8601_duration(self.interval)
+        return body
+
+
+@dataclass(frozen=True)
+class SchedulingSpec(Spec):
+    """
+    Where a pool's nodes stand, and how tasks are spread over them.
+
+    :param placement: ``regional``, or ``zonal`` over availability zones; ``None`` is the service's default,
+        the former.
+    :param fill: ``spread`` gives each node as few tasks as possible, ``pack`` fills one node after the other;
+        ``None`` is the service's default, the former.
+    :param job_order: which job's tasks go first at the same priority: ``none`` or ``creationtime``; ``None``
+        is the service's default, ``none``.
+    """
+
+    placement: str | None = None
+    fill: str | None = None
+    job_order: str | None = None
+
+    REST: ClassVar[Mapping[str, str]] = {
+        "placement": "virtualMachineConfiguration.nodePlacementConfiguration.policy",
+        "fill": "taskSchedulingPolicy.nodeFillType",
+        "job_order": "taskSchedulingPolicy.jobDefaultOrder",
+    }

@@ -1,0 +1,172 @@
+"""What is put on a pool's nodes, and how it is kept up to date; imports only the standard library."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, ClassVar
+
+from airflow_provider_batchlinux.core.instants import iso8601_duration
+from airflow_provider_batchlinux.core.pools.spec.base import Spec
+
+__all__ = ["ApplicationPackageSpec", "ExtensionSpec", "RollingUpgradeSpec", "SoftwareSpec", "UpgradeSpec"]
+
+_MACHINE = "virtualMachineConfiguration"
+
+
+@dataclass(frozen=True)
+class ApplicationPackageSpec(Spec):
+    """
+    An application package of the Batch account, put on every node.
+
+    :param application_id: the application's whole ARM id.
+    :param version: its version; ``None`` is the application's default version.
+    """
+
+    application_id: str
+    version: str | None = None
+
+    REST: ClassVar[Mapping[str, str]] = {"application_id": "applicationId", "version": "version"}
+
+
+@dataclass(frozen=True)
+class ExtensionSpec(Spec):
+    """
+    A virtual machine extension on every node.
+
+    :param name: a name of the extension's own in this pool.
+    :param publisher: the publisher of its handler.
+    :param type: its type.
+    :param version: the handler's version; ``None`` is the service's choice.
+    :param settings: its settings.
+    :param protected_settings: its settings that are secret.
+    :param after: names of extensions that are installed before it.
+    :param auto_upgrade_minor_version: whether the newest minor version is taken; ``None`` is the service's
+        default.
+    :param automatic_upgrade: whether the platform keeps it up to date; ``None`` is the service's default.
+    """
+
+    name: str
+    publisher: str
+    type: str
+    version: str | None = None
+    settings: Mapping[str, Any] | None = None
+    protected_settings: Mapping[str, Any] | None = field(default=None, repr=False)
+    after: Sequence[str] = ()
+    auto_upgrade_minor_version: bool | None = None
+    automatic_upgrade: bool | None = None
+
+    REST: ClassVar[Mapping[str, str]] = {
+        "name": "name",
+        "publisher": "publisher",
+        "type": "type",
+        "version": "typeHandlerVersion",
+        "settings": "settings",
+        "protected_settings": "protectedSettings",
+        "after": "provisionAfterExtensions",
+        "auto_upgrade_minor_version": "autoUpgradeMinorVersion",
+        "automatic_upgrade": "enableAutomaticUpgrade",
+    }
+
+
+@dataclass(frozen=True)
+class RollingUpgradeSpec(Spec):
+    """
+    How an upgrade goes through the nodes in batches; ``None`` is the service's default everywhere.
+
+    :param max_batch_percent: nodes upgraded at once, 5 to 100 percent, and not more than
+        ``max_unhealthy_percent``.
+    :param max_unhealthy_percent: nodes that may be unhealthy at once, 5 to 100 percent.
+    :param max_unhealthy_upgraded_percent: upgraded nodes that may be unhealthy, 0 to 100 percent.
+    :param pause: between two batches, as a duration or seconds.
+    :param cross_zone: whether a batch may span zones; only with zonal placement.
+    :param unhealthy_first: whether unhealthy nodes are upgraded first.
+    :param rollback: whether failed nodes go back when a limit is passed.
+    """
+
+    max_batch_percent: int | None = None
+    max_unhealthy_percent: int | None = None
+    max_unhealthy_upgraded_percent: int | None = None
+    pause: timedelta | float | None = None
+    cross_zone: bool | None = None
+    unhealthy_first: bool | None = None
+    rollback: bool | None = None
+
+    REST: ClassVar[Mapping[str, str]] = {
+        "max_batch_percent": "maxBatchInstancePercent",
+        "max_unhealthy_percent": "maxUnhealthyInstancePercent",
+        "max_unhealthy_upgraded_percent": "maxUnhealthyUpgradedInstancePercent",
+        "pause": "pauseTimeBetweenBatches",
+        "cross_zone": "enableCrossZoneUpgrade",
+        "unhealthy_first": "prioritizeUnhealthyInstances",
+        "rollback": "rollbackFailedInstancesOnPolicyBreach",
+    }
+
+    def to_rest(self) -> dict[str, Any]:
+        """Build the service's body."""
+        body = super().to_rest()
+        if isinstance(self.pause, (int, float)):
+            body["pauseTimeBetweenBatches"] = iso8601_duration(self.pause)
+        return body
+
+
+@dataclass(frozen=True)
+class UpgradeSpec(Spec):
+    """
+    How the nodes get new versions of their image.
+
+    :param mode: ``manual``, ``automatic`` (all at once) or ``rolling`` (in batches).
+    :param os_upgrade: whether a new version of the image is rolled out by itself.
+    :param os_rollback_disabled: whether a failed version stays on the nodes.
+    :param os_uses_rolling: whether a rollout by itself follows ``rolling``.
+    :param os_deferral: whether a node that runs tasks is left alone until they are over.
+    :param rolling: how batches go; ``None`` is the service's default.
+    """
+
+    mode: str
+    os_upgrade: bool | None = None
+    os_rollback_disabled: bool | None = None
+    os_uses_rolling: bool | None = None
+    os_deferral: bool | None = None
+    rolling: RollingUpgradeSpec | Mapping[str, Any] | None = None
+
+    REST: ClassVar[Mapping[str, str]] = {
+        "mode": "mode",
+        "os_upgrade": "automaticOSUpgradePolicy.enableAutomaticOSUpgrade",
+        "os_rollback_disabled": "automaticOSUpgradePolicy.disableAutomaticRollback",
+        "os_uses_rolling": "automaticOSUpgradePolicy.useRollingUpgradePolicy",
+        "os_deferral": "automaticOSUpgradePolicy.osRollingUpgradeDeferral",
+        "rolling": "rollingUpgradePolicy",
+    }
+    PARTS: ClassVar[Mapping[str, tuple[type[Spec], ...]]] = {"rolling": (RollingUpgradeSpec,)}
+
+
+@dataclass(frozen=True)
+class SoftwareSpec(Spec):
+    """
+    What is put on a pool's nodes besides the image and the start task, and how the image is kept up to date.
+
+    :param application_packages: application packages of the account, at most 10.
+    :param extensions: virtual machine extensions.
+    :param service_artifact_id: the ARM id of a service artifact, which holds all nodes to one version of a
+        gallery image whose version is ``latest``.
+    :param upgrade: how the nodes get new versions of their image; ``None`` is the service's default.
+    """
+
+    application_packages: Sequence[ApplicationPackageSpec | Mapping[str, Any]] = ()
+    extensions: Sequence[ExtensionSpec | Mapping[str, Any]] = ()
+    service_artifact_id: str | None = None
+    upgrade: UpgradeSpec | Mapping[str, Any] | None = None
+
+    REST: ClassVar[Mapping[str, str]] = {
+        "application_packages": "applicationPackageReferences",
+        "extensions": f"{_MACHINE}.extensions",
+        "service_artifact_id": f"{_MACHINE}.serviceArtifactReference.id",
+        "upgrade": "upgradePolicy",
+    }
+    PARTS: ClassVar[Mapping[str, tuple[type[Spec], ...]]] = {
+        "application_packages": (ApplicationPackageSpec,),
+        "extensions": (ExtensionSpec,),
+        "upgrade": (UpgradeSpec,),
+    }

@@ -1,0 +1,127 @@
+"""What every node runs when it boots; imports only the standard library."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow_provider_batchlinux.core.commands import MAX_COMMAND_SIZE, command_line, environment_settings
+from airflow_provider_batchlinux.core.pools.spec.base import Spec
+from airflow_provider_batchlinux.core.pools.spec.containers import TaskContainerSpec
+
+if TYPE_CHECKING:
+    from airflow_provider_batchlinux.core.pools.validation.validate import Path
+
+__all__ = ["ResourceFileSpec", "StartTaskSpec"]
+
+
+@dataclass(frozen=True)
+class ResourceFileSpec(Spec):
+    """
+    A file, or the files of a storage container, that a node downloads before its start task.
+
+    :param http_url: the URL of one file; it may carry a SAS, so it is not shown.
+    :param container_url: the URL of a storage container; it may carry a SAS, so it is not shown.
+    :param auto_container: the name of a container in the storage account that belongs to the Batch account.
+        Exactly one of these three is given.
+    :param blob_prefix: with a container, how the names of the wanted blobs begin; ``None`` for all.
+    :param path: where the file goes, or with a container the directory; relative to the working directory.
+    :param mode: the file's permissions in octal; ``None`` is the service's default, ``0770``.
+    :param identity: the ARM id of a managed identity of the pool that may read the storage.
+    """
+
+    http_url: str | None = field(default=None, repr=False)
+    container_url: str | None = field(default=None, repr=False)
+    auto_container: str | None = None
+    blob_prefix: str | None = None
+    path: str | None = None
+    mode: str | None = None
+    identity: str | None = None
+
+    REST: ClassVar[Mapping[str, str]] = {
+        "http_url": "httpUrl",
+        "container_url": "storageContainerUrl",
+        "auto_container": "autoStorageContainerName",
+        "blob_prefix": "blobPrefix",
+        "path": "filePath",
+        "mode": "fileMode",
+        "identity": "identityReference.resourceId",
+    }
+
+
+@dataclass(frozen=True)
+class StartTaskSpec(Spec):
+    """
+    The command that every node runs at every boot, before it takes work.
+
+    :param command: a bash command; it runs again after each reboot, so it is written to be repeated.
+    :param elevated: run it as root (to install packages, say) instead of as an ordinary user.
+    :param environment: environment variables for the command; they may hold secrets, so they are not shown.
+    :param max_retries: further tries after a failure; -1 retries for ever.
+    :param user: one of the pool's user accounts to run it as, instead of an automatic user.
+    :param user_scope: whether the automatic user is the ``pool``'s, or one for each ``task``.
+    :param wait_for_success: whether a node takes work only after the command succeeded.
+    :param resource_files: files to download first.
+    :param container: the container to run it in; ``None`` runs it on the node itself.
+    """
+
+    command: str
+    elevated: bool = False
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    max_retries: int = 0
+    user: str | None = None
+    user_scope: str = "pool"
+    wait_for_success: bool = True
+    resource_files: Sequence[ResourceFileSpec | Mapping[str, Any]] = ()
+    container: TaskContainerSpec | Mapping[str, Any] | None = None
+
+    REST: ClassVar[Mapping[str, str]] = {
+        "command": "commandLine",
+        "elevated": "userIdentity.autoUser.elevationLevel",
+        "environment": "environmentSettings",
+        "max_retries": "maxTaskRetryCount",
+        "user": "userIdentity.username",
+        "user_scope": "userIdentity.autoUser.scope",
+        "wait_for_success": "waitForSuccess",
+        "resource_files": "resourceFiles",
+        "container": "containerSettings",
+    }
+    PARTS: ClassVar[Mapping[str, tuple[type[Spec], ...]]] = {
+        "resource_files": (ResourceFileSpec,),
+        "container": (TaskContainerSpec,),
+    }
+
+    def to_rest(self) -> dict[str, Any]:
+        """Build the service's body; a node whose start task failed takes no work."""
+        line, carried = command_line(self.command)
+        body = {**super().to_rest(), "commandLine": line, "userIdentity": self._identity()}
+        settings = environment_settings({**self.environment, **carried})
+        body.pop("environmentSettings", None)
+        return {**body, "environmentSettings": settings} if settings else body
+
+    def name_of(self, path: Path) -> str | None:
+        """Tell the field that stands at a place of the REST body."""
+        if path[:1] == ("environmentSettings",):
+            return "environment"
+        return super().name_of(path)
+
+    def problems(self) -> list[str]:
+        """List what the REST body cannot tell of."""
+        found = []
+        if not isinstance(self.command, str) or not self.command.strip():
+            found.append("start_task has an empty command; leave start_task out for none.")
+        elif len(self.command.encode()) > MAX_COMMAND_SIZE:
+            limit = f"{MAX_COMMAND_SIZE} bytes"
+            found.append(f"start_task is longer than {limit}; fetch the program in it instead.")
+        if self.user is not None and self.elevated:
+            found.append(
+                "start_task.elevated is for the automatic user; give the user's own elevation instead."
+            )
+        return found
+
+    def _identity(self) -> dict[str, Any]:
+        if self.user is not None:
+            return {"username": self.user}
+        level = "admin" if self.elevated else "nonadmin"
+        return {"autoUser": {"scope": self.user_scope, "elevationLevel": level}}

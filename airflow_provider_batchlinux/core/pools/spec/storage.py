@@ -1,0 +1,234 @@
+"""Disks of a pool's nodes and file systems that they mount; imports only the standard library."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from airflow_provider_batchlinux.core.pools.spec.base import Spec
+
+__all__ = [
+    "AzureBlobMountSpec",
+    "AzureFilesMountSpec",
+    "CifsMountSpec",
+    "DataDiskSpec",
+    "NfsMountSpec",
+    "OsDiskSpec",
+    "StorageSpec",
+]
+
+_BLOB = "azureBlobFileSystemConfiguration"
+_FILES = "azureFileShareConfiguration"
+_NFS = "nfsMountConfiguration"
+_CIFS = "cifsMountConfiguration"
+_MACHINE = "virtualMachineConfiguration"
+
+
+@dataclass(frozen=True)
+class AzureBlobMountSpec(Spec):
+    """
+    A container of Azure Blob Storage, mounted on every node.
+
+    :param account: the storage account.
+    :param container: its container.
+    :param path: where it is mounted, below ``AZ_BATCH_NODE_MOUNTS_DIR``.
+    :param account_key: the account's key.
+    :param sas_token: a SAS token instead.
+    :param identity: the ARM id of a managed identity of the pool instead. Exactly one of the three is given.
+    :param options: options of blobfuse.
+    """
+
+    account: str
+    container: str
+    path: str
+    account_key: str | None = field(default=None, repr=False)
+    sas_token: str | None = field(default=None, repr=False)
+    identity: str | None = None
+    options: str | None = None
+
+    REST: ClassVar[Mapping[str, str]] = {
+        "account": f"{_BLOB}.accountName",
+        "container": f"{_BLOB}.containerName",
+        "path": f"{_BLOB}.relativeMountPath",
+        "account_key": f"{_BLOB}.accountKey",
+        "sas_token": f"{_BLOB}.sasKey",
+        "identity": f"{_BLOB}.identityReference.resourceId",
+        "options": f"{_BLOB}.blobfuseOptions",
+    }
+
+
+@dataclass(frozen=True)
+class AzureFilesMountSpec(Spec):
+    """
+    A share of Azure Files, mounted on every node.
+
+    :param account: the storage account.
+    :param url: the share's URL, ``https://ACCOUNT.file.core.windows.net/SHARE``.
+    :param path: where it is mounted, below ``AZ_BATCH_NODE_MOUNTS_DIR``.
+    :param account_key: the account's key.
+    :param options: options of ``mount``.
+    """
+
+    account: str
+    url: str
+    path: str
+    account_key: str = field(repr=False)
+    options: str | None = None
+
+    REST: ClassVar[Mapping[str, str]] = {
+        "account": f"{_FILES}.accountName",
+        "url": f"{_FILES}.azureFileUrl",
+        "path": f"{_FILES}.relativeMountPath",
+        "account_key": f"{_FILES}.accountKey",
+        "options": f"{_FILES}.mountOptions",
+    }
+
+
+@dataclass(frozen=True)
+class NfsMountSpec(Spec):
+    """
+    An NFS export, mounted on every node.
+
+    :param source: the export, ``SERVER:/DIRECTORY``.
+    :param path: where it is mounted, below ``AZ_BATCH_NODE_MOUNTS_DIR``.
+    :param options: options of ``mount``.
+    """
+
+    source: str
+    path: str
+    options: str | None = None
+
+    REST: ClassVar[Mapping[str, str]] = {
+        "source": f"{_NFS}.source",
+        "path": f"{_NFS}.relativeMountPath",
+        "options": f"{_NFS}.mountOptions",
+    }
+
+
+@dataclass(frozen=True)
+class CifsMountSpec(Spec):
+    """
+    A CIFS or SMB share, mounted on every node.
+
+    :param source: the share, ``//SERVER/SHARE``.
+    :param path: where it is mounted, below ``AZ_BATCH_NODE_MOUNTS_DIR``.
+    :param username: the user at the server.
+    :param password: the user's password.
+    :param options: options of ``mount``.
+    """
+
+    source: str
+    path: str
+    username: str
+    password: str = field(repr=False)
+    options: str | None = None
+
+    REST: ClassVar[Mapping[str, str]] = {
+        "source": f"{_CIFS}.source",
+        "path": f"{_CIFS}.relativeMountPath",
+        "username": f"{_CIFS}.username",
+        "password": f"{_CIFS}.password",
+        "options": f"{_CIFS}.mountOptions",
+    }
+
+
+@dataclass(frozen=True)
+class DataDiskSpec(Spec):
+    """
+    An empty disk of every node, which the start task formats and mounts.
+
+    :param size_gb: its size in gigabytes.
+    :param lun: its number, 0 to 63, another one for each disk.
+    :param caching: ``none``, ``readonly`` or ``readwrite``; ``None`` is the service's default, the last.
+    :param storage_type: ``standard_lrs``, ``premium_lrs`` or ``standardssd_lrs``; ``None`` is the service's
+        default.
+    :param encryption_set_id: the ARM id of a disk encryption set; ``None`` for the platform's key.
+    :param confidential_encryption: with a confidential VM ``NonPersistedTPM`` or ``VMGuestStateOnly``.
+    """
+
+    size_gb: int
+    lun: int = 0
+    caching: str | None = None
+    storage_type: str | None = None
+    encryption_set_id: str | None = None
+    confidential_encryption: str | None = None
+
+    REST: ClassVar[Mapping[str, str]] = {
+        "size_gb": "diskSizeGB",
+        "lun": "lun",
+        "caching": "caching",
+        "storage_type": "managedDisk.storageAccountType",
+        "encryption_set_id": "managedDisk.diskEncryptionSet.id",
+        "confidential_encryption": "managedDisk.securityProfile.securityEncryptionType",
+    }
+
+
+@dataclass(frozen=True)
+class OsDiskSpec(Spec):
+    """
+    The disk that a node boots from.
+
+    :param ephemeral: keep it on the host itself (``cachedisk``), which is faster and loses it with the node;
+        not with spot nodes.
+    :param size_gb: its size in gigabytes; ``None`` is the image's.
+    :param caching: ``none``, ``readonly`` or ``readwrite``; ``None`` is the service's default.
+    :param storage_type: ``standard_lrs``, ``premium_lrs`` or ``standardssd_lrs``; ``None`` is the service's
+        default.
+    :param encryption_set_id: the ARM id of a disk encryption set; ``None`` for the platform's key.
+    :param confidential_encryption: required with a confidential VM: ``DiskWithVMGuestState``,
+        ``NonPersistedTPM`` or ``VMGuestStateOnly``.
+    :param write_accelerator: whether the write accelerator is on; ``None`` is the service's default.
+    """
+
+    ephemeral: bool = False
+    size_gb: int | None = None
+    caching: str | None = None
+    storage_type: str | None = None
+    encryption_set_id: str | None = None
+    confidential_encryption: str | None = None
+    write_accelerator: bool | None = None
+
+    REST: ClassVar[Mapping[str, str]] = {
+        "ephemeral": "ephemeralOSDiskSettings.placement",
+        "size_gb": "diskSizeGB",
+        "caching": "caching",
+        "storage_type": "managedDisk.storageAccountType",
+        "encryption_set_id": "managedDisk.diskEncryptionSet.id",
+        "confidential_encryption": "managedDisk.securityProfile.securityEncryptionType",
+        "write_accelerator": "writeAcceleratorEnabled",
+    }
+
+    def to_rest(self) -> dict[str, Any]:
+        """Build the service's body."""
+        body = super().to_rest()
+        del body["ephemeralOSDiskSettings"]
+        return {**body, **({"ephemeralOSDiskSettings": {"placement": "cachedisk"}} if self.ephemeral else {})}
+
+
+@dataclass(frozen=True)
+class StorageSpec(Spec):
+    """
+    Disks of a pool's nodes and file systems that they mount.
+
+    :param mounts: file systems, mounted for the pool's whole life; at most 10.
+    :param data_disks: empty disks of each node.
+    :param os_disk: the disk that a node boots from; ``None`` is the service's default.
+    """
+
+    mounts: Sequence[
+        AzureBlobMountSpec | AzureFilesMountSpec | NfsMountSpec | CifsMountSpec | Mapping[str, Any]
+    ] = ()
+    data_disks: Sequence[DataDiskSpec | Mapping[str, Any]] = ()
+    os_disk: OsDiskSpec | Mapping[str, Any] | None = None
+
+    REST: ClassVar[Mapping[str, str]] = {
+        "mounts": "mountConfiguration",
+        "data_disks": f"{_MACHINE}.dataDisks",
+        "os_disk": f"{_MACHINE}.osDisk",
+    }
+    PARTS: ClassVar[Mapping[str, tuple[type[Spec], ...]]] = {
+        "mounts": (AzureBlobMountSpec, AzureFilesMountSpec, NfsMountSpec, CifsMountSpec),
+        "data_disks": (DataDiskSpec,),
+        "os_disk": (OsDiskSpec,),
+    }

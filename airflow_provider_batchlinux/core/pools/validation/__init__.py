@@ -1,0 +1,1 @@
+"""Check the REST body of a pool."""

@@ -1,0 +1,115 @@
+"""What the errors of pools and nodes mean, and what helps against them; imports only the stdlib."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from enum import Enum
+
+from airflow_provider_batchlinux.core.node_states import BOOTING_STATES, BROKEN_STATES, RESTARTING_STATES
+from airflow_provider_batchlinux.core.snapshots import NodeSnapshot, ServiceError
+
+__all__ = [
+    "ResizeErrorKind",
+    "boots_too_long",
+    "cause_of",
+    "explained_error",
+    "kind_of",
+    "may_be_had_later",
+]
+
+
+class ResizeErrorKind(str, Enum):
+    """What a resize error means for a wait."""
+
+    HARMLESS = "harmless"
+    PASSES = "passes"
+    LASTS = "lasts"
+
+
+_HARMLESS = frozenset({"resizestopped"})
+_PASSING = frozenset({"allocationtimedout", "batchoutofcapacity", "removenodesfailed"})
+_PASSING_REASONS = ("internal error", "insufficient capacity")
+
+
+def kind_of(error: ServiceError) -> ResizeErrorKind:
+    """
+    Tell whether a resize error is none at all, passes when the resize is asked for again, or lasts.
+
+    The service does not document which pass. By what other clients see, an allocation that ran out of time or
+    of capacity does, and ``AllocationFailed`` where its reason is an internal error; all that is not known
+    is taken to last.
+    """
+    code = error.code.lower()
+    if code in _HARMLESS:
+        return ResizeErrorKind.HARMLESS
+    if code in _PASSING:
+        return ResizeErrorKind.PASSES
+    said = str(error).lower()
+    if code == "allocationfailed" and any(reason in said for reason in _PASSING_REASONS):
+        return ResizeErrorKind.PASSES
+    return ResizeErrorKind.LASTS
+
+
+_QUOTA_CODES = frozenset(
+    {
+        "accountcorequotareached",
+        "accountlowprioritycorequotareached",
+        "accountspotcorequotareached",
+        "accountvmseriescorequotareached",
+    }
+)
+
+
+def may_be_had_later(error: ServiceError) -> bool:
+    """Tell whether the same nodes may be had later: capacity comes back, and others give quota back."""
+    return kind_of(error) is ResizeErrorKind.PASSES or error.code.lower() in _QUOTA_CODES
+
+
+_REMEDIES = {
+    "accountcorequotareached": "ask for a higher dedicated core quota, or for fewer or smaller nodes",
+    "accountlowprioritycorequotareached": "ask for a higher spot core quota, or for fewer or smaller nodes",
+    "accountspotcorequotareached": "ask for a higher spot core quota, or for fewer or smaller nodes",
+    "accountvmseriescorequotareached": "ask for a higher quota of this VM series, or take another series",
+    "allocationtimedout": "try again later, or take another VM size, region or a longer resize_timeout",
+    "batchoutofcapacity": "try again later, or take another VM size or region",
+    "communicationenabledpoolreachedmaxvmcount": "ask for fewer nodes, or leave out inter-node communication",
+    "unsupportedvmsize": "take a VM size that this region offers",
+}
+
+
+def explained_error(error: ServiceError) -> str:
+    """Write a resize error with its remedy, where one is known."""
+    remedy = _REMEDIES.get(error.code.lower())
+    return f"{error} Remedy: {remedy}." if remedy else str(error)
+
+
+def cause_of(node: NodeSnapshot) -> str:
+    """Say why a node will not become ready."""
+    if node.state == "starttaskfailed" and node.start_task is not None:
+        run = node.start_task
+        ended = f"exit code {run.exit_code}" if run.exit_code is not None else "no exit code"
+        failure = f"; {run.failure}" if run.failure else ""
+        return f"node {node.node_id!r}: start task failed with {ended}{failure}"
+    if node.errors:
+        return f"node {node.node_id!r}: {node.state}: " + "; ".join(str(error) for error in node.errors)
+    if node.state not in BROKEN_STATES:
+        return f"node {node.node_id!r}: still {node.state} after boot_limit"
+    return f"node {node.node_id!r}: {node.state}; the service names no cause (it cannot reach the machine)"
+
+
+def boots_too_long(node: NodeSnapshot, limit: float, now: datetime) -> bool:
+    """
+    Tell whether a node has got its machine, and is not ready for longer than it may take.
+
+    A reboot gives it its time anew.
+
+    :param limit: seconds from its machine, or its last boot.
+    :param now: the present instant.
+    """
+    if node.state not in BOOTING_STATES:
+        return False
+    starts = [node.allocated, node.last_boot]
+    if node.state in RESTARTING_STATES:
+        starts.append(node.state_since)
+    known = [start for start in starts if start is not None]
+    return bool(known) and now - max(known) > timedelta(seconds=limit)

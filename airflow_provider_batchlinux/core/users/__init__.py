@@ -1,0 +1,1 @@
+"""Users on compute nodes: plans, ledger, leases, keys and passwords."""

@@ -1,0 +1,135 @@
+"""Which users were put on a pool, by whom, until when: marks in its metadata; imports only the stdlib."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from typing import Any
+
+from airflow_provider_batchlinux.core.instants import parse_instant, rest_instant
+from airflow_provider_batchlinux.core.pool_metadata import METADATA_PREFIX
+from airflow_provider_batchlinux.core.text import table
+
+__all__ = ["LedgerEntry", "entries_in", "ledger_table", "with_entry", "without_entry"]
+
+_USER = f"{METADATA_PREFIX}user_"
+_NEVER_WRITTEN = datetime(1970, 1, 1, tzinfo=timezone.utc)
+
+
+@dataclass(frozen=True)
+class LedgerEntry:
+    """
+    A user that was put on the nodes of a pool. It holds neither key nor password.
+
+    The service cannot list users, so this is all there is to know of them.
+
+    :param expires_at: until when the user is wanted.
+    :param by: who put it there, such as ``dag_id``, ``run_id``, ``task_id`` and ``map_index``.
+    :param key: the fingerprint of its key, such as ``SHA256:...``; ``None`` without a key.
+    :param is_admin: whether it was added with ``sudo``.
+    :param has_password: whether it has a password.
+    """
+
+    username: str
+    expires_at: datetime
+    by: Mapping[str, str] = field(default_factory=dict)
+    key: str | None = None
+    is_admin: bool = False
+    has_password: bool = False
+
+    def is_over(self, now: datetime) -> bool:
+        """Tell whether the user's time is over."""
+        return self.expires_at <= now
+
+    def is_held_by(self, by: Mapping[str, str]) -> bool:
+        """Tell whether somebody may do with the user what they like: they, or their Dag run, put it there."""
+        run = ("dag_id", "run_id")
+        same_run = all(name in by and by[name] == self.by.get(name) for name in run)
+        return same_run or (bool(by) and dict(by) == dict(self.by))
+
+    def bars(self, by: Mapping[str, str], now: datetime) -> bool:
+        """Tell whether the user belongs to somebody else, whose time is not over."""
+        return not self.is_held_by(by) and not self.is_over(now)
+
+    @property
+    def holder(self) -> str:
+        """Say in a few words who put the user there."""
+        return ", ".join(f"{name} {value!r}" for name, value in self.by.items()) or "somebody unknown"
+
+    def to_result(self) -> dict[str, Any]:
+        """Give the entry as plain JSON-able values."""
+        return {
+            "username": self.username,
+            "expires_at": self.expires_at.isoformat(),
+            "by": dict(self.by),
+            "key": self.key,
+            "is_admin": self.is_admin,
+            "has_password": self.has_password,
+        }
+
+
+def entries_in(metadata: Mapping[str, str]) -> dict[str, LedgerEntry]:
+    """
+    Read the users of a pool from its metadata, by their names.
+
+    An entry that cannot be read is kept in sight, as over and nobody's.
+    """
+    names = (name for name in metadata if name.startswith(_USER) and name != _USER)
+    return {name[len(_USER) :]: _read(name[len(_USER) :], metadata[name]) for name in sorted(names)}
+
+
+def with_entry(metadata: Mapping[str, str], entry: LedgerEntry) -> dict[str, str]:
+    """Give a pool's metadata with an entry, in place of the one that the user has."""
+    marks: dict[str, Any] = {"until": rest_instant(entry.expires_at), "by": dict(entry.by)}
+    if entry.key is not None:
+        marks["key"] = entry.key
+    if entry.is_admin:
+        marks["admin"] = True
+    if entry.has_password:
+        marks["password"] = True
+    return {**metadata, _USER + entry.username: json.dumps(marks, separators=(",", ":"))}
+
+
+def without_entry(metadata: Mapping[str, str], username: str) -> dict[str, str]:
+    """Give a pool's metadata without a user's entry."""
+    return {name: value for name, value in metadata.items() if name != _USER + username}
+
+
+def ledger_table(entries: Iterable[tuple[str, LedgerEntry]], now: datetime) -> str:
+    """
+    Lay entries out as a table for the log.
+
+    :param entries: each with its pool's id.
+    """
+    rows = [
+        (
+            pool_id,
+            entry.username,
+            entry.expires_at.isoformat(timespec="seconds") + (" (overdue)" if entry.is_over(now) else ""),
+            "yes" if entry.is_admin else "no",
+            entry.key or "none",
+            entry.holder,
+        )
+        for pool_id, entry in entries
+    ]
+    return table(("pool", "user", "until", "sudo", "key", "put there by"), rows)
+
+
+def _read(username: str, text: str) -> LedgerEntry:
+    try:
+        marks = json.loads(text)
+    except ValueError:
+        marks = None
+    if not isinstance(marks, dict):
+        return LedgerEntry(username, _NEVER_WRITTEN)
+    by, until, key = marks.get("by"), marks.get("until"), marks.get("key")
+    return LedgerEntry(
+        username,
+        (parse_instant(until) if isinstance(until, str) else None) or _NEVER_WRITTEN,
+        {str(name): str(value) for name, value in by.items()} if isinstance(by, dict) else {},
+        key if isinstance(key, str) else None,
+        bool(marks.get("admin")),
+        bool(marks.get("password")),
+    )

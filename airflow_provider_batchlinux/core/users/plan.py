@@ -1,0 +1,185 @@
+"""Which nodes get a user now, which are waited for, and how many may fail; imports only the stdlib."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from airflow_provider_batchlinux.core.nodes.actions import NodeChoice
+from airflow_provider_batchlinux.core.snapshots import NodeSnapshot, PoolSnapshot
+from airflow_provider_batchlinux.core.ssh_access import SSH_PORT
+from airflow_provider_batchlinux.core.text import joined
+from airflow_provider_batchlinux.core.users.ledger import LedgerEntry
+from airflow_provider_batchlinux.core.users.user import UserOutcome, UserRecord
+
+__all__ = [
+    "NOT_READY",
+    "UserPlan",
+    "failure_limit",
+    "failure_limit_problems",
+    "is_growing",
+    "leaves_user",
+    "not_ready",
+    "plan_of",
+    "refused_too_early",
+    "unreachable_reason",
+    "would_lose",
+]
+
+NOT_READY = "NodeNotReady"
+"""The code in the record of a node that was not ready in time."""
+
+_TOO_EARLY = frozenset(
+    {NOT_READY, "NodeBeingCreated", "NodeBeingStarted", "NodeBeingRebooted", "NodeBeingReimaged"}
+)
+
+_NEW_MACHINE = frozenset({"creating", "reimaging"})
+_ON_THEIR_WAY = _NEW_MACHINE | {"starting", "waitingforstarttask", "rebooting", "upgradingos", "unknown"}
+_WITHOUT_MACHINE = frozenset({"preempted", "leavingpool", "deallocating", "deallocated"})
+
+_SHARE = re.compile(r"(\d{1,3}(?:\.\d+)?)\s*%")
+
+
+@dataclass(frozen=True)
+class UserPlan:
+    """
+    What is to be done on the nodes of a pool at this moment.
+
+    :param due: nodes to call the service for.
+    :param waiting: nodes that are on their way to a state in which the service takes the call.
+    :param skipped: nodes that are not called for: not of the chosen states, or without a machine.
+    :param missing: ids that were chosen and that no node has.
+    """
+
+    due: tuple[NodeSnapshot, ...]
+    waiting: tuple[NodeSnapshot, ...]
+    skipped: tuple[NodeSnapshot, ...]
+    missing: tuple[str, ...]
+
+    @property
+    def size(self) -> int:
+        """The nodes that are meant, those that were skipped left out."""
+        return len(self.due) + len(self.waiting)
+
+    def __str__(self) -> str:
+        states = joined(sorted({node.state for node in self.waiting}))
+        still = f"; waiting for {len(self.waiting)} that are {states}" if self.waiting else ""
+        return f"{len(self.due)} nodes can take the user{still}"
+
+
+def plan_of(
+    nodes: Iterable[NodeSnapshot],
+    choice: NodeChoice,
+    *,
+    done: Collection[str] = (),
+    removing: bool = False,
+) -> UserPlan:
+    """
+    Sort the nodes of a pool by what is to be done about a user.
+
+    The service takes calls for users on idle and running nodes only. Broken nodes are called for all the
+    same: whether it takes one after a failed start task is not documented, and a refusal is told by name.
+
+    :param choice: by states: these are called for as they are, and nothing is waited for.
+    :param done: ids of nodes that are left out, since they were called for already.
+    :param removing: a node with a new machine has no users, and is not waited for.
+    """
+    known = {node.node_id.lower(): node for node in nodes}
+    meant = NodeChoice(choice.node_ids).chosen(known.values())
+    over = {node_id.lower() for node_id in done}
+    open_ = [node for node in meant if node.node_id.lower() not in over]
+    if choice.states is not None:
+        due = choice.chosen(open_)
+        return UserPlan(tuple(due), (), _others(open_, due), tuple(choice.missing(known.values())))
+    no_user = _WITHOUT_MACHINE | _NEW_MACHINE if removing else _WITHOUT_MACHINE
+    skipped = [node for node in open_ if node.state in no_user]
+    waiting = [node for node in open_ if node.state in _ON_THEIR_WAY - no_user]
+    due = list(_others(open_, [*skipped, *waiting]))
+    return UserPlan(tuple(due), tuple(waiting), tuple(skipped), tuple(choice.missing(known.values())))
+
+
+def is_growing(pool: PoolSnapshot | None) -> bool:
+    """Tell whether a pool is about to get nodes that its list does not hold yet."""
+    return pool is not None and pool.allocation_state == "resizing" and pool.current < pool.target
+
+
+def refused_too_early(record: UserRecord) -> bool:
+    """Tell whether the service refused a node only because it is not ready, so that waiting helps."""
+    return record.outcome is UserOutcome.FAILED and record.code in _TOO_EARLY
+
+
+def not_ready(node: NodeSnapshot, username: str) -> UserRecord:
+    """Record a node that nobody waits for any longer as failed."""
+    error = f"The node was still {node.state}, and the service takes users on idle and running nodes only."
+    return UserRecord.of(node, username, UserOutcome.FAILED, error=error, code=NOT_READY)
+
+
+def leaves_user(record: UserRecord) -> bool:
+    """
+    Tell whether a node may have the user after all was done to take it away.
+
+    What becomes of users while a node is deallocated is not documented; assumed that they may come back.
+    """
+    asleep = record.outcome is UserOutcome.SKIPPED and record.state in ("deallocating", "deallocated")
+    return asleep or record.outcome is UserOutcome.FAILED
+
+
+def would_lose(before: LedgerEntry | None, after: LedgerEntry) -> list[str]:
+    """
+    List what a user has that an update, which replaces all, would take away by omission.
+
+    :param before: the user by the pool's ledger; ``None`` when it has no entry. What another Dag run left
+        is not anybody's to lose.
+    """
+    if before is None or not before.is_held_by(after.by):
+        return []
+    key = f"the key {before.key}" if before.key is not None and after.key is None else None
+    password = "a password" if before.has_password and not after.has_password else None
+    return [part for part in (key, password) if part is not None]
+
+
+def unreachable_reason(pool: Mapping[str, Any], nodes: Iterable[NodeSnapshot]) -> str | None:
+    """
+    Say that nobody outside a pool's network can log in to its nodes; ``None`` when they can.
+
+    :param pool: the pool's REST body.
+    """
+    network = pool.get("networkConfiguration") or {}
+    nat_pools = (network.get("endpointConfiguration") or {}).get("inboundNATPools") or ()
+    if any(nat_pool.get("backendPort") == SSH_PORT for nat_pool in nat_pools):
+        return None
+    if any(node.ssh is not None for node in nodes):
+        return None
+    return (
+        f"Pool {pool.get('id')!r} maps no port to SSH, so nobody outside its virtual network can log in. "
+        "Make it with ssh_from=[...], which an existing pool takes only while it has no nodes; or say "
+        "address='private' where people are in the network."
+    )
+
+
+def failure_limit_problems(limit: object) -> list[str]:
+    """List what is wrong with a number of nodes that may fail."""
+    share = _SHARE.fullmatch(limit.strip()) if isinstance(limit, str) else None
+    is_count = isinstance(limit, int) and not isinstance(limit, bool) and limit >= 0
+    if is_count or (share is not None and float(share[1]) <= 100):
+        return []
+    return [f"max_failed_nodes={limit!r} is not a whole number from 0 up, or a share such as '5%'."]
+
+
+def failure_limit(limit: int | str, nodes: int) -> int:
+    """
+    Give how many nodes may fail.
+
+    :param limit: a number, or a share of the nodes such as ``"5%"``, rounded down.
+    :param nodes: the nodes that the user was meant for.
+    """
+    if isinstance(limit, int):
+        return limit
+    return int(round(float(limit.strip().removesuffix("%")) * nodes / 100, 6))
+
+
+def _others(nodes: Sequence[NodeSnapshot], chosen: Sequence[NodeSnapshot]) -> tuple[NodeSnapshot, ...]:
+    taken = {node.node_id for node in chosen}
+    return tuple(node for node in nodes if node.node_id not in taken)

@@ -1,0 +1,1 @@
+"""VM sizes: names, capabilities, queries and prices."""

@@ -1,0 +1,137 @@
+"""What Azure tells of the VM sizes of a region; imports only the standard library."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from difflib import SequenceMatcher
+
+from airflow_provider_batchlinux.core.vm_sizes.names import VmSizeTraits, traits_of
+
+__all__ = ["VmSize", "find_size", "nearest_sizes"]
+
+_PARTS = re.compile(r"standard_|basic_|[a-z]+|\d+")
+_NEAREST = 5
+
+
+@dataclass(frozen=True)
+class VmSize:
+    """
+    A VM size that Batch offers in a region. What Azure does not tell of it is ``None``.
+
+    :param name: such as ``Standard_D2s_v5``.
+    :param family: whose quota its cores count for, such as ``standardDSv5Family``.
+    :param cores: the cores of a node.
+    :param generations: the Hyper-V generations it runs; empty when not known.
+    :param architecture: ``x64`` or ``arm64``.
+    :param spot: it can be had as a spot node.
+    :param ephemeral_disk: its operating system can live on the local disk.
+    :param gpus: the graphics processors of a node.
+    :param rdma: its nodes can talk over InfiniBand.
+    :param end_of_life: from then on Batch makes no nodes of it.
+    :param memory_gb: the memory of a node, in GB.
+    :param disk_gb: the local disk of a node, which lasts no longer than its machine, in GB.
+    """
+
+    name: str
+    family: str | None = None
+    cores: int | None = None
+    generations: frozenset[int] = frozenset()
+    architecture: str | None = None
+    spot: bool | None = None
+    ephemeral_disk: bool | None = None
+    gpus: int | None = None
+    rdma: bool | None = None
+    end_of_life: datetime | None = None
+    memory_gb: float | None = None
+    disk_gb: float | None = None
+
+    @classmethod
+    def of(
+        cls, name: str, family: str | None, capabilities: Mapping[str, str], end_of_life: datetime | None
+    ) -> VmSize:
+        """
+        Read a size as the management plane lists it.
+
+        :param capabilities: their values by name, such as ``{"vCPUs": "2", "HyperVGenerations": "V1,V2"}``.
+        """
+        by_name = {key.lower(): value.strip() for key, value in capabilities.items()}
+        architecture = by_name.get("cpuarchitecturetype", "").lower()
+        return cls(
+            name=name,
+            family=family,
+            cores=_number(by_name.get("vcpus")),
+            generations=frozenset(
+                int(digit) for digit in re.findall("[12]", by_name.get("hypervgenerations", ""))
+            ),
+            architecture=architecture or traits_of(name).architecture,
+            spot=_flag(by_name.get("lowprioritycapable")),
+            ephemeral_disk=_flag(by_name.get("ephemeralosdisksupported")),
+            gpus=_number(by_name.get("gpus")),
+            rdma=_flag(by_name.get("rdmaenabled")),
+            end_of_life=end_of_life,
+            memory_gb=_decimal(by_name.get("memorygb")),
+            disk_gb=_gigabytes(by_name.get("maxresourcevolumemb")),
+        )
+
+    @property
+    def traits(self) -> VmSizeTraits:
+        """What the choice of an image needs to know; what is not told is read from the name."""
+        by_name = traits_of(self.name)
+        [only] = self.generations if len(self.generations) == 1 else [None]
+        generation = only if self.generations else by_name.generation
+        return VmSizeTraits(self.architecture or by_name.architecture, generation)
+
+
+def find_size(name: str, sizes: Iterable[VmSize]) -> VmSize | None:
+    """
+    Find a size by its name, in whatever letter case; ``None`` when the region has none of it.
+
+    :param name: with or without ``Standard_`` before it.
+    """
+    wanted = _plain(name)
+    return next((size for size in sizes if _plain(size.name) == wanted), None)
+
+
+def nearest_sizes(name: str, sizes: Iterable[VmSize], *, limit: int = _NEAREST) -> list[str]:
+    """List the names of sizes that are most like a name: same family first, then as many cores."""
+    wanted = _parts(name)
+    ranked = sorted(
+        sizes,
+        key=lambda size: (
+            -SequenceMatcher(None, wanted, _parts(size.name)).ratio(),
+            -SequenceMatcher(None, _plain(name), _plain(size.name)).ratio(),
+            size.name,
+        ),
+    )
+    return [size.name for size in ranked[:limit]]
+
+
+def _plain(name: str) -> str:
+    return name.strip().lower().removeprefix("standard_")
+
+
+def _parts(name: str) -> list[str]:
+    return _PARTS.findall(_plain(name))
+
+
+def _number(text: str | None) -> int | None:
+    return int(text) if text and text.isdigit() else None
+
+
+def _decimal(text: str | None) -> float | None:
+    try:
+        return float(text) if text else None
+    except ValueError:
+        return None
+
+
+def _gigabytes(text: str | None) -> float | None:
+    megabytes = _decimal(text)
+    return None if megabytes is None else megabytes / 1024
+
+
+def _flag(text: str | None) -> bool | None:
+    return text.lower() == "true" if text else None

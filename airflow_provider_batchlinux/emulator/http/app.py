@@ -1,0 +1,239 @@
+"""The pipeline every request goes through, and the one place that writes HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import shutil
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime, timezone
+from uuid import uuid4
+
+from aiohttp import web
+from aiohttp.web_exceptions import HTTPRequestEntityTooLarge
+
+from airflow_provider_batchlinux.emulator.blobs.storage import BlobStorage
+from airflow_provider_batchlinux.emulator.control import PREFIX, answer_control
+from airflow_provider_batchlinux.emulator.http.invalid_urls import is_invalid_url, refuse_url
+from airflow_provider_batchlinux.emulator.http.routes import Operation, Router
+from airflow_provider_batchlinux.emulator.identity.gate import Gate
+from airflow_provider_batchlinux.emulator.management.price_list import PRICE_LIST, answer_prices
+from airflow_provider_batchlinux.emulator.protocol.errors import Code, ServiceError
+from airflow_provider_batchlinux.emulator.protocol.wire import (
+    JSON_TYPE,
+    Call,
+    FileContent,
+    Reply,
+    common_headers,
+    encode_body,
+    error_reply,
+    read_query,
+)
+from airflow_provider_batchlinux.emulator.restore import restore
+from airflow_provider_batchlinux.emulator.service import BatchService
+from airflow_provider_batchlinux.emulator.simulation.clock import Clock
+from airflow_provider_batchlinux.emulator.simulation.faults import Fault, Faults, RequestRecord
+from airflow_provider_batchlinux.emulator.simulation.options import EmulatorOptions
+from airflow_provider_batchlinux.emulator.state.persisted_settings import keep_limits
+from airflow_provider_batchlinux.emulator.state.workdir import Premises
+
+__all__ = ["Application"]
+
+_log = logging.getLogger(__name__)
+_CHUNK = 256 * 1024
+_MOST_RECORDED = 100_000
+_DROPPED = Reply(0)
+"""Stands for an answer that does not arrive: the connection is closed instead."""
+
+
+class Application:
+    """
+    Serves one Batch account and its control plane.
+
+    :param premises: where it keeps what it has; what is there already is taken up.
+    :param endpoint: URL at which clients reach it.
+    :param gate: lets requests to the account in.
+    :param storage: the blob store that goes with the account.
+    """
+
+    def __init__(
+        self,
+        options: EmulatorOptions,
+        clock: Clock,
+        premises: Premises,
+        endpoint: str,
+        gate: Gate,
+        storage: BlobStorage,
+    ) -> None:
+        self.clock = clock
+        self.storage = storage
+        self.subnets: dict[tuple[str, str], tuple[int, int]] = {}
+        self._gate = gate
+        self.requests: deque[RequestRecord] = deque(maxlen=_MOST_RECORDED)
+        self._options = options
+        self._premises = premises
+        self._endpoint = endpoint
+        self._router = Router()
+        self.service = self._new_service()
+        if premises.state is not None:
+            restore(self.service, premises.state, premises.nodes)
+        self.faults = Faults(self.service.faults.take)
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer one request."""
+        raw_path = request.raw_path.partition("?")[0]
+        if raw_path == PRICE_LIST:
+            return answer_prices(request)
+        if raw_path.startswith(PREFIX):
+            answer = await answer_control(self, request)
+            self._commit()
+            return answer
+        if is_invalid_url(raw_path):
+            return refuse_url(self.clock.now())
+        operation, path_values = self._router.match(request.method, raw_path)
+        call = self._call(request, raw_path, path_values)
+        fault = self.faults.take(call.method, call.path, operation.name)
+        if fault.delay:
+            await asyncio.sleep(fault.delay)
+        reply = _DROPPED
+        if fault.drop != "before":
+            reply = await self._reply(request, call, operation, fault)
+        if fault.drop == "after":
+            reply = _DROPPED
+        self._record(call, reply.status, operation)
+        if fault.hold:
+            await asyncio.sleep(fault.hold)
+        return await _write(request, call, reply)
+
+    @property
+    def url(self) -> str:
+        """URL at which clients reach the account."""
+        return self._endpoint
+
+    def act(self, call: Call) -> Reply:
+        """
+        Do what another door asks for, such as the management plane; it has let the caller in.
+
+        :raises ServiceError: the service refuses it.
+        """
+        operation, path_values = self._router.match(call.method, call.path)
+        with self.clock.held(call.now):
+            return operation.answer(self.service, replace(call, path_values=path_values))
+
+    async def _reply(self, request: web.BaseRequest, call: Call, operation: Operation, fault: Fault) -> Reply:
+        try:
+            fault.strike()
+            self._authenticate(request, call)
+            if request.body_exists:
+                call = replace(call, body=await _read_body(request))
+            with self.clock.held(call.now):
+                reply = operation.answer(self.service, call)
+            self._commit()
+        except ServiceError as error:
+            return error_reply(call, error)
+        except Exception:
+            # A defect of the emulator: clients see what they see when the service has one.
+            _log.exception("Defect in operation %s", operation.name)
+            return error_reply(call, ServiceError(Code.INTERNAL_ERROR))
+        else:
+            return reply
+
+    def _call(self, request: web.BaseRequest, raw_path: str, path_values: Mapping[str, str]) -> Call:
+        query, repeated = read_query(request.raw_path.partition("?")[2])
+        return Call(
+            method=request.method,
+            path=raw_path,
+            base_url=self._endpoint,
+            request_id=str(uuid4()),
+            now=self.clock.now(),
+            query=query,
+            repeated=repeated,
+            path_values=path_values,
+            headers={name.lower(): value for name, value in request.headers.items()},
+        )
+
+    def _authenticate(self, request: web.BaseRequest, call: Call) -> None:
+        # Clients date their requests by the time of the machine, not by a clock moved by hand.
+        now = datetime.now(timezone.utc)
+        self._gate.check(call.method, request.raw_path, call.headers, now)
+
+    def _record(self, call: Call, status: int, operation: Operation) -> None:
+        # The log is for everybody's eyes, and a signature is as good as a key.
+        shown = {**call.query, **{name: "REDACTED" for name in call.query if name == "sig"}}
+        query = "&".join(f"{key}={value}" for key, value in shown.items())
+        self.requests.append(RequestRecord(call.method, call.path, query, status, operation.name))
+
+    async def reset(self) -> None:
+        """Go back to an empty account, without faults and recorded requests."""
+        await self.service.close()
+        await asyncio.to_thread(shutil.rmtree, self._premises.nodes, ignore_errors=True)
+        if self._premises.state is not None:
+            self._premises.state.erase()
+        self.storage.files.clear()
+        self.requests.clear()
+        self.subnets.clear()
+        self.service = self._new_service()
+        self.keep_limits()
+        self.faults = Faults(self.service.faults.take)
+
+    async def close(self) -> None:
+        """End everything that runs on the nodes."""
+        await self.service.close()
+
+    def keep_limits(self) -> None:
+        """Let the limits of the account outlive the service too."""
+        if self._premises.state is not None:
+            keep_limits(self._premises.state, "quotas", self.service.quotas)
+            keep_limits(self._premises.state, "capacity", self.service.capacity)
+
+    def _new_service(self) -> BatchService:
+        return BatchService(self._options, self.clock, self._premises, self._endpoint, self.storage)
+
+    def _commit(self) -> None:
+        """Make sure that what an answer tells is kept, before it is sent."""
+        if self._premises.state is not None:
+            self._premises.state.commit()
+
+
+async def _read_body(request: web.BaseRequest) -> bytes:
+    try:
+        return await request.read()
+    except HTTPRequestEntityTooLarge:
+        raise ServiceError(Code.REQUEST_BODY_TOO_LARGE) from None
+
+
+async def _write(request: web.BaseRequest, call: Call, reply: Reply) -> web.StreamResponse:
+    if reply is _DROPPED:
+        return _drop(request)
+    headers = {**common_headers(call), **reply.headers}
+    if reply.content is not None:
+        return await _send_file(request, reply.status, headers, reply.content)
+    if reply.body is None or call.method == "HEAD":
+        return web.Response(status=reply.status, headers=headers)
+    headers["content-type"] = JSON_TYPE
+    return web.Response(status=reply.status, headers=headers, body=encode_body(reply.body))
+
+
+def _drop(request: web.BaseRequest) -> web.StreamResponse:
+    if request.transport is not None:
+        request.transport.abort()
+    return web.Response()
+
+
+async def _send_file(
+    request: web.BaseRequest, status: int, headers: Mapping[str, str], content: FileContent
+) -> web.StreamResponse:
+    response = web.StreamResponse(status=status, headers=headers)
+    response.content_length = content.length
+    await response.prepare(request)
+    if request.method == "HEAD":
+        return response
+    left = content.length
+    with content.path.open("rb") as source:
+        source.seek(content.offset)
+        while left and (chunk := source.read(min(left, _CHUNK))):
+            left -= len(chunk)
+            await response.write(chunk)
+    return response

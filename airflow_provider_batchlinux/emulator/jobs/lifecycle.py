@@ -1,0 +1,274 @@
+"""Takes jobs from active to completed and away; knows no HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from airflow_provider_batchlinux.emulator.jobs.dependencies import DependencyGate
+from airflow_provider_batchlinux.emulator.jobs.node_tasks import JobTasks
+from airflow_provider_batchlinux.emulator.jobs.scheduler import PLACED_TASK_STATES, TaskScheduler
+from airflow_provider_batchlinux.emulator.pools.auto_pools import AutoPools
+from airflow_provider_batchlinux.emulator.protocol.instants import parse_duration
+from airflow_provider_batchlinux.emulator.rules.exit_conditions import job_action
+from airflow_provider_batchlinux.emulator.simulation.clock import Clock, Timer
+from airflow_provider_batchlinux.emulator.state.records import Job, Task
+from airflow_provider_batchlinux.emulator.state.store import Store
+
+__all__ = ["JobLifecycle"]
+
+_ENDLESS = 10 * 365 * 86400.0
+"""Wall-clock limits from here on are taken as none."""
+
+_OF_MANAGER = frozenset({"killJobOnCompletion", "runExclusive", "allowLowPriorityNode"})
+"""What only the manager task of a job has."""
+
+_ENDING = frozenset({"terminating", "completed", "deleting"})
+_DEALINGS: Mapping[str, Callable[[TaskScheduler, Task], None]] = {
+    "requeue": TaskScheduler.put_back,
+    "terminate": TaskScheduler.end,
+    "wait": lambda _scheduler, _task: None,
+}
+
+
+@dataclass
+class JobLifecycle:
+    """
+    The only place that changes the state of jobs.
+
+    :param auto_pools: makes the pools that jobs only describe.
+    :param on_ended: called with a job that is completed, or deleted.
+    """
+
+    store: Store
+    clock: Clock
+    scheduler: TaskScheduler
+    job_tasks: JobTasks
+    auto_pools: AutoPools
+    on_ended: Callable[[Job], None]
+    _limits: dict[str, Timer] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._gate = DependencyGate(self.store, on_ready=self.scheduler.add)
+
+    def add(self, job: Job) -> None:
+        """Make a job active, or completed if the pool that it describes cannot be made."""
+        job = self.store.put_job(self.auto_pools.assign(job))
+        if job.state == "completed":
+            self.clock.call_later(0, lambda: self.on_ended(job))
+            return
+        self._set_limit(job)
+        if "jobManagerTask" in job.spec:
+            self.add_task(_manager_task(job))
+        else:
+            self.end_if_complete(job.id)
+
+    def resume(self, job: Job) -> None:
+        """Go on with a job where it was when the service ended."""
+        self.job_tasks.resume(job)
+        if job.state in ("terminating", "deleting"):
+            then = {"terminating": lambda: self._complete(job.id), "deleting": lambda: self._forget(job)}
+            self.job_tasks.release(job, then=then[job.state])
+        elif job.state != "completed":
+            self._set_limit(job)
+            for task in self.store.tasks(job.id):
+                self._resume_task(task)
+            self.clock.call_later(0, lambda: self._settle(job.id))
+
+    def _resume_task(self, task: Task) -> None:
+        if task.state in PLACED_TASK_STATES:
+            self.scheduler.put_back_lost(task)
+        elif task.state == "active":
+            self._gate.admit(task)
+
+    def _settle(self, job_id: str) -> None:
+        self._enable(job_id)
+        self._disable_if_at_rest(job_id)
+        self.end_if_complete(job_id)
+
+    def add_task(self, task: Task) -> None:
+        """Let a task of a job run once those that it depends on have."""
+        self._gate.admit(self.store.put_task(task))
+
+    def run_again(self, task: Task) -> None:
+        """Let a completed task run once more, when those that it depends on have."""
+        self._gate.admit(self.scheduler.renew(task))
+
+    def end_if_complete(self, job_id: str) -> None:
+        """
+        Terminate a job that is to end with its last task, if no task is left to complete.
+
+        A job without tasks counts as complete, as documented.
+        """
+        job = self.store.jobs.get(job_id)
+        if job is None or job.state != "active":
+            return
+        if job.spec["onAllTasksComplete"] != "terminatejob":
+            return
+        counts = self.store.tasks(job.id).counts
+        if all(state == "completed" for (state, *_), number in counts.items() if number):
+            self.terminate(job, "AllTasksComplete")
+
+    def terminate(self, job: Job, reason: str) -> Job:
+        """
+        Start to end a job: running tasks are ended, waiting ones stay active and never run.
+
+        :param reason: the ``terminateReason`` the job shows.
+        """
+        job = self._enter(job, "terminating", terminate_reason=reason)
+        for task in self.store.tasks(job.id):
+            if task.state in PLACED_TASK_STATES:
+                self.scheduler.end(task)
+            elif task.state == "active":
+                self.scheduler.hold(task)
+        self.job_tasks.release(job, then=lambda: self._complete(job.id))
+        return job
+
+    def disable(self, job: Job, running_tasks: str) -> Job:
+        """
+        Let no task of a job start any more.
+
+        :param running_tasks: what becomes of those that run: ``requeue`` lets them wait for the job
+            to be enabled, ``terminate`` ends them, ``wait`` lets them run to their end, and the job
+            is ``disabling`` until then.
+        """
+        job = self._enter(job, "disabling")
+        for task in self._placed_tasks(job.id):
+            _DEALINGS[running_tasks](self.scheduler, task)
+        self.clock.call_later(0, lambda: self._disable_if_at_rest(job.id))
+        return job
+
+    def enable(self, job: Job) -> Job:
+        """Let the tasks of a job run again."""
+        self.clock.call_later(0, lambda: self._enable(job.id))
+        return self._enter(job, "enabling")
+
+    def change(self, job: Job, spec: Mapping[str, Any]) -> Job:
+        """Give a job another description; its waiting tasks go to the pool that it names."""
+        now = self.clock.now()
+        job = self.store.put_job(replace(job, spec=spec, version=self.store.next_version(now)))
+        pool_id = job.pool_id
+        for task in self.store.tasks(job.id):
+            if task.state == "active" and task.pool_id.lower() != pool_id.lower():
+                self.scheduler.move(task, pool_id)
+        self._set_limit(job)
+        self.end_if_complete(job.id)
+        self.clock.call_later(0, lambda: self.scheduler.place(pool_id))
+        return job
+
+    def delete(self, job: Job) -> Job:
+        """Start to delete a job with its tasks and their files."""
+        self._forget_limit(job.id)
+        self._gate.forget_job(job.id)
+        for task in self.store.tasks(job.id):
+            self.scheduler.forget(task)
+        if job.state in ("terminating", "completed"):
+            self.clock.call_later(0, lambda: self._forget(job))
+        else:
+            self.job_tasks.release(job, then=lambda: self._forget(job))
+        return self._enter(job, "deleting")
+
+    def task_completed(self, task: Task) -> None:
+        """Let those run that depend on it, and let its job take the action that its end asks for."""
+        self._gate.completed(task)
+        self._end_if_managed_by(task)
+        self._act(task)
+        self.clock.call_later(0, lambda: self.end_if_complete(task.job_id))
+        self.clock.call_later(0, lambda: self._disable_if_at_rest(task.job_id))
+
+    def _forget(self, job: Job) -> None:
+        self.job_tasks.forget(job)
+        self.store.forget_job(job.id)
+        self._end(job)
+
+    def _end_if_managed_by(self, task: Task) -> None:
+        job = self.store.jobs.get(task.job_id)
+        manager = {} if job is None else job.spec.get("jobManagerTask", {})
+        if manager.get("id", "").lower() == task.id.lower() and manager["killJobOnCompletion"]:
+            self._terminate_by_id(task.job_id, "JMComplete")
+
+    def _act(self, task: Task) -> None:
+        job = self.store.jobs.get(task.job_id)
+        if job is None or job.state != "active" or job.spec["onTaskFailure"] == "noaction":
+            return
+        action = job_action(task.spec, task.execution)
+        if action == "disable":
+            self.disable(job, "requeue")
+        elif action == "terminate":
+            self.terminate(job, "TaskFailed")
+
+    def _set_limit(self, job: Job) -> None:
+        self._forget_limit(job.id)
+        seconds = parse_duration(job.spec["constraints"]["maxWallClockTime"])
+        if seconds < _ENDLESS:
+            left = seconds - (self.clock.now() - job.created).total_seconds()
+            self._limits[job.id.lower()] = self.clock.call_later(
+                max(0, left), lambda: self._terminate_by_id(job.id, "MaxWallClockTimeExpiry")
+            )
+
+    def _placed_tasks(self, job_id: str) -> list[Task]:
+        return [task for task in self.store.tasks(job_id) if task.state in PLACED_TASK_STATES]
+
+    def _disable_if_at_rest(self, job_id: str) -> None:
+        job = self.store.jobs.get(job_id)
+        if job is not None and job.state == "disabling" and not self._placed_tasks(job_id):
+            self._enter(job, "disabled")
+
+    def _enable(self, job_id: str) -> None:
+        job = self.store.jobs.get(job_id)
+        if job is not None and job.state == "enabling":
+            job = self._enter(job, "active")
+            self.end_if_complete(job_id)
+            self.scheduler.place(job.pool_id)
+
+    def _terminate_by_id(self, job_id: str, reason: str) -> None:
+        job = self.store.jobs.get(job_id)
+        if job is not None and job.state not in _ENDING:
+            self.terminate(job, reason)
+
+    def _complete(self, job_id: str) -> None:
+        self._forget_limit(job_id)
+        job = self.store.jobs.get(job_id)
+        if job is not None and job.state == "terminating":
+            self._end(self._enter(job, "completed", ended=self.clock.now()))
+
+    def _end(self, job: Job) -> None:
+        self.auto_pools.job_ended(job)
+        self.on_ended(job)
+
+    def _forget_limit(self, job_id: str) -> None:
+        timer = self._limits.pop(job_id.lower(), None)
+        if timer is not None:
+            timer.cancel()
+
+    def _enter(self, job: Job, state: str, **changes: Any) -> Job:
+        now = self.clock.now()
+        return self.store.put_job(
+            replace(
+                job,
+                state=state,
+                state_since=now,
+                previous_state=job.state,
+                previous_since=job.state_since,
+                version=self.store.next_version(now),
+                **changes,
+            )
+        )
+
+
+def _manager_task(job: Job) -> Task:
+    spec = {name: value for name, value in job.spec["jobManagerTask"].items() if name not in _OF_MANAGER}
+    return Task(
+        id=spec.pop("id"),
+        job_id=job.id,
+        pool_id=job.pool_id,
+        spec=spec,
+        created=job.created,
+        version=job.version,
+        state="active",
+        state_since=job.state_since,
+        execution={"retryCount": 0, "requeueCount": 0},
+        is_exclusive=job.spec["jobManagerTask"]["runExclusive"],
+        is_dedicated=not job.spec["jobManagerTask"]["allowLowPriorityNode"],
+    )

@@ -1,0 +1,335 @@
+"""Brings waiting tasks to nodes with free slots, and takes them away again; knows no HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from airflow_provider_batchlinux.emulator.jobs.node_tasks import JobTasks
+from airflow_provider_batchlinux.emulator.jobs.placement import Need, NodeRoom, Occupant, Room
+from airflow_provider_batchlinux.emulator.jobs.task_order import in_turn
+from airflow_provider_batchlinux.emulator.jobs.task_queue import TaskKey, TaskQueue, task_key
+from airflow_provider_batchlinux.emulator.jobs.task_records import TaskRecords, ended_by_service
+from airflow_provider_batchlinux.emulator.jobs.task_runs import TaskRunner, task_directory
+from airflow_provider_batchlinux.emulator.nodes.machine import Machine
+from airflow_provider_batchlinux.emulator.nodes.programs import Outcome
+from airflow_provider_batchlinux.emulator.simulation.clock import Clock
+from airflow_provider_batchlinux.emulator.simulation.lifecycle import Profile
+from airflow_provider_batchlinux.emulator.state.records import (
+    USABLE_NODE_STATES,
+    Job,
+    Node,
+    Pool,
+    Subtask,
+    Task,
+)
+from airflow_provider_batchlinux.emulator.state.store import Store
+
+__all__ = ["PLACED_TASK_STATES", "TaskScheduler"]
+
+PLACED_TASK_STATES = frozenset({"preparing", "running"})
+_MOST_RECENT = 10
+"""How many tasks a node shows as recent is not documented; assumed."""
+
+_ENDED = "The task was ended by user request"
+_NODE_AFFINITY = "TVM:"
+
+
+@dataclass
+class TaskScheduler:
+    """
+    The only place that decides which task runs where, and that changes nodes between idle and running.
+
+    One that needs more slots than any node has free does not hold up smaller ones behind it; for one that
+    needs several nodes, or a whole one, nodes are kept free. Running tasks of jobs that allow it are put
+    back for those of jobs with a higher priority.
+
+    :param machine_of: gives the computer behind a node.
+    :param job_tasks: prepares nodes for jobs.
+    :param on_task_completed: called with the task after its record says so.
+    :param on_node_free: called when the last task of a node has left it.
+    """
+
+    store: Store
+    clock: Clock
+    profile: Profile
+    machine_of: Callable[[Node], Machine]
+    job_tasks: JobTasks
+    on_task_completed: Callable[[Task], None]
+    on_node_free: Callable[[Node], None]
+    _waiting: TaskQueue = field(default_factory=TaskQueue)
+    _placed: dict[str, dict[TaskKey, Task]] = field(default_factory=dict)
+    _removals: set[asyncio.Task[None]] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self._records = TaskRecords(self.store, self.clock)
+        self._runner = TaskRunner(
+            self.store, self.clock, self.profile, self.machine_of, self.job_tasks, self._records
+        )
+
+    def add(self, task: Task) -> None:
+        """Let a task run as soon as nodes of its pool have room for it; the manager of a job goes first."""
+        job = self.store.jobs.get(task.job_id)
+        manager = {} if job is None else job.spec.get("jobManagerTask", {})
+        self._waiting.add(task, is_first=manager.get("id", "").lower() == task.id.lower())
+        self.clock.call_later(0, lambda: self.place(task.pool_id))
+
+    def place(self, pool_id: str) -> None:
+        """Start those waiting tasks of a pool that there is room for."""
+        pool = self.store.pools.get(pool_id)
+        if not self._waiting.jobs(pool_id) or pool is None or pool.state != "active":
+            return
+        room = self._room(pool)
+        barred: dict[str, frozenset[str]] = {}
+        hopeless: set[tuple[str, Need]] = set()
+        for job, task in self._in_turn(pool):
+            if room.is_full and not self._allows_preemption(pool):
+                return
+            need = _need(task, pool)
+            if need is None or (job.id, need) in hopeless:
+                continue
+            if job.id not in barred:
+                barred[job.id] = self.job_tasks.barred(job)
+            chosen = self._find_nodes(job, need, pool, room, barred[job.id])
+            if chosen is None:
+                hopeless.add((job.id, need))
+                continue
+            room.take(need, chosen)
+            self._waiting.remove(task)
+            self._start(task, [self.store.node(pool.id, node_id) for node_id in chosen])
+
+    def _in_turn(self, pool: Pool) -> Iterator[tuple[Job, Task]]:
+        jobs = (self.store.jobs.get(job_id) for job_id in self._waiting.jobs(pool.id))
+        active = [job for job in jobs if job is not None and job.state == "active"]
+        oldest_first = pool.spec["taskSchedulingPolicy"].get("jobDefaultOrder") == "creationtime"
+        return in_turn(active, self._waiting_of, self._running, oldest_first=oldest_first)
+
+    def _waiting_of(self, job: Job) -> Iterator[Task]:
+        """Return the waiting tasks of a job for as long as it may have more of them running."""
+        most: int = job.spec["maxParallelTasks"]
+        for task in self._waiting.tasks(job.pool_id, job.id):
+            if 0 <= most <= self._running(job):
+                return
+            yield task
+
+    def _running(self, job: Job) -> int:
+        counts = self.store.tasks(job.id).counts.items()
+        return sum(number for (state, *_), number in counts if state in PLACED_TASK_STATES)
+
+    def _room(self, pool: Pool) -> Room:
+        """
+        Return what is free on the nodes of a pool, those that ran least first.
+
+        Which of several idle nodes the service takes is not documented; taking turns is assumed.
+        """
+        slots = pool.spec["taskSlotsPerNode"]
+        nodes = sorted(self.store.nodes(pool.id), key=lambda node: node.tasks_run)
+        rooms = [
+            NodeRoom(node.id, slots, self._free_slots(node, slots), node.is_dedicated)
+            for node in nodes
+            if node.takes_tasks
+        ]
+        return Room(rooms, is_packed=pool.spec["taskSchedulingPolicy"]["nodeFillType"] == "pack")
+
+    def _free_slots(self, node: Node, slots: int) -> int:
+        placed = self._placed.get(node.id, {})
+        is_taken = any(task.is_exclusive for task in placed.values())
+        return 0 if is_taken else max(0, slots - node.running_slots)
+
+    def _find_nodes(
+        self, job: Job, need: Need, pool: Pool, room: Room, barred: frozenset[str]
+    ) -> Sequence[str] | None:
+        """Return the nodes for a task, if need be after putting others back."""
+        chosen = room.choose(need, barred)
+        if chosen is not None:
+            return chosen
+        displaced = room.displace(need, self._weaker(job, pool), barred)
+        if displaced is None:
+            room.keep(need, barred)
+            return None
+        for job_id, task_id in displaced.keys:
+            self.put_back(self.store.task(job_id, task_id))
+        return displaced.node_ids
+
+    def _allows_preemption(self, pool: Pool) -> bool:
+        return any(
+            job.spec["allowTaskPreemption"] and job.pool_id.lower() == pool.id.lower()
+            for job in self.store.jobs
+        )
+
+    def _weaker(self, job: Job, pool: Pool) -> Iterator[Occupant[TaskKey]]:
+        """Return the tasks that can be put back for one of a job, those that started last first."""
+        slots, priority = pool.spec["taskSlotsPerNode"], job.spec["priority"]
+        for node in self.store.nodes(pool.id):
+            for key, task in reversed(self._placed.get(node.id, {}).items()):
+                other = self.store.job(task.job_id).spec
+                if other["allowTaskPreemption"] and other["priority"] < priority:
+                    taken = slots if task.is_exclusive else task.slots
+                    yield Occupant(key, node.id, taken, other["priority"])
+
+    def withdraw(self, node: Node) -> None:
+        """Take the tasks away from a node that is lost; they wait for another one."""
+        for task in list(self._placed.get(node.id, {}).values()):
+            self.put_back(task)
+
+    def put_back(self, task: Task) -> None:
+        """Stop a running task and let it wait again; that counts as a requeue."""
+        current = self._stop(task)
+        if current is not None:
+            self.add(self._records.requeue(current))
+
+    def put_back_lost(self, task: Task) -> None:
+        """Let a task wait again that ran when the service ended; that counts as a requeue."""
+        self.add(self._records.requeue(task))
+
+    def end(self, task: Task) -> None:
+        """Complete a task that waits or runs, as its user asks."""
+        self._leave(task)
+        self._complete(task, ended_by_service(_ENDED))
+
+    def end_all_on(self, node: Node) -> None:
+        """Complete the tasks that run on a node, as if their user asked for it."""
+        for task in list(self._placed.get(node.id, {}).values()):
+            self.end(self.store.task(task.job_id, task.id))
+
+    def renew(self, task: Task) -> Task:
+        """Let a completed task be one that has not run, with all its retries; it does not wait yet."""
+        fresh = replace(task, execution={})
+        return self._records.wait_again(fresh, retryCount=0, requeueCount=0)
+
+    def move(self, task: Task, pool_id: str) -> None:
+        """Give a task that does not run to another pool; if it waits for a node, let it wait there."""
+        was_waiting = self._waiting.remove(task)
+        task = self.store.put_task(replace(task, pool_id=pool_id))
+        if was_waiting:
+            self.add(task)
+
+    def hold(self, task: Task) -> None:
+        """Do not run a waiting task any more; its state stays."""
+        self._waiting.remove(task)
+
+    def forget(self, task: Task) -> None:
+        """Remove a task, with what it runs and the files it left on its nodes."""
+        self.discard_files(task)
+        self._leave(task)
+        self.store.tasks(task.job_id).pop(task.id)
+
+    def discard_files(self, task: Task) -> None:
+        """Remove the files that a task left on its nodes."""
+        for node in self._nodes(task):
+            machine = self.machine_of(node)
+            discarded = machine.discard(task_directory(machine, task), [_name(task)])
+            removal = asyncio.get_running_loop().create_task(discarded)
+            self._removals.add(removal)
+            removal.add_done_callback(self._removals.discard)
+
+    async def close(self) -> None:
+        """Wait until the files of removed tasks are gone."""
+        await asyncio.gather(*self._removals)
+
+    def _start(self, task: Task, nodes: Sequence[Node]) -> None:
+        now = self.clock.now()
+        others = enumerate(nodes[1:], start=1)
+        subtasks = tuple(Subtask(number, node.id, "preparing", now) for number, node in others)
+        current = self._records.now(task)
+        task = self._records.enter(current, "preparing", node_id=nodes[0].id, subtasks=subtasks)
+        for node in nodes:
+            self._placed.setdefault(node.id, {})[task_key(task)] = task
+            self._take_slots(node, task, +1)
+            self._remember(node, task)
+        self.machine_of(nodes[0]).keep_running(_name(task), self._run(task, nodes))
+
+    async def _run(self, task: Task, nodes: Sequence[Node]) -> None:
+        outcome = await self._runner.run(task, nodes)
+        current = self._records.now(task)
+        self._release(current)
+        if outcome is None:
+            # It waits for nodes that its job can be prepared on; this is no requeue.
+            self.add(self._records.wait_again(current))
+            return
+        for node in nodes:
+            self._count(node, outcome)
+        self._complete(current, outcome)
+        self.place(task.pool_id)
+
+    def _leave(self, task: Task) -> None:
+        self.hold(task)
+        self._stop(task)
+        if task.node_id is not None:
+            self.clock.call_later(0, lambda: self.place(task.pool_id))
+
+    def _stop(self, task: Task) -> Task | None:
+        """Stop what a task runs and free its nodes; return it as it is now, or ``None`` if it did not run."""
+        current = self._records.now(task)
+        node = self.store.nodes(current.pool_id).get(current.node_id or "")
+        if node is None or task_key(current) not in self._placed.get(node.id, {}):
+            return None
+        self.machine_of(node).stop([_name(current)])
+        self._release(current)
+        return current
+
+    def _release(self, task: Task) -> None:
+        for node_id in task.node_ids:
+            placed = self._placed[node_id]
+            del placed[task_key(task)]
+            if not placed:
+                del self._placed[node_id]
+            node = self.store.nodes(task.pool_id).get(node_id)
+            if node is not None:
+                self._take_slots(node, task, -1)
+
+    def _complete(self, task: Task, outcome: Outcome) -> None:
+        self.on_task_completed(self._records.complete(self._records.now(task), outcome))
+
+    def _take_slots(self, node: Node, task: Task, sign: int) -> None:
+        current = self.store.node(node.pool_id, node.id)
+        tasks = current.running_tasks + sign
+        changes: dict[str, Any] = {
+            "running_tasks": tasks,
+            "running_slots": current.running_slots + sign * task.slots,
+        }
+        if current.state in USABLE_NODE_STATES:
+            at_rest = "idle" if current.is_scheduling else "offline"
+            state = "running" if tasks else at_rest
+            if state != current.state:
+                changes |= {"state": state, "state_since": self.clock.now()}
+        self.store.put_node(replace(current, **changes))
+        if not tasks:
+            self.on_node_free(current)
+
+    def _remember(self, node: Node, task: Task) -> None:
+        key = (task.job_id, task.id)
+        current = self.store.node(node.pool_id, node.id)
+        others = [other for other in current.recent_tasks if other != key]
+        self.store.change_node(current, recent_tasks=(key, *others[: _MOST_RECENT - 1]))
+
+    def _count(self, node: Node, outcome: Outcome) -> None:
+        current = self.store.nodes(node.pool_id).get(node.id)
+        if current is not None:
+            succeeded = current.tasks_succeeded + outcome.is_success
+            self.store.change_node(current, tasks_run=current.tasks_run + 1, tasks_succeeded=succeeded)
+
+    def _nodes(self, task: Task) -> list[Node]:
+        nodes = map(self.store.nodes(task.pool_id).get, task.node_ids)
+        return [node for node in nodes if node is not None]
+
+
+def _need(task: Task, pool: Pool) -> Need | None:
+    """
+    Return what a task needs to run; ``None`` if it never runs in this pool.
+
+    Documented: a multi-instance task waits for ever where nodes cannot speak to each other, or run several
+    tasks at once.
+    """
+    affinity = task.spec.get("affinityInfo", {}).get("affinityId", "")
+    wish = affinity.removeprefix(_NODE_AFFINITY) or None
+    is_fit = pool.spec["enableInterNodeCommunication"] and pool.spec["taskSlotsPerNode"] == 1
+    if task.instances is not None and not is_fit:
+        return None
+    return Need(task.slots, task.instances or 1, task.is_exclusive, task.is_dedicated, wish)
+
+
+def _name(task: Task) -> str:
+    return f"task {task.job_id.lower()}/{task.id.lower()}"

@@ -1,0 +1,131 @@
+"""Runs tasks on the nodes that were chosen for them: files, tries, output; knows no HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from airflow_provider_batchlinux.emulator.handlers.serializers import private_address
+from airflow_provider_batchlinux.emulator.jobs.multi_instance import (
+    Instance,
+    coordination_environment,
+    prepare_instances,
+    run_instances,
+)
+from airflow_provider_batchlinux.emulator.jobs.node_tasks import JobTasks, job_environment
+from airflow_provider_batchlinux.emulator.jobs.task_records import TaskRecords
+from airflow_provider_batchlinux.emulator.nodes.machine import Machine
+from airflow_provider_batchlinux.emulator.nodes.programs import Outcome, user_error
+from airflow_provider_batchlinux.emulator.protocol.instants import parse_duration
+from airflow_provider_batchlinux.emulator.simulation.clock import Clock, pause
+from airflow_provider_batchlinux.emulator.simulation.lifecycle import Profile
+from airflow_provider_batchlinux.emulator.state.quotas import cores_of
+from airflow_provider_batchlinux.emulator.state.records import Json, Node, Task, work_item
+from airflow_provider_batchlinux.emulator.state.store import Store
+
+__all__ = ["TaskRunner", "task_directory"]
+
+_NO_CONTAINERS = user_error(
+    "ContainerPoolNotSupported", "The specified pool does not support container tasks.", {}
+)
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What a task does on its nodes: ``prepare`` returns what went wrong, ``attempt`` is one try."""
+
+    prepare: Callable[[], Awaitable[Json | None]]
+    attempt: Callable[[], Awaitable[Outcome]]
+
+
+@dataclass
+class TaskRunner:
+    """
+    Takes tasks from being prepared to their outcome.
+
+    :param machine_of: gives the computer behind a node.
+    :param job_tasks: prepares nodes for jobs.
+    """
+
+    store: Store
+    clock: Clock
+    profile: Profile
+    machine_of: Callable[[Node], Machine]
+    job_tasks: JobTasks
+    records: TaskRecords
+
+    async def run(self, task: Task, nodes: Sequence[Node]) -> Outcome | None:
+        """
+        Run a task; return ``None`` if its job cannot be prepared on all its nodes.
+
+        :param nodes: those it runs on, its primary one first.
+        """
+        job = self.store.job(task.job_id)
+        prepared = await asyncio.gather(*(self.job_tasks.prepare(job, node) for node in nodes))
+        if not all(prepared):
+            return None
+        if self._lacks_containers(task):
+            return Outcome(failure=_NO_CONTAINERS)
+        work = self._work(task, nodes)
+        failure = await work.prepare()
+        if failure is not None:
+            return Outcome(failure=failure)
+        outcome = await self._run_with_retries(task, work)
+        machine = self.machine_of(nodes[0])
+        environment = self._environment(task, machine)
+        return await machine.upload_outputs(task_directory(machine, task), task.spec, environment, outcome)
+
+    def _lacks_containers(self, task: Task) -> bool:
+        """
+        Tell whether a task wants a container on a pool that has none; it is added, and fails.
+
+        Where the pool has them, the command runs as a process all the same: images are names here.
+        """
+        machine = self.store.pool(task.pool_id).spec["virtualMachineConfiguration"]
+        return "containerSettings" in task.spec and "containerConfiguration" not in machine
+
+    async def _run_with_retries(self, task: Task, work: _Work) -> Outcome:
+        self.records.run(self.records.now(task))
+        while True:
+            outcome = await work.attempt()
+            current = self.records.end_subtasks(self.records.now(task))
+            retries, most = current.execution["retryCount"], current.spec["constraints"]["maxTaskRetryCount"]
+            if not outcome.is_retried or retries == most:
+                return outcome
+            self.records.retry(current)
+            await pause(self.clock, self.profile.retry)
+
+    def _work(self, task: Task, nodes: Sequence[Node]) -> _Work:
+        limit = parse_duration(task.spec["constraints"]["maxWallClockTime"])
+        if task.instances is not None:
+            instances = [self._instance(task, nodes, number) for number in range(len(nodes))]
+            note = partial(self.records.note_subtask, task)
+            return _Work(
+                lambda: prepare_instances(instances, task.spec),
+                lambda: run_instances(instances, task.spec, limit, note),
+            )
+        machine = self.machine_of(nodes[0])
+        directory, environment = task_directory(machine, task), self._environment(task, machine)
+        return _Work(
+            lambda: machine.prepare_task(directory, task.spec),
+            lambda: machine.run_task(directory, task.spec, environment, limit),
+        )
+
+    def _instance(self, task: Task, nodes: Sequence[Node], number: int) -> Instance:
+        machine = self.machine_of(nodes[number])
+        shared = task_directory(machine, task)
+        cores = cores_of(self.store.pool(task.pool_id).spec["vmSize"])
+        addresses = [private_address(node.number) for node in nodes]
+        coordination = coordination_environment(addresses, number, shared, cores)
+        return Instance(number, machine, shared, {**coordination, **self._environment(task, machine)})
+
+    def _environment(self, task: Task, machine: Machine) -> dict[str, str]:
+        return job_environment(self.store.job(task.job_id), task.id, machine)
+
+
+def task_directory(machine: Machine, task: Task) -> Path:
+    """Return where a task keeps its files on a node."""
+    return machine.workitems / work_item(task.job_id) / task.id

@@ -1,0 +1,1 @@
+"""Nodes: lifecycle, processes, files and SSH servers."""

@@ -1,0 +1,96 @@
+"""Finds and describes files below a directory, and nothing outside of it; knows no HTTP."""
+
+from __future__ import annotations
+
+import mimetypes
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+
+from airflow_provider_batchlinux.emulator.protocol.errors import Code, ServiceError
+
+__all__ = ["FoundFile", "find_file", "list_files", "read_range"]
+
+_RANGE = re.compile(r"bytes=(\d+)-(\d*)")
+
+
+@dataclass(frozen=True)
+class FoundFile:
+    """A file or directory, as it was when it was looked at."""
+
+    name: str
+    path: Path
+    is_directory: bool
+    size: int
+    mode: int
+    modified: datetime
+
+    @property
+    def content_type(self) -> str:
+        """Its media type, by its name."""
+        return mimetypes.guess_type(self.name)[0] or "application/octet-stream"
+
+
+def find_file(root: Path, name: str) -> FoundFile:
+    """
+    Return a file by its name below a directory.
+
+    :raises ServiceError: there is none, or it lies elsewhere.
+    """
+    try:
+        path = (root / name).resolve()
+        if root.resolve() not in path.parents:
+            raise ServiceError(Code.FILE_NOT_FOUND)
+        return _look_at(name, path)
+    except (OSError, ValueError):
+        raise ServiceError(Code.FILE_NOT_FOUND) from None
+
+
+def list_files(root: Path, *, recursive: bool) -> Iterator[FoundFile]:
+    """Return what lies in a directory, in the order of names; links are not followed."""
+    names = sorted(_names_below(root, root, recursive))
+    for name in names:
+        try:
+            yield _look_at(name, root / name)
+        except OSError:
+            # Removed by the task since the names were read.
+            continue
+
+
+def read_range(text: str | None, size: int) -> tuple[int, int]:
+    """
+    Return offset and length of what a range of bytes asks for.
+
+    :param text: the header; ``None`` asks for the whole file.
+    :raises ServiceError: it is not a range, or starts past the end.
+    """
+    if text is None:
+        return 0, size
+    match = _RANGE.fullmatch(text.strip())
+    if match is None or int(match[1]) >= size:
+        raise ServiceError(Code.INVALID_RANGE)
+    first = int(match[1])
+    last = min(int(match[2] or size - 1), size - 1)
+    if last < first:
+        raise ServiceError(Code.INVALID_RANGE)
+    return first, last - first + 1
+
+
+def _names_below(root: Path, directory: Path, recursive: bool) -> Iterator[str]:
+    try:
+        entries = list(os.scandir(directory))
+    except OSError:
+        return
+    for entry in entries:
+        yield Path(entry.path).relative_to(root).as_posix()
+        if recursive and entry.is_dir(follow_symlinks=False):
+            yield from _names_below(root, Path(entry.path), recursive)
+
+
+def _look_at(name: str, path: Path) -> FoundFile:
+    facts = path.lstat()
+    modified = datetime.fromtimestamp(facts.st_mtime, timezone.utc)
+    return FoundFile(name, path, path.is_dir(), facts.st_size, facts.st_mode, modified)

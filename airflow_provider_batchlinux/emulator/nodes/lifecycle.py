@@ -1,0 +1,256 @@
+"""Takes nodes from state to state: boot, start task, reboot, leave; knows no HTTP, no tasks."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from airflow_provider_batchlinux.emulator.blobs.storage import BlobStorage
+from airflow_provider_batchlinux.emulator.nodes.machine import Machine
+from airflow_provider_batchlinux.emulator.nodes.programs import Outcome, failed_program
+from airflow_provider_batchlinux.emulator.nodes.ssh_servers import Doors
+from airflow_provider_batchlinux.emulator.protocol.instants import format_instant
+from airflow_provider_batchlinux.emulator.simulation.clock import Clock, pause
+from airflow_provider_batchlinux.emulator.simulation.fault_rates import Luck
+from airflow_provider_batchlinux.emulator.simulation.lifecycle import NODE_STATES, Delays
+from airflow_provider_batchlinux.emulator.state.orphans import end_leftovers
+from airflow_provider_batchlinux.emulator.state.records import USABLE_NODE_STATES, Json, Node, Pool
+from airflow_provider_batchlinux.emulator.state.store import Store
+
+__all__ = ["NodeLifecycle"]
+
+_START_TASK = "start task"
+_STAGES = {"starting", *(name for name, state in NODE_STATES.items() if state.next and name != "preempted")}
+_UP = {"starting", "waitingforstarttask", *USABLE_NODE_STATES}
+_SCHEDULED = {"idle": True, "running": True, "offline": False}
+_DISK_FULL = {"code": "DiskFull", "message": "There is not enough disk space on the node"}
+
+
+class NodeLifecycle:
+    """
+    The only place that changes the state of nodes, except for idle and running.
+
+    :param root: directory that holds the nodes' directories.
+    :param environment: the account's ``AZ_BATCH_*`` variables.
+    :param storage: where nodes take resource files from that name no host.
+    :param luck: what goes wrong with booting nodes.
+    :param doors: the SSH doors of the nodes; they are open while a node is usable.
+    :param on_usable: called when a node can take tasks.
+    :param on_lost: called when a node can run nothing any more, before it changes its state.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        delays: Delays,
+        root: Path,
+        environment: Mapping[str, str],
+        *,
+        storage: BlobStorage,
+        luck: Luck,
+        doors: Doors,
+        on_usable: Callable[[Node], None],
+        on_lost: Callable[[Node], None],
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._delays = delays
+        self._luck = luck
+        self._root = root
+        self._environment = dict(environment)
+        self._storage = storage
+        self._doors = doors
+        self._on_usable = on_usable
+        self._on_lost = on_lost
+        self._machines: dict[str, Machine] = {}
+        self._made: Counter[str] = Counter()
+        self._wipes: set[asyncio.Task[None]] = set()
+
+    def machine(self, node: Node) -> Machine:
+        """Return the computer behind a node."""
+        return self._machines[node.id]
+
+    def add(self, pool: Pool, number: int, *, is_dedicated: bool, now: datetime) -> Node:
+        """Add a node to a pool; it boots from ``creating`` on."""
+        node_id = self._new_id(pool, is_dedicated=is_dedicated)
+        node = Node(node_id, pool.id, number, is_dedicated, "creating", now, now)
+        machine = self._build(node)
+        port = self._doors.build(node, machine) if pool.ssh_rule else None
+        return self.enter(replace(node, ssh_port=port), "creating")
+
+    def rebuild(self, node: Node) -> None:
+        """Give a node that the service knew before it ended its computer again; nothing runs there."""
+        machine = self._build(node)
+        port = None if node.ssh_port is None else self._doors.build(node, machine)
+        self._store.put_node(replace(node, ssh_port=port, running_tasks=0, running_slots=0))
+
+    def resume(self, node: Node) -> None:
+        """Let a node go on whose computer was off for a while: if it was up, it boots anew."""
+        if node.state in _UP:
+            self.enter(node, "rebooting")
+        elif node.state in _STAGES:
+            self.enter(node, node.state)
+        elif NODE_STATES[node.state].keeps_work:
+            self._doors.open(node)
+
+    def _build(self, node: Node) -> Machine:
+        environment = {
+            **self._environment,
+            "AZ_BATCH_POOL_ID": node.pool_id,
+            "AZ_BATCH_NODE_ID": node.id,
+            "AZ_BATCH_NODE_IS_DEDICATED": str(node.is_dedicated).lower(),
+        }
+        machine = Machine(self._root / node.pool_id / node.id, environment, self._storage)
+        self._machines[node.id] = machine
+        return machine
+
+    def _new_id(self, pool: Pool, *, is_dedicated: bool) -> str:
+        """Return an id that no node has; which one follows from the seed and the pool's nodes so far."""
+        key = pool.id.lower()
+        while True:
+            token = self._luck.dice.token("node", key, self._made[key])
+            self._made[key] += 1
+            node_id = f"tvmps_{token}_{'d' if is_dedicated else 'p'}"
+            if node_id not in self._machines:
+                return node_id
+
+    def enter(self, node: Node, state: str, **changes: Any) -> Node:
+        """
+        Put a node into a state; from a stage of booting it goes on by itself.
+
+        :param changes: other fields of the record that change with it.
+        """
+        machine = self.machine(node)
+        machine.cancel_pending()
+        if NODE_STATES[state].is_down and not NODE_STATES[node.state].is_down:
+            self._take_down(node)
+        if NODE_STATES[state].is_fresh:
+            self._install_anew(node)
+        now = self._clock.now()
+        current = self._store.nodes(node.pool_id).get(node.id) or node
+        if state == "idle" and current.running_tasks:
+            # Its tasks went on while the service had lost sight of it.
+            state = "running"
+        changed = replace(current, state=state, state_since=now, **changes)
+        node = self._store.put_node(changed)
+        if state in _STAGES:
+            delay = self._delays.of(state, node.id, node.boots)
+            machine.pending = self._clock.call_later(delay, lambda: self._leave_stage(node))
+        if state in USABLE_NODE_STATES:
+            self._doors.open(node)
+            self._on_usable(node)
+        return node
+
+    def force(self, node: Node, state: str, errors: tuple[Json, ...]) -> Node:
+        """Put a node into any state, as a failure of the platform does; a preempted one stays away."""
+        if not NODE_STATES[state].keeps_work:
+            self._take_down(node)
+        elif not NODE_STATES[state].keeps_tasks:
+            self._on_lost(node)
+        is_scheduling = _SCHEDULED.get(state, node.is_scheduling)
+        return self.enter(node, state, errors=errors, is_scheduling=is_scheduling)
+
+    def start(self, node: Node) -> None:
+        """Boot a node that was deallocated; its files are still there."""
+        self._boot(node, "starting")
+
+    def reimage(self, node: Node) -> None:
+        """Install a node anew: its files and users are gone."""
+        self.enter(node, "reimaging")
+
+    def remove(self, node: Node) -> None:
+        """Forget a node, end what runs on it and remove its directories."""
+        machine = self._machines.pop(node.id)
+        machine.cancel_pending()
+        self._doors.remove(node)
+        self._store.forget_node(node)
+        self._wipe(machine)
+
+    async def close(self) -> None:
+        """End everything on every node; their directories stay."""
+        machines = self._machines.values()
+        for machine in machines:
+            machine.cancel_pending()
+        self._doors.close()
+        await asyncio.gather(*(machine.stop() for machine in machines), *self._wipes)
+        end_leftovers(self._root)
+
+    def _install_anew(self, node: Node) -> None:
+        self._doors.forget_users(node)
+        self._wipe(self.machine(node))
+        self._store.change_node(node, start_task_info=None)
+
+    def _take_down(self, node: Node) -> None:
+        self._on_lost(node)
+        self._doors.shut(node)
+        self.machine(node).stop()
+
+    def _wipe(self, machine: Machine) -> None:
+        wipe = asyncio.get_running_loop().create_task(machine.wipe())
+        self._wipes.add(wipe)
+        wipe.add_done_callback(self._wipes.discard)
+
+    def _leave_stage(self, node: Node) -> None:
+        following = NODE_STATES[node.state].next
+        if following == "starting":
+            self._boot(node, following)
+        elif following is not None:
+            self.enter(node, following)
+        elif self._luck.strikes("unusable", node.id, node.boots):
+            self.enter(node, "unusable", errors=(_DISK_FULL,))
+        elif node.start_task is None:
+            self.enter(node, "idle")
+        else:
+            self._begin_start_task(node, node.start_task)
+
+    def _boot(self, node: Node, state: str) -> None:
+        # A change of the pool's start task reaches nodes when they boot.
+        start_task = self._store.pool(node.pool_id).spec.get("startTask")
+        facts = {"last_boot": self._clock.now(), "boots": node.boots + 1, "start_task": start_task}
+        self.enter(node, state, **facts, errors=())
+
+    def _begin_start_task(self, node: Node, spec: Mapping[str, Any]) -> None:
+        info = {"state": "running", "startTime": self._time(), "retryCount": 0}
+        if "containerSettings" in spec:
+            token = self._luck.dice.token("container", node.id, node.boots)
+            info["containerInfo"] = {"containerId": token, "state": "running"}
+        state = "waitingforstarttask" if spec["waitForSuccess"] else "idle"
+        node = self.enter(node, state, start_task_info=info)
+        self.machine(node).keep_running(_START_TASK, self._run_start_task(node, spec, info))
+
+    async def _run_start_task(self, node: Node, spec: Mapping[str, Any], info: Mapping[str, Any]) -> None:
+        machine = self.machine(node)
+        failure = await machine.prepare_task(machine.startup, spec)
+        outcome, retries = Outcome(failure=failure), 0
+        while failure is None:
+            outcome = await machine.run_task(machine.startup, spec, {})
+            if self._luck.strikes("start_task_failed", node.id, node.boots, retries):
+                outcome = failed_program(1)
+            if not outcome.is_retried or retries == spec["maxTaskRetryCount"]:
+                break
+            self._store.change_node(node, start_task_info={**info, "endTime": self._time()})
+            await pause(self._clock, self._delays.profile.retry)
+            retries, started = retries + 1, self._time()
+            info = {**info, "startTime": started, "retryCount": retries, "lastRetryTime": started}
+            self._store.change_node(node, start_task_info=info)
+        info = {**info, "state": "completed", **outcome.facts(self._time())}
+        if "containerInfo" in info:
+            info["containerInfo"] = {**info["containerInfo"], "state": "exited"}
+        self._end_start_task(node, spec, info)
+
+    def _end_start_task(self, node: Node, spec: Mapping[str, Any], info: Mapping[str, Any]) -> None:
+        if not spec["waitForSuccess"]:
+            self._store.change_node(node, start_task_info=info)
+        elif info["result"] == "success":
+            self.enter(node, "idle", start_task_info=info)
+        else:
+            self.enter(node, "starttaskfailed", start_task_info=info)
+
+    def _time(self) -> str:
+        return format_instant(self._clock.now())

@@ -1,0 +1,65 @@
+"""Collects the logs of a node and puts them into a storage container over HTTP; knows no requests."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from hashlib import sha256
+from pathlib import Path
+from urllib.parse import quote, urlsplit, urlunsplit
+
+import aiohttp
+
+from airflow_provider_batchlinux.emulator.protocol.instants import format_instant
+from airflow_provider_batchlinux.emulator.state.records import Node
+
+__all__ = ["blob_url", "collect_logs", "log_directory", "upload_logs"]
+
+_log = logging.getLogger(__name__)
+_TIMEOUT = aiohttp.ClientTimeout(total=60)
+_START_TASK_LOGS = ("stdout.txt", "stderr.txt")
+
+
+def collect_logs(root: Path, node: Node) -> dict[str, bytes]:
+    """
+    Return the log files of a node by name: what its agent would say, and those of its start task.
+
+    :param root: the node's root directory.
+    """
+    since = {"allocated": node.allocated, "booted": node.last_boot, f"became {node.state}": node.state_since}
+    lines = [f"{format_instant(time)} {node.id} {event}" for event, time in since.items() if time is not None]
+    logs = {"agent-debug.log": "\n".join([*lines, ""]).encode()}
+    for name in _START_TASK_LOGS:
+        if (path := root / "startup" / name).is_file():
+            logs[f"startup/{name}"] = path.read_bytes()
+    return logs
+
+
+def log_directory(node: Node, request_id: str) -> str:
+    """Return the directory in the container, in the form recorded from the service."""
+    batch = sha256(node.pool_id.encode()).hexdigest()[:16].upper()
+    return f"batch-{batch}/{node.pool_id}/{node.id}/{request_id}"
+
+
+def blob_url(container_url: str, name: str) -> str:
+    """Return the URL of a blob in a container, with the signature of the container's URL."""
+    parts = urlsplit(container_url)
+    return urlunsplit(parts._replace(path=f"{parts.path.rstrip('/')}/{quote(name)}"))
+
+
+async def upload_logs(container_url: str, directory: str, logs: Mapping[str, bytes]) -> None:
+    """
+    Put log files into a container as far as it takes them.
+
+    The service has answered by then, so that nobody hears of a failure but the emulator's own log.
+    """
+    headers = {"x-ms-blob-type": "BlockBlob", "content-type": "application/octet-stream"}
+    async with aiohttp.ClientSession(timeout=_TIMEOUT, headers=headers, raise_for_status=True) as session:
+        for name, content in logs.items():
+            url = blob_url(container_url, f"{directory}/{name}")
+            try:
+                async with session.put(url, data=content):
+                    pass
+            except (aiohttp.ClientError, asyncio.TimeoutError, ValueError) as error:
+                _log.warning("The log %s/%s was not uploaded: %s", directory, name, type(error).__name__)

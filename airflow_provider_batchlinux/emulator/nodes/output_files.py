@@ -1,0 +1,181 @@
+"""Uploads the output files of tasks over HTTP after the task has run; knows no records."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TextIO
+
+import aiohttp
+
+from airflow_provider_batchlinux.emulator.blobs.failures import Failure, StorageFailed, without_signature
+from airflow_provider_batchlinux.emulator.blobs.storage import BlobStorage
+from airflow_provider_batchlinux.emulator.nodes.file_patterns import FilePattern, expand_variables
+from airflow_provider_batchlinux.emulator.nodes.logs import blob_url
+from airflow_provider_batchlinux.emulator.nodes.programs import Outcome
+
+__all__ = ["Outputs", "upload_output_files"]
+
+_TIMEOUT = aiohttp.ClientTimeout(total=300)
+_DENIED = frozenset({401, 403, 409})
+_HEADERS = {
+    "x-ms-blob-type": "BlockBlob",
+    "x-ms-version": "2021-12-02",
+    "content-type": "application/octet-stream",
+}
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """
+    What a task leaves to be uploaded.
+
+    :param root: the root directory of its node: what is not below is no output file.
+    :param directory: its own directory, with the working directory in it.
+    :param environment: what its patterns may name.
+    """
+
+    files: Sequence[Mapping[str, Any]]
+    root: Path
+    directory: Path
+    environment: Mapping[str, str]
+
+    def due(self, outcome: Outcome) -> list[Mapping[str, Any]]:
+        """Return those that are to be uploaded after such an outcome."""
+        condition = "tasksuccess" if outcome.is_success else "taskfailure"
+        wanted = {condition, "taskcompletion"}
+        return [file for file in self.files if file["uploadOptions"]["uploadCondition"] in wanted]
+
+
+async def upload_output_files(outputs: Outputs, outcome: Outcome, storage: BlobStorage) -> Outcome:
+    """
+    Upload what a task's outcome asks for, and return its outcome after that.
+
+    A failure to upload takes the place of the task's own, and does not keep other files from being
+    uploaded; a pattern that matches nothing is no failure. None of this is documented; assumed.
+
+    :param storage: the account's blob store, where nodes have an identity.
+    """
+    due = outputs.due(outcome)
+    if not due:
+        return outcome
+    with _Journal(outputs.directory) as journal:
+        async with aiohttp.ClientSession(timeout=_TIMEOUT) as session:
+            uploads = [_Upload(session, storage, outputs, journal, file) for file in due]
+            failed = [error for upload in uploads for error in await upload.run()]
+    return replace(outcome, failure=failed[0].info) if failed else outcome
+
+
+class _Journal:
+    """The two files in which the service tells about uploads; their form is only roughly known."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._files = ExitStack()
+
+    def __enter__(self) -> _Journal:
+        self._out, self._err = (self._open(name) for name in ("fileuploadout.txt", "fileuploaderr.txt"))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._files.close()
+
+    def tell(self, line: str) -> None:
+        """Say what is being done."""
+        self._out.write(f"{line}\n")
+        self._out.flush()
+
+    def complain(self, error: StorageFailed, pattern: str, file: Path, destination: str) -> None:
+        """Say what could not be done."""
+        facts = {
+            "code": error.failure.code,
+            "user_error": error.failure.category == "usererror",
+            "pattern": pattern,
+            "file": str(file),
+            "destination": without_signature(destination),
+        }
+        self._err.write(f"{json.dumps(facts)}\n")
+
+    def _open(self, name: str) -> TextIO:
+        return self._files.enter_context((self._directory / name).open("w", encoding="utf-8"))
+
+
+@dataclass
+class _Upload:
+    """The work for one entry of the task's output files."""
+
+    session: aiohttp.ClientSession
+    storage: BlobStorage
+    outputs: Outputs
+    journal: _Journal
+    file: Mapping[str, Any]
+    pattern: FilePattern = field(init=False)
+    container: Mapping[str, Any] = field(init=False)
+
+    def __post_init__(self) -> None:
+        text = expand_variables(self.file["filePattern"], self.outputs.environment)
+        self.pattern = FilePattern(text)
+        self.container = self.file["destination"]["container"]
+
+    async def run(self) -> list[StorageFailed]:
+        """Upload every file that the pattern means, and return what went wrong."""
+        self.journal.tell(f"Uploading all files matching pattern {self.pattern.text}")
+        failed: list[StorageFailed] = []
+        # Looked up before the first upload, which may take a while.
+        for path, name in list(self._matches()):
+            try:
+                await self._put(path, name)
+                self.journal.tell(f"Uploaded {path} as {name}")
+            except StorageFailed as error:
+                self.journal.complain(error, self.file["filePattern"], path, self.container["containerUrl"])
+                failed.append(error)
+        return failed
+
+    def _matches(self) -> Iterator[tuple[Path, str]]:
+        """Return files with the names of their blobs; nothing outside of the node is taken."""
+        working = self.outputs.directory / "wd"
+        base, path = self.pattern.base(working), self.container.get("path", "").strip("/")
+        for found in self.pattern.files(working):
+            if not found.resolve().is_relative_to(self.outputs.root.resolve()):
+                self.journal.tell(f"Left out {found}, which is not on the node")
+            elif self.pattern.has_wildcards:
+                yield found, "/".join(part for part in (path, found.relative_to(base).as_posix()) if part)
+            else:
+                yield found, path or found.name
+
+    async def _put(self, path: Path, name: str) -> None:
+        url = blob_url(self._container_url(), name)
+        details = {"FilePath": self.file["filePattern"], "BlobDestination": without_signature(url)}
+        try:
+            with path.open("rb") as source:
+                async with self.session.put(url, data=source, headers=self._headers()) as response:
+                    status = response.status
+        except (aiohttp.ClientError, asyncio.TimeoutError, OSError, ValueError) as error:
+            # What the error says may repeat the URL with its signature.
+            details["Message"] = type(error).__name__
+            raise StorageFailed(Failure.FILE_UPLOAD_MISC_ERROR, details) from None
+        if status >= 400:
+            raise StorageFailed(_failure(status), {**details, "Message": f"HTTP status {status}"})
+
+    def _container_url(self) -> str:
+        url: str = self.container["containerUrl"]
+        return self.storage.with_identity(url) if "identityReference" in self.container else url
+
+    def _headers(self) -> dict[str, str]:
+        given = {item["name"]: item.get("value", "") for item in self.container.get("uploadHeaders", ())}
+        return {**_HEADERS, **given}
+
+
+def _failure(status: int) -> Failure:
+    if status in _DENIED:
+        return Failure.FILE_UPLOAD_ACCESS_DENIED
+    if status == 404:
+        return Failure.FILE_UPLOAD_CONTAINER_NOT_FOUND
+    return Failure.FILE_UPLOAD_MISC_ERROR

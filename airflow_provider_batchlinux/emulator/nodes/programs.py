@@ -1,0 +1,160 @@
+"""Runs command lines as real processes, each in a process group of its own; knows no records."""
+
+from __future__ import annotations
+
+import asyncio
+import shlex
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from airflow_provider_batchlinux.emulator.state.orphans import kill_group
+
+__all__ = [
+    "Command",
+    "Outcome",
+    "failed_program",
+    "held_program",
+    "run_program",
+    "timed_out_program",
+    "user_error",
+]
+
+
+@dataclass(frozen=True)
+class Command:
+    """
+    A command line and where and how it runs; ``stdout`` and ``stderr`` are files.
+
+    :param is_continued: whether these files go on where they end.
+    """
+
+    line: str
+    directory: Path
+    environment: Mapping[str, str]
+    stdout: Path
+    stderr: Path
+    timeout: float | None = None
+    is_continued: bool = False
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a program ended. ``failure`` has the form of the service's ``failureInfo``."""
+
+    exit_code: int | None = None
+    failure: Mapping[str, Any] | None = None
+
+    @property
+    def is_success(self) -> bool:
+        """Tell whether it exited with 0."""
+        return self.failure is None
+
+    @property
+    def is_retried(self) -> bool:
+        """Tell whether it is worth another try: it ran to its end, and failed."""
+        return self.exit_code not in (None, 0)
+
+    def facts(self, ended: str) -> dict[str, Any]:
+        """
+        Return what the service shows of a program that has ended.
+
+        :param ended: when that was, as the service writes times.
+        """
+        facts = {
+            "endTime": ended,
+            "exitCode": self.exit_code,
+            "result": "success" if self.is_success else "failure",
+            "failureInfo": self.failure,
+        }
+        return {name: value for name, value in facts.items() if value is not None}
+
+
+async def run_program(command: Command) -> Outcome:
+    """
+    Run a command to its end, without a shell.
+
+    However it ends, also by cancellation, nothing of its process group is left.
+    """
+    async with held_program(command) as outcome:
+        return outcome
+
+
+@asynccontextmanager
+async def held_program(command: Command) -> AsyncIterator[Outcome]:
+    """Run a command to its end; what it leaves in the background goes on until the block is left."""
+    try:
+        process = await _start(command)
+    except (FileNotFoundError, PermissionError, ValueError, OSError) as error:
+        yield _not_started(error)
+        return
+    try:
+        yield await _outcome(process, command.timeout)
+    finally:
+        kill_group(process.pid)
+        await process.wait()
+
+
+async def _outcome(process: asyncio.subprocess.Process, timeout: float | None) -> Outcome:
+    try:
+        return _exited(await asyncio.wait_for(process.wait(), timeout))
+    except asyncio.TimeoutError:
+        return timed_out_program()
+
+
+async def _start(command: Command) -> asyncio.subprocess.Process:
+    program, *arguments = shlex.split(command.line)
+    mode = "ab" if command.is_continued else "wb"
+    with command.stdout.open(mode) as stdout, command.stderr.open(mode) as stderr:
+        return await asyncio.create_subprocess_exec(
+            program,
+            *arguments,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=stdout,
+            stderr=stderr,
+            cwd=command.directory,
+            env=dict(command.environment),
+            start_new_session=True,
+        )
+
+
+def _exited(exit_code: int) -> Outcome:
+    if exit_code == 0:
+        return Outcome(0)
+    # Linux shells report death by signal N as 128 + N, and so does the node agent.
+    return failed_program(exit_code if exit_code > 0 else 128 - exit_code)
+
+
+def failed_program(exit_code: int) -> Outcome:
+    """Return how a program ended that exited with another code than 0."""
+    sentence = "The task exited with an exit code representing a failure"
+    return Outcome(exit_code, user_error("FailureExitCode", sentence, {"Message": sentence}))
+
+
+def _not_started(error: Exception) -> Outcome:
+    details = {"Message": str(error)}
+    if isinstance(error, FileNotFoundError):
+        sentence = "The specified command program is not found"
+        return Outcome(failure=user_error("CommandProgramNotFound", sentence, details))
+    # The code of the service for programs that cannot be executed is not known; assumed.
+    sentence = "The specified command program could not be started"
+    return Outcome(failure=user_error("CommandLaunchFailed", sentence, details))
+
+
+def timed_out_program() -> Outcome:
+    """
+    Return how a program ended that had spent its wall-clock time.
+
+    The code is documented. The category is documented too, as that of an error of the service. Which exit
+    code a program on Linux has then is not; none is shown, so that it is not tried again.
+    """
+    failure = user_error("TaskEnded", "The task exceeded its maximum wall-clock time and was ended", {})
+    return Outcome(failure={**failure, "category": "servererror"})
+
+
+def user_error(code: str, message: str, details: Mapping[str, str]) -> dict[str, Any]:
+    """Return a ``failureInfo`` whose cause lies with the user."""
+    pairs = [{"name": name, "value": value} for name, value in details.items()]
+    return {"category": "usererror", "code": code, "message": message, "details": pairs}

@@ -1,0 +1,159 @@
+"""Fetches the resource files of tasks over HTTP before the task runs; knows no records."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import urlencode
+from xml.etree import ElementTree
+
+import aiohttp
+
+from airflow_provider_batchlinux.emulator.blobs.failures import Failure, StorageFailed, without_signature
+from airflow_provider_batchlinux.emulator.blobs.storage import BlobStorage
+from airflow_provider_batchlinux.emulator.nodes.logs import blob_url
+
+__all__ = ["fetch_resource_files"]
+
+_TIMEOUT = aiohttp.ClientTimeout(total=300)
+_DEFAULT_MODE = "0770"
+_DENIED = frozenset({401, 403, 409})
+_READ_AND_LIST = "rl"
+
+
+async def fetch_resource_files(
+    files: Sequence[Mapping[str, Any]], directory: Path, storage: BlobStorage
+) -> Mapping[str, Any] | None:
+    """
+    Fetch files into a directory; return the service's ``failureInfo`` if one cannot be had.
+
+    :param storage: the account's blob store, and the one where nodes have an identity.
+    """
+    if not files:
+        return None
+    async with aiohttp.ClientSession(timeout=_TIMEOUT) as session:
+        try:
+            for file in files:
+                await _Download(session, directory, storage, file).run()
+        except StorageFailed as error:
+            return error.info
+    return None
+
+
+class _Download:
+    """The work for one resource file, which may stand for a whole container."""
+
+    def __init__(
+        self, session: aiohttp.ClientSession, directory: Path, storage: BlobStorage, file: Mapping[str, Any]
+    ) -> None:
+        self._session = session
+        self._directory = directory
+        self._storage = storage
+        self._file = file
+
+    async def run(self) -> None:
+        """
+        Fetch what is meant.
+
+        :raises StorageFailed: something of it cannot be had.
+        """
+        path = self._file.get("filePath", "")
+        if "httpUrl" in self._file:
+            await self._fetch(self._as_allowed(self._file["httpUrl"]), path)
+            return
+        container = self._container_url()
+        async for name in self._names(container):
+            await self._fetch(blob_url(container, name), str(PurePosixPath(path) / name.lstrip("/")))
+
+    def _container_url(self) -> str:
+        name = self._file.get("autoStorageContainerName")
+        if name is not None:
+            return self._storage.container_url(name, _READ_AND_LIST)
+        return self._as_allowed(self._file["storageContainerUrl"])
+
+    def _as_allowed(self, url: str) -> str:
+        return self._storage.with_identity(url) if "identityReference" in self._file else url
+
+    async def _names(self, container: str) -> AsyncIterator[str]:
+        query = {"restype": "container", "comp": "list", "prefix": self._file.get("blobPrefix", "")}
+        marker = ""
+        while True:
+            joint = "&" if "?" in container else "?"
+            url = f"{container}{joint}{urlencode({**query, 'marker': marker})}"
+            async with self._get(url, container, Failure.RESOURCE_CONTAINER_ACCESS_DENIED) as response:
+                listing = _parse(await response.read(), container)
+            for name in listing.iterfind("Blobs/Blob/Name"):
+                # Directories of hierarchical accounts and the like have no name to store a file by.
+                if name.text and not name.text.endswith("/"):
+                    yield name.text
+            marker = listing.findtext("NextMarker") or ""
+            if not marker:
+                return
+
+    async def _fetch(self, url: str, path: str) -> None:
+        details = {"BlobSource": without_signature(url), "FilePath": path}
+        target = _target(self._directory, path, details)
+        async with self._get(url, url, Failure.BLOB_ACCESS_DENIED, path) as response:
+            _make_parents(target, details)
+            try:
+                with target.open("wb") as sink:
+                    async for chunk in response.content.iter_chunked(1 << 16):
+                        sink.write(chunk)
+                target.chmod(int(self._file.get("fileMode", _DEFAULT_MODE), 8))
+            except OSError as error:
+                raise StorageFailed(Failure.RESOURCE_FILE_WRITE_FAILED, details) from error
+
+    @asynccontextmanager
+    async def _get(
+        self, url: str, source: str, denied: Failure, path: str = ""
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        details = {"BlobSource": without_signature(source), **({"FilePath": path} if path else {})}
+        try:
+            async with self._session.get(url) as response:
+                if response.status >= 400:
+                    details["Message"] = f"HTTP status {response.status}"
+                    raise StorageFailed(_failure(response.status, denied), details)
+                yield response
+        except asyncio.TimeoutError as error:
+            raise StorageFailed(Failure.BLOB_DOWNLOAD_TIMED_OUT, details) from error
+        except (aiohttp.ClientError, ValueError) as error:
+            # What the error says may repeat the URL with its signature.
+            details["Message"] = type(error).__name__
+            raise StorageFailed(Failure.BLOB_DOWNLOAD_MISC_ERROR, details) from None
+
+
+def _failure(status: int, denied: Failure) -> Failure:
+    """Return what a refusal means; that a missing container is a missing blob is assumed."""
+    if status in _DENIED:
+        return denied
+    return Failure.BLOB_NOT_FOUND if status == 404 else Failure.BLOB_DOWNLOAD_MISC_ERROR
+
+
+def _parse(listing: bytes, container: str) -> ElementTree.Element:
+    try:
+        return ElementTree.fromstring(listing)
+    except ElementTree.ParseError:
+        details = {"BlobSource": without_signature(container), "Message": "This is no list of blobs."}
+        raise StorageFailed(Failure.BLOB_DOWNLOAD_MISC_ERROR, details) from None
+
+
+def _make_parents(target: Path, details: Mapping[str, str]) -> None:
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageFailed(Failure.RESOURCE_DIRECTORY_CREATE_FAILED, details) from error
+
+
+def _target(directory: Path, path: str, details: Mapping[str, str]) -> Path:
+    """Return where a file goes; one that would leave the working directory is refused as not writable."""
+    message = {**details, "Message": "The path leads out of the task's working directory."}
+    try:
+        target = (directory / path).resolve()
+    except (OSError, ValueError):
+        raise StorageFailed(Failure.RESOURCE_FILE_WRITE_FAILED, message) from None
+    if target == directory.resolve() or not target.is_relative_to(directory.resolve()):
+        raise StorageFailed(Failure.RESOURCE_FILE_WRITE_FAILED, message)
+    return target

@@ -1,0 +1,331 @@
+"""Gives nodes to pools and takes them away: resize, stop, delete; knows no HTTP."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from itertools import count
+
+from airflow_provider_batchlinux.emulator.jobs.scheduler import TaskScheduler
+from airflow_provider_batchlinux.emulator.nodes.lifecycle import NodeLifecycle
+from airflow_provider_batchlinux.emulator.pools.allocation_limits import (
+    Growth,
+    Limit,
+    grow_within,
+    resize_error,
+)
+from airflow_provider_batchlinux.emulator.pools.spot_market import SpotMarket
+from airflow_provider_batchlinux.emulator.protocol.instants import parse_duration
+from airflow_provider_batchlinux.emulator.simulation.clock import Clock, Timer
+from airflow_provider_batchlinux.emulator.simulation.fault_rates import Luck
+from airflow_provider_batchlinux.emulator.simulation.lifecycle import Delays
+from airflow_provider_batchlinux.emulator.state.quotas import Quotas, cores_of
+from airflow_provider_batchlinux.emulator.state.records import Json, Node, Pool
+from airflow_provider_batchlinux.emulator.state.store import Store
+
+__all__ = ["Allocation", "ResizeFault"]
+
+_KEPT_LAST = {"idle": 1, "running": 2}
+_CORE_QUOTA = {True: "AccountCoreQuotaReached", False: "AccountSpotCoreQuotaReached"}
+_MOST_NODES = 10_000
+"""In a pool and of one kind, without a quota: a typing error is not to use up the memory of a laptop."""
+_PATIENT = frozenset({"taskcompletion", "retaineddata"})
+
+
+@dataclass
+class ResizeFault:
+    """An allocation that is to fail: of a pool whose id matches, with an error."""
+
+    pool_id: re.Pattern[str]
+    error: Json
+
+
+@dataclass
+class _Resize:
+    """
+    A resize that goes on; one that is due waits for tasks on the nodes that leave, then for capacity.
+
+    :param started: when it began.
+    :param misfortune: how large the pool gets at most, by chance; ``None`` before that is decided.
+    """
+
+    timer: Timer
+    started: datetime
+    leaving: Sequence[Node] = ()
+    is_due: bool = False
+    misfortune: Mapping[bool, Sequence[Limit]] | None = None
+
+
+@dataclass
+class Allocation:
+    """Brings every pool to its targets, as far as quotas, capacity and faults let it."""
+
+    store: Store
+    clock: Clock
+    delays: Delays
+    luck: Luck
+    lifecycle: NodeLifecycle
+    quotas: Quotas
+    spot: SpotMarket
+    scheduler: TaskScheduler
+    faults: list[ResizeFault] = field(default_factory=list)
+    _resizes: dict[str, _Resize] = field(default_factory=dict)
+    _numbers: dict[str, count[int]] = field(default_factory=dict)
+    _turns: Counter[str] = field(default_factory=Counter)
+
+    def resize(
+        self, pool: Pool, dedicated: int, spot: int, now: datetime, *, deallocation: str = "requeue"
+    ) -> Pool:
+        """
+        Start to bring a pool to new targets; they take the place of those of a resize that goes on.
+
+        :param deallocation: what becomes of the tasks on nodes that leave, in the service's words.
+        """
+        nodes = self.store.nodes(pool.id)
+        leaving = [
+            *_surplus((node for node in nodes if node.is_dedicated), dedicated),
+            *_surplus((node for node in nodes if not node.is_dedicated), spot),
+        ]
+        return self._start(pool, dedicated, spot, now, leaving, deallocation)
+
+    def remove_nodes(
+        self, pool: Pool, leaving: Sequence[Node], now: datetime, *, deallocation: str = "requeue"
+    ) -> Pool:
+        """Start to take certain nodes away; the targets go down by their number."""
+        dedicated = sum(node.is_dedicated for node in leaving)
+        spot = len(leaving) - dedicated
+        targets = (max(0, pool.target_dedicated - dedicated), max(0, pool.target_spot - spot))
+        return self._start(pool, *targets, now, leaving, deallocation)
+
+    def stop(self, pool: Pool, now: datetime) -> Pool:
+        """Start to stop a resize: the targets stay and the nodes are what they are."""
+        resize = self._resizes.pop(pool.id.lower())
+        resize.timer.cancel()
+        kept = [node for node in resize.leaving if self._waits_for_tasks(node)]
+        for node in kept:
+            self.store.change_node(node, after_tasks=None)
+        gone = [node for node in resize.leaving if node not in kept]
+        self._await_stop(pool, gone, now)
+        return self._enter(pool, "stopping", now)
+
+    def delete(self, pool: Pool, now: datetime) -> Pool:
+        """Start to delete a pool with all its nodes."""
+        resize = self._resizes.pop(pool.id.lower(), None)
+        if resize is not None:
+            resize.timer.cancel()
+        for node in self.store.nodes(pool.id):
+            self.lifecycle.enter(node, "leavingpool")
+        self._await_deletion(pool)
+        return self.store.put_pool(replace(pool, state="deleting", state_since=now))
+
+    def resume(self, pool: Pool) -> None:
+        """Go on with what was on its way when the service ended; no node has tasks to wait for."""
+        nodes = list(self.store.nodes(pool.id))
+        self._numbers[pool.id.lower()] = count(max((node.number + 1 for node in nodes), default=0))
+        if pool.state == "deleting":
+            self._await_deletion(pool)
+            return
+        for node in filter(self._waits_for_tasks, nodes):
+            self.lifecycle.enter(node, "leavingpool")
+        leaving = [node for node in self.store.nodes(pool.id) if node.state == "leavingpool"]
+        if pool.allocation_state == "resizing":
+            self._await_resize(pool, leaving, pool.allocation_since)
+        elif pool.allocation_state == "stopping":
+            self._await_stop(pool, leaving, pool.allocation_since)
+
+    def node_freed(self, node: Node) -> None:
+        """Let a node go that only waited for its last task; not before what ended that is over."""
+        if self._waits_for_tasks(node):
+            self.clock.call_later(0, lambda: self._let_go(node))
+
+    def fit_capacity(self) -> None:
+        """Take spot nodes away or bring them back, and let resizes go on, as there is room now."""
+        self.spot.fit()
+        for pool_id, resize in list(self._resizes.items()):
+            if resize.is_due and not any(map(self._waits_for_tasks, resize.leaving)):
+                self._finish(pool_id)
+
+    def _delay(self, stage: str, pool_id: str) -> float:
+        return self.delays.of(stage, pool_id.lower(), self._turns[pool_id.lower()])
+
+    def _start(
+        self,
+        pool: Pool,
+        dedicated: int,
+        spot: int,
+        now: datetime,
+        leaving: Sequence[Node],
+        deallocation: str,
+    ) -> Pool:
+        before = self._resizes.pop(pool.id.lower(), None)
+        gone: Sequence[Node] = ()
+        if before is not None:
+            before.timer.cancel()
+            gone = before.leaving
+        known = {node.id for node in gone}
+        leaving = [node for node in leaving if node.id not in known]
+        for node in leaving:
+            self._dismiss(node, deallocation)
+        self._turns[pool.id.lower()] += 1
+        self._await_resize(pool, [*gone, *leaving], now)
+        changed = replace(pool, target_dedicated=dedicated, target_spot=spot, resize_errors=())
+        return self._enter(changed, "resizing", now)
+
+    def _await_resize(self, pool: Pool, leaving: Sequence[Node], started: datetime) -> None:
+        timer = self.clock.call_later(self._delay("resizing", pool.id), lambda: self._finish(pool.id))
+        self._resizes[pool.id.lower()] = _Resize(timer, started, leaving)
+
+    def _await_stop(self, pool: Pool, leaving: Sequence[Node], started: datetime) -> None:
+        delay = self._delay("stopping", pool.id)
+        timer = self.clock.call_later(delay, lambda: self._finish_stop(pool.id, leaving))
+        self._resizes[pool.id.lower()] = _Resize(timer, started)
+
+    def _await_deletion(self, pool: Pool) -> None:
+        self.clock.call_later(self._delay("deleting", pool.id), lambda: self._finish_delete(pool))
+
+    def _finish(self, pool_id: str) -> None:
+        resize = self._resizes[pool_id.lower()]
+        resize.is_due = True
+        if any(map(self._waits_for_tasks, resize.leaving)):
+            return
+        resize.timer.cancel()
+        pool, now = self.store.pool(pool_id), self.clock.now()
+        for node in resize.leaving:
+            self.lifecycle.remove(node)
+        resize.leaving = ()
+        self.spot.room_made()
+        errors = list(self._take_faults(pool))
+        growths = {} if errors else {kind: self._grow(pool, kind, resize, now) for kind in (True, False)}
+        if any(growth.may_go_on for growth in growths.values()) and self._await_capacity(pool, resize, now):
+            return
+        del self._resizes[pool_id.lower()]
+        errors += [
+            resize_error(growth.shortage, is_dedicated=kind)
+            for kind, growth in growths.items()
+            if growth.shortage is not None
+        ]
+        self._enter(replace(pool, resize_errors=tuple(errors)), "steady", now)
+
+    def _await_capacity(self, pool: Pool, resize: _Resize, now: datetime) -> bool:
+        """Let a resize go on until its time is over; tell whether there is some left."""
+        limit = self.delays.profile.longest_resize
+        if limit is None:
+            limit = parse_duration(pool.spec["resizeTimeout"]) / self.delays.profile.speed
+        left = limit - (now - resize.started).total_seconds()
+        if left <= 0:
+            return False
+        resize.timer = self.clock.call_later(left, lambda: self._finish(pool.id))
+        return True
+
+    def _dismiss(self, node: Node, deallocation: str) -> None:
+        """
+        Let a node leave, at once or when its tasks have ended.
+
+        Nothing is emulated of how long the data of tasks is retained: ``retaineddata`` is like
+        ``taskcompletion``.
+        """
+        if deallocation in _PATIENT and node.running_tasks:
+            self.store.change_node(node, after_tasks="leave")
+            return
+        if deallocation == "terminate":
+            self.scheduler.end_all_on(node)
+        self.lifecycle.enter(node, "leavingpool")
+
+    def _waits_for_tasks(self, node: Node) -> bool:
+        current = self.store.nodes(node.pool_id).get(node.id)
+        return current is not None and current.after_tasks == "leave" and current.state != "leavingpool"
+
+    def _let_go(self, node: Node) -> None:
+        if self._waits_for_tasks(node):
+            self.lifecycle.enter(node, "leavingpool")
+            resize = self._resizes.get(node.pool_id.lower())
+            if resize is not None and resize.is_due:
+                self._finish(node.pool_id)
+
+    def _finish_stop(self, pool_id: str, leaving: Iterable[Node]) -> None:
+        del self._resizes[pool_id.lower()]
+        for node in leaving:
+            self.lifecycle.remove(node)
+        pool = self.store.pool(pool_id)
+        self.spot.room_made()
+        errors = tuple(
+            resize_error("ResizeStopped", is_dedicated=kind)
+            for kind in (True, False)
+            if self._missing(pool, is_dedicated=kind)
+        )
+        self._enter(replace(pool, resize_errors=errors), "steady", self.clock.now())
+
+    def _finish_delete(self, pool: Pool) -> None:
+        for node in self.store.nodes(pool.id):
+            self.lifecycle.remove(node)
+        self.store.forget_pool(pool.id)
+        self._numbers.pop(pool.id.lower(), None)
+        self.spot.room_made()
+
+    def _grow(self, pool: Pool, is_dedicated: bool, resize: _Resize, now: datetime) -> Growth:
+        if resize.misfortune is None:
+            resize.misfortune = {kind: list(self._misfortune(pool, kind)) for kind in (True, False)}
+        size = self._size(pool, is_dedicated=is_dedicated)
+        by_chance = [Limit(most.code, most.nodes - size) for most in resize.misfortune[is_dedicated]]
+        limits = [*self._limits(pool, is_dedicated), *by_chance]
+        growth = grow_within(self._missing(pool, is_dedicated=is_dedicated), limits)
+        numbers = self._numbers.setdefault(pool.id.lower(), count())
+        for _ in range(growth.nodes):
+            self.lifecycle.add(pool, next(numbers), is_dedicated=is_dedicated, now=now)
+        return growth
+
+    def _limits(self, pool: Pool, is_dedicated: bool) -> Iterable[Limit]:
+        cores = self.quotas.dedicated_cores if is_dedicated else self.quotas.spot_cores
+        if cores is not None:
+            left = cores - self._cores_used(is_dedicated)
+            yield Limit(_CORE_QUOTA[is_dedicated], left // cores_of(pool.spec["vmSize"]))
+        yield Limit(_CORE_QUOTA[is_dedicated], _MOST_NODES - self._size(pool, is_dedicated=is_dedicated))
+        if self.quotas.nodes_per_pool is not None and pool.spec["enableInterNodeCommunication"]:
+            left = self.quotas.nodes_per_pool - len(self.store.nodes(pool.id))
+            yield Limit("CommunicationEnabledPoolReachedMaxVMCount", left)
+        machines = self.spot.capacity.left(is_dedicated=is_dedicated)
+        if machines is not None:
+            yield Limit("AllocationTimedout", machines)
+
+    def _misfortune(self, pool: Pool, is_dedicated: bool) -> Iterable[Limit]:
+        turn = (pool.id.lower(), is_dedicated, self._turns[pool.id.lower()])
+        missing = self._missing(pool, is_dedicated=is_dedicated)
+        most = self._size(pool, is_dedicated=is_dedicated) + missing // 2
+        if missing and self.luck.strikes("quota_reached", *turn):
+            yield Limit(_CORE_QUOTA[is_dedicated], most)
+        if missing and self.luck.strikes("allocation_timed_out", *turn):
+            yield Limit("AllocationTimedout", most)
+
+    def _missing(self, pool: Pool, *, is_dedicated: bool) -> int:
+        target = pool.target_dedicated if is_dedicated else pool.target_spot
+        return max(0, target - self._size(pool, is_dedicated=is_dedicated))
+
+    def _size(self, pool: Pool, *, is_dedicated: bool) -> int:
+        return self.store.count_nodes(pool.id, is_dedicated=is_dedicated)
+
+    def _cores_used(self, is_dedicated: bool) -> int:
+        return sum(
+            cores_of(pool.spec["vmSize"]) * self._size(pool, is_dedicated=is_dedicated)
+            for pool in self.store.pools
+        )
+
+    def _take_faults(self, pool: Pool) -> Iterable[Json]:
+        for fault in self.faults:
+            if fault.pool_id.search(pool.id):
+                self.faults.remove(fault)
+                return [fault.error]
+        return []
+
+    def _enter(self, pool: Pool, allocation_state: str, now: datetime) -> Pool:
+        changed = replace(pool, allocation_state=allocation_state, allocation_since=now)
+        return self.store.put_pool(changed)
+
+
+def _surplus(nodes: Iterable[Node], target: int) -> list[Node]:
+    ranked = sorted(
+        nodes, key=lambda node: 0 if node.after_tasks == "leave" else _KEPT_LAST.get(node.state, 0)
+    )
+    return ranked[: max(0, len(ranked) - target)]

@@ -1,0 +1,1 @@
+"""The REST protocol: bodies, errors, filters, conditions, versions and signatures."""

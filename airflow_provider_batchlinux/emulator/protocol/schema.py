@@ -1,0 +1,168 @@
+"""
+Reads request bodies: every property must be known, present where required, and of its type.
+
+The shapes of ``data/shapes.json`` are those of API version 2025-06-01, as the azure-batch package
+describes them; how older versions differ is told next door, in ``versions``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from functools import cache
+from importlib.resources import files
+from math import isfinite
+from typing import Any
+
+from airflow_provider_batchlinux.emulator.protocol.errors import (
+    ServiceError,
+    invalid_body,
+    missing_property,
+    refused,
+)
+from airflow_provider_batchlinux.emulator.protocol.instants import format_duration, parse_instant
+from airflow_provider_batchlinux.emulator.protocol.versions import properties_of
+
+__all__ = ["read_body", "result_properties"]
+
+_INT32 = range(-(2**31), 2**31)
+
+
+@cache
+def _shapes() -> dict[str, Any]:
+    text = (
+        files("airflow_provider_batchlinux.emulator").joinpath("data/shapes.json").read_text(encoding="utf-8")
+    )
+    shapes: dict[str, Any] = json.loads(text)
+    return shapes
+
+
+@cache
+def result_properties(shape: str) -> frozenset[str]:
+    """Return the names of all properties that a resource can have in an answer."""
+    return frozenset(_shapes()["results"][shape])
+
+
+@cache
+def _properties(shape: str, api_version: str) -> Mapping[str, str]:
+    return properties_of(shape, api_version, _shapes()["bodies"][shape]["properties"])
+
+
+def read_body(shape: str, raw: bytes, api_version: str) -> dict[str, Any]:
+    """
+    Return a body with its values converted; properties that are null are left out.
+
+    :param shape: name of the shape it is to have.
+    :raises ServiceError: the first thing that is wrong with it.
+    """
+    try:
+        body = json.loads(raw or b"{}", parse_constant=_read_no_number)
+        if b"\\u" in raw:
+            json.dumps(body, ensure_ascii=False).encode()
+    except (ValueError, RecursionError):
+        raise invalid_body(reason="The body is not a JSON document.") from None
+    return _read_shape(shape, body, api_version, shape)
+
+
+def _read_no_number(text: str) -> None:
+    """Refuse NaN and the infinities, which Python's reader takes and JSON does not have."""
+    raise ValueError(text)
+
+
+def _read_shape(shape: str, value: Any, api_version: str, where: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise invalid_body(reason=f"An object was expected for '{where}'.")
+    known = _properties(shape, api_version)
+    for name in value:
+        if name not in known and not name.startswith("odata."):
+            raise _unknown_property(shape, name)
+    given = {
+        name: _convert(known[name], item, api_version, name)
+        for name, item in value.items()
+        if item is not None and name in known
+    }
+    for name in _shapes()["bodies"][shape]["required"]:
+        if name not in given:
+            raise missing_property(name=name)
+    return given
+
+
+def _unknown_property(shape: str, name: str) -> ServiceError:
+    entity = f"Microsoft.Azure.Batch.Protocol.Entities.{shape.removeprefix('Batch')}"
+    return invalid_body(
+        reason=f"The property '{name}' does not exist on type '{entity}'. "
+        "Make sure to only use property names that are defined by the type."
+    )
+
+
+def _convert(kind: str, value: Any, api_version: str, name: str) -> Any:
+    if kind.startswith("["):
+        if not isinstance(value, list):
+            raise invalid_body(reason=f"An array was expected for '{name}'.")
+        return [_convert(kind[1:-1], item, api_version, name) for item in value]
+    if kind in _shapes()["bodies"]:
+        return _read_shape(kind, value, api_version, name)
+    try:
+        return _SCALARS[kind](value) if kind in _SCALARS else _read_choice(kind, value)
+    except (TypeError, ValueError):
+        raise refused(value, of=name) from None
+
+
+def _read_choice(kind: str, value: Any) -> str:
+    choices = {choice.lower(): choice for choice in kind.split("|")}
+    if str(value).lower() not in choices:
+        raise ValueError
+    return choices[str(value).lower()]
+
+
+def _read_int(value: Any) -> int:
+    """Numbers may come as strings, as the service takes them; true is not 1."""
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise TypeError
+    if (number := int(value)) not in _INT32:
+        raise ValueError
+    return number
+
+
+def _read_float(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise TypeError
+    if not isfinite(number := float(value)):
+        raise ValueError
+    return number
+
+
+def _read_bool(value: Any) -> bool:
+    if str(value).lower() not in ("true", "false"):
+        raise ValueError
+    return str(value).lower() == "true"
+
+
+def _read_string(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError
+    return value
+
+
+def _read_duration(value: Any) -> str:
+    return format_duration(_read_string(value))
+
+
+def _read_time(value: Any) -> str:
+    parse_instant(_read_string(value))
+    return _read_string(value)
+
+
+def _read_object(value: Any) -> Any:
+    return value
+
+
+_SCALARS: Mapping[str, Callable[[Any], Any]] = {
+    "int": _read_int,
+    "float": _read_float,
+    "bool": _read_bool,
+    "string": _read_string,
+    "duration": _read_duration,
+    "time": _read_time,
+    "object": _read_object,
+}

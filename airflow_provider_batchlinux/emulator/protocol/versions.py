@@ -1,0 +1,165 @@
+"""
+How the API's versions differ from 2025-06-01, which every other module speaks; decides nothing else.
+
+``data/versions.json`` tells it for the versions that Microsoft's clients send: the properties of bodies
+that came (``absent``) or went (``added``) since, as the clients and the published description have them;
+properties that answers always ``shown`` or keep ``hidden``; operations that are ``missing`` or ``refused``.
+A version between two of them is taken for the later one, one before all of them for the earliest.
+"""
+
+from __future__ import annotations
+
+import json
+from bisect import bisect_left
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from airflow_provider_batchlinux.emulator.protocol.errors import Code, ServiceError, refused_query
+
+__all__ = ["NEWEST", "as_of", "check_operation", "check_version", "older_names", "properties_of"]
+
+NEWEST = "2025-06-01"
+_SHAPES: Mapping[str, str] = {
+    "pools": "BatchPoolCreateOptions",
+    "jobs": "BatchJobCreateOptions",
+    "tasks": "BatchTaskCreateOptions",
+    "jobschedules": "BatchJobScheduleCreateOptions",
+}
+"""Sets of resources, and the bodies that are shown again in them."""
+
+
+@dataclass(frozen=True)
+class _Pruned:
+    """What an answer of a shape leaves out, and which of its properties hold more to leave out."""
+
+    names: frozenset[str]
+    nested: Mapping[str, _Pruned]
+
+
+def check_version(version: str) -> None:
+    """
+    Refuse a request that names no version of the API, or one that there is not.
+
+    :raises ServiceError: for an unknown version with the code that Azure/azure-sdk-for-python#19224 shows;
+        the words of its reason are assumed.
+    """
+    if not version:
+        values = {"QueryParameterName": "api-version"}
+        raise ServiceError(Code.MISSING_REQUIRED_QUERY_PARAMETER, values)
+    if version not in _known():
+        reason = "The API version is not one of the service."
+        raise refused_query(version, of="api-version", reason=reason)
+
+
+def check_operation(version: str, operation: str) -> None:
+    """
+    Refuse an operation that a version does not have, or not for pools of virtual machines.
+
+    :raises ServiceError: what the service answers under that version.
+    """
+    differences = _differences(version)
+    if operation in differences.get("missing", ()):
+        raise ServiceError(Code.RESOURCE_NOT_FOUND)
+    if operation in differences.get("refused", {}):
+        code, reason = differences["refused"][operation]
+        raise ServiceError(code, {"Reason": reason})
+
+
+def properties_of(shape: str, version: str, properties: Mapping[str, str]) -> Mapping[str, str]:
+    """
+    Return the properties that a body has under a version, with their kinds.
+
+    :param properties: those that it has under the newest version.
+    """
+    difference = _differences(version).get("bodies", {}).get(shape, {})
+    kept = {name: kind for name, kind in properties.items() if name not in difference.get("absent", ())}
+    return {**kept, **difference.get("added", {})}
+
+
+def older_names(version: str, set_name: str) -> frozenset[str]:
+    """Return the properties of a resource that a version has and the newest has not."""
+    bodies = _differences(version).get("bodies", {})
+    return frozenset(bodies.get(_SHAPES.get(set_name, ""), {}).get("added", ()))
+
+
+def as_of(version: str, set_name: str, view: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a resource as a version shows it, without the properties that it does not know."""
+    differences = _differences(version)
+    if hidden := differences.get("hidden", {}).get(set_name):
+        view = _without(view, frozenset(hidden))
+    if set_name not in _SHAPES:
+        return view
+    pruned = _pruned(version, _SHAPES[set_name])
+    return {**_prune(view, pruned), **_shown(differences, set_name, view)}
+
+
+def _shown(differences: Mapping[str, Any], set_name: str, view: Mapping[str, Any]) -> dict[str, Any]:
+    always = differences.get("shown", {}).get(set_name, {})
+    return {name: value for name, value in always.items() if name not in view}
+
+
+def _prune(view: Mapping[str, Any], pruned: _Pruned) -> dict[str, Any]:
+    kept = {name: value for name, value in view.items() if name not in pruned.names}
+    for name, inner in pruned.nested.items():
+        if isinstance(value := kept.get(name), Mapping):
+            kept[name] = _prune(value, inner)
+        elif isinstance(value, list):
+            kept[name] = [_prune(item, inner) for item in value]
+    return kept
+
+
+def _without(view: Mapping[str, Any], names: frozenset[str]) -> dict[str, Any]:
+    return {
+        name: _without(value, names) if isinstance(value, Mapping) else value
+        for name, value in view.items()
+        if name not in names
+    }
+
+
+@cache
+def _pruned(version: str, shape: str) -> _Pruned:
+    """Return what is left out of a shape: what came later, and what only other versions have."""
+    every = [table["bodies"].get(shape, {}) for table in _tables()["differences"].values()]
+    own = _differences(version).get("bodies", {}).get(shape, {})
+    added = {name for difference in every for name in difference.get("added", ())}
+    names = added - set(own.get("added", ())) | set(own.get("absent", ()))
+    nested = {
+        name: _pruned(version, kind.strip("[]"))
+        for name, kind in _read("shapes")["bodies"][shape]["properties"].items()
+        if kind.strip("[]") in _read("shapes")["bodies"]
+    }
+    return _Pruned(
+        frozenset(names), {name: inner for name, inner in nested.items() if inner.names or inner.nested}
+    )
+
+
+@cache
+def _differences(version: str) -> Mapping[str, Any]:
+    """Return how a version differs from the newest."""
+    tables: Mapping[str, Mapping[str, Any]] = _tables()["differences"]
+    ascending = sorted(tables)
+    position = bisect_left(ascending, version)
+    return tables[ascending[position]] if position < len(ascending) else {}
+
+
+@cache
+def _known() -> frozenset[str]:
+    return frozenset(_tables()["known"])
+
+
+def _tables() -> Mapping[str, Any]:
+    return _read("versions")
+
+
+@cache
+def _read(name: str) -> Mapping[str, Any]:
+    text = (
+        files("airflow_provider_batchlinux.emulator")
+        .joinpath(f"data/{name}.json")
+        .read_text(encoding="utf-8")
+    )
+    found: Mapping[str, Any] = json.loads(text)
+    return found

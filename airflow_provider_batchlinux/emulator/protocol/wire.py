@@ -1,0 +1,266 @@
+"""Requests as handlers see them and replies as they return them; knows no operation."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import lru_cache
+from http import HTTPStatus
+from itertools import islice
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, TypeVar
+from urllib.parse import parse_qsl, quote, urlencode
+
+from airflow_provider_batchlinux.emulator.protocol import odata
+from airflow_provider_batchlinux.emulator.protocol.errors import ServiceError, refused_query
+from airflow_provider_batchlinux.emulator.protocol.instants import format_http_date, format_instant
+from airflow_provider_batchlinux.emulator.protocol.schema import read_body
+from airflow_provider_batchlinux.emulator.protocol.versions import as_of, older_names
+from airflow_provider_batchlinux.emulator.state.records import Version
+
+__all__ = [
+    "JSON_TYPE",
+    "PAGE_LIMIT",
+    "Call",
+    "FileContent",
+    "Item",
+    "Reply",
+    "common_headers",
+    "created",
+    "done",
+    "element",
+    "encode_body",
+    "entity",
+    "error_message",
+    "error_reply",
+    "listing",
+    "read_query",
+    "version_headers",
+]
+
+Item = TypeVar("Item")
+
+JSON_TYPE = "application/json;odata=minimalmetadata"
+PAGE_LIMIT = 1000
+_ENCODER = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
+_SKIP_PREFIX = "WATV2:"
+_ENTITIES = "Microsoft.Azure.Batch.Protocol.Entities"
+
+
+@dataclass(frozen=True)
+class Call:
+    """
+    One request, after routing.
+
+    :param path_values: what stands in the places of the route's ``{names}``, decoded.
+    :param query: query parameters, by lower-cased name.
+    :param repeated: names of those that were given more than once.
+    :param headers: header fields, by lower-cased name.
+    :param now: the time of the request; nobody reads the clock again while answering it.
+    """
+
+    method: str
+    path: str
+    base_url: str
+    request_id: str
+    now: datetime
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    path_values: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    repeated: tuple[str, ...] = ()
+
+    @property
+    def api_version(self) -> str:
+        """The version of the API the client speaks."""
+        return self.query.get("api-version", "")
+
+    @property
+    def is_signed(self) -> bool:
+        """Whether the account's key signs the request, and no token comes with it."""
+        return self.headers.get("authorization", "").lower().startswith("sharedkey")
+
+    def url(self, *segments: str) -> str:
+        """Return the URL of a resource."""
+        return "/".join((self.base_url, *(quote(segment, safe=":") for segment in segments)))
+
+    def read(self, shape: str) -> dict[str, Any]:
+        """Return the body as the shape of that name, its values converted."""
+        return read_body(shape, self.body, self.api_version)
+
+
+@lru_cache
+def read_query(text: str) -> tuple[Mapping[str, str], tuple[str, ...]]:
+    """Return the parameters of a query by lower-cased name, and which names come more than once."""
+    found = [(name.lower(), value) for name, value in parse_qsl(text, keep_blank_values=True)]
+    times = Counter(name for name, _ in found)
+    repeated = tuple(name for name, number in times.items() if number > 1)
+    return MappingProxyType(dict(found)), repeated
+
+
+@dataclass(frozen=True)
+class FileContent:
+    """A stretch of a file, to be sent as the body."""
+
+    path: Path
+    offset: int
+    length: int
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a handler answers."""
+
+    status: int
+    body: Mapping[str, Any] | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    content: FileContent | None = None
+
+
+def element(call: Call, set_name: str, view: Mapping[str, Any], version: Version | None = None) -> Reply:
+    """Return one resource, with the properties that ``$select`` asks for."""
+    odata.check_expand(call.query.get("$expand"), set_name)
+    select = _selection(call, set_name)
+    shown = select(as_of(call.api_version, set_name, view))
+    metadata = f"{call.base_url}/$metadata#{set_name}/@Element"
+    return Reply(200, {"odata.metadata": metadata, **shown}, version_headers(version))
+
+
+def entity(call: Call, type_name: str, view: Mapping[str, Any]) -> Reply:
+    """Return a value that is no resource, such as remote login settings."""
+    metadata = f"{call.base_url}/$metadata#{_ENTITIES}.{type_name}"
+    return Reply(200, {"odata.metadata": metadata, **view})
+
+
+def listing(
+    call: Call,
+    set_name: str,
+    after: Callable[[str], Iterable[tuple[str, Item]]],
+    view: Callable[[Item], Mapping[str, Any]],
+) -> Reply:
+    """
+    Return one page of a list.
+
+    :param after: gives (key, record) of all whose key comes after the one given, in order.
+    :param view: turns a record into what the client sees, which ``$filter`` is asked of.
+    """
+    limit = _page_size(call)
+    odata.check_expand(call.query.get("$expand"), set_name)
+    matches = odata.parse_filter(call.query.get("$filter"), set_name)
+    select = _selection(call, set_name)
+    found = after(_read_skip_token(call))
+    rows = ((key, as_of(call.api_version, set_name, view(record))) for key, record in found)
+    page = list(islice(((key, row) for key, row in rows if matches(row)), limit + 1))
+    body: dict[str, Any] = {
+        "odata.metadata": f"{call.base_url}/$metadata#{set_name}",
+        "value": [select(row) for _, row in page[:limit]],
+    }
+    if len(page) > limit:
+        body["odata.nextLink"] = _next_link(call, page[limit - 1][0])
+    return Reply(200, body)
+
+
+def created(url: str, version: Version | None = None) -> Reply:
+    """Return the answer to a create: no body, and where the resource is."""
+    headers = {"location": url, "dataserviceid": url, **version_headers(version)}
+    return Reply(201, headers=headers)
+
+
+def done(call: Call, status: int, version: Version | None = None) -> Reply:
+    """Return the answer to a write that has no body."""
+    headers = {"dataserviceid": call.base_url + call.path, **version_headers(version)}
+    return Reply(status, headers=headers)
+
+
+def error_reply(call: Call, error: ServiceError) -> Reply:
+    """Return an error in the shape of the service; "not modified" has no body."""
+    if error.status == HTTPStatus.NOT_MODIFIED:
+        return Reply(error.status)
+    body: dict[str, Any] = {
+        "odata.metadata": f"{call.base_url}/$metadata#{_ENTITIES}.Container.errors/@Element",
+        "code": error.code,
+        "message": error_message(call, error),
+    }
+    if error.values:
+        body["values"] = [{"key": key, "value": value} for key, value in error.values.items()]
+    headers = {} if error.retry_after is None else {"retry-after": f"{error.retry_after:g}"}
+    if error.challenge is not None:
+        headers["www-authenticate"] = error.challenge
+    return Reply(error.status, body, headers)
+
+
+def error_message(call: Call, error: ServiceError) -> dict[str, str]:
+    """Return the message of an error, which names the request and its time."""
+    trailer = f"\nRequestId:{call.request_id}\nTime:{format_instant(call.now)}"
+    return {"lang": "en-US", "value": error.sentence + trailer}
+
+
+def common_headers(call: Call) -> dict[str, str]:
+    """Return the headers that every answer carries."""
+    headers = {
+        "request-id": call.request_id,
+        "dataserviceversion": "3.0",
+        "server": "Microsoft-HTTPAPI/2.0",
+        "date": format_http_date(call.now),
+        "strict-transport-security": "max-age=31536000; includeSubDomains",
+        "x-content-type-options": "nosniff",
+    }
+    client_id = call.headers.get("client-request-id")
+    if client_id and call.headers.get("return-client-request-id", "").lower() == "true":
+        headers["client-request-id"] = client_id
+    return headers
+
+
+def version_headers(version: Version | None) -> dict[str, str]:
+    """Return ``etag``, bare as the service writes it, and ``last-modified``."""
+    if version is None:
+        return {}
+    return {"etag": version.etag, "last-modified": format_http_date(version.modified)}
+
+
+def encode_body(body: Mapping[str, Any]) -> bytes:
+    """Return the bytes of a body."""
+    return _ENCODER.encode(body).encode()
+
+
+def _selection(call: Call, set_name: str) -> Callable[[odata.Row], odata.Row]:
+    also = older_names(call.api_version, set_name)
+    return odata.parse_select(call.query.get("$select"), set_name, also)
+
+
+def _page_size(call: Call) -> int:
+    text = call.query.get("maxresults", str(PAGE_LIMIT))
+    try:
+        size = int(text)
+    except ValueError:
+        raise refused_query(text, of="maxresults", reason="MaxResults is not a number") from None
+    if size < 1:
+        raise refused_query(text, of="maxresults", reason="MaxResults cannot be less than 1")
+    if size > PAGE_LIMIT:
+        reason = f"MaxResults cannot be greater than {PAGE_LIMIT}"
+        raise refused_query(text, of="maxresults", reason=reason)
+    return size
+
+
+def _next_link(call: Call, last_key: str) -> str:
+    token = _SKIP_PREFIX + base64.urlsafe_b64encode(last_key.encode()).decode()
+    query = {**call.query, "$skiptoken": token}
+    return f"{call.base_url}{call.path}?{urlencode(query, safe='$')}"
+
+
+def _read_skip_token(call: Call) -> str:
+    token = call.query.get("$skiptoken")
+    if token is None:
+        return ""
+    try:
+        encoded = token.removeprefix(_SKIP_PREFIX).encode()
+        return base64.b64decode(encoded, altchars=b"-_", validate=True).decode()
+    except (binascii.Error, ValueError):
+        reason = "The continuation token is malformed."
+        raise refused_query(token, of="$skiptoken", reason=reason) from None

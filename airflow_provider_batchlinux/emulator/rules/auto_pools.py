@@ -1,0 +1,92 @@
+"""Which pool a job names or describes: what the service refuses there, and what it adds; pure."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from airflow_provider_batchlinux.emulator.protocol.errors import Code, ServiceError, missing_property, refused
+from airflow_provider_batchlinux.emulator.rules.pools import complete_pool
+from airflow_provider_batchlinux.emulator.state.records import Json
+
+__all__ = ["complete_auto_pool", "complete_pool_info", "scheduling_error"]
+
+_PREFIX = re.compile(r"[A-Za-z0-9_-]{0,20}")
+_LATER = {
+    Code.POOL_QUOTA_REACHED.code: "AutoPoolCreationFailedWithQuotaReached",
+    Code.INVALID_APPLICATION_PACKAGE_REFERENCES.code: "InvalidApplicationPackageReferencesInAutoPool",
+    Code.AUTO_SCALING_FORMULA_SYNTAX_ERROR.code: "InvalidAutoScaleFormulaInAutoPool",
+    Code.AUTO_SCALE_FORMULA_TOO_LONG.code: "InvalidAutoScaleFormulaInAutoPool",
+    Code.INVALID_AUTO_SCALING_SETTINGS.code: "InvalidAutoScaleFormulaInAutoPool",
+}
+"""What is found only when the pool is made, by the codes that are documented for the job."""
+
+
+def complete_pool_info(info: Json, *, is_scheduled: bool, is_signed: bool) -> Json:
+    """
+    Return where a job runs, with the defaults that the service shows.
+
+    That wrong values are refused with the job, and only what has a code of its own among the scheduling
+    errors is told by the job later, is not documented; assumed.
+
+    :param is_scheduled: whether a job schedule makes the job.
+    :param is_signed: whether the account's key asks for it, and no Entra token.
+    :raises ServiceError: neither or both of pool and automatic pool are given, or the latter is wrong.
+    """
+    if "autoPoolSpecification" not in info:
+        if "poolId" not in info:
+            raise missing_property(name="poolId")
+        return info
+    auto = info["autoPoolSpecification"]
+    if "poolId" in info:
+        raise refused(info["poolId"], of="poolId", reason="A job has a pool or an automatic pool, not both.")
+    _check(auto, is_scheduled=is_scheduled)
+    pool = _complete_unless_later(auto["pool"], is_signed=is_signed)
+    return {"autoPoolSpecification": {"keepAlive": False, **auto, "pool": pool}}
+
+
+def complete_auto_pool(pool: Json, *, is_signed: bool) -> dict[str, Any]:
+    """
+    Return the description of an automatic pool with the defaults that the service shows.
+
+    :param is_signed: whether the account's key asks for it, and no Entra token.
+    :raises ServiceError: the first thing that the service refuses in it.
+    """
+    targets = {} if pool.get("enableAutoScale") else {"targetDedicatedNodes": 0, "targetLowPriorityNodes": 0}
+    complete = complete_pool({"id": "auto", **targets, **pool}, is_signed=is_signed)
+    del complete["id"]
+    return complete
+
+
+def scheduling_error(error: ServiceError) -> Json | None:
+    """Return what a job says about a pool that could not be made; ``None`` if the job is refused instead."""
+    if error.code not in _LATER:
+        return None
+    details = [{"name": name, "value": value} for name, value in error.values.items()]
+    return {
+        "category": "usererror",
+        "code": _LATER[error.code],
+        "message": error.sentence,
+        "details": details,
+    }
+
+
+def _check(auto: Json, *, is_scheduled: bool) -> None:
+    if "pool" not in auto:
+        raise missing_property(name="pool")
+    prefix = auto.get("autoPoolIdPrefix", "")
+    if _PREFIX.fullmatch(prefix) is None:
+        raise refused(prefix, of="autoPoolIdPrefix")
+    lifetime = auto["poolLifetimeOption"]
+    if lifetime == "jobschedule" and not is_scheduled:
+        reason = "Only pools of job schedules live as long as a job schedule."
+        raise refused(lifetime, of="poolLifetimeOption", reason=reason)
+
+
+def _complete_unless_later(pool: Json, *, is_signed: bool) -> Json:
+    try:
+        return complete_auto_pool(pool, is_signed=is_signed)
+    except ServiceError as error:
+        if scheduling_error(error) is None:
+            raise
+        return pool

@@ -1,0 +1,46 @@
+"""
+The images the service supports, as a list of 2026 in ``data/supported_images.json``.
+
+The rows are those of the real answer of January 2025, with the end dates announced since. Guesses,
+since no later answer is published: every row of Azure Linux and Debian, ``ubuntu-hpc 2404`` with
+its capabilities, the agent ``batch.node.ubuntu 24.04-arm64``, and that nothing else has come or
+gone. As on the service, images stay in the list after their support has ended.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from airflow_provider_batchlinux.emulator.state.records import Json
+
+__all__ = ["node_agent_of", "supported_images"]
+
+_NAMES = ("publisher", "offer", "sku")
+
+
+@cache
+def supported_images() -> tuple[Json, ...]:
+    """Return the list, ascending by publisher, offer and sku."""
+    text = (
+        files("airflow_provider_batchlinux.emulator")
+        .joinpath("data/supported_images.json")
+        .read_text(encoding="utf-8")
+    )
+    return tuple(json.loads(text))
+
+
+@cache
+def _agents() -> Mapping[tuple[str, ...], str]:
+    return {
+        tuple(image["imageReference"][name] for name in _NAMES): image["nodeAgentSKUId"]
+        for image in supported_images()
+    }
+
+
+def node_agent_of(reference: Mapping[str, Any]) -> str | None:
+    """Return the node agent SKU that runs a marketplace image; ``None`` if it is not supported."""
+    return _agents().get(tuple(str(reference.get(name, "")).lower() for name in _NAMES))

@@ -1,0 +1,136 @@
+"""Descriptions of jobs: what the service adds to them and what it refuses; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from airflow_provider_batchlinux.emulator.protocol.errors import missing_property, refused
+from airflow_provider_batchlinux.emulator.protocol.instants import UNLIMITED, parse_duration
+from airflow_provider_batchlinux.emulator.rules.auto_pools import complete_pool_info
+from airflow_provider_batchlinux.emulator.rules.pools import check_id
+from airflow_provider_batchlinux.emulator.rules.storage import check_task_files
+from airflow_provider_batchlinux.emulator.rules.tasks import check_limits, check_slots
+from airflow_provider_batchlinux.emulator.state.records import Json
+
+__all__ = ["check_change", "complete_job"]
+
+_USER = {"autoUser": {"scope": "pool", "elevationLevel": "nonadmin"}}
+_LONGEST_RELEASE = 900.0
+_HIGHEST_PRIORITY = 1000
+_DEFAULTS: Mapping[str, Json] = {
+    "jobManagerTask": {
+        "requiredSlots": 1,
+        "userIdentity": _USER,
+        "runExclusive": True,
+        "allowLowPriorityNode": True,
+        "killJobOnCompletion": True,
+    },
+    "jobPreparationTask": {
+        "id": "jobpreparation",
+        "userIdentity": _USER,
+        "waitForSuccess": True,
+        "rerunOnNodeRebootAfterSuccess": True,
+    },
+    "jobReleaseTask": {
+        "id": "jobrelease",
+        "maxWallClockTime": "PT15M",
+        "retentionTime": "P7D",
+        "userIdentity": _USER,
+    },
+}
+
+
+def complete_job(body: Json, *, is_scheduled: bool = False, is_signed: bool = True) -> dict[str, Any]:
+    """
+    Return the description of a job with the defaults that the service shows.
+
+    :param is_scheduled: whether a job schedule makes it.
+    :param is_signed: whether the account's key asks for it, and no Entra token.
+    :raises ServiceError: the first thing that the service refuses in it.
+    """
+    _check_numbers(body)
+    _check_release(body)
+    limits = {"maxWallClockTime": UNLIMITED, "maxTaskRetryCount": 0, **body.get("constraints", {})}
+    check_limits(limits)
+    tasks = {name: _complete_task(name, body[name]) for name in _DEFAULTS if name in body}
+    _check_ids(tasks)
+    pool_info = complete_pool_info(body["poolInfo"], is_scheduled=is_scheduled, is_signed=is_signed)
+    return {
+        "priority": 0,
+        "maxParallelTasks": -1,
+        "usesTaskDependencies": False,
+        "allowTaskPreemption": False,
+        "onAllTasksComplete": "noaction",
+        "onTaskFailure": "noaction",
+        **body,
+        "poolInfo": pool_info,
+        "constraints": limits,
+        **tasks,
+    }
+
+
+def check_change(before: Json, after: Json) -> None:
+    """
+    Refuse to change what stays as it is.
+
+    :param before: description of the job until now; ``after`` is the one it is to have.
+    """
+    was, will_be = before["onAllTasksComplete"], after["onAllTasksComplete"]
+    if was == "terminatejob" and will_be == "noaction":
+        reason = "A job that is to terminate with its last task cannot be told otherwise."
+        raise refused(will_be, of="onAllTasksComplete", reason=reason)
+    _check_auto_pool(before["poolInfo"], after["poolInfo"])
+
+
+def _check_auto_pool(before: Json, after: Json) -> None:
+    """Refuse to change an automatic pool, but for ``keepAlive`` of one that lives as long as its job."""
+    is_changed = before != after and "autoPoolSpecification" in {**before, **after}
+    if not is_changed:
+        return
+    was, will_be = (info.get("autoPoolSpecification", {}) for info in (before, after))
+    is_kept = {**was, "keepAlive": None} == {**will_be, "keepAlive": None}
+    if not is_kept or was["poolLifetimeOption"] != "job":
+        reason = "Only keepAlive can be changed, of a pool that lives as long as its job."
+        raise refused(after, of="poolInfo", reason=reason)
+
+
+def _complete_task(name: str, task: Json) -> Json:
+    check_task_files(task)
+    complete = {**_DEFAULTS[name], **task}
+    if name != "jobReleaseTask":
+        limits = {"maxWallClockTime": UNLIMITED, "retentionTime": "P7D", "maxTaskRetryCount": 0}
+        complete["constraints"] = {**limits, **task.get("constraints", {})}
+        check_limits(complete["constraints"])
+    check_slots(complete)
+    return complete
+
+
+def _check_numbers(body: Json) -> None:
+    priority, most = body.get("priority", 0), body.get("maxParallelTasks", -1)
+    if not -_HIGHEST_PRIORITY <= priority <= _HIGHEST_PRIORITY:
+        raise refused(priority, of="priority")
+    if most == 0 or most < -1:
+        raise refused(most, of="maxParallelTasks")
+
+
+def _check_ids(tasks: Mapping[str, Json]) -> None:
+    """Refuse tasks of the job itself that share an id; the code is assumed."""
+    known: set[str] = set()
+    for task in tasks.values():
+        check_id(task["id"])
+        if task["id"].lower() in known:
+            raise refused(task["id"], of="id", reason="The ids of a job's own tasks differ.")
+        known.add(task["id"].lower())
+
+
+def _check_release(body: Json) -> None:
+    """Refuse a release task without a preparation task, as documented; the code is assumed."""
+    release = body.get("jobReleaseTask")
+    if release is None:
+        return
+    if "jobPreparationTask" not in body:
+        raise missing_property(name="jobPreparationTask")
+    limit = release.get("maxWallClockTime", "PT15M")
+    if parse_duration(limit) > _LONGEST_RELEASE:
+        raise refused(limit, of="maxWallClockTime", reason="A job release task has at most 15 minutes.")

@@ -1,0 +1,234 @@
+"""What the service refuses in the description of a pool, and what it adds to it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from itertools import combinations
+from typing import Any
+
+from airflow_provider_batchlinux.emulator.autoscale.settings import settings_of_new_pool
+from airflow_provider_batchlinux.emulator.protocol.auth import authentication_failed
+from airflow_provider_batchlinux.emulator.protocol.errors import (
+    Code,
+    ServiceError,
+    missing_property,
+    refused,
+)
+from airflow_provider_batchlinux.emulator.protocol.instants import parse_duration
+from airflow_provider_batchlinux.emulator.rules.images import node_agent_of
+from airflow_provider_batchlinux.emulator.rules.storage import check_task_files
+from airflow_provider_batchlinux.emulator.state.quotas import cores_of, is_vm_size
+
+__all__ = [
+    "Spec",
+    "check_id",
+    "check_pool_properties",
+    "check_targets",
+    "complete_pool",
+    "complete_pool_properties",
+]
+
+_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_NAT_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,75}[A-Za-z0-9_])?")
+_NO_ENTRY = "A pool without public IP addresses has no endpoints."
+_SHORTEST_RESIZE = 300.0
+_RESERVED_BACKEND = frozenset({29876, 29877})
+_RESERVED_FRONTEND = range(50000, 55001)
+_LEAST_FRONTEND_PORTS = 40
+
+Spec = Mapping[str, Any]
+
+
+def check_id(resource_id: str) -> None:
+    """Refuse an id that is not 1 to 64 letters, digits, hyphens and underscores."""
+    if _ID.fullmatch(resource_id) is None:
+        raise refused(resource_id, of="id")
+
+
+def complete_pool(body: dict[str, Any], *, is_signed: bool = True) -> dict[str, Any]:
+    """
+    Return the description of a pool with the defaults that the service shows.
+
+    :param is_signed: whether the account's key asks for it, and no Entra token.
+    :raises ServiceError: the first thing that the service refuses in it.
+    """
+    check_id(body["id"])
+    if "cloudServiceConfiguration" in body:
+        raise ServiceError(Code.CLOUD_SERVICE_CONFIGURATION_RETIRED)
+    check_pool_properties(body, is_signed=is_signed)
+    if "virtualMachineConfiguration" not in body:
+        raise missing_property(name="virtualMachineConfiguration")
+    _check_slots(body.get("taskSlotsPerNode", 1), body["vmSize"])
+    scaling = settings_of_new_pool(body)
+    return {
+        "resizeTimeout": "PT15M",
+        "enableInterNodeCommunication": False,
+        "taskSlotsPerNode": 1,
+        "taskSchedulingPolicy": {"nodeFillType": "spread"},
+        **complete_pool_properties(body),
+        **scaling,
+    }
+
+
+def check_pool_properties(body: Spec, *, is_signed: bool = True) -> None:
+    """
+    Refuse wrong values among those properties of a pool that are there.
+
+    :param is_signed: whether the account's key asks for them, and no Entra token.
+    """
+    if not is_vm_size(body.get("vmSize", "standard_d1")):
+        raise refused(body["vmSize"], of="vmSize")
+    check_targets(body)
+    if "virtualMachineConfiguration" in body:
+        _check_image(body["virtualMachineConfiguration"], is_signed=is_signed)
+    check_task_files(body.get("startTask", {}))
+    if body.get("startTask", {}).get("maxTaskRetryCount", 0) < -1:
+        count = body["startTask"]["maxTaskRetryCount"]
+        raise refused(count, of="maxTaskRetryCount")
+    network = body.get("networkConfiguration", {})
+    _check_links(network, is_signed=is_signed)
+    _check_network(network)
+    _check_applications(body.get("applicationPackageReferences", []))
+
+
+def complete_pool_properties(body: Spec) -> dict[str, Any]:
+    """Return properties of a pool as the service shows them again."""
+    completed = dict(body)
+    if "vmSize" in body:
+        completed["vmSize"] = body["vmSize"].lower()
+    if "startTask" in body:
+        completed["startTask"] = {
+            "maxTaskRetryCount": 0,
+            "waitForSuccess": True,
+            "userIdentity": {"autoUser": {"scope": "pool", "elevationLevel": "nonadmin"}},
+            **body["startTask"],
+        }
+    machine = body.get("virtualMachineConfiguration")
+    if machine is not None and "publisher" in machine["imageReference"]:
+        reference = {"version": "latest", **machine["imageReference"]}
+        completed["virtualMachineConfiguration"] = {**machine, "imageReference": reference}
+    return completed
+
+
+def check_targets(body: Spec) -> None:
+    """Refuse targets below zero and a resize time-out under five minutes."""
+    for name in ("targetDedicatedNodes", "targetLowPriorityNodes"):
+        if body.get(name, 0) < 0:
+            raise refused(body[name], of=name)
+    if parse_duration(body.get("resizeTimeout", "PT15M")) < _SHORTEST_RESIZE:
+        raise refused(body["resizeTimeout"], of="resizeTimeout")
+
+
+def _check_applications(references: list[Spec]) -> None:
+    """Refuse every reference: the account has no applications."""
+    if references:
+        problem = "The specified application package does not exist."
+        values = {reference["applicationId"]: problem for reference in references}
+        raise ServiceError(Code.INVALID_APPLICATION_PACKAGE_REFERENCES, values)
+
+
+def _check_slots(slots: int, vm_size: str) -> None:
+    if not 1 <= slots <= min(4 * cores_of(vm_size), 256):
+        raise refused(slots, of="taskSlotsPerNode")
+
+
+def _check_image(machine: Spec, *, is_signed: bool) -> None:
+    reference = machine["imageReference"]
+    if "virtualMachineImageId" in reference:
+        if is_signed:
+            raise _needs_entra(of="Compute")
+        return
+    if "communityGalleryImageId" in reference or "sharedGalleryImageId" in reference:
+        return
+    agent = node_agent_of(reference)
+    if agent is None:
+        raise _unsupported_image(reference)
+    if agent.lower() != machine["nodeAgentSKUId"].lower():
+        # How the service words this is not recorded; assumed.
+        reason = f"The specified image is run by the node agent SKU '{agent}'."
+        raise refused(machine["nodeAgentSKUId"], of="nodeAgentSKUId", reason=reason)
+
+
+def _unsupported_image(reference: Spec) -> ServiceError:
+    names = (f"{name} {reference.get(name, '')}" for name in ("publisher", "offer", "sku"))
+    reason = f"The specified imageReference with {' '.join(names)} is not supported."
+    values = {"PropertyName": "imageReference", "Reason": reason}
+    return ServiceError(Code.INVALID_PROPERTY_VALUE, values)
+
+
+def _needs_entra(*, of: str) -> ServiceError:
+    return authentication_failed(
+        detail="The specified type of authentication SharedKey is not allowed when external "
+        f"resources of type {of} are linked."
+    )
+
+
+def _check_links(network: Spec, *, is_signed: bool) -> None:
+    """Refuse what belongs to a virtual network: the key cannot link it, and a token finds none here."""
+    addresses = network.get("publicIPAddressConfiguration", {}).get("ipAddressIds")
+    linked = network.get("subnetId") or (addresses and addresses[0])
+    if not linked:
+        return
+    if is_signed:
+        raise _needs_entra(of="Network")
+    name = "subnetId" if "subnetId" in network else "ipAddressIds"
+    reason = f"Property {name} with value {linked} is not enabled for current account"
+    raise ServiceError(Code.FORBIDDEN, {"Reason": reason})
+
+
+def _check_network(network: Spec) -> None:
+    public_ip = network.get("publicIPAddressConfiguration", {})
+    endpoints = network.get("endpointConfiguration")
+    if endpoints is None:
+        return
+    if str(public_ip.get("provision", "")).lower() == "nopublicipaddresses":
+        raise refused(endpoints, of="endpointConfiguration", reason=_NO_ENTRY)
+    for problem, value in _nat_problems(endpoints["inboundNATPools"]):
+        raise _bad_nat(value, reason=problem)
+
+
+def _bad_nat(value: object, *, reason: str) -> ServiceError:
+    return refused(value, of="inboundNATPools", reason=reason)
+
+
+def _nat_problems(pools: list[Spec]) -> Iterable[tuple[str, object]]:
+    if len(pools) > 5:
+        yield "There can be at most 5 NAT pools.", len(pools)
+    for pool in pools:
+        yield from _nat_pool_problems(pool)
+    for one, other in combinations(pools, 2):
+        if one["name"] == other["name"] or one["backendPort"] == other["backendPort"]:
+            yield "Names and backend ports of NAT pools are unique.", one["name"]
+        if set(_frontend(one)) & set(_frontend(other)):
+            yield "The frontend port ranges of NAT pools cannot overlap.", one["name"]
+    yield from _rule_problems(pools)
+
+
+def _nat_pool_problems(pool: Spec) -> Iterable[tuple[str, object]]:
+    name, backend, frontend = pool["name"], pool["backendPort"], _frontend(pool)
+    if _NAT_NAME.fullmatch(name) is None:
+        yield "This is not a valid name of a NAT pool.", name
+    if not 1 <= backend <= 65535 or backend in _RESERVED_BACKEND:
+        yield "This backend port is reserved or out of range.", backend
+    if frontend.start < 1 or frontend.stop > 65535 or set(frontend) & set(_RESERVED_FRONTEND):
+        yield "Frontend ports are 1 to 65534, without 50000 to 55000.", name
+    if len(frontend) < _LEAST_FRONTEND_PORTS:
+        yield f"A NAT pool has at least {_LEAST_FRONTEND_PORTS} frontend ports.", name
+
+
+def _frontend(pool: Spec) -> range:
+    return range(pool["frontendPortRangeStart"], pool["frontendPortRangeEnd"] + 1)
+
+
+def _rule_problems(pools: list[Spec]) -> Iterable[tuple[str, object]]:
+    rules = [pool.get("networkSecurityGroupRules", ()) for pool in pools]
+    if sum(map(len, rules)) > 25:
+        yield "There can be at most 25 network security group rules.", sum(map(len, rules))
+    for of_pool in rules:
+        priorities = [rule["priority"] for rule in of_pool]
+        if len(set(priorities)) < len(priorities):
+            yield "The priorities of a NAT pool's rules are unique.", priorities
+        for priority in priorities:
+            if not 150 <= priority <= 4096:
+                yield "The priority of a rule is 150 to 4096.", priority

@@ -1,0 +1,1 @@
+"""Time, delays, faults and randomness."""

@@ -1,0 +1,165 @@
+"""How long the stages of pools and nodes take, and which stage follows which: data only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+
+from airflow_provider_batchlinux.emulator.simulation.options import EmulatorOptions
+from airflow_provider_batchlinux.emulator.simulation.seeded_random import Dice, Span
+
+__all__ = ["DOWN_NODE_STATES", "NODE_STATES", "PROFILES", "Delays", "NodeState", "Profile", "delays_of"]
+
+
+@dataclass(frozen=True)
+class NodeState:
+    """
+    What a state does to a node.
+
+    :param next: the state it goes on to after a while by itself; ``None`` if it stays.
+    :param is_down: whether nothing can run: what runs there ends, and its door is shut.
+    :param is_fresh: whether it is another machine from then on: its files and users are gone.
+    :param has_machine: whether Azure has a machine for it.
+    :param keeps_work: whether programs on it go on.
+    :param keeps_tasks: whether its tasks go on too; otherwise they wait for another node.
+    """
+
+    next: str | None = None
+    is_down: bool = False
+    is_fresh: bool = False
+    has_machine: bool = True
+    keeps_work: bool = False
+    keeps_tasks: bool = False
+
+
+_WORKING = NodeState(keeps_work=True, keeps_tasks=True)
+
+NODE_STATES: Mapping[str, NodeState] = {
+    "creating": NodeState(next="starting", is_down=True),
+    "starting": NodeState(),
+    "waitingforstarttask": NodeState(),
+    "starttaskfailed": NodeState(),
+    "idle": _WORKING,
+    "running": _WORKING,
+    "offline": NodeState(keeps_work=True),
+    # Not documented; assumed: only the service has lost sight of it.
+    "unknown": _WORKING,
+    "unusable": NodeState(),
+    "preempted": NodeState(next="creating", is_down=True, is_fresh=True, has_machine=False),
+    "rebooting": NodeState(next="starting", is_down=True),
+    "reimaging": NodeState(next="starting", is_down=True, is_fresh=True),
+    # An upgrade replaces the disk of the operating system; that it is like reimaging is assumed.
+    "upgradingos": NodeState(next="starting", is_down=True, is_fresh=True),
+    "deallocating": NodeState(next="deallocated", is_down=True),
+    "deallocated": NodeState(is_down=True, has_machine=False),
+    "leavingpool": NodeState(is_down=True),
+}
+"""
+All states of a node. One in ``starting`` goes on by its start task, one in ``preempted`` only if Azure has
+room for it.
+"""
+
+DOWN_NODE_STATES = frozenset(name for name, state in NODE_STATES.items() if state.is_down)
+
+
+_AT_ONCE = Span(0.0, 0.0, 0.0)
+_SPOT_LIFE = Span(1.0, 0.2, 3.0)
+_SLOW_ANSWER = Span(0.5, 0.2, 1.0)
+
+
+@dataclass(frozen=True)
+class Profile:
+    """
+    How long each stage takes; ``resizing``, ``stopping`` and ``deleting`` are a pool's.
+
+    :param preempted: from when a spot node is taken away until it comes back, if there is room.
+    :param spot_life: from when a spot node has booted until it is taken away, if chance wants that.
+    :param answering: how much later a slow answer comes, in real time.
+    :param retry: seconds before a failed task is tried again.
+    :param sample_lag: seconds until a sample of a metric is there for autoscale formulas.
+    :param longest_resize: seconds after which a resize that lacks capacity ends; ``None`` takes the
+        pool's ``resizeTimeout``.
+    :param speed: what all this was divided by.
+    """
+
+    resizing: Span = _AT_ONCE
+    stopping: Span = _AT_ONCE
+    deleting: Span = _AT_ONCE
+    creating: Span = _AT_ONCE
+    starting: Span = _AT_ONCE
+    rebooting: Span = _AT_ONCE
+    reimaging: Span = _AT_ONCE
+    upgradingos: Span = _AT_ONCE
+    deallocating: Span = _AT_ONCE
+    preempted: Span = _AT_ONCE
+    spot_life: Span = _SPOT_LIFE
+    answering: Span = _SLOW_ANSWER
+    retry: float = 0.0
+    sample_lag: float = 0.0
+    longest_resize: float | None = 0.0
+    speed: float = 1.0
+
+    def faster(self, factor: float) -> Profile:
+        """Return this profile with every delay divided by ``factor``."""
+        delays = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "speed"}
+        divided = {name: delay / factor for name, delay in delays.items() if delay is not None}
+        return replace(self, **divided, speed=factor)
+
+
+PROFILES: Mapping[str, Profile] = {
+    "instant": Profile(),
+    # Recorded in 2016 to 2025, the newest as the typical one: resizes that brought nodes took 31, 53, 57,
+    # 60, 67 and 96 s, stopping one 4 to 5 s, and a node was creating for about 10 s and starting for 10 to
+    # 40 s. The rest is assumed.
+    "realistic": Profile(
+        resizing=Span(31.0, 31.0, 96.0),
+        stopping=Span(4.5, 1.0, 5.0),
+        deleting=Span(5.0, 3.0, 10.0),
+        creating=Span(10.0, 8.0, 12.0),
+        starting=Span(10.0, 10.0, 40.0),
+        rebooting=Span(30.0, 20.0, 60.0),
+        reimaging=Span(60.0, 40.0, 120.0),
+        upgradingos=Span(120.0, 60.0, 300.0),
+        deallocating=Span(30.0, 20.0, 60.0),
+        preempted=Span(300.0, 60.0, 1800.0),
+        spot_life=Span(1800.0, 60.0, 7200.0),
+        answering=Span(2.0, 1.0, 10.0),
+        retry=1.0,
+        sample_lag=60.0,
+        longest_resize=None,
+    ),
+    # Chosen: like instant, so that a test is over soon, but what is taken away is away for a moment.
+    "faulty": Profile(
+        preempted=Span(0.5, 0.2, 1.0),
+        longest_resize=1.0,
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Delays:
+    """
+    How long a stage takes this time.
+
+    :param jitter: how far the times stray from the typical ones.
+    """
+
+    profile: Profile
+    dice: Dice
+    jitter: float
+
+    def of(self, stage: str, *key: object) -> float:
+        """
+        Return the seconds that a stage takes.
+
+        :param key: what goes through it, and for which time.
+        """
+        span: Span = getattr(self.profile, stage)
+        if span.shortest == span.longest or not self.jitter:
+            return span.typical
+        return span.at(self.dice.draw("delay", stage, *key), self.jitter)
+
+
+def delays_of(options: EmulatorOptions, dice: Dice) -> Delays:
+    """Return the delays that the options ask for."""
+    return Delays(PROFILES[options.profile].faster(options.speed), dice, options.spread)

@@ -1,0 +1,1 @@
+"""Records, their store, and what persists on disk."""

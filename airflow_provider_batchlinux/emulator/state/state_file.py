@@ -1,0 +1,167 @@
+"""Keeps the records of a service in a file, so that they outlive it; knows no life cycle."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from airflow_provider_batchlinux.emulator.state.record_text import read_record, write_record
+
+__all__ = ["KeptRecord", "StateFile", "StateFileError"]
+
+_APPLICATION = 0x42_4C_58_45
+_FORMAT = 1
+_TABLES = """
+CREATE TABLE record (
+    kind TEXT NOT NULL, parent TEXT NOT NULL, key TEXT NOT NULL, content TEXT NOT NULL,
+    PRIMARY KEY (kind, parent, key)
+);
+CREATE TABLE fact (name TEXT PRIMARY KEY, content TEXT NOT NULL);
+"""
+_KEEP = """
+INSERT INTO record (kind, parent, key, content) VALUES (?, ?, ?, ?)
+ON CONFLICT (kind, parent, key) DO UPDATE SET content = excluded.content
+"""
+_FORGET = "DELETE FROM record WHERE kind = ? AND parent = ? AND key = ?"
+
+
+class StateFileError(OSError):
+    """A file cannot be the one that keeps a service's state."""
+
+
+class KeptRecord(NamedTuple):
+    """A record, and where in the store it belongs."""
+
+    kind: str
+    parent: str
+    key: str
+    record: Any
+
+
+class StateFile:
+    """
+    The file of one service that runs.
+
+    What is noted is written by the next ``commit``, all of it or nothing: before a request is answered, and
+    otherwise when the event loop comes round. It then outlives the process, however that ends; a loss of
+    power may take the last moments with it, but leaves no half of a change.
+
+    ``beside`` is the directory for what is no record, such as the files of nodes.
+
+    :param path: a file in a directory that exists; it is made, for its owner only, if it is not there.
+    :raises StateFileError: it is something else, too new, or in use.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.beside = Path(f"{path.resolve()}.files")
+        self._connection = _opened(path)
+        self._pending: dict[tuple[str, str, str], object] = {}
+        self._is_due = False
+
+    def note(self, kind: str, parent: str, key: str, record: object) -> None:
+        """Let a record be kept from the next commit on; ``None`` lets it be forgotten."""
+        self._pending[kind, parent, key] = record
+        if not self._is_due:
+            asyncio.get_running_loop().call_soon(self._commit_due)
+            self._is_due = True
+
+    def commit(self) -> None:
+        """Write what was noted; when this returns it is safe."""
+        if not self._pending:
+            return
+        kept = [
+            (*place, write_record(record)) for place, record in self._pending.items() if record is not None
+        ]
+        gone = [place for place, record in self._pending.items() if record is None]
+        with self._connection:
+            self._connection.executemany(_KEEP, kept)
+            self._connection.executemany(_FORGET, gone)
+        self._pending.clear()
+
+    def _commit_due(self) -> None:
+        self._is_due = False
+        self.commit()
+
+    def records(self) -> Iterator[KeptRecord]:
+        """
+        Return what is kept, the longest kept first.
+
+        :raises StateFileError: something of it cannot be read.
+        """
+        rows = self._connection.execute("SELECT kind, parent, key, content FROM record ORDER BY rowid")
+        for kind, parent, key, content in rows:
+            try:
+                yield KeptRecord(kind, parent, key, read_record(content))
+            except ValueError as error:
+                msg = f"The state file has a {kind} {key!r} that cannot be read: {error}"
+                raise StateFileError(msg) from error
+
+    def facts(self) -> Mapping[str, str]:
+        """Return what is kept beside records, by name."""
+        return dict(self._connection.execute("SELECT name, content FROM fact"))
+
+    def keep_fact(self, name: str, content: str) -> None:
+        """Keep something beside records, at once."""
+        with self._connection:
+            self._connection.execute(
+                "INSERT OR REPLACE INTO fact (name, content) VALUES (?, ?)", (name, content)
+            )
+
+    def erase(self) -> None:
+        """Forget all records; the other facts stay."""
+        self._pending.clear()
+        with self._connection:
+            self._connection.execute("DELETE FROM record")
+
+    def close(self) -> None:
+        """Write what was noted, and let others have the file."""
+        try:
+            self.commit()
+        finally:
+            self._connection.close()
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    try:
+        path.touch(mode=0o600)
+        connection = sqlite3.connect(path, timeout=0)
+    except (OSError, sqlite3.Error) as error:
+        msg = f"The state file {str(path)!r} cannot be opened: {error}"
+        raise StateFileError(msg) from error
+    try:
+        _take(connection, path)
+    except sqlite3.Error as error:
+        connection.close()
+        raise StateFileError(_complaint(path, error)) from error
+    except StateFileError:
+        connection.close()
+        raise
+    return connection
+
+
+def _take(connection: sqlite3.Connection, path: Path) -> None:
+    """Make sure that the file is ours, then take it for as long as the connection is open."""
+    connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    (found,) = connection.execute("PRAGMA user_version").fetchone()
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    if application != _APPLICATION and (application or tables):
+        msg = f"{str(path)!r} is a database, but no state file of an embedded Batch service."
+        raise StateFileError(msg)
+    if found > _FORMAT:
+        msg = f"The state file {str(path)!r} has format {found}; this version reads up to {_FORMAT}."
+        raise StateFileError(msg)
+    path.chmod(0o600)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = NORMAL")
+    marks = f"PRAGMA application_id = {_APPLICATION}; PRAGMA user_version = {_FORMAT};"
+    connection.executescript(f"BEGIN EXCLUSIVE; {'' if tables else _TABLES} {marks} COMMIT;")
+
+
+def _complaint(path: Path, error: sqlite3.Error) -> str:
+    if "locked" in str(error):
+        return f"The state file {str(path)!r} is in use by another embedded Batch service."
+    return f"{str(path)!r} is no state file of an embedded Batch service, or is damaged: {error}"

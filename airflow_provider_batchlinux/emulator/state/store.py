@@ -1,0 +1,303 @@
+"""Holds every record of the service, by id without regard to case; decides nothing."""
+
+from __future__ import annotations
+
+from bisect import bisect_right, insort
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from dataclasses import replace
+from datetime import datetime
+from functools import partial
+from itertools import takewhile
+from typing import Any, Generic, Protocol, TypeVar
+
+from airflow_provider_batchlinux.emulator.protocol.errors import Code, ServiceError
+from airflow_provider_batchlinux.emulator.protocol.instants import ticks
+from airflow_provider_batchlinux.emulator.state.records import (
+    Job,
+    JobNode,
+    JobSchedule,
+    Node,
+    NodeUser,
+    Pool,
+    Task,
+    Version,
+)
+
+__all__ = ["Collection", "Journal", "Record", "Store"]
+
+Record = TypeVar("Record", Pool, Node, NodeUser, Job, JobNode, JobSchedule, Task, Version)
+
+_LAST = "last"
+
+
+class Journal(Protocol):
+    """Who is told of every change."""
+
+    def note(self, kind: str, parent: str, key: str, record: object) -> None:
+        """Take note of a record that is new or changed; ``None`` means that it is gone."""
+
+
+class Collection(Generic[Record]):
+    """
+    Records of one kind under one parent, listed in the order of their ids.
+
+    :param tally: what to count records by; the counts are kept up to date at every change, so
+        that reading them costs the same for ten records as for ten thousand.
+    :param note: told the key and the record of each change; ``None`` tells nobody.
+    """
+
+    def __init__(
+        self,
+        tally: Callable[[Record], Hashable] = lambda _: None,
+        note: Callable[[str, Record | None], None] | None = None,
+    ) -> None:
+        self._records: dict[str, Record] = {}
+        self._keys: list[str] = []
+        self._tally: Callable[[Record], Hashable] = tally
+        self._note: Callable[[str, Record | None], None] | None = note
+        self.counts: Counter[Any] = Counter()
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def __iter__(self) -> Iterator[Record]:
+        return iter(tuple(self._records.values()))
+
+    def get(self, record_id: str) -> Record | None:
+        """Return the record, or ``None``."""
+        return self._records.get(record_id.lower())
+
+    def put(self, record_id: str, record: Record) -> Record:
+        """Keep a record in the place of the one that has its id."""
+        key = record_id.lower()
+        self.restore(key, record)
+        if self._note is not None:
+            self._note(key, record)
+        return record
+
+    def restore(self, key: str, record: Record) -> None:
+        """Keep a record without telling anybody."""
+        if (before := self._records.get(key)) is None:
+            insort(self._keys, key)
+        else:
+            self.counts[self._tally(before)] -= 1
+        self._records[key] = record
+        self.counts[self._tally(record)] += 1
+
+    def pop(self, record_id: str) -> None:
+        """Forget the record, if there is one."""
+        key = record_id.lower()
+        if (record := self._records.pop(key, None)) is not None:
+            self.counts[self._tally(record)] -= 1
+            del self._keys[bisect_right(self._keys, key) - 1]
+            if self._note is not None:
+                self._note(key, None)
+
+    def clear(self) -> None:
+        """Forget all records."""
+        for key in tuple(self._records):
+            self.pop(key)
+
+    def after(self, key: str) -> Iterator[tuple[str, Record]]:
+        """Return (key, record) of all records whose key comes after ``key``, in order."""
+        for later in self._keys[bisect_right(self._keys, key) :]:
+            if (record := self._records.get(later)) is not None:
+                yield later, record
+
+
+def _node_tally(node: Node) -> Hashable:
+    return (node.is_dedicated, node.state)
+
+
+def _task_tally(task: Task) -> Hashable:
+    return (task.state, task.execution.get("result"), task.slots)
+
+
+class _Kind(Generic[Record]):
+    """The records of one kind, collected by what they belong to; ids do not have slashes."""
+
+    def __init__(
+        self, name: str, journal: Journal | None, tally: Callable[[Record], Hashable] = lambda _: None
+    ) -> None:
+        self.name = name
+        self._journal = journal
+        self._tally: Callable[[Record], Hashable] = tally
+        self._collections: dict[str, Collection[Record]] = {}
+
+    def of(self, *parents: str) -> Collection[Record]:
+        """Return what belongs to a parent, to look at."""
+        return self._collections.get(_key(parents)) or Collection(self._tally)
+
+    def kept(self, *parents: str) -> Collection[Record]:
+        """Return what belongs to a parent, to put something there."""
+        key = _key(parents)
+        if key not in self._collections:
+            self._collections[key] = Collection(self._tally, self._note_for(key))
+        return self._collections[key]
+
+    def drop(self, *parents: str) -> None:
+        """Forget what belongs to a parent."""
+        if (collection := self._collections.pop(_key(parents), None)) is not None:
+            collection.clear()
+
+    def _note_for(self, parent: str) -> Callable[[str, Record | None], None] | None:
+        return None if self._journal is None else partial(self._journal.note, self.name, parent)
+
+
+class Store:
+    """
+    All records. Its ``pool``, ``node``, ``job`` and ``task`` raise the 404 of their kind.
+
+    :param journal: told of every change; ``None`` if nobody is.
+    """
+
+    def __init__(self, journal: Journal | None = None) -> None:
+        self._nodes: _Kind[Node] = _Kind("node", journal, _node_tally)
+        self._tasks: _Kind[Task] = _Kind("task", journal, _task_tally)
+        self._job_nodes: _Kind[JobNode] = _Kind("job node", journal)
+        self._users: _Kind[NodeUser] = _Kind("user", journal)
+        self._versions: _Kind[Version] = _Kind("version", journal)
+        pools: _Kind[Pool] = _Kind("pool", journal)
+        jobs: _Kind[Job] = _Kind("job", journal, lambda job: job.state)
+        schedules: _Kind[JobSchedule] = _Kind("schedule", journal, lambda schedule: schedule.state)
+        self.pools, self.jobs, self.schedules = pools.kept(), jobs.kept(), schedules.kept()
+        kinds = (
+            pools,
+            self._nodes,
+            self._users,
+            jobs,
+            self._tasks,
+            self._job_nodes,
+            schedules,
+            self._versions,
+        )
+        self._kinds: dict[str, _Kind[Any]] = {kind.name: kind for kind in kinds}
+
+    def restore(self, kind: str, parent: str, key: str, record: Any) -> None:
+        """
+        Put a record where a journal was told that it is.
+
+        :raises KeyError: there is no such kind.
+        """
+        self._kinds[kind].kept(parent).restore(key, record)
+
+    @property
+    def last_version(self) -> Version | None:
+        """The last change of all, also of what is gone; ``None`` before the first."""
+        return self._versions.of().get(_LAST)
+
+    def next_version(self, now: datetime) -> Version:
+        """Return a version that no other change has, even of the same instant."""
+        last = self.last_version
+        number = ticks(now) if last is None else max(ticks(now), int(last.etag, 16) + 1)
+        return self._versions.kept().put(_LAST, Version(f"0x{number:X}", now))
+
+    def pool(self, pool_id: str) -> Pool:
+        """Return a pool."""
+        return _found(self.pools.get(pool_id), Code.POOL_NOT_FOUND)
+
+    def nodes(self, pool_id: str) -> Collection[Node]:
+        """Return the nodes of a pool."""
+        return self._nodes.of(pool_id)
+
+    def count_nodes(self, pool_id: str, *, is_dedicated: bool) -> int:
+        """Return how many nodes of a kind a pool has now, in whatever state."""
+        counts = self.nodes(pool_id).counts
+        return sum(number for (kind, _), number in counts.items() if kind == is_dedicated)
+
+    def node(self, pool_id: str, node_id: str) -> Node:
+        """Return a node of a pool."""
+        return _found(self.nodes(self.pool(pool_id).id).get(node_id), Code.NODE_NOT_FOUND)
+
+    def users(self, node: Node) -> Collection[NodeUser]:
+        """Return the users of a node."""
+        return self._users.of(node.pool_id, node.id)
+
+    def job(self, job_id: str) -> Job:
+        """Return a job."""
+        return _found(self.jobs.get(job_id), Code.JOB_NOT_FOUND)
+
+    def schedule(self, schedule_id: str) -> JobSchedule:
+        """Return a job schedule."""
+        return _found(self.schedules.get(schedule_id), Code.JOB_SCHEDULE_NOT_FOUND)
+
+    def jobs_of_schedule(self, schedule_id: str, key: str = "") -> Iterator[tuple[str, Job]]:
+        """Return (key, record) of the jobs that a schedule has made, whose key comes after ``key``."""
+        prefix = f"{schedule_id.lower()}:"
+        later = self.jobs.after(max(key, prefix))
+        return takewhile(lambda item: item[0].startswith(prefix), later)
+
+    def tasks(self, job_id: str) -> Collection[Task]:
+        """Return the tasks of a job."""
+        return self._tasks.of(job_id)
+
+    def job_nodes(self, job_id: str) -> Collection[JobNode]:
+        """Return the nodes that a job was prepared on, by their ids; some may be gone."""
+        return self._job_nodes.of(job_id)
+
+    def task(self, job_id: str, task_id: str) -> Task:
+        """Return a task of a job."""
+        return _found(self.tasks(self.job(job_id).id).get(task_id), Code.TASK_NOT_FOUND)
+
+    def put_pool(self, pool: Pool) -> Pool:
+        """Keep a pool."""
+        return self.pools.put(pool.id, pool)
+
+    def put_node(self, node: Node) -> Node:
+        """Keep a node."""
+        return self._nodes.kept(node.pool_id).put(node.id, node)
+
+    def change_node(self, node: Node, **changes: Any) -> Node | None:
+        """Change fields of a node as it is now; return ``None`` if it is gone."""
+        current = self.nodes(node.pool_id).get(node.id)
+        return None if current is None else self.put_node(replace(current, **changes))
+
+    def put_user(self, node: Node, user: NodeUser) -> NodeUser:
+        """Keep a user of a node."""
+        return self._users.kept(node.pool_id, node.id).put(user.name, user)
+
+    def put_job(self, job: Job) -> Job:
+        """Keep a job."""
+        return self.jobs.put(job.id, job)
+
+    def put_schedule(self, schedule: JobSchedule) -> JobSchedule:
+        """Keep a job schedule."""
+        return self.schedules.put(schedule.id, schedule)
+
+    def put_task(self, task: Task) -> Task:
+        """Keep a task."""
+        return self._tasks.kept(task.job_id).put(task.id, task)
+
+    def put_job_node(self, place: JobNode) -> JobNode:
+        """Keep what a job did on a node."""
+        return self._job_nodes.kept(place.job_id).put(place.node_id, place)
+
+    def forget_node(self, node: Node) -> None:
+        """Forget a node."""
+        self.nodes(node.pool_id).pop(node.id)
+
+    def forget_users(self, node: Node) -> None:
+        """Forget the users of a node."""
+        self._users.drop(node.pool_id, node.id)
+
+    def forget_pool(self, pool_id: str) -> None:
+        """Forget a pool that has no nodes any more."""
+        self.pools.pop(pool_id)
+        self._nodes.drop(pool_id)
+
+    def forget_job(self, job_id: str) -> None:
+        """Forget a job and its tasks."""
+        self.jobs.pop(job_id)
+        self._job_nodes.drop(job_id)
+        self._tasks.drop(job_id)
+
+
+def _key(parents: Iterable[str]) -> str:
+    return "/".join(parents).lower()
+
+
+def _found(record: Record | None, code: Code) -> Record:
+    if record is None:
+        raise ServiceError(code)
+    return record

@@ -1,0 +1,70 @@
+"""Where a service keeps what it has: a directory that goes with it, or a state file and one beside it."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from airflow_provider_batchlinux.emulator.simulation.options import EmulatorOptions
+from airflow_provider_batchlinux.emulator.state.orphans import end_leftovers
+from airflow_provider_batchlinux.emulator.state.reaper import guarded, locked
+from airflow_provider_batchlinux.emulator.state.state_file import StateFile
+
+__all__ = ["Premises", "premises"]
+
+
+@dataclass(frozen=True)
+class Premises:
+    """
+    What one running service has on disk, to itself.
+
+    :param root: directory of its own for everything else.
+    :param state: keeps its records; ``None`` if they go when it ends.
+    """
+
+    root: Path
+    state: StateFile | None = None
+
+    @property
+    def nodes(self) -> Path:
+        """Where the nodes have their directories."""
+        return self.root / "nodes"
+
+    @property
+    def blobs(self) -> Path:
+        """Where the blob store has its files."""
+        return self.root / "blobs"
+
+
+def premises(options: EmulatorOptions) -> AbstractContextManager[Premises]:
+    """
+    Hold the premises of a service; however it ends, no program of its nodes is left.
+
+    :raises StateFileError: the state file is something else, too new, or in use.
+    """
+    return _passing(options.root) if options.state is None else _lasting(options.state)
+
+
+@contextmanager
+def _passing(parent: Path | None) -> Iterator[Premises]:
+    root = Path(tempfile.mkdtemp(prefix="batchlinux-", dir=parent)).resolve()
+    with guarded(root, is_kept=False):
+        try:
+            yield Premises(root)
+        finally:
+            shutil.rmtree(root, ignore_errors=True)
+
+
+@contextmanager
+def _lasting(path: Path) -> Iterator[Premises]:
+    with closing(StateFile(path)) as state:
+        root = state.beside
+        root.mkdir(mode=0o700, exist_ok=True)
+        # The guardian of a service that was killed just now may still be at work here.
+        with locked(root / ".lock") as lock, guarded(root, is_kept=True, lock=lock):
+            end_leftovers(root)
+            yield Premises(root, state)

@@ -1,0 +1,143 @@
+"""The ledger of users in a pool's metadata, over the real SDK, with others who write it too."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+
+from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
+from airflow_provider_batchlinux.client.pools.metadata import change_metadata
+from airflow_provider_batchlinux.client.users.ledger import check_leave, enter, leave, read_ledger
+from airflow_provider_batchlinux.core.users.ledger import LedgerEntry
+from airflow_provider_batchlinux.exceptions import BatchConflictError, BatchRequestError
+from tests.batch_account import BatchAccount
+from tests.unit.client.stories import run
+
+NOW = datetime(2026, 11, 23, 12, tzinfo=timezone.utc)
+OURS = {"dag_id": "etl", "run_id": "today"}
+THEIRS = {"dag_id": "etl", "run_id": "yesterday"}
+ENTRY = LedgerEntry("ann", NOW + timedelta(hours=1), OURS, "SHA256:abc")
+STRANGE = LedgerEntry("ann", NOW + timedelta(hours=1), THEIRS)
+OVERDUE = LedgerEntry("ann", NOW - timedelta(hours=1), THEIRS)
+
+
+def told(account: BatchAccount, story: Callable[[BatchLinuxClient], Awaitable[Any]]) -> Any:
+    return run(account.hook.settings(), story)
+
+
+def entered(account: BatchAccount, entry: LedgerEntry, *, take_over: bool = False) -> LedgerEntry | None:
+    found: LedgerEntry | None = told(
+        account, lambda client: enter(client, "etl", entry, now=NOW, take_over=take_over)
+    )
+    return found
+
+
+def ledger(account: BatchAccount) -> dict[str, LedgerEntry] | None:
+    found: dict[str, LedgerEntry] | None = told(account, lambda client: read_ledger(client, "etl"))
+    return found
+
+
+def test_who_is_entered_stands_in_the_ledger_until_gone(account: BatchAccount) -> None:
+    account.make_pool()
+
+    assert entered(account, ENTRY) is None
+    assert ledger(account) == {"ann": ENTRY}
+
+    assert told(account, lambda client: leave(client, "etl", ENTRY))
+    assert ledger(account) == {}
+
+
+def test_many_who_enter_and_leave_at_once_are_all_heard(account: BatchAccount) -> None:
+    account.make_pool()
+    entries = [LedgerEntry(f"user{number}", ENTRY.expires_at, OURS) for number in range(30)]
+
+    async def come(client: BatchLinuxClient) -> None:
+        await asyncio.gather(*(enter(client, "etl", entry, now=NOW) for entry in entries))
+
+    async def go(client: BatchLinuxClient) -> None:
+        await asyncio.gather(*(leave(client, "etl", entry) for entry in entries))
+
+    told(account, come)
+    assert len(ledger(account) or ()) == 30
+
+    told(account, go)
+    assert ledger(account) == {}
+
+
+def test_one_who_enters_anew_is_told_what_stood_there(account: BatchAccount) -> None:
+    account.make_pool()
+    entered(account, ENTRY)
+    longer = LedgerEntry("ann", NOW + timedelta(hours=9), {**OURS, "task_id": "other"})
+
+    assert entered(account, longer) == ENTRY
+    assert ledger(account) == {"ann": longer}
+
+
+def test_the_user_of_another_dag_run_is_neither_taken_nor_removed(account: BatchAccount) -> None:
+    account.make_pool()
+    entered(account, STRANGE)
+
+    with pytest.raises(
+        BatchConflictError, match=r"'ann' on pool 'etl' is held by .*'yesterday' until 2026"
+    ) as e:
+        entered(account, ENTRY)
+    with pytest.raises(BatchConflictError, match="take_over=True"):
+        told(account, lambda client: check_leave(client, "etl", "ann", OURS, now=NOW))
+
+    assert e.value.code == "UserHeld"
+    assert ledger(account) == {"ann": STRANGE}
+
+
+def test_the_user_of_another_dag_run_is_taken_over_when_asked(
+    account: BatchAccount, caplog: pytest.LogCaptureFixture
+) -> None:
+    account.make_pool()
+    entered(account, STRANGE)
+
+    assert entered(account, ENTRY, take_over=True) == STRANGE
+
+    assert "user 'ann' is taken over from dag_id 'etl', run_id 'yesterday'" in caplog.text
+    assert told(account, lambda client: check_leave(client, "etl", "ann", OURS, now=NOW)) == ENTRY
+
+
+def test_a_user_whose_time_is_over_is_free(account: BatchAccount) -> None:
+    account.make_pool()
+    entered(account, OVERDUE)
+
+    assert told(account, lambda client: check_leave(client, "etl", "ann", OURS, now=NOW)) == OVERDUE
+    assert entered(account, ENTRY) == OVERDUE
+
+
+def test_a_user_that_was_put_there_anew_while_it_was_removed_stays_in_the_ledger(
+    account: BatchAccount, caplog: pytest.LogCaptureFixture
+) -> None:
+    account.make_pool()
+    entered(account, OVERDUE)
+    entered(account, ENTRY)
+
+    assert not told(account, lambda client: leave(client, "etl", OVERDUE))
+
+    assert ledger(account) == {"ann": ENTRY}
+    assert "put there anew" in caplog.text
+
+
+def test_a_pool_that_is_gone_has_no_ledger(account: BatchAccount) -> None:
+    assert ledger(account) is None
+    assert told(account, lambda client: check_leave(client, "etl", "ann", OURS, now=NOW)) is None
+    assert told(account, lambda client: leave(client, "etl", ENTRY))
+    with pytest.raises(BatchRequestError, match="Pool 'etl' does not exist") as caught:
+        entered(account, ENTRY)
+    assert caught.value.code == "PoolNotFound"
+
+
+def test_other_metadata_is_left_as_it_is(account: BatchAccount) -> None:
+    account.make_pool()
+    told(account, lambda client: change_metadata(client, "etl", lambda _: {"cost": "42"}))
+    entered(account, ENTRY)
+    told(account, lambda client: leave(client, "etl", ENTRY))
+
+    assert told(account, lambda client: change_metadata(client, "etl", lambda m: m)) == {"cost": "42"}

@@ -1,0 +1,161 @@
+"""What becomes of a pool that is there already: one table of cases, then the changes one by one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from airflow_provider_batchlinux.core.pools.changes.if_exists import Action, decide
+from airflow_provider_batchlinux.core.pools.spec.pool import PoolSpec
+
+MINE = {"dag_id": "etl", "run_id": "today", "task_id": "create"}
+OTHERS = {"dag_id": "etl", "run_id": "yesterday", "task_id": "create"}
+
+
+def body(owner: dict[str, str] = MINE, **options: Any) -> dict[str, Any]:
+    spec = PoolSpec(**{"pool_id": "etl", "image": "ubuntu 24.04", "vm_size": "standard_d2s_v5", **options})
+    return spec.to_rest(owner=owner)
+
+
+def pool(owner: dict[str, str] = OTHERS, *, nodes: int = 0, **options: Any) -> dict[str, Any]:
+    return {**body(owner, **options), "state": "active", "currentDedicatedNodes": nodes}
+
+
+KEEP, CHANGE, RECREATE, REFUSE = Action.KEEP, Action.CHANGE, Action.RECREATE, Action.REFUSE
+MORE: dict[str, Any] = {"dedicated_nodes": 2}
+SIZE: dict[str, Any] = {"vm_size": "standard_d4s_v5"}
+START: dict[str, Any] = {"start_task": {"command": "true"}}
+
+
+@pytest.mark.parametrize(
+    ("found", "actions"),
+    [
+        pytest.param(pool(MINE), (KEEP,) * 6, id="own earlier try"),
+        pytest.param(pool(OTHERS), (KEEP, REFUSE, KEEP, KEEP, KEEP, KEEP), id="same spec of another run"),
+        pytest.param(pool(**MORE), (REFUSE, REFUSE, CHANGE, CHANGE, RECREATE, KEEP), id="other number"),
+        pytest.param(pool(MINE, **MORE), (REFUSE, REFUSE, CHANGE, CHANGE, RECREATE, KEEP), id="own, edited"),
+        pytest.param(pool(**SIZE), (REFUSE, REFUSE, CHANGE, REFUSE, RECREATE, KEEP), id="other size, empty"),
+        pytest.param(
+            pool(nodes=1, **SIZE), (REFUSE, REFUSE, REFUSE, REFUSE, RECREATE, KEEP), id="other size, nodes"
+        ),
+        pytest.param(pool(**START), (REFUSE, REFUSE, REFUSE, REFUSE, RECREATE, KEEP), id="start task to go"),
+        pytest.param(
+            pool(nodes=1, metadata={"team": "x"}),
+            (REFUSE, REFUSE, CHANGE, REFUSE, RECREATE, KEEP),
+            id="metadata to go",
+        ),
+        pytest.param(
+            {"id": "etl", "vmSize": "standard_d2s_v5", "currentDedicatedNodes": 1},
+            (REFUSE, REFUSE, REFUSE, REFUSE, RECREATE, KEEP),
+            id="not made by this provider, no machines",
+        ),
+    ],
+)
+def test_every_policy_has_its_action(found: dict[str, Any], actions: tuple[Action, ...]) -> None:
+    policies = ("reuse", "fail", "update", "resize", "recreate", "ignore")
+
+    taken = tuple(decide(policy, body(), found, owner=MINE).action for policy in policies)  # type: ignore[arg-type]
+
+    assert taken == actions
+
+
+def test_a_refusal_names_what_cannot_be_changed_and_the_way_out() -> None:
+    found = decide("update", body(), pool(nodes=1, **SIZE, **MORE), owner=MINE)
+
+    assert "Not to be changed on it by if_exists='update': vmSize. Nothing was changed." in found.reason
+    assert "if_exists='recreate'" in found.reason
+    assert "run_id 'yesterday'" in found.reason
+
+
+def test_a_start_task_is_changed_on_a_pool_with_nodes() -> None:
+    plan = decide("update", body(**START), pool(nodes=1), owner=MINE).plan
+
+    assert plan.patch == {"startTask": body(**START)["startTask"]}
+    assert not plan.changes_scale
+
+
+def test_a_resize_names_both_numbers() -> None:
+    plan = decide("resize", body(dedicated_nodes=2, resize_timeout=600), pool(spot_nodes=1), owner=MINE).plan
+
+    assert plan.resize == {
+        "targetDedicatedNodes": 2,
+        "targetLowPriorityNodes": 0,
+        "resizeTimeout": "PT600S",
+    }
+    assert not plan.disable_autoscale
+
+
+def test_a_formula_is_stopped_before_fixed_numbers() -> None:
+    scaled = pool(autoscale={"formula": "$TargetDedicatedNodes = 1;"})
+
+    plan = decide("resize", body(**MORE), scaled, owner=MINE).plan
+
+    assert plan.disable_autoscale
+    assert plan.resize is not None
+
+
+def test_a_formula_replaces_fixed_numbers() -> None:
+    wanted = body(autoscale={"formula": "$TargetDedicatedNodes = 1;", "interval": 600})
+
+    plan = decide("update", wanted, pool(**MORE), owner=MINE).plan
+
+    assert plan.autoscale == {
+        "autoScaleFormula": "$TargetDedicatedNodes = 1;",
+        "autoScaleEvaluationInterval": "PT600S",
+    }
+    assert plan.resize is None
+
+
+def short(owner: dict[str, str] = MINE, *, got: int = 0, code: str = "AllocationFailed", **more: Any) -> Any:
+    """Give a pool of two nodes whose allocation is over, and did not give them all."""
+    found = pool(owner, nodes=got, **MORE) | {"allocationState": "steady"}
+    return {**found, "resizeErrors": [{"code": code, "message": "No room."}], **more}
+
+
+def test_nodes_that_a_pool_did_not_get_are_asked_for_again() -> None:
+    found = decide("reuse", body(**MORE), short(got=1), owner=MINE)
+
+    assert found.action is KEEP
+    assert found.plan.resize == {"targetDedicatedNodes": 2, "targetLowPriorityNodes": 0}
+    assert "got 1 of 2 nodes: AllocationFailed: No room.\nIt is asked for them again." in found.reason
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        pytest.param(short(allocationState="resizing"), id="they may still come"),
+        pytest.param(short(got=2), id="it has them"),
+        pytest.param(short(code="ResizeStopped"), id="somebody stopped it"),
+        pytest.param(short(enableAutoScale=True), id="its formula asks again"),
+        pytest.param(short(resizeErrors=None), id="nothing went wrong"),
+    ],
+)
+def test_a_pool_that_lacks_nothing_for_good_is_kept_as_it_is(found: dict[str, Any]) -> None:
+    decision = decide("reuse", body(**MORE), found, owner=MINE)
+
+    assert (decision.action, decision.plan.resize) == (KEEP, None)
+
+
+@pytest.mark.parametrize(
+    ("found", "action"),
+    [
+        pytest.param(short(), RECREATE, id="own"),
+        pytest.param(short(OTHERS), KEEP, id="of another run, which may wait for it"),
+        pytest.param(short(got=1), KEEP, id="it has a node"),
+        pytest.param(short(vmSize="STANDARD_D4S_V5"), KEEP, id="of that size already"),
+    ],
+)
+def test_a_pool_without_any_node_gives_way_to_one_of_another_size(
+    found: dict[str, Any], action: Action
+) -> None:
+    next_size = {**body(**MORE), "vmSize": "standard_d4s_v5"}
+
+    assert decide("reuse", next_size, found, owner=MINE).action is action
+
+
+def test_a_pool_that_others_have_taken_too_does_not_give_way() -> None:
+    found = short()
+    found["metadata"].append({"name": "airflow_batchlinux_shared", "value": "true"})
+
+    assert decide("reuse", {**body(**MORE), "vmSize": "b"}, found, owner=MINE).action is KEEP

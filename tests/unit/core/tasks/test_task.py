@@ -1,0 +1,192 @@
+"""A command as a Batch job and task, and what its state means."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_batchlinux.core.snapshots import ServiceError
+from airflow_provider_batchlinux.core.tasks.files import pack_files
+from airflow_provider_batchlinux.core.tasks.task import (
+    TaskOutcome,
+    TaskSnapshot,
+    TaskSpec,
+    task_outcome,
+)
+
+SPEC = TaskSpec("etl", "bash transform.sh")
+DONE = TaskSnapshot("completed", result="success", exit_code=0)
+
+
+def settings_of(body: dict[str, Any]) -> dict[str, str]:
+    return {item["name"]: item["value"] for item in body["environmentSettings"]}
+
+
+def test_a_plain_command_has_no_problems() -> None:
+    assert SPEC.problems() == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        pytest.param({"pool_id": ""}, "pool_id='' is not an id", id="no pool"),
+        pytest.param({"command": " \n"}, "command is empty", id="no command"),
+        pytest.param(
+            {"command": "ü" * 48 * 1024 + "#"}, "command is longer than 98304 bytes", id="too long a command"
+        ),
+        pytest.param({"max_retries": -2}, "max_retries=-2 is less than -1", id="fewer tries than for ever"),
+    ],
+)
+def test_what_the_service_would_refuse_is_named(changes: dict[str, Any], complaint: str) -> None:
+    [problem] = replace(SPEC, **changes).problems()
+
+    assert complaint in problem
+
+
+def test_all_problems_are_named_at_once() -> None:
+    assert len(TaskSpec("", "", max_retries=-2).problems()) == 3
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({"command": "bash transform.sh 2"}, id="command"),
+        pytest.param({"environment": {"A": "1"}}, id="environment"),
+        pytest.param({"packed_files": pack_files({"a": b"1"})}, id="files"),
+        pytest.param({"elevated": True}, id="rights"),
+        pytest.param({"pool_id": "other"}, id="pool"),
+    ],
+)
+def test_other_work_has_another_fingerprint(changes: dict[str, Any]) -> None:
+    assert replace(SPEC, **changes).fingerprint() != SPEC.fingerprint()
+    assert replace(SPEC).fingerprint() == SPEC.fingerprint()
+
+
+def test_the_values_of_environment_variables_are_not_shown() -> None:
+    assert "s3cret" not in repr(replace(SPEC, environment={"TOKEN": "s3cret"}))
+
+
+def test_the_job_runs_on_the_pool_and_says_who_made_it() -> None:
+    assert SPEC.job_rest("af-etl-1", {"dag_id": "etl"}) == {
+        "id": "af-etl-1",
+        "poolInfo": {"poolId": "etl"},
+        "metadata": [{"name": "dag_id", "value": "etl"}],
+    }
+
+
+def test_the_task_asks_for_the_command_and_nothing_it_was_not_told() -> None:
+    assert SPEC.task_rest() == {
+        "id": "main",
+        "commandLine": "/bin/bash -c 'bash transform.sh'",
+        "environmentSettings": [],
+        "constraints": {"maxTaskRetryCount": 0},
+        "userIdentity": {"autoUser": {"scope": "pool", "elevationLevel": "nonadmin"}},
+    }
+
+
+def test_the_task_takes_its_limits_and_rights() -> None:
+    body = replace(SPEC, elevated=True, time_limit=90.5, max_retries=3).task_rest()
+
+    assert body["constraints"] == {"maxTaskRetryCount": 3, "maxWallClockTime": "PT90.5S"}
+    assert body["userIdentity"]["autoUser"]["elevationLevel"] == "admin"
+
+
+def test_the_command_finds_its_files_and_its_environment(tmp_path: Path) -> None:
+    spec = replace(
+        SPEC,
+        command='cat data/part.csv && echo "it\'s $DAY"',
+        environment={"DAY": "Monday"},
+        packed_files=pack_files({"data/part.csv": b"1,2\n"}),
+    )
+    body = spec.task_rest()
+    environment = {"PATH": os.environ["PATH"], **settings_of(body)}
+    output = subprocess.check_output(shlex.split(body["commandLine"]), cwd=tmp_path, env=environment)
+
+    assert output == b"1,2\nit's Monday\n"
+
+
+def test_a_task_is_read_as_the_service_reports_it() -> None:
+    task = TaskSnapshot.from_rest(
+        {
+            "id": "main",
+            "state": "Completed",
+            "nodeInfo": {"nodeId": "tvm-1"},
+            "executionInfo": {
+                "startTime": "2026-03-01T12:00:00Z",
+                "endTime": "2026-03-01T12:00:41.5Z",
+                "exitCode": 137,
+                "result": "Failure",
+                "failureInfo": {"category": "UserError", "code": "FailureExitCode", "message": "It failed."},
+            },
+        }
+    )
+
+    assert (task.state, task.result, task.exit_code, task.node_id) == (
+        "completed",
+        "failure",
+        137,
+        "tvm-1",
+    )
+    assert (task.failure, task.failure_category) == (
+        ServiceError("FailureExitCode", "It failed."),
+        "usererror",
+    )
+    assert task.seconds == 41.5
+
+
+def test_what_has_not_happened_yet_reads_as_none() -> None:
+    assert TaskSnapshot.from_rest({"id": "main", "state": "active"}) == TaskSnapshot("active")
+
+
+@pytest.mark.parametrize(
+    ("changes", "outcome"),
+    [
+        pytest.param({}, TaskOutcome.SUCCEEDED, id="exit code 0"),
+        pytest.param({"result": None}, TaskOutcome.SUCCEEDED, id="exit code 0 and no result"),
+        pytest.param({"exit_code": 1, "result": "failure"}, TaskOutcome.FAILED, id="another exit code"),
+        pytest.param({"exit_code": 1, "result": None}, TaskOutcome.FAILED, id="no result"),
+        pytest.param({"exit_code": None, "result": "failure"}, TaskOutcome.FAILED, id="did not start"),
+        pytest.param({"exit_code": None, "result": None}, TaskOutcome.FAILED, id="says neither"),
+        pytest.param({"result": "failure"}, TaskOutcome.FAILED, id="exit code 0, but it failed otherwise"),
+        pytest.param(
+            {"result": None, "failure": ServiceError("FileUploadMiscError", "No.")},
+            TaskOutcome.FAILED,
+            id="exit code 0 and a failure",
+        ),
+        pytest.param({"state": "running", "exit_code": None}, TaskOutcome.STILL_RUNNING, id="running"),
+        pytest.param({"state": "active"}, TaskOutcome.STILL_RUNNING, id="waiting for another try"),
+        pytest.param({"state": "anewstate"}, TaskOutcome.STILL_RUNNING, id="a state of a later release"),
+    ],
+)
+def test_only_a_completed_task_without_a_failure_has_succeeded(
+    changes: dict[str, Any], outcome: TaskOutcome
+) -> None:
+    assert task_outcome(replace(DONE, **changes)) is outcome
+
+
+@pytest.mark.parametrize(
+    ("run", "text"),
+    [
+        pytest.param({"exitCode": 3}, "exit code 3 on node 'tvm-1' after 41 s", id="another exit code"),
+        pytest.param(
+            {"failureInfo": {"code": "TaskEnded", "message": "Ended by request."}},
+            "no exit code on node 'tvm-1' after 41 s; TaskEnded: Ended by request.",
+            id="ended by request",
+        ),
+    ],
+)
+def test_a_failure_is_told_in_a_few_words(run: dict[str, Any], text: str) -> None:
+    times = {"startTime": "2026-03-01T12:00:00Z", "endTime": "2026-03-01T12:00:41Z"}
+    body = {"state": "completed", "nodeInfo": {"nodeId": "tvm-1"}, "executionInfo": {**times, **run}}
+
+    assert TaskSnapshot.from_rest(body).why_failed() == text
+
+
+def test_a_task_that_got_to_no_node_is_told_without_one() -> None:
+    assert TaskSnapshot("completed").why_failed() == "no exit code"

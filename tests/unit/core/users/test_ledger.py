@@ -1,0 +1,111 @@
+"""What the ledger of users says of who may touch whom."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import datetime, timedelta, timezone
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_batchlinux.core.users.ledger import (
+    LedgerEntry,
+    entries_in,
+    ledger_table,
+    with_entry,
+    without_entry,
+)
+
+NOW = datetime(2026, 11, 23, 12, tzinfo=timezone.utc)
+LATER, EARLIER = NOW + timedelta(hours=2), NOW - timedelta(hours=2)
+TASK = {"dag_id": "etl", "run_id": "today", "task_id": "add", "map_index": "-1"}
+MARK = "airflow_batchlinux_user_etl"
+
+
+def entry(expires_at: datetime = LATER, by: Mapping[str, str] | None = None) -> LedgerEntry:
+    return LedgerEntry("etl", expires_at, TASK if by is None else by, "SHA256:abc", is_admin=True)
+
+
+@given(
+    username=st.from_regex(r"[a-z_][a-z0-9_-]{0,31}", fullmatch=True),
+    expires_at=st.datetimes(min_value=datetime(2000, 1, 1), timezones=st.just(timezone.utc)),
+    by=st.dictionaries(st.text(), st.text(), max_size=4),
+    key=st.none() | st.text(),
+    is_admin=st.booleans(),
+)
+def test_what_is_entered_is_read_again(
+    username: str, expires_at: datetime, by: dict[str, str], key: str | None, is_admin: bool
+) -> None:
+    entered = LedgerEntry(username, expires_at, by, key, is_admin)
+
+    assert entries_in(with_entry({"mine": "1"}, entered)) == {username: entered}
+
+
+def test_other_metadata_stays_as_it_is() -> None:
+    before = {"mine": "1", "airflow_batchlinux_dag_id": "etl"}
+
+    assert without_entry(with_entry(before, entry()), "etl") == before
+
+
+@pytest.mark.parametrize("text", ["", "nonsense", "[1]", '{"until": 5, "by": [], "key": 1}'])
+def test_an_entry_that_cannot_be_read_stays_in_sight_as_overdue(text: str) -> None:
+    [(username, found)] = entries_in({MARK: text}).items()
+
+    assert username == "etl"
+    assert found.is_over(NOW)
+    assert found.holder == "somebody unknown"
+
+
+@pytest.mark.parametrize(
+    ("by", "barred"),
+    [
+        pytest.param(TASK, False, id="the task itself, as on a retry"),
+        pytest.param({**TASK, "task_id": "remove"}, False, id="another task of the Dag run"),
+        pytest.param({**TASK, "run_id": "tomorrow"}, True, id="another run"),
+        pytest.param({**TASK, "dag_id": "other"}, True, id="a run of another Dag"),
+        pytest.param({"person": "ann"}, True, id="a person"),
+        pytest.param({}, True, id="nobody"),
+    ],
+)
+def test_a_user_belongs_to_its_dag_run_until_its_time_is_over(by: dict[str, str], barred: bool) -> None:
+    assert entry().bars(by, NOW) is barred
+    assert not entry(expires_at=EARLIER).bars(by, NOW)
+
+
+def test_a_person_holds_a_user_by_name() -> None:
+    held = entry(by={"person": "ann"})
+
+    assert not held.bars({"person": "ann"}, NOW)
+    assert held.bars({"person": "bob"}, NOW)
+    assert held.bars(TASK, NOW)
+
+
+def test_an_unknown_holder_is_nobody() -> None:
+    assert entry(by={}).bars({}, NOW)
+
+
+def test_a_mark_holds_the_end_the_holder_and_the_fingerprint() -> None:
+    assert json.loads(with_entry({}, entry())[MARK]) == {
+        "until": "2026-11-23T14:00:00.000000Z",
+        "by": TASK,
+        "key": "SHA256:abc",
+        "admin": True,
+    }
+
+
+def test_the_table_says_who_is_overdue() -> None:
+    text = ledger_table([("a", entry()), ("b", entry(expires_at=EARLIER))], NOW)
+
+    lines = text.splitlines()
+    assert "overdue" not in lines[-2]
+    assert "2026-11-23T10:00:00+00:00 (overdue)" in lines[-1]
+    assert "run_id 'today'" in lines[-1]
+
+
+def test_a_result_is_plain() -> None:
+    result = entry().to_result()
+
+    assert json.loads(json.dumps(result)) == result
+    assert result["key"] == "SHA256:abc"
