@@ -11,7 +11,7 @@ from __future__ import annotations
 import pendulum
 from airflow.sdk import DAG, Param
 
-from airflow_provider_batchlinux.operators.node_users_lease import BatchLinuxNodeUsersLease
+from airflow_provider_batchlinux.operators.node_users_lease import BatchLinuxLeaseNodeUsersOperator
 from airflow_provider_batchlinux.operators.user_audit import BatchLinuxAuditNodeUsersOperator
 
 NOBODYS_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPKMUM6BLqw2fqXIZ2BSMbsvVBwif3+DMyFBuwYhrXq1 nobody"
@@ -31,7 +31,7 @@ with DAG(
     doc_md=__doc__,
 ) as dag:
     # [START lease]
-    access = BatchLinuxNodeUsersLease(
+    access = BatchLinuxLeaseNodeUsersOperator(
         task_id="access",
         pool_id="{{ params.pool_id }}",
         username="{{ params.username }}",

@@ -133,17 +133,19 @@ class _Login:
         return cls(hook, settings, options.pool, options.node, user, by, options.address)
 
     def begin(self) -> UserRecord:
-        from airflow_provider_batchlinux.client.users.short_login import admit, free_node
+        from airflow_provider_batchlinux.client.users.short_login import add_login, pick_node
 
         async def story(client: Any) -> UserRecord:
-            self.node_id = self.node_id or await free_node(client, self.pool_id)
-            return await admit(client, self.pool_id, self.node_id, self.user, self.by, address=self.address)
+            self.node_id = self.node_id or await pick_node(client, self.pool_id)
+            return await add_login(
+                client, self.pool_id, self.node_id, self.user, self.by, address=self.address
+            )
 
         return self.hook.run(story, settings=self.settings)
 
     def end(self) -> None:
         """Take the user off, also when it is not sure that it was ever put there."""
-        from airflow_provider_batchlinux.client.users.short_login import dismiss
+        from airflow_provider_batchlinux.client.users.short_login import remove_login
         from airflow_provider_batchlinux.exceptions import BatchLinuxError
 
         if self.node_id is None:
@@ -152,7 +154,7 @@ class _Login:
         hasty = replace(self.settings, retry_budget=min(self.settings.retry_budget, _CLEAN_UP_BUDGET))
         try:
             was_there = self.hook.run(
-                lambda client: dismiss(client, self.pool_id, node_id, username, self.by), settings=hasty
+                lambda client: remove_login(client, self.pool_id, node_id, username, self.by), settings=hasty
             )
         except BatchLinuxError:
             _say(
@@ -179,7 +181,7 @@ def _ssh_call(options: Namespace, key: OwnKey, record: UserRecord, folder: Path)
         # Which of the agent's keys to use, ssh is told by a file of the public half.
         identity = folder / "key.pub"
         identity.write_text(f"{key.line}\n", encoding="utf-8")
-    assert record.address is not None, "admit() sees to it"
+    assert record.address is not None, "add_login() sees to it"
     assert record.port is not None, "an address has one"
     return SshCall(
         record.username,

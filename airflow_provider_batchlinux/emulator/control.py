@@ -97,8 +97,8 @@ async def _now(app: Application, _given: Mapping[str, Any]) -> str:
 
 
 async def _chances(app: Application, given: Mapping[str, Any]) -> dict[str, Any]:
-    luck = app.service.luck
-    return {"seed": luck.dice.seed, **luck.change(given)}
+    fault_injector = app.service.fault_injector
+    return {"seed": fault_injector.seeded_random.seed, **fault_injector.change(given)}
 
 
 async def _set_capacity(app: Application, given: Mapping[str, Any]) -> None:

@@ -73,7 +73,7 @@ def _nodes(service: BatchService) -> list[Node]:
 def _rebuild(service: BatchService, node: Node) -> None:
     service.lifecycle.rebuild(node)
     for user in service.store.users(node):
-        service.doors.admit(node, user)
+        service.ssh_servers.admit(node, user)
 
 
 def _sweep(directories: Path, node_ids: Collection[str]) -> None:

@@ -33,7 +33,7 @@ from airflow_provider_batchlinux.emulator.simulation.clock import Clock, ManualC
 from airflow_provider_batchlinux.emulator.simulation.options import EmulatorOptions
 from airflow_provider_batchlinux.emulator.state.persisted_settings import account_key
 from airflow_provider_batchlinux.emulator.state.state_file import StateFile
-from airflow_provider_batchlinux.emulator.state.workdir import premises
+from airflow_provider_batchlinux.emulator.state.workdir import workdir
 
 __all__ = ["RunningEmulator", "run_emulator", "serving"]
 
@@ -68,7 +68,7 @@ class RunningEmulator:
 @asynccontextmanager
 async def serving(options: EmulatorOptions) -> AsyncIterator[RunningEmulator]:
     """Serve on this event loop; at the end no process or port is left, and no directory without a state."""
-    with premises(options) as place, loopback_socket(options.port) as listener:
+    with workdir(options) as place, loopback_socket(options.port) as listener:
         key = account_key(options, place.state)
         tls = None if options.tls is None else make_loopback_tls(options.tls)
         clock = _clock(options, place.state)

@@ -19,17 +19,17 @@ from airflow_provider_batchlinux.emulator.pools.auto_pools import AutoPools
 from airflow_provider_batchlinux.emulator.pools.lifecycle import PoolLifecycle
 from airflow_provider_batchlinux.emulator.pools.spot_market import Capacity, SpotMarket
 from airflow_provider_batchlinux.emulator.simulation.clock import Clock, SwitchedClock
-from airflow_provider_batchlinux.emulator.simulation.fault_rates import CHANCES, Luck
+from airflow_provider_batchlinux.emulator.simulation.fault_rates import CHANCES, FaultInjector
 from airflow_provider_batchlinux.emulator.simulation.faults import FaultsByChance
 from airflow_provider_batchlinux.emulator.simulation.lifecycle import Delays, delays_of
 from airflow_provider_batchlinux.emulator.simulation.options import EmulatorOptions
-from airflow_provider_batchlinux.emulator.simulation.seeded_random import Dice
+from airflow_provider_batchlinux.emulator.simulation.seeded_random import SeededRandom
 from airflow_provider_batchlinux.emulator.state.persisted_settings import host_key
 from airflow_provider_batchlinux.emulator.state.quotas import Quotas
 from airflow_provider_batchlinux.emulator.state.records import Node, Task
 from airflow_provider_batchlinux.emulator.state.retention import TaskRetention
 from airflow_provider_batchlinux.emulator.state.store import Store
-from airflow_provider_batchlinux.emulator.state.workdir import Premises
+from airflow_provider_batchlinux.emulator.state.workdir import Workdir
 
 __all__ = ["BatchService"]
 
@@ -38,7 +38,7 @@ class BatchService:
     """
     One Batch account with all it has.
 
-    :param premises: where it keeps what it has from now on.
+    :param workdir: where it keeps what it has from now on.
     :param endpoint: URL at which clients reach it.
     :param storage: the blob store that is its auto-storage account.
     """
@@ -47,29 +47,29 @@ class BatchService:
         self,
         options: EmulatorOptions,
         clock: Clock,
-        premises: Premises,
+        workdir: Workdir,
         endpoint: str,
         storage: BlobStorage,
     ) -> None:
         chances = replace(CHANCES[options.profile], **options.chances)
-        self.luck = Luck(Dice(options.seed), chances)
-        delays = delays_of(options, self.luck.dice)
-        self.faults = FaultsByChance(self.luck, delays)
+        self.fault_injector = FaultInjector(SeededRandom(options.seed), chances)
+        delays = delays_of(options, self.fault_injector.seeded_random)
+        self.faults = FaultsByChance(self.fault_injector, delays)
         self.clock = clock = SwitchedClock(clock)
         self.storage = storage
-        self.store = Store(premises.state)
+        self.store = Store(workdir.state)
         self.quotas = Quotas()
         environment = {"AZ_BATCH_ACCOUNT_NAME": options.account, "AZ_BATCH_ACCOUNT_URL": f"{endpoint}/"}
-        self.doors = Doors(self.store, clock, host_key(premises.state))
+        self.ssh_servers = Doors(self.store, clock, host_key(workdir.state))
         self.lifecycle = NodeLifecycle(
             self.store,
             clock,
             delays,
-            premises.nodes,
+            workdir.nodes,
             environment,
             storage=storage,
-            luck=self.luck,
-            doors=self.doors,
+            fault_injector=self.fault_injector,
+            ssh_servers=self.ssh_servers,
             on_usable=self._node_usable,
             on_lost=lambda node: self.scheduler.withdraw(node),
         )
@@ -90,12 +90,19 @@ class BatchService:
         )
         self.retention = TaskRetention(self.store, clock, self.scheduler.discard_files)
         self.capacity = Capacity(self.store)
-        self.spot = SpotMarket(self.store, clock, delays, self.luck, self.lifecycle, self.capacity)
+        self.spot = SpotMarket(self.store, clock, delays, self.fault_injector, self.lifecycle, self.capacity)
         self.allocation = Allocation(
-            self.store, clock, delays, self.luck, self.lifecycle, self.quotas, self.spot, self.scheduler
+            self.store,
+            clock,
+            delays,
+            self.fault_injector,
+            self.lifecycle,
+            self.quotas,
+            self.spot,
+            self.scheduler,
         )
         self.node_actions = NodeActions(self.store, clock, self.scheduler, self.lifecycle)
-        formula_chance = Random(self.luck.dice.seed).random
+        formula_chance = Random(self.fault_injector.seeded_random.seed).random
         self.scaler = AutoScaler(self.store, clock, profile, self.allocation, formula_chance)
         self.pools = PoolLifecycle(self.store, self.quotas, self.allocation, self.scaler)
         auto_pools = AutoPools(self.store, clock, self.pools)

@@ -82,7 +82,7 @@ class EphemeralLogin:
 
     def end(self) -> None:
         """Take the user off its node, also when it is not sure that it was ever put there."""
-        from airflow_provider_batchlinux.client.users.short_login import dismiss
+        from airflow_provider_batchlinux.client.users.short_login import remove_login
 
         if self._settings is None or self.node_id is None:
             return
@@ -90,7 +90,7 @@ class EphemeralLogin:
         hasty = replace(self._settings, retry_budget=min(self._settings.retry_budget, _CLEAN_UP_BUDGET))
         try:
             self._hook.run(
-                lambda client: dismiss(client, self.pool_id, node_id, self.user.username, self.by),
+                lambda client: remove_login(client, self.pool_id, node_id, self.user.username, self.by),
                 settings=hasty,
             )
         except BatchLinuxError as error:
@@ -102,10 +102,10 @@ class EphemeralLogin:
     async def _begin(self, client: BatchLinuxClient, answer_timeout: float | None) -> Endpoint:
         from airflow_provider_batchlinux.client.nodes.endpoints import node_endpoint, require_answer
         from airflow_provider_batchlinux.client.users.ephemeral import clear_leftovers
-        from airflow_provider_batchlinux.client.users.short_login import admit, free_node
+        from airflow_provider_batchlinux.client.users.short_login import add_login, pick_node
         from airflow_provider_batchlinux.core.snapshots import NodeSnapshot
 
-        node_id = self.node_id or await free_node(client, self.pool_id)
+        node_id = self.node_id or await pick_node(client, self.pool_id)
         body = await client.find_node_body(self.pool_id, node_id)
         node = NodeSnapshot.from_rest(body or {"id": node_id})
         endpoint = await node_endpoint(client, self.pool_id, node, self.address)
@@ -114,7 +114,7 @@ class EphemeralLogin:
         await clear_leftovers(client, self.pool_id, self.by)
         self.node_id = node_id
         way: Address = "public" if endpoint.public else "private"
-        await admit(client, self.pool_id, node_id, self.user, self.by, address=way)
+        await add_login(client, self.pool_id, node_id, self.user, self.by, address=way)
         log.info(
             "User %r is on node %r of pool %r, at %s:%s, while this connection lasts.",
             self.user.username, node_id, self.pool_id, endpoint.address, endpoint.port,

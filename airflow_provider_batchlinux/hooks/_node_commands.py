@@ -47,9 +47,9 @@ class NodeCommands:
     _open: set[NodeClient] = field(default_factory=set, init=False)
     _is_stopped: bool = field(default=False, init=False)
 
-    def run(self, nodes: Iterable[NodeAddress], *, at_once: int) -> list[CommandRecord]:
+    def run(self, nodes: Iterable[NodeAddress], *, max_concurrency: int) -> list[CommandRecord]:
         """Run it on all nodes, and give a record for each, in their order."""
-        with ThreadPoolExecutor(max_workers=at_once, thread_name_prefix="node-command") as threads:
+        with ThreadPoolExecutor(max_workers=max_concurrency, thread_name_prefix="node-command") as threads:
             try:
                 begun = [threads.submit(self._on, node) for node in nodes]
                 # In short waits: a signal whose handler is to stop this can come to another thread, and does

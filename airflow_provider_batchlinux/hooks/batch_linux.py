@@ -18,7 +18,7 @@ from airflow_provider_batchlinux.exceptions import BatchLinuxError
 if TYPE_CHECKING:
     from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
     from airflow_provider_batchlinux.client.transport.account import AccountSettings
-    from airflow_provider_batchlinux.client.waits.shared_account import shared_account
+    from airflow_provider_batchlinux.client.waits.shared_account import AccountHandle
     from airflow_provider_batchlinux.core.images.resolve import SupportedImage
     from airflow_provider_batchlinux.core.snapshots import NodeSnapshot, PoolSnapshot
     from airflow_provider_batchlinux.core.vm_sizes.sizes import VmSize
@@ -82,7 +82,7 @@ class BatchLinuxHook(BaseHook):
         async with batch.open_client(settings or await self.async_settings()) as client:
             yield client
 
-    async def shared_account(self, settings: AccountSettings) -> shared_account:
+    async def acquire_account(self, settings: AccountSettings) -> AccountHandle:
         """
         Give what joins those who use the same account in this event loop: one client, session and poller.
 
@@ -91,8 +91,8 @@ class BatchLinuxHook(BaseHook):
         sharing = await asyncio.to_thread(
             import_module, "airflow_provider_batchlinux.client.waits.shared_account"
         )
-        joining: shared_account = sharing.shared_account(settings)
-        return joining
+        handle: AccountHandle = sharing.acquire_account(settings)
+        return handle
 
     def run(
         self,

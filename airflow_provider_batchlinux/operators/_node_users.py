@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
-    from airflow_provider_batchlinux.client.users.reconcile import UserTarget, UserWork, Visit
+    from airflow_provider_batchlinux.client.users.reconcile import SyncResult, UserTarget, UserWork
     from airflow_provider_batchlinux.core.users.user import UserRecord
 
 __all__ = ["DEFAULT_AT_ONCE", "NodeUsersOperator"]
@@ -67,7 +67,7 @@ class NodeUsersOperator(BatchLinuxBaseOperator):
         timeout: Duration = timedelta(minutes=30),
         poll_interval: Duration = timedelta(seconds=15),
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
-        at_once: int = DEFAULT_AT_ONCE,
+        max_concurrency: int = DEFAULT_AT_ONCE,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -80,7 +80,7 @@ class NodeUsersOperator(BatchLinuxBaseOperator):
         self.timeout = timeout
         self.poll_interval = poll_interval
         self.deferrable = deferrable
-        self.at_once = at_once
+        self.max_concurrency = max_concurrency
 
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """Visit the nodes, and those on their way when they are there."""
@@ -178,7 +178,7 @@ class NodeUsersOperator(BatchLinuxBaseOperator):
         so_far: Sequence[UserRecord],
         *,
         is_last: bool,
-    ) -> Visit:
+    ) -> SyncResult:
         from airflow_provider_batchlinux.client.users.reconcile import visit_nodes
 
         target = self._target()
@@ -191,12 +191,14 @@ class NodeUsersOperator(BatchLinuxBaseOperator):
         return visit
 
     async def _waited_in_vain(self, client: BatchLinuxClient, context: Context, work: UserWork) -> bool:
-        from airflow_provider_batchlinux.client.waits.loop import Pace, wait_for
+        from airflow_provider_batchlinux.client.waits.loop import WaitSchedule, wait_for
 
         trigger = self._trigger(context, work)
         interval = trigger.poll_interval
         try:
-            await wait_for(trigger.wait(client), Pace(interval, trigger.deadline, first_wait=interval))
+            await wait_for(
+                trigger.wait(client), WaitSchedule(interval, trigger.deadline, first_wait=interval)
+            )
         except WaitTimeoutError as error:
             self.log.warning("%s", error)
             return True

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
     from airflow.sdk.bases.operator import BaseOperator
 
-    from airflow_provider_batchlinux.client.pools.resolve import PoolWish
+    from airflow_provider_batchlinux.client.pools.resolve import PoolRequest
     from airflow_provider_batchlinux.client.transport.account import AccountSettings
     from airflow_provider_batchlinux.core.pools.spec.pool import PoolSpec
     from airflow_provider_batchlinux.core.pools.spec.raw import RawPool
@@ -103,19 +103,19 @@ def hide_parts(operator: Any) -> None:
             mask_secret(secret)
 
 
-def pool_wish(operator: Any, context: Context, settings: AccountSettings) -> PoolWish:
+def pool_wish(operator: Any, context: Context, settings: AccountSettings) -> PoolRequest:
     """
     Build all that is wanted of the pool from an operator's rendered fields.
 
     :raises ValueError: the service would refuse it; all problems, one a line.
     """
-    from airflow_provider_batchlinux.client.pools.resolve import PoolWish
+    from airflow_provider_batchlinux.client.pools.resolve import PoolRequest
 
     now = datetime.now(timezone.utc)
     expires_at = expiry_of(operator.expires_in, None, now) if operator.expires_in is not None else None
     owner = owner_of(context)
     limit = seconds_of("deletion_limit", operator.deletion_limit)
-    return PoolWish(
+    return PoolRequest(
         spec=_pool_asked_for(operator, context, derived_id(*owner.values(), prefix=settings.id_prefix)),
         owner={**owner, "instance": settings.id_prefix},
         needed_until=expires_at or now,

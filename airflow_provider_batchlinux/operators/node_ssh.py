@@ -70,7 +70,7 @@ class BatchLinuxRunOnNodesOperator(BatchLinuxBaseOperator):
     :param host_keys: ``"accept-new-for-this-run"`` takes the host key that a node shows, ``"refuse"`` those
         of the worker's known_hosts file; any other text is the content of such a file.
     :param output_limit: bytes to keep of the end of what each node prints, and of its errors.
-    :param at_once: nodes at once at most.
+    :param max_concurrency: nodes at once at most.
     :param batch_linux_conn_id: the connection to the Batch account. (templated)
     """
 
@@ -100,7 +100,7 @@ class BatchLinuxRunOnNodesOperator(BatchLinuxBaseOperator):
         address: Address | None = None,
         host_keys: str = "accept-new-for-this-run",
         output_limit: int = 2048,
-        at_once: int = 16,
+        max_concurrency: int = 16,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -113,7 +113,7 @@ class BatchLinuxRunOnNodesOperator(BatchLinuxBaseOperator):
         self.address: Address | None = address
         self.host_keys = host_keys
         self.output_limit = output_limit
-        self.at_once = at_once
+        self.max_concurrency = max_concurrency
         self._commands: NodeCommands | None = None
 
     def execute(self, context: Context) -> dict[str, Any]:
@@ -151,8 +151,8 @@ class BatchLinuxRunOnNodesOperator(BatchLinuxBaseOperator):
             problems.append(f"address={self.address!r} is not 'public', 'private' or None.")
         if self.output_limit < 0:
             problems.append(f"output_limit={self.output_limit!r} is below zero.")
-        if self.at_once < 1:
-            problems.append(f"at_once={self.at_once!r} is below one.")
+        if self.max_concurrency < 1:
+            problems.append(f"max_concurrency={self.max_concurrency!r} is below one.")
         try:
             seconds_of("timeout", self.timeout)
         except ValueError as error:
@@ -183,7 +183,9 @@ class BatchLinuxRunOnNodesOperator(BatchLinuxBaseOperator):
         from airflow_provider_batchlinux.hooks._ssh_connection import Login, private_key
 
         pair = new_key_pair("ephemeral")
-        longest = timedelta(seconds=seconds_of("timeout", self.timeout)) * math.ceil(nodes / self.at_once)
+        longest = timedelta(seconds=seconds_of("timeout", self.timeout)) * math.ceil(
+            nodes / self.max_concurrency
+        )
         user = NodeUser(
             ephemeral_name(),
             datetime.now(timezone.utc) + longest + _MARGIN,
@@ -203,7 +205,7 @@ class BatchLinuxRunOnNodesOperator(BatchLinuxBaseOperator):
         from airflow_provider_batchlinux.hooks._ephemeral_login import holder
 
         visit = await admit_everywhere(
-            client, target, user, holder(), address=self.address, at_once=self.at_once
+            client, target, user, holder(), address=self.address, max_concurrency=self.max_concurrency
         )
         return visit.all_records
 
@@ -223,13 +225,13 @@ class BatchLinuxRunOnNodesOperator(BatchLinuxBaseOperator):
             CommandRecord(node_id, CommandOutcome.NOT_ADMITTED, error=_why_not(record))
             for node_id, record in left.items()
         ]
-        return [*commands.run(reached, at_once=self.at_once), *refused]
+        return [*commands.run(reached, max_concurrency=self.max_concurrency), *refused]
 
     def _dismiss(self, settings: AccountSettings, target: UserTarget, user: NodeUser) -> None:
         from airflow_provider_batchlinux.client.users.ephemeral import dismiss_everywhere
 
         async def story(client: BatchLinuxClient) -> None:
-            await dismiss_everywhere(client, target, user.username, at_once=self.at_once)
+            await dismiss_everywhere(client, target, user.username, max_concurrency=self.max_concurrency)
 
         try:
             self.hook.run(story, settings=settings)

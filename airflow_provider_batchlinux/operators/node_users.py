@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
     from airflow_provider_batchlinux.client.transport.account import AccountSettings
     from airflow_provider_batchlinux.client.users.nodes import Address
-    from airflow_provider_batchlinux.client.users.reconcile import Adding, UserWork
+    from airflow_provider_batchlinux.client.users.reconcile import AddUser, UserWork
     from airflow_provider_batchlinux.core.users.secret_destination import KeyDestination
     from airflow_provider_batchlinux.core.users.user import NodeUser, UserRecord
 
@@ -106,7 +106,7 @@ class BatchLinuxAddNodeUsersOperator(NodeUsersOperator):
     :param poll_interval: how long between two looks, as a pendulum duration, ``timedelta`` or seconds.
     :param deferrable: wait on the triggerer and free the worker; the default is Airflow's
         ``[operators] default_deferrable``.
-    :param at_once: calls to the service in flight at most.
+    :param max_concurrency: calls to the service in flight at most.
     :param batch_linux_conn_id: the connection to the Batch account. (templated)
     """
 
@@ -147,7 +147,7 @@ class BatchLinuxAddNodeUsersOperator(NodeUsersOperator):
         self.is_admin = is_admin
         self.recreate = recreate
         self.address: Address | None = address
-        self._to_take_back: tuple[AccountSettings, Adding] | None = None
+        self._to_take_back: tuple[AccountSettings, AddUser] | None = None
         refuse_private_keys(self)
 
     def render_template_fields(self, context: Context, jinja_env: jinja2.Environment | None = None) -> None:
@@ -158,7 +158,7 @@ class BatchLinuxAddNodeUsersOperator(NodeUsersOperator):
 
     def work(self, context: Context, carried: Mapping[str, Any]) -> UserWork:
         """Put the user there, until the instant that was reckoned when the task began."""
-        from airflow_provider_batchlinux.client.users.reconcile import Adding
+        from airflow_provider_batchlinux.client.users.reconcile import AddUser
         from airflow_provider_batchlinux.core.users.ledger import LedgerEntry
 
         if self.password:
@@ -175,10 +175,10 @@ class BatchLinuxAddNodeUsersOperator(NodeUsersOperator):
             is_admin=user.is_admin,
             has_password=bool(user.password),
         )
-        work = Adding(
+        work = AddUser(
             user,
             entry,
-            at_once=self.at_once,
+            max_concurrency=self.max_concurrency,
             recreate=self.recreate,
             take_over=self.take_over,
             address=self.address,
@@ -188,7 +188,7 @@ class BatchLinuxAddNodeUsersOperator(NodeUsersOperator):
 
     def carried(self, work: UserWork) -> dict[str, Any]:
         """Carry the expiry, the public key, and whose user it is."""
-        adding: Adding = work  # type: ignore[assignment]  # the work that work() made
+        adding: AddUser = work  # type: ignore[assignment]  # the work that work() made
         return {
             "until": adding.user.expires_at.isoformat(),
             "ssh_public_key": adding.user.ssh_public_key,
@@ -205,7 +205,9 @@ class BatchLinuxAddNodeUsersOperator(NodeUsersOperator):
         async def story(client: BatchLinuxClient) -> None:
             from airflow_provider_batchlinux.client.users.reconcile import take_back
 
-            back = take_back(client, self.pool_id, work.username, work.entry.by, at_once=self.at_once)
+            back = take_back(
+                client, self.pool_id, work.username, work.entry.by, max_concurrency=self.max_concurrency
+            )
             try:
                 await asyncio.wait_for(back, _KILL_LIMIT)
             except (BatchLinuxError, asyncio.TimeoutError) as error:
@@ -302,7 +304,7 @@ class BatchLinuxRemoveNodeUsersOperator(NodeUsersOperator):
     :param poll_interval: how long between two looks, as a pendulum duration, ``timedelta`` or seconds.
     :param deferrable: wait on the triggerer and free the worker; the default is Airflow's
         ``[operators] default_deferrable``.
-    :param at_once: calls to the service in flight at most.
+    :param max_concurrency: calls to the service in flight at most.
     :param batch_linux_conn_id: the connection to the Batch account. (templated)
     """
 
@@ -310,11 +312,11 @@ class BatchLinuxRemoveNodeUsersOperator(NodeUsersOperator):
 
     def work(self, context: Context, carried: Mapping[str, Any]) -> UserWork:  # noqa: ARG002
         """Take the user away, in the name of the Dag run."""
-        from airflow_provider_batchlinux.client.users.reconcile import Removing
+        from airflow_provider_batchlinux.client.users.reconcile import RemoveUser
 
         if problems := self.problems():
             raise ValueError("\n".join(problems))
-        return Removing(self.username, owner_of(context), self.at_once, self.take_over)
+        return RemoveUser(self.username, owner_of(context), self.max_concurrency, self.take_over)
 
     def carried(self, work: UserWork) -> dict[str, Any]:  # noqa: ARG002
         """Carry nothing."""

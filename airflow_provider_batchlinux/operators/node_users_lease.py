@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from airflow_provider_batchlinux.core.users.secret_destination import KeyDestination
     from airflow_provider_batchlinux.core.users.user import NodeUser
 
-__all__ = ["BatchLinuxNodeUsersLease"]
+__all__ = ["BatchLinuxLeaseNodeUsersOperator"]
 
 _KILL_LIMIT = 4.0
 """Seconds."""
@@ -42,7 +42,7 @@ _LATE = timedelta(minutes=30)
 """How long after the end of the lease Airflow gives the trigger up; nodes may be asked for half of it."""
 
 
-class BatchLinuxNodeUsersLease(BatchLinuxBaseOperator):
+class BatchLinuxLeaseNodeUsersOperator(BatchLinuxBaseOperator):
     """
     Keep a user on all nodes of a pool, also on those that come later, and take it away at the end.
 
@@ -88,7 +88,7 @@ class BatchLinuxNodeUsersLease(BatchLinuxBaseOperator):
     :param poll_interval: how long between two looks, as a pendulum duration, ``timedelta`` or seconds; each
         costs two requests.
     :param deferrable: wait on the triggerer; ``False`` holds a worker as long as the lease lasts.
-    :param at_once: calls to the service in flight at most.
+    :param max_concurrency: calls to the service in flight at most.
     :param batch_linux_conn_id: the connection to the Batch account. (templated)
     """
 
@@ -120,7 +120,7 @@ class BatchLinuxNodeUsersLease(BatchLinuxBaseOperator):
         address: Address | None = None,
         poll_interval: Duration = timedelta(seconds=30),
         deferrable: bool = True,
-        at_once: int = 64,
+        max_concurrency: int = 64,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -138,7 +138,7 @@ class BatchLinuxNodeUsersLease(BatchLinuxBaseOperator):
         self.address: Address | None = address
         self.poll_interval = poll_interval
         self.deferrable = deferrable
-        self.at_once = at_once
+        self.max_concurrency = max_concurrency
         refuse_private_keys(self)
         self._to_kill: tuple[AccountSettings, BatchLinuxNodeUsersLeaseTrigger] | None = None
 
@@ -295,7 +295,7 @@ class BatchLinuxNodeUsersLease(BatchLinuxBaseOperator):
             password_conn_id=self.password_conn_id,
             is_admin=self.is_admin,
             until_task_ids=self.until_task_ids,
-            at_once=self.at_once,
+            max_concurrency=self.max_concurrency,
         )
 
     def _task_problems(self) -> list[str]:

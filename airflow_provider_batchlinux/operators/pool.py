@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
     from airflow_provider_batchlinux.client.pools.create import EnsuredPool
-    from airflow_provider_batchlinux.client.pools.resolve import PoolWish
+    from airflow_provider_batchlinux.client.pools.resolve import PoolRequest
     from airflow_provider_batchlinux.core.pools.changes.if_exists import IfExists
     from airflow_provider_batchlinux.specs import (
         AutoscaleSpec,
@@ -260,7 +260,7 @@ class BatchLinuxCreatePoolOperator(BatchLinuxBaseOperator):
         result_of(event)
         return self.execute(context)
 
-    def _wait_elsewhere(self, wish: PoolWish, *, is_going: bool) -> NoReturn:
+    def _wait_elsewhere(self, wish: PoolRequest, *, is_going: bool) -> NoReturn:
         waiting = BatchLinuxPoolGoneTrigger if is_going else BatchLinuxPoolSteadyTrigger
         trigger = waiting(
             pool_id=wish.spec.pool_id,

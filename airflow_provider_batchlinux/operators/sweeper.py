@@ -144,7 +144,7 @@ class BatchLinuxSweepPoolsOperator(BatchLinuxBaseOperator):
         *,
         really: bool,
     ) -> dict[str, Any]:
-        from airflow_provider_batchlinux.client.pools.restore_autoscale import return_autoscale
+        from airflow_provider_batchlinux.client.pools.restore_autoscale import restore_autoscale
         from airflow_provider_batchlinux.core.pools.sweep import abandoned_formulas
 
         going = {sweep.pool.pool_id for sweep in sweeps}
@@ -153,7 +153,7 @@ class BatchLinuxSweepPoolsOperator(BatchLinuxBaseOperator):
             self.log.warning("Pool %r: a repair that nobody goes on with has left its formula off.", pool_id)
 
         async def story(client: BatchLinuxClient) -> int:
-            return sum([await return_autoscale(client, pool_id) for pool_id in left_off])
+            return sum([await restore_autoscale(client, pool_id) for pool_id in left_off])
 
         returned = self.hook.run(story, settings=settings) if really and left_off else 0
         return {"formulas_off": left_off, "formulas_returned": returned}

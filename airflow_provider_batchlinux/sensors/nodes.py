@@ -211,10 +211,10 @@ class BatchLinuxNodesIdleSensor(BatchLinuxPoolSensor):
 
         async def story(client: BatchLinuxClient) -> str | None:
             from airflow_provider_batchlinux.client.pools.delete_own_pool import delete_unwanted_pool
-            from airflow_provider_batchlinux.client.pools.restore_autoscale import return_autoscale
+            from airflow_provider_batchlinux.client.pools.restore_autoscale import restore_autoscale
 
             if self.repair is not None:
-                await return_autoscale(client, self.pool_id)
+                await restore_autoscale(client, self.pool_id)
             if self.on_timeout == "keep" or self._run is None:
                 return None
             why, instance = "its nodes were not ready in time", settings.id_prefix

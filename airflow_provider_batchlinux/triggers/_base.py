@@ -18,7 +18,7 @@ from airflow_provider_batchlinux.hooks.batch_linux import BatchLinuxHook
 
 if TYPE_CHECKING:
     from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
-    from airflow_provider_batchlinux.client.waits.loop import Pace, Wait
+    from airflow_provider_batchlinux.client.waits.loop import Wait, WaitSchedule
     from airflow_provider_batchlinux.client.waits.shared_account import SharedAccount
     from airflow_provider_batchlinux.core.events import WaitEvent
 
@@ -83,16 +83,16 @@ class BatchLinuxTrigger(BaseTrigger):
             return await wait_for(wait, self.pace(wait, first_wait=0.0))
         return await wait.look()
 
-    def pace(self, wait: Wait, *, first_wait: float) -> Pace:  # noqa: ARG002  # for a wait that knows its own
+    def pace(self, wait: Wait, *, first_wait: float) -> WaitSchedule:  # noqa: ARG002  # for a wait that knows its own
         """
         Say how often to look.
 
         :param wait: what is waited for.
         :param first_wait: seconds before the first look.
         """
-        from airflow_provider_batchlinux.client.waits.loop import Pace
+        from airflow_provider_batchlinux.client.waits.loop import WaitSchedule
 
-        return Pace(self.poll_interval, self.deadline, first_wait)
+        return WaitSchedule(self.poll_interval, self.deadline, first_wait)
 
     async def _outcome(self) -> WaitEvent:
         from airflow_provider_batchlinux.core.events import WaitEvent
@@ -108,7 +108,7 @@ class BatchLinuxTrigger(BaseTrigger):
         settings = await hook.async_settings()
         while True:
             try:
-                async with await hook.shared_account(settings) as account:
+                async with await hook.acquire_account(settings) as account:
                     settings = account.settings
                     return await self._result_at(account)
             except BatchAuthenticationError:
@@ -119,14 +119,14 @@ class BatchLinuxTrigger(BaseTrigger):
                 settings = renewed
 
     def _result_at(self, account: SharedAccount) -> Awaitable[dict[str, Any]]:
-        from airflow_provider_batchlinux.client.waits.loop import Pace, wait_for
+        from airflow_provider_batchlinux.client.waits.loop import WaitSchedule, wait_for
         from airflow_provider_batchlinux.client.waits.watching import wait_at_poller
 
         first_wait = min(self.poll_interval, _LONGEST_FIRST_WAIT)
         if self.followed_pool is None:
             wait = self.wait(account.client)
             return wait_for(wait, self.pace(wait, first_wait=first_wait))
-        pace = Pace(self.poll_interval, self.deadline, first_wait)
+        pace = WaitSchedule(self.poll_interval, self.deadline, first_wait)
         return wait_at_poller(account, self.followed_pool, self.wait, pace)
 
 

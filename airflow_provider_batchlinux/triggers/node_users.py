@@ -74,4 +74,4 @@ class BatchLinuxNodesForUserTrigger(BatchLinuxEndingTrigger):
         from airflow_provider_batchlinux.client.users.reconcile import take_back
 
         if self.username is not None:
-            await take_back(client, self.pool_id, self.username, self.by or {}, at_once=_AT_ONCE)
+            await take_back(client, self.pool_id, self.username, self.by or {}, max_concurrency=_AT_ONCE)

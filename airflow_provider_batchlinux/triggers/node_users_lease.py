@@ -14,7 +14,7 @@ from airflow_provider_batchlinux.triggers._task_instance import are_over
 if TYPE_CHECKING:
     from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
     from airflow_provider_batchlinux.client.users.lease import LeaseWait
-    from airflow_provider_batchlinux.client.waits.loop import Pace, Wait
+    from airflow_provider_batchlinux.client.waits.loop import Wait, WaitSchedule
 
 __all__ = ["BatchLinuxNodeUsersLeaseTrigger"]
 
@@ -35,7 +35,7 @@ class BatchLinuxNodeUsersLeaseTrigger(BatchLinuxEndingTrigger):
         read whenever the user is put on a node.
     :param is_admin: whether the user may use ``sudo``.
     :param until_task_ids: tasks of the same Dag run; once they are all over, the lease is. ``None`` for none.
-    :param at_once: calls to the service in flight at most.
+    :param max_concurrency: calls to the service in flight at most.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class BatchLinuxNodeUsersLeaseTrigger(BatchLinuxEndingTrigger):
         password_conn_id: str | None = None,
         is_admin: bool = False,
         until_task_ids: list[str] | None = None,
-        at_once: int = 64,
+        max_concurrency: int = 64,
     ) -> None:
         super().__init__(batch_linux_conn_id=batch_linux_conn_id, poll_interval=poll_interval)
         self.pool_id = pool_id
@@ -62,7 +62,7 @@ class BatchLinuxNodeUsersLeaseTrigger(BatchLinuxEndingTrigger):
         self.password_conn_id = password_conn_id
         self.is_admin = is_admin
         self.until_task_ids = until_task_ids
-        self.at_once = at_once
+        self.max_concurrency = max_concurrency
 
     def wait(self, client: BatchLinuxClient) -> LeaseWait:
         """Wait for the end of the lease."""
@@ -76,13 +76,13 @@ class BatchLinuxNodeUsersLeaseTrigger(BatchLinuxEndingTrigger):
             is_admin=self.is_admin,
         )
         return LeaseWait(
-            client, self.pool_id, user, self.by, self.at_once, self._tasks_are_over, self.password
+            client, self.pool_id, user, self.by, self.max_concurrency, self._tasks_are_over, self.password
         )
 
-    def pace(self, wait: Wait, *, first_wait: float) -> Pace:
+    def pace(self, wait: Wait, *, first_wait: float) -> WaitSchedule:
         """Look at the intervals, and at the very end of the lease."""
         from airflow_provider_batchlinux.client.users.lease import LeaseWait
-        from airflow_provider_batchlinux.client.waits.loop import Pace
+        from airflow_provider_batchlinux.client.waits.loop import WaitSchedule
 
         assert isinstance(wait, LeaseWait)
         lease = wait
@@ -90,7 +90,7 @@ class BatchLinuxNodeUsersLeaseTrigger(BatchLinuxEndingTrigger):
         async def pause(seconds: float) -> None:
             await asyncio.sleep(lease.pause(seconds))
 
-        return Pace(self.poll_interval, None, lease.pause(first_wait), between=pause)
+        return WaitSchedule(self.poll_interval, None, lease.pause(first_wait), between=pause)
 
     async def password(self) -> str | None:
         """
@@ -118,7 +118,9 @@ class BatchLinuxNodeUsersLeaseTrigger(BatchLinuxEndingTrigger):
         """Take the user off all nodes."""
         from airflow_provider_batchlinux.client.users.lease import end_lease
 
-        records = await end_lease(client, self.pool_id, self.username, self.by, at_once=self.at_once)
+        records = await end_lease(
+            client, self.pool_id, self.username, self.by, max_concurrency=self.max_concurrency
+        )
         self.log.info(
             "Pool %r: the lease of user %r was ended, because its Airflow task was; %d nodes were asked.",
             self.pool_id, self.username, len(records),

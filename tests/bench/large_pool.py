@@ -12,8 +12,8 @@ from urllib.parse import parse_qs
 from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient, open_client
 from airflow_provider_batchlinux.client.pools.readiness import NodesIdleWait
 from airflow_provider_batchlinux.client.transport.account import AccountSettings, AuthKind
-from airflow_provider_batchlinux.client.waits.loop import Pace
-from airflow_provider_batchlinux.client.waits.shared_account import shared_account
+from airflow_provider_batchlinux.client.waits.loop import WaitSchedule
+from airflow_provider_batchlinux.client.waits.shared_account import acquire_account
 from airflow_provider_batchlinux.client.waits.watching import wait_at_poller
 from airflow_provider_batchlinux.core.pools.readiness.verdict import ReadinessPolicy
 from airflow_provider_batchlinux.emulator import EmulatorOptions, RunningEmulator, run_emulator
@@ -98,8 +98,8 @@ async def _metered_cost(emulator: RunningEmulator, settings: AccountSettings, st
 async def _wait(emulator: RunningEmulator, meter: Meter, settings: AccountSettings) -> float:
     """Wait by the shared poller while the service's time goes on, and give the bytes of a usual look."""
     looks = []
-    async with shared_account(settings) as account:
-        waiting = asyncio.ensure_future(wait_at_poller(account, POOL, _wait_of, Pace(INTERVAL)))
+    async with acquire_account(settings) as account:
+        waiting = asyncio.ensure_future(wait_at_poller(account, POOL, _wait_of, WaitSchedule(INTERVAL)))
         while not waiting.done():
             received, turn = meter.received, account.poller.turn
             await asyncio.wait([waiting], timeout=INTERVAL)

@@ -9,8 +9,8 @@ from datetime import datetime, timezone
 from airflow_provider_batchlinux.client.api.batch import open_client
 from airflow_provider_batchlinux.client.pools.create import ensure_pool
 from airflow_provider_batchlinux.client.pools.readiness import NodesIdleWait
-from airflow_provider_batchlinux.client.pools.resolve import PoolWish
-from airflow_provider_batchlinux.client.waits.loop import Pace, wait_for
+from airflow_provider_batchlinux.client.pools.resolve import PoolRequest
+from airflow_provider_batchlinux.client.waits.loop import WaitSchedule, wait_for
 from airflow_provider_batchlinux.core.pools.readiness.verdict import ReadinessPolicy
 from airflow_provider_batchlinux.core.pools.spec.pool import PoolSpec
 from tests.bench.result import Result
@@ -33,7 +33,9 @@ def ready_pool(account: Service, pool_id: str, nodes: int) -> None:
     async def story() -> None:
         async with open_client(account.settings) as client:
             await ensure_pool(client, _wish(spec))
-            await wait_for(NodesIdleWait(client, pool_id, ReadinessPolicy()), Pace(0.2, time.time() + 60))
+            await wait_for(
+                NodesIdleWait(client, pool_id, ReadinessPolicy()), WaitSchedule(0.2, time.time() + 60)
+            )
 
     asyncio.run(story())
 
@@ -57,6 +59,6 @@ def _requests(account: Service, spec: PoolSpec) -> int:
     return len(account.control.requests())
 
 
-def _wish(spec: PoolSpec) -> PoolWish:
+def _wish(spec: PoolSpec) -> PoolRequest:
     now = datetime.now(timezone.utc)
-    return PoolWish(spec, {}, needed_until=now, expires_at=None, deadline=now.timestamp() + 60, now=now)
+    return PoolRequest(spec, {}, needed_until=now, expires_at=None, deadline=now.timestamp() + 60, now=now)

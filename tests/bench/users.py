@@ -36,7 +36,7 @@ async def _ours(account: Service, pool_id: str) -> float:
     user = NodeUser("ours", until, password="Not-a-secret-1")
     async with open_client(account.settings) as client:
         started = time.perf_counter()
-        records = await add_user_to_nodes(client, pool_id, user, at_once=DEFAULT_AT_ONCE)
+        records = await add_user_to_nodes(client, pool_id, user, max_concurrency=DEFAULT_AT_ONCE)
         seconds = time.perf_counter() - started
     assert len(records) == NODES
     assert all(record.address for record in records)

@@ -74,12 +74,12 @@ def users_1000_memory() -> Result:
     return Result(each, "bytes a node", None, None, "1,500 at most: the list and the records")
 
 
-def _best(port: int, at_once: int) -> float:
-    return min(asyncio.run(_seconds(port, at_once)) for _ in range(RUNS))
+def _best(port: int, max_concurrency: int) -> float:
+    return min(asyncio.run(_seconds(port, max_concurrency)) for _ in range(RUNS))
 
 
-async def _seconds(port: int, at_once: int) -> float:
-    return await _run(port, NODES, at_once, time.perf_counter)
+async def _seconds(port: int, max_concurrency: int) -> float:
+    return await _run(port, NODES, max_concurrency, time.perf_counter)
 
 
 def _peak(port: int, nodes: int) -> float:
@@ -92,14 +92,16 @@ def _peak(port: int, nodes: int) -> float:
         tracemalloc.stop()
 
 
-async def _run(port: int, count: int, at_once: int, clock: Callable[[], float]) -> float:
+async def _run(port: int, count: int, max_concurrency: int, clock: Callable[[], float]) -> float:
     settings = AccountSettings(f"http://127.0.0.1:{port}", "bench", AuthKind.SHARED_KEY, account_key=KEY)
     nodes = [_node(number) for number in range(count)]
     async with open_client(settings) as client:
         # The connections are made before the clock runs, as they are when the nodes have been listed.
-        await add_user_to_nodes(client, "fast", USER, at_once=at_once, nodes=nodes[:at_once])
+        await add_user_to_nodes(
+            client, "fast", USER, max_concurrency=max_concurrency, nodes=nodes[:max_concurrency]
+        )
         started = clock()
-        records = await add_user_to_nodes(client, "fast", USER, at_once=at_once, nodes=nodes)
+        records = await add_user_to_nodes(client, "fast", USER, max_concurrency=max_concurrency, nodes=nodes)
         seconds = clock() - started
     assert [record.outcome for record in records] == [UserOutcome.ADDED] * count
     assert all(record.public for record in records)

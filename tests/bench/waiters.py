@@ -20,7 +20,7 @@ from airflow.jobs.triggerer_job_runner import TriggerRunner
 from airflow_provider_batchlinux.client.api.batch import open_client
 from airflow_provider_batchlinux.client.pools.readiness import NodesIdleWait
 from airflow_provider_batchlinux.client.transport.account import AccountSettings
-from airflow_provider_batchlinux.client.waits.loop import Pace, wait_for
+from airflow_provider_batchlinux.client.waits.loop import WaitSchedule, wait_for
 from airflow_provider_batchlinux.core.pools.readiness.verdict import ReadinessPolicy
 from airflow_provider_batchlinux.core.snapshots import NodeSnapshot
 from airflow_provider_batchlinux.emulator import EmulatorControl
@@ -107,7 +107,7 @@ async def create_pool(settings: AccountSettings, pool_id: str, nodes: int) -> No
 async def _wait_until_ready(account: Account, names: list[str]) -> None:
     async with open_client(account.settings) as client:
         for name in names:
-            await wait_for(NodesIdleWait(client, name, ReadinessPolicy()), Pace(0.05))
+            await wait_for(NodesIdleWait(client, name, ReadinessPolicy()), WaitSchedule(0.05))
 
 
 async def _nodes(account: Account, names: list[str]) -> dict[str, NodeSnapshot]:

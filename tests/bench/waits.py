@@ -156,7 +156,7 @@ async def _look_of_each(account: Account, names: list[str]) -> None:
             await client.sdk.get_pool(name)
             assert [node async for node in client.sdk.list_nodes(name)]
 
-        await fan_out(range(WAITS), look, at_once=BLOCK)
+        await fan_out(range(WAITS), look, max_concurrency=BLOCK)
 
 
 def _cpu() -> float:

@@ -1,4 +1,4 @@
-"""Resizes that get fewer nodes than they ask for, for want of quota, capacity or luck."""
+"""Resizes that get fewer nodes than they ask for, for want of quota, capacity or fault_injector."""
 
 from __future__ import annotations
 

@@ -21,10 +21,10 @@ from airflow_provider_batchlinux.emulator.simulation.fault_rates import (
     CHANCES,
     REQUEST_CHANCES,
     Chances,
-    Luck,
+    FaultInjector,
 )
 from airflow_provider_batchlinux.emulator.simulation.lifecycle import PROFILES
-from airflow_provider_batchlinux.emulator.simulation.seeded_random import Dice, Span
+from airflow_provider_batchlinux.emulator.simulation.seeded_random import SeededRandom, Span
 from tests.source_code import ROOT
 
 SEEDS = st.integers(0, 2**32)
@@ -33,11 +33,11 @@ SHARES = st.floats(0, 1, exclude_max=True)
 
 @given(SEEDS, st.text())
 def test_a_draw_follows_from_the_seed_and_what_it_is_for(seed: int, key: str) -> None:
-    draw = Dice(seed).draw(key, 1)
+    draw = SeededRandom(seed).draw(key, 1)
 
     assert 0 <= draw < 1
-    assert Dice(seed).draw(key, 1) == draw
-    assert len({draw, Dice(seed + 1).draw(key, 1), Dice(seed).draw(key, 2)}) == 3
+    assert SeededRandom(seed).draw(key, 1) == draw
+    assert len({draw, SeededRandom(seed + 1).draw(key, 1), SeededRandom(seed).draw(key, 2)}) == 3
 
 
 @given(SHARES, SHARES)
@@ -50,18 +50,18 @@ def test_a_delay_stays_in_its_span(draw: float, jitter: float) -> None:
 
 
 def test_short_and_long_delays_come_as_often_as_they_are_likely() -> None:
-    span, dice = Span(2.0, 0.0, 4.0), Dice(1)
-    delays = [span.at(dice.draw(number), 1) for number in range(2000)]
+    span, seeded_random = Span(2.0, 0.0, 4.0), SeededRandom(1)
+    delays = [span.at(seeded_random.draw(number), 1) for number in range(2000)]
 
     assert sum(delay < 1 for delay in delays) == pytest.approx(250, abs=60)
     assert sum(delay < 2 for delay in delays) == pytest.approx(1000, abs=100)
 
 
 def test_things_go_wrong_as_often_as_was_said() -> None:
-    luck = Luck(Dice(7), Chances(throttled=0.2, slow=0.1, unusable=0.5))
+    fault_injector = FaultInjector(SeededRandom(7), Chances(throttled=0.2, slow=0.1, unusable=0.5))
 
-    picked = Counter(luck.pick(REQUEST_CHANCES, "request", number) for number in range(5000))
-    unusable = sum(luck.strikes("unusable", number) for number in range(5000))
+    picked = Counter(fault_injector.pick(REQUEST_CHANCES, "request", number) for number in range(5000))
+    unusable = sum(fault_injector.should_fail("unusable", number) for number in range(5000))
 
     assert set(picked) == {None, "throttled", "slow"}
     assert picked["throttled"] == pytest.approx(1000, abs=120)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_batchlinux.emulator import EmulatorOptions, run_emulator
-from airflow_provider_batchlinux.operators.node_users_lease import BatchLinuxNodeUsersLease
+from airflow_provider_batchlinux.operators.node_users_lease import BatchLinuxLeaseNodeUsersOperator
 from airflow_provider_batchlinux.operators.user_audit import BatchLinuxAuditNodeUsersOperator
 from tests.airflow_harness import run_task
 from tests.batch_account import BatchAccount, eventually
@@ -117,7 +117,7 @@ def test_who_stays_too_long_is_put_out_by_the_audit(late_colleague: Colleague) -
 
 def test_who_has_a_lease_is_put_out_at_its_end(late_colleague: Colleague) -> None:
     run_task(adding(late_colleague))
-    lease = BatchLinuxNodeUsersLease(
+    lease = BatchLinuxLeaseNodeUsersOperator(
         task_id="lease",
         pool_id="etl",
         username="etl",

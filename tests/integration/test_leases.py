@@ -8,7 +8,7 @@ import asyncssh
 import pendulum
 from airflow.sdk import DAG
 
-from airflow_provider_batchlinux.operators.node_users_lease import BatchLinuxNodeUsersLease
+from airflow_provider_batchlinux.operators.node_users_lease import BatchLinuxLeaseNodeUsersOperator
 from airflow_provider_batchlinux.operators.task import BatchLinuxTaskOperator
 from airflow_provider_batchlinux.operators.user_audit import BatchLinuxAuditNodeUsersOperator
 from tests.airflow_harness import run_dag, xcom_of
@@ -17,9 +17,9 @@ from tests.unit.logins import lets_in
 PACE: dict[str, Any] = {"pool_id": "etl", "poll_interval": 0.05}
 
 
-def lease(task_id: str, public_key: str, **options: Any) -> BatchLinuxNodeUsersLease:
+def lease(task_id: str, public_key: str, **options: Any) -> BatchLinuxLeaseNodeUsersOperator:
     options.update(username=task_id, ssh_public_key=public_key)
-    return BatchLinuxNodeUsersLease(task_id=task_id, **PACE, **options)
+    return BatchLinuxLeaseNodeUsersOperator(task_id=task_id, **PACE, **options)
 
 
 def test_leases_end_by_time_and_by_tasks_and_leave_nobody_behind(account):

@@ -33,7 +33,7 @@ from airflow_provider_batchlinux.operators.node_users import (
     BatchLinuxAddNodeUsersOperator,
     BatchLinuxRemoveNodeUsersOperator,
 )
-from airflow_provider_batchlinux.operators.node_users_lease import BatchLinuxNodeUsersLease
+from airflow_provider_batchlinux.operators.node_users_lease import BatchLinuxLeaseNodeUsersOperator
 from airflow_provider_batchlinux.operators.nodes import (
     BatchLinuxDeallocateNodesOperator,
     BatchLinuxRebootNodesOperator,
@@ -258,7 +258,7 @@ with DAG("typed", schedule="@daily", start_date=pendulum.datetime(2026, 1, 1)):
     remove = BatchLinuxRemoveNodeUsersOperator(
         task_id="remove_users", pool_id=pool_id, username="etl", take_over=True
     )
-    BatchLinuxNodeUsersLease(
+    BatchLinuxLeaseNodeUsersOperator(
         task_id="lease",
         pool_id=pool_id,
         username="etl",

@@ -8,12 +8,12 @@ from typing import Any
 
 from airflow.sdk import DAG, BaseOperator
 
-from airflow_provider_batchlinux.operators.node_users_lease import BatchLinuxNodeUsersLease
+from airflow_provider_batchlinux.operators.node_users_lease import BatchLinuxLeaseNodeUsersOperator
 from tests.batch_account import BatchAccount
 from tests.unit.logins import lets_in
 
 
-def lease(public_key: str | None = None, **options: Any) -> BatchLinuxNodeUsersLease:
+def lease(public_key: str | None = None, **options: Any) -> BatchLinuxLeaseNodeUsersOperator:
     """Give a lease of an hour, in a Dag with a task beside it and one after it."""
     defaults: dict[str, Any] = {
         "task_id": "lease",
@@ -24,7 +24,7 @@ def lease(public_key: str | None = None, **options: Any) -> BatchLinuxNodeUsersL
         "expires_in": timedelta(hours=1),
     }
     with DAG("harness", schedule=None):
-        operator = BatchLinuxNodeUsersLease(**{**defaults, **options})
+        operator = BatchLinuxLeaseNodeUsersOperator(**{**defaults, **options})
         BaseOperator(task_id="work")
         operator >> BaseOperator(task_id="after")
         return operator

@@ -6,7 +6,7 @@ import logging
 
 from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
 from airflow_provider_batchlinux.client.pools.delete_own_pool import delete_unwanted_pool
-from airflow_provider_batchlinux.client.pools.restore_autoscale import return_autoscale
+from airflow_provider_batchlinux.client.pools.restore_autoscale import restore_autoscale
 from airflow_provider_batchlinux.exceptions import BatchLinuxError
 
 __all__ = ["end_killed_wait"]
@@ -37,4 +37,4 @@ async def end_killed_wait(
     except BatchLinuxError as error:
         log.warning("Pool %r could not be deleted: %s", pool_id, error)
     if repairs:
-        await return_autoscale(client, pool_id, patience=_PATIENCE)
+        await restore_autoscale(client, pool_id, patience=_PATIENCE)

@@ -11,11 +11,16 @@ from typing import Any
 from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
 from airflow_provider_batchlinux.client.api.management import ManagementClient
 from airflow_provider_batchlinux.client.pools.metadata import change_metadata
-from airflow_provider_batchlinux.client.pools.planes import PoolSite
-from airflow_provider_batchlinux.client.pools.resolve import ChosenPool, PoolWish, choose_pool, warn_of_end
-from airflow_provider_batchlinux.client.pools.restore_autoscale import return_autoscale
+from airflow_provider_batchlinux.client.pools.planes import PoolBackend
+from airflow_provider_batchlinux.client.pools.resolve import (
+    PoolRequest,
+    ResolvedPool,
+    choose_pool,
+    warn_of_end,
+)
+from airflow_provider_batchlinux.client.pools.restore_autoscale import restore_autoscale
 from airflow_provider_batchlinux.client.pools.steady import PoolSteadyWait
-from airflow_provider_batchlinux.client.waits.loop import Pace, wait_for
+from airflow_provider_batchlinux.client.waits.loop import WaitSchedule, wait_for
 from airflow_provider_batchlinux.core.images.catalog import SupportedImage
 from airflow_provider_batchlinux.core.images.query import ImageQuery
 from airflow_provider_batchlinux.core.images.resolve import (
@@ -82,7 +87,7 @@ class EnsuredPool:
 
 
 async def ensure_pool(
-    client: BatchLinuxClient, wish: PoolWish, plane: ManagementClient | None = None
+    client: BatchLinuxClient, wish: PoolRequest, plane: ManagementClient | None = None
 ) -> EnsuredPool:
     """
     Create the pool, or find the one that is there and do with it what was chosen.
@@ -95,7 +100,7 @@ async def ensure_pool(
     """
     chosen = await choose_pool(client, wish, plane)
     body = dict(chosen.body)
-    site = PoolSite(client, plane, wish.spec)
+    site = PoolBackend(client, plane, wish.spec)
     body |= site.managed_parts
     while (found := await _create_or_find(site, body, wish)) is not None:
         decision = decide(wish.if_exists, body, found, owner=wish.owner)
@@ -140,7 +145,7 @@ class PoolGoneWait:
 
 
 async def _create_or_find(
-    site: PoolSite, body: Mapping[str, Any], wish: PoolWish
+    site: PoolBackend, body: Mapping[str, Any], wish: PoolRequest
 ) -> Mapping[str, Any] | None:
     """Create the pool, or give the one that is there; one that is being deleted is waited out."""
     pool_id = body["id"]
@@ -159,20 +164,20 @@ async def _create_or_find(
         await _wait_out(PoolGoneWait(site.client, pool_id), wish)
 
 
-async def _wait_out(wait: PoolGoneWait | PoolSteadyWait, wish: PoolWish) -> None:
+async def _wait_out(wait: PoolGoneWait | PoolSteadyWait, wish: PoolRequest) -> None:
     if wish.hold:
-        await wait_for(wait, Pace(_LOOK_INTERVAL, wish.deadline))
+        await wait_for(wait, WaitSchedule(_LOOK_INTERVAL, wish.deadline))
     elif await wait.look() is None:
         raise PoolBusyError(wait.progress, is_going=isinstance(wait, PoolGoneWait))
 
 
 async def _kept(
-    site: PoolSite,
-    wish: PoolWish,
+    site: PoolBackend,
+    wish: PoolRequest,
     body: Mapping[str, Any],
     found: Mapping[str, Any],
     decision: Decision,
-    chosen: ChosenPool,
+    chosen: ResolvedPool,
 ) -> EnsuredPool:
     changed: tuple[str, ...] = ()
     if decision.action is Action.CHANGE:
@@ -225,7 +230,7 @@ async def _finish_repair(client: BatchLinuxClient, found: Mapping[str, Any]) -> 
     """Give a pool back what a repair that nobody goes on with has taken from it."""
     history, targets = history_in(metadata_of(found)), _targets_of(found)
     if history.autoscale is not None:
-        await return_autoscale(client, found["id"])
+        await restore_autoscale(client, found["id"])
     elif history.grow_to is not None and targets is not None and history.is_left_by_repair(targets):
         dedicated, spot = history.grow_to
         body = {"targetDedicatedNodes": dedicated, "targetLowPriorityNodes": spot}
@@ -242,7 +247,7 @@ async def _ask_again(client: BatchLinuxClient, pool_id: str, resize: Mapping[str
         log.info("Pool %r is not asked for its nodes again: %s", pool_id, error)
 
 
-async def _apply(site: PoolSite, body: Mapping[str, Any], plan: ChangePlan, wish: PoolWish) -> None:
+async def _apply(site: PoolBackend, body: Mapping[str, Any], plan: ChangePlan, wish: PoolRequest) -> None:
     client, pool_id = site.client, body["id"]
     await site.update(pool_id, {name: value for name, value in plan.patch.items() if name != "metadata"})
     if plan.changes_scale:
@@ -259,7 +264,7 @@ async def _apply(site: PoolSite, body: Mapping[str, Any], plan: ChangePlan, wish
 
 
 def _image_of(
-    found: Mapping[str, Any], images: Sequence[SupportedImage], wish: PoolWish
+    found: Mapping[str, Any], images: Sequence[SupportedImage], wish: PoolRequest
 ) -> ResolvedImage | None:
     configuration = found.get("virtualMachineConfiguration")
     if not configuration:

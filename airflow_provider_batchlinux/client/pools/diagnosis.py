@@ -35,4 +35,4 @@ async def start_task_outputs(
             output = f"not available (no answer in {_PATIENCE:g} s)"
         return f"Output of the start task on node {node_id!r}:\n{indented(output)}"
 
-    return await fan_out(failed[:_NODES_SHOWN], told, at_once=_NODES_SHOWN)
+    return await fan_out(failed[:_NODES_SHOWN], told, max_concurrency=_NODES_SHOWN)

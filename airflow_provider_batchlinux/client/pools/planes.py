@@ -10,12 +10,12 @@ from airflow_provider_batchlinux.client.api.management import ManagementClient
 from airflow_provider_batchlinux.core.pools.spec.pool import PoolSpec
 from airflow_provider_batchlinux.core.pools.spec.raw import RawPool
 
-__all__ = ["PoolSite"]
+__all__ = ["PoolBackend"]
 
 _MANAGED = ("identity", "tags")
 
 
-class PoolSite:
+class PoolBackend:
     """
     Both planes as one, for one pool.
 

@@ -11,7 +11,7 @@ from typing import Any
 from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
 from airflow_provider_batchlinux.client.pools.diagnosis import start_task_outputs
 from airflow_provider_batchlinux.client.pools.repair import PoolRepair, RepairStep
-from airflow_provider_batchlinux.client.pools.restore_autoscale import return_autoscale
+from airflow_provider_batchlinux.client.pools.restore_autoscale import restore_autoscale
 from airflow_provider_batchlinux.core.node_states import BROKEN_STATES, READY_STATES
 from airflow_provider_batchlinux.core.pools.readiness.timeline import timeline_of
 from airflow_provider_batchlinux.core.pools.readiness.verdict import (
@@ -76,7 +76,7 @@ class NodesIdleWait:
         self.progress = verdict.reason
         if verdict.outcome is Outcome.FAILED:
             if self.repair is not None:
-                await return_autoscale(self.client, self.pool_id)
+                await restore_autoscale(self.client, self.pool_id)
             self._timeline(seen, now)
             reason = await self._explained(verdict)
             raise PoolNotReadyError(reason, pool_id=self.pool_id, is_late=verdict.is_late)

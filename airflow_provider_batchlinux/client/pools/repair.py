@@ -135,7 +135,7 @@ class PoolRepair:
             what = f"reboot node {node.node_id!r}"
             await self._attempt(what, self.client.reboot_node(self.pool_id, node.node_id))
 
-        await fan_out(nodes, reboot, at_once=_AT_ONCE)
+        await fan_out(nodes, reboot, max_concurrency=_AT_ONCE)
 
     async def _remove(self, nodes: Sequence[NodeSnapshot], now: datetime) -> None:
         if not nodes:
@@ -157,7 +157,7 @@ class PoolRepair:
             upload = self.client.upload_node_logs(self.pool_id, node_id, body)
             await self._attempt(f"save the logs of node {node_id!r}", upload)
 
-        await fan_out(node_ids, save, at_once=_AT_ONCE)
+        await fan_out(node_ids, save, max_concurrency=_AT_ONCE)
 
     async def _restore(self, plan: RepairPlan) -> None:
         if plan.resize_to is not None and plan.give_up is None:

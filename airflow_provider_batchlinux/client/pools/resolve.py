@@ -33,7 +33,7 @@ from airflow_provider_batchlinux.core.vm_sizes.query import VmSizeQuery
 from airflow_provider_batchlinux.core.vm_sizes.sizes import find_size
 from airflow_provider_batchlinux.exceptions import BatchQuotaError
 
-__all__ = ["ChosenPool", "PoolWish", "choose_pool", "warn_of_end"]
+__all__ = ["PoolRequest", "ResolvedPool", "choose_pool", "warn_of_end"]
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ _TOLD = 5
 
 
 @dataclass(frozen=True)
-class PoolWish:
+class PoolRequest:
     """
     A pool to have.
 
@@ -70,7 +70,7 @@ class PoolWish:
 
 
 @dataclass(frozen=True)
-class ChosenPool:
+class ResolvedPool:
     """
     A pool of which nothing is open any more.
 
@@ -99,7 +99,9 @@ class _PassedOver:
         return " ".join([*self.found.problems, *self.found.shortages])
 
 
-async def choose_pool(client: BatchLinuxClient, wish: PoolWish, plane: ManagementClient | None) -> ChosenPool:
+async def choose_pool(
+    client: BatchLinuxClient, wish: PoolRequest, plane: ManagementClient | None
+) -> ResolvedPool:
     """
     Choose the image, and the first VM size that would do: in its region, within quotas, fit for the image.
 
@@ -126,12 +128,12 @@ async def choose_pool(client: BatchLinuxClient, wish: PoolWish, plane: Managemen
             passed[name] = _PassedOver(found)
             continue
         _tell(image, wish, name, passed)
-        return ChosenPool(body, image, name, images)
+        return ResolvedPool(body, image, name, images)
     raise _none_fits(wish, passed)
 
 
 async def _preflight(
-    client: BatchLinuxClient, plane: ManagementClient | None, wish: PoolWish, region: Region | None
+    client: BatchLinuxClient, plane: ManagementClient | None, wish: PoolRequest, region: Region | None
 ) -> Preflight | None:
     if region is None or plane is None:
         return None
@@ -140,7 +142,7 @@ async def _preflight(
 
 
 def _look(
-    preflight: Preflight | None, body: Mapping[str, Any], images: Sequence[SupportedImage], wish: PoolWish
+    preflight: Preflight | None, body: Mapping[str, Any], images: Sequence[SupportedImage], wish: PoolRequest
 ) -> Findings:
     if preflight is None:
         return Findings()
@@ -148,7 +150,7 @@ def _look(
     return preflight.check(body, images, needed_until=until, now=wish.now, name_of=name_of)
 
 
-async def _region(plane: ManagementClient | None, wish: PoolWish) -> Region | None:
+async def _region(plane: ManagementClient | None, wish: PoolRequest) -> Region | None:
     if plane is None:
         return None
     if VmSizeQuery.parse(wish.spec.vm_size).needs_region:
@@ -156,7 +158,7 @@ async def _region(plane: ManagementClient | None, wish: PoolWish) -> Region | No
     return await look_at_region(plane) if wish.preflight else None
 
 
-async def _size_names(client: BatchLinuxClient, wish: PoolWish, region: Region | None) -> Sequence[str]:
+async def _size_names(client: BatchLinuxClient, wish: PoolRequest, region: Region | None) -> Sequence[str]:
     """Name the sizes to consider, best first; the one of a pool that is there comes before all others."""
     query = VmSizeQuery.parse(wish.spec.vm_size)
     if len(query.names) == 1:
@@ -182,13 +184,17 @@ def _after(there: str, names: Sequence[str], pool: PoolSnapshot) -> Sequence[str
     return [names[places[0]]]
 
 
-def _nothing_suits(wish: PoolWish, query: VmSizeQuery, region: Region | None) -> str:
+def _nothing_suits(wish: PoolRequest, query: VmSizeQuery, region: Region | None) -> str:
     where = "no region is known" if region is None else f"Batch offers none in {region.name!r}"
     return f"Pool {wish.spec.pool_id!r} was not made: vm_size asks for {query}, and {where}. Ask for less."
 
 
 def _image(
-    query: ImageQuery, images: Sequence[SupportedImage], wish: PoolWish, region: Region | None, vm_size: str
+    query: ImageQuery,
+    images: Sequence[SupportedImage],
+    wish: PoolRequest,
+    region: Region | None,
+    vm_size: str,
 ) -> ResolvedImage:
     size = find_size(vm_size, region.sizes) if region is not None else None
     traits = traits_of(vm_size) if size is None else size.traits
@@ -201,7 +207,7 @@ def _image(
     )
 
 
-def _tell(image: ResolvedImage, wish: PoolWish, vm_size: str, passed: Mapping[str, _PassedOver]) -> None:
+def _tell(image: ResolvedImage, wish: PoolRequest, vm_size: str, passed: Mapping[str, _PassedOver]) -> None:
     for name, why in passed.items():
         log.warning("VM size %r is passed over: %s", name, why)
     if vm_size != wish.spec.vm_size:
@@ -210,14 +216,14 @@ def _tell(image: ResolvedImage, wish: PoolWish, vm_size: str, passed: Mapping[st
     warn_of_end(image, wish)
 
 
-def warn_of_end(image: ResolvedImage, wish: PoolWish) -> None:
+def warn_of_end(image: ResolvedImage, wish: PoolRequest) -> None:
     """Warn in the log when the support of a pool's image ends soon, or has ended."""
     warning = end_warning(image, wish.now, WARNED_BEFORE)
     if warning is not None:
         log.warning("%s", warning)
 
 
-def _none_fits(wish: PoolWish, passed: Mapping[str, _PassedOver]) -> Exception:
+def _none_fits(wish: PoolRequest, passed: Mapping[str, _PassedOver]) -> Exception:
     """Give the error to raise when no size would do: all of the only one, or something of the first."""
     each = list(passed.values())
     head = f"Pool {wish.spec.pool_id!r} was not made:"

@@ -11,12 +11,12 @@ from typing import Any
 from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
 from airflow_provider_batchlinux.client.pools.metadata import change_metadata
 from airflow_provider_batchlinux.client.pools.steady import PoolSteadyWait
-from airflow_provider_batchlinux.client.waits.loop import Pace, wait_for
+from airflow_provider_batchlinux.client.waits.loop import WaitSchedule, wait_for
 from airflow_provider_batchlinux.core.pool_metadata import metadata_of
 from airflow_provider_batchlinux.core.pools.repair.history import history_in, with_history
 from airflow_provider_batchlinux.exceptions import BatchLinuxError, BatchRequestError
 
-__all__ = ["return_autoscale"]
+__all__ = ["restore_autoscale"]
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ _CONFLICT = 409
 _TARGETS = ("targetDedicatedNodes", "targetLowPriorityNodes")
 
 
-async def return_autoscale(client: BatchLinuxClient, pool_id: str, *, patience: float = _PATIENCE) -> bool:
+async def restore_autoscale(client: BatchLinuxClient, pool_id: str, *, patience: float = _PATIENCE) -> bool:
     """
     Switch a pool's formula on again where a repair has left it off; never fails.
 
@@ -71,7 +71,7 @@ async def _switch_on(
             raise
         with suppress(BatchRequestError):  # it may just have ended
             await client.stop_resize(pool_id)
-        await wait_for(PoolSteadyWait(client, pool_id), Pace(_LOOK, time.time() + patience))
+        await wait_for(PoolSteadyWait(client, pool_id), WaitSchedule(_LOOK, time.time() + patience))
         await client.enable_autoscale(pool_id, dict(formula))
 
 

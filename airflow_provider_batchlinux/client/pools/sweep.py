@@ -40,7 +40,7 @@ async def delete_swept(
         log.info("Pool %r: deletion asked for; %s.", sweep.pool.pool_id, sweep.reason)
         return None
 
-    return await fan_out(sweeps, delete, at_once=_AT_ONCE)
+    return await fan_out(sweeps, delete, max_concurrency=_AT_ONCE)
 
 
 async def idle_pools(
@@ -67,5 +67,5 @@ async def idle_pools(
             return False
 
     likely = [pool for pool in pools if may_be_idle(pool)]
-    found = await fan_out(likely, is_idle, at_once=_AT_ONCE)
+    found = await fan_out(likely, is_idle, max_concurrency=_AT_ONCE)
     return [pool for pool, idle in zip(likely, found, strict=True) if idle]

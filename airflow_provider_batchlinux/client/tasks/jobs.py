@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
-from airflow_provider_batchlinux.client.waits.loop import Pace, wait_for
+from airflow_provider_batchlinux.client.waits.loop import WaitSchedule, wait_for
 from airflow_provider_batchlinux.core.pools.spec.pool import METADATA_PREFIX, metadata_of
 from airflow_provider_batchlinux.core.tasks.task import TASK_ID, TaskOutcome, TaskSpec, task_outcome
 from airflow_provider_batchlinux.exceptions import BatchConflictError, BatchRequestError
@@ -143,7 +143,7 @@ async def _create_job(client: BatchLinuxClient, submission: Submission) -> None:
             return
         log.info("Waiting until job %r, a leftover of the same id, is deleted.", job_id)
         await client.delete_job(job_id)
-        await wait_for(_JobGoneWait(client, job_id), Pace(_LOOK_INTERVAL, deadline))
+        await wait_for(_JobGoneWait(client, job_id), WaitSchedule(_LOOK_INTERVAL, deadline))
 
 
 async def _create_task(client: BatchLinuxClient, submission: Submission) -> None:

@@ -12,14 +12,14 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-async def fan_out(items: Iterable[T], work: Callable[[T], Awaitable[R]], *, at_once: int) -> list[R]:
+async def fan_out(items: Iterable[T], work: Callable[[T], Awaitable[R]], *, max_concurrency: int) -> list[R]:
     """
     Do the work for every item and return the results in the items' order.
 
     A fixed number of workers draws from the items, so the memory does not grow with their number.
     The first error ends all work and is raised; work that shall report failures returns them.
 
-    :param at_once: the calls in flight at most.
+    :param max_concurrency: the calls in flight at most.
     """
     pending = enumerate(items)
     results: dict[int, R] = {}
@@ -28,7 +28,7 @@ async def fan_out(items: Iterable[T], work: Callable[[T], Awaitable[R]], *, at_o
         for position, item in pending:
             results[position] = await work(item)
 
-    workers = [asyncio.ensure_future(worker()) for _ in range(max(1, at_once))]
+    workers = [asyncio.ensure_future(worker()) for _ in range(max(1, max_concurrency))]
     try:
         await asyncio.gather(*workers)
     finally:

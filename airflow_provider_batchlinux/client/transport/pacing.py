@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Awaitable, Callable
 
-__all__ = ["Pacer"]
+__all__ = ["AdaptiveRateLimiter"]
 
 _FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 30.0
@@ -26,7 +26,7 @@ each refusal.
 """
 
 
-class Pacer:
+class AdaptiveRateLimiter:
     """
     Let calls begin at once until the service refuses one for their number, then so many a second.
 

@@ -17,7 +17,7 @@ from airflow_provider_batchlinux.client.transport.errors import (
     retry_after,
     translated,
 )
-from airflow_provider_batchlinux.client.transport.pacing import Pacer
+from airflow_provider_batchlinux.client.transport.pacing import AdaptiveRateLimiter
 from airflow_provider_batchlinux.exceptions import BatchLinuxError
 
 __all__ = ["RetryPolicy"]
@@ -50,11 +50,11 @@ class RetryPolicy:
     longest_wait: float = 30.0
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     clock: Callable[[], float] = time.monotonic
-    pacer: Pacer | None = None
+    pacer: AdaptiveRateLimiter | None = None
 
     def paced(self) -> RetryPolicy:
         """Give the same policy for many requests that are held up together."""
-        return replace(self, pacer=Pacer(sleep=self.sleep, clock=self.clock))
+        return replace(self, pacer=AdaptiveRateLimiter(sleep=self.sleep, clock=self.clock))
 
     async def run(self, what: str, attempt: Callable[[], Awaitable[T]]) -> T:
         """

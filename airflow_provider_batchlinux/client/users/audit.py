@@ -74,11 +74,11 @@ async def revoke_overdue(
     """Take those users off all nodes whose time is over."""
 
     async def revoke(user: AuditedUser) -> Revocation:
-        records = await revoke_user(client, user.pool_id, user.entry, at_once=_NODES_AT_ONCE)
+        records = await revoke_user(client, user.pool_id, user.entry, max_concurrency=_NODES_AT_ONCE)
         return Revocation(user, records)
 
     overdue = [user for user in users if user.entry.is_over(now)]
-    return await fan_out(overdue, revoke, at_once=_POOLS_AT_ONCE)
+    return await fan_out(overdue, revoke, max_concurrency=_POOLS_AT_ONCE)
 
 
 def require_revoked(revocations: Sequence[Revocation]) -> None:

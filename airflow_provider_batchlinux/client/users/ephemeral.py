@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
 from airflow_provider_batchlinux.client.users.ledger import leave, read_ledger
 from airflow_provider_batchlinux.client.users.nodes import Address, nodes_if_any, remove_user_from_nodes
-from airflow_provider_batchlinux.client.users.reconcile import Adding, UserTarget, Visit, visit_nodes
+from airflow_provider_batchlinux.client.users.reconcile import AddUser, SyncResult, UserTarget, visit_nodes
 from airflow_provider_batchlinux.client.users.revoke import failed_records, revoke_user
 from airflow_provider_batchlinux.core.users.ledger import LedgerEntry
 from airflow_provider_batchlinux.core.users.user import NodeUser, failures_text
@@ -32,7 +32,7 @@ def ephemeral_name() -> str:
 
 
 async def clear_leftovers(
-    client: BatchLinuxClient, pool_id: str, by: Mapping[str, str], *, at_once: int = 16
+    client: BatchLinuxClient, pool_id: str, by: Mapping[str, str], *, max_concurrency: int = 16
 ) -> None:
     """
     Take off what earlier tries of the same task instance left, because their worker died.
@@ -43,7 +43,7 @@ async def clear_leftovers(
         if not entry.username.startswith(EPHEMERAL) or not _is_earlier(entry.by, by):
             continue
         log.warning("Pool %r: an earlier try left user %r, which is taken off.", pool_id, entry.username)
-        records = await revoke_user(client, pool_id, entry, at_once=at_once)
+        records = await revoke_user(client, pool_id, entry, max_concurrency=max_concurrency)
         if failed := failed_records(records or []):
             log.warning("Pool %r: user %r is still on %s", pool_id, entry.username, failures_text(failed))
 
@@ -55,8 +55,8 @@ async def admit_everywhere(
     by: Mapping[str, str],
     *,
     address: Address | None,
-    at_once: int,
-) -> Visit:
+    max_concurrency: int,
+) -> SyncResult:
     """
     Put a user on the nodes that are meant, written into the pool's ledger before.
 
@@ -65,11 +65,13 @@ async def admit_everywhere(
     """
     entry = LedgerEntry(user.username, user.expires_at, by, user.fingerprint, user.is_admin)
     await clear_leftovers(client, target.pool_id, by)
-    return await visit_nodes(client, target, Adding(user, entry, at_once=at_once, address=address))
+    return await visit_nodes(
+        client, target, AddUser(user, entry, max_concurrency=max_concurrency, address=address)
+    )
 
 
 async def dismiss_everywhere(
-    client: BatchLinuxClient, target: UserTarget, username: str, *, at_once: int
+    client: BatchLinuxClient, target: UserTarget, username: str, *, max_concurrency: int
 ) -> None:
     """
     Take a user off the nodes that are meant, and out of the ledger where it is still there.
@@ -81,7 +83,9 @@ async def dismiss_everywhere(
     ids = None if target.choice.node_ids is None else {name.lower() for name in target.choice.node_ids}
     there = await nodes_if_any(client, target.pool_id)
     nodes = None if ids is None else [node for node in there if node.node_id.lower() in ids]
-    records = await remove_user_from_nodes(client, target.pool_id, username, at_once=at_once, nodes=nodes)
+    records = await remove_user_from_nodes(
+        client, target.pool_id, username, max_concurrency=max_concurrency, nodes=nodes
+    )
     if failed := failed_records(records):
         names = [record.node_id for record in failed]
         msg = f"User {username!r} could not be taken off pool {target.pool_id!r}: {failures_text(failed)}"

@@ -60,7 +60,7 @@ class LeaseWait:
 
     :param user: the user; its expiry is the end of the lease.
     :param by: who holds the user, as the ledger has it.
-    :param at_once: calls in flight at most.
+    :param max_concurrency: calls in flight at most.
     :param tasks_over: tells whether those who need the user are done.
     :param password: gives the user's password when it is needed; it is kept nowhere.
     :param clock: seconds since the epoch; a test passes its own.
@@ -70,7 +70,7 @@ class LeaseWait:
     pool_id: str
     user: NodeUser
     by: Mapping[str, str]
-    at_once: int
+    max_concurrency: int
     tasks_over: Callable[[], Awaitable[bool]] = _never
     password: Callable[[], Awaitable[str | None]] = _no_password
     clock: Callable[[], float] = time.time
@@ -148,7 +148,12 @@ class LeaseWait:
         user = replace(self.user, expires_at=expires_at, password=await self.password())
         # The list of nodes tells the way in from outside; the private address costs no request.
         records = await add_user_to_nodes(
-            self.client, self.pool_id, user, at_once=self.at_once, nodes=plan.due, address="private"
+            self.client,
+            self.pool_id,
+            user,
+            max_concurrency=self.max_concurrency,
+            nodes=plan.due,
+            address="private",
         )
         for record in failed_records(records):
             log.warning(
@@ -172,7 +177,11 @@ class LeaseWait:
         nodes = await nodes_if_any(self.client, self.pool_id)
         plan = plan_of(nodes, _ALL, done=self._cleared, removing=True)
         records = await remove_user_from_nodes(
-            self.client, self.pool_id, self.user.username, at_once=self.at_once, nodes=plan.due
+            self.client,
+            self.pool_id,
+            self.user.username,
+            max_concurrency=self.max_concurrency,
+            nodes=plan.due,
         )
         failed = failed_records(records)
         self._note_removed(records)
@@ -212,7 +221,7 @@ class LeaseWait:
 
 
 async def end_lease(
-    client: BatchLinuxClient, pool_id: str, username: str, by: Mapping[str, str], *, at_once: int
+    client: BatchLinuxClient, pool_id: str, username: str, by: Mapping[str, str], *, max_concurrency: int
 ) -> list[UserRecord]:
     """
     End a lease now: take the user off all nodes, unless it belongs to somebody else by now.
@@ -223,7 +232,7 @@ async def end_lease(
     entry = (await read_ledger(client, pool_id) or {}).get(username)
     if entry is None or dict(entry.by) != dict(by):
         return []
-    return await revoke_user(client, pool_id, entry, at_once=at_once) or []
+    return await revoke_user(client, pool_id, entry, max_concurrency=max_concurrency) or []
 
 
 def _waiting(plan: UserPlan) -> str:

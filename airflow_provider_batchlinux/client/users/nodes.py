@@ -31,7 +31,7 @@ async def add_user_to_nodes(
     pool_id: str,
     user: NodeUser,
     *,
-    at_once: int,
+    max_concurrency: int,
     nodes: Sequence[NodeSnapshot] | None = None,
     recreate: bool = False,
     address: Address | None = None,
@@ -42,7 +42,7 @@ async def add_user_to_nodes(
     A node that refuses is recorded as failed and holds up no other. When the service asks one call for
     patience, all slow down together.
 
-    :param at_once: calls in flight at most.
+    :param max_concurrency: calls in flight at most.
     :param nodes: the nodes; ``None`` for all that the pool has.
     :param recreate: where the user exists, remove and add it, since an update leaves the right to use
         ``sudo`` as it was.
@@ -52,7 +52,7 @@ async def add_user_to_nodes(
     """
     putting = _Putting(client.paced(), pool_id, user, recreate, address)
     chosen = await client.list_nodes(pool_id) if nodes is None else nodes
-    return await fan_out(chosen, _recorded(user.username, putting.on), at_once=at_once)
+    return await fan_out(chosen, _recorded(user.username, putting.on), max_concurrency=max_concurrency)
 
 
 async def remove_user_from_nodes(
@@ -60,13 +60,13 @@ async def remove_user_from_nodes(
     pool_id: str,
     username: str,
     *,
-    at_once: int,
+    max_concurrency: int,
     nodes: Sequence[NodeSnapshot] | None = None,
 ) -> list[UserRecord]:
     """
     Remove the user from nodes; a node without it, or a node or pool that is gone, is fine.
 
-    :param at_once: calls in flight at most.
+    :param max_concurrency: calls in flight at most.
     :param nodes: the nodes; ``None`` for all that the pool has. Of these, a node without a machine or with a
         new one is skipped, since it has no users.
     """
@@ -81,7 +81,7 @@ async def remove_user_from_nodes(
         plan = plan_of(await nodes_if_any(client, pool_id), NodeChoice(), removing=True)
         nodes = [*plan.due, *plan.waiting]
         skipped = [UserRecord.of(node, username, UserOutcome.SKIPPED) for node in plan.skipped]
-    return [*await fan_out(nodes, _recorded(username, remove), at_once=at_once), *skipped]
+    return [*await fan_out(nodes, _recorded(username, remove), max_concurrency=max_concurrency), *skipped]
 
 
 async def nodes_if_any(

@@ -36,12 +36,12 @@ from airflow_provider_batchlinux.core.users.user import NodeUser, UserOutcome, U
 from airflow_provider_batchlinux.exceptions import BatchLinuxError, BatchRequestError, NodeUsersError
 
 __all__ = [
-    "Adding",
+    "AddUser",
     "NodesForUserWait",
-    "Removing",
+    "RemoveUser",
+    "SyncResult",
     "UserTarget",
     "UserWork",
-    "Visit",
     "take_back",
     "visit_nodes",
 ]
@@ -71,7 +71,7 @@ class UserTarget:
 
 
 @dataclass(frozen=True)
-class Visit:
+class SyncResult:
     """
     What became of the user on every node so far.
 
@@ -111,13 +111,13 @@ class UserWork(Protocol):
     ) -> list[UserRecord]:
         """Do it on the nodes that are due."""
 
-    async def conclude(self, client: BatchLinuxClient, target: UserTarget, visit: Visit) -> None:
+    async def conclude(self, client: BatchLinuxClient, target: UserTarget, visit: SyncResult) -> None:
         """Do what is left when the last visit is over."""
 
 
 async def visit_nodes(
     client: BatchLinuxClient, target: UserTarget, work: UserWork, so_far: Sequence[UserRecord] = ()
-) -> Visit:
+) -> SyncResult:
     """
     Do what is due on the nodes of a pool at this moment.
 
@@ -132,7 +132,7 @@ async def visit_nodes(
     if target.choice.states is not None:
         early = []
     growing = not work.removing and is_growing(PoolSnapshot.from_rest(pool) if pool else None)
-    return Visit(
+    return SyncResult(
         records=_merged(so_far, [*fresh, *_left_out(plan, work, growing=growing)], without=early),
         waiting=(*early, *(not_ready(node, work.username) for node in plan.waiting)),
         is_growing=growing and target.choice.states is None and _lacks_nodes(target, plan),
@@ -140,7 +140,7 @@ async def visit_nodes(
 
 
 @dataclass(frozen=True)
-class Adding:
+class AddUser:
     """
     Put a user on nodes, and write it into the pool's ledger before.
 
@@ -153,7 +153,7 @@ class Adding:
 
     user: NodeUser
     entry: LedgerEntry
-    at_once: int
+    max_concurrency: int
     recreate: bool = False
     take_over: bool = False
     address: Address | None = None
@@ -176,13 +176,13 @@ class Adding:
             client,
             target.pool_id,
             self.user,
-            at_once=self.at_once,
+            max_concurrency=self.max_concurrency,
             nodes=plan.due,
             recreate=self.recreate,
             address=address,
         )
 
-    async def conclude(self, client: BatchLinuxClient, target: UserTarget, visit: Visit) -> None:
+    async def conclude(self, client: BatchLinuxClient, target: UserTarget, visit: SyncResult) -> None:
         """Leave all as it is: the user's end is for others to see to."""
 
     def _entry(self, before: LedgerEntry | None) -> LedgerEntry:
@@ -217,7 +217,7 @@ class Adding:
 
 
 @dataclass(frozen=True)
-class Removing:
+class RemoveUser:
     """
     Take a user off nodes, and strike it from the pool's ledger when it is off all of them.
 
@@ -227,7 +227,7 @@ class Removing:
 
     username: str
     by: Mapping[str, str]
-    at_once: int
+    max_concurrency: int
     take_over: bool = False
     removing: bool = field(default=True, init=False)
 
@@ -239,10 +239,10 @@ class Removing:
             return []
         await self._entry(client, target)
         return await remove_user_from_nodes(
-            client, target.pool_id, self.username, at_once=self.at_once, nodes=plan.due
+            client, target.pool_id, self.username, max_concurrency=self.max_concurrency, nodes=plan.due
         )
 
-    async def conclude(self, client: BatchLinuxClient, target: UserTarget, visit: Visit) -> None:
+    async def conclude(self, client: BatchLinuxClient, target: UserTarget, visit: SyncResult) -> None:
         """Strike the user from the ledger, unless a node may still have it."""
         if not target.is_whole_pool or any(leaves_user(record) for record in visit.all_records):
             return
@@ -281,7 +281,7 @@ class NodesForUserWait:
 
 
 async def take_back(
-    client: BatchLinuxClient, pool_id: str, username: str, by: Mapping[str, str], *, at_once: int
+    client: BatchLinuxClient, pool_id: str, username: str, by: Mapping[str, str], *, max_concurrency: int
 ) -> None:
     """
     Take a user off all nodes that a task instance was about to put there, unless somebody else has it now.
@@ -291,7 +291,7 @@ async def take_back(
     entry = (await read_ledger(client, pool_id) or {}).get(username)
     if entry is None or dict(entry.by) != dict(by):
         return
-    records = await revoke_user(client, pool_id, entry, at_once=at_once) or ()
+    records = await revoke_user(client, pool_id, entry, max_concurrency=max_concurrency) or ()
     failed = [record.node_id for record in records if record.outcome is UserOutcome.FAILED]
     if failed:
         log.warning("User %r may still be on nodes %s of pool %r.", username, joined(failed), pool_id)

@@ -14,18 +14,18 @@ __all__ = ["failed_records", "revoke_user"]
 
 
 async def revoke_user(
-    client: BatchLinuxClient, pool_id: str, entry: LedgerEntry, *, at_once: int
+    client: BatchLinuxClient, pool_id: str, entry: LedgerEntry, *, max_concurrency: int
 ) -> list[UserRecord] | None:
     """
     Take a user off all nodes, then out of the ledger, where it stays when a node refused.
 
     :param entry: the user as the ledger had it.
-    :param at_once: calls in flight at most.
+    :param max_concurrency: calls in flight at most.
     :return: what was done on each node; ``None`` when the entry has changed meanwhile, so nothing was done.
     """
     if (await read_ledger(client, pool_id) or {}).get(entry.username) != entry:
         return None
-    records = await remove_user_from_nodes(client, pool_id, entry.username, at_once=at_once)
+    records = await remove_user_from_nodes(client, pool_id, entry.username, max_concurrency=max_concurrency)
     if not failed_records(records):
         await leave(client, pool_id, entry)
     return records

@@ -7,17 +7,17 @@ from collections.abc import Mapping, Sequence
 from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
 from airflow_provider_batchlinux.client.users.ledger import leave, read_ledger
 from airflow_provider_batchlinux.client.users.nodes import Address, nodes_if_any, remove_user_from_nodes
-from airflow_provider_batchlinux.client.users.reconcile import Adding, UserTarget, visit_nodes
+from airflow_provider_batchlinux.client.users.reconcile import AddUser, UserTarget, visit_nodes
 from airflow_provider_batchlinux.core.nodes.actions import NodeChoice
 from airflow_provider_batchlinux.core.snapshots import NodeSnapshot, counts_of
 from airflow_provider_batchlinux.core.users.ledger import LedgerEntry
 from airflow_provider_batchlinux.core.users.user import NodeUser, UserOutcome, UserRecord, failures_text
 from airflow_provider_batchlinux.exceptions import NodeUsersError, PoolNotReadyError
 
-__all__ = ["admit", "dismiss", "free_node"]
+__all__ = ["add_login", "pick_node", "remove_login"]
 
 
-async def free_node(client: BatchLinuxClient, pool_id: str) -> str:
+async def pick_node(client: BatchLinuxClient, pool_id: str) -> str:
     """
     Choose a node to look around on: an idle one, or else one that runs tasks.
 
@@ -35,7 +35,7 @@ async def free_node(client: BatchLinuxClient, pool_id: str) -> str:
     raise PoolNotReadyError(msg, pool_id=pool_id)
 
 
-async def admit(
+async def add_login(
     client: BatchLinuxClient,
     pool_id: str,
     node_id: str,
@@ -55,7 +55,7 @@ async def admit(
     entry = LedgerEntry(
         user.username, user.expires_at, by, user.fingerprint, user.is_admin, bool(user.password)
     )
-    work = Adding(user, entry, at_once=1, address=address)
+    work = AddUser(user, entry, max_concurrency=1, address=address)
     visit = await visit_nodes(client, UserTarget(pool_id, NodeChoice([node_id])), work)
     (record,) = visit.all_records
     if not record.has_user:
@@ -71,7 +71,7 @@ async def admit(
     return record
 
 
-async def dismiss(
+async def remove_login(
     client: BatchLinuxClient, pool_id: str, node_id: str, username: str, by: Mapping[str, str]
 ) -> bool:
     """
@@ -85,7 +85,7 @@ async def dismiss(
     if entry is None or dict(entry.by) != dict(by):
         return False
     nodes = [node for node in await nodes_if_any(client, pool_id) if node.node_id == node_id]
-    records = await remove_user_from_nodes(client, pool_id, username, at_once=1, nodes=nodes)
+    records = await remove_user_from_nodes(client, pool_id, username, max_concurrency=1, nodes=nodes)
     failed = [record for record in records if record.outcome is UserOutcome.FAILED]
     if failed:
         msg = f"User {username!r} could not be taken off pool {pool_id!r}: {failures_text(failed)}"

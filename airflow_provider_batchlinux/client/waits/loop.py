@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from airflow_provider_batchlinux.exceptions import WaitTimeoutError
 
-__all__ = ["Pace", "Wait", "wait_for"]
+__all__ = ["Wait", "WaitSchedule", "wait_for"]
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ class Wait(Protocol):
 
 
 @dataclass(frozen=True)
-class Pace:
+class WaitSchedule:
     """
     How often to look, and until when.
 
@@ -54,7 +54,7 @@ class Pace:
         return None if self.deadline is None else self.deadline - self.clock()
 
 
-async def wait_for(wait: Wait, pace: Pace) -> dict[str, Any]:
+async def wait_for(wait: Wait, pace: WaitSchedule) -> dict[str, Any]:
     """
     Look until it is done, and log the progress when it changes.
 
@@ -73,7 +73,7 @@ async def wait_for(wait: Wait, pace: Pace) -> dict[str, Any]:
         await (pace.between or pace.sleep)(_next_sleep(pace, told))
 
 
-def _next_sleep(pace: Pace, progress: str) -> float:
+def _next_sleep(pace: WaitSchedule, progress: str) -> float:
     pause = _jittered(pace.interval)
     left = pace.left()
     if left is None:

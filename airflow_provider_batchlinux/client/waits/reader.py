@@ -85,7 +85,7 @@ class PoolReader:
                 errors[pool_id] = error
                 return None
 
-        bodies = await fan_out(pool_ids, body_of, at_once=_AT_ONCE)
+        bodies = await fan_out(pool_ids, body_of, max_concurrency=_AT_ONCE)
         return dict(zip(pool_ids, bodies, strict=True))
 
     async def _listed(self, pool_ids: Sequence[str]) -> dict[str, Body]:

@@ -13,7 +13,7 @@ from airflow_provider_batchlinux.client.transport.account import AccountSettings
 from airflow_provider_batchlinux.client.waits.poller import PoolPoller
 from airflow_provider_batchlinux.exceptions import BatchAuthenticationError, BatchUnreachableError
 
-__all__ = ["SharedAccount", "shared_account"]
+__all__ = ["AccountHandle", "SharedAccount", "acquire_account"]
 
 Opener = Callable[[AccountSettings], AbstractAsyncContextManager[BatchLinuxClient]]
 
@@ -67,20 +67,25 @@ class _Kept:
 _kept: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[AccountSettings, _Kept]] = WeakKeyDictionary()
 
 
-class shared_account:  # used like a function; as a generator it would cost each wait a kilobyte
+def acquire_account(settings: AccountSettings, opener: Opener = open_client) -> AccountHandle:
     """
-    Give the account's one open client of this event loop, and its poller, for an ``async with`` block.
+    Return a context manager that gives the account's one open client of this event loop, and its poller.
 
-    A client that met a refusal of the identity, or no answer at all, is left to those who have it; whoever
-    comes after them gets a new one, with a new session and a new token.
+    A client whose identity was refused, or that got no answer at all, stays with those who already use it;
+    the next caller gets a new one, with a new session and a new token.
 
-    :param settings: the account and the identity; others, if only the key is new, have a client of their own.
+    :param settings: the account and the identity. Settings that differ only in the key get their own client.
     :param opener: how to open a client.
     """
+    return AccountHandle(settings, opener)
+
+
+class AccountHandle:  # a class, because a generator-based context manager would cost each wait a kilobyte
+    """One wait's use of a shared account; see :func:`acquire_account`."""
 
     __slots__ = ("_kept", "_opener", "_settings")
 
-    def __init__(self, settings: AccountSettings, opener: Opener = open_client) -> None:
+    def __init__(self, settings: AccountSettings, opener: Opener) -> None:
         self._settings = settings
         self._opener = opener
 

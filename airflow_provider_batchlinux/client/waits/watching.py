@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
 from airflow_provider_batchlinux.client.api.calls import Body
 from airflow_provider_batchlinux.client.transport.retry import RetryPolicy
-from airflow_provider_batchlinux.client.waits.loop import Pace, Wait, wait_for
+from airflow_provider_batchlinux.client.waits.loop import Wait, WaitSchedule, wait_for
 from airflow_provider_batchlinux.client.waits.poller import PoolWatch
 from airflow_provider_batchlinux.client.waits.shared_account import SharedAccount
 from airflow_provider_batchlinux.core.snapshots import POOL_FIELDS, NodeSnapshot, PoolSnapshot
@@ -64,7 +64,7 @@ class WatchedClient(BatchLinuxClient):
 
 
 async def wait_at_poller(
-    account: SharedAccount, pool_id: str, wait_of: Callable[[BatchLinuxClient], Wait], pace: Pace
+    account: SharedAccount, pool_id: str, wait_of: Callable[[BatchLinuxClient], Wait], pace: WaitSchedule
 ) -> dict[str, Any]:
     """
     Wait for something about a pool, looking when the account's poller says so.

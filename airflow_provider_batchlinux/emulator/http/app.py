@@ -37,7 +37,7 @@ from airflow_provider_batchlinux.emulator.simulation.clock import Clock
 from airflow_provider_batchlinux.emulator.simulation.faults import Fault, Faults, RequestRecord
 from airflow_provider_batchlinux.emulator.simulation.options import EmulatorOptions
 from airflow_provider_batchlinux.emulator.state.persisted_settings import keep_limits
-from airflow_provider_batchlinux.emulator.state.workdir import Premises
+from airflow_provider_batchlinux.emulator.state.workdir import Workdir
 
 __all__ = ["Application"]
 
@@ -52,7 +52,7 @@ class Application:
     """
     Serves one Batch account and its control plane.
 
-    :param premises: where it keeps what it has; what is there already is taken up.
+    :param workdir: where it keeps what it has; what is there already is taken up.
     :param endpoint: URL at which clients reach it.
     :param gate: lets requests to the account in.
     :param storage: the blob store that goes with the account.
@@ -62,7 +62,7 @@ class Application:
         self,
         options: EmulatorOptions,
         clock: Clock,
-        premises: Premises,
+        workdir: Workdir,
         endpoint: str,
         gate: Gate,
         storage: BlobStorage,
@@ -73,12 +73,12 @@ class Application:
         self._gate = gate
         self.requests: deque[RequestRecord] = deque(maxlen=_MOST_RECORDED)
         self._options = options
-        self._premises = premises
+        self._premises = workdir
         self._endpoint = endpoint
         self._router = Router()
         self.service = self._new_service()
-        if premises.state is not None:
-            restore(self.service, premises.state, premises.nodes)
+        if workdir.state is not None:
+            restore(self.service, workdir.state, workdir.nodes)
         self.faults = Faults(self.service.faults.take)
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:

@@ -16,7 +16,7 @@ from airflow_provider_batchlinux.emulator.nodes.programs import Outcome, failed_
 from airflow_provider_batchlinux.emulator.nodes.ssh_servers import Doors
 from airflow_provider_batchlinux.emulator.protocol.instants import format_instant
 from airflow_provider_batchlinux.emulator.simulation.clock import Clock, pause
-from airflow_provider_batchlinux.emulator.simulation.fault_rates import Luck
+from airflow_provider_batchlinux.emulator.simulation.fault_rates import FaultInjector
 from airflow_provider_batchlinux.emulator.simulation.lifecycle import NODE_STATES, Delays
 from airflow_provider_batchlinux.emulator.state.orphans import end_leftovers
 from airflow_provider_batchlinux.emulator.state.records import USABLE_NODE_STATES, Json, Node, Pool
@@ -38,8 +38,8 @@ class NodeLifecycle:
     :param root: directory that holds the nodes' directories.
     :param environment: the account's ``AZ_BATCH_*`` variables.
     :param storage: where nodes take resource files from that name no host.
-    :param luck: what goes wrong with booting nodes.
-    :param doors: the SSH doors of the nodes; they are open while a node is usable.
+    :param fault_injector: what goes wrong with booting nodes.
+    :param ssh_servers: the SSH ssh_servers of the nodes; they are open while a node is usable.
     :param on_usable: called when a node can take tasks.
     :param on_lost: called when a node can run nothing any more, before it changes its state.
     """
@@ -53,19 +53,19 @@ class NodeLifecycle:
         environment: Mapping[str, str],
         *,
         storage: BlobStorage,
-        luck: Luck,
-        doors: Doors,
+        fault_injector: FaultInjector,
+        ssh_servers: Doors,
         on_usable: Callable[[Node], None],
         on_lost: Callable[[Node], None],
     ) -> None:
         self._store = store
         self._clock = clock
         self._delays = delays
-        self._luck = luck
+        self._luck = fault_injector
         self._root = root
         self._environment = dict(environment)
         self._storage = storage
-        self._doors = doors
+        self._doors = ssh_servers
         self._on_usable = on_usable
         self._on_lost = on_lost
         self._machines: dict[str, Machine] = {}
@@ -114,7 +114,7 @@ class NodeLifecycle:
         """Return an id that no node has; which one follows from the seed and the pool's nodes so far."""
         key = pool.id.lower()
         while True:
-            token = self._luck.dice.token("node", key, self._made[key])
+            token = self._luck.seeded_random.token("node", key, self._made[key])
             self._made[key] += 1
             node_id = f"tvmps_{token}_{'d' if is_dedicated else 'p'}"
             if node_id not in self._machines:
@@ -202,7 +202,7 @@ class NodeLifecycle:
             self._boot(node, following)
         elif following is not None:
             self.enter(node, following)
-        elif self._luck.strikes("unusable", node.id, node.boots):
+        elif self._luck.should_fail("unusable", node.id, node.boots):
             self.enter(node, "unusable", errors=(_DISK_FULL,))
         elif node.start_task is None:
             self.enter(node, "idle")
@@ -218,7 +218,7 @@ class NodeLifecycle:
     def _begin_start_task(self, node: Node, spec: Mapping[str, Any]) -> None:
         info = {"state": "running", "startTime": self._time(), "retryCount": 0}
         if "containerSettings" in spec:
-            token = self._luck.dice.token("container", node.id, node.boots)
+            token = self._luck.seeded_random.token("container", node.id, node.boots)
             info["containerInfo"] = {"containerId": token, "state": "running"}
         state = "waitingforstarttask" if spec["waitForSuccess"] else "idle"
         node = self.enter(node, state, start_task_info=info)
@@ -230,7 +230,7 @@ class NodeLifecycle:
         outcome, retries = Outcome(failure=failure), 0
         while failure is None:
             outcome = await machine.run_task(machine.startup, spec, {})
-            if self._luck.strikes("start_task_failed", node.id, node.boots, retries):
+            if self._luck.should_fail("start_task_failed", node.id, node.boots, retries):
                 outcome = failed_program(1)
             if not outcome.is_retried or retries == spec["maxTaskRetryCount"]:
                 break

@@ -17,7 +17,7 @@ from airflow_provider_batchlinux.emulator.protocol.listener import loopback_sock
 from airflow_provider_batchlinux.emulator.simulation.clock import Clock
 from airflow_provider_batchlinux.emulator.state.records import NodeUser
 
-__all__ = ["FindUser", "SshDoor", "make_host_key"]
+__all__ = ["FindUser", "NodeSshServer", "make_host_key"]
 
 FindUser = Callable[[str], NodeUser | None]
 
@@ -27,7 +27,7 @@ def make_host_key() -> asyncssh.SSHKey:
     return asyncssh.generate_private_key("ssh-ed25519")
 
 
-class SshDoor:
+class NodeSshServer:
     """
     The SSH server of one node.
 
@@ -139,7 +139,7 @@ def _socket_at(port: int | None) -> socket.socket:
 class _Gate(asyncssh.SSHServer):
     """Decides who comes in."""
 
-    def __init__(self, door: SshDoor) -> None:
+    def __init__(self, door: NodeSshServer) -> None:
         self._door = door
         self._connection: asyncssh.SSHServerConnection | None = None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncssh
 
 from airflow_provider_batchlinux.emulator.nodes.machine import Machine
-from airflow_provider_batchlinux.emulator.nodes.ssh import SshDoor, make_host_key
+from airflow_provider_batchlinux.emulator.nodes.ssh import NodeSshServer, make_host_key
 from airflow_provider_batchlinux.emulator.simulation.clock import Clock, Timer
 from airflow_provider_batchlinux.emulator.state.records import Node, NodeUser
 from airflow_provider_batchlinux.emulator.state.store import Store
@@ -15,7 +15,7 @@ __all__ = ["Doors"]
 
 class Doors:
     """
-    The SSH doors of all nodes, and the users who may pass them.
+    The SSH servers of all nodes, and the users who may log in.
 
     :param host_key: what all nodes show; ``None`` makes one when it is first needed.
     """
@@ -24,13 +24,13 @@ class Doors:
         self._store = store
         self._clock = clock
         self._host_key = host_key
-        self._doors: dict[str, SshDoor] = {}
+        self._doors: dict[str, NodeSshServer] = {}
         self._expiries: dict[str, dict[str, Timer]] = {}
 
     def build(self, node: Node, machine: Machine) -> int:
         """Give a node a door, shut for now, and return its port: the one it had, if that is free."""
         self._host_key = self._host_key or make_host_key()
-        door = SshDoor(
+        door = NodeSshServer(
             machine,
             self._clock,
             self._host_key,
@@ -58,7 +58,7 @@ class Doors:
             door.remove()
 
     def close(self) -> None:
-        """Take all doors away."""
+        """Stop all SSH servers."""
         for door in self._doors.values():
             door.remove()
         self._doors.clear()

@@ -20,7 +20,7 @@ from airflow_provider_batchlinux.emulator.pools.allocation_limits import (
 from airflow_provider_batchlinux.emulator.pools.spot_market import SpotMarket
 from airflow_provider_batchlinux.emulator.protocol.instants import parse_duration
 from airflow_provider_batchlinux.emulator.simulation.clock import Clock, Timer
-from airflow_provider_batchlinux.emulator.simulation.fault_rates import Luck
+from airflow_provider_batchlinux.emulator.simulation.fault_rates import FaultInjector
 from airflow_provider_batchlinux.emulator.simulation.lifecycle import Delays
 from airflow_provider_batchlinux.emulator.state.quotas import Quotas, cores_of
 from airflow_provider_batchlinux.emulator.state.records import Json, Node, Pool
@@ -66,7 +66,7 @@ class Allocation:
     store: Store
     clock: Clock
     delays: Delays
-    luck: Luck
+    fault_injector: FaultInjector
     lifecycle: NodeLifecycle
     quotas: Quotas
     spot: SpotMarket
@@ -294,9 +294,9 @@ class Allocation:
         turn = (pool.id.lower(), is_dedicated, self._turns[pool.id.lower()])
         missing = self._missing(pool, is_dedicated=is_dedicated)
         most = self._size(pool, is_dedicated=is_dedicated) + missing // 2
-        if missing and self.luck.strikes("quota_reached", *turn):
+        if missing and self.fault_injector.should_fail("quota_reached", *turn):
             yield Limit(_CORE_QUOTA[is_dedicated], most)
-        if missing and self.luck.strikes("allocation_timed_out", *turn):
+        if missing and self.fault_injector.should_fail("allocation_timed_out", *turn):
             yield Limit("AllocationTimedout", most)
 
     def _missing(self, pool: Pool, *, is_dedicated: bool) -> int:

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from airflow_provider_batchlinux.emulator.nodes.lifecycle import NodeLifecycle
 from airflow_provider_batchlinux.emulator.simulation.clock import Clock
-from airflow_provider_batchlinux.emulator.simulation.fault_rates import Luck
+from airflow_provider_batchlinux.emulator.simulation.fault_rates import FaultInjector
 from airflow_provider_batchlinux.emulator.simulation.lifecycle import NODE_STATES, Delays
 from airflow_provider_batchlinux.emulator.state.records import Node
 from airflow_provider_batchlinux.emulator.state.store import Store
@@ -51,13 +51,13 @@ class SpotMarket:
     store: Store
     clock: Clock
     delays: Delays
-    luck: Luck
+    fault_injector: FaultInjector
     lifecycle: NodeLifecycle
     capacity: Capacity
 
     def node_usable(self, node: Node) -> None:
         """Decide by chance whether a spot node that has booted is taken away, and when."""
-        if not node.is_dedicated and self.luck.strikes("preempted", node.id, node.boots):
+        if not node.is_dedicated and self.fault_injector.should_fail("preempted", node.id, node.boots):
             delay = self.delays.of("spot_life", node.id, node.boots)
             self.clock.call_later(delay, lambda: self._take(node))
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 
-from airflow_provider_batchlinux.emulator.simulation.seeded_random import Dice
+from airflow_provider_batchlinux.emulator.simulation.seeded_random import SeededRandom
 
-__all__ = ["CHANCES", "REQUEST_CHANCES", "Chances", "Luck", "chance_problems"]
+__all__ = ["CHANCES", "REQUEST_CHANCES", "Chances", "FaultInjector", "chance_problems"]
 
 
 @dataclass(frozen=True)
@@ -85,32 +85,32 @@ def chance_problems(rates: Mapping[str, float]) -> Iterable[str]:
             yield f"The chance {name!r} is {rate!r}: it is a number from 0 to 1."
 
 
-class Luck:
+class FaultInjector:
     """
-    Decides by dice whether something happens.
+    Decide by seeded random numbers whether a fault happens.
 
     :param chances: how likely things are to begin with.
     """
 
-    def __init__(self, dice: Dice, chances: Chances) -> None:
-        self.dice = dice
+    def __init__(self, seeded_random: SeededRandom, chances: Chances) -> None:
+        self.seeded_random = seeded_random
         self.chances = chances
 
-    def strikes(self, name: str, *key: object) -> bool:
+    def should_fail(self, name: str, *key: object) -> bool:
         """
         Tell whether something goes wrong this time.
 
         :param key: what it would happen to; asked again for the same, the answer is the same.
         """
         rate: float = getattr(self.chances, name)
-        return rate > 0 and self.dice.draw(name, *key) < rate
+        return rate > 0 and self.seeded_random.draw(name, *key) < rate
 
     def pick(self, names: Iterable[str], *key: object) -> str | None:
         """Return which of several things goes wrong this time; ``None`` if nothing does."""
         rates = {name: getattr(self.chances, name) for name in names}
         if not any(rates.values()):
             return None
-        draw = self.dice.draw(*key)
+        draw = self.seeded_random.draw(*key)
         for name, rate in rates.items():
             draw -= rate
             if draw < 0:

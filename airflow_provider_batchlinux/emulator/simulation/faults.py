@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from airflow_provider_batchlinux.emulator.protocol.errors import Code, ServiceError
-from airflow_provider_batchlinux.emulator.simulation.fault_rates import REQUEST_CHANCES, Luck
+from airflow_provider_batchlinux.emulator.simulation.fault_rates import REQUEST_CHANCES, FaultInjector
 from airflow_provider_batchlinux.emulator.simulation.lifecycle import Delays
 
 __all__ = ["NO_FAULT", "Fault", "Faults", "FaultsByChance", "RequestRecord"]
@@ -79,7 +79,7 @@ class FaultsByChance:
     So requests for different operations do not disturb each other, in whatever order they come.
     """
 
-    luck: Luck
+    fault_injector: FaultInjector
     delays: Delays
     _numbers: Counter[str | None] = field(default_factory=Counter)
 
@@ -87,7 +87,7 @@ class FaultsByChance:
         """Return what happens to the next request for an operation, counting it."""
         key = (operation, self._numbers[operation])
         self._numbers[operation] += 1
-        name = self.luck.pick(REQUEST_CHANCES, "request", *key)
+        name = self.fault_injector.pick(REQUEST_CHANCES, "request", *key)
         if name is None:
             return NO_FAULT
         fault = _BY_CHANCE[name]

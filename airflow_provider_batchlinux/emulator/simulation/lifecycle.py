@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 
 from airflow_provider_batchlinux.emulator.simulation.options import EmulatorOptions
-from airflow_provider_batchlinux.emulator.simulation.seeded_random import Dice, Span
+from airflow_provider_batchlinux.emulator.simulation.seeded_random import SeededRandom, Span
 
 __all__ = ["DOWN_NODE_STATES", "NODE_STATES", "PROFILES", "Delays", "NodeState", "Profile", "delays_of"]
 
@@ -145,7 +145,7 @@ class Delays:
     """
 
     profile: Profile
-    dice: Dice
+    seeded_random: SeededRandom
     jitter: float
 
     def of(self, stage: str, *key: object) -> float:
@@ -157,9 +157,9 @@ class Delays:
         span: Span = getattr(self.profile, stage)
         if span.shortest == span.longest or not self.jitter:
             return span.typical
-        return span.at(self.dice.draw("delay", stage, *key), self.jitter)
+        return span.at(self.seeded_random.draw("delay", stage, *key), self.jitter)
 
 
-def delays_of(options: EmulatorOptions, dice: Dice) -> Delays:
+def delays_of(options: EmulatorOptions, seeded_random: SeededRandom) -> Delays:
     """Return the delays that the options ask for."""
-    return Delays(PROFILES[options.profile].faster(options.speed), dice, options.spread)
+    return Delays(PROFILES[options.profile].faster(options.speed), seeded_random, options.spread)

@@ -7,14 +7,14 @@ from hashlib import sha256
 from math import sqrt
 from secrets import randbelow
 
-__all__ = ["Dice", "Span", "make_seed"]
+__all__ = ["SeededRandom", "Span", "make_seed"]
 
 _BYTES = 8
 _RANGE = 2.0 ** (8 * _BYTES)
 
 
 @dataclass(frozen=True)
-class Dice:
+class SeededRandom:
     """
     Chance that can be repeated: the same seed and the same key always give the same draw.
 

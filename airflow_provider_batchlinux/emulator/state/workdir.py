@@ -14,11 +14,11 @@ from airflow_provider_batchlinux.emulator.state.orphans import end_leftovers
 from airflow_provider_batchlinux.emulator.state.reaper import guarded, locked
 from airflow_provider_batchlinux.emulator.state.state_file import StateFile
 
-__all__ = ["Premises", "premises"]
+__all__ = ["Workdir", "workdir"]
 
 
 @dataclass(frozen=True)
-class Premises:
+class Workdir:
     """
     What one running service has on disk, to itself.
 
@@ -40,9 +40,9 @@ class Premises:
         return self.root / "blobs"
 
 
-def premises(options: EmulatorOptions) -> AbstractContextManager[Premises]:
+def workdir(options: EmulatorOptions) -> AbstractContextManager[Workdir]:
     """
-    Hold the premises of a service; however it ends, no program of its nodes is left.
+    Hold the workdir of a service; however it ends, no program of its nodes is left.
 
     :raises StateFileError: the state file is something else, too new, or in use.
     """
@@ -50,21 +50,21 @@ def premises(options: EmulatorOptions) -> AbstractContextManager[Premises]:
 
 
 @contextmanager
-def _passing(parent: Path | None) -> Iterator[Premises]:
+def _passing(parent: Path | None) -> Iterator[Workdir]:
     root = Path(tempfile.mkdtemp(prefix="batchlinux-", dir=parent)).resolve()
     with guarded(root, is_kept=False):
         try:
-            yield Premises(root)
+            yield Workdir(root)
         finally:
             shutil.rmtree(root, ignore_errors=True)
 
 
 @contextmanager
-def _lasting(path: Path) -> Iterator[Premises]:
+def _lasting(path: Path) -> Iterator[Workdir]:
     with closing(StateFile(path)) as state:
         root = state.beside
         root.mkdir(mode=0o700, exist_ok=True)
         # The guardian of a service that was killed just now may still be at work here.
         with locked(root / ".lock") as lock, guarded(root, is_kept=True, lock=lock):
             end_leftovers(root)
-            yield Premises(root, state)
+            yield Workdir(root, state)

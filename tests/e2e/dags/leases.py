@@ -8,7 +8,7 @@ import pendulum
 from airflow.sdk import DAG, Param
 
 from airflow_provider_batchlinux.operators.node_users import BatchLinuxRemoveNodeUsersOperator
-from airflow_provider_batchlinux.operators.node_users_lease import BatchLinuxNodeUsersLease
+from airflow_provider_batchlinux.operators.node_users_lease import BatchLinuxLeaseNodeUsersOperator
 from airflow_provider_batchlinux.operators.task import BatchLinuxTaskOperator
 
 ENDS: dict[str, dict[str, Any]] = {
@@ -27,7 +27,7 @@ for dag_id, options in ENDS.items():
         },
         default_args={"retries": 0},
     ):
-        lease = BatchLinuxNodeUsersLease(
+        lease = BatchLinuxLeaseNodeUsersOperator(
             task_id="lease",
             pool_id="{{ params.pool_id }}",
             username="{{ params.username }}",

@@ -276,7 +276,7 @@ class TestLogin:
         with socket.create_server(("127.0.0.1", 0)) as server:
             unused = server.getsockname()[1]
 
-        lost, done = commands.run([NodeAddress("a", "127.0.0.1", unused), *nodes], at_once=1)
+        lost, done = commands.run([NodeAddress("a", "127.0.0.1", unused), *nodes], max_concurrency=1)
 
         assert lost.outcome is CommandOutcome.UNREACHABLE
         assert f"127.0.0.1:{unused}" in str(lost.error)
@@ -286,7 +286,7 @@ class TestLogin:
         commands, nodes = commands_for(account, key, public_key, loop.command)
 
         with ThreadPoolExecutor(1) as thread:
-            running = thread.submit(commands.run, nodes, at_once=1)
+            running = thread.submit(commands.run, nodes, max_concurrency=1)
             loop.wait_until_started()
             commands.stop()
             [record] = running.result()

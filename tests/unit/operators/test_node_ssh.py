@@ -214,7 +214,7 @@ class TestFailing:
             max_failed_nodes="many",
             address="home",
             output_limit=-1,
-            at_once=0,
+            max_concurrency=0,
             timeout=0,
         )
 
@@ -224,7 +224,7 @@ class TestFailing:
             "command",
             "address",
             "output_limit",
-            "at_once",
+            "max_concurrency",
             "timeout",
         ):
             assert name in failed.message

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_batchlinux.client.pools.restore_autoscale import return_autoscale
+from airflow_provider_batchlinux.client.pools.restore_autoscale import restore_autoscale
 from airflow_provider_batchlinux.core.pool_metadata import metadata_of
 from airflow_provider_batchlinux.exceptions import PoolNotReadyError
 from airflow_provider_batchlinux.sensors.nodes import BatchLinuxNodesIdleSensor
@@ -196,7 +196,7 @@ def test_a_pool_that_somebody_has_resized_since_keeps_its_size_and_no_formula(sc
     body = {"targetDedicatedNodes": 5, "targetLowPriorityNodes": 0}
     scaled.hook.run(lambda client: client.resize_pool("etl", body))
 
-    assert scaled.hook.run(lambda client: return_autoscale(client, "etl")) is False
+    assert scaled.hook.run(lambda client: restore_autoscale(client, "etl")) is False
 
     assert MARK not in metadata_of(pool_body(scaled))
     assert pool_body(scaled)["targetDedicatedNodes"] == 5

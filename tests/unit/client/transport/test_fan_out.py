@@ -42,21 +42,21 @@ class Calls:
             raise LookupError(item)
 
 
-def run(items: int, at_once: int, calls: Calls) -> list[str]:
-    return asyncio.run(fan_out(range(items), calls, at_once=at_once))
+def run(items: int, max_concurrency: int, calls: Calls) -> list[str]:
+    return asyncio.run(fan_out(range(items), calls, max_concurrency=max_concurrency))
 
 
 @given(st.integers(0, 40), BOUNDS)
-def test_every_result_is_returned_in_the_order_of_the_items(items: int, at_once: int) -> None:
-    assert run(items, at_once, Calls()) == [f"result {item}" for item in range(items)]
+def test_every_result_is_returned_in_the_order_of_the_items(items: int, max_concurrency: int) -> None:
+    assert run(items, max_concurrency, Calls()) == [f"result {item}" for item in range(items)]
 
 
 @given(st.integers(1, 40), BOUNDS)
-def test_as_many_calls_run_at_once_as_the_bound_allows(items: int, at_once: int) -> None:
+def test_as_many_calls_run_at_once_as_the_bound_allows(items: int, max_concurrency: int) -> None:
     calls = Calls()
-    run(items, at_once, calls)
+    run(items, max_concurrency, calls)
 
-    assert calls.most_at_once == min(items, at_once)
+    assert calls.most_at_once == min(items, max_concurrency)
 
 
 def test_the_order_of_the_results_is_not_the_order_of_the_answers() -> None:
@@ -66,9 +66,11 @@ def test_the_order_of_the_results_is_not_the_order_of_the_answers() -> None:
     assert calls.ended != sorted(calls.ended)
 
 
-@pytest.mark.parametrize("at_once", [pytest.param(0, id="none"), pytest.param(-1, id="less than none")])
-def test_a_bound_below_one_still_does_the_work(at_once: int) -> None:
-    assert run(3, at_once, Calls()) == ["result 0", "result 1", "result 2"]
+@pytest.mark.parametrize(
+    "max_concurrency", [pytest.param(0, id="none"), pytest.param(-1, id="less than none")]
+)
+def test_a_bound_below_one_still_does_the_work(max_concurrency: int) -> None:
+    assert run(3, max_concurrency, Calls()) == ["result 0", "result 1", "result 2"]
 
 
 def test_the_items_are_drawn_as_they_are_needed() -> None:
@@ -81,19 +83,19 @@ def test_the_items_are_drawn_as_they_are_needed() -> None:
             drawn.append(item)
             yield item
 
-    asyncio.run(fan_out(items(), calls, at_once=3))
+    asyncio.run(fan_out(items(), calls, max_concurrency=3))
 
     assert drawn == list(range(20))
 
 
 @given(st.integers(0, 19), BOUNDS)
-def test_the_first_error_is_raised_and_no_further_item_is_begun(fails_at: int, at_once: int) -> None:
+def test_the_first_error_is_raised_and_no_further_item_is_begun(fails_at: int, max_concurrency: int) -> None:
     calls = Calls(fails_at=fails_at)
     with pytest.raises(LookupError):
-        run(20, at_once, calls)
+        run(20, max_concurrency, calls)
 
     assert calls.running == 0
-    assert max(calls.begun) < fails_at + 3 * at_once
+    assert max(calls.begun) < fails_at + 3 * max_concurrency
 
 
 def test_an_error_while_drawing_items_ends_the_work() -> None:
@@ -104,7 +106,7 @@ def test_an_error_while_drawing_items_ends_the_work() -> None:
         raise LookupError
 
     with pytest.raises(LookupError):
-        asyncio.run(fan_out(items(), calls, at_once=4))
+        asyncio.run(fan_out(items(), calls, max_concurrency=4))
 
     assert calls.running == 0
 
@@ -113,7 +115,7 @@ def test_cancelling_ends_all_calls_in_flight() -> None:
     calls = Calls()
 
     async def cancelled() -> bool:
-        whole = asyncio.ensure_future(fan_out(range(10), calls, at_once=4))
+        whole = asyncio.ensure_future(fan_out(range(10), calls, max_concurrency=4))
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         whole.cancel()

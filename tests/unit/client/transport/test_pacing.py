@@ -8,7 +8,7 @@ import pytest
 from azure.core.exceptions import HttpResponseError, ServiceRequestError
 
 from airflow_provider_batchlinux.client.transport.fan_out import fan_out
-from airflow_provider_batchlinux.client.transport.pacing import Pacer
+from airflow_provider_batchlinux.client.transport.pacing import AdaptiveRateLimiter
 from airflow_provider_batchlinux.client.transport.retry import RetryPolicy
 from airflow_provider_batchlinux.exceptions import BatchRequestError, BatchUnreachableError
 from tests.unit.client.transport.test_retry import Answer
@@ -42,12 +42,14 @@ class Service:
         return "done"
 
 
-def run_all(service: Service, calls: int = 1000, at_once: int = 64, budget: float = 300.0) -> float:
+def run_all(service: Service, calls: int = 1000, max_concurrency: int = 64, budget: float = 300.0) -> float:
     """Make calls in virtual time, and give how long it took."""
 
     async def story() -> float:
         policy = RetryPolicy(budget=budget, clock=now).paced()
-        results = await fan_out(range(calls), lambda _: policy.run("call", service), at_once=at_once)
+        results = await fan_out(
+            range(calls), lambda _: policy.run("call", service), max_concurrency=max_concurrency
+        )
         assert results == ["done"] * calls
         return now()
 
@@ -84,7 +86,7 @@ def test_a_refusal_slows_down_the_calls_that_were_not_refused_too() -> None:
 class TestOneCall:
     def test_the_pause_grows_while_nothing_goes_through(self) -> None:
         async def story() -> list[float]:
-            pacer, pauses = Pacer(clock=now), []
+            pacer, pauses = AdaptiveRateLimiter(clock=now), []
             for _ in range(12):
                 pacer.was_refused(await pacer.turn(), None)
                 pauses.append(pacer.held_up)
@@ -97,7 +99,7 @@ class TestOneCall:
 
     def test_refusals_of_calls_that_were_on_their_way_count_as_one(self) -> None:
         async def story() -> float:
-            pacer = Pacer(clock=now)
+            pacer = AdaptiveRateLimiter(clock=now)
             begun = [await pacer.turn() for _ in range(64)]
             for moment in begun:
                 pacer.was_refused(moment, None)
@@ -107,7 +109,7 @@ class TestOneCall:
 
     def test_the_longest_patience_that_is_asked_for_holds(self) -> None:
         async def story() -> float:
-            pacer = Pacer(clock=now)
+            pacer = AdaptiveRateLimiter(clock=now)
             begun = [await pacer.turn() for _ in range(3)]
             for moment, retry_after in zip(begun, (2.0, 7.0, 5.0), strict=True):
                 pacer.was_refused(moment, retry_after)

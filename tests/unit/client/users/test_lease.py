@@ -287,7 +287,7 @@ def test_an_early_end_leaves_a_user_of_somebody_else_alone(account, key, lease):
     lease.look()
 
     def end(by: dict[str, str]) -> Any:
-        return lease.ask(lambda client: end_lease(client, "etl", "ann", by, at_once=4))
+        return lease.ask(lambda client: end_lease(client, "etl", "ann", by, max_concurrency=4))
 
     assert end(THEIRS) == []
     assert inside(account, key) == all_nodes(account)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_batchlinux.client.waits.loop import Pace, wait_for
+from airflow_provider_batchlinux.client.waits.loop import WaitSchedule, wait_for
 from airflow_provider_batchlinux.exceptions import PoolNotReadyError, WaitTimeoutError
 
 START = 1_000_000.0
@@ -30,9 +30,11 @@ class Clock:
         self.naps.append(seconds)
         self.now += seconds
 
-    def pace(self, interval: float = 10.0, within: float | None = None, first_wait: float = 0.0) -> Pace:
+    def pace(
+        self, interval: float = 10.0, within: float | None = None, first_wait: float = 0.0
+    ) -> WaitSchedule:
         deadline = None if within is None else START + within
-        return Pace(interval, deadline, first_wait, sleep=self.sleep, clock=self)
+        return WaitSchedule(interval, deadline, first_wait, sleep=self.sleep, clock=self)
 
 
 class Countdown:
@@ -65,7 +67,7 @@ class Lines(logging.Handler):
         self.seen.append(record.getMessage())
 
 
-def logged(wait: Countdown, pace: Pace) -> list[str]:
+def logged(wait: Countdown, pace: WaitSchedule) -> list[str]:
     logger, lines = logging.getLogger("airflow_provider_batchlinux.client.waits.loop"), Lines()
     level = logger.level
     logger.setLevel(logging.INFO)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_batchlinux.client.transport.account import AccountSettings, AuthKind
-from airflow_provider_batchlinux.client.waits.shared_account import shared_account
+from airflow_provider_batchlinux.client.waits.shared_account import acquire_account
 from airflow_provider_batchlinux.exceptions import BatchAuthenticationError, BatchUnreachableError
 from tests.unit.client.virtual_time import at, now, run_virtually
 
@@ -42,7 +42,7 @@ class Door:
 
 
 async def visit(door: Door, until: float, settings: AccountSettings = SETTINGS) -> Any:
-    async with shared_account(settings, door) as account:
+    async with acquire_account(settings, door) as account:
         await at(until)
         return account.client
 
@@ -116,7 +116,7 @@ def test_after_a_refusal_or_no_answer_the_next_one_opens_a_new_client(error: Exc
     door = Door()
 
     async def failing() -> None:
-        async with shared_account(SETTINGS, door):
+        async with acquire_account(SETTINGS, door):
             await at(1)
             raise error
 
@@ -148,7 +148,7 @@ def test_the_end_of_the_loop_closes_the_client() -> None:
     door = Door()
 
     async def stay(inside: asyncio.Event) -> None:
-        async with shared_account(SETTINGS, door):
+        async with acquire_account(SETTINGS, door):
             inside.set()
             await at(now() + 1000)
 
@@ -165,7 +165,7 @@ def test_the_end_of_the_loop_closes_the_client() -> None:
 
 def test_no_secret_shows_in_what_is_shared() -> None:
     async def story() -> str:
-        async with shared_account(SETTINGS, Door()) as account:
+        async with acquire_account(SETTINGS, Door()) as account:
             return repr([account, vars(account), vars(account.poller)])
 
     assert KEY not in run_virtually(story())
