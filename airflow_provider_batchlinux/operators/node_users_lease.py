@@ -261,7 +261,7 @@ class BatchLinuxLeaseNodeUsersOperator(BatchLinuxBaseOperator):
 
     async def _best_effort(self, client: BatchLinuxClient, trigger: BatchLinuxNodeUsersLeaseTrigger) -> None:
         try:
-            await asyncio.wait_for(trigger.end(client), _KILL_LIMIT)
+            await asyncio.wait_for(trigger.cancel(client), _KILL_LIMIT)
         except (BatchLinuxError, asyncio.TimeoutError) as error:
             self.log.warning(
                 "User %r may still be on nodes of pool %r, whose ledger tells of it: %s",

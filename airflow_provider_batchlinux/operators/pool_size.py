@@ -105,7 +105,7 @@ class BatchLinuxResizePoolOperator(BatchLinuxWaitingOperator):
             return
         settings, trigger = self._to_stop
         if trigger.asked:
-            self.hook.run(trigger.end, settings=settings)
+            self.hook.run(trigger.cancel, settings=settings)
 
     def _trigger(self, context: Context) -> BatchLinuxPoolResizedTrigger:
         from airflow_provider_batchlinux.core.pools.changes.resize import ResizeSpec

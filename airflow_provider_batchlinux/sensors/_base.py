@@ -104,12 +104,12 @@ class BatchLinuxPoolSensor(BaseSensorOperator):
 
         async def story(client: BatchLinuxClient) -> tuple[dict[str, Any] | None, str]:
             wait = self.trigger().wait(client)
-            return await wait.look(), wait.progress
+            return await wait.poll(), wait.status
 
-        result, progress = BatchLinuxHook(self.batch_linux_conn_id).run(story)
-        if progress != self._told:
-            self._told = progress
-            self.log.info("%s", progress)
+        result, status = BatchLinuxHook(self.batch_linux_conn_id).run(story)
+        if status != self._told:
+            self._told = status
+            self.log.info("%s", status)
         return PokeReturnValue(is_done=result is not None, xcom_value=result)
 
     def _store_link(self, context: Context) -> None:

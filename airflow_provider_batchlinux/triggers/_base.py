@@ -81,7 +81,7 @@ class BatchLinuxTrigger(BaseTrigger):
         wait = self.wait(client)
         if block:
             return await wait_for(wait, self.pace(wait, first_wait=0.0))
-        return await wait.look()
+        return await wait.poll()
 
     def pace(self, wait: Wait, *, first_wait: float) -> WaitSchedule:  # noqa: ARG002  # for a wait that knows its own
         """

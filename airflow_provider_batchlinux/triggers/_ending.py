@@ -29,7 +29,7 @@ class BatchLinuxEndingTrigger(BatchLinuxTrigger):
     marked_success = False
 
     @abstractmethod
-    async def end(self, client: BatchLinuxClient) -> None:
+    async def cancel(self, client: BatchLinuxClient) -> None:
         """End it, and say so in the log."""
 
     async def on_kill(self) -> None:
@@ -60,4 +60,4 @@ class BatchLinuxEndingTrigger(BatchLinuxTrigger):
     async def _end(self) -> None:
         # The client of run() may be closed already, so this opens its own.
         async with BatchLinuxHook(self.batch_linux_conn_id, retry_budget=_KILL_LIMIT).client() as client:
-            await self.end(client)
+            await self.cancel(client)

@@ -69,7 +69,7 @@ class BatchLinuxNodesForUserTrigger(BatchLinuxEndingTrigger):
         target = UserTarget(self.pool_id, NodeChoice(self.node_ids), self.where)
         return NodesForUserWait(client, target, self.removing)
 
-    async def end(self, client: BatchLinuxClient) -> None:
+    async def cancel(self, client: BatchLinuxClient) -> None:
         """Take the user off the nodes that have it."""
         from airflow_provider_batchlinux.client.users.reconcile import take_back
 

@@ -114,7 +114,7 @@ class BatchLinuxNodeUsersLeaseTrigger(BatchLinuxEndingTrigger):
         mask_secret(password)
         return password
 
-    async def end(self, client: BatchLinuxClient) -> None:
+    async def cancel(self, client: BatchLinuxClient) -> None:
         """Take the user off all nodes."""
         from airflow_provider_batchlinux.client.users.lease import end_lease
 

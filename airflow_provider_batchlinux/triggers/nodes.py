@@ -69,7 +69,7 @@ class BatchLinuxNodesIdleTrigger(BatchLinuxPoolTrigger, BatchLinuxEndingTrigger)
         if self.repair is not None or self.when_killed != "keep":
             await super().on_kill()
 
-    async def end(self, client: BatchLinuxClient) -> None:
+    async def cancel(self, client: BatchLinuxClient) -> None:
         """Switch on again the formula that a repair has switched off, or delete the pool."""
         from airflow_provider_batchlinux.client.pools.cancelled_wait import end_killed_wait
 

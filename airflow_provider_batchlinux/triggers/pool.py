@@ -97,7 +97,7 @@ class BatchLinuxPoolResizedTrigger(BatchLinuxPoolTrigger, BatchLinuxEndingTrigge
         if self.stop_on_kill and self.asked:
             await super().on_kill()
 
-    async def end(self, client: BatchLinuxClient) -> None:
+    async def cancel(self, client: BatchLinuxClient) -> None:
         """Stop the resize, unless the task is a success or the pool is resizing for somebody else by now."""
         if self.marked_success:
             return

@@ -46,7 +46,7 @@ class BatchLinuxTaskTrigger(BatchLinuxEndingTrigger):
 
         return TaskWait(client, self.pool_id, self.job_id)
 
-    async def end(self, client: BatchLinuxClient) -> None:
+    async def cancel(self, client: BatchLinuxClient) -> None:
         """End the command."""
         from airflow_provider_batchlinux.client.tasks.tasks import abandon_task
 

@@ -108,10 +108,10 @@ class NodesActedWait:
     pool_id: str
     action: NodeAction
     acted: ActedNodes
-    progress: str = field(default="", init=False)
+    status: str = field(default="", init=False)
     _over: NodeProgress = field(default=NodeProgress(), init=False)
 
-    async def look(self) -> dict[str, Any] | None:
+    async def poll(self) -> dict[str, Any] | None:
         """
         Look once: how many nodes are done and gone when it is over, ``None`` to go on waiting.
 
@@ -121,7 +121,7 @@ class NodesActedWait:
         await _require_pool(self.client, self.pool_id, self.action)
         is_over = await self._settle()
         over = self._over
-        self.progress = f"Pool {self.pool_id!r}, {self.action}: of {len(self.acted.node_ids)} nodes {over}."
+        self.status = f"Pool {self.pool_id!r}, {self.action}: of {len(self.acted.node_ids)} nodes {over}."
         if not is_over:
             return None
         if over.gone:

@@ -121,8 +121,8 @@ class PoolBusyError(Exception):
     :param is_going: it is being deleted; else it is being resized.
     """
 
-    def __init__(self, progress: str, *, is_going: bool) -> None:
-        super().__init__(progress)
+    def __init__(self, status: str, *, is_going: bool) -> None:
+        super().__init__(status)
         self.is_going = is_going
 
 
@@ -132,15 +132,15 @@ class PoolGoneWait:
 
     client: BatchLinuxClient
     pool_id: str
-    progress: str = field(default="", init=False)
+    status: str = field(default="", init=False)
 
-    async def look(self) -> dict[str, Any] | None:
+    async def poll(self) -> dict[str, Any] | None:
         """Look once: the pool's id when it is gone, ``None`` to go on waiting."""
         found = await self.client.find_pool_body(self.pool_id, ["id", "state"])
         if found is None:
-            self.progress = f"Pool {self.pool_id!r} is gone."
+            self.status = f"Pool {self.pool_id!r} is gone."
             return {"pool_id": self.pool_id}
-        self.progress = f"Pool {self.pool_id!r} is {found.get('state')}; a resource lock can hold this up."
+        self.status = f"Pool {self.pool_id!r} is {found.get('state')}; a resource lock can hold this up."
         return None
 
 
@@ -167,8 +167,8 @@ async def _create_or_find(
 async def _wait_out(wait: PoolGoneWait | PoolSteadyWait, wish: PoolRequest) -> None:
     if wish.hold:
         await wait_for(wait, WaitSchedule(_LOOK_INTERVAL, wish.deadline))
-    elif await wait.look() is None:
-        raise PoolBusyError(wait.progress, is_going=isinstance(wait, PoolGoneWait))
+    elif await wait.poll() is None:
+        raise PoolBusyError(wait.status, is_going=isinstance(wait, PoolGoneWait))
 
 
 async def _kept(

@@ -60,12 +60,12 @@ class NodesIdleWait:
     policy: ReadinessPolicy
     repair: PoolRepair | None = None
     clock: Callable[[], datetime] = _utc_now
-    progress: str = field(default="", init=False)
+    status: str = field(default="", init=False)
     # What an earlier wait has begun to repair is known only after a first step.
     _is_in_repair: bool = field(default=True, init=False)
     _repairs: int | None = field(default=None, init=False)
 
-    async def look(self) -> dict[str, Any] | None:
+    async def poll(self) -> dict[str, Any] | None:
         """
         Look once: the pool, its nodes by state and its timeline when ready, ``None`` to go on waiting.
 
@@ -73,7 +73,7 @@ class NodesIdleWait:
         """
         now = self.clock()
         seen, verdict = await self._judged(now)
-        self.progress = verdict.reason
+        self.status = verdict.reason
         if verdict.outcome is Outcome.FAILED:
             if self.repair is not None:
                 await restore_autoscale(self.client, self.pool_id)

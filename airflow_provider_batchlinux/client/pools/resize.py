@@ -47,9 +47,9 @@ class ResizeWait:
     spec: ResizeSpec
     request: ResizeRequest = field(default_factory=ResizeRequest)
     until_over: bool = True
-    progress: str = field(default="", init=False)
+    status: str = field(default="", init=False)
 
-    async def look(self) -> dict[str, Any] | None:
+    async def poll(self) -> dict[str, Any] | None:
         """
         Look once: the pool's id and its numbers when it is over, ``None`` to go on waiting.
 
@@ -58,7 +58,7 @@ class ResizeWait:
         """
         pool = await self._pool()
         step = next_step(self.spec, pool, asked=self.request.asked)
-        self.progress = (
+        self.status = (
             f"Pool {self.pool_id!r} is {pool.allocation_state}: {pool.current} of {pool.target} nodes."
         )
         if step is ResizeStep.SHORT:

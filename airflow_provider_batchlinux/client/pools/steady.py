@@ -21,9 +21,9 @@ class PoolSteadyWait:
 
     client: BatchLinuxClient
     pool_id: str
-    progress: str = field(default="", init=False)
+    status: str = field(default="", init=False)
 
-    async def look(self) -> dict[str, Any] | None:
+    async def poll(self) -> dict[str, Any] | None:
         """
         Look once: the pool's id, its targets and its nodes when it is steady, ``None`` to go on waiting.
 
@@ -34,7 +34,7 @@ class PoolSteadyWait:
             state = "does not exist" if pool is None else "is being deleted"
             msg = f"Pool {self.pool_id!r} {state}, so it will not become steady."
             raise PoolNotReadyError(msg, pool_id=self.pool_id)
-        self.progress = (
+        self.status = (
             f"Pool {self.pool_id!r} is {pool.allocation_state}: {pool.current} of {pool.target} nodes."
         )
         if pool.allocation_state != "steady":

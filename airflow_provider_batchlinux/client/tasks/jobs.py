@@ -96,12 +96,12 @@ class _JobGoneWait:
 
     client: BatchLinuxClient
     job_id: str
-    progress: str = field(default="", init=False)
+    status: str = field(default="", init=False)
 
-    async def look(self) -> dict[str, Any] | None:
+    async def poll(self) -> dict[str, Any] | None:
         """Look once: the job's id when it is gone, ``None`` to go on waiting."""
         found = await self.client.find_job(self.job_id)
-        self.progress = f"Job {self.job_id!r} is {found.get('state') if found else 'gone'}."
+        self.status = f"Job {self.job_id!r} is {found.get('state') if found else 'gone'}."
         return None if found else {"job_id": self.job_id}
 
 

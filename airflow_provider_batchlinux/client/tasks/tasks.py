@@ -36,9 +36,9 @@ class TaskWait:
     client: BatchLinuxClient
     pool_id: str
     job_id: str
-    progress: str = field(default="", init=False)
+    status: str = field(default="", init=False)
 
-    async def look(self) -> dict[str, Any] | None:
+    async def poll(self) -> dict[str, Any] | None:
         """
         Look once: the job's id when the command is over, ``None`` to go on waiting.
 
@@ -49,7 +49,7 @@ class TaskWait:
             msg = f"Task {TASK_ID!r} of job {self.job_id!r} does not exist any more: somebody deleted it."
             raise TaskFailedError(msg)
         where = f" on node {task.node_id!r}" if task.node_id else ""
-        self.progress = f"Task {TASK_ID!r} of job {self.job_id!r} is {task.state}{where}."
+        self.status = f"Task {TASK_ID!r} of job {self.job_id!r} is {task.state}{where}."
         if task_outcome(task) is not TaskOutcome.STILL_RUNNING:
             return {"job_id": self.job_id}
         if task.state == "active":

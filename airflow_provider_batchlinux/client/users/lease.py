@@ -74,14 +74,14 @@ class LeaseWait:
     tasks_over: Callable[[], Awaitable[bool]] = _never
     password: Callable[[], Awaitable[str | None]] = _no_password
     clock: Callable[[], float] = time.time
-    progress: str = field(default="", init=False)
+    status: str = field(default="", init=False)
     _given: dict[str, Given] = field(default_factory=dict, init=False)
     _ended: LeaseEnd | None = field(default=None, init=False)
     _ended_at: datetime = field(init=False)
     _removed: set[str] = field(default_factory=set, init=False)
     _cleared: set[str] = field(default_factory=set, init=False)
 
-    async def look(self) -> dict[str, Any] | None:
+    async def poll(self) -> dict[str, Any] | None:
         """
         Put the user where it is missing; once the lease is over, take it away everywhere.
 
@@ -94,7 +94,7 @@ class LeaseWait:
             if self._ended is not None and self._now() > self._ended_at + REMOVAL_LIMIT:
                 raise
             # A lease outlives an outage of the service; its nodes keep the user meanwhile.
-            self.progress = f"Pool {self.pool_id!r}, user {self.user.username!r}: {error}"
+            self.status = f"Pool {self.pool_id!r}, user {self.user.username!r}: {error}"
             return None
 
     def pause(self, seconds: float) -> float:
@@ -136,7 +136,7 @@ class LeaseWait:
             self._given[node.node_id] = given_of(node, record, self.user.expires_at, now)
         served = sum(given.done for given in self._given.values())
         until = self.user.expires_at.isoformat(timespec="seconds")
-        self.progress = (
+        self.status = (
             f"Pool {self.pool_id!r}: user {self.user.username!r} is on {served} of {len(nodes)} nodes "
             f"until {until}{_waiting(plan)}."
         )
@@ -190,13 +190,13 @@ class LeaseWait:
                 await leave(self.client, self.pool_id, entry)
             return self._result(ended)
         names = [*(record.node_id for record in failed), *(node.node_id for node in plan.waiting)]
-        self.progress = (
+        self.status = (
             f"Pool {self.pool_id!r}: the lease of user {self.user.username!r} is over ({ended.value}); "
             f"still to be taken off {len(names)} nodes: {joined(names)}."
         )
         if self._now() > self._ended_at + REMOVAL_LIMIT:
             causes = "".join(f"\n  node {r.node_id!r} ({r.state}): {r.error}" for r in failed)
-            msg = f"{self.progress} It stays in the pool's ledger.{causes}"
+            msg = f"{self.status} It stays in the pool's ledger.{causes}"
             raise NodeUsersError(msg, failed=names)
         return None
 
@@ -205,7 +205,7 @@ class LeaseWait:
         self._removed |= {r.node_id for r in records if r.outcome is UserOutcome.REMOVED}
 
     def _result(self, ended: LeaseEnd) -> dict[str, Any]:
-        self.progress = (
+        self.status = (
             f"Pool {self.pool_id!r}: the lease of user {self.user.username!r} is over ({ended.value}); "
             f"taken off {len(self._removed)} nodes."
         )

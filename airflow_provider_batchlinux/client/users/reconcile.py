@@ -267,16 +267,16 @@ class NodesForUserWait:
     client: BatchLinuxClient
     target: UserTarget
     removing: bool
-    progress: str = field(default="", init=False)
+    status: str = field(default="", init=False)
 
-    async def look(self) -> dict[str, Any] | None:
+    async def poll(self) -> dict[str, Any] | None:
         """Look once: the pool's id when it is over, ``None`` to go on waiting."""
         pool = await self.client.find_pool(self.target.pool_id)
         nodes = await nodes_if_any(self.client, self.target.pool_id, where=self.target.where)
         plan = plan_of(nodes, self.target.choice, removing=self.removing)
         growing = not self.removing and is_growing(pool) and _lacks_nodes(self.target, plan)
         coming = "; more nodes are on their way" if growing else ""
-        self.progress = f"Pool {self.target.pool_id!r}: {plan}{coming}."
+        self.status = f"Pool {self.target.pool_id!r}: {plan}{coming}."
         return None if plan.waiting or growing else {"pool_id": self.target.pool_id}
 
 

@@ -18,13 +18,13 @@ log = logging.getLogger(__name__)
 
 
 class Wait(Protocol):
-    """Something to wait for; ``progress`` is a line that changes only when the thing does."""
+    """Something to wait for; ``status`` is a line that changes only when the thing does."""
 
     @property
-    def progress(self) -> str:
+    def status(self) -> str:
         """Say how far it is, after a look."""
 
-    async def look(self) -> dict[str, Any] | None:
+    async def poll(self) -> dict[str, Any] | None:
         """Look once: the result when it is done, ``None`` to go on; an error ends the wait."""
 
 
@@ -56,7 +56,7 @@ class WaitSchedule:
 
 async def wait_for(wait: Wait, pace: WaitSchedule) -> dict[str, Any]:
     """
-    Look until it is done, and log the progress when it changes.
+    Look until it is done, and log the status when it changes.
 
     :raises WaitTimeoutError: it was not done at the deadline; nothing was changed.
     """
@@ -64,22 +64,22 @@ async def wait_for(wait: Wait, pace: WaitSchedule) -> dict[str, Any]:
         await pace.sleep(_jittered(pace.first_wait))
     told = ""
     while True:
-        result = await wait.look()
-        if wait.progress != told:
-            told = wait.progress
+        result = await wait.poll()
+        if wait.status != told:
+            told = wait.status
             log.info("%s", told)
         if result is not None:
             return result
         await (pace.between or pace.sleep)(_next_sleep(pace, told))
 
 
-def _next_sleep(pace: WaitSchedule, progress: str) -> float:
+def _next_sleep(pace: WaitSchedule, status: str) -> float:
     pause = _jittered(pace.interval)
     left = pace.left()
     if left is None:
         return pause
     if left <= 0:
-        msg = f"The time for waiting is over. Last seen: {progress}"
+        msg = f"The time for waiting is over. Last seen: {status}"
         raise WaitTimeoutError(msg)
     return min(pause, left)
 

@@ -88,19 +88,19 @@ class PoolWatch:
                     return seen
             if self.error is not None:
                 raise copy.copy(self.error) from self.error
-            self._poller.hurry(self)
-            await self._news()
+            self._poller.request_refresh(self)
+            await self._next_reading()
 
     async def nodes(self, where: str | None) -> list[NodeSnapshot]:
         """List the pool's nodes exactly, once for all waits that ask the same after the same reading."""
         await self.reading()
-        self._poller.look_again(self)
+        self._poller.poll_again(self)
         return list(await self._poller.exactly(self, where))
 
-    def spoke(self) -> None:
+    def invalidate(self) -> None:
         """Trust no reading from before now, because the wait asked the service something by itself."""
         self.needs = self._poller.turn + 1
-        self._poller.look_again(self)
+        self._poller.poll_again(self)
 
     def wake(self) -> None:
         """Let the wait look."""
@@ -128,7 +128,7 @@ class PoolWatch:
         woken, self._woken = self._woken, False
         return woken
 
-    async def _news(self) -> None:
+    async def _next_reading(self) -> None:
         left = self._left()
         if not await self.until_woken(None if left is None else max(left, 0.0) + _GRACE):
             msg = f"The time for waiting is over, and pool {self.pool_id!r} could not be read before its end."
@@ -144,7 +144,7 @@ class _WatchedPool:
     def __init__(self, pool_id: str) -> None:
         self.pool_id = pool_id
         self.watches: set[PoolWatch] = set()
-        self.restless: set[PoolWatch] = set()
+        self.dirty: set[PoolWatch] = set()
         self.reading: PoolReading | None = None
         self.exact: dict[str | None, asyncio.Task[list[NodeSnapshot]]] = {}
         self.turning = False
@@ -154,7 +154,7 @@ class _WatchedPool:
         changed = reading != self.reading
         self.turning = changed and is_turning(reading.pool, reading.counts)
         self.reading, self.exact = reading, {}
-        woken, self.restless = (self.watches if changed else self.restless), set()
+        woken, self.dirty = (self.watches if changed else self.dirty), set()
         return list(woken)
 
 
@@ -176,7 +176,7 @@ class PoolPoller:
         self._pools: dict[str, _WatchedPool] = {}
         self._intervals: Counter[float] = Counter()
         self._due = self._soon = float("inf")
-        self._hurried: set[str] = set()
+        self._refresh_requested: set[str] = set()
         self._changed_plan = asyncio.Event()
         self._loop: asyncio.Task[None] | None = None
         self._queries: set[asyncio.Task[Any]] = set()
@@ -198,16 +198,16 @@ class PoolPoller:
         pool = self._pools.get(key)
         return pool.reading if pool else None
 
-    def look_again(self, watch: PoolWatch) -> None:
+    def poll_again(self, watch: PoolWatch) -> None:
         """Wake a wait at the next turn, changed or not."""
         pool = self._pools.get(watch.key)
         if pool is not None:
-            pool.restless.add(watch)
+            pool.dirty.add(watch)
 
-    def hurry(self, watch: PoolWatch) -> None:
+    def request_refresh(self, watch: PoolWatch) -> None:
         """Read a wait's pool soon, together with those of others who begin to wait now."""
-        self.look_again(watch)
-        self._hurried.add(watch.key)
+        self.poll_again(watch)
+        self._refresh_requested.add(watch.key)
         self._soon = min(self._soon, self._now() + min(_GATHERING, watch.interval))
         self._changed_plan.set()
 
@@ -224,7 +224,7 @@ class PoolPoller:
         """Let a wait take part."""
         self._pools.setdefault(watch.key, _WatchedPool(watch.pool_id)).watches.add(watch)
         self._intervals[watch.interval] += 1
-        self.hurry(watch)
+        self.request_refresh(watch)
         if self._loop is None:
             self._loop = self._start(self._run())
 
@@ -234,7 +234,7 @@ class PoolPoller:
         if pool is None or watch not in pool.watches:
             return
         pool.watches.discard(watch)
-        pool.restless.discard(watch)
+        pool.dirty.discard(watch)
         if not pool.watches:
             del self._pools[watch.key]
         self._intervals -= Counter([watch.interval])
@@ -281,11 +281,11 @@ class PoolPoller:
     async def _take_turn(self) -> None:
         self.turn += 1
         began = self._now()
-        every = self._due <= began + _EARLY or self._hurried >= self._pools.keys()
-        keys = list(self._pools) if every else [key for key in self._pools if key in self._hurried]
-        self._hurried, self._soon = set(), float("inf")
+        every = self._due <= began + _EARLY or self._refresh_requested >= self._pools.keys()
+        keys = list(self._pools) if every else [key for key in self._pools if key in self._refresh_requested]
+        self._refresh_requested, self._soon = set(), float("inf")
         ids = [self._pools[key].pool_id for key in keys]
-        await self._tell((await self._reader.read(ids, self.turn)).values(), keys)
+        await self._publish((await self._reader.read(ids, self.turn)).values(), keys)
         took = self._now() - began
         if took > _WORTH_TELLING:
             log.warning("Reading %d pools took %.0f s; the waits go on.", len(keys), took)
@@ -294,7 +294,7 @@ class PoolPoller:
             rest = rest_after(self._next_interval(), took) * random.uniform(0.9, 1.0)
             self._due = self._now() + rest
 
-    async def _tell(self, readings: Iterable[PoolReading], keys: Iterable[str]) -> None:
+    async def _publish(self, readings: Iterable[PoolReading], keys: Iterable[str]) -> None:
         woken: list[PoolWatch] = []
         for key, reading in zip(keys, readings, strict=True):
             pool = self._pools.get(key)
@@ -312,7 +312,7 @@ class PoolPoller:
     def _fail(self, error: Exception) -> None:
         self._loop = None
         watches = [watch for pool in self._pools.values() for watch in pool.watches]
-        self._pools, self._intervals, self._hurried = {}, Counter(), set()
+        self._pools, self._intervals, self._refresh_requested = {}, Counter(), set()
         self._due = self._soon = float("inf")
         for watch in watches:
             watch.error = error

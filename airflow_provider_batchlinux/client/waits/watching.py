@@ -32,7 +32,7 @@ class WatchedClient(BatchLinuxClient):
     """
 
     def __init__(self, client: BatchLinuxClient, watch: PoolWatch) -> None:
-        super().__init__(client.sdk, _HeardRetry(**vars(client.retry), heard=watch.spoke))
+        super().__init__(client.sdk, _ObservedRetry(**vars(client.retry), on_request=watch.invalidate))
         self._watch = watch
 
     async def find_pool(self, pool_id: str) -> PoolSnapshot | None:
@@ -78,13 +78,13 @@ async def wait_at_poller(
 
 
 @dataclass(frozen=True)
-class _HeardRetry(RetryPolicy):
+class _ObservedRetry(RetryPolicy):
     """Tries again like any, and tells that something was asked."""
 
-    heard: Callable[[], None] = lambda: None
+    on_request: Callable[[], None] = lambda: None
 
     async def run(self, what: str, attempt: Callable[[], Awaitable[T]]) -> T:
         try:
             return await super().run(what, attempt)
         finally:
-            self.heard()
+            self.on_request()

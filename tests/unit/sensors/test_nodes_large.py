@@ -120,7 +120,7 @@ def test_a_repair_costs_four_requests_a_look_and_two_once_it_knows_there_is_noth
     async def looks(client: Any) -> None:
         nodes = wait.wait(client)
         for _ in range(3):
-            assert await nodes.look() is None
+            assert await nodes.poll() is None
 
     account.hook.run(looks)
 

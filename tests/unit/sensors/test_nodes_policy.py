@@ -130,7 +130,7 @@ class TestLimits:
         async def story(client: Any) -> Any:
             wait = sensor(**limits).trigger().wait(client)
             wait.clock = account.control.now
-            return await wait.look()
+            return await wait.poll()
 
         return account.hook.run(story)
 

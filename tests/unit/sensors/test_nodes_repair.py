@@ -82,7 +82,7 @@ class TestReboots:
 
         async def together(client: Any) -> list[Any]:
             waits = [sensor(repair={"reboots": 1}).trigger().wait(client) for _ in range(waiting)]
-            return list(await asyncio.gather(*(wait.look() for wait in waits)))
+            return list(await asyncio.gather(*(wait.poll() for wait in waits)))
 
         assert account.hook.run(together) == [None] * waiting
         assert asked(account, "/reboot") == 3
@@ -163,12 +163,12 @@ class TestReplacement:
         async def look(client: Any) -> Any:
             repair = BreaksMeanwhile(client, "etl", RepairSpec(replace_unusable=True))
             wait = NodesIdleWait(client, "etl", ReadinessPolicy(), repair)
-            return await wait.look(), wait.progress
+            return await wait.poll(), wait.status
 
-        result, progress = account.hook.run(look)
+        result, status = account.hook.run(look)
 
         assert result is None
-        assert progress.endswith("These are looked at again.")
+        assert status.endswith("These are looked at again.")
 
 
 class TestAskingAgain:
@@ -207,7 +207,7 @@ class TestAskingAgain:
 
         async def together(client: Any) -> list[Any]:
             waits = [sensor(repair=self.REPAIR).trigger().wait(client) for _ in range(4)]
-            return list(await asyncio.gather(*(wait.look() for wait in waits)))
+            return list(await asyncio.gather(*(wait.poll() for wait in waits)))
 
         assert account.hook.run(together) == [None] * 4
         assert asked(account, "/resize") == 1

@@ -52,7 +52,7 @@ class Lease:
     def look(self, later: timedelta = timedelta()) -> dict[str, Any] | None:
         async def story(client: BatchLinuxClient) -> dict[str, Any] | None:
             self.wait.client = client
-            return await self.wait.look()
+            return await self.wait.poll()
 
         self.now += later
         found: dict[str, Any] | None = self.ask(story)
@@ -86,7 +86,7 @@ def inside(account: BatchAccount, key: asyncssh.SSHKey) -> set[str]:
 def test_the_user_is_on_all_nodes_and_a_second_look_leaves_them_alone(account, key, lease):
     assert lease.look() is None
     assert len(inside(account, key)) == 2
-    assert "user 'ann' is on 2 of 2 nodes until" in lease.wait.progress
+    assert "user 'ann' is on 2 of 2 nodes until" in lease.wait.status
 
     with lease.calls_for_users() as calls:
         assert lease.look(timedelta(minutes=20)) is None
@@ -137,8 +137,8 @@ def test_a_node_on_its_way_is_waited_for(account, key, lease):
 
     lease.look()
     assert inside(account, key) == all_nodes(account) - {node_id}
-    assert "is on 1 of 2 nodes" in lease.wait.progress
-    assert "1 are 'unknown'" in lease.wait.progress
+    assert "is on 1 of 2 nodes" in lease.wait.status
+    assert "1 are 'unknown'" in lease.wait.status
 
     account.control.set_node("etl", node_id, "idle")
     lease.look()
@@ -232,7 +232,7 @@ def test_a_node_that_cannot_let_the_user_go_now_is_asked_again(account, key, lea
     lease.work_is_over = True
 
     assert lease.look() is None
-    assert f"still to be taken off 1 nodes: '{node_id}'" in lease.wait.progress
+    assert f"still to be taken off 1 nodes: '{node_id}'" in lease.wait.status
     assert "ann" in lease.ledger()
 
     account.control.set_node("etl", node_id, "idle")
@@ -261,10 +261,10 @@ def test_an_outage_of_the_service_does_not_end_it(account, lease):
     account.control.inject("GET", "/pools/etl", status=503)
 
     assert lease.look() is None
-    assert "get pool 'etl'" in lease.wait.progress
+    assert "get pool 'etl'" in lease.wait.status
 
     assert lease.look() is None
-    assert "is on 2 of 2 nodes" in lease.wait.progress
+    assert "is on 2 of 2 nodes" in lease.wait.status
 
 
 def test_an_outage_at_its_end_is_told_when_the_time_for_removal_is_over(account, lease):

@@ -45,10 +45,10 @@ class Countdown:
         self.lines = lines
         self.fails = fails
         self.looked = 0
-        self.progress = ""
+        self.status = ""
 
-    async def look(self) -> dict[str, Any] | None:
-        self.progress = self.lines[min(self.looked, len(self.lines) - 1)]
+    async def poll(self) -> dict[str, Any] | None:
+        self.status = self.lines[min(self.looked, len(self.lines) - 1)]
         self.looked += 1
         if self.fails:
             message = "Broken."
@@ -89,7 +89,7 @@ def test_what_is_done_already_is_found_at_the_first_look_without_a_wait() -> Non
 
 def test_a_result_that_is_empty_is_a_result() -> None:
     class Empty(Countdown):
-        async def look(self) -> dict[str, Any]:
+        async def poll(self) -> dict[str, Any]:
             return {}
 
     assert asyncio.run(wait_for(Empty(1), Clock().pace())) == {}

@@ -156,7 +156,7 @@ def test_a_wait_that_asked_the_service_by_itself_sees_only_what_came_after() -> 
         async with poller.watch("etl", 60) as watch:
             await watch.reading()
             account.pools["etl"] = BOOTING
-            watch.spoke()
+            watch.invalidate()
             assert (await watch.reading()).counts == BOOTING
 
     run_virtually(story())
