@@ -17,8 +17,6 @@ from airflow_provider_batchlinux.emulator.simulation.fault_rates import Chances
 from airflow_provider_batchlinux.emulator.simulation.options import EmulatorOptions
 from airflow_provider_batchlinux.emulator.simulation.seeded_random import make_seed
 
-__all__ = ["main"]
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """

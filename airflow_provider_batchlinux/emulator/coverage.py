@@ -7,8 +7,6 @@ from collections.abc import Mapping
 
 from airflow_provider_batchlinux.emulator.http.routes import OPERATIONS, RETIRED, Operation
 
-__all__ = ["ONCE", "PARTLY", "coverage_page"]
-
 PARTLY: Mapping[str, str] = {
     "list_applications": "always empty: only Azure's control plane can add applications",
     "get_application": "always 404: only Azure's control plane can add applications",

@@ -13,6 +13,7 @@ from threading import Thread
 
 from aiohttp import web
 
+from airflow_provider_batchlinux.emulator.account import EmulatedAccount, last_change
 from airflow_provider_batchlinux.emulator.blobs.client import BlobContainer
 from airflow_provider_batchlinux.emulator.blobs.server import serving_blobs
 from airflow_provider_batchlinux.emulator.blobs.storage import BlobStorage, StorageFacts, derive_key
@@ -28,14 +29,11 @@ from airflow_provider_batchlinux.emulator.identity.tls import LoopbackTls, make_
 from airflow_provider_batchlinux.emulator.management.resources import ManagementFacts
 from airflow_provider_batchlinux.emulator.management.server import serving_management
 from airflow_provider_batchlinux.emulator.protocol.listener import loopback_socket, stop_serving
-from airflow_provider_batchlinux.emulator.restore import last_change
 from airflow_provider_batchlinux.emulator.simulation.clock import Clock, ManualClock, SystemClock
 from airflow_provider_batchlinux.emulator.simulation.options import EmulatorOptions
 from airflow_provider_batchlinux.emulator.state.persisted_settings import account_key
 from airflow_provider_batchlinux.emulator.state.state_file import StateFile
 from airflow_provider_batchlinux.emulator.state.workdir import workdir
-
-__all__ = ["RunningEmulator", "run_emulator", "serving"]
 
 
 @dataclass(frozen=True)
@@ -76,17 +74,18 @@ async def serving(options: EmulatorOptions) -> AsyncIterator[RunningEmulator]:
         async with _identity(tls) as identity, serving_blobs(storage, options.blob_port):
             gate = Gate(options, key, identity.local if identity else None)
             endpoint = f"{'https' if tls else 'http'}://127.0.0.1:{listener.getsockname()[1]}"
-            application = Application(options, clock, place, endpoint, gate, storage)
+            account = EmulatedAccount(options, clock, place, endpoint, storage)
+            application = Application(account, gate)
             runner = web.ServerRunner(web.Server(application.handle, access_log=None))
             try:
                 await runner.setup()
                 await web.SockSite(runner, listener, ssl_context=tls.context if tls else None).start()
-                async with _management(tls, identity, application, options.account) as management:
+                async with _management(tls, identity, account, application) as management:
                     running = _running(endpoint, options.account, key, storage.facts, tls, identity)
                     yield replace(running, management=management)
             finally:
                 await stop_serving(runner)
-                await application.close()
+                await account.close()
 
 
 @contextmanager
@@ -133,11 +132,14 @@ def _identity(tls: LoopbackTls | None) -> AbstractAsyncContextManager[ServedIden
 
 
 def _management(
-    tls: LoopbackTls | None, identity: ServedIdentity | None, application: Application, account: str
+    tls: LoopbackTls | None,
+    identity: ServedIdentity | None,
+    account: EmulatedAccount,
+    application: Application,
 ) -> AbstractAsyncContextManager[ManagementFacts | None]:
     if tls is None or identity is None:
         return nullcontext()
-    return serving_management(tls, identity.local, application, account)
+    return serving_management(tls, identity.local, account, application.act)
 
 
 def _running(

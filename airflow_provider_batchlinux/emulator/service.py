@@ -5,18 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 from random import Random
 
-from airflow_provider_batchlinux.emulator.autoscale.scaler import AutoScaler
 from airflow_provider_batchlinux.emulator.blobs.storage import BlobStorage
 from airflow_provider_batchlinux.emulator.jobs.lifecycle import JobLifecycle
 from airflow_provider_batchlinux.emulator.jobs.node_tasks import JobTasks
+from airflow_provider_batchlinux.emulator.jobs.retention import TaskRetention
 from airflow_provider_batchlinux.emulator.jobs.scheduler import TaskScheduler
 from airflow_provider_batchlinux.emulator.jobs.schedules import JobSchedules
 from airflow_provider_batchlinux.emulator.nodes.actions import NodeActions
 from airflow_provider_batchlinux.emulator.nodes.lifecycle import NodeLifecycle
-from airflow_provider_batchlinux.emulator.nodes.ssh_servers import Doors
+from airflow_provider_batchlinux.emulator.nodes.ssh_servers import SshServers, host_key
 from airflow_provider_batchlinux.emulator.pools.allocation import Allocation
-from airflow_provider_batchlinux.emulator.pools.auto_pools import AutoPools
-from airflow_provider_batchlinux.emulator.pools.lifecycle import PoolLifecycle
+from airflow_provider_batchlinux.emulator.pools.lifecycle import AutoPools, PoolLifecycle
+from airflow_provider_batchlinux.emulator.pools.scaler import AutoScaler
 from airflow_provider_batchlinux.emulator.pools.spot_market import Capacity, SpotMarket
 from airflow_provider_batchlinux.emulator.simulation.clock import Clock, SwitchedClock
 from airflow_provider_batchlinux.emulator.simulation.fault_rates import CHANCES, FaultInjector
@@ -24,14 +24,10 @@ from airflow_provider_batchlinux.emulator.simulation.faults import FaultsByChanc
 from airflow_provider_batchlinux.emulator.simulation.lifecycle import Delays, delays_of
 from airflow_provider_batchlinux.emulator.simulation.options import EmulatorOptions
 from airflow_provider_batchlinux.emulator.simulation.seeded_random import SeededRandom
-from airflow_provider_batchlinux.emulator.state.persisted_settings import host_key
-from airflow_provider_batchlinux.emulator.state.quotas import Quotas
+from airflow_provider_batchlinux.emulator.state.persisted_settings import Quotas
 from airflow_provider_batchlinux.emulator.state.records import Node, Task
-from airflow_provider_batchlinux.emulator.state.retention import TaskRetention
 from airflow_provider_batchlinux.emulator.state.store import Store
 from airflow_provider_batchlinux.emulator.state.workdir import Workdir
-
-__all__ = ["BatchService"]
 
 
 class BatchService:
@@ -60,7 +56,7 @@ class BatchService:
         self.store = Store(workdir.state)
         self.quotas = Quotas()
         environment = {"AZ_BATCH_ACCOUNT_NAME": options.account, "AZ_BATCH_ACCOUNT_URL": f"{endpoint}/"}
-        self.ssh_servers = Doors(self.store, clock, host_key(workdir.state))
+        self.ssh_servers = SshServers(self.store, clock, host_key(workdir.state))
         self.lifecycle = NodeLifecycle(
             self.store,
             clock,
@@ -99,9 +95,9 @@ class BatchService:
             self.lifecycle,
             self.quotas,
             self.spot,
-            self.scheduler,
+            self.scheduler.end_all_on,
         )
-        self.node_actions = NodeActions(self.store, clock, self.scheduler, self.lifecycle)
+        self.node_actions = NodeActions(self.store, clock, self.lifecycle, self.scheduler.end_all_on)
         formula_chance = Random(self.fault_injector.seeded_random.seed).random
         self.scaler = AutoScaler(self.store, clock, profile, self.allocation, formula_chance)
         self.pools = PoolLifecycle(self.store, self.quotas, self.allocation, self.scaler)

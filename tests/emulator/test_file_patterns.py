@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_batchlinux.emulator.nodes.file_patterns import FilePattern, expand_variables
+from airflow_provider_batchlinux.emulator.nodes.output_files import FilePattern, expand_variables
 
 PARTS = st.sampled_from(["a", "b", ".a", "ab", "a.txt"])
 PATHS = st.lists(PARTS, min_size=1, max_size=4).map("/".join)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_batchlinux.emulator.jobs.recurrence import is_in_window, run_after
+from airflow_provider_batchlinux.emulator.jobs.schedules import is_in_window, run_after
 
 _FIRST = datetime(2026, 1, 1, tzinfo=timezone.utc)
 _HOUR = 3600

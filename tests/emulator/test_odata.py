@@ -10,9 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_batchlinux.emulator.protocol.errors import ServiceError
-from airflow_provider_batchlinux.emulator.protocol.filterable import FILTERABLE
 from airflow_provider_batchlinux.emulator.protocol.instants import format_instant
-from airflow_provider_batchlinux.emulator.protocol.odata import parse_filter, parse_select
+from airflow_provider_batchlinux.emulator.protocol.odata import FILTERABLE, parse_filter, parse_select
 
 TASK = {
     "id": "Clean-1",

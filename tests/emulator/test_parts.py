@@ -21,7 +21,7 @@ from airflow_provider_batchlinux.emulator.nodes.programs import Command, run_pro
 from airflow_provider_batchlinux.emulator.protocol.errors import ServiceError
 from airflow_provider_batchlinux.emulator.protocol.schema import read_body
 from airflow_provider_batchlinux.emulator.rules.images import node_agent_of, supported_images
-from airflow_provider_batchlinux.emulator.state.quotas import cores_of, is_vm_size
+from airflow_provider_batchlinux.emulator.rules.vm_sizes import cores_of, is_vm_size
 from airflow_provider_batchlinux.emulator.state.records import Node
 from airflow_provider_batchlinux.emulator.state.store import Collection, Store
 

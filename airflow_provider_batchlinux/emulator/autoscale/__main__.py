@@ -14,8 +14,6 @@ from airflow_provider_batchlinux.emulator.autoscale.measures import MEASURED
 from airflow_provider_batchlinux.emulator.autoscale.metrics import SAMPLE_PERIOD, Sample
 from airflow_provider_batchlinux.emulator.autoscale.problems import FormulaError
 
-__all__ = ["main"]
-
 _EPILOG = """\
 This is the evaluator of the embedded service. It follows Microsoft's documentation; what Azure makes of a
 formula only Azure says, by BatchLinuxEvaluateAutoscaleOperator on a pool that scales by itself."""

@@ -40,8 +40,6 @@ from airflow_provider_batchlinux.emulator.autoscale.values import (
     operate,
 )
 
-__all__ = ["DEALLOCATION_OPTIONS", "Scene", "Targets", "evaluate"]
-
 DEALLOCATION_OPTIONS = ("requeue", "terminate", "taskcompletion", "retaineddata")
 _DEDICATED, _SPOT = "$TargetDedicatedNodes", "$TargetLowPriorityNodes"
 _OPTION = "$NodeDeallocationOption"

@@ -15,8 +15,6 @@ from airflow_provider_batchlinux.emulator.autoscale.values import (
 )
 from airflow_provider_batchlinux.emulator.protocol.instants import parse_http_date, parse_instant
 
-__all__ = ["FUNCTIONS", "joined", "read_time"]
-
 Vector = tuple[float, ...]
 Function = Callable[[Sequence[Value]], Value]
 

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 
 from airflow_provider_batchlinux.emulator.autoscale.problems import FormulaSyntaxError, Place
 
-__all__ = ["END", "Token", "tokens_of"]
-
 END = "end"
 """The kind of the token behind the last one."""
 

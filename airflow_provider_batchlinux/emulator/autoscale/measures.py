@@ -9,8 +9,6 @@ from typing import Any
 from airflow_provider_batchlinux.emulator.state.records import USABLE_NODE_STATES, Pool
 from airflow_provider_batchlinux.emulator.state.store import Store
 
-__all__ = ["MEASURED", "measure"]
-
 _UNMEASURED = (
     "$WallClockSeconds",
     "$MemoryBytes",

@@ -10,8 +10,6 @@ from math import inf
 from airflow_provider_batchlinux.emulator.autoscale.problems import UnsuitableError
 from airflow_provider_batchlinux.emulator.autoscale.values import Interval, Value, kind_of
 
-__all__ = ["SAMPLE_PERIOD", "Metric", "NotEnoughSamplesError", "Sample"]
-
 SAMPLE_PERIOD = 30.0
 """Seconds between two samples, as documented."""
 

@@ -4,15 +4,6 @@ from __future__ import annotations
 
 from typing import ClassVar, NamedTuple
 
-__all__ = [
-    "EvaluationError",
-    "FormulaError",
-    "FormulaSyntaxError",
-    "InsufficientSampleDataError",
-    "Place",
-    "UnsuitableError",
-]
-
 
 class Place(NamedTuple):
     """Where something stands in a formula; both count from 1."""

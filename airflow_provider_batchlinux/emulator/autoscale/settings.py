@@ -10,8 +10,6 @@ from airflow_provider_batchlinux.emulator.autoscale.syntax import parse
 from airflow_provider_batchlinux.emulator.protocol.errors import Code, ServiceError, refused
 from airflow_provider_batchlinux.emulator.protocol.instants import parse_duration
 
-__all__ = ["auto_scale_settings", "check_formula", "settings_of_new_pool", "unscaled"]
-
 _LONGEST_FORMULA = 8192
 _SHORTEST_INTERVAL, _LONGEST_INTERVAL = 5 * 60.0, 168 * 3600.0
 _NAMES = ("autoScaleFormula", "autoScaleEvaluationInterval")

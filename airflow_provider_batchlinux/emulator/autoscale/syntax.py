@@ -8,23 +8,6 @@ from dataclasses import dataclass
 from airflow_provider_batchlinux.emulator.autoscale.lexer import END, Token, tokens_of
 from airflow_provider_batchlinux.emulator.autoscale.problems import FormulaSyntaxError, Place
 
-__all__ = [
-    "MOST_STATEMENTS",
-    "Binary",
-    "Call",
-    "Choice",
-    "Member",
-    "MethodCall",
-    "Name",
-    "Node",
-    "Number",
-    "Statement",
-    "Text",
-    "Unary",
-    "Vector",
-    "parse",
-]
-
 MOST_STATEMENTS = 100
 _DEEPEST = 100
 _PRECEDENCE: Mapping[str, int] = {

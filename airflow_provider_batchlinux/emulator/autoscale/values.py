@@ -12,17 +12,6 @@ from typing import Any
 
 from airflow_provider_batchlinux.emulator.autoscale.problems import UnsuitableError
 
-__all__ = [
-    "INTERVALS",
-    "LONGEST_VECTOR",
-    "Interval",
-    "Value",
-    "format_value",
-    "kind_of",
-    "member_of",
-    "operate",
-]
-
 
 @dataclass(frozen=True, order=True, slots=True)
 class Interval:

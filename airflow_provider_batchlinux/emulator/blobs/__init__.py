@@ -5,5 +5,3 @@ It speaks the part of the Azure Blob REST API that clients with a SAS URL use. I
 """
 
 from __future__ import annotations
-
-__all__: list[str] = []

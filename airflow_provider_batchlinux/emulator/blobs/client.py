@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 from urllib.parse import quote, urlencode, urlsplit
 from xml.etree import ElementTree
 
-__all__ = ["BlobContainer"]
-
 
 @dataclass(frozen=True)
 class BlobContainer:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from enum import Enum
 from xml.etree import ElementTree
 
-__all__ = ["BlobCode", "BlobError", "authentication_failed", "error_document", "not_emulated"]
-
 
 class BlobCode(Enum):
     """An error of Azure Storage."""

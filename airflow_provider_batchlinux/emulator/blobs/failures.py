@@ -12,9 +12,6 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import Any
 
-__all__ = ["DOWNLOAD_CODES", "UPLOAD_CODES", "Failure", "StorageFailed", "without_signature"]
-
-
 _SIGNATURE = re.compile(r"([?&]sig=)[^&#]*", re.IGNORECASE)
 
 

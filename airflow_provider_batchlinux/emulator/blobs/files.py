@@ -24,8 +24,6 @@ from uuid import uuid4
 from airflow_provider_batchlinux.emulator.blobs.errors import BlobCode, BlobError
 from airflow_provider_batchlinux.emulator.protocol.instants import format_instant, parse_instant, ticks
 
-__all__ = ["Blob", "BlobFiles", "Container", "Incoming"]
-
 _FACTS = "container.json"
 _TO_COME = "incoming"
 """No container has this name: it is that of the directory for content that is not a blob's yet."""

@@ -15,8 +15,6 @@ from airflow_provider_batchlinux.emulator.blobs.files import Blob
 from airflow_provider_batchlinux.emulator.blobs.wire import BlobCall, BlobReply
 from airflow_provider_batchlinux.emulator.protocol.instants import format_http_date
 
-__all__ = ["entries", "list_blobs"]
-
 _LARGEST_PAGE = 5000
 _ECHOED = {
     "Prefix": "prefix",

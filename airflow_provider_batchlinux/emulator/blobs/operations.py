@@ -17,17 +17,6 @@ from airflow_provider_batchlinux.emulator.blobs.wire import (
     version_headers,
 )
 
-__all__ = [
-    "create_container",
-    "delete_blob",
-    "delete_container",
-    "get_blob",
-    "get_container",
-    "put_blob",
-    "put_block",
-    "put_block_list",
-]
-
 _CONTENT_HEADERS = (
     "content-type",
     "content-encoding",

@@ -14,8 +14,6 @@ from airflow_provider_batchlinux.emulator.blobs.errors import BlobCode, BlobErro
 from airflow_provider_batchlinux.emulator.protocol.auth import sign
 from airflow_provider_batchlinux.emulator.protocol.instants import parse_instant
 
-__all__ = ["BLOB_PERMISSIONS", "VERSION", "Target", "check_sas", "make_sas", "string_to_sign"]
-
 VERSION = "2021-12-02"
 BLOB_PERMISSIONS = "racwdl"
 """What a container's SAS can grant here, in the order that Azure Storage wants."""

@@ -28,8 +28,6 @@ from airflow_provider_batchlinux.emulator.blobs.wire import BlobCall, BlobReply
 from airflow_provider_batchlinux.emulator.protocol.instants import format_http_date, format_instant
 from airflow_provider_batchlinux.emulator.protocol.listener import loopback_socket, stop_serving
 
-__all__ = ["serving_blobs"]
-
 _log = logging.getLogger(__name__)
 _CHUNK = 256 * 1024
 _LONGEST_NAME = 1024

@@ -11,8 +11,6 @@ from airflow_provider_batchlinux.emulator.blobs.errors import authentication_fai
 from airflow_provider_batchlinux.emulator.protocol.auth import MAX_SKEW, SIGNED_HEADERS, sign
 from airflow_provider_batchlinux.emulator.protocol.instants import parse_http_date
 
-__all__ = ["check_shared_key", "string_to_sign"]
-
 
 def check_shared_key(
     account: str, key: str, method: str, raw_target: str, headers: Mapping[str, str], now: datetime

@@ -16,8 +16,6 @@ from airflow_provider_batchlinux.emulator.blobs.errors import BlobError
 from airflow_provider_batchlinux.emulator.blobs.files import BlobFiles
 from airflow_provider_batchlinux.emulator.blobs.sas import BLOB_PERMISSIONS, Target, make_sas
 
-__all__ = ["ACCOUNT", "BlobStorage", "StorageFacts", "derive_key", "is_container_name"]
-
 ACCOUNT = "batchlinuxstorage"
 _CONTAINER_NAME = re.compile(r"(?=.{3,63}\Z)[a-z0-9]+(?:-[a-z0-9]+)*")
 _INNER_LIFE = timedelta(hours=1)

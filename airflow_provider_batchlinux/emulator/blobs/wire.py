@@ -12,16 +12,6 @@ from airflow_provider_batchlinux.emulator.blobs.errors import BlobCode, BlobErro
 from airflow_provider_batchlinux.emulator.blobs.files import Blob, BlobFiles, Container
 from airflow_provider_batchlinux.emulator.protocol.instants import format_http_date
 
-__all__ = [
-    "BlobCall",
-    "BlobReply",
-    "blob_headers",
-    "check_conditions",
-    "read_metadata",
-    "read_range",
-    "version_headers",
-]
-
 _RANGE = re.compile(r"bytes=(\d+)-(\d*)")
 _STATE = {"x-ms-lease-status": "unlocked", "x-ms-lease-state": "available", "x-ms-server-encrypted": "true"}
 _METADATA = "x-ms-meta-"

@@ -11,14 +11,6 @@ from airflow_provider_batchlinux.emulator.rules.images import supported_images
 from airflow_provider_batchlinux.emulator.service import BatchService
 from airflow_provider_batchlinux.emulator.state.records import Json
 
-__all__ = [
-    "get_application",
-    "list_applications",
-    "list_pool_node_counts",
-    "list_pool_usage_metrics",
-    "list_supported_images",
-]
-
 
 def list_applications(_service: BatchService, call: Call) -> Reply:
     """Answer GET /applications: there are none, as only Azure's control plane can add some."""

@@ -15,8 +15,6 @@ from airflow_provider_batchlinux.emulator.protocol.wire import Call, Reply, done
 from airflow_provider_batchlinux.emulator.service import BatchService
 from airflow_provider_batchlinux.emulator.state.records import Pool
 
-__all__ = ["disable_pool_auto_scale", "enable_pool_auto_scale", "evaluate_pool_auto_scale"]
-
 _SECONDS_BETWEEN_ENABLES = 30.0
 
 

@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from airflow_provider_batchlinux.emulator.handlers.nodes import node_of, wrong_state
 from airflow_provider_batchlinux.emulator.handlers.tasks import task_of
+from airflow_provider_batchlinux.emulator.jobs.retention import end_of_retention
 from airflow_provider_batchlinux.emulator.jobs.task_runs import task_directory
 from airflow_provider_batchlinux.emulator.nodes.files import (
     FoundFile,
@@ -24,16 +25,6 @@ from airflow_provider_batchlinux.emulator.protocol.versions import as_of
 from airflow_provider_batchlinux.emulator.protocol.wire import Call, FileContent, Reply, listing
 from airflow_provider_batchlinux.emulator.service import BatchService
 from airflow_provider_batchlinux.emulator.simulation.lifecycle import NODE_STATES
-from airflow_provider_batchlinux.emulator.state.retention import end_of_retention
-
-__all__ = [
-    "delete_node_file",
-    "delete_task_file",
-    "get_node_file",
-    "get_task_file",
-    "list_node_files",
-    "list_task_files",
-]
 
 
 def list_task_files(service: BatchService, call: Call) -> Reply:

@@ -23,20 +23,6 @@ from airflow_provider_batchlinux.emulator.rules.pools import check_id
 from airflow_provider_batchlinux.emulator.service import BatchService
 from airflow_provider_batchlinux.emulator.state.records import Job, JobSchedule, Json
 
-__all__ = [
-    "create_job_schedule",
-    "delete_job_schedule",
-    "disable_job_schedule",
-    "enable_job_schedule",
-    "get_job_schedule",
-    "job_schedule_exists",
-    "list_job_schedules",
-    "list_jobs_from_schedule",
-    "replace_job_schedule",
-    "terminate_job_schedule",
-    "update_job_schedule",
-]
-
 _SHORTEST = 60.0
 _ENDING: Mapping[str, Code] = {
     "completed": Code.JOB_SCHEDULE_COMPLETED,

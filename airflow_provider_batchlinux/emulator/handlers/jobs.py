@@ -17,20 +17,6 @@ from airflow_provider_batchlinux.emulator.rules.pools import check_id
 from airflow_provider_batchlinux.emulator.service import BatchService
 from airflow_provider_batchlinux.emulator.state.records import Job
 
-__all__ = [
-    "create_job",
-    "delete_job",
-    "disable_job",
-    "enable_job",
-    "get_job",
-    "get_job_task_counts",
-    "list_job_preparation_and_release_task_status",
-    "list_jobs",
-    "replace_job",
-    "terminate_job",
-    "update_job",
-]
-
 _REPLACED = frozenset(
     {
         "priority",

@@ -15,8 +15,6 @@ from airflow_provider_batchlinux.emulator.service import BatchService
 from airflow_provider_batchlinux.emulator.simulation.lifecycle import DOWN_NODE_STATES
 from airflow_provider_batchlinux.emulator.state.records import Json, Node
 
-__all__ = ["get_node_extension", "list_node_extensions", "upload_node_logs"]
-
 
 def list_node_extensions(service: BatchService, call: Call) -> Reply:
     """Answer GET /pools/{poolId}/nodes/{nodeId}/extensions."""

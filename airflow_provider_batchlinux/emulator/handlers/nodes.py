@@ -8,20 +8,6 @@ from airflow_provider_batchlinux.emulator.protocol.wire import Call, Reply, done
 from airflow_provider_batchlinux.emulator.service import BatchService
 from airflow_provider_batchlinux.emulator.state.records import USABLE_NODE_STATES, Node
 
-__all__ = [
-    "deallocate_node",
-    "disable_node_scheduling",
-    "enable_node_scheduling",
-    "get_node",
-    "list_nodes",
-    "node_of",
-    "reboot_node",
-    "reimage_node",
-    "start_node",
-    "usable_node_of",
-    "wrong_state",
-]
-
 _NOT_USABLE = {
     "creating": Code.NODE_BEING_CREATED,
     "starting": Code.NODE_BEING_STARTED,

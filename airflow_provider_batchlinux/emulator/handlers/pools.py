@@ -31,20 +31,6 @@ from airflow_provider_batchlinux.emulator.rules.pools import (
 from airflow_provider_batchlinux.emulator.service import BatchService
 from airflow_provider_batchlinux.emulator.state.records import Pool
 
-__all__ = [
-    "create_pool",
-    "delete_pool",
-    "get_pool",
-    "list_pools",
-    "pool_exists",
-    "remove_nodes",
-    "replace_pool_properties",
-    "resize_pool",
-    "stop_pool_resize",
-    "update_pool",
-    "writable_pool",
-]
-
 _MOST_REMOVED = 100
 _REPLACED = frozenset({"startTask", "applicationPackageReferences", "metadata"})
 _ONLY_WHEN_EMPTY = frozenset(

@@ -18,16 +18,6 @@ from airflow_provider_batchlinux.emulator.rules.images import supported_images
 from airflow_provider_batchlinux.emulator.service import BatchService
 from airflow_provider_batchlinux.emulator.state.records import Json
 
-__all__ = [
-    "get_all_jobs_lifetime_statistics",
-    "get_all_pools_lifetime_statistics",
-    "get_node_remote_desktop",
-    "list_certificates",
-    "list_node_agent_skus",
-    "refuse_certificate",
-    "upgrade_pool_os",
-]
-
 _TIMES = ("userCPUTime", "kernelCPUTime", "wallClockTime", "waitTime")
 _NUMBERS = ("readIOps", "writeIOps", "numTaskRetries", "numSucceededTasks", "numFailedTasks")
 _SIZES = (

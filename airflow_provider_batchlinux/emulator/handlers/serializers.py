@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from airflow_provider_batchlinux.emulator.protocol.instants import format_instant
+from airflow_provider_batchlinux.emulator.protocol.wire import Version
 from airflow_provider_batchlinux.emulator.state.records import (
     Job,
     JobNode,
@@ -16,28 +17,9 @@ from airflow_provider_batchlinux.emulator.state.records import (
     Pool,
     Subtask,
     Task,
-    Version,
     work_item,
 )
 from airflow_provider_batchlinux.emulator.state.store import Store
-
-__all__ = [
-    "COUNTED_STATES",
-    "image_reference",
-    "job_node_view",
-    "job_schedule_view",
-    "job_view",
-    "node_counts_view",
-    "node_view",
-    "pool_view",
-    "present",
-    "private_address",
-    "state_view",
-    "subtask_view",
-    "task_counts_view",
-    "task_view",
-    "version_view",
-]
 
 COUNTED_STATES: Mapping[str, str] = {
     "creating": "creating",
@@ -102,7 +84,7 @@ def node_view(store: Store, base_url: str, pool: Pool, node: Node) -> dict[str, 
             "stateTransitionTime": format_instant(node.state_since),
             "lastBootTime": format_instant(node.last_boot) if node.last_boot else None,
             "allocationTime": format_instant(node.allocated),
-            "ipAddress": private_address(node.number),
+            "ipAddress": node.private_address,
             "affinityId": f"TVM:{node.id}",
             "vmSize": pool.spec["vmSize"],
             "totalTasksRun": node.tasks_run,
@@ -158,12 +140,6 @@ def image_reference(pool: Pool) -> dict[str, Any]:
     """Return the image a node of the pool runs; which version exactly is not emulated."""
     reference = pool.spec["virtualMachineConfiguration"]["imageReference"]
     return {**reference, "exactVersion": reference.get("version", "latest")}
-
-
-def private_address(number: int) -> str:
-    """Return the address of a node in its virtual network; the first one is 10.0.0.4."""
-    host = number + 4
-    return f"10.{host >> 16 & 255}.{host >> 8 & 255}.{host & 255}"
 
 
 def _endpoints(pool: Pool, node: Node) -> dict[str, Any] | None:

@@ -28,19 +28,6 @@ from airflow_provider_batchlinux.emulator.rules.tasks import check_task
 from airflow_provider_batchlinux.emulator.service import BatchService
 from airflow_provider_batchlinux.emulator.state.records import Job, Task
 
-__all__ = [
-    "create_task",
-    "create_task_collection",
-    "delete_task",
-    "get_task",
-    "list_subtasks",
-    "list_tasks",
-    "reactivate_task",
-    "replace_task",
-    "task_of",
-    "terminate_task",
-]
-
 _MOST_ADDED = 100
 
 

@@ -15,13 +15,6 @@ from airflow_provider_batchlinux.emulator.service import BatchService
 from airflow_provider_batchlinux.emulator.simulation.lifecycle import NODE_STATES
 from airflow_provider_batchlinux.emulator.state.records import NodeUser
 
-__all__ = [
-    "create_node_user",
-    "delete_node_user",
-    "get_node_remote_login_settings",
-    "replace_node_user",
-]
-
 _DEFAULT_LIFE = timedelta(days=1)
 
 

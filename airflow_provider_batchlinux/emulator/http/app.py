@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import shutil
-from collections import deque
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timezone
@@ -14,12 +12,12 @@ from uuid import uuid4
 from aiohttp import web
 from aiohttp.web_exceptions import HTTPRequestEntityTooLarge
 
-from airflow_provider_batchlinux.emulator.blobs.storage import BlobStorage
-from airflow_provider_batchlinux.emulator.control import PREFIX, answer_control
-from airflow_provider_batchlinux.emulator.http.invalid_urls import is_invalid_url, refuse_url
+from airflow_provider_batchlinux.emulator.account import EmulatedAccount
+from airflow_provider_batchlinux.emulator.http.control import PREFIX, answer_control
+from airflow_provider_batchlinux.emulator.http.price_list import PRICE_LIST, answer_prices
+from airflow_provider_batchlinux.emulator.http.request_checks import is_invalid_url, refuse_url
 from airflow_provider_batchlinux.emulator.http.routes import Operation, Router
 from airflow_provider_batchlinux.emulator.identity.gate import Gate
-from airflow_provider_batchlinux.emulator.management.price_list import PRICE_LIST, answer_prices
 from airflow_provider_batchlinux.emulator.protocol.errors import Code, ServiceError
 from airflow_provider_batchlinux.emulator.protocol.wire import (
     JSON_TYPE,
@@ -31,55 +29,25 @@ from airflow_provider_batchlinux.emulator.protocol.wire import (
     error_reply,
     read_query,
 )
-from airflow_provider_batchlinux.emulator.restore import restore
-from airflow_provider_batchlinux.emulator.service import BatchService
-from airflow_provider_batchlinux.emulator.simulation.clock import Clock
-from airflow_provider_batchlinux.emulator.simulation.faults import Fault, Faults, RequestRecord
-from airflow_provider_batchlinux.emulator.simulation.options import EmulatorOptions
-from airflow_provider_batchlinux.emulator.state.persisted_settings import keep_limits
-from airflow_provider_batchlinux.emulator.state.workdir import Workdir
-
-__all__ = ["Application"]
+from airflow_provider_batchlinux.emulator.simulation.faults import Fault, RequestRecord
 
 _log = logging.getLogger(__name__)
 _CHUNK = 256 * 1024
-_MOST_RECORDED = 100_000
 _DROPPED = Reply(0)
 """Stands for an answer that does not arrive: the connection is closed instead."""
 
 
 class Application:
     """
-    Serves one Batch account and its control plane.
+    The HTTP server of one Batch account and its control plane.
 
-    :param workdir: where it keeps what it has; what is there already is taken up.
-    :param endpoint: URL at which clients reach it.
-    :param gate: lets requests to the account in.
-    :param storage: the blob store that goes with the account.
+    :param gate: authenticates requests to the account.
     """
 
-    def __init__(
-        self,
-        options: EmulatorOptions,
-        clock: Clock,
-        workdir: Workdir,
-        endpoint: str,
-        gate: Gate,
-        storage: BlobStorage,
-    ) -> None:
-        self.clock = clock
-        self.storage = storage
-        self.subnets: dict[tuple[str, str], tuple[int, int]] = {}
+    def __init__(self, account: EmulatedAccount, gate: Gate) -> None:
+        self._account = account
         self._gate = gate
-        self.requests: deque[RequestRecord] = deque(maxlen=_MOST_RECORDED)
-        self._options = options
-        self._premises = workdir
-        self._endpoint = endpoint
         self._router = Router()
-        self.service = self._new_service()
-        if workdir.state is not None:
-            restore(self.service, workdir.state, workdir.nodes)
-        self.faults = Faults(self.service.faults.take)
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request."""
@@ -87,14 +55,14 @@ class Application:
         if raw_path == PRICE_LIST:
             return answer_prices(request)
         if raw_path.startswith(PREFIX):
-            answer = await answer_control(self, request)
-            self._commit()
+            answer = await answer_control(self._account, request)
+            self._account.commit()
             return answer
         if is_invalid_url(raw_path):
-            return refuse_url(self.clock.now())
+            return refuse_url(self._account.clock.now())
         operation, path_values = self._router.match(request.method, raw_path)
         call = self._call(request, raw_path, path_values)
-        fault = self.faults.take(call.method, call.path, operation.name)
+        fault = self._account.faults.take(call.method, call.path, operation.name)
         if fault.delay:
             await asyncio.sleep(fault.delay)
         reply = _DROPPED
@@ -107,11 +75,6 @@ class Application:
             await asyncio.sleep(fault.hold)
         return await _write(request, call, reply)
 
-    @property
-    def url(self) -> str:
-        """URL at which clients reach the account."""
-        return self._endpoint
-
     def act(self, call: Call) -> Reply:
         """
         Do what another door asks for, such as the management plane; it has let the caller in.
@@ -119,8 +82,8 @@ class Application:
         :raises ServiceError: the service refuses it.
         """
         operation, path_values = self._router.match(call.method, call.path)
-        with self.clock.held(call.now):
-            return operation.answer(self.service, replace(call, path_values=path_values))
+        with self._account.clock.held(call.now):
+            return operation.answer(self._account.service, replace(call, path_values=path_values))
 
     async def _reply(self, request: web.BaseRequest, call: Call, operation: Operation, fault: Fault) -> Reply:
         try:
@@ -128,9 +91,9 @@ class Application:
             self._authenticate(request, call)
             if request.body_exists:
                 call = replace(call, body=await _read_body(request))
-            with self.clock.held(call.now):
-                reply = operation.answer(self.service, call)
-            self._commit()
+            with self._account.clock.held(call.now):
+                reply = operation.answer(self._account.service, call)
+            self._account.commit()
         except ServiceError as error:
             return error_reply(call, error)
         except Exception:
@@ -145,9 +108,9 @@ class Application:
         return Call(
             method=request.method,
             path=raw_path,
-            base_url=self._endpoint,
+            base_url=self._account.endpoint,
             request_id=str(uuid4()),
-            now=self.clock.now(),
+            now=self._account.clock.now(),
             query=query,
             repeated=repeated,
             path_values=path_values,
@@ -163,38 +126,7 @@ class Application:
         # The log is for everybody's eyes, and a signature is as good as a key.
         shown = {**call.query, **{name: "REDACTED" for name in call.query if name == "sig"}}
         query = "&".join(f"{key}={value}" for key, value in shown.items())
-        self.requests.append(RequestRecord(call.method, call.path, query, status, operation.name))
-
-    async def reset(self) -> None:
-        """Go back to an empty account, without faults and recorded requests."""
-        await self.service.close()
-        await asyncio.to_thread(shutil.rmtree, self._premises.nodes, ignore_errors=True)
-        if self._premises.state is not None:
-            self._premises.state.erase()
-        self.storage.files.clear()
-        self.requests.clear()
-        self.subnets.clear()
-        self.service = self._new_service()
-        self.keep_limits()
-        self.faults = Faults(self.service.faults.take)
-
-    async def close(self) -> None:
-        """End everything that runs on the nodes."""
-        await self.service.close()
-
-    def keep_limits(self) -> None:
-        """Let the limits of the account outlive the service too."""
-        if self._premises.state is not None:
-            keep_limits(self._premises.state, "quotas", self.service.quotas)
-            keep_limits(self._premises.state, "capacity", self.service.capacity)
-
-    def _new_service(self) -> BatchService:
-        return BatchService(self._options, self.clock, self._premises, self._endpoint, self.storage)
-
-    def _commit(self) -> None:
-        """Make sure that what an answer tells is kept, before it is sent."""
-        if self._premises.state is not None:
-            self._premises.state.commit()
+        self._account.requests.append(RequestRecord(call.method, call.path, query, status, operation.name))
 
 
 async def _read_body(request: web.BaseRequest) -> bytes:

@@ -25,8 +25,6 @@ from airflow_provider_batchlinux.emulator.protocol.versions import check_operati
 from airflow_provider_batchlinux.emulator.protocol.wire import Call, Reply
 from airflow_provider_batchlinux.emulator.service import BatchService
 
-__all__ = ["OPERATIONS", "RETIRED", "Handler", "Operation", "Router"]
-
 Handler = Callable[[BatchService, Call], Reply]
 
 _POOL = "/pools/{poolId}"

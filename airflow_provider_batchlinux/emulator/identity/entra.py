@@ -11,8 +11,6 @@ from uuid import uuid4
 from airflow_provider_batchlinux.emulator.identity.tenant import Application, LocalTenant
 from airflow_provider_batchlinux.emulator.identity.tokens import LIFETIME, is_assertion
 
-__all__ = ["RESOURCES", "Answer", "Entra", "is_resource"]
-
 RESOURCES = ("https://batch.core.windows.net", "https://management.azure.com")
 """What tokens are given for: Batch, and the management plane, whose tokens Batch does not take."""
 

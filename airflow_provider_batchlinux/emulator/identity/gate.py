@@ -11,8 +11,6 @@ from airflow_provider_batchlinux.emulator.protocol.auth import authentication_fa
 from airflow_provider_batchlinux.emulator.protocol.errors import Code, ServiceError
 from airflow_provider_batchlinux.emulator.simulation.options import EmulatorOptions
 
-__all__ = ["Gate"]
-
 _READS = frozenset({"GET", "HEAD"})
 _NO_SHARED_KEY = "The specified type of authentication SharedKey is not allowed for this account."
 """The sentence of the service, as quoted in Azure/BatchExplorer#239."""

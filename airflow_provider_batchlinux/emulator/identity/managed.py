@@ -11,8 +11,6 @@ from airflow_provider_batchlinux.emulator.identity.entra import Answer, is_resou
 from airflow_provider_batchlinux.emulator.identity.tenant import Application, LocalTenant
 from airflow_provider_batchlinux.emulator.identity.tokens import LIFETIME
 
-__all__ = ["ManagedIdentities"]
-
 
 class ManagedIdentities:
     """

@@ -18,8 +18,6 @@ from airflow_provider_batchlinux.emulator.identity.tls import LoopbackTls
 from airflow_provider_batchlinux.emulator.identity.tokens import TokenIssuer
 from airflow_provider_batchlinux.emulator.protocol.listener import loopback_socket, stop_serving
 
-__all__ = ["IdentityFacts", "ServedIdentity", "serve_identity"]
-
 
 @dataclass(frozen=True)
 class IdentityFacts:

@@ -10,8 +10,6 @@ from uuid import uuid4
 
 from airflow_provider_batchlinux.emulator.identity.tokens import TokenIssuer
 
-__all__ = ["Application", "LocalTenant", "Role", "Tenant", "make_tenant"]
-
 
 class Role(Enum):
     """What an application may do with the Batch account."""

@@ -6,8 +6,6 @@ import ssl
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["LoopbackTls", "make_loopback_tls"]
-
 
 @dataclass(frozen=True)
 class LoopbackTls:

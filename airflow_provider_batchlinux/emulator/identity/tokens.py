@@ -11,8 +11,6 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric import rsa
 from jwt.algorithms import RSAAlgorithm
 
-__all__ = ["BATCH_AUDIENCES", "LIFETIME", "InvalidTokenError", "TokenIssuer", "is_assertion"]
-
 BATCH_AUDIENCES = ("https://batch.core.windows.net/", "https://batch.core.windows.net")
 """Whom a token for Batch is meant for: what was asked for, which clients write in both ways."""
 

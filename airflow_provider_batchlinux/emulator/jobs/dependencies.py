@@ -10,8 +10,6 @@ from airflow_provider_batchlinux.emulator.rules.exit_conditions import dependenc
 from airflow_provider_batchlinux.emulator.state.records import Json, Task
 from airflow_provider_batchlinux.emulator.state.store import Store
 
-__all__ = ["DependencyGate", "required_ids"]
-
 
 def required_ids(depends_on: Json) -> Iterator[str]:
     """Return the ids of the tasks that a ``dependsOn`` names, one by one; ranges can be long."""

@@ -9,14 +9,12 @@ from typing import Any
 from airflow_provider_batchlinux.emulator.jobs.dependencies import DependencyGate
 from airflow_provider_batchlinux.emulator.jobs.node_tasks import JobTasks
 from airflow_provider_batchlinux.emulator.jobs.scheduler import PLACED_TASK_STATES, TaskScheduler
-from airflow_provider_batchlinux.emulator.pools.auto_pools import AutoPools
+from airflow_provider_batchlinux.emulator.pools.lifecycle import AutoPools
 from airflow_provider_batchlinux.emulator.protocol.instants import parse_duration
 from airflow_provider_batchlinux.emulator.rules.exit_conditions import job_action
 from airflow_provider_batchlinux.emulator.simulation.clock import Clock, Timer
 from airflow_provider_batchlinux.emulator.state.records import Job, Task
 from airflow_provider_batchlinux.emulator.state.store import Store
-
-__all__ = ["JobLifecycle"]
 
 _ENDLESS = 10 * 365 * 86400.0
 """Wall-clock limits from here on are taken as none."""

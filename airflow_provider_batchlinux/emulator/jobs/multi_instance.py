@@ -13,8 +13,6 @@ from airflow_provider_batchlinux.emulator.nodes.machine import Machine
 from airflow_provider_batchlinux.emulator.nodes.programs import Outcome, timed_out_program
 from airflow_provider_batchlinux.emulator.state.records import Json
 
-__all__ = ["Instance", "coordination_environment", "prepare_instances", "run_instances"]
-
 Note = Callable[[int, Outcome | None], None]
 
 _MASTER_PORT = 6000

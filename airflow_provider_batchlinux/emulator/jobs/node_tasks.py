@@ -24,8 +24,6 @@ from airflow_provider_batchlinux.emulator.state.records import (
 )
 from airflow_provider_batchlinux.emulator.state.store import Store
 
-__all__ = ["JobTasks", "job_environment"]
-
 Write = Callable[[Json], None]
 
 

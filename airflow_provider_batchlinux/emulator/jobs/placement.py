@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from heapq import nsmallest
 from typing import Generic, TypeVar
 
-__all__ = ["Displacement", "Need", "NodeRoom", "Occupant", "Room"]
-
 Key = TypeVar("Key")
 
 

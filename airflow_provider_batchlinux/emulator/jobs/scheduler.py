@@ -9,8 +9,7 @@ from typing import Any
 
 from airflow_provider_batchlinux.emulator.jobs.node_tasks import JobTasks
 from airflow_provider_batchlinux.emulator.jobs.placement import Need, NodeRoom, Occupant, Room
-from airflow_provider_batchlinux.emulator.jobs.task_order import in_turn
-from airflow_provider_batchlinux.emulator.jobs.task_queue import TaskKey, TaskQueue, task_key
+from airflow_provider_batchlinux.emulator.jobs.task_queue import TaskKey, TaskQueue, in_turn, task_key
 from airflow_provider_batchlinux.emulator.jobs.task_records import TaskRecords, ended_by_service
 from airflow_provider_batchlinux.emulator.jobs.task_runs import TaskRunner, task_directory
 from airflow_provider_batchlinux.emulator.nodes.machine import Machine
@@ -26,8 +25,6 @@ from airflow_provider_batchlinux.emulator.state.records import (
     Task,
 )
 from airflow_provider_batchlinux.emulator.state.store import Store
-
-__all__ = ["PLACED_TASK_STATES", "TaskScheduler"]
 
 PLACED_TASK_STATES = frozenset({"preparing", "running"})
 _MOST_RECENT = 10

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import groupby
 
-from airflow_provider_batchlinux.emulator.state.records import Task
-
-__all__ = ["TaskKey", "TaskQueue", "task_key"]
+from airflow_provider_batchlinux.emulator.state.records import Job, Task
 
 TaskKey = tuple[str, str]
 
@@ -48,3 +48,47 @@ class TaskQueue:
     def tasks(self, pool_id: str, job_id: str) -> Iterator[Task]:
         """Return the waiting tasks of a job, as they are now."""
         return iter(tuple(self.jobs(pool_id).get(job_id.lower(), {}).values()))
+
+
+Turn = tuple[Job, Task]
+
+
+def in_turn(
+    jobs: Iterable[Job],
+    waiting: Callable[[Job], Iterator[Task]],
+    running: Callable[[Job], int],
+    *,
+    oldest_first: bool,
+) -> Iterator[Turn]:
+    """
+    Return waiting tasks: those of jobs with the highest priority first.
+
+    Jobs of equal priority take turns, the one that has fewest tasks running first, so that each gets
+    its share; that is how the service's "uniformly" is read.
+
+    :param waiting: gives the waiting tasks of a job, in their order.
+    :param running: tells how many tasks of a job run.
+    :param oldest_first: whether the tasks of a job wait for those of all older ones instead.
+    """
+    ranked = sorted(jobs, key=_priority, reverse=True)
+    for _, equals in groupby(ranked, key=_priority):
+        if oldest_first:
+            for job in sorted(equals, key=lambda job: job.created):
+                yield from ((job, task) for task in waiting(job))
+        else:
+            yield from _alternate([(job, waiting(job)) for job in sorted(equals, key=running)])
+
+
+def _priority(job: Job) -> int:
+    priority: int = job.spec["priority"]
+    return priority
+
+
+def _alternate(queues: Iterable[tuple[Job, Iterator[Task]]]) -> Iterator[Turn]:
+    left = deque(queues)
+    while left:
+        job, tasks = left.popleft()
+        task = next(tasks, None)
+        if task is not None:
+            yield job, task
+            left.append((job, tasks))

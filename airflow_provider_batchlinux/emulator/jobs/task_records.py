@@ -12,8 +12,6 @@ from airflow_provider_batchlinux.emulator.simulation.clock import Clock
 from airflow_provider_batchlinux.emulator.state.records import Subtask, Task
 from airflow_provider_batchlinux.emulator.state.store import Store
 
-__all__ = ["TaskRecords", "ended_by_service"]
-
 
 def ended_by_service(sentence: str) -> Outcome:
     """Return how a task ends that is not left to run to its end."""

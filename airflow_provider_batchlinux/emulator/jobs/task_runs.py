@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from airflow_provider_batchlinux.emulator.handlers.serializers import private_address
 from airflow_provider_batchlinux.emulator.jobs.multi_instance import (
     Instance,
     coordination_environment,
@@ -20,13 +19,11 @@ from airflow_provider_batchlinux.emulator.jobs.task_records import TaskRecords
 from airflow_provider_batchlinux.emulator.nodes.machine import Machine
 from airflow_provider_batchlinux.emulator.nodes.programs import Outcome, user_error
 from airflow_provider_batchlinux.emulator.protocol.instants import parse_duration
+from airflow_provider_batchlinux.emulator.rules.vm_sizes import cores_of
 from airflow_provider_batchlinux.emulator.simulation.clock import Clock, pause
 from airflow_provider_batchlinux.emulator.simulation.lifecycle import Profile
-from airflow_provider_batchlinux.emulator.state.quotas import cores_of
 from airflow_provider_batchlinux.emulator.state.records import Json, Node, Task, work_item
 from airflow_provider_batchlinux.emulator.state.store import Store
-
-__all__ = ["TaskRunner", "task_directory"]
 
 _NO_CONTAINERS = user_error(
     "ContainerPoolNotSupported", "The specified pool does not support container tasks.", {}
@@ -118,7 +115,7 @@ class TaskRunner:
         machine = self.machine_of(nodes[number])
         shared = task_directory(machine, task)
         cores = cores_of(self.store.pool(task.pool_id).spec["vmSize"])
-        addresses = [private_address(node.number) for node in nodes]
+        addresses = [node.private_address for node in nodes]
         coordination = coordination_environment(addresses, number, shared, cores)
         return Instance(number, machine, shared, {**coordination, **self._environment(task, machine)})
 

@@ -7,8 +7,6 @@ from typing import Any
 
 from airflow_provider_batchlinux.emulator.protocol.errors import ServiceError, invalid_body
 
-__all__ = ["data_plane_properties", "management_properties"]
-
 # Source: azure-mgmt-batch 19 beside azure-batch 15.1, both of API version 2025-06-01.
 _NAMES: Mapping[tuple[str, str], str] = {
     ("applicationPackages", "id"): "applicationId",

@@ -7,23 +7,48 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import uuid4
 
+from airflow_provider_batchlinux.emulator.account import EmulatedAccount
 from airflow_provider_batchlinux.emulator.handlers.serializers import pool_view
-from airflow_provider_batchlinux.emulator.management.errors import ArmError, not_found
 from airflow_provider_batchlinux.emulator.management.names import (
     data_plane_properties,
     management_properties,
 )
-from airflow_provider_batchlinux.emulator.management.sizes import SIZES
-from airflow_provider_batchlinux.emulator.protocol.wire import Call
+from airflow_provider_batchlinux.emulator.protocol.errors import ServiceError
+from airflow_provider_batchlinux.emulator.protocol.wire import Call, Reply
+from airflow_provider_batchlinux.emulator.rules.vm_sizes import SIZES
 from airflow_provider_batchlinux.emulator.state.records import Pool
 
-if TYPE_CHECKING:
-    from airflow_provider_batchlinux.emulator.http.app import Application
 
-__all__ = ["ArmAnswer", "ArmCall", "ManagedAccount", "ManagementFacts"]
+class ArmError(Exception):
+    """
+    An answer of Azure Resource Manager that is not a success.
+
+    :param challenge: how to authenticate, sent as ``WWW-Authenticate``; ``None`` sends none.
+    """
+
+    def __init__(self, status: int, code: str, sentence: str, *, challenge: str | None = None) -> None:
+        super().__init__(sentence)
+        self.status = status
+        self.code = code
+        self.challenge = challenge
+
+
+def error_body(error: ArmError | ServiceError) -> dict[str, Any]:
+    """Return the body of an error; one of the Batch service keeps its code and sentence."""
+    if isinstance(error, ArmError):
+        return {"error": {"code": error.code, "message": str(error)}}
+    details = [{"code": key, "message": value} for key, value in error.values.items()]
+    told = {"code": error.code, "message": error.sentence, "target": "BatchAccount"}
+    return {"error": {**told, **({"details": details} if details else {})}}
+
+
+def not_found(*, code: str, what: str) -> ArmError:
+    """Return the error for a resource that is not there."""
+    return ArmError(404, code, f"{what} was not found.")
+
 
 _BATCH = "/subscriptions/{s}/providers/Microsoft.Batch/locations/{l}"
 _ACCOUNT = "/subscriptions/{s}/resourceGroups/{g}/providers/Microsoft.Batch/batchAccounts/{a}"
@@ -91,14 +116,16 @@ class ManagedAccount:
     """
     The management plane's view of one account.
 
-    :param account: the name of the account.
-    :param application: serves the account's data plane.
+    :param act: makes a request to the data plane of the account, for a caller who is authenticated here.
     """
 
-    def __init__(self, facts: ManagementFacts, account: str, application: Application) -> None:
+    def __init__(
+        self, facts: ManagementFacts, account: EmulatedAccount, act: Callable[[Call], Reply]
+    ) -> None:
         self._facts = facts
         self._account = account
-        self._application = application
+        self._name = account.options.account
+        self._act_on_data_plane = act
         self._tags: dict[tuple[str, datetime], Mapping[str, str]] = {}
 
     def answer(self, call: ArmCall) -> ArmAnswer:
@@ -118,7 +145,7 @@ class ManagedAccount:
 
     def account(self, _call: ArmCall) -> ArmAnswer:
         """Answer GET of the account."""
-        quotas = self._application.service.quotas
+        quotas = self._account.service.quotas
         limits = {
             "dedicatedCoreQuota": quotas.dedicated_cores,
             "lowPriorityCoreQuota": quotas.spot_cores,
@@ -126,7 +153,7 @@ class ManagedAccount:
             "activeJobAndJobScheduleQuota": quotas.active_jobs,
         }
         properties = {
-            "accountEndpoint": self._application.url.removeprefix("https://"),
+            "accountEndpoint": self._account.endpoint.removeprefix("https://"),
             "provisioningState": "Succeeded",
             "poolAllocationMode": "BatchService",
             "publicNetworkAccess": "Enabled",
@@ -135,7 +162,7 @@ class ManagedAccount:
             **{name: limit for name, limit in limits.items() if limit is not None},
         }
         place = {"location": self._facts.location, "type": "Microsoft.Batch/batchAccounts"}
-        return ArmAnswer(200, {"id": self._id, "name": self._account, **place, "properties": properties})
+        return ArmAnswer(200, {"id": self._id, "name": self._name, **place, "properties": properties})
 
     def sizes(self, _call: ArmCall) -> ArmAnswer:
         """Answer GET of the VM sizes of a region; all regions have the same."""
@@ -151,7 +178,7 @@ class ManagedAccount:
                 "name": {"localizedValue": "Subnet size and usage", "value": "SubnetSpace"},
                 "unit": "Count",
             }
-            for (network, name), (limit, used) in self._application.subnets.items()
+            for (network, name), (limit, used) in self._account.subnets.items()
             if network.lower() == call.values["v"].lower()
         ]
         if not rows:
@@ -161,7 +188,7 @@ class ManagedAccount:
     def put_pool(self, call: ArmCall) -> ArmAnswer:
         """Answer PUT of a pool."""
         pool_id = call.values["p"]
-        if self._application.service.store.pools.get(pool_id) is not None:
+        if self._account.service.store.pools.get(pool_id) is not None:
             if call.headers.get("if-none-match") == "*":
                 # Not documented; assumed as HTTP has it.
                 sentence = "The condition specified using HTTP conditional header(s) is not met."
@@ -186,13 +213,13 @@ class ManagedAccount:
 
     def list_pools(self, _call: ArmCall) -> ArmAnswer:
         """Answer GET of all pools."""
-        pools = self._application.service.store.pools.after("")
+        pools = self._account.service.store.pools.after("")
         return ArmAnswer(200, {"value": [self._view(pool) for _, pool in pools]})
 
     def delete_pool(self, call: ArmCall) -> ArmAnswer:
         """Answer DELETE of a pool: accepted, and where to ask whether it is done."""
         pool_id = call.values["p"]
-        if self._application.service.store.pools.get(pool_id) is None:
+        if self._account.service.store.pools.get(pool_id) is None:
             return ArmAnswer(204)
         self._act(call, "DELETE", f"/pools/{pool_id}")
         place = _BATCH.format(s=self._facts.subscription_id, l=self._facts.location)
@@ -200,13 +227,13 @@ class ManagedAccount:
 
     def operation(self, call: ArmCall) -> ArmAnswer:
         """Answer GET of a deletion: 202 until the pool is gone."""
-        is_gone = self._application.service.store.pools.get(call.values["p"]) is None
+        is_gone = self._account.service.store.pools.get(call.values["p"]) is None
         return ArmAnswer(200) if is_gone else self._under_way(call.path)
 
     @property
     def _id(self) -> str:
         facts = self._facts
-        return _ACCOUNT.format(s=facts.subscription_id, g=facts.resource_group, a=self._account)
+        return _ACCOUNT.format(s=facts.subscription_id, g=facts.resource_group, a=self._name)
 
     def _check(self, values: Mapping[str, str]) -> None:
         facts = self._facts
@@ -214,11 +241,11 @@ class ManagedAccount:
             raise not_found(code="SubscriptionNotFound", what=f"The subscription '{values['s']}'")
         if values.get("g", facts.resource_group).lower() != facts.resource_group.lower():
             raise not_found(code="ResourceGroupNotFound", what=f"Resource group '{values['g']}'")
-        if values.get("a", self._account).lower() != self._account.lower():
+        if values.get("a", self._name).lower() != self._name.lower():
             raise not_found(code="ResourceNotFound", what=f"Batch account '{values['a']}'")
 
     def _pool(self, pool_id: str) -> Pool:
-        pool: Pool | None = self._application.service.store.pools.get(pool_id)
+        pool: Pool | None = self._account.service.store.pools.get(pool_id)
         if pool is None:
             raise not_found(code="PoolNotFound", what=f"Pool '{pool_id}'")
         return pool
@@ -228,21 +255,21 @@ class ManagedAccount:
         request = Call(
             method=method,
             path=path,
-            base_url=self._application.url,
+            base_url=self._account.endpoint,
             request_id=str(uuid4()),
             now=call.now,
             query={"api-version": _API_VERSION},
             headers={},
             body=raw,
         )
-        self._application.act(request)
+        self._act_on_data_plane(request)
 
     def _changed(self, pool_id: str, given: Mapping[str, Any]) -> ArmAnswer:
         pool = self._pool(pool_id)
         if "identity" in given:
             # The data plane shows the identities too, and keeps them.
             spec = {**pool.spec, "identity": _shown_by_data_plane(given["identity"])}
-            pool = self._application.service.store.put_pool(replace(pool, spec=spec))
+            pool = self._account.service.store.put_pool(replace(pool, spec=spec))
         if "tags" in given:
             self._tags[pool.id, pool.created] = dict(given["tags"] or {})
         return self._shown(pool)
@@ -255,7 +282,7 @@ class ManagedAccount:
         return ArmAnswer(200, self._view(pool), {"etag": _etag(pool)})
 
     def _view(self, pool: Pool) -> dict[str, Any]:
-        shown = pool_view(self._application.service.store, "", pool)
+        shown = pool_view(self._account.service.store, "", pool)
         view: dict[str, Any] = {
             "id": f"{self._id}/pools/{pool.id}",
             "name": pool.id,

@@ -4,29 +4,29 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime, timezone
 from uuid import uuid4
 
 from aiohttp import web
 
-from airflow_provider_batchlinux.emulator.http.app import Application
+from airflow_provider_batchlinux.emulator.account import EmulatedAccount
 from airflow_provider_batchlinux.emulator.identity.tenant import LocalTenant, Role
 from airflow_provider_batchlinux.emulator.identity.tls import LoopbackTls
 from airflow_provider_batchlinux.emulator.identity.tokens import InvalidTokenError
-from airflow_provider_batchlinux.emulator.management.errors import ArmError, error_body
 from airflow_provider_batchlinux.emulator.management.resources import (
     ArmAnswer,
     ArmCall,
+    ArmError,
     ManagedAccount,
     ManagementFacts,
+    error_body,
 )
 from airflow_provider_batchlinux.emulator.protocol.errors import ServiceError
 from airflow_provider_batchlinux.emulator.protocol.listener import loopback_socket, stop_serving
+from airflow_provider_batchlinux.emulator.protocol.wire import Call, Reply
 from airflow_provider_batchlinux.emulator.simulation.faults import RequestRecord
-
-__all__ = ["serving_management"]
 
 _log = logging.getLogger(__name__)
 _PUBLIC = "https://management.azure.com"
@@ -36,19 +36,19 @@ _NO_TOKEN = "Authentication failed. The 'Authorization' header is missing in the
 
 @asynccontextmanager
 async def serving_management(
-    tls: LoopbackTls, local: LocalTenant, application: Application, account: str
+    tls: LoopbackTls, local: LocalTenant, account: EmulatedAccount, act: Callable[[Call], Reply]
 ) -> AsyncIterator[ManagementFacts]:
     """
     Serve the management plane of an account on this event loop.
 
-    :param local: whose tokens are taken.
-    :param application: serves the account's data plane.
+    :param local: the tenant whose tokens are accepted.
+    :param act: makes a request to the data plane of the account, for a caller who is authenticated here.
     """
     with loopback_socket() as listener:
         url = f"https://127.0.0.1:{listener.getsockname()[1]}"
         facts = ManagementFacts(url, str(uuid4()), _RESOURCE_GROUP)
-        door = _Door(local, url, ManagedAccount(facts, account, application), application)
-        runner = web.ServerRunner(web.Server(door.handle, access_log=None))
+        server = _Server(local, url, ManagedAccount(facts, account, act), account)
+        runner = web.ServerRunner(web.Server(server.handle, access_log=None))
         try:
             await runner.setup()
             await web.SockSite(runner, listener, ssl_context=tls.context).start()
@@ -57,14 +57,14 @@ async def serving_management(
             await stop_serving(runner)
 
 
-class _Door:
+class _Server:
     def __init__(
-        self, local: LocalTenant, url: str, account: ManagedAccount, application: Application
+        self, local: LocalTenant, url: str, managed: ManagedAccount, account: EmulatedAccount
     ) -> None:
         self._local = local
         self._audiences = tuple(name + end for name in (url, _PUBLIC) for end in ("", "/"))
+        self._managed = managed
         self._account = account
-        self._application = application
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request."""
@@ -81,7 +81,7 @@ class _Door:
             _log.exception("Defect in %s %s", request.method, request.path)
             answer = ArmAnswer(500, error_body(ArmError(500, "InternalServerError", "A defect.")))
         record = RequestRecord(request.method, request.path, request.query_string, answer.status, None)
-        self._application.requests.append(record)
+        self._account.requests.append(record)
         return _response(answer, challenge)
 
     async def _answer(self, request: web.BaseRequest) -> ArmAnswer:
@@ -90,8 +90,8 @@ class _Door:
         if not request.query.get("api-version"):
             sentence = "The api-version query parameter (?api-version=) is required for all requests."
             raise ArmError(400, "MissingApiVersionParameter", sentence)
-        now = self._application.clock.now()
-        return self._account.answer(ArmCall(request.method, request.path, headers, await request.read(), now))
+        now = self._account.clock.now()
+        return self._managed.answer(ArmCall(request.method, request.path, headers, await request.read(), now))
 
     def _let_in(self, method: str, authorization: str) -> None:
         scheme, _, token = authorization.partition(" ")

@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from airflow_provider_batchlinux.emulator.jobs.scheduler import TaskScheduler
 from airflow_provider_batchlinux.emulator.nodes.lifecycle import NodeLifecycle
 from airflow_provider_batchlinux.emulator.simulation.clock import Clock
 from airflow_provider_batchlinux.emulator.state.records import USABLE_NODE_STATES, Node
 from airflow_provider_batchlinux.emulator.state.store import Store
-
-__all__ = ["NodeActions"]
 
 _ACTIONS: Mapping[str, Callable[[NodeLifecycle, Node], object]] = {
     "reboot": lambda lifecycle, node: lifecycle.enter(node, "rebooting"),
@@ -23,12 +20,16 @@ _PATIENT = frozenset({"taskcompletion", "retaineddata"})
 
 @dataclass
 class NodeActions:
-    """Reboots, reimages and deallocations, and those of them that wait for tasks to end."""
+    """
+    Reboot, reimage and deallocate nodes, immediately or when their tasks have ended.
+
+    :param end_tasks: completes the tasks that run on a node, as if their user had asked for it.
+    """
 
     store: Store
     clock: Clock
-    scheduler: TaskScheduler
     lifecycle: NodeLifecycle
+    end_tasks: Callable[[Node], None]
 
     def take(self, node: Node, option: str, action: str) -> None:
         """
@@ -48,7 +49,7 @@ class NodeActions:
             )
             return
         if option == "terminate":
-            self.scheduler.end_all_on(node)
+            self.end_tasks(node)
         self._act(node, action)
 
     def node_freed(self, node: Node) -> None:

@@ -12,8 +12,6 @@ from pathlib import Path
 
 from airflow_provider_batchlinux.emulator.protocol.errors import Code, ServiceError
 
-__all__ = ["FoundFile", "find_file", "list_files", "read_range"]
-
 _RANGE = re.compile(r"bytes=(\d+)-(\d*)")
 
 

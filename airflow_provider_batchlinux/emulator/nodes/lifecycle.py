@@ -13,16 +13,14 @@ from typing import Any
 from airflow_provider_batchlinux.emulator.blobs.storage import BlobStorage
 from airflow_provider_batchlinux.emulator.nodes.machine import Machine
 from airflow_provider_batchlinux.emulator.nodes.programs import Outcome, failed_program
-from airflow_provider_batchlinux.emulator.nodes.ssh_servers import Doors
+from airflow_provider_batchlinux.emulator.nodes.ssh_servers import SshServers
 from airflow_provider_batchlinux.emulator.protocol.instants import format_instant
 from airflow_provider_batchlinux.emulator.simulation.clock import Clock, pause
 from airflow_provider_batchlinux.emulator.simulation.fault_rates import FaultInjector
 from airflow_provider_batchlinux.emulator.simulation.lifecycle import NODE_STATES, Delays
-from airflow_provider_batchlinux.emulator.state.orphans import end_leftovers
+from airflow_provider_batchlinux.emulator.state.reaper import kill_orphans
 from airflow_provider_batchlinux.emulator.state.records import USABLE_NODE_STATES, Json, Node, Pool
 from airflow_provider_batchlinux.emulator.state.store import Store
-
-__all__ = ["NodeLifecycle"]
 
 _START_TASK = "start task"
 _STAGES = {"starting", *(name for name, state in NODE_STATES.items() if state.next and name != "preempted")}
@@ -54,7 +52,7 @@ class NodeLifecycle:
         *,
         storage: BlobStorage,
         fault_injector: FaultInjector,
-        ssh_servers: Doors,
+        ssh_servers: SshServers,
         on_usable: Callable[[Node], None],
         on_lost: Callable[[Node], None],
     ) -> None:
@@ -179,7 +177,7 @@ class NodeLifecycle:
             machine.cancel_pending()
         self._doors.close()
         await asyncio.gather(*(machine.stop() for machine in machines), *self._wipes)
-        end_leftovers(self._root)
+        kill_orphans(self._root)
 
     def _install_anew(self, node: Node) -> None:
         self._doors.forget_users(node)

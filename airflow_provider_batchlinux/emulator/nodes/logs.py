@@ -14,8 +14,6 @@ import aiohttp
 from airflow_provider_batchlinux.emulator.protocol.instants import format_instant
 from airflow_provider_batchlinux.emulator.state.records import Node
 
-__all__ = ["blob_url", "collect_logs", "log_directory", "upload_logs"]
-
 _log = logging.getLogger(__name__)
 _TIMEOUT = aiohttp.ClientTimeout(total=60)
 _START_TASK_LOGS = ("stdout.txt", "stderr.txt")

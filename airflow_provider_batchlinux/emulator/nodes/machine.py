@@ -21,10 +21,8 @@ from airflow_provider_batchlinux.emulator.nodes.programs import (
     run_program,
 )
 from airflow_provider_batchlinux.emulator.nodes.resource_files import fetch_resource_files
-from airflow_provider_batchlinux.emulator.nodes.task_users import user_environment
 from airflow_provider_batchlinux.emulator.simulation.clock import Timer
-
-__all__ = ["Machine"]
+from airflow_provider_batchlinux.emulator.state.records import Json
 
 # Node agents give programs a plain path; the emulator's own is used, since on a laptop the
 # interpreters that commands name may lie anywhere. Nothing else of its environment gets through.
@@ -191,3 +189,30 @@ def _made(directory: Path) -> Path:
 async def _remove(directory: Path, stopped: Awaitable[object]) -> None:
     await stopped
     await asyncio.to_thread(shutil.rmtree, directory, ignore_errors=True)
+
+
+_POOL_USER = "_azbatch"
+_LEVELS = {"nonadmin": "NonAdmin", "admin": "Admin"}
+
+
+def user_environment(spec: Json, *, is_start_task: bool) -> dict[str, str]:
+    """
+    Return the variables that tell a task its user.
+
+    Seen in what users printed: ``_azbatch`` with ``PoolNonAdmin``, ``_azbatchtask_start`` with
+    ``TaskNonAdmin`` for a start task, and a home of ``_azbatchtask_1``. The rest is not documented; assumed.
+
+    :param spec: has perhaps ``userIdentity``; without it the task runs as the pool's plain user.
+    """
+    identity = spec.get("userIdentity", {})
+    if "username" in identity:
+        return {"USER": identity["username"], "AZ_BATCH_TASK_USER": identity["username"]}
+    auto = {"scope": "pool", "elevationLevel": "nonadmin", **identity.get("autoUser", {})}
+    name = _POOL_USER
+    if auto["scope"] == "task":
+        name = "_azbatchtask_start" if is_start_task else "_azbatchtask_1"
+    return {
+        "USER": name,
+        "AZ_BATCH_TASK_USER": name,
+        "AZ_BATCH_TASK_USER_IDENTITY": auto["scope"].capitalize() + _LEVELS[auto["elevationLevel"]],
+    }

@@ -10,17 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from airflow_provider_batchlinux.emulator.state.orphans import kill_group
-
-__all__ = [
-    "Command",
-    "Outcome",
-    "failed_program",
-    "held_program",
-    "run_program",
-    "timed_out_program",
-    "user_error",
-]
+from airflow_provider_batchlinux.emulator.state.reaper import kill_group
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,6 @@ from airflow_provider_batchlinux.emulator.blobs.failures import Failure, Storage
 from airflow_provider_batchlinux.emulator.blobs.storage import BlobStorage
 from airflow_provider_batchlinux.emulator.nodes.logs import blob_url
 
-__all__ = ["fetch_resource_files"]
-
 _TIMEOUT = aiohttp.ClientTimeout(total=300)
 _DEFAULT_MODE = "0770"
 _DENIED = frozenset({401, 403, 409})

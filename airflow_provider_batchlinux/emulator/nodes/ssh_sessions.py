@@ -12,9 +12,7 @@ from typing import cast
 import asyncssh
 
 from airflow_provider_batchlinux.emulator.nodes.machine import Machine
-from airflow_provider_batchlinux.emulator.state.orphans import kill_group
-
-__all__ = ["NodeFiles", "Session", "Writer", "make_home", "run_session"]
+from airflow_provider_batchlinux.emulator.state.reaper import kill_group
 
 _CHUNK = 64 * 1024
 _SHELL = "/bin/sh"

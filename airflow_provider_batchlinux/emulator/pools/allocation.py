@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import count
 
-from airflow_provider_batchlinux.emulator.jobs.scheduler import TaskScheduler
 from airflow_provider_batchlinux.emulator.nodes.lifecycle import NodeLifecycle
 from airflow_provider_batchlinux.emulator.pools.allocation_limits import (
     Growth,
@@ -19,14 +18,13 @@ from airflow_provider_batchlinux.emulator.pools.allocation_limits import (
 )
 from airflow_provider_batchlinux.emulator.pools.spot_market import SpotMarket
 from airflow_provider_batchlinux.emulator.protocol.instants import parse_duration
+from airflow_provider_batchlinux.emulator.rules.vm_sizes import cores_of
 from airflow_provider_batchlinux.emulator.simulation.clock import Clock, Timer
 from airflow_provider_batchlinux.emulator.simulation.fault_rates import FaultInjector
 from airflow_provider_batchlinux.emulator.simulation.lifecycle import Delays
-from airflow_provider_batchlinux.emulator.state.quotas import Quotas, cores_of
+from airflow_provider_batchlinux.emulator.state.persisted_settings import Quotas
 from airflow_provider_batchlinux.emulator.state.records import Json, Node, Pool
 from airflow_provider_batchlinux.emulator.state.store import Store
-
-__all__ = ["Allocation", "ResizeFault"]
 
 _KEPT_LAST = {"idle": 1, "running": 2}
 _CORE_QUOTA = {True: "AccountCoreQuotaReached", False: "AccountSpotCoreQuotaReached"}
@@ -61,7 +59,11 @@ class _Resize:
 
 @dataclass
 class Allocation:
-    """Brings every pool to its targets, as far as quotas, capacity and faults let it."""
+    """
+    Brings every pool to its targets, as far as quotas, capacity and faults let it.
+
+    :param end_tasks: completes the tasks that run on a node, as if their user had asked for it.
+    """
 
     store: Store
     clock: Clock
@@ -70,7 +72,7 @@ class Allocation:
     lifecycle: NodeLifecycle
     quotas: Quotas
     spot: SpotMarket
-    scheduler: TaskScheduler
+    end_tasks: Callable[[Node], None]
     faults: list[ResizeFault] = field(default_factory=list)
     _resizes: dict[str, _Resize] = field(default_factory=dict)
     _numbers: dict[str, count[int]] = field(default_factory=dict)
@@ -231,7 +233,7 @@ class Allocation:
             self.store.change_node(node, after_tasks="leave")
             return
         if deallocation == "terminate":
-            self.scheduler.end_all_on(node)
+            self.end_tasks(node)
         self.lifecycle.enter(node, "leavingpool")
 
     def _waits_for_tasks(self, node: Node) -> bool:

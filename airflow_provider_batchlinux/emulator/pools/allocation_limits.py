@@ -7,8 +7,6 @@ from dataclasses import dataclass
 
 from airflow_provider_batchlinux.emulator.state.records import Json
 
-__all__ = ["Growth", "Limit", "grow_within", "resize_error"]
-
 _SENTENCES: Mapping[str, str] = {
     "ResizeStopped": "Desired number of {kind} nodes could not be allocated due to a stop resize operation",
     "AllocationTimedout": (

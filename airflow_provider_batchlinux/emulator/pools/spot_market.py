@@ -13,8 +13,6 @@ from airflow_provider_batchlinux.emulator.simulation.lifecycle import NODE_STATE
 from airflow_provider_batchlinux.emulator.state.records import Node
 from airflow_provider_batchlinux.emulator.state.store import Store
 
-__all__ = ["Capacity", "SpotMarket"]
-
 
 @dataclass
 class Capacity:

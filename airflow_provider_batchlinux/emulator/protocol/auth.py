@@ -12,15 +12,6 @@ from urllib.parse import parse_qs
 from airflow_provider_batchlinux.emulator.protocol.errors import Code, ServiceError
 from airflow_provider_batchlinux.emulator.protocol.instants import parse_http_date
 
-__all__ = [
-    "MAX_SKEW",
-    "SIGNED_HEADERS",
-    "authentication_failed",
-    "check_shared_key",
-    "sign",
-    "string_to_sign",
-]
-
 MAX_SKEW = timedelta(minutes=15)
 SIGNED_HEADERS = (
     "content-encoding",

@@ -6,10 +6,7 @@ from datetime import datetime
 
 from airflow_provider_batchlinux.emulator.protocol.errors import Code, ServiceError
 from airflow_provider_batchlinux.emulator.protocol.instants import parse_http_date
-from airflow_provider_batchlinux.emulator.protocol.wire import Call
-from airflow_provider_batchlinux.emulator.state.records import Version
-
-__all__ = ["check_conditions", "check_dates"]
+from airflow_provider_batchlinux.emulator.protocol.wire import Call, Version
 
 
 def check_conditions(call: Call, version: Version) -> None:

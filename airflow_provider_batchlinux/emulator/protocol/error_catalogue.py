@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from enum import Enum
 
-__all__ = ["Code"]
-
 
 class Code(Enum):
     """An error of the service."""

@@ -8,17 +8,6 @@ from decimal import Decimal
 from email.utils import format_datetime, parsedate_to_datetime
 from functools import lru_cache
 
-__all__ = [
-    "UNLIMITED",
-    "format_duration",
-    "format_http_date",
-    "format_instant",
-    "parse_duration",
-    "parse_http_date",
-    "parse_instant",
-    "ticks",
-]
-
 _ERA = datetime(1, 1, 1, tzinfo=timezone.utc)
 _DURATION = re.compile(
     r"P(?:(?P<years>\d+)Y)?(?:(?P<months>\d+)M)?(?:(?P<days>\d+)D)?"

@@ -7,8 +7,6 @@ import socket
 
 from aiohttp import web
 
-__all__ = ["loopback_socket", "stop_serving"]
-
 
 def loopback_socket(port: int = 0) -> socket.socket:
     """

@@ -10,10 +10,10 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from functools import cache
-from importlib.resources import files
 from math import isfinite
 from typing import Any
 
+from airflow_provider_batchlinux.emulator.protocol.data_files import read_data
 from airflow_provider_batchlinux.emulator.protocol.errors import (
     ServiceError,
     invalid_body,
@@ -23,29 +23,18 @@ from airflow_provider_batchlinux.emulator.protocol.errors import (
 from airflow_provider_batchlinux.emulator.protocol.instants import format_duration, parse_instant
 from airflow_provider_batchlinux.emulator.protocol.versions import properties_of
 
-__all__ = ["read_body", "result_properties"]
-
 _INT32 = range(-(2**31), 2**31)
-
-
-@cache
-def _shapes() -> dict[str, Any]:
-    text = (
-        files("airflow_provider_batchlinux.emulator").joinpath("data/shapes.json").read_text(encoding="utf-8")
-    )
-    shapes: dict[str, Any] = json.loads(text)
-    return shapes
 
 
 @cache
 def result_properties(shape: str) -> frozenset[str]:
     """Return the names of all properties that a resource can have in an answer."""
-    return frozenset(_shapes()["results"][shape])
+    return frozenset(read_data("shapes")["results"][shape])
 
 
 @cache
 def _properties(shape: str, api_version: str) -> Mapping[str, str]:
-    return properties_of(shape, api_version, _shapes()["bodies"][shape]["properties"])
+    return properties_of(shape, api_version, read_data("shapes")["bodies"][shape]["properties"])
 
 
 def read_body(shape: str, raw: bytes, api_version: str) -> dict[str, Any]:
@@ -81,7 +70,7 @@ def _read_shape(shape: str, value: Any, api_version: str, where: str) -> dict[st
         for name, item in value.items()
         if item is not None and name in known
     }
-    for name in _shapes()["bodies"][shape]["required"]:
+    for name in read_data("shapes")["bodies"][shape]["required"]:
         if name not in given:
             raise missing_property(name=name)
     return given
@@ -100,7 +89,7 @@ def _convert(kind: str, value: Any, api_version: str, name: str) -> Any:
         if not isinstance(value, list):
             raise invalid_body(reason=f"An array was expected for '{name}'.")
         return [_convert(kind[1:-1], item, api_version, name) for item in value]
-    if kind in _shapes()["bodies"]:
+    if kind in read_data("shapes")["bodies"]:
         return _read_shape(kind, value, api_version, name)
     try:
         return _SCALARS[kind](value) if kind in _SCALARS else _read_choice(kind, value)

@@ -9,17 +9,14 @@ A version between two of them is taken for the later one, one before all of them
 
 from __future__ import annotations
 
-import json
 from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
 from typing import Any
 
+from airflow_provider_batchlinux.emulator.protocol.data_files import read_data
 from airflow_provider_batchlinux.emulator.protocol.errors import Code, ServiceError, refused_query
-
-__all__ = ["NEWEST", "as_of", "check_operation", "check_version", "older_names", "properties_of"]
 
 NEWEST = "2025-06-01"
 _SHAPES: Mapping[str, str] = {
@@ -122,14 +119,14 @@ def _without(view: Mapping[str, Any], names: frozenset[str]) -> dict[str, Any]:
 @cache
 def _pruned(version: str, shape: str) -> _Pruned:
     """Return what is left out of a shape: what came later, and what only other versions have."""
-    every = [table["bodies"].get(shape, {}) for table in _tables()["differences"].values()]
+    every = [table["bodies"].get(shape, {}) for table in read_data("versions")["differences"].values()]
     own = _differences(version).get("bodies", {}).get(shape, {})
     added = {name for difference in every for name in difference.get("added", ())}
     names = added - set(own.get("added", ())) | set(own.get("absent", ()))
     nested = {
         name: _pruned(version, kind.strip("[]"))
-        for name, kind in _read("shapes")["bodies"][shape]["properties"].items()
-        if kind.strip("[]") in _read("shapes")["bodies"]
+        for name, kind in read_data("shapes")["bodies"][shape]["properties"].items()
+        if kind.strip("[]") in read_data("shapes")["bodies"]
     }
     return _Pruned(
         frozenset(names), {name: inner for name, inner in nested.items() if inner.names or inner.nested}
@@ -139,7 +136,7 @@ def _pruned(version: str, shape: str) -> _Pruned:
 @cache
 def _differences(version: str) -> Mapping[str, Any]:
     """Return how a version differs from the newest."""
-    tables: Mapping[str, Mapping[str, Any]] = _tables()["differences"]
+    tables: Mapping[str, Mapping[str, Any]] = read_data("versions")["differences"]
     ascending = sorted(tables)
     position = bisect_left(ascending, version)
     return tables[ascending[position]] if position < len(ascending) else {}
@@ -147,19 +144,4 @@ def _differences(version: str) -> Mapping[str, Any]:
 
 @cache
 def _known() -> frozenset[str]:
-    return frozenset(_tables()["known"])
-
-
-def _tables() -> Mapping[str, Any]:
-    return _read("versions")
-
-
-@cache
-def _read(name: str) -> Mapping[str, Any]:
-    text = (
-        files("airflow_provider_batchlinux.emulator")
-        .joinpath(f"data/{name}.json")
-        .read_text(encoding="utf-8")
-    )
-    found: Mapping[str, Any] = json.loads(text)
-    return found
+    return frozenset(read_data("versions")["known"])

@@ -22,27 +22,6 @@ from airflow_provider_batchlinux.emulator.protocol.errors import ServiceError, r
 from airflow_provider_batchlinux.emulator.protocol.instants import format_http_date, format_instant
 from airflow_provider_batchlinux.emulator.protocol.schema import read_body
 from airflow_provider_batchlinux.emulator.protocol.versions import as_of, older_names
-from airflow_provider_batchlinux.emulator.state.records import Version
-
-__all__ = [
-    "JSON_TYPE",
-    "PAGE_LIMIT",
-    "Call",
-    "FileContent",
-    "Item",
-    "Reply",
-    "common_headers",
-    "created",
-    "done",
-    "element",
-    "encode_body",
-    "entity",
-    "error_message",
-    "error_reply",
-    "listing",
-    "read_query",
-    "version_headers",
-]
 
 Item = TypeVar("Item")
 
@@ -51,6 +30,14 @@ PAGE_LIMIT = 1000
 _ENCODER = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
 _SKIP_PREFIX = "WATV2:"
 _ENTITIES = "Microsoft.Azure.Batch.Protocol.Entities"
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """Which change of a resource this is."""
+
+    etag: str
+    modified: datetime
 
 
 @dataclass(frozen=True)

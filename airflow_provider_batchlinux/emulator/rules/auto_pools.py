@@ -9,8 +9,6 @@ from airflow_provider_batchlinux.emulator.protocol.errors import Code, ServiceEr
 from airflow_provider_batchlinux.emulator.rules.pools import complete_pool
 from airflow_provider_batchlinux.emulator.state.records import Json
 
-__all__ = ["complete_auto_pool", "complete_pool_info", "scheduling_error"]
-
 _PREFIX = re.compile(r"[A-Za-z0-9_-]{0,20}")
 _LATER = {
     Code.POOL_QUOTA_REACHED.code: "AutoPoolCreationFailedWithQuotaReached",

@@ -8,8 +8,6 @@ from typing import Any
 from airflow_provider_batchlinux.emulator.blobs.failures import DOWNLOAD_CODES, UPLOAD_CODES
 from airflow_provider_batchlinux.emulator.state.records import Json
 
-__all__ = ["dependency_action", "each_exit_options", "job_action"]
-
 _PRE_PROCESSING_CODES = DOWNLOAD_CODES | {
     "CommandProgramNotFound",
     "CommandLaunchFailed",

@@ -9,15 +9,12 @@ gone. As on the service, images stay in the list after their support has ended.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from functools import cache
-from importlib.resources import files
 from typing import Any
 
+from airflow_provider_batchlinux.emulator.protocol.data_files import read_data
 from airflow_provider_batchlinux.emulator.state.records import Json
-
-__all__ = ["node_agent_of", "supported_images"]
 
 _NAMES = ("publisher", "offer", "sku")
 
@@ -25,12 +22,7 @@ _NAMES = ("publisher", "offer", "sku")
 @cache
 def supported_images() -> tuple[Json, ...]:
     """Return the list, ascending by publisher, offer and sku."""
-    text = (
-        files("airflow_provider_batchlinux.emulator")
-        .joinpath("data/supported_images.json")
-        .read_text(encoding="utf-8")
-    )
-    return tuple(json.loads(text))
+    return tuple(read_data("supported_images"))
 
 
 @cache

@@ -13,8 +13,6 @@ from airflow_provider_batchlinux.emulator.rules.storage import check_task_files
 from airflow_provider_batchlinux.emulator.rules.tasks import check_limits, check_slots
 from airflow_provider_batchlinux.emulator.state.records import Json
 
-__all__ = ["check_change", "complete_job"]
-
 _USER = {"autoUser": {"scope": "pool", "elevationLevel": "nonadmin"}}
 _LONGEST_RELEASE = 900.0
 _HIGHEST_PRIORITY = 1000

@@ -18,16 +18,7 @@ from airflow_provider_batchlinux.emulator.protocol.errors import (
 from airflow_provider_batchlinux.emulator.protocol.instants import parse_duration
 from airflow_provider_batchlinux.emulator.rules.images import node_agent_of
 from airflow_provider_batchlinux.emulator.rules.storage import check_task_files
-from airflow_provider_batchlinux.emulator.state.quotas import cores_of, is_vm_size
-
-__all__ = [
-    "Spec",
-    "check_id",
-    "check_pool_properties",
-    "check_targets",
-    "complete_pool",
-    "complete_pool_properties",
-]
+from airflow_provider_batchlinux.emulator.rules.vm_sizes import cores_of, is_vm_size
 
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _NAT_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,75}[A-Za-z0-9_])?")

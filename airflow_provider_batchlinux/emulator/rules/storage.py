@@ -8,8 +8,6 @@ from airflow_provider_batchlinux.emulator.blobs.failures import without_signatur
 from airflow_provider_batchlinux.emulator.protocol.errors import Code, ServiceError, missing_property, refused
 from airflow_provider_batchlinux.emulator.state.records import Json
 
-__all__ = ["check_task_files"]
-
 _SOURCES = ("autoStorageContainerName", "storageContainerUrl", "httpUrl")
 _URLS = frozenset({"storageContainerUrl", "httpUrl"})
 _FILE_MODE = re.compile(r"[0-7]{3,4}")

@@ -7,8 +7,6 @@ from airflow_provider_batchlinux.emulator.rules.exit_conditions import each_exit
 from airflow_provider_batchlinux.emulator.rules.storage import check_task_files
 from airflow_provider_batchlinux.emulator.state.records import Job, Json
 
-__all__ = ["check_limits", "check_slots", "check_task"]
-
 _LONGEST_LIST = 64_000
 _MOST_SLOTS = 256
 

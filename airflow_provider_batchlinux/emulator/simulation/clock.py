@@ -10,17 +10,6 @@ from datetime import datetime, timedelta, timezone
 from itertools import count
 from typing import Protocol
 
-__all__ = [
-    "Callback",
-    "Clock",
-    "ManualClock",
-    "ManualTimer",
-    "SwitchedClock",
-    "SystemClock",
-    "Timer",
-    "pause",
-]
-
 Callback = Callable[[], None]
 
 

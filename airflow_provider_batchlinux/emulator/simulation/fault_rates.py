@@ -7,8 +7,6 @@ from dataclasses import asdict, dataclass, fields, replace
 
 from airflow_provider_batchlinux.emulator.simulation.seeded_random import SeededRandom
 
-__all__ = ["CHANCES", "REQUEST_CHANCES", "Chances", "FaultInjector", "chance_problems"]
-
 
 @dataclass(frozen=True)
 class Chances:

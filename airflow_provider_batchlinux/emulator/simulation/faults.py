@@ -12,8 +12,6 @@ from airflow_provider_batchlinux.emulator.protocol.errors import Code, ServiceEr
 from airflow_provider_batchlinux.emulator.simulation.fault_rates import REQUEST_CHANCES, FaultInjector
 from airflow_provider_batchlinux.emulator.simulation.lifecycle import Delays
 
-__all__ = ["NO_FAULT", "Fault", "Faults", "FaultsByChance", "RequestRecord"]
-
 _USUAL_CODES = {429: Code.TOO_MANY_REQUESTS, 503: Code.SERVER_BUSY}
 
 

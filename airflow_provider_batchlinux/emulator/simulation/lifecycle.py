@@ -8,8 +8,6 @@ from dataclasses import dataclass, fields, replace
 from airflow_provider_batchlinux.emulator.simulation.options import EmulatorOptions
 from airflow_provider_batchlinux.emulator.simulation.seeded_random import SeededRandom, Span
 
-__all__ = ["DOWN_NODE_STATES", "NODE_STATES", "PROFILES", "Delays", "NodeState", "Profile", "delays_of"]
-
 
 @dataclass(frozen=True)
 class NodeState:

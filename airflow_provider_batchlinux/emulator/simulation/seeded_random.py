@@ -7,8 +7,6 @@ from hashlib import sha256
 from math import sqrt
 from secrets import randbelow
 
-__all__ = ["SeededRandom", "Span", "make_seed"]
-
 _BYTES = 8
 _RANGE = 2.0 ** (8 * _BYTES)
 

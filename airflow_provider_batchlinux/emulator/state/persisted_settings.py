@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from typing import Any
 
-import asyncssh
-
-from airflow_provider_batchlinux.emulator.nodes.ssh import make_host_key
 from airflow_provider_batchlinux.emulator.simulation.options import EmulatorOptions, make_account_key
 from airflow_provider_batchlinux.emulator.state.state_file import StateFile
 
-__all__ = ["account_key", "host_key", "keep_limits", "recall_limits"]
-
 _ACCOUNT_KEY = "account key"
-_HOST_KEY = "ssh host key"
+
+
+@dataclass
+class Quotas:
+    """
+    What the account may use; ``None`` means no limit.
+
+    :param nodes_per_pool: how many nodes a pool with inter-node communication may have.
+    """
+
+    dedicated_cores: int | None = None
+    spot_cores: int | None = None
+    pools: int | None = None
+    active_jobs: int | None = None
+    nodes_per_pool: int | None = None
 
 
 def account_key(options: EmulatorOptions, state: StateFile | None) -> str:
@@ -23,22 +33,6 @@ def account_key(options: EmulatorOptions, state: StateFile | None) -> str:
         return options.key or make_account_key()
     key = options.key or state.facts().get(_ACCOUNT_KEY) or make_account_key()
     state.keep_fact(_ACCOUNT_KEY, key)
-    return key
-
-
-def host_key(state: StateFile | None) -> asyncssh.SSHKey | None:
-    """
-    Return the host key of the nodes, so that clients who know it are not alarmed by a restart.
-
-    :return: ``None`` without a state file: then the first node that needs one may make it.
-    """
-    if state is None:
-        return None
-    kept = state.facts().get(_HOST_KEY)
-    if kept is not None:
-        return asyncssh.import_private_key(kept)
-    key = make_host_key()
-    state.keep_fact(_HOST_KEY, key.export_private_key().decode())
     return key
 
 

@@ -11,32 +11,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-__all__ = [
-    "USABLE_NODE_STATES",
-    "Job",
-    "JobNode",
-    "JobSchedule",
-    "Json",
-    "Node",
-    "NodeUser",
-    "Pool",
-    "Subtask",
-    "Task",
-    "Version",
-    "work_item",
-]
+from airflow_provider_batchlinux.emulator.protocol.wire import Version
 
 Json = Mapping[str, Any]
 
 USABLE_NODE_STATES = frozenset({"idle", "running"})
-
-
-@dataclass(frozen=True, slots=True)
-class Version:
-    """Which change of a resource this is."""
-
-    etag: str
-    modified: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +86,12 @@ class Node:
     tasks_run: int = 0
     tasks_succeeded: int = 0
     recent_tasks: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def private_address(self) -> str:
+        """Its address in its virtual network; the first node of a pool has 10.0.0.4."""
+        host = self.number + 4
+        return f"10.{host >> 16 & 255}.{host >> 8 & 255}.{host & 255}"
 
     @property
     def takes_tasks(self) -> bool:

@@ -13,6 +13,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from airflow_provider_batchlinux.emulator.protocol.errors import Code, ServiceError
 from airflow_provider_batchlinux.emulator.protocol.instants import ticks
+from airflow_provider_batchlinux.emulator.protocol.wire import Version
 from airflow_provider_batchlinux.emulator.state.records import (
     Job,
     JobNode,
@@ -21,10 +22,7 @@ from airflow_provider_batchlinux.emulator.state.records import (
     NodeUser,
     Pool,
     Task,
-    Version,
 )
-
-__all__ = ["Collection", "Journal", "Record", "Store"]
 
 Record = TypeVar("Record", Pool, Node, NodeUser, Job, JobNode, JobSchedule, Task, Version)
 

@@ -10,11 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from airflow_provider_batchlinux.emulator.simulation.options import EmulatorOptions
-from airflow_provider_batchlinux.emulator.state.orphans import end_leftovers
-from airflow_provider_batchlinux.emulator.state.reaper import guarded, locked
+from airflow_provider_batchlinux.emulator.state.reaper import kill_orphans, locked, reaping
 from airflow_provider_batchlinux.emulator.state.state_file import StateFile
-
-__all__ = ["Workdir", "workdir"]
 
 
 @dataclass(frozen=True)
@@ -52,7 +49,7 @@ def workdir(options: EmulatorOptions) -> AbstractContextManager[Workdir]:
 @contextmanager
 def _passing(parent: Path | None) -> Iterator[Workdir]:
     root = Path(tempfile.mkdtemp(prefix="batchlinux-", dir=parent)).resolve()
-    with guarded(root, is_kept=False):
+    with reaping(root, keep_root=False):
         try:
             yield Workdir(root)
         finally:
@@ -64,7 +61,7 @@ def _lasting(path: Path) -> Iterator[Workdir]:
     with closing(StateFile(path)) as state:
         root = state.beside
         root.mkdir(mode=0o700, exist_ok=True)
-        # The guardian of a service that was killed just now may still be at work here.
-        with locked(root / ".lock") as lock, guarded(root, is_kept=True, lock=lock):
-            end_leftovers(root)
+        # The reaper of a service that was killed just now may still be running here.
+        with locked(root / ".lock") as lock, reaping(root, keep_root=True, lock=lock):
+            kill_orphans(root)
             yield Workdir(root, state)

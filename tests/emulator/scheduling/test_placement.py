@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_batchlinux.emulator.jobs.placement import Need, NodeRoom, Occupant, Room
-from airflow_provider_batchlinux.emulator.jobs.task_order import in_turn
-from airflow_provider_batchlinux.emulator.state.records import Job, Task, Version
+from airflow_provider_batchlinux.emulator.jobs.task_queue import in_turn
+from airflow_provider_batchlinux.emulator.protocol.wire import Version
+from airflow_provider_batchlinux.emulator.state.records import Job, Task
 
 _SLOTS = 4
 _NODES = st.lists(st.tuples(st.integers(0, _SLOTS), st.booleans()), max_size=6).map(

@@ -18,9 +18,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_batchlinux.emulator import EmulatorOptions, run_emulator
+from airflow_provider_batchlinux.emulator.protocol.wire import Version
 from airflow_provider_batchlinux.emulator.state import records
-from airflow_provider_batchlinux.emulator.state.record_text import read_record, write_record
-from airflow_provider_batchlinux.emulator.state.state_file import StateFile, StateFileError
+from airflow_provider_batchlinux.emulator.state.state_file import (
+    StateFile,
+    StateFileError,
+    read_record,
+    write_record,
+)
 from airflow_provider_batchlinux.emulator.state.store import Store
 
 KINDS = [kind for kind in vars(records).values() if isinstance(kind, type) and is_dataclass(kind)]
@@ -66,7 +71,7 @@ def test_what_a_record_cannot_be_read_back_with_is_refused() -> None:
 
 
 def test_fields_that_came_later_have_their_defaults_and_those_that_went_are_left_out() -> None:
-    text = write_record(records.Version("0x1", datetime(2026, 1, 1, tzinfo=timezone.utc)))
+    text = write_record(Version("0x1", datetime(2026, 1, 1, tzinfo=timezone.utc)))
     older = text.replace('"etag"', '"gone":1,"etag"')
 
     assert read_record(older) == read_record(text)
@@ -143,7 +148,7 @@ def _damaged(path: Path) -> None:
 
 def _of_another_kind(path: Path) -> None:
     StateFile(path).close()
-    version = write_record(records.Version("0x1", datetime(2026, 1, 1, tzinfo=timezone.utc)))
+    version = write_record(Version("0x1", datetime(2026, 1, 1, tzinfo=timezone.utc)))
     with closing(sqlite3.connect(path)) as database, database:
         database.execute("INSERT INTO record VALUES ('moon', '', 'one', ?)", (version,))
 

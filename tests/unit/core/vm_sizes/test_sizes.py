@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_batchlinux.core.vm_sizes.sizes import VmSize, find_size, nearest_sizes
-from airflow_provider_batchlinux.emulator.management.sizes import SIZES
+from airflow_provider_batchlinux.emulator.rules.vm_sizes import SIZES
 
 END = datetime(2026, 12, 31, tzinfo=timezone.utc)
 NAMES = [str(size["name"]) for size in SIZES]

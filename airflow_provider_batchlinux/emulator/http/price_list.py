@@ -8,9 +8,7 @@ from typing import Any
 
 from aiohttp import web
 
-from airflow_provider_batchlinux.emulator.management.sizes import SIZES
-
-__all__ = ["PRICE_LIST", "answer_prices"]
+from airflow_provider_batchlinux.emulator.rules.vm_sizes import SIZES
 
 PRICE_LIST = "/_emulator/prices"
 _CORE_HOUR = 0.05

@@ -19,8 +19,6 @@ from airflow_provider_batchlinux.emulator.simulation.lifecycle import Profile
 from airflow_provider_batchlinux.emulator.state.records import Json, Pool
 from airflow_provider_batchlinux.emulator.state.store import Store
 
-__all__ = ["AutoScaler"]
-
 _MOST_SAMPLES = 2880
 """How long the service keeps samples is not documented; a day is assumed."""
 

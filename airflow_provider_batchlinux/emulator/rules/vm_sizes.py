@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-
-__all__ = ["SIZES"]
 
 
 @dataclass(frozen=True)
@@ -80,3 +79,20 @@ _SERIES = (
 
 SIZES: Sequence[Mapping[str, Any]] = tuple(view for series in _SERIES for view in series.views())
 """All sizes of the region, as the management plane lists them. Pools take others as well."""
+
+_VM_SIZE = re.compile(r"(?:standard|basic)_[a-z]+(\d+)[a-z\d-]*(?:_[a-z\d]+)*", re.IGNORECASE)
+
+
+def is_vm_size(name: str) -> bool:
+    """Tell whether a name has the form of a VM size, such as ``standard_d2s_v5``."""
+    return _VM_SIZE.fullmatch(name) is not None
+
+
+def cores_of(vm_size: str) -> int:
+    """
+    Return how many cores a VM size has, by the first number in its name.
+
+    Right for all series since v3; older names, such as ``standard_ds2_v2``, count otherwise.
+    """
+    match = _VM_SIZE.fullmatch(vm_size)
+    return max(1, int(match[1])) if match else 1

@@ -11,8 +11,6 @@ from airflow_provider_batchlinux.emulator.simulation.clock import Clock
 from airflow_provider_batchlinux.emulator.state.records import Task
 from airflow_provider_batchlinux.emulator.state.store import Store
 
-__all__ = ["TaskRetention", "end_of_retention"]
-
 _ENDLESS = 10 * 365 * 86400.0
 """Retention times from here on are taken as without end."""
 

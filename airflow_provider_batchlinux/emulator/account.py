@@ -1,0 +1,157 @@
+"""
+One Batch account while it is served, and how it is restored from a state file.
+
+To the nodes a restart is as if their computers had been switched off and on: their programs are gone, their
+files and users are not. Nodes that were up boot again, so their start tasks run again. Tasks that ran are
+requeued. A stage that had begun, such as a resize, begins again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections import deque
+from collections.abc import Collection
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+
+from airflow_provider_batchlinux.emulator.blobs.storage import BlobStorage
+from airflow_provider_batchlinux.emulator.protocol.wire import Version
+from airflow_provider_batchlinux.emulator.service import BatchService
+from airflow_provider_batchlinux.emulator.simulation.clock import Clock
+from airflow_provider_batchlinux.emulator.simulation.faults import Faults, RequestRecord
+from airflow_provider_batchlinux.emulator.simulation.options import EmulatorOptions
+from airflow_provider_batchlinux.emulator.state.persisted_settings import keep_limits, recall_limits
+from airflow_provider_batchlinux.emulator.state.records import Node
+from airflow_provider_batchlinux.emulator.state.state_file import StateFile, StateFileError
+from airflow_provider_batchlinux.emulator.state.workdir import Workdir
+
+_MOST_RECORDED = 100_000
+
+
+class EmulatedAccount:
+    """
+    The account that the HTTP server, the control plane and the management plane share.
+
+    ``service`` is the Batch service itself. A reset replaces it; everything else here stays the same object.
+
+    :param workdir: where the account keeps its files; an account that it already holds is restored.
+    :param endpoint: URL at which clients reach the account.
+    :param storage: the blob store that is the auto-storage account.
+    """
+
+    def __init__(
+        self,
+        options: EmulatorOptions,
+        clock: Clock,
+        workdir: Workdir,
+        endpoint: str,
+        storage: BlobStorage,
+    ) -> None:
+        self.options = options
+        self.clock = clock
+        self.endpoint = endpoint
+        self.storage = storage
+        self.subnets: dict[tuple[str, str], tuple[int, int]] = {}
+        self.requests: deque[RequestRecord] = deque(maxlen=_MOST_RECORDED)
+        self._workdir = workdir
+        self.service = self._new_service()
+        if workdir.state is not None:
+            restore(self.service, workdir.state, workdir.nodes)
+        self.faults = Faults(self.service.faults.take)
+
+    async def reset(self) -> None:
+        """Empty the account, and forget injected faults and recorded requests."""
+        await self.service.close()
+        await asyncio.to_thread(shutil.rmtree, self._workdir.nodes, ignore_errors=True)
+        if self._workdir.state is not None:
+            self._workdir.state.erase()
+        self.storage.files.clear()
+        self.requests.clear()
+        self.subnets.clear()
+        self.service = self._new_service()
+        self.keep_limits()
+        self.faults = Faults(self.service.faults.take)
+
+    async def close(self) -> None:
+        """End everything that runs on the nodes."""
+        await self.service.close()
+
+    def keep_limits(self) -> None:
+        """Write quotas and capacity to the state file, if there is one."""
+        if self._workdir.state is not None:
+            keep_limits(self._workdir.state, "quotas", self.service.quotas)
+            keep_limits(self._workdir.state, "capacity", self.service.capacity)
+
+    def commit(self) -> None:
+        """Write all changes to the state file, if there is one, before an answer reports them."""
+        if self._workdir.state is not None:
+            self._workdir.state.commit()
+
+    def _new_service(self) -> BatchService:
+        return BatchService(self.options, self.clock, self._workdir, self.endpoint, self.storage)
+
+
+def last_change(state: StateFile) -> datetime | None:
+    """Return when something was last changed in what a state file keeps; ``None`` if it keeps nothing."""
+    changes = (kept.record for kept in state.records() if isinstance(kept.record, Version))
+    return max((change.modified for change in changes), default=None)
+
+
+def restore(service: BatchService, state: StateFile, directories: Path) -> None:
+    """
+    Bring an empty service to what a state file keeps, and let everything go on.
+
+    :param directories: where the nodes have theirs; those of nodes that are gone are removed.
+    :raises StateFileError: something of it cannot be read.
+    """
+    _load(service, state)
+    _sweep(directories, {node.id for node in _nodes(service)})
+    for node in _nodes(service):
+        _rebuild(service, node)
+    for pool in service.store.pools:
+        service.allocation.resume(pool)
+        service.scaler.resume(pool)
+    for node in _nodes(service):
+        service.node_actions.resume(node)
+    service.spot.bring_back()
+    for job in service.store.jobs:
+        service.jobs.resume(job)
+    for job in service.store.jobs:
+        for task in service.store.tasks(job.id):
+            service.retention.watch(task)
+    for schedule in service.store.schedules:
+        service.schedules.resume(schedule)
+
+
+def _load(service: BatchService, state: StateFile) -> None:
+    for kind, parent, key, record in state.records():
+        try:
+            service.store.restore(kind, parent, key, record)
+        except KeyError as error:
+            msg = f"The state file has a {kind!r}, which this version does not know."
+            raise StateFileError(msg) from error
+    recall_limits(state, "quotas", service.quotas)
+    recall_limits(state, "capacity", service.capacity)
+
+
+def _nodes(service: BatchService) -> list[Node]:
+    """Return all nodes as they are now."""
+    return [node for pool in service.store.pools for node in service.store.nodes(pool.id)]
+
+
+def _rebuild(service: BatchService, node: Node) -> None:
+    service.lifecycle.rebuild(node)
+    for user in service.store.users(node):
+        service.ssh_servers.admit(node, user)
+
+
+def _sweep(directories: Path, node_ids: Collection[str]) -> None:
+    """Remove what was taken off nodes but not removed any more."""
+    for directory in directories.glob("*/*"):
+        if directory.name not in node_ids:
+            shutil.rmtree(directory, ignore_errors=True)
+    for pool in directories.glob("*"):
+        with suppress(OSError):
+            pool.rmdir()
