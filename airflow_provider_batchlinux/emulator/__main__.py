@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from airflow_provider_batchlinux.emulator.extra import needs_extra
-from airflow_provider_batchlinux.emulator.simulation.fault_rates import Chances
+from airflow_provider_batchlinux.emulator.simulation.fault_rates import FaultRates
 from airflow_provider_batchlinux.emulator.simulation.options import EmulatorOptions
 from airflow_provider_batchlinux.emulator.simulation.seeded_random import make_seed
 
@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = _parser()
     try:
         given = vars(parser.parse_args(arguments))
-        options = EmulatorOptions(**{**given, "chances": dict(given["chances"])})
+        options = EmulatorOptions(**{**given, "fault_rates": dict(given["fault_rates"])})
     except ValueError as error:
         parser.error(str(error))
     _allow_many_sockets()
@@ -67,13 +67,13 @@ def _parser() -> argparse.ArgumentParser:
         "--jitter", type=float, help="how far delays stray, from 0 (not) to 1 (as recorded), the default"
     )
     parser.add_argument(
-        "--chance",
-        dest="chances",
-        type=_chance,
+        "--fault-rate",
+        dest="fault_rates",
+        type=_fault_rate,
         action="append",
         default=[],
         metavar="NAME=RATE",
-        help="how likely something goes wrong, from 0 to 1: " + ", ".join(asdict(Chances())),
+        help="how likely something goes wrong, from 0 to 1: " + ", ".join(asdict(FaultRates())),
     )
     parser.add_argument("--speed", type=float, default=1.0, help="divides every delay")
     parser.add_argument("--root", type=Path, help="where the nodes' directories are made")
@@ -84,7 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _chance(text: str) -> tuple[str, float]:
+def _fault_rate(text: str) -> tuple[str, float]:
     name, _, rate = text.partition("=")
     return name, float(rate)
 

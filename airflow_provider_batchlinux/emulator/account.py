@@ -22,7 +22,7 @@ from airflow_provider_batchlinux.emulator.service import BatchService
 from airflow_provider_batchlinux.emulator.simulation.clock import Clock
 from airflow_provider_batchlinux.emulator.simulation.faults import Faults, RequestRecord
 from airflow_provider_batchlinux.emulator.simulation.options import EmulatorOptions
-from airflow_provider_batchlinux.emulator.state.persisted_settings import keep_limits, recall_limits
+from airflow_provider_batchlinux.emulator.state.persisted_settings import load_limits, save_limits
 from airflow_provider_batchlinux.emulator.state.records import Node
 from airflow_provider_batchlinux.emulator.state.state_file import StateFile, StateFileError
 from airflow_provider_batchlinux.emulator.state.workdir import Workdir
@@ -71,18 +71,18 @@ class EmulatedAccount:
         self.requests.clear()
         self.subnets.clear()
         self.service = self._new_service()
-        self.keep_limits()
+        self.save_limits()
         self.faults = Faults(self.service.faults.take)
 
     async def close(self) -> None:
         """End everything that runs on the nodes."""
         await self.service.close()
 
-    def keep_limits(self) -> None:
+    def save_limits(self) -> None:
         """Write quotas and capacity to the state file, if there is one."""
         if self._workdir.state is not None:
-            keep_limits(self._workdir.state, "quotas", self.service.quotas)
-            keep_limits(self._workdir.state, "capacity", self.service.capacity)
+            save_limits(self._workdir.state, "quotas", self.service.quotas)
+            save_limits(self._workdir.state, "capacity", self.service.capacity)
 
     def commit(self) -> None:
         """Write all changes to the state file, if there is one, before an answer reports them."""
@@ -132,8 +132,8 @@ def _load(service: BatchService, state: StateFile) -> None:
         except KeyError as error:
             msg = f"The state file has a {kind!r}, which this version does not know."
             raise StateFileError(msg) from error
-    recall_limits(state, "quotas", service.quotas)
-    recall_limits(state, "capacity", service.capacity)
+    load_limits(state, "quotas", service.quotas)
+    load_limits(state, "capacity", service.capacity)
 
 
 def _nodes(service: BatchService) -> list[Node]:
@@ -144,7 +144,7 @@ def _nodes(service: BatchService) -> list[Node]:
 def _rebuild(service: BatchService, node: Node) -> None:
     service.lifecycle.rebuild(node)
     for user in service.store.users(node):
-        service.ssh_servers.admit(node, user)
+        service.ssh_servers.add_login(node, user)
 
 
 def _sweep(directories: Path, node_ids: Collection[str]) -> None:

@@ -145,14 +145,14 @@ class EmulatorControl:
         taken: list[str] = self._post("preempt", {"pool_id": pool_id, "nodes": nodes, "node_id": node_id})
         return taken
 
-    def chances(self, **rates: float) -> dict[str, float]:
+    def fault_rates(self, **rates: float) -> dict[str, float]:
         """
         Change how likely things go wrong, and return all such chances and the seed.
 
         :param rates: from 0 to 1 by name, such as ``throttled=0.5``; what is left out stays.
         """
-        chances: dict[str, float] = self._post("chances", rates)
-        return chances
+        rates_now: dict[str, float] = self._post("fault-rates", rates)
+        return rates_now
 
     def resize_error(
         self, pool_id: str, code: str, message: str, values: Mapping[str, str] | None = None

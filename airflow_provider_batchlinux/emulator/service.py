@@ -18,9 +18,9 @@ from airflow_provider_batchlinux.emulator.pools.allocation import Allocation
 from airflow_provider_batchlinux.emulator.pools.lifecycle import AutoPools, PoolLifecycle
 from airflow_provider_batchlinux.emulator.pools.scaler import AutoScaler
 from airflow_provider_batchlinux.emulator.pools.spot_market import Capacity, SpotMarket
-from airflow_provider_batchlinux.emulator.simulation.clock import Clock, SwitchedClock
-from airflow_provider_batchlinux.emulator.simulation.fault_rates import CHANCES, FaultInjector
-from airflow_provider_batchlinux.emulator.simulation.faults import FaultsByChance
+from airflow_provider_batchlinux.emulator.simulation.clock import Clock, StoppableClock
+from airflow_provider_batchlinux.emulator.simulation.fault_rates import FAULT_RATES, FaultInjector
+from airflow_provider_batchlinux.emulator.simulation.faults import RandomFaults
 from airflow_provider_batchlinux.emulator.simulation.lifecycle import Delays, delays_of
 from airflow_provider_batchlinux.emulator.simulation.options import EmulatorOptions
 from airflow_provider_batchlinux.emulator.simulation.seeded_random import SeededRandom
@@ -47,11 +47,11 @@ class BatchService:
         endpoint: str,
         storage: BlobStorage,
     ) -> None:
-        chances = replace(CHANCES[options.profile], **options.chances)
-        self.fault_injector = FaultInjector(SeededRandom(options.seed), chances)
+        fault_rates = replace(FAULT_RATES[options.profile], **options.fault_rates)
+        self.fault_injector = FaultInjector(SeededRandom(options.seed), fault_rates)
         delays = delays_of(options, self.fault_injector.seeded_random)
-        self.faults = FaultsByChance(self.fault_injector, delays)
-        self.clock = clock = SwitchedClock(clock)
+        self.faults = RandomFaults(self.fault_injector, delays)
+        self.clock = clock = StoppableClock(clock)
         self.storage = storage
         self.store = Store(workdir.state)
         self.quotas = Quotas()
@@ -67,7 +67,7 @@ class BatchService:
             fault_injector=self.fault_injector,
             ssh_servers=self.ssh_servers,
             on_usable=self._node_usable,
-            on_lost=lambda node: self.scheduler.withdraw(node),
+            on_lost=lambda node: self.scheduler.requeue_all_on(node),
         )
         self._add_work(delays)
 
@@ -95,9 +95,9 @@ class BatchService:
             self.lifecycle,
             self.quotas,
             self.spot,
-            self.scheduler.end_all_on,
+            self.scheduler.terminate_all_on,
         )
-        self.node_actions = NodeActions(self.store, clock, self.lifecycle, self.scheduler.end_all_on)
+        self.node_actions = NodeActions(self.store, clock, self.lifecycle, self.scheduler.terminate_all_on)
         formula_chance = Random(self.fault_injector.seeded_random.seed).random
         self.scaler = AutoScaler(self.store, clock, profile, self.allocation, formula_chance)
         self.pools = PoolLifecycle(self.store, self.quotas, self.allocation, self.scaler)
@@ -114,7 +114,7 @@ class BatchService:
 
     async def close(self) -> None:
         """End everything that runs on the nodes, and everything that was to happen."""
-        self.clock.switch_off()
+        self.clock.stop()
         await self.lifecycle.close()
         await self.scheduler.close()
 

@@ -168,7 +168,7 @@ def test_pools_and_jobs_beyond_their_quotas_are_refused(account: Any) -> None:
     ],
 )
 def test_by_bad_luck_half_of_the_nodes_stay_away(start: Any, chance: str, code: str, seconds: float) -> None:
-    account = start(profile="realistic", clock="manual", chances={chance: 1})
+    account = start(profile="realistic", clock="manual", fault_rates={chance: 1})
     account.create_pool(nodes=4)
 
     account.emulator.control.advance(seconds)
@@ -190,7 +190,7 @@ def test_a_pool_that_has_its_nodes_lacks_nothing_when_capacity_goes(account: Any
 
 
 def test_an_empty_pool_lacks_nothing(start: Any) -> None:
-    account = start(chances={"quota_reached": 1, "allocation_timed_out": 1})
+    account = start(fault_rates={"quota_reached": 1, "allocation_timed_out": 1})
     account.emulator.control.set_capacity(dedicated=0, spot=0)
     account.create_pool(nodes=0)
     account.wait_for_nodes("linux", "idle", 0)

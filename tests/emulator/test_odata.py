@@ -103,7 +103,7 @@ LEAVES = st.sampled_from(
 )
 
 
-def _grow(children: Any) -> Any:
+def _allocate(children: Any) -> Any:
     negated = children.map(lambda c: (f"not ({c[0]})", not c[1]))
     pairs = st.tuples(children, children)
     both = pairs.map(lambda p: (f"({p[0][0]}) and ({p[1][0]})", p[0][1] and p[1][1]))
@@ -111,7 +111,7 @@ def _grow(children: Any) -> Any:
     return st.one_of(negated, both, either)
 
 
-@given(st.recursive(LEAVES, _grow, max_leaves=8))
+@given(st.recursive(LEAVES, _allocate, max_leaves=8))
 def test_and_or_not_mean_what_they_mean(case: tuple[str, bool]) -> None:
     text, expected = case
 

@@ -86,7 +86,7 @@ def test_a_marked_test_has_a_service_of_its_own(
 ) -> None:
     assert batch_emulator.account == "alone"
     assert batch_emulator.endpoint != shared_batch_emulator.endpoint
-    assert batch_emulator.control.chances()["seed"] == 7
+    assert batch_emulator.control.fault_rates()["seed"] == 7
 
 
 def test_the_options_of_the_session_are_those_of_the_instant_profile(

@@ -49,19 +49,28 @@ def test_the_ready_line_says_where_and_for_whom_it_serves(command: Any) -> None:
 
 
 def test_a_seed_and_chances_are_given_on_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = ["--profile", "faulty", "--seed", "9", "--chance", "slow=0.5", "--chance", "unusable=0"]
+    arguments = [
+        "--profile",
+        "faulty",
+        "--seed",
+        "9",
+        "--fault-rate",
+        "slow=0.5",
+        "--fault-rate",
+        "unusable=0",
+    ]
     command = [sys.executable, "-m", "airflow_provider_batchlinux.emulator", *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         ready = json.loads(process.stdout.readline().partition(" ")[2])
-        chances = EmulatorControl(ready["endpoint"]).chances()
+        fault_rates = EmulatorControl(ready["endpoint"]).fault_rates()
         process.terminate()
 
-    assert ready["seed"] == chances["seed"] == 9
-    assert (chances["slow"], chances["unusable"], chances["server_busy"]) == (0.5, 0, 0.02)
+    assert ready["seed"] == fault_rates["seed"] == 9
+    assert (fault_rates["slow"], fault_rates["unusable"], fault_rates["server_busy"]) == (0.5, 0, 0.02)
     with pytest.raises(SystemExit):
-        main(["--chance", "thunder=1"])
-    assert "There is no chance 'thunder'" in capsys.readouterr().err
+        main(["--fault-rate", "thunder=1"])
+    assert "There is no fault rate 'thunder'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

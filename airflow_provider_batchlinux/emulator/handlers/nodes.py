@@ -72,9 +72,9 @@ def disable_node_scheduling(service: BatchService, call: Call) -> Reply:
         raise ServiceError(Code.NODE_ALREADY_IN_TARGET_SCHEDULING_STATE)
     option = body.get("nodeDisableSchedulingOption", "requeue")
     if option == "terminate":
-        service.scheduler.end_all_on(node)
+        service.scheduler.terminate_all_on(node)
     elif option == "requeue":
-        service.scheduler.withdraw(node)
+        service.scheduler.requeue_all_on(node)
     if option == "taskcompletion" and node.running_tasks:
         service.store.change_node(node, is_scheduling=False)
     else:

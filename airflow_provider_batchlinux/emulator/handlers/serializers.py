@@ -42,7 +42,7 @@ COUNTED_STATES: Mapping[str, str] = {
 """Node states, and their names in node counts."""
 
 
-def present(view: Mapping[str, Any]) -> dict[str, Any]:
+def drop_none(view: Mapping[str, Any]) -> dict[str, Any]:
     """Return a view without what is not set: the service leaves it out."""
     return {name: value for name, value in view.items() if value is not None}
 
@@ -75,7 +75,7 @@ def pool_view(store: Store, base_url: str, pool: Pool) -> dict[str, Any]:
 
 def node_view(store: Store, base_url: str, pool: Pool, node: Node) -> dict[str, Any]:
     """Return a node of a pool."""
-    return present(
+    return drop_none(
         {
             "id": node.id,
             "url": f"{base_url}/pools/{pool.id}/nodes/{node.id}",
@@ -178,7 +178,7 @@ def job_view(base_url: str, job: Job) -> dict[str, Any]:
         "creationTime": format_instant(job.created),
         **state_view(job),
         **job.spec,
-        "executionInfo": present(execution),
+        "executionInfo": drop_none(execution),
     }
 
 
@@ -197,7 +197,7 @@ def job_schedule_view(base_url: str, schedule: JobSchedule) -> dict[str, Any]:
         "creationTime": format_instant(schedule.created),
         **state_view(schedule),
         **schedule.spec,
-        "executionInfo": present(execution),
+        "executionInfo": drop_none(execution),
     }
 
 

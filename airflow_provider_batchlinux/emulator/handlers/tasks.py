@@ -78,7 +78,7 @@ def delete_task(service: BatchService, call: Call) -> Reply:
     """Answer DELETE /jobs/{jobId}/tasks/{taskId}."""
     task = task_of(service, call)
     check_conditions(call, task.version)
-    service.scheduler.forget(task)
+    service.scheduler.remove(task)
     return Reply(200)
 
 
@@ -88,7 +88,7 @@ def terminate_task(service: BatchService, call: Call) -> Reply:
     check_conditions(call, task.version)
     if task.state == "completed":
         raise ServiceError(Code.TASK_COMPLETED)
-    service.scheduler.end(task)
+    service.scheduler.terminate(task)
     return done(call, 204, task_of(service, call).version)
 
 

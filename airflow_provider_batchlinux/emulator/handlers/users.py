@@ -27,7 +27,7 @@ def create_node_user(service: BatchService, call: Call) -> Reply:
         raise refused(name, of="name")
     if service.store.users(node).get(name) is not None:
         raise ServiceError(Code.NODE_USER_EXISTS)
-    service.ssh_servers.admit(node, _user(call, name, body, is_admin=body.get("isAdmin", False)))
+    service.ssh_servers.add_login(node, _user(call, name, body, is_admin=body.get("isAdmin", False)))
     return created(call.url("pools", node.pool_id, "nodes", node.id, "users", name))
 
 
@@ -42,7 +42,7 @@ def replace_node_user(service: BatchService, call: Call) -> Reply:
     before = service.store.users(node).get(call.path_values["userName"])
     if before is None:
         raise ServiceError(Code.NODE_USER_NOT_FOUND)
-    service.ssh_servers.admit(node, _user(call, before.name, body, is_admin=before.is_admin))
+    service.ssh_servers.add_login(node, _user(call, before.name, body, is_admin=before.is_admin))
     return done(call, 200)
 
 
@@ -52,7 +52,7 @@ def delete_node_user(service: BatchService, call: Call) -> Reply:
     user = service.store.users(node).get(call.path_values["userName"])
     if user is None:
         raise ServiceError(Code.NODE_USER_NOT_FOUND)
-    service.ssh_servers.expel(node, user.name)
+    service.ssh_servers.remove_login(node, user.name)
     return Reply(200)
 
 

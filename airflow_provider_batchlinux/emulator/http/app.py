@@ -82,16 +82,16 @@ class Application:
         :raises ServiceError: the service refuses it.
         """
         operation, path_values = self._router.match(call.method, call.path)
-        with self._account.clock.held(call.now):
+        with self._account.clock.frozen(call.now):
             return operation.answer(self._account.service, replace(call, path_values=path_values))
 
     async def _reply(self, request: web.BaseRequest, call: Call, operation: Operation, fault: Fault) -> Reply:
         try:
-            fault.strike()
+            fault.raise_error()
             self._authenticate(request, call)
             if request.body_exists:
                 call = replace(call, body=await _read_body(request))
-            with self._account.clock.held(call.now):
+            with self._account.clock.frozen(call.now):
                 reply = operation.answer(self._account.service, call)
             self._account.commit()
         except ServiceError as error:

@@ -65,7 +65,7 @@ async def _set_quota(account: EmulatedAccount, given: Mapping[str, Any]) -> None
             msg = f"There is no quota {name!r}."
             raise ValueError(msg)
         setattr(account.service.quotas, name, value)
-    account.keep_limits()
+    account.save_limits()
 
 
 async def _resize_error(account: EmulatedAccount, given: Mapping[str, Any]) -> None:
@@ -92,7 +92,7 @@ async def _now(account: EmulatedAccount, _given: Mapping[str, Any]) -> str:
     return format_instant(account.clock.now())
 
 
-async def _chances(account: EmulatedAccount, given: Mapping[str, Any]) -> dict[str, Any]:
+async def _fault_rates(account: EmulatedAccount, given: Mapping[str, Any]) -> dict[str, Any]:
     fault_injector = account.service.fault_injector
     return {"seed": fault_injector.seeded_random.seed, **fault_injector.change(given)}
 
@@ -100,7 +100,7 @@ async def _chances(account: EmulatedAccount, given: Mapping[str, Any]) -> dict[s
 async def _set_capacity(account: EmulatedAccount, given: Mapping[str, Any]) -> None:
     account.service.capacity.dedicated = given.get("dedicated")
     account.service.capacity.spot = given.get("spot")
-    account.keep_limits()
+    account.save_limits()
     account.service.allocation.fit_capacity()
 
 
@@ -129,7 +129,7 @@ _ACTIONS: Mapping[str, Action] = {
     "set-node": _set_node,
     "set-quota": _set_quota,
     "set-capacity": _set_capacity,
-    "chances": _chances,
+    "fault-rates": _fault_rates,
     "preempt": _preempt,
     "resize-error": _resize_error,
     "set-subnet": _set_subnet,

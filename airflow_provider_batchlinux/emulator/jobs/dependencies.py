@@ -19,7 +19,7 @@ def required_ids(depends_on: Json) -> Iterator[str]:
 
 
 @dataclass
-class DependencyGate:
+class TaskDependencies:
     """
     Where tasks wait for others of their job, each for one at a time.
 
@@ -34,7 +34,7 @@ class DependencyGate:
     on_ready: Callable[[Task], None]
     _held: dict[TaskKey, list[tuple[TaskKey, Iterator[str]]]] = field(default_factory=dict)
 
-    def admit(self, task: Task) -> None:
+    def add(self, task: Task) -> None:
         """Let a task pass as soon as what it depends on is satisfied."""
         self._advance(task_key(task), required_ids(task.spec.get("dependsOn", {})))
 

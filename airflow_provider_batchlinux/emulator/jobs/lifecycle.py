@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from airflow_provider_batchlinux.emulator.jobs.dependencies import DependencyGate
+from airflow_provider_batchlinux.emulator.jobs.dependencies import TaskDependencies
 from airflow_provider_batchlinux.emulator.jobs.node_tasks import JobTasks
 from airflow_provider_batchlinux.emulator.jobs.scheduler import PLACED_TASK_STATES, TaskScheduler
 from airflow_provider_batchlinux.emulator.pools.lifecycle import AutoPools
@@ -23,9 +23,9 @@ _OF_MANAGER = frozenset({"killJobOnCompletion", "runExclusive", "allowLowPriorit
 """What only the manager task of a job has."""
 
 _ENDING = frozenset({"terminating", "completed", "deleting"})
-_DEALINGS: Mapping[str, Callable[[TaskScheduler, Task], None]] = {
-    "requeue": TaskScheduler.put_back,
-    "terminate": TaskScheduler.end,
+_DISABLE_OPTIONS: Mapping[str, Callable[[TaskScheduler, Task], None]] = {
+    "requeue": TaskScheduler.requeue,
+    "terminate": TaskScheduler.terminate,
     "wait": lambda _scheduler, _task: None,
 }
 
@@ -48,7 +48,7 @@ class JobLifecycle:
     _limits: dict[str, Timer] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._gate = DependencyGate(self.store, on_ready=self.scheduler.add)
+        self._dependencies = TaskDependencies(self.store, on_ready=self.scheduler.add)
 
     def add(self, job: Job) -> None:
         """Make a job active, or completed if the pool that it describes cannot be made."""
@@ -76,9 +76,9 @@ class JobLifecycle:
 
     def _resume_task(self, task: Task) -> None:
         if task.state in PLACED_TASK_STATES:
-            self.scheduler.put_back_lost(task)
+            self.scheduler.requeue_lost(task)
         elif task.state == "active":
-            self._gate.admit(task)
+            self._dependencies.add(task)
 
     def _settle(self, job_id: str) -> None:
         self._enable(job_id)
@@ -87,11 +87,11 @@ class JobLifecycle:
 
     def add_task(self, task: Task) -> None:
         """Let a task of a job run once those that it depends on have."""
-        self._gate.admit(self.store.put_task(task))
+        self._dependencies.add(self.store.put_task(task))
 
     def run_again(self, task: Task) -> None:
         """Let a completed task run once more, when those that it depends on have."""
-        self._gate.admit(self.scheduler.renew(task))
+        self._dependencies.add(self.scheduler.reset(task))
 
     def end_if_complete(self, job_id: str) -> None:
         """
@@ -117,9 +117,9 @@ class JobLifecycle:
         job = self._enter(job, "terminating", terminate_reason=reason)
         for task in self.store.tasks(job.id):
             if task.state in PLACED_TASK_STATES:
-                self.scheduler.end(task)
+                self.scheduler.terminate(task)
             elif task.state == "active":
-                self.scheduler.hold(task)
+                self.scheduler.dequeue(task)
         self.job_tasks.release(job, then=lambda: self._complete(job.id))
         return job
 
@@ -133,7 +133,7 @@ class JobLifecycle:
         """
         job = self._enter(job, "disabling")
         for task in self._placed_tasks(job.id):
-            _DEALINGS[running_tasks](self.scheduler, task)
+            _DISABLE_OPTIONS[running_tasks](self.scheduler, task)
         self.clock.call_later(0, lambda: self._disable_if_at_rest(job.id))
         return job
 
@@ -158,9 +158,9 @@ class JobLifecycle:
     def delete(self, job: Job) -> Job:
         """Start to delete a job with its tasks and their files."""
         self._forget_limit(job.id)
-        self._gate.forget_job(job.id)
+        self._dependencies.forget_job(job.id)
         for task in self.store.tasks(job.id):
-            self.scheduler.forget(task)
+            self.scheduler.remove(task)
         if job.state in ("terminating", "completed"):
             self.clock.call_later(0, lambda: self._forget(job))
         else:
@@ -169,7 +169,7 @@ class JobLifecycle:
 
     def task_completed(self, task: Task) -> None:
         """Let those run that depend on it, and let its job take the action that its end asks for."""
-        self._gate.completed(task)
+        self._dependencies.completed(task)
         self._end_if_managed_by(task)
         self._act(task)
         self.clock.call_later(0, lambda: self.end_if_complete(task.job_id))

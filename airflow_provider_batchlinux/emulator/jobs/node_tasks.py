@@ -61,7 +61,7 @@ class JobTasks:
     machine_of: Callable[[Node], Machine]
     _preparing: dict[tuple[str, str], asyncio.Task[None]] = field(default_factory=dict)
 
-    def barred(self, job: Job) -> frozenset[str]:
+    def excluded(self, job: Job) -> frozenset[str]:
         """Return the ids of the nodes that run no tasks of a job, since its preparation failed there."""
         if not job.spec.get("jobPreparationTask", {}).get("waitForSuccess"):
             return frozenset()

@@ -28,14 +28,14 @@ class Need:
     :param slots: how many slots of each of its nodes.
     :param is_whole: whether nothing else may run on its nodes.
     :param is_dedicated: whether it shuns spot nodes.
-    :param wish: the node it should run on if that has room; ``None`` has no preference.
+    :param preferred: the node it should run on if that has room; ``None`` has no preference.
     """
 
     slots: int = 1
     nodes: int = 1
     is_whole: bool = False
     is_dedicated: bool = False
-    wish: str | None = None
+    preferred: str | None = None
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Occupant(Generic[Key]):
 
 
 @dataclass(frozen=True)
-class Displacement(Generic[Key]):
+class Preemption(Generic[Key]):
     """Whom to put back, and which nodes have room after that."""
 
     keys: Sequence[Key]
@@ -75,19 +75,19 @@ class Room:
         """Whether no slot is free."""
         return not self._free
 
-    def choose(self, need: Need, barred: Collection[str] = ()) -> Sequence[str] | None:
+    def choose(self, need: Need, excluded: Collection[str] = ()) -> Sequence[str] | None:
         """
         Return the nodes for a task; ``None`` if there are not enough that have room.
 
-        :param barred: ids of nodes that it may not run on.
+        :param excluded: ids of nodes that it may not run on.
         """
-        fit = self._fit(need, barred)
+        fit = self._fit(need, excluded)
         if len(fit) < need.nodes:
             return None
         if need.nodes > 1:
             return nsmallest(need.nodes, fit, key=lambda node_id: self._direction * self._free[node_id])
-        if need.wish in fit:
-            return [need.wish]
+        if need.preferred in fit:
+            return [need.preferred]
         return [self._best(fit, key=self._free.__getitem__)]
 
     def take(self, need: Need, node_ids: Iterable[str]) -> None:
@@ -97,7 +97,7 @@ class Room:
             if not self._free[node_id]:
                 del self._free[node_id]
 
-    def keep(self, need: Need, barred: Collection[str] = ()) -> None:
+    def keep(self, need: Need, excluded: Collection[str] = ()) -> None:
         """
         Keep nodes for a task that has to wait for several, or for a whole one, from those behind it.
 
@@ -106,16 +106,16 @@ class Room:
         """
         if need.nodes == 1 and not need.is_whole:
             return
-        suited = [node_id for node_id in self._nodes if self._suits(node_id, need, barred)]
+        suited = [node_id for node_id in self._nodes if self._suits(node_id, need, excluded)]
         if len(suited) < need.nodes:
             return
         for node_id in nsmallest(need.nodes, suited, key=lambda node_id: -self._free.get(node_id, 0)):
             del self._nodes[node_id]
             self._free.pop(node_id, None)
 
-    def displace(
-        self, need: Need, occupants: Iterable[Occupant[Key]], barred: Collection[str] = ()
-    ) -> Displacement[Key] | None:
+    def preempt(
+        self, need: Need, occupants: Iterable[Occupant[Key]], excluded: Collection[str] = ()
+    ) -> Preemption[Key] | None:
         """
         Return whom to put back so that a task has room; ``None`` if that does not help.
 
@@ -125,7 +125,7 @@ class Room:
         """
         plans = []
         for node_id, held in self._by_node(occupants).items():
-            if self._suits(node_id, need, barred):
+            if self._suits(node_id, need, excluded):
                 gone = self._enough(node_id, need, held)
                 if gone is not None:
                     plans.append((node_id, gone))
@@ -135,16 +135,16 @@ class Room:
         keys = {held.key: None for _, gone in best for held in gone}
         for node_id, gone in best:
             self._free[node_id] = self._free.get(node_id, 0) + sum(held.slots for held in gone)
-        return Displacement(list(keys), [node_id for node_id, _ in best])
+        return Preemption(list(keys), [node_id for node_id, _ in best])
 
-    def _fit(self, need: Need, barred: Collection[str]) -> list[str]:
-        if not (barred or need.is_whole or need.is_dedicated):
+    def _fit(self, need: Need, excluded: Collection[str]) -> list[str]:
+        if not (excluded or need.is_whole or need.is_dedicated):
             # What most tasks need, looked for in as little time as possible: pools can be large.
             return [node_id for node_id, free in self._free.items() if free >= need.slots]
         return [
             node_id
             for node_id, free in self._free.items()
-            if self._suits(node_id, need, barred) and free >= self._wanted(node_id, need)
+            if self._suits(node_id, need, excluded) and free >= self._wanted(node_id, need)
         ]
 
     def _by_node(self, occupants: Iterable[Occupant[Key]]) -> dict[str, list[Occupant[Key]]]:
@@ -166,10 +166,10 @@ class Room:
             gone.append(occupant)
         return gone if free >= self._wanted(node_id, need) else None
 
-    def _suits(self, node_id: str, need: Need, barred: Collection[str]) -> bool:
+    def _suits(self, node_id: str, need: Need, excluded: Collection[str]) -> bool:
         node = self._nodes[node_id]
         is_large_enough = node.slots >= need.slots
-        return is_large_enough and node_id not in barred and (node.is_dedicated or not need.is_dedicated)
+        return is_large_enough and node_id not in excluded and (node.is_dedicated or not need.is_dedicated)
 
     def _wanted(self, node_id: str, need: Need) -> int:
         return self._nodes[node_id].slots if need.is_whole else need.slots

@@ -9,8 +9,13 @@ from typing import Any
 
 from airflow_provider_batchlinux.emulator.jobs.node_tasks import JobTasks
 from airflow_provider_batchlinux.emulator.jobs.placement import Need, NodeRoom, Occupant, Room
-from airflow_provider_batchlinux.emulator.jobs.task_queue import TaskKey, TaskQueue, in_turn, task_key
-from airflow_provider_batchlinux.emulator.jobs.task_records import TaskRecords, ended_by_service
+from airflow_provider_batchlinux.emulator.jobs.task_queue import (
+    TaskKey,
+    TaskQueue,
+    scheduling_order,
+    task_key,
+)
+from airflow_provider_batchlinux.emulator.jobs.task_records import TaskRecords, terminated
 from airflow_provider_batchlinux.emulator.jobs.task_runs import TaskRunner, task_directory
 from airflow_provider_batchlinux.emulator.nodes.machine import Machine
 from airflow_provider_batchlinux.emulator.nodes.programs import Outcome
@@ -79,29 +84,29 @@ class TaskScheduler:
         if not self._waiting.jobs(pool_id) or pool is None or pool.state != "active":
             return
         room = self._room(pool)
-        barred: dict[str, frozenset[str]] = {}
-        hopeless: set[tuple[str, Need]] = set()
-        for job, task in self._in_turn(pool):
+        excluded: dict[str, frozenset[str]] = {}
+        unplaceable: set[tuple[str, Need]] = set()
+        for job, task in self._scheduling_order(pool):
             if room.is_full and not self._allows_preemption(pool):
                 return
             need = _need(task, pool)
-            if need is None or (job.id, need) in hopeless:
+            if need is None or (job.id, need) in unplaceable:
                 continue
-            if job.id not in barred:
-                barred[job.id] = self.job_tasks.barred(job)
-            chosen = self._find_nodes(job, need, pool, room, barred[job.id])
+            if job.id not in excluded:
+                excluded[job.id] = self.job_tasks.excluded(job)
+            chosen = self._find_nodes(job, need, pool, room, excluded[job.id])
             if chosen is None:
-                hopeless.add((job.id, need))
+                unplaceable.add((job.id, need))
                 continue
             room.take(need, chosen)
             self._waiting.remove(task)
             self._start(task, [self.store.node(pool.id, node_id) for node_id in chosen])
 
-    def _in_turn(self, pool: Pool) -> Iterator[tuple[Job, Task]]:
+    def _scheduling_order(self, pool: Pool) -> Iterator[tuple[Job, Task]]:
         jobs = (self.store.jobs.get(job_id) for job_id in self._waiting.jobs(pool.id))
         active = [job for job in jobs if job is not None and job.state == "active"]
         oldest_first = pool.spec["taskSchedulingPolicy"].get("jobDefaultOrder") == "creationtime"
-        return in_turn(active, self._waiting_of, self._running, oldest_first=oldest_first)
+        return scheduling_order(active, self._waiting_of, self._running, oldest_first=oldest_first)
 
     def _waiting_of(self, job: Job) -> Iterator[Task]:
         """Return the waiting tasks of a job for as long as it may have more of them running."""
@@ -136,19 +141,19 @@ class TaskScheduler:
         return 0 if is_taken else max(0, slots - node.running_slots)
 
     def _find_nodes(
-        self, job: Job, need: Need, pool: Pool, room: Room, barred: frozenset[str]
+        self, job: Job, need: Need, pool: Pool, room: Room, excluded: frozenset[str]
     ) -> Sequence[str] | None:
         """Return the nodes for a task, if need be after putting others back."""
-        chosen = room.choose(need, barred)
+        chosen = room.choose(need, excluded)
         if chosen is not None:
             return chosen
-        displaced = room.displace(need, self._weaker(job, pool), barred)
-        if displaced is None:
-            room.keep(need, barred)
+        preempted = room.preempt(need, self._preemptible(job, pool), excluded)
+        if preempted is None:
+            room.keep(need, excluded)
             return None
-        for job_id, task_id in displaced.keys:
-            self.put_back(self.store.task(job_id, task_id))
-        return displaced.node_ids
+        for job_id, task_id in preempted.keys:
+            self.requeue(self.store.task(job_id, task_id))
+        return preempted.node_ids
 
     def _allows_preemption(self, pool: Pool) -> bool:
         return any(
@@ -156,7 +161,7 @@ class TaskScheduler:
             for job in self.store.jobs
         )
 
-    def _weaker(self, job: Job, pool: Pool) -> Iterator[Occupant[TaskKey]]:
+    def _preemptible(self, job: Job, pool: Pool) -> Iterator[Occupant[TaskKey]]:
         """Return the tasks that can be put back for one of a job, those that started last first."""
         slots, priority = pool.spec["taskSlotsPerNode"], job.spec["priority"]
         for node in self.store.nodes(pool.id):
@@ -166,32 +171,32 @@ class TaskScheduler:
                     taken = slots if task.is_exclusive else task.slots
                     yield Occupant(key, node.id, taken, other["priority"])
 
-    def withdraw(self, node: Node) -> None:
+    def requeue_all_on(self, node: Node) -> None:
         """Take the tasks away from a node that is lost; they wait for another one."""
         for task in list(self._placed.get(node.id, {}).values()):
-            self.put_back(task)
+            self.requeue(task)
 
-    def put_back(self, task: Task) -> None:
+    def requeue(self, task: Task) -> None:
         """Stop a running task and let it wait again; that counts as a requeue."""
         current = self._stop(task)
         if current is not None:
             self.add(self._records.requeue(current))
 
-    def put_back_lost(self, task: Task) -> None:
+    def requeue_lost(self, task: Task) -> None:
         """Let a task wait again that ran when the service ended; that counts as a requeue."""
         self.add(self._records.requeue(task))
 
-    def end(self, task: Task) -> None:
+    def terminate(self, task: Task) -> None:
         """Complete a task that waits or runs, as its user asks."""
         self._leave(task)
-        self._complete(task, ended_by_service(_ENDED))
+        self._complete(task, terminated(_ENDED))
 
-    def end_all_on(self, node: Node) -> None:
+    def terminate_all_on(self, node: Node) -> None:
         """Complete the tasks that run on a node, as if their user asked for it."""
         for task in list(self._placed.get(node.id, {}).values()):
-            self.end(self.store.task(task.job_id, task.id))
+            self.terminate(self.store.task(task.job_id, task.id))
 
-    def renew(self, task: Task) -> Task:
+    def reset(self, task: Task) -> Task:
         """Let a completed task be one that has not run, with all its retries; it does not wait yet."""
         fresh = replace(task, execution={})
         return self._records.wait_again(fresh, retryCount=0, requeueCount=0)
@@ -203,11 +208,11 @@ class TaskScheduler:
         if was_waiting:
             self.add(task)
 
-    def hold(self, task: Task) -> None:
+    def dequeue(self, task: Task) -> None:
         """Do not run a waiting task any more; its state stays."""
         self._waiting.remove(task)
 
-    def forget(self, task: Task) -> None:
+    def remove(self, task: Task) -> None:
         """Remove a task, with what it runs and the files it left on its nodes."""
         self.discard_files(task)
         self._leave(task)
@@ -252,7 +257,7 @@ class TaskScheduler:
         self.place(task.pool_id)
 
     def _leave(self, task: Task) -> None:
-        self.hold(task)
+        self.dequeue(task)
         self._stop(task)
         if task.node_id is not None:
             self.clock.call_later(0, lambda: self.place(task.pool_id))
@@ -321,11 +326,11 @@ def _need(task: Task, pool: Pool) -> Need | None:
     tasks at once.
     """
     affinity = task.spec.get("affinityInfo", {}).get("affinityId", "")
-    wish = affinity.removeprefix(_NODE_AFFINITY) or None
+    preferred = affinity.removeprefix(_NODE_AFFINITY) or None
     is_fit = pool.spec["enableInterNodeCommunication"] and pool.spec["taskSlotsPerNode"] == 1
     if task.instances is not None and not is_fit:
         return None
-    return Need(task.slots, task.instances or 1, task.is_exclusive, task.is_dedicated, wish)
+    return Need(task.slots, task.instances or 1, task.is_exclusive, task.is_dedicated, preferred)
 
 
 def _name(task: Task) -> str:

@@ -53,7 +53,7 @@ class TaskQueue:
 Turn = tuple[Job, Task]
 
 
-def in_turn(
+def scheduling_order(
     jobs: Iterable[Job],
     waiting: Callable[[Job], Iterator[Task]],
     running: Callable[[Job], int],

@@ -13,7 +13,7 @@ from airflow_provider_batchlinux.emulator.state.records import Subtask, Task
 from airflow_provider_batchlinux.emulator.state.store import Store
 
 
-def ended_by_service(sentence: str) -> Outcome:
+def terminated(sentence: str) -> Outcome:
     """Return how a task ends that is not left to run to its end."""
     return Outcome(failure=user_error("TaskEnded", sentence, {}))
 
@@ -87,7 +87,7 @@ class TaskRecords:
 
     def end_subtasks(self, task: Task) -> Task:
         """Complete what subtasks do, since their task does not go on."""
-        outcome = ended_by_service("The subtask was ended since its task has ended")
+        outcome = terminated("The subtask was ended since its task has ended")
         subtasks = tuple(
             subtask if subtask.state == "completed" else self._changed(subtask, outcome)
             for subtask in task.subtasks

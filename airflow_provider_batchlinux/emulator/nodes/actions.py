@@ -15,7 +15,7 @@ _ACTIONS: Mapping[str, Callable[[NodeLifecycle, Node], object]] = {
     "reimage": lambda lifecycle, node: lifecycle.reimage(node),
     "deallocate": lambda lifecycle, node: lifecycle.enter(node, "deallocating"),
 }
-_PATIENT = frozenset({"taskcompletion", "retaineddata"})
+_WAITS_FOR_TASKS = frozenset({"taskcompletion", "retaineddata"})
 
 
 @dataclass
@@ -23,13 +23,13 @@ class NodeActions:
     """
     Reboot, reimage and deallocate nodes, immediately or when their tasks have ended.
 
-    :param end_tasks: completes the tasks that run on a node, as if their user had asked for it.
+    :param terminate_tasks: completes the tasks that run on a node, as if their user had asked for it.
     """
 
     store: Store
     clock: Clock
     lifecycle: NodeLifecycle
-    end_tasks: Callable[[Node], None]
+    terminate_tasks: Callable[[Node], None]
 
     def take(self, node: Node, option: str, action: str) -> None:
         """
@@ -42,14 +42,14 @@ class NodeActions:
         :param action: ``reboot``, ``reimage`` or ``deallocate``; it ends all that runs on the node, and those
             tasks wait for another one.
         """
-        if option in _PATIENT and node.running_tasks:
+        if option in _WAITS_FOR_TASKS and node.running_tasks:
             # One that is leaving goes all the same.
             self.store.change_node(
                 node, after_tasks=node.after_tasks if node.after_tasks == "leave" else action
             )
             return
         if option == "terminate":
-            self.end_tasks(node)
+            self.terminate_tasks(node)
         self._act(node, action)
 
     def node_freed(self, node: Node) -> None:

@@ -59,11 +59,11 @@ class NodeLifecycle:
         self._store = store
         self._clock = clock
         self._delays = delays
-        self._luck = fault_injector
+        self._fault_injector = fault_injector
         self._root = root
         self._environment = dict(environment)
         self._storage = storage
-        self._doors = ssh_servers
+        self._servers = ssh_servers
         self._on_usable = on_usable
         self._on_lost = on_lost
         self._machines: dict[str, Machine] = {}
@@ -79,13 +79,13 @@ class NodeLifecycle:
         node_id = self._new_id(pool, is_dedicated=is_dedicated)
         node = Node(node_id, pool.id, number, is_dedicated, "creating", now, now)
         machine = self._build(node)
-        port = self._doors.build(node, machine) if pool.ssh_rule else None
+        port = self._servers.create(node, machine) if pool.ssh_rule else None
         return self.enter(replace(node, ssh_port=port), "creating")
 
     def rebuild(self, node: Node) -> None:
         """Give a node that the service knew before it ended its computer again; nothing runs there."""
         machine = self._build(node)
-        port = None if node.ssh_port is None else self._doors.build(node, machine)
+        port = None if node.ssh_port is None else self._servers.create(node, machine)
         self._store.put_node(replace(node, ssh_port=port, running_tasks=0, running_slots=0))
 
     def resume(self, node: Node) -> None:
@@ -95,7 +95,7 @@ class NodeLifecycle:
         elif node.state in _STAGES:
             self.enter(node, node.state)
         elif NODE_STATES[node.state].keeps_work:
-            self._doors.open(node)
+            self._servers.start(node)
 
     def _build(self, node: Node) -> Machine:
         environment = {
@@ -112,7 +112,7 @@ class NodeLifecycle:
         """Return an id that no node has; which one follows from the seed and the pool's nodes so far."""
         key = pool.id.lower()
         while True:
-            token = self._luck.seeded_random.token("node", key, self._made[key])
+            token = self._fault_injector.seeded_random.token("node", key, self._made[key])
             self._made[key] += 1
             node_id = f"tvmps_{token}_{'d' if is_dedicated else 'p'}"
             if node_id not in self._machines:
@@ -141,7 +141,7 @@ class NodeLifecycle:
             delay = self._delays.of(state, node.id, node.boots)
             machine.pending = self._clock.call_later(delay, lambda: self._leave_stage(node))
         if state in USABLE_NODE_STATES:
-            self._doors.open(node)
+            self._servers.start(node)
             self._on_usable(node)
         return node
 
@@ -166,7 +166,7 @@ class NodeLifecycle:
         """Forget a node, end what runs on it and remove its directories."""
         machine = self._machines.pop(node.id)
         machine.cancel_pending()
-        self._doors.remove(node)
+        self._servers.remove(node)
         self._store.forget_node(node)
         self._wipe(machine)
 
@@ -175,18 +175,18 @@ class NodeLifecycle:
         machines = self._machines.values()
         for machine in machines:
             machine.cancel_pending()
-        self._doors.close()
+        self._servers.close()
         await asyncio.gather(*(machine.stop() for machine in machines), *self._wipes)
         kill_orphans(self._root)
 
     def _install_anew(self, node: Node) -> None:
-        self._doors.forget_users(node)
+        self._servers.forget_users(node)
         self._wipe(self.machine(node))
         self._store.change_node(node, start_task_info=None)
 
     def _take_down(self, node: Node) -> None:
         self._on_lost(node)
-        self._doors.shut(node)
+        self._servers.stop(node)
         self.machine(node).stop()
 
     def _wipe(self, machine: Machine) -> None:
@@ -200,7 +200,7 @@ class NodeLifecycle:
             self._boot(node, following)
         elif following is not None:
             self.enter(node, following)
-        elif self._luck.should_fail("unusable", node.id, node.boots):
+        elif self._fault_injector.should_fail("unusable", node.id, node.boots):
             self.enter(node, "unusable", errors=(_DISK_FULL,))
         elif node.start_task is None:
             self.enter(node, "idle")
@@ -216,7 +216,7 @@ class NodeLifecycle:
     def _begin_start_task(self, node: Node, spec: Mapping[str, Any]) -> None:
         info = {"state": "running", "startTime": self._time(), "retryCount": 0}
         if "containerSettings" in spec:
-            token = self._luck.seeded_random.token("container", node.id, node.boots)
+            token = self._fault_injector.seeded_random.token("container", node.id, node.boots)
             info["containerInfo"] = {"containerId": token, "state": "running"}
         state = "waitingforstarttask" if spec["waitForSuccess"] else "idle"
         node = self.enter(node, state, start_task_info=info)
@@ -228,7 +228,7 @@ class NodeLifecycle:
         outcome, retries = Outcome(failure=failure), 0
         while failure is None:
             outcome = await machine.run_task(machine.startup, spec, {})
-            if self._luck.should_fail("start_task_failed", node.id, node.boots, retries):
+            if self._fault_injector.should_fail("start_task_failed", node.id, node.boots, retries):
                 outcome = failed_program(1)
             if not outcome.is_retried or retries == spec["maxTaskRetryCount"]:
                 break

@@ -36,11 +36,11 @@ def host_key(state: StateFile | None) -> asyncssh.SSHKey | None:
     """
     if state is None:
         return None
-    kept = state.facts().get(_HOST_KEY)
+    kept = state.settings().get(_HOST_KEY)
     if kept is not None:
         return asyncssh.import_private_key(kept)
     key = make_host_key()
-    state.keep_fact(_HOST_KEY, key.export_private_key().decode())
+    state.save_setting(_HOST_KEY, key.export_private_key().decode())
     return key
 
 
@@ -49,7 +49,7 @@ class NodeSshServer:
     The SSH server of one node.
 
     Its port is taken when the node is created and kept for the node's life; logins are answered
-    only while the door is open. The listener is a bare socket, and SSH starts with a connection,
+    only while the server is open. The listener is a bare socket, and SSH starts with a connection,
     so that thousands of nodes cost little.
 
     :param find_user: gives the node's user of a name, who may have expired.
@@ -70,63 +70,63 @@ class NodeSshServer:
         self._find_user = find_user
         self._socket = _socket_at(port)
         self.port: int = self._socket.getsockname()[1]
-        self._is_open = False
-        self._logins: dict[str, set[asyncssh.SSHServerConnection]] = {}
-        self._arrivals: set[asyncio.Task[None]] = set()
+        self._is_started = False
+        self._connections: dict[str, set[asyncssh.SSHServerConnection]] = {}
+        self._accepted: set[asyncio.Task[None]] = set()
 
-    def open(self) -> None:
+    def start(self) -> None:
         """Answer connections from now on."""
-        if not self._is_open:
+        if not self._is_started:
             self._socket.listen()
-            asyncio.get_running_loop().add_reader(self._socket, self._arrive)
-            self._is_open = True
+            asyncio.get_running_loop().add_reader(self._socket, self._accept)
+            self._is_started = True
 
-    def shut(self) -> None:
+    def stop(self) -> None:
         """Refuse connections and end those that are open; the port stays taken."""
-        if self._is_open:
+        if self._is_started:
             self._stop_listening()
             self._socket = loopback_socket(self.port)
-            self._is_open = False
+            self._is_started = False
 
-    def remove(self) -> None:
+    def close(self) -> None:
         """End everything and give the port back."""
         self._stop_listening()
 
-    def admitted(self, name: str) -> NodeUser | None:
+    def valid_user(self, name: str) -> NodeUser | None:
         """Return the user of a name who may log in now."""
         user = self._find_user(name)
         if user is None or user.name != name or user.expires <= self._clock.now():
             return None
         return user
 
-    def logged_in(self, name: str, connection: asyncssh.SSHServerConnection) -> None:
+    def add_connection(self, name: str, connection: asyncssh.SSHServerConnection) -> None:
         """Remember whose connection this is, to end it with the user."""
-        self._logins.setdefault(name, set()).add(connection)
+        self._connections.setdefault(name, set()).add(connection)
 
-    def left(self, connection: asyncssh.SSHServerConnection) -> None:
+    def remove_connection(self, connection: asyncssh.SSHServerConnection) -> None:
         """Forget a connection that has ended."""
-        for connections in self._logins.values():
+        for connections in self._connections.values():
             connections.discard(connection)
 
-    def evict(self, name: str) -> None:
+    def disconnect(self, name: str) -> None:
         """End the sessions of a user."""
-        for connection in self._logins.pop(name, set()):
+        for connection in self._connections.pop(name, set()):
             connection.abort()
 
     def _stop_listening(self) -> None:
         asyncio.get_running_loop().remove_reader(self._socket)
         self._socket.close()
-        for arrival in self._arrivals:
-            arrival.cancel()
-        for name in list(self._logins):
-            self.evict(name)
+        for accepted in self._accepted:
+            accepted.cancel()
+        for name in list(self._connections):
+            self.disconnect(name)
 
-    def _arrive(self) -> None:
+    def _accept(self) -> None:
         with suppress(BlockingIOError, ConnectionError):
             connection, _ = self._socket.accept()
-            arrival = asyncio.get_running_loop().create_task(self._serve(connection))
-            self._arrivals.add(arrival)
-            arrival.add_done_callback(self._arrivals.discard)
+            accepted = asyncio.get_running_loop().create_task(self._serve(connection))
+            self._accepted.add(accepted)
+            accepted.add_done_callback(self._accepted.discard)
 
     async def _serve(self, connection: socket.socket) -> None:
         connection.setblocking(False)
@@ -134,7 +134,7 @@ class NodeSshServer:
         with suppress(asyncssh.Error, OSError):
             await asyncssh.run_server(
                 connection,
-                server_factory=partial(_Gate, self),
+                server_factory=partial(_Authentication, self),
                 server_host_keys=[self._host_key],
                 process_factory=partial(run_session, self.machine),
                 sftp_factory=partial(NodeFiles, self.machine),
@@ -153,11 +153,11 @@ def _socket_at(port: int | None) -> socket.socket:
         return loopback_socket()
 
 
-class _Gate(asyncssh.SSHServer):
+class _Authentication(asyncssh.SSHServer):
     """Decides who comes in."""
 
-    def __init__(self, door: NodeSshServer) -> None:
-        self._door = door
+    def __init__(self, server: NodeSshServer) -> None:
+        self._server = server
         self._connection: asyncssh.SSHServerConnection | None = None
 
     def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
@@ -165,7 +165,7 @@ class _Gate(asyncssh.SSHServer):
 
     def connection_lost(self, _exc: Exception | None) -> None:
         if self._connection is not None:
-            self._door.left(self._connection)
+            self._server.remove_connection(self._connection)
 
     def password_auth_supported(self) -> bool:
         return True
@@ -174,13 +174,13 @@ class _Gate(asyncssh.SSHServer):
         return True
 
     def validate_password(self, username: str, password: str) -> bool:
-        user = self._door.admitted(username)
+        user = self._server.valid_user(username)
         if user is None or user.password is None:
             return False
         return hmac.compare_digest(user.password.encode(), password.encode())
 
     def validate_public_key(self, username: str, key: asyncssh.SSHKey) -> bool:
-        user = self._door.admitted(username)
+        user = self._server.valid_user(username)
         if user is None or user.ssh_public_key is None:
             return False
         return key.public_data == _public_data(user.ssh_public_key)
@@ -188,7 +188,7 @@ class _Gate(asyncssh.SSHServer):
     def auth_completed(self) -> None:
         if self._connection is not None:
             name = self._connection.get_extra_info("username")
-            self._door.logged_in(name, self._connection)
+            self._server.add_connection(name, self._connection)
 
 
 def _public_data(text: str) -> bytes | None:
@@ -209,51 +209,51 @@ class SshServers:
         self._store = store
         self._clock = clock
         self._host_key = host_key
-        self._doors: dict[str, NodeSshServer] = {}
+        self._servers: dict[str, NodeSshServer] = {}
         self._expiries: dict[str, dict[str, Timer]] = {}
 
-    def build(self, node: Node, machine: Machine) -> int:
-        """Give a node a door, shut for now, and return its port: the one it had, if that is free."""
+    def create(self, node: Node, machine: Machine) -> int:
+        """Give a node a server, shut for now, and return its port: the one it had, if that is free."""
         self._host_key = self._host_key or make_host_key()
-        door = NodeSshServer(
+        server = NodeSshServer(
             machine,
             self._clock,
             self._host_key,
             lambda name: self._store.users(node).get(name),
             node.ssh_port,
         )
-        self._doors[node.id] = door
-        return door.port
+        self._servers[node.id] = server
+        return server.port
 
-    def open(self, node: Node) -> None:
-        """Let the node's users in, if it has a door."""
-        if node.id in self._doors:
-            self._doors[node.id].open()
+    def start(self, node: Node) -> None:
+        """Let the node's users in, if it has a server."""
+        if node.id in self._servers:
+            self._servers[node.id].start()
 
-    def shut(self, node: Node) -> None:
+    def stop(self, node: Node) -> None:
         """Let nobody in, and end open sessions."""
-        if node.id in self._doors:
-            self._doors[node.id].shut()
+        if node.id in self._servers:
+            self._servers[node.id].stop()
 
     def remove(self, node: Node) -> None:
-        """Take a node's door away."""
+        """Take a node's server away."""
         self.forget_users(node)
-        door = self._doors.pop(node.id, None)
-        if door is not None:
-            door.remove()
+        server = self._servers.pop(node.id, None)
+        if server is not None:
+            server.close()
 
     def close(self) -> None:
         """Stop all SSH servers."""
-        for door in self._doors.values():
-            door.remove()
-        self._doors.clear()
+        for server in self._servers.values():
+            server.close()
+        self._servers.clear()
 
-    def admit(self, node: Node, user: NodeUser) -> None:
+    def add_login(self, node: Node, user: NodeUser) -> None:
         """Let a user in from now on until the user expires, in the place of one of that name."""
         self._store.put_user(node, user)
         self._set_expiry(node, user)
 
-    def expel(self, node: Node, name: str) -> None:
+    def remove_login(self, node: Node, name: str) -> None:
         """Forget a user and end the user's sessions."""
         self._store.users(node).pop(name)
         self._cancel_expiry(node, name)
@@ -277,5 +277,5 @@ class SshServers:
             timer.cancel()
 
     def _end_sessions(self, node: Node, name: str) -> None:
-        if node.id in self._doors:
-            self._doors[node.id].evict(name)
+        if node.id in self._servers:
+            self._servers[node.id].disconnect(name)

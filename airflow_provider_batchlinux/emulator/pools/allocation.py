@@ -11,9 +11,9 @@ from itertools import count
 
 from airflow_provider_batchlinux.emulator.nodes.lifecycle import NodeLifecycle
 from airflow_provider_batchlinux.emulator.pools.allocation_limits import (
-    Growth,
+    Allocated,
     Limit,
-    grow_within,
+    allocate_within,
     resize_error,
 )
 from airflow_provider_batchlinux.emulator.pools.spot_market import SpotMarket
@@ -30,7 +30,7 @@ _KEPT_LAST = {"idle": 1, "running": 2}
 _CORE_QUOTA = {True: "AccountCoreQuotaReached", False: "AccountSpotCoreQuotaReached"}
 _MOST_NODES = 10_000
 """In a pool and of one kind, without a quota: a typing error is not to use up the memory of a laptop."""
-_PATIENT = frozenset({"taskcompletion", "retaineddata"})
+_WAITS_FOR_TASKS = frozenset({"taskcompletion", "retaineddata"})
 
 
 @dataclass
@@ -47,14 +47,14 @@ class _Resize:
     A resize that goes on; one that is due waits for tasks on the nodes that leave, then for capacity.
 
     :param started: when it began.
-    :param misfortune: how large the pool gets at most, by chance; ``None`` before that is decided.
+    :param injected_limits: how large the pool gets at most, by chance; ``None`` before that is decided.
     """
 
     timer: Timer
     started: datetime
     leaving: Sequence[Node] = ()
     is_due: bool = False
-    misfortune: Mapping[bool, Sequence[Limit]] | None = None
+    injected_limits: Mapping[bool, Sequence[Limit]] | None = None
 
 
 @dataclass
@@ -62,7 +62,7 @@ class Allocation:
     """
     Brings every pool to its targets, as far as quotas, capacity and faults let it.
 
-    :param end_tasks: completes the tasks that run on a node, as if their user had asked for it.
+    :param terminate_tasks: completes the tasks that run on a node, as if their user had asked for it.
     """
 
     store: Store
@@ -72,7 +72,7 @@ class Allocation:
     lifecycle: NodeLifecycle
     quotas: Quotas
     spot: SpotMarket
-    end_tasks: Callable[[Node], None]
+    terminate_tasks: Callable[[Node], None]
     faults: list[ResizeFault] = field(default_factory=list)
     _resizes: dict[str, _Resize] = field(default_factory=dict)
     _numbers: dict[str, count[int]] = field(default_factory=dict)
@@ -141,7 +141,7 @@ class Allocation:
     def node_freed(self, node: Node) -> None:
         """Let a node go that only waited for its last task; not before what ended that is over."""
         if self._waits_for_tasks(node):
-            self.clock.call_later(0, lambda: self._let_go(node))
+            self.clock.call_later(0, lambda: self._leave_if_idle(node))
 
     def fit_capacity(self) -> None:
         """Take spot nodes away or bring them back, and let resizes go on, as there is room now."""
@@ -170,7 +170,7 @@ class Allocation:
         known = {node.id for node in gone}
         leaving = [node for node in leaving if node.id not in known]
         for node in leaving:
-            self._dismiss(node, deallocation)
+            self._start_leaving(node, deallocation)
         self._turns[pool.id.lower()] += 1
         self._await_resize(pool, [*gone, *leaving], now)
         changed = replace(pool, target_dedicated=dedicated, target_spot=spot, resize_errors=())
@@ -198,16 +198,20 @@ class Allocation:
         for node in resize.leaving:
             self.lifecycle.remove(node)
         resize.leaving = ()
-        self.spot.room_made()
+        self.spot.capacity_freed()
         errors = list(self._take_faults(pool))
-        growths = {} if errors else {kind: self._grow(pool, kind, resize, now) for kind in (True, False)}
-        if any(growth.may_go_on for growth in growths.values()) and self._await_capacity(pool, resize, now):
+        allocated = (
+            {} if errors else {kind: self._allocate(pool, kind, resize, now) for kind in (True, False)}
+        )
+        if any(allocated.may_continue for allocated in allocated.values()) and self._await_capacity(
+            pool, resize, now
+        ):
             return
         del self._resizes[pool_id.lower()]
         errors += [
-            resize_error(growth.shortage, is_dedicated=kind)
-            for kind, growth in growths.items()
-            if growth.shortage is not None
+            resize_error(allocated.shortage, is_dedicated=kind)
+            for kind, allocated in allocated.items()
+            if allocated.shortage is not None
         ]
         self._enter(replace(pool, resize_errors=tuple(errors)), "steady", now)
 
@@ -222,25 +226,25 @@ class Allocation:
         resize.timer = self.clock.call_later(left, lambda: self._finish(pool.id))
         return True
 
-    def _dismiss(self, node: Node, deallocation: str) -> None:
+    def _start_leaving(self, node: Node, deallocation: str) -> None:
         """
         Let a node leave, at once or when its tasks have ended.
 
         Nothing is emulated of how long the data of tasks is retained: ``retaineddata`` is like
         ``taskcompletion``.
         """
-        if deallocation in _PATIENT and node.running_tasks:
+        if deallocation in _WAITS_FOR_TASKS and node.running_tasks:
             self.store.change_node(node, after_tasks="leave")
             return
         if deallocation == "terminate":
-            self.end_tasks(node)
+            self.terminate_tasks(node)
         self.lifecycle.enter(node, "leavingpool")
 
     def _waits_for_tasks(self, node: Node) -> bool:
         current = self.store.nodes(node.pool_id).get(node.id)
         return current is not None and current.after_tasks == "leave" and current.state != "leavingpool"
 
-    def _let_go(self, node: Node) -> None:
+    def _leave_if_idle(self, node: Node) -> None:
         if self._waits_for_tasks(node):
             self.lifecycle.enter(node, "leavingpool")
             resize = self._resizes.get(node.pool_id.lower())
@@ -252,7 +256,7 @@ class Allocation:
         for node in leaving:
             self.lifecycle.remove(node)
         pool = self.store.pool(pool_id)
-        self.spot.room_made()
+        self.spot.capacity_freed()
         errors = tuple(
             resize_error("ResizeStopped", is_dedicated=kind)
             for kind in (True, False)
@@ -265,19 +269,19 @@ class Allocation:
             self.lifecycle.remove(node)
         self.store.forget_pool(pool.id)
         self._numbers.pop(pool.id.lower(), None)
-        self.spot.room_made()
+        self.spot.capacity_freed()
 
-    def _grow(self, pool: Pool, is_dedicated: bool, resize: _Resize, now: datetime) -> Growth:
-        if resize.misfortune is None:
-            resize.misfortune = {kind: list(self._misfortune(pool, kind)) for kind in (True, False)}
+    def _allocate(self, pool: Pool, is_dedicated: bool, resize: _Resize, now: datetime) -> Allocated:
+        if resize.injected_limits is None:
+            resize.injected_limits = {kind: list(self._injected_limits(pool, kind)) for kind in (True, False)}
         size = self._size(pool, is_dedicated=is_dedicated)
-        by_chance = [Limit(most.code, most.nodes - size) for most in resize.misfortune[is_dedicated]]
+        by_chance = [Limit(most.code, most.nodes - size) for most in resize.injected_limits[is_dedicated]]
         limits = [*self._limits(pool, is_dedicated), *by_chance]
-        growth = grow_within(self._missing(pool, is_dedicated=is_dedicated), limits)
+        allocated = allocate_within(self._missing(pool, is_dedicated=is_dedicated), limits)
         numbers = self._numbers.setdefault(pool.id.lower(), count())
-        for _ in range(growth.nodes):
+        for _ in range(allocated.nodes):
             self.lifecycle.add(pool, next(numbers), is_dedicated=is_dedicated, now=now)
-        return growth
+        return allocated
 
     def _limits(self, pool: Pool, is_dedicated: bool) -> Iterable[Limit]:
         cores = self.quotas.dedicated_cores if is_dedicated else self.quotas.spot_cores
@@ -292,7 +296,7 @@ class Allocation:
         if machines is not None:
             yield Limit("AllocationTimedout", machines)
 
-    def _misfortune(self, pool: Pool, is_dedicated: bool) -> Iterable[Limit]:
+    def _injected_limits(self, pool: Pool, is_dedicated: bool) -> Iterable[Limit]:
         turn = (pool.id.lower(), is_dedicated, self._turns[pool.id.lower()])
         missing = self._missing(pool, is_dedicated=is_dedicated)
         most = self._size(pool, is_dedicated=is_dedicated) + missing // 2

@@ -30,7 +30,7 @@ class Limit:
 
 
 @dataclass(frozen=True)
-class Growth:
+class Allocated:
     """
     How many nodes come, and why not all.
 
@@ -41,17 +41,17 @@ class Growth:
     shortage: str | None = None
 
     @property
-    def may_go_on(self) -> bool:
+    def may_continue(self) -> bool:
         """Whether more nodes may still come before the time of the resize is over."""
         return self.shortage == "AllocationTimedout"
 
 
-def grow_within(missing: int, limits: list[Limit]) -> Growth:
+def allocate_within(missing: int, limits: list[Limit]) -> Allocated:
     """Return what comes of so many nodes; the tightest limit gives the reason, of equal ones the first."""
     tightest = min(limits, key=lambda limit: limit.nodes, default=None)
     if tightest is None or max(0, tightest.nodes) >= missing:
-        return Growth(missing)
-    return Growth(max(0, tightest.nodes), tightest.code)
+        return Allocated(missing)
+    return Allocated(max(0, tightest.nodes), tightest.code)
 
 
 def resize_error(code: str, *, is_dedicated: bool) -> Json:

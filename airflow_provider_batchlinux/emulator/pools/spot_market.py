@@ -81,7 +81,7 @@ class SpotMarket:
         newest = sorted(held, key=lambda node: (node.allocated, node.number), reverse=True)
         self.preempt(newest[:-left])
 
-    def room_made(self) -> None:
+    def capacity_freed(self) -> None:
         """Bring back nodes that capacity kept away, now that others have gone."""
         if self.capacity.spot is not None:
             self.bring_back()

@@ -29,7 +29,7 @@ class Clock(Protocol):
     def call_later(self, delay: float, callback: Callback) -> Timer:
         """Call back after ``delay`` seconds; 0 means at the next tick of the event loop."""
 
-    def held(self, instant: datetime) -> AbstractContextManager[None]:
+    def frozen(self, instant: datetime) -> AbstractContextManager[None]:
         """Let the time stand still at an instant, so that one request happens at one time."""
 
 
@@ -48,7 +48,7 @@ class SystemClock:
         return asyncio.get_running_loop().call_later(delay, callback)
 
     @contextmanager
-    def held(self, instant: datetime) -> Iterator[None]:
+    def frozen(self, instant: datetime) -> Iterator[None]:
         """Let the time stand still; nothing may wait meanwhile."""
         self._held = instant
         try:
@@ -98,7 +98,7 @@ class ManualClock:
             asyncio.get_running_loop().call_soon(self._fire_until, self._now)
         return timer
 
-    def held(self, _instant: datetime) -> AbstractContextManager[None]:
+    def frozen(self, _instant: datetime) -> AbstractContextManager[None]:
         """Do nothing: the time stands still by itself."""
         return nullcontext()
 
@@ -122,7 +122,7 @@ async def pause(clock: Clock, seconds: float) -> None:
     await over.wait()
 
 
-class SwitchedClock:
+class StoppableClock:
     """A clock whose timers can be switched off all at once, with the service they belong to."""
 
     def __init__(self, clock: Clock) -> None:
@@ -137,10 +137,10 @@ class SwitchedClock:
         """Call back after ``delay`` seconds, unless it is switched off by then."""
         return self._clock.call_later(delay, lambda: callback() if self._is_on else None)
 
-    def held(self, instant: datetime) -> AbstractContextManager[None]:
+    def frozen(self, instant: datetime) -> AbstractContextManager[None]:
         """Let the time of the clock behind stand still."""
-        return self._clock.held(instant)
+        return self._clock.frozen(instant)
 
-    def switch_off(self) -> None:
+    def stop(self) -> None:
         """Let no timer fire any more."""
         self._is_on = False

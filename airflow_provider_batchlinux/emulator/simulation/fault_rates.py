@@ -9,7 +9,7 @@ from airflow_provider_batchlinux.emulator.simulation.seeded_random import Seeded
 
 
 @dataclass(frozen=True)
-class Chances:
+class FaultRates:
     """
     How likely each thing is, from 0 to 1.
 
@@ -41,7 +41,7 @@ class Chances:
     quota_reached: float = 0.0
 
 
-REQUEST_CHANCES = (
+REQUEST_FAULTS = (
     "throttled",
     "throttled_for",
     "internal_error",
@@ -52,10 +52,10 @@ REQUEST_CHANCES = (
 )
 """Of these at most one happens to a request."""
 
-CHANCES: Mapping[str, Chances] = {
-    "instant": Chances(),
-    "realistic": Chances(),
-    "faulty": Chances(
+FAULT_RATES: Mapping[str, FaultRates] = {
+    "instant": FaultRates(),
+    "realistic": FaultRates(),
+    "faulty": FaultRates(
         throttled=0.03,
         throttled_for=0.03,
         internal_error=0.02,
@@ -73,26 +73,26 @@ CHANCES: Mapping[str, Chances] = {
 """What each profile lets go wrong; the rates of ``faulty`` are chosen, not measured."""
 
 
-def chance_problems(rates: Mapping[str, float]) -> Iterable[str]:
+def fault_rate_problems(rates: Mapping[str, float]) -> Iterable[str]:
     """Give a sentence for each rate that is none."""
-    known = [each.name for each in fields(Chances)]
+    known = [each.name for each in fields(FaultRates)]
     for name, rate in rates.items():
         if name not in known:
-            yield f"There is no chance {name!r}: there are {', '.join(known)}."
+            yield f"There is no fault rate {name!r}: there are {', '.join(known)}."
         elif not isinstance(rate, int | float) or not 0 <= rate <= 1:
-            yield f"The chance {name!r} is {rate!r}: it is a number from 0 to 1."
+            yield f"The fault rate {name!r} is {rate!r}: it is a number from 0 to 1."
 
 
 class FaultInjector:
     """
     Decide by seeded random numbers whether a fault happens.
 
-    :param chances: how likely things are to begin with.
+    :param fault_rates: how likely things are to begin with.
     """
 
-    def __init__(self, seeded_random: SeededRandom, chances: Chances) -> None:
+    def __init__(self, seeded_random: SeededRandom, fault_rates: FaultRates) -> None:
         self.seeded_random = seeded_random
-        self.chances = chances
+        self.fault_rates = fault_rates
 
     def should_fail(self, name: str, *key: object) -> bool:
         """
@@ -100,12 +100,12 @@ class FaultInjector:
 
         :param key: what it would happen to; asked again for the same, the answer is the same.
         """
-        rate: float = getattr(self.chances, name)
+        rate: float = getattr(self.fault_rates, name)
         return rate > 0 and self.seeded_random.draw(name, *key) < rate
 
     def pick(self, names: Iterable[str], *key: object) -> str | None:
         """Return which of several things goes wrong this time; ``None`` if nothing does."""
-        rates = {name: getattr(self.chances, name) for name in names}
+        rates = {name: getattr(self.fault_rates, name) for name in names}
         if not any(rates.values()):
             return None
         draw = self.seeded_random.draw(*key)
@@ -121,7 +121,7 @@ class FaultInjector:
 
         :raises ValueError: a name or a rate is none; nothing was changed.
         """
-        if problems := list(chance_problems(rates)):
+        if problems := list(fault_rate_problems(rates)):
             raise ValueError("\n".join(problems))
-        self.chances = replace(self.chances, **rates)
-        return asdict(self.chances)
+        self.fault_rates = replace(self.fault_rates, **rates)
+        return asdict(self.fault_rates)

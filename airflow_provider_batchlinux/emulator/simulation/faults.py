@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from airflow_provider_batchlinux.emulator.protocol.errors import Code, ServiceError
-from airflow_provider_batchlinux.emulator.simulation.fault_rates import REQUEST_CHANCES, FaultInjector
+from airflow_provider_batchlinux.emulator.simulation.fault_rates import REQUEST_FAULTS, FaultInjector
 from airflow_provider_batchlinux.emulator.simulation.lifecycle import Delays
 
 _USUAL_CODES = {429: Code.TOO_MANY_REQUESTS, 503: Code.SERVER_BUSY}
@@ -47,7 +47,7 @@ class Fault:
             self.path is None or self.path.search(path) is not None
         )
 
-    def strike(self) -> None:
+    def raise_error(self) -> None:
         """Raise the error to answer with, if there is to be one."""
         if self.status is not None or self.code is not None:
             code = self.code or _USUAL_CODES.get(self.status or 500, Code.INTERNAL_ERROR)
@@ -70,7 +70,7 @@ _BY_CHANCE: Mapping[str, Fault] = {
 
 
 @dataclass
-class FaultsByChance:
+class RandomFaults:
     """
     Faults that follow from the seed and from the how-manieth request of its operation one is.
 
@@ -85,7 +85,7 @@ class FaultsByChance:
         """Return what happens to the next request for an operation, counting it."""
         key = (operation, self._numbers[operation])
         self._numbers[operation] += 1
-        name = self.fault_injector.pick(REQUEST_CHANCES, "request", *key)
+        name = self.fault_injector.pick(REQUEST_FAULTS, "request", *key)
         if name is None:
             return NO_FAULT
         fault = _BY_CHANCE[name]

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from airflow_provider_batchlinux.emulator.simulation.fault_rates import chance_problems
+from airflow_provider_batchlinux.emulator.simulation.fault_rates import fault_rate_problems
 from airflow_provider_batchlinux.emulator.simulation.seeded_random import make_seed
 
 __all__ = ["ClockName", "EmulatorOptions", "ProfileName", "make_account_key"]
@@ -35,7 +35,7 @@ class EmulatorOptions:
         faults, nodes and delays; a random one is made when it is left out.
     :param jitter: how far delays stray: 0 always takes the typical ones, 1 the whole span, which for
         ``realistic`` was recorded; ``None`` is 1, but 0 where the clock is moved by hand.
-    :param chances: how likely each thing goes wrong, from 0 to 1, where it is not as in the profile.
+    :param fault_rates: how likely each thing goes wrong, from 0 to 1, where it is not as in the profile.
     :param speed: factor by which a profile's delays are divided.
     :param clock: ``manual`` fires timers only when the control plane advances the time.
     :param account: name of the Batch account it serves.
@@ -55,7 +55,7 @@ class EmulatorOptions:
     profile: ProfileName = "instant"
     seed: int = field(default_factory=make_seed)
     jitter: float | None = None
-    chances: Mapping[str, float] = field(default_factory=dict)
+    fault_rates: Mapping[str, float] = field(default_factory=dict)
     speed: float = 1.0
     clock: ClockName = "system"
     account: str = "batchlinux"
@@ -101,7 +101,10 @@ class EmulatorOptions:
             f"blob_port is {self.blob_port!r}: it is a number from 0 to 65535.": 0 <= self.blob_port <= 65535,
             "shared_key is off without tls: nobody could get in.": (self.shared_key or self.tls is not None),
         }
-        return [*(problem for problem, holds in checks.items() if not holds), *chance_problems(self.chances)]
+        return [
+            *(problem for problem, holds in checks.items() if not holds),
+            *fault_rate_problems(self.fault_rates),
+        ]
 
 
 def _is_base64(text: str) -> bool:

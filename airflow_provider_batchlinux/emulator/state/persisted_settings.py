@@ -31,22 +31,22 @@ def account_key(options: EmulatorOptions, state: StateFile | None) -> str:
     """Return the key of the account: the one asked for, else the one kept, else a new one; it is kept."""
     if state is None:
         return options.key or make_account_key()
-    key = options.key or state.facts().get(_ACCOUNT_KEY) or make_account_key()
-    state.keep_fact(_ACCOUNT_KEY, key)
+    key = options.key or state.settings().get(_ACCOUNT_KEY) or make_account_key()
+    state.save_setting(_ACCOUNT_KEY, key)
     return key
 
 
-def keep_limits(state: StateFile, name: str, limits: Any) -> None:
+def save_limits(state: StateFile, name: str, limits: Any) -> None:
     """
     Keep the limits that the control plane has set.
 
     :param limits: a dataclass; what of it is not a number is not kept.
     """
     numbers = {key: value for key, value in vars(limits).items() if value is None or isinstance(value, int)}
-    state.keep_fact(name, json.dumps(numbers))
+    state.save_setting(name, json.dumps(numbers))
 
 
-def recall_limits(state: StateFile, name: str, limits: Any) -> None:
+def load_limits(state: StateFile, name: str, limits: Any) -> None:
     """Set limits as they were kept, if they were."""
-    for key, value in json.loads(state.facts().get(name, "{}")).items():
+    for key, value in json.loads(state.settings().get(name, "{}")).items():
         setattr(limits, key, value)

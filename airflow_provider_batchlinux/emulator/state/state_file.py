@@ -33,7 +33,7 @@ class StateFileError(OSError):
     """A file cannot be the one that keeps a service's state."""
 
 
-class KeptRecord(NamedTuple):
+class StoredRecord(NamedTuple):
     """A record, and where in the store it belongs."""
 
     kind: str
@@ -57,7 +57,7 @@ class StateFile:
     """
 
     def __init__(self, path: Path) -> None:
-        self.beside = Path(f"{path.resolve()}.files")
+        self.directory = Path(f"{path.resolve()}.files")
         self._connection = _opened(path)
         self._pending: dict[tuple[str, str, str], object] = {}
         self._is_due = False
@@ -86,7 +86,7 @@ class StateFile:
         self._is_due = False
         self.commit()
 
-    def records(self) -> Iterator[KeptRecord]:
+    def records(self) -> Iterator[StoredRecord]:
         """
         Return what is kept, the longest kept first.
 
@@ -95,16 +95,16 @@ class StateFile:
         rows = self._connection.execute("SELECT kind, parent, key, content FROM record ORDER BY rowid")
         for kind, parent, key, content in rows:
             try:
-                yield KeptRecord(kind, parent, key, read_record(content))
+                yield StoredRecord(kind, parent, key, read_record(content))
             except ValueError as error:
                 msg = f"The state file has a {kind} {key!r} that cannot be read: {error}"
                 raise StateFileError(msg) from error
 
-    def facts(self) -> Mapping[str, str]:
+    def settings(self) -> Mapping[str, str]:
         """Return what is kept beside records, by name."""
         return dict(self._connection.execute("SELECT name, content FROM fact"))
 
-    def keep_fact(self, name: str, content: str) -> None:
+    def save_setting(self, name: str, content: str) -> None:
         """Keep something beside records, at once."""
         with self._connection:
             self._connection.execute(

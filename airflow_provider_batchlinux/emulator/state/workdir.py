@@ -43,11 +43,11 @@ def workdir(options: EmulatorOptions) -> AbstractContextManager[Workdir]:
 
     :raises StateFileError: the state file is something else, too new, or in use.
     """
-    return _passing(options.root) if options.state is None else _lasting(options.state)
+    return _temporary(options.root) if options.state is None else _persistent(options.state)
 
 
 @contextmanager
-def _passing(parent: Path | None) -> Iterator[Workdir]:
+def _temporary(parent: Path | None) -> Iterator[Workdir]:
     root = Path(tempfile.mkdtemp(prefix="batchlinux-", dir=parent)).resolve()
     with reaping(root, keep_root=False):
         try:
@@ -57,9 +57,9 @@ def _passing(parent: Path | None) -> Iterator[Workdir]:
 
 
 @contextmanager
-def _lasting(path: Path) -> Iterator[Workdir]:
+def _persistent(path: Path) -> Iterator[Workdir]:
     with closing(StateFile(path)) as state:
-        root = state.beside
+        root = state.directory
         root.mkdir(mode=0o700, exist_ok=True)
         # The reaper of a service that was killed just now may still be running here.
         with locked(root / ".lock") as lock, reaping(root, keep_root=True, lock=lock):

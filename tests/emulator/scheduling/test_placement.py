@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_batchlinux.emulator.jobs.placement import Need, NodeRoom, Occupant, Room
-from airflow_provider_batchlinux.emulator.jobs.task_queue import in_turn
+from airflow_provider_batchlinux.emulator.jobs.task_queue import scheduling_order
 from airflow_provider_batchlinux.emulator.protocol.wire import Version
 from airflow_provider_batchlinux.emulator.state.records import Job, Task
 
@@ -24,7 +24,7 @@ _NEEDS = st.builds(
     nodes=st.integers(1, 4),
     is_whole=st.booleans(),
     is_dedicated=st.booleans(),
-    wish=st.sampled_from([None, "n0", "n3", "gone"]),
+    preferred=st.sampled_from([None, "n0", "n3", "gone"]),
 )
 _BARRED = st.frozensets(st.sampled_from(["n0", "n1", "n2"]))
 _START = datetime(2026, 1, 1, tzinfo=timezone.utc)
@@ -34,19 +34,19 @@ def _wanted(need: Need) -> int:
     return max(_SLOTS, need.slots) if need.is_whole else need.slots
 
 
-def _fits(node: NodeRoom, need: Need, barred: frozenset[str], free: int) -> bool:
-    return free >= _wanted(need) and node.id not in barred and (node.is_dedicated or not need.is_dedicated)
+def _fits(node: NodeRoom, need: Need, excluded: frozenset[str], free: int) -> bool:
+    return free >= _wanted(need) and node.id not in excluded and (node.is_dedicated or not need.is_dedicated)
 
 
 @given(_NODES, st.lists(_NEEDS, max_size=6), _BARRED, st.booleans())
 def test_no_node_gives_more_slots_than_it_has(
-    nodes: list[NodeRoom], needs: list[Need], barred: frozenset[str], is_packed: bool
+    nodes: list[NodeRoom], needs: list[Need], excluded: frozenset[str], is_packed: bool
 ) -> None:
     room, free = Room(nodes, is_packed=is_packed), {node.id: node.free for node in nodes}
 
     for need in needs:
-        fit = [node.id for node in nodes if _fits(node, need, barred, free[node.id])]
-        chosen = room.choose(need, barred)
+        fit = [node.id for node in nodes if _fits(node, need, excluded, free[node.id])]
+        chosen = room.choose(need, excluded)
         assert (chosen is None) == (len(fit) < need.nodes)
         if chosen is not None:
             assert len(set(chosen)) == need.nodes
@@ -59,24 +59,24 @@ def test_no_node_gives_more_slots_than_it_has(
 
 @given(_NODES, _NEEDS, _BARRED)
 def test_nodes_that_are_kept_are_given_to_nobody_else(
-    nodes: list[NodeRoom], need: Need, barred: frozenset[str]
+    nodes: list[NodeRoom], need: Need, excluded: frozenset[str]
 ) -> None:
     room, other = Room(nodes), Room(nodes)
 
-    room.keep(need, barred)
+    room.keep(need, excluded)
 
-    kept = {node.id for node in nodes if node.free and room.choose(Need(wish=node.id)) != [node.id]}
-    suited = [node for node in nodes if _fits(node, need, barred, _SLOTS)]
+    kept = {node.id for node in nodes if node.free and room.choose(Need(preferred=node.id)) != [node.id]}
+    suited = [node for node in nodes if _fits(node, need, excluded, _SLOTS)]
     is_kept_for = (need.nodes > 1 or need.is_whole) and len(suited) >= need.nodes
     assert len(kept) <= (need.nodes if is_kept_for else 0)
     assert kept <= {node.id for node in suited}
-    if is_kept_for and (chosen := other.choose(need, barred)) is not None:
+    if is_kept_for and (chosen := other.choose(need, excluded)) is not None:
         assert len(chosen) == need.nodes
 
 
 @given(_NODES, _NEEDS, _BARRED, st.lists(st.integers(-3, 3), max_size=8))
 def test_those_put_back_make_room_and_none_of_them_in_vain(
-    nodes: list[NodeRoom], need: Need, barred: frozenset[str], ranks: list[int]
+    nodes: list[NodeRoom], need: Need, excluded: frozenset[str], ranks: list[int]
 ) -> None:
     busy = [node for node in nodes for _ in range(_SLOTS - node.free)]
     occupants = [
@@ -85,11 +85,11 @@ def test_those_put_back_make_room_and_none_of_them_in_vain(
     ]
     room = Room(nodes)
 
-    found = room.displace(need, occupants, barred)
+    found = room.preempt(need, occupants, excluded)
 
     if found is None:
         gains = {node.id: sum(held.node_id == node.id for held in occupants) for node in nodes}
-        assert sum(_fits(node, need, barred, node.free + gains[node.id]) for node in nodes) < need.nodes
+        assert sum(_fits(node, need, excluded, node.free + gains[node.id]) for node in nodes) < need.nodes
         return
     room.take(need, found.node_ids)
     gone = [held for held in occupants if held.key in found.keys]
@@ -113,7 +113,7 @@ def test_every_waiting_task_has_its_turn_by_the_priority_of_its_job(
     def tasks_of(job: Job) -> Iterator[Task]:
         return iter(waiting[job.id])
 
-    turns = list(in_turn(jobs, tasks_of, lambda job: running[job.id], oldest_first=oldest_first))
+    turns = list(scheduling_order(jobs, tasks_of, lambda job: running[job.id], oldest_first=oldest_first))
 
     priorities = [job.spec["priority"] for job, _ in turns]
     assert priorities == sorted(priorities, reverse=True)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from airflow_provider_batchlinux.emulator.blobs.storage import BlobStorage
-from airflow_provider_batchlinux.emulator.jobs.dependencies import DependencyGate, required_ids
+from airflow_provider_batchlinux.emulator.jobs.dependencies import TaskDependencies, required_ids
 from airflow_provider_batchlinux.emulator.jobs.node_tasks import JobTasks
 from airflow_provider_batchlinux.emulator.jobs.scheduler import PLACED_TASK_STATES, TaskScheduler
 from airflow_provider_batchlinux.emulator.nodes.machine import Machine
@@ -82,7 +82,7 @@ class Scheduling(RuleBasedStateMachine):
             on_task_completed=self.completed,
             on_node_free=lambda _node: None,
         )
-        self.gate = DependencyGate(self.store, on_ready=self.scheduler.add)
+        self.gate = TaskDependencies(self.store, on_ready=self.scheduler.add)
         self.number = 0
         self.succeeded: set[str] = set()
 
@@ -168,7 +168,7 @@ class Scheduling(RuleBasedStateMachine):
         task = Task(str(self.number), job_id, "linux", spec, _START, version, "active", _START, {})
         counts = {"retryCount": 0, "requeueCount": 0}
         task = replace(task, execution=counts, is_exclusive=is_exclusive, is_dedicated=is_dedicated)
-        self.settle(lambda: self.gate.admit(self.store.put_task(task)))
+        self.settle(lambda: self.gate.add(self.store.put_task(task)))
 
     @precondition(lambda self: self.running())
     @rule(data=st.data(), is_success=st.booleans())
@@ -177,13 +177,13 @@ class Scheduling(RuleBasedStateMachine):
         self.settle(lambda: run.set_result(Outcome(0) if is_success else failed_program(1)))
 
     @precondition(lambda self: self.tasks())
-    @rule(data=st.data(), deed=st.sampled_from(["end", "forget", "put_back", "run_again"]))
-    def command(self, data: st.DataObject, deed: str) -> None:
+    @rule(data=st.data(), action=st.sampled_from(["terminate", "remove", "requeue", "run_again"]))
+    def command(self, data: st.DataObject, action: str) -> None:
         task = data.draw(st.sampled_from(self.tasks()))
-        if deed == "run_again" and task.state == "completed":
-            self.settle(lambda: self.gate.admit(self.scheduler.renew(task)))
-        elif deed == "forget" or (deed in ("end", "put_back") and task.state != "completed"):
-            self.settle(lambda: getattr(self.scheduler, deed)(task))
+        if action == "run_again" and task.state == "completed":
+            self.settle(lambda: self.gate.add(self.scheduler.reset(task)))
+        elif action == "remove" or (action in ("terminate", "requeue") and task.state != "completed"):
+            self.settle(lambda: getattr(self.scheduler, action)(task))
 
     @rule(number=st.integers(0, 3))
     def switch_node(self, number: int) -> None:
@@ -194,7 +194,7 @@ class Scheduling(RuleBasedStateMachine):
             self.store.change_node(node, state="idle")
             self.settle(lambda: self.scheduler.place("linux"))
         else:
-            self.settle(lambda: self.scheduler.withdraw(node))
+            self.settle(lambda: self.scheduler.requeue_all_on(node))
             self.store.change_node(node, state="unusable")
 
     @invariant()

@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 
 from airflow_provider_batchlinux.emulator import EmulatorOptions
 from airflow_provider_batchlinux.emulator.simulation.fault_rates import (
-    CHANCES,
-    REQUEST_CHANCES,
-    Chances,
+    FAULT_RATES,
+    REQUEST_FAULTS,
     FaultInjector,
+    FaultRates,
 )
 from airflow_provider_batchlinux.emulator.simulation.lifecycle import PROFILES
 from airflow_provider_batchlinux.emulator.simulation.seeded_random import SeededRandom, Span
@@ -58,9 +58,9 @@ def test_short_and_long_delays_come_as_often_as_they_are_likely() -> None:
 
 
 def test_things_go_wrong_as_often_as_was_said() -> None:
-    fault_injector = FaultInjector(SeededRandom(7), Chances(throttled=0.2, slow=0.1, unusable=0.5))
+    fault_injector = FaultInjector(SeededRandom(7), FaultRates(throttled=0.2, slow=0.1, unusable=0.5))
 
-    picked = Counter(fault_injector.pick(REQUEST_CHANCES, "request", number) for number in range(5000))
+    picked = Counter(fault_injector.pick(REQUEST_FAULTS, "request", number) for number in range(5000))
     unusable = sum(fault_injector.should_fail("unusable", number) for number in range(5000))
 
     assert set(picked) == {None, "throttled", "slow"}
@@ -69,36 +69,36 @@ def test_things_go_wrong_as_often_as_was_said() -> None:
     assert unusable == pytest.approx(2500, abs=150)
 
 
-def test_every_profile_has_chances_and_delays() -> None:
-    assert set(CHANCES) == set(PROFILES) == {"instant", "realistic", "faulty"}
-    assert CHANCES["instant"] == CHANCES["realistic"] == Chances()
+def test_every_profile_has_fault_rates_and_delays() -> None:
+    assert set(FAULT_RATES) == set(PROFILES) == {"instant", "realistic", "faulty"}
+    assert FAULT_RATES["instant"] == FAULT_RATES["realistic"] == FaultRates()
 
 
 @pytest.mark.parametrize(
-    ("given_chances", "complaint"),
+    ("given_rates", "complaint"),
     [
-        ({"thunder": 0.1}, "There is no chance 'thunder'"),
-        ({"slow": 1.5}, "The chance 'slow' is 1.5"),
-        ({"slow": "often"}, "The chance 'slow' is 'often'"),
+        ({"thunder": 0.1}, "There is no fault rate 'thunder'"),
+        ({"slow": 1.5}, "The fault rate 'slow' is 1.5"),
+        ({"slow": "often"}, "The fault rate 'slow' is 'often'"),
     ],
 )
-def test_a_wrong_chance_gets_a_sentence(account: Any, given_chances: Any, complaint: str) -> None:
+def test_a_wrong_chance_gets_a_sentence(account: Any, given_rates: Any, complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint):
-        EmulatorOptions(chances=given_chances)
+        EmulatorOptions(fault_rates=given_rates)
     with pytest.raises(ValueError, match=complaint):
-        account.emulator.control.chances(**given_chances)
+        account.emulator.control.fault_rates(**given_rates)
 
 
-def test_chances_are_read_and_changed_until_the_reset(start: Any) -> None:
-    control = start(profile="faulty", seed=5, chances={"slow": 0.5}).emulator.control
+def test_fault_rates_are_read_and_changed_until_the_reset(start: Any) -> None:
+    control = start(profile="faulty", seed=5, fault_rates={"slow": 0.5}).emulator.control
 
-    changed = control.chances(throttled=0.25)
-    read = control.chances()
+    changed = control.fault_rates(throttled=0.25)
+    read = control.fault_rates()
     control.reset()
 
     assert (read["seed"], read["slow"], read["throttled"]) == (5, 0.5, 0.25)
     assert changed == read
-    assert control.chances()["throttled"] == CHANCES["faulty"].throttled
+    assert control.fault_rates()["throttled"] == FAULT_RATES["faulty"].throttled
 
 
 def _answers(account: Any, path: str, number: int) -> list[str]:
@@ -116,7 +116,7 @@ def _answers(account: Any, path: str, number: int) -> list[str]:
 def unlucky() -> dict[str, Any]:
     """Give the options of an account where every third request goes wrong."""
     rates = {"throttled": 0.1, "internal_error": 0.1, "server_busy": 0.1, "dropped_before": 0.05}
-    return {"profile": "faulty", "seed": 11, "chances": rates}
+    return {"profile": "faulty", "seed": 11, "fault_rates": rates}
 
 
 def test_a_seed_repeats_what_happens_to_requests(start: Any, unlucky: dict[str, Any]) -> None:
@@ -154,7 +154,7 @@ def test_requests_for_other_things_do_not_change_what_happens(start: Any, unluck
 def test_a_refusal_by_chance_is_one_of_the_service(
     start: Any, chance: str, code: str, retry_after: bool
 ) -> None:
-    account = start(chances={chance: 1})
+    account = start(fault_rates={chance: 1})
 
     with closing(HTTPConnection(urlsplit(account.emulator.endpoint).netloc)) as connection:
         connection.request("GET", "/pools?api-version=2025-06-01")
@@ -166,7 +166,7 @@ def test_a_refusal_by_chance_is_one_of_the_service(
 
 
 def test_a_slow_answer_is_right_and_late(start: Any) -> None:
-    account = start(chances={"slow": 1}, speed=10, jitter=0)
+    account = start(fault_rates={"slow": 1}, speed=10, jitter=0)
 
     before = time.monotonic()
     answer = account.send("GET", "/pools")
@@ -180,11 +180,11 @@ def test_a_connection_lost_by_chance_is_lost_before_or_after_the_work(
     start: Any, chance: str, is_done: bool
 ) -> None:
     account = start()
-    account.emulator.control.chances(**{chance: 1})
+    account.emulator.control.fault_rates(**{chance: 1})
 
     with pytest.raises((HTTPException, OSError)):
         account.create_pool(nodes=0)
-    account.emulator.control.chances(**{chance: 0})
+    account.emulator.control.fault_rates(**{chance: 0})
 
     assert (account.send("GET", "/pools")["value"] != []) == is_done
 
@@ -197,8 +197,8 @@ def _fates(account: Any) -> list[tuple[str, str]]:
 
 
 def test_a_seed_repeats_nodes_and_what_happens_to_them(start: Any) -> None:
-    chances = {"unusable": 0.3, "preempted": 0.5}
-    options = {"profile": "realistic", "clock": "manual", "jitter": 1, "chances": chances}
+    fault_rates = {"unusable": 0.3, "preempted": 0.5}
+    options = {"profile": "realistic", "clock": "manual", "jitter": 1, "fault_rates": fault_rates}
     fates = _fates(start(seed=4, **options))
 
     assert {state for _, state in fates} == {"idle", "unusable", "preempted"}
@@ -233,7 +233,7 @@ def test_real_delays_stray_and_a_seed_repeats_them(start: Any) -> None:
 
 
 def test_a_start_task_fails_by_chance_and_is_retried(start: Any) -> None:
-    account = start(chances={"start_task_failed": 1})
+    account = start(fault_rates={"start_task_failed": 1})
     account.create_pool(startTask={"commandLine": "/bin/true", "maxTaskRetryCount": 2})
 
     (node,) = account.wait_for_nodes("linux", "starttaskfailed")
@@ -244,10 +244,10 @@ def test_a_start_task_fails_by_chance_and_is_retried(start: Any) -> None:
 
 
 def test_a_node_that_is_unusable_by_chance_says_why_and_may_be_rebooted(start: Any) -> None:
-    account = start(chances={"unusable": 1})
+    account = start(fault_rates={"unusable": 1})
     account.create_pool()
     (node,) = account.wait_for_nodes("linux", "unusable")
-    account.emulator.control.chances(unusable=0)
+    account.emulator.control.fault_rates(unusable=0)
 
     account.send("POST", f"/pools/linux/nodes/{node['id']}/reboot", {})
 
@@ -256,7 +256,7 @@ def test_a_node_that_is_unusable_by_chance_says_why_and_may_be_rebooted(start: A
 
 
 def test_every_boot_has_a_chance_of_its_own(start: Any) -> None:
-    account = start(seed=1, clock="manual", chances={"unusable": 0.5})
+    account = start(seed=1, clock="manual", fault_rates={"unusable": 0.5})
     account.create_pool()
     account.emulator.control.advance(1)
     path = f"/pools/linux/nodes/{account.nodes()[0]['id']}"
@@ -270,13 +270,13 @@ def test_every_boot_has_a_chance_of_its_own(start: Any) -> None:
 
 
 def test_a_spot_node_is_taken_by_chance_and_comes_back(start: Any) -> None:
-    account = start(profile="realistic", clock="manual", chances={"preempted": 1})
+    account = start(profile="realistic", clock="manual", fault_rates={"preempted": 1})
     account.create_pool(nodes=1, targetLowPriorityNodes=1)
     account.emulator.control.advance(60)
     booted = sorted(account.states())
     account.emulator.control.advance(1800)
     taken = sorted(account.states())
-    account.emulator.control.chances(preempted=0)
+    account.emulator.control.fault_rates(preempted=0)
     account.emulator.control.advance(320)
 
     assert booted == ["idle", "idle", "steady"]
@@ -284,8 +284,8 @@ def test_a_spot_node_is_taken_by_chance_and_comes_back(start: Any) -> None:
     assert sorted(account.states()) == booted
 
 
-def test_the_page_names_every_chance_with_its_rate() -> None:
+def test_the_page_lists_every_fault_rate() -> None:
     page = (ROOT / "docs" / "emulator.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| `(\w+)` \| ([\d.]+) \|", page, flags=re.MULTILINE)
 
-    assert {name: float(rate) for name, rate in rows} == asdict(CHANCES["faulty"])
+    assert {name: float(rate) for name, rate in rows} == asdict(FAULT_RATES["faulty"])
