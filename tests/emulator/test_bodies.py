@@ -22,6 +22,7 @@ from tests.signed_requests import Wire
 Body = st.SearchStrategy[Any]
 
 QUERY = "?api-version=2025-06-01"
+SECRET = "hush-hush"
 MADE = ("{pool}", "{job}", "{schedule}", "{node}", "{user}")
 SHAPES: dict[str, Any] = json.loads(files(package).joinpath("data/shapes.json").read_text())["bodies"]
 READ = {
@@ -90,6 +91,8 @@ SCALARS: dict[str, Body] = {
     "duration": st.sampled_from(["PT1M", "P1D", "PT0S", "PT5H0.5S", "P10675199DT2H48M5.4775807S", "PT", "1"]),
     "time": st.sampled_from(["2031-01-01T00:00:00Z", "0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z", "soon"]),
     "object": JUNK,
+    "secret": st.just(SECRET) | st.just([SECRET]) | st.just({"value": SECRET}),
+    "secret object": st.just({"value": SECRET}),
 }
 
 
@@ -144,6 +147,7 @@ class Account:
         status, answer = self._wire.ask(method, path + QUERY, content)
 
         assert status < 500, (content, answer)
+        assert SECRET.encode() not in answer, (content, answer)
         if status >= 400:
             error = json.loads(answer)
             assert set(error) <= {"odata.metadata", "code", "message", "values"}, answer

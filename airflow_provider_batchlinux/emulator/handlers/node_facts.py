@@ -82,9 +82,8 @@ def _extension_view(extension: Json) -> dict[str, Any]:
         "displayStatus": "Provisioning succeeded",
         "level": "Info",
     }
-    shown = {name: value for name, value in extension.items() if name != "protectedSettings"}
     return {
         "provisioningState": "Succeeded",
-        "vmExtension": shown,
+        "vmExtension": dict(extension),
         "instanceView": {"name": extension["name"], "statuses": [status]},
     }

@@ -17,6 +17,7 @@ from airflow_provider_batchlinux.emulator.management.names import (
     management_properties,
 )
 from airflow_provider_batchlinux.emulator.protocol.errors import ServiceError
+from airflow_provider_batchlinux.emulator.protocol.versions import NEWEST, as_of
 from airflow_provider_batchlinux.emulator.protocol.wire import Call, Reply
 from airflow_provider_batchlinux.emulator.rules.vm_sizes import SIZES
 from airflow_provider_batchlinux.emulator.state.records import Pool
@@ -282,7 +283,7 @@ class ManagedAccount:
         return ArmAnswer(200, self._view(pool), {"etag": _etag(pool)})
 
     def _view(self, pool: Pool) -> dict[str, Any]:
-        shown = pool_view(self._account.service.store, "", pool)
+        shown = as_of(NEWEST, "pools", pool_view(self._account.service.store, "", pool))
         view: dict[str, Any] = {
             "id": f"{self._id}/pools/{pool.id}",
             "name": pool.id,

@@ -21,7 +21,7 @@ from airflow_provider_batchlinux.emulator.protocol.errors import (
     refused,
 )
 from airflow_provider_batchlinux.emulator.protocol.instants import format_duration, parse_instant
-from airflow_provider_batchlinux.emulator.protocol.versions import properties_of
+from airflow_provider_batchlinux.emulator.protocol.versions import SECRETS, properties_of
 
 _INT32 = range(-(2**31), 2**31)
 
@@ -94,7 +94,7 @@ def _convert(kind: str, value: Any, api_version: str, name: str) -> Any:
     try:
         return _SCALARS[kind](value) if kind in _SCALARS else _read_choice(kind, value)
     except (TypeError, ValueError):
-        raise refused(value, of=name) from None
+        raise refused("(secret)" if kind in SECRETS else value, of=name) from None
 
 
 def _read_choice(kind: str, value: Any) -> str:
@@ -151,7 +151,9 @@ _SCALARS: Mapping[str, Callable[[Any], Any]] = {
     "float": _read_float,
     "bool": _read_bool,
     "string": _read_string,
+    "secret": _read_string,
     "duration": _read_duration,
     "time": _read_time,
     "object": _read_object,
+    "secret object": _read_object,
 }

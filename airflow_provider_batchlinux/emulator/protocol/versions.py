@@ -26,6 +26,14 @@ _SHAPES: Mapping[str, str] = {
     "jobschedules": "BatchJobScheduleCreateOptions",
 }
 """Sets of resources, and the bodies that are shown again in them."""
+_PARTS: Mapping[str, Mapping[str, str]] = {
+    "nodes": {"startTask": "BatchStartTask"},
+    "extensions": {"vmExtension": "VMExtension"},
+}
+"""Sets of other resources, and their properties that show part of a body again."""
+
+SECRETS = frozenset({"secret", "secret object"})
+"""The kinds of properties that the service takes and never gives back."""
 
 
 @dataclass(frozen=True)
@@ -83,14 +91,22 @@ def older_names(version: str, set_name: str) -> frozenset[str]:
 
 
 def as_of(version: str, set_name: str, view: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return a resource as a version shows it, without the properties that it does not know."""
+    """Return a resource as a version shows it: without secrets, and without the properties that it does not know."""
     differences = _differences(version)
     if hidden := differences.get("hidden", {}).get(set_name):
         view = _without(view, frozenset(hidden))
+    if set_name in _PARTS:
+        parts = {name: _pruned(version, shape) for name, shape in _PARTS[set_name].items()}
+        return _prune(view, _Pruned(frozenset(), parts))
     if set_name not in _SHAPES:
         return view
     pruned = _pruned(version, _SHAPES[set_name])
     return {**_prune(view, pruned), **_shown(differences, set_name, view)}
+
+
+def without_secrets(shape: str, body: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a body as the newest version shows it again."""
+    return _prune(body, _pruned(NEWEST, shape))
 
 
 def _shown(differences: Mapping[str, Any], set_name: str, view: Mapping[str, Any]) -> dict[str, Any]:
@@ -118,14 +134,16 @@ def _without(view: Mapping[str, Any], names: frozenset[str]) -> dict[str, Any]:
 
 @cache
 def _pruned(version: str, shape: str) -> _Pruned:
-    """Return what is left out of a shape: what came later, and what only other versions have."""
+    """Return what is left out of a shape: secrets, what came later, and what only other versions have."""
     every = [table["bodies"].get(shape, {}) for table in read_data("versions")["differences"].values()]
     own = _differences(version).get("bodies", {}).get(shape, {})
     added = {name for difference in every for name in difference.get("added", ())}
-    names = added - set(own.get("added", ())) | set(own.get("absent", ()))
+    properties = read_data("shapes")["bodies"][shape]["properties"]
+    secrets = {name for name, kind in properties.items() if kind in SECRETS}
+    names = added - set(own.get("added", ())) | set(own.get("absent", ())) | secrets
     nested = {
         name: _pruned(version, kind.strip("[]"))
-        for name, kind in read_data("shapes")["bodies"][shape]["properties"].items()
+        for name, kind in properties.items()
         if kind.strip("[]") in read_data("shapes")["bodies"]
     }
     return _Pruned(

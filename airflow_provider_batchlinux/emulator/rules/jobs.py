@@ -7,6 +7,7 @@ from typing import Any
 
 from airflow_provider_batchlinux.emulator.protocol.errors import missing_property, refused
 from airflow_provider_batchlinux.emulator.protocol.instants import UNLIMITED, parse_duration
+from airflow_provider_batchlinux.emulator.protocol.versions import without_secrets
 from airflow_provider_batchlinux.emulator.rules.auto_pools import complete_pool_info
 from airflow_provider_batchlinux.emulator.rules.pools import check_id
 from airflow_provider_batchlinux.emulator.rules.storage import check_task_files
@@ -86,11 +87,13 @@ def _check_auto_pool(before: Json, after: Json) -> None:
     is_changed = before != after and "autoPoolSpecification" in {**before, **after}
     if not is_changed:
         return
-    was, will_be = (info.get("autoPoolSpecification", {}) for info in (before, after))
+    # A client that sends a job back as it was shown cannot send its secrets.
+    shown = (without_secrets("BatchPoolInfo", info) for info in (before, after))
+    was, will_be = (info.get("autoPoolSpecification", {}) for info in shown)
     is_kept = {**was, "keepAlive": None} == {**will_be, "keepAlive": None}
     if not is_kept or was["poolLifetimeOption"] != "job":
         reason = "Only keepAlive can be changed, of a pool that lives as long as its job."
-        raise refused(after, of="poolInfo", reason=reason)
+        raise refused("(changed)", of="poolInfo", reason=reason)
 
 
 def _complete_task(name: str, task: Json) -> Json:
