@@ -93,7 +93,8 @@ def _check_auto_pool(before: Json, after: Json) -> None:
     is_kept = {**was, "keepAlive": None} == {**will_be, "keepAlive": None}
     if not is_kept or was["poolLifetimeOption"] != "job":
         reason = "Only keepAlive can be changed, of a pool that lives as long as its job."
-        raise refused("(changed)", of="poolInfo", reason=reason)
+        changed = sorted(name for name in {*was, *will_be} if was.get(name) != will_be.get(name))
+        raise refused(", ".join(changed), of="poolInfo", reason=reason)
 
 
 def _complete_task(name: str, task: Json) -> Json:
