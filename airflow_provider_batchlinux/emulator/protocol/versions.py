@@ -91,7 +91,7 @@ def older_names(version: str, set_name: str) -> frozenset[str]:
 
 
 def as_of(version: str, set_name: str, view: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return a resource as a version shows it: without secrets, and without the properties that it does not know."""
+    """Return a resource as a version shows it, without secrets and what the version does not know."""
     differences = _differences(version)
     if hidden := differences.get("hidden", {}).get(set_name):
         view = _without(view, frozenset(hidden))
