@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -13,7 +13,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from airflow.providers.common.compat.connection import get_async_connection, get_async_extra_dejson
 from airflow.providers.common.compat.sdk import BaseHook
 
-from airflow_provider_batchlinux.exceptions import BatchLinuxError
+from airflow_provider_batchlinux.exceptions import (
+    BatchAuthenticationError,
+    BatchLinuxError,
+    BatchUnreachableError,
+)
 
 if TYPE_CHECKING:
     from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
@@ -23,7 +27,7 @@ if TYPE_CHECKING:
     from airflow_provider_batchlinux.core.snapshots import NodeSnapshot, PoolSnapshot
     from airflow_provider_batchlinux.core.vm_sizes.sizes import VmSize
 
-__all__ = ["DEFAULT_CONN_ID", "BatchLinuxHook"]
+__all__ = ["DEFAULT_CONN_ID", "BatchLinuxHook", "BatchLinuxSession"]
 
 T = TypeVar("T")
 
@@ -94,25 +98,38 @@ class BatchLinuxHook(BaseHook):
         handle: AccountHandle = sharing.acquire_account(settings)
         return handle
 
+    def session(self, settings: AccountSettings | None = None) -> BatchLinuxSession:
+        """
+        Return a context manager that keeps one client open for several runs of synchronous code.
+
+        .. code-block:: python
+
+            with hook.session() as session:
+                pool = session.run(lambda client: client.find_pool("etl"))
+                nodes = session.run(lambda client: client.list_nodes("etl"))
+
+        :param settings: the account; ``None`` reads the connection when it is first needed, and again after
+            the service has refused the credentials.
+        """
+        return BatchLinuxSession(self, settings)
+
     def run(
         self,
-        story: Callable[[BatchLinuxClient], Awaitable[T]],
+        work: Callable[[BatchLinuxClient], Awaitable[T]],
         *,
         settings: AccountSettings | None = None,
     ) -> T:
         """
-        Run a coroutine that needs a client, from synchronous code.
+        Run a coroutine function with a client that is opened for it alone, from synchronous code.
 
-        :param story: what to do with the open client.
+        Use :meth:`session` for more than one run. A signal handler uses this method, because the session that
+        it interrupts is busy.
+
+        :param work: takes the open client.
         :param settings: the account; ``None`` reads the connection.
         """
-        account = settings or self.settings()
-
-        async def whole() -> T:
-            async with self.client(account) as client:
-                return await story(client)
-
-        return _run(whole())
+        with self.session(settings) as session:
+            return session.run(work)
 
     def get_conn(self) -> Any:
         """Return the SDK's own synchronous ``azure.batch.BatchClient``; the caller closes it."""
@@ -124,7 +141,7 @@ class BatchLinuxHook(BaseHook):
         """Make one authenticated call, and say in a sentence how it went."""
         try:
             settings = replace(self.settings(), retry_budget=0.0)
-            _run(self._check(settings))
+            self.run(lambda client: client.check(), settings=settings)
         except (BatchLinuxError, ValueError) as error:
             return False, str(error)
         return True, f"Connected to {settings.endpoint} as {settings.auth.value}."
@@ -143,11 +160,11 @@ class BatchLinuxHook(BaseHook):
 
         settings = self.settings()
 
-        async def story() -> list[VmSize]:
+        async def work(_client: BatchLinuxClient) -> list[VmSize]:
             async with open_management(settings) as plane:
                 return list((await plane.region()).sizes)
 
-        return _run(story())
+        return self.run(work, settings=settings)
 
     def find_pool(self, pool_id: str) -> PoolSnapshot | None:
         """Get a pool; ``None`` when the service knows none of that id."""
@@ -169,10 +186,6 @@ class BatchLinuxHook(BaseHook):
         """Delete a job with its tasks, ending what still runs; ``False`` when there is none."""
         return self.run(lambda client: client.delete_job(job_id))
 
-    async def _check(self, settings: AccountSettings) -> None:
-        async with self.client(settings) as client:
-            await client.check()
-
     def _settings(self, connection: Any, extra: dict[str, Any]) -> AccountSettings:
         from airflow_provider_batchlinux.hooks.connection import settings_of
 
@@ -190,13 +203,113 @@ class BatchLinuxHook(BaseHook):
         return settings if self.retry_budget is None else replace(settings, retry_budget=self.retry_budget)
 
 
-def _run(coroutine: Coroutine[Any, Any, T]) -> T:
-    # Out here, so that an error of the coroutine does not carry that of the question for a loop with it.
-    if not _runs_a_loop():
-        return asyncio.run(coroutine)
-    # This thread runs a loop already: a notebook, or a signal handler while an operator waits.
-    with ThreadPoolExecutor(max_workers=1) as thread:
-        return thread.submit(asyncio.run, coroutine).result()
+class BatchLinuxSession:
+    """
+    One open client on one event loop, for several runs of synchronous code.
+
+    Made by :meth:`BatchLinuxHook.session`. The client is opened by the first run and closed at the end of the
+    ``with`` block. A session belongs to the thread that entered it.
+    """
+
+    def __init__(self, hook: BatchLinuxHook, settings: AccountSettings | None = None) -> None:
+        self._hook = hook
+        self._is_pinned = settings is not None
+        self._settings = settings
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._client: BatchLinuxClient | None = None
+        self._opened = AsyncExitStack()
+        self._thread: ThreadPoolExecutor | None = None
+
+    @property
+    def settings(self) -> AccountSettings:
+        """
+        The account.
+
+        :raises ValueError: the connection cannot be used; every problem is named.
+        """
+        if self._settings is None:
+            self._settings = self._hook.settings()
+        return self._settings
+
+    def __enter__(self) -> BatchLinuxSession:
+        """Open nothing yet: that is left to the first run."""
+        if _runs_a_loop():
+            # A notebook, or a signal handler while an operator waits: a second loop needs another thread.
+            self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="batch-linux-session")
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        """Close the client with its connections, and the event loop."""
+        self._in_thread(self._close)
+        if self._thread is not None:
+            self._thread.shutdown()
+
+    def run(self, work: Callable[[BatchLinuxClient], Awaitable[T]]) -> T:
+        """
+        Run a coroutine function with the open client.
+
+        A client that got no answer, or whose credentials were refused, is closed, and the next run opens
+        another one. When the connection has other credentials by then, the work is run once more with these:
+        a key may be rotated while a sensor waits.
+
+        :param work: takes the open client.
+        :raises RuntimeError: a run of this session is going on, as when a signal handler calls this.
+        """
+        settings = self.settings
+        try:
+            return self._in_thread(lambda: self._run(work, settings))
+        except BatchUnreachableError:
+            self._in_thread(self._close_client)
+            raise
+        except BatchAuthenticationError:
+            self._in_thread(self._close_client)
+            renewed = settings if self._is_pinned else self._hook.settings()
+            if renewed == settings:
+                raise
+            self._settings = renewed
+        return self._in_thread(lambda: self._run(work, renewed))
+
+    def _run(self, work: Callable[[BatchLinuxClient], Awaitable[T]], settings: AccountSettings) -> T:
+        async def with_client() -> T:
+            if self._client is None:
+                self._client = await self._opened.enter_async_context(self._hook.client(settings))
+            return await work(self._client)
+
+        if self._loop is None:
+            self._loop = asyncio.new_event_loop()
+        if self._loop.is_running():
+            msg = "A run of this session is going on. Use BatchLinuxHook.run() here."
+            raise RuntimeError(msg)
+        task = self._loop.create_task(with_client())
+        try:
+            return self._loop.run_until_complete(task)
+        finally:
+            if not task.done():
+                # Airflow's time-out is raised by a signal handler. It leaves the loop, but not the task.
+                task.cancel()
+                self._loop.run_until_complete(asyncio.wait([task]))
+
+    def _close_client(self) -> None:
+        self._client = None
+        if self._loop is not None:
+            self._loop.run_until_complete(self._opened.aclose())
+
+    def _close(self) -> None:
+        if self._loop is None:
+            return
+        try:
+            self._close_client()
+            if left := asyncio.all_tasks(self._loop):
+                for task in left:
+                    task.cancel()
+                self._loop.run_until_complete(asyncio.wait(left))
+            self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+            self._loop.run_until_complete(self._loop.shutdown_default_executor())
+        finally:
+            self._loop.close()
+
+    def _in_thread(self, call: Callable[[], T]) -> T:
+        return call() if self._thread is None else self._thread.submit(call).result()
 
 
 def _runs_a_loop() -> bool:

@@ -23,7 +23,7 @@ from airflow_provider_batchlinux.exceptions import (
     TaskFailedError,
     WaitTimeoutError,
 )
-from airflow_provider_batchlinux.hooks.batch_linux import BatchLinuxHook
+from airflow_provider_batchlinux.hooks.batch_linux import BatchLinuxHook, BatchLinuxSession
 from airflow_provider_batchlinux.hooks.node_sftp import BatchLinuxNodeSFTPHook
 from airflow_provider_batchlinux.hooks.node_ssh import BatchLinuxNodeSSHHook
 from airflow_provider_batchlinux.links.portal import BatchLinuxPoolLink
@@ -137,6 +137,15 @@ class OwnOperator(BaseOperator):
         more = (steady, resized, acted, for_user, lease_over)
         self.log.info("%s", [trigger.serialize() for trigger in more])
         self.defer(trigger=nodes_idle, method_name="execute_complete")
+
+
+def pools_there(session: BatchLinuxSession, pool_ids: list[str]) -> list[bool]:
+    """Ask several times over one client."""
+
+    def is_there(pool_id: str) -> bool:
+        return session.run(lambda client: client.find_pool(pool_id)) is not None
+
+    return [is_there(pool_id) for pool_id in pool_ids]
 
 
 async def count_idle(hook: BatchLinuxHook, pool_id: str) -> int:
