@@ -102,7 +102,6 @@ def _connection_fields() -> dict[str, Any]:
             "Certificates (PEM) to trust in place of the machine's, for a proxy or a private cloud.",
         ),
         **_management_fields(),
-        **_price_fields(),
         "id_prefix": _text(
             "Prefix of ids",
             "Of the pools and jobs this Airflow makes; its own for each that shares the account.",
@@ -123,17 +122,6 @@ def _management_fields() -> dict[str, Any]:
             "Management URL",
             "Of the management plane, in another cloud than the public one. Empty: that of the public cloud.",
         ),
-    }
-
-
-def _price_fields() -> dict[str, Any]:
-    return {
-        "prices": _text(
-            "Prices in",
-            "A currency such as USD: pools are priced by Azure's public list. Empty: they are not.",
-        ),
-        "prices_url": _text("Price list URL", "Of a mirror of Azure's price list. Empty: Azure's own."),
-        "region": _text("Region", "Of the account, where its URL does not name it; for prices."),
     }
 
 

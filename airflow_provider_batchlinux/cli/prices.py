@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sys
 from argparse import Namespace
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_batchlinux.cli.account import add_account_options, hook_and_settings
@@ -15,39 +15,43 @@ if TYPE_CHECKING:
     from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
     from airflow_provider_batchlinux.core.vm_sizes.prices import NodePrices
 
-__all__ = ["add_command"]
-
-_HEADER = ("VM SIZE", "REGION", "DEDICATED", "SPOT", "AN HOUR IN")
-_CURRENCY = "USD"
+_HEADER = ("VM SIZE", "REGION", "DEDICATED", "SPOT", "PER HOUR IN")
 
 
 def add_command(commands: Any) -> None:
     """Add the command to the parser's commands."""
     parser = commands.add_parser(
         "prices",
-        help="tell what nodes cost by Azure's public price list",
-        description="Tell what an hour of one Linux node costs by Azure's public price list: its machine"
-        " alone, without disks, addresses, traffic and discounts. The list is asked without any credential.",
+        help="show what nodes cost by Azure's public price list",
+        description="Show the price per hour of one Linux node by Azure's public price list: the machine only,"
+        " without disks, addresses, traffic and discounts. No credential is sent to the list.",
     )
     parser.add_argument("vm_size", nargs="+", help="such as standard_d2s_v5")
-    parser.add_argument("--region", help="such as westeurope; else the account's own")
-    parser.add_argument("--currency", help="such as EUR; else the connection's, or USD")
+    parser.add_argument("--region", help="such as westeurope; default: the region in the account's URL")
+    parser.add_argument("--currency", default="USD", help="such as EUR; default: USD")
+    parser.add_argument("--price-list", metavar="URL", help="a mirror of Azure's price list")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     add_account_options(parser)
     parser.set_defaults(command=_run)
 
 
 def _run(options: Namespace) -> int:
-    from airflow_provider_batchlinux.client.pools.prices import find_prices
+    from airflow_provider_batchlinux.client.pools.prices import PRICE_LIST, find_prices
 
     hook, settings = hook_and_settings(options)
-    currency = (options.currency or settings.prices or _CURRENCY).upper()
-    asking = replace(settings, prices=currency, region=options.region or settings.region)
+    region, currency = options.region or settings.region, options.currency.upper()
+    if region is None:
+        msg = "The account's URL does not contain a region; pass --region, such as --region westeurope."
+        raise ValueError(msg)
+    url = options.price_list or PRICE_LIST
 
-    async def story(_client: BatchLinuxClient) -> list[NodePrices | None]:
-        return [await find_prices(asking, size) for size in options.vm_size]
+    async def work(_client: BatchLinuxClient) -> list[NodePrices | None]:
+        each = (
+            find_prices(settings, size, region=region, currency=currency, url=url) for size in options.vm_size
+        )
+        return list(await asyncio.gather(*each))
 
-    found = hook.run(story, settings=settings)
+    found = hook.run(work, settings=settings)
     known = [prices for prices in found if prices is not None]
     if options.json:
         rows = [{"vm_size": each.vm_size, "region": each.region, **each.to_dict()} for each in known]

@@ -52,9 +52,6 @@ def settings_of(
         ca_file=_text(extra, "ca_file") or None,
         authority_host=_text(extra, "authority_host") or None,
         management_url=_text(extra, "management_url").rstrip("/") or None,
-        region=_text(extra, "region") or None,
-        prices=_text(extra, "prices").upper() or None,
-        prices_url=_text(extra, "prices_url") or None,
     )
     problems = [*auth_problems, *budget_problems, *settings.problems()]
     if problems:

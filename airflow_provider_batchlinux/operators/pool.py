@@ -23,7 +23,6 @@ from airflow_provider_batchlinux.operators._pool_request import (
     require_one_form,
     secrets_untold,
 )
-from airflow_provider_batchlinux.operators._prices import price_of_pool
 from airflow_provider_batchlinux.operators._waiting import DEFAULT_DEFERRABLE, BatchLinuxWaitingOperator
 from airflow_provider_batchlinux.triggers.pool import BatchLinuxPoolGoneTrigger, BatchLinuxPoolSteadyTrigger
 
@@ -72,8 +71,7 @@ class BatchLinuxCreatePoolOperator(BatchLinuxBaseOperator):
     that was there was asked for nodes, in ISO 8601 by the service's clock, for ``requested_at`` of the
     sensor; ``None`` for a new pool, or where nothing was asked), ``vm_size``, ``image`` (publisher, offer,
     sku, version), ``node_agent_sku``, ``image_end_of_support`` (ISO 8601, or ``None`` when the service names
-    no date), ``price_per_hour`` (by Azure's public list, where the connection says ``prices``: ``currency``,
-    ``dedicated_node``, ``spot_node`` and, without a formula, ``pool``; else ``None``).
+    no date).
 
     :param pool_id: the pool's id: at most 64 letters, digits, hyphens and underscores; ``None`` derives
         one from the Dag, the run, the task and its map index, the same for every try. ``{fingerprint}`` in
@@ -253,7 +251,7 @@ class BatchLinuxCreatePoolOperator(BatchLinuxBaseOperator):
             self.log.info("%s", busy)
             self._wait_elsewhere(wish, is_going=busy.is_going)
         self.log.info("Pool %r is %s.", pool.pool_id, "created" if pool.created else "there already")
-        return {**pool.to_result(), "price_per_hour": price_of_pool(self.hook, settings, pool)}
+        return pool.to_result()
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         """Go on when nothing is in the way any more, or raise what the trigger reports."""

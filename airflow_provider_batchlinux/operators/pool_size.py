@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 __all__ = [
     "BatchLinuxDisableAutoscaleOperator",
     "BatchLinuxEnableAutoscaleOperator",
-    "BatchLinuxEvaluateAutoscaleOperator",
     "BatchLinuxResizePoolOperator",
 ]
 
@@ -212,34 +211,6 @@ class BatchLinuxDisableAutoscaleOperator(BatchLinuxPoolOperator):
 
         self.hook.run(story)
         return {"pool_id": self.pool_id}
-
-
-class BatchLinuxEvaluateAutoscaleOperator(BatchLinuxPoolOperator):
-    """
-    See what a formula would decide for a pool now, without doing it.
-
-    The service can do that only on a pool that has autoscale enabled, with whatever formula.
-
-    Result in XCom: ``pool_id``, and ``results``, the formula's variables and what they became.
-
-    :param pool_id: the pool's id. (templated)
-    :param formula: the formula to try. (templated)
-    :param batch_linux_conn_id: the connection to the Batch account. (templated)
-    """
-
-    template_fields: Sequence[str] = (*BatchLinuxPoolOperator.template_fields, "formula")
-
-    def __init__(self, *, pool_id: str, formula: str, **kwargs: Any) -> None:
-        super().__init__(pool_id=pool_id, **kwargs)
-        self.formula = formula
-
-    def execute(self, context: Context) -> dict[str, Any]:
-        """Evaluate the formula once."""
-        self.link_pool(context)
-        run = self.hook.run(lambda client: client.evaluate_autoscale(self.pool_id, self.formula))
-        results = _results(dict(run), self.pool_id)
-        self.log.info("The formula on pool %r: %s", self.pool_id, results)
-        return {"pool_id": self.pool_id, "results": results}
 
 
 def _results(run: dict[str, Any], pool_id: str) -> dict[str, str]:

@@ -10,14 +10,12 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_batchlinux.core.instants import Duration, optional_seconds
 from airflow_provider_batchlinux.exceptions import BatchRequestError
 from airflow_provider_batchlinux.operators._base import BatchLinuxBaseOperator, save_result, truth
-from airflow_provider_batchlinux.operators._prices import prices_of_sizes
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
     from airflow_provider_batchlinux.client.transport.account import AccountSettings
-    from airflow_provider_batchlinux.client.users.audit import AuditedUser, Revocation
     from airflow_provider_batchlinux.core.pools.sweep import OwnedPool, Sweep
 
 __all__ = ["BatchLinuxSweepPoolsOperator"]
@@ -50,14 +48,11 @@ class BatchLinuxSweepPoolsOperator(BatchLinuxBaseOperator):
     go ``pool_id``, ``reason``, ``nodes`` and ``overdue_node_hours`` (what its nodes have cost since its end,
     had it always had as many as now; ``None`` when its end is not known); ``node_hours_per_day``, what all of
     these would cost on each further day with the machines that they have now, which is what a dry run would
-    save, and ``price_per_day`` (by Azure's public list, where the connection says ``prices``: ``currency``,
-    ``amount`` and ``unpriced``, the pools of unknown price; else ``None``); ``deleted`` (a number), ``nodes``
-    and ``node_hours_saved_per_day``, the same of those that were deleted; ``kept``, for each that is kept on
+    save; ``deleted`` (a number), ``nodes`` and ``node_hours_saved_per_day``, the same of those that were deleted; ``kept``, for each that is kept on
     purpose ``pool_id``, ``since`` and ``nodes``; ``refused``, for each that could not be deleted ``pool_id``
     and ``error``; ``formulas_off``, the ids of pools whose formula a repair has left off, and
     ``formulas_returned``, how many of them have it back; with ``idle_after`` also ``idle``, for each pool
-    that stays and has done nothing for so long ``pool_id`` and ``nodes``; with ``revoke_users`` also
-    ``overdue_users`` and ``revoked_users`` (numbers).
+    that stays and has done nothing for so long ``pool_id`` and ``nodes``.
 
     :param delete: delete them, and return formulas; ``False`` is a dry run, which only tells. As ``bool`` or
         as text such as ``"true"``. (templated)
@@ -66,9 +61,6 @@ class BatchLinuxSweepPoolsOperator(BatchLinuxBaseOperator):
     :param idle_after: warn of pools that stay though their nodes have neither worked nor changed their state
         for so long, as a pendulum duration, ``timedelta`` or seconds; they are not deleted for it. ``None``
         looks for none.
-    :param revoke_users: also take users off the nodes of all pools of the account whose time is over, as
-        :class:`~airflow_provider_batchlinux.operators.user_audit.BatchLinuxAuditNodeUsersOperator` does;
-        a dry run only tells of them.
     :param batch_linux_conn_id: the connection to the Batch account. (templated)
     """
 
@@ -81,14 +73,12 @@ class BatchLinuxSweepPoolsOperator(BatchLinuxBaseOperator):
         delete: bool | str = False,
         ended_runs: bool = True,
         idle_after: Duration | None = timedelta(hours=24),
-        revoke_users: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.delete = delete
         self.ended_runs = ended_runs
         self.idle_after = optional_seconds("idle_after", idle_after)
-        self.revoke_users = revoke_users
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Look at all pools once, and delete those that may go."""
@@ -102,39 +92,14 @@ class BatchLinuxSweepPoolsOperator(BatchLinuxBaseOperator):
         kept = [pool for pool in pools if pool.is_kept]
         self._tell(sweeps, kept, really=really)
         # What is only read comes first: where that fails, nothing is done yet.
-        read = {**self._idle(pools, sweeps, settings), "price_per_day": self._price(sweeps, settings)}
+        idle = self._idle(pools, sweeps, settings)
         answers = self._delete(sweeps, settings) if really else []
-        result = {**_report(sweeps, kept, answers), **read}
+        result = {**_report(sweeps, kept, answers), **idle}
         result |= self._sweep_formulas(bodies, sweeps, settings, really=really)
-        users, revocations = self._sweep_users(settings, really=really) if self.revoke_users else ({}, [])
-        result |= users
-        if result["refused"] or not all(revocation.is_done for revocation in revocations):
-            save_result(context, result)
         if result["refused"]:
+            save_result(context, result)
             raise _refusal(len(sweeps), answers)
-        if revocations:
-            from airflow_provider_batchlinux.client.users.audit import require_revoked
-
-            require_revoked(revocations)
         return result
-
-    def _sweep_users(
-        self, settings: AccountSettings, *, really: bool
-    ) -> tuple[dict[str, int], list[Revocation]]:
-        from airflow_provider_batchlinux.client.users.audit import audited_users, revoke_overdue
-        from airflow_provider_batchlinux.core.users.ledger import ledger_table
-
-        now = _utc_now()
-
-        async def story(client: BatchLinuxClient) -> tuple[list[AuditedUser], list[Revocation]]:
-            users = [user for user in await audited_users(client) if user.entry.is_over(now)]
-            return users, await revoke_overdue(client, users, now) if really else []
-
-        users, revocations = self.hook.run(story, settings=settings)
-        if users:
-            self.log.info("%s", ledger_table([(user.pool_id, user.entry) for user in users], now))
-        revoked = sum(revocation.is_done for revocation in revocations)
-        return {"overdue_users": len(users), "revoked_users": revoked}, revocations
 
     def _sweep_formulas(
         self,
@@ -157,15 +122,6 @@ class BatchLinuxSweepPoolsOperator(BatchLinuxBaseOperator):
 
         returned = self.hook.run(story, settings=settings) if really and left_off else 0
         return {"formulas_off": left_off, "formulas_returned": returned}
-
-    def _price(self, sweeps: Sequence[Sweep], settings: AccountSettings) -> dict[str, Any] | None:
-        from airflow_provider_batchlinux.core.pools.sweep import price_per_day
-
-        sizes = {sweep.pool.vm_size for sweep in sweeps if sweep.pool.nodes}
-        price = price_per_day(sweeps, prices_of_sizes(self.hook, settings, sizes))
-        if price is not None:
-            self.log.info("These cost about %(amount)g %(currency)s a day by list, machines alone.", price)
-        return price
 
     def _idle(
         self, pools: Sequence[OwnedPool], sweeps: Sequence[Sweep], settings: AccountSettings

@@ -47,7 +47,6 @@ from airflow_provider_batchlinux.operators.pool import (
 from airflow_provider_batchlinux.operators.pool_size import (
     BatchLinuxDisableAutoscaleOperator,
     BatchLinuxEnableAutoscaleOperator,
-    BatchLinuxEvaluateAutoscaleOperator,
     BatchLinuxResizePoolOperator,
 )
 from airflow_provider_batchlinux.operators.sweeper import BatchLinuxSweepPoolsOperator
@@ -306,7 +305,6 @@ with DAG("typed", schedule="@daily", start_date=pendulum.datetime(2026, 1, 1)):
     BatchLinuxEnableAutoscaleOperator(
         task_id="scale", pool_id=pool_id, formula=formula, interval=timedelta(minutes=5)
     )
-    BatchLinuxEvaluateAutoscaleOperator(task_id="try_scale", pool_id=pool_id, formula=formula)
     BatchLinuxDisableAutoscaleOperator(task_id="no_scale", pool_id=pool_id)
     BatchLinuxRebootNodesOperator(task_id="reboot", pool_id=pool_id, states=["starttaskfailed"])
     BatchLinuxReimageNodesOperator(task_id="reimage", pool_id=pool_id, node_ids=["tvm-1"], wait=False)
@@ -314,9 +312,7 @@ with DAG("typed", schedule="@daily", start_date=pendulum.datetime(2026, 1, 1)):
     BatchLinuxStartNodesOperator(task_id="wake", pool_id=pool_id, timeout=timedelta(minutes=20))
     BatchLinuxPoolSteadySensor(task_id="steady", pool_id=pool_id, deferrable=True, mode="reschedule")
     BatchLinuxPoolGoneSensor(task_id="gone", pool_id=pool_id, timeout=600)
-    BatchLinuxSweepPoolsOperator(
-        task_id="sweep", delete="{{ params.delete }}", ended_runs=False, revoke_users=True
-    )
+    BatchLinuxSweepPoolsOperator(task_id="sweep", delete="{{ params.delete }}", ended_runs=False)
     BatchLinuxAuditNodeUsersOperator(task_id="audit", pool_ids=[pool_id], revoke="{{ params.revoke }}")
     delete = BatchLinuxDeletePoolOperator(
         task_id="delete_pool",

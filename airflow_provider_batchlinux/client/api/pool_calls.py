@@ -125,15 +125,6 @@ class PoolCalls(Calls):
             f"disable autoscale of pool {pool_id!r}", lambda: self.sdk.disable_pool_auto_scale(pool_id)
         )
 
-    async def evaluate_autoscale(self, pool_id: str, formula: str) -> Body:
-        """Get what a formula would decide now, without doing it; the pool must have autoscale on."""
-        options = models.BatchPoolEvaluateAutoScaleOptions({"autoScaleFormula": formula})
-        found: Body = await self.retry.run(
-            f"evaluate a formula on pool {pool_id!r}",
-            lambda: self.sdk.evaluate_pool_auto_scale(pool_id, options),
-        )
-        return found
-
     async def remove_nodes(self, pool_id: str, body: Body) -> None:
         """Remove nodes, at most 100 a call; refused while the pool resizes or autoscale is on."""
         options = models.BatchNodeRemoveOptions(body)

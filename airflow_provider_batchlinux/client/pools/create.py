@@ -59,7 +59,6 @@ class EnsuredPool:
     :param changed: the properties that were changed on it.
     :param requested_at: when a pool that was there was asked for nodes, as the service tells it in ISO 8601;
         ``None`` for a new one, whose creation that is, and where nothing had to be asked.
-    :param targets: the dedicated and spot nodes that it asks for; ``None`` when a formula decides.
     """
 
     pool_id: str
@@ -68,7 +67,6 @@ class EnsuredPool:
     vm_size: str | None = None
     changed: tuple[str, ...] = ()
     requested_at: str | None = None
-    targets: tuple[int, int] | None = None
 
     def to_result(self) -> dict[str, Any]:
         """Give it as plain JSON-able values."""
@@ -110,8 +108,7 @@ async def ensure_pool(
         if decision.action is not Action.RECREATE:
             return await _kept(site, wish, body, found, decision, chosen)
         await client.delete_pool(wish.spec.pool_id)
-    targets = _targets_of(body)
-    return EnsuredPool(wish.spec.pool_id, True, chosen.image, chosen.vm_size, targets=targets)
+    return EnsuredPool(wish.spec.pool_id, True, chosen.image, chosen.vm_size)
 
 
 class PoolBusyError(Exception):
@@ -201,8 +198,7 @@ async def _kept(
         warn_of_end(image, wish)
     is_asked = decision.plan.resize is not None
     requested_at = await _requested_at(site.client, wish.spec.pool_id, found) if is_asked else None
-    targets = _targets_of(body if decision.plan.changes_scale else found)
-    return EnsuredPool(wish.spec.pool_id, False, image, vm_size, changed, requested_at, targets)
+    return EnsuredPool(wish.spec.pool_id, False, image, vm_size, changed, requested_at)
 
 
 def _targets_of(body: Mapping[str, Any]) -> tuple[int, int] | None:

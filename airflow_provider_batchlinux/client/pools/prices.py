@@ -1,4 +1,4 @@
-"""Asking Azure's public price list, which knows no accounts: nothing of ours is sent to it."""
+"""Query Azure's public price list, which is the same for all accounts and needs no credential."""
 
 from __future__ import annotations
 
@@ -12,40 +12,32 @@ from airflow_provider_batchlinux.client.transport.account import AccountSettings
 from airflow_provider_batchlinux.client.transport.session import open_session
 from airflow_provider_batchlinux.core.vm_sizes.prices import NodePrices, price_filter, prices_in
 
-__all__ = ["PRICE_LIST", "find_prices"]
-
 log = logging.getLogger(__name__)
 
 PRICE_LIST = "https://prices.azure.com/api/retail/prices"
 
-_PATIENCE = 15.0
-"""Seconds. A price is worth no more waiting than that."""
-
-_MOST_PAGES = 5
+_TIMEOUT = 15.0
+_MAX_PAGES = 5
 
 
-async def find_prices(settings: AccountSettings, vm_size: str | None) -> NodePrices | None:
+async def find_prices(
+    settings: AccountSettings, vm_size: str, *, region: str, currency: str, url: str = PRICE_LIST
+) -> NodePrices | None:
     """
-    Look up what nodes of a VM size cost in the account's region; never fails.
+    Return what nodes of a VM size cost in a region.
 
-    The list is public, so neither key nor token goes there.
-
-    :param settings: the account, with the currency to ask for.
+    :param settings: the account, for the certificates to trust; neither its key nor a token is sent.
     :param vm_size: such as ``standard_d2s_v5``.
-    :return: the prices; ``None`` when the connection asks for none, or they are not known, which is logged.
+    :param currency: such as ``USD``.
+    :param url: the price list, or a mirror of it.
+    :return: ``None`` if the list cannot be read; the reason is logged.
     """
-    if settings.prices is None:
-        return None
-    region = settings.located_in
-    if not region or not vm_size:
-        missing = "region" if not region else "VM size"
-        log.info("No price is looked up: the %s is not known.", missing)
-        return None
     try:
         async with open_session(settings) as session:
-            items = await asyncio.wait_for(_items(session, settings, region, vm_size), _PATIENCE)
-        return prices_in(items, region, vm_size, settings.prices)
-    # Whatever the list answers, or does not: a pool is not to fail for its price.
+            query = {"currencyCode": f"'{currency}'", "$filter": price_filter(region, vm_size)}
+            items = await asyncio.wait_for(_items(session, url, query), _TIMEOUT)
+        return prices_in(items, region, vm_size, currency)
+    # A mirror may answer anything: JSON of another form raises a type, lookup or attribute error.
     except (
         aiohttp.ClientError,
         asyncio.TimeoutError,
@@ -55,25 +47,21 @@ async def find_prices(settings: AccountSettings, vm_size: str | None) -> NodePri
         LookupError,
         AttributeError,
     ) as error:
-        log.warning("The price of %r is not known: %s: %s", vm_size, type(error).__name__, error)
+        log.warning("The price of %r is unknown: %s: %s", vm_size, type(error).__name__, error)
         return None
 
 
-async def _items(
-    session: aiohttp.ClientSession, settings: AccountSettings, region: str, vm_size: str
-) -> list[dict[str, Any]]:
-    url: str | None = settings.prices_url or PRICE_LIST
-    query: dict[str, str] | None = {
-        "currencyCode": f"'{settings.prices}'",
-        "$filter": price_filter(region, vm_size),
-    }
+async def _items(session: aiohttp.ClientSession, url: str, query: dict[str, str]) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
-    for _ in range(_MOST_PAGES):
-        async with session.get(str(url), params=query) as answer:
+    page_url: str | None = url
+    page_query: dict[str, str] | None = query
+    for _ in range(_MAX_PAGES):
+        async with session.get(str(page_url), params=page_query) as answer:
             answer.raise_for_status()
             page = await answer.json()
         found += page["Items"]
-        url, query = page.get("NextPageLink"), None
-        if not url:
+        # The link to the next page already contains the query.
+        page_url, page_query = page.get("NextPageLink"), None
+        if not page_url:
             break
     return found

@@ -44,10 +44,6 @@ class AccountSettings:
     :param authority_host: the token endpoint's host, where it is not the public cloud's and not in
         ``AZURE_AUTHORITY_HOST``. It is trusted as it is: no public endpoint is asked whether it is Entra's.
     :param management_url: the management plane's URL, where it is not the public cloud's.
-    :param region: the account's region, where its URL does not name it.
-    :param prices: the currency in which pools are priced by Azure's public list, such as ``USD``; ``None``
-        asks for no prices.
-    :param prices_url: the price list's URL, where it is not Azure's own.
     """
 
     endpoint: str
@@ -64,15 +60,12 @@ class AccountSettings:
     ca_file: str | None = None
     authority_host: str | None = None
     management_url: str | None = None
-    region: str | None = None
-    prices: str | None = None
-    prices_url: str | None = None
 
     @property
-    def located_in(self) -> str | None:
-        """The account's region, as far as it is known."""
+    def region(self) -> str | None:
+        """The region in the account's URL; ``None`` if the URL does not contain one."""
         named = _REGION.match(urlsplit(self.endpoint).hostname or "")
-        return self.region or (named.group(1) if named else None)
+        return named.group(1) if named else None
 
     def problems(self) -> list[str]:
         """List all that is missing or malformed, without repeating a secret."""
@@ -83,7 +76,6 @@ class AccountSettings:
             found += _authority_problems(self.authority_host)
         if self.management_url:
             found += _management_problems(self.management_url)
-        found += _price_problems(self.prices, self.prices_url)
         needs = _NEEDED.get(self.auth, ())
         found += [f"auth={self.auth.value!r} needs {name}." for name in needs if not getattr(self, name)]
         key = self.account_key if self.auth is AuthKind.SHARED_KEY else None
@@ -104,8 +96,6 @@ class AccountSettings:
 
 _ID_PREFIX = re.compile(r"[A-Za-z0-9_-]{1,16}")
 _AUTHORITY_HOST = re.compile(r"(https://)?[A-Za-z0-9._-]+(:[0-9]{1,5})?/?")
-_CURRENCY = re.compile(r"[A-Z]{3}")
-_PRICES_URL = re.compile(r"https?://[A-Za-z0-9._-]+(:[0-9]{1,5})?(/[A-Za-z0-9._/-]*)?")
 _REGION = re.compile(r"[^.]+\.([a-z0-9]+)\.batch\.")
 _MANAGEMENT_URL = re.compile(r"https://[A-Za-z0-9._-]+(:[0-9]{1,5})?/?")
 
@@ -146,16 +136,6 @@ def _management_problems(url: str) -> list[str]:
     if not _MANAGEMENT_URL.fullmatch(url):
         return [f"management_url={url!r} is not a URL such as https://management.usgovcloudapi.net."]
     return []
-
-
-def _price_problems(currency: str | None, url: str | None) -> list[str]:
-    found = []
-    if currency and not _CURRENCY.fullmatch(currency):
-        found.append(f"prices={currency!r} is not the code of a currency such as USD.")
-    if url and not _PRICES_URL.fullmatch(url):
-        shown = "prices_url" if "@" in url else f"prices_url={url!r}"
-        found.append(f"{shown} is not a plain URL such as https://prices.azure.com/api/retail/prices.")
-    return found
 
 
 def _is_base64(text: str) -> bool:

@@ -16,7 +16,6 @@ from airflow_provider_batchlinux.core.pool_metadata import (
 )
 from airflow_provider_batchlinux.core.pools.repair.history import history_in
 from airflow_provider_batchlinux.core.text import table
-from airflow_provider_batchlinux.core.vm_sizes.prices import NodePrices
 
 __all__ = [
     "SWEEP_FIELDS",
@@ -25,7 +24,6 @@ __all__ = [
     "abandoned_formulas",
     "node_hours_per_day",
     "owned_pools",
-    "price_per_day",
     "sweep_of",
     "sweep_table",
 ]
@@ -35,7 +33,6 @@ SWEEP_FIELDS = (
     "state",
     "eTag",
     "metadata",
-    "vmSize",
     "currentDedicatedNodes",
     "currentLowPriorityNodes",
 )
@@ -54,9 +51,7 @@ class OwnedPool:
         do not tell all.
     :param expires_at: until when it is wanted; ``None`` for no end.
     :param kept: since when it is kept on purpose, after a failure; ``None`` when it is not.
-    :param vm_size: the size of its nodes.
-    :param dedicated: its dedicated machines, which are paid for now.
-    :param spot: its spot machines, which are paid for now.
+    :param nodes: its dedicated and Spot nodes, which are billed now.
     """
 
     pool_id: str
@@ -64,14 +59,7 @@ class OwnedPool:
     runs: tuple[tuple[str, str], ...] | None
     expires_at: datetime | None
     kept: str | None
-    vm_size: str
-    dedicated: int
-    spot: int
-
-    @property
-    def nodes(self) -> int:
-        """The machines that are paid for now."""
-        return self.dedicated + self.spot
+    nodes: int
 
     @property
     def is_kept(self) -> bool:
@@ -167,26 +155,6 @@ def node_hours_per_day(sweeps: Iterable[Sweep]) -> int:
     return 24 * sum(sweep.pool.nodes for sweep in sweeps)
 
 
-def price_per_day(sweeps: Iterable[Sweep], prices: Mapping[str, NodePrices]) -> dict[str, Any] | None:
-    """
-    Give what the same would cost by list; ``None`` when no price is known.
-
-    :param prices: what nodes cost, by their VM size in lower case.
-    :return: ``currency``, ``amount``, and ``unpriced``, how many pools are not in it.
-    """
-    hourly = [_price_per_hour(sweep.pool, prices) for sweep in sweeps]
-    known = [price for price in hourly if price is not None]
-    if not prices:
-        return None
-    currency = next(iter(prices.values())).currency
-    return {"currency": currency, "amount": round(24 * sum(known), 2), "unpriced": len(hourly) - len(known)}
-
-
-def _price_per_hour(pool: OwnedPool, prices: Mapping[str, NodePrices]) -> float | None:
-    price = prices.get(pool.vm_size)
-    return price.per_hour(pool.dedicated, pool.spot) if price is not None else None
-
-
 def sweep_table(sweeps: Sequence[Sweep]) -> str:
     """Lay out the pools that may go, for the log."""
     rows = [
@@ -212,7 +180,5 @@ def _owned(body: Mapping[str, Any], marks: Mapping[str, str]) -> OwnedPool:
         runs=runs_in(marks),
         expires_at=expiry_in(marks),
         kept=kept_since(marks),
-        vm_size=str(body.get("vmSize") or "").lower(),
-        dedicated=int(body.get("currentDedicatedNodes") or 0),
-        spot=int(body.get("currentLowPriorityNodes") or 0),
+        nodes=int(body.get("currentDedicatedNodes") or 0) + int(body.get("currentLowPriorityNodes") or 0),
     )

@@ -6,8 +6,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["NodePrices", "describe_price", "price_filter", "prices_in"]
-
 _HOUR = "1 Hour"
 _SPOT_ENDINGS = (" spot", " low priority")
 """Better first: low-priority machines are what spot machines were before."""
@@ -30,15 +28,6 @@ class NodePrices:
     currency: str
     dedicated: float | None
     spot: float | None
-
-    def per_hour(self, dedicated: int, spot: int) -> float | None:
-        """Give what so many nodes cost in an hour; ``None`` when a price that it takes is not known."""
-        asked = [
-            (number, price) for number, price in ((dedicated, self.dedicated), (spot, self.spot)) if number
-        ]
-        if any(price is None for _, price in asked):
-            return None
-        return round(sum(number * (price or 0.0) for number, price in asked), 4)
 
     def to_dict(self) -> dict[str, Any]:
         """Give the prices of one node as plain values."""
@@ -73,24 +62,6 @@ def prices_in(items: Iterable[Mapping[str, Any]], region: str, vm_size: str, cur
         spot = spot if spot is not None else _latest(item for item in fitting if _kind(item) == ending)
     dedicated = _latest(item for item in fitting if _kind(item) == "")
     return NodePrices(vm_size, region, currency, dedicated, spot)
-
-
-def describe_price(prices: NodePrices, targets: tuple[int, int] | None) -> str:
-    """
-    Say what a pool costs, for the log.
-
-    :param targets: its dedicated and spot nodes; ``None`` when a formula decides.
-    """
-    each = ", ".join(
-        f"a {kind} node {price:g}"
-        for kind, price in (("dedicated", prices.dedicated), ("spot", prices.spot))
-        if price is not None
-    )
-    unit = f"{prices.currency} an hour"
-    whole = prices.per_hour(*targets) if targets is not None else None
-    head = f"about {whole:g} {unit} with all its nodes" if whole is not None else f"in {unit}"
-    source = f"list prices of {prices.vm_size} in {prices.region}, machines alone"
-    return f"{head} ({each or 'no price known'}; {source})"
 
 
 def _fits(item: Mapping[str, Any], region: str, vm_size: str, currency: str) -> bool:

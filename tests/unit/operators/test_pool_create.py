@@ -41,7 +41,6 @@ def test_the_result_names_the_pool_and_what_became_of_the_image(account):
         "image": {**UBUNTU, "version": "latest"},
         "node_agent_sku": NODE_AGENT,
         "image_end_of_support": None,
-        "price_per_hour": None,
     }
     assert account.pools() == ["etl"]
 

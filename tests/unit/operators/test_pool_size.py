@@ -11,7 +11,6 @@ from airflow_provider_batchlinux.exceptions import BatchRequestError, PoolNotRea
 from airflow_provider_batchlinux.operators.pool_size import (
     BatchLinuxDisableAutoscaleOperator,
     BatchLinuxEnableAutoscaleOperator,
-    BatchLinuxEvaluateAutoscaleOperator,
     BatchLinuxResizePoolOperator,
 )
 from airflow_provider_batchlinux.sensors.nodes import BatchLinuxNodesIdleSensor
@@ -214,18 +213,6 @@ def test_a_formula_that_is_wrong_fails_the_task(account: BatchAccount) -> None:
 
     assert isinstance(run.error, BatchRequestError)
     assert not account.hook.find_pool("etl").autoscale  # type: ignore[union-attr]
-
-
-def test_a_formula_is_tried_without_being_followed(account: BatchAccount) -> None:
-    account.make_pool()
-    run_task(BatchLinuxEnableAutoscaleOperator(task_id="scale", pool_id="etl", formula=FORMULA))
-    account.wait_for_nodes({"idle": 2})
-    trial = BatchLinuxEvaluateAutoscaleOperator(
-        task_id="try", pool_id="etl", formula="$TargetDedicatedNodes = 7;"
-    )
-
-    assert run_task(trial).result["results"]["$TargetDedicatedNodes"] == "7"
-    assert account.hook.find_pool("etl").target == 2  # type: ignore[union-attr]
 
 
 def test_autoscale_is_disabled_once_and_that_is_fine_twice(account: BatchAccount) -> None:

@@ -13,9 +13,8 @@ from airflow_provider_batchlinux.client.users.ledger import enter
 from airflow_provider_batchlinux.core.users.ledger import LedgerEntry
 from airflow_provider_batchlinux.exceptions import NodeUsersError
 from airflow_provider_batchlinux.operators.node_users import BatchLinuxAddNodeUsersOperator
-from airflow_provider_batchlinux.operators.sweeper import BatchLinuxSweepPoolsOperator
 from airflow_provider_batchlinux.operators.user_audit import BatchLinuxAuditNodeUsersOperator
-from tests.airflow_harness import ExecutionApi, TaskRun, run_task
+from tests.airflow_harness import TaskRun, run_task
 from tests.batch_account import BatchAccount
 from tests.unit.logins import lets_in
 
@@ -127,23 +126,3 @@ def test_who_was_prolonged_after_the_look_stays(pools, key):
 
 def test_neither_true_nor_false_is_refused(account):
     assert "revoke='maybe' is neither true nor false" in audit(revoke="maybe").message
-
-
-@pytest.mark.parametrize(
-    ("delete", "revoked"), [pytest.param(True, 1, id="really"), pytest.param(False, 0, id="dry run")]
-)
-def test_the_sweeper_revokes_who_is_overdue_when_asked(pools, key, delete, revoked):
-    sweep = BatchLinuxSweepPoolsOperator(task_id="sweep", delete=delete, revoke_users=True)
-
-    run = run_task(sweep, api=ExecutionApi())
-
-    assert (run.result["overdue_users"], run.result["revoked_users"]) == (1, revoked)
-    assert "bob" in run.log
-    assert len(lets_in(pools, "bob", pool_id="other", client_keys=[key])) == 2 * (1 - revoked)
-
-
-def test_the_sweeper_leaves_users_alone_by_itself(pools):
-    sweep = BatchLinuxSweepPoolsOperator(task_id="sweep", delete=True)
-
-    assert "revoked_users" not in run_task(sweep, api=ExecutionApi()).result
-    assert names(audit())[("other", "bob")]

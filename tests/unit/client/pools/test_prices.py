@@ -15,6 +15,7 @@ from airflow_provider_batchlinux.client.transport.account import AccountSettings
 from airflow_provider_batchlinux.core.vm_sizes.prices import NodePrices
 
 KEY = base64.b64encode(b"confidential").decode()
+SIZE = "standard_d2s_v5"
 URL = "https://etl.westeurope.batch.azure.com"
 Answer = Callable[[web.BaseRequest], web.Response]
 
@@ -32,7 +33,7 @@ def item(price: float, sku: str) -> dict[str, Any]:
     }
 
 
-def asked(answer: Answer, **more: Any) -> tuple[NodePrices | None, list[web.BaseRequest]]:
+def asked(answer: Answer) -> tuple[NodePrices | None, list[web.BaseRequest]]:
     """Ask a list that answers so, and give the prices with the requests that it got."""
     requests: list[web.BaseRequest] = []
 
@@ -40,20 +41,20 @@ def asked(answer: Answer, **more: Any) -> tuple[NodePrices | None, list[web.Base
         requests.append(request)
         return answer(request)
 
-    async def story() -> NodePrices | None:
+    async def work() -> NodePrices | None:
         runner = web.ServerRunner(web.Server(handle))
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0)
         await site.start()
         host, port = runner.addresses[0][:2]
-        given = {"prices": "USD", "prices_url": f"http://{host}:{port}/prices", **more}
+        url = f"http://{host}:{port}/prices"
+        settings = AccountSettings(URL, "etl", AuthKind.SHARED_KEY, account_key=KEY)
         try:
-            settings = AccountSettings(URL, "etl", AuthKind.SHARED_KEY, account_key=KEY, **given)
-            return await find_prices(settings, "standard_d2s_v5")
+            return await find_prices(settings, SIZE, region="westeurope", currency="USD", url=url)
         finally:
             await runner.cleanup()
 
-    return asyncio.run(story()), requests
+    return asyncio.run(work()), requests
 
 
 def one_page(_request: web.BaseRequest) -> web.Response:
@@ -63,7 +64,7 @@ def one_page(_request: web.BaseRequest) -> web.Response:
 def test_nothing_of_the_account_is_sent() -> None:
     found, [request] = asked(one_page)
 
-    assert found == NodePrices("standard_d2s_v5", "westeurope", "USD", 0.1, None)
+    assert found == NodePrices(SIZE, "westeurope", "USD", 0.1, None)
     assert request.query["currencyCode"] == "'USD'"
     sent = repr((dict(request.headers), request.raw_path)).lower()
     assert not [secret for secret in ("authorization", "cookie", "etl", "confidential") if secret in sent]
@@ -103,23 +104,18 @@ def test_an_answer_of_no_use_is_told_and_fails_nothing(
     answer: Answer, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert asked(answer)[0] is None
-    assert "The price of 'standard_d2s_v5' is not known" in caplog.text
+    assert "The price of 'standard_d2s_v5' is unknown" in caplog.text
 
 
 @pytest.mark.parametrize(
-    ("url", "region", "expected"),
+    ("url", "expected"),
     [
-        pytest.param(URL, None, "westeurope", id="in the url"),
-        pytest.param(URL, "eastus", "eastus", id="said otherwise"),
-        pytest.param(
-            "https://etl.usgovvirginia.batch.usgovcloudapi.net", None, "usgovvirginia", id="a cloud"
-        ),
-        pytest.param("http://127.0.0.1:8080", None, None, id="not known"),
+        pytest.param(URL, "westeurope", id="public cloud"),
+        pytest.param("https://etl.usgovvirginia.batch.usgovcloudapi.net", "usgovvirginia", id="other cloud"),
+        pytest.param("http://127.0.0.1:8080", None, id="no region"),
     ],
 )
-def test_the_region_is_that_of_the_url_unless_it_is_said(
-    url: str, region: str | None, expected: str | None
-) -> None:
-    settings = AccountSettings(url, "etl", AuthKind.SHARED_KEY, account_key=KEY, region=region)
+def test_the_region_is_read_from_the_url(url: str, expected: str | None) -> None:
+    settings = AccountSettings(url, "etl", AuthKind.SHARED_KEY, account_key=KEY)
 
-    assert settings.located_in == expected
+    assert settings.region == expected

@@ -9,8 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_batchlinux.core.vm_sizes.prices import (
-    NodePrices,
-    describe_price,
     price_filter,
     prices_in,
 )
@@ -76,34 +74,6 @@ def test_of_several_the_one_that_began_last_holds() -> None:
 @given(st.permutations([item(0.1), item(0.2), item(0.02, "D2s v5 Spot"), item(0.03, "D2s v5 Spot")]))
 def test_the_order_of_the_list_does_not_matter(items: list[dict[str, Any]]) -> None:
     assert chosen(*items) == (0.1, 0.02)
-
-
-PRICES = NodePrices(SIZE, "westeurope", "USD", 0.1, 0.02)
-NO_SPOT = NodePrices(SIZE, "westeurope", "USD", 0.1, None)
-
-
-def test_a_pool_costs_what_its_nodes_cost() -> None:
-    assert PRICES.per_hour(3, 10) == 0.5
-    assert NO_SPOT.per_hour(3, 0) == 0.3
-    assert NO_SPOT.per_hour(0, 1) is None
-
-
-@pytest.mark.parametrize(
-    ("prices", "targets", "told"),
-    [
-        pytest.param(
-            PRICES,
-            (3, 10),
-            "about 0.5 USD an hour with all its nodes (a dedicated node 0.1, a spot node 0.02;",
-        ),
-        pytest.param(PRICES, None, "in USD an hour (a dedicated node 0.1, a spot node 0.02;"),
-        pytest.param(NO_SPOT, (0, 1), "in USD an hour (a dedicated node 0.1;"),
-        pytest.param(NodePrices(SIZE, "westeurope", "USD", None, None), (1, 0), "(no price known;"),
-    ],
-    ids=["all known", "a formula", "no spot price", "nothing known"],
-)
-def test_the_log_says_what_it_knows(prices: NodePrices, targets: tuple[int, int] | None, told: str) -> None:
-    assert told in describe_price(prices, targets)
 
 
 def test_the_list_is_asked_for_one_size_in_one_region() -> None:
