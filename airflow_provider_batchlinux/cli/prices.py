@@ -23,8 +23,8 @@ def add_command(commands: Any) -> None:
     parser = commands.add_parser(
         "prices",
         help="show what nodes cost by Azure's public price list",
-        description="Show the price per hour of one Linux node by Azure's public price list: the machine only,"
-        " without disks, addresses, traffic and discounts. No credential is sent to the list.",
+        description="Show the price per hour of one Linux node by Azure's public price list: the machine"
+        " only, without disks, addresses, traffic and discounts. No credential is sent to the list.",
     )
     parser.add_argument("vm_size", nargs="+", help="such as standard_d2s_v5")
     parser.add_argument("--region", help="such as westeurope; default: the region in the account's URL")

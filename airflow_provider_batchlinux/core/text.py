@@ -1,14 +1,12 @@
-"""Text laid out for logs and errors; imports only the standard library."""
+"""Lay out text for logs and errors."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-__all__ = ["indented", "joined", "table"]
-
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Lay rows out in columns under a header."""
+    """Return rows in aligned columns under a header."""
     lines = [tuple(header), *(tuple(row) for row in rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
     padded = [
@@ -19,11 +17,20 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def indented(text: str, prefix: str = "    ") -> str:
-    """Set every line of a text off to the right."""
+    """Return a text with every line indented."""
     return "\n".join(prefix + line for line in text.splitlines())
 
 
 def joined(names: Sequence[str], limit: int = 5) -> str:
-    """List names, the first few by name and the rest by number."""
+    """Return the first names, quoted, and the number of the others: ``'a', 'b' and 3 more``."""
     shown = ", ".join(repr(name) for name in names[:limit])
     return f"{shown} and {len(names) - limit} more" if len(names) > limit else shown
+
+
+def counted(number: float, noun: str, plural: str | None = None) -> str:
+    """
+    Return a number with its noun: ``1 pool``, ``2 pools``.
+
+    :param plural: the plural, if it is not the noun with an "s".
+    """
+    return f"{number:g} {noun if number == 1 else plural or f'{noun}s'}"

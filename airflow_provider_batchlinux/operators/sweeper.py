@@ -1,4 +1,4 @@
-"""The operator that deletes the pools that were left behind."""
+"""The operator that deletes expired and orphaned pools."""
 
 from __future__ import annotations
 
@@ -20,47 +20,58 @@ if TYPE_CHECKING:
 
 __all__ = ["BatchLinuxSweepPoolsOperator"]
 
-_ALIVE = ["queued", "running"]
-_CHANGED = "ConditionNotMet"
+_ACTIVE_RUN_STATES = ["queued", "running"]
 
 
 class BatchLinuxSweepPoolsOperator(BatchLinuxBaseOperator):
     """
-    Delete the pools of this Airflow that are over their time, or whose Dag runs are over.
+    Delete the pools of this Airflow that have expired, or whose Dag runs have ended.
 
-    Only pools that :class:`~airflow_provider_batchlinux.operators.pool.BatchLinuxCreatePoolOperator` made
-    with the same ``id_prefix`` of the connection are looked at; Airflows that share an account need
-    different ones. A pool made with ``expires_in`` goes at its end and not before. One made without goes when
-    the Dag run that made it is over, and all that have taken it by ``if_exists="reuse"`` are. The last 20 of
-    these are written down with the pool; an older one that still goes on is not asked for. A pool that was
-    taken before they were written down stays, and so does one that
-    :class:`~airflow_provider_batchlinux.operators.pool.BatchLinuxDeletePoolOperator` has kept with
-    ``on_success``, unless it has an end. A pool that changes between the look and the deletion is left alone.
+    Only pools that :class:`~airflow_provider_batchlinux.operators.pool.BatchLinuxCreatePoolOperator` created
+    with the same ``id_prefix`` of the connection are considered; Airflows that share an account need
+    different prefixes.
 
-    A pool whose autoscale formula a repair of
-    :class:`~airflow_provider_batchlinux.sensors.nodes.BatchLinuxNodesIdleSensor` has left off gets it back,
-    whoever has made the pool, once nobody has gone on with the repair for a quarter of an hour: its worker or
-    triggerer is gone for good.
+    - A pool with an expiry (``expires_in``) is deleted after it has expired, never earlier.
+    - A pool without an expiry is deleted when the Dag run that created it has ended, and those that reused it
+      (``if_exists``) have, too. The last 20 of them are recorded in the pool's metadata; an older one that
+      still runs does not keep the pool.
+    - A pool is kept if other runs reused it before this provider recorded them, or if the ``on_success``
+      policy of :class:`~airflow_provider_batchlinux.operators.pool.BatchLinuxDeletePoolOperator` kept it and
+      it has no expiry.
+    - A pool that changes between the look and the deletion is kept.
 
-    By itself it only tells what it would do. Run it daily: ``example_dags/example_maintenance.py``.
+    Without ``delete=True`` this is a dry run. Schedule it daily:
 
-    Result in XCom, also when the task fails because some deletions were refused: ``pools``, for each that may
-    go ``pool_id``, ``reason``, ``nodes`` and ``overdue_node_hours`` (what its nodes have cost since its end,
-    had it always had as many as now; ``None`` when its end is not known); ``node_hours_per_day``, what all of
-    these would cost on each further day with the machines that they have now, which is what a dry run would
-    save; ``deleted`` (a number), ``nodes`` and ``node_hours_saved_per_day``, the same of those that were deleted; ``kept``, for each that is kept on
-    purpose ``pool_id``, ``since`` and ``nodes``; ``refused``, for each that could not be deleted ``pool_id``
-    and ``error``; ``formulas_off``, the ids of pools whose formula a repair has left off, and
-    ``formulas_returned``, how many of them have it back; with ``idle_after`` also ``idle``, for each pool
-    that stays and has done nothing for so long ``pool_id`` and ``nodes``.
+    .. code-block:: python
 
-    :param delete: delete them, and return formulas; ``False`` is a dry run, which only tells. As ``bool`` or
-        as text such as ``"true"``. (templated)
-    :param ended_runs: also take pools without an end whose Dag runs are over. ``False`` takes only those that
-        are over their time.
-    :param idle_after: warn of pools that stay though their nodes have neither worked nor changed their state
-        for so long, as a pendulum duration, ``timedelta`` or seconds; they are not deleted for it. ``None``
-        looks for none.
+        with DAG("tidy", schedule="@daily", start_date=pendulum.datetime(2026, 1, 1)):
+            BatchLinuxSweepPoolsOperator(task_id="sweep_pools", delete=True, retries=2)
+
+    If a repair of :class:`~airflow_provider_batchlinux.sensors.nodes.BatchLinuxNodesIdleSensor` has disabled
+    a pool's autoscale formula and has not continued for a quarter of an hour, because its worker or triggerer
+    died, the formula is restored; whoever created the pool.
+
+    Result in XCom, also if the task fails because some deletions were refused:
+
+    - ``pools``: ``pool_id``, ``reason``, ``nodes`` and ``overdue_node_hours`` of each pool to delete. The
+      last is what its current nodes have used since it expired; ``None`` without an expiry.
+    - ``node_hours_per_day``: the node-hours per day that deleting them saves.
+    - ``deleted``, ``nodes`` and ``node_hours_saved_per_day``: the number of deleted pools, their nodes, and
+      the node-hours per day of these.
+    - ``kept``: ``pool_id``, ``since`` and ``nodes`` of each pool that is kept on purpose.
+    - ``refused``: ``pool_id`` and ``error`` of each pool that could not be deleted.
+    - ``formulas_off`` and ``formulas_returned``: the ids of pools whose formula a repair left disabled, and
+      the number of restored formulas.
+    - ``idle``, with ``idle_after``: ``pool_id`` and ``nodes`` of each remaining pool that has been idle as
+      long.
+
+    :param delete: delete the pools and restore formulas; ``False`` is a dry run. As ``bool`` or as text such
+        as ``"true"``. (templated)
+    :param ended_runs: delete also pools without an expiry whose Dag runs have ended. ``False`` deletes only
+        expired pools.
+    :param idle_after: log a warning for each remaining pool whose nodes have neither run a task nor changed
+        their state for this long, as a pendulum duration, ``timedelta`` or seconds. Idle pools are not
+        deleted. ``None`` skips this check.
     :param batch_linux_conn_id: the connection to the Batch account. (templated)
     """
 
@@ -78,67 +89,69 @@ class BatchLinuxSweepPoolsOperator(BatchLinuxBaseOperator):
         super().__init__(**kwargs)
         self.delete = delete
         self.ended_runs = ended_runs
-        self.idle_after = optional_seconds("idle_after", idle_after)
+        self.idle_after = idle_after
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Look at all pools once, and delete those that may go."""
+        """Delete the pools that are no longer needed."""
         from airflow_provider_batchlinux.core.pools.sweep import SWEEP_FIELDS, owned_pools
 
-        really = truth("delete", self.delete)
+        is_dry_run = not truth("delete", self.delete)
+        idle_after = optional_seconds("idle_after", self.idle_after)
         settings = self.hook.settings()
         bodies = self.hook.run(lambda client: client.list_pools(SWEEP_FIELDS), settings=settings)
         pools = owned_pools(bodies, settings.id_prefix)
         sweeps = self._sweeps(context, pools)
         kept = [pool for pool in pools if pool.is_kept]
-        self._tell(sweeps, kept, really=really)
-        # What is only read comes first: where that fails, nothing is done yet.
-        idle = self._idle(pools, sweeps, settings)
-        answers = self._delete(sweeps, settings) if really else []
+        self._log_plan(sweeps, kept, is_dry_run=is_dry_run)
+        # Reads come first: if one fails, nothing has been deleted.
+        idle = self._idle(pools, sweeps, idle_after, settings) if idle_after is not None else {}
+        answers = [] if is_dry_run else self._delete(sweeps, settings)
         result = {**_report(sweeps, kept, answers), **idle}
-        result |= self._sweep_formulas(bodies, sweeps, settings, really=really)
+        result |= self._restore_formulas(bodies, sweeps, settings, is_dry_run=is_dry_run)
         if result["refused"]:
             save_result(context, result)
             raise _refusal(len(sweeps), answers)
         return result
 
-    def _sweep_formulas(
+    def _restore_formulas(
         self,
         bodies: Sequence[Mapping[str, Any]],
         sweeps: Sequence[Sweep],
         settings: AccountSettings,
         *,
-        really: bool,
+        is_dry_run: bool,
     ) -> dict[str, Any]:
         from airflow_provider_batchlinux.client.pools.restore_autoscale import restore_autoscale
         from airflow_provider_batchlinux.core.pools.sweep import abandoned_formulas
 
-        going = {sweep.pool.pool_id for sweep in sweeps}
-        left_off = [each for each in abandoned_formulas(bodies, _utc_now()) if each not in going]
-        for pool_id in left_off:
-            self.log.warning("Pool %r: a repair that nobody goes on with has left its formula off.", pool_id)
+        swept = {sweep.pool.pool_id for sweep in sweeps}
+        disabled = [each for each in abandoned_formulas(bodies, _utc_now()) if each not in swept]
+        for pool_id in disabled:
+            self.log.warning("Pool %r: an abandoned repair has left its formula disabled.", pool_id)
 
-        async def story(client: BatchLinuxClient) -> int:
-            return sum([await restore_autoscale(client, pool_id) for pool_id in left_off])
+        async def work(client: BatchLinuxClient) -> int:
+            return sum([await restore_autoscale(client, pool_id) for pool_id in disabled])
 
-        returned = self.hook.run(story, settings=settings) if really and left_off else 0
-        return {"formulas_off": left_off, "formulas_returned": returned}
+        restored = self.hook.run(work, settings=settings) if disabled and not is_dry_run else 0
+        return {"formulas_off": disabled, "formulas_returned": restored}
 
     def _idle(
-        self, pools: Sequence[OwnedPool], sweeps: Sequence[Sweep], settings: AccountSettings
+        self,
+        pools: Sequence[OwnedPool],
+        sweeps: Sequence[Sweep],
+        idle_after: float,
+        settings: AccountSettings,
     ) -> dict[str, Any]:
         from airflow_provider_batchlinux.client.pools.sweep import idle_pools
+        from airflow_provider_batchlinux.core.text import counted
 
-        if self.idle_after is None:
-            return {}
-        going = {sweep.pool.pool_id for sweep in sweeps}
-        staying = [pool for pool in pools if pool.pool_id not in going and pool.nodes]
-        since = _utc_now() - timedelta(seconds=self.idle_after)
-        idle = self.hook.run(lambda client: idle_pools(client, staying, since), settings=settings)
+        swept = {sweep.pool.pool_id for sweep in sweeps}
+        remaining = [pool for pool in pools if pool.pool_id not in swept and pool.nodes]
+        since = _utc_now() - timedelta(seconds=idle_after)
+        idle = self.hook.run(lambda client: idle_pools(client, remaining, since), settings=settings)
         for pool in idle:
-            hours = self.idle_after / 3600
-            self.log.warning(
-                "Pool %r: its %d nodes have done nothing for %g hours.", pool.pool_id, pool.nodes, hours
-            )
+            nodes, hours = counted(pool.nodes, "node"), counted(idle_after / 3600, "hour")
+            self.log.warning("Pool %r: %s idle for %s.", pool.pool_id, nodes, hours)
         return {"idle": [{"pool_id": pool.pool_id, "nodes": pool.nodes} for pool in idle]}
 
     def _sweeps(self, context: Context, pools: Sequence[OwnedPool]) -> list[Sweep]:
@@ -148,32 +161,33 @@ class BatchLinuxSweepPoolsOperator(BatchLinuxBaseOperator):
         ti: Any = context["ti"]
 
         @cache
-        def is_over(run: tuple[str, str]) -> bool:
-            alive: int = ti.get_dr_count(dag_id=run[0], run_ids=[run[1]], states=_ALIVE)
-            return alive == 0
+        def has_ended(run: tuple[str, str]) -> bool:
+            active: int = ti.get_dr_count(dag_id=run[0], run_ids=[run[1]], states=_ACTIVE_RUN_STATES)
+            return active == 0
 
-        def are_over(pool: OwnedPool) -> bool:
+        def have_ended(pool: OwnedPool) -> bool:
             if not self.ended_runs or pool.expires_at is not None or pool.is_kept:
                 return False
-            # The latest first: it is the likeliest to go on, which settles it.
-            return all(is_over(run) for run in reversed(pool.runs or ()))
+            # Newest first: if that one still runs, which is likely, the others cost no request.
+            return all(has_ended(run) for run in reversed(pool.runs or ()))
 
-        found = (sweep_of(pool, now, runs_are_over=are_over(pool)) for pool in pools)
+        found = (sweep_of(pool, now, runs_have_ended=have_ended(pool)) for pool in pools)
         return [sweep for sweep in found if sweep is not None]
 
-    def _tell(self, sweeps: Sequence[Sweep], kept: Sequence[OwnedPool], *, really: bool) -> None:
+    def _log_plan(self, sweeps: Sequence[Sweep], kept: Sequence[OwnedPool], *, is_dry_run: bool) -> None:
         from airflow_provider_batchlinux.core.pools.sweep import node_hours_per_day, sweep_table
+        from airflow_provider_batchlinux.core.text import counted
 
         if sweeps:
             self.log.info("%s", sweep_table(sweeps))
         for pool in kept:
-            self.log.info("Pool %r with %d nodes is kept since %s.", pool.pool_id, pool.nodes, pool.kept)
-        self.log.info(
-            "%d pools may go, which saves %d node-hours a day%s.",
-            len(sweeps),
-            node_hours_per_day(sweeps),
-            "" if really else "; nothing is deleted (dry run)",
-        )
+            nodes = counted(pool.nodes, "node")
+            self.log.info("Pool %r with %s has been kept since %s.", pool.pool_id, nodes, pool.kept)
+        found, saving = counted(len(sweeps), "pool"), counted(node_hours_per_day(sweeps), "node-hour")
+        if is_dry_run:
+            self.log.info("Dry run: %s could be deleted, saving %s per day.", found, saving)
+        else:
+            self.log.info("Deleting %s, which saves %s per day.", found, saving)
 
     def _delete(
         self, sweeps: Sequence[Sweep], settings: AccountSettings
@@ -184,13 +198,17 @@ class BatchLinuxSweepPoolsOperator(BatchLinuxBaseOperator):
             lambda client: delete_swept(client, sweeps, settings.id_prefix), settings=settings
         )
         for sweep, error in zip(sweeps, answers, strict=True):
-            if error is not None and error.code == _CHANGED:
-                self.log.info("Pool %r changed meanwhile and is left alone.", sweep.pool.pool_id)
+            if _has_changed(error):
+                self.log.info("Pool %r changed in the meantime and is kept.", sweep.pool.pool_id)
         return list(zip(sweeps, answers, strict=True))
 
 
 def _utc_now() -> datetime:
     return datetime.now(timezone.utc)
+
+
+def _has_changed(error: BatchRequestError | None) -> bool:
+    return error is not None and error.code == "ConditionNotMet"
 
 
 def _report(
@@ -200,13 +218,13 @@ def _report(
 ) -> dict[str, Any]:
     from airflow_provider_batchlinux.core.pools.sweep import node_hours_per_day
 
-    gone = [sweep for sweep, error in answers if error is None]
+    deleted = [sweep for sweep, error in answers if error is None]
     return {
         "pools": [sweep.to_dict() for sweep in sweeps],
         "node_hours_per_day": node_hours_per_day(sweeps),
-        "deleted": len(gone),
-        "nodes": sum(sweep.pool.nodes for sweep in gone),
-        "node_hours_saved_per_day": node_hours_per_day(gone),
+        "deleted": len(deleted),
+        "nodes": sum(sweep.pool.nodes for sweep in deleted),
+        "node_hours_saved_per_day": node_hours_per_day(deleted),
         "kept": [pool.to_dict() for pool in kept],
         "refused": [
             {"pool_id": sweep.pool.pool_id, "error": str(error)} for sweep, error in _refused(answers)
@@ -217,12 +235,14 @@ def _report(
 def _refused(
     answers: Sequence[tuple[Sweep, BatchRequestError | None]],
 ) -> list[tuple[Sweep, BatchRequestError]]:
-    return [(sweep, error) for sweep, error in answers if error is not None and error.code != _CHANGED]
+    return [(sweep, error) for sweep, error in answers if error is not None and not _has_changed(error)]
 
 
 def _refusal(number: int, answers: Sequence[tuple[Sweep, BatchRequestError | None]]) -> BatchRequestError:
+    from airflow_provider_batchlinux.core.text import counted
+
     refused = _refused(answers)
     lines = "\n".join(f"  pool {sweep.pool.pool_id!r}: {error}" for sweep, error in refused)
     first = refused[0][1]
-    msg = f"{len(refused)} of {number} pools could not be deleted:\n{lines}"
+    msg = f"{len(refused)} of {counted(number, 'pool')} could not be deleted:\n{lines}"
     return BatchRequestError(msg, code=first.code, status=first.status, request_id=first.request_id)

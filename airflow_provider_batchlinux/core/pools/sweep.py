@@ -1,4 +1,4 @@
-"""Which pools nobody needs any more; imports only the standard library."""
+"""Decide which pools are no longer needed."""
 
 from __future__ import annotations
 
@@ -15,18 +15,7 @@ from airflow_provider_batchlinux.core.pool_metadata import (
     runs_in,
 )
 from airflow_provider_batchlinux.core.pools.repair.history import history_in
-from airflow_provider_batchlinux.core.text import table
-
-__all__ = [
-    "SWEEP_FIELDS",
-    "OwnedPool",
-    "Sweep",
-    "abandoned_formulas",
-    "node_hours_per_day",
-    "owned_pools",
-    "sweep_of",
-    "sweep_table",
-]
+from airflow_provider_batchlinux.core.text import counted, table
 
 SWEEP_FIELDS = (
     "id",
@@ -36,7 +25,7 @@ SWEEP_FIELDS = (
     "currentDedicatedNodes",
     "currentLowPriorityNodes",
 )
-"""What is asked of each pool."""
+"""The properties to request of each pool."""
 
 _HOUR = 3600.0
 
@@ -44,13 +33,13 @@ _HOUR = 3600.0
 @dataclass(frozen=True)
 class OwnedPool:
     """
-    A pool that this Airflow has made.
+    A pool that this Airflow created.
 
-    :param etag: its version, so that one that changes meanwhile is not deleted.
-    :param runs: the Dag and the run that made it, and those that have taken it since; ``None`` when its marks
-        do not tell all.
-    :param expires_at: until when it is wanted; ``None`` for no end.
-    :param kept: since when it is kept on purpose, after a failure; ``None`` when it is not.
+    :param etag: its version, so that a pool that changes in the meantime is not deleted.
+    :param runs: the Dag runs that created and reused it, as Dag id and run id; ``None`` if its metadata does
+        not list all of them.
+    :param expires_at: its expiry; ``None`` for none.
+    :param kept: since when it is kept on purpose, after a failure; ``None`` if it is not.
     :param nodes: its dedicated and Spot nodes, which are billed now.
     """
 
@@ -63,20 +52,20 @@ class OwnedPool:
 
     @property
     def is_kept(self) -> bool:
-        """Whether only a person is to delete it."""
+        """Whether the sweeper must leave it to a person to delete it."""
         return self.kept is not None and self.expires_at is None
 
     def to_dict(self) -> dict[str, Any]:
-        """Give what is told of a pool that is kept, as plain values."""
+        """Return the pool as an entry of the result's ``kept``."""
         return {"pool_id": self.pool_id, "since": self.kept, "nodes": self.nodes}
 
 
 @dataclass(frozen=True)
 class Sweep:
     """
-    A pool that may go, and why.
+    A pool to delete, and why.
 
-    :param overdue_node_hours: what its nodes have cost since its end, as far as that is known.
+    :param overdue_node_hours: what its nodes have used since its expiry; ``None`` without an expiry.
     """
 
     pool: OwnedPool
@@ -84,7 +73,7 @@ class Sweep:
     overdue_node_hours: float | None
 
     def to_dict(self) -> dict[str, Any]:
-        """Give it as plain values."""
+        """Return the pool as an entry of the result's ``pools``."""
         return {
             "pool_id": self.pool.pool_id,
             "reason": self.reason,
@@ -95,68 +84,70 @@ class Sweep:
 
 def owned_pools(bodies: Sequence[Mapping[str, Any]], instance: str) -> list[OwnedPool]:
     """
-    Choose the pools that this Airflow has made and that are not being deleted.
+    Return the pools that this Airflow created and that are not being deleted.
 
     :param bodies: REST bodies with :data:`SWEEP_FIELDS`.
-    :param instance: the connection's prefix of ids, by which Airflows that share an account differ.
+    :param instance: the connection's ``id_prefix``, which tells apart Airflows that share an account.
     """
     return [
         _owned(body, marks)
         for body in bodies
-        if not _is_going(body) and (marks := metadata_of(body)).get(f"{METADATA_PREFIX}instance") == instance
+        if not _is_deleting(body)
+        and (marks := metadata_of(body)).get(f"{METADATA_PREFIX}instance") == instance
     ]
 
 
 def abandoned_formulas(bodies: Sequence[Mapping[str, Any]], now: datetime) -> list[str]:
     """
-    Give the ids of the pools whose formula a repair has left off, and nobody goes on with that repair.
+    Return the ids of the pools whose autoscale formula an abandoned repair has left disabled.
 
-    :param bodies: REST bodies with :data:`SWEEP_FIELDS`, whoever has made the pools.
+    :param bodies: REST bodies with :data:`SWEEP_FIELDS`, whoever created the pools.
     """
     return [
         str(body["id"])
         for body in bodies
-        if not _is_going(body)
+        if not _is_deleting(body)
         and (history := history_in(metadata_of(body))).autoscale is not None
         and history.is_abandoned(now)
     ]
 
 
-def sweep_of(pool: OwnedPool, now: datetime, *, runs_are_over: bool) -> Sweep | None:
+def sweep_of(pool: OwnedPool, now: datetime, *, runs_have_ended: bool) -> Sweep | None:
     """
-    Tell why a pool may go; ``None`` when it may not.
+    Return why a pool is to be deleted, or ``None`` if it is not.
 
-    A pool with an end goes at its end, and not before, whatever became of its Dag runs. One without an end
-    goes when all Dag runs that are known to have taken it are over, unless it is kept on purpose.
+    - A pool with an expiry is deleted after it has expired, never earlier, whatever its Dag runs do.
+    - A pool without one is deleted when all Dag runs that created and reused it have ended, unless it is kept
+      on purpose.
 
-    :param runs_are_over: the Dag runs that made and took it have ended, or are not known any more.
+    :param runs_have_ended: the Dag runs that created and reused it have ended, or no longer exist.
     """
     if pool.expires_at is not None:
         if pool.expires_at > now:
             return None
         overdue = (now - pool.expires_at).total_seconds() / _HOUR
-        reason = f"wanted until {pool.expires_at:%Y-%m-%d %H:%M} UTC"
+        reason = f"expired at {pool.expires_at:%Y-%m-%d %H:%M} UTC"
         return Sweep(pool, reason, round(overdue * pool.nodes, 1))
-    if pool.is_kept or not pool.runs or not runs_are_over:
+    if pool.is_kept or not pool.runs or not runs_have_ended:
         return None
     dag_id, run_id = pool.runs[-1]
-    reason = f"run {run_id!r} of Dag {dag_id!r} is over"
+    reason = f"run {run_id!r} of Dag {dag_id!r} has ended"
     earlier = len(pool.runs) - 1
-    return Sweep(pool, f"{reason}, as are {earlier} others that had it" if earlier else reason, None)
+    others = f", as {'has' if earlier == 1 else 'have'} {counted(earlier, 'earlier run')}" if earlier else ""
+    return Sweep(pool, reason + others, None)
 
 
 def node_hours_per_day(sweeps: Iterable[Sweep]) -> int:
     """
-    Give what pools would cost on each further day with the machines that they have now, in node-hours.
+    Return the node-hours per day of the nodes that pools have now.
 
-    A formula, or whoever resizes a pool, may change that; a spot node costs less than a dedicated one and
-    counts the same.
+    This is a forecast: a formula or a resize may change it. A Spot node counts like a dedicated one.
     """
     return 24 * sum(sweep.pool.nodes for sweep in sweeps)
 
 
 def sweep_table(sweeps: Sequence[Sweep]) -> str:
-    """Lay out the pools that may go, for the log."""
+    """Return a table of the pools to delete, for the log."""
     rows = [
         (
             sweep.pool.pool_id,
@@ -169,7 +160,7 @@ def sweep_table(sweeps: Sequence[Sweep]) -> str:
     return table(("POOL", "NODES", "NODE-HOURS OVERDUE", "WHY"), rows)
 
 
-def _is_going(body: Mapping[str, Any]) -> bool:
+def _is_deleting(body: Mapping[str, Any]) -> bool:
     return str(body.get("state")).lower() == "deleting"
 
 

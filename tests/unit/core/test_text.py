@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_batchlinux.core.text import indented, joined, table
+from airflow_provider_batchlinux.core.text import counted, indented, joined, table
 
 
 def test_a_table_lays_its_columns_under_each_other() -> None:
@@ -51,3 +51,18 @@ def test_every_line_is_set_off_to_the_right(text: str, shown: str) -> None:
 )
 def test_the_first_names_are_listed_and_the_rest_counted(names: list[str], shown: str) -> None:
     assert joined(names, limit=3) == shown
+
+
+@pytest.mark.parametrize(
+    ("number", "noun", "plural", "expected"),
+    [
+        (0, "pool", None, "0 pools"),
+        (1, "pool", None, "1 pool"),
+        (2, "pool", None, "2 pools"),
+        (1, "node is", "nodes are", "1 node is"),
+        (3, "node is", "nodes are", "3 nodes are"),
+        (0.5, "hour", None, "0.5 hours"),
+    ],
+)
+def test_a_noun_agrees_with_its_number(number: float, noun: str, plural: str | None, expected: str) -> None:
+    assert counted(number, noun, plural) == expected

@@ -69,8 +69,7 @@ def test_by_itself_it_only_tells(account: BatchAccount) -> None:
     assert names(run) == ["left"]
     assert (run.result["deleted"], run.result["node_hours_saved_per_day"]) == (0, 0)
     assert run.result["node_hours_per_day"] == 48
-    assert "1 pools may go, which saves 48 node-hours a day" in run.log
-    assert "nothing is deleted (dry run)" in run.log
+    assert "Dry run: 1 pool could be deleted, saving 48 node-hours per day." in run.log
     assert account.pools() == ["left"]
 
 
@@ -120,7 +119,7 @@ def test_a_pool_that_several_runs_have_taken_goes_with_the_last_of_them(
     run = sweep()
 
     assert names(run) == ["shared"]
-    assert "as are 1 others that had it" in run.result["pools"][0]["reason"]
+    assert "as has 1 earlier run" in run.result["pools"][0]["reason"]
 
 
 def test_a_pool_that_is_kept_after_a_failure_is_told_and_left_alone(account: BatchAccount) -> None:
@@ -132,7 +131,7 @@ def test_a_pool_that_is_kept_after_a_failure_is_told_and_left_alone(account: Bat
 
     assert names(run) == []
     assert [(pool["pool_id"], pool["nodes"]) for pool in run.result["kept"]] == [("kept", 1)]
-    assert "Pool 'kept' with 1 nodes is kept since" in run.log
+    assert "Pool 'kept' with 1 node has been kept since" in run.log
     assert account.pools() == ["kept"]
 
 
@@ -169,7 +168,7 @@ def test_a_pool_that_changes_meanwhile_is_left_alone(account: BatchAccount) -> N
     run = sweep(delete=True)
 
     assert run.result["deleted"] == 0
-    assert "Pool 'left' changed meanwhile" in run.log
+    assert "Pool 'left' changed in the meantime and is kept." in run.log
 
 
 def test_one_that_cannot_be_deleted_does_not_keep_the_others(account: BatchAccount) -> None:
@@ -227,7 +226,7 @@ class TestFormulas:
         run = sweep()
 
         assert (run.result["formulas_off"], run.result["formulas_returned"]) == (["theirs"], 0)
-        assert "Pool 'theirs': a repair that nobody goes on with has left its formula off." in run.log
+        assert "Pool 'theirs': an abandoned repair has left its formula disabled." in run.log
 
     def test_a_repair_that_goes_on_is_left_alone(self, account: BatchAccount) -> None:
         account.make_pool("theirs", until={})
@@ -297,7 +296,7 @@ class TestIdlePools:
         run = sweep(run_lives=True, delete=True, idle_after=0.001)
 
         assert run.result["idle"] == [{"pool_id": "used", "nodes": 2}]
-        assert "Pool 'used': its 2 nodes have done nothing for" in run.log
+        assert "Pool 'used': 2 nodes idle for" in run.log
         assert account.pools() == ["used"]
 
     def test_one_on_which_a_node_works_is_not(self, account: BatchAccount) -> None:

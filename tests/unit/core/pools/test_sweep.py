@@ -1,4 +1,4 @@
-"""Which pools may go: one table."""
+"""Which pools the sweeper deletes: one table."""
 
 from __future__ import annotations
 
@@ -43,52 +43,54 @@ def body(*, state: str = "active", instance: str | None = "af", **marks: str) ->
 @pytest.mark.parametrize(
     ("marks", "while_run_lives", "after_run"),
     [
-        pytest.param({**RUN}, None, "run 'today' of Dag 'etl' is over", id="no end"),
-        pytest.param({**RUN, "shared": "true"}, None, None, id="no end, shared with nobody knows whom"),
-        pytest.param({**RUN, "shared": "true", "takers": "{"}, None, None, id="no end, takers unreadable"),
-        pytest.param({**RUN, "shared": "true", "takers": "[1]"}, None, None, id="no end, takers senseless"),
+        pytest.param({**RUN}, None, "run 'today' of Dag 'etl' has ended", id="no expiry"),
+        pytest.param({**RUN, "shared": "true"}, None, None, id="no expiry, shared with unknown runs"),
+        pytest.param({**RUN, "shared": "true", "takers": "{"}, None, None, id="no expiry, takers unreadable"),
+        pytest.param(
+            {**RUN, "shared": "true", "takers": "[1]"}, None, None, id="no expiry, malformed takers"
+        ),
         pytest.param(
             {**RUN, "shared": "true", "takers": '[["etl", "today"]]'},
             None,
-            "run 'today' of Dag 'etl' is over",
-            id="no end, shared within its run",
+            "run 'today' of Dag 'etl' has ended",
+            id="no expiry, shared within its run",
         ),
         pytest.param(
             {**RUN, "shared": "true", "takers": '[["etl", "tomorrow"]]'},
             None,
-            "run 'tomorrow' of Dag 'etl' is over, as are 1 others that had it",
-            id="no end, shared",
+            "run 'tomorrow' of Dag 'etl' has ended, as has 1 earlier run",
+            id="no expiry, shared",
         ),
-        pytest.param({**RUN, "kept": BEFORE}, None, None, id="no end, kept"),
-        pytest.param({**RUN, "kept": BEFORE, "expires_at": AFTER}, None, None, id="kept, end to come"),
+        pytest.param({**RUN, "kept": BEFORE}, None, None, id="no expiry, kept"),
+        pytest.param({**RUN, "kept": BEFORE, "expires_at": AFTER}, None, None, id="kept, not expired yet"),
         pytest.param(
             {**RUN, "kept": BEFORE, "expires_at": BEFORE},
-            "wanted until 2026-11-22 09:00 UTC",
-            "wanted until 2026-11-22 09:00 UTC",
-            id="kept, end passed",
+            "expired at 2026-11-22 09:00 UTC",
+            "expired at 2026-11-22 09:00 UTC",
+            id="kept, expired",
         ),
-        pytest.param({}, None, None, id="no end, no run"),
+        pytest.param({}, None, None, id="no expiry, no run"),
         pytest.param(
             {**RUN, "expires_at": BEFORE},
-            "wanted until 2026-11-22 09:00 UTC",
-            "wanted until 2026-11-22 09:00 UTC",
-            id="end passed",
+            "expired at 2026-11-22 09:00 UTC",
+            "expired at 2026-11-22 09:00 UTC",
+            id="expired",
         ),
-        pytest.param({**RUN, "expires_at": AFTER}, None, None, id="end to come"),
+        pytest.param({**RUN, "expires_at": AFTER}, None, None, id="not expired yet"),
         pytest.param(
             {**RUN, "shared": "true", "expires_at": BEFORE},
-            "wanted until 2026-11-22 09:00 UTC",
-            "wanted until 2026-11-22 09:00 UTC",
-            id="shared, end passed",
+            "expired at 2026-11-22 09:00 UTC",
+            "expired at 2026-11-22 09:00 UTC",
+            id="shared, expired",
         ),
     ],
 )
-def test_a_pool_goes_for_a_reason_only(
+def test_a_pool_is_deleted_only_for_a_reason(
     marks: dict[str, str], while_run_lives: str | None, after_run: str | None
 ) -> None:
     (pool,) = owned_pools([body(**marks)], "af")
 
-    found = [sweep_of(pool, NOW, runs_are_over=over) for over in (False, True)]
+    found = [sweep_of(pool, NOW, runs_have_ended=over) for over in (False, True)]
 
     assert [sweep.reason if sweep else None for sweep in found] == [while_run_lives, after_run]
 
@@ -97,31 +99,31 @@ def test_a_pool_goes_for_a_reason_only(
     "other",
     [
         pytest.param(body(instance="prod"), id="of another Airflow"),
-        pytest.param(body(instance=None), id="of nobody known"),
+        pytest.param(body(instance=None), id="without an owner"),
         pytest.param(body(state="deleting"), id="being deleted"),
     ],
 )
-def test_a_pool_that_is_not_ours_to_delete_is_not_looked_at(other: dict[str, Any]) -> None:
+def test_pools_of_others_are_ignored(other: dict[str, Any]) -> None:
     assert owned_pools([other], "af") == []
 
 
-def test_what_a_pool_has_cost_since_its_end_is_told() -> None:
+def test_overdue_node_hours_count_from_the_expiry() -> None:
     (pool,) = owned_pools([body(**RUN, expires_at=BEFORE)], "af")
-    sweep = sweep_of(pool, NOW, runs_are_over=False)
+    sweep = sweep_of(pool, NOW, runs_have_ended=False)
     assert sweep is not None
 
     assert sweep.to_dict() == {
         "pool_id": "etl",
-        "reason": "wanted until 2026-11-22 09:00 UTC",
+        "reason": "expired at 2026-11-22 09:00 UTC",
         "nodes": 3,
         "overdue_node_hours": 9.0,
     }
     assert sweep_table([sweep]).splitlines()[1].split()[:3] == ["etl", "3", "9"]
 
 
-def test_what_is_saved_is_what_the_machines_of_now_would_cost_in_a_day() -> None:
+def test_the_saving_is_what_the_current_nodes_use_in_a_day() -> None:
     (pool,) = owned_pools([body(**RUN)], "af")
-    sweep = sweep_of(pool, NOW, runs_are_over=True)
+    sweep = sweep_of(pool, NOW, runs_have_ended=True)
     assert sweep is not None
 
     assert node_hours_per_day([sweep, sweep]) == 2 * 24 * 3
