@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
     from airflow_provider_batchlinux.core.vm_sizes.prices import NodePrices
 
+__all__ = ["add_command"]
+
 _HEADER = ("VM SIZE", "REGION", "DEDICATED", "SPOT", "PER HOUR IN")
 
 
