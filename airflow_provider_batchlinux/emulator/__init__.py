@@ -1,26 +1,25 @@
 """
 An embedded Azure Batch service for laptops, tests and continuous integration.
 
-It speaks the data-plane REST API of Azure Batch (2025-06-01, and older versions) on loopback: over plain
-HTTP with shared-key authentication, or over HTTPS also with the tokens of an Entra tenant of its own.
-Start tasks and tasks are real processes of this machine, nodes are directories, and each node of a pool
-with a NAT pool for port 22 has an SSH server that admits its users. It stands alone: it imports nothing
-of the provider.
+It implements the data-plane REST API of Azure Batch (2025-06-01 and older versions) on loopback: over plain
+HTTP with the account key, or over HTTPS also with tokens from a local Entra tenant. Start tasks and tasks
+run as processes of this machine, nodes are directories, and each node of a pool with a NAT pool for port 22
+has an SSH server for its users. It does not depend on the rest of the provider.
 
-How it differs from the service:
+Differences from Azure Batch:
 
-- Programs run as the user who runs the emulator, without containers and without root; an
-  administrator of a node has no sudo.
-- SSH ports are free ports of 127.0.0.1, not those of the NAT pool's range, and users expire at the
-  second, where the service counts by the day.
-- Not there yet, and answered with 501: multi-instance and container tasks, deallocation,
-  node logs.
+- Programs run as the user who runs the emulator, not as root. A container task runs its command as a
+  plain process. An administrator of a node has no sudo.
+- SSH ports are free ports of 127.0.0.1, not ports of the NAT pool's range.
+- Users expire at the second. In Azure Batch they expire by the day.
+- Nothing is mounted, no application package or VM extension is installed, and no virtual network exists.
 
-What no document or recording tells, and is assumed here, is marked as such where it is done; most of
-all the status 403 of ``AuthenticationFailed``, the codes for a node in the wrong state, and the
-answer to remote login without SSH.
+Where neither documentation nor recordings tell what Azure Batch does, the code says "assumed". The most
+important assumptions are status 403 of ``AuthenticationFailed``, the codes for a node in the wrong state, and
+the answer to a request for remote login settings without SSH.
 
-What stands here is imported when it is first asked for: the service costs a second and its extra.
+The names of this package are imported when they are first used: the service needs the extra ``emulator``, and
+about a second to import.
 """
 
 from __future__ import annotations
@@ -48,7 +47,7 @@ __all__ = [
     "run_emulator",
 ]
 
-_HOMES = {
+_MODULES = {
     "EmulatorControl": "control_client",
     "EmulatorOptions": "simulation.options",
     "IdentityFacts": "identity.server",
@@ -60,8 +59,8 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in _MODULES:
         msg = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(msg)
     with needs_extra():
-        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+        return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

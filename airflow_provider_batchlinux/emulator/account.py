@@ -94,20 +94,20 @@ class EmulatedAccount:
 
 
 def last_change(state: StateFile) -> datetime | None:
-    """Return when something was last changed in what a state file keeps; ``None`` if it keeps nothing."""
-    changes = (kept.record for kept in state.records() if isinstance(kept.record, Version))
+    """Return the time of the last change in a state file; ``None`` if it is empty."""
+    changes = (stored.record for stored in state.records() if isinstance(stored.record, Version))
     return max((change.modified for change in changes), default=None)
 
 
 def restore(service: BatchService, state: StateFile, directories: Path) -> None:
     """
-    Bring an empty service to what a state file keeps, and let everything go on.
+    Load a state file into an empty service, and resume all activities.
 
-    :param directories: where the nodes have theirs; those of nodes that are gone are removed.
-    :raises StateFileError: something of it cannot be read.
+    :param directories: parent of the nodes' directories. Directories of deleted nodes are removed.
+    :raises StateFileError: a record cannot be read.
     """
     _load(service, state)
-    _sweep(directories, {node.id for node in _nodes(service)})
+    _remove_stray_directories(directories, {node.id for node in _nodes(service)})
     for node in _nodes(service):
         _rebuild(service, node)
     for pool in service.store.pools:
@@ -130,14 +130,14 @@ def _load(service: BatchService, state: StateFile) -> None:
         try:
             service.store.restore(kind, parent, key, record)
         except KeyError as error:
-            msg = f"The state file has a {kind!r}, which this version does not know."
+            msg = f"The state file contains a record of the unknown kind {kind!r}."
             raise StateFileError(msg) from error
     load_limits(state, "quotas", service.quotas)
     load_limits(state, "capacity", service.capacity)
 
 
 def _nodes(service: BatchService) -> list[Node]:
-    """Return all nodes as they are now."""
+    """Return the current records of all nodes."""
     return [node for pool in service.store.pools for node in service.store.nodes(pool.id)]
 
 
@@ -147,8 +147,8 @@ def _rebuild(service: BatchService, node: Node) -> None:
         service.ssh_servers.add_login(node, user)
 
 
-def _sweep(directories: Path, node_ids: Collection[str]) -> None:
-    """Remove what was taken off nodes but not removed any more."""
+def _remove_stray_directories(directories: Path, node_ids: Collection[str]) -> None:
+    """Remove the directories of nodes that no longer exist."""
     for directory in directories.glob("*/*"):
         if directory.name not in node_ids:
             shutil.rmtree(directory, ignore_errors=True)

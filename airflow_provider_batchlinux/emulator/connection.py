@@ -1,4 +1,4 @@
-"""The Airflow connection that leads to an embedded service; imports neither Airflow nor the service."""
+"""The Airflow connection for an embedded service."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ __all__ = ["airflow_connection"]
 
 def airflow_connection(endpoint: str, account: str, key: str, ca: Path | None = None, **extra: object) -> str:
     """
-    Return a connection as JSON, as ``AIRFLOW_CONN_...`` takes it.
+    Return an Airflow connection as JSON, for a variable such as ``AIRFLOW_CONN_AZURE_BATCH_LINUX_DEFAULT``.
 
-    :param ca: the file with the authority to trust; ``None`` where the service speaks plain HTTP.
+    :param ca: file with the certificate authority of the service; ``None`` over plain HTTP.
     :param extra: further fields of the connection's extra, such as ``retry_budget``.
     """
     trust = {} if ca is None else {"ca_file": str(ca)}

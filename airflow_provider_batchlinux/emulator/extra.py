@@ -1,4 +1,4 @@
-"""Says which extra is missing where a library of the emulator is not installed; imports none of them."""
+"""A helpful error if the extra ``emulator`` is not installed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _LIBRARIES = frozenset({"aiohttp", "asyncssh", "cryptography", "jwt", "trustme"}
 @contextmanager
 def needs_extra() -> Iterator[None]:
     """
-    Let imports in the block fail with the remedy.
+    Add the command that installs the extra to import errors in the block.
 
     :raises ImportError: a library of the extra ``emulator`` is not installed.
     """

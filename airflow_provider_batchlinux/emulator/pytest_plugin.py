@@ -1,7 +1,7 @@
 """
-Fixtures with an embedded Batch service, there for every test where the package is installed.
+pytest fixtures with an embedded Batch service. Installing the package makes them available.
 
-pytest imports this module at each start, so it imports nothing of the emulator before a fixture is used.
+pytest imports this module at every start, so the emulator is imported only when a fixture is used.
 """
 
 from __future__ import annotations
@@ -24,19 +24,21 @@ __all__ = [
     "shared_batch_emulator",
 ]
 
-_MARKER = "batch_emulator(**options): serve the test alone, with options such as profile, seed or clock"
+_MARKER = (
+    "batch_emulator(**options): run a separate service for the test, with options such as profile or seed"
+)
 _RETRY_BUDGET = 10
-"""Seconds; the five minutes of the real service are too long for a test that shows a failure."""
+"""Seconds. The default of five minutes is too long for a test of a failure."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Make the marker known."""
+    """Register the marker."""
     config.addinivalue_line("markers", _MARKER)
 
 
 @pytest.fixture(scope="session")
 def batch_emulator_options() -> EmulatorOptions:
-    """Return how the embedded service behaves: the instant profile. Override it to change that."""
+    """Return the options of the embedded service. Override this fixture to change them."""
     from airflow_provider_batchlinux.emulator import EmulatorOptions
 
     return EmulatorOptions()
@@ -44,14 +46,14 @@ def batch_emulator_options() -> EmulatorOptions:
 
 @pytest.fixture(scope="session")
 def shared_batch_emulator(batch_emulator_options: EmulatorOptions) -> Iterator[RunningEmulator]:
-    """Serve for the whole session; what one test leaves in the account, the next one finds."""
+    """Run one service for the whole session. Its account is shared and not reset between tests."""
     with _serving(batch_emulator_options) as emulator:
         yield emulator
 
 
 @pytest.fixture
 def batch_emulator(request: pytest.FixtureRequest) -> Iterator[RunningEmulator]:
-    """Return an embedded Batch service with an empty account, of the test's own if it is marked so."""
+    """Return an embedded Batch service with an empty account; a separate one if the test is marked so."""
     marker = request.node.get_closest_marker("batch_emulator")
     if marker is None:
         emulator: RunningEmulator = request.getfixturevalue("shared_batch_emulator")
@@ -65,12 +67,15 @@ def batch_emulator(request: pytest.FixtureRequest) -> Iterator[RunningEmulator]:
 
 @pytest.fixture
 def batch_connection(batch_emulator: RunningEmulator, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Lead the default connection to the embedded service during a test, and return its id."""
+    """Point the default connection to the embedded service during a test, and return its id."""
     from airflow_provider_batchlinux.emulator import airflow_connection
 
-    served = batch_emulator
     value = airflow_connection(
-        served.endpoint, served.account, served.key, served.ca, retry_budget=_RETRY_BUDGET
+        batch_emulator.endpoint,
+        batch_emulator.account,
+        batch_emulator.key,
+        batch_emulator.ca,
+        retry_budget=_RETRY_BUDGET,
     )
     monkeypatch.setenv("AIRFLOW_CONN_AZURE_BATCH_LINUX_DEFAULT", value)
     return "azure_batch_linux_default"

@@ -1,4 +1,4 @@
-"""Starts and stops the embedded service, in this thread or beside it; knows no operation."""
+"""Starts and stops the embedded service, on this event loop or in a thread."""
 
 from __future__ import annotations
 
@@ -39,12 +39,13 @@ from airflow_provider_batchlinux.emulator.state.workdir import workdir
 @dataclass(frozen=True)
 class RunningEmulator:
     """
-    A service that runs: where it is, whom it serves, and the hand on its controls.
+    A running service, and how to connect to it.
 
+    :param control: client of its control plane.
     :param storage: its blob store.
-    :param ca: the file with the authority that its clients are to trust; ``None`` over plain HTTP.
-    :param identity: how to get tokens for it; ``None`` over plain HTTP.
-    :param management: where its management plane is; ``None`` over plain HTTP.
+    :param ca: file with the certificate authority for its clients; ``None`` over plain HTTP.
+    :param identity: its Entra tenant; ``None`` over plain HTTP.
+    :param management: its management plane; ``None`` over plain HTTP.
     """
 
     endpoint: str
@@ -59,13 +60,13 @@ class RunningEmulator:
     def container(
         self, name: str, permissions: str = "racwdl", *, expires_in: float = 86_400
     ) -> BlobContainer:
-        """Return a container of its blob store, as :meth:`EmulatorControl.container` does."""
+        """Return a container of its blob store; see :meth:`EmulatorControl.container`."""
         return self.control.container(name, permissions, expires_in=expires_in)
 
 
 @asynccontextmanager
 async def serving(options: EmulatorOptions) -> AsyncIterator[RunningEmulator]:
-    """Serve on this event loop; at the end no process or port is left, and no directory without a state."""
+    """Run the service on this event loop. At the end its processes, ports and temporary files are gone."""
     with workdir(options) as place, loopback_socket(options.port) as listener:
         key = account_key(options, place.state)
         tls = None if options.tls is None else make_loopback_tls(options.tls)
@@ -91,14 +92,14 @@ async def serving(options: EmulatorOptions) -> AsyncIterator[RunningEmulator]:
 @contextmanager
 def run_emulator(options: EmulatorOptions | None = None) -> Iterator[RunningEmulator]:
     """
-    Serve in a thread with an event loop of its own.
+    Run the service in a thread with its own event loop.
 
-    :param options: ``None`` takes the defaults.
-    :raises OSError: the port is taken.
+    :param options: ``None`` uses the defaults.
+    :raises OSError: the port is in use.
     """
     started: Future[tuple[RunningEmulator, asyncio.AbstractEventLoop, asyncio.Event]] = Future()
     thread = Thread(
-        target=lambda: asyncio.run(_serve_until_told(options or EmulatorOptions(), started)),
+        target=lambda: asyncio.run(_serve_until_stopped(options or EmulatorOptions(), started)),
         name="batchlinux-emulator",
         daemon=True,
     )
@@ -111,7 +112,7 @@ def run_emulator(options: EmulatorOptions | None = None) -> Iterator[RunningEmul
         thread.join()
 
 
-async def _serve_until_told(
+async def _serve_until_stopped(
     options: EmulatorOptions,
     started: Future[tuple[RunningEmulator, asyncio.AbstractEventLoop, asyncio.Event]],
 ) -> None:
@@ -121,7 +122,7 @@ async def _serve_until_told(
             started.set_result((emulator, asyncio.get_running_loop(), stop))
             await stop.wait()
     except BaseException as error:
-        # The one who waits for the start is in another thread; it is raised there.
+        # run_emulator waits for the start in another thread, and raises the error there.
         if started.done():
             raise
         started.set_exception(error)
@@ -167,5 +168,5 @@ def _clock(options: EmulatorOptions, state: StateFile | None) -> Clock:
         return SystemClock()
     now = datetime.now(timezone.utc)
     last = None if state is None else last_change(state)
-    # What was moved by hand may be ahead; time never goes back for what is kept.
+    # A manual clock may have been ahead of the system clock: time must not go back for saved records.
     return ManualClock(now if last is None else max(now, last))

@@ -1,4 +1,4 @@
-"""Puts the parts of one Batch account together; decides nothing."""
+"""The Batch service of one account: creates its parts and connects them."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ from airflow_provider_batchlinux.emulator.state.workdir import Workdir
 
 class BatchService:
     """
-    One Batch account with all it has.
+    The Batch service of one account.
 
-    :param workdir: where it keeps what it has from now on.
+    :param workdir: its files.
     :param endpoint: URL at which clients reach it.
     :param storage: the blob store that is its auto-storage account.
     """
@@ -69,10 +69,10 @@ class BatchService:
             on_usable=self._node_usable,
             on_lost=lambda node: self.scheduler.requeue_all_on(node),
         )
-        self._add_work(delays)
+        self._add_jobs_and_pools(delays)
 
-    def _add_work(self, delays: Delays) -> None:
-        """Put together what runs tasks on the nodes, and what makes and resizes pools."""
+    def _add_jobs_and_pools(self, delays: Delays) -> None:
+        """Create the parts that run tasks, and that create and resize pools."""
         clock, profile = self.clock, delays.profile
         self.job_tasks = JobTasks(self.store, clock, profile, machine_of=self.lifecycle.machine)
         self.scheduler = TaskScheduler(
@@ -98,8 +98,8 @@ class BatchService:
             self.scheduler.terminate_all_on,
         )
         self.node_actions = NodeActions(self.store, clock, self.lifecycle, self.scheduler.terminate_all_on)
-        formula_chance = Random(self.fault_injector.seeded_random.seed).random
-        self.scaler = AutoScaler(self.store, clock, profile, self.allocation, formula_chance)
+        formula_random = Random(self.fault_injector.seeded_random.seed).random
+        self.scaler = AutoScaler(self.store, clock, profile, self.allocation, formula_random)
         self.pools = PoolLifecycle(self.store, self.quotas, self.allocation, self.scaler)
         auto_pools = AutoPools(self.store, clock, self.pools)
         self.jobs = JobLifecycle(
@@ -113,7 +113,7 @@ class BatchService:
         self.schedules = JobSchedules(self.store, clock, self.jobs, on_ended=auto_pools.schedule_ended)
 
     async def close(self) -> None:
-        """End everything that runs on the nodes, and everything that was to happen."""
+        """Stop all programs on nodes and all timers."""
         self.clock.stop()
         await self.lifecycle.close()
         await self.scheduler.close()

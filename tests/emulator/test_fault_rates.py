@@ -77,9 +77,9 @@ def test_every_profile_has_fault_rates_and_delays() -> None:
 @pytest.mark.parametrize(
     ("given_rates", "complaint"),
     [
-        ({"thunder": 0.1}, "There is no fault rate 'thunder'"),
-        ({"slow": 1.5}, "The fault rate 'slow' is 1.5"),
-        ({"slow": "often"}, "The fault rate 'slow' is 'often'"),
+        ({"thunder": 0.1}, "Unknown fault rate 'thunder'"),
+        ({"slow": 1.5}, "The fault rate 'slow' must be a number from 0 to 1, not 1.5"),
+        ({"slow": "often"}, "The fault rate 'slow' must be a number from 0 to 1, not 'often'"),
     ],
 )
 def test_a_wrong_chance_gets_a_sentence(account: Any, given_rates: Any, complaint: str) -> None:

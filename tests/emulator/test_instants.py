@@ -99,5 +99,5 @@ def test_a_duration_is_shown_as_the_service_counts_it(sent: str, shown: str) -> 
 
 
 def test_a_duration_longer_than_the_service_can_hold_is_refused() -> None:
-    with pytest.raises(ValueError, match="longer than the service can hold"):
+    with pytest.raises(ValueError, match="longer than the longest duration of the service"):
         parse_duration("P10675200D")

@@ -70,7 +70,7 @@ def test_a_seed_and_chances_are_given_on_the_command_line(capsys: pytest.Capture
     assert (fault_rates["slow"], fault_rates["unusable"], fault_rates["server_busy"]) == (0.5, 0, 0.02)
     with pytest.raises(SystemExit):
         main(["--fault-rate", "thunder=1"])
-    assert "There is no fault rate 'thunder'" in capsys.readouterr().err
+    assert "Unknown fault rate 'thunder'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -139,10 +139,10 @@ def test_wrong_options_are_named_all_at_once() -> None:
         EmulatorOptions(profile="fast", speed=0, key="?", root=Path("/nowhere"))  # type: ignore[arg-type]
 
     assert str(refusal.value).splitlines() == [
-        "profile is 'fast': it is 'instant', 'realistic' or 'faulty'.",
-        "speed is 0: it is a number greater than 0.",
-        "key is not base64, as an account key is.",
-        "root is '/nowhere': there is no such directory.",
+        "profile must be 'instant', 'realistic' or 'faulty', not 'fast'.",
+        "speed must be greater than 0, not 0.",
+        "key must be base64.",
+        "root is '/nowhere', but this directory does not exist.",
     ]
 
 

@@ -45,7 +45,7 @@ class TaskDependencies:
         for waiting, others in self._held.pop(task_key(task), []):
             self._advance(waiting, others)
 
-    def forget_job(self, job_id: str) -> None:
+    def delete_job(self, job_id: str) -> None:
         """Forget the tasks of a job that is gone."""
         for key in [key for key in self._held if key[0] == job_id.lower()]:
             del self._held[key]

@@ -158,7 +158,7 @@ class JobLifecycle:
     def delete(self, job: Job) -> Job:
         """Start to delete a job with its tasks and their files."""
         self._forget_limit(job.id)
-        self._dependencies.forget_job(job.id)
+        self._dependencies.delete_job(job.id)
         for task in self.store.tasks(job.id):
             self.scheduler.remove(task)
         if job.state in ("terminating", "completed"):
@@ -177,7 +177,7 @@ class JobLifecycle:
 
     def _forget(self, job: Job) -> None:
         self.job_tasks.forget(job)
-        self.store.forget_job(job.id)
+        self.store.delete_job(job.id)
         self._end(job)
 
     def _end_if_managed_by(self, task: Task) -> None:

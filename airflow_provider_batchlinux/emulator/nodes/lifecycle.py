@@ -167,7 +167,7 @@ class NodeLifecycle:
         machine = self._machines.pop(node.id)
         machine.cancel_pending()
         self._servers.remove(node)
-        self._store.forget_node(node)
+        self._store.delete_node(node)
         self._wipe(machine)
 
     async def close(self) -> None:
@@ -180,7 +180,7 @@ class NodeLifecycle:
         kill_orphans(self._root)
 
     def _install_anew(self, node: Node) -> None:
-        self._servers.forget_users(node)
+        self._servers.delete_users(node)
         self._wipe(self.machine(node))
         self._store.change_node(node, start_task_info=None)
 

@@ -237,7 +237,7 @@ class SshServers:
 
     def remove(self, node: Node) -> None:
         """Take a node's server away."""
-        self.forget_users(node)
+        self.delete_users(node)
         server = self._servers.pop(node.id, None)
         if server is not None:
             server.close()
@@ -259,11 +259,11 @@ class SshServers:
         self._cancel_expiry(node, name)
         self._end_sessions(node, name)
 
-    def forget_users(self, node: Node) -> None:
+    def delete_users(self, node: Node) -> None:
         """Forget all users of a node, as its reinstallation does."""
         for timer in self._expiries.pop(node.id, {}).values():
             timer.cancel()
-        self._store.forget_users(node)
+        self._store.delete_users(node)
 
     def _set_expiry(self, node: Node, user: NodeUser) -> None:
         self._cancel_expiry(node, user.name)

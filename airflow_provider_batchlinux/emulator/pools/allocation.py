@@ -267,7 +267,7 @@ class Allocation:
     def _finish_delete(self, pool: Pool) -> None:
         for node in self.store.nodes(pool.id):
             self.lifecycle.remove(node)
-        self.store.forget_pool(pool.id)
+        self.store.delete_pool(pool.id)
         self._numbers.pop(pool.id.lower(), None)
         self.spot.capacity_freed()
 

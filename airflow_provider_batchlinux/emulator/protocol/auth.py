@@ -1,4 +1,4 @@
-"""Checks shared-key signatures exactly as the service does; does no I/O."""
+"""Shared-key signatures, checked exactly as the service does."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ def check_shared_key(
     now: datetime,
 ) -> None:
     """
-    Let a request pass if it is signed with the account's key and not too old.
+    Raise an error unless a request is signed with the account's key and dated within 15 minutes.
 
-    :param raw_target: path and query as they were sent: they are signed undecoded.
+    :param raw_target: path and query as sent: clients sign them undecoded.
     :param headers: header fields by lower-cased name.
-    :raises ServiceError: ``AuthenticationFailed``, with the cause as its detail.
+    :raises ServiceError: ``AuthenticationFailed``, with the cause as a detail.
     """
     scheme, _, credentials = headers.get("authorization", "").partition(" ")
     if scheme.lower() != "sharedkey":
@@ -64,8 +64,8 @@ def string_to_sign(
     """
     Return the text whose MAC is the signature of a request.
 
-    :param empty_length: what stands for the length of a write without a body and a length. The Python
-        packages sign 0; ``@azure/batch`` signs 0 for POST and nothing for other methods.
+    :param empty_length: what is signed as the length of a write that has neither a body nor a length. The
+        Python packages sign 0; ``@azure/batch`` signs 0 for POST and nothing for other methods.
     """
     path, _, query = raw_target.partition("?")
     standard = {name: headers.get(name, "") for name in SIGNED_HEADERS}
@@ -93,9 +93,9 @@ def sign(key: str, text: str) -> str:
 
 def authentication_failed(*, detail: str) -> ServiceError:
     """
-    Return the answer to a request that is not let in.
+    Return the error for a request that is not authenticated.
 
-    Whether its status is 401 or 403 is recorded nowhere; 403 is assumed.
+    No recording shows whether its status is 401 or 403. Assumed: 403.
     """
     return ServiceError(Code.AUTHENTICATION_FAILED, {"AuthenticationErrorDetail": detail})
 
@@ -107,7 +107,7 @@ def _check_date(headers: Mapping[str, str], now: datetime) -> None:
     try:
         sent = parse_http_date(text)
     except ValueError:
-        raise authentication_failed(detail=f"{text!r} is not a date of RFC 1123.") from None
+        raise authentication_failed(detail=f"{text!r} is not an RFC 1123 date.") from None
     if abs(now - sent) > MAX_SKEW:
         raise authentication_failed(
             detail=f"The request is dated {text}, more than 15 minutes off the service's clock."

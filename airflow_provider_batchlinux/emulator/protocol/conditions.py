@@ -1,4 +1,4 @@
-"""Conditional requests: the four If- headers against a resource's version."""
+"""Conditional requests: the four ``If-`` headers, compared with the version of a resource."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from airflow_provider_batchlinux.emulator.protocol.wire import Call, Version
 
 def check_conditions(call: Call, version: Version) -> None:
     """
-    Refuse a request whose conditions do not hold.
+    Raise an error if the conditions of a request are not met.
 
-    :raises ServiceError: ``ConditionNotMet``, which is 304 for reads and 412 for writes.
+    :raises ServiceError: ``ConditionNotMet``, with status 304 for reads and 412 for writes.
     """
     if not _holds(call, version):
         raise _not_met(call)
@@ -21,9 +21,9 @@ def check_conditions(call: Call, version: Version) -> None:
 
 def check_dates(call: Call, modified: datetime) -> None:
     """
-    Refuse a request whose dates do not hold, for what has a date but no ETag, such as a file.
+    Raise an error if the date conditions of a request are not met. Files have a date, but no ETag.
 
-    :raises ServiceError: ``ConditionNotMet``, which is 304 for reads and 412 for writes.
+    :raises ServiceError: ``ConditionNotMet``, with status 304 for reads and 412 for writes.
     """
     if not _dates_hold(call, modified):
         raise _not_met(call)
@@ -44,7 +44,7 @@ def _holds(call: Call, version: Version) -> bool:
 
 
 def _dates_hold(call: Call, modified: datetime) -> bool:
-    """Headers have whole seconds: what was changed within the second counts as not changed since."""
+    # Headers have whole seconds: a change within the same second counts as unmodified.
     since = call.headers.get("if-modified-since")
     unmodified_since = call.headers.get("if-unmodified-since")
     modified = modified.replace(microsecond=0)
@@ -55,10 +55,10 @@ def _dates_hold(call: Call, modified: datetime) -> bool:
 
 def _names(header: str, version: Version) -> bool:
     """
-    Tell whether an ``If-Match`` or ``If-None-Match`` names a version.
+    Return whether an ``If-Match`` or ``If-None-Match`` header names a version.
 
-    Clients send ETags with quotes, though the service writes them bare; that lists and weak ETags are
-    taken is not documented; assumed, as HTTP has them.
+    Clients quote ETags, although the service writes them without quotes. Assumed, as in HTTP: lists and
+    weak ETags are accepted.
     """
     named = (tag.strip().removeprefix("W/").strip('"') for tag in header.split(","))
     return header.strip() == "*" or version.etag in named

@@ -1,4 +1,4 @@
-"""The catalogue of the service's errors: code, HTTP status and the service's own sentence."""
+"""The error codes of the service, each with its HTTP status and message."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Refusals of the service, and how the common ones are worded; the catalogue of codes is next door."""
+"""Errors of the service, and functions for the common ones. The codes are in ``error_catalogue``."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _BY_TEXT = {code.code: code for code in Code}
 
 class ServiceError(Exception):
     """
-    An answer of the service that is not a success.
+    An error response of the service.
 
-    :param code: an entry of the catalogue; text is looked up in it and may be unknown to it.
-    :param values: details, sent as ``values`` of the error body; ``None`` means none.
-    :param status: HTTP status; ``None`` takes the one of the catalogue, 500 for unknown codes.
+    :param code: an entry of the catalogue. Text is looked up there; unknown text is used as it is.
+    :param values: details, sent as ``values`` of the error body; ``None`` sends none.
+    :param status: HTTP status; ``None`` uses the one in the catalogue, or 500 for unknown codes.
     :param retry_after: seconds, sent as ``Retry-After``; ``None`` sends none.
     :param challenge: how to authenticate, sent as ``WWW-Authenticate``; ``None`` sends none.
     """
@@ -54,28 +54,28 @@ REFUSED = "The value provided for one of the properties in the request body is i
 
 
 def refused(value: object, *, of: str, reason: str = REFUSED) -> ServiceError:
-    """Return the error for a property (``of``) whose value the service refuses."""
+    """Return the error for a property (``of``) whose value is invalid."""
     values = {"PropertyName": of, "PropertyValue": str(value), "Reason": reason}
     return ServiceError(Code.INVALID_PROPERTY_VALUE, values)
 
 
 def missing_property(*, name: str) -> ServiceError:
-    """Return the error for a property that is required and absent."""
+    """Return the error for a missing required property."""
     return ServiceError(Code.MISSING_REQUIRED_PROPERTY, {"PropertyName": name})
 
 
 def invalid_body(*, reason: str) -> ServiceError:
-    """Return the error for a body that cannot be read."""
+    """Return the error for a body that cannot be parsed."""
     return ServiceError(Code.INVALID_REQUEST_BODY, {"Reason": reason})
 
 
 def refused_query(value: str, *, of: str, reason: str) -> ServiceError:
-    """Return the error for a query parameter (``of``) whose value the service refuses."""
+    """Return the error for a query parameter (``of``) whose value is invalid."""
     values = {"QueryParameterName": of, "QueryParameterValue": value, "Reason": reason}
     return ServiceError(Code.INVALID_QUERY_PARAMETER_VALUE, values)
 
 
 def not_implemented(*, what: str) -> ServiceError:
-    """Return the answer to what the real service does and the emulator does not."""
+    """Return the error for a feature of the service that the emulator does not have."""
     reason = f"The embedded Batch service does not implement {what}."
     return ServiceError(Code.NOT_IMPLEMENTED, {"Reason": reason})

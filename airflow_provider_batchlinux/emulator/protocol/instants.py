@@ -1,4 +1,4 @@
-"""Times and durations as the service writes and reads them; stdlib only."""
+"""Times and durations in the formats of the service."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ _INSTANT = re.compile(
 )
 _LONGEST = Decimal("922337203685.4775807")
 UNLIMITED = "P10675199DT2H48M5.4775807S"
-"""The longest duration .NET can hold: how the service says that there is no limit."""
+"""The longest duration of .NET, which the service uses for "no limit"."""
 
 
 @lru_cache(maxsize=4096)
 def format_instant(instant: datetime) -> str:
-    """Return a time as it stands in bodies: UTC with seven decimals."""
+    """Return a time as written in bodies: UTC with seven decimals."""
     return instant.replace(tzinfo=None).isoformat(timespec="microseconds") + "0Z"
 
 
 def format_http_date(instant: datetime) -> str:
-    """Return a time as it stands in headers (RFC 1123)."""
+    """Return a time as written in headers (RFC 1123)."""
     return _format_second(instant.replace(microsecond=0))
 
 
@@ -41,9 +41,9 @@ def _format_second(instant: datetime) -> str:
 @lru_cache
 def parse_http_date(text: str) -> datetime:
     """
-    Read a time from a header.
+    Parse a time in a header.
 
-    :raises ValueError: it is not a date of RFC 1123.
+    :raises ValueError: the text is not an RFC 1123 date.
     """
     instant = parsedate_to_datetime(text)
     return instant.replace(tzinfo=instant.tzinfo or timezone.utc)
@@ -51,9 +51,9 @@ def parse_http_date(text: str) -> datetime:
 
 def parse_instant(text: str) -> datetime:
     """
-    Read an ISO 8601 time; without an offset it is UTC.
+    Parse an ISO 8601 time; without an offset it is UTC.
 
-    :raises ValueError: it is not such a time.
+    :raises ValueError: the text is not an ISO 8601 time.
     """
     match = _INSTANT.fullmatch(text.strip())
     if match is None:
@@ -75,18 +75,18 @@ def _parse_offset(offset: str | None) -> timezone:
 
 def parse_duration(text: str) -> float:
     """
-    Return the seconds of an ISO 8601 duration; recorded: a year is 365 days and a month is 30.
+    Return the seconds of an ISO 8601 duration. Recorded: a year has 365 days and a month 30.
 
-    :raises ValueError: it is not such a duration, or longer than the service can hold.
+    :raises ValueError: the text is not an ISO 8601 duration, or is too long for the service.
     """
     return float(_parse_duration(text))
 
 
 def format_duration(text: str) -> str:
     """
-    Return a duration as the service shows it again: ``PT0H20M`` becomes ``PT20M``, ``PT24H`` ``P1D``.
+    Return a duration in the form the service returns: ``PT0H20M`` becomes ``PT20M``, ``PT24H`` ``P1D``.
 
-    :raises ValueError: it is not such a duration, or longer than the service can hold.
+    :raises ValueError: the text is not an ISO 8601 duration, or is too long for the service.
     """
     whole, fraction = divmod(_parse_duration(text), 1)
     minutes, seconds = divmod(int(whole), 60)
@@ -109,11 +109,11 @@ def _parse_duration(text: str) -> Decimal:
     years, months, days, hours, minutes, seconds = numbers
     length = (((years * 365 + months * 30 + days) * 24 + hours) * 60 + minutes) * 60 + seconds
     if length > _LONGEST:
-        msg = f"{text!r} is longer than the service can hold."
+        msg = f"{text!r} is longer than the longest duration of the service."
         raise ValueError(msg)
     return length
 
 
 def ticks(instant: datetime) -> int:
-    """Return a time in units of 100 ns since year 1, which the service makes its ETags of."""
+    """Return a time in units of 100 ns since year 1; the service derives ETags from it."""
     return (instant - _ERA) // timedelta(microseconds=1) * 10

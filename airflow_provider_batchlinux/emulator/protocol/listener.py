@@ -1,4 +1,4 @@
-"""Opens ports and shuts them; loopback only."""
+"""Opens and closes ports on loopback."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from aiohttp import web
 
 def loopback_socket(port: int = 0) -> socket.socket:
     """
-    Return a socket bound on loopback that does not listen yet.
+    Return a socket that is bound to 127.0.0.1 and does not listen yet.
 
-    :param port: 0 takes a free one.
-    :raises OSError: the port is taken.
+    :param port: 0 uses any free port.
+    :raises OSError: the port is in use.
     """
     bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     try:
@@ -27,11 +27,12 @@ def loopback_socket(port: int = 0) -> socket.socket:
 
 
 async def stop_serving(runner: web.BaseRunner) -> None:
-    """End a server with all its connections, also those whose client does not answer to a TLS farewell."""
+    """Stop a server and close all its connections."""
     server = runner.server
     handlers = server.connections if isinstance(server, web.Server) else []
     transports = [handler.transport for handler in handlers]
     await runner.cleanup()
+    # A client that does not answer the TLS close would keep its connection open.
     for transport in transports:
         if isinstance(transport, asyncio.Transport):
             transport.abort()

@@ -1,7 +1,9 @@
 """
-The part of OData that Batch lists take: ``$filter`` and ``$select`` over the JSON of a resource.
+The part of OData that Batch supports: ``$filter``, ``$select`` and ``$expand`` of lists.
 
-Names are matched exactly and values without regard to case, as the service does.
+As in the service, names are case-sensitive and values are not. Which properties can be filtered comes from
+the service's documentation of OData filters; for pools, jobs and tasks it is incomplete, and completed with
+what recorded clients send.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ _PREFIX = _ORDER | {"startswith"}
 
 @dataclass(frozen=True)
 class Field:
-    """A property to filter by: the type of its values and its operators."""
+    """A property that can be filtered by: the type of its values, and its operators."""
 
     kind: str
     operators: frozenset[str]
@@ -101,7 +103,7 @@ FILTERABLE: Mapping[str, Mapping[str, Field]] = {
 }
 
 EXPANDABLE = frozenset({"pools", "jobs", "tasks", "jobschedules"})
-"""What ``$expand=stats`` is taken for."""
+"""Lists that accept ``$expand=stats``."""
 
 SELECTABLE: Mapping[str, str] = {
     "pools": "BatchPool",
@@ -139,11 +141,11 @@ class _Token:
 
 def parse_filter(text: str | None, set_name: str) -> Predicate:
     """
-    Return the test that a ``$filter`` stands for.
+    Return the predicate for a ``$filter``.
 
-    :param text: the filter; ``None`` lets everything pass.
-    :param set_name: which list it filters, and so which properties it may name.
-    :raises ServiceError: ``InvalidQueryParameterValue``, saying what is wrong with it.
+    :param text: the filter; ``None`` matches everything.
+    :param set_name: the list that is filtered, which determines the allowed properties.
+    :raises ServiceError: ``InvalidQueryParameterValue`` with the reason.
     """
     if text is None:
         return lambda _: True
@@ -152,29 +154,29 @@ def parse_filter(text: str | None, set_name: str) -> Predicate:
 
 def parse_select(text: str | None, set_name: str, also: Collection[str] = ()) -> Callable[[Row], Row]:
     """
-    Return the function that keeps what a ``$select`` names.
+    Return a function that keeps only the properties in a ``$select``.
 
-    :param text: names divided by commas; ``None`` keeps everything.
-    :param also: names that the version of the request has besides.
-    :raises ServiceError: ``InvalidQueryParameterValue``, naming an unknown property.
+    :param text: comma-separated names; ``None`` keeps everything.
+    :param also: further names that exist in the API version of the request.
+    :raises ServiceError: ``InvalidQueryParameterValue`` for an unknown property.
     """
     if text is None or set_name not in SELECTABLE:
         return lambda row: row
     names = [name.strip().split("/")[0] for name in text.split(",")]
     for name in names:
         if name not in result_properties(SELECTABLE[set_name]) and name not in also:
-            reason = f"There is no property '{name}' to select."
+            reason = f"The property '{name}' cannot be selected."
             raise refused_query(text, of="$select", reason=reason)
     return lambda row: {name: row[name] for name in names if name in row}
 
 
 def check_expand(text: str | None, set_name: str) -> None:
     """
-    Refuse an ``$expand`` of anything but ``stats``, or of a resource that has none.
+    Raise an error for an ``$expand`` other than ``stats``, or for a resource without statistics.
 
-    Statistics come late in the service too; here they never come.
+    The service computes statistics with a delay. The emulator never has any.
 
-    :raises ServiceError: ``InvalidQueryParameterValue``; the words of its reason are assumed.
+    :raises ServiceError: ``InvalidQueryParameterValue``; the text of its reason is assumed.
     """
     if text is None:
         return
@@ -183,7 +185,7 @@ def check_expand(text: str | None, set_name: str) -> None:
 
 
 class _Parser:
-    """Recursive descent: or-terms of and-terms of comparisons, ``not`` and parentheses."""
+    """A recursive-descent parser: ``or`` of ``and`` of comparisons, ``not`` and parentheses."""
 
     def __init__(self, text: str, fields: Mapping[str, Field]) -> None:
         self._text = text

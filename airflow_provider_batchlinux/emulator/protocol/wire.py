@@ -1,4 +1,4 @@
-"""Requests as handlers see them and replies as they return them; knows no operation."""
+"""Requests as handlers receive them, and replies as they return them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _ENTITIES = "Microsoft.Azure.Batch.Protocol.Entities"
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """Which change of a resource this is."""
+    """A version of a resource, which changes with every update."""
 
     etag: str
     modified: datetime
@@ -45,11 +45,11 @@ class Call:
     """
     One request, after routing.
 
-    :param path_values: what stands in the places of the route's ``{names}``, decoded.
-    :param query: query parameters, by lower-cased name.
-    :param repeated: names of those that were given more than once.
-    :param headers: header fields, by lower-cased name.
-    :param now: the time of the request; nobody reads the clock again while answering it.
+    :param path_values: values for the ``{names}`` in the route, decoded.
+    :param query: query parameters by lower-case name.
+    :param repeated: names of query parameters that occur more than once.
+    :param headers: header fields by lower-case name.
+    :param now: the time of the request. All that it does happens at this time.
     """
 
     method: str
@@ -65,26 +65,26 @@ class Call:
 
     @property
     def api_version(self) -> str:
-        """The version of the API the client speaks."""
+        """The API version of the request."""
         return self.query.get("api-version", "")
 
     @property
     def is_signed(self) -> bool:
-        """Whether the account's key signs the request, and no token comes with it."""
+        """Whether the request is signed with the account's key, rather than carrying an Entra token."""
         return self.headers.get("authorization", "").lower().startswith("sharedkey")
 
     def url(self, *segments: str) -> str:
         """Return the URL of a resource."""
         return "/".join((self.base_url, *(quote(segment, safe=":") for segment in segments)))
 
-    def read(self, shape: str) -> dict[str, Any]:
-        """Return the body as the shape of that name, its values converted."""
-        return read_body(shape, self.body, self.api_version)
+    def read(self, schema: str) -> dict[str, Any]:
+        """Return the body, validated against the schema of that name, with its values converted."""
+        return read_body(schema, self.body, self.api_version)
 
 
 @lru_cache
 def read_query(text: str) -> tuple[Mapping[str, str], tuple[str, ...]]:
-    """Return the parameters of a query by lower-cased name, and which names come more than once."""
+    """Return the query parameters by lower-case name, and the names that occur more than once."""
     found = [(name.lower(), value) for name, value in parse_qsl(text, keep_blank_values=True)]
     times = Counter(name for name, _ in found)
     repeated = tuple(name for name, number in times.items() if number > 1)
@@ -93,7 +93,7 @@ def read_query(text: str) -> tuple[Mapping[str, str], tuple[str, ...]]:
 
 @dataclass(frozen=True)
 class FileContent:
-    """A stretch of a file, to be sent as the body."""
+    """A part of a file, to be sent as the body."""
 
     path: Path
     offset: int
@@ -102,7 +102,7 @@ class FileContent:
 
 @dataclass(frozen=True)
 class Reply:
-    """What a handler answers."""
+    """The reply of a handler."""
 
     status: int
     body: Mapping[str, Any] | None = None
@@ -111,7 +111,7 @@ class Reply:
 
 
 def element(call: Call, set_name: str, view: Mapping[str, Any], version: Version | None = None) -> Reply:
-    """Return one resource, with the properties that ``$select`` asks for."""
+    """Return the reply with one resource, reduced to the properties in ``$select``."""
     odata.check_expand(call.query.get("$expand"), set_name)
     select = _selection(call, set_name)
     shown = select(as_of(call.api_version, set_name, view))
@@ -120,7 +120,7 @@ def element(call: Call, set_name: str, view: Mapping[str, Any], version: Version
 
 
 def entity(call: Call, type_name: str, view: Mapping[str, Any]) -> Reply:
-    """Return a value that is no resource, such as remote login settings."""
+    """Return the reply with an object that is not a resource, such as remote login settings."""
     metadata = f"{call.base_url}/$metadata#{_ENTITIES}.{type_name}"
     return Reply(200, {"odata.metadata": metadata, **view})
 
@@ -132,10 +132,10 @@ def listing(
     view: Callable[[Item], Mapping[str, Any]],
 ) -> Reply:
     """
-    Return one page of a list.
+    Return the reply with one page of a list.
 
-    :param after: gives (key, record) of all whose key comes after the one given, in order.
-    :param view: turns a record into what the client sees, which ``$filter`` is asked of.
+    :param after: returns (key, record) of all records after a key, in order.
+    :param view: returns the JSON of a record, to which ``$filter`` is applied.
     """
     limit = _page_size(call)
     odata.check_expand(call.query.get("$expand"), set_name)
@@ -154,19 +154,19 @@ def listing(
 
 
 def created(url: str, version: Version | None = None) -> Reply:
-    """Return the answer to a create: no body, and where the resource is."""
+    """Return the reply to a create: no body, and the URL of the resource."""
     headers = {"location": url, "dataserviceid": url, **version_headers(version)}
     return Reply(201, headers=headers)
 
 
 def done(call: Call, status: int, version: Version | None = None) -> Reply:
-    """Return the answer to a write that has no body."""
+    """Return the reply to a write, which has no body."""
     headers = {"dataserviceid": call.base_url + call.path, **version_headers(version)}
     return Reply(status, headers=headers)
 
 
 def error_reply(call: Call, error: ServiceError) -> Reply:
-    """Return an error in the shape of the service; "not modified" has no body."""
+    """Return the reply for an error; "not modified" has no body."""
     if error.status == HTTPStatus.NOT_MODIFIED:
         return Reply(error.status)
     body: dict[str, Any] = {
@@ -183,13 +183,13 @@ def error_reply(call: Call, error: ServiceError) -> Reply:
 
 
 def error_message(call: Call, error: ServiceError) -> dict[str, str]:
-    """Return the message of an error, which names the request and its time."""
+    """Return the message of an error, which contains the request id and the time."""
     trailer = f"\nRequestId:{call.request_id}\nTime:{format_instant(call.now)}"
     return {"lang": "en-US", "value": error.sentence + trailer}
 
 
 def common_headers(call: Call) -> dict[str, str]:
-    """Return the headers that every answer carries."""
+    """Return the headers of every reply."""
     headers = {
         "request-id": call.request_id,
         "dataserviceversion": "3.0",
@@ -205,14 +205,14 @@ def common_headers(call: Call) -> dict[str, str]:
 
 
 def version_headers(version: Version | None) -> dict[str, str]:
-    """Return ``etag``, bare as the service writes it, and ``last-modified``."""
+    """Return ``etag``, without quotes as the service writes it, and ``last-modified``."""
     if version is None:
         return {}
     return {"etag": version.etag, "last-modified": format_http_date(version.modified)}
 
 
 def encode_body(body: Mapping[str, Any]) -> bytes:
-    """Return the bytes of a body."""
+    """Return a body as JSON."""
     return _ENCODER.encode(body).encode()
 
 

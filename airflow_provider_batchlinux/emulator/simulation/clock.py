@@ -1,4 +1,4 @@
-"""The time and the timers of the emulator, real or moved by hand; knows nothing of Batch."""
+"""The clocks of the emulator, real or advanced by tests, and their timers."""
 
 from __future__ import annotations
 
@@ -14,47 +14,47 @@ Callback = Callable[[], None]
 
 
 class Timer(Protocol):
-    """A call that is due later."""
+    """A scheduled call."""
 
     def cancel(self) -> None:
-        """Forget the call."""
+        """Cancel the call."""
 
 
 class Clock(Protocol):
-    """Where the emulator gets the time from."""
+    """The source of time of the emulator."""
 
     def now(self) -> datetime:
         """Return the time, in UTC."""
 
     def call_later(self, delay: float, callback: Callback) -> Timer:
-        """Call back after ``delay`` seconds; 0 means at the next tick of the event loop."""
+        """Call back after ``delay`` seconds; 0 means in the next iteration of the event loop."""
 
     def frozen(self, instant: datetime) -> AbstractContextManager[None]:
-        """Let the time stand still at an instant, so that one request happens at one time."""
+        """Freeze the time within the block, so that everything a request does happens at one time."""
 
 
 class SystemClock:
-    """The time of the machine; timers fire on the running event loop."""
+    """The system clock; timers run on the event loop."""
 
     def __init__(self) -> None:
-        self._held: datetime | None = None
+        self._frozen: datetime | None = None
 
     def now(self) -> datetime:
-        """Return the time of the machine, or the one at which it is held."""
-        return self._held or datetime.now(timezone.utc)
+        """Return the system time, or the time at which the clock is frozen."""
+        return self._frozen or datetime.now(timezone.utc)
 
     def call_later(self, delay: float, callback: Callback) -> Timer:
-        """Call back on the running event loop."""
+        """Call back from the running event loop."""
         return asyncio.get_running_loop().call_later(delay, callback)
 
     @contextmanager
     def frozen(self, instant: datetime) -> Iterator[None]:
-        """Let the time stand still; nothing may wait meanwhile."""
-        self._held = instant
+        """Freeze the time within the block, which must not await anything."""
+        self._frozen = instant
         try:
             yield
         finally:
-            self._held = None
+            self._frozen = None
 
 
 class ManualTimer:
@@ -64,7 +64,7 @@ class ManualTimer:
         self._callback: Callback | None = callback
 
     def cancel(self) -> None:
-        """Forget the call."""
+        """Cancel the call."""
         self._callback = None
 
     def fire(self) -> None:
@@ -75,9 +75,9 @@ class ManualTimer:
 
 class ManualClock:
     """
-    A time that moves only when it is told to.
+    A clock that only tests advance.
 
-    Timers with no delay still fire at the next tick of the event loop: they are due already.
+    Timers without a delay run in the next iteration of the event loop, since they are due already.
     """
 
     def __init__(self, start: datetime) -> None:
@@ -86,11 +86,11 @@ class ManualClock:
         self._timers: list[tuple[datetime, int, ManualTimer]] = []
 
     def now(self) -> datetime:
-        """Return the time last moved to."""
+        """Return the current time of the clock."""
         return self._now
 
     def call_later(self, delay: float, callback: Callback) -> Timer:
-        """Call back once the clock has been moved by ``delay`` seconds."""
+        """Call back when the clock has been advanced by ``delay`` seconds."""
         timer = ManualTimer(callback)
         due = self._now + timedelta(seconds=delay)
         heapq.heappush(self._timers, (due, next(self._order), timer))
@@ -99,11 +99,11 @@ class ManualClock:
         return timer
 
     def frozen(self, _instant: datetime) -> AbstractContextManager[None]:
-        """Do nothing: the time stands still by itself."""
+        """Do nothing: this clock does not move during a request."""
         return nullcontext()
 
     def advance(self, seconds: float) -> None:
-        """Move on, firing what falls due on the way in its order and at its time."""
+        """Advance the clock, and fire the timers that become due, in order, each at its time."""
         target = self._now + timedelta(seconds=seconds)
         self._fire_until(target)
         self._now = target
@@ -116,31 +116,31 @@ class ManualClock:
 
 
 async def pause(clock: Clock, seconds: float) -> None:
-    """Wait for some time of a clock."""
+    """Wait for a number of seconds on a clock."""
     over = asyncio.Event()
     clock.call_later(seconds, over.set)
     await over.wait()
 
 
 class StoppableClock:
-    """A clock whose timers can be switched off all at once, with the service they belong to."""
+    """A clock whose timers can be stopped all at once, when the service they belong to ends."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._is_on = True
 
     def now(self) -> datetime:
-        """Return the time of the clock behind."""
+        """Return the time."""
         return self._clock.now()
 
     def call_later(self, delay: float, callback: Callback) -> Timer:
-        """Call back after ``delay`` seconds, unless it is switched off by then."""
+        """Call back after ``delay`` seconds, unless the clock has been stopped."""
         return self._clock.call_later(delay, lambda: callback() if self._is_on else None)
 
     def frozen(self, instant: datetime) -> AbstractContextManager[None]:
-        """Let the time of the clock behind stand still."""
+        """Freeze the time within the block."""
         return self._clock.frozen(instant)
 
     def stop(self) -> None:
-        """Let no timer fire any more."""
+        """Disable all timers."""
         self._is_on = False

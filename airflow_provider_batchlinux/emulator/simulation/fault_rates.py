@@ -1,4 +1,4 @@
-"""What goes wrong by chance and how likely, and whether it does this time; knows no operation."""
+"""The rates of random faults, and the decision whether one happens."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from airflow_provider_batchlinux.emulator.simulation.seeded_random import Seeded
 @dataclass(frozen=True)
 class FaultRates:
     """
-    How likely each thing is, from 0 to 1.
+    The probability of each fault, from 0 to 1.
 
-    :param throttled: a request gets 429 without ``Retry-After``.
-    :param throttled_for: a request gets 429 with ``Retry-After``.
-    :param internal_error: a request gets 500.
-    :param server_busy: a request gets 503.
+    :param throttled: a request is answered with 429 without ``Retry-After``.
+    :param throttled_for: a request is answered with 429 and ``Retry-After``.
+    :param internal_error: a request is answered with 500.
+    :param server_busy: a request is answered with 503.
     :param slow: a request is answered late.
-    :param dropped_before: a request loses its connection and is not done.
-    :param dropped_after: a request is done, and loses its connection before the answer.
-    :param preempted: a spot node is taken away some time after it has booted.
+    :param dropped_before: the connection is closed before the request is executed.
+    :param dropped_after: the connection is closed after the request was executed, without an answer.
+    :param preempted: a Spot node is preempted some time after it has booted.
     :param unusable: a node becomes unusable instead of booting.
     :param start_task_failed: one run of a start task fails.
-    :param allocation_timed_out: a resize ends without half of the nodes it lacked.
-    :param quota_reached: likewise, for want of quota.
+    :param allocation_timed_out: a resize allocates only half of the missing nodes, for lack of capacity.
+    :param quota_reached: a resize allocates only half of the missing nodes, for lack of quota.
     """
 
     throttled: float = 0.0
@@ -50,7 +50,7 @@ REQUEST_FAULTS = (
     "dropped_before",
     "dropped_after",
 )
-"""Of these at most one happens to a request."""
+"""Faults of requests. At most one of them happens to a request."""
 
 FAULT_RATES: Mapping[str, FaultRates] = {
     "instant": FaultRates(),
@@ -70,24 +70,24 @@ FAULT_RATES: Mapping[str, FaultRates] = {
         quota_reached=0.02,
     ),
 }
-"""What each profile lets go wrong; the rates of ``faulty`` are chosen, not measured."""
+"""The rates of each profile. Those of ``faulty`` are chosen, not measured."""
 
 
 def fault_rate_problems(rates: Mapping[str, float]) -> Iterable[str]:
-    """Give a sentence for each rate that is none."""
+    """Yield a message for each unknown name and each value that is not a rate."""
     known = [each.name for each in fields(FaultRates)]
     for name, rate in rates.items():
         if name not in known:
-            yield f"There is no fault rate {name!r}: there are {', '.join(known)}."
+            yield f"Unknown fault rate {name!r}. Known fault rates: {', '.join(known)}."
         elif not isinstance(rate, int | float) or not 0 <= rate <= 1:
-            yield f"The fault rate {name!r} is {rate!r}: it is a number from 0 to 1."
+            yield f"The fault rate {name!r} must be a number from 0 to 1, not {rate!r}."
 
 
 class FaultInjector:
     """
     Decide by seeded random numbers whether a fault happens.
 
-    :param fault_rates: how likely things are to begin with.
+    :param fault_rates: the initial rates.
     """
 
     def __init__(self, seeded_random: SeededRandom, fault_rates: FaultRates) -> None:
@@ -96,15 +96,15 @@ class FaultInjector:
 
     def should_fail(self, name: str, *key: object) -> bool:
         """
-        Tell whether something goes wrong this time.
+        Return whether a fault happens.
 
-        :param key: what it would happen to; asked again for the same, the answer is the same.
+        :param key: identifies the occasion. The same occasion always has the same result.
         """
         rate: float = getattr(self.fault_rates, name)
         return rate > 0 and self.seeded_random.draw(name, *key) < rate
 
     def pick(self, names: Iterable[str], *key: object) -> str | None:
-        """Return which of several things goes wrong this time; ``None`` if nothing does."""
+        """Return which of several faults happens; ``None`` if none does."""
         rates = {name: getattr(self.fault_rates, name) for name in names}
         if not any(rates.values()):
             return None
@@ -117,9 +117,9 @@ class FaultInjector:
 
     def change(self, rates: Mapping[str, float]) -> Mapping[str, float]:
         """
-        Change some of the chances and return all.
+        Change some of the rates, and return all.
 
-        :raises ValueError: a name or a rate is none; nothing was changed.
+        :raises ValueError: a name is unknown or a rate is invalid; nothing is changed.
         """
         if problems := list(fault_rate_problems(rates)):
             raise ValueError("\n".join(problems))

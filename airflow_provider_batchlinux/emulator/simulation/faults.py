@@ -1,4 +1,4 @@
-"""Faults that the control plane asks for, and the record of requests; knows no operation."""
+"""Faults of requests, injected by tests or random, and the record of requests."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ _USUAL_CODES = {429: Code.TOO_MANY_REQUESTS, 503: Code.SERVER_BUSY}
 @dataclass
 class Fault:
     """
-    What happens to requests that match.
+    A fault of the requests that match.
 
-    :param method: HTTP method; ``None`` matches every one.
-    :param path: pattern searched for in the path; ``None`` matches every one.
-    :param times: how many requests it happens to; ``None`` means all until the next reset.
-    :param status: status to answer with; ``None`` takes the one of ``code``.
-    :param code: code to answer with; ``None`` with a status takes the usual one of that status.
-    :param retry_after: seconds for ``Retry-After``; ``None`` sends none.
-    :param delay: seconds of real time to wait before anything else; ``None`` waits not at all.
-    :param hold: seconds of real time to hold the answer back after the work; ``None`` answers at once.
-    :param drop: close the connection without an answer, before or after doing the work.
+    :param method: HTTP method; ``None`` matches any.
+    :param path: regular expression searched for in the path; ``None`` matches any.
+    :param times: number of requests it affects; ``None`` affects all until the next reset.
+    :param status: status of the answer; ``None`` uses the status of ``code``.
+    :param code: error code of the answer; ``None`` with a status uses the usual code of that status.
+    :param retry_after: seconds in ``Retry-After``; ``None`` sends no such header.
+    :param delay: seconds of real time to wait before the request is executed; ``None`` does not wait.
+    :param hold: seconds of real time to wait between execution and answer; ``None`` does not wait.
+    :param drop: close the connection without an answer, before or after the request is executed.
     """
 
     method: str | None = None
@@ -42,13 +42,13 @@ class Fault:
     drop: Literal["before", "after"] | None = None
 
     def matches(self, method: str, path: str) -> bool:
-        """Tell whether a request is meant."""
+        """Return whether a request matches."""
         return (self.method is None or self.method.upper() == method) and (
             self.path is None or self.path.search(path) is not None
         )
 
     def raise_error(self) -> None:
-        """Raise the error to answer with, if there is to be one."""
+        """Raise the error of the answer, if the fault has one."""
         if self.status is not None or self.code is not None:
             code = self.code or _USUAL_CODES.get(self.status or 500, Code.INTERNAL_ERROR)
             raise ServiceError(code, status=self.status, retry_after=self.retry_after)
@@ -58,7 +58,7 @@ NO_FAULT = Fault()
 
 
 _RETRY_AFTER = 1.0
-_BY_CHANCE: Mapping[str, Fault] = {
+_RANDOM: Mapping[str, Fault] = {
     "throttled": Fault(status=429),
     "throttled_for": Fault(status=429, retry_after=_RETRY_AFTER),
     "internal_error": Fault(status=500),
@@ -72,9 +72,9 @@ _BY_CHANCE: Mapping[str, Fault] = {
 @dataclass
 class RandomFaults:
     """
-    Faults that follow from the seed and from the how-manieth request of its operation one is.
+    Faults that depend only on the seed, the operation, and the number of earlier requests for it.
 
-    So requests for different operations do not disturb each other, in whatever order they come.
+    So the order of requests for different operations does not matter.
     """
 
     fault_injector: FaultInjector
@@ -82,34 +82,34 @@ class RandomFaults:
     _numbers: Counter[str | None] = field(default_factory=Counter)
 
     def take(self, operation: str | None) -> Fault:
-        """Return what happens to the next request for an operation, counting it."""
+        """Return the fault of the next request for an operation, and count the request."""
         key = (operation, self._numbers[operation])
         self._numbers[operation] += 1
         name = self.fault_injector.pick(REQUEST_FAULTS, "request", *key)
         if name is None:
             return NO_FAULT
-        fault = _BY_CHANCE[name]
+        fault = _RANDOM[name]
         return fault if fault.delay is None else replace(fault, delay=self.delays.of("answering", *key))
 
 
 @dataclass
 class Faults:
     """
-    The faults that were asked for and are still to happen, the first one first.
+    The injected faults that have not happened yet, in order.
 
-    :param by_chance: gives what happens to a request for an operation that none of these is for.
+    :param random_fault: returns the fault of a request that no injected fault matches.
     """
 
-    by_chance: Callable[[str | None], Fault]
+    random_fault: Callable[[str | None], Fault]
     waiting: list[Fault] = field(default_factory=list)
 
     def take(self, method: str, path: str, operation: str | None) -> Fault:
-        """Return the first fault that a request matches, counting it; ``NO_FAULT`` if none."""
+        """Return the first injected fault that matches a request, and count it; else a random one."""
         for fault in self.waiting:
             if fault.matches(method, path):
                 self._count(fault)
                 return fault
-        return self.by_chance(operation)
+        return self.random_fault(operation)
 
     def _count(self, fault: Fault) -> None:
         if fault.times is None:
@@ -121,7 +121,7 @@ class Faults:
 
 @dataclass(frozen=True)
 class RequestRecord:
-    """One request that was answered, or dropped with status 0."""
+    """One request that was answered; its status is 0 if the connection was dropped."""
 
     method: str
     path: str

@@ -1,4 +1,4 @@
-"""What an embedded Batch service is started with; imports nothing of the service but its chances."""
+"""The options of the embedded Batch service."""
 
 from __future__ import annotations
 
@@ -20,36 +20,39 @@ ClockName = Literal["system", "manual"]
 
 
 def make_account_key() -> str:
-    """Return a fresh account key: 64 random bytes in base64, as the service makes them."""
+    """Return a new account key: 64 random bytes in base64, like those of the service."""
     return base64.b64encode(secrets.token_bytes(64)).decode()
 
 
 @dataclass(frozen=True)
 class EmulatorOptions:
     """
-    Say how an embedded Batch service behaves.
+    Options of an embedded Batch service.
 
-    :param profile: ``instant`` passes every state without delay, ``realistic`` takes the times
-        recorded from the real service, ``faulty`` is like ``instant`` and lets things go wrong by chance.
-    :param seed: what all chance follows from: with the same seed the same requests meet the same
-        faults, nodes and delays; a random one is made when it is left out.
-    :param jitter: how far delays stray: 0 always takes the typical ones, 1 the whole span, which for
-        ``realistic`` was recorded; ``None`` is 1, but 0 where the clock is moved by hand.
-    :param fault_rates: how likely each thing goes wrong, from 0 to 1, where it is not as in the profile.
-    :param speed: factor by which a profile's delays are divided.
-    :param clock: ``manual`` fires timers only when the control plane advances the time.
-    :param account: name of the Batch account it serves.
-    :param key: account key in base64; ``None`` takes the one that ``state`` keeps, or else a random one.
-    :param state: file that keeps the account over restarts, for its owner only: it holds keys and passwords.
-        The nodes' directories are then beside it, in one with ``.files`` added to its name.
-    :param root: directory that holds the nodes' directories; ``None`` takes the system's
-        directory for temporary files. A directory of its own is made in it and removed at the end.
-    :param port: TCP port on loopback; 0 takes a free one.
-    :param blob_port: TCP port of the blob store on loopback; 0 takes a free one.
-    :param tls: directory that gets the certificate ``ca.pem``, for HTTPS and with it Entra tokens from a
-        local tenant; ``None`` serves plain HTTP, to shared keys only.
-    :param shared_key: whether the account takes its key; ``False`` leaves only tokens, and needs ``tls``.
-    :raises ValueError: with all problems at once.
+    :param profile:
+
+        - ``instant``: pools and nodes change their states without delay.
+        - ``realistic``: delays as recorded from the real service.
+        - ``faulty``: no delays, and random faults.
+    :param seed: seed of all random decisions. The same seed and the same requests give the same faults, nodes
+        and delays. By default it is random.
+    :param jitter: variation of delays: 0 always uses the typical delay, 1 the whole range, which for
+        ``realistic`` was recorded. ``None`` is 1, or 0 with a manual clock.
+    :param fault_rates: probability of each fault, from 0 to 1, where it differs from the profile.
+    :param speed: factor by which the delays of the profile are divided.
+    :param clock: with ``manual``, time passes only when a test advances it.
+    :param account: name of the Batch account.
+    :param key: account key in base64; ``None`` uses the key in ``state``, or a random one.
+    :param state: file in which the account survives restarts. Only its owner can read it, since it contains
+        keys and passwords. The files of nodes are next to it, in a directory with the suffix ``.files``.
+    :param root: directory in which the temporary directory with the files of nodes is created; ``None`` uses
+        the system's default. The temporary directory is removed at the end.
+    :param port: TCP port on loopback; 0 uses a free one.
+    :param blob_port: TCP port of the blob store on loopback; 0 uses a free one.
+    :param tls: directory for the certificate ``ca.pem``. With it the service uses HTTPS, and accepts Entra
+        tokens from a local tenant; ``None`` serves plain HTTP and accepts only the account key.
+    :param shared_key: whether the account key is accepted; ``False`` accepts only tokens, and needs ``tls``.
+    :raises ValueError: with all problems in one message.
     """
 
     profile: ProfileName = "instant"
@@ -69,7 +72,7 @@ class EmulatorOptions:
 
     @property
     def spread(self) -> float:
-        """How far delays stray, where nothing else was said."""
+        """The jitter, or its default."""
         if self.jitter is not None:
             return self.jitter
         return 0.0 if self.clock == "manual" else 1.0
@@ -80,26 +83,30 @@ class EmulatorOptions:
 
     def _problems(self) -> list[str]:
         checks = {
-            f"profile is {self.profile!r}: it is 'instant', 'realistic' or 'faulty'.": (
+            f"profile must be 'instant', 'realistic' or 'faulty', not {self.profile!r}.": (
                 self.profile in ("instant", "realistic", "faulty")
             ),
-            f"jitter is {self.jitter!r}: it is a number from 0 to 1.": 0 <= self.spread <= 1,
-            f"speed is {self.speed!r}: it is a number greater than 0.": self.speed > 0,
-            f"clock is {self.clock!r}: it is 'system' or 'manual'.": (self.clock in ("system", "manual")),
-            "account is empty: it names the Batch account.": bool(self.account),
-            "key is not base64, as an account key is.": (self.key is None or _is_base64(self.key)),
-            f"state is {str(self.state)!r}: there is no directory for it.": (
+            f"jitter must be a number from 0 to 1, not {self.jitter!r}.": 0 <= self.spread <= 1,
+            f"speed must be greater than 0, not {self.speed!r}.": self.speed > 0,
+            f"clock must be 'system' or 'manual', not {self.clock!r}.": (self.clock in ("system", "manual")),
+            "account must not be empty.": bool(self.account),
+            "key must be base64.": (self.key is None or _is_base64(self.key)),
+            f"state is {str(self.state)!r}, but its directory does not exist.": (
                 self.state is None or self.state.absolute().parent.is_dir()
             ),
-            "root and state are both given: with state, the nodes' directories are beside the file.": (
+            "root and state are both set. With state, the files of nodes are next to the state file.": (
                 self.root is None or self.state is None
             ),
-            f"root is {str(self.root)!r}: there is no such directory.": (
+            f"root is {str(self.root)!r}, but this directory does not exist.": (
                 self.root is None or self.root.is_dir()
             ),
-            f"port is {self.port!r}: it is a number from 0 to 65535.": 0 <= self.port <= 65535,
-            f"blob_port is {self.blob_port!r}: it is a number from 0 to 65535.": 0 <= self.blob_port <= 65535,
-            "shared_key is off without tls: nobody could get in.": (self.shared_key or self.tls is not None),
+            f"port must be a number from 0 to 65535, not {self.port!r}.": 0 <= self.port <= 65535,
+            f"blob_port must be a number from 0 to 65535, not {self.blob_port!r}.": 0
+            <= self.blob_port
+            <= 65535,
+            "shared_key is off without tls, so no request could be authenticated.": (
+                self.shared_key or self.tls is not None
+            ),
         }
         return [
             *(problem for problem, holds in checks.items() if not holds),

@@ -1,4 +1,4 @@
-"""Draws that follow from a seed and from what they are for, in whatever order; knows nothing of Batch."""
+"""Random numbers that depend only on a seed and a key, not on the order of calls."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ _RANGE = 2.0 ** (8 * _BYTES)
 @dataclass(frozen=True)
 class SeededRandom:
     """
-    Chance that can be repeated: the same seed and the same key always give the same draw.
+    Reproducible random numbers: the same seed and key always give the same number.
 
-    There is no state that moves on, so draws for different things do not disturb each other.
+    There is no state, so numbers for different keys do not influence each other.
     """
 
     seed: int
 
     def draw(self, *key: object) -> float:
-        """Return a number from 0 up to, but not with, 1; all are equally likely."""
+        """Return a uniformly distributed number from 0 to, but excluding, 1."""
         return int.from_bytes(self._digest(key)[:_BYTES], "big") / _RANGE
 
     def token(self, *key: object) -> str:
@@ -35,7 +35,7 @@ class SeededRandom:
 
 @dataclass(frozen=True)
 class Span:
-    """A length of time: seconds it usually takes, at least and at most."""
+    """A range of durations in seconds: the typical, shortest and longest."""
 
     typical: float
     shortest: float
@@ -43,23 +43,23 @@ class Span:
 
     def at(self, draw: float, jitter: float) -> float:
         """
-        Return a length; lengths near the typical one are likelier, by a triangular distribution.
+        Return a duration of a triangular distribution around the typical one.
 
-        :param draw: from 0 to 1; higher draws give longer lengths.
-        :param jitter: how far lengths stray: 0 gives the typical one, 1 the whole span.
+        :param draw: a number from 0 to 1; a higher number gives a longer duration.
+        :param jitter: 0 gives the typical duration, 1 uses the whole range.
         """
         below, above = self.typical - self.shortest, self.longest - self.typical
         width = below + above
         if draw * width < below:
-            strays = sqrt(draw * width * below) - below
+            offset = sqrt(draw * width * below) - below
         else:
-            strays = above - sqrt((1 - draw) * width * above)
-        return self.typical + strays * jitter
+            offset = above - sqrt((1 - draw) * width * above)
+        return self.typical + offset * jitter
 
     def __truediv__(self, factor: float) -> Span:
         return Span(self.typical / factor, self.shortest / factor, self.longest / factor)
 
 
 def make_seed() -> int:
-    """Return a seed that nobody knows beforehand."""
+    """Return a random seed."""
     return randbelow(2**32)

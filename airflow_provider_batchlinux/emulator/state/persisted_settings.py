@@ -1,4 +1,4 @@
-"""What a state file keeps beside records: keys and limits of the account."""
+"""The settings of an account in the state file: its key, quotas and capacity."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _ACCOUNT_KEY = "account key"
 @dataclass
 class Quotas:
     """
-    What the account may use; ``None`` means no limit.
+    The quotas of the account; ``None`` means no limit.
 
-    :param nodes_per_pool: how many nodes a pool with inter-node communication may have.
+    :param nodes_per_pool: maximum number of nodes in a pool with inter-node communication.
     """
 
     dedicated_cores: int | None = None
@@ -28,7 +28,7 @@ class Quotas:
 
 
 def account_key(options: EmulatorOptions, state: StateFile | None) -> str:
-    """Return the key of the account: the one asked for, else the one kept, else a new one; it is kept."""
+    """Return and save the key of the account: that of the options, else the saved one, else a new one."""
     if state is None:
         return options.key or make_account_key()
     key = options.key or state.settings().get(_ACCOUNT_KEY) or make_account_key()
@@ -38,15 +38,15 @@ def account_key(options: EmulatorOptions, state: StateFile | None) -> str:
 
 def save_limits(state: StateFile, name: str, limits: Any) -> None:
     """
-    Keep the limits that the control plane has set.
+    Save limits that the control plane has set.
 
-    :param limits: a dataclass; what of it is not a number is not kept.
+    :param limits: a dataclass, of which the numbers are saved.
     """
     numbers = {key: value for key, value in vars(limits).items() if value is None or isinstance(value, int)}
     state.save_setting(name, json.dumps(numbers))
 
 
 def load_limits(state: StateFile, name: str, limits: Any) -> None:
-    """Set limits as they were kept, if they were."""
+    """Set limits to their saved values, if there are any."""
     for key, value in json.loads(state.settings().get(name, "{}")).items():
         setattr(limits, key, value)

@@ -1,7 +1,7 @@
 """
-What the service remembers: one frozen record a resource.
+The records of the service: one frozen dataclass for each kind of resource.
 
-A change is a new record in the store, so whoever holds a record holds a snapshot.
+A change replaces the record in the store, so every record is a snapshot.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ USABLE_NODE_STATES = frozenset({"idle", "running"})
 @dataclass(frozen=True, slots=True)
 class Pool:
     """
-    A pool. ``spec`` is its description as the client sent it, with the service's defaults.
+    A pool.
 
+    :param spec: its description as the client sent it, with the defaults of the service.
     :param auto_scale_run: the last evaluation of its formula.
-    :param auto_scale_enabled: when automatic scaling was enabled or changed by its own operation.
+    :param auto_scale_enabled: when automatic scaling was last enabled or changed by an enable request.
     """
 
     id: str
@@ -43,13 +44,13 @@ class Pool:
 
     @property
     def is_auto_scaled(self) -> bool:
-        """Whether a formula decides how many nodes it has."""
+        """Whether a formula sets its number of nodes."""
         is_scaled: bool = self.spec["enableAutoScale"]
         return is_scaled
 
     @property
     def ssh_rule(self) -> str | None:
-        """The name of its NAT pool for SSH; ``None`` if SSH is closed."""
+        """The name of its NAT pool for port 22; ``None`` if it has none."""
         network = self.spec.get("networkConfiguration", {})
         rules = network.get("endpointConfiguration", {}).get("inboundNATPools", ())
         return next((rule["name"] for rule in rules if rule["backendPort"] == 22), None)
@@ -60,10 +61,10 @@ class Node:
     """
     A compute node.
 
-    :param after_tasks: what is to happen to it when its last task has ended, and until then it takes no new
-        ones: ``leave``, ``reboot``, ``reimage`` or ``deallocate``; ``None`` if nothing waits.
+    :param after_tasks: action when its last task has ended: ``leave``, ``reboot``, ``reimage`` or
+        ``deallocate``. Until then it accepts no new tasks. ``None`` for no action.
     :param boots: how often it has booted.
-    :param recent_tasks: job and task ids of what ran here last, the newest first.
+    :param recent_tasks: job and task ids of its last tasks, the newest first.
     """
 
     id: str
@@ -89,19 +90,19 @@ class Node:
 
     @property
     def private_address(self) -> str:
-        """Its address in its virtual network; the first node of a pool has 10.0.0.4."""
+        """Its address in its virtual network. The first node of a pool has 10.0.0.4."""
         host = self.number + 4
         return f"10.{host >> 16 & 255}.{host >> 8 & 255}.{host & 255}"
 
     @property
     def takes_tasks(self) -> bool:
-        """Whether tasks may be brought to it, if it has room."""
+        """Whether it accepts tasks, if it has free slots."""
         return self.state in USABLE_NODE_STATES and self.is_scheduling and self.after_tasks is None
 
 
 @dataclass(frozen=True, slots=True)
 class NodeUser:
-    """Somebody who may log in to a node."""
+    """A user who may log in to a node."""
 
     name: str
     is_admin: bool
@@ -115,8 +116,8 @@ class Job:
     """
     A job.
 
-    :param auto_pool: id of the pool that was made for it; ``None`` if it names one.
-    :param scheduling_error: why no pool could be made for it.
+    :param auto_pool: id of its auto pool; ``None`` if it names a pool.
+    :param scheduling_error: why its auto pool could not be created.
     """
 
     id: str
@@ -134,7 +135,7 @@ class Job:
 
     @property
     def pool_id(self) -> str:
-        """The id of the pool it runs on; empty if none could be made."""
+        """The id of its pool; empty if its auto pool could not be created."""
         pool_id: str = self.spec["poolInfo"].get("poolId", self.auto_pool or "")
         return pool_id
 
@@ -144,10 +145,10 @@ class JobSchedule:
     """
     A job schedule.
 
-    :param next_run: when it is to make its next job; ``None`` if it makes no more.
-    :param pending: since when a job is due that could not be made yet; ``None`` if none is.
-    :param recent_job: id of the last job it has made.
-    :param auto_pool: id of the pool that was made for all its jobs.
+    :param next_run: when it creates its next job; ``None`` if it creates no more.
+    :param pending: since when a job is due that could not be created yet; ``None`` if none is due.
+    :param recent_job: id of the last job it has created.
+    :param auto_pool: id of the auto pool of all its jobs.
     """
 
     id: str
@@ -169,10 +170,11 @@ class JobSchedule:
 @dataclass(frozen=True, slots=True)
 class JobNode:
     """
-    What the preparation and release tasks of a job did on a node.
+    The preparation and release tasks of a job on one node.
 
-    :param booted: when the node was last started before the preparation.
-    :param preparation: its execution information; so is ``release``, which is ``None`` before it ran.
+    :param booted: the last boot of the node before the preparation task.
+    :param preparation: execution information of the preparation task.
+    :param release: execution information of the release task; ``None`` before it has started.
     """
 
     job_id: str
@@ -185,7 +187,7 @@ class JobNode:
 
 @dataclass(frozen=True, slots=True)
 class Subtask:
-    """What a multi-instance task does on a node that is not its primary one."""
+    """The part of a multi-instance task on a node other than its primary one."""
 
     id: int
     node_id: str
@@ -199,12 +201,13 @@ class Subtask:
 @dataclass(frozen=True, slots=True)
 class Task:
     """
-    A task. ``execution`` is its ``executionInfo``, without what is not known yet.
+    A task.
 
-    :param node_id: the node it runs or ran on; of a multi-instance task the one of its primary task.
-    :param subtasks: what a multi-instance task does on its other nodes.
-    :param is_exclusive: whether it has the node it runs on to itself.
-    :param is_dedicated: whether it runs on no spot nodes.
+    :param execution: its ``executionInfo``, as far as it is known.
+    :param node_id: the node it runs or ran on; for a multi-instance task the node of the primary task.
+    :param subtasks: the parts of a multi-instance task on its other nodes.
+    :param is_exclusive: whether no other task may run on its node.
+    :param is_dedicated: whether it runs only on dedicated nodes.
     """
 
     id: str
@@ -225,24 +228,24 @@ class Task:
 
     @property
     def node_ids(self) -> tuple[str, ...]:
-        """The ids of all nodes it runs or ran on, its primary one first."""
+        """The ids of all nodes it runs or ran on, the primary node first."""
         primary = () if self.node_id is None else (self.node_id,)
         return (*primary, *(subtask.node_id for subtask in self.subtasks))
 
     @property
     def instances(self) -> int | None:
-        """On how many nodes it runs; ``None`` if it is no multi-instance task."""
+        """The number of its instances; ``None`` if it is not a multi-instance task."""
         settings: Json | None = self.spec.get("multiInstanceSettings")
         return None if settings is None else settings.get("numberOfInstances", 1)
 
     @property
     def slots(self) -> int:
-        """How many of a node's task slots it takes."""
+        """The number of task slots it needs on a node."""
         slots: int = self.spec.get("requiredSlots", 1)
         return slots
 
 
 def work_item(job_id: str) -> str:
-    """Return the directory of a job below ``workitems``; jobs of a schedule share one of its name."""
+    """Return the directory of a job below ``workitems``; jobs of a schedule are in one named after it."""
     name, _, number = job_id.partition(":")
     return f"{name}/{number or 'job-1'}"

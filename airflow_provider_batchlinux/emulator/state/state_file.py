@@ -1,4 +1,4 @@
-"""Keeps the records of a service in a file, so that they outlive it; knows no life cycle."""
+"""A SQLite file with the records of a service, so that they survive restarts."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ CREATE TABLE record (
 );
 CREATE TABLE fact (name TEXT PRIMARY KEY, content TEXT NOT NULL);
 """
-_KEEP = """
+_WRITE = """
 INSERT INTO record (kind, parent, key, content) VALUES (?, ?, ?, ?)
 ON CONFLICT (kind, parent, key) DO UPDATE SET content = excluded.content
 """
-_FORGET = "DELETE FROM record WHERE kind = ? AND parent = ? AND key = ?"
+_DELETE = "DELETE FROM record WHERE kind = ? AND parent = ? AND key = ?"
 
 
 class StateFileError(OSError):
-    """A file cannot be the one that keeps a service's state."""
+    """A file cannot be used as the state file."""
 
 
 class StoredRecord(NamedTuple):
-    """A record, and where in the store it belongs."""
+    """A record, and its place in the store."""
 
     kind: str
     parent: str
@@ -44,16 +44,17 @@ class StoredRecord(NamedTuple):
 
 class StateFile:
     """
-    The file of one service that runs.
+    The state file of a running service.
 
-    What is noted is written by the next ``commit``, all of it or nothing: before a request is answered, and
-    otherwise when the event loop comes round. It then outlives the process, however that ends; a loss of
-    power may take the last moments with it, but leaves no half of a change.
+    The next ``commit`` writes all changes in one transaction: before a request is answered, and for other
+    changes in the next iteration of the event loop. Committed changes survive any end of the process. A power
+    failure may lose the last transactions, but never part of one.
 
-    ``beside`` is the directory for what is no record, such as the files of nodes.
+    ``directory`` is where other files are kept, such as those of nodes.
 
-    :param path: a file in a directory that exists; it is made, for its owner only, if it is not there.
-    :raises StateFileError: it is something else, too new, or in use.
+    :param path: a file in an existing directory. It is created, readable only for its owner, if it does not
+        exist.
+    :raises StateFileError: the file is not a state file, has a newer format, or is in use.
     """
 
     def __init__(self, path: Path) -> None:
@@ -63,23 +64,23 @@ class StateFile:
         self._is_due = False
 
     def note(self, kind: str, parent: str, key: str, record: object) -> None:
-        """Let a record be kept from the next commit on; ``None`` lets it be forgotten."""
+        """Schedule the write of a record for the next commit; ``None`` deletes it."""
         self._pending[kind, parent, key] = record
         if not self._is_due:
             asyncio.get_running_loop().call_soon(self._commit_due)
             self._is_due = True
 
     def commit(self) -> None:
-        """Write what was noted; when this returns it is safe."""
+        """Write all noted changes."""
         if not self._pending:
             return
-        kept = [
+        changed = [
             (*place, write_record(record)) for place, record in self._pending.items() if record is not None
         ]
-        gone = [place for place, record in self._pending.items() if record is None]
+        deleted = [place for place, record in self._pending.items() if record is None]
         with self._connection:
-            self._connection.executemany(_KEEP, kept)
-            self._connection.executemany(_FORGET, gone)
+            self._connection.executemany(_WRITE, changed)
+            self._connection.executemany(_DELETE, deleted)
         self._pending.clear()
 
     def _commit_due(self) -> None:
@@ -88,9 +89,9 @@ class StateFile:
 
     def records(self) -> Iterator[StoredRecord]:
         """
-        Return what is kept, the longest kept first.
+        Yield all records, the oldest first.
 
-        :raises StateFileError: something of it cannot be read.
+        :raises StateFileError: a record cannot be read.
         """
         rows = self._connection.execute("SELECT kind, parent, key, content FROM record ORDER BY rowid")
         for kind, parent, key, content in rows:
@@ -101,24 +102,24 @@ class StateFile:
                 raise StateFileError(msg) from error
 
     def settings(self) -> Mapping[str, str]:
-        """Return what is kept beside records, by name."""
+        """Return the settings by name."""
         return dict(self._connection.execute("SELECT name, content FROM fact"))
 
     def save_setting(self, name: str, content: str) -> None:
-        """Keep something beside records, at once."""
+        """Write a setting immediately."""
         with self._connection:
             self._connection.execute(
                 "INSERT OR REPLACE INTO fact (name, content) VALUES (?, ?)", (name, content)
             )
 
     def erase(self) -> None:
-        """Forget all records; the other facts stay."""
+        """Delete all records, but not the settings."""
         self._pending.clear()
         with self._connection:
             self._connection.execute("DELETE FROM record")
 
     def close(self) -> None:
-        """Write what was noted, and let others have the file."""
+        """Write all noted changes, and release the file."""
         try:
             self.commit()
         finally:
@@ -136,7 +137,7 @@ def _opened(path: Path) -> sqlite3.Connection:
         _take(connection, path)
     except sqlite3.Error as error:
         connection.close()
-        raise StateFileError(_complaint(path, error)) from error
+        raise StateFileError(_message(path, error)) from error
     except StateFileError:
         connection.close()
         raise
@@ -144,13 +145,13 @@ def _opened(path: Path) -> sqlite3.Connection:
 
 
 def _take(connection: sqlite3.Connection, path: Path) -> None:
-    """Make sure that the file is ours, then take it for as long as the connection is open."""
+    """Check that the file is a state file, and lock it for as long as the connection is open."""
     connection.execute("PRAGMA locking_mode = EXCLUSIVE")
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (found,) = connection.execute("PRAGMA user_version").fetchone()
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
     if application != _APPLICATION and (application or tables):
-        msg = f"{str(path)!r} is a database, but no state file of an embedded Batch service."
+        msg = f"{str(path)!r} is a database, but not a state file of an embedded Batch service."
         raise StateFileError(msg)
     if found > _FORMAT:
         msg = f"The state file {str(path)!r} has format {found}; this version reads up to {_FORMAT}."
@@ -162,14 +163,14 @@ def _take(connection: sqlite3.Connection, path: Path) -> None:
     connection.executescript(f"BEGIN EXCLUSIVE; {'' if tables else _TABLES} {marks} COMMIT;")
 
 
-def _complaint(path: Path, error: sqlite3.Error) -> str:
+def _message(path: Path, error: sqlite3.Error) -> str:
     if "locked" in str(error):
         return f"The state file {str(path)!r} is in use by another embedded Batch service."
-    return f"{str(path)!r} is no state file of an embedded Batch service, or is damaged: {error}"
+    return f"{str(path)!r} is not a state file of an embedded Batch service, or is damaged: {error}"
 
 
 _TAG, _CONTENT = "$", "of"
-"""What JSON does not have is written as an object of these two."""
+"""Types that JSON does not have are written as an object with these two properties."""
 
 _KINDS: Mapping[str, Any] = {
     name: kind for name, kind in vars(records).items() if isinstance(kind, type) and is_dataclass(kind)
@@ -180,24 +181,24 @@ def write_record(record: object) -> str:
     """
     Return a record as JSON.
 
-    :raises TypeError: it holds something that no record can be read back with.
+    :raises TypeError: it contains a value of a type that cannot be read back.
     """
     return json.dumps(_plain(record), separators=(",", ":"))
 
 
 def read_record(text: str) -> Any:
     """
-    Return the record that a text stands for; fields it does not name have their defaults.
+    Return the record in a JSON text. Missing fields get their defaults, so that older files can be read.
 
-    :raises ValueError: it is not the text of a record.
+    :raises ValueError: the text is not a record.
     """
     try:
         record = json.loads(text, object_hook=_restored)
     except (TypeError, KeyError) as error:
-        msg = f"{text[:100]!r} is not the text of a record: {error}"
+        msg = f"{text[:100]!r} is not a record: {error}"
         raise ValueError(msg) from error
     if not is_dataclass(record):
-        msg = f"{text[:100]!r} is not the text of a record."
+        msg = f"{text[:100]!r} is not a record."
         raise ValueError(msg)
     return record
 
@@ -221,7 +222,7 @@ def _content(value: Any) -> Any:
         return [_plain(item) for item in value]
     if _KINDS.get(type(value).__name__) is type(value):
         return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
-    msg = f"A record holds {value!r}, which cannot be kept."
+    msg = f"A record contains {value!r}, which cannot be saved."
     raise TypeError(msg)
 
 

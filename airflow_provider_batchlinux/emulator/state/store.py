@@ -1,4 +1,4 @@
-"""Holds every record of the service, by id without regard to case; decides nothing."""
+"""The store of all records, by case-insensitive id."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ _LAST = "last"
 
 
 class Journal(Protocol):
-    """Who is told of every change."""
+    """Receives every change of a record."""
 
     def note(self, kind: str, parent: str, key: str, record: object) -> None:
-        """Take note of a record that is new or changed; ``None`` means that it is gone."""
+        """Note a new or changed record; ``None`` means that it was deleted."""
 
 
 class Collection(Generic[Record]):
     """
-    Records of one kind under one parent, listed in the order of their ids.
+    Records of one kind that have the same parent, in the order of their ids.
 
-    :param tally: what to count records by; the counts are kept up to date at every change, so
-        that reading them costs the same for ten records as for ten thousand.
-    :param note: told the key and the record of each change; ``None`` tells nobody.
+    :param tally: returns the value by which records are counted. The counts are updated with every change,
+        so that reading them does not depend on the number of records.
+    :param note: called with the key and the record of each change; ``None`` for no call.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Collection(Generic[Record]):
         return self._records.get(record_id.lower())
 
     def put(self, record_id: str, record: Record) -> Record:
-        """Keep a record in the place of the one that has its id."""
+        """Add a record, or replace the one with its id."""
         key = record_id.lower()
         self.restore(key, record)
         if self._note is not None:
@@ -75,7 +75,7 @@ class Collection(Generic[Record]):
         return record
 
     def restore(self, key: str, record: Record) -> None:
-        """Keep a record without telling anybody."""
+        """Add or replace a record without calling ``note``."""
         if (before := self._records.get(key)) is None:
             insort(self._keys, key)
         else:
@@ -84,7 +84,7 @@ class Collection(Generic[Record]):
         self.counts[self._tally(record)] += 1
 
     def pop(self, record_id: str) -> None:
-        """Forget the record, if there is one."""
+        """Delete the record, if it exists."""
         key = record_id.lower()
         if (record := self._records.pop(key, None)) is not None:
             self.counts[self._tally(record)] -= 1
@@ -93,12 +93,12 @@ class Collection(Generic[Record]):
                 self._note(key, None)
 
     def clear(self) -> None:
-        """Forget all records."""
+        """Delete all records."""
         for key in tuple(self._records):
             self.pop(key)
 
     def after(self, key: str) -> Iterator[tuple[str, Record]]:
-        """Return (key, record) of all records whose key comes after ``key``, in order."""
+        """Yield (key, record) of all records after a key, in order."""
         for later in self._keys[bisect_right(self._keys, key) :]:
             if (record := self._records.get(later)) is not None:
                 yield later, record
@@ -113,7 +113,7 @@ def _task_tally(task: Task) -> Hashable:
 
 
 class _Kind(Generic[Record]):
-    """The records of one kind, collected by what they belong to; ids do not have slashes."""
+    """The records of one kind, by their parent. Ids contain no slashes."""
 
     def __init__(
         self, name: str, journal: Journal | None, tally: Callable[[Record], Hashable] = lambda _: None
@@ -124,18 +124,18 @@ class _Kind(Generic[Record]):
         self._collections: dict[str, Collection[Record]] = {}
 
     def of(self, *parents: str) -> Collection[Record]:
-        """Return what belongs to a parent, to look at."""
+        """Return the records of a parent, for reading."""
         return self._collections.get(_key(parents)) or Collection(self._tally)
 
-    def kept(self, *parents: str) -> Collection[Record]:
-        """Return what belongs to a parent, to put something there."""
+    def writable(self, *parents: str) -> Collection[Record]:
+        """Return the records of a parent, for writing."""
         key = _key(parents)
         if key not in self._collections:
             self._collections[key] = Collection(self._tally, self._note_for(key))
         return self._collections[key]
 
     def drop(self, *parents: str) -> None:
-        """Forget what belongs to a parent."""
+        """Delete the records of a parent."""
         if (collection := self._collections.pop(_key(parents), None)) is not None:
             collection.clear()
 
@@ -145,9 +145,9 @@ class _Kind(Generic[Record]):
 
 class Store:
     """
-    All records. Its ``pool``, ``node``, ``job`` and ``task`` raise the 404 of their kind.
+    All records. ``pool``, ``node``, ``job``, ``schedule`` and ``task`` raise the 404 error of their kind.
 
-    :param journal: told of every change; ``None`` if nobody is.
+    :param journal: receives every change; ``None`` for none.
     """
 
     def __init__(self, journal: Journal | None = None) -> None:
@@ -159,7 +159,7 @@ class Store:
         pools: _Kind[Pool] = _Kind("pool", journal)
         jobs: _Kind[Job] = _Kind("job", journal, lambda job: job.state)
         schedules: _Kind[JobSchedule] = _Kind("schedule", journal, lambda schedule: schedule.state)
-        self.pools, self.jobs, self.schedules = pools.kept(), jobs.kept(), schedules.kept()
+        self.pools, self.jobs, self.schedules = pools.writable(), jobs.writable(), schedules.writable()
         kinds = (
             pools,
             self._nodes,
@@ -174,22 +174,22 @@ class Store:
 
     def restore(self, kind: str, parent: str, key: str, record: Any) -> None:
         """
-        Put a record where a journal was told that it is.
+        Add a record that a journal has noted.
 
-        :raises KeyError: there is no such kind.
+        :raises KeyError: the kind is unknown.
         """
-        self._kinds[kind].kept(parent).restore(key, record)
+        self._kinds[kind].writable(parent).restore(key, record)
 
     @property
     def last_version(self) -> Version | None:
-        """The last change of all, also of what is gone; ``None`` before the first."""
+        """The version of the last change, also of deleted records; ``None`` before the first."""
         return self._versions.of().get(_LAST)
 
     def next_version(self, now: datetime) -> Version:
-        """Return a version that no other change has, even of the same instant."""
+        """Return a new version, which is unique even among changes at the same time."""
         last = self.last_version
         number = ticks(now) if last is None else max(ticks(now), int(last.etag, 16) + 1)
-        return self._versions.kept().put(_LAST, Version(f"0x{number:X}", now))
+        return self._versions.writable().put(_LAST, Version(f"0x{number:X}", now))
 
     def pool(self, pool_id: str) -> Pool:
         """Return a pool."""
@@ -200,7 +200,7 @@ class Store:
         return self._nodes.of(pool_id)
 
     def count_nodes(self, pool_id: str, *, is_dedicated: bool) -> int:
-        """Return how many nodes of a kind a pool has now, in whatever state."""
+        """Return the number of dedicated or Spot nodes of a pool, in any state."""
         counts = self.nodes(pool_id).counts
         return sum(number for (kind, _), number in counts.items() if kind == is_dedicated)
 
@@ -221,7 +221,7 @@ class Store:
         return _found(self.schedules.get(schedule_id), Code.JOB_SCHEDULE_NOT_FOUND)
 
     def jobs_of_schedule(self, schedule_id: str, key: str = "") -> Iterator[tuple[str, Job]]:
-        """Return (key, record) of the jobs that a schedule has made, whose key comes after ``key``."""
+        """Return (key, record) of the jobs of a schedule after a key."""
         prefix = f"{schedule_id.lower()}:"
         later = self.jobs.after(max(key, prefix))
         return takewhile(lambda item: item[0].startswith(prefix), later)
@@ -231,7 +231,7 @@ class Store:
         return self._tasks.of(job_id)
 
     def job_nodes(self, job_id: str) -> Collection[JobNode]:
-        """Return the nodes that a job was prepared on, by their ids; some may be gone."""
+        """Return the records of a job on nodes, by node id. Some nodes may no longer exist."""
         return self._job_nodes.of(job_id)
 
     def task(self, job_id: str, task_id: str) -> Task:
@@ -239,53 +239,53 @@ class Store:
         return _found(self.tasks(self.job(job_id).id).get(task_id), Code.TASK_NOT_FOUND)
 
     def put_pool(self, pool: Pool) -> Pool:
-        """Keep a pool."""
+        """Add or replace a pool."""
         return self.pools.put(pool.id, pool)
 
     def put_node(self, node: Node) -> Node:
-        """Keep a node."""
-        return self._nodes.kept(node.pool_id).put(node.id, node)
+        """Add or replace a node."""
+        return self._nodes.writable(node.pool_id).put(node.id, node)
 
     def change_node(self, node: Node, **changes: Any) -> Node | None:
-        """Change fields of a node as it is now; return ``None`` if it is gone."""
+        """Change fields of the current record of a node; return ``None`` if it does not exist."""
         current = self.nodes(node.pool_id).get(node.id)
         return None if current is None else self.put_node(replace(current, **changes))
 
     def put_user(self, node: Node, user: NodeUser) -> NodeUser:
-        """Keep a user of a node."""
-        return self._users.kept(node.pool_id, node.id).put(user.name, user)
+        """Add or replace a user of a node."""
+        return self._users.writable(node.pool_id, node.id).put(user.name, user)
 
     def put_job(self, job: Job) -> Job:
-        """Keep a job."""
+        """Add or replace a job."""
         return self.jobs.put(job.id, job)
 
     def put_schedule(self, schedule: JobSchedule) -> JobSchedule:
-        """Keep a job schedule."""
+        """Add or replace a job schedule."""
         return self.schedules.put(schedule.id, schedule)
 
     def put_task(self, task: Task) -> Task:
-        """Keep a task."""
-        return self._tasks.kept(task.job_id).put(task.id, task)
+        """Add or replace a task."""
+        return self._tasks.writable(task.job_id).put(task.id, task)
 
     def put_job_node(self, place: JobNode) -> JobNode:
-        """Keep what a job did on a node."""
-        return self._job_nodes.kept(place.job_id).put(place.node_id, place)
+        """Add or replace the record of a job on a node."""
+        return self._job_nodes.writable(place.job_id).put(place.node_id, place)
 
-    def forget_node(self, node: Node) -> None:
-        """Forget a node."""
+    def delete_node(self, node: Node) -> None:
+        """Delete a node."""
         self.nodes(node.pool_id).pop(node.id)
 
-    def forget_users(self, node: Node) -> None:
-        """Forget the users of a node."""
+    def delete_users(self, node: Node) -> None:
+        """Delete the users of a node."""
         self._users.drop(node.pool_id, node.id)
 
-    def forget_pool(self, pool_id: str) -> None:
-        """Forget a pool that has no nodes any more."""
+    def delete_pool(self, pool_id: str) -> None:
+        """Delete a pool without nodes."""
         self.pools.pop(pool_id)
         self._nodes.drop(pool_id)
 
-    def forget_job(self, job_id: str) -> None:
-        """Forget a job and its tasks."""
+    def delete_job(self, job_id: str) -> None:
+        """Delete a job and its tasks."""
         self.jobs.pop(job_id)
         self._job_nodes.drop(job_id)
         self._tasks.drop(job_id)

@@ -1,4 +1,4 @@
-"""Where a service keeps what it has: a directory that goes with it, or a state file and one beside it."""
+"""The files of a running service: in a temporary directory, or in a state file and a directory next to it."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from airflow_provider_batchlinux.emulator.state.state_file import StateFile
 @dataclass(frozen=True)
 class Workdir:
     """
-    What one running service has on disk, to itself.
+    The files of one running service.
 
-    :param root: directory of its own for everything else.
-    :param state: keeps its records; ``None`` if they go when it ends.
+    :param root: directory for everything but records.
+    :param state: file with its records; ``None`` if they are lost when it ends.
     """
 
     root: Path
@@ -28,20 +28,20 @@ class Workdir:
 
     @property
     def nodes(self) -> Path:
-        """Where the nodes have their directories."""
+        """The directory of the nodes."""
         return self.root / "nodes"
 
     @property
     def blobs(self) -> Path:
-        """Where the blob store has its files."""
+        """The directory of the blob store."""
         return self.root / "blobs"
 
 
 def workdir(options: EmulatorOptions) -> AbstractContextManager[Workdir]:
     """
-    Hold the workdir of a service; however it ends, no program of its nodes is left.
+    Hold the workdir of a service. No program of its nodes outlives it, even if it is killed.
 
-    :raises StateFileError: the state file is something else, too new, or in use.
+    :raises StateFileError: the state file is not one, has a newer format, or is in use.
     """
     return _temporary(options.root) if options.state is None else _persistent(options.state)
 

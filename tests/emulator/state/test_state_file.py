@@ -97,9 +97,9 @@ def test_what_the_store_forgets_is_gone_from_the_file_too(state: Path) -> None:
                 store.put_task(records.Task("task", job.id, name, {}, now, version, "active", now, {}))
                 store.put_job_node(records.JobNode(job.id, name, "node", None))
             file.commit()
-            store.forget_users(node)
-            store.forget_pool("gone")
-            store.forget_job("gone")
+            store.delete_users(node)
+            store.delete_pool("gone")
+            store.delete_job("gone")
 
     asyncio.run(change())
 
@@ -156,7 +156,7 @@ def _of_another_kind(path: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "complaint"),
     [
-        pytest.param(lambda path: path.write_text("notes"), "is no state file", id="text"),
+        pytest.param(lambda path: path.write_text("notes"), "is not a state file", id="text"),
         pytest.param(_foreign, "is a database, but no state file", id="foreign"),
         pytest.param(_newer, "has format 99; this version reads up to 1", id="newer"),
         pytest.param(_damaged, "pool 'linux' that cannot be read", id="damaged"),
@@ -185,7 +185,7 @@ def test_a_database_that_is_refused_is_left_as_it_is(state: Path, make: Any) -> 
 def test_a_command_that_cannot_use_the_file_says_so(state: Path, launch: Any) -> None:
     state.write_text("notes")
 
-    with pytest.raises(AssertionError, match=r"cannot serve: .*is no state file"):
+    with pytest.raises(AssertionError, match=r"cannot serve: .*is not a state file"):
         launch("--state", str(state))
 
 
