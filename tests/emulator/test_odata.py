@@ -145,5 +145,5 @@ def test_a_selection_keeps_what_it_names() -> None:
 
 
 def test_a_selection_of_an_unknown_property_is_refused() -> None:
-    with pytest.raises(ServiceError, match="no property 'colour'"):
+    with pytest.raises(ServiceError, match="The property 'colour' cannot be selected"):
         parse_select("id,colour", "tasks")
