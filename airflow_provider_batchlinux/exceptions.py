@@ -19,6 +19,7 @@ Wrong arguments raise ValueError, at parse time where templating allows.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 
 from airflow.providers.common.compat.sdk import AirflowException
@@ -155,7 +156,21 @@ class TaskFailedError(BatchLinuxError):
 
 
 class WaitTimeoutError(BatchLinuxError):
-    """What was waited for did not happen before our own deadline."""
+    """
+    A wait did not end before its deadline.
+
+    :param status: the last status of what was waited for.
+    """
+
+    def __init__(self, message: str, *, status: str = "") -> None:
+        super().__init__(message)
+        self.status = status
+
+    @classmethod
+    def after(cls, limit: timedelta | None, status: str) -> WaitTimeoutError:
+        """Return the error of a wait with this limit; ``None`` if it is not known here."""
+        duration = f" after {limit.total_seconds():g} s" if limit is not None else ""
+        return cls(f"Timed out{duration}. Last status: {status}", status=status)
 
 
 def error_to_payload(error: BatchLinuxError | ValueError) -> dict[str, Any]:

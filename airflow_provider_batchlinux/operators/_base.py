@@ -17,6 +17,7 @@ from airflow_provider_batchlinux.hooks.batch_linux import DEFAULT_CONN_ID, Batch
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from airflow_provider_batchlinux.client.transport.account import AccountSettings
     from airflow_provider_batchlinux.triggers._base import BatchLinuxTrigger
 
 __all__ = [
@@ -32,6 +33,12 @@ __all__ = [
 ]
 
 log = logging.getLogger(__name__)
+
+KILL_LIMIT = 4.0
+"""Seconds that a killed task may take on a worker: Airflow ends its process five seconds after the signal."""
+
+_GRACE = 60.0
+"""Seconds until Airflow times a deferral out, at least: the trigger notices its deadline first."""
 
 
 class BatchLinuxBaseOperator(BaseOperator):
@@ -49,8 +56,17 @@ class BatchLinuxBaseOperator(BaseOperator):
 
     @cached_property
     def hook(self) -> BatchLinuxHook:
-        """The hook of the connection; made when the task runs."""
+        """The hook of the connection; created when the task runs."""
         return BatchLinuxHook(self.batch_linux_conn_id)
+
+    @cached_property
+    def account(self) -> AccountSettings:
+        """
+        The account of the connection, read once a run.
+
+        ``on_kill`` must not read it for the first time: it may have interrupted a request to Airflow's API.
+        """
+        return self.hook.settings()
 
 
 def owner_of(context: Context) -> dict[str, str]:
@@ -99,16 +115,10 @@ def failed_tasks(context: Context) -> list[str]:
 
 
 def defer_to(operator: BaseOperator, trigger: BatchLinuxTrigger) -> NoReturn:
-    """
-    Leave the worker until the trigger fires, and come back in ``execute_complete``.
-
-    The trigger keeps the deadline itself. Airflow's own time-out stands a little behind it, in case the
-    triggerer is gone, because it calls nobody's ``on_kill``.
-    """
+    """Leave the worker until the trigger fires, and continue in ``execute_complete``."""
     timeout = None
-    if trigger.deadline is not None:
-        left = trigger.deadline - datetime.now(timezone.utc).timestamp()
-        timeout = timedelta(seconds=max(left, 0) + max(60, 2 * trigger.poll_interval))
+    if trigger.expires is not None:
+        timeout = timedelta(seconds=max(trigger.expires - datetime.now(timezone.utc).timestamp(), _GRACE))
     operator.defer(trigger=trigger, method_name="execute_complete", timeout=timeout)
 
 

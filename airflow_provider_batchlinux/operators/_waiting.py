@@ -1,17 +1,21 @@
-"""What operators share that act on one pool, and of these, that wait until it is over."""
+"""The bases of the operators that act on one pool, and of those that then wait, defer and can be killed."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from airflow.providers.common.compat.sdk import conf
 
-from airflow_provider_batchlinux.core.ids import require_id
+from airflow_provider_batchlinux.core.ids import id_problems, require_id
 from airflow_provider_batchlinux.core.instants import Duration, seconds_of
+from airflow_provider_batchlinux.exceptions import BatchLinuxError, WaitTimeoutError
 from airflow_provider_batchlinux.links.portal import BatchLinuxPoolLink
 from airflow_provider_batchlinux.operators._base import (
+    KILL_LIMIT,
     BatchLinuxBaseOperator,
     deadline_of,
     defer_to,
@@ -25,10 +29,14 @@ if TYPE_CHECKING:
     from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
     from airflow_provider_batchlinux.client.transport.account import AccountSettings
 
-__all__ = ["DEFAULT_DEFERRABLE", "BatchLinuxPoolOperator", "BatchLinuxWaitingOperator"]
+Result: TypeAlias = "dict[str, Any] | list[dict[str, Any]]"
+"""What an operator returns to XCom."""
+
+Step: TypeAlias = "Result | BatchLinuxTrigger"
+"""What a part of a waiting operator comes to: the result, or the trigger to wait on before the next part."""
 
 DEFAULT_DEFERRABLE = conf.getboolean("operators", "default_deferrable", fallback=False)
-"""Whether operators wait on the triggerer unless they are told otherwise."""
+"""Whether operators wait on the triggerer by default."""
 
 
 class BatchLinuxPoolOperator(BatchLinuxBaseOperator):
@@ -47,61 +55,154 @@ class BatchLinuxPoolOperator(BatchLinuxBaseOperator):
         self.pool_id = pool_id
 
     def link_pool(self, context: Context) -> AccountSettings:
-        """Check the id, keep the link to the pool, and give the account."""
+        """Check the id, store the link to the pool, and return the account."""
         require_id("pool_id", self.pool_id)
-        settings = self.hook.settings()
-        BatchLinuxPoolLink.persist(context, settings, self.pool_id)
-        return settings
+        BatchLinuxPoolLink.persist(context, self.account, self.pool_id)
+        return self.account
 
 
 class BatchLinuxWaitingOperator(BatchLinuxPoolOperator):
     """
-    The base of the operators that ask for something and wait until it is over, here or on the triggerer.
+    The base of the operators that start something at the service and wait until it is over.
 
-    Each has these parameters, and spells them out, because type checkers see none behind ``**kwargs``.
+    One path for all of them, on the worker and on the triggerer, with one client for each execute:
+
+    - :meth:`problems` checks the arguments before any request;
+    - :meth:`submit` starts it, and returns the trigger to wait on (or the result, if there is nothing to
+      wait for);
+    - the trigger polls: on the worker to the end, or once, and then on the triggerer;
+    - :meth:`finish` makes the result of what the trigger found, or returns another trigger;
+    - the trigger's ``cancel`` ends what was started when the task is killed, and on errors for which
+      :meth:`cancels_after` says so;
+    - the trigger's deadline ends the wait; :meth:`timed_out` may still make a result of it.
+
+    Subclasses spell out the parameters below, because type checkers see none behind ``**kwargs``.
     """
 
-    wait: bool
     timeout: Duration
     poll_interval: Duration
     deferrable: bool
 
-    def waiting(self, context: Context) -> dict[str, Any]:
-        """
-        Give what the triggers of all pools take: which pool, how often to look, until when.
+    current_trigger: BatchLinuxTrigger | None = None
+    """What a kill cancels. :meth:`submit` sets it if a kill in the middle of it has something to cancel."""
 
-        :raises ValueError: ``timeout`` or ``poll_interval`` is no time span; found before anything is asked.
+    @abstractmethod
+    async def submit(self, client: BatchLinuxClient, context: Context) -> Step:
+        """Start it."""
+
+    async def finish(
+        self,
+        client: BatchLinuxClient,  # noqa: ARG002  # overrides use it, here and below
+        context: Context,  # noqa: ARG002
+        trigger: BatchLinuxTrigger,  # noqa: ARG002
+        result: dict[str, Any],
+    ) -> Step:
         """
-        limit = timedelta(seconds=seconds_of("timeout", self.timeout))
+        Return the operator's result.
+
+        :param trigger: what was waited on, with the arguments it was made with, also in a resumed task.
+        :param result: what the wait found.
+        """
+        return result
+
+    async def timed_out(
+        self,
+        client: BatchLinuxClient,  # noqa: ARG002
+        context: Context,  # noqa: ARG002
+        trigger: BatchLinuxTrigger,  # noqa: ARG002
+        error: WaitTimeoutError,
+    ) -> Step:
+        """Return the result of a wait that timed out; raise the error if there is none."""
+        raise error
+
+    def problems(self) -> list[str]:
+        """List all that is wrong with the arguments."""
+        return id_problems("pool_id", self.pool_id)
+
+    def cancels_after(self, error: Exception, context: Context) -> bool:  # noqa: ARG002
+        """Return whether a wait that an error has ended cancels what was started; by default it goes on."""
+        return False
+
+    def limit(self) -> timedelta | None:
+        """Return how long to wait at most from the first start of the task; ``None`` for no limit."""
+        return timedelta(seconds=seconds_of("timeout", self.timeout))
+
+    def trigger_arguments(self, context: Context) -> dict[str, Any]:
+        """
+        Return the arguments that the triggers of all pools take.
+
+        :raises ValueError: if ``timeout`` or ``poll_interval`` is not a duration. Call it before any request.
+        """
         return {
             "pool_id": self.pool_id,
             "batch_linux_conn_id": self.batch_linux_conn_id,
             "poll_interval": seconds_of("poll_interval", self.poll_interval),
-            "deadline": deadline_of(context, limit),
+            "deadline": deadline_of(context, self.limit()),
         }
 
-    async def settle(
-        self, client: BatchLinuxClient, trigger: BatchLinuxTrigger
-    ) -> dict[str, Any] | BatchLinuxTrigger:
-        """Wait to the end; deferrable, look once, and give the trigger that goes on when it is too early."""
-        result = await trigger.settle(client, block=not self.deferrable)
-        return trigger if result is None else result
+    def execute(self, context: Context) -> Result:
+        """Start it, and wait until it is over."""
+        if problems := self.problems():
+            raise ValueError("\n".join(problems))
+        self.link_pool(context)
+        return self._complete(context, lambda client: self.submit(client, context))
 
-    def ask_and_wait(
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> Result:
+        """Continue after the trigger has fired."""
+        from airflow_provider_batchlinux.core.events import WaitEvent
+
+        fired = WaitEvent.from_payload(event)
+        module, _, name = fired.trigger.rpartition(".")
+        trigger: BatchLinuxTrigger = getattr(import_module(module), name)(**fired.arguments)
+
+        async def outcome() -> dict[str, Any]:
+            return result_of(event)
+
+        async def resume(client: BatchLinuxClient) -> Step:
+            step = await self._after(client, context, trigger, outcome())
+            assert step is not None, "An event has a result or an error."
+            return step
+
+        return self._complete(context, resume)
+
+    def on_kill(self) -> None:
+        """Cancel what was started. Airflow ends the process after five seconds, so this gives up earlier."""
+        trigger = self.current_trigger
+        if trigger is not None and trigger.cancels_on_kill:
+            self.hook.run(lambda client: trigger.try_to_cancel(client, KILL_LIMIT), settings=self.account)
+
+    def _complete(self, context: Context, begin: Callable[[BatchLinuxClient], Awaitable[Step]]) -> Result:
+        async def work(client: BatchLinuxClient) -> Step:
+            step = await begin(client)
+            while isinstance(trigger := step, BatchLinuxTrigger):
+                waiting = trigger.run_on_worker(client, block=not self.deferrable)
+                following = await self._after(client, context, trigger, waiting)
+                if following is None:
+                    return trigger
+                step = following
+            return step
+
+        step = self.hook.run(work, settings=self.account)
+        if isinstance(step, BatchLinuxTrigger):
+            defer_to(self, step)
+        return step
+
+    async def _after(
         self,
-        settings: AccountSettings,
-        ask: Callable[[BatchLinuxClient], Awaitable[dict[str, Any] | BatchLinuxTrigger]],
-    ) -> dict[str, Any]:
-        """
-        Ask for something, and come to its result in the way of waiting that was chosen.
-
-        :param ask: asks, and gives the result, or the trigger to wait on with, as :meth:`settle` does.
-        """
-        outcome = self.hook.run(ask, settings=settings)
-        if isinstance(outcome, BatchLinuxTrigger):
-            defer_to(self, outcome)
-        return outcome
-
-    def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG002
-        """Take the trigger's event as the result, or raise what it reports."""
-        return result_of(event)
+        client: BatchLinuxClient,
+        context: Context,
+        trigger: BatchLinuxTrigger,
+        waiting: Awaitable[dict[str, Any] | None],
+    ) -> Step | None:
+        """Await a wait, and return what follows; ``None`` if it is too early, and the task is to defer."""
+        self.current_trigger = trigger
+        try:
+            result = await waiting
+        except (BatchLinuxError, ValueError) as error:
+            if self.cancels_after(error, context):
+                await trigger.try_to_cancel(client, KILL_LIMIT)
+            if isinstance(error, WaitTimeoutError):
+                late = WaitTimeoutError.after(self.limit(), error.status)
+                return await self.timed_out(client, context, trigger, late)
+            raise
+        return None if result is None else await self.finish(client, context, trigger, result)

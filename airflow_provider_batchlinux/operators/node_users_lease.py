@@ -158,7 +158,7 @@ class BatchLinuxLeaseNodeUsersOperator(BatchLinuxBaseOperator):
             await self._enter(client, trigger)
             self._to_kill = settings, trigger
             async with self._given_up_on_error(client, trigger, context):
-                return await trigger.settle(client, block=not self.deferrable)
+                return await trigger.run_on_worker(client, block=not self.deferrable)
 
         result = self.hook.run(story, settings=settings)
         if result is None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_batchlinux.core.instants import Duration
 from airflow_provider_batchlinux.core.node_states import READY_STATES
-from airflow_provider_batchlinux.operators._waiting import DEFAULT_DEFERRABLE, BatchLinuxWaitingOperator
+from airflow_provider_batchlinux.operators._waiting import DEFAULT_DEFERRABLE, BatchLinuxWaitingOperator, Step
 from airflow_provider_batchlinux.triggers.node_actions import BatchLinuxNodesActedTrigger
 
 if TYPE_CHECKING:
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
     from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
     from airflow_provider_batchlinux.core.nodes.actions import NodeAction
-    from airflow_provider_batchlinux.triggers._base import BatchLinuxTrigger
 
 __all__ = [
     "BatchLinuxDeallocateNodesOperator",
@@ -51,31 +50,27 @@ class _NodesOperator(BatchLinuxWaitingOperator):
         self.timeout, self.poll_interval = timeout, poll_interval
         self.node_ids, self.states = node_ids, states
 
-    def execute(self, context: Context) -> dict[str, Any]:
-        """Ask the nodes, and wait until they came through it where that is wanted."""
+    def problems(self) -> list[str]:
+        """List all that is wrong with the arguments."""
         from airflow_provider_batchlinux.core.nodes.actions import problems_of
 
-        if problems := problems_of(self.action, self.running_tasks):
-            raise ValueError("\n".join(problems))
-        settings, waiting = self.link_pool(context), self.waiting(context)
-        return self.ask_and_wait(settings, lambda client: self._act(client, waiting))
+        return [*super().problems(), *problems_of(self.action, self.running_tasks)]
 
-    async def _act(
-        self, client: BatchLinuxClient, waiting: dict[str, Any]
-    ) -> dict[str, Any] | BatchLinuxTrigger:
+    async def submit(self, client: BatchLinuxClient, context: Context) -> Step:
+        """Send the request to the selected nodes."""
         from airflow_provider_batchlinux.client.nodes.actions import act_on_nodes
         from airflow_provider_batchlinux.core.nodes.actions import NodeChoice
 
+        arguments = self.trigger_arguments(context)
         by_default = self.chosen_by_default if self.node_ids is None else None
         choice = NodeChoice(self.node_ids, self.states or by_default)
         acted = await act_on_nodes(client, self.pool_id, self.action, choice, self.running_tasks)
         if not self.wait or not acted.node_ids:
             return {"pool_id": self.pool_id, "done": len(acted.node_ids), "gone": 0}
         since = acted.since.isoformat() if acted.since else None
-        trigger = BatchLinuxNodesActedTrigger(
-            action=self.action, node_ids=acted.node_ids, since=since, **waiting
+        return BatchLinuxNodesActedTrigger(
+            action=self.action, node_ids=acted.node_ids, since=since, **arguments
         )
-        return await self.settle(client, trigger)
 
 
 class _InterruptingOperator(_NodesOperator):

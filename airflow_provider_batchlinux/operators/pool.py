@@ -23,7 +23,11 @@ from airflow_provider_batchlinux.operators._pool_request import (
     require_one_form,
     secrets_untold,
 )
-from airflow_provider_batchlinux.operators._waiting import DEFAULT_DEFERRABLE, BatchLinuxWaitingOperator
+from airflow_provider_batchlinux.operators._waiting import (
+    DEFAULT_DEFERRABLE,
+    BatchLinuxWaitingOperator,
+    Step,
+)
 from airflow_provider_batchlinux.triggers.pool import BatchLinuxPoolGoneTrigger, BatchLinuxPoolSteadyTrigger
 
 if TYPE_CHECKING:
@@ -323,32 +327,32 @@ class BatchLinuxDeletePoolOperator(BatchLinuxWaitingOperator):
             raise ValueError(msg)
         self.policy, self.keep_for = policy, keep_for
 
-    def execute(self, context: Context) -> dict[str, Any]:
-        """Ask for the deletion, and wait until it is done where that is wanted."""
-        settings = self.link_pool(context)
-        if self.policy != "always" and (failed := failed_tasks(context)):
-            self._keep(failed)
-            return {"pool_id": self.pool_id, "deleted": False}
-        gone = BatchLinuxPoolGoneTrigger(**self.waiting(context))
-        return self.ask_and_wait(settings, lambda client: self._delete(client, settings.id_prefix, gone))
-
-    async def _delete(
-        self, client: BatchLinuxClient, id_prefix: str, gone: BatchLinuxPoolGoneTrigger
-    ) -> dict[str, Any] | BatchLinuxTrigger:
+    async def submit(self, client: BatchLinuxClient, context: Context) -> Step:
+        """Delete the pool, unless the policy keeps it."""
         from airflow_provider_batchlinux.client.tasks.jobs import end_orphans
 
+        arguments = self.trigger_arguments(context)
+        if self.policy != "always" and (failed := failed_tasks(context)):
+            await self._keep(client, failed)
+            return {"pool_id": self.pool_id, "deleted": False}
         found = await client.delete_pool(self.pool_id)
         self.log.info("Pool %r: %s.", self.pool_id, "deletion asked for" if found else "there is none")
-        await end_orphans(client, self.pool_id, id_prefix)
-        if found and self.wait and await self.settle(client, gone) is gone:
-            return gone
+        await end_orphans(client, self.pool_id, self.account.id_prefix)
+        if found and self.wait:
+            return BatchLinuxPoolGoneTrigger(**arguments)
         return {"pool_id": self.pool_id, "deleted": found}
 
-    def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
-        """Take the trigger's event as the result, or raise what it reports."""
-        return {**super().execute_complete(context, event), "deleted": True}
+    async def finish(
+        self,
+        client: BatchLinuxClient,  # noqa: ARG002
+        context: Context,  # noqa: ARG002
+        trigger: BatchLinuxTrigger,  # noqa: ARG002
+        result: dict[str, Any],
+    ) -> Step:
+        """Return that the pool was deleted."""
+        return {**result, "deleted": True}
 
-    def _keep(self, failed: list[str]) -> None:
+    async def _keep(self, client: BatchLinuxClient, failed: list[str]) -> None:
         from airflow_provider_batchlinux.client.pools.metadata import change_metadata
         from airflow_provider_batchlinux.core.pool_metadata import with_expiry, with_keep
         from airflow_provider_batchlinux.core.text import joined
@@ -360,7 +364,7 @@ class BatchLinuxDeletePoolOperator(BatchLinuxWaitingOperator):
         def kept(marks: Mapping[str, str]) -> dict[str, str]:
             return with_keep(marks, now) if until is None else with_expiry(marks, until)
 
-        self.hook.run(lambda client: change_metadata(client, self.pool_id, kept))
+        await change_metadata(client, self.pool_id, kept)
         if until is None:
             self.log.warning("%s All its nodes are paid for until its end, or somebody deletes it.", why)
         else:

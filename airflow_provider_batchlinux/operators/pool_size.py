@@ -12,6 +12,7 @@ from airflow_provider_batchlinux.operators._waiting import (
     DEFAULT_DEFERRABLE,
     BatchLinuxPoolOperator,
     BatchLinuxWaitingOperator,
+    Step,
 )
 from airflow_provider_batchlinux.triggers.pool import BatchLinuxPoolResizedTrigger
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
-    from airflow_provider_batchlinux.client.transport.account import AccountSettings
     from airflow_provider_batchlinux.specs import AutoscaleSpec
 
 __all__ = [
@@ -90,23 +90,9 @@ class BatchLinuxResizePoolOperator(BatchLinuxWaitingOperator):
         self.running_tasks = running_tasks
         self.accept_partial = accept_partial
         self.stop_on_kill = stop_on_kill
-        self._to_stop: tuple[AccountSettings, BatchLinuxPoolResizedTrigger] | None = None
 
-    def execute(self, context: Context) -> dict[str, Any]:
-        """Ask for the resize, and wait until it is over where that is wanted."""
-        settings, trigger = self.link_pool(context), self._trigger(context)
-        self._to_stop = settings, trigger
-        return self.ask_and_wait(settings, lambda client: self.settle(client, trigger))
-
-    def on_kill(self) -> None:
-        """Stop the resize that was asked for, where that is wanted."""
-        if self._to_stop is None or not self.stop_on_kill:
-            return
-        settings, trigger = self._to_stop
-        if trigger.asked:
-            self.hook.run(trigger.cancel, settings=settings)
-
-    def _trigger(self, context: Context) -> BatchLinuxPoolResizedTrigger:
+    async def submit(self, client: BatchLinuxClient, context: Context) -> Step:  # noqa: ARG002
+        """Return the trigger, which itself requests the resize once the pool is steady."""
         from airflow_provider_batchlinux.core.pools.changes.resize import ResizeSpec
 
         spec = ResizeSpec(
@@ -122,7 +108,7 @@ class BatchLinuxResizePoolOperator(BatchLinuxWaitingOperator):
             resize=asdict(spec),
             until_over=self.wait,
             stop_on_kill=self.stop_on_kill,
-            **self.waiting(context),
+            **self.trigger_arguments(context),
         )
 
 

@@ -2,31 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import conf
-
-from airflow_provider_batchlinux.core.instants import Duration, optional_seconds, seconds_of
+from airflow_provider_batchlinux.core.instants import Duration, optional_seconds
 from airflow_provider_batchlinux.core.tasks.cleanup import DELETE_JOB_CHOICES, DeleteJob
-from airflow_provider_batchlinux.exceptions import (
-    BatchLinuxError,
-    TaskFailedError,
-    WaitTimeoutError,
-)
-from airflow_provider_batchlinux.links.portal import BatchLinuxPoolLink
-from airflow_provider_batchlinux.operators._base import (
-    BatchLinuxBaseOperator,
-    deadline_of,
-    defer_to,
-    id_stem_of,
-    owner_of,
-    result_of,
+from airflow_provider_batchlinux.exceptions import TaskFailedError, WaitTimeoutError
+from airflow_provider_batchlinux.operators._base import id_stem_of, owner_of
+from airflow_provider_batchlinux.operators._waiting import (
+    DEFAULT_DEFERRABLE,
+    BatchLinuxWaitingOperator,
+    Step,
 )
 from airflow_provider_batchlinux.triggers.task import BatchLinuxTaskTrigger
 
@@ -34,18 +23,13 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
-    from airflow_provider_batchlinux.client.tasks.jobs import Submission
-    from airflow_provider_batchlinux.client.tasks.tasks import EndedTask, Reading
-    from airflow_provider_batchlinux.client.transport.account import AccountSettings
     from airflow_provider_batchlinux.core.tasks.task import TaskSpec
+    from airflow_provider_batchlinux.triggers._base import BatchLinuxTrigger
 
 __all__ = ["BatchLinuxTaskOperator"]
 
-_KILL_LIMIT = 4.0
-"""Seconds."""
 
-
-class BatchLinuxTaskOperator(BatchLinuxBaseOperator):
+class BatchLinuxTaskOperator(BatchLinuxWaitingOperator):
     """
     Run a command on a node of a pool, and show its output.
 
@@ -86,16 +70,13 @@ class BatchLinuxTaskOperator(BatchLinuxBaseOperator):
     """
 
     template_fields: Sequence[str] = (
-        *BatchLinuxBaseOperator.template_fields,
-        "pool_id",
+        *BatchLinuxWaitingOperator.template_fields,
         "command",
         "environment",
         "files",
         "result_file",
     )
     template_fields_renderers = {"command": "bash", "environment": "json", "files": "json"}  # noqa: RUF012
-    operator_extra_links = (BatchLinuxPoolLink(),)
-    ui_color = "#d8ecf3"
 
     def __init__(
         self,
@@ -111,14 +92,13 @@ class BatchLinuxTaskOperator(BatchLinuxBaseOperator):
         delete_job: DeleteJob = "always",
         output_limit: int = 256 * 1024,
         poll_interval: Duration = timedelta(seconds=15),
-        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        deferrable: bool = DEFAULT_DEFERRABLE,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(pool_id=pool_id, **kwargs)
         if delete_job not in DELETE_JOB_CHOICES:
             msg = f"delete_job={delete_job!r} is not one of {', '.join(DELETE_JOB_CHOICES)}."
             raise ValueError(msg)
-        self.pool_id = pool_id
         self.command = command
         self.environment = environment or {}
         self.files = files or {}
@@ -130,101 +110,69 @@ class BatchLinuxTaskOperator(BatchLinuxBaseOperator):
         self.output_limit = output_limit
         self.poll_interval = poll_interval
         self.deferrable = deferrable
-        self._to_kill: tuple[AccountSettings, str] | None = None
 
-    def execute(self, context: Context) -> dict[str, Any]:
-        """Submit the command, wait until it is over, and show how it went."""
-        from airflow_provider_batchlinux.client.tasks.jobs import submit_task
-        from airflow_provider_batchlinux.client.tasks.tasks import finish_task
+    def problems(self) -> list[str]:
+        """List all that is wrong with the arguments."""
+        missing = [path for path in self.files.values() if not Path(path).is_file()]
+        return [
+            *self._spec().problems(),
+            *(f"files names {path!r}, which is not a file on this worker." for path in missing),
+        ]
 
-        settings = self.hook.settings()
-        submission = self._submission(context, settings.id_prefix)
-        BatchLinuxPoolLink.persist(context, settings, self.pool_id)
-        self._to_kill = settings, submission.job_id
+    def limit(self) -> timedelta | None:
+        """Return Airflow's ``execution_timeout``, which Airflow itself does not apply to deferrals."""
+        return self.execution_timeout
 
-        async def story(client: BatchLinuxClient) -> BatchLinuxTaskTrigger | EndedTask:
-            job_id = await submit_task(client, submission)
-            self._to_kill = settings, job_id
-            self.log.info("Job %r runs the command on pool %r.", job_id, self.pool_id)
-            trigger = self._trigger(context, job_id)
-            async with self._given_up_on_error(client, job_id, context):
-                over = await trigger.settle(client, block=not self.deferrable)
-            return await finish_task(client, job_id, self._reading()) if over else trigger
+    async def submit(self, client: BatchLinuxClient, context: Context) -> Step:
+        """Submit the command, or adopt the one that an earlier try has left running."""
+        from airflow_provider_batchlinux.client.tasks.jobs import Submission, submit_task
 
-        ended = self.hook.run(story, settings=settings)
-        if isinstance(ended, BatchLinuxTaskTrigger):
-            defer_to(self, ended)
-        return _result(ended)
-
-    def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
-        """Read the command's outcome after the trigger fired, or raise what the trigger reports."""
-        from airflow_provider_batchlinux.client.tasks.tasks import finish_task
-        from airflow_provider_batchlinux.core.events import WaitEvent
-
-        job_id = str(WaitEvent.from_payload(event).arguments["job_id"])
-        settings = self.hook.settings()
-        self._to_kill = settings, job_id
-
-        async def story(client: BatchLinuxClient) -> EndedTask:
-            async with self._given_up_on_error(client, job_id, context):
-                result_of(event)
-            return await finish_task(client, job_id, self._reading())
-
-        return _result(self.hook.run(story, settings=settings))
-
-    def on_kill(self) -> None:
-        """End the command. Airflow kills the worker after five seconds, so this gives up before."""
-        from airflow_provider_batchlinux.client.tasks.tasks import abandon_task
-
-        if self._to_kill is None:
-            return
-        settings, job_id = self._to_kill
-
-        async def story(client: BatchLinuxClient) -> None:
-            await self._best_effort(abandon_task(client, job_id, self.delete_job), job_id)
-
-        self.hook.run(story, settings=settings)
-
-    @asynccontextmanager
-    async def _given_up_on_error(
-        self, client: BatchLinuxClient, job_id: str, context: Context
-    ) -> AsyncIterator[None]:
-        """End the command when it is hopeless, and when no retry follows that could go on with it."""
-        from airflow_provider_batchlinux.client.tasks.tasks import abandon_task
-
-        try:
-            yield
-        except BatchLinuxError as error:
-            ti: Any = context["ti"]
-            hopeless = isinstance(error, (TaskFailedError, WaitTimeoutError))
-            if hopeless or ti.try_number > ti.max_tries:
-                await self._best_effort(abandon_task(client, job_id, self.delete_job), job_id)
-            raise
-
-    async def _best_effort(self, ending: Awaitable[None], job_id: str) -> None:
-        try:
-            await asyncio.wait_for(ending, _KILL_LIMIT)
-        except (BatchLinuxError, asyncio.TimeoutError) as error:
-            self.log.warning("Job %r could not be ended and may go on: %s", job_id, error)
-
-    def _submission(self, context: Context, id_prefix: str) -> Submission:
-        from airflow_provider_batchlinux.client.tasks.jobs import Submission
-
-        return Submission(
+        arguments = {**self.trigger_arguments(context), "delete_job": self.delete_job}
+        submission = Submission(
             spec=self._spec(),
-            id_stem=id_stem_of(context, id_prefix),
+            id_stem=id_stem_of(context, self.account.id_prefix),
             try_number=context["ti"].try_number,
             token=uuid.uuid4().hex,
             owner=owner_of(context),
         )
+        # A kill in the middle of the submission terminates the job, too.
+        self.current_trigger = BatchLinuxTaskTrigger(job_id=submission.job_id, **arguments)
+        job_id = await submit_task(client, submission)
+        self.log.info("Job %r runs the command on pool %r.", job_id, self.pool_id)
+        return BatchLinuxTaskTrigger(job_id=job_id, **arguments)
+
+    async def finish(
+        self,
+        client: BatchLinuxClient,
+        context: Context,  # noqa: ARG002
+        trigger: BatchLinuxTrigger,  # noqa: ARG002
+        result: dict[str, Any],
+    ) -> Step:
+        """Log the output of the command, and return its result."""
+        from airflow_provider_batchlinux.client.tasks.tasks import Reading, finish_task
+
+        reading = Reading(self.output_limit, self.result_file, self.delete_job)
+        ended = await finish_task(client, result["job_id"], reading)
+        return {
+            "job_id": ended.job_id,
+            "exit_code": ended.task.exit_code,
+            "node_id": ended.task.node_id,
+            "seconds": ended.task.seconds,
+            "result": ended.result,
+        }
+
+    def cancels_after(self, error: Exception, context: Context) -> bool:
+        """Return whether the command is lost or timed out, or no retry follows that could adopt it."""
+        ti: Any = context["ti"]
+        return isinstance(error, (TaskFailedError, WaitTimeoutError)) or ti.try_number > ti.max_tries
 
     def _spec(self) -> TaskSpec:
         from airflow_provider_batchlinux.core.tasks.files import pack_files
         from airflow_provider_batchlinux.core.tasks.task import TaskSpec
 
-        missing = [path for path in self.files.values() if not Path(path).is_file()]
-        contents = {name: Path(path).read_bytes() for name, path in self.files.items() if path not in missing}
-        spec = TaskSpec(
+        files = {name: Path(path) for name, path in self.files.items()}
+        contents = {name: path.read_bytes() for name, path in files.items() if path.is_file()}
+        return TaskSpec(
             pool_id=self.pool_id,
             command=self.command,
             environment=self.environment,
@@ -233,32 +181,3 @@ class BatchLinuxTaskOperator(BatchLinuxBaseOperator):
             time_limit=optional_seconds("time_limit", self.time_limit),
             max_retries=self.max_retries,
         )
-        problems = [*spec.problems(), *(f"files names {path!r}, which is no file here." for path in missing)]
-        if problems:
-            raise ValueError("\n".join(problems))
-        return spec
-
-    def _trigger(self, context: Context, job_id: str) -> BatchLinuxTaskTrigger:
-        return BatchLinuxTaskTrigger(
-            pool_id=self.pool_id,
-            job_id=job_id,
-            batch_linux_conn_id=self.batch_linux_conn_id,
-            poll_interval=seconds_of("poll_interval", self.poll_interval),
-            deadline=deadline_of(context, self.execution_timeout),
-            delete_job=self.delete_job,
-        )
-
-    def _reading(self) -> Reading:
-        from airflow_provider_batchlinux.client.tasks.tasks import Reading
-
-        return Reading(self.output_limit, self.result_file, self.delete_job)
-
-
-def _result(ended: EndedTask) -> dict[str, Any]:
-    return {
-        "job_id": ended.job_id,
-        "exit_code": ended.task.exit_code,
-        "node_id": ended.task.node_id,
-        "seconds": ended.task.seconds,
-        "result": ended.result,
-    }

@@ -90,7 +90,7 @@ class BatchLinuxPoolSensor(BaseSensorOperator):
             if not self._told:
                 raise
             # Airflow's own words are of the time alone.
-            msg = f"{error} Last seen: {self._told}"
+            msg = f"{error} Last status: {self._told}"
             raise AirflowSensorTimeout(msg) from None
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:

@@ -1,10 +1,11 @@
-"""What all triggers of this provider share: serialisation by fields, and one run of the one waiting loop."""
+"""The base of all triggers: serialisation by fields, one run of the waiting loop, and what a kill does."""
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
@@ -22,28 +23,41 @@ if TYPE_CHECKING:
     from airflow_provider_batchlinux.client.waits.shared_account import SharedAccount
     from airflow_provider_batchlinux.core.events import WaitEvent
 
-__all__ = ["BatchLinuxPoolTrigger", "BatchLinuxTrigger"]
-
 _LONGEST_FIRST_WAIT = 5.0
-"""Seconds. A trigger that fires at once can overtake the deferral that made it, and fail the task."""
+"""Seconds. A trigger that fires immediately can overtake the deferral that created it, and fail the task."""
+
+_GRACE = 60.0
+"""Seconds after the deadline until Airflow times the deferral out, at least."""
+
+_KILL_LIMIT = 10.0
+"""Seconds that a cancellation may take on a triggerer."""
+
+_OVER = frozenset({"failed", "removed", "skipped", "success", "upstream_failed", "gone"})
+"""Any other state counts as alive, also one that a later Airflow adds: a cancellation cannot be reverted."""
+
+# asyncio keeps only weak references to tasks.
+_kills: set[asyncio.Task[None]] = set()
 
 
 class BatchLinuxTrigger(BaseTrigger):
     """
     The base of the triggers of this provider.
 
-    Its arguments lie in Airflow's database in plain text: names and numbers only, never a secret.
+    Airflow stores the arguments in its database in plain text: names and numbers only, never a secret.
 
     :param batch_linux_conn_id: the connection to the Batch account.
-    :param poll_interval: seconds between two looks.
-    :param deadline: seconds since the epoch after which the wait gives up; ``None`` for never. It is an
-        instant and not a span, so that it holds over restarts of the triggerer.
+    :param poll_interval: seconds between two polls.
+    :param deadline: seconds since the epoch after which the wait times out; ``None`` for never. An instant
+        rather than a duration, so that it holds over restarts of the triggerer.
     """
+
+    marked_success = False
+    """Whether a user ended the Airflow task by marking it as a success; known to :meth:`cancel`."""
 
     def __init__(
         self, *, batch_linux_conn_id: str, poll_interval: float, deadline: float | None = None
     ) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]  # as Airflow has it
+        super().__init__()  # type: ignore[no-untyped-call]  # untyped in Airflow
         self.batch_linux_conn_id = batch_linux_conn_id
         self.poll_interval = poll_interval
         self.deadline = deadline
@@ -51,48 +65,110 @@ class BatchLinuxTrigger(BaseTrigger):
 
     @property
     def followed_pool(self) -> str | None:
-        """The pool that the wait is about, where the poller that all waits share can tell of it."""
+        """The pool that the shared poller reads for this wait; ``None`` if the wait polls on its own."""
         return None
+
+    @property
+    def expires(self) -> float | None:
+        """
+        Seconds since the epoch after which Airflow itself times the deferral out; ``None`` for never.
+
+        Later than the deadline: Airflow's time-out calls no ``on_kill`` and has no message of ours, so it is
+        only for a triggerer that is gone.
+        """
+        return None if self.deadline is None else self.deadline + max(_GRACE, 2 * self.poll_interval)
+
+    @property
+    def cancels_on_kill(self) -> bool:
+        """Whether :meth:`cancel` is to be called when a user ends the Airflow task."""
+        return False
 
     @abstractmethod
     def wait(self, client: BatchLinuxClient) -> Wait:
-        """Say what to wait for."""
+        """Return what to wait for."""
+
+    @property
+    def uncancelled(self) -> str:
+        """What a cancellation that failed leaves behind, as the beginning of a log line."""
+        return "What the task started may go on"
+
+    async def cancel(self, client: BatchLinuxClient) -> None:
+        """End what the task has started, because the task itself was ended, and log it."""
+
+    async def try_to_cancel(self, client: BatchLinuxClient, limit: float) -> None:
+        """
+        Cancel, and log a warning if that fails.
+
+        :param limit: seconds that it may take: Airflow ends the process of a killed task soon.
+        """
+        try:
+            await asyncio.wait_for(self.cancel(client), limit)
+        except (BatchLinuxError, asyncio.TimeoutError) as error:
+            self.log.warning("%s: %s", self.uncancelled, str(error) or f"no answer in {limit:g} s.")
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Give the class and the arguments from which the trigger can be made again."""
+        """Return the class path and the arguments from which Airflow creates the trigger again."""
         cls = type(self)
         names = [name for name in inspect.signature(cls.__init__).parameters if name != "self"]
         return f"{cls.__module__}.{cls.__qualname__}", {name: getattr(self, name) for name in names}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Wait, and tell the task once how it ended."""
+        """Wait, and fire one event with the outcome."""
         event = await self._outcome()
         self.fired = True
         yield TriggerEvent(event.to_payload())
 
-    async def settle(self, client: BatchLinuxClient, *, block: bool) -> dict[str, Any] | None:
+    async def run_on_worker(self, client: BatchLinuxClient, *, block: bool) -> dict[str, Any] | None:
         """
-        Do on a worker what the trigger would do.
+        Wait on a worker, without a deferral.
 
-        :param block: wait to the end; ``False`` looks once, and gives ``None`` when it is too early.
+        :param block: wait to the end; ``False`` polls once, and returns ``None`` if it is too early.
         """
         from airflow_provider_batchlinux.client.waits.loop import wait_for
 
         wait = self.wait(client)
         if block:
-            return await wait_for(wait, self.pace(wait, first_wait=0.0))
+            return await wait_for(wait, self.schedule(wait, first_wait=0.0))
         return await wait.poll()
 
-    def pace(self, wait: Wait, *, first_wait: float) -> WaitSchedule:  # noqa: ARG002  # for a wait that knows its own
+    def schedule(self, wait: Wait, *, first_wait: float) -> WaitSchedule:  # noqa: ARG002  # overrides use it
         """
-        Say how often to look.
+        Return how often to poll.
 
         :param wait: what is waited for.
-        :param first_wait: seconds before the first look.
+        :param first_wait: seconds before the first poll.
         """
         from airflow_provider_batchlinux.client.waits.loop import WaitSchedule
 
         return WaitSchedule(self.poll_interval, self.deadline, first_wait)
+
+    async def on_kill(self) -> None:
+        """
+        Cancel what is waited for after a user ended the Airflow task (Airflow 3.3 and later).
+
+        Airflow also calls this on a triggerer that merely lost the trigger to another one, and cancels the
+        call after about a second. Therefore nothing is done while the task instance is alive, and the work
+        is shielded from the cancellation.
+        """
+        if self.fired or not self.cancels_on_kill:
+            return
+        kill = asyncio.ensure_future(self._cancel_if_over())
+        _kills.add(kill)
+        kill.add_done_callback(_kills.discard)
+        await asyncio.shield(kill)
+
+    async def _cancel_if_over(self) -> None:
+        task_instance: Any = getattr(self, "task_instance", None)
+        if task_instance is not None:
+            state = await final_state(task_instance)
+            if state is None:
+                self.log.info("The task instance of %r is alive; nothing is cancelled.", type(self).__name__)
+                return
+            self.marked_success = state == "success"
+
+        # With a client of its own: the one of run() may be closed by now.
+        async with BatchLinuxHook(self.batch_linux_conn_id, retry_budget=_KILL_LIMIT).client() as client:
+            await self.try_to_cancel(client, _KILL_LIMIT)
 
     async def _outcome(self) -> WaitEvent:
         from airflow_provider_batchlinux.core.events import WaitEvent
@@ -100,8 +176,8 @@ class BatchLinuxTrigger(BaseTrigger):
         try:
             result = await self._result()
         except (BatchLinuxError, ValueError) as error:
-            return WaitEvent(self.serialize()[1], error=error_to_payload(error))
-        return WaitEvent(self.serialize()[1], result)
+            return WaitEvent(*self.serialize(), error=error_to_payload(error))
+        return WaitEvent(*self.serialize(), result)
 
     async def _result(self) -> dict[str, Any]:
         hook = BatchLinuxHook(self.batch_linux_conn_id)
@@ -112,7 +188,8 @@ class BatchLinuxTrigger(BaseTrigger):
                     settings = account.settings
                     return await self._result_at(account)
             except BatchAuthenticationError:
-                # A wait outlives a key: whoever renewed it in the connection is to be believed.
+                # The key may have been rotated while we waited: retry with the connection's current
+                # credentials, if they are others.
                 renewed = await hook.async_settings()
                 if renewed == settings:
                     raise
@@ -125,14 +202,14 @@ class BatchLinuxTrigger(BaseTrigger):
         first_wait = min(self.poll_interval, _LONGEST_FIRST_WAIT)
         if self.followed_pool is None:
             wait = self.wait(account.client)
-            return wait_for(wait, self.pace(wait, first_wait=first_wait))
-        pace = WaitSchedule(self.poll_interval, self.deadline, first_wait)
-        return wait_at_poller(account, self.followed_pool, self.wait, pace)
+            return wait_for(wait, self.schedule(wait, first_wait=first_wait))
+        schedule = WaitSchedule(self.poll_interval, self.deadline, first_wait)
+        return wait_at_poller(account, self.followed_pool, self.wait, schedule)
 
 
 class BatchLinuxPoolTrigger(BatchLinuxTrigger):
     """
-    The base of triggers that wait for what the poller of all pools can tell.
+    The base of the triggers that the shared poller serves.
 
     :param pool_id: the pool.
     """
@@ -147,5 +224,51 @@ class BatchLinuxPoolTrigger(BatchLinuxTrigger):
 
     @property
     def followed_pool(self) -> str:
-        """The pool, which the poller that all waits share can tell of."""
+        """The pool that the shared poller reads for this wait."""
         return self.pool_id
+
+
+async def final_state(task_instance: Any) -> str | None:
+    """
+    Return the final state of a task instance, ``gone`` if it no longer exists, ``None`` while it is alive.
+
+    :param task_instance: the one that Airflow gave to the trigger.
+    """
+    states = await _task_states(
+        task_instance.dag_id,
+        task_instance.run_id,
+        [task_instance.task_id],
+        map_index=task_instance.map_index,
+    )
+    # A mapped task instance is listed as "<task id>_<map index>". One that was cleared is listed without a
+    # state: its next try adopts what this one started, or ends it.
+    mapped = f"{task_instance.task_id}_{task_instance.map_index}"
+    state = states.get(mapped, states.get(task_instance.task_id, "gone"))
+    text = str(getattr(state, "value", state))
+    return text if text in _OVER else None
+
+
+async def are_over(dag_id: str, run_id: str, task_ids: Sequence[str]) -> bool:
+    """
+    Return whether all instances of some tasks of a Dag run have ended for good, or no longer exist.
+
+    :param task_ids: the tasks; of a mapped one, all its instances count.
+    """
+    states = await _task_states(dag_id, run_id, task_ids)
+    return all(str(getattr(state, "value", state)) in _OVER for state in states.values())
+
+
+async def _task_states(
+    dag_id: str, run_id: str, task_ids: Sequence[str], map_index: int | None = None
+) -> dict[str, Any]:
+    from asgiref.sync import sync_to_async
+
+    def ask() -> dict[str, dict[str, Any]]:
+        # Imported in the thread: the task runner is slow to import, and would hold up all other triggers.
+        from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+
+        return RuntimeTaskInstance.get_task_states(
+            dag_id=dag_id, task_ids=list(task_ids), run_ids=[run_id], map_index=map_index
+        )
+
+    return (await sync_to_async(ask)()).get(run_id, {})

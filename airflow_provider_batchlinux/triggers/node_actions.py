@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from airflow_provider_batchlinux.triggers._base import BatchLinuxTrigger
+from airflow_provider_batchlinux.triggers._base import BatchLinuxPoolTrigger
 
 if TYPE_CHECKING:
     from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["BatchLinuxNodesActedTrigger"]
 
 
-class BatchLinuxNodesActedTrigger(BatchLinuxTrigger):
+class BatchLinuxNodesActedTrigger(BatchLinuxPoolTrigger):
     """
     Fire when nodes have rebooted, were reimaged, given back or started, or did not survive it.
 
@@ -38,17 +38,14 @@ class BatchLinuxNodesActedTrigger(BatchLinuxTrigger):
         deadline: float | None = None,
     ) -> None:
         super().__init__(
-            batch_linux_conn_id=batch_linux_conn_id, poll_interval=poll_interval, deadline=deadline
+            pool_id=pool_id,
+            batch_linux_conn_id=batch_linux_conn_id,
+            poll_interval=poll_interval,
+            deadline=deadline,
         )
-        self.pool_id = pool_id
         self.action = action
         self.node_ids = node_ids
         self.since = since
-
-    @property
-    def followed_pool(self) -> str:
-        """The pool, which the poller that all waits share can tell of."""
-        return self.pool_id
 
     def wait(self, client: BatchLinuxClient) -> NodesActedWait:
         """Wait for the nodes."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from airflow_provider_batchlinux.triggers._ending import BatchLinuxEndingTrigger
+from airflow_provider_batchlinux.triggers._base import BatchLinuxTrigger
 
 if TYPE_CHECKING:
     from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
@@ -16,7 +16,7 @@ __all__ = ["BatchLinuxNodesForUserTrigger"]
 _AT_ONCE = 64
 
 
-class BatchLinuxNodesForUserTrigger(BatchLinuxEndingTrigger):
+class BatchLinuxNodesForUserTrigger(BatchLinuxTrigger):
     """
     Fire when no node that a user is meant for is on its way any more.
 
@@ -68,6 +68,16 @@ class BatchLinuxNodesForUserTrigger(BatchLinuxEndingTrigger):
 
         target = UserTarget(self.pool_id, NodeChoice(self.node_ids), self.where)
         return NodesForUserWait(client, target, self.removing)
+
+    @property
+    def cancels_on_kill(self) -> bool:
+        """Whether the user is one that the task was about to add."""
+        return self.username is not None
+
+    @property
+    def uncancelled(self) -> str:
+        """What a cancellation that failed leaves behind."""
+        return f"User {self.username!r} may still be on pool {self.pool_id!r}"
 
     async def cancel(self, client: BatchLinuxClient) -> None:
         """Take the user off the nodes that have it."""

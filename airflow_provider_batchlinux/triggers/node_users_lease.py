@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 from airflow.triggers.base import BaseTrigger
 
-from airflow_provider_batchlinux.triggers._ending import BatchLinuxEndingTrigger
-from airflow_provider_batchlinux.triggers._task_instance import are_over
+from airflow_provider_batchlinux.triggers._base import BatchLinuxTrigger, are_over
 
 if TYPE_CHECKING:
     from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
@@ -19,7 +18,11 @@ if TYPE_CHECKING:
 __all__ = ["BatchLinuxNodeUsersLeaseTrigger"]
 
 
-class BatchLinuxNodeUsersLeaseTrigger(BatchLinuxEndingTrigger):
+_REMOVAL_TIME = 1800.0
+"""Seconds after the end of the lease until Airflow times it out; nodes may be asked for half of it."""
+
+
+class BatchLinuxNodeUsersLeaseTrigger(BatchLinuxTrigger):
     """
     Keep a user on all nodes of a pool; fire when its lease is over and the user is gone.
 
@@ -79,7 +82,7 @@ class BatchLinuxNodeUsersLeaseTrigger(BatchLinuxEndingTrigger):
             client, self.pool_id, user, self.by, self.max_concurrency, self._tasks_are_over, self.password
         )
 
-    def pace(self, wait: Wait, *, first_wait: float) -> WaitSchedule:
+    def schedule(self, wait: Wait, *, first_wait: float) -> WaitSchedule:
         """Look at the intervals, and at the very end of the lease."""
         from airflow_provider_batchlinux.client.users.lease import LeaseWait
         from airflow_provider_batchlinux.client.waits.loop import WaitSchedule
@@ -91,6 +94,23 @@ class BatchLinuxNodeUsersLeaseTrigger(BatchLinuxEndingTrigger):
             await asyncio.sleep(lease.pause(seconds))
 
         return WaitSchedule(self.poll_interval, None, lease.pause(first_wait), between=pause)
+
+    @property
+    def expires(self) -> float:
+        """Seconds since the epoch after which Airflow times the deferral out."""
+        return self.until + _REMOVAL_TIME
+
+    @property
+    def cancels_on_kill(self) -> bool:
+        """A kill ends the lease."""
+        return True
+
+    @property
+    def uncancelled(self) -> str:
+        """What a cancellation that failed leaves behind."""
+        return (
+            f"User {self.username!r} may still be on nodes of pool {self.pool_id!r}, and stays in its ledger"
+        )
 
     async def password(self) -> str | None:
         """

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider_batchlinux.hooks.batch_linux import BatchLinuxHook
 from airflow_provider_batchlinux.triggers._base import BatchLinuxPoolTrigger
-from airflow_provider_batchlinux.triggers._ending import BatchLinuxEndingTrigger
 
 if TYPE_CHECKING:
     from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
@@ -19,7 +18,7 @@ __all__ = ["BatchLinuxNodesIdleTrigger"]
 log = logging.getLogger(__name__)
 
 
-class BatchLinuxNodesIdleTrigger(BatchLinuxPoolTrigger, BatchLinuxEndingTrigger):
+class BatchLinuxNodesIdleTrigger(BatchLinuxPoolTrigger):
     """
     Fire when the nodes of a pool are ready, or when they will not become so.
 
@@ -64,10 +63,10 @@ class BatchLinuxNodesIdleTrigger(BatchLinuxPoolTrigger, BatchLinuxEndingTrigger)
         policy = ReadinessPolicy.from_plain(self.policy or {})
         return NodesIdleWait(client, self.pool_id, policy, self._repair(client))
 
-    async def on_kill(self) -> None:
-        """Leave the pool as is asked; where that is as it is, nothing is done."""
-        if self.repair is not None or self.when_killed != "keep":
-            await super().on_kill()
+    @property
+    def cancels_on_kill(self) -> bool:
+        """Whether a kill changes the pool."""
+        return self.repair is not None or self.when_killed != "keep"
 
     async def cancel(self, client: BatchLinuxClient) -> None:
         """Switch on again the formula that a repair has switched off, or delete the pool."""

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_batchlinux.core.pools.changes.resize import ResizeRequest, ResizeSpec
 from airflow_provider_batchlinux.triggers._base import BatchLinuxPoolTrigger
-from airflow_provider_batchlinux.triggers._ending import BatchLinuxEndingTrigger
 
 if TYPE_CHECKING:
     from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
@@ -41,7 +40,7 @@ class BatchLinuxPoolSteadyTrigger(BatchLinuxPoolTrigger):
         return PoolSteadyWait(client, self.pool_id)
 
 
-class BatchLinuxPoolResizedTrigger(BatchLinuxPoolTrigger, BatchLinuxEndingTrigger):
+class BatchLinuxPoolResizedTrigger(BatchLinuxPoolTrigger):
     """
     Fire when a pool has the numbers of nodes that were asked for, or will not get them.
 
@@ -92,10 +91,15 @@ class BatchLinuxPoolResizedTrigger(BatchLinuxPoolTrigger, BatchLinuxEndingTrigge
 
         return ResizeWait(client, self.pool_id, ResizeSpec(**self.resize), self._request, self.until_over)
 
-    async def on_kill(self) -> None:
-        """Stop the resize that was asked for, where that is wanted."""
-        if self.stop_on_kill and self.asked:
-            await super().on_kill()
+    @property
+    def cancels_on_kill(self) -> bool:
+        """Whether a kill stops the resize: if the service has accepted it, and that is wanted."""
+        return self.stop_on_kill and self.asked
+
+    @property
+    def uncancelled(self) -> str:
+        """What a cancellation that failed leaves behind."""
+        return f"Pool {self.pool_id!r}: its resize could not be stopped and may go on"
 
     async def cancel(self, client: BatchLinuxClient) -> None:
         """Stop the resize, unless the task is a success or the pool is resizing for somebody else by now."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from airflow_provider_batchlinux.triggers._ending import BatchLinuxEndingTrigger
+from airflow_provider_batchlinux.triggers._base import BatchLinuxTrigger
 
 if TYPE_CHECKING:
     from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["BatchLinuxTaskTrigger"]
 
 
-class BatchLinuxTaskTrigger(BatchLinuxEndingTrigger):
+class BatchLinuxTaskTrigger(BatchLinuxTrigger):
     """
     Fire when a submitted command is over.
 
@@ -46,9 +46,19 @@ class BatchLinuxTaskTrigger(BatchLinuxEndingTrigger):
 
         return TaskWait(client, self.pool_id, self.job_id)
 
+    @property
+    def cancels_on_kill(self) -> bool:
+        """A kill terminates the command."""
+        return True
+
+    @property
+    def uncancelled(self) -> str:
+        """What a cancellation that failed leaves behind."""
+        return f"Job {self.job_id!r} could not be terminated and may go on"
+
     async def cancel(self, client: BatchLinuxClient) -> None:
-        """End the command."""
+        """Terminate the command."""
         from airflow_provider_batchlinux.client.tasks.tasks import abandon_task
 
         await abandon_task(client, self.job_id, self.delete_job)
-        self.log.info("Ended job %r, because its Airflow task was ended.", self.job_id)
+        self.log.info("Terminated job %r, because its Airflow task was ended.", self.job_id)

@@ -79,8 +79,7 @@ def _next_sleep(pace: WaitSchedule, status: str) -> float:
     if left is None:
         return pause
     if left <= 0:
-        msg = f"The time for waiting is over. Last seen: {status}"
-        raise WaitTimeoutError(msg)
+        raise WaitTimeoutError.after(None, status)
     return min(pause, left)
 
 

@@ -131,8 +131,7 @@ class PoolWatch:
     async def _next_reading(self) -> None:
         left = self._left()
         if not await self.until_woken(None if left is None else max(left, 0.0) + _GRACE):
-            msg = f"The time for waiting is over, and pool {self.pool_id!r} could not be read before its end."
-            raise WaitTimeoutError(msg)
+            raise WaitTimeoutError.after(None, f"Pool {self.pool_id!r} could not be read.")
 
 
 def _end_sleep(sleep: asyncio.Future[None]) -> None:

@@ -18,16 +18,17 @@ VALUES = st.dictionaries(st.text(max_size=5), st.none() | st.integers() | st.tex
 def test_an_event_passes_through_json_unchanged(
     arguments: dict[str, Any], result: dict[str, Any], error: dict[str, Any] | None
 ) -> None:
-    event = WaitEvent(arguments, result, error)
+    event = WaitEvent("a.Trigger", arguments, result, error)
 
     assert WaitEvent.from_payload(json.loads(json.dumps(event.to_payload()))) == event
 
 
 def test_an_event_that_went_well_carries_no_error() -> None:
-    event = WaitEvent({"pool_id": "etl"}, {"idle": 2})
+    event = WaitEvent("a.Trigger", {"pool_id": "etl"}, {"idle": 2})
 
     assert event.to_payload() == {
         "version": 1,
+        "trigger": "a.Trigger",
         "arguments": {"pool_id": "etl"},
         "result": {"idle": 2},
         "error": None,
@@ -45,7 +46,9 @@ def test_an_event_that_went_well_carries_no_error() -> None:
 def test_an_event_of_another_version_is_refused_with_the_remedy(
     payload: dict[str, Any] | None, version: str
 ) -> None:
-    with pytest.raises(ValueError, match=f"has version {version}, and this worker reads 1") as refused:
+    with pytest.raises(
+        ValueError, match=f"has version {version}, and this worker reads version 1"
+    ) as refused:
         WaitEvent.from_payload(payload)
 
     assert "Update both, then clear the task." in str(refused.value)

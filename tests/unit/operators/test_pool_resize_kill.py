@@ -165,7 +165,7 @@ class TestOnTheTriggerer:
         assert not trigger.asked
         pool.control.advance(60)
 
-        assert pool.hook.run(lambda client: trigger.settle(client, block=False)) is None
+        assert pool.hook.run(lambda client: trigger.run_on_worker(client, block=False)) is None
         kill(trigger)
 
         assert trigger.serialize()[1]["requested_at"] is not None

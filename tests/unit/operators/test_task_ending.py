@@ -89,7 +89,7 @@ class TestKill:
         with killed_at("is running on node", loop):
             run = run_task(operator(loop.command))
 
-        assert "could not be ended and may go on: Could not end task 'main' of job" in run.log
+        assert "could not be terminated and may go on: Could not end task 'main' of job" in run.log
 
 
 @pytest.mark.usefixtures("pool")
@@ -112,7 +112,7 @@ class TestTimeLimits:
         run = run_to_end(operator(loop.command, deferrable=True, execution_timeout=timedelta(seconds=0.7)))
 
         assert isinstance(run.error, WaitTimeoutError)
-        assert "Last seen: Task 'main' of job" in run.message
+        assert "Timed out after 0.7 s. Last status: Task 'main' of job" in run.message
 
     def test_without_an_execution_timeout_there_is_no_deadline(self, loop):
         deferral = defer(loop.command).deferral

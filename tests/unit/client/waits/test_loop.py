@@ -138,7 +138,7 @@ def test_a_wait_whose_deadline_is_past_looks_once() -> None:
 
 
 def test_the_timeout_says_what_was_seen_last() -> None:
-    with pytest.raises(WaitTimeoutError, match=r"^The time for waiting is over\. Last seen: b$"):
+    with pytest.raises(WaitTimeoutError, match=r"^Timed out\. Last status: b$"):
         asyncio.run(wait_for(Countdown(None, lines="ab"), Clock().pace(within=1)))
 
 

@@ -264,7 +264,7 @@ class TestErrors:
         [found] = together(seen_idle(poller.watch("etl", 30, lambda: 60 - now())))
 
         assert isinstance(found, WaitTimeoutError)
-        assert "pool 'etl' could not be read" in str(found)
+        assert "Pool 'etl' could not be read" in str(found)
 
 
 class TestEnds:
