@@ -56,7 +56,7 @@ if TYPE_CHECKING:
         OsDiskSpec,
         StorageSpec,
     )
-    from airflow_provider_batchlinux.core.users.secret_destination import KeyDestination, SecretRequest
+    from airflow_provider_batchlinux.core.users.credentials import KeyDestination
 
 __all__ = [
     "ApplicationPackageSpec",
@@ -84,7 +84,6 @@ __all__ = [
     "ResourceFileSpec",
     "RollingUpgradeSpec",
     "SchedulingSpec",
-    "SecretRequest",
     "SecuritySpec",
     "SoftwareSpec",
     "StartTaskSpec",
@@ -113,7 +112,7 @@ _HOMES = {
     "ExtensionSpec": "pools.spec.software",
     "HostEndpointSpec": "pools.spec.security",
     "IpTagSpec": "pools.spec.network",
-    "KeyDestination": "users.secret_destination",
+    "KeyDestination": "users.credentials",
     "NetworkSpec": "pools.spec.network",
     "NfsMountSpec": "pools.spec.storage",
     "OsDiskSpec": "pools.spec.storage",
@@ -124,7 +123,6 @@ _HOMES = {
     "ResourceFileSpec": "pools.spec.start_task",
     "RollingUpgradeSpec": "pools.spec.software",
     "SchedulingSpec": "pools.spec.scale",
-    "SecretRequest": "users.secret_destination",
     "SecuritySpec": "pools.spec.security",
     "SoftwareSpec": "pools.spec.software",
     "StartTaskSpec": "pools.spec.start_task",

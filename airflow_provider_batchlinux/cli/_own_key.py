@@ -6,7 +6,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from airflow_provider_batchlinux.core.users.public_keys import public_key_problems
+from airflow_provider_batchlinux.core.users.credentials import public_key_problems
 
 __all__ = ["OwnKey", "own_key"]
 

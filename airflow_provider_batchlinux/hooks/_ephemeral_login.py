@@ -53,12 +53,12 @@ class EphemeralLogin:
         address: Address | None = None,
     ) -> None:
         from airflow_provider_batchlinux.client.users.ephemeral import ephemeral_name
-        from airflow_provider_batchlinux.client.users.generated_secrets import new_key_pair
+        from airflow_provider_batchlinux.client.users.generated_keys import KeyPair
 
         if problems := id_problems("pool_id", pool_id):
             raise ValueError("\n".join(problems))
-        pair = new_key_pair("ephemeral")
-        self.private_text = pair.private_text(secrets.randbits(32))
+        pair = KeyPair.generate()
+        self.private_text = pair.private_text
         self.user = NodeUser(
             ephemeral_name(),
             expiry_of(expires_in, None, datetime.now(timezone.utc)),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import secrets
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
@@ -178,11 +177,11 @@ class BatchLinuxRunOnNodesOperator(BatchLinuxBaseOperator):
 
     def _user(self, nodes: int, host_keys: Any) -> tuple[NodeUser, Any]:
         from airflow_provider_batchlinux.client.users.ephemeral import ephemeral_name
-        from airflow_provider_batchlinux.client.users.generated_secrets import new_key_pair
+        from airflow_provider_batchlinux.client.users.generated_keys import KeyPair
         from airflow_provider_batchlinux.core.users.user import NodeUser
         from airflow_provider_batchlinux.hooks._ssh_connection import Login, private_key
 
-        pair = new_key_pair("ephemeral")
+        pair = KeyPair.generate()
         longest = timedelta(seconds=seconds_of("timeout", self.timeout)) * math.ceil(
             nodes / self.max_concurrency
         )
@@ -192,7 +191,7 @@ class BatchLinuxRunOnNodesOperator(BatchLinuxBaseOperator):
             ssh_public_key=pair.public_line,
             is_admin=self.is_admin,
         )
-        key = private_key(pair.private_text(secrets.randbits(32)))
+        key = private_key(pair.private_text)
         return user, Login(user.username, host_keys, key, {"timeout": 10})
 
     def _prepared(self, login: Any) -> NodeCommands:

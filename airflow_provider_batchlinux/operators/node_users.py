@@ -16,10 +16,9 @@ from airflow_provider_batchlinux.operators._base import owner_of
 from airflow_provider_batchlinux.operators._credentials import (
     advise,
     generated_key,
-    generated_password,
     generation_problems,
     refuse_private_keys,
-    render_destinations,
+    render_destination,
 )
 from airflow_provider_batchlinux.operators._node_users import DEFAULT_AT_ONCE, NodeUsersOperator
 
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
     from airflow_provider_batchlinux.client.transport.account import AccountSettings
     from airflow_provider_batchlinux.client.users.nodes import Address
     from airflow_provider_batchlinux.client.users.reconcile import AddUser, UserWork
-    from airflow_provider_batchlinux.core.users.secret_destination import KeyDestination
+    from airflow_provider_batchlinux.core.users.credentials import KeyDestination
     from airflow_provider_batchlinux.core.users.user import NodeUser, UserRecord
 
 __all__ = ["DEFAULT_AT_ONCE", "BatchLinuxAddNodeUsersOperator", "BatchLinuxRemoveNodeUsersOperator"]
@@ -78,12 +77,10 @@ class BatchLinuxAddNodeUsersOperator(NodeUsersOperator):
         (templated)
     :param password: the password; ``None`` for a key only. Give it as a template, such as
         ``"{{ conn.node_user.password }}"``, to keep it out of the Dag's code. (templated)
-    :param generate_key: make an Ed25519 pair, and keep its private half there and nowhere else: the absolute
-        path of a file on the worker, made with mode 0600, or a
-        :class:`~airflow_provider_batchlinux.specs.KeyDestination`. Another try of the task
-        takes the pair that is there. ``None`` makes none. (templated)
-    :param generate_password: make a password, and keep it there and nowhere else, as ``generate_key`` does;
-        the first line of a file holds it. ``None`` makes none. (templated)
+    :param generate_key: generate an Ed25519 pair, and write its private half to this file: the absolute path
+        of a file on the worker, created with mode 0600, or a
+        :class:`~airflow_provider_batchlinux.specs.KeyDestination`. A later try of the task uses the same
+        pair. ``None`` generates none. (templated)
     :param expires_in: how long the user is wanted, as a pendulum duration, ``timedelta`` or seconds from
         the task's start; ``None`` when ``expires_at`` is given.
     :param expires_at: until when, as a pendulum or standard instant with a time zone, or ISO 8601 text;
@@ -115,7 +112,6 @@ class BatchLinuxAddNodeUsersOperator(NodeUsersOperator):
         "ssh_public_key",
         "password",
         "generate_key",
-        "generate_password",
         "expires_at",
     )
     ui_color = "#ece0f5"
@@ -128,7 +124,6 @@ class BatchLinuxAddNodeUsersOperator(NodeUsersOperator):
         ssh_public_key: str | None = None,
         password: str | None = None,
         generate_key: str | KeyDestination | None = None,
-        generate_password: str | KeyDestination | None = None,
         expires_in: Duration | None = None,
         expires_at: datetime | str | None = None,
         is_admin: bool = False,
@@ -140,7 +135,6 @@ class BatchLinuxAddNodeUsersOperator(NodeUsersOperator):
         self.ssh_public_key = ssh_public_key
         self.password = password
         self.generate_key = generate_key
-        self.generate_password = generate_password
         self.expires_in = expires_in
         # A template field is text; an instant is as good as its ISO form.
         self.expires_at = expires_at.isoformat() if isinstance(expires_at, datetime) else expires_at
@@ -153,7 +147,7 @@ class BatchLinuxAddNodeUsersOperator(NodeUsersOperator):
     def render_template_fields(self, context: Context, jinja_env: jinja2.Environment | None = None) -> None:
         """Render, and stop a private key before Airflow stores the rendered fields."""
         super().render_template_fields(context, jinja_env)
-        render_destinations(self, lambda text: str(self.render_template(text, context, jinja_env)))
+        render_destination(self, lambda text: str(self.render_template(text, context, jinja_env)))
         refuse_private_keys(self)
 
     def work(self, context: Context, carried: Mapping[str, Any]) -> UserWork:
@@ -163,7 +157,9 @@ class BatchLinuxAddNodeUsersOperator(NodeUsersOperator):
 
         if self.password:
             mask_secret(self.password)
-        user = self._with_generated(self._user(carried, datetime.now(timezone.utc)), context, carried)
+        user = self._user(carried, datetime.now(timezone.utc))
+        # A task that resumes has its public key already.
+        user = replace(user, ssh_public_key=user.ssh_public_key or generated_key(self, context))
         if not carried:
             advise(self.log, user)
             self.log.info(_DAY_ONLY, user.username)
@@ -259,19 +255,12 @@ class BatchLinuxAddNodeUsersOperator(NodeUsersOperator):
             ssh_public_key=carried.get("ssh_public_key") or self.ssh_public_key,
             is_admin=self.is_admin,
         )
-        has_generated = self.generate_key is not None or self.generate_password is not None
         # The name is among the problems that all these operators look for.
-        found = user.problems(is_complete=not has_generated)
+        found = user.problems(is_complete=self.generate_key is None)
         problems.extend(problem for problem in found if problem not in problems)
         if problems:
             raise ValueError("\n".join(problems))
         return user
-
-    def _with_generated(self, user: NodeUser, context: Context, carried: Mapping[str, Any]) -> NodeUser:
-        """Give the user what is to be generated; a task that comes back has its public key already."""
-        key = user.ssh_public_key or generated_key(self, context)
-        password = user.password or generated_password(self, context, must_exist=bool(carried))
-        return replace(user, ssh_public_key=key, password=password)
 
 
 class BatchLinuxRemoveNodeUsersOperator(NodeUsersOperator):

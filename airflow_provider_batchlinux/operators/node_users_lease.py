@@ -18,7 +18,7 @@ from airflow_provider_batchlinux.operators._credentials import (
     generated_key,
     generation_problems,
     refuse_private_keys,
-    render_destinations,
+    render_destination,
 )
 from airflow_provider_batchlinux.triggers.node_users_lease import BatchLinuxNodeUsersLeaseTrigger
 
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
     from airflow_provider_batchlinux.client.transport.account import AccountSettings
     from airflow_provider_batchlinux.client.users.nodes import Address
+    from airflow_provider_batchlinux.core.users.credentials import KeyDestination
     from airflow_provider_batchlinux.core.users.ledger import LedgerEntry
-    from airflow_provider_batchlinux.core.users.secret_destination import KeyDestination
     from airflow_provider_batchlinux.core.users.user import NodeUser
 
 __all__ = ["BatchLinuxLeaseNodeUsersOperator"]
@@ -71,10 +71,10 @@ class BatchLinuxLeaseNodeUsersOperator(BatchLinuxBaseOperator):
         lies in Airflow's database while the lease lasts. (templated)
     :param password_conn_id: an Airflow connection whose password becomes the user's, read whenever a node
         gets it; ``None`` for a key only. (templated)
-    :param generate_key: make an Ed25519 pair, and keep its private half there and nowhere else: the absolute
-        path of a file on the worker, made with mode 0600, or a
-        :class:`~airflow_provider_batchlinux.specs.KeyDestination`. Another try of the task
-        takes the pair that is there. ``None`` makes none. (templated)
+    :param generate_key: generate an Ed25519 pair, and write its private half to this file: the absolute path
+        of a file on the worker, created with mode 0600, or a
+        :class:`~airflow_provider_batchlinux.specs.KeyDestination`. A later try of the task uses the same
+        pair. ``None`` generates none. (templated)
     :param expires_in: how long the lease lasts, as a pendulum duration, ``timedelta`` or seconds from the
         task's start; ``None`` when ``expires_at`` is given.
     :param expires_at: until when, as a pendulum or standard instant with a time zone, or ISO 8601 text;
@@ -145,7 +145,7 @@ class BatchLinuxLeaseNodeUsersOperator(BatchLinuxBaseOperator):
     def render_template_fields(self, context: Context, jinja_env: jinja2.Environment | None = None) -> None:
         """Render, and stop a private key before Airflow stores the rendered fields."""
         super().render_template_fields(context, jinja_env)
-        render_destinations(self, lambda text: str(self.render_template(text, context, jinja_env)))
+        render_destination(self, lambda text: str(self.render_template(text, context, jinja_env)))
         refuse_private_keys(self)
 
     def execute(self, context: Context) -> dict[str, Any]:

@@ -60,7 +60,6 @@ from airflow_provider_batchlinux.specs import (
     KeyDestination,
     NetworkSpec,
     RepairSpec,
-    SecretRequest,
     UserAccountSpec,
     zero_when_idle,
 )
@@ -74,15 +73,6 @@ from airflow_provider_batchlinux.triggers.pool import (
     BatchLinuxPoolSteadyTrigger,
 )
 from airflow_provider_batchlinux.triggers.task import BatchLinuxTaskTrigger
-
-
-def keep(request: SecretRequest, secret: str) -> None:
-    """Take a secret to a place of the user's own."""
-
-
-def kept(request: SecretRequest) -> str | None:
-    """Give a secret back."""
-    return request.comment or None
 
 
 class OwnOperator(BaseOperator):
@@ -245,7 +235,7 @@ with DAG("typed", schedule="@daily", start_date=pendulum.datetime(2026, 1, 1)):
         expires_at=datetime(2030, 1, 1, tzinfo=pendulum.UTC),
         is_admin=True,
         recreate=True,
-        generate_key=KeyDestination(save=keep, load=kept),
+        generate_key=KeyDestination("/run/keys/ops", overwrite=True),
         address="private",
         states=["starttaskfailed"],
         max_failed_nodes="5%",

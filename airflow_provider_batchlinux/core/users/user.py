@@ -12,8 +12,11 @@ from typing import Any
 from airflow_provider_batchlinux.core.instants import rest_instant
 from airflow_provider_batchlinux.core.snapshots import Endpoint, NodeSnapshot
 from airflow_provider_batchlinux.core.text import joined, table
-from airflow_provider_batchlinux.core.users.passwords import password_problems
-from airflow_provider_batchlinux.core.users.public_keys import fingerprint, public_key_problems
+from airflow_provider_batchlinux.core.users.credentials import (
+    fingerprint,
+    password_problems,
+    public_key_problems,
+)
 
 __all__ = [
     "NodeUser",

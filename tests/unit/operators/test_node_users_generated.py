@@ -1,4 +1,4 @@
-"""The operator that adds users makes keys and passwords, which open the nodes and show up nowhere else."""
+"""Generated keys open the nodes, and show up nowhere but in their file."""
 
 from __future__ import annotations
 
@@ -13,34 +13,13 @@ import pytest
 from airflow.sdk import DAG
 from airflow.sdk.log import mask_logs
 
-from airflow_provider_batchlinux.core.users.secret_destination import KeyDestination, SecretRequest
+from airflow_provider_batchlinux.core.users.credentials import KeyDestination
 from airflow_provider_batchlinux.exceptions import BatchRequestError
 from tests.airflow_harness import RUN_ID, TaskRun, resume_task, run_task, run_trigger
 from tests.batch_account import BatchAccount
 from tests.unit.leases import lease
 from tests.unit.logins import lets_in
 from tests.unit.operators.test_node_users import PASSWORD, add
-
-
-class Safe:
-    """A place for secrets, such as paths in a secrets backend."""
-
-    def __init__(self) -> None:
-        self.held: dict[tuple[str, str], str] = {}
-
-    def save(self, request: SecretRequest, secret: str) -> None:
-        self.held[request.kind, request.owner["run_id"]] = secret
-
-    def load(self, request: SecretRequest) -> str | None:
-        return self.held.get((request.kind, request.owner["run_id"]))
-
-    @property
-    def destination(self) -> KeyDestination:
-        return KeyDestination(save=self.save, load=self.load)
-
-    @property
-    def key(self) -> asyncssh.SSHKey:
-        return asyncssh.import_private_key(self.held["ssh_private_key", RUN_ID])
 
 
 def tells(run: TaskRun, secret: str) -> bool:
@@ -70,26 +49,14 @@ class TestKeys:
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         assert not tells(run, path.read_text())
 
-    def test_a_callback_gets_the_private_half_and_nobody_else(self, account):
-        account.idle_pool(2, ssh=True)
-        safe = Safe()
-
-        run = run_task(add(generate_key=safe.destination))
-
-        [secret] = safe.held.values()
-        assert lets_in(account, "etl", client_keys=[safe.key]) == all_nodes(account)
-        assert not tells(run, secret)
-
-    def test_airflow_masks_each_line_of_the_private_half_for_whoever_prints_it(self, account):
+    def test_airflow_masks_each_line_of_the_private_half(self, account, tmp_path):
         account.idle_pool(1, ssh=True)
-        printed: list[str] = []
+        path = tmp_path / "etl"
 
-        def save(request: SecretRequest, secret: str) -> None:
-            lines = secret.splitlines()[1:-1]
-            printed.extend(str(mask_logs(None, "info", {"event": f"got {line}"})["event"]) for line in lines)
+        run_task(add(generate_key=str(path)))
 
-        run_task(add(generate_key=KeyDestination(save=save)))
-
+        lines = path.read_text().splitlines()[1:-2]
+        printed = [str(mask_logs(None, "info", {"event": f"got {line}"})["event"]) for line in lines]
         *whole, last = printed
         assert whole == ["got ***"] * len(whole)
         assert last == "got ***" or len(last) < len("got ") + 16
@@ -101,7 +68,7 @@ class TestKeys:
         run = run_task(add(generate_key=str(path)))
 
         fingerprint = asyncssh.read_private_key(str(path)).get_fingerprint()
-        assert f"Made the Ed25519 key {fingerprint} for user 'etl'" in run.log
+        assert f"Generated the Ed25519 key {fingerprint} for user 'etl'" in run.log
         assert str(path) in run.log
 
     @pytest.mark.parametrize(
@@ -134,100 +101,35 @@ class TestKeys:
         assert run.state == "success"
         assert path.read_text() == kept
         assert lets_in(account, "etl", client_keys=[str(path)]) == all_nodes(account)
-        assert "Took the Ed25519 key SHA256:" in run.log
+        assert "Using the Ed25519 key SHA256:" in run.log
 
-    def test_a_task_that_was_deferred_goes_on_with_the_same_pair(self, account):
+    def test_a_task_that_was_deferred_goes_on_with_the_same_pair(self, account, tmp_path):
         booting = with_booting_node(account)
-        safe = Safe()
-        operator = add(generate_key=KeyDestination(save=safe.save), deferrable=True, poll_interval=0.05)
+        path = tmp_path / "etl"
+        operator = add(generate_key=str(path), deferrable=True, poll_interval=0.05)
         first = run_task(operator)
-        kept = dict(safe.held)
+        kept = path.read_text()
         assert first.deferral is not None
         account.control.set_node("etl", booting, "idle")
 
         run = resume_task(operator, first, run_trigger(first.deferral))
 
         assert run.state == "success"
-        assert safe.held == kept
-        assert lets_in(account, "etl", client_keys=[safe.key]) == all_nodes(account)
-        assert not any(tells(seen, secret) for seen in (first, run) for secret in kept.values())
-
-    def test_a_backend_that_refuses_leaves_the_user_on_no_node(self, account):
-        account.idle_pool(1, ssh=True)
-
-        def save(request: SecretRequest, secret: str) -> None:
-            refused.append(secret)
-            msg = f"403 for {secret}"
-            raise PermissionError(msg)
-
-        refused: list[str] = []
-        run = run_task(add(generate_key=KeyDestination(save=save)))
-
-        assert run.message == "403 for ***"
-        assert not tells(run, refused[0])
-        assert not any(request.startswith("POST") and "users" in request for request in account.requests())
+        assert path.read_text() == kept
+        assert lets_in(account, "etl", client_keys=[str(path)]) == all_nodes(account)
+        assert not any(tells(seen, kept) for seen in (first, run))
 
 
-class TestPasswords:
-    def test_the_first_line_of_the_file_opens_every_node_and_is_told_nowhere(self, account, tmp_path):
-        account.idle_pool(2, ssh=True)
-        path = tmp_path / "etl"
+def test_an_error_that_repeats_the_password_is_shown_without_it(account):
+    account.idle_pool(1)
+    [node] = account.nodes()
+    account.control.inject("POST", "/users$", status=400, code="InvalidPropertyValue")
+    body = {"name": "w0rd-of-a-user", "password": "w0rd-of-a-user"}
 
-        run = run_task(add(generate_password=str(path)))
+    with pytest.raises(BatchRequestError, match=r"add user '\*\*\*' to node") as failure:
+        account.hook.run(lambda client: client.create_node_user("etl", node.node_id, body))
 
-        password = path.read_text().splitlines()[0]
-        assert lets_in(account, "etl", password=password) == all_nodes(account)
-        assert stat.S_IMODE(path.stat().st_mode) == 0o600
-        assert not tells(run, password)
-
-    def test_a_key_and_a_password_are_made_for_one_user(self, account):
-        account.idle_pool(1, ssh=True)
-        safe = Safe()
-
-        run_task(add(generate_key=safe.destination, generate_password=safe.destination))
-
-        assert lets_in(account, "etl", client_keys=[safe.key]) == all_nodes(account)
-        assert lets_in(account, "etl", password=safe.held["password", RUN_ID]) == all_nodes(account)
-
-    def test_a_task_that_was_deferred_goes_on_with_the_same_password(self, account):
-        booting = with_booting_node(account)
-        safe = Safe()
-        operator = add(generate_password=safe.destination, deferrable=True, poll_interval=0.05)
-        first = run_task(operator)
-        [password] = safe.held.values()
-        assert first.deferral is not None
-        account.control.set_node("etl", booting, "idle")
-
-        run = resume_task(operator, first, run_trigger(first.deferral))
-
-        assert [*safe.held.values()] == [password]
-        assert lets_in(account, "etl", password=password) == all_nodes(account)
-        assert not any(tells(seen, password) for seen in (first, run))
-
-    def test_a_task_that_lost_the_password_while_deferred_makes_no_other(self, account):
-        booting = with_booting_node(account)
-        safe = Safe()
-        operator = add(generate_password=safe.destination, deferrable=True, poll_interval=0.05)
-        first = run_task(operator)
-        safe.held.clear()
-        assert first.deferral is not None
-        account.control.set_node("etl", booting, "idle")
-
-        run = resume_task(operator, first, run_trigger(first.deferral))
-
-        assert "holds the password no more that some nodes have for user 'etl'" in run.message
-        assert safe.held == {}
-
-    def test_an_error_that_repeats_the_password_is_told_without_it(self, account):
-        account.idle_pool(1)
-        [node] = account.nodes()
-        account.control.inject("POST", "/users$", status=400, code="InvalidPropertyValue")
-        body = {"name": "w0rd-of-a-user", "password": "w0rd-of-a-user"}
-
-        with pytest.raises(BatchRequestError, match=r"add user '\*\*\*' to node") as failure:
-            account.hook.run(lambda client: client.create_node_user("etl", node.node_id, body))
-
-        assert "w0rd" not in "".join(traceback.format_exception(failure.value))
+    assert "w0rd" not in "".join(traceback.format_exception(failure.value))
 
 
 class TestLeases:
@@ -245,16 +147,16 @@ class TestLeases:
         )
         assert not tells(run, path.read_text())
 
-    def test_a_lease_that_goes_on_in_another_try_keeps_its_key(self, account):
+    def test_a_lease_that_goes_on_in_another_try_keeps_its_key(self, account, tmp_path):
         account.idle_pool(1, ssh=True)
-        safe = Safe()
-        run_task(lease(generate_key=safe.destination))
-        kept = dict(safe.held)
+        path = tmp_path / "ann"
+        run_task(lease(generate_key=str(path)))
+        kept = path.read_text()
 
-        run = run_task(lease(generate_key=safe.destination), try_number=2)
+        run = run_task(lease(generate_key=str(path)), try_number=2)
 
         assert run.state == "deferred"
-        assert safe.held == kept
+        assert path.read_text() == kept
 
     def test_a_lease_with_a_key_and_a_place_for_another_is_refused(self, account, public_key):
         run = run_task(lease(public_key, generate_key="/k"))
@@ -266,25 +168,11 @@ class TestLeases:
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
-        pytest.param({"generate_key": "keys/etl"}, "generate_key='keys/etl' is no absolute path", id="path"),
-        pytest.param({"generate_key": True}, "generate_key is of type bool, which names no place", id="true"),
-        pytest.param({"generate_key": ""}, "generate_key='' is no absolute path", id="empty path"),
         pytest.param(
-            {"generate_key": KeyDestination()}, "generate_key takes a file or a save", id="no place"
+            {"generate_key": "keys/etl"}, "generate_key='keys/etl' is not an absolute path", id="path"
         ),
-        pytest.param(
-            {"generate_password": "/k", "password": PASSWORD},
-            "generate_password and password are both given",
-            id="both passwords",
-        ),
-        pytest.param(
-            {"generate_key": "/k", "generate_password": "/k"}, "name the same file", id="one file for two"
-        ),
-        pytest.param(
-            {"generate_password": KeyDestination(save=print), "deferrable": True},
-            "generate_password has no load",
-            id="a password that cannot be found again",
-        ),
+        pytest.param({"generate_key": True}, "generate_key is of type bool. Give a path", id="true"),
+        pytest.param({"generate_key": ""}, "generate_key='' is not an absolute path", id="empty path"),
         pytest.param({"password": "s3\tcret"}, "password holds a line break", id="a password with its line"),
     ],
 )
@@ -324,9 +212,8 @@ def test_a_dag_with_destinations_is_stored_the_same_at_every_parse(tmp_path: Pat
     serializer = getattr(serialization, "DagSerialization", None) or serialization.SerializedDAG
 
     def stored() -> dict[str, Any]:
-        safe = Safe()
         with DAG("etl", schedule=None) as dag:
-            add(generate_key=KeyDestination(save=safe.save, load=safe.load), generate_password=str(tmp_path))
+            add(generate_key=KeyDestination(str(tmp_path), overwrite=True))
         return dict(serializer.to_dict(dag))
 
     assert stored() == stored()

@@ -1,4 +1,4 @@
-"""Whether a text is a sound SSH public key, or a private one by mistake; the keys are real ones."""
+"""SSH public keys, passwords and the paths of generated keys; the keys are real ones."""
 
 from __future__ import annotations
 
@@ -6,12 +6,17 @@ import base64
 
 import asyncssh
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_batchlinux.core.users.public_keys import (
+from airflow_provider_batchlinux.core.users.credentials import (
+    KeyDestination,
     fingerprint,
     holds_private_key,
+    password_advice,
+    password_problems,
     public_key_advice,
     public_key_problems,
 )
@@ -40,6 +45,11 @@ def rsa_line(*, exponent: int, bits: int) -> str:
 KEY = made("ssh-ed25519")
 LINE = public(KEY).strip()
 TYPE, BLOB, COMMENT = LINE.split()
+POINT = (
+    ec.generate_private_key(ec.SECP256R1())
+    .public_key()
+    .public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+)
 PUTTY = "PuTTY-User-Key-File-3: ssh-ed25519\nEncryption: none\nPrivate-Lines: 1\nAAAAIC0Gk3VnL1xq\n"
 
 
@@ -89,10 +99,10 @@ def test_what_is_not_one_line_of_openssh_is_refused(text: str) -> None:
     [
         pytest.param(f'from="10.0.0.1" {LINE}', "has options before the key", id="options"),
         pytest.param(f'command="echo a b",no-pty {LINE}', "has options before the key", id="with blanks"),
-        pytest.param(public(made("ssh-dss")), "(DSA), which OpenSSH no longer takes", id="dsa"),
+        pytest.param(public(made("ssh-dss")), "(DSA), which OpenSSH no longer supports", id="dsa"),
         pytest.param(f"ssh-ed25519-cert-v01@openssh.com {BLOB}", "holds a certificate", id="certificate"),
         pytest.param(public(made("ssh-rsa", key_size=1024)), "an RSA key of 1024 bits", id="short rsa"),
-        pytest.param(rsa_line(exponent=1, bits=3072), "whose exponent no sound key has", id="rsa of one"),
+        pytest.param(rsa_line(exponent=1, bits=3072), "is not a sound key of that type", id="rsa of one"),
         pytest.param(rsa_line(exponent=65537, bits=16385), "an RSA key of 16385 bits", id="endless rsa"),
     ],
 )
@@ -118,14 +128,14 @@ def test_a_key_that_nobody_should_log_in_with_is_refused_with_its_reason(line: s
 def test_a_key_with_parts_that_no_such_key_has_is_refused(fields: tuple[bytes, ...]) -> None:
     [problem] = public_key_problems(line_of(*fields))
 
-    assert problem.endswith("holds no whole key of that type.")
+    assert problem.endswith("is not a sound key of that type.")
 
 
 @pytest.mark.parametrize(
     "fields",
     [
         pytest.param((b"sk-ssh-ed25519@openssh.com", b"\1" * 32, b"ssh:"), id="ed25519"),
-        pytest.param((b"sk-ecdsa-sha2-nistp256@openssh.com", b"nistp256", b"\4" * 65, b"ssh:"), id="ecdsa"),
+        pytest.param((b"sk-ecdsa-sha2-nistp256@openssh.com", b"nistp256", POINT, b"ssh:"), id="ecdsa"),
     ],
 )
 def test_a_key_on_a_security_key_is_taken(fields: tuple[bytes, ...]) -> None:
@@ -170,7 +180,7 @@ def test_a_text_that_is_no_public_key_has_no_fingerprint_and_is_not_repeated() -
 )
 def test_a_base64_part_that_is_no_whole_key_of_the_type_is_refused(blob: str) -> None:
     assert public_key_problems(f"{TYPE} {blob}") == [
-        "ssh_public_key says 'ssh-ed25519', but its base64 part holds no whole key of that type."
+        "ssh_public_key says 'ssh-ed25519', but its base64 part is not a sound key of that type."
     ]
 
 
@@ -202,3 +212,55 @@ def test_looking_at_any_text_neither_fails_nor_repeats_it(text: str) -> None:
 
     assert problems
     assert "s3cret" not in " ".join(problems)
+
+
+@pytest.mark.parametrize("password", ["s3cret\n", "s3\0cret", "s3cret\x7f", "\ts3cret"])
+def test_a_password_that_cannot_be_typed_is_refused_and_not_repeated(password: str) -> None:
+    [problem] = password_problems(password)
+
+    assert problem.startswith("password holds a line break or another control character")
+    assert "s3" not in problem
+
+
+@pytest.mark.parametrize("password", ["secret", "correct horse battery staple", "pässwörter ☕"])
+def test_a_password_that_the_service_accepts_is_not_refused(password: str) -> None:
+    assert password_problems(password) == []
+
+
+@pytest.mark.parametrize(
+    ("password", "is_weak"),
+    [
+        pytest.param("secret", True, id="short"),
+        pytest.param("secretsecretsecret", True, id="one class"),
+        pytest.param("Secretsecret9", False, id="three classes"),
+        pytest.param("Secret-9", True, id="short with four"),
+    ],
+)
+def test_an_easy_password_gets_advice_that_does_not_repeat_it(password: str, is_weak: bool) -> None:
+    advice = password_advice(password)
+
+    assert (advice is not None) == is_weak
+    assert password not in str(advice)
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_an_absolute_path_is_a_destination(overwrite: bool) -> None:
+    assert KeyDestination("/keys/etl", overwrite).problems("generate_key") == []
+
+
+@pytest.mark.parametrize("path", ["keys/etl", "~/.ssh/etl", ""])
+def test_a_path_that_is_not_absolute_is_refused(path: str) -> None:
+    [problem] = KeyDestination(path).problems("generate_key")
+
+    assert problem.startswith(f"generate_key={path!r} is not an absolute path")
+
+
+def test_a_private_key_in_the_place_of_a_path_is_not_repeated() -> None:
+    [problem] = KeyDestination("-----BEGIN OPENSSH PRIVATE KEY-----\ns3cret").problems("generate_key")
+
+    assert problem.startswith("generate_key holds a private key.")
+    assert "s3cret" not in problem
+
+
+def test_a_destination_looks_the_same_at_every_parse_of_the_dag_file() -> None:
+    assert repr(KeyDestination("/keys/etl")) == "KeyDestination(file='/keys/etl', overwrite=False)"
