@@ -1,10 +1,12 @@
-"""The rules that keep the parts apart and the code small, read off the source itself."""
+"""The structure of the package: layers, folders, what is public, and sizes. Read from the source, not run."""
 
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from graphlib import TopologicalSorter
 from importlib import import_module
@@ -12,35 +14,38 @@ from inspect import isclass, isfunction
 from pathlib import Path
 from statistics import median
 
-import pytest
-
 from tests.source_code import (
     EXAMPLES,
+    MODULES,
     PACKAGE,
     ROOT,
     SOURCES,
     TESTS,
     Function,
     functions,
+    imports,
+    is_public,
     name_of,
+    nodes_of,
     part_of,
     place,
+    tracked_texts,
     tree_of,
 )
 
-# From the top to the bottom: a layer imports itself and what stands below it.
+# From top to bottom. A module imports its own layer and the layers below.
 LAYERS = [
     {"cli"},
-    {"operators", "sensors", "triggers", "links"},
+    {"operators", "sensors", "triggers", "decorators", "links"},
     {"hooks"},
     {"client"},
     {"exceptions"},
     {"specs"},
     {"core"},
 ]
-# These import nothing of the package but themselves, and nothing of the package imports them.
+# These import nothing else from the package, and nothing else in the package imports them.
 ALONE = {"__init__", "get_provider_info", "emulator"}
-# All that a part may import beside the standard library and this package.
+# What a part may import besides the standard library and this package.
 THIRD_PARTIES = {
     # Only inside functions of users/credentials: OpenSSH's key format is not written by hand a second time.
     "core": {"cryptography"},
@@ -51,23 +56,149 @@ THIRD_PARTIES = {
     "hooks": {"airflow", "paramiko"},
     "client": {"azure", "aiohttp", "cryptography"},
     "exceptions": {"airflow"},
+    "core": {"pendulum"},
     "emulator": {"aiohttp", "asyncssh", "cryptography", "jwt", "pytest", "trustme"},
 }
-# What parsing a Dag file must not pay for.
+# Airflow parses Dag files again and again; these take too long to import for that.
 HEAVY = {"azure", "aiohttp", "asyncssh"}
 IMPURE = {"asyncio", "os", "random", "shutil", "socket", "subprocess", "tempfile", "threading", "time"}
 MOCKS = {"AsyncMock", "MagicMock", "Mock", "create_autospec", "patch"}
+# Airflow's SFTP hook, the base class of this module's, imports asyncssh.
+SFTP = f"{PACKAGE}.hooks.node_sftp"
 
 
-def imports(nodes: Iterator[ast.AST]) -> Iterator[str]:
-    """Give the names of the modules that the import statements among the nodes ask for."""
-    for node in nodes:
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            base = node.module or ""
-            inner = [f"{base}.{alias.name}" for alias in node.names]
-            yield from [name for name in inner if name in MODULES] or [base]
+def own_imports(module: str) -> Iterator[str]:
+    """Yield the modules of this package that a module imports anywhere, also inside functions."""
+    yield from (name for name in imports(nodes_of(MODULES[module])) if name.split(".")[0] == PACKAGE)
+
+
+def may_import(part: str, other: str) -> bool:
+    if part in ALONE or other in ALONE:
+        return part == other
+    below = [layer for index, layer in enumerate(LAYERS) if part in set().union(*LAYERS[: index + 1])]
+    return any(other in layer for layer in below)
+
+
+def test_modules_import_only_their_own_layer_and_those_below() -> None:
+    upwards = [
+        f"{module} imports {name}"
+        for module in MODULES
+        for name in own_imports(module)
+        if not may_import(part_of(module), part_of(name))
+    ]
+
+    assert upwards == []
+
+
+def test_each_part_imports_only_its_own_third_parties() -> None:
+    for module, path in MODULES.items():
+        roots = {name.split(".")[0] for name in imports(nodes_of(path))}
+        third_parties = roots - sys.stdlib_module_names - {PACKAGE}
+        assert third_parties <= THIRD_PARTIES.get(part_of(module), set()), module
+
+
+def test_modules_do_not_import_each_other_in_a_circle() -> None:
+    graph = {
+        name: [other for other in imports(tree_of(path).body) if other in MODULES and other != name]
+        for name, path in MODULES.items()
+    }
+
+    TopologicalSorter(graph).prepare()
+
+
+# Arrows that still run back up. Each one is removed with its import; at the end there are none.
+OPEN_ARROWS = {
+    "core.pools.validation -> core.pools",
+    "emulator -> emulator.handlers",
+    "emulator -> emulator.http",
+    "emulator.autoscale -> emulator.pools",
+    "emulator.jobs -> emulator.handlers",
+    "emulator.management -> emulator.handlers",
+    "emulator.management -> emulator.http",
+    "emulator.nodes -> emulator.jobs",
+    "emulator.pools -> emulator.jobs",
+    "emulator.protocol -> emulator.state",
+    "emulator.simulation -> emulator.protocol",
+    "emulator.state -> emulator.nodes",
+}
+
+
+def test_folders_do_not_import_each_other_in_a_circle() -> None:
+    def folder(module: str) -> str:
+        return ".".join(MODULES[module].parent.relative_to(ROOT / PACKAGE).parts)
+
+    arrows = {(folder(module), folder(name)) for module in MODULES for name in own_imports(module)}
+    graph = defaultdict(set)
+    for upper, lower in arrows:
+        if upper != lower and f"{upper} -> {lower}" not in OPEN_ARROWS:
+            graph[upper].add(lower)
+
+    TopologicalSorter(graph).prepare()
+
+
+def test_the_core_reads_no_clock_and_does_no_input_or_output() -> None:
+    for module, path in MODULES.items():
+        if part_of(module) != "core":
+            continue
+        attributes = {node.attr for node in nodes_of(path) if isinstance(node, ast.Attribute)}
+        assert not attributes & {"now", "today", "utcnow"}, module
+        assert not {name.split(".")[0] for name in imports(nodes_of(path))} & IMPURE, module
+
+
+def test_parsing_a_dag_file_imports_nothing_heavy() -> None:
+    shells = [name for name in MODULES if part_of(name) in LAYERS[1] | LAYERS[2] and name != SFTP]
+    script = f"import sys, {', '.join(shells)}; print(*{{name.split('.')[0] for name in sys.modules}})"
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)
+
+    assert shells
+    assert set(ran.stdout.split()) & HEAVY == set()
+
+
+def user_facing_texts() -> Iterator[tuple[str, str]]:
+    """Yield what users read: README, docs, example Dags, and the docstrings of public modules."""
+    for path in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]:
+        # These two are for maintainers.
+        if path.name not in {"architecture.md", "contributing.md"}:
+            yield path.name, path.read_text(encoding="utf-8")
+    for path in EXAMPLES:
+        yield path.name, path.read_text(encoding="utf-8")
+    for module, path in MODULES.items():
+        if is_public(module):
+            documented = [
+                node for node in nodes_of(path) if isinstance(node, ast.Module | ast.ClassDef | Function)
+            ]
+            yield module, "\n".join(ast.get_docstring(node) or "" for node in documented)
+
+
+def test_users_are_shown_only_public_modules() -> None:
+    private = [
+        f"{place}: {name}"
+        for place, text in user_facing_texts()
+        for name in re.findall(rf"{PACKAGE}(?:\.[a-z_]+)+", text)
+        if not any(is_public(known) for known in (name, name.rpartition(".")[0]) if known in MODULES)
+    ]
+    folders = [place for place, text in user_facing_texts() if re.search(r"`(?:core|client)[./]", text)]
+
+    assert private == []
+    assert folders == []
+    assert all(
+        "private" in (ast.get_docstring(tree_of(MODULES[f"{PACKAGE}.{part}"])) or "").lower()
+        for part in ("core", "client")
+    )
+
+
+def test_each_module_says_what_it_is_for() -> None:
+    assert [name for name, path in MODULES.items() if not ast.get_docstring(tree_of(path))] == []
+
+
+def test_public_modules_list_what_they_offer() -> None:
+    for name in filter(is_public, MODULES):
+        module = import_module(name)
+        listed: list[str] = getattr(module, "__all__", [])
+        own = [value for value in vars(module).values() if getattr(value, "__module__", None) == name]
+        made = {value.__name__ for value in own if isclass(value) or isfunction(value)}
+        assert {public for public in made if not public.startswith("_")} <= set(listed), name
+        assert [offered for offered in listed if not hasattr(module, offered)] == [], name
 
 
 def lines_of(function: Function) -> int:
@@ -78,98 +209,22 @@ def parameters_of(function: Function) -> int:
     return len([*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs])
 
 
-MODULES = {name_of(path): path for path in SOURCES}
-# Airflow's own SFTP hook, which this one is a kind of, imports asyncssh.
-SFTP = f"{PACKAGE}.hooks.node_sftp"
-SHELLS = sorted(name for name in MODULES if part_of(name) in LAYERS[1] | LAYERS[2] and name != SFTP)
-
-
-def may_import(part: str, other: str) -> bool:
-    if part in ALONE or other in ALONE:
-        return part == other
-    below = [layer for index, layer in enumerate(LAYERS) if part in set().union(*LAYERS[: index + 1])]
-    return any(other in layer for layer in below)
-
-
-@pytest.mark.parametrize("module", MODULES)
-def test_a_module_imports_nothing_from_above(module: str) -> None:
-    found = [name for name in imports(ast.walk(tree_of(MODULES[module]))) if name.split(".")[0] == PACKAGE]
-
-    assert [name for name in found if not may_import(part_of(module), part_of(name))] == []
-
-
-@pytest.mark.parametrize("module", MODULES)
-def test_a_module_imports_no_third_party_that_is_not_its_own(module: str) -> None:
-    roots = {name.split(".")[0] for name in imports(ast.walk(tree_of(MODULES[module])))}
-    third_parties = roots - sys.stdlib_module_names - {PACKAGE}
-
-    assert third_parties <= THIRD_PARTIES.get(part_of(module), set())
-
-
-def test_modules_do_not_import_each_other_in_a_circle() -> None:
-    graph = {
-        name: [other for other in imports(iter(tree_of(path).body)) if other in MODULES and other != name]
-        for name, path in MODULES.items()
-    }
-
-    TopologicalSorter(graph).prepare()
-
-
-def test_the_core_reads_no_clock_and_touches_nothing_outside() -> None:
-    for module, path in MODULES.items():
-        if part_of(module) != "core":
-            continue
-        nodes = list(ast.walk(tree_of(path)))
-        read = {node.attr for node in nodes if isinstance(node, ast.Attribute)}
-        assert not read & {"now", "today", "utcnow"}, module
-        assert not {name.split(".")[0] for name in imports(iter(nodes))} & IMPURE, module
-
-
-def test_what_a_dag_file_imports_brings_in_nothing_heavy() -> None:
-    script = f"import sys, {', '.join(SHELLS)}; print(*{{name.split('.')[0] for name in sys.modules}})"
-    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)
-
-    assert SHELLS
-    assert set(ran.stdout.split()) & HEAVY == set()
-
-
-def test_each_module_says_what_it_is_for() -> None:
-    assert [name for name, path in MODULES.items() if not ast.get_docstring(tree_of(path))] == []
-
-
-# Most of these are private; their public modules have a list.
-PRIVATE = {"core", "client", "emulator"}
-LISTED = [name for name in MODULES if "._" not in name and part_of(name) not in PRIVATE]
-
-
-@pytest.mark.parametrize("name", LISTED)
-def test_a_public_module_lists_what_it_offers(name: str) -> None:
-    module = import_module(name)
-    listed: list[str] = getattr(module, "__all__", [])
-    own = [value for value in vars(module).values() if getattr(value, "__module__", None) == name]
-    made = {value.__name__ for value in own if isclass(value) or isfunction(value)}
-
-    assert {public for public in made if not public.startswith("_")} <= set(listed)
-    assert [name for name in listed if not hasattr(module, name)] == []
-
-
-def test_no_file_is_longer_than_600_lines() -> None:
+def test_files_have_at_most_600_lines_and_folders_at_most_20_files() -> None:
     lengths = {path: len(path.read_text().splitlines()) for path in [*SOURCES, *TESTS, *EXAMPLES]}
+    files = Counter(path.parent for path in SOURCES if path.name != "__init__.py")
 
     assert {str(path): length for path, length in lengths.items() if length > 600} == {}
+    assert {str(folder): count for folder, count in files.items() if count > 20} == {}
 
 
-def test_no_function_is_longer_than_50_lines() -> None:
+def test_functions_have_at_most_50_lines_and_most_of_them_fewer_than_10() -> None:
     found = functions([*SOURCES, *TESTS, *EXAMPLES])
 
     assert [place(path, node) for path, node in found if lines_of(node) > 50] == []
-
-
-def test_most_functions_are_shorter_than_10_lines() -> None:
     assert median(lines_of(node) for _, node in functions(SOURCES)) < 10
 
 
-def test_only_what_dag_authors_fill_in_takes_more_than_12_parameters() -> None:
+def test_only_operators_and_sensors_take_more_than_12_parameters() -> None:
     many = [
         place(path, node)
         for path, node in functions(SOURCES)
@@ -180,22 +235,41 @@ def test_only_what_dag_authors_fill_in_takes_more_than_12_parameters() -> None:
     assert many == []
 
 
-def test_no_test_waits_for_time_to_pass() -> None:
-    # The demo, the benchmarks and the tests of a whole Airflow wait for processes, not for code of ours.
+# The share of private functions that only one line of their file calls. A reader hops to each of them.
+CALLED_ONCE = 0.66
+
+
+def test_few_private_functions_are_called_only_once() -> None:
+    calls: Counter[tuple[Path, str]] = Counter()
+    for path in SOURCES:
+        loaded = [node for node in nodes_of(path) if isinstance(getattr(node, "ctx", None), ast.Load)]
+        calls.update((path, node.id) for node in loaded if isinstance(node, ast.Name))
+        calls.update((path, node.attr) for node in loaded if isinstance(node, ast.Attribute))
+    private = {
+        (path, node.name)
+        for path, node in functions(SOURCES)
+        if node.name.startswith("_") and not node.name.startswith("__")
+    }
+
+    assert len([name for name in private if calls[name] == 1]) <= CALLED_ONCE * len(private)
+
+
+def test_tests_do_not_sleep() -> None:
+    # The demo, the benchmarks and the end-to-end tests wait for other processes, not for code of ours.
     tests = [path for path in TESTS if not {"demo", "bench", "e2e"} & set(path.parts)]
-    calls = [(path, node) for path in tests for node in ast.walk(tree_of(path)) if isinstance(node, ast.Call)]
-    naps = [
+    calls = [(path, node) for path in tests for node in nodes_of(path) if isinstance(node, ast.Call)]
+    sleeps = [
         (path, call)
         for path, call in calls
         if ast.unparse(call.func) in {"time.sleep", "asyncio.sleep", "sleep"}
     ]
 
-    assert [place(path, call) for path, call in naps if ast.unparse(call) != "asyncio.sleep(0)"] == []
+    assert [place(path, call) for path, call in sleeps if ast.unparse(call) != "asyncio.sleep(0)"] == []
 
 
-def test_at_most_one_test_in_20_stands_on_a_mock() -> None:
+def test_at_most_one_test_in_20_uses_a_mock() -> None:
     tests = [node for _, node in functions(TESTS) if node.name.startswith("test_")]
-    named = [node.id for path in TESTS for node in ast.walk(tree_of(path)) if isinstance(node, ast.Name)]
+    named = [node.id for path in TESTS for node in nodes_of(path) if isinstance(node, ast.Name)]
 
     assert 20 * len([name for name in named if name in MOCKS]) <= len(tests)
 
@@ -206,18 +280,9 @@ def test_no_file_names_the_machine_it_was_written_on() -> None:
     assert [name for name, text in tracked_texts() if any(path in text for path in here)] == []
 
 
-def test_nothing_that_installs_names_where_packages_come_from() -> None:
+def test_nothing_that_installs_names_a_package_index() -> None:
     names = {"Makefile", "pyproject.toml", ".ci/run", ".pre-commit-config.yaml", "requirements.lock"}
     installs = {name: text for name, text in tracked_texts() if name in names or name.endswith(".lock")}
 
     assert names <= set(installs)
     assert [name for name, text in installs.items() if "://" in text or "--index" in text] == []
-
-
-def tracked_texts() -> Iterator[tuple[str, str]]:
-    """Give the name and the text of each file under version control."""
-    listed = subprocess.run(["git", "ls-files", "-z"], capture_output=True, text=True, check=True, cwd=ROOT)
-    for name in listed.stdout.split("\0"):
-        path = ROOT / name
-        if path.is_file():
-            yield name, path.read_text(encoding="utf-8", errors="replace")

@@ -1,1 +1,6 @@
-"""Pure decisions: what a pool, node, user or task means; imports only the standard library."""
+"""
+Decide what the state of pools, nodes, users and tasks means, from snapshots and without input or output.
+
+Private: names here may change in any release. Import from ``operators``, ``sensors``, ``triggers``,
+``hooks``, ``specs`` and ``exceptions`` instead.
+"""

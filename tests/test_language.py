@@ -1,0 +1,93 @@
+"""The phrases that this project does not use, in code and in what users read: see ``docs/contributing.md``."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from functools import cache
+
+import pytest
+
+from tests.source_code import PACKAGE, tracked_texts
+
+# Regular expressions over text in lower case, in which each run of spaces, line ends, comment signs and
+# underscores is one space. So names are read as words, and a phrase is found over the end of a line.
+PHRASES = [
+    # English that readers have to translate.
+    r"what becomes of",
+    r"\bthat (?:is|are) there\b",
+    r"\bthere (?:is|are) none\b",
+    r"\banew\b",
+    r"\b(?:told|tells?) of\b",
+    r"\bto be had\b",
+    r"\b(?:is|are|be) had\b",
+    r"\bso many\b",
+    r"\b(?:pools?|users?|nodes?|jobs?|files?|it|they|that|which) (?:(?:may|can|must) go|goes)\b(?! (?:on|through|into|to|back)\b)",
+    r"\bby (?:itself|themselves)\b",
+    r"\bof (?:one's|its|their|our|your|my|his) own\b",
+    r"\bshall\b",
+    r"\bwh(?:o|om)ever\b",
+    r"\bsomebody\b",
+    r"\bnobody\b",
+    r"\b(?:is|are|was) as (?:it|they) (?:is|are|was|were) there\b",
+    r"\bas (?:it|they) (?:is|are|was|were) there\b",
+    r"\bon (?:its|their) way\b",
+    r"\bstands\b",
+    # Names that were replaced by the field's word.
+    r"\bstor(?:y|ies)\b",
+    r"\bwish(?:es)?\b",
+    r"\bdoors\b",
+    r"\bpremises\b",
+    r"\bmisfortunes?\b",
+    r"\btended\b",
+    r"\bluck\b",
+    r"\bguardian\b",
+    r"\bleftovers\b",
+    r"\bmanners\b",
+]
+# What is left of them, by folder. A number here may only become smaller; in the end the table is empty.
+STILL_THERE: dict[str, int] = {}
+
+
+@cache
+def found() -> dict[str, list[str]]:
+    """Return the phrases found in each folder, each with its file."""
+    by_folder = defaultdict(list)
+    for name, text in tracked_texts():
+        if name != "tests/test_language.py" and name.endswith((".py", ".md", "Makefile", ".yaml", ".toml")):
+            by_folder[folder_of(name)] += [f"{name}: {phrase}" for phrase in phrases_in(text)]
+    return by_folder
+
+
+def folder_of(name: str) -> str:
+    first, *rest = name.split("/")
+    return f"{first}/{rest[0]}" if first in {PACKAGE, "tests"} and len(rest) > 1 else first
+
+
+def phrases_in(text: str) -> Iterator[str]:
+    read = re.sub(r"[\s_#]+", " ", text.lower())
+    for phrase in PHRASES:
+        for match in re.finditer(phrase, read):
+            yield read[max(0, match.start() - 30) : match.end() + 30]
+
+
+def test_no_text_uses_a_phrase_of_the_list() -> None:
+    more = {
+        folder: phrases for folder, phrases in found().items() if len(phrases) > STILL_THERE.get(folder, 0)
+    }
+
+    assert more == {}
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["What becomes\n    # of it", "def test_nobody_is_asked", "The pool may go.", "a pool that\nis there", "PoolWish wish"],
+)
+def test_a_phrase_is_found_in_names_and_over_line_ends(text: str) -> None:
+    assert list(phrases_in(text))
+
+
+@pytest.mark.parametrize("text", ["it goes on", "The file that is therefore read", "standing", "a history"])
+def test_similar_words_are_not_phrases(text: str) -> None:
+    assert list(phrases_in(text)) == []
