@@ -113,6 +113,7 @@ OPEN_ARROWS = {
     "emulator -> emulator.http",
     "emulator.autoscale -> emulator.pools",
     "emulator.jobs -> emulator.handlers",
+    "emulator.management -> emulator",
     "emulator.management -> emulator.handlers",
     "emulator.management -> emulator.http",
     "emulator.nodes -> emulator.jobs",
