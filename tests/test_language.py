@@ -79,7 +79,7 @@ STILL_THERE: dict[str, int] = {
 @cache
 def found() -> dict[str, list[str]]:
     """Return the phrases found in each folder, each with its file."""
-    by_folder = defaultdict(list)
+    by_folder: dict[str, list[str]] = defaultdict(list)
     for name, text in tracked_texts():
         if name != "tests/test_language.py" and name.endswith((".py", ".md", "Makefile", ".yaml", ".toml")):
             by_folder[folder_of(name)] += [f"{name}: {phrase}" for phrase in phrases_in(text)]
