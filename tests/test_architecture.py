@@ -48,7 +48,7 @@ ALONE = {"__init__", "get_provider_info", "emulator"}
 # What a part may import besides the standard library and this package.
 THIRD_PARTIES = {
     # Only inside functions of users/credentials: OpenSSH's key format is not written by hand a second time.
-    "core": {"cryptography"},
+    "core": {"cryptography", "pendulum"},
     "operators": {"airflow", "jinja2", "yaml"},
     "sensors": {"airflow"},
     "triggers": {"airflow", "asgiref"},
@@ -56,7 +56,6 @@ THIRD_PARTIES = {
     "hooks": {"airflow", "paramiko"},
     "client": {"azure", "aiohttp", "cryptography"},
     "exceptions": {"airflow"},
-    "core": {"pendulum"},
     "emulator": {"aiohttp", "asyncssh", "cryptography", "jwt", "pytest", "trustme"},
 }
 # Airflow parses Dag files again and again; these take too long to import for that.
