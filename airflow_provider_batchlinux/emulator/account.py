@@ -115,7 +115,7 @@ def restore(service: BatchService, state: StateFile, directories: Path) -> None:
         service.scaler.resume(pool)
     for node in _nodes(service):
         service.node_actions.resume(node)
-    service.spot.bring_back()
+    service.spot.restore_preempted()
     for job in service.store.jobs:
         service.jobs.resume(job)
     for job in service.store.jobs:

@@ -1,8 +1,7 @@
 """
-Evaluates the autoscale formulas of pools, and scales the pools by them.
+The language of autoscale formulas: parser, types, functions, metrics and evaluator.
 
-The language (``lexer``, ``syntax``, ``values``, ``functions``, ``metrics``, ``evaluator``) is pure:
-it knows no service, no clock and no chance. ``scaler`` brings it to the pools.
+It is pure: time, samples and random numbers are passed in. ``pools.scaler`` applies formulas to pools.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A command that tells what a formula makes of a pool that is made up; starts no service."""
+"""A command that evaluates an autoscale formula for a made-up pool."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from airflow_provider_batchlinux.emulator.autoscale.metrics import SAMPLE_PERIOD
 from airflow_provider_batchlinux.emulator.autoscale.problems import FormulaError
 
 _EPILOG = """\
-This is the evaluator of the embedded service. It follows Microsoft's documentation; what Azure makes of a
-formula only Azure says, by BatchLinuxEvaluateAutoscaleOperator on a pool that scales by itself."""
+This is the evaluator of the embedded service. It follows Microsoft's documentation. Azure's own evaluation is
+the operation "evaluate autoscale" on a pool with automatic scaling."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """
-    Evaluate a formula at some moments, and print what it sets.
+    Evaluate a formula at one or more times, and print the results.
 
-    :param arguments: command line; ``None`` takes the one of the process.
-    :return: 0, or 1 when the formula is refused.
+    :param arguments: command line; ``None`` uses that of the process.
+    :return: 0, or 1 if the formula is invalid.
     """
     parser = _parser()
     options = parser.parse_args(arguments)
@@ -33,9 +33,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         parser.error(str(error))
     try:
-        for moment in options.at or [datetime.now(timezone.utc)]:
-            targets = evaluate(formula, _scene(options, moment))
-            sys.stdout.write(f"{moment:%a %Y-%m-%d %H:%M}  {_told(targets)}\n")
+        for time in options.at or [datetime.now(timezone.utc)]:
+            targets = evaluate(formula, _scene(options, time))
+            sys.stdout.write(f"{time:%a %Y-%m-%d %H:%M}  {_line(targets)}\n")
     except FormulaError as error:
         sys.stderr.write(f"{error.code}: {error.sentence}\n{error.detail}\n")
         return 1
@@ -45,25 +45,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m airflow_provider_batchlinux.emulator.autoscale",
-        description="Evaluate an autoscale formula on a pool that is made up.",
+        description="Evaluate an autoscale formula for a made-up pool.",
         epilog=_EPILOG,
     )
-    parser.add_argument("formula", nargs="?", type=Path, help="its file; else standard input")
-    parser.add_argument("--dedicated", type=int, default=0, help="dedicated nodes that the pool has")
-    parser.add_argument("--spot", type=int, default=0, help="spot nodes that the pool has")
+    parser.add_argument(
+        "formula", nargs="?", type=Path, help="file with the formula; default: standard input"
+    )
+    parser.add_argument("--dedicated", type=int, default=0, help="number of dedicated nodes in the pool")
+    parser.add_argument("--spot", type=int, default=0, help="number of Spot nodes in the pool")
     parser.add_argument(
         "--sample",
         type=_samples,
         action="append",
         default=[],
         metavar="NAME=N[,N...]",
-        help="what is measured, such as PendingTasks=0,12,40: from old to new, half a minute apart",
+        help="samples of a metric, such as PendingTasks=0,12,40: from old to new, 30 seconds apart",
     )
     parser.add_argument(
         "--at",
-        type=_moment,
+        type=_time,
         action="append",
-        help="when, such as 2026-11-23T08:00Z; several times for several",
+        help="time of the evaluation, such as 2026-11-23T08:00Z; may be repeated; default: now",
     )
     return parser
 
@@ -72,7 +74,7 @@ def _samples(text: str) -> tuple[str, list[float]]:
     name, _, values = text.partition("=")
     name = "$" + name.strip().lstrip("$")
     if name not in MEASURED:
-        msg = f"{name} is none of {', '.join(MEASURED)}"
+        msg = f"{name} is not a metric: {', '.join(MEASURED)}"
         raise argparse.ArgumentTypeError(msg)
     try:
         return name, [float(value) for value in values.split(",")]
@@ -81,25 +83,25 @@ def _samples(text: str) -> tuple[str, list[float]]:
         raise argparse.ArgumentTypeError(msg) from None
 
 
-def _moment(text: str) -> datetime:
+def _time(text: str) -> datetime:
     try:
-        moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
+        time = datetime.fromisoformat(text.replace("Z", "+00:00"))
     except ValueError:
-        msg = f"{text!r} is not a moment such as 2026-11-23T08:00Z"
+        msg = f"{text!r} is not a time such as 2026-11-23T08:00Z"
         raise argparse.ArgumentTypeError(msg) from None
-    return moment.replace(tzinfo=moment.tzinfo or timezone.utc).astimezone(timezone.utc)
+    return time.replace(tzinfo=time.tzinfo or timezone.utc).astimezone(timezone.utc)
 
 
 def _scene(options: argparse.Namespace, now: datetime) -> Scene:
     nodes = {"$CurrentDedicatedNodes": options.dedicated, "$CurrentLowPriorityNodes": options.spot}
-    now_there = {name: [float(nodes.get(name, 0))] for name in MEASURED}
-    measured: dict[str, list[float]] = {**now_there, **dict(options.sample)}
+    current_nodes = {name: [float(nodes.get(name, 0))] for name in MEASURED}
+    measured: dict[str, list[float]] = {**current_nodes, **dict(options.sample)}
     current = {name: values[-1] for name, values in measured.items()}
     return Scene(now, options.dedicated, options.spot, current, _taken(measured, now), random.random)
 
 
 def _taken(measured: Mapping[str, Sequence[float]], now: datetime) -> list[Sample]:
-    # What has fewer samples than the longest stayed at its first value before.
+    # A metric with fewer samples than the others had its first value before them.
     length = max(map(len, measured.values()))
     filled = {name: [values[0]] * (length - len(values)) + [*values] for name, values in measured.items()}
     return [
@@ -111,7 +113,7 @@ def _taken(measured: Mapping[str, Sequence[float]], now: datetime) -> list[Sampl
     ]
 
 
-def _told(targets: Targets) -> str:
+def _line(targets: Targets) -> str:
     own = [f"{name}={value}" for name, value in sorted((targets.variables or {}).items())]
     return "  ".join([f"{targets.dedicated} dedicated, {targets.spot} spot, {targets.deallocation}", *own])
 

@@ -1,4 +1,4 @@
-"""Evaluates autoscale formulas; what they can see is handed in: no clock, no store, no chance."""
+"""Evaluates autoscale formulas."""
 
 from __future__ import annotations
 
@@ -54,11 +54,11 @@ _Operand = Value | Metric
 @dataclass(frozen=True)
 class Scene:
     """
-    What a formula sees.
+    The input of an evaluation.
 
-    :param current: the value of each metric now.
-    :param samples: those that are available already, from old to new.
-    :param chance: gives a random number from 0.0 to 1.0.
+    :param current: the current value of each metric.
+    :param samples: the available samples, from old to new.
+    :param random: returns a random number from 0.0 to 1.0.
     """
 
     now: datetime
@@ -66,15 +66,15 @@ class Scene:
     target_spot: int
     current: Mapping[str, float]
     samples: Sequence[Sample]
-    chance: Callable[[], float]
+    random: Callable[[], float]
 
 
 @dataclass(frozen=True)
 class Targets:
     """
-    What a formula makes of a pool.
+    The result of an evaluation.
 
-    :param variables: the formula's own variables and what they hold in the end.
+    :param variables: the formula's own variables and their final values.
     """
 
     dedicated: int
@@ -83,7 +83,7 @@ class Targets:
     variables: Mapping[str, str] | None = None
 
     def __str__(self) -> str:
-        """Return it as the service writes results: its own variables first, the others sorted."""
+        """Return the result as the service writes it: targets first, then the formula's variables, sorted."""
         own = {_DEDICATED: self.dedicated, _SPOT: self.spot, _OPTION: self.deallocation}
         shown = [*own.items(), *sorted((self.variables or {}).items())]
         return ";".join(f"{name}={value}" for name, value in shown)
@@ -91,9 +91,9 @@ class Targets:
 
 def evaluate(formula: str, scene: Scene) -> Targets:
     """
-    Return what a formula makes of a pool; a target that it does not set stays.
+    Evaluate a formula. A target that it does not set is unchanged.
 
-    :raises FormulaError: it cannot be read, or has no value.
+    :raises FormulaError: the formula cannot be parsed or evaluated.
     """
     run = _Run(scene)
     for statement in parse(formula):
@@ -103,7 +103,7 @@ def evaluate(formula: str, scene: Scene) -> Targets:
 
 
 class _Run:
-    """One evaluation. A user's variable is the same one with and without ``$`` (assumed)."""
+    """One evaluation. Assumed: a user's variable is the same with and without ``$``."""
 
     def __init__(self, scene: Scene) -> None:
         self._scene = scene
@@ -116,14 +116,14 @@ class _Run:
         self._is_stopped = False
 
     def execute(self, statement: Statement) -> bool:
-        """Execute a statement; return whether there is to be another one."""
+        """Execute a statement, and return whether to go on."""
         value = self._value(statement.value)
         if statement.target is not None and not self._is_stopped:
             self._assign(statement.target, value, statement.place)
         return not self._is_stopped
 
     def targets(self) -> Targets:
-        """Return what the pool is to be; an alias counts where its full name is not set."""
+        """Return the result. An alias is used if its full name is not set."""
         own = {
             name: format_value(_plain(value))
             for name, value in self._variables.items()
@@ -163,7 +163,7 @@ class _Run:
     def _plain_value(self, node: Node) -> Value:
         return _plain(self._value(node))
 
-    def _truth(self, node: Node) -> bool:
+    def _condition(self, node: Node) -> bool:
         value = self._plain_value(node)
         if not isinstance(value, float):
             problem = f"A double was expected, not {kind_of(value)}"
@@ -192,7 +192,7 @@ class _Run:
 
     def _unary(self, node: Unary) -> Value:
         if node.symbol == "!":
-            return float(not self._truth(node.operand))
+            return float(not self._condition(node.operand))
         value = self._plain_value(node.operand)
         if isinstance(value, Interval):
             return Interval(-value.seconds)
@@ -202,7 +202,8 @@ class _Run:
         raise UnsuitableError(problem)
 
     def _binary(self, node: Binary) -> Value:
-        """Go down the left side in a loop: a sum may have thousands of terms."""
+        """Evaluate a chain of operators."""
+        # A loop instead of recursion on the left side: a sum may have thousands of terms.
         chain = [node]
         while isinstance(chain[-1].left, Binary):
             chain.append(chain[-1].left)
@@ -220,15 +221,15 @@ class _Run:
             raise EvaluationError(node.place, str(problem)) from None
 
     def _decide(self, left: Value, node: Binary) -> bool:
-        """Leave out the right side where the left one decides (assumed)."""
+        """Return the result of ``&&`` or ``||``. Assumed: the right side is evaluated only if needed."""
         if not isinstance(left, float):
             problem = f"Operator '{node.symbol}' cannot be applied to {kind_of(left)}"
             raise UnsuitableError(problem)
         is_true = left != 0
-        return is_true if is_true == (node.symbol == "||") else self._truth(node.right)
+        return is_true if is_true == (node.symbol == "||") else self._condition(node.right)
 
     def _choice(self, node: Choice) -> _Operand:
-        return self._value(node.then if self._truth(node.condition) else node.otherwise)
+        return self._value(node.then if self._condition(node.condition) else node.otherwise)
 
     def _call(self, node: Call) -> Value:
         arguments = [self._plain_value(argument) for argument in node.arguments]
@@ -238,7 +239,7 @@ class _Run:
             return self._time(arguments)
         if node.name in ("rand", "stop") and not arguments:
             self._is_stopped = self._is_stopped or node.name == "stop"
-            return self._scene.chance() if node.name == "rand" else 0.0
+            return self._scene.random() if node.name == "rand" else 0.0
         problem = f"There is no function {node.name}() of {len(arguments)} arguments"
         raise UnsuitableError(problem)
 
@@ -270,7 +271,7 @@ def _check_option(value: _Operand, place: Place) -> None:
 
 
 def _node_count(value: Value, place: Place) -> float:
-    """Return a target; a fraction of a node is cut off, less than none is none (assumed)."""
+    """Return a target. Assumed: fractions are truncated, and negative numbers become 0."""
     if not isinstance(value, float):
         raise EvaluationError(place, f"A number of nodes is a double, not {kind_of(value)}")
     if math.isnan(value) or value > _MOST_NODES:

@@ -1,4 +1,4 @@
-"""The functions of autoscale formulas; reads no clock, stdlib only."""
+"""The functions of autoscale formulas."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _W3C_DATE = re.compile(r"(\d{4})(?:-(\d\d)(?:-(\d\d))?)?")
 
 def joined(values: Sequence[Value]) -> Vector:
     """
-    Return the doubleVecList of arguments, joined to one vector.
+    Return arguments of type doubleVecList, joined to one vector.
 
-    :raises UnsuitableError: one is neither a double nor a vector, or they are too many.
+    :raises UnsuitableError: an argument is neither a double nor a vector, or there are too many values.
     """
     found: list[float] = []
     for value in values:
@@ -44,9 +44,9 @@ def joined(values: Sequence[Value]) -> Vector:
 
 def read_time(text: str) -> datetime:
     """
-    Return the time that a string in W3C-DTF or RFC 1123 names.
+    Parse a time in W3C-DTF or RFC 1123.
 
-    :raises UnsuitableError: it names none.
+    :raises UnsuitableError: the string is not such a time.
     """
     try:
         if match := _W3C_DATE.fullmatch(text):
@@ -94,7 +94,7 @@ def _norm(values: Vector) -> float:
 
 
 def _deviation(values: Vector) -> float:
-    """Return the sample standard deviation; of one value it is assumed to be 0."""
+    """Return the sample standard deviation. Assumed: it is 0 for one value."""
     if len(values) < 2:
         return 0.0
     mean = _average(values)
@@ -132,7 +132,7 @@ def _vector_and_number(arguments: Sequence[Value]) -> tuple[Vector, float]:
 
 
 def _percentile(arguments: Sequence[Value]) -> Value:
-    """Return an element by nearest rank; by which rule the service picks it is not documented."""
+    """Return a percentile by nearest rank. The rule of the service is not documented."""
     vector, percent = _vector_and_number(arguments)
     if not vector or not 0 <= percent <= 100:
         problem = "A vector with values and a percentage from 0 to 100 were expected"
@@ -169,4 +169,4 @@ FUNCTIONS: Mapping[str, Function] = {
     "val": _value_at,
     "vec": joined,
 }
-"""Those that depend on their arguments alone; the value of no values is assumed to be an error."""
+"""Functions that depend only on their arguments. Assumed: an empty list is an error."""

@@ -1,4 +1,4 @@
-"""Measures of a pool what formulas can ask for; reads the store, changes nothing."""
+"""The metrics of a pool that formulas can use."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _UNMEASURED = (
     "$NetworkInBytes",
     "$NetworkOutBytes",
 )
-"""The emulated nodes share one machine: what each of them uses is not known, and said to be 0."""
+"""Always 0: all nodes share one machine, so their usage is unknown."""
 
 MEASURED = (
     "$ActiveTasks",
@@ -42,10 +42,10 @@ MEASURED = (
 
 def measure(store: Store, pool: Pool) -> Mapping[str, float]:
     """
-    Return the value of every metric of a pool.
+    Return the current value of every metric of a pool.
 
-    A task that is being prepared counts as running; the CPU is taken to be as busy as the task slots
-    are; succeeded and failed tasks are those of all jobs that are there (all three assumed).
+    Assumed: a task in preparation counts as running, the CPU usage is the share of task slots in use, and
+    succeeded and failed tasks are counted over all existing jobs.
     """
     metrics = {**_tasks(store, pool), **_nodes(store, pool), **dict.fromkeys(_UNMEASURED, 0)}
     return {name: float(value) for name, value in metrics.items()}

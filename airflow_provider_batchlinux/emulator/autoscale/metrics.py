@@ -1,4 +1,4 @@
-"""What formulas can ask of the metrics of a pool: samples, and how many of them there are."""
+"""Metrics of a pool in formulas, with their samples and methods."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ from airflow_provider_batchlinux.emulator.autoscale.problems import UnsuitableEr
 from airflow_provider_batchlinux.emulator.autoscale.values import Interval, Value, kind_of
 
 SAMPLE_PERIOD = 30.0
-"""Seconds between two samples, as documented."""
+"""Seconds between two samples (documented)."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """What was measured of a pool at one time: a value for each metric."""
+    """The values of all metrics of a pool at one time."""
 
     taken: datetime
     values: Mapping[str, float]
 
 
 class NotEnoughSamplesError(Exception):
-    """There are fewer samples than ``GetSample`` was told to insist on."""
+    """There are fewer samples than the percentage that ``GetSample`` requires."""
 
 
 @dataclass(frozen=True)
 class Metric:
     """
-    A service-defined variable that is measured.
+    A service-defined variable with samples.
 
-    :param current: its value now. That a variable without a method stands for it is assumed; the
-        documentation only uses it so.
-    :param samples: those that formulas can see, from old to new.
+    :param current: its current value. Assumed, as in the documentation's examples: a variable without a
+        method call has this value.
+    :param samples: the available samples, from old to new.
     """
 
     name: str
@@ -43,10 +43,10 @@ class Metric:
 
     def call(self, method: str, arguments: Sequence[Value]) -> Value:
         """
-        Return what a method answers.
+        Return the result of a method.
 
-        :raises UnsuitableError: there is no such method, or it does not take such arguments.
-        :raises NotEnoughSamplesError: the arguments insist on more samples than there are.
+        :raises UnsuitableError: the method does not exist, or does not accept the arguments.
+        :raises NotEnoughSamplesError: there are fewer samples than required.
         """
         if method not in _METHODS:
             problem = f"{self.name} has no method '{method}'"
@@ -90,7 +90,7 @@ class Metric:
         return tuple(sample.values[self.name] for sample in self.samples[first:])
 
     def _within(self, times: Sequence[datetime | Interval]) -> tuple[tuple[float, ...], float]:
-        """Return the samples of a time frame, and how many percent of the possible ones they are."""
+        """Return the samples of a time frame, and their percentage of the possible number."""
         instants = [self._instant(time) for time in times]
         if len(instants) == 1:
             instants.append(self.now)
@@ -110,7 +110,7 @@ class Metric:
 
 
 def _divided(arguments: Sequence[Value]) -> tuple[list[datetime | Interval], list[float]]:
-    """Divide one or two times and perhaps a percentage after them."""
+    """Return the one or two times of the arguments, and the optional percentage after them."""
     times = [value for value in arguments if isinstance(value, datetime | Interval)]
     rest = arguments[len(times) :]
     percents = [value for value in rest if isinstance(value, float)]

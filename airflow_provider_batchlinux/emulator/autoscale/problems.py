@@ -1,4 +1,4 @@
-"""What can be wrong with an autoscale formula, in the service's codes; stdlib only."""
+"""Errors of autoscale formulas, with the codes of the service."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import ClassVar, NamedTuple
 
 
 class Place(NamedTuple):
-    """Where something stands in a formula; both count from 1."""
+    """A position in a formula; line and column start at 1."""
 
     line: int
     column: int
@@ -14,9 +14,9 @@ class Place(NamedTuple):
 
 class FormulaError(Exception):
     """
-    A formula cannot be read or evaluated.
+    A formula cannot be parsed or evaluated.
 
-    :param detail: what is wrong, without the place.
+    :param detail: description of the problem, without its position.
     """
 
     code: ClassVar[str]
@@ -28,25 +28,25 @@ class FormulaError(Exception):
 
 
 class FormulaSyntaxError(FormulaError):
-    """It is not a formula. Code and sentence are documented, the detail is assumed."""
+    """The text is not a formula. Code and message are documented, the detail is assumed."""
 
     code = "AutoScalingFormulaSyntaxError"
     sentence = "The specified auto-scaling formula has a syntax error."
 
 
 class EvaluationError(FormulaError):
-    """It has no value. The code is known from the SDK's tests, sentence and detail are assumed."""
+    """The evaluation failed. The code is known from the SDK's tests, message and detail are assumed."""
 
     code = "AutoScalingFormulaEvaluationError"
     sentence = "Autoscale evaluation failed due to an error in the formula"
 
 
 class InsufficientSampleDataError(FormulaError):
-    """There are fewer samples than it asks for. Code, sentence and detail are documented."""
+    """There are fewer samples than the formula requires. Code, message and detail are documented."""
 
     code = "InsufficientSampleData"
     sentence = "Autoscale evaluation failed due to insufficient sample data"
 
 
 class UnsuitableError(ValueError):
-    """An operator, function or method does not take these values; the evaluator knows the place."""
+    """An operator, function or method does not accept these values. The evaluator adds the position."""

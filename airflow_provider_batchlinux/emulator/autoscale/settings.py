@@ -1,4 +1,4 @@
-"""What the service refuses in the autoscale settings of a pool, and what it adds to them."""
+"""Validation and defaults of the autoscale settings of a pool."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _TARGETS = ("targetDedicatedNodes", "targetLowPriorityNodes")
 
 def settings_of_new_pool(body: Mapping[str, Any]) -> dict[str, Any]:
     """
-    Return how a new pool scales.
+    Return the autoscale settings of a new pool.
 
-    Documented: a formula needs ``enableAutoScale``, and targets exclude it. The code is assumed.
+    Documented: a formula requires ``enableAutoScale``, which excludes targets. The error code is assumed.
 
-    :raises ServiceError: the settings do not fit together, or a value is refused.
+    :raises ServiceError: the settings contradict each other, or a value is invalid.
     """
     is_scaled = body.get("enableAutoScale", False)
     unfit = [name for name in (_TARGETS if is_scaled else _NAMES) if name in body]
@@ -36,10 +36,10 @@ def settings_of_new_pool(body: Mapping[str, Any]) -> dict[str, Any]:
 
 def auto_scale_settings(given: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
     """
-    Return the settings of a pool that scales by itself.
+    Return the autoscale settings of a pool with automatic scaling.
 
-    :param before: the pool's description until now; what is not given stays, if it scaled already.
-    :raises ServiceError: there is no formula, it is none, or the interval is not from five minutes to
+    :param before: the current description of the pool, for settings that are not given.
+    :raises ServiceError: the formula is missing or invalid, or the interval is not from five minutes to
         168 hours.
     """
     known = {name: before[name] for name in _NAMES if name in before}
@@ -57,7 +57,7 @@ def unscaled(spec: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check_formula(formula: str) -> None:
-    """Refuse a formula that is too long or that is none."""
+    """Raise an error if a formula is too long or invalid."""
     if len(formula) > _LONGEST_FORMULA:
         raise ServiceError(Code.AUTO_SCALE_FORMULA_TOO_LONG)
     try:

@@ -1,12 +1,58 @@
-"""Reads an autoscale formula into a tree of statements; evaluates nothing, stdlib only."""
+"""Parses an autoscale formula into statements."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from airflow_provider_batchlinux.emulator.autoscale.lexer import END, Token, tokens_of
 from airflow_provider_batchlinux.emulator.autoscale.problems import FormulaSyntaxError, Place
+
+END = "end"
+"""The kind of the token after the last one."""
+
+_TOKEN = re.compile(
+    r"""(?P<blank>\s+|//[^\n]*|/\*.*?\*/)
+      | (?P<number>(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)
+      | (?P<name>\$?[A-Za-z_]\w*)
+      | (?P<string>"[^"\n]*"|'[^'\n]*')
+      | (?P<unclosed>/\*)
+      | (?P<symbol>&&|\|\||[<>=!]=|[-+*/<>=!?:;,.()\[\]])
+    """,
+    re.VERBOSE | re.DOTALL | re.ASCII,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A token. The text of a string does not include its quotes."""
+
+    kind: str
+    text: str
+    place: Place
+
+
+def tokens_of(formula: str) -> Iterator[Token]:
+    """
+    Yield the tokens of a formula without blanks and comments, and one of kind ``END``.
+
+    :raises FormulaSyntaxError: there is a character that does not start a token.
+    """
+    offset, line, line_start = 0, 1, 0
+    while offset < len(formula):
+        place = Place(line, offset - line_start + 1)
+        match = _TOKEN.match(formula, offset)
+        if match is None or match.lastgroup == "unclosed":
+            raise FormulaSyntaxError(place, f"Unexpected character '{formula[offset]}'")
+        kind, text = str(match.lastgroup), match.group()
+        if kind != "blank":
+            yield Token(kind, text[1:-1] if kind == "string" else text, place)
+        offset = match.end()
+        if breaks := text.count("\n"):
+            line += breaks
+            line_start = offset - len(text) + text.rindex("\n") + 1
+    yield Token(END, "", Place(line, offset - line_start + 1))
+
 
 MOST_STATEMENTS = 100
 _DEEPEST = 100
@@ -28,21 +74,21 @@ _PRECEDENCE: Mapping[str, int] = {
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A part of a formula that has a value."""
+    """An expression."""
 
     place: Place
 
 
 @dataclass(frozen=True, slots=True)
 class Number(Node):
-    """A number that is written out."""
+    """A number literal."""
 
     value: float
 
 
 @dataclass(frozen=True, slots=True)
 class Text(Node):
-    """A string that is written out."""
+    """A string literal."""
 
     value: str
 
@@ -56,14 +102,14 @@ class Name(Node):
 
 @dataclass(frozen=True, slots=True)
 class Vector(Node):
-    """A vector that is written out: ``[1, 2]``."""
+    """A vector literal: ``[1, 2]``."""
 
     items: tuple[Node, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Unary(Node):
-    """``-`` or ``!`` before a value."""
+    """A unary operator: ``-`` or ``!``."""
 
     symbol: str
     operand: Node
@@ -71,7 +117,7 @@ class Unary(Node):
 
 @dataclass(frozen=True, slots=True)
 class Binary(Node):
-    """Two values and the operator between them."""
+    """A binary operator."""
 
     symbol: str
     left: Node
@@ -89,7 +135,7 @@ class Choice(Node):
 
 @dataclass(frozen=True, slots=True)
 class Call(Node):
-    """The call of a function."""
+    """A function call."""
 
     name: str
     arguments: tuple[Node, ...]
@@ -105,7 +151,7 @@ class Member(Node):
 
 @dataclass(frozen=True, slots=True)
 class MethodCall(Node):
-    """The call of a method of a metric."""
+    """A method call on a metric."""
 
     of: Node
     name: str
@@ -114,7 +160,7 @@ class MethodCall(Node):
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """An assignment; without a target, a value that is looked at by nobody."""
+    """An assignment; without a target, an expression whose value is not used."""
 
     place: Place
     target: str | None
@@ -125,8 +171,8 @@ def parse(formula: str) -> tuple[Statement, ...]:
     """
     Return the statements of a formula.
 
-    :raises FormulaSyntaxError: it is none, or has too many statements or parentheses within
-        parentheses (the limit of 100 statements is documented, that of nesting is our own).
+    :raises FormulaSyntaxError: the text is not a formula, has more than 100 statements (documented), or is
+        nested too deeply (a limit of the emulator).
     """
     return _Parser(formula).statements()
 

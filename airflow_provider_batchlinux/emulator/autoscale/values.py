@@ -1,4 +1,4 @@
-"""The types of autoscale formulas and the operators between them; stdlib only."""
+"""The types of autoscale formulas, and their operators."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ INTERVALS: Mapping[str, Interval] = {
         "Year": 365 * 86400.0,
     }.items()
 }
-"""How long a year is, is not documented; 365 days are assumed."""
+"""The length of a year is not documented. Assumed: 365 days."""
 
 LONGEST_VECTOR = 100_000
-"""Our own limit: formulas double a vector a hundred times as easily as once."""
+"""A limit of the emulator: a short formula can double a vector a hundred times."""
 
 _KINDS: Mapping[type, str] = {
     float: "double",
@@ -59,12 +59,12 @@ def kind_of(value: Value) -> str:
 
 def operate(symbol: str, left: Value, right: Value) -> Value:
     """
-    Return the value of two values and the operator between them.
+    Return the result of a binary operator.
 
-    The pairs are those of the documented table, and a timestamp minus a timeinterval. As between
-    doubles of .NET, dividing by zero gives infinity or NaN.
+    The supported types are those of the documented table, and timestamp minus timeinterval. As in .NET,
+    division by zero gives infinity or NaN.
 
-    :raises UnsuitableError: the operator does not take such values.
+    :raises UnsuitableError: the operator does not support these types.
     """
     operation = _OPERATIONS.get((symbol, kind_of(left), kind_of(right)))
     if operation is None:
@@ -75,9 +75,9 @@ def operate(symbol: str, left: Value, right: Value) -> Value:
 
 def member_of(value: Value, name: str) -> float:
     """
-    Return a member of a timestamp; Sunday is day 0 of the week, as in .NET (assumed).
+    Return a member of a timestamp. Assumed, as in .NET: Sunday is day 0 of the week.
 
-    :raises UnsuitableError: the value has no such member.
+    :raises UnsuitableError: the value does not have this member.
     """
     if not isinstance(value, datetime) or name not in _MEMBERS:
         problem = f"{kind_of(value)} has no member '{name}'"
@@ -86,7 +86,7 @@ def member_of(value: Value, name: str) -> float:
 
 
 def format_value(value: Value) -> str:
-    """Return a value as the results of an evaluation show it; of intervals and lists, assumed."""
+    """Return a value as shown in the results of an evaluation. For intervals and vectors: assumed."""
     if isinstance(value, tuple):
         return f"[{','.join(map(_format_double, value))}]"
     if isinstance(value, datetime):

@@ -1,7 +1,7 @@
 """
-A small blob store for the files of tasks: containers and block blobs, reached by SAS URLs, on loopback.
+A small blob store on loopback for the files of tasks: containers and block blobs with SAS URLs.
 
-It speaks the part of the Azure Blob REST API that clients with a SAS URL use. It knows nothing of Batch.
+It implements the part of the Azure Blob REST API that clients with a SAS URL use.
 """
 
 from __future__ import annotations

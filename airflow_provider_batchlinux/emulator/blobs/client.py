@@ -1,4 +1,4 @@
-"""A small client of one container, for tests and demos in any process; stdlib only."""
+"""A small client of one container, for tests and demos in any process."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ class BlobContainer:
     """
     A container of the blob store.
 
-    :param url: where it is, with a SAS token, as tasks take it.
+    :param url: its URL with a SAS token, as tasks need it.
     """
 
     url: str = field(repr=False)
 
     @property
     def name(self) -> str:
-        """The container's name."""
+        """The name of the container."""
         return urlsplit(self.url).path.rpartition("/")[2]
 
     def blob_url(self, name: str) -> str:
-        """Return the URL of a blob, with the token of the container."""
+        """Return the URL of a blob, with the SAS token of the container."""
         url, _, token = self.url.partition("?")
         return f"{url}/{quote(name)}?{token}"
 
@@ -33,7 +33,7 @@ class BlobContainer:
         """
         Write a blob.
 
-        :raises ValueError: the store refuses it.
+        :raises ValueError: the store returns an error.
         """
         headers = {"x-ms-blob-type": "BlockBlob", "content-type": content_type}
         self._send("PUT", self.blob_url(name), content, headers)
@@ -42,12 +42,12 @@ class BlobContainer:
         """
         Return the content of a blob.
 
-        :raises ValueError: the store refuses it, for instance since there is no such blob.
+        :raises ValueError: the store returns an error, for example because the blob does not exist.
         """
         return self._send("GET", self.blob_url(name))
 
     def names(self, prefix: str = "") -> list[str]:
-        """Return the names of the blobs in order."""
+        """Return the names of the blobs, sorted."""
         query = {"restype": "container", "comp": "list", "prefix": prefix}
         names: list[str] = []
         marker = ""

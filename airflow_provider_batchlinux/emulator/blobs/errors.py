@@ -1,4 +1,4 @@
-"""The catalogue of the blob store's errors: code, HTTP status and the sentence of Azure Storage."""
+"""The errors of Azure Storage: code, HTTP status and message."""
 
 from __future__ import annotations
 
@@ -111,10 +111,10 @@ class BlobCode(Enum):
 
 class BlobError(Exception):
     """
-    An answer of the store that is not a success.
+    An error response of the store.
 
-    :param details: further elements of the error's body, by name; they never hold a signature.
-    :param status: HTTP status; ``None`` takes the one of the catalogue.
+    :param details: further elements of the body, by name. They never contain a signature.
+    :param status: HTTP status; ``None`` uses the status of the code.
     """
 
     def __init__(self, code: BlobCode, *, status: int | None = None, **details: str) -> None:
@@ -125,12 +125,12 @@ class BlobError(Exception):
 
 
 def authentication_failed(*, detail: str) -> BlobError:
-    """Return the answer to a request whose signature does not hold."""
+    """Return the error for an invalid signature."""
     return BlobError(BlobCode.AUTHENTICATION_FAILED, AuthenticationErrorDetail=detail)
 
 
 def not_emulated(*, what: str) -> BlobError:
-    """Return the answer to what Azure Storage does and this store does not."""
+    """Return the error for a feature of Azure Storage that this store does not have."""
     return BlobError(BlobCode.NOT_IMPLEMENTED, Reason=f"The embedded blob store does not have {what}.")
 
 

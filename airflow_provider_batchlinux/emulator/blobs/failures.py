@@ -1,8 +1,8 @@
 """
-How tasks fail by their resource and output files: the codes of the service and its sentences; pure.
+Failures of tasks because of their resource and output files.
 
-Codes and sentences of downloads are documented, as is that of a missing container for output files. The
-other sentences are assumed, and so are the categories of those that have to do with uploads.
+Codes and messages of downloads are documented, and so are those of a missing container for output files. The
+other messages and the categories of upload failures are assumed.
 """
 
 from __future__ import annotations
@@ -77,9 +77,9 @@ DOWNLOAD_CODES = frozenset(failure.code for failure in Failure) - UPLOAD_CODES
 
 class StorageFailed(Exception):
     """
-    A file could not be had or put.
+    A file could not be downloaded or uploaded.
 
-    :param details: shown with the failure; they never hold a signature.
+    :param details: details of the failure. They never contain a signature.
     """
 
     def __init__(self, failure: Failure, details: Mapping[str, str]) -> None:
@@ -101,5 +101,5 @@ class StorageFailed(Exception):
 
 
 def without_signature(url: str) -> str:
-    """Return a URL with its signature, if it has one, replaced by a word: what it says is for everybody."""
+    """Return a URL with its signature redacted, for messages and logs."""
     return _SIGNATURE.sub(r"\1REDACTED", url)

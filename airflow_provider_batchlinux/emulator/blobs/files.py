@@ -1,9 +1,9 @@
 """
-Keeps containers and block blobs as files, so that they can be taken up again; knows no HTTP.
+Containers and block blobs as files.
 
-A container is a directory. The content of a blob is a file with a random name, and what is known of it is
-one beside it, named by the hash of the blob's name: no name that a client chooses becomes a path. The
-second file is put in place at once and last, so that a blob is there as a whole or not at all.
+A container is a directory. The content of a blob is a file with a random name. Its properties are in a
+second file, named after the hash of the blob's name, so that no name from a client becomes a path. The second
+file is written last and atomically, so that a blob exists completely or not at all.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from uuid import uuid4
 from airflow_provider_batchlinux.emulator.blobs.errors import BlobCode, BlobError
 from airflow_provider_batchlinux.emulator.protocol.instants import format_instant, parse_instant, ticks
 
-_FACTS = "container.json"
-_TO_COME = "incoming"
-"""No container has this name: it is that of the directory for content that is not a blob's yet."""
+_PROPERTIES = "container.json"
+_INCOMING = "incoming"
+"""The directory of unfinished uploads."""
 
 _CHUNK = 1 << 20
 
@@ -37,7 +37,7 @@ class Blob:
     A block blob.
 
     :param content: name of the file with its content.
-    :param headers: what it is to be served with, such as ``content-type``, by lower-cased name.
+    :param headers: headers of its download, such as ``content-type``, by lower-case name.
     """
 
     name: str
@@ -52,7 +52,7 @@ class Blob:
 
 @dataclass(frozen=True)
 class Container:
-    """A container with its blobs, and the blocks that no blob has yet by blob and block id."""
+    """A container with its blobs, and its uncommitted blocks by blob name and block id."""
 
     name: str
     etag: str
@@ -62,7 +62,7 @@ class Container:
 
 
 class Incoming:
-    """Content that arrives, in a file of its own; unless it is kept, it goes at the end of the block."""
+    """The file of an upload. It is removed at the end of the block, unless it has become a blob."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -71,24 +71,24 @@ class Incoming:
         self._sink: BinaryIO = path.open("wb")
 
     def write(self, chunk: bytes) -> None:
-        """Add to the content."""
+        """Append content."""
         self._md5.update(chunk)
         self.size += len(chunk)
         self._sink.write(chunk)
 
     def finish(self) -> str:
-        """Take no more content, and return its MD5 in base64."""
+        """Close the file, and return the MD5 of its content in base64."""
         self._sink.close()
         return base64.b64encode(self._md5.digest()).decode()
 
     def __enter__(self) -> Incoming:
-        """Begin to take content."""
+        """Start the upload."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Take away what was not kept."""
+        """Remove the file, unless it was moved."""
         self._sink.close()
         self.path.unlink(missing_ok=True)
 
@@ -97,39 +97,39 @@ class BlobFiles:
     """
     All containers of an account.
 
-    :param root: directory of its own, which need not exist; what it holds is taken up.
+    :param root: its directory, which need not exist. Existing containers are loaded.
     """
 
     def __init__(self, root: Path) -> None:
         self._root = root
         self._containers: dict[str, Container] = {}
         self._last_version = 0
-        shutil.rmtree(root / _TO_COME, ignore_errors=True)
-        for facts in root.glob(f"*/{_FACTS}"):
-            self._take_up(facts)
+        shutil.rmtree(root / _INCOMING, ignore_errors=True)
+        for properties in root.glob(f"*/{_PROPERTIES}"):
+            self._load(properties)
 
     def clear(self) -> None:
-        """Forget all containers."""
+        """Delete all containers."""
         self._containers.clear()
         shutil.rmtree(self._root, ignore_errors=True)
 
     def create_container(self, name: str, now: datetime) -> Container:
         """
-        Make a container.
+        Create a container.
 
-        :raises BlobError: there is one.
+        :raises BlobError: the container exists.
         """
         if name in self._containers:
             raise BlobError(BlobCode.CONTAINER_ALREADY_EXISTS)
         container = Container(name, self._next_etag(now), now)
         (self._root / name).mkdir(parents=True)
-        facts = {"etag": container.etag, "modified": format_instant(now)}
-        _write_json(self._root / name / _FACTS, facts)
+        properties = {"etag": container.etag, "modified": format_instant(now)}
+        _write_json(self._root / name / _PROPERTIES, properties)
         self._containers[name] = container
         return container
 
     def delete_container(self, name: str) -> None:
-        """Forget a container with all that it holds."""
+        """Delete a container with its blobs."""
         self.container(name)
         del self._containers[name]
         shutil.rmtree(self._root / name)
@@ -138,7 +138,7 @@ class BlobFiles:
         """
         Return a container.
 
-        :raises BlobError: there is none.
+        :raises BlobError: the container does not exist.
         """
         if name not in self._containers:
             raise BlobError(BlobCode.CONTAINER_NOT_FOUND)
@@ -148,7 +148,7 @@ class BlobFiles:
         """
         Return a blob.
 
-        :raises BlobError: there is none, or no such container.
+        :raises BlobError: the blob or its container does not exist.
         """
         blobs = self.container(container).blobs
         if name not in blobs:
@@ -160,9 +160,9 @@ class BlobFiles:
         return self._root / container / blob.content
 
     def incoming(self) -> Incoming:
-        """Return a place for content that arrives."""
-        (self._root / _TO_COME).mkdir(parents=True, exist_ok=True)
-        return Incoming(self._root / _TO_COME / uuid4().hex)
+        """Return the file of a new upload."""
+        (self._root / _INCOMING).mkdir(parents=True, exist_ok=True)
+        return Incoming(self._root / _INCOMING / uuid4().hex)
 
     def put_blob(
         self,
@@ -173,7 +173,7 @@ class BlobFiles:
         metadata: Mapping[str, str],
         now: datetime,
     ) -> Blob:
-        """Make a blob of content, in place of the one of its name."""
+        """Create or replace a blob with the content of an upload."""
         home = self.container(container)
         old = home.blobs.get(name)
         blob = Blob(
@@ -188,7 +188,7 @@ class BlobFiles:
         )
         content.path.rename(self.path(container, blob))
         times = {"created": format_instant(blob.created), "modified": format_instant(blob.modified)}
-        _write_json(self._facts_path(container, name), {**asdict(blob), **times})
+        _write_json(self._properties_path(container, name), {**asdict(blob), **times})
         home.blobs[name] = blob
         self.drop_blocks(container, name)
         if old is not None:
@@ -196,14 +196,14 @@ class BlobFiles:
         return blob
 
     def delete_blob(self, container: str, name: str) -> None:
-        """Forget a blob."""
+        """Delete a blob."""
         blob = self.blob(container, name)
-        self._facts_path(container, name).unlink()
+        self._properties_path(container, name).unlink()
         self.path(container, blob).unlink(missing_ok=True)
         del self.container(container).blobs[name]
 
     def put_block(self, container: str, name: str, block_id: str, content: Incoming) -> None:
-        """Keep a block of a blob to come, until it is restarted or the blob is there."""
+        """Store an uncommitted block. It is lost at a restart, as it is removed when the blob is written."""
         blocks = self.container(container).blocks.setdefault(name, {})
         path = self._root / container / f"block-{uuid4().hex}"
         content.path.rename(path)
@@ -214,9 +214,9 @@ class BlobFiles:
 
     def join_blocks(self, container: str, name: str, block_ids: Iterable[str], content: Incoming) -> None:
         """
-        Write blocks one after the other to where content arrives.
+        Write blocks to an upload, one after the other.
 
-        :raises BlobError: one of them is not there.
+        :raises BlobError: a block does not exist.
         """
         blocks = self.container(container).blocks.get(name, {})
         for block_id in block_ids:
@@ -227,14 +227,14 @@ class BlobFiles:
                     content.write(chunk)
 
     def drop_blocks(self, container: str, name: str) -> None:
-        """Take away the blocks of a blob."""
+        """Remove the uncommitted blocks of a blob."""
         for path in self.container(container).blocks.pop(name, {}).values():
             path.unlink(missing_ok=True)
 
-    def _take_up(self, path: Path) -> None:
+    def _load(self, path: Path) -> None:
         directory = path.parent
-        facts = json.loads(path.read_text(encoding="utf-8"))
-        container = Container(directory.name, facts["etag"], parse_instant(facts["modified"]))
+        properties = json.loads(path.read_text(encoding="utf-8"))
+        container = Container(directory.name, properties["etag"], parse_instant(properties["modified"]))
         for kept in directory.glob("blob-*.json"):
             read = json.loads(kept.read_text(encoding="utf-8"))
             times = {name: parse_instant(read[name]) for name in ("created", "modified")}
@@ -251,12 +251,12 @@ class BlobFiles:
         self._last_version = max(self._last_version + 1, ticks(now))
         return f"0x{self._last_version:X}"
 
-    def _facts_path(self, container: str, name: str) -> Path:
+    def _properties_path(self, container: str, name: str) -> Path:
         digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
         return self._root / container / f"blob-{digest}.json"
 
 
-def _write_json(path: Path, facts: Mapping[str, object]) -> None:
+def _write_json(path: Path, properties: Mapping[str, object]) -> None:
     aside = path.with_suffix(".new")
-    aside.write_text(json.dumps(facts), encoding="utf-8")
+    aside.write_text(json.dumps(properties), encoding="utf-8")
     os.replace(aside, path)

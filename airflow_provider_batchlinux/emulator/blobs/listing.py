@@ -1,4 +1,4 @@
-"""Lists the blobs of a container, in pages and by virtual directories."""
+"""Lists of blobs, with pages and virtual directories."""
 
 from __future__ import annotations
 
@@ -50,11 +50,11 @@ async def list_blobs(call: BlobCall) -> BlobReply:
 
 def entries(names: Iterable[str], prefix: str, delimiter: str) -> Iterator[tuple[str, bool]]:
     """
-    Return the blobs of a prefix, those of one virtual directory as one entry.
+    Yield the entries of a list: blobs, and virtual directories in place of their blobs.
 
-    :param names: all names, in order.
-    :param delimiter: what ends the name of a virtual directory; if it is empty there are none.
-    :return: names, and for each whether it is that of a virtual directory.
+    :param names: all names, sorted.
+    :param delimiter: end of the name of a virtual directory; empty for no virtual directories.
+    :return: names, each with whether it is the name of a virtual directory.
     """
     last = None
     for name in names:
@@ -97,7 +97,7 @@ def _add_blob(parent: ElementTree.Element, blob: Blob, *, has_metadata: bool) ->
 
 
 def _add_text(parent: ElementTree.Element, tag: str, text: str) -> None:
-    """Add text that a client chose; where XML cannot hold it, it is percent-encoded, as documented."""
+    """Add text from a client. As documented, text that XML cannot contain is percent-encoded."""
     if all(_is_writable(letter) for letter in text):
         SubElement(parent, tag).text = text
     else:

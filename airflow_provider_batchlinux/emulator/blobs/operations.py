@@ -80,13 +80,13 @@ async def put_block(call: BlobCall) -> BlobReply:
 
 
 async def put_block_list(call: BlobCall) -> BlobReply:
-    """Answer PUT of a list of blocks: the blob is made of them."""
+    """Answer PUT of a block list, which creates the blob from its blocks."""
     block_ids = _read_block_list(await call.body(_LONGEST_BLOCK_LIST))
     _check_target(call)
     with call.files.incoming() as content:
         call.files.join_blocks(call.container, call.blob, block_ids, content)
         content.finish()
-        # Azure Storage takes the MD5 of such a blob from the client, and does not compute it.
+        # Azure Storage uses the MD5 that the client sends, and does not compute one.
         headers = _content_headers(call)
         blob = call.files.put_blob(
             call.container, call.blob, content, headers, read_metadata(call.headers), call.now
@@ -105,7 +105,7 @@ async def get_blob(call: BlobCall) -> BlobReply:
     if stretch is None:
         return BlobReply(200, headers, content=(path, 0, blob.size))
     first, length = stretch
-    # The MD5 is that of the whole blob, so that it has another name beside a part of it.
+    # This is the MD5 of the whole blob, not of the range, so it has another name.
     if "content-md5" in headers:
         headers["x-ms-blob-content-md5"] = headers.pop("content-md5")
     headers["content-range"] = f"bytes {first}-{first + length - 1}/{blob.size}"
@@ -113,7 +113,7 @@ async def get_blob(call: BlobCall) -> BlobReply:
 
 
 async def delete_blob(call: BlobCall) -> BlobReply:
-    """Answer DELETE of a blob; it is gone for good."""
+    """Answer DELETE of a blob; there is no soft delete."""
     check_conditions(call, call.files.blob(call.container, call.blob))
     call.files.delete_blob(call.container, call.blob)
     return BlobReply(202, {"x-ms-delete-type-permanent": "true"})
@@ -132,7 +132,7 @@ def _check_kind(call: BlobCall) -> None:
 
 
 def _check_target(call: BlobCall) -> None:
-    """Refuse to write over a blob without the permission to, or against the request's conditions."""
+    """Raise an error if the SAS does not allow an overwrite, or the conditions of the request are not met."""
     blob: Blob | None = call.files.container(call.container).blobs.get(call.blob)
     check_conditions(call, blob)
     if blob is not None and call.permissions is not None and "w" not in call.permissions:
@@ -143,7 +143,7 @@ async def _receive(call: BlobCall, content: Incoming) -> str:
     async for chunk in call.chunks:
         content.write(chunk)
     md5 = content.finish()
-    # For one PUT, x-ms-blob-content-md5 is checked as well as Content-MD5; for a block only the latter.
+    # For a blob, x-ms-blob-content-md5 and Content-MD5 are checked; for a block only Content-MD5.
     names = ["content-md5"] if call.query.get("comp") == "block" else ["content-md5", "x-ms-blob-content-md5"]
     if any(call.headers.get(name, md5) != md5 for name in names):
         raise BlobError(BlobCode.MD5_MISMATCH)
@@ -156,7 +156,7 @@ def _stored(headers: Mapping[str, str], md5: str | None) -> BlobReply:
 
 
 def _content_headers(call: BlobCall) -> dict[str, str]:
-    """Return the headers that a blob is to be served with; those of a single PUT count if no others do."""
+    """Return the headers of a blob's download. Those with ``x-ms-blob-`` have precedence."""
     is_list = call.query.get("comp") == "blocklist"
     found = {"content-type": _DEFAULT_TYPE}
     for name in _CONTENT_HEADERS:

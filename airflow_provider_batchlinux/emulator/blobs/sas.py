@@ -1,4 +1,4 @@
-"""Makes and checks service SAS tokens, as Azure Storage documents them; does no I/O, reads no clock."""
+"""Creates and checks service SAS tokens, as documented by Azure Storage."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from airflow_provider_batchlinux.emulator.protocol.instants import parse_instant
 
 VERSION = "2021-12-02"
 BLOB_PERMISSIONS = "racwdl"
-"""What a container's SAS can grant here, in the order that Azure Storage wants."""
+"""The permissions of a container's SAS, in the order that Azure Storage requires."""
 
 _EVERY_PERMISSION = "racwdxyltmeopi"
 _EARLIEST = "2015-04-05"
@@ -26,9 +26,9 @@ _OVERRIDES = ("rscc", "rscd", "rsce", "rscl", "rsct")
 @dataclass(frozen=True)
 class Target:
     """
-    What a request is about.
+    The container or blob of a request.
 
-    :param blob: name of the blob; ``None`` means the container itself.
+    :param blob: name of the blob; ``None`` for the container.
     """
 
     account: str
@@ -38,14 +38,14 @@ class Target:
 
 def make_sas(target: Target, key: str, permissions: str, expires: datetime) -> str:
     """
-    Return a token as the query of a URL.
+    Return a SAS token as the query of a URL.
 
     :param permissions: letters of ``racwdl``, in any order.
-    :raises ValueError: a letter is another one, or there is none.
+    :raises ValueError: there is another letter, or none.
     """
     ordered = "".join(letter for letter in BLOB_PERMISSIONS if letter in permissions)
     if not ordered or set(permissions) - set(ordered):
-        msg = f"permissions is {permissions!r}: it is made of the letters {BLOB_PERMISSIONS!r}."
+        msg = f"permissions must be letters of {BLOB_PERMISSIONS!r}, not {permissions!r}."
         raise ValueError(msg)
     token = {
         "sv": VERSION,
@@ -57,14 +57,14 @@ def make_sas(target: Target, key: str, permissions: str, expires: datetime) -> s
 
 
 def string_to_sign(token: Mapping[str, str], target: Target) -> str:
-    """Return the text whose MAC is the signature of a token; what it holds depends on its version."""
+    """Return the string to sign of a token, which depends on its version."""
     version = token["sv"]
     path = f"/blob/{target.account}/{target.container}"
     if token.get("sr") == "b":
         path += f"/{target.blob or ''}"
     fields = [path, *(token.get(name, "") for name in ("si", "sip", "spr", "sv"))]
     if version >= "2018-11-09":
-        # The empty one is the time of a snapshot.
+        # The empty field is the time of a snapshot.
         fields += [token.get("sr", ""), ""]
     if version >= "2020-12-06":
         fields.append(token.get("ses", ""))
@@ -74,10 +74,10 @@ def string_to_sign(token: Mapping[str, str], target: Target) -> str:
 
 def check_sas(token: Mapping[str, str], target: Target, key: str, now: datetime, address: str) -> str:
     """
-    Return the permissions that a token grants.
+    Return the permissions of a token.
 
     :param token: the query of the request.
-    :param address: where the request comes from.
+    :param address: client address of the request.
     :raises BlobError: 403, with the code of Azure Storage.
     """
     _check_form(token)
@@ -94,7 +94,7 @@ def check_sas(token: Mapping[str, str], target: Target, key: str, now: datetime,
 def _check_form(token: Mapping[str, str]) -> None:
     for name in ("sv", "sr", "sp", "se", "sig"):
         if not token.get(name):
-            # Azure takes expiry and permissions also from stored access policies, which are not here.
+            # In Azure, expiry and permissions may also come from a stored access policy.
             raise authentication_failed(detail=f"{name} is mandatory. Cannot be empty")
     if not re.fullmatch(r"\d{4}-\d\d-\d\d", token["sv"]) or token["sv"] < _EARLIEST:
         raise authentication_failed(detail="sv is not a version that is served")

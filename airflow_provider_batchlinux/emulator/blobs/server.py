@@ -1,4 +1,4 @@
-"""The pipeline every request to the blob store goes through, and the one place that writes its HTTP."""
+"""The HTTP server of the blob store."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ _PATH = re.compile(r"/([^/]+)/([^/]+)(?:/(.*))?", re.DOTALL)
 @dataclass(frozen=True)
 class _Operation:
     """
-    Something the store does.
+    An operation of the store.
 
-    :param permissions: letters of which a SAS must grant one; ``None`` asks for the account's key.
+    :param permissions: letters of which a SAS must have one; ``None`` requires the account key.
     """
 
     answer: Callable[[BlobCall], Awaitable[BlobReply]]
@@ -57,7 +57,7 @@ _OPERATIONS: Mapping[tuple[str, str, str], _Operation] = {
     ("PUT", "blob", "blocklist"): _Operation(operations.put_block_list, "cw"),
     ("DELETE", "blob", ""): _Operation(operations.delete_blob, "d"),
 }
-"""By method, what it is about, and the query parameter ``comp``; a HEAD is a GET without its body."""
+"""By method, target, and query parameter ``comp``. HEAD is a GET without its body."""
 
 
 @asynccontextmanager
@@ -65,7 +65,7 @@ async def serving_blobs(storage: BlobStorage, port: int = 0) -> AsyncIterator[No
     """
     Serve a blob store on loopback over plain HTTP.
 
-    :param port: 0 takes a free one.
+    :param port: 0 uses a free one.
     """
     with loopback_socket(port) as listener:
         storage.open(f"http://127.0.0.1:{listener.getsockname()[1]}/{storage.account}")
@@ -93,8 +93,8 @@ class _Server:
         except BlobError as error:
             reply = _error_reply(error, request_id, now)
         except Exception:
-            # A defect of the store: clients see what they see when Azure Storage has one.
-            _log.exception("Defect in the blob store")
+            # A bug in the store: clients get the same answer as for a bug in Azure Storage.
+            _log.exception("Unexpected error in the blob store")
             reply = _error_reply(BlobError(BlobCode.INTERNAL_ERROR), request_id, now)
         version = request.headers.get("x-ms-version") or request.query.get("sv")
         common = {
@@ -110,7 +110,7 @@ class _Server:
         query = {name.lower(): value for name, value in parse_qsl(raw_query, keep_blank_values=True)}
         headers = {name.lower(): value for name, value in request.headers.items()}
         target = self._target(path)
-        permissions = self._let_in(request, target, query, headers, now)
+        permissions = self._authenticate(request, target, query, headers, now)
         operation = _route(request.method, target, query)
         _check_permission(operation, permissions)
         call = BlobCall(
@@ -136,7 +136,7 @@ class _Server:
             raise BlobError(BlobCode.INVALID_RESOURCE_NAME)
         return Target(self._storage.account, container, blob or None)
 
-    def _let_in(
+    def _authenticate(
         self,
         request: web.BaseRequest,
         target: Target,
@@ -144,15 +144,15 @@ class _Server:
         headers: Mapping[str, str],
         now: datetime,
     ) -> str | None:
-        """Return the permissions that a request has; ``None`` means every one."""
+        """Return the permissions of a request; ``None`` means all."""
         key = self._storage.key
         if "authorization" in headers:
-            # Clients date their requests by the time of the machine, not by a clock moved by hand.
+            # Clients date requests with the system clock, also if the emulator has a manual clock.
             real = datetime.now(timezone.utc)
             check_shared_key(target.account, key, request.method, request.raw_path, headers, real)
             return None
         if not query.keys() & {"sig", "sv", "sp"}:
-            # Which of several codes it is depends on the account and the version; assumed.
+            # The code depends on the account and the version. Assumed.
             raise BlobError(BlobCode.AUTHORIZATION_FAILURE)
         return check_sas(query, target, key, now, request.remote or "127.0.0.1")
 
@@ -191,7 +191,7 @@ async def _write(
     path, offset, left = reply.content
     response = web.StreamResponse(status=reply.status, headers=headers)
     response.content_length = left
-    # Opened first: another request may replace the blob while this one is being sent.
+    # Open the file first: another request may replace the blob while this one is sent.
     with path.open("rb") as source:
         await response.prepare(request)
         source.seek(offset)

@@ -1,4 +1,4 @@
-"""Checks requests that are signed with the key of the storage account; does no I/O."""
+"""Checks requests that are signed with the key of the storage account."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ def check_shared_key(
     account: str, key: str, method: str, raw_target: str, headers: Mapping[str, str], now: datetime
 ) -> None:
     """
-    Let a request pass if it is signed with the account's key and not too old.
+    Raise an error unless a request is signed with the account's key and dated within 15 minutes.
 
-    :param raw_target: path and query as they were sent.
-    :param headers: header fields by lower-cased name.
-    :param now: the time of the machine, which clients date their requests by.
+    :param raw_target: path and query as sent.
+    :param headers: header fields by lower-case name.
+    :param now: the system time, with which clients date requests.
     :raises BlobError: ``AuthenticationFailed``.
     """
     scheme, _, credentials = headers.get("authorization", "").partition(" ")
@@ -34,7 +34,7 @@ def check_shared_key(
 
 
 def string_to_sign(account: str, method: str, raw_target: str, headers: Mapping[str, str]) -> str:
-    """Return the text whose MAC is the signature of a request."""
+    """Return the string to sign of a request."""
     path, _, query = raw_target.partition("?")
     standard = {name: headers.get(name, "") for name in SIGNED_HEADERS}
     if standard["content-length"] == "0":

@@ -1,4 +1,4 @@
-"""One storage account: its files, its key, and the URLs that it hands out."""
+"""The storage account: its files, its key and its URLs."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _INNER_LIFE = timedelta(hours=1)
 
 
 def is_container_name(name: str) -> bool:
-    """Tell whether a container may have a name, by the rules of Azure Storage."""
+    """Return whether a name is a valid container name."""
     return _CONTAINER_NAME.fullmatch(name) is not None
 
 
 def derive_key(batch_key: str) -> str:
-    """Return the storage account's key: it follows from the Batch account's, so that it stays with it."""
+    """Return the key of the storage account, derived from that of the Batch account, so that both persist."""
     digest = hmac.new(base64.b64decode(batch_key), b"blob storage", hashlib.sha512).digest()
     return base64.b64encode(digest).decode()
 
@@ -35,9 +35,9 @@ def derive_key(batch_key: str) -> str:
 @dataclass(frozen=True)
 class StorageFacts:
     """
-    What clients with the account's key need.
+    How clients connect with the account key.
 
-    :param endpoint: URL with the account's name as its path.
+    :param endpoint: URL with the account name as its path.
     """
 
     endpoint: str
@@ -49,8 +49,8 @@ class BlobStorage:
     """
     A storage account.
 
-    :param root: directory of its own, which need not exist; what it holds is taken up.
-    :param now: gives the time by which tokens expire.
+    :param root: its directory, which need not exist. Existing containers are loaded.
+    :param now: returns the time for the expiry of tokens.
     """
 
     def __init__(self, root: Path, key: str, now: Callable[[], datetime]) -> None:
@@ -62,23 +62,23 @@ class BlobStorage:
 
     @property
     def facts(self) -> StorageFacts:
-        """What clients with the account's key need."""
+        """How clients connect with the account key."""
         return StorageFacts(self.endpoint, self.account, self.key)
 
     def open(self, endpoint: str) -> None:
-        """Take notice of where it is served, with the account's name as the path."""
+        """Set the URL at which the account is served, with the account name as its path."""
         self.endpoint = endpoint
 
     def open_container(self, name: str, permissions: str, expires_in: float) -> str:
         """
-        Return the URL of a container with a token; it is made unless it is there.
+        Create a container if it does not exist, and return its URL with a SAS token.
 
         :param permissions: letters of ``racwdl``.
-        :param expires_in: seconds until the token expires; negative ones make one that has.
-        :raises ValueError: the name is none of a container, or the permissions are none.
+        :param expires_in: seconds until the token expires; a negative number returns an expired token.
+        :raises ValueError: the name or the permissions are invalid.
         """
         if not is_container_name(name):
-            msg = f"name is {name!r}: a container has 3 to 63 lower-case letters, digits and single hyphens."
+            msg = f"name must be 3 to 63 lower-case letters, digits and single hyphens, not {name!r}."
             raise ValueError(msg)
         url = self.container_url(name, permissions, timedelta(seconds=expires_in))
         try:
@@ -88,15 +88,15 @@ class BlobStorage:
         return url
 
     def container_url(self, name: str, permissions: str, life: timedelta = _INNER_LIFE) -> str:
-        """Return the URL of a container, be it there or not, with a token."""
+        """Return the URL of a container, which need not exist, with a SAS token."""
         token = make_sas(Target(self.account, name), self.key, permissions, self.now() + life)
         return f"{self.endpoint}/{name}?{token}"
 
     def with_identity(self, url: str) -> str:
         """
-        Return a URL as a node with an identity that may do everything here would use it.
+        Return a URL with a SAS token that stands for the managed identity of a node, with all permissions.
 
-        :param url: of a container or blob; one of another host stays as it is.
+        :param url: URL of a container or blob. A URL of another host is returned unchanged.
         """
         plain = url.partition("?")[0]
         if not plain.startswith(f"{self.endpoint}/"):

@@ -1,4 +1,4 @@
-"""Requests to the blob store as operations see them, and replies as they return them."""
+"""Requests to the blob store as operations receive them, and replies as they return them."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _METADATA = "x-ms-meta-"
 @dataclass(frozen=True)
 class BlobCall:
     """
-    One request, let in and routed.
+    One authenticated request.
 
-    :param query: query parameters, by lower-cased name.
-    :param headers: header fields, by lower-cased name.
-    :param permissions: letters of what the request may do; ``None`` means everything.
-    :param chunks: gives the body, piece by piece.
+    :param query: query parameters by lower-case name.
+    :param headers: header fields by lower-case name.
+    :param permissions: permissions of its SAS; ``None`` means all.
+    :param chunks: yields the body in chunks.
     """
 
     files: BlobFiles
@@ -56,9 +56,9 @@ class BlobCall:
 @dataclass(frozen=True)
 class BlobReply:
     """
-    What an operation answers.
+    The reply of an operation.
 
-    :param content: a file, where in it to begin and how many bytes to send.
+    :param content: file, offset and length of the content.
     """
 
     status: int
@@ -68,12 +68,12 @@ class BlobReply:
 
 
 def version_headers(record: Blob | Container) -> dict[str, str]:
-    """Return the version of a blob or container."""
+    """Return the headers with the version of a blob or container."""
     return {"etag": f'"{record.etag}"', "last-modified": format_http_date(record.modified)}
 
 
 def blob_headers(blob: Blob) -> dict[str, str]:
-    """Return what a blob is served with, without its length."""
+    """Return the headers of a blob's download, without its length."""
     return {
         **version_headers(blob),
         **blob.headers,
@@ -86,17 +86,17 @@ def blob_headers(blob: Blob) -> dict[str, str]:
 
 
 def read_metadata(headers: Mapping[str, str]) -> dict[str, str]:
-    """Return the metadata that a request brings."""
+    """Return the metadata in the headers of a request."""
     named = {name: value for name, value in headers.items() if name.startswith(_METADATA)}
     return {name.removeprefix(_METADATA): value for name, value in named.items()}
 
 
 def read_range(text: str | None, size: int) -> tuple[int, int] | None:
     """
-    Return where a range of bytes begins and its length.
+    Return offset and length of a byte range.
 
-    :return: ``None`` if there is no range; Azure Storage serves everything for one it cannot read.
-    :raises BlobError: it begins after the end.
+    :return: ``None`` without a range, or with an invalid one, for which Azure Storage returns everything.
+    :raises BlobError: the range starts after the end.
     """
     match = _RANGE.fullmatch(text or "")
     if match is None:
@@ -109,10 +109,10 @@ def read_range(text: str | None, size: int) -> tuple[int, int] | None:
 
 def check_conditions(call: BlobCall, blob: Blob | None) -> None:
     """
-    Refuse a request whose conditions on the ETag do not hold.
+    Raise an error if the ETag conditions of a request are not met.
 
-    :param blob: the blob as it is; ``None`` if there is none.
-    :raises BlobError: 412, for reads also 304, and 409 where a new blob was wanted.
+    :param blob: the blob; ``None`` if it does not exist.
+    :raises BlobError: 412; for reads also 304; 409 if the request should only create a blob.
     """
     etag = None if blob is None else blob.etag
     wanted, unwanted = (_etags(call.headers.get(name)) for name in ("if-match", "if-none-match"))

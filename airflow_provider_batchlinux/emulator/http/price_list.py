@@ -1,4 +1,4 @@
-"""A price list in the form of Azure's public one, with prices that are made up; asks for no credential."""
+"""A price list in the format of the Azure Retail Prices API, with made-up prices."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _CLAUSE = re.compile(r"(\w+) eq '([^']*)'")
 
 
 def answer_prices(request: web.BaseRequest) -> web.Response:
-    """Answer a question for the prices of a VM size: each core costs the same, and a spot node a fifth."""
+    """Answer a request for the prices of a VM size. Every core costs the same; Spot costs a fifth."""
     asked = dict(_CLAUSE.findall(request.query.get("$filter", "")))
     currency = request.query.get("currencyCode", "USD").strip("'")
     items = list(_items(asked.get("armRegionName", ""), asked.get("armSkuName", "").lower(), currency))

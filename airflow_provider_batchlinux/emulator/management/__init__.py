@@ -1,1 +1,1 @@
-"""The account's management plane: what of Azure Resource Manager azure-mgmt-batch asks for, over TLS."""
+"""The management plane: the part of Azure Resource Manager that azure-mgmt-batch uses, over TLS."""

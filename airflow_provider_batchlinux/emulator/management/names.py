@@ -1,4 +1,4 @@
-"""How the management plane writes a pool, and how the data plane does; knows no request."""
+"""Converts the properties of pools between the management plane and the data plane."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from airflow_provider_batchlinux.emulator.protocol.errors import ServiceError, invalid_body
 
 # Source: azure-mgmt-batch 19 beside azure-batch 15.1, both of API version 2025-06-01.
-_NAMES: Mapping[tuple[str, str], str] = {
+_DATA_NAMES: Mapping[tuple[str, str], str] = {
     ("applicationPackages", "id"): "applicationId",
     ("cifsMountConfiguration", "userName"): "username",
     ("endpointConfiguration", "inboundNatPools"): "inboundNATPools",
@@ -18,10 +18,13 @@ _NAMES: Mapping[tuple[str, str], str] = {
     ("userIdentity", "userName"): "username",
     ("virtualMachineConfiguration", "nodeAgentSkuId"): "nodeAgentSKUId",
 }
-"""The data plane's name for a property, by its parent and name in the management plane, where they differ."""
+"""Names of properties that differ: (parent, management-plane name) to data-plane name."""
 
-_OURS = {(parent, name): theirs for (parent, theirs), name in _NAMES.items()}
-_OURS_TOP = {"applicationPackageReferences": "applicationPackages", "inboundNATPools": "inboundNatPools"}
+_MANAGEMENT_NAMES = {(parent, name): data_name for (parent, data_name), name in _DATA_NAMES.items()}
+_MANAGEMENT_TOP_NAMES = {
+    "applicationPackageReferences": "applicationPackages",
+    "inboundNATPools": "inboundNatPools",
+}
 _VALUES: Mapping[str, Sequence[str]] = {
     "access": ("Allow", "Deny"),
     "caching": ("None", "ReadOnly", "ReadWrite"),
@@ -39,7 +42,7 @@ _ELSEWHERE = frozenset(
     {"id", "virtualMachineConfiguration", "enableInterNodeCommunication", "enableAutoScale"}
     | {*_AUTO_SCALE.values(), *_FIXED_SCALE}
 )
-"""Properties of the data plane that have another place here."""
+"""Data-plane properties that are elsewhere in the management plane."""
 _SHOWN_AS_THEY_ARE = (
     "displayName",
     "vmSize",
@@ -63,9 +66,9 @@ _SHOWN = (
 
 def data_plane_properties(properties: Mapping[str, Any]) -> dict[str, Any]:
     """
-    Write the properties of a pool as the data plane takes them.
+    Return the properties of a pool in the form of the data plane.
 
-    :raises ServiceError: a property has the data plane's name, or there is none of that name.
+    :raises ServiceError: a property has a data-plane name, or an unknown name.
     """
     for name in sorted(_ELSEWHERE & set(properties)):
         raise _unknown(name)
@@ -85,11 +88,13 @@ def data_plane_properties(properties: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def management_properties(pool: Mapping[str, Any]) -> dict[str, Any]:
-    """Write a pool that the data plane shows as the properties that the management plane shows."""
+    """Return a pool of the data plane in the form of the management plane."""
     shown = {name: pool[name] for name in _SHOWN_AS_THEY_ARE if name in pool}
     for name in _SHOWN:
         if name in pool:
-            shown[_OURS_TOP.get(name, name)] = _shown(pool[name], _OURS_TOP.get(name, name))
+            shown[_MANAGEMENT_TOP_NAMES.get(name, name)] = _shown(
+                pool[name], _MANAGEMENT_TOP_NAMES.get(name, name)
+            )
     machine = _shown(pool["virtualMachineConfiguration"], "virtualMachineConfiguration")
     is_open = pool.get("enableInterNodeCommunication")
     return {
@@ -110,10 +115,10 @@ def _read(value: Any, parent: str) -> Any:
     if not isinstance(value, dict):
         return value
     for name in value:
-        if (parent, name) in _OURS:
+        if (parent, name) in _MANAGEMENT_NAMES:
             raise _unknown(name)
     return {
-        _NAMES.get((parent, name), name): inner if _is_free(name) else _read(inner, name)
+        _DATA_NAMES.get((parent, name), name): inner if _is_free(name) else _read(inner, name)
         for name, inner in value.items()
     }
 
@@ -124,7 +129,7 @@ def _shown(value: Any, parent: str) -> Any:
     if not isinstance(value, Mapping):
         return value
     return {
-        _OURS.get((parent, name), name): inner if _is_free(name) else _shown_value(inner, name)
+        _MANAGEMENT_NAMES.get((parent, name), name): inner if _is_free(name) else _shown_value(inner, name)
         for name, inner in value.items()
     }
 
@@ -132,7 +137,7 @@ def _shown(value: Any, parent: str) -> Any:
 def _shown_value(value: Any, name: str) -> Any:
     if isinstance(value, str):
         return {text.lower(): text for text in _VALUES.get(name, ())}.get(value.lower(), value)
-    return _shown(value, _OURS_TOP.get(name, name))
+    return _shown(value, _MANAGEMENT_TOP_NAMES.get(name, name))
 
 
 def _scale(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -156,5 +161,5 @@ def _is_free(name: str) -> bool:
 
 
 def _unknown(name: str) -> ServiceError:
-    # How the management plane answers unknown names is not documented; assumed as the data plane does.
+    # Assumed: unknown names are answered as in the data plane.
     return invalid_body(reason=f"Could not find member '{name}' on the pool's properties.")

@@ -1,4 +1,4 @@
-"""What the management plane answers about the account, its region and its pools; does no I/O."""
+"""The resources of the management plane: the account, the VM sizes of its region, and its pools."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from airflow_provider_batchlinux.emulator.state.records import Pool
 
 class ArmError(Exception):
     """
-    An answer of Azure Resource Manager that is not a success.
+    An error response of Azure Resource Manager.
 
-    :param challenge: how to authenticate, sent as ``WWW-Authenticate``; ``None`` sends none.
+    :param challenge: value of ``WWW-Authenticate``; ``None`` sends no such header.
     """
 
     def __init__(self, status: int, code: str, sentence: str, *, challenge: str | None = None) -> None:
@@ -38,16 +38,16 @@ class ArmError(Exception):
 
 
 def error_body(error: ArmError | ServiceError) -> dict[str, Any]:
-    """Return the body of an error; one of the Batch service keeps its code and sentence."""
+    """Return the body of an error. An error of the Batch service keeps its code and message."""
     if isinstance(error, ArmError):
         return {"error": {"code": error.code, "message": str(error)}}
     details = [{"code": key, "message": value} for key, value in error.values.items()]
-    told = {"code": error.code, "message": error.sentence, "target": "BatchAccount"}
-    return {"error": {**told, **({"details": details} if details else {})}}
+    shown = {"code": error.code, "message": error.sentence, "target": "BatchAccount"}
+    return {"error": {**shown, **({"details": details} if details else {})}}
 
 
 def not_found(*, code: str, what: str) -> ArmError:
-    """Return the error for a resource that is not there."""
+    """Return the error for a missing resource."""
     return ArmError(404, code, f"{what} was not found.")
 
 
@@ -60,10 +60,10 @@ _API_VERSION = "2025-06-01"
 @dataclass(frozen=True)
 class ManagementFacts:
     """
-    What a client needs in order to reach the management plane of a running emulator.
+    How clients connect to the management plane of a running emulator.
 
-    :param url: for the connection's ``management_url``; also whom tokens for it are meant for.
-    :param location: the region of the account.
+    :param url: value for ``management_url`` of the connection; also the audience of its tokens.
+    :param location: region of the account.
     """
 
     url: str
@@ -77,9 +77,9 @@ class ArmCall:
     """
     One request.
 
-    :param headers: header fields by lower-cased name.
-    :param now: the time of the request.
-    :param values: what stands in the places of the route's names.
+    :param headers: header fields by lower-case name.
+    :param now: time of the request.
+    :param values: values for the names in the route.
     """
 
     method: str
@@ -93,20 +93,22 @@ class ArmCall:
         """
         Return the body.
 
-        :raises ArmError: it is no JSON object.
+        :raises ArmError: the body is not a JSON object.
         """
         try:
             found = json.loads(self.body or b"{}")
         except ValueError:
             found = None
         if not isinstance(found, dict):
-            raise ArmError(400, "InvalidRequestContent", "The request content was invalid: no JSON object.")
+            raise ArmError(
+                400, "InvalidRequestContent", "The request content was invalid: not a JSON object."
+            )
         return found
 
 
 @dataclass(frozen=True)
 class ArmAnswer:
-    """What is answered."""
+    """The answer to a request."""
 
     status: int
     body: Mapping[str, Any] | None = None
@@ -115,7 +117,7 @@ class ArmAnswer:
 
 class ManagedAccount:
     """
-    The management plane's view of one account.
+    The resources of one account.
 
     :param act: makes a request to the data plane of the account, for a caller who is authenticated here.
     """
@@ -131,10 +133,10 @@ class ManagedAccount:
 
     def answer(self, call: ArmCall) -> ArmAnswer:
         """
-        Answer a request of somebody who is let in.
+        Answer an authenticated request.
 
-        :raises ArmError: Azure Resource Manager refuses it.
-        :raises ServiceError: the Batch service refuses it.
+        :raises ArmError: Azure Resource Manager returns an error.
+        :raises ServiceError: the Batch service returns an error.
         """
         for method, pattern, handler in _ROUTES:
             match = pattern.fullmatch(call.path)
@@ -166,11 +168,11 @@ class ManagedAccount:
         return ArmAnswer(200, {"id": self._id, "name": self._name, **place, "properties": properties})
 
     def sizes(self, _call: ArmCall) -> ArmAnswer:
-        """Answer GET of the VM sizes of a region; all regions have the same."""
+        """Answer GET of the VM sizes of a region. All regions have the same sizes."""
         return ArmAnswer(200, {"value": list(SIZES)})
 
     def subnets(self, call: ArmCall) -> ArmAnswer:
-        """Answer GET of the usages of a virtual network: the addresses of its subnets."""
+        """Answer GET of the usages of a virtual network: the addresses in its subnets."""
         rows = [
             {
                 "id": f"{call.path.removesuffix('/usages')}/subnets/{name}",
@@ -191,10 +193,10 @@ class ManagedAccount:
         pool_id = call.values["p"]
         if self._account.service.store.pools.get(pool_id) is not None:
             if call.headers.get("if-none-match") == "*":
-                # Not documented; assumed as HTTP has it.
+                # Not documented. Assumed, as in HTTP.
                 sentence = "The condition specified using HTTP conditional header(s) is not met."
                 raise ArmError(412, "PreconditionFailed", sentence)
-            raise ArmError(501, "NotImplemented", "The embedded service replaces no pool by PUT.")
+            raise ArmError(501, "NotImplemented", "The embedded service does not replace pools with PUT.")
         given = call.read()
         body = {"id": pool_id, **data_plane_properties(given.get("properties") or {})}
         self._act(call, "POST", "/pools", body)
@@ -218,7 +220,7 @@ class ManagedAccount:
         return ArmAnswer(200, {"value": [self._view(pool) for _, pool in pools]})
 
     def delete_pool(self, call: ArmCall) -> ArmAnswer:
-        """Answer DELETE of a pool: accepted, and where to ask whether it is done."""
+        """Answer DELETE of a pool with the URL of its operation result."""
         pool_id = call.values["p"]
         if self._account.service.store.pools.get(pool_id) is None:
             return ArmAnswer(204)
@@ -227,7 +229,7 @@ class ManagedAccount:
         return self._under_way(f"{place}/poolOperationResults/delete-{pool_id}")
 
     def operation(self, call: ArmCall) -> ArmAnswer:
-        """Answer GET of a deletion: 202 until the pool is gone."""
+        """Answer GET of the operation result of a deletion: 202 until the pool is deleted."""
         is_gone = self._account.service.store.pools.get(call.values["p"]) is None
         return ArmAnswer(200) if is_gone else self._under_way(call.path)
 
@@ -268,7 +270,7 @@ class ManagedAccount:
     def _changed(self, pool_id: str, given: Mapping[str, Any]) -> ArmAnswer:
         pool = self._pool(pool_id)
         if "identity" in given:
-            # The data plane shows the identities too, and keeps them.
+            # The data plane shows the identities, too.
             spec = {**pool.spec, "identity": _shown_by_data_plane(given["identity"])}
             pool = self._account.service.store.put_pool(replace(pool, spec=spec))
         if "tags" in given:

@@ -1,4 +1,4 @@
-"""Serves the management plane on a port of its own, over TLS, to bearers of tokens of the local Entra."""
+"""The HTTPS server of the management plane, on its own port, for tokens of the local Entra tenant."""
 
 from __future__ import annotations
 
@@ -77,23 +77,25 @@ class _Server:
         except ServiceError as error:
             answer = ArmAnswer(error.status, error_body(error))
         except Exception:
-            # A defect of the emulator: clients see what they see when Azure has one.
-            _log.exception("Defect in %s %s", request.method, request.path)
-            answer = ArmAnswer(500, error_body(ArmError(500, "InternalServerError", "A defect.")))
+            # A bug in the emulator: clients get the same answer as for a bug in Azure.
+            _log.exception("Unexpected error in %s %s", request.method, request.path)
+            answer = ArmAnswer(
+                500, error_body(ArmError(500, "InternalServerError", "An unexpected error occurred."))
+            )
         record = RequestRecord(request.method, request.path, request.query_string, answer.status, None)
         self._account.requests.append(record)
         return _response(answer, challenge)
 
     async def _answer(self, request: web.BaseRequest) -> ArmAnswer:
         headers = {name.lower(): value for name, value in request.headers.items()}
-        self._let_in(request.method, headers.get("authorization", ""))
+        self._authenticate(request.method, headers.get("authorization", ""))
         if not request.query.get("api-version"):
             sentence = "The api-version query parameter (?api-version=) is required for all requests."
             raise ArmError(400, "MissingApiVersionParameter", sentence)
         now = self._account.clock.now()
         return self._managed.answer(ArmCall(request.method, request.path, headers, await request.read(), now))
 
-    def _let_in(self, method: str, authorization: str) -> None:
+    def _authenticate(self, method: str, authorization: str) -> None:
         scheme, _, token = authorization.partition(" ")
         if scheme.lower() != "bearer" or not token:
             raise self._unauthenticated(_NO_TOKEN)

@@ -1,1 +1,1 @@
-"""Nodes: lifecycle, processes, files and SSH servers."""
+"""Nodes: lifecycle, programs, files and SSH servers."""

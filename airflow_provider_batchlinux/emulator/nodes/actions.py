@@ -1,4 +1,4 @@
-"""Takes nodes out of work once their tasks are dealt with as was asked; knows no HTTP."""
+"""Reboot, reimage and deallocate nodes, also when their tasks have ended."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class NodeActions:
     """
     Reboot, reimage and deallocate nodes, immediately or when their tasks have ended.
 
-    :param terminate_tasks: completes the tasks that run on a node, as if their user had asked for it.
+    :param terminate_tasks: terminates the tasks on a node.
     """
 
     store: Store
@@ -33,17 +33,16 @@ class NodeActions:
 
     def take(self, node: Node, option: str, action: str) -> None:
         """
-        Let something happen to a node; it takes the place of what still waits there.
+        Perform an action on a node, or schedule it in place of one that is waiting.
 
-        Nothing is emulated of how long the data of tasks is retained: ``retaineddata`` is like
-        ``taskcompletion``.
+        The retention time of task data is not emulated: ``retaineddata`` is treated like ``taskcompletion``.
 
-        :param option: what becomes of the node's tasks, in the service's words.
-        :param action: ``reboot``, ``reimage`` or ``deallocate``; it ends all that runs on the node, and those
-            tasks wait for another one.
+        :param option: the option of the request, which applies to the node's tasks.
+        :param action: ``reboot``, ``reimage`` or ``deallocate``. It stops all programs on the node; its
+            tasks are requeued.
         """
         if option in _WAITS_FOR_TASKS and node.running_tasks:
-            # One that is leaving goes all the same.
+            # A node that leaves its pool is removed instead.
             self.store.change_node(
                 node, after_tasks=node.after_tasks if node.after_tasks == "leave" else action
             )
@@ -53,12 +52,13 @@ class NodeActions:
         self._act(node, action)
 
     def node_freed(self, node: Node) -> None:
-        """Let happen what waited for the last task of a node; not before what ended that is over."""
+        """Perform the action that was waiting for the last task of a node."""
         if node.after_tasks in _ACTIONS:
+            # Later: the task that has just ended must be completed first.
             self.clock.call_later(0, lambda: self._act_if_usable(node))
 
     def resume(self, node: Node) -> None:
-        """Let a node go on after the service was away: what waited for its tasks waits no more."""
+        """Resume a node after a restart: no task is running, so a waiting action is performed."""
         action = node.after_tasks
         if action is not None and action in _ACTIONS:
             self._act(node, action)
@@ -73,7 +73,7 @@ class NodeActions:
         if current.state in USABLE_NODE_STATES:
             self._act(current, action)
         else:
-            # It was lost meanwhile, and its tasks with it.
+            # The node has failed, and its tasks have been requeued.
             self.store.change_node(current, after_tasks=None)
 
     def _act(self, node: Node, action: str) -> None:

@@ -1,4 +1,4 @@
-"""Collects the logs of a node and puts them into a storage container over HTTP; knows no requests."""
+"""Collects the logs of a node, and uploads them to a storage container."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _START_TASK_LOGS = ("stdout.txt", "stderr.txt")
 
 def collect_logs(root: Path, node: Node) -> dict[str, bytes]:
     """
-    Return the log files of a node by name: what its agent would say, and those of its start task.
+    Return the log files of a node by name: an agent log, and the output of its start task.
 
-    :param root: the node's root directory.
+    :param root: root directory of the node.
     """
     since = {"allocated": node.allocated, "booted": node.last_boot, f"became {node.state}": node.state_since}
     lines = [f"{format_instant(time)} {node.id} {event}" for event, time in since.items() if time is not None]
@@ -35,7 +35,7 @@ def collect_logs(root: Path, node: Node) -> dict[str, bytes]:
 
 
 def log_directory(node: Node, request_id: str) -> str:
-    """Return the directory in the container, in the form recorded from the service."""
+    """Return the directory in the container, in the recorded format."""
     batch = sha256(node.pool_id.encode()).hexdigest()[:16].upper()
     return f"batch-{batch}/{node.pool_id}/{node.id}/{request_id}"
 
@@ -48,9 +48,9 @@ def blob_url(container_url: str, name: str) -> str:
 
 async def upload_logs(container_url: str, directory: str, logs: Mapping[str, bytes]) -> None:
     """
-    Put log files into a container as far as it takes them.
+    Upload log files to a container.
 
-    The service has answered by then, so that nobody hears of a failure but the emulator's own log.
+    The request has been answered by then, so a failure is only logged.
     """
     headers = {"x-ms-blob-type": "BlockBlob", "content-type": "application/octet-stream"}
     async with aiohttp.ClientSession(timeout=_TIMEOUT, headers=headers, raise_for_status=True) as session:

@@ -1,4 +1,4 @@
-"""The computer behind one node: its directories, environment and what runs on it."""
+"""The machine of a node: its directories, environment variables and programs."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ from airflow_provider_batchlinux.emulator.nodes.resource_files import fetch_reso
 from airflow_provider_batchlinux.emulator.simulation.clock import Timer
 from airflow_provider_batchlinux.emulator.state.records import Json
 
-# Node agents give programs a plain path; the emulator's own is used, since on a laptop the
-# interpreters that commands name may lie anywhere. Nothing else of its environment gets through.
+# The PATH of the emulator: on a laptop, interpreters can be anywhere. No other variable of the emulator's
+# environment is passed to programs.
 _PATH = os.environ.get("PATH", os.defpath)
 
 _RESERVED_BYTES = "1000000"
-"""As in the example of the documentation; the disk is not watched."""
+"""As in the documentation's example. Disk usage is not limited."""
 
 
 class Machine:
     """
-    A directory with the layout of a node, made when it is first needed.
+    A directory with the layout of a node, and the programs that run there.
 
-    :param root: the node's root directory, which need not exist.
-    :param environment: the ``AZ_BATCH_*`` variables that say where a program runs.
-    :param storage: the account's blob store.
+    :param root: root directory of the node. It is created when it is first needed.
+    :param environment: ``AZ_BATCH_*`` variables of the account, pool and node.
+    :param storage: the blob store of the account.
     """
 
     def __init__(self, root: Path, environment: Mapping[str, str], storage: BlobStorage) -> None:
@@ -52,7 +52,7 @@ class Machine:
         self._runs: dict[str, asyncio.Task[None]] = {}
 
     def environment(self) -> dict[str, str]:
-        """Return the variables that every program on the node sees."""
+        """Return the environment variables of every program on the node."""
         return {
             "PATH": _PATH,
             **self._environment,
@@ -64,18 +64,18 @@ class Machine:
         }
 
     def make_directories(self) -> None:
-        """Make the node's directories, unless they are there."""
+        """Create the node's directories."""
         for directory in (self.shared, self.startup / "wd", self.workitems):
             directory.mkdir(parents=True, exist_ok=True)
 
     async def prepare_task(self, directory: Path, spec: Mapping[str, Any]) -> Mapping[str, Any] | None:
-        """Make a task's directory and fetch its resource files; return what went wrong."""
+        """Create a task's directory, download its resource files, and return the failure, if any."""
         self.make_directories()
         return await self.fetch(spec.get("resourceFiles", []), directory / "wd")
 
     async def fetch(self, files: list[Mapping[str, Any]], directory: Path) -> Mapping[str, Any] | None:
-        """Fetch files into a directory, which is made if it is not there; return what went wrong."""
-        return await fetch_resource_files(files, _made(directory), self._storage)
+        """Download files into a directory, which is created, and return the failure, if any."""
+        return await fetch_resource_files(files, _created(directory), self._storage)
 
     async def run_task(
         self,
@@ -89,10 +89,10 @@ class Machine:
         """
         Run the command line of a prepared task or start task in its directory.
 
-        :param spec: has ``commandLine`` and perhaps ``environmentSettings``.
-        :param extra: further variables of the service's own.
-        :param timeout: seconds of wall-clock time; ``None`` sets no limit.
-        :param is_continued: whether its output goes on where that of its coordination command ended.
+        :param spec: its description, with ``commandLine`` and perhaps ``environmentSettings``.
+        :param extra: further variables of the service.
+        :param timeout: wall-clock limit in seconds; ``None`` for no limit.
+        :param is_continued: whether its output is appended to that of its coordination command.
         """
         command = self._command(directory, spec, extra)
         return await run_program(replace(command, timeout=timeout, is_continued=is_continued))
@@ -100,7 +100,7 @@ class Machine:
     def hold_task(
         self, directory: Path, spec: Mapping[str, Any], extra: Mapping[str, str]
     ) -> AbstractAsyncContextManager[Outcome]:
-        """Run a command like ``run_task``; what it leaves in the background goes on for a block."""
+        """Run a command like ``run_task``. Its background processes run until the block is left."""
         return held_program(self._command(directory, spec, extra))
 
     def _command(self, directory: Path, spec: Mapping[str, Any], extra: Mapping[str, str]) -> Command:
@@ -111,7 +111,7 @@ class Machine:
     async def upload_outputs(
         self, directory: Path, spec: Mapping[str, Any], extra: Mapping[str, str], outcome: Outcome
     ) -> Outcome:
-        """Upload the output files of a task that has ended, and return its outcome after that."""
+        """Upload the output files of a task, and return its outcome after that."""
         environment = self._task_environment(directory, spec, extra)
         outputs = Outputs(spec.get("outputFiles", ()), self.root, directory, environment)
         return await upload_output_files(outputs, outcome, self._storage)
@@ -122,7 +122,7 @@ class Machine:
         working = directory / "wd"
         settings = spec.get("environmentSettings", ())
         return {
-            # Without it, programs would look up and write to the home of whoever runs the emulator.
+            # Otherwise programs would use the home directory of the user who runs the emulator.
             "HOME": str(working),
             **self.environment(),
             **user_environment(spec, is_start_task=directory == self.startup),
@@ -136,7 +136,7 @@ class Machine:
         }
 
     def keep_running(self, name: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Run something on the node until it ends or is stopped by its name."""
+        """Run a coroutine on the node until it ends or is stopped by its name."""
         run = asyncio.get_running_loop().create_task(work)
         self._runs[name] = run
         run.add_done_callback(lambda ended: self._forget(name, ended))
@@ -148,9 +148,9 @@ class Machine:
 
     def stop(self, names: Iterable[str] | None = None) -> Awaitable[object]:
         """
-        Stop what runs on the node; wait for the result to know that it has ended.
+        Stop what runs on the node. Await the result to wait for its end.
 
-        :param names: what to stop; ``None`` stops everything.
+        :param names: names of what to stop; ``None`` stops everything.
         """
         wanted = list(self._runs) if names is None else names
         runs = [self._runs[name] for name in wanted if name in self._runs]
@@ -159,20 +159,20 @@ class Machine:
         return asyncio.gather(*runs, return_exceptions=True)
 
     def cancel_pending(self) -> None:
-        """Forget the change of state that was due."""
+        """Cancel the next scheduled change of state."""
         if self.pending is not None:
             self.pending.cancel()
             self.pending = None
 
     def wipe(self) -> Coroutine[Any, Any, None]:
-        """Stop everything and take all files away, as a reinstallation does."""
+        """Stop everything and remove all files."""
         return self.discard(self.root)
 
     def discard(self, directory: Path, names: Iterable[str] | None = None) -> Coroutine[Any, Any, None]:
         """
-        Take a directory off the node at once; the result removes it when nothing runs there.
+        Move a directory away. Await the result to remove it, after its programs have been stopped.
 
-        :param names: what runs there; ``None`` means everything.
+        :param names: names of what runs there; ``None`` stops everything on the node.
         """
         stopped = self.stop(names)
         aside = self.root.parent / uuid4().hex
@@ -181,7 +181,7 @@ class Machine:
         return _remove(aside, stopped)
 
 
-def _made(directory: Path) -> Path:
+def _created(directory: Path) -> Path:
     directory.mkdir(parents=True, exist_ok=True)
     return directory
 
@@ -197,12 +197,12 @@ _LEVELS = {"nonadmin": "NonAdmin", "admin": "Admin"}
 
 def user_environment(spec: Json, *, is_start_task: bool) -> dict[str, str]:
     """
-    Return the variables that tell a task its user.
+    Return the variables with the user of a task. The task still runs as the user of the emulator.
 
-    Seen in what users printed: ``_azbatch`` with ``PoolNonAdmin``, ``_azbatchtask_start`` with
-    ``TaskNonAdmin`` for a start task, and a home of ``_azbatchtask_1``. The rest is not documented; assumed.
+    Seen in published output: ``_azbatch`` with ``PoolNonAdmin``, ``_azbatchtask_start`` with
+    ``TaskNonAdmin`` for a start task, and the home of ``_azbatchtask_1``. The rest is assumed.
 
-    :param spec: has perhaps ``userIdentity``; without it the task runs as the pool's plain user.
+    :param spec: description of the task; without ``userIdentity`` it runs as the pool's non-admin user.
     """
     identity = spec.get("userIdentity", {})
     if "username" in identity:

@@ -1,4 +1,4 @@
-"""Uploads the output files of tasks over HTTP after the task has run; knows no records."""
+"""Uploads the output files of tasks."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ _HEADERS = {
 @dataclass(frozen=True)
 class Outputs:
     """
-    What a task leaves to be uploaded.
+    The output files of a task.
 
-    :param root: the root directory of its node: what is not below is no output file.
-    :param directory: its own directory, with the working directory in it.
-    :param environment: what its patterns may name.
+    :param root: root directory of its node. Files outside are not uploaded.
+    :param directory: directory of the task, which contains its working directory.
+    :param environment: variables for its patterns.
     """
 
     files: Sequence[Mapping[str, Any]]
@@ -46,7 +46,7 @@ class Outputs:
     environment: Mapping[str, str]
 
     def due(self, outcome: Outcome) -> list[Mapping[str, Any]]:
-        """Return those that are to be uploaded after such an outcome."""
+        """Return the files that are uploaded after an outcome."""
         condition = "tasksuccess" if outcome.is_success else "taskfailure"
         wanted = {condition, "taskcompletion"}
         return [file for file in self.files if file["uploadOptions"]["uploadCondition"] in wanted]
@@ -54,12 +54,14 @@ class Outputs:
 
 async def upload_output_files(outputs: Outputs, outcome: Outcome, storage: BlobStorage) -> Outcome:
     """
-    Upload what a task's outcome asks for, and return its outcome after that.
+    Upload the output files of a task, and return its outcome after that.
 
-    A failure to upload takes the place of the task's own, and does not keep other files from being
-    uploaded; a pattern that matches nothing is no failure. None of this is documented; assumed.
+    Assumed, since nothing is documented:
 
-    :param storage: the account's blob store, where nodes have an identity.
+    - An upload failure replaces the failure of the task, and other files are still uploaded.
+    - A pattern without matches is not a failure.
+
+    :param storage: the blob store, which accepts the managed identity of nodes.
     """
     due = outputs.due(outcome)
     if not due:
@@ -72,7 +74,7 @@ async def upload_output_files(outputs: Outputs, outcome: Outcome, storage: BlobS
 
 
 class _Journal:
-    """The two files in which the service tells about uploads; their form is only roughly known."""
+    """The two log files of uploads in a task's directory. Their exact format is not known."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -87,13 +89,13 @@ class _Journal:
     ) -> None:
         self._files.close()
 
-    def tell(self, line: str) -> None:
-        """Say what is being done."""
+    def log(self, line: str) -> None:
+        """Log a step."""
         self._out.write(f"{line}\n")
         self._out.flush()
 
-    def complain(self, error: StorageFailed, pattern: str, file: Path, destination: str) -> None:
-        """Say what could not be done."""
+    def log_failure(self, error: StorageFailed, pattern: str, file: Path, destination: str) -> None:
+        """Log a failed upload."""
         facts = {
             "code": error.failure.code,
             "user_error": error.failure.category == "usererror",
@@ -109,7 +111,7 @@ class _Journal:
 
 @dataclass
 class _Upload:
-    """The work for one entry of the task's output files."""
+    """The upload of one entry of the task's output files."""
 
     session: aiohttp.ClientSession
     storage: BlobStorage
@@ -125,26 +127,28 @@ class _Upload:
         self.container = self.file["destination"]["container"]
 
     async def run(self) -> list[StorageFailed]:
-        """Upload every file that the pattern means, and return what went wrong."""
-        self.journal.tell(f"Uploading all files matching pattern {self.pattern.text}")
+        """Upload the matching files, and return the failures."""
+        self.journal.log(f"Uploading all files matching pattern {self.pattern.text}")
         failed: list[StorageFailed] = []
-        # Looked up before the first upload, which may take a while.
+        # A list: files that appear during the uploads are not included.
         for path, name in list(self._matches()):
             try:
                 await self._put(path, name)
-                self.journal.tell(f"Uploaded {path} as {name}")
+                self.journal.log(f"Uploaded {path} as {name}")
             except StorageFailed as error:
-                self.journal.complain(error, self.file["filePattern"], path, self.container["containerUrl"])
+                self.journal.log_failure(
+                    error, self.file["filePattern"], path, self.container["containerUrl"]
+                )
                 failed.append(error)
         return failed
 
     def _matches(self) -> Iterator[tuple[Path, str]]:
-        """Return files with the names of their blobs; nothing outside of the node is taken."""
+        """Yield the matching files on the node, each with the name of its blob."""
         working = self.outputs.directory / "wd"
         base, path = self.pattern.base(working), self.container.get("path", "").strip("/")
         for found in self.pattern.files(working):
             if not found.resolve().is_relative_to(self.outputs.root.resolve()):
-                self.journal.tell(f"Left out {found}, which is not on the node")
+                self.journal.log(f"Skipped {found}, which is not on the node")
             elif self.pattern.has_wildcards:
                 yield found, "/".join(part for part in (path, found.relative_to(base).as_posix()) if part)
             else:
@@ -158,7 +162,7 @@ class _Upload:
                 async with self.session.put(url, data=source, headers=self._headers()) as response:
                     status = response.status
         except (aiohttp.ClientError, asyncio.TimeoutError, OSError, ValueError) as error:
-            # What the error says may repeat the URL with its signature.
+            # The message of the error may contain the URL with its signature.
             details["Message"] = type(error).__name__
             raise StorageFailed(Failure.FILE_UPLOAD_MISC_ERROR, details) from None
         if status >= 400:
@@ -187,36 +191,38 @@ _ANY_DIRECTORY = "**"
 
 
 def expand_variables(text: str, environment: Mapping[str, str]) -> str:
-    """Return a text with ``$NAME`` and ``${NAME}`` replaced; those that are not set stay as they are."""
+    """Return a text with ``$NAME`` and ``${NAME}`` replaced; variables that are not set are not replaced."""
     return _VARIABLE.sub(lambda match: environment.get(match[1].strip("{}"), match[0]), text)
 
 
 @dataclass(frozen=True)
 class FilePattern:
     """
-    A pattern in which ``*`` and ``?`` stay within a name, and ``**`` stands for any directories.
+    A file pattern of an output file.
 
-    Names that begin with a dot match only a part that does, too. Brackets hold a set of characters.
+    - ``*`` and ``?`` match within a name; ``**`` matches any directories.
+    - Brackets contain a set of characters.
+    - A name that starts with a dot matches only a part that starts with a dot.
 
-    :param text: as the task gives it, relative to its working directory.
+    :param text: the pattern, relative to the working directory of the task.
     """
 
     text: str
 
     @property
     def has_wildcards(self) -> bool:
-        """Whether it may mean several files."""
+        """Whether it can match several files."""
         return _WILDCARD.search(self.text) is not None
 
     def base(self, directory: Path) -> Path:
-        """Return the directory below which all that it means lies."""
+        """Return the directory that contains all matching files."""
         return Path(os.path.normpath(directory.joinpath(*self._parts[: self._fixed])))
 
     def files(self, directory: Path) -> Iterator[Path]:
         """
-        Return the files it means, in order; links to directories are not followed.
+        Yield the matching files, sorted. Links to directories are not followed.
 
-        :param directory: what it is relative to.
+        :param directory: the working directory.
         """
         base, wanted = self.base(directory), self._parts[self._fixed :]
         for folder, folders, names in os.walk(base):
@@ -233,7 +239,7 @@ class FilePattern:
 
     @property
     def _fixed(self) -> int:
-        """How many parts come before the first that has a wildcard, or before the last."""
+        """The number of parts before the first wildcard, or before the last part."""
         parts = self._parts
         wild = (index for index, part in enumerate(parts) if _WILDCARD.search(part))
         return next(wild, max(len(parts) - 1, 0))

@@ -1,4 +1,4 @@
-"""Runs command lines as real processes, each in a process group of its own; knows no records."""
+"""Runs command lines as processes, each in its own process group."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ from airflow_provider_batchlinux.emulator.state.reaper import kill_group
 @dataclass(frozen=True)
 class Command:
     """
-    A command line and where and how it runs; ``stdout`` and ``stderr`` are files.
+    A command line, and where and how it runs.
 
-    :param is_continued: whether these files go on where they end.
+    :param stdout: file for its output; ``stderr`` likewise.
+    :param is_continued: whether output is appended to these files.
     """
 
     line: str
@@ -32,26 +33,26 @@ class Command:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a program ended. ``failure`` has the form of the service's ``failureInfo``."""
+    """How a program ended. ``failure`` is the ``failureInfo`` of the service."""
 
     exit_code: int | None = None
     failure: Mapping[str, Any] | None = None
 
     @property
     def is_success(self) -> bool:
-        """Tell whether it exited with 0."""
+        """Whether it exited with 0."""
         return self.failure is None
 
     @property
     def is_retried(self) -> bool:
-        """Tell whether it is worth another try: it ran to its end, and failed."""
+        """Whether it is retried: it has exited with a code other than 0."""
         return self.exit_code not in (None, 0)
 
     def facts(self, ended: str) -> dict[str, Any]:
         """
-        Return what the service shows of a program that has ended.
+        Return the execution information of a program that has ended.
 
-        :param ended: when that was, as the service writes times.
+        :param ended: time of its end, in the format of the service.
         """
         facts = {
             "endTime": ended,
@@ -66,7 +67,7 @@ async def run_program(command: Command) -> Outcome:
     """
     Run a command to its end, without a shell.
 
-    However it ends, also by cancellation, nothing of its process group is left.
+    At its end, also by cancellation, its whole process group is killed.
     """
     async with held_program(command) as outcome:
         return outcome
@@ -74,7 +75,7 @@ async def run_program(command: Command) -> Outcome:
 
 @asynccontextmanager
 async def held_program(command: Command) -> AsyncIterator[Outcome]:
-    """Run a command to its end; what it leaves in the background goes on until the block is left."""
+    """Run a command to its end. Its background processes run until the block is left."""
     try:
         process = await _start(command)
     except (FileNotFoundError, PermissionError, ValueError, OSError) as error:
@@ -113,12 +114,12 @@ async def _start(command: Command) -> asyncio.subprocess.Process:
 def _exited(exit_code: int) -> Outcome:
     if exit_code == 0:
         return Outcome(0)
-    # Linux shells report death by signal N as 128 + N, and so does the node agent.
+    # Like Linux shells, the node agent reports the end by signal N as 128 + N.
     return failed_program(exit_code if exit_code > 0 else 128 - exit_code)
 
 
 def failed_program(exit_code: int) -> Outcome:
-    """Return how a program ended that exited with another code than 0."""
+    """Return the outcome of a program that exited with a code other than 0."""
     sentence = "The task exited with an exit code representing a failure"
     return Outcome(exit_code, user_error("FailureExitCode", sentence, {"Message": sentence}))
 
@@ -128,23 +129,22 @@ def _not_started(error: Exception) -> Outcome:
     if isinstance(error, FileNotFoundError):
         sentence = "The specified command program is not found"
         return Outcome(failure=user_error("CommandProgramNotFound", sentence, details))
-    # The code of the service for programs that cannot be executed is not known; assumed.
+    # The code of the service for programs that cannot be executed is not known. Assumed.
     sentence = "The specified command program could not be started"
     return Outcome(failure=user_error("CommandLaunchFailed", sentence, details))
 
 
 def timed_out_program() -> Outcome:
     """
-    Return how a program ended that had spent its wall-clock time.
+    Return the outcome of a program that exceeded its wall-clock limit.
 
-    The code is documented. The category is documented too, as that of an error of the service. Which exit
-    code a program on Linux has then is not; none is shown, so that it is not tried again.
+    Code and category are documented. The exit code on Linux is not; none is set, so there is no retry.
     """
     failure = user_error("TaskEnded", "The task exceeded its maximum wall-clock time and was ended", {})
     return Outcome(failure={**failure, "category": "servererror"})
 
 
 def user_error(code: str, message: str, details: Mapping[str, str]) -> dict[str, Any]:
-    """Return a ``failureInfo`` whose cause lies with the user."""
+    """Return a ``failureInfo`` of the category user error."""
     pairs = [{"name": name, "value": value} for name, value in details.items()]
     return {"category": "usererror", "code": code, "message": message, "details": pairs}

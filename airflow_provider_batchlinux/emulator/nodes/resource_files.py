@@ -1,4 +1,4 @@
-"""Fetches the resource files of tasks over HTTP before the task runs; knows no records."""
+"""Downloads the resource files of tasks."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ async def fetch_resource_files(
     files: Sequence[Mapping[str, Any]], directory: Path, storage: BlobStorage
 ) -> Mapping[str, Any] | None:
     """
-    Fetch files into a directory; return the service's ``failureInfo`` if one cannot be had.
+    Download files into a directory, and return the ``failureInfo`` of the first failure, if any.
 
-    :param storage: the account's blob store, and the one where nodes have an identity.
+    :param storage: the blob store of the account, which also accepts the managed identity of nodes.
     """
     if not files:
         return None
@@ -42,7 +42,7 @@ async def fetch_resource_files(
 
 
 class _Download:
-    """The work for one resource file, which may stand for a whole container."""
+    """The download of one resource file, which can be a whole container."""
 
     def __init__(
         self, session: aiohttp.ClientSession, directory: Path, storage: BlobStorage, file: Mapping[str, Any]
@@ -54,9 +54,9 @@ class _Download:
 
     async def run(self) -> None:
         """
-        Fetch what is meant.
+        Download the file or the files of the container.
 
-        :raises StorageFailed: something of it cannot be had.
+        :raises StorageFailed: a download fails.
         """
         path = self._file.get("filePath", "")
         if "httpUrl" in self._file:
@@ -84,7 +84,7 @@ class _Download:
             async with self._get(url, container, Failure.RESOURCE_CONTAINER_ACCESS_DENIED) as response:
                 listing = _parse(await response.read(), container)
             for name in listing.iterfind("Blobs/Blob/Name"):
-                # Directories of hierarchical accounts and the like have no name to store a file by.
+                # Directories of hierarchical accounts are listed as blobs, but are not files.
                 if name.text and not name.text.endswith("/"):
                     yield name.text
             marker = listing.findtext("NextMarker") or ""
@@ -118,13 +118,13 @@ class _Download:
         except asyncio.TimeoutError as error:
             raise StorageFailed(Failure.BLOB_DOWNLOAD_TIMED_OUT, details) from error
         except (aiohttp.ClientError, ValueError) as error:
-            # What the error says may repeat the URL with its signature.
+            # The message of the error may contain the URL with its signature.
             details["Message"] = type(error).__name__
             raise StorageFailed(Failure.BLOB_DOWNLOAD_MISC_ERROR, details) from None
 
 
 def _failure(status: int, denied: Failure) -> Failure:
-    """Return what a refusal means; that a missing container is a missing blob is assumed."""
+    """Return the failure for a status. Assumed: a missing container is reported as a missing blob."""
     if status in _DENIED:
         return denied
     return Failure.BLOB_NOT_FOUND if status == 404 else Failure.BLOB_DOWNLOAD_MISC_ERROR
@@ -134,7 +134,10 @@ def _parse(listing: bytes, container: str) -> ElementTree.Element:
     try:
         return ElementTree.fromstring(listing)
     except ElementTree.ParseError:
-        details = {"BlobSource": without_signature(container), "Message": "This is no list of blobs."}
+        details = {
+            "BlobSource": without_signature(container),
+            "Message": "The response is not a list of blobs.",
+        }
         raise StorageFailed(Failure.BLOB_DOWNLOAD_MISC_ERROR, details) from None
 
 
@@ -146,8 +149,8 @@ def _make_parents(target: Path, details: Mapping[str, str]) -> None:
 
 
 def _target(directory: Path, path: str, details: Mapping[str, str]) -> Path:
-    """Return where a file goes; one that would leave the working directory is refused as not writable."""
-    message = {**details, "Message": "The path leads out of the task's working directory."}
+    """Return the path of a file. A path outside the working directory is reported as not writable."""
+    message = {**details, "Message": "The path is outside the task's working directory."}
     try:
         target = (directory / path).resolve()
     except (OSError, ValueError):

@@ -24,15 +24,15 @@ _HOST_KEY = "ssh host key"
 
 
 def make_host_key() -> asyncssh.SSHKey:
-    """Return a host key; all nodes of a service share one."""
+    """Return a new host key. All nodes of a service share one."""
     return asyncssh.generate_private_key("ssh-ed25519")
 
 
 def host_key(state: StateFile | None) -> asyncssh.SSHKey | None:
     """
-    Return the host key of the nodes, so that clients who know it are not alarmed by a restart.
+    Return the saved host key, so that clients that know it accept the nodes after a restart.
 
-    :return: ``None`` without a state file: then the first node that needs one may make it.
+    :return: ``None`` without a state file.
     """
     if state is None:
         return None
@@ -48,12 +48,11 @@ class NodeSshServer:
     """
     The SSH server of one node.
 
-    Its port is taken when the node is created and kept for the node's life; logins are answered
-    only while the server is open. The listener is a bare socket, and SSH starts with a connection,
-    so that thousands of nodes cost little.
+    Its port is reserved for the life of the node, and connections are accepted only while it is started. The
+    listener is a plain socket, and SSH starts with a connection, so that thousands of nodes cost little.
 
-    :param find_user: gives the node's user of a name, who may have expired.
-    :param port: the one to take if it is free; ``None`` takes any.
+    :param find_user: returns the user of a name, who may have expired.
+    :param port: preferred port; ``None`` uses any.
     """
 
     def __init__(
@@ -75,41 +74,41 @@ class NodeSshServer:
         self._accepted: set[asyncio.Task[None]] = set()
 
     def start(self) -> None:
-        """Answer connections from now on."""
+        """Accept connections."""
         if not self._is_started:
             self._socket.listen()
             asyncio.get_running_loop().add_reader(self._socket, self._accept)
             self._is_started = True
 
     def stop(self) -> None:
-        """Refuse connections and end those that are open; the port stays taken."""
+        """Refuse connections and close existing ones. The port stays reserved."""
         if self._is_started:
             self._stop_listening()
             self._socket = loopback_socket(self.port)
             self._is_started = False
 
     def close(self) -> None:
-        """End everything and give the port back."""
+        """Close all connections and release the port."""
         self._stop_listening()
 
     def valid_user(self, name: str) -> NodeUser | None:
-        """Return the user of a name who may log in now."""
+        """Return the user of a name, if the user exists and has not expired."""
         user = self._find_user(name)
         if user is None or user.name != name or user.expires <= self._clock.now():
             return None
         return user
 
     def add_connection(self, name: str, connection: asyncssh.SSHServerConnection) -> None:
-        """Remember whose connection this is, to end it with the user."""
+        """Register the connection of a user, so that it can be closed with the user."""
         self._connections.setdefault(name, set()).add(connection)
 
     def remove_connection(self, connection: asyncssh.SSHServerConnection) -> None:
-        """Forget a connection that has ended."""
+        """Forget a closed connection."""
         for connections in self._connections.values():
             connections.discard(connection)
 
     def disconnect(self, name: str) -> None:
-        """End the sessions of a user."""
+        """Close the connections of a user."""
         for connection in self._connections.pop(name, set()):
             connection.abort()
 
@@ -130,7 +129,7 @@ class NodeSshServer:
 
     async def _serve(self, connection: socket.socket) -> None:
         connection.setblocking(False)
-        # Clients that leave in the middle of the handshake are no failure of the node.
+        # Clients may disconnect during the handshake.
         with suppress(asyncssh.Error, OSError):
             await asyncssh.run_server(
                 connection,
@@ -154,7 +153,7 @@ def _socket_at(port: int | None) -> socket.socket:
 
 
 class _Authentication(asyncssh.SSHServer):
-    """Decides who comes in."""
+    """Authenticates the users of one connection."""
 
     def __init__(self, server: NodeSshServer) -> None:
         self._server = server
@@ -200,9 +199,9 @@ def _public_data(text: str) -> bytes | None:
 
 class SshServers:
     """
-    The SSH servers of all nodes, and the users who may log in.
+    The SSH servers of all nodes, and the logins of their users.
 
-    :param host_key: what all nodes show; ``None`` makes one when it is first needed.
+    :param host_key: host key of all nodes; ``None`` creates one when it is first needed.
     """
 
     def __init__(self, store: Store, clock: Clock, host_key: asyncssh.SSHKey | None = None) -> None:
@@ -213,7 +212,7 @@ class SshServers:
         self._expiries: dict[str, dict[str, Timer]] = {}
 
     def create(self, node: Node, machine: Machine) -> int:
-        """Give a node a server, shut for now, and return its port: the one it had, if that is free."""
+        """Create a node's server, and return its port: the earlier one, if it is free."""
         self._host_key = self._host_key or make_host_key()
         server = NodeSshServer(
             machine,
@@ -226,41 +225,41 @@ class SshServers:
         return server.port
 
     def start(self, node: Node) -> None:
-        """Let the node's users in, if it has a server."""
+        """Start a node's server, if it has one."""
         if node.id in self._servers:
             self._servers[node.id].start()
 
     def stop(self, node: Node) -> None:
-        """Let nobody in, and end open sessions."""
+        """Stop a node's server, if it has one, and close its connections."""
         if node.id in self._servers:
             self._servers[node.id].stop()
 
     def remove(self, node: Node) -> None:
-        """Take a node's server away."""
+        """Remove a node's server and users."""
         self.delete_users(node)
         server = self._servers.pop(node.id, None)
         if server is not None:
             server.close()
 
     def close(self) -> None:
-        """Stop all SSH servers."""
+        """Close all servers."""
         for server in self._servers.values():
             server.close()
         self._servers.clear()
 
     def add_login(self, node: Node, user: NodeUser) -> None:
-        """Let a user in from now on until the user expires, in the place of one of that name."""
+        """Add a user, or replace the user of that name. The user can log in until the expiry time."""
         self._store.put_user(node, user)
         self._set_expiry(node, user)
 
     def remove_login(self, node: Node, name: str) -> None:
-        """Forget a user and end the user's sessions."""
+        """Remove a user, and close the user's connections."""
         self._store.users(node).pop(name)
         self._cancel_expiry(node, name)
         self._end_sessions(node, name)
 
     def delete_users(self, node: Node) -> None:
-        """Forget all users of a node, as its reinstallation does."""
+        """Remove all users of a node."""
         for timer in self._expiries.pop(node.id, {}).values():
             timer.cancel()
         self._store.delete_users(node)

@@ -1,4 +1,4 @@
-"""What a user does after logging in to a node: commands, a shell, files; knows no users."""
+"""SSH sessions on a node: commands, a shell, and files over SFTP and SCP."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ Writer = asyncssh.SSHWriter[bytes]
 
 
 def run_session(machine: Machine, session: Session) -> None:
-    """Run the command of a session, or a shell if it names none, on the node."""
+    """Run the command of a session, or a shell if it has no command."""
     machine.keep_running(f"ssh session {id(session)}", _run(machine, session))
 
 
 def make_home(machine: Machine, name: str) -> Path:
-    """Return the home of a user on a node, made if it is not there."""
+    """Create the home directory of a user on a node, and return it."""
     home = machine.root / "home" / name.replace(os.sep, "_")
     home.mkdir(parents=True, exist_ok=True)
     return home
@@ -35,10 +35,10 @@ def make_home(machine: Machine, name: str) -> Path:
 
 class NodeFiles(asyncssh.SFTPServer):
     """
-    The node's files for sftp and scp.
+    The files of a node for SFTP and SCP.
 
-    Relative paths start at the user's home, absolute ones are those that programs on the node see;
-    outside of the node's directory there is nothing.
+    Relative paths start at the user's home. Absolute paths are those of this machine, and only paths in the
+    node's directory are accessible.
     """
 
     def __init__(self, machine: Machine, channel: asyncssh.SSHServerChannel[bytes]) -> None:
@@ -49,19 +49,19 @@ class NodeFiles(asyncssh.SFTPServer):
 
     def map_path(self, path: bytes) -> bytes:
         """
-        Return where a path leads.
+        Return the path on this machine.
 
-        :raises asyncssh.SFTPPermissionDenied: it leads out of the node's directory.
+        :raises asyncssh.SFTPPermissionDenied: the path is outside the node's directory.
         """
         mapped = os.path.normpath(os.path.join(self._home, path))
         real = os.path.realpath(mapped)
         if os.path.commonpath((real, self._root)) != self._root:
-            reason = "The path leads out of the node's directory."
+            reason = "The path is outside the node's directory."
             raise asyncssh.SFTPPermissionDenied(reason)
         return mapped
 
     def exit(self) -> None:
-        """Tell the client that all went well: without a status, scp of OpenSSH reports failure."""
+        """Send exit status 0: without a status, scp of OpenSSH reports a failure."""
         self.channel.exit(0)
 
 
@@ -100,26 +100,26 @@ def _environment(machine: Machine, session: Session, name: str, home: Path) -> M
 
 async def _converse(session: Session, program: asyncio.subprocess.Process) -> None:
     """
-    Carry bytes both ways until the program has ended or the client has gone.
+    Copy data in both directions until the program ends or the client disconnects.
 
-    The bytes are carried by hand: redirecting a session to a subprocess now and then loses the
-    exit status, since nothing keeps the handler alive.
+    asyncssh can redirect a session to a subprocess, but then nothing keeps the handler alive, and the exit
+    status is sometimes lost.
     """
-    feeding = asyncio.ensure_future(_feed(session, program))
-    talking = asyncio.ensure_future(_talk(session, program))
+    feeding = asyncio.ensure_future(_copy_input(session, program))
+    output = asyncio.ensure_future(_copy_output(session, program))
     gone = asyncio.ensure_future(session.channel.wait_closed())
     try:
-        await asyncio.wait((talking, gone), return_when=asyncio.FIRST_COMPLETED)
-        if talking.done():
-            status = talking.result()
+        await asyncio.wait((output, gone), return_when=asyncio.FIRST_COMPLETED)
+        if output.done():
+            status = output.result()
             session.exit(status if status >= 0 else 128 - status)
     finally:
-        for work in (feeding, talking, gone):
+        for work in (feeding, output, gone):
             work.cancel()
-        await asyncio.gather(feeding, talking, gone, return_exceptions=True)
+        await asyncio.gather(feeding, output, gone, return_exceptions=True)
 
 
-async def _talk(session: Session, program: asyncio.subprocess.Process) -> int:
+async def _copy_output(session: Session, program: asyncio.subprocess.Process) -> int:
     stdout, stderr = program.stdout, program.stderr
     await asyncio.gather(
         _pump(cast(asyncio.StreamReader, stdout), session.stdout),
@@ -135,7 +135,7 @@ async def _pump(source: asyncio.StreamReader, sink: Writer) -> None:
             await sink.drain()
 
 
-async def _feed(session: Session, program: asyncio.subprocess.Process) -> None:
+async def _copy_input(session: Session, program: asyncio.subprocess.Process) -> None:
     stdin = cast(asyncio.StreamWriter, program.stdin)
     with suppress(OSError, asyncssh.Error):
         while chunk := await _read(session):

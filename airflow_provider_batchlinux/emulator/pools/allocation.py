@@ -1,4 +1,4 @@
-"""Gives nodes to pools and takes them away: resize, stop, delete; knows no HTTP."""
+"""Allocation of nodes: resize, stop resize, remove nodes, delete pool."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ from airflow_provider_batchlinux.emulator.state.persisted_settings import Quotas
 from airflow_provider_batchlinux.emulator.state.records import Json, Node, Pool
 from airflow_provider_batchlinux.emulator.state.store import Store
 
-_KEPT_LAST = {"idle": 1, "running": 2}
+_REMOVED_LAST = {"idle": 1, "running": 2}
 _CORE_QUOTA = {True: "AccountCoreQuotaReached", False: "AccountSpotCoreQuotaReached"}
-_MOST_NODES = 10_000
-"""In a pool and of one kind, without a quota: a typing error is not to use up the memory of a laptop."""
+_MAX_NODES = 10_000
+"""Dedicated or Spot nodes in a pool without a quota, so that a typo does not exhaust a laptop's memory."""
 _WAITS_FOR_TASKS = frozenset({"taskcompletion", "retaineddata"})
 
 
 @dataclass
 class ResizeFault:
-    """An allocation that is to fail: of a pool whose id matches, with an error."""
+    """An injected resize error, for the next allocation of a pool whose id matches."""
 
     pool_id: re.Pattern[str]
     error: Json
@@ -44,10 +44,11 @@ class ResizeFault:
 @dataclass
 class _Resize:
     """
-    A resize that goes on; one that is due waits for tasks on the nodes that leave, then for capacity.
+    A resize in progress.
 
-    :param started: when it began.
-    :param injected_limits: how large the pool gets at most, by chance; ``None`` before that is decided.
+    :param leaving: the nodes that it removes.
+    :param is_due: whether its delay is over, so that it waits only for tasks on leaving nodes or capacity.
+    :param injected_limits: random limits of the pool's size; ``None`` before they are drawn.
     """
 
     timer: Timer
@@ -60,9 +61,9 @@ class _Resize:
 @dataclass
 class Allocation:
     """
-    Brings every pool to its targets, as far as quotas, capacity and faults let it.
+    Allocates and removes nodes, within quotas, capacity and injected faults.
 
-    :param terminate_tasks: completes the tasks that run on a node, as if their user had asked for it.
+    :param terminate_tasks: terminates the tasks on a node.
     """
 
     store: Store
@@ -82,9 +83,9 @@ class Allocation:
         self, pool: Pool, dedicated: int, spot: int, now: datetime, *, deallocation: str = "requeue"
     ) -> Pool:
         """
-        Start to bring a pool to new targets; they take the place of those of a resize that goes on.
+        Start a resize. It replaces a resize in progress.
 
-        :param deallocation: what becomes of the tasks on nodes that leave, in the service's words.
+        :param deallocation: the node deallocation option, which applies to tasks on leaving nodes.
         """
         nodes = self.store.nodes(pool.id)
         leaving = [
@@ -96,14 +97,14 @@ class Allocation:
     def remove_nodes(
         self, pool: Pool, leaving: Sequence[Node], now: datetime, *, deallocation: str = "requeue"
     ) -> Pool:
-        """Start to take certain nodes away; the targets go down by their number."""
+        """Start to remove certain nodes. The targets are lowered by their number."""
         dedicated = sum(node.is_dedicated for node in leaving)
         spot = len(leaving) - dedicated
         targets = (max(0, pool.target_dedicated - dedicated), max(0, pool.target_spot - spot))
         return self._start(pool, *targets, now, leaving, deallocation)
 
     def stop(self, pool: Pool, now: datetime) -> Pool:
-        """Start to stop a resize: the targets stay and the nodes are what they are."""
+        """Start to stop a resize. The targets stay the same; the nodes are those allocated so far."""
         resize = self._resizes.pop(pool.id.lower())
         resize.timer.cancel()
         kept = [node for node in resize.leaving if self._waits_for_tasks(node)]
@@ -114,7 +115,7 @@ class Allocation:
         return self._enter(pool, "stopping", now)
 
     def delete(self, pool: Pool, now: datetime) -> Pool:
-        """Start to delete a pool with all its nodes."""
+        """Start to delete a pool and its nodes."""
         resize = self._resizes.pop(pool.id.lower(), None)
         if resize is not None:
             resize.timer.cancel()
@@ -124,7 +125,7 @@ class Allocation:
         return self.store.put_pool(replace(pool, state="deleting", state_since=now))
 
     def resume(self, pool: Pool) -> None:
-        """Go on with what was on its way when the service ended; no node has tasks to wait for."""
+        """Resume a resize or deletion after a restart. No task is running."""
         nodes = list(self.store.nodes(pool.id))
         self._numbers[pool.id.lower()] = count(max((node.number + 1 for node in nodes), default=0))
         if pool.state == "deleting":
@@ -139,12 +140,13 @@ class Allocation:
             self._await_stop(pool, leaving, pool.allocation_since)
 
     def node_freed(self, node: Node) -> None:
-        """Let a node go that only waited for its last task; not before what ended that is over."""
+        """Remove a node that was waiting for its last task."""
         if self._waits_for_tasks(node):
+            # Later: the task that has just ended must be completed first.
             self.clock.call_later(0, lambda: self._leave_if_idle(node))
 
     def fit_capacity(self) -> None:
-        """Take spot nodes away or bring them back, and let resizes go on, as there is room now."""
+        """Apply a change of capacity: preempt or restore Spot nodes, and continue waiting resizes."""
         self.spot.fit()
         for pool_id, resize in list(self._resizes.items()):
             if resize.is_due and not any(map(self._waits_for_tasks, resize.leaving)):
@@ -216,7 +218,7 @@ class Allocation:
         self._enter(replace(pool, resize_errors=tuple(errors)), "steady", now)
 
     def _await_capacity(self, pool: Pool, resize: _Resize, now: datetime) -> bool:
-        """Let a resize go on until its time is over; tell whether there is some left."""
+        """Continue a resize until its time-out, and return whether there is time left."""
         limit = self.delays.profile.longest_resize
         if limit is None:
             limit = parse_duration(pool.spec["resizeTimeout"]) / self.delays.profile.speed
@@ -228,10 +230,9 @@ class Allocation:
 
     def _start_leaving(self, node: Node, deallocation: str) -> None:
         """
-        Let a node leave, at once or when its tasks have ended.
+        Remove a node, immediately or when its tasks have ended.
 
-        Nothing is emulated of how long the data of tasks is retained: ``retaineddata`` is like
-        ``taskcompletion``.
+        The retention time of task data is not emulated: ``retaineddata`` is treated like ``taskcompletion``.
         """
         if deallocation in _WAITS_FOR_TASKS and node.running_tasks:
             self.store.change_node(node, after_tasks="leave")
@@ -288,7 +289,7 @@ class Allocation:
         if cores is not None:
             left = cores - self._cores_used(is_dedicated)
             yield Limit(_CORE_QUOTA[is_dedicated], left // cores_of(pool.spec["vmSize"]))
-        yield Limit(_CORE_QUOTA[is_dedicated], _MOST_NODES - self._size(pool, is_dedicated=is_dedicated))
+        yield Limit(_CORE_QUOTA[is_dedicated], _MAX_NODES - self._size(pool, is_dedicated=is_dedicated))
         if self.quotas.nodes_per_pool is not None and pool.spec["enableInterNodeCommunication"]:
             left = self.quotas.nodes_per_pool - len(self.store.nodes(pool.id))
             yield Limit("CommunicationEnabledPoolReachedMaxVMCount", left)
@@ -332,6 +333,6 @@ class Allocation:
 
 def _surplus(nodes: Iterable[Node], target: int) -> list[Node]:
     ranked = sorted(
-        nodes, key=lambda node: 0 if node.after_tasks == "leave" else _KEPT_LAST.get(node.state, 0)
+        nodes, key=lambda node: 0 if node.after_tasks == "leave" else _REMOVED_LAST.get(node.state, 0)
     )
     return ranked[: max(0, len(ranked) - target)]

@@ -1,4 +1,4 @@
-"""How many nodes a pool gets and why not more, and the words for that; pure."""
+"""Limits of an allocation, and the resize errors they cause."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 from airflow_provider_batchlinux.emulator.state.records import Json
 
-_SENTENCES: Mapping[str, str] = {
+_MESSAGES: Mapping[str, str] = {
     "ResizeStopped": "Desired number of {kind} nodes could not be allocated due to a stop resize operation",
     "AllocationTimedout": (
         "Desired number of {kind} nodes could not be allocated as the resize timeout was reached"
     ),
-    # The sentences of the quotas are assumed.
+    # The messages of the quotas are assumed.
     "AccountCoreQuotaReached": "The account has reached its dedicated core quota",
     "AccountSpotCoreQuotaReached": "The account has reached its Spot core quota",
     "CommunicationEnabledPoolReachedMaxVMCount": (
@@ -23,7 +23,7 @@ _SENTENCES: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class Limit:
-    """No more than so many nodes can come, and the code that says why."""
+    """A maximum number of new nodes, and the code of the resize error if it is reached."""
 
     code: str
     nodes: int
@@ -32,9 +32,10 @@ class Limit:
 @dataclass(frozen=True)
 class Allocated:
     """
-    How many nodes come, and why not all.
+    The result of an allocation.
 
-    :param shortage: code of the resize error; ``None`` if all come.
+    :param nodes: number of new nodes.
+    :param shortage: code of the resize error; ``None`` if all missing nodes are allocated.
     """
 
     nodes: int
@@ -42,12 +43,12 @@ class Allocated:
 
     @property
     def may_continue(self) -> bool:
-        """Whether more nodes may still come before the time of the resize is over."""
+        """Whether more nodes may be allocated before the resize time-out."""
         return self.shortage == "AllocationTimedout"
 
 
 def allocate_within(missing: int, limits: list[Limit]) -> Allocated:
-    """Return what comes of so many nodes; the tightest limit gives the reason, of equal ones the first."""
+    """Return the allocation of a number of missing nodes under limits. Of equal limits the first counts."""
     tightest = min(limits, key=lambda limit: limit.nodes, default=None)
     if tightest is None or max(0, tightest.nodes) >= missing:
         return Allocated(missing)
@@ -55,6 +56,6 @@ def allocate_within(missing: int, limits: list[Limit]) -> Allocated:
 
 
 def resize_error(code: str, *, is_dedicated: bool) -> Json:
-    """Return a resize error as the service shows it."""
+    """Return a resize error."""
     kind = "dedicated" if is_dedicated else "low priority"
-    return {"code": code, "message": _SENTENCES[code].format(kind=kind)}
+    return {"code": code, "message": _MESSAGES[code].format(kind=kind)}

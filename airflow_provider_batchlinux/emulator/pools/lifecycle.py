@@ -18,7 +18,7 @@ from airflow_provider_batchlinux.emulator.state.store import Store
 
 @dataclass
 class PoolLifecycle:
-    """The beginning and the end of pools; in between they belong to allocation and scaling."""
+    """Creates and deletes pools. In between, allocation and scaling manage them."""
 
     store: Store
     quotas: Quotas
@@ -27,10 +27,10 @@ class PoolLifecycle:
 
     def add(self, pool_id: str, spec: Json, now: datetime) -> Pool:
         """
-        Make a pool and start to bring it to its targets.
+        Create a pool, and start its first resize.
 
-        :param spec: its description, with the defaults that the service shows.
-        :raises ServiceError: there is one of this id, or the account has as many as it may.
+        :param spec: its description, with the defaults of the service.
+        :raises ServiceError: the pool exists, or the pool quota is reached.
         """
         self._check_absent(pool_id)
         described = dict(spec)
@@ -56,9 +56,9 @@ class PoolLifecycle:
 @dataclass
 class AutoPools:
     """
-    Automatic pools. One lives as long as its job is not completed, or as its job schedule is not.
+    Auto pools: pools that exist as long as their job or job schedule.
 
-    What users do to such a pool is up to them: the service says that it leads to surprises.
+    Like the service, the emulator does not prevent users from changing or deleting them.
     """
 
     store: Store
@@ -67,15 +67,16 @@ class AutoPools:
 
     def assign(self, job: Job) -> Job:
         """
-        Return a new job with the pool that was made for it, or completed with the reason why none was.
+        Create the auto pool of a new job, and return the job with its id.
 
-        A job that names its pool is returned as it is.
+        If the pool cannot be created, the job is completed with a scheduling error. A job that names its pool
+        is returned unchanged.
         """
         auto = _auto_pool_of(job.spec)
         if auto is None:
             return job
         try:
-            return replace(job, auto_pool=self._pool_of_schedule(job, auto) or self._make(auto))
+            return replace(job, auto_pool=self._pool_of_schedule(job, auto) or self._create(auto))
         except ServiceError as error:
             problem = scheduling_error(error)
             if problem is None:
@@ -83,13 +84,13 @@ class AutoPools:
             return replace(job, state="completed", ended=job.created, scheduling_error=problem)
 
     def job_ended(self, job: Job) -> None:
-        """Delete the pool of a job that is completed or deleted, if it was only for that."""
+        """Delete the auto pool of a completed or deleted job, if its lifetime is that of the job."""
         auto = _auto_pool_of(job.spec)
         if auto is not None and auto["poolLifetimeOption"] == "job":
             self._delete(job.auto_pool, auto)
 
     def schedule_ended(self, schedule: JobSchedule) -> None:
-        """Delete the pool of the jobs of a schedule that is completed or deleted."""
+        """Delete the auto pool of a completed or deleted job schedule."""
         auto = _auto_pool_of(schedule.spec["jobSpecification"])
         if auto is not None:
             self._delete(schedule.auto_pool, auto)
@@ -99,11 +100,11 @@ class AutoPools:
         if schedule is None or auto["poolLifetimeOption"] == "job":
             return None
         if schedule.auto_pool is None:
-            schedule = self.store.put_schedule(replace(schedule, auto_pool=self._make(auto)))
+            schedule = self.store.put_schedule(replace(schedule, auto_pool=self._create(auto)))
         return schedule.auto_pool
 
-    def _make(self, auto: Json) -> str:
-        """Make a pool. Recorded: ``prefix_`` and a GUID in capitals; without a prefix it is assumed."""
+    def _create(self, auto: Json) -> str:
+        """Create a pool. Recorded: its id is ``prefix_`` and a GUID in capitals. Without prefix: assumed."""
         prefix, unique = auto.get("autoPoolIdPrefix"), str(uuid4()).upper()
         pool_id = f"{prefix}_{unique}" if prefix else unique
         spec = complete_auto_pool(auto["pool"], is_signed=False)

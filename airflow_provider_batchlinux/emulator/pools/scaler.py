@@ -1,4 +1,4 @@
-"""Samples the pools that scale automatically, and applies their formulas; knows no HTTP."""
+"""Automatic scaling: samples the metrics of pools, and applies their formulas."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from airflow_provider_batchlinux.emulator.state.records import Json, Pool
 from airflow_provider_batchlinux.emulator.state.store import Store
 
 _MOST_SAMPLES = 2880
-"""How long the service keeps samples is not documented; a day is assumed."""
+"""One day. How long the service keeps samples is not documented."""
 
 
 @dataclass
 class _Schedule:
-    """The timers of a pool that scales automatically, and what was measured of it."""
+    """The timers and samples of a pool with automatic scaling."""
 
     interval: str
     samples: deque[Sample] = field(default_factory=lambda: deque(maxlen=_MOST_SAMPLES))
@@ -33,7 +33,7 @@ class _Schedule:
     evaluation: Timer | None = None
 
     def cancel(self) -> None:
-        """Let no timer fire any more."""
+        """Cancel the timers."""
         for timer in (self.sampling, self.evaluation):
             if timer is not None:
                 timer.cancel()
@@ -42,21 +42,23 @@ class _Schedule:
 @dataclass
 class AutoScaler:
     """
-    Evaluates the formula of a pool when it is enabled and at every interval.
+    Evaluates the formula of a pool when automatic scaling is enabled, and at every interval.
 
-    Samples are taken from when it is enabled. Where the profile makes them available at once, there
-    is one of the moment of each evaluation too, so that no formula has to wait for its first one.
+    Samples are taken from then on. If the profile makes samples available without delay, each evaluation also
+    takes one, so that the first evaluation does not lack samples.
+
+    :param random: returns random numbers for the function ``rand()``.
     """
 
     store: Store
     clock: Clock
     profile: Profile
     allocation: Allocation
-    chance: Callable[[], float] = field(default_factory=lambda: Random().random)
+    random: Callable[[], float] = field(default_factory=lambda: Random().random)
     _schedules: dict[str, _Schedule] = field(default_factory=dict)
 
     def enable(self, pool: Pool, now: datetime) -> Pool:
-        """Scale a pool by the formula in its description from now on; a running schedule goes on."""
+        """Start to scale a pool with its formula, or go on if only the formula has changed."""
         interval = pool.spec["autoScaleEvaluationInterval"]
         schedule = self._schedules.get(pool.id.lower())
         if schedule is None or schedule.interval != interval:
@@ -64,18 +66,18 @@ class AutoScaler:
         return self._run(pool, now, is_new=True)
 
     def resume(self, pool: Pool) -> None:
-        """Go on scaling a pool after the service was away, without the samples from before."""
+        """Resume scaling after a restart, without the earlier samples."""
         if pool.is_auto_scaled and pool.state == "active":
             self._begin(pool, pool.spec["autoScaleEvaluationInterval"], None)
 
     def disable(self, pool_id: str) -> None:
-        """Leave a pool as it is from now on, or forget one that is being deleted."""
+        """Stop scaling a pool."""
         schedule = self._schedules.pop(pool_id.lower(), None)
         if schedule is not None:
             schedule.cancel()
 
     def evaluate(self, pool: Pool, formula: str, now: datetime) -> Json:
-        """Return the run of a formula on a pool, without applying it."""
+        """Return the autoscale run of a formula, without applying it."""
         return self._evaluate(pool, formula, now)[0]
 
     def _begin(self, pool: Pool, interval: str, before: _Schedule | None) -> None:
@@ -128,11 +130,11 @@ class AutoScaler:
 
     def _is_due(self, pool: Pool, targets: Targets, *, is_new: bool) -> bool:
         """
-        Return whether targets ask for a resize.
+        Return whether an evaluation starts a resize.
 
-        Recorded: one follows when automatic scaling is enabled, even if nothing is to change. Known
-        from clients: nodes that are lost come back although the targets stay. Assumed: other targets
-        take the place of those of a resize that goes on, unless it is being stopped.
+        - Recorded: enabling automatic scaling starts one, even if nothing changes.
+        - Known from clients: lost nodes are replaced although the targets are the same.
+        - Assumed: new targets replace those of a resize in progress, unless it is being stopped.
         """
         wanted = (targets.dedicated, targets.spot)
         is_same = wanted == (pool.target_dedicated, pool.target_spot)
@@ -149,7 +151,7 @@ class AutoScaler:
         try:
             targets = evaluate(formula, self._scene(pool, now))
         except FormulaError as error:
-            # Known from the SDK's tests: the results are then what the pool has.
+            # Known from the SDK's tests: the results are then the current targets.
             unchanged = Targets(pool.target_dedicated, pool.target_spot)
             return {**run, "results": str(unchanged), "error": _error_view(error)}, None
         return {**run, "results": str(targets)}, targets
@@ -160,7 +162,7 @@ class AutoScaler:
             self._sample(pool, schedule, now)
         samples = () if schedule is None else tuple(self._available(schedule.samples, now))
         current = measure(self.store, pool)
-        return Scene(now, pool.target_dedicated, pool.target_spot, current, samples, self.chance)
+        return Scene(now, pool.target_dedicated, pool.target_spot, current, samples, self.random)
 
     def _available(self, samples: Iterable[Sample], now: datetime) -> Iterable[Sample]:
         newest = now - timedelta(seconds=self.profile.sample_lag)

@@ -1,4 +1,4 @@
-"""Takes spot nodes away and gives them back under their ids, as Azure has room; knows no HTTP."""
+"""Preemption and return of Spot nodes, and the capacity of Azure."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from airflow_provider_batchlinux.emulator.state.store import Store
 
 @dataclass
 class Capacity:
-    """How many nodes of each kind Azure has for the account; ``None`` means enough."""
+    """How many dedicated and Spot nodes Azure has for the account; ``None`` means unlimited."""
 
     store: Store
     dedicated: int | None = None
     spot: int | None = None
 
     def left(self, *, is_dedicated: bool) -> int | None:
-        """Return how many more machines can be had, below zero if some are to go; ``None``: enough."""
+        """Return the free capacity, which is negative if nodes must be preempted; ``None`` means unlimited."""
         limit = self.dedicated if is_dedicated else self.spot
         return None if limit is None else limit - self._held(is_dedicated)
 
@@ -40,10 +40,10 @@ class Capacity:
 @dataclass
 class SpotMarket:
     """
-    Preempts spot nodes, by chance and when capacity goes down, and brings them back.
+    Preempts Spot nodes, at random and when capacity shrinks, and restores them.
 
-    A node that is preempted stays in its pool and counts for its size. When Azure has room again it
-    boots under its id as a fresh machine; how long that takes is not documented.
+    A preempted node stays in its pool and counts in its size. When capacity is available, it boots as a new
+    machine with the same id. How long that takes is not documented.
     """
 
     store: Store
@@ -54,40 +54,40 @@ class SpotMarket:
     capacity: Capacity
 
     def node_usable(self, node: Node) -> None:
-        """Decide by chance whether a spot node that has booted is taken away, and when."""
+        """Decide at random whether and when a Spot node that has booted is preempted."""
         if not node.is_dedicated and self.fault_injector.should_fail("preempted", node.id, node.boots):
             delay = self.delays.of("spot_life", node.id, node.boots)
-            self.clock.call_later(delay, lambda: self._take(node))
+            self.clock.call_later(delay, lambda: self._preempt_one(node))
 
     def preemptible(self, pool_id: str) -> list[Node]:
-        """Return the spot nodes of a pool that have a machine, those that came first at the front."""
+        """Return the Spot nodes of a pool that have a machine, the oldest first."""
         nodes = [node for node in self.store.nodes(pool_id) if not node.is_dedicated]
         return sorted(
             (node for node in nodes if NODE_STATES[node.state].has_machine), key=lambda node: node.number
         )
 
     def preempt(self, nodes: Iterable[Node]) -> None:
-        """Take nodes away; they come back after a while if there is room for them."""
+        """Preempt nodes. They return after a delay, if there is capacity."""
         for node in nodes:
             self._await_return(self.lifecycle.enter(node, "preempted"))
 
     def fit(self) -> None:
-        """Take as many nodes away as capacity lacks, the newest first, or bring back those that are away."""
+        """Preempt the newest nodes while capacity is exceeded; otherwise restore preempted nodes."""
         left = self.capacity.left(is_dedicated=False)
         if left is None or left >= 0:
-            self.bring_back()
+            self.restore_preempted()
             return
         held = [node for node in self._spot_nodes() if NODE_STATES[node.state].has_machine]
         newest = sorted(held, key=lambda node: (node.allocated, node.number), reverse=True)
         self.preempt(newest[:-left])
 
     def capacity_freed(self) -> None:
-        """Bring back nodes that capacity kept away, now that others have gone."""
+        """Restore preempted nodes after others were removed."""
         if self.capacity.spot is not None:
-            self.bring_back()
+            self.restore_preempted()
 
-    def bring_back(self) -> None:
-        """Let those nodes return that were preempted and that there is room for."""
+    def restore_preempted(self) -> None:
+        """Restore preempted nodes for which there is capacity."""
         for node in self._spot_nodes():
             if node.state == "preempted":
                 self._await_return(node)
@@ -96,7 +96,7 @@ class SpotMarket:
         nodes = (node for pool in self.store.pools for node in self.store.nodes(pool.id))
         return [node for node in nodes if not node.is_dedicated]
 
-    def _take(self, node: Node) -> None:
+    def _preempt_one(self, node: Node) -> None:
         current = self.store.nodes(node.pool_id).get(node.id)
         if current is not None and current.boots == node.boots and NODE_STATES[current.state].has_machine:
             self.preempt([current])

@@ -1,4 +1,4 @@
-"""The VM sizes of the emulated region: some of each kind, with what Azure tells of them."""
+"""The VM sizes of the emulated region, a selection of each kind, with their capabilities."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import Any
 @dataclass(frozen=True)
 class _Series:
     """
-    Sizes that differ by their cores alone.
+    Sizes that differ only in their number of cores.
 
-    :param name: with ``{}`` in the place of the cores.
+    :param name: name with ``{}`` for the number of cores.
     :param memory: GB for each core.
     """
 
@@ -26,11 +26,11 @@ class _Series:
     end: str | None = None
 
     def views(self) -> list[dict[str, Any]]:
-        """Return its sizes as the management plane lists them."""
+        """Return the sizes in the form of the management plane."""
         return [self._view(cores) for cores in self.cores]
 
     def _view(self, cores: int) -> dict[str, Any]:
-        told = {
+        values = {
             "MaxResourceVolumeMB": "0",
             "vCPUs": str(cores),
             "HyperVGenerations": self.generations,
@@ -41,7 +41,7 @@ class _Series:
             "CpuArchitectureType": "x64",
             **dict(self.more),
         }
-        capabilities = [{"name": name, "value": value} for name, value in told.items()]
+        capabilities = [{"name": name, "value": value} for name, value in values.items()]
         end = {} if self.end is None else {"batchSupportEndOfLife": self.end}
         family = {"familyName": self.family, "capabilities": capabilities}
         return {"name": self.name.format(cores), **family, **end}
@@ -53,7 +53,7 @@ _GPU = (("GPUs", "1"), *_LOCAL_DISK)
 _RDMA = (("RdmaEnabled", "True"), *_LOCAL_DISK)
 _NO_SPOT = ("LowPriorityCapable", "False")
 
-# Names, families and generations are Azure's; the numbers of memory and disks are near enough.
+# Names, families and generations are those of Azure; memory and disk sizes are approximate.
 _SERIES = (
     _Series("Standard_D{}s_v3", "standardDSv3Family", _USUAL, more=_LOCAL_DISK),
     _Series("Standard_D{}s_v5", "standardDSv5Family", _USUAL),
@@ -78,21 +78,21 @@ _SERIES = (
 )
 
 SIZES: Sequence[Mapping[str, Any]] = tuple(view for series in _SERIES for view in series.views())
-"""All sizes of the region, as the management plane lists them. Pools take others as well."""
+"""All sizes of the region in the form of the management plane. Pools accept other sizes, too."""
 
 _VM_SIZE = re.compile(r"(?:standard|basic)_[a-z]+(\d+)[a-z\d-]*(?:_[a-z\d]+)*", re.IGNORECASE)
 
 
 def is_vm_size(name: str) -> bool:
-    """Tell whether a name has the form of a VM size, such as ``standard_d2s_v5``."""
+    """Return whether a name has the form of a VM size, such as ``standard_d2s_v5``."""
     return _VM_SIZE.fullmatch(name) is not None
 
 
 def cores_of(vm_size: str) -> int:
     """
-    Return how many cores a VM size has, by the first number in its name.
+    Return the number of cores of a VM size, which is the first number in its name.
 
-    Right for all series since v3; older names, such as ``standard_ds2_v2``, count otherwise.
+    This is right for all series since v3, but not for older names such as ``standard_ds2_v2``.
     """
     match = _VM_SIZE.fullmatch(vm_size)
     return max(1, int(match[1])) if match else 1

@@ -97,9 +97,9 @@ def test_a_formula_that_is_refused_is_told_with_code_and_place(
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        pytest.param(["--sample", "Tasks=1"], "$Tasks is none of $ActiveTasks", id="no metric"),
+        pytest.param(["--sample", "Tasks=1"], "$Tasks is not a metric: $ActiveTasks", id="no metric"),
         pytest.param(["--sample", "PendingTasks=few"], "'few' is not a list of numbers", id="no numbers"),
-        pytest.param(["--at", "noon"], "'noon' is not a moment such as", id="no moment"),
+        pytest.param(["--at", "noon"], "'noon' is not a time such as", id="no time"),
     ],
 )
 def test_arguments_that_make_no_sense_are_refused_with_a_sentence(
