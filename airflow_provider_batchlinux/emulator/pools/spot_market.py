@@ -16,7 +16,7 @@ from airflow_provider_batchlinux.emulator.state.store import Store
 
 @dataclass
 class Capacity:
-    """How many dedicated and Spot nodes Azure has for the account; ``None`` means unlimited."""
+    """The capacity of Azure for the account, in nodes; ``None`` means unlimited."""
 
     store: Store
     dedicated: int | None = None

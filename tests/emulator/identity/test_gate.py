@@ -209,8 +209,10 @@ def test_an_account_without_its_key_takes_tokens_only(tokens_only: RunningEmulat
     ]
 
 
-def test_an_account_that_nobody_could_get_into_is_refused() -> None:
-    with pytest.raises(ValueError, match="shared_key is off without tls: nobody could get in"):
+def test_options_without_any_way_to_authenticate_are_refused() -> None:
+    with pytest.raises(
+        ValueError, match="shared_key is off without tls, so no request could be authenticated"
+    ):
         EmulatorOptions(shared_key=False)
 
 
