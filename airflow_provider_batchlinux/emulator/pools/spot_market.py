@@ -23,7 +23,7 @@ class Capacity:
     spot: int | None = None
 
     def left(self, *, is_dedicated: bool) -> int | None:
-        """Return the free capacity, which is negative if nodes must be preempted; ``None`` means unlimited."""
+        """Return the free capacity, negative if nodes must be preempted; ``None`` means unlimited."""
         limit = self.dedicated if is_dedicated else self.spot
         return None if limit is None else limit - self._held(is_dedicated)
 

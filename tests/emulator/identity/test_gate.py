@@ -210,9 +210,7 @@ def test_an_account_without_its_key_takes_tokens_only(tokens_only: RunningEmulat
 
 
 def test_options_without_any_way_to_authenticate_are_refused() -> None:
-    with pytest.raises(
-        ValueError, match="shared_key is off without tls, so no request could be authenticated"
-    ):
+    with pytest.raises(ValueError, match="shared_key is off without tls, so no request could"):
         EmulatorOptions(shared_key=False)
 
 
