@@ -23,6 +23,7 @@ class Service:
     endpoint: str
     account: str
     key: str
+    control_token: str
     root: Path | None
     process: subprocess.Popen[str]
 
@@ -36,7 +37,7 @@ class Service:
     @property
     def control(self) -> EmulatorControl:
         """What happens to the account from the outside."""
-        return EmulatorControl(self.endpoint)
+        return EmulatorControl(self.endpoint, self.control_token)
 
     def connection(self) -> str:
         """Give the Airflow connection as JSON."""
@@ -64,6 +65,8 @@ def embedded_service(root: Path | None = None, **options: object) -> Iterator[Se
         try:
             assert process.stdout is not None
             ready = json.loads(process.stdout.readline().removeprefix("ready "))
-            yield Service(ready["endpoint"], ready["account"], ready["key"], root, process)
+            yield Service(
+                ready["endpoint"], ready["account"], ready["key"], ready["control_token"], root, process
+            )
         finally:
             process.terminate()

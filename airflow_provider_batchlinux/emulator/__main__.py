@@ -48,8 +48,9 @@ def _allow_many_sockets() -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="batchlinux-emulator",
-        description="An embedded Azure Batch service on loopback. When it is ready it prints one "
-        "line: ready {endpoint, account, key, seed, storage}, over TLS also {ca, identity, management}.",
+        description="An embedded Azure Batch service on loopback. When it is ready it prints one line: "
+        "ready {endpoint, account, key, control_token, seed, storage}, over TLS also "
+        "{ca, identity, management}.",
     )
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
     parser.add_argument("--blob-port", type=int, default=0, help="port of the blob store; 0 takes a free one")
@@ -101,6 +102,7 @@ async def _serve(options: EmulatorOptions) -> None:
             "endpoint": emulator.endpoint,
             "account": emulator.account,
             "key": emulator.key,
+            "control_token": emulator.control_token,
             "seed": options.seed,
             "storage": asdict(emulator.storage),
         }

@@ -22,11 +22,13 @@ class EmulatorControl:
     Tell a running embedded Batch service what is to happen.
 
     :param endpoint: URL of the service, as in its ready line.
+    :param token: the ``control_token`` of that line; it follows from the account's key.
     :param ca: the file with the authority to trust, as there; ``None`` where it speaks plain HTTP.
     """
 
-    def __init__(self, endpoint: str, ca: str | Path | None = None) -> None:
+    def __init__(self, endpoint: str, token: str, ca: str | Path | None = None) -> None:
         self._address = urlsplit(endpoint).netloc
+        self._headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
         self._tls = None if ca is None else ssl.create_default_context(cafile=ca)
 
     def reset(self) -> None:
@@ -200,7 +202,7 @@ class EmulatorControl:
     def _post(self, action: str, body: Mapping[str, Any] | None = None) -> Any:
         connection = self._connection()
         try:
-            connection.request("POST", f"/_emulator/{action}", json.dumps(body or {}))
+            connection.request("POST", f"/_emulator/{action}", json.dumps(body or {}), self._headers)
             response = connection.getresponse()
             answer = json.loads(response.read())
         finally:

@@ -11,8 +11,6 @@ from datetime import datetime, timezone
 from pathlib import Path
 from threading import Thread
 
-from aiohttp import web
-
 from airflow_provider_batchlinux.emulator.account import EmulatedAccount, last_change
 from airflow_provider_batchlinux.emulator.blobs.client import BlobContainer
 from airflow_provider_batchlinux.emulator.blobs.server import serving_blobs
@@ -28,10 +26,10 @@ from airflow_provider_batchlinux.emulator.identity.server import (
 from airflow_provider_batchlinux.emulator.identity.tls import LoopbackTls, make_loopback_tls
 from airflow_provider_batchlinux.emulator.management.resources import ManagementFacts
 from airflow_provider_batchlinux.emulator.management.server import serving_management
-from airflow_provider_batchlinux.emulator.protocol.listener import loopback_socket, stop_serving
+from airflow_provider_batchlinux.emulator.protocol.listener import loopback_socket, serving_on
 from airflow_provider_batchlinux.emulator.simulation.clock import Clock, ManualClock, SystemClock
 from airflow_provider_batchlinux.emulator.simulation.options import EmulatorOptions
-from airflow_provider_batchlinux.emulator.state.persisted_settings import account_key
+from airflow_provider_batchlinux.emulator.state.persisted_settings import account_key, control_token
 from airflow_provider_batchlinux.emulator.state.state_file import StateFile
 from airflow_provider_batchlinux.emulator.state.workdir import workdir
 
@@ -42,6 +40,7 @@ class RunningEmulator:
     A running service, and how to connect to it.
 
     :param control: client of its control plane.
+    :param control_token: secret of the control plane, for an :class:`EmulatorControl` in another process.
     :param storage: its blob store.
     :param ca: file with the certificate authority for its clients; ``None`` over plain HTTP.
     :param identity: its Entra tenant; ``None`` over plain HTTP.
@@ -52,6 +51,7 @@ class RunningEmulator:
     account: str
     key: str = field(repr=False)
     control: EmulatorControl
+    control_token: str = field(repr=False)
     storage: StorageFacts
     ca: Path | None = None
     identity: IdentityFacts | None = None
@@ -76,16 +76,15 @@ async def serving(options: EmulatorOptions) -> AsyncIterator[RunningEmulator]:
             gate = Gate(options, key, identity.local if identity else None)
             endpoint = f"{'https' if tls else 'http'}://127.0.0.1:{listener.getsockname()[1]}"
             account = EmulatedAccount(options, clock, place, endpoint, storage)
-            application = Application(account, gate)
-            runner = web.ServerRunner(web.Server(application.handle, access_log=None))
+            application = Application(account, gate, control_token(key))
             try:
-                await runner.setup()
-                await web.SockSite(runner, listener, ssl_context=tls.context if tls else None).start()
-                async with _management(tls, identity, account, application) as management:
+                async with (
+                    serving_on(listener, application.handle, tls.context if tls else None),
+                    _management(tls, identity, account, application) as management,
+                ):
                     running = _running(endpoint, options.account, key, storage.facts, tls, identity)
                     yield replace(running, management=management)
             finally:
-                await stop_serving(runner)
                 await account.close()
 
 
@@ -156,7 +155,8 @@ def _running(
         endpoint=endpoint,
         account=account,
         key=key,
-        control=EmulatorControl(endpoint, ca),
+        control=EmulatorControl(endpoint, control_token(key), ca),
+        control_token=control_token(key),
         storage=storage,
         ca=ca,
         identity=identity.facts if identity else None,

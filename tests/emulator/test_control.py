@@ -151,9 +151,9 @@ def test_the_system_clock_cannot_be_moved(account: Any) -> None:
     [
         pytest.param(lambda c: c.inject(path="("), "unterminated", id="pattern"),
         pytest.param(lambda c: c.set_node("p", "n", "idle"), "PoolNotFound", id="node"),
-        pytest.param(lambda c: c._post("set-quota", {"x": 1}), "no quota 'x'", id="quota"),
-        pytest.param(lambda c: c._post("nothing"), "no /_emulator/nothing", id="action"),
-        pytest.param(lambda c: c._post("advance", {}), "Only the manual", id="argument"),
+        pytest.param(lambda c: c._post("set-quota", {"x": 1}), "no argument 'x'", id="quota"),
+        pytest.param(lambda c: c._post("nothing"), "no POST /_emulator/nothing", id="action"),
+        pytest.param(lambda c: c._post("advance", {}), "seconds is missing", id="argument"),
     ],
 )
 def test_a_wrong_wish_gets_a_sentence(account: Any, call: Any, complaint: str) -> None:
@@ -164,5 +164,5 @@ def test_a_wrong_wish_gets_a_sentence(account: Any, call: Any, complaint: str) -
 def test_a_node_cannot_be_forced_into_a_state_that_is_none(account: Any) -> None:
     (node,) = account.open_pool()
 
-    with pytest.raises(ValueError, match="'sleeping' is not the state of a node"):
+    with pytest.raises(ValueError, match="state is 'sleeping': it must be the state of a node"):
         account.emulator.control.set_node("linux", node["id"], "sleeping")

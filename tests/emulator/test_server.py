@@ -45,7 +45,7 @@ def test_the_ready_line_says_where_and_for_whom_it_serves(command: Any) -> None:
     assert word == "ready"
     assert urlsplit(ready["endpoint"]).hostname == "127.0.0.1"
     assert (ready["account"], ready["key"]) == ("laptop", KEY)
-    assert EmulatorControl(ready["endpoint"]).requests() == []
+    assert EmulatorControl(ready["endpoint"], ready["control_token"]).requests() == []
 
 
 def test_a_seed_and_chances_are_given_on_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
@@ -63,7 +63,7 @@ def test_a_seed_and_chances_are_given_on_the_command_line(capsys: pytest.Capture
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         ready = json.loads(process.stdout.readline().partition(" ")[2])
-        fault_rates = EmulatorControl(ready["endpoint"]).fault_rates()
+        fault_rates = EmulatorControl(ready["endpoint"], ready["control_token"]).fault_rates()
         process.terminate()
 
     assert ready["seed"] == fault_rates["seed"] == 9

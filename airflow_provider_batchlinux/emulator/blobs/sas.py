@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from ipaddress import AddressValueError, IPv4Address
 from urllib.parse import urlencode
 
 from airflow_provider_batchlinux.emulator.blobs.errors import BlobCode, BlobError, authentication_failed
-from airflow_provider_batchlinux.emulator.protocol.auth import sign
+from airflow_provider_batchlinux.emulator.protocol.auth import is_secret, sign
 from airflow_provider_batchlinux.emulator.protocol.instants import parse_instant
 
 VERSION = "2021-12-02"
@@ -81,7 +80,7 @@ def check_sas(token: Mapping[str, str], target: Target, key: str, now: datetime,
     :raises BlobError: 403, with the code of Azure Storage.
     """
     _check_form(token)
-    if not hmac.compare_digest(token["sig"].encode(), sign(key, string_to_sign(token, target)).encode()):
+    if not is_secret(token["sig"], sign(key, string_to_sign(token, target))):
         raise authentication_failed(detail="Signature did not match.")
     _check_times(token, now)
     if token.get("spr", "https,http") != "https,http":

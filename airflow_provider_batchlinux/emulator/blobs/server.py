@@ -26,7 +26,7 @@ from airflow_provider_batchlinux.emulator.blobs.shared_key import check_shared_k
 from airflow_provider_batchlinux.emulator.blobs.storage import BlobStorage, is_container_name
 from airflow_provider_batchlinux.emulator.blobs.wire import BlobCall, BlobReply
 from airflow_provider_batchlinux.emulator.protocol.instants import format_http_date, format_instant
-from airflow_provider_batchlinux.emulator.protocol.listener import loopback_socket, stop_serving
+from airflow_provider_batchlinux.emulator.protocol.listener import loopback_socket, serving_on
 
 _log = logging.getLogger(__name__)
 _CHUNK = 256 * 1024
@@ -69,14 +69,8 @@ async def serving_blobs(storage: BlobStorage, port: int = 0) -> AsyncIterator[No
     """
     with loopback_socket(port) as listener:
         storage.open(f"http://127.0.0.1:{listener.getsockname()[1]}/{storage.account}")
-        server = _Server(storage)
-        runner = web.ServerRunner(web.Server(server.handle, access_log=None))
-        try:
-            await runner.setup()
-            await web.SockSite(runner, listener).start()
+        async with serving_on(listener, _Server(storage).handle):
             yield
-        finally:
-            await stop_serving(runner)
 
 
 class _Server:

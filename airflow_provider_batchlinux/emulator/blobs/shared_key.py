@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Mapping
 from datetime import datetime
 from urllib.parse import parse_qs
 
 from airflow_provider_batchlinux.emulator.blobs.errors import authentication_failed
-from airflow_provider_batchlinux.emulator.protocol.auth import MAX_SKEW, SIGNED_HEADERS, sign
+from airflow_provider_batchlinux.emulator.protocol.auth import MAX_SKEW, SIGNED_HEADERS, is_secret, sign
 from airflow_provider_batchlinux.emulator.protocol.instants import parse_http_date
 
 
@@ -29,7 +28,7 @@ def check_shared_key(
         raise authentication_failed(detail="The Authorization header is not the SharedKey of this account.")
     _check_date(headers, now)
     expected = sign(key, string_to_sign(account, method, raw_target, headers))
-    if not hmac.compare_digest(signature.encode(), expected.encode()):
+    if not is_secret(signature, expected):
         raise authentication_failed(detail="The MAC signature found in the HTTP request is not the same.")
 
 

@@ -42,11 +42,13 @@ class Application:
     The HTTP server of one Batch account and its control plane.
 
     :param gate: authenticates requests to the account.
+    :param control_token: proves to the control plane that a client belongs to the owner.
     """
 
-    def __init__(self, account: EmulatedAccount, gate: Gate) -> None:
+    def __init__(self, account: EmulatedAccount, gate: Gate, control_token: str) -> None:
         self._account = account
         self._gate = gate
+        self._control_token = control_token
         self._router = Router()
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -55,7 +57,7 @@ class Application:
         if raw_path == PRICE_LIST:
             return answer_prices(request)
         if raw_path.startswith(PREFIX):
-            answer = await answer_control(self._account, request)
+            answer = await answer_control(self._account, self._control_token, request)
             self._account.commit()
             return answer
         if is_invalid_url(raw_path):

@@ -2,34 +2,77 @@
 
 from __future__ import annotations
 
-import json
-import re
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from aiohttp import web
+from aiohttp.web_exceptions import HTTPRequestEntityTooLarge
 
 from airflow_provider_batchlinux.emulator.account import EmulatedAccount
-from airflow_provider_batchlinux.emulator.handlers.serializers import COUNTED_STATES
+from airflow_provider_batchlinux.emulator.http import control_arguments
+from airflow_provider_batchlinux.emulator.http.control_arguments import Argument, read_arguments
 from airflow_provider_batchlinux.emulator.pools.allocation import ResizeFault
+from airflow_provider_batchlinux.emulator.protocol.auth import is_secret
+from airflow_provider_batchlinux.emulator.protocol.documents import read_json
 from airflow_provider_batchlinux.emulator.protocol.errors import ServiceError
 from airflow_provider_batchlinux.emulator.protocol.instants import format_instant
 from airflow_provider_batchlinux.emulator.simulation.clock import ManualClock
 from airflow_provider_batchlinux.emulator.simulation.faults import Fault
+from airflow_provider_batchlinux.emulator.simulation.patterns import Pattern
 
 PREFIX = "/_emulator/"
-Action = Callable[[EmulatedAccount, Mapping[str, Any]], Awaitable[Any]]
+_DAY = 86_400
+_JSON = "application/json"
 
 
-async def answer_control(account: EmulatedAccount, request: web.BaseRequest) -> web.Response:
-    """Do what a request to the control plane asks; wrong requests get a sentence and 400."""
-    action = _ACTIONS.get(request.raw_path.removeprefix(PREFIX))
+@dataclass(frozen=True)
+class _Action:
+    """
+    Something the control plane does.
+
+    :param run: is given a value for each name of ``arguments``.
+    """
+
+    run: Callable[[EmulatedAccount, Mapping[str, Any]], Awaitable[Any]]
+    arguments: Mapping[str, Argument] = field(default_factory=dict)
+
+
+async def answer_control(account: EmulatedAccount, token: str, request: web.BaseRequest) -> web.Response:
+    """
+    Do what a request to the control plane asks.
+
+    A request is refused with a sentence:
+
+    - 401 without the token: other users of the machine reach the port, too.
+    - 415 for another type than ``application/json``: a web page can send ``text/plain`` without asking.
+    - 400 for wrong arguments. Whatever passes here fails nowhere later.
+    """
+    scheme, _, given = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not is_secret(given, token):
+        problem = (
+            "The control plane asks for 'Authorization: Bearer' with the control_token of the ready line."
+        )
+        return _refusal(401, problem, {"www-authenticate": "Bearer"})
+    action = ACTIONS.get(request.raw_path.removeprefix(PREFIX))
     if request.method != "POST" or action is None:
-        return web.json_response({"error": f"There is no {request.raw_path}."}, status=404)
+        return _refusal(404, f"There is no {request.method} {request.raw_path}.")
+    if request.content_type != _JSON:
+        return _refusal(415, f"The content type is {request.content_type!r}: it must be {_JSON}.")
     try:
-        return web.json_response(await action(account, json.loads(await request.read() or b"{}")))
-    except (ServiceError, TypeError, ValueError, KeyError, re.error) as error:
-        return web.json_response({"error": f"{type(error).__name__}: {error}"}, status=400)
+        values = read_arguments(action.arguments, read_json(await request.read()))
+        return web.json_response(await action.run(account, values))
+    except HTTPRequestEntityTooLarge:
+        return _refusal(413, "The body is too large.")
+    except ServiceError as error:
+        return _refusal(400, f"{type(error).__name__}: {error}")
+    except (OverflowError, TypeError, ValueError) as error:
+        return _refusal(400, str(error))
+
+
+def _refusal(status: int, sentence: str, headers: Mapping[str, str] | None = None) -> web.Response:
+    return web.json_response({"error": sentence}, status=status, headers=headers)
 
 
 async def _reset(account: EmulatedAccount, _given: Mapping[str, Any]) -> None:
@@ -45,46 +88,43 @@ async def _clear_requests(account: EmulatedAccount, _given: Mapping[str, Any]) -
 
 
 async def _inject(account: EmulatedAccount, given: Mapping[str, Any]) -> None:
-    path = given.get("path")
-    pattern = None if path is None else re.compile(path)
+    pattern = None if given["path"] is None else Pattern(given["path"])
     account.faults.waiting.append(Fault(**{**given, "path": pattern}))
 
 
 async def _set_node(account: EmulatedAccount, given: Mapping[str, Any]) -> None:
     node = account.service.store.node(given["pool_id"], given["node_id"])
-    state = given["state"].lower()
-    if state not in COUNTED_STATES:
-        msg = f"{state!r} is not the state of a node."
-        raise ValueError(msg)
-    account.service.lifecycle.force(node, state, tuple(given.get("errors") or ()))
+    account.service.lifecycle.force(node, given["state"].lower(), tuple(given["errors"] or ()))
 
 
 async def _set_quota(account: EmulatedAccount, given: Mapping[str, Any]) -> None:
     for name, value in given.items():
-        if not hasattr(account.service.quotas, name):
-            msg = f"There is no quota {name!r}."
-            raise ValueError(msg)
         setattr(account.service.quotas, name, value)
     account.save_limits()
 
 
 async def _resize_error(account: EmulatedAccount, given: Mapping[str, Any]) -> None:
-    values = given.get("values") or {}
+    values = given["values"] or {}
     pairs = [{"name": name, "value": value} for name, value in values.items()]
     error = {"code": given["code"], "message": given["message"], "values": pairs}
-    pattern = re.compile(given["pool_id"])
-    account.service.allocation.faults.append(ResizeFault(pattern, error))
+    account.service.allocation.faults.append(ResizeFault(Pattern(given["pool_id"]), error))
 
 
 async def _set_subnet(account: EmulatedAccount, given: Mapping[str, Any]) -> None:
-    account.subnets[given["network"], given["subnet"]] = int(given["limit"]), int(given["used"])
+    account.subnets[given["network"], given["subnet"]] = given["limit"], given["used"]
 
 
 async def _advance(account: EmulatedAccount, given: Mapping[str, Any]) -> str:
     if not isinstance(account.clock, ManualClock):
         msg = "Only the manual clock can be advanced."
         raise TypeError(msg)
-    account.clock.advance(given["seconds"])
+    left = given["seconds"]
+    while left > _DAY:
+        # Formulas and schedules fall due often in a long time: others are answered in between.
+        account.clock.advance(_DAY)
+        left -= _DAY
+        await asyncio.sleep(0)
+    account.clock.advance(left)
     return format_instant(account.clock.now())
 
 
@@ -94,12 +134,13 @@ async def _now(account: EmulatedAccount, _given: Mapping[str, Any]) -> str:
 
 async def _fault_rates(account: EmulatedAccount, given: Mapping[str, Any]) -> dict[str, Any]:
     fault_injector = account.service.fault_injector
-    return {"seed": fault_injector.seeded_random.seed, **fault_injector.change(given)}
+    rates = {name: rate for name, rate in given.items() if rate is not None}
+    return {"seed": fault_injector.seeded_random.seed, **fault_injector.change(rates)}
 
 
 async def _set_capacity(account: EmulatedAccount, given: Mapping[str, Any]) -> None:
-    account.service.capacity.dedicated = given.get("dedicated")
-    account.service.capacity.spot = given.get("spot")
+    account.service.capacity.dedicated = given["dedicated"]
+    account.service.capacity.spot = given["spot"]
     account.save_limits()
     account.service.allocation.fit_capacity()
 
@@ -121,19 +162,19 @@ async def _container(account: EmulatedAccount, given: Mapping[str, Any]) -> str:
     return account.storage.open_container(given["name"], given["permissions"], given["expires_in"])
 
 
-_ACTIONS: Mapping[str, Action] = {
-    "reset": _reset,
-    "requests": _requests,
-    "clear-requests": _clear_requests,
-    "inject": _inject,
-    "set-node": _set_node,
-    "set-quota": _set_quota,
-    "set-capacity": _set_capacity,
-    "fault-rates": _fault_rates,
-    "preempt": _preempt,
-    "resize-error": _resize_error,
-    "set-subnet": _set_subnet,
-    "container": _container,
-    "advance": _advance,
-    "now": _now,
+ACTIONS: Mapping[str, _Action] = {
+    "reset": _Action(_reset),
+    "requests": _Action(_requests),
+    "clear-requests": _Action(_clear_requests),
+    "inject": _Action(_inject, control_arguments.INJECT),
+    "set-node": _Action(_set_node, control_arguments.SET_NODE),
+    "set-quota": _Action(_set_quota, control_arguments.SET_QUOTA),
+    "set-capacity": _Action(_set_capacity, control_arguments.SET_CAPACITY),
+    "fault-rates": _Action(_fault_rates, control_arguments.FAULT_RATES),
+    "preempt": _Action(_preempt, control_arguments.PREEMPT),
+    "resize-error": _Action(_resize_error, control_arguments.RESIZE_ERROR),
+    "set-subnet": _Action(_set_subnet, control_arguments.SET_SUBNET),
+    "container": _Action(_container, control_arguments.CONTAINER),
+    "advance": _Action(_advance, control_arguments.ADVANCE),
+    "now": _Action(_now),
 }

@@ -9,7 +9,7 @@ from typing import Any
 from uuid import uuid4
 
 from airflow_provider_batchlinux.emulator.identity.tenant import Application, LocalTenant
-from airflow_provider_batchlinux.emulator.identity.tokens import LIFETIME, is_assertion
+from airflow_provider_batchlinux.emulator.identity.tokens import LIFETIME
 
 RESOURCES = ("https://batch.core.windows.net", "https://management.azure.com")
 """What tokens are given for: Batch, and the management plane, whose tokens Batch does not take."""
@@ -100,13 +100,19 @@ class Entra:
             sentence = f"Application with identifier {client_id!r} was not found in the directory."
             raise _Refusal(700016, "unauthorized_client", sentence)
         if "client_assertion" in form:
-            _check_assertion(form)
+            self._check_assertion(form)
         elif "client_secret" not in form:
             sentence = "The request body must contain 'client_assertion' or 'client_secret'."
             raise _Refusal(7000218, "invalid_client", sentence, status=401)
         elif not application.has_secret(form["client_secret"]):
             raise _Refusal(7000215, "invalid_client", "Invalid client secret provided.", status=401)
         return application
+
+    def _check_assertion(self, form: Mapping[str, str]) -> None:
+        is_jwt = form.get("client_assertion_type") == _ASSERTION_TYPE
+        if not is_jwt or not self._issuer.is_assertion(form["client_assertion"]):
+            sentence = "Invalid JWT token: the client assertion is not a federated token of this tenant."
+            raise _Refusal(50027, "invalid_client", sentence, status=401)
 
 
 def _check_grant(form: Mapping[str, str]) -> None:
@@ -117,12 +123,6 @@ def _check_grant(form: Mapping[str, str]) -> None:
     if grant != "client_credentials":
         sentence = f"The app requested an unsupported grant type {grant!r}."
         raise _Refusal(70003, "unsupported_grant_type", sentence)
-
-
-def _check_assertion(form: Mapping[str, str]) -> None:
-    if form.get("client_assertion_type") != _ASSERTION_TYPE or not is_assertion(form["client_assertion"]):
-        sentence = "Invalid JWT token: the client assertion is not a JWT with issuer, subject and audience."
-        raise _Refusal(50027, "invalid_client", sentence, status=401)
 
 
 def _audience(scope: str) -> str:

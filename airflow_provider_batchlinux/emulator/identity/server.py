@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+import os
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
-from typing import Any
+from urllib.parse import parse_qsl
 
 from aiohttp import web
 
 from airflow_provider_batchlinux.emulator.identity.entra import Answer, Entra
 from airflow_provider_batchlinux.emulator.identity.managed import ManagedIdentities
+from airflow_provider_batchlinux.emulator.identity.peers import is_own_process
 from airflow_provider_batchlinux.emulator.identity.tenant import LocalTenant, make_tenant
 from airflow_provider_batchlinux.emulator.identity.tls import LoopbackTls
 from airflow_provider_batchlinux.emulator.identity.tokens import TokenIssuer
-from airflow_provider_batchlinux.emulator.protocol.listener import loopback_socket, stop_serving
+from airflow_provider_batchlinux.emulator.protocol.listener import loopback_socket, serving_on
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,8 @@ class IdentityFacts:
     :param federated_token_file: a token for workload identity, for ``AZURE_FEDERATED_TOKEN_FILE``.
     :param identity_endpoint: App Service's endpoint, for ``IDENTITY_ENDPOINT``.
     :param identity_header: its secret, for ``IDENTITY_HEADER``.
-    :param metadata_host: the metadata service, for ``AZURE_POD_IDENTITY_AUTHORITY_HOST``.
+    :param metadata_host: the metadata service, for ``AZURE_POD_IDENTITY_AUTHORITY_HOST``; it has no secret,
+        so it answers only processes of the user who runs the emulator, and only on Linux, which shows that.
     """
 
     authority: str
@@ -63,18 +67,12 @@ async def serve_identity(tls: LoopbackTls) -> AsyncIterator[ServedIdentity]:
     with loopback_socket() as secure, loopback_socket() as plain:
         tenant = make_tenant()
         local = LocalTenant(tenant, TokenIssuer(tenant.id), f"https://127.0.0.1:{secure.getsockname()[1]}")
-        entra = web.AppRunner(_entra_app(Entra(local)), access_log=None)
-        managed = web.AppRunner(_managed_app(ManagedIdentities(local)), access_log=None)
-        try:
-            await entra.setup()
-            await managed.setup()
-            await web.SockSite(entra, secure, ssl_context=tls.context).start()
-            await web.SockSite(managed, plain).start()
-            token_file = _write_federated_token(tls.ca.parent, local.issuer)
+        token_file = _write_federated_token(tls.ca.parent, local.issuer)
+        async with (
+            serving_on(secure, partial(_answer_entra, Entra(local)), tls.context),
+            serving_on(plain, partial(_answer_managed, ManagedIdentities(local))),
+        ):
             yield ServedIdentity(local, _facts(local, plain.getsockname()[1], token_file))
-        finally:
-            await stop_serving(entra)
-            await stop_serving(managed)
 
 
 def _facts(local: LocalTenant, managed_port: int, token_file: Path) -> IdentityFacts:
@@ -96,47 +94,48 @@ def _facts(local: LocalTenant, managed_port: int, token_file: Path) -> IdentityF
 
 def _write_federated_token(directory: Path, issuer: TokenIssuer) -> Path:
     """Write a token as Kubernetes projects it into a pod, readable by this user alone."""
-    claims = {
-        "iss": "https://kubernetes.default.svc",
-        "sub": "system:serviceaccount:airflow:worker",
-        "aud": ["api://AzureADTokenExchange"],
-    }
     path = directory / "federated-token"
-    path.touch(mode=0o600)
-    path.write_text(issuer.sign(claims))
+    # Made anew: what lies there may be a link, or be readable by others.
+    path.unlink(missing_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(issuer.issue_assertion())
     return path
 
 
-def _entra_app(entra: Entra) -> web.Application:
-    async def configuration(request: web.Request) -> web.Response:
-        return _response(entra.configuration(request.match_info["tenant"], _now()))
-
-    async def keys(_request: web.Request) -> web.Response:
+async def _answer_entra(entra: Entra, request: web.BaseRequest) -> web.Response:
+    tenant, _, endpoint = request.path.lstrip("/").partition("/")
+    if (request.method, endpoint) == ("GET", "v2.0/.well-known/openid-configuration"):
+        return _response(entra.configuration(tenant, _now()))
+    if (request.method, endpoint) == ("GET", "discovery/v2.0/keys"):
         return _response(entra.keys())
-
-    async def token(request: web.Request) -> web.Response:
-        form = {name: value for name, value in (await request.post()).items() if isinstance(value, str)}
-        return _response(entra.token(request.match_info["tenant"], form, _now()))
-
-    app = web.Application()
-    app.router.add_get("/{tenant}/v2.0/.well-known/openid-configuration", configuration)
-    app.router.add_get("/{tenant}/discovery/v2.0/keys", keys)
-    app.router.add_post("/{tenant}/oauth2/v2.0/token", token)
-    return app
+    if (request.method, endpoint) == ("POST", "oauth2/v2.0/token"):
+        return _response(entra.token(tenant, await _read_form(request), _now()))
+    return _not_found(request)
 
 
-def _managed_app(identities: ManagedIdentities) -> web.Application:
-    app = web.Application()
-    app.router.add_get("/msi/token", _asking(identities.app_service))
-    app.router.add_get("/metadata/identity/oauth2/token", _asking(identities.metadata_service))
-    return app
+async def _read_form(request: web.BaseRequest) -> dict[str, str]:
+    if request.content_type != "application/x-www-form-urlencoded":
+        return {}
+    return dict(parse_qsl((await request.read()).decode(errors="replace"), keep_blank_values=True))
 
 
-def _asking(answer: Callable[..., Answer]) -> Any:
-    async def handle(request: web.Request) -> web.Response:
-        return _response(answer(request.headers, request.query, _now()))
+async def _answer_managed(identities: ManagedIdentities, request: web.BaseRequest) -> web.Response:
+    transport = request.transport
+    # A client that has gone already proves nothing.
+    is_own = transport is not None and is_own_process(
+        transport.get_extra_info("peername"), transport.get_extra_info("sockname")
+    )
+    answers = {
+        "/msi/token": identities.app_service,
+        "/metadata/identity/oauth2/token": identities.metadata_service,
+    }
+    if request.method != "GET" or request.path not in answers:
+        return _not_found(request)
+    return _response(answers[request.path](request.headers, request.query, _now(), is_own=is_own))
 
-    return handle
+
+def _not_found(request: web.BaseRequest) -> web.Response:
+    return _response(Answer(404, {"error": f"There is no {request.method} {request.path}."}))
 
 
 def _response(answer: Answer) -> web.Response:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hmac
 import secrets
 from dataclasses import dataclass, field
 from enum import Enum
 from uuid import uuid4
 
 from airflow_provider_batchlinux.emulator.identity.tokens import TokenIssuer
+from airflow_provider_batchlinux.emulator.protocol.auth import is_secret
 
 
 class Role(Enum):
@@ -32,7 +32,7 @@ class Application:
 
     def has_secret(self, text: str) -> bool:
         """Tell whether a text is the secret, in the same time for each text."""
-        return hmac.compare_digest(text.encode(), self.secret.encode())
+        return is_secret(text, self.secret)
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,10 @@ _REASONS: Mapping[type[Exception], str] = {
     jwt.InvalidAudienceError: "The token is meant for another audience than Batch.",
     jwt.InvalidIssuerError: _OTHER_TENANT,
 }
+_ASSERTION = {"iss": "https://kubernetes.default.svc", "aud": ["api://AzureADTokenExchange"]}
+_UNREADABLE = (jwt.PyJWTError, RecursionError, ValueError)
+"""What PyJWT raises for a text that is no valid token: deeply nested JSON and odd characters escape it."""
+
 _TIMES_ARE_OURS = {"verify_exp": False, "verify_nbf": False, "verify_iat": False}
 
 
@@ -63,6 +67,28 @@ class TokenIssuer:
         }
         return self.sign(claims)
 
+    def issue_assertion(self) -> str:
+        """Return a federated token, as Kubernetes projects one into a pod."""
+        return self.sign({**_ASSERTION, "sub": "system:serviceaccount:airflow:worker"})
+
+    def is_assertion(self, text: str) -> bool:
+        """
+        Return whether a text is a federated token that was issued here.
+
+        Entra asks the cluster that issued it for its keys; the tenant here trusts no cluster but itself.
+        """
+        try:
+            claims = jwt.decode(
+                text,
+                self._key.public_key(),
+                algorithms=["RS256"],
+                audience=_ASSERTION["aud"],
+                issuer=str(_ASSERTION["iss"]),
+            )
+        except _UNREADABLE:
+            return False
+        return bool(claims.get("sub"))
+
     def sign(self, claims: Mapping[str, Any]) -> str:
         """Return a token that claims just this."""
         return jwt.encode(dict(claims), self._key, algorithm="RS256", headers={"kid": _KEY_ID})
@@ -95,7 +121,7 @@ class TokenIssuer:
                 issuer=self.issuer,
                 options=options,
             )
-        except jwt.PyJWTError as error:
+        except _UNREADABLE as error:
             raise InvalidTokenError(_REASONS.get(type(error), _NO_TOKEN)) from None
         return claims
 
@@ -109,13 +135,3 @@ class TokenIssuer:
         if now.timestamp() < claims["nbf"] - _SKEW.total_seconds():
             return "The token is not valid yet."
         return None
-
-
-def is_assertion(text: str) -> bool:
-    """Tell whether a text has the form of a federated token: a JWT with issuer, subject and audience."""
-    try:
-        jwt.get_unverified_header(text)
-        claims = jwt.decode(text, options={"verify_signature": False})
-    except jwt.PyJWTError:
-        return False
-    return all(claims.get(name) for name in ("iss", "sub", "aud"))

@@ -24,7 +24,7 @@ from airflow_provider_batchlinux.emulator.management.resources import (
     error_body,
 )
 from airflow_provider_batchlinux.emulator.protocol.errors import ServiceError
-from airflow_provider_batchlinux.emulator.protocol.listener import loopback_socket, stop_serving
+from airflow_provider_batchlinux.emulator.protocol.listener import loopback_socket, serving_on
 from airflow_provider_batchlinux.emulator.protocol.wire import Call, Reply
 from airflow_provider_batchlinux.emulator.simulation.faults import RequestRecord
 
@@ -48,13 +48,8 @@ async def serving_management(
         url = f"https://127.0.0.1:{listener.getsockname()[1]}"
         facts = ManagementFacts(url, str(uuid4()), _RESOURCE_GROUP)
         server = _Server(local, url, ManagedAccount(facts, account, act), account)
-        runner = web.ServerRunner(web.Server(server.handle, access_log=None))
-        try:
-            await runner.setup()
-            await web.SockSite(runner, listener, ssl_context=tls.context).start()
+        async with serving_on(listener, server.handle, tls.context):
             yield facts
-        finally:
-            await stop_serving(runner)
 
 
 class _Server:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -22,6 +21,7 @@ from airflow_provider_batchlinux.emulator.rules.vm_sizes import cores_of
 from airflow_provider_batchlinux.emulator.simulation.clock import Clock, Timer
 from airflow_provider_batchlinux.emulator.simulation.fault_rates import FaultInjector
 from airflow_provider_batchlinux.emulator.simulation.lifecycle import Delays
+from airflow_provider_batchlinux.emulator.simulation.patterns import Pattern
 from airflow_provider_batchlinux.emulator.state.persisted_settings import Quotas
 from airflow_provider_batchlinux.emulator.state.records import Json, Node, Pool
 from airflow_provider_batchlinux.emulator.state.store import Store
@@ -37,7 +37,7 @@ _WAITS_FOR_TASKS = frozenset({"taskcompletion", "retaineddata"})
 class ResizeFault:
     """An injected resize error, for the next allocation of a pool whose id matches."""
 
-    pool_id: re.Pattern[str]
+    pool_id: Pattern
     error: Json
 
 

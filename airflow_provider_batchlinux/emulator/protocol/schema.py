@@ -7,13 +7,13 @@ describes them; how older versions differ is told next door, in ``versions``.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from functools import cache
 from math import isfinite
 from typing import Any
 
 from airflow_provider_batchlinux.emulator.protocol.data_files import read_data
+from airflow_provider_batchlinux.emulator.protocol.documents import read_json
 from airflow_provider_batchlinux.emulator.protocol.errors import (
     ServiceError,
     invalid_body,
@@ -45,17 +45,10 @@ def read_body(shape: str, raw: bytes, api_version: str) -> dict[str, Any]:
     :raises ServiceError: the first thing that is wrong with it.
     """
     try:
-        body = json.loads(raw or b"{}", parse_constant=_read_no_number)
-        if b"\\u" in raw:
-            json.dumps(body, ensure_ascii=False).encode()
-    except (ValueError, RecursionError):
-        raise invalid_body(reason="The body is not a JSON document.") from None
+        body = read_json(raw)
+    except ValueError as error:
+        raise invalid_body(reason=str(error)) from None
     return _read_shape(shape, body, api_version, shape)
-
-
-def _read_no_number(text: str) -> None:
-    """Refuse NaN and the infinities, which Python's reader takes and JSON does not have."""
-    raise ValueError(text)
 
 
 def _read_shape(shape: str, value: Any, api_version: str, where: str) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -11,6 +10,7 @@ from typing import Any, Literal
 from airflow_provider_batchlinux.emulator.protocol.errors import Code, ServiceError
 from airflow_provider_batchlinux.emulator.simulation.fault_rates import REQUEST_FAULTS, FaultInjector
 from airflow_provider_batchlinux.emulator.simulation.lifecycle import Delays
+from airflow_provider_batchlinux.emulator.simulation.patterns import Pattern
 
 _USUAL_CODES = {429: Code.TOO_MANY_REQUESTS, 503: Code.SERVER_BUSY}
 
@@ -32,7 +32,7 @@ class Fault:
     """
 
     method: str | None = None
-    path: re.Pattern[str] | None = None
+    path: Pattern | None = None
     times: int | None = 1
     status: int | None = None
     code: str | None = None
@@ -44,7 +44,7 @@ class Fault:
     def matches(self, method: str, path: str) -> bool:
         """Return whether a request matches."""
         return (self.method is None or self.method.upper() == method) and (
-            self.path is None or self.path.search(path) is not None
+            self.path is None or self.path.search(path)
         )
 
     def raise_error(self) -> None:

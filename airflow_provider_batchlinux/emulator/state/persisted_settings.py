@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hmac
 import json
 from dataclasses import dataclass
 from typing import Any
@@ -34,6 +36,16 @@ def account_key(options: EmulatorOptions, state: StateFile | None) -> str:
     key = options.key or state.settings().get(_ACCOUNT_KEY) or make_account_key()
     state.save_setting(_ACCOUNT_KEY, key)
     return key
+
+
+def control_token(key: str) -> str:
+    """
+    Return the secret of the control plane.
+
+    It follows from the account's key, and so stays the same where the key does. Whoever has the key may
+    already do more: run commands as the owner.
+    """
+    return hmac.digest(base64.b64decode(key), b"control plane", "sha256").hex()
 
 
 def save_limits(state: StateFile, name: str, limits: Any) -> None:

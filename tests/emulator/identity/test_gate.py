@@ -221,7 +221,7 @@ def test_the_control_plane_is_reached_over_tls(secure_emulator: RunningEmulator)
 
 
 def test_a_client_that_does_not_trust_the_authority_is_not_served(secure_emulator: RunningEmulator) -> None:
-    stranger = EmulatorControl(secure_emulator.endpoint)
+    stranger = EmulatorControl(secure_emulator.endpoint, secure_emulator.control_token)
 
     with pytest.raises(ConnectionError):
         stranger.requests()
@@ -260,7 +260,13 @@ def test_each_start_makes_an_authority_a_tenant_and_secrets_of_its_own(
 def test_no_secret_shows_in_what_runs(secure_emulator: RunningEmulator) -> None:
     facts = secure_emulator.identity
     assert facts is not None
-    secrets = {secure_emulator.key, facts.client_secret, facts.reader_client_secret, facts.identity_header}
+    secrets = {
+        secure_emulator.key,
+        secure_emulator.control_token,
+        facts.client_secret,
+        facts.reader_client_secret,
+        facts.identity_header,
+    }
 
     assert not [secret for secret in secrets if secret in repr(secure_emulator)]
     assert Path(facts.federated_token_file).stat().st_mode & 0o077 == 0
@@ -272,7 +278,7 @@ def test_the_command_says_how_to_get_in_over_tls(tmp_path: Path) -> None:
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         ready = json.loads(process.stdout.readline().partition(" ")[2])
-        requests = EmulatorControl(ready["endpoint"], ready["ca"]).requests()
+        requests = EmulatorControl(ready["endpoint"], ready["control_token"], ready["ca"]).requests()
         process.send_signal(signal.SIGTERM)
         rest, complaints = process.communicate(timeout=20)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import urlsafe_b64encode
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -14,7 +15,6 @@ from airflow_provider_batchlinux.emulator.identity.tokens import (
     BATCH_AUDIENCES,
     InvalidTokenError,
     TokenIssuer,
-    is_assertion,
 )
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone.utc)
@@ -79,7 +79,7 @@ def test_a_text_that_is_no_token_is_refused_and_not_repeated(text: str) -> None:
         ISSUER.client_of(text, NOW)
 
     assert str(refused.value) == "The token is not a signed JWT with the claims that are needed."
-    assert not is_assertion(text)
+    assert not ISSUER.is_assertion(text)
 
 
 @given(st.data())
@@ -102,9 +102,24 @@ def test_the_public_key_checks_what_the_tenant_signs() -> None:
     assert jwt.decode(token, key, ["RS256"], options, audience=BATCH_AUDIENCES[0])["appid"] == "app"
 
 
-@pytest.mark.parametrize("missing", ["iss", "sub", "aud"])
-def test_a_federated_token_names_issuer_subject_and_audience(missing: str) -> None:
-    claims = {"iss": "https://cluster", "sub": "worker", "aud": ["api://AzureADTokenExchange"]}
+@pytest.mark.parametrize("changed", ["iss", "sub", "aud"])
+def test_a_federated_token_names_the_cluster_a_worker_and_entra(changed: str) -> None:
+    claims = jwt.decode(ISSUER.issue_assertion(), options={"verify_signature": False})
 
-    assert is_assertion(ISSUER.sign(claims))
-    assert not is_assertion(ISSUER.sign({name: claims[name] for name in claims if name != missing}))
+    assert ISSUER.is_assertion(ISSUER.sign(claims))
+    assert not ISSUER.is_assertion(ISSUER.sign({**claims, changed: ""}))
+    assert not ISSUER.is_assertion(ISSUER.sign({name: claims[name] for name in claims if name != changed}))
+
+
+def test_a_federated_token_that_another_signed_is_refused() -> None:
+    assert not ISSUER.is_assertion(OTHER.issue_assertion())
+
+
+@pytest.mark.parametrize("part", [0, 1])
+def test_a_deeply_nested_token_is_refused(part: int) -> None:
+    parts = ISSUER.sign(CLAIMS).split(".")
+    parts[part] = urlsafe_b64encode(b"[" * 5000).decode().rstrip("=")
+
+    with pytest.raises(InvalidTokenError):
+        ISSUER.client_of(".".join(parts), NOW)
+    assert not ISSUER.is_assertion(".".join(parts))
