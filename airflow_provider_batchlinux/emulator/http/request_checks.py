@@ -15,17 +15,17 @@ from airflow_provider_batchlinux.emulator.protocol.wire import Call
 
 def check_request(call: Call) -> None:
     """
-    Refuse a request that no operation could answer.
+    Raise an error if a request is invalid for every operation.
 
-    :raises ServiceError: the first thing that is wrong with it; how the service answers a body of another
-        type, a parameter that comes twice and a time-out that is no number is not documented; assumed.
+    :raises ServiceError: the first problem. The errors for another content type, a repeated parameter and an
+        invalid time-out are assumed.
     """
     check_version(call.api_version)
     for name in call.repeated:
         raise refused_query(call.query[name], of=name, reason="The parameter is given more than once.")
     timeout = call.query.get("timeout")
     if timeout is not None and not timeout.isdecimal():
-        raise refused_query(timeout, of="timeout", reason="The time-out is not a number of seconds.")
+        raise refused_query(timeout, of="timeout", reason="The timeout is not a number of seconds.")
     kind = call.headers.get("content-type")
     if call.body and kind is not None and kind.partition(";")[0].strip().lower() != "application/json":
         raise ServiceError(Code.INVALID_HEADER_VALUE, {"HeaderName": "Content-Type", "HeaderValue": kind})
@@ -42,12 +42,12 @@ _PAGE = """\
 
 
 def is_invalid_url(raw_path: str) -> bool:
-    """Tell whether a path has a control character in it, or a percent sign that stands for nothing."""
+    """Return whether a path has a control character, or a percent sign that is not an escape."""
     return _CONTROL.search(raw_path) is not None
 
 
 def refuse_url(now: datetime) -> web.Response:
-    """Return the page that such a URL is answered with; it has no request id and no code."""
+    """Return the answer to an invalid URL: a page of the service's front end, without an error code."""
     headers = {"server": "Microsoft-HTTPAPI/2.0", "date": format_http_date(now)}
     response = web.Response(status=400, text=_PAGE, content_type="text/html", headers=headers)
     response.charset = "us-ascii"

@@ -1,4 +1,4 @@
-"""Which operation a method and path name, and which function answers it."""
+"""The operations of the API with their routes and handlers."""
 
 from __future__ import annotations
 
@@ -39,9 +39,10 @@ _VERBS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", 
 @dataclass(frozen=True)
 class Operation:
     """
-    An operation of the API; without a handler it is not implemented.
+    An operation of the API.
 
-    :param until: the last version of the API that has it; ``None`` if the newest does.
+    :param handler: function that executes it; ``None`` if it is not implemented.
+    :param until: last version of the API that has it; ``None`` for the newest.
     """
 
     name: str | None
@@ -51,7 +52,7 @@ class Operation:
     until: str | None = None
 
     def answer(self, service: BatchService, call: Call) -> Reply:
-        """Return what the operation answers to a call."""
+        """Execute the operation."""
         check_request(call)
         if self.until is not None and call.api_version > self.until:
             raise ServiceError(Code.RESOURCE_NOT_FOUND)
@@ -204,27 +205,27 @@ RETIRED: tuple[Operation, ...] = (
 
 
 @dataclass
-class _Place:
-    """A segment of the tree of paths: what may follow it, and what it answers itself."""
+class _Segment:
+    """A node in the tree of routes: the segments that may follow, and its operations by method."""
 
-    fixed: dict[str, _Place] = field(default_factory=dict)
-    named: tuple[str, _Place] | None = None
+    fixed: dict[str, _Segment] = field(default_factory=dict)
+    named: tuple[str, _Segment] | None = None
     by_method: dict[str, Operation] = field(default_factory=dict)
 
-    def step(self, segment: str) -> _Place:
-        """Return the place that follows by a segment of a route, made if it is not there."""
+    def step(self, segment: str) -> _Segment:
+        """Return the child for a segment of a route, which is created if necessary."""
         if not segment.startswith("{"):
-            return self.fixed.setdefault(segment, _Place())
+            return self.fixed.setdefault(segment, _Segment())
         if self.named is None:
-            self.named = (segment, _Place())
+            self.named = (segment, _Segment())
         return self.named[1]
 
 
 class Router:
-    """Finds operations in time that depends on the length of the path alone."""
+    """Finds the operation for a request in a tree of path segments."""
 
     def __init__(self, operations: tuple[Operation, ...] = OPERATIONS + RETIRED) -> None:
-        self._root = _Place()
+        self._root = _Segment()
         for operation in operations:
             place = self._root
             for segment in operation.path.strip("/").split("/"):
@@ -233,12 +234,12 @@ class Router:
 
     def match(self, method: str, raw_path: str) -> tuple[Operation, Mapping[str, str]]:
         """
-        Return the operation, and what stands in the places of its ``{names}``.
+        Return the operation, and the values for the ``{names}`` in its route.
 
-        Where there is none, it is one without a name that refuses.
+        For an unknown path or method it is an operation without a name that raises the error.
 
-        :param raw_path: the path as it was sent; each segment is decoded by itself, so that
-            ``%2F`` in the name of a file divides nothing.
+        :param raw_path: the path as sent. Segments are decoded one by one, so that ``%2F`` in a file name is
+            not a separator.
         """
         place, values = self._walk(_segments(raw_path))
         if place is None or not place.by_method:
@@ -246,7 +247,7 @@ class Router:
         operation = place.by_method.get(method)
         return operation or Operation(None, method, raw_path, _not_allowed), values
 
-    def _walk(self, segments: list[str]) -> tuple[_Place | None, dict[str, str]]:
+    def _walk(self, segments: list[str]) -> tuple[_Segment | None, dict[str, str]]:
         place, values = self._root, {}
         for position, segment in enumerate(segments):
             if segment.lower() in place.fixed:
@@ -263,7 +264,7 @@ class Router:
 
 
 def _segments(raw_path: str) -> list[str]:
-    """Divide a path; a key in parentheses, as certificates have it, counts as the segment after its set."""
+    """Split a path. A key in parentheses, as in certificates, is a segment after its collection."""
     first, *rest = raw_path.removeprefix("/").removesuffix("/").split("/")
     set_name, bracket, key = first.partition("(")
     return [set_name, key.removesuffix(")"), *rest] if bracket else [first, *rest]

@@ -1,1 +1,1 @@
-"""Jobs and tasks: lifecycle and scheduling."""
+"""Jobs, job schedules and tasks: lifecycle and scheduling."""

@@ -1,4 +1,4 @@
-"""Holds tasks back until those that they depend on have ended well; knows no HTTP."""
+"""Task dependencies: tasks wait until those they depend on are completed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from airflow_provider_batchlinux.emulator.state.store import Store
 
 
 def required_ids(depends_on: Json) -> Iterator[str]:
-    """Return the ids of the tasks that a ``dependsOn`` names, one by one; ranges can be long."""
+    """Yield the ids of the tasks in a ``dependsOn``. A generator, since ranges can be long."""
     yield from depends_on.get("taskIds", ())
     for ids in depends_on.get("taskIdRanges", ()):
         yield from map(str, range(ids["start"], ids["end"] + 1))
@@ -21,34 +21,34 @@ def required_ids(depends_on: Json) -> Iterator[str]:
 @dataclass
 class TaskDependencies:
     """
-    Where tasks wait for others of their job, each for one at a time.
+    Tasks that wait for others of their job, each for one task at a time.
 
-    So the end of a task costs no more than the number of those that wait for just this one. A task
-    that does not exist holds back those that name it, until it is added and ends. That it runs again
-    later changes nothing for those it has let pass; this is not documented; assumed.
+    So the cost of completing a task depends only on the number of tasks that wait for it at that time. A task
+    waits for dependencies that do not exist yet. Assumed: if a dependency is reactivated, tasks that it has
+    released stay released.
 
-    :param on_ready: called with a task that waits for no other.
+    :param on_ready: called with each task whose dependencies are satisfied.
     """
 
     store: Store
     on_ready: Callable[[Task], None]
-    _held: dict[TaskKey, list[tuple[TaskKey, Iterator[str]]]] = field(default_factory=dict)
+    _waiting: dict[TaskKey, list[tuple[TaskKey, Iterator[str]]]] = field(default_factory=dict)
 
     def add(self, task: Task) -> None:
-        """Let a task pass as soon as what it depends on is satisfied."""
+        """Add a task. It is ready when its dependencies are satisfied."""
         self._advance(task_key(task), required_ids(task.spec.get("dependsOn", {})))
 
     def completed(self, task: Task) -> None:
-        """Let those pass that waited for a task, if it ended as they need it."""
+        """Release the tasks that wait for a completed task, if it satisfies them."""
         if not _is_satisfied(task):
             return
-        for waiting, others in self._held.pop(task_key(task), []):
-            self._advance(waiting, others)
+        for key, others in self._waiting.pop(task_key(task), []):
+            self._advance(key, others)
 
     def delete_job(self, job_id: str) -> None:
-        """Forget the tasks of a job that is gone."""
-        for key in [key for key in self._held if key[0] == job_id.lower()]:
-            del self._held[key]
+        """Remove the waiting tasks of a deleted job."""
+        for key in [key for key in self._waiting if key[0] == job_id.lower()]:
+            del self._waiting[key]
 
     def _advance(self, key: TaskKey, others: Iterator[str]) -> None:
         tasks = self.store.tasks(key[0])
@@ -58,7 +58,7 @@ class TaskDependencies:
         for other_id in others:
             other = tasks.get(other_id)
             if other is None or not _is_satisfied(other):
-                self._held.setdefault((key[0], other_id.lower()), []).append((key, others))
+                self._waiting.setdefault((key[0], other_id.lower()), []).append((key, others))
                 return
         self.on_ready(task)
 

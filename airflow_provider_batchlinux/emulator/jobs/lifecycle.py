@@ -1,4 +1,4 @@
-"""Takes jobs from active to completed and away; knows no HTTP."""
+"""The lifecycle of jobs."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from airflow_provider_batchlinux.emulator.state.records import Job, Task
 from airflow_provider_batchlinux.emulator.state.store import Store
 
 _ENDLESS = 10 * 365 * 86400.0
-"""Wall-clock limits from here on are taken as none."""
+"""Wall-clock limits from here on mean no limit."""
 
-_OF_MANAGER = frozenset({"killJobOnCompletion", "runExclusive", "allowLowPriorityNode"})
-"""What only the manager task of a job has."""
+_MANAGER_PROPERTIES = frozenset({"killJobOnCompletion", "runExclusive", "allowLowPriorityNode"})
+"""Properties that only a job manager task has."""
 
 _ENDING = frozenset({"terminating", "completed", "deleting"})
 _DISABLE_OPTIONS: Mapping[str, Callable[[TaskScheduler, Task], None]] = {
@@ -35,8 +35,7 @@ class JobLifecycle:
     """
     The only place that changes the state of jobs.
 
-    :param auto_pools: makes the pools that jobs only describe.
-    :param on_ended: called with a job that is completed, or deleted.
+    :param on_ended: called with a job that is completed or deleted.
     """
 
     store: Store
@@ -51,7 +50,7 @@ class JobLifecycle:
         self._dependencies = TaskDependencies(self.store, on_ready=self.scheduler.add)
 
     def add(self, job: Job) -> None:
-        """Make a job active, or completed if the pool that it describes cannot be made."""
+        """Add a job. It is active, or completed if its auto pool cannot be created."""
         job = self.store.put_job(self.auto_pools.assign(job))
         if job.state == "completed":
             self.clock.call_later(0, lambda: self.on_ended(job))
@@ -63,7 +62,7 @@ class JobLifecycle:
             self.end_if_complete(job.id)
 
     def resume(self, job: Job) -> None:
-        """Go on with a job where it was when the service ended."""
+        """Resume a job after a restart."""
         self.job_tasks.resume(job)
         if job.state in ("terminating", "deleting"):
             then = {"terminating": lambda: self._complete(job.id), "deleting": lambda: self._forget(job)}
@@ -86,18 +85,18 @@ class JobLifecycle:
         self.end_if_complete(job_id)
 
     def add_task(self, task: Task) -> None:
-        """Let a task of a job run once those that it depends on have."""
+        """Add a task to a job. It runs when its dependencies are satisfied."""
         self._dependencies.add(self.store.put_task(task))
 
     def run_again(self, task: Task) -> None:
-        """Let a completed task run once more, when those that it depends on have."""
+        """Run a completed task again, when its dependencies are satisfied."""
         self._dependencies.add(self.scheduler.reset(task))
 
     def end_if_complete(self, job_id: str) -> None:
         """
-        Terminate a job that is to end with its last task, if no task is left to complete.
+        Terminate a job with ``onAllTasksComplete`` if all its tasks are completed.
 
-        A job without tasks counts as complete, as documented.
+        Documented: a job without tasks counts as complete.
         """
         job = self.store.jobs.get(job_id)
         if job is None or job.state != "active":
@@ -110,9 +109,9 @@ class JobLifecycle:
 
     def terminate(self, job: Job, reason: str) -> Job:
         """
-        Start to end a job: running tasks are ended, waiting ones stay active and never run.
+        Start to terminate a job. Running tasks are terminated; waiting ones stay active and never run.
 
-        :param reason: the ``terminateReason`` the job shows.
+        :param reason: the ``terminateReason`` of the job.
         """
         job = self._enter(job, "terminating", terminate_reason=reason)
         for task in self.store.tasks(job.id):
@@ -125,11 +124,10 @@ class JobLifecycle:
 
     def disable(self, job: Job, running_tasks: str) -> Job:
         """
-        Let no task of a job start any more.
+        Disable a job, so that none of its tasks starts.
 
-        :param running_tasks: what becomes of those that run: ``requeue`` lets them wait for the job
-            to be enabled, ``terminate`` ends them, ``wait`` lets them run to their end, and the job
-            is ``disabling`` until then.
+        :param running_tasks: option for running tasks: ``requeue`` runs them again when the job is enabled,
+            ``terminate`` terminates them, ``wait`` lets them finish; the job is ``disabling`` until then.
         """
         job = self._enter(job, "disabling")
         for task in self._placed_tasks(job.id):
@@ -143,7 +141,7 @@ class JobLifecycle:
         return self._enter(job, "enabling")
 
     def change(self, job: Job, spec: Mapping[str, Any]) -> Job:
-        """Give a job another description; its waiting tasks go to the pool that it names."""
+        """Change the description of a job. Its waiting tasks move to the pool in it."""
         now = self.clock.now()
         job = self.store.put_job(replace(job, spec=spec, version=self.store.next_version(now)))
         pool_id = job.pool_id
@@ -156,8 +154,8 @@ class JobLifecycle:
         return job
 
     def delete(self, job: Job) -> Job:
-        """Start to delete a job with its tasks and their files."""
-        self._forget_limit(job.id)
+        """Start to delete a job, its tasks and their files."""
+        self._cancel_limit(job.id)
         self._dependencies.delete_job(job.id)
         for task in self.store.tasks(job.id):
             self.scheduler.remove(task)
@@ -168,10 +166,10 @@ class JobLifecycle:
         return self._enter(job, "deleting")
 
     def task_completed(self, task: Task) -> None:
-        """Let those run that depend on it, and let its job take the action that its end asks for."""
+        """Release the tasks that depend on a completed task, and perform its job action."""
         self._dependencies.completed(task)
-        self._end_if_managed_by(task)
-        self._act(task)
+        self._terminate_if_managed_by(task)
+        self._perform_job_action(task)
         self.clock.call_later(0, lambda: self.end_if_complete(task.job_id))
         self.clock.call_later(0, lambda: self._disable_if_at_rest(task.job_id))
 
@@ -180,13 +178,13 @@ class JobLifecycle:
         self.store.delete_job(job.id)
         self._end(job)
 
-    def _end_if_managed_by(self, task: Task) -> None:
+    def _terminate_if_managed_by(self, task: Task) -> None:
         job = self.store.jobs.get(task.job_id)
         manager = {} if job is None else job.spec.get("jobManagerTask", {})
         if manager.get("id", "").lower() == task.id.lower() and manager["killJobOnCompletion"]:
             self._terminate_by_id(task.job_id, "JMComplete")
 
-    def _act(self, task: Task) -> None:
+    def _perform_job_action(self, task: Task) -> None:
         job = self.store.jobs.get(task.job_id)
         if job is None or job.state != "active" or job.spec["onTaskFailure"] == "noaction":
             return
@@ -197,7 +195,7 @@ class JobLifecycle:
             self.terminate(job, "TaskFailed")
 
     def _set_limit(self, job: Job) -> None:
-        self._forget_limit(job.id)
+        self._cancel_limit(job.id)
         seconds = parse_duration(job.spec["constraints"]["maxWallClockTime"])
         if seconds < _ENDLESS:
             left = seconds - (self.clock.now() - job.created).total_seconds()
@@ -226,7 +224,7 @@ class JobLifecycle:
             self.terminate(job, reason)
 
     def _complete(self, job_id: str) -> None:
-        self._forget_limit(job_id)
+        self._cancel_limit(job_id)
         job = self.store.jobs.get(job_id)
         if job is not None and job.state == "terminating":
             self._end(self._enter(job, "completed", ended=self.clock.now()))
@@ -235,7 +233,7 @@ class JobLifecycle:
         self.auto_pools.job_ended(job)
         self.on_ended(job)
 
-    def _forget_limit(self, job_id: str) -> None:
+    def _cancel_limit(self, job_id: str) -> None:
         timer = self._limits.pop(job_id.lower(), None)
         if timer is not None:
             timer.cancel()
@@ -256,7 +254,9 @@ class JobLifecycle:
 
 
 def _manager_task(job: Job) -> Task:
-    spec = {name: value for name, value in job.spec["jobManagerTask"].items() if name not in _OF_MANAGER}
+    spec = {
+        name: value for name, value in job.spec["jobManagerTask"].items() if name not in _MANAGER_PROPERTIES
+    }
     return Task(
         id=spec.pop("id"),
         job_id=job.id,

@@ -1,4 +1,4 @@
-"""Runs a multi-instance task on its nodes, one of which is its primary; knows no store."""
+"""Runs a multi-instance task on its nodes, the first of which is the primary node."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from airflow_provider_batchlinux.emulator.state.records import Json
 Note = Callable[[int, Outcome | None], None]
 
 _MASTER_PORT = 6000
-"""As in the example of the documentation; nothing listens there."""
+"""As in the documentation's example. Nothing listens there."""
 
 
 @dataclass(frozen=True)
 class Instance:
     """
-    The part of a multi-instance task that runs on one node; 0 is the primary one.
+    The part of a multi-instance task on one node. Number 0 is the primary task.
 
-    :param shared: the directory of the whole task on this node.
-    :param environment: the variables of the service's own.
+    :param shared: directory of the task on this node.
+    :param environment: environment variables of the service.
     """
 
     number: int
@@ -35,7 +35,7 @@ class Instance:
 
     @property
     def directory(self) -> Path:
-        """Where it keeps its files."""
+        """The directory of its files."""
         return self.shared / str(self.number) if self.number else self.shared
 
 
@@ -43,10 +43,10 @@ def coordination_environment(
     addresses: Sequence[str], number: int, shared: Path, cores: int
 ) -> dict[str, str]:
     """
-    Return the variables that tell an instance of the others.
+    Return the environment variables with the nodes of a multi-instance task.
 
-    :param addresses: those of all its nodes, the primary one first.
-    :param cores: how many each of them has.
+    :param addresses: addresses of its nodes, the primary node first.
+    :param cores: number of cores of each node.
     """
     counted = " ".join(f"{address} {cores}" for address in addresses)
     return {
@@ -60,7 +60,7 @@ def coordination_environment(
 
 
 async def prepare_instances(instances: Sequence[Instance], spec: Json) -> Json | None:
-    """Fetch the files that all instances share, and those of the primary; return what went wrong."""
+    """Download common resource files, and those of the primary task; return the failure, if any."""
     common = spec["multiInstanceSettings"].get("commonResourceFiles", [])
     failures = await asyncio.gather(*(_prepare(instance, spec, common) for instance in instances))
     return next((failure for failure in failures if failure is not None), None)
@@ -68,13 +68,13 @@ async def prepare_instances(instances: Sequence[Instance], spec: Json) -> Json |
 
 async def run_instances(instances: Sequence[Instance], spec: Json, limit: float, note: Note) -> Outcome:
     """
-    Run the coordination command everywhere, then the command of the task on its primary node.
+    Run the coordination command on all nodes, then the command of the task on the primary node.
 
-    The first instance that fails ends them all. What coordination commands leave in the background
-    goes on until the command of the task has ended.
+    The first failure of an instance ends all. Background processes of coordination commands run until the
+    command of the task has ended.
 
-    :param limit: seconds of wall-clock time for all of it.
-    :param note: told the number of each instance when it starts, and its outcome when it has ended.
+    :param limit: wall-clock limit in seconds for all commands.
+    :param note: called with the number of an instance and its outcome, which is ``None`` at its start.
     """
     try:
         return await asyncio.wait_for(_run(instances, spec, note), limit)

@@ -1,4 +1,4 @@
-"""Runs the preparation and release tasks of jobs, once a node; knows no HTTP."""
+"""Runs job preparation and release tasks, once for each node."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ Write = Callable[[Json], None]
 
 def job_environment(job: Job, task_id: str, machine: Machine) -> dict[str, str]:
     """
-    Return the variables that every task of a job sees, be it of whatever kind.
+    Return the environment variables of every task of a job.
 
-    :param machine: where it runs.
+    :param machine: the machine it runs on.
     """
     environment = {"AZ_BATCH_JOB_ID": job.id, "AZ_BATCH_TASK_ID": task_id}
     preparation = job.spec.get("jobPreparationTask")
@@ -50,9 +50,9 @@ def _job_directory(job: Job, machine: Machine) -> Path:
 @dataclass
 class JobTasks:
     """
-    The only place that changes what is known of jobs on nodes.
+    Runs preparation and release tasks, and keeps their records.
 
-    :param machine_of: gives the computer behind a node.
+    :param machine_of: returns the machine of a node.
     """
 
     store: Store
@@ -62,7 +62,7 @@ class JobTasks:
     _preparing: dict[tuple[str, str], asyncio.Task[None]] = field(default_factory=dict)
 
     def excluded(self, job: Job) -> frozenset[str]:
-        """Return the ids of the nodes that run no tasks of a job, since its preparation failed there."""
+        """Return the ids of the nodes on which the preparation task of a job has failed."""
         if not job.spec.get("jobPreparationTask", {}).get("waitForSuccess"):
             return frozenset()
         return frozenset(
@@ -72,7 +72,7 @@ class JobTasks:
         )
 
     async def prepare(self, job: Job, node: Node) -> bool:
-        """Run a job's preparation task where it has not run; tell whether tasks may follow."""
+        """Run the preparation task if it has not run on a node, and return whether tasks may run there."""
         spec = job.spec.get("jobPreparationTask")
         if spec is None:
             return True
@@ -88,7 +88,7 @@ class JobTasks:
         return place is not None and place.preparation.get("result") == "success"
 
     def release(self, job: Job, then: Callable[[], None]) -> None:
-        """Run a job's release task on the nodes that were prepared for it, and call back after it."""
+        """Run the release task on the prepared nodes, and then call back."""
         spec = job.spec.get("jobReleaseTask")
         nodes = [] if spec is None else self._prepared_nodes(job)
         left = {node.id for node in nodes}
@@ -105,13 +105,13 @@ class JobTasks:
             run.add_done_callback(partial(ended, node.id))
 
     def resume(self, job: Job) -> None:
-        """Forget release tasks that had not ended when the service did; it is not known how they end."""
+        """Forget release tasks that were running when the service ended: their result is unknown."""
         for place in self.store.job_nodes(job.id):
             if place.release is not None and place.release["state"] == "running":
                 self.store.put_job_node(replace(place, release=None))
 
     def forget(self, job: Job) -> None:
-        """Take away what the preparation and release tasks of a job left on its nodes."""
+        """Remove the files of the preparation and release tasks of a job from its nodes."""
         for node in self._prepared_nodes(job):
             machine = self.machine_of(node)
             gone = machine.discard(_job_directory(job, machine), [f"prepare {job.id}"])
@@ -123,7 +123,7 @@ class JobTasks:
         return [node for node in nodes if node is not None and node.state in USABLE_NODE_STATES]
 
     def _is_stale(self, job: Job, place: JobNode) -> bool:
-        """Tell whether the preparation is to run again, since the node was started anew."""
+        """Return whether the preparation task must run again, because the node has rebooted."""
         node = self.store.nodes(place.pool_id).get(place.node_id)
         if node is None or node.last_boot == place.booted:
             return False

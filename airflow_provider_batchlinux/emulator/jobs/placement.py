@@ -1,4 +1,4 @@
-"""Chooses nodes for tasks, whole ones or by their slots; pure, knows no records."""
+"""Chooses nodes for tasks by their free slots."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Key = TypeVar("Key")
 
 @dataclass(frozen=True)
 class NodeRoom:
-    """How much of a node that takes tasks is free."""
+    """The free slots of a node that accepts tasks."""
 
     id: str
     slots: int
@@ -23,12 +23,13 @@ class NodeRoom:
 @dataclass(frozen=True)
 class Need:
     """
-    What a task needs before it runs.
+    The requirements of a task.
 
-    :param slots: how many slots of each of its nodes.
-    :param is_whole: whether nothing else may run on its nodes.
-    :param is_dedicated: whether it shuns spot nodes.
-    :param preferred: the node it should run on if that has room; ``None`` has no preference.
+    :param slots: number of slots on each of its nodes.
+    :param nodes: number of nodes.
+    :param is_whole: whether no other task may run on its nodes.
+    :param is_dedicated: whether it requires dedicated nodes.
+    :param preferred: id of the preferred node; ``None`` for no preference.
     """
 
     slots: int = 1
@@ -40,7 +41,7 @@ class Need:
 
 @dataclass(frozen=True)
 class Occupant(Generic[Key]):
-    """A task that can be put back for a better one; those of the lowest rank go first."""
+    """A running task that can be preempted. The lowest rank is preempted first."""
 
     key: Key
     node_id: str
@@ -50,7 +51,7 @@ class Occupant(Generic[Key]):
 
 @dataclass(frozen=True)
 class Preemption(Generic[Key]):
-    """Whom to put back, and which nodes have room after that."""
+    """The tasks to preempt, and the nodes that have room after that."""
 
     keys: Sequence[Key]
     node_ids: Sequence[str]
@@ -58,10 +59,10 @@ class Preemption(Generic[Key]):
 
 class Room:
     """
-    What is free in a pool while tasks are placed there, one after the other.
+    The free slots of a pool while tasks are placed, one after the other.
 
-    :param nodes: all nodes that take tasks, also full ones; of equal ones the first is chosen.
-    :param is_packed: whether nodes are filled one by one, instead of evenly.
+    :param nodes: all nodes that accept tasks, also full ones. Of equal nodes the first is chosen.
+    :param is_packed: whether nodes are filled one by one instead of evenly.
     """
 
     def __init__(self, nodes: Iterable[NodeRoom], *, is_packed: bool = False) -> None:
@@ -77,9 +78,9 @@ class Room:
 
     def choose(self, need: Need, excluded: Collection[str] = ()) -> Sequence[str] | None:
         """
-        Return the nodes for a task; ``None`` if there are not enough that have room.
+        Return the nodes for a task; ``None`` if too few have room.
 
-        :param excluded: ids of nodes that it may not run on.
+        :param excluded: ids of nodes on which it must not run.
         """
         fit = self._fit(need, excluded)
         if len(fit) < need.nodes:
@@ -91,18 +92,18 @@ class Room:
         return [self._best(fit, key=self._free.__getitem__)]
 
     def take(self, need: Need, node_ids: Iterable[str]) -> None:
-        """Let a task have its slots of nodes that were chosen for it."""
+        """Occupy the slots of a task on its nodes."""
         for node_id in node_ids:
             self._free[node_id] -= self._wanted(node_id, need)
             if not self._free[node_id]:
                 del self._free[node_id]
 
-    def keep(self, need: Need, excluded: Collection[str] = ()) -> None:
+    def reserve(self, need: Need, excluded: Collection[str] = ()) -> None:
         """
-        Keep nodes for a task that has to wait for several, or for a whole one, from those behind it.
+        Reserve nodes for a task that waits for several nodes, or for a whole one.
 
-        Otherwise smaller ones would take every slot that is freed. A task that the pool can never run
-        keeps nothing.
+        Otherwise smaller tasks would take every slot that becomes free. A task that can never run in this
+        pool reserves nothing.
         """
         if need.nodes == 1 and not need.is_whole:
             return
@@ -117,11 +118,11 @@ class Room:
         self, need: Need, occupants: Iterable[Occupant[Key]], excluded: Collection[str] = ()
     ) -> Preemption[Key] | None:
         """
-        Return whom to put back so that a task has room; ``None`` if that does not help.
+        Return the tasks to preempt so that a task has room; ``None`` if preemption does not help.
 
-        As few as possible go, of the lowest rank.
+        As few as possible are preempted, of the lowest rank.
 
-        :param occupants: those that may be put back.
+        :param occupants: tasks that can be preempted.
         """
         plans = []
         for node_id, held in self._by_node(occupants).items():
@@ -139,7 +140,7 @@ class Room:
 
     def _fit(self, need: Need, excluded: Collection[str]) -> list[str]:
         if not (excluded or need.is_whole or need.is_dedicated):
-            # What most tasks need, looked for in as little time as possible: pools can be large.
+            # A fast path for most tasks: pools can be large.
             return [node_id for node_id, free in self._free.items() if free >= need.slots]
         return [
             node_id
@@ -157,7 +158,7 @@ class Room:
     def _enough(
         self, node_id: str, need: Need, held: Sequence[Occupant[Key]]
     ) -> Sequence[Occupant[Key]] | None:
-        """Return who has to go for a task to have room on a node."""
+        """Return the tasks to preempt for a task on a node; ``None`` if that is not enough."""
         free, gone = self._free.get(node_id, 0), []
         for occupant in sorted(held, key=lambda occupant: occupant.rank):
             if free >= self._wanted(node_id, need):
@@ -176,7 +177,7 @@ class Room:
 
 
 def _cost(gone: Sequence[Occupant[Key]]) -> tuple[int, int]:
-    """Return how bad it is to put tasks back: better none than some, then low ranks, then few."""
+    """Return the cost of preempting tasks: none is best, then low ranks, then few tasks."""
     if not gone:
         return (-(10**9), 0)
     return (max(held.rank for held in gone), len(gone))

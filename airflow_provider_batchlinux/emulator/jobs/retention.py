@@ -1,4 +1,4 @@
-"""Removes the files of tasks once the time to keep them is over; knows no HTTP."""
+"""Removes the files of completed tasks after their retention time."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from airflow_provider_batchlinux.emulator.state.records import Task
 from airflow_provider_batchlinux.emulator.state.store import Store
 
 _ENDLESS = 10 * 365 * 86400.0
-"""Retention times from here on are taken as without end."""
+"""Retention times from here on mean no limit."""
 
 
 def end_of_retention(task: Task) -> datetime | None:
-    """Return from when on the files of a completed task are not kept; ``None`` means they are."""
+    """Return the end of the retention time of a completed task; ``None`` for no end."""
     seconds = parse_duration(task.spec["constraints"]["retentionTime"])
     if task.state != "completed" or "endTime" not in task.execution or seconds >= _ENDLESS:
         return None
@@ -26,11 +26,11 @@ def end_of_retention(task: Task) -> datetime | None:
 @dataclass
 class TaskRetention:
     """
-    Watches over completed tasks, which may be deleted, run again or get another retention time meanwhile.
+    Removes the files of completed tasks at the end of their retention time.
 
-    The service may keep files for longer than it has to; here they go at once, so that tests can see it.
+    The service may keep files longer. Here they are removed immediately, so that tests can see it.
 
-    :param discard_files: removes what a task left on its node.
+    :param discard_files: removes the files of a task from its nodes.
     """
 
     store: Store
@@ -38,13 +38,14 @@ class TaskRetention:
     discard_files: Callable[[Task], None]
 
     def watch(self, task: Task) -> None:
-        """Remove the files of a completed task in time; one that is not completed is left alone."""
+        """Schedule the removal of the files of a completed task; do nothing for other tasks."""
         end = end_of_retention(task)
         if end is not None:
             left = max(0.0, (end - self.clock.now()).total_seconds())
-            self.clock.call_later(left, lambda: self._look_at(task.job_id, task.id))
+            self.clock.call_later(left, lambda: self._remove_if_due(task.job_id, task.id))
 
-    def _look_at(self, job_id: str, task_id: str) -> None:
+    def _remove_if_due(self, job_id: str, task_id: str) -> None:
+        # Meanwhile the task may have been deleted or reactivated, or have another retention time.
         task = self.store.tasks(job_id).get(task_id)
         end = None if task is None else end_of_retention(task)
         if task is not None and end is not None and end <= self.clock.now():

@@ -1,4 +1,4 @@
-"""Brings waiting tasks to nodes with free slots, and takes them away again; knows no HTTP."""
+"""Schedules tasks on nodes with free slots."""
 
 from __future__ import annotations
 
@@ -42,16 +42,16 @@ _NODE_AFFINITY = "TVM:"
 @dataclass
 class TaskScheduler:
     """
-    The only place that decides which task runs where, and that changes nodes between idle and running.
+    Places tasks on nodes, and sets nodes to idle or running.
 
-    One that needs more slots than any node has free does not hold up smaller ones behind it; for one that
-    needs several nodes, or a whole one, nodes are kept free. Running tasks of jobs that allow it are put
-    back for those of jobs with a higher priority.
+    A task that needs more slots than any node has free does not block smaller tasks. For a task that needs
+    several nodes, or a whole one, nodes are reserved. Running tasks of jobs that allow preemption are
+    requeued for tasks of jobs with a higher priority.
 
-    :param machine_of: gives the computer behind a node.
+    :param machine_of: returns the machine of a node.
     :param job_tasks: prepares nodes for jobs.
-    :param on_task_completed: called with the task after its record says so.
-    :param on_node_free: called when the last task of a node has left it.
+    :param on_task_completed: called with each completed task.
+    :param on_node_free: called when the last task of a node has ended.
     """
 
     store: Store
@@ -72,14 +72,14 @@ class TaskScheduler:
         )
 
     def add(self, task: Task) -> None:
-        """Let a task run as soon as nodes of its pool have room for it; the manager of a job goes first."""
+        """Add a task, which runs when its pool has room for it. A job manager task is first in its job."""
         job = self.store.jobs.get(task.job_id)
         manager = {} if job is None else job.spec.get("jobManagerTask", {})
         self._waiting.add(task, is_first=manager.get("id", "").lower() == task.id.lower())
         self.clock.call_later(0, lambda: self.place(task.pool_id))
 
     def place(self, pool_id: str) -> None:
-        """Start those waiting tasks of a pool that there is room for."""
+        """Start the waiting tasks of a pool that have room."""
         pool = self.store.pools.get(pool_id)
         if not self._waiting.jobs(pool_id) or pool is None or pool.state != "active":
             return
@@ -109,7 +109,7 @@ class TaskScheduler:
         return scheduling_order(active, self._waiting_of, self._running, oldest_first=oldest_first)
 
     def _waiting_of(self, job: Job) -> Iterator[Task]:
-        """Return the waiting tasks of a job for as long as it may have more of them running."""
+        """Yield the waiting tasks of a job, up to its maximum of parallel tasks."""
         most: int = job.spec["maxParallelTasks"]
         for task in self._waiting.tasks(job.pool_id, job.id):
             if 0 <= most <= self._running(job):
@@ -122,9 +122,9 @@ class TaskScheduler:
 
     def _room(self, pool: Pool) -> Room:
         """
-        Return what is free on the nodes of a pool, those that ran least first.
+        Return the free slots of a pool, nodes with the fewest tasks so far first.
 
-        Which of several idle nodes the service takes is not documented; taking turns is assumed.
+        Which of several idle nodes the service chooses is not documented. Assumed: they take turns.
         """
         slots = pool.spec["taskSlotsPerNode"]
         nodes = sorted(self.store.nodes(pool.id), key=lambda node: node.tasks_run)
@@ -143,13 +143,13 @@ class TaskScheduler:
     def _find_nodes(
         self, job: Job, need: Need, pool: Pool, room: Room, excluded: frozenset[str]
     ) -> Sequence[str] | None:
-        """Return the nodes for a task, if need be after putting others back."""
+        """Return the nodes for a task, if necessary after preempting others."""
         chosen = room.choose(need, excluded)
         if chosen is not None:
             return chosen
         preempted = room.preempt(need, self._preemptible(job, pool), excluded)
         if preempted is None:
-            room.keep(need, excluded)
+            room.reserve(need, excluded)
             return None
         for job_id, task_id in preempted.keys:
             self.requeue(self.store.task(job_id, task_id))
@@ -162,7 +162,7 @@ class TaskScheduler:
         )
 
     def _preemptible(self, job: Job, pool: Pool) -> Iterator[Occupant[TaskKey]]:
-        """Return the tasks that can be put back for one of a job, those that started last first."""
+        """Yield the tasks that can be preempted for a job, the last started first."""
         slots, priority = pool.spec["taskSlotsPerNode"], job.spec["priority"]
         for node in self.store.nodes(pool.id):
             for key, task in reversed(self._placed.get(node.id, {}).items()):
@@ -172,54 +172,54 @@ class TaskScheduler:
                     yield Occupant(key, node.id, taken, other["priority"])
 
     def requeue_all_on(self, node: Node) -> None:
-        """Take the tasks away from a node that is lost; they wait for another one."""
+        """Requeue all tasks on a node that can no longer run them."""
         for task in list(self._placed.get(node.id, {}).values()):
             self.requeue(task)
 
     def requeue(self, task: Task) -> None:
-        """Stop a running task and let it wait again; that counts as a requeue."""
+        """Stop a running task, and requeue it."""
         current = self._stop(task)
         if current is not None:
             self.add(self._records.requeue(current))
 
     def requeue_lost(self, task: Task) -> None:
-        """Let a task wait again that ran when the service ended; that counts as a requeue."""
+        """Requeue a task that was running when the service ended."""
         self.add(self._records.requeue(task))
 
     def terminate(self, task: Task) -> None:
-        """Complete a task that waits or runs, as its user asks."""
+        """Terminate a waiting or running task."""
         self._leave(task)
         self._complete(task, terminated(_ENDED))
 
     def terminate_all_on(self, node: Node) -> None:
-        """Complete the tasks that run on a node, as if their user asked for it."""
+        """Terminate all tasks on a node."""
         for task in list(self._placed.get(node.id, {}).values()):
             self.terminate(self.store.task(task.job_id, task.id))
 
     def reset(self, task: Task) -> Task:
-        """Let a completed task be one that has not run, with all its retries; it does not wait yet."""
+        """Make a completed task active again, with all its retries. It is not queued yet."""
         fresh = replace(task, execution={})
         return self._records.wait_again(fresh, retryCount=0, requeueCount=0)
 
     def move(self, task: Task, pool_id: str) -> None:
-        """Give a task that does not run to another pool; if it waits for a node, let it wait there."""
+        """Move a task that is not running to another pool, with its place in the queue, if it has one."""
         was_waiting = self._waiting.remove(task)
         task = self.store.put_task(replace(task, pool_id=pool_id))
         if was_waiting:
             self.add(task)
 
     def dequeue(self, task: Task) -> None:
-        """Do not run a waiting task any more; its state stays."""
+        """Remove a waiting task from the queue. Its state does not change."""
         self._waiting.remove(task)
 
     def remove(self, task: Task) -> None:
-        """Remove a task, with what it runs and the files it left on its nodes."""
+        """Remove a task, its programs and its files."""
         self.discard_files(task)
         self._leave(task)
         self.store.tasks(task.job_id).pop(task.id)
 
     def discard_files(self, task: Task) -> None:
-        """Remove the files that a task left on its nodes."""
+        """Remove the files of a task from its nodes."""
         for node in self._nodes(task):
             machine = self.machine_of(node)
             discarded = machine.discard(task_directory(machine, task), [_name(task)])
@@ -228,14 +228,14 @@ class TaskScheduler:
             removal.add_done_callback(self._removals.discard)
 
     async def close(self) -> None:
-        """Wait until the files of removed tasks are gone."""
+        """Wait until the files of removed tasks have been removed."""
         await asyncio.gather(*self._removals)
 
     def _start(self, task: Task, nodes: Sequence[Node]) -> None:
         now = self.clock.now()
         others = enumerate(nodes[1:], start=1)
         subtasks = tuple(Subtask(number, node.id, "preparing", now) for number, node in others)
-        current = self._records.now(task)
+        current = self._records.current(task)
         task = self._records.enter(current, "preparing", node_id=nodes[0].id, subtasks=subtasks)
         for node in nodes:
             self._placed.setdefault(node.id, {})[task_key(task)] = task
@@ -245,10 +245,10 @@ class TaskScheduler:
 
     async def _run(self, task: Task, nodes: Sequence[Node]) -> None:
         outcome = await self._runner.run(task, nodes)
-        current = self._records.now(task)
+        current = self._records.current(task)
         self._release(current)
         if outcome is None:
-            # It waits for nodes that its job can be prepared on; this is no requeue.
+            # The job preparation task failed. Waiting for other nodes does not count as a requeue.
             self.add(self._records.wait_again(current))
             return
         for node in nodes:
@@ -263,8 +263,8 @@ class TaskScheduler:
             self.clock.call_later(0, lambda: self.place(task.pool_id))
 
     def _stop(self, task: Task) -> Task | None:
-        """Stop what a task runs and free its nodes; return it as it is now, or ``None`` if it did not run."""
-        current = self._records.now(task)
+        """Stop a running task and free its nodes. Return its record, or ``None`` if it was not running."""
+        current = self._records.current(task)
         node = self.store.nodes(current.pool_id).get(current.node_id or "")
         if node is None or task_key(current) not in self._placed.get(node.id, {}):
             return None
@@ -283,7 +283,7 @@ class TaskScheduler:
                 self._take_slots(node, task, -1)
 
     def _complete(self, task: Task, outcome: Outcome) -> None:
-        self.on_task_completed(self._records.complete(self._records.now(task), outcome))
+        self.on_task_completed(self._records.complete(self._records.current(task), outcome))
 
     def _take_slots(self, node: Node, task: Task, sign: int) -> None:
         current = self.store.node(node.pool_id, node.id)
@@ -320,10 +320,10 @@ class TaskScheduler:
 
 def _need(task: Task, pool: Pool) -> Need | None:
     """
-    Return what a task needs to run; ``None`` if it never runs in this pool.
+    Return the requirements of a task; ``None`` if it can never run in this pool.
 
-    Documented: a multi-instance task waits for ever where nodes cannot speak to each other, or run several
-    tasks at once.
+    Documented: a multi-instance task waits forever in a pool without inter-node communication, or with more
+    than one task slot per node.
     """
     affinity = task.spec.get("affinityInfo", {}).get("affinityId", "")
     preferred = affinity.removeprefix(_NODE_AFFINITY) or None

@@ -1,4 +1,4 @@
-"""Lets job schedules make their jobs at their times; knows no HTTP."""
+"""Job schedules, and the times at which they create jobs."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from airflow_provider_batchlinux.emulator.state.records import Job, JobSchedule,
 from airflow_provider_batchlinux.emulator.state.store import Store
 
 _ENDLESS = 10 * 365 * 86400.0
-"""Windows and intervals from here on are taken as endless."""
+"""Start windows and intervals from here on mean no limit."""
 
 
 def first_run(schedule: Json, created: datetime) -> datetime:
-    """Return when a schedule is to make its first job."""
+    """Return when a schedule creates its first job."""
     if "doNotRunUntil" not in schedule:
         return created
     return max(created, parse_instant(schedule["doNotRunUntil"]))
@@ -26,9 +26,9 @@ def first_run(schedule: Json, created: datetime) -> datetime:
 
 def run_after(schedule: Json, first: datetime, now: datetime) -> datetime | None:
     """
-    Return the first recurrence that is later than now; ``None`` if there is none.
+    Return the next recurrence after now; ``None`` if there is no other.
 
-    :param first: when the schedule was to make its first job.
+    :param first: time of the first job.
     """
     interval = parse_duration(schedule["recurrenceInterval"]) if "recurrenceInterval" in schedule else 0.0
     if interval <= 0 or interval >= _ENDLESS:
@@ -40,13 +40,13 @@ def run_after(schedule: Json, first: datetime, now: datetime) -> datetime | None
 
 
 def end_of(schedule: Json) -> datetime | None:
-    """Return the time after which a schedule makes no job; ``None`` if there is no such time."""
+    """Return the time after which a schedule creates no jobs; ``None`` for no end."""
     text = schedule.get("doNotRunAfter")
     return None if text is None else parse_instant(text)
 
 
 def is_in_window(schedule: Json, due: datetime, now: datetime) -> bool:
-    """Tell whether a job that was due then may still be made now."""
+    """Return whether a job that was due may still be created now."""
     seconds = parse_duration(schedule["startWindow"]) if "startWindow" in schedule else _ENDLESS
     end = end_of(schedule)
     return (now - due).total_seconds() <= seconds and (end is None or now <= end)
@@ -57,10 +57,10 @@ class JobSchedules:
     """
     The only place that changes the state of job schedules.
 
-    A schedule has at most one job that is not completed; a job that falls due meanwhile is made when
-    that one is completed, if the start window still allows it.
+    A schedule has at most one job that is not completed. A job that becomes due meanwhile is created when
+    that job is completed, if the start window still allows it.
 
-    :param on_ended: called with a schedule that is completed, or deleted.
+    :param on_ended: called with a schedule that is completed or deleted.
     """
 
     store: Store
@@ -70,22 +70,22 @@ class JobSchedules:
     _timers: dict[str, Timer] = field(default_factory=dict)
 
     def add(self, schedule: JobSchedule) -> JobSchedule:
-        """Make a schedule active, and its first job if that is due."""
+        """Add a schedule, and create its first job if it is due."""
         due = first_run(schedule.spec["schedule"], schedule.created)
         self.store.put_schedule(replace(schedule, next_run=due))
         self._advance(schedule.id)
         return self.store.schedule(schedule.id)
 
     def resume(self, schedule: JobSchedule) -> None:
-        """Go on with a schedule after the service was away; of several jobs that fell due one is made."""
+        """Resume a schedule after a restart. Of several jobs that became due, one is created."""
         self._advance(schedule.id)
         self.clock.call_later(0, lambda: self._settle(schedule.id))
 
     def change(self, schedule: JobSchedule, spec: Json) -> JobSchedule:
         """
-        Give a schedule another description, which counts for jobs made from now on.
+        Change the description of a schedule, for jobs created from now on.
 
-        The new interval counts from the first run, which is not documented; assumed.
+        Assumed: the new interval counts from the first run.
         """
         due = schedule.next_run
         if schedule.jobs_made:
@@ -99,11 +99,11 @@ class JobSchedules:
         return self.store.schedule(schedule.id)
 
     def disable(self, schedule: JobSchedule) -> JobSchedule:
-        """Let a schedule make no jobs; the one it has made goes on."""
+        """Disable a schedule. Its current job continues."""
         return self._enter(schedule, "disabled")
 
     def enable(self, schedule: JobSchedule) -> JobSchedule:
-        """Let a schedule make jobs again; what fell due while it was disabled is lost."""
+        """Enable a schedule. Jobs that became due while it was disabled are not created."""
         due = schedule.next_run
         if due is not None and due < self.clock.now():
             first = first_run(schedule.spec["schedule"], schedule.created)
@@ -113,7 +113,7 @@ class JobSchedules:
         return self.store.schedule(schedule.id)
 
     def terminate(self, schedule: JobSchedule) -> JobSchedule:
-        """End a schedule and the job it has running."""
+        """Terminate a schedule and its current job."""
         self._forget_timer(schedule.id)
         schedule = self._enter(schedule, "terminating", next_run=None, pending=None)
         for job in self._unfinished_jobs(schedule.id):
@@ -122,7 +122,7 @@ class JobSchedules:
         return schedule
 
     def delete(self, schedule: JobSchedule) -> JobSchedule:
-        """Delete a schedule with all the jobs it has made."""
+        """Delete a schedule and all its jobs."""
         self._forget_timer(schedule.id)
         schedule = self._enter(schedule, "deleting", next_run=None, pending=None)
         for _, job in self.store.jobs_of_schedule(schedule.id):
@@ -131,14 +131,14 @@ class JobSchedules:
         return schedule
 
     def job_ended(self, job: Job) -> None:
-        """Look what follows for a schedule from the end of a job it has made."""
+        """Continue the schedule of a job that is completed or deleted."""
         schedule_id, mark, _ = job.id.partition(":")
         if mark:
             self._advance(schedule_id)
             self._settle(schedule_id)
 
     def _advance(self, schedule_id: str) -> None:
-        """Do what is due, and set a timer for what comes next."""
+        """Create a job if it is due, and set a timer for the next."""
         schedule = self.store.schedules.get(schedule_id)
         if schedule is None or schedule.state not in ("active", "disabled"):
             return

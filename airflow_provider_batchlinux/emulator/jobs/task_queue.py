@@ -1,4 +1,4 @@
-"""Holds the tasks that wait for a node, by the pool and the job they belong to; decides nothing."""
+"""The tasks that wait for a node, and their scheduling order."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ TaskKey = tuple[str, str]
 
 
 def task_key(task: Task) -> TaskKey:
-    """Return what tells a task from all others."""
+    """Return the unique key of a task."""
     return task.job_id.lower(), task.id.lower()
 
 
 @dataclass
 class TaskQueue:
-    """Waiting tasks; those of one job are kept in the order in which they came."""
+    """Waiting tasks by pool and job. Those of one job are in the order in which they were added."""
 
     _pools: dict[str, dict[str, dict[TaskKey, Task]]] = field(default_factory=dict)
 
     def add(self, task: Task, *, is_first: bool = False) -> None:
-        """Let a task wait, behind the others of its job or, if it is to be first, before them."""
+        """Add a task, as the last or the first of its job."""
         jobs = self._pools.setdefault(task.pool_id.lower(), {})
         others = jobs.setdefault(task.job_id.lower(), {})
         if is_first:
@@ -33,7 +33,7 @@ class TaskQueue:
             others[task_key(task)] = task
 
     def remove(self, task: Task) -> bool:
-        """Let a task wait no more; tell whether it did."""
+        """Remove a task, and return whether it was waiting."""
         jobs = self._pools.get(task.pool_id.lower(), {})
         tasks = jobs.get(task.job_id.lower(), {})
         was_there = tasks.pop(task_key(task), None) is not None
@@ -42,11 +42,11 @@ class TaskQueue:
         return was_there
 
     def jobs(self, pool_id: str) -> Mapping[str, Mapping[TaskKey, Task]]:
-        """Return the waiting tasks of a pool by the id of their job, in lower case."""
+        """Return the waiting tasks of a pool by lower-case job id."""
         return self._pools.get(pool_id.lower(), {})
 
     def tasks(self, pool_id: str, job_id: str) -> Iterator[Task]:
-        """Return the waiting tasks of a job, as they are now."""
+        """Return an iterator over the waiting tasks of a job, which does not change with the queue."""
         return iter(tuple(self.jobs(pool_id).get(job_id.lower(), {}).values()))
 
 
@@ -61,14 +61,14 @@ def scheduling_order(
     oldest_first: bool,
 ) -> Iterator[Turn]:
     """
-    Return waiting tasks: those of jobs with the highest priority first.
+    Yield waiting tasks in scheduling order: jobs with the highest priority first.
 
-    Jobs of equal priority take turns, the one that has fewest tasks running first, so that each gets
-    its share; that is how the service's "uniformly" is read.
+    Jobs of equal priority take turns, starting with the one that has the fewest running tasks: this is how we
+    read "uniformly" in the documentation.
 
-    :param waiting: gives the waiting tasks of a job, in their order.
-    :param running: tells how many tasks of a job run.
-    :param oldest_first: whether the tasks of a job wait for those of all older ones instead.
+    :param waiting: returns the waiting tasks of a job, in order.
+    :param running: returns the number of running tasks of a job.
+    :param oldest_first: whether older jobs of equal priority come first instead.
     """
     ranked = sorted(jobs, key=_priority, reverse=True)
     for _, equals in groupby(ranked, key=_priority):

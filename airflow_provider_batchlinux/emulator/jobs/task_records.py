@@ -1,4 +1,4 @@
-"""Writes down what becomes of tasks; decides nothing."""
+"""Changes the states of tasks in their records."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from airflow_provider_batchlinux.emulator.state.store import Store
 
 
 def terminated(sentence: str) -> Outcome:
-    """Return how a task ends that is not left to run to its end."""
+    """Return the outcome of a terminated task."""
     return Outcome(failure=user_error("TaskEnded", sentence, {}))
 
 
 @dataclass
 class TaskRecords:
-    """The only place that changes records of tasks from one state to another."""
+    """The only place that changes the states of tasks."""
 
     store: Store
     clock: Clock
 
-    def now(self, task: Task) -> Task:
-        """Return a task as it is now."""
+    def current(self, task: Task) -> Task:
+        """Return the current record of a task."""
         return self.store.task(task.job_id, task.id)
 
     def enter(self, task: Task, state: str, **changes: Any) -> Task:
-        """Put a task into a state; it becomes another version of itself."""
+        """Set the state of a task, which gets a new version."""
         now = self.clock.now()
         return self.store.put_task(
             replace(
@@ -45,31 +45,31 @@ class TaskRecords:
         )
 
     def wait_again(self, task: Task, **execution: Any) -> Task:
-        """Let a task be one that waits for nodes."""
-        facts = {**task.execution, **execution}
-        return self.enter(task, "active", execution=facts, node_id=None, subtasks=())
+        """Make a task active, without a node."""
+        info = {**task.execution, **execution}
+        return self.enter(task, "active", execution=info, node_id=None, subtasks=())
 
     def requeue(self, task: Task) -> Task:
-        """Let a task that ran wait for nodes once more, as if it had never run."""
+        """Make a task active, and count a requeue."""
         times = task.execution["requeueCount"] + 1
         execution = {"retryCount": 0, "requeueCount": times, "lastRequeueTime": self.time()}
         return self.enter(task, "active", execution=execution, node_id=None, subtasks=())
 
     def run(self, task: Task) -> Task:
-        """Let a task run; a container of it is only a name."""
+        """Set a task to running. If it has a container, it gets a made-up container id."""
         execution = {**task.execution, "startTime": self.time()}
         if "containerSettings" in task.spec:
             execution["containerInfo"] = {"containerId": token_hex(32), "state": "running"}
         return self.enter(task, "running", execution=execution)
 
     def retry(self, task: Task) -> None:
-        """Count another try of a task."""
+        """Count a retry of a task."""
         retries = task.execution["retryCount"] + 1
         tried = {"retryCount": retries, "lastRetryTime": self.time()}
         self.store.put_task(replace(task, execution={**task.execution, **tried}))
 
     def complete(self, task: Task, outcome: Outcome) -> Task:
-        """Let a task be completed, and with it its subtasks."""
+        """Complete a task and its subtasks."""
         task = self.end_subtasks(task)
         execution = {**task.execution, **outcome.facts(self.time())}
         if "containerInfo" in execution:
@@ -77,8 +77,8 @@ class TaskRecords:
         return self.enter(task, "completed", execution=execution)
 
     def note_subtask(self, task: Task, number: int, outcome: Outcome | None) -> None:
-        """Let a subtask run, if it has no outcome yet, or be completed."""
-        current = self.now(task)
+        """Set a subtask to running, or to completed if it has an outcome."""
+        current = self.current(task)
         subtasks = tuple(
             self._changed(subtask, outcome) if subtask.id == number else subtask
             for subtask in current.subtasks
@@ -86,8 +86,8 @@ class TaskRecords:
         self.store.put_task(replace(current, subtasks=subtasks))
 
     def end_subtasks(self, task: Task) -> Task:
-        """Complete what subtasks do, since their task does not go on."""
-        outcome = terminated("The subtask was ended since its task has ended")
+        """Complete the subtasks of a task that ends."""
+        outcome = terminated("The subtask was ended because its task has ended")
         subtasks = tuple(
             subtask if subtask.state == "completed" else self._changed(subtask, outcome)
             for subtask in task.subtasks
@@ -95,7 +95,7 @@ class TaskRecords:
         return self.store.put_task(replace(task, subtasks=subtasks))
 
     def time(self) -> str:
-        """Return the time as the service writes it."""
+        """Return the time in the format of the service."""
         return format_instant(self.clock.now())
 
     def _changed(self, subtask: Subtask, outcome: Outcome | None) -> Subtask:

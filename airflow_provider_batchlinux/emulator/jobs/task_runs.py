@@ -1,4 +1,4 @@
-"""Runs tasks on the nodes that were chosen for them: files, tries, output; knows no HTTP."""
+"""Runs tasks on their nodes: job preparation, resource files, retries, output files."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _NO_CONTAINERS = user_error(
 
 @dataclass(frozen=True)
 class _Work:
-    """What a task does on its nodes: ``prepare`` returns what went wrong, ``attempt`` is one try."""
+    """The work of a task: ``prepare`` returns the failure, if any; ``attempt`` runs its command once."""
 
     prepare: Callable[[], Awaitable[Json | None]]
     attempt: Callable[[], Awaitable[Outcome]]
@@ -41,9 +41,9 @@ class _Work:
 @dataclass
 class TaskRunner:
     """
-    Takes tasks from being prepared to their outcome.
+    Runs tasks from preparation to their outcome.
 
-    :param machine_of: gives the computer behind a node.
+    :param machine_of: returns the machine of a node.
     :param job_tasks: prepares nodes for jobs.
     """
 
@@ -56,9 +56,9 @@ class TaskRunner:
 
     async def run(self, task: Task, nodes: Sequence[Node]) -> Outcome | None:
         """
-        Run a task; return ``None`` if its job cannot be prepared on all its nodes.
+        Run a task. Return ``None`` if the job preparation task fails on one of its nodes.
 
-        :param nodes: those it runs on, its primary one first.
+        :param nodes: its nodes, the primary node first.
         """
         job = self.store.job(task.job_id)
         prepared = await asyncio.gather(*(self.job_tasks.prepare(job, node) for node in nodes))
@@ -77,18 +77,18 @@ class TaskRunner:
 
     def _lacks_containers(self, task: Task) -> bool:
         """
-        Tell whether a task wants a container on a pool that has none; it is added, and fails.
+        Return whether a task needs a container, but its pool has no container configuration, so it fails.
 
-        Where the pool has them, the command runs as a process all the same: images are names here.
+        In a pool with containers, the command runs as a plain process: images are only names here.
         """
         machine = self.store.pool(task.pool_id).spec["virtualMachineConfiguration"]
         return "containerSettings" in task.spec and "containerConfiguration" not in machine
 
     async def _run_with_retries(self, task: Task, work: _Work) -> Outcome:
-        self.records.run(self.records.now(task))
+        self.records.run(self.records.current(task))
         while True:
             outcome = await work.attempt()
-            current = self.records.end_subtasks(self.records.now(task))
+            current = self.records.end_subtasks(self.records.current(task))
             retries, most = current.execution["retryCount"], current.spec["constraints"]["maxTaskRetryCount"]
             if not outcome.is_retried or retries == most:
                 return outcome
@@ -124,5 +124,5 @@ class TaskRunner:
 
 
 def task_directory(machine: Machine, task: Task) -> Path:
-    """Return where a task keeps its files on a node."""
+    """Return the directory of a task on a node."""
     return machine.workitems / work_item(task.job_id) / task.id

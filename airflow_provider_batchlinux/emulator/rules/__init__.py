@@ -1,1 +1,1 @@
-"""Rules that a request must satisfy."""
+"""Validation of request bodies beyond their schema, and the defaults of the service."""

@@ -1,4 +1,4 @@
-"""Which pool a job names or describes: what the service refuses there, and what it adds; pure."""
+"""Validation and defaults of the pool information of jobs."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ _LATER = {
     Code.AUTO_SCALE_FORMULA_TOO_LONG.code: "InvalidAutoScaleFormulaInAutoPool",
     Code.INVALID_AUTO_SCALING_SETTINGS.code: "InvalidAutoScaleFormulaInAutoPool",
 }
-"""What is found only when the pool is made, by the codes that are documented for the job."""
+"""Errors that are found when the pool is created, and the documented scheduling errors of the job."""
 
 
 def complete_pool_info(info: Json, *, is_scheduled: bool, is_signed: bool) -> Json:
     """
-    Return where a job runs, with the defaults that the service shows.
+    Return the pool information of a job with defaults.
 
-    That wrong values are refused with the job, and only what has a code of its own among the scheduling
-    errors is told by the job later, is not documented; assumed.
+    Assumed: invalid values are refused when the job is created. Only errors with a documented scheduling
+    error are reported by the job later.
 
-    :param is_scheduled: whether a job schedule makes the job.
-    :param is_signed: whether the account's key asks for it, and no Entra token.
-    :raises ServiceError: neither or both of pool and automatic pool are given, or the latter is wrong.
+    :param is_scheduled: whether the job belongs to a job schedule.
+    :param is_signed: whether the request is signed with the account key.
+    :raises ServiceError: the body has neither pool nor auto pool, or both, or an invalid auto pool.
     """
     if "autoPoolSpecification" not in info:
         if "poolId" not in info:
@@ -45,10 +45,10 @@ def complete_pool_info(info: Json, *, is_scheduled: bool, is_signed: bool) -> Js
 
 def complete_auto_pool(pool: Json, *, is_signed: bool) -> dict[str, Any]:
     """
-    Return the description of an automatic pool with the defaults that the service shows.
+    Return the description of an auto pool with defaults.
 
-    :param is_signed: whether the account's key asks for it, and no Entra token.
-    :raises ServiceError: the first thing that the service refuses in it.
+    :param is_signed: whether the request is signed with the account key.
+    :raises ServiceError: the first invalid value.
     """
     targets = {} if pool.get("enableAutoScale") else {"targetDedicatedNodes": 0, "targetLowPriorityNodes": 0}
     complete = complete_pool({"id": "auto", **targets, **pool}, is_signed=is_signed)
@@ -57,7 +57,7 @@ def complete_auto_pool(pool: Json, *, is_signed: bool) -> dict[str, Any]:
 
 
 def scheduling_error(error: ServiceError) -> Json | None:
-    """Return what a job says about a pool that could not be made; ``None`` if the job is refused instead."""
+    """Return the scheduling error of a job for an error of its pool; ``None`` if the job is refused."""
     if error.code not in _LATER:
         return None
     details = [{"name": name, "value": value} for name, value in error.values.items()]

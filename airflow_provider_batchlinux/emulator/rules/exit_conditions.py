@@ -1,4 +1,4 @@
-"""Tells what follows from how a task ended, for its job and for those that depend on it; pure."""
+"""Exit conditions: the effect of a task's end on its job and on tasks that depend on it."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ _PRE_PROCESSING_CODES = DOWNLOAD_CODES | {
 
 def dependency_action(spec: Json, execution: Json) -> str:
     """
-    Tell whether a completed task lets those that depend on it run: ``satisfy`` or ``block``.
+    Return the dependency action of a completed task: ``satisfy`` or ``block``.
 
-    :param spec: the task's description.
-    :param execution: the task's ``executionInfo``.
+    :param spec: description of the task.
+    :param execution: its ``executionInfo``.
     """
     usual = "satisfy" if _is_success(execution) else "block"
     return str(_options(spec.get("exitConditions", {}), execution).get("dependencyAction", usual))
 
 
 def job_action(spec: Json, execution: Json) -> str:
-    """Tell what a completed task asks for its job: ``none``, ``disable`` or ``terminate``."""
+    """Return the job action of a completed task: ``none``, ``disable`` or ``terminate``."""
     usual = "none" if _is_success(execution) else "terminate"
     return str(_options(spec.get("exitConditions", {}), execution).get("jobAction", usual))
 
 
 def each_exit_options(conditions: Json) -> Iterator[Json]:
-    """Return all the options that exit conditions hold, for whatever exit."""
+    """Yield all exit options in exit conditions."""
     for name, value in conditions.items():
         if name in ("exitCodes", "exitCodeRanges"):
             yield from (mapping["exitOptions"] for mapping in value)
@@ -47,10 +47,10 @@ def _is_success(execution: Json) -> bool:
 
 def _options(conditions: Json, execution: Json) -> Mapping[str, Any]:
     """
-    Return the options of the condition that holds.
+    Return the exit options of the matching condition.
 
-    Codes go before ranges, which is not documented; assumed. An exit code that is listed goes before a
-    failed upload, and exit code 0 is never ``default``, as documented.
+    Documented: a listed exit code has precedence over a failed upload, and exit code 0 is never ``default``.
+    Assumed: codes have precedence over ranges.
     """
     listed = _by_exit_code(conditions, execution.get("exitCode"))
     if listed is not None:

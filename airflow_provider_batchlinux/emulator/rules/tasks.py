@@ -1,4 +1,4 @@
-"""What the service refuses in the description of a task, given its job; pure."""
+"""Validation of tasks."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _MOST_SLOTS = 256
 
 def check_task(body: Json, job: Job) -> None:
     """
-    Refuse a task that does not fit its job.
+    Raise an error if a task is invalid in its job.
 
-    :raises ServiceError: the first thing that the service refuses in it.
+    :raises ServiceError: the first invalid value.
     """
     _check_id(body["id"], job)
     check_slots(body)
@@ -30,9 +30,9 @@ def check_task(body: Json, job: Job) -> None:
 
 def check_slots(task: Json) -> None:
     """
-    Refuse a number of slots that no node of any pool has.
+    Raise an error if a number of slots is impossible in every pool.
 
-    More than the nodes of its own pool have is not refused, as documented: the task never runs.
+    Documented: more slots than the nodes of the task's pool have are accepted, but the task never runs.
     """
     slots = task.get("requiredSlots", 1)
     if not 1 <= slots <= _MOST_SLOTS:
@@ -40,7 +40,7 @@ def check_slots(task: Json) -> None:
 
 
 def check_limits(limits: Json) -> None:
-    """Refuse a number of retries that is neither a number nor -1, which stands for no limit."""
+    """Raise an error for a number of retries below -1, which means no limit."""
     retries = limits.get("maxTaskRetryCount", 0)
     if retries < -1:
         raise refused(retries, of="maxTaskRetryCount")
@@ -78,7 +78,7 @@ def _check_dependencies(depends_on: Json, job: Job) -> None:
 
 
 def _check_exit_options(options: Json, job: Job) -> None:
-    """Both refusals are documented as those of an invalid property value."""
+    """Raise an error if exit options contradict the job. The error code is documented."""
     if "jobAction" in options and job.spec["onTaskFailure"] == "noaction":
         reason = "The job's onTaskFailure is noaction, so that no jobAction can be given."
         raise refused(options["jobAction"], of="jobAction", reason=reason)

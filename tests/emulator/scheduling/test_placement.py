@@ -63,7 +63,7 @@ def test_nodes_that_are_kept_are_given_to_nobody_else(
 ) -> None:
     room, other = Room(nodes), Room(nodes)
 
-    room.keep(need, excluded)
+    room.reserve(need, excluded)
 
     kept = {node.id for node in nodes if node.free and room.choose(Need(preferred=node.id)) != [node.id]}
     suited = [node for node in nodes if _fits(node, need, excluded, _SLOTS)]
