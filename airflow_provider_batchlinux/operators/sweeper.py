@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,6 @@ from airflow_provider_batchlinux.operators._base import BatchLinuxBaseOperator, 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
     from airflow_provider_batchlinux.client.transport.account import AccountSettings
     from airflow_provider_batchlinux.core.pools.sweep import OwnedPool, Sweep
 
@@ -47,10 +46,6 @@ class BatchLinuxSweepPoolsOperator(BatchLinuxBaseOperator):
         with DAG("tidy", schedule="@daily", start_date=pendulum.datetime(2026, 1, 1)):
             BatchLinuxSweepPoolsOperator(task_id="sweep_pools", delete=True, retries=2)
 
-    If a repair of :class:`~airflow_provider_batchlinux.sensors.nodes.BatchLinuxNodesIdleSensor` has disabled
-    a pool's autoscale formula and has not continued for a quarter of an hour, because its worker or triggerer
-    died, the formula is restored; whoever created the pool.
-
     Result in XCom, also if the task fails because some deletions were refused:
 
     - ``pools``: ``pool_id``, ``reason``, ``nodes`` and ``overdue_node_hours`` of each pool to delete. The
@@ -60,12 +55,10 @@ class BatchLinuxSweepPoolsOperator(BatchLinuxBaseOperator):
       the node-hours per day of these.
     - ``kept``: ``pool_id``, ``since`` and ``nodes`` of each pool that is kept on purpose.
     - ``refused``: ``pool_id`` and ``error`` of each pool that could not be deleted.
-    - ``formulas_off`` and ``formulas_returned``: the ids of pools whose formula a repair left disabled, and
-      the number of restored formulas.
     - ``idle``, with ``idle_after``: ``pool_id`` and ``nodes`` of each remaining pool that has been idle as
       long.
 
-    :param delete: delete the pools and restore formulas; ``False`` is a dry run. As ``bool`` or as text such
+    :param delete: delete the pools; ``False`` is a dry run. As ``bool`` or as text such
         as ``"true"``. (templated)
     :param ended_runs: delete also pools without an expiry whose Dag runs have ended. ``False`` deletes only
         expired pools.
@@ -107,33 +100,10 @@ class BatchLinuxSweepPoolsOperator(BatchLinuxBaseOperator):
         idle = self._idle(pools, sweeps, idle_after, settings) if idle_after is not None else {}
         answers = [] if is_dry_run else self._delete(sweeps, settings)
         result = {**_report(sweeps, kept, answers), **idle}
-        result |= self._restore_formulas(bodies, sweeps, settings, is_dry_run=is_dry_run)
         if result["refused"]:
             save_result(context, result)
             raise _refusal(len(sweeps), answers)
         return result
-
-    def _restore_formulas(
-        self,
-        bodies: Sequence[Mapping[str, Any]],
-        sweeps: Sequence[Sweep],
-        settings: AccountSettings,
-        *,
-        is_dry_run: bool,
-    ) -> dict[str, Any]:
-        from airflow_provider_batchlinux.client.pools.restore_autoscale import restore_autoscale
-        from airflow_provider_batchlinux.core.pools.sweep import abandoned_formulas
-
-        swept = {sweep.pool.pool_id for sweep in sweeps}
-        disabled = [each for each in abandoned_formulas(bodies, _utc_now()) if each not in swept]
-        for pool_id in disabled:
-            self.log.warning("Pool %r: an abandoned repair has left its formula disabled.", pool_id)
-
-        async def work(client: BatchLinuxClient) -> int:
-            return sum([await restore_autoscale(client, pool_id) for pool_id in disabled])
-
-        restored = self.hook.run(work, settings=settings) if disabled and not is_dry_run else 0
-        return {"formulas_off": disabled, "formulas_returned": restored}
 
     def _idle(
         self,

@@ -1,13 +1,16 @@
-"""What all sensors of this provider share: one look, the three ways of waiting, the time-out."""
+"""The base of all sensors: one poll, the three ways of waiting, the time-out."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow.providers.common.compat.sdk import (
+    AirflowException,
     AirflowSensorTimeout,
     AirflowSkipException,
     BaseSensorOperator,
@@ -19,16 +22,20 @@ from airflow_provider_batchlinux.core.ids import require_id
 from airflow_provider_batchlinux.exceptions import WaitTimeoutError
 from airflow_provider_batchlinux.hooks.batch_linux import DEFAULT_CONN_ID, BatchLinuxHook
 from airflow_provider_batchlinux.links.portal import BatchLinuxPoolLink
-from airflow_provider_batchlinux.operators._base import deadline_of, defer_to, result_of
+from airflow_provider_batchlinux.operators._base import KILL_LIMIT, deadline_of, defer_to, result_of
 from airflow_provider_batchlinux.sensors._metrics import counted_failures
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
     from airflow.sdk import Context
 
     from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
+    from airflow_provider_batchlinux.client.transport.account import AccountSettings
+    from airflow_provider_batchlinux.hooks.batch_linux import BatchLinuxSession
     from airflow_provider_batchlinux.triggers._base import BatchLinuxTrigger
 
-__all__ = ["BatchLinuxPoolSensor"]
+T = TypeVar("T")
 
 
 class BatchLinuxPoolSensor(BaseSensorOperator):
@@ -37,9 +44,9 @@ class BatchLinuxPoolSensor(BaseSensorOperator):
 
     :param pool_id: the pool. (templated)
     :param deferrable: wait on the triggerer and free the worker; the default is Airflow's
-        ``[operators] default_deferrable``. ``mode="reschedule"`` frees the worker too, at the price of a
-        worker's start for every look.
-    :param poke_interval: how long between two looks, as a ``timedelta`` or seconds.
+        ``[operators] default_deferrable``. ``mode="reschedule"`` frees the worker too, but starts a worker
+        process for each poll.
+    :param poke_interval: the time between two polls, as a ``timedelta`` or seconds.
     :param timeout: how long to wait at most from the task's first start, as a ``timedelta`` or seconds.
     :param batch_linux_conn_id: the connection to the Batch account. (templated)
     """
@@ -62,76 +69,119 @@ class BatchLinuxPoolSensor(BaseSensorOperator):
         self.pool_id = pool_id
         self.deferrable = deferrable
         self.batch_linux_conn_id = batch_linux_conn_id
-        self._told = ""
+        self._status = ""
+        self._session: BatchLinuxSession | None = None
+
+    @cached_property
+    def hook(self) -> BatchLinuxHook:
+        """The hook of the connection; created when the task runs."""
+        return BatchLinuxHook(self.batch_linux_conn_id)
 
     @abstractmethod
     def trigger(self, deadline: float | None = None) -> BatchLinuxTrigger:
         """
-        Give the trigger that waits for the same.
+        Return the trigger that waits for the same.
 
-        :param deadline: seconds since the epoch after which it gives up; ``None`` for never.
+        :param deadline: seconds since the epoch after which it times out; ``None`` for never.
         """
 
     def execute(self, context: Context) -> Any:
-        """Wait in the way that was chosen."""
-        self._store_link(context)
-        with counted_failures(context):
+        """Wait on this worker, or poll once and wait on the triggerer."""
+        with self._one_session(context):
             if not self.deferrable:
-                return self._poke_on(context)
-            found = self._first_look(context)
-        if found.is_done:
-            return found.xcom_value
+                return self.finish(self._poke_until_done(context), context)
+            try:
+                found = self.poke(context)
+            except Exception as error:  # as in the loop of Airflow's own sensor
+                if not self.never_fail:
+                    raise
+                msg = "Skipping due to never_fail is set to True."
+                raise AirflowSkipException(msg) from error
+            if found.is_done:
+                return self.finish(found.xcom_value, context)
         return defer_to(self, self.trigger(deadline_of(context, timedelta(seconds=self.timeout))))
 
-    def _poke_on(self, context: Context) -> Any:
-        try:
-            return super().execute(context)
-        except AirflowSensorTimeout as error:
-            if not self._told:
-                raise
-            # Airflow's own words are of the time alone.
-            msg = f"{error} Last status: {self._told}"
-            raise AirflowSensorTimeout(msg) from None
-
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
-        """Take up after the triggerer, or after Airflow's own time-out in its place."""
-        with counted_failures(context):
+        """Continue after the trigger has fired, or Airflow has timed the deferral out."""
+        with self._one_session(context):
             return super().resume_execution(next_method, next_kwargs, context)
 
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
+        """Return the trigger's result, or raise its error."""
+        try:
+            return self.finish(result_of(event), context)
+        except WaitTimeoutError as error:
+            raise self._timed_out(error.status) from error
+
     def poke(self, context: Context) -> PokeReturnValue:  # noqa: ARG002
-        """Look once."""
+        """Poll once."""
         require_id("pool_id", self.pool_id)
 
-        async def story(client: BatchLinuxClient) -> tuple[dict[str, Any] | None, str]:
+        async def work(client: BatchLinuxClient) -> tuple[dict[str, Any] | None, str]:
             wait = self.trigger().wait(client)
             return await wait.poll(), wait.status
 
-        result, status = BatchLinuxHook(self.batch_linux_conn_id).run(story)
-        if status != self._told:
-            self._told = status
+        result, status = self.run(work)
+        if status != self._status:
+            self._status = status
             self.log.info("%s", status)
         return PokeReturnValue(is_done=result is not None, xcom_value=result)
 
-    def _store_link(self, context: Context) -> None:
-        try:
-            settings = BatchLinuxHook(self.batch_linux_conn_id).settings()
-        except Exception:  # what is wrong with the connection is told by the first look
-            return
-        BatchLinuxPoolLink.persist(context, settings, self.pool_id)
+    def begin(self, context: Context) -> None:
+        """Prepare a run, or the rest of a run after a deferral."""
 
-    def _first_look(self, context: Context) -> PokeReturnValue:
-        try:
-            return self.poke(context)
-        except Exception as error:  # as Airflow does it for the looks of its own loop
-            if not self.never_fail:
+    def finish(self, result: Any, context: Context) -> Any:  # noqa: ARG002  # overrides use it
+        """Return what goes to XCom; ``None`` if the sensor is rescheduled."""
+        return result
+
+    def clean_up(self, error: AirflowException) -> None:
+        """Do what an error of the wait makes necessary."""
+
+    def on_kill(self) -> None:
+        """Cancel on this worker what the trigger would cancel on the triggerer."""
+        trigger = self.trigger()
+        if trigger.cancels_on_kill:
+            self.hook.run(lambda client: trigger.try_to_cancel(client, KILL_LIMIT), settings=self.account())
+
+    def run(self, work: Callable[[BatchLinuxClient], Awaitable[T]]) -> T:
+        """Run a coroutine function with the client of this run."""
+        return self._session.run(work) if self._session is not None else self.hook.run(work)
+
+    def account(self) -> AccountSettings:
+        """Return the account of this run."""
+        return self._session.settings if self._session is not None else self.hook.settings()
+
+    @contextmanager
+    def _one_session(self, context: Context) -> Iterator[None]:
+        """Use one client for a whole run; count its failure, and clean up after it."""
+        with self.hook.session() as session:
+            self._session = session
+            try:
+                self._link_pool(context)
+                with counted_failures(context):
+                    self.begin(context)
+                    yield
+            except AirflowException as error:
+                self.clean_up(error)
                 raise
-            msg = "Skipping due to never_fail is set to True."
-            raise AirflowSkipException(msg) from error
+            finally:
+                self._session = None
 
-    def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG002
-        """Take the trigger's event as the result, or raise what it reports."""
+    def _link_pool(self, context: Context) -> None:
         try:
-            return result_of(event)
-        except WaitTimeoutError as error:
-            msg = f"{error} (timeout: {self.timeout:g} s)"
-            raise AirflowSensorTimeout(msg) from error
+            account = self.account()
+        except Exception:  # the first poll reports what is wrong with the connection
+            return
+        BatchLinuxPoolLink.persist(context, account, self.pool_id)
+
+    def _poke_until_done(self, context: Context) -> Any:
+        try:
+            return super().execute(context)
+        except AirflowSensorTimeout:
+            if not self._status:
+                raise
+            # Airflow's own message has no status.
+            raise self._timed_out(self._status) from None
+
+    def _timed_out(self, status: str) -> AirflowSensorTimeout:
+        return AirflowSensorTimeout(str(WaitTimeoutError.after(timedelta(seconds=self.timeout), status)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -10,15 +9,13 @@ from airflow.providers.common.compat.sdk import AirflowException, AirflowSensorT
 
 from airflow_provider_batchlinux.core.instants import Duration, optional_seconds
 from airflow_provider_batchlinux.exceptions import BatchLinuxError, PoolNotReadyError
-from airflow_provider_batchlinux.hooks.batch_linux import BatchLinuxHook
 from airflow_provider_batchlinux.sensors._base import BatchLinuxPoolSensor
 from airflow_provider_batchlinux.sensors._metrics import report_timeline, tags_of
-from airflow_provider_batchlinux.triggers.nodes import BatchLinuxNodesIdleTrigger
+from airflow_provider_batchlinux.triggers.nodes import BatchLinuxNodesIdleTrigger, delete_owned
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
     from airflow_provider_batchlinux.specs import RepairSpec
 
 __all__ = ["BatchLinuxNodesIdleSensor"]
@@ -27,9 +24,6 @@ PoolEnd = Literal["keep", "delete_pool"]
 
 _NOTHING = ("", "None")
 """What a template makes of ``None``."""
-
-_KILL_LIMIT = 4.0
-"""Seconds. Airflow ends a worker's process five seconds after it asked it to."""
 
 
 class BatchLinuxNodesIdleSensor(BatchLinuxPoolSensor):
@@ -125,10 +119,10 @@ class BatchLinuxNodesIdleSensor(BatchLinuxPoolSensor):
         self.requested_at = requested_at
         self.repair = _plain(repair)
         self.on_timeout, self.when_killed = on_timeout, when_killed
-        self._run: tuple[str, str] | None = None
+        self._owner: dict[str, str] | None = None
 
     def trigger(self, deadline: float | None = None) -> BatchLinuxNodesIdleTrigger:
-        """Give the trigger that waits for the same."""
+        """Return the trigger that waits for the same."""
         return BatchLinuxNodesIdleTrigger(
             pool_id=self.pool_id,
             batch_linux_conn_id=self.batch_linux_conn_id,
@@ -137,31 +131,33 @@ class BatchLinuxNodesIdleSensor(BatchLinuxPoolSensor):
             policy=self._policy(),
             repair=self.repair,
             when_killed=self.when_killed,
-            dag_run=dict(zip(("dag_id", "run_id"), self._run, strict=True)) if self._run else None,
+            owner=self._owner,
         )
 
-    def execute(self, context: Context) -> Any:
-        """Wait in the way that was chosen."""
-        self._run = _run_of(context)
-        try:
-            return self._reported(super().execute(context), context)
-        except AirflowException as error:
-            self._end_late_pool(error)
-            raise
+    def begin(self, context: Context) -> None:
+        """Remember which Dag run may delete the pool."""
+        if self.on_timeout != "keep" or self.when_killed != "keep":
+            ti: Any = context["ti"]
+            run = {"dag_id": ti.dag_id, "run_id": ti.run_id}
+            self._owner = {**run, "instance": self.account().id_prefix}
 
-    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
-        """Take up after the triggerer, or after Airflow's own time-out in its place."""
-        self._run = _run_of(context)
-        try:
-            return super().resume_execution(next_method, next_kwargs, context)
-        except AirflowException as error:
-            self._end_late_pool(error)
-            raise
-
-    def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
-        """Take the trigger's event as the result, or raise what it reports."""
-        result: dict[str, Any] = self._reported(super().execute_complete(context, event), context)
+    def finish(self, result: Any, context: Context) -> Any:
+        """Send the timeline to Airflow's metrics."""
+        if result is not None:
+            tags = {**tags_of(context), "pool_state": result.get("allocation_state") or "unknown"}
+            report_timeline(result["timeline"], tags, result.get("repairs"))
         return result
+
+    def clean_up(self, error: AirflowException) -> None:
+        """Delete the pool after a time-out, where ``on_timeout`` says so."""
+        if self.on_timeout == "keep" or self._owner is None or not _is_timeout(error):
+            return
+        owner = self._owner
+        reason = "its nodes were not ready in time"
+        try:
+            self.run(lambda client: delete_owned(client, self.pool_id, owner, reason))
+        except BatchLinuxError as failure:  # the task is to fail with the time-out
+            self.log.warning("Pool %r could not be deleted: %s", self.pool_id, failure)
 
     def _policy(self) -> dict[str, Any] | None:
         given = {
@@ -177,70 +173,14 @@ class BatchLinuxNodesIdleSensor(BatchLinuxPoolSensor):
         }
         return {name: value for name, value in given.items() if value is not None} or None
 
-    def _reported(self, result: Any, context: Context) -> Any:
-        if result is not None:
-            tags = {**tags_of(context), "pool_state": result.get("allocation_state") or "unknown"}
-            report_timeline(result["timeline"], tags, result.get("repairs"))
-        return result
 
-    def on_kill(self) -> None:
-        """Leave the pool as is asked, and give back to it what a repair had switched off."""
-        if self.repair is None and self.when_killed == "keep":
-            return
-        run = self._run if self.when_killed == "delete_pool" else None
-        hook = BatchLinuxHook(self.batch_linux_conn_id, retry_budget=_KILL_LIMIT)
-        settings = hook.settings()
-
-        async def story(client: BatchLinuxClient) -> None:
-            from airflow_provider_batchlinux.client.pools.cancelled_wait import end_killed_wait
-
-            repairs = self.repair is not None
-            ending = end_killed_wait(client, self.pool_id, run, settings.id_prefix, repairs=repairs)
-            try:
-                await asyncio.wait_for(ending, _KILL_LIMIT)
-            except asyncio.TimeoutError:
-                self.log.warning("Pool %r: there was no time to end its wait in order.", self.pool_id)
-
-        hook.run(story, settings=settings)
-
-    def _end_late_pool(self, error: AirflowException) -> None:
-        if not _is_time_over(error) or (self.repair is None and self.on_timeout == "keep"):
-            return
-        hook = BatchLinuxHook(self.batch_linux_conn_id)
-        settings = hook.settings()
-
-        async def story(client: BatchLinuxClient) -> str | None:
-            from airflow_provider_batchlinux.client.pools.delete_own_pool import delete_unwanted_pool
-            from airflow_provider_batchlinux.client.pools.restore_autoscale import restore_autoscale
-
-            if self.repair is not None:
-                await restore_autoscale(client, self.pool_id)
-            if self.on_timeout == "keep" or self._run is None:
-                return None
-            why, instance = "its nodes were not ready in time", settings.id_prefix
-            return await delete_unwanted_pool(client, self.pool_id, why, run=self._run, instance=instance)
-
-        try:
-            told = hook.run(story, settings=settings)
-        except BatchLinuxError as failure:  # what the task is to fail with is the time-out
-            self.log.warning("Pool %r could not be deleted: %s", self.pool_id, failure)
-        else:
-            if told is not None:
-                self.log.warning("%s", told)
-
-
-def _run_of(context: Context) -> tuple[str, str]:
-    task_instance: Any = context["ti"]
-    return task_instance.dag_id, task_instance.run_id
-
-
-def _is_time_over(error: BaseException) -> bool:
-    # With soft_fail a time-out is a skip of its own; any other skip has the error that it hides.
+def _is_timeout(error: BaseException) -> bool:
+    # With soft_fail a time-out is a skip without a cause; the cause of any other skip is the error it hides.
     hidden = error.__cause__ if isinstance(error, AirflowSkipException) else None
-    told = hidden or error
-    if isinstance(told, PoolNotReadyError):
-        return told.is_late
-    return isinstance(told, (AirflowSensorTimeout, AirflowSkipException))
+    found = hidden or error
+    if isinstance(found, PoolNotReadyError):
+        return found.is_late
+    return isinstance(found, (AirflowSensorTimeout, AirflowSkipException))
 
 
 def _plain(repair: RepairSpec | dict[str, Any] | None) -> dict[str, Any] | None:

@@ -3,19 +3,33 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
-from airflow_provider_batchlinux.hooks.batch_linux import BatchLinuxHook
 from airflow_provider_batchlinux.triggers._base import BatchLinuxPoolTrigger
 
 if TYPE_CHECKING:
     from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
     from airflow_provider_batchlinux.client.pools.readiness import NodesIdleWait
-    from airflow_provider_batchlinux.client.pools.repair import PoolRepair
+    from airflow_provider_batchlinux.client.pools.repair import RepairingWait
 
 __all__ = ["BatchLinuxNodesIdleTrigger"]
 
 log = logging.getLogger(__name__)
+
+
+async def delete_owned(client: BatchLinuxClient, pool_id: str, owner: Mapping[str, str], reason: str) -> None:
+    """
+    Delete a pool if one Dag run has created it and no other uses it, and log what was done.
+
+    :param owner: the Dag run, as :class:`BatchLinuxNodesIdleTrigger` has it.
+    :param reason: why, as the end of a sentence.
+    """
+    from airflow_provider_batchlinux.client.pools.delete_own_pool import delete_unwanted_pool
+
+    run = owner["dag_id"], owner["run_id"]
+    outcome = await delete_unwanted_pool(client, pool_id, reason, run=run, instance=owner["instance"])
+    log.warning("%s", outcome)
 
 
 class BatchLinuxNodesIdleTrigger(BatchLinuxPoolTrigger):
@@ -27,9 +41,10 @@ class BatchLinuxNodesIdleTrigger(BatchLinuxPoolTrigger):
         waits for all nodes.
     :param repair: the fields of :class:`~airflow_provider_batchlinux.specs.RepairSpec` as plain values;
         ``None`` repairs nothing.
-    :param when_killed: what becomes of the pool when a user ends the Airflow task: ``keep`` it, or
-        ``delete_pool`` if this Dag run has made it and no other has taken it.
-    :param dag_run: ``dag_id`` and ``run_id`` of the Dag run that may delete it; ``None`` for none.
+    :param when_killed: what to do with the pool when a user ends the Airflow task: ``keep`` it, or
+        ``delete_pool`` if this Dag run has created it and no other uses it.
+    :param owner: ``dag_id`` and ``run_id`` of this Dag run, and as ``instance`` the connection's prefix of
+        ids; ``None`` never deletes the pool.
     """
 
     def __init__(
@@ -42,7 +57,7 @@ class BatchLinuxNodesIdleTrigger(BatchLinuxPoolTrigger):
         policy: dict[str, Any] | None = None,
         repair: dict[str, Any] | None = None,
         when_killed: Literal["keep", "delete_pool"] = "keep",
-        dag_run: dict[str, str] | None = None,
+        owner: dict[str, str] | None = None,
     ) -> None:
         super().__init__(
             pool_id=pool_id,
@@ -53,38 +68,37 @@ class BatchLinuxNodesIdleTrigger(BatchLinuxPoolTrigger):
         self.policy = policy
         self.repair = repair
         self.when_killed = when_killed
-        self.dag_run = dag_run
+        self.owner = owner
 
-    def wait(self, client: BatchLinuxClient) -> NodesIdleWait:
-        """Wait for the nodes, judged as the sensor judges them."""
+    def wait(self, client: BatchLinuxClient) -> NodesIdleWait | RepairingWait:
+        """Wait for the nodes by the sensor's policy, and repair them if it has a repair."""
         from airflow_provider_batchlinux.client.pools.readiness import NodesIdleWait
         from airflow_provider_batchlinux.core.pools.readiness.policy import ReadinessPolicy
 
-        policy = ReadinessPolicy.from_plain(self.policy or {})
-        return NodesIdleWait(client, self.pool_id, policy, self._repair(client))
-
-    @property
-    def cancels_on_kill(self) -> bool:
-        """Whether a kill changes the pool."""
-        return self.repair is not None or self.when_killed != "keep"
-
-    async def cancel(self, client: BatchLinuxClient) -> None:
-        """Switch on again the formula that a repair has switched off, or delete the pool."""
-        from airflow_provider_batchlinux.client.pools.cancelled_wait import end_killed_wait
-
-        is_unwanted = self.when_killed == "delete_pool" and not self.marked_success
-        run = (self.dag_run["dag_id"], self.dag_run["run_id"]) if self.dag_run and is_unwanted else None
-        instance = (await BatchLinuxHook(self.batch_linux_conn_id).async_settings()).id_prefix
-        await end_killed_wait(client, self.pool_id, run, instance, repairs=self.repair is not None)
-
-    def _repair(self, client: BatchLinuxClient) -> PoolRepair | None:
+        wait = NodesIdleWait(client, self.pool_id, ReadinessPolicy.from_plain(self.policy or {}))
         if self.repair is None:
-            return None
-        from airflow_provider_batchlinux.client.pools.repair import PoolRepair
+            return wait
+        from airflow_provider_batchlinux.client.pools.repair import PoolRepair, RepairingWait
         from airflow_provider_batchlinux.core.pools.repair.plan import RepairSpec
 
         spec = RepairSpec.checked(self.repair)
-        return PoolRepair(client, self.pool_id, spec, self._logs_url if spec.logs_conn_id else None)
+        logs_url = self._logs_url if spec.logs_conn_id else None
+        return RepairingWait(wait, PoolRepair(client, self.pool_id, spec, logs_url))
+
+    @property
+    def cancels_on_kill(self) -> bool:
+        """Whether a kill deletes the pool."""
+        return self.when_killed == "delete_pool" and self.owner is not None
+
+    @property
+    def uncancelled(self) -> str:
+        """What a cancellation that failed leaves behind."""
+        return f"Pool {self.pool_id!r} could not be deleted"
+
+    async def cancel(self, client: BatchLinuxClient) -> None:
+        """Delete the pool, unless the task was marked as a success."""
+        if self.owner is not None and not self.marked_success:
+            await delete_owned(client, self.pool_id, self.owner, "its wait was killed")
 
     async def _logs_url(self) -> str | None:
         # Read when it is needed, and kept nowhere: the address holds a signature.

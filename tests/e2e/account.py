@@ -45,14 +45,13 @@ class Account:
 
         return asyncio.run(whole())
 
-    def make_pool(self, pool_id: str, *, nodes: int, under_autoscale: bool = False) -> None:
+    def make_pool(self, pool_id: str, *, nodes: int) -> None:
         """Make a pool, and wait until its nodes are idle."""
-        formula = {"enableAutoScale": True, "autoScaleFormula": f"$TargetDedicatedNodes = {nodes};"}
         body = {
             "id": pool_id,
             "vmSize": "standard_d2s_v5",
             "virtualMachineConfiguration": {"imageReference": _IMAGE, "nodeAgentSKUId": _NODE_AGENT},
-            **(formula if under_autoscale else {"targetDedicatedNodes": nodes}),
+            "targetDedicatedNodes": nodes,
         }
         self.ask(lambda client: client.create_pool(body))
         idle = {"idle": nodes}

@@ -16,7 +16,7 @@ from tests.e2e.standalone import Standalone
 HELD = 30.0
 """Seconds for which the service holds an answer back: longer than it takes to see that the work is done."""
 
-STEPS = ["disableautoscale", "removenodes", "enableautoscale"]
+STEPS = ["removenodes", "resize"]
 
 
 def test_a_worker_killed_between_a_create_and_its_answer_leaves_one_pool(api: AirflowApi, account: Account):
@@ -38,9 +38,9 @@ def test_a_worker_killed_between_a_create_and_its_answer_leaves_one_pool(api: Ai
 
 @pytest.mark.parametrize("step", STEPS)
 def test_a_repair_whose_triggerer_is_killed_is_finished_and_no_step_is_repeated(
-    airflow: Standalone, api: AirflowApi, account: Account, autoscaled: Callable[[str], str], step: str
+    airflow: Standalone, api: AirflowApi, account: Account, pool_of_two: Callable[[str], str], step: str
 ):
-    pool_id = autoscaled(f"repaired-{step}")
+    pool_id = pool_of_two(f"repaired-{step}")
     lost = account.nodes(pool_id)[0]
     account.control.set_node(pool_id, lost, "unknown")
     account.control.inject("POST", f"/{pool_id}/{step}$", hold=HELD)
@@ -55,7 +55,6 @@ def test_a_repair_whose_triggerer_is_killed_is_finished_and_no_step_is_repeated(
 
     assert run.wait() == "success"
     assert account.asked_of(pool_id) == STEPS
-    assert account.pool(pool_id)["enableAutoScale"] is True
     assert account.counts(pool_id) == {"idle": 2}
     assert lost not in account.nodes(pool_id)
     assert run.result("nodes_idle")["repairs"] == 1
@@ -63,13 +62,13 @@ def test_a_repair_whose_triggerer_is_killed_is_finished_and_no_step_is_repeated(
 
 
 @pytest.fixture
-def autoscaled(account: Account) -> Iterator[Callable[[str], str]]:
-    """Give a function that makes a pool of two nodes under a formula; such pools go with the test."""
+def pool_of_two(account: Account) -> Iterator[Callable[[str], str]]:
+    """Return a function that creates a pool of two nodes; the pools are deleted with the test."""
     made: list[str] = []
 
     def make(pool_id: str) -> str:
         made.append(pool_id)
-        account.make_pool(pool_id, nodes=2, under_autoscale=True)
+        account.make_pool(pool_id, nodes=2)
         return pool_id
 
     yield make

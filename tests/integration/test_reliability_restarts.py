@@ -149,25 +149,25 @@ def test_a_restarted_triggerer_does_not_reboot_nodes_again(slow_account: BatchAc
 
 
 def test_a_restarted_triggerer_goes_on_with_a_repair(account: BatchAccount) -> None:
-    create(dedicated_nodes=0, autoscale={"formula": "$TargetDedicatedNodes = 2;"})
+    create(dedicated_nodes=2)
     account.wait_for_nodes({"idle": 2})
     account.put_node("unusable")
-    # The formula does not come back at once, so that the restarts fall into the time between.
-    account.control.inject("POST", "/enableautoscale$", times=3, status=409, code="PoolBeingResized")
+    # The pool does not grow back immediately, so that the restarts fall into the time between.
+    account.control.inject("POST", "/resize$", times=20, status=409, code="PoolBeingResized")
     sensor = nodes_sensor(deferrable=True, repair={"replace_unusable": True, "unusable_grace": 0.001})
     account.control.clear_requests()
     deferred, deferral = deferred_by(sensor)
     done = changes(account)
 
-    for step in ("/removenodes", "/enableautoscale"):
+    for step in ("/removenodes", "/resize"):
         deferral = restart_triggerer(deferral, account, asked=step)
         done += changes(account)
     account.control.clear_requests()
     run = finish(sensor, deferred, deferral)
 
     steps = [asked.rpartition("/")[2] for asked in [*done, *changes(account)] if asked.startswith("POST")]
-    assert list(dict.fromkeys(steps)) == ["disableautoscale", "removenodes", "enableautoscale"]
-    assert steps.count("removenodes") == steps.count("disableautoscale") == 1
+    assert list(dict.fromkeys(steps)) == ["removenodes", "resize"]
+    assert steps.count("removenodes") == 1
     assert run.result["nodes"] == {"idle": 2}
     assert run.result["repairs"] == 1
 

@@ -18,7 +18,6 @@ from airflow_provider_batchlinux.client.pools.resolve import (
     choose_pool,
     warn_of_end,
 )
-from airflow_provider_batchlinux.client.pools.restore_autoscale import restore_autoscale
 from airflow_provider_batchlinux.client.pools.steady import PoolSteadyWait
 from airflow_provider_batchlinux.client.waits.loop import WaitSchedule, wait_for
 from airflow_provider_batchlinux.core.images.catalog import SupportedImage
@@ -223,11 +222,9 @@ def _with_new_requests(metadata: Mapping[str, str]) -> dict[str, str]:
 
 
 async def _finish_repair(client: BatchLinuxClient, found: Mapping[str, Any]) -> None:
-    """Give a pool back what a repair that nobody goes on with has taken from it."""
+    """Grow a pool back to its size after a repair that was abandoned."""
     history, targets = history_in(metadata_of(found)), _targets_of(found)
-    if history.autoscale is not None:
-        await restore_autoscale(client, found["id"])
-    elif history.grow_to is not None and targets is not None and history.is_left_by_repair(targets):
+    if history.grow_to is not None and targets is not None and history.is_left_by_repair(targets):
         dedicated, spot = history.grow_to
         body = {"targetDedicatedNodes": dedicated, "targetLowPriorityNodes": spot}
         await _ask_again(client, found["id"], body)

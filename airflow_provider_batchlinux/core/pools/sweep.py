@@ -14,7 +14,6 @@ from airflow_provider_batchlinux.core.pool_metadata import (
     metadata_of,
     runs_in,
 )
-from airflow_provider_batchlinux.core.pools.repair.history import history_in
 from airflow_provider_batchlinux.core.text import counted, table
 
 SWEEP_FIELDS = (
@@ -94,21 +93,6 @@ def owned_pools(bodies: Sequence[Mapping[str, Any]], instance: str) -> list[Owne
         for body in bodies
         if not _is_deleting(body)
         and (marks := metadata_of(body)).get(f"{METADATA_PREFIX}instance") == instance
-    ]
-
-
-def abandoned_formulas(bodies: Sequence[Mapping[str, Any]], now: datetime) -> list[str]:
-    """
-    Return the ids of the pools whose autoscale formula an abandoned repair has left disabled.
-
-    :param bodies: REST bodies with :data:`SWEEP_FIELDS`, whoever created the pools.
-    """
-    return [
-        str(body["id"])
-        for body in bodies
-        if not _is_deleting(body)
-        and (history := history_in(metadata_of(body))).autoscale is not None
-        and history.is_abandoned(now)
     ]
 
 

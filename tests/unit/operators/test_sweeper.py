@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -192,69 +192,7 @@ def test_a_wrong_word_for_delete_is_refused() -> None:
     assert "delete='perhaps' is neither true nor false" in sweep(delete="perhaps").message
 
 
-FORMULA = {"autoScaleFormula": "$TargetDedicatedNodes = 0;", "autoScaleEvaluationInterval": "PT5M"}
-
-
-def leave_formula_off(account: BatchAccount, pool_id: str, quiet_for: timedelta) -> None:
-    """Let a repair have switched a pool's formula off, and then not have shown for a while."""
-    tended = int((datetime.now(timezone.utc) - quiet_for).timestamp())
-    history = RepairHistory(autoscale=FORMULA, tended=tended)
-    account.hook.run(
-        lambda client: change_metadata(client, pool_id, lambda marks: with_history(marks, history))
-    )
-
-
-class TestFormulas:
-    LONG, SHORT = timedelta(minutes=16), timedelta(minutes=14)
-
-    def test_a_formula_that_a_dead_repair_left_off_is_returned(self, account: BatchAccount) -> None:
-        account.make_pool("theirs", until={})
-        leave_formula_off(account, "theirs", self.LONG)
-
-        run = sweep(delete=True)
-
-        assert (run.result["formulas_off"], run.result["formulas_returned"]) == (["theirs"], 1)
-        pool = account.hook.find_pool("theirs")
-        assert pool is not None
-        assert pool.autoscale
-        assert sweep(delete=True).result["formulas_off"] == []
-
-    def test_a_dry_run_only_tells(self, account: BatchAccount) -> None:
-        account.make_pool("theirs", until={})
-        leave_formula_off(account, "theirs", self.LONG)
-
-        run = sweep()
-
-        assert (run.result["formulas_off"], run.result["formulas_returned"]) == (["theirs"], 0)
-        assert "Pool 'theirs': an abandoned repair has left its formula disabled." in run.log
-
-    def test_a_repair_that_goes_on_is_left_alone(self, account: BatchAccount) -> None:
-        account.make_pool("theirs", until={})
-        leave_formula_off(account, "theirs", self.SHORT)
-
-        assert sweep(delete=True).result["formulas_off"] == []
-
-    def test_a_pool_that_goes_needs_no_formula(self, account: BatchAccount) -> None:
-        create("left")
-        leave_formula_off(account, "left", self.LONG)
-
-        run = sweep(delete=True)
-
-        assert (names(run), run.result["formulas_off"]) == (["left"], [])
-
-    @pytest.mark.parametrize(("quiet_for", "is_back"), [(LONG, True), (SHORT, False)])
-    def test_a_create_that_takes_the_pool_returns_it_too(
-        self, account: BatchAccount, quiet_for: timedelta, is_back: bool
-    ) -> None:
-        create("ours")
-        leave_formula_off(account, "ours", quiet_for)
-
-        create("ours")
-
-        pool = account.hook.find_pool("ours")
-        assert pool is not None
-        assert pool.autoscale == is_back
-
+class TestAbandonedRepairs:
     @pytest.mark.parametrize(("left", "now"), [((1, 0), 3), ((2, 0), 1)], ids=["shrunk", "resized since"])
     def test_a_create_gives_a_pool_of_fixed_size_its_nodes_back(
         self, account: BatchAccount, left: tuple[int, int], now: int
@@ -264,7 +202,7 @@ class TestFormulas:
         body = {"targetDedicatedNodes": 1, "targetLowPriorityNodes": 0}
         account.hook.run(lambda client: client.resize_pool("ours", body))
         account.wait_for_nodes({"idle": 1}, pool_id="ours")
-        history = RepairHistory(grow_to=(3, 0), left=left, tended=1)
+        history = RepairHistory(grow_to=(3, 0), reduced_to=left, heartbeat_at=1)
         account.hook.run(
             lambda client: change_metadata(client, "ours", lambda marks: with_history(marks, history))
         )

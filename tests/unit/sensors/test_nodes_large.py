@@ -91,9 +91,9 @@ def test_a_repair_asks_for_broken_nodes_only_however_many_there_are(account, oth
     assert lists(account) == [BROKEN]
 
 
-def test_a_repair_lists_no_nodes_that_are_ready_before_the_pool_has_back_what_is_owed(account):
+def test_a_repair_lists_no_ready_nodes_before_the_pool_has_its_size_back(account):
     account.idle_pool(NODES)
-    owed = RepairHistory(autoscale={"autoScaleFormula": f"$TargetDedicatedNodes = {NODES};"})
+    owed = RepairHistory(grow_to=(NODES + 1, 0), reduced_to=(NODES, 0))
     account.hook.run(lambda client: change_metadata(client, "etl", lambda marks: with_history(marks, owed)))
 
     run = look(account, repair={"replace_unusable": True})

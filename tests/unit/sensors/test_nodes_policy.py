@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_batchlinux.client.pools.metadata import change_metadata
+from airflow_provider_batchlinux.client.pools.readiness import NodesIdleWait
 from airflow_provider_batchlinux.core.instants import rest_instant
 from airflow_provider_batchlinux.core.pool_metadata import METADATA_PREFIX
 from airflow_provider_batchlinux.exceptions import PoolNotReadyError
@@ -129,6 +130,7 @@ class TestLimits:
 
         async def story(client: Any) -> Any:
             wait = sensor(**limits).trigger().wait(client)
+            assert isinstance(wait, NodesIdleWait)
             wait.clock = account.control.now
             return await wait.poll()
 

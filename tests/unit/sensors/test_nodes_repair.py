@@ -12,7 +12,7 @@ import pytest
 
 from airflow_provider_batchlinux.client.pools.metadata import change_metadata
 from airflow_provider_batchlinux.client.pools.readiness import NodesIdleWait
-from airflow_provider_batchlinux.client.pools.repair import PoolRepair, RepairStep
+from airflow_provider_batchlinux.client.pools.repair import PoolRepair, RepairingWait, RepairStep
 from airflow_provider_batchlinux.core.pools.readiness.policy import ReadinessPolicy
 from airflow_provider_batchlinux.core.pools.repair.history import RepairHistory, with_history
 from airflow_provider_batchlinux.exceptions import PoolNotReadyError
@@ -162,13 +162,13 @@ class TestReplacement:
 
         async def look(client: Any) -> Any:
             repair = BreaksMeanwhile(client, "etl", RepairSpec(replace_unusable=True))
-            wait = NodesIdleWait(client, "etl", ReadinessPolicy(), repair)
+            wait = RepairingWait(NodesIdleWait(client, "etl", ReadinessPolicy()), repair)
             return await wait.poll(), wait.status
 
         result, status = account.hook.run(look)
 
         assert result is None
-        assert status.endswith("These are looked at again.")
+        assert status.endswith("They are checked again.")
 
 
 class TestAskingAgain:
@@ -188,8 +188,8 @@ class TestAskingAgain:
 
         assert run.state == "success", run.message
         assert asked(account, "/resize") == 2
-        told = f"It got 0 of 1 nodes ({code}: No nodes in time.), and they are asked for again 1 of 2 times"
-        assert deferrable or told in run.log
+        status = f"Allocated 0 of 1 nodes ({code}: No nodes in time.); retry 1 of 2 has been requested."
+        assert deferrable or status in run.log
 
     def test_after_the_last_time_the_task_fails_with_the_cause(self, account):
         self.unlucky_pool(account, "AllocationTimedOut", times=4)
@@ -301,8 +301,21 @@ class TestCircuitBreaker:
 
         run = run_to_end(sensor(repair=repair))
 
-        assert "It is resized to no nodes." in run.message
+        assert "It is resized to 0 nodes." in run.message
         assert targets(account) == (0, 0)
+
+
+def test_a_resize_to_zero_that_is_refused_is_repeated(account):
+    account.idle_pool(2)
+    for node in account.nodes():
+        account.control.set_node("etl", node.node_id, "unusable")
+    account.control.inject("POST", "/resize$", times=2, status=409, code="PoolBeingResized")
+    repair = {"replace_unusable": True, "unusable_grace": SOON, "max_repairs": 1}
+
+    run = run_to_end(sensor(repair={**repair, "when_exhausted": "resize_to_zero"}))
+
+    assert "It is resized to 0 nodes." in run.message
+    assert targets(account) == (0, 0)
 
 
 def test_a_pool_that_is_ready_without_it_is_not_given_up(account):
@@ -351,3 +364,44 @@ def test_a_repair_with_a_wrong_field_is_refused_before_any_request(account):
 
     assert "did you mean 'reboots'?" in run.message
     assert account.requests() == []
+
+
+class TestUnderAFormula:
+    @pytest.fixture
+    def scaled(self, account):
+        """Return an account with a pool of two nodes under a formula."""
+        account.idle_pool(2)
+        formula = {"autoScaleFormula": "$TargetDedicatedNodes = 2;"}
+        account.hook.run(lambda client: client.enable_autoscale("etl", formula))
+        eventually(lambda: account.hook.find_pool("etl").allocation_state == "steady")
+        return account
+
+    @pytest.mark.parametrize("deferrable", [False, True])
+    def test_an_unusable_node_is_reported_and_neither_it_nor_the_formula_is_touched(self, scaled, deferrable):
+        lost = scaled.put_node("unusable")
+
+        run = run_to_end(
+            sensor(repair={"replace_unusable": True, "unusable_grace": SOON}, deferrable=deferrable)
+        )
+
+        assert isinstance(run.error, PoolNotReadyError)
+        assert (
+            f"Unusable nodes {lost!r} are not replaced, because an autoscale formula decides" in run.message
+        )
+        assert asked(scaled, "/removenodes") == asked(scaled, "/disableautoscale") == 0
+        assert scaled.hook.find_pool("etl").autoscale
+
+    def test_an_unusable_node_is_left_to_the_service_for_a_while(self, scaled):
+        scaled.put_node("unusable")
+
+        assert not sensor(repair={"replace_unusable": True}).poke({}).is_done
+
+    def test_a_pool_that_is_given_up_keeps_its_size(self, scaled):
+        for node in scaled.nodes():
+            scaled.control.set_node("etl", node.node_id, "starttaskfailed")
+        repair = {"reboots": 9, "max_repairs": 1, "when_exhausted": "resize_to_zero"}
+
+        run = run_to_end(sensor(repair=repair))
+
+        assert "It keeps its nodes, because an autoscale formula decides" in run.message
+        assert targets(scaled) == (2, 0)

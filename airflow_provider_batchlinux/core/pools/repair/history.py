@@ -1,4 +1,4 @@
-"""What was repaired on a pool so far, as marks in its metadata; imports only the standard library."""
+"""The repairs of a pool so far, stored in the pool's metadata: all that wait on the pool share them."""
 
 from __future__ import annotations
 
@@ -12,129 +12,131 @@ from typing import Any
 from airflow_provider_batchlinux.core.pool_metadata import METADATA_PREFIX
 from airflow_provider_batchlinux.core.snapshots import NodeSnapshot
 
-__all__ = ["RepairHistory", "RepairRecord", "history_in", "with_history"]
-
 _REPAIRS = f"{METADATA_PREFIX}repairs"
-_AUTOSCALE = f"{METADATA_PREFIX}repair_autoscale"
 
-_CLAIM_LASTS = timedelta(minutes=5)
-"""After this, what was claimed and not done is taken over: whoever claimed it is gone."""
+_CLAIM_EXPIRES = timedelta(minutes=5)
+"""After this, a claimed repair that was not done is taken over: the process that claimed it is gone."""
 
-_TENDED_EVERY = timedelta(minutes=5)
+_HEARTBEAT_INTERVAL = timedelta(minutes=5)
 _ABANDONED_AFTER = timedelta(minutes=15)
-"""Three signs of life that did not come."""
+"""Three heartbeats that did not come."""
 
-_MOST_NODES = 100
+_MAX_NODES = 100
 """Nodes that are remembered one by one: how long a pool's metadata may be is not documented."""
 
 
 @dataclass(frozen=True)
 class RepairRecord:
     """
-    What was done about one thing that breaks: a node, or an allocation.
+    The repairs of one node, or the repeated resizes of a pool.
 
     :param times: how often it was repaired.
-    :param episode: which of its break-downs was the last of these, in milliseconds since the epoch.
-    :param claimed: when somebody took that on, in seconds since the epoch.
+    :param failed_at: when the failure that was repaired last occurred, in milliseconds since the epoch.
+    :param claimed_at: when a waiting task claimed that repair, in seconds since the epoch.
     """
 
     times: int
-    episode: int
-    claimed: int
+    failed_at: int
+    claimed_at: int
 
     def is_claimed(self, now: datetime) -> bool:
-        """Tell whether whoever took it on is still to be expected to do it."""
-        return now.timestamp() - self.claimed <= _CLAIM_LASTS.total_seconds()
+        """Return whether the process that claimed the repair may still be doing it."""
+        return now.timestamp() - self.claimed_at <= _CLAIM_EXPIRES.total_seconds()
 
-    def again(self, episode: int, now: datetime) -> RepairRecord:
-        """Take it on; a break-down that is taken over from somebody is not counted again."""
-        return RepairRecord(self.times + (episode != self.episode), episode, int(now.timestamp()))
+    def again(self, failed_at: int, now: datetime) -> RepairRecord:
+        """Return the record after a claim; a failure that is taken over is not counted again."""
+        return RepairRecord(self.times + (failed_at != self.failed_at), failed_at, int(now.timestamp()))
 
 
 @dataclass(frozen=True)
 class RepairHistory:
     """
-    What was done to a pool, so that it holds over restarts and for all who wait on it.
+    The repairs of a pool.
 
-    :param total: how many repairs there were, of whichever node.
+    :param total: the number of reboots and removals.
     :param nodes: the nodes that were repaired, the latest hundred, by a short digest of their ids.
-    :param grow_to: the dedicated and spot nodes to grow back to; ``None`` when nothing was removed.
-    :param left: the dedicated and spot nodes that the last removal leaves.
-    :param autoscale: the formula and its interval to switch on again, as REST has them; ``None`` for none.
-    :param resize: the requests for nodes that the pool did not get; ``None`` when it has them.
-    :param tended: when somebody last went on with giving the pool its size or its formula back, in seconds
-        since the epoch; ``None`` when there is nothing to give back.
+    :param grow_to: the dedicated and spot nodes to grow back to; ``None`` if nothing was removed.
+    :param reduced_to: the dedicated and spot nodes that the last removal leaves.
+    :param resize: the repeated requests for nodes that the pool did not get; ``None`` if it has them.
+    :param heartbeat_at: when a waiting task last worked on restoring the pool's size, in seconds since the
+        epoch; ``None`` if there is nothing to restore.
     """
 
     total: int = 0
     nodes: Mapping[str, RepairRecord] = field(default_factory=dict)
     grow_to: tuple[int, int] | None = None
-    left: tuple[int, int] | None = None
-    autoscale: Mapping[str, Any] | None = None
+    reduced_to: tuple[int, int] | None = None
     resize: RepairRecord | None = None
-    tended: int | None = None
+    heartbeat_at: int | None = None
 
     @property
-    def is_owed(self) -> bool:
-        """Whether the pool is still to have its size or its formula back."""
-        return self.grow_to is not None or self.autoscale is not None
+    def needs_restore(self) -> bool:
+        """Whether the pool is still to grow back to its size."""
+        return self.grow_to is not None
 
     def is_abandoned(self, now: datetime) -> bool:
-        """Tell whether something is owed to the pool, and nobody has seen to it for a while."""
-        if not self.is_owed:
+        """Return whether the pool is to grow back, and no waiting task has worked on it for a while."""
+        if not self.needs_restore:
             return False
-        return self.tended is None or now.timestamp() - self.tended > _ABANDONED_AFTER.total_seconds()
+        return (
+            self.heartbeat_at is None
+            or now.timestamp() - self.heartbeat_at > _ABANDONED_AFTER.total_seconds()
+        )
 
-    def with_sign_of_life(self, now: datetime) -> RepairHistory:
-        """Note, every few minutes, that somebody sees to what is owed to the pool."""
-        if not self.is_owed:
-            return replace(self, tended=None)
-        if self.tended is not None and now.timestamp() - self.tended <= _TENDED_EVERY.total_seconds():
+    def with_heartbeat(self, now: datetime) -> RepairHistory:
+        """Return the history with a heartbeat, renewed every few minutes while there is a size to restore."""
+        if not self.needs_restore:
+            return replace(self, heartbeat_at=None)
+        if (
+            self.heartbeat_at is not None
+            and now.timestamp() - self.heartbeat_at <= _HEARTBEAT_INTERVAL.total_seconds()
+        ):
             return self
-        return replace(self, tended=int(now.timestamp()))
+        return replace(self, heartbeat_at=int(now.timestamp()))
 
-    def settled(self) -> RepairHistory:
-        """Note that nothing is owed to the pool any more."""
-        return replace(self, grow_to=None, left=None, autoscale=None, tended=None)
+    def restored(self) -> RepairHistory:
+        """Return the history of a pool that has its size back, or is not to get it."""
+        return replace(self, grow_to=None, reduced_to=None, heartbeat_at=None)
 
     def times(self, node: NodeSnapshot) -> int:
-        """Tell how often a node was repaired."""
+        """Return how often a node was repaired."""
         record = self.nodes.get(_key(node))
         return record.times if record else 0
 
     def is_known(self, node: NodeSnapshot) -> bool:
-        """Tell whether this break-down of a node was counted already."""
+        """Return whether the present failure of a node was counted already."""
         record = self.nodes.get(_key(node))
-        return record is not None and record.episode == _episode(node)
+        return record is not None and record.failed_at == _failed_at(node)
 
     def is_claimed(self, node: NodeSnapshot, now: datetime) -> bool:
-        """Tell whether somebody is repairing this break-down of a node."""
+        """Return whether the present failure of a node is being repaired."""
         return self.is_known(node) and self.nodes[_key(node)].is_claimed(now)
 
     def with_claims(self, claimed: Collection[NodeSnapshot], now: datetime) -> RepairHistory:
-        """Add that some nodes are being repaired; a break-down that is taken over is not counted again."""
+        """Return the history after some nodes were claimed; a failure that is taken over counts once."""
         new = sum(not self.is_known(node) for node in claimed)
         added = {
-            _key(node): self.nodes.get(_key(node), _UNREPAIRED).again(_episode(node), now) for node in claimed
+            _key(node): self.nodes.get(_key(node), _UNREPAIRED).again(_failed_at(node), now)
+            for node in claimed
         }
-        latest = sorted({**self.nodes, **added}.items(), key=lambda item: item[1].claimed)[-_MOST_NODES:]
+        latest = sorted({**self.nodes, **added}.items(), key=lambda item: item[1].claimed_at)[-_MAX_NODES:]
         return replace(self, total=self.total + new, nodes=dict(latest))
 
-    def with_removal(self, targets: tuple[int, int], going: Collection[NodeSnapshot]) -> RepairHistory:
-        """Add the size to grow back to, unless there is one already, and the size that a removal leaves."""
-        dedicated = sum(node.dedicated for node in going)
-        left = targets[0] - dedicated, targets[1] - len(going) + dedicated
-        return replace(self, grow_to=self.grow_to or targets, left=left)
+    def with_removal(self, targets: tuple[int, int], removed: Collection[NodeSnapshot]) -> RepairHistory:
+        """Return the history after a removal: the size to grow back to, and the size that it leaves."""
+        dedicated = sum(node.dedicated for node in removed)
+        reduced_to = targets[0] - dedicated, targets[1] - len(removed) + dedicated
+        return replace(self, grow_to=self.grow_to or targets, reduced_to=reduced_to)
 
     def is_left_by_repair(self, targets: tuple[int, int]) -> bool:
         """
-        Tell whether a pool's size is what a repair has made of it; else somebody else has resized it since.
+        Return whether a pool's size is the result of a repair; otherwise somebody has resized it since.
 
-        :param targets: the dedicated and spot nodes that it asks for.
+        :param targets: the pool's target numbers of dedicated and spot nodes.
         """
-        if self.grow_to is None or self.left is None:
+        if self.grow_to is None or self.reduced_to is None:
             return True
-        each = zip(self.left, targets, self.grow_to, strict=True)
+        each = zip(self.reduced_to, targets, self.grow_to, strict=True)
         return all(least <= target <= most for least, target, most in each)
 
 
@@ -142,37 +144,35 @@ _UNREPAIRED = RepairRecord(0, -1, 0)
 
 
 def history_in(metadata: Mapping[str, str]) -> RepairHistory:
-    """Read the history from a pool's metadata; what cannot be read was not written by this version."""
-    marks, autoscale = _read(metadata.get(_REPAIRS)), _read(metadata.get(_AUTOSCALE))
+    """Return the history in a pool's metadata; an empty one if it is missing or cannot be read."""
     try:
+        stored = json.loads(metadata.get(_REPAIRS) or "{}")
         return RepairHistory(
-            total=int(marks.get("total", 0)),
-            nodes={key: RepairRecord(*record) for key, record in marks.get("nodes", {}).items()},
-            grow_to=_pair(marks.get("grow_to")),
-            left=_pair(marks.get("left")),
-            autoscale=autoscale or None,
-            resize=RepairRecord(*marks["resize"]) if marks.get("resize") else None,
-            tended=marks.get("tended"),
+            total=int(stored.get("total", 0)),
+            nodes={key: RepairRecord(*record) for key, record in stored.get("nodes", {}).items()},
+            grow_to=_pair(stored.get("grow_to")),
+            reduced_to=_pair(stored.get("reduced_to")),
+            resize=RepairRecord(*stored["resize"]) if stored.get("resize") else None,
+            heartbeat_at=stored.get("heartbeat_at"),
         )
     except (AttributeError, TypeError, ValueError):
-        return RepairHistory(autoscale=autoscale or None)
+        return RepairHistory()
 
 
 def with_history(metadata: Mapping[str, str], history: RepairHistory) -> dict[str, str]:
-    """Give a pool's metadata with this history in place of the one that is there."""
-    marks: dict[str, Any] = {
+    """Return a pool's metadata with this history instead of its present one."""
+    stored: dict[str, Any] = {
         "total": history.total,
         "nodes": {key: astuple(record) for key, record in history.nodes.items()},
         "grow_to": history.grow_to,
-        "left": history.left,
+        "reduced_to": history.reduced_to,
         "resize": astuple(history.resize) if history.resize else None,
-        "tended": history.tended,
+        "heartbeat_at": history.heartbeat_at,
     }
-    changed = {name: value for name, value in metadata.items() if name not in (_REPAIRS, _AUTOSCALE)}
+    changed = {name: value for name, value in metadata.items() if name != _REPAIRS}
     if history != RepairHistory():
-        changed[_REPAIRS] = _written({name: value for name, value in marks.items() if value is not None})
-    if history.autoscale is not None:
-        changed[_AUTOSCALE] = _written(history.autoscale)
+        known = {name: value for name, value in stored.items() if value is not None}
+        changed[_REPAIRS] = json.dumps(known, separators=(",", ":"), sort_keys=True)
     return changed
 
 
@@ -184,17 +184,5 @@ def _key(node: NodeSnapshot) -> str:
     return blake2s(node.node_id.lower().encode(), digest_size=5).hexdigest()
 
 
-def _episode(node: NodeSnapshot) -> int:
+def _failed_at(node: NodeSnapshot) -> int:
     return int(node.state_since.timestamp() * 1000) if node.state_since else 0
-
-
-def _read(text: str | None) -> dict[str, Any]:
-    try:
-        found = json.loads(text or "{}")
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def _written(value: Mapping[str, Any]) -> str:
-    return json.dumps(value, separators=(",", ":"), sort_keys=True)

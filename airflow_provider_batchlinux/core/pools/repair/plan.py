@@ -13,12 +13,13 @@ from airflow_provider_batchlinux.core.pools.repair.history import RepairHistory,
 from airflow_provider_batchlinux.core.pools.spec.base import Spec, read_spec
 from airflow_provider_batchlinux.core.service_errors import may_be_had_later
 from airflow_provider_batchlinux.core.snapshots import NodeSnapshot, PoolSnapshot
+from airflow_provider_batchlinux.core.text import joined
 
 __all__ = ["RepairPlan", "RepairSpec", "WhenExhausted", "plan_repair"]
 
 WhenExhausted = Literal["fail", "resize_to_zero"]
 
-_REMOVED_AT_ONCE = 100
+_MAX_REMOVED = 100
 """The service takes no more in one request."""
 
 
@@ -108,35 +109,33 @@ def _value_of(name: str, value: Any) -> Any:
 @dataclass(frozen=True)
 class RepairPlan:
     """
-    What comes next for a pool.
+    The next repair step of a pool.
 
-    :param history: what is to be remembered before anything is done.
-    :param is_news: the history is not yet in the pool's metadata.
+    :param history: the history to store before anything is done.
+    :param is_new: the history is not yet in the pool's metadata.
     :param reboot: the nodes to reboot now.
     :param remove: the nodes to remove now.
-    :param disable_autoscale: switch the formula off, because nodes cannot be removed under it.
-    :param enable_autoscale: the formula to switch on again.
-    :param resize_to: the dedicated and spot nodes to ask for.
-    :param give_up: why no more is repaired; ``None`` to go on.
-    :param is_exhausted: more repairs are due than there may be: what is planned is of use only where the pool
-        would not do without.
-    :param healing: the broken nodes that are not given up.
-    :param unfinished: the pool is not yet as it was, whatever its nodes are.
-    :param asks_again: why nodes are asked for again, now or in a while; ``None`` where they are not.
+    :param resize_to: the dedicated and spot nodes to resize the pool to.
+    :param give_up: why nothing more is repaired; ``None`` to go on.
+    :param is_exhausted: more repairs are due than are allowed: the plan matters only if the pool is not ready
+        without them.
+    :param healing: the broken nodes that may recover; the wait does not fail because of them.
+    :param unfinished: the pool does not have its size back yet.
+    :param asks_again: why nodes are requested again, now or later; ``None`` if they are not.
+    :param report: what is broken and not repaired, although the spec asks for it; ``None`` for nothing.
     """
 
     history: RepairHistory
-    is_news: bool = False
+    is_new: bool = False
     reboot: tuple[NodeSnapshot, ...] = ()
     remove: tuple[NodeSnapshot, ...] = ()
-    disable_autoscale: bool = False
-    enable_autoscale: Mapping[str, Any] | None = None
     resize_to: tuple[int, int] | None = None
     give_up: str | None = None
     is_exhausted: bool = False
     healing: tuple[NodeSnapshot, ...] = ()
     unfinished: bool = False
     asks_again: str | None = None
+    report: str | None = None
 
     @property
     def is_over(self) -> bool:
@@ -146,15 +145,16 @@ class RepairPlan:
 
 @dataclass(frozen=True)
 class _Broken:
-    """The nodes that can be repaired: those that fall due now, and those that are left alone for now."""
+    """The broken nodes by what is done about them now."""
 
     reboot: tuple[NodeSnapshot, ...]
     remove: tuple[NodeSnapshot, ...]
-    left: tuple[NodeSnapshot, ...]
+    waiting: tuple[NodeSnapshot, ...]
+    unrepairable: tuple[NodeSnapshot, ...]
 
     @property
-    def all(self) -> tuple[NodeSnapshot, ...]:
-        return (*self.reboot, *self.remove, *self.left)
+    def healing(self) -> tuple[NodeSnapshot, ...]:
+        return (*self.reboot, *self.remove, *self.waiting)
 
 
 def plan_repair(
@@ -163,139 +163,129 @@ def plan_repair(
     pool: PoolSnapshot,
     nodes: Sequence[NodeSnapshot],
     now: datetime,
-    autoscale: Mapping[str, Any] | None = None,
 ) -> RepairPlan:
     """
-    Decide what comes next.
+    Return the next step of a repair.
 
-    :param history: what was done so far.
+    :param history: the repairs so far.
     :param nodes: the pool's broken nodes, exactly; others may be among them.
     :param now: the present instant.
-    :param autoscale: the pool's formula and interval as REST has them; ``None`` without one.
     """
-    plan = _plan(spec, history, pool, nodes, now, autoscale)
-    remembered = plan.history.with_sign_of_life(now)
-    return replace(plan, history=remembered, is_news=remembered != history)
+    broken = _broken(spec, history, pool, nodes, now)
+    due = [node for node in (*broken.reboot, *broken.remove) if not history.is_known(node)]
+    if due and history.total + len(due) > spec.max_repairs:
+        plan = _give_up(spec, history, pool, broken, len(due))
+    else:
+        plan = _removal(history, pool, broken.remove)
+        if not (broken.remove or plan.history.needs_restore):
+            plan = _request_again(spec, plan, pool, now)
+        claimed = (*broken.reboot, *plan.remove)
+        plan = replace(
+            plan,
+            history=plan.history.with_claims(claimed, now) if claimed else plan.history,
+            reboot=broken.reboot,
+            healing=broken.healing,
+            unfinished=bool(broken.remove) or plan.history.needs_restore,
+        )
+    stored = plan.history.with_heartbeat(now)
+    return replace(plan, history=stored, is_new=stored != history, report=_report(pool, broken.unrepairable))
 
 
-def _plan(
+def _broken(
     spec: RepairSpec,
     history: RepairHistory,
     pool: PoolSnapshot,
     nodes: Sequence[NodeSnapshot],
     now: datetime,
-    autoscale: Mapping[str, Any] | None,
-) -> RepairPlan:
-    broken = _broken(spec, history, nodes, now)
-    due = [node for node in (*broken.reboot, *broken.remove) if not history.is_known(node)]
-    if due and history.total + len(due) > spec.max_repairs:
-        if pool.autoscale:
-            history = replace(history, autoscale=autoscale or history.autoscale)
-        return replace(_given_up(spec, history, pool, broken, len(due)), is_exhausted=True)
-    plan = _removal(history, pool, broken.remove, autoscale)
-    if not (broken.remove or plan.history.is_owed):
-        plan = _asked_again(spec, plan, pool, now)
-    claimed = (*broken.reboot, *plan.remove)
-    remembered = plan.history.with_claims(claimed, now) if claimed else plan.history
-    return replace(
-        plan,
-        history=remembered,
-        reboot=broken.reboot,
-        healing=broken.all,
-        unfinished=bool(broken.remove) or remembered.is_owed,
+) -> _Broken:
+    grace = timedelta(seconds=seconds_of("repair.unusable_grace", spec.unusable_grace))
+    failed = [
+        node
+        for node in nodes
+        if node.state == "starttaskfailed"
+        and (history.times(node) < spec.reboots or (spec.reboots > 0 and history.is_known(node)))
+    ]
+    lost = [node for node in nodes if node.state == "unusable" and spec.replace_unusable]
+    overdue = [node for node in lost if node.state_since is not None and now - node.state_since > grace]
+    reboot = tuple(node for node in failed if not history.is_claimed(node, now))
+    # The service removes no nodes under a formula. Disabling the formula meanwhile would leave the
+    # pool without it whenever the waiting process dies.
+    unrepairable = tuple(overdue) if pool.autoscale else ()
+    remove = tuple(node for node in overdue if node not in unrepairable and not history.is_claimed(node, now))
+    others = (*reboot, *remove, *unrepairable)
+    waiting = tuple(node for node in (*failed, *lost) if node not in others)
+    return _Broken(reboot, remove, waiting, unrepairable)
+
+
+def _report(pool: PoolSnapshot, unrepairable: Sequence[NodeSnapshot]) -> str | None:
+    if not unrepairable:
+        return None
+    names = joined([node.node_id for node in unrepairable])
+    return (
+        f"Unusable nodes {names} are not replaced, because an autoscale formula decides the number of nodes. "
+        f"Reboot or reimage them, or disable autoscale of pool {pool.pool_id!r}."
     )
 
 
-def _broken(
-    spec: RepairSpec, history: RepairHistory, nodes: Sequence[NodeSnapshot], now: datetime
-) -> _Broken:
-    # Each kind is looked at by itself: a pool may have both.
-    failed = [node for node in nodes if node.state == "starttaskfailed" and _may_reboot(spec, history, node)]
-    lost = [node for node in nodes if node.state == "unusable" and spec.replace_unusable]
-    grace = timedelta(seconds=seconds_of("repair.unusable_grace", spec.unusable_grace))
-    reboot = tuple(node for node in failed if not history.is_claimed(node, now))
-    remove = tuple(node for node in lost if not history.is_claimed(node, now) and _is_older(node, grace, now))
-    left = tuple(node for node in (*failed, *lost) if node not in reboot and node not in remove)
-    return _Broken(reboot, remove, left)
-
-
-def _may_reboot(spec: RepairSpec, history: RepairHistory, node: NodeSnapshot) -> bool:
-    return history.times(node) < spec.reboots or (spec.reboots > 0 and history.is_known(node))
-
-
-def _is_older(node: NodeSnapshot, grace: timedelta, now: datetime) -> bool:
-    return node.state_since is not None and now - node.state_since > grace
-
-
-def _removal(
-    history: RepairHistory,
-    pool: PoolSnapshot,
-    due: tuple[NodeSnapshot, ...],
-    autoscale: Mapping[str, Any] | None,
-) -> RepairPlan:
-    if not due:
-        return _restoration(history, pool)
-    if pool.autoscale:
-        remembered = replace(history, autoscale=autoscale or history.autoscale)
-        return RepairPlan(remembered, disable_autoscale=True)
-    if pool.allocation_state != "steady":
+def _removal(history: RepairHistory, pool: PoolSnapshot, due: tuple[NodeSnapshot, ...]) -> RepairPlan:
+    is_steady = pool.allocation_state == "steady"
+    if due:
+        if not is_steady:
+            return RepairPlan(history)
+        removed = due[:_MAX_REMOVED]
+        return RepairPlan(history.with_removal(_targets(pool), removed), remove=removed)
+    if not history.needs_restore:
         return RepairPlan(history)
-    going = due[:_REMOVED_AT_ONCE]
-    return RepairPlan(history.with_removal(_targets(pool), going), remove=going)
-
-
-def _restoration(history: RepairHistory, pool: PoolSnapshot) -> RepairPlan:
-    if not history.is_owed:
-        return RepairPlan(history)
-    is_back = pool.autoscale or (history.autoscale is None and _targets(pool) == history.grow_to)
+    is_back = pool.autoscale or _targets(pool) == history.grow_to
     if is_back or not history.is_left_by_repair(_targets(pool)):
-        return RepairPlan(history.settled())
-    if pool.allocation_state != "steady":
-        return RepairPlan(history)
-    if history.autoscale is not None:
-        return RepairPlan(history, enable_autoscale=history.autoscale)
-    return RepairPlan(history, resize_to=history.grow_to)
+        return RepairPlan(history.restored())
+    return RepairPlan(history, resize_to=history.grow_to if is_steady else None)
 
 
-def _asked_again(spec: RepairSpec, plan: RepairPlan, pool: PoolSnapshot, now: datetime) -> RepairPlan:
+def _request_again(spec: RepairSpec, plan: RepairPlan, pool: PoolSnapshot, now: datetime) -> RepairPlan:
     errors, since = unmet(pool), pool.allocation_state_since
     if not errors:
         is_met = pool.allocation_state == "steady" and pool.current >= pool.target
         return replace(plan, history=replace(plan.history, resize=None)) if is_met else plan
-    episode = int(since.timestamp() * 1000) if since else 0
+    failed_at = int(since.timestamp() * 1000) if since else 0
     earlier = plan.history.resize or RepairRecord(0, -1, 0)
-    is_known = earlier.episode == episode
+    is_known = earlier.failed_at == failed_at
     if not all(map(may_be_had_later, errors)) or (earlier.times >= spec.resize_again and not is_known):
         return plan
     pause = timedelta(seconds=seconds_of("repair.resize_again_after", spec.resize_again_after))
-    if (is_known and earlier.is_claimed(now)) or (since is not None and now - since < pause):
-        return replace(plan, asks_again=_asking(spec, earlier, pool))
-    record = earlier.again(episode, now)
-    remembered = replace(plan.history, resize=record)
-    return replace(plan, history=remembered, resize_to=_targets(pool), asks_again=_asking(spec, record, pool))
+    is_too_early = since is not None and now - since < pause
+    if (is_known and earlier.is_claimed(now)) or is_too_early:
+        return replace(plan, asks_again=_retries(spec, earlier, pool))
+    record = earlier.again(failed_at, now)
+    history = replace(plan.history, resize=record)
+    return replace(plan, history=history, resize_to=_targets(pool), asks_again=_retries(spec, record, pool))
 
 
-def _asking(spec: RepairSpec, asked: RepairRecord, pool: PoolSnapshot) -> str:
+def _retries(spec: RepairSpec, record: RepairRecord, pool: PoolSnapshot) -> str:
     causes = "; ".join(map(str, unmet(pool)))
-    times = f"asked for again {asked.times} of {spec.resize_again} times"
-    return f"It got {pool.current} of {pool.target} nodes ({causes}), and they are {times} so far."
+    retries = (
+        f"retry {record.times} of {spec.resize_again} has been requested"
+        if record.times
+        else f"the first of {spec.resize_again} retries is due soon"
+    )
+    return f"Allocated {pool.current} of {pool.target} nodes ({causes}); {retries}."
 
 
-def _given_up(
+def _give_up(
     spec: RepairSpec, history: RepairHistory, pool: PoolSnapshot, broken: _Broken, due: int
 ) -> RepairPlan:
     reason = (
         f"Pool {pool.pool_id!r} had {history.total} repairs, and {due} more are due; max_repairs is"
         f" {spec.max_repairs}. Look for the cause in the start task and the image."
     )
+    plan = RepairPlan(history.restored(), give_up=reason, is_exhausted=True)
     if spec.when_exhausted == "fail" or pool.target == 0:
-        return RepairPlan(history.settled(), enable_autoscale=history.autoscale, give_up=reason)
-    reason += " It is resized to no nodes."
+        return plan
     if pool.autoscale:
-        return RepairPlan(history, disable_autoscale=True, healing=broken.all, unfinished=True)
+        return replace(plan, give_up=f"{reason} It keeps its nodes, because an autoscale formula decides.")
     if pool.allocation_state != "steady":
-        return RepairPlan(history, healing=broken.all, unfinished=True)
-    return RepairPlan(history.settled(), resize_to=(0, 0), give_up=reason)
+        return RepairPlan(history, healing=broken.healing, unfinished=True, is_exhausted=True)
+    return replace(plan, resize_to=(0, 0), give_up=f"{reason} It is resized to 0 nodes.")
 
 
 def _targets(pool: PoolSnapshot) -> tuple[int, int]:

@@ -19,7 +19,6 @@ from tests.unit.core.snapshots import node, pool
 NOW = datetime(2026, 3, 1, 12, tzinfo=timezone.utc)
 REBOOTS = RepairSpec(reboots=2)
 REPLACES = RepairSpec(replace_unusable=True, unusable_grace=600)
-FORMULA = {"autoScaleFormula": "$TargetDedicatedNodes=3;", "autoScaleEvaluationInterval": "PT5M"}
 NEW = RepairHistory()
 
 
@@ -45,9 +44,8 @@ def planned(
     found: PoolSnapshot | None = None,
     history: RepairHistory = NEW,
     now: datetime = NOW,
-    **more: Any,
 ) -> RepairPlan:
-    return plan_repair(spec, history, found or pool(3), nodes, now, **more)
+    return plan_repair(spec, history, found or pool(3), nodes, now)
 
 
 class TestReboots:
@@ -122,10 +120,17 @@ class TestReplacement:
         assert (plan.remove, plan.history, plan.unfinished) == ((), NEW, True)
         assert ids(plan.healing) == ["u"]
 
-    def test_autoscale_is_off_before_nodes_are_removed(self) -> None:
-        plan = planned(REPLACES, [lost()], pool(autoscale=True), autoscale=FORMULA)
+    def test_under_a_formula_an_unusable_node_is_reported_and_not_removed(self) -> None:
+        plan = planned(REPLACES, [lost("a"), lost("b", since=10)], pool(autoscale=True))
 
-        assert (plan.disable_autoscale, plan.remove, plan.history.autoscale) == (True, (), FORMULA)
+        assert (plan.remove, ids(plan.healing), plan.unfinished) == ((), ["b"], False)
+        assert plan.report is not None
+        assert plan.report.startswith("Unusable nodes 'a' are not replaced, because an autoscale formula")
+
+    def test_under_a_formula_a_failed_start_task_is_rebooted(self) -> None:
+        plan = planned(REBOOTS, [failed()], pool(autoscale=True))
+
+        assert (ids(plan.reboot), plan.report) == (["f"], None)
 
     @pytest.mark.parametrize(
         ("history", "found", "expected"),
@@ -134,18 +139,12 @@ class TestReplacement:
             pytest.param(
                 {"grow_to": (3, 0)}, pool(2, allocation_state="resizing"), {}, id="not while it resizes"
             ),
-            pytest.param(
-                {"grow_to": (3, 0), "autoscale": FORMULA},
-                pool(2),
-                {"enable_autoscale": FORMULA},
-                id="the formula",
-            ),
         ],
     )
     def test_a_pool_gets_its_size_back(
         self, history: dict[str, Any], found: PoolSnapshot, expected: dict[str, Any]
     ) -> None:
-        before = RepairHistory(tended=int(NOW.timestamp()), **history)
+        before = RepairHistory(heartbeat_at=int(NOW.timestamp()), **history)
 
         assert planned(REPLACES, [], found, before) == RepairPlan(before, unfinished=True, **expected)
 
@@ -153,15 +152,13 @@ class TestReplacement:
         ("history", "found"),
         [
             pytest.param({"grow_to": (3, 0)}, pool(3), id="it asks for its nodes again"),
-            pytest.param(
-                {"grow_to": (3, 0), "autoscale": FORMULA}, pool(2, autoscale=True), id="formula is on"
-            ),
+            pytest.param({"grow_to": (3, 0)}, pool(2, autoscale=True), id="a formula decides by now"),
         ],
     )
     def test_what_is_as_it_was_is_forgotten(self, history: dict[str, Any], found: PoolSnapshot) -> None:
-        plan = planned(REPLACES, [], found, RepairHistory(total=1, tended=5, **history))
+        plan = planned(REPLACES, [], found, RepairHistory(total=1, heartbeat_at=5, **history))
 
-        assert plan == RepairPlan(RepairHistory(1), is_news=True)
+        assert plan == RepairPlan(RepairHistory(1), is_new=True)
 
 
 class TestCircuitBreaker:
@@ -183,45 +180,36 @@ class TestCircuitBreaker:
         [
             pytest.param(pool(3), {"resize_to": (0, 0)}, id="steady"),
             pytest.param(pool(3, allocation_state="resizing"), {"unfinished": True}, id="waits for steady"),
-            pytest.param(
-                pool(3, autoscale=True),
-                {"disable_autoscale": True, "unfinished": True},
-                id="formula first",
-            ),
+            pytest.param(pool(3, autoscale=True), {}, id="a formula decides"),
         ],
     )
     def test_a_pool_is_paid_no_longer_where_that_is_asked(
         self, found: PoolSnapshot, expected: dict[str, Any]
     ) -> None:
         spec = RepairSpec(reboots=1, max_repairs=1, when_exhausted="resize_to_zero")
-        plan = planned(
-            spec, [failed("a"), failed("b")], found, autoscale=FORMULA if found.autoscale else None
-        )
+        plan = planned(spec, [failed("a"), failed("b")], found)
 
-        is_over = "resize_to" in expected
-        done = replace(plan, give_up=None, healing=(), history=NEW, is_news=False, is_exhausted=False)
+        is_over = "unfinished" not in expected
+        done = replace(plan, give_up=None, healing=(), history=NEW, is_new=False, is_exhausted=False)
         assert done == RepairPlan(NEW, **expected)
         assert (plan.give_up is not None, ids(plan.healing)) == (is_over, [] if is_over else ["a", "b"])
-        assert plan.history.autoscale == (FORMULA if found.autoscale else None)
 
     def test_a_pool_that_was_given_up_is_not_grown_back_later(self) -> None:
-        history = RepairHistory(5, grow_to=(3, 0), autoscale=FORMULA)
+        history = RepairHistory(5, grow_to=(3, 0))
         plan = planned(RepairSpec(reboots=1, max_repairs=5), [failed()], history=history)
 
         assert plan.history == RepairHistory(5)
-        assert (plan.resize_to, plan.enable_autoscale) == (None, FORMULA)
+        assert plan.resize_to is None
 
 
 HISTORIES = st.lists(st.tuples(st.sampled_from("abcdef"), st.integers(1, 9)), max_size=12)
 
 
-@given(
-    HISTORIES, st.none() | st.tuples(st.integers(0, 9), st.integers(0, 9)), st.sampled_from([None, FORMULA])
-)
+@given(HISTORIES, st.none() | st.tuples(st.integers(0, 9), st.integers(0, 9)))
 def test_a_history_comes_back_from_the_metadata_and_leaves_other_marks_alone(
-    events: list[tuple[str, int]], grow_to: tuple[int, int] | None, autoscale: dict[str, str] | None
+    events: list[tuple[str, int]], grow_to: tuple[int, int] | None
 ) -> None:
-    history = RepairHistory(grow_to=grow_to, autoscale=autoscale)
+    history = RepairHistory(grow_to=grow_to)
     for name, since in events:
         history = history.with_claims([failed(name, since)], NOW)
     metadata = with_history({"team": "etl"}, history)
@@ -243,7 +231,7 @@ def test_a_mark_of_another_version_reads_as_no_history(marks: str) -> None:
 
 
 def test_a_mark_that_is_not_ours_reads_as_no_history() -> None:
-    assert history_in({"airflow_batchlinux_repairs": "[1", "airflow_batchlinux_repair_autoscale": "2"}) == NEW
+    assert history_in({"airflow_batchlinux_repairs": "[1"}) == NEW
 
 
 def test_a_node_that_came_up_meanwhile_is_not_rebooted_more_often_than_was_said() -> None:
@@ -275,14 +263,14 @@ class TestAskingAgain:
     def test_nodes_that_a_pool_did_not_get_are_asked_for_again(self, code: str) -> None:
         plan = planned(self.SPEC, [], self.short(code))
 
-        assert (plan.resize_to, plan.is_news) == ((3, 0), True)
-        expected = f"It got 1 of 3 nodes ({code}: no), and they are asked for again 1 of 2 times so far."
+        assert (plan.resize_to, plan.is_new) == ((3, 0), True)
+        expected = f"Allocated 1 of 3 nodes ({code}: no); retry 1 of 2 has been requested."
         assert plan.asks_again == expected
 
     def test_not_before_a_while(self) -> None:
         plan = planned(self.SPEC, [], self.short(since=299))
 
-        assert (plan.resize_to, plan.is_over, plan.is_news) == (None, False, False)
+        assert (plan.resize_to, plan.is_over, plan.is_new) == (None, False, False)
 
     def test_as_often_as_was_said_and_not_once_more(self) -> None:
         history, asked = NEW, 0
@@ -298,7 +286,7 @@ class TestAskingAgain:
         later = NOW + timedelta(minutes=6)
         third = planned(RepairSpec(resize_again=1), [], self.short(), history=first.history, now=later)
 
-        assert (second.resize_to, second.is_over, second.is_news) == (None, False, False)
+        assert (second.resize_to, second.is_over, second.is_new) == (None, False, False)
         assert (third.resize_to, third.history.resize and third.history.resize.times) == ((3, 0), 1)
 
     @pytest.mark.parametrize(
@@ -329,23 +317,23 @@ class TestAskingAgain:
         assert (ids(plan.remove), plan.resize_to) == (["u"], None)
 
 
-class TestSignsOfLife:
-    OWED = RepairHistory(autoscale=FORMULA, grow_to=(3, 0))
+class TestHeartbeats:
+    REDUCED = RepairHistory(grow_to=(3, 0))
 
-    def test_whoever_sees_to_a_formula_says_so_every_few_minutes(self) -> None:
+    def test_a_repair_in_progress_has_a_heartbeat_every_few_minutes(self) -> None:
         found = pool(2, allocation_state="resizing")
-        first = planned(REPLACES, [], found, self.OWED)
+        first = planned(REPLACES, [], found, self.REDUCED)
         soon = planned(REPLACES, [], found, first.history, now=NOW + timedelta(minutes=5))
         later = planned(REPLACES, [], found, first.history, now=NOW + timedelta(minutes=6))
 
-        assert (first.is_news, soon.is_news, later.is_news) == (True, False, True)
+        assert (first.is_new, soon.is_new, later.is_new) == (True, False, True)
         assert not first.history.is_abandoned(NOW + timedelta(minutes=15))
         assert first.history.is_abandoned(NOW + timedelta(minutes=16))
 
-    def test_a_formula_without_any_sign_is_abandoned(self) -> None:
-        assert self.OWED.is_abandoned(NOW)
+    def test_a_repair_without_a_heartbeat_is_abandoned(self) -> None:
+        assert self.REDUCED.is_abandoned(NOW)
 
-    def test_where_nothing_is_owed_nothing_is_abandoned(self) -> None:
+    def test_a_repair_with_nothing_to_restore_is_not_abandoned(self) -> None:
         assert RepairHistory(3, grow_to=(3, 0)).is_abandoned(NOW)
         assert not RepairHistory(3).is_abandoned(NOW)
 
