@@ -11,7 +11,8 @@ from airflow_provider_batchlinux.core.instants import Duration, optional_seconds
 from airflow_provider_batchlinux.exceptions import BatchLinuxError, PoolNotReadyError
 from airflow_provider_batchlinux.sensors._base import BatchLinuxPoolSensor
 from airflow_provider_batchlinux.sensors._metrics import report_timeline, tags_of
-from airflow_provider_batchlinux.triggers.nodes import BatchLinuxNodesIdleTrigger, delete_owned
+from airflow_provider_batchlinux.triggers._base import delete_owned
+from airflow_provider_batchlinux.triggers.nodes import BatchLinuxNodesIdleTrigger
 
 if TYPE_CHECKING:
     from airflow.sdk import Context

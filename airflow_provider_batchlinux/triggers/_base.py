@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import logging
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
@@ -34,6 +35,8 @@ _KILL_LIMIT = 10.0
 
 _OVER = frozenset({"failed", "removed", "skipped", "success", "upstream_failed", "gone"})
 """Any other state counts as alive, also one that a later Airflow adds: a cancellation cannot be reverted."""
+
+log = logging.getLogger(__name__)
 
 # asyncio keeps only weak references to tasks.
 _kills: set[asyncio.Task[None]] = set()
@@ -226,6 +229,20 @@ class BatchLinuxPoolTrigger(BatchLinuxTrigger):
     def followed_pool(self) -> str:
         """The pool that the shared poller reads for this wait."""
         return self.pool_id
+
+
+async def delete_owned(client: BatchLinuxClient, pool_id: str, owner: Mapping[str, str], reason: str) -> None:
+    """
+    Delete a pool if one Dag run has created it and no other uses it, and log what was done.
+
+    :param owner: ``dag_id`` and ``run_id`` of the Dag run, and the connection's prefix of ids as ``instance``.
+    :param reason: why, as the end of a sentence.
+    """
+    from airflow_provider_batchlinux.client.pools.delete_own_pool import delete_unwanted_pool
+
+    run = owner["dag_id"], owner["run_id"]
+    outcome = await delete_unwanted_pool(client, pool_id, reason, run=run, instance=owner["instance"])
+    log.warning("%s", outcome)
 
 
 async def final_state(task_instance: Any) -> str | None:

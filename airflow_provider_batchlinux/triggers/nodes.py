@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
-from airflow_provider_batchlinux.triggers._base import BatchLinuxPoolTrigger
+from airflow_provider_batchlinux.triggers._base import BatchLinuxPoolTrigger, delete_owned
 
 if TYPE_CHECKING:
     from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
@@ -16,20 +15,6 @@ if TYPE_CHECKING:
 __all__ = ["BatchLinuxNodesIdleTrigger"]
 
 log = logging.getLogger(__name__)
-
-
-async def delete_owned(client: BatchLinuxClient, pool_id: str, owner: Mapping[str, str], reason: str) -> None:
-    """
-    Delete a pool if one Dag run has created it and no other uses it, and log what was done.
-
-    :param owner: the Dag run, as :class:`BatchLinuxNodesIdleTrigger` has it.
-    :param reason: why, as the end of a sentence.
-    """
-    from airflow_provider_batchlinux.client.pools.delete_own_pool import delete_unwanted_pool
-
-    run = owner["dag_id"], owner["run_id"]
-    outcome = await delete_unwanted_pool(client, pool_id, reason, run=run, instance=owner["instance"])
-    log.warning("%s", outcome)
 
 
 class BatchLinuxNodesIdleTrigger(BatchLinuxPoolTrigger):

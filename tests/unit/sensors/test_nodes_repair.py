@@ -139,6 +139,19 @@ class TestReplacement:
         assert not sensor(repair={"replace_unusable": True}).poke({}).is_done
         assert asked(account, "/removenodes") == 0
 
+    @pytest.mark.parametrize("deferrable", [False, True])
+    def test_a_wait_that_fails_on_another_node_begins_no_repair(self, account, deferrable):
+        account.idle_pool(2)
+        account.put_node("unusable")
+        account.control.set_node("etl", account.nodes()[1].node_id, "starttaskfailed")
+
+        run = run_to_end(
+            sensor(repair={"replace_unusable": True, "unusable_grace": SOON}, deferrable=deferrable)
+        )
+
+        assert isinstance(run.error, PoolNotReadyError)
+        assert asked(account, "/removenodes") == 0
+
     def test_a_restart_in_the_middle_is_taken_up(self, account):
         account.idle_pool(2)
         lost = account.put_node("unusable")
