@@ -10,8 +10,6 @@ import socket
 import sys
 import tempfile
 from argparse import ArgumentTypeError, Namespace
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,9 +20,8 @@ from airflow_provider_batchlinux.cli.account import add_account_options, hook_an
 from airflow_provider_batchlinux.core.ids import id_problems
 
 if TYPE_CHECKING:
-    from airflow_provider_batchlinux.client.transport.account import AccountSettings
-    from airflow_provider_batchlinux.core.users.user import NodeUser, UserRecord
-    from airflow_provider_batchlinux.hooks.batch_linux import BatchLinuxHook
+    from airflow_provider_batchlinux.core.users.user import UserRecord
+    from airflow_provider_batchlinux.hooks._temporary_login import TemporaryLogin
 
 __all__ = ["add_command"]
 
@@ -35,8 +32,6 @@ _NAME_LENGTH = 20
 _TIME_OVER = 124
 """The exit status when the time was over first, as ``timeout`` has it."""
 _SSH_FAILED = 255
-_CLEAN_UP_BUDGET = 60.0
-"""Seconds: nobody waits for minutes at a terminal, and the ledger remembers what is left to do."""
 
 _DESCRIPTION = """\
 Log in to a node of POOL with your own SSH key. A user is made for this login, and removed when it ends: also
@@ -82,97 +77,67 @@ def add_command(commands: Any) -> None:
 def _run(options: Namespace) -> int:
     require_ssh()
     key = own_key(options.key)
-    login = _Login.of(options, key)
+    login = _login(options, key)
     with ending_signals() as signals, tempfile.TemporaryDirectory(prefix="batchlinux-ssh-") as folder:
         try:
-            record = login.begin()
-            _say(login.announcement(record))
-            status = _ssh_call(options, key, record, Path(folder)).run(login.seconds_left())
+            record = login.add_to_one()
+            expires_at = login.user.user.expires_at
+            _say(
+                f"User {record.username!r} is on node {record.node_id!r} ({record.state}) of pool "
+                f"{options.pool!r} until this login ends, or {expires_at:%Y-%m-%d %H:%M:%S} UTC."
+            )
+            status = _ssh_call(options, key, record, Path(folder)).run(_seconds_left(expires_at))
         finally:
+            # The user must be removed, so the signals that end the login do not interrupt that.
             signals.hold_off()
-            login.end()
-    # When the time is over, the node may end the session before we do.
-    if status is None or (status == _SSH_FAILED and login.seconds_left() == 0):
-        _say("The time of this login was over.")
+            _remove(login)
+    # When the time is over, the node may end the session before this process does.
+    if status is None or (status == _SSH_FAILED and _seconds_left(expires_at) == 0):
+        _say("The time of this login is over.")
         return _TIME_OVER
     return status
 
 
-@dataclass
-class _Login:
-    """
-    One login, from the user's first moment to its last.
+def _login(options: Namespace, key: OwnKey) -> TemporaryLogin:
+    from airflow_provider_batchlinux.client.users.temporary import TemporaryUser
+    from airflow_provider_batchlinux.core.users.user import NodeUser
+    from airflow_provider_batchlinux.hooks._temporary_login import TemporaryLogin
 
-    :param node_id: the node; ``None`` until one is chosen.
-    :param by: what the ledger says of the holder. The session keeps two logins of one person apart.
-    """
+    person, session = getpass.getuser(), secrets.token_hex(3)
+    user = NodeUser(
+        username=options.user or _username(person, session),
+        expires_at=datetime.now(timezone.utc) + options.expires_in,
+        ssh_public_key=key.line,
+        is_admin=options.admin,
+    )
+    if problems := [*id_problems("POOL", options.pool), *user.problems()]:
+        raise ValueError("\n".join(problems))
+    # The session tells two logins of the same person apart.
+    by = {"person": person, "host": socket.gethostname(), "session": session}
+    hook, settings = hook_and_settings(options)
+    node_ids = [options.node] if options.node else None
+    return TemporaryLogin(hook, settings, TemporaryUser(options.pool, user, by, node_ids, options.address))
 
-    hook: BatchLinuxHook
-    settings: AccountSettings
-    pool_id: str
-    node_id: str | None
-    user: NodeUser
-    by: Mapping[str, str]
-    address: Any
 
-    @classmethod
-    def of(cls, options: Namespace, key: OwnKey) -> _Login:
-        from airflow_provider_batchlinux.core.users.user import NodeUser
+def _remove(login: TemporaryLogin) -> None:
+    from airflow_provider_batchlinux.exceptions import BatchLinuxError
 
-        session = secrets.token_hex(3)
-        user = NodeUser(
-            username=options.user or _username(getpass.getuser(), session),
-            expires_at=datetime.now(timezone.utc) + options.expires_in,
-            ssh_public_key=key.line,
-            is_admin=options.admin,
+    username = login.user.user.username
+    node = f"node {login.user.node_ids[0]!r}" if login.user.node_ids else "its node"
+    try:
+        was_there = login.remove()
+    except BatchLinuxError:
+        _say(
+            f"User {username!r} may still be on {node}. The pool's ledger keeps it, and "
+            "BatchLinuxAuditNodeUsersOperator(revoke=True) removes it once its time is over."
         )
-        if problems := [*id_problems("POOL", options.pool), *user.problems()]:
-            raise ValueError("\n".join(problems))
-        by = {"person": getpass.getuser(), "host": socket.gethostname(), "session": session}
-        hook, settings = hook_and_settings(options)
-        return cls(hook, settings, options.pool, options.node, user, by, options.address)
+        raise
+    if was_there:
+        _say(f"User {username!r} has been removed from {node}.")
 
-    def begin(self) -> UserRecord:
-        from airflow_provider_batchlinux.client.users.short_login import add_login, pick_node
 
-        async def story(client: Any) -> UserRecord:
-            self.node_id = self.node_id or await pick_node(client, self.pool_id)
-            return await add_login(
-                client, self.pool_id, self.node_id, self.user, self.by, address=self.address
-            )
-
-        return self.hook.run(story, settings=self.settings)
-
-    def end(self) -> None:
-        """Take the user off, also when it is not sure that it was ever put there."""
-        from airflow_provider_batchlinux.client.users.short_login import remove_login
-        from airflow_provider_batchlinux.exceptions import BatchLinuxError
-
-        if self.node_id is None:
-            return
-        node_id, username = self.node_id, self.user.username
-        hasty = replace(self.settings, retry_budget=min(self.settings.retry_budget, _CLEAN_UP_BUDGET))
-        try:
-            was_there = self.hook.run(
-                lambda client: remove_login(client, self.pool_id, node_id, username, self.by), settings=hasty
-            )
-        except BatchLinuxError:
-            _say(
-                f"User {username!r} may still be on node {node_id!r}. The pool's ledger keeps it, for "
-                "BatchLinuxAuditNodeUsersOperator(revoke=True) to take off once its time is over."
-            )
-            raise
-        if was_there:
-            _say(f"User {username!r} is off node {node_id!r} again.")
-
-    def seconds_left(self) -> float:
-        return max(0.0, (self.user.expires_at - datetime.now(timezone.utc)).total_seconds())
-
-    def announcement(self, record: UserRecord) -> str:
-        return (
-            f"User {self.user.username!r} is on node {record.node_id!r} ({record.state}) of pool "
-            f"{self.pool_id!r} until this login ends, or {self.user.expires_at:%Y-%m-%d %H:%M:%S} UTC."
-        )
+def _seconds_left(expires_at: datetime) -> float:
+    return max(0.0, (expires_at - datetime.now(timezone.utc)).total_seconds())
 
 
 def _ssh_call(options: Namespace, key: OwnKey, record: UserRecord, folder: Path) -> SshCall:
@@ -181,7 +146,7 @@ def _ssh_call(options: Namespace, key: OwnKey, record: UserRecord, folder: Path)
         # Which of the agent's keys to use, ssh is told by a file of the public half.
         identity = folder / "key.pub"
         identity.write_text(f"{key.line}\n", encoding="utf-8")
-    assert record.address is not None, "add_login() sees to it"
+    assert record.address is not None, "add_to_one() requires one"
     assert record.port is not None, "an address has one"
     return SshCall(
         record.username,

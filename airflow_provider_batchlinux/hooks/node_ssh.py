@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowOptionalProviderFeatureException
 
-from airflow_provider_batchlinux.core.instants import Duration, seconds_of
-from airflow_provider_batchlinux.hooks._ephemeral_login import EphemeralLogin, task_context
+from airflow_provider_batchlinux.core.instants import Duration, expiry_of, seconds_of
+from airflow_provider_batchlinux.hooks._temporary_login import TemporaryLogin, task_context
 from airflow_provider_batchlinux.hooks.batch_linux import DEFAULT_CONN_ID, BatchLinuxHook
 
 try:
@@ -27,7 +27,7 @@ from airflow_provider_batchlinux.hooks._ssh_connection import (
 )
 
 if TYPE_CHECKING:
-    from airflow_provider_batchlinux.client.users.nodes import Address
+    from airflow_provider_batchlinux.core.nodes.addresses import AddressChoice
 
 __all__ = ["BatchLinuxNodeSSHHook"]
 
@@ -70,7 +70,7 @@ class BatchLinuxNodeSSHHook(SSHHook):
         node_id: str | None = None,
         *,
         batch_linux_conn_id: str = DEFAULT_CONN_ID,
-        address: Address | None = None,
+        address: AddressChoice = None,
         expires_in: Duration = timedelta(hours=4),
         is_admin: bool = False,
         host_keys: str = ACCEPT_NEW,
@@ -88,7 +88,7 @@ class BatchLinuxNodeSSHHook(SSHHook):
         self.pool_id: Any = pool_id
         self.node_id: Any = node_id
         self.batch_linux_conn_id = batch_linux_conn_id
-        self.address: Address | None = address
+        self.address: AddressChoice = address
         self.expires_in = expires_in
         self.is_admin = is_admin
         self.host_keys_policy = host_keys
@@ -107,16 +107,29 @@ class BatchLinuxNodeSSHHook(SSHHook):
             if transport is not None and transport.is_active():
                 return self.client
             self.client.close()
-        login = self._login()
-        client = NodeClient(login.end)
+        node_id = self._found_node or _rendered(self.node_id)
+        login = TemporaryLogin.with_generated_key(
+            BatchLinuxHook(self.batch_linux_conn_id),
+            _rendered(self.pool_id),
+            expires_at=expiry_of(self.expires_in, None, datetime.now(timezone.utc)),
+            node_ids=None if node_id is None else [node_id],
+            is_admin=self.is_admin,
+            address=self.address,
+        )
+        client = NodeClient(login.close)
         try:
-            endpoint = login.begin(answer_timeout=_optional_seconds(self.answer_timeout))
-            # A second connection is to lead to the same node, such as one for each file.
-            self._found_node = login.node_id
-            self.remote_host, self.port, self.username = endpoint.address, endpoint.port, login.user.username
-            self.pkey = private_key(login.private_text)
+            timeout = self.answer_timeout
+            endpoint = login.add_to_one(
+                answer_timeout=None if timeout is None else seconds_of("answer_timeout", timeout)
+            )
+            assert endpoint.address is not None, "add_to_one() requires an address"
+            assert endpoint.port is not None, "an address has a port"
+            # A second connection must lead to the same node: some operators open one for each file.
+            self._found_node = endpoint.node_id
+            self.remote_host, self.port, self.username = endpoint.address, endpoint.port, endpoint.username
+            self.pkey = private_key(login.private_key)
             self._host_keys = self._host_keys or HostKeys(self.host_keys_policy)
-            Login(login.user.username, self._host_keys, self.pkey, self._connect_options()).open(
+            Login(endpoint.username, self._host_keys, self.pkey, self._connect_options()).open(
                 client, endpoint.address, endpoint.port
             )
         except BaseException:
@@ -129,17 +142,6 @@ class BatchLinuxNodeSSHHook(SSHHook):
             client.get_transport().set_keepalive(self.keepalive_interval)
         self.client = client
         return client
-
-    def _login(self) -> EphemeralLogin:
-        pool_id, node_id = _rendered(self.pool_id), self._found_node or _rendered(self.node_id)
-        return EphemeralLogin(
-            BatchLinuxHook(self.batch_linux_conn_id),
-            pool_id,
-            node_id,
-            expires_in=self.expires_in,
-            is_admin=self.is_admin,
-            address=self.address,
-        )
 
     def _connect_options(self) -> dict[str, Any]:
         return {
@@ -158,10 +160,6 @@ def _rendered(value: Any) -> Any:
         return value
     task: Any = context["task"]
     return task.render_template(value, context)
-
-
-def _optional_seconds(timeout: Duration | None) -> float | None:
-    return None if timeout is None else seconds_of("answer_timeout", timeout)
 
 
 def _require_known(options: Mapping[str, Any]) -> None:

@@ -1,57 +1,51 @@
-"""The base of the operators that put a user on nodes or take it away: visit, wait for nodes, visit again."""
+"""The base of the operators that add a user to nodes or remove it: now, and on nodes that become ready."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import conf
-
-from airflow_provider_batchlinux.core.ids import id_problems
-from airflow_provider_batchlinux.core.instants import Duration, seconds_of
+from airflow_provider_batchlinux.core.instants import Duration
 from airflow_provider_batchlinux.exceptions import NodeUsersError, WaitTimeoutError
-from airflow_provider_batchlinux.links.portal import BatchLinuxPoolLink
-from airflow_provider_batchlinux.operators._base import (
-    BatchLinuxBaseOperator,
-    deadline_of,
-    defer_to,
-    result_of,
+from airflow_provider_batchlinux.operators._waiting import (
+    DEFAULT_DEFERRABLE,
+    BatchLinuxWaitingOperator,
+    Result,
+    Step,
 )
+from airflow_provider_batchlinux.triggers._base import BatchLinuxTrigger
 from airflow_provider_batchlinux.triggers.node_users import BatchLinuxNodesForUserTrigger
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
-    from airflow_provider_batchlinux.client.users.reconcile import SyncResult, UserTarget, UserWork
+    from airflow_provider_batchlinux.client.users.reconcile import UserWork
     from airflow_provider_batchlinux.core.users.user import UserRecord
-
-__all__ = ["DEFAULT_AT_ONCE", "NodeUsersOperator"]
 
 DEFAULT_AT_ONCE = 64
 
 _SO_FAR = "user_records"
-"""The XCom that holds the records while the task is deferred."""
+"""The XCom that keeps the records while the task is deferred."""
 
 
-class NodeUsersOperator(BatchLinuxBaseOperator):
+class NodeUsersOperator(BatchLinuxWaitingOperator):
     """
-    The base of the operators that put a user on nodes or take it away.
+    The base of the operators that add a user to nodes or remove it.
 
-    Nodes that can take the call get it at once; those on their way are waited for and get it then.
+    Nodes that are ready are changed immediately. Nodes that are starting are waited for, and changed then.
     """
 
     template_fields: Sequence[str] = (
-        *BatchLinuxBaseOperator.template_fields,
-        "pool_id",
+        *BatchLinuxWaitingOperator.template_fields,
         "username",
         "node_ids",
         "states",
         "where",
     )
-    operator_extra_links = (BatchLinuxPoolLink(),)
+    template_fields_renderers = {"node_ids": "json", "states": "json"}  # noqa: RUF012  # as Airflow declares it
 
     def __init__(
         self,
@@ -66,14 +60,15 @@ class NodeUsersOperator(BatchLinuxBaseOperator):
         wait_for_nodes: bool = True,
         timeout: Duration = timedelta(minutes=30),
         poll_interval: Duration = timedelta(seconds=15),
-        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        deferrable: bool = DEFAULT_DEFERRABLE,
         max_concurrency: int = DEFAULT_AT_ONCE,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
-        self.pool_id = pool_id
+        super().__init__(pool_id=pool_id, **kwargs)
         self.username = username
-        self.node_ids, self.states, self.where = node_ids, states, where
+        self.node_ids = node_ids
+        self.states = states
+        self.where = where
         self.take_over = take_over
         self.max_failed_nodes = max_failed_nodes
         self.wait_for_nodes = wait_for_nodes
@@ -81,143 +76,120 @@ class NodeUsersOperator(BatchLinuxBaseOperator):
         self.poll_interval = poll_interval
         self.deferrable = deferrable
         self.max_concurrency = max_concurrency
-
-    def execute(self, context: Context) -> list[dict[str, Any]]:
-        """Visit the nodes, and those on their way when they are there."""
-        work = self.work(context, {})
-        BatchLinuxPoolLink.persist(context, self.hook.settings(), self.pool_id)
-        return self._go_on(context, work, [], is_last=not self.wait_for_nodes)
-
-    def execute_complete(self, context: Context, event: dict[str, Any]) -> list[dict[str, Any]]:
-        """Visit the nodes that were waited for, also when the time for waiting is over."""
-        from airflow_provider_batchlinux.core.events import WaitEvent
-        from airflow_provider_batchlinux.core.users.user import UserRecord
-
-        is_late = False
-        try:
-            result_of(event)
-        except WaitTimeoutError as error:
-            self.log.warning("%s", error)
-            is_late = True
-        work = self.work(context, WaitEvent.from_payload(event).arguments)
-        ti: Any = context["ti"]
-        stored = ti.xcom_pull(task_ids=self.task_id, key=_SO_FAR, map_indexes=ti.map_index) or []
-        so_far = [UserRecord.from_result(record) for record in stored]
-        return self._go_on(context, work, so_far, is_last=is_late)
+        self._so_far: Sequence[UserRecord] = ()
 
     @abstractmethod
-    def work(self, context: Context, carried: Mapping[str, Any]) -> UserWork:
+    def work(self, context: Context, trigger: BatchLinuxNodesForUserTrigger | None) -> UserWork:
         """
-        Say what is to be done.
+        Return what to do on the nodes.
 
-        :param carried: the arguments of the trigger that the task comes back from; empty at first.
-        :raises ValueError: the arguments are wrong, all of which is named.
+        :param trigger: the trigger that was waited on; ``None`` at first.
         """
 
     @abstractmethod
     def carried(self, work: UserWork) -> dict[str, Any]:
-        """Give what the task needs when it comes back, as arguments of the trigger: no secret."""
+        """Return the arguments of the trigger that a resumed task needs: no secret."""
 
     @abstractmethod
-    def finish(self, work: UserWork, records: Sequence[UserRecord]) -> None:
+    def report(self, work: UserWork, records: Sequence[UserRecord]) -> None:
         """
-        Tell what became of the user.
+        Log the records.
 
-        :raises NodeUsersError: more nodes failed than may.
+        :raises NodeUsersError: more nodes failed than ``max_failed_nodes`` allows.
         """
 
     def problems(self) -> list[str]:
-        """List all that is wrong with the arguments that all these operators have."""
+        """List all that is wrong with the arguments."""
         from airflow_provider_batchlinux.core.users.plan import failure_limit_problems
         from airflow_provider_batchlinux.core.users.user import username_problems
 
         return [
-            *id_problems("pool_id", self.pool_id),
+            *super().problems(),
             *username_problems(self.username),
             *failure_limit_problems(self.max_failed_nodes),
         ]
 
+    async def submit(self, client: BatchLinuxClient, context: Context) -> Step:
+        """Change the nodes that are ready."""
+        return await self._change(client, context, None, is_last=not self.wait_for_nodes)
+
+    async def finish(
+        self,
+        client: BatchLinuxClient,
+        context: Context,
+        trigger: BatchLinuxTrigger,
+        result: dict[str, Any],  # noqa: ARG002
+    ) -> Step:
+        """Change the nodes that have become ready."""
+        return await self._change(client, context, trigger, is_last=False)
+
+    async def timed_out(
+        self, client: BatchLinuxClient, context: Context, trigger: BatchLinuxTrigger, error: WaitTimeoutError
+    ) -> Step:
+        """Change the nodes that have become ready; the others count as failed."""
+        self.log.warning("%s", error)
+        return await self._change(client, context, trigger, is_last=True)
+
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> Result:
+        """Continue after the trigger has fired, with the records from before the deferral."""
+        from airflow_provider_batchlinux.core.users.user import UserRecord
+
+        ti: Any = context["ti"]
+        stored = ti.xcom_pull(task_ids=self.task_id, key=_SO_FAR, map_indexes=ti.map_index) or []
+        self._so_far = [UserRecord.from_result(record) for record in stored]
+        return super().execute_complete(context, event)
+
     def require_done(self, records: Sequence[UserRecord], what: str) -> None:
         """
-        Fail when more nodes failed than may.
+        Raise ``NodeUsersError`` if more nodes failed than ``max_failed_nodes`` allows.
 
-        :param what: what could not be done, such as ``User 'etl' could not be put on``.
+        :param what: what failed, such as ``User 'etl' could not be added to``.
         """
         from airflow_provider_batchlinux.core.users.plan import failure_limit
         from airflow_provider_batchlinux.core.users.user import UserOutcome, failures_text
 
         left_out = (UserOutcome.SKIPPED, UserOutcome.GONE)
-        meant = [record for record in records if record.outcome not in left_out]
-        failed = [record for record in meant if record.outcome is UserOutcome.FAILED]
+        asked = [record for record in records if record.outcome not in left_out]
+        failed = [record for record in asked if record.outcome is UserOutcome.FAILED]
         if not failed:
             return
-        msg = f"{what} {len(failed)} of {len(meant)} nodes of pool {self.pool_id!r}: {failures_text(failed)}"
-        if len(failed) <= failure_limit(self.max_failed_nodes, len(meant)):
+        msg = f"{what} {len(failed)} of {len(asked)} nodes of pool {self.pool_id!r}: {failures_text(failed)}"
+        if len(failed) <= failure_limit(self.max_failed_nodes, len(asked)):
             self.log.warning("%s\nmax_failed_nodes=%r allows that.", msg, self.max_failed_nodes)
             return
         codes = {record.node_id: record.code for record in failed}
         raise NodeUsersError(msg, failed=list(codes), codes=codes)
 
-    def _go_on(
-        self, context: Context, work: UserWork, so_far: Sequence[UserRecord], *, is_last: bool
-    ) -> list[dict[str, Any]]:
-        visit = self.hook.run(lambda client: self._visit(client, context, work, so_far, is_last=is_last))
-        if not (visit.is_over or is_last) and self.deferrable:
-            ti: Any = context["ti"]
-            ti.xcom_push(key=_SO_FAR, value=[record.to_result() for record in visit.records])
-            defer_to(self, self._trigger(context, work))
-        records = visit.all_records
-        self.finish(work, records)
-        return [record.to_result() for record in records]
-
-    async def _visit(
+    async def _change(
         self,
         client: BatchLinuxClient,
         context: Context,
-        work: UserWork,
-        so_far: Sequence[UserRecord],
+        waited_on: BatchLinuxTrigger | None,
         *,
         is_last: bool,
-    ) -> SyncResult:
-        from airflow_provider_batchlinux.client.users.reconcile import visit_nodes
-
-        target = self._target()
-        visit = await visit_nodes(client, target, work, so_far)
-        while not (visit.is_over or is_last or self.deferrable):
-            is_last = await self._waited_in_vain(client, context, work)
-            visit = await visit_nodes(client, target, work, visit.records)
-        if visit.is_over or is_last:
-            await work.conclude(client, target, visit)
-        return visit
-
-    async def _waited_in_vain(self, client: BatchLinuxClient, context: Context, work: UserWork) -> bool:
-        from airflow_provider_batchlinux.client.waits.loop import WaitSchedule, wait_for
-
-        trigger = self._trigger(context, work)
-        interval = trigger.poll_interval
-        try:
-            await wait_for(
-                trigger.wait(client), WaitSchedule(interval, trigger.deadline, first_wait=interval)
-            )
-        except WaitTimeoutError as error:
-            self.log.warning("%s", error)
-            return True
-        return False
-
-    def _target(self) -> UserTarget:
-        from airflow_provider_batchlinux.client.users.reconcile import UserTarget
+    ) -> Step:
+        from airflow_provider_batchlinux.client.users.reconcile import UserTarget, reconcile
         from airflow_provider_batchlinux.core.nodes.actions import NodeChoice
 
-        return UserTarget(self.pool_id, NodeChoice(self.node_ids, self.states), self.where)
-
-    def _trigger(self, context: Context, work: UserWork) -> BatchLinuxNodesForUserTrigger:
-        return BatchLinuxNodesForUserTrigger(
-            pool_id=self.pool_id,
-            batch_linux_conn_id=self.batch_linux_conn_id,
-            poll_interval=seconds_of("poll_interval", self.poll_interval),
-            deadline=deadline_of(context, timedelta(seconds=seconds_of("timeout", self.timeout))),
+        assert waited_on is None or isinstance(waited_on, BatchLinuxNodesForUserTrigger)
+        work = self.work(context, waited_on)
+        trigger = BatchLinuxNodesForUserTrigger(
+            **self.trigger_arguments(context),
             node_ids=self.node_ids,
             where=self.where,
             removing=work.removing,
             **self.carried(work),
         )
+        # Before the first node has the user: a kill may come at any time.
+        self.current_trigger = trigger
+        target = UserTarget(self.pool_id, NodeChoice(self.node_ids, self.states), self.where)
+        result = await reconcile(client, target, work, self._so_far)
+        if not (result.is_over or is_last):
+            self._so_far = result.records
+            if self.deferrable:
+                stored = [record.to_result() for record in result.records]
+                context["ti"].xcom_push(key=_SO_FAR, value=stored)
+            return trigger
+        await work.conclude(client, target, result)
+        self.report(work, result.all_records)
+        return [record.to_result() for record in result.all_records]

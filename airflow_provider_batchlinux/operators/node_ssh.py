@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_batchlinux.core.ids import id_problems
 from airflow_provider_batchlinux.core.instants import Duration, seconds_of
 from airflow_provider_batchlinux.core.node_states import READY_STATES
-from airflow_provider_batchlinux.exceptions import BatchLinuxError, NodeCommandError
+from airflow_provider_batchlinux.exceptions import NodeCommandError
 from airflow_provider_batchlinux.links.portal import BatchLinuxPoolLink
 from airflow_provider_batchlinux.operators._base import BatchLinuxBaseOperator
 
@@ -18,11 +18,9 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
-    from airflow_provider_batchlinux.client.transport.account import AccountSettings
-    from airflow_provider_batchlinux.client.users.nodes import Address
-    from airflow_provider_batchlinux.client.users.reconcile import UserTarget
+    from airflow_provider_batchlinux.core.nodes.addresses import AddressChoice
     from airflow_provider_batchlinux.core.nodes.ssh_commands import CommandRecord
-    from airflow_provider_batchlinux.core.users.user import NodeUser, UserRecord
+    from airflow_provider_batchlinux.core.users.user import UserRecord
     from airflow_provider_batchlinux.hooks._node_commands import NodeCommands
 
 __all__ = ["BatchLinuxRunOnNodesOperator"]
@@ -96,7 +94,7 @@ class BatchLinuxRunOnNodesOperator(BatchLinuxBaseOperator):
         timeout: Duration = timedelta(minutes=10),
         max_failed_nodes: int | str = 0,
         is_admin: bool = False,
-        address: Address | None = None,
+        address: AddressChoice = None,
         host_keys: str = "accept-new-for-this-run",
         output_limit: int = 2048,
         max_concurrency: int = 16,
@@ -109,30 +107,42 @@ class BatchLinuxRunOnNodesOperator(BatchLinuxBaseOperator):
         self.timeout = timeout
         self.max_failed_nodes = max_failed_nodes
         self.is_admin = is_admin
-        self.address: Address | None = address
+        self.address: AddressChoice = address
         self.host_keys = host_keys
         self.output_limit = output_limit
         self.max_concurrency = max_concurrency
         self._commands: NodeCommands | None = None
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Put the user there, run the command, take the user off, and tell how it went."""
+        """Add a user, run the command, remove the user, and return the records."""
         self._check()
-        # Fails here, before anything is done, where the extra is not installed.
+        # Fails before any request if the extra is not installed.
         from airflow_provider_batchlinux.hooks import node_ssh  # noqa: F401
-        from airflow_provider_batchlinux.hooks._ssh_connection import HostKeys
+        from airflow_provider_batchlinux.hooks._node_commands import NodeCommands
+        from airflow_provider_batchlinux.hooks._ssh_connection import HostKeys, Login, private_key
+        from airflow_provider_batchlinux.hooks._temporary_login import TemporaryLogin
 
         host_keys = HostKeys(self.host_keys)
-        settings = self.hook.settings()
-        BatchLinuxPoolLink.persist(context, settings, self.pool_id)
-        target = self.hook.run(self._target, settings=settings)
-        user, login = self._user(len(target.choice.node_ids or ()), host_keys)
-        self._commands = commands = self._prepared(login)
+        BatchLinuxPoolLink.persist(context, self.account, self.pool_id)
+        node_ids = self.hook.run(self._chosen_nodes, settings=self.account)
+        timeout = seconds_of("timeout", self.timeout)
+        longest = timedelta(seconds=timeout * math.ceil(len(node_ids) / self.max_concurrency))
+        temporary = TemporaryLogin.with_generated_key(
+            self.hook,
+            self.pool_id,
+            expires_at=datetime.now(timezone.utc) + longest + _MARGIN,
+            node_ids=node_ids,
+            is_admin=self.is_admin,
+            address=self.address,
+            max_concurrency=self.max_concurrency,
+        )
+        key = private_key(temporary.private_key)
+        login = Login(temporary.user.user.username, host_keys, key, {"timeout": 10})
+        self._commands = commands = NodeCommands(login, self.command, timeout, self.output_limit)
         try:
-            admitted = self.hook.run(lambda client: self._admit(client, target, user), settings=settings)
-            records = self._run(commands, admitted)
+            records = self._run(commands, temporary.add())
         finally:
-            self._dismiss(settings, target, user)
+            temporary.close()
         return self._result(context, records)
 
     def on_kill(self) -> None:
@@ -141,13 +151,16 @@ class BatchLinuxRunOnNodesOperator(BatchLinuxBaseOperator):
             self._commands.stop()
 
     def _check(self) -> None:
+        from airflow_provider_batchlinux.core.nodes.addresses import address_problems
         from airflow_provider_batchlinux.core.users.plan import failure_limit_problems
 
-        problems = [*id_problems("pool_id", self.pool_id), *failure_limit_problems(self.max_failed_nodes)]
+        problems = [
+            *id_problems("pool_id", self.pool_id),
+            *failure_limit_problems(self.max_failed_nodes),
+            *address_problems(self.address),
+        ]
         if not str(self.command or "").strip():
             problems.append("command is empty.")
-        if self.address not in (None, "public", "private"):
-            problems.append(f"address={self.address!r} is not 'public', 'private' or None.")
         if self.output_limit < 0:
             problems.append(f"output_limit={self.output_limit!r} is below zero.")
         if self.max_concurrency < 1:
@@ -159,54 +172,19 @@ class BatchLinuxRunOnNodesOperator(BatchLinuxBaseOperator):
         if problems:
             raise ValueError("\n".join(problems))
 
-    async def _target(self, client: BatchLinuxClient) -> UserTarget:
-        from airflow_provider_batchlinux.client.users.reconcile import UserTarget
+    async def _chosen_nodes(self, client: BatchLinuxClient) -> list[str]:
         from airflow_provider_batchlinux.core.nodes.actions import NodeChoice
         from airflow_provider_batchlinux.core.snapshots import counts_of
 
         choice = NodeChoice(self.node_ids, self.states or (READY_STATES if self.node_ids is None else None))
         nodes = await client.list_nodes(self.pool_id, where=self.where)
-        chosen = [node.node_id for node in choice.chosen(nodes)]
-        missing = choice.missing(nodes)
-        if not chosen and not missing:
-            counts = counts_of(nodes)
-            there = ", ".join(f"{count} {state}" for state, count in sorted(counts.items())) or "no nodes"
-            msg = f"Pool {self.pool_id!r} has no node that was chosen to run the command on, but {there}."
+        chosen = [*(node.node_id for node in choice.chosen(nodes)), *choice.missing(nodes)]
+        if not chosen:
+            counts = sorted(counts_of(nodes).items())
+            found = ", ".join(f"{count} {state}" for state, count in counts) or "no nodes"
+            msg = f"Pool {self.pool_id!r} has no node that was chosen to run the command on, but {found}."
             raise NodeCommandError(msg, failed=[])
-        return UserTarget(self.pool_id, NodeChoice([*chosen, *missing]))
-
-    def _user(self, nodes: int, host_keys: Any) -> tuple[NodeUser, Any]:
-        from airflow_provider_batchlinux.client.users.ephemeral import ephemeral_name
-        from airflow_provider_batchlinux.client.users.generated_keys import KeyPair
-        from airflow_provider_batchlinux.core.users.user import NodeUser
-        from airflow_provider_batchlinux.hooks._ssh_connection import Login, private_key
-
-        pair = KeyPair.generate()
-        longest = timedelta(seconds=seconds_of("timeout", self.timeout)) * math.ceil(
-            nodes / self.max_concurrency
-        )
-        user = NodeUser(
-            ephemeral_name(),
-            datetime.now(timezone.utc) + longest + _MARGIN,
-            ssh_public_key=pair.public_line,
-            is_admin=self.is_admin,
-        )
-        key = private_key(pair.private_text)
-        return user, Login(user.username, host_keys, key, {"timeout": 10})
-
-    def _prepared(self, login: Any) -> NodeCommands:
-        from airflow_provider_batchlinux.hooks._node_commands import NodeCommands
-
-        return NodeCommands(login, self.command, seconds_of("timeout", self.timeout), self.output_limit)
-
-    async def _admit(self, client: BatchLinuxClient, target: UserTarget, user: NodeUser) -> list[UserRecord]:
-        from airflow_provider_batchlinux.client.users.ephemeral import admit_everywhere
-        from airflow_provider_batchlinux.hooks._ephemeral_login import holder
-
-        visit = await admit_everywhere(
-            client, target, user, holder(), address=self.address, max_concurrency=self.max_concurrency
-        )
-        return visit.all_records
+        return chosen
 
     def _run(self, commands: NodeCommands, admitted: Sequence[UserRecord]) -> list[CommandRecord]:
         from airflow_provider_batchlinux.core.nodes.ssh_commands import CommandOutcome, CommandRecord
@@ -225,21 +203,6 @@ class BatchLinuxRunOnNodesOperator(BatchLinuxBaseOperator):
             for node_id, record in left.items()
         ]
         return [*commands.run(reached, max_concurrency=self.max_concurrency), *refused]
-
-    def _dismiss(self, settings: AccountSettings, target: UserTarget, user: NodeUser) -> None:
-        from airflow_provider_batchlinux.client.users.ephemeral import dismiss_everywhere
-
-        async def story(client: BatchLinuxClient) -> None:
-            await dismiss_everywhere(client, target, user.username, max_concurrency=self.max_concurrency)
-
-        try:
-            self.hook.run(story, settings=settings)
-        except BatchLinuxError as error:
-            # Not raised: the command has run, and the ledger knows what is left to do.
-            self.log.warning(
-                "User %r may still be on nodes, and stays in the ledger of pool %r until %s: %s",
-                user.username, self.pool_id, user.expires_at.isoformat(), error,
-            )  # fmt: skip
 
     def _result(self, context: Context, records: Sequence[CommandRecord]) -> dict[str, Any]:
         from airflow_provider_batchlinux.core.nodes.ssh_commands import commands_summary, commands_table

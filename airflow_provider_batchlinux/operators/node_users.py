@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk.log import mask_secret
 
 from airflow_provider_batchlinux.core.instants import Duration, expiry_of
-from airflow_provider_batchlinux.exceptions import BatchLinuxError, NodeUsersError
+from airflow_provider_batchlinux.exceptions import NodeUsersError
 from airflow_provider_batchlinux.operators._base import owner_of
 from airflow_provider_batchlinux.operators._credentials import (
     advise,
@@ -26,19 +25,13 @@ if TYPE_CHECKING:
     import jinja2
     from airflow.sdk import Context
 
-    from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
-    from airflow_provider_batchlinux.client.transport.account import AccountSettings
-    from airflow_provider_batchlinux.client.users.nodes import Address
     from airflow_provider_batchlinux.client.users.reconcile import AddUser, UserWork
+    from airflow_provider_batchlinux.core.nodes.addresses import AddressChoice
     from airflow_provider_batchlinux.core.users.credentials import KeyDestination
     from airflow_provider_batchlinux.core.users.user import NodeUser, UserRecord
+    from airflow_provider_batchlinux.triggers.node_users import BatchLinuxNodesForUserTrigger
 
 __all__ = ["DEFAULT_AT_ONCE", "BatchLinuxAddNodeUsersOperator", "BatchLinuxRemoveNodeUsersOperator"]
-
-_KILL_LIMIT = 4.0
-"""Seconds."""
-
-_ADDRESSES = (None, "public", "private")
 
 _DAY_ONLY = (
     "The service ends a user's time on Linux by the day only, and no open session with it. Remove user %r "
@@ -128,7 +121,7 @@ class BatchLinuxAddNodeUsersOperator(NodeUsersOperator):
         expires_at: datetime | str | None = None,
         is_admin: bool = False,
         recreate: bool = False,
-        address: Address | None = None,
+        address: AddressChoice = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(pool_id=pool_id, username=username, **kwargs)
@@ -140,8 +133,7 @@ class BatchLinuxAddNodeUsersOperator(NodeUsersOperator):
         self.expires_at = expires_at.isoformat() if isinstance(expires_at, datetime) else expires_at
         self.is_admin = is_admin
         self.recreate = recreate
-        self.address: Address | None = address
-        self._to_take_back: tuple[AccountSettings, AddUser] | None = None
+        self.address: AddressChoice = address
         refuse_private_keys(self)
 
     def render_template_fields(self, context: Context, jinja_env: jinja2.Environment | None = None) -> None:
@@ -150,17 +142,33 @@ class BatchLinuxAddNodeUsersOperator(NodeUsersOperator):
         render_destination(self, lambda text: str(self.render_template(text, context, jinja_env)))
         refuse_private_keys(self)
 
-    def work(self, context: Context, carried: Mapping[str, Any]) -> UserWork:
-        """Put the user there, until the instant that was reckoned when the task began."""
+    def problems(self) -> list[str]:
+        """List all that is wrong with the arguments."""
+        from airflow_provider_batchlinux.core.nodes.addresses import address_problems
+        from airflow_provider_batchlinux.core.users.user import NodeUser
+
+        found = [*super().problems(), *generation_problems(self), *address_problems(self.address)]
+        now = datetime.now(timezone.utc)
+        try:
+            expiry_of(self.expires_in, self.expires_at, now)
+        except ValueError as error:
+            found.append(str(error))
+        user = NodeUser(self.username, now, self.password, self.ssh_public_key)
+        # The base has checked the name already.
+        wrong = user.problems(is_complete=self.generate_key is None)
+        return [*found, *(problem for problem in wrong if problem not in found)]
+
+    def work(self, context: Context, trigger: BatchLinuxNodesForUserTrigger | None) -> UserWork:
+        """Add the user until the instant that the first run of this try has computed."""
         from airflow_provider_batchlinux.client.users.reconcile import AddUser
         from airflow_provider_batchlinux.core.users.ledger import LedgerEntry
 
         if self.password:
             mask_secret(self.password)
-        user = self._user(carried, datetime.now(timezone.utc))
+        user = self._user(trigger)
         # A task that resumes has its public key already.
         user = replace(user, ssh_public_key=user.ssh_public_key or generated_key(self, context))
-        if not carried:
+        if trigger is None:
             advise(self.log, user)
             self.log.info(_DAY_ONLY, user.username)
         entry = LedgerEntry(
@@ -171,7 +179,7 @@ class BatchLinuxAddNodeUsersOperator(NodeUsersOperator):
             is_admin=user.is_admin,
             has_password=bool(user.password),
         )
-        work = AddUser(
+        return AddUser(
             user,
             entry,
             max_concurrency=self.max_concurrency,
@@ -179,12 +187,10 @@ class BatchLinuxAddNodeUsersOperator(NodeUsersOperator):
             take_over=self.take_over,
             address=self.address,
         )
-        self._to_take_back = self.hook.settings(), work
-        return work
 
     def carried(self, work: UserWork) -> dict[str, Any]:
-        """Carry the expiry, the public key, and whose user it is."""
-        adding: AddUser = work  # type: ignore[assignment]  # the work that work() made
+        """Return the expiry, the public key, and the holder."""
+        adding: AddUser = work  # type: ignore[assignment]  # the work that work() returns
         return {
             "until": adding.user.expires_at.isoformat(),
             "ssh_public_key": adding.user.ssh_public_key,
@@ -192,26 +198,7 @@ class BatchLinuxAddNodeUsersOperator(NodeUsersOperator):
             "by": dict(adding.entry.by),
         }
 
-    def on_kill(self) -> None:
-        """Take the user off again. Airflow kills the worker after five seconds, so this gives up before."""
-        if self._to_take_back is None:
-            return
-        settings, work = self._to_take_back
-
-        async def story(client: BatchLinuxClient) -> None:
-            from airflow_provider_batchlinux.client.users.reconcile import take_back
-
-            back = take_back(
-                client, self.pool_id, work.username, work.entry.by, max_concurrency=self.max_concurrency
-            )
-            try:
-                await asyncio.wait_for(back, _KILL_LIMIT)
-            except (BatchLinuxError, asyncio.TimeoutError) as error:
-                self.log.warning("User %r may still be on pool %r: %s", work.username, self.pool_id, error)
-
-        self.hook.run(story, settings=settings)
-
-    def finish(self, work: UserWork, records: Sequence[UserRecord]) -> None:
+    def report(self, work: UserWork, records: Sequence[UserRecord]) -> None:
         """Show where to log in, and require that enough nodes have the user."""
         from airflow_provider_batchlinux.core.users.user import UserOutcome, records_table
 
@@ -234,33 +221,20 @@ class BatchLinuxAddNodeUsersOperator(NodeUsersOperator):
                 "User %r was on %d nodes already: whether it may use sudo is as it was there, whatever "
                 "is_admin says. recreate=True adds it anew.", work.username, kept,
             )  # fmt: skip
-        self.require_done(records, f"User {work.username!r} could not be put on")
+        self.require_done(records, f"User {work.username!r} could not be added to")
 
-    def _user(self, carried: Mapping[str, Any], now: datetime) -> NodeUser:
+    def _user(self, trigger: BatchLinuxNodesForUserTrigger | None) -> NodeUser:
         from airflow_provider_batchlinux.core.users.user import NodeUser
 
-        problems = [*self.problems(), *generation_problems(self)]
-        if self.address not in _ADDRESSES:
-            problems.append(f"address={self.address!r} is not 'public', 'private' or None.")
-        until = carried.get("until")
-        try:
-            expires_at = expiry_of(None if until else self.expires_in, until or self.expires_at, now)
-        except ValueError as error:
-            problems.append(str(error))
-            expires_at = now
-        user = NodeUser(
+        until = trigger.until if trigger else None
+        expires_in = None if until else self.expires_in
+        return NodeUser(
             username=self.username,
-            expires_at=expires_at,
+            expires_at=expiry_of(expires_in, until or self.expires_at, datetime.now(timezone.utc)),
             password=self.password,
-            ssh_public_key=carried.get("ssh_public_key") or self.ssh_public_key,
+            ssh_public_key=(trigger.ssh_public_key if trigger else None) or self.ssh_public_key,
             is_admin=self.is_admin,
         )
-        # The name is among the problems that all these operators look for.
-        found = user.problems(is_complete=self.generate_key is None)
-        problems.extend(problem for problem in found if problem not in problems)
-        if problems:
-            raise ValueError("\n".join(problems))
-        return user
 
 
 class BatchLinuxRemoveNodeUsersOperator(NodeUsersOperator):
@@ -299,21 +273,19 @@ class BatchLinuxRemoveNodeUsersOperator(NodeUsersOperator):
 
     ui_color = "#f3e3d8"
 
-    def work(self, context: Context, carried: Mapping[str, Any]) -> UserWork:  # noqa: ARG002
-        """Take the user away, in the name of the Dag run."""
+    def work(self, context: Context, trigger: BatchLinuxNodesForUserTrigger | None) -> UserWork:  # noqa: ARG002
+        """Remove the user on behalf of the Dag run."""
         from airflow_provider_batchlinux.client.users.reconcile import RemoveUser
 
-        if problems := self.problems():
-            raise ValueError("\n".join(problems))
         return RemoveUser(self.username, owner_of(context), self.max_concurrency, self.take_over)
 
     def carried(self, work: UserWork) -> dict[str, Any]:  # noqa: ARG002
-        """Carry nothing."""
+        """Return nothing: the operator has it all."""
         return {}
 
-    def finish(self, work: UserWork, records: Sequence[UserRecord]) -> None:
+    def report(self, work: UserWork, records: Sequence[UserRecord]) -> None:
         """Show what became of the user, and require that enough nodes are rid of it."""
         from airflow_provider_batchlinux.core.users.user import records_table
 
         self.log.info("User %r on pool %r:\n%s", work.username, self.pool_id, records_table(records))
-        self.require_done(records, f"User {work.username!r} could not be taken off")
+        self.require_done(records, f"User {work.username!r} could not be removed from")

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_batchlinux.core.ids import id_problems
 from airflow_provider_batchlinux.core.instants import Duration, expiry_of, seconds_of
-from airflow_provider_batchlinux.exceptions import BatchLinuxError, NodeUsersError
-from airflow_provider_batchlinux.links.portal import BatchLinuxPoolLink
-from airflow_provider_batchlinux.operators._base import BatchLinuxBaseOperator, owner_of, result_of
+from airflow_provider_batchlinux.exceptions import NodeUsersError
+from airflow_provider_batchlinux.operators._base import owner_of
 from airflow_provider_batchlinux.operators._credentials import (
     advise,
     generated_key,
@@ -20,6 +16,7 @@ from airflow_provider_batchlinux.operators._credentials import (
     refuse_private_keys,
     render_destination,
 )
+from airflow_provider_batchlinux.operators._waiting import BatchLinuxWaitingOperator, Step
 from airflow_provider_batchlinux.triggers.node_users_lease import BatchLinuxNodeUsersLeaseTrigger
 
 if TYPE_CHECKING:
@@ -27,22 +24,15 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
-    from airflow_provider_batchlinux.client.transport.account import AccountSettings
-    from airflow_provider_batchlinux.client.users.nodes import Address
+    from airflow_provider_batchlinux.core.nodes.addresses import AddressChoice
     from airflow_provider_batchlinux.core.users.credentials import KeyDestination
     from airflow_provider_batchlinux.core.users.ledger import LedgerEntry
     from airflow_provider_batchlinux.core.users.user import NodeUser
 
 __all__ = ["BatchLinuxLeaseNodeUsersOperator"]
 
-_KILL_LIMIT = 4.0
-"""Seconds."""
 
-_LATE = timedelta(minutes=30)
-"""How long after the end of the lease Airflow gives the trigger up; nodes may be asked for half of it."""
-
-
-class BatchLinuxLeaseNodeUsersOperator(BatchLinuxBaseOperator):
+class BatchLinuxLeaseNodeUsersOperator(BatchLinuxWaitingOperator):
     """
     Keep a user on all nodes of a pool, also on those that come later, and take it away at the end.
 
@@ -93,15 +83,13 @@ class BatchLinuxLeaseNodeUsersOperator(BatchLinuxBaseOperator):
     """
 
     template_fields: Sequence[str] = (
-        *BatchLinuxBaseOperator.template_fields,
-        "pool_id",
+        *BatchLinuxWaitingOperator.template_fields,
         "username",
         "ssh_public_key",
         "password_conn_id",
         "generate_key",
         "expires_at",
     )
-    operator_extra_links = (BatchLinuxPoolLink(),)
     ui_color = "#ece0f5"
 
     def __init__(
@@ -117,14 +105,13 @@ class BatchLinuxLeaseNodeUsersOperator(BatchLinuxBaseOperator):
         is_admin: bool = False,
         until_task_ids: list[str] | None = None,
         take_over: bool = False,
-        address: Address | None = None,
+        address: AddressChoice = None,
         poll_interval: Duration = timedelta(seconds=30),
         deferrable: bool = True,
         max_concurrency: int = 64,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
-        self.pool_id = pool_id
+        super().__init__(pool_id=pool_id, **kwargs)
         self.username = username
         self.ssh_public_key = ssh_public_key
         self.password_conn_id = password_conn_id
@@ -135,12 +122,11 @@ class BatchLinuxLeaseNodeUsersOperator(BatchLinuxBaseOperator):
         self.is_admin = is_admin
         self.until_task_ids = until_task_ids
         self.take_over = take_over
-        self.address: Address | None = address
+        self.address: AddressChoice = address
         self.poll_interval = poll_interval
         self.deferrable = deferrable
         self.max_concurrency = max_concurrency
         refuse_private_keys(self)
-        self._to_kill: tuple[AccountSettings, BatchLinuxNodeUsersLeaseTrigger] | None = None
 
     def render_template_fields(self, context: Context, jinja_env: jinja2.Environment | None = None) -> None:
         """Render, and stop a private key before Airflow stores the rendered fields."""
@@ -148,46 +134,49 @@ class BatchLinuxLeaseNodeUsersOperator(BatchLinuxBaseOperator):
         render_destination(self, lambda text: str(self.render_template(text, context, jinja_env)))
         refuse_private_keys(self)
 
-    def execute(self, context: Context) -> dict[str, Any]:
-        """Enter the lease into the pool's ledger, put the user on the nodes that are there, and wait."""
-        settings = self.hook.settings()
-        trigger = self._trigger(context)
-        BatchLinuxPoolLink.persist(context, settings, self.pool_id)
+    def problems(self) -> list[str]:
+        """List all that is wrong with the arguments."""
+        from airflow_provider_batchlinux.core.users.user import username_problems
 
-        async def story(client: BatchLinuxClient) -> dict[str, Any] | None:
-            await self._enter(client, trigger)
-            self._to_kill = settings, trigger
-            async with self._given_up_on_error(client, trigger, context):
-                return await trigger.run_on_worker(client, block=not self.deferrable)
+        found = [*super().problems(), *username_problems(self.username), *generation_problems(self)]
+        wanted = self.until_task_ids or []
+        later = self.get_flat_relative_ids(upstream=False)
+        unknown = [name for name in wanted if not self.dag.has_task(name)]
+        waiting = [name for name in wanted if name in later or name == self.task_id]
+        found += [f"until_task_ids names {name!r}, which is not a task of the Dag." for name in unknown]
+        found += [f"until_task_ids names {name!r}, which itself waits for the lease." for name in waiting]
+        try:
+            self._until()
+        except ValueError as error:
+            found.append(str(error))
+        return found
 
-        result = self.hook.run(story, settings=settings)
-        if result is None:
-            left = trigger.until - datetime.now(timezone.utc).timestamp()
-            self.defer(
-                trigger=trigger,
-                method_name="execute_complete",
-                timeout=timedelta(seconds=max(left, 0)) + _LATE,
-            )
-        return result
+    def limit(self) -> timedelta | None:
+        """Return no limit: the lease has an end of its own."""
+        return None
 
-    def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
-        """Tell how the lease ended, or raise what the trigger reports."""
-        from airflow_provider_batchlinux.core.events import WaitEvent
+    def cancels_after(self, error: Exception, context: Context) -> bool:  # noqa: ARG002
+        """End the lease if no retry follows that could go on with it."""
+        ti: Any = context["ti"]
+        return bool(ti.try_number > ti.max_tries)
 
-        trigger = BatchLinuxNodeUsersLeaseTrigger(**WaitEvent.from_payload(event).arguments)
-
-        async def story(client: BatchLinuxClient) -> dict[str, Any]:
-            async with self._given_up_on_error(client, trigger, context):
-                return result_of(event)
-
-        return self.hook.run(story)
-
-    def on_kill(self) -> None:
-        """End the lease. Airflow kills the worker after five seconds, so this gives up before."""
-        if self._to_kill is None:
-            return
-        settings, trigger = self._to_kill
-        self.hook.run(lambda client: self._best_effort(client, trigger), settings=settings)
+    async def submit(self, client: BatchLinuxClient, context: Context) -> Step:
+        """Enter the lease into the pool's ledger; the trigger's first poll adds the user to the nodes."""
+        trigger = BatchLinuxNodeUsersLeaseTrigger(
+            pool_id=self.pool_id,
+            username=self.username,
+            until=self._until().timestamp(),
+            by=owner_of(context),
+            batch_linux_conn_id=self.batch_linux_conn_id,
+            poll_interval=seconds_of("poll_interval", self.poll_interval),
+            ssh_public_key=self.ssh_public_key or generated_key(self, context),
+            password_conn_id=self.password_conn_id,
+            is_admin=self.is_admin,
+            until_task_ids=self.until_task_ids,
+            max_concurrency=self.max_concurrency,
+        )
+        await self._enter(client, trigger)
+        return trigger
 
     async def _enter(self, client: BatchLinuxClient, trigger: BatchLinuxNodeUsersLeaseTrigger) -> None:
         from airflow_provider_batchlinux.client.users.ledger import enter
@@ -204,12 +193,15 @@ class BatchLinuxLeaseNodeUsersOperator(BatchLinuxBaseOperator):
             has_password=password is not None,
         )
         await self._check_pool(client, entry)
+        # A kill from here on has a lease to end.
+        self.current_trigger = trigger
         await enter(client, self.pool_id, entry, now=datetime.now(timezone.utc), take_over=self.take_over)
 
     async def _check_pool(self, client: BatchLinuxClient, entry: LedgerEntry) -> None:
+        from airflow_provider_batchlinux.client.nodes.endpoints import reachable_choice
         from airflow_provider_batchlinux.core.pool_metadata import metadata_of
         from airflow_provider_batchlinux.core.users.ledger import entries_in
-        from airflow_provider_batchlinux.core.users.plan import unreachable_reason, would_lose
+        from airflow_provider_batchlinux.core.users.plan import would_lose
 
         select = ["id", "metadata", "networkConfiguration"]
         body = await client.find_pool_body(self.pool_id, select)
@@ -222,14 +214,8 @@ class BatchLinuxLeaseNodeUsersOperator(BatchLinuxBaseOperator):
                 "lease would take away. Give it to the lease too, or choose another username."
             )
             raise NodeUsersError(msg, failed=[])
-        if self.address == "private":
-            return
-        reason = unreachable_reason(body, await client.list_nodes(self.pool_id))
-        if reason is not None and self.address == "public":
-            msg = f"{reason} Nothing was done."
-            raise NodeUsersError(msg, failed=[])
-        if reason is not None:
-            self.log.warning("%s", reason)
+        if self.address != "private":
+            await reachable_choice(client, body, await client.list_nodes(self.pool_id), self.address)
 
     def _user(self, trigger: BatchLinuxNodeUsersLeaseTrigger, password: str | None) -> NodeUser:
         from airflow_provider_batchlinux.core.users.user import NodeUser
@@ -246,64 +232,5 @@ class BatchLinuxLeaseNodeUsersOperator(BatchLinuxBaseOperator):
         advise(self.log, user)
         return user
 
-    @asynccontextmanager
-    async def _given_up_on_error(
-        self, client: BatchLinuxClient, trigger: BatchLinuxNodeUsersLeaseTrigger, context: Context
-    ) -> AsyncIterator[None]:
-        """End the lease when no retry follows that could go on with it."""
-        try:
-            yield
-        except (BatchLinuxError, ValueError):
-            ti: Any = context["ti"]
-            if ti.try_number > ti.max_tries:
-                await self._best_effort(client, trigger)
-            raise
-
-    async def _best_effort(self, client: BatchLinuxClient, trigger: BatchLinuxNodeUsersLeaseTrigger) -> None:
-        try:
-            await asyncio.wait_for(trigger.cancel(client), _KILL_LIMIT)
-        except (BatchLinuxError, asyncio.TimeoutError) as error:
-            self.log.warning(
-                "User %r may still be on nodes of pool %r, whose ledger tells of it: %s",
-                trigger.username, trigger.pool_id, error,
-            )  # fmt: skip
-
-    def _trigger(self, context: Context) -> BatchLinuxNodeUsersLeaseTrigger:
-        from airflow_provider_batchlinux.core.users.user import username_problems
-
-        problems = [
-            *id_problems("pool_id", self.pool_id),
-            *username_problems(self.username),
-            *self._task_problems(),
-            *generation_problems(self),
-        ]
-        now = datetime.now(timezone.utc)
-        try:
-            until = expiry_of(self.expires_in, self.expires_at, now)
-        except ValueError as error:
-            problems.append(str(error))
-        if problems:
-            raise ValueError("\n".join(problems))
-        return BatchLinuxNodeUsersLeaseTrigger(
-            pool_id=self.pool_id,
-            username=self.username,
-            until=until.timestamp(),
-            by=owner_of(context),
-            batch_linux_conn_id=self.batch_linux_conn_id,
-            poll_interval=seconds_of("poll_interval", self.poll_interval),
-            ssh_public_key=self.ssh_public_key or generated_key(self, context),
-            password_conn_id=self.password_conn_id,
-            is_admin=self.is_admin,
-            until_task_ids=self.until_task_ids,
-            max_concurrency=self.max_concurrency,
-        )
-
-    def _task_problems(self) -> list[str]:
-        wanted = self.until_task_ids or []
-        later = self.get_flat_relative_ids(upstream=False)
-        unknown = [name for name in wanted if not self.dag.has_task(name)]
-        waiting = [name for name in wanted if name in later or name == self.task_id]
-        return [
-            *(f"until_task_ids names {name!r}, which is no task of the Dag." for name in unknown),
-            *(f"until_task_ids names {name!r}, which itself waits for the lease." for name in waiting),
-        ]
+    def _until(self) -> datetime:
+        return expiry_of(self.expires_in, self.expires_at, datetime.now(timezone.utc))

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
-    from airflow_provider_batchlinux.client.users.audit import AuditedUser, Revocation
+    from airflow_provider_batchlinux.client.users.revoke import AuditedUser, Revocation
 
 __all__ = ["BatchLinuxAuditNodeUsersOperator"]
 
@@ -51,7 +51,7 @@ class BatchLinuxAuditNodeUsersOperator(BatchLinuxBaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:  # noqa: ARG002
         """Read the ledgers, tell what they say, and revoke what is overdue."""
-        from airflow_provider_batchlinux.client.users.audit import (
+        from airflow_provider_batchlinux.client.users.revoke import (
             audited_users,
             require_revoked,
             revoke_overdue,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from airflow_provider_batchlinux.core.text import joined
 from airflow_provider_batchlinux.triggers._base import BatchLinuxTrigger
 
 if TYPE_CHECKING:
@@ -12,8 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BatchLinuxNodesForUserTrigger"]
 
-
-_AT_ONCE = 64
+_MAX_CONCURRENCY = 64
 
 
 class BatchLinuxNodesForUserTrigger(BatchLinuxTrigger):
@@ -80,8 +80,20 @@ class BatchLinuxNodesForUserTrigger(BatchLinuxTrigger):
         return f"User {self.username!r} may still be on pool {self.pool_id!r}"
 
     async def cancel(self, client: BatchLinuxClient) -> None:
-        """Take the user off the nodes that have it."""
-        from airflow_provider_batchlinux.client.users.reconcile import take_back
+        """Remove the user that the task has added, unless another holder has it now."""
+        from airflow_provider_batchlinux.client.users.revoke import failed_records, revoke
 
-        if self.username is not None:
-            await take_back(client, self.pool_id, self.username, self.by or {}, max_concurrency=_AT_ONCE)
+        if self.username is None:
+            return
+        records = await revoke(
+            client, self.pool_id, self.username, self.by or {}, max_concurrency=_MAX_CONCURRENCY
+        )
+        if failed := failed_records(records or []):
+            names = joined([record.node_id for record in failed])
+            self.log.warning(
+                "User %r may still be on nodes %s of pool %r.", self.username, names, self.pool_id
+            )
+        elif records is not None:
+            self.log.info(
+                "Removed user %r from pool %r, because its task was ended.", self.username, self.pool_id
+            )

@@ -135,15 +135,15 @@ class BatchLinuxNodeUsersLeaseTrigger(BatchLinuxTrigger):
         return password
 
     async def cancel(self, client: BatchLinuxClient) -> None:
-        """Take the user off all nodes."""
-        from airflow_provider_batchlinux.client.users.lease import end_lease
+        """Remove the user from all nodes."""
+        from airflow_provider_batchlinux.client.users.revoke import revoke
 
-        records = await end_lease(
+        records = await revoke(
             client, self.pool_id, self.username, self.by, max_concurrency=self.max_concurrency
         )
         self.log.info(
-            "Pool %r: the lease of user %r was ended, because its Airflow task was; %d nodes were asked.",
-            self.pool_id, self.username, len(records),
+            "Pool %r: ended the lease of user %r, because its Airflow task was ended; nodes asked: %d.",
+            self.pool_id, self.username, len(records or ()),
         )  # fmt: skip
 
     async def cleanup(self) -> None:

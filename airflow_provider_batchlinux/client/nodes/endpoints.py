@@ -1,41 +1,85 @@
-"""Where a node's SSH server is reached, and whether anything answers there."""
+"""Find where a node's SSH server is reached, and whether anything answers there."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from typing import Any
 
 from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
-from airflow_provider_batchlinux.client.users.nodes import Address
+from airflow_provider_batchlinux.core.nodes.addresses import (
+    AddressChoice,
+    private_endpoint,
+    unreachable_reason,
+)
 from airflow_provider_batchlinux.core.snapshots import Endpoint, NodeSnapshot
-from airflow_provider_batchlinux.core.ssh_access import SSH_PORT
-from airflow_provider_batchlinux.exceptions import BatchRequestError, BatchUnreachableError, NodeUsersError
+from airflow_provider_batchlinux.exceptions import (
+    BatchLinuxError,
+    BatchRequestError,
+    BatchUnreachableError,
+    NodeUsersError,
+)
 
-__all__ = ["node_endpoint", "require_answer"]
+log = logging.getLogger(__name__)
 
 
-async def node_endpoint(
-    client: BatchLinuxClient, pool_id: str, node: NodeSnapshot, address: Address | None = None
+async def find_endpoint(
+    client: BatchLinuxClient, pool_id: str, node: NodeSnapshot, choice: AddressChoice
+) -> Endpoint | None:
+    """Return where a node's SSH server is reached; ``None`` if the node has no address of that kind."""
+    if choice == "private":
+        return private_endpoint(node)
+    if node.ssh is not None:
+        # The list of nodes has the mapped port already. A request for each node would double their number.
+        return node.ssh
+    try:
+        return await client.remote_login(pool_id, node.node_id)
+    except BatchRequestError:
+        # How the service refuses a node without a mapped port is not documented, so any refusal counts.
+        return None if choice == "public" else private_endpoint(node)
+
+
+async def require_endpoint(
+    client: BatchLinuxClient, pool_id: str, node: NodeSnapshot, choice: AddressChoice
 ) -> Endpoint:
     """
-    Find where a node is logged in to: its remote login settings, else its inbound endpoint, else inside.
+    Return where a node's SSH server is reached.
 
-    What the service answers for a node without a way in is not documented; any refusal is taken for that.
-
-    :param address: ``"public"`` takes only what is reached from outside, ``"private"`` only the address in
-        the virtual network; ``None`` prefers the former.
-    :raises NodeUsersError: the node has no such address.
+    :raises NodeUsersError: the node has no address of that kind.
     """
-    outside = None if address == "private" else await _outside(client, pool_id, node)
-    inside = Endpoint(node.private_address, SSH_PORT, public=False) if node.private_address else None
-    found = outside or (None if address == "public" else inside)
+    found = await find_endpoint(client, pool_id, node, choice)
     if found is None:
+        kind = f"{choice} address" if choice else "address"
         remedy = (
-            " Make the pool with ssh_from=[...], or say address='private'." if address == "public" else ""
+            " Create the pool with ssh_from=[...], or give address='private'." if choice == "public" else ""
         )
-        msg = f"Node {node.node_id!r} of pool {pool_id!r} names no {address or ''} address to log in at."
-        raise NodeUsersError(msg.replace("no  ", "no ") + remedy, failed=[node.node_id])
+        msg = f"Node {node.node_id!r} of pool {pool_id!r} names no {kind} to log in at.{remedy}"
+        raise NodeUsersError(msg, failed=[node.node_id])
     return found
+
+
+async def reachable_choice(
+    client: BatchLinuxClient, pool: Mapping[str, Any], nodes: Sequence[NodeSnapshot], choice: AddressChoice
+) -> AddressChoice:
+    """
+    Check a choice against a pool before users are added, and return the choice that leads somewhere.
+
+    For a pool without public access, ``None`` becomes ``"private"``, with a warning.
+
+    :param pool: the pool's REST body.
+    :param nodes: nodes of the pool that can be asked.
+    :raises NodeUsersError: the choice is ``"public"``, and the pool has no public access.
+    """
+    reason = None if choice == "private" else unreachable_reason(pool, nodes)
+    if reason is None or (nodes and await _has_remote_login(client, str(pool.get("id")), nodes[0])):
+        return choice
+    if choice == "public":
+        msg = f"{reason} Nothing was done."
+        raise NodeUsersError(msg, failed=[])
+    log.warning("%s", reason)
+    return "private"
 
 
 async def require_answer(endpoint: Endpoint, *, timeout: float) -> None:
@@ -51,9 +95,9 @@ async def require_answer(endpoint: Endpoint, *, timeout: float) -> None:
     except (OSError, asyncio.TimeoutError) as error:
         cause = str(error) or f"no answer within {timeout:g} s"
         hint = (
-            "The pool's ssh_from names the networks that may"
+            "The pool's ssh_from lists the networks that have access"
             if endpoint.public
-            else "It is reached from the pool's virtual network only"
+            else "It can be reached from the pool's virtual network only"
         )
         msg = f"Nothing answers at {endpoint.address}:{endpoint.port}: {cause}. {hint}."
         raise BatchUnreachableError(msg) from error
@@ -62,8 +106,10 @@ async def require_answer(endpoint: Endpoint, *, timeout: float) -> None:
         await writer.wait_closed()
 
 
-async def _outside(client: BatchLinuxClient, pool_id: str, node: NodeSnapshot) -> Endpoint | None:
+async def _has_remote_login(client: BatchLinuxClient, pool_id: str, node: NodeSnapshot) -> bool:
+    # Pools from before December 2025 have public access that their REST body does not show.
     try:
-        return await client.remote_login(pool_id, node.node_id)
-    except BatchRequestError:
-        return node.ssh
+        await client.remote_login(pool_id, node.node_id)
+    except BatchLinuxError as error:
+        return not isinstance(error, BatchRequestError)
+    return True

@@ -11,12 +11,12 @@ from typing import Any
 
 from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
 from airflow_provider_batchlinux.client.users.ledger import leave, read_ledger
-from airflow_provider_batchlinux.client.users.nodes import (
+from airflow_provider_batchlinux.client.users.reconcile import (
     add_user_to_nodes,
     nodes_if_any,
     remove_user_from_nodes,
 )
-from airflow_provider_batchlinux.client.users.revoke import failed_records, revoke_user
+from airflow_provider_batchlinux.client.users.revoke import failed_records
 from airflow_provider_batchlinux.core.nodes.actions import NodeChoice
 from airflow_provider_batchlinux.core.snapshots import NodeSnapshot
 from airflow_provider_batchlinux.core.text import joined
@@ -32,7 +32,7 @@ from airflow_provider_batchlinux.core.users.plan import UserPlan, plan_of
 from airflow_provider_batchlinux.core.users.user import NodeUser, UserOutcome, UserRecord, records_table
 from airflow_provider_batchlinux.exceptions import BatchUnreachableError, NodeUsersError
 
-__all__ = ["REMOVAL_LIMIT", "LeaseWait", "end_lease"]
+__all__ = ["REMOVAL_LIMIT", "LeaseWait"]
 
 log = logging.getLogger(__name__)
 
@@ -218,21 +218,6 @@ class LeaseWait:
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self.clock(), timezone.utc)
-
-
-async def end_lease(
-    client: BatchLinuxClient, pool_id: str, username: str, by: Mapping[str, str], *, max_concurrency: int
-) -> list[UserRecord]:
-    """
-    End a lease now: take the user off all nodes, unless it belongs to somebody else by now.
-
-    :param by: who holds the user, as the ledger has it.
-    :return: what was done on each node; none when the lease was over already.
-    """
-    entry = (await read_ledger(client, pool_id) or {}).get(username)
-    if entry is None or dict(entry.by) != dict(by):
-        return []
-    return await revoke_user(client, pool_id, entry, max_concurrency=max_concurrency) or []
 
 
 def _waiting(plan: UserPlan) -> str:

@@ -1,23 +1,19 @@
-"""Visiting the nodes of a pool to put a user there or to take it away, as often as nodes become ready."""
+"""Reconcile one user across the nodes of a pool: now, and again on nodes that become ready."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from typing import Any, Protocol
 
 from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
-from airflow_provider_batchlinux.client.users.ledger import check_leave, enter, leave, read_ledger
-from airflow_provider_batchlinux.client.users.nodes import (
-    Address,
-    add_user_to_nodes,
-    nodes_if_any,
-    remove_user_from_nodes,
-)
-from airflow_provider_batchlinux.client.users.revoke import revoke_user
+from airflow_provider_batchlinux.client.nodes.endpoints import find_endpoint, reachable_choice
+from airflow_provider_batchlinux.client.transport.fan_out import fan_out
+from airflow_provider_batchlinux.client.users.ledger import check_leave, enter, leave
 from airflow_provider_batchlinux.core.nodes.actions import NodeChoice
+from airflow_provider_batchlinux.core.nodes.addresses import AddressChoice, private_endpoint
 from airflow_provider_batchlinux.core.pool_metadata import metadata_of
 from airflow_provider_batchlinux.core.snapshots import POOL_FIELDS, NodeSnapshot, PoolSnapshot
 from airflow_provider_batchlinux.core.text import joined
@@ -29,34 +25,28 @@ from airflow_provider_batchlinux.core.users.plan import (
     not_ready,
     plan_of,
     refused_too_early,
-    unreachable_reason,
     would_lose,
 )
 from airflow_provider_batchlinux.core.users.user import NodeUser, UserOutcome, UserRecord
-from airflow_provider_batchlinux.exceptions import BatchLinuxError, BatchRequestError, NodeUsersError
-
-__all__ = [
-    "AddUser",
-    "NodesForUserWait",
-    "RemoveUser",
-    "SyncResult",
-    "UserTarget",
-    "UserWork",
-    "take_back",
-    "visit_nodes",
-]
+from airflow_provider_batchlinux.exceptions import (
+    BatchAuthenticationError,
+    BatchLinuxError,
+    BatchRequestError,
+    NodeUsersError,
+)
 
 log = logging.getLogger(__name__)
 
-_SITE_FIELDS = (*POOL_FIELDS, "metadata", "networkConfiguration")
+_FIELDS = (*POOL_FIELDS, "metadata", "networkConfiguration")
+_DONE = (UserOutcome.ADDED, UserOutcome.UPDATED, UserOutcome.REMOVED, UserOutcome.ABSENT)
 
 
 @dataclass(frozen=True)
 class UserTarget:
     """
-    The nodes that a user is meant for.
+    The nodes that get or lose a user.
 
-    :param choice: by their ids or states.
+    :param choice: the nodes by their ids or states.
     :param where: an OData filter that the service applies to the list of nodes; ``None`` for none.
     """
 
@@ -66,18 +56,22 @@ class UserTarget:
 
     @property
     def is_whole_pool(self) -> bool:
-        """Whether all nodes of the pool are meant."""
+        """Whether the target is every node of the pool."""
         return self.choice == NodeChoice() and self.where is None
+
+    def lacks_nodes(self, plan: UserPlan) -> bool:
+        """Return whether nodes that the pool does not have yet belong to the target."""
+        return self.choice.node_ids is None or bool(plan.missing)
 
 
 @dataclass(frozen=True)
 class SyncResult:
     """
-    What became of the user on every node so far.
+    The outcome for every node so far.
 
-    :param records: one for each node that was called for or skipped, in this visit or an earlier one.
-    :param waiting: records of nodes that are on their way, as failures should nobody wait for them.
-    :param is_growing: the pool is about to get nodes that its list does not hold yet.
+    :param records: a record for each node that was asked or skipped, now or earlier.
+    :param waiting: records of nodes that are not ready yet, as failures in case that nobody waits for them.
+    :param is_growing: whether a resize is about to add nodes.
     """
 
     records: tuple[UserRecord, ...]
@@ -91,12 +85,12 @@ class SyncResult:
 
     @property
     def all_records(self) -> list[UserRecord]:
-        """The records, with those of nodes that were waited for in vain."""
+        """The records, including nodes that did not become ready."""
         return [*self.records, *self.waiting]
 
 
 class UserWork(Protocol):
-    """What is done about a user: putting it there, or taking it away."""
+    """A change of one user on nodes: :class:`AddUser` or :class:`RemoveUser`."""
 
     @property
     def username(self) -> str:
@@ -104,51 +98,62 @@ class UserWork(Protocol):
 
     @property
     def removing(self) -> bool:
-        """Whether the user is taken away."""
+        """Whether the user is removed."""
 
     async def on(
         self, client: BatchLinuxClient, target: UserTarget, pool: Mapping[str, Any] | None, plan: UserPlan
     ) -> list[UserRecord]:
-        """Do it on the nodes that are due."""
+        """Apply the change to the nodes that are due."""
 
-    async def conclude(self, client: BatchLinuxClient, target: UserTarget, visit: SyncResult) -> None:
-        """Do what is left when the last visit is over."""
+    async def conclude(self, client: BatchLinuxClient, target: UserTarget, result: SyncResult) -> None:
+        """Finish the change after the last round."""
 
 
-async def visit_nodes(
+async def reconcile(
     client: BatchLinuxClient, target: UserTarget, work: UserWork, so_far: Sequence[UserRecord] = ()
 ) -> SyncResult:
     """
-    Do what is due on the nodes of a pool at this moment.
+    Apply a change to all nodes that can take it now.
 
-    :param so_far: the records of earlier visits; nodes where it is done are not called for again, those
-        that failed are.
+    :param so_far: the records of earlier rounds. Nodes that are done are not asked again; nodes that failed
+        are.
     """
-    pool = await client.find_pool_body(target.pool_id, list(_SITE_FIELDS))
-    nodes = await _nodes(client, target, work)
-    plan = plan_of(nodes, target.choice, done=_done(so_far), removing=work.removing)
+    pool = await client.find_pool_body(target.pool_id, list(_FIELDS))
+    if work.removing:
+        nodes = await nodes_if_any(client, target.pool_id, where=target.where)
+    else:
+        nodes = await client.list_nodes(target.pool_id, where=target.where)
+    done = [record.node_id for record in so_far if record.outcome in _DONE]
+    plan = plan_of(nodes, target.choice, done=done, removing=work.removing)
     fresh = await work.on(client, target, pool, plan)
-    early = [record for record in fresh if refused_too_early(record)]
-    if target.choice.states is not None:
-        early = []
     growing = not work.removing and is_growing(PoolSnapshot.from_rest(pool) if pool else None)
+    left_out = [UserRecord.of(node, work.username, UserOutcome.SKIPPED) for node in plan.skipped]
+    if plan.missing and not growing:
+        log.warning("Pool %r has no nodes %s.", target.pool_id, joined(plan.missing))
+        left_out += [UserRecord(name, "gone", UserOutcome.GONE, work.username) for name in plan.missing]
+    records = {record.node_id.lower(): record for record in (*so_far, *fresh, *left_out)}
+    early = []
+    if target.choice.states is None:
+        early = [record for record in fresh if refused_too_early(record)]
+    for record in early:
+        del records[record.node_id.lower()]
     return SyncResult(
-        records=_merged(so_far, [*fresh, *_left_out(plan, work, growing=growing)], without=early),
+        records=tuple(records.values()),
         waiting=(*early, *(not_ready(node, work.username) for node in plan.waiting)),
-        is_growing=growing and target.choice.states is None and _lacks_nodes(target, plan),
+        is_growing=growing and target.choice.states is None and target.lacks_nodes(plan),
     )
 
 
 @dataclass(frozen=True)
 class AddUser:
     """
-    Put a user on nodes, and write it into the pool's ledger before.
+    Add a user to nodes. The pool's ledger has it before the first node does.
 
-    :param entry: what the ledger is to say of the user.
-    :param recreate: where the user exists, remove and add it.
+    :param entry: the user's entry in the ledger.
+    :param recreate: if the user exists, remove it and add it again.
     :param take_over: also take over a user that another Dag run holds.
-    :param address: where people log in; ``None`` warns when the pool has no way in from outside, and leads
-        to the address within its network.
+    :param address: which address the records have; ``None`` warns if the pool has no public access, and uses
+        the private address.
     """
 
     user: NodeUser
@@ -156,7 +161,7 @@ class AddUser:
     max_concurrency: int
     recreate: bool = False
     take_over: bool = False
-    address: Address | None = None
+    address: AddressChoice = None
     removing: bool = field(default=False, init=False)
 
     @property
@@ -167,11 +172,21 @@ class AddUser:
     async def on(
         self, client: BatchLinuxClient, target: UserTarget, pool: Mapping[str, Any] | None, plan: UserPlan
     ) -> list[UserRecord]:
-        """Put the user on the nodes that are due."""
-        address = await self._way_in(client, target.pool_id, pool or {}, plan.due)
+        """Add the user to the nodes that are due."""
+        address = self.address
+        if plan.due:
+            address = await reachable_choice(client, pool or {"id": target.pool_id}, plan.due, address)
         before = entries_in(metadata_of(pool or {})).get(self.username)
-        self._require_nothing_lost(before, target.pool_id)
-        await enter(client, target.pool_id, self._entry(before), now=_utc_now(), take_over=self.take_over)
+        if not self.recreate and (lost := would_lose(before, self.entry)):
+            msg = (
+                f"User {self.username!r} on pool {target.pool_id!r} has {' and '.join(lost)}, which this "
+                "update would remove. Give it again, or pass recreate=True to replace the user."
+            )
+            raise NodeUsersError(msg, failed=[])
+        # An update does not change sudo, so the ledger keeps what the user was added with.
+        is_admin = self.entry.is_admin or (before is not None and before.is_admin and not self.recreate)
+        entry = replace(self.entry, is_admin=is_admin)
+        await enter(client, target.pool_id, entry, now=datetime.now(timezone.utc), take_over=self.take_over)
         return await add_user_to_nodes(
             client,
             target.pool_id,
@@ -182,47 +197,17 @@ class AddUser:
             address=address,
         )
 
-    async def conclude(self, client: BatchLinuxClient, target: UserTarget, visit: SyncResult) -> None:
-        """Leave all as it is: the user's end is for others to see to."""
-
-    def _entry(self, before: LedgerEntry | None) -> LedgerEntry:
-        # An update leaves sudo where it was given before.
-        kept = before is not None and before.is_admin and not self.recreate
-        return replace(self.entry, is_admin=self.entry.is_admin or kept)
-
-    def _require_nothing_lost(self, before: LedgerEntry | None, pool_id: str) -> None:
-        lost = would_lose(before, self.entry) if not self.recreate else []
-        if not lost:
-            return
-        msg = (
-            f"User {self.username!r} is on pool {pool_id!r} with {' and '.join(lost)}, which an update "
-            "without it would take away. Give it again, or pass recreate=True to begin anew with what is "
-            "given."
-        )
-        raise NodeUsersError(msg, failed=[])
-
-    async def _way_in(
-        self, client: BatchLinuxClient, pool_id: str, pool: Mapping[str, Any], nodes: Sequence[NodeSnapshot]
-    ) -> Address | None:
-        if self.address == "private" or not nodes:
-            return self.address
-        reason = unreachable_reason(pool, nodes)
-        if reason is None or await _answers_login(client, pool_id, nodes[0]):
-            return self.address
-        if self.address == "public":
-            msg = f"{reason} Nothing was done."
-            raise NodeUsersError(msg, failed=[])
-        log.warning("%s", reason)
-        return "private"
+    async def conclude(self, client: BatchLinuxClient, target: UserTarget, result: SyncResult) -> None:
+        """Do nothing: removing the user is the task of another operator."""
 
 
 @dataclass(frozen=True)
 class RemoveUser:
     """
-    Take a user off nodes, and strike it from the pool's ledger when it is off all of them.
+    Remove a user from nodes, and from the pool's ledger once no node has it.
 
-    :param by: who does so, as the ledger writes it.
-    :param take_over: also take off a user that another Dag run holds.
+    :param by: who removes it, as in the ledger.
+    :param take_over: also remove a user that another Dag run holds.
     """
 
     username: str
@@ -234,7 +219,7 @@ class RemoveUser:
     async def on(
         self, client: BatchLinuxClient, target: UserTarget, pool: Mapping[str, Any] | None, plan: UserPlan
     ) -> list[UserRecord]:
-        """Take the user off the nodes that are due."""
+        """Remove the user from the nodes that are due."""
         if pool is None:
             return []
         await self._entry(client, target)
@@ -242,26 +227,27 @@ class RemoveUser:
             client, target.pool_id, self.username, max_concurrency=self.max_concurrency, nodes=plan.due
         )
 
-    async def conclude(self, client: BatchLinuxClient, target: UserTarget, visit: SyncResult) -> None:
-        """Strike the user from the ledger, unless a node may still have it."""
-        if not target.is_whole_pool or any(leaves_user(record) for record in visit.all_records):
+    async def conclude(self, client: BatchLinuxClient, target: UserTarget, result: SyncResult) -> None:
+        """Remove the user from the ledger, unless a node may still have it."""
+        if not target.is_whole_pool or any(leaves_user(record) for record in result.all_records):
             return
         entry = await self._entry(client, target)
         if entry is not None:
             await leave(client, target.pool_id, entry)
 
     async def _entry(self, client: BatchLinuxClient, target: UserTarget) -> LedgerEntry | None:
+        now = datetime.now(timezone.utc)
         return await check_leave(
-            client, target.pool_id, self.username, self.by, now=_utc_now(), take_over=self.take_over
+            client, target.pool_id, self.username, self.by, now=now, take_over=self.take_over
         )
 
 
 @dataclass
 class NodesForUserWait:
     """
-    Wait until no node that is meant is on its way any more.
+    Wait until no node of a target is starting any more.
 
-    :param removing: a node with a new machine has no users, and is not waited for.
+    :param removing: a node with a new machine has no users, so nobody waits for it.
     """
 
     client: BatchLinuxClient
@@ -270,77 +256,125 @@ class NodesForUserWait:
     status: str = field(default="", init=False)
 
     async def poll(self) -> dict[str, Any] | None:
-        """Look once: the pool's id when it is over, ``None`` to go on waiting."""
+        """Return the pool's id if there is nothing to wait for, else ``None``."""
         pool = await self.client.find_pool(self.target.pool_id)
         nodes = await nodes_if_any(self.client, self.target.pool_id, where=self.target.where)
         plan = plan_of(nodes, self.target.choice, removing=self.removing)
-        growing = not self.removing and is_growing(pool) and _lacks_nodes(self.target, plan)
-        coming = "; more nodes are on their way" if growing else ""
+        growing = not self.removing and is_growing(pool) and self.target.lacks_nodes(plan)
+        coming = "; the pool is still adding nodes" if growing else ""
         self.status = f"Pool {self.target.pool_id!r}: {plan}{coming}."
         return None if plan.waiting or growing else {"pool_id": self.target.pool_id}
 
 
-async def take_back(
-    client: BatchLinuxClient, pool_id: str, username: str, by: Mapping[str, str], *, max_concurrency: int
-) -> None:
+async def add_user_to_nodes(
+    client: BatchLinuxClient,
+    pool_id: str,
+    user: NodeUser,
+    *,
+    max_concurrency: int,
+    nodes: Sequence[NodeSnapshot] | None = None,
+    recreate: bool = False,
+    address: AddressChoice = None,
+) -> list[UserRecord]:
     """
-    Take a user off all nodes that a task instance was about to put there, unless somebody else has it now.
+    Add the user to nodes, or update it where it exists.
 
-    :param by: the task instance, as it stands in the ledger.
+    A node that refuses is recorded as failed and delays no other. If the service throttles one request, all
+    slow down together.
+
+    :param max_concurrency: requests in flight at most.
+    :param nodes: the nodes; ``None`` for all of the pool.
+    :param recreate: where the user exists, remove and add it: an update does not change ``sudo``.
+    :param address: which address the records have.
+    :raises BatchAuthenticationError: the caller has no permission at all.
     """
-    entry = (await read_ledger(client, pool_id) or {}).get(username)
-    if entry is None or dict(entry.by) != dict(by):
-        return
-    records = await revoke_user(client, pool_id, entry, max_concurrency=max_concurrency) or ()
-    failed = [record.node_id for record in records if record.outcome is UserOutcome.FAILED]
-    if failed:
-        log.warning("User %r may still be on nodes %s of pool %r.", username, joined(failed), pool_id)
-    else:
-        log.info("Took user %r off pool %r, because its task was ended.", username, pool_id)
+    paced = client.paced()
+
+    async def add(node: NodeSnapshot) -> UserRecord:
+        outcome, note = await _put(paced, pool_id, node.node_id, user, recreate=recreate)
+        try:
+            endpoint = await find_endpoint(paced, pool_id, node, address)
+        except BatchLinuxError:
+            # The node has the user all the same, and an error here would record that it has not.
+            endpoint = None if address == "public" else private_endpoint(node)
+        return UserRecord.of(node, user.username, outcome, note=note, endpoint=endpoint)
+
+    chosen = await client.list_nodes(pool_id) if nodes is None else nodes
+    return await fan_out(chosen, _recorded(user.username, add), max_concurrency=max_concurrency)
 
 
-async def _nodes(client: BatchLinuxClient, target: UserTarget, work: UserWork) -> list[NodeSnapshot]:
-    if work.removing:
-        return await nodes_if_any(client, target.pool_id, where=target.where)
-    return await client.list_nodes(target.pool_id, where=target.where)
+async def remove_user_from_nodes(
+    client: BatchLinuxClient,
+    pool_id: str,
+    username: str,
+    *,
+    max_concurrency: int,
+    nodes: Sequence[NodeSnapshot] | None = None,
+) -> list[UserRecord]:
+    """
+    Remove the user from nodes. A node without it, or a node or pool that is gone, is fine.
+
+    :param max_concurrency: requests in flight at most.
+    :param nodes: the nodes; ``None`` for all of the pool, except nodes without a machine or with a new one,
+        which have no users.
+    """
+    paced = client.paced()
+
+    async def remove(node: NodeSnapshot) -> UserRecord:
+        removed = await paced.delete_node_user(pool_id, node.node_id, username)
+        return UserRecord.of(node, username, UserOutcome.REMOVED if removed else UserOutcome.ABSENT)
+
+    skipped: list[UserRecord] = []
+    if nodes is None:
+        plan = plan_of(await nodes_if_any(client, pool_id), NodeChoice(), removing=True)
+        nodes = [*plan.due, *plan.waiting]
+        skipped = [UserRecord.of(node, username, UserOutcome.SKIPPED) for node in plan.skipped]
+    return [*await fan_out(nodes, _recorded(username, remove), max_concurrency=max_concurrency), *skipped]
 
 
-async def _answers_login(client: BatchLinuxClient, pool_id: str, node: NodeSnapshot) -> bool:
-    # Pools from before December 2025 have a way in that their body does not show.
+async def nodes_if_any(
+    client: BatchLinuxClient, pool_id: str, *, where: str | None = None
+) -> list[NodeSnapshot]:
+    """List a pool's nodes; none if the pool does not exist."""
     try:
-        await client.remote_login(pool_id, node.node_id)
-    except BatchLinuxError as error:
-        return not isinstance(error, BatchRequestError)
-    return True
+        return await client.list_nodes(pool_id, where=where)
+    except BatchRequestError as error:
+        if error.code == "PoolNotFound":
+            return []
+        raise
 
 
-def _lacks_nodes(target: UserTarget, plan: UserPlan) -> bool:
-    return target.choice.node_ids is None or bool(plan.missing)
+async def _put(
+    client: BatchLinuxClient, pool_id: str, node_id: str, user: NodeUser, *, recreate: bool
+) -> tuple[UserOutcome, str | None]:
+    try:
+        await client.create_node_user(pool_id, node_id, user.to_create_rest())
+    except BatchRequestError as error:
+        if error.code != "NodeUserExists":
+            raise
+    else:
+        return UserOutcome.ADDED, None
+    if recreate:
+        await client.delete_node_user(pool_id, node_id, user.username)
+        await client.create_node_user(pool_id, node_id, user.to_create_rest())
+        return UserOutcome.UPDATED, "The user existed: removed and added again."
+    await client.replace_node_user(pool_id, node_id, user.username, user.to_replace_rest())
+    return UserOutcome.UPDATED, "The user existed: its right to use sudo is unchanged."
 
 
-def _left_out(plan: UserPlan, work: UserWork, *, growing: bool) -> list[UserRecord]:
-    skipped = [UserRecord.of(node, work.username, UserOutcome.SKIPPED) for node in plan.skipped]
-    if growing:
-        return skipped
-    if plan.missing:
-        log.warning("The pool has no nodes %s.", joined(plan.missing))
-    gone = [UserRecord(node_id, "gone", UserOutcome.GONE, work.username) for node_id in plan.missing]
-    return [*skipped, *gone]
+def _recorded(
+    username: str, work: Callable[[NodeSnapshot], Awaitable[UserRecord]]
+) -> Callable[[NodeSnapshot], Awaitable[UserRecord]]:
+    """Turn the errors of single nodes into records. Missing permission is an error of all nodes."""
 
+    async def recorded(node: NodeSnapshot) -> UserRecord:
+        try:
+            return await work(node)
+        except BatchAuthenticationError:
+            raise
+        except BatchLinuxError as error:
+            code = error.code if isinstance(error, BatchRequestError) else None
+            outcome = UserOutcome.GONE if code == "NodeNotFound" else UserOutcome.FAILED
+            return UserRecord.of(node, username, outcome, error=str(error), code=code)
 
-def _done(records: Sequence[UserRecord]) -> Collection[str]:
-    over = (UserOutcome.ADDED, UserOutcome.UPDATED, UserOutcome.REMOVED, UserOutcome.ABSENT)
-    return [record.node_id for record in records if record.outcome in over]
-
-
-def _merged(
-    before: Sequence[UserRecord], fresh: Sequence[UserRecord], *, without: Sequence[UserRecord]
-) -> tuple[UserRecord, ...]:
-    records = {record.node_id.lower(): record for record in (*before, *fresh)}
-    for record in without:
-        del records[record.node_id.lower()]
-    return tuple(records.values())
-
-
-def _utc_now() -> datetime:
-    return datetime.now(timezone.utc)
+    return recorded

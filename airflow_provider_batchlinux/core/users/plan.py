@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from airflow_provider_batchlinux.core.nodes.actions import NodeChoice
 from airflow_provider_batchlinux.core.snapshots import NodeSnapshot, PoolSnapshot
-from airflow_provider_batchlinux.core.ssh_access import SSH_PORT
 from airflow_provider_batchlinux.core.text import joined
 from airflow_provider_batchlinux.core.users.ledger import LedgerEntry
 from airflow_provider_batchlinux.core.users.user import UserOutcome, UserRecord
@@ -24,7 +22,6 @@ __all__ = [
     "not_ready",
     "plan_of",
     "refused_too_early",
-    "unreachable_reason",
     "would_lose",
 ]
 
@@ -138,25 +135,6 @@ def would_lose(before: LedgerEntry | None, after: LedgerEntry) -> list[str]:
     key = f"the key {before.key}" if before.key is not None and after.key is None else None
     password = "a password" if before.has_password and not after.has_password else None
     return [part for part in (key, password) if part is not None]
-
-
-def unreachable_reason(pool: Mapping[str, Any], nodes: Iterable[NodeSnapshot]) -> str | None:
-    """
-    Say that nobody outside a pool's network can log in to its nodes; ``None`` when they can.
-
-    :param pool: the pool's REST body.
-    """
-    network = pool.get("networkConfiguration") or {}
-    nat_pools = (network.get("endpointConfiguration") or {}).get("inboundNATPools") or ()
-    if any(nat_pool.get("backendPort") == SSH_PORT for nat_pool in nat_pools):
-        return None
-    if any(node.ssh is not None for node in nodes):
-        return None
-    return (
-        f"Pool {pool.get('id')!r} maps no port to SSH, so nobody outside its virtual network can log in. "
-        "Make it with ssh_from=[...], which an existing pool takes only while it has no nodes; or say "
-        "address='private' where people are in the network."
-    )
 
 
 def failure_limit_problems(limit: object) -> list[str]:

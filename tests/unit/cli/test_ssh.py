@@ -25,7 +25,7 @@ def test_a_command_runs_on_a_node_and_its_user_goes_with_it(
     said = capfd.readouterr()
     username = user_told_of(said.err)
     assert said.out == f"{username} on {account.nodes()[0].node_id}\n"
-    assert f"User '{username}' is off node" in said.err
+    assert f"User '{username}' has been removed from node" in said.err
     assert person.calls_about_users() == ["POST", "DELETE"]
     assert person.ledger() == {}
     assert not person.can_log_in_as(username)

@@ -18,7 +18,7 @@ from airflow.providers.sftp.hooks.sftp import SFTPHook
 from airflow.providers.sftp.operators.sftp import SFTPOperator
 from airflow.providers.ssh.operators.ssh import SSHOperator
 
-from airflow_provider_batchlinux.client.users.ephemeral import EPHEMERAL
+from airflow_provider_batchlinux.client.users.temporary import NAME_PREFIX
 from airflow_provider_batchlinux.core.nodes.ssh_commands import CommandOutcome
 from airflow_provider_batchlinux.core.pool_metadata import metadata_of
 from airflow_provider_batchlinux.core.users.ledger import entries_in
@@ -66,7 +66,7 @@ class TestAirflowsOperators:
         said = output(ssh("echo $USER on $AZ_BATCH_NODE_ID"))
 
         user, _, node_id = said.split()
-        assert user.startswith(EPHEMERAL)
+        assert user.startswith(NAME_PREFIX)
         assert node_id in {node.node_id for node in account.nodes()}
 
     def test_the_user_is_gone_when_the_task_is_over(self, account):

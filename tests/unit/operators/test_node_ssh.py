@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_batchlinux import hooks
-from airflow_provider_batchlinux.client.users.ephemeral import EPHEMERAL
+from airflow_provider_batchlinux.client.users.temporary import NAME_PREFIX
 from airflow_provider_batchlinux.core.pool_metadata import metadata_of
 from airflow_provider_batchlinux.core.users.ledger import entries_in
 from airflow_provider_batchlinux.exceptions import NodeCommandError
@@ -76,7 +76,7 @@ class TestRunning:
         records = done.result["nodes"]
         assert {record["node_id"] for record in records} == {node.node_id for node in account.nodes()}
         assert all(record["stdout"].strip() == record["node_id"] for record in records)
-        assert all(record["stderr"].startswith(EPHEMERAL) for record in records)
+        assert all(record["stderr"].startswith(NAME_PREFIX) for record in records)
         assert {(record["outcome"], record["exit_code"]) for record in records} == {("succeeded", 0)}
         require_nothing_left(account)
 
@@ -236,7 +236,8 @@ class TestFailing:
         done = run("true")
 
         assert done.state == "success", done.error
-        assert "may still be on nodes, and stays in the ledger" in done.log
+        assert "could not be removed from pool 'etl'" in done.log
+        assert "The user stays in the ledger of pool 'etl'" in done.log
 
     def test_the_private_key_is_in_nothing_that_airflow_stores_or_shows(self, account):
         account.idle_pool(1, ssh=True)

@@ -209,7 +209,7 @@ class TestPartialFailure:
 
         assert isinstance(run.error, NodeUsersError)
         assert run.error.failed == [broken]
-        assert run.message.startswith("User 'etl' could not be put on 1 of 3 nodes of pool 'etl'")
+        assert run.message.startswith("User 'etl' could not be added to 1 of 3 nodes of pool 'etl'")
         doors = [node.ssh for node in account.nodes() if node.state == "idle"]
         records = [{"username": "etl", "address": door.address, "port": door.port} for door in doors]
         assert [log_in(record, client_keys=[key]) is not None for record in records] == [True, True]
@@ -274,7 +274,7 @@ class TestRemoving:
         run = run_task(remove())
 
         assert isinstance(run.error, NodeUsersError)
-        assert "could not be taken off 1 of 2 nodes of pool 'etl'" in run.message
+        assert "could not be removed from 1 of 2 nodes of pool 'etl'" in run.message
         assert len(run.error.failed) == 1
 
     def test_an_illegal_name_is_refused_before_any_request(self, account):

@@ -129,7 +129,7 @@ class TestRefusals:
                 {"expires_in": None, "expires_at": "2020-01-01T00:00:00Z"}, "not after now", id="past"
             ),
             pytest.param({"expires_in": None}, "exactly one of expires_in", id="no end"),
-            pytest.param({"until_task_ids": ["wrk"]}, "'wrk', which is no task", id="no such task"),
+            pytest.param({"until_task_ids": ["wrk"]}, "'wrk', which is not a task", id="no such task"),
             pytest.param({"until_task_ids": ["after"]}, "'after', which itself waits", id="downstream task"),
             pytest.param({"until_task_ids": ["lease"]}, "'lease', which itself waits", id="itself"),
             pytest.param({"ssh_public_key": None}, "nobody could log in", id="neither key nor password"),

@@ -204,7 +204,7 @@ class TestUpdating:
         run = run_task(add(ssh_public_key=public_key, is_admin=True))
 
         assert [record["outcome"] for record in run.result] == ["updated"]
-        assert "sudo is as it was" in run.result[0]["note"]
+        assert "its right to use sudo is unchanged" in run.result[0]["note"]
         assert "recreate=True" in run.log
 
     def test_the_ledger_goes_on_saying_that_the_user_has_sudo(self, account, public_key):
@@ -223,7 +223,7 @@ class TestUpdating:
         [record] = run_task(add(ssh_public_key=public_key, is_admin=True, recreate=True)).result
 
         assert record["outcome"] == "updated"
-        assert "added anew" in record["note"]
+        assert "removed and added again" in record["note"]
         methods = [r.split()[0] for r in account.requests() if "/users" in r]
         assert methods == ["POST", "POST", "DELETE", "POST"]
 

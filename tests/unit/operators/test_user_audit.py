@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from airflow_provider_batchlinux.client.pools.metadata import change_metadata
-from airflow_provider_batchlinux.client.users.audit import audited_users, revoke_overdue
 from airflow_provider_batchlinux.client.users.ledger import enter
+from airflow_provider_batchlinux.client.users.revoke import audited_users, revoke_overdue
 from airflow_provider_batchlinux.core.users.ledger import LedgerEntry
 from airflow_provider_batchlinux.exceptions import NodeUsersError
 from airflow_provider_batchlinux.operators.node_users import BatchLinuxAddNodeUsersOperator

@@ -47,7 +47,7 @@ def test_a_kill_on_the_worker_takes_the_user_away(account, key, public_key):
     assert kept.state == "deferred"
     assert kept.deferral is not None
     killed = lease(public_key)
-    killed._to_kill = killed.hook.settings(), make_trigger(kept.deferral)
+    killed.current_trigger = make_trigger(kept.deferral)
 
     killed.on_kill()
 

@@ -13,8 +13,9 @@ import pytest
 from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
 from airflow_provider_batchlinux.client.pools.metadata import change_metadata
 from airflow_provider_batchlinux.client.transport.retry import RetryPolicy
-from airflow_provider_batchlinux.client.users.lease import REMOVAL_LIMIT, LeaseWait, end_lease
+from airflow_provider_batchlinux.client.users.lease import REMOVAL_LIMIT, LeaseWait
 from airflow_provider_batchlinux.client.users.ledger import enter, read_ledger
+from airflow_provider_batchlinux.client.users.revoke import revoke
 from airflow_provider_batchlinux.core.users.ledger import LedgerEntry, without_entry
 from airflow_provider_batchlinux.core.users.user import NodeUser
 from airflow_provider_batchlinux.exceptions import BatchUnreachableError, NodeUsersError
@@ -287,12 +288,12 @@ def test_an_early_end_leaves_a_user_of_somebody_else_alone(account, key, lease):
     lease.look()
 
     def end(by: dict[str, str]) -> Any:
-        return lease.ask(lambda client: end_lease(client, "etl", "ann", by, max_concurrency=4))
+        return lease.ask(lambda client: revoke(client, "etl", "ann", by, max_concurrency=4))
 
-    assert end(THEIRS) == []
+    assert end(THEIRS) is None
     assert inside(account, key) == all_nodes(account)
 
     assert len(end(OURS)) == 2
     assert inside(account, key) == set()
     assert lease.ledger() == {}
-    assert end(OURS) == []
+    assert end(OURS) is None
