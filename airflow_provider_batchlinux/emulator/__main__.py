@@ -1,4 +1,4 @@
-"""The command ``batchlinux-emulator``: serves until it is told to stop."""
+"""The command ``batchlinux-emulator``."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     Run the embedded Batch service until SIGTERM or SIGINT.
 
-    :param arguments: command line; ``None`` takes the one of the process.
-    :return: 0 after an orderly end.
+    :param arguments: command line; ``None`` uses that of the process.
+    :return: 0 after SIGTERM or SIGINT.
     """
     parser = _parser()
     try:
@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _allow_many_sockets() -> None:
-    """Every node that can be logged in to takes a socket, and the usual limit is 1024."""
+    """Raise the limit of open files: every node with SSH has a socket, and the usual limit is 1024."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
@@ -52,8 +52,12 @@ def _parser() -> argparse.ArgumentParser:
         "ready {endpoint, account, key, control_token, seed, storage}, over TLS also "
         "{ca, identity, management}.",
     )
-    parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
-    parser.add_argument("--blob-port", type=int, default=0, help="port of the blob store; 0 takes a free one")
+    parser.add_argument(
+        "--port", type=int, default=0, help="TCP port on loopback; 0, the default, uses a free one"
+    )
+    parser.add_argument(
+        "--blob-port", type=int, default=0, help="TCP port of the blob store; 0, the default, uses a free one"
+    )
     parser.add_argument("--account", default="batchlinux", help="account name")
     parser.add_argument("--key", help="account key in base64; else the one kept by --state, or a random one")
     parser.add_argument("--state", type=Path, metavar="FILE", help="keeps the account over restarts")
@@ -62,10 +66,10 @@ def _parser() -> argparse.ArgumentParser:
         "--seed",
         type=int,
         default=make_seed(),
-        help="repeats a run with its faults and delays; else a random one",
+        help="seed of faults and delays, to repeat a run; default: random",
     )
     parser.add_argument(
-        "--jitter", type=float, help="how far delays stray, from 0 (not) to 1 (as recorded), the default"
+        "--jitter", type=float, help="variation of delays, from 0 (none) to 1 (as recorded), the default"
     )
     parser.add_argument(
         "--fault-rate",
@@ -74,13 +78,19 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="NAME=RATE",
-        help="how likely something goes wrong, from 0 to 1: " + ", ".join(asdict(FaultRates())),
+        help="probability of a fault, from 0 to 1; may be repeated; NAME is one of "
+        + ", ".join(asdict(FaultRates())),
     )
-    parser.add_argument("--speed", type=float, default=1.0, help="divides every delay")
-    parser.add_argument("--root", type=Path, help="where the nodes' directories are made")
-    parser.add_argument("--tls", type=Path, help="serve HTTPS and a local Entra; the directory gets ca.pem")
+    parser.add_argument("--speed", type=float, default=1.0, help="factor by which all delays are divided")
+    parser.add_argument("--root", type=Path, help="directory for the temporary files of nodes")
     parser.add_argument(
-        "--no-shared-key", dest="shared_key", action="store_false", help="take Entra tokens only; with --tls"
+        "--tls", type=Path, help="directory for the certificate ca.pem; serves HTTPS and a local Entra tenant"
+    )
+    parser.add_argument(
+        "--no-shared-key",
+        dest="shared_key",
+        action="store_false",
+        help="accept only Entra tokens; needs --tls",
     )
     return parser
 

@@ -1,4 +1,4 @@
-"""A small client of the control plane, for tests and demos in any process; stdlib only."""
+"""A client of the control plane, for tests and demos in any process."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["EmulatorControl"]
 
 class EmulatorControl:
     """
-    Tell a running embedded Batch service what is to happen.
+    Control a running embedded Batch service.
 
     :param endpoint: URL of the service, as in its ready line.
     :param token: the ``control_token`` of that line; it follows from the account's key.
@@ -32,21 +32,21 @@ class EmulatorControl:
         self._tls = None if ca is None else ssl.create_default_context(cafile=ca)
 
     def reset(self) -> None:
-        """Go back to an empty account: no pools, jobs, quotas, faults or recorded requests."""
+        """Empty the account: remove all resources, quotas, faults and recorded requests."""
         self._post("reset")
 
     def requests(self) -> list[dict[str, Any]]:
         """
-        Return the requests to the service so far, in order, without those of the control plane.
+        Return the recorded requests in order, without those to the control plane.
 
-        Each has ``method``, ``path``, ``query``, ``status`` (0 if it was dropped) and
-        ``operation`` (``None`` if it did not get so far).
+        Each has ``method``, ``path``, ``query``, ``status`` (0 if the connection was dropped) and
+        ``operation`` (``None`` if it did not match one).
         """
         recorded: list[dict[str, Any]] = self._post("requests")
         return recorded
 
     def clear_requests(self) -> None:
-        """Forget the requests so far."""
+        """Clear the record of requests."""
         self._post("clear-requests")
 
     def inject(
@@ -63,18 +63,18 @@ class EmulatorControl:
         drop: Literal["before", "after"] | None = None,
     ) -> None:
         """
-        Let something go wrong with the next requests that match.
+        Inject a fault into the next matching requests.
 
-        :param method: HTTP method; ``None`` matches every one.
+        :param method: HTTP method; ``None`` matches any.
         :param path: regular expression searched for in the path; ``None`` matches every one.
-        :param times: how many requests it happens to; ``None`` means all until the next reset.
-        :param status: HTTP status to answer with; ``None`` takes the one that belongs to ``code``.
-        :param code: code to answer with; ``None`` takes the usual one of the status: for 429
-            ``TooManyRequests``, for 503 ``ServerBusy``, else ``InternalError``.
-        :param retry_after: seconds for the ``Retry-After`` header; ``None`` sends none.
-        :param delay: seconds to wait before the work; ``None`` does not wait.
-        :param hold: seconds to hold the answer back after the work; ``None`` answers at once.
-        :param drop: close the connection without an answer, ``before`` or ``after`` the work.
+        :param times: number of requests it affects; ``None`` affects all until the next reset.
+        :param status: HTTP status of the answer; ``None`` uses the status of ``code``.
+        :param code: error code of the answer; ``None`` uses the usual code of the status: ``TooManyRequests``
+            for 429, ``ServerBusy`` for 503, otherwise ``InternalError``.
+        :param retry_after: seconds in the ``Retry-After`` header; ``None`` sends none.
+        :param delay: seconds to wait before the request is executed; ``None`` does not wait.
+        :param hold: seconds to wait between execution and answer; ``None`` does not wait.
+        :param drop: close the connection without an answer, ``before`` or ``after`` the execution.
         """
         fault = {
             "method": method,
@@ -99,10 +99,10 @@ class EmulatorControl:
         """
         Force a node into a state, such as ``unusable`` or ``unknown``.
 
-        From states of booting, such as ``creating``, it goes on by itself. In ``preempted`` it stays until
-        it is forced into ``creating`` or capacity is set; :meth:`preempt` lets it come back.
+        From states such as ``creating`` it continues to boot. In ``preempted`` it stays until it is forced
+        into ``creating`` or capacity is set. A node preempted with :meth:`preempt` returns.
 
-        :param errors: the node's errors, as the service shows them; ``None`` means none.
+        :param errors: the ``errors`` of the node; ``None`` for no errors.
         """
         node = {"pool_id": pool_id, "node_id": node_id, "state": state}
         self._post("set-node", {**node, "errors": list(errors or ())})
@@ -118,7 +118,7 @@ class EmulatorControl:
         """
         Set the account's quotas; ``None`` means no limit.
 
-        :param nodes_per_pool: how many nodes a pool with inter-node communication may have.
+        :param nodes_per_pool: maximum number of nodes in a pool with inter-node communication.
         """
         quotas = {
             "dedicated_cores": dedicated_cores,
@@ -131,27 +131,27 @@ class EmulatorControl:
 
     def set_capacity(self, dedicated: int | None = None, spot: int | None = None) -> None:
         """
-        Say how many nodes Azure has for the account; ``None`` means enough.
+        Set how many nodes Azure has for the account; ``None`` means unlimited.
 
-        Resizes that lack some wait for more until their ``resizeTimeout``. Spot nodes that there is no
-        room for any more are preempted, and return when there is again.
+        A resize without enough capacity waits until its ``resizeTimeout``. Spot nodes beyond the capacity are
+        preempted, and return when it grows.
         """
         self._post("set-capacity", {"dedicated": dedicated, "spot": spot})
 
     def preempt(self, pool_id: str, nodes: int = 1, *, node_id: str | None = None) -> list[str]:
         """
-        Take spot nodes away and return their ids; they come back after the profile's delay.
+        Preempt Spot nodes, and return their ids. They return after the delay of the profile.
 
-        :param node_id: which node is meant; ``None`` takes those that came first.
+        :param node_id: the node to preempt; ``None`` preempts the oldest.
         """
         taken: list[str] = self._post("preempt", {"pool_id": pool_id, "nodes": nodes, "node_id": node_id})
         return taken
 
     def fault_rates(self, **rates: float) -> dict[str, float]:
         """
-        Change how likely things go wrong, and return all such chances and the seed.
+        Change the rates of random faults, and return all rates and the seed.
 
-        :param rates: from 0 to 1 by name, such as ``throttled=0.5``; what is left out stays.
+        :param rates: rates from 0 to 1, such as ``throttled=0.5``; other rates do not change.
         """
         rates_now: dict[str, float] = self._post("fault-rates", rates)
         return rates_now
@@ -160,20 +160,20 @@ class EmulatorControl:
         self, pool_id: str, code: str, message: str, values: Mapping[str, str] | None = None
     ) -> None:
         """
-        Let the next allocation of a matching pool end with an error and without new nodes.
+        Let the next allocation of a matching pool fail with a resize error, without new nodes.
 
         :param pool_id: regular expression searched for in the pool's id.
-        :param values: details of the error; ``None`` means none.
+        :param values: details of the error; ``None`` for no details.
         """
         error = {"pool_id": pool_id, "code": code, "message": message}
         self._post("resize-error", {**error, "values": dict(values or {})})
 
     def set_subnet(self, network: str, subnet: str, *, limit: int, used: int = 0) -> None:
         """
-        Let a virtual network of the account's resource group have a subnet, as the management plane tells it.
+        Add a subnet to a virtual network in the account's resource group, for the management plane.
 
-        :param limit: addresses for machines.
-        :param used: those that are taken; pools of the emulator take none.
+        :param limit: number of addresses for machines.
+        :param used: number of addresses in use. Pools of the emulator use none.
         """
         self._post("set-subnet", {"network": network, "subnet": subnet, "limit": limit, "used": used})
 
@@ -181,22 +181,22 @@ class EmulatorControl:
         self, name: str, permissions: str = "racwdl", *, expires_in: float = 86_400
     ) -> BlobContainer:
         """
-        Return a container of the blob store, with a URL for tasks; it is made unless it is there.
+        Create a container in the blob store if it does not exist, and return it with a SAS URL.
 
-        :param permissions: what the URL's token grants, of the letters ``racwdl``: read, add, create, write,
+        :param permissions: permissions of the SAS, of the letters ``racwdl``: read, add, create, write,
             delete, list.
-        :param expires_in: seconds until the token expires, by the service's clock; a negative number makes
-            one that has expired.
+        :param expires_in: seconds until the SAS expires, by the service's clock; negative for one that has
+            expired.
         """
         container = {"name": name, "permissions": permissions, "expires_in": expires_in}
         return BlobContainer(self._post("container", container))
 
     def advance(self, seconds: float) -> datetime:
-        """Move the manual clock on, firing what falls due, and return the new time."""
+        """Advance the manual clock, fire the timers that become due, and return the new time."""
         return parse_instant(self._post("advance", {"seconds": seconds}))
 
     def now(self) -> datetime:
-        """Return the service's time."""
+        """Return the time of the service."""
         return parse_instant(self._post("now"))
 
     def _post(self, action: str, body: Mapping[str, Any] | None = None) -> Any:

@@ -94,7 +94,7 @@ class BlobStorage:
 
     def with_identity(self, url: str) -> str:
         """
-        Return a URL with a SAS token that stands for the managed identity of a node, with all permissions.
+        Return a URL with a SAS token in place of the managed identity of a node, with all permissions.
 
         :param url: URL of a container or blob. A URL of another host is returned unchanged.
         """

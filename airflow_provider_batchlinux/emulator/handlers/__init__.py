@@ -1,1 +1,1 @@
-"""One function for each operation of the service: takes a call, returns a reply, writes no HTTP."""
+"""One function for each operation of the API: it takes a call and returns a reply."""

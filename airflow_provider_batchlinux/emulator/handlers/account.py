@@ -13,7 +13,7 @@ from airflow_provider_batchlinux.emulator.state.records import Json
 
 
 def list_applications(_service: BatchService, call: Call) -> Reply:
-    """Answer GET /applications: there are none, as only Azure's control plane can add some."""
+    """Answer GET /applications: always empty, since applications are added with Azure Resource Manager."""
     return listing(call, "listapplicationsummariesresponses", lambda _: (), dict)
 
 

@@ -70,7 +70,7 @@ def update_job_schedule(service: BatchService, call: Call) -> Reply:
 
 
 def replace_job_schedule(service: BatchService, call: Call) -> Reply:
-    """Answer PUT /jobschedules/{jobScheduleId}: what is not given is removed, also the schedule."""
+    """Answer PUT /jobschedules/{jobScheduleId}: missing properties are removed, also the schedule."""
     schedule = _writable(service, call)
     kept = {name: value for name, value in schedule.spec.items() if name == "displayName"}
     spec = _complete(call, {**kept, "schedule": {}, **call.read("BatchJobSchedule")})
@@ -137,7 +137,7 @@ def _schedule(service: BatchService, call: Call) -> JobSchedule:
 
 
 def _writable(service: BatchService, call: Call) -> JobSchedule:
-    """Return a schedule that can be changed; that an ending one cannot is assumed."""
+    """Return a schedule that can be changed. Assumed: a terminating one cannot."""
     schedule = _schedule(service, call)
     if schedule.state == "deleting":
         raise ServiceError(Code.JOB_SCHEDULE_BEING_DELETED)

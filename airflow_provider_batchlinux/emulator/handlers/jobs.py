@@ -64,7 +64,7 @@ def update_job(service: BatchService, call: Call) -> Reply:
 
 
 def replace_job(service: BatchService, call: Call) -> Reply:
-    """Answer PUT /jobs/{jobId}: what can be changed and is not given goes back to its default."""
+    """Answer PUT /jobs/{jobId}: missing properties are reset to their defaults."""
     job = _writable(service, call)
     kept = {name: value for name, value in job.spec.items() if name not in _REPLACED}
     return _change(service, call, job, {**kept, **call.read("BatchJob")})
@@ -132,9 +132,9 @@ def _check_absent(service: BatchService, job_id: str) -> None:
 
 def _change(service: BatchService, call: Call, job: Job, body: dict[str, Any]) -> Reply:
     """
-    Give a job another description.
+    Change the description of a job.
 
-    A job goes to another pool only while it is disabled; the code of the refusal is assumed.
+    A job can move to another pool only while it is disabled; the error code is assumed.
     """
     spec = complete_job(body, is_scheduled=":" in job.id, is_signed=call.is_signed)
     check_change(job.spec, spec)

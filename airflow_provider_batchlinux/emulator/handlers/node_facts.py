@@ -1,4 +1,4 @@
-"""Operations on what else a node has: the extensions of its machine and the logs of its agent."""
+"""Operations on the VM extensions of a node and the logs of its agent."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def get_node_extension(service: BatchService, call: Call) -> Reply:
 
 def upload_node_logs(service: BatchService, call: Call) -> Reply:
     """
-    Answer POST /pools/{poolId}/nodes/{nodeId}/uploadbatchservicelogs; the upload goes on afterwards.
+    Answer POST /pools/{poolId}/nodes/{nodeId}/uploadbatchservicelogs; the upload happens after the answer.
 
     Which states allow it is not documented; assumed.
     """

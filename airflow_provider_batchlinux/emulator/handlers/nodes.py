@@ -1,4 +1,4 @@
-"""Operations on compute nodes, without their users and files."""
+"""Operations on compute nodes, except their users and files."""
 
 from __future__ import annotations
 
@@ -96,13 +96,13 @@ def enable_node_scheduling(service: BatchService, call: Call) -> Reply:
 
 
 def node_of(service: BatchService, call: Call) -> Node:
-    """Return the node that a path names."""
+    """Return the node in the path of a call."""
     return service.store.node(call.path_values["poolId"], call.path_values["nodeId"])
 
 
 def usable_node_of(service: BatchService, call: Call) -> Node:
     """
-    Return the node that a path names.
+    Return the node in the path of a call.
 
     :raises ServiceError: the node is neither idle nor running.
     """
@@ -121,6 +121,6 @@ def _restart(service: BatchService, call: Call, option: str, restart: str) -> Re
 
 
 def wrong_state(node: Node) -> ServiceError:
-    """Return the refusal of what a node in its present state cannot do."""
+    """Return the error for an operation that the state of a node does not allow."""
     code = _NOT_USABLE.get(node.state, Code.OPERATION_INVALID_FOR_CURRENT_STATE)
     return ServiceError(code, {"Reason": f"The node is {node.state}."})

@@ -84,7 +84,7 @@ def update_pool(service: BatchService, call: Call) -> Reply:
 
 
 def replace_pool_properties(service: BatchService, call: Call) -> Reply:
-    """Answer POST /pools/{poolId}/updateproperties: what is left out or empty is taken away."""
+    """Answer POST /pools/{poolId}/updateproperties: missing and empty properties are removed."""
     pool = writable_pool(service, call)
     body = call.read("BatchPoolReplaceOptions")
     check_pool_properties(body, is_signed=call.is_signed)
@@ -149,7 +149,7 @@ def remove_nodes(service: BatchService, call: Call) -> Reply:
 
 
 def writable_pool(service: BatchService, call: Call) -> Pool:
-    """Return the pool of a call that changes it; one that is being deleted is refused."""
+    """Return the pool in the path of a call that changes it, unless it is being deleted."""
     pool = service.store.pool(call.path_values["poolId"])
     check_conditions(call, pool.version)
     if pool.state == "deleting":

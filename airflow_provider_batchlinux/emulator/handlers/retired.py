@@ -1,8 +1,7 @@
 """
-Operations that only older versions of the API have, which older clients still send.
+Operations that only older versions of the API have, for older clients.
 
-What they answer is recorded, where it can be without certificates and pools of cloud services: there are
-neither in the service any more.
+The answers are recorded, except for certificates and pools of cloud services, which no longer exist.
 """
 
 from __future__ import annotations
@@ -34,12 +33,12 @@ _SIZES = (
 
 
 def list_node_agent_skus(_service: BatchService, call: Call) -> Reply:
-    """Answer GET /nodeagentskus, which ``/supportedimages`` took the place of."""
+    """Answer GET /nodeagentskus, which ``/supportedimages`` has replaced."""
     return listing(call, "nodeagentskus", _skus_after, dict)
 
 
 def get_all_pools_lifetime_statistics(_service: BatchService, call: Call) -> Reply:
-    """Answer GET /lifetimepoolstats: nothing is measured, as for an account that has had no pools."""
+    """Answer GET /lifetimepoolstats: nothing is measured, as in an account that never had a pool."""
     measured = {"startTime": format_instant(call.now), "lastUpdateTime": format_instant(call.now)}
     sizes: dict[str, float | str] = dict.fromkeys(_SIZES, 0.0)
     view = {
@@ -51,7 +50,7 @@ def get_all_pools_lifetime_statistics(_service: BatchService, call: Call) -> Rep
 
 
 def get_all_jobs_lifetime_statistics(_service: BatchService, call: Call) -> Reply:
-    """Answer GET /lifetimejobstats: nothing is measured, as for an account that has had no jobs."""
+    """Answer GET /lifetimejobstats: nothing is measured, as in an account that never had a job."""
     view = {
         "url": call.url("lifetimejobstats"),
         "startTime": format_instant(call.now),
@@ -65,12 +64,12 @@ def get_all_jobs_lifetime_statistics(_service: BatchService, call: Call) -> Repl
 
 
 def list_certificates(_service: BatchService, call: Call) -> Reply:
-    """Answer GET /certificates: certificates are retired, so that there are none."""
+    """Answer GET /certificates: always empty, since certificates are retired."""
     return listing(call, "certificates", lambda _: (), dict)
 
 
 def refuse_certificate(_service: BatchService, _call: Call) -> Reply:
-    """Answer what is asked of one certificate."""
+    """Answer every request for one certificate."""
     raise ServiceError(Code.CERTIFICATE_NOT_FOUND)
 
 

@@ -1,4 +1,4 @@
-"""Records as clients see them: the JSON of pools, nodes, jobs and tasks."""
+"""The JSON of pools, nodes, jobs and tasks in answers."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ COUNTED_STATES: Mapping[str, str] = {
 
 
 def drop_none(view: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a view without what is not set: the service leaves it out."""
+    """Return a view without properties that are ``None``, which the service leaves out."""
     return {name: value for name, value in view.items() if value is not None}
 
 
 def version_view(version: Version) -> dict[str, str]:
-    """Return the version of a resource as it stands in its body."""
+    """Return the version of a resource for its body."""
     return {"eTag": version.etag, "lastModified": format_instant(version.modified)}
 
 
@@ -126,7 +126,7 @@ def _subtask_id(task: Task, node: Node) -> dict[str, int]:
 
 
 def node_counts_view(store: Store, pool: Pool) -> dict[str, Any]:
-    """Return how many nodes of a pool are in which state."""
+    """Return the number of nodes of a pool in each state."""
     counts = store.nodes(pool.id).counts
 
     def of_kind(is_dedicated: bool) -> dict[str, int]:
@@ -202,7 +202,7 @@ def job_schedule_view(base_url: str, schedule: JobSchedule) -> dict[str, Any]:
 
 
 def job_node_view(base_url: str, job: Job, place: JobNode) -> dict[str, Any]:
-    """Return what the preparation and release tasks of a job did on a node."""
+    """Return the preparation and release tasks of a job on a node."""
     node_url = f"{base_url}/pools/{place.pool_id}/nodes/{place.node_id}"
 
     def execution(name: str, info: Json) -> dict[str, Any]:
@@ -235,7 +235,7 @@ def task_view(base_url: str, task: Task) -> dict[str, Any]:
 
 
 def subtask_view(base_url: str, task: Task, subtask: Subtask) -> dict[str, Any]:
-    """Return what a multi-instance task does on one of its other nodes."""
+    """Return a subtask of a multi-instance task."""
     return {
         "id": subtask.id,
         "nodeInfo": _node_info(base_url, task, subtask.node_id, f"/{subtask.id}"),
@@ -246,9 +246,9 @@ def subtask_view(base_url: str, task: Task, subtask: Subtask) -> dict[str, Any]:
 
 def task_counts_view(counts: Counter[Any]) -> dict[str, Any]:
     """
-    Return how many tasks, and task slots, are in which state.
+    Return the number of tasks and of task slots in each state.
 
-    :param counts: how many tasks there are by state, result and slots.
+    :param counts: number of tasks by state, result and slots.
     """
     tasks, slots = Counter[str](), Counter[str]()
     for (state, result, size), number in counts.items():

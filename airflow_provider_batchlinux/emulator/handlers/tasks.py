@@ -39,7 +39,7 @@ def create_task(service: BatchService, call: Call) -> Reply:
 
 
 def create_task_collection(service: BatchService, call: Call) -> Reply:
-    """Answer POST /jobs/{jobId}/addtaskcollection; each task succeeds or fails by itself."""
+    """Answer POST /jobs/{jobId}/addtaskcollection; each task succeeds or fails independently."""
     job = _active_job(service, call)
     bodies = call.read("BatchTaskGroup")["value"]
     if len(bodies) > _MOST_ADDED:
@@ -64,7 +64,7 @@ def get_task(service: BatchService, call: Call) -> Reply:
 
 
 def replace_task(service: BatchService, call: Call) -> Reply:
-    """Answer PUT /jobs/{jobId}/tasks/{taskId}: constraints that are not given get their defaults."""
+    """Answer PUT /jobs/{jobId}/tasks/{taskId}: missing constraints get their defaults."""
     task = task_of(service, call)
     check_conditions(call, task.version)
     limits = _limits(call.read("BatchTask"), service.store.job(task.job_id))
@@ -113,7 +113,7 @@ def list_subtasks(service: BatchService, call: Call) -> Reply:
 
 
 def task_of(service: BatchService, call: Call) -> Task:
-    """Return the task that a path names."""
+    """Return the task in the path of a call."""
     return service.store.task(call.path_values["jobId"], call.path_values["taskId"])
 
 

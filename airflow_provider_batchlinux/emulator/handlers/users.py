@@ -1,4 +1,4 @@
-"""Operations on the users of a node, and how they log in."""
+"""Operations on the users of a node, and its remote login settings."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def replace_node_user(service: BatchService, call: Call) -> Reply:
     """
     Answer PUT /pools/{poolId}/nodes/{nodeId}/users/{userName}.
 
-    What is left out is taken away, and an expiry that is left out becomes one day.
+    Missing properties are removed; a missing expiry time becomes one day from now.
     """
     node = usable_node_of(service, call)
     body = call.read("BatchNodeUserReplaceOptions")
@@ -79,8 +79,7 @@ def _user(call: Call, name: str, body: Mapping[str, Any], *, is_admin: bool) -> 
     """
     Return the user that a body describes.
 
-    The service keeps the expiry of Linux users by the day; here it is exact, so that tests and
-    demonstrations can see it.
+    In the service, users on Linux expire by the day. Here the expiry is exact, so that tests can see it.
     """
     expiry = body.get("expiryTime")
     expires = call.now + _DEFAULT_LIFE if expiry is None else parse_instant(expiry)

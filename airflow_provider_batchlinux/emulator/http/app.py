@@ -1,4 +1,4 @@
-"""The pipeline every request goes through, and the one place that writes HTTP."""
+"""The HTTP server of the account: the steps that every request takes."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from airflow_provider_batchlinux.emulator.simulation.faults import Fault, Reques
 _log = logging.getLogger(__name__)
 _CHUNK = 256 * 1024
 _DROPPED = Reply(0)
-"""Stands for an answer that does not arrive: the connection is closed instead."""
+"""No answer: the connection is closed instead."""
 
 
 class Application:
@@ -79,9 +79,9 @@ class Application:
 
     def act(self, call: Call) -> Reply:
         """
-        Do what another door asks for, such as the management plane; it has let the caller in.
+        Execute a request of the management plane, which has authenticated it.
 
-        :raises ServiceError: the service refuses it.
+        :raises ServiceError: the service returns an error.
         """
         operation, path_values = self._router.match(call.method, call.path)
         with self._account.clock.frozen(call.now):
@@ -99,8 +99,8 @@ class Application:
         except ServiceError as error:
             return error_reply(call, error)
         except Exception:
-            # A defect of the emulator: clients see what they see when the service has one.
-            _log.exception("Defect in operation %s", operation.name)
+            # A bug in the emulator: clients get the same answer as for a bug in the service.
+            _log.exception("Unexpected error in operation %s", operation.name)
             return error_reply(call, ServiceError(Code.INTERNAL_ERROR))
         else:
             return reply
@@ -120,12 +120,12 @@ class Application:
         )
 
     def _authenticate(self, request: web.BaseRequest, call: Call) -> None:
-        # Clients date their requests by the time of the machine, not by a clock moved by hand.
+        # Clients date requests with the system clock, also if the emulator has a manual clock.
         now = datetime.now(timezone.utc)
         self._gate.check(call.method, request.raw_path, call.headers, now)
 
     def _record(self, call: Call, status: int, operation: Operation) -> None:
-        # The log is for everybody's eyes, and a signature is as good as a key.
+        # Anyone can read the record of requests, and a signature is as good as a key.
         shown = {**call.query, **{name: "REDACTED" for name in call.query if name == "sig"}}
         query = "&".join(f"{key}={value}" for key, value in shown.items())
         self._account.requests.append(RequestRecord(call.method, call.path, query, status, operation.name))

@@ -1,4 +1,4 @@
-"""Takes nodes from state to state: boot, start task, reboot, leave; knows no HTTP, no tasks."""
+"""The lifecycle of nodes: boot, start task, reboot, reimage, leave the pool."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ _DISK_FULL = {"code": "DiskFull", "message": "There is not enough disk space on 
 
 class NodeLifecycle:
     """
-    The only place that changes the state of nodes, except for idle and running.
+    The only place that changes the states of nodes, except between idle and running.
 
-    :param root: directory that holds the nodes' directories.
-    :param environment: the account's ``AZ_BATCH_*`` variables.
-    :param storage: where nodes take resource files from that name no host.
-    :param fault_injector: what goes wrong with booting nodes.
-    :param ssh_servers: the SSH ssh_servers of the nodes; they are open while a node is usable.
-    :param on_usable: called when a node can take tasks.
-    :param on_lost: called when a node can run nothing any more, before it changes its state.
+    :param root: parent of the nodes' directories.
+    :param environment: ``AZ_BATCH_*`` variables of the account.
+    :param storage: the blob store, which is the auto-storage account.
+    :param fault_injector: decides about faults of booting nodes.
+    :param ssh_servers: the SSH servers of nodes, which run while their node is usable.
+    :param on_usable: called when a node accepts tasks.
+    :param on_lost: called when a node can no longer run anything, before its state changes.
     """
 
     def __init__(
@@ -71,11 +71,11 @@ class NodeLifecycle:
         self._wipes: set[asyncio.Task[None]] = set()
 
     def machine(self, node: Node) -> Machine:
-        """Return the computer behind a node."""
+        """Return the machine of a node."""
         return self._machines[node.id]
 
     def add(self, pool: Pool, number: int, *, is_dedicated: bool, now: datetime) -> Node:
-        """Add a node to a pool; it boots from ``creating`` on."""
+        """Add a node to a pool. It starts in ``creating``."""
         node_id = self._new_id(pool, is_dedicated=is_dedicated)
         node = Node(node_id, pool.id, number, is_dedicated, "creating", now, now)
         machine = self._build(node)
@@ -83,13 +83,13 @@ class NodeLifecycle:
         return self.enter(replace(node, ssh_port=port), "creating")
 
     def rebuild(self, node: Node) -> None:
-        """Give a node that the service knew before it ended its computer again; nothing runs there."""
+        """Create the machine of a node after a restart. No program is running there."""
         machine = self._build(node)
         port = None if node.ssh_port is None else self._servers.create(node, machine)
         self._store.put_node(replace(node, ssh_port=port, running_tasks=0, running_slots=0))
 
     def resume(self, node: Node) -> None:
-        """Let a node go on whose computer was off for a while: if it was up, it boots anew."""
+        """Resume a node after a restart. A node that was up boots again."""
         if node.state in _UP:
             self.enter(node, "rebooting")
         elif node.state in _STAGES:
@@ -109,7 +109,7 @@ class NodeLifecycle:
         return machine
 
     def _new_id(self, pool: Pool, *, is_dedicated: bool) -> str:
-        """Return an id that no node has; which one follows from the seed and the pool's nodes so far."""
+        """Return a new node id, which depends on the seed and the number of earlier nodes of the pool."""
         key = pool.id.lower()
         while True:
             token = self._fault_injector.seeded_random.token("node", key, self._made[key])
@@ -120,20 +120,20 @@ class NodeLifecycle:
 
     def enter(self, node: Node, state: str, **changes: Any) -> Node:
         """
-        Put a node into a state; from a stage of booting it goes on by itself.
+        Set the state of a node, and schedule the next state, if there is one.
 
-        :param changes: other fields of the record that change with it.
+        :param changes: other fields of the record to change.
         """
         machine = self.machine(node)
         machine.cancel_pending()
         if NODE_STATES[state].is_down and not NODE_STATES[node.state].is_down:
             self._take_down(node)
         if NODE_STATES[state].is_fresh:
-            self._install_anew(node)
+            self._reinstall(node)
         now = self._clock.now()
         current = self._store.nodes(node.pool_id).get(node.id) or node
         if state == "idle" and current.running_tasks:
-            # Its tasks went on while the service had lost sight of it.
+            # Its tasks continued while it was unknown.
             state = "running"
         changed = replace(current, state=state, state_since=now, **changes)
         node = self._store.put_node(changed)
@@ -146,7 +146,7 @@ class NodeLifecycle:
         return node
 
     def force(self, node: Node, state: str, errors: tuple[Json, ...]) -> Node:
-        """Put a node into any state, as a failure of the platform does; a preempted one stays away."""
+        """Force a node into any state, like a failure of Azure. A preempted node does not return."""
         if not NODE_STATES[state].keeps_work:
             self._take_down(node)
         elif not NODE_STATES[state].keeps_tasks:
@@ -159,11 +159,11 @@ class NodeLifecycle:
         self._boot(node, "starting")
 
     def reimage(self, node: Node) -> None:
-        """Install a node anew: its files and users are gone."""
+        """Reimage a node, which removes its files and users."""
         self.enter(node, "reimaging")
 
     def remove(self, node: Node) -> None:
-        """Forget a node, end what runs on it and remove its directories."""
+        """Remove a node, its programs and its files."""
         machine = self._machines.pop(node.id)
         machine.cancel_pending()
         self._servers.remove(node)
@@ -171,7 +171,7 @@ class NodeLifecycle:
         self._wipe(machine)
 
     async def close(self) -> None:
-        """End everything on every node; their directories stay."""
+        """Stop everything on every node. The files stay."""
         machines = self._machines.values()
         for machine in machines:
             machine.cancel_pending()
@@ -179,7 +179,7 @@ class NodeLifecycle:
         await asyncio.gather(*(machine.stop() for machine in machines), *self._wipes)
         kill_orphans(self._root)
 
-    def _install_anew(self, node: Node) -> None:
+    def _reinstall(self, node: Node) -> None:
         self._servers.delete_users(node)
         self._wipe(self.machine(node))
         self._store.change_node(node, start_task_info=None)

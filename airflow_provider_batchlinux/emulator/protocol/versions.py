@@ -38,7 +38,7 @@ SECRETS = frozenset({"secret", "secret object"})
 
 @dataclass(frozen=True)
 class _Pruned:
-    """What an answer of a shape leaves out, and which of its properties hold more to leave out."""
+    """Properties that an answer leaves out, also in nested objects."""
 
     names: frozenset[str]
     nested: Mapping[str, _Pruned]
@@ -46,10 +46,10 @@ class _Pruned:
 
 def check_version(version: str) -> None:
     """
-    Refuse a request that names no version of the API, or one that there is not.
+    Raise an error for a missing or unknown API version.
 
-    :raises ServiceError: for an unknown version with the code that Azure/azure-sdk-for-python#19224 shows;
-        the words of its reason are assumed.
+    :raises ServiceError: for an unknown version with the code in Azure/azure-sdk-for-python#19224; the
+        text of the reason is assumed.
     """
     if not version:
         values = {"QueryParameterName": "api-version"}
@@ -61,9 +61,9 @@ def check_version(version: str) -> None:
 
 def check_operation(version: str, operation: str) -> None:
     """
-    Refuse an operation that a version does not have, or not for pools of virtual machines.
+    Raise an error for an operation that a version does not have, or not for this kind of pool.
 
-    :raises ServiceError: what the service answers under that version.
+    :raises ServiceError: the answer of the service under that version.
     """
     differences = _differences(version)
     if operation in differences.get("missing", ()):
@@ -85,7 +85,7 @@ def properties_of(shape: str, version: str, properties: Mapping[str, str]) -> Ma
 
 
 def older_names(version: str, set_name: str) -> frozenset[str]:
-    """Return the properties of a resource that a version has and the newest has not."""
+    """Return the properties of a resource that a version has, but not the newest."""
     bodies = _differences(version).get("bodies", {})
     return frozenset(bodies.get(_SHAPES.get(set_name, ""), {}).get("added", ()))
 
@@ -153,7 +153,7 @@ def _pruned(version: str, shape: str) -> _Pruned:
 
 @cache
 def _differences(version: str) -> Mapping[str, Any]:
-    """Return how a version differs from the newest."""
+    """Return the differences of a version from the newest."""
     tables: Mapping[str, Mapping[str, Any]] = read_data("versions")["differences"]
     ascending = sorted(tables)
     position = bisect_left(ascending, version)

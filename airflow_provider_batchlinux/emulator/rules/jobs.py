@@ -1,4 +1,4 @@
-"""Descriptions of jobs: what the service adds to them and what it refuses; pure."""
+"""Validation and defaults of jobs."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ _DEFAULTS: Mapping[str, Json] = {
 
 def complete_job(body: Json, *, is_scheduled: bool = False, is_signed: bool = True) -> dict[str, Any]:
     """
-    Return the description of a job with the defaults that the service shows.
+    Return the description of a job with defaults.
 
-    :param is_scheduled: whether a job schedule makes it.
-    :param is_signed: whether the account's key asks for it, and no Entra token.
-    :raises ServiceError: the first thing that the service refuses in it.
+    :param is_scheduled: whether the job belongs to a job schedule.
+    :param is_signed: whether the request is signed with the account key.
+    :raises ServiceError: the first invalid value.
     """
     _check_numbers(body)
     _check_release(body)
@@ -71,9 +71,10 @@ def complete_job(body: Json, *, is_scheduled: bool = False, is_signed: bool = Tr
 
 def check_change(before: Json, after: Json) -> None:
     """
-    Refuse to change what stays as it is.
+    Raise an error for a change that is not allowed.
 
-    :param before: description of the job until now; ``after`` is the one it is to have.
+    :param before: current description of the job.
+    :param after: new description of the job.
     """
     was, will_be = before["onAllTasksComplete"], after["onAllTasksComplete"]
     if was == "terminatejob" and will_be == "noaction":
@@ -83,7 +84,7 @@ def check_change(before: Json, after: Json) -> None:
 
 
 def _check_auto_pool(before: Json, after: Json) -> None:
-    """Refuse to change an automatic pool, but for ``keepAlive`` of one that lives as long as its job."""
+    """Raise an error for a change of an auto pool other than ``keepAlive`` of one with its job's lifetime."""
     is_changed = before != after and "autoPoolSpecification" in {**before, **after}
     if not is_changed:
         return
@@ -117,7 +118,7 @@ def _check_numbers(body: Json) -> None:
 
 
 def _check_ids(tasks: Mapping[str, Json]) -> None:
-    """Refuse tasks of the job itself that share an id; the code is assumed."""
+    """Raise an error if two tasks in the job description have the same id. The code is assumed."""
     known: set[str] = set()
     for task in tasks.values():
         check_id(task["id"])
@@ -127,7 +128,7 @@ def _check_ids(tasks: Mapping[str, Json]) -> None:
 
 
 def _check_release(body: Json) -> None:
-    """Refuse a release task without a preparation task, as documented; the code is assumed."""
+    """Raise an error for a release task without a preparation task (documented; the code is assumed)."""
     release = body.get("jobReleaseTask")
     if release is None:
         return

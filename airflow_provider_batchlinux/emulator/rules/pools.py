@@ -1,4 +1,4 @@
-"""What the service refuses in the description of a pool, and what it adds to it."""
+"""Validation and defaults of pools."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ Spec = Mapping[str, Any]
 
 
 def check_id(resource_id: str) -> None:
-    """Refuse an id that is not 1 to 64 letters, digits, hyphens and underscores."""
+    """Raise an error for an id that is not 1 to 64 letters, digits, hyphens and underscores."""
     if _ID.fullmatch(resource_id) is None:
         raise refused(resource_id, of="id")
 
 
 def complete_pool(body: dict[str, Any], *, is_signed: bool = True) -> dict[str, Any]:
     """
-    Return the description of a pool with the defaults that the service shows.
+    Return the description of a pool with defaults.
 
-    :param is_signed: whether the account's key asks for it, and no Entra token.
-    :raises ServiceError: the first thing that the service refuses in it.
+    :param is_signed: whether the request is signed with the account key.
+    :raises ServiceError: the first invalid value.
     """
     check_id(body["id"])
     if "cloudServiceConfiguration" in body:
@@ -64,9 +64,9 @@ def complete_pool(body: dict[str, Any], *, is_signed: bool = True) -> dict[str, 
 
 def check_pool_properties(body: Spec, *, is_signed: bool = True) -> None:
     """
-    Refuse wrong values among those properties of a pool that are there.
+    Raise an error for an invalid value in some properties of a pool.
 
-    :param is_signed: whether the account's key asks for them, and no Entra token.
+    :param is_signed: whether the request is signed with the account key.
     """
     if not is_vm_size(body.get("vmSize", "standard_d1")):
         raise refused(body["vmSize"], of="vmSize")
@@ -84,7 +84,7 @@ def check_pool_properties(body: Spec, *, is_signed: bool = True) -> None:
 
 
 def complete_pool_properties(body: Spec) -> dict[str, Any]:
-    """Return properties of a pool as the service shows them again."""
+    """Return properties of a pool in the form of an answer."""
     completed = dict(body)
     if "vmSize" in body:
         completed["vmSize"] = body["vmSize"].lower()
@@ -103,7 +103,7 @@ def complete_pool_properties(body: Spec) -> dict[str, Any]:
 
 
 def check_targets(body: Spec) -> None:
-    """Refuse targets below zero and a resize time-out under five minutes."""
+    """Raise an error for negative targets, and for a resize timeout under five minutes."""
     for name in ("targetDedicatedNodes", "targetLowPriorityNodes"):
         if body.get(name, 0) < 0:
             raise refused(body[name], of=name)
@@ -112,7 +112,7 @@ def check_targets(body: Spec) -> None:
 
 
 def _check_applications(references: list[Spec]) -> None:
-    """Refuse every reference: the account has no applications."""
+    """Raise an error for every reference: the account has no applications."""
     if references:
         problem = "The specified application package does not exist."
         values = {reference["applicationId"]: problem for reference in references}
@@ -156,7 +156,7 @@ def _needs_entra(*, of: str) -> ServiceError:
 
 
 def _check_links(network: Spec, *, is_signed: bool) -> None:
-    """Refuse what belongs to a virtual network: the key cannot link it, and a token finds none here."""
+    """Raise an error for a virtual network: a key cannot link it, and with a token there is no network."""
     addresses = network.get("publicIPAddressConfiguration", {}).get("ipAddressIds")
     linked = network.get("subnetId") or (addresses and addresses[0])
     if not linked:

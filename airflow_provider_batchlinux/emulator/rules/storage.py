@@ -1,4 +1,4 @@
-"""What the service refuses in the resource and output files of tasks of any kind; pure."""
+"""Validation of the resource and output files of tasks."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _FILE_MODE = re.compile(r"[0-7]{3,4}")
 
 def check_task_files(task: Json) -> None:
     """
-    Refuse the files of a task, start task or one of a job that are described wrongly.
+    Raise an error for invalid files of a task of any kind.
 
-    That all of it is refused as an invalid value is assumed. Packages are refused as documented: only
-    Azure's control plane can add applications, so that there are none.
+    The error codes of files are assumed. Application packages are always refused, since applications are
+    added with Azure Resource Manager.
 
-    :raises ServiceError: the first thing that is wrong.
+    :raises ServiceError: the first invalid value.
     """
     for file in task.get("resourceFiles", ()):
         _check_resource_file(file)

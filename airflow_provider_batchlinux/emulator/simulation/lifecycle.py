@@ -1,4 +1,4 @@
-"""How long the stages of pools and nodes take, and which stage follows which: data only."""
+"""The states of nodes, their order, and the delays of pools and nodes."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from airflow_provider_batchlinux.emulator.simulation.seeded_random import Seeded
 @dataclass(frozen=True)
 class NodeState:
     """
-    What a state does to a node.
+    A state of a node.
 
-    :param next: the state it goes on to after a while by itself; ``None`` if it stays.
-    :param is_down: whether nothing can run: what runs there ends, and its door is shut.
-    :param is_fresh: whether it is another machine from then on: its files and users are gone.
-    :param has_machine: whether Azure has a machine for it.
-    :param keeps_work: whether programs on it go on.
-    :param keeps_tasks: whether its tasks go on too; otherwise they wait for another node.
+    :param next: state that follows automatically after a delay; ``None`` for no such state.
+    :param is_down: whether the machine is down: all programs are stopped, and SSH is closed.
+    :param is_fresh: whether it is a new machine from then on, without the files and users.
+    :param has_machine: whether it has a machine.
+    :param keeps_work: whether its programs continue.
+    :param keeps_tasks: whether its tasks continue; otherwise they are requeued.
     """
 
     next: str | None = None
@@ -40,21 +40,21 @@ NODE_STATES: Mapping[str, NodeState] = {
     "idle": _WORKING,
     "running": _WORKING,
     "offline": NodeState(keeps_work=True),
-    # Not documented; assumed: only the service has lost sight of it.
+    # Not documented. Assumed: only the service cannot reach it.
     "unknown": _WORKING,
     "unusable": NodeState(),
     "preempted": NodeState(next="creating", is_down=True, is_fresh=True, has_machine=False),
     "rebooting": NodeState(next="starting", is_down=True),
     "reimaging": NodeState(next="starting", is_down=True, is_fresh=True),
-    # An upgrade replaces the disk of the operating system; that it is like reimaging is assumed.
+    # An upgrade replaces the OS disk. Assumed: it is like a reimage.
     "upgradingos": NodeState(next="starting", is_down=True, is_fresh=True),
     "deallocating": NodeState(next="deallocated", is_down=True),
     "deallocated": NodeState(is_down=True, has_machine=False),
     "leavingpool": NodeState(is_down=True),
 }
 """
-All states of a node. One in ``starting`` goes on by its start task, one in ``preempted`` only if Azure has
-room for it.
+All states of a node. A node in ``starting`` continues with its start task, a node in ``preempted`` only when
+there is capacity.
 """
 
 DOWN_NODE_STATES = frozenset(name for name, state in NODE_STATES.items() if state.is_down)
@@ -98,7 +98,7 @@ class Profile:
     speed: float = 1.0
 
     def faster(self, factor: float) -> Profile:
-        """Return this profile with every delay divided by ``factor``."""
+        """Return this profile with every delay divided by a factor."""
         delays = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "speed"}
         divided = {name: delay / factor for name, delay in delays.items() if delay is not None}
         return replace(self, **divided, speed=factor)
@@ -126,7 +126,7 @@ PROFILES: Mapping[str, Profile] = {
         sample_lag=60.0,
         longest_resize=None,
     ),
-    # Chosen: like instant, so that a test is over soon, but what is taken away is away for a moment.
+    # Chosen: no delays, so that tests are fast, but preempted nodes are away for a moment.
     "faulty": Profile(
         preempted=Span(0.5, 0.2, 1.0),
         longest_resize=1.0,
@@ -137,9 +137,9 @@ PROFILES: Mapping[str, Profile] = {
 @dataclass(frozen=True)
 class Delays:
     """
-    How long a stage takes this time.
+    Returns random delays of a profile.
 
-    :param jitter: how far the times stray from the typical ones.
+    :param jitter: variation of delays, from 0 to 1.
     """
 
     profile: Profile
@@ -148,9 +148,9 @@ class Delays:
 
     def of(self, stage: str, *key: object) -> float:
         """
-        Return the seconds that a stage takes.
+        Return the delay of a state in seconds.
 
-        :param key: what goes through it, and for which time.
+        :param key: identifies the pool or node, and the occasion.
         """
         span: Span = getattr(self.profile, stage)
         if span.shortest == span.longest or not self.jitter:
@@ -159,5 +159,5 @@ class Delays:
 
 
 def delays_of(options: EmulatorOptions, seeded_random: SeededRandom) -> Delays:
-    """Return the delays that the options ask for."""
+    """Return the delays for the options."""
     return Delays(PROFILES[options.profile].faster(options.speed), seeded_random, options.spread)

@@ -1,7 +1,7 @@
 """
 Kills orphans: programs of nodes whose service has ended without stopping them.
 
-A service starts this file as a process of its own, the reaper, which waits for the end of the service. It
+A service runs this file in a separate process, the reaper, which waits for the end of the service. It
 imports only the standard library, since it runs when nothing else of the service is left.
 """
 
@@ -63,7 +63,7 @@ def locked(path: Path) -> Iterator[int]:
 
 
 def kill_group(group: int) -> None:
-    """Kill every process of a process group; do nothing if there is none."""
+    """Kill every process of a process group; ignore that it may not exist."""
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(group, signal.SIGKILL)
 
