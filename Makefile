@@ -34,6 +34,7 @@ check: $(VENV)/.ready ## Lint and type-check
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/mypy tests
+	$(BIN)/python -m tests.operator_init
 
 bench: $(VENV)/.ready ## Measure, print a table, write bench.json, fail if a limit is missed; ONLY="a b" for some
 	@$(BIN)/python -m tests.bench $(ONLY)

@@ -10,7 +10,6 @@ from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from airflow.providers.common.compat.connection import get_async_connection, get_async_extra_dejson
 from airflow.providers.common.compat.sdk import BaseHook
 
 from airflow_provider_batchlinux.exceptions import (
@@ -70,6 +69,9 @@ class BatchLinuxHook(BaseHook):
 
     async def async_settings(self) -> AccountSettings:
         """Read the connection without blocking the event loop."""
+        # Not imported with a Dag file, which never needs it.
+        from airflow.providers.common.compat.connection import get_async_connection, get_async_extra_dejson
+
         connection = await get_async_connection(self.batch_linux_conn_id, self)
         return self._settings(connection, await get_async_extra_dejson(connection))
 

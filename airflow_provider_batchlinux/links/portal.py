@@ -1,13 +1,11 @@
-"""Links to the Azure portal; a link can be missing, it can never fail a task."""
+"""Links to the Azure portal. A link may be missing, but never fails a task."""
 
 from __future__ import annotations
 
 import logging
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import BaseOperatorLink, XCom
-
-from airflow_provider_batchlinux.core.pools.portal import pool_page
+from airflow.providers.common.compat.sdk import BaseOperatorLink
 
 if TYPE_CHECKING:
     from airflow.sdk import BaseOperator, Context
@@ -28,11 +26,13 @@ class BatchLinuxPoolLink(BaseOperatorLink):
     @classmethod
     def persist(cls, context: Context, settings: AccountSettings, pool_id: str) -> None:
         """
-        Store the link as soon as the pool is known, so that it shows while the task still waits.
+        Store the link when the pool is known, so that it is visible while the task waits.
 
-        :param settings: the account; one outside Azure has no page and gets an empty link, because Airflow
-            logs an error for every link that it looks for and does not find.
+        :param settings: the account. An account outside Azure has no portal page and gets an empty link,
+            because Airflow logs an error for each link that it does not find.
         """
+        from airflow_provider_batchlinux.core.pools.portal import pool_page
+
         try:
             url = pool_page(
                 settings.endpoint,
@@ -47,6 +47,9 @@ class BatchLinuxPoolLink(BaseOperatorLink):
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:  # noqa: ARG002
         """Return the stored link, empty when there is none."""
+        # Not imported with a Dag file: this module brings in Airflow's database models.
+        from airflow.providers.common.compat.sdk import XCom
+
         try:
             stored: Any = XCom.get_value(ti_key=ti_key, key=self.xcom_key)
         except Exception:

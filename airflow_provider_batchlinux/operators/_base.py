@@ -8,7 +8,7 @@ from datetime import datetime, timedelta, timezone
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from airflow.providers.common.compat.sdk import XCOM_RETURN_KEY, BaseOperator
+from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_batchlinux.core.ids import derived_id
 from airflow_provider_batchlinux.exceptions import error_from_payload
@@ -138,6 +138,9 @@ def result_of(payload: Mapping[str, Any]) -> dict[str, Any]:
 
 def save_result(context: Context, result: Mapping[str, Any]) -> None:
     """Store the result of a task that is about to fail, as if it had returned it; never fails itself."""
+    # Not imported with a Dag file: in some Airflows this brings in the database models.
+    from airflow.providers.common.compat.sdk import XCOM_RETURN_KEY
+
     try:
         context["ti"].xcom_push(key=XCOM_RETURN_KEY, value=dict(result))
     except Exception:  # what the task fails with is worth more than what stores its result

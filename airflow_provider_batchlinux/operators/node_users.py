@@ -129,8 +129,7 @@ class BatchLinuxAddNodeUsersOperator(NodeUsersOperator):
         self.password = password
         self.generate_key = generate_key
         self.expires_in = expires_in
-        # A template field is text; an instant is as good as its ISO form.
-        self.expires_at = expires_at.isoformat() if isinstance(expires_at, datetime) else expires_at
+        self.expires_at = expires_at
         self.is_admin = is_admin
         self.recreate = recreate
         self.address: AddressChoice = address

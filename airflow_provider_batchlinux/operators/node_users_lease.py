@@ -117,8 +117,7 @@ class BatchLinuxLeaseNodeUsersOperator(BatchLinuxWaitingOperator):
         self.password_conn_id = password_conn_id
         self.generate_key = generate_key
         self.expires_in = expires_in
-        # A template field is text; an instant is as good as its ISO form.
-        self.expires_at = expires_at.isoformat() if isinstance(expires_at, datetime) else expires_at
+        self.expires_at = expires_at
         self.is_admin = is_admin
         self.until_task_ids = until_task_ids
         self.take_over = take_over

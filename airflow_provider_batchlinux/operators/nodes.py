@@ -1,4 +1,4 @@
-"""Operators that reboot, reimage, give back and start nodes of a pool."""
+"""Operators that reboot, reimage, deallocate and start nodes of a pool."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ __all__ = [
 
 
 class _NodesOperator(BatchLinuxWaitingOperator):
-    """The base of the operators here: ask the chosen nodes, then wait until they came through it."""
+    """The base of the operators here: send a request to the selected nodes, then wait until they are done."""
 
     template_fields: Sequence[str] = (*BatchLinuxWaitingOperator.template_fields, "node_ids", "states")
     action: ClassVar[NodeAction]
@@ -74,7 +74,7 @@ class _NodesOperator(BatchLinuxWaitingOperator):
 
 
 class _InterruptingOperator(_NodesOperator):
-    """The base of those that take nodes from their work."""
+    """The base of the operators that interrupt running tasks."""
 
     def __init__(
         self,
@@ -99,27 +99,32 @@ class BatchLinuxRebootNodesOperator(_InterruptingOperator):
     """
     Reboot nodes and wait until they are ready again.
 
-    Their files and users stay, and their start task runs again: this often mends a failed one.
+    The nodes keep their files and users. The start task runs again, which often repairs a failed one.
 
-    A node that refuses fails the task with its name and the service's reason, after all others took the
-    request; so does one that breaks at boot. Nodes that leave the pool meanwhile, or are preempted, are
-    counted as gone. A pool that is gone, or is being deleted, fails the task, also while it waits. A retry
-    asks again.
+    .. code-block:: python
 
-    Result in XCom: ``pool_id``, ``done`` and ``gone``, numbers of nodes.
+        BatchLinuxRebootNodesOperator(
+            task_id="reboot_failed", pool_id="etl", states=["starttaskfailed"], deferrable=True
+        )
+
+    If a node refuses, the task fails after the request was sent to all others, and names the node and the
+    service's reason; likewise if a node breaks during boot. Nodes that leave the pool meanwhile or are
+    preempted count as gone. If the pool does not exist or is deleted meanwhile, the task fails. A retry sends
+    the request again.
+
+    Result in XCom: ``pool_id``, and the numbers of nodes that are ``done`` and ``gone``.
 
     :param pool_id: the pool's id. (templated)
-    :param node_ids: the nodes; ``None`` for all that are idle, running or failed at their start task. One
-        that is not there is warned of. (templated)
-    :param states: only nodes in these states, such as ``["starttaskfailed"]``; ``None`` for whichever,
-        where ``node_ids`` are given. (templated)
-    :param running_tasks: what becomes of tasks that run on them: ``requeue`` runs them again elsewhere,
+    :param node_ids: the nodes; ``None`` for all nodes that are idle, running, or whose start task failed. The
+        log warns of nodes that do not exist. (templated)
+    :param states: only nodes in these states, such as ``["starttaskfailed"]``; ``None`` for nodes in any
+        state, if ``node_ids`` are given. (templated)
+    :param running_tasks: what to do with tasks that run on the nodes: ``requeue`` runs them again elsewhere,
         ``terminate`` ends them, ``taskcompletion`` waits for them.
-    :param wait: go on until all nodes are ready again. ``False`` returns as soon as they took the
-        request.
-    :param timeout: how long to wait at most, as a pendulum duration, ``timedelta`` or seconds. The nodes go
-        on also after that.
-    :param poll_interval: how long between two looks, as a pendulum duration, ``timedelta`` or seconds.
+    :param wait: wait until all nodes are ready again. ``False`` returns when they have accepted the request.
+    :param timeout: how long to wait at most, as a pendulum duration, ``timedelta`` or seconds. A time-out
+        does not stop what the nodes do.
+    :param poll_interval: the time between two polls, as a pendulum duration, ``timedelta`` or seconds.
     :param deferrable: wait on the triggerer and free the worker; the default is Airflow's
         ``[operators] default_deferrable``.
     :param batch_linux_conn_id: the connection to the Batch account. (templated)
@@ -130,26 +135,31 @@ class BatchLinuxRebootNodesOperator(_InterruptingOperator):
 
 class BatchLinuxReimageNodesOperator(_InterruptingOperator):
     """
-    Install nodes anew and wait until they are ready again.
+    Reinstall the operating system of nodes and wait until they are ready again.
 
-    Their files and users go, and their start task runs on a fresh machine.
+    The nodes lose their files and users, and the start task runs on a clean machine.
 
-    Refusals, and nodes that break or go meanwhile, are as with :class:`BatchLinuxRebootNodesOperator`.
+    .. code-block:: python
 
-    Result in XCom: ``pool_id``, ``done`` and ``gone``, numbers of nodes.
+        BatchLinuxReimageNodesOperator(
+            task_id="reimage_failed", pool_id="etl", states=["starttaskfailed"], deferrable=True
+        )
+
+    Nodes that refuse, break or leave the pool are treated as by :class:`BatchLinuxRebootNodesOperator`.
+
+    Result in XCom: ``pool_id``, and the numbers of nodes that are ``done`` and ``gone``.
 
     :param pool_id: the pool's id. (templated)
-    :param node_ids: the nodes; ``None`` for all that are idle, running or failed at their start task. One
-        that is not there is warned of. (templated)
-    :param states: only nodes in these states, such as ``["starttaskfailed"]``; ``None`` for whichever,
-        where ``node_ids`` are given. (templated)
-    :param running_tasks: what becomes of tasks that run on them: ``requeue`` runs them again elsewhere,
+    :param node_ids: the nodes; ``None`` for all nodes that are idle, running, or whose start task failed. The
+        log warns of nodes that do not exist. (templated)
+    :param states: only nodes in these states, such as ``["starttaskfailed"]``; ``None`` for nodes in any
+        state, if ``node_ids`` are given. (templated)
+    :param running_tasks: what to do with tasks that run on the nodes: ``requeue`` runs them again elsewhere,
         ``terminate`` ends them, ``taskcompletion`` waits for them.
-    :param wait: go on until all nodes are ready again. ``False`` returns as soon as they took the
-        request.
-    :param timeout: how long to wait at most, as a pendulum duration, ``timedelta`` or seconds. The nodes go
-        on also after that.
-    :param poll_interval: how long between two looks, as a pendulum duration, ``timedelta`` or seconds.
+    :param wait: wait until all nodes are ready again. ``False`` returns when they have accepted the request.
+    :param timeout: how long to wait at most, as a pendulum duration, ``timedelta`` or seconds. A time-out
+        does not stop what the nodes do.
+    :param poll_interval: the time between two polls, as a pendulum duration, ``timedelta`` or seconds.
     :param deferrable: wait on the triggerer and free the worker; the default is Airflow's
         ``[operators] default_deferrable``.
     :param batch_linux_conn_id: the connection to the Batch account. (templated)
@@ -160,27 +170,32 @@ class BatchLinuxReimageNodesOperator(_InterruptingOperator):
 
 class BatchLinuxDeallocateNodesOperator(_InterruptingOperator):
     """
-    Give the machines of nodes back, overnight say, and keep the nodes.
+    Deallocate the machines of nodes, for example overnight, and keep the nodes in the pool.
 
-    A deallocated node keeps its place in the pool and costs no compute; start it again with
-    :class:`BatchLinuxStartNodesOperator`. A formula may change the pool's size meanwhile.
+    A deallocated node costs no compute; start it again with :class:`BatchLinuxStartNodesOperator`. An
+    autoscale formula may change the pool's size meanwhile.
 
-    Refusals, and nodes that break or go meanwhile, are as with :class:`BatchLinuxRebootNodesOperator`.
+    .. code-block:: python
 
-    Result in XCom: ``pool_id``, ``done`` and ``gone``, numbers of nodes.
+        BatchLinuxDeallocateNodesOperator(
+            task_id="stop_overnight", pool_id="etl", running_tasks="taskcompletion"
+        )
+
+    Nodes that refuse, break or leave the pool are treated as by :class:`BatchLinuxRebootNodesOperator`.
+
+    Result in XCom: ``pool_id``, and the numbers of nodes that are ``done`` and ``gone``.
 
     :param pool_id: the pool's id. (templated)
-    :param node_ids: the nodes; ``None`` for all that are idle, running or failed at their start task. One
-        that is not there is warned of. (templated)
-    :param states: only nodes in these states, such as ``["starttaskfailed"]``; ``None`` for whichever,
-        where ``node_ids`` are given. (templated)
-    :param running_tasks: what becomes of tasks that run on them: ``requeue`` runs them again elsewhere,
+    :param node_ids: the nodes; ``None`` for all nodes that are idle, running, or whose start task failed. The
+        log warns of nodes that do not exist. (templated)
+    :param states: only nodes in these states, such as ``["starttaskfailed"]``; ``None`` for nodes in any
+        state, if ``node_ids`` are given. (templated)
+    :param running_tasks: what to do with tasks that run on the nodes: ``requeue`` runs them again elsewhere,
         ``terminate`` ends them, ``taskcompletion`` waits for them.
-    :param wait: go on until all nodes are deallocated. ``False`` returns as soon as they took the
-        request.
-    :param timeout: how long to wait at most, as a pendulum duration, ``timedelta`` or seconds. The nodes go
-        on also after that.
-    :param poll_interval: how long between two looks, as a pendulum duration, ``timedelta`` or seconds.
+    :param wait: wait until all nodes are deallocated. ``False`` returns when they have accepted the request.
+    :param timeout: how long to wait at most, as a pendulum duration, ``timedelta`` or seconds. A time-out
+        does not stop what the nodes do.
+    :param poll_interval: the time between two polls, as a pendulum duration, ``timedelta`` or seconds.
     :param deferrable: wait on the triggerer and free the worker; the default is Airflow's
         ``[operators] default_deferrable``.
     :param batch_linux_conn_id: the connection to the Batch account. (templated)
@@ -191,21 +206,27 @@ class BatchLinuxDeallocateNodesOperator(_InterruptingOperator):
 
 class BatchLinuxStartNodesOperator(_NodesOperator):
     """
-    Start nodes that were deallocated, and wait until they are ready.
+    Start deallocated nodes and wait until they are ready.
 
-    Refusals, and nodes that break or go meanwhile, are as with :class:`BatchLinuxRebootNodesOperator`.
+    .. code-block:: python
 
-    Result in XCom: ``pool_id``, ``done`` and ``gone``, numbers of nodes.
+        BatchLinuxStartNodesOperator(
+            task_id="start_in_the_morning", pool_id="etl", deferrable=True
+        )
+
+    Nodes that refuse, break or leave the pool are treated as by :class:`BatchLinuxRebootNodesOperator`.
+
+    Result in XCom: ``pool_id``, and the numbers of nodes that are ``done`` and ``gone``.
 
     :param pool_id: the pool's id. (templated)
-    :param node_ids: the nodes; ``None`` for all that are deallocated. One that is not there is warned of.
+    :param node_ids: the nodes; ``None`` for all deallocated nodes. The log warns of nodes that do not exist.
         (templated)
-    :param states: only nodes in these states, such as ``["starttaskfailed"]``; ``None`` for whichever,
-        where ``node_ids`` are given. (templated)
-    :param wait: go on until all nodes are ready. ``False`` returns as soon as they took the request.
-    :param timeout: how long to wait at most, as a pendulum duration, ``timedelta`` or seconds. The nodes go
-        on also after that.
-    :param poll_interval: how long between two looks, as a pendulum duration, ``timedelta`` or seconds.
+    :param states: only nodes in these states, such as ``["deallocated"]``; ``None`` for nodes in any state,
+        if ``node_ids`` are given. (templated)
+    :param wait: wait until all nodes are ready. ``False`` returns when they have accepted the request.
+    :param timeout: how long to wait at most, as a pendulum duration, ``timedelta`` or seconds. A time-out
+        does not stop what the nodes do.
+    :param poll_interval: the time between two polls, as a pendulum duration, ``timedelta`` or seconds.
     :param deferrable: wait on the triggerer and free the worker; the default is Airflow's
         ``[operators] default_deferrable``.
     :param batch_linux_conn_id: the connection to the Batch account. (templated)

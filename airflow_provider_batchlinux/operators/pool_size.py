@@ -140,9 +140,7 @@ class BatchLinuxEnableAutoscaleOperator(BatchLinuxPoolOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(pool_id=pool_id, **kwargs)
-        from airflow_provider_batchlinux.core.pools.spec.base import plain_spec
-
-        self.formula = formula if isinstance(formula, str) else plain_spec(formula)
+        self.formula = formula
         self.interval = interval
 
     def execute(self, context: Context) -> dict[str, Any]:
@@ -159,10 +157,10 @@ class BatchLinuxEnableAutoscaleOperator(BatchLinuxPoolOperator):
 
     def _body(self) -> dict[str, Any]:
         from airflow_provider_batchlinux.core.instants import iso8601_duration
-        from airflow_provider_batchlinux.core.pools.spec.base import read_spec
+        from airflow_provider_batchlinux.core.pools.spec.base import plain_spec, read_spec
         from airflow_provider_batchlinux.core.pools.spec.scale import AutoscaleSpec
 
-        given = {"formula": self.formula} if isinstance(self.formula, str) else dict(self.formula)
+        given = {"formula": self.formula} if isinstance(self.formula, str) else dict(plain_spec(self.formula))
         seconds = optional_seconds("interval", self.interval)
         problems: list[str] = []
         if seconds is not None and given.get("interval") is not None:

@@ -1,4 +1,4 @@
-"""The operator that runs a command on a pool."""
+"""The operator that runs a command on a node of a pool."""
 
 from __future__ import annotations
 
@@ -31,39 +31,49 @@ __all__ = ["BatchLinuxTaskOperator"]
 
 class BatchLinuxTaskOperator(BatchLinuxWaitingOperator):
     """
-    Run a command on a node of a pool, and show its output.
+    Run a command on a node of a pool and log its output.
 
-    The command becomes a Batch job with one task. Any node of the pool may run it. Its stdout and stderr
-    are written to the Airflow log when it is over, and a non-zero exit code fails the Airflow task.
+    .. code-block:: python
 
-    A retry after a lost worker goes on with the command when it still runs; a command that ended is run
-    anew. Killing the Airflow task ends the command; killing it while it is deferred does so from Airflow
-    3.3 on, once a triggerer has taken it over: in the second before, Airflow tells nobody, and the command
-    goes on until ``time_limit`` or the deletion of its pool.
+        BatchLinuxTaskOperator(
+            task_id="transform",
+            pool_id="etl",
+            command="python3 transform.py --day {{ ds }}",
+            files={"transform.py": "/opt/etl/transform.py"},
+            deferrable=True,
+        )
 
-    Result in XCom: ``job_id``, ``exit_code``, ``node_id``, ``seconds`` and ``result`` (what
-    ``result_file`` held).
+    The command becomes a Batch job with one task, which may run on any node of the pool. When it has ended,
+    its stdout and stderr are written to the Airflow log. A non-zero exit code fails the Airflow task.
+
+    - A retry after a lost worker adopts a command that still runs. A command that has ended is run again.
+    - Killing the Airflow task terminates the command. While the task is deferred, this needs Airflow 3.3 or
+      later, and a triggerer that has already started the trigger; until then the command runs on to its
+      ``time_limit`` or the deletion of its pool.
+
+    Result in XCom: ``job_id``, ``exit_code``, ``node_id``, ``seconds`` and ``result``, the content of
+    ``result_file``.
 
     :param pool_id: the pool. (templated)
-    :param command: a bash command; it runs in a working directory of its own. (templated)
-    :param environment: environment variables for the command. The service shows them to whoever may read
-        the job, so they are no place for secrets. (templated)
-    :param files: small files to place in the working directory first: the name there, and the path where
-        the worker finds it. Together they may take 96 KiB when compressed; ``None`` for none. (templated)
+    :param command: a bash command; it runs in its own working directory. (templated)
+    :param environment: environment variables of the command; ``None`` for none. The service shows them to
+        everyone who may read the job: do not put secrets there. (templated)
+    :param files: small files to copy to the working directory: the name there, and the path on the worker. At
+        most 96 KiB in total when compressed; ``None`` for none. (templated)
     :param result_file: a JSON file in the working directory, at most 48 KiB, whose content becomes
         ``result``; ``None`` for none. (templated)
     :param elevated: run the command as root.
-    :param time_limit: how long the command may run, as a pendulum duration, ``timedelta`` or seconds,
-        after which the service ends it; ``None`` for no limit. Airflow's ``execution_timeout`` also
-        counts the time the command waits for a node.
-    :param max_retries: further tries by the service after a non-zero exit code.
-    :param delete_job: when to delete the job with its files: ``always`` leaves nothing behind,
-        ``on_success`` keeps a failed one to look at, ``never`` keeps all. An active job counts against
-        the account's quota.
-    :param output_limit: bytes of stdout and of stderr that the log shows at most; the end is shown.
-    :param poll_interval: how long between two looks, as a pendulum duration, ``timedelta`` or seconds. With
-        less than 5 s, a deferred task can come back before a busy scheduler has noticed that it left; Airflow
-        (3.3.2) then takes it for killed, and only a retry helps.
+    :param time_limit: how long the command may run before the service terminates it, as a pendulum duration,
+        ``timedelta`` or seconds; ``None`` for no limit. Airflow's ``execution_timeout`` includes the time
+        that the command waits for a node.
+    :param max_retries: how often the service retries the command after a non-zero exit code.
+    :param delete_job: when to delete the job with its files: ``always``, ``on_success`` (keeps a failed job
+        for inspection) or ``never``. An active job counts against the account's quota.
+    :param output_limit: how many bytes of stdout and of stderr are logged at most; longer output is truncated
+        to its end.
+    :param poll_interval: the time between two polls, as a pendulum duration, ``timedelta`` or seconds. With
+        less than 5 s, a deferred task may resume before a busy scheduler has recorded the deferral; Airflow
+        (3.3.2) then treats it as killed, and only a retry helps.
     :param deferrable: wait on the triggerer and free the worker; the default is Airflow's
         ``[operators] default_deferrable``.
     :param batch_linux_conn_id: the connection to the Batch account. (templated)
@@ -100,8 +110,8 @@ class BatchLinuxTaskOperator(BatchLinuxWaitingOperator):
             msg = f"delete_job={delete_job!r} is not one of {', '.join(DELETE_JOB_CHOICES)}."
             raise ValueError(msg)
         self.command = command
-        self.environment = environment or {}
-        self.files = files or {}
+        self.environment = environment
+        self.files = files
         self.result_file = result_file
         self.elevated = elevated
         self.time_limit = time_limit
@@ -113,7 +123,7 @@ class BatchLinuxTaskOperator(BatchLinuxWaitingOperator):
 
     def problems(self) -> list[str]:
         """List all that is wrong with the arguments."""
-        missing = [path for path in self.files.values() if not Path(path).is_file()]
+        missing = [path for path in (self.files or {}).values() if not Path(path).is_file()]
         return [
             *self._spec().problems(),
             *(f"files names {path!r}, which is not a file on this worker." for path in missing),
@@ -170,12 +180,12 @@ class BatchLinuxTaskOperator(BatchLinuxWaitingOperator):
         from airflow_provider_batchlinux.core.tasks.files import pack_files
         from airflow_provider_batchlinux.core.tasks.task import TaskSpec
 
-        files = {name: Path(path) for name, path in self.files.items()}
+        files = {name: Path(path) for name, path in (self.files or {}).items()}
         contents = {name: path.read_bytes() for name, path in files.items() if path.is_file()}
         return TaskSpec(
             pool_id=self.pool_id,
             command=self.command,
-            environment=self.environment,
+            environment=self.environment or {},
             elevated=self.elevated,
             packed_files=pack_files(contents) if contents else None,
             time_limit=optional_seconds("time_limit", self.time_limit),

@@ -29,52 +29,60 @@ _NOTHING = ("", "None")
 
 class BatchLinuxNodesIdleSensor(BatchLinuxPoolSensor):
     """
-    Wait until the nodes that a pool asks for, dedicated and spot, are idle: all of them, or enough.
+    Wait until the nodes of a pool are idle: all target nodes, dedicated and Spot, or enough of them.
 
-    The log shows the nodes by state when they change. The task fails at once when waiting does not
-    help: the pool is deleted, its resize ended with an error, a node is unusable, or a start task
-    failed, whose output is then in the log and in the error.
+    .. code-block:: python
 
-    Result in XCom: ``pool_id``; ``nodes``, the nodes by state; ``allocation_state``, whether the pool is
-    ``steady`` or still ``resizing``; ``timeline``, with ``to_steady``, ``to_first_idle`` and
-    ``to_ready`` in seconds from ``requested_at`` or else the pool's creation, and ``node_hours`` so far; with
-    ``repair``, ``repairs``, how many the pool has had. The same go to Airflow's metrics as
-    ``batchlinux.pool.time_to_ready`` and so on.
+        BatchLinuxNodesIdleSensor(
+            task_id="nodes", pool_id="etl", ready="80%", deferrable=True, on_timeout="delete_pool"
+        )
+
+    The log shows the nodes by state when they change. The task fails immediately if waiting does not help:
+
+    - the pool is being deleted;
+    - its resize ended with an error;
+    - a node is unusable;
+    - a start task failed; its output is in the log and in the error.
+
+    Result in XCom, also sent to Airflow's metrics (``batchlinux.pool.time_to_ready`` and so on):
+
+    - ``pool_id``; ``nodes``, the nodes by state; ``allocation_state``, ``steady`` or ``resizing``;
+    - ``timeline``: ``to_steady``, ``to_first_idle`` and ``to_ready`` in seconds from ``requested_at`` or the
+      pool's creation, and ``node_hours`` so far;
+    - with ``repair``, ``repairs``: the number of repairs that the pool has had.
 
     :param pool_id: the pool. (templated)
-    :param ready: how many nodes it takes: ``"all"`` that the pool asks for, a number such as ``3`` for at
-        least so many, or a share of what the pool asks for, such as ``"80%"``, rounded up. (templated)
-    :param allow_empty: a pool that asks for no nodes is ready; otherwise that fails the task, or is
-        waited for while an autoscale formula may still ask for some.
-    :param running_is_ready: a node that runs a task counts like an idle one; of use on a pool that
-        others use too.
-    :param spot_optional: only the dedicated nodes count, whatever becomes of spot nodes; of a pool that has
-        spot nodes only, one suffices.
-    :param max_failed_nodes: how many broken nodes may be left out; ``None`` for as many as leave the number
-        in ``ready`` within reach, which is none where all are required.
+    :param ready: how many nodes are enough: ``"all"`` target nodes, a number such as ``3``, or a share of the
+        target such as ``"80%"``, rounded up. (templated)
+    :param allow_empty: a pool whose target is 0 nodes is ready. Otherwise such a pool fails the task, unless
+        an autoscale formula may still add nodes.
+    :param running_is_ready: count a node that runs a task like an idle one, for a pool that others use too.
+    :param spot_optional: count only dedicated nodes. For a pool that has only Spot nodes, one is enough.
+    :param max_failed_nodes: how many broken nodes to ignore; ``None`` ignores as many as leave ``ready``
+        within reach, which is none if all nodes are required.
     :param allocation_limit: how long an allocation may take, as a pendulum duration, ``timedelta`` or
-        seconds; ``None`` for no limit beside ``timeout``.
-    :param boot_limit: how long a node may take from its machine, or its last boot, until it is ready, before
-        it counts as broken; ``None`` for no limit beside ``timeout``.
-    :param resize_error_limit: how long to wait for somebody to try again after a resize error that passes,
-        such as a want of capacity; ``None`` fails at once.
-    :param requested_at: when the nodes were asked for, as ISO 8601 text with a time zone: resize errors from
-        before do not count. The results of a create and a resize have it as ``requested_at``. ``None``, also
-        as text, counts all that a steady pool shows. (templated)
-    :param repair: what is done about broken nodes meanwhile, as a
-        :class:`~airflow_provider_batchlinux.specs.RepairSpec` or a dict with its fields; ``None`` does
+        seconds; ``None`` for no limit besides ``timeout``.
+    :param boot_limit: how long a node may take to become ready after its allocation or last boot, before it
+        counts as broken; ``None`` for no limit besides ``timeout``.
+    :param resize_error_limit: how long to wait for a new resize after a transient resize error, such as
+        insufficient capacity; ``None`` fails immediately.
+    :param requested_at: when the nodes were requested, as ISO 8601 text with a time zone. Earlier resize
+        errors do not count. The results of a create and a resize have it as ``requested_at``. ``None``, also
+        as text, counts all errors of a steady pool. (templated)
+    :param repair: how to repair broken nodes meanwhile, as a
+        :class:`~airflow_provider_batchlinux.specs.RepairSpec` or a dict with its fields; ``None`` repairs
         nothing. (templated)
-    :param on_timeout: what becomes of the pool when ``timeout``, ``allocation_limit`` or ``boot_limit`` is
-        over: ``keep`` it, or ``delete_pool`` if this Dag run has made it and no other has taken it. Other
+    :param on_timeout: what to do with the pool when ``timeout``, ``allocation_limit`` or ``boot_limit`` is
+        over: ``keep`` it, or ``delete_pool`` if this Dag run has created it and no other uses it. Other
         failures keep it.
-    :param when_killed: the same when a user ends the task, or its ``execution_timeout`` does. A task that is
-        deferred then is told so by Airflow 3.3 and later; one that is between two looks of
-        ``mode="reschedule"`` is not. A task that is marked as a success while it is deferred keeps the pool;
-        on a worker that looks like any other end, and so does the eviction of a worker.
+    :param when_killed: the same for a task that a user or its ``execution_timeout`` ends. While the task is
+        deferred this needs Airflow 3.3 or later; between two polls of ``mode="reschedule"`` it is not
+        possible. A deferred task that is marked as a success keeps the pool. On a worker, marking and
+        eviction cannot be told from a kill.
     :param deferrable: wait on the triggerer and free the worker; the default is Airflow's
-        ``[operators] default_deferrable``. ``mode="reschedule"`` frees the worker too, at the price of a
-        worker's start for every look.
-    :param poke_interval: how long between two looks, as a ``timedelta`` or seconds.
+        ``[operators] default_deferrable``. ``mode="reschedule"`` frees the worker too, but starts a worker
+        process for each poll.
+    :param poke_interval: the time between two polls, as a ``timedelta`` or seconds.
     :param timeout: how long to wait at most from the task's first start, as a ``timedelta`` or seconds.
     :param batch_linux_conn_id: the connection to the Batch account. (templated)
     """
@@ -118,7 +126,7 @@ class BatchLinuxNodesIdleSensor(BatchLinuxPoolSensor):
         self.boot_limit = optional_seconds("boot_limit", boot_limit)
         self.resize_error_limit = optional_seconds("resize_error_limit", resize_error_limit)
         self.requested_at = requested_at
-        self.repair = _plain(repair)
+        self.repair = repair
         self.on_timeout, self.when_killed = on_timeout, when_killed
         self._owner: dict[str, str] | None = None
 
@@ -130,7 +138,7 @@ class BatchLinuxNodesIdleSensor(BatchLinuxPoolSensor):
             poll_interval=self.poke_interval,
             deadline=deadline,
             policy=self._policy(),
-            repair=self.repair,
+            repair=self._plain_repair(),
             when_killed=self.when_killed,
             owner=self._owner,
         )
@@ -160,6 +168,16 @@ class BatchLinuxNodesIdleSensor(BatchLinuxPoolSensor):
         except BatchLinuxError as failure:  # the task is to fail with the time-out
             self.log.warning("Pool %r could not be deleted: %s", self.pool_id, failure)
 
+    def _plain_repair(self) -> dict[str, Any] | None:
+        if self.repair is None:
+            return None
+        from airflow_provider_batchlinux.core.pools.spec.base import Spec, plain_spec
+
+        if isinstance(self.repair, Spec) and (problems := self.repair.problems()):
+            raise ValueError("\n".join(problems))
+        plain: dict[str, Any] = plain_spec(self.repair)
+        return plain
+
     def _policy(self) -> dict[str, Any] | None:
         given = {
             "allow_empty": self.allow_empty or None,
@@ -182,14 +200,3 @@ def _is_timeout(error: BaseException) -> bool:
     if isinstance(found, PoolNotReadyError):
         return found.is_late
     return isinstance(found, (AirflowSensorTimeout, AirflowSkipException))
-
-
-def _plain(repair: RepairSpec | dict[str, Any] | None) -> dict[str, Any] | None:
-    if repair is None:
-        return None
-    from airflow_provider_batchlinux.core.pools.spec.base import Spec, plain_spec
-
-    if isinstance(repair, Spec) and (problems := repair.problems()):
-        raise ValueError("\n".join(problems))
-    plain: dict[str, Any] | None = plain_spec(repair)
-    return plain

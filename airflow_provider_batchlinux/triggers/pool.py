@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_batchlinux.core.pools.changes.resize import ResizeRequest, ResizeSpec
 from airflow_provider_batchlinux.triggers._base import BatchLinuxPoolTrigger
 
 if TYPE_CHECKING:
@@ -64,6 +63,8 @@ class BatchLinuxPoolResizedTrigger(BatchLinuxPoolTrigger):
         until_over: bool = True,
         stop_on_kill: bool = True,
     ) -> None:
+        from airflow_provider_batchlinux.core.pools.changes.resize import ResizeRequest
+
         super().__init__(
             pool_id=pool_id,
             batch_linux_conn_id=batch_linux_conn_id,
@@ -88,6 +89,7 @@ class BatchLinuxPoolResizedTrigger(BatchLinuxPoolTrigger):
     def wait(self, client: BatchLinuxClient) -> ResizeWait:
         """Ask for the resize, where that is still to be done, and wait for its end."""
         from airflow_provider_batchlinux.client.pools.resize import ResizeWait
+        from airflow_provider_batchlinux.core.pools.changes.resize import ResizeSpec
 
         return ResizeWait(client, self.pool_id, ResizeSpec(**self.resize), self._request, self.until_over)
 
@@ -106,5 +108,6 @@ class BatchLinuxPoolResizedTrigger(BatchLinuxPoolTrigger):
         if self.marked_success:
             return
         from airflow_provider_batchlinux.client.pools.resize import stop_resize_of
+        from airflow_provider_batchlinux.core.pools.changes.resize import ResizeSpec
 
         await stop_resize_of(client, self.pool_id, ResizeSpec(**self.resize), self._request)

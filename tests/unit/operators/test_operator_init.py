@@ -1,0 +1,66 @@
+"""The check that ``__init__`` only assigns template fields finds what breaks the rule, and nothing else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from airflow.sdk import BaseOperator
+
+from tests.operator_init import findings, operators
+
+
+class Assigns(BaseOperator):
+    template_fields = ("names",)
+
+    def __init__(self, *, names: Any = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.names = names
+
+
+class Replaces(BaseOperator):
+    template_fields = ("names",)
+
+    def __init__(self, *, names: Any = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.names = names or []
+
+
+class Rewrites(Assigns):
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        _rewrite(self)
+
+
+class Judges(Assigns):
+    def __init__(self, *, names: Any = None, **kwargs: Any) -> None:
+        super().__init__(names=names, **kwargs)
+        if names not in (None, "a"):
+            msg = "names is not 'a'."
+            raise ValueError(msg)
+
+
+def _rewrite(operator: Any) -> None:
+    if isinstance(operator.names, dict):
+        operator.names = dict(operator.names)
+
+
+@pytest.mark.parametrize(
+    ("cls", "expected"),
+    [
+        pytest.param(Assigns, None, id="it assigns"),
+        pytest.param(Replaces, "Replaces.names=None becomes [].", id="it replaces a value"),
+        pytest.param(Rewrites, "Rewrites.names={} becomes {}.", id="a helper rewrites a value"),
+        pytest.param(Judges, "Judges.names refuses a template: names is not 'a'.", id="it judges a template"),
+    ],
+)
+def test_it_finds_what_breaks_the_rule(cls: type, expected: str | None) -> None:
+    found = list(findings(cls))
+
+    assert expected in found if expected is not None else found == []
+
+
+def test_all_public_operators_and_sensors_are_checked() -> None:
+    names = {cls.__name__ for cls in operators()}
+
+    assert {"BatchLinuxCreatePoolOperator", "BatchLinuxNodesIdleSensor", "BatchLinuxTaskOperator"} <= names
