@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["COMMAND_VARIABLE", "MAX_COMMAND_SIZE", "command_line", "environment_settings"]
-
 COMMAND_VARIABLE = "AIRFLOW_BATCHLINUX_COMMAND"
 
 MAX_COMMAND_SIZE = 96 * 1024

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["AWAY_STATES", "BOOTING_STATES", "BROKEN_STATES", "READY_STATES", "RESTARTING_STATES"]
-
 READY_STATES = ("idle", "running")
 """The states of nodes that can work, or do."""
 

@@ -8,15 +8,6 @@ from enum import Enum
 from airflow_provider_batchlinux.core.node_states import BOOTING_STATES, BROKEN_STATES, RESTARTING_STATES
 from airflow_provider_batchlinux.core.snapshots import NodeSnapshot, ServiceError
 
-__all__ = [
-    "ResizeErrorKind",
-    "boots_too_long",
-    "cause_of",
-    "explained_error",
-    "kind_of",
-    "may_be_had_later",
-]
-
 
 class ResizeErrorKind(str, Enum):
     """What a resize error means for a wait."""

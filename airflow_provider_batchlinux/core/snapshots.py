@@ -11,18 +11,6 @@ from typing import Any
 from airflow_provider_batchlinux.core.instants import parse_instant
 from airflow_provider_batchlinux.core.ssh_access import SSH_PORT
 
-__all__ = [
-    "NODE_FIELDS",
-    "POOL_FIELDS",
-    "Endpoint",
-    "NodeSnapshot",
-    "PoolSnapshot",
-    "ServiceError",
-    "StartTaskRun",
-    "counts_from_rest",
-    "counts_of",
-]
-
 POOL_FIELDS = (
     "id",
     "state",

@@ -13,8 +13,6 @@ from airflow_provider_batchlinux.client.transport.retry import RetryPolicy
 from airflow_provider_batchlinux.client.transport.session import open_sdk_client
 from airflow_provider_batchlinux.core.images.catalog import SupportedImage
 
-__all__ = ["BatchLinuxClient", "open_client"]
-
 
 @asynccontextmanager
 async def open_client(

@@ -11,8 +11,6 @@ from azure.core.exceptions import HttpResponseError
 from airflow_provider_batchlinux.client.transport.errors import error_code
 from airflow_provider_batchlinux.client.transport.retry import RetryPolicy
 
-__all__ = ["Body", "Calls"]
-
 T = TypeVar("T")
 Body = Mapping[str, Any]
 

@@ -7,8 +7,6 @@ from azure.batch import models
 from airflow_provider_batchlinux.client.api.calls import Body, Calls
 from airflow_provider_batchlinux.core.tasks.task import TASK_FIELDS, TaskSnapshot
 
-__all__ = ["JobCalls"]
-
 
 class JobCalls(Calls):
     """What this provider asks of jobs and tasks."""

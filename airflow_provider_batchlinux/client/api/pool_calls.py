@@ -10,8 +10,6 @@ from azure.core import MatchConditions
 from airflow_provider_batchlinux.client.api.calls import Body, Calls
 from airflow_provider_batchlinux.core.snapshots import POOL_FIELDS, PoolSnapshot, counts_from_rest
 
-__all__ = ["PoolCalls"]
-
 
 class PoolCalls(Calls):
     """What this provider asks of pools."""

@@ -22,8 +22,6 @@ from airflow_provider_batchlinux.core.snapshots import NODE_FIELDS, NodeSnapshot
 from airflow_provider_batchlinux.core.text import joined
 from airflow_provider_batchlinux.exceptions import BatchRequestError, PoolNotReadyError
 
-__all__ = ["ActedNodes", "NodesActedWait", "act_on_nodes"]
-
 log = logging.getLogger(__name__)
 
 _AT_ONCE = 16

@@ -14,8 +14,6 @@ from airflow_provider_batchlinux.core.pools.spec.pool import METADATA_PREFIX, me
 from airflow_provider_batchlinux.core.tasks.task import TASK_ID, TaskOutcome, TaskSpec, task_outcome
 from airflow_provider_batchlinux.exceptions import BatchConflictError, BatchRequestError
 
-__all__ = ["Submission", "end_orphans", "submit_task"]
-
 log = logging.getLogger(__name__)
 
 _FINGERPRINT = f"{METADATA_PREFIX}fingerprint"

@@ -19,8 +19,6 @@ from airflow_provider_batchlinux.core.tasks.task import (
 from airflow_provider_batchlinux.core.text import indented
 from airflow_provider_batchlinux.exceptions import BatchLinuxError, TaskFailedError
 
-__all__ = ["MAX_RESULT_SIZE", "EndedTask", "Reading", "TaskWait", "abandon_task", "finish_task"]
-
 log = logging.getLogger(__name__)
 
 MAX_RESULT_SIZE = 48 * 1024

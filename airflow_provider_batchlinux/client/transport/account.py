@@ -9,8 +9,6 @@ from dataclasses import dataclass, field
 from enum import Enum
 from urllib.parse import urlsplit
 
-__all__ = ["AccountSettings", "AuthKind"]
-
 
 class AuthKind(str, Enum):
     """The ways to authenticate."""

@@ -9,8 +9,6 @@ from azure.core.credentials import AccessTokenInfo, TokenRequestOptions
 from azure.core.pipeline import PipelineRequest, PipelineResponse
 from azure.core.pipeline.policies import AsyncBearerTokenCredentialPolicy
 
-__all__ = ["RenewableCredential", "RenewingBearerPolicy"]
-
 _UNAUTHORISED = 401
 
 

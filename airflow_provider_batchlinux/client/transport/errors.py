@@ -24,8 +24,6 @@ from airflow_provider_batchlinux.exceptions import (
     BatchUnreachableError,
 )
 
-__all__ = ["MAX_CLOCK_SKEW", "error_code", "is_throttled", "is_transient", "retry_after", "translated"]
-
 MAX_CLOCK_SKEW = timedelta(minutes=15)
 """A request signed at another time than this about the service's is refused (documented)."""
 

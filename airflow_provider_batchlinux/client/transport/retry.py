@@ -20,8 +20,6 @@ from airflow_provider_batchlinux.client.transport.errors import (
 from airflow_provider_batchlinux.client.transport.pacing import AdaptiveRateLimiter
 from airflow_provider_batchlinux.exceptions import BatchLinuxError
 
-__all__ = ["RetryPolicy"]
-
 T = TypeVar("T")
 
 _MOST_DOUBLINGS = 30

@@ -19,8 +19,6 @@ from azure.core.pipeline.transport import AioHttpTransport
 from airflow_provider_batchlinux.client.transport.account import AccountSettings, AuthKind
 from airflow_provider_batchlinux.client.transport.bearer import RenewableCredential, RenewingBearerPolicy
 
-__all__ = ["open_pipeline", "open_sdk_client", "open_session", "sync_sdk_client"]
-
 # The SDK logs a traceback for every refusal without a body (each HEAD has none) before it raises.
 logging.getLogger("azure.batch._utils.model_base").setLevel(logging.ERROR)
 

@@ -1,4 +1,4 @@
-"""The one loop that waits: the blocking operator and the trigger both run it."""
+"""The loop that waits: operators on a worker and triggers run the same one."""
 
 from __future__ import annotations
 
@@ -12,34 +12,32 @@ from typing import Any, Protocol
 
 from airflow_provider_batchlinux.exceptions import WaitTimeoutError
 
-__all__ = ["Wait", "WaitSchedule", "wait_for"]
-
 log = logging.getLogger(__name__)
 
 
 class Wait(Protocol):
-    """Something to wait for; ``status`` is a line that changes only when the thing does."""
+    """Something to wait for."""
 
     @property
     def status(self) -> str:
-        """Say how far it is, after a look."""
+        """The status at the last poll, as a line that changes only when the thing does."""
 
     async def poll(self) -> dict[str, Any] | None:
-        """Look once: the result when it is done, ``None`` to go on; an error ends the wait."""
+        """Return the result, or ``None`` if it is too early; an error ends the wait."""
 
 
 @dataclass(frozen=True)
 class WaitSchedule:
     """
-    How often to look, and until when.
+    How often to poll, and until when.
 
-    :param interval: seconds between two looks, each jittered by up to a tenth.
-    :param deadline: seconds since the epoch after which the wait gives up; ``None`` for never.
-    :param first_wait: seconds before the first look.
+    :param interval: seconds between two polls, each jittered by up to a tenth.
+    :param deadline: seconds since the epoch after which the wait times out; ``None`` for never.
+    :param first_wait: seconds before the first poll.
     :param sleep: how to wait; a test passes its own.
     :param clock: seconds since the epoch; a test passes its own.
-    :param between: how to wait between two looks for at most so many seconds, where news may end that
-        sooner; ``None`` sleeps.
+    :param between: waits between two polls for at most the given seconds, and returns earlier if there is
+        something new; ``None`` sleeps.
     """
 
     interval: float
@@ -50,27 +48,27 @@ class WaitSchedule:
     between: Callable[[float], Awaitable[object]] | None = None
 
     def left(self) -> float | None:
-        """Give the seconds until the deadline, negative after it; ``None`` for no deadline."""
+        """Return the seconds until the deadline, negative after it; ``None`` for no deadline."""
         return None if self.deadline is None else self.deadline - self.clock()
 
 
 async def wait_for(wait: Wait, pace: WaitSchedule) -> dict[str, Any]:
     """
-    Look until it is done, and log the status when it changes.
+    Poll until the wait has a result, and log the status when it changes.
 
-    :raises WaitTimeoutError: it was not done at the deadline; nothing was changed.
+    :raises WaitTimeoutError: if there is no result at the deadline; nothing is changed.
     """
     if pace.first_wait:
         await pace.sleep(_jittered(pace.first_wait))
-    told = ""
+    status = ""
     while True:
         result = await wait.poll()
-        if wait.status != told:
-            told = wait.status
-            log.info("%s", told)
+        if wait.status != status:
+            status = wait.status
+            log.info("%s", status)
         if result is not None:
             return result
-        await (pace.between or pace.sleep)(_next_sleep(pace, told))
+        await (pace.between or pace.sleep)(_next_sleep(pace, status))
 
 
 def _next_sleep(pace: WaitSchedule, status: str) -> float:

@@ -1,4 +1,4 @@
-"""The one poller of an account in an event loop, which tells each wait when its pool has changed."""
+"""The poller of an account in an event loop, which wakes each wait when its pool has changed."""
 
 from __future__ import annotations
 
@@ -17,27 +17,25 @@ from airflow_provider_batchlinux.core.poll_interval import is_turning, next_inte
 from airflow_provider_batchlinux.core.snapshots import NodeSnapshot
 from airflow_provider_batchlinux.exceptions import WaitTimeoutError
 
-__all__ = ["PoolPoller", "PoolWatch"]
-
 log = logging.getLogger(__name__)
 
 _GATHERING = 1.0
-"""Seconds in which those who begin to wait are gathered, so that one reading serves them all."""
+"""Seconds in which waits that start are collected, so that one reading serves them all."""
 
 _WOKEN_AT_ONCE = 50
-"""Waits that are woken before the event loop's other work has its turn."""
+"""Waits that are woken before the event loop does other work."""
 
 _EARLY = 0.001
-"""Seconds by which a turn may come too early: the event loop's timers are not exact."""
+"""Seconds by which a turn may start too early: the event loop's timers are not exact."""
 
 _HEARTBEATS = 2
-"""Intervals after which a wait looks again though its pool has not changed."""
+"""Intervals after which a wait polls again although its pool has not changed."""
 
 _GRACE = 30.0
-"""Seconds after its deadline in which a wait may still have its last look."""
+"""Seconds after its deadline in which a wait may still poll for the last time."""
 
 _WORTH_TELLING = 30.0
-"""Seconds. A turn that takes longer was held up by a service that throttles or is away."""
+"""Seconds. A turn that takes longer was delayed by a service that throttles or is unavailable."""
 
 
 class PoolWatch:
@@ -45,8 +43,8 @@ class PoolWatch:
     One wait's view of its pool.
 
     :param pool_id: the pool.
-    :param interval: seconds between two looks that the wait asked for.
-    :param left: gives the seconds until the wait's deadline; ``None`` for no deadline.
+    :param interval: seconds between two polls that the wait asked for.
+    :param left: returns the seconds until the wait's deadline; ``None`` for no deadline.
     """
 
     def __init__(
@@ -71,14 +69,14 @@ class PoolWatch:
 
     @property
     def heartbeat(self) -> float:
-        """Seconds after which a wait looks again though nothing changed, for what only time decides."""
+        """Seconds after which a wait polls again although nothing changed, for what only time decides."""
         return _HEARTBEATS * self.interval
 
     async def reading(self) -> PoolReading:
         """
-        Give the newest reading of the pool, of a time after the wait began and after its last own request.
+        Return the newest reading of the pool that began after the wait did and after its last own request.
 
-        :raises BatchLinuxError: this pool could not be read, or the poller met an error that lasts.
+        :raises BatchLinuxError: if this pool could not be read, or the poller met a permanent error.
         """
         while True:
             seen = self._poller.newest(self.key)
@@ -92,27 +90,27 @@ class PoolWatch:
             await self._next_reading()
 
     async def nodes(self, where: str | None) -> list[NodeSnapshot]:
-        """List the pool's nodes exactly, once for all waits that ask the same after the same reading."""
+        """Return the exact list of nodes, requested once for all waits that ask after the same reading."""
         await self.reading()
         self._poller.poll_again(self)
         return list(await self._poller.exactly(self, where))
 
     def invalidate(self) -> None:
-        """Trust no reading from before now, because the wait asked the service something by itself."""
+        """Ignore readings from before now, because the wait itself has sent a request to the service."""
         self.needs = self._poller.turn + 1
         self._poller.poll_again(self)
 
     def wake(self) -> None:
-        """Let the wait look."""
+        """Let the wait poll."""
         self._woken = True
         if self._sleep is not None:
             _end_sleep(self._sleep)
 
     async def until_woken(self, seconds: float | None) -> bool:
         """
-        Wait until the pool has changed, or its last look has to be repeated; tells whether that happened.
+        Wait until the pool has changed, or the last poll is to be repeated; return whether that happened.
 
-        :param seconds: how long to wait at most; ``None`` for as long as it takes.
+        :param seconds: how long to wait at most; ``None`` for no limit.
         """
         # Thousands do this at once: a future and a timer take a fifth of the memory of a wait_for().
         if not self._woken:
@@ -149,7 +147,7 @@ class _WatchedPool:
         self.turning = False
 
     def take(self, reading: PoolReading) -> Iterable[PoolWatch]:
-        """Keep a newer reading, and give the waits that are to look."""
+        """Keep a newer reading, and return the waits that are to poll."""
         changed = reading != self.reading
         self.turning = changed and is_turning(reading.pool, reading.counts)
         self.reading, self.exact = reading, {}
@@ -159,11 +157,11 @@ class _WatchedPool:
 
 class PoolPoller:
     """
-    Read all pools that are waited for, together, and wake the waits whose pool has changed.
+    Read all pools that are waited for together, and wake the waits whose pool has changed.
 
-    A turn costs the same for one wait or a thousand, and for one node or ten thousand. It runs while there
-    are waits. Errors that pass are tried again within the client's retry budget; one that lasts ends all
-    waits with its cause.
+    A turn costs the same for one wait or a thousand, and for one node or ten thousand. The poller runs while
+    there are waits. Transient errors are retried within the client's retry budget; a permanent error ends all
+    waits.
 
     :param client: the account's open client.
     """
@@ -184,43 +182,43 @@ class PoolPoller:
         self, pool_id: str, interval: float, left: Callable[[], float | None] = lambda: None
     ) -> PoolWatch:
         """
-        Give a place at the polling, for an ``async with`` block; the last one to leave ends the polling.
+        Return a watch for an ``async with`` block; the last watch that is closed stops the poller.
 
         :param pool_id: the pool.
-        :param interval: seconds between two looks; the shortest of all waits holds for all.
-        :param left: gives the seconds until the wait's deadline; ``None`` for no deadline.
+        :param interval: seconds between two polls; the shortest of all waits applies to all.
+        :param left: returns the seconds until the wait's deadline; ``None`` for no deadline.
         """
         return PoolWatch(self, pool_id, interval, left)
 
     def newest(self, key: str) -> PoolReading | None:
-        """Give the newest reading of a pool; ``None`` when there is none yet."""
+        """Return the newest reading of a pool, or ``None``."""
         pool = self._pools.get(key)
         return pool.reading if pool else None
 
     def poll_again(self, watch: PoolWatch) -> None:
-        """Wake a wait at the next turn, changed or not."""
+        """Wake a wait at the next turn, whether or not its pool has changed."""
         pool = self._pools.get(watch.key)
         if pool is not None:
             pool.dirty.add(watch)
 
     def request_refresh(self, watch: PoolWatch) -> None:
-        """Read a wait's pool soon, together with those of others who begin to wait now."""
+        """Read the pool of a wait soon, together with the pools of other waits that start now."""
         self.poll_again(watch)
         self._refresh_requested.add(watch.key)
         self._soon = min(self._soon, self._now() + min(_GATHERING, watch.interval))
         self._changed_plan.set()
 
     async def exactly(self, watch: PoolWatch, where: str | None) -> list[NodeSnapshot]:
-        """List nodes, or join in the same question, if it was asked after the newest reading."""
+        """Return the exact list of nodes; join a request for the same that began after the newest reading."""
         pool = self._pools[watch.key]
         if where not in pool.exact:
             question = self._client.list_nodes(watch.pool_id, where=where)
             pool.exact[where] = self._start(question)
-        # A wait that is cancelled leaves the question to the others.
+        # A wait that is cancelled leaves the request to the others.
         return await asyncio.shield(pool.exact[where])
 
     def enter(self, watch: PoolWatch) -> None:
-        """Let a wait take part."""
+        """Add a wait."""
         self._pools.setdefault(watch.key, _WatchedPool(watch.pool_id)).watches.add(watch)
         self._intervals[watch.interval] += 1
         self.request_refresh(watch)
@@ -228,7 +226,7 @@ class PoolPoller:
             self._loop = self._start(self._run())
 
     async def leave(self, watch: PoolWatch) -> None:
-        """Forget a wait, and end the polling when it was the last one."""
+        """Remove a wait, and stop the poller if it was the last one."""
         pool = self._pools.get(watch.key)
         if pool is None or watch not in pool.watches:
             return
@@ -249,7 +247,7 @@ class PoolPoller:
             await asyncio.wait(ending)
 
     def _start(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-        # In a context of its own: what is logged belongs to no single trigger.
+        # In a fresh context: the log lines belong to no single trigger.
         task: asyncio.Task[Any] = Context().run(asyncio.ensure_future, work)
         self._queries.add(task)
         task.add_done_callback(self._ended)
@@ -258,7 +256,7 @@ class PoolPoller:
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._queries.discard(task)
         if not task.cancelled():
-            task.exception()  # seen, also where all who asked have left
+            task.exception()  # retrieved, also if every wait that asked has left
 
     async def _run(self) -> None:
         try:
@@ -266,7 +264,7 @@ class PoolPoller:
             while True:
                 await self._until_due()
                 await self._take_turn()
-        except Exception as error:  # whatever ended it, nobody is to wait for a poller that is gone
+        except Exception as error:  # no wait may hang on a poller that has stopped
             self._fail(error)
 
     async def _until_due(self) -> None:
@@ -287,9 +285,9 @@ class PoolPoller:
         await self._publish((await self._reader.read(ids, self.turn)).values(), keys)
         took = self._now() - began
         if took > _WORTH_TELLING:
-            log.warning("Reading %d pools took %.0f s; the waits go on.", len(keys), took)
+            log.warning("Reading %d pools took %.0f s; the waits continue.", len(keys), took)
         if every:
-            # Jittered downwards only: nobody learns of a change later than an interval after it.
+            # Jittered downwards only: a wait notices a change at most an interval after it.
             rest = rest_after(self._next_interval(), took) * random.uniform(0.9, 1.0)
             self._due = self._now() + rest
 

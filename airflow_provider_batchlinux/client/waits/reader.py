@@ -1,4 +1,4 @@
-"""Reading many pools in few requests; knows nothing of who waits for them."""
+"""Read many pools in few requests."""
 
 from __future__ import annotations
 
@@ -11,10 +11,8 @@ from airflow_provider_batchlinux.client.transport.fan_out import fan_out
 from airflow_provider_batchlinux.core.snapshots import POOL_FIELDS, PoolSnapshot
 from airflow_provider_batchlinux.exceptions import BatchAuthenticationError, BatchRequestError
 
-__all__ = ["PoolReader", "PoolReading"]
-
 _NAMED = 10
-"""Pools that one request names in its filter; for more, those of the whole account are listed."""
+"""Pools that one request names in its filter; for more, all pools of the account are listed."""
 
 _AT_ONCE = 8
 
@@ -22,13 +20,13 @@ _AT_ONCE = 8
 @dataclass(frozen=True)
 class PoolReading:
     """
-    A pool as the service showed it to all who wait on it.
+    One reading of a pool, shared by all waits on it.
 
-    :param pool: ``None`` when the service knows no pool of that id.
-    :param counts: its nodes by state, possibly a little late.
+    :param pool: ``None`` if the pool does not exist.
+    :param counts: its nodes by state, which may be stale.
     :param body: its REST body with :data:`POOL_FIELDS`.
-    :param turn: which turn of the poller read it.
-    :param error: why this one pool could not be read; ``None`` when it could.
+    :param turn: the turn of the poller that read it.
+    :param error: why this pool could not be read, or ``None``.
     """
 
     pool: PoolSnapshot | None
@@ -40,11 +38,11 @@ class PoolReading:
 
 class PoolReader:
     """
-    Read pools together: two requests, whatever their number and size, while the service's pages suffice.
+    Read pools together: two requests for any number of pools of any size, as long as one page is enough.
 
-    ``nodecounts`` is documented with pages of ten pools up to 2024-07-01 and of a thousand since; which the
-    service keeps to is not known. So where a listing came in several pages, pools are asked for by name, ten
-    in a request, as soon as that takes fewer of them.
+    ``nodecounts`` is documented with pages of ten pools up to 2024-07-01 and of a thousand since; it is not
+    known which limit the service uses. If a listing needed several pages, pools are requested by name, ten in
+    a request, as soon as that takes fewer requests.
     """
 
     def __init__(self, client: BatchLinuxClient) -> None:
@@ -53,11 +51,11 @@ class PoolReader:
 
     async def read(self, pool_ids: Sequence[str], turn: int) -> dict[str, PoolReading]:
         """
-        Read these pools.
+        Return the readings of these pools.
 
-        Counts are not asked of a pool that has no nodes yet; they are taken for zero.
+        A pool without nodes is not counted.
 
-        :param turn: what the readings are marked with.
+        :param turn: the turn of the poller, for the readings.
         """
         errors: dict[str, BatchRequestError] = {}
         bodies = await self._bodies(pool_ids, errors)
@@ -76,12 +74,12 @@ class PoolReader:
         async def body_of(pool_id: str) -> Body | None:
             if pool_id.lower() in listed:
                 return listed[pool_id.lower()]
-            # Whether a list may lag is not documented: only a pool's own address says that it is gone.
+            # Whether a list may be stale is not documented: only the pool's URL shows that it does not exist.
             try:
                 return await self._client.find_pool_body(pool_id, POOL_FIELDS)
             except BatchAuthenticationError:
                 raise
-            except BatchRequestError as error:  # one pool's own, such as an id that the service refuses
+            except BatchRequestError as error:  # of this pool alone, such as an id that the service refuses
                 errors[pool_id] = error
                 return None
 
@@ -93,7 +91,7 @@ class PoolReader:
             return {}
         where = _any_of("id", pool_ids) if len(pool_ids) <= _NAMED else None
         rows = await self._client.list_pools(POOL_FIELDS, where=where)
-        # The service compares ids without regard to case.
+        # The service ignores the case of ids.
         return {str(row["id"]).lower(): row for row in rows}
 
     async def _counts(self, pool_ids: Sequence[str]) -> dict[str, Mapping[str, int]]:

@@ -1,4 +1,4 @@
-"""One open client for all who use an account in an event loop, closed when the last one leaves."""
+"""One open client for all waits on an account in an event loop, closed when the last one ends."""
 
 from __future__ import annotations
 
@@ -13,17 +13,15 @@ from airflow_provider_batchlinux.client.transport.account import AccountSettings
 from airflow_provider_batchlinux.client.waits.poller import PoolPoller
 from airflow_provider_batchlinux.exceptions import BatchAuthenticationError, BatchUnreachableError
 
-__all__ = ["AccountHandle", "SharedAccount", "acquire_account"]
-
 Opener = Callable[[AccountSettings], AbstractAsyncContextManager[BatchLinuxClient]]
 
 
 class SharedAccount:
     """
-    What all waits on an account share.
+    The client and the poller that all waits on an account share.
 
     :param settings: the account and the identity.
-    :param client: the open client; nobody but its keeper closes it.
+    :param client: the open client; only its keeper closes it.
     """
 
     def __init__(self, settings: AccountSettings, client: BatchLinuxClient) -> None:
@@ -33,13 +31,13 @@ class SharedAccount:
 
 
 class _Kept:
-    """An account that a task of its own opens and closes, so that no user's end can harm the others."""
+    """An account that a separate task opens and closes, so that no wait that ends harms the others."""
 
     def __init__(self, settings: AccountSettings, opener: Opener) -> None:
         self.users = 0
         self.opened: asyncio.Future[SharedAccount] = asyncio.get_running_loop().create_future()
         self._left = asyncio.Event()
-        # Without the log context of whoever happens to come first.
+        # Without the log context of the wait that happens to be first.
         self._keeper = Context().run(asyncio.ensure_future, self._keep(settings, opener))
 
     async def _keep(self, settings: AccountSettings, opener: Opener) -> None:
@@ -47,7 +45,7 @@ class _Kept:
             async with opener(settings) as client:
                 self.opened.set_result(SharedAccount(settings, client))
                 await self._left.wait()
-        except Exception as error:  # whatever it is, those who wait for the client are to know it
+        except Exception as error:  # all waits for the client get it
             if self.opened.done():
                 raise
             self.opened.set_exception(error)
@@ -58,7 +56,7 @@ class _Kept:
         return self.opened.done() and self.opened.exception() is not None
 
     async def close(self) -> None:
-        """Close the client, and come back when that is done."""
+        """Close the client, and wait until it is closed."""
         self._left.set()
         await asyncio.wait([self._keeper])
 
@@ -69,9 +67,9 @@ _kept: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[AccountSettings, _Kept]
 
 def acquire_account(settings: AccountSettings, opener: Opener = open_client) -> AccountHandle:
     """
-    Return a context manager that gives the account's one open client of this event loop, and its poller.
+    Return a context manager for the account's client and poller in this event loop.
 
-    A client whose identity was refused, or that got no answer at all, stays with those who already use it;
+    A client whose credentials were refused, or that got no answer, is kept by the waits that already use it;
     the next caller gets a new one, with a new session and a new token.
 
     :param settings: the account and the identity. Settings that differ only in the key get their own client.

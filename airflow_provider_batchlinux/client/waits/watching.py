@@ -1,4 +1,4 @@
-"""A client whose answers about one pool come from the poller that all waits on the account share."""
+"""A client that answers questions about one pool from the shared poller of the account."""
 
 from __future__ import annotations
 
@@ -14,21 +14,19 @@ from airflow_provider_batchlinux.client.waits.poller import PoolWatch
 from airflow_provider_batchlinux.client.waits.shared_account import SharedAccount
 from airflow_provider_batchlinux.core.snapshots import POOL_FIELDS, NodeSnapshot, PoolSnapshot
 
-__all__ = ["WatchedClient", "wait_at_poller"]
-
 T = TypeVar("T")
 
 
 class WatchedClient(BatchLinuxClient):
     """
-    The client for a wait that follows one pool.
+    The client for a wait on one pool.
 
-    What it is asked about that pool, it answers from the newest reading of the shared poller; the exact list
-    of nodes is asked of the service once for all waits. All else goes to the service, and makes the wait see
-    only readings from after it.
+    It answers questions about that pool from the newest reading of the shared poller; the exact list of nodes
+    is requested once for all waits. Everything else goes to the service; after that, the wait sees only newer
+    readings.
 
-    :param client: the open client that all share.
-    :param watch: the wait's place at the poller.
+    :param client: the open client that all waits share.
+    :param watch: the wait's watch at the poller.
     """
 
     def __init__(self, client: BatchLinuxClient, watch: PoolWatch) -> None:
@@ -36,25 +34,25 @@ class WatchedClient(BatchLinuxClient):
         self._watch = watch
 
     async def find_pool(self, pool_id: str) -> PoolSnapshot | None:
-        """Get what the newest reading knows of the pool."""
+        """Return the pool in the newest reading."""
         if not self._follows(pool_id):
             return await super().find_pool(pool_id)
         return (await self._watch.reading()).pool
 
     async def find_pool_body(self, pool_id: str, select: Sequence[str] | None = None) -> Body | None:
-        """Get the pool's REST body of the newest reading, if that has all that is selected."""
+        """Return the pool's REST body in the newest reading, if that has all selected properties."""
         if not self._follows(pool_id) or not select or not set(select) <= set(POOL_FIELDS):
             return await super().find_pool_body(pool_id, select)
         return (await self._watch.reading()).body
 
     async def node_counts(self, pool_id: str) -> dict[str, int]:
-        """Count the pool's nodes by the newest reading."""
+        """Return the pool's nodes by state in the newest reading."""
         if not self._follows(pool_id):
             return await super().node_counts(pool_id)
         return dict((await self._watch.reading()).counts)
 
     async def list_nodes(self, pool_id: str, *, where: str | None = None) -> list[NodeSnapshot]:
-        """List the pool's nodes exactly, together with all waits that ask the same now."""
+        """Return the exact list of nodes, together with all waits that ask the same now."""
         if not self._follows(pool_id):
             return await super().list_nodes(pool_id, where=where)
         return await self._watch.nodes(where)
@@ -67,10 +65,10 @@ async def wait_at_poller(
     account: SharedAccount, pool_id: str, wait_of: Callable[[BatchLinuxClient], Wait], pace: WaitSchedule
 ) -> dict[str, Any]:
     """
-    Wait for something about a pool, looking when the account's poller says so.
+    Wait for something about a pool; poll when the account's poller has something new.
 
-    :param wait_of: makes the wait, with the client it is to look with.
-    :param pace: when the wait would look by itself.
+    :param wait_of: returns the wait, given the client that it polls with.
+    :param pace: how often the wait would poll on its own.
     """
     async with account.poller.watch(pool_id, pace.interval, pace.left) as watch:
         shared_pace = replace(pace, interval=watch.heartbeat, between=watch.until_woken)
@@ -79,7 +77,7 @@ async def wait_at_poller(
 
 @dataclass(frozen=True)
 class _ObservedRetry(RetryPolicy):
-    """Tries again like any, and tells that something was asked."""
+    """A retry policy that reports each request."""
 
     on_request: Callable[[], None] = lambda: None
 

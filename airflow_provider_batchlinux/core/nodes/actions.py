@@ -12,8 +12,6 @@ from airflow_provider_batchlinux.core.pools.changes.resize import RUNNING_TASKS
 from airflow_provider_batchlinux.core.snapshots import NodeSnapshot
 from airflow_provider_batchlinux.core.text import joined
 
-__all__ = ["NodeAction", "NodeChoice", "NodeProgress", "latest_boot", "problems_of", "progress_of"]
-
 NodeAction = Literal["reboot", "reimage", "deallocate", "start"]
 
 

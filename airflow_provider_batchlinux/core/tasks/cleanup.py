@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
-__all__ = ["DELETE_JOB_CHOICES", "DeleteJob"]
-
 DeleteJob = Literal["always", "on_success", "never"]
 """When a job is deleted with its files: whatever happened, only after a success, or not at all."""
 

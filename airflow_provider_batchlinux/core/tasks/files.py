@@ -9,8 +9,6 @@ import tarfile
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 
-__all__ = ["FILES_VARIABLE", "MAX_PACKED_SIZE", "pack_files", "unpacking"]
-
 FILES_VARIABLE = "AIRFLOW_BATCHLINUX_FILES"
 
 MAX_PACKED_SIZE = 96 * 1024

@@ -18,15 +18,6 @@ from airflow_provider_batchlinux.core.instants import iso8601_duration, parse_in
 from airflow_provider_batchlinux.core.snapshots import ServiceError
 from airflow_provider_batchlinux.core.tasks.files import FILES_VARIABLE, unpacking
 
-__all__ = [
-    "TASK_FIELDS",
-    "TASK_ID",
-    "TaskOutcome",
-    "TaskSnapshot",
-    "TaskSpec",
-    "task_outcome",
-]
-
 TASK_ID = "main"
 """The one task of a job that the task operator makes."""
 

@@ -12,8 +12,6 @@ from typing import Any
 from airflow_provider_batchlinux.core.instants import parse_instant
 from airflow_provider_batchlinux.core.snapshots import PoolSnapshot
 
-__all__ = ["ReadinessPolicy"]
-
 _PERCENT = re.compile(r"(\d{1,3}(?:\.\d+)?)\s*%")
 
 

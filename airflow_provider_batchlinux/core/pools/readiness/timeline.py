@@ -9,8 +9,6 @@ from datetime import datetime
 from airflow_provider_batchlinux.core.node_states import READY_STATES
 from airflow_provider_batchlinux.core.snapshots import NodeSnapshot, PoolSnapshot
 
-__all__ = ["Timeline", "timeline_of"]
-
 
 @dataclass(frozen=True)
 class Timeline:

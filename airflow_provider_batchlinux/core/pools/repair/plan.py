@@ -15,8 +15,6 @@ from airflow_provider_batchlinux.core.service_errors import may_be_had_later
 from airflow_provider_batchlinux.core.snapshots import NodeSnapshot, PoolSnapshot
 from airflow_provider_batchlinux.core.text import joined
 
-__all__ = ["RepairPlan", "RepairSpec", "WhenExhausted", "plan_repair"]
-
 WhenExhausted = Literal["fail", "resize_to_zero"]
 
 _MAX_REMOVED = 100
