@@ -1,29 +1,15 @@
-"""Durations and instants as users and the service write them; imports only the standard library."""
+"""Convert durations and instants between how users, Airflow and the service write them."""
 
 from __future__ import annotations
 
 import math
-import re
 from datetime import datetime, timedelta, timezone
-
-__all__ = [
-    "WARNED_BEFORE",
-    "Duration",
-    "expiry_of",
-    "iso8601_duration",
-    "optional_seconds",
-    "parse_instant",
-    "rest_instant",
-    "seconds_of",
-]
 
 Duration = timedelta | int | float
 """A pendulum duration (which is a ``timedelta``), a ``timedelta``, or seconds."""
 
 WARNED_BEFORE = timedelta(weeks=8)
-"""How long before the end of an image or a VM size people are warned of it."""
-
-_INSTANT = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d+))?([Zz]|[+-]\d\d:\d\d)")
+"""How long before the end of support of an image or a VM size a warning is logged."""
 
 
 def seconds_of(name: str, value: Duration) -> float:
@@ -32,7 +18,7 @@ def seconds_of(name: str, value: Duration) -> float:
 
     :param name: the parameter's name, for the message.
     :param value: a pendulum duration, a ``timedelta`` or seconds.
-    :raises ValueError: the value is no duration, not above zero, or endless.
+    :raises ValueError: the value is no duration, or not finite and above zero.
     """
     seconds = _seconds(value)
     if seconds is None:
@@ -46,21 +32,21 @@ def seconds_of(name: str, value: Duration) -> float:
 
 def optional_seconds(name: str, value: Duration | None) -> float | None:
     """
-    Return a positive duration in seconds, or ``None`` for none.
+    Return a positive duration in seconds; ``None`` for ``None``.
 
-    :raises ValueError: the value is no duration, or not above zero: zero is not "no limit".
+    :raises ValueError: the value is no duration, or not finite and above zero: zero is not "no limit".
     """
     return None if value is None else seconds_of(name, value)
 
 
 def expiry_of(expires_in: Duration | None, expires_at: datetime | str | None, now: datetime) -> datetime:
     """
-    Return the instant at which something expires, in UTC.
+    Return an expiry in UTC.
 
-    :param expires_in: a span from now (pendulum duration, ``timedelta`` or seconds), or ``None``.
+    :param expires_in: a duration from now (pendulum duration, ``timedelta`` or seconds), or ``None``.
     :param expires_at: an instant with a time zone (pendulum or standard, or ISO 8601 text), or ``None``.
     :param now: the present instant.
-    :raises ValueError: both or neither are given, the instant has no time zone, or it is past.
+    :raises ValueError: both or neither are given, or the instant has no time zone or is in the past.
     """
     if (expires_in is None) == (expires_at is None):
         msg = "Give exactly one of expires_in and expires_at."
@@ -82,29 +68,49 @@ def expiry_of(expires_in: Duration | None, expires_at: datetime | str | None, no
 
 def parse_instant(text: str | None) -> datetime | None:
     """
-    Read an instant as the service writes it, with up to seven decimals; ``None`` when it is none.
+    Return an instant in UTC; ``None`` if the text is none.
 
-    :param text: such as ``2025-01-16T07:08:09.1234567Z``.
+    :param text: ISO 8601 with a time zone, as the service writes it: ``2025-01-16T07:08:09.1234567Z``.
     """
-    match = _INSTANT.fullmatch((text or "").strip())
-    if match is None:
-        return None
-    day, clock, fraction, zone = match.groups()
-    micros = f"{fraction or 0:0<6}"[:6]
-    zone = "+00:00" if zone in "Zz" else zone
+    # pendulum.parse() takes 80 us, and a list of 1,000 nodes contains several thousand instants; the parser
+    # below it takes 0.5 us. It is imported here, because a Dag file needs no parser.
+    from pendulum.parsing import parse_iso8601
+
+    written = (text or "").strip().upper()
     try:
-        return datetime.fromisoformat(f"{day}T{clock}.{micros}{zone}").astimezone(timezone.utc)
+        parsed = parse_iso8601(written) if written.isascii() else None
+        if not isinstance(parsed, datetime) or parsed.tzinfo is None:
+            return None
+        return parsed.astimezone(timezone.utc)
     except (ValueError, OverflowError):
         return None
 
 
+def duration_seconds(text: str) -> float | None:
+    """
+    Return the seconds of an ISO 8601 duration; ``None`` if the text is none, or contains months or years.
+
+    :param text: such as ``PT15M``, as the service writes it.
+    """
+    import pendulum
+
+    try:
+        parsed = pendulum.parse(text.strip().upper())
+    except (ValueError, OverflowError):
+        return None
+    # Pendulum reads "PT" as zero, and a month as 30 days; the service refuses both.
+    if not isinstance(parsed, pendulum.Duration) or not any(map(str.isdigit, text)):
+        return None
+    return None if parsed.years or parsed.months else parsed.total_seconds()
+
+
 def rest_instant(instant: datetime) -> str:
-    """Write an instant, which has a time zone, as the service reads it."""
+    """Return an instant, which must have a time zone, as the service reads it."""
     return instant.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def iso8601_duration(seconds: float) -> str:
-    """Write a duration as the service reads it, such as ``PT900S``, to the millisecond."""
+    """Return a duration as the service reads it, such as ``PT900S``, to the millisecond."""
     return f"PT{f'{seconds:.3f}'.rstrip('0').rstrip('.')}S"
 
 

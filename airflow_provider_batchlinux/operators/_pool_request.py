@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -32,6 +33,8 @@ __all__ = [
     "require_one_form",
     "secrets_untold",
 ]
+
+log = logging.getLogger(__name__)
 
 PARTS: Mapping[str, str] = {
     "autoscale": "AutoscaleSpec",
@@ -91,7 +94,7 @@ def hide_parts(operator: Any) -> None:
 
     from airflow_provider_batchlinux import specs
     from airflow_provider_batchlinux.core.pools.spec.base import hidden_spec
-    from airflow_provider_batchlinux.core.pools.validation.secrets import hidden_body
+    from airflow_provider_batchlinux.core.pools.validation.schema import hidden_body
     from airflow_provider_batchlinux.core.secrets import secrets_in
 
     for name, value in parts.items():
@@ -149,6 +152,8 @@ def _pool_asked_for(operator: Any, context: Context, derived_id: str) -> PoolSpe
     found = [*problems, *pool.problems(), *_image_problems(pool.image)]
     if found:
         raise ValueError("\n".join(found))
+    for warning in pool.warnings():
+        log.warning("%s It is sent to the service as it is.", warning)
     return pool
 
 
@@ -161,7 +166,7 @@ def require_entra(pool: PoolSpec | RawPool, settings: AccountSettings) -> None:
     from airflow_provider_batchlinux.client.transport.account import AuthKind
     from airflow_provider_batchlinux.core.images.query import GivenImage, ImageQuery
     from airflow_provider_batchlinux.core.pools.validation.rules import entra_only
-    from airflow_provider_batchlinux.core.pools.validation.validate import rest_name
+    from airflow_provider_batchlinux.core.pools.validation.schema import rest_name
 
     if settings.auth is not AuthKind.SHARED_KEY:
         return

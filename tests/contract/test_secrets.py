@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 
 from airflow_provider_batchlinux import emulator as package
 from airflow_provider_batchlinux.emulator.protocol.versions import as_of, without_secrets
+from airflow_provider_batchlinux.rest_schema import schema
 
 SECRET = "hush-hush"
 QUERY = "?api-version=2025-06-01"
 DATA = files(package).joinpath("data")
-BODIES: Mapping[str, Any] = json.loads(DATA.joinpath("shapes.json").read_text())["bodies"]
+BODIES: Mapping[str, Any] = schema()["bodies"]
 VERSIONS: list[str] = json.loads(DATA.joinpath("versions.json").read_text())["known"]
 SHOWN = {
     "pools": "BatchPoolCreateOptions",

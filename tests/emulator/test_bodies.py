@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import ast
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
-from importlib.resources import files
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_batchlinux import emulator as package
 from airflow_provider_batchlinux.emulator import EmulatorOptions, RunningEmulator, run_emulator
+from airflow_provider_batchlinux.rest_schema import schema
 from tests.signed_requests import Wire
 
 Body = st.SearchStrategy[Any]
@@ -24,7 +24,7 @@ Body = st.SearchStrategy[Any]
 QUERY = "?api-version=2025-06-01"
 SECRET = "hush-hush"
 MADE = ("{pool}", "{job}", "{schedule}", "{node}", "{user}")
-SHAPES: dict[str, Any] = json.loads(files(package).joinpath("data/shapes.json").read_text())["bodies"]
+SHAPES: Mapping[str, Any] = schema()["bodies"]
 READ = {
     "BatchJob": "PUT {job}",
     "BatchJobCreateOptions": "POST /jobs",

@@ -1,8 +1,8 @@
 """
 Reads request bodies: every property must be known, present where required, and of its type.
 
-The shapes of ``data/shapes.json`` are those of API version 2025-06-01, as the azure-batch package
-describes them; how older versions differ is told next door, in ``versions``.
+The schema is that of API version 2025-06-01 (``rest_schema``); ``versions`` has the differences of older
+versions.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from functools import cache
 from math import isfinite
 from typing import Any
 
-from airflow_provider_batchlinux.emulator.protocol.data_files import read_data
 from airflow_provider_batchlinux.emulator.protocol.documents import read_json
 from airflow_provider_batchlinux.emulator.protocol.errors import (
     ServiceError,
@@ -22,19 +21,23 @@ from airflow_provider_batchlinux.emulator.protocol.errors import (
 )
 from airflow_provider_batchlinux.emulator.protocol.instants import format_duration, parse_instant
 from airflow_provider_batchlinux.emulator.protocol.versions import SECRETS, properties_of
+from airflow_provider_batchlinux.rest_schema import schema
 
 _INT32 = range(-(2**31), 2**31)
+# Read-only in the models; but clients send an image reference back as an answer contains it.
+_ALSO_ACCEPTED: Mapping[str, Mapping[str, str]] = {"BatchVmImageReference": {"exactVersion": "string"}}
 
 
 @cache
 def result_properties(shape: str) -> frozenset[str]:
     """Return the names of all properties that a resource can have in an answer."""
-    return frozenset(read_data("shapes")["results"][shape])
+    return frozenset(schema()["results"][shape])
 
 
 @cache
 def _properties(shape: str, api_version: str) -> Mapping[str, str]:
-    return properties_of(shape, api_version, read_data("shapes")["bodies"][shape]["properties"])
+    properties = {**schema()["bodies"][shape]["properties"], **_ALSO_ACCEPTED.get(shape, {})}
+    return properties_of(shape, api_version, properties)
 
 
 def read_body(shape: str, raw: bytes, api_version: str) -> dict[str, Any]:
@@ -63,7 +66,7 @@ def _read_shape(shape: str, value: Any, api_version: str, where: str) -> dict[st
         for name, item in value.items()
         if item is not None and name in known
     }
-    for name in read_data("shapes")["bodies"][shape]["required"]:
+    for name in schema()["bodies"][shape]["required"]:
         if name not in given:
             raise missing_property(name=name)
     return given
@@ -82,7 +85,7 @@ def _convert(kind: str, value: Any, api_version: str, name: str) -> Any:
         if not isinstance(value, list):
             raise invalid_body(reason=f"An array was expected for '{name}'.")
         return [_convert(kind[1:-1], item, api_version, name) for item in value]
-    if kind in read_data("shapes")["bodies"]:
+    if kind in schema()["bodies"]:
         return _read_shape(kind, value, api_version, name)
     try:
         return _SCALARS[kind](value) if kind in _SCALARS else _read_choice(kind, value)

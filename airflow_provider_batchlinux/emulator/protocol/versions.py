@@ -17,6 +17,7 @@ from typing import Any
 
 from airflow_provider_batchlinux.emulator.protocol.data_files import read_data
 from airflow_provider_batchlinux.emulator.protocol.errors import Code, ServiceError, refused_query
+from airflow_provider_batchlinux.rest_schema import schema
 
 NEWEST = "2025-06-01"
 _SHAPES: Mapping[str, str] = {
@@ -138,13 +139,13 @@ def _pruned(version: str, shape: str) -> _Pruned:
     every = [table["bodies"].get(shape, {}) for table in read_data("versions")["differences"].values()]
     own = _differences(version).get("bodies", {}).get(shape, {})
     added = {name for difference in every for name in difference.get("added", ())}
-    properties = read_data("shapes")["bodies"][shape]["properties"]
+    properties = schema()["bodies"][shape]["properties"]
     secrets = {name for name, kind in properties.items() if kind in SECRETS}
     names = added - set(own.get("added", ())) | set(own.get("absent", ())) | secrets
     nested = {
         name: _pruned(version, kind.strip("[]"))
         for name, kind in properties.items()
-        if kind.strip("[]") in read_data("shapes")["bodies"]
+        if kind.strip("[]") in schema()["bodies"]
     }
     return _Pruned(
         frozenset(names), {name: inner for name, inner in nested.items() if inner.names or inner.nested}

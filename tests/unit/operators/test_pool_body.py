@@ -11,6 +11,7 @@ import yaml
 from airflow.sdk import DAG
 
 from airflow_provider_batchlinux.core.pools.spec.pool import metadata_of
+from airflow_provider_batchlinux.exceptions import BatchRequestError
 from airflow_provider_batchlinux.operators.pool import BatchLinuxCreatePoolOperator
 from tests.airflow_harness import RUN_ID, TaskRun, run_task
 from tests.batch_account import NODE_AGENT, UBUNTU
@@ -145,31 +146,8 @@ def test_a_file_that_holds_no_body_is_named_without_its_text(account, tmp_path, 
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
-        pytest.param(
-            {"taskSlots": 2}, "body.taskSlots is not a property of the service; did you mean", id="name"
-        ),
-        pytest.param({"vmSize": 3}, "body.vmSize=3 is not a text", id="type"),
-        pytest.param(
-            {"targetDedicatedNodes": None}, "body.targetDedicatedNodes and body.targetLow", id="no target"
-        ),
+        pytest.param({"vmSize": 3}, "body.vmSize=3 is not text", id="type"),
         pytest.param({"id": "a b"}, "pool_id='a b' holds characters", id="id"),
-        pytest.param(
-            {"autoScaleFormula": "$TargetDedicatedNodes = 1;"}, "add enableAutoScale", id="formula alone"
-        ),
-        pytest.param(
-            {"startTask": {"commandLine": "true", "userIdentity": {"username": "etl", "autoUser": {}}}},
-            "body.startTask.userIdentity.username and body.startTask.userIdentity.autoUser exclude",
-            id="two users",
-        ),
-        pytest.param(
-            {"userAccounts": [{"name": "etl", "password": "p4ss", "windowsUserConfiguration": {}}]},
-            "windowsUserConfiguration is for Windows",
-            id="a user of Windows",
-        ),
-        pytest.param(
-            {"mountConfiguration": [{}]}, "mountConfiguration[0] holds 0 file systems", id="an empty mount"
-        ),
-        pytest.param({"enableAutoScale": True}, "body.autoScaleFormula is missing", id="autoscale"),
         pytest.param(
             {"virtualMachineConfiguration": None}, "body.virtualMachineConfiguration", id="no machine"
         ),
@@ -180,17 +158,9 @@ def test_a_file_that_holds_no_body_is_named_without_its_text(account, tmp_path, 
             {"virtualMachineConfiguration": {"imageReference": "plan 9"}}, "no known distribution", id="image"
         ),
         pytest.param(
-            {"virtualMachineConfiguration": {"imageReference": "ubuntu", "licenseType": "Server"}},
-            "licenseType is for Windows",
-            id="Windows",
-        ),
-        pytest.param(
             {"metadata": [{"name": "airflow_batchlinux_x", "value": "1"}]},
             "which is the provider's own",
             id="marks",
-        ),
-        pytest.param(
-            {"resourceTags": {"a": "b"}}, "body.resourceTags is not a property", id="older versions"
         ),
     ],
 )
@@ -199,6 +169,28 @@ def test_a_body_that_the_service_would_refuse_is_refused_before_any_request(acco
 
     assert problem in run.message
     assert account.requests() == []
+
+
+@pytest.mark.parametrize(
+    ("change", "warning"),
+    [
+        pytest.param(
+            {"taskSlots": 2},
+            "body.taskSlots is not a known property of the service; did you mean 'taskSlotsPerNode'?",
+            id="property",
+        ),
+        pytest.param({"upgradePolicy": {"mode": "gentle"}}, "mode='gentle' is none of", id="value"),
+    ],
+)
+def test_an_unknown_property_or_value_is_sent_with_a_warning(account, change, warning):
+    run = run_task(create(body={**BODY, **change}))
+
+    assert warning in run.log
+    assert "It is sent to the service as it is." in run.log
+    # The embedded service knows no more than this provider, and refuses it as Batch would.
+    assert account.requests()[-1] == "POST /pools"
+    assert isinstance(run.error, BatchRequestError)
+    assert run.error.code in ("InvalidRequestBody", "InvalidPropertyValue")
 
 
 def test_two_ids_that_differ_are_named(account):

@@ -148,7 +148,7 @@ def test_all_problems_of_all_parts_are_named_at_once_before_any_request(account)
             network={"subnet": "x"},
             storage={"mounts": [{"path": "p"}]},
             security=SecuritySpec(vtpm=True),
-            user_accounts=[{"name": "x" * 21, "password": "p4ssw0rd"}],
+            user_accounts=[{"name": 7, "password": "p4ssw0rd"}],
         )
     )
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from airflow_provider_batchlinux.core.instants import duration_seconds
 from airflow_provider_batchlinux.core.pool_metadata import METADATA_PREFIX
-from airflow_provider_batchlinux.core.pools.validation.schema import POOL, SHAPES
-from airflow_provider_batchlinux.core.pools.validation.validate import seconds_in
+from airflow_provider_batchlinux.core.pools.validation.schema import POOL, properties_of
 
 __all__ = ["Difference", "describe_drift", "drift"]
 
@@ -77,6 +77,7 @@ class Difference:
 class _Leaf:
     value: Any
     is_secret: bool
+    is_unknown: bool = False
 
 
 _Places = tuple[tuple[str, str], ...]
@@ -98,7 +99,9 @@ def drift(wanted: Mapping[str, Any], found: Mapping[str, Any]) -> list[Differenc
     is_scaled = bool(wanted.get("enableAutoScale")) and bool(found.get("enableAutoScale"))
     ours = dict(_leaves(POOL, _comparable(wanted, is_scaled=is_scaled)))
     theirs = dict(_leaves(POOL, _comparable(found, is_scaled=is_scaled)))
-    places = [*ours, *(place for place in theirs if place not in ours)]
+    # What only the answer contains and the schema does not is the pool's state, not its specification.
+    added = (place for place, leaf in theirs.items() if place not in ours and not leaf.is_unknown)
+    places = [*ours, *added]
     return [
         *(
             _difference(place, ours.get(place), theirs.get(place))
@@ -132,7 +135,7 @@ def _identities(body: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _comparable(body: Mapping[str, Any], *, is_scaled: bool) -> dict[str, Any]:
-    left_out = {"id", *(_TARGETS if is_scaled else ())}
+    left_out = {"id", "identity", "tags", *(_TARGETS if is_scaled else ())}
     kept = {name: value for name, value in body.items() if name not in left_out}
     own = METADATA_PREFIX
     kept["metadata"] = [
@@ -141,21 +144,28 @@ def _comparable(body: Mapping[str, Any], *, is_scaled: bool) -> dict[str, Any]:
     return kept
 
 
-def _leaves(shape: str, value: object, path: _Places = ()) -> Iterator[tuple[_Places, _Leaf]]:
+def _leaves(model: str, value: object, path: _Places = ()) -> Iterator[tuple[_Places, _Leaf]]:
     if not isinstance(value, Mapping):
         return
-    for name, kind in SHAPES[shape].items():
-        plain = name.removesuffix("!")
-        if value.get(plain) is not None:
-            yield from _leaves_of(kind, value[plain], (*path, (plain, "")))
+    kinds = properties_of(model) or {}
+    for name in [*kinds, *(name for name in value if name not in kinds)]:
+        if value.get(name) is None:
+            continue
+        if name in kinds:
+            yield from _leaves_of(kinds[name], value[name], (*path, (name, "")))
+        else:
+            # An unknown property may contain anything, also a secret.
+            text = json.dumps(value[name], sort_keys=True, default=str)
+            yield (*path, (name, "")), _Leaf(text, is_secret=True, is_unknown=True)
 
 
 def _leaves_of(kind: str, value: Any, path: _Places) -> Iterator[tuple[_Places, _Leaf]]:
-    is_list, name = kind.startswith("["), kind.split("]")[0].strip("[")
-    if name in SHAPES and is_list:
+    is_list, name = kind.startswith("["), kind.strip("[]")
+    is_model = properties_of(name) is not None
+    if is_model and is_list:
         for position, entry in enumerate(value):
             yield from _leaves(name, entry, (*path[:-1], (path[-1][0], _key_of(entry, position))))
-    elif name in SHAPES:
+    elif is_model:
         yield from _leaves(name, value, path)
     else:
         read = _normal(name, path[-1][0], value)
@@ -176,7 +186,7 @@ def _normal(kind: str, name: str, value: Any) -> Any:
         return json.dumps(value, sort_keys=True)
     text = str(value)
     if kind.startswith("duration"):
-        return seconds_in(text)
+        return duration_seconds(text)
     if kind.startswith("int"):
         return int(text)
     if kind == "bool":

@@ -13,7 +13,7 @@ from airflow_provider_batchlinux.core.secrets import hidden_value
 
 if TYPE_CHECKING:
     # A Dag file that names a spec object does not pay for the checks.
-    from airflow_provider_batchlinux.core.pools.validation.validate import Path
+    from airflow_provider_batchlinux.core.pools.validation.schema import Path
 
 __all__ = ["Spec", "hidden_spec", "merge", "plain_spec", "put", "read_part", "read_spec", "rest_value"]
 

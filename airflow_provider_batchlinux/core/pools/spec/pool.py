@@ -29,8 +29,7 @@ from airflow_provider_batchlinux.core.pools.spec.software import SoftwareSpec
 from airflow_provider_batchlinux.core.pools.spec.start_task import StartTaskSpec
 from airflow_provider_batchlinux.core.pools.spec.storage import StorageSpec
 from airflow_provider_batchlinux.core.pools.validation.rules import generation_for, rule_problems
-from airflow_provider_batchlinux.core.pools.validation.schema import POOL
-from airflow_provider_batchlinux.core.pools.validation.validate import Path, Problem, read_shape, rest_name
+from airflow_provider_batchlinux.core.pools.validation.schema import Path, Problem, read_body, rest_name
 from airflow_provider_batchlinux.core.secrets import secrets_in
 from airflow_provider_batchlinux.core.ssh_access import nat_pool, source_problems
 from airflow_provider_batchlinux.core.vm_sizes.query import VmSizeQuery
@@ -142,14 +141,14 @@ class PoolSpec(Spec):
 
     def problems(self) -> list[str]:
         """List all that the service would refuse, in the order of the parameters."""
-        body, problems = read_shape(POOL, {**self._body(), _MACHINE: {**_NO_IMAGE, **self._machine()}})
+        body, problems = read_body({**self._body(), _MACHINE: {**_NO_IMAGE, **self._machine()}})
         found = [problem for problem in problems if problem.path[:1] != ("id",)]
         if not found:
             found = rule_problems(body, image=self.image)
         start = self.start_task.problems() if isinstance(self.start_task, StartTaskSpec) else []
         return [
             *id_problems("pool_id", self.pool_id),
-            *(problem.text(self._name_of) for problem in found if not _is_told(problem, start)),
+            *(problem.message(self._name_of) for problem in found if not _is_told(problem, start)),
             *start,
             *source_problems(self.ssh_from),
             *_metadata_problems(self.metadata),
@@ -157,6 +156,10 @@ class PoolSpec(Spec):
             *identity_problems(self.identities),
             *tag_problems(self.tags),
         ]
+
+    def warnings(self) -> list[str]:
+        """Return no warnings: a spec object has only fields that this provider knows."""
+        return []
 
     def fingerprint(self) -> str:
         """
@@ -184,7 +187,7 @@ class PoolSpec(Spec):
         machine = dict(_NO_IMAGE)
         if image is not None:
             machine = {"imageReference": dict(image.reference), "nodeAgentSKUId": image.node_agent_sku}
-        body, _ = read_shape(POOL, {**self._body(), _MACHINE: {**machine, **self._machine()}})
+        body, _ = read_body({**self._body(), _MACHINE: {**machine, **self._machine()}})
         chosen = {} if vm_size is None else {"vmSize": vm_size}
         return {**body, **chosen, "metadata": rest_metadata({**self.metadata, **marks})}
 

@@ -12,9 +12,13 @@ from airflow_provider_batchlinux.core.images.resolve import ResolvedImage
 from airflow_provider_batchlinux.core.pool_metadata import METADATA_PREFIX, marks_of, rest_metadata
 from airflow_provider_batchlinux.core.pools.spec.management import identity_problems, tag_problems
 from airflow_provider_batchlinux.core.pools.validation.rules import generation_for, rule_problems
-from airflow_provider_batchlinux.core.pools.validation.schema import POOL
-from airflow_provider_batchlinux.core.pools.validation.secrets import hidden_body
-from airflow_provider_batchlinux.core.pools.validation.validate import Path, read_shape, rest_name
+from airflow_provider_batchlinux.core.pools.validation.schema import (
+    Path,
+    Problem,
+    hidden_body,
+    read_body,
+    rest_name,
+)
 from airflow_provider_batchlinux.core.secrets import secrets_in
 
 __all__ = ["RawPool"]
@@ -73,9 +77,8 @@ class RawPool:
     def problems(self) -> list[str]:
         """List all that the service would refuse."""
         body, found = self._read()
-        problems = [problem.text(_name_of) for problem in found if problem.path[:1] != ("id",)]
-        if not problems:
-            problems = [problem.text(_name_of) for problem in rule_problems(body, image=self.image)]
+        certain = [problem for problem in found if not problem.is_unknown and problem.path[:1] != ("id",)]
+        problems = [problem.message(_name_of) for problem in certain or rule_problems(body, image=self.image)]
         if self.image is None:
             problems.append(f"body.{_MACHINE}.imageReference is missing; write it there or give image.")
         elif self.image_beside is not None and self._machine().get("imageReference") is not None:
@@ -86,6 +89,10 @@ class RawPool:
             problems.append(f"pool_id={self.pool_id!r} and body.id={self.body['id']!r} differ.")
         beside = [*identity_problems(self.identities), *tag_problems(self.tags)]
         return [*id_problems("pool_id", self.pool_id), *problems, *self._metadata_problems(body), *beside]
+
+    def warnings(self) -> list[str]:
+        """List the unknown properties and values, which are sent as they are."""
+        return [problem.message(_name_of) for problem in self._read()[1] if problem.is_unknown]
 
     def fingerprint(self) -> str:
         """Digest what was asked for, so that a retry knows its own pool."""
@@ -126,14 +133,14 @@ class RawPool:
         machine = self.body.get(_MACHINE)
         return machine if isinstance(machine, Mapping) else {}
 
-    def _read(self) -> tuple[dict[str, Any], list[Any]]:
+    def _read(self) -> tuple[dict[str, Any], list[Problem]]:
         # What resolving the image fills in is not asked for before.
         machine = self.body.get(_MACHINE, {})
         if isinstance(machine, Mapping):
             machine = {**machine, _AGENT: machine.get(_AGENT) or _UNRESOLVED}
             if not isinstance(machine.get("imageReference"), Mapping):
                 machine["imageReference"] = {}
-        return read_shape(POOL, {**self.body, "id": self.pool_id, _MACHINE: machine})
+        return read_body({**self.body, "id": self.pool_id, _MACHINE: machine})
 
     def _metadata_problems(self, body: Mapping[str, Any]) -> list[str]:
         names = [item.get("name", "") for item in body.get("metadata", ()) if isinstance(item, Mapping)]

@@ -11,7 +11,7 @@ from airflow_provider_batchlinux.core.pools.spec.base import Spec
 from airflow_provider_batchlinux.core.pools.spec.containers import TaskContainerSpec
 
 if TYPE_CHECKING:
-    from airflow_provider_batchlinux.core.pools.validation.validate import Path
+    from airflow_provider_batchlinux.core.pools.validation.schema import Path
 
 __all__ = ["ResourceFileSpec", "StartTaskSpec"]
 

@@ -1,134 +1,148 @@
-"""What properties of a pool rule out in each other, read off its REST body; imports only the stdlib."""
+"""
+Check the rules between properties of a pool that the service tells late or badly.
+
+A rule that the service enforces immediately and in clear words is left to it. Here is what would otherwise
+show as a resize error after minutes, as a start task that fails on every node, or not at all.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from typing import Any
 
 from airflow_provider_batchlinux.core.pools.formulas import formula_problems
-from airflow_provider_batchlinux.core.pools.validation.network_rules import network_problems
-from airflow_provider_batchlinux.core.pools.validation.node_rules import node_problems
-from airflow_provider_batchlinux.core.pools.validation.validate import Path, Problem
-
-__all__ = ["entra_only", "generation_for", "rule_problems"]
+from airflow_provider_batchlinux.core.pools.validation.schema import Path, Problem
 
 Body = Mapping[str, Any]
 
 _MACHINE = "virtualMachineConfiguration"
-_TARGETS = ("targetDedicatedNodes", "targetLowPriorityNodes")
-_SECURITY = (_MACHINE, "securityProfile", "securityType")
-_OS_DISK = (_MACHINE, "osDisk")
+_SPOT = "targetLowPriorityNodes"
+_SECURITY: Path = (_MACHINE, "securityProfile", "securityType")
+_NODES_PER_ADDRESS = 100
 
 
 def rule_problems(body: Body, *, image: object = None) -> list[Problem]:
     """
-    List what the service would refuse in a body whose properties are each fine by themselves.
+    List the combinations in a body that give a pool without working nodes.
 
-    :param body: a body that passed ``read_shape``.
-    :param image: the image as the user wrote it; ``None`` when the body holds it.
+    :param body: a body that :func:`~airflow_provider_batchlinux.core.pools.validation.schema.read_body` read
+        without problems.
+    :param image: the image as the user wrote it; ``None`` if the body contains it.
     """
     return [
-        *_scale_problems(body),
-        *node_problems(body),
-        *network_problems(body),
-        *_inter_node_problems(body),
-        *_os_disk_problems(body),
-        *_security_problems(body, image),
-        *_encryption_problems(body),
-        *_upgrade_problems(body),
+        *_start_task_problems(body),
+        *_machine_problems(body, image),
+        *_mount_problems(body),
+        *_size_problems(body),
     ]
 
 
 def generation_for(body: Body) -> int | None:
-    """Give the Hyper-V generation that the image has to have; ``None`` for either."""
+    """Return the Hyper-V generation that the image must have; ``None`` for any."""
     return 2 if _at(body, _SECURITY) else None
 
 
 def entra_only(body: Body) -> list[Path]:
-    """List the properties that the service takes only from callers with an Entra token."""
-    network = ("networkConfiguration",)
+    """List the properties that the service accepts only from callers with an Entra token."""
     places: list[Path] = [
-        (*network, "subnetId"),
-        (*network, "publicIPAddressConfiguration", "ipAddressIds"),
+        ("networkConfiguration", "subnetId"),
+        ("networkConfiguration", "publicIPAddressConfiguration", "ipAddressIds"),
         (_MACHINE, "imageReference", "virtualMachineImageId"),
     ]
     return [place for place in places if _at(body, place)]
 
 
 def _at(body: Any, path: Path) -> Any:
-    """Give what stands at a place of a body; ``None`` for nothing."""
     for name in path:
         body = body.get(name) if isinstance(body, Mapping) else None
     return body
 
 
-def _scale_problems(body: Body) -> Iterator[Problem]:
-    formula: Path = ("autoScaleFormula",)
-    if not body.get("enableAutoScale"):
-        for name in ("autoScaleFormula", "autoScaleEvaluationInterval"):
-            if name in body:
-                yield Problem((name,), " is for a pool that scales by itself; add enableAutoScale.")
-        if not any(name in body for name in _TARGETS):
-            yield Problem((_TARGETS[0],), " and {0} are missing; give at least one.", ((_TARGETS[1],),))
-        return
-    if "autoScaleFormula" not in body:
-        yield Problem(formula, " is missing; a pool that scales by itself has one.")
-    for name in (*_TARGETS, "resizeTimeout"):
-        if name in body:
-            yield Problem((name,), " cannot be given together with {0}, which sets the size.", (formula,))
-    for says in formula_problems(body.get("autoScaleFormula", "$TargetDedicatedNodes = 0;")):
-        yield Problem(formula, f" {says}")
-
-
-def _inter_node_problems(body: Body) -> Iterator[Problem]:
-    if body.get("enableInterNodeCommunication") and all(body.get(name, 0) > 0 for name in _TARGETS):
+def _start_task_problems(body: Body) -> Iterator[Problem]:
+    """List what would let the start task fail on every node, one node after the other."""
+    task, where = body.get("startTask", {}), ("startTask",)
+    for at, file in enumerate(task.get("resourceFiles", ())):
+        if not re.fullmatch(r"0?[0-7]{3,4}", file.get("fileMode", "0770")):
+            says = f"={file['fileMode']!r} is not an octal mode such as '0770'."
+            yield Problem((*where, "resourceFiles", at, "fileMode"), says)
+    variables = enumerate(task.get("environmentSettings", ()))
+    yield from _duplicates(
+        ((*where, "environmentSettings", at, "name"), item.get("name")) for at, item in variables
+    )
+    container, engine = task.get("containerSettings"), (_MACHINE, "containerConfiguration")
+    if container is not None and _at(body, engine) is None:
+        says = " needs a container engine on the nodes; give {0}."
+        yield Problem((*where, "containerSettings"), says, (engine,))
+    if container is not None and "registry" in container:
+        yield from _registry_problems((*where, "containerSettings", "registry"), container["registry"])
+    name = _at(task, ("userIdentity", "username"))
+    if name is not None and name not in {account.get("name") for account in body.get("userAccounts", ())}:
         yield Problem(
-            ("enableInterNodeCommunication",),
-            " goes with {0} or with {1}, not with both.",
-            tuple((name,) for name in _TARGETS),
+            (*where, "userIdentity", "username"), f"={name!r} is none of {{0}}.", (("userAccounts",),)
         )
 
 
-def _os_disk_problems(body: Body) -> Iterator[Problem]:
-    ephemeral: Path = (*_OS_DISK, "ephemeralOSDiskSettings")
-    if _at(body, ephemeral) is not None and body.get(_TARGETS[1], 0) > 0:
-        yield Problem(ephemeral, " does not go with {0}.", ((_TARGETS[1],),))
-
-
-def _security_problems(body: Body, image: object) -> Iterator[Problem]:
+def _machine_problems(body: Body, image: object) -> Iterator[Problem]:
+    """List what would let the allocation of nodes fail, which is a resize error minutes later."""
+    machine = body.get(_MACHINE, {})
+    registries: Path = (_MACHINE, "containerConfiguration", "containerRegistries")
+    for at, registry in enumerate(_at(body, registries) or ()):
+        yield from _registry_problems((*registries, at), registry)
+    disks = enumerate(machine.get("dataDisks", ()))
+    yield from _duplicates(((_MACHINE, "dataDisks", at, "lun"), disk.get("lun")) for at, disk in disks)
+    extensions = list(enumerate(machine.get("extensions", ())))
+    yield from _duplicates(
+        ((_MACHINE, "extensions", at, "name"), each.get("name")) for at, each in extensions
+    )
+    names = {each.get("name") for _, each in extensions}
+    for at, each in extensions:
+        for before in each.get("provisionAfterExtensions", ()):
+            if before not in names - {each.get("name")}:
+                says = f" contains {before!r}, which is no other extension of the pool."
+                yield Problem((_MACHINE, "extensions", at, "provisionAfterExtensions"), says)
+    ephemeral: Path = (_MACHINE, "osDisk", "ephemeralOSDiskSettings")
+    if _at(body, ephemeral) is not None and body.get(_SPOT, 0) > 0:
+        yield Problem(ephemeral, " cannot be combined with {0}.", ((_SPOT,),))
     kind = _at(body, _SECURITY)
-    uefi: Path = (_MACHINE, "securityProfile", "uefiSettings")
-    if kind is None:
-        for name in _at(body, uefi) or ():
-            yield Problem((*uefi, name), " is for a node with {0}.", (_SECURITY,))
     if kind is not None and isinstance(image, str) and "gen1" in image.lower().replace("-", " ").split():
-        yield Problem(_SECURITY, f"={kind!r} needs an image of generation 2, and image={image!r} asks for 1.")
-    encryption: Path = (*_OS_DISK, "managedDisk", "securityProfile", "securityEncryptionType")
-    if kind == "confidentialvm" and _at(body, encryption) is None:
-        yield Problem(encryption, " is missing; {0}='confidentialvm' requires it.", (_SECURITY,))
-    if kind != "confidentialvm" and _at(body, encryption) is not None:
-        yield Problem(encryption, " is only for {0}='confidentialvm'.", (_SECURITY,))
+        yield Problem(
+            _SECURITY, f"={kind!r} needs an image of generation 2; image={image!r} has 1."
+        )
 
 
-def _encryption_problems(body: Body) -> Iterator[Problem]:
-    base: Path = (_MACHINE, "diskEncryptionConfiguration")
-    key, targets = (*base, "customerManagedKey"), (*base, "targets")
-    given = _at(body, key)
-    if given is None:
-        return
-    if "osdisk" not in (_at(body, targets) or ()):
-        yield Problem(targets, " does not hold 'osdisk', which a key of one's own encrypts.")
-    for name in ("keyUrl", "identityReference"):
-        if name not in given:
-            where: Path = (*key, name, *(("resourceId",) if name == "identityReference" else ()))
-            yield Problem(where, " is missing; a key of one's own is read from Key Vault with an identity.")
+def _registry_problems(where: Path, registry: Body) -> Iterator[Problem]:
+    """List what would let the pull of an image fail on every node."""
+    for one, other in (("username", "password"), ("password", "username")):
+        if one in registry and other not in registry:
+            yield Problem((*where, other), " is missing beside {0}.", ((*where, one),))
 
 
-def _upgrade_problems(body: Body) -> Iterator[Problem]:
-    base: Path = ("upgradePolicy", "rollingUpgradePolicy")
-    batch, unhealthy = (*base, "maxBatchInstancePercent"), (*base, "maxUnhealthyInstancePercent")
-    if (_at(body, batch) or 0) > (_at(body, unhealthy) or 100):
-        yield Problem(batch, f"={_at(body, batch)} is more than {{0}}={_at(body, unhealthy)}.", (unhealthy,))
-    policy: Path = (_MACHINE, "nodePlacementConfiguration", "policy")
-    if _at(body, (*base, "enableCrossZoneUpgrade")) is not None and _at(body, policy) != "zonal":
-        yield Problem((*base, "enableCrossZoneUpgrade"), " is only for {0}='zonal'.", (policy,))
+def _mount_problems(body: Body) -> Iterator[Problem]:
+    # The second of two mounts at one place fails on the nodes.
+    yield from _duplicates(
+        (("mountConfiguration", at, kind, "relativeMountPath"), path.strip("/"))
+        for at, mount in enumerate(body.get("mountConfiguration", ()))
+        for kind, settings in mount.items()
+        if isinstance(settings, Mapping) and isinstance(path := settings.get("relativeMountPath"), str)
+    )
+
+
+def _size_problems(body: Body) -> Iterator[Problem]:
+    if "autoScaleFormula" in body:
+        for says in formula_problems(body["autoScaleFormula"]):
+            yield Problem(("autoScaleFormula",), f" {says}")
+    where: Path = ("networkConfiguration", "publicIPAddressConfiguration", "ipAddressIds")
+    addresses = _at(body, where) or ()
+    for name in ("targetDedicatedNodes", _SPOT):
+        if addresses and body.get(name, 0) > _NODES_PER_ADDRESS * len(addresses):
+            says = f"={body[name]} is more than {_NODES_PER_ADDRESS} nodes for each address in {{0}}."
+            yield Problem((name,), says, (where,))
+
+
+def _duplicates(found: Iterable[tuple[Path, Hashable]]) -> Iterator[Problem]:
+    seen: set[Hashable] = set()
+    for path, value in found:
+        if value in seen:
+            yield Problem(path, f"={value!r} is given twice.")
+        seen.add(value)

@@ -1,266 +1,213 @@
-"""What a pool's REST body may hold, as data: names, types and limits; imports only the standard library."""
+"""
+Read the REST body of a pool by the schema: convert its values, name its problems, mark its secrets.
+
+The schema itself is generated (``rest_schema``); here is what the provider adds to it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import cache
+from typing import Any
 
-__all__ = ["POOL", "SHAPES"]
+from airflow_provider_batchlinux.core.instants import duration_seconds
+from airflow_provider_batchlinux.core.secrets import hidden_value
+from airflow_provider_batchlinux.rest_schema import schema
 
 POOL = "BatchPoolCreateOptions"
 
-_PERCENT = "int 0..100"
-_IDENTITY = "BatchNodeIdentityReference"
+Path = tuple[str | int, ...]
+"""The place of a value in a body: names of properties and positions in lists."""
 
-SHAPES: Mapping[str, Mapping[str, str]] = {
-    POOL: {
-        "id!": "string 1..64",
-        "displayName": "string 0..1024",
-        "vmSize!": "string 1..",
-        "virtualMachineConfiguration!": "VirtualMachineConfiguration",
-        "targetDedicatedNodes": "int 0..",
-        "targetLowPriorityNodes": "int 0..",
-        "enableAutoScale": "bool",
-        "autoScaleFormula": "string 1..8192",
-        "autoScaleEvaluationInterval": "duration 300..604800",
-        "startTask": "BatchStartTask",
-        "enableInterNodeCommunication": "bool",
-        "networkConfiguration": "NetworkConfiguration",
-        "applicationPackageReferences": "[BatchApplicationPackageReference] 0..10",
-        "userAccounts": "[UserAccount]",
-        "metadata": "[BatchMetadataItem]",
-        "mountConfiguration": "[MountConfiguration] 0..10",
-        "taskSlotsPerNode": "int 1..256",
-        "taskSchedulingPolicy": "BatchTaskSchedulingPolicy",
-        "upgradePolicy": "UpgradePolicy",
-        "resizeTimeout": "duration 300..",
-    },
-    "VirtualMachineConfiguration": {
-        "imageReference!": "BatchVmImageReference",
-        "nodeAgentSKUId!": "string 1..",
-        "windowsConfiguration": "WindowsConfiguration",
-        "dataDisks": "[DataDisk]",
-        "licenseType": "string",
-        "containerConfiguration": "BatchContainerConfiguration",
-        "diskEncryptionConfiguration": "DiskEncryptionConfiguration",
-        "nodePlacementConfiguration": "BatchNodePlacementConfiguration",
-        "extensions": "[VMExtension]",
-        "osDisk": "BatchOsDisk",
-        "securityProfile": "SecurityProfile",
-        "serviceArtifactReference": "ServiceArtifactReference",
-    },
-    "BatchVmImageReference": {
-        "publisher": "string",
-        "offer": "string",
-        "sku": "string",
-        "version": "string",
-        "virtualMachineImageId": "string",
-        "sharedGalleryImageId": "string",
-        "communityGalleryImageId": "string",
-    },
-    "WindowsConfiguration": {"enableAutomaticUpdates": "bool"},
-    "DataDisk": {
-        "lun!": "int 0..63",
-        "caching": "none|readonly|readwrite",
-        "diskSizeGB!": "int 1..",
-        "managedDisk": "ManagedDisk",
-    },
-    "ManagedDisk": {
-        "diskEncryptionSet": "DiskEncryptionSetParameters",
-        "storageAccountType": "standard_lrs|premium_lrs|standardssd_lrs",
-        "securityProfile": "BatchVmDiskSecurityProfile",
-    },
-    "DiskEncryptionSetParameters": {"id": "string"},
-    "BatchVmDiskSecurityProfile": {
-        "securityEncryptionType": "DiskWithVMGuestState|NonPersistedTPM|VMGuestStateOnly"
-    },
-    "BatchContainerConfiguration": {
-        "type!": "dockerCompatible|criCompatible",
-        "containerImageNames": "[string]",
-        "containerRegistries": "[ContainerRegistryReference]",
-    },
-    "ContainerRegistryReference": {
-        "username": "string",
-        "password": "secret",
-        "registryServer": "string",
-        "identityReference": _IDENTITY,
-    },
-    _IDENTITY: {"resourceId": "string"},
-    "DiskEncryptionConfiguration": {
-        "customerManagedKey": "DiskCustomerManagedKey",
-        "targets": "[osdisk|temporarydisk]",
-    },
-    "DiskCustomerManagedKey": {
-        "identityReference": "BatchPoolIdentityReference",
-        "keyUrl": "string",
-        "rotationToLatestKeyVersionEnabled": "bool",
-    },
-    "BatchPoolIdentityReference": {"resourceId": "string"},
-    "BatchNodePlacementConfiguration": {"policy": "regional|zonal"},
-    "VMExtension": {
-        "name!": "string 1..",
-        "publisher!": "string 1..",
-        "type!": "string 1..",
-        "typeHandlerVersion": "string",
-        "autoUpgradeMinorVersion": "bool",
-        "enableAutomaticUpgrade": "bool",
-        "settings": "object",
-        "protectedSettings": "secret object",
-        "provisionAfterExtensions": "[string]",
-    },
-    "BatchOsDisk": {
-        "ephemeralOSDiskSettings": "BatchDiffDiskSettings",
-        "caching": "none|readonly|readwrite",
-        "diskSizeGB": "int 1..",
-        "managedDisk": "ManagedDisk",
-        "writeAcceleratorEnabled": "bool",
-    },
-    "BatchDiffDiskSettings": {"placement": "cachedisk"},
-    "SecurityProfile": {
-        "encryptionAtHost": "bool",
-        "proxyAgentSettings": "ProxyAgentSettings",
-        "securityType": "trustedLaunch|confidentialvm",
-        "uefiSettings": "BatchUefiSettings",
-    },
-    "ProxyAgentSettings": {
-        "enabled": "bool",
-        "imds": "HostEndpointSettings",
-        "wireServer": "HostEndpointSettings",
-    },
-    "HostEndpointSettings": {"inVMAccessControlProfileReferenceId": "string", "mode": "Audit|Enforce"},
-    "BatchUefiSettings": {"secureBootEnabled": "bool", "vTpmEnabled": "bool"},
-    "ServiceArtifactReference": {"id!": "string 1.."},
-    "NetworkConfiguration": {
-        "subnetId": "string",
-        "dynamicVNetAssignmentScope": "none|job",
-        "endpointConfiguration": "BatchPoolEndpointConfiguration",
-        "publicIPAddressConfiguration": "BatchPublicIpAddressConfiguration",
-        "enableAcceleratedNetworking": "bool",
-    },
-    "BatchPoolEndpointConfiguration": {"inboundNATPools!": "[BatchInboundNatPool] 0..5"},
-    "BatchInboundNatPool": {
-        "name!": "string 1..77",
-        "protocol!": "tcp|udp",
-        "backendPort!": "int 1..65535",
-        "frontendPortRangeStart!": "int 1..65534",
-        "frontendPortRangeEnd!": "int 1..65534",
-        "networkSecurityGroupRules": "[NetworkSecurityGroupRule]",
-    },
-    "NetworkSecurityGroupRule": {
-        "priority!": "int 150..4096",
-        "access!": "allow|deny",
-        "sourceAddressPrefix!": "string 1..",
-        "sourcePortRanges": "[string]",
-    },
-    "BatchPublicIpAddressConfiguration": {
-        "provision": "batchmanaged|usermanaged|nopublicipaddresses",
-        "ipFamilies": "[IPv4|IPv6]",
-        "ipAddressIds": "[string]",
-        "ipTags": "[IPTag]",
-    },
-    "IPTag": {"ipTagType": "string", "tag": "string"},
-    "BatchStartTask": {
-        "commandLine!": "string 1..",
-        "containerSettings": "BatchTaskContainerSettings",
-        "resourceFiles": "[ResourceFile]",
-        "environmentSettings": "[EnvironmentSetting]",
-        "userIdentity": "UserIdentity",
-        "maxTaskRetryCount": "int -1..",
-        "waitForSuccess": "bool",
-    },
-    "BatchTaskContainerSettings": {
-        "containerRunOptions": "string",
-        "imageName!": "string 1..",
-        "registry": "ContainerRegistryReference",
-        "workingDirectory": "taskWorkingDirectory|containerImageDefault",
-        "containerHostBatchBindMounts": "[ContainerHostBatchBindMountEntry]",
-    },
-    "ContainerHostBatchBindMountEntry": {
-        "source": "Shared|Startup|VfsMounts|Task|JobPrep|Applications",
-        "isReadOnly": "bool",
-    },
-    "ResourceFile": {
-        "autoStorageContainerName": "string",
-        "storageContainerUrl": "secret",
-        "httpUrl": "secret",
-        "blobPrefix": "string",
-        "filePath": "string",
-        "fileMode": "string",
-        "identityReference": _IDENTITY,
-    },
-    "EnvironmentSetting": {"name!": "string 1..", "value": "secret"},
-    "UserIdentity": {"username": "string", "autoUser": "AutoUserSpecification"},
-    "AutoUserSpecification": {"scope": "task|pool", "elevationLevel": "nonadmin|admin"},
-    "BatchApplicationPackageReference": {"applicationId!": "string 1..", "version": "string"},
-    "BatchTaskSchedulingPolicy": {"jobDefaultOrder": "none|creationtime", "nodeFillType!": "spread|pack"},
-    "UserAccount": {
-        "name!": "string 1..20",
-        "password!": "secret",
-        "elevationLevel": "nonadmin|admin",
-        "linuxUserConfiguration": "LinuxUserConfiguration",
-        "windowsUserConfiguration": "WindowsUserConfiguration",
-    },
-    "LinuxUserConfiguration": {"uid": "int 0..", "gid": "int 0..", "sshPrivateKey": "secret"},
-    "WindowsUserConfiguration": {"loginMode": "batch|interactive"},
-    "BatchMetadataItem": {"name!": "string 1..", "value!": "string"},
-    "MountConfiguration": {
-        "azureBlobFileSystemConfiguration": "AzureBlobFileSystemConfiguration",
-        "nfsMountConfiguration": "NfsMountConfiguration",
-        "cifsMountConfiguration": "CifsMountConfiguration",
-        "azureFileShareConfiguration": "AzureFileShareConfiguration",
-    },
-    "AzureBlobFileSystemConfiguration": {
-        "accountName!": "string 1..",
-        "containerName!": "string 1..",
-        "accountKey": "secret",
-        "sasKey": "secret",
-        "blobfuseOptions": "string",
-        "relativeMountPath!": "string 1..",
-        "identityReference": _IDENTITY,
-    },
-    "NfsMountConfiguration": {
-        "source!": "string 1..",
-        "relativeMountPath!": "string 1..",
-        "mountOptions": "string",
-    },
-    "CifsMountConfiguration": {
-        "username!": "string 1..",
-        "source!": "string 1..",
-        "relativeMountPath!": "string 1..",
-        "mountOptions": "string",
-        "password!": "secret",
-    },
-    "AzureFileShareConfiguration": {
-        "accountName!": "string 1..",
-        "accountKey!": "secret",
-        "azureFileUrl!": "string 1..",
-        "relativeMountPath!": "string 1..",
-        "mountOptions": "string",
-    },
-    "UpgradePolicy": {
-        "mode!": "automatic|manual|rolling",
-        "automaticOSUpgradePolicy": "AutomaticOsUpgradePolicy",
-        "rollingUpgradePolicy": "RollingUpgradePolicy",
-    },
-    "AutomaticOsUpgradePolicy": {
-        "disableAutomaticRollback": "bool",
-        "enableAutomaticOSUpgrade": "bool",
-        "useRollingUpgradePolicy": "bool",
-        "osRollingUpgradeDeferral": "bool",
-    },
-    "RollingUpgradePolicy": {
-        "enableCrossZoneUpgrade": "bool",
-        "maxBatchInstancePercent": "int 5..100",
-        "maxUnhealthyInstancePercent": "int 5..100",
-        "maxUnhealthyUpgradedInstancePercent": _PERCENT,
-        "pauseTimeBetweenBatches": "duration",
-        "prioritizeUnhealthyInstances": "bool",
-        "rollbackFailedInstancesOnPolicyBreach": "bool",
-    },
+# The service returns these, so its schema does not mark them; but a URL may contain a SAS token, and an
+# environment variable a password.
+_MORE_SECRETS: Mapping[str, frozenset[str]] = {
+    "EnvironmentSetting": frozenset({"value"}),
+    "ResourceFile": frozenset({"httpUrl", "storageContainerUrl"}),
 }
-"""
-The properties of each shape that a request takes, in the order in which problems are reported.
+# Without it the service creates a cloud service pool, or refuses with a code that does not name it.
+_MORE_REQUIRED: Mapping[str, tuple[str, ...]] = {POOL: ("virtualMachineConfiguration",)}
+_MAX_SHOWN = 60
 
-A name with ``!`` is required. A type is a scalar, the choices between ``|``, a shape, or a list of one of
-these in brackets; the numbers after it bound a number, a duration in seconds, or a length.
-``secret`` is a text that no message shows. ``exactVersion`` of an image is left out: only answers have it.
-"""
+
+@dataclass(frozen=True)
+class Problem:
+    """
+    A value in a body that the service will refuse, or may refuse.
+
+    :param path: the place of the value.
+    :param text: what is wrong, to be read after the name of the property.
+    :param others: the places of further properties, which the text names as ``{0}``, ``{1}``.
+    :param is_unknown: the schema does not contain the property or value, but a later version of the service
+        may.
+    """
+
+    path: Path
+    text: str
+    others: tuple[Path, ...] = ()
+    is_unknown: bool = False
+
+    def message(self, name_of: Callable[[Path], str]) -> str:
+        """
+        Return the problem as a sentence.
+
+        :param name_of: returns the user's name of a property.
+        """
+        text = self.text
+        for position, other in enumerate(self.others):
+            text = text.replace(f"{{{position}}}", name_of(other))
+        return f"{name_of(self.path)}{text}"
+
+
+@cache
+def properties_of(model: str) -> Mapping[str, str] | None:
+    """
+    Return the kinds of a model's properties, by name; ``None`` if it is no model.
+
+    A kind is a scalar, choices joined by ``|``, a model, or one of these in brackets. It begins with
+    ``secret`` if no message may show the value.
+    """
+    body = schema()["bodies"].get(model)
+    if body is None:
+        return None
+    return {**body["properties"], **dict.fromkeys(_MORE_SECRETS.get(model, ()), "secret")}
+
+
+def rest_name(path: Path) -> str:
+    """Return a place as REST writes it, such as ``metadata[0].name``."""
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
+    return text.removeprefix(".") or "the body"
+
+
+def read_body(body: object) -> tuple[dict[str, Any], list[Problem]]:
+    """
+    Return the body of a pool with converted values, and its problems.
+
+    Null properties are left out. Numbers and booleans may be text, as templates render them. Unknown
+    properties and values are kept as they are.
+    """
+    problems: list[Problem] = []
+    read = _read_object(POOL, body, (), problems)
+    return read if isinstance(read, dict) else {}, problems
+
+
+def hidden_body(value: Any, model: str = POOL) -> Any:
+    """
+    Return a body as a dict whose secrets Airflow masks wherever it shows them.
+
+    :param value: the body, or a part of it; what does not fit the schema is returned unchanged.
+    :param model: the model of the part.
+    """
+    if isinstance(value, (list, tuple)):
+        return [hidden_body(item, model) for item in value]
+    kinds = properties_of(model)
+    if kinds is None or not isinstance(value, Mapping):
+        return value
+    return {
+        name: hidden_value(item)
+        if (kind := kinds.get(name, "")).startswith("secret")
+        else hidden_body(item, kind.strip("[]"))
+        for name, item in value.items()
+    }
+
+
+def _read_object(model: str, value: object, path: Path, problems: list[Problem]) -> Any:
+    if not isinstance(value, Mapping):
+        problems.append(Problem(path, " is not a mapping of properties."))
+        return None
+    kinds = properties_of(model) or {}
+    problems += [_unknown_property(path, name, kinds) for name in value if name not in kinds]
+    # In the schema's order, so that a retry sends the same body.
+    names = [*(name for name in kinds if name in value), *(name for name in value if name not in kinds)]
+    body = {}
+    for name in names:
+        if value[name] is not None:
+            item = value[name]
+            body[name] = _read(kinds[name], item, (*path, name), problems) if name in kinds else item
+    required = (*schema()["bodies"][model]["required"], *_MORE_REQUIRED.get(model, ()))
+    problems += [Problem((*path, name), " is missing.") for name in required if name not in body]
+    return body
+
+
+def _unknown_property(path: Path, name: object, known: Mapping[str, str]) -> Problem:
+    near = get_close_matches(str(name), known, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else "."
+    return Problem((*path, str(name)), f" is not a known property of the service{hint}", is_unknown=True)
+
+
+def _read(kind: str, value: object, path: Path, problems: list[Problem]) -> Any:
+    if kind.startswith("["):
+        if not isinstance(value, Sequence) or isinstance(value, str):
+            problems.append(Problem(path, " is not a list."))
+            return []
+        items = enumerate(value)
+        return [_read(kind[1:-1], item, (*path, position), problems) for position, item in items]
+    if properties_of(kind) is not None:
+        return _read_object(kind, value, path, problems)
+    if kind not in _SCALARS:
+        return _read_choice(kind, value, path, problems)
+    read, expected = _SCALARS[kind]
+    try:
+        return read(value)
+    except (TypeError, ValueError):
+        shown = "" if kind.startswith("secret") else f"={_shown(value)}"
+        problems.append(Problem(path, f"{shown} is not {expected}."))
+        return value
+
+
+def _read_choice(kind: str, value: object, path: Path, problems: list[Problem]) -> str:
+    choices = {choice.lower(): choice for choice in kind.split("|")}
+    found = choices.get(str(value).lower())
+    if found is None:
+        allowed = ", ".join(map(repr, choices.values()))
+        is_unknown = isinstance(value, str)
+        problems.append(Problem(path, f"={_shown(value)} is none of {allowed}.", is_unknown=is_unknown))
+    return found or str(value)
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}..."
+
+
+def _read_int(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, (int, str)):
+        raise TypeError
+    return int(value)
+
+
+def _read_bool(value: object) -> bool:
+    if str(value).lower() not in ("true", "false"):
+        raise ValueError
+    return str(value).lower() == "true"
+
+
+def _read_text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError
+    return value
+
+
+def _read_duration(value: object) -> str:
+    if duration_seconds(_read_text(value)) is None:
+        raise ValueError
+    return str(value)
+
+
+def _read_mapping(value: object) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise TypeError
+    return value
+
+
+_SCALARS: Mapping[str, tuple[Callable[[Any], Any], str]] = {
+    "int": (_read_int, "a whole number"),
+    "bool": (_read_bool, "true or false"),
+    "string": (_read_text, "text (quote a number in YAML)"),
+    "secret": (_read_text, "text"),
+    "duration": (_read_duration, "an ISO 8601 duration such as PT15M"),
+    "object": (_read_mapping, "a mapping"),
+    "secret object": (_read_mapping, "a mapping"),
+}

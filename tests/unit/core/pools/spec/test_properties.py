@@ -12,14 +12,16 @@ from airflow_provider_batchlinux import specs
 from airflow_provider_batchlinux.core.pools.spec.base import Spec, read_spec
 from airflow_provider_batchlinux.core.pools.spec.pool import PoolSpec
 from airflow_provider_batchlinux.core.pools.spec.raw import RawPool
-from airflow_provider_batchlinux.core.pools.validation.schema import POOL, SHAPES
+from airflow_provider_batchlinux.core.pools.validation.schema import POOL
 from airflow_provider_batchlinux.operators._pool_request import PARTS
+from tests.unit.core.pools.models import pool_models
 from tests.unit.core.pools.spec.properties import IDENTITY, MACHINE, PROPERTIES
 
 BASE: dict[str, Any] = {"pool_id": "etl", "image": "ubuntu 24.04", "vm_size": "standard_d2s_v5"}
 NOT_FOR_LINUX = {"windowsConfiguration", "licenseType", "windowsUserConfiguration"}
 BY_IMAGE = {"imageReference", "nodeAgentSKUId"}
 NOT_OF_A_POOL = {"RepairSpec"}
+MODELS = pool_models()
 CLASSES = [
     getattr(specs, name) for name in specs.__all__ if name.endswith("Spec") and name not in NOT_OF_A_POOL
 ]
@@ -38,8 +40,7 @@ def properties_on(place: str) -> list[tuple[str, str]]:
     for name in place.split("."):
         if not name.isdigit():
             found.append((shape, name))
-            kinds = {known.removesuffix("!"): kind for known, kind in SHAPES[shape].items()}
-            shape = kinds[name].split("]")[0].removeprefix("[")
+            shape = MODELS[shape][name].strip("[]")
     return found
 
 
@@ -87,7 +88,7 @@ def test_the_body_of_a_spec_is_a_body_that_may_be_given(
 
 def test_no_property_is_forgotten() -> None:
     reached = {step for place, _, _ in PROPERTIES for step in properties_on(place)}
-    known = {(shape, name.removesuffix("!")) for shape in SHAPES for name in SHAPES[shape]}
+    known = {(shape, name) for shape, kinds in MODELS.items() for name in kinds}
     left_out = {"WindowsConfiguration", "WindowsUserConfiguration", "BatchVmImageReference"}
 
     missing = {(shape, name) for shape, name in known - reached if shape not in left_out}
@@ -108,12 +109,7 @@ def test_each_field_of_an_object_has_its_place_or_is_the_pools_own(cls: type[Spe
 
 @pytest.mark.parametrize("cls", CLASSES)
 def test_what_rest_holds_as_a_secret_is_one_in_the_object(cls: type[Spec]) -> None:
-    secret = {
-        name.removesuffix("!")
-        for shape in SHAPES.values()
-        for name, kind in shape.items()
-        if kind.startswith("secret")
-    }
+    secret = {name for kinds in MODELS.values() for name, kind in kinds.items() if kind.startswith("secret")}
     hidden = {spec_field.name for spec_field in fields(cls) if not spec_field.repr}
 
     assert hidden - {"environment"} == {
