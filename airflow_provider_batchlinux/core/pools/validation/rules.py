@@ -106,9 +106,7 @@ def _machine_problems(body: Body, image: object) -> Iterator[Problem]:
         yield Problem(ephemeral, " cannot be combined with {0}.", ((_SPOT,),))
     kind = _at(body, _SECURITY)
     if kind is not None and isinstance(image, str) and "gen1" in image.lower().replace("-", " ").split():
-        yield Problem(
-            _SECURITY, f"={kind!r} needs an image of generation 2; image={image!r} has 1."
-        )
+        yield Problem(_SECURITY, f"={kind!r} needs an image of generation 2; image={image!r} has 1.")
 
 
 def _registry_problems(where: Path, registry: Body) -> Iterator[Problem]:
