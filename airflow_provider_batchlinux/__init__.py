@@ -6,6 +6,7 @@ operators/ sensors/ triggers/ links/   what a Dag uses: parameters, waiting, res
 hooks/                                 an Airflow connection becomes a client
 client/                                the one async client; the only place that imports azure
 core/                                  pure decisions: images, readiness, users, tasks, ids
+rest_schema/                           the bodies of the REST API, generated from azure-batch
 exceptions.py                          what is raised
 emulator/                              the embedded Batch service; stands alone
 get_provider_info.py                   what Airflow is told about all this
