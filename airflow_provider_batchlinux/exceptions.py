@@ -11,6 +11,7 @@ BatchLinuxError(AirflowException)   anything raised on purpose while talking to 
 ├─ NodeUsersError                   some nodes do not have the user         .failed .codes
 ├─ NodeCommandError                 a command over SSH failed on nodes      .failed .exit_codes
 ├─ TaskFailedError                  the command ran and failed              .exit_code .node_id
+├─ ImageEndOfSupportError           pools use outdated images, not retried  .pool_ids
 └─ WaitTimeoutError                 our own deadline passed
 
 Wrong arguments raise ValueError, at parse time where templating allows.
@@ -22,7 +23,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
-from airflow.providers.common.compat.sdk import AirflowException
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 
 __all__ = [
     "BatchAuthenticationError",
@@ -31,6 +32,7 @@ __all__ = [
     "BatchQuotaError",
     "BatchRequestError",
     "BatchUnreachableError",
+    "ImageEndOfSupportError",
     "NodeCommandError",
     "NodeUsersError",
     "PoolNotReadyError",
@@ -153,6 +155,20 @@ class TaskFailedError(BatchLinuxError):
         super().__init__(message)
         self.exit_code = exit_code
         self.node_id = node_id
+
+
+class ImageEndOfSupportError(BatchLinuxError, AirflowFailException):
+    """
+    Pools use images whose support ends soon, or has ended.
+
+    Airflow does not retry the task: a person has to replace the pools.
+
+    :param pool_ids: these pools.
+    """
+
+    def __init__(self, message: str, *, pool_ids: Sequence[str]) -> None:
+        super().__init__(message)
+        self.pool_ids = list(pool_ids)
 
 
 class WaitTimeoutError(BatchLinuxError):

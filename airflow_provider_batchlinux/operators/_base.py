@@ -27,9 +27,9 @@ __all__ = [
     "failed_tasks",
     "id_stem_of",
     "owner_of",
+    "parse_bool",
     "result_of",
     "save_result",
-    "truth",
 ]
 
 log = logging.getLogger(__name__)
@@ -147,12 +147,12 @@ def save_result(context: Context, result: Mapping[str, Any]) -> None:
         log.warning("The result of the failing task could not be stored.", exc_info=True)
 
 
-def truth(name: str, value: object) -> bool:
+def parse_bool(name: str, value: object) -> bool:
     """
-    Read a yes or no that may have been rendered to text.
+    Return a boolean that may have been rendered to text.
 
     :param name: the parameter's name, for the message.
-    :raises ValueError: it is neither.
+    :raises ValueError: if it is none.
     """
     known = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
     found = known.get(str(value).strip().lower())

@@ -1,4 +1,4 @@
-"""What the operator that makes a pool was given, as the pool to ask for; imports no azure."""
+"""Turn the rendered fields of the create operator into a request."""
 
 from __future__ import annotations
 
@@ -6,33 +6,23 @@ import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_batchlinux.core.ids import derived_id
-from airflow_provider_batchlinux.core.instants import expiry_of, optional_seconds, seconds_of
+from airflow_provider_batchlinux.core.instants import expiry_of, optional_seconds
+from airflow_provider_batchlinux.core.pools.changes import IF_EXISTS
 from airflow_provider_batchlinux.exceptions import BatchLinuxError
-from airflow_provider_batchlinux.operators._base import deadline_of, owner_of
+from airflow_provider_batchlinux.operators._base import owner_of
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
     from airflow.sdk.bases.operator import BaseOperator
 
-    from airflow_provider_batchlinux.client.pools.resolve import PoolRequest
+    from airflow_provider_batchlinux.client.pools.create import PoolRequest
     from airflow_provider_batchlinux.client.transport.account import AccountSettings
+    from airflow_provider_batchlinux.core.pools.spec.base import PoolDefinition
     from airflow_provider_batchlinux.core.pools.spec.pool import PoolSpec
-    from airflow_provider_batchlinux.core.pools.spec.raw import RawPool
-
-__all__ = [
-    "IF_EXISTS",
-    "PARTS",
-    "hide_parts",
-    "pool_wish",
-    "require_entra",
-    "require_management",
-    "require_one_form",
-    "secrets_untold",
-]
 
 log = logging.getLogger(__name__)
 
@@ -48,9 +38,6 @@ PARTS: Mapping[str, str] = {
 }
 """The parameters that take a spec object, or a dict with its fields, and the object's class."""
 
-IF_EXISTS = ("reuse", "fail", "update", "resize", "recreate", "ignore")
-"""What may become of a pool that is there already."""
-
 _BODY_REPLACES = (
     "vm_size",
     "dedicated_nodes",
@@ -64,19 +51,31 @@ _BODY_REPLACES = (
     *PARTS,
 )
 
-_PLACE = "{fingerprint}"
-_DIGITS = 12
+_FINGERPRINT_PLACE = "{fingerprint}"
+_FINGERPRINT_LENGTH = 12
 
 _BODY_FILES = (".json", ".yaml", ".yml")
 
 
 def require_one_form(operator: Any) -> None:
     """
-    Refuse parameters that cannot stand beside each other, while the Dag is parsed.
+    Check while the Dag is parsed that the parameters can be combined.
 
-    :raises ValueError: all problems, one a line.
+    :raises ValueError: if they cannot; all problems, one a line.
     """
-    problems = [*_missing(operator), *_beside_a_body(operator), *_beside_a_start_task(operator)]
+    problems: list[str] = []
+    if operator.body is None:
+        problems += [
+            f"{name} is missing." for name in ("image", "vm_size") if getattr(operator, name) is None
+        ]
+    else:
+        given = [name for name in _BODY_REPLACES if getattr(operator, name)]
+        given += ["task_slots_per_node"] if operator.task_slots_per_node != 1 else []
+        problems += [f"{name} and body are both given; write it into the body." for name in given]
+    if operator.start_task is not None and not isinstance(operator.start_task, str):
+        names = [f"start_task_{name}" for name in ("elevated", "environment", "retries")]
+        says = "is for a start_task given as text; write it into the StartTaskSpec."
+        problems += [f"{name} {says}" for name in names if getattr(operator, name)]
     if operator.if_exists not in IF_EXISTS:
         problems.append(f"if_exists={operator.if_exists!r} is not one of {', '.join(IF_EXISTS)}.")
     if problems:
@@ -84,12 +83,16 @@ def require_one_form(operator: Any) -> None:
 
 
 def hide_parts(operator: Any) -> None:
-    """Turn what was given as spec objects into dicts, and mark the secrets in them for Airflow to mask."""
+    """
+    Replace spec objects by dicts, and mark the secrets in them for Airflow to mask.
+
+    Airflow renders templates inside dicts, and not inside objects that it does not know.
+    """
     given = {name: getattr(operator, name) for name in ("start_task", *PARTS)}
     parts = {name: value for name, value in given.items() if not isinstance(value, str | None)}
     if operator.body is None and not parts:
         return
-    # A Dag file that has such parts pays for them and for no others.
+    # Imported here, so that only a Dag file with such parts pays for it.
     from airflow.sdk.log import mask_secret
 
     from airflow_provider_batchlinux import specs
@@ -106,38 +109,37 @@ def hide_parts(operator: Any) -> None:
             mask_secret(secret)
 
 
-def pool_wish(operator: Any, context: Context, settings: AccountSettings) -> PoolRequest:
+def pool_request(operator: Any, context: Context, settings: AccountSettings) -> PoolRequest:
     """
-    Build all that is wanted of the pool from an operator's rendered fields.
+    Return the request of a create operator, from its rendered fields.
 
-    :raises ValueError: the service would refuse it; all problems, one a line.
+    :raises ValueError: if its pool cannot work; all problems, one a line.
     """
-    from airflow_provider_batchlinux.client.pools.resolve import PoolRequest
+    from airflow_provider_batchlinux.client.pools.create import PoolRequest
 
     now = datetime.now(timezone.utc)
     expires_at = expiry_of(operator.expires_in, None, now) if operator.expires_in is not None else None
     owner = owner_of(context)
-    limit = seconds_of("deletion_limit", operator.deletion_limit)
     return PoolRequest(
-        spec=_pool_asked_for(operator, context, derived_id(*owner.values(), prefix=settings.id_prefix)),
+        spec=_pool_of(operator, context, derived_id(*owner.values(), prefix=settings.id_prefix)),
         owner={**owner, "instance": settings.id_prefix},
         needed_until=expires_at or now,
         expires_at=expires_at,
-        deadline=deadline_of(context, timedelta(seconds=limit)),
         now=now,
         if_exists=operator.if_exists,
         preflight=operator.preflight is not False,
-        hold=not operator.deferrable,
     )
 
 
-def _pool_asked_for(operator: Any, context: Context, derived_id: str) -> PoolSpec | RawPool:
+def _pool_of(operator: Any, context: Context, derived_id: str) -> PoolDefinition:
     """
-    Build the pool to ask for from an operator's rendered fields.
+    Return the pool that an operator's rendered fields define.
 
-    :param derived_id: the pool's id where none is given.
-    :raises ValueError: the service would refuse it; all problems, one a line.
+    :param derived_id: the pool's id if none is given.
+    :raises ValueError: if it cannot work; all problems, one a line.
     """
+    from airflow_provider_batchlinux.core.images.query import ImageQuery
+
     pool: PoolSpec | RawPool
     problems: list[str] = []
     if operator.body is None:
@@ -148,20 +150,26 @@ def _pool_asked_for(operator: Any, context: Context, derived_id: str) -> PoolSpe
         body = _body_from(operator, operator.body, context)
         pool_id = operator.pool_id or body.get("id") or derived_id
         pool = RawPool(body, pool_id, operator.image, operator.identities, operator.tags)
-    pool = _with_fingerprint(pool)
-    found = [*problems, *pool.problems(), *_image_problems(pool.image)]
-    if found:
-        raise ValueError("\n".join(found))
+    if _FINGERPRINT_PLACE in pool.pool_id:
+        digest = pool.fingerprint()[:_FINGERPRINT_LENGTH]
+        pool = replace(pool, pool_id=pool.pool_id.replace(_FINGERPRINT_PLACE, digest))
+    problems += pool.problems()
+    try:
+        ImageQuery.parse(pool.image) if pool.image is not None else None
+    except ValueError as error:
+        problems += str(error).splitlines()
+    if problems:
+        raise ValueError("\n".join(problems))
     for warning in pool.warnings():
         log.warning("%s It is sent to the service as it is.", warning)
     return pool
 
 
-def require_entra(pool: PoolSpec | RawPool, settings: AccountSettings) -> None:
+def require_entra(pool: PoolDefinition, settings: AccountSettings) -> None:
     """
-    Refuse what the service takes only from callers with an Entra token, when ours has a key.
+    Raise ValueError if the pool needs an Entra token, and the connection has an account key.
 
-    :raises ValueError: all such properties.
+    The service would refuse the key with "authentication failed", whatever the property.
     """
     from airflow_provider_batchlinux.client.transport.account import AuthKind
     from airflow_provider_batchlinux.core.images.query import GivenImage, ImageQuery
@@ -180,25 +188,26 @@ def require_entra(pool: PoolSpec | RawPool, settings: AccountSettings) -> None:
         raise ValueError("\n".join(f"{name} needs a caller with an Entra token: {remedy}" for name in names))
 
 
-def require_management(pool: PoolSpec | RawPool, settings: AccountSettings) -> bool:
+def require_management(pool: PoolDefinition, settings: AccountSettings) -> bool:
     """
-    Tell whether a pool takes the management plane, and refuse it when the connection lacks the way.
+    Return whether a pool needs the management plane.
 
-    :raises ValueError: what cannot be given, and what the connection lacks.
+    :raises ValueError: if it does, and the connection cannot reach it.
     """
     given = [name for name in ("identities", "tags") if getattr(pool, name)]
     given += ["vm_size"] if isinstance(pool.vm_size, Mapping) else []
     gaps = settings.management_gaps() if given else []
     if gaps:
-        way = "that takes the management plane, and to reach it the connection lacks"
-        msg = f"{' and '.join(given)}: {way} {', '.join(gaps)}."
+        verb = "needs" if len(given) == 1 else "need"
+        lack = ", ".join(gaps)
+        msg = f"{' and '.join(given)} {verb} the management plane, for which the connection lacks {lack}."
         raise ValueError(msg)
     return bool(given)
 
 
 @contextmanager
-def secrets_untold(pool: PoolSpec | RawPool) -> Iterator[None]:
-    """Keep a pool's secrets out of the log, and out of what the service repeats of them in an error."""
+def secrets_hidden(pool: PoolDefinition) -> Iterator[None]:
+    """Mask a pool's secrets in the log, and remove them from errors in which the service repeats them."""
     from airflow.sdk.log import mask_secret
 
     from airflow_provider_batchlinux.core.secrets import hide_in_error
@@ -213,36 +222,8 @@ def secrets_untold(pool: PoolSpec | RawPool) -> Iterator[None]:
         raise
 
 
-def _missing(operator: Any) -> list[str]:
-    if operator.body is not None:
-        return []
-    return [f"{name} is missing." for name in ("image", "vm_size") if getattr(operator, name) is None]
-
-
-def _beside_a_body(operator: Any) -> list[str]:
-    if operator.body is None:
-        return []
-    given = [name for name in _BODY_REPLACES if getattr(operator, name)]
-    given += [name for name in ("task_slots_per_node",) if operator.task_slots_per_node != 1]
-    return [f"{name} and body are both given; write it into the body." for name in given]
-
-
-def _beside_a_start_task(operator: Any) -> list[str]:
-    if operator.start_task is None or isinstance(operator.start_task, str):
-        return []
-    names = ("elevated", "environment", "retries")
-    given = [f"start_task_{name}" for name in names if getattr(operator, f"start_task_{name}")]
-    return [f"{name} is for a start_task given as text; write it into the StartTaskSpec." for name in given]
-
-
-def _with_fingerprint(pool: PoolSpec | RawPool) -> PoolSpec | RawPool:
-    """Put the digest of all that is asked for into an id that has a place for it."""
-    digest = pool.fingerprint()[:_DIGITS]
-    return replace(pool, pool_id=pool.pool_id.replace(_PLACE, digest)) if _PLACE in pool.pool_id else pool
-
-
 def _spec_from(operator: Any, pool_id: str, problems: list[str]) -> PoolSpec:
-    """Build the spec from an operator's rendered fields; ``problems`` takes what is wrong with their form."""
+    """Return the spec of an operator's fields; ``problems`` collects what is wrong with their form."""
     from airflow_provider_batchlinux.core.pools.spec.base import read_part
     from airflow_provider_batchlinux.core.pools.spec.pool import PoolSpec
     from airflow_provider_batchlinux.core.secrets import revealed
@@ -271,29 +252,20 @@ def _spec_from(operator: Any, pool_id: str, problems: list[str]) -> PoolSpec:
 
 def _body_from(operator: BaseOperator, body: str | Mapping[str, Any], context: Context) -> Mapping[str, Any]:
     """
-    Give the REST body; out of a file, which is rendered as a template now, so that no secret in it is stored.
+    Return the REST body.
 
-    :param body: the body, or the name of its file as Airflow finds templates.
-    :raises ValueError: there is no such file, or it holds no body.
+    A file is rendered here, and not with the other fields, so that Airflow stores no secret of it.
+
+    :param body: the body, or the name of its file, which Airflow's template search path finds.
+    :raises ValueError: if there is no such file, or it contains no body.
     """
     from airflow_provider_batchlinux.core.secrets import revealed
 
     content = _file_content(operator, body, context) if isinstance(body, str) else revealed(body)
     if isinstance(content, Mapping):
         return content
-    msg = f"body{f'={body!r}' if isinstance(body, str) else ''} holds no mapping of properties."
+    msg = f"body{f'={body!r}' if isinstance(body, str) else ''} contains no mapping of properties."
     raise ValueError(msg)
-
-
-def _image_problems(image: Any) -> list[str]:
-    from airflow_provider_batchlinux.core.images.query import ImageQuery
-
-    try:
-        if image is not None:
-            ImageQuery.parse(image)
-    except ValueError as error:
-        return str(error).splitlines()
-    return []
 
 
 def _start_task(operator: Any) -> Any:
@@ -316,7 +288,7 @@ def _file_content(operator: BaseOperator, name: str, context: Context) -> Any:
     import yaml
 
     if not name.endswith(_BODY_FILES):
-        msg = f"body={name!r} is no file that ends in {', '.join(_BODY_FILES)}; give one, or a dict."
+        msg = f"body={name!r} does not end in {', '.join(_BODY_FILES)}; give such a file, or a dict."
         raise ValueError(msg)
     environment = operator.get_template_env()
     try:
@@ -330,7 +302,7 @@ def _file_content(operator: BaseOperator, name: str, context: Context) -> Any:
     try:
         return json.loads(text) if name.endswith(".json") else yaml.safe_load(text)
     except (json.JSONDecodeError, yaml.YAMLError) as error:
-        # The error's own text quotes the file, in which a secret may stand.
+        # The text of the error quotes the file, which may contain a secret.
         msg = f"body={name!r} is not {'JSON' if name.endswith('.json') else 'YAML'}{_place_of(error)}."
         raise ValueError(msg) from None
 

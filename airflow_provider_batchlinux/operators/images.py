@@ -1,4 +1,4 @@
-"""The operator that tells in time which pools stand on an image that goes out of support."""
+"""The operator that reports pools whose image is about to reach end of support."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, Literal
 
-from airflow.providers.common.compat.sdk import AirflowFailException
-
 from airflow_provider_batchlinux.core.instants import WARNED_BEFORE, Duration, seconds_of
+from airflow_provider_batchlinux.exceptions import ImageEndOfSupportError
 from airflow_provider_batchlinux.operators._base import BatchLinuxBaseOperator, save_result
 
 if TYPE_CHECKING:
@@ -24,23 +23,31 @@ class BatchLinuxCheckImagesOperator(BatchLinuxBaseOperator):
     """
     Check how long the images of the account's pools are still supported.
 
-    Microsoft sets the end of an image's support months ahead; from then on pools of it can be neither made
-    nor, it may be, enlarged. Run this daily and alert on its failure.
+    Microsoft announces the end of an image's support months ahead. After that date, new pools with the image
+    are refused, and existing pools may get no new nodes. Run this daily, and alert on its failure:
 
-    Result in XCom, also when the task fails over it: ``checked`` (number of pools) and ``ending``, for each
-    pool whose image ends soon: ``pool_id``, ``image``, ``node_agent_sku``, ``end_of_support`` (ISO 8601, or
-    ``None`` for an image that the service has taken off its list), ``days_left``, ``successor`` (what its
-    kind of image is now).
+    .. code-block:: python
 
-    :param pool_ids: the pools to look at; ``None`` looks at all of the account. (templated)
-    :param warn_before: how long before the end of support a pool counts as ending, as a pendulum duration,
+        with DAG("tidy", schedule="@daily", start_date=pendulum.datetime(2026, 1, 1)):
+            BatchLinuxCheckImagesOperator(task_id="check_images", warn_before=pendulum.duration(weeks=8))
+
+    Result in XCom, also if the task fails because of it:
+
+    - ``checked``: the number of pools.
+    - ``ending``: for each pool whose image ends soon ``pool_id``, ``image``, ``node_agent_sku``,
+      ``end_of_support`` (ISO 8601, or ``None`` for an image that the service no longer lists), ``days_left``,
+      and ``successor`` (the image that a new pool of the same kind would use).
+
+    :param pool_ids: the pools to check; ``None`` checks all pools of the account. (templated)
+    :param warn_before: how long before the end of support a pool is reported, as a pendulum duration,
         ``timedelta`` or seconds.
-    :param on_ending: ``fail`` fails the task without further tries when a pool's image ends soon, with all
-        such pools in the error; ``warn`` only logs them.
+    :param on_ending: ``fail`` fails the task without retries if a pool's image ends soon, with all such pools
+        in the error; ``warn`` logs them.
     :param batch_linux_conn_id: the connection to the Batch account. (templated)
     """
 
     template_fields: Sequence[str] = (*BatchLinuxBaseOperator.template_fields, "pool_ids")
+    template_fields_renderers = {"pool_ids": "json"}  # noqa: RUF012 - Airflow's own form
     ui_color = "#f3edd8"
 
     def __init__(
@@ -60,8 +67,9 @@ class BatchLinuxCheckImagesOperator(BatchLinuxBaseOperator):
         self.on_ending = on_ending
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Look at every pool's image once."""
+        """Check the image of every pool once."""
         from airflow_provider_batchlinux.core.images.end_of_support import describe_support
+        from airflow_provider_batchlinux.core.text import counted
 
         now = datetime.now(timezone.utc)
         span = timedelta(seconds=seconds_of("warn_before", self.warn_before))
@@ -69,13 +77,15 @@ class BatchLinuxCheckImagesOperator(BatchLinuxBaseOperator):
         ending = [image for image in found if image.ends_within(span, now)]
         lines = [describe_support(image, now) for image in ending]
         result = {"checked": len(found), "ending": [image.to_dict(now) for image in ending]}
-        if lines and self.on_ending == "fail":
-            msg = f"{len(ending)} of {len(found)} pools stand on an image that ends:\n" + "\n".join(lines)
+        share, verb = f"{len(ending)} of {counted(len(found), 'pool')}", "uses" if len(ending) == 1 else "use"
+        summary = f"{share} {verb} an image that is about to reach end of support"
+        if ending and self.on_ending == "fail":
             save_result(context, result)
-            raise AirflowFailException(msg)
+            msg = f"{summary}:\n" + "\n".join(lines)
+            raise ImageEndOfSupportError(msg, pool_ids=[image.pool_id for image in ending])
         for line in lines:
             self.log.warning("%s", line)
-        self.log.info("%d of %d pools stand on an image that ends.", len(ending), len(found))
+        self.log.info("%s.", summary)
         return result
 
     def _images_in_use(self, now: datetime) -> list[ImageInUse]:
@@ -83,9 +93,9 @@ class BatchLinuxCheckImagesOperator(BatchLinuxBaseOperator):
 
         wanted = None if self.pool_ids is None else {pool_id.lower() for pool_id in self.pool_ids}
 
-        async def story(client: BatchLinuxClient) -> list[ImageInUse]:
+        async def work(client: BatchLinuxClient) -> list[ImageInUse]:
             pools = await client.list_pools(SUPPORT_FIELDS)
             chosen = [pool for pool in pools if wanted is None or str(pool["id"]).lower() in wanted]
             return images_in_use(chosen, await client.list_images() if chosen else [], now)
 
-        return self.hook.run(story)
+        return self.hook.run(work)

@@ -1,30 +1,27 @@
-"""Operators that make a pool and take it away."""
+"""Operators that create and delete a pool."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING, Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, cast
 
-from airflow_provider_batchlinux.core.instants import Duration, expiry_of
+from airflow_provider_batchlinux.core.instants import Duration, expiry_of, rest_instant, seconds_of
 from airflow_provider_batchlinux.links.portal import BatchLinuxPoolLink
-from airflow_provider_batchlinux.operators._base import (
-    BatchLinuxBaseOperator,
-    defer_to,
-    failed_tasks,
-    result_of,
-)
+from airflow_provider_batchlinux.operators._base import failed_tasks
 from airflow_provider_batchlinux.operators._pool_request import (
     PARTS,
     hide_parts,
-    pool_wish,
+    pool_request,
     require_entra,
     require_management,
     require_one_form,
-    secrets_untold,
+    secrets_hidden,
 )
 from airflow_provider_batchlinux.operators._waiting import (
     DEFAULT_DEFERRABLE,
+    BatchLinuxPoolOperator,
     BatchLinuxWaitingOperator,
     Step,
 )
@@ -35,9 +32,9 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
-    from airflow_provider_batchlinux.client.pools.create import EnsuredPool
-    from airflow_provider_batchlinux.client.pools.resolve import PoolRequest
-    from airflow_provider_batchlinux.core.pools.changes.if_exists import IfExists
+    from airflow_provider_batchlinux.client.pools.create import PoolRequest
+    from airflow_provider_batchlinux.client.transport.account import AccountSettings
+    from airflow_provider_batchlinux.core.pools.changes import IfExists
     from airflow_provider_batchlinux.specs import (
         AutoscaleSpec,
         ContainerSpec,
@@ -53,63 +50,72 @@ if TYPE_CHECKING:
 
 __all__ = ["BatchLinuxCreatePoolOperator", "BatchLinuxDeletePoolOperator"]
 
-_POLL_INTERVAL = 10.0
-"""Seconds from one look to the next at a pool that is in the way."""
 
-
-class BatchLinuxCreatePoolOperator(BatchLinuxBaseOperator):
+class BatchLinuxCreatePoolOperator(BatchLinuxWaitingOperator):
     """
-    Create a pool of Linux nodes, or find the one that an earlier try created.
+    Create a pool of Linux nodes, or adopt the one that an earlier try created.
 
-    The operator returns as soon as the service has taken the pool; its nodes come later. Wait for them
-    with :class:`~airflow_provider_batchlinux.sensors.nodes.BatchLinuxNodesIdleSensor`. A pool of the
-    same id that was made from another spec fails the task and is left as it is.
+    .. code-block:: python
+
+        create = BatchLinuxCreatePoolOperator(
+            task_id="create",
+            image="ubuntu 24.04",
+            vm_size="standard_d2s_v5",
+            dedicated_nodes=2,
+            expires_in=pendulum.duration(hours=6),
+        )
+
+    The operator returns as soon as the service has accepted the pool; its nodes come later. Wait for them
+    with :class:`~airflow_provider_batchlinux.sensors.nodes.BatchLinuxNodesIdleSensor`.
 
     What a pool can have beyond the plain parameters comes in parts: each is an object of
-    :mod:`airflow_provider_batchlinux.specs`, or a dict with the same names. All that the service would refuse
-    is named at once, before any call. Passwords, keys and URLs in parts are masked wherever Airflow shows
-    them.
+    :mod:`airflow_provider_batchlinux.specs`, or a dict with the same names. What the service would only tell
+    late is checked before any request, and all problems are named together. Passwords, keys and URLs in parts
+    are masked wherever Airflow shows them.
 
-    Results in XCom, each under its own key and together as the return value: ``pool_id``, ``created``,
-    ``changed`` (the properties that were changed on a pool that was there), ``requested_at`` (when a pool
-    that was there was asked for nodes, in ISO 8601 by the service's clock, for ``requested_at`` of the
-    sensor; ``None`` for a new pool, or where nothing was asked), ``vm_size``, ``image`` (publisher, offer,
-    sku, version), ``node_agent_sku``, ``image_end_of_support`` (ISO 8601, or ``None`` when the service names
-    no date).
+    Results in XCom, each under its own key and together as the return value:
 
-    :param pool_id: the pool's id: at most 64 letters, digits, hyphens and underscores; ``None`` derives
-        one from the Dag, the run, the task and its map index, the same for every try. ``{fingerprint}`` in
-        it becomes twelve characters that change with any of the parameters below that make the pool: a
-        changed request is a new pool. (templated)
+    - ``pool_id``, ``vm_size``, ``node_agent_sku``, ``image`` (publisher, offer, sku, version)
+    - ``created``: whether this task created the pool
+    - ``changed``: the properties that it changed on an existing pool
+    - ``requested_at``: when the resize of an existing pool began, by the service's clock in ISO 8601, for the
+      sensor's parameter ``requested_at``; ``None`` for a new pool, or if no resize was requested
+    - ``image_end_of_support``: ISO 8601, or ``None`` if the service names no date
+
+    :param pool_id: the pool's id: at most 64 letters, digits, hyphens and underscores. ``None`` derives one
+        from the Dag, the run, the task and its map index, the same for every try. ``{fingerprint}`` in it is
+        replaced by twelve characters that change with the parameters that define the pool: a changed request
+        is a new pool. (templated)
     :param image: a distribution such as ``"ubuntu 24.04"``, ``"publisher:offer:sku"``, or a mapping with
-        ``publisher``, ``offer``, ``sku`` or an image id, and ``node_agent_sku`` where the service cannot
-        know it. Resolved when the task runs, against what the service supports then. ``None`` only with
-        a ``body`` that names it. (templated)
-    :param vm_size: the VM size of every node, such as ``standard_d2s_v5``; ``None`` only with a ``body``.
-        A list of sizes is tried in its order: the first that its region offers and the quotas allow is taken,
-        as far as ``preflight`` can tell, else the first; a retry that finds its pool without any node, for
-        want of capacity or quota, goes on to the next. A dict says what a size has to have: ``cores``,
-        ``memory_gb``, ``disk_gb``, ``gpus``, ``architecture``, ``like`` (a pattern of its name such as
-        ``standard_d*s_v5``), as `VmSizeQuery` has it;
-        the smallest such size is taken, the newest of those. That needs the management plane, as
-        ``identities`` do. (templated)
-    :param dedicated_nodes: nodes that stay until they are removed.
-    :param spot_nodes: cheaper nodes that Azure may take away at any time.
+        ``publisher``, ``offer``, ``sku`` or an image id, and ``node_agent_sku`` if the service cannot know
+        it. It is resolved when the task runs, against what the service supports then. ``None`` only with a
+        ``body`` that contains it. (templated)
+    :param vm_size: the VM size of the nodes, such as ``standard_d2s_v5``; ``None`` only with a ``body``.
+
+        - A list is tried in order. The first size that the region offers and the quotas allow is used;
+          without preflight information the first entry is used. A retry that finds its pool without any node,
+          for lack of capacity or quota, uses the next entry.
+        - A dict says what a size must have: ``cores``, ``memory_gb``, ``disk_gb``, ``gpus``,
+          ``architecture``, ``like`` (a pattern of its name such as ``standard_d*s_v5``). The smallest such
+          size is used, the newest of those. That needs the management plane, as ``identities`` do.
+          (templated)
+    :param dedicated_nodes: the number of dedicated nodes.
+    :param spot_nodes: the number of Spot nodes, which are cheaper and which Azure may evict at any time.
     :param start_task: a bash command that every node runs at every boot, or a
-        :class:`~airflow_provider_batchlinux.specs.StartTaskSpec`; ``None`` for none. A node takes work
-        only after it succeeded. (templated)
-    :param start_task_elevated: run the start task as root, as installing packages needs.
+        :class:`~airflow_provider_batchlinux.specs.StartTaskSpec`; ``None`` for none. A node accepts tasks
+        only after it has succeeded. (templated)
+    :param start_task_elevated: run the start task as root, as the installation of packages needs.
     :param start_task_environment: environment variables of the start task. (templated)
-    :param start_task_retries: further tries of a failed start task on its node; -1 for ever.
-    :param ssh_from: networks that may reach SSH on the nodes, such as ``["203.0.113.0/24"]``; ``None``
-        keeps SSH closed. It cannot be opened later while the pool has nodes. (templated)
-    :param metadata: names and values kept with the pool. (templated)
-    :param task_slots_per_node: tasks that a node runs at once.
+    :param start_task_retries: how often a failed start task is retried on its node; -1 for without limit.
+    :param ssh_from: networks that may reach SSH on the nodes, such as ``["203.0.113.0/24"]``; ``None`` keeps
+        SSH closed. It cannot be opened later while the pool has nodes. (templated)
+    :param metadata: names and values to store with the pool. (templated)
+    :param task_slots_per_node: how many tasks a node runs concurrently.
     :param resize_timeout: how long the service may look for nodes, at least 5 minutes, as a pendulum
-        duration, ``timedelta`` or seconds; ``None`` is the service's own 15 minutes.
+        duration, ``timedelta`` or seconds; ``None`` is the service's default of 15 minutes.
     :param display_name: a name for people; ``None`` for none. (templated)
     :param autoscale: a formula that sets the number of nodes instead of ``dedicated_nodes`` and
-        ``spot_nodes``, or a :class:`~airflow_provider_batchlinux.specs.AutoscaleSpec`. (templated)
+        ``spot_nodes``, or an :class:`~airflow_provider_batchlinux.specs.AutoscaleSpec`. (templated)
     :param network: subnet, public addresses, endpoints, as
         :class:`~airflow_provider_batchlinux.specs.NetworkSpec`. (templated)
     :param storage: mounts and disks, as :class:`~airflow_provider_batchlinux.specs.StorageSpec`. (templated)
@@ -121,42 +127,44 @@ class BatchLinuxCreatePoolOperator(BatchLinuxBaseOperator):
         :class:`~airflow_provider_batchlinux.specs.SoftwareSpec`. (templated)
     :param user_accounts: accounts that tasks can run as, each a
         :class:`~airflow_provider_batchlinux.specs.UserAccountSpec`. (templated)
-    :param scheduling: where nodes stand and how tasks spread over them, as
+    :param scheduling: the placement of nodes, and how tasks are distributed over them, as
         :class:`~airflow_provider_batchlinux.specs.SchedulingSpec`. (templated)
-    :param identities: ARM ids of user-assigned managed identities of the nodes. The pool is then made through
-        Azure's management plane, for which the connection names ``subscription_id`` and ``resource_group``
-        and uses an Entra identity, and the extra ``mgmt`` is installed. (templated)
-    :param tags: Azure's tags of the pool, which need what ``identities`` need. (templated)
-    :param preflight: look before the pool is made whether it can get its nodes: VM size, image, quotas, as
-        far as the management plane tells them. Where it cannot be asked, only a warning is logged. ``None``
-        looks when the connection has what ``identities`` need. A pool that is there already is not looked at.
-    :param body: the whole pool as a REST body of version 2025-06-01, instead of the parameters above (besides
+    :param identities: ARM ids of user-assigned managed identities of the nodes. The pool is then created
+        through Azure's management plane: the connection must name ``subscription_id`` and ``resource_group``
+        and use an Entra identity, and the extra ``mgmt`` must be installed. (templated)
+    :param tags: Azure's tags of the pool; they need what ``identities`` need. (templated)
+    :param preflight: check before the pool is created whether it can get its nodes: VM size, image, quotas,
+        as far as the management plane tells. If that is not available, a warning is logged. ``None`` checks
+        if the connection has what ``identities`` need. A pool that exists is not checked.
+    :param body: the whole pool as a REST body of version 2025-06-01, instead of the parameters above (except
         ``pool_id``, ``image``, ``identities``, ``tags`` and ``preflight``): a dict, or the name of a JSON or
-        YAML file, which is looked for and rendered as Airflow's template files are. Its ``imageReference``
-        may be text, as ``image``. (templated)
-    :param expires_in: how long the pool is wanted, as a pendulum duration, ``timedelta`` or seconds;
-        ``None`` for no end. The image is chosen to be supported so long, and the instant is kept in the
-        pool's metadata (``airflow_batchlinux_expires_at``). The service does not delete the pool
-        at that instant: use :class:`BatchLinuxDeletePoolOperator` as teardown, and
-        :class:`~airflow_provider_batchlinux.operators.sweeper.BatchLinuxSweepPoolsOperator` for what is left
-        behind.
-    :param if_exists: what becomes of a pool of that id that is there already. One that an earlier try of this
-        very task made from the same parameters is always kept. ``reuse`` takes one made from the same
-        parameters by whomever (and keeps it at least as long as ``expires_in`` asks), any other fails the
-        task with the differences, property by property; ``fail`` takes none; ``update`` changes in place
-        what the service can change, ``resize`` only the numbers of nodes or the formula, and both fail the
-        task before any change when that is not enough; ``recreate`` deletes it **with all that runs on it**
-        and makes it anew; ``ignore`` takes it as it is, with a warning that names the differences.
-    :param deletion_limit: how long to wait while a pool of that id is still being deleted, or resized before
-        its size is changed, as a pendulum duration, ``timedelta`` or seconds.
+        YAML file, which is found and rendered like Airflow's template files. Its ``imageReference`` may be
+        text, as ``image``. Unknown properties and values are sent with a warning. (templated)
+    :param expires_in: how long the pool is needed, as a pendulum duration, ``timedelta`` or seconds; ``None``
+        for no expiry. The image is selected to be supported until then, and the expiry is recorded in the
+        pool's metadata (``airflow_batchlinux_expires_at``). The service does not delete the pool then: use
+        :class:`BatchLinuxDeletePoolOperator` as teardown, and
+        :class:`~airflow_provider_batchlinux.operators.sweeper.BatchLinuxSweepPoolsOperator` for pools that
+        are left behind.
+    :param if_exists: what to do if a pool with this id already exists. A pool that an earlier try of the same
+        task instance created with the same parameters is always reused.
+
+        - ``reuse`` adopts a pool that was created with the same parameters, by whichever task, and extends
+          its expiry if necessary. Any other pool fails the task with the differences, property by property.
+        - ``fail`` fails the task.
+        - ``update`` changes in place what the service can change; ``resize`` only the number of nodes or the
+          formula. If that is not enough, the task fails before any change.
+        - ``recreate`` deletes the pool **with all tasks that run on it**, and creates it again.
+        - ``ignore`` uses the pool unchanged, with a warning that names the differences.
+    :param deletion_limit: how long to wait while a pool with this id is being deleted, or resized before its
+        size is changed, as a pendulum duration, ``timedelta`` or seconds.
     :param deferrable: wait for that on the triggerer and free the worker; the default is Airflow's
         ``[operators] default_deferrable``.
     :param batch_linux_conn_id: the connection to the Batch account. (templated)
     """
 
     template_fields: Sequence[str] = (
-        *BatchLinuxBaseOperator.template_fields,
-        "pool_id",
+        *BatchLinuxPoolOperator.template_fields,
         "image",
         "vm_size",
         "start_task",
@@ -169,9 +177,13 @@ class BatchLinuxCreatePoolOperator(BatchLinuxBaseOperator):
         "tags",
         "body",
     )
-    template_fields_renderers = {"start_task": "bash", "metadata": "json"}  # noqa: RUF012 - Airflow's own form
-    operator_extra_links = (BatchLinuxPoolLink(),)
-    ui_color = "#d8ecf3"
+    template_fields_renderers = {  # noqa: RUF012 - Airflow's own form
+        "start_task": "bash",
+        "body": "json",
+        **dict.fromkeys(("start_task_environment", "ssh_from", "metadata", "identities", "tags"), "json"),
+        **dict.fromkeys(PARTS, "json"),
+    }
+    poll_interval = 5.0
 
     def __init__(
         self,
@@ -208,8 +220,9 @@ class BatchLinuxCreatePoolOperator(BatchLinuxBaseOperator):
         deferrable: bool = DEFAULT_DEFERRABLE,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**{"multiple_outputs": True, **kwargs})
-        self.pool_id, self.image, self.vm_size = pool_id, image, vm_size
+        # The base has an id before it runs; here, execute() derives one.
+        super().__init__(pool_id=pool_id, **{"multiple_outputs": True, **kwargs})  # type: ignore[arg-type]
+        self.image, self.vm_size = image, vm_size
         self.dedicated_nodes, self.spot_nodes, self.start_task = dedicated_nodes, spot_nodes, start_task
         self.start_task_elevated, self.start_task_retries = start_task_elevated, start_task_retries
         self.start_task_environment = start_task_environment or {}
@@ -222,6 +235,7 @@ class BatchLinuxCreatePoolOperator(BatchLinuxBaseOperator):
         self.identities, self.tags, self.preflight = identities or [], tags or {}, preflight
         self.expires_in, self.if_exists = expires_in, if_exists
         self.deletion_limit, self.deferrable = deletion_limit, deferrable
+        self._request: PoolRequest
         self._check_form()
 
     def _check_form(self) -> None:
@@ -234,43 +248,58 @@ class BatchLinuxCreatePoolOperator(BatchLinuxBaseOperator):
         hide_parts(self)
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Create or find the pool, and return what it became."""
-        from airflow_provider_batchlinux.client.api.management import management_for
-        from airflow_provider_batchlinux.client.pools.create import PoolBusyError, ensure_pool
-
-        settings = self.hook.settings()
-        wish = pool_wish(self, context, settings)
-        require_entra(wish.spec, settings)
-        is_managed = require_management(wish.spec, settings)
-
-        async def story(client: BatchLinuxClient) -> EnsuredPool:
-            async with management_for(settings, required=is_managed, preflight=self.preflight) as plane:
-                return await ensure_pool(client, wish, plane)
-
-        BatchLinuxPoolLink.persist(context, settings, wish.spec.pool_id)
-        try:
-            with secrets_untold(wish.spec):
-                pool = self.hook.run(story, settings=settings)
-        except PoolBusyError as busy:
-            self.log.info("%s", busy)
-            self._wait_elsewhere(wish, is_going=busy.is_going)
-        self.log.info("Pool %r is %s.", pool.pool_id, "created" if pool.created else "there already")
-        return pool.to_result()
+        """Create or adopt the pool."""
+        self._request = pool_request(self, context, self.account)
+        with secrets_hidden(self._request.spec):
+            return cast("dict[str, Any]", super().execute(context))
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
-        """Go on when nothing is in the way any more, or raise what the trigger reports."""
-        result_of(event)
-        return self.execute(context)
+        """Continue after a pool with the same id was deleted or resized."""
+        self._request = pool_request(self, context, self.account)
+        with secrets_hidden(self._request.spec):
+            return cast("dict[str, Any]", super().execute_complete(context, event))
 
-    def _wait_elsewhere(self, wish: PoolRequest, *, is_going: bool) -> NoReturn:
-        waiting = BatchLinuxPoolGoneTrigger if is_going else BatchLinuxPoolSteadyTrigger
-        trigger = waiting(
-            pool_id=wish.spec.pool_id,
-            batch_linux_conn_id=self.batch_linux_conn_id,
-            poll_interval=_POLL_INTERVAL,
-            deadline=wish.deadline,
-        )
-        defer_to(self, trigger)
+    def problems(self) -> list[str]:
+        """Return no problems: the request was checked when it was built."""
+        return []
+
+    def limit(self) -> timedelta:
+        """Return how long to wait for a pool with the same id."""
+        return timedelta(seconds=seconds_of("deletion_limit", self.deletion_limit))
+
+    def link_pool(self, context: Context) -> AccountSettings:
+        """Store the link to the pool, and return the account."""
+        require_entra(self._request.spec, self.account)
+        require_management(self._request.spec, self.account)
+        BatchLinuxPoolLink.persist(context, self.account, self._request.spec.pool_id)
+        return self.account
+
+    async def submit(self, client: BatchLinuxClient, context: Context) -> Step:
+        """Create or adopt the pool, or return the trigger that waits for a pool with the same id."""
+        from airflow_provider_batchlinux.client.api.management import management_for
+        from airflow_provider_batchlinux.client.pools.create import Obstacle, ensure_pool
+
+        spec = self._request.spec
+        arguments = {**self.trigger_arguments(context), "pool_id": spec.pool_id}
+        is_managed = require_management(spec, self.account)
+        async with management_for(self.account, required=is_managed, preflight=self.preflight) as plane:
+            pool = await ensure_pool(client, self._request, plane)
+        if pool is Obstacle.BEING_DELETED:
+            return BatchLinuxPoolGoneTrigger(**arguments)
+        if pool is Obstacle.BEING_RESIZED:
+            return BatchLinuxPoolSteadyTrigger(**arguments)
+        self.log.info("Pool %r %s.", pool.pool_id, "was created" if pool.created else "exists already")
+        return pool.to_result()
+
+    async def finish(
+        self,
+        client: BatchLinuxClient,
+        context: Context,
+        trigger: BatchLinuxTrigger,  # noqa: ARG002
+        result: dict[str, Any],  # noqa: ARG002
+    ) -> Step:
+        """Try again, after what was in the way is gone."""
+        return await self.submit(client, context)
 
 
 _DELETE_POLICIES = ("always", "on_success", "keep_on_failure")
@@ -278,28 +307,35 @@ _DELETE_POLICIES = ("always", "on_success", "keep_on_failure")
 
 class BatchLinuxDeletePoolOperator(BatchLinuxWaitingOperator):
     """
-    Delete a pool with its nodes; a pool that is gone already is fine.
+    Delete a pool with its nodes. A pool that does not exist is fine.
 
-    Commands of :class:`~airflow_provider_batchlinux.operators.task.BatchLinuxTaskOperator` that have not
-    ended on it never will: their jobs are deleted too.
+    The jobs of :class:`~airflow_provider_batchlinux.operators.task.BatchLinuxTaskOperator` on the pool are
+    deleted, too: their commands can no longer end.
 
-    Made to be a teardown: ``delete.as_teardown(setups=create)``.
+    It is made to be a teardown:
 
-    Result in XCom: ``pool_id`` and ``deleted`` (``False`` when there was no such pool, or it was kept).
+    .. code-block:: python
+
+        delete = BatchLinuxDeletePoolOperator(task_id="delete", pool_id=create.output["pool_id"])
+        create >> wait >> work >> delete.as_teardown(setups=create)
+
+    Result in XCom: ``pool_id`` and ``deleted`` (``False`` if the pool did not exist, or was kept).
 
     :param pool_id: the pool's id. (templated)
-    :param policy: ``always`` deletes it; ``on_success`` keeps it when a task of the Dag run has failed, until
-        its own end by ``expires_in``, or without one until somebody deletes it, which the sweeper does not;
-        ``keep_on_failure`` keeps it then for ``keep_for``, after which
-        :class:`~airflow_provider_batchlinux.operators.sweeper.BatchLinuxSweepPoolsOperator` deletes it. All
-        nodes of a pool that is kept are paid for.
+    :param policy: when to delete the pool. The nodes of a pool that is kept are billed.
+
+        - ``always`` deletes it.
+        - ``on_success`` keeps it if a task of the Dag run has failed: until its expiry (``expires_in``), or
+          without one until a person deletes it; the sweeper does not.
+        - ``keep_on_failure`` keeps it in that case for ``keep_for``. After that,
+          :class:`~airflow_provider_batchlinux.operators.sweeper.BatchLinuxSweepPoolsOperator` deletes it.
     :param keep_for: how long ``keep_on_failure`` keeps the pool, as a pendulum duration, ``timedelta`` or
         seconds.
-    :param wait: go on until the service knows the pool no more, so that nothing is billed and its id is
-        free again. ``False`` returns as soon as the service has taken the request.
-    :param timeout: how long to wait at most, as a pendulum duration, ``timedelta`` or seconds. The
-        deletion goes on at the service also after that.
-    :param poll_interval: how long between two looks, as a pendulum duration, ``timedelta`` or seconds.
+    :param wait: wait until the pool is gone, so that nothing is billed and its id is free. ``False`` returns
+        as soon as the service has accepted the request.
+    :param timeout: how long to wait at most, as a pendulum duration, ``timedelta`` or seconds. The deletion
+        continues at the service after that.
+    :param poll_interval: the time between two polls, as a pendulum duration, ``timedelta`` or seconds.
     :param deferrable: wait on the triggerer and free the worker; the default is Airflow's
         ``[operators] default_deferrable``.
     :param batch_linux_conn_id: the connection to the Batch account. (templated)
@@ -336,7 +372,7 @@ class BatchLinuxDeletePoolOperator(BatchLinuxWaitingOperator):
             await self._keep(client, failed)
             return {"pool_id": self.pool_id, "deleted": False}
         found = await client.delete_pool(self.pool_id)
-        self.log.info("Pool %r: %s.", self.pool_id, "deletion asked for" if found else "there is none")
+        self.log.info("Pool %r %s.", self.pool_id, "is being deleted" if found else "does not exist")
         await end_orphans(client, self.pool_id, self.account.id_prefix)
         if found and self.wait:
             return BatchLinuxPoolGoneTrigger(**arguments)
@@ -354,18 +390,20 @@ class BatchLinuxDeletePoolOperator(BatchLinuxWaitingOperator):
 
     async def _keep(self, client: BatchLinuxClient, failed: list[str]) -> None:
         from airflow_provider_batchlinux.client.pools.metadata import change_metadata
-        from airflow_provider_batchlinux.core.pool_metadata import with_expiry, with_keep
+        from airflow_provider_batchlinux.core.pool_metadata import PoolMarks
         from airflow_provider_batchlinux.core.text import joined
 
         why = f"Pool {self.pool_id!r} is kept, because tasks of the Dag run have failed: {joined(failed)}."
         now = datetime.now(timezone.utc)
         until = None if self.policy == "on_success" else expiry_of(self.keep_for, None, now)
 
-        def kept(marks: Mapping[str, str]) -> dict[str, str]:
-            return with_keep(marks, now) if until is None else with_expiry(marks, until)
+        def kept(metadata: Mapping[str, str]) -> dict[str, str]:
+            marks = PoolMarks.read(metadata)
+            since = replace(marks, kept_since=rest_instant(now)) if until is None else None
+            return (since or replace(marks, expires_at=until)).update(metadata)
 
         await change_metadata(client, self.pool_id, kept)
         if until is None:
-            self.log.warning("%s All its nodes are paid for until its end, or somebody deletes it.", why)
+            self.log.warning("%s Its nodes are billed until its expiry, or until a person deletes it.", why)
         else:
             self.log.warning("%s The sweeper may delete it after %s.", why, f"{until:%Y-%m-%d %H:%M} UTC")

@@ -1,4 +1,4 @@
-"""Operators that change how many nodes a pool has: a resize, and the formula that decides it."""
+"""Operators that resize a pool, and that enable and disable its autoscale formula."""
 
 from __future__ import annotations
 
@@ -31,36 +31,39 @@ __all__ = [
 
 class BatchLinuxResizePoolOperator(BatchLinuxWaitingOperator):
     """
-    Give a pool other numbers of nodes, and wait until it has them.
+    Resize a pool, and wait until the resize is over.
 
-    The service resizes only a steady pool, so a resize under way is waited for first. Nodes that are there
-    at the end may still boot: wait for them with
-    :class:`~airflow_provider_batchlinux.sensors.nodes.BatchLinuxNodesIdleSensor`. A pool that has its
-    numbers is left alone, so a retry asks for nothing twice.
+    .. code-block:: python
+
+        grow = BatchLinuxResizePoolOperator(task_id="grow", pool_id="etl", dedicated_nodes=4)
+
+    The service resizes only a steady pool, so a resize that is running is waited for first. The nodes may
+    still be booting at the end: wait for them with
+    :class:`~airflow_provider_batchlinux.sensors.nodes.BatchLinuxNodesIdleSensor`. A pool that already has the
+    requested numbers is not resized, so a retry requests nothing twice.
 
     Result in XCom: ``pool_id``, ``dedicated`` and ``spot`` (each with ``current`` and ``target``),
-    ``resize_errors``, and ``requested_at``, when the resize began by the service's clock, for the sensor's
-    parameter of that name (``None`` when nothing had to be asked); without waiting, only ``pool_id`` and
+    ``resize_errors``, and ``requested_at``: when the resize began, by the service's clock, for the sensor's
+    parameter of that name (``None`` if nothing was requested). Without ``wait`` only ``pool_id`` and
     ``requested_at``.
 
     :param pool_id: the pool's id. (templated)
-    :param dedicated_nodes: the dedicated nodes to have; ``None`` leaves their number.
-    :param spot_nodes: the spot nodes to have; ``None`` leaves their number.
+    :param dedicated_nodes: the number of dedicated nodes; ``None`` keeps it.
+    :param spot_nodes: the number of Spot nodes; ``None`` keeps it.
     :param resize_timeout: how long the service may look for nodes, at least 5 minutes, as a pendulum
-        duration, ``timedelta`` or seconds; ``None`` is the service's own 15 minutes.
-    :param running_tasks: what becomes of tasks on nodes that go: ``requeue`` runs them again elsewhere,
-        ``terminate`` ends them, ``taskcompletion`` waits for them.
-    :param accept_partial: fewer nodes than asked for do, as for spot nodes; otherwise that fails the task
-        with the service's reasons.
-    :param stop_on_kill: when the task is killed, stop the resize that it has asked for, unless the pool is
-        resizing for somebody else by now. Nodes that the pool has by then stay. Killing it while it is
-        deferred does so from Airflow 3.3 on, unless it is marked as a success. ``False`` leaves the resize to
-        go on.
-    :param wait: go on until the resize is over. ``False`` returns as soon as the service has taken it, which
-        also may mean to wait for a resize under way.
+        duration, ``timedelta`` or seconds; ``None`` is the service's default of 15 minutes.
+    :param running_tasks: what to do with tasks on nodes that are removed: ``requeue`` runs them again on
+        other nodes, ``terminate`` ends them, ``taskcompletion`` waits for them.
+    :param accept_partial: succeed also with fewer nodes than requested, as Spot nodes often are; ``False``
+        fails the task with the service's reasons.
+    :param stop_on_kill: stop the resize if the task is killed, unless another resize is running by then.
+        Nodes that the pool has by then stay. A deferred task does this from Airflow 3.3 on, unless it is
+        marked as success. ``False`` lets the resize continue.
+    :param wait: wait until the resize is over. ``False`` returns as soon as the service has accepted it,
+        which may still mean to wait for a resize that is running.
     :param timeout: how long to wait at most, as a pendulum duration, ``timedelta`` or seconds. The resize
-        goes on also after that.
-    :param poll_interval: how long between two looks, as a pendulum duration, ``timedelta`` or seconds.
+        continues after that.
+    :param poll_interval: the time between two polls, as a pendulum duration, ``timedelta`` or seconds.
     :param deferrable: wait on the triggerer and free the worker; the default is Airflow's
         ``[operators] default_deferrable``.
     :param batch_linux_conn_id: the connection to the Batch account. (templated)
@@ -114,18 +117,24 @@ class BatchLinuxResizePoolOperator(BatchLinuxWaitingOperator):
 
 class BatchLinuxEnableAutoscaleOperator(BatchLinuxPoolOperator):
     """
-    Let a formula decide how many nodes a pool has, or change the formula it has.
+    Enable autoscale on a pool with a formula, or change its formula.
 
-    The service evaluates it at once, and then every interval. A formula that it refuses fails the task with
-    the service's reason; the pool stays as it was.
+    .. code-block:: python
 
-    Result in XCom: ``pool_id``, and ``results``, the formula's variables and what they became at once.
+        scale = BatchLinuxEnableAutoscaleOperator(
+            task_id="scale", pool_id="etl", formula=by_pending_tasks(max_spot=20)
+        )
+
+    The service evaluates the formula immediately, and then at every interval. A formula that it refuses fails
+    the task with the service's reason; the pool does not change.
+
+    Result in XCom: ``pool_id``, and ``results``, the formula's variables and their first values.
 
     :param pool_id: the pool's id. (templated)
-    :param formula: the formula, or a :class:`~airflow_provider_batchlinux.specs.AutoscaleSpec`, which brings
-        its interval. (templated)
-    :param interval: how long between two evaluations, 5 minutes to 7 days, as a pendulum duration,
-        ``timedelta`` or seconds; ``None`` is the service's own 15 minutes.
+    :param formula: the formula, or an :class:`~airflow_provider_batchlinux.specs.AutoscaleSpec`, which
+        contains its interval. (templated)
+    :param interval: the time between two evaluations, 5 minutes to 7 days, as a pendulum duration,
+        ``timedelta`` or seconds; ``None`` is the service's default of 15 minutes.
     :param batch_linux_conn_id: the connection to the Batch account. (templated)
     """
 
@@ -144,16 +153,16 @@ class BatchLinuxEnableAutoscaleOperator(BatchLinuxPoolOperator):
         self.interval = interval
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Enable the formula, and tell what it came to."""
+        """Enable the formula, and return its first values."""
         self.link_pool(context)
         body = self._body()
 
-        async def story(client: BatchLinuxClient) -> dict[str, Any]:
+        async def work(client: BatchLinuxClient) -> dict[str, Any]:
             await client.enable_autoscale(self.pool_id, body)
             run = (await client.find_pool_body(self.pool_id, ["autoScaleRun"]) or {}).get("autoScaleRun")
             return dict(run or {})
 
-        return {"pool_id": self.pool_id, "results": _results(self.hook.run(story), self.pool_id)}
+        return {"pool_id": self.pool_id, "results": _results(self.hook.run(work), self.pool_id)}
 
     def _body(self) -> dict[str, Any]:
         from airflow_provider_batchlinux.core.instants import iso8601_duration
@@ -164,7 +173,7 @@ class BatchLinuxEnableAutoscaleOperator(BatchLinuxPoolOperator):
         seconds = optional_seconds("interval", self.interval)
         problems: list[str] = []
         if seconds is not None and given.get("interval") is not None:
-            problems.append("interval is given twice: beside the formula and in it; leave out one of them.")
+            problems.append("interval is given twice: as a parameter and in the formula; remove one of them.")
         spec = read_spec(AutoscaleSpec, given, "formula", problems)
         if spec is None or problems:
             raise ValueError("\n".join(problems))
@@ -176,7 +185,13 @@ class BatchLinuxEnableAutoscaleOperator(BatchLinuxPoolOperator):
 
 class BatchLinuxDisableAutoscaleOperator(BatchLinuxPoolOperator):
     """
-    Keep the numbers of nodes that a pool has, from now on; without a formula that is so already.
+    Disable autoscale on a pool, which keeps its current number of nodes.
+
+    .. code-block:: python
+
+        fixed = BatchLinuxDisableAutoscaleOperator(task_id="fixed", pool_id="etl")
+
+    A pool without a formula is left unchanged.
 
     Result in XCom: ``pool_id``.
 
@@ -185,23 +200,23 @@ class BatchLinuxDisableAutoscaleOperator(BatchLinuxPoolOperator):
     """
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Disable the formula, if there is one."""
+        """Disable the formula, if the pool has one."""
         self.link_pool(context)
 
-        async def story(client: BatchLinuxClient) -> None:
+        async def work(client: BatchLinuxClient) -> None:
             pool = await client.find_pool(self.pool_id)
             if pool is None or pool.autoscale:
                 await client.disable_autoscale(self.pool_id)
 
-        self.hook.run(story)
+        self.hook.run(work)
         return {"pool_id": self.pool_id}
 
 
 def _results(run: dict[str, Any], pool_id: str) -> dict[str, str]:
     """
-    Read what a formula came to.
+    Return the values of a formula's variables.
 
-    :raises BatchRequestError: it could not be evaluated.
+    :raises BatchRequestError: if the formula could not be evaluated.
     """
     from airflow_provider_batchlinux.core.snapshots import ServiceError
     from airflow_provider_batchlinux.exceptions import BatchRequestError

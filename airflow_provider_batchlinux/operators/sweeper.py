@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_batchlinux.core.instants import Duration, optional_seconds
 from airflow_provider_batchlinux.exceptions import BatchRequestError
-from airflow_provider_batchlinux.operators._base import BatchLinuxBaseOperator, save_result, truth
+from airflow_provider_batchlinux.operators._base import BatchLinuxBaseOperator, parse_bool, save_result
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -88,7 +88,7 @@ class BatchLinuxSweepPoolsOperator(BatchLinuxBaseOperator):
         """Delete the pools that are no longer needed."""
         from airflow_provider_batchlinux.core.pools.sweep import SWEEP_FIELDS, owned_pools
 
-        is_dry_run = not truth("delete", self.delete)
+        is_dry_run = not parse_bool("delete", self.delete)
         idle_after = optional_seconds("idle_after", self.idle_after)
         settings = self.hook.settings()
         bodies = self.hook.run(lambda client: client.list_pools(SWEEP_FIELDS), settings=settings)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_batchlinux.operators._base import BatchLinuxBaseOperator, truth
+from airflow_provider_batchlinux.operators._base import BatchLinuxBaseOperator, parse_bool
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -58,7 +58,7 @@ class BatchLinuxAuditNodeUsersOperator(BatchLinuxBaseOperator):
         )
         from airflow_provider_batchlinux.core.users.ledger import ledger_table
 
-        really = truth("revoke", self.revoke)
+        really = parse_bool("revoke", self.revoke)
         now = datetime.now(timezone.utc)
 
         async def story(client: BatchLinuxClient) -> tuple[list[AuditedUser], list[Revocation]]:

@@ -238,11 +238,10 @@ async def delete_owned(client: BatchLinuxClient, pool_id: str, owner: Mapping[st
     :param owner: ``dag_id`` and ``run_id``, and the connection's prefix of ids as ``instance``.
     :param reason: why, as the end of a sentence.
     """
-    from airflow_provider_batchlinux.client.pools.delete_own_pool import delete_unwanted_pool
+    from airflow_provider_batchlinux.client.pools.delete_own_pool import delete_own_pool
 
     run = owner["dag_id"], owner["run_id"]
-    outcome = await delete_unwanted_pool(client, pool_id, reason, run=run, instance=owner["instance"])
-    log.warning("%s", outcome)
+    await delete_own_pool(client, pool_id, reason, run=run, instance=owner["instance"])
 
 
 async def final_state(task_instance: Any) -> str | None:

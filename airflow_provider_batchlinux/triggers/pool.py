@@ -8,9 +8,8 @@ from airflow_provider_batchlinux.triggers._base import BatchLinuxPoolTrigger
 
 if TYPE_CHECKING:
     from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
-    from airflow_provider_batchlinux.client.pools.create import PoolGoneWait
     from airflow_provider_batchlinux.client.pools.resize import ResizeWait
-    from airflow_provider_batchlinux.client.pools.steady import PoolSteadyWait
+    from airflow_provider_batchlinux.client.pools.steady import PoolGoneWait, PoolSteadyWait
 
 __all__ = ["BatchLinuxPoolGoneTrigger", "BatchLinuxPoolResizedTrigger", "BatchLinuxPoolSteadyTrigger"]
 
@@ -24,7 +23,7 @@ class BatchLinuxPoolGoneTrigger(BatchLinuxPoolTrigger):
 
     def wait(self, client: BatchLinuxClient) -> PoolGoneWait:
         """Wait for the pool to be gone."""
-        from airflow_provider_batchlinux.client.pools.create import PoolGoneWait
+        from airflow_provider_batchlinux.client.pools.steady import PoolGoneWait
 
         return PoolGoneWait(client, self.pool_id)
 

@@ -7,9 +7,8 @@ import time
 from datetime import datetime, timezone
 
 from airflow_provider_batchlinux.client.api.batch import open_client
-from airflow_provider_batchlinux.client.pools.create import ensure_pool
+from airflow_provider_batchlinux.client.pools.create import PoolRequest, ensure_pool
 from airflow_provider_batchlinux.client.pools.readiness import NodesIdleWait
-from airflow_provider_batchlinux.client.pools.resolve import PoolRequest
 from airflow_provider_batchlinux.client.waits.loop import WaitSchedule, wait_for
 from airflow_provider_batchlinux.core.pools.readiness.verdict import ReadinessPolicy
 from airflow_provider_batchlinux.core.pools.spec.pool import PoolSpec
@@ -32,7 +31,7 @@ def ready_pool(account: Service, pool_id: str, nodes: int) -> None:
 
     async def story() -> None:
         async with open_client(account.settings) as client:
-            await ensure_pool(client, _wish(spec))
+            await ensure_pool(client, _request(spec))
             await wait_for(
                 NodesIdleWait(client, pool_id, ReadinessPolicy()), WaitSchedule(0.2, time.time() + 60)
             )
@@ -52,13 +51,13 @@ def create_requests() -> Result:
 def _requests(account: Service, spec: PoolSpec) -> int:
     async def story() -> None:
         async with open_client(account.settings) as client:
-            await ensure_pool(client, _wish(spec))
+            await ensure_pool(client, _request(spec))
 
     account.control.clear_requests()
     asyncio.run(story())
     return len(account.control.requests())
 
 
-def _wish(spec: PoolSpec) -> PoolRequest:
+def _request(spec: PoolSpec) -> PoolRequest:
     now = datetime.now(timezone.utc)
-    return PoolRequest(spec, {}, needed_until=now, expires_at=None, deadline=now.timestamp() + 60, now=now)
+    return PoolRequest(spec, {}, needed_until=now, expires_at=None, now=now)

@@ -106,7 +106,7 @@ def test_an_allocation_that_failed_is_asked_for_again_by_the_next_try(
 
     assert failed.state == "failed"
     assert again.result["created"] is False
-    assert "got 0 of 1 nodes: AllocationFailed: The zone is full.\nIt is asked for them again." in again.log
+    assert "got 0 of 1 nodes: AllocationFailed: The zone is full.\nThey are requested again." in again.log
     assert call(requested_at=again.result["requested_at"]).result["nodes"] == {"idle": 1}
     assert account.pools() == ["etl"]
 

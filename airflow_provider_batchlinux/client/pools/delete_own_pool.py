@@ -1,30 +1,44 @@
-"""Deleting a pool that nobody waits for any more, if it is one of ours."""
+"""Delete a pool that its Dag run no longer waits for."""
 
 from __future__ import annotations
 
+import logging
+from enum import Enum
+
 from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
-from airflow_provider_batchlinux.core.pool_metadata import METADATA_PREFIX, metadata_of, runs_in
+from airflow_provider_batchlinux.core.pool_metadata import PoolMarks
 
-__all__ = ["delete_unwanted_pool"]
+log = logging.getLogger(__name__)
 
 
-async def delete_unwanted_pool(
+class Deletion(Enum):
+    """The outcome of a request to delete a pool."""
+
+    REQUESTED = "requested"
+    NOT_FOUND = "not found"
+    KEPT = "kept"
+
+
+async def delete_own_pool(
     client: BatchLinuxClient, pool_id: str, why: str, *, run: tuple[str, str], instance: str
-) -> str:
+) -> Deletion:
     """
-    Ask for the deletion of a pool that one Dag run of this Airflow has made and no other has taken.
+    Delete a pool that one Dag run of this Airflow created and no other has reused; log the outcome.
 
+    :param why: the end of a sentence, for the log.
     :param run: the Dag run, as Dag id and run id.
-    :param instance: the connection's prefix of ids, by which Airflows that share an account differ.
-    :param why: the end of a sentence, for people.
-    :return: what became of it, in a sentence.
-    :raises BatchRequestError: the service refused, or the pool changed in that moment.
+    :param instance: the connection's ``id_prefix``, which tells apart Airflows that share an account.
+    :raises BatchRequestError: if the service refuses, or the pool has changed in that moment.
     """
     pool = await client.find_pool_body(pool_id, ["id", "eTag", "state", "metadata"])
     if pool is None:
-        return f"Pool {pool_id!r} is gone already."
-    marks = metadata_of(pool)
-    if runs_in(marks) != (run,) or marks.get(f"{METADATA_PREFIX}instance") != instance:
-        return f"Pool {pool_id!r} is kept: it is not known to be this Dag run's alone."
+        log.warning("Pool %r does not exist any more.", pool_id)
+        return Deletion.NOT_FOUND
+    marks = PoolMarks.of(pool)
+    if marks.runs != (run,) or marks.owner.get("instance") != instance:
+        log.warning("Pool %r is kept: it is not known to belong to this Dag run only.", pool_id)
+        return Deletion.KEPT
+    # The ETag lets the deletion fail if another run takes the pool in this moment.
     await client.delete_pool(pool_id, etag=pool.get("eTag"))
-    return f"Pool {pool_id!r} is being deleted, because {why}."
+    log.warning("Pool %r is being deleted, because %s.", pool_id, why)
+    return Deletion.REQUESTED

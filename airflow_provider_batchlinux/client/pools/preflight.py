@@ -1,18 +1,17 @@
-"""The look ahead before a pool is made: all that is out of reach at once; no look at all only warns."""
+"""Check before a pool is created whether it can get its nodes; if the check is impossible, only warn."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
 from airflow_provider_batchlinux.client.api.management import ManagementClient
 from airflow_provider_batchlinux.core.images.catalog import SupportedImage
 from airflow_provider_batchlinux.core.pools.preflight import (
-    POOL_FIELDS,
+    USAGE_FIELDS,
     Findings,
     Region,
     Usage,
@@ -20,49 +19,53 @@ from airflow_provider_batchlinux.core.pools.preflight import (
     usage_of,
 )
 from airflow_provider_batchlinux.core.pools.subnets import Subnet
+from airflow_provider_batchlinux.core.pools.validation.schema import rest_name
 from airflow_provider_batchlinux.exceptions import BatchLinuxError
 
-__all__ = ["Preflight", "look_at_region", "look_at_subnet"]
+if TYPE_CHECKING:
+    from airflow_provider_batchlinux.client.pools.create import PoolRequest
 
 log = logging.getLogger(__name__)
 
-_PATIENCE = 30.0
-"""Seconds over which the look is tried; the pool may be made without it."""
+_RETRY_BUDGET = 30.0
+"""Seconds. The pool can be created without the check, so it is worth less patience than the create."""
 
 
-async def look_at_region(plane: ManagementClient) -> Region | None:
-    """Get the region of the account; ``None``, with a warning, when that is not possible."""
+async def read_region(plane: ManagementClient) -> Region | None:
+    """Return the region of the account; ``None``, with a warning, if it cannot be read."""
     try:
         return await _patient(plane).region()
     except BatchLinuxError as error:
-        log.warning("VM size and quotas are not checked before the pool is made. %s", error)
+        log.warning("VM size and quotas are not checked before the pool is created: %s", error)
         return None
 
 
-async def look_at_subnet(plane: ManagementClient, subnet_id: str) -> Subnet | None:
-    """Get the addresses of a subnet; ``None``, which is told in the log, when that is not possible."""
+async def read_subnet(plane: ManagementClient, subnet_id: str) -> Subnet | None:
+    """Return the addresses of a subnet; ``None``, with a warning, if they cannot be read."""
     try:
         found = await _patient(plane).find_subnet(subnet_id)
-        why = "its network does not list it, or it is none of ours to see."
+        why = "its network does not list it, or the identity may not read it."
     except BatchLinuxError as error:
         found, why = None, str(error)
     if found is None:
-        log.warning("The room in subnet %r is not checked before the pool is made: %s", subnet_id, why)
+        log.warning(
+            "The free addresses of subnet %r are not checked before the pool is created: %s", subnet_id, why
+        )
     return found
 
 
 def _patient(plane: ManagementClient) -> ManagementClient:
-    retry = replace(plane.retry, budget=min(plane.retry.budget, _PATIENCE))
+    retry = replace(plane.retry, budget=min(plane.retry.budget, _RETRY_BUDGET))
     return ManagementClient(plane.sdk, plane.settings, retry, plane.arm)
 
 
 class Preflight:
     """
-    A look at what a pool that is to be made would get.
+    A check whether a new pool can get its nodes.
 
-    :param region: where it would be, and what the account may use there.
+    :param region: the account's region, its VM sizes and quotas.
     :param usage: what the account's pools use.
-    :param subnet: the subnet that its nodes would join; ``None`` when there is none, or it is not known.
+    :param subnet: the subnet of the nodes; ``None`` if there is none, or it is unknown.
     """
 
     def __init__(self, region: Region, usage: Usage, subnet: Subnet | None = None) -> None:
@@ -72,25 +75,17 @@ class Preflight:
 
     @classmethod
     async def at(cls, client: BatchLinuxClient, region: Region, subnet: Subnet | None = None) -> Preflight:
-        """Count what the account's pools use now."""
-        return cls(region, usage_of(await client.list_pools(POOL_FIELDS), region.sizes), subnet)
+        """Return the check for an account, with what its pools use now."""
+        return cls(region, usage_of(await client.list_pools(USAGE_FIELDS), region.sizes), subnet)
 
     def check(
-        self,
-        body: Mapping[str, Any],
-        images: Sequence[SupportedImage],
-        *,
-        needed_until: datetime,
-        now: datetime,
-        name_of: Callable[[tuple[Any, ...]], str | None],
+        self, body: Mapping[str, Any], images: Sequence[SupportedImage], request: PoolRequest
     ) -> Findings:
         """
-        Tell what would keep a pool from its nodes, which is nothing for one that is there; log the rest.
+        Return what keeps a pool from its nodes, and log warnings; nothing for a pool that exists.
 
-        :param body: the body that would create it.
-        :param images: the images that the service lists, where they were asked for.
-        :param needed_until: the last instant at which new nodes may be wanted.
-        :param name_of: the user's name of a place in the body.
+        :param body: the body that creates it.
+        :param images: the images that the service lists; empty if the list was not needed.
         """
         if body["id"] in self._usage.pool_ids:
             return Findings()
@@ -99,9 +94,9 @@ class Preflight:
             self._region,
             self._usage,
             image=_listed(body, images),
-            needed_until=needed_until,
-            now=now,
-            name_of=lambda path: name_of(path) or ".".join(map(str, path)),
+            needed_until=request.needed_until,
+            now=request.now,
+            name_of=lambda path: request.spec.name_of(path) or rest_name(path),
             subnet=self._subnet,
         )
         for warning in found.warnings:

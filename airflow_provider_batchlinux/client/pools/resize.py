@@ -23,8 +23,8 @@ __all__ = ["ResizeWait", "stop_resize_of"]
 
 log = logging.getLogger(__name__)
 
-# Another resize was faster between our look and our request.
-_NOT_NOW = frozenset({"OperationInvalidForCurrentState", "PoolBeingResized", "PoolResizing"})
+RESIZE_CONFLICTS = frozenset({"OperationInvalidForCurrentState", "PoolBeingResized", "PoolResizing"})
+"""The codes with which the service refuses a resize because another one is running."""
 
 _STOP_LIMIT = 4.0
 """Seconds. Airflow kills a worker five seconds after it has told it to end."""
@@ -92,7 +92,7 @@ class ResizeWait:
         try:
             await self.client.resize_pool(self.pool_id, self.spec.to_rest(pool))
         except BatchRequestError as error:
-            if error.code not in _NOT_NOW:
+            if error.code not in RESIZE_CONFLICTS:
                 raise
             log.info("Pool %r is not to be resized now (%s); waiting.", self.pool_id, error.code)
         else:

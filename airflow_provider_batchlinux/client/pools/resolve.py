@@ -1,4 +1,4 @@
-"""Choosing what a pool's user left open: the image, and the VM size where several would do."""
+"""Resolve what a pool request leaves open: the image, and the VM size if several are acceptable."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
 from airflow_provider_batchlinux.client.api.management import ManagementClient
-from airflow_provider_batchlinux.client.pools.preflight import Preflight, look_at_region, look_at_subnet
+from airflow_provider_batchlinux.client.pools.preflight import Preflight, read_region, read_subnet
 from airflow_provider_batchlinux.core.images.catalog import SupportedImage
 from airflow_provider_batchlinux.core.images.end_of_support import end_warning
 from airflow_provider_batchlinux.core.images.query import ImageQuery
@@ -22,60 +22,30 @@ from airflow_provider_batchlinux.core.images.resolve import (
     resolve_image,
 )
 from airflow_provider_batchlinux.core.instants import WARNED_BEFORE
-from airflow_provider_batchlinux.core.pools.changes.if_exists import IfExists
 from airflow_provider_batchlinux.core.pools.changes.resize import unmet
 from airflow_provider_batchlinux.core.pools.preflight import Findings, Region
-from airflow_provider_batchlinux.core.pools.spec.pool import PoolSpec
-from airflow_provider_batchlinux.core.pools.spec.raw import RawPool
 from airflow_provider_batchlinux.core.snapshots import POOL_FIELDS, PoolSnapshot
+from airflow_provider_batchlinux.core.text import counted
 from airflow_provider_batchlinux.core.vm_sizes.names import traits_of
 from airflow_provider_batchlinux.core.vm_sizes.query import VmSizeQuery
 from airflow_provider_batchlinux.core.vm_sizes.sizes import find_size
 from airflow_provider_batchlinux.exceptions import BatchQuotaError
 
-__all__ = ["PoolRequest", "ResolvedPool", "choose_pool", "warn_of_end"]
+if TYPE_CHECKING:
+    from airflow_provider_batchlinux.client.pools.create import PoolRequest
 
 log = logging.getLogger(__name__)
 
-_TOLD = 5
-"""Sizes that are named with why each was passed over, when none would do."""
-
-
-@dataclass(frozen=True)
-class PoolRequest:
-    """
-    A pool to have.
-
-    :param spec: what it shall be.
-    :param owner: what asks for it, kept in the pool's metadata.
-    :param needed_until: the instant up to which its image must be supported.
-    :param expires_at: when it is no longer wanted, kept in its metadata; ``None`` for never.
-    :param deadline: seconds since the epoch until which a pool of that id is waited for that is still being
-        deleted, or resized before a change of its size.
-    :param now: the time of the request, with a time zone.
-    :param if_exists: what becomes of a pool of that id that is there already.
-    :param preflight: look before, where the management plane is open, whether the pool can get its nodes.
-    :param hold: wait right here; ``False`` leaves the waiting to somebody else, by an error.
-    """
-
-    spec: PoolSpec | RawPool
-    owner: Mapping[str, str]
-    needed_until: datetime
-    expires_at: datetime | None
-    deadline: float | None
-    now: datetime
-    if_exists: IfExists = "reuse"
-    preflight: bool = False
-    hold: bool = True
+_MAX_SIZES_IN_ERROR = 5
 
 
 @dataclass(frozen=True)
 class ResolvedPool:
     """
-    A pool of which nothing is open any more.
+    A pool with its image and VM size.
 
-    :param body: the body that creates it.
-    :param images: the images that the service lists, where they were asked for.
+    :param body: the body that creates it, without the provider's marks.
+    :param images: the images that the service lists; empty if the list was not needed.
     """
 
     body: Mapping[str, Any]
@@ -83,13 +53,24 @@ class ResolvedPool:
     vm_size: str
     images: Sequence[SupportedImage]
 
+    def image_of(self, pool: Mapping[str, Any], needed_until: datetime) -> ResolvedImage | None:
+        """Return the image of another pool with the same id; ``None`` if it has no virtual machines."""
+        machine = pool.get("virtualMachineConfiguration")
+        if not machine:
+            return None
+        reference = {
+            name: value for name, value in machine["imageReference"].items() if name != "exactVersion"
+        }
+        query = ImageQuery.parse({**reference, "node_agent_sku": machine["nodeAgentSKUId"]})
+        return resolve_image(query, self.images, needed_until=needed_until)
+
 
 @dataclass(frozen=True)
-class _PassedOver:
+class _Rejection:
     """
-    Why a VM size would not do.
+    Why a VM size was rejected.
 
-    :param error: why no image fits it, with the nearest; ``None`` when it is the region or the quotas.
+    :param error: the error if no image fits it; ``None`` if it is the region or the quotas.
     """
 
     found: Findings
@@ -99,84 +80,85 @@ class _PassedOver:
         return " ".join([*self.found.problems, *self.found.shortages])
 
 
-async def choose_pool(
-    client: BatchLinuxClient, wish: PoolRequest, plane: ManagementClient | None
+async def resolve_pool(
+    client: BatchLinuxClient, request: PoolRequest, plane: ManagementClient | None
 ) -> ResolvedPool:
     """
-    Choose the image, and the first VM size that would do: in its region, within quotas, fit for the image.
+    Resolve the image, and select the first VM size that fits the region, the quotas and the image.
 
-    :param plane: the management plane; ``None`` when nothing is asked of it. Then the first size that was
-        named is taken.
-    :raises ImageNotFoundError: the service offers no such image.
-    :raises ValueError: no size would do.
-    :raises BatchQuotaError: none would now, but were quotas not used up.
+    :param plane: the management plane. Without it, the first size is used.
+    :raises ImageNotFoundError: if the service offers no such image.
+    :raises ValueError: if no size is suitable.
+    :raises BatchQuotaError: if only the quotas are used up.
     """
-    query = ImageQuery.parse(wish.spec.image or "")
+    spec = request.spec
+    query = ImageQuery.parse(spec.image or "")
     images = await client.list_images() if needs_image_list(query) else []
-    region = await _region(plane, wish)
-    preflight = await _preflight(client, plane, wish, region)
-    passed: dict[str, _PassedOver] = {}
-    for name in await _size_names(client, wish, region):
+    region = await _region(plane, request)
+    preflight = None
+    if region is not None and plane is not None:
+        subnet = await read_subnet(plane, spec.subnet_id) if spec.subnet_id else None
+        preflight = await Preflight.at(client, region, subnet)
+    rejected: dict[str, _Rejection] = {}
+    for name in await _size_names(client, request, region):
+        size = find_size(name, region.sizes) if region is not None else None
+        traits = traits_of(name) if size is None else size.traits
         try:
-            image = _image(query, images, wish, region, name)
-            body = wish.spec.to_rest(image, vm_size=name, owner=wish.owner, expires_at=wish.expires_at)
+            image = resolve_image(
+                query,
+                images,
+                needed_until=request.needed_until,
+                generation=spec.generation or traits.generation,
+                architecture=traits.architecture,
+            )
         except ImageNotFoundError as error:
-            passed[name] = _PassedOver(Findings((f"no image of {query.text!r} fits it.",)), error)
+            rejected[name] = _Rejection(Findings((f"no image of {query.text!r} fits it.",)), error)
             continue
-        found = _look(preflight, body, images, wish)
+        body = spec.to_rest(image, vm_size=name)
+        found = preflight.check(body, images, request) if preflight is not None else Findings()
         if found.problems or found.shortages:
-            passed[name] = _PassedOver(found)
+            rejected[name] = _Rejection(found)
             continue
-        _tell(image, wish, name, passed)
+        _log_choice(request, image, name, rejected)
         return ResolvedPool(body, image, name, images)
-    raise _none_fits(wish, passed)
+    raise _no_size_fits(spec.pool_id, rejected)
 
 
-async def _preflight(
-    client: BatchLinuxClient, plane: ManagementClient | None, wish: PoolRequest, region: Region | None
-) -> Preflight | None:
-    if region is None or plane is None:
-        return None
-    subnet_id = wish.spec.subnet_id
-    return await Preflight.at(client, region, await look_at_subnet(plane, subnet_id) if subnet_id else None)
+def warn_of_end_of_support(image: ResolvedImage, now: datetime) -> None:
+    """Log a warning if the support of an image ends soon, or has ended."""
+    warning = end_warning(image, now, WARNED_BEFORE)
+    if warning is not None:
+        log.warning("%s", warning)
 
 
-def _look(
-    preflight: Preflight | None, body: Mapping[str, Any], images: Sequence[SupportedImage], wish: PoolRequest
-) -> Findings:
-    if preflight is None:
-        return Findings()
-    until, name_of = wish.needed_until, wish.spec.name_of
-    return preflight.check(body, images, needed_until=until, now=wish.now, name_of=name_of)
-
-
-async def _region(plane: ManagementClient | None, wish: PoolRequest) -> Region | None:
+async def _region(plane: ManagementClient | None, request: PoolRequest) -> Region | None:
     if plane is None:
         return None
-    if VmSizeQuery.parse(wish.spec.vm_size).needs_region:
+    if VmSizeQuery.parse(request.spec.vm_size).needs_region:
         return await plane.region()
-    return await look_at_region(plane) if wish.preflight else None
+    return await read_region(plane) if request.preflight else None
 
 
-async def _size_names(client: BatchLinuxClient, wish: PoolRequest, region: Region | None) -> Sequence[str]:
-    """Name the sizes to consider, best first; the one of a pool that is there comes before all others."""
-    query = VmSizeQuery.parse(wish.spec.vm_size)
+async def _size_names(client: BatchLinuxClient, request: PoolRequest, region: Region | None) -> Sequence[str]:
+    """Return the sizes to consider, best first; the size of an existing pool comes before all others."""
+    pool_id, query = request.spec.pool_id, VmSizeQuery.parse(request.spec.vm_size)
     if len(query.names) == 1:
         return query.names
-    sizes = region.sizes if region is not None else ()
-    names = query.candidates(sizes)
+    names = query.candidates(region.sizes if region is not None else ())
     if not names:
-        raise ValueError(_nothing_suits(wish, query, region))
-    found = await client.find_pool_body(wish.spec.pool_id, [*POOL_FIELDS, "vmSize"])
+        where = "the region is unknown" if region is None else f"Batch offers none in {region.name!r}"
+        msg = f"Pool {pool_id!r} was not created: vm_size requires {query}, and {where}. Require less."
+        raise ValueError(msg)
+    found = await client.find_pool_body(pool_id, [*POOL_FIELDS, "vmSize"])
     if found is not None:
-        return _after(str(found["vmSize"]), names, PoolSnapshot.from_rest(found))
-    # Nothing is known of the others' chances, where the management plane tells nothing.
+        return _sizes_after(str(found["vmSize"]), names, PoolSnapshot.from_rest(found))
+    # Without the management plane, nothing tells a size that has a chance from one that has none.
     return names if region is not None else names[:1]
 
 
-def _after(there: str, names: Sequence[str], pool: PoolSnapshot) -> Sequence[str]:
-    """Keep to the size of the pool that is there, or go on to the next when it got no node of that size."""
-    places = [place for place, name in enumerate(names) if name.lower() == there.lower()]
+def _sizes_after(current: str, names: Sequence[str], pool: PoolSnapshot) -> Sequence[str]:
+    """Return the size of an existing pool, or the next one if the pool could not get any node of its size."""
+    places = [place for place, name in enumerate(names) if name.lower() == current.lower()]
     if not places:
         return names
     if pool.current == 0 and unmet(pool):
@@ -184,57 +166,30 @@ def _after(there: str, names: Sequence[str], pool: PoolSnapshot) -> Sequence[str
     return [names[places[0]]]
 
 
-def _nothing_suits(wish: PoolRequest, query: VmSizeQuery, region: Region | None) -> str:
-    where = "no region is known" if region is None else f"Batch offers none in {region.name!r}"
-    return f"Pool {wish.spec.pool_id!r} was not made: vm_size asks for {query}, and {where}. Ask for less."
-
-
-def _image(
-    query: ImageQuery,
-    images: Sequence[SupportedImage],
-    wish: PoolRequest,
-    region: Region | None,
-    vm_size: str,
-) -> ResolvedImage:
-    size = find_size(vm_size, region.sizes) if region is not None else None
-    traits = traits_of(vm_size) if size is None else size.traits
-    return resolve_image(
-        query,
-        images,
-        needed_until=wish.needed_until,
-        generation=wish.spec.generation or traits.generation,
-        architecture=traits.architecture,
-    )
-
-
-def _tell(image: ResolvedImage, wish: PoolRequest, vm_size: str, passed: Mapping[str, _PassedOver]) -> None:
-    for name, why in passed.items():
-        log.warning("VM size %r is passed over: %s", name, why)
-    if vm_size != wish.spec.vm_size:
-        log.info("VM size %s, of %s.", vm_size, VmSizeQuery.parse(wish.spec.vm_size))
+def _log_choice(
+    request: PoolRequest, image: ResolvedImage, vm_size: str, rejected: Mapping[str, _Rejection]
+) -> None:
+    for name, why in rejected.items():
+        log.warning("VM size %r is not used: %s", name, why)
+    if vm_size != request.spec.vm_size:
+        log.info("VM size %s, of %s.", vm_size, VmSizeQuery.parse(request.spec.vm_size))
     log.info("%s", describe_choice(image))
-    warn_of_end(image, wish)
+    warn_of_end_of_support(image, request.now)
 
 
-def warn_of_end(image: ResolvedImage, wish: PoolRequest) -> None:
-    """Warn in the log when the support of a pool's image ends soon, or has ended."""
-    warning = end_warning(image, wish.now, WARNED_BEFORE)
-    if warning is not None:
-        log.warning("%s", warning)
-
-
-def _none_fits(wish: PoolRequest, passed: Mapping[str, _PassedOver]) -> Exception:
-    """Give the error to raise when no size would do: all of the only one, or something of the first."""
-    each = list(passed.values())
-    head = f"Pool {wish.spec.pool_id!r} was not made:"
+def _no_size_fits(pool_id: str, rejected: Mapping[str, _Rejection]) -> Exception:
+    """Return the error to raise if all sizes were rejected."""
+    each = list(rejected.values())
+    head = f"Pool {pool_id!r} was not created:"
     if len(each) > 1:
-        told = [f"{head} none of {len(each)} VM sizes would do."]
-        told += [f"  {name}: {why}" for name, why in list(passed.items())[:_TOLD]]
-        told += [f"  and {len(each) - _TOLD} more"] if len(each) > _TOLD else []
+        lines = [f"{head} none of {counted(len(each), 'VM size')} is suitable."]
+        lines += [f"  {name}: {why}" for name, why in list(rejected.items())[:_MAX_SIZES_IN_ERROR]]
+        more = len(each) - _MAX_SIZES_IN_ERROR
+        lines += [f"  and {more} more"] if more > 0 else []
     elif each[0].error is not None:
         return each[0].error
     else:
-        told = [head, *each[0].found.problems, *each[0].found.shortages]
-    quotas_would_do = any(not why.found.problems for why in each)
-    text = "\n".join(told)
-    return BatchQuotaError(text, code="Preflight") if quotas_would_do else ValueError(text)
+        lines = [head, *each[0].found.problems, *each[0].found.shortages]
+    text = "\n".join(lines)
+    only_quotas = any(not why.found.problems for why in each)
+    return BatchQuotaError(text, code="Preflight") if only_quotas else ValueError(text)

@@ -1,4 +1,4 @@
-"""Waiting until a pool's resize is over, however it ended."""
+"""Wait until a pool is steady, or gone."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from typing import Any
 
 from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
 from airflow_provider_batchlinux.exceptions import PoolNotReadyError
-
-__all__ = ["PoolSteadyWait"]
 
 
 @dataclass
@@ -45,3 +43,21 @@ class PoolSteadyWait:
             "spot": {"current": pool.current_spot, "target": pool.target_spot},
             "resize_errors": [str(error) for error in pool.resize_errors],
         }
+
+
+@dataclass
+class PoolGoneWait:
+    """Wait until a deletion is complete: the service has no pool with an id."""
+
+    client: BatchLinuxClient
+    pool_id: str
+    status: str = field(default="", init=False)
+
+    async def poll(self) -> dict[str, Any] | None:
+        """Return the pool's id if it is gone, ``None`` to keep waiting."""
+        found = await self.client.find_pool_body(self.pool_id, ["id", "state"])
+        if found is None:
+            self.status = f"Pool {self.pool_id!r} is gone."
+            return {"pool_id": self.pool_id}
+        self.status = f"Pool {self.pool_id!r} is {found.get('state')}; a resource lock can hold this up."
+        return None

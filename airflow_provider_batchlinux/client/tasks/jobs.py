@@ -10,14 +10,17 @@ from typing import Any
 
 from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
 from airflow_provider_batchlinux.client.waits.loop import WaitSchedule, wait_for
-from airflow_provider_batchlinux.core.pools.spec.pool import METADATA_PREFIX, metadata_of
+from airflow_provider_batchlinux.core.pool_metadata import (
+    FINGERPRINT_KEY,
+    METADATA_PREFIX,
+    SUBMISSION_KEY,
+    metadata_of,
+)
 from airflow_provider_batchlinux.core.tasks.task import TASK_ID, TaskOutcome, TaskSpec, task_outcome
 from airflow_provider_batchlinux.exceptions import BatchConflictError, BatchRequestError
 
 log = logging.getLogger(__name__)
 
-_FINGERPRINT = f"{METADATA_PREFIX}fingerprint"
-_SUBMISSION = f"{METADATA_PREFIX}submission"
 _LOOK_INTERVAL = 2.0
 _LEFTOVER_LIMIT = 600.0
 """Seconds to wait for the deletion of a leftover job of the same id."""
@@ -49,7 +52,7 @@ class Submission:
     def job_rest(self) -> dict[str, Any]:
         """Build the body of the job."""
         marks = {f"{METADATA_PREFIX}{name}": value for name, value in self.owner.items()}
-        marks |= {_FINGERPRINT: self.spec.fingerprint(), _SUBMISSION: self.token}
+        marks |= {FINGERPRINT_KEY: self.spec.fingerprint(), SUBMISSION_KEY: self.token}
         return self.spec.job_rest(self.job_id, marks)
 
 
@@ -82,7 +85,7 @@ async def end_orphans(client: BatchLinuxClient, pool_id: str, id_prefix: str) ->
     """
     for job in await client.find_active_jobs(id_prefix):
         job_id = str(job["id"])
-        ours = _SUBMISSION in metadata_of(job) and _pool_of(job) == pool_id.lower()
+        ours = SUBMISSION_KEY in metadata_of(job) and _pool_of(job) == pool_id.lower()
         if ours and not await _is_over(client, job_id):
             log.info("Deleting job %r: its command cannot end, for its pool is deleted.", job_id)
             await client.delete_job(job_id)
@@ -117,7 +120,7 @@ async def _adopt_earlier(client: BatchLinuxClient, submission: Submission) -> st
 
 
 async def _is_same_running(client: BatchLinuxClient, submission: Submission, job: Mapping[str, Any]) -> bool:
-    if metadata_of(job).get(_FINGERPRINT) != submission.spec.fingerprint():
+    if metadata_of(job).get(FINGERPRINT_KEY) != submission.spec.fingerprint():
         return False
     task = await client.find_task(str(job["id"]), TASK_ID)
     return task is not None and task_outcome(task) is TaskOutcome.STILL_RUNNING
@@ -137,7 +140,7 @@ async def _create_job(client: BatchLinuxClient, submission: Submission) -> None:
     deadline = time.time() + _LEFTOVER_LIMIT
     while not await _created(client, submission):
         found = await client.find_job(job_id)
-        if found is not None and metadata_of(found).get(_SUBMISSION) == submission.token:
+        if found is not None and metadata_of(found).get(SUBMISSION_KEY) == submission.token:
             return
         log.info("Waiting until job %r, a leftover of the same id, is deleted.", job_id)
         await client.delete_job(job_id)

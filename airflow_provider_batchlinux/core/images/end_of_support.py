@@ -1,4 +1,4 @@
-"""How long the images in use are still supported, and what could follow them; imports only the stdlib."""
+"""Report how long the images of pools are still supported, and which images can replace them."""
 
 from __future__ import annotations
 
@@ -11,11 +11,10 @@ from airflow_provider_batchlinux.core.images.catalog import SupportedImage
 from airflow_provider_batchlinux.core.images.names import DISTROS
 from airflow_provider_batchlinux.core.images.query import DistroRelease, ImageQuery, Wishes
 from airflow_provider_batchlinux.core.images.resolve import ImageNotFoundError, ResolvedImage, resolve_image
-
-__all__ = ["SUPPORT_FIELDS", "ImageInUse", "describe_support", "end_warning", "images_in_use"]
+from airflow_provider_batchlinux.core.text import counted
 
 SUPPORT_FIELDS = ("id", "virtualMachineConfiguration")
-"""What is asked of a pool to know its image."""
+"""The properties to request of a pool to know its image."""
 
 _NAMES = ("publisher", "offer", "sku")
 
@@ -25,13 +24,13 @@ class ImageInUse:
     """
     The image of a pool.
 
-    :param image: ``publisher:offer:sku``, or the id of an image of one's own.
-    :param is_listed: the service's list has it with that node agent SKU. An own image is never listed; a
-        marketplace image that is not has been taken off.
-    :param is_own: it is an image of one's own or of a gallery, for whose base image its owner looks.
-    :param end_of_support: from then on the service refuses new pools of it, and may refuse new nodes;
-        ``None`` when no date is decided.
-    :param successor: the image that its kind would get from now on; ``None`` when there is no other.
+    :param image: ``publisher:offer:sku``, or the id of a custom or gallery image.
+    :param is_listed: whether the service lists it with that node agent SKU. A custom image is never listed; a
+        marketplace image that is not listed has been withdrawn.
+    :param is_own: whether it is a custom or gallery image, whose owner is responsible for its base image.
+    :param end_of_support: from then on the service refuses new pools with it, and may refuse new nodes;
+        ``None`` if no date is announced.
+    :param successor: the image that a new pool of the same kind would use; ``None`` if there is no other.
     """
 
     pool_id: str
@@ -43,13 +42,13 @@ class ImageInUse:
     successor: str | None
 
     def ends_within(self, span: timedelta, now: datetime) -> bool:
-        """Tell whether its support is over or ends soon; one taken off the list counts as over."""
+        """Return whether its support has ended or ends soon; a withdrawn image counts as ended."""
         if not self.is_listed:
             return not self.is_own
         return self.end_of_support is not None and self.end_of_support <= now + span
 
     def to_dict(self, now: datetime) -> dict[str, Any]:
-        """Give it as plain values, with the whole days that are left."""
+        """Return the image as an entry of the result's ``ending``."""
         end = self.end_of_support
         return {
             "pool_id": self.pool_id,
@@ -65,9 +64,9 @@ def images_in_use(
     pools: Sequence[Mapping[str, Any]], images: Sequence[SupportedImage], now: datetime
 ) -> list[ImageInUse]:
     """
-    Tell the image of each pool, with its end of support.
+    Return the image of each pool.
 
-    :param pools: REST bodies with :data:`SUPPORT_FIELDS`; a pool without virtual machines is left out.
+    :param pools: REST bodies with :data:`SUPPORT_FIELDS`; a pool without virtual machines is skipped.
     :param images: the service's supported images.
     """
     machines = [(str(pool["id"]), pool.get("virtualMachineConfiguration")) for pool in pools]
@@ -75,34 +74,34 @@ def images_in_use(
 
 
 def describe_support(found: ImageInUse, now: datetime) -> str:
-    """Say in a sentence how long an image is still supported, and what may follow it."""
+    """Return a sentence about how long a pool's image is still supported, and what can replace it."""
     subject = f"Pool {found.pool_id!r} uses {found.image} ({found.node_agent_sku})"
     if not found.is_listed and not found.is_own:
-        said = "which the service no longer lists"
+        support = "which the service no longer lists"
     elif found.end_of_support is None:
-        said = "for which no end of support is decided"
+        support = "for which no end of support is announced"
     else:
-        said = _end_text(found.end_of_support, now)
-    follows = f" Its kind is now {found.successor}." if found.successor else ""
-    return f"{subject}, {said}.{follows}"
+        support = _end_text(found.end_of_support, now)
+    successor = f" A new pool of this kind would use {found.successor}." if found.successor else ""
+    return f"{subject}, {support}.{successor}"
 
 
 def end_warning(chosen: ResolvedImage, now: datetime, span: timedelta) -> str | None:
     """
-    Say that the image of a pool ends soon; ``None`` when it does not.
+    Return a warning that the support of an image ends soon; ``None`` if it does not.
 
-    :param span: how long before the end it is worth a warning.
+    :param span: how long before the end to warn.
     """
     end = chosen.end_of_support
     if end is None or end > now + span:
         return None
-    name = ":".join(chosen.reference.values())
-    return f"Image {name}, {_end_text(end, now)}; from then on new pools of it are refused. Move on in time."
+    name, remedy = ":".join(chosen.reference.values()), "Change to another image in time."
+    return f"Image {name}, {_end_text(end, now)}; from then on new pools with it are refused. {remedy}"
 
 
 def _end_text(end: datetime, now: datetime) -> str:
     days = (end - now).days
-    when = f"in {days} days" if days > 0 else f"{-days} days ago"
+    when = f"in {counted(days, 'day')}" if days > 0 else f"{counted(-days, 'day')} ago"
     return f"whose support {'ends' if end > now else 'ended'} on {end:%Y-%m-%d}, {when}"
 
 

@@ -13,11 +13,11 @@ from airflow_provider_batchlinux.core.pools.subnets import Subnet
 from airflow_provider_batchlinux.core.pools.validation.rules import generation_for
 from airflow_provider_batchlinux.core.vm_sizes.sizes import VmSize, find_size, nearest_sizes
 
-__all__ = ["POOL_FIELDS", "Findings", "Limits", "Region", "Usage", "find_faults", "usage_of"]
+__all__ = ["USAGE_FIELDS", "Findings", "Limits", "Region", "Usage", "find_faults", "usage_of"]
 
 Path = tuple[Any, ...]
 
-POOL_FIELDS = (
+USAGE_FIELDS = (
     "id",
     "vmSize",
     "currentDedicatedNodes",
@@ -25,7 +25,7 @@ POOL_FIELDS = (
     "currentLowPriorityNodes",
     "targetLowPriorityNodes",
 )
-"""What is asked of the account's pools to know what they use."""
+"""The properties to request of the account's pools to know what they use."""
 
 _EPHEMERAL: Path = ("virtualMachineConfiguration", "osDisk", "ephemeralOSDiskSettings")
 _SUBNET: Path = ("networkConfiguration", "subnetId")
@@ -92,7 +92,7 @@ def usage_of(pools: Iterable[Mapping[str, Any]], sizes: Sequence[VmSize]) -> Usa
     """
     Count what pools use: of each the nodes that it has or wants, whichever are more.
 
-    :param pools: REST bodies with :data:`POOL_FIELDS`.
+    :param pools: REST bodies with :data:`USAGE_FIELDS`.
     """
     rows = list(pools)
     families: dict[str, int] = {}

@@ -7,13 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from airflow_provider_batchlinux.core.pool_metadata import (
-    METADATA_PREFIX,
-    expiry_in,
-    kept_since,
-    metadata_of,
-    runs_in,
-)
+from airflow_provider_batchlinux.core.pool_metadata import PoolMarks
 from airflow_provider_batchlinux.core.text import counted, table
 
 SWEEP_FIELDS = (
@@ -88,12 +82,8 @@ def owned_pools(bodies: Sequence[Mapping[str, Any]], instance: str) -> list[Owne
     :param bodies: REST bodies with :data:`SWEEP_FIELDS`.
     :param instance: the connection's ``id_prefix``, which tells apart Airflows that share an account.
     """
-    return [
-        _owned(body, marks)
-        for body in bodies
-        if not _is_deleting(body)
-        and (marks := metadata_of(body)).get(f"{METADATA_PREFIX}instance") == instance
-    ]
+    found = [(body, PoolMarks.of(body)) for body in bodies if not _is_deleting(body)]
+    return [_owned(body, marks) for body, marks in found if marks.owner.get("instance") == instance]
 
 
 def sweep_of(pool: OwnedPool, now: datetime, *, runs_have_ended: bool) -> Sweep | None:
@@ -148,12 +138,12 @@ def _is_deleting(body: Mapping[str, Any]) -> bool:
     return str(body.get("state")).lower() == "deleting"
 
 
-def _owned(body: Mapping[str, Any], marks: Mapping[str, str]) -> OwnedPool:
+def _owned(body: Mapping[str, Any], marks: PoolMarks) -> OwnedPool:
     return OwnedPool(
         pool_id=str(body["id"]),
         etag=body.get("eTag"),
-        runs=runs_in(marks),
-        expires_at=expiry_in(marks),
-        kept=kept_since(marks),
+        runs=marks.runs,
+        expires_at=marks.expires_at,
+        kept=marks.kept_since,
         nodes=int(body.get("currentDedicatedNodes") or 0) + int(body.get("currentLowPriorityNodes") or 0),
     )

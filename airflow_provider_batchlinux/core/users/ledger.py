@@ -9,12 +9,11 @@ from datetime import datetime, timezone
 from typing import Any
 
 from airflow_provider_batchlinux.core.instants import parse_instant, rest_instant
-from airflow_provider_batchlinux.core.pool_metadata import METADATA_PREFIX
+from airflow_provider_batchlinux.core.pool_metadata import USER_KEY_PREFIX
 from airflow_provider_batchlinux.core.text import table
 
 __all__ = ["LedgerEntry", "entries_in", "ledger_table", "with_entry", "without_entry"]
 
-_USER = f"{METADATA_PREFIX}user_"
 _NEVER_WRITTEN = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
@@ -76,8 +75,11 @@ def entries_in(metadata: Mapping[str, str]) -> dict[str, LedgerEntry]:
 
     An entry that cannot be read is kept in sight, as over and nobody's.
     """
-    names = (name for name in metadata if name.startswith(_USER) and name != _USER)
-    return {name[len(_USER) :]: _read(name[len(_USER) :], metadata[name]) for name in sorted(names)}
+    names = (name for name in metadata if name.startswith(USER_KEY_PREFIX) and name != USER_KEY_PREFIX)
+    return {
+        name[len(USER_KEY_PREFIX) :]: _read(name[len(USER_KEY_PREFIX) :], metadata[name])
+        for name in sorted(names)
+    }
 
 
 def with_entry(metadata: Mapping[str, str], entry: LedgerEntry) -> dict[str, str]:
@@ -89,12 +91,12 @@ def with_entry(metadata: Mapping[str, str], entry: LedgerEntry) -> dict[str, str
         marks["admin"] = True
     if entry.has_password:
         marks["password"] = True
-    return {**metadata, _USER + entry.username: json.dumps(marks, separators=(",", ":"))}
+    return {**metadata, USER_KEY_PREFIX + entry.username: json.dumps(marks, separators=(",", ":"))}
 
 
 def without_entry(metadata: Mapping[str, str], username: str) -> dict[str, str]:
     """Give a pool's metadata without a user's entry."""
-    return {name: value for name, value in metadata.items() if name != _USER + username}
+    return {name: value for name, value in metadata.items() if name != USER_KEY_PREFIX + username}
 
 
 def ledger_table(entries: Iterable[tuple[str, LedgerEntry]], now: datetime) -> str:

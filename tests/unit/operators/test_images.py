@@ -6,7 +6,9 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException
 
+from airflow_provider_batchlinux.exceptions import ImageEndOfSupportError
 from airflow_provider_batchlinux.operators.images import BatchLinuxCheckImagesOperator
 from tests.airflow_harness import ExecutionApi, run_task
 from tests.batch_account import BatchAccount
@@ -37,7 +39,10 @@ def test_a_pool_on_an_ended_image_fails_the_task_with_its_name(ended_pool: str) 
 
     assert run.state == "failed"
     assert f"Pool {ended_pool!r} uses canonical:0001-com-ubuntu-server-focal:20_04-lts" in run.message
-    assert "1 of 2 pools" in run.message
+    assert "1 of 2 pools uses an image that is about to reach end of support:" in run.message
+    assert isinstance(run.error, ImageEndOfSupportError)
+    assert isinstance(run.error, AirflowFailException)
+    assert run.error.pool_ids == [ended_pool]
     assert run.result["checked"] == 2
     assert [image["pool_id"] for image in run.result["ending"]] == [ended_pool]
 

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from airflow.sdk import DAG
 
-from airflow_provider_batchlinux.core.pools.spec.pool import metadata_of
+from airflow_provider_batchlinux.core.pool_metadata import metadata_of
 from airflow_provider_batchlinux.exceptions import BatchRequestError
 from airflow_provider_batchlinux.operators.pool import BatchLinuxCreatePoolOperator
 from tests.airflow_harness import RUN_ID, TaskRun, run_task

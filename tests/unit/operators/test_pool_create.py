@@ -10,7 +10,7 @@ import pendulum
 import pytest
 
 from airflow_provider_batchlinux.core.instants import parse_instant
-from airflow_provider_batchlinux.core.pools.spec.pool import metadata_of
+from airflow_provider_batchlinux.core.pool_metadata import metadata_of
 from airflow_provider_batchlinux.exceptions import BatchConflictError, WaitTimeoutError
 from airflow_provider_batchlinux.operators.pool import BatchLinuxCreatePoolOperator
 from tests.airflow_harness import RUN_ID, run_task
@@ -173,8 +173,8 @@ def test_a_pool_made_from_another_spec_is_left_alone_and_named_with_its_owner(ac
     run = run_task(create(pool_id="etl", **{"dedicated_nodes": 1, **change}))
 
     assert isinstance(run.error, BatchConflictError)
-    assert run.message.startswith("Pool 'etl' exists, made by dag_id 'harness'")
-    assert "from another spec:" in run.message
+    assert run.message.startswith("Pool 'etl' exists, created by dag_id 'harness'")
+    assert "from another specification:" in run.message
     assert "Choose another pool_id, delete that pool first, or say by if_exists" in run.message
     assert account.hook.find_pool("etl").target == 1
 
@@ -189,7 +189,9 @@ def test_a_pool_that_somebody_else_made_is_not_taken_over(account):
 
 
 def test_a_pool_that_is_being_deleted_is_waited_out_and_made_anew(slow_account, monkeypatch):
-    monkeypatch.setattr("airflow_provider_batchlinux.client.pools.create._LOOK_INTERVAL", 0.02)
+    monkeypatch.setattr(
+        "airflow_provider_batchlinux.operators.pool.BatchLinuxCreatePoolOperator.poll_interval", 0.02
+    )
     control = slow_account.control
     slow_account.make_pool("etl")
     slow_account.hook.delete_pool("etl")
@@ -204,7 +206,7 @@ def test_a_pool_that_is_being_deleted_is_waited_out_and_made_anew(slow_account, 
         passing.result()
 
     assert run.result["created"] is True
-    assert "A pool 'etl' is still being deleted; waiting until it is gone." in run.log
+    assert "Pool 'etl' is still being deleted." in run.log
 
 
 def test_a_deletion_that_takes_too_long_fails_with_what_may_hold_it_up(slow_account):

@@ -16,7 +16,9 @@ from tests.faults import meanwhile
 @pytest.fixture(autouse=True)
 def eager(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let triggers look often."""
-    monkeypatch.setattr("airflow_provider_batchlinux.operators.pool._POLL_INTERVAL", 0.02)
+    monkeypatch.setattr(
+        "airflow_provider_batchlinux.operators.pool.BatchLinuxCreatePoolOperator.poll_interval", 0.02
+    )
 
 
 def creating(**options: Any) -> BatchLinuxCreatePoolOperator:

@@ -56,18 +56,18 @@ def test_an_id_that_the_service_would_refuse_is_refused_before_any_request(accou
 def test_all_problems_are_named_at_once_before_any_request(account):
     wrong: dict[str, Any] = {
         "pool_id": "two words",
-        "vm_size": "",
-        "dedicated_nodes": -1,
+        "vm_size": {"cores": "many"},
+        "dedicated_nodes": "few",
         "ssh_from": ["everywhere"],
         "metadata": {"airflow_batchlinux_mine": "x"},
-        "resize_timeout": 60,
+        "task_slots_per_node": "x",
         "image": {"offer": "ubuntu"},
     }
     run = run_task(create(**wrong))
 
     lines = run.message.splitlines()
     assert len(lines) >= len(wrong)
-    for name in ("pool_id", "vm_size", "dedicated_nodes", "ssh_from", "metadata", "resize_timeout"):
+    for name in ("pool_id", "vm_size", "dedicated_nodes", "ssh_from", "metadata", "task_slots_per_node"):
         assert any(line.startswith(name) for line in lines), name
     assert account.requests() == []
 

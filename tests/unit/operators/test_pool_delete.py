@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_batchlinux.core.pool_metadata import expiry_in, kept_since, metadata_of
+from airflow_provider_batchlinux.core.pool_metadata import PoolMarks
 from airflow_provider_batchlinux.emulator import EmulatorOptions, run_emulator
 from airflow_provider_batchlinux.exceptions import BatchRequestError, WaitTimeoutError
 from airflow_provider_batchlinux.operators.pool import BatchLinuxDeletePoolOperator
@@ -159,7 +159,7 @@ def test_a_pool_that_is_kept_has_an_end(account: BatchAccount):
 
     body = account.hook.run(lambda client: client.find_pool_body("etl"))
     assert body is not None
-    until = expiry_in(metadata_of(body))
+    until = PoolMarks.of(body).expires_at
     assert until is not None
     assert timedelta(hours=1, minutes=59) < until - datetime.now(timezone.utc) <= timedelta(hours=2)
 
@@ -171,9 +171,9 @@ def test_a_pool_that_is_kept_without_an_end_is_marked(account: BatchAccount):
 
     body = account.hook.run(lambda client: client.find_pool_body("etl"))
     assert body is not None
-    assert kept_since(metadata_of(body)) is not None
-    assert expiry_in(metadata_of(body)) is None
-    assert "paid for until its end, or somebody deletes it" in run.log
+    assert PoolMarks.of(body).kept_since is not None
+    assert PoolMarks.of(body).expires_at is None
+    assert "billed until its expiry, or until a person deletes it" in run.log
 
 
 @pytest.mark.parametrize("policy", ["on_success", "keep_on_failure"])

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_batchlinux.client.pools.metadata import change_metadata
-from airflow_provider_batchlinux.core.pool_metadata import METADATA_PREFIX, expiry_in, metadata_of
+from airflow_provider_batchlinux.core.pool_metadata import METADATA_PREFIX, PoolMarks, metadata_of
 from airflow_provider_batchlinux.exceptions import BatchConflictError
 from airflow_provider_batchlinux.operators.pool import BatchLinuxCreatePoolOperator
 from tests.airflow_harness import TaskRun, run_task
@@ -66,7 +66,9 @@ def test_resize_changes_the_numbers_and_takes_the_pool(account: BatchAccount) ->
 def test_a_resize_under_way_is_waited_for(
     slow_account: BatchAccount, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("airflow_provider_batchlinux.client.pools.create._LOOK_INTERVAL", 0.02)
+    monkeypatch.setattr(
+        "airflow_provider_batchlinux.operators.pool.BatchLinuxCreatePoolOperator.poll_interval", 0.02
+    )
     create(dedicated_nodes=1)
 
     run = create(dedicated_nodes=2, if_exists="resize", deletion_limit=0.1)
@@ -120,7 +122,7 @@ def test_update_changes_nothing_when_not_all_can_be_changed(account: BatchAccoun
 
     run = create(dedicated_nodes=2, vm_size="standard_d4s_v5", if_exists="update")
 
-    assert "Not to be changed on it by if_exists='update': vmSize." in run.message
+    assert "if_exists='update' cannot change vmSize." in run.message
     assert pool_of(account)["eTag"] == before["eTag"]
 
 
@@ -178,7 +180,7 @@ def test_another_run_without_an_end_takes_the_end_away(account: BatchAccount) ->
 
     create("other")
 
-    assert expiry_in(metadata_of(pool_of(account))) is None
+    assert PoolMarks.of(pool_of(account)).expires_at is None
 
 
 @pytest.mark.usefixtures("account")
@@ -249,6 +251,6 @@ def test_an_unknown_policy_is_refused_while_the_dag_is_parsed() -> None:
 
 
 def _expiry(account: BatchAccount) -> datetime:
-    found = expiry_in(metadata_of(pool_of(account)))
+    found = PoolMarks.of(pool_of(account)).expires_at
     assert found is not None
     return found

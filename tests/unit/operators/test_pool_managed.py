@@ -18,7 +18,7 @@ from tests.source_code import ROOT
 
 OTHER = f"{IDENTITY}-2"
 PAGE = (ROOT / "docs" / "howto" / "create-a-pool.md").read_text(encoding="utf-8")
-NOT_CHECKED = "VM size and quotas are not checked before the pool is made."
+NOT_CHECKED = "VM size and quotas are not checked before the pool is created:"
 
 
 @pytest.fixture
@@ -124,7 +124,7 @@ def test_identities_of_a_pool_with_nodes_are_not_changed(account: BatchAccount) 
 
     run = create(identities=[OTHER], dedicated_nodes=1, if_exists="update", task_id="other")
 
-    assert "Not to be changed on it by if_exists='update': identity. Nothing was changed." in run.message
+    assert "if_exists='update' cannot change identity. Nothing was changed." in run.message
     assert identities_of(account) == [IDENTITY]
 
 
@@ -143,7 +143,7 @@ def test_what_the_connection_lacks_for_them_is_named_before_any_call(
     run = create(identities=[IDENTITY], tags={"team": "etl"})
 
     assert run.message == (
-        f"identities and tags: that takes the management plane, and to reach it the connection lacks {gaps}."
+        f"identities and tags need the management plane, for which the connection lacks {gaps}."
     )
     assert account.requests() == []
 
@@ -163,7 +163,7 @@ def test_all_that_keeps_the_pool_from_its_nodes_is_told_before_it_is_made(accoun
 
     assert isinstance(run.error, ValueError)
     lines = run.message.splitlines()
-    assert lines[0] == "Pool 'etl' was not made:"
+    assert lines[0] == "Pool 'etl' was not created:"
     assert [line.split(" ")[0] for line in lines[1:]] == [
         "vm_size='standard_a2'",
         "spot_nodes=1:",
@@ -291,7 +291,7 @@ class TestSubnet:
 
         run = self.make(account, dedicated_nodes=2)
 
-        assert "The room in subnet '/subscriptions/" in run.log
+        assert "The free addresses of subnet '/subscriptions/" in run.log
         assert told in run.log
         assert "is not enabled for current account" in run.message
 

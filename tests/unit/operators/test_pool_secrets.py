@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_batchlinux.exceptions import BatchRequestError
-from airflow_provider_batchlinux.operators._pool_request import secrets_untold
+from airflow_provider_batchlinux.operators._pool_request import secrets_hidden
 from airflow_provider_batchlinux.specs import (
     AzureBlobMountSpec,
     AzureFilesMountSpec,
@@ -145,7 +145,7 @@ def test_a_secret_from_a_template_is_not_stored(account):
 def test_what_the_service_repeats_of_a_secret_is_masked():
     spec = PoolSpec("etl", "ubuntu 24.04", "standard_d2s_v5", **PARTS["an account's password"])
     error = BatchRequestError(f"The password {SECRET!r} is bad.")
-    with pytest.raises(BatchRequestError) as failure, secrets_untold(spec):
+    with pytest.raises(BatchRequestError) as failure, secrets_hidden(spec):
         raise error from ValueError(SECRET)
 
     assert str(failure.value) == "The password '***' is bad."
@@ -154,7 +154,7 @@ def test_what_the_service_repeats_of_a_secret_is_masked():
 
 def test_the_sas_of_a_url_is_masked_also_when_it_is_told_alone():
     spec = PoolSpec("etl", "ubuntu 24.04", "standard_d2s_v5", **PARTS["a SAS in a URL"])
-    with pytest.raises(BatchRequestError, match=r"^\*\*\*$"), secrets_untold(spec):
+    with pytest.raises(BatchRequestError, match=r"^\*\*\*$"), secrets_hidden(spec):
         raise BatchRequestError(SAS.partition("?")[2])
 
 
@@ -162,7 +162,7 @@ def test_an_error_without_a_secret_keeps_what_it_came_from():
     spec = PoolSpec("etl", "ubuntu 24.04", "standard_d2s_v5", **PARTS["an account's password"])
     cause = ValueError("PropertyName: vmSize")
     error = BatchRequestError("The size is bad.")
-    with pytest.raises(BatchRequestError) as failure, secrets_untold(spec):
+    with pytest.raises(BatchRequestError) as failure, secrets_hidden(spec):
         raise error from cause
 
     assert failure.value.__cause__ is cause

@@ -203,7 +203,7 @@ def test_an_interval_that_is_given_twice_is_refused(account: BatchAccount) -> No
         BatchLinuxEnableAutoscaleOperator(task_id="scale", pool_id="etl", formula=formula, interval=900)
     )
 
-    assert run.message == "interval is given twice: beside the formula and in it; leave out one of them."
+    assert run.message == "interval is given twice: as a parameter and in the formula; remove one of them."
 
 
 def test_a_formula_that_is_wrong_fails_the_task(account: BatchAccount) -> None:

@@ -57,7 +57,7 @@ def test_the_image_fits_the_size_that_was_chosen(managed: BatchAccount) -> None:
 def test_a_size_that_no_image_fits_is_passed_over(managed: BatchAccount) -> None:
     run = create(["standard_d2_v2", "standard_d2s_v5"], image="ubuntu 24.04 gen2")
 
-    assert "VM size 'standard_d2_v2' is passed over: no image of 'ubuntu 24.04 gen2' fits it." in run.log
+    assert "VM size 'standard_d2_v2' is not used: no image of 'ubuntu 24.04 gen2' fits it." in run.log
     assert run.result["vm_size"] == "standard_d2s_v5"
 
 
@@ -75,7 +75,7 @@ def test_a_size_that_the_region_has_not_is_passed_over(managed: BatchAccount) ->
     run = create(["standard_d2s_v99", "standard_d2s_v5"])
 
     assert run.result["vm_size"] == "standard_d2s_v5"
-    assert "VM size 'standard_d2s_v99' is passed over: vm_size='standard_d2s_v99' is no VM size" in run.log
+    assert "VM size 'standard_d2s_v99' is not used: vm_size='standard_d2s_v99' is no VM size" in run.log
 
 
 def test_a_size_that_ends_too_soon_is_passed_over(managed: BatchAccount) -> None:
@@ -100,7 +100,7 @@ def test_where_quotas_allow_none_it_can_be_tried_again_later(managed: BatchAccou
     run = create(["standard_d16s_v5", "standard_d2s_v5"])
 
     assert isinstance(run.error, BatchQuotaError)
-    assert "Pool 'etl' was not made: none of 2 VM sizes would do." in run.message
+    assert "Pool 'etl' was not created: none of 2 VM sizes is suitable." in run.message
     assert "standard_d16s_v5: dedicated_nodes=1 on vm_size='standard_d16s_v5' wants 16" in run.message
     assert managed.pools() == []
 
@@ -109,8 +109,8 @@ def test_needs_that_no_size_meets_are_told(managed: BatchAccount) -> None:
     run = create({"cores": 512})
 
     assert run.message == (
-        "Pool 'etl' was not made: vm_size asks for cores 512, and Batch offers none in 'westeurope'. "
-        "Ask for less."
+        "Pool 'etl' was not created: vm_size requires cores 512, and Batch offers none in 'westeurope'. "
+        "Require less."
     )
 
 
@@ -144,14 +144,14 @@ def test_needs_take_a_connection_to_the_management_plane(
     run = create({"cores": 2})
 
     assert run.message == (
-        "vm_size: that takes the management plane, and to reach it the connection lacks an Entra identity "
+        "vm_size needs the management plane, for which the connection lacks an Entra identity "
         "(auth), subscription_id, resource_group."
     )
     assert BatchAccount(secure_emulator).requests() == []
 
 
 def test_what_is_wrong_with_a_size_is_told_with_all_other_problems(account: BatchAccount) -> None:
-    run = create({"cores": "many"}, dedicated_nodes=-1)
+    run = create({"cores": "many"}, dedicated_nodes="few")
 
     assert "vm_size.cores='many' is not a whole number from 0 up." in run.message
     assert "dedicated_nodes" in run.message

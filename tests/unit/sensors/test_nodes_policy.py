@@ -211,7 +211,7 @@ class TestTimeout:
 
         run = run_to_end(sensor(on_timeout="delete_pool"))
 
-        assert "is kept: it is not known to be this Dag run's alone" in run.log
+        assert "is kept: it is not known to belong to this Dag run only" in run.log
         assert slow_account.hook.find_pool("etl").state == "active"
 
     @WAYS
@@ -224,7 +224,7 @@ class TestTimeout:
 
         run = run_to_end(sensor(on_timeout="delete_pool", deferrable=deferrable))
 
-        assert "is kept: it is not known to be this Dag run's alone" in run.log
+        assert "is kept: it is not known to belong to this Dag run only" in run.log
         assert slow_account.hook.find_pool("etl").state == "active"
 
     def test_it_is_kept_unless_that_is_asked(self, slow_account):

@@ -1,30 +1,21 @@
-"""What to do about a pool that is there already; imports only the standard library."""
+"""Decide what to do about a pool that exists under the requested id."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, Literal
+from typing import Any
 
-from airflow_provider_batchlinux.core.pool_metadata import (
-    describe_owner,
-    fingerprint_of,
-    is_owned_by,
-    is_shared,
-    metadata_of,
-)
+from airflow_provider_batchlinux.core.pool_metadata import PoolMarks
+from airflow_provider_batchlinux.core.pools.changes import IfExists
 from airflow_provider_batchlinux.core.pools.changes.diff import Difference, describe_drift, drift
 from airflow_provider_batchlinux.core.pools.changes.resize import unmet
 from airflow_provider_batchlinux.core.pools.changes.update_plan import ChangePlan, plan_changes
 from airflow_provider_batchlinux.core.snapshots import PoolSnapshot
 
-__all__ = ["Action", "Decision", "IfExists", "decide"]
-
-IfExists = Literal["reuse", "fail", "update", "resize", "recreate", "ignore"]
-
 _REMEDIES = {
-    "reuse": "Choose another pool_id, delete that pool first, or say by if_exists what shall become of it.",
+    "reuse": "Choose another pool_id, delete that pool first, or set if_exists to another value.",
     "fail": "Choose another pool_id, or delete that pool first.",
     "update": "Resize it to no nodes for what only an empty pool can change, choose another pool_id, or pass"
     " if_exists='recreate'.",
@@ -33,7 +24,7 @@ _REMEDIES = {
 
 
 class Action(str, Enum):
-    """What is done about the pool."""
+    """What to do about the pool."""
 
     KEEP = "keep"
     CHANGE = "change"
@@ -44,11 +35,12 @@ class Action(str, Enum):
 @dataclass(frozen=True)
 class Decision:
     """
-    What to do about a pool that is there, and why.
+    What to do about an existing pool, and why.
 
-    :param reason: one sentence for people, with the differences where there are any.
-    :param plan: the changes, for :attr:`Action.CHANGE`; a pool that is kept may be asked for its nodes again.
-    :param differences: how the pool differs from what was asked for.
+    :param reason: the reason for people, with the differences if there are any.
+    :param plan: the changes of :attr:`Action.CHANGE`; of :attr:`Action.KEEP` the resize that requests missing
+        nodes again.
+    :param differences: how the pool differs from the requested one.
     """
 
     action: Action
@@ -65,50 +57,52 @@ def decide(
     owner: Mapping[str, str],
 ) -> Decision:
     """
-    Decide what becomes of a pool that is there under the wanted id.
+    Decide what to do about a pool that exists under the requested id.
 
-    A pool of the same fingerprint that the same task instance made is what an earlier try of it left behind,
-    and is kept under every policy. Nodes that it did not get, such as for want of capacity, are asked for
-    again; where another VM size is wanted by now, an own pool that got none at all gives way to one of that
-    size.
+    - A pool with the same fingerprint that the same task instance created is left from an earlier try, and is
+      kept under every policy. Nodes that it did not get, such as for lack of capacity, are requested again.
+    - If that pool got no node at all, and another VM size is selected now, it is recreated with that size.
+    - Any other pool is treated as the policy says.
 
-    :param policy: what the user chose.
+    :param policy: the user's ``if_exists``.
     :param wanted: the body that would create the pool, with the provider's marks.
-    :param found: the pool as the service answers it.
-    :param owner: the task instance that asks, as its marks name it.
+    :param found: the pool as the service returns it.
+    :param owner: the task instance that requests it.
     """
-    pool_id = str(found["id"])
-    is_same = fingerprint_of(found) == fingerprint_of(wanted)
-    if is_same and (policy != "fail" or is_owned_by(found, owner)):
-        return _decide_on_own(wanted, found, owner)
+    pool_id, marks = str(found["id"]), PoolMarks.of(found)
+    is_same = marks.fingerprint == PoolMarks.of(wanted).fingerprint
+    if is_same and (policy != "fail" or marks.is_owned_by(owner)):
+        return _decide_on_same(wanted, found, owner)
     differences = tuple(drift(wanted, found))
-    told = f"Pool {pool_id!r} exists, made {describe_owner(found)}"
+    reason = f"Pool {pool_id!r} exists, created {marks.created_by}"
     if not is_same:
-        told += f" from another spec:\n{describe_drift(differences)}"
+        reason += f" from another specification:\n{describe_drift(differences)}"
     if policy == "ignore":
-        return Decision(Action.KEEP, f"{told}\nIt is taken as it is.", differences=differences)
+        return Decision(Action.KEEP, f"{reason}\nIt is used unchanged.", differences=differences)
     if policy == "recreate":
-        return Decision(Action.RECREATE, f"{told}\nIt is deleted and made anew.", differences=differences)
+        return Decision(Action.RECREATE, f"{reason}\nIt is deleted and recreated.", differences=differences)
     if policy in ("update", "resize"):
-        return _change(policy, wanted, found, differences, told)
-    return Decision(Action.REFUSE, f"{told}\n{_REMEDIES[policy]}", differences=differences)
+        return _change(policy, wanted, found, differences, reason)
+    return Decision(Action.REFUSE, f"{reason}\n{_REMEDIES[policy]}", differences=differences)
 
 
-def _decide_on_own(wanted: Mapping[str, Any], found: Mapping[str, Any], owner: Mapping[str, str]) -> Decision:
-    """Decide about a pool of the same spec: what it did not get is asked for again."""
-    pool = PoolSnapshot.from_rest(found)
-    told = f"Pool {pool.pool_id!r} is there already, made from the same spec"
+def _decide_on_same(
+    wanted: Mapping[str, Any], found: Mapping[str, Any], owner: Mapping[str, str]
+) -> Decision:
+    """Decide about a pool with the same fingerprint: request the nodes that it did not get."""
+    pool, marks = PoolSnapshot.from_rest(found), PoolMarks.of(found)
+    reason = f"Pool {pool.pool_id!r} exists already, created from the same specification"
     errors = unmet(pool)
     if not errors:
-        return Decision(Action.KEEP, f"{told}.")
-    told += f", and got {pool.current} of {pool.target} nodes: {'; '.join(map(str, errors))}"
-    sizes = str(found.get("vmSize")), str(wanted["vmSize"])
-    is_ours = is_owned_by(found, owner) and not is_shared(metadata_of(found))
-    if sizes[0].lower() != sizes[1].lower() and pool.current == 0 and is_ours:
-        told += f"\nIt is deleted, and made anew of VM size {sizes[1]!r} instead of {sizes[0]!r}."
-        return Decision(Action.RECREATE, told)
+        return Decision(Action.KEEP, f"{reason}.")
+    reason += f", and got {pool.current} of {pool.target} nodes: {'; '.join(map(str, errors))}"
+    current, selected = str(found.get("vmSize")), str(wanted["vmSize"])
+    is_ours = marks.is_owned_by(owner) and not marks.is_shared
+    if current.lower() != selected.lower() and pool.current == 0 and is_ours:
+        reason += f"\nIt is deleted and recreated with VM size {selected!r} instead of {current!r}."
+        return Decision(Action.RECREATE, reason)
     targets = {"targetDedicatedNodes": pool.target_dedicated, "targetLowPriorityNodes": pool.target_spot}
-    return Decision(Action.KEEP, f"{told}\nIt is asked for them again.", ChangePlan(resize=targets))
+    return Decision(Action.KEEP, f"{reason}\nThey are requested again.", ChangePlan(resize=targets))
 
 
 def _change(
@@ -116,11 +110,11 @@ def _change(
     wanted: Mapping[str, Any],
     found: Mapping[str, Any],
     differences: tuple[Difference, ...],
-    told: str,
+    reason: str,
 ) -> Decision:
     plan = plan_changes(wanted, found, differences, only_scale=policy == "resize")
     if not plan.impossible:
-        return Decision(Action.CHANGE, f"{told}\nIt is changed in place.", plan, differences)
+        return Decision(Action.CHANGE, f"{reason}\nIt is changed in place.", plan, differences)
     names = ", ".join(dict.fromkeys(item.property_name for item in plan.impossible))
-    why = f"Not to be changed on it by if_exists={policy!r}: {names}. Nothing was changed."
-    return Decision(Action.REFUSE, f"{told}\n{why} {_REMEDIES[policy]}", differences=differences)
+    why = f"if_exists={policy!r} cannot change {names}. Nothing was changed."
+    return Decision(Action.REFUSE, f"{reason}\n{why} {_REMEDIES[policy]}", differences=differences)

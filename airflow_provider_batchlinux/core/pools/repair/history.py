@@ -9,10 +9,8 @@ from datetime import datetime, timedelta
 from hashlib import blake2s
 from typing import Any
 
-from airflow_provider_batchlinux.core.pool_metadata import METADATA_PREFIX
+from airflow_provider_batchlinux.core.pool_metadata import REPAIRS_KEY
 from airflow_provider_batchlinux.core.snapshots import NodeSnapshot
-
-_REPAIRS = f"{METADATA_PREFIX}repairs"
 
 _CLAIM_EXPIRES = timedelta(minutes=5)
 """After this, a claimed repair that was not done is taken over: the process that claimed it is gone."""
@@ -146,7 +144,7 @@ _UNREPAIRED = RepairRecord(0, -1, 0)
 def history_in(metadata: Mapping[str, str]) -> RepairHistory:
     """Return the history in a pool's metadata; an empty one if it is missing or cannot be read."""
     try:
-        stored = json.loads(metadata.get(_REPAIRS) or "{}")
+        stored = json.loads(metadata.get(REPAIRS_KEY) or "{}")
         return RepairHistory(
             total=int(stored.get("total", 0)),
             nodes={key: RepairRecord(*record) for key, record in stored.get("nodes", {}).items()},
@@ -169,10 +167,10 @@ def with_history(metadata: Mapping[str, str], history: RepairHistory) -> dict[st
         "resize": astuple(history.resize) if history.resize else None,
         "heartbeat_at": history.heartbeat_at,
     }
-    changed = {name: value for name, value in metadata.items() if name != _REPAIRS}
+    changed = {name: value for name, value in metadata.items() if name != REPAIRS_KEY}
     if history != RepairHistory():
         known = {name: value for name, value in stored.items() if value is not None}
-        changed[_REPAIRS] = json.dumps(known, separators=(",", ":"), sort_keys=True)
+        changed[REPAIRS_KEY] = json.dumps(known, separators=(",", ":"), sort_keys=True)
     return changed
 
 

@@ -4,20 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any, ClassVar
 
 from airflow_provider_batchlinux.core.ids import fingerprint, id_problems
 from airflow_provider_batchlinux.core.images.resolve import ResolvedImage
 from airflow_provider_batchlinux.core.instants import iso8601_duration
-from airflow_provider_batchlinux.core.pool_metadata import (
-    METADATA_PREFIX,
-    describe_owner,
-    fingerprint_of,
-    marks_of,
-    metadata_of,
-    rest_metadata,
-)
+from airflow_provider_batchlinux.core.pool_metadata import METADATA_PREFIX, rest_metadata
 from airflow_provider_batchlinux.core.pools.spec.accounts import UserAccountSpec
 from airflow_provider_batchlinux.core.pools.spec.base import Spec, hidden_spec, merge
 from airflow_provider_batchlinux.core.pools.spec.containers import ContainerSpec
@@ -33,15 +25,6 @@ from airflow_provider_batchlinux.core.pools.validation.schema import Path, Probl
 from airflow_provider_batchlinux.core.secrets import secrets_in
 from airflow_provider_batchlinux.core.ssh_access import nat_pool, source_problems
 from airflow_provider_batchlinux.core.vm_sizes.query import VmSizeQuery
-
-__all__ = [
-    "METADATA_PREFIX",
-    "PoolSpec",
-    "StartTaskSpec",
-    "describe_owner",
-    "fingerprint_of",
-    "metadata_of",
-]
 
 _MACHINE = "virtualMachineConfiguration"
 _NAT_POOLS = ("networkConfiguration", "endpointConfiguration", "inboundNATPools")
@@ -171,25 +154,19 @@ class PoolSpec(Spec):
         """
         return fingerprint(self.to_dict())
 
-    def to_rest(
-        self, image: ResolvedImage | None = None, *, vm_size: str | None = None,
-        owner: Mapping[str, str] | None = None, expires_at: datetime | None = None,
-    ) -> dict[str, Any]:  # fmt: skip
+    def to_rest(self, image: ResolvedImage | None = None, *, vm_size: str | None = None) -> dict[str, Any]:
         """
         Build the body that creates the pool.
 
         :param image: the image the service offers for :attr:`image`.
         :param vm_size: the size that was chosen for :attr:`vm_size`; ``None`` where that is a name.
-        :param owner: what made the pool (Dag id, run id, task id), kept in its metadata.
-        :param expires_at: when the pool is no longer wanted, kept in its metadata; ``None`` for never.
         """
-        marks = marks_of(owner or {}, self.fingerprint(), expires_at)
         machine = dict(_NO_IMAGE)
         if image is not None:
             machine = {"imageReference": dict(image.reference), "nodeAgentSKUId": image.node_agent_sku}
         body, _ = read_body({**self._body(), _MACHINE: {**machine, **self._machine()}})
         chosen = {} if vm_size is None else {"vmSize": vm_size}
-        return {**body, **chosen, "metadata": rest_metadata({**self.metadata, **marks})}
+        return {**body, **chosen}
 
     @property
     def subnet_id(self) -> str | None:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
 from airflow_provider_batchlinux.core.ids import fingerprint, id_problems
 from airflow_provider_batchlinux.core.images.resolve import ResolvedImage
-from airflow_provider_batchlinux.core.pool_metadata import METADATA_PREFIX, marks_of, rest_metadata
+from airflow_provider_batchlinux.core.pool_metadata import METADATA_PREFIX
 from airflow_provider_batchlinux.core.pools.spec.management import identity_problems, tag_problems
 from airflow_provider_batchlinux.core.pools.validation.rules import generation_for, rule_problems
 from airflow_provider_batchlinux.core.pools.validation.schema import (
@@ -20,8 +19,6 @@ from airflow_provider_batchlinux.core.pools.validation.schema import (
     rest_name,
 )
 from airflow_provider_batchlinux.core.secrets import secrets_in
-
-__all__ = ["RawPool"]
 
 _MACHINE = "virtualMachineConfiguration"
 _AGENT = "nodeAgentSKUId"
@@ -100,26 +97,19 @@ class RawPool:
         beside = {"identities": list(self.identities), "tags": dict(self.tags)}
         return fingerprint({**asked, **{name: value for name, value in beside.items() if value}})
 
-    def to_rest(
-        self, image: ResolvedImage | None = None, *, vm_size: str | None = None,
-        owner: Mapping[str, str] | None = None, expires_at: datetime | None = None,
-    ) -> dict[str, Any]:  # fmt: skip
+    def to_rest(self, image: ResolvedImage | None = None, *, vm_size: str | None = None) -> dict[str, Any]:
         """
         Build the body that creates the pool.
 
         :param image: the image the service offers for :attr:`image`.
         :param vm_size: the VM size of every node; ``None`` for that of the body.
-        :param owner: what made the pool (Dag id, run id, task id), kept in its metadata.
-        :param expires_at: when the pool is no longer wanted, kept in its metadata; ``None`` for never.
         """
         body, _ = self._read()
         machine = dict(body[_MACHINE])
         if image is not None:
             machine |= {"imageReference": dict(image.reference), _AGENT: image.node_agent_sku}
-        marks = marks_of(owner or {}, self.fingerprint(), expires_at)
-        metadata = [*body.get("metadata", ()), *rest_metadata(marks)]
         chosen = {} if vm_size is None else {"vmSize": vm_size}
-        return {**body, **chosen, "id": self.pool_id, _MACHINE: machine, "metadata": metadata}
+        return {**body, **chosen, "id": self.pool_id, _MACHINE: machine}
 
     def secrets(self) -> set[str]:
         """Collect the passwords, keys and URLs that nobody may see."""

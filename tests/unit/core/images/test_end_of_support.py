@@ -63,7 +63,7 @@ def test_an_image_whose_support_ends_soon_is_told_with_its_successor() -> None:
     assert found.ends_within(SPAN, NOW)
     assert describe_support(found, NOW) == (
         f"Pool 'etl' uses {JAMMY} (batch.node.ubuntu 22.04), whose support ends on 2027-06-30, in 30 days."
-        f" Its kind is now {NOBLE}."
+        f" A new pool of this kind would use {NOBLE}."
     )
 
 
@@ -71,7 +71,7 @@ def test_an_image_without_a_date_is_fine() -> None:
     found = in_use(pool(NOBLE, "batch.node.ubuntu 24.04"))
 
     assert not found.ends_within(SPAN, NOW)
-    assert "no end of support is decided" in describe_support(found, NOW)
+    assert "no end of support is announced" in describe_support(found, NOW)
     assert found.to_dict(NOW)["days_left"] is None
 
 

@@ -10,10 +10,9 @@ import pytest
 from airflow_provider_batchlinux.core.instants import rest_instant
 from airflow_provider_batchlinux.core.pool_metadata import (
     METADATA_PREFIX,
+    PoolMarks,
     handed_over,
     metadata_of,
-    runs_in,
-    with_taker,
 )
 from airflow_provider_batchlinux.core.pools.sweep import (
     node_hours_per_day,
@@ -130,24 +129,32 @@ def test_the_saving_is_what_the_current_nodes_use_in_a_day() -> None:
 
 
 def test_the_last_twenty_runs_that_took_a_pool_are_known() -> None:
-    marks: dict[str, str] = metadata_of(body(**RUN))
+    metadata = metadata_of(body(**RUN))
     for number in (*range(30), 15):
-        marks = with_taker(marks, {"dag_id": "etl", "run_id": f"run {number}"})
+        taker = {"dag_id": "etl", "run_id": f"run {number}"}
+        metadata = PoolMarks.read(metadata).with_taker(taker).update(metadata)
 
-    assert runs_in(marks) == (("etl", "today"), *(("etl", f"run {number}") for number in _LAST))
+    assert PoolMarks.read(metadata).runs == (
+        ("etl", "today"),
+        *(("etl", f"run {number}") for number in _LAST),
+    )
 
 
 _LAST = [*(number for number in range(10, 30) if number != 15), 15]
 
 
 def test_runs_that_were_not_written_down_stay_unknown() -> None:
-    marks = with_taker(metadata_of(body(**RUN, shared="true")), {"dag_id": "etl", "run_id": "tomorrow"})
+    marks = PoolMarks.of(body(**RUN, shared="true")).with_taker({"dag_id": "etl", "run_id": "tomorrow"})
 
-    assert runs_in(marks) is None
+    assert marks.runs is None
+    assert PoolMarks.read(marks.to_metadata()).runs is None
 
 
 def test_a_pool_that_changes_hands_keeps_whom_it_served() -> None:
     mine = metadata_of(body(dag_id="etl", run_id="tomorrow"))
 
-    assert runs_in(handed_over(metadata_of(body(**RUN)), mine)) == (("etl", "tomorrow"), ("etl", "today"))
+    assert PoolMarks.read(handed_over(metadata_of(body(**RUN)), mine)).runs == (
+        ("etl", "tomorrow"),
+        ("etl", "today"),
+    )
     assert handed_over(mine, mine) == mine

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from airflow_provider_batchlinux.core.pool_metadata import PoolMarks, with_marks
 from airflow_provider_batchlinux.core.pools.changes.diff import describe_drift, drift
 from airflow_provider_batchlinux.core.pools.spec.pool import PoolSpec
 from tests.unit.core.pools.spec.properties import PROPERTIES
@@ -35,7 +36,7 @@ SECRETS = ("password", "accountKey", "sasKey", "sshPrivateKey", "protectedSettin
 
 def asked(**options: Any) -> dict[str, Any]:
     spec = PoolSpec(**{"pool_id": "etl", "image": "ubuntu 24.04", "vm_size": "standard_d2s_v5", **options})
-    return spec.to_rest(owner={"dag_id": "d"})
+    return with_marks(spec.to_rest(), PoolMarks({"dag_id": "d"}, spec.fingerprint()))
 
 
 def without_secrets(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""What becomes of a pool that is there already: one table of cases, then the changes one by one."""
+"""What to do about an existing pool: one table of cases, then the changes one by one."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_batchlinux.core.pool_metadata import PoolMarks, with_marks
 from airflow_provider_batchlinux.core.pools.changes.if_exists import Action, decide
 from airflow_provider_batchlinux.core.pools.spec.pool import PoolSpec
 
@@ -15,7 +16,7 @@ OTHERS = {"dag_id": "etl", "run_id": "yesterday", "task_id": "create"}
 
 def body(owner: dict[str, str] = MINE, **options: Any) -> dict[str, Any]:
     spec = PoolSpec(**{"pool_id": "etl", "image": "ubuntu 24.04", "vm_size": "standard_d2s_v5", **options})
-    return spec.to_rest(owner=owner)
+    return with_marks(spec.to_rest(), PoolMarks(owner, spec.fingerprint()))
 
 
 def pool(owner: dict[str, str] = OTHERS, *, nodes: int = 0, **options: Any) -> dict[str, Any]:
@@ -63,7 +64,7 @@ def test_every_policy_has_its_action(found: dict[str, Any], actions: tuple[Actio
 def test_a_refusal_names_what_cannot_be_changed_and_the_way_out() -> None:
     found = decide("update", body(), pool(nodes=1, **SIZE, **MORE), owner=MINE)
 
-    assert "Not to be changed on it by if_exists='update': vmSize. Nothing was changed." in found.reason
+    assert "if_exists='update' cannot change vmSize. Nothing was changed." in found.reason
     assert "if_exists='recreate'" in found.reason
     assert "run_id 'yesterday'" in found.reason
 
@@ -118,7 +119,7 @@ def test_nodes_that_a_pool_did_not_get_are_asked_for_again() -> None:
 
     assert found.action is KEEP
     assert found.plan.resize == {"targetDedicatedNodes": 2, "targetLowPriorityNodes": 0}
-    assert "got 1 of 2 nodes: AllocationFailed: No room.\nIt is asked for them again." in found.reason
+    assert "got 1 of 2 nodes: AllocationFailed: No room.\nThey are requested again." in found.reason
 
 
 @pytest.mark.parametrize(

@@ -10,14 +10,9 @@ import pytest
 
 from airflow_provider_batchlinux.core.ids import fingerprint
 from airflow_provider_batchlinux.core.images.resolve import ResolvedImage
-from airflow_provider_batchlinux.core.pools.spec.pool import (
-    METADATA_PREFIX,
-    PoolSpec,
-    StartTaskSpec,
-    describe_owner,
-    fingerprint_of,
-    metadata_of,
-)
+from airflow_provider_batchlinux.core.pool_metadata import METADATA_PREFIX, PoolMarks, metadata_of, with_marks
+from airflow_provider_batchlinux.core.pools.spec.pool import PoolSpec
+from airflow_provider_batchlinux.core.pools.spec.start_task import StartTaskSpec
 
 OWNER = {"dag_id": "etl", "run_id": "manual__1", "task_id": "create"}
 SPEC = PoolSpec("etl", "ubuntu 24.04", "standard_d2s_v5", dedicated_nodes=2, spot_nodes=1)
@@ -31,7 +26,7 @@ IMAGE = ResolvedImage(
 
 
 def body_of(spec: PoolSpec, **more: Any) -> dict[str, Any]:
-    return spec.to_rest(IMAGE, owner=OWNER, **more)
+    return with_marks(spec.to_rest(IMAGE), PoolMarks(OWNER, spec.fingerprint(), **more))
 
 
 def test_a_plain_pool_has_no_problems() -> None:
@@ -111,7 +106,8 @@ def test_only_what_is_not_at_its_default_counts_for_the_fingerprint() -> None:
 def test_a_newer_image_does_not_change_the_fingerprint() -> None:
     newer = replace(IMAGE, node_agent_sku="batch.node.ubuntu 26.04")
 
-    assert fingerprint_of(SPEC.to_rest(newer, owner=OWNER)) == fingerprint_of(body_of(SPEC))
+    assert SPEC.to_rest(newer) != SPEC.to_rest(IMAGE)
+    assert PoolMarks.of(body_of(SPEC)).fingerprint == SPEC.fingerprint()
 
 
 def test_the_values_of_environment_variables_are_not_shown() -> None:
@@ -219,8 +215,8 @@ def test_the_start_task_takes_its_environment_and_a_command_that_has_to_be_carri
     ],
 )
 def test_the_owner_is_told_as_far_as_it_is_known(pool: dict[str, Any], owner: str) -> None:
-    assert describe_owner(pool) == owner
+    assert PoolMarks.of(pool).created_by == owner
 
 
 def test_a_pool_that_somebody_else_made_has_no_fingerprint() -> None:
-    assert fingerprint_of({"metadata": [{"name": "team", "value": "data"}]}) is None
+    assert PoolMarks.of({"metadata": [{"name": "team", "value": "data"}]}).fingerprint is None
