@@ -185,6 +185,9 @@ class BatchLinuxCreatePoolOperator(BatchLinuxWaitingOperator):
     }
     poll_interval = 5.0
 
+    _request: PoolRequest
+    """Built from the rendered fields when the task runs; it derives an id if ``pool_id`` is ``None``."""
+
     def __init__(
         self,
         *,
@@ -220,7 +223,6 @@ class BatchLinuxCreatePoolOperator(BatchLinuxWaitingOperator):
         deferrable: bool = DEFAULT_DEFERRABLE,
         **kwargs: Any,
     ) -> None:
-        # The base has an id before it runs; here, execute() derives one.
         super().__init__(pool_id=pool_id, **{"multiple_outputs": True, **kwargs})  # type: ignore[arg-type]
         self.image, self.vm_size = image, vm_size
         self.dedicated_nodes, self.spot_nodes, self.start_task = dedicated_nodes, spot_nodes, start_task
@@ -235,7 +237,6 @@ class BatchLinuxCreatePoolOperator(BatchLinuxWaitingOperator):
         self.identities, self.tags, self.preflight = identities or [], tags or {}, preflight
         self.expires_in, self.if_exists = expires_in, if_exists
         self.deletion_limit, self.deferrable = deletion_limit, deferrable
-        self._request: PoolRequest
         self._check_form()
 
     def _check_form(self) -> None:

@@ -2,7 +2,7 @@
 The bodies of Batch's REST API 2025-06-01, generated from the models of the azure-batch package.
 
 Both ``core``, which checks a pool before it is sent, and the embedded service, which checks what it receives,
-read this schema and add a small overlay of their own. ``python -m tests.rest_schema`` generates the file.
+read this schema, and each adds a small overlay. ``python -m tests.rest_schema`` generates the file.
 """
 
 from __future__ import annotations

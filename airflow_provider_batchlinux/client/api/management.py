@@ -112,7 +112,7 @@ async def management_for(
                 if required:
                     raise
                 level = logging.WARNING if preflight else logging.INFO
-                log.log(level, "VM size and quotas are not checked before the pool is made. %s", error)
+                log.log(level, "VM size and quotas are not checked before the pool is created: %s", error)
         yield plane
 
 

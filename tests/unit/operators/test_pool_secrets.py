@@ -79,7 +79,6 @@ def dicts_of(parts: dict[str, Any]) -> dict[str, Any]:
 
 def body_of(parts: dict[str, Any]) -> dict[str, Any]:
     body = PoolSpec("etl", "ubuntu 24.04", "standard_d2s_v5", **parts).to_rest()
-    del body["metadata"]
     body["virtualMachineConfiguration"]["imageReference"] = "ubuntu 24.04"
     del body["virtualMachineConfiguration"]["nodeAgentSKUId"]
     return body
