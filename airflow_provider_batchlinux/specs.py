@@ -1,5 +1,5 @@
 """
-The spec objects and ready-made formulas for whoever writes a Dag; nothing but names from ``core``.
+The spec objects and ready-made formulas for Dag authors; all names come from ``core``.
 
 Each object may also be written as a dict with the same names: ``network={"subnet_id": "..."}``. A name is
 imported when it is first used, so that a Dag file pays only for what it names.

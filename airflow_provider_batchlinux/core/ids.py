@@ -1,4 +1,4 @@
-"""Ids and fingerprints that hold over retries; imports only the standard library."""
+"""Ids and fingerprints that are the same for every retry."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _DIGEST_LENGTH = 10
 
 def id_problems(name: str, value: object) -> list[str]:
     """
-    List what the service would refuse in an id.
+    List what the service refuses in an id.
 
     :param name: the parameter's name, for the message.
     :param value: the id. The service takes 1 to 64 letters, digits, hyphens and underscores, and
@@ -28,7 +28,7 @@ def id_problems(name: str, value: object) -> list[str]:
         return [f"{name}={value!r} is not an id: 1 to {MAX_ID_LENGTH} characters are needed."]
     problems = []
     if not _LEGAL_ID.fullmatch(value):
-        problems.append(f"{name}={value!r} holds characters other than letters, digits, '-' and '_'.")
+        problems.append(f"{name}={value!r} contains characters other than letters, digits, '-' and '_'.")
     if len(value) > MAX_ID_LENGTH:
         problems.append(f"{name}={value!r} has {len(value)} characters; at most {MAX_ID_LENGTH} are allowed.")
     return problems
@@ -36,9 +36,9 @@ def id_problems(name: str, value: object) -> list[str]:
 
 def require_id(name: str, value: object) -> str:
     """
-    Return the id, or say why the service would refuse it.
+    Return the id.
 
-    :raises ValueError: the id is illegal; nothing was called.
+    :raises ValueError: if the service would refuse it.
     """
     problems = id_problems(name, value)
     if problems:
@@ -53,7 +53,7 @@ def derived_id(*parts: object, suffix: str = "", prefix: str = "af") -> str:
     Readable pieces of the first and the last name stand before a digest of all of them, so two ids
     are equal only when all their parts are, as text.
 
-    :param parts: what the id stands for, such as dag id, run id, task id and map index; at least one.
+    :param parts: what the id identifies, such as dag id, run id, task id and map index; at least one.
     :param suffix: legal text kept whole at the end, such as ``-t2``.
     :param prefix: legal text kept whole at the start.
     """

@@ -1,4 +1,4 @@
-"""Secrets inside plain values: marked for Airflow to mask, found, taken out; imports only the stdlib."""
+"""Secrets inside plain values: marked for Airflow to mask, found, taken out."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 __all__ = ["SECRET_KEY", "hidden_value", "hide_in_error", "revealed", "secrets_in", "without_secrets"]
 
 SECRET_KEY = "secret_value"
-"""The key of the one-entry dict that holds a secret: Airflow masks what stands under a key with this word."""
+"""The key of the one-entry dict that holds a secret: Airflow masks the value of a key with this word."""
 
 _SHORTEST = 4
 # Variables may hold secrets, so they are hidden where they stand; but most hold ordinary words, which must

@@ -189,7 +189,7 @@ class ManagementClient:
         tags: Mapping[str, str] | None = None,
     ) -> None:
         """
-        Create a pool; one of that id that is there stays as it is.
+        Create a pool; an existing pool with this id is left unchanged.
 
         :param body: the body that would create it through the data plane.
         :raises BatchConflictError: a pool of that id is there, or is being deleted.
@@ -234,7 +234,7 @@ class ManagementClient:
         tags: Mapping[str, str] | None = None,
     ) -> None:
         """
-        Change what only the management plane sets; nodes that are there keep their identities.
+        Change what only the management plane sets; existing nodes keep their identities.
 
         :param identities: all ARM ids to have; ``None`` leaves them.
         :param tags: all tags to have; ``None`` leaves them.

@@ -1,4 +1,4 @@
-"""Changing a pool's metadata while others may change it too."""
+"""Change a pool's metadata while others may change it, too."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ async def change_metadata(
     most_tries: int = _TRIES,
 ) -> dict[str, str] | None:
     """
-    Change a pool's metadata as it is at that moment; the service can only replace all of it.
+    Change a pool's current metadata.
 
-    :param change: gives the wanted metadata for the one that is there; called again when somebody else was
-        faster.
-    :param most_tries: how often somebody else may be faster, after each time with a longer pause of random
-        length.
-    :return: the metadata afterwards; ``None`` when there is no such pool.
-    :raises BatchRequestError: somebody else was faster every time, or the service refuses the change.
+    The service can only replace all of it. The ETag makes sure that no change of another writer is lost.
+
+    :param change: returns the new metadata, given the current one; called again after a conflict.
+    :param most_tries: how often to try; after each conflict with a longer pause of random length.
+    :return: the metadata afterwards; ``None`` if the pool does not exist.
+    :raises BatchRequestError: if every try was a conflict, or the service refuses the change.
     """
     tries = 0
     while True:

@@ -1,4 +1,4 @@
-"""Deleting the pools that nobody needs any more, and finding those on which nothing goes on."""
+"""Delete pools that are no longer needed, and find pools that are idle."""
 
 from __future__ import annotations
 
@@ -17,18 +17,19 @@ __all__ = ["delete_swept", "idle_pools"]
 
 log = logging.getLogger(__name__)
 
-_AT_ONCE = 8
+_MAX_CONCURRENCY = 8
 
 
 async def delete_swept(
     client: BatchLinuxClient, sweeps: Sequence[Sweep], id_prefix: str
 ) -> list[BatchRequestError | None]:
     """
-    Ask for the deletion of pools, and of jobs that wait for a command on them.
+    Delete pools, and the jobs that wait for a command on them.
 
-    :param id_prefix: the connection's prefix of ids.
-    :return: for each pool ``None``, or why it was not deleted. One that changed since it was looked at is
-        left alone, because somebody may have taken it.
+    A pool that has changed since it was read is kept, because another Dag run may have reused it.
+
+    :param id_prefix: the connection's ``id_prefix``.
+    :return: for each pool ``None``, or why it was not deleted.
     """
 
     async def delete(sweep: Sweep) -> BatchRequestError | None:
@@ -37,19 +38,19 @@ async def delete_swept(
             await end_orphans(client, sweep.pool.pool_id, id_prefix)
         except BatchRequestError as error:
             return error
-        log.info("Pool %r: deletion asked for; %s.", sweep.pool.pool_id, sweep.reason)
+        log.info("Pool %r is being deleted: %s.", sweep.pool.pool_id, sweep.reason)
         return None
 
-    return await fan_out(sweeps, delete, max_concurrency=_AT_ONCE)
+    return await fan_out(sweeps, delete, max_concurrency=_MAX_CONCURRENCY)
 
 
 async def idle_pools(
     client: BatchLinuxClient, pools: Sequence[OwnedPool], since: datetime
 ) -> list[OwnedPool]:
     """
-    Find the pools whose nodes are paid for and have neither worked nor changed since an instant.
+    Return the pools whose nodes have neither run a task nor changed their state since an instant.
 
-    One request tells which pools have idle nodes and none that runs a task; each of these costs another.
+    One request finds the pools with idle and without running nodes; each of these takes one more request.
     """
     counts = {pool_id.lower(): states for pool_id, states in (await client.all_node_counts()).items()}
 
@@ -67,5 +68,5 @@ async def idle_pools(
             return False
 
     likely = [pool for pool in pools if may_be_idle(pool)]
-    found = await fan_out(likely, is_idle, max_concurrency=_AT_ONCE)
+    found = await fan_out(likely, is_idle, max_concurrency=_MAX_CONCURRENCY)
     return [pool for pool, idle in zip(likely, found, strict=True) if idle]

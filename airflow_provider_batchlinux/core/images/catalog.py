@@ -1,4 +1,4 @@
-"""One row of the service's supported images; imports only the standard library."""
+"""One row of the service's supported images."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _SPECIAL_CAPABILITIES = {
     "nvidiagriddriverinstalled": "gpu",
     "supportsrdmaonly": "rdma",
 }
-# Ordinary images may have these as well, so they answer a wish and make nothing special.
+# Ordinary images may have these as well, so they match a request, and do not make an image special.
 _HARMLESS_CAPABILITIES = {"dockercompatible": "container", "confidentialvmcompatible": "cvm"}
 _GENERATION_2 = "generation2vmimage"
 
@@ -94,13 +94,13 @@ class SupportedImage:
 
     @property
     def specials(self) -> frozenset[str]:
-        """The features that make it an image for a purpose of its own."""
+        """The features that make it an image for a special purpose."""
         named = {FEATURES[word] for word in words_of(self.offer, self.sku) if word in FEATURES}
         return frozenset(named | self._features_by(_SPECIAL_CAPABILITIES))
 
     @property
     def features(self) -> frozenset[str]:
-        """All that it can answer a wish with."""
+        """All features with which it matches a request."""
         return self.specials | self._features_by(_HARMLESS_CAPABILITIES)
 
     def _lower_capabilities(self) -> set[str]:

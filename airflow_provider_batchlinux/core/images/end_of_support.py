@@ -9,7 +9,7 @@ from typing import Any
 
 from airflow_provider_batchlinux.core.images.catalog import SupportedImage
 from airflow_provider_batchlinux.core.images.names import DISTROS
-from airflow_provider_batchlinux.core.images.query import DistroRelease, ImageQuery, Wishes
+from airflow_provider_batchlinux.core.images.query import DistroRelease, ImageOptions, ImageQuery
 from airflow_provider_batchlinux.core.images.resolve import ImageNotFoundError, ResolvedImage, resolve_image
 from airflow_provider_batchlinux.core.text import counted
 
@@ -134,8 +134,8 @@ def _successor(known: SupportedImage, images: Sequence[SupportedImage], now: dat
     distro = next((distro for distro in DISTROS if DistroRelease(distro).has_distro(known)), None)
     if distro is None:
         return None
-    wishes = Wishes(known.specials, known.generation, known.architecture, not known.verified)
-    query = ImageQuery(distro.name, DistroRelease(distro), wishes)
+    options = ImageOptions(known.specials, known.generation, known.architecture, not known.verified)
+    query = ImageQuery(distro.name, DistroRelease(distro), options)
     try:
         found = resolve_image(query, images, needed_until=now)
     except ImageNotFoundError:

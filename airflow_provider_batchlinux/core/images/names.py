@@ -1,4 +1,4 @@
-"""What the names of Linux images mean, as data; imports only the standard library."""
+"""What the names of Linux images mean, as data."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = [
 ]
 
 Version = tuple[int, ...]
-"""A distribution's version as numbers, ``(24, 4)``; a major alone stands for its newest minor."""
+"""A distribution's version as numbers, ``(24, 4)``; a major version alone means its newest minor version."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Distro:
 
     :param name: the name in messages.
     :param aliases: what users write, lower-case, with spaces for hyphens.
-    :param offers: shell patterns of the marketplace offers, whoever publishes them.
+    :param offers: shell patterns of the marketplace offers, of any publisher.
     :param long_term_only: without a version, only releases with long-term support are meant.
     """
 
@@ -112,7 +112,7 @@ def find_version(*names: str) -> Version:
     Return the first version that the names show, read as numbers; empty when none does.
 
     :param names: sku, offer and node agent SKU, in the order in which they are believed:
-        the version stands in the sku (``22_04-lts``), in the offer (``ubuntu-24_04-lts``) or only
+        the version is in the sku (``22_04-lts``), in the offer (``ubuntu-24_04-lts``) or only
         as a codename (``...-jammy``).
     """
     for name in names:

@@ -1,4 +1,4 @@
-"""What users write for ``image``, read into one query; imports only the standard library."""
+"""What users write for ``image``, read into one query."""
 
 from __future__ import annotations
 
@@ -21,8 +21,6 @@ from airflow_provider_batchlinux.core.images.names import (
     version_text,
     words_of,
 )
-
-__all__ = ["DistroRelease", "GivenImage", "ImageQuery", "MarketplaceName", "Wishes"]
 
 _FORMS = "'ubuntu 24.04', 'publisher:offer:sku' or a mapping"
 _FILLER_WORDS = frozenset({"linux", "lts", "server"})
@@ -107,7 +105,7 @@ class GivenImage:
 
 
 @dataclass(frozen=True)
-class Wishes:
+class ImageOptions:
     """
     What the user asked for besides the name.
 
@@ -130,12 +128,12 @@ class ImageQuery:
 
     :param text: the image as it was written, for messages.
     :param subject: what is named.
-    :param wishes: what was asked for besides.
+    :param options: what was asked for besides.
     """
 
     text: str
     subject: DistroRelease | MarketplaceName | GivenImage
-    wishes: Wishes = field(default_factory=Wishes)
+    options: ImageOptions = field(default_factory=ImageOptions)
 
     @classmethod
     def parse(cls, image: str | Mapping[str, Any]) -> ImageQuery:
@@ -186,7 +184,7 @@ def _from_mapping(image: Mapping[str, Any], text: str | None = None) -> ImageQue
         return ImageQuery(text, GivenImage(_with_version(reference), agent))
     words = words_of(*(reference[name] for name in _NAMES))
     features = frozenset(FEATURES[word] for word in words if word in FEATURES)
-    return ImageQuery(text, MarketplaceName(**reference), Wishes(features=features))
+    return ImageQuery(text, MarketplaceName(**reference), ImageOptions(features=features))
 
 
 def _with_version(reference: Mapping[str, str]) -> dict[str, str]:
@@ -248,10 +246,10 @@ def _from_distro_text(image: str) -> ImageQuery:
         known = ", ".join(distro.name for distro in DISTROS)
         msg = f"image={image!r} begins with no known distribution ({known}); give {_FORMS}."
         raise ValueError(msg)
-    version, wishes, problems = _read_options(rest)
+    version, options, problems = _read_options(rest)
     if problems:
         raise ValueError("\n".join(f"image={image!r} {problem}" for problem in problems))
-    return ImageQuery(image.strip(), DistroRelease(distro, version), wishes=wishes)
+    return ImageQuery(image.strip(), DistroRelease(distro, version), options=options)
 
 
 def _split_distro(plain: str) -> tuple[Distro | None, list[str]]:
@@ -262,21 +260,21 @@ def _split_distro(plain: str) -> tuple[Distro | None, list[str]]:
     return None, []
 
 
-def _read_options(words: list[str]) -> tuple[Version, Wishes, list[str]]:
-    options = [word for word in words if _is_option(word)]
+def _read_options(words: list[str]) -> tuple[Version, ImageOptions, list[str]]:
+    given = [word for word in words if _is_option(word)]
     version, problems = _read_release([word for word in words if not _is_option(word)])
-    generations = {GENERATIONS[word] for word in options if word in GENERATIONS}
-    architectures = {ARCHITECTURES[word] for word in options if word in ARCHITECTURES}
+    generations = {GENERATIONS[word] for word in given if word in GENERATIONS}
+    architectures = {ARCHITECTURES[word] for word in given if word in ARCHITECTURES}
     for name, found in (("generation", generations), ("architecture", architectures)):
         if len(found) > 1:
             problems.append(f"asks for more than one {name}.")
-    wishes = Wishes(
-        features=frozenset(FEATURES[word] for word in options if word in FEATURES),
+    options = ImageOptions(
+        features=frozenset(FEATURES[word] for word in given if word in FEATURES),
         generation=next(iter(generations), None),
         architecture=next(iter(architectures), None),
-        unverified=_UNVERIFIED in options,
+        unverified=_UNVERIFIED in given,
     )
-    return version, wishes, problems
+    return version, options, problems
 
 
 def _read_release(words: list[str]) -> tuple[Version, list[str]]:

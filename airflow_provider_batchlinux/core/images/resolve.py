@@ -1,4 +1,4 @@
-"""Which image a pool gets, and why not another; imports only the standard library."""
+"""Which image a pool gets, and why not another."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _MAX_NEAREST = 5
 _REMEDY = (
     "Ask for what one of these is (after a distribution's name may follow option words such as"
     " 'gen1', 'arm64', 'cvm' or 'unverified'), or give a mapping with publisher, offer, sku and"
-    " node_agent_sku, which is taken as it stands."
+    " node_agent_sku, which is used unchanged."
 )
 
 
@@ -66,7 +66,7 @@ class ResolvedImage:
 
 
 def needs_image_list(query: ImageQuery) -> bool:
-    """Tell whether the service's supported images can tell of the image: not of one that has an id."""
+    """Return whether the list of supported images is needed: not for an image with an id."""
     return not isinstance(query.subject, GivenImage) or "publisher" in query.subject.reference
 
 
@@ -134,17 +134,17 @@ def fitting_images(
     :raises ImageNotFoundError: no image does.
     """
     _check(needed_until, generation, architecture)
-    subject, wishes = query.subject, query.wishes
+    subject, options = query.subject, query.options
     if isinstance(subject, GivenImage):
         msg = f"image={query.text!r} comes with its node agent SKU: there is nothing to find."
         raise ValueError(msg)  # noqa: TRY004 - it is the question that is wrong, not a type
     rules = ImageRules(
         subject=subject,
-        features=wishes.features,
+        features=options.features,
         needed_until=needed_until,
-        generations=frozenset(filter(None, (generation, wishes.generation))),
+        generations=frozenset(filter(None, (generation, options.generation))),
         architectures=_architectures(query, architecture),
-        unverified=include_unverified or wishes.unverified,
+        unverified=include_unverified or options.unverified,
     )
     fitting = sorted((row for row in set(images) if not rules.objections(row)), key=rules.preference)
     if not fitting:
@@ -188,8 +188,8 @@ def _check(needed_until: datetime, generation: int | None, architecture: str | N
 
 def _architectures(query: ImageQuery, architecture: str | None) -> frozenset[str]:
     given = {ARCHITECTURES[architecture.lower()]} if architecture else set()
-    if query.wishes.architecture:
-        given.add(query.wishes.architecture)
+    if query.options.architecture:
+        given.add(query.options.architecture)
     by_default = {"x64"} if isinstance(query.subject, DistroRelease) else set()
     return frozenset(given or by_default)
 

@@ -1,4 +1,4 @@
-"""Why an image does not do, and which of two is better; imports only the standard library."""
+"""Why an image does not do, and which of two is better."""
 
 from __future__ import annotations
 

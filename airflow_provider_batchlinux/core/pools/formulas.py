@@ -1,4 +1,4 @@
-"""Ready-made autoscale formulas, and a check of a formula's form; imports only the standard library."""
+"""Ready-made autoscale formulas, and a check of a formula's syntax."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ def by_pending_tasks(
     :param min_spot: spot nodes at least.
     :param task_slots_per_node: the pool's task slots per node.
     :param window_minutes: over how long the number of tasks is averaged.
-    :param deallocation: what happens to tasks on nodes that go: ``taskcompletion`` waits for them,
-        ``requeue`` starts them anew elsewhere, ``terminate`` ends them.
+    :param deallocation: what happens to tasks on nodes that are removed: ``taskcompletion`` waits for them,
+        ``requeue`` runs them again on other nodes, ``terminate`` ends them.
     :raises ValueError: an argument makes no sense; all problems are listed.
     """
     _check(
@@ -93,7 +93,7 @@ def by_working_hours(
     :param last_hour: the hour at which it is over, 1 to 24.
     :param days: the days of work, such as ``monday``; Monday to Friday unless given.
     :param utc_offset_hours: how far the working place's clock is ahead of UTC.
-    :param deallocation: what happens to tasks on nodes that go, as for :func:`by_pending_tasks`.
+    :param deallocation: what happens to tasks on nodes that are removed, as for :func:`by_pending_tasks`.
     :raises ValueError: an argument makes no sense; all problems are listed.
     """
     counts = {"dedicated": dedicated, "spot": spot, "off_dedicated": off_dedicated, "off_spot": off_spot}
@@ -134,7 +134,7 @@ def zero_when_idle(
     :param dedicated: dedicated nodes while there is work.
     :param spot: spot nodes while there is work.
     :param idle_minutes: how long there has to be no task.
-    :param deallocation: what happens to tasks on nodes that go, as for :func:`by_pending_tasks`.
+    :param deallocation: what happens to tasks on nodes that are removed, as for :func:`by_pending_tasks`.
     :raises ValueError: an argument makes no sense; all problems are listed.
     """
     _check(

@@ -1,4 +1,4 @@
-"""Addresses of pages in the Azure portal; imports only the standard library."""
+"""Return addresses of pages in the Azure portal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What would keep a pool from getting its nodes, told before it is made; imports only the stdlib."""
+"""Find what would keep a pool from getting its nodes, before it is created."""
 
 from __future__ import annotations
 
@@ -12,8 +12,6 @@ from airflow_provider_batchlinux.core.instants import WARNED_BEFORE
 from airflow_provider_batchlinux.core.pools.subnets import Subnet
 from airflow_provider_batchlinux.core.pools.validation.rules import generation_for
 from airflow_provider_batchlinux.core.vm_sizes.sizes import VmSize, find_size, nearest_sizes
-
-__all__ = ["USAGE_FIELDS", "Findings", "Limits", "Region", "Usage", "find_faults", "usage_of"]
 
 Path = tuple[Any, ...]
 
@@ -30,18 +28,18 @@ USAGE_FIELDS = (
 _EPHEMERAL: Path = ("virtualMachineConfiguration", "osDisk", "ephemeralOSDiskSettings")
 _SUBNET: Path = ("networkConfiguration", "subnetId")
 _SECURITY: Path = ("virtualMachineConfiguration", "securityProfile", "securityType")
-_MORE_QUOTA = "Ask for fewer nodes, wait for other pools to go, or request more quota in the portal."
+_MORE_QUOTA = "Request fewer nodes, wait until other pools are deleted, or request more quota in the portal."
 
 
 @dataclass(frozen=True)
 class Limits:
     """
-    What a Batch account may use. ``None`` is not told, as where the nodes are of the user's subscription.
+    The quotas of a Batch account. ``None`` is unknown, as for nodes in the user's subscription.
 
     :param dedicated_cores: cores of all dedicated nodes.
     :param spot_cores: cores of all spot nodes.
     :param pools: pools.
-    :param family_cores: cores of dedicated nodes by VM family; empty when no family has a limit of its own.
+    :param family_cores: cores of dedicated nodes by VM family; empty if no family has a separate limit.
     """
 
     dedicated_cores: int | None = None
@@ -78,9 +76,9 @@ class Findings:
     """
     What was found.
 
-    :param problems: what no waiting cures.
-    :param shortages: quotas and addresses that do not suffice now.
-    :param warnings: what is worth knowing.
+    :param problems: what does not change by waiting.
+    :param shortages: quotas and addresses that are used up now.
+    :param warnings: what the user should know.
     """
 
     problems: tuple[str, ...] = ()
@@ -90,7 +88,7 @@ class Findings:
 
 def usage_of(pools: Iterable[Mapping[str, Any]], sizes: Sequence[VmSize]) -> Usage:
     """
-    Count what pools use: of each the nodes that it has or wants, whichever are more.
+    Return what pools use; each pool counts with its current or its target nodes, whichever are more.
 
     :param pools: REST bodies with :data:`USAGE_FIELDS`.
     """
@@ -120,21 +118,21 @@ def find_faults(
     subnet: Subnet | None = None,
 ) -> Findings:
     """
-    Hold a pool that is to be made against what the region and the account have.
+    Compare a new pool with what the region and the account have.
 
     :param body: the body that would create the pool.
     :param usage: what the account's other pools use.
     :param image: the image as the service lists it; ``None`` when it is in no list.
     :param needed_until: the last instant at which new nodes may be wanted.
     :param name_of: the user's name of a place in the body.
-    :param subnet: the subnet that its nodes would join; ``None`` when there is none, or it is not known.
+    :param subnet: the subnet of the nodes; ``None`` without one, or if it is unknown.
     """
     size = find_size(body["vmSize"], region.sizes)
     shortages = [*_pool_shortage(region.limits, usage), *_subnet_shortage(body, subnet, name_of)]
     if size is None:
         near = ", ".join(nearest_sizes(body["vmSize"], region.sizes))
         wanted = f"{name_of(('vmSize',))}={body['vmSize']!r}"
-        missing = f"{wanted} is no VM size that Batch offers in {region.name!r}; the nearest are {near}."
+        missing = f"{wanted} is not a VM size that Batch offers in {region.name!r}; the nearest are {near}."
         return Findings((missing,), tuple(shortages))
     ask = _Ask(body, size, f"{name_of(('vmSize',))}={body['vmSize']!r}", name_of)
     problems = [*ask.end_problems(needed_until), *ask.feature_problems(), *ask.image_problems(image)]
@@ -159,7 +157,7 @@ class _Ask:
         spot = self.body.get("targetLowPriorityNodes", 0)
         if spot and self.size.spot is False:
             name = self.name_of(("targetLowPriorityNodes",))
-            yield f"{name}={spot}: {self.told} is not to be had as spot nodes; ask for dedicated ones."
+            yield f"{name}={spot}: {self.told} is not available as Spot; use dedicated nodes."
         if _at(self.body, _EPHEMERAL) is not None and self.size.ephemeral_disk is False:
             yield f"{self.name_of(_EPHEMERAL)}: {self.told} has no local disk for an operating system."
         generation = generation_for(self.body)
@@ -219,13 +217,13 @@ def _pool_shortage(limits: Limits, usage: Usage) -> Iterator[str]:
 def _subnet_shortage(
     body: Mapping[str, Any], subnet: Subnet | None, name_of: Callable[[Path], str]
 ) -> Iterator[str]:
-    # Under a formula nobody knows how many nodes there will be.
+    # A formula may request any number of nodes.
     nodes = body.get("targetDedicatedNodes", 0) + body.get("targetLowPriorityNodes", 0)
     if subnet is not None and nodes > subnet.free:
         wanted = f"the pool asks for {nodes} nodes, each of which takes one"
         yield (
             f"{name_of(_SUBNET)}={subnet.subnet_id!r} has {subnet.free} of {subnet.limit} addresses left, and"
-            f" {wanted}. Ask for fewer nodes, or take a larger subnet."
+            f" {wanted}. Request fewer nodes, or use a larger subnet."
         )
 
 

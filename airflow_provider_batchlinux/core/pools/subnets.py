@@ -1,4 +1,4 @@
-"""The subnet that a pool's nodes would join, and whether they fit in; imports only the standard library."""
+"""The subnet of a pool's nodes, and its free addresses."""
 
 from __future__ import annotations
 

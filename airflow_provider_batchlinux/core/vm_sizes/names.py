@@ -1,4 +1,4 @@
-"""What the name of a VM size tells about its machines; imports only the standard library."""
+"""What the name of a VM size tells about its machines."""
 
 from __future__ import annotations
 

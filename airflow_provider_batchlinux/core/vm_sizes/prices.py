@@ -1,4 +1,4 @@
-"""What nodes cost by Azure's public price list; imports only the standard library."""
+"""What nodes cost by Azure's public price list."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which VM sizes would do for a pool, best first; imports only the standard library."""
+"""Which VM sizes would do for a pool, best first."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class VmSizeQuery:
     The VM sizes that a pool may have: one by name, several by name, or all that have what it needs.
 
     :param names: by name, best first; empty for whichever has what is needed.
-    :param cores: at least so many cores a node.
+    :param cores: the least number of cores of a node.
     :param memory_gb: at least so much memory a node, in GB.
     :param disk_gb: at least so large a local disk a node, in GB; it lasts no longer than the machine.
-    :param gpus: at least so many graphics processors a node; 0 takes sizes without any.
+    :param gpus: the least number of graphics processors of a node; 0 selects sizes without any.
     :param architecture: ``x64`` or ``arm64``.
     :param like: a pattern of the name, such as ``standard_d*s_v5``, in whatever letter case.
     """
@@ -72,7 +72,7 @@ class VmSizeQuery:
         return [size.name for size in sorted(filter(self.suits, sizes), key=_rank)]
 
     def suits(self, size: VmSize) -> bool:
-        """Tell whether a size has what is needed; what Azure does not tell of it, it has not."""
+        """Return whether a size has what is required; what Azure does not report, it does not have."""
         return (
             (size.cores or 0) >= self.cores
             and (size.memory_gb or 0) >= self.memory_gb

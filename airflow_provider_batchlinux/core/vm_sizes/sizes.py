@@ -1,4 +1,4 @@
-"""What Azure tells of the VM sizes of a region; imports only the standard library."""
+"""The VM sizes of a region, as Azure reports them."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _NEAREST = 5
 @dataclass(frozen=True)
 class VmSize:
     """
-    A VM size that Batch offers in a region. What Azure does not tell of it is ``None``.
+    A VM size that Batch offers in a region. What Azure does not report is ``None``.
 
     :param name: such as ``Standard_D2s_v5``.
     :param family: whose quota its cores count for, such as ``standardDSv5Family``.
     :param cores: the cores of a node.
     :param generations: the Hyper-V generations it runs; empty when not known.
     :param architecture: ``x64`` or ``arm64``.
-    :param spot: it can be had as a spot node.
+    :param spot: whether it is available as a Spot node.
     :param ephemeral_disk: its operating system can live on the local disk.
     :param gpus: the graphics processors of a node.
     :param rdma: its nodes can talk over InfiniBand.

@@ -159,7 +159,7 @@ def test_a_file_that_holds_no_body_is_named_without_its_text(account, tmp_path, 
         ),
         pytest.param(
             {"metadata": [{"name": "airflow_batchlinux_x", "value": "1"}]},
-            "which is the provider's own",
+            "which is reserved for the provider",
             id="marks",
         ),
     ],

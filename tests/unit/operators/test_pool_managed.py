@@ -205,7 +205,9 @@ def test_the_image_fits_the_generation_that_only_the_management_plane_tells(acco
 def test_an_unknown_size_is_told_with_the_nearest(account: BatchAccount) -> None:
     run = create(vm_size="standard_d2s_v55")
 
-    assert "is no VM size that Batch offers in 'westeurope'; the nearest are Standard_D2s_v5," in run.message
+    assert (
+        "is not a VM size that Batch offers in 'westeurope'; the nearest are Standard_D2s_v5," in run.message
+    )
 
 
 def test_a_reader_of_the_management_plane_looks_too(
@@ -213,7 +215,7 @@ def test_a_reader_of_the_management_plane_looks_too(
 ) -> None:
     connect(monkeypatch, account.service, **as_reader(account.service))
 
-    assert "is no VM size" in create(vm_size="standard_d2s_v55").message
+    assert "is not a VM size" in create(vm_size="standard_d2s_v55").message
 
 
 @pytest.mark.parametrize(

@@ -75,7 +75,7 @@ def test_a_size_that_the_region_has_not_is_passed_over(managed: BatchAccount) ->
     run = create(["standard_d2s_v99", "standard_d2s_v5"])
 
     assert run.result["vm_size"] == "standard_d2s_v5"
-    assert "VM size 'standard_d2s_v99' is not used: vm_size='standard_d2s_v99' is no VM size" in run.log
+    assert "VM size 'standard_d2s_v99' is not used: vm_size='standard_d2s_v99' is not a VM size" in run.log
 
 
 def test_a_size_that_ends_too_soon_is_passed_over(managed: BatchAccount) -> None:

@@ -122,7 +122,7 @@ def test_an_event_of_another_release_asks_to_update_both_sides(slow_account):
 def test_an_illegal_pool_id_is_refused_before_any_request(account):
     run = run_task(sensor(pool_id="no spaces, please"))
 
-    assert "holds characters other than" in run.message
+    assert "contains characters other than" in run.message
     assert account.requests() == []
 
 

@@ -1,4 +1,4 @@
-"""How a pool that is there differs from the one that is wanted; imports only the standard library."""
+"""Compare a pool with the requested one, property by property."""
 
 from __future__ import annotations
 
@@ -88,10 +88,14 @@ def drift(wanted: Mapping[str, Any], found: Mapping[str, Any]) -> list[Differenc
     """
     Compare two pools by their REST bodies, property by property, in the order of the request's properties.
 
-    What the service adds or spells otherwise is no difference: defaults, letter case where it does not
-    count, the order of named entries. Neither are the provider's own marks in the metadata, the numbers of
-    nodes while a formula decides them, passwords and keys that the service does not give back, nor further
-    tags, which a policy of the subscription may have added.
+    These are no differences:
+
+    - what the service adds or writes differently: defaults, letter case if it does not matter, the order of
+      named entries
+    - the provider's marks in the metadata
+    - the number of nodes while a formula sets it
+    - passwords and keys, which the service does not return
+    - additional tags, which a policy of the subscription may have added
 
     :param wanted: the body that would create the pool.
     :param found: the pool as the service answers it.
@@ -113,9 +117,9 @@ def drift(wanted: Mapping[str, Any], found: Mapping[str, Any]) -> list[Differenc
 
 
 def describe_drift(differences: Sequence[Difference]) -> str:
-    """List differences, one a line; say so when there are none."""
+    """Return a list of differences, one a line."""
     if not differences:
-        return "  no property differs: the request was written otherwise."
+        return "  no property differs: the request has another form."
     return "\n".join(f"  {difference}" for difference in differences)
 
 

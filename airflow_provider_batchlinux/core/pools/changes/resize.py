@@ -1,4 +1,4 @@
-"""What a resize is asked to be, and what a pool means during it; imports only the standard library."""
+"""What a resize is asked to be, and what a pool means during it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class ResizeSpec:
     :param dedicated_nodes: the dedicated nodes to have; ``None`` leaves their number.
     :param spot_nodes: the spot nodes to have; ``None`` leaves their number.
     :param resize_timeout: seconds the service may look for nodes; ``None`` is its own 15 minutes.
-    :param running_tasks: what becomes of tasks on nodes that go, one of :data:`RUNNING_TASKS`.
+    :param running_tasks: what to do with tasks on nodes that are removed, one of :data:`RUNNING_TASKS`.
     :param accept_partial: fewer nodes than asked for do.
     """
 
@@ -96,7 +96,7 @@ class ResizeRequest:
     requested_at: str | None = None
 
     def is_under_way(self, spec: ResizeSpec, pool: PoolSnapshot) -> bool:
-        """Tell whether a pool is resizing for this very request, and for nobody else's after it."""
+        """Return whether a pool is resizing because of this request, and not because of a later one."""
         if not self.asked or pool.allocation_state != "resizing" or pool.allocation_state_since is None:
             return False
         wants_the_same = (pool.target_dedicated, pool.target_spot) == spec.targets(pool)
@@ -153,7 +153,7 @@ def shortfall(spec: ResizeSpec, pool: PoolSnapshot) -> str:
 
 def unmet(pool: PoolSnapshot) -> tuple[ServiceError, ...]:
     """
-    Tell why a pool will not get the nodes that it was asked to have, unless somebody asks again.
+    Return why a pool will not get the requested nodes, unless they are requested again.
 
     Nothing, when it has them, is still getting them, has a formula that asks again by itself, or when the
     resize was only stopped.

@@ -1,4 +1,4 @@
-"""Which changes turn a pool that is there into the wanted one; imports only the standard library."""
+"""Plan the changes that turn a pool into the requested one."""
 
 from __future__ import annotations
 
@@ -71,10 +71,10 @@ def plan_changes(
     only_scale: bool = False,
 ) -> ChangePlan:
     """
-    Plan the way from a pool to the wanted one.
+    Plan the changes that turn a pool into the requested one.
 
-    A start task is changed in place, and runs on nodes that boot from then on. A property that is to go can
-    only be replaced by nothing where the service takes an empty list.
+    A new start task runs on nodes that boot from then on. A property can only be removed if the service
+    accepts an empty list for it.
 
     :param wanted: the body that would create the pool.
     :param found: the pool as the service answers it.

@@ -1,4 +1,4 @@
-"""User accounts that a pool's tasks can run as; imports only the standard library."""
+"""User accounts that a pool's tasks can run as."""
 
 from __future__ import annotations
 

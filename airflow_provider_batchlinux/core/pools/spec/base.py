@@ -1,4 +1,4 @@
-"""What all spec objects share: fields to dicts and to REST bodies, and back; imports only the stdlib."""
+"""What all spec objects share: fields to dicts and to REST bodies, and back."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class PoolDefinition(Protocol):
 
     @property
     def image(self) -> str | Mapping[str, Any] | None:
-        """The image as the user wrote it; ``None`` if there is none."""
+        """The image as the user wrote it; ``None`` without one."""
 
     @property
     def vm_size(self) -> str | Sequence[str] | Mapping[str, Any]:
@@ -76,8 +76,8 @@ class Spec:
     """
     The base of the spec objects.
 
-    A field with ``repr=False`` is a secret: it is shown nowhere. A field may be given as a dict where a spec
-    object stands, and as text where a template renders a number.
+    A field with ``repr=False`` is a secret: it is shown nowhere. A field may be a dict in place of a spec
+    object, and as text where a template renders a number.
 
     :cvar REST: the place of each field in the REST body, as names with dots between them; a spec object
         with the empty place adds its own places to it.
@@ -105,7 +105,7 @@ class Spec:
         }
 
     def to_rest(self) -> dict[str, Any]:
-        """Build the part of the body that this object stands for: what is ``None`` or empty is left out."""
+        """Return the part of the body that this object defines; what is ``None`` or empty is left out."""
         body: dict[str, Any] = {}
         for name, place in self.REST.items():
             value = getattr(self, name)
@@ -115,10 +115,10 @@ class Spec:
 
     def name_of(self, path: Path) -> str | None:
         """
-        Tell the field that stands at a place of the REST body, such as ``endpoints[0].port``.
+        Return the field that defines a place of the REST body, such as ``endpoints[0].port``.
 
         :param path: a place in what :meth:`to_rest` builds.
-        :return: ``None`` when no field stands there.
+        :return: ``None`` if no field does.
         """
         places = {name: tuple(place.split(".")) if place else () for name, place in self.REST.items()}
         inside = [(name, place) for name, place in places.items() if place == path[: len(place)]]

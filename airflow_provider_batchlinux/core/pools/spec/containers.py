@@ -1,4 +1,4 @@
-"""Containers on a pool's nodes; imports only the standard library."""
+"""Containers on a pool's nodes."""
 
 from __future__ import annotations
 

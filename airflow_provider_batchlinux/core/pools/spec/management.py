@@ -1,4 +1,4 @@
-"""From a pool's body for the data plane to its body for the management plane; imports only the stdlib."""
+"""From a pool's body for the data plane to its body for the management plane."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The network of a pool's nodes; imports only the standard library."""
+"""The network of a pool's nodes."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class NetworkSpec(Spec):
     :param subnet_id: the ARM id of the subnet that the nodes join; needs an Entra connection. ``None`` leaves
         the network to Batch.
     :param public_ips: ``batchmanaged`` (the service's default), ``usermanaged`` or ``nopublicipaddresses``.
-    :param public_ip_ids: ARM ids of public addresses of one's own, one for 100 nodes of a kind; needs an
+    :param public_ip_ids: ARM ids of existing public addresses, one for 100 nodes of a kind; needs an
         Entra connection.
     :param ip_families: ``IPv4``, or ``IPv4`` and ``IPv6``; empty is the service's default.
     :param ip_tags: tags of the public addresses.

@@ -1,4 +1,4 @@
-"""What a pool is asked to be, its problems, and its body for the service; imports only the stdlib."""
+"""A pool as the create operator's parameters define it."""
 
 from __future__ import annotations
 
@@ -174,12 +174,12 @@ class PoolSpec(Spec):
         return self.network.subnet_id if isinstance(self.network, NetworkSpec) else None
 
     def secrets(self) -> set[str]:
-        """Collect the passwords, keys and URLs that nobody may see; not the environment of the start task."""
+        """Return the passwords, keys and URLs to mask; the start task's environment is not among them."""
         parts = [getattr(self, name) for name in self.PARTS]
         return secrets_in([hidden_spec((), part) for part in parts])
 
     def name_of(self, path: Path) -> str | None:
-        """Tell the parameter that stands at a place of the REST body."""
+        """Return the parameter that defines a place of the REST body."""
         if path[:1] in _OWN_NAMES:
             return _OWN_NAMES[path[:1]]
         if path[:2] == (_MACHINE, "imageReference"):
@@ -237,7 +237,7 @@ def _is_told(problem: Problem, told: Sequence[str]) -> bool:
 
 def _metadata_problems(metadata: Mapping[str, str]) -> list[str]:
     return [
-        f"metadata name {name!r} begins with {METADATA_PREFIX!r}, which the provider keeps for itself."
+        f"metadata name {name!r} begins with {METADATA_PREFIX!r}, reserved for the provider."
         for name in metadata
         if str(name).lower().startswith(METADATA_PREFIX)
     ]

@@ -1,4 +1,4 @@
-"""A pool asked for by its REST body, checked as a spec is; imports only the standard library."""
+"""A pool as a REST body defines it."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class RawPool:
 
     @property
     def image(self) -> str | Mapping[str, Any] | None:
-        """The image as the user wrote it; ``None`` when there is none."""
+        """The image as the user wrote it; ``None`` without one."""
         machine = self._machine()
         reference = machine.get("imageReference")
         if isinstance(reference, Mapping) and machine.get(_AGENT):
@@ -112,7 +112,7 @@ class RawPool:
         return {**body, **chosen, "id": self.pool_id, _MACHINE: machine}
 
     def secrets(self) -> set[str]:
-        """Collect the passwords, keys and URLs that nobody may see."""
+        """Return the passwords, keys and URLs to mask."""
         return secrets_in(hidden_body(self.body))
 
     def name_of(self, path: Path) -> str:
@@ -135,7 +135,7 @@ class RawPool:
     def _metadata_problems(self, body: Mapping[str, Any]) -> list[str]:
         names = [item.get("name", "") for item in body.get("metadata", ()) if isinstance(item, Mapping)]
         return [
-            f"body.metadata name {name!r} begins with {METADATA_PREFIX!r}, which is the provider's own."
+            f"body.metadata name {name!r} begins with {METADATA_PREFIX!r}, reserved for the provider."
             for name in names
             if str(name).lower().startswith(METADATA_PREFIX)
         ]

@@ -1,4 +1,4 @@
-"""How a pool grows, where its nodes stand and how its tasks spread; imports only the standard library."""
+"""How a pool grows, where its nodes stand and how its tasks spread."""
 
 from __future__ import annotations
 

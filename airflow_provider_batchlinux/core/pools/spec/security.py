@@ -1,4 +1,4 @@
-"""How a pool's nodes are protected; imports only the standard library."""
+"""How a pool's nodes are protected."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class DiskEncryptionSpec(Spec):
     Encryption of the nodes' disks.
 
     :param targets: ``osdisk``, ``temporarydisk`` or both.
-    :param key_url: the versioned URL of a key of one's own in Key Vault; ``None`` for the platform's key.
+    :param key_url: the versioned URL of a customer-managed key in Key Vault; ``None`` for the platform's key.
     :param key_identity: the ARM id of the pool's identity that reads the key.
     :param key_rotation: whether disks follow the key's newest version; ``None`` is the service's default,
         which is no.

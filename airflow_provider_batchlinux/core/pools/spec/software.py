@@ -1,4 +1,4 @@
-"""What is put on a pool's nodes, and how it is kept up to date; imports only the standard library."""
+"""What is put on a pool's nodes, and how it is kept up to date."""
 
 from __future__ import annotations
 
@@ -117,9 +117,9 @@ class UpgradeSpec(Spec):
     How the nodes get new versions of their image.
 
     :param mode: ``manual``, ``automatic`` (all at once) or ``rolling`` (in batches).
-    :param os_upgrade: whether a new version of the image is rolled out by itself.
+    :param os_upgrade: whether a new version of the image is rolled out automatically.
     :param os_rollback_disabled: whether a failed version stays on the nodes.
-    :param os_uses_rolling: whether a rollout by itself follows ``rolling``.
+    :param os_uses_rolling: whether an automatic rollout follows ``rolling``.
     :param os_deferral: whether a node that runs tasks is left alone until they are over.
     :param rolling: how batches go; ``None`` is the service's default.
     """

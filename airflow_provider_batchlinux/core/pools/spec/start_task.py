@@ -1,4 +1,4 @@
-"""What every node runs when it boots; imports only the standard library."""
+"""What every node runs when it boots."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class ResourceFileSpec(Spec):
     :param auto_container: the name of a container in the storage account that belongs to the Batch account.
         Exactly one of these three is given.
     :param blob_prefix: with a container, how the names of the wanted blobs begin; ``None`` for all.
-    :param path: where the file goes, or with a container the directory; relative to the working directory.
+    :param path: the file's path, or with a container the directory's; relative to the working directory.
     :param mode: the file's permissions in octal; ``None`` is the service's default, ``0770``.
     :param identity: the ARM id of a managed identity of the pool that may read the storage.
     """
@@ -101,13 +101,13 @@ class StartTaskSpec(Spec):
         return {**body, "environmentSettings": settings} if settings else body
 
     def name_of(self, path: Path) -> str | None:
-        """Tell the field that stands at a place of the REST body."""
+        """Return the field that defines a place of the REST body."""
         if path[:1] == ("environmentSettings",):
             return "environment"
         return super().name_of(path)
 
     def problems(self) -> list[str]:
-        """List what the REST body cannot tell of."""
+        """List the problems that the REST body does not show."""
         found = []
         if not isinstance(self.command, str) or not self.command.strip():
             found.append("start_task has an empty command; leave start_task out for none.")

@@ -1,4 +1,4 @@
-"""Disks of a pool's nodes and file systems that they mount; imports only the standard library."""
+"""Disks of a pool's nodes and file systems that they mount."""
 
 from __future__ import annotations
 

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from airflow_provider_batchlinux.core.images.query import (
     DistroRelease,
     GivenImage,
+    ImageOptions,
     ImageQuery,
     MarketplaceName,
-    Wishes,
 )
 
 AGENT = "batch.node.ubuntu 24.04"
@@ -47,23 +47,23 @@ def test_a_distribution_is_read(image: str, distro: str, version: tuple[int, ...
 
 
 @pytest.mark.parametrize(
-    ("image", "wishes"),
+    ("image", "options"),
     [
-        pytest.param("ubuntu 24.04", Wishes(), id="none"),
-        pytest.param("ubuntu-hpc 22.04", Wishes(frozenset({"hpc"})), id="hpc"),
-        pytest.param("ubuntu 22.04 docker", Wishes(frozenset({"container"})), id="another-word"),
-        pytest.param("ubuntu 24.04 gen1", Wishes(generation=1), id="generation"),
-        pytest.param("ubuntu 24.04 aarch64", Wishes(architecture="arm64"), id="architecture"),
-        pytest.param("ubuntu x86_64 24.04", Wishes(architecture="x64"), id="before-the-version"),
+        pytest.param("ubuntu 24.04", ImageOptions(), id="none"),
+        pytest.param("ubuntu-hpc 22.04", ImageOptions(frozenset({"hpc"})), id="hpc"),
+        pytest.param("ubuntu 22.04 docker", ImageOptions(frozenset({"container"})), id="another-word"),
+        pytest.param("ubuntu 24.04 gen1", ImageOptions(generation=1), id="generation"),
+        pytest.param("ubuntu 24.04 aarch64", ImageOptions(architecture="arm64"), id="architecture"),
+        pytest.param("ubuntu x86_64 24.04", ImageOptions(architecture="x64"), id="before-the-version"),
         pytest.param(
             "Ubuntu 24.04 CVM unverified",
-            Wishes(frozenset({"cvm"}), unverified=True),
+            ImageOptions(frozenset({"cvm"}), unverified=True),
             id="several",
         ),
     ],
 )
-def test_option_words_follow_a_distribution(image: str, wishes: Wishes) -> None:
-    assert ImageQuery.parse(image).wishes == wishes
+def test_option_words_follow_a_distribution(image: str, options: ImageOptions) -> None:
+    assert ImageQuery.parse(image).options == options
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ OLD = VmSize("Standard_A2", "A", 2, frozenset({1}), "x64", False, None, end_of_l
 GPU = VmSize("Standard_NC4as_T4_v3", "NC", 4, ALL, "x64", True, True, 1)
 SIZES = [D2, OLD, GPU]
 D2S, A2 = "vm_size='standard_d2s_v5'", "vm_size='standard_a2'"
-MORE_QUOTA = "Ask for fewer nodes, wait for other pools to go, or request more quota in the portal."
+MORE_QUOTA = "Request fewer nodes, wait for other pools to go, or request more quota in the portal."
 
 
 def image(sku: str = "server", *capabilities: str) -> SupportedImage:
@@ -66,7 +66,7 @@ def test_a_size_that_is_not_there_is_told_with_the_nearest() -> None:
     found = look(vm_size="standard_d2s_v9")
 
     [problem] = found.problems
-    assert problem.startswith("vm_size='standard_d2s_v9' is no VM size that Batch offers in 'westeurope';")
+    assert problem.startswith("vm_size='standard_d2s_v9' is not a VM size that Batch offers in 'westeurope';")
     assert "the nearest are Standard_D2s_v5," in problem
 
 
@@ -81,7 +81,7 @@ def test_a_size_that_is_not_there_is_told_with_the_nearest() -> None:
         ),
         pytest.param(
             {"vm_size": "standard_a2", "spot_nodes": 2},
-            f"spot_nodes=2: {A2} is not to be had as spot nodes; ask for dedicated ones.",
+            f"spot_nodes=2: {A2} is not available as Spot; use dedicated nodes.",
             id="no spot",
         ),
         pytest.param(

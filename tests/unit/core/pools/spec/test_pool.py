@@ -50,7 +50,7 @@ def test_a_plain_pool_has_no_problems() -> None:
         pytest.param({"ssh_from": ["example.org"]}, "ssh_from holds 'example.org'", id="no network"),
         pytest.param(
             {"metadata": {"Airflow_BatchLinux_x": "1"}},
-            "keeps for itself",
+            "reserved for the provider",
             id="metadata of the provider's own",
         ),
     ],
