@@ -147,7 +147,7 @@ def test_a_file_that_holds_no_body_is_named_without_its_text(account, tmp_path, 
     ("change", "problem"),
     [
         pytest.param({"vmSize": 3}, "body.vmSize=3 is not text", id="type"),
-        pytest.param({"id": "a b"}, "pool_id='a b' holds characters", id="id"),
+        pytest.param({"id": "a b"}, "pool_id='a b' contains characters", id="id"),
         pytest.param(
             {"virtualMachineConfiguration": None}, "body.virtualMachineConfiguration", id="no machine"
         ),
