@@ -28,7 +28,7 @@ OLD = VmSize("Standard_A2", "A", 2, frozenset({1}), "x64", False, None, end_of_l
 GPU = VmSize("Standard_NC4as_T4_v3", "NC", 4, ALL, "x64", True, True, 1)
 SIZES = [D2, OLD, GPU]
 D2S, A2 = "vm_size='standard_d2s_v5'", "vm_size='standard_a2'"
-MORE_QUOTA = "Request fewer nodes, wait for other pools to go, or request more quota in the portal."
+MORE_QUOTA = "Request fewer nodes, wait until other pools are deleted, or request more quota in the portal."
 
 
 def image(sku: str = "server", *capabilities: str) -> SupportedImage:
