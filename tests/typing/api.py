@@ -17,6 +17,7 @@ from airflow_provider_batchlinux.exceptions import (
     BatchQuotaError,
     BatchRequestError,
     BatchUnreachableError,
+    ImageEndOfSupportError,
     NodeCommandError,
     NodeUsersError,
     PoolNotReadyError,
@@ -159,6 +160,8 @@ def explain(error: BatchLinuxError) -> str:
             return ", ".join(error.failed)
         case PoolNotReadyError():
             return error.pool_id
+        case ImageEndOfSupportError(pool_ids=[pool_id, *_]):
+            return f"replace {pool_id}"
         case BatchUnreachableError() | WaitTimeoutError():
             return "later"
         case _:
