@@ -24,14 +24,14 @@ class ContractAccount:
 
     :param key: the account's key; ``None`` takes a token of Entra.
     :param patience: seconds in which a state is to be reached.
-    :param pause: seconds between two looks; Azure counts requests, the embedded service does not mind.
+    :param pause: seconds between two polls. Azure limits requests; the embedded service shares our CPU.
     """
 
     endpoint: str
     account: str
     key: str | None = field(default=None, repr=False)
     patience: float = 10.0
-    pause: float = 0.0
+    pause: float = 0.01
 
     def client(self) -> BatchClient:
         """Return the SDK's client, which does not retry: what the service answers is what is tested."""
@@ -93,7 +93,7 @@ def check_empty(account: ContractAccount) -> None:
     with account.client() as client:
         found: list[str] = [item.id for item in _everything(client)]
     if found:
-        msg = f"--azure wants an account of its own; {account.account!r} has {', '.join(found[:5])}."
+        msg = f"--azure needs an empty account; {account.account!r} has {', '.join(found[:5])}."
         raise ValueError(msg)
 
 

@@ -94,9 +94,7 @@ def test_all_jobs_of_a_schedule_share_its_pool_until_it_ends(
     eventually(lambda: _exists(client, pool_id), lambda exists: not exists)
 
 
-def test_each_job_of_a_schedule_may_have_a_pool_of_its_own(
-    client: BatchClient, eventually: Eventually
-) -> None:
+def test_each_job_of_a_schedule_may_have_a_separate_pool(client: BatchClient, eventually: Eventually) -> None:
     _create_schedule(client, _auto_pool(), _ONCE)
     pool_id = client.get_job("nightly:job-1").execution_info.pool_id
 

@@ -1,4 +1,4 @@
-"""The option ``--azure``, tried on an embedded service that stands for a real account."""
+"""The option ``--azure``, tried on an embedded service that takes the place of a real account."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_without_the_option_nothing_changes(
     contract_account: ContractAccount, batch_emulator: RunningEmulator
 ) -> None:
     assert contract_account.endpoint == batch_emulator.endpoint
-    assert (contract_account.patience, contract_account.pause) == (10.0, 0.0)
+    assert (contract_account.patience, contract_account.pause) == (10.0, 0.01)
 
 
 def _pytest(url: str, emulator: RunningEmulator) -> subprocess.CompletedProcess[str]:

@@ -129,7 +129,7 @@ def test_a_file_is_sent_if_it_was_changed_since(send: Any, run_task: Any, method
 
 
 @pytest.mark.usefixtures("resources")
-def test_the_sdk_changes_what_nobody_changed_since(client: BatchClient) -> None:
+def test_the_sdk_changes_only_an_unchanged_resource(client: BatchClient) -> None:
     job = client.get_job("job")
     change = models.BatchJobUpdateOptions(priority=5)
     client.update_job("job", change, etag=job.etag, match_condition=MatchConditions.IfNotModified)

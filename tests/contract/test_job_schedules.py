@@ -71,8 +71,8 @@ def test_a_schedule_is_there_or_not(nightly: BatchClient, send: Any) -> None:
     answer = send("HEAD", "/jobschedules/nightly?api-version=2025-06-01")
 
     assert (answer.status, answer.headers["etag"]) == (200, nightly.get_job_schedule("nightly").etag)
-    assert send("HEAD", "/jobschedules/nobody?api-version=2025-06-01").status == 404
-    assert _refusal(lambda: nightly.get_job_schedule("nobody")) == (404, "JobScheduleNotFound")
+    assert send("HEAD", "/jobschedules/missing?api-version=2025-06-01").status == 404
+    assert _refusal(lambda: nightly.get_job_schedule("missing")) == (404, "JobScheduleNotFound")
     assert _refusal(lambda: _create(nightly, "Nightly", _DAILY)) == (409, "JobScheduleExists")
 
 

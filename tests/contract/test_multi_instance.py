@@ -49,7 +49,9 @@ def test_a_task_runs_on_its_primary_node_once_all_its_nodes_are_coordinated(
         assert b"".join(content) == b"coordinated\n"
 
 
-def test_every_instance_is_told_of_the_others(client: BatchClient, add: Any, eventually: Eventually) -> None:
+def test_every_instance_knows_the_addresses_of_the_others(
+    client: BatchClient, add: Any, eventually: Eventually
+) -> None:
     printed = "$AZ_BATCH_IS_CURRENT_NODE_MASTER $AZ_BATCH_NODE_LIST $AZ_BATCH_HOST_LIST $AZ_BATCH_MASTER_NODE"
     add(f'/bin/sh -c "echo {printed} $CCP_NODES"', "/bin/echo ran")
     task = eventually(lambda: client.get_task("work", "mpi"), _is_completed)
@@ -119,7 +121,7 @@ def test_a_task_that_takes_too_long_is_ended_on_all_its_nodes(
     assert task.execution_info.failure_info.code == "TaskEnded"
 
 
-def test_the_task_starts_anew_when_one_of_its_nodes_is_lost(
+def test_the_task_restarts_when_one_of_its_nodes_is_lost(
     client: BatchClient, add: Any, eventually: Eventually, batch_emulator: RunningEmulator
 ) -> None:
     add(_WAITS, "true", 2)

@@ -1,4 +1,4 @@
-"""What is done to nodes, and what becomes of the tasks on them, as the SDK sees it."""
+"""Actions on nodes, and their effect on the tasks there, as the SDK sees it."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ def test_a_preempted_node_forgets_what_waited_for_its_tasks(
         pytest.param("taskcompletion", "running", id="taskcompletion"),
     ],
 )
-def test_a_node_goes_offline_as_asked(
+def test_a_node_becomes_offline_by_each_option(
     busy: BusyNode, client: BatchClient, eventually: Wait, option: str, task_state: str
 ) -> None:
     client.disable_node_scheduling("linux", busy.id, {"nodeDisableSchedulingOption": option})

@@ -123,7 +123,7 @@ def test_a_node_shows_the_extensions_of_its_pool_without_their_secrets(
     assert (shown.provisioning_state, shown.vm_extension.type) == ("Succeeded", "agent")
     assert shown.vm_extension.protected_settings is None
     with pytest.raises(HttpResponseError, match="ResourceNotFound"):
-        client.get_node_extension("extended", node.id, "nobody")
+        client.get_node_extension("extended", node.id, "missing")
 
 
 def test_the_account_has_no_applications(client: BatchClient) -> None:

@@ -176,7 +176,7 @@ def test_an_unknown_node_is_not_found(client: BatchClient, make_pool: Any) -> No
     make_pool()
 
     with pytest.raises(HttpResponseError) as refusal:
-        client.get_node("linux", "nobody")
+        client.get_node("linux", "missing")
 
     assert (refusal.value.status_code, refusal.value.error.code) == (404, "NodeNotFound")
 

@@ -1,5 +1,5 @@
 """
-Requests as clients send them that nobody here wrote; ``docs/emulator-clients.md`` tells of those tried.
+Requests as clients send them that others wrote; ``docs/emulator-clients.md`` lists those that were tried.
 
 Each differs from what azure-batch 15 sends: in what it signs, its spelling, its headers or its version.
 """

@@ -125,15 +125,15 @@ def test_a_job_manager_that_shuns_spot_nodes_waits_where_there_are_no_others(
     assert _state(client, "work", "manager") == "active"
 
 
-def test_a_task_runs_on_the_node_that_it_wishes_for_if_that_is_free(
+def test_a_task_runs_on_the_node_of_its_affinity_if_that_is_free(
     client: BatchClient, make_pool: Any, eventually: Eventually
 ) -> None:
     _create_job(client, "work", make_pool(dedicated=3))
     wished = list(client.list_nodes("linux"))[2]
-    wish = models.BatchAffinityInfo(affinity_id=str(wished.affinity_id))
+    affinity = models.BatchAffinityInfo(affinity_id=str(wished.affinity_id))
 
     for name in ("first", "second"):
-        _add(client, "work", name, affinity_info=wish)
+        _add(client, "work", name, affinity_info=affinity)
         eventually(lambda: _state(client, "work", name), lambda state: state == "running")  # noqa: B023
 
     assert client.get_task("work", "first").node_info.node_id == wished.id
@@ -182,7 +182,7 @@ def test_a_job_manager_that_shares_takes_a_slot_like_any_task(
     assert _state(client, "work", "manager") == "running"
 
 
-def test_a_job_manager_that_lost_its_node_goes_before_the_tasks_of_its_job(
+def test_a_job_manager_that_lost_its_node_runs_before_the_tasks_of_its_job(
     client: BatchClient, make_pool: Any, eventually: Eventually, batch_emulator: RunningEmulator
 ) -> None:
     manager = models.BatchJobManagerTask(id="manager", command_line=_WAITS)

@@ -1,4 +1,4 @@
-"""What a task is told of where it runs, as documented for Azure."""
+"""The environment variables of a task, as documented for Azure."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ def test_an_action_names_itself_in_dataserviceid(send: Any, make_pool: Any) -> N
 
 
 def test_an_error_has_the_shape_of_the_service(send: Any) -> None:
-    answer = send("GET", f"/pools/nobody?{VERSION}")
+    answer = send("GET", f"/pools/missing?{VERSION}")
 
     assert (answer.status, answer.body["code"]) == (404, "PoolNotFound")
     sentence, request_id, _ = answer.body["message"]["value"].split("\n")

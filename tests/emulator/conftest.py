@@ -79,7 +79,7 @@ class Account:
         return [pool["allocationState"], *(node["state"] for node in self.nodes(pool_id))]
 
     def wait_for_nodes(self, pool_id: str, state: str, number: int = 1) -> list[dict[str, Any]]:
-        """Return the nodes once so many are in a state; ten seconds at most."""
+        """Return the nodes once that number is in a state; ten seconds at most."""
         deadline = time.monotonic() + 10
         while [node["state"] for node in self.nodes(pool_id)] != [state] * number:
             assert time.monotonic() < deadline, self.nodes(pool_id)
@@ -112,7 +112,7 @@ def wait_until_gone() -> Callable[[int], None]:
 
 @pytest.fixture
 def start() -> Iterator[Callable[..., Account]]:
-    """Give a function that starts an emulator with options of its own."""
+    """Give a function that starts an emulator with the given options."""
     with ExitStack() as stack:
         yield lambda **options: Account(stack.enter_context(run_emulator(EmulatorOptions(**options))))
 

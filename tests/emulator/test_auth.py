@@ -19,7 +19,7 @@ from airflow_provider_batchlinux.emulator.protocol.auth import check_shared_key,
 from airflow_provider_batchlinux.emulator.protocol.errors import ServiceError
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone.utc)
-KEY = base64.b64encode(b"a key of our own").decode()
+KEY = base64.b64encode(b"a made-up key").decode()
 TEXT = st.text(st.characters(min_codepoint=33, max_codepoint=0x2FF), min_size=1, max_size=20)
 
 

@@ -16,7 +16,7 @@ TIMED_OUT = {
 
 @pytest.fixture
 def realistic(start: Any) -> Any:
-    """Give an account of the realistic profile whose time stands still."""
+    """Give an account of the realistic profile with a manual clock."""
     return start(profile="realistic", clock="manual")
 
 
@@ -167,7 +167,9 @@ def test_pools_and_jobs_beyond_their_quotas_are_refused(account: Any) -> None:
         pytest.param("quota_reached", "AccountCoreQuotaReached", 31, id="quota"),
     ],
 )
-def test_by_bad_luck_half_of_the_nodes_stay_away(start: Any, chance: str, code: str, seconds: float) -> None:
+def test_a_random_fault_allocates_half_of_the_nodes(
+    start: Any, chance: str, code: str, seconds: float
+) -> None:
     account = start(profile="realistic", clock="manual", fault_rates={chance: 1})
     account.create_pool(nodes=4)
 

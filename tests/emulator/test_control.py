@@ -15,7 +15,7 @@ from airflow_provider_batchlinux.emulator.protocol.instants import parse_instant
 
 def test_requests_are_recorded_in_order_without_those_of_control(account: Any) -> None:
     account.create_pool(nodes=0)
-    account.send("GET", "/pools/nobody")
+    account.send("GET", "/pools/missing")
     account.send("GET", "/nowhere")
 
     recorded = account.emulator.control.requests()
@@ -25,7 +25,7 @@ def test_requests_are_recorded_in_order_without_those_of_control(account: Any) -
         ("GET", "get_pool", 404),
         ("GET", None, 404),
     ]
-    assert recorded[1]["path"] == "/pools/nobody"
+    assert recorded[1]["path"] == "/pools/missing"
     assert recorded[1]["query"] == "api-version=2025-06-01"
 
 
@@ -156,7 +156,7 @@ def test_the_system_clock_cannot_be_moved(account: Any) -> None:
         pytest.param(lambda c: c._post("advance", {}), "seconds is missing", id="argument"),
     ],
 )
-def test_a_wrong_wish_gets_a_sentence(account: Any, call: Any, complaint: str) -> None:
+def test_a_wrong_request_gets_a_sentence(account: Any, call: Any, complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint):
         call(account.emulator.control)
 

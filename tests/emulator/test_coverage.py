@@ -1,4 +1,4 @@
-"""The page on what the embedded service covers tells of it as it is."""
+"""The page on what the embedded service covers is up to date."""
 
 from __future__ import annotations
 
@@ -28,5 +28,5 @@ def test_every_operation_has_one_row() -> None:
     assert [page.count(f"| `{operation.name}` |") for operation in every] == [1] * len(every)
 
 
-def test_what_is_told_of_older_operations_is_told_of_some() -> None:
+def test_notes_on_older_operations_name_some() -> None:
     assert set(OLDER) <= {operation.name for operation in RETIRED}

@@ -255,7 +255,7 @@ def test_a_node_that_is_unusable_by_chance_says_why_and_may_be_rebooted(start: A
     assert "errors" not in account.wait_for_nodes("linux", "idle")[0]
 
 
-def test_every_boot_has_a_chance_of_its_own(start: Any) -> None:
+def test_every_boot_may_fail_independently(start: Any) -> None:
     account = start(seed=1, clock="manual", fault_rates={"unusable": 0.5})
     account.create_pool()
     account.emulator.control.advance(1)

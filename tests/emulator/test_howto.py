@@ -16,7 +16,7 @@ TESTS, CONFTEST, FILES, _ = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTIL
 
 
 def run_pytest(folder: Path, **files: str) -> subprocess.CompletedProcess[str]:
-    """Run tests in a process of their own, which knows the plugin also where it is not installed."""
+    """Run tests in a separate process, which knows the plugin even if it is not installed."""
     for name, text in files.items():
         (folder / f"{name}.py").write_text(text)
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--strict-markers"]
@@ -31,15 +31,9 @@ def run_pytest(folder: Path, **files: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_the_tests_that_the_how_to_shows_run(tmp_path: Path) -> None:
-    done = run_pytest(tmp_path, test_shown=TESTS)
+    done = run_pytest(tmp_path, test_shown=TESTS, test_files=FILES)
 
-    assert "3 passed" in done.stdout, done.stdout + done.stderr
-
-
-def test_the_test_with_files_that_the_how_to_shows_runs(tmp_path: Path) -> None:
-    done = run_pytest(tmp_path, test_files=FILES)
-
-    assert "1 passed" in done.stdout, done.stdout + done.stderr
+    assert "4 passed" in done.stdout, done.stdout + done.stderr
 
 
 def test_the_options_that_the_how_to_overrides_hold_for_the_service(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from tests.batch_account import eventually
 
 @pytest.fixture
 def realistic(start: Any) -> Any:
-    """Give an account of the realistic profile whose time stands still."""
+    """Give an account of the realistic profile with a manual clock."""
     return start(profile="realistic", clock="manual")
 
 

@@ -18,7 +18,7 @@ WRONG_STATE = "OperationInvalidForCurrentState"
 
 
 class BusyNode:
-    """A node that runs a task and has a user, in a pool whose time stands still."""
+    """A node that runs a task and has a user, in a pool with a manual clock."""
 
     def __init__(self, account: Any) -> None:
         self.account, self.control = account, account.emulator.control

@@ -24,7 +24,7 @@ for name in ("asyncssh", "jwt", "trustme"):
 
 
 def run_python(script: str, *arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
-    """Run a script in a process of its own."""
+    """Run a script in a separate process."""
     command = [sys.executable, "-c", script, *arguments]
     environment = {"PYTHONPATH": str(ROOT)}
     return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
@@ -81,7 +81,7 @@ def test_a_test_without_a_marker_shares_the_service(
 
 
 @pytest.mark.batch_emulator(account="alone", seed=7)
-def test_a_marked_test_has_a_service_of_its_own(
+def test_a_marked_test_has_a_separate_service(
     batch_emulator: RunningEmulator, shared_batch_emulator: RunningEmulator
 ) -> None:
     assert batch_emulator.account == "alone"

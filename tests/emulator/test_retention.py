@@ -96,7 +96,7 @@ def test_a_shorter_time_that_is_given_later_counts(account: Account) -> None:
     assert (before, code_of_file(account)) == (None, "TaskFilesCleanedup")
 
 
-def test_a_task_that_runs_again_keeps_its_files_anew(account: Account) -> None:
+def test_a_task_that_runs_again_keeps_its_new_files(account: Account) -> None:
     task = {
         "id": "task",
         "commandLine": "bash -c 'mkdir $AZ_BATCH_NODE_SHARED_DIR/ran && exit 1; true'",

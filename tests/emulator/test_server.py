@@ -20,12 +20,12 @@ import pytest
 from airflow_provider_batchlinux.emulator import EmulatorControl, EmulatorOptions, run_emulator
 from airflow_provider_batchlinux.emulator.__main__ import main
 
-KEY = base64.b64encode(b"a key of our own").decode()
+KEY = base64.b64encode(b"a made-up key").decode()
 
 
 @pytest.fixture
 def command(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
-    """Give a running emulator in a process of its own."""
+    """Give a running emulator in a separate process."""
     arguments = ["--port", "0", "--account", "laptop", "--key", KEY, "--root", str(tmp_path)]
     process = subprocess.Popen(
         [sys.executable, "-m", "airflow_provider_batchlinux.emulator", *arguments],

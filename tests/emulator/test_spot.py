@@ -15,7 +15,7 @@ UNTIL_BACK = 300
 
 @pytest.fixture
 def realistic(start: Any) -> Any:
-    """Give an account of the realistic profile whose time stands still."""
+    """Give an account of the realistic profile with a manual clock."""
     return start(profile="realistic", clock="manual")
 
 
@@ -91,9 +91,7 @@ def test_the_task_of_a_preempted_node_waits_and_runs_again_without_a_retry(
     assert again["executionInfo"]["retryCount"] == 0
 
 
-def test_capacity_that_goes_takes_the_newest_nodes_and_brings_them_back(
-    realistic: Any, spot_pool: Any
-) -> None:
+def test_less_capacity_preempts_the_newest_nodes_and_brings_them_back(realistic: Any, spot_pool: Any) -> None:
     first, second, third = spot_pool(3)
     by_number = sorted(realistic.nodes(), key=lambda node: node["ipAddress"])
 
@@ -135,7 +133,7 @@ def test_a_node_that_is_forced_away_stays_away(realistic: Any, spot_pool: Any) -
     assert realistic.nodes()[0]["state"] == "preempted"
 
 
-def test_only_spot_nodes_that_are_there_are_preempted(realistic: Any, spot_pool: Any) -> None:
+def test_only_existing_spot_nodes_are_preempted(realistic: Any, spot_pool: Any) -> None:
     (node_id,) = spot_pool(targetDedicatedNodes=0)
     control = realistic.emulator.control
 

@@ -107,7 +107,7 @@ def test_a_password_lets_its_user_in(node: dict[str, Any], add_user: Any) -> Non
     ("name", "password"),
     [("etl", "Secret"), ("etl", ""), ("ETL", "secret"), ("root", "secret"), ("keyed", "")],
 )
-def test_nobody_else_comes_in(node: dict[str, Any], add_user: Any, name: str, password: str) -> None:
+def test_other_users_are_refused(node: dict[str, Any], add_user: Any, name: str, password: str) -> None:
     add_user(node, password="secret")
     add_user(node, "keyed")
 
@@ -115,7 +115,7 @@ def test_nobody_else_comes_in(node: dict[str, Any], add_user: Any, name: str, pa
         _log_in(node, _whoami, username=name, password=password)
 
 
-def test_a_key_that_is_none_lets_nobody_in(node: dict[str, Any], add_user: Any) -> None:
+def test_an_invalid_key_admits_no_login(node: dict[str, Any], add_user: Any) -> None:
     add_user(node, sshPublicKey="not a key")
     key = asyncssh.generate_private_key("ssh-ed25519")
 
@@ -192,7 +192,7 @@ def test_a_removed_user_is_put_out(account: Any, node: dict[str, Any], add_user:
     _log_in(node, outlive, password="secret")
 
 
-def test_a_node_that_is_down_answers_nobody(account: Any, node: dict[str, Any]) -> None:
+def test_a_node_that_is_down_refuses_connections(account: Any, node: dict[str, Any]) -> None:
     account.emulator.control.set_node("linux", node["id"], "unusable")
 
     with pytest.raises(ConnectionRefusedError):
@@ -211,7 +211,7 @@ def test_a_node_that_is_up_again_answers_on_its_old_port(
     assert _log_in(node, _whoami, password="secret") == "etl\n"
 
 
-def test_a_client_that_leaves_in_the_handshake_harms_nobody(node: dict[str, Any], add_user: Any) -> None:
+def test_a_client_that_leaves_in_the_handshake_harms_no_other(node: dict[str, Any], add_user: Any) -> None:
     add_user(node, password="secret")
     for _ in range(5):
         socket.create_connection(("127.0.0.1", _port(node))).close()

@@ -75,12 +75,13 @@ def test_any_text_has_a_value_or_is_refused(text: str) -> None:
     _check(text)
 
 
-@settings(max_examples=300)
+@settings(max_examples=100)
 @given(FORMULAS)
 def test_any_formula_has_a_value_or_is_refused(formula: str) -> None:
     _check(formula)
 
 
+@settings(max_examples=50)
 @given(FORMULAS)
 def test_a_formula_has_the_same_value_each_time(formula: str) -> None:
     assert _outcome(formula) == _outcome(formula)

@@ -215,7 +215,7 @@ def test_an_expired_token_is_refused(batch_emulator: RunningEmulator, ask: Ask) 
     assert b"not valid in the specified time frame" in answer.content
 
 
-def test_nobody_gets_in_without_a_token(container: BlobContainer, ask: Ask) -> None:
+def test_a_request_without_a_token_is_refused(container: BlobContainer, ask: Ask) -> None:
     answer = ask("GET", container.blob_url("a").partition("?")[0])
 
     assert (answer.status, answer.code) == (403, "AuthorizationFailure")

@@ -111,7 +111,7 @@ def test_a_key_and_a_token_lead_to_the_same_account(secure_emulator: RunningEmul
         pytest.param(False, "AuthenticationFailed", "resources of type Network are linked", id="key"),
     ],
 )
-def test_a_subnet_is_refused_to_a_token_and_to_the_key_in_words_of_their_own(
+def test_a_subnet_is_refused_to_a_token_and_to_the_key_in_their_own_words(
     secure_emulator: RunningEmulator, is_token: bool, code: str, reason: str
 ) -> None:
     with sdk(
@@ -245,7 +245,7 @@ def test_no_connection_outlives_the_service(tmp_path: Path) -> None:
     gc.collect()
 
 
-def test_each_start_makes_an_authority_a_tenant_and_secrets_of_its_own(
+def test_each_start_makes_an_authority_its_own_tenant_and_secrets(
     secure_emulator: RunningEmulator, tokens_only: RunningEmulator
 ) -> None:
     assert secure_emulator.ca

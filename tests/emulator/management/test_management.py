@@ -145,7 +145,7 @@ def test_properties_are_changed_as_by_the_data_plane(client: Client) -> None:
     assert "identity" not in changed
 
 
-def test_a_pool_that_is_there_is_not_made_again(client: Client) -> None:
+def test_an_existing_pool_is_not_created_again(client: Client) -> None:
     pool = f"{client.account}/pools/etl"
     client.call("PUT", pool, POOL)
 

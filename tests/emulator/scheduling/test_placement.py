@@ -1,4 +1,4 @@
-"""Nodes are chosen for tasks so that nothing gets more than there is, and nobody is put back in vain."""
+"""Nodes are chosen for tasks so that nothing gets more than there is, and no task is preempted in vain."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_no_node_gives_more_slots_than_it_has(
 
 
 @given(_NODES, _NEEDS, _BARRED)
-def test_nodes_that_are_kept_are_given_to_nobody_else(
+def test_nodes_that_are_kept_are_given_to_no_other_task(
     nodes: list[NodeRoom], need: Need, excluded: frozenset[str]
 ) -> None:
     room, other = Room(nodes), Room(nodes)

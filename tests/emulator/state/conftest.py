@@ -1,4 +1,4 @@
-"""What tests of restarts stand on: an emulator in a process of its own, which can be killed."""
+"""Fixtures for tests of restarts: an emulator in a separate process, which can be killed."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ class Service:
     def wait_for_nodes(
         self, nodes: int = 1, state: str = "idle", pool_id: str = "linux"
     ) -> list[models.BatchNode]:
-        """Return the nodes of a pool once so many are in a state."""
+        """Return the nodes of a pool once that number is in a state."""
         with self.client as client:
             return eventually(
                 lambda: list(client.list_nodes(pool_id)),
@@ -144,7 +144,7 @@ def state(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def launch() -> Iterator[Callable[..., Service]]:
-    """Give a function that starts an emulator with options of its own."""
+    """Give a function that starts an emulator with the given options."""
     with ExitStack() as stack:
 
         def start(*options: str) -> Service:

@@ -15,7 +15,7 @@ _MACHINE = {
 }
 
 
-def test_a_pool_that_came_with_a_job_goes_with_it_after_a_restart(state: Path, account_of: Any) -> None:
+def test_an_auto_pool_is_deleted_with_its_job_after_a_restart(state: Path, account_of: Any) -> None:
     pool = {"vmSize": "standard_d2s_v5", "virtualMachineConfiguration": _MACHINE, "targetDedicatedNodes": 1}
     auto = {"autoPoolSpecification": {"poolLifetimeOption": "job", "pool": pool}}
     with run_emulator(EmulatorOptions(state=state)) as emulator:
