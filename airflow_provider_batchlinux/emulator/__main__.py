@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import resource
 import signal
 from collections.abc import Sequence
@@ -17,6 +18,9 @@ from airflow_provider_batchlinux.emulator.simulation.fault_rates import FaultRat
 from airflow_provider_batchlinux.emulator.simulation.options import EmulatorOptions
 from airflow_provider_batchlinux.emulator.simulation.seeded_random import make_seed
 
+KEY_VARIABLE = "BATCHLINUX_EMULATOR_KEY"
+"""Environment variable with the account key. Only its owner and root see the environment of a process."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """
@@ -28,8 +32,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = _parser()
     try:
         given = vars(parser.parse_args(arguments))
+        given["key"] = _read_key(given.pop("key_file"), given["key"])
         options = EmulatorOptions(**{**given, "fault_rates": dict(given["fault_rates"])})
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         parser.error(str(error))
     _allow_many_sockets()
     try:
@@ -59,7 +64,14 @@ def _parser() -> argparse.ArgumentParser:
         "--blob-port", type=int, default=0, help="TCP port of the blob store; 0, the default, uses a free one"
     )
     parser.add_argument("--account", default="batchlinux", help="account name")
-    parser.add_argument("--key", help="account key in base64; else the one kept by --state, or a random one")
+    parser.add_argument(
+        "--key",
+        help="account key in base64; other users of the machine see it in the list of processes. "
+        "Without any, the key that --state keeps is used, or a random one",
+    )
+    parser.add_argument(
+        "--key-file", type=Path, metavar="FILE", help=f"file with the account key; or set {KEY_VARIABLE}"
+    )
     parser.add_argument("--state", type=Path, metavar="FILE", help="keeps the account over restarts")
     parser.add_argument("--profile", choices=("instant", "realistic", "faulty"), default="instant")
     parser.add_argument(
@@ -93,6 +105,20 @@ def _parser() -> argparse.ArgumentParser:
         help="accept only Entra tokens; needs --tls",
     )
     return parser
+
+
+def _read_key(path: Path | None, key: str | None) -> str | None:
+    """
+    Return the account key that the owner gives; ``None`` if there is none.
+
+    :raises ValueError: it is given twice.
+    """
+    if path is not None and key is not None:
+        msg = "key and key_file are both given: one is enough."
+        raise ValueError(msg)
+    if path is not None:
+        return path.read_text(encoding="utf-8").strip()
+    return key or os.environ.get(KEY_VARIABLE)
 
 
 def _fault_rate(text: str) -> tuple[str, float]:

@@ -9,7 +9,6 @@ requeued. A stage that had begun, such as a resize, begins again.
 from __future__ import annotations
 
 import asyncio
-import shutil
 from collections import deque
 from collections.abc import Collection
 from contextlib import suppress
@@ -17,6 +16,7 @@ from datetime import datetime
 from pathlib import Path
 
 from airflow_provider_batchlinux.emulator.blobs.storage import BlobStorage
+from airflow_provider_batchlinux.emulator.protocol.local_files import remove_tree
 from airflow_provider_batchlinux.emulator.protocol.wire import Version
 from airflow_provider_batchlinux.emulator.service import BatchService
 from airflow_provider_batchlinux.emulator.simulation.clock import Clock
@@ -64,7 +64,7 @@ class EmulatedAccount:
     async def reset(self) -> None:
         """Empty the account, and forget injected faults and recorded requests."""
         await self.service.close()
-        await asyncio.to_thread(shutil.rmtree, self._workdir.nodes, ignore_errors=True)
+        await asyncio.to_thread(remove_tree, self._workdir.nodes)
         if self._workdir.state is not None:
             self._workdir.state.erase()
         self.storage.files.clear()
@@ -151,7 +151,7 @@ def _remove_stray_directories(directories: Path, node_ids: Collection[str]) -> N
     """Remove the directories of nodes that no longer exist."""
     for directory in directories.glob("*/*"):
         if directory.name not in node_ids:
-            shutil.rmtree(directory, ignore_errors=True)
+            remove_tree(directory)
     for pool in directories.glob("*"):
         with suppress(OSError):
             pool.rmdir()

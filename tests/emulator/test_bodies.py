@@ -215,6 +215,10 @@ def test_no_body_of_a_shape_breaks_the_service(account: Account, shape: str) -> 
         pytest.param(b"null", id="null"),
         pytest.param(b'{"id": 1e999}', id="infinite"),
         pytest.param(b"[" * 100_000, id="deep"),
+        pytest.param(b'{"id": ' + b"[" * 500 + b"]" * 500 + b"}", id="deep in a property"),
+        pytest.param(b'{"id":' * 900 + b"1" + b"}" * 900, id="deep objects"),
+        pytest.param(b'{"id": ' + b"9" * 10_000 + b"}", id="a long number"),
+        pytest.param(b'{"id": NaN}', id="no number"),
         pytest.param(b'{"id": "\\ud800"}', id="half a character"),
     ],
 )

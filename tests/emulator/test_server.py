@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -18,7 +19,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from airflow_provider_batchlinux.emulator import EmulatorControl, EmulatorOptions, run_emulator
-from airflow_provider_batchlinux.emulator.__main__ import main
+from airflow_provider_batchlinux.emulator.__main__ import KEY_VARIABLE, main
 
 KEY = base64.b64encode(b"a made-up key").decode()
 
@@ -46,6 +47,39 @@ def test_the_ready_line_says_where_and_for_whom_it_serves(command: Any) -> None:
     assert urlsplit(ready["endpoint"]).hostname == "127.0.0.1"
     assert (ready["account"], ready["key"]) == ("laptop", KEY)
     assert EmulatorControl(ready["endpoint"], ready["control_token"]).requests() == []
+
+
+@pytest.mark.parametrize("way", ["file", "environment"])
+def test_a_key_need_not_be_in_the_list_of_processes(tmp_path: Path, way: str) -> None:
+    (tmp_path / "key").write_text(f"{KEY}\n")
+    arguments = ["--key-file", str(tmp_path / "key")] if way == "file" else []
+    environment = {**os.environ, **({} if way == "file" else {KEY_VARIABLE: KEY})}
+    command = [sys.executable, "-m", "airflow_provider_batchlinux.emulator", *arguments]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        assert process.stdout is not None
+        ready = json.loads(process.stdout.readline().partition(" ")[2])
+        shown = Path(f"/proc/{process.pid}/cmdline").read_bytes()
+        process.terminate()
+
+    assert ready["key"] == KEY
+    assert KEY.encode() not in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--key", KEY, "--key-file", __file__], "key and key_file are both given"),
+        (["--key-file", "/nowhere"], "No such file"),
+        (["--key-file", __file__], "key is not base64"),
+    ],
+)
+def test_a_key_file_that_cannot_be_used_is_refused(
+    arguments: list[str], complaint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(arguments)
+
+    assert complaint in capsys.readouterr().err
 
 
 def test_a_seed_and_chances_are_given_on_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:

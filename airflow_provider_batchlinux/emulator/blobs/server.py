@@ -27,6 +27,7 @@ from airflow_provider_batchlinux.emulator.blobs.storage import BlobStorage, is_c
 from airflow_provider_batchlinux.emulator.blobs.wire import BlobCall, BlobReply
 from airflow_provider_batchlinux.emulator.protocol.instants import format_http_date, format_instant
 from airflow_provider_batchlinux.emulator.protocol.listener import loopback_socket, serving_on
+from airflow_provider_batchlinux.emulator.protocol.local_files import open_for_reading, send_stretch
 
 _log = logging.getLogger(__name__)
 _CHUNK = 256 * 1024
@@ -182,14 +183,7 @@ async def _write(
     if reply.content is None:
         has_body = request.method != "HEAD" and reply.status != 304
         return web.Response(status=reply.status, headers=headers, body=reply.body if has_body else None)
-    path, offset, left = reply.content
+    path, offset, length = reply.content
     response = web.StreamResponse(status=reply.status, headers=headers)
-    response.content_length = left
     # Open the file first: another request may replace the blob while this one is sent.
-    with path.open("rb") as source:
-        await response.prepare(request)
-        source.seek(offset)
-        while request.method != "HEAD" and left and (chunk := source.read(min(left, _CHUNK))):
-            left -= len(chunk)
-            await response.write(chunk)
-    return response
+    return await send_stretch(request, response, open_for_reading(path), offset, length)

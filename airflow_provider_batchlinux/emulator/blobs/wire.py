@@ -12,7 +12,7 @@ from airflow_provider_batchlinux.emulator.blobs.errors import BlobCode, BlobErro
 from airflow_provider_batchlinux.emulator.blobs.files import Blob, BlobFiles, Container
 from airflow_provider_batchlinux.emulator.protocol.instants import format_http_date
 
-_RANGE = re.compile(r"bytes=(\d+)-(\d*)")
+_RANGE = re.compile(r"bytes=(\d{1,18})-(\d{0,18})")
 _STATE = {"x-ms-lease-status": "unlocked", "x-ms-lease-state": "available", "x-ms-server-encrypted": "true"}
 _METADATA = "x-ms-meta-"
 

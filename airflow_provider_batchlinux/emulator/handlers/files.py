@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import asyncio
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,40 +21,41 @@ from airflow_provider_batchlinux.emulator.nodes.files import (
 from airflow_provider_batchlinux.emulator.protocol.conditions import check_dates
 from airflow_provider_batchlinux.emulator.protocol.errors import Code, ServiceError
 from airflow_provider_batchlinux.emulator.protocol.instants import format_http_date, format_instant
+from airflow_provider_batchlinux.emulator.protocol.local_files import remove_tree
 from airflow_provider_batchlinux.emulator.protocol.versions import as_of
 from airflow_provider_batchlinux.emulator.protocol.wire import Call, FileContent, Reply, listing
 from airflow_provider_batchlinux.emulator.service import BatchService
 from airflow_provider_batchlinux.emulator.simulation.lifecycle import NODE_STATES
 
 
-def list_task_files(service: BatchService, call: Call) -> Reply:
+async def list_task_files(service: BatchService, call: Call) -> Reply:
     """Answer GET /jobs/{jobId}/tasks/{taskId}/files."""
-    return _list(call, _task_root(service, call))
+    return await asyncio.to_thread(_list, call, _task_root(service, call))
 
 
-def get_task_file(service: BatchService, call: Call) -> Reply:
+async def get_task_file(service: BatchService, call: Call) -> Reply:
     """Answer GET and HEAD /jobs/{jobId}/tasks/{taskId}/files/{filePath}."""
-    return _get(call, _task_root(service, call))
+    return await asyncio.to_thread(_get, call, _task_root(service, call))
 
 
-def delete_task_file(service: BatchService, call: Call) -> Reply:
+async def delete_task_file(service: BatchService, call: Call) -> Reply:
     """Answer DELETE /jobs/{jobId}/tasks/{taskId}/files/{filePath}."""
-    return _delete(call, _task_root(service, call))
+    return await asyncio.to_thread(_delete, call, _task_root(service, call))
 
 
-def list_node_files(service: BatchService, call: Call) -> Reply:
+async def list_node_files(service: BatchService, call: Call) -> Reply:
     """Answer GET /pools/{poolId}/nodes/{nodeId}/files."""
-    return _list(call, _node_root(service, call))
+    return await asyncio.to_thread(_list, call, _node_root(service, call))
 
 
-def get_node_file(service: BatchService, call: Call) -> Reply:
+async def get_node_file(service: BatchService, call: Call) -> Reply:
     """Answer GET and HEAD /pools/{poolId}/nodes/{nodeId}/files/{filePath}."""
-    return _get(call, _node_root(service, call))
+    return await asyncio.to_thread(_get, call, _node_root(service, call))
 
 
-def delete_node_file(service: BatchService, call: Call) -> Reply:
+async def delete_node_file(service: BatchService, call: Call) -> Reply:
     """Answer DELETE /pools/{poolId}/nodes/{nodeId}/files/{filePath}."""
-    return _delete(call, _node_root(service, call))
+    return await asyncio.to_thread(_delete, call, _node_root(service, call))
 
 
 def _task_root(service: BatchService, call: Call) -> Path:
@@ -94,9 +95,10 @@ def _get(call: Call, root: Path) -> Reply:
     check_dates(call, file.modified)
     if call.method == "HEAD":
         return Reply(200, headers=_file_headers(call, file), content=FileContent(file.path, 0, file.size))
-    if file.is_directory:
+    if not file.is_regular:
         # What the service answers is not documented; assumed.
-        raise ServiceError(Code.OPERATION_INVALID_FOR_CURRENT_STATE, {"Reason": "A directory."})
+        reason = "A directory." if file.is_directory else "No regular file."
+        raise ServiceError(Code.OPERATION_INVALID_FOR_CURRENT_STATE, {"Reason": reason})
     wanted = call.headers.get("ocp-range") or call.headers.get("range")
     offset, length = read_range(wanted, file.size)
     # Recorded: a range is answered with 200, not with 206.
@@ -104,11 +106,11 @@ def _get(call: Call, root: Path) -> Reply:
 
 
 def _delete(call: Call, root: Path) -> Reply:
-    file = find_file(root, call.path_values["filePath"])
-    if not file.is_directory:
-        file.path.unlink()
+    file = find_file(root, call.path_values["filePath"], is_followed=False)
+    if not file.is_directory or file.path.is_symlink():
+        file.path.unlink(missing_ok=True)
     elif call.query.get("recursive", "false").lower() == "true":
-        shutil.rmtree(file.path)
+        remove_tree(file.path)
     elif any(file.path.iterdir()):
         reason = "The directory is not empty, and recursive is not true."
         raise ServiceError(Code.OPERATION_INVALID_FOR_CURRENT_STATE, {"Reason": reason})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -40,7 +41,7 @@ def get_node_extension(service: BatchService, call: Call) -> Reply:
     return element(call, "extensions", _extension_view(extension))
 
 
-def upload_node_logs(service: BatchService, call: Call) -> Reply:
+async def upload_node_logs(service: BatchService, call: Call) -> Reply:
     """
     Answer POST /pools/{poolId}/nodes/{nodeId}/uploadbatchservicelogs; the upload happens after the answer.
 
@@ -52,7 +53,7 @@ def upload_node_logs(service: BatchService, call: Call) -> Reply:
     if node.state in DOWN_NODE_STATES:
         raise wrong_state(node)
     machine = service.lifecycle.machine(node)
-    logs = collect_logs(machine.root, node)
+    logs = await asyncio.to_thread(collect_logs, machine.root, node)
     directory = log_directory(node, call.request_id)
     url = body["containerUrl"]
     if "identityReference" in body:

@@ -19,6 +19,7 @@ from airflow_provider_batchlinux.emulator.http.request_checks import is_invalid_
 from airflow_provider_batchlinux.emulator.http.routes import Operation, Router
 from airflow_provider_batchlinux.emulator.identity.gate import Gate
 from airflow_provider_batchlinux.emulator.protocol.errors import Code, ServiceError
+from airflow_provider_batchlinux.emulator.protocol.local_files import open_for_reading, send_stretch
 from airflow_provider_batchlinux.emulator.protocol.wire import (
     JSON_TYPE,
     Call,
@@ -32,7 +33,6 @@ from airflow_provider_batchlinux.emulator.protocol.wire import (
 from airflow_provider_batchlinux.emulator.simulation.faults import Fault, RequestRecord
 
 _log = logging.getLogger(__name__)
-_CHUNK = 256 * 1024
 _DROPPED = Reply(0)
 """No answer: the connection is closed instead."""
 
@@ -85,7 +85,11 @@ class Application:
         """
         operation, path_values = self._router.match(call.method, call.path)
         with self._account.clock.frozen(call.now):
-            return operation.answer(self._account.service, replace(call, path_values=path_values))
+            answer = operation.answer(self._account.service, replace(call, path_values=path_values))
+        if not isinstance(answer, Reply):
+            msg = f"{operation.name} is not an operation of the management plane."
+            raise TypeError(msg)
+        return answer
 
     async def _reply(self, request: web.BaseRequest, call: Call, operation: Operation, fault: Fault) -> Reply:
         try:
@@ -94,7 +98,9 @@ class Application:
             if request.body_exists:
                 call = replace(call, body=await _read_body(request))
             with self._account.clock.frozen(call.now):
-                reply = operation.answer(self._account.service, call)
+                answer = operation.answer(self._account.service, call)
+            # Operations on files wait for a thread: what a task made of a directory must not hold up others.
+            reply = answer if isinstance(answer, Reply) else await answer
             self._account.commit()
         except ServiceError as error:
             return error_reply(call, error)
@@ -143,7 +149,7 @@ async def _write(request: web.BaseRequest, call: Call, reply: Reply) -> web.Stre
         return _drop(request)
     headers = {**common_headers(call), **reply.headers}
     if reply.content is not None:
-        return await _send_file(request, reply.status, headers, reply.content)
+        return await _send_file(request, call, headers, reply, reply.content)
     if reply.body is None or call.method == "HEAD":
         return web.Response(status=reply.status, headers=headers)
     headers["content-type"] = JSON_TYPE
@@ -157,17 +163,16 @@ def _drop(request: web.BaseRequest) -> web.StreamResponse:
 
 
 async def _send_file(
-    request: web.BaseRequest, status: int, headers: Mapping[str, str], content: FileContent
+    request: web.BaseRequest, call: Call, headers: Mapping[str, str], reply: Reply, content: FileContent
 ) -> web.StreamResponse:
-    response = web.StreamResponse(status=status, headers=headers)
-    response.content_length = content.length
-    await response.prepare(request)
-    if request.method == "HEAD":
+    response = web.StreamResponse(status=reply.status, headers=headers)
+    if call.method == "HEAD":
+        response.content_length = content.length
+        await response.prepare(request)
         return response
-    left = content.length
-    with content.path.open("rb") as source:
-        source.seek(content.offset)
-        while left and (chunk := source.read(min(left, _CHUNK))):
-            left -= len(chunk)
-            await response.write(chunk)
-    return response
+    try:
+        source = await asyncio.to_thread(open_for_reading, content.path)
+    except OSError:
+        # Removed or replaced since it was looked at.
+        return await _write(request, call, error_reply(call, ServiceError(Code.FILE_NOT_FOUND)))
+    return await send_stretch(request, response, source, content.offset, content.length)

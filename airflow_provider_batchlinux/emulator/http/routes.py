@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import unquote
 
@@ -25,7 +25,7 @@ from airflow_provider_batchlinux.emulator.protocol.versions import check_operati
 from airflow_provider_batchlinux.emulator.protocol.wire import Call, Reply
 from airflow_provider_batchlinux.emulator.service import BatchService
 
-Handler = Callable[[BatchService, Call], Reply]
+Handler = Callable[[BatchService, Call], Reply | Awaitable[Reply]]
 
 _POOL = "/pools/{poolId}"
 _NODE = _POOL + "/nodes/{nodeId}"
@@ -51,7 +51,7 @@ class Operation:
     handler: Handler | None = None
     until: str | None = None
 
-    def answer(self, service: BatchService, call: Call) -> Reply:
+    def answer(self, service: BatchService, call: Call) -> Reply | Awaitable[Reply]:
         """Execute the operation."""
         check_request(call)
         if self.until is not None and call.api_version > self.until:

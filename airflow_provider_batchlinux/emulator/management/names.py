@@ -141,7 +141,7 @@ def _shown_value(value: Any, name: str) -> Any:
 
 
 def _scale(settings: Mapping[str, Any]) -> dict[str, Any]:
-    if "autoScale" in settings:
+    if settings.get("autoScale"):
         given = settings["autoScale"]
         return {
             "enableAutoScale": True,

@@ -16,6 +16,7 @@ from airflow_provider_batchlinux.emulator.management.names import (
     data_plane_properties,
     management_properties,
 )
+from airflow_provider_batchlinux.emulator.protocol.documents import read_json
 from airflow_provider_batchlinux.emulator.protocol.errors import ServiceError
 from airflow_provider_batchlinux.emulator.protocol.versions import NEWEST, as_of
 from airflow_provider_batchlinux.emulator.protocol.wire import Call, Reply
@@ -93,17 +94,40 @@ class ArmCall:
         """
         Return the body.
 
-        :raises ArmError: the body is not a JSON object.
+        :raises ArmError: the body, or a part of it that must be one, is not a JSON object.
         """
         try:
-            found = json.loads(self.body or b"{}")
-        except ValueError:
-            found = None
+            found = read_json(self.body)
+        except ValueError as error:
+            raise _invalid_content(reason=str(error)) from None
         if not isinstance(found, dict):
-            raise ArmError(
-                400, "InvalidRequestContent", "The request content was invalid: not a JSON object."
-            )
+            raise _invalid_content(reason="The body must be an object.")
+        for path in _OBJECTS:
+            value: Any = found
+            for name in path:
+                value = value.get(name) or {}
+                if not isinstance(value, dict):
+                    raise _invalid_content(reason=f"'{'.'.join(path)}' must be an object.")
+        if not all(isinstance(value, str) for value in (found.get("tags") or {}).values()):
+            raise _invalid_content(reason="The values of 'tags' must be texts.")
         return found
+
+
+_OBJECTS = [
+    path.split(".")
+    for path in (
+        "properties.deploymentConfiguration",
+        "properties.scaleSettings.autoScale",
+        "properties.scaleSettings.fixedScale",
+        "identity.userAssignedIdentities",
+        "tags",
+    )
+]
+"""What is an object in a pool, besides what the data plane checks."""
+
+
+def _invalid_content(*, reason: str) -> ArmError:
+    return ArmError(400, "InvalidRequestContent", f"The request content was invalid: {reason}")
 
 
 @dataclass(frozen=True)

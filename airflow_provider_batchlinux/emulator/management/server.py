@@ -10,6 +10,7 @@ from datetime import datetime, timezone
 from uuid import uuid4
 
 from aiohttp import web
+from aiohttp.web_exceptions import HTTPRequestEntityTooLarge
 
 from airflow_provider_batchlinux.emulator.account import EmulatedAccount
 from airflow_provider_batchlinux.emulator.identity.tenant import LocalTenant, Role
@@ -88,7 +89,11 @@ class _Server:
             sentence = "The api-version query parameter (?api-version=) is required for all requests."
             raise ArmError(400, "MissingApiVersionParameter", sentence)
         now = self._account.clock.now()
-        return self._managed.answer(ArmCall(request.method, request.path, headers, await request.read(), now))
+        try:
+            body = await request.read()
+        except HTTPRequestEntityTooLarge:
+            raise ArmError(413, "RequestEntityTooLarge", "The request content is too large.") from None
+        return self._managed.answer(ArmCall(request.method, request.path, headers, body, now))
 
     def _authenticate(self, method: str, authorization: str) -> None:
         scheme, _, token = authorization.partition(" ")

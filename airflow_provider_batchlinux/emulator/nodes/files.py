@@ -5,14 +5,16 @@ from __future__ import annotations
 import mimetypes
 import os
 import re
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
 from airflow_provider_batchlinux.emulator.protocol.errors import Code, ServiceError
+from airflow_provider_batchlinux.emulator.protocol.local_files import walk
 
-_RANGE = re.compile(r"bytes=(\d+)-(\d*)")
+_RANGE = re.compile(r"bytes=(\d{1,18})-(\d{0,18})")
 
 
 @dataclass(frozen=True)
@@ -27,29 +29,41 @@ class FoundFile:
     modified: datetime
 
     @property
+    def is_regular(self) -> bool:
+        """Whether it has content: it is no directory, FIFO, device or socket."""
+        return stat.S_ISREG(self.mode)
+
+    @property
     def content_type(self) -> str:
         """Its media type, by its name."""
         return mimetypes.guess_type(self.name)[0] or "application/octet-stream"
 
 
-def find_file(root: Path, name: str) -> FoundFile:
+def find_file(root: Path, name: str, *, is_followed: bool = True) -> FoundFile:
     """
     Return a file by its name below a directory.
 
+    :param is_followed: whether the name of a link stands for what it leads to; if not, for the link itself.
     :raises ServiceError: there is none, or it lies elsewhere.
     """
     try:
-        path = (root / name).resolve()
-        if root.resolve() not in path.parents:
+        wanted = root / name
+        path = wanted.resolve() if is_followed else wanted.parent.resolve() / wanted.name
+        if root.resolve() not in path.parents or path.name == "..":
             raise ServiceError(Code.FILE_NOT_FOUND)
         return _look_at(name, path)
-    except (OSError, ValueError):
+    except (OSError, RuntimeError, ValueError):
+        # Until Python 3.13, a link that leads to itself is a RuntimeError.
         raise ServiceError(Code.FILE_NOT_FOUND) from None
 
 
 def list_files(root: Path, *, recursive: bool) -> Iterator[FoundFile]:
     """Return what lies in a directory, in the order of names; links are not followed."""
-    names = sorted(_names_below(root, root, recursive))
+    try:
+        entries = walk(root) if recursive else os.scandir(root)
+        names = sorted(Path(entry.path).relative_to(root).as_posix() for entry in entries)
+    except OSError:
+        return
     for name in names:
         try:
             yield _look_at(name, root / name)
@@ -75,17 +89,6 @@ def read_range(text: str | None, size: int) -> tuple[int, int]:
     if last < first:
         raise ServiceError(Code.INVALID_RANGE)
     return first, last - first + 1
-
-
-def _names_below(root: Path, directory: Path, recursive: bool) -> Iterator[str]:
-    try:
-        entries = list(os.scandir(directory))
-    except OSError:
-        return
-    for entry in entries:
-        yield Path(entry.path).relative_to(root).as_posix()
-        if recursive and entry.is_dir(follow_symlinks=False):
-            yield from _names_below(root, Path(entry.path), recursive)
 
 
 def _look_at(name: str, path: Path) -> FoundFile:

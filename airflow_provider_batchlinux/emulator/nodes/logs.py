@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from urllib.parse import quote, urlsplit, urlunsplit
@@ -12,16 +13,19 @@ from urllib.parse import quote, urlsplit, urlunsplit
 import aiohttp
 
 from airflow_provider_batchlinux.emulator.protocol.instants import format_instant
+from airflow_provider_batchlinux.emulator.protocol.local_files import open_for_reading
 from airflow_provider_batchlinux.emulator.state.records import Node
 
 _log = logging.getLogger(__name__)
 _TIMEOUT = aiohttp.ClientTimeout(total=60)
+_LONGEST = 64 << 20
+"""Bytes of a file: its task may write without end, and this is held in memory until it is uploaded."""
 _START_TASK_LOGS = ("stdout.txt", "stderr.txt")
 
 
 def collect_logs(root: Path, node: Node) -> dict[str, bytes]:
     """
-    Return the log files of a node by name: an agent log, and the output of its start task.
+    Return the log files of a node by name: an agent log, and the beginning of the output of its start task.
 
     :param root: root directory of the node.
     """
@@ -29,8 +33,8 @@ def collect_logs(root: Path, node: Node) -> dict[str, bytes]:
     lines = [f"{format_instant(time)} {node.id} {event}" for event, time in since.items() if time is not None]
     logs = {"agent-debug.log": "\n".join([*lines, ""]).encode()}
     for name in _START_TASK_LOGS:
-        if (path := root / "startup" / name).is_file():
-            logs[f"startup/{name}"] = path.read_bytes()
+        with suppress(OSError), open_for_reading(root / "startup" / name) as file:
+            logs[f"startup/{name}"] = file.read(_LONGEST)
     return logs
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 from collections.abc import Awaitable, Coroutine, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import replace
@@ -21,6 +20,7 @@ from airflow_provider_batchlinux.emulator.nodes.programs import (
     run_program,
 )
 from airflow_provider_batchlinux.emulator.nodes.resource_files import fetch_resource_files
+from airflow_provider_batchlinux.emulator.protocol.local_files import make_directory, remove_tree
 from airflow_provider_batchlinux.emulator.simulation.clock import Timer
 from airflow_provider_batchlinux.emulator.state.records import Json
 
@@ -66,7 +66,7 @@ class Machine:
     def make_directories(self) -> None:
         """Create the node's directories."""
         for directory in (self.shared, self.startup / "wd", self.workitems):
-            directory.mkdir(parents=True, exist_ok=True)
+            make_directory(directory)
 
     async def prepare_task(self, directory: Path, spec: Mapping[str, Any]) -> Mapping[str, Any] | None:
         """Create a task's directory, download its resource files, and return the failure, if any."""
@@ -182,13 +182,13 @@ class Machine:
 
 
 def _created(directory: Path) -> Path:
-    directory.mkdir(parents=True, exist_ok=True)
+    make_directory(directory)
     return directory
 
 
 async def _remove(directory: Path, stopped: Awaitable[object]) -> None:
     await stopped
-    await asyncio.to_thread(shutil.rmtree, directory, ignore_errors=True)
+    await asyncio.to_thread(remove_tree, directory)
 
 
 _POOL_USER = "_azbatch"

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
+from io import TextIOWrapper
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TextIO
@@ -20,6 +21,12 @@ from airflow_provider_batchlinux.emulator.blobs.failures import Failure, Storage
 from airflow_provider_batchlinux.emulator.blobs.storage import BlobStorage
 from airflow_provider_batchlinux.emulator.nodes.logs import blob_url
 from airflow_provider_batchlinux.emulator.nodes.programs import Outcome
+from airflow_provider_batchlinux.emulator.protocol.local_files import (
+    open_for_reading,
+    read_stretch,
+    replace_for_writing,
+    walk,
+)
 
 _TIMEOUT = aiohttp.ClientTimeout(total=300)
 _DENIED = frozenset({401, 403, 409})
@@ -106,7 +113,8 @@ class _Journal:
         self._err.write(f"{json.dumps(facts)}\n")
 
     def _open(self, name: str) -> TextIO:
-        return self._files.enter_context((self._directory / name).open("w", encoding="utf-8"))
+        file = TextIOWrapper(replace_for_writing(self._directory / name), encoding="utf-8")
+        return self._files.enter_context(file)
 
 
 @dataclass
@@ -131,7 +139,7 @@ class _Upload:
         self.journal.log(f"Uploading all files matching pattern {self.pattern.text}")
         failed: list[StorageFailed] = []
         # A list: files that appear during the uploads are not included.
-        for path, name in list(self._matches()):
+        for path, name in await asyncio.to_thread(list, self._matches()):
             try:
                 await self._put(path, name)
                 self.journal.log(f"Uploaded {path} as {name}")
@@ -146,8 +154,11 @@ class _Upload:
         """Yield the matching files on the node, each with the name of its blob."""
         working = self.outputs.directory / "wd"
         base, path = self.pattern.base(working), self.container.get("path", "").strip("/")
+        if not _is_below(base, self.outputs.root):
+            self.journal.log(f"Skipped {base}, which is not on the node")
+            return
         for found in self.pattern.files(working):
-            if not found.resolve().is_relative_to(self.outputs.root.resolve()):
+            if not _is_below(found, self.outputs.root):
                 self.journal.log(f"Skipped {found}, which is not on the node")
             elif self.pattern.has_wildcards:
                 yield found, "/".join(part for part in (path, found.relative_to(base).as_posix()) if part)
@@ -158,8 +169,11 @@ class _Upload:
         url = blob_url(self._container_url(), name)
         details = {"FilePath": self.file["filePattern"], "BlobDestination": without_signature(url)}
         try:
-            with path.open("rb") as source:
-                async with self.session.put(url, data=source, headers=self._headers()) as response:
+            with await asyncio.to_thread(open_for_reading, path) as source:
+                size = os.fstat(source.fileno()).st_size
+                headers = {**self._headers(), "content-length": str(size)}
+                content = read_stretch(source, 0, size)
+                async with self.session.put(url, data=content, headers=headers) as response:
                     status = response.status
         except (aiohttp.ClientError, asyncio.TimeoutError, OSError, ValueError) as error:
             # The message of the error may contain the URL with its signature.
@@ -225,12 +239,10 @@ class FilePattern:
         :param directory: the working directory.
         """
         base, wanted = self.base(directory), self._parts[self._fixed :]
-        for folder, folders, names in os.walk(base):
-            folders.sort()
-            for name in sorted(names):
-                path = Path(folder, name)
-                if _matches(path.relative_to(base).parts, wanted) and path.is_file():
-                    yield path
+        for entry in walk(base):
+            path = Path(entry.path)
+            if path.is_file() and _matches(path.relative_to(base).parts, wanted):
+                yield path
 
     @property
     def _parts(self) -> Sequence[str]:
@@ -246,18 +258,46 @@ class FilePattern:
 
 
 def _matches(names: Sequence[str], wanted: Sequence[str]) -> bool:
-    if not names or not wanted:
-        return not names and not wanted
-    if wanted[0] != _ANY_DIRECTORY:
-        return _fits(names[0], wanted[0]) and _matches(names[1:], wanted[1:])
-    if len(wanted) == 1:
-        return not any(name.startswith(".") for name in names)
-    if _matches(names, wanted[1:]):
-        return True
-    return not names[0].startswith(".") and _matches(names[1:], wanted)
+    """Return whether the parts of a path match; all ways are followed concurrently, as ``**`` has many."""
+    places = {0}
+    for name in names:
+        # Where "**" has come to, it may also stand for no more directories.
+        places |= _after_directories(places, wanted)
+        places = {after for place in places for after in _after_name(name, place, wanted)}
+    return len(wanted) in places
+
+
+def _after_directories(places: set[int], wanted: Sequence[str]) -> set[int]:
+    found: set[int] = set()
+    for place in places:
+        after = place
+        while after < len(wanted) - 1 and wanted[after] == _ANY_DIRECTORY:
+            after += 1
+            found.add(after)
+    return found
+
+
+def _after_name(name: str, place: int, wanted: Sequence[str]) -> Iterator[int]:
+    if place == len(wanted):
+        return
+    if wanted[place] != _ANY_DIRECTORY:
+        if _fits(name, wanted[place]):
+            yield place + 1
+    elif not name.startswith("."):
+        yield place
+        if place == len(wanted) - 1:
+            yield place + 1
 
 
 def _fits(name: str, part: str) -> bool:
     if name.startswith(".") and not part.startswith("."):
         return False
     return fnmatchcase(name, part)
+
+
+def _is_below(path: Path, root: Path) -> bool:
+    try:
+        return path.resolve().is_relative_to(root.resolve())
+    except (OSError, RuntimeError):
+        # A link that leads to itself; until Python 3.13, a RuntimeError.
+        return False

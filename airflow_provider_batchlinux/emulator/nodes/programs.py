@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from airflow_provider_batchlinux.emulator.protocol.local_files import replace_for_writing
 from airflow_provider_batchlinux.emulator.state.reaper import kill_group
 
 
@@ -97,8 +98,11 @@ async def _outcome(process: asyncio.subprocess.Process, timeout: float | None) -
 
 async def _start(command: Command) -> asyncio.subprocess.Process:
     program, *arguments = shlex.split(command.line)
-    mode = "ab" if command.is_continued else "wb"
-    with command.stdout.open(mode) as stdout, command.stderr.open(mode) as stderr:
+    # An earlier try of the task may have put something else where its output goes.
+    with (
+        replace_for_writing(command.stdout, is_continued=command.is_continued) as stdout,
+        replace_for_writing(command.stderr, is_continued=command.is_continued) as stderr,
+    ):
         return await asyncio.create_subprocess_exec(
             program,
             *arguments,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path, PurePosixPath
@@ -15,6 +16,7 @@ import aiohttp
 from airflow_provider_batchlinux.emulator.blobs.failures import Failure, StorageFailed, without_signature
 from airflow_provider_batchlinux.emulator.blobs.storage import BlobStorage
 from airflow_provider_batchlinux.emulator.nodes.logs import blob_url
+from airflow_provider_batchlinux.emulator.protocol.local_files import open_for_writing
 
 _TIMEOUT = aiohttp.ClientTimeout(total=300)
 _DEFAULT_MODE = "0770"
@@ -97,10 +99,10 @@ class _Download:
         async with self._get(url, url, Failure.BLOB_ACCESS_DENIED, path) as response:
             _make_parents(target, details)
             try:
-                with target.open("wb") as sink:
+                with await asyncio.to_thread(open_for_writing, target) as sink:
+                    os.fchmod(sink.fileno(), int(self._file.get("fileMode", _DEFAULT_MODE), 8))
                     async for chunk in response.content.iter_chunked(1 << 16):
                         sink.write(chunk)
-                target.chmod(int(self._file.get("fileMode", _DEFAULT_MODE), 8))
             except OSError as error:
                 raise StorageFailed(Failure.RESOURCE_FILE_WRITE_FAILED, details) from error
 
@@ -153,7 +155,7 @@ def _target(directory: Path, path: str, details: Mapping[str, str]) -> Path:
     message = {**details, "Message": "The path is outside the task's working directory."}
     try:
         target = (directory / path).resolve()
-    except (OSError, ValueError):
+    except (OSError, RuntimeError, ValueError):
         raise StorageFailed(Failure.RESOURCE_FILE_WRITE_FAILED, message) from None
     if target == directory.resolve() or not target.is_relative_to(directory.resolve()):
         raise StorageFailed(Failure.RESOURCE_FILE_WRITE_FAILED, message)

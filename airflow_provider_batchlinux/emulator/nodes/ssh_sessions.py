@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import stat
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import cast
 import asyncssh
 
 from airflow_provider_batchlinux.emulator.nodes.machine import Machine
+from airflow_provider_batchlinux.emulator.protocol.local_files import make_directory
 from airflow_provider_batchlinux.emulator.state.reaper import kill_group
 
 _CHUNK = 64 * 1024
@@ -29,7 +31,7 @@ def run_session(machine: Machine, session: Session) -> None:
 def make_home(machine: Machine, name: str) -> Path:
     """Create the home directory of a user on a node, and return it."""
     home = machine.root / "home" / name.replace(os.sep, "_")
-    home.mkdir(parents=True, exist_ok=True)
+    make_directory(home)
     return home
 
 
@@ -59,6 +61,27 @@ class NodeFiles(asyncssh.SFTPServer):
             reason = "The path is outside the node's directory."
             raise asyncssh.SFTPPermissionDenied(reason)
         return mapped
+
+    def open(self, path: bytes, pflags: int, attrs: asyncssh.SFTPAttrs) -> object:
+        """Open a file for old clients; see :meth:`open56`."""
+        self._check_regular(path)
+        return super().open(path, pflags, attrs)
+
+    def open56(self, path: bytes, desired_access: int, flags: int, attrs: asyncssh.SFTPAttrs) -> object:
+        """
+        Open a file.
+
+        :raises asyncssh.SFTPFailure: it is a FIFO, a device or a socket: to open it may wait for ever.
+        """
+        self._check_regular(path)
+        return super().open56(path, desired_access, flags, attrs)
+
+    def _check_regular(self, path: bytes) -> None:
+        with suppress(OSError):
+            mode = os.stat(self.map_path(path)).st_mode
+            if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+                reason = "This is no regular file."
+                raise asyncssh.SFTPFailure(reason)
 
     def exit(self) -> None:
         """Send exit status 0: without a status, scp of OpenSSH reports a failure."""

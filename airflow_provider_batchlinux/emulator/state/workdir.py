@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from airflow_provider_batchlinux.emulator.protocol.local_files import remove_tree
 from airflow_provider_batchlinux.emulator.simulation.options import EmulatorOptions
 from airflow_provider_batchlinux.emulator.state.reaper import kill_orphans, locked, reaping
 from airflow_provider_batchlinux.emulator.state.state_file import StateFile
@@ -53,7 +53,7 @@ def _temporary(parent: Path | None) -> Iterator[Workdir]:
         try:
             yield Workdir(root)
         finally:
-            shutil.rmtree(root, ignore_errors=True)
+            remove_tree(root)
 
 
 @contextmanager
