@@ -57,15 +57,28 @@ def test_a_large_file_arrives_whole(client: BatchClient, run_task: Any) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["missing.txt", "../../../../../startup", "/etc/passwd", "wd/../../../x", "way-out"],
+    ["missing.txt", "../../../../../startup", "/etc/passwd", "wd/../../../x", "way-out/passwd"],
 )
 def test_there_is_nothing_outside_of_a_task(send: Any, run_task: Any, name: str) -> None:
-    run_task("/bin/ln -s /etc/passwd ../way-out")
+    run_task("/bin/ln -s /etc ../way-out")
 
     answer = send("GET", _path(name))
 
     assert (answer.status, answer.body["code"]) == (404, "FileNotFound")
     assert send("DELETE", _path(name)).status == 404
+
+
+@pytest.mark.parametrize("target", ["/etc/passwd", "nothing", "link", "wd/result.txt", "wd"])
+def test_deletion_of_a_link_deletes_the_link(send: Any, run_task: Any, target: str) -> None:
+    run_task(f"/bin/sh -c 'echo hello > result.txt; ln -s {target} ../link'")
+
+    assert send("DELETE", _path("link") + "&recursive=true").status == 200
+
+    names = [
+        file["name"] for file in send("GET", f"{_path('')}&recursive=true".replace("/?", "?")).body["value"]
+    ]
+    assert "link" not in names
+    assert send("GET", _path("wd/result.txt")).content == b"hello\n"
 
 
 def test_a_deleted_file_is_gone(client: BatchClient, run_task: Any) -> None:

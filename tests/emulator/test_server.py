@@ -70,7 +70,7 @@ def test_a_key_need_not_be_in_the_list_of_processes(tmp_path: Path, way: str) ->
     [
         (["--key", KEY, "--key-file", __file__], "key and key_file are both given"),
         (["--key-file", "/nowhere"], "No such file"),
-        (["--key-file", __file__], "key is not base64"),
+        (["--key-file", __file__], "key must be base64"),
     ],
 )
 def test_a_key_file_that_cannot_be_used_is_refused(

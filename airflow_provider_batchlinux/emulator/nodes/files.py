@@ -61,7 +61,7 @@ def list_files(root: Path, *, recursive: bool) -> Iterator[FoundFile]:
     """Return what lies in a directory, in the order of names; links are not followed."""
     try:
         entries = walk(root) if recursive else os.scandir(root)
-        names = sorted(Path(entry.path).relative_to(root).as_posix() for entry in entries)
+        names = sorted(entry.path.removeprefix(f"{root}/") for entry in entries)
     except OSError:
         return
     for name in names:
