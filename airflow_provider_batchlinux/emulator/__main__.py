@@ -21,6 +21,14 @@ from airflow_provider_batchlinux.emulator.simulation.seeded_random import make_s
 KEY_VARIABLE = "BATCHLINUX_EMULATOR_KEY"
 """Environment variable with the account key. Only its owner and root see the environment of a process."""
 
+_DESCRIPTION = (
+    "An embedded Azure Batch service on loopback. When it is ready it prints one line: "
+    "ready {endpoint, account, key, control_token, seed, storage}, over TLS also {ca, identity, management}."
+)
+_KEY_HELP = (
+    f"file with the account key; or set {KEY_VARIABLE}; default: the key that --state keeps, or a random one"
+)
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """
@@ -53,9 +61,7 @@ def _allow_many_sockets() -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="batchlinux-emulator",
-        description="An embedded Azure Batch service on loopback. When it is ready it prints one line: "
-        "ready {endpoint, account, key, control_token, seed, storage}, over TLS also "
-        "{ca, identity, management}.",
+        description=_DESCRIPTION,
     )
     parser.add_argument(
         "--port", type=int, default=0, help="TCP port on loopback; 0, the default, uses a free one"
@@ -64,14 +70,8 @@ def _parser() -> argparse.ArgumentParser:
         "--blob-port", type=int, default=0, help="TCP port of the blob store; 0, the default, uses a free one"
     )
     parser.add_argument("--account", default="batchlinux", help="account name")
-    parser.add_argument(
-        "--key",
-        help="account key in base64; other users of the machine see it in the list of processes. "
-        "Without any, the key that --state keeps is used, or a random one",
-    )
-    parser.add_argument(
-        "--key-file", type=Path, metavar="FILE", help=f"file with the account key; or set {KEY_VARIABLE}"
-    )
+    parser.add_argument("--key", help="account key in base64; other users of the machine can see it here")
+    parser.add_argument("--key-file", type=Path, metavar="FILE", help=_KEY_HELP)
     parser.add_argument("--state", type=Path, metavar="FILE", help="keeps the account over restarts")
     parser.add_argument("--profile", choices=("instant", "realistic", "faulty"), default="instant")
     parser.add_argument(
