@@ -1,4 +1,4 @@
-"""The trigger that waits until nodes came through what was asked of them."""
+"""The trigger that waits until nodes have done what was requested."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ __all__ = ["BatchLinuxNodesActedTrigger"]
 
 class BatchLinuxNodesActedTrigger(BatchLinuxPoolTrigger):
     """
-    Fire when nodes have rebooted, were reimaged, given back or started, or did not survive it.
+    Fire when nodes were rebooted, reimaged, deallocated or started, or broke meanwhile.
 
-    Killing the task leaves the nodes to go on.
+    Killing the task does not stop them.
 
     :param pool_id: the pool.
-    :param action: what was asked of them.
-    :param node_ids: the nodes that took the request.
+    :param action: what was requested.
+    :param node_ids: the nodes that accepted the request.
     :param since: the last boot of any node before it, in ISO 8601; ``None`` when none had booted.
     """
 

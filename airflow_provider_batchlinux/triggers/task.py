@@ -1,4 +1,4 @@
-"""The trigger that waits until a command is over, and ends it when its task is killed."""
+"""The trigger that waits until a command has ended, and terminates it if its task is killed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["BatchLinuxTaskTrigger"]
 
 class BatchLinuxTaskTrigger(BatchLinuxTrigger):
     """
-    Fire when a submitted command is over.
+    Fire when a submitted command has ended.
 
     :param pool_id: the pool it runs on.
     :param job_id: the job that holds it.

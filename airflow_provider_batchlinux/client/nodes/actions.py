@@ -1,4 +1,4 @@
-"""Doing something to many nodes of a pool at once, and waiting until they came through it."""
+"""Send a request to many nodes of a pool concurrently, and wait until they have done it."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ _CONFLICT = 409
 _SHOWN = 20
 
 _NAMED = 20
-"""Nodes that are asked for one by one at most; the service has no filter by id."""
+"""Nodes that are read one by one at most; the service has no filter by id."""
 
 _WATCHED = 5
-"""Nodes that a look asks for while they are on their way; the others are no further as a whole."""
+"""Nodes that a poll reads while they are not done; the others are no further as a whole."""
 
 
 _UNDER_WAY: Mapping[str, str] = {
@@ -41,13 +41,13 @@ _UNDER_WAY: Mapping[str, str] = {
     "deallocate": "deallocating",
     "start": "starting",
 }
-"""The state of a node that does it already."""
+"""The state of a node that is already doing it."""
 
 
 @dataclass(frozen=True)
 class ActedNodes:
     """
-    The nodes that took a request.
+    The nodes that accepted a request.
 
     :param node_ids: their ids.
     :param since: the last boot of any of the chosen nodes before the request.
@@ -61,14 +61,14 @@ async def act_on_nodes(
     client: BatchLinuxClient, pool_id: str, action: NodeAction, choice: NodeChoice, running_tasks: str
 ) -> ActedNodes:
     """
-    Ask the same of all chosen nodes, some at once.
+    Send the same request to all selected nodes, several concurrently.
 
-    A few nodes that are named are looked at one by one, others by a list of the states that are meant: the
-    cost follows what is asked for, not the pool's size.
+    A few named nodes are read one by one, others by a list of the selected states: the cost depends on the
+    selection, not on the size of the pool.
 
-    :param running_tasks: what becomes of tasks that run on them.
-    :raises PoolNotReadyError: there is no such pool, or it is being deleted.
-    :raises BatchRequestError: some nodes refused, all of which are named; the others took the request.
+    :param running_tasks: what to do with tasks that run on the nodes.
+    :raises PoolNotReadyError: if the pool does not exist or is being deleted.
+    :raises BatchRequestError: if some nodes refused, with their names; the others accepted the request.
     """
     nodes = await _choosable(client, pool_id, action, choice)
     await _require_pool(client, pool_id, action)
@@ -96,10 +96,10 @@ async def act_on_nodes(
 @dataclass
 class NodesActedWait:
     """
-    Wait until nodes came through what was asked of them.
+    Wait until nodes have done what was requested.
 
-    A node that left the pool meanwhile, or was preempted, is not waited for. A look asks for the pool and a
-    few of the nodes that are still on their way; only when those are through, for all that are left.
+    A node that left the pool meanwhile, or was preempted, is not waited for. A poll reads the pool and a few
+    of the nodes that are not done yet; when those are done, all remaining nodes.
     """
 
     client: BatchLinuxClient
@@ -111,10 +111,10 @@ class NodesActedWait:
 
     async def poll(self) -> dict[str, Any] | None:
         """
-        Look once: how many nodes are done and gone when it is over, ``None`` to go on waiting.
+        Return how many nodes are done and gone, or ``None`` if it is too early.
 
-        :raises PoolNotReadyError: the pool is gone or is being deleted, or some nodes did not survive it, all
-            of which are named with the cause.
+        :raises PoolNotReadyError: if the pool does not exist or is being deleted, or if some nodes broke,
+            with their names and causes.
         """
         await _require_pool(self.client, self.pool_id, self.action)
         is_over = await self._settle()
@@ -123,14 +123,14 @@ class NodesActedWait:
         if not is_over:
             return None
         if over.gone:
-            # The nodes may have gone with their pool, after the look at it.
+            # The pool may have been deleted with its nodes after it was read.
             await _require_pool(self.client, self.pool_id, self.action)
         if over.broken:
             raise PoolNotReadyError(self._broken(over), pool_id=self.pool_id)
         return {"pool_id": self.pool_id, "done": len(over.done), "gone": len(over.gone)}
 
     async def _settle(self) -> bool:
-        """Look at nodes until one is found on its way; tells whether all are over."""
+        """Read nodes until one is found that is not done; return whether all are done."""
         while left := self._left():
             few = left[:_WATCHED]
             self._take(few, await _named(self.client, self.pool_id, few))
@@ -210,8 +210,8 @@ async def _ask(
 async def _does_it_already(
     client: BatchLinuxClient, pool_id: str, node_id: str, action: str, error: BatchRequestError
 ) -> bool:
-    # Maybe at our own request, whose answer was lost; whoever asked, it is waited for. Which code says so is
-    # not documented, so the node is looked at.
+    # Perhaps because of our own request, whose answer was lost. The code for that is not documented, so the
+    # state of the node decides.
     if error.status != _CONFLICT:
         return False
     found = await client.find_node_body(pool_id, node_id, ["id", "state"])

@@ -1,4 +1,4 @@
-"""Waiting for a submitted command, reading back what it left, and cleaning up after it."""
+"""Wait for a submitted command, read its output and result, and clean up."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from airflow_provider_batchlinux.exceptions import BatchLinuxError, TaskFailedEr
 log = logging.getLogger(__name__)
 
 MAX_RESULT_SIZE = 48 * 1024
-"""Bytes of a result file; what goes through XCom stays small."""
+"""Bytes of a result file: XComs are to stay small."""
 
 _STDERR_IN_ERROR = 2_000
 
 
 @dataclass
 class TaskWait:
-    """Wait until a submitted command is over, well or badly."""
+    """Wait until a submitted command has ended, with or without success."""
 
     client: BatchLinuxClient
     pool_id: str
@@ -38,9 +38,9 @@ class TaskWait:
 
     async def poll(self) -> dict[str, Any] | None:
         """
-        Look once: the job's id when the command is over, ``None`` to go on waiting.
+        Return the job's id if the command has ended, or ``None`` if it is too early.
 
-        :raises TaskFailedError: it will never end by itself: it was deleted, or its pool was.
+        :raises TaskFailedError: if the command or its pool was deleted, so that it can never end.
         """
         task = await self.client.find_task(self.job_id, TASK_ID)
         if task is None:
@@ -62,7 +62,7 @@ class TaskWait:
 
 @dataclass(frozen=True)
 class EndedTask:
-    """A command that is over well: how it ended, its output, and what its result file held."""
+    """A command that succeeded, and the content of its result file."""
 
     job_id: str
     task: TaskSnapshot
@@ -72,7 +72,7 @@ class EndedTask:
 @dataclass(frozen=True)
 class Reading:
     """
-    What to read back of a command that is over.
+    What to read from a command that has ended.
 
     :param output_limit: bytes of each output stream at most.
     :param result_file: a JSON file in the working directory; ``None`` for none.
@@ -86,9 +86,9 @@ class Reading:
 
 async def finish_task(client: BatchLinuxClient, job_id: str, reading: Reading) -> EndedTask:
     """
-    Log the output of a command that is over, read its result back, and clean up.
+    Log the output of a command that has ended, return its result, and clean up.
 
-    :raises TaskFailedError: it did not succeed, or left no readable result.
+    :raises TaskFailedError: if it failed, or its result cannot be read.
     """
     try:
         ended = await _read_back(client, job_id, reading)
@@ -103,9 +103,9 @@ async def finish_task(client: BatchLinuxClient, job_id: str, reading: Reading) -
 
 async def abandon_task(client: BatchLinuxClient, job_id: str, delete_job: DeleteJob) -> None:
     """
-    End a command that nobody waits for any longer.
+    Terminate a command that is no longer waited for.
 
-    :param delete_job: with ``always`` the job goes too; else its files stay to look at.
+    :param delete_job: ``always`` deletes the job, too; otherwise its files are kept for inspection.
     """
     await client.terminate_task(job_id, TASK_ID)
     if delete_job == "always":
@@ -132,7 +132,7 @@ async def _read_back(client: BatchLinuxClient, job_id: str, reading: Reading) ->
 
 async def _output(client: BatchLinuxClient, job_id: str, limit: int) -> dict[str, str]:
     """
-    Read the end of stdout and stderr, as far as the node still serves them; never fails for want of it.
+    Return the end of stdout and stderr; empty if the node no longer serves them.
 
     :param limit: bytes of each stream to read at most.
     """
@@ -149,10 +149,10 @@ async def _output(client: BatchLinuxClient, job_id: str, limit: int) -> dict[str
 
 async def _read_result(client: BatchLinuxClient, job_id: str, path: str) -> Any:
     """
-    Read a JSON file that the command left in its working directory.
+    Return the content of a JSON file in the working directory of the command.
 
     :param path: relative to the working directory.
-    :raises TaskFailedError: the file is missing, too large, or not JSON.
+    :raises TaskFailedError: if the file is missing, too large, or not JSON.
     """
     try:
         content = await task_file_tail(client, job_id, TASK_ID, f"wd/{path}", MAX_RESULT_SIZE + 1)

@@ -1,4 +1,4 @@
-"""What is done about broken nodes, and when it is given up; imports only the standard library."""
+"""Decide how to repair the broken nodes of a pool, and when to give up."""
 
 from __future__ import annotations
 
@@ -18,28 +18,32 @@ from airflow_provider_batchlinux.core.text import joined
 WhenExhausted = Literal["fail", "resize_to_zero"]
 
 _MAX_REMOVED = 100
-"""The service takes no more in one request."""
+"""The limit of the service for one request."""
 
 
 @dataclass(frozen=True)
 class RepairSpec(Spec):
     """
-    What is done about broken and missing nodes while a task waits for a pool.
+    How to repair broken and missing nodes while a task waits for a pool.
 
-    :param reboots: how often a node whose start task failed is rebooted, each.
-    :param replace_unusable: remove nodes that the service calls unusable, and grow the pool back.
-    :param unusable_grace: how long a node may be unusable before it is removed: the service often brings it
-        back by itself within 15 to 45 minutes. A pendulum duration, ``timedelta`` or seconds.
-    :param resize_again: how often the pool is asked again for nodes that it did not get for want of capacity
-        or of quota, before that fails the task. A pool under a formula asks by itself.
-    :param resize_again_after: how long after a resize that ended without its nodes it is asked again, as a
-        pendulum duration, ``timedelta`` or seconds.
-    :param max_repairs: how many reboots and removals the pool may have in its life, together.
-    :param when_exhausted: what happens when it would take more: ``fail`` the task, or first
-        ``resize_to_zero``, so that nobody pays for nodes that do not come up.
-    :param logs_conn_id: an Airflow connection whose password is the address of a storage container with a
-        signature that may write; the logs of nodes are saved there before they are removed. ``None`` saves
-        none.
+    .. code-block:: python
+
+        RepairSpec(reboots=2, replace_unusable=True, resize_again=3)
+
+    :param reboots: how often each node whose start task failed is rebooted.
+    :param replace_unusable: remove unusable nodes, and grow the pool back. A pool under an autoscale formula
+        keeps them: the wait fails and names them.
+    :param unusable_grace: how long a node may be unusable before it is removed, as a pendulum duration,
+        ``timedelta`` or seconds. The service often recovers such a node within 15 to 45 minutes.
+    :param resize_again: how often a resize that ended without its nodes, for lack of capacity or quota, is
+        requested again before the task fails. An autoscale formula does that automatically.
+    :param resize_again_after: how long after the end of such a resize it is requested again, as a pendulum
+        duration, ``timedelta`` or seconds.
+    :param max_repairs: how many reboots and removals the pool may have in total.
+    :param when_exhausted: what to do when more are due: ``fail`` the task, or ``resize_to_zero`` first, so
+        that broken nodes cost nothing.
+    :param logs_conn_id: an Airflow connection whose password is the URL of a storage container with a SAS
+        that may write. Node logs are saved there before a node is removed. ``None`` saves none.
     """
 
     reboots: int = 0
@@ -54,9 +58,9 @@ class RepairSpec(Spec):
     @classmethod
     def checked(cls, plain: Mapping[str, Any]) -> RepairSpec:
         """
-        Read a spec from plain values.
+        Return the spec in plain values.
 
-        :raises ValueError: all that is wrong with it.
+        :raises ValueError: if it is wrong; with all problems.
         """
         problems: list[str] = []
         spec = read_spec(
@@ -88,7 +92,7 @@ class RepairSpec(Spec):
 
 
 def _value_of(name: str, value: Any) -> Any:
-    """Read what a template has rendered as text; what cannot be read stays, and is told as a problem."""
+    """Return the value of text that a template has rendered; other text is reported as a problem later."""
     text = value.strip() if isinstance(value, str) else None
     if text is None:
         return value
