@@ -25,7 +25,9 @@ def furnish(wire: Wire, version: str) -> dict[str, str]:
     wire.send("POST", f"/jobs{query}", job)
     task = {"id": ID, "commandLine": "true"}
     wire.send("POST", f"/jobs/{ID}/tasks{query}", task)
-    schedule = {"id": ID, "schedule": {"recurrenceInterval": "P1D"}}
+    # A job and a job schedule of one id are refused.
+    schedule_id = f"{ID}-schedule"
+    schedule = {"id": schedule_id, "schedule": {"recurrenceInterval": "P1D"}}
     specification = {"poolInfo": {"poolId": ID}}
     wire.send("POST", f"/jobschedules{query}", {**schedule, "jobSpecification": specification})
-    return {"poolId": ID, "nodeId": nodes[0]["id"], "jobId": ID, "taskId": ID, "jobScheduleId": ID}
+    return {"poolId": ID, "nodeId": nodes[0]["id"], "jobId": ID, "taskId": ID, "jobScheduleId": schedule_id}
