@@ -96,6 +96,7 @@ def test_a_terminated_task_is_completed_and_its_node_idle(
     task = client.get_task("work", "one")
     assert (task.state, task.previous_state) == ("completed", "running")
     assert task.execution_info.failure_info.code == "TaskEnded"
+    assert task.execution_info.failure_info.details is None
     assert task.execution_info.end_time == task.state_transition_time == task.last_modified
     assert next(iter(client.list_nodes("linux"))).state == "idle"
     assert _refusal(lambda: client.terminate_task("work", "one")) == (409, "TaskCompleted")

@@ -149,6 +149,7 @@ def timed_out_program() -> Outcome:
 
 
 def user_error(code: str, message: str, details: Mapping[str, str]) -> dict[str, Any]:
-    """Return a ``failureInfo`` of the category user error."""
+    """Return a ``failureInfo`` of the category user error; recorded: it has no empty list of details."""
     pairs = [{"name": name, "value": value} for name, value in details.items()]
-    return {"category": "usererror", "code": code, "message": message, "details": pairs}
+    failure = {"category": "usererror", "code": code, "message": message}
+    return {**failure, "details": pairs} if pairs else failure
