@@ -1,4 +1,4 @@
-# Every target sets up what it needs; a fresh machine needs Python and make, nothing else.
+# Every target installs what it needs. A new machine needs only Python and make.
 
 PYTHON ?= python3
 VENV := .venv
@@ -9,10 +9,10 @@ BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test e2e check bench fuzz floor lock clean
 
-help: ## Show this list
+help: ## List the targets
 	@sed -n 's/^\([a-z0-9]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
 
-setup: $(VENV)/.ready ## Make the environment in .venv
+setup: $(VENV)/.ready ## Create the virtual environment in .venv
 
 $(VENV)/.ready: requirements.lock pyproject.toml airflow_provider_batchlinux/__init__.py
 	$(PYTHON) -m venv $(VENV)
@@ -20,27 +20,27 @@ $(VENV)/.ready: requirements.lock pyproject.toml airflow_provider_batchlinux/__i
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 
-demo: $(VENV)/.ready ## Run the main job on the embedded service, and report
+demo: $(VENV)/.ready ## Run two example Dags on the embedded service, log in over SSH, print a report
 	@$(BIN)/python -m tests.demo
 
-test: $(VENV)/.ready ## Run all tests, on two cores
+test: $(VENV)/.ready ## Run all tests on two cores
 	$(BIN)/python -m pytest -q --numprocesses 2
 
-e2e: $(VENV)/.ready ## Run the Dags under a whole `airflow standalone`, and interfere; takes minutes
+e2e: $(VENV)/.ready ## Run the Dags in `airflow standalone` and interrupt its processes (takes minutes)
 	$(BIN)/python -m pytest -q tests/e2e
 
-check: $(VENV)/.ready ## Lint and type-check
+check: $(VENV)/.ready ## Check format, lint and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/mypy tests
 	$(BIN)/python -m tests.operator_init
 
-bench: $(VENV)/.ready ## Measure, print a table, write bench.json, fail if a limit is missed; ONLY="a b" for some
+bench: $(VENV)/.ready ## Run the benchmarks, write bench.json, fail if a limit is exceeded; ONLY="a b" selects some
 	@$(BIN)/python -m tests.bench $(ONLY)
 
-fuzz: $(VENV)/.ready $(FUZZ)/.ready ## Send what SPEC=path/to/BatchService.json gives rise to; takes minutes
-	@$(BIN)/python -m tests.fuzz $(or $(SPEC),$(error Say which description: make fuzz SPEC=path/to/BatchService.json)) \
+fuzz: $(VENV)/.ready $(FUZZ)/.ready ## Test the embedded service with requests generated from SPEC=path/to/BatchService.json (takes minutes)
+	@$(BIN)/python -m tests.fuzz $(or $(SPEC),$(error Name an API description: make fuzz SPEC=path/to/BatchService.json)) \
 		$(abspath $(FUZZ))/bin/schemathesis
 
 $(FUZZ)/.ready: pyproject.toml
@@ -49,7 +49,7 @@ $(FUZZ)/.ready: pyproject.toml
 	$(FUZZ)/bin/python -m pip install --quiet --group fuzz
 	touch $@
 
-floor: $(FLOOR)/.ready ## Run the tests on the oldest Airflow that is supported
+floor: $(FLOOR)/.ready ## Run all tests with the oldest supported Airflow
 	$(FLOOR)/bin/python -m pytest -q --numprocesses 2
 
 $(FLOOR)/.ready: requirements-floor.lock pyproject.toml airflow_provider_batchlinux/__init__.py
@@ -58,18 +58,18 @@ $(FLOOR)/.ready: requirements-floor.lock pyproject.toml airflow_provider_batchli
 	$(FLOOR)/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 
-# Exact versions for all supported Pythons; the floor takes what was there when Airflow 3.1.0 was new.
+# Exact versions for all supported Pythons. The floor uses the versions that were current when Airflow 3.1.0 was released.
 COMPILE := $(BIN)/uv pip compile --quiet --upgrade --universal --no-emit-index-url --no-annotate --no-header \
 	--extra emulator --extra mgmt --extra ssh --group dev pyproject.toml
 NEWER := apache-airflow-providers-common-compat azure-batch azure-core azure-identity asgiref
 
-lock: $(VENV)/.ready ## Renew both lock files
+lock: $(VENV)/.ready ## Update both lock files
 	$(BIN)/python -m pip install --quiet uv
 	$(COMPILE) --output-file requirements.lock
 	echo 'apache-airflow==3.1.0' | $(COMPILE) --constraint - --exclude-newer 2025-10-20 \
 		$(foreach name,$(NEWER),--exclude-newer-package $(name)=$(shell date +%F)) \
 		--output-file requirements-floor.lock
 
-clean: ## Remove environments, caches and results
+clean: ## Delete environments, caches and results
 	rm -rf $(VENV) $(FLOOR) $(FUZZ) .mypy_cache .pytest_cache .ruff_cache .hypothesis dist bench.json
 	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -8,7 +8,7 @@ client/                                the one async client; the only place that
 core/                                  pure decisions: images, readiness, users, tasks, ids
 rest_schema/                           the bodies of the REST API, generated from azure-batch
 exceptions.py                          what is raised
-emulator/                              the embedded Batch service; stands alone
+emulator/                              the embedded Batch service; independent of the rest
 get_provider_info.py                   what Airflow is told about all this
 
 Imports point downwards only. Nothing is imported here, so that naming the package costs nothing.

@@ -15,7 +15,7 @@ def get_provider_info() -> dict[str, Any]:
     return {
         "package-name": "airflow-provider-batchlinux",
         "name": _INTEGRATION,
-        "description": "Ready Linux nodes on Azure Batch: create, wait, log in, work, leave nothing behind.",
+        "description": "Ready Linux nodes on Azure Batch: create, wait, log in, run commands, clean up.",
         "integrations": [{"integration-name": _INTEGRATION, "tags": ["azure"]}],
         "hooks": _modules("hooks.batch_linux", "hooks.node_sftp", "hooks.node_ssh"),
         "operators": _modules(

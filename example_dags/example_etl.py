@@ -1,8 +1,8 @@
 """
-Sum a week of flights on three Linux nodes, a day a task, and check the totals.
+Sum a week of flights on three Linux nodes, one task for each day, and check the totals.
 
-The rows of seven CSV files travel with the tasks, `transform.py` runs on the nodes, and what it writes
-comes back through XCom. Runs as it stands on the embedded Batch service and on a real account.
+Each task sends one CSV file to a node, runs `transform.py` there, and returns the file that it writes through
+XCom. Runs unchanged on the embedded Batch service and on a real account.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ FLIGHTS = Path(__file__).parent / "flights"
 
 @task
 def extract() -> list[dict[str, str]]:
-    """List, for each day, the files that its task needs: the rows and the program."""
+    """Return, for each day, the files that its task needs: the data and the program."""
     program = str(FLIGHTS / "transform.py")
     days = sorted(FLIGHTS.glob("*.csv"))
     return [{"flights.csv": str(day), "transform.py": program} for day in days]
@@ -35,7 +35,7 @@ def extract() -> list[dict[str, str]]:
 
 @task
 def load(results: list[dict[str, Any]]) -> dict[str, Any]:
-    """Add the days up, and check the totals against the rows that were sent."""
+    """Sum the results of all days, and compare the totals with the input files."""
     totals: Counter[str] = Counter()
     nodes = set()
     for result in results:

@@ -1,8 +1,8 @@
 """
-Get two ready Linux nodes and a spot node, let a colleague log in, work on them, leave nothing behind.
+Create a pool of two dedicated nodes and a Spot node, add a user, run a command, and delete the pool.
 
-Runs as it stands on the embedded Batch service and on a real account: the connection decides. To log in,
-set the Airflow variable `batchlinux_public_key` to your own public key; the key below is nobody's.
+Runs unchanged on the embedded Batch service and on a real account; only the connection differs. To log in,
+set the Airflow variable `batchlinux_public_key` to your public key. The example key below has no private key.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from airflow_provider_batchlinux.operators.pool import (
 from airflow_provider_batchlinux.operators.task import BatchLinuxTaskOperator
 from airflow_provider_batchlinux.sensors.nodes import BatchLinuxNodesIdleSensor
 
-NOBODYS_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPKMUM6BLqw2fqXIZ2BSMbsvVBwif3+DMyFBuwYhrXq1 nobody"
+EXAMPLE_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPKMUM6BLqw2fqXIZ2BSMbsvVBwif3+DMyFBuwYhrXq1 example"
 
 with DAG(
     "example_linux_pool",
@@ -57,9 +57,9 @@ with DAG(
         task_id="add_users",
         pool_id=pool_id,
         username="etl",
-        ssh_public_key="{{ var.value.get('batchlinux_public_key', params.nobodys_key) }}",
+        ssh_public_key="{{ var.value.get('batchlinux_public_key', params.example_key) }}",
         expires_in=pendulum.duration(hours=6),
-        params={"nobodys_key": NOBODYS_KEY},
+        params={"example_key": EXAMPLE_KEY},
     )
     remove_users = BatchLinuxRemoveNodeUsersOperator(
         task_id="remove_users", pool_id=pool_id, username="etl"

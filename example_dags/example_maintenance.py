@@ -1,8 +1,8 @@
 """
-Look after an account once a day: sweep the pools that were left behind, and tell of images that end.
+Once a day, delete pools that are no longer used, and report images that are about to reach end of support.
 
-The sweep only tells what it would delete, until the Dag's parameter `delete` is true. Run it with the same
-connection as the Dags that make pools; alert on its failures.
+The sweep is a dry run unless the Dag's parameter `delete` is true. Use the same connection as the Dags that
+create the pools, and set up an alert for failures of this Dag.
 """
 
 from __future__ import annotations
@@ -18,9 +18,13 @@ with DAG(
     schedule="@daily",
     start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
     catchup=False,
-    params={"delete": Param(False, type="boolean", description="Delete what may go; else only tell.")},
+    params={
+        "delete": Param(False, type="boolean", description="Delete unused pools; otherwise only report them.")
+    },
     tags=["azure", "batch", "example"],
     doc_md=__doc__,
 ) as dag:
+    # [START maintenance]
     BatchLinuxSweepPoolsOperator(task_id="sweep_pools", delete="{{ params.delete }}", retries=2)
     BatchLinuxCheckImagesOperator(task_id="check_images", warn_before=pendulum.duration(weeks=8))
+    # [END maintenance]

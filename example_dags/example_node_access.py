@@ -1,9 +1,9 @@
 """
-Give a colleague access to the nodes of a pool for a while: by default for two hours.
+Give a colleague access to the nodes of a pool for a limited time, by default two hours.
 
-Trigger it with the pool, the colleague's public key and the number of hours. The user is on every node of
-the pool until then, also on nodes that join later, and off all of them afterwards, or once somebody ends the
-task `access`. The last task tells who still has access to the pool.
+Trigger it with the pool id, the colleague's public key and the number of hours. Until then the user exists on
+every node of the pool, including nodes that join later. Afterwards, or when you end the task `access`, the
+user is removed from all nodes. The last task reports who still has access to the pool.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from airflow.sdk import DAG, Param
 from airflow_provider_batchlinux.operators.node_users_lease import BatchLinuxLeaseNodeUsersOperator
 from airflow_provider_batchlinux.operators.user_audit import BatchLinuxAuditNodeUsersOperator
 
-NOBODYS_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPKMUM6BLqw2fqXIZ2BSMbsvVBwif3+DMyFBuwYhrXq1 nobody"
+EXAMPLE_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPKMUM6BLqw2fqXIZ2BSMbsvVBwif3+DMyFBuwYhrXq1 example"
 
 with DAG(
     "example_node_access",
@@ -22,10 +22,12 @@ with DAG(
     start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
     catchup=False,
     params={
-        "pool_id": Param("etl", type="string", description="The pool, which is there already."),
-        "username": Param("colleague", type="string", description="The Linux user's name."),
-        "ssh_public_key": Param(NOBODYS_KEY, type="string", description="The colleague's public key."),
-        "hours": Param(2, type="number", exclusiveMinimum=0, maximum=12, description="For how long."),
+        "pool_id": Param("etl", type="string", description="An existing pool."),
+        "username": Param("colleague", type="string", description="Name of the Linux user."),
+        "ssh_public_key": Param(EXAMPLE_KEY, type="string", description="The colleague's public key."),
+        "hours": Param(
+            2, type="number", exclusiveMinimum=0, maximum=12, description="Duration of the access."
+        ),
     },
     tags=["azure", "batch", "example"],
     doc_md=__doc__,

@@ -77,7 +77,7 @@ class ExecutionApi:
     """
     Airflow's Execution API as far as a task asks for it, in memory.
 
-    :param resume: what a resumed task is told of its deferral.
+    :param resume: the deferral as a resumed task sees it.
     :param refusals: how many requests for XComs are still to be refused.
     :param task_states: the states of the Dag run's tasks, by their ids.
     :param live_runs: the ids of Dag runs that are not over.

@@ -109,10 +109,10 @@ class BatchAccount:
         return settled and self.hook.node_counts(pool_id) == counts
 
     def _ids(self, verb: str) -> list[str]:
-        async def story(client: Any) -> list[str]:
+        async def scenario(client: Any) -> list[str]:
             return [item["id"] async for item in getattr(client.sdk, verb)(select=["id"])]
 
-        return self.hook.run(story)
+        return self.hook.run(scenario)
 
 
 def eventually(holds: Callable[[], object]) -> None:

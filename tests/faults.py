@@ -17,7 +17,7 @@ from airflow_provider_batchlinux.client.api import batch
 from airflow_provider_batchlinux.client.transport.retry import RetryPolicy
 
 
-class StoryClock:
+class ScenarioClock:
     """The clock of all retries: it moves by what they wait, and lets things happen at their time."""
 
     def __init__(self) -> None:

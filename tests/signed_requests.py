@@ -62,7 +62,7 @@ class Wire:
         return found
 
     def raw_get(self, target: str) -> bytes:
-        """Give a whole request as it goes over a socket."""
+        """Return a whole request as it is sent."""
         lines = [f"{name}: {value}" for name, value in self._signed("GET", target, {}).items()]
         return "\r\n".join([f"GET {target} HTTP/1.1", "host: 127.0.0.1", *lines, "", ""]).encode()
 

@@ -107,7 +107,7 @@ def test_modules_do_not_import_each_other_in_a_circle() -> None:
     TopologicalSorter(graph).prepare()
 
 
-# Arrows that still run back up. Each one is removed with its import; at the end there are none.
+# Arrows that still run back up. Each one is removed with its import; at the end the list is empty.
 OPEN_ARROWS = {
     "core.pools.validation -> core.pools",
     "emulator -> emulator.handlers",

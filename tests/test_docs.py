@@ -7,6 +7,7 @@ import inspect
 import pkgutil
 import re
 import runpy
+import textwrap
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
@@ -20,7 +21,7 @@ from airflow_provider_batchlinux import exceptions
 from airflow_provider_batchlinux.client.transport.account import AuthKind
 from airflow_provider_batchlinux.hooks.batch_linux import BatchLinuxHook
 from tests.airflow_harness import load_dag
-from tests.source_code import PACKAGE, ROOT, SOURCES, TESTS, Function, part_of, place, tree_of
+from tests.source_code import EXAMPLES, PACKAGE, ROOT, SOURCES, TESTS, Function, part_of, place, tree_of
 
 HOME = ROOT / PACKAGE
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -176,7 +177,7 @@ def test_a_page_names_only_what_make_can_make(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_a_page_names_only_files_that_are_there(page: Path) -> None:
+def test_a_page_names_only_existing_files(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     linked = [page.parent / path for path in re.findall(r"\]\((?!https?:)([^)#]+)", text)]
     named = re.findall(r"`([\w./]+/[\w.]*)`", text)
@@ -189,6 +190,36 @@ def test_the_changelog_begins_with_this_version() -> None:
     versions = re.findall(r"^## \[?([\w.]+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
 
     assert versions[0] in {package.__version__, "Unreleased"}
+
+
+EXCERPT = re.compile(r"^<!-- (\w+\.py): (\w+) -->\n```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+def marked_parts() -> dict[tuple[str, str], str]:
+    """Return the parts of the example Dags between ``[START name]`` and ``[END name]``, dedented."""
+    pattern = re.compile(r"^ *# \[START (\w+)\]\n(.*?)^ *# \[END \1\]", re.MULTILINE | re.DOTALL)
+    return {
+        (path.name, name): textwrap.dedent(text)
+        for path in EXAMPLES
+        for name, text in pattern.findall(path.read_text(encoding="utf-8"))
+    }
+
+
+def test_the_pages_show_the_marked_parts_of_the_example_dags() -> None:
+    shown = [match for page in PAGES for match in EXCERPT.findall(page.read_text(encoding="utf-8"))]
+    parts = marked_parts()
+
+    assert {(name, part): text for name, part, text in shown} == parts
+
+
+@pytest.mark.parametrize("cls", TASKS)
+def test_a_class_refers_to_its_guide(cls: type) -> None:
+    """The ``seealso`` of a public operator or sensor names pages that mention it."""
+    said = inspect.cleandoc(cls.__doc__ or "").partition(".. seealso::")[2].partition("\n:param")[0]
+    guides = [ROOT / path for path in re.findall(r"``(docs/[\w/-]+\.md)``", said)]
+
+    assert guides, f"{cls.__name__} has no seealso"
+    assert [page for page in guides if cls.__name__ not in page.read_text(encoding="utf-8")] == []
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "example_dags").glob("*.py")), ids=lambda path: path.name)

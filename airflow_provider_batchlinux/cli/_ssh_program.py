@@ -51,7 +51,7 @@ class SshCall:
             "GlobalKnownHostsFile=/dev/null",
         )
         if not self.is_strict:
-            # What is added is forgotten at the end, so nobody need be told that it is there for good.
+            # Hides the message that the key was added permanently: the file is deleted at the end.
             ours = (*ours, "LogLevel=ERROR")
         settings = [word for option in (*self.options, *ours) for word in ("-o", option)]
         place = ["-i", str(self.identity), "-p", str(self.port), "-l", self.username, "--", self.address]

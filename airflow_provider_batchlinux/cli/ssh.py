@@ -1,4 +1,4 @@
-"""``batchlinux ssh``: a login to a node with the caller's own key, by a user that goes when it ends."""
+"""``batchlinux ssh``: log in to a node with the caller's own key, as a user that is removed afterwards."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def add_command(commands: Any) -> None:
     parser = commands.add_parser(
         "ssh",
         usage="batchlinux ssh POOL [NODE] [options] [-- COMMAND ...]",
-        help="log in to a node with a user that goes when you leave",
+        help="log in to a node with a user that is removed when you leave",
         description=_DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -161,7 +161,7 @@ def _ssh_call(options: Namespace, key: OwnKey, record: UserRecord, folder: Path)
 
 
 def _username(person: str, session: str) -> str:
-    """Make a Linux user name that tells whose it is, and is nobody else's."""
+    """Return a unique Linux user name that shows whose it is."""
     plain = re.sub(r"[^a-z0-9_-]+", "-", person.lower()).strip("-")[:_NAME_LENGTH]
     return f"{plain if plain[:1].isalpha() else f'ops-{plain}'.rstrip('-')}-{session}"
 

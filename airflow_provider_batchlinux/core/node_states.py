@@ -12,7 +12,7 @@ AWAY_STATES = ("preempted", "leavingpool")
 """The states of nodes that have no machine any more, or soon."""
 
 RESTARTING_STATES = ("creating", "rebooting", "reimaging", "upgradingos")
-"""The states in which a node begins anew, so that its time to boot counts from there."""
+"""The states in which a node starts over, so that its boot time counts from there."""
 
 BOOTING_STATES = (*RESTARTING_STATES, "starting", "waitingforstarttask")
-"""The states of nodes that have a machine, and are on their way to being ready."""
+"""The states of nodes that have a machine and are starting."""

@@ -51,7 +51,7 @@ _QUOTA_CODES = frozenset(
 )
 
 
-def may_be_had_later(error: ServiceError) -> bool:
+def may_become_available(error: ServiceError) -> bool:
     """Tell whether the same nodes may be had later: capacity comes back, and others give quota back."""
     return kind_of(error) is ResizeErrorKind.PASSES or error.code.lower() in _QUOTA_CODES
 
@@ -92,7 +92,7 @@ def boots_too_long(node: NodeSnapshot, limit: float, now: datetime) -> bool:
     """
     Tell whether a node has got its machine, and is not ready for longer than it may take.
 
-    A reboot gives it its time anew.
+    A reboot restarts the limit.
 
     :param limit: seconds from its machine, or its last boot.
     :param now: the present instant.

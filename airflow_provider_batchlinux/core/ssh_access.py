@@ -22,7 +22,7 @@ _LAST_PRIORITY = 3_500
 
 def source_problems(sources: Sequence[str]) -> list[str]:
     """
-    List what is wrong with the networks that shall reach port 22.
+    Return what is wrong with the networks that may reach port 22.
 
     :param sources: IP networks or addresses, such as ``203.0.113.0/24``.
     """

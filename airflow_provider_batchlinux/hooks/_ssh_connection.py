@@ -159,7 +159,9 @@ class Login:
             except (paramiko.SSHException, EOFError, ConnectionResetError) as error:
                 if pause is None:
                     raise
-                log.info("%s:%s lets nobody in yet (%s); tried again in %g s.", address, port, error, pause)
+                log.info(
+                    "%s:%s does not accept the login yet (%s); retrying in %g s.", address, port, error, pause
+                )
                 self.sleep(pause)
             else:
                 return

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _CLEAN_UP_BUDGET = 60.0
-"""Seconds: nobody waits for minutes at the end of a login, and the ledger keeps what is left."""
+"""Seconds: a login must not take minutes to end, and the ledger keeps what is left."""
 
 
 @dataclass

@@ -55,7 +55,7 @@ class BatchLinuxNodeSSHHook(SSHHook):
     :param is_admin: give the user ``sudo``.
     :param host_keys: ``"accept-new-for-this-run"`` takes the first host key that the node shows, and by this
         hook only that one from then on; ``"refuse"`` takes those of the worker's known_hosts file; any other
-        text is the content of such a file. The service tells nobody the host keys of nodes.
+        text is the content of such a file. The service does not publish the host keys of nodes.
     :param answer_timeout: how long to wait at most until the address answers, before a user is made, as a
         pendulum duration, ``timedelta`` or seconds; ``None`` does not look.
     :param ssh_options: further arguments of Airflow's ``SSHHook`` that say how to connect, such as

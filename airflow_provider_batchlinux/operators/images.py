@@ -38,6 +38,10 @@ class BatchLinuxCheckImagesOperator(BatchLinuxBaseOperator):
       ``end_of_support`` (ISO 8601, or ``None`` for an image that the service no longer lists), ``days_left``,
       and ``successor`` (the image that a new pool of the same kind would use).
 
+    .. seealso::
+        ``docs/howto/keep-an-account-tidy.md``,
+        and ``maintenance`` in ``example_dags/example_maintenance.py``.
+
     :param pool_ids: the pools to check; ``None`` checks all pools of the account. (templated)
     :param warn_before: how long before the end of support a pool is reported, as a pendulum duration,
         ``timedelta`` or seconds.

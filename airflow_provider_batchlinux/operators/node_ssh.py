@@ -51,6 +51,9 @@ class BatchLinuxRunOnNodesOperator(BatchLinuxBaseOperator):
     ``stdout`` and ``stderr`` (their ends), ``seconds`` and ``error``. When the task fails, the records of the
     nodes that did are in the XCom ``failed_nodes``.
 
+    .. seealso::
+        ``docs/howto/give-access-to-nodes.md``.
+
     :param pool_id: the pool. (templated)
     :param command: what ``/bin/sh`` runs on each node, as the user, in its home, without input. (templated)
     :param node_ids: the nodes, whatever their state; ``None`` for those that are idle or running. (templated)

@@ -43,9 +43,9 @@ class BatchLinuxAddNodeUsersOperator(NodeUsersOperator):
     """
     Put a user on the nodes of a pool, or update it where it exists.
 
-    Nodes that are idle or running get the user at once. Nodes on their way there are waited for, and so are
+    Nodes that are idle or running get the user immediately. Starting nodes are waited for, and so are
     those that a resize is about to bring. Nodes without a machine (preempted, deallocated) are skipped and
-    told of. All nodes are tried, also when some fail; then the task fails with the name of every one that
+    reported. All nodes are tried, also when some fail; then the task fails with the name of every one that
     did, and the service's code. Nodes that join the pool later do not get the user.
 
     An update replaces the user's key, password and expiry. One that would take a key or a password away by
@@ -63,6 +63,10 @@ class BatchLinuxAddNodeUsersOperator(NodeUsersOperator):
     ``updated``, ``skipped``, ``gone``, and ``failed`` within ``max_failed_nodes``), ``username``,
     ``address``, ``port``, ``public`` (whether the address is reached from outside the virtual network),
     ``error`` and ``code`` of a failure, ``note`` and ``ssh_command``. It holds neither key nor password.
+
+    .. seealso::
+        ``docs/howto/give-access-to-nodes.md``,
+        and ``node_users`` in ``example_dags/example_linux_pool.py``.
 
     :param pool_id: the pool. (templated)
     :param username: the Linux user's name. (templated)
@@ -90,7 +94,7 @@ class BatchLinuxAddNodeUsersOperator(NodeUsersOperator):
         for none. The service filters nodes by state, times and start task. (templated)
     :param take_over: also take over a user that another Dag run holds.
     :param max_failed_nodes: how many nodes may fail, as a number or a share such as ``"5%"``.
-    :param wait_for_nodes: wait for nodes on their way; ``False`` counts them as failed.
+    :param wait_for_nodes: wait for starting nodes; ``False`` counts them as failed.
     :param timeout: how long to wait for them at most, as a pendulum duration, ``timedelta`` or seconds; they
         count as failed after that, and the others have the user.
     :param poll_interval: how long between two looks, as a pendulum duration, ``timedelta`` or seconds.
@@ -217,8 +221,8 @@ class BatchLinuxAddNodeUsersOperator(NodeUsersOperator):
         kept = sum(record.note is not None for record in records)
         if kept and not self.recreate:
             self.log.warning(
-                "User %r was on %d nodes already: whether it may use sudo is as it was there, whatever "
-                "is_admin says. recreate=True adds it anew.", work.username, kept,
+                "User %r was on %d nodes already: its right to use sudo is unchanged, whatever "
+                "is_admin says. recreate=True recreates it.", work.username, kept,
             )  # fmt: skip
         self.require_done(records, f"User {work.username!r} could not be added to")
 
@@ -250,6 +254,10 @@ class BatchLinuxRemoveNodeUsersOperator(NodeUsersOperator):
     Result in XCom: a list with a record for each node: ``node_id``, ``state``, ``outcome`` (``removed``,
     ``absent``, ``skipped``, ``gone``, and ``failed`` within ``max_failed_nodes``), ``username``, ``error``
     and ``code`` of a failure.
+
+    .. seealso::
+        ``docs/howto/give-access-to-nodes.md``,
+        and ``node_users`` in ``example_dags/example_linux_pool.py``.
 
     :param pool_id: the pool. (templated)
     :param username: the Linux user's name. (templated)

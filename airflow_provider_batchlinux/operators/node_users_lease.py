@@ -38,22 +38,26 @@ class BatchLinuxLeaseNodeUsersOperator(BatchLinuxWaitingOperator):
 
     Nodes that join by a resize or a formula, are reimaged, or come back after preemption get the user within
     ``poll_interval`` of being ready. The lease is over, and the user off all nodes, when its time is, when
-    the tasks named in ``until_task_ids`` are, when somebody removes the user with
+    the tasks named in ``until_task_ids`` are, when another task removes the user with
     :class:`~airflow_provider_batchlinux.operators.node_users.BatchLinuxRemoveNodeUsersOperator`, or when the
     pool is gone. It runs beside the work that it is for: let both follow what makes the pool.
 
-    Killing the task ends the lease too. Where Airflow tells nobody of a kill, in the second before a
+    Killing the task ends the lease too. If Airflow does not report a kill, in the second before a
     triggerer has taken the task over say, the user stays in the pool's ledger as overdue after its time, for
     :class:`~airflow_provider_batchlinux.operators.user_audit.BatchLinuxAuditNodeUsersOperator` to revoke. The
     service itself, which looks at the day only, is told to end the user after two days at most, and told
-    anew while the lease lasts.
+    again while the lease lasts.
 
-    A retry goes on with the lease, with its time from anew where ``expires_in`` is given.
+    A retry goes on with the lease, and restarts its time if ``expires_in`` is given.
 
     ``dag.test()`` runs one task after another, so there a lease only ends by its time, or by tasks before it.
 
     Result in XCom: ``pool_id``, ``username``, ``ended`` (``expired``, ``tasks over``, ``revoked``, ``taken
     over``, ``pool gone``) and ``removed``, the number of nodes that it was taken off at the end.
+
+    .. seealso::
+        ``docs/howto/give-access-to-nodes.md``,
+        and ``lease`` in ``example_dags/example_node_access.py``.
 
     :param pool_id: the pool. (templated)
     :param username: the Linux user's name. (templated)

@@ -114,6 +114,9 @@ class BatchLinuxRebootNodesOperator(_InterruptingOperator):
 
     Result in XCom: ``pool_id``, and the numbers of nodes that are ``done`` and ``gone``.
 
+    .. seealso::
+        ``docs/howto/keep-an-account-tidy.md``.
+
     :param pool_id: the pool's id. (templated)
     :param node_ids: the nodes; ``None`` for all nodes that are idle, running, or whose start task failed. The
         log warns of nodes that do not exist. (templated)
@@ -148,6 +151,9 @@ class BatchLinuxReimageNodesOperator(_InterruptingOperator):
     Nodes that refuse, break or leave the pool are treated as by :class:`BatchLinuxRebootNodesOperator`.
 
     Result in XCom: ``pool_id``, and the numbers of nodes that are ``done`` and ``gone``.
+
+    .. seealso::
+        ``docs/howto/keep-an-account-tidy.md``.
 
     :param pool_id: the pool's id. (templated)
     :param node_ids: the nodes; ``None`` for all nodes that are idle, running, or whose start task failed. The
@@ -185,6 +191,9 @@ class BatchLinuxDeallocateNodesOperator(_InterruptingOperator):
 
     Result in XCom: ``pool_id``, and the numbers of nodes that are ``done`` and ``gone``.
 
+    .. seealso::
+        ``docs/howto/keep-an-account-tidy.md``.
+
     :param pool_id: the pool's id. (templated)
     :param node_ids: the nodes; ``None`` for all nodes that are idle, running, or whose start task failed. The
         log warns of nodes that do not exist. (templated)
@@ -217,6 +226,9 @@ class BatchLinuxStartNodesOperator(_NodesOperator):
     Nodes that refuse, break or leave the pool are treated as by :class:`BatchLinuxRebootNodesOperator`.
 
     Result in XCom: ``pool_id``, and the numbers of nodes that are ``done`` and ``gone``.
+
+    .. seealso::
+        ``docs/howto/keep-an-account-tidy.md``.
 
     :param pool_id: the pool's id. (templated)
     :param node_ids: the nodes; ``None`` for all deallocated nodes. The log warns of nodes that do not exist.

@@ -82,6 +82,10 @@ class BatchLinuxCreatePoolOperator(BatchLinuxWaitingOperator):
       sensor's parameter ``requested_at``; ``None`` for a new pool, or if no resize was requested
     - ``image_end_of_support``: ISO 8601, or ``None`` if the service names no date
 
+    .. seealso::
+        ``docs/howto/create-a-pool.md``,
+        and ``create_pool`` in ``example_dags/example_linux_pool.py``.
+
     :param pool_id: the pool's id: at most 64 letters, digits, hyphens and underscores. ``None`` derives one
         from the Dag, the run, the task and its map index, the same for every try. ``{fingerprint}`` in it is
         replaced by twelve characters that change with the parameters that define the pool: a changed request
@@ -321,6 +325,10 @@ class BatchLinuxDeletePoolOperator(BatchLinuxWaitingOperator):
         create >> wait >> work >> delete.as_teardown(setups=create)
 
     Result in XCom: ``pool_id`` and ``deleted`` (``False`` if the pool did not exist, or was kept).
+
+    .. seealso::
+        ``docs/howto/keep-an-account-tidy.md``,
+        and ``delete_pool`` in ``example_dags/example_linux_pool.py``.
 
     :param pool_id: the pool's id. (templated)
     :param policy: when to delete the pool. The nodes of a pool that is kept are billed.

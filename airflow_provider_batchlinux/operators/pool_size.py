@@ -47,6 +47,9 @@ class BatchLinuxResizePoolOperator(BatchLinuxWaitingOperator):
     parameter of that name (``None`` if nothing was requested). Without ``wait`` only ``pool_id`` and
     ``requested_at``.
 
+    .. seealso::
+        ``docs/howto/keep-an-account-tidy.md``.
+
     :param pool_id: the pool's id. (templated)
     :param dedicated_nodes: the number of dedicated nodes; ``None`` keeps it.
     :param spot_nodes: the number of Spot nodes; ``None`` keeps it.
@@ -130,6 +133,9 @@ class BatchLinuxEnableAutoscaleOperator(BatchLinuxPoolOperator):
 
     Result in XCom: ``pool_id``, and ``results``, the formula's variables and their first values.
 
+    .. seealso::
+        ``docs/howto/keep-an-account-tidy.md``.
+
     :param pool_id: the pool's id. (templated)
     :param formula: the formula, or an :class:`~airflow_provider_batchlinux.specs.AutoscaleSpec`, which
         contains its interval. (templated)
@@ -194,6 +200,9 @@ class BatchLinuxDisableAutoscaleOperator(BatchLinuxPoolOperator):
     A pool without a formula is left unchanged.
 
     Result in XCom: ``pool_id``.
+
+    .. seealso::
+        ``docs/howto/keep-an-account-tidy.md``.
 
     :param pool_id: the pool's id. (templated)
     :param batch_linux_conn_id: the connection to the Batch account. (templated)

@@ -58,6 +58,10 @@ class BatchLinuxSweepPoolsOperator(BatchLinuxBaseOperator):
     - ``idle``, with ``idle_after``: ``pool_id`` and ``nodes`` of each remaining pool that has been idle as
       long.
 
+    .. seealso::
+        ``docs/howto/keep-an-account-tidy.md``,
+        and ``maintenance`` in ``example_dags/example_maintenance.py``.
+
     :param delete: delete the pools; ``False`` is a dry run. As ``bool`` or as text such
         as ``"true"``. (templated)
     :param ended_runs: delete also pools without an expiry whose Dag runs have ended. ``False`` deletes only

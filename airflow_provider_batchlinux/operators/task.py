@@ -54,6 +54,10 @@ class BatchLinuxTaskOperator(BatchLinuxWaitingOperator):
     Result in XCom: ``job_id``, ``exit_code``, ``node_id``, ``seconds`` and ``result``, the content of
     ``result_file``.
 
+    .. seealso::
+        ``docs/howto/run-commands.md``,
+        and ``task`` in ``example_dags/example_linux_pool.py``.
+
     :param pool_id: the pool. (templated)
     :param command: a bash command; it runs in its own working directory. (templated)
     :param environment: environment variables of the command; ``None`` for none. The service shows them to

@@ -25,13 +25,17 @@ class BatchLinuxAuditNodeUsersOperator(BatchLinuxBaseOperator):
     metadata: users that something else put on nodes are not in it. An entry that cannot be read counts as
     overdue.
 
-    A user is overdue when whoever put it there did not take it away in time, such as a task that was killed
-    while nobody listened. By itself the operator only tells. Run it daily, or as often as access matters. A
+    A user is overdue when the task that added it did not remove it in time, such as a task that was killed
+    while no process listened. The default is a report. Run it daily, or as often as access matters. A
     node that cannot let a user go fails the task with its name, after all others were asked.
 
     Result in XCom: ``users``, for each ``pool_id``, ``username``, ``expires_at``, ``by``, ``key`` (its
     fingerprint), ``is_admin``, ``has_password`` and ``overdue``; ``overdue`` and ``revoked``, numbers of
     users.
+
+    .. seealso::
+        ``docs/howto/give-access-to-nodes.md``,
+        and ``audit`` in ``example_dags/example_node_access.py``.
 
     :param pool_ids: the pools; ``None`` for all of the account. (templated)
     :param revoke: take overdue users off all nodes; ``False`` only tells. As ``bool`` or as text such as
@@ -61,11 +65,11 @@ class BatchLinuxAuditNodeUsersOperator(BatchLinuxBaseOperator):
         really = parse_bool("revoke", self.revoke)
         now = datetime.now(timezone.utc)
 
-        async def story(client: BatchLinuxClient) -> tuple[list[AuditedUser], list[Revocation]]:
+        async def work(client: BatchLinuxClient) -> tuple[list[AuditedUser], list[Revocation]]:
             users = await audited_users(client, self.pool_ids)
             return users, await revoke_overdue(client, users, now) if really else []
 
-        users, revocations = self.hook.run(story)
+        users, revocations = self.hook.run(work)
         overdue = sum(user.entry.is_over(now) for user in users)
         if users:
             self.log.info("%s", ledger_table([(user.pool_id, user.entry) for user in users], now))

@@ -67,7 +67,7 @@ def report_timeline(
     Send a timeline to the backend that ``[metrics]`` in Airflow's configuration names.
 
     :param tags: what the metrics are told apart by, where the backend takes tags.
-    :param repairs: how many repairs the pool has had; ``None`` where nobody repairs it.
+    :param repairs: how many repairs the pool has had; ``None`` without repair.
     """
 
     def send(stats: Any) -> None:

@@ -51,6 +51,10 @@ class BatchLinuxNodesIdleSensor(BatchLinuxPoolSensor):
       pool's creation, and ``node_hours`` so far;
     - with ``repair``, ``repairs``: the number of repairs that the pool has had.
 
+    .. seealso::
+        ``docs/howto/wait-for-nodes.md``,
+        and ``nodes_idle`` in ``example_dags/example_linux_pool.py``.
+
     :param pool_id: the pool. (templated)
     :param ready: how many nodes are enough: ``"all"`` target nodes, a number such as ``3``, or a share of the
         target such as ``"80%"``, rounded up. (templated)

@@ -25,6 +25,9 @@ class BatchLinuxPoolSteadySensor(BatchLinuxPoolSensor):
     Result in XCom: ``pool_id``, ``dedicated`` and ``spot`` (each with ``current`` and ``target``), and
     ``resize_errors``, the messages of the errors of the last resize.
 
+    .. seealso::
+        ``docs/howto/wait-for-nodes.md``.
+
     :param pool_id: the pool. (templated)
     :param deferrable: wait on the triggerer and free the worker; the default is Airflow's
         ``[operators] default_deferrable``. ``mode="reschedule"`` frees the worker too, but starts a worker
@@ -53,6 +56,9 @@ class BatchLinuxPoolGoneSensor(BatchLinuxPoolSensor):
         BatchLinuxPoolGoneSensor(task_id="deleted", pool_id="etl", deferrable=True)
 
     Result in XCom: ``pool_id``.
+
+    .. seealso::
+        ``docs/howto/wait-for-nodes.md``.
 
     :param pool_id: the pool. (templated)
     :param deferrable: wait on the triggerer and free the worker; the default is Airflow's

@@ -18,7 +18,7 @@ _MAX_CONCURRENCY = 64
 
 class BatchLinuxNodesForUserTrigger(BatchLinuxTrigger):
     """
-    Fire when no node that a user is meant for is on its way any more.
+    Fire when no node that a user is meant for is still starting.
 
     The user is put there, or taken away, by the task that comes back: its password has no place here. When
     the task is killed meanwhile, a user that it was about to put there is taken off the nodes that have it.

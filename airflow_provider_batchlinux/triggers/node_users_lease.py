@@ -150,7 +150,7 @@ class BatchLinuxNodeUsersLeaseTrigger(BatchLinuxTrigger):
         """
         End the lease when a user ended the Airflow task, on Airflow before 3.3.
 
-        There, this is all that a trigger is told of a kill; it is also called at a restart of the triggerer,
+        There, this is the only notice of a kill; it is also called at a restart of the triggerer,
         when the task instance is alive and nothing is done.
         """
         if not hasattr(BaseTrigger, "on_kill") and getattr(self, "task_instance", None) is not None:

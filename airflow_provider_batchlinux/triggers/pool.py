@@ -103,7 +103,7 @@ class BatchLinuxPoolResizedTrigger(BatchLinuxPoolTrigger):
         return f"Pool {self.pool_id!r}: its resize could not be stopped and may go on"
 
     async def cancel(self, client: BatchLinuxClient) -> None:
-        """Stop the resize, unless the task is a success or the pool is resizing for somebody else by now."""
+        """Stop the resize, unless the task succeeded or the pool is resizing for another client by now."""
         if self.marked_success:
             return
         from airflow_provider_batchlinux.client.pools.resize import stop_resize_of

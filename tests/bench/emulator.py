@@ -118,7 +118,7 @@ def _create_pool(wire: Wire, pool_id: str, nodes: int) -> None:
 
 
 def _wait_for_idle(wire: Wire, nodes: int) -> None:
-    """Wait until some pool has so many idle nodes."""
+    """Wait until a pool has this number of idle nodes."""
     deadline = time.monotonic() + 60
     while all(counts["dedicated"]["idle"] != nodes for counts in _counts(wire)):
         assert time.monotonic() < deadline

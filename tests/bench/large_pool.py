@@ -34,7 +34,7 @@ INTERVAL = 0.5
 POOL = "large"
 
 
-Story = Callable[[RunningEmulator, Meter, AccountSettings], Awaitable[float]]
+Scenario = Callable[[RunningEmulator, Meter, AccountSettings], Awaitable[float]]
 
 
 @dataclass(frozen=True)
@@ -75,19 +75,19 @@ def large_pool_wait_bytes() -> Result:
 
 
 @cache
-def _cost(story: Story, nodes: int) -> Cost:
+def _cost(scenario: Scenario, nodes: int) -> Cost:
     with run_emulator(EmulatorOptions(profile="realistic", clock="manual")) as emulator:
         settings = AccountSettings(
             emulator.endpoint, emulator.account, AuthKind.SHARED_KEY, account_key=emulator.key
         )
         asyncio.run(create_pool(settings, POOL, nodes))
-        return asyncio.run(_metered_cost(emulator, settings, story))
+        return asyncio.run(_metered_cost(emulator, settings, scenario))
 
 
-async def _metered_cost(emulator: RunningEmulator, settings: AccountSettings, story: Story) -> Cost:
+async def _metered_cost(emulator: RunningEmulator, settings: AccountSettings, scenario: Scenario) -> Cost:
     emulator.control.clear_requests()
     async with metered(emulator.endpoint) as meter:
-        look = await story(emulator, meter, replace(settings, endpoint=meter.endpoint))
+        look = await scenario(emulator, meter, replace(settings, endpoint=meter.endpoint))
         asked = emulator.control.requests()
         lists = [request for request in asked if request["path"].endswith("/nodes")]
         whole = [request for request in lists if "$filter" not in parse_qs(request["query"])]

@@ -29,14 +29,14 @@ def ready_pool(account: Service, pool_id: str, nodes: int) -> None:
     """Create a pool that can be logged in to, and wait until its nodes are idle."""
     spec = PoolSpec(pool_id, EXPLICIT, "standard_d2s_v5", nodes, ssh_from=["127.0.0.1/32"])
 
-    async def story() -> None:
+    async def scenario() -> None:
         async with open_client(account.settings) as client:
             await ensure_pool(client, _request(spec))
             await wait_for(
                 NodesIdleWait(client, pool_id, ReadinessPolicy()), WaitSchedule(0.2, time.time() + 60)
             )
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def create_requests() -> Result:
@@ -49,12 +49,12 @@ def create_requests() -> Result:
 
 
 def _requests(account: Service, spec: PoolSpec) -> int:
-    async def story() -> None:
+    async def scenario() -> None:
         async with open_client(account.settings) as client:
             await ensure_pool(client, _request(spec))
 
     account.control.clear_requests()
-    asyncio.run(story())
+    asyncio.run(scenario())
     return len(account.control.requests())
 
 

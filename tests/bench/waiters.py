@@ -81,11 +81,11 @@ def ask_for_pools(account: Account, number: int) -> list[str]:
     """Ask for pools with one node, which may wait long for a machine, and give their ids."""
     names = [f"pool-{index:04}" for index in range(number)]
 
-    async def story() -> None:
+    async def scenario() -> None:
         for name in names:
             await create_pool(account.settings, name, 1)
 
-    asyncio.run(story())
+    asyncio.run(scenario())
     return names
 
 

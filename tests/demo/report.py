@@ -12,7 +12,7 @@ WIDTH = 12
 
 
 def pool_lines(run: dict[str, Any], login: Login | None) -> list[str]:
-    """Tell of the run of ``example_linux_pool``."""
+    """Report on the run of ``example_linux_pool``."""
     users = _result(run, "add_users") or []
     work = _result(run, "work") or {}
     return [
@@ -24,7 +24,7 @@ def pool_lines(run: dict[str, Any], login: Login | None) -> list[str]:
 
 
 def etl_lines(run: dict[str, Any]) -> list[str]:
-    """Tell of the run of ``example_etl``."""
+    """Report on the run of ``example_etl``."""
     totals = _result(run, "load") or {}
     named = ("flights", "cancelled", "miles", "minutes_late")
     numbers = ", ".join(f"{name.replace('_', ' ')} {totals.get(name, 0):,}" for name in named)

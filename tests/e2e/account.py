@@ -36,12 +36,12 @@ class Account:
         """What happens to the account from the outside."""
         return self.service.control
 
-    def ask(self, story: Callable[[BatchLinuxClient], Awaitable[T]]) -> T:
+    def ask(self, scenario: Callable[[BatchLinuxClient], Awaitable[T]]) -> T:
         """Run a coroutine that needs a client."""
 
         async def whole() -> T:
             async with open_client(self.service.settings) as client:
-                return await story(client)
+                return await scenario(client)
 
         return asyncio.run(whole())
 
@@ -91,7 +91,7 @@ class Account:
     def users(self, pool_id: str) -> dict[str, int]:
         """Give the users in a pool's ledger, and on how many nodes the service has them."""
 
-        async def story(client: BatchLinuxClient) -> dict[str, int]:
+        async def scenario(client: BatchLinuxClient) -> dict[str, int]:
             names = await read_ledger(client, pool_id) or {}
             nodes = await client.list_nodes(pool_id)
             return {
@@ -99,7 +99,7 @@ class Account:
                 for name in names
             }
 
-        return self.ask(story)
+        return self.ask(scenario)
 
     @contextmanager
     def silent(self) -> Iterator[None]:
@@ -111,10 +111,10 @@ class Account:
             self.service.process.send_signal(signal.SIGCONT)
 
     def _ids(self, verb: str) -> list[str]:
-        async def story(client: Any) -> list[str]:
+        async def scenario(client: Any) -> list[str]:
             return [item["id"] async for item in getattr(client.sdk, verb)(select=["id"])]
 
-        return self.ask(story)
+        return self.ask(scenario)
 
 
 async def _has(client: BatchLinuxClient, pool_id: str, node_id: str, username: str) -> bool:

@@ -1,4 +1,4 @@
-"""What becomes of a command when people, kills and outages come between it and its Airflow task."""
+"""A command whose Airflow task is killed, cleared, or loses a process of Airflow."""
 
 from __future__ import annotations
 

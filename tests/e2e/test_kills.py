@@ -1,4 +1,4 @@
-"""What becomes of a pool when the process that works on it is killed before the service has answered."""
+"""A pool when the process that works on it is killed before the service has answered."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What becomes of a leased user under a whole Airflow: it ends with its work, with a kill, and not sooner."""
+"""A leased user in a complete Airflow is removed after its work or a kill, and not sooner."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ more where the processor is busy."""
 
 @pytest.fixture(scope="module", autouse=True)
 def pool(account: Account) -> Iterator[None]:
-    """Make a pool that nobody else puts users on."""
+    """Create a pool on which no other test adds users."""
     account.make_pool(POOL, nodes=NODES)
     yield
     account.delete_pool(POOL)

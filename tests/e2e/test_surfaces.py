@@ -54,9 +54,7 @@ def test_a_wrong_key_is_named_by_the_connection_test(
     assert hidden.wrong_key not in answer["message"]
 
 
-def test_an_address_where_nobody_serves_is_named_by_the_connection_test(
-    api: AirflowApi, connection: dict[str, Any]
-):
+def test_the_connection_test_names_an_address_without_a_server(api: AirflowApi, connection: dict[str, Any]):
     extra = json.dumps({"account_url": "http://127.0.0.1:9"})
     answer = api.send("POST", "/api/v2/connections/test", {**connection, "extra": extra})
 

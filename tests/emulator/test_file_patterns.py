@@ -37,7 +37,7 @@ def test_a_pattern_means_what_it_does_in_the_standard_library(paths: list[str], 
         # Who goes up from a directory that was found is not followed.
         written = pattern = tail
     elif up:
-        # Who goes down and up again needs no directory that is there.
+        # A path that descends and ascends again needs no existing directory.
         pattern = f"{os.path.normpath(head + up)}/{tail}"
     with tempfile.TemporaryDirectory() as root:
         for path in paths:

@@ -49,7 +49,7 @@ def management(emulator: RunningEmulator) -> str:
 
 
 # What each server of the emulator answers to anybody, or to its owner.
-DOORS: dict[str, Callable[[RunningEmulator], tuple[str, Mapping[str, str], str, str]]] = {
+LISTENERS: dict[str, Callable[[RunningEmulator], tuple[str, Mapping[str, str], str, str]]] = {
     "data plane": lambda e: (f"{e.endpoint}/pools?api-version=2025-06-01", {}, "GET", ""),
     "control plane": control,
     "price list": lambda e: (f"{e.endpoint}/_emulator/prices", {}, "GET", ""),
@@ -71,10 +71,10 @@ DOORS: dict[str, Callable[[RunningEmulator], tuple[str, Mapping[str, str], str, 
 }
 
 
-@pytest.fixture(params=DOORS)
+@pytest.fixture(params=LISTENERS)
 def ask(request: pytest.FixtureRequest, secure_emulator: RunningEmulator) -> Any:
     """Give a function that sends what one of the servers answers, with other headers besides."""
-    url, given, method, body = DOORS[request.param](secure_emulator)
+    url, given, method, body = LISTENERS[request.param](secure_emulator)
     parts = urlsplit(url)
 
     def send(host: str | None = None, **more: str) -> tuple[int, bytes]:
@@ -120,7 +120,7 @@ def test_a_program_may_use_any_name_of_loopback(ask: Any, host: str) -> None:
 
 
 def test_no_answer_lets_a_page_read_it(secure_emulator: RunningEmulator) -> None:
-    url = DOORS["control plane"](secure_emulator)[0]
+    url = LISTENERS["control plane"](secure_emulator)[0]
     with closing(_connection(secure_emulator, url)) as connection:
         connection.request("OPTIONS", urlsplit(url).path, headers={"origin": "https://evil.example"})
         response = connection.getresponse()
@@ -164,9 +164,9 @@ def test_a_client_with_another_token_hears_why(batch_emulator: RunningEmulator) 
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
-@pytest.mark.parametrize("door", ["app service", "metadata service"])
-def test_another_user_gets_no_token(secure_emulator: RunningEmulator, door: str) -> None:
-    url, headers, _, _ = DOORS[door](secure_emulator)
+@pytest.mark.parametrize("listener", ["app service", "metadata service"])
+def test_another_user_gets_no_token(secure_emulator: RunningEmulator, listener: str) -> None:
+    url, headers, _, _ = LISTENERS[listener](secure_emulator)
     own, other = (_ask_as(user, url, headers) for user in (None, NOBODY))
 
     assert (own[0], other[0]) == (200, 403)

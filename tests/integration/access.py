@@ -1,4 +1,4 @@
-"""Somebody who logs in to nodes and stays there, with the system's ssh."""
+"""A person who logs in to nodes with the system's ssh and stays there."""
 
 from __future__ import annotations
 

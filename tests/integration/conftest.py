@@ -8,20 +8,20 @@ import pytest
 
 from tests.batch_account import BatchAccount
 from tests.conftest import set_connection
-from tests.faults import Door, StoryClock
+from tests.faults import Door, ScenarioClock
 
 
 @pytest.fixture
-def story(monkeypatch: pytest.MonkeyPatch) -> StoryClock:
+def scenario(monkeypatch: pytest.MonkeyPatch) -> ScenarioClock:
     """Give the clock of all retries, which only their own waits move."""
-    clock = StoryClock()
+    clock = ScenarioClock()
     clock.rule_retries(monkeypatch)
     return clock
 
 
 @pytest.fixture
 def patient_account(account: BatchAccount, monkeypatch: pytest.MonkeyPatch) -> BatchAccount:
-    """Give an empty account, and a connection with the retry budget that connections have by themselves."""
+    """Give an empty account, and a connection with the default retry budget."""
     set_connection(monkeypatch, account.service, retry_budget=300)
     return account
 

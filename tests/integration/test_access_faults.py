@@ -50,7 +50,7 @@ class TestNodes:
 
         assert run_task(removing()).state == "success"
 
-    def test_a_node_that_is_unusable_is_named_and_its_user_goes_when_it_recovers(
+    def test_an_unusable_node_is_named_and_its_user_is_removed_when_it_recovers(
         self, account: BatchAccount, colleague: Colleague
     ) -> None:
         account.idle_pool(2, ssh=True)

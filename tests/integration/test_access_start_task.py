@@ -46,7 +46,7 @@ def test_a_node_that_does_not_wait_for_its_start_task_shows_what_that_left(
     assert "missing.sh" in capfd.readouterr().out
 
 
-def test_a_node_whose_start_task_failed_lets_nobody_in_and_that_is_said(
+def test_a_node_whose_start_task_failed_refuses_users_and_says_so(
     account: BatchAccount, key_file: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     create(wait_for_success=True)

@@ -62,7 +62,7 @@ def test_the_maintenance_tells_what_was_left_behind_and_keeps_it(account):
     assert account.pools() == ["foreign"]
 
 
-def test_the_access_ends_in_time_and_leaves_nobody(account):
+def test_the_access_ends_in_time_and_leaves_no_user(account):
     account.idle_pool(2, ssh=True)
     dag = hurried(load_dag(EXAMPLES / "example_node_access.py"))
     lease: Any = dag.get_task("access")

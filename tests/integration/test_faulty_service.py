@@ -35,7 +35,7 @@ def faulty_account(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPat
         yield BatchAccount(emulator)
 
 
-def story() -> Iterator[BaseOperator]:
+def scenario() -> Iterator[BaseOperator]:
     """Give the tasks of a Dag, in their order."""
     yield BatchLinuxCreatePoolOperator(
         task_id="create",
@@ -60,9 +60,9 @@ def succeeds(task: BaseOperator) -> bool:
     return any(run_task(task, try_number=number).state == "success" for number in range(1, TRIES + 1))
 
 
-def run_story() -> list[str]:
+def run_scenario() -> list[str]:
     """Run the Dag as Airflow does, its teardown also after a failure, and return what succeeded."""
-    *work, teardown = story()
+    *work, teardown = scenario()
     done = [*takewhile(succeeds, work), *filter(succeeds, [teardown])]
     return [task.task_id for task in done]
 
@@ -70,9 +70,9 @@ def run_story() -> list[str]:
 @pytest.mark.parametrize("faulty_account", [1, 9, 10, 11], indirect=True, ids="seed {}".format)
 def test_a_small_job_survives_what_goes_wrong_by_default(faulty_account):
     # A pool that came short for want of quota stays so, as one of Azure's; the Dag is then cleared once.
-    done = run_story()
+    done = run_scenario()
     if "work" not in done:
-        done = run_story()
+        done = run_scenario()
 
     assert done == ["create", "ready", "users", "work", "delete"]
     assert (faulty_account.pools(), faulty_account.jobs()) == ([], [])

@@ -22,7 +22,7 @@ def lease(task_id: str, public_key: str, **options: Any) -> BatchLinuxLeaseNodeU
     return BatchLinuxLeaseNodeUsersOperator(task_id=task_id, **PACE, **options)
 
 
-def test_leases_end_by_time_and_by_tasks_and_leave_nobody_behind(account):
+def test_leases_end_by_time_and_by_tasks_and_leave_no_user(account):
     key = asyncssh.generate_private_key("ssh-ed25519")
     public_key = key.export_public_key().decode()
     account.idle_pool(2, ssh=True)

@@ -1,4 +1,4 @@
-"""What becomes of nodes while a task waits for them: they come back, are left out, or end the wait."""
+"""Nodes that change while a task waits for them: they recover, are excluded, or end the wait."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from tests.batch_account import BatchAccount, eventually
 from tests.faults import meanwhile
-from tests.integration.stories import WAITS, Call, once_waiting
+from tests.integration.scenarios import WAITS, Call, once_waiting
 
 FAILING = "echo looking for jq; echo jq is missing >&2; exit 3"
 FAILING_ON_SPOT = f"[ $AZ_BATCH_NODE_IS_DEDICATED = true ] || {{ {FAILING}; }}"
@@ -20,9 +20,7 @@ def ids_of(account: BatchAccount) -> list[str]:
 
 
 @pytest.mark.parametrize("call", WAITS)
-def test_a_node_that_goes_while_it_is_looked_at_is_not_called_ready(
-    account: BatchAccount, call: Call
-) -> None:
+def test_a_node_that_leaves_during_a_poll_is_not_called_ready(account: BatchAccount, call: Call) -> None:
     account.idle_pool(2)
     node_id = ids_of(account)[0]
     account.control.clear_requests()
@@ -71,7 +69,7 @@ def test_a_node_that_is_removed_while_it_is_looked_at_is_not_counted(
         pytest.param(404, "PoolNotFound", id="pool gone"),
     ],
 )
-def test_a_failed_node_that_goes_before_its_output_is_read_still_names_the_cause(
+def test_a_failed_node_that_leaves_before_its_output_is_read_still_names_the_cause(
     account: BatchAccount, call: Call, status: int, code: str
 ) -> None:
     account.make_pool(dedicated=1, start_task=FAILING, until={"starttaskfailed": 1})
@@ -97,7 +95,7 @@ def test_a_spot_node_that_is_preempted_is_waited_for_under_its_id(account: Batch
 
 
 @pytest.mark.parametrize("call", WAITS)
-def test_a_preempted_node_holds_nobody_up_where_spot_nodes_are_optional(
+def test_a_preempted_node_delays_no_wait_for_which_spot_nodes_are_optional(
     account: BatchAccount, call: Call
 ) -> None:
     account.make_pool(dedicated=1, spot=1, until={"idle": 2})

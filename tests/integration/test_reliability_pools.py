@@ -1,4 +1,4 @@
-"""What becomes of a pool while a task waits for it: the wait ends with the cause, or goes on to the nodes."""
+"""A pool that changes while a task waits for it: the wait ends with the cause, or continues."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import pytest
 from tests.airflow_harness import run_to_end
 from tests.batch_account import BatchAccount, eventually
 from tests.faults import meanwhile
-from tests.integration.stories import RESIZED, WAITS, Call, come_up, create, delete, once_waiting, rebooting
+from tests.integration.scenarios import RESIZED, WAITS, Call, come_up, create, delete, once_waiting, rebooting
 
 BROKEN_FORMULA = "$TargetDedicatedNodes = 1/0;"
 
 
 def resize(account: BatchAccount, nodes: int) -> None:
-    """Ask for a number of nodes again, as somebody does who takes care."""
+    """Request a number of nodes again, as an operator of the pool does."""
     account.hook.run(lambda client: client.resize_pool("etl", {"targetDedicatedNodes": nodes}))
 
 
@@ -77,7 +77,7 @@ def test_an_allocation_that_times_out_ends_the_wait_with_its_remedy(
 
 
 @pytest.mark.parametrize("call", WAITS)
-def test_an_allocation_that_times_out_is_waited_for_where_somebody_tries_again(
+def test_an_allocation_that_times_out_is_waited_for_if_it_is_tried_again(
     slow_account: BatchAccount, call: Call
 ) -> None:
     slow_account.control.resize_error("etl", "AllocationTimedOut", "No nodes in time.")

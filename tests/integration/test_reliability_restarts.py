@@ -25,7 +25,7 @@ from tests.airflow_harness import Deferral, TaskRun, make_trigger, resume_task, 
 from tests.batch_account import LIMIT, BatchAccount, eventually
 from tests.conftest import set_connection
 from tests.faults import meanwhile
-from tests.integration.stories import come_up, create, creating, nodes_sensor, once_waiting, rebooting
+from tests.integration.scenarios import come_up, create, creating, nodes_sensor, once_waiting, rebooting
 from tests.unit.commands import Loop
 
 RUNS = 4
@@ -33,7 +33,7 @@ RUNS = 4
 
 def restart_triggerer(deferral: Deferral, account: BatchAccount, *, asked: str | None = None) -> Deferral:
     """
-    Run a trigger until it has looked, end it as a triggerer that stops does, and store it anew.
+    Run a trigger until it has looked, end it as a triggerer that stops does, and store it again.
 
     :param asked: the end of a request that it has to have asked by then; ``None`` for any look.
     """

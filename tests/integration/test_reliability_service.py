@@ -10,12 +10,12 @@ import pytest
 from airflow_provider_batchlinux.client.transport import session
 from airflow_provider_batchlinux.emulator import RunningEmulator
 from tests.batch_account import BatchAccount
-from tests.faults import Door, StoryClock
-from tests.integration.stories import CALLS, WAITS, Call, assert_done, once_waiting, prepare
+from tests.faults import Door, ScenarioClock
+from tests.integration.scenarios import CALLS, WAITS, Call, assert_done, once_waiting, prepare
 
 MINUTE = 60.0
 TRIES_OF_A_MINUTE = 8
-"""Waits of 1, 2, 4, 8, 16, 30 ... seconds, each up to a quarter shorter: after so many, a minute is over."""
+"""Waits of 1, 2, 4, 8, 16, 30 ... seconds, each up to a quarter shorter: after them, a minute has passed."""
 
 
 @pytest.mark.parametrize(
@@ -23,7 +23,7 @@ TRIES_OF_A_MINUTE = 8
 )
 @pytest.mark.parametrize("call", CALLS)
 def test_throttling_for_a_minute_is_sat_out(
-    patient_account: BatchAccount, story: StoryClock, call: Call, retry_after: float | None
+    patient_account: BatchAccount, scenario: ScenarioClock, call: Call, retry_after: float | None
 ) -> None:
     prepare(call, patient_account)
     patient_account.control.inject(times=TRIES_OF_A_MINUTE, status=429, retry_after=retry_after)
@@ -31,50 +31,50 @@ def test_throttling_for_a_minute_is_sat_out(
     run = call()
 
     assert_done(call, run, patient_account)
-    assert story.now >= MINUTE
+    assert scenario.now >= MINUTE
     refused = [request for request in patient_account.control.requests() if request["status"] == 429]
     assert len(refused) == TRIES_OF_A_MINUTE
 
 
 @pytest.mark.parametrize("call", CALLS)
 def test_a_burst_of_server_errors_is_sat_out(
-    patient_account: BatchAccount, story: StoryClock, call: Call
+    patient_account: BatchAccount, scenario: ScenarioClock, call: Call
 ) -> None:
     prepare(call, patient_account)
     for status in (500, 503, 500, 502, 503):
         patient_account.control.inject(status=status)
 
     assert_done(call, call(), patient_account)
-    assert story.now > 10
+    assert scenario.now > 10
 
 
 @pytest.mark.parametrize("drop", [pytest.param("before", id="unheard"), pytest.param("after", id="done")])
 @pytest.mark.parametrize("call", CALLS)
 def test_connections_that_are_reset_are_made_again(
-    patient_account: BatchAccount, story: StoryClock, call: Call, drop: Any
+    patient_account: BatchAccount, scenario: ScenarioClock, call: Call, drop: Any
 ) -> None:
     prepare(call, patient_account)
     patient_account.control.inject(times=5, drop=drop)
 
     assert_done(call, call(), patient_account)
-    assert story.now > 0
+    assert scenario.now > 0
 
 
 @pytest.mark.parametrize("call", CALLS)
 def test_a_service_that_is_gone_for_two_minutes_is_waited_for(
-    account: BatchAccount, door: Door, story: StoryClock, call: Call
+    account: BatchAccount, door: Door, scenario: ScenarioClock, call: Call
 ) -> None:
     prepare(call, account)
     door.shut()
-    story.at(2 * MINUTE, door.open)
+    scenario.at(2 * MINUTE, door.open)
 
     assert_done(call, call(), account)
-    assert story.now >= 2 * MINUTE
+    assert scenario.now >= 2 * MINUTE
 
 
 @pytest.mark.parametrize("call", CALLS)
 def test_a_service_that_stays_away_fails_with_a_sentence_and_the_next_try_goes_on(
-    account: BatchAccount, door: Door, story: StoryClock, call: Call
+    account: BatchAccount, door: Door, scenario: ScenarioClock, call: Call
 ) -> None:
     prepare(call, account)
     door.shut()
@@ -85,23 +85,25 @@ def test_a_service_that_stays_away_fails_with_a_sentence_and_the_next_try_goes_o
     assert run.state == "failed"
     assert type(run.error).__name__ == "BatchUnreachableError"
     assert "no answer from the service for" in run.message
-    assert story.now <= 300
+    assert scenario.now <= 300
     assert_done(call, call(), account)
 
 
 @pytest.mark.parametrize("call", CALLS)
-def test_slow_answers_only_take_time(patient_account: BatchAccount, story: StoryClock, call: Call) -> None:
+def test_slow_answers_only_take_time(
+    patient_account: BatchAccount, scenario: ScenarioClock, call: Call
+) -> None:
     prepare(call, patient_account)
     patient_account.control.inject(times=3, delay=0.05)
 
     assert_done(call, call(), patient_account)
-    assert story.now == 0
+    assert scenario.now == 0
 
 
 @pytest.mark.parametrize("call", CALLS)
 def test_an_answer_that_never_comes_is_asked_for_again(
     patient_account: BatchAccount,
-    story: StoryClock,
+    scenario: ScenarioClock,
     monkeypatch: pytest.MonkeyPatch,
     call: Call,
 ) -> None:
@@ -110,11 +112,11 @@ def test_an_answer_that_never_comes_is_asked_for_again(
     patient_account.control.inject(delay=0.6)
 
     assert_done(call, call(), patient_account)
-    assert story.now > 0
+    assert scenario.now > 0
 
 
 @pytest.mark.parametrize("call", WAITS)
-def test_a_token_that_expires_while_a_task_waits_is_got_anew(
+def test_a_token_that_expires_while_a_task_waits_is_renewed(
     secure_emulator: RunningEmulator, monkeypatch: pytest.MonkeyPatch, call: Call
 ) -> None:
     account = connected_by_token(secure_emulator, monkeypatch)

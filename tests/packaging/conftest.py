@@ -42,7 +42,7 @@ class Installation:
 def distributions(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Build the source distribution, and the wheel from it; give the folder with both."""
     folder = tmp_path_factory.mktemp("dist")
-    # Without isolation, so that nothing is fetched: the builder stands among the development dependencies.
+    # Without isolation, so that nothing is downloaded: the build backend is a development dependency.
     command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(folder), str(ROOT)]
     ran = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stdout + ran.stderr

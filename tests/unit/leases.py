@@ -36,7 +36,7 @@ def inside(account: BatchAccount, **credentials: Any) -> int:
 
 
 def ledger(account: BatchAccount) -> dict[str, Any]:
-    """Read what the pool's metadata tells of its users."""
+    """Read the ledger in the pool's metadata."""
     body = account.hook.run(lambda client: client.find_pool_body("etl", ["metadata"]))
     marks = {item["name"]: item["value"] for item in (body or {}).get("metadata") or ()}
     return {name: json.loads(text) for name, text in marks.items() if "_user_" in name}

@@ -50,7 +50,7 @@ class NodeCalls(Calls):
         """
         Reboot a node; its files stay, and its start task runs again.
 
-        :param option: what becomes of its running tasks: ``requeue``, ``terminate`` or
+        :param option: what happens to its running tasks: ``requeue``, ``terminate`` or
             ``taskcompletion``, which waits for them.
         """
         options: Any = {"nodeRebootOption": option}
@@ -59,7 +59,7 @@ class NodeCalls(Calls):
         )
 
     async def reimage_node(self, pool_id: str, node_id: str, option: str = "requeue") -> None:
-        """Install a node anew: its files and users go; :meth:`reboot_node` has the options."""
+        """Reimage a node, which deletes its files and users. For the options see :meth:`reboot_node`."""
         options: Any = {"nodeReimageOption": option}
         await self.retry.run(
             f"reimage node {node_id!r}", lambda: self.sdk.begin_reimage_node(pool_id, node_id, options)

@@ -44,7 +44,7 @@ class TaskWait:
         """
         task = await self.client.find_task(self.job_id, TASK_ID)
         if task is None:
-            msg = f"Task {TASK_ID!r} of job {self.job_id!r} does not exist any more: somebody deleted it."
+            msg = f"Task {TASK_ID!r} of job {self.job_id!r} does not exist any more: it was deleted."
             raise TaskFailedError(msg)
         where = f" on node {task.node_id!r}" if task.node_id else ""
         self.status = f"Task {TASK_ID!r} of job {self.job_id!r} is {task.state}{where}."

@@ -1,4 +1,4 @@
-"""A bearer token that is got anew when the service refuses it, whatever its clock or its reasons."""
+"""A bearer token that is renewed when the service refuses it, even if it has not expired by our clock."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class RenewableCredential:
 
     async def renew(self, refused: str) -> None:
         """
-        Begin again, unless somebody else has done so since the refused token was given.
+        Renew the token, unless another request has done so since the refused token was issued.
 
         :param refused: the token that the service did not take.
         """

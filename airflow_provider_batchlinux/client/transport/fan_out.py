@@ -17,7 +17,7 @@ async def fan_out(items: Iterable[T], work: Callable[[T], Awaitable[R]], *, max_
     Do the work for every item and return the results in the items' order.
 
     A fixed number of workers draws from the items, so the memory does not grow with their number.
-    The first error ends all work and is raised; work that shall report failures returns them.
+    The first error ends all work and is raised; work that reports failures returns them.
 
     :param max_concurrency: the calls in flight at most.
     """

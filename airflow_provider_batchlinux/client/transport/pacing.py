@@ -28,7 +28,7 @@ each refusal.
 
 class AdaptiveRateLimiter:
     """
-    Let calls begin at once until the service refuses one for their number, then so many a second.
+    Start calls immediately until the service throttles one; then start a limited number per second.
 
     Each call on its own would come back at the same moment as the others, to be refused again. So the
     first refusal holds all of them up, for as long as the service asks or a tenth of a second, longer each
@@ -37,7 +37,7 @@ class AdaptiveRateLimiter:
 
     The service documents no rate; what it takes is measured.
 
-    ``is_hopeless`` says that a call has spent its whole budget while nobody had an answer.
+    ``is_hopeless`` returns whether a call has spent its whole budget while no call was answered.
 
     :param sleep: how to wait; a test passes its own.
     :param clock: seconds on a clock that never goes back; a test passes its own.
@@ -94,7 +94,7 @@ class AdaptiveRateLimiter:
         """
         now = self._clock()
         if begun < self._resume - _AT_ONCE:
-            # It was on its way when another was refused.
+            # It had been sent before another call was refused.
             if retry_after:
                 self._resume = max(self._resume, now + retry_after)
             return
@@ -112,7 +112,7 @@ class AdaptiveRateLimiter:
         """
         Take note that a call was tried again until its budget was spent.
 
-        :param started: when its first try began. When nobody has had an answer since, the next calls are
+        :param started: when its first try began. If no call was answered since then, the next calls are
             not worth as much patience, until there is one.
         """
         self.is_hopeless = self._last_answer < started

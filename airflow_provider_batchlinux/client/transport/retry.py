@@ -90,7 +90,7 @@ class RetryPolicy:
         return max(jittered, retry_after(error) or 0.0)
 
     def _budget_left(self) -> float:
-        # A service that answered nobody for a whole budget need not prove that to each of a thousand calls.
+        # If no call was answered for a whole budget, a thousand other calls need not wait as long.
         return 0.0 if self.pacer is not None and self.pacer.is_hopeless else self.budget
 
     def _given_up(self, error: AzureError, what: str, started: float) -> BatchLinuxError:

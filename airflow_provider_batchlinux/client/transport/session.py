@@ -55,7 +55,7 @@ async def open_pipeline(settings: AccountSettings) -> AsyncIterator[tuple[Any, d
     :param settings: the account and the identity, without problems.
     """
     async with AsyncExitStack() as stack:
-        # An own session: azure-core would build a TLS context anew for every request otherwise.
+        # Without this session, azure-core builds a new TLS context for every request.
         session = await stack.enter_async_context(open_session(settings))
         # Off the event loop, because an identity's credential may bring in azure.identity.
         credential: Any = await asyncio.to_thread(_credential, settings)

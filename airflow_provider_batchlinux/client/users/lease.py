@@ -55,7 +55,7 @@ class LeaseWait:
     """
     Wait for the end of a lease, and meanwhile see at each look that the user is on all nodes.
 
-    The ledger says whether the lease still stands: it must be entered before. Whoever takes the user out of
+    The ledger says whether the lease is valid: it must be entered before. A client that takes the user out of
     it, or over, ends the lease.
 
     :param user: the user; its expiry is the end of the lease.

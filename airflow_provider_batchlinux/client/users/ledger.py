@@ -85,23 +85,23 @@ async def leave(client: BatchLinuxClient, pool_id: str, entry: LedgerEntry) -> b
     Write down that a user is gone from all nodes of a pool; no pool, or no entry, is fine.
 
     :param entry: as :func:`check_leave` or :func:`read_ledger` gave it.
-    :return: ``False`` when the user was put there anew meanwhile; then that entry stays.
+    :return: ``False`` if the user was added again in the meantime; then that entry is kept.
     """
-    anew: LedgerEntry | None = None
+    newer: LedgerEntry | None = None
 
     def change(metadata: Mapping[str, str]) -> Mapping[str, str]:
-        nonlocal anew
+        nonlocal newer
         found = entries_in(metadata).get(entry.username)
-        anew = None if found == entry else found
-        return metadata if anew is not None else without_entry(metadata, entry.username)
+        newer = None if found == entry else found
+        return metadata if newer is not None else without_entry(metadata, entry.username)
 
     await change_metadata(client, pool_id, change, most_tries=_MOST_TRIES)
-    if anew is not None:
+    if newer is not None:
         log.warning(
-            "Pool %r: user %r was put there anew by %s while it was removed; nodes may lack it.",
-            pool_id, entry.username, anew.holder,
+            "Pool %r: user %r was added again by %s while it was removed; nodes may lack it.",
+            pool_id, entry.username, newer.holder,
         )  # fmt: skip
-    return anew is None
+    return newer is None
 
 
 def _require_free(

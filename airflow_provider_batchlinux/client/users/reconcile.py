@@ -70,7 +70,7 @@ class SyncResult:
     The outcome for every node so far.
 
     :param records: a record for each node that was asked or skipped, now or earlier.
-    :param waiting: records of nodes that are not ready yet, as failures in case that nobody waits for them.
+    :param waiting: records of nodes that are not ready yet, as failures if they are not waited for.
     :param is_growing: whether a resize is about to add nodes.
     """
 
@@ -247,7 +247,7 @@ class NodesForUserWait:
     """
     Wait until no node of a target is starting any more.
 
-    :param removing: a node with a new machine has no users, so nobody waits for it.
+    :param removing: a node with a new machine has no users, so it is not waited for.
     """
 
     client: BatchLinuxClient

@@ -96,8 +96,8 @@ class GivenImage:
     """
     An image that comes with its node agent SKU, so that there is nothing to find.
 
-    :param reference: the REST ``imageReference``: marketplace names, or the id of an image of one's
-        own, of a Compute Gallery or of a community gallery.
+    :param reference: the REST ``imageReference``: marketplace names, or the id of a custom
+        image, of an image in a Compute Gallery or in a community gallery.
     """
 
     reference: Mapping[str, str]

@@ -64,7 +64,7 @@ class NodeProgress:
     :param done: those that came through it.
     :param gone: those that are not in the pool any more, or were preempted.
     :param broken: those that did not survive it.
-    :param waiting: those that are still on their way.
+    :param waiting: those that have not finished.
     """
 
     done: tuple[str, ...] = ()
@@ -103,7 +103,7 @@ def latest_boot(nodes: Iterable[NodeSnapshot]) -> datetime | None:
     """
     Give the last time that one of the nodes has booted, by the service's clock.
 
-    A node that boots after a request has a later time than every node had before it, so that nobody's clocks
+    A node that boots after a request has a later time than every node had before it, so that no clocks
     are compared.
     """
     return max((node.last_boot for node in nodes if node.last_boot is not None), default=None)

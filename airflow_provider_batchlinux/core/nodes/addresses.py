@@ -27,7 +27,7 @@ def private_endpoint(node: NodeSnapshot) -> Endpoint | None:
 
 def unreachable_reason(pool: Mapping[str, Any], nodes: Iterable[NodeSnapshot]) -> str | None:
     """
-    Return why nobody outside a pool's virtual network can log in to its nodes; ``None`` if they can.
+    Return why no client outside a pool's virtual network can log in to its nodes; ``None`` if they can.
 
     :param pool: the pool's REST body.
     """
@@ -38,7 +38,7 @@ def unreachable_reason(pool: Mapping[str, Any], nodes: Iterable[NodeSnapshot]) -
     if any(node.ssh is not None for node in nodes):
         return None
     return (
-        f"Pool {pool.get('id')!r} maps no port to SSH, so nobody outside its virtual network can log in. "
+        f"Pool {pool.get('id')!r} maps no port to SSH, so no client outside its virtual network can log in. "
         "Create the pool with ssh_from=[...] (an existing pool accepts it only while it has no nodes), or "
         "give address='private' if people are in the network."
     )

@@ -19,7 +19,7 @@ _GRACE = 5
 _EXPLAINED = 20
 
 # sshd starts what a session asks for in a process group of its own, and leaves it running when the session
-# ends. So a watcher reads the session's input, which nobody writes to: its end is the end of the session.
+# ends. So a watcher reads the session's input, which is never written: its end is the end of the session.
 _GUARD = """\
 exec 3<&0
 {{

@@ -35,7 +35,7 @@ class Given:
     :param machine: when the node got its machine and when that last booted; a node that was reimaged, or
         came back under its id, differs.
     :param state: the node's state at that time.
-    :param again: when to do it anew; ``None`` for never.
+    :param again: when to do it again; ``None`` for never.
     :param done: whether the service took it.
     """
 
@@ -55,7 +55,7 @@ def service_expiry(end: datetime, now: datetime) -> datetime:
     """
     Give until when the service is told to keep a leased user.
 
-    It is the net for the case that nobody is left to end the lease: the service looks at it by the day, so a
+    It applies if no process is left to end the lease: the service looks at it by the day, so a
     long lease asks for two days, and again a day before they are over.
     """
     return min(end, now + _NET)

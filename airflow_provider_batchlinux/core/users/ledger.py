@@ -43,19 +43,19 @@ class LedgerEntry:
         return self.expires_at <= now
 
     def is_held_by(self, by: Mapping[str, str]) -> bool:
-        """Tell whether somebody may do with the user what they like: they, or their Dag run, put it there."""
+        """Return whether a holder may change the user: the same holder or Dag run added it."""
         run = ("dag_id", "run_id")
         same_run = all(name in by and by[name] == self.by.get(name) for name in run)
         return same_run or (bool(by) and dict(by) == dict(self.by))
 
     def bars(self, by: Mapping[str, str], now: datetime) -> bool:
-        """Tell whether the user belongs to somebody else, whose time is not over."""
+        """Return whether the user belongs to another holder and has not expired."""
         return not self.is_held_by(by) and not self.is_over(now)
 
     @property
     def holder(self) -> str:
         """Say in a few words who put the user there."""
-        return ", ".join(f"{name} {value!r}" for name, value in self.by.items()) or "somebody unknown"
+        return ", ".join(f"{name} {value!r}" for name, value in self.by.items()) or "an unknown holder"
 
     def to_result(self) -> dict[str, Any]:
         """Give the entry as plain JSON-able values."""
@@ -73,7 +73,7 @@ def entries_in(metadata: Mapping[str, str]) -> dict[str, LedgerEntry]:
     """
     Read the users of a pool from its metadata, by their names.
 
-    An entry that cannot be read is kept in sight, as over and nobody's.
+    An entry that cannot be read is listed as expired and without a holder.
     """
     names = (name for name in metadata if name.startswith(USER_KEY_PREFIX) and name != USER_KEY_PREFIX)
     return {

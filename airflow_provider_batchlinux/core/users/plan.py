@@ -33,7 +33,7 @@ _TOO_EARLY = frozenset(
 )
 
 _NEW_MACHINE = frozenset({"creating", "reimaging"})
-_ON_THEIR_WAY = _NEW_MACHINE | {"starting", "waitingforstarttask", "rebooting", "upgradingos", "unknown"}
+_STARTING = _NEW_MACHINE | {"starting", "waitingforstarttask", "rebooting", "upgradingos", "unknown"}
 _WITHOUT_MACHINE = frozenset({"preempted", "leavingpool", "deallocating", "deallocated"})
 
 _SHARE = re.compile(r"(\d{1,3}(?:\.\d+)?)\s*%")
@@ -45,7 +45,7 @@ class UserPlan:
     What is to be done on the nodes of a pool at this moment.
 
     :param due: nodes to call the service for.
-    :param waiting: nodes that are on their way to a state in which the service takes the call.
+    :param waiting: nodes that will reach a state in which the service accepts the call.
     :param skipped: nodes that are not called for: not of the chosen states, or without a machine.
     :param missing: ids that were chosen and that no node has.
     """
@@ -92,7 +92,7 @@ def plan_of(
         return UserPlan(tuple(due), (), _others(open_, due), tuple(choice.missing(known.values())))
     no_user = _WITHOUT_MACHINE | _NEW_MACHINE if removing else _WITHOUT_MACHINE
     skipped = [node for node in open_ if node.state in no_user]
-    waiting = [node for node in open_ if node.state in _ON_THEIR_WAY - no_user]
+    waiting = [node for node in open_ if node.state in _STARTING - no_user]
     due = list(_others(open_, [*skipped, *waiting]))
     return UserPlan(tuple(due), tuple(waiting), tuple(skipped), tuple(choice.missing(known.values())))
 
@@ -108,7 +108,7 @@ def refused_too_early(record: UserRecord) -> bool:
 
 
 def not_ready(node: NodeSnapshot, username: str) -> UserRecord:
-    """Record a node that nobody waits for any longer as failed."""
+    """Record a node that is no longer waited for as failed."""
     error = f"The node was still {node.state}, and the service takes users on idle and running nodes only."
     return UserRecord.of(node, username, UserOutcome.FAILED, error=error, code=NOT_READY)
 
@@ -117,7 +117,7 @@ def leaves_user(record: UserRecord) -> bool:
     """
     Tell whether a node may have the user after all was done to take it away.
 
-    What becomes of users while a node is deallocated is not documented; assumed that they may come back.
+    What happens to users while a node is deallocated is not documented; assumed that they may come back.
     """
     asleep = record.outcome is UserOutcome.SKIPPED and record.state in ("deallocating", "deallocated")
     return asleep or record.outcome is UserOutcome.FAILED

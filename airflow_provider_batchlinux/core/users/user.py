@@ -78,7 +78,7 @@ class NodeUser:
         """
         found = username_problems(self.username)
         if is_complete and not self.password and not self.ssh_public_key:
-            found.append("Neither ssh_public_key nor password is given, so nobody could log in.")
+            found.append("Neither ssh_public_key nor password is given, so a login is impossible.")
         if self.password:
             found.extend(password_problems(self.password))
         if self.ssh_public_key:

@@ -95,7 +95,7 @@ def _facts(local: LocalTenant, managed_port: int, token_file: Path) -> IdentityF
 def _write_federated_token(directory: Path, issuer: TokenIssuer) -> Path:
     """Write a token as Kubernetes projects it into a pod, readable by this user alone."""
     path = directory / "federated-token"
-    # Made anew: what lies there may be a link, or be readable by others.
+    # Created again: an existing file may be a link, or be readable by others.
     path.unlink(missing_ok=True)
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(issuer.issue_assertion())

@@ -177,7 +177,10 @@ class NodeLifecycle:
             machine.cancel_pending()
         self._servers.close()
         await asyncio.gather(*(machine.stop() for machine in machines), *self._wipes)
-        kill_orphans(self._root)
+        # A program needs the directory of its node, whose parents stay when the node is deleted. Without one
+        # nothing has run, and a scan of all processes of the machine would be most of the work of a reset.
+        if self._root.exists():
+            kill_orphans(self._root)
 
     def _reinstall(self, node: Node) -> None:
         self._servers.delete_users(node)

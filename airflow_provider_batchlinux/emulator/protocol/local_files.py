@@ -17,7 +17,7 @@ from aiohttp import web
 
 _CHUNK = 256 * 1024
 _FLAGS = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-"""A FIFO is opened at once instead of when somebody opens its other end, and a link not at all."""
+"""A FIFO is opened without waiting for its other end, and a link is not opened."""
 
 
 def open_for_reading(path: Path) -> BinaryIO:

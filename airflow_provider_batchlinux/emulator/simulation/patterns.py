@@ -138,7 +138,7 @@ _Tokens = deque[tuple[str, str]]
 
 
 def _read_alternatives(tokens: _Tokens) -> list[list[_Part]]:
-    """Return what stands up to the end of a group, taking its tokens away."""
+    """Return the content up to the end of a group, and consume its tokens."""
     found: list[list[_Part]] = [[]]
     while tokens:
         kind, text = tokens.popleft()

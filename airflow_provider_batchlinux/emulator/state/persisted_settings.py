@@ -42,7 +42,7 @@ def control_token(key: str) -> str:
     """
     Return the secret of the control plane.
 
-    It follows from the account's key, and so stays the same where the key does. Whoever has the key may
+    It follows from the account's key, and so stays the same where the key does. Any holder of the key may
     already do more: run commands as the owner.
     """
     return hmac.digest(base64.b64decode(key), b"control plane", "sha256").hex()

@@ -89,28 +89,29 @@ def kill_orphans(root: Path) -> None:
 
 def _find(root: Path) -> list[int]:
     sessions = {number: session for number, session in _processes() if number != os.getpid()}
-    marked = [number for number in sessions if _is_of_node(root, Path("/proc", str(number)))]
+    marked = {number for number in sessions if _is_of_node(os.fsencode(root), number)}
     doomed = {sessions[number] for number in marked} - {os.getsid(0)}
     return [number for number, session in sessions.items() if number in marked or session in doomed]
 
 
 def _processes() -> Iterator[tuple[int, int]]:
     """Yield the process id and the session id of every live process."""
-    for process in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError, ValueError):
-            state, _, _, session, *_ = (process / "stat").read_text().rpartition(")")[2].split()
-            if state not in "ZX":
-                yield int(process.name), int(session)
+    # Plain texts and not paths: a reset of the service reads hundreds of these files, twice.
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        with suppress(OSError, ValueError), open(f"/proc/{name}/stat", "rb") as stat:
+            state, _, _, session, *_ = stat.read().rpartition(b")")[2].split()
+            if state not in (b"Z", b"X"):
+                yield int(name), int(session)
 
 
-def _is_of_node(root: Path, process: Path) -> bool:
-    mark = b"\0AZ_BATCH_NODE_ROOT_DIR=" + os.fsencode(root) + b"/"
-    with suppress(OSError):
-        if mark in b"\0" + (process / "environ").read_bytes():
+def _is_of_node(root: bytes, number: int) -> bool:
+    with suppress(OSError), open(f"/proc/{number}/environ", "rb") as environ:
+        if b"\0AZ_BATCH_NODE_ROOT_DIR=" + root + b"/" in b"\0" + environ.read():
             return True
     for output in ("1", "2"):
         with suppress(OSError):
-            if (process / "fd" / output).readlink().is_relative_to(root):
+            target = os.fsencode(os.readlink(f"/proc/{number}/fd/{output}"))
+            if target == root or target.startswith(root + b"/"):
                 return True
     return False
 

@@ -1,5 +1,5 @@
 """
-Dags with one command on a pool that is there already, in the ways in which it can be waited for.
+Dags with one command on an existing pool, for each way to wait for it.
 
 The command writes its job and its process into the file `ledger` when it begins, which of the processes
 written down before it still runs, and its job when it has done all its work.

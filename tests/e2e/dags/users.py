@@ -1,4 +1,4 @@
-"""Dags that put users on a pool that is there already, with secrets that must not show anywhere."""
+"""Dags that add users to an existing pool, with secrets that must not be shown anywhere."""
 
 from __future__ import annotations
 

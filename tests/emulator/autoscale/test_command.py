@@ -81,7 +81,7 @@ def test_a_formula_is_read_from_its_file(command: Command, tmp_path: Path) -> No
     ("formula", "code"),
     [
         pytest.param("$TargetDedicatedNodes = ;", "AutoScalingFormulaSyntaxError", id="no formula"),
-        pytest.param("$TargetDedicatedNodes = nobody;", "AutoScalingFormulaEvaluationError", id="no value"),
+        pytest.param("$TargetDedicatedNodes = unknown;", "AutoScalingFormulaEvaluationError", id="no value"),
     ],
 )
 def test_a_formula_that_is_refused_is_told_with_code_and_place(

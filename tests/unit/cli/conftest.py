@@ -23,7 +23,7 @@ from tests.unit.logins import lets_in
 
 @dataclass(frozen=True)
 class Person:
-    """Somebody with an SSH key, who looks at the pool ``etl``."""
+    """A person with an SSH key who uses the pool ``etl``."""
 
     account: BatchAccount
     home: Path
@@ -65,7 +65,7 @@ def heard(number: signal.Signals) -> Iterator[None]:
     signal.signal(number, before)
 
 
-def user_told_of(text: str) -> str:
+def user_named_in(text: str) -> str:
     """Find the user's name in what the command says."""
     found = re.search(r"User '([^']+)' is on node", text)
     assert found is not None, text

@@ -11,10 +11,10 @@ import pytest
 from airflow_provider_batchlinux.cli.main import main
 from airflow_provider_batchlinux.core.snapshots import Endpoint
 from tests.batch_account import BatchAccount
-from tests.unit.cli.conftest import Person, user_told_of
+from tests.unit.cli.conftest import Person, user_named_in
 
 
-def test_a_command_runs_on_a_node_and_its_user_goes_with_it(
+def test_a_command_runs_on_a_node_and_its_user_is_removed_afterwards(
     account: BatchAccount, person: Person, capfd: pytest.CaptureFixture[str]
 ) -> None:
     account.idle_pool(ssh=True)
@@ -23,7 +23,7 @@ def test_a_command_runs_on_a_node_and_its_user_goes_with_it(
     assert main(["ssh", "etl", "--", "echo", "$USER on $AZ_BATCH_NODE_ID"]) == 0
 
     said = capfd.readouterr()
-    username = user_told_of(said.err)
+    username = user_named_in(said.err)
     assert said.out == f"{username} on {account.nodes()[0].node_id}\n"
     assert f"User '{username}' has been removed from node" in said.err
     assert person.calls_about_users() == ["POST", "DELETE"]
@@ -51,7 +51,7 @@ def test_a_named_node_is_the_one(account: BatchAccount, capfd: pytest.CaptureFix
 
 
 @pytest.mark.usefixtures("person")
-def test_an_idle_node_goes_before_one_with_tasks(
+def test_an_idle_node_is_preferred_to_one_with_tasks(
     account: BatchAccount, capfd: pytest.CaptureFixture[str]
 ) -> None:
     account.idle_pool(2, ssh=True)

@@ -23,7 +23,7 @@ from tests.unit.cli.conftest import Person
 @pytest.mark.parametrize(
     "number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: signal.Signals(number).name
 )
-def test_a_signal_ends_the_login_and_the_user_goes(
+def test_a_signal_ends_the_login_and_removes_the_user(
     account: BatchAccount, person: Person, number: signal.Signals
 ) -> None:
     account.idle_pool(ssh=True)
@@ -73,7 +73,7 @@ def test_a_node_that_knows_the_time_may_end_the_login_first(
     assert person.ledger() == {}
 
 
-def test_a_node_that_goes_away_ends_the_login_quietly(account: BatchAccount, person: Person) -> None:
+def test_a_node_that_is_removed_ends_the_login_quietly(account: BatchAccount, person: Person) -> None:
     account.idle_pool(ssh=True)
 
     with person.types("ssh", "etl", "--", "echo in; cat") as terminal:
@@ -86,7 +86,7 @@ def test_a_node_that_goes_away_ends_the_login_quietly(account: BatchAccount, per
     assert "Traceback" not in said
 
 
-def test_a_user_that_cannot_be_taken_off_is_told_of_and_stays_in_the_ledger(
+def test_a_user_that_cannot_be_removed_is_reported_and_stays_in_the_ledger(
     account: BatchAccount, person: Person
 ) -> None:
     account.idle_pool(ssh=True)
@@ -117,7 +117,7 @@ def test_a_pool_without_a_way_in_is_refused_with_the_remedy(
     assert person.ledger() == {}
 
 
-def test_somebody_elses_user_is_left_alone(
+def test_the_user_of_another_login_is_kept(
     account: BatchAccount, person: Person, capfd: pytest.CaptureFixture[str]
 ) -> None:
     account.idle_pool(ssh=True)
@@ -133,7 +133,7 @@ def test_somebody_elses_user_is_left_alone(
 
 
 @pytest.mark.usefixtures("person")
-def test_a_pool_with_nobody_ready_says_who_is_there(
+def test_a_pool_without_ready_nodes_reports_the_states_of_its_nodes(
     account: BatchAccount, capfd: pytest.CaptureFixture[str]
 ) -> None:
     account.idle_pool(ssh=True)
@@ -147,7 +147,7 @@ def test_a_pool_with_nobody_ready_says_who_is_there(
 @pytest.mark.parametrize(
     ("node", "reason"),
     [
-        pytest.param("tvmps_nobody", "the pool has no such node", id="unknown"),
+        pytest.param("tvmps_missing", "the pool has no such node", id="unknown"),
         pytest.param(None, "NodeStateUnusable", id="unusable"),
     ],
 )

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 _ENDLESS = 10_000_000.0
-"""Seconds, some months, that no story takes: one that does waits for what never comes."""
+"""Seconds, some months, that no scenario takes: one that does waits for what never comes."""
 
 
 class _JumpingSelector(selectors.DefaultSelector):
@@ -33,11 +33,11 @@ class _VirtualLoop(asyncio.SelectorEventLoop):
         return self._jumping.now
 
 
-def run_virtually(story: Coroutine[Any, Any, T]) -> T:
-    """Run a story in virtual time from 0 on, and hold that it leaves no task behind."""
+def run_virtually(scenario: Coroutine[Any, Any, T]) -> T:
+    """Run a scenario in virtual time from 0 on, and hold that it leaves no task behind."""
     loop = _VirtualLoop()
     try:
-        result = loop.run_until_complete(story)
+        result = loop.run_until_complete(scenario)
         assert asyncio.all_tasks(loop) == set()
         return result
     finally:

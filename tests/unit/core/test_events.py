@@ -39,7 +39,7 @@ def test_an_event_that_went_well_carries_no_error() -> None:
     ("payload", "version"),
     [
         pytest.param(None, "None", id="no payload"),
-        pytest.param({}, "None", id="an event of somebody else"),
+        pytest.param({}, "None", id="an event of another sender"),
         pytest.param({"version": 2, "arguments": {}}, "2", id="a later version"),
     ],
 )

@@ -57,7 +57,7 @@ def test_the_interval_follows_the_pools(asked: float, turning: list[bool], chose
 
 
 @given(SECONDS, st.lists(st.booleans()))
-def test_nobody_waits_longer_than_the_interval_that_was_asked_for(asked: float, turning: list[bool]) -> None:
+def test_no_wait_is_longer_than_the_requested_interval(asked: float, turning: list[bool]) -> None:
     assert asked / 2 <= next_interval(asked, turning) <= asked
 
 

@@ -296,7 +296,7 @@ class TestSynchronousFace:
         assert "MainThread" not in done.stdout
 
     @pytest.mark.usefixtures("account")
-    def test_the_trace_of_an_error_holds_nothing_but_its_own_story(self):
+    def test_the_traceback_of_an_error_contains_only_its_own_frames(self):
         with pytest.raises(BatchRequestError) as failure:
             BatchLinuxHook().list_nodes("nowhere")
 

@@ -270,7 +270,7 @@ def test_a_refused_token_is_not_repeated(identities: Identities, said: Callable[
 
 
 def expire(monkeypatch: pytest.MonkeyPatch, tokens: int) -> None:
-    """Let the service find the next tokens expired, against what the client was told of them."""
+    """Let the service treat the next tokens as expired, although the client was given a later expiry."""
     issue = TokenIssuer.issue
     ages = iter([timedelta(hours=-2)] * tokens)
 
@@ -285,7 +285,7 @@ def statuses(emulator: RunningEmulator) -> list[int]:
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_a_token_that_has_expired_for_the_service_is_got_anew(
+def test_a_token_that_has_expired_for_the_service_is_renewed(
     way: Way, identities: Identities, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hook = identities.use(way)
@@ -299,7 +299,7 @@ def test_many_requests_with_one_expired_token_get_one_new_one(
     identities: Identities, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hook = identities.use(client_secret)
-    # The one that all begin with, and a second that nobody is to see.
+    # The initial one, and a second that must not be used.
     expire(monkeypatch, tokens=1)
 
     async def look(client: BatchLinuxClient) -> list[object]:

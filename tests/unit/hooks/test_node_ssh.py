@@ -161,8 +161,8 @@ class TestLogin:
 
         with hook.get_conn() as first:
             assert hook.get_conn() is first
-        with hook.get_conn() as anew:
-            assert anew is not first
+        with hook.get_conn() as second:
+            assert second is not first
         assert users_calls(account) == ["POST", "DELETE"] * 2
 
     def test_a_second_connection_leads_to_the_node_of_the_first(self, account):
@@ -271,7 +271,7 @@ class TestLogin:
 
         assert pauses == [0.5]
 
-    def test_a_node_that_nobody_answers_at_fails_alone(self, account, key, public_key):
+    def test_a_node_that_does_not_answer_fails_alone(self, account, key, public_key):
         commands, nodes = commands_for(account, key, public_key, "echo $USER")
         with socket.create_server(("127.0.0.1", 0)) as server:
             unused = server.getsockname()[1]
@@ -361,7 +361,7 @@ def commands_for(
 
 
 class _Dying(BatchLinuxNodeSSHHook):
-    """A hook whose worker dies once it is connected: nobody closes the connection."""
+    """A hook whose worker dies once it is connected: the connection is not closed."""
 
     def get_conn(self) -> Any:
         client = super().get_conn()

@@ -210,8 +210,8 @@ class TestPartialFailure:
         assert isinstance(run.error, NodeUsersError)
         assert run.error.failed == [broken]
         assert run.message.startswith("User 'etl' could not be added to 1 of 3 nodes of pool 'etl'")
-        doors = [node.ssh for node in account.nodes() if node.state == "idle"]
-        records = [{"username": "etl", "address": door.address, "port": door.port} for door in doors]
+        servers = [node.ssh for node in account.nodes() if node.state == "idle"]
+        records = [{"username": "etl", "address": server.address, "port": server.port} for server in servers]
         assert [log_in(record, client_keys=[key]) is not None for record in records] == [True, True]
 
     def test_every_failed_node_is_named_with_its_cause(self, account, public_key):
@@ -261,7 +261,7 @@ class TestRemoving:
     def test_a_pool_that_is_gone_is_fine(self):
         assert run_task(remove()).result == []
 
-    def test_a_node_that_goes_away_meanwhile_is_fine(self, account):
+    def test_a_node_that_is_removed_in_the_meantime_is_fine(self, account):
         account.idle_pool(1)
         account.control.inject("DELETE", "/users/", code="NodeNotFound", status=404)
 

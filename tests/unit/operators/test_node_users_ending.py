@@ -1,4 +1,4 @@
-"""The operator that adds users, when it is killed: the user is taken off again, and nobody else's is."""
+"""The operator that adds users, when it is killed: its user is removed, and no other."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_a_node_that_cannot_be_asked_keeps_the_user_in_the_ledger(account, publi
 
 
 @pytest.mark.usefixtures("pool")
-def test_a_user_that_somebody_else_has_taken_over_stays(account, public_key):
+def test_a_user_that_another_run_has_taken_over_stays(account, public_key):
     trigger = deferred_trigger(public_key)
     hold(account, "etl", run_id="another", take_over=True)
 

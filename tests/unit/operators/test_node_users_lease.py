@@ -108,7 +108,7 @@ def end_by_event(account: BatchAccount, run: TaskRun, holds: Callable[[], bool])
     assert run.deferral is not None
     trigger = make_trigger(run.deferral)
 
-    async def story() -> None:
+    async def scenario() -> None:
         running = asyncio.ensure_future(anext(trigger.run()))
         while not await asyncio.to_thread(holds):
             assert not running.done(), running.result()
@@ -116,7 +116,7 @@ def end_by_event(account: BatchAccount, run: TaskRun, holds: Callable[[], bool])
         with contextlib.suppress(asyncio.CancelledError):
             await running
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 class TestRefusals:
@@ -132,7 +132,7 @@ class TestRefusals:
             pytest.param({"until_task_ids": ["wrk"]}, "'wrk', which is not a task", id="no such task"),
             pytest.param({"until_task_ids": ["after"]}, "'after', which itself waits", id="downstream task"),
             pytest.param({"until_task_ids": ["lease"]}, "'lease', which itself waits", id="itself"),
-            pytest.param({"ssh_public_key": None}, "nobody could log in", id="neither key nor password"),
+            pytest.param({"ssh_public_key": None}, "a login is impossible", id="neither key nor password"),
             pytest.param(
                 {"password_conn_id": "none"}, "password_conn_id='none' cannot be read", id="no conn"
             ),

@@ -13,7 +13,7 @@ from tests.unit.operators.test_node_users import PASSWORD, add
 
 @pytest.fixture
 def private_key(key: asyncssh.SSHKey) -> str:
-    """Give the half that nobody may see."""
+    """Return the private half of a key."""
     return key.export_private_key().decode()
 
 

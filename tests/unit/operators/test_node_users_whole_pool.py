@@ -27,7 +27,7 @@ def outcomes(run: TaskRun) -> dict[str, str]:
 
 
 class TestChoice:
-    def test_nodes_are_chosen_by_id_and_one_that_is_not_there_is_told_of(self, account, public_key):
+    def test_nodes_are_chosen_by_id_and_a_missing_one_is_reported(self, account, public_key):
         account.idle_pool(3)
         first = account.nodes()[0].node_id
 
@@ -45,7 +45,7 @@ class TestChoice:
         assert list(outcomes(run).values()) == ["added", "added"]
         assert broken not in outcomes(run)
 
-    def test_nodes_of_other_states_than_the_chosen_are_skipped_and_told_of(self, account, public_key):
+    def test_nodes_of_other_states_than_the_chosen_are_skipped_and_reported(self, account, public_key):
         account.idle_pool(2)
         rebooting = account.put_node("unknown")
 
@@ -216,7 +216,7 @@ class TestUpdating:
         run_task(add(ssh_public_key=public_key, recreate=True))
         assert not ledger_of(account)["etl"].is_admin
 
-    def test_a_user_is_made_anew_with_other_rights_only_when_that_is_asked_for(self, account, public_key):
+    def test_a_user_is_recreated_with_other_rights_only_when_that_is_asked_for(self, account, public_key):
         account.idle_pool(1)
         run_task(add(ssh_public_key=public_key))
 
@@ -250,7 +250,7 @@ def run_trigger_late(run: TaskRun) -> Any:
 
 
 class TestReachability:
-    def test_a_pool_without_a_way_in_is_told_of_before_users_are_added(self, account, public_key):
+    def test_a_pool_without_ssh_access_is_reported_before_users_are_added(self, account, public_key):
         account.idle_pool(1)
 
         run = run_task(add(ssh_public_key=public_key))

@@ -31,7 +31,7 @@ def boots(account: BatchAccount) -> dict[str, Any]:
 
 @BOTH
 @pytest.mark.parametrize("cls", [BatchLinuxRebootNodesOperator, BatchLinuxReimageNodesOperator])
-def test_all_nodes_start_anew(account: BatchAccount, cls: Any, deferrable: bool) -> None:
+def test_all_nodes_start_again(account: BatchAccount, cls: Any, deferrable: bool) -> None:
     account.idle_pool(2)
     before = boots(account)
 
@@ -148,6 +148,6 @@ def test_a_limit_that_is_none_is_told_before_any_node_is_asked(account: BatchAcc
     assert account.requests() == []
 
 
-def test_nobody_chooses_what_becomes_of_tasks_on_nodes_that_run_none() -> None:
+def test_nodes_without_tasks_have_no_option_for_running_tasks() -> None:
     with pytest.raises(TypeError, match="running_tasks"):
         act(BatchLinuxStartNodesOperator, running_tasks="requeue")

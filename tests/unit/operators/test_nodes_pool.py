@@ -1,4 +1,4 @@
-"""Node actions and their pool: what they ask of a large one, and what becomes of them without one."""
+"""Node actions and their pool: what they request for a large one, and without one."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_a_pool_that_is_being_deleted_is_named(slow_account: BatchAccount, cls: 
 @pytest.mark.parametrize(
     ("seconds", "state"), [pytest.param(0, "is being deleted"), pytest.param(60, "does not exist")]
 )
-def test_a_pool_that_goes_while_its_nodes_reboot_ends_the_wait(
+def test_a_pool_that_is_deleted_while_its_nodes_restart_ends_the_wait(
     slow_account: BatchAccount, seconds: int, state: str
 ) -> None:
     operator, run = deferred_reboot(slow_account)
@@ -91,7 +91,7 @@ def test_a_pool_that_goes_while_its_nodes_reboot_ends_the_wait(
     assert resumed.message.startswith(f"Pool 'etl' {state}, so its nodes will not come through reboot.")
 
 
-def test_a_pool_that_goes_between_the_looks_at_it_and_at_its_nodes_is_named(account: BatchAccount) -> None:
+def test_a_pool_that_is_deleted_between_two_reads_is_named(account: BatchAccount) -> None:
     account.idle_pool(1)
     account.control.inject("GET", "/pools/etl/nodes$", status=404, code="PoolNotFound")
     account.hook.delete_pool("etl")
@@ -101,7 +101,7 @@ def test_a_pool_that_goes_between_the_looks_at_it_and_at_its_nodes_is_named(acco
     assert isinstance(run.error, PoolNotReadyError)
 
 
-def test_a_pool_that_goes_while_its_nodes_are_asked_is_named(account: BatchAccount) -> None:
+def test_a_pool_that_is_deleted_while_its_nodes_are_called_is_named(account: BatchAccount) -> None:
     account.idle_pool(1)
     account.control.inject("POST", "/reboot$", status=404, code="PoolNotFound")
     account.control.inject("GET", "/pools/etl$", delay=0.0)

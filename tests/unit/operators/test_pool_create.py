@@ -179,7 +179,7 @@ def test_a_pool_made_from_another_spec_is_left_alone_and_named_with_its_owner(ac
     assert account.hook.find_pool("etl").target == 1
 
 
-def test_a_pool_that_somebody_else_made_is_not_taken_over(account):
+def test_a_pool_of_another_client_is_not_adopted(account):
     account.make_pool("etl")
 
     run = run_task(create(pool_id="etl"))
@@ -188,7 +188,7 @@ def test_a_pool_that_somebody_else_made_is_not_taken_over(account):
     assert "not by this provider" in run.message
 
 
-def test_a_pool_that_is_being_deleted_is_waited_out_and_made_anew(slow_account, monkeypatch):
+def test_a_pool_that_is_being_deleted_is_waited_for_and_created_again(slow_account, monkeypatch):
     monkeypatch.setattr(
         "airflow_provider_batchlinux.operators.pool.BatchLinuxCreatePoolOperator.poll_interval", 0.02
     )

@@ -52,7 +52,7 @@ def test_a_deletion_is_waited_out_on_the_triggerer(slow_account: BatchAccount) -
     assert slow_account.pools() == ["etl"]
 
 
-def test_a_pool_that_is_to_be_made_anew_goes_on_the_triggerer(slow_account: BatchAccount) -> None:
+def test_a_pool_to_recreate_is_deleted_on_the_triggerer(slow_account: BatchAccount) -> None:
     run_task(creating())
 
     run = finish(creating(dedicated_nodes=2, if_exists="recreate"), slow_account, seconds=60)

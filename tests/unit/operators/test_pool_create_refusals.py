@@ -87,7 +87,7 @@ def test_a_wrong_key_fails_with_a_remedy_and_is_not_repeated(account, monkeypatc
 @pytest.mark.parametrize(
     "url",
     [
-        pytest.param("http://127.0.0.1:1", id="nobody listens"),
+        pytest.param("http://127.0.0.1:1", id="no server"),
         pytest.param("http://account.region.batch.invalid", id="no such name"),
     ],
 )

@@ -106,7 +106,7 @@ def test_a_refused_deletion_fails_with_the_services_code(account):
     assert account.pools() == ["etl"]
 
 
-def test_a_command_that_nobody_waits_for_goes_with_its_pool(account, loop):
+def test_an_abandoned_command_is_deleted_with_its_pool(account, loop):
     account.idle_pool(1)
     defer(loop.command)
     loop.wait_until_started()

@@ -126,7 +126,7 @@ def test_update_changes_nothing_when_not_all_can_be_changed(account: BatchAccoun
     assert pool_of(account)["eTag"] == before["eTag"]
 
 
-def test_recreate_deletes_the_pool_and_makes_it_anew(account: BatchAccount) -> None:
+def test_recreate_deletes_and_creates_the_pool(account: BatchAccount) -> None:
     create(dedicated_nodes=1)
 
     run = create(vm_size="standard_d4s_v5", if_exists="recreate")

@@ -185,7 +185,7 @@ def test_used_up_quotas_alone_can_be_tried_again_later(account: BatchAccount) ->
     assert create(dedicated_nodes=2).result["created"] is True
 
 
-def test_a_pool_that_is_there_needs_no_quota(account: BatchAccount) -> None:
+def test_an_existing_pool_needs_no_quota(account: BatchAccount) -> None:
     create(dedicated_nodes=2)
     account.control.set_quota(dedicated_cores=4, pools=1)
 
@@ -222,7 +222,7 @@ def test_a_reader_of_the_management_plane_looks_too(
     ("changes", "options", "warned"),
     [
         pytest.param({"resource_group": "other"}, {}, True, id="another resource group"),
-        pytest.param({"management_url": "https://127.0.0.1:1"}, {}, True, id="nobody answers"),
+        pytest.param({"management_url": "https://127.0.0.1:1"}, {}, True, id="no answer"),
         pytest.param({"subscription_id": None}, {"preflight": True}, True, id="no subscription, asked for"),
         pytest.param({"subscription_id": None}, {}, False, id="no subscription, not asked for"),
         pytest.param({"resource_group": "other"}, {"preflight": False}, False, id="not wanted"),

@@ -119,7 +119,7 @@ def test_a_part_counts_when_a_pool_is_recognised(account):
     assert isinstance(run_task(create(pool_id="etl", **other)).error, BatchConflictError)
 
 
-def test_parts_are_templated_also_where_a_number_stands(account):
+def test_numbers_in_parts_are_templated_too(account):
     accounts = [UserAccountSpec("{{ task.task_id }}", "{{ params.word }}")]
     disks = {"data_disks": [{"size_gb": "{{ params.size }}"}]}
     run = run_task(

@@ -104,7 +104,7 @@ class TestOnTheWorker:
 
         assert stops(pool) == 0
 
-    def test_a_service_that_refuses_is_told_of(self, pool):
+    def test_a_refusal_of_the_service_is_logged(self, pool):
         pool.control.inject("POST", "/stopresize$", status=409, code="OperationInvalidForCurrentState")
 
         run = killed_while_resizing(pool)
@@ -112,7 +112,7 @@ class TestOnTheWorker:
         assert "Pool 'etl': its resize could not be stopped and may go on: Could not stop" in run.log
         assert found(pool).current == 3
 
-    def test_a_service_that_does_not_answer_holds_nobody(self, pool, monkeypatch):
+    def test_a_service_that_does_not_answer_does_not_block_the_kill(self, pool, monkeypatch):
         monkeypatch.setattr(pool_resize, "_STOP_LIMIT", 0.1)
         pool.control.inject("POST", "/stopresize$", times=None, drop="before")
 
@@ -192,7 +192,7 @@ class TestOnTheTriggerer:
         assert stops(pool) == 0
 
     @pytest.mark.parametrize("dedicated", [pytest.param(5, id="other"), pytest.param(3, id="the same")])
-    def test_a_later_resize_of_somebody_else_goes_on(self, pool, tasks_are, dedicated):
+    def test_a_later_resize_of_another_client_continues(self, pool, tasks_are, dedicated):
         trigger = deferred_trigger()
         tasks_are(resize="failed")
         pool.hook.run(lambda client: client.stop_resize("etl"))

@@ -17,7 +17,7 @@ from airflow_provider_batchlinux.sensors.nodes import BatchLinuxNodesIdleSensor
 from airflow_provider_batchlinux.specs import AutoscaleSpec
 from tests.airflow_harness import TaskRun, resume_task, run_task, run_to_end, run_trigger
 from tests.batch_account import BatchAccount
-from tests.integration.stories import once_waiting
+from tests.integration.scenarios import once_waiting
 
 BOTH = pytest.mark.parametrize(
     "deferrable", [pytest.param(False, id="worker"), pytest.param(True, id="triggerer")]
@@ -121,7 +121,7 @@ def test_without_waiting_only_a_resize_under_way_is_waited_for(
     assert slow_account.hook.find_pool("etl").allocation_state == "resizing"  # type: ignore[union-attr]
 
 
-def test_a_resize_of_somebody_who_was_faster_is_waited_for(account: BatchAccount) -> None:
+def test_a_resize_of_a_faster_client_is_waited_for(account: BatchAccount) -> None:
     account.idle_pool(1)
     account.control.inject("POST", "/pools/etl/resize$", status=409, code="PoolBeingResized")
 

@@ -60,7 +60,7 @@ def names(run: TaskRun) -> list[str]:
     return [pool["pool_id"] for pool in run.result["pools"]]
 
 
-def test_by_itself_it_only_tells(account: BatchAccount) -> None:
+def test_dry_run_deletes_nothing(account: BatchAccount) -> None:
     create("left", dedicated_nodes=2)
     account.wait_for_nodes({"idle": 2}, pool_id="left")
 
@@ -247,13 +247,13 @@ class TestIdlePools:
 
         assert self.idle(idle_after=timedelta(hours=1)) == self.idle() == []
 
-    def test_one_without_nodes_or_that_goes_is_not(self, account: BatchAccount) -> None:
+    def test_one_without_nodes_or_to_be_deleted_is_not(self, account: BatchAccount) -> None:
         create("empty")
         self.pool(account)
 
         assert sweep(idle_after=0.001).result["idle"] == []
 
-    def test_one_that_goes_while_it_is_looked_at_is_not(self, account: BatchAccount) -> None:
+    def test_one_that_is_deleted_during_the_sweep_is_not(self, account: BatchAccount) -> None:
         self.pool(account)
         account.control.inject("GET", "/pools/used/nodes", times=None, status=404, code="PoolNotFound")
 
@@ -271,7 +271,7 @@ class TestIdlePools:
         assert run.state == "failed"
         assert account.pools() == ["left", "used"]
 
-    def test_nobody_is_asked_where_that_is_said(self, account: BatchAccount) -> None:
+    def test_no_request_is_made_if_it_is_turned_off(self, account: BatchAccount) -> None:
         self.pool(account)
         account.control.clear_requests()
 

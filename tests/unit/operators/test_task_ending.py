@@ -135,7 +135,7 @@ class TestLostGround:
         eventually(lambda: account.jobs() == [])
 
     @pytest.mark.usefixtures("pool")
-    def test_a_command_that_somebody_deleted_fails(self, account, loop):
+    def test_a_command_that_was_deleted_fails(self, account, loop):
         deferred = defer(loop.command)
         [job_id] = account.jobs()
         account.hook.delete_job(job_id)
@@ -143,7 +143,7 @@ class TestLostGround:
         run = finish(deferred)
 
         assert isinstance(run.error, TaskFailedError)
-        assert run.message == f"Task 'main' of job {job_id!r} does not exist any more: somebody deleted it."
+        assert run.message == f"Task 'main' of job {job_id!r} does not exist any more: it was deleted."
 
     def test_a_command_whose_node_is_taken_away_runs_again_on_another(self, account, loop):
         account.idle_pool(2)

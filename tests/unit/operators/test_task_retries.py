@@ -1,4 +1,4 @@
-"""The operator that runs a command, when it is run again: what it adopts, what it ends, what it does anew."""
+"""The operator that runs a command, when it is run again: what it adopts, what it ends, what it repeats."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class TestRetry:
         assert finish(second).state == "success"
         assert len(loop.pids()) == 1
 
-    def test_a_retry_runs_a_command_that_ended_anew(self, tmp_path):
+    def test_a_retry_repeats_a_command_that_has_ended(self, tmp_path):
         command = f"echo try >> {tmp_path}/tries; [ $(wc -l < {tmp_path}/tries) = 2 ]"
 
         first = run_task(operator(command, delete_job="never"))
@@ -84,11 +84,11 @@ class TestRetry:
         first = defer(loop.command)
         loop.wait_until_started()
 
-        second = run_task(operator("echo anew", delete_job="never"))
+        second = run_task(operator("echo again", delete_job="never"))
 
         assert second.state == "success"
         assert account.jobs() == [job_of(first)] == [second.result["job_id"]]
-        assert "    anew" in second.log
+        assert "    again" in second.log
         eventually(lambda: not loop.runs())
 
     def test_every_try_has_a_job_of_its_own(self):

@@ -32,10 +32,10 @@ def set_end(account: BatchAccount, pool_id: str, username: str, end: datetime) -
     """Write another end into the ledger; the service goes on to let the user in."""
     entry = LedgerEntry(username, end, {"person": "ops"})
 
-    async def story(client: Any) -> None:
+    async def scenario(client: Any) -> None:
         await enter(client, pool_id, entry, now=datetime.now(timezone.utc), take_over=True)
 
-    account.hook.run(story)
+    account.hook.run(scenario)
 
 
 def make_overdue(account: BatchAccount, pool_id: str, username: str) -> None:
@@ -73,7 +73,7 @@ def test_it_tells_who_is_on_which_pool_and_who_is_overdue(pools, key):
 
 
 @pytest.mark.parametrize("revoke", [True, "true"])
-def test_it_revokes_who_is_overdue_and_nobody_else(pools, key, revoke):
+def test_it_revokes_only_overdue_users(pools, key, revoke):
     run = audit(revoke=revoke)
 
     assert run.result["revoked"] == 1
@@ -111,13 +111,13 @@ def test_an_entry_that_cannot_be_read_is_overdue_and_revoked(pools):
 
 
 def test_who_was_prolonged_after_the_look_stays(pools, key):
-    async def story(client: Any) -> Any:
+    async def scenario(client: Any) -> Any:
         users = await audited_users(client)
         later = LedgerEntry("bob", datetime.now(timezone.utc) + HOUR, {"person": "ops"})
         await enter(client, "other", later, now=datetime.now(timezone.utc))
         return await revoke_overdue(client, users, datetime.now(timezone.utc))
 
-    [revocation] = pools.hook.run(story)
+    [revocation] = pools.hook.run(scenario)
 
     assert revocation.records is None
     assert not revocation.is_done

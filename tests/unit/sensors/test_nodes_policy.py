@@ -59,7 +59,7 @@ class TestPolicies:
         assert run.result["nodes"] == {"idle": 2, "starttaskfailed": 1}
         assert "no disk" in run.log
 
-    def test_an_unusable_node_that_is_left_out_stands_in_the_log(self, account):
+    def test_an_unusable_node_that_is_left_out_is_logged(self, account):
         account.make_pool(dedicated=1, spot=1, until={"idle": 2})
         account.put_node("unusable")
 
@@ -128,13 +128,13 @@ class TestLimits:
     def look_after(self, account: Any, seconds: float, **limits: Any) -> Any:
         account.control.advance(seconds)
 
-        async def story(client: Any) -> Any:
+        async def scenario(client: Any) -> Any:
             wait = sensor(**limits).trigger().wait(client)
             assert isinstance(wait, NodesIdleWait)
             wait.clock = account.control.now
             return await wait.poll()
 
-        return account.hook.run(story)
+        return account.hook.run(scenario)
 
     def test_an_allocation_that_takes_too_long_fails(self, slow_account):
         slow_account.make_pool(dedicated=2)
@@ -206,7 +206,7 @@ class TestTimeout:
         assert "1 unusable and 1 waitingforstarttask" in run.message
         assert account.hook.find_pool("etl").state == "active"
 
-    def test_a_pool_of_somebody_else_is_kept(self, slow_account):
+    def test_a_pool_of_another_client_is_kept(self, slow_account):
         slow_account.make_pool(dedicated=1)
 
         run = run_to_end(sensor(on_timeout="delete_pool"))
@@ -292,7 +292,7 @@ class TestKill:
 
         assert slow_account.hook.find_pool("etl").state == "deleting"
 
-    def test_a_pool_of_somebody_else_is_kept(self, slow_account, kill):
+    def test_a_pool_of_another_client_is_kept(self, slow_account, kill):
         slow_account.make_pool(dedicated=1)
 
         kill(when_killed="delete_pool")

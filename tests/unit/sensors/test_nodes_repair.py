@@ -31,7 +31,7 @@ def sensor(**options: Any) -> BatchLinuxNodesIdleSensor:
 
 
 def fails_at_first(folder: Path, times: int) -> str:
-    """Give a start task that fails so many times before it succeeds, on whichever node."""
+    """Give a start task that fails this number of times before it succeeds, on whichever node."""
     counter = folder / "runs"
     return f"n=$(cat {counter} || echo 0); echo $((n+1)) > {counter}; echo run $n; [ $n -ge {times} ]"
 
@@ -250,7 +250,7 @@ class TestLogs:
     }
 
     @pytest.mark.usefixtures("container")
-    def test_the_logs_of_a_node_are_saved_before_it_goes_and_the_address_stays_secret(self, account):
+    def test_the_logs_of_a_node_are_saved_before_it_is_removed_and_the_address_stays_secret(self, account):
         account.idle_pool(1)
         account.put_node("unusable")
 
@@ -262,7 +262,7 @@ class TestLogs:
         assert "c0nfidential" not in run.everything_said
 
     @pytest.mark.usefixtures("container")
-    def test_the_triggerer_reads_the_address_by_itself(self, account):
+    def test_the_triggerer_reads_the_address_again(self, account):
         account.idle_pool(2)
         trigger = sensor(repair=self.REPAIR).trigger(deadline=time.time() + 0.5)
         account.put_node("unusable")
@@ -274,7 +274,7 @@ class TestLogs:
         assert "c0nfidential" not in repr((deferral, event))
 
     @pytest.mark.usefixtures("container")
-    def test_logs_that_cannot_be_saved_keep_nobody_from_the_repair(self, account):
+    def test_logs_that_cannot_be_saved_do_not_stop_the_repair(self, account):
         account.idle_pool(1)
         account.put_node("unusable")
         account.control.inject("POST", "/uploadbatchservicelogs$", status=409, code="NodeStateUnusable")
@@ -308,7 +308,7 @@ class TestCircuitBreaker:
         assert asked(account, "/reboot") <= 4
         assert targets(account) == (3, 0)
 
-    def test_nobody_pays_for_nodes_that_do_not_come_up_where_that_is_asked(self, account):
+    def test_nodes_that_do_not_boot_cost_nothing_where_that_is_asked(self, account):
         account.make_pool(dedicated=2, start_task="exit 3", until={"starttaskfailed": 2})
         repair = {"reboots": 9, "max_repairs": 1, "when_exhausted": "resize_to_zero"}
 

@@ -44,7 +44,7 @@ def test_the_result_names_the_pool_its_nodes_by_state_and_how_long_they_took(acc
     assert 0 <= timeline["to_first_idle"] <= timeline["to_ready"] < 60
 
 
-def test_a_look_at_a_pool_on_its_way_costs_two_requests(slow_account):
+def test_a_poll_of_a_starting_pool_costs_two_requests(slow_account):
     slow_account.make_pool(dedicated=2)
     slow_account.control.clear_requests()
 
@@ -72,7 +72,7 @@ def test_the_deferred_sensor_says_what_it_saw_last_when_its_time_is_over(slow_ac
     assert run.message.endswith("nodes: none yet; allocation resizing.")
 
 
-def test_the_deadline_counts_from_the_start_of_the_task_and_airflow_stands_behind_it(slow_account):
+def test_the_deadline_counts_from_the_start_of_the_task_and_airflows_is_later(slow_account):
     slow_account.make_pool(dedicated=2)
     earliest = time.time() + 600
 

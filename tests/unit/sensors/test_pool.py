@@ -63,7 +63,7 @@ def test_a_resize_keeps_the_sensor_waiting(slow_account: BatchAccount) -> None:
     assert "Pool 'etl' is resizing: 0 of 1 nodes" in run.log
 
 
-def test_a_pool_that_is_there_keeps_the_sensor_waiting(slow_account: BatchAccount) -> None:
+def test_an_existing_pool_keeps_the_sensor_waiting(slow_account: BatchAccount) -> None:
     slow_account.make_pool()
 
     assert run_task(gone(deferrable=True)).state == "deferred"

@@ -60,10 +60,10 @@ class Runner:
         return [event.payload for event in self.payloads()]
 
 
-def run(story: Callable[[Runner], Awaitable[Any]]) -> Any:
+def run(scenario: Callable[[Runner], Awaitable[Any]]) -> Any:
     async def whole() -> Any:
         runner = Runner()
-        result = await story(runner)
+        result = await scenario(runner)
         assert asyncio.all_tasks() == {asyncio.current_task()}
         return result
 
@@ -85,13 +85,13 @@ def test_waits_on_a_pool_share_every_request(account):
     account.idle_pool(2)
     account.control.clear_requests()
 
-    async def story(runner: Runner) -> list[Any]:
+    async def scenario(runner: Runner) -> list[Any]:
         for _ in range(30):
             # A second in which those who begin are gathered is long enough on a busy machine too.
             runner.start(nodes_of("etl", poll_interval=1.0))
         return await runner.ends()
 
-    payloads = run(story)
+    payloads = run(scenario)
 
     assert [payload["result"]["nodes"] for payload in payloads] == [{"idle": 2}] * 30
     assert Counter(account.requests()) == {
@@ -106,7 +106,7 @@ def test_waits_of_every_kind_on_many_pools_share_the_polling(slow_account):
     slow_account.control.advance(35)
     slow_account.control.clear_requests()
 
-    async def story(runner: Runner) -> list[Any]:
+    async def scenario(runner: Runner) -> list[Any]:
         for name in names:
             runner.start(nodes_of(name))
             runner.start(BatchLinuxPoolSteadyTrigger(pool_id=name, **COMMON))
@@ -120,7 +120,7 @@ def test_waits_of_every_kind_on_many_pools_share_the_polling(slow_account):
         await asyncio.to_thread(slow_account.control.advance, 60)
         return [few, await runner.ends()]
 
-    few, payloads = run(story)
+    few, payloads = run(scenario)
 
     assert set(few) == {"GET /pools", "GET /nodecounts"}
     assert few["GET /pools"] <= few["GET /nodecounts"] + 1
@@ -132,7 +132,7 @@ def test_waits_of_every_kind_on_many_pools_share_the_polling(slow_account):
 def test_a_wait_that_is_cancelled_harms_no_other(slow_account):
     slow_account.make_pool(dedicated=1)
 
-    async def story(runner: Runner) -> list[Any]:
+    async def scenario(runner: Runner) -> list[Any]:
         first = runner.start(nodes_of("etl"))
         runner.start(nodes_of("etl"))
         await asked(slow_account, 1, "/pools/etl")
@@ -142,7 +142,7 @@ def test_a_wait_that_is_cancelled_harms_no_other(slow_account):
         await asyncio.to_thread(slow_account.control.advance, 60)
         return await runner.ends()
 
-    [payload] = run(story)
+    [payload] = run(scenario)
 
     assert payload["result"]["nodes"] == {"idle": 1}
 
@@ -150,7 +150,7 @@ def test_a_wait_that_is_cancelled_harms_no_other(slow_account):
 def test_each_wait_has_a_deadline_of_its_own(slow_account):
     slow_account.make_pool(dedicated=1)
 
-    async def story(runner: Runner) -> list[Any]:
+    async def scenario(runner: Runner) -> list[Any]:
         late = runner.start(nodes_of("etl", deadline=1.0))
         patient = runner.start(nodes_of("etl"))
         await asyncio.wait_for(late, LIMIT)
@@ -158,7 +158,7 @@ def test_each_wait_has_a_deadline_of_its_own(slow_account):
         await asyncio.to_thread(slow_account.control.advance, 60)
         return await runner.ends()
 
-    late, patient = run(story)
+    late, patient = run(scenario)
 
     assert isinstance(error_from_payload(late["error"]), WaitTimeoutError)
     assert patient["result"]["nodes"] == {"idle": 1}
@@ -168,12 +168,12 @@ def test_a_refusal_of_the_key_ends_all_waits_with_the_cause(account, monkeypatch
     account.idle_pool(1)
     set_connection(monkeypatch, account.service, key=WRONG_KEY)
 
-    async def story(runner: Runner) -> list[Any]:
+    async def scenario(runner: Runner) -> list[Any]:
         for name in ("etl", "etl", "other"):
             runner.start(nodes_of(name))
         return await runner.ends()
 
-    errors = errors_of(run(story))
+    errors = errors_of(run(scenario))
 
     assert [type(error) for error in errors] == [BatchAuthenticationError] * 3
     assert all("AuthenticationFailed" in str(error) and WRONG_KEY not in str(error) for error in errors)
@@ -192,11 +192,11 @@ def test_a_key_that_was_renewed_meanwhile_is_taken_up(account, monkeypatch):
         def serialize(self) -> tuple[str, dict[str, Any]]:
             return "renewing", {}
 
-    async def story(runner: Runner) -> list[Any]:
+    async def scenario(runner: Runner) -> list[Any]:
         runner.start(Renewing(pool_id="etl", **COMMON))
         return await runner.ends()
 
-    [payload] = run(story)
+    [payload] = run(scenario)
 
     assert payload["error"] is None
     assert [request["status"] for request in account.control.requests()] == [403, 200, 200, 200]
@@ -216,19 +216,19 @@ def test_faults_that_pass_are_borne_by_all_waits(account, monkeypatch, fault):
     set_connection(monkeypatch, account.service, retry_budget=20)
     account.control.inject("GET", times=2, **fault)
 
-    async def story(runner: Runner) -> list[Any]:
+    async def scenario(runner: Runner) -> list[Any]:
         for _ in range(5):
             runner.start(nodes_of("etl"))
         return await runner.ends()
 
-    assert [payload["error"] for payload in run(story)] == [None] * 5
+    assert [payload["error"] for payload in run(scenario)] == [None] * 5
 
 
 def test_a_pool_that_vanishes_ends_its_waits_with_the_cause(slow_account):
     for name in ("etl", "other"):
         slow_account.make_pool(name, dedicated=1)
 
-    async def story(runner: Runner) -> list[Any]:
+    async def scenario(runner: Runner) -> list[Any]:
         ends = runner.start(nodes_of("etl"))
         goes_on = runner.start(nodes_of("other"))
         await asked(slow_account, 1, "/pools")
@@ -239,7 +239,7 @@ def test_a_pool_that_vanishes_ends_its_waits_with_the_cause(slow_account):
         await asyncio.to_thread(slow_account.control.advance, 60)
         return await runner.ends()
 
-    gone, ready = run(story)
+    gone, ready = run(scenario)
 
     assert "Pool 'etl'" in str(error_from_payload(gone["error"]))
     assert ready["result"]["nodes"] == {"idle": 1}

@@ -155,7 +155,7 @@ def unmet(pool: PoolSnapshot) -> tuple[ServiceError, ...]:
     """
     Return why a pool will not get the requested nodes, unless they are requested again.
 
-    Nothing, when it has them, is still getting them, has a formula that asks again by itself, or when the
+    Empty if it has them, is still getting them, has a formula that resizes automatically, or if the
     resize was only stopped.
     """
     if pool.autoscale or pool.allocation_state != "steady" or pool.current >= pool.target:

@@ -23,7 +23,7 @@ class ReadinessPolicy:
     :param allow_empty: a pool that asks for no nodes is ready; otherwise that is a failure.
     :param running_is_ready: a node that already runs a task counts like an idle one.
     :param ready: how many nodes it takes: ``"all"`` that the pool asks for, a number such as ``3`` for at
-        least so many, or a share of what the pool asks for, such as ``"80%"``, rounded up.
+        least that number, or a share of the pool's target, such as ``"80%"``, rounded up.
     :param spot_optional: only the dedicated nodes count, whatever becomes of spot nodes; of a pool that has
         spot nodes only, one suffices.
     :param max_failed_nodes: how many broken nodes may be left out; ``None`` for as many as leave the required
@@ -31,7 +31,7 @@ class ReadinessPolicy:
     :param allocation_limit: seconds an allocation may take; ``None`` for no limit of its own.
     :param boot_limit: seconds a node may take from its machine, or its last boot, until it is ready, before
         it counts as broken; ``None`` for no limit of its own.
-    :param resize_error_limit: seconds that a resize may stand ended by an error that passes, for somebody to
+    :param resize_error_limit: seconds that a resize may remain ended by a transient error, for a user to
         try again, before that is a failure.
     :param requested_at: when the nodes were asked for; a resize error from before is not about them. ``None``
         takes every resize error of a steady pool for the present.

@@ -96,7 +96,7 @@ def judge(
     Decide whether to go on, wait or give up.
 
     :param now: the present instant, for the policy's limits; ``None`` leaves them out of account.
-    :param healing: the broken nodes that somebody is repairing, which are waited for.
+    :param healing: the broken nodes that are being repaired, which are waited for.
     """
     pool = seen.pool
     if pool is None:
@@ -236,7 +236,7 @@ def _resize_failure(
     pool: PoolSnapshot, policy: ReadinessPolicy, tally: _Tally, now: datetime | None
 ) -> Verdict | None:
     # The service keeps resize errors until the next resize. They speak of the present only while the
-    # pool is steady and short of nodes; under autoscale the next evaluation tries again by itself.
+    # pool is steady and short of nodes; under autoscale the next evaluation tries again automatically.
     if pool.allocation_state != "steady" or pool.autoscale or not _is_short(pool, policy, tally):
         return None
     errors = [error for error in pool.resize_errors if kind_of(error) is not ResizeErrorKind.HARMLESS]

@@ -128,7 +128,7 @@ class RepairHistory:
 
     def is_left_by_repair(self, targets: tuple[int, int]) -> bool:
         """
-        Return whether a pool's size is the result of a repair; otherwise somebody has resized it since.
+        Return whether a pool's size is the result of a repair; otherwise another client has resized it since.
 
         :param targets: the pool's target numbers of dedicated and spot nodes.
         """

@@ -11,7 +11,7 @@ from airflow_provider_batchlinux.core.instants import Duration, seconds_of
 from airflow_provider_batchlinux.core.pools.changes.resize import unmet
 from airflow_provider_batchlinux.core.pools.repair.history import RepairHistory, RepairRecord
 from airflow_provider_batchlinux.core.pools.spec.base import Spec, read_spec
-from airflow_provider_batchlinux.core.service_errors import may_be_had_later
+from airflow_provider_batchlinux.core.service_errors import may_become_available
 from airflow_provider_batchlinux.core.snapshots import NodeSnapshot, PoolSnapshot
 from airflow_provider_batchlinux.core.text import joined
 
@@ -252,7 +252,7 @@ def _request_again(spec: RepairSpec, plan: RepairPlan, pool: PoolSnapshot, now: 
     failed_at = int(since.timestamp() * 1000) if since else 0
     earlier = plan.history.resize or RepairRecord(0, -1, 0)
     is_known = earlier.failed_at == failed_at
-    if not all(map(may_be_had_later, errors)) or (earlier.times >= spec.resize_again and not is_known):
+    if not all(map(may_become_available, errors)) or (earlier.times >= spec.resize_again and not is_known):
         return plan
     pause = timedelta(seconds=seconds_of("repair.resize_again_after", spec.resize_again_after))
     is_too_early = since is not None and now - since < pause

@@ -10,14 +10,14 @@ import pytest
 from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
 from airflow_provider_batchlinux.exceptions import BatchRequestError
 from tests.batch_account import BatchAccount
-from tests.unit.client.stories import run
+from tests.unit.client.sessions import run
 
-Story = Callable[[BatchLinuxClient], Awaitable[Any]]
+Scenario = Callable[[BatchLinuxClient], Awaitable[Any]]
 FORMULA = "$TargetDedicatedNodes = 3;"
 
 
-def told(account: BatchAccount, story: Story) -> Any:
-    return run(account.hook.settings(), story)
+def told(account: BatchAccount, scenario: Scenario) -> Any:
+    return run(account.hook.settings(), scenario)
 
 
 def node_states(account: BatchAccount) -> dict[str, int]:
@@ -63,11 +63,11 @@ def test_autoscale_is_enabled_and_disabled(account: BatchAccount) -> None:
 def test_what_a_body_names_is_changed_and_the_rest_of_a_pool_stays(account: BatchAccount) -> None:
     account.make_pool(dedicated=1)
 
-    async def story(client: BatchLinuxClient) -> Any:
+    async def scenario(client: BatchLinuxClient) -> Any:
         await client.update_pool("etl", {"metadata": [{"name": "team", "value": "etl"}]})
         return await client.find_pool_body("etl", ["metadata", "targetDedicatedNodes"])
 
-    found = told(account, story)
+    found = told(account, scenario)
 
     assert found["metadata"] == [{"name": "team", "value": "etl"}]
     assert found["targetDedicatedNodes"] == 1
@@ -115,7 +115,7 @@ def test_a_node_is_removed(account: BatchAccount) -> None:
 
 
 @pytest.mark.parametrize("action", ["reboot_node", "reimage_node"])
-def test_a_node_starts_anew(slow_account: BatchAccount, action: str) -> None:
+def test_a_node_starts_again(slow_account: BatchAccount, action: str) -> None:
     slow_account.make_pool(dedicated=1)
     slow_account.control.advance(60)
     slow_account.wait_for_nodes({"idle": 1})

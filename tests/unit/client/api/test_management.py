@@ -43,10 +43,10 @@ def settings(secure_emulator: RunningEmulator, monkeypatch: pytest.MonkeyPatch) 
     return connect(monkeypatch, secure_emulator)
 
 
-def ask(settings: AccountSettings, story: Callable[[ManagementClient], Awaitable[T]]) -> T:
+def ask(settings: AccountSettings, scenario: Callable[[ManagementClient], Awaitable[T]]) -> T:
     async def whole() -> T:
         async with open_management(settings, RetryPolicy(budget=0)) as plane:
-            return await story(plane)
+            return await scenario(plane)
 
     return asyncio.run(whole())
 
@@ -74,27 +74,27 @@ def test_the_hook_lists_the_sizes(settings: AccountSettings) -> None:
 
 
 def test_a_pool_is_made_once_with_identities_and_tags(settings: AccountSettings) -> None:
-    async def story(plane: ManagementClient) -> Any:
+    async def scenario(plane: ManagementClient) -> Any:
         await plane.create_pool(BODY, identities=[IDENTITY], tags={"team": "etl"})
         with pytest.raises(BatchConflictError, match=r"pool 'etl': it exists") as conflict:
             await plane.create_pool({**BODY, "targetDedicatedNodes": 1})
         return conflict.value.code, await plane.find_managed_parts("etl")
 
-    code, parts = ask(settings, story)
+    code, parts = ask(settings, scenario)
 
     assert code == "PoolExists"
     assert (parts.identities, parts.tags) == ((IDENTITY,), {"team": "etl"})
 
 
 def test_identities_and_tags_are_changed_each_for_itself(settings: AccountSettings) -> None:
-    async def story(plane: ManagementClient) -> Any:
+    async def scenario(plane: ManagementClient) -> Any:
         await plane.create_pool(BODY, identities=[IDENTITY], tags={"team": "etl"})
         await plane.update_pool("etl", tags={"team": "ml"})
         tagged = await plane.find_managed_parts("etl")
         await plane.update_pool("etl", identities=[])
         return tagged, await plane.find_managed_parts("etl")
 
-    tagged, bare = ask(settings, story)
+    tagged, bare = ask(settings, scenario)
 
     assert (tagged.identities, tagged.tags) == ((IDENTITY,), {"team": "ml"})
     assert (bare.identities, bare.tags) == ((), {"team": "ml"})

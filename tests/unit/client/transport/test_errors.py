@@ -13,7 +13,7 @@ from airflow_provider_batchlinux.client.transport.account import AccountSettings
 from airflow_provider_batchlinux.client.transport.errors import retry_after, translated
 from airflow_provider_batchlinux.client.transport.retry import RetryPolicy
 from airflow_provider_batchlinux.emulator import RunningEmulator
-from tests.unit.client.stories import run
+from tests.unit.client.sessions import run
 
 
 @pytest.fixture

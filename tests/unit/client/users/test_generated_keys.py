@@ -143,8 +143,8 @@ class TestFiles:
     @pytest.mark.parametrize(
         "text",
         [
-            pytest.param("s3cret of somebody\n", id="anything"),
-            pytest.param(PAIR.private_text, id="a key of nobody"),
+            pytest.param("s3cret of a person\n", id="anything"),
+            pytest.param(PAIR.private_text, id="an unknown key"),
             pytest.param(f"{PAIR.private_text}# dag_id=other\n", id="a key of another task"),
             pytest.param(f"s3cret\n# {OWNER}\n", id="no key"),
         ],
@@ -162,7 +162,7 @@ class TestFiles:
 
     def test_a_file_that_something_else_wrote_is_replaced_on_request(self, tmp_path):
         path = tmp_path / "etl"
-        path.write_text("s3cret of somebody\n")
+        path.write_text("s3cret of a person\n")
 
         assert key_at(path, overwrite=True)[1]
         assert "s3cret" not in path.read_text()

@@ -20,7 +20,7 @@ from airflow_provider_batchlinux.core.users.ledger import LedgerEntry, without_e
 from airflow_provider_batchlinux.core.users.user import NodeUser
 from airflow_provider_batchlinux.exceptions import BatchUnreachableError, NodeUsersError
 from tests.batch_account import BatchAccount, eventually
-from tests.unit.client.stories import run
+from tests.unit.client.sessions import run
 from tests.unit.logins import lets_in
 
 OURS = {"dag_id": "etl", "run_id": "today", "task_id": "lease", "map_index": "-1"}
@@ -43,20 +43,20 @@ class Lease:
     async def _work_is_over(self) -> bool:
         return self.work_is_over
 
-    def ask(self, story: Callable[[BatchLinuxClient], Awaitable[Any]]) -> Any:
-        return run(self.account.hook.settings(), story, RetryPolicy(budget=0))
+    def ask(self, scenario: Callable[[BatchLinuxClient], Awaitable[Any]]) -> Any:
+        return run(self.account.hook.settings(), scenario, RetryPolicy(budget=0))
 
     def enter(self, by: dict[str, str] = OURS) -> None:
         entry = LedgerEntry("ann", self.user.expires_at, by, self.user.fingerprint)
         self.ask(lambda client: enter(client, "etl", entry, now=self.now, take_over=True))
 
     def look(self, later: timedelta = timedelta()) -> dict[str, Any] | None:
-        async def story(client: BatchLinuxClient) -> dict[str, Any] | None:
+        async def scenario(client: BatchLinuxClient) -> dict[str, Any] | None:
             self.wait.client = client
             return await self.wait.poll()
 
         self.now += later
-        found: dict[str, Any] | None = self.ask(story)
+        found: dict[str, Any] | None = self.ask(scenario)
         return found
 
     def ledger(self) -> dict[str, LedgerEntry]:
@@ -133,7 +133,7 @@ def test_a_spot_node_that_comes_back_gets_the_user_again(account, key, public_ke
     assert inside(account, key) == {before.node_id}
 
 
-def test_a_node_on_its_way_is_waited_for(account, key, lease):
+def test_a_starting_node_is_waited_for(account, key, lease):
     node_id = account.put_node("unknown")
 
     lease.look()
@@ -206,7 +206,7 @@ def test_a_user_that_was_revoked_does_not_come_back(account, key, lease):
     assert inside(account, key) == set()
 
 
-def test_a_user_that_somebody_else_took_over_is_left_to_them(account, key, lease):
+def test_a_user_that_another_run_took_over_is_kept(account, key, lease):
     lease.look()
     lease.enter(THEIRS)
 
@@ -284,7 +284,7 @@ def test_the_last_pause_ends_with_the_lease(lease):
     assert lease.wait.pause(5.0) == 5.0
 
 
-def test_an_early_end_leaves_a_user_of_somebody_else_alone(account, key, lease):
+def test_an_early_end_keeps_a_user_of_another_run(account, key, lease):
     lease.look()
 
     def end(by: dict[str, str]) -> Any:

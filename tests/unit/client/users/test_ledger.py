@@ -15,7 +15,7 @@ from airflow_provider_batchlinux.client.users.ledger import check_leave, enter, 
 from airflow_provider_batchlinux.core.users.ledger import LedgerEntry
 from airflow_provider_batchlinux.exceptions import BatchConflictError, BatchRequestError
 from tests.batch_account import BatchAccount
-from tests.unit.client.stories import run
+from tests.unit.client.sessions import run
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=timezone.utc)
 OURS = {"dag_id": "etl", "run_id": "today"}
@@ -25,8 +25,8 @@ STRANGE = LedgerEntry("ann", NOW + timedelta(hours=1), THEIRS)
 OVERDUE = LedgerEntry("ann", NOW - timedelta(hours=1), THEIRS)
 
 
-def told(account: BatchAccount, story: Callable[[BatchLinuxClient], Awaitable[Any]]) -> Any:
-    return run(account.hook.settings(), story)
+def told(account: BatchAccount, scenario: Callable[[BatchLinuxClient], Awaitable[Any]]) -> Any:
+    return run(account.hook.settings(), scenario)
 
 
 def entered(account: BatchAccount, entry: LedgerEntry, *, take_over: bool = False) -> LedgerEntry | None:
@@ -41,7 +41,7 @@ def ledger(account: BatchAccount) -> dict[str, LedgerEntry] | None:
     return found
 
 
-def test_who_is_entered_stands_in_the_ledger_until_gone(account: BatchAccount) -> None:
+def test_an_entry_is_in_the_ledger_until_it_is_removed(account: BatchAccount) -> None:
     account.make_pool()
 
     assert entered(account, ENTRY) is None
@@ -68,7 +68,7 @@ def test_many_who_enter_and_leave_at_once_are_all_heard(account: BatchAccount) -
     assert ledger(account) == {}
 
 
-def test_one_who_enters_anew_is_told_what_stood_there(account: BatchAccount) -> None:
+def test_a_new_entry_returns_the_previous_one(account: BatchAccount) -> None:
     account.make_pool()
     entered(account, ENTRY)
     longer = LedgerEntry("ann", NOW + timedelta(hours=9), {**OURS, "task_id": "other"})
@@ -112,7 +112,7 @@ def test_a_user_whose_time_is_over_is_free(account: BatchAccount) -> None:
     assert entered(account, ENTRY) == OVERDUE
 
 
-def test_a_user_that_was_put_there_anew_while_it_was_removed_stays_in_the_ledger(
+def test_a_user_that_was_added_again_while_it_was_removed_stays_in_the_ledger(
     account: BatchAccount, caplog: pytest.LogCaptureFixture
 ) -> None:
     account.make_pool()
@@ -122,7 +122,7 @@ def test_a_user_that_was_put_there_anew_while_it_was_removed_stays_in_the_ledger
     assert not told(account, lambda client: leave(client, "etl", OVERDUE))
 
     assert ledger(account) == {"ann": ENTRY}
-    assert "put there anew" in caplog.text
+    assert "added again" in caplog.text
 
 
 def test_a_pool_that_is_gone_has_no_ledger(account: BatchAccount) -> None:

@@ -39,10 +39,10 @@ async def seen_idle(watch: PoolWatch, longest: float = 1000.0) -> float:
 
 
 def together(*works: Awaitable[Any]) -> Any:
-    async def story() -> Any:
+    async def scenario() -> Any:
         return await asyncio.gather(*works, return_exceptions=True)
 
-    return run_virtually(story())
+    return run_virtually(scenario())
 
 
 def test_waits_that_begin_together_are_served_by_one_reading() -> None:
@@ -76,11 +76,11 @@ def test_no_counts_are_asked_of_pools_without_nodes() -> None:
     account = PoolsInMemory({"etl": {}})
     poller = polled(account)
 
-    async def story() -> None:
+    async def scenario() -> None:
         async with poller.watch("etl", 30) as watch:
             assert (await watch.reading()).counts == {}
 
-    run_virtually(story())
+    run_virtually(scenario())
 
     assert account.questions() == ["get etl"]
 
@@ -138,28 +138,28 @@ def test_no_reading_from_before_the_wait_began_is_given() -> None:
     account = PoolsInMemory({"etl": IDLE})
     poller = polled(account)
 
-    async def story() -> None:
+    async def scenario() -> None:
         async with poller.watch("etl", 60) as early:
             await early.reading()
             account.pools["etl"] = BOOTING
             async with poller.watch("etl", 60) as late:
                 assert (await late.reading()).counts == BOOTING
 
-    run_virtually(story())
+    run_virtually(scenario())
 
 
-def test_a_wait_that_asked_the_service_by_itself_sees_only_what_came_after() -> None:
+def test_a_wait_that_called_the_service_sees_only_later_readings() -> None:
     account = PoolsInMemory({"etl": IDLE})
     poller = polled(account)
 
-    async def story() -> None:
+    async def scenario() -> None:
         async with poller.watch("etl", 60) as watch:
             await watch.reading()
             account.pools["etl"] = BOOTING
             watch.invalidate()
             assert (await watch.reading()).counts == BOOTING
 
-    run_virtually(story())
+    run_virtually(scenario())
 
 
 def test_only_waits_on_a_pool_that_changed_are_woken() -> None:
@@ -224,16 +224,16 @@ class TestErrors:
         assert [type(one) for one in found] == [type(error)] * 2
         assert all(one.__cause__ is error and one.args == error.args for one in found)
 
-    def test_a_new_wait_after_it_begins_anew(self) -> None:
+    def test_a_new_wait_after_it_starts_a_new_poller(self) -> None:
         account = PoolsInMemory({"etl": IDLE}, errors=[BatchUnreachableError("Away.")])
         poller = polled(account)
 
-        async def story() -> None:
+        async def scenario() -> None:
             with pytest.raises(BatchUnreachableError):
                 await seen_idle(poller.watch("etl", 30))
             await seen_idle(poller.watch("etl", 30))
 
-        run_virtually(story())
+        run_virtually(scenario())
 
     def test_one_of_a_single_pool_ends_its_waits_only(self) -> None:
         refusal = BatchRequestError("No such id.", code="InvalidPropertyValue")
@@ -276,20 +276,20 @@ class TestEnds:
             async with poller.watch("etl", 30) as watch:
                 return len(await watch.nodes(None))
 
-        async def story() -> None:
+        async def scenario() -> None:
             first, second = asyncio.ensure_future(confirm()), asyncio.ensure_future(confirm())
             await at(13)  # in the middle of the list of nodes
             first.cancel()
             assert await second == 1
 
-        run_virtually(story())
+        run_virtually(scenario())
         assert account.questions() == ["get etl", "count named", "nodes of etl"]
 
     def test_the_last_one_ends_the_polling(self) -> None:
         account = PoolsInMemory({"etl": BOOTING}, delay=3.0)
         poller = polled(account)
 
-        async def story() -> None:
+        async def scenario() -> None:
             waits = [asyncio.ensure_future(seen_idle(poller.watch("etl", 30))) for _ in range(3)]
             await at(100)
             for wait in waits:
@@ -298,7 +298,7 @@ class TestEnds:
             account.questions()
             await at(1000)
 
-        run_virtually(story())
+        run_virtually(scenario())
         assert account.questions() == []
 
     def test_a_thousand_waits_are_woken_a_few_at_a_time(self) -> None:
@@ -333,7 +333,7 @@ class TestEnds:
         max_size=8,
     )
 )
-def test_whoever_comes_and_goes_all_waits_are_served_and_nothing_is_left(
+def test_all_waits_are_served_in_any_order_and_nothing_is_left(
     visits: list[tuple[int, float, float, float]],
 ) -> None:
     account = PoolsInMemory({f"p{number}": BOOTING for number in range(4)})

@@ -50,24 +50,24 @@ async def visit(door: Door, until: float, settings: AccountSettings = SETTINGS) 
 def test_all_have_the_same_client_and_the_last_one_closes_it() -> None:
     door = Door(delay=3.0)
 
-    async def story() -> set[int]:
+    async def scenario() -> set[int]:
         clients = asyncio.gather(*(visit(door, until) for until in (10, 20, 30)))
         await at(25)
         assert door.closed == 0
         return set(map(id, await clients))
 
-    assert len(run_virtually(story())) == 1
+    assert len(run_virtually(scenario())) == 1
     assert (door.opened, door.closed) == (1, 1)
 
 
-def test_whoever_comes_after_the_last_one_opens_a_new_one() -> None:
+def test_a_wait_after_the_last_one_opens_a_new_client() -> None:
     door = Door()
 
-    async def story() -> None:
+    async def scenario() -> None:
         await visit(door, 1)
         await visit(door, 2)
 
-    run_virtually(story())
+    run_virtually(scenario())
 
     assert (door.opened, door.closed) == (2, 2)
 
@@ -83,10 +83,10 @@ def test_whoever_comes_after_the_last_one_opens_a_new_one() -> None:
 def test_other_settings_have_a_client_of_their_own(other: AccountSettings) -> None:
     door = Door()
 
-    async def story() -> tuple[Any, Any]:
+    async def scenario() -> tuple[Any, Any]:
         return await asyncio.gather(visit(door, 5), visit(door, 5, other))
 
-    ours, theirs = run_virtually(story())
+    ours, theirs = run_virtually(scenario())
 
     assert ours is not theirs
     assert (door.opened, door.closed) == (2, 2)
@@ -96,7 +96,7 @@ def test_other_settings_have_a_client_of_their_own(other: AccountSettings) -> No
 def test_a_visitor_that_is_cancelled_harms_no_other(cancelled_at: float) -> None:
     door = Door(delay=2.0)
 
-    async def story() -> None:
+    async def scenario() -> None:
         first, second = (asyncio.ensure_future(visit(door, 10)) for _ in range(2))
         await at(cancelled_at)
         first.cancel()
@@ -104,7 +104,7 @@ def test_a_visitor_that_is_cancelled_harms_no_other(cancelled_at: float) -> None
             await first
         await second
 
-    run_virtually(story())
+    run_virtually(scenario())
 
     assert (door.opened, door.closed) == (1, 1)
 
@@ -120,26 +120,26 @@ def test_after_a_refusal_or_no_answer_the_next_one_opens_a_new_client(error: Exc
             await at(1)
             raise error
 
-    async def story() -> None:
+    async def scenario() -> None:
         staying = asyncio.ensure_future(visit(door, 10))
         with pytest.raises(type(error)):
             await failing()
         assert await visit(door, 5) is not await staying
 
-    run_virtually(story())
+    run_virtually(scenario())
 
     assert (door.opened, door.closed) == (2, 2)
 
 
-def test_a_client_that_cannot_be_opened_is_told_to_all_and_tried_anew() -> None:
+def test_a_client_that_cannot_be_opened_fails_all_waits_and_is_tried_again() -> None:
     door = Door(delay=1.0, errors=[ValueError("ca_file")])
 
-    async def story() -> None:
+    async def scenario() -> None:
         found = await asyncio.gather(visit(door, 5), visit(door, 5), return_exceptions=True)
         assert [str(error) for error in found] == ["ca_file", "ca_file"]
         await visit(door, 10)
 
-    run_virtually(story())
+    run_virtually(scenario())
 
     assert (door.opened, door.closed) == (1, 1)
 
@@ -152,20 +152,20 @@ def test_the_end_of_the_loop_closes_the_client() -> None:
             inside.set()
             await at(now() + 1000)
 
-    async def story() -> None:
+    async def scenario() -> None:
         inside = asyncio.Event()
         visitor = asyncio.ensure_future(stay(inside))
         await inside.wait()
         assert not visitor.done()
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
     assert door.closed == 1
 
 
 def test_no_secret_shows_in_what_is_shared() -> None:
-    async def story() -> str:
+    async def scenario() -> str:
         async with acquire_account(SETTINGS, Door()) as account:
             return repr([account, vars(account), vars(account.poller)])
 
-    assert KEY not in run_virtually(story())
+    assert KEY not in run_virtually(scenario())

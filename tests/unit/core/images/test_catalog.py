@@ -133,7 +133,7 @@ def test_special_images_are_told_from_ordinary_ones(
     assert image(offer, "server", *capabilities).specials == specials
 
 
-def test_an_ordinary_image_answers_wishes_by_its_capabilities() -> None:
+def test_an_ordinary_image_answers_requirements_by_its_capabilities() -> None:
     found = image("ubuntu-24_04-lts", "server", "DockerCompatible", "ConfidentialVMCompatible")
 
     assert found.features == {"container", "cvm"}

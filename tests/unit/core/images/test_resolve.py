@@ -278,11 +278,11 @@ def test_an_empty_list_is_said_to_be_empty() -> None:
         pytest.param({"publisher": "p", "offer": "o", "sku": "s", "node_agent_sku": "a"}, True, id="given"),
     ],
 )
-def test_the_list_is_needed_for_all_that_it_can_tell_of(asked: Any, needed: bool) -> None:
+def test_the_list_is_needed_for_all_images_that_it_describes(asked: Any, needed: bool) -> None:
     assert needs_image_list(ImageQuery.parse(asked)) is needed
 
 
-def test_an_image_id_is_taken_as_it_stands() -> None:
+def test_an_image_id_is_used_unchanged() -> None:
     resolved = resolve({"image_id": GALLERY, "node_agent_sku": "batch.node.el 9"}, images=[])
 
     assert resolved == ResolvedImage({"virtualMachineImageId": GALLERY}, "batch.node.el 9", None, None, ())

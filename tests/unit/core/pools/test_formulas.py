@@ -54,7 +54,7 @@ def targets(formula: str, *args: Any, **options: Any) -> tuple[int, int]:
         ),
         pytest.param({"max_dedicated": 2, "max_spot": 10}, [6] * 20, (2, 4), id="spot takes the rest"),
         pytest.param({"max_spot": 10}, [6] * 20, (0, 6), id="spot only"),
-        pytest.param({"max_dedicated": 10}, [3], (3, 0), id="a new pool goes by its last sample"),
+        pytest.param({"max_dedicated": 10}, [3], (3, 0), id="a new pool uses its last sample"),
         pytest.param({"max_dedicated": 10}, [9, 0], (0, 0), id="few samples make no mean"),
         pytest.param({"max_dedicated": 10}, [0] * 19 + [8], (8, 0), id="a burst is met at once"),
     ],

@@ -156,7 +156,7 @@ def test_all_is_told_at_once() -> None:
     assert (len(found.problems), len(found.shortages)) == (2, 3)
 
 
-def test_a_pool_that_scales_by_itself_wants_no_cores_now() -> None:
+def test_a_pool_with_autoscale_needs_no_cores_now() -> None:
     assert look(limits=Limits(0, 0), autoscale={"formula": "$TargetDedicatedNodes = 9;"}) == Findings()
 
 

@@ -106,7 +106,7 @@ def test_what_is_not_one_line_of_openssh_is_refused(text: str) -> None:
         pytest.param(rsa_line(exponent=65537, bits=16385), "an RSA key of 16385 bits", id="endless rsa"),
     ],
 )
-def test_a_key_that_nobody_should_log_in_with_is_refused_with_its_reason(line: str, reason: str) -> None:
+def test_an_unsafe_key_is_refused_with_its_reason(line: str, reason: str) -> None:
     [problem] = public_key_problems(line)
 
     assert reason in problem
@@ -157,7 +157,7 @@ def test_a_short_rsa_key_is_taken_with_advice_and_a_good_key_without() -> None:
         pytest.param(f"{TYPE} {BLOB}", id="nothing else"),
     ],
 )
-def test_the_fingerprint_is_ssh_s_own_whatever_stands_around_the_key(line: str) -> None:
+def test_the_fingerprint_equals_that_of_ssh_for_any_options_and_comment(line: str) -> None:
     assert fingerprint(line) == KEY.get_fingerprint("sha256")
 
 

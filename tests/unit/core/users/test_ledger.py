@@ -55,7 +55,7 @@ def test_an_entry_that_cannot_be_read_stays_in_sight_as_overdue(text: str) -> No
 
     assert username == "etl"
     assert found.is_over(NOW)
-    assert found.holder == "somebody unknown"
+    assert found.holder == "an unknown holder"
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_an_entry_that_cannot_be_read_stays_in_sight_as_overdue(text: str) -> No
         pytest.param({**TASK, "run_id": "tomorrow"}, True, id="another run"),
         pytest.param({**TASK, "dag_id": "other"}, True, id="a run of another Dag"),
         pytest.param({"person": "ann"}, True, id="a person"),
-        pytest.param({}, True, id="nobody"),
+        pytest.param({}, True, id="none"),
     ],
 )
 def test_a_user_belongs_to_its_dag_run_until_its_time_is_over(by: dict[str, str], barred: bool) -> None:
@@ -82,7 +82,7 @@ def test_a_person_holds_a_user_by_name() -> None:
     assert held.bars(TASK, NOW)
 
 
-def test_an_unknown_holder_is_nobody() -> None:
+def test_an_unknown_holder_is_treated_as_none() -> None:
     assert entry(by={}).bars({}, NOW)
 
 

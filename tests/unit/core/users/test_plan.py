@@ -140,7 +140,7 @@ def test_a_refusal_for_a_state_that_passes_is_worth_waiting(changes: dict[str, A
         pytest.param("100%", 7, 7, id="all"),
     ],
 )
-def test_so_many_nodes_may_fail(limit: int | str, of_nodes: int, allowed: int) -> None:
+def test_at_most_this_number_of_nodes_may_fail(limit: int | str, of_nodes: int, allowed: int) -> None:
     assert failure_limit_problems(limit) == []
     assert failure_limit(limit, of_nodes) == allowed
 

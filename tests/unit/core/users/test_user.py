@@ -84,7 +84,7 @@ def test_a_user_who_could_log_in_has_no_problems(changes: dict[str, Any]) -> Non
     ("changes", "complaint"),
     [
         pytest.param({"ssh_public_key": None}, "Neither ssh_public_key nor password", id="no way to log in"),
-        pytest.param({"ssh_public_key": "", "password": ""}, "so nobody could log in", id="empty ways"),
+        pytest.param({"ssh_public_key": "", "password": ""}, "so a login is impossible", id="empty ways"),
         pytest.param({"ssh_public_key": "ssh-ed25519"}, "is not one line such as", id="half a key"),
         pytest.param({"ssh_public_key": PRIVATE_KEY}, "holds a private key", id="a private key"),
         pytest.param({"username": "root"}, "username='root'", id="a name that is taken"),

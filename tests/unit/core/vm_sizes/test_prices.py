@@ -41,7 +41,7 @@ def test_a_size_has_a_price_for_dedicated_and_one_for_spot_nodes() -> None:
     assert chosen(item(0.1), item(0.02, "D2s v5 Spot")) == (0.1, 0.02)
 
 
-def test_low_priority_is_the_price_of_spot_nodes_only_where_there_is_none_of_spot() -> None:
+def test_low_priority_is_the_price_of_spot_nodes_only_if_no_spot_price_exists() -> None:
     low = item(0.03, "D2s v5 Low Priority")
 
     assert chosen(low) == (None, 0.03)

@@ -1,4 +1,4 @@
-"""What Azure tells of VM sizes, and the names that are nearest to a wrong one."""
+"""What Azure reports about VM sizes, and the names that are nearest to a wrong one."""
 
 from __future__ import annotations
 

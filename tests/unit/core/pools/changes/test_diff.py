@@ -1,4 +1,4 @@
-"""How a pool that is there is compared with the wanted one."""
+"""How an existing pool is compared with the requested one."""
 
 from __future__ import annotations
 

@@ -127,7 +127,7 @@ def test_nodes_that_a_pool_did_not_get_are_asked_for_again() -> None:
     [
         pytest.param(short(allocationState="resizing"), id="they may still come"),
         pytest.param(short(got=2), id="it has them"),
-        pytest.param(short(code="ResizeStopped"), id="somebody stopped it"),
+        pytest.param(short(code="ResizeStopped"), id="a user stopped it"),
         pytest.param(short(enableAutoScale=True), id="its formula asks again"),
         pytest.param(short(resizeErrors=None), id="nothing went wrong"),
     ],

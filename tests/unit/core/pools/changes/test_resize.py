@@ -37,7 +37,7 @@ def pool(current: int, target: int, allocation: str = "steady", **more: Any) -> 
         pytest.param(pool(1, 1), False, ASK, id="another size"),
         pytest.param(pool(2, 2), False, DONE, id="the size already"),
         pytest.param(pool(1, 2), False, ASK, id="the target, short since an earlier resize"),
-        pytest.param(pool(1, 1, "resizing"), False, WAIT, id="somebody else resizes"),
+        pytest.param(pool(1, 1, "resizing"), False, WAIT, id="another client resizes"),
         pytest.param(pool(1, 2, "resizing"), True, WAIT, id="ours runs"),
         pytest.param(pool(1, 2, "stopping"), True, WAIT, id="ours is stopped"),
         pytest.param(pool(2, 2), True, DONE, id="ours is done"),
@@ -102,7 +102,7 @@ def changing(target: int = 2, allocation: str = "resizing", since: str | None = 
         pytest.param(OURS, changing(allocation="steady"), False, id="over"),
         pytest.param(OURS, changing(target=3), False, id="to another size"),
         pytest.param(OURS, changing(since=LATER), False, id="begun later"),
-        pytest.param(OURS, changing(since=None), False, id="begun nobody knows when"),
+        pytest.param(OURS, changing(since=None), False, id="begun at an unknown time"),
     ],
 )
 def test_a_pool_resizes_for_one_request(of: ResizeRequest, found: PoolSnapshot, ours: bool) -> None:

@@ -126,7 +126,7 @@ def test_the_table_of_policies(
         pytest.param("unknown", "lost contact", id="unknown"),
     ],
 )
-def test_a_state_that_is_not_left_by_itself_is_named_in_words(state: str, words: str) -> None:
+def test_a_permanent_state_is_explained(state: str, words: str) -> None:
     assert words in judged(pool(), nodes(**{"idle": 1, state: 1}), ReadinessPolicy()).reason
 
 
@@ -177,7 +177,7 @@ class TestResizeErrors:
             ),
             pytest.param(ServiceError("AccountCoreQuotaReached", ""), "lasts", id="quota"),
             pytest.param(ServiceError("UnsupportedVMSize", ""), "lasts", id="size"),
-            pytest.param(ServiceError("NeverHeardOf", ""), "lasts", id="a code that nobody knows"),
+            pytest.param(ServiceError("NeverHeardOf", ""), "lasts", id="an unknown code"),
         ],
     )
     def test_codes_tell_what_passes(self, error: ServiceError, kind: str) -> None:
@@ -268,7 +268,7 @@ class TestLimits:
         assert judge(counted, ReadinessPolicy(boot_limit=61), now=NOW).outcome is WAITING
 
 
-def test_a_node_that_somebody_repairs_is_waited_for() -> None:
+def test_a_node_under_repair_is_waited_for() -> None:
     broken, other = node("starttaskfailed", "ill"), node("unusable", "other")
     counted = PoolObservation("etl", pool(), {"idle": 1, "starttaskfailed": 1})
 

@@ -72,13 +72,13 @@ class TestReboots:
 
         assert plan == RepairPlan(NEW)
 
-    def test_what_somebody_has_taken_on_is_waited_for(self) -> None:
+    def test_what_another_wait_has_claimed_is_waited_for(self) -> None:
         first = planned(REBOOTS, [failed()])
         second = planned(REBOOTS, [failed()], history=first.history)
 
         assert (second.reboot, ids(second.healing), second.history) == ((), ["f"], first.history)
 
-    def test_what_somebody_has_taken_on_and_not_done_is_taken_over_and_counted_once(self) -> None:
+    def test_what_another_wait_has_claimed_and_not_done_is_taken_over_and_counted_once(self) -> None:
         first = planned(RepairSpec(reboots=1), [failed()])
         later = planned(
             RepairSpec(reboots=1), [failed()], history=first.history, now=NOW + timedelta(minutes=6)
@@ -280,7 +280,7 @@ class TestAskingAgain:
 
         assert (asked, plan.asks_again) == (2, None)
 
-    def test_what_somebody_has_asked_is_waited_for_and_after_a_while_taken_over(self) -> None:
+    def test_what_another_wait_has_requested_is_waited_for_and_after_a_while_taken_over(self) -> None:
         first = planned(RepairSpec(resize_again=1), [], self.short())
         second = planned(RepairSpec(resize_again=1), [], self.short(), history=first.history)
         later = NOW + timedelta(minutes=6)
@@ -294,8 +294,8 @@ class TestAskingAgain:
         [
             pytest.param({"codes": ["UnsupportedVMSize"]}, id="it lasts"),
             pytest.param({"codes": ["AllocationTimedOut", "UnsupportedVMSize"]}, id="one of them lasts"),
-            pytest.param({"codes": ["ResizeStopped"]}, id="somebody stopped it"),
-            pytest.param({"autoscale": True}, id="a formula asks by itself"),
+            pytest.param({"codes": ["ResizeStopped"]}, id="a user stopped it"),
+            pytest.param({"autoscale": True}, id="a formula resizes automatically"),
             pytest.param({"allocation_state": "resizing"}, id="it still gets nodes"),
         ],
     )

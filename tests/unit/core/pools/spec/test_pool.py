@@ -140,7 +140,7 @@ def test_the_ports_for_ssh_are_enough_for_all_nodes() -> None:
     assert pool["frontendPortRangeEnd"] - pool["frontendPortRangeStart"] + 1 == 150
 
 
-def test_the_ports_for_ssh_are_enough_for_a_pool_that_grows_by_itself() -> None:
+def test_the_ports_for_ssh_are_enough_for_a_pool_with_autoscale() -> None:
     autoscale = {"formula": "$TargetDedicatedNodes = 1;"}
     body = body_of(PoolSpec("etl", "ubuntu", "d2", ssh_from=["10.0.0.0/8"], autoscale=autoscale))
     [pool] = body["networkConfiguration"]["endpointConfiguration"]["inboundNATPools"]
@@ -218,5 +218,5 @@ def test_the_owner_is_told_as_far_as_it_is_known(pool: dict[str, Any], owner: st
     assert PoolMarks.of(pool).created_by == owner
 
 
-def test_a_pool_that_somebody_else_made_has_no_fingerprint() -> None:
+def test_a_pool_of_another_client_has_no_fingerprint() -> None:
     assert PoolMarks.of({"metadata": [{"name": "team", "value": "data"}]}).fingerprint is None

@@ -72,7 +72,7 @@ REFUSED = {
         {"start_task": {"command": "true", "container": {"image": "busybox"}}},
         "start_task.container needs a container engine on the nodes; give containers.",
     ),
-    "a user who is nobody": (
+    "a user without an account": (
         {"start_task": {"command": "true", "user": "x"}},
         "start_task.user='x' is none of user_accounts.",
     ),

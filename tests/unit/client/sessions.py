@@ -15,13 +15,13 @@ T = TypeVar("T")
 
 def run(
     settings: AccountSettings,
-    story: Callable[[BatchLinuxClient], Awaitable[T]],
+    scenario: Callable[[BatchLinuxClient], Awaitable[T]],
     retry: RetryPolicy | None = None,
 ) -> T:
-    """Open a client, run the story, close the client."""
+    """Open a client, run the scenario, close the client."""
 
     async def whole() -> T:
         async with open_client(settings, retry) as client:
-            return await story(client)
+            return await scenario(client)
 
     return asyncio.run(whole())
