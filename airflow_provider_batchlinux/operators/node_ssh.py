@@ -82,7 +82,7 @@ class BatchLinuxRunOnNodesOperator(BatchLinuxBaseOperator):
         "states",
         "where",
     )
-    template_fields_renderers = {"command": "bash"}  # noqa: RUF012  # as Airflow declares it
+    template_fields_renderers = {"command": "bash", "node_ids": "json", "states": "json"}  # noqa: RUF012
     operator_extra_links = (BatchLinuxPoolLink(),)
     ui_color = "#dff3e1"
 

@@ -111,6 +111,7 @@ class BatchLinuxAddNodeUsersOperator(NodeUsersOperator):
         "generate_key",
         "expires_at",
     )
+    template_fields_renderers = {**NodeUsersOperator.template_fields_renderers, "generate_key": "json"}  # noqa: RUF012
     ui_color = "#ece0f5"
 
     def __init__(

@@ -94,6 +94,7 @@ class BatchLinuxLeaseNodeUsersOperator(BatchLinuxWaitingOperator):
         "generate_key",
         "expires_at",
     )
+    template_fields_renderers = {"generate_key": "json"}  # noqa: RUF012 - Airflow's own form
     ui_color = "#ece0f5"
 
     def __init__(

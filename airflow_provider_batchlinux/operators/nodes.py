@@ -29,6 +29,7 @@ class _NodesOperator(BatchLinuxWaitingOperator):
     """The base of the operators here: send a request to the selected nodes, then wait until they are done."""
 
     template_fields: Sequence[str] = (*BatchLinuxWaitingOperator.template_fields, "node_ids", "states")
+    template_fields_renderers = {"node_ids": "json", "states": "json"}  # noqa: RUF012  # as Airflow declares it
     action: ClassVar[NodeAction]
     chosen_by_default: ClassVar[Sequence[str]] = (*READY_STATES, "starttaskfailed")
     running_tasks = "requeue"

@@ -183,7 +183,7 @@ class BatchLinuxCreatePoolOperator(BatchLinuxWaitingOperator):
     )
     template_fields_renderers = {  # noqa: RUF012 - Airflow's own form
         "start_task": "bash",
-        "body": "json",
+        **dict.fromkeys(("image", "vm_size", "body"), "json"),
         **dict.fromkeys(("start_task_environment", "ssh_from", "metadata", "identities", "tags"), "json"),
         **dict.fromkeys(PARTS, "json"),
     }

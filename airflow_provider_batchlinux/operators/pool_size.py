@@ -145,6 +145,7 @@ class BatchLinuxEnableAutoscaleOperator(BatchLinuxPoolOperator):
     """
 
     template_fields: Sequence[str] = (*BatchLinuxPoolOperator.template_fields, "formula")
+    template_fields_renderers = {"formula": "json"}  # noqa: RUF012 - Airflow's own form
 
     def __init__(
         self,

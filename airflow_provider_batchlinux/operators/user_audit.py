@@ -44,6 +44,7 @@ class BatchLinuxAuditNodeUsersOperator(BatchLinuxBaseOperator):
     """
 
     template_fields: Sequence[str] = (*BatchLinuxBaseOperator.template_fields, "pool_ids", "revoke")
+    template_fields_renderers = {"pool_ids": "json"}  # noqa: RUF012 - Airflow's own form
     ui_color = "#f3e3d8"
 
     def __init__(

@@ -97,6 +97,7 @@ class BatchLinuxNodesIdleSensor(BatchLinuxPoolSensor):
         "requested_at",
         "repair",
     )
+    template_fields_renderers = {"repair": "json"}  # noqa: RUF012 - Airflow's own form
 
     def __init__(
         self,

@@ -25,15 +25,25 @@ from airflow_provider_batchlinux.exceptions import BatchRequestError, PoolNotRea
 log = logging.getLogger(__name__)
 
 _AT_ONCE = 16
-_CONFLICT = 409
 _SHOWN = 20
 
 _NAMED = 20
-"""Nodes that are read one by one at most; the service has no filter by id."""
+"""How many nodes are read one by one at most; the service has no filter by id."""
 
 _WATCHED = 5
 """Nodes that a poll reads while they are not done; the others are no further as a whole."""
 
+
+_WRONG_STATE_CODES = frozenset(
+    {
+        "NodeBeingRebooted",
+        "NodeBeingReimaged",
+        "NodeBeingStarted",
+        "OperationInvalidForCurrentState",
+        "OperationNotValidOnNode",
+    }
+)
+"""The codes of a refusal that may mean that the node already does what was requested."""
 
 _UNDER_WAY: Mapping[str, str] = {
     "reboot": "rebooting",
@@ -210,9 +220,9 @@ async def _ask(
 async def _does_it_already(
     client: BatchLinuxClient, pool_id: str, node_id: str, action: str, error: BatchRequestError
 ) -> bool:
-    # Perhaps because of our own request, whose answer was lost. The code for that is not documented, so the
-    # state of the node decides.
-    if error.status != _CONFLICT:
+    # The node may do it because of our own request, whose answer was lost. Azure does not document which of
+    # these codes it answers then, so the state of the node decides.
+    if error.code not in _WRONG_STATE_CODES:
         return False
     found = await client.find_node_body(pool_id, node_id, ["id", "state"])
     return found is not None and str(found.get("state")).lower() == _UNDER_WAY[action]

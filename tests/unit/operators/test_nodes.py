@@ -151,3 +151,26 @@ def test_a_limit_that_is_none_is_told_before_any_node_is_asked(account: BatchAcc
 def test_nodes_without_tasks_have_no_option_for_running_tasks() -> None:
     with pytest.raises(TypeError, match="running_tasks"):
         act(BatchLinuxStartNodesOperator, running_tasks="requeue")
+
+
+def test_a_node_that_already_reboots_counts_as_one_that_accepted(slow_account: BatchAccount) -> None:
+    slow_account.make_pool(dedicated=1)
+    slow_account.control.advance(100)
+    slow_account.wait_for_nodes({"idle": 1})
+    [node_id] = boots(slow_account)
+    again = act(BatchLinuxRebootNodesOperator, node_ids=[node_id], wait=False)
+    run_task(again)
+
+    assert run_task(again).result["done"] == 1
+
+
+def test_a_node_that_does_something_else_refuses(slow_account: BatchAccount) -> None:
+    slow_account.make_pool(dedicated=1)
+    slow_account.control.advance(100)
+    slow_account.wait_for_nodes({"idle": 1})
+    [node_id] = boots(slow_account)
+    run_task(act(BatchLinuxReimageNodesOperator, node_ids=[node_id], wait=False))
+
+    run = run_task(act(BatchLinuxRebootNodesOperator, node_ids=[node_id], wait=False))
+
+    assert "NodeBeingReimaged" in run.message

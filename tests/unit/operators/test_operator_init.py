@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 from typing import Any
 
 import pytest
 from airflow.sdk import BaseOperator
 
 from tests.operator_init import findings, operators
+
+STRUCTURED = re.compile(r"\b(list|dict|Sequence|Mapping|\w+Spec|KeyDestination)\b")
+"""What in the type of a parameter says that its value may have parts."""
 
 
 class Assigns(BaseOperator):
@@ -64,3 +69,17 @@ def test_all_public_operators_and_sensors_are_checked() -> None:
     names = {cls.__name__ for cls in operators()}
 
     assert {"BatchLinuxCreatePoolOperator", "BatchLinuxNodesIdleSensor", "BatchLinuxTaskOperator"} <= names
+
+
+@pytest.mark.parametrize("cls", operators())
+def test_each_template_field_that_may_be_structured_has_a_renderer(cls: Any) -> None:
+    each = [inspect.signature(base.__init__).parameters for base in reversed(cls.__mro__)]
+    types = {name: str(parameter.annotation) for found in each for name, parameter in found.items()}
+    structured = [name for name in cls.template_fields if STRUCTURED.search(types[name])]
+
+    assert [name for name in structured if name not in cls.template_fields_renderers] == []
+
+
+@pytest.mark.parametrize("cls", operators())
+def test_only_template_fields_have_a_renderer(cls: Any) -> None:
+    assert set(cls.template_fields_renderers) <= set(cls.template_fields)
