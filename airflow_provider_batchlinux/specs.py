@@ -17,7 +17,7 @@ if TYPE_CHECKING:
         formula_problems,
         zero_when_idle,
     )
-    from airflow_provider_batchlinux.core.pools.repair.plan import RepairSpec
+    from airflow_provider_batchlinux.core.pools.repair import RepairSpec
     from airflow_provider_batchlinux.core.pools.spec.accounts import UserAccountSpec
     from airflow_provider_batchlinux.core.pools.spec.containers import (
         BindMountSpec,
@@ -119,7 +119,7 @@ _HOMES = {
     "PoolSpec": "pools.spec.pool",
     "ProxyAgentSpec": "pools.spec.security",
     "RegistrySpec": "pools.spec.containers",
-    "RepairSpec": "pools.repair.plan",
+    "RepairSpec": "pools.repair",
     "ResourceFileSpec": "pools.spec.start_task",
     "RollingUpgradeSpec": "pools.spec.software",
     "SchedulingSpec": "pools.spec.scale",

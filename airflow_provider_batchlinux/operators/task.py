@@ -181,8 +181,7 @@ class BatchLinuxTaskOperator(BatchLinuxWaitingOperator):
         return isinstance(error, (TaskFailedError, WaitTimeoutError)) or ti.try_number > ti.max_tries
 
     def _spec(self) -> TaskSpec:
-        from airflow_provider_batchlinux.core.tasks.files import pack_files
-        from airflow_provider_batchlinux.core.tasks.task import TaskSpec
+        from airflow_provider_batchlinux.core.tasks.task import TaskSpec, pack_files
 
         files = {name: Path(path) for name, path in (self.files or {}).items()}
         contents = {name: path.read_bytes() for name, path in files.items() if path.is_file()}

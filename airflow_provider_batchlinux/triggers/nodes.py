@@ -64,7 +64,7 @@ class BatchLinuxNodesIdleTrigger(BatchLinuxPoolTrigger):
         if self.repair is None:
             return wait
         from airflow_provider_batchlinux.client.pools.repair import PoolRepair, RepairingWait
-        from airflow_provider_batchlinux.core.pools.repair.plan import RepairSpec
+        from airflow_provider_batchlinux.core.pools.repair import RepairSpec
 
         spec = RepairSpec.checked(self.repair)
         logs_url = self._logs_url if spec.logs_conn_id else None

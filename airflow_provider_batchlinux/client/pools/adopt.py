@@ -13,7 +13,7 @@ from airflow_provider_batchlinux.client.pools.metadata import change_metadata
 from airflow_provider_batchlinux.client.pools.resize import RESIZE_CONFLICTS
 from airflow_provider_batchlinux.core.pool_metadata import PoolMarks, handed_over, metadata_of
 from airflow_provider_batchlinux.core.pools.changes.if_exists import Decision
-from airflow_provider_batchlinux.core.pools.repair.history import history_in, with_history
+from airflow_provider_batchlinux.core.pools.repair import history_in, with_history
 from airflow_provider_batchlinux.exceptions import BatchRequestError
 
 if TYPE_CHECKING:

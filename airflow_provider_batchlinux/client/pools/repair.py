@@ -25,8 +25,14 @@ from airflow_provider_batchlinux.core.pools.readiness.verdict import (
     Verdict,
     judge,
 )
-from airflow_provider_batchlinux.core.pools.repair.history import RepairHistory, history_in, with_history
-from airflow_provider_batchlinux.core.pools.repair.plan import RepairPlan, RepairSpec, plan_repair
+from airflow_provider_batchlinux.core.pools.repair import (
+    RepairHistory,
+    RepairPlan,
+    RepairSpec,
+    history_in,
+    plan_repair,
+    with_history,
+)
 from airflow_provider_batchlinux.core.service_errors import cause_of
 from airflow_provider_batchlinux.core.snapshots import NodeSnapshot, PoolSnapshot
 from airflow_provider_batchlinux.core.text import joined

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
+import io
+import tarfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from enum import Enum
+from pathlib import PurePosixPath
 from typing import Any
 
 from airflow_provider_batchlinux.core.commands import (
@@ -16,13 +21,22 @@ from airflow_provider_batchlinux.core.commands import (
 from airflow_provider_batchlinux.core.ids import fingerprint, id_problems
 from airflow_provider_batchlinux.core.instants import iso8601_duration, parse_instant
 from airflow_provider_batchlinux.core.snapshots import ServiceError
-from airflow_provider_batchlinux.core.tasks.files import FILES_VARIABLE, unpacking
 
 TASK_ID = "main"
 """The one task of a job that the task operator makes."""
 
 TASK_FIELDS = ("id", "state", "executionInfo", "nodeInfo")
 """What a wait asks of a task."""
+
+FILES_VARIABLE = "AIRFLOW_BATCHLINUX_FILES"
+
+MAX_PACKED_SIZE = 96 * 1024
+"""
+Bytes of packed text that one task carries.
+
+Linux takes at most 128 KiB in one environment variable. The service documents no limit of its own
+below its 1 MiB for a whole request; should it refuse, it says so and the task fails before it runs.
+"""
 
 
 class TaskOutcome(str, Enum):
@@ -161,3 +175,49 @@ def task_outcome(task: TaskSnapshot) -> TaskOutcome:
     if task.exit_code == 0 and task.result in (None, "success") and task.failure is None:
         return TaskOutcome.SUCCEEDED
     return TaskOutcome.FAILED
+
+
+def pack_files(files: Mapping[str, bytes]) -> str:
+    """
+    Pack files into one text that fits an environment variable; the same text whatever their order.
+
+    :param files: contents by path, relative to the task's working directory; all become executable.
+    :raises ValueError: a path leaves the working directory or names no file, or the files are too large.
+    """
+    problems = [problem for name in files for problem in _name_problems(name)]
+    if problems:
+        raise ValueError("\n".join(problems))
+    packed = base64.b64encode(_archive(files)).decode("ascii")
+    if len(packed) > MAX_PACKED_SIZE:
+        sizes = ", ".join(f"{name} ({len(content)} bytes)" for name, content in files.items())
+        msg = (
+            f"files are {len(packed)} bytes when packed; at most {MAX_PACKED_SIZE} travel with a task. "
+            f"Put large data into storage that the node can reach. Given: {sizes}."
+        )
+        raise ValueError(msg)
+    return packed
+
+
+def unpacking() -> str:
+    """Give the bash command that unpacks the files and then forgets them."""
+    return f'printf %s "${FILES_VARIABLE}" | base64 -d | tar xz || exit 125; unset {FILES_VARIABLE}'
+
+
+def _name_problems(name: str) -> list[str]:
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts:
+        return [f"files names {name!r}, which leaves the task's directory."]
+    if not path.name or name.endswith(("/", "/.")):
+        return [f"files names {name!r}, which is a directory and not a file."]
+    return []
+
+
+def _archive(files: Mapping[str, bytes]) -> bytes:
+    plain = io.BytesIO()
+    with tarfile.open(fileobj=plain, mode="w") as archive:
+        for name, content in sorted(files.items()):
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            entry.mode = 0o755
+            archive.addfile(entry, io.BytesIO(content))
+    return gzip.compress(plain.getvalue(), mtime=0)

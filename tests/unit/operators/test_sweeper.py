@@ -9,7 +9,7 @@ import pytest
 
 from airflow_provider_batchlinux.client.pools.metadata import change_metadata
 from airflow_provider_batchlinux.core.pool_metadata import METADATA_PREFIX
-from airflow_provider_batchlinux.core.pools.repair.history import RepairHistory, with_history
+from airflow_provider_batchlinux.core.pools.repair import RepairHistory, with_history
 from airflow_provider_batchlinux.exceptions import BatchRequestError
 from airflow_provider_batchlinux.operators.pool import (
     BatchLinuxCreatePoolOperator,

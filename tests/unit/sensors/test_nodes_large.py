@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_batchlinux.client.pools.metadata import change_metadata
-from airflow_provider_batchlinux.core.pools.repair.history import RepairHistory, with_history
+from airflow_provider_batchlinux.core.pools.repair import RepairHistory, with_history
 from airflow_provider_batchlinux.sensors.nodes import BatchLinuxNodesIdleSensor
 from tests.airflow_harness import TaskRun, run_task
 

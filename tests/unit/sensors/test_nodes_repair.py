@@ -14,7 +14,7 @@ from airflow_provider_batchlinux.client.pools.metadata import change_metadata
 from airflow_provider_batchlinux.client.pools.readiness import NodesIdleWait
 from airflow_provider_batchlinux.client.pools.repair import PoolRepair, RepairingWait, RepairStep
 from airflow_provider_batchlinux.core.pools.readiness.policy import ReadinessPolicy
-from airflow_provider_batchlinux.core.pools.repair.history import RepairHistory, with_history
+from airflow_provider_batchlinux.core.pools.repair import RepairHistory, with_history
 from airflow_provider_batchlinux.exceptions import PoolNotReadyError
 from airflow_provider_batchlinux.sensors.nodes import BatchLinuxNodesIdleSensor
 from airflow_provider_batchlinux.specs import RepairSpec

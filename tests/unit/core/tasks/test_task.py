@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from airflow_provider_batchlinux.core.snapshots import ServiceError
-from airflow_provider_batchlinux.core.tasks.files import pack_files
 from airflow_provider_batchlinux.core.tasks.task import (
     TaskOutcome,
     TaskSnapshot,
     TaskSpec,
+    pack_files,
     task_outcome,
 )
 

@@ -11,8 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_batchlinux.core.pools.repair.history import RepairHistory, history_in, with_history
-from airflow_provider_batchlinux.core.pools.repair.plan import RepairPlan, RepairSpec, plan_repair
+from airflow_provider_batchlinux.core.pools.repair import (
+    RepairHistory,
+    RepairPlan,
+    RepairSpec,
+    history_in,
+    plan_repair,
+    with_history,
+)
 from airflow_provider_batchlinux.core.snapshots import NodeSnapshot, PoolSnapshot, ServiceError
 from tests.unit.core.snapshots import node, pool
 

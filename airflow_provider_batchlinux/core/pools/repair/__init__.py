@@ -1,1 +1,0 @@
-"""Decide how to repair the nodes of a pool."""
