@@ -13,13 +13,16 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import pendulum
 import pytest
-from airflow.sdk import BaseOperator
+from airflow.sdk import DAG, BaseOperator
 
 import airflow_provider_batchlinux as package
-from airflow_provider_batchlinux import exceptions
+from airflow_provider_batchlinux import exceptions, specs
 from airflow_provider_batchlinux.client.transport.account import AuthKind
 from airflow_provider_batchlinux.hooks.batch_linux import BatchLinuxHook
+from airflow_provider_batchlinux.operators.pool import BatchLinuxCreatePoolOperator
+from airflow_provider_batchlinux.sensors.pool import BatchLinuxPoolGoneSensor
 from tests.airflow_harness import load_dag
 from tests.source_code import EXAMPLES, PACKAGE, ROOT, SOURCES, TESTS, Function, part_of, place, tree_of
 
@@ -220,6 +223,37 @@ def test_a_class_refers_to_its_guide(cls: type) -> None:
 
     assert guides, f"{cls.__name__} has no seealso"
     assert [page for page in guides if cls.__name__ not in page.read_text(encoding="utf-8")] == []
+
+
+CODE_BLOCK = re.compile(r"^\.\. code-block:: python\n\n((?:(?: {4}.*)?\n)+)", re.MULTILINE)
+# Their docstrings are rewritten with the subject of users; the set must become empty.
+WITHOUT_EXAMPLE = {
+    "BatchLinuxAddNodeUsersOperator",
+    "BatchLinuxAuditNodeUsersOperator",
+    "BatchLinuxLeaseNodeUsersOperator",
+    "BatchLinuxRemoveNodeUsersOperator",
+    "BatchLinuxRunOnNodesOperator",
+}
+
+
+@pytest.mark.parametrize("cls", TASKS)
+def test_the_example_of_a_docstring_is_a_part_of_a_dag(cls: type) -> None:
+    examples = [
+        textwrap.dedent(code) for code in CODE_BLOCK.findall(inspect.cleandoc(cls.__doc__ or "") + "\n")
+    ]
+    names: dict[str, Any] = {name: getattr(specs, name) for name in specs.__all__}
+    names |= {task.__name__: task for task in TASKS} | {"DAG": DAG, "pendulum": pendulum}
+
+    with DAG("shown", schedule=None):
+        # What other tasks of the Dag are called in the examples.
+        names |= {name: BatchLinuxPoolGoneSensor(task_id=name, pool_id="etl") for name in ("wait", "work")}
+        names["create"] = BatchLinuxCreatePoolOperator(
+            task_id="pool", image="ubuntu 24.04", vm_size="standard_d2s_v5"
+        )
+        for code in examples:
+            exec(compile(code, f"<example of {cls.__name__}>", "exec"), dict(names))
+
+    assert cls.__name__ in "".join(examples) or cls.__name__ in WITHOUT_EXAMPLE
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "example_dags").glob("*.py")), ids=lambda path: path.name)

@@ -105,14 +105,14 @@ class NodeCalls(Calls):
         """Add a user to a node."""
         user = models.BatchNodeUserCreateOptions(body)
         what = f"add user {body['name']!r} to node {node_id!r}"
-        with _password_untold(body):
+        with _password_hidden(body):
             await self.retry.run(what, lambda: self.sdk.create_node_user(pool_id, node_id, user))
 
     async def replace_node_user(self, pool_id: str, node_id: str, username: str, body: Body) -> None:
         """Replace a user's key, password and expiry; what the body leaves out is removed."""
         options = models.BatchNodeUserReplaceOptions(body)
         what = f"update user {username!r} on node {node_id!r}"
-        with _password_untold(body):
+        with _password_hidden(body):
             await self.retry.run(
                 what, lambda: self.sdk.replace_node_user(pool_id, node_id, username, options)
             )
@@ -139,8 +139,8 @@ class NodeCalls(Calls):
 
 
 @contextmanager
-def _password_untold(body: Body) -> Iterator[None]:
-    """Take a user's password out of what the service repeats of a body that it refuses."""
+def _password_hidden(body: Body) -> Iterator[None]:
+    """Hide a user's password in the error if the service repeats parts of a body that it refuses."""
     try:
         yield
     except BatchLinuxError as error:

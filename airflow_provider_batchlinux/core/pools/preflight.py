@@ -144,38 +144,38 @@ def find_faults(
 class _Ask:
     body: Mapping[str, Any]
     size: VmSize
-    told: str
+    label: str
     name_of: Callable[[Path], str]
 
     def end_problems(self, needed_until: datetime) -> Iterator[str]:
         end = self.size.end_of_life
         if end is not None and end <= needed_until:
             wanted = f"the pool is wanted until {needed_until:%Y-%m-%d}"
-            yield f"{self.told} is retired by Batch on {end:%Y-%m-%d}, and {wanted}; choose a newer size."
+            yield f"{self.label} is retired by Batch on {end:%Y-%m-%d}, and {wanted}; choose a newer size."
 
     def feature_problems(self) -> Iterator[str]:
         spot = self.body.get("targetLowPriorityNodes", 0)
         if spot and self.size.spot is False:
             name = self.name_of(("targetLowPriorityNodes",))
-            yield f"{name}={spot}: {self.told} is not available as Spot; use dedicated nodes."
+            yield f"{name}={spot}: {self.label} is not available as Spot; use dedicated nodes."
         if _at(self.body, _EPHEMERAL) is not None and self.size.ephemeral_disk is False:
-            yield f"{self.name_of(_EPHEMERAL)}: {self.told} has no local disk for an operating system."
+            yield f"{self.name_of(_EPHEMERAL)}: {self.label} has no local disk for an operating system."
         generation = generation_for(self.body)
         if generation is not None and self.size.generations and generation not in self.size.generations:
             wanted = f"{self.name_of(_SECURITY)}={_at(self.body, _SECURITY)!r} needs generation {generation}"
-            yield f"{wanted}, and {self.told} runs only generation {min(self.size.generations)}."
+            yield f"{wanted}, and {self.label} runs only generation {min(self.size.generations)}."
 
     def image_problems(self, image: SupportedImage | None) -> Iterator[str]:
         if image is None:
             return
         if self.size.generations and image.generation not in self.size.generations:
             runs = min(self.size.generations)
-            yield f"Image {image.name!r} is of generation {image.generation}; {self.told} runs only {runs}."
+            yield f"Image {image.name!r} is of generation {image.generation}; {self.label} runs only {runs}."
         if self.size.architecture and image.architecture != self.size.architecture:
             found = self.size.architecture
-            yield f"Image {image.name!r} is for {image.architecture}, and {self.told} is {found}."
+            yield f"Image {image.name!r} is for {image.architecture}, and {self.label} is {found}."
         if self.size.rdma is False and "supportsrdmaonly" in {name.lower() for name in image.capabilities}:
-            yield f"Image {image.name!r} is only for sizes with RDMA, which {self.told} does not have."
+            yield f"Image {image.name!r} is only for sizes with RDMA, which {self.label} does not have."
 
     def shortages(self, limits: Limits, usage: Usage) -> Iterator[str]:
         if self.size.cores is None:
@@ -193,10 +193,10 @@ class _Ask:
     def warnings(self, image: SupportedImage | None, needed_until: datetime, now: datetime) -> Iterator[str]:
         end = self.size.end_of_life
         if end is not None and needed_until < end <= now + WARNED_BEFORE:
-            yield f"{self.told} is retired by Batch on {end:%Y-%m-%d}; choose a newer size before."
+            yield f"{self.label} is retired by Batch on {end:%Y-%m-%d}; choose a newer size before."
         if self.size.gpus and image is not None and "gpu" not in image.features:
             yield (
-                f"{self.told} has GPUs, and image {image.name!r} has no driver for them;"
+                f"{self.label} has GPUs, and image {image.name!r} has no driver for them;"
                 " install it in the start task or by an extension."
             )
 
@@ -204,7 +204,7 @@ class _Ask:
         nodes, cores = self.body.get(target, 0), self.size.cores or 0
         left = None if limit is None else limit - used
         if left is not None and nodes * cores > max(left, 0):
-            wanted = f"{self.name_of((target,))}={nodes} on {self.told} wants {nodes * cores} {what}"
+            wanted = f"{self.name_of((target,))}={nodes} on {self.label} wants {nodes * cores} {what}"
             yield f"{wanted}; the account has {max(left, 0)} of {limit} left. {_MORE_QUOTA}"
 
 

@@ -131,7 +131,7 @@ class PoolSpec(Spec):
         start = self.start_task.problems() if isinstance(self.start_task, StartTaskSpec) else []
         return [
             *id_problems("pool_id", self.pool_id),
-            *(problem.message(self._name_of) for problem in found if not _is_told(problem, start)),
+            *(problem.message(self._name_of) for problem in found if not _is_reported(problem, start)),
             *start,
             *source_problems(self.ssh_from),
             *_metadata_problems(self.metadata),
@@ -231,8 +231,8 @@ class PoolSpec(Spec):
         return sum(int(count) for count in counts if isinstance(count, int) or str(count).isdigit())
 
 
-def _is_told(problem: Problem, told: Sequence[str]) -> bool:
-    return bool(told) and problem.path == ("startTask", "commandLine")
+def _is_reported(problem: Problem, reported: Sequence[str]) -> bool:
+    return bool(reported) and problem.path == ("startTask", "commandLine")
 
 
 def _metadata_problems(metadata: Mapping[str, str]) -> list[str]:
