@@ -33,28 +33,6 @@ POOL = {"image": "ubuntu 24.04", "vm_size": "standard_d2s_v5"}
 """What a create needs beside its required parameters, unless a ``body`` says it."""
 
 
-UNTIL_THE_REQUEST_CLASS = {
-    "BatchLinuxCreatePoolOperator": {
-        "autoscale",
-        "body",
-        "containers",
-        "identities",
-        "metadata",
-        "network",
-        "scheduling",
-        "security",
-        "software",
-        "ssh_from",
-        "start_task",
-        "start_task_environment",
-        "storage",
-        "tags",
-        "user_accounts",
-    }
-}
-"""Fields that are rewritten to hide secrets before Airflow stores them, until a request class reads them."""
-
-
 def operators() -> list[type]:
     """Return the public operators and sensors."""
     info = get_provider_info()
@@ -68,10 +46,7 @@ def operators() -> list[type]:
 def findings(cls: type) -> Iterator[str]:
     """Yield what an operator's ``__init__`` does to a template field beside assigning it."""
     signature = _parameters(cls)
-    rewritten = UNTIL_THE_REQUEST_CLASS.get(cls.__name__, set())
     for field in cls.template_fields:  # type: ignore[attr-defined]
-        if field in rewritten:
-            continue
         if field not in signature:
             yield f"{cls.__name__}.{field} is a template field without a parameter of that name."
             continue

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -15,6 +15,7 @@ from airflow_provider_batchlinux.exceptions import error_from_payload
 from airflow_provider_batchlinux.hooks.batch_linux import DEFAULT_CONN_ID, BatchLinuxHook
 
 if TYPE_CHECKING:
+    import jinja2
     from airflow.sdk import Context
 
     from airflow_provider_batchlinux.client.transport.account import AccountSettings
@@ -67,6 +68,33 @@ class BatchLinuxBaseOperator(BaseOperator):
         ``on_kill`` must not read it for the first time: it may have interrupted a request to Airflow's API.
         """
         return self.hook.settings()
+
+    def hide_secrets(self, resolved: set[int]) -> None:
+        """
+        Replace spec objects in template fields by dicts, and mark the secrets in them for Airflow to mask.
+
+        Called before the fields are rendered, because Airflow renders no templates inside objects that it
+        does not know, and after that, before Airflow stores them.
+
+        :param resolved: the ids of the values that Airflow does not render, because a mapped task got them
+            from an XCom. The id of what replaces such a value must be added.
+        """
+
+    def _do_render_template_fields(
+        self,
+        parent: Any,
+        template_fields: Iterable[str],
+        context: Context,
+        jinja_env: jinja2.Environment,
+        seen_oids: set[int],
+    ) -> None:
+        # Private in Airflow, but the one method that plain and mapped tasks share, from 3.1.0 on: a mapped
+        # task does not call its operator's render_template_fields.
+        if parent is self:
+            self.hide_secrets(seen_oids)
+        super()._do_render_template_fields(parent, template_fields, context, jinja_env, seen_oids)
+        if parent is self:
+            self.hide_secrets(seen_oids)
 
 
 def owner_of(context: Context) -> dict[str, str]:

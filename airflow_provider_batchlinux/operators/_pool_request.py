@@ -26,17 +26,17 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-PARTS: Mapping[str, str] = {
-    "autoscale": "AutoscaleSpec",
-    "network": "NetworkSpec",
-    "storage": "StorageSpec",
-    "security": "SecuritySpec",
-    "containers": "ContainerSpec",
-    "software": "SoftwareSpec",
-    "user_accounts": "UserAccountSpec",
-    "scheduling": "SchedulingSpec",
-}
-"""The parameters that take a spec object, or a dict with its fields, and the object's class."""
+PARTS = (
+    "autoscale",
+    "network",
+    "storage",
+    "security",
+    "containers",
+    "software",
+    "user_accounts",
+    "scheduling",
+)
+"""The parameters that take only a spec object, or a dict with its fields; ``PoolSpec`` has their classes."""
 
 _BODY_REPLACES = (
     "vm_size",
@@ -82,29 +82,31 @@ def require_one_form(operator: Any) -> None:
         raise ValueError("\n".join(problems))
 
 
-def hide_parts(operator: Any) -> None:
+def hide_parts(operator: Any, resolved: set[int]) -> None:
     """
-    Replace spec objects by dicts, and mark the secrets in them for Airflow to mask.
+    Replace spec objects by dicts, and mark the secrets in them and in the body for Airflow to mask.
 
-    Airflow renders templates inside dicts, and not inside objects that it does not know.
+    :param resolved: the ids of values that Airflow does not render; those of their replacements are added.
     """
     given = {name: getattr(operator, name) for name in ("start_task", *PARTS)}
     parts = {name: value for name, value in given.items() if not isinstance(value, str | None)}
     if operator.body is None and not parts:
         return
-    # Imported here, so that only a Dag file with such parts pays for it.
+    # Imported here, so that no Dag file pays for it.
     from airflow.sdk.log import mask_secret
 
-    from airflow_provider_batchlinux import specs
     from airflow_provider_batchlinux.core.pools.spec.base import hidden_spec
+    from airflow_provider_batchlinux.core.pools.spec.pool import PoolSpec
     from airflow_provider_batchlinux.core.pools.validation.schema import hidden_body
     from airflow_provider_batchlinux.core.secrets import secrets_in
 
-    for name, value in parts.items():
-        parts[name] = hidden_spec((getattr(specs, PARTS.get(name, "StartTaskSpec")),), value)
-        setattr(operator, name, parts[name])
-    operator.body = hidden_body(operator.body)
-    for secret in secrets_in([operator.body, *parts.values()]):
+    hidden = {name: hidden_spec(PoolSpec.PARTS[name], value) for name, value in parts.items()}
+    parts["body"], hidden["body"] = operator.body, hidden_body(operator.body)
+    for name, value in hidden.items():
+        if id(parts[name]) in resolved:
+            resolved.add(id(value))
+        setattr(operator, name, value)
+    for secret in secrets_in(list(hidden.values())):
         if "{{" not in secret:
             mask_secret(secret)
 
@@ -149,7 +151,7 @@ def _pool_of(operator: Any, context: Context, derived_id: str) -> PoolDefinition
 
         body = _body_from(operator, operator.body, context)
         pool_id = operator.pool_id or body.get("id") or derived_id
-        pool = RawPool(body, pool_id, operator.image, operator.identities, operator.tags)
+        pool = RawPool(body, pool_id, operator.image, operator.identities or (), operator.tags or {})
     if _FINGERPRINT_PLACE in pool.pool_id:
         digest = pool.fingerprint()[:_FINGERPRINT_LENGTH]
         pool = replace(pool, pool_id=pool.pool_id.replace(_FINGERPRINT_PLACE, digest))
@@ -239,13 +241,13 @@ def _spec_from(operator: Any, pool_id: str, problems: list[str]) -> PoolSpec:
         vm_size=operator.vm_size,
         dedicated_nodes=operator.dedicated_nodes,
         spot_nodes=operator.spot_nodes,
-        ssh_from=operator.ssh_from,
-        metadata=operator.metadata,
+        ssh_from=operator.ssh_from or (),
+        metadata=operator.metadata or {},
         task_slots_per_node=operator.task_slots_per_node,
         resize_timeout=optional_seconds("resize_timeout", operator.resize_timeout),
         display_name=operator.display_name,
-        identities=operator.identities,
-        tags=operator.tags,
+        identities=operator.identities or (),
+        tags=operator.tags or {},
         **{**parts, "user_accounts": parts["user_accounts"] or ()},
     )
 

@@ -28,7 +28,6 @@ from airflow_provider_batchlinux.operators._waiting import (
 from airflow_provider_batchlinux.triggers.pool import BatchLinuxPoolGoneTrigger, BatchLinuxPoolSteadyTrigger
 
 if TYPE_CHECKING:
-    import jinja2
     from airflow.sdk import Context
 
     from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
@@ -231,26 +230,21 @@ class BatchLinuxCreatePoolOperator(BatchLinuxWaitingOperator):
         self.image, self.vm_size = image, vm_size
         self.dedicated_nodes, self.spot_nodes, self.start_task = dedicated_nodes, spot_nodes, start_task
         self.start_task_elevated, self.start_task_retries = start_task_elevated, start_task_retries
-        self.start_task_environment = start_task_environment or {}
-        self.ssh_from, self.metadata = ssh_from or [], metadata or {}
+        self.start_task_environment = start_task_environment
+        self.ssh_from, self.metadata = ssh_from, metadata
         self.task_slots_per_node, self.resize_timeout = task_slots_per_node, resize_timeout
         self.display_name, self.body, self.autoscale = display_name, body, autoscale
         self.network, self.storage, self.security = network, storage, security
         self.containers, self.software = containers, software
         self.user_accounts, self.scheduling = user_accounts, scheduling
-        self.identities, self.tags, self.preflight = identities or [], tags or {}, preflight
+        self.identities, self.tags, self.preflight = identities, tags, preflight
         self.expires_in, self.if_exists = expires_in, if_exists
         self.deletion_limit, self.deferrable = deletion_limit, deferrable
-        self._check_form()
-
-    def _check_form(self) -> None:
         require_one_form(self)
-        hide_parts(self)
 
-    def render_template_fields(self, context: Context, jinja_env: jinja2.Environment | None = None) -> None:
-        """Render, and mark the secrets before Airflow stores the rendered fields."""
-        super().render_template_fields(context, jinja_env)
-        hide_parts(self)
+    def hide_secrets(self, resolved: set[int]) -> None:
+        """Replace the spec objects by dicts, and mark the secrets in them and in the body."""
+        hide_parts(self, resolved)
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Create or adopt the pool."""

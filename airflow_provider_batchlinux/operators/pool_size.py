@@ -159,6 +159,16 @@ class BatchLinuxEnableAutoscaleOperator(BatchLinuxPoolOperator):
         self.formula = formula
         self.interval = interval
 
+    def hide_secrets(self, resolved: set[int]) -> None:
+        """Replace a spec object by a dict, so that the formula in it is rendered."""
+        from airflow_provider_batchlinux.core.pools.spec.base import Spec
+
+        if isinstance(self.formula, Spec):
+            is_resolved = id(self.formula) in resolved
+            self.formula = self.formula.to_dict()
+            if is_resolved:
+                resolved.add(id(self.formula))
+
     def execute(self, context: Context) -> dict[str, Any]:
         """Enable the formula, and return its first values."""
         self.link_pool(context)
@@ -176,7 +186,7 @@ class BatchLinuxEnableAutoscaleOperator(BatchLinuxPoolOperator):
         from airflow_provider_batchlinux.core.pools.spec.base import plain_spec, read_spec
         from airflow_provider_batchlinux.core.pools.spec.scale import AutoscaleSpec
 
-        given = {"formula": self.formula} if isinstance(self.formula, str) else dict(plain_spec(self.formula))
+        given = {"formula": self.formula} if isinstance(self.formula, str) else plain_spec(self.formula)
         seconds = optional_seconds("interval", self.interval)
         problems: list[str] = []
         if seconds is not None and given.get("interval") is not None:

@@ -7,9 +7,12 @@ from ast import literal_eval
 from typing import Any
 
 import pytest
+from airflow.providers.standard.operators.empty import EmptyOperator
+from airflow.sdk import DAG
 
 from airflow_provider_batchlinux.exceptions import BatchRequestError
 from airflow_provider_batchlinux.operators._pool_request import secrets_hidden
+from airflow_provider_batchlinux.operators.pool import BatchLinuxCreatePoolOperator
 from airflow_provider_batchlinux.specs import (
     AzureBlobMountSpec,
     AzureFilesMountSpec,
@@ -25,7 +28,7 @@ from airflow_provider_batchlinux.specs import (
     TaskContainerSpec,
     UserAccountSpec,
 )
-from tests.airflow_harness import run_task
+from tests.airflow_harness import ExecutionApi, run_task
 from tests.unit.operators.test_pool_create import create
 
 SECRET = "c0rrect-h0rse"
@@ -98,6 +101,51 @@ def test_no_secret_is_stored_or_shown_in_whatever_form_it_came(account, parts, f
 
         assert run.state == ("failed" if fault else "success")
         assert SECRET not in run.everything_said
+
+
+@pytest.mark.parametrize("expanded", [False, True], ids=["partial", "expanded"])
+@pytest.mark.parametrize("form", range(3), ids=["objects", "dicts", "body"])
+@pytest.mark.parametrize(
+    "name", ["an account's private key", "a blob account's key", "a registry's password", "a SAS in a URL"]
+)
+def test_a_mapped_task_stores_and_shows_no_secret(account, name, form, expanded):
+    given = {"image": "ubuntu 24.04", "vm_size": "standard_d2s_v5", **forms_of(PARTS[name])[form]}
+    mapped = {key: [given.pop(key)] for key in [*PARTS[name], "body"] if key in given} if expanded else {}
+    with DAG("mapped", schedule=None):
+        task = BatchLinuxCreatePoolOperator.partial(task_id="create", **given).expand(
+            **mapped, pool_id=["et{{ 'l' }}"]
+        )
+    run = run_task(task, map_index=0)
+
+    assert (run.state, run.result["pool_id"]) == ("success", "etl")
+    assert SECRET not in run.everything_said
+
+
+def test_the_templates_inside_a_spec_object_are_rendered_for_plain_and_mapped_tasks(account):
+    accounts = [UserAccountSpec("u{{ 6 * 7 }}", "{{ 'c0rrect' }}-h0rse")]
+    with DAG("mapped", schedule=None):
+        mapped = BatchLinuxCreatePoolOperator.partial(
+            task_id="create", image="ubuntu", vm_size="standard_d2s_v5", user_accounts=accounts
+        ).expand(pool_id=["mapped"])
+    for task in (create(pool_id="plain", user_accounts=accounts), mapped):
+        run = run_task(task, map_index=0)
+
+        assert run.state == "success"
+        assert run.rendered["user_accounts"][0]["name"] == "u42"
+        assert SECRET not in run.everything_said
+
+
+def test_templates_in_what_another_task_returned_are_not_rendered(account):
+    api = ExecutionApi(xcoms={"return_value": [[{"name": "{{ 6 * 7 }}", "password": SECRET}]]})
+    with DAG("mapped", schedule=None):
+        accounts = EmptyOperator(task_id="accounts").output
+        mapped = BatchLinuxCreatePoolOperator.partial(
+            task_id="create", image="ubuntu", vm_size="standard_d2s_v5"
+        ).expand(user_accounts=accounts)
+    run = run_task(mapped, map_index=0, api=api)
+
+    assert run.rendered["user_accounts"][0]["name"] == "{{ 6 * 7 }}"
+    assert SECRET not in run.everything_said.replace(repr(api.xcoms), "")
 
 
 @pytest.mark.parametrize("form", range(3), ids=["objects", "dicts", "body"])

@@ -227,3 +227,13 @@ def test_autoscale_is_disabled_once_and_that_is_fine_twice(account: BatchAccount
     found = account.hook.find_pool("etl")
     assert found is not None
     assert (found.autoscale, found.target) == (False, 2)
+
+
+def test_a_template_inside_a_spec_object_is_rendered(account: BatchAccount) -> None:
+    account.make_pool()
+    formula = AutoscaleSpec("$TargetDedicatedNodes = {{ 1 + 1 }};")
+
+    run = run_task(BatchLinuxEnableAutoscaleOperator(task_id="scale", pool_id="etl", formula=formula))
+
+    assert run.rendered["formula"] == {"formula": "$TargetDedicatedNodes = 2;"}
+    assert run.result["results"]["$TargetDedicatedNodes"] == "2"
