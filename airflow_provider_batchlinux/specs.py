@@ -14,11 +14,9 @@ if TYPE_CHECKING:
     from airflow_provider_batchlinux.core.pools.formulas import (
         by_pending_tasks,
         by_working_hours,
-        formula_problems,
         zero_when_idle,
     )
     from airflow_provider_batchlinux.core.pools.repair import RepairSpec
-    from airflow_provider_batchlinux.core.pools.spec.accounts import UserAccountSpec
     from airflow_provider_batchlinux.core.pools.spec.containers import (
         BindMountSpec,
         ContainerSpec,
@@ -46,7 +44,11 @@ if TYPE_CHECKING:
         SoftwareSpec,
         UpgradeSpec,
     )
-    from airflow_provider_batchlinux.core.pools.spec.start_task import ResourceFileSpec, StartTaskSpec
+    from airflow_provider_batchlinux.core.pools.spec.start_task import (
+        ResourceFileSpec,
+        StartTaskSpec,
+        UserAccountSpec,
+    )
     from airflow_provider_batchlinux.core.pools.spec.storage import (
         AzureBlobMountSpec,
         AzureFilesMountSpec,
@@ -56,6 +58,7 @@ if TYPE_CHECKING:
         OsDiskSpec,
         StorageSpec,
     )
+    from airflow_provider_batchlinux.core.pools.validation.rules import formula_problems
     from airflow_provider_batchlinux.core.users.credentials import KeyDestination
 
 __all__ = [
@@ -129,10 +132,10 @@ _HOMES = {
     "StorageSpec": "pools.spec.storage",
     "TaskContainerSpec": "pools.spec.containers",
     "UpgradeSpec": "pools.spec.software",
-    "UserAccountSpec": "pools.spec.accounts",
+    "UserAccountSpec": "pools.spec.start_task",
     "by_pending_tasks": "pools.formulas",
     "by_working_hours": "pools.formulas",
-    "formula_problems": "pools.formulas",
+    "formula_problems": "pools.validation.rules",
     "zero_when_idle": "pools.formulas",
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlsplit
 
 from airflow.providers.common.compat.sdk import BaseOperatorLink
 
@@ -16,6 +17,12 @@ if TYPE_CHECKING:
 __all__ = ["BatchLinuxPoolLink"]
 
 log = logging.getLogger(__name__)
+
+_PORTALS = {
+    ".batch.azure.com": "https://portal.azure.com",
+    ".batch.chinacloudapi.cn": "https://portal.azure.cn",
+    ".batch.usgovcloudapi.net": "https://portal.azure.us",
+}
 
 
 class BatchLinuxPoolLink(BaseOperatorLink):
@@ -31,8 +38,6 @@ class BatchLinuxPoolLink(BaseOperatorLink):
         :param settings: the account. An account outside Azure has no portal page and gets an empty link,
             because Airflow logs an error for each link that it does not find.
         """
-        from airflow_provider_batchlinux.core.pools.portal import pool_page
-
         try:
             url = pool_page(
                 settings.endpoint,
@@ -55,3 +60,29 @@ class BatchLinuxPoolLink(BaseOperatorLink):
         except Exception:
             return ""
         return str(stored or "")
+
+
+def pool_page(
+    endpoint: str, account_name: str, pool_id: str, *, subscription_id: str | None, resource_group: str | None
+) -> str:
+    """
+    Return the address of the portal's page of a pool.
+
+    Without a subscription and resource group, it is that of the list of Batch accounts, because the portal
+    opens a resource by its ARM id. That the portal has a page for the ARM id of a pool is not documented.
+
+    :param endpoint: the account's URL; an account outside Azure has no page, and the address is empty.
+    """
+    host = urlsplit(endpoint).hostname or ""
+    portal = next((url for suffix, url in _PORTALS.items() if host.endswith(suffix)), "")
+    if not portal:
+        return ""
+    if not (subscription_id and resource_group):
+        return f"{portal}/#browse/Microsoft.Batch%2FbatchAccounts"
+    parts = (
+        f"subscriptions/{quote(subscription_id, safe='')}",
+        f"resourceGroups/{quote(resource_group, safe='')}",
+        f"providers/Microsoft.Batch/batchAccounts/{quote(account_name, safe='')}",
+        f"pools/{quote(pool_id, safe='')}",
+    )
+    return f"{portal}/#@/resource/{'/'.join(parts)}"

@@ -18,9 +18,8 @@ from airflow_provider_batchlinux.client.transport.account import AccountSettings
 from airflow_provider_batchlinux.client.transport.errors import error_code
 from airflow_provider_batchlinux.client.transport.retry import RetryPolicy
 from airflow_provider_batchlinux.client.transport.session import open_pipeline
-from airflow_provider_batchlinux.core.pools.preflight import Limits, Region
+from airflow_provider_batchlinux.core.pools.preflight import Limits, Region, Subnet, network_of, subnet_in
 from airflow_provider_batchlinux.core.pools.spec.management import management_body, pool_identity
-from airflow_provider_batchlinux.core.pools.subnets import Subnet, network_of, subnet_in
 from airflow_provider_batchlinux.core.vm_sizes.sizes import VmSize
 from airflow_provider_batchlinux.exceptions import BatchConflictError
 

@@ -14,11 +14,11 @@ from airflow_provider_batchlinux.core.pools.preflight import (
     USAGE_FIELDS,
     Findings,
     Region,
+    Subnet,
     Usage,
     find_faults,
     usage_of,
 )
-from airflow_provider_batchlinux.core.pools.subnets import Subnet
 from airflow_provider_batchlinux.core.pools.validation.schema import rest_name
 from airflow_provider_batchlinux.exceptions import BatchLinuxError
 

@@ -1,23 +1,13 @@
-"""Ready-made autoscale formulas, and a check of a formula's syntax."""
+"""Ready-made autoscale formulas."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
-__all__ = ["by_pending_tasks", "by_working_hours", "formula_problems", "zero_when_idle"]
+from airflow_provider_batchlinux.core.counts import is_count
 
 _WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _DEALLOCATION_OPTIONS = ("requeue", "terminate", "taskcompletion")
-_TARGETS = ("$TargetDedicatedNodes", "$TargetLowPriorityNodes", "$TargetDedicated", "$TargetLowPriority")
-_TARGET_SET = re.compile(
-    r"(\$TargetDedicatedNodes|\$TargetLowPriorityNodes|\$TargetDedicated|\$TargetLowPriority)\s*=(?!=)"
-)
-_COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
-_TEXT = re.compile(r"\"[^\"\n]*\"|'[^'\n]*'")
-_MOST_CHARACTERS = 8192
-_MOST_STATEMENTS = 100
-_CLOSING = {"(": ")", "{": "}"}
 
 
 def by_pending_tasks(
@@ -155,42 +145,6 @@ def zero_when_idle(
     return "\n".join([*lines, f"$NodeDeallocationOption = {deallocation};"])
 
 
-def formula_problems(formula: str) -> list[str]:
-    """
-    List what is wrong with the form of a formula, as far as that is seen without the service.
-
-    The service works a formula out only on a pool that exists; it checks the rest when the pool is made.
-
-    :param formula: the text of the formula.
-    """
-    plain = _TEXT.sub("''", _COMMENT.sub(" ", formula))
-    found = []
-    if len(formula) > _MOST_CHARACTERS:
-        found.append(f"has {len(formula)} characters; at most {_MOST_CHARACTERS} are allowed.")
-    statements = [text for text in plain.split(";") if text.strip()]
-    if len(statements) > _MOST_STATEMENTS:
-        found.append(f"has {len(statements)} statements; at most {_MOST_STATEMENTS} are allowed.")
-    if not _TARGET_SET.search(plain):
-        found.append(
-            f"sets neither {_TARGETS[0]} nor {_TARGETS[1]}, so the pool would keep its size for ever."
-        )
-    if unmatched := _unmatched(plain):
-        found.append(f"has {unmatched!r} without its partner.")
-    if not {"'", '"'}.isdisjoint(plain.replace("''", "")):
-        found.append("has a text that does not end.")
-    return found
-
-
-def _unmatched(text: str) -> str | None:
-    waiting: list[str] = []
-    for character in text:
-        if character in _CLOSING:
-            waiting.append(character)
-        elif character in _CLOSING.values() and (not waiting or _CLOSING[waiting.pop()] != character):
-            return character
-    return waiting[-1] if waiting else None
-
-
 def _check(*problems: str | None) -> None:
     found = [problem for problem in problems if problem]
     if found:
@@ -198,8 +152,11 @@ def _check(*problems: str | None) -> None:
 
 
 def _count(name: str, value: object) -> str | None:
-    is_count = isinstance(value, int) and not isinstance(value, bool) and value >= 0
-    return None if is_count else f"{name}={value!r} is not a number of nodes; give a whole number from 0 up."
+    return (
+        None
+        if is_count(value)
+        else f"{name}={value!r} is not a number of nodes; give a whole number from 0 up."
+    )
 
 
 def _bounds(kind: str, least: int, most: int) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -9,7 +10,6 @@ from typing import Any
 
 from airflow_provider_batchlinux.core.images.catalog import SupportedImage
 from airflow_provider_batchlinux.core.instants import WARNED_BEFORE
-from airflow_provider_batchlinux.core.pools.subnets import Subnet
 from airflow_provider_batchlinux.core.pools.validation.rules import generation_for
 from airflow_provider_batchlinux.core.vm_sizes.sizes import VmSize, find_size, nearest_sizes
 
@@ -28,6 +28,11 @@ USAGE_FIELDS = (
 _EPHEMERAL: Path = ("virtualMachineConfiguration", "osDisk", "ephemeralOSDiskSettings")
 _SUBNET: Path = ("networkConfiguration", "subnetId")
 _SECURITY: Path = ("virtualMachineConfiguration", "securityProfile", "securityType")
+_SUBNET_ID = re.compile(
+    r"(/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft\.Network/virtualNetworks/[^/]+)"
+    r"/subnets/[^/]+/?",
+    re.IGNORECASE,
+)
 _MORE_QUOTA = "Request fewer nodes, wait until other pools are deleted, or request more quota in the portal."
 
 
@@ -72,6 +77,26 @@ class Usage:
 
 
 @dataclass(frozen=True)
+class Subnet:
+    """
+    The addresses of a subnet.
+
+    :param limit: the number of addresses for machines. Azure does not document whether it includes the five
+        that it reserves in each subnet; we assume not, so that only a pool that surely lacks some is refused.
+    :param used: the number of addresses in use.
+    """
+
+    subnet_id: str
+    limit: int
+    used: int
+
+    @property
+    def free(self) -> int:
+        """The number of free addresses."""
+        return max(self.limit - self.used, 0)
+
+
+@dataclass(frozen=True)
 class Findings:
     """
     What was found.
@@ -104,6 +129,28 @@ def usage_of(pools: Iterable[Mapping[str, Any]], sizes: Sequence[VmSize]) -> Usa
         family = (size.family or "").lower()
         families[family] = families.get(family, 0) + cores
     return Usage(frozenset(str(row["id"]) for row in rows), dedicated, spot, families)
+
+
+def network_of(subnet_id: str) -> str | None:
+    """Return the ARM id of a subnet's virtual network; ``None`` if the id is not that of a subnet."""
+    found = _SUBNET_ID.fullmatch(subnet_id)
+    return found.group(1) if found else None
+
+
+def subnet_in(usages: Iterable[Mapping[str, Any]], subnet_id: str) -> Subnet | None:
+    """
+    Return a subnet from the usages of its virtual network; ``None`` if it is missing, or has no limit.
+
+    :param usages: as ``GET .../virtualNetworks/{name}/usages`` lists them.
+    """
+    wanted = subnet_id.rstrip("/").lower()
+    for usage in usages:
+        if str(usage.get("id", "")).rstrip("/").lower() != wanted:
+            continue
+        limit, used = usage.get("limit"), usage.get("currentValue")
+        if isinstance(limit, (int, float)) and isinstance(used, (int, float)) and limit >= 0:
+            return Subnet(subnet_id, int(limit), int(used))
+    return None
 
 
 def find_faults(

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
+from airflow_provider_batchlinux.core.counts import is_count, read_share
 from airflow_provider_batchlinux.core.nodes.actions import NodeChoice
 from airflow_provider_batchlinux.core.snapshots import NodeSnapshot, PoolSnapshot
 from airflow_provider_batchlinux.core.text import joined
@@ -35,8 +35,6 @@ _TOO_EARLY = frozenset(
 _NEW_MACHINE = frozenset({"creating", "reimaging"})
 _STARTING = _NEW_MACHINE | {"starting", "waitingforstarttask", "rebooting", "upgradingos", "unknown"}
 _WITHOUT_MACHINE = frozenset({"preempted", "leavingpool", "deallocating", "deallocated"})
-
-_SHARE = re.compile(r"(\d{1,3}(?:\.\d+)?)\s*%")
 
 
 @dataclass(frozen=True)
@@ -139,9 +137,7 @@ def would_lose(before: LedgerEntry | None, after: LedgerEntry) -> list[str]:
 
 def failure_limit_problems(limit: object) -> list[str]:
     """List what is wrong with a number of nodes that may fail."""
-    share = _SHARE.fullmatch(limit.strip()) if isinstance(limit, str) else None
-    is_count = isinstance(limit, int) and not isinstance(limit, bool) and limit >= 0
-    if is_count or (share is not None and float(share[1]) <= 100):
+    if is_count(limit) or read_share(limit) is not None:
         return []
     return [f"max_failed_nodes={limit!r} is not a whole number from 0 up, or a share such as '5%'."]
 
@@ -153,9 +149,8 @@ def failure_limit(limit: int | str, nodes: int) -> int:
     :param limit: a number, or a share of the nodes such as ``"5%"``, rounded down.
     :param nodes: the nodes that the user was meant for.
     """
-    if isinstance(limit, int):
-        return limit
-    return int(round(float(limit.strip().removesuffix("%")) * nodes / 100, 6))
+    # Rounded first: 0.07 * 100 is a little more than 7.
+    return limit if isinstance(limit, int) else int(round((read_share(limit) or 0.0) * nodes, 6))
 
 
 def _others(nodes: Sequence[NodeSnapshot], chosen: Sequence[NodeSnapshot]) -> tuple[NodeSnapshot, ...]:

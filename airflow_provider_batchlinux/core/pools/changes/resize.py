@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from airflow_provider_batchlinux.core.counts import is_count
 from airflow_provider_batchlinux.core.instants import iso8601_duration, rest_instant
 from airflow_provider_batchlinux.core.service_errors import ResizeErrorKind, explained_error, kind_of
 from airflow_provider_batchlinux.core.snapshots import PoolSnapshot, ServiceError
@@ -51,7 +52,7 @@ class ResizeSpec:
         found = [
             f"{name}={count!r} is not a whole number from 0 up."
             for name, count in counts.items()
-            if count is not None and (isinstance(count, bool) or not isinstance(count, int) or count < 0)
+            if count is not None and not is_count(count)
         ]
         if all(count is None for count in counts.values()):
             found.append("dedicated_nodes and spot_nodes are both None; give at least one.")

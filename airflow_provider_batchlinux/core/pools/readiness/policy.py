@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from airflow_provider_batchlinux.core.counts import is_count, read_share
 from airflow_provider_batchlinux.core.instants import parse_instant
 from airflow_provider_batchlinux.core.snapshots import PoolSnapshot
-
-_PERCENT = re.compile(r"(\d{1,3}(?:\.\d+)?)\s*%")
 
 
 @dataclass(frozen=True)
@@ -72,7 +70,7 @@ class ReadinessPolicy:
                 f"ready={self.ready!r} is not 'all', a number from 1 up, or a share such as '80%'"
                 " above 0 % and up to 100 %."
             )
-        if self.max_failed_nodes is not None and not _is_count(self.max_failed_nodes):
+        if self.max_failed_nodes is not None and not is_count(self.max_failed_nodes):
             found.append(f"max_failed_nodes={self.max_failed_nodes!r} is not a whole number from 0 up.")
         for name in ("allocation_limit", "boot_limit"):
             limit = getattr(self, name)
@@ -88,7 +86,7 @@ class ReadinessPolicy:
         if self.spot_optional and not pool.target_dedicated:
             return min(1, pool.target)
         if kind == "share":
-            return math.ceil(round(self.counted_target(pool) * amount / 100, 6))
+            return math.ceil(round(self.counted_target(pool) * amount, 6))
         return self.counted_target(pool)
 
     def needed(self, pool: PoolSnapshot, left_out: int) -> int:
@@ -124,15 +122,9 @@ class ReadinessPolicy:
             return "all", 0.0
         if text.isdecimal() and int(text) > 0:
             return "number", float(text)
-        share = _PERCENT.fullmatch(text)
-        if share is not None and 0 < float(share[1]) <= 100:
-            return "share", float(share[1])
-        return None
+        share = read_share(text)
+        return ("share", share) if share else None
 
 
 def _instant(value: Any) -> datetime | None:
     return value if isinstance(value, datetime) else parse_instant(str(value or ""))
-
-
-def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0

@@ -10,7 +10,6 @@ from airflow_provider_batchlinux.core.ids import fingerprint, id_problems
 from airflow_provider_batchlinux.core.images.resolve import ResolvedImage
 from airflow_provider_batchlinux.core.instants import iso8601_duration
 from airflow_provider_batchlinux.core.pool_metadata import METADATA_PREFIX, rest_metadata
-from airflow_provider_batchlinux.core.pools.spec.accounts import UserAccountSpec
 from airflow_provider_batchlinux.core.pools.spec.base import Spec, hidden_spec, merge
 from airflow_provider_batchlinux.core.pools.spec.containers import ContainerSpec
 from airflow_provider_batchlinux.core.pools.spec.management import identity_problems, tag_problems
@@ -18,7 +17,7 @@ from airflow_provider_batchlinux.core.pools.spec.network import NetworkSpec
 from airflow_provider_batchlinux.core.pools.spec.scale import AutoscaleSpec, SchedulingSpec
 from airflow_provider_batchlinux.core.pools.spec.security import SecuritySpec
 from airflow_provider_batchlinux.core.pools.spec.software import SoftwareSpec
-from airflow_provider_batchlinux.core.pools.spec.start_task import StartTaskSpec
+from airflow_provider_batchlinux.core.pools.spec.start_task import StartTaskSpec, UserAccountSpec
 from airflow_provider_batchlinux.core.pools.spec.storage import StorageSpec
 from airflow_provider_batchlinux.core.pools.validation.rules import generation_for, rule_problems
 from airflow_provider_batchlinux.core.pools.validation.schema import Path, Problem, read_body, rest_name

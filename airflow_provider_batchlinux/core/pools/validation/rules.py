@@ -11,7 +11,6 @@ import re
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 from typing import Any
 
-from airflow_provider_batchlinux.core.pools.formulas import formula_problems
 from airflow_provider_batchlinux.core.pools.validation.schema import Path, Problem
 
 Body = Mapping[str, Any]
@@ -20,6 +19,16 @@ _MACHINE = "virtualMachineConfiguration"
 _SPOT = "targetLowPriorityNodes"
 _SECURITY: Path = (_MACHINE, "securityProfile", "securityType")
 _NODES_PER_ADDRESS = 100
+
+_TARGETS = ("$TargetDedicatedNodes", "$TargetLowPriorityNodes", "$TargetDedicated", "$TargetLowPriority")
+_TARGET_SET = re.compile(
+    r"(\$TargetDedicatedNodes|\$TargetLowPriorityNodes|\$TargetDedicated|\$TargetLowPriority)\s*=(?!=)"
+)
+_COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
+_TEXT = re.compile(r"\"[^\"\n]*\"|'[^'\n]*'")
+_MOST_CHARACTERS = 8192
+_MOST_STATEMENTS = 100
+_CLOSING = {"(": ")", "{": "}"}
 
 
 def rule_problems(body: Body, *, image: object = None) -> list[Problem]:
@@ -51,6 +60,32 @@ def entra_only(body: Body) -> list[Path]:
         (_MACHINE, "imageReference", "virtualMachineImageId"),
     ]
     return [place for place in places if _at(body, place)]
+
+
+def formula_problems(formula: str) -> list[str]:
+    """
+    List the mistakes in the syntax of an autoscale formula that can be found without the service.
+
+    The service evaluates a formula only on a pool that exists; it checks the rest when the pool is created.
+
+    :param formula: the text of the formula.
+    """
+    plain = _TEXT.sub("''", _COMMENT.sub(" ", formula))
+    found = []
+    if len(formula) > _MOST_CHARACTERS:
+        found.append(f"has {len(formula)} characters; at most {_MOST_CHARACTERS} are allowed.")
+    statements = [text for text in plain.split(";") if text.strip()]
+    if len(statements) > _MOST_STATEMENTS:
+        found.append(f"has {len(statements)} statements; at most {_MOST_STATEMENTS} are allowed.")
+    if not _TARGET_SET.search(plain):
+        found.append(
+            f"sets neither {_TARGETS[0]} nor {_TARGETS[1]}, so the size of the pool would never change."
+        )
+    if unmatched := _unmatched(plain):
+        found.append(f"has {unmatched!r} without its partner.")
+    if not {"'", '"'}.isdisjoint(plain.replace("''", "")):
+        found.append("has a text that does not end.")
+    return found
 
 
 def _at(body: Any, path: Path) -> Any:
@@ -144,3 +179,13 @@ def _duplicates(found: Iterable[tuple[Path, Hashable]]) -> Iterator[Problem]:
         if value in seen:
             yield Problem(path, f"={value!r} is given twice.")
         seen.add(value)
+
+
+def _unmatched(text: str) -> str | None:
+    waiting: list[str] = []
+    for character in text:
+        if character in _CLOSING:
+            waiting.append(character)
+        elif character in _CLOSING.values() and (not waiting or _CLOSING[waiting.pop()] != character):
+            return character
+    return waiting[-1] if waiting else None

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from airflow_provider_batchlinux.core.pools.formulas import (
     by_pending_tasks,
     by_working_hours,
-    formula_problems,
     zero_when_idle,
 )
+from airflow_provider_batchlinux.core.pools.validation.rules import formula_problems
 from airflow_provider_batchlinux.emulator.autoscale import Scene, evaluate
 from airflow_provider_batchlinux.emulator.autoscale.metrics import Sample
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_batchlinux.core.pools.subnets import Subnet, network_of, subnet_in
+from airflow_provider_batchlinux.core.pools.preflight import Subnet, network_of, subnet_in
 
 NETWORK = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Network/virtualNetworks/v"
 SUBNET = f"{NETWORK}/subnets/nodes"

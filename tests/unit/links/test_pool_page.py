@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_batchlinux.core.pools.portal import pool_page
+from airflow_provider_batchlinux.links.portal import pool_page
 
 PUBLIC = "https://etl.westeurope.batch.azure.com"
 
