@@ -26,6 +26,7 @@ import structlog
 from airflow.sdk import DAG, BaseOperator
 from airflow.sdk.api.client import Client
 from airflow.sdk.api.datamodels._generated import DagRun, TaskInstance, TaskInstanceState, TIRunContext
+from airflow.sdk.definitions.mappedoperator import MappedOperator
 from airflow.sdk.execution_time.supervisor import InProcessTestSupervisor
 
 RUN_ID = "manual__2026-01-02T03:04:05+00:00"
@@ -138,7 +139,7 @@ class ExecutionApi:
 
 
 def run_task(
-    operator: BaseOperator,
+    operator: BaseOperator | MappedOperator,
     *,
     try_number: int = 1,
     map_index: int = -1,
