@@ -30,6 +30,37 @@ class BatchLinuxPoolLink(BaseOperatorLink):
 
     name = "Pool in the Azure portal"
 
+    @staticmethod
+    def page_of(
+        endpoint: str,
+        account_name: str,
+        pool_id: str,
+        *,
+        subscription_id: str | None,
+        resource_group: str | None,
+    ) -> str:
+        """
+        Return the address of the portal's page of a pool.
+
+        Without a subscription and resource group, it is the list of Batch accounts, because the portal
+        opens a resource by its ARM id. That the portal has a page for the ARM id of a pool is not documented.
+
+        :param endpoint: the account's URL; an account outside Azure has no page, and the address is empty.
+        """
+        host = urlsplit(endpoint).hostname or ""
+        portal = next((url for suffix, url in _PORTALS.items() if host.endswith(suffix)), "")
+        if not portal:
+            return ""
+        if not (subscription_id and resource_group):
+            return f"{portal}/#browse/Microsoft.Batch%2FbatchAccounts"
+        parts = (
+            f"subscriptions/{quote(subscription_id, safe='')}",
+            f"resourceGroups/{quote(resource_group, safe='')}",
+            f"providers/Microsoft.Batch/batchAccounts/{quote(account_name, safe='')}",
+            f"pools/{quote(pool_id, safe='')}",
+        )
+        return f"{portal}/#@/resource/{'/'.join(parts)}"
+
     @classmethod
     def persist(cls, context: Context, settings: AccountSettings, pool_id: str) -> None:
         """
@@ -39,7 +70,7 @@ class BatchLinuxPoolLink(BaseOperatorLink):
             because Airflow logs an error for each link that it does not find.
         """
         try:
-            url = pool_page(
+            url = cls.page_of(
                 settings.endpoint,
                 settings.account_name,
                 pool_id,
@@ -60,29 +91,3 @@ class BatchLinuxPoolLink(BaseOperatorLink):
         except Exception:
             return ""
         return str(stored or "")
-
-
-def pool_page(
-    endpoint: str, account_name: str, pool_id: str, *, subscription_id: str | None, resource_group: str | None
-) -> str:
-    """
-    Return the address of the portal's page of a pool.
-
-    Without a subscription and resource group, it is that of the list of Batch accounts, because the portal
-    opens a resource by its ARM id. That the portal has a page for the ARM id of a pool is not documented.
-
-    :param endpoint: the account's URL; an account outside Azure has no page, and the address is empty.
-    """
-    host = urlsplit(endpoint).hostname or ""
-    portal = next((url for suffix, url in _PORTALS.items() if host.endswith(suffix)), "")
-    if not portal:
-        return ""
-    if not (subscription_id and resource_group):
-        return f"{portal}/#browse/Microsoft.Batch%2FbatchAccounts"
-    parts = (
-        f"subscriptions/{quote(subscription_id, safe='')}",
-        f"resourceGroups/{quote(resource_group, safe='')}",
-        f"providers/Microsoft.Batch/batchAccounts/{quote(account_name, safe='')}",
-        f"pools/{quote(pool_id, safe='')}",
-    )
-    return f"{portal}/#@/resource/{'/'.join(parts)}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_batchlinux.links.portal import pool_page
+from airflow_provider_batchlinux.links.portal import BatchLinuxPoolLink
 
 PUBLIC = "https://etl.westeurope.batch.azure.com"
 
@@ -12,7 +12,7 @@ PUBLIC = "https://etl.westeurope.batch.azure.com"
 def page(
     endpoint: str = PUBLIC, subscription_id: str | None = "1234", resource_group: str | None = "data"
 ) -> str:
-    return pool_page(
+    return BatchLinuxPoolLink.page_of(
         endpoint, "etl", "nightly", subscription_id=subscription_id, resource_group=resource_group
     )
 
