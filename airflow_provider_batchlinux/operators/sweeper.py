@@ -14,8 +14,8 @@ from airflow_provider_batchlinux.operators._base import BatchLinuxBaseOperator, 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airflow_provider_batchlinux.client.transport.account import AccountSettings
     from airflow_provider_batchlinux.core.pools.sweep import OwnedPool, Sweep
+    from airflow_provider_batchlinux.hooks.batch_linux import BatchLinuxSession
 
 __all__ = ["BatchLinuxSweepPoolsOperator"]
 
@@ -94,15 +94,15 @@ class BatchLinuxSweepPoolsOperator(BatchLinuxBaseOperator):
 
         is_dry_run = not parse_bool("delete", self.delete)
         idle_after = optional_seconds("idle_after", self.idle_after)
-        settings = self.hook.settings()
-        bodies = self.hook.run(lambda client: client.list_pools(SWEEP_FIELDS), settings=settings)
-        pools = owned_pools(bodies, settings.id_prefix)
-        sweeps = self._sweeps(context, pools)
-        kept = [pool for pool in pools if pool.is_kept]
-        self._log_plan(sweeps, kept, is_dry_run=is_dry_run)
-        # Reads come first: if one fails, nothing has been deleted.
-        idle = self._idle(pools, sweeps, idle_after, settings) if idle_after is not None else {}
-        answers = [] if is_dry_run else self._delete(sweeps, settings)
+        with self.hook.session(self.account) as session:
+            bodies = session.run(lambda client: client.list_pools(SWEEP_FIELDS))
+            pools = owned_pools(bodies, self.account.id_prefix)
+            sweeps = self._sweeps(context, pools)
+            kept = [pool for pool in pools if pool.is_kept]
+            self._log_plan(sweeps, kept, is_dry_run=is_dry_run)
+            # Reads come first: if one fails, nothing has been deleted.
+            idle = self._idle(session, pools, sweeps, idle_after) if idle_after is not None else {}
+            answers = [] if is_dry_run else self._delete(session, sweeps)
         result = {**_report(sweeps, kept, answers), **idle}
         if result["refused"]:
             save_result(context, result)
@@ -111,10 +111,10 @@ class BatchLinuxSweepPoolsOperator(BatchLinuxBaseOperator):
 
     def _idle(
         self,
+        session: BatchLinuxSession,
         pools: Sequence[OwnedPool],
         sweeps: Sequence[Sweep],
         idle_after: float,
-        settings: AccountSettings,
     ) -> dict[str, Any]:
         from airflow_provider_batchlinux.client.pools.sweep import idle_pools
         from airflow_provider_batchlinux.core.text import counted
@@ -122,7 +122,7 @@ class BatchLinuxSweepPoolsOperator(BatchLinuxBaseOperator):
         swept = {sweep.pool.pool_id for sweep in sweeps}
         remaining = [pool for pool in pools if pool.pool_id not in swept and pool.nodes]
         since = _utc_now() - timedelta(seconds=idle_after)
-        idle = self.hook.run(lambda client: idle_pools(client, remaining, since), settings=settings)
+        idle = session.run(lambda client: idle_pools(client, remaining, since))
         for pool in idle:
             nodes, hours = counted(pool.nodes, "node"), counted(idle_after / 3600, "hour")
             self.log.warning("Pool %r: %s idle for %s.", pool.pool_id, nodes, hours)
@@ -164,13 +164,12 @@ class BatchLinuxSweepPoolsOperator(BatchLinuxBaseOperator):
             self.log.info("Deleting %s, which saves %s per day.", found, saving)
 
     def _delete(
-        self, sweeps: Sequence[Sweep], settings: AccountSettings
+        self, session: BatchLinuxSession, sweeps: Sequence[Sweep]
     ) -> list[tuple[Sweep, BatchRequestError | None]]:
         from airflow_provider_batchlinux.client.pools.sweep import delete_swept
 
-        answers = self.hook.run(
-            lambda client: delete_swept(client, sweeps, settings.id_prefix), settings=settings
-        )
+        instance = self.account.id_prefix
+        answers = session.run(lambda client: delete_swept(client, sweeps, instance))
         for sweep, error in zip(sweeps, answers, strict=True):
             if _has_changed(error):
                 self.log.info("Pool %r changed in the meantime and is kept.", sweep.pool.pool_id)
