@@ -1,4 +1,4 @@
-"""The caller's own SSH public key: from a file or from the agent. It opens no private key."""
+"""Find the user's own SSH public key, in a file or in the agent. Private keys are never read."""
 
 from __future__ import annotations
 
@@ -8,19 +8,17 @@ from pathlib import Path
 
 from airflow_provider_batchlinux.core.users.credentials import public_key_problems
 
-__all__ = ["OwnKey", "own_key"]
-
-# In the order of preference; those of OpenSSH's own defaults that are worth having.
+# In order of preference: the default file names of OpenSSH, except those of weak keys.
 _NAMES = ("id_ed25519", "id_ed25519_sk", "id_ecdsa", "id_ecdsa_sk", "id_rsa")
 
 
 @dataclass(frozen=True)
 class OwnKey:
     """
-    A public key whose private half the caller has.
+    A public key whose private key the user has.
 
-    :param line: one line in OpenSSH's form.
-    :param identity: the file by which ``ssh`` finds the private half; ``None`` when only the agent has it.
+    :param line: one line in OpenSSH's format.
+    :param identity: the file with which ``ssh`` finds the private key; ``None`` if only the agent has it.
     """
 
     line: str
@@ -29,10 +27,10 @@ class OwnKey:
 
 def own_key(given: Path | None) -> OwnKey:
     """
-    Find the caller's key: the given file, the usual ones of ``~/.ssh``, or the agent's first.
+    Return the user's key: the given file, a default file in ``~/.ssh``, or the first key of the agent.
 
-    :param given: the file of the public key, or of the private one that has the public one beside it.
-    :raises ValueError: there is none, or it is not sound.
+    :param given: the file of the public key, or of the private key beside it.
+    :raises ValueError: if there is no key, or it is not valid.
     """
     if given is not None:
         return _from_file(given.expanduser())
@@ -43,8 +41,8 @@ def own_key(given: Path | None) -> OwnKey:
     line = _from_agent()
     if line is None:
         msg = (
-            f"There is no SSH key: neither {folder}/{_NAMES[0]}.pub or its like, nor one in an agent. Make "
-            "one with ssh-keygen -t ed25519, or name it with --key."
+            f"There is no SSH key: neither a file such as {folder}/{_NAMES[0]}.pub, nor a key in an agent. "
+            "Create one with ssh-keygen -t ed25519, or pass a file with --key."
         )
         raise ValueError(msg)
     return OwnKey(line, None)
@@ -57,12 +55,12 @@ def _from_file(path: Path) -> OwnKey:
         line = public.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         msg = (
-            f"The public key {public} cannot be read: {error}. ssh-keygen -y -f {private} > {public} makes "
-            "it from the private one."
+            f"The public key {public} cannot be read: {error}. Create it from the private key with "
+            f"ssh-keygen -y -f {private} > {public}."
         )
         raise ValueError(msg) from error
     if problems := public_key_problems(line):
-        msg = f"{public} is no key to log in with: {' '.join(problems)}"
+        msg = f"{public} is not a valid key: {' '.join(problems)}"
         raise ValueError(msg)
     return OwnKey(line, private if private.is_file() else public)
 

@@ -1,4 +1,4 @@
-"""The system's ssh as a child process, and the signals that end it; knows nothing of Batch."""
+"""Run the system's ssh as a child process, and handle the signals that end it."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any
-
-__all__ = ["Signals", "SshCall", "ending_signals", "require_ssh"]
 
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _GRACE = 5.0
@@ -27,7 +25,7 @@ class SshCall:
     :param identity: the file of the key.
     :param known_hosts: the file of the host keys.
     :param is_strict: refuse a host whose key is not in that file, instead of adding it.
-    :param options: the caller's own ``-o`` options, which go before ours.
+    :param options: the user's ``-o`` options, which take precedence over ours.
     :param command: what to run; empty for a shell.
     """
 
@@ -42,7 +40,7 @@ class SshCall:
 
     @property
     def arguments(self) -> list[str]:
-        """The command line. For every option, ssh takes the first value that it meets."""
+        """The command line. For every option, ssh uses the first value."""
         ours: tuple[str, ...] = (
             "IdentitiesOnly=yes",
             "ForwardAgent=no",
@@ -59,7 +57,7 @@ class SshCall:
 
     def run(self, limit: float) -> int | None:
         """
-        Run it on this terminal, and give its exit status; ``None`` when the time was over first.
+        Run it on this terminal, and return its exit status; ``None`` if the time limit was reached.
 
         :param limit: seconds after which it is ended.
         """
@@ -73,10 +71,10 @@ class SshCall:
 
 
 class Signals:
-    """The signals that end the command: at first they end what runs, later they are not heard."""
+    """The signals that end the command: first they end the login, later they are ignored."""
 
     def __init__(self) -> None:
-        # Who was started to outlive the terminal, as by nohup, goes on doing so.
+        # A signal that is already ignored, as SIGHUP with nohup, stays ignored.
         self._before: dict[signal.Signals, Any] = {
             number: handler
             for number in _ENDING
@@ -84,7 +82,7 @@ class Signals:
         }
 
     def end(self, number: int, _frame: FrameType | None) -> None:
-        """Leave the command by way of its ``finally``."""
+        """End the command through its ``finally`` block."""
         self.hold_off()
         raise SystemExit(128 + number)
 
@@ -93,11 +91,11 @@ class Signals:
         self._set_all(self.end)
 
     def hold_off(self) -> None:
-        """Let what comes now, the clean-up, be interrupted by none of them."""
+        """Ignore the signals, so that they do not interrupt the clean-up."""
         self._set_all(signal.SIG_IGN)
 
     def restore(self) -> None:
-        """Leave all as it was."""
+        """Restore the previous handlers."""
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
@@ -108,7 +106,7 @@ class Signals:
 
 @contextmanager
 def ending_signals() -> Iterator[Signals]:
-    """Turn Ctrl-C, a hangup and a termination into an orderly end until the block is left."""
+    """End the command in an orderly way on Ctrl-C, hangup and termination, until the block ends."""
     signals = Signals()
     signals.listen()
     try:
@@ -119,12 +117,14 @@ def ending_signals() -> Iterator[Signals]:
 
 def require_ssh() -> None:
     """
-    Look for the program before anything is done.
+    Check that ssh is installed, before anything else is done.
 
-    :raises ValueError: there is none.
+    :raises ValueError: if it is not.
     """
     if shutil.which(_PROGRAM) is None:
-        msg = "There is no ssh on the PATH. Install OpenSSH's client (openssh-client, openssh-clients)."
+        msg = (
+            "ssh is not on the PATH. Install the OpenSSH client (package openssh-client or openssh-clients)."
+        )
         raise ValueError(msg)
 
 

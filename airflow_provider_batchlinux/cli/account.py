@@ -1,4 +1,4 @@
-"""Which account a command speaks to."""
+"""The account that a command uses."""
 
 from __future__ import annotations
 
@@ -13,26 +13,24 @@ if TYPE_CHECKING:
     from airflow_provider_batchlinux.client.transport.account import AccountSettings
     from airflow_provider_batchlinux.hooks.batch_linux import BatchLinuxHook
 
-__all__ = ["add_account_options", "hook_and_settings"]
-
 
 def add_account_options(parser: ArgumentParser) -> None:
-    """Add the options that choose the account."""
+    """Add the options that select the account."""
     parser.add_argument("--conn-id", help="Airflow connection to the Batch account")
 
 
 def hook_and_settings(options: Namespace) -> tuple[BatchLinuxHook, AccountSettings]:
     """
-    Give a hook and the account it is to speak to.
+    Return a hook, and the account to use with it.
 
-    :raises ValueError: the connection or the environment cannot work; every problem is named.
+    :raises ValueError: if the connection or the environment is invalid; all problems.
     """
     from airflow_provider_batchlinux.hooks.batch_linux import DEFAULT_CONN_ID, BatchLinuxHook
 
     hook = BatchLinuxHook(options.conn_id or DEFAULT_CONN_ID)
     if options.conn_id is None and os.environ.get("AZURE_BATCH_ENDPOINT"):
         return hook, _settings_from(os.environ)
-    # Some Airflow (3.1) logs to the standard output, which is the command's own, when it reads a connection.
+    # Airflow 3.1 logs to standard output when it reads a connection; that is for the output of the command.
     with redirect_stdout(sys.stderr):
         return hook, hook.settings()
 

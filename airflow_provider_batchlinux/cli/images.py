@@ -1,4 +1,4 @@
-"""``batchlinux images``: the images that the service supports, and which one a name would get."""
+"""``batchlinux images``: list the images that the service supports, and the one that a name selects."""
 
 from __future__ import annotations
 
@@ -14,8 +14,6 @@ from airflow_provider_batchlinux.core.text import table
 if TYPE_CHECKING:
     from airflow_provider_batchlinux.core.images.catalog import SupportedImage
 
-__all__ = ["add_command"]
-
 _HEADER = ("", "IMAGE", "NODE AGENT SKU", "VERIFIED", "GEN", "ARCH", "FEATURES", "END OF SUPPORT")
 
 
@@ -23,13 +21,15 @@ def add_command(commands: Any) -> None:
     """Add the command to the parser's commands."""
     parser = commands.add_parser(
         "images",
-        help="list the supported Linux images, or see which one a name would get",
-        description="List the Linux images that the service supports. With NAME, list those that do, the"
-        " one that a pool would get first and marked with '*'.",
+        help="list the supported Linux images, and the one that a name selects",
+        description="List the Linux images that the service supports. With NAME, list only those that match;"
+        " the one that a pool would use is the first, marked with '*'.",
     )
     parser.add_argument("name", nargs="?", help="such as 'ubuntu 24.04', 'ubuntu-hpc 22.04' or 'p:o:s*'")
-    parser.add_argument("--all", action="store_true", help="unverified and ended images as well")
-    parser.add_argument("--vm-size", help="only what runs on this VM size, as far as its name tells")
+    parser.add_argument(
+        "--all", action="store_true", help="include unverified images, and those past their end of support"
+    )
+    parser.add_argument("--vm-size", help="only images for this VM size, judged by its name")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     add_account_options(parser)
     parser.set_defaults(command=_run)
@@ -65,7 +65,7 @@ def _resolved(
     from airflow_provider_batchlinux.core.vm_sizes.names import traits_of
 
     query = ImageQuery.parse(options.name)
-    assert not isinstance(query.subject, GivenImage), "a text never is one"
+    assert not isinstance(query.subject, GivenImage), "text never is a given image"
     traits = traits_of(options.vm_size or "")
     fitting = fitting_images(
         query,

@@ -1,4 +1,4 @@
-"""The command line: reads the arguments and calls the command; imports nothing heavy."""
+"""The command ``batchlinux``: parse the arguments, and run the subcommand."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from importlib.metadata import version
 
 from airflow_provider_batchlinux.cli import images, prices, ssh
-
-__all__ = ["main", "parse"]
 
 _DISTRIBUTION = "airflow-provider-batchlinux"
 _PROGRAM = "batchlinux"
@@ -24,8 +22,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     Run the command.
 
-    :param arguments: what follows the command's name; ``None`` takes those of the process.
-    :return: the exit code: 0 when it went well, 1 when it did not, 2 for wrong arguments.
+    :param arguments: the arguments after the name of the command; ``None`` uses those of the process.
+    :return: the exit code: 0 for success, 1 for a failure, 2 for wrong arguments.
     """
     options = parse(sys.argv[1:] if arguments is None else arguments)
     try:
@@ -33,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except Exception as error:
-        if not _is_told(error):
+        if not _is_for_users(error):
             raise
         sys.stderr.write(f"{_PROGRAM}: {error}\n")
         return 1
@@ -42,9 +40,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """
-    Read the arguments.
+    Parse the arguments.
 
-    :raises SystemExit: they are wrong, or ask for help.
+    :raises SystemExit: if they are wrong, or request help.
     """
     parser = _parser()
     given, remote_command = _split(arguments)
@@ -55,15 +53,16 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def _split(arguments: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
-    """Part what is for us from what follows '--', a command for a node."""
+    """Return our arguments, and the command for a node after '--'."""
     if "--" not in arguments:
         return arguments, ()
     at = list(arguments).index("--")
     return arguments[:at], arguments[at + 1 :]
 
 
-def _is_told(error: Exception) -> bool:
-    """Tell whether an error's text is meant for people; the import waits, because Airflow is slow."""
+def _is_for_users(error: Exception) -> bool:
+    """Return whether the message of an error is all that the user needs; other errors show a traceback."""
+    # Imported here, because Airflow is slow to import.
     from airflow_provider_batchlinux.exceptions import BatchLinuxError
 
     return isinstance(error, (BatchLinuxError, ValueError))

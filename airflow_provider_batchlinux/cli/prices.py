@@ -1,4 +1,4 @@
-"""``batchlinux prices``: what nodes cost by Azure's public price list."""
+"""``batchlinux prices``: the prices of nodes in Azure's public price list."""
 
 from __future__ import annotations
 
@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
     from airflow_provider_batchlinux.core.vm_sizes.prices import NodePrices
 
-__all__ = ["add_command"]
-
 _HEADER = ("VM SIZE", "REGION", "DEDICATED", "SPOT", "PER HOUR IN")
 
 
@@ -24,9 +22,9 @@ def add_command(commands: Any) -> None:
     """Add the command to the parser's commands."""
     parser = commands.add_parser(
         "prices",
-        help="show what nodes cost by Azure's public price list",
-        description="Show the price per hour of one Linux node by Azure's public price list: the machine"
-        " only, without disks, addresses, traffic and discounts. No credential is sent to the list.",
+        help="show the prices of nodes in Azure's public price list",
+        description="Show the price per hour of one Linux node in Azure's public price list: only the"
+        " machine, without disks, addresses, traffic and discounts. No credential is sent to the list.",
     )
     parser.add_argument("vm_size", nargs="+", help="such as standard_d2s_v5")
     parser.add_argument("--region", help="such as westeurope; default: the region in the account's URL")

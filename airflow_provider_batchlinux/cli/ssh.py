@@ -23,21 +23,19 @@ if TYPE_CHECKING:
     from airflow_provider_batchlinux.core.users.user import UserRecord
     from airflow_provider_batchlinux.hooks._temporary_login import TemporaryLogin
 
-__all__ = ["add_command"]
-
 _SPAN = re.compile(r"([1-9]\d{0,5})([smhd])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _USUAL_LIMIT = timedelta(hours=4)
 _NAME_LENGTH = 20
 _TIME_OVER = 124
-"""The exit status when the time was over first, as ``timeout`` has it."""
+"""The exit status if the time limit was reached, as that of the command ``timeout``."""
 _SSH_FAILED = 255
 
 _DESCRIPTION = """\
-Log in to a node of POOL with your own SSH key. A user is made for this login, and removed when it ends: also
-by Ctrl-C, a closed terminal or kill, and when --expires-in is over. Without NODE, an idle node is taken. With
-a command after '--' that is run instead of a shell. The exit status is that of ssh, or 124 when the time was
-over."""
+Log in to a node of POOL with your own SSH key. A user is created for this login, and removed when it ends,
+also by Ctrl-C, a closed terminal or kill, or after --expires-in. Without NODE, an idle node is used. A
+command after '--' is run instead of a shell. The exit status is that of ssh, or 124 if the time limit was
+reached."""
 
 
 def add_command(commands: Any) -> None:
@@ -51,9 +49,11 @@ def add_command(commands: Any) -> None:
     )
     parser.add_argument("pool", metavar="POOL", help="the pool's id")
     parser.add_argument("node", metavar="NODE", nargs="?", help="the node's id")
-    parser.add_argument("--user", metavar="NAME", help="the user's name, instead of one made for this login")
     parser.add_argument(
-        "--key", metavar="FILE", type=Path, help="the public key, or the private one beside it"
+        "--user", metavar="NAME", help="the user's name; by default, a name is created for this login"
+    )
+    parser.add_argument(
+        "--key", metavar="FILE", type=Path, help="the public key, or the private key beside it"
     )
     parser.add_argument(
         "--expires-in", metavar="TIME", type=_span, default=_USUAL_LIMIT,
@@ -66,7 +66,7 @@ def add_command(commands: Any) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--known-hosts", metavar="FILE", type=Path,
-        help="require the node's host key to be in this file; by default, any is taken for this login",
+        help="require the node's host key to be in this file; by default, any key is accepted for this login",
     )  # fmt: skip
     parser.add_argument("-o", metavar="OPTION", dest="ssh_options", action="append", default=[],
                         help="an option for ssh, as its own -o takes it")  # fmt: skip
@@ -91,9 +91,9 @@ def _run(options: Namespace) -> int:
             # The user must be removed, so the signals that end the login do not interrupt that.
             signals.hold_off()
             _remove(login)
-    # When the time is over, the node may end the session before this process does.
+    # The node may end the session at the time limit before this process does.
     if status is None or (status == _SSH_FAILED and _seconds_left(expires_at) == 0):
-        _say("The time of this login is over.")
+        _say("The time limit of this login was reached.")
         return _TIME_OVER
     return status
 
@@ -112,7 +112,7 @@ def _login(options: Namespace, key: OwnKey) -> TemporaryLogin:
     )
     if problems := [*id_problems("POOL", options.pool), *user.problems()]:
         raise ValueError("\n".join(problems))
-    # The session tells two logins of the same person apart.
+    # The session distinguishes two logins of the same person.
     by = {"person": person, "host": socket.gethostname(), "session": session}
     hook, settings = hook_and_settings(options)
     node_ids = [options.node] if options.node else None
@@ -128,8 +128,8 @@ def _remove(login: TemporaryLogin) -> None:
         was_there = login.remove()
     except BatchLinuxError:
         _say(
-            f"User {username!r} may still be on {node}. The pool's ledger keeps it, and "
-            "BatchLinuxAuditNodeUsersOperator(revoke=True) removes it once its time is over."
+            f"User {username!r} may still be on {node}. It is recorded in the pool's ledger, and "
+            "BatchLinuxAuditNodeUsersOperator(revoke=True) removes it after it has expired."
         )
         raise
     if was_there:
@@ -143,7 +143,7 @@ def _seconds_left(expires_at: datetime) -> float:
 def _ssh_call(options: Namespace, key: OwnKey, record: UserRecord, folder: Path) -> SshCall:
     identity = key.identity
     if identity is None:
-        # Which of the agent's keys to use, ssh is told by a file of the public half.
+        # A file with the public key tells ssh which key of the agent to use.
         identity = folder / "key.pub"
         identity.write_text(f"{key.line}\n", encoding="utf-8")
     assert record.address is not None, "add_to_one() requires one"
@@ -169,7 +169,7 @@ def _username(person: str, session: str) -> str:
 def _span(text: str) -> timedelta:
     match = _SPAN.fullmatch(text)
     if match is None:
-        msg = f"{text!r} is no time such as 90s, 30m, 2h or 1d"
+        msg = f"{text!r} is not a time such as 90s, 30m, 2h or 1d"
         raise ArgumentTypeError(msg)
     return timedelta(**{_UNITS[match[2]]: int(match[1])})
 

@@ -1,4 +1,4 @@
-"""One row of the service's supported images."""
+"""An image that the service supports: one row of its list."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _SPECIAL_CAPABILITIES = {
     "nvidiagriddriverinstalled": "gpu",
     "supportsrdmaonly": "rdma",
 }
-# Ordinary images may have these as well, so they match a request, and do not make an image special.
+# Ordinary images may have these, too: they match a request, but do not make an image a special one.
 _HARMLESS_CAPABILITIES = {"dockercompatible": "container", "confidentialvmcompatible": "cvm"}
 _GENERATION_2 = "generation2vmimage"
 
@@ -36,10 +36,10 @@ class SupportedImage:
     """
     A marketplace image that the service offers, with the node agent SKU that runs on it.
 
-    :param verified: all features of Batch are confirmed with that node agent SKU.
+    :param verified: whether Microsoft has verified all Batch features with this node agent SKU.
     :param capabilities: as the service writes them, such as ``DockerCompatible``.
-    :param end_of_support: from then on the service refuses new pools of it; ``None`` means not
-        decided, not for ever. The service keeps images in its list after that date.
+    :param end_of_support: from then on the service refuses new pools with it; ``None`` if no date is
+        announced yet. The service keeps images in its list after that date.
     """
 
     publisher: str
@@ -54,7 +54,7 @@ class SupportedImage:
 
     @classmethod
     def from_rest(cls, row: Mapping[str, Any]) -> SupportedImage:
-        """Read a row of ``GET /supportedimages``; what is missing reads as empty or unverified."""
+        """Return the image of a row of ``GET /supportedimages``; missing values are empty or unverified."""
         fields = _lower_keys(row)
         names = _lower_keys(fields.get("imagereference") or {})
         return cls(
@@ -71,36 +71,36 @@ class SupportedImage:
 
     @property
     def name(self) -> str:
-        """The image as users may ask for it: ``publisher:offer:sku``."""
+        """The image as users may request it: ``publisher:offer:sku``."""
         return f"{self.publisher}:{self.offer}:{self.sku}"
 
     @property
     def os_version(self) -> Version:
-        """The distribution's version; empty when no name shows it."""
+        """The distribution's version; empty if no name contains it."""
         return find_version(self.sku, self.offer, self.node_agent_sku)
 
     @property
     def architecture(self) -> str:
-        """The architecture, ``x64`` or ``arm64``, which the service tells only by names."""
+        """The architecture, ``x64`` or ``arm64``, which the service reports only in names."""
         words = words_of(self.offer, self.sku, self.node_agent_sku)
         return "arm64" if any(ARCHITECTURES.get(word) == "arm64" for word in words) else "x64"
 
     @property
     def generation(self) -> int:
-        """The Hyper-V generation; ARM64 has only the second."""
+        """The Hyper-V generation; ARM64 images are always generation 2."""
         named = 2 in {GENERATIONS.get(word) for word in words_of(self.sku)}
         known = _GENERATION_2 in self._lower_capabilities() or self.architecture == "arm64"
         return 2 if named or known else 1
 
     @property
     def specials(self) -> frozenset[str]:
-        """The features that make it an image for a special purpose."""
+        """The features that make it a special-purpose image."""
         named = {FEATURES[word] for word in words_of(self.offer, self.sku) if word in FEATURES}
         return frozenset(named | self._features_by(_SPECIAL_CAPABILITIES))
 
     @property
     def features(self) -> frozenset[str]:
-        """All features with which it matches a request."""
+        """All features that a request may name to match it."""
         return self.specials | self._features_by(_HARMLESS_CAPABILITIES)
 
     def _lower_capabilities(self) -> set[str]:

@@ -1,4 +1,4 @@
-"""What the names of Linux images mean, as data."""
+"""The meaning of the names of Linux images."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ class Distro:
     A Linux distribution as users name it and as marketplace offers show it.
 
     :param name: the name in messages.
-    :param aliases: what users write, lower-case, with spaces for hyphens.
+    :param aliases: the names that users write, in lower case, with spaces instead of hyphens.
     :param offers: shell patterns of the marketplace offers, of any publisher.
-    :param long_term_only: without a version, only releases with long-term support are meant.
+    :param long_term_only: whether a request without a version means only long-term support releases.
     """
 
     name: str
@@ -70,10 +70,10 @@ FEATURES = {
     "backports": "backports",
     "rendering": "rendering",
 }
-"""Words that make an image a special one, in its names and in what users ask for."""
+"""Words for special images, in the names of images and in requests."""
 
 WORKLOAD_FEATURES = frozenset({"hpc", "rdma", "container", "gpu"})
-"""The service's images come with several of these at once: one asked for admits the others."""
+"""Images combine several of these: a request for one of them also allows the others."""
 
 ARCHITECTURES = {
     "arm64": "arm64",
@@ -97,23 +97,22 @@ _CODENAMES = {
 }
 _CODENAME = re.compile("|".join(_CODENAMES))
 _NOT_A_VERSION = re.compile(r"x86[_-]64|a(?:rm|md)64|gen[12]|(?<![a-z])g[12](?!\d)")
-# 2204 is 22.04, as only Ubuntu writes it; 81 and 810 are 8.1 and 8.10, as no distribution has
-# come to a sixtieth release.
+# 2204 is 22.04, as only Ubuntu writes it; 81 and 810 are 8.1 and 8.10, because no distribution has reached
+# release 60.
 _VERSION = re.compile(r"(?<!\d)(?:(\d\d)(04|10)|([6-9])(\d{1,2})|(\d{1,2})(?:[._-](\d{1,2}))?)(?!\d)")
 
 
 def words_of(*names: str) -> frozenset[str]:
-    """Split names into their lower-case words."""
+    """Return the words of names, in lower case."""
     return frozenset(re.findall(r"[a-z0-9]+", " ".join(names).lower()))
 
 
 def find_version(*names: str) -> Version:
     """
-    Return the first version that the names show, read as numbers; empty when none does.
+    Return the first version in the names as numbers; empty if none contains one.
 
-    :param names: sku, offer and node agent SKU, in the order in which they are believed:
-        the version is in the sku (``22_04-lts``), in the offer (``ubuntu-24_04-lts``) or only
-        as a codename (``...-jammy``).
+    :param names: SKU, offer and node agent SKU, the most reliable first: the version is in the SKU
+        (``22_04-lts``), in the offer (``ubuntu-24_04-lts``) or only a codename (``...-jammy``).
     """
     for name in names:
         plain = _NOT_A_VERSION.sub("", _spell_out(name))
@@ -123,13 +122,13 @@ def find_version(*names: str) -> Version:
 
 
 def read_version(text: str) -> Version | None:
-    """Read a version that a user wrote, such as ``24.04``, ``2204``, ``9`` or ``jammy``."""
+    """Return a version that a user wrote, such as ``24.04``, ``2204``, ``9`` or ``jammy``, as numbers."""
     match = _VERSION.fullmatch(_spell_out(text))
     return _numbers(match) if match else None
 
 
 def version_text(version: Version) -> str:
-    """Write a version as its distribution does; only Ubuntu's majors are above 9 with a minor."""
+    """Return a version as its distribution writes it; only Ubuntu has minor versions after majors above 9."""
     if not version:
         return "unknown"
     major, *minors = version
@@ -137,7 +136,7 @@ def version_text(version: Version) -> str:
 
 
 def is_long_term(version: Version) -> bool:
-    """Tell whether an Ubuntu release has long-term support: April of an even year."""
+    """Return whether an Ubuntu release has long-term support: those of April of an even year."""
     return len(version) == 2 and version[0] % 2 == 0 and version[1] == 4
 
 

@@ -1,4 +1,4 @@
-"""What users write for ``image``, read into one query."""
+"""Parse what users write for ``image``."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ _KNOWN_KEYS = ", ".join(dict.fromkeys(_KEYS.values()))
 
 @dataclass(frozen=True)
 class DistroRelease:
-    """A distribution by its everyday name; an empty version means the newest release."""
+    """A distribution by its common name; an empty version means the newest release."""
 
     distro: Distro
     version: Version = ()
 
     def has_distro(self, image: SupportedImage) -> bool:
-        """Tell whether an image holds the distribution, in whatever version."""
+        """Return whether an image contains the distribution, in any version."""
         return any(fnmatchcase(image.offer.lower(), pattern) for pattern in self.distro.offers)
 
     def mismatches(self, image: SupportedImage) -> list[str]:
@@ -67,7 +67,7 @@ class DistroRelease:
 
 @dataclass(frozen=True)
 class MarketplaceName:
-    """Publisher, offer and sku, each of which may be a shell pattern, and the image's version."""
+    """Publisher, offer and SKU, each of which may be a shell pattern, and the image's version."""
 
     publisher: str
     offer: str
@@ -76,11 +76,11 @@ class MarketplaceName:
 
     @property
     def is_pattern(self) -> bool:
-        """Whether more than one image may be meant."""
+        """Whether it may match more than one image."""
         return any(character in self.publisher + self.offer + self.sku for character in "*?[")
 
     def mismatches(self, image: SupportedImage) -> list[str]:
-        """List the names of an image that are others, letter case aside."""
+        """List which names of an image differ, ignoring case."""
         found = [
             f"other {name}"
             for name in _NAMES
@@ -94,7 +94,7 @@ class MarketplaceName:
 @dataclass(frozen=True)
 class GivenImage:
     """
-    An image that comes with its node agent SKU, so that there is nothing to find.
+    An image that is given with its node agent SKU, so that nothing needs to be resolved.
 
     :param reference: the REST ``imageReference``: marketplace names, or the id of a custom
         image, of an image in a Compute Gallery or in a community gallery.
@@ -107,12 +107,12 @@ class GivenImage:
 @dataclass(frozen=True)
 class ImageOptions:
     """
-    What the user asked for besides the name.
+    The options beside the name.
 
     :param features: such as ``cvm`` or ``hpc``.
-    :param generation: the Hyper-V generation, or ``None`` for either, the second preferred.
-    :param architecture: ``x64`` or ``arm64``; ``None`` when not said.
-    :param unverified: unverified images may be taken as well.
+    :param generation: the Hyper-V generation; ``None`` for any, preferably 2.
+    :param architecture: ``x64`` or ``arm64``; ``None`` if not given.
+    :param unverified: whether unverified images are allowed.
     """
 
     features: frozenset[str] = frozenset()
@@ -124,11 +124,11 @@ class ImageOptions:
 @dataclass(frozen=True)
 class ImageQuery:
     """
-    What the user asked for as ``image``.
+    What the user requested as ``image``.
 
-    :param text: the image as it was written, for messages.
-    :param subject: what is named.
-    :param options: what was asked for besides.
+    :param text: the image as the user wrote it, for messages.
+    :param subject: the distribution or image that is named.
+    :param options: the options beside it.
     """
 
     text: str
@@ -138,12 +138,12 @@ class ImageQuery:
     @classmethod
     def parse(cls, image: str | Mapping[str, Any]) -> ImageQuery:
         """
-        Read what the user wrote.
+        Parse what the user wrote.
 
         :param image: a distribution with option words (``"ubuntu 24.04"``, ``"ubuntu-hpc 22.04"``,
             ``"debian 12 gen1"``), ``"publisher:offer:sku[:version]"`` with shell patterns, or a
             mapping with publisher, offer and sku, or with an image id and its ``node_agent_sku``.
-        :raises ValueError: it is none of these; the message lists all that is wrong, one a line.
+        :raises ValueError: if it is none of these; all problems, one a line.
         """
         if isinstance(image, Mapping):
             return _from_mapping(image)
@@ -278,7 +278,7 @@ def _read_options(words: list[str]) -> tuple[Version, ImageOptions, list[str]]:
 
 
 def _read_release(words: list[str]) -> tuple[Version, list[str]]:
-    # "22-04" has come apart at its hyphen.
+    # "22-04" has been split at its hyphen.
     numbers = ".".join(word for word in words if word[0].isdigit())
     names = [word for word in words if not word[0].isdigit()]
     versions = [(text, read_version(text)) for text in (numbers, *names) if text]

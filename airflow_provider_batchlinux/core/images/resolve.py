@@ -1,4 +1,4 @@
-"""Which image a pool gets, and why not another."""
+"""Select the image of a pool, and explain why others do not match."""
 
 from __future__ import annotations
 
@@ -42,20 +42,20 @@ _REMEDY = (
 
 
 class ImageNotFoundError(ValueError):
-    """No supported image is what was asked for; the message names the nearest ones."""
+    """No supported image matches the request; the message names the nearest ones."""
 
 
 @dataclass(frozen=True)
 class ResolvedImage:
     """
-    The image that a pool gets.
+    The image that was selected for a pool.
 
     :param reference: the REST ``imageReference``.
     :param node_agent_sku: the node agent SKU that runs on it.
-    :param end_of_support: from then on the service refuses new pools of it; ``None`` when not
-        decided or not known.
-    :param verified: ``None`` when the image is not in the service's list, so that it is not known.
-    :param runners_up: the other images that would have done, best first.
+    :param end_of_support: from then on the service refuses new pools with it; ``None`` if no date is
+        announced, or if it is unknown.
+    :param verified: ``None`` if it is unknown, because the service does not list the image.
+    :param runners_up: the other matching images, best first.
     """
 
     reference: Mapping[str, str]
@@ -80,21 +80,22 @@ def resolve_image(
     include_unverified: bool = False,
 ) -> ResolvedImage:
     """
-    Choose the image for a pool.
+    Select the image for a pool.
 
-    Linux only, verified only unless asked, supported until the pool ends; of these the newest by
-    its version, then the preferred generation. The order of the list does not matter.
+    Only Linux images match: verified ones unless requested otherwise, and supported until the pool ends. The
+    one with the newest version is selected, then the preferred generation. The order of the list does not
+    matter.
 
-    :param query: what the user asked for.
-    :param images: the service's supported images; not needed when :func:`needs_image_list` denies.
-    :param needed_until: the last instant at which new nodes may be wanted, with a time zone.
-    :param generation: the Hyper-V generation that the VM size runs, 1 or 2; ``None`` for either,
-        the second preferred.
-    :param architecture: the VM size's architecture, ``"x64"`` or ``"arm64"``; ``None`` for what the
-        query says, which is x64 unless it names another.
-    :param include_unverified: take images as well on which not all features of Batch are confirmed.
-    :raises ImageNotFoundError: no image does.
-    :raises ValueError: an argument is wrong; all problems are listed.
+    :param query: what the user requested.
+    :param images: the service's supported images; not needed if :func:`needs_image_list` returns ``False``.
+    :param needed_until: when the pool may need new nodes for the last time, with a time zone.
+    :param generation: the Hyper-V generation that the VM size supports, 1 or 2; ``None`` for both, preferably
+        2.
+    :param architecture: the VM size's architecture, ``"x64"`` or ``"arm64"``; ``None`` for that of
+        the query, which is x64 unless it names another.
+    :param include_unverified: allow images with which not all Batch features are verified.
+    :raises ImageNotFoundError: if no image matches.
+    :raises ValueError: if arguments are wrong; all problems.
     """
     if isinstance(query.subject, GivenImage):
         _check(needed_until, generation, architecture)
@@ -127,17 +128,17 @@ def fitting_images(
     include_unverified: bool = False,
 ) -> list[SupportedImage]:
     """
-    List the images that do, the one that a pool would get first.
+    List the matching images; the first is the one that a pool would get.
 
     The parameters and errors are those of :func:`resolve_image`.
 
-    :raises ImageNotFoundError: no image does.
+    :raises ImageNotFoundError: if no image matches.
     """
     _check(needed_until, generation, architecture)
     subject, options = query.subject, query.options
     if isinstance(subject, GivenImage):
         msg = f"image={query.text!r} comes with its node agent SKU: there is nothing to find."
-        raise ValueError(msg)  # noqa: TRY004 - it is the question that is wrong, not a type
+        raise ValueError(msg)  # noqa: TRY004 - the request is wrong, not a type
     rules = ImageRules(
         subject=subject,
         features=options.features,
@@ -153,7 +154,7 @@ def fitting_images(
 
 
 def describe_choice(resolved: ResolvedImage) -> str:
-    """Say in one line what was chosen and what else would have done, for the log."""
+    """Return one line for the log: the selected image and the other matching images."""
     verified = {True: "verified", False: "unverified", None: "taken as given"}
     is_unlisted = resolved.verified is None and "publisher" in resolved.reference
     unknown = "not known, since the service does not list it" if is_unlisted else "not known"
@@ -241,7 +242,7 @@ def _not_found(query: ImageQuery, rules: ImageRules, images: Sequence[SupportedI
 
 
 def _related(rules: ImageRules, images: Sequence[SupportedImage]) -> set[SupportedImage]:
-    """Keep to the distribution that was asked for, if the service has any of it."""
+    """Return the images of the requested distribution; all images if the service lists none of it."""
     subject = rules.subject
     if isinstance(subject, MarketplaceName):
         return set(images)

@@ -1,4 +1,4 @@
-"""Why an image does not do, and which of two is better."""
+"""Decide whether an image matches a request, and which of several matching images is better."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ __all__ = ["ImageRules", "text_order"]
 @dataclass(frozen=True)
 class ImageRules:
     """
-    Says why an image does not do, and which of two that do is better.
+    The conditions that an image must meet, and the order of those that meet them.
 
-    :param needed_until: the last instant at which new nodes may be wanted.
-    :param generations: the Hyper-V generations asked for; two of them contradict each other.
-    :param architectures: as for the generations.
-    :param unverified: unverified images do.
+    :param needed_until: when the pool may need new nodes for the last time.
+    :param generations: the requested Hyper-V generations; no image matches two of them.
+    :param architectures: the requested architectures; no image matches two of them.
+    :param unverified: whether unverified images match.
     """
 
     subject: DistroRelease | MarketplaceName
@@ -33,7 +33,7 @@ class ImageRules:
     unverified: bool
 
     def objections(self, image: SupportedImage) -> list[str]:
-        """List why the image is passed over; empty when it does."""
+        """List why the image does not match; empty if it does."""
         return [
             *self.subject.mismatches(image),
             *self._service_objections(image),
@@ -43,10 +43,10 @@ class ImageRules:
 
     def preference(self, image: SupportedImage) -> tuple[Any, ...]:
         """
-        Order the images that do, best first, whatever the order of the list.
+        Return the sort key of a matching image, the best first.
 
-        The newest comes before the generation and the names only settle ties. A pattern may meet
-        special images, which come last.
+        The version decides before the generation; names only break ties. A pattern may match special images,
+        which come last.
         """
         out_of_the_ordinary = bool(self._unasked(image)) or image.architecture != "x64"
         return (
@@ -94,7 +94,7 @@ class ImageRules:
 
 
 def text_order(image: SupportedImage) -> tuple[str, ...]:
-    """Order images by what is written in them, so that no two different ones tie."""
+    """Return a sort key that no two different images share."""
     return (
         image.name.lower(),
         image.node_agent_sku.lower(),
@@ -108,5 +108,5 @@ def text_order(image: SupportedImage) -> tuple[str, ...]:
 
 
 def _newest_first(version: Version) -> tuple[float, ...]:
-    # A major alone rolls on to its newest minor, so it is newer than any minor that is named.
+    # A major version alone means its newest minor version, so it is newer than any minor that is named.
     return (*(-number for number in version), -inf) if version else (inf,)

@@ -21,20 +21,20 @@ def by_pending_tasks(
     deallocation: str = "taskcompletion",
 ) -> str:
     """
-    Write a formula that gives each waiting or running task its slot.
+    Return a formula that provides one task slot for each waiting or running task.
 
-    The mean of the window counts once 70 percent of its samples are there, until then the last sample
-    alone. Dedicated nodes are filled first, spot nodes take the rest.
+    It uses the average of the window as soon as 70 percent of its samples exist, and the last sample until
+    then. Dedicated nodes are used first, then Spot nodes.
 
-    :param max_dedicated: dedicated nodes at most.
-    :param max_spot: spot nodes at most.
-    :param min_dedicated: dedicated nodes at least.
-    :param min_spot: spot nodes at least.
+    :param max_dedicated: the maximum number of dedicated nodes.
+    :param max_spot: the maximum number of Spot nodes.
+    :param min_dedicated: the minimum number of dedicated nodes.
+    :param min_spot: the minimum number of Spot nodes.
     :param task_slots_per_node: the pool's task slots per node.
-    :param window_minutes: over how long the number of tasks is averaged.
-    :param deallocation: what happens to tasks on nodes that are removed: ``taskcompletion`` waits for them,
+    :param window_minutes: the time over which the number of tasks is averaged.
+    :param deallocation: what to do with tasks on nodes that are removed: ``taskcompletion`` waits for them,
         ``requeue`` runs them again on other nodes, ``terminate`` ends them.
-    :raises ValueError: an argument makes no sense; all problems are listed.
+    :raises ValueError: if arguments are invalid; all problems.
     """
     _check(
         _bounds("dedicated", min_dedicated, max_dedicated),
@@ -71,20 +71,20 @@ def by_working_hours(
     deallocation: str = "taskcompletion",
 ) -> str:
     """
-    Write a formula that keeps nodes ready in working hours, and fewer outside.
+    Return a formula with one number of nodes in working hours, and another outside of them.
 
-    The service's clock is UTC and knows no summer time: the offset is a number, not a time zone.
+    The service uses UTC without daylight saving time: the offset is a number, not a time zone.
 
-    :param dedicated: dedicated nodes in working hours.
-    :param spot: spot nodes in working hours.
-    :param off_dedicated: dedicated nodes outside.
-    :param off_spot: spot nodes outside.
-    :param first_hour: the hour at which work begins, 0 to 23.
-    :param last_hour: the hour at which it is over, 1 to 24.
-    :param days: the days of work, such as ``monday``; Monday to Friday unless given.
-    :param utc_offset_hours: how far the working place's clock is ahead of UTC.
-    :param deallocation: what happens to tasks on nodes that are removed, as for :func:`by_pending_tasks`.
-    :raises ValueError: an argument makes no sense; all problems are listed.
+    :param dedicated: the number of dedicated nodes in working hours.
+    :param spot: the number of Spot nodes in working hours.
+    :param off_dedicated: the number of dedicated nodes outside of working hours.
+    :param off_spot: the number of Spot nodes outside of working hours.
+    :param first_hour: the hour at which working hours begin, 0 to 23.
+    :param last_hour: the hour at which they end, 1 to 24.
+    :param days: the working days, such as ``monday``; the default is Monday to Friday.
+    :param utc_offset_hours: how many hours the local time is ahead of UTC.
+    :param deallocation: what to do to tasks on nodes that are removed, as for :func:`by_pending_tasks`.
+    :raises ValueError: if arguments are invalid; all problems.
     """
     counts = {"dedicated": dedicated, "spot": spot, "off_dedicated": off_dedicated, "off_spot": off_spot}
     _check(
@@ -116,16 +116,16 @@ def zero_when_idle(
     deallocation: str = "taskcompletion",
 ) -> str:
     """
-    Write a formula that keeps a pool at its size while there are tasks, and at zero after a time without any.
+    Return a formula that scales a pool to zero after a time without tasks, and back with the next task.
 
-    It gets its size once there is a task. While fewer than 70 percent of the samples of the idle time
-    are there, as on a new pool, the size is left as it is.
+    While fewer than 70 percent of the samples of the idle time exist, as on a new pool, the size does not
+    change.
 
-    :param dedicated: dedicated nodes while there is work.
-    :param spot: spot nodes while there is work.
-    :param idle_minutes: how long there has to be no task.
-    :param deallocation: what happens to tasks on nodes that are removed, as for :func:`by_pending_tasks`.
-    :raises ValueError: an argument makes no sense; all problems are listed.
+    :param dedicated: the number of dedicated nodes while there are tasks.
+    :param spot: the number of Spot nodes while there are tasks.
+    :param idle_minutes: the time without any task after which the nodes are removed.
+    :param deallocation: what to do to tasks on nodes that are removed, as for :func:`by_pending_tasks`.
+    :raises ValueError: if arguments are invalid; all problems.
     """
     _check(
         _count("dedicated", dedicated),
@@ -155,7 +155,7 @@ def _count(name: str, value: object) -> str | None:
     return (
         None
         if is_count(value)
-        else f"{name}={value!r} is not a number of nodes; give a whole number from 0 up."
+        else f"{name}={value!r} is not a number of nodes; use a whole number from 0 up."
     )
 
 
@@ -167,7 +167,7 @@ def _bounds(kind: str, least: int, most: int) -> str | None:
 
 
 def _some_node(dedicated: object, spot: object) -> str | None:
-    return None if dedicated or spot else "The pool would never have a node; ask for dedicated or spot nodes."
+    return None if dedicated or spot else "The pool would never have a node; request dedicated or Spot nodes."
 
 
 def _positive(name: str, value: float) -> str | None:
@@ -178,14 +178,14 @@ def _positive(name: str, value: float) -> str | None:
 def _hours(first: int, last: int) -> str | None:
     if 0 <= first < last <= 24:
         return None
-    return f"first_hour={first!r} and last_hour={last!r} are no span between 0 and 24."
+    return f"first_hour={first!r} and last_hour={last!r} are not a time span between 0 and 24."
 
 
 def _days(days: Sequence[str]) -> str | None:
     unknown = [day for day in days if str(day).lower() not in _WEEKDAYS]
     if days and not isinstance(days, str) and not unknown:
         return None
-    return f"days={days!r} is no list of days such as 'monday'."
+    return f"days={days!r} is not a list of days such as 'monday'."
 
 
 def _offset(hours: float) -> str | None:
@@ -197,5 +197,5 @@ def _option(deallocation: str) -> str | None:
     return (
         None
         if deallocation in _DEALLOCATION_OPTIONS
-        else f"deallocation={deallocation!r} is none of {known}."
+        else f"deallocation={deallocation!r} is not one of {known}."
     )

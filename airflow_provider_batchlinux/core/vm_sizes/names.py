@@ -1,4 +1,4 @@
-"""What the name of a VM size tells about its machines."""
+"""Derive the architecture and the Hyper-V generation of a VM size from its name."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _CONFIDENTIAL_FAMILIES = ("dc", "ec")
 @dataclass(frozen=True)
 class VmSizeTraits:
     """
-    What is known of a VM size.
+    The properties of a VM size that its name contains.
 
-    :param architecture: ``x64`` or ``arm64``; ``None`` when not known.
-    :param generation: the only Hyper-V generation it runs; ``None`` when it runs both, or not known.
+    :param architecture: ``x64`` or ``arm64``; ``None`` if unknown.
+    :param generation: the only Hyper-V generation that it supports; ``None`` if it supports both, or unknown.
     """
 
     architecture: str | None = None
@@ -32,13 +32,12 @@ class VmSizeTraits:
 
 def traits_of(vm_size: str) -> VmSizeTraits:
     """
-    Read a VM size's name, such as ``standard_d2ps_v6``.
+    Return the properties of a VM size by its name, such as ``standard_d2ps_v6``.
 
-    The name tells the architecture (a ``p`` among the features is ARM64), and for confidential, ARM64 and
-    version 6 or later sizes that they run images of the second generation only. Which older sizes run
-    only one generation no name tells; the management plane does.
+    A ``p`` among the features means ARM64. Confidential, ARM64 and version 6 or later sizes support only
+    generation 2. Some older sizes support only one generation, too, but only the management plane reports it.
 
-    :param vm_size: the name, in whatever letter case; one of another form tells nothing.
+    :param vm_size: the name, in upper or lower case; nothing is known if it has another form.
     """
     match = _NAME.fullmatch(vm_size.strip().lower())
     if match is None:

@@ -1,4 +1,4 @@
-"""What nodes cost by Azure's public price list."""
+"""The prices of nodes in Azure's public price list."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 _HOUR = "1 Hour"
 _SPOT_ENDINGS = (" spot", " low priority")
-"""Better first: low-priority machines are what spot machines were before."""
+"""In order of preference: Spot machines were called low-priority machines before."""
 
 _OTHER_PRODUCTS = ("windows", "cloudservices", "cloud services", "dedicated host")
 
@@ -16,11 +16,11 @@ _OTHER_PRODUCTS = ("windows", "cloudservices", "cloud services", "dedicated host
 @dataclass(frozen=True)
 class NodePrices:
     """
-    What an hour of one Linux node costs by list: its machine alone, without discounts.
+    The list price per hour of one Linux node: only the machine, without discounts.
 
     :param currency: such as ``USD``.
-    :param dedicated: the price of a dedicated node; ``None`` when the list has none.
-    :param spot: the price of a spot node at this moment; ``None`` when the list has none.
+    :param dedicated: the price of a dedicated node; ``None`` if it is not in the list.
+    :param spot: the current price of a Spot node; ``None`` if it is not in the list.
     """
 
     vm_size: str
@@ -30,16 +30,16 @@ class NodePrices:
     spot: float | None
 
     def to_dict(self) -> dict[str, Any]:
-        """Give the prices of one node as plain values."""
+        """Return the prices of one node as plain values."""
         return {"currency": self.currency, "dedicated_node": self.dedicated, "spot_node": self.spot}
 
 
 def price_filter(region: str, vm_size: str) -> str:
     """
-    Write the filter that asks the price list for a VM size.
+    Return the filter that requests a VM size from the price list.
 
-    Without an ``api-version`` the list compares values without regard to case, as Microsoft documents it, and
-    Batch writes VM sizes in lower case.
+    Without an ``api-version`` the list ignores the case of values, as Microsoft documents, and Batch writes
+    VM sizes in lower case.
     """
     return (
         f"serviceName eq 'Virtual Machines' and armRegionName eq '{region}'"
@@ -49,12 +49,13 @@ def price_filter(region: str, vm_size: str) -> str:
 
 def prices_in(items: Iterable[Mapping[str, Any]], region: str, vm_size: str, currency: str) -> NodePrices:
     """
-    Choose a VM size's prices among the items of the price list.
+    Return the prices of a VM size from the items of the price list.
 
-    Linux machines by the hour, of the first tier; of several the one that began last, then the cheapest.
+    Only items for Linux machines by the hour, of the first tier, count. Of several, the one that took effect
+    last is used, then the cheapest.
 
-    :param items: as the list answers them.
-    :param currency: the one that was asked for.
+    :param items: the items as the price list returns them.
+    :param currency: the requested currency.
     """
     fitting = [item for item in items if _fits(item, region, vm_size, currency)]
     spot = None

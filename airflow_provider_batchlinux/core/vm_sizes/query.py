@@ -1,4 +1,4 @@
-"""Which VM sizes would do for a pool, best first."""
+"""Find the VM sizes that meet the requirements of a pool, best first."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ _VERSION = re.compile(r"_v(\d+)$", re.IGNORECASE)
 @dataclass(frozen=True)
 class VmSizeQuery:
     """
-    The VM sizes that a pool may have: one by name, several by name, or all that have what it needs.
+    The VM sizes that a pool may use: one or several by name, or all that meet requirements.
 
-    :param names: by name, best first; empty for whichever has what is needed.
-    :param cores: the least number of cores of a node.
-    :param memory_gb: at least so much memory a node, in GB.
-    :param disk_gb: at least so large a local disk a node, in GB; it lasts no longer than the machine.
-    :param gpus: the least number of graphics processors of a node; 0 selects sizes without any.
+    :param names: the names in order of preference; empty for any size that meets the requirements.
+    :param cores: the minimum number of cores of a node.
+    :param memory_gb: the minimum memory of a node, in GB.
+    :param disk_gb: the minimum size of the local disk of a node, in GB; it is lost with the machine.
+    :param gpus: the minimum number of GPUs of a node; 0 selects sizes without any.
     :param architecture: ``x64`` or ``arm64``.
-    :param like: a pattern of the name, such as ``standard_d*s_v5``, in whatever letter case.
+    :param like: a pattern of the name, such as ``standard_d*s_v5``; case is ignored.
     """
 
     names: tuple[str, ...] = ()
@@ -41,9 +41,9 @@ class VmSizeQuery:
     @classmethod
     def parse(cls, value: Any) -> VmSizeQuery:
         """
-        Read what a user wrote: a name, a list of names, or a mapping with the fields of this class.
+        Parse what a user wrote: a name, a list of names, or a mapping with the fields of this class.
 
-        :raises ValueError: all that is wrong with it, one a line.
+        :raises ValueError: if it is none of these; all problems, one a line.
         """
         if isinstance(value, Mapping):
             return cls._of_needs(value)
@@ -56,16 +56,16 @@ class VmSizeQuery:
 
     @property
     def needs_region(self) -> bool:
-        """Whether the sizes of the region have to be known to choose."""
+        """Whether the VM sizes of the region are needed to select one."""
         return not self.names
 
     def candidates(self, sizes: Iterable[VmSize]) -> list[str]:
         """
-        Name the sizes that would do: as they were named, else the smallest first, of those the newest.
+        Return the names of the matching sizes: in the user's order, or the smallest and newest first.
 
-        Prices are not known here; with as many cores and as much memory they differ little.
+        Prices are unknown here; sizes with the same cores and memory differ little in price.
 
-        :param sizes: what the region has.
+        :param sizes: the VM sizes of the region.
         """
         if self.names:
             return list(self.names)

@@ -19,20 +19,20 @@ _NEAREST = 5
 @dataclass(frozen=True)
 class VmSize:
     """
-    A VM size that Batch offers in a region. What Azure does not report is ``None``.
+    A VM size that Batch offers in a region. Values that Azure does not report are ``None``.
 
     :param name: such as ``Standard_D2s_v5``.
-    :param family: whose quota its cores count for, such as ``standardDSv5Family``.
+    :param family: the VM family to whose quota its cores count, such as ``standardDSv5Family``.
     :param cores: the cores of a node.
-    :param generations: the Hyper-V generations it runs; empty when not known.
+    :param generations: the supported Hyper-V generations; empty if unknown.
     :param architecture: ``x64`` or ``arm64``.
     :param spot: whether it is available as a Spot node.
-    :param ephemeral_disk: its operating system can live on the local disk.
-    :param gpus: the graphics processors of a node.
-    :param rdma: its nodes can talk over InfiniBand.
-    :param end_of_life: from then on Batch makes no nodes of it.
+    :param ephemeral_disk: whether the operating system can use the local disk.
+    :param gpus: the GPUs of a node.
+    :param rdma: whether its nodes can communicate over InfiniBand.
+    :param end_of_life: from then on Batch creates no nodes of this size.
     :param memory_gb: the memory of a node, in GB.
-    :param disk_gb: the local disk of a node, which lasts no longer than its machine, in GB.
+    :param disk_gb: the local disk of a node, which is lost with its machine, in GB.
     """
 
     name: str
@@ -53,7 +53,7 @@ class VmSize:
         cls, name: str, family: str | None, capabilities: Mapping[str, str], end_of_life: datetime | None
     ) -> VmSize:
         """
-        Read a size as the management plane lists it.
+        Return a size from the values that the management plane lists.
 
         :param capabilities: their values by name, such as ``{"vCPUs": "2", "HyperVGenerations": "V1,V2"}``.
         """
@@ -78,7 +78,7 @@ class VmSize:
 
     @property
     def traits(self) -> VmSizeTraits:
-        """What the choice of an image needs to know; what is not told is read from the name."""
+        """The properties that select an image; those that Azure does not report are read from the name."""
         by_name = traits_of(self.name)
         [only] = self.generations if len(self.generations) == 1 else [None]
         generation = only if self.generations else by_name.generation
@@ -87,16 +87,16 @@ class VmSize:
 
 def find_size(name: str, sizes: Iterable[VmSize]) -> VmSize | None:
     """
-    Find a size by its name, in whatever letter case; ``None`` when the region has none of it.
+    Return a size by its name, ignoring case; ``None`` if the region does not offer it.
 
-    :param name: with or without ``Standard_`` before it.
+    :param name: with or without the prefix ``Standard_``.
     """
     wanted = _plain(name)
     return next((size for size in sizes if _plain(size.name) == wanted), None)
 
 
 def nearest_sizes(name: str, sizes: Iterable[VmSize], *, limit: int = _NEAREST) -> list[str]:
-    """List the names of sizes that are most like a name: same family first, then as many cores."""
+    """List the names of sizes that are most similar to a name: the same family first, then the same cores."""
     wanted = _parts(name)
     ranked = sorted(
         sizes,

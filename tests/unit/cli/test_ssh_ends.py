@@ -69,7 +69,7 @@ def test_a_node_that_knows_the_time_may_end_the_login_first(
 
     assert main(["ssh", "etl", "--user", "nora", "--expires-in", "1s", "--", f"tail -f {never}"]) == 124
 
-    assert "The time of this login is over." in capfd.readouterr().err
+    assert "The time limit of this login was reached." in capfd.readouterr().err
     assert person.ledger() == {}
 
 
@@ -202,7 +202,7 @@ def test_a_weak_key_is_refused(person: Person, capfd: pytest.CaptureFixture[str]
     assert main(["ssh", "etl", "--key", str(weak)]) == 1
 
     said = capfd.readouterr().err
-    assert f"{weak} is no key to log in with" in said
+    assert f"{weak} is not a valid key" in said
     assert "1024 bits" in said
     assert person.calls_about_users() == []
 
@@ -237,7 +237,7 @@ def test_without_the_systems_ssh_that_is_said(
 
     assert main(["ssh", "etl"]) == 1
 
-    assert "no ssh on the PATH" in capfd.readouterr().err
+    assert "ssh is not on the PATH" in capfd.readouterr().err
 
 
 def test_other_commands_take_no_command_for_a_node(capfd: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,4 @@
-"""How a pool grows, where its nodes stand and how its tasks spread."""
+"""Specifications of a pool's autoscale formula, and of its scheduling."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ class AutoscaleSpec(Spec):
     """
     A formula that sets the number of nodes, instead of fixed numbers.
 
-    The service tries a formula out only on a pool that exists.
+    The service evaluates a formula only on a pool that exists.
 
     :param formula: the formula, such as one of :mod:`airflow_provider_batchlinux.specs`.
-    :param interval: how often it is worked out, 5 minutes to a week, as a duration or seconds; ``None`` is
-        the service's 15 minutes.
+    :param interval: the time between two evaluations, 5 minutes to 7 days, as a duration or seconds; ``None``
+        is the service's default of 15 minutes.
     """
 
     formula: str
@@ -34,7 +34,7 @@ class AutoscaleSpec(Spec):
     }
 
     def to_rest(self) -> dict[str, Any]:
-        """Build the service's body."""
+        """Return the part of the REST body."""
         body = {"enableAutoScale": True, **super().to_rest()}
         if isinstance(self.interval, (int, float)):
             body["autoScaleEvaluationInterval"] = iso8601_duration(self.interval)
@@ -44,13 +44,13 @@ class AutoscaleSpec(Spec):
 @dataclass(frozen=True)
 class SchedulingSpec(Spec):
     """
-    Where a pool's nodes stand, and how tasks are spread over them.
+    The placement of a pool's nodes, and how tasks are distributed over them.
 
     :param placement: ``regional``, or ``zonal`` over availability zones; ``None`` is the service's default,
-        the former.
+        ``regional``.
     :param fill: ``spread`` gives each node as few tasks as possible, ``pack`` fills one node after the other;
-        ``None`` is the service's default, the former.
-    :param job_order: which job's tasks go first at the same priority: ``none`` or ``creationtime``; ``None``
+        ``None`` is the service's default, ``spread``.
+    :param job_order: which job's tasks run first at the same priority: ``none`` or ``creationtime``; ``None``
         is the service's default, ``none``.
     """
 

@@ -19,11 +19,11 @@ class ResourceFileSpec(Spec):
     """
     A file, or the files of a storage container, that a node downloads before its start task.
 
-    :param http_url: the URL of one file; it may carry a SAS, so it is not shown.
-    :param container_url: the URL of a storage container; it may carry a SAS, so it is not shown.
+    :param http_url: the URL of one file; not shown, because it may contain a SAS token.
+    :param container_url: the URL of a storage container; not shown, because it may contain a SAS token.
     :param auto_container: the name of a container in the storage account that belongs to the Batch account.
-        Exactly one of these three is given.
-    :param blob_prefix: with a container, how the names of the wanted blobs begin; ``None`` for all.
+        Give exactly one of these three.
+    :param blob_prefix: with a container, the prefix of the names of the blobs; ``None`` for all.
     :param path: the file's path, or with a container the directory's; relative to the working directory.
     :param mode: the file's permissions in octal; ``None`` is the service's default, ``0770``.
     :param identity: the ARM id of a managed identity of the pool that may read the storage.
@@ -53,16 +53,16 @@ class UserAccountSpec(Spec):
     """
     A user account on every node, which tasks and the start task can run as.
 
-    People who log in by SSH are another matter: see
+    For people who log in by SSH see
     :class:`~airflow_provider_batchlinux.operators.node_users.BatchLinuxAddNodeUsersOperator`.
 
     :param name: the account's name, at most 20 characters.
     :param password: its password.
-    :param elevation: ``nonadmin`` or ``admin``; ``None`` is the service's default, the former.
-    :param uid: its user id; ``None`` lets the system choose. Given only together with ``gid``.
-    :param gid: its group id; ``None`` lets the system choose.
-    :param ssh_private_key: a private key without passphrase, by which the account gets from node to node
-        where the nodes may talk to each other.
+    :param elevation: ``nonadmin`` or ``admin``; ``None`` is the service's default, ``nonadmin``.
+    :param uid: its user id; ``None`` lets the system choose it. Needs ``gid``.
+    :param gid: its group id; ``None`` lets the system choose it. Needs ``uid``.
+    :param ssh_private_key: a private key without passphrase, with which the account can log in from node to
+        node if inter-node communication is enabled.
     """
 
     name: str
@@ -85,15 +85,15 @@ class UserAccountSpec(Spec):
 @dataclass(frozen=True)
 class StartTaskSpec(Spec):
     """
-    The command that every node runs at every boot, before it takes work.
+    The command that every node runs at every boot, before it accepts tasks.
 
-    :param command: a bash command; it runs again after each reboot, so it is written to be repeated.
-    :param elevated: run it as root (to install packages, say) instead of as an ordinary user.
-    :param environment: environment variables for the command; they may hold secrets, so they are not shown.
-    :param max_retries: further tries after a failure; -1 retries for ever.
+    :param command: a bash command; it must be idempotent, because it runs again after each reboot.
+    :param elevated: run it as root, as the installation of packages needs.
+    :param environment: environment variables; not shown, because they may contain secrets.
+    :param max_retries: how often it is retried after a failure; -1 for without limit.
     :param user: one of the pool's user accounts to run it as, instead of an automatic user.
-    :param user_scope: whether the automatic user is the ``pool``'s, or one for each ``task``.
-    :param wait_for_success: whether a node takes work only after the command succeeded.
+    :param user_scope: whether the automatic user is shared by the ``pool`` or created for each ``task``.
+    :param wait_for_success: whether a node accepts tasks only after the command succeeded.
     :param resource_files: files to download first.
     :param container: the container to run it in; ``None`` runs it on the node itself.
     """
@@ -125,7 +125,7 @@ class StartTaskSpec(Spec):
     }
 
     def to_rest(self) -> dict[str, Any]:
-        """Build the service's body; a node whose start task failed takes no work."""
+        """Return the part of the REST body."""
         line, carried = command_line(self.command)
         body = {**super().to_rest(), "commandLine": line, "userIdentity": self._identity()}
         settings = environment_settings({**self.environment, **carried})

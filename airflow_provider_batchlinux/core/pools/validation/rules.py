@@ -82,9 +82,9 @@ def formula_problems(formula: str) -> list[str]:
             f"sets neither {_TARGETS[0]} nor {_TARGETS[1]}, so the size of the pool would never change."
         )
     if unmatched := _unmatched(plain):
-        found.append(f"has {unmatched!r} without its partner.")
+        found.append(f"has an unmatched {unmatched!r}.")
     if not {"'", '"'}.isdisjoint(plain.replace("''", "")):
-        found.append("has a text that does not end.")
+        found.append("has an unterminated string.")
     return found
 
 

@@ -207,9 +207,9 @@ def test_arguments_that_make_no_sense_are_named(
     [
         pytest.param("$TargetDedicatedNodes == 1;", "sets neither", id="a comparison is no assignment"),
         pytest.param("// $TargetDedicatedNodes = 1;", "sets neither", id="only in a comment"),
-        pytest.param("$TargetDedicatedNodes = max(1, 2;", "has '(' without its partner", id="open"),
-        pytest.param("$TargetDedicatedNodes = 1);", "has ')' without its partner", id="closed too often"),
-        pytest.param('$TargetDedicatedNodes = time("Mon;', "text that does not end", id="half a text"),
+        pytest.param("$TargetDedicatedNodes = max(1, 2;", "has an unmatched '('", id="open"),
+        pytest.param("$TargetDedicatedNodes = 1);", "has an unmatched ')'", id="closed too often"),
+        pytest.param('$TargetDedicatedNodes = time("Mon;', "has an unterminated string", id="half a text"),
         pytest.param(
             "$TargetDedicatedNodes = 1;" + "x = 1;" * 100, "has 101 statements", id="too many statements"
         ),
