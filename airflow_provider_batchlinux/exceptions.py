@@ -1,10 +1,10 @@
 """
-What this provider raises.
+The errors of this provider.
 
-BatchLinuxError(AirflowException)   anything raised on purpose while talking to Azure Batch
+BatchLinuxError(AirflowException)   the base of all errors below
 ├─ BatchRequestError                the service refused a request           .code .status .request_id
-│  ├─ BatchAuthenticationError      it does not know or trust the caller    retrying does not help
-│  ├─ BatchQuotaError               a quota is used up                      retry much later
+│  ├─ BatchAuthenticationError      the identity is unknown or not allowed  retrying does not help
+│  ├─ BatchQuotaError               a quota is used up                      free or raise the quota
 │  └─ BatchConflictError            the id exists with another spec, or is being deleted
 ├─ BatchUnreachableError            no answer within the retry budget       retry later
 ├─ PoolNotReadyError                no usable nodes                         .pool_id .is_late
@@ -12,9 +12,9 @@ BatchLinuxError(AirflowException)   anything raised on purpose while talking to 
 ├─ NodeCommandError                 a command over SSH failed on nodes      .failed .exit_codes
 ├─ TaskFailedError                  the command ran and failed              .exit_code .node_id
 ├─ ImageEndOfSupportError           pools use outdated images, not retried  .pool_ids
-└─ WaitTimeoutError                 our own deadline passed
+└─ WaitTimeoutError                 a wait exceeded its time-out
 
-Wrong arguments raise ValueError, at parse time where templating allows.
+Invalid arguments raise ValueError: when the Dag is parsed, or when the task runs if they may be templates.
 """
 
 from __future__ import annotations
@@ -44,10 +44,10 @@ __all__ = [
 
 
 class BatchLinuxError(AirflowException):
-    """The base of all that this provider raises on purpose."""
+    """The base of all errors of this provider."""
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle with the keyword-only fields of the subclasses."""
+        """Pickle the error with the keyword-only fields of its subclass."""
         return _rebuild, (type(self), self.args, self.__dict__)
 
 
@@ -62,9 +62,9 @@ class BatchRequestError(BatchLinuxError):
     """
     The service refused a request.
 
-    :param code: the service's error code; decide by it, never by the status.
+    :param code: the service's error code. Decide by it, not by the status, which many codes share.
     :param status: the HTTP status.
-    :param request_id: the service's id of the request, for a support case.
+    :param request_id: the service's id of the request, for a support request.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class BatchRequestError(BatchLinuxError):
 
 
 class BatchAuthenticationError(BatchRequestError):
-    """The service does not know the caller, does not believe it, or does not allow it this."""
+    """The service does not know the identity, or does not permit the request."""
 
 
 class BatchQuotaError(BatchRequestError):
@@ -90,19 +90,19 @@ class BatchQuotaError(BatchRequestError):
 
 
 class BatchConflictError(BatchRequestError):
-    """The id is taken by something else, or by something that is being deleted."""
+    """The id is in use by another resource, or by one that is being deleted."""
 
 
 class BatchUnreachableError(BatchLinuxError):
-    """The service did not answer, or only with errors that pass, for the whole retry budget."""
+    """For the whole retry budget the service did not answer, or only with transient errors."""
 
 
 class PoolNotReadyError(BatchLinuxError):
     """
-    The pool's nodes are not ready and will not become so by waiting.
+    The nodes of a pool are not ready, and waiting longer does not help.
 
-    :param pool_id: the pool, which goes on existing.
-    :param is_late: nothing is known to have failed: a limit that the wait was given is over.
+    :param pool_id: the pool; it is not deleted.
+    :param is_late: nothing is known to have failed, but a time limit of the wait was exceeded.
     """
 
     def __init__(self, message: str, *, pool_id: str, is_late: bool = False) -> None:
@@ -113,10 +113,10 @@ class PoolNotReadyError(BatchLinuxError):
 
 class NodeUsersError(BatchLinuxError):
     """
-    A user could not be put on, or taken from, some nodes.
+    A user could not be added to, or removed from, some nodes.
 
-    :param failed: the ids of these nodes; on all others it was done.
-    :param codes: the service's code by the node's id, ``None`` where it did not answer.
+    :param failed: the ids of these nodes; the request succeeded on all others.
+    :param codes: the service's error code by node id; ``None`` if the service did not answer.
     """
 
     def __init__(
@@ -129,10 +129,10 @@ class NodeUsersError(BatchLinuxError):
 
 class NodeCommandError(BatchLinuxError):
     """
-    A command did not succeed on some nodes that it was run on over SSH.
+    A command that was run over SSH failed on some nodes.
 
     :param failed: the ids of these nodes; on all others it succeeded.
-    :param exit_codes: the exit code by the node's id, ``None`` where the command did not come to an end.
+    :param exit_codes: the exit code by node id; ``None`` if the command did not end.
     """
 
     def __init__(
@@ -145,10 +145,10 @@ class NodeCommandError(BatchLinuxError):
 
 class TaskFailedError(BatchLinuxError):
     """
-    The command ended without success.
+    The command of a task failed.
 
-    :param exit_code: its exit code; ``None`` when it did not start or was ended.
-    :param node_id: the node it ran on; ``None`` when it did not get to one.
+    :param exit_code: its exit code; ``None`` if it did not start or was terminated.
+    :param node_id: the node that ran it; ``None`` if it was not assigned to a node.
     """
 
     def __init__(self, message: str, *, exit_code: int | None = None, node_id: str | None = None) -> None:
@@ -159,7 +159,7 @@ class TaskFailedError(BatchLinuxError):
 
 class ImageEndOfSupportError(BatchLinuxError, AirflowFailException):
     """
-    Pools use images whose support ends soon, or has ended.
+    Some pools use images whose support ends soon, or has ended.
 
     Airflow does not retry the task: a person has to replace the pools.
 
@@ -184,18 +184,23 @@ class WaitTimeoutError(BatchLinuxError):
 
     @classmethod
     def after(cls, limit: timedelta | None, status: str) -> WaitTimeoutError:
-        """Return the error of a wait with this limit; ``None`` if it is not known here."""
+        """
+        Return the error of a wait.
+
+        :param limit: the time limit of the wait; ``None`` if the caller does not know it.
+        :param status: the last status of what was waited for.
+        """
         duration = f" after {limit.total_seconds():g} s" if limit is not None else ""
         return cls(f"Timed out{duration}. Last status: {status}", status=status)
 
 
 def error_to_payload(error: BatchLinuxError | ValueError) -> dict[str, Any]:
-    """Give an error as plain values, so that a trigger can hand it to its task."""
+    """Return an error as plain values, so that the event of a trigger can carry it to its task."""
     return {"kind": type(error).__name__, "message": str(error), "fields": dict(vars(error))}
 
 
 def error_from_payload(payload: Mapping[str, Any]) -> BatchLinuxError | ValueError:
-    """Make an error again from :func:`error_to_payload`; one that is not ours becomes a ``ValueError``."""
+    """Return the error of :func:`error_to_payload`; other classes become ``ValueError``."""
     known = {cls.__name__: cls for cls in _all_kinds(BatchLinuxError)}
     cls = known.get(payload["kind"])
     if cls is None:

@@ -1,4 +1,4 @@
-"""What Airflow is told about this provider, as data; imports nothing."""
+"""The metadata of this provider for Airflow's providers manager."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _INTEGRATION = "Azure Batch (Linux)"
 
 
 def get_provider_info() -> dict[str, Any]:
-    """Describe the provider to Airflow's providers manager."""
+    """Return the metadata of the provider, as the entry point ``apache_airflow_provider`` requires."""
     return {
         "package-name": "airflow-provider-batchlinux",
         "name": _INTEGRATION,
@@ -57,8 +57,8 @@ def _connection_type() -> dict[str, Any]:
             "hidden-fields": ["host", "port", "schema"],
             "relabeling": {"login": "Batch account name", "password": "Batch account key"},
             "placeholders": {
-                "login": "only needed with a key; else taken from the account URL",
-                "password": "leave empty for an Entra identity",
+                "login": "required with a key; otherwise read from the account URL",
+                "password": "leave empty to use an Entra identity",
             },
         },
         "conn-fields": _connection_fields(),
@@ -70,7 +70,7 @@ def _connection_fields() -> dict[str, Any]:
         "account_url": _text("Account URL", "https://NAME.REGION.batch.azure.com"),
         "auth": {
             "label": "Authentication",
-            "description": "Empty: the shared key when there is one, else Azure's default credential chain.",
+            "description": "Empty: the shared key if one is set, otherwise Azure's default credential chain.",
             "schema": {
                 "type": ["string", "null"],
                 "default": "",
@@ -84,31 +84,35 @@ def _connection_fields() -> dict[str, Any]:
                 ],
             },
         },
-        "tenant_id": _text("Tenant id", "For a client secret, and where a workload identity needs it."),
-        "client_id": _text("Client id", "Of the application, or of a user-assigned managed identity."),
-        "client_secret": _text("Client secret", "For auth client_secret only.", format="password"),
+        "tenant_id": _text("Tenant id", "For a client secret; optional for a workload identity."),
+        "client_id": _text(
+            "Client id", "The client id of the application, or of a user-assigned managed identity."
+        ),
+        "client_secret": _text(
+            "Client secret", "Only for the authentication client_secret.", format="password"
+        ),
         "managed_identity_client_id": _text(
-            "Managed identity client id", "The name that azure_batch connections use for the client id."
+            "Managed identity client id", "The client id, under the name that azure_batch connections use."
         ),
         "workload_identity_tenant_id": _text(
-            "Workload identity tenant id", "The name that azure_batch connections use for the tenant id."
+            "Workload identity tenant id", "The tenant id, under the name that azure_batch connections use."
         ),
         "authority_host": _text(
             "Authority host",
-            "Of the token endpoint, in another cloud than the public one. Empty: AZURE_AUTHORITY_HOST.",
+            "The host of the token endpoint, outside the public cloud. Empty: AZURE_AUTHORITY_HOST.",
         ),
         "ca_file": _text(
             "CA file",
-            "Certificates (PEM) to trust in place of the machine's, for a proxy or a private cloud.",
+            "CA certificates (PEM) to trust instead of the system's, for a proxy or private cloud.",
         ),
         **_management_fields(),
         "id_prefix": _text(
             "Prefix of ids",
-            "Of the pools and jobs this Airflow makes; its own for each that shares the account.",
+            "The prefix of the pools and jobs of this Airflow. Each one needs its own on a shared account.",
         ),
         "retry_budget": {
             "label": "Retry budget (seconds)",
-            "description": "How long a request is tried again while the service is away. Empty: 300.",
+            "description": "How long a request is retried while the service is unavailable. Empty: 300.",
             "schema": {"type": ["number", "null"], "minimum": 0},
         },
     }
@@ -120,7 +124,7 @@ def _management_fields() -> dict[str, Any]:
         "resource_group": _text("Resource group", "For links to the portal and the management plane."),
         "management_url": _text(
             "Management URL",
-            "Of the management plane, in another cloud than the public one. Empty: that of the public cloud.",
+            "The URL of the management plane, outside the public cloud. Empty: that of the public cloud.",
         ),
     }
 

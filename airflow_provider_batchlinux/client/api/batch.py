@@ -1,4 +1,4 @@
-"""The client: the verbs of pools, nodes, jobs and tasks on one open session, each once and asynchronous."""
+"""The asynchronous client of a Batch account: operations on pools, nodes, jobs and tasks over one session."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ async def open_client(
     Open a client of an account, and close its connections at the end.
 
     :param settings: the account and the identity.
-    :param retry: how to try again; ``None`` takes the budget from the settings.
-    :raises ValueError: the settings have problems; nothing was called.
+    :param retry: the retry policy; ``None`` uses the retry budget of the settings.
+    :raises ValueError: the settings are invalid; no request was sent.
     """
     problems = settings.problems()
     if problems:
@@ -34,19 +34,22 @@ async def open_client(
 
 class BatchLinuxClient(PoolCalls, NodeCalls, JobCalls):
     """
-    What this provider asks of the Batch service.
+    The operations of the Batch service that this provider uses.
 
-    Verbs: ``create`` fails when the thing exists, ``find`` answers ``None`` when it does not,
-    ``delete`` says whether there was anything to delete. Every verb tries again within the retry
-    budget and raises the errors of :mod:`airflow_provider_batchlinux.exceptions`.
+    - ``create`` fails if the resource exists.
+    - ``find`` returns ``None`` if the resource does not exist.
+    - ``delete`` returns whether the resource existed.
+
+    Each operation retries within the retry budget, and raises the errors of
+    :mod:`airflow_provider_batchlinux.exceptions`.
     """
 
     def paced(self) -> BatchLinuxClient:
-        """Give a client of the same session whose calls slow down together when the service asks for it."""
+        """Return a client of the same session whose calls share one rate limit when the service throttles."""
         return BatchLinuxClient(self.sdk, self.retry.paced())
 
     async def check(self) -> None:
-        """Make the cheapest authenticated call."""
+        """Test the connection with the cheapest authenticated request."""
 
         async def first_pool() -> None:
             async for _ in self.sdk.list_pools(max_results=1, select=["id"]):

@@ -1,4 +1,4 @@
-"""What every call to the service goes through: tries again, reads all pages, tells absence from failure."""
+"""The base of all calls to the service: retry, read all pages, and treat a missing resource as no error."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ Body = Mapping[str, Any]
 
 class Calls:
     """
-    The base of the verbs.
+    The base of the operations of the client.
 
     :param sdk: the SDK's open client.
-    :param retry: how to try again.
+    :param retry: the retry policy.
     """
 
     def __init__(self, sdk: BatchClient, retry: RetryPolicy) -> None:

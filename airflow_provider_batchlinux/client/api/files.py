@@ -1,4 +1,4 @@
-"""Reading files that nodes serve: the end of an output, never more than asked for."""
+"""Read the end of files that nodes serve, with a limit in bytes."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from typing import Any
 from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
 from airflow_provider_batchlinux.exceptions import BatchLinuxError
 
-__all__ = ["node_file_tail", "start_task_output", "task_file_tail"]
-
 Download = Callable[..., Awaitable[AsyncIterator[bytes]]]
 
 
@@ -18,8 +16,8 @@ async def task_file_tail(client: BatchLinuxClient, job_id: str, task_id: str, pa
     Read the last bytes of a task's file.
 
     :param path: relative to the task's directory, such as ``stdout.txt`` or ``wd/totals.json``.
-    :param limit: bytes to read at most.
-    :raises BatchLinuxError: the file or its node is not there.
+    :param limit: the maximum number of bytes to read.
+    :raises BatchLinuxError: the file or its node does not exist.
     """
     sdk = client.sdk
     return await _tail(
@@ -38,8 +36,8 @@ async def node_file_tail(
     Read the last bytes of a node's file.
 
     :param path: relative to the node's root, such as ``startup/stderr.txt``.
-    :param limit: bytes to read at most.
-    :raises BatchLinuxError: the file or the node is not there.
+    :param limit: the maximum number of bytes to read.
+    :raises BatchLinuxError: the file or the node does not exist.
     """
     sdk = client.sdk
     return await _tail(
@@ -53,9 +51,9 @@ async def node_file_tail(
 
 async def start_task_output(client: BatchLinuxClient, pool_id: str, node_id: str, limit: int = 2_000) -> str:
     """
-    Read the end of a start task's output as far as the node still answers; never fails for want of it.
+    Return the end of a start task's output, or a text that says why it is not available.
 
-    :param limit: bytes of each stream to read at most.
+    :param limit: the maximum number of bytes to read of each stream.
     """
     parts = []
     for stream in ("stdout", "stderr"):

@@ -1,4 +1,4 @@
-"""The verbs of jobs and tasks: REST bodies in, plain values out."""
+"""Operations on jobs and tasks: they take REST bodies and return plain values."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from airflow_provider_batchlinux.core.tasks.task import TASK_FIELDS, TaskSnapsho
 
 
 class JobCalls(Calls):
-    """What this provider asks of jobs and tasks."""
+    """The operations on jobs and tasks that this provider uses."""
 
     async def create_job(self, body: Body) -> None:
         """Create a job from its REST body."""
@@ -17,7 +17,7 @@ class JobCalls(Calls):
         await self.retry.run(f"create job {body['id']!r}", lambda: self.sdk.create_job(job))
 
     async def find_active_jobs(self, id_prefix: str) -> list[Body]:
-        """List the jobs whose id begins so and that are not over, with id, pool and metadata."""
+        """List the active jobs whose ids have a prefix, with their id, pool and metadata."""
         return await self._all(
             f"list jobs that begin with {id_prefix!r}",
             self.sdk.list_jobs,
@@ -26,14 +26,14 @@ class JobCalls(Calls):
         )
 
     async def find_job(self, job_id: str) -> Body | None:
-        """Get a job's id, state and metadata; ``None`` when it does not exist."""
+        """Get a job's id, state and metadata; ``None`` if it does not exist."""
         fields = ["id", "state", "metadata"]
         return await self._found(
             f"get job {job_id!r}", "JobNotFound", lambda: self.sdk.get_job(job_id, select=fields)
         )
 
     async def delete_job(self, job_id: str) -> bool:
-        """Delete a job with its tasks, ending what still runs; ``False`` when there is none."""
+        """Delete a job and its tasks, terminating running ones; return whether the job existed."""
         return await self._deleted(
             f"delete job {job_id!r}",
             lambda: self.sdk.begin_delete_job(job_id),
@@ -48,7 +48,7 @@ class JobCalls(Calls):
         await self.retry.run(what, lambda: self.sdk.create_task(job_id, task))
 
     async def find_task(self, job_id: str, task_id: str) -> TaskSnapshot | None:
-        """Get a task; ``None`` when it, or its job, does not exist."""
+        """Get a task; ``None`` if the task or its job does not exist."""
         body = await self._found(
             f"get task {task_id!r} of job {job_id!r}",
             ("TaskNotFound", "JobNotFound"),
@@ -57,7 +57,7 @@ class JobCalls(Calls):
         return TaskSnapshot.from_rest(body) if body is not None else None
 
     async def terminate_task(self, job_id: str, task_id: str) -> bool:
-        """End a task and its processes; ``False`` when it is over or does not exist."""
+        """Terminate a task and its processes; return whether it was still active or running."""
         return await self._deleted(
             f"end task {task_id!r} of job {job_id!r}",
             lambda: self.sdk.terminate_task(job_id, task_id),

@@ -1,4 +1,4 @@
-"""The verbs of pools: REST bodies in, plain values out."""
+"""Operations on pools: they take REST bodies and return plain values."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from airflow_provider_batchlinux.core.snapshots import POOL_FIELDS, PoolSnapshot
 
 
 class PoolCalls(Calls):
-    """What this provider asks of pools."""
+    """The operations on pools that this provider uses."""
 
     async def create_pool(self, body: Body) -> None:
         """Create a pool from its REST body."""
@@ -29,16 +29,16 @@ class PoolCalls(Calls):
         )
 
     async def find_pool(self, pool_id: str) -> PoolSnapshot | None:
-        """Get what a wait needs to know of a pool."""
+        """Get the properties of a pool that a wait needs."""
         body = await self.find_pool_body(pool_id, POOL_FIELDS)
         return PoolSnapshot.from_rest(body) if body is not None else None
 
     async def delete_pool(self, pool_id: str, *, etag: str | None = None) -> bool:
         """
-        Ask for a pool's deletion; ``False`` when there is none, ``True`` also when it is under way.
+        Request the deletion of a pool; return whether the pool exists, also if it is already being deleted.
 
-        :param etag: refuse with ``ConditionNotMet`` unless the pool is still of this version; ``None``
-            deletes whatever is there.
+        :param etag: fail with ``ConditionNotMet`` if the pool has changed since this version; ``None``
+            deletes any version.
         """
         condition = MatchConditions.IfNotModified if etag is not None else None
         return await self._deleted(
@@ -49,7 +49,7 @@ class PoolCalls(Calls):
         )
 
     async def node_counts(self, pool_id: str) -> dict[str, int]:
-        """Count a pool's nodes by state: cheap for any size, and possibly a little late."""
+        """Count a pool's nodes by state: cheap for a pool of any size, and eventually consistent."""
         rows = await self._all(
             f"count nodes of pool {pool_id!r}",
             self.sdk.list_pool_node_counts,
@@ -67,7 +67,7 @@ class PoolCalls(Calls):
         return await self._all("list pools", self.sdk.list_pools, select=list(select), **_given(filter=where))
 
     async def all_node_counts(self) -> dict[str, dict[str, int]]:
-        """Count the nodes of all pools by state, by pool id: cheap, and possibly a little late."""
+        """Count the nodes of all pools by state, by pool id: cheap, and eventually consistent."""
         rows = await self._all("count nodes of all pools", self.sdk.list_pool_node_counts)
         return {str(row["poolId"]): counts_from_rest(row) for row in rows}
 
@@ -88,8 +88,8 @@ class PoolCalls(Calls):
         """
         Change the properties that a REST body names, whole; the others stay (PATCH).
 
-        :param etag: refuse with ``ConditionNotMet`` unless the pool is still of this version; ``None``
-            changes whatever is there.
+        :param etag: fail with ``ConditionNotMet`` if the pool has changed since this version; ``None``
+            changes any version.
         """
         options = models.BatchPoolUpdateOptions(body)
         condition = MatchConditions.IfNotModified if etag is not None else None
@@ -99,18 +99,18 @@ class PoolCalls(Calls):
         )
 
     async def resize_pool(self, pool_id: str, body: Body) -> None:
-        """Ask for other numbers of nodes."""
+        """Request other target numbers of nodes."""
         options = models.BatchPoolResizeOptions(body)
         await self.retry.run(f"resize pool {pool_id!r}", lambda: self.sdk.begin_resize_pool(pool_id, options))
 
     async def stop_resize(self, pool_id: str) -> None:
-        """Stop a resize where it is."""
+        """Stop a resize; the pool keeps the nodes that it has."""
         await self.retry.run(
             f"stop the resize of pool {pool_id!r}", lambda: self.sdk.begin_stop_pool_resize(pool_id)
         )
 
     async def enable_autoscale(self, pool_id: str, body: Body) -> None:
-        """Let a formula decide the numbers of nodes, or change formula and interval."""
+        """Enable autoscale, or change its formula and interval."""
         options = models.BatchPoolEnableAutoScaleOptions(body)
         await self.retry.run(
             f"enable autoscale of pool {pool_id!r}",
@@ -118,13 +118,13 @@ class PoolCalls(Calls):
         )
 
     async def disable_autoscale(self, pool_id: str) -> None:
-        """Keep the numbers of nodes as they are from now on."""
+        """Disable autoscale; the pool keeps its target numbers of nodes."""
         await self.retry.run(
             f"disable autoscale of pool {pool_id!r}", lambda: self.sdk.disable_pool_auto_scale(pool_id)
         )
 
     async def remove_nodes(self, pool_id: str, body: Body) -> None:
-        """Remove nodes, at most 100 a call; refused while the pool resizes or autoscale is on."""
+        """Remove at most 100 nodes; the service refuses while the pool resizes or uses autoscale."""
         options = models.BatchNodeRemoveOptions(body)
         await self.retry.run(
             f"remove nodes from pool {pool_id!r}", lambda: self.sdk.begin_remove_nodes(pool_id, options)

@@ -1,4 +1,4 @@
-"""Submitting one command as a job with one task, or adopting the one that an earlier try left."""
+"""Submit a command as a job with one task, or adopt the job of an earlier try."""
 
 from __future__ import annotations
 
@@ -21,21 +21,23 @@ from airflow_provider_batchlinux.exceptions import BatchConflictError, BatchRequ
 
 log = logging.getLogger(__name__)
 
-_LOOK_INTERVAL = 2.0
-_LEFTOVER_LIMIT = 600.0
-"""Seconds to wait for the deletion of a leftover job of the same id."""
+_POLL_INTERVAL = 2.0
+_OLD_JOB_LIMIT = 600.0
+"""Seconds to wait for the deletion of an old job with the same id."""
 
 
 @dataclass(frozen=True)
 class Submission:
     """
-    One command to submit.
+    A command to submit.
 
     :param spec: the command.
-    :param id_stem: what the ids of all tries of this task instance begin with.
-    :param try_number: the try; part of the job's id, so a new try never meets an old result.
-    :param token: unique to this submission, to tell an own lost answer from a leftover of the same id.
-    :param owner: what submits, kept in the job's metadata.
+    :param id_stem: the prefix of the job ids of all tries of the task instance.
+    :param try_number: the number of the try. It is part of the job id, so that a new
+        try never reads an old result.
+    :param token: unique to this submission. If a job with this id exists, it shows whether
+        this submission created it.
+    :param owner: the task instance that submits, for the metadata of the job.
     """
 
     spec: TaskSpec
@@ -46,11 +48,11 @@ class Submission:
 
     @property
     def job_id(self) -> str:
-        """Give the id of this try's job."""
+        """The job id of this try."""
         return f"{self.id_stem}{self.try_number}"
 
     def job_rest(self) -> dict[str, Any]:
-        """Build the body of the job."""
+        """Return the REST body of the job."""
         marks = {f"{METADATA_PREFIX}{name}": value for name, value in self.owner.items()}
         marks |= {FINGERPRINT_KEY: self.spec.fingerprint(), SUBMISSION_KEY: self.token}
         return self.spec.job_rest(self.job_id, marks)
@@ -58,10 +60,10 @@ class Submission:
 
 async def submit_task(client: BatchLinuxClient, submission: Submission) -> str:
     """
-    Submit the command, or adopt the same command that an earlier try left running; return the job's id.
+    Submit the command, or adopt the job of an earlier try that runs the same command; return the job id.
 
-    An earlier try's finished command is never taken for this try's result, and an earlier try's other
-    command is ended.
+    The result of a completed job of an earlier try is never used. A job of an earlier try that runs another
+    command is deleted.
 
     :raises BatchQuotaError: the account has too many active jobs.
     """
@@ -76,10 +78,11 @@ async def submit_task(client: BatchLinuxClient, submission: Submission) -> str:
 
 async def end_orphans(client: BatchLinuxClient, pool_id: str, id_prefix: str) -> None:
     """
-    Delete the jobs of this provider whose command can never end, because its pool is being deleted.
+    Delete the jobs of this provider whose command can never end, because their pool is being deleted.
 
     A task that was killed before a triggerer had started its trigger leaves such a job. It would count
-    against the account's quota for ever. Jobs whose command is over stay, as their operator wanted.
+    against the job quota of the account forever. Jobs whose command has ended are kept, as their operator
+    requested.
 
     :param id_prefix: the connection's prefix of ids.
     """
@@ -87,20 +90,20 @@ async def end_orphans(client: BatchLinuxClient, pool_id: str, id_prefix: str) ->
         job_id = str(job["id"])
         ours = SUBMISSION_KEY in metadata_of(job) and _pool_of(job) == pool_id.lower()
         if ours and not await _is_over(client, job_id):
-            log.info("Deleting job %r: its command cannot end, for its pool is deleted.", job_id)
+            log.info("Deleting job %r: its command cannot end, because its pool is being deleted.", job_id)
             await client.delete_job(job_id)
 
 
 @dataclass
 class _JobGoneWait:
-    """Wait until the service knows no job of an id."""
+    """Wait until a job no longer exists."""
 
     client: BatchLinuxClient
     job_id: str
     status: str = field(default="", init=False)
 
     async def poll(self) -> dict[str, Any] | None:
-        """Look once: the job's id when it is gone, ``None`` to go on waiting."""
+        """Return the job id if the job no longer exists, or ``None`` if it is too early."""
         found = await self.client.find_job(self.job_id)
         self.status = f"Job {self.job_id!r} is {found.get('state') if found else 'gone'}."
         return None if found else {"job_id": self.job_id}
@@ -137,23 +140,23 @@ def _pool_of(job: Mapping[str, Any]) -> str:
 
 async def _create_job(client: BatchLinuxClient, submission: Submission) -> None:
     job_id = submission.job_id
-    deadline = time.time() + _LEFTOVER_LIMIT
+    deadline = time.time() + _OLD_JOB_LIMIT
     while not await _created(client, submission):
         found = await client.find_job(job_id)
         if found is not None and metadata_of(found).get(SUBMISSION_KEY) == submission.token:
             return
-        log.info("Waiting until job %r, a leftover of the same id, is deleted.", job_id)
+        log.info("Waiting until the old job %r with the same id is deleted.", job_id)
         await client.delete_job(job_id)
-        await wait_for(_JobGoneWait(client, job_id), WaitSchedule(_LOOK_INTERVAL, deadline))
+        await wait_for(_JobGoneWait(client, job_id), WaitSchedule(_POLL_INTERVAL, deadline))
 
 
 async def _create_task(client: BatchLinuxClient, submission: Submission) -> None:
     try:
         await client.create_task(submission.job_id, submission.spec.task_rest())
     except BatchRequestError as error:
-        if error.code == "TaskExists":  # the answer to an earlier try of this request was lost
+        if error.code == "TaskExists":  # The response to an earlier try of this request was lost.
             return
-        # A job without a task is never over, and would count against the account's quota for ever.
+        # A job without a task never ends, and would count against the job quota of the account forever.
         await client.delete_job(submission.job_id)
         raise
 

@@ -1,4 +1,4 @@
-"""A Batch account and how to prove who we are to it; knows nothing of Airflow."""
+"""The address of a Batch account, and the identity to authenticate with."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ class AuthKind(str, Enum):
 @dataclass(frozen=True)
 class AccountSettings:
     """
-    An account's address and a caller's identity.
+    The address of an account, and the identity of the caller.
 
     :param endpoint: the account's URL, such as ``https://name.region.batch.azure.com``.
     :param account_name: the account's name; needed with a shared key.
     :param auth: how to authenticate.
     :param account_key: the shared key in base64.
-    :param tenant_id: the Entra tenant, where the identity needs one.
-    :param client_id: the application or managed identity, where the identity needs one.
+    :param tenant_id: the Entra tenant, if the identity needs one.
+    :param client_id: the application or managed identity, if the authentication needs one.
     :param client_secret: the application's secret.
     :param subscription_id: the account's subscription, for links to the portal and the management plane.
     :param resource_group: the account's resource group, for the same.
-    :param id_prefix: what the ids made by this Airflow begin with; two Airflows that share an account
-        need different ones, or each would take the other's pools and jobs for its own.
-    :param retry_budget: seconds over which a request is tried again while the service is away.
-    :param ca_file: certificates of the authorities to trust for the service and the token endpoint, in PEM,
-        where a proxy or a private cloud has its own; ``None`` trusts the machine's.
-    :param authority_host: the token endpoint's host, where it is not the public cloud's and not in
-        ``AZURE_AUTHORITY_HOST``. It is trusted as it is: no public endpoint is asked whether it is Entra's.
-    :param management_url: the management plane's URL, where it is not the public cloud's.
+    :param id_prefix: the prefix of ids that this Airflow creates. Two Airflows that share an account need
+        different ones; otherwise each would treat the pools and jobs of the other as its own.
+    :param retry_budget: the seconds for which a request is retried while the service is unavailable.
+    :param ca_file: a file of CA certificates (PEM) to trust for the service and the token endpoint, for a
+        proxy or a private cloud; ``None`` trusts those of the system.
+    :param authority_host: the host of the token endpoint, if it is neither that of the public cloud nor in
+        ``AZURE_AUTHORITY_HOST``. It is trusted without instance discovery.
+    :param management_url: the URL of the management plane, if it is not that of the public cloud.
     """
 
     endpoint: str
@@ -66,7 +66,7 @@ class AccountSettings:
         return named.group(1) if named else None
 
     def problems(self) -> list[str]:
-        """List all that is missing or malformed, without repeating a secret."""
+        """List everything that is missing or invalid, without secrets."""
         found = _endpoint_problems(self.endpoint)
         if self.auth is not AuthKind.SHARED_KEY and self.endpoint.startswith("http://"):
             found.append(f"auth={self.auth.value!r} needs an account_url of https: no token goes over http.")

@@ -14,9 +14,9 @@ _UNAUTHORISED = 401
 
 class RenewableCredential:
     """
-    A credential of azure-identity that can be begun again, without the tokens that it keeps in memory.
+    A credential of azure-identity that can be replaced, to drop the tokens that it caches.
 
-    :param make: makes the credential; called once at the beginning, and once at each renewal.
+    :param make: creates the credential; called at the start and at each renewal.
     """
 
     def __init__(self, make: Callable[[], Any]) -> None:
@@ -28,7 +28,7 @@ class RenewableCredential:
     async def get_token_info(
         self, *scopes: str, options: TokenRequestOptions | None = None
     ) -> AccessTokenInfo:
-        """Give a token, from memory as long as it is good for some time."""
+        """Return a token, from the cache of the credential if it does not expire soon."""
         token: AccessTokenInfo = await self._current.get_token_info(*scopes, options=options)
         self._newest = token.token
         return token
@@ -37,15 +37,15 @@ class RenewableCredential:
         """
         Renew the token, unless another request has done so since the refused token was issued.
 
-        :param refused: the token that the service did not take.
+        :param refused: the token that the service refused.
         """
         if refused == self._newest:
-            # Closed at the end: others may be getting a token from it.
+            # Not closed before the end: another request may be using it.
             self._used.append(self._current)
             self._current, self._newest = self._make(), None
 
     async def close(self) -> None:
-        """Close the connections to where tokens come from."""
+        """Close the connections to the token endpoint."""
         for credential in (*self._used, self._current):
             await credential.close()
 
@@ -58,14 +58,14 @@ class RenewableCredential:
 
 class RenewingBearerPolicy(AsyncBearerTokenCredentialPolicy[Any, Any]):
     """
-    Send each request with a token, and once more with a new one after an answer of 401.
+    Send each request with a token, and repeat it once with a new token after status 401.
 
-    A client keeps a token until shortly before its end by the client's clock. A service whose clock is ahead,
-    or that was told to take no older tokens, refuses it sooner. Whether it then says so in a
-    ``WWW-Authenticate`` header, which azure-core would need, is not documented.
+    A client uses a token until shortly before it expires by the client's clock. The service refuses it
+    earlier if its clock is ahead, or if the token was revoked. azure-core renews the token only if the answer
+    has a ``WWW-Authenticate`` header; whether Batch sends one is not documented.
 
-    :param credential: where tokens come from.
-    :param scopes: what they are to be good for.
+    :param credential: the source of tokens.
+    :param scopes: the scopes of the tokens.
     """
 
     def __init__(self, credential: RenewableCredential, *scopes: str) -> None:

@@ -1,4 +1,4 @@
-"""From what azure-core raises to what this provider raises, decided by the service's error code."""
+"""Translate errors of azure-core to those of this provider, by the service's error code."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from airflow_provider_batchlinux.exceptions import (
 )
 
 MAX_CLOCK_SKEW = timedelta(minutes=15)
-"""A request signed at another time than this about the service's is refused (documented)."""
+"""The service refuses a request whose signature has a date that differs by more (documented)."""
 
 _TRANSIENT_STATUSES = frozenset({408, 429})
 _LASTING_SERVER_STATUSES = frozenset({501, 505})
@@ -65,7 +65,7 @@ _REMEDIES = {
 
 
 def is_transient(error: BaseException) -> bool:
-    """Tell whether trying again may help: no answer, 408, 429, and 5xx other than 501 and 505."""
+    """Return whether a retry may help: no answer, 408, 429, and 5xx other than 501 and 505."""
     if isinstance(error, (ServiceRequestError, ServiceResponseError, IncompleteReadError)):
         return True
     if not isinstance(error, HttpResponseError) or error.status_code is None:
@@ -76,13 +76,13 @@ def is_transient(error: BaseException) -> bool:
 
 
 def is_throttled(error: BaseException) -> bool:
-    """Tell whether the service refused a call for the number of calls: 429, and 503 ``ServerBusy``."""
+    """Return whether the service throttled a request: 429, and 503 ``ServerBusy``."""
     status = error.status_code if isinstance(error, HttpResponseError) else None
     return status == 429 or (status == 503 and error_code(error) == "ServerBusy")
 
 
 def retry_after(error: BaseException) -> float | None:
-    """Return the seconds after which the service asks to be called again; ``None`` when it does not say."""
+    """Return the seconds after which the service asks to be called again; ``None`` if it does not say."""
     text = _header(error, "Retry-After") if isinstance(error, HttpResponseError) else None
     if text is None:
         return None
@@ -94,7 +94,7 @@ def retry_after(error: BaseException) -> float | None:
 
 
 def error_code(error: BaseException) -> str | None:
-    """Return the service's error code; ``None`` when the answer carried none."""
+    """Return the service's error code; ``None`` if the answer has none."""
     model = getattr(error, "model", None)
     code = getattr(model, "code", None) or getattr(getattr(error, "error", None), "code", None)
     return str(code) if code else None
@@ -102,10 +102,10 @@ def error_code(error: BaseException) -> str | None:
 
 def translated(error: AzureError, what: str, *, tried_for: float = 0.0) -> BatchLinuxError:
     """
-    Put an error of azure-core into this provider's words.
+    Return the error of this provider for an error of azure-core.
 
-    :param what: what was attempted, such as ``create pool 'etl'``.
-    :param tried_for: seconds spent on tries.
+    :param what: the description of the request, such as ``create pool 'etl'``.
+    :param tried_for: the seconds since the first try.
     """
     if not isinstance(error, HttpResponseError) or error.status_code is None:
         return _without_answer(error, what, tried_for)
@@ -164,7 +164,7 @@ def _authentication_remedy(error: HttpResponseError) -> str:
 
 
 def _clock_skew(error: HttpResponseError) -> timedelta | None:
-    """Return our clock minus the service's, as its answer showed it."""
+    """Return the difference between our clock and that of the service, by the date of its answer."""
     theirs = _http_date(_header(error, "Date"))
     return datetime.now(timezone.utc) - theirs if theirs else None
 

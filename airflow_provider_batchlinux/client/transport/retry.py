@@ -1,4 +1,4 @@
-"""Trying a request again over minutes, and the one place that waits between tries."""
+"""Retry requests for minutes; the only place that waits between tries."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ _MOST_DOUBLINGS = 30
 @dataclass(frozen=True)
 class RetryPolicy:
     """
-    How long and how patiently a request is tried again.
+    For how long, and how often, a request is retried.
 
-    Microsoft asks clients to go on for at least five minutes; azure-core's own retries end after
-    seconds and leave out a throttled POST, so they are switched off and this is the only layer.
+    Microsoft asks clients to retry for at least five minutes. The retries of azure-core end after seconds and
+    exclude a throttled POST, so they are disabled, and this is the only layer that retries.
 
     :param budget: seconds from the first try after which no further one begins; 0 tries once.
     :param first_wait: seconds before the second try; each later wait doubles.
-    :param longest_wait: seconds that no wait exceeds, unless the service asks for more.
+    :param longest_wait: the maximum wait in seconds, unless the service asks for more.
     :param sleep: how to wait; a test passes its own.
     :param clock: seconds on a clock that never goes back; a test passes its own.
-    :param pacer: what holds this request up together with others when the service asks one of them for
-        patience; ``None`` lets it wait on its own.
+    :param pacer: the rate limiter that this request shares with others when the service throttles;
+        ``None`` if it waits alone.
     """
 
     budget: float = 300.0
@@ -51,17 +51,17 @@ class RetryPolicy:
     pacer: AdaptiveRateLimiter | None = None
 
     def paced(self) -> RetryPolicy:
-        """Give the same policy for many requests that are held up together."""
+        """Return the same policy with a rate limiter that many requests share."""
         return replace(self, pacer=AdaptiveRateLimiter(sleep=self.sleep, clock=self.clock))
 
     async def run(self, what: str, attempt: Callable[[], Awaitable[T]]) -> T:
         """
         Try until the service answers or the budget is spent.
 
-        :param what: what is attempted, for the error, such as ``create pool 'etl'``.
+        :param what: a description for the error, such as ``create pool 'etl'``.
         :param attempt: makes one try.
-        :raises BatchRequestError: the service refused for a reason that trying again does not cure.
-        :raises BatchUnreachableError: it did not answer within the budget.
+        :raises BatchRequestError: the service refused the request for a lasting reason.
+        :raises BatchUnreachableError: the service did not answer within the budget.
         """
         started: float | None = None
         tries = 0

@@ -1,4 +1,4 @@
-"""Opening and closing the SDK's client with our credential, time-outs and silence."""
+"""Open and close the SDK's client with our credential, time-outs and log levels."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ async def open_sdk_client(settings: AccountSettings) -> AsyncIterator[BatchClien
 @asynccontextmanager
 async def open_pipeline(settings: AccountSettings) -> AsyncIterator[tuple[Any, dict[str, Any]]]:
     """
-    Open what any client of the SDK needs: our credential, and our connections with their time-outs.
+    Open the credential and the HTTP transport that every client of the SDK uses.
 
     :param settings: the account and the identity, without problems.
     """
@@ -61,7 +61,7 @@ async def open_pipeline(settings: AccountSettings) -> AsyncIterator[tuple[Any, d
         credential: Any = await asyncio.to_thread(_credential, settings)
         if not isinstance(credential, AzureNamedKeyCredential):
             await stack.enter_async_context(credential)
-        # To the transport: a client that is given one has no say in its time-outs.
+        # Set on the transport: a client with its own transport ignores its own time-out options.
         transport = AioHttpTransport(
             session=session,
             session_owner=False,
@@ -72,13 +72,13 @@ async def open_pipeline(settings: AccountSettings) -> AsyncIterator[tuple[Any, d
 
 
 def open_session(settings: AccountSettings) -> aiohttp.ClientSession:
-    """Make a session that trusts what the account's connection says, and proves nothing of who we are."""
+    """Open an HTTP session that trusts the CA file of the settings; it does not authenticate."""
     connector = aiohttp.TCPConnector(limit=MAX_CONNECTIONS, ssl=_trust(settings))
     return aiohttp.ClientSession(connector=connector, trust_env=_has_proxy())
 
 
 def sync_sdk_client(settings: AccountSettings) -> Any:
-    """Make the SDK's own synchronous client, for those who want to call it directly."""
+    """Return the SDK's synchronous client, for users who call it directly."""
     from azure.batch import BatchClient as SyncBatchClient
 
     credential: Any = (
@@ -93,8 +93,8 @@ def sync_sdk_client(settings: AccountSettings) -> Any:
 
 
 def _has_proxy() -> bool:
-    # Where it may look for a proxy, aiohttp asks a thread to do so twice for every request: that takes longer
-    # than all else a call costs here.
+    # With trust_env, aiohttp looks for a proxy twice for every request, in a thread. That takes longer than
+    # everything else that a call does here.
     return bool(getproxies())
 
 
@@ -150,7 +150,7 @@ def _identity(settings: AccountSettings, module_name: str) -> Any:
 def _authority(settings: AccountSettings) -> dict[str, Any]:
     if settings.authority_host is None:
         return {}
-    # The public cloud knows nothing of a private one, which may not even reach it.
+    # Instance discovery asks the public cloud, which does not know a private cloud and may be unreachable.
     return {"authority": settings.authority_host, "disable_instance_discovery": True}
 
 

@@ -116,7 +116,7 @@ class TestLostAnswers:
 
         assert run.state == "success"
         assert (tmp_path / "tries").read_text() == "try\n"
-        assert "a leftover of the same id" not in run.log
+        assert "Waiting until the old job" not in run.log
 
     def test_a_task_that_is_refused_leaves_no_job(self, account):
         account.control.inject("POST", "/tasks$", status=400, code="InvalidPropertyValue")
