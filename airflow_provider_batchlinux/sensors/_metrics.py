@@ -66,7 +66,7 @@ def report_timeline(
     """
     Send a timeline to the backend that ``[metrics]`` in Airflow's configuration names.
 
-    :param tags: what the metrics are told apart by, where the backend takes tags.
+    :param tags: the tags of the metrics, if the backend supports tags.
     :param repairs: how many repairs the pool has had; ``None`` without repair.
     """
 

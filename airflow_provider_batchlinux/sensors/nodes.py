@@ -82,7 +82,7 @@ class BatchLinuxNodesIdleSensor(BatchLinuxPoolSensor):
     :param when_killed: the same for a task that a user or its ``execution_timeout`` ends. While the task is
         deferred this needs Airflow 3.3 or later; between two polls of ``mode="reschedule"`` it is not
         possible. A deferred task that is marked as a success keeps the pool. On a worker, marking and
-        eviction cannot be told from a kill.
+        eviction looks the same as a kill.
     :param deferrable: wait on the triggerer and free the worker; the default is Airflow's
         ``[operators] default_deferrable``. ``mode="reschedule"`` frees the worker too, but starts a worker
         process for each poll.

@@ -1,4 +1,4 @@
-"""The management plane of an account: VM sizes, quotas, identities and tags; the only user of azure.mgmt."""
+"""Operations of the management plane: VM sizes, quotas, identities and tags of pools."""
 
 from __future__ import annotations
 
@@ -26,16 +26,14 @@ from airflow_provider_batchlinux.exceptions import BatchConflictError
 if TYPE_CHECKING:
     from azure.mgmt.batch.aio import BatchManagementClient
 
-__all__ = ["ManagedParts", "ManagementClient", "management_for", "open_management"]
-
 log = logging.getLogger(__name__)
 
 PUBLIC_CLOUD = "https://management.azure.com"
 API_VERSION = "2025-06-01"
-"""What all releases of azure-mgmt-batch are made to speak: 18 would speak 2024-07-01, which knows less."""
+"""The version for all releases of azure-mgmt-batch: the default of release 18 lacks properties."""
 
 NETWORK_API_VERSION = "2023-11-01"
-"""Of Microsoft.Network, where the addresses of subnets are counted."""
+"""The version of Microsoft.Network, which counts the addresses of subnets."""
 
 _CREATE_ONLY = {"If-None-Match": "*"}
 _PRECONDITION_FAILED = 412
@@ -46,7 +44,7 @@ _INSTALL = "azure-mgmt-batch is not installed: pip install airflow-provider-batc
 @dataclass(frozen=True)
 class ManagedParts:
     """
-    What of a pool only the management plane sets.
+    The properties of a pool that only the management plane sets.
 
     :param identities: ARM ids of its identities.
     :param tags: names and values.
@@ -64,8 +62,8 @@ async def open_management(
     Open a client of an account's management plane, and close its connections at the end.
 
     :param settings: the account and the identity.
-    :param retry: how to try again; ``None`` takes the budget from the settings.
-    :raises ValueError: the connection does not lead there, or the extra is not installed; nothing was called.
+    :param retry: the retry policy; ``None`` uses the retry budget of the settings.
+    :raises ValueError: the connection lacks settings, or the extra is not installed; no request was sent.
     """
     if gaps := settings.management_gaps():
         msg = f"The management plane is out of reach: the connection lacks {', '.join(gaps)}."
@@ -95,11 +93,12 @@ async def management_for(
     settings: AccountSettings, *, required: bool, preflight: bool | None
 ) -> AsyncIterator[ManagementClient | None]:
     """
-    Open the management plane where it is needed, or wanted and in reach; else give ``None``.
+    Open the management plane if it is required, or wanted and configured; otherwise return ``None``.
 
-    :param required: the pool cannot be made without it.
-    :param preflight: it is wanted for a look ahead; ``None`` wants it where the connection leads there.
-    :raises ValueError: it is required, and out of reach.
+    :param required: the pool cannot be created without it.
+    :param preflight: it is wanted to check VM size and quotas before a create; ``None`` wants it if the
+        connection has the settings for it.
+    :raises ValueError: it is required, and the connection lacks settings for it.
     """
     wanted = not settings.management_gaps() if preflight is None else preflight
     async with AsyncExitStack() as stack:
@@ -117,12 +116,12 @@ async def management_for(
 
 class ManagementClient:
     """
-    What this provider asks of the management plane.
+    The operations of the management plane that this provider uses.
 
     :param sdk: the SDK's open client.
     :param settings: the account.
-    :param retry: how to try again.
-    :param arm: speaks to Azure Resource Manager of what is not Batch's.
+    :param retry: the retry policy.
+    :param arm: a client of Azure Resource Manager, for resources of other services.
     """
 
     def __init__(
@@ -139,7 +138,7 @@ class ManagementClient:
         self._account = (settings.resource_group or "", settings.account_name)
 
     async def region(self) -> Region:
-        """Get where the account is, what it may use there, and the VM sizes there are."""
+        """Get the region of the account, its quotas there, and the VM sizes of the region."""
         account: Any = await self.retry.run(
             f"get Batch account {self._account[1]!r}", lambda: self.sdk.batch_account.get(*self._account)
         )
@@ -160,11 +159,11 @@ class ManagementClient:
 
     async def find_subnet(self, subnet_id: str) -> Subnet | None:
         """
-        Get how many addresses a subnet has, and how many are taken; ``None`` when its network has no such.
+        Get how many addresses a subnet has and how many are in use; ``None`` if the subnet does not exist.
 
-        It takes the right ``Microsoft.Network/virtualNetworks/usages/read``.
+        Requires the permission ``Microsoft.Network/virtualNetworks/usages/read``.
 
-        :raises BatchLinuxError: the network is not to be seen.
+        :raises BatchLinuxError: the network does not exist or must not be read.
         """
         network = network_of(subnet_id)
         if network is None:
@@ -191,7 +190,7 @@ class ManagementClient:
         Create a pool; an existing pool with this id is left unchanged.
 
         :param body: the body that would create it through the data plane.
-        :raises BatchConflictError: a pool of that id is there, or is being deleted.
+        :raises BatchConflictError: a pool with this id exists or is being deleted.
         """
         whole = _encoded(management_body(body, identities=identities, tags=tags))
         pool_id = body["id"]
@@ -209,7 +208,7 @@ class ManagementClient:
         await self.retry.run(f"create pool {pool_id!r}", attempt)
 
     async def find_managed_parts(self, pool_id: str) -> ManagedParts | None:
-        """Get a pool's identities and tags; ``None`` when there is no such pool."""
+        """Get a pool's identities and tags; ``None`` if the pool does not exist."""
 
         async def attempt() -> Any:
             try:
@@ -233,10 +232,10 @@ class ManagementClient:
         tags: Mapping[str, str] | None = None,
     ) -> None:
         """
-        Change what only the management plane sets; existing nodes keep their identities.
+        Change identities or tags; existing nodes keep their identities.
 
-        :param identities: all ARM ids to have; ``None`` leaves them.
-        :param tags: all tags to have; ``None`` leaves them.
+        :param identities: all ARM ids to set; ``None`` keeps the present ones.
+        :param tags: all tags to set; ``None`` keeps the present ones.
         """
         changes: dict[str, Any] = {}
         if identities is not None:
@@ -257,8 +256,8 @@ def _arm_client(
 
 
 def _encoded(body: Mapping[str, Any]) -> Any:
-    # As bytes, which both releases send as they are (though they declare only files of them): the models of
-    # the older one would leave out what they do not know.
+    # As bytes, which both releases of the SDK send unchanged (although they declare only file types). The
+    # models of the older one would drop properties that they do not know.
     return json.dumps(body).encode()
 
 

@@ -27,7 +27,7 @@ RESIZE_CONFLICTS = frozenset({"OperationInvalidForCurrentState", "PoolBeingResiz
 """The codes with which the service refuses a resize because another one is running."""
 
 _STOP_LIMIT = 4.0
-"""Seconds. Airflow kills a worker five seconds after it has told it to end."""
+"""Seconds. Airflow kills a worker five seconds after the signal to end."""
 
 
 @dataclass
