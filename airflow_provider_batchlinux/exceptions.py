@@ -14,7 +14,7 @@ BatchLinuxError(AirflowException)   the base of all errors below
 ├─ ImageEndOfSupportError           pools use outdated images, not retried  .pool_ids
 └─ WaitTimeoutError                 a wait exceeded its time-out
 
-Invalid arguments raise ValueError: when the Dag is parsed, or when the task runs if they may be templates.
+Wrong arguments raise ValueError: when the Dag is parsed, or when the task runs if they may be templates.
 """
 
 from __future__ import annotations

@@ -85,9 +85,7 @@ def _connection_fields() -> dict[str, Any]:
             },
         },
         "tenant_id": _text("Tenant id", "For a client secret; optional for a workload identity."),
-        "client_id": _text(
-            "Client id", "The client id of the application, or of a user-assigned managed identity."
-        ),
+        "client_id": _text("Client id", "Of the application, or of a user-assigned managed identity."),
         "client_secret": _text(
             "Client secret", "Only for the authentication client_secret.", format="password"
         ),
