@@ -1,4 +1,4 @@
-"""What a Dag author calls ready, and what that asks of a pool; imports only the standard library."""
+"""The policy that defines when a pool is ready."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class ReadinessPolicy:
     """
     What counts as ready.
 
-    :param allow_empty: a pool that asks for no nodes is ready; otherwise that is a failure.
-    :param running_is_ready: a node that already runs a task counts like an idle one.
+    :param allow_empty: whether a pool with zero target nodes is ready; otherwise it is a failure.
+    :param running_is_ready: whether a node that already runs a task counts as an idle one.
     :param ready: how many nodes it takes: ``"all"`` that the pool asks for, a number such as ``3`` for at
         least that number, or a share of the pool's target, such as ``"80%"``, rounded up.
     :param spot_optional: only the dedicated nodes count, whatever becomes of spot nodes; of a pool that has
@@ -50,7 +50,7 @@ class ReadinessPolicy:
         """
         Read a policy from plain values, such as a trigger's arguments and rendered templates.
 
-        :raises ValueError: all that is wrong with them.
+        :raises ValueError: if they are invalid; all problems.
         """
         given = {**plain, "requested_at": _instant(plain.get("requested_at"))}
         policy = cls(**given)
@@ -63,7 +63,7 @@ class ReadinessPolicy:
         return policy
 
     def problems(self) -> list[str]:
-        """List all that is wrong with it."""
+        """List the invalid values."""
         found = []
         if self._parsed() is None:
             found.append(
@@ -79,7 +79,7 @@ class ReadinessPolicy:
         return found
 
     def required(self, pool: PoolSnapshot) -> int:
-        """Give how many nodes are to be ready, of those that count, before any are left out."""
+        """Return how many of the counted nodes must be ready, before broken ones are left out."""
         kind, amount = self._parsed() or ("all", 0.0)
         if kind == "number":
             return int(amount)
@@ -90,28 +90,28 @@ class ReadinessPolicy:
         return self.counted_target(pool)
 
     def needed(self, pool: PoolSnapshot, left_out: int) -> int:
-        """Give how many nodes are to be ready when some broken ones are left out."""
+        """Return how many nodes must be ready if some broken ones are left out."""
         required = self.required(pool)
         if self.ready == "all" and required == self.counted_target(pool):
             return max(min(1, required), required - left_out)
         return required
 
     def budget(self, pool: PoolSnapshot) -> int:
-        """Give how many broken nodes may be left out."""
+        """Return how many broken nodes may be left out."""
         if self.max_failed_nodes is not None:
             return self.max_failed_nodes
         return max(0, self.counted_target(pool) - self.required(pool))
 
     def counts_dedicated_only(self, pool: PoolSnapshot) -> bool:
-        """Tell whether spot nodes are left out of account."""
+        """Return whether Spot nodes are not counted."""
         return self.spot_optional and pool.target_dedicated > 0
 
     def counted_target(self, pool: PoolSnapshot) -> int:
-        """Give how many nodes of those that count the pool asks for."""
+        """Return the number of counted nodes that the pool requests."""
         return pool.target_dedicated if self.counts_dedicated_only(pool) else pool.target
 
     def counted_current(self, pool: PoolSnapshot) -> int:
-        """Give how many nodes of those that count the pool has, ready or not."""
+        """Return the number of counted nodes that the pool has, ready or not."""
         return pool.current_dedicated if self.counts_dedicated_only(pool) else pool.current
 
     def _parsed(self) -> tuple[str, float] | None:

@@ -1,4 +1,4 @@
-"""How a pool's nodes are protected."""
+"""Specifications of the security of nodes: trusted launch, encryption, access to metadata."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _ENCRYPTION = "virtualMachineConfiguration.diskEncryptionConfiguration"
 @dataclass(frozen=True)
 class HostEndpointSpec(Spec):
     """
-    Who on a node may ask one of the host's endpoints.
+    Access control for one of the host's endpoints.
 
     :param mode: ``Audit`` or ``Enforce``; ``None`` is the service's default.
     :param profile_id: the ARM id of a version of an access control profile.
@@ -32,7 +32,7 @@ class HostEndpointSpec(Spec):
 @dataclass(frozen=True)
 class ProxyAgentSpec(Spec):
     """
-    The metadata security protocol: an agent between the programs of a node and its host's endpoints.
+    The metadata security protocol: an agent between the programs on a node and the host's endpoints.
 
     :param enabled: whether it is on.
     :param imds: the endpoint of instance metadata.
@@ -59,7 +59,7 @@ class DiskEncryptionSpec(Spec):
     :param key_url: the versioned URL of a customer-managed key in Key Vault; ``None`` for the platform's key.
     :param key_identity: the ARM id of the pool's identity that reads the key.
     :param key_rotation: whether disks follow the key's newest version; ``None`` is the service's default,
-        which is no.
+        ``False``.
     """
 
     targets: Sequence[str] = ()
@@ -78,13 +78,13 @@ class DiskEncryptionSpec(Spec):
 @dataclass(frozen=True)
 class SecuritySpec(Spec):
     """
-    How a pool's nodes are protected.
+    The security of a pool's nodes.
 
     :param kind: ``trustedLaunch``, which needs an image of generation 2, or ``confidentialvm``; ``None`` for
         neither.
     :param secure_boot: whether only signed programs may boot the node; needs a kind.
     :param vtpm: whether the node has a virtual TPM; needs a kind.
-    :param encryption_at_host: whether all disks are encrypted on the host itself.
+    :param encryption_at_host: whether all disks are encrypted on the host.
     :param proxy_agent: the metadata security protocol.
     :param disk_encryption: encryption of the disks.
     """
