@@ -29,8 +29,8 @@ def own_key(given: Path | None) -> OwnKey:
     """
     Return the user's key: the given file, a default file in ``~/.ssh``, or the first key of the agent.
 
-    :param given: the file of the public key, or of the private key beside it.
-    :raises ValueError: if there is no key, or it is not valid.
+    :param given: the file of the public key, or of the private one that has the public one beside it.
+    :raises ValueError: no key is found, or it is not sound.
     """
     if given is not None:
         return _from_file(given.expanduser())

@@ -49,7 +49,7 @@ class SshCall:
             "GlobalKnownHostsFile=/dev/null",
         )
         if not self.is_strict:
-            # Hides the message that the key was added permanently: the file is deleted at the end.
+            # The added host key is forgotten at the end, so ssh need not announce it as permanent.
             ours = (*ours, "LogLevel=ERROR")
         settings = [word for option in (*self.options, *ours) for word in ("-o", option)]
         place = ["-i", str(self.identity), "-p", str(self.port), "-l", self.username, "--", self.address]
@@ -119,7 +119,7 @@ def require_ssh() -> None:
     """
     Check that ssh is installed, before anything else is done.
 
-    :raises ValueError: if it is not.
+    :raises ValueError: ``ssh`` is not installed.
     """
     if shutil.which(_PROGRAM) is None:
         msg = (

@@ -32,10 +32,10 @@ _TIME_OVER = 124
 _SSH_FAILED = 255
 
 _DESCRIPTION = """\
-Log in to a node of POOL with your own SSH key. A user is created for this login, and removed when it ends,
-also by Ctrl-C, a closed terminal or kill, or after --expires-in. Without NODE, an idle node is used. A
-command after '--' is run instead of a shell. The exit status is that of ssh, or 124 if the time limit was
-reached."""
+Log in to a node of POOL with your own SSH key. A user is created for this login, and removed when the login
+ends: also after Ctrl-C, a closed terminal or kill, and when --expires-in is over. Without NODE, an idle node
+is used. A command after '--' is run instead of a shell. The exit status is that of ssh, or 124 if the time is
+over."""
 
 
 def add_command(commands: Any) -> None:
@@ -43,7 +43,7 @@ def add_command(commands: Any) -> None:
     parser = commands.add_parser(
         "ssh",
         usage="batchlinux ssh POOL [NODE] [options] [-- COMMAND ...]",
-        help="log in to a node with a user that is removed when you leave",
+        help="log in to a node as a user that is removed when you leave",
         description=_DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -161,7 +161,7 @@ def _ssh_call(options: Namespace, key: OwnKey, record: UserRecord, folder: Path)
 
 
 def _username(person: str, session: str) -> str:
-    """Return a unique Linux user name that shows whose it is."""
+    """Return a unique Linux user name that begins with the person's."""
     plain = re.sub(r"[^a-z0-9_-]+", "-", person.lower()).strip("-")[:_NAME_LENGTH]
     return f"{plain if plain[:1].isalpha() else f'ops-{plain}'.rstrip('-')}-{session}"
 

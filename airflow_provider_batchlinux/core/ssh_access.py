@@ -1,4 +1,4 @@
-"""The network configuration that lets people log in to a pool's nodes; imports only the standard library."""
+"""The network configuration that opens SSH on a pool's nodes."""
 
 from __future__ import annotations
 
@@ -6,11 +6,9 @@ import ipaddress
 from collections.abc import Sequence
 from typing import Any
 
-__all__ = ["MAX_SOURCES", "SSH_PORT", "nat_pool", "source_problems"]
-
 SSH_PORT = 22
 MAX_SOURCES = 24
-"""A pool takes 25 rules in all; one of them refuses everybody else."""
+"""A pool takes 25 rules in all; one of them refuses all other networks."""
 
 _FIRST_FRONTEND_PORT = 40_000
 _RESERVED_FROM = 50_000
@@ -22,7 +20,7 @@ _LAST_PRIORITY = 3_500
 
 def source_problems(sources: Sequence[str]) -> list[str]:
     """
-    Return what is wrong with the networks that may reach port 22.
+    List what is wrong with the networks that get access to port 22.
 
     :param sources: IP networks or addresses, such as ``203.0.113.0/24``.
     """

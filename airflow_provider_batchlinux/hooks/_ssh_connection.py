@@ -159,9 +159,7 @@ class Login:
             except (paramiko.SSHException, EOFError, ConnectionResetError) as error:
                 if pause is None:
                     raise
-                log.info(
-                    "%s:%s does not accept the login yet (%s); retrying in %g s.", address, port, error, pause
-                )
+                log.info("%s:%s refuses the login (%s); retrying in %g s.", address, port, error, pause)
                 self.sleep(pause)
             else:
                 return

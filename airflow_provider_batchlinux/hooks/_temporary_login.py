@@ -93,7 +93,7 @@ class TemporaryLogin:
         if self.user.node_ids is None:
             return False
         budget = min(self.settings.retry_budget, _CLEAN_UP_BUDGET)
-        # A client of its own: a signal handler may call this while the event loop of another one is running.
+        # A separate client: a signal handler may call this while the event loop of another one is running.
         return self.hook.run(self.user.remove, settings=replace(self.settings, retry_budget=budget))
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""The hook: an Airflow connection becomes a client; its plain methods run the client's own coroutines."""
+"""The hook: it opens a client for an Airflow connection, and runs coroutines from synchronous code."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ class BatchLinuxHook(BaseHook):
 
     :param batch_linux_conn_id: a connection of type ``azure_batch_linux``, or an existing one of type
         ``azure_batch``.
-    :param retry_budget: seconds over which a request is tried again while the service is away; ``None``
-        takes the connection's, which is 300 unless it says otherwise.
+    :param retry_budget: seconds over which a failing request is retried; ``None`` uses the connection's
+        value, which is 300 by default.
     """
 
     conn_name_attr = "batch_linux_conn_id"
@@ -90,7 +90,7 @@ class BatchLinuxHook(BaseHook):
 
     async def acquire_account(self, settings: AccountSettings) -> AccountHandle:
         """
-        Give what joins those who use the same account in this event loop: one client, session and poller.
+        Return what all users of an account in this event loop share: one client, session and poller.
 
         :param settings: the account, from :meth:`async_settings`.
         """
@@ -140,7 +140,7 @@ class BatchLinuxHook(BaseHook):
         return sync_sdk_client(self.settings())
 
     def test_connection(self) -> tuple[bool, str]:
-        """Make one authenticated call, and say in a sentence how it went."""
+        """Make one authenticated request, and return the outcome in a sentence."""
         try:
             settings = replace(self.settings(), retry_budget=0.0)
             self.run(lambda client: client.check(), settings=settings)
@@ -154,9 +154,9 @@ class BatchLinuxHook(BaseHook):
 
     def list_vm_sizes(self) -> list[VmSize]:
         """
-        List the VM sizes that Batch offers in the account's region, as the management plane tells them.
+        List the VM sizes that Batch offers in the account's region, from the management plane.
 
-        :raises ValueError: the connection does not lead there, or the extra ``mgmt`` is not installed.
+        :raises ValueError: the connection lacks what this needs, or the extra ``mgmt`` is not installed.
         """
         from airflow_provider_batchlinux.client.api.management import open_management
 
@@ -169,11 +169,11 @@ class BatchLinuxHook(BaseHook):
         return self.run(work, settings=settings)
 
     def find_pool(self, pool_id: str) -> PoolSnapshot | None:
-        """Get a pool; ``None`` when the service knows none of that id."""
+        """Return a pool; ``None`` if it does not exist."""
         return self.run(lambda client: client.find_pool(pool_id))
 
     def delete_pool(self, pool_id: str) -> bool:
-        """Ask for a pool's deletion; ``False`` when there is none."""
+        """Request a pool's deletion; return ``False`` if the pool does not exist."""
         return self.run(lambda client: client.delete_pool(pool_id))
 
     def list_nodes(self, pool_id: str) -> list[NodeSnapshot]:
@@ -181,11 +181,11 @@ class BatchLinuxHook(BaseHook):
         return self.run(lambda client: client.list_nodes(pool_id))
 
     def node_counts(self, pool_id: str) -> dict[str, int]:
-        """Count a pool's nodes by state: cheap for any size, and possibly a little late."""
+        """Count a pool's nodes by state: one request for any size, possibly a little outdated."""
         return self.run(lambda client: client.node_counts(pool_id))
 
     def delete_job(self, job_id: str) -> bool:
-        """Delete a job with its tasks, ending what still runs; ``False`` when there is none."""
+        """Delete a job and its tasks, also running ones; return ``False`` if the job does not exist."""
         return self.run(lambda client: client.delete_job(job_id))
 
     def _settings(self, connection: Any, extra: dict[str, Any]) -> AccountSettings:

@@ -33,7 +33,7 @@ class BatchLinuxNodeSFTPHook(SFTPHook, BatchLinuxNodeSSHHook):
     conn_name_attr = "batch_linux_conn_id"
 
     def __init__(self, pool_id: str, node_id: str | None = None, **node_options: Any) -> None:
-        # Airflow's hook takes arguments of its own, and hands all others to the next one.
+        # Airflow's hook takes its arguments, and passes all others to the next class.
         super().__init__(ssh_conn_id=None, pool_id=pool_id, node_id=node_id, **node_options)
 
     def transfer(self, *args: Any, **kwargs: Any) -> Any:
@@ -42,7 +42,7 @@ class BatchLinuxNodeSFTPHook(SFTPHook, BatchLinuxNodeSSHHook):
             return super().transfer(*args, **kwargs)
 
     def _build_worker_hook(self) -> Any:
-        # Airflow's hook never closes the connections of these helpers, so they get no login of their own.
+        # Airflow's hook never closes the connections of these helpers, so they share this login.
         return _Helper(self.client)
 
 

@@ -1,4 +1,4 @@
-"""Airflow's SSH hook for a node of a pool: finds the node, makes a user for the connection, takes it off."""
+"""Airflow's SSH hook for a node of a pool: it finds the node, and adds a user for the connection."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ class BatchLinuxNodeSSHHook(SSHHook):
     Log in to a node of a pool by Airflow's own SSH operators.
 
     Hand it to ``SSHOperator(ssh_hook=...)``. Nothing is called while the Dag file is parsed. When the
-    operator connects, the hook finds the node's address, makes a key pair in memory and a user with a name
-    of its own for it, and logs in; when the connection is closed, at the end of the task or when it is
-    killed, the user is taken off again. The pool's ledger has the user meanwhile. Should the worker die, the
-    next try of the task takes off what was left, and so does an audit once its time is over.
+    operator connects, the hook finds the node's address, generates a key pair in memory, adds a user with a
+    unique name, and logs in. When the connection is closed, at the end of the task or when it is killed, the
+    user is removed. The pool's ledger has the user meanwhile. If the worker dies, the next try of the task
+    removes the user, and so does an audit once its time is over.
 
     ``pool_id`` and ``node_id`` may be templates, or an ``XComArg``, although operators do not render what is
     in a hook: that is done by the hook itself, when it connects inside of a task.
@@ -98,9 +98,9 @@ class BatchLinuxNodeSSHHook(SSHHook):
 
     def get_conn(self) -> Any:
         """
-        Connect to the node as a user that is made for it, or give the connection that is open.
+        Connect to the node as a temporary user, or return the open connection.
 
-        Closing it takes the user off.
+        Closing the connection removes the user.
         """
         if self.client is not None:
             transport = self.client.get_transport()

@@ -1,4 +1,4 @@
-"""The operator that runs one command on nodes of a pool over SSH, all at once."""
+"""The operator that runs one command on nodes of a pool over SSH, on many concurrently."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ _FAILED_NODES = "failed_nodes"
 
 class BatchLinuxRunOnNodesOperator(BatchLinuxBaseOperator):
     """
-    Run a command on nodes of a pool over SSH, on many at once.
+    Run a command on nodes of a pool over SSH, on many concurrently.
 
     For a look at the nodes or a small change to them: it takes no task slots and does not wait for running
     tasks. Work belongs into :class:`BatchLinuxTaskOperator`. It needs the extra ``ssh`` and a way from the
     worker to the nodes, and holds the worker until it is over.
 
-    A user with a name and a key pair of its own is put on the nodes, written into the pool's ledger, and
-    taken off at the end, also when the task fails or is killed. The commands end with their connections: by
-    SIGTERM, and five seconds later by SIGKILL. Should the worker die, they end as well, and the next try of
-    the task takes the user off.
+    A user with a unique name and a new key pair is entered into the pool's ledger, added to the nodes, and
+    removed at the end, also if the task fails or is killed. The commands end with their connections: by
+    SIGTERM, and five seconds later by SIGKILL. If the worker dies, they end as well, and the next try of the
+    task removes the user.
 
     All nodes are tried, also when some fail; then the task fails with the name of every one that did.
 
@@ -149,7 +149,7 @@ class BatchLinuxRunOnNodesOperator(BatchLinuxBaseOperator):
         return self._result(context, records)
 
     def on_kill(self) -> None:
-        """End the commands, so that ``execute`` goes on at once and takes the user off."""
+        """End the commands, so that ``execute`` continues immediately and removes the user."""
         if self._commands is not None:
             self._commands.stop()
 

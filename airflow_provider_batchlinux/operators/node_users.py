@@ -1,4 +1,4 @@
-"""Operators that put an expiring user on nodes of a pool, and take it away."""
+"""Operators that add an expiring user to nodes of a pool, and remove it."""
 
 from __future__ import annotations
 
@@ -41,12 +41,15 @@ _DAY_ONLY = (
 
 class BatchLinuxAddNodeUsersOperator(NodeUsersOperator):
     """
-    Put a user on the nodes of a pool, or update it where it exists.
+    Add a user to the nodes of a pool, or update it where it exists.
 
-    Nodes that are idle or running get the user immediately. Starting nodes are waited for, and so are
-    those that a resize is about to bring. Nodes without a machine (preempted, deallocated) are skipped and
-    reported. All nodes are tried, also when some fail; then the task fails with the name of every one that
-    did, and the service's code. Nodes that join the pool later do not get the user.
+    - Nodes that are idle or running get the user immediately.
+    - Nodes that are starting, and nodes that a resize is about to add, are waited for.
+    - Nodes without a machine (preempted, deallocated) are skipped, with a record.
+    - Nodes that are added to the pool later do not get the user; use
+      :class:`~airflow_provider_batchlinux.operators.node_users_lease.BatchLinuxLeaseNodeUsersOperator`.
+
+    All nodes are tried. If some fail, the task fails with their names and the service's codes.
 
     An update replaces the user's key, password and expiry. One that would take a key or a password away by
     leaving it out is refused, as far as the pool's ledger knows of it. The right to use ``sudo`` is not
@@ -94,7 +97,7 @@ class BatchLinuxAddNodeUsersOperator(NodeUsersOperator):
         for none. The service filters nodes by state, times and start task. (templated)
     :param take_over: also take over a user that another Dag run holds.
     :param max_failed_nodes: how many nodes may fail, as a number or a share such as ``"5%"``.
-    :param wait_for_nodes: wait for starting nodes; ``False`` counts them as failed.
+    :param wait_for_nodes: wait for nodes that are starting; ``False`` counts them as failed.
     :param timeout: how long to wait for them at most, as a pendulum duration, ``timedelta`` or seconds; they
         count as failed after that, and the others have the user.
     :param poll_interval: how long between two looks, as a pendulum duration, ``timedelta`` or seconds.
@@ -222,8 +225,8 @@ class BatchLinuxAddNodeUsersOperator(NodeUsersOperator):
         kept = sum(record.note is not None for record in records)
         if kept and not self.recreate:
             self.log.warning(
-                "User %r was on %d nodes already: its right to use sudo is unchanged, whatever "
-                "is_admin says. recreate=True recreates it.", work.username, kept,
+                "User %r was on %d nodes already: is_admin has not changed its right to use "
+                "sudo there. recreate=True replaces the user.", work.username, kept,
             )  # fmt: skip
         self.require_done(records, f"User {work.username!r} could not be added to")
 
@@ -243,7 +246,7 @@ class BatchLinuxAddNodeUsersOperator(NodeUsersOperator):
 
 class BatchLinuxRemoveNodeUsersOperator(NodeUsersOperator):
     """
-    Take a user off the nodes of a pool.
+    Remove a user from the nodes of a pool.
 
     Nodes without the user, nodes that went away and a pool that is gone are fine. A node that boots may come
     back with the user, so it is waited for; one with a new machine has none. All nodes are tried, also when

@@ -38,17 +38,17 @@ class BatchLinuxLeaseNodeUsersOperator(BatchLinuxWaitingOperator):
 
     Nodes that join by a resize or a formula, are reimaged, or come back after preemption get the user within
     ``poll_interval`` of being ready. The lease is over, and the user off all nodes, when its time is, when
-    the tasks named in ``until_task_ids`` are, when another task removes the user with
+    the tasks named in ``until_task_ids`` are, when the user is removed with
     :class:`~airflow_provider_batchlinux.operators.node_users.BatchLinuxRemoveNodeUsersOperator`, or when the
     pool is gone. It runs beside the work that it is for: let both follow what makes the pool.
 
-    Killing the task ends the lease too. If Airflow does not report a kill, in the second before a
-    triggerer has taken the task over say, the user stays in the pool's ledger as overdue after its time, for
+    Killing the task ends the lease too. If a kill goes unnoticed, for example in the second before a
+    triggerer has taken the task over, the user stays in the pool's ledger as overdue after its time, for
     :class:`~airflow_provider_batchlinux.operators.user_audit.BatchLinuxAuditNodeUsersOperator` to revoke. The
-    service itself, which looks at the day only, is told to end the user after two days at most, and told
-    again while the lease lasts.
+    service itself, which checks expiries by the day only, is given an expiry of two days at most, which is
+    renewed while the lease lasts.
 
-    A retry goes on with the lease, and restarts its time if ``expires_in`` is given.
+    A retry continues the lease; with ``expires_in``, its time starts again.
 
     ``dag.test()`` runs one task after another, so there a lease only ends by its time, or by tasks before it.
 
@@ -156,7 +156,7 @@ class BatchLinuxLeaseNodeUsersOperator(BatchLinuxWaitingOperator):
         return found
 
     def limit(self) -> timedelta | None:
-        """Return no limit: the lease has an end of its own."""
+        """Return no limit: the lease itself has an end."""
         return None
 
     def cancels_after(self, error: Exception, context: Context) -> bool:  # noqa: ARG002

@@ -1,4 +1,4 @@
-"""The operator that tells who has access to which pool, and revokes what is overdue."""
+"""The operator that lists who has access to which pool, and revokes overdue users."""
 
 from __future__ import annotations
 
@@ -19,15 +19,19 @@ __all__ = ["BatchLinuxAuditNodeUsersOperator"]
 
 class BatchLinuxAuditNodeUsersOperator(BatchLinuxBaseOperator):
     """
-    Tell which users were put on which pools, by whom and until when, and revoke the overdue ones.
+    List the users of pools, with their holders and expiries, and optionally revoke the overdue ones.
 
-    The service cannot list users. What is told comes from the ledger that this provider keeps in each pool's
-    metadata: users that something else put on nodes are not in it. An entry that cannot be read counts as
+    The service cannot list users. The list comes from the ledger that this provider keeps in each pool's
+    metadata, so users that other programs added to nodes are missing. An entry that cannot be read counts as
     overdue.
 
-    A user is overdue when the task that added it did not remove it in time, such as a task that was killed
-    while no process listened. The default is a report. Run it daily, or as often as access matters. A
-    node that cannot let a user go fails the task with its name, after all others were asked.
+    A user is overdue if its holder has not removed it in time, for example a task whose worker died. By
+    default the operator only lists users. Run it daily, or as often as access matters. If a node cannot
+    remove a user, the task fails with the node's name after all other nodes were asked.
+
+    .. code-block:: python
+
+        BatchLinuxAuditNodeUsersOperator(task_id="audit", revoke=True)
 
     Result in XCom: ``users``, for each ``pool_id``, ``username``, ``expires_at``, ``by``, ``key`` (its
     fingerprint), ``is_admin``, ``has_password`` and ``overdue``; ``overdue`` and ``revoked``, numbers of
@@ -38,7 +42,7 @@ class BatchLinuxAuditNodeUsersOperator(BatchLinuxBaseOperator):
         and ``audit`` in ``example_dags/example_node_access.py``.
 
     :param pool_ids: the pools; ``None`` for all of the account. (templated)
-    :param revoke: take overdue users off all nodes; ``False`` only tells. As ``bool`` or as text such as
+    :param revoke: remove overdue users from all nodes; ``False`` only lists them. As ``bool`` or text such as
         ``"true"``. (templated)
     :param batch_linux_conn_id: the connection to the Batch account. (templated)
     """
@@ -55,7 +59,7 @@ class BatchLinuxAuditNodeUsersOperator(BatchLinuxBaseOperator):
         self.revoke = revoke
 
     def execute(self, context: Context) -> dict[str, Any]:  # noqa: ARG002
-        """Read the ledgers, tell what they say, and revoke what is overdue."""
+        """Read the ledgers, log them, and revoke overdue users."""
         from airflow_provider_batchlinux.client.users.revoke import (
             audited_users,
             require_revoked,
@@ -91,7 +95,7 @@ class BatchLinuxAuditNodeUsersOperator(BatchLinuxBaseOperator):
         user = revocation.user
         if revocation.records is None:
             self.log.info(
-                "User %r on pool %r was changed meanwhile and is left alone.",
+                "User %r on pool %r has changed meanwhile and is kept.",
                 user.entry.username,
                 user.pool_id,
             )

@@ -1,4 +1,4 @@
-"""The trigger that waits until the nodes that are to get or lose a user can take the call."""
+"""The trigger that waits until the nodes that get or lose a user are ready for that."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _MAX_CONCURRENCY = 64
 
 class BatchLinuxNodesForUserTrigger(BatchLinuxTrigger):
     """
-    Fire when no node that a user is meant for is still starting.
+    Fire when no node that gets or loses a user is starting any more.
 
-    The user is put there, or taken away, by the task that comes back: its password has no place here. When
-    the task is killed meanwhile, a user that it was about to put there is taken off the nodes that have it.
+    The resumed task adds or removes the user, because the trigger must not know its password. If the task is
+    killed meanwhile, a user that it has added is removed from the nodes.
 
     :param pool_id: the pool.
     :param node_ids: the nodes; ``None`` for all.

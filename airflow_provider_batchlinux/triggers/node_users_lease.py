@@ -150,8 +150,8 @@ class BatchLinuxNodeUsersLeaseTrigger(BatchLinuxTrigger):
         """
         End the lease when a user ended the Airflow task, on Airflow before 3.3.
 
-        There, this is the only notice of a kill; it is also called at a restart of the triggerer,
-        when the task instance is alive and nothing is done.
+        There, a kill calls nothing else on a trigger. A restart of the triggerer calls this too; the task
+        instance is alive then, and nothing is done.
         """
         if not hasattr(BaseTrigger, "on_kill") and getattr(self, "task_instance", None) is not None:
             await self.on_kill()

@@ -59,7 +59,7 @@ class NodeCalls(Calls):
         )
 
     async def reimage_node(self, pool_id: str, node_id: str, option: str = "requeue") -> None:
-        """Reimage a node, which deletes its files and users. For the options see :meth:`reboot_node`."""
+        """Reinstall a node, which removes its files and users; :meth:`reboot_node` has the options."""
         options: Any = {"nodeReimageOption": option}
         await self.retry.run(
             f"reimage node {node_id!r}", lambda: self.sdk.begin_reimage_node(pool_id, node_id, options)

@@ -1,4 +1,4 @@
-"""Many calls at once, never more than a bound, and every result kept."""
+"""Run many calls concurrently, up to a limit, and keep every result."""
 
 from __future__ import annotations
 
@@ -6,20 +6,18 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TypeVar
 
-__all__ = ["fan_out"]
-
 T = TypeVar("T")
 R = TypeVar("R")
 
 
 async def fan_out(items: Iterable[T], work: Callable[[T], Awaitable[R]], *, max_concurrency: int) -> list[R]:
     """
-    Do the work for every item and return the results in the items' order.
+    Run the work for every item, and return the results in the items' order.
 
-    A fixed number of workers draws from the items, so the memory does not grow with their number.
-    The first error ends all work and is raised; work that reports failures returns them.
+    A fixed number of workers takes the items one by one, so memory does not grow with their number. The first
+    error cancels the rest and is raised; work that reports failures returns them.
 
-    :param max_concurrency: the calls in flight at most.
+    :param max_concurrency: calls in flight at most.
     """
     pending = enumerate(items)
     results: dict[int, R] = {}

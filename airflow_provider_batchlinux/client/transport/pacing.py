@@ -1,4 +1,4 @@
-"""Slowing many calls down together when the service asks one of them for patience."""
+"""Slow many calls down together when the service throttles one of them."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import asyncio
 import math
 import time
 from collections.abc import Awaitable, Callable
-
-__all__ = ["AdaptiveRateLimiter"]
 
 _FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 30.0
@@ -28,16 +26,16 @@ each refusal.
 
 class AdaptiveRateLimiter:
     """
-    Start calls immediately until the service throttles one; then start a limited number per second.
+    Let calls start immediately until the service throttles one, then limit their rate.
 
-    Each call on its own would come back at the same moment as the others, to be refused again. So the
-    first refusal holds all of them up, for as long as the service asks or a tenth of a second, longer each
-    time that nothing went through between; they go on a little slower than the service took them before,
-    and faster again as they go through.
+    Calls that back off independently would all return at the same moment, and be throttled again. So the
+    first refusal pauses all of them: for the time that the service asks for, else for a tenth of a second,
+    doubled while no call succeeds. Afterwards they continue a little slower than the service has accepted
+    them before, and faster with each call that succeeds.
 
-    The service documents no rate; what it takes is measured.
+    The service documents no rate, so the rate that it accepts is measured.
 
-    ``is_hopeless`` returns whether a call has spent its whole budget while no call was answered.
+    ``is_hopeless`` is true after a call has spent its whole retry budget while no call got an answer.
 
     :param sleep: how to wait; a test passes its own.
     :param clock: seconds on a clock that never goes back; a test passes its own.
@@ -62,11 +60,11 @@ class AdaptiveRateLimiter:
 
     @property
     def held_up(self) -> float:
-        """Seconds for which no call begins."""
+        """Seconds until the next call may start."""
         return max(0.0, self._resume - self._clock())
 
     async def turn(self) -> float:
-        """Wait until a call may begin, and give that moment by the clock."""
+        """Wait until a call may start, and return that moment by the clock."""
         while True:
             now = self._clock()
             slot = max(now, self._resume, self._next)
@@ -79,7 +77,7 @@ class AdaptiveRateLimiter:
                 return begun
 
     def went_through(self) -> None:
-        """Take note that the service answered a call."""
+        """Record that the service has answered a call."""
         self._last_answer = self._clock()
         self.is_hopeless = False
         self._through += 1
@@ -87,14 +85,14 @@ class AdaptiveRateLimiter:
 
     def was_refused(self, begun: float, retry_after: float | None) -> None:
         """
-        Hold all calls up, because the service refused one for their number.
+        Pause all calls, because the service has throttled one.
 
-        :param begun: when that call began, as :meth:`turn` gave it.
-        :param retry_after: the seconds that the service asks for; ``None`` when it does not say.
+        :param begun: when that call started, as :meth:`turn` returned it.
+        :param retry_after: the seconds that the service asks for; ``None`` if it names none.
         """
         now = self._clock()
         if begun < self._resume - _AT_ONCE:
-            # It had been sent before another call was refused.
+            # It was already running when another one was throttled.
             if retry_after:
                 self._resume = max(self._resume, now + retry_after)
             return
@@ -110,10 +108,10 @@ class AdaptiveRateLimiter:
 
     def gave_up(self, started: float) -> None:
         """
-        Take note that a call was tried again until its budget was spent.
+        Record that a call has spent its retry budget.
 
-        :param started: when its first try began. If no call was answered since then, the next calls are
-            not worth as much patience, until there is one.
+        :param started: when its first try started. If no call has had an answer since, the next calls are
+            retried less, until one has.
         """
         self.is_hopeless = self._last_answer < started
 

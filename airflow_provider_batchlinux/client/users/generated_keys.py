@@ -67,7 +67,7 @@ class KeyPair:
 
 def key_pair_at(destination: KeyDestination, owner: str, mask: Callable[[str], None]) -> tuple[KeyPair, bool]:
     """
-    Return the key pair in a file; if there is none, generate one and write its private half to the file.
+    Return the key pair in a file. If the file has no pair, generate one and write its private half.
 
     :param owner: the task instance in one line, the same for each of its tries. It is written behind the key,
         where OpenSSH does not read: the format has no place for it that ``cryptography`` can write.
@@ -92,7 +92,7 @@ def secret_parts(secret: str) -> list[str]:
 
 
 def _read(path: Path, owner: str, *, overwrite: bool) -> KeyPair | None:
-    """Return the key that an earlier try wrote; ``None`` if there is none, or it is to be replaced."""
+    """Return the key that an earlier try wrote; ``None`` for a missing key, or one to replace."""
     try:
         status = path.lstat()
     except FileNotFoundError:

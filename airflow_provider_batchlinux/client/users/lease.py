@@ -1,4 +1,4 @@
-"""Keeping a user on all nodes of a pool, also on those that come later, until its time is over."""
+"""Keep a user on all nodes of a pool, including nodes that are added later, until its lease ends."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from airflow_provider_batchlinux.core.nodes.actions import NodeChoice
 from airflow_provider_batchlinux.core.snapshots import NodeSnapshot
 from airflow_provider_batchlinux.core.text import joined
 from airflow_provider_batchlinux.core.users.lease import (
-    Given,
+    AppliedState,
     LeaseEnd,
-    given_of,
+    applied_state,
     served_nodes,
     service_expiry,
 )
@@ -31,8 +31,6 @@ from airflow_provider_batchlinux.core.users.ledger import LedgerEntry
 from airflow_provider_batchlinux.core.users.plan import UserPlan, plan_of
 from airflow_provider_batchlinux.core.users.user import NodeUser, UserOutcome, UserRecord, records_table
 from airflow_provider_batchlinux.exceptions import BatchUnreachableError, NodeUsersError
-
-__all__ = ["REMOVAL_LIMIT", "LeaseWait"]
 
 log = logging.getLogger(__name__)
 
@@ -53,16 +51,16 @@ async def _no_password() -> str | None:
 @dataclass
 class LeaseWait:
     """
-    Wait for the end of a lease, and meanwhile see at each look that the user is on all nodes.
+    Wait for the end of a lease, and make sure at each poll that the user is on all nodes.
 
-    The ledger says whether the lease is valid: it must be entered before. A client that takes the user out of
-    it, or over, ends the lease.
+    The ledger decides whether the lease continues, so the user must be in it before. Removing the user from
+    the ledger, or taking it over, ends the lease.
 
     :param user: the user; its expiry is the end of the lease.
-    :param by: who holds the user, as the ledger has it.
+    :param by: the holder of the user, as in the ledger.
     :param max_concurrency: calls in flight at most.
-    :param tasks_over: tells whether those who need the user are done.
-    :param password: gives the user's password when it is needed; it is kept nowhere.
+    :param tasks_over: returns whether the tasks that need the user are over.
+    :param password: returns the user's password when it is needed; it is not stored.
     :param clock: seconds since the epoch; a test passes its own.
     """
 
@@ -75,7 +73,7 @@ class LeaseWait:
     password: Callable[[], Awaitable[str | None]] = _no_password
     clock: Callable[[], float] = time.time
     status: str = field(default="", init=False)
-    _given: dict[str, Given] = field(default_factory=dict, init=False)
+    _applied: dict[str, AppliedState] = field(default_factory=dict, init=False)
     _ended: LeaseEnd | None = field(default=None, init=False)
     _ended_at: datetime = field(init=False)
     _removed: set[str] = field(default_factory=set, init=False)
@@ -83,10 +81,10 @@ class LeaseWait:
 
     async def poll(self) -> dict[str, Any] | None:
         """
-        Put the user where it is missing; once the lease is over, take it away everywhere.
+        Add the user where it is missing; once the lease is over, remove it everywhere.
 
-        :return: how the lease ended, when the user is gone; ``None`` to go on.
-        :raises NodeUsersError: some nodes did not let the user go. It stays in the ledger.
+        :return: how the lease ended, once the user is removed; ``None`` to continue.
+        :raises NodeUsersError: some nodes did not remove the user. It stays in the ledger.
         """
         try:
             return await self._step()
@@ -98,7 +96,7 @@ class LeaseWait:
             return None
 
     def pause(self, seconds: float) -> float:
-        """Give how long to wait for the next look: not beyond the end of the lease."""
+        """Return how long to wait for the next poll: at most until the end of the lease."""
         left = (self.user.expires_at - self._now()).total_seconds()
         return min(seconds, left) if self._ended is None and left > 0 else seconds
 
@@ -127,14 +125,14 @@ class LeaseWait:
     async def _keep(self) -> None:
         now = self._now()
         nodes = await nodes_if_any(self.client, self.pool_id)
-        plan = plan_of(nodes, _ALL, done=served_nodes(nodes, self._given, now))
+        plan = plan_of(nodes, _ALL, done=served_nodes(nodes, self._applied, now))
         absent = {node.node_id for node in (*plan.waiting, *plan.skipped)}
         present = {node.node_id for node in nodes} - absent
-        self._given = {name: given for name, given in self._given.items() if name in present}
+        self._applied = {name: state for name, state in self._applied.items() if name in present}
         records = await self._put(plan, now)
         for node, record in zip(plan.due, records, strict=True):
-            self._given[node.node_id] = given_of(node, record, self.user.expires_at, now)
-        served = sum(given.done for given in self._given.values())
+            self._applied[node.node_id] = applied_state(node, record, self.user.expires_at, now)
+        served = sum(state.done for state in self._applied.values())
         until = self.user.expires_at.isoformat(timespec="seconds")
         self.status = (
             f"Pool {self.pool_id!r}: user {self.user.username!r} is on {served} of {len(nodes)} nodes "

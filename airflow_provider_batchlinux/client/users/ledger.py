@@ -1,4 +1,4 @@
-"""The ledger of users in a pool's metadata, while several Dag runs may write it."""
+"""Read and write the ledger of users in a pool's metadata, which several Dag runs may change."""
 
 from __future__ import annotations
 
@@ -17,16 +17,14 @@ from airflow_provider_batchlinux.core.users.ledger import (
 )
 from airflow_provider_batchlinux.exceptions import BatchConflictError, BatchRequestError
 
-__all__ = ["check_leave", "enter", "leave", "read_ledger"]
-
 log = logging.getLogger(__name__)
 
 _MOST_TRIES = 30
-"""A hundred who write at once, such as the instances of a mapped task, get their turn with it."""
+"""Enough for a hundred concurrent writers, such as the instances of a mapped task."""
 
 
 async def read_ledger(client: BatchLinuxClient, pool_id: str) -> dict[str, LedgerEntry] | None:
-    """Read which users were put on a pool, by their names; ``None`` when there is no such pool."""
+    """Return the users that were added to a pool, by name; ``None`` if the pool does not exist."""
     found = await client.find_pool_body(pool_id, ["id", "metadata"])
     return None if found is None else entries_in(metadata_of(found))
 
@@ -35,12 +33,12 @@ async def enter(
     client: BatchLinuxClient, pool_id: str, entry: LedgerEntry, *, now: datetime, take_over: bool = False
 ) -> LedgerEntry | None:
     """
-    Write down that a user is put on a pool; to be done before the first node gets it.
+    Enter a user into the ledger of a pool. Call it before the first node gets the user.
 
-    :param take_over: also take a user over that another Dag run holds.
-    :return: the user's entry before; ``None`` when it is new.
+    :param take_over: also take over a user that another Dag run holds.
+    :return: the user's previous entry; ``None`` if the user is new.
     :raises BatchConflictError: another Dag run holds the user, and its time is not over.
-    :raises BatchRequestError: there is no such pool.
+    :raises BatchRequestError: the pool does not exist.
     """
     before: LedgerEntry | None = None
 
@@ -68,11 +66,11 @@ async def check_leave(
     take_over: bool = False,
 ) -> LedgerEntry | None:
     """
-    Look whether a user may be removed; to be done before the first node loses it.
+    Check that a user may be removed. Call it before it is removed from the first node.
 
-    :param by: who removes it.
+    :param by: who removes it, as in the ledger.
     :param take_over: also remove a user that another Dag run holds.
-    :return: the user's entry; ``None`` when it has none, or there is no such pool.
+    :return: the user's entry; ``None`` if it has none, or the pool does not exist.
     :raises BatchConflictError: another Dag run holds the user, and its time is not over.
     """
     entry = (await read_ledger(client, pool_id) or {}).get(username)
@@ -82,10 +80,10 @@ async def check_leave(
 
 async def leave(client: BatchLinuxClient, pool_id: str, entry: LedgerEntry) -> bool:
     """
-    Write down that a user is gone from all nodes of a pool; no pool, or no entry, is fine.
+    Remove a user from the ledger, after all nodes have. A missing pool or entry is fine.
 
-    :param entry: as :func:`check_leave` or :func:`read_ledger` gave it.
-    :return: ``False`` if the user was added again in the meantime; then that entry is kept.
+    :param entry: the entry as :func:`check_leave` or :func:`read_ledger` returned it.
+    :return: ``False`` if the user was added again meanwhile; then the new entry stays.
     """
     newer: LedgerEntry | None = None
 
@@ -98,7 +96,7 @@ async def leave(client: BatchLinuxClient, pool_id: str, entry: LedgerEntry) -> b
     await change_metadata(client, pool_id, change, most_tries=_MOST_TRIES)
     if newer is not None:
         log.warning(
-            "Pool %r: user %r was added again by %s while it was removed; nodes may lack it.",
+            "Pool %r: user %r was added again by %s during its removal, so nodes may lack it.",
             pool_id, entry.username, newer.holder,
         )  # fmt: skip
     return newer is None

@@ -1,4 +1,4 @@
-"""One command on many nodes: how it is wrapped, bounded and summed up; imports only the standard library."""
+"""One command on many nodes: the wrapper that ends it, its bounded output, and its summary."""
 
 from __future__ import annotations
 
@@ -11,15 +11,13 @@ from typing import Any
 
 from airflow_provider_batchlinux.core.text import table
 
-__all__ = ["CommandOutcome", "CommandRecord", "OutputTail", "commands_summary", "commands_table", "guarded"]
-
 _GRACE = 5
 """Seconds between SIGTERM and SIGKILL for a command whose SSH session is gone."""
 
 _EXPLAINED = 20
 
-# sshd starts what a session asks for in a process group of its own, and leaves it running when the session
-# ends. So a watcher reads the session's input, which is never written: its end is the end of the session.
+# sshd starts a session's command in a separate process group, and leaves it running when the session ends. So
+# a watcher reads the session's input, to which nothing is written: its end is the end of the session.
 _GUARD = """\
 exec 3<&0
 {{
@@ -38,7 +36,7 @@ exit $status
 
 
 class CommandOutcome(str, Enum):
-    """What became of the command on one node."""
+    """The outcome of the command on one node."""
 
     SUCCEEDED = "succeeded"
     FAILED = "failed"
@@ -51,12 +49,12 @@ class CommandOutcome(str, Enum):
 @dataclass(frozen=True)
 class CommandRecord:
     """
-    What the command did on one node.
+    The outcome of the command on one node.
 
-    :param exit_code: ``None`` when it did not come to an end.
-    :param stdout: the end of what it printed.
-    :param seconds: how long it took with its login; ``None`` when there was none.
-    :param error: why it did not come to an end.
+    :param exit_code: ``None`` if the command did not finish.
+    :param stdout: the end of its output.
+    :param seconds: how long it took including its login; ``None`` without a login.
+    :param error: why it did not finish.
     """
 
     node_id: str
@@ -73,7 +71,7 @@ class CommandRecord:
         return self.outcome is not CommandOutcome.SUCCEEDED
 
     def to_result(self) -> dict[str, Any]:
-        """Give the record as plain JSON-able values."""
+        """Return the record as plain JSON values."""
         return {**asdict(self), "outcome": self.outcome.value}
 
 
@@ -90,29 +88,29 @@ class OutputTail:
         self._dropped = 0
 
     def add(self, chunk: bytes) -> None:
-        """Take what was printed next."""
+        """Append output."""
         self._kept += chunk
         surplus = max(0, len(self._kept) - self._limit)
         del self._kept[:surplus]
         self._dropped += surplus
 
     def text(self) -> str:
-        """Give what was kept, and say how much was not."""
+        """Return the kept output, after a note on how much was dropped."""
         kept = self._kept.decode("utf-8", errors="replace")
         return f"[{self._dropped} bytes left out] {kept}" if self._dropped else kept
 
 
 def guarded(command: str) -> str:
     """
-    Wrap a command for a shell so that it ends when its SSH session does, and reads nothing.
+    Wrap a command for a shell so that it ends with its SSH session, and has no input.
 
-    It gets SIGTERM with all that it started and five seconds for it, then SIGKILL.
+    Its process group gets SIGTERM, and SIGKILL five seconds later.
     """
     return _GUARD.format(command=shlex.quote(command), grace=_GRACE)
 
 
 def commands_table(records: Iterable[CommandRecord]) -> str:
-    """Lay records out as a table for the log."""
+    """Format records as a table for the log."""
     rows = [(r.node_id, r.outcome.value, _exit(r), _seconds(r), _first_line(r)) for r in records]
     return table(("node", "outcome", "exit", "seconds", "first line"), rows)
 

@@ -117,7 +117,7 @@ def holds_private_key(text: str) -> bool:
 
 def password_problems(password: str) -> list[str]:
     """
-    Return why a login with a password is impossible. The password itself is never repeated.
+    List why a password cannot be used to log in. The password itself is never repeated.
 
     The service accepted a password of six lower-case letters on a Linux node, so its rules are not guessed.
     """

@@ -1,4 +1,4 @@
-"""Which users were put on a pool, by whom, until when: marks in its metadata; imports only the stdlib."""
+"""The ledger: which users were added to a pool, by whom and until when, in the pool's metadata."""
 
 from __future__ import annotations
 
@@ -12,20 +12,18 @@ from airflow_provider_batchlinux.core.instants import parse_instant, rest_instan
 from airflow_provider_batchlinux.core.pool_metadata import USER_KEY_PREFIX
 from airflow_provider_batchlinux.core.text import table
 
-__all__ = ["LedgerEntry", "entries_in", "ledger_table", "with_entry", "without_entry"]
-
 _NEVER_WRITTEN = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
 @dataclass(frozen=True)
 class LedgerEntry:
     """
-    A user that was put on the nodes of a pool. It holds neither key nor password.
+    A user that was added to the nodes of a pool, without its key and password.
 
-    The service cannot list users, so this is all there is to know of them.
+    The service cannot list users, so the ledger is the only record of them.
 
     :param expires_at: until when the user is wanted.
-    :param by: who put it there, such as ``dag_id``, ``run_id``, ``task_id`` and ``map_index``.
+    :param by: who added it, such as ``dag_id``, ``run_id``, ``task_id`` and ``map_index``.
     :param key: the fingerprint of its key, such as ``SHA256:...``; ``None`` without a key.
     :param is_admin: whether it was added with ``sudo``.
     :param has_password: whether it has a password.
@@ -39,26 +37,26 @@ class LedgerEntry:
     has_password: bool = False
 
     def is_over(self, now: datetime) -> bool:
-        """Tell whether the user's time is over."""
+        """Return whether the user's time is over."""
         return self.expires_at <= now
 
     def is_held_by(self, by: Mapping[str, str]) -> bool:
-        """Return whether a holder may change the user: the same holder or Dag run added it."""
+        """Return whether the given holder, or another task of its Dag run, has added the user."""
         run = ("dag_id", "run_id")
         same_run = all(name in by and by[name] == self.by.get(name) for name in run)
         return same_run or (bool(by) and dict(by) == dict(self.by))
 
     def bars(self, by: Mapping[str, str], now: datetime) -> bool:
-        """Return whether the user belongs to another holder and has not expired."""
+        """Return whether another holder has the user, and its time is not over."""
         return not self.is_held_by(by) and not self.is_over(now)
 
     @property
     def holder(self) -> str:
-        """Say in a few words who put the user there."""
-        return ", ".join(f"{name} {value!r}" for name, value in self.by.items()) or "an unknown holder"
+        """The holder in a few words."""
+        return ", ".join(f"{name} {value!r}" for name, value in self.by.items()) or "somebody unknown"
 
     def to_result(self) -> dict[str, Any]:
-        """Give the entry as plain JSON-able values."""
+        """Return the entry as plain JSON values."""
         return {
             "username": self.username,
             "expires_at": self.expires_at.isoformat(),
@@ -71,9 +69,9 @@ class LedgerEntry:
 
 def entries_in(metadata: Mapping[str, str]) -> dict[str, LedgerEntry]:
     """
-    Read the users of a pool from its metadata, by their names.
+    Return the users in a pool's metadata, by name.
 
-    An entry that cannot be read is listed as expired and without a holder.
+    An entry that cannot be read is returned as overdue and without a holder.
     """
     names = (name for name in metadata if name.startswith(USER_KEY_PREFIX) and name != USER_KEY_PREFIX)
     return {
@@ -83,7 +81,7 @@ def entries_in(metadata: Mapping[str, str]) -> dict[str, LedgerEntry]:
 
 
 def with_entry(metadata: Mapping[str, str], entry: LedgerEntry) -> dict[str, str]:
-    """Give a pool's metadata with an entry, in place of the one that the user has."""
+    """Return a pool's metadata with an entry, which replaces the user's previous one."""
     marks: dict[str, Any] = {"until": rest_instant(entry.expires_at), "by": dict(entry.by)}
     if entry.key is not None:
         marks["key"] = entry.key
@@ -95,13 +93,13 @@ def with_entry(metadata: Mapping[str, str], entry: LedgerEntry) -> dict[str, str
 
 
 def without_entry(metadata: Mapping[str, str], username: str) -> dict[str, str]:
-    """Give a pool's metadata without a user's entry."""
+    """Return a pool's metadata without a user's entry."""
     return {name: value for name, value in metadata.items() if name != USER_KEY_PREFIX + username}
 
 
 def ledger_table(entries: Iterable[tuple[str, LedgerEntry]], now: datetime) -> str:
     """
-    Lay entries out as a table for the log.
+    Format entries as a table for the log.
 
     :param entries: each with its pool's id.
     """

@@ -1,4 +1,4 @@
-"""Which nodes get a user now, which are waited for, and how many may fail; imports only the stdlib."""
+"""Which nodes get a user now, which are waited for, and how many may fail."""
 
 from __future__ import annotations
 
@@ -11,19 +11,6 @@ from airflow_provider_batchlinux.core.snapshots import NodeSnapshot, PoolSnapsho
 from airflow_provider_batchlinux.core.text import joined
 from airflow_provider_batchlinux.core.users.ledger import LedgerEntry
 from airflow_provider_batchlinux.core.users.user import UserOutcome, UserRecord
-
-__all__ = [
-    "NOT_READY",
-    "UserPlan",
-    "failure_limit",
-    "failure_limit_problems",
-    "is_growing",
-    "leaves_user",
-    "not_ready",
-    "plan_of",
-    "refused_too_early",
-    "would_lose",
-]
 
 NOT_READY = "NodeNotReady"
 """The code in the record of a node that was not ready in time."""
@@ -40,12 +27,12 @@ _WITHOUT_MACHINE = frozenset({"preempted", "leavingpool", "deallocating", "deall
 @dataclass(frozen=True)
 class UserPlan:
     """
-    What is to be done on the nodes of a pool at this moment.
+    What to do now on the nodes of a pool.
 
-    :param due: nodes to call the service for.
-    :param waiting: nodes that will reach a state in which the service accepts the call.
-    :param skipped: nodes that are not called for: not of the chosen states, or without a machine.
-    :param missing: ids that were chosen and that no node has.
+    :param due: nodes to send a request for.
+    :param waiting: nodes that will be in a state in which the service accepts the request.
+    :param skipped: nodes without a request: not in the chosen states, or without a machine.
+    :param missing: chosen ids that no node has.
     """
 
     due: tuple[NodeSnapshot, ...]
@@ -55,7 +42,7 @@ class UserPlan:
 
     @property
     def size(self) -> int:
-        """The nodes that are meant, those that were skipped left out."""
+        """The number of nodes that were not skipped."""
         return len(self.due) + len(self.waiting)
 
     def __str__(self) -> str:
@@ -72,13 +59,13 @@ def plan_of(
     removing: bool = False,
 ) -> UserPlan:
     """
-    Sort the nodes of a pool by what is to be done about a user.
+    Sort the nodes of a pool by what to do about a user.
 
-    The service takes calls for users on idle and running nodes only. Broken nodes are called for all the
-    same: whether it takes one after a failed start task is not documented, and a refusal is told by name.
+    The service accepts users on idle and running nodes only. Requests for broken nodes are sent nevertheless:
+    whether it accepts a user after a failed start task is not documented, and a refusal names the node.
 
-    :param choice: by states: these are called for as they are, and nothing is waited for.
-    :param done: ids of nodes that are left out, since they were called for already.
+    :param choice: the chosen nodes. With states, nodes are not waited for.
+    :param done: ids of nodes that need no further request.
     :param removing: a node with a new machine has no users, and is not waited for.
     """
     known = {node.node_id.lower(): node for node in nodes}
@@ -96,26 +83,26 @@ def plan_of(
 
 
 def is_growing(pool: PoolSnapshot | None) -> bool:
-    """Tell whether a pool is about to get nodes that its list does not hold yet."""
+    """Return whether a resize is about to add nodes."""
     return pool is not None and pool.allocation_state == "resizing" and pool.current < pool.target
 
 
 def refused_too_early(record: UserRecord) -> bool:
-    """Tell whether the service refused a node only because it is not ready, so that waiting helps."""
+    """Return whether the service refused a node only because it is not ready, so that waiting helps."""
     return record.outcome is UserOutcome.FAILED and record.code in _TOO_EARLY
 
 
 def not_ready(node: NodeSnapshot, username: str) -> UserRecord:
-    """Record a node that is no longer waited for as failed."""
+    """Return the record of a node that did not become ready in time: failed."""
     error = f"The node was still {node.state}, and the service takes users on idle and running nodes only."
     return UserRecord.of(node, username, UserOutcome.FAILED, error=error, code=NOT_READY)
 
 
 def leaves_user(record: UserRecord) -> bool:
     """
-    Tell whether a node may have the user after all was done to take it away.
+    Return whether a node may still have the user after its removal.
 
-    What happens to users while a node is deallocated is not documented; assumed that they may come back.
+    Whether a node keeps its users while it is deallocated is not documented. It is assumed that it does.
     """
     asleep = record.outcome is UserOutcome.SKIPPED and record.state in ("deallocating", "deallocated")
     return asleep or record.outcome is UserOutcome.FAILED

@@ -1,4 +1,4 @@
-"""A user on Linux nodes: rules, bodies for the service, and results; imports only the standard library."""
+"""A user on Linux nodes: its rules, its REST bodies, and the records of what was done."""
 
 from __future__ import annotations
 
@@ -18,22 +18,13 @@ from airflow_provider_batchlinux.core.users.credentials import (
     public_key_problems,
 )
 
-__all__ = [
-    "NodeUser",
-    "UserOutcome",
-    "UserRecord",
-    "failures_text",
-    "records_table",
-    "username_problems",
-]
-
 _USERNAME = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
 _EXPLAINED = 20
 _TAKEN_NAMES = frozenset({"root", "_azbatch"})
 
 
 class UserOutcome(str, Enum):
-    """What became of the user on one node."""
+    """The outcome for the user on one node."""
 
     ADDED = "added"
     UPDATED = "updated"
@@ -154,13 +145,13 @@ class UserRecord:
 
     @property
     def ssh_command(self) -> str | None:
-        """Give the command that logs in, ``None`` without an address."""
+        """The command that logs in; ``None`` without an address."""
         if self.address is None:
             return None
         return f"ssh -p {self.port} {self.username}@{self.address}"
 
     def to_result(self) -> dict[str, Any]:
-        """Give the record as plain JSON-able values."""
+        """Return the record as plain JSON values."""
         return {**asdict(self), "outcome": self.outcome.value, "ssh_command": self.ssh_command}
 
 
@@ -182,7 +173,7 @@ def username_problems(username: object) -> list[str]:
 
 
 def failures_text(failed: Sequence[UserRecord]) -> str:
-    """Name every node that failed: a few with the service's words, the rest by the service's codes."""
+    """Name every node that failed: some with the service's message, the rest by the service's code."""
     shown, rest = failed[:_EXPLAINED], failed[_EXPLAINED:]
     lines = [f"node {record.node_id!r} ({record.state}): {record.error}" for record in shown]
     for code in sorted({record.code or "no answer" for record in rest}):
@@ -193,7 +184,7 @@ def failures_text(failed: Sequence[UserRecord]) -> str:
 
 
 def records_table(records: Iterable[UserRecord]) -> str:
-    """Lay records out as a table for the log."""
+    """Format records as a table for the log."""
     rows = [(r.node_id, r.state, r.outcome.value, _remark(r)) for r in records]
     return table(("node", "state", "user", "log in with"), rows)
 

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta, timezone
 import pytest
 
 from airflow_provider_batchlinux.core.snapshots import NodeSnapshot
-from airflow_provider_batchlinux.core.users.lease import given_of, served_nodes, service_expiry
+from airflow_provider_batchlinux.core.users.lease import applied_state, served_nodes, service_expiry
 from airflow_provider_batchlinux.core.users.user import UserOutcome, UserRecord
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=timezone.utc)
@@ -17,7 +17,7 @@ NODE = NodeSnapshot("n1", "idle", True, None, None, None, (), allocated=NOW - DA
 
 
 def served(outcome: UserOutcome, node: NodeSnapshot, *, end: datetime, at: datetime) -> bool:
-    given = given_of(NODE, UserRecord.of(NODE, "ann", outcome), end, NOW)
+    given = applied_state(NODE, UserRecord.of(NODE, "ann", outcome), end, NOW)
     return served_nodes([node], {"n1": given}, at) == ["n1"]
 
 
