@@ -75,18 +75,28 @@ def test_every_profile_has_fault_rates_and_delays() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given_rates", "complaint"),
+    ("rates", "at_start", "at_control"),
     [
-        ({"thunder": 0.1}, "Unknown fault rate 'thunder'"),
-        ({"slow": 1.5}, "The fault rate 'slow' must be a number from 0 to 1, not 1.5"),
-        ({"slow": "often"}, "The fault rate 'slow' must be a number from 0 to 1, not 'often'"),
+        ({"thunder": 0.1}, "Unknown fault rate 'thunder'", "There is no argument 'thunder'"),
+        (
+            {"slow": 1.5},
+            "The fault rate 'slow' must be a number from 0 to 1, not 1.5",
+            "slow is 1.5: it must be a number from 0 to 1",
+        ),
+        (
+            {"slow": "often"},
+            "The fault rate 'slow' must be a number from 0 to 1, not 'often'",
+            "slow is 'often': it must be a number from 0 to 1",
+        ),
     ],
 )
-def test_a_wrong_chance_gets_a_sentence(account: Any, given_rates: Any, complaint: str) -> None:
-    with pytest.raises(ValueError, match=complaint):
-        EmulatorOptions(fault_rates=given_rates)
-    with pytest.raises(ValueError, match=complaint):
-        account.emulator.control.fault_rates(**given_rates)
+def test_a_wrong_fault_rate_is_refused_with_a_sentence(
+    account: Any, rates: Any, at_start: str, at_control: str
+) -> None:
+    with pytest.raises(ValueError, match=at_start):
+        EmulatorOptions(fault_rates=rates)
+    with pytest.raises(ValueError, match=at_control):
+        account.emulator.control.fault_rates(**rates)
 
 
 def test_fault_rates_are_read_and_changed_until_the_reset(start: Any) -> None:

@@ -175,7 +175,7 @@ def test_a_pool_made_from_another_spec_is_left_alone_and_named_with_its_owner(ac
     assert isinstance(run.error, BatchConflictError)
     assert run.message.startswith("Pool 'etl' exists, created by dag_id 'harness'")
     assert "from another specification:" in run.message
-    assert "Choose another pool_id, delete that pool first, or say by if_exists" in run.message
+    assert "Choose another pool_id, delete that pool first, or set if_exists to another value." in run.message
     assert account.hook.find_pool("etl").target == 1
 
 
