@@ -107,23 +107,6 @@ def test_modules_do_not_import_each_other_in_a_circle() -> None:
     TopologicalSorter(graph).prepare()
 
 
-# Arrows that still run back up. Each one is removed with its import; at the end the list is empty.
-OPEN_ARROWS = {
-    "emulator -> emulator.handlers",
-    "emulator -> emulator.http",
-    "emulator.autoscale -> emulator.pools",
-    "emulator.jobs -> emulator.handlers",
-    "emulator.management -> emulator",
-    "emulator.management -> emulator.handlers",
-    "emulator.management -> emulator.http",
-    "emulator.nodes -> emulator.jobs",
-    "emulator.pools -> emulator.jobs",
-    "emulator.protocol -> emulator.state",
-    "emulator.simulation -> emulator.protocol",
-    "emulator.state -> emulator.nodes",
-}
-
-
 def test_folders_do_not_import_each_other_in_a_circle() -> None:
     def folder(module: str) -> str:
         return ".".join(MODULES[module].parent.relative_to(ROOT / PACKAGE).parts)
@@ -131,7 +114,7 @@ def test_folders_do_not_import_each_other_in_a_circle() -> None:
     arrows = {(folder(module), folder(name)) for module in MODULES for name in own_imports(module)}
     graph = defaultdict(set)
     for upper, lower in arrows:
-        if upper != lower and f"{upper} -> {lower}" not in OPEN_ARROWS:
+        if upper != lower:
             graph[upper].add(lower)
 
     TopologicalSorter(graph).prepare()
@@ -202,6 +185,15 @@ def test_public_modules_list_what_they_offer() -> None:
         assert [offered for offered in listed if not hasattr(module, offered)] == [], name
 
 
+def test_private_modules_have_no_list_of_names() -> None:
+    private = [
+        name for name in MODULES if part_of(name) in {"core", "client", "emulator"} and not is_public(name)
+    ]
+    names = {name: {getattr(node, "id", "") for node in nodes_of(MODULES[name])} for name in private}
+
+    assert [name for name, used in names.items() if "__all__" in used] == []
+
+
 def lines_of(function: Function) -> int:
     return (function.end_lineno or function.lineno) - function.lineno + 1
 
@@ -210,12 +202,12 @@ def parameters_of(function: Function) -> int:
     return len([*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs])
 
 
-def test_files_have_at_most_600_lines_and_folders_at_most_20_files() -> None:
+def test_files_have_at_most_600_lines_and_folders_at_most_15_files() -> None:
     lengths = {path: len(path.read_text().splitlines()) for path in [*SOURCES, *TESTS, *EXAMPLES]}
     files = Counter(path.parent for path in SOURCES if path.name != "__init__.py")
 
     assert {str(path): length for path, length in lengths.items() if length > 600} == {}
-    assert {str(folder): count for folder, count in files.items() if count > 20} == {}
+    assert {str(folder): count for folder, count in files.items() if count > 15} == {}
 
 
 def test_functions_have_at_most_50_lines_and_most_of_them_fewer_than_10() -> None:
@@ -237,7 +229,7 @@ def test_only_operators_and_sensors_take_more_than_12_parameters() -> None:
 
 
 # The share of private functions that only one line of their file calls. A reader hops to each of them.
-CALLED_ONCE = 0.66
+CALLED_ONCE = 0.625
 
 
 def test_few_private_functions_are_called_only_once() -> None:

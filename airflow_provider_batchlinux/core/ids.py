@@ -8,8 +8,6 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["MAX_ID_LENGTH", "derived_id", "fingerprint", "id_problems", "require_id"]
-
 MAX_ID_LENGTH = 64
 _LEGAL_ID = re.compile(r"[A-Za-z0-9_-]+")
 _ILLEGAL_RUN = re.compile(r"[^A-Za-z0-9_]+")

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-__all__ = ["SECRET_KEY", "hidden_value", "hide_in_error", "revealed", "secrets_in", "without_secrets"]
-
 SECRET_KEY = "secret_value"
 """The key of the one-entry dict that holds a secret: Airflow masks the value of a key with this word."""
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-__all__ = ["airflow_connection"]
-
 
 def airflow_connection(endpoint: str, account: str, key: str, ca: Path | None = None, **extra: object) -> str:
     """

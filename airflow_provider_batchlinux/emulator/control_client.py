@@ -14,8 +14,6 @@ from urllib.parse import urlsplit
 from airflow_provider_batchlinux.emulator.blobs.client import BlobContainer
 from airflow_provider_batchlinux.emulator.protocol.instants import parse_instant
 
-__all__ = ["EmulatorControl"]
-
 
 class EmulatorControl:
     """

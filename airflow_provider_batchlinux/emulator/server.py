@@ -11,7 +11,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from threading import Thread
 
-from airflow_provider_batchlinux.emulator.account import EmulatedAccount, last_change
+from airflow_provider_batchlinux.emulator.account.account import EmulatedAccount, last_change
 from airflow_provider_batchlinux.emulator.blobs.client import BlobContainer
 from airflow_provider_batchlinux.emulator.blobs.server import serving_blobs
 from airflow_provider_batchlinux.emulator.blobs.storage import BlobStorage, StorageFacts, derive_key

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
     from airflow_provider_batchlinux.client.transport.account import AccountSettings
     from airflow_provider_batchlinux.client.waits.shared_account import AccountHandle
-    from airflow_provider_batchlinux.core.images.resolve import SupportedImage
+    from airflow_provider_batchlinux.core.images.catalog import SupportedImage
     from airflow_provider_batchlinux.core.snapshots import NodeSnapshot, PoolSnapshot
     from airflow_provider_batchlinux.core.vm_sizes.sizes import VmSize
 

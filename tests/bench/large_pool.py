@@ -15,7 +15,7 @@ from airflow_provider_batchlinux.client.transport.account import AccountSettings
 from airflow_provider_batchlinux.client.waits.loop import WaitSchedule
 from airflow_provider_batchlinux.client.waits.shared_account import acquire_account
 from airflow_provider_batchlinux.client.waits.watching import wait_at_poller
-from airflow_provider_batchlinux.core.pools.readiness.verdict import ReadinessPolicy
+from airflow_provider_batchlinux.core.pools.readiness.policy import ReadinessPolicy
 from airflow_provider_batchlinux.emulator import EmulatorOptions, RunningEmulator, run_emulator
 from tests.bench.metered import Meter, metered
 from tests.bench.result import Limit, Result

@@ -21,7 +21,7 @@ from airflow_provider_batchlinux.client.api.batch import open_client
 from airflow_provider_batchlinux.client.pools.readiness import NodesIdleWait
 from airflow_provider_batchlinux.client.transport.account import AccountSettings
 from airflow_provider_batchlinux.client.waits.loop import WaitSchedule, wait_for
-from airflow_provider_batchlinux.core.pools.readiness.verdict import ReadinessPolicy
+from airflow_provider_batchlinux.core.pools.readiness.policy import ReadinessPolicy
 from airflow_provider_batchlinux.core.snapshots import NodeSnapshot
 from airflow_provider_batchlinux.emulator import EmulatorControl
 from airflow_provider_batchlinux.triggers.nodes import BatchLinuxNodesIdleTrigger

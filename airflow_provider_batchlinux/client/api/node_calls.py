@@ -13,8 +13,6 @@ from airflow_provider_batchlinux.core.secrets import hide_in_error
 from airflow_provider_batchlinux.core.snapshots import NODE_FIELDS, Endpoint, NodeSnapshot
 from airflow_provider_batchlinux.exceptions import BatchLinuxError
 
-__all__ = ["NodeCalls"]
-
 
 class NodeCalls(Calls):
     """

@@ -13,14 +13,9 @@ from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
 from airflow_provider_batchlinux.client.api.files import start_task_output
 from airflow_provider_batchlinux.client.transport.fan_out import fan_out
 from airflow_provider_batchlinux.core.node_states import BROKEN_STATES, READY_STATES
+from airflow_provider_batchlinux.core.pools.readiness.policy import ReadinessPolicy
 from airflow_provider_batchlinux.core.pools.readiness.timeline import timeline_of
-from airflow_provider_batchlinux.core.pools.readiness.verdict import (
-    Outcome,
-    PoolObservation,
-    ReadinessPolicy,
-    Verdict,
-    judge,
-)
+from airflow_provider_batchlinux.core.pools.readiness.verdict import Outcome, PoolObservation, Verdict, judge
 from airflow_provider_batchlinux.core.snapshots import NodeSnapshot, PoolSnapshot
 from airflow_provider_batchlinux.core.text import indented
 from airflow_provider_batchlinux.exceptions import BatchRequestError, PoolNotReadyError

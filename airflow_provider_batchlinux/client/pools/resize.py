@@ -19,8 +19,6 @@ from airflow_provider_batchlinux.core.pools.changes.resize import (
 from airflow_provider_batchlinux.core.snapshots import POOL_FIELDS, PoolSnapshot
 from airflow_provider_batchlinux.exceptions import BatchLinuxError, BatchRequestError, PoolNotReadyError
 
-__all__ = ["ResizeWait", "stop_resize_of"]
-
 log = logging.getLogger(__name__)
 
 RESIZE_CONFLICTS = frozenset({"OperationInvalidForCurrentState", "PoolBeingResized", "PoolResizing"})

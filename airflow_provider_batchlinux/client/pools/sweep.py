@@ -13,8 +13,6 @@ from airflow_provider_batchlinux.core.instants import rest_instant
 from airflow_provider_batchlinux.core.pools.sweep import OwnedPool, Sweep
 from airflow_provider_batchlinux.exceptions import BatchRequestError
 
-__all__ = ["delete_swept", "idle_pools"]
-
 log = logging.getLogger(__name__)
 
 _MAX_CONCURRENCY = 8

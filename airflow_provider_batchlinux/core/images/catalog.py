@@ -17,8 +17,6 @@ from airflow_provider_batchlinux.core.images.names import (
 )
 from airflow_provider_batchlinux.core.instants import parse_instant
 
-__all__ = ["LATEST", "SupportedImage"]
-
 LATEST = "latest"
 
 _SPECIAL_CAPABILITIES = {

@@ -5,21 +5,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-__all__ = [
-    "ARCHITECTURES",
-    "DISTROS",
-    "FEATURES",
-    "GENERATIONS",
-    "WORKLOAD_FEATURES",
-    "Distro",
-    "Version",
-    "find_version",
-    "is_long_term",
-    "read_version",
-    "version_text",
-    "words_of",
-]
-
 Version = tuple[int, ...]
 """A distribution's version as numbers, ``(24, 4)``; a major version alone means its newest minor version."""
 

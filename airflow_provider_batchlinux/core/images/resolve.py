@@ -21,17 +21,6 @@ from airflow_provider_batchlinux.core.images.query import (
 )
 from airflow_provider_batchlinux.core.images.rules import ImageRules, text_order
 
-__all__ = [
-    "ImageNotFoundError",
-    "ImageQuery",
-    "ResolvedImage",
-    "SupportedImage",
-    "describe_choice",
-    "fitting_images",
-    "needs_image_list",
-    "resolve_image",
-]
-
 _MAX_RUNNERS_UP = 3
 _MAX_NEAREST = 5
 _REMEDY = (

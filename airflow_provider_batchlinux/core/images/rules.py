@@ -11,8 +11,6 @@ from airflow_provider_batchlinux.core.images.catalog import SupportedImage
 from airflow_provider_batchlinux.core.images.names import WORKLOAD_FEATURES, Version
 from airflow_provider_batchlinux.core.images.query import DistroRelease, MarketplaceName
 
-__all__ = ["ImageRules", "text_order"]
-
 
 @dataclass(frozen=True)
 class ImageRules:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-__all__ = ["VmSizeTraits", "traits_of"]
-
 # standard_ <family> <vCPUs> [-<constrained vCPUs>] <features> [_<accelerator>...] [_v<version>]
 # Source: learn.microsoft.com/azure/virtual-machines/vm-naming-conventions
 _NAME = re.compile(

@@ -10,8 +10,6 @@ from typing import Any
 
 from airflow_provider_batchlinux.core.vm_sizes.sizes import VmSize
 
-__all__ = ["VmSizeQuery"]
-
 _ARCHITECTURES = ("x64", "arm64")
 _VERSION = re.compile(r"_v(\d+)$", re.IGNORECASE)
 

@@ -10,8 +10,6 @@ from difflib import SequenceMatcher
 
 from airflow_provider_batchlinux.core.vm_sizes.names import VmSizeTraits, traits_of
 
-__all__ = ["VmSize", "find_size", "nearest_sizes"]
-
 _PARTS = re.compile(r"standard_|basic_|[a-z]+|\d+")
 _NEAREST = 5
 

@@ -7,7 +7,8 @@ from typing import Any
 
 from airflow_provider_batchlinux.emulator.autoscale.problems import FormulaSyntaxError
 from airflow_provider_batchlinux.emulator.autoscale.syntax import parse
-from airflow_provider_batchlinux.emulator.protocol.errors import Code, ServiceError, refused
+from airflow_provider_batchlinux.emulator.protocol.error_catalogue import Code
+from airflow_provider_batchlinux.emulator.protocol.errors import ServiceError, refused
 from airflow_provider_batchlinux.emulator.protocol.instants import parse_duration
 
 _LONGEST_FORMULA = 8192

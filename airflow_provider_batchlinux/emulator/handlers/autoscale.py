@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from airflow_provider_batchlinux.emulator.account.service import BatchService
 from airflow_provider_batchlinux.emulator.autoscale.settings import (
     auto_scale_settings,
     check_formula,
     unscaled,
 )
 from airflow_provider_batchlinux.emulator.handlers.pools import writable_pool
-from airflow_provider_batchlinux.emulator.protocol.errors import Code, ServiceError, missing_property
+from airflow_provider_batchlinux.emulator.protocol.error_catalogue import Code
+from airflow_provider_batchlinux.emulator.protocol.errors import ServiceError, missing_property
 from airflow_provider_batchlinux.emulator.protocol.wire import Call, Reply, done, entity
-from airflow_provider_batchlinux.emulator.service import BatchService
 from airflow_provider_batchlinux.emulator.state.records import Pool
 
 _SECONDS_BETWEEN_ENABLES = 30.0

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from airflow_provider_batchlinux.emulator.account.service import BatchService
 from airflow_provider_batchlinux.emulator.handlers.nodes import node_of, wrong_state
 from airflow_provider_batchlinux.emulator.handlers.tasks import task_of
 from airflow_provider_batchlinux.emulator.jobs.retention import end_of_retention
@@ -19,12 +20,12 @@ from airflow_provider_batchlinux.emulator.nodes.files import (
     read_range,
 )
 from airflow_provider_batchlinux.emulator.protocol.conditions import check_dates
-from airflow_provider_batchlinux.emulator.protocol.errors import Code, ServiceError
+from airflow_provider_batchlinux.emulator.protocol.error_catalogue import Code
+from airflow_provider_batchlinux.emulator.protocol.errors import ServiceError
 from airflow_provider_batchlinux.emulator.protocol.instants import format_http_date, format_instant
 from airflow_provider_batchlinux.emulator.protocol.local_files import remove_tree
 from airflow_provider_batchlinux.emulator.protocol.versions import as_of
 from airflow_provider_batchlinux.emulator.protocol.wire import Call, FileContent, Reply, listing
-from airflow_provider_batchlinux.emulator.service import BatchService
 from airflow_provider_batchlinux.emulator.simulation.lifecycle import NODE_STATES
 
 

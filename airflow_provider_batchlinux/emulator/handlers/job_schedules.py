@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from airflow_provider_batchlinux.emulator.account.service import BatchService
 from airflow_provider_batchlinux.emulator.handlers.serializers import job_schedule_view, job_view
 from airflow_provider_batchlinux.emulator.protocol.conditions import check_conditions
-from airflow_provider_batchlinux.emulator.protocol.errors import Code, ServiceError, refused
+from airflow_provider_batchlinux.emulator.protocol.error_catalogue import Code
+from airflow_provider_batchlinux.emulator.protocol.errors import ServiceError, refused
 from airflow_provider_batchlinux.emulator.protocol.instants import parse_duration
 from airflow_provider_batchlinux.emulator.protocol.wire import (
     Call,
@@ -20,7 +22,6 @@ from airflow_provider_batchlinux.emulator.protocol.wire import (
 )
 from airflow_provider_batchlinux.emulator.rules.jobs import complete_job
 from airflow_provider_batchlinux.emulator.rules.pools import check_id
-from airflow_provider_batchlinux.emulator.service import BatchService
 from airflow_provider_batchlinux.emulator.state.records import Job, JobSchedule, Json
 
 _SHORTEST = 60.0

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
+from airflow_provider_batchlinux.emulator.account.service import BatchService
 from airflow_provider_batchlinux.emulator.handlers.serializers import (
     job_node_view,
     job_view,
     task_counts_view,
 )
 from airflow_provider_batchlinux.emulator.protocol.conditions import check_conditions
-from airflow_provider_batchlinux.emulator.protocol.errors import Code, ServiceError
+from airflow_provider_batchlinux.emulator.protocol.error_catalogue import Code
+from airflow_provider_batchlinux.emulator.protocol.errors import ServiceError
 from airflow_provider_batchlinux.emulator.protocol.wire import Call, Reply, created, done, element, listing
 from airflow_provider_batchlinux.emulator.rules.jobs import check_change, complete_job
 from airflow_provider_batchlinux.emulator.rules.pools import check_id
-from airflow_provider_batchlinux.emulator.service import BatchService
 from airflow_provider_batchlinux.emulator.state.records import Job
 
 _REPLACED = frozenset(

@@ -6,13 +6,14 @@ import asyncio
 from typing import Any
 from urllib.parse import urlsplit
 
+from airflow_provider_batchlinux.emulator.account.service import BatchService
 from airflow_provider_batchlinux.emulator.blobs.failures import without_signature
 from airflow_provider_batchlinux.emulator.handlers.nodes import node_of, wrong_state
 from airflow_provider_batchlinux.emulator.nodes.logs import collect_logs, log_directory, upload_logs
-from airflow_provider_batchlinux.emulator.protocol.errors import Code, ServiceError, refused
+from airflow_provider_batchlinux.emulator.protocol.error_catalogue import Code
+from airflow_provider_batchlinux.emulator.protocol.errors import ServiceError, refused
 from airflow_provider_batchlinux.emulator.protocol.instants import parse_instant
 from airflow_provider_batchlinux.emulator.protocol.wire import Call, Reply, element, entity, listing
-from airflow_provider_batchlinux.emulator.service import BatchService
 from airflow_provider_batchlinux.emulator.simulation.lifecycle import DOWN_NODE_STATES
 from airflow_provider_batchlinux.emulator.state.records import Json, Node
 

@@ -5,14 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from airflow_provider_batchlinux.emulator.account.service import BatchService
 from airflow_provider_batchlinux.emulator.handlers.serializers import pool_view
 from airflow_provider_batchlinux.emulator.protocol.conditions import check_conditions
-from airflow_provider_batchlinux.emulator.protocol.errors import (
-    Code,
-    ServiceError,
-    missing_property,
-    refused,
-)
+from airflow_provider_batchlinux.emulator.protocol.error_catalogue import Code
+from airflow_provider_batchlinux.emulator.protocol.errors import ServiceError, missing_property, refused
 from airflow_provider_batchlinux.emulator.protocol.wire import (
     Call,
     Reply,
@@ -28,7 +25,6 @@ from airflow_provider_batchlinux.emulator.rules.pools import (
     complete_pool,
     complete_pool_properties,
 )
-from airflow_provider_batchlinux.emulator.service import BatchService
 from airflow_provider_batchlinux.emulator.state.records import Pool
 
 _MOST_REMOVED = 100

@@ -5,13 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from airflow_provider_batchlinux.emulator.account.service import BatchService
 from airflow_provider_batchlinux.emulator.handlers.serializers import subtask_view, task_view
 from airflow_provider_batchlinux.emulator.protocol.conditions import check_conditions
-from airflow_provider_batchlinux.emulator.protocol.errors import (
-    Code,
-    ServiceError,
-    refused,
-)
+from airflow_provider_batchlinux.emulator.protocol.error_catalogue import Code
+from airflow_provider_batchlinux.emulator.protocol.errors import ServiceError, refused
 from airflow_provider_batchlinux.emulator.protocol.instants import UNLIMITED, format_instant
 from airflow_provider_batchlinux.emulator.protocol.wire import (
     Call,
@@ -25,7 +23,6 @@ from airflow_provider_batchlinux.emulator.protocol.wire import (
 )
 from airflow_provider_batchlinux.emulator.rules.pools import check_id
 from airflow_provider_batchlinux.emulator.rules.tasks import check_task
-from airflow_provider_batchlinux.emulator.service import BatchService
 from airflow_provider_batchlinux.emulator.state.records import Job, Task
 
 _MOST_ADDED = 100

@@ -12,13 +12,14 @@ from uuid import uuid4
 from aiohttp import web
 from aiohttp.web_exceptions import HTTPRequestEntityTooLarge
 
-from airflow_provider_batchlinux.emulator.account import EmulatedAccount
+from airflow_provider_batchlinux.emulator.account.account import EmulatedAccount
 from airflow_provider_batchlinux.emulator.http.control import PREFIX, answer_control
 from airflow_provider_batchlinux.emulator.http.price_list import PRICE_LIST, answer_prices
 from airflow_provider_batchlinux.emulator.http.request_checks import is_invalid_url, refuse_url
 from airflow_provider_batchlinux.emulator.http.routes import Operation, Router
 from airflow_provider_batchlinux.emulator.identity.gate import Gate
-from airflow_provider_batchlinux.emulator.protocol.errors import Code, ServiceError
+from airflow_provider_batchlinux.emulator.protocol.error_catalogue import Code
+from airflow_provider_batchlinux.emulator.protocol.errors import ServiceError
 from airflow_provider_batchlinux.emulator.protocol.local_files import open_for_reading, send_stretch
 from airflow_provider_batchlinux.emulator.protocol.wire import (
     JSON_TYPE,

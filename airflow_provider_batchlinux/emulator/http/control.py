@@ -10,7 +10,7 @@ from typing import Any
 from aiohttp import web
 from aiohttp.web_exceptions import HTTPRequestEntityTooLarge
 
-from airflow_provider_batchlinux.emulator.account import EmulatedAccount
+from airflow_provider_batchlinux.emulator.account.account import EmulatedAccount
 from airflow_provider_batchlinux.emulator.http import control_arguments
 from airflow_provider_batchlinux.emulator.http.control_arguments import Argument, read_arguments
 from airflow_provider_batchlinux.emulator.pools.allocation import ResizeFault

@@ -7,7 +7,8 @@ from datetime import datetime
 
 from aiohttp import web
 
-from airflow_provider_batchlinux.emulator.protocol.errors import Code, ServiceError, refused_query
+from airflow_provider_batchlinux.emulator.protocol.error_catalogue import Code
+from airflow_provider_batchlinux.emulator.protocol.errors import ServiceError, refused_query
 from airflow_provider_batchlinux.emulator.protocol.instants import format_http_date
 from airflow_provider_batchlinux.emulator.protocol.versions import check_version
 from airflow_provider_batchlinux.emulator.protocol.wire import Call

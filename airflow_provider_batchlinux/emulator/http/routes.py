@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import unquote
 
+from airflow_provider_batchlinux.emulator.account.service import BatchService
 from airflow_provider_batchlinux.emulator.handlers import (
     account,
     autoscale,
@@ -20,10 +21,10 @@ from airflow_provider_batchlinux.emulator.handlers import (
     users,
 )
 from airflow_provider_batchlinux.emulator.http.request_checks import check_request
-from airflow_provider_batchlinux.emulator.protocol.errors import Code, ServiceError, not_implemented
+from airflow_provider_batchlinux.emulator.protocol.error_catalogue import Code
+from airflow_provider_batchlinux.emulator.protocol.errors import ServiceError, not_implemented
 from airflow_provider_batchlinux.emulator.protocol.versions import check_operation
 from airflow_provider_batchlinux.emulator.protocol.wire import Call, Reply
-from airflow_provider_batchlinux.emulator.service import BatchService
 
 Handler = Callable[[BatchService, Call], Reply | Awaitable[Reply]]
 

@@ -8,7 +8,8 @@ from datetime import datetime
 from airflow_provider_batchlinux.emulator.identity.tenant import LocalTenant, Role
 from airflow_provider_batchlinux.emulator.identity.tokens import BATCH_AUDIENCES, InvalidTokenError
 from airflow_provider_batchlinux.emulator.protocol.auth import authentication_failed, check_shared_key
-from airflow_provider_batchlinux.emulator.protocol.errors import Code, ServiceError
+from airflow_provider_batchlinux.emulator.protocol.error_catalogue import Code
+from airflow_provider_batchlinux.emulator.protocol.errors import ServiceError
 from airflow_provider_batchlinux.emulator.simulation.options import EmulatorOptions
 
 _READS = frozenset({"GET", "HEAD"})

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
-from airflow_provider_batchlinux.emulator.account import EmulatedAccount
+from airflow_provider_batchlinux.emulator.account.account import EmulatedAccount
 from airflow_provider_batchlinux.emulator.handlers.serializers import pool_view
 from airflow_provider_batchlinux.emulator.management.names import (
     data_plane_properties,

@@ -12,7 +12,7 @@ from uuid import uuid4
 from aiohttp import web
 from aiohttp.web_exceptions import HTTPRequestEntityTooLarge
 
-from airflow_provider_batchlinux.emulator.account import EmulatedAccount
+from airflow_provider_batchlinux.emulator.account.account import EmulatedAccount
 from airflow_provider_batchlinux.emulator.identity.tenant import LocalTenant, Role
 from airflow_provider_batchlinux.emulator.identity.tls import LoopbackTls
 from airflow_provider_batchlinux.emulator.identity.tokens import InvalidTokenError

@@ -8,7 +8,8 @@ from uuid import uuid4
 
 from airflow_provider_batchlinux.emulator.pools.allocation import Allocation
 from airflow_provider_batchlinux.emulator.pools.scaler import AutoScaler
-from airflow_provider_batchlinux.emulator.protocol.errors import Code, ServiceError
+from airflow_provider_batchlinux.emulator.protocol.error_catalogue import Code
+from airflow_provider_batchlinux.emulator.protocol.errors import ServiceError
 from airflow_provider_batchlinux.emulator.rules.auto_pools import complete_auto_pool, scheduling_error
 from airflow_provider_batchlinux.emulator.simulation.clock import Clock
 from airflow_provider_batchlinux.emulator.state.persisted_settings import Quotas

@@ -9,7 +9,8 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from urllib.parse import parse_qs
 
-from airflow_provider_batchlinux.emulator.protocol.errors import Code, ServiceError
+from airflow_provider_batchlinux.emulator.protocol.error_catalogue import Code
+from airflow_provider_batchlinux.emulator.protocol.errors import ServiceError
 from airflow_provider_batchlinux.emulator.protocol.instants import parse_http_date
 
 MAX_SKEW = timedelta(minutes=15)

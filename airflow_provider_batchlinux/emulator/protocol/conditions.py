@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from airflow_provider_batchlinux.emulator.protocol.errors import Code, ServiceError
+from airflow_provider_batchlinux.emulator.protocol.error_catalogue import Code
+from airflow_provider_batchlinux.emulator.protocol.errors import ServiceError
 from airflow_provider_batchlinux.emulator.protocol.instants import parse_http_date
 from airflow_provider_batchlinux.emulator.protocol.wire import Call, Version
 

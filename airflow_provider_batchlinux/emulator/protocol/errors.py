@@ -6,17 +6,6 @@ from collections.abc import Mapping
 
 from airflow_provider_batchlinux.emulator.protocol.error_catalogue import Code
 
-__all__ = [
-    "REFUSED",
-    "Code",
-    "ServiceError",
-    "invalid_body",
-    "missing_property",
-    "not_implemented",
-    "refused",
-    "refused_query",
-]
-
 _BY_TEXT = {code.code: code for code in Code}
 
 

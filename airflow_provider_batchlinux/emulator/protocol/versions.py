@@ -16,7 +16,8 @@ from functools import cache
 from typing import Any
 
 from airflow_provider_batchlinux.emulator.protocol.data_files import read_data
-from airflow_provider_batchlinux.emulator.protocol.errors import Code, ServiceError, refused_query
+from airflow_provider_batchlinux.emulator.protocol.error_catalogue import Code
+from airflow_provider_batchlinux.emulator.protocol.errors import ServiceError, refused_query
 from airflow_provider_batchlinux.rest_schema import schema
 
 NEWEST = "2025-06-01"

@@ -9,12 +9,8 @@ from typing import Any
 
 from airflow_provider_batchlinux.emulator.autoscale.settings import settings_of_new_pool
 from airflow_provider_batchlinux.emulator.protocol.auth import authentication_failed
-from airflow_provider_batchlinux.emulator.protocol.errors import (
-    Code,
-    ServiceError,
-    missing_property,
-    refused,
-)
+from airflow_provider_batchlinux.emulator.protocol.error_catalogue import Code
+from airflow_provider_batchlinux.emulator.protocol.errors import ServiceError, missing_property, refused
 from airflow_provider_batchlinux.emulator.protocol.instants import parse_duration
 from airflow_provider_batchlinux.emulator.rules.images import node_agent_of
 from airflow_provider_batchlinux.emulator.rules.storage import check_task_files

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 
 from airflow_provider_batchlinux.emulator.blobs.failures import without_signature
-from airflow_provider_batchlinux.emulator.protocol.errors import Code, ServiceError, missing_property, refused
+from airflow_provider_batchlinux.emulator.protocol.error_catalogue import Code
+from airflow_provider_batchlinux.emulator.protocol.errors import ServiceError, missing_property, refused
 from airflow_provider_batchlinux.emulator.state.records import Json
 
 _SOURCES = ("autoStorageContainerName", "storageContainerUrl", "httpUrl")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from airflow_provider_batchlinux.emulator.protocol.errors import Code, ServiceError, refused
+from airflow_provider_batchlinux.emulator.protocol.error_catalogue import Code
+from airflow_provider_batchlinux.emulator.protocol.errors import ServiceError, refused
 from airflow_provider_batchlinux.emulator.rules.exit_conditions import each_exit_options
 from airflow_provider_batchlinux.emulator.rules.storage import check_task_files
 from airflow_provider_batchlinux.emulator.state.records import Job, Json

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from airflow_provider_batchlinux.emulator.protocol.errors import Code, ServiceError
+from airflow_provider_batchlinux.emulator.protocol.error_catalogue import Code
+from airflow_provider_batchlinux.emulator.protocol.errors import ServiceError
 from airflow_provider_batchlinux.emulator.simulation.fault_rates import REQUEST_FAULTS, FaultInjector
 from airflow_provider_batchlinux.emulator.simulation.lifecycle import Delays
 from airflow_provider_batchlinux.emulator.simulation.patterns import Pattern

@@ -13,8 +13,6 @@ from typing import Literal
 from airflow_provider_batchlinux.emulator.simulation.fault_rates import fault_rate_problems
 from airflow_provider_batchlinux.emulator.simulation.seeded_random import make_seed
 
-__all__ = ["ClockName", "EmulatorOptions", "ProfileName", "make_account_key"]
-
 ProfileName = Literal["instant", "realistic", "faulty"]
 ClockName = Literal["system", "manual"]
 

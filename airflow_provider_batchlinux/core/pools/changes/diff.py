@@ -11,8 +11,6 @@ from airflow_provider_batchlinux.core.instants import duration_seconds
 from airflow_provider_batchlinux.core.pool_metadata import METADATA_PREFIX
 from airflow_provider_batchlinux.core.pools.validation.schema import POOL, properties_of
 
-__all__ = ["Difference", "describe_drift", "drift"]
-
 # What the service adds to a pool that does not say it: recorded, or by its specification the default.
 _DEFAULTS: Mapping[tuple[str, ...], Any] = {
     ("autoScaleEvaluationInterval",): 900.0,

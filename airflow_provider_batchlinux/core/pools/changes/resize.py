@@ -11,17 +11,6 @@ from airflow_provider_batchlinux.core.instants import iso8601_duration, rest_ins
 from airflow_provider_batchlinux.core.service_errors import ResizeErrorKind, explained_error, kind_of
 from airflow_provider_batchlinux.core.snapshots import PoolSnapshot, ServiceError
 
-__all__ = [
-    "RUNNING_TASKS",
-    "ResizeRequest",
-    "ResizeSpec",
-    "ResizeStep",
-    "began_at",
-    "next_step",
-    "shortfall",
-    "unmet",
-]
-
 RUNNING_TASKS = ("requeue", "terminate", "taskcompletion")
 """What can become of the tasks on a node that is taken from its work."""
 

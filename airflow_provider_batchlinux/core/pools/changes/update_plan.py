@@ -8,8 +8,6 @@ from typing import Any
 
 from airflow_provider_batchlinux.core.pools.changes.diff import Difference
 
-__all__ = ["ChangePlan", "plan_changes"]
-
 _SCALE = frozenset(
     {
         "targetDedicatedNodes",

@@ -24,15 +24,6 @@ from airflow_provider_batchlinux.core.snapshots import (
     counts_of,
 )
 
-__all__ = [
-    "Outcome",
-    "PoolObservation",
-    "ReadinessPolicy",
-    "Verdict",
-    "describe_progress",
-    "judge",
-]
-
 
 class Outcome(str, Enum):
     """What a wait does next."""

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from airflow_provider_batchlinux.core.images.resolve import ResolvedImage
     from airflow_provider_batchlinux.core.pools.validation.schema import Path
 
-__all__ = ["Spec", "hidden_spec", "merge", "plain_spec", "put", "read_part", "read_spec", "rest_value"]
 
 S = TypeVar("S", bound="Spec")
 

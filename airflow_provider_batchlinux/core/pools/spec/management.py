@@ -6,8 +6,6 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-__all__ = ["identity_problems", "management_body", "pool_identity", "tag_problems"]
-
 # Source of names and spellings: the models of azure-mgmt-batch 19, API version 2025-06-01.
 _RENAMED: Mapping[tuple[str, str], str] = {
     ("", "applicationPackageReferences"): "applicationPackages",

@@ -8,8 +8,6 @@ from typing import Any, ClassVar
 
 from airflow_provider_batchlinux.core.pools.spec.base import Spec
 
-__all__ = ["EndpointRuleSpec", "EndpointSpec", "IpTagSpec", "NetworkSpec"]
-
 
 @dataclass(frozen=True)
 class EndpointRuleSpec(Spec):

@@ -8,8 +8,6 @@ from typing import Any, ClassVar
 
 from airflow_provider_batchlinux.core.pools.spec.base import Spec
 
-__all__ = ["DiskEncryptionSpec", "HostEndpointSpec", "ProxyAgentSpec", "SecuritySpec"]
-
 _SECURITY = "virtualMachineConfiguration.securityProfile"
 _ENCRYPTION = "virtualMachineConfiguration.diskEncryptionConfiguration"
 

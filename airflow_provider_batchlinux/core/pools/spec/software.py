@@ -10,8 +10,6 @@ from typing import Any, ClassVar
 from airflow_provider_batchlinux.core.instants import iso8601_duration
 from airflow_provider_batchlinux.core.pools.spec.base import Spec
 
-__all__ = ["ApplicationPackageSpec", "ExtensionSpec", "RollingUpgradeSpec", "SoftwareSpec", "UpgradeSpec"]
-
 _MACHINE = "virtualMachineConfiguration"
 
 

@@ -8,16 +8,6 @@ from typing import Any, ClassVar
 
 from airflow_provider_batchlinux.core.pools.spec.base import Spec
 
-__all__ = [
-    "AzureBlobMountSpec",
-    "AzureFilesMountSpec",
-    "CifsMountSpec",
-    "DataDiskSpec",
-    "NfsMountSpec",
-    "OsDiskSpec",
-    "StorageSpec",
-]
-
 _BLOB = "azureBlobFileSystemConfiguration"
 _FILES = "azureFileShareConfiguration"
 _NFS = "nfsMountConfiguration"

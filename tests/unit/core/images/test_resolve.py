@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from airflow_provider_batchlinux.core.images.catalog import SupportedImage
+from airflow_provider_batchlinux.core.images.query import ImageQuery
 from airflow_provider_batchlinux.core.images.resolve import (
     ImageNotFoundError,
-    ImageQuery,
     ResolvedImage,
-    SupportedImage,
     describe_choice,
     needs_image_list,
     resolve_image,

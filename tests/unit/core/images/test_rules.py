@@ -6,12 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_batchlinux.core.images.resolve import (
-    ImageQuery,
-    ResolvedImage,
-    SupportedImage,
-    resolve_image,
-)
+from airflow_provider_batchlinux.core.images.catalog import SupportedImage
+from airflow_provider_batchlinux.core.images.query import ImageQuery
+from airflow_provider_batchlinux.core.images.resolve import ResolvedImage, resolve_image
 from airflow_provider_batchlinux.core.instants import parse_instant
 
 NOW = parse_instant("2026-03-01T00:00:00Z")

@@ -10,13 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_batchlinux.core.pools.readiness.verdict import (
-    Outcome,
-    PoolObservation,
-    ReadinessPolicy,
-    Verdict,
-    judge,
-)
+from airflow_provider_batchlinux.core.pools.readiness.policy import ReadinessPolicy
+from airflow_provider_batchlinux.core.pools.readiness.verdict import Outcome, PoolObservation, Verdict, judge
 from airflow_provider_batchlinux.core.service_errors import ResizeErrorKind, kind_of
 from airflow_provider_batchlinux.core.snapshots import NodeSnapshot, PoolSnapshot, ServiceError
 from tests.unit.core.snapshots import node, nodes, pool

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from airflow_provider_batchlinux.core.pools.readiness.policy import ReadinessPolicy
 from airflow_provider_batchlinux.core.pools.readiness.verdict import (
     Outcome,
     PoolObservation,
-    ReadinessPolicy,
     Verdict,
     describe_progress,
     judge,

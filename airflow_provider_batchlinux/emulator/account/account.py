@@ -15,10 +15,10 @@ from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
+from airflow_provider_batchlinux.emulator.account.service import BatchService
 from airflow_provider_batchlinux.emulator.blobs.storage import BlobStorage
 from airflow_provider_batchlinux.emulator.protocol.local_files import remove_tree
 from airflow_provider_batchlinux.emulator.protocol.wire import Version
-from airflow_provider_batchlinux.emulator.service import BatchService
 from airflow_provider_batchlinux.emulator.simulation.clock import Clock
 from airflow_provider_batchlinux.emulator.simulation.faults import Faults, RequestRecord
 from airflow_provider_batchlinux.emulator.simulation.options import EmulatorOptions

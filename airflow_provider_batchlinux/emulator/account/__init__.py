@@ -1,0 +1,1 @@
+"""The account that is served: its service, its reset, and how it is restored from a state file."""
