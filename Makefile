@@ -6,6 +6,9 @@ FLOOR := .venv-floor
 FUZZ := .venv-fuzz
 BIN := $(VENV)/bin
 
+# Many tests start processes: they must find compiled modules, or each compiles the package again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test e2e check bench fuzz floor lock clean
 
