@@ -53,7 +53,7 @@ class LedgerEntry:
     @property
     def holder(self) -> str:
         """The holder in a few words."""
-        return ", ".join(f"{name} {value!r}" for name, value in self.by.items()) or "somebody unknown"
+        return ", ".join(f"{name} {value!r}" for name, value in self.by.items()) or "an unknown holder"
 
     def to_result(self) -> dict[str, Any]:
         """Return the entry as plain JSON values."""

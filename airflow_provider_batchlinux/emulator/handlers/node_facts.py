@@ -17,6 +17,15 @@ from airflow_provider_batchlinux.emulator.protocol.wire import Call, Reply, elem
 from airflow_provider_batchlinux.emulator.simulation.lifecycle import DOWN_NODE_STATES
 from airflow_provider_batchlinux.emulator.state.records import Json, Node
 
+_OWN_EXTENSION: Json = {
+    "name": "batchNodeExtension",
+    "publisher": "Microsoft.Azure.Extensions",
+    "type": "CustomScript",
+    "typeHandlerVersion": "2.0",
+    "autoUpgradeMinorVersion": True,
+}
+"""Recorded: what Batch itself installs on each node is at the end of the list."""
+
 
 def list_node_extensions(service: BatchService, call: Call) -> Reply:
     """Answer GET /pools/{poolId}/nodes/{nodeId}/extensions."""

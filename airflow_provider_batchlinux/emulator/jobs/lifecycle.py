@@ -239,6 +239,7 @@ class JobLifecycle:
             timer.cancel()
 
     def _enter(self, job: Job, state: str, **changes: Any) -> Job:
+        """Put a job into the requested state."""
         now = self.clock.now()
         return self.store.put_job(
             replace(

@@ -50,7 +50,7 @@ REFUSED = {
     "a formula without a target": ({"autoscale": {"formula": "x = 1;"}}, "autoscale.formula sets neither"),
     "a formula with a loose bracket": (
         {"autoscale": {"formula": "$TargetDedicatedNodes = (1;"}},
-        "has '(' without",
+        "has an unmatched '('",
     ),
     "an ephemeral disk with spot": (
         {"storage": {"os_disk": {"ephemeral": True}}, "spot_nodes": 1},
