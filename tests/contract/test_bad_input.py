@@ -174,7 +174,9 @@ def files(send: Any, run_task: Any, tmp_path: Path) -> tuple[str, str, Path]:
 def test_no_file_is_found_outside_of_a_directory(send: Any, files: tuple[str, str, Path], name: str) -> None:
     *places, outside = files
     path = name.format(outside=outside, encoded=quote(str(outside), safe=""))
-    for place, method in product(places, ("GET", "HEAD", "DELETE")):
+    # The deletion of a link deletes the link, which is inside.
+    methods = ("GET", "HEAD") if name == "wd/up" else ("GET", "HEAD", "DELETE")
+    for place, method in product(places, methods):
         answer = send(method, f"{place}/{path}?{VERSION}&recursive=true")
 
         assert answer.status in (400, 404), (place, method)
