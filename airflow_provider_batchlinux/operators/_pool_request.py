@@ -278,7 +278,7 @@ def _start_task(operator: Any) -> Any:
     return {
         "command": operator.start_task,
         "elevated": operator.start_task_elevated,
-        "environment": operator.start_task_environment,
+        "environment": operator.start_task_environment or {},
         "max_retries": operator.start_task_retries,
     }
 

@@ -25,7 +25,6 @@ EMULATOR_LAYERS = (
     "nodes",
     "pools",
     "jobs",
-    "service",  # one Batch service, put together
     "account",  # the service and what outlives its reset
     "handlers",  # one function for each operation
     "http",
