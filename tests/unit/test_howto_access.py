@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_batchlinux.operators.user_audit import BatchLinuxAuditNodeUsersOperator
 from tests.airflow_harness import TaskRun, run_task
 from tests.batch_account import BatchAccount
 from tests.source_code import ROOT
@@ -37,37 +38,14 @@ def research(account: BatchAccount) -> BatchAccount:
     return account
 
 
-def test_a_user_comes_for_the_run_and_goes_by_its_teardown(
-    research: BatchAccount, tmp_path: Path, public_key: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("AIRFLOW_VAR_ETL_PUBLIC_KEY", public_key)
-
-    assert [record["outcome"] for record in done("add", tmp_path).result] == ["added"] * 2
-    assert [record["outcome"] for record in done("remove", tmp_path).result] == ["removed"] * 2
-    assert shown("remove", tmp_path).is_teardown
-    assert done("audit", tmp_path).result["users"] == []
-    assert research.pools() == ["research"]
-
-
-@pytest.mark.usefixtures("research")
-def test_the_lease_begins_and_shows_where_to_log_in(
-    tmp_path: Path, public_key: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("AIRFLOW_VAR_NORA_PUBLIC_KEY", public_key)
-
-    run = run_task(shown("access", tmp_path))
-
-    assert run.state == "deferred"
-    assert len(re.findall(r"ssh -p \d+ nora@127\.0\.0\.1", run.log)) == 2
-
-
 @pytest.mark.usefixtures("research")
 def test_the_diagnosis_looks_at_all_nodes_and_airflows_operator_at_one(tmp_path: Path) -> None:
     everywhere = done("everywhere", tmp_path).result
 
     assert [node["outcome"] for node in everywhere["nodes"]] == ["succeeded"] * 2
     assert done("anywhere", tmp_path).result
-    assert done("audit", tmp_path).result["users"] == []
+    audit = run_task(BatchLinuxAuditNodeUsersOperator(task_id="audit", pool_ids=["research"]))
+    assert audit.result["users"] == []
 
 
 def test_the_start_task_of_the_page_fails_and_its_node_is_idle_all_the_same(

@@ -15,7 +15,7 @@ from tests.batch_account import BatchAccount
 from tests.source_code import ROOT
 
 PAGE = (ROOT / "docs" / "howto" / "wait-for-nodes.md").read_text(encoding="utf-8")
-CODE = PAGE.partition("```python\n")[2].partition("```")[0]
+CODE = "from datetime" + PAGE.partition("```python\nfrom datetime")[2].partition("```")[0]
 GROWING = (
     "from datetime"
     + PAGE.partition("```python\nfrom datetime")[2]

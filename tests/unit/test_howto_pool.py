@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import runpy
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from tests.source_code import ROOT
 from tests.unit.core.pools.spec.property_table import table
 
 PAGE = (ROOT / "docs" / "howto" / "create-a-pool.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
 FILE = PAGE.partition("```yaml\n")[2].partition("```")[0]
 
 
@@ -26,7 +28,8 @@ WORD = "c0rrect-h0rse"
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Give a folder with the Dag and the file that the page shows, and make their connections."""
-    (tmp_path / "shown.py").write_text(PAGE.partition("```python\n")[2].partition("```")[0])
+    [code] = [block for block in BLOCKS if "plain = " in block]
+    (tmp_path / "shown.py").write_text(code)
     (tmp_path / "etl.yaml").write_text(FILE.replace("{{ ds_nodash }}", "1"))
     for name in ("ETL_DATA", "ETL_REGISTRY"):
         monkeypatch.setenv(f"AIRFLOW_CONN_{name}", json.dumps({"conn_type": "generic", "password": WORD}))
