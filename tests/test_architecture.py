@@ -55,7 +55,8 @@ THIRD_PARTIES = {
     "triggers": {"airflow", "asgiref"},
     "links": {"airflow"},
     "hooks": {"airflow", "paramiko"},
-    "client": {"azure", "aiohttp", "cryptography"},
+    # yarl: the URLs of aiohttp.
+    "client": {"azure", "aiohttp", "cryptography", "yarl"},
     "exceptions": {"airflow"},
     "emulator": {"aiohttp", "asyncssh", "cryptography", "jwt", "pytest", "trustme"},
 }

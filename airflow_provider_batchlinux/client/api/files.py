@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
+from azure.core.exceptions import HttpResponseError
+
 from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
+from airflow_provider_batchlinux.client.transport.errors import is_transient
+from airflow_provider_batchlinux.client.transport.http import ForeignAnswerError
 from airflow_provider_batchlinux.exceptions import BatchLinuxError
 
 Download = Callable[..., Awaitable[AsyncIterator[bytes]]]
@@ -74,13 +78,25 @@ async def _tail(
     download: Download,
     limit: int,
 ) -> bytes:
-    # The properties come first: the SDK loses the error body of a refused download.
-    size = int((await client.retry.run(what, properties)).content_length)
-    if size == 0:
-        return b""
-    span = f"bytes={max(0, size - limit)}-{size - 1}"
-
     async def read() -> bytes:
-        return b"".join([chunk async for chunk in await download(ocp_range=span)])
+        try:
+            size = (await properties()).content_length
+        except HttpResponseError as error:
+            if not is_transient(error):
+                # A HEAD is answered without a body, also with an error. That of a GET has the error code.
+                await download(ocp_range="bytes=0-0")
+            raise
+        if size is None:
+            msg = "The answer does not say how long the file is."
+            raise ForeignAnswerError(msg)
+        if size == 0:
+            return b""
+        first = max(0, size - limit)
+        chunks = await download(ocp_range=f"bytes={first}-{size - 1}")
+        content = b"".join([chunk async for chunk in chunks])
+        if len(content) != size - first:
+            msg = f"The answer has {len(content)} of the {size - first} bytes that were asked for."
+            raise ForeignAnswerError(msg)
+        return content
 
     return await client.retry.run(what, read)

@@ -15,6 +15,7 @@ from azure.core.exceptions import (
     ServiceResponseError,
 )
 
+from airflow_provider_batchlinux.client.transport.http import REQUEST_ID_HEADERS, ForeignAnswerError
 from airflow_provider_batchlinux.exceptions import (
     BatchAuthenticationError,
     BatchConflictError,
@@ -47,6 +48,7 @@ _CLASSES: dict[str, type[BatchRequestError]] = {
 }
 
 _TRUST_IT = "A proxy or a private cloud has certificates of its own: name their file as the extra's ca_file."
+_SIGN_IN = "A proxy or its sign-in page may have answered: check account_url and the proxy's settings."
 _GIVE_ROLE = "Give the identity the role Azure Batch Data Contributor on the account."
 _GIVE_ARM_ROLE = "Give the identity the role Azure Batch Account Contributor on the account."
 
@@ -120,9 +122,10 @@ def translated(error: AzureError, what: str, *, tried_for: float = 0.0) -> Batch
     cls = _CLASSES.get(code or "", BatchRequestError)
     if error.status_code in (401, 403) or isinstance(error, ClientAuthenticationError):
         cls = BatchAuthenticationError
-    remedy = _remedy(error, code)
+    # The service's own refusals have a request id, also those of a HEAD, which have no code.
+    hint = "" if code or _request_id(error) else _SIGN_IN
     return cls(
-        f"{message} {remedy}".rstrip(),
+        " ".join(filter(None, [message, _remedy(error, code), hint])),
         code=code,
         status=error.status_code,
         request_id=_request_id(error),
@@ -132,6 +135,10 @@ def translated(error: AzureError, what: str, *, tried_for: float = 0.0) -> Batch
 def _without_answer(error: AzureError, what: str, tried_for: float) -> BatchLinuxError:
     if isinstance(error, ClientAuthenticationError):
         return BatchAuthenticationError(f"Could not {what}: no token for the identity: {_first_line(error)}")
+    if isinstance(error, ForeignAnswerError):
+        return BatchUnreachableError(
+            f"Could not {what}: {_first_line(error)}. Tried for {tried_for:.0f} s. {_SIGN_IN}"
+        )
     untrusted = "CERTIFICATE_VERIFY_FAILED" in str(error)
     remedy = _TRUST_IT if untrusted else "Check account_url, name resolution and the firewall."
     return BatchUnreachableError(
@@ -187,7 +194,7 @@ def _first_line(error: AzureError) -> str:
 
 
 def _request_id(error: HttpResponseError) -> str | None:
-    return _header(error, "request-id")
+    return next(filter(None, (_header(error, name) for name in REQUEST_ID_HEADERS)), None)
 
 
 def _request_id_text(error: HttpResponseError) -> str | None:

@@ -15,9 +15,9 @@ from azure.batch.aio import BatchClient
 from azure.core.credentials import AccessTokenInfo, AzureNamedKeyCredential, TokenRequestOptions
 from azure.core.pipeline import PipelineRequest, PipelineResponse
 from azure.core.pipeline.policies import AsyncBearerTokenCredentialPolicy, SansIOHTTPPolicy
-from azure.core.pipeline.transport import AioHttpTransport
 
 from airflow_provider_batchlinux.client.transport.account import AccountSettings, AuthKind
+from airflow_provider_batchlinux.client.transport.http import ServiceTransport
 
 # The SDK logs a traceback for every refusal without a body (each HEAD has none) before it raises.
 logging.getLogger("azure.batch._utils.model_base").setLevel(logging.ERROR)
@@ -134,7 +134,7 @@ async def open_pipeline(settings: AccountSettings) -> AsyncIterator[tuple[Any, d
         if not isinstance(credential, AzureNamedKeyCredential):
             await stack.enter_async_context(credential)
         # Set on the transport: a client with its own transport ignores its own time-out options.
-        transport = AioHttpTransport(
+        transport = ServiceTransport(
             session=session,
             session_owner=False,
             connection_timeout=CONNECT_TIMEOUT,
