@@ -1,4 +1,4 @@
-"""The event with which a trigger resumes its task, as plain values."""
+"""What Airflow stores of a wait, as plain values: the event with which a trigger resumes its task."""
 
 from __future__ import annotations
 
@@ -6,7 +6,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-_VERSION = 1
+VERSION = 2
+"""The version of what Airflow stores of a wait: the arguments of triggers, and their events."""
+
+_UNNAMED = 1
+"""The version of events that do not name their trigger."""
+
+_TRIGGERS = "airflow_provider_batchlinux.triggers"
+_TRIGGER_BY_ARGUMENT = {
+    "job_id": f"{_TRIGGERS}.task.BatchLinuxTaskTrigger",
+    "action": f"{_TRIGGERS}.node_actions.BatchLinuxNodesActedTrigger",
+    "resize": f"{_TRIGGERS}.pool.BatchLinuxPoolResizedTrigger",
+    "until_task_ids": f"{_TRIGGERS}.node_users_lease.BatchLinuxNodeUsersLeaseTrigger",
+    "removing": f"{_TRIGGERS}.node_users.BatchLinuxNodesForUserTrigger",
+    "policy": f"{_TRIGGERS}.nodes.BatchLinuxNodesIdleTrigger",
+    "pool_id": f"{_TRIGGERS}.pool.BatchLinuxPoolGoneTrigger",
+}
+"""Which trigger an event without a name is from, by an argument that only this trigger has."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +45,7 @@ class WaitEvent:
     def to_payload(self) -> dict[str, Any]:
         """Return the event as values that pass between Airflow's processes unchanged."""
         return {
-            "version": _VERSION,
+            "version": VERSION,
             "trigger": self.trigger,
             "arguments": dict(self.arguments),
             "result": dict(self.result),
@@ -39,16 +55,23 @@ class WaitEvent:
     @classmethod
     def from_payload(cls, payload: Mapping[str, Any] | None) -> WaitEvent:
         """
-        Return the event in a payload.
+        Return the event in a payload of this version or an earlier one.
 
-        :raises ValueError: if the payload is not an event of this provider, or of another version.
+        :raises UnreadableEventError: if the payload is not an event of this provider, or of a later version.
         """
         version = (payload or {}).get("version")
-        if payload is None or version != _VERSION:
+        if payload is None or version not in (VERSION, _UNNAMED):
             msg = (
-                f"The trigger's event has version {version!r}, and this worker reads version {_VERSION}: "
-                "triggerer and worker run different releases of the provider. Update both, then clear the "
-                "task."
+                f"The trigger's event has version {version!r}, and this worker reads versions {_UNNAMED} to "
+                f"{VERSION}: triggerer and worker run different releases of the provider. Update both, then "
+                "clear the task."
             )
-            raise ValueError(msg)
-        return cls(payload["trigger"], payload["arguments"], payload["result"], payload["error"])
+            raise UnreadableEventError(msg)
+        arguments = payload["arguments"]
+        unnamed = (path for name, path in _TRIGGER_BY_ARGUMENT.items() if name in arguments)
+        trigger = payload.get("trigger") or next(unnamed)
+        return cls(trigger, arguments, payload["result"], payload["error"])
+
+
+class UnreadableEventError(ValueError):
+    """An event is not of this provider, or of a later version."""

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta, timezone
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from airflow.providers.common.compat.sdk import BaseOperator
+from airflow.providers.common.compat.sdk import AirflowTaskTimeout, BaseOperator
 
 from airflow_provider_batchlinux.core.ids import derived_id
 from airflow_provider_batchlinux.exceptions import error_from_payload
@@ -23,12 +23,16 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BatchLinuxBaseOperator",
-    "deadline_of",
     "defer_to",
     "failed_tasks",
     "id_stem_of",
+    "is_last_try",
+    "nearest_deadline",
     "owner_of",
     "parse_bool",
+    "remember_wait",
+    "remembered_wait",
+    "require_execution_time",
     "result_of",
     "save_result",
 ]
@@ -118,16 +122,43 @@ def id_stem_of(context: Context, prefix: str) -> str:
     return derived_id(*owner_of(context).values(), prefix=prefix, suffix="-t0000")[:-4]
 
 
-def deadline_of(context: Context, limit: timedelta | None) -> float | None:
+def nearest_deadline(context: Context, **limits: timedelta | None) -> dict[str, Any]:
     """
-    Give the instant, in seconds since the epoch, at which a limit is over that began with the first start.
+    Return the arguments of a trigger for the nearest of some limits, counted from the start of this try.
 
-    :param limit: ``None`` for no limit, which gives ``None``.
+    Airflow itself does not apply ``execution_timeout`` to deferrals: it must be among the limits.
+
+    :param limits: the limits by the names of their parameters; ``None`` for no limit.
     """
-    if limit is None:
-        return None
     started: datetime = getattr(context["ti"], "start_date", None) or datetime.now(timezone.utc)
-    return (started + limit).timestamp()
+    given = [(limit, name) for name, limit in limits.items() if limit is not None]
+    if not given:
+        return {"deadline": None, "limited_by": None}
+    limit, name = min(given)
+    return {"deadline": (started + limit).timestamp(), "limited_by": name}
+
+
+def require_execution_time(operator: BaseOperator, limited_by: str | None, status: str) -> None:
+    """
+    Raise Airflow's own error if a wait was ended by the operator's ``execution_timeout``.
+
+    Airflow then calls the operator's ``on_kill``, and retries the task.
+
+    :param limited_by: the parameter that the wait's deadline is from.
+    :param status: the last status of what was waited for.
+    """
+    if limited_by == "execution_timeout" and operator.execution_timeout is not None:
+        msg = (
+            f"Task {operator.task_id!r} exceeded execution_timeout="
+            f"{operator.execution_timeout.total_seconds():g} s. Last status: {status}"
+        )
+        raise AirflowTaskTimeout(msg)
+
+
+def is_last_try(context: Context) -> bool:
+    """Return whether no try of the task follows this one, whatever happens in it."""
+    ti: Any = context["ti"]
+    return bool(ti.try_number > ti.max_tries)
 
 
 def failed_tasks(context: Context) -> list[str]:
@@ -140,6 +171,32 @@ def failed_tasks(context: Context) -> list[str]:
     states = ti.get_task_states(dag_id=ti.dag_id, run_ids=[ti.run_id]).get(ti.run_id, {})
     failed = ("failed", "upstream_failed")
     return sorted(task_id for task_id, state in states.items() if getattr(state, "value", state) in failed)
+
+
+WAIT_KEY = "batch_linux_wait"
+"""The XCom with the trigger of a deferral: if the trigger is lost, its task must end what it began."""
+
+
+def remember_wait(context: Context, trigger: BatchLinuxTrigger) -> None:
+    """Store a trigger where its task finds it after Airflow has lost it; never fails itself."""
+    from airflow_provider_batchlinux.core.events import WaitEvent
+
+    try:
+        context["ti"].xcom_push(key=WAIT_KEY, value=WaitEvent(*trigger.serialize()).to_payload())
+    except Exception:  # the wait is worth more than what helps if it is lost
+        log.warning(
+            "The wait could not be stored; if Airflow loses it, nothing is cleaned up.", exc_info=True
+        )
+
+
+def remembered_wait(context: Context) -> BatchLinuxTrigger | None:
+    """Return the trigger of the deferral that Airflow has ended; ``None`` if none was stored."""
+    from airflow_provider_batchlinux.core.events import WaitEvent
+    from airflow_provider_batchlinux.triggers._base import trigger_of
+
+    ti: Any = context["ti"]
+    stored = ti.xcom_pull(task_ids=ti.task_id, key=WAIT_KEY, map_indexes=ti.map_index)
+    return trigger_of(WaitEvent.from_payload(stored)) if stored else None
 
 
 def defer_to(operator: BaseOperator, trigger: BatchLinuxTrigger) -> NoReturn:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from airflow.providers.common.compat.sdk import conf
+from airflow.providers.common.compat.sdk import AirflowException, conf
 
 from airflow_provider_batchlinux.core.ids import id_problems, require_id
 from airflow_provider_batchlinux.core.instants import Duration, seconds_of
@@ -17,11 +16,15 @@ from airflow_provider_batchlinux.links.portal import BatchLinuxPoolLink
 from airflow_provider_batchlinux.operators._base import (
     KILL_LIMIT,
     BatchLinuxBaseOperator,
-    deadline_of,
     defer_to,
+    is_last_try,
+    nearest_deadline,
+    remember_wait,
+    remembered_wait,
+    require_execution_time,
     result_of,
 )
-from airflow_provider_batchlinux.triggers._base import BatchLinuxTrigger
+from airflow_provider_batchlinux.triggers._base import BatchLinuxTrigger, trigger_of
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -34,6 +37,11 @@ Result: TypeAlias = "dict[str, Any] | list[dict[str, Any]]"
 
 Step: TypeAlias = "Result | BatchLinuxTrigger"
 """What a part of a waiting operator comes to: the result, or the trigger to wait on before the next part."""
+
+_FAILED = "__fail__"
+"""The method that Airflow names for a task whose deferral it has ended itself."""
+
+_LOST = "Check that a triggerer runs; what its trigger has logged is above."
 
 DEFAULT_DEFERRABLE = conf.getboolean("operators", "default_deferrable", fallback=False)
 """Whether operators wait on the triggerer by default."""
@@ -74,7 +82,10 @@ class BatchLinuxWaitingOperator(BatchLinuxPoolOperator):
     - :meth:`finish` makes the result of what the trigger found, or returns another trigger;
     - the trigger's ``cancel`` ends what was started when the task is killed, and on errors for which
       :meth:`cancels_after` says so;
-    - the trigger's deadline ends the wait; :meth:`timed_out` may still make a result of it.
+    - the trigger's deadline ends the wait; :meth:`timed_out` may still make a result of it. A deadline that
+      is the task's ``execution_timeout`` ends it as Airflow would on a worker: it calls ``on_kill`` and
+      retries;
+    - :meth:`take_back` ends what was begun when Airflow itself has ended the deferral and no try is left.
 
     Subclasses spell out the parameters below, because type checkers see none behind ``**kwargs``.
     """
@@ -82,6 +93,9 @@ class BatchLinuxWaitingOperator(BatchLinuxPoolOperator):
     timeout: Duration
     poll_interval: Duration
     deferrable: bool
+
+    _nearest: dict[str, Any] | None = None
+    """The deadline of the wait that a resumed task continues: Airflow 3.1 forgets when the task started."""
 
     current_trigger: BatchLinuxTrigger | None = None
     """What a kill cancels. :meth:`submit` sets it if a kill in the middle of it has something to cancel."""
@@ -124,7 +138,7 @@ class BatchLinuxWaitingOperator(BatchLinuxPoolOperator):
         return False
 
     def limit(self) -> timedelta | None:
-        """Return how long to wait at most from the first start of the task; ``None`` for no limit."""
+        """Return how long to wait at most from the start of this try; ``None`` for no limit of its own."""
         return timedelta(seconds=seconds_of("timeout", self.timeout))
 
     def trigger_arguments(self, context: Context) -> dict[str, Any]:
@@ -137,8 +151,29 @@ class BatchLinuxWaitingOperator(BatchLinuxPoolOperator):
             "pool_id": self.pool_id,
             "batch_linux_conn_id": self.batch_linux_conn_id,
             "poll_interval": seconds_of("poll_interval", self.poll_interval),
-            "deadline": deadline_of(context, self.limit()),
+            **self.deadline(context),
         }
+
+    def deadline(self, context: Context) -> dict[str, Any]:
+        """Return the arguments of a trigger for the deadline of this try."""
+        limits = {"timeout": self.limit(), "execution_timeout": self.execution_timeout}
+        return self._nearest or nearest_deadline(context, **limits)
+
+    async def take_back(
+        self,
+        client: BatchLinuxClient,
+        context: Context,  # noqa: ARG002
+        trigger: BatchLinuxTrigger | None,
+    ) -> None:
+        """
+        End what the task has begun, because Airflow has ended the deferral and no try is left.
+
+        :param trigger: what was waited on; ``None`` if there was nothing to cancel.
+        """
+        if trigger is not None:
+            trigger.assume_begun()
+            if trigger.cancels_on_kill:
+                await trigger.try_to_cancel(client, KILL_LIMIT)
 
     def execute(self, context: Context) -> Result:
         """Start it, and wait until it is over."""
@@ -151,9 +186,8 @@ class BatchLinuxWaitingOperator(BatchLinuxPoolOperator):
         """Continue after the trigger has fired."""
         from airflow_provider_batchlinux.core.events import WaitEvent
 
-        fired = WaitEvent.from_payload(event)
-        module, _, name = fired.trigger.rpartition(".")
-        trigger: BatchLinuxTrigger = getattr(import_module(module), name)(**fired.arguments)
+        trigger = trigger_of(WaitEvent.from_payload(event))
+        self._nearest = {"deadline": trigger.deadline, "limited_by": trigger.limited_by}
 
         async def outcome() -> dict[str, Any]:
             return result_of(event)
@@ -164,6 +198,31 @@ class BatchLinuxWaitingOperator(BatchLinuxPoolOperator):
             return step
 
         return self._complete(context, resume)
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Continue after the trigger has fired, or after Airflow itself has ended the deferral."""
+        from airflow_provider_batchlinux.core.events import UnreadableEventError
+
+        try:
+            return super().resume_execution(next_method, next_kwargs, context)
+        except UnreadableEventError:
+            self._deferral_ended(context)
+            raise
+        except AirflowException as error:
+            if next_method != _FAILED:
+                raise
+            self._deferral_ended(context)
+            msg = f"Airflow ended the wait of task {self.task_id!r}: {error}. {_LOST}"
+            raise type(error)(msg) from None
+
+    def _deferral_ended(self, context: Context) -> None:
+        if not is_last_try(context):
+            return
+        try:
+            trigger = remembered_wait(context)
+            self.hook.run(lambda client: self.take_back(client, context, trigger), settings=self.account)
+        except (BatchLinuxError, ValueError) as error:  # the task is to fail with what ended the deferral
+            self.log.warning("What the task has begun may go on: %s", error)
 
     def on_kill(self) -> None:
         """Cancel what was started. Airflow ends the process after five seconds, so this gives up earlier."""
@@ -184,6 +243,8 @@ class BatchLinuxWaitingOperator(BatchLinuxPoolOperator):
 
         step = self.hook.run(work, settings=self.account)
         if isinstance(step, BatchLinuxTrigger):
+            if type(step).cancel is not BatchLinuxTrigger.cancel:
+                remember_wait(context, step)
             defer_to(self, step)
         return step
 
@@ -199,6 +260,8 @@ class BatchLinuxWaitingOperator(BatchLinuxPoolOperator):
         try:
             result = await waiting
         except (BatchLinuxError, ValueError) as error:
+            if isinstance(error, WaitTimeoutError):
+                require_execution_time(self, trigger.limited_by, error.status)
             if self.cancels_after(error, context):
                 await trigger.try_to_cancel(client, KILL_LIMIT)
             if isinstance(error, WaitTimeoutError):

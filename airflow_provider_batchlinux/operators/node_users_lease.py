@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_batchlinux.core.instants import Duration, expiry_of, seconds_of
 from airflow_provider_batchlinux.exceptions import NodeUsersError
-from airflow_provider_batchlinux.operators._base import owner_of
+from airflow_provider_batchlinux.operators._base import is_last_try, owner_of
 from airflow_provider_batchlinux.operators._credentials import (
     advise,
     generated_key,
@@ -161,8 +161,7 @@ class BatchLinuxLeaseNodeUsersOperator(BatchLinuxWaitingOperator):
 
     def cancels_after(self, error: Exception, context: Context) -> bool:  # noqa: ARG002
         """End the lease if no retry follows that could go on with it."""
-        ti: Any = context["ti"]
-        return bool(ti.try_number > ti.max_tries)
+        return is_last_try(context)
 
     async def submit(self, client: BatchLinuxClient, context: Context) -> Step:
         """Enter the lease into the pool's ledger; the trigger's first poll adds the user to the nodes."""
@@ -178,6 +177,7 @@ class BatchLinuxLeaseNodeUsersOperator(BatchLinuxWaitingOperator):
             is_admin=self.is_admin,
             until_task_ids=self.until_task_ids,
             max_concurrency=self.max_concurrency,
+            **self.deadline(context),
         )
         await self._enter(client, trigger)
         return trigger

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_batchlinux.core.instants import Duration, optional_seconds
 from airflow_provider_batchlinux.core.tasks.cleanup import DELETE_JOB_CHOICES, DeleteJob
 from airflow_provider_batchlinux.exceptions import TaskFailedError, WaitTimeoutError
-from airflow_provider_batchlinux.operators._base import id_stem_of, owner_of
+from airflow_provider_batchlinux.operators._base import id_stem_of, is_last_try, owner_of
 from airflow_provider_batchlinux.operators._waiting import (
     DEFAULT_DEFERRABLE,
     BatchLinuxWaitingOperator,
@@ -134,8 +134,8 @@ class BatchLinuxTaskOperator(BatchLinuxWaitingOperator):
         ]
 
     def limit(self) -> timedelta | None:
-        """Return Airflow's ``execution_timeout``, which Airflow itself does not apply to deferrals."""
-        return self.execution_timeout
+        """Return no limit besides Airflow's ``execution_timeout``."""
+        return None
 
     async def submit(self, client: BatchLinuxClient, context: Context) -> Step:
         """Submit the command, or adopt the one that an earlier try has left running."""
@@ -177,8 +177,7 @@ class BatchLinuxTaskOperator(BatchLinuxWaitingOperator):
 
     def cancels_after(self, error: Exception, context: Context) -> bool:
         """Return whether the command is lost or timed out, or no retry follows that could adopt it."""
-        ti: Any = context["ti"]
-        return isinstance(error, (TaskFailedError, WaitTimeoutError)) or ti.try_number > ti.max_tries
+        return isinstance(error, (TaskFailedError, WaitTimeoutError)) or is_last_try(context)
 
     def _spec(self) -> TaskSpec:
         from airflow_provider_batchlinux.core.tasks.task import TaskSpec, pack_files

@@ -22,7 +22,13 @@ from airflow_provider_batchlinux.core.ids import require_id
 from airflow_provider_batchlinux.exceptions import WaitTimeoutError
 from airflow_provider_batchlinux.hooks.batch_linux import DEFAULT_CONN_ID, BatchLinuxHook
 from airflow_provider_batchlinux.links.portal import BatchLinuxPoolLink
-from airflow_provider_batchlinux.operators._base import KILL_LIMIT, deadline_of, defer_to, result_of
+from airflow_provider_batchlinux.operators._base import (
+    KILL_LIMIT,
+    defer_to,
+    nearest_deadline,
+    require_execution_time,
+    result_of,
+)
 from airflow_provider_batchlinux.sensors._metrics import counted_failures
 
 if TYPE_CHECKING:
@@ -99,7 +105,7 @@ class BatchLinuxPoolSensor(BaseSensorOperator):
                 raise AirflowSkipException(msg) from error
             if found.is_done:
                 return self.finish(found.xcom_value, context)
-        return defer_to(self, self.trigger(deadline_of(context, timedelta(seconds=self.timeout))))
+        return defer_to(self, self._limited_trigger(context))
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Continue after the trigger has fired, or Airflow has timed the deferral out."""
@@ -111,6 +117,7 @@ class BatchLinuxPoolSensor(BaseSensorOperator):
         try:
             return self.finish(result_of(event), context)
         except WaitTimeoutError as error:
+            require_execution_time(self, event["arguments"].get("limited_by"), error.status)
             raise self._timed_out(error.status) from error
 
     def poke(self, context: Context) -> PokeReturnValue:  # noqa: ARG002
@@ -166,6 +173,15 @@ class BatchLinuxPoolSensor(BaseSensorOperator):
                 raise
             finally:
                 self._session = None
+
+    def _limited_trigger(self, context: Context) -> BatchLinuxTrigger:
+        """Return the trigger with the nearest deadline, and with intervals that grow if the sensor's do."""
+        trigger, timeout = self.trigger(), timedelta(seconds=self.timeout)
+        nearest = nearest_deadline(context, timeout=timeout, execution_timeout=self.execution_timeout)
+        trigger.deadline, trigger.limited_by = nearest["deadline"], nearest["limited_by"]
+        if self.exponential_backoff:
+            trigger.max_poll_interval = (self.max_wait or timeout).total_seconds()
+        return trigger
 
     def _link_pool(self, context: Context) -> None:
         try:

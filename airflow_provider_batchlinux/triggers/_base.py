@@ -7,10 +7,13 @@ import inspect
 import logging
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from functools import cache
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
+from airflow_provider_batchlinux.core.events import VERSION
 from airflow_provider_batchlinux.exceptions import (
     BatchAuthenticationError,
     BatchLinuxError,
@@ -19,10 +22,23 @@ from airflow_provider_batchlinux.exceptions import (
 from airflow_provider_batchlinux.hooks.batch_linux import BatchLinuxHook
 
 if TYPE_CHECKING:
+    from typing_extensions import Required, TypedDict, Unpack
+
     from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
     from airflow_provider_batchlinux.client.waits.loop import Wait, WaitSchedule
     from airflow_provider_batchlinux.client.waits.shared_account import SharedAccount
     from airflow_provider_batchlinux.core.events import WaitEvent
+
+    class WaitArguments(TypedDict, total=False):
+        """The arguments of all triggers, described at :class:`BatchLinuxTrigger`."""
+
+        batch_linux_conn_id: Required[str]
+        poll_interval: Required[float]
+        max_poll_interval: float | None
+        deadline: float | None
+        limited_by: str | None
+        version: int
+
 
 _LONGEST_FIRST_WAIT = 5.0
 """Seconds. A trigger that fires immediately can overtake the deferral that created it, and fail the task."""
@@ -50,20 +66,40 @@ class BatchLinuxTrigger(BaseTrigger):
 
     :param batch_linux_conn_id: the connection to the Batch account.
     :param poll_interval: seconds between two polls.
+    :param max_poll_interval: the longest interval in seconds; the intervals then grow. ``None`` keeps them
+        as they are.
     :param deadline: seconds since the epoch after which the wait times out; ``None`` for never. An instant
         rather than a duration, so that it holds over restarts of the triggerer.
+    :param limited_by: the operator's parameter that the deadline is from; ``None`` if it is unknown.
+    :param version: the version of the arguments, as they were stored.
+    :param unknown: arguments that a later release has stored.
     """
+
+    former: ClassVar[frozenset[str]] = frozenset()
+    """Arguments that an earlier release stored: they are still read, and no longer stored."""
 
     marked_success = False
     """Whether a user ended the Airflow task by marking it as a success; known to :meth:`cancel`."""
 
     def __init__(
-        self, *, batch_linux_conn_id: str, poll_interval: float, deadline: float | None = None
+        self,
+        *,
+        batch_linux_conn_id: str,
+        poll_interval: float,
+        max_poll_interval: float | None = None,
+        deadline: float | None = None,
+        limited_by: str | None = None,
+        version: int = VERSION,
+        **unknown: object,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # untyped in Airflow
         self.batch_linux_conn_id = batch_linux_conn_id
         self.poll_interval = poll_interval
+        self.max_poll_interval = max_poll_interval
         self.deadline = deadline
+        self.limited_by = limited_by
+        self.version = version
+        self.unknown = tuple(unknown)
         self.fired = False
 
     @property
@@ -98,6 +134,9 @@ class BatchLinuxTrigger(BaseTrigger):
     async def cancel(self, client: BatchLinuxClient) -> None:
         """End what the task has started, because the task itself was ended, and log it."""
 
+    def assume_begun(self) -> None:
+        """Let :meth:`cancel` end also what only the process of the trigger knew, which is lost."""
+
     async def try_to_cancel(self, client: BatchLinuxClient, limit: float) -> None:
         """
         Cancel, and log a warning if that fails.
@@ -112,8 +151,7 @@ class BatchLinuxTrigger(BaseTrigger):
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and the arguments from which Airflow creates the trigger again."""
         cls = type(self)
-        names = [name for name in inspect.signature(cls.__init__).parameters if name != "self"]
-        return f"{cls.__module__}.{cls.__qualname__}", {name: getattr(self, name) for name in names}
+        return f"{cls.__module__}.{cls.__qualname__}", {name: getattr(self, name) for name in _arguments(cls)}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, and fire one event with the outcome."""
@@ -143,7 +181,7 @@ class BatchLinuxTrigger(BaseTrigger):
         """
         from airflow_provider_batchlinux.client.waits.loop import WaitSchedule
 
-        return WaitSchedule(self.poll_interval, self.deadline, first_wait)
+        return WaitSchedule(self.poll_interval, self.deadline, first_wait, longest=self.max_poll_interval)
 
     async def on_kill(self) -> None:
         """
@@ -177,10 +215,21 @@ class BatchLinuxTrigger(BaseTrigger):
         from airflow_provider_batchlinux.core.events import WaitEvent
 
         try:
+            self._require_known()
             result = await self._result()
         except (BatchLinuxError, ValueError) as error:
             return WaitEvent(*self.serialize(), error=error_to_payload(error))
         return WaitEvent(*self.serialize(), result)
+
+    def _require_known(self) -> None:
+        if self.version > VERSION or self.unknown:
+            extra = f" with {', '.join(self.unknown)}" if self.unknown else ""
+            msg = (
+                f"The trigger was stored in version {self.version}{extra}, and this triggerer reads versions "
+                f"up to {VERSION}: triggerer and worker run different releases of the provider. Update both, "
+                "then clear the task."
+            )
+            raise ValueError(msg)
 
     async def _result(self) -> dict[str, Any]:
         hook = BatchLinuxHook(self.batch_linux_conn_id)
@@ -206,7 +255,7 @@ class BatchLinuxTrigger(BaseTrigger):
         if self.followed_pool is None:
             wait = self.wait(account.client)
             return wait_for(wait, self.schedule(wait, first_wait=first_wait))
-        schedule = WaitSchedule(self.poll_interval, self.deadline, first_wait)
+        schedule = WaitSchedule(self.poll_interval, self.deadline, first_wait, longest=self.max_poll_interval)
         return wait_at_poller(account, self.followed_pool, self.wait, schedule)
 
 
@@ -217,18 +266,30 @@ class BatchLinuxPoolTrigger(BatchLinuxTrigger):
     :param pool_id: the pool.
     """
 
-    def __init__(
-        self, *, pool_id: str, batch_linux_conn_id: str, poll_interval: float, deadline: float | None = None
-    ) -> None:
-        super().__init__(
-            batch_linux_conn_id=batch_linux_conn_id, poll_interval=poll_interval, deadline=deadline
-        )
+    def __init__(self, *, pool_id: str, **common: Unpack[WaitArguments]) -> None:
+        super().__init__(**common)
         self.pool_id = pool_id
 
     @property
     def followed_pool(self) -> str:
         """The pool that the shared poller reads for this wait."""
         return self.pool_id
+
+
+@cache
+def _arguments(trigger: type[BatchLinuxTrigger]) -> tuple[str, ...]:
+    """Return the names of the arguments that Airflow stores of a trigger."""
+    kinds = [kind for kind in trigger.__mro__ if issubclass(kind, BatchLinuxTrigger)]
+    named = [inspect.signature(kind.__init__).parameters.values() for kind in kinds]
+    keywords = [item.name for items in named for item in items if item.kind is inspect.Parameter.KEYWORD_ONLY]
+    return tuple(name for name in dict.fromkeys(keywords) if name not in trigger.former)
+
+
+def trigger_of(event: WaitEvent) -> BatchLinuxTrigger:
+    """Return the trigger that fired an event, with its arguments."""
+    module, _, name = event.trigger.rpartition(".")
+    trigger: BatchLinuxTrigger = getattr(import_module(module), name)(**event.arguments)
+    return trigger
 
 
 async def delete_owned(client: BatchLinuxClient, pool_id: str, owner: Mapping[str, str], reason: str) -> None:

@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING
 from airflow_provider_batchlinux.triggers._base import BatchLinuxPoolTrigger
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
     from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
     from airflow_provider_batchlinux.client.nodes.actions import NodesActedWait
     from airflow_provider_batchlinux.core.nodes.actions import NodeAction
+    from airflow_provider_batchlinux.triggers._base import WaitArguments
 
 __all__ = ["BatchLinuxNodesActedTrigger"]
 
@@ -33,16 +36,9 @@ class BatchLinuxNodesActedTrigger(BatchLinuxPoolTrigger):
         action: NodeAction,
         node_ids: list[str],
         since: str | None,
-        batch_linux_conn_id: str,
-        poll_interval: float,
-        deadline: float | None = None,
+        **common: Unpack[WaitArguments],
     ) -> None:
-        super().__init__(
-            pool_id=pool_id,
-            batch_linux_conn_id=batch_linux_conn_id,
-            poll_interval=poll_interval,
-            deadline=deadline,
-        )
+        super().__init__(pool_id=pool_id, **common)
         self.action = action
         self.node_ids = node_ids
         self.since = since

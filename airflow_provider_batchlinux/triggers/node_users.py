@@ -8,8 +8,11 @@ from airflow_provider_batchlinux.core.text import joined
 from airflow_provider_batchlinux.triggers._base import BatchLinuxTrigger
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
     from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
     from airflow_provider_batchlinux.client.users.reconcile import NodesForUserWait
+    from airflow_provider_batchlinux.triggers._base import WaitArguments
 
 __all__ = ["BatchLinuxNodesForUserTrigger"]
 
@@ -38,9 +41,6 @@ class BatchLinuxNodesForUserTrigger(BatchLinuxTrigger):
         self,
         *,
         pool_id: str,
-        batch_linux_conn_id: str,
-        poll_interval: float,
-        deadline: float | None = None,
         node_ids: list[str] | None = None,
         where: str | None = None,
         removing: bool = False,
@@ -48,10 +48,9 @@ class BatchLinuxNodesForUserTrigger(BatchLinuxTrigger):
         ssh_public_key: str | None = None,
         username: str | None = None,
         by: dict[str, str] | None = None,
+        **common: Unpack[WaitArguments],
     ) -> None:
-        super().__init__(
-            batch_linux_conn_id=batch_linux_conn_id, poll_interval=poll_interval, deadline=deadline
-        )
+        super().__init__(**common)
         self.pool_id = pool_id
         self.node_ids = node_ids
         self.where = where

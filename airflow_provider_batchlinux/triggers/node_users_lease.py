@@ -11,9 +11,12 @@ from airflow.triggers.base import BaseTrigger
 from airflow_provider_batchlinux.triggers._base import BatchLinuxTrigger, are_over
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
     from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
     from airflow_provider_batchlinux.client.users.lease import LeaseWait
     from airflow_provider_batchlinux.client.waits.loop import Wait, WaitSchedule
+    from airflow_provider_batchlinux.triggers._base import WaitArguments
 
 __all__ = ["BatchLinuxNodeUsersLeaseTrigger"]
 
@@ -39,7 +42,10 @@ class BatchLinuxNodeUsersLeaseTrigger(BatchLinuxTrigger):
     :param is_admin: whether the user may use ``sudo``.
     :param until_task_ids: tasks of the same Dag run; once they are all over, the lease is. ``None`` for none.
     :param max_concurrency: calls to the service in flight at most.
+    :param at_once: the same, as an earlier release stored it.
     """
+
+    former = frozenset({"at_once"})
 
     def __init__(
         self,
@@ -48,15 +54,15 @@ class BatchLinuxNodeUsersLeaseTrigger(BatchLinuxTrigger):
         username: str,
         until: float,
         by: dict[str, str],
-        batch_linux_conn_id: str,
-        poll_interval: float,
         ssh_public_key: str | None = None,
         password_conn_id: str | None = None,
         is_admin: bool = False,
         until_task_ids: list[str] | None = None,
         max_concurrency: int = 64,
+        at_once: int | None = None,
+        **common: Unpack[WaitArguments],
     ) -> None:
-        super().__init__(batch_linux_conn_id=batch_linux_conn_id, poll_interval=poll_interval)
+        super().__init__(**common)
         self.pool_id = pool_id
         self.username = username
         self.until = until
@@ -65,7 +71,7 @@ class BatchLinuxNodeUsersLeaseTrigger(BatchLinuxTrigger):
         self.password_conn_id = password_conn_id
         self.is_admin = is_admin
         self.until_task_ids = until_task_ids
-        self.max_concurrency = max_concurrency
+        self.max_concurrency = at_once or max_concurrency
 
     def wait(self, client: BatchLinuxClient) -> LeaseWait:
         """Wait for the end of the lease."""
@@ -93,12 +99,12 @@ class BatchLinuxNodeUsersLeaseTrigger(BatchLinuxTrigger):
         async def pause(seconds: float) -> None:
             await asyncio.sleep(lease.pause(seconds))
 
-        return WaitSchedule(self.poll_interval, None, lease.pause(first_wait), between=pause)
+        return WaitSchedule(self.poll_interval, self.deadline, lease.pause(first_wait), between=pause)
 
     @property
     def expires(self) -> float:
         """Seconds since the epoch after which Airflow times the deferral out."""
-        return self.until + _REMOVAL_TIME
+        return min(self.until, super().expires or self.until) + _REMOVAL_TIME
 
     @property
     def cancels_on_kill(self) -> bool:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any, Literal
 
+from airflow_provider_batchlinux.hooks.batch_linux import BatchLinuxHook
 from airflow_provider_batchlinux.triggers._base import BatchLinuxPoolTrigger, delete_owned
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
     from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
     from airflow_provider_batchlinux.client.pools.readiness import NodesIdleWait
     from airflow_provider_batchlinux.client.pools.repair import RepairingWait
+    from airflow_provider_batchlinux.triggers._base import WaitArguments
 
 __all__ = ["BatchLinuxNodesIdleTrigger"]
 
@@ -30,30 +34,27 @@ class BatchLinuxNodesIdleTrigger(BatchLinuxPoolTrigger):
         ``delete_pool`` if this Dag run has created it and no other uses it.
     :param owner: ``dag_id`` and ``run_id`` of this Dag run, and as ``instance`` the connection's prefix of
         ids; ``None`` never deletes the pool.
+    :param dag_run: the owner without its ``instance``, as an earlier release stored it.
     """
+
+    former = frozenset({"dag_run"})
 
     def __init__(
         self,
         *,
         pool_id: str,
-        batch_linux_conn_id: str,
-        poll_interval: float,
-        deadline: float | None = None,
         policy: dict[str, Any] | None = None,
         repair: dict[str, Any] | None = None,
         when_killed: Literal["keep", "delete_pool"] = "keep",
         owner: dict[str, str] | None = None,
+        dag_run: dict[str, str] | None = None,
+        **common: Unpack[WaitArguments],
     ) -> None:
-        super().__init__(
-            pool_id=pool_id,
-            batch_linux_conn_id=batch_linux_conn_id,
-            poll_interval=poll_interval,
-            deadline=deadline,
-        )
+        super().__init__(pool_id=pool_id, **common)
         self.policy = policy
         self.repair = repair
         self.when_killed = when_killed
-        self.owner = owner
+        self.owner = owner or dag_run
 
     def wait(self, client: BatchLinuxClient) -> NodesIdleWait | RepairingWait:
         """Wait for the nodes by the sensor's policy, and repair them if it has a repair."""
@@ -82,8 +83,12 @@ class BatchLinuxNodesIdleTrigger(BatchLinuxPoolTrigger):
 
     async def cancel(self, client: BatchLinuxClient) -> None:
         """Delete the pool, unless the task was marked as a success."""
-        if self.owner is not None and not self.marked_success:
-            await delete_owned(client, self.pool_id, self.owner, "its wait was killed")
+        if self.owner is None or self.marked_success:
+            return
+        owner = dict(self.owner)
+        if "instance" not in owner:
+            owner["instance"] = (await BatchLinuxHook(self.batch_linux_conn_id).async_settings()).id_prefix
+        await delete_owned(client, self.pool_id, owner, "its wait was killed")
 
     async def _logs_url(self) -> str | None:
         # Read when it is needed, and kept nowhere: the address holds a signature.

@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_batchlinux.triggers._base import BatchLinuxPoolTrigger
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
     from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
     from airflow_provider_batchlinux.client.pools.resize import ResizeWait
     from airflow_provider_batchlinux.client.pools.steady import PoolGoneWait, PoolSteadyWait
+    from airflow_provider_batchlinux.triggers._base import WaitArguments
 
 __all__ = ["BatchLinuxPoolGoneTrigger", "BatchLinuxPoolResizedTrigger", "BatchLinuxPoolSteadyTrigger"]
 
@@ -54,22 +57,15 @@ class BatchLinuxPoolResizedTrigger(BatchLinuxPoolTrigger):
         *,
         pool_id: str,
         resize: dict[str, Any],
-        batch_linux_conn_id: str,
-        poll_interval: float,
-        deadline: float | None = None,
         asked: bool = False,
         requested_at: str | None = None,
         until_over: bool = True,
         stop_on_kill: bool = True,
+        **common: Unpack[WaitArguments],
     ) -> None:
         from airflow_provider_batchlinux.core.pools.changes.resize import ResizeRequest
 
-        super().__init__(
-            pool_id=pool_id,
-            batch_linux_conn_id=batch_linux_conn_id,
-            poll_interval=poll_interval,
-            deadline=deadline,
-        )
+        super().__init__(pool_id=pool_id, **common)
         self.resize = resize
         self.until_over = until_over
         self.stop_on_kill = stop_on_kill
@@ -96,6 +92,10 @@ class BatchLinuxPoolResizedTrigger(BatchLinuxPoolTrigger):
     def cancels_on_kill(self) -> bool:
         """Whether a kill stops the resize: if the service has accepted it, and that is wanted."""
         return self.stop_on_kill and self.asked
+
+    def assume_begun(self) -> None:
+        """Let :meth:`cancel` stop a resize to this size, also if the trigger could not tell that it asked."""
+        self._request.asked = True
 
     @property
     def uncancelled(self) -> str:

@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING
 from airflow_provider_batchlinux.triggers._base import BatchLinuxTrigger
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
     from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
     from airflow_provider_batchlinux.client.tasks.tasks import TaskWait
     from airflow_provider_batchlinux.core.tasks.cleanup import DeleteJob
+    from airflow_provider_batchlinux.triggers._base import WaitArguments
 
 __all__ = ["BatchLinuxTaskTrigger"]
 
@@ -28,14 +31,10 @@ class BatchLinuxTaskTrigger(BatchLinuxTrigger):
         *,
         pool_id: str,
         job_id: str,
-        batch_linux_conn_id: str,
-        poll_interval: float,
-        deadline: float | None = None,
         delete_job: DeleteJob = "always",
+        **common: Unpack[WaitArguments],
     ) -> None:
-        super().__init__(
-            batch_linux_conn_id=batch_linux_conn_id, poll_interval=poll_interval, deadline=deadline
-        )
+        super().__init__(**common)
         self.pool_id = pool_id
         self.job_id = job_id
         self.delete_job: DeleteJob = delete_job

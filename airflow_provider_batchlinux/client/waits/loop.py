@@ -38,6 +38,8 @@ class WaitSchedule:
     :param clock: seconds since the epoch; a test passes its own.
     :param between: waits between two polls for at most the given seconds, and returns earlier if there is
         something new; ``None`` sleeps.
+    :param longest: the longest interval in seconds. The interval then grows with the time that the wait has
+        taken so far, so that each wait takes about as long as all before it; ``None`` keeps it as it is.
     """
 
     interval: float
@@ -46,6 +48,13 @@ class WaitSchedule:
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     clock: Callable[[], float] = time.time
     between: Callable[[float], Awaitable[object]] | None = None
+    longest: float | None = None
+
+    def interval_after(self, elapsed: float) -> float:
+        """Return the seconds to the next poll, before jitter; ``elapsed`` are the seconds since the first."""
+        if self.longest is None:
+            return self.interval
+        return min(max(self.interval, elapsed), max(self.interval, self.longest))
 
     def left(self) -> float | None:
         """Return the seconds until the deadline, negative after it; ``None`` for no deadline."""
@@ -60,7 +69,7 @@ async def wait_for(wait: Wait, pace: WaitSchedule) -> dict[str, Any]:
     """
     if pace.first_wait:
         await pace.sleep(_jittered(pace.first_wait))
-    status = ""
+    status, began = "", pace.clock()
     while True:
         result = await wait.poll()
         if wait.status != status:
@@ -68,11 +77,11 @@ async def wait_for(wait: Wait, pace: WaitSchedule) -> dict[str, Any]:
             log.info("%s", status)
         if result is not None:
             return result
-        await (pace.between or pace.sleep)(_next_sleep(pace, status))
+        await (pace.between or pace.sleep)(_next_sleep(pace, began, status))
 
 
-def _next_sleep(pace: WaitSchedule, status: str) -> float:
-    pause = _jittered(pace.interval)
+def _next_sleep(pace: WaitSchedule, began: float, status: str) -> float:
+    pause = _jittered(pace.interval_after(pace.clock() - began))
     left = pace.left()
     if left is None:
         return pause

@@ -28,7 +28,7 @@ _WOKEN_AT_ONCE = 50
 _EARLY = 0.001
 """Seconds by which a turn may start too early: the event loop's timers are not exact."""
 
-_HEARTBEATS = 2
+HEARTBEATS = 2
 """Intervals after which a wait polls again although its pool has not changed."""
 
 _GRACE = 30.0
@@ -70,7 +70,7 @@ class PoolWatch:
     @property
     def heartbeat(self) -> float:
         """Seconds after which a wait polls again although nothing changed, for what only time decides."""
-        return _HEARTBEATS * self.interval
+        return HEARTBEATS * self.interval
 
     async def reading(self) -> PoolReading:
         """
@@ -94,6 +94,11 @@ class PoolWatch:
         await self.reading()
         self._poller.poll_again(self)
         return list(await self._poller.exactly(self, where))
+
+    def slow_to(self, interval: float) -> None:
+        """Ask for polls at another interval from now on."""
+        if interval != self.interval:
+            self._poller.change_interval(self, interval)
 
     def invalidate(self) -> None:
         """Ignore readings from before now, because the wait itself has sent a request to the service."""
@@ -237,6 +242,14 @@ class PoolPoller:
         self._intervals -= Counter([watch.interval])
         if not self._pools:
             await self._end()
+
+    def change_interval(self, watch: PoolWatch, interval: float) -> None:
+        """Read at the interval that a wait asks for now, if no other wait asks for a shorter one."""
+        pool = self._pools.get(watch.key)
+        if pool is not None and watch in pool.watches:
+            self._intervals -= Counter([watch.interval])
+            self._intervals[interval] += 1
+            watch.interval = interval
 
     async def _end(self) -> None:
         self._loop = None

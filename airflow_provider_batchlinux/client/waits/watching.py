@@ -10,7 +10,7 @@ from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
 from airflow_provider_batchlinux.client.api.calls import Body
 from airflow_provider_batchlinux.client.transport.retry import RetryPolicy
 from airflow_provider_batchlinux.client.waits.loop import Wait, WaitSchedule, wait_for
-from airflow_provider_batchlinux.client.waits.poller import PoolWatch
+from airflow_provider_batchlinux.client.waits.poller import HEARTBEATS, PoolWatch
 from airflow_provider_batchlinux.client.waits.shared_account import SharedAccount
 from airflow_provider_batchlinux.core.snapshots import POOL_FIELDS, NodeSnapshot, PoolSnapshot
 
@@ -70,8 +70,15 @@ async def wait_at_poller(
     :param wait_of: returns the wait, given the client that it polls with.
     :param pace: how often the wait would poll on its own.
     """
+    began = pace.clock()
     async with account.poller.watch(pool_id, pace.interval, pace.left) as watch:
-        shared_pace = replace(pace, interval=watch.heartbeat, between=watch.until_woken)
+
+        async def until_woken(seconds: float) -> bool:
+            watch.slow_to(pace.interval_after(pace.clock() - began))
+            return await watch.until_woken(seconds)
+
+        longest = None if pace.longest is None else pace.longest * HEARTBEATS
+        shared_pace = replace(pace, interval=watch.heartbeat, between=until_woken, longest=longest)
         return await wait_for(wait_of(WatchedClient(account.client, watch)), shared_pace)
 
 
