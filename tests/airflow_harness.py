@@ -169,12 +169,22 @@ def run_task(
     return TaskRun(state, done.error, dict(api.xcoms), dict(api.rendered), "\n".join(log), deferral)
 
 
-def resume_task(operator: BaseOperator, run: TaskRun, event: Any, *, try_number: int = 1) -> TaskRun:
+def resume_task(
+    operator: BaseOperator, run: TaskRun, event: Any, *, try_number: int = 1, max_tries: int = 0
+) -> TaskRun:
     """Run the rest of a deferred task as a worker does after the trigger fired: with a fresh operator."""
     assert run.deferral is not None, f"The task is {run.state}, not deferred."
-    resume = {"next_method": run.deferral.next_method, "next_kwargs": _stored({"event": event})}
+    stored = {"next_method": run.deferral.next_method, "next_kwargs": _stored({"event": event})}
+    resume = {**stored, "max_tries": max_tries}
     api = ExecutionApi(xcoms=dict(run.xcoms), resume=resume)
     return run_task(operator, try_number=try_number, api=api)
+
+
+def end_deferral(operator: BaseOperator, run: TaskRun, reason: str, *, max_tries: int = 0) -> TaskRun:
+    """Run the rest of a task whose deferral Airflow itself has ended, for a reason in Airflow's words."""
+    next_kwargs = _stored({"error": reason, "traceback": ["Traceback (most recent call last):", "Lost"]})
+    resume = {"next_method": "__fail__", "next_kwargs": next_kwargs, "max_tries": max_tries}
+    return run_task(operator, api=ExecutionApi(xcoms=dict(run.xcoms), resume=resume))
 
 
 def make_trigger(deferral: Deferral) -> Any:

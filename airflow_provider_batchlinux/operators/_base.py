@@ -8,7 +8,7 @@ from datetime import datetime, timedelta, timezone
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from airflow.providers.common.compat.sdk import AirflowTaskTimeout, BaseOperator
+from airflow.providers.common.compat.sdk import AirflowException, AirflowTaskTimeout, BaseOperator
 
 from airflow_provider_batchlinux.core.ids import derived_id
 from airflow_provider_batchlinux.exceptions import error_from_payload
@@ -27,6 +27,7 @@ __all__ = [
     "failed_tasks",
     "id_stem_of",
     "is_last_try",
+    "lost_wait",
     "nearest_deadline",
     "owner_of",
     "parse_bool",
@@ -171,6 +172,19 @@ def failed_tasks(context: Context) -> list[str]:
     states = ti.get_task_states(dag_id=ti.dag_id, run_ids=[ti.run_id]).get(ti.run_id, {})
     failed = ("failed", "upstream_failed")
     return sorted(task_id for task_id, state in states.items() if getattr(state, "value", state) in failed)
+
+
+TRIGGER_LOST = "__fail__"
+"""The method that Airflow names for a task whose deferral it has ended itself."""
+
+
+def lost_wait(operator: BaseOperator, error: AirflowException) -> AirflowException:
+    """Return an error of the kind of Airflow's own about a deferral that it ended, with what to check."""
+    msg = (
+        f"Airflow ended the wait of task {operator.task_id!r}: {error}. Check that a triggerer runs; what "
+        "its trigger has logged is above."
+    )
+    return type(error)(msg)
 
 
 WAIT_KEY = "batch_linux_wait"

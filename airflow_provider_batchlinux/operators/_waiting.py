@@ -15,9 +15,11 @@ from airflow_provider_batchlinux.exceptions import BatchLinuxError, WaitTimeoutE
 from airflow_provider_batchlinux.links.portal import BatchLinuxPoolLink
 from airflow_provider_batchlinux.operators._base import (
     KILL_LIMIT,
+    TRIGGER_LOST,
     BatchLinuxBaseOperator,
     defer_to,
     is_last_try,
+    lost_wait,
     nearest_deadline,
     remember_wait,
     remembered_wait,
@@ -37,11 +39,6 @@ Result: TypeAlias = "dict[str, Any] | list[dict[str, Any]]"
 
 Step: TypeAlias = "Result | BatchLinuxTrigger"
 """What a part of a waiting operator comes to: the result, or the trigger to wait on before the next part."""
-
-_FAILED = "__fail__"
-"""The method that Airflow names for a task whose deferral it has ended itself."""
-
-_LOST = "Check that a triggerer runs; what its trigger has logged is above."
 
 DEFAULT_DEFERRABLE = conf.getboolean("operators", "default_deferrable", fallback=False)
 """Whether operators wait on the triggerer by default."""
@@ -93,6 +90,9 @@ class BatchLinuxWaitingOperator(BatchLinuxPoolOperator):
     timeout: Duration
     poll_interval: Duration
     deferrable: bool
+
+    limit_name = "timeout"
+    """The parameter that :meth:`limit` reads."""
 
     _nearest: dict[str, Any] | None = None
     """The deadline of the wait that a resumed task continues: Airflow 3.1 forgets when the task started."""
@@ -156,7 +156,7 @@ class BatchLinuxWaitingOperator(BatchLinuxPoolOperator):
 
     def deadline(self, context: Context) -> dict[str, Any]:
         """Return the arguments of a trigger for the deadline of this try."""
-        limits = {"timeout": self.limit(), "execution_timeout": self.execution_timeout}
+        limits = {self.limit_name: self.limit(), "execution_timeout": self.execution_timeout}
         return self._nearest or nearest_deadline(context, **limits)
 
     async def take_back(
@@ -170,10 +170,8 @@ class BatchLinuxWaitingOperator(BatchLinuxPoolOperator):
 
         :param trigger: what was waited on; ``None`` if there was nothing to cancel.
         """
-        if trigger is not None:
-            trigger.assume_begun()
-            if trigger.cancels_on_kill:
-                await trigger.try_to_cancel(client, KILL_LIMIT)
+        if trigger is not None and trigger.cancels_on_kill:
+            await trigger.try_to_cancel(client, KILL_LIMIT)
 
     def execute(self, context: Context) -> Result:
         """Start it, and wait until it is over."""
@@ -209,11 +207,10 @@ class BatchLinuxWaitingOperator(BatchLinuxPoolOperator):
             self._deferral_ended(context)
             raise
         except AirflowException as error:
-            if next_method != _FAILED:
+            if next_method != TRIGGER_LOST:
                 raise
             self._deferral_ended(context)
-            msg = f"Airflow ended the wait of task {self.task_id!r}: {error}. {_LOST}"
-            raise type(error)(msg) from None
+            raise lost_wait(self, error) from None
 
     def _deferral_ended(self, context: Context) -> None:
         if not is_last_try(context):

@@ -187,6 +187,7 @@ class BatchLinuxCreatePoolOperator(BatchLinuxWaitingOperator):
         **dict.fromkeys(PARTS, "json"),
     }
     poll_interval = 5.0
+    limit_name = "deletion_limit"
 
     _request: PoolRequest
     """Built from the rendered fields when the task runs; it derives an id if ``pool_id`` is ``None``."""

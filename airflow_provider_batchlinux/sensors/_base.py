@@ -24,7 +24,9 @@ from airflow_provider_batchlinux.hooks.batch_linux import DEFAULT_CONN_ID, Batch
 from airflow_provider_batchlinux.links.portal import BatchLinuxPoolLink
 from airflow_provider_batchlinux.operators._base import (
     KILL_LIMIT,
+    TRIGGER_LOST,
     defer_to,
+    lost_wait,
     nearest_deadline,
     require_execution_time,
     result_of,
@@ -108,9 +110,16 @@ class BatchLinuxPoolSensor(BaseSensorOperator):
         return defer_to(self, self._limited_trigger(context))
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
-        """Continue after the trigger has fired, or Airflow has timed the deferral out."""
-        with self._one_session(context):
-            return super().resume_execution(next_method, next_kwargs, context)
+        """Continue after the trigger has fired, or after Airflow itself has ended the deferral."""
+        try:
+            with self._one_session(context):
+                return super().resume_execution(next_method, next_kwargs, context)
+        except AirflowSkipException:
+            raise
+        except AirflowException as error:
+            if next_method != TRIGGER_LOST:
+                raise
+            raise lost_wait(self, error) from None
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
         """Return the trigger's result, or raise its error."""

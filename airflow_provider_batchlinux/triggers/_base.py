@@ -134,9 +134,6 @@ class BatchLinuxTrigger(BaseTrigger):
     async def cancel(self, client: BatchLinuxClient) -> None:
         """End what the task has started, because the task itself was ended, and log it."""
 
-    def assume_begun(self) -> None:
-        """Let :meth:`cancel` end also what only the process of the trigger knew, which is lost."""
-
     async def try_to_cancel(self, client: BatchLinuxClient, limit: float) -> None:
         """
         Cancel, and log a warning if that fails.

@@ -93,10 +93,6 @@ class BatchLinuxPoolResizedTrigger(BatchLinuxPoolTrigger):
         """Whether a kill stops the resize: if the service has accepted it, and that is wanted."""
         return self.stop_on_kill and self.asked
 
-    def assume_begun(self) -> None:
-        """Let :meth:`cancel` stop a resize to this size, also if the trigger could not tell that it asked."""
-        self._request.asked = True
-
     @property
     def uncancelled(self) -> str:
         """What a cancellation that failed leaves behind."""

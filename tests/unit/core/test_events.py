@@ -27,7 +27,7 @@ def test_an_event_that_went_well_carries_no_error() -> None:
     event = WaitEvent("a.Trigger", {"pool_id": "etl"}, {"idle": 2})
 
     assert event.to_payload() == {
-        "version": 1,
+        "version": 2,
         "trigger": "a.Trigger",
         "arguments": {"pool_id": "etl"},
         "result": {"idle": 2},
@@ -40,14 +40,14 @@ def test_an_event_that_went_well_carries_no_error() -> None:
     [
         pytest.param(None, "None", id="no payload"),
         pytest.param({}, "None", id="an event of another sender"),
-        pytest.param({"version": 2, "arguments": {}}, "2", id="a later version"),
+        pytest.param({"version": 3, "arguments": {}}, "3", id="a later version"),
     ],
 )
 def test_an_event_of_another_version_is_refused_with_the_remedy(
     payload: dict[str, Any] | None, version: str
 ) -> None:
     with pytest.raises(
-        ValueError, match=f"has version {version}, and this worker reads version 1"
+        ValueError, match=f"has version {version}, and this worker reads versions 1 to 2"
     ) as refused:
         WaitEvent.from_payload(payload)
 

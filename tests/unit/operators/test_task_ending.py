@@ -10,8 +10,9 @@ from contextlib import contextmanager
 from datetime import timedelta
 
 import pytest
+from airflow.providers.common.compat.sdk import AirflowTaskTimeout
 
-from airflow_provider_batchlinux.exceptions import TaskFailedError, WaitTimeoutError
+from airflow_provider_batchlinux.exceptions import TaskFailedError
 from tests.airflow_harness import run_task, run_to_end
 from tests.batch_account import BatchAccount, eventually
 from tests.unit.commands import Loop, defer, finish, operator
@@ -111,8 +112,8 @@ class TestTimeLimits:
     def test_the_deferred_task_says_what_it_saw_last_when_its_time_is_over(self, loop):
         run = run_to_end(operator(loop.command, deferrable=True, execution_timeout=timedelta(seconds=0.7)))
 
-        assert isinstance(run.error, WaitTimeoutError)
-        assert "Timed out after 0.7 s. Last status: Task 'main' of job" in run.message
+        assert isinstance(run.error, AirflowTaskTimeout)
+        assert "exceeded execution_timeout=0.7 s. Last status: Task 'main' of job" in run.message
 
     def test_without_an_execution_timeout_there_is_no_deadline(self, loop):
         deferral = defer(loop.command).deferral

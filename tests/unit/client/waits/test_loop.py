@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -102,6 +103,19 @@ def test_it_looks_until_it_is_done_about_once_an_interval(looks: int, interval: 
     assert asyncio.run(wait_for(wait, clock.pace(interval))) == {"looks": looks}
     assert len(clock.naps) == looks - 1
     assert all(0.9 * interval <= nap <= 1.1 * interval for nap in clock.naps)
+
+
+@given(st.floats(1, 100), st.floats(1, 10_000))
+def test_intervals_grow_to_the_longest_with_the_time_that_was_waited(interval: float, longest: float) -> None:
+    clock = Clock()
+
+    asyncio.run(wait_for(Countdown(20), replace(clock.pace(interval), longest=longest)))
+
+    most, elapsed = max(interval, longest), 0.0
+    for nap in clock.naps:
+        expected = min(max(interval, elapsed), most)
+        assert 0.9 * expected <= nap <= 1.1 * expected
+        elapsed += nap
 
 
 def test_the_first_look_can_be_put_off() -> None:

@@ -356,3 +356,22 @@ def test_all_waits_are_served_in_any_order_and_nothing_is_left(
     shortest = min(interval for _, interval, _, _ in visits)
     longest = max(begin + span for _, _, begin, span in visits)
     assert len(account.turns()) <= longest / (0.9 * shortest) + len(visits) + 1
+
+
+def test_a_wait_that_slows_down_lets_the_account_be_read_less_often() -> None:
+    account = PoolsInMemory({"etl": BOOTING})
+    poller = polled(account)
+
+    async def scenario() -> tuple[int, int]:
+        async with poller.watch("etl", 10) as watch:
+            await watch.reading()
+            await at(101)
+            often = len(account.questions())
+            watch.slow_to(1000)
+            await at(2001)
+            return often, len(account.questions()) - often
+
+    often, seldom = run_virtually(scenario())
+
+    assert often >= 20
+    assert seldom <= 8
