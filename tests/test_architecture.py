@@ -52,7 +52,7 @@ THIRD_PARTIES = {
     "core": {"cryptography", "pendulum"},
     "operators": {"airflow", "jinja2", "yaml"},
     "sensors": {"airflow"},
-    "triggers": {"airflow", "asgiref"},
+    "triggers": {"airflow", "asgiref", "typing_extensions"},  # the latter only for type checkers
     "links": {"airflow"},
     "hooks": {"airflow", "paramiko"},
     # yarl: the URLs of aiohttp.

@@ -62,7 +62,8 @@ class BatchLinuxTrigger(BaseTrigger):
     """
     The base of the triggers of this provider.
 
-    Airflow stores the arguments in its database in plain text: names and numbers only, never a secret.
+    Airflow stores the arguments in its database in plain text: names and numbers only, never a secret. If a
+    later release has stored others, the trigger fires with an error that says so.
 
     :param batch_linux_conn_id: the connection to the Batch account.
     :param poll_interval: seconds between two polls.
@@ -72,7 +73,6 @@ class BatchLinuxTrigger(BaseTrigger):
         rather than a duration, so that it holds over restarts of the triggerer.
     :param limited_by: the operator's parameter that the deadline is from; ``None`` if it is unknown.
     :param version: the version of the arguments, as they were stored.
-    :param unknown: arguments that a later release has stored.
     """
 
     former: ClassVar[frozenset[str]] = frozenset()

@@ -95,6 +95,9 @@ def test_no_secret_of_the_pool_is_in_the_trigger(slow_account: BatchAccount) -> 
         "pool_id",
         "batch_linux_conn_id",
         "poll_interval",
+        "max_poll_interval",
         "deadline",
+        "limited_by",
+        "version",
     }
     assert "c0rrect-h0rse" not in deferred.everything_said
