@@ -16,7 +16,7 @@ __all__ = ["bare_server"]
 @contextmanager
 def bare_server(body: bytes, delay: float = 0.0) -> Iterator[int]:
     """
-    Answer every request with the same body from another process, and give the port.
+    Answer every GET with the same body, and every POST with none, from another process; give the port.
 
     :param delay: seconds that each answer takes.
     """
@@ -32,8 +32,10 @@ async def _serve(body: bytes, delay: float) -> None:
     async def answer(request: web.BaseRequest) -> web.Response:
         if delay:
             await asyncio.sleep(delay)
-        status = 201 if request.method == "POST" else 200
-        return web.Response(body=body, status=status, content_type="application/json")
+        headers = {"request-id": "3f2a"}  # without one, the client takes it for the answer of a proxy
+        if request.method == "POST":
+            return web.Response(status=201, headers=headers)  # without a body, as the service answers
+        return web.Response(body=body, headers=headers, content_type="application/json")
 
     runner = web.ServerRunner(web.Server(answer, access_log=None))
     await runner.setup()

@@ -59,7 +59,7 @@ def test_the_log_of_the_sensor_shows_nodes_by_state_from_worker_and_triggerer(ex
     lines = [line for line in examples.pool.log("nodes_idle").splitlines() if "spot nodes wanted" in line]
 
     assert "BatchLinuxNodesIdleSensor: Pool " in lines[0]
-    assert "client.waiting: Pool " in lines[-1]
+    assert "client.waits.loop: Pool " in lines[-1]
     assert "2 dedicated and 1 spot nodes wanted; nodes: 3 idle; allocation steady" in lines[-1]
 
 

@@ -19,7 +19,7 @@ class NodeCalls(Calls):
     What this provider asks of nodes.
 
     The SDK does not export the models of a reboot's, a reimage's and a deallocation's options, so these
-    three send their body as it is.
+    three send their body as it is. So do users, because a model costs each of a thousand nodes time.
     """
 
     async def list_nodes(self, pool_id: str, *, where: str | None = None) -> list[NodeSnapshot]:
@@ -101,14 +101,14 @@ class NodeCalls(Calls):
 
     async def create_node_user(self, pool_id: str, node_id: str, body: Body) -> None:
         """Add a user to a node."""
-        user = models.BatchNodeUserCreateOptions(body)
+        user: Any = body
         what = f"add user {body['name']!r} to node {node_id!r}"
         with _password_hidden(body):
             await self.retry.run(what, lambda: self.sdk.create_node_user(pool_id, node_id, user))
 
     async def replace_node_user(self, pool_id: str, node_id: str, username: str, body: Body) -> None:
         """Replace a user's key, password and expiry; what the body leaves out is removed."""
-        options = models.BatchNodeUserReplaceOptions(body)
+        options: Any = body
         what = f"update user {username!r} on node {node_id!r}"
         with _password_hidden(body):
             await self.retry.run(

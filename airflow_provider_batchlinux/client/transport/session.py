@@ -5,19 +5,24 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 from urllib.request import getproxies
 
 import aiohttp
 from azure.batch.aio import BatchClient
-from azure.core.credentials import AccessTokenInfo, AzureNamedKeyCredential, TokenRequestOptions
-from azure.core.pipeline import PipelineRequest, PipelineResponse
-from azure.core.pipeline.policies import AsyncBearerTokenCredentialPolicy, SansIOHTTPPolicy
+from azure.core.credentials import AzureNamedKeyCredential
+from azure.core.pipeline.policies import AsyncHTTPPolicy, SansIOHTTPPolicy
 
 from airflow_provider_batchlinux.client.transport.account import AccountSettings, AuthKind
 from airflow_provider_batchlinux.client.transport.http import ServiceTransport
+from airflow_provider_batchlinux.client.transport.policies import (
+    RenewableCredential,
+    RenewingBearerPolicy,
+    RequestPolicy,
+    SharedKeyPolicy,
+)
 
 # The SDK logs a traceback for every refusal without a body (each HEAD has none) before it raises.
 logging.getLogger("azure.batch._utils.model_base").setLevel(logging.ERROR)
@@ -28,80 +33,8 @@ READ_TIMEOUT = 60.0
 
 MAX_CONNECTIONS = 128
 
-_UNAUTHORIZED = 401
-
 _SCOPE = "https://batch.core.windows.net//.default"
 """Both slashes belong to it: the first is the end of the audience, as the SDK has it."""
-
-
-class RenewableCredential:
-    """
-    A credential of azure-identity that can be replaced, to drop the tokens that it caches.
-
-    :param make: creates the credential; called at the start and at each renewal.
-    """
-
-    def __init__(self, make: Callable[[], Any]) -> None:
-        self._make = make
-        self._current = make()
-        self._used: list[Any] = []
-        self._newest: str | None = None
-
-    async def get_token_info(
-        self, *scopes: str, options: TokenRequestOptions | None = None
-    ) -> AccessTokenInfo:
-        """Return a token, from the cache of the credential if it does not expire soon."""
-        token: AccessTokenInfo = await self._current.get_token_info(*scopes, options=options)
-        self._newest = token.token
-        return token
-
-    async def renew(self, refused: str) -> None:
-        """
-        Renew the token, unless another request has done so since the refused token was issued.
-
-        :param refused: the token that the service refused.
-        """
-        if refused == self._newest:
-            # Not closed before the end: another request may be using it.
-            self._used.append(self._current)
-            self._current, self._newest = self._make(), None
-
-    async def close(self) -> None:
-        """Close the connections to the token endpoint."""
-        for credential in (*self._used, self._current):
-            await credential.close()
-
-    async def __aenter__(self) -> RenewableCredential:
-        return self
-
-    async def __aexit__(self, *_error: object) -> None:
-        await self.close()
-
-
-class RenewingBearerPolicy(AsyncBearerTokenCredentialPolicy[Any, Any]):
-    """
-    Send each request with a token, and repeat it once with a new token after status 401.
-
-    A client uses a token until shortly before it expires by the client's clock. The service refuses it
-    earlier if its clock is ahead, or if the token was revoked. azure-core renews the token only if the answer
-    has a ``WWW-Authenticate`` header; whether Batch sends one is not documented.
-
-    :param credential: the source of tokens.
-    :param scopes: the scopes of the tokens.
-    """
-
-    def __init__(self, credential: RenewableCredential, *scopes: str) -> None:
-        super().__init__(credential, *scopes)
-        self._renewable = credential
-
-    async def send(self, request: PipelineRequest[Any]) -> PipelineResponse[Any, Any]:
-        """Send a request, at most twice."""
-        response = await super().send(request)
-        if response.http_response.status_code != _UNAUTHORIZED:
-            return response
-        sent = request.http_request.headers["Authorization"]
-        await self._renewable.renew(sent.removeprefix("Bearer "))
-        return await super().send(request)
 
 
 @asynccontextmanager
@@ -113,7 +46,10 @@ async def open_sdk_client(settings: AccountSettings) -> AsyncIterator[BatchClien
     """
     async with open_pipeline(settings) as (credential, options):
         if isinstance(credential, RenewableCredential):
-            options["authentication_policy"] = RenewingBearerPolicy(credential, _SCOPE)
+            authentication: AsyncHTTPPolicy[Any, Any] = RenewingBearerPolicy(credential, _SCOPE)
+        else:
+            authentication = SharedKeyPolicy(settings.account_name, settings.account_key or "")
+        options["policies"] = [RequestPolicy(), authentication]
         client = BatchClient(settings.endpoint, credential, **options)
         async with client:
             yield client
@@ -146,7 +82,9 @@ async def open_pipeline(settings: AccountSettings) -> AsyncIterator[tuple[Any, d
 def open_session(settings: AccountSettings) -> aiohttp.ClientSession:
     """Open an HTTP session that trusts the CA file of the settings; it does not authenticate."""
     connector = aiohttp.TCPConnector(limit=MAX_CONNECTIONS, ssl=_trust(settings))
-    return aiohttp.ClientSession(connector=connector, trust_env=_has_proxy())
+    return aiohttp.ClientSession(
+        connector=connector, trust_env=_has_proxy(), cookie_jar=aiohttp.DummyCookieJar()
+    )
 
 
 def sync_sdk_client(settings: AccountSettings) -> Any:
