@@ -289,29 +289,53 @@ class BatchLinuxSession:
             if not task.done():
                 # Airflow's time-out is raised by a signal handler. It leaves the loop, but not the task.
                 task.cancel()
-                self._loop.run_until_complete(asyncio.wait([task]))
+                _finish(self._loop, task)
 
     def _close_client(self) -> None:
         self._client = None
         if self._loop is not None:
-            self._loop.run_until_complete(self._opened.aclose())
+            closing = self._loop.create_task(self._opened.aclose())
+            _finish(self._loop, closing)
+            closing.result()
 
     def _close(self) -> None:
         if self._loop is None:
             return
         try:
-            self._close_client()
-            if left := asyncio.all_tasks(self._loop):
-                for task in left:
-                    task.cancel()
-                self._loop.run_until_complete(asyncio.wait(left))
-            self._loop.run_until_complete(self._loop.shutdown_asyncgens())
-            self._loop.run_until_complete(self._loop.shutdown_default_executor())
+            closing = self._loop.create_task(self._end(self._loop))
+            _finish(self._loop, closing)
+            closing.result()
         finally:
             self._loop.close()
 
+    async def _end(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._client = None
+        try:
+            await self._opened.aclose()
+        finally:
+            if left := asyncio.all_tasks() - {asyncio.current_task()}:
+                for task in left:
+                    task.cancel()
+                await asyncio.wait(left)
+            await loop.shutdown_asyncgens()
+            await loop.shutdown_default_executor()
+
     def _in_thread(self, call: Callable[[], T]) -> T:
         return call() if self._thread is None else self._thread.submit(call).result()
+
+
+def _finish(loop: asyncio.AbstractEventLoop, task: asyncio.Task[Any]) -> None:
+    """
+    Run a loop until a task is done, also if a signal handler raises meanwhile.
+
+    aiohttp closes its connections in a task, which must not be left to a loop that is closed.
+    """
+    task.add_done_callback(lambda _task: loop.stop())
+    try:
+        loop.run_forever()
+    finally:
+        if not task.done():
+            _finish(loop, task)
 
 
 def _runs_a_loop() -> bool:

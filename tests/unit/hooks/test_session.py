@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -138,6 +140,31 @@ def test_work_that_a_signal_handler_ends_is_cancelled_before_the_next_run():
 
         assert seen == ["cleaned up"]
         assert session.run(itself)
+
+
+@pytest.mark.parametrize("turns", range(1, 6))
+def test_an_interruption_while_a_session_closes_leaves_nothing_half_closed(account, turns, caplog):
+    account.make_pool()
+
+    def interrupt_after(turns: int) -> None:
+        if turns == 0:
+            raise KeyboardInterrupt
+        asyncio.get_running_loop().call_soon(interrupt_after, turns - 1)
+
+    async def work(client: BatchLinuxClient) -> None:
+        await client.find_pool("etl")  # leaves a connection open
+        interrupt_after(turns)
+
+    gc.collect()
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        with pytest.raises(KeyboardInterrupt), BatchLinuxHook().session() as session:
+            session.run(work)
+        del session
+        gc.collect()
+
+    assert [str(warning.message) for warning in seen] == []
+    assert caplog.text == ""
 
 
 @pytest.mark.usefixtures("account")
