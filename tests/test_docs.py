@@ -227,14 +227,6 @@ def test_a_class_refers_to_its_guide(cls: type) -> None:
 
 
 CODE_BLOCK = re.compile(r"^\.\. code-block:: python\n\n((?:(?: {4}.*)?\n)+)", re.MULTILINE)
-# Their docstrings are rewritten with the subject of users; the set must become empty.
-WITHOUT_EXAMPLE = {
-    "BatchLinuxAddNodeUsersOperator",
-    "BatchLinuxAuditNodeUsersOperator",
-    "BatchLinuxLeaseNodeUsersOperator",
-    "BatchLinuxRemoveNodeUsersOperator",
-    "BatchLinuxRunOnNodesOperator",
-}
 
 
 @pytest.mark.parametrize("cls", TASKS)
@@ -254,7 +246,7 @@ def test_the_example_of_a_docstring_is_a_part_of_a_dag(cls: type) -> None:
         for code in examples:
             exec(compile(code, f"<example of {cls.__name__}>", "exec"), dict(names))
 
-    assert cls.__name__ in "".join(examples) or cls.__name__ in WITHOUT_EXAMPLE
+    assert cls.__name__ in "".join(examples)
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "example_dags").glob("*.py")), ids=lambda path: path.name)

@@ -7,10 +7,10 @@ import logging
 import os
 import secrets
 import socket
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow.sdk import get_current_context
 
@@ -19,11 +19,14 @@ from airflow_provider_batchlinux.core.users.user import NodeUser
 from airflow_provider_batchlinux.exceptions import BatchLinuxError
 
 if TYPE_CHECKING:
+    from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
     from airflow_provider_batchlinux.client.transport.account import AccountSettings
     from airflow_provider_batchlinux.client.users.temporary import TemporaryUser
     from airflow_provider_batchlinux.core.nodes.addresses import AddressChoice
     from airflow_provider_batchlinux.core.users.user import UserRecord
-    from airflow_provider_batchlinux.hooks.batch_linux import BatchLinuxHook
+    from airflow_provider_batchlinux.hooks.batch_linux import BatchLinuxHook, BatchLinuxSession
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -38,12 +41,15 @@ class TemporaryLogin:
 
     :param settings: the account. It is read in advance: a task that a signal ends can no longer read it.
     :param private_key: the private half of the user's key; empty if the caller has it.
+    :param session: the caller's session for all requests; ``None`` opens a client for each step, so that a
+        signal handler can remove the user while the step that it interrupts is running.
     """
 
     hook: BatchLinuxHook
     settings: AccountSettings
     user: TemporaryUser
     private_key: str = field(default="", repr=False)
+    session: BatchLinuxSession | None = None
 
     @classmethod
     def with_generated_key(
@@ -56,11 +62,13 @@ class TemporaryLogin:
         is_admin: bool = False,
         address: AddressChoice = None,
         max_concurrency: int = 1,
+        session: BatchLinuxSession | None = None,
     ) -> TemporaryLogin:
         """
         Prepare a user with a unique name and a new key. No request is made.
 
         :param node_ids: the nodes; ``None`` for one that is free.
+        :param session: as for the class.
         :raises ValueError: the pool's id is wrong, or the connection.
         """
         from airflow_provider_batchlinux.client.users.generated_keys import KeyPair
@@ -71,17 +79,16 @@ class TemporaryLogin:
         pair = KeyPair.generate()
         user = NodeUser(generated_name(), expires_at, ssh_public_key=pair.public_line, is_admin=is_admin)
         temporary = TemporaryUser(pool_id, user, holder(), node_ids, address, max_concurrency)
-        return cls(hook, hook.settings(), temporary, pair.private_text)
+        settings = session.settings if session is not None else hook.settings()
+        return cls(hook, settings, temporary, pair.private_text, session)
 
     def add(self) -> list[UserRecord]:
         """Add the user to its nodes, and return a record for each node, also for those that refuse."""
-        return self.hook.run(self.user.add, settings=self.settings)
+        return self._run(self.user.add)
 
     def add_to_one(self, *, answer_timeout: float | None = None) -> UserRecord:
         """Add the user to one node, as :meth:`TemporaryUser.add_to_one` does."""
-        return self.hook.run(
-            lambda client: self.user.add_to_one(client, answer_timeout=answer_timeout), settings=self.settings
-        )
+        return self._run(lambda client: self.user.add_to_one(client, answer_timeout=answer_timeout))
 
     def remove(self) -> bool:
         """
@@ -92,9 +99,7 @@ class TemporaryLogin:
         """
         if self.user.node_ids is None:
             return False
-        budget = min(self.settings.retry_budget, _CLEAN_UP_BUDGET)
-        # A separate client: a signal handler may call this while the event loop of another one is running.
-        return self.hook.run(self.user.remove, settings=replace(self.settings, retry_budget=budget))
+        return self._run(lambda client: self.user.remove(client.within(_CLEAN_UP_BUDGET)))
 
     def close(self) -> None:
         """Remove the user. Log a failure instead of raising it: the work on the node is done."""
@@ -105,6 +110,11 @@ class TemporaryLogin:
                 "%s\nThe user stays in the ledger of pool %r until %s.",
                 error, self.user.pool_id, self.user.user.expires_at.isoformat(),
             )  # fmt: skip
+
+    def _run(self, work: Callable[[BatchLinuxClient], Awaitable[T]]) -> T:
+        if self.session is not None:
+            return self.session.run(work)
+        return self.hook.run(work, settings=self.settings)
 
 
 def holder() -> Mapping[str, str]:

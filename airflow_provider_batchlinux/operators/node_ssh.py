@@ -35,16 +35,23 @@ class BatchLinuxRunOnNodesOperator(BatchLinuxBaseOperator):
     """
     Run a command on nodes of a pool over SSH, on many concurrently.
 
-    For a look at the nodes or a small change to them: it takes no task slots and does not wait for running
-    tasks. Work belongs into :class:`BatchLinuxTaskOperator`. It needs the extra ``ssh`` and a way from the
-    worker to the nodes, and holds the worker until it is over.
+    Use it to inspect nodes or to change something small on them: it takes no task slots and does not wait for
+    running tasks. For work, use :class:`~airflow_provider_batchlinux.operators.task.BatchLinuxTaskOperator`.
+    It needs the extra ``ssh`` and a route from the worker to the nodes, and occupies the worker until the
+    commands have ended.
+
+    .. code-block:: python
+
+        BatchLinuxRunOnNodesOperator(
+            task_id="disk", pool_id="etl", command="df -h /mnt", max_failed_nodes="5%"
+        )
 
     A user with a unique name and a new key pair is entered into the pool's ledger, added to the nodes, and
     removed at the end, also if the task fails or is killed. The commands end with their connections: by
     SIGTERM, and five seconds later by SIGKILL. If the worker dies, they end as well, and the next try of the
     task removes the user.
 
-    All nodes are tried, also when some fail; then the task fails with the name of every one that did.
+    All nodes are tried. If more than ``max_failed_nodes`` fail, the task fails with their names.
 
     Result in XCom: ``pool_id`` and ``nodes``, a list with a record for each node: ``node_id``, ``outcome``
     (``succeeded``, ``failed``, ``timed_out``, ``unreachable``, ``not_admitted``, ``stopped``), ``exit_code``,
@@ -127,25 +134,27 @@ class BatchLinuxRunOnNodesOperator(BatchLinuxBaseOperator):
 
         host_keys = HostKeys(self.host_keys)
         BatchLinuxPoolLink.persist(context, self.account, self.pool_id)
-        node_ids = self.hook.run(self._chosen_nodes, settings=self.account)
         timeout = seconds_of("timeout", self.timeout)
-        longest = timedelta(seconds=timeout * math.ceil(len(node_ids) / self.max_concurrency))
-        temporary = TemporaryLogin.with_generated_key(
-            self.hook,
-            self.pool_id,
-            expires_at=datetime.now(timezone.utc) + longest + _MARGIN,
-            node_ids=node_ids,
-            is_admin=self.is_admin,
-            address=self.address,
-            max_concurrency=self.max_concurrency,
-        )
-        key = private_key(temporary.private_key)
-        login = Login(temporary.user.user.username, host_keys, key, {"timeout": 10})
-        self._commands = commands = NodeCommands(login, self.command, timeout, self.output_limit)
-        try:
-            records = self._run(commands, temporary.add())
-        finally:
-            temporary.close()
+        with self.hook.session(self.account) as session:
+            node_ids = session.run(self._chosen_nodes)
+            longest = timedelta(seconds=timeout * math.ceil(len(node_ids) / self.max_concurrency))
+            temporary = TemporaryLogin.with_generated_key(
+                self.hook,
+                self.pool_id,
+                expires_at=datetime.now(timezone.utc) + longest + _MARGIN,
+                node_ids=node_ids,
+                is_admin=self.is_admin,
+                address=self.address,
+                max_concurrency=self.max_concurrency,
+                session=session,
+            )
+            key = private_key(temporary.private_key)
+            login = Login(temporary.user.user.username, host_keys, key, {"timeout": 10})
+            self._commands = commands = NodeCommands(login, self.command, timeout, self.output_limit)
+            try:
+                records = self._run(commands, temporary.add())
+            finally:
+                temporary.close()
         return self._result(context, records)
 
     def on_kill(self) -> None:

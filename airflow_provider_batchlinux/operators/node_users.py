@@ -49,18 +49,30 @@ class BatchLinuxAddNodeUsersOperator(NodeUsersOperator):
     - Nodes that are added to the pool later do not get the user; use
       :class:`~airflow_provider_batchlinux.operators.node_users_lease.BatchLinuxLeaseNodeUsersOperator`.
 
+    .. code-block:: python
+
+        add = BatchLinuxAddNodeUsersOperator(
+            task_id="add_user",
+            pool_id="etl",
+            username="deploy",
+            generate_key="/opt/airflow/keys/deploy",
+            expires_in=pendulum.duration(hours=2),
+        )
+        remove = BatchLinuxRemoveNodeUsersOperator(task_id="remove_user", pool_id="etl", username="deploy")
+        add >> work >> remove.as_teardown(setups=add)
+
     All nodes are tried. If some fail, the task fails with their names and the service's codes.
 
-    An update replaces the user's key, password and expiry. One that would take a key or a password away by
-    leaving it out is refused, as far as the pool's ledger knows of it. The right to use ``sudo`` is not
-    changed by an update; ``recreate`` does that.
+    An update replaces the user's key, password and expiry. An update that would remove a key or password by
+    leaving it out is refused, as far as the pool's ledger records it. An update does not change the right to
+    use ``sudo``; ``recreate`` does.
 
-    The user is written into a ledger in the pool's metadata, with the fingerprint of its key and this task
-    instance. A user that another Dag run holds is left to it until its time is over.
+    The user is entered into a ledger in the pool's metadata, with the fingerprint of its key and this task
+    instance. A user that another Dag run holds cannot be changed until its time is over.
 
-    The service removes an expired user by the day only (on Linux), and an expiry does not end open
-    sessions: use :class:`BatchLinuxRemoveNodeUsersOperator`, as teardown say, to end access on time. Killing
-    this task takes the user off the nodes that have it (while it is deferred, from Airflow 3.3 on).
+    On Linux, the service removes an expired user by the day only, and an expiry does not end open sessions.
+    Use :class:`BatchLinuxRemoveNodeUsersOperator`, for example as a teardown, to end access on time. If this
+    task is killed, the user is removed from the nodes that have it (while deferred: Airflow 3.3 and later).
 
     Result in XCom: a list with a record for each node: ``node_id``, ``state``, ``outcome`` (``added``,
     ``updated``, ``skipped``, ``gone``, and ``failed`` within ``max_failed_nodes``), ``username``,
@@ -248,12 +260,16 @@ class BatchLinuxRemoveNodeUsersOperator(NodeUsersOperator):
     """
     Remove a user from the nodes of a pool.
 
-    Nodes without the user, nodes that went away and a pool that is gone are fine. A node that boots may come
-    back with the user, so it is waited for; one with a new machine has none. All nodes are tried, also when
-    some fail; then the task fails with the name of every one that did, and the service's code.
+    Nodes without the user, deleted nodes and a deleted pool are no errors. A node that is starting may have
+    the user, so it is waited for; a node with a new machine has none. All nodes are tried. If some fail, the
+    task fails with their names and the service's codes.
 
-    A user that another Dag run put there is left to it until its time is over. When no node has the user any
-    more, it is struck from the pool's ledger; until then the ledger says that it may be there.
+    .. code-block:: python
+
+        BatchLinuxRemoveNodeUsersOperator(task_id="remove_user", pool_id="etl", username="deploy")
+
+    A user that another Dag run holds is not removed before its time is over. The pool's ledger has the user
+    until no node has it any more.
 
     Result in XCom: a list with a record for each node: ``node_id``, ``state``, ``outcome`` (``removed``,
     ``absent``, ``skipped``, ``gone``, and ``failed`` within ``max_failed_nodes``), ``username``, ``error``
@@ -295,7 +311,7 @@ class BatchLinuxRemoveNodeUsersOperator(NodeUsersOperator):
         return {}
 
     def report(self, work: UserWork, records: Sequence[UserRecord]) -> None:
-        """Show what became of the user, and require that enough nodes are rid of it."""
+        """Log the outcome for each node, and raise an error if too many nodes may still have the user."""
         from airflow_provider_batchlinux.core.users.user import records_table
 
         self.log.info("User %r on pool %r:\n%s", work.username, self.pool_id, records_table(records))

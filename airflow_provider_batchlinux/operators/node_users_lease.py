@@ -34,26 +34,43 @@ __all__ = ["BatchLinuxLeaseNodeUsersOperator"]
 
 class BatchLinuxLeaseNodeUsersOperator(BatchLinuxWaitingOperator):
     """
-    Keep a user on all nodes of a pool, also on those that come later, and take it away at the end.
+    Keep a user on all nodes of a pool, also on nodes that are added later, and remove it at the end.
 
-    Nodes that join by a resize or a formula, are reimaged, or come back after preemption get the user within
-    ``poll_interval`` of being ready. The lease is over, and the user off all nodes, when its time is, when
-    the tasks named in ``until_task_ids`` are, when the user is removed with
-    :class:`~airflow_provider_batchlinux.operators.node_users.BatchLinuxRemoveNodeUsersOperator`, or when the
-    pool is gone. It runs beside the work that it is for: let both follow what makes the pool.
+    Nodes that are added by a resize or a formula, are reimaged, or come back after preemption get the user
+    within ``poll_interval`` after they are ready. The lease runs beside the tasks that need it.
 
-    Killing the task ends the lease too. If a kill goes unnoticed, for example in the second before a
-    triggerer has taken the task over, the user stays in the pool's ledger as overdue after its time, for
-    :class:`~airflow_provider_batchlinux.operators.user_audit.BatchLinuxAuditNodeUsersOperator` to revoke. The
-    service itself, which checks expiries by the day only, is given an expiry of two days at most, which is
-    renewed while the lease lasts.
+    .. code-block:: python
+
+        lease = BatchLinuxLeaseNodeUsersOperator(
+            task_id="access",
+            pool_id="etl",
+            username="deploy",
+            generate_key="/opt/airflow/keys/deploy",
+            expires_in=pendulum.duration(hours=8),
+            until_task_ids=["work"],
+        )
+        create >> [lease, work]
+
+    The lease ends, and the user is removed from all nodes:
+
+    - when its time is over, or the task is killed,
+    - when the tasks in ``until_task_ids`` have ended,
+    - when
+      :class:`~airflow_provider_batchlinux.operators.node_users.BatchLinuxRemoveNodeUsersOperator` removes the
+      user, or the pool is deleted.
+
+    A kill can go unnoticed, for example in the second before a triggerer has taken the task over. The user
+    then stays in the pool's ledger, and
+    :class:`~airflow_provider_batchlinux.operators.user_audit.BatchLinuxAuditNodeUsersOperator` revokes it
+    after its time. The expiry that the service knows, by the day, is at most two days away and is renewed
+    while the lease lasts.
 
     A retry continues the lease; with ``expires_in``, its time starts again.
 
     ``dag.test()`` runs one task after another, so there a lease only ends by its time, or by tasks before it.
 
     Result in XCom: ``pool_id``, ``username``, ``ended`` (``expired``, ``tasks over``, ``revoked``, ``taken
-    over``, ``pool gone``) and ``removed``, the number of nodes that it was taken off at the end.
+    over``, ``pool gone``) and ``removed``, the number of nodes from which it was removed at the end.
 
     .. seealso::
         ``docs/howto/give-access-to-nodes.md``,

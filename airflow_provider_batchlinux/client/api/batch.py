@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 from airflow_provider_batchlinux.client.api.job_calls import JobCalls
 from airflow_provider_batchlinux.client.api.node_calls import NodeCalls
@@ -47,6 +48,14 @@ class BatchLinuxClient(PoolCalls, NodeCalls, JobCalls):
     def paced(self) -> BatchLinuxClient:
         """Return a client of the same session whose calls share one rate limit when the service throttles."""
         return BatchLinuxClient(self.sdk, self.retry.paced())
+
+    def within(self, budget: float) -> BatchLinuxClient:
+        """
+        Return a client of the same session that gives up earlier.
+
+        :param budget: the maximum retry budget in seconds.
+        """
+        return BatchLinuxClient(self.sdk, replace(self.retry, budget=min(self.retry.budget, budget)))
 
     async def check(self) -> None:
         """Test the connection with the cheapest authenticated request."""

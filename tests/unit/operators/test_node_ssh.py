@@ -13,8 +13,11 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from aiohttp import ClientSession
 
 from airflow_provider_batchlinux import hooks
+from airflow_provider_batchlinux.client.transport import session
+from airflow_provider_batchlinux.client.transport.account import AccountSettings
 from airflow_provider_batchlinux.client.users.temporary import NAME_PREFIX
 from airflow_provider_batchlinux.core.pool_metadata import metadata_of
 from airflow_provider_batchlinux.core.users.ledger import entries_in
@@ -67,6 +70,21 @@ def killed_once_started(loop: Loop) -> Iterator[None]:
 
 
 class TestRunning:
+    def test_all_requests_of_a_run_share_one_session(self, account, monkeypatch):
+        account.idle_pool(2, ssh=True)
+        opened: list[AccountSettings] = []
+
+        def open_session(settings: AccountSettings) -> ClientSession:
+            opened.append(settings)
+            return open_as_usual(settings)
+
+        open_as_usual = session.open_session
+        monkeypatch.setattr(session, "open_session", open_session)
+        done = run("true")
+
+        assert done.state == "success", done.error
+        assert len(opened) == 1
+
     def test_every_node_gives_its_output(self, account):
         account.idle_pool(3, ssh=True)
 
