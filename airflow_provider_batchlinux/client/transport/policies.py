@@ -1,4 +1,4 @@
-"""What each request of the SDK's client gets on its way: headers and authentication."""
+"""The policies of the SDK's client: headers and authentication of each request."""
 
 from __future__ import annotations
 
