@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 import re
 from collections import Counter
@@ -53,6 +54,13 @@ def answer_of(status: str, body: str, kind: str = "text/html", **headers: str) -
     return f"HTTP/1.1 {status}\r\n{head}\r\n{body}".encode()
 
 
+def error_of(status: int, code: str) -> bytes:
+    """Write an error as the service answers it."""
+    message = {"lang": "en-us", "value": f"The service says {code}."}
+    body = json.dumps({"code": code, "message": message})
+    return answer_of(f"{status} Refused", body, "application/json;odata=minimalmetadata", request_id="3f2a")
+
+
 def with_body(answer: bytes, body: bytes, *, length: int | None = None) -> bytes:
     """
     Replace the body of an answer and keep its other headers.
@@ -101,6 +109,15 @@ FAULTS = (
 )
 
 Choose = Callable[[Request], Fault | None]
+
+
+def instead(answer: bytes, when: Executed = "before") -> Fault:
+    """Send the same answer to any request."""
+    return Fault("instead", lambda _: answer, when)
+
+
+def no_fault(_: Request) -> None:
+    """Let every request pass."""
 
 
 class Dice:

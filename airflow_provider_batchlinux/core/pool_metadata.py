@@ -21,6 +21,8 @@ USER_KEY_PREFIX = f"{METADATA_PREFIX}user_"
 REPAIRS_KEY = f"{METADATA_PREFIX}repairs"
 FINGERPRINT_KEY = f"{METADATA_PREFIX}fingerprint"
 SUBMISSION_KEY = f"{METADATA_PREFIX}submission"
+SETTLED_KEY = f"{METADATA_PREFIX}settled"
+"""On a job that was kept although nothing is left to read of its command; a retry runs the command again."""
 
 _EXPIRES_AT = f"{METADATA_PREFIX}expires_at"
 _SHARED = f"{METADATA_PREFIX}shared"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_batchlinux.core.instants import Duration, optional_seconds
 from airflow_provider_batchlinux.core.tasks.cleanup import DELETE_JOB_CHOICES, DeleteJob
 from airflow_provider_batchlinux.exceptions import TaskFailedError, WaitTimeoutError
-from airflow_provider_batchlinux.operators._base import id_stem_of, is_last_try, owner_of
+from airflow_provider_batchlinux.operators._base import id_stem_of, is_last_try, owner_of, parse_bool
 from airflow_provider_batchlinux.operators._waiting import (
     DEFAULT_DEFERRABLE,
     BatchLinuxWaitingOperator,
@@ -46,7 +46,10 @@ class BatchLinuxTaskOperator(BatchLinuxWaitingOperator):
     The command becomes a Batch job with one task, which may run on any node of the pool. When it has ended,
     its stdout and stderr are written to the Airflow log. A non-zero exit code fails the Airflow task.
 
-    - A retry after a lost worker adopts a command that still runs. A command that has ended is run again.
+    - A retry adopts a command of an earlier try that still runs, or that has succeeded without its result
+      having been read. Any other command that has ended is run again.
+    - If the output or result cannot be read now, the task fails with the service's answer, and the job is
+      kept for the retry.
     - Killing the Airflow task terminates the command. While the task is deferred, this needs Airflow 3.3 or
       later, and a triggerer that has already started the trigger; until then the command runs on to its
       ``time_limit`` or the deletion of its pool.
@@ -73,6 +76,8 @@ class BatchLinuxTaskOperator(BatchLinuxWaitingOperator):
     :param max_retries: how often the service retries the command after a non-zero exit code.
     :param delete_job: when to delete the job with its files: ``always``, ``on_success`` (keeps a failed job
         for inspection) or ``never``. An active job counts against the account's quota.
+    :param rerun_finished: run the command again in a retry, even if an earlier try has run it with success
+        and only its result was not read. (templated)
     :param output_limit: how many bytes of stdout and of stderr are logged at most; longer output is truncated
         to its end.
     :param poll_interval: the time between two polls, as a pendulum duration, ``timedelta`` or seconds. With
@@ -89,6 +94,7 @@ class BatchLinuxTaskOperator(BatchLinuxWaitingOperator):
         "environment",
         "files",
         "result_file",
+        "rerun_finished",
     )
     template_fields_renderers = {"command": "bash", "environment": "json", "files": "json"}  # noqa: RUF012
 
@@ -104,6 +110,7 @@ class BatchLinuxTaskOperator(BatchLinuxWaitingOperator):
         time_limit: Duration | None = None,
         max_retries: int = 0,
         delete_job: DeleteJob = "always",
+        rerun_finished: bool | str = False,
         output_limit: int = 256 * 1024,
         poll_interval: Duration = timedelta(seconds=15),
         deferrable: bool = DEFAULT_DEFERRABLE,
@@ -121,6 +128,7 @@ class BatchLinuxTaskOperator(BatchLinuxWaitingOperator):
         self.time_limit = time_limit
         self.max_retries = max_retries
         self.delete_job = delete_job
+        self.rerun_finished = rerun_finished
         self.output_limit = output_limit
         self.poll_interval = poll_interval
         self.deferrable = deferrable
@@ -148,6 +156,7 @@ class BatchLinuxTaskOperator(BatchLinuxWaitingOperator):
             try_number=context["ti"].try_number,
             token=uuid.uuid4().hex,
             owner=owner_of(context),
+            rerun_finished=parse_bool("rerun_finished", self.rerun_finished),
         )
         # A kill in the middle of the submission terminates the job, too.
         self.current_trigger = BatchLinuxTaskTrigger(job_id=submission.job_id, **arguments)
@@ -163,7 +172,7 @@ class BatchLinuxTaskOperator(BatchLinuxWaitingOperator):
         result: dict[str, Any],
     ) -> Step:
         """Log the output of the command, and return its result."""
-        from airflow_provider_batchlinux.client.tasks.tasks import Reading, finish_task
+        from airflow_provider_batchlinux.client.tasks.results import Reading, finish_task
 
         reading = Reading(self.output_limit, self.result_file, self.delete_job)
         ended = await finish_task(client, result["job_id"], reading)

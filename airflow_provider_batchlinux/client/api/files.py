@@ -8,14 +8,17 @@ from typing import Any
 from azure.core.exceptions import HttpResponseError
 
 from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
-from airflow_provider_batchlinux.client.transport.errors import is_transient
+from airflow_provider_batchlinux.client.transport.errors import is_throttled
 from airflow_provider_batchlinux.client.transport.http import ForeignAnswerError
+from airflow_provider_batchlinux.core.tasks.result import FileEnd
 from airflow_provider_batchlinux.exceptions import BatchLinuxError
 
 Download = Callable[..., Awaitable[AsyncIterator[bytes]]]
 
 
-async def task_file_tail(client: BatchLinuxClient, job_id: str, task_id: str, path: str, limit: int) -> bytes:
+async def task_file_tail(
+    client: BatchLinuxClient, job_id: str, task_id: str, path: str, limit: int
+) -> FileEnd:
     """
     Read the last bytes of a task's file.
 
@@ -35,7 +38,7 @@ async def task_file_tail(client: BatchLinuxClient, job_id: str, task_id: str, pa
 
 async def node_file_tail(
     client: BatchLinuxClient, pool_id: str, node_id: str, path: str, limit: int
-) -> bytes:
+) -> FileEnd:
     """
     Read the last bytes of a node's file.
 
@@ -62,11 +65,11 @@ async def start_task_output(client: BatchLinuxClient, pool_id: str, node_id: str
     parts = []
     for stream in ("stdout", "stderr"):
         try:
-            content = await node_file_tail(client, pool_id, node_id, f"startup/{stream}.txt", limit)
+            end = await node_file_tail(client, pool_id, node_id, f"startup/{stream}.txt", limit)
         except BatchLinuxError as error:
             parts.append(f"{stream}: not available ({error})")
         else:
-            text = content.decode(errors="replace").strip()
+            text = end.text().strip()
             parts.append(f"{stream}:\n{text}" if text else f"{stream}: empty")
     return "\n".join(parts)
 
@@ -77,26 +80,26 @@ async def _tail(
     properties: Callable[[], Awaitable[Any]],
     download: Download,
     limit: int,
-) -> bytes:
-    async def read() -> bytes:
+) -> FileEnd:
+    async def read() -> FileEnd:
         try:
             size = (await properties()).content_length
         except HttpResponseError as error:
-            if not is_transient(error):
-                # A HEAD is answered without a body, also with an error. That of a GET has the error code.
+            if not is_throttled(error):
+                # A HEAD is answered without a body, also with an error. A GET says what it is.
                 await download(ocp_range="bytes=0-0")
             raise
         if size is None:
             msg = "The answer does not say how long the file is."
             raise ForeignAnswerError(msg)
         if size == 0:
-            return b""
+            return FileEnd(b"")
         first = max(0, size - limit)
         chunks = await download(ocp_range=f"bytes={first}-{size - 1}")
         content = b"".join([chunk async for chunk in chunks])
         if len(content) != size - first:
             msg = f"The answer has {len(content)} of the {size - first} bytes that were asked for."
             raise ForeignAnswerError(msg)
-        return content
+        return FileEnd(content, omitted=first)
 
     return await client.retry.run(what, read)

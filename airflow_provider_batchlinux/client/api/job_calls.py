@@ -32,6 +32,11 @@ class JobCalls(Calls):
             f"get job {job_id!r}", "JobNotFound", lambda: self.sdk.get_job(job_id, select=fields)
         )
 
+    async def update_job(self, job_id: str, body: Body) -> None:
+        """Change the given properties of a job."""
+        changes = models.BatchJobUpdateOptions(body)
+        await self.retry.run(f"update job {job_id!r}", lambda: self.sdk.update_job(job_id, changes))
+
     async def delete_job(self, job_id: str) -> bool:
         """Delete a job and its tasks, terminating running ones; return whether the job existed."""
         return await self._deleted(

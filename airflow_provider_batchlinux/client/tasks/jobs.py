@@ -13,11 +13,12 @@ from airflow_provider_batchlinux.client.waits.loop import WaitSchedule, wait_for
 from airflow_provider_batchlinux.core.pool_metadata import (
     FINGERPRINT_KEY,
     METADATA_PREFIX,
+    SETTLED_KEY,
     SUBMISSION_KEY,
     metadata_of,
 )
 from airflow_provider_batchlinux.core.tasks.task import TASK_ID, TaskOutcome, TaskSpec, task_outcome
-from airflow_provider_batchlinux.exceptions import BatchConflictError, BatchRequestError
+from airflow_provider_batchlinux.exceptions import BatchConflictError, BatchLinuxError, BatchRequestError
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +39,8 @@ class Submission:
     :param token: unique to this submission. If a job with this id exists, it shows whether
         this submission created it.
     :param owner: the task instance that submits, for the metadata of the job.
+    :param rerun_finished: whether to run a command again that an earlier try has run with success, although
+        its result was never read.
     """
 
     spec: TaskSpec
@@ -45,6 +48,7 @@ class Submission:
     try_number: int
     token: str
     owner: Mapping[str, str]
+    rerun_finished: bool = False
 
     @property
     def job_id(self) -> str:
@@ -62,8 +66,8 @@ async def submit_task(client: BatchLinuxClient, submission: Submission) -> str:
     """
     Submit the command, or adopt the job of an earlier try that runs the same command; return the job id.
 
-    The result of a completed job of an earlier try is never used. A job of an earlier try that runs another
-    command is deleted.
+    A command that has ended is adopted if it succeeded and its result was never read. All other jobs of
+    earlier tries are deleted.
 
     :raises BatchQuotaError: the account has too many active jobs.
     """
@@ -113,8 +117,8 @@ async def _adopt_earlier(client: BatchLinuxClient, submission: Submission) -> st
     adopted = None
     for job in await client.find_active_jobs(submission.id_stem):
         job_id = str(job["id"])
-        if adopted is None and await _is_same_running(client, submission, job):
-            log.info("Job %r of an earlier try still runs the same command; going on with it.", job_id)
+        if adopted is None and (status := await _adoptable(client, submission, job)):
+            log.info("Job %r of an earlier try %s", job_id, status)
             adopted = job_id
         elif job_id != submission.job_id:
             log.info("Deleting job %r, which an earlier try left.", job_id)
@@ -122,11 +126,18 @@ async def _adopt_earlier(client: BatchLinuxClient, submission: Submission) -> st
     return adopted
 
 
-async def _is_same_running(client: BatchLinuxClient, submission: Submission, job: Mapping[str, Any]) -> bool:
-    if metadata_of(job).get(FINGERPRINT_KEY) != submission.spec.fingerprint():
-        return False
+async def _adoptable(client: BatchLinuxClient, submission: Submission, job: Mapping[str, Any]) -> str | None:
+    """Return what is adopted with a job, as the end of a log line; ``None`` if its command is run again."""
+    marks = metadata_of(job)
+    if marks.get(FINGERPRINT_KEY) != submission.spec.fingerprint():
+        return None
     task = await client.find_task(str(job["id"]), TASK_ID)
-    return task is not None and task_outcome(task) is TaskOutcome.STILL_RUNNING
+    outcome = task_outcome(task) if task is not None else TaskOutcome.FAILED
+    if outcome is TaskOutcome.STILL_RUNNING:
+        return "still runs the same command; going on with it."
+    if outcome is TaskOutcome.SUCCEEDED and SETTLED_KEY not in marks and not submission.rerun_finished:
+        return "has run the same command with success; its result was never read, and is read now."
+    return None
 
 
 async def _is_over(client: BatchLinuxClient, job_id: str) -> bool:
@@ -157,7 +168,10 @@ async def _create_task(client: BatchLinuxClient, submission: Submission) -> None
         if error.code == "TaskExists":  # The response to an earlier try of this request was lost.
             return
         # A job without a task never ends, and would count against the job quota of the account forever.
-        await client.delete_job(submission.job_id)
+        try:
+            await client.delete_job(submission.job_id)
+        except BatchLinuxError as refusal:
+            log.warning("Job %r has no task, but could not be deleted: %s", submission.job_id, refusal)
         raise
 
 

@@ -41,10 +41,11 @@ class ServiceTransport(AioHttpTransport):  # type: ignore[misc]  # azure-core lo
             answer: Any = await super().send(request, **options)
         finally:
             request.url = built
-        if answer.status_code >= 400:
+        is_stream = bool(options.get("stream"))
+        if is_stream and answer.status_code >= 400:
             # The SDK reads no body of a refused download, and with it the error code would be lost.
             await answer.read()
-        flaw = _flaw(request.method, answer, is_stream=bool(options.get("stream")))
+        flaw = _flaw(request.method, answer, is_stream=is_stream)
         if flaw is None:
             return answer
         await answer.close()

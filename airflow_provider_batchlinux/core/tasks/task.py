@@ -126,6 +126,7 @@ class TaskSnapshot:
     failure: ServiceError | None = None
     failure_category: str | None = None
     node_id: str | None = None
+    pool_id: str | None = None
     started_at: datetime | None = None
     ended_at: datetime | None = None
 
@@ -143,6 +144,7 @@ class TaskSnapshot:
             if failure and failure.get("category")
             else None,
             node_id=(body.get("nodeInfo") or {}).get("nodeId"),
+            pool_id=(body.get("nodeInfo") or {}).get("poolId"),
             started_at=parse_instant(run.get("startTime")),
             ended_at=parse_instant(run.get("endTime")),
         )

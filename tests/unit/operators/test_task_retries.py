@@ -125,12 +125,3 @@ class TestLostAnswers:
 
         assert isinstance(run.error, BatchRequestError)
         eventually(lambda: account.jobs() == [])
-
-    def test_output_that_is_not_available_does_not_fail_a_success(self, account):
-        account.control.inject("HEAD", "/files/", times=None, status=409, code="TaskFilesUnavailable")
-
-        run = run_task(operator("echo lost"))
-
-        assert run.state == "success"
-        assert "The stdout of job" in run.log
-        assert "is not available" in run.log

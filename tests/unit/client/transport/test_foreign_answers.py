@@ -12,6 +12,7 @@ from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
 from airflow_provider_batchlinux.client.api.files import task_file_tail
 from airflow_provider_batchlinux.client.transport import session
 from airflow_provider_batchlinux.client.transport.retry import RetryPolicy
+from airflow_provider_batchlinux.core.tasks.result import FileEnd
 from airflow_provider_batchlinux.exceptions import BatchLinuxError, BatchUnreachableError
 from tests.airflow_harness import run_task
 from tests.batch_account import NODE_AGENT, UBUNTU, BatchAccount
@@ -20,12 +21,13 @@ from tests.chaos import (
     PAGE,
     ChaosProxy,
     Choose,
-    Executed,
     Fault,
     Script,
     answer_of,
     body_of,
     chaos_proxy,
+    instead,
+    no_fault,
     with_body,
 )
 from tests.unit.client.sessions import run
@@ -64,7 +66,7 @@ def proxy(account: BatchAccount) -> Iterator[ChaosProxy]:
     """Give a proxy that lets all pass until it is told otherwise, before a job whose command has ended."""
     account.idle_pool(1)
     run_task(operator("echo hello", delete_job="never"))
-    with chaos_proxy(account.service.endpoint, lambda _: None) as running:
+    with chaos_proxy(account.service.endpoint, no_fault) as running:
         yield running
 
 
@@ -135,10 +137,6 @@ OTHERS: dict[str, tuple[str, str, Scenario]] = {
 ALL = {**{name: ("GET", *rest) for name, rest in READS.items()}, **OTHERS}
 
 
-def instead(answer: bytes, when: Executed = "before") -> Fault:
-    return Fault("instead", lambda _: answer, when)
-
-
 @pytest.mark.parametrize("answer", PORTAL)
 def test_an_answer_of_a_portal_is_asked_for_again(through: Through, proxy: ChaosProxy, answer: bytes) -> None:
     for method, path, scenario in ALL.values():
@@ -166,7 +164,7 @@ def test_a_file_that_comes_cut_is_asked_for_again(through: Through, proxy: Chaos
 
     content = through.run(OTHERS["file"][2], Script(cut, method="GET", path="/files/"))
 
-    assert content == b"hello\n"
+    assert content == FileEnd(b"hello\n")
     assert len(proxy.happened) == 1
 
 

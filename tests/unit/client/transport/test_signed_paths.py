@@ -52,7 +52,7 @@ class Files:
 
     def read(self, name: str) -> bytes:
         reading = task_file_tail(self._client, self._job_id, "main", f"wd/{name}", 1_000)
-        return self._loop.run_until_complete(reading)
+        return self._loop.run_until_complete(reading).content
 
     def close(self) -> None:
         self._loop.run_until_complete(self._opened.__aexit__(None, None, None))

@@ -1,0 +1,211 @@
+"""Read the output and the result of a command that has ended, and clean up."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
+from airflow_provider_batchlinux.client.api.files import task_file_tail
+from airflow_provider_batchlinux.core.pool_metadata import SETTLED_KEY, metadata_of
+from airflow_provider_batchlinux.core.tasks.cleanup import DeleteJob
+from airflow_provider_batchlinux.core.tasks.result import FileEnd, parse_result, why_lost
+from airflow_provider_batchlinux.core.tasks.task import TASK_ID, TaskOutcome, TaskSnapshot, task_outcome
+from airflow_provider_batchlinux.core.text import indented
+from airflow_provider_batchlinux.exceptions import (
+    BatchLinuxError,
+    BatchRequestError,
+    BatchUnreachableError,
+    TaskFailedError,
+)
+
+log = logging.getLogger(__name__)
+
+MAX_RESULT_SIZE = 48 * 1024
+"""Bytes of a result file: XComs are to stay small."""
+
+_STDERR_IN_ERROR = 2_000
+
+
+@dataclass(frozen=True)
+class EndedTask:
+    """A command that succeeded, and the content of its result file."""
+
+    job_id: str
+    task: TaskSnapshot
+    result: Any
+
+
+@dataclass(frozen=True)
+class Reading:
+    """
+    What to read from a command that has ended.
+
+    :param output_limit: bytes of each output stream at most.
+    :param result_file: a JSON file in the working directory; ``None`` for none.
+    :param delete_job: when to delete the job.
+    """
+
+    output_limit: int
+    result_file: str | None
+    delete_job: DeleteJob
+
+
+@dataclass(frozen=True)
+class _File:
+    """
+    The end of a file of a command, or why it was not read.
+
+    :param error: what the service answered instead.
+    :param loss: why the file can never be read; empty if it may be later.
+    """
+
+    end: FileEnd | None = None
+    error: BatchLinuxError | None = None
+    loss: str = ""
+
+    @property
+    def is_missing(self) -> bool:
+        """Whether the node answered that it has no such file."""
+        return isinstance(self.error, BatchRequestError) and self.error.code == "FileNotFound"
+
+    @property
+    def may_be_read_later(self) -> bool:
+        """Whether a later try may read it."""
+        return self.error is not None and not self.loss and not self.is_missing
+
+
+async def finish_task(client: BatchLinuxClient, job_id: str, reading: Reading) -> EndedTask:
+    """
+    Log the output of a command that has ended, return its result, and clean up.
+
+    :raises TaskFailedError: if it failed, or its result is lost or not usable.
+    :raises BatchLinuxError: if it succeeded, and its output or result cannot be read now. The job is kept,
+        and a retry reads it.
+    """
+    task = await client.find_task(job_id, TASK_ID)
+    if task is None:
+        msg = f"Task {TASK_ID!r} of job {job_id!r} was deleted before its result was read."
+        raise TaskFailedError(msg)
+    has_succeeded = task_outcome(task) is TaskOutcome.SUCCEEDED
+    outputs = await _read_outputs(client, job_id, task, reading.output_limit)
+    for stream, file in outputs.items():
+        _log_output(job_id, stream, file)
+    if not has_succeeded:
+        if not any(file.may_be_read_later for file in outputs.values()):
+            await _clean_up(client, job_id, delete=reading.delete_job == "always", settle=False)
+        raise _failure(job_id, task, outputs["stderr"])
+    files = list(outputs.values())
+    if reading.result_file and not any(file.loss for file in files):
+        files.append(await _read(client, job_id, task, f"wd/{reading.result_file}", MAX_RESULT_SIZE))
+    for file in files:
+        if file.error is not None and file.may_be_read_later:
+            raise _with_outlook(file.error, job_id)
+    result = await _result(client, job_id, task, reading, files) if reading.result_file else None
+    await _clean_up(client, job_id, delete=reading.delete_job != "never")
+    return EndedTask(job_id, task, result)
+
+
+async def _read_outputs(
+    client: BatchLinuxClient, job_id: str, task: TaskSnapshot, limit: int
+) -> dict[str, _File]:
+    outputs = {
+        stream: await _read(client, job_id, task, f"{stream}.txt", limit) for stream in ("stdout", "stderr")
+    }
+    if task_outcome(task) is TaskOutcome.SUCCEEDED and all(file.is_missing for file in outputs.values()):
+        # Every command that ran leaves both; one that could not start leaves none.
+        loss = f"node {task.node_id!r} no longer has its files, as after a reimage"
+        return {stream: replace(file, loss=loss) for stream, file in outputs.items()}
+    return outputs
+
+
+async def _result(
+    client: BatchLinuxClient, job_id: str, task: TaskSnapshot, reading: Reading, files: Sequence[_File]
+) -> Any:
+    path, file = reading.result_file, files[-1]
+    loss = next((file.loss for file in files if file.loss), "")
+    if loss or file.end is None:
+        await _clean_up(client, job_id, delete=reading.delete_job == "always")
+        flaw = f"left no {path!r} in its working directory: {file.error}"
+        msg = f"Job {job_id!r} succeeded but " + (f"its result is lost: {loss}." if loss else flaw)
+        raise TaskFailedError(msg, exit_code=0, node_id=task.node_id) from file.error
+    try:
+        return parse_result(file.end)
+    except ValueError as error:
+        # The job has the only copy of what the command made.
+        await _clean_up(client, job_id, delete=False)
+        msg = f"{path!r} of job {job_id!r} {error}. The job is kept with the file."
+        raise TaskFailedError(msg, exit_code=0) from error
+
+
+async def _read(client: BatchLinuxClient, job_id: str, task: TaskSnapshot, path: str, limit: int) -> _File:
+    try:
+        return _File(await task_file_tail(client, job_id, TASK_ID, path, limit))
+    except BatchRequestError as error:
+        return _File(error=error, loss=await _loss(client, task, error))
+    except BatchLinuxError as error:
+        return _File(error=error)
+
+
+async def _loss(client: BatchLinuxClient, task: TaskSnapshot, error: BatchRequestError) -> str:
+    state = None
+    if error.code == "TaskFilesUnavailable":
+        try:
+            node = await client.find_node_body(task.pool_id or "", task.node_id or "", ["id", "state"])
+        except BatchLinuxError:
+            return ""
+        state = str(node["state"]).lower() if node else None
+    return why_lost(error.code, task.node_id, state) or ""
+
+
+def _log_output(job_id: str, stream: str, file: _File) -> None:
+    if file.end is not None:
+        log.info("%s of job %r:\n%s", stream, job_id, indented(file.end.text()) or "    (empty)")
+    elif file.loss:
+        log.warning("The %s of job %r is lost: %s. %s", stream, job_id, file.loss, file.error)
+    else:
+        log.warning("The %s of job %r is not available: %s", stream, job_id, file.error)
+
+
+def _failure(job_id: str, task: TaskSnapshot, stderr: _File) -> TaskFailedError:
+    if stderr.end is not None:
+        tail = "The end of its stderr:\n" + indented(stderr.end.last(_STDERR_IN_ERROR).text() or "(empty)")
+    else:
+        tail = f"Its stderr is {'lost: ' + stderr.loss if stderr.loss else 'not available'}: {stderr.error}"
+    msg = f"Task {TASK_ID!r} in job {job_id!r} failed: {task.why_failed()}.\n{tail}"
+    return TaskFailedError(msg, exit_code=task.exit_code, node_id=task.node_id)
+
+
+def _with_outlook(error: BatchLinuxError, job_id: str) -> BatchLinuxError:
+    error.args = (
+        f"{error} The command of job {job_id!r} has succeeded; its job is kept, and a retry reads its files.",
+    )
+    return error
+
+
+async def _clean_up(client: BatchLinuxClient, job_id: str, *, delete: bool, settle: bool = True) -> None:
+    """
+    Delete a job, or mark it as one that no retry adopts; log a warning if the service refuses.
+
+    :param settle: whether a job that is kept is marked.
+    """
+    try:
+        if delete:
+            await client.delete_job(job_id)
+            return
+    except BatchLinuxError as error:
+        log.warning("Job %r is no longer needed, but could not be deleted: %s", job_id, error)
+        settle = settle and not isinstance(error, BatchUnreachableError)
+    if not settle:
+        return
+    try:
+        job = await client.find_job(job_id)
+        if job is None:
+            return
+        marks = {**metadata_of(job), SETTLED_KEY: "true"}
+        metadata = [{"name": name, "value": value} for name, value in marks.items()]
+        await client.update_job(job_id, {"metadata": metadata})
+    except BatchLinuxError as error:
+        log.warning("Job %r could not be marked as read; a retry may adopt it: %s", job_id, error)
