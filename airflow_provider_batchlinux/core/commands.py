@@ -10,6 +10,9 @@ COMMAND_VARIABLE = "AIRFLOW_BATCHLINUX_COMMAND"
 MAX_COMMAND_SIZE = 96 * 1024
 """Bytes. Linux takes at most 128 KiB in one argument or environment variable."""
 
+_MAX_VARIABLE_SIZE = 128 * 1024
+"""Bytes of one variable: its name, "=", its value and an end (MAX_ARG_STRLEN of Linux)."""
+
 _NEEDS_CARRYING = frozenset("'\\\n\r")
 
 
@@ -29,6 +32,36 @@ def command_line(command: str) -> tuple[str, dict[str, str]]:
     return f"/bin/bash -c 'eval -- \"${COMMAND_VARIABLE}\"'", {COMMAND_VARIABLE: command}
 
 
-def environment_settings(environment: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Write environment variables as the service reads them."""
-    return [{"name": name, "value": str(value)} for name, value in environment.items()]
+def environment_settings(environment: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Write environment variables as the service reads them; one whose value is ``None`` is left out."""
+    return [{"name": name, "value": str(value)} for name, value in environment.items() if value is not None]
+
+
+def environment_problems(name: str, environment: Mapping[Any, Any]) -> list[str]:
+    """
+    List the variables that no program on Linux can be started with; values are not repeated.
+
+    :param name: the parameter's name, for the messages.
+    """
+    settings = ((key, "" if value is None else str(value)) for key, value in environment.items())
+    return [f"{name}{flaw}" for key, value in settings if (flaw := variable_flaw(key, value))]
+
+
+def variable_flaw(name: object, value: str) -> str | None:
+    """Return why Linux refuses an environment variable, as the end of a sentence; ``None`` if it does not."""
+    if not isinstance(name, str) or not name:
+        return f" names a variable {name!r}; a name is text that is not empty."
+    if "=" in name or "\0" in name:
+        return f" names a variable {name!r}; a name has no '=' and no NUL."
+    if "\0" in value:
+        return f": the value of {name!r} contains NUL, which no variable can hold."
+    try:
+        size = len(f"{name}={value}".encode()) + 1
+    except UnicodeEncodeError:
+        return f": the variable {name!r} contains half of a surrogate pair, which is no character."
+    if size > _MAX_VARIABLE_SIZE:
+        return (
+            f": the value of {name!r} is {len(value.encode())} bytes; Linux takes {_MAX_VARIABLE_SIZE} bytes "
+            "with the name. Pass large values in files."
+        )
+    return None

@@ -63,8 +63,9 @@ class BatchLinuxTaskOperator(BatchLinuxWaitingOperator):
 
     :param pool_id: the pool. (templated)
     :param command: a bash command; it runs in its own working directory. (templated)
-    :param environment: environment variables of the command; ``None`` for none. The service shows them to
-        everyone who may read the job: do not put secrets there. (templated)
+    :param environment: environment variables of the command; ``None`` for none. One whose value is ``None``
+        is left out. The service shows them to everyone who may read the job: do not put secrets there.
+        (templated)
     :param files: small files to copy to the working directory: the name there, and the path on the worker. At
         most 96 KiB in total when compressed; ``None`` for none. (templated)
     :param result_file: a JSON file in the working directory, at most 48 KiB, whose content becomes
@@ -103,7 +104,7 @@ class BatchLinuxTaskOperator(BatchLinuxWaitingOperator):
         *,
         pool_id: str,
         command: str,
-        environment: dict[str, str] | None = None,
+        environment: dict[str, str | None] | None = None,
         files: dict[str, str] | None = None,
         result_file: str | None = None,
         elevated: bool = False,

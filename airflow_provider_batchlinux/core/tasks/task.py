@@ -16,6 +16,7 @@ from typing import Any
 from airflow_provider_batchlinux.core.commands import (
     MAX_COMMAND_SIZE,
     command_line,
+    environment_problems,
     environment_settings,
 )
 from airflow_provider_batchlinux.core.ids import fingerprint, id_problems
@@ -55,6 +56,7 @@ class TaskSpec:
     :param pool_id: the pool whose nodes may run it.
     :param command: a bash command.
     :param environment: environment variables for the command; they may hold secrets, so they are not shown.
+        One whose value is ``None`` is left out.
     :param elevated: run as root instead of as an ordinary user.
     :param packed_files: files for the working directory, packed by ``pack_files``; ``None`` for none.
     :param time_limit: seconds after which the service ends the command; ``None`` for no limit.
@@ -63,7 +65,7 @@ class TaskSpec:
 
     pool_id: str
     command: str
-    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    environment: Mapping[str, str | None] = field(default_factory=dict, repr=False)
     elevated: bool = False
     packed_files: str | None = field(default=None, repr=False)
     time_limit: float | None = None
@@ -76,6 +78,9 @@ class TaskSpec:
             found.append("command is empty.")
         if len(self.command.encode()) > MAX_COMMAND_SIZE:
             found.append(f"command is longer than {MAX_COMMAND_SIZE} bytes; put the program into files.")
+        if "\0" in self.command:
+            found.append("command contains NUL, which no command can hold.")
+        found += environment_problems("environment", self.environment)
         if self.max_retries < -1:
             found.append(f"max_retries={self.max_retries} is less than -1 (for ever).")
         return found

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from airflow_provider_batchlinux.core.commands import (
     COMMAND_VARIABLE,
     command_line,
+    environment_problems,
     environment_settings,
 )
 
@@ -111,3 +112,50 @@ def test_environment_settings_are_names_and_values_as_text() -> None:
         {"name": "A", "value": "1"},
         {"name": "B", "value": ""},
     ]
+
+
+def test_a_variable_of_none_is_left_out() -> None:
+    assert environment_settings({"A": None, "B": 1}) == [{"name": "B", "value": "1"}]
+    assert environment_problems("environment", {"A": None}) == []
+
+
+def starts(name: str, value: str) -> bool:
+    """Tell whether Linux starts a program with a variable."""
+    try:
+        subprocess.run(["/bin/true"], env={name: value}, check=True)
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+VALUES = st.text(st.characters(exclude_categories=[]), max_size=8) | st.builds(
+    "".join, st.lists(st.sampled_from(["a", "é", "=", "\0", "\ud800"]), max_size=4)
+)
+
+
+@settings(max_examples=60)
+@given(VALUES.filter(bool), VALUES, st.sampled_from([0, 131_060, 131_070, 131_071]))
+def test_exactly_the_variables_that_linux_takes_are_accepted(name: str, value: str, padding: int) -> None:
+    value += "x" * max(0, padding - len(f"{name}={value}".encode(errors="replace")))
+
+    assert (environment_problems("environment", {name: value}) == []) == starts(name, value)
+
+
+@pytest.mark.parametrize(
+    ("environment", "problem"),
+    [
+        pytest.param({"": "1"}, "environment names a variable ''; a name is text", id="empty name"),
+        pytest.param({1: "1"}, "environment names a variable 1; a name is text", id="number"),
+        pytest.param({"A=B": "1"}, "environment names a variable 'A=B'; a name has no '='", id="equals"),
+        pytest.param({"A\0": "1"}, "a name has no '=' and no NUL", id="NUL in a name"),
+        pytest.param({"A": "s3cret\0"}, "environment: the value of 'A' contains NUL", id="NUL in a value"),
+        pytest.param({"A": "s3cret" * 30_000}, "the value of 'A' is 180000 bytes; Linux", id="large"),
+    ],
+)
+def test_a_variable_that_linux_refuses_is_named_without_its_value(
+    environment: dict[object, object], problem: str
+) -> None:
+    [found] = environment_problems("environment", environment)
+
+    assert problem in found
+    assert "s3cret" not in found

@@ -11,6 +11,7 @@ import re
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 from typing import Any
 
+from airflow_provider_batchlinux.core.commands import variable_flaw
 from airflow_provider_batchlinux.core.pools.validation.schema import Path, Problem
 
 Body = Mapping[str, Any]
@@ -101,10 +102,13 @@ def _start_task_problems(body: Body) -> Iterator[Problem]:
         if not re.fullmatch(r"0?[0-7]{3,4}", file.get("fileMode", "0770")):
             says = f"={file['fileMode']!r} is not an octal mode such as '0770'."
             yield Problem((*where, "resourceFiles", at, "fileMode"), says)
-    variables = enumerate(task.get("environmentSettings", ()))
+    variables = list(enumerate(task.get("environmentSettings", ())))
     yield from _duplicates(
         ((*where, "environmentSettings", at, "name"), item.get("name")) for at, item in variables
     )
+    for at, item in variables:
+        if flaw := variable_flaw(item.get("name"), str(item.get("value") or "")):
+            yield Problem((*where, "environmentSettings", at), flaw)
     container, engine = task.get("containerSettings"), (_MACHINE, "containerConfiguration")
     if container is not None and _at(body, engine) is None:
         says = " needs a container engine on the nodes; give {0}."

@@ -40,6 +40,8 @@ def test_a_plain_command_has_no_problems() -> None:
         pytest.param(
             {"command": "ü" * 48 * 1024 + "#"}, "command is longer than 98304 bytes", id="too long a command"
         ),
+        pytest.param({"command": "echo \0"}, "command contains NUL", id="NUL"),
+        pytest.param({"environment": {"A=B": "1"}}, "environment names a variable 'A=B'", id="variable"),
         pytest.param({"max_retries": -2}, "max_retries=-2 is less than -1", id="fewer tries than for ever"),
     ],
 )

@@ -72,6 +72,14 @@ REFUSED = {
         {"start_task": {"command": "true", "container": {"image": "busybox"}}},
         "start_task.container needs a container engine on the nodes; give containers.",
     ),
+    "a variable with an equals sign": (
+        {"start_task": {"command": "true", "environment": {"A=B": "s3cret"}}},
+        "start_task.environment names a variable 'A=B'; a name has no '='",
+    ),
+    "a variable that is too large": (
+        {"start_task": {"command": "true", "environment": {"A": "x" * 131_072, "B": None}}},
+        "start_task.environment: the value of 'A' is 131072 bytes; Linux takes 131072 bytes with the name.",
+    ),
     "a user without an account": (
         {"start_task": {"command": "true", "user": "x"}},
         "start_task.user='x' is none of user_accounts.",
