@@ -188,8 +188,8 @@ class BatchLinuxHook(BaseHook):
         """Delete a job and its tasks, also running ones; return ``False`` if the job does not exist."""
         return self.run(lambda client: client.delete_job(job_id))
 
-    def _settings(self, connection: Any, extra: dict[str, Any]) -> AccountSettings:
-        from airflow_provider_batchlinux.hooks.connection import settings_of
+    def _settings(self, connection: Any, extra: object) -> AccountSettings:
+        from airflow_provider_batchlinux.hooks.connection import require_extra, settings_of
 
         try:
             settings = settings_of(
@@ -197,7 +197,7 @@ class BatchLinuxHook(BaseHook):
                 password=connection.password,
                 host=connection.host,
                 port=connection.port,
-                extra=extra,
+                extra=require_extra(connection.extra, extra),
             )
         except ValueError as error:
             msg = f"Connection {self.batch_linux_conn_id!r} cannot be used:\n{error}"

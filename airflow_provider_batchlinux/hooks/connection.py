@@ -2,17 +2,37 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from airflow_provider_batchlinux.client.transport.account import AccountSettings, AuthKind
+from airflow_provider_batchlinux.client.transport.account import EXAMPLE_URL, AccountSettings, AuthKind
 
-__all__ = ["settings_of"]
+__all__ = ["require_extra", "settings_of"]
 
 _PREFIXES = ("", "extra__azure_batch_linux__", "extra__azure_batch__")
 _DEFAULT_ID_PREFIX = "af"
 _DEFAULT_RETRY_BUDGET = 300.0
+
+
+def require_extra(text: str | None, parsed: object) -> Mapping[str, Any]:
+    """
+    Return the extra of a connection.
+
+    :param text: the extra as it is stored.
+    :param parsed: the extra as Airflow has parsed it. An extra that is not JSON is empty there.
+    :raises ValueError: if it is not a JSON object. The message does not repeat it: it may hold a secret.
+    """
+    try:
+        found = json.loads(text) if text and text.strip() else parsed
+    except ValueError:
+        found = text
+    if not isinstance(found, Mapping) or not isinstance(parsed, Mapping):
+        kind = "not JSON" if found is text else f"JSON of another kind ({type(found).__name__})"
+        msg = f'extra is {kind}; give a JSON object such as {{"account_url": "{EXAMPLE_URL}"}}.'
+        raise ValueError(msg)  # noqa: TRY004  # as all that is wrong with a connection
+    return parsed
 
 
 def settings_of(
@@ -39,7 +59,7 @@ def settings_of(
     auth, auth_problems = _auth_kind(_text(extra, "auth"), key)
     settings = AccountSettings(
         endpoint=endpoint.rstrip("/"),
-        account_name=login or _name_in(endpoint),
+        account_name=(login or "").strip() or _name_in(endpoint),
         auth=auth,
         account_key=key,
         tenant_id=_text(extra, "tenant_id") or _text(extra, "workload_identity_tenant_id") or None,

@@ -68,7 +68,7 @@ class AccountSettings:
     def problems(self) -> list[str]:
         """List everything that is missing or invalid, without secrets."""
         found = _endpoint_problems(self.endpoint)
-        if self.auth is not AuthKind.SHARED_KEY and self.endpoint.startswith("http://"):
+        if self.auth is not AuthKind.SHARED_KEY and self.endpoint.lower().startswith("http://"):
             found.append(f"auth={self.auth.value!r} needs an account_url of https: no token goes over http.")
         if self.authority_host:
             found += _authority_problems(self.authority_host)
@@ -79,6 +79,10 @@ class AccountSettings:
         key = self.account_key if self.auth is AuthKind.SHARED_KEY else None
         if key and not _is_base64(key):
             found.append("The account key is not base64; copy one of the two access keys whole.")
+        if not _ACCOUNT_NAME.fullmatch(self.account_name):
+            found.append(
+                f"login={self.account_name!r} is not the name of a Batch account: letters and digits."
+            )
         if not _ID_PREFIX.fullmatch(self.id_prefix):
             found.append(f"id_prefix={self.id_prefix!r} is not 1 to 16 letters, digits, '-' or '_'.")
         if not self.retry_budget >= 0:
@@ -92,6 +96,13 @@ class AccountSettings:
         return gaps if self.auth is not AuthKind.SHARED_KEY else ["an Entra identity (auth)", *gaps]
 
 
+EXAMPLE_URL = "https://name.region.batch.azure.com"
+
+_ADDRESS = re.compile(
+    r"https?://(?:\[[0-9a-f:.]+\]|[a-z0-9_](?:[a-z0-9._-]*[a-z0-9_])?\.?)(?::(?P<port>[0-9]{1,9}))?",
+    re.IGNORECASE | re.ASCII,
+)
+_ACCOUNT_NAME = re.compile(r"[A-Za-z0-9_-]*")
 _ID_PREFIX = re.compile(r"[A-Za-z0-9_-]{1,16}")
 _AUTHORITY_HOST = re.compile(r"(https://)?[A-Za-z0-9._-]+(:[0-9]{1,5})?/?")
 _REGION = re.compile(r"[^.]+\.([a-z0-9]+)\.batch\.")
@@ -104,20 +115,21 @@ _NEEDED = {
 
 
 def _endpoint_problems(endpoint: str) -> list[str]:
-    try:
-        parts = urlsplit(endpoint)
-        usable = (
-            parts.scheme in ("http", "https")
-            and bool(parts.hostname)
-            and (parts.port is None or parts.port > 0)
-        )
-    except ValueError:
-        usable = False
     if "@" in endpoint:
         return ["account_url holds a user name or password; give the address alone."]
-    if not usable:
-        return [f"account_url={endpoint!r} is not a URL such as https://name.region.batch.azure.com."]
+    # More than the address would be lost or sent with every request; it is not repeated, as it may be a SAS.
+    address = _ADDRESS.match(endpoint)
+    if address is not None and endpoint[address.end() :].startswith(("/", "?", "#")):
+        rest = endpoint[address.end() :]
+        return [] if rest == "/" else [f"account_url has more than the address: use {address.group()}."]
+    if address is None or address.end() < len(endpoint) or not _is_port(address["port"]):
+        shown = re.split("[?#]", endpoint)[0]
+        return [f"account_url={shown!r} is not a URL such as {EXAMPLE_URL}."]
     return []
+
+
+def _is_port(text: str | None) -> bool:
+    return text is None or 0 < int(text) <= 65_535
 
 
 def _authority_problems(host: str) -> list[str]:

@@ -27,6 +27,11 @@ from airflow_provider_batchlinux.client.transport.policies import (
 # The SDK logs a traceback for every refusal without a body (each HEAD has none) before it raises.
 logging.getLogger("azure.batch._utils.model_base").setLevel(logging.ERROR)
 
+# azure-identity writes each request for a token to the task's log. Who has set a level has asked for it.
+for _logger in map(logging.getLogger, ("azure", "msal")):
+    if _logger.level == logging.NOTSET:
+        _logger.setLevel(logging.WARNING)
+
 CONNECT_TIMEOUT = 10.0
 READ_TIMEOUT = 60.0
 """Seconds. The service gives itself at most 30 for a request; azure-core would wait 300 for each."""

@@ -46,6 +46,38 @@ def connection_json(**fields: Any) -> str:
     return json.dumps({"conn_type": "azure_batch_linux", **fields})
 
 
+class TestExtra:
+    @pytest.mark.parametrize(
+        ("extra", "kind"),
+        [
+            pytest.param(["s3cret"], "JSON of another kind (list)", id="a list"),
+            pytest.param('["s3cret"]', "JSON of another kind (list)", id="a list as text"),
+            pytest.param('"s3cret"', "JSON of another kind (str)", id="a text in JSON"),
+            pytest.param("7", "JSON of another kind (int)", id="a number"),
+            pytest.param("null", "JSON of another kind (NoneType)", id="null"),
+            pytest.param("account_url=s3cret", "not JSON", id="no JSON"),
+            pytest.param('{"account_url": "s3cret"', "not JSON", id="a part of JSON"),
+        ],
+    )
+    @pytest.mark.parametrize(
+        "read",
+        [
+            pytest.param(lambda hook: hook.settings(), id="worker"),
+            pytest.param(lambda hook: asyncio.run(hook.async_settings()), id="triggerer"),
+        ],
+    )
+    def test_an_extra_that_is_no_json_object_is_refused_in_a_sentence(
+        self, monkeypatch: pytest.MonkeyPatch, extra: object, kind: str, read: Any
+    ) -> None:
+        monkeypatch.setenv(VARIABLE, connection_json(login="flights", password=KEY, extra=extra))
+
+        with pytest.raises(ValueError, match="cannot be used") as refused:
+            read(BatchLinuxHook())
+
+        assert f"extra is {kind}; give a JSON object such as " in str(refused.value)
+        assert "s3cret" not in str(refused.value)
+
+
 class TestConnectionForms:
     @pytest.mark.parametrize(
         "value",

@@ -99,6 +99,11 @@ def test_the_accounts_name_is_taken_from_its_url_where_no_login_is_given() -> No
     assert read(login=None).account_name == "etl"
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n", " ", "\t"])
+def test_blanks_and_line_ends_around_login_and_key_are_dropped(end: str) -> None:
+    assert read(login=f"etl{end}", password=f"{KEY}{end}") == read()
+
+
 @pytest.mark.parametrize(
     "endpoint",
     [

@@ -7,6 +7,8 @@ import json
 import logging
 import os
 import re
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -137,8 +139,8 @@ def identities(secure_emulator: RunningEmulator, monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.fixture
-def said() -> Iterator[Callable[[], str]]:
-    """Give all that is logged by anyone, at every level."""
+def said_by_default() -> Iterator[Callable[[], str]]:
+    """Give all that is logged where only the root logger has been given a level."""
     records: list[str] = []
     handler = logging.Handler(logging.DEBUG)
     handler.setFormatter(logging.Formatter())
@@ -150,6 +152,18 @@ def said() -> Iterator[Callable[[], str]]:
     yield lambda: "\n".join(records)
     root.setLevel(level)
     root.removeHandler(handler)
+
+
+@pytest.fixture
+def said(said_by_default: Callable[[], str]) -> Iterator[Callable[[], str]]:
+    """Give all that is logged by anyone, at every level."""
+    loggers = [logging.getLogger(name) for name in ("azure", "msal")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.DEBUG)
+    yield said_by_default
+    for logger, level in zip(loggers, levels, strict=True):
+        logger.setLevel(level)
 
 
 def secrets_of(emulator: RunningEmulator) -> list[str]:
@@ -254,6 +268,27 @@ def test_no_secret_and_no_token_is_logged(way: Way, identities: Identities, said
     assert "succeeded" in said()
     shown = f"{said()} {hook.settings()} {identities.emulator} {identities.emulator.control.requests()}"
     assert_no_secret(shown, identities.emulator)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_the_requests_of_the_sdk_are_not_in_the_log_by_default(
+    way: Way, identities: Identities, said_by_default: Callable[[], str]
+) -> None:
+    identities.use(way, authority_host=identities.facts.authority).find_pool("etl")
+
+    assert not re.search(r"Request (URL|method|headers)|get_token|Response status", said_by_default())
+
+
+def test_a_level_that_someone_has_set_for_the_sdk_is_kept() -> None:
+    program = """
+import logging
+logging.getLogger("azure").setLevel(logging.INFO)
+import airflow_provider_batchlinux.client.transport.session
+print([logging.getLogger(name).level for name in ("azure", "msal")])
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+
+    assert done.stdout == f"{[logging.INFO, logging.WARNING]}\n"
 
 
 def test_a_refused_token_is_not_repeated(identities: Identities, said: Callable[[], str]) -> None:

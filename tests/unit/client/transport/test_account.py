@@ -91,12 +91,37 @@ def test_settings_that_cannot_work_are_named(changes: dict[str, Any], problems: 
         pytest.param("https://etl:port", id="a port that is no number"),
         pytest.param("https://etl:99999", id="a port out of range"),
         pytest.param("https://[::1", id="an open bracket"),
+        pytest.param("https://etl:0", id="port 0"),
+        pytest.param("https://et\nl", id="a line end within"),
+        pytest.param("https://et l", id="a blank within"),
+        pytest.param("https://etl\\other", id="a backslash"),
     ],
 )
 def test_an_endpoint_that_is_no_url_is_named(endpoint: str) -> None:
     assert replace(SETTINGS, endpoint=endpoint).problems() == [
         f"account_url={endpoint!r} is not a URL such as https://name.region.batch.azure.com."
     ]
+
+
+@pytest.mark.parametrize("scheme", ["https://", "HTTPS://"])
+@pytest.mark.parametrize("rest", ["/pools", "//", "/?sig=s3cret", "?sig=s3cret", "#s3cret", "/%20", "?"])
+def test_more_than_an_address_is_refused_and_not_repeated(scheme: str, rest: str) -> None:
+    [problem] = replace(SETTINGS, endpoint=f"{scheme}etl.example.org:8443{rest}").problems()
+
+    assert problem == f"account_url has more than the address: use {scheme}etl.example.org:8443."
+
+
+def test_the_query_of_what_is_no_url_is_not_repeated() -> None:
+    [problem] = replace(SETTINGS, endpoint="etl.example.org/?sig=s3cret").problems()
+
+    assert "account_url='etl.example.org/' is not a URL" in problem
+
+
+@pytest.mark.parametrize("name", ["et l", "etl\n", "étl", "etl/x"])
+def test_a_login_that_is_no_account_name_is_named(name: str) -> None:
+    [problem] = replace(SETTINGS, account_name=name).problems()
+
+    assert problem == f"login={name!r} is not the name of a Batch account: letters and digits."
 
 
 @given(st.text())
