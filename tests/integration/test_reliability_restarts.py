@@ -25,7 +25,15 @@ from tests.airflow_harness import Deferral, TaskRun, make_trigger, resume_task, 
 from tests.batch_account import LIMIT, BatchAccount, eventually
 from tests.conftest import set_connection
 from tests.faults import meanwhile
-from tests.integration.scenarios import come_up, create, creating, nodes_sensor, once_waiting, rebooting
+from tests.integration.scenarios import (
+    come_up,
+    create,
+    creating,
+    nodes_deferral,
+    nodes_sensor,
+    once_waiting,
+    rebooting,
+)
 from tests.unit.commands import Loop
 
 RUNS = 4
@@ -170,6 +178,35 @@ def test_a_restarted_triggerer_goes_on_with_a_repair(account: BatchAccount) -> N
     assert steps.count("removenodes") == 1
     assert run.result["nodes"] == {"idle": 2}
     assert run.result["repairs"] == 1
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        pytest.param({"delay": 0.5}, id="before the service removes the node"),
+        pytest.param({"hold": 0.5}, id="before the service answers"),
+    ],
+)
+def test_a_triggerer_restarted_during_a_removal_removes_the_node_once_and_grows_the_pool_back(
+    account: BatchAccount, fault: Mapping[str, Any]
+) -> None:
+    create(dedicated_nodes=2)
+    account.wait_for_nodes({"idle": 2})
+    lost = account.put_node("unusable")
+    account.control.inject("POST", "/removenodes$", **fault)
+    waiting = {"repair": {"replace_unusable": True, "unusable_grace": 0.001}}
+    deferral = nodes_deferral(**waiting)
+
+    deferral = restart_triggerer(deferral, account, asked="/removenodes")
+    done = changes(account)
+    account.control.clear_requests()
+    run = finish(nodes_sensor(**waiting), TaskRun("deferred", None, {}, {}, "", deferral), deferral)
+
+    steps = [asked.rpartition("/")[2] for asked in [*done, *changes(account)] if asked.startswith("POST")]
+    assert steps == ["removenodes", "resize"]
+    assert run.result["nodes"] == {"idle": 2}
+    assert run.result["repairs"] == 1
+    assert lost not in {node.node_id for node in account.nodes()}
 
 
 @pytest.mark.parametrize(
