@@ -1,4 +1,4 @@
-"""Run the benchmarks that are named, or all; print a table, write bench.json at the root of the project."""
+"""Run the named benchmarks, or all; print a table, and write bench.json to the root of the project."""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ BENCHMARKS: tuple[Callable[[], Result], ...] = (
 
 def main(names: Sequence[str]) -> None:
     """
-    Measure, one after the other; ends with a failure when a limit is not kept.
+    Run benchmarks one after the other. The process fails if a limit is exceeded.
 
-    :param names: which to run; none for all.
+    :param names: the benchmarks; empty for all.
     """
     logging.disable(logging.INFO)
     known = {benchmark.__name__: benchmark for benchmark in BENCHMARKS}

@@ -1,4 +1,4 @@
-"""A bare aiohttp handler, the least that an answer can cost; serves until its standard input ends."""
+"""A minimal aiohttp server, as the lower bound of an answer's cost; it runs until its standard input ends."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Waiting for a pool of ten thousand nodes: what it asks of the service until they are ready."""
+"""The requests of a wait for a pool of 10,000 nodes until they are ready."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PAGE = 1000
 """Nodes that the service lists in one request."""
 
 STEP = 4.0
-"""Seconds of the service's time between two looks: 31 of them go into the allocation, 20 into the boot."""
+"""Seconds of the service's time between two polls: the allocation takes 31 of them, the boot 20."""
 
 INTERVAL = 0.5
 POOL = "large"
@@ -40,24 +40,24 @@ Scenario = Callable[[RunningEmulator, Meter, AccountSettings], Awaitable[float]]
 @dataclass(frozen=True)
 class Cost:
     """
-    What a wait cost until the pool was ready.
+    The cost of a wait until the pool was ready.
 
-    :param requests: all of them.
-    :param listings: those of whole lists of nodes, by their pages.
-    :param unselected: those of lists of nodes with all their properties.
-    :param received: bytes.
-    :param look: bytes of one look, in the median.
+    :param requests: all requests.
+    :param listings: requests for pages of the list of all nodes.
+    :param unselected: requests for nodes with all their properties.
+    :param received: bytes of all answers.
+    :param poll: bytes of one poll, as the median.
     """
 
     requests: int
     listings: int
     unselected: int
     received: int
-    look: float
+    poll: float
 
 
 def large_pool_wait() -> Result:
-    """Count requests until 10,000 nodes are ready, against getting and listing them each time."""
+    """Count the requests until 10,000 nodes are ready, against getting the pool and listing its nodes."""
     ours, theirs = _cost(_wait, NODES), _cost(_wait_as_airflow_does, NODES)
     limits = (
         Limit("pages of nodes, of one list of all", ours.listings, at_most=NODES / PAGE),
@@ -67,11 +67,11 @@ def large_pool_wait() -> Result:
 
 
 def large_pool_wait_bytes() -> Result:
-    """Count the bytes of all answers until 10,000 nodes are ready, against the same."""
+    """Count the bytes of all answers until 10,000 nodes are ready, against the same alternative."""
     ours, theirs = _cost(_wait, NODES), _cost(_wait_as_airflow_does, NODES)
     few = _cost(_wait, FEW_NODES)
-    wanted = f"flat for each look: {ours.look:.0f} bytes, at {FEW_NODES} nodes {few.look:.0f}"
-    return Result(ours.received, "bytes", theirs.received, theirs.received / ours.received, wanted)
+    limit = Limit(f"times the bytes of a poll at {FEW_NODES} nodes", ours.poll / few.poll, at_most=1.5)
+    return Result(ours.received, "bytes", theirs.received, theirs.received / ours.received, limits=(limit,))
 
 
 @cache
@@ -87,27 +87,27 @@ def _cost(scenario: Scenario, nodes: int) -> Cost:
 async def _metered_cost(emulator: RunningEmulator, settings: AccountSettings, scenario: Scenario) -> Cost:
     emulator.control.clear_requests()
     async with metered(emulator.endpoint) as meter:
-        look = await scenario(emulator, meter, replace(settings, endpoint=meter.endpoint))
+        poll = await scenario(emulator, meter, replace(settings, endpoint=meter.endpoint))
         asked = emulator.control.requests()
         lists = [request for request in asked if request["path"].endswith("/nodes")]
         whole = [request for request in lists if "$filter" not in parse_qs(request["query"])]
         unselected = [request for request in lists if "$select" not in parse_qs(request["query"])]
-        return Cost(len(asked), len(whole), len(unselected), meter.received, look)
+        return Cost(len(asked), len(whole), len(unselected), meter.received, poll)
 
 
 async def _wait(emulator: RunningEmulator, meter: Meter, settings: AccountSettings) -> float:
-    """Wait by the shared poller while the service's time goes on, and give the bytes of a usual look."""
-    looks = []
+    """Wait by the shared poller while the service's clock advances, and return the bytes of one poll."""
+    polls = []
     async with acquire_account(settings) as account:
         waiting = asyncio.ensure_future(wait_at_poller(account, POOL, _wait_of, WaitSchedule(INTERVAL)))
         while not waiting.done():
             received, turn = meter.received, account.poller.turn
             await asyncio.wait([waiting], timeout=INTERVAL)
             if turns := account.poller.turn - turn:
-                looks.append((meter.received - received) / turns)
+                polls.append((meter.received - received) / turns)
             await asyncio.to_thread(emulator.control.advance, STEP)
         await waiting
-    return median(looks)
+    return median(polls)
 
 
 def _wait_of(client: BatchLinuxClient) -> NodesIdleWait:
@@ -115,16 +115,16 @@ def _wait_of(client: BatchLinuxClient) -> NodesIdleWait:
 
 
 async def _wait_as_airflow_does(emulator: RunningEmulator, meter: Meter, settings: AccountSettings) -> float:
-    """Look as ``AzureBatchHook.wait_for_all_node_state`` of Airflow 3.3, and give the bytes of a look."""
-    looks = []
+    """Poll as ``AzureBatchHook.wait_for_all_node_state`` of Airflow 3.3, and return the bytes of one poll."""
+    polls = []
     async with open_client(settings) as client:
         while True:
             before = meter.received
             pool = await client.sdk.get_pool(POOL)
             nodes = [node async for node in client.sdk.list_nodes(POOL)]
-            looks.append(meter.received - before)
+            polls.append(meter.received - before)
             if len(nodes) >= (pool.target_dedicated_nodes or 0) and {node.state for node in nodes} == {
                 "idle"
             }:
-                return median(looks)
+                return median(polls)
             await asyncio.to_thread(emulator.control.advance, STEP)

@@ -1,4 +1,4 @@
-"""A load that costs little: one request, signed beforehand, over several connections that are kept open."""
+"""A cheap load: one request, signed in advance, repeated over several open connections."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _ENOUGH = 1 << 16
 
 
 def measured_apart(port: int, request: bytes) -> float:
-    """Measure how many requests a second a server on loopback answers, from another process than this."""
+    """Return how many requests a second a server on loopback answers to a separate process."""
     command = [sys.executable, "-m", "tests.bench.load", str(port)]
     return float(subprocess.run(command, input=request, stdout=subprocess.PIPE, check=True).stdout)
 
 
 def requests_per_second(port: int, request: bytes) -> float:
-    """Keep a server busy, and count."""
+    """Keep a server busy, and return how many requests it answers a second."""
     with ExitStack() as stack:
         address = ("127.0.0.1", port)
         sockets = [stack.enter_context(socket.create_connection(address)) for _ in range(CONNECTIONS)]
@@ -37,7 +37,7 @@ def requests_per_second(port: int, request: bytes) -> float:
 
 
 def _round(sockets: Sequence[socket.socket], request: bytes) -> int:
-    """Take one answer from each connection, and ask again at once: the server never waits for us."""
+    """Read one answer from each connection and send the next request, so that the server never waits."""
     for connection in sockets:
         answer = _one_answer(connection)
         assert answer.startswith(b"HTTP/1.1 200"), answer

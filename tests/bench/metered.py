@@ -1,4 +1,4 @@
-"""A way to a service that counts the bytes that come back from it."""
+"""A proxy that counts the bytes of a service's answers."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ __all__ = ["Meter", "metered"]
 @dataclass
 class Meter:
     """
-    What came through.
+    What a proxy has passed on.
 
-    :param endpoint: where to call the service instead.
+    :param endpoint: the URL of the proxy.
     :param received: bytes of its answers, with their headers.
     """
 
@@ -26,7 +26,7 @@ class Meter:
 
 @asynccontextmanager
 async def metered(endpoint: str) -> AsyncIterator[Meter]:
-    """Pass connections on to a service on loopback until the block ends."""
+    """Forward connections to a service on loopback until the block ends."""
     address = urlsplit(endpoint)
     meter = Meter()
     open_ends: set[asyncio.Task[None]] = set()

@@ -1,4 +1,4 @@
-"""Pools to measure with, and the requests that creating one takes."""
+"""Pools for other benchmarks, and the number of requests that a create takes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from airflow_provider_batchlinux.client.pools.readiness import NodesIdleWait
 from airflow_provider_batchlinux.client.waits.loop import WaitSchedule, wait_for
 from airflow_provider_batchlinux.core.pools.readiness.policy import ReadinessPolicy
 from airflow_provider_batchlinux.core.pools.spec.pool import PoolSpec
-from tests.bench.result import Result
+from tests.bench.result import Limit, Result
 from tests.embedded_service import Service, embedded_service
 
 __all__ = ["create_requests", "ready_pool"]
@@ -26,7 +26,7 @@ EXPLICIT = {
 
 
 def ready_pool(account: Service, pool_id: str, nodes: int) -> None:
-    """Create a pool that can be logged in to, and wait until its nodes are idle."""
+    """Create a pool that accepts SSH logins, and wait until its nodes are idle."""
     spec = PoolSpec(pool_id, EXPLICIT, "standard_d2s_v5", nodes, ssh_from=["127.0.0.1/32"])
 
     async def scenario() -> None:
@@ -40,12 +40,15 @@ def ready_pool(account: Service, pool_id: str, nodes: int) -> None:
 
 
 def create_requests() -> Result:
-    """Count the requests of one create, with the image resolved and with it given."""
+    """Count the requests of one create with an image name, and of one with a complete image reference."""
     with embedded_service() as account:
         resolved = _requests(account, PoolSpec("resolved", "ubuntu 24.04", "standard_d2s_v5", 1))
         given = _requests(account, PoolSpec("given", EXPLICIT, "standard_d2s_v5", 1))
-    assert given <= 2
-    return Result(resolved, "requests", None, None, f"at most 3 (image given: {given}, at most 2)")
+    limits = (
+        Limit("requests with an image name", resolved, at_most=3),
+        Limit("requests with an image reference", given, at_most=2),
+    )
+    return Result(resolved, "requests", None, None, limits=limits)
 
 
 def _requests(account: Service, spec: PoolSpec) -> int:

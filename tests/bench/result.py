@@ -1,4 +1,4 @@
-"""What a benchmark answers, which limits that has to keep to, and how the answers are shown."""
+"""The result of a benchmark, its limits, and how results are shown."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ __all__ = ["Limit", "Result", "as_table", "missed", "write_json"]
 @dataclass(frozen=True)
 class Limit:
     """
-    What a benchmark has to keep to.
+    A limit of a benchmark.
 
-    :param what: what was measured for it.
-    :param value: what it was.
-    :param at_most: the most that it may be; ``None`` for no such limit.
-    :param at_least: the least that it may be; ``None`` for no such limit.
+    :param what: what was measured.
+    :param value: the measured value.
+    :param at_most: the maximum; ``None`` for none.
+    :param at_least: the minimum; ``None`` for none.
     """
 
     what: str
@@ -29,7 +29,7 @@ class Limit:
 
     @property
     def is_met(self) -> bool:
-        """Whether it is kept."""
+        """Whether the value is within the limit."""
         is_low_enough = self.at_most is None or self.value <= self.at_most
         return is_low_enough and (self.at_least is None or self.value >= self.at_least)
 
@@ -44,12 +44,12 @@ class Result:
     """
     One measured value.
 
-    :param value: what was measured.
+    :param value: the measured value.
     :param unit: its unit.
-    :param baseline: the same of what it is compared with, in the same run; ``None`` for nothing.
+    :param baseline: the value of the alternative in the same run; ``None`` for no alternative.
     :param ratio: how many times better than the baseline; ``None`` for no baseline.
-    :param wanted: what it should be, in words, beside the limits.
-    :param limits: what a run fails for that does not keep to it.
+    :param wanted: a remark on the value.
+    :param limits: a run that exceeds one of them fails.
     """
 
     value: float
@@ -61,12 +61,12 @@ class Result:
 
     @property
     def missed(self) -> list[str]:
-        """The limits that it does not keep to, with what was measured."""
+        """The limits that are exceeded, with the measured values."""
         return [f"{limit}: it is {limit.value:.4g}" for limit in self.limits if not limit.is_met]
 
 
 def as_table(results: Mapping[str, Result]) -> str:
-    """Lay the results out for people."""
+    """Format the results as a table."""
     from airflow_provider_batchlinux.core.text import table
 
     rows = [
@@ -77,12 +77,12 @@ def as_table(results: Mapping[str, Result]) -> str:
 
 
 def missed(results: Mapping[str, Result]) -> str:
-    """Tell which limits are not kept, a line for each; empty when all are."""
+    """Return a line for each limit that is exceeded; empty if there is none."""
     return "\n".join(f"{name} missed: {limit}" for name, result in results.items() for limit in result.missed)
 
 
 def write_json(results: Mapping[str, Result], path: Path) -> None:
-    """Write the results for programs; what the file has of other benchmarks stays."""
+    """Write the results as JSON; results of other benchmarks in the file are kept."""
     before: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
     plain = {name: _plain(result) for name, result in results.items()}
     path.write_text(json.dumps({**before, **plain}, indent=2) + "\n")

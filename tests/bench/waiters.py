@@ -1,4 +1,4 @@
-"""Thousands of real triggers in one event loop, for benchmarks; each runs as Airflow's triggerer runs it."""
+"""Thousands of real triggers in one event loop, run by the code of Airflow's triggerer."""
 
 from __future__ import annotations
 
@@ -42,20 +42,20 @@ IMAGE = {"publisher": "canonical", "offer": "ubuntu-24_04-lts", "sku": "server"}
 
 
 class Account(Protocol):
-    """An account of an embedded service, and the way to steer that."""
+    """An account of an embedded service, and its control plane."""
 
     @property
     def settings(self) -> AccountSettings:
-        """How to reach it."""
+        """The account's settings."""
 
     @property
     def control(self) -> EmulatorControl:
-        """What happens to it from the outside."""
+        """The control plane."""
 
 
 @contextmanager
 def connected(account: Account) -> Iterator[None]:
-    """Let Airflow's default connection lead to the account, and Airflow log no trigger's start and end."""
+    """Set Airflow's default connection to the account, and do not log each trigger's start and end."""
     settings = account.settings
     connection = {
         "conn_type": "azure_batch_linux",
@@ -69,7 +69,7 @@ def connected(account: Account) -> Iterator[None]:
 
 
 def make_pools(account: Account, number: int) -> list[str]:
-    """Make pools with one node that is not to be reached yet, and give their ids."""
+    """Create pools with one node, which is in the state ``unknown``, and return their ids."""
     names = ask_for_pools(account, number)
     asyncio.run(_wait_until_ready(account, names))
     for name, node in asyncio.run(_nodes(account, names)).items():
@@ -78,7 +78,7 @@ def make_pools(account: Account, number: int) -> list[str]:
 
 
 def ask_for_pools(account: Account, number: int) -> list[str]:
-    """Ask for pools with one node, which may wait long for a machine, and give their ids."""
+    """Create pools with one node, which may have no machine for a long time, and return their ids."""
     names = [f"pool-{index:04}" for index in range(number)]
 
     async def scenario() -> None:
@@ -90,14 +90,14 @@ def ask_for_pools(account: Account, number: int) -> list[str]:
 
 
 async def idle_since(account: Account, names: list[str]) -> dict[str, datetime]:
-    """Give when the node of each pool turned idle, by the clock of the service."""
+    """Return when the node of each pool became idle, by the clock of the service."""
     nodes = await _nodes(account, names)
     assert {node.state for node in nodes.values()} == {"idle"}
     return {name: node.state_since for name, node in nodes.items() if node.state_since is not None}
 
 
 async def create_pool(settings: AccountSettings, pool_id: str, nodes: int) -> None:
-    """Ask for a pool of the least that a pool can be."""
+    """Create a pool from a minimal body."""
     machine = {"imageReference": IMAGE, "nodeAgentSKUId": "batch.node.ubuntu 24.04"}
     body = {"id": pool_id, "vmSize": "standard_d2s_v5", "virtualMachineConfiguration": machine}
     async with open_client(settings) as client:
@@ -111,16 +111,16 @@ async def _wait_until_ready(account: Account, names: list[str]) -> None:
 
 
 async def _nodes(account: Account, names: list[str]) -> dict[str, NodeSnapshot]:
-    """Give the node of each pool."""
+    """Return the node of each pool."""
     async with open_client(account.settings) as client:
         return {name: (await client.list_nodes(name))[0] for name in names}
 
 
 class Events(deque[Any]):
     """
-    What Airflow's runner keeps the events of triggers in.
+    The queue in which Airflow's runner keeps the events of triggers.
 
-    :ivar came: the trigger of each event, and when it came, in seconds since 1970.
+    :ivar came: for each event its trigger and its time, in seconds since 1970.
     """
 
     def __init__(self) -> None:
@@ -128,13 +128,13 @@ class Events(deque[Any]):
         self.came: list[tuple[int, float]] = []
 
     def append(self, entry: Any) -> None:
-        """Keep an event, and when it came."""
+        """Record an event and its time."""
         assert entry.event.payload["error"] is None, entry.event.payload["error"]
         self.came.append((entry.trigger_id, time.time()))
 
 
 def start(runner: TriggerRunner, number: int, pool_id: str, interval: float) -> asyncio.Task[Any]:
-    """Start one trigger by the code of the triggerer."""
+    """Start one trigger with the code of the triggerer."""
     trigger = BatchLinuxNodesIdleTrigger(pool_id=pool_id, batch_linux_conn_id=CONN_ID, poll_interval=interval)
     details: Any = {"task": None, "is_watcher": False, "name": str(number), "events": 0}
     runner.triggers[number] = details
@@ -145,7 +145,7 @@ def start(runner: TriggerRunner, number: int, pool_id: str, interval: float) -> 
 
 @asynccontextmanager
 async def running(names: list[str], number: int, interval: float) -> AsyncIterator[Events]:
-    """Run triggers, spread over the pools, until the block ends; it begins when all have looked."""
+    """Run triggers, distributed over the pools, until the block ends. It begins after all have polled."""
     runner = TriggerRunner()
     events = runner.events = Events()
     tasks = []

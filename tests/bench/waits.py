@@ -1,4 +1,4 @@
-"""Thousands of deferred waits on one account: what they ask of the service and of the triggerer."""
+"""The cost of thousands of deferred waits on one account, for the service and for the triggerer."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ __all__ = ["waits_cpu", "waits_lag", "waits_memory", "waits_requests"]
 WAITS, POOLS = 2000, 200
 FEW_WAITS = 200
 INTERVAL = 30.0
-"""Seconds between two looks, as many Dags have them."""
+"""Seconds between two polls; the default of many sensors."""
 
 ROUNDS, FEW_ROUNDS = 3, 2
-"""Intervals that are measured; in each second one, every wait looks once though nothing changed."""
+"""Measured intervals; in every second one, each wait polls although nothing has changed."""
 
 LAG_INTERVAL = 3.0
 LAG_SPEED = 40
-"""Times Azure's speed: a node is idle a second or so after there is a machine for it."""
+"""Times Azure's speed: a node is idle about a second after its machine is allocated."""
 
 WAVES = 3
-"""The machines come in as many waves of an interval, so that between them no pool that is left has a node."""
+"""Machines become available in this number of waves, so that in between no remaining pool has a node."""
 
 BLOCK = 50
 
@@ -40,7 +40,7 @@ BLOCK = 50
 @dataclass(frozen=True)
 class Steady:
     """
-    What waits cost when nothing happens.
+    The cost of waits while nothing changes.
 
     :param requests: of one interval.
     :param cpu: seconds of one interval.
@@ -53,7 +53,7 @@ class Steady:
 
 
 def waits_requests() -> Result:
-    """Count the requests of an interval, against those of the loop of Airflow's own hook in the same run."""
+    """Count the requests of an interval, against the loop of Airflow's own hook in the same run."""
     ours, theirs = _measured().requests, _baseline_requests()
     limits = (
         Limit("requests of an interval", ours, at_most=3),
@@ -63,7 +63,7 @@ def waits_requests() -> Result:
 
 
 def waits_cpu() -> Result:
-    """Measure the part of a core that the waits take when they look every 30 s."""
+    """Measure the share of a core that the waits take when they poll every 30 s."""
     cost, few = _measured().cpu, _measured(FEW_WAITS, FEW_ROUNDS).cpu
     percent, few_percent = (100 * seconds / INTERVAL for seconds in (cost, few))
     wanted = f"about flat: {FEW_WAITS} waits take {few_percent:.2g} %"
@@ -71,17 +71,17 @@ def waits_cpu() -> Result:
 
 
 def waits_memory() -> Result:
-    """Measure the memory of a wait, with what Airflow's triggerer keeps for each trigger."""
+    """Measure the memory of a wait, including what Airflow's triggerer keeps for each trigger."""
     memory = _measured().memory
     return Result(memory, "KB/wait", None, None, limits=(Limit("KB of a wait", memory, at_most=20),))
 
 
 def waits_lag() -> Result:
     """
-    Measure the time from a node's turning idle to the event, for all waits.
+    Measure the time from the moment a node becomes idle to the event, for all waits.
 
-    No pool that is waited for has a node when, right after a look, machines come to some of them, at moments
-    of chance.
+    The pools have no nodes at first. Right after a poll, machines become available for some of them, at
+    random moments.
     """
     with embedded_service(profile="realistic", speed=LAG_SPEED) as account:
         account.control.set_capacity(dedicated=0)
@@ -118,7 +118,7 @@ async def _steady(account: Account, names: list[str], waits: int, rounds: int) -
 async def _lags(account: Account, names: list[str]) -> list[float]:
     async with running(names, WAITS, LAG_INTERVAL) as events:
         for wave in range(WAVES):
-            await asyncio.to_thread(_await_a_look, account)
+            await asyncio.to_thread(_await_poll, account)
             for machines in range(wave * POOLS // WAVES, (wave + 1) * POOLS // WAVES):
                 await asyncio.to_thread(account.control.set_capacity, dedicated=machines + 1)
                 await asyncio.sleep(random.uniform(0, 2 * LAG_INTERVAL * WAVES / POOLS))
@@ -128,8 +128,8 @@ async def _lags(account: Account, names: list[str]) -> list[float]:
     return [came - idle[names[number % len(names)]].timestamp() for number, came in events.came]
 
 
-def _await_a_look(account: Account) -> None:
-    """Wait until the pools are looked at: what happens next is seen as late as can be."""
+def _await_poll(account: Account) -> None:
+    """Wait until the pools are polled: a change right after that is noticed as late as possible."""
     account.control.clear_requests()
     while not account.control.requests():
         time.sleep(0.05)
@@ -137,26 +137,26 @@ def _await_a_look(account: Account) -> None:
 
 def _baseline_requests() -> float:
     """
-    Let as many waits look once as ``AzureBatchHook.wait_for_all_node_state`` of Airflow 3.3 does.
+    Poll once for the same number of waits as ``AzureBatchHook.wait_for_all_node_state`` of Airflow 3.3 does.
 
-    Each of them holds a worker, gets its pool and lists its nodes, and does so again after ten seconds.
+    Each wait holds a worker, gets its pool, lists its nodes, and polls again after ten seconds.
     """
     with embedded_service() as account:
         names = make_pools(account, POOLS)
         account.control.clear_requests()
-        asyncio.run(_look_of_each(account, names))
+        asyncio.run(_poll_each(account, names))
         return float(len(account.control.requests()))
 
 
-async def _look_of_each(account: Account, names: list[str]) -> None:
+async def _poll_each(account: Account, names: list[str]) -> None:
     async with open_client(account.settings) as client:
 
-        async def look(number: int) -> None:
+        async def poll(number: int) -> None:
             name = names[number % len(names)]
             await client.sdk.get_pool(name)
             assert [node async for node in client.sdk.list_nodes(name)]
 
-        await fan_out(range(WAITS), look, max_concurrency=BLOCK)
+        await fan_out(range(WAITS), poll, max_concurrency=BLOCK)
 
 
 def _cpu() -> float:
