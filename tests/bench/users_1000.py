@@ -100,7 +100,7 @@ async def _run(port: int, count: int, max_concurrency: int, clock: Callable[[], 
     settings = AccountSettings(f"http://127.0.0.1:{port}", "bench", AuthKind.SHARED_KEY, account_key=KEY)
     nodes = [_node(number) for number in range(count)]
     async with open_client(settings) as client:
-        # In a real run, listing the nodes has opened connections. Here they are opened before the clock starts.
+        # A real run has opened connections to list the nodes. Here they are opened before the clock starts.
         await add_user_to_nodes(
             client, "fast", USER, max_concurrency=max_concurrency, nodes=nodes[:max_concurrency]
         )
