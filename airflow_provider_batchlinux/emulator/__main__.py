@@ -80,9 +80,7 @@ def _parser() -> argparse.ArgumentParser:
         default=make_seed(),
         help="seed of faults and delays, to repeat a run; default: random",
     )
-    parser.add_argument(
-        "--jitter", type=float, help="variation of delays, from 0 (none) to 1 (as recorded), the default"
-    )
+    parser.add_argument("--jitter", type=float, help="variation of delays, from 0 to 1 (as recorded)")
     parser.add_argument(
         "--fault-rate",
         dest="fault_rates",
@@ -103,6 +101,9 @@ def _parser() -> argparse.ArgumentParser:
         dest="shared_key",
         action="store_false",
         help="accept only Entra tokens; needs --tls",
+    )
+    parser.add_argument(
+        "--legacy-ssh", action="store_true", help="open pools for SSH as before December 2025"
     )
     return parser
 

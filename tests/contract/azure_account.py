@@ -12,6 +12,8 @@ from azure.batch import BatchClient
 from azure.core.credentials import AzureNamedKeyCredential
 from azure.core.exceptions import ResourceNotFoundError
 
+from tests.contract.answer_schema import SchemaCheck
+
 __all__ = ["ContractAccount", "account_from", "check_empty", "make_empty", "why_skipped"]
 
 SCOPE = "https://batch.core.windows.net//.default"
@@ -34,8 +36,13 @@ class ContractAccount:
     pause: float = 0.01
 
     def client(self) -> BatchClient:
-        """Return the SDK's client, which does not retry: what the service answers is what is tested."""
-        return BatchClient(self.endpoint, self._credential(), retry_total=0)
+        """
+        Return the SDK's client, which does not retry: what the service answers is what is tested.
+
+        Every answer is held against the SDK's models.
+        """
+        checks = [SchemaCheck()]
+        return BatchClient(self.endpoint, self._credential(), retry_total=0, per_retry_policies=checks)
 
     def rest(self) -> None:
         """Let some time go by between two looks."""

@@ -18,6 +18,7 @@ from azure.batch import BatchClient, models
 
 from airflow_provider_batchlinux.emulator import RunningEmulator
 from airflow_provider_batchlinux.emulator.protocol.auth import sign, string_to_sign
+from tests.contract.answer_schema import check_answer
 from tests.contract.azure_account import (
     ContractAccount,
     account_from,
@@ -195,6 +196,8 @@ def send(contract_account: ContractAccount) -> Send:
             response = connection.getresponse()
             content = response.read()
         names = {name.lower(): value for name, value in response.getheaders()}
+        if names.get("content-type", "").startswith("application/json"):
+            check_answer(f"{account.endpoint}{target}", content)
         return Answer(response.status, names, content, sent)
 
     return request

@@ -86,7 +86,8 @@ def test_a_read_is_answered_only_if_its_condition_holds(
 def test_a_write_is_refused_if_its_condition_does_not_hold(
     send: Any, method: str, target: str, header: str, value: str
 ) -> None:
-    answer = send(method, f"{target}?{VERSION}", headers={header: value})
+    body = b'{"targetDedicatedNodes":0}' if target.endswith("resize") else b""
+    answer = send(method, f"{target}?{VERSION}", body, headers={header: value})
 
     assert (answer.status, answer.body["code"]) == (412, "ConditionNotMet")
     sentence = answer.body["message"]["value"].partition("\n")[0]

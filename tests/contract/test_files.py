@@ -16,8 +16,8 @@ def test_files_of_a_task_are_listed(client: BatchClient, run_task: Any) -> None:
     flat = {file.name: file.is_directory for file in client.list_task_files("job", "task")}
     deep = [file.name for file in client.list_task_files("job", "task", recursive=True)]
 
-    assert flat == {"stderr.txt": False, "stdout.txt": False, "wd": True}
-    assert deep == ["stderr.txt", "stdout.txt", "wd", "wd/result.txt"]
+    assert flat == {"stderr.txt": False, "stdout.txt": False, "wd": True, "certs": True}
+    assert deep == ["certs", "stderr.txt", "stdout.txt", "wd", "wd/result.txt"]
 
 
 def test_a_file_is_read_whole_or_in_part(client: BatchClient, run_task: Any) -> None:

@@ -93,7 +93,7 @@ def test_replacing_a_schedule_removes_what_is_left_out(nightly: BatchClient) -> 
     nightly.replace_job_schedule("nightly", models.BatchJobSchedule(job_specification=specification))
 
     schedule = nightly.get_job_schedule("nightly")
-    assert (schedule.schedule.recurrence_interval, schedule.job_specification.priority) == (None, 0)
+    assert (schedule.schedule, schedule.job_specification.priority) == (None, 0)
     assert schedule.execution_info.next_run_time is None
 
 
@@ -113,7 +113,7 @@ def test_a_terminated_schedule_ends_its_job(nightly: BatchClient) -> None:
 
     assert nightly.get_job_schedule("nightly").state == "completed"
     job = nightly.get_job("nightly:job-1")
-    assert (job.state, job.execution_info.termination_reason) == ("completed", "TerminateJobSchedule")
+    assert (job.state, job.execution_info.termination_reason) == ("completed", "TerminateWorkitem")
     assert _refusal(lambda: nightly.disable_job_schedule("nightly")) == (409, "JobScheduleCompleted")
 
 

@@ -39,7 +39,7 @@ def test_disabling_a_job_deals_with_its_running_tasks_as_told(
     task = running.get_task("work", "runs")
     assert (task.state, task.execution_info.requeue_count) == (state, requeues)
     assert running.get_task("work", "waits").state == "active"
-    assert running.get_job("work").previous_state == "disabling"
+    assert running.get_job("work").previous_state == "active"
 
 
 def test_a_job_that_waits_for_its_tasks_is_disabling_until_they_end(

@@ -161,7 +161,7 @@ def test_a_job_ends_with_its_last_task_if_it_is_to(
 
     job = eventually(lambda: client.get_job("job"), lambda found: found.state == "completed")
 
-    assert job.execution_info.termination_reason == "AllTasksComplete"
+    assert job.execution_info.termination_reason == "AllTasksCompleted"
     assert _refusal(lambda: client.create_task("job", _task("late", "true"))) == (
         409,
         "JobCompleted",

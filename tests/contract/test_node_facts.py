@@ -116,7 +116,7 @@ def test_a_node_shows_the_extensions_of_its_pool_without_their_secrets(
     client.create_pool({**pool, "targetDedicatedNodes": 1})
     node = next(iter(_nodes(client, "extended")))
 
-    (listed,) = client.list_node_extensions("extended", node.id)
+    listed, _ = client.list_node_extensions("extended", node.id)
     shown = client.get_node_extension("extended", node.id, "Monitor")
 
     assert listed.vm_extension == shown.vm_extension

@@ -43,12 +43,13 @@ def test_node_counts_tell_dedicated_from_spot(client: BatchClient, make_pool: An
     assert len(list(client.list_pool_node_counts())) == 2
 
 
-def test_supported_images_hold_current_and_ended_ones(client: BatchClient) -> None:
+def test_supported_images_hold_current_ones_until_long_after_their_end(client: BatchClient) -> None:
     images = list(client.list_supported_images(filter="osType eq 'linux'"))
 
     by_sku = {(image.image_reference.offer, image.image_reference.sku): image for image in images}
     assert by_sku["ubuntu-24_04-lts", "server"].node_agent_sku_id == "batch.node.ubuntu 24.04"
-    assert by_sku["0001-com-ubuntu-server-focal", "20_04-lts"].batch_support_end_of_life
+    assert by_sku["0001-com-ubuntu-server-jammy", "22_04-lts"].batch_support_end_of_life
+    assert ("0001-com-ubuntu-server-focal", "20_04-lts") not in by_sku
     assert {image.os_type for image in images} == {"linux"}
 
 

@@ -9,7 +9,6 @@ import pytest
 from azure.batch import BatchClient, models
 
 from airflow_provider_batchlinux.emulator import RunningEmulator
-from tests.contract.conftest import IMAGE
 
 Eventually = Callable[[Callable[[], Any], Callable[[Any], bool]], Any]
 _WAITS = "/bin/sleep 1000"
@@ -213,8 +212,10 @@ def test_a_container_is_refused_by_a_pool_without_containers_when_the_task_start
 def test_a_command_in_a_container_runs_as_a_process(client: BatchClient, eventually: Eventually) -> None:
     containers = models.BatchContainerConfiguration(type="dockerCompatible")
     machine = models.VirtualMachineConfiguration(
-        image_reference=IMAGE.image_reference,
-        node_agent_sku_id=IMAGE.node_agent_sku_id,
+        image_reference=models.BatchVmImageReference(
+            publisher="microsoft-dsvm", offer="ubuntu-hpc", sku="2404"
+        ),
+        node_agent_sku_id="batch.node.ubuntu 24.04",
         container_configuration=containers,
     )
     pool = models.BatchPoolCreateOptions(

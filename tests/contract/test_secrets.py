@@ -94,7 +94,7 @@ AUTO_POOL = {"autoPoolSpecification": {"poolLifetimeOption": "job", "pool": POOL
 TASK = {"commandLine": "/bin/true", "containerSettings": CONTAINER}
 JOB = {
     "poolInfo": AUTO_POOL,
-    "jobManagerTask": {"id": "manager", **TASK},
+    "jobManagerTask": {"id": "manager", "killJobOnCompletion": False, **TASK},
     "jobPreparationTask": TASK,
     "jobReleaseTask": TASK,
 }

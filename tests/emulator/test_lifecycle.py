@@ -18,7 +18,7 @@ def realistic(start: Any) -> Any:
 def test_a_pool_passes_every_recorded_state_in_its_time(realistic: Any) -> None:
     realistic.create_pool()
     seen = [realistic.states()]
-    for seconds in (30.9, 0.2, 10, 10):
+    for seconds in (30.9, 0.2, 10, 17):
         realistic.emulator.control.advance(seconds)
         seen.append(realistic.states())
 
@@ -35,7 +35,7 @@ def test_speed_divides_every_delay(start: Any) -> None:
     account = start(profile="realistic", clock="manual", speed=10)
     account.create_pool()
 
-    account.emulator.control.advance(5.2)
+    account.emulator.control.advance(5.9)
 
     assert account.states() == ["steady", "idle"]
 
@@ -126,9 +126,11 @@ def test_a_pool_that_is_deleted_refuses_everything_until_it_is_gone(realistic: A
 
     assert realistic.send("DELETE", "/pools/linux") == 202
     assert realistic.send("GET", "/pools/linux")["state"] == "deleting"
-    assert realistic.states() == ["steady", "leavingpool"]
+    assert realistic.states() == ["resizing", "leavingpool"]
     assert realistic.send("DELETE", "/pools/linux")["code"] == "PoolBeingDeleted"
-    realistic.emulator.control.advance(5)
+    realistic.emulator.control.advance(107.9)
+    assert realistic.send("GET", "/pools/linux")["state"] == "deleting"
+    realistic.emulator.control.advance(0.2)
 
     assert realistic.send("GET", "/pools/linux")["code"] == "PoolNotFound"
     realistic.create_pool()
@@ -141,6 +143,129 @@ def test_a_pool_may_be_deleted_while_it_is_resized(realistic: Any) -> None:
     realistic.emulator.control.advance(100)
 
     assert realistic.send("GET", "/pools/linux")["code"] == "PoolNotFound"
+
+
+def test_a_pool_that_is_deleted_looks_as_recorded(realistic: Any) -> None:
+    realistic.create_pool()
+    realistic.emulator.control.advance(60)
+    before = realistic.send("GET", "/pools/linux")
+    realistic.send("DELETE", "/pools/linux")
+    after = realistic.send("GET", "/pools/linux")
+
+    assert (after["targetDedicatedNodes"], after["currentDedicatedNodes"]) == (0, 1)
+    assert after["resizeTimeout"] == "PT7M9.497S"
+    assert after["eTag"] != before["eTag"]
+
+
+def test_a_pool_with_no_nodes_to_get_is_steady_after_a_second_and_gone_as_soon(realistic: Any) -> None:
+    realistic.create_pool(nodes=0)
+    realistic.emulator.control.advance(1.6)
+    assert realistic.states() == ["steady"]
+
+    realistic.send("DELETE", "/pools/linux")
+    realistic.emulator.control.advance(1.6)
+    assert realistic.send("GET", "/pools/linux")["code"] == "PoolNotFound"
+
+
+KEPT = (
+    "stateTransitionTime",
+    "lastBootTime",
+    "allocationTime",
+    "nodeAgentInfo",
+    "startTaskInfo",
+    "ipAddress",
+)
+
+
+def kept(node: Any) -> dict[str, Any]:
+    return {name: node.get(name) for name in KEPT}
+
+
+@pytest.fixture
+def idle(realistic: Any) -> Any:
+    """Give an account with a pool of one node, which is idle and has run a start task."""
+    realistic.create_pool(startTask={"commandLine": "/bin/true"})
+    realistic.emulator.control.advance(60)
+    realistic.wait_for_nodes("linux", "idle")
+    return realistic
+
+
+def act(account: Any, action: str) -> None:
+    (node,) = account.nodes()
+    assert account.send("POST", f"/pools/linux/nodes/{node['id']}/{action}") == 202
+
+
+def test_a_new_node_shows_neither_boot_nor_agent_until_it_is_up(realistic: Any) -> None:
+    realistic.create_pool()
+    realistic.emulator.control.advance(45)
+    (starting,) = realistic.nodes()
+    realistic.emulator.control.advance(14)
+    (up,) = realistic.nodes()
+
+    assert (starting["state"], up["state"]) == ("starting", "idle")
+    assert {"lastBootTime", "nodeAgentInfo"}.isdisjoint(starting)
+    assert up["lastBootTime"] == up["nodeAgentInfo"]["lastUpdateTime"]
+
+
+def test_a_node_that_is_deallocated_and_started_looks_as_recorded(idle: Any) -> None:
+    control = idle.emulator.control
+    control.advance(1)
+    (before,) = idle.nodes()
+    act(idle, "deallocate")
+    (deallocating,) = idle.nodes()
+    control.advance(61.1)
+    (deallocated,) = idle.nodes()
+    act(idle, "start")
+    control.advance(79.9)
+    (waking,) = idle.nodes()
+    control.advance(0.2)
+    (starting,) = idle.nodes()
+    control.advance(17)
+    idle.wait_for_nodes("linux", "idle")
+    (after,) = idle.nodes()
+
+    seen = [
+        (node["state"], node["schedulingState"]) for node in (deallocating, deallocated, waking, starting)
+    ]
+    assert seen == [
+        ("deallocating", "disabled"),
+        ("deallocated", "disabled"),
+        ("starting", "disabled"),
+        ("starting", "enabled"),
+    ]
+    since = {"stateTransitionTime": deallocating["stateTransitionTime"]}
+    assert since["stateTransitionTime"] > before["stateTransitionTime"]
+    assert kept(deallocated) == kept(waking) == {**kept(before), **since}
+    assert starting["stateTransitionTime"] > waking["stateTransitionTime"]
+    assert starting["lastBootTime"] == before["lastBootTime"] < after["lastBootTime"]
+    assert after["nodeAgentInfo"] == before["nodeAgentInfo"]
+    assert after["schedulingState"] == "enabled"
+
+
+@pytest.mark.parametrize(("action", "seconds"), [("reboot", 70.6), ("reimage", 100.5)])
+def test_a_node_is_away_for_as_long_as_recorded(idle: Any, action: str, seconds: float) -> None:
+    act(idle, action)
+    idle.emulator.control.advance(seconds - 0.1)
+    (before,) = idle.nodes()
+    idle.emulator.control.advance(0.2)
+
+    assert before["state"] == "starting"
+    idle.wait_for_nodes("linux", "idle")
+
+
+def test_pools_from_before_the_end_of_2025_are_open_for_ssh(start: Any) -> None:
+    account = start(legacy_ssh=True)
+    account.create_pool()
+    account.create_pool("closed", networkConfiguration={"endpointConfiguration": {"inboundNATPools": []}})
+    (node,) = account.wait_for_nodes("linux", "idle")
+    (closed,) = account.wait_for_nodes("closed", "idle")
+
+    (endpoint,) = node["endpointConfiguration"]["inboundEndpoints"]
+    assert (endpoint["name"], endpoint["backendPort"]) == ("SSHRule.0", 22)
+    login = account.send("GET", f"/pools/linux/nodes/{node['id']}/remoteloginsettings")
+    assert login["remoteLoginPort"] == endpoint["frontendPort"]
+    assert "networkConfiguration" not in account.send("GET", "/pools/linux")
+    assert "endpointConfiguration" not in closed
 
 
 def test_reading_changes_nothing(realistic: Any) -> None:

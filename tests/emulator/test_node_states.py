@@ -109,25 +109,28 @@ CREATED, STARTED, REBOOTED, REIMAGED = (
 CASES: dict[str, tuple[Expected, Callable[[BusyNode], Any]]] = {
     "idle": (Expected("running", True, 201, 202), _wait(0)),
     "running": (Expected("running", True, 201, 202), _wait(0)),
-    "creating": (Expected("active", False, CREATED, CREATED), _wait(20)),
-    "starting": (Expected("active", False, STARTED, 202), _wait(10)),
+    "creating": (Expected("active", False, CREATED, CREATED), _wait(27)),
+    "starting": (Expected("active", False, STARTED, 202), _wait(17)),
     "waitingforstarttask": (Expected("active", False, STARTED, STARTED), _force("idle")),
-    "starttaskfailed": (Expected("active", False, WRONG_STATE, 202), _ask("reboot", 40)),
-    "unusable": (Expected("active", False, "NodeStateUnusable", 202), _ask("reboot", 40)),
+    "starttaskfailed": (Expected("active", False, WRONG_STATE, 202), _ask("reboot", 71)),
+    "unusable": (
+        Expected("active", False, "NodeStateUnusable", "NodeStateUnusable"),
+        _force("rebooting", 71),
+    ),
     "unknown": (Expected("running", True, WRONG_STATE, 202), _force("idle")),
     "offline": (Expected("active", True, WRONG_STATE, WRONG_STATE), _ask("enablescheduling")),
     "preempted": (
         Expected("active", False, WRONG_STATE, WRONG_STATE, login=False, keeps_user=False),
-        _force("creating", 20),
+        _force("creating", 27),
     ),
-    "rebooting": (Expected("active", False, REBOOTED, REBOOTED), _wait(40)),
-    "reimaging": (Expected("active", False, REIMAGED, REIMAGED, keeps_user=False), _wait(70)),
-    "upgradingos": (Expected("active", False, WRONG_STATE, WRONG_STATE, keeps_user=False), _wait(130)),
+    "rebooting": (Expected("active", False, REBOOTED, REBOOTED), _wait(71)),
+    "reimaging": (Expected("active", False, REIMAGED, REIMAGED, keeps_user=False), _wait(101)),
+    "upgradingos": (Expected("active", False, WRONG_STATE, WRONG_STATE, keeps_user=False), _wait(137)),
     "deallocating": (
         Expected("active", False, WRONG_STATE, WRONG_STATE),
-        lambda node: (_wait(30)(node), _ask("start", 10)(node)),
+        lambda node: (_wait(61)(node), _ask("start", 97)(node)),
     ),
-    "deallocated": (Expected("active", False, WRONG_STATE, WRONG_STATE, login=False), _ask("start", 10)),
+    "deallocated": (Expected("active", False, WRONG_STATE, WRONG_STATE, login=False), _ask("start", 97)),
     "leavingpool": (Expected("active", False, WRONG_STATE, WRONG_STATE), _force("idle")),
 }
 
@@ -185,7 +188,7 @@ def test_the_states_of_a_node_that_boots_are_seen_in_order(start: Any) -> None:
     account = start(profile="realistic", clock="manual")
     account.create_pool(startTask={"commandLine": "/bin/sleep 1000"})
     seen = []
-    for seconds in (31, 10, 10):
+    for seconds in (31, 10, 17):
         account.emulator.control.advance(seconds)
         seen.append(account.nodes()[0]["state"])
 

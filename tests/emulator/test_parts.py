@@ -7,7 +7,7 @@ import json
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,12 @@ from airflow_provider_batchlinux.emulator.nodes.files import find_file, read_ran
 from airflow_provider_batchlinux.emulator.nodes.programs import Command, run_program
 from airflow_provider_batchlinux.emulator.protocol.errors import ServiceError
 from airflow_provider_batchlinux.emulator.protocol.schema import read_body
-from airflow_provider_batchlinux.emulator.rules.images import node_agent_of, supported_images
+from airflow_provider_batchlinux.emulator.rules.images import (
+    boot_problem,
+    image_of,
+    known_images,
+    supported_images,
+)
 from airflow_provider_batchlinux.emulator.rules.vm_sizes import cores_of, is_vm_size
 from airflow_provider_batchlinux.emulator.state.records import Node
 from airflow_provider_batchlinux.emulator.state.store import Collection, Store
@@ -162,13 +167,50 @@ def test_what_is_no_name_of_a_size_is_known(name: str) -> None:
 def test_images_ascend_and_are_found_by_any_case() -> None:
     names = [
         tuple(image["imageReference"][part] for part in ("publisher", "offer", "sku"))
-        for image in supported_images()
+        for image in known_images()
     ]
 
     assert names == sorted(set(names))
     reference = {"publisher": "Canonical", "offer": "Ubuntu-24_04-LTS", "sku": "Server"}
-    assert node_agent_of(reference) == "batch.node.ubuntu 24.04"
-    assert node_agent_of({"publisher": "canonical"}) is None
+    image = image_of(reference)
+    assert image is not None
+    assert image["nodeAgentSKUId"] == "batch.node.ubuntu 24.04"
+    assert image_of({"publisher": "canonical"}) is None
+
+
+def test_an_image_is_listed_for_half_a_year_after_its_end() -> None:
+    end = datetime(2027, 6, 30, tzinfo=timezone.utc)
+
+    def is_listed(days: int) -> bool:
+        skus = {image["imageReference"]["sku"] for image in supported_images(end + timedelta(days=days))}
+        return "22_04-lts" in skus
+
+    assert [is_listed(days) for days in (0, 179, 180)] == [True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("vm_size", "offer", "sku", "problem"),
+    [
+        pytest.param("standard_d2s_v5", "ubuntu-24_04-lts", "server", None, id="both generations"),
+        pytest.param("standard_a2_v2", "ubuntu-24_04-lts", "server", "Generation '2'", id="first only"),
+        pytest.param(
+            "STANDARD_D2s_v6", "ubuntu-24_04-lts", "server-gen1", "Generation '1'", id="second only"
+        ),
+        pytest.param("standard_d2ps_v5", "ubuntu-24_04-lts", "server-arm64", None, id="arm"),
+        pytest.param("standard_d2ps_v5", "ubuntu-24_04-lts", "server", "'Arm64' cannot boot", id="x64 image"),
+        pytest.param("standard_d2s_v5", "ubuntu-24_04-lts", "server-arm64", "'x64' cannot", id="arm image"),
+        pytest.param("standard_zz9_v9", "ubuntu-24_04-lts", "server", None, id="unknown size"),
+        pytest.param("standard_a2_v2", "own", "image", None, id="unknown image"),
+    ],
+)
+def test_a_size_boots_images_of_its_generation_and_architecture(
+    vm_size: str, offer: str, sku: str, problem: str | None
+) -> None:
+    reference = {"publisher": "canonical", "offer": offer, "sku": sku}
+
+    found = boot_problem(vm_size, {"imageReference": reference})
+
+    assert found == problem if problem is None else problem in str(found)
 
 
 @pytest.mark.parametrize(

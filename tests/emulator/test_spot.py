@@ -49,7 +49,7 @@ def test_a_preempted_node_comes_back_under_its_id_as_a_fresh_machine(realistic: 
     seen = [realistic.send("GET", node)["state"]]
     control.advance(10)
     seen.append(realistic.send("GET", node)["state"])
-    control.advance(10)
+    control.advance(17)
     (after,) = realistic.wait_for_nodes("linux", "idle")
 
     assert (taken["state"], "startTaskInfo" in taken) == ("preempted", False)
@@ -82,7 +82,7 @@ def test_the_task_of_a_preempted_node_waits_and_runs_again_without_a_retry(
 
     realistic.emulator.control.preempt("linux", node_id=node_id)
     waiting = realistic.send("GET", "/jobs/job/tasks/task")
-    realistic.emulator.control.advance(UNTIL_BACK + 20)
+    realistic.emulator.control.advance(UNTIL_BACK + 27)
     _until(lambda: realistic.send("GET", "/jobs/job/tasks/task")["state"] == "running")
     again = realistic.send("GET", "/jobs/job/tasks/task")
 
@@ -104,7 +104,7 @@ def test_less_capacity_preempts_the_newest_nodes_and_brings_them_back(realistic:
     assert preempted() == [by_number[2]["id"]]
 
     realistic.emulator.control.set_capacity(spot=3)
-    realistic.emulator.control.advance(UNTIL_BACK + 20)
+    realistic.emulator.control.advance(UNTIL_BACK + 27)
     assert {first, second, third} == {node["id"] for node in realistic.wait_for_nodes("linux", "idle", 3)}
 
 
@@ -118,8 +118,8 @@ def test_a_node_returns_when_another_pool_makes_room(realistic: Any, spot_pool: 
     assert realistic.nodes("linux")[0]["state"] == "preempted"
 
     realistic.send("DELETE", "/pools/other")
-    control.advance(5)
-    control.advance(UNTIL_BACK + 20)
+    control.advance(108)
+    control.advance(UNTIL_BACK + 27)
 
     assert realistic.nodes("linux")[0]["state"] == "idle"
 

@@ -14,6 +14,7 @@ from collections.abc import Collection
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
+from uuid import uuid4
 
 from airflow_provider_batchlinux.emulator.account.service import BatchService
 from airflow_provider_batchlinux.emulator.blobs.storage import BlobStorage
@@ -53,6 +54,7 @@ class EmulatedAccount:
         self.clock = clock
         self.endpoint = endpoint
         self.storage = storage
+        self.subscription_id = str(uuid4())
         self.subnets: dict[tuple[str, str], tuple[int, int]] = {}
         self.requests: deque[RequestRecord] = deque(maxlen=_MOST_RECORDED)
         self._workdir = workdir
@@ -90,7 +92,11 @@ class EmulatedAccount:
             self._workdir.state.commit()
 
     def _new_service(self) -> BatchService:
-        return BatchService(self.options, self.clock, self._workdir, self.endpoint, self.storage)
+        # Without TLS nothing tells which subscription the account belongs to.
+        subscription_id = None if self.options.tls is None else self.subscription_id
+        return BatchService(
+            self.options, self.clock, self._workdir, self.endpoint, self.storage, subscription_id
+        )
 
 
 def last_change(state: StateFile) -> datetime | None:

@@ -37,6 +37,7 @@ class BatchService:
     :param workdir: its files.
     :param endpoint: URL at which clients reach it.
     :param storage: the blob store that is its auto-storage account.
+    :param subscription_id: the subscription that it belongs to; ``None`` if that does not matter.
     """
 
     def __init__(
@@ -46,15 +47,19 @@ class BatchService:
         workdir: Workdir,
         endpoint: str,
         storage: BlobStorage,
+        subscription_id: str | None = None,
     ) -> None:
         fault_rates = replace(FAULT_RATES[options.profile], **options.fault_rates)
         self.fault_injector = FaultInjector(SeededRandom(options.seed), fault_rates)
         delays = delays_of(options, self.fault_injector.seeded_random)
         self.faults = RandomFaults(self.fault_injector, delays)
         self.clock = clock = StoppableClock(clock)
+        self._is_legacy = options.legacy_ssh
         self.storage = storage
         self.store = Store(workdir.state)
         self.quotas = Quotas()
+        self.account = options.account
+        self.subscription_id = subscription_id
         environment = {"AZ_BATCH_ACCOUNT_NAME": options.account, "AZ_BATCH_ACCOUNT_URL": f"{endpoint}/"}
         self.ssh_servers = SshServers(self.store, clock, host_key(workdir.state))
         self.lifecycle = NodeLifecycle(
@@ -100,7 +105,9 @@ class BatchService:
         self.node_actions = NodeActions(self.store, clock, self.lifecycle, self.scheduler.terminate_all_on)
         formula_random = Random(self.fault_injector.seeded_random.seed).random
         self.scaler = AutoScaler(self.store, clock, profile, self.allocation, formula_random)
-        self.pools = PoolLifecycle(self.store, self.quotas, self.allocation, self.scaler)
+        self.pools = PoolLifecycle(
+            self.store, self.quotas, self.allocation, self.scaler, is_legacy=self._is_legacy
+        )
         auto_pools = AutoPools(self.store, clock, self.pools)
         self.jobs = JobLifecycle(
             self.store,

@@ -184,7 +184,7 @@ class _Run:
         if node.name in self._scene.current:
             scene = self._scene
             return Metric(node.name, scene.current[node.name], scene.samples, scene.now)
-        problem = f"'{node.name}' is not defined"
+        problem = f"Undefined symbol: {node.name}"
         raise UnsuitableError(problem)
 
     def _vector(self, node: Vector) -> Value:

@@ -35,10 +35,10 @@ class FormulaSyntaxError(FormulaError):
 
 
 class EvaluationError(FormulaError):
-    """The evaluation failed. The code is known from the SDK's tests, message and detail are assumed."""
+    """The evaluation failed. The code, the message and the detail of an undefined symbol are recorded."""
 
     code = "AutoScalingFormulaEvaluationError"
-    sentence = "Autoscale evaluation failed due to an error in the formula"
+    sentence = "The specified auto-scaling formula has evaluation error"
 
 
 class InsufficientSampleDataError(FormulaError):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 
 from airflow_provider_batchlinux.emulator.account.service import BatchService
 from airflow_provider_batchlinux.emulator.handlers.serializers import node_counts_view
@@ -10,7 +9,6 @@ from airflow_provider_batchlinux.emulator.protocol.error_catalogue import Code
 from airflow_provider_batchlinux.emulator.protocol.errors import ServiceError
 from airflow_provider_batchlinux.emulator.protocol.wire import Call, Reply, listing
 from airflow_provider_batchlinux.emulator.rules.images import supported_images
-from airflow_provider_batchlinux.emulator.state.records import Json
 
 
 def list_applications(_service: BatchService, call: Call) -> Reply:
@@ -25,7 +23,9 @@ def get_application(_service: BatchService, _call: Call) -> Reply:
 
 def list_supported_images(_service: BatchService, call: Call) -> Reply:
     """Answer GET /supportedimages."""
-    return listing(call, "supportedimages", _images_after, dict)
+    images = [(f"{number:06}", image) for number, image in enumerate(supported_images(call.now))]
+    after = lambda key: ((place, image) for place, image in images if place > key)  # noqa: E731
+    return listing(call, "supportedimages", after, dict)
 
 
 def list_pool_node_counts(service: BatchService, call: Call) -> Reply:
@@ -37,9 +37,3 @@ def list_pool_node_counts(service: BatchService, call: Call) -> Reply:
 def list_pool_usage_metrics(_service: BatchService, _call: Call) -> Reply:
     """Answer GET /poolusagemetrics, which the service has retired."""
     raise ServiceError(Code.POOL_USAGE_METRIC_API_RETIRED)
-
-
-def _images_after(key: str) -> Iterator[tuple[str, Json]]:
-    for number, image in enumerate(supported_images()):
-        if f"{number:06}" > key:
-            yield f"{number:06}", image

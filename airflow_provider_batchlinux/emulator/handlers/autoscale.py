@@ -29,31 +29,25 @@ def enable_pool_auto_scale(service: BatchService, call: Call) -> Reply:
         raise missing_property(name="autoScaleFormula")
     settings = auto_scale_settings(given, pool.spec)
     _check_pause(pool, call)
-    pool = replace(
-        pool,
-        spec={**pool.spec, **settings},
-        version=service.store.next_version(call.now),
-        auto_scale_enabled=call.now,
-    )
-    service.scaler.enable(pool, call.now)
-    return done(call, 200, pool.version)
+    pool = replace(pool, spec={**pool.spec, **settings}, auto_scale_enabled=call.now)
+    # Recorded: the pool becomes another version of itself only if a resize begins.
+    return done(call, 200, service.scaler.enable(pool, call.now).version)
 
 
 def disable_pool_auto_scale(service: BatchService, call: Call) -> Reply:
     """
     Answer POST /pools/{poolId}/disableautoscale.
 
-    Recorded: a resize that goes on is stopped. Assumed: a pool that does not scale automatically is
-    not refused.
+    Recorded: a resize that goes on is stopped, and the pool stays the same version of itself. Assumed: a
+    pool that does not scale automatically is not refused.
     """
     pool = writable_pool(service, call)
-    version = service.store.next_version(call.now)
-    pool = replace(pool, spec=unscaled(pool.spec), version=version, auto_scale_run=None)
+    pool = replace(pool, spec=unscaled(pool.spec), auto_scale_run=None)
     service.scaler.disable(pool.id)
     service.store.put_pool(pool)
     if pool.allocation_state == "resizing":
         service.allocation.stop(pool, call.now)
-    return done(call, 200, version)
+    return done(call, 200, pool.version)
 
 
 def evaluate_pool_auto_scale(service: BatchService, call: Call) -> Reply:

@@ -24,7 +24,6 @@ from airflow_provider_batchlinux.emulator.protocol.error_catalogue import Code
 from airflow_provider_batchlinux.emulator.protocol.errors import ServiceError
 from airflow_provider_batchlinux.emulator.protocol.instants import format_http_date, format_instant
 from airflow_provider_batchlinux.emulator.protocol.local_files import remove_tree
-from airflow_provider_batchlinux.emulator.protocol.versions import as_of
 from airflow_provider_batchlinux.emulator.protocol.wire import Call, FileContent, Reply, listing
 from airflow_provider_batchlinux.emulator.simulation.lifecycle import NODE_STATES
 
@@ -121,15 +120,14 @@ def _delete(call: Call, root: Path) -> Reply:
 
 
 def _file_headers(call: Call, file: FoundFile) -> Mapping[str, str]:
-    headers = {
+    # Recorded and documented: no ocp-creation-time on Linux.
+    return {
         "content-type": file.content_type,
         "last-modified": format_http_date(file.modified),
-        "ocp-creation-time": format_http_date(file.modified),
         "ocp-batch-file-isdirectory": str(file.is_directory),
         "ocp-batch-file-mode": oct(file.mode),
         "ocp-batch-file-url": quote(call.base_url + call.path, safe=""),
     }
-    return as_of(call.api_version, "fileheaders", headers)
 
 
 def _file_view(call: Call, file: FoundFile) -> dict[str, Any]:

@@ -37,6 +37,8 @@ def create_job_schedule(service: BatchService, call: Call) -> Reply:
     check_id(body["id"])
     if service.store.schedules.get(body["id"]) is not None:
         raise ServiceError(Code.JOB_SCHEDULE_EXISTS)
+    if service.store.jobs.get(body["id"]) is not None:
+        raise ServiceError(Code.JOB_WITH_SAME_ID_EXISTS)
     _check_quota(service)
     schedule_id = body.pop("id")
     version = service.store.next_version(call.now)

@@ -86,7 +86,7 @@ def enable_job(service: BatchService, call: Call) -> Reply:
     What an active job answers is not documented; assumed to be refused, as every other state is.
     """
     job = _writable(service, call)
-    _check_state(job, {"disabling", "disabled", "enabling"})
+    _check_state(job, {"disabling", "disabled"})
     return done(call, 202, service.jobs.enable(job).version)
 
 
@@ -100,7 +100,7 @@ def terminate_job(service: BatchService, call: Call) -> Reply:
     """Answer POST /jobs/{jobId}/terminate."""
     job = _writable(service, call)
     reason = call.read("BatchJobTerminateOptions").get("terminateReason", "UserTerminate")
-    _check_state(job, {"active", "disabling", "disabled", "enabling"})
+    _check_state(job, {"active", "disabling", "disabled"})
     job = service.jobs.terminate(job, reason)
     return done(call, 202, job.version)
 
@@ -126,6 +126,8 @@ def _check_absent(service: BatchService, job_id: str) -> None:
     if existing is not None:
         is_deleting = existing.state == "deleting"
         raise ServiceError(Code.JOB_BEING_DELETED if is_deleting else Code.JOB_EXISTS)
+    if service.store.schedules.get(job_id) is not None:
+        raise ServiceError(Code.JOB_SCHEDULE_WITH_SAME_ID_EXISTS)
     quota = service.quotas.active_jobs
     if quota is not None and service.store.jobs.counts["active"] >= quota:
         raise ServiceError(Code.ACTIVE_JOB_AND_SCHEDULE_QUOTA_REACHED)

@@ -29,12 +29,13 @@ _OWN_EXTENSION: Json = {
 
 def list_node_extensions(service: BatchService, call: Call) -> Reply:
     """Answer GET /pools/{poolId}/nodes/{nodeId}/extensions."""
-    extensions = sorted(_extensions(service, node_of(service, call)).items())
+    node = node_of(service, call)
+    extensions = [(f"{place:06}", found) for place, found in enumerate(_extensions(service, node).values())]
     return listing(
         call,
         "extensions",
-        lambda after: ((name, extension) for name, extension in extensions if name > after),
-        _extension_view,
+        lambda after: ((key, extension) for key, extension in extensions if key > after),
+        lambda extension: _extension_view(node, extension),
     )
 
 
@@ -44,11 +45,11 @@ def get_node_extension(service: BatchService, call: Call) -> Reply:
 
     The code for an unknown name is not documented; assumed.
     """
-    extensions = _extensions(service, node_of(service, call))
-    extension = extensions.get(call.path_values["extensionName"].lower())
+    node = node_of(service, call)
+    extension = _extensions(service, node).get(call.path_values["extensionName"].lower())
     if extension is None:
         raise ServiceError(Code.RESOURCE_NOT_FOUND)
-    return element(call, "extensions", _extension_view(extension))
+    return element(call, "extensions", _extension_view(node, extension))
 
 
 async def upload_node_logs(service: BatchService, call: Call) -> Reply:
@@ -64,7 +65,7 @@ async def upload_node_logs(service: BatchService, call: Call) -> Reply:
         raise wrong_state(node)
     machine = service.lifecycle.machine(node)
     logs = await asyncio.to_thread(collect_logs, machine.root, node)
-    directory = log_directory(node, call.request_id)
+    directory = log_directory(service.account, node, call.request_id)
     url = body["containerUrl"]
     if "identityReference" in body:
         url = service.storage.with_identity(url)
@@ -83,18 +84,23 @@ def _check_upload(body: Json) -> None:
 
 def _extensions(service: BatchService, node: Node) -> dict[str, Json]:
     machine = service.store.pool(node.pool_id).spec["virtualMachineConfiguration"]
-    return {extension["name"].lower(): extension for extension in machine.get("extensions", ())}
+    given = {extension["name"].lower(): extension for extension in machine.get("extensions", ())}
+    return {**given, _OWN_EXTENSION["name"].lower(): _OWN_EXTENSION}
 
 
-def _extension_view(extension: Json) -> dict[str, Any]:
-    """Return an extension as installed; how the service words its status is assumed."""
-    status = {
-        "code": "ProvisioningState/succeeded",
-        "displayStatus": "Provisioning succeeded",
-        "level": "Info",
-    }
+def _extension_view(node: Node, extension: Json) -> dict[str, Any]:
+    """
+    Return an extension as the node has it.
+
+    Recorded: while the node is created, and that the level is a number, against the description. How the
+    service words the status of an installed one is assumed.
+    """
+    shown = {"enableAutomaticUpgrade": False, **extension}
+    if node.agent_since is None:
+        return {"provisioningState": "Creating", "instanceView": {}, "vmExtension": shown}
+    status = {"code": "ProvisioningState/succeeded", "displayStatus": "Provisioning succeeded", "level": 0}
     return {
         "provisioningState": "Succeeded",
-        "vmExtension": dict(extension),
+        "vmExtension": shown,
         "instanceView": {"name": extension["name"], "statuses": [status]},
     }

@@ -19,7 +19,8 @@ _NOT_USABLE = {
 }
 """Which code the service answers for a node in the wrong state is not documented; assumed."""
 
-_RESTARTABLE = USABLE_NODE_STATES | {"starttaskfailed", "unusable", "unknown", "starting"}
+_RESTARTABLE = USABLE_NODE_STATES | {"starttaskfailed", "unknown", "starting"}
+"""Documented: idle, running. Clients reboot those whose start task failed, and never unusable ones."""
 
 
 def list_nodes(service: BatchService, call: Call) -> Reply:

@@ -21,6 +21,7 @@ from airflow_provider_batchlinux.emulator.protocol.wire import (
 )
 from airflow_provider_batchlinux.emulator.rules.pools import (
     check_pool_properties,
+    check_subnet,
     check_targets,
     complete_pool,
     complete_pool_properties,
@@ -44,7 +45,9 @@ _ONLY_WHEN_EMPTY = frozenset(
 
 def create_pool(service: BatchService, call: Call) -> Reply:
     """Answer POST /pools."""
-    spec = complete_pool(call.read("BatchPoolCreateOptions"), is_signed=call.is_signed)
+    body = call.read("BatchPoolCreateOptions")
+    check_subnet(body, service.subscription_id)
+    spec = complete_pool(body, is_signed=call.is_signed)
     pool = service.pools.add(spec.pop("id"), spec, call.now)
     return created(call.url("pools", pool.id), pool.version)
 
@@ -72,6 +75,7 @@ def update_pool(service: BatchService, call: Call) -> Reply:
     """Answer PATCH /pools/{poolId}."""
     pool = writable_pool(service, call)
     body = call.read("BatchPoolUpdateOptions")
+    check_subnet(body, service.subscription_id)
     check_pool_properties(body, is_signed=call.is_signed)
     _check_changeable(service, pool, body)
     spec = {**pool.spec, **complete_pool_properties(body)}
@@ -100,10 +104,11 @@ def delete_pool(service: BatchService, call: Call) -> Reply:
 
 def resize_pool(service: BatchService, call: Call) -> Reply:
     """Answer POST /pools/{poolId}/resize."""
-    pool = _resizable(service, call)
     body = call.read("BatchPoolResizeOptions")
     if "targetDedicatedNodes" not in body and "targetLowPriorityNodes" not in body:
-        raise missing_property(name="targetDedicatedNodes")
+        # Recorded: this is found before the pool is looked for.
+        raise missing_property(name="targetDedicatedNodes and/or targetLowPriorityNodes")
+    pool = _resizable(service, call)
     check_targets(body)
     # Recorded: a target that is left out becomes 0, it does not stay.
     targets = (body.get("targetDedicatedNodes", 0), body.get("targetLowPriorityNodes", 0))
@@ -124,7 +129,7 @@ def stop_pool_resize(service: BatchService, call: Call) -> Reply:
     if pool.allocation_state != "resizing":
         # The service's code for this is not known; assumed.
         raise ServiceError(Code.OPERATION_INVALID_FOR_CURRENT_STATE)
-    pool = replace(pool, version=service.store.next_version(call.now))
+    # Recorded: the pool stays the same version of itself.
     service.allocation.stop(pool, call.now)
     return done(call, 202, pool.version)
 

@@ -15,7 +15,7 @@ from airflow_provider_batchlinux.emulator.protocol.error_catalogue import Code
 from airflow_provider_batchlinux.emulator.protocol.errors import ServiceError
 from airflow_provider_batchlinux.emulator.protocol.instants import format_instant
 from airflow_provider_batchlinux.emulator.protocol.wire import Call, Reply, element, listing
-from airflow_provider_batchlinux.emulator.rules.images import supported_images
+from airflow_provider_batchlinux.emulator.rules.images import known_images
 from airflow_provider_batchlinux.emulator.state.records import Json
 
 _TIMES = ("userCPUTime", "kernelCPUTime", "wallClockTime", "waitTime")
@@ -91,7 +91,7 @@ def _skus_after(key: str) -> Iterator[tuple[str, Json]]:
     def agent(image: Json) -> tuple[str, str]:
         return image["nodeAgentSKUId"], image["osType"]
 
-    for (sku, system), images in groupby(sorted(supported_images(), key=agent), key=agent):
+    for (sku, system), images in groupby(sorted(known_images(), key=agent), key=agent):
         if sku > key:
             references = [image["imageReference"] for image in images]
             yield sku, {"id": sku, "verifiedImageReferences": references, "osType": system}

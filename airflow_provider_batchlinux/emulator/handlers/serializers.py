@@ -64,6 +64,7 @@ def pool_view(store: Store, base_url: str, pool: Pool) -> dict[str, Any]:
         "allocationState": pool.allocation_state,
         "allocationStateTransitionTime": format_instant(pool.allocation_since),
         **pool.spec,
+        **_communication(store, pool),
         "currentDedicatedNodes": store.count_nodes(pool.id, is_dedicated=True),
         "targetDedicatedNodes": pool.target_dedicated,
         "currentLowPriorityNodes": store.count_nodes(pool.id, is_dedicated=False),
@@ -73,6 +74,14 @@ def pool_view(store: Store, base_url: str, pool: Pool) -> dict[str, Any]:
     }
 
 
+def _communication(store: Store, pool: Pool) -> dict[str, str]:
+    """Return how nodes speak with the service; recorded: shown as soon as the pool has some."""
+    if not len(store.nodes(pool.id)):
+        return {}
+    target = pool.spec.get("targetNodeCommunicationMode", "default")
+    return {"currentNodeCommunicationMode": "simplified" if target == "simplified" else "classic"}
+
+
 def node_view(store: Store, base_url: str, pool: Pool, node: Node) -> dict[str, Any]:
     """Return a node of a pool."""
     return drop_none(
@@ -80,7 +89,7 @@ def node_view(store: Store, base_url: str, pool: Pool, node: Node) -> dict[str, 
             "id": node.id,
             "url": f"{base_url}/pools/{pool.id}/nodes/{node.id}",
             "state": node.state,
-            "schedulingState": "enabled" if node.is_scheduling else "disabled",
+            "schedulingState": "enabled" if node.is_scheduling and not node.is_deallocated else "disabled",
             "stateTransitionTime": format_instant(node.state_since),
             "lastBootTime": format_instant(node.last_boot) if node.last_boot else None,
             "allocationTime": format_instant(node.allocated),
@@ -143,23 +152,35 @@ def image_reference(pool: Pool) -> dict[str, Any]:
 
 
 def _endpoints(pool: Pool, node: Node) -> dict[str, Any] | None:
-    if node.ssh_port is None:
+    """Only the one for SSH leads anywhere; the port of another is what a node of Azure would have."""
+    if not pool.nat_pools:
         return None
-    endpoint = {
-        "name": f"{pool.ssh_rule}.{node.number}",
-        "protocol": "tcp",
-        "publicIPAddress": "127.0.0.1",
-        "publicFQDN": "localhost",
-        "frontendPort": node.ssh_port,
-        "backendPort": 22,
-    }
-    return {"inboundEndpoints": [endpoint]}
+    endpoints = [
+        {
+            "name": f"{rule['name']}.{node.number}",
+            "protocol": rule["protocol"],
+            "publicIPAddress": "127.0.0.1",
+            "publicFQDN": "localhost",
+            "frontendPort": outside_port(rule, node),
+            "backendPort": rule["backendPort"],
+        }
+        for rule in pool.nat_pools
+    ]
+    return {"inboundEndpoints": endpoints}
+
+
+def outside_port(nat_pool: Json, node: Node) -> int:
+    """Return the port by which a NAT pool leads to a node from outside."""
+    if nat_pool["backendPort"] == 22 and node.ssh_port is not None:
+        return node.ssh_port
+    start: int = nat_pool["frontendPortRangeStart"]
+    return start + node.number
 
 
 def _node_agent(node: Node) -> dict[str, str] | None:
-    if node.last_boot is None:
+    if node.agent_since is None:
         return None
-    return {"version": "1.12.15", "lastUpdateTime": format_instant(node.last_boot)}
+    return {"version": "1.12.39", "lastUpdateTime": format_instant(node.agent_since)}
 
 
 def job_view(base_url: str, job: Job) -> dict[str, Any]:
@@ -196,7 +217,7 @@ def job_schedule_view(base_url: str, schedule: JobSchedule) -> dict[str, Any]:
         **version_view(schedule.version),
         "creationTime": format_instant(schedule.created),
         **state_view(schedule),
-        **schedule.spec,
+        **{name: value for name, value in schedule.spec.items() if value or name != "schedule"},
         "executionInfo": drop_none(execution),
     }
 
@@ -214,7 +235,8 @@ def job_node_view(base_url: str, job: Job, place: JobNode) -> dict[str, Any]:
     prepared = execution("jobPreparationTask", place.preparation)
     view["jobPreparationTaskExecutionInfo"] = prepared
     if place.release is not None:
-        view["jobReleaseTaskExecutionInfo"] = execution("jobReleaseTask", place.release)
+        release = {name: value for name, value in place.release.items() if name != "retryCount"}
+        view["jobReleaseTaskExecutionInfo"] = execution("jobReleaseTask", release)
     return view
 
 

@@ -22,6 +22,7 @@ from airflow_provider_batchlinux.emulator.protocol.wire import (
     version_headers,
 )
 from airflow_provider_batchlinux.emulator.rules.pools import check_id
+from airflow_provider_batchlinux.emulator.rules.storage import with_working_directory
 from airflow_provider_batchlinux.emulator.rules.tasks import check_task
 from airflow_provider_batchlinux.emulator.state.records import Job, Task
 
@@ -151,7 +152,7 @@ def _complete(body: dict[str, Any], job: Job) -> dict[str, Any]:
     return {
         "userIdentity": {"autoUser": {"scope": "pool", "elevationLevel": "nonadmin"}},
         "requiredSlots": 1,
-        **body,
+        **with_working_directory(body),
         "constraints": _limits(body, job),
     }
 

@@ -11,6 +11,7 @@ from airflow_provider_batchlinux.emulator.account.service import BatchService
 from airflow_provider_batchlinux.emulator.handlers.nodes import node_of, usable_node_of, wrong_state
 from airflow_provider_batchlinux.emulator.protocol.error_catalogue import Code
 from airflow_provider_batchlinux.emulator.protocol.errors import ServiceError, refused
+from airflow_provider_batchlinux.emulator.handlers.serializers import outside_port
 from airflow_provider_batchlinux.emulator.protocol.instants import parse_instant
 from airflow_provider_batchlinux.emulator.protocol.wire import Call, Reply, created, done, entity
 from airflow_provider_batchlinux.emulator.simulation.lifecycle import NODE_STATES
@@ -66,12 +67,15 @@ def get_node_remote_login_settings(service: BatchService, call: Call) -> Reply:
     node = node_of(service, call)
     if not NODE_STATES[node.state].has_machine:
         raise wrong_state(node)
-    if node.ssh_port is None:
-        # What the service answers for a pool without a NAT pool for port 22 is not documented;
+    # Recorded: of a node that is open for RDP alone, that port, also if it runs Linux.
+    pools = {rule["backendPort"]: rule for rule in service.store.pool(node.pool_id).nat_pools}
+    rule = pools.get(22) or pools.get(3389)
+    if rule is None:
+        # What the service answers for a pool without a NAT pool for these ports is not documented;
         # assumed.
-        reason = "The pool has no inbound NAT pool for backend port 22."
+        reason = "The pool has no inbound NAT pool for backend port 22 or 3389."
         raise ServiceError(Code.OPERATION_NOT_VALID_ON_NODE, {"Reason": reason})
-    settings = {"remoteLoginIPAddress": "127.0.0.1", "remoteLoginPort": node.ssh_port}
+    settings = {"remoteLoginIPAddress": "127.0.0.1", "remoteLoginPort": outside_port(rule, node)}
     reply = entity(call, "RemoteLoginSettings", settings)
     return replace(reply, headers={"dataserviceid": call.base_url + call.path})
 

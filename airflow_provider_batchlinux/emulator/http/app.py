@@ -34,6 +34,8 @@ from airflow_provider_batchlinux.emulator.protocol.wire import (
 from airflow_provider_batchlinux.emulator.simulation.faults import Fault, RequestRecord
 
 _log = logging.getLogger(__name__)
+_MOST_BYTES = 1024 * 1024
+"""The limit that aiohttp sets for a body by default, and Batch too."""
 _DROPPED = Reply(0)
 """No answer: the connection is closed instead."""
 
@@ -142,7 +144,7 @@ async def _read_body(request: web.BaseRequest) -> bytes:
     try:
         return await request.read()
     except HTTPRequestEntityTooLarge:
-        raise ServiceError(Code.REQUEST_BODY_TOO_LARGE) from None
+        raise ServiceError(Code.REQUEST_BODY_TOO_LARGE, {"MaxLimit": str(_MOST_BYTES)}) from None
 
 
 async def _write(request: web.BaseRequest, call: Call, reply: Reply) -> web.StreamResponse:

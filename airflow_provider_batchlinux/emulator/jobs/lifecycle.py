@@ -8,12 +8,16 @@ from typing import Any
 
 from airflow_provider_batchlinux.emulator.jobs.dependencies import TaskDependencies
 from airflow_provider_batchlinux.emulator.jobs.node_tasks import JobTasks
-from airflow_provider_batchlinux.emulator.jobs.scheduler import PLACED_TASK_STATES, TaskScheduler
+from airflow_provider_batchlinux.emulator.jobs.scheduler import (
+    ENDED_BY_USER,
+    PLACED_TASK_STATES,
+    TaskScheduler,
+)
 from airflow_provider_batchlinux.emulator.pools.lifecycle import AutoPools
 from airflow_provider_batchlinux.emulator.protocol.instants import parse_duration
 from airflow_provider_batchlinux.emulator.rules.exit_conditions import job_action
 from airflow_provider_batchlinux.emulator.simulation.clock import Clock, Timer
-from airflow_provider_batchlinux.emulator.state.records import Job, Task
+from airflow_provider_batchlinux.emulator.state.records import Job, Json, Task
 from airflow_provider_batchlinux.emulator.state.store import Store
 
 _ENDLESS = 10 * 365 * 86400.0
@@ -80,9 +84,11 @@ class JobLifecycle:
             self._dependencies.add(task)
 
     def _settle(self, job_id: str) -> None:
-        self._enable(job_id)
         self._disable_if_at_rest(job_id)
         self.end_if_complete(job_id)
+        job = self.store.jobs.get(job_id)
+        if job is not None and job.state == "active":
+            self.scheduler.place(job.pool_id)
 
     def add_task(self, task: Task) -> None:
         """Add a task to a job. It runs when its dependencies are satisfied."""
@@ -105,7 +111,8 @@ class JobLifecycle:
             return
         counts = self.store.tasks(job.id).counts
         if all(state == "completed" for (state, *_), number in counts.items() if number):
-            self.terminate(job, "AllTasksComplete")
+            # Recorded so; the documentation leaves out the last letter.
+            self.terminate(job, "AllTasksCompleted")
 
     def terminate(self, job: Job, reason: str) -> Job:
         """
@@ -113,7 +120,8 @@ class JobLifecycle:
 
         :param reason: the ``terminateReason`` of the job.
         """
-        job = self._enter(job, "terminating", terminate_reason=reason)
+        awaited = _awaiting_nodes("Termination", self._nodes_of(job))
+        job = self._enter(job, "terminating", terminate_reason=reason, scheduling_error=awaited)
         for task in self.store.tasks(job.id):
             if task.state in PLACED_TASK_STATES:
                 self.scheduler.terminate(task)
@@ -137,8 +145,9 @@ class JobLifecycle:
 
     def enable(self, job: Job) -> Job:
         """Let the tasks of a job run again."""
-        self.clock.call_later(0, lambda: self._enable(job.id))
-        return self._enter(job, "enabling")
+        job = self._enter(job, "active")
+        self.clock.call_later(0, lambda: self._settle(job.id))
+        return job
 
     def change(self, job: Job, spec: Mapping[str, Any]) -> Job:
         """Change the description of a job. Its waiting tasks move to the pool in it."""
@@ -163,7 +172,8 @@ class JobLifecycle:
             self.clock.call_later(0, lambda: self._forget(job))
         else:
             self.job_tasks.release(job, then=lambda: self._forget(job))
-        return self._enter(job, "deleting")
+        awaited = _awaiting_nodes("Deletion", self._nodes_of(job))
+        return self._enter(job, "deleting", scheduling_error=awaited)
 
     def task_completed(self, task: Task) -> None:
         """Release the tasks that depend on a completed task, and perform its job action."""
@@ -188,6 +198,9 @@ class JobLifecycle:
         job = self.store.jobs.get(task.job_id)
         if job is None or job.state != "active" or job.spec["onTaskFailure"] == "noaction":
             return
+        if task.execution.get("failureInfo", {}).get("message") == ENDED_BY_USER:
+            # Recorded by the SDK's own tests: such a task is reactivated right after, so its job goes on.
+            return
         action = job_action(task.spec, task.execution)
         if action == "disable":
             self.disable(job, "requeue")
@@ -209,14 +222,7 @@ class JobLifecycle:
     def _disable_if_at_rest(self, job_id: str) -> None:
         job = self.store.jobs.get(job_id)
         if job is not None and job.state == "disabling" and not self._placed_tasks(job_id):
-            self._enter(job, "disabled")
-
-    def _enable(self, job_id: str) -> None:
-        job = self.store.jobs.get(job_id)
-        if job is not None and job.state == "enabling":
-            job = self._enter(job, "active")
-            self.end_if_complete(job_id)
-            self.scheduler.place(job.pool_id)
+            self._go_on(job, "disabled")
 
     def _terminate_by_id(self, job_id: str, reason: str) -> None:
         job = self.store.jobs.get(job_id)
@@ -227,7 +233,7 @@ class JobLifecycle:
         self._cancel_limit(job_id)
         job = self.store.jobs.get(job_id)
         if job is not None and job.state == "terminating":
-            self._end(self._enter(job, "completed", ended=self.clock.now()))
+            self._end(self._go_on(job, "completed", ended=self.clock.now(), scheduling_error=None))
 
     def _end(self, job: Job) -> None:
         self.auto_pools.job_ended(job)
@@ -237,6 +243,15 @@ class JobLifecycle:
         timer = self._limits.pop(job_id.lower(), None)
         if timer is not None:
             timer.cancel()
+
+    def _nodes_of(self, job: Job) -> set[str]:
+        """Return the ids of the nodes that run tasks of a job, or were prepared for it."""
+        placed = {node_id for task in self._placed_tasks(job.id) for node_id in task.node_ids}
+        return placed | {place.node_id for place in self.store.job_nodes(job.id)}
+
+    def _go_on(self, job: Job, state: str, **changes: Any) -> Job:
+        """Let a job reach the state that was asked for before: recorded to be no change of its version."""
+        return self.store.put_job(replace(job, state=state, state_since=self.clock.now(), **changes))
 
     def _enter(self, job: Job, state: str, **changes: Any) -> Job:
         """Put a job into the requested state."""
@@ -252,6 +267,22 @@ class JobLifecycle:
                 **changes,
             )
         )
+
+
+def _awaiting_nodes(operation: str, nodes: set[str]) -> Json | None:
+    """
+    Return what a job says while nodes are still to hear of its end: no failure, in the form of one.
+
+    Recorded of a termination; that a deletion words it alike is assumed.
+    """
+    if not nodes:
+        return None
+    return {
+        "category": "ServerError",
+        "code": f"Job{operation}AwaitingNodeProcessing",
+        "message": f"The Job {operation.lower()} operation is waiting for processing from one or more node.",
+        "details": [{"name": "Number of nodes awaiting processing", "value": str(len(nodes))}],
+    }
 
 
 def _manager_task(job: Job) -> Task:

@@ -32,10 +32,10 @@ from airflow_provider_batchlinux.emulator.state.records import (
 from airflow_provider_batchlinux.emulator.state.store import Store
 
 PLACED_TASK_STATES = frozenset({"preparing", "running"})
-_MOST_RECENT = 10
-"""How many tasks a node shows as recent is not documented; assumed."""
+_MOST_RECENT = 25
+"""How many tasks a node shows as recent: more than 10 since agent 1.10.7; the number is assumed."""
 
-_ENDED = "The task was ended by user request"
+ENDED_BY_USER = "The task was ended by user request"
 _NODE_AFFINITY = "TVM:"
 
 
@@ -133,7 +133,7 @@ class TaskScheduler:
             for node in nodes
             if node.takes_tasks
         ]
-        return Room(rooms, is_packed=pool.spec["taskSchedulingPolicy"]["nodeFillType"] == "pack")
+        return Room(rooms, is_packed=pool.spec["taskSchedulingPolicy"]["nodeFillType"] == "Pack")
 
     def _free_slots(self, node: Node, slots: int) -> int:
         placed = self._placed.get(node.id, {})
@@ -189,7 +189,7 @@ class TaskScheduler:
     def terminate(self, task: Task) -> None:
         """Terminate a waiting or running task."""
         self._leave(task)
-        self._complete(task, terminated(_ENDED))
+        self._complete(task, terminated(ENDED_BY_USER))
 
     def terminate_all_on(self, node: Node) -> None:
         """Terminate all tasks on a node."""

@@ -117,7 +117,7 @@ class JobSchedules:
         self._forget_timer(schedule.id)
         schedule = self._enter(schedule, "terminating", next_run=None, pending=None)
         for job in self._unfinished_jobs(schedule.id):
-            self.jobs.terminate(job, "TerminateJobSchedule")
+            self.jobs.terminate(job, "TerminateWorkitem")
         self.clock.call_later(0, lambda: self._settle(schedule.id))
         return schedule
 
@@ -189,7 +189,13 @@ class JobSchedules:
 
     def _complete(self, schedule: JobSchedule) -> None:
         self._forget_timer(schedule.id)
-        self.on_ended(self._enter(schedule, "completed", ended=self.clock.now()))
+        now = self.clock.now()
+        if schedule.state == "terminating":
+            # Recorded: that a termination is over is no change of its version.
+            done = replace(schedule, state="completed", state_since=now, ended=now)
+            self.on_ended(self.store.put_schedule(done))
+        else:
+            self.on_ended(self._enter(schedule, "completed", ended=now))
 
     def _unfinished_jobs(self, schedule_id: str) -> list[Job]:
         jobs = self.store.jobs_of_schedule(schedule_id)

@@ -47,7 +47,7 @@ async def serving_management(
     """
     with loopback_socket() as listener:
         url = f"https://127.0.0.1:{listener.getsockname()[1]}"
-        facts = ManagementFacts(url, str(uuid4()), _RESOURCE_GROUP)
+        facts = ManagementFacts(url, account.subscription_id, _RESOURCE_GROUP)
         server = _Server(local, url, ManagedAccount(facts, account, act), account)
         async with serving_on(listener, server.handle, tls.context):
             yield facts

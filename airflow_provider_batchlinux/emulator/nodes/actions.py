@@ -13,7 +13,7 @@ from airflow_provider_batchlinux.emulator.state.store import Store
 _ACTIONS: Mapping[str, Callable[[NodeLifecycle, Node], object]] = {
     "reboot": lambda lifecycle, node: lifecycle.enter(node, "rebooting"),
     "reimage": lambda lifecycle, node: lifecycle.reimage(node),
-    "deallocate": lambda lifecycle, node: lifecycle.enter(node, "deallocating"),
+    "deallocate": lambda lifecycle, node: lifecycle.deallocate(node),
 }
 _WAITS_FOR_TASKS = frozenset({"taskcompletion", "retaineddata"})
 

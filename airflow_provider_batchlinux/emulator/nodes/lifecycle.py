@@ -25,6 +25,7 @@ from airflow_provider_batchlinux.emulator.state.store import Store
 _START_TASK = "start task"
 _STAGES = {"starting", *(name for name, state in NODE_STATES.items() if state.next and name != "preempted")}
 _UP = {"starting", "waitingforstarttask", *USABLE_NODE_STATES}
+_DEALLOCATED = frozenset({"deallocating", "deallocated"})
 _SCHEDULED = {"idle": True, "running": True, "offline": False}
 _DISK_FULL = {"code": "DiskFull", "message": "There is not enough disk space on the node"}
 
@@ -91,7 +92,7 @@ class NodeLifecycle:
     def resume(self, node: Node) -> None:
         """Resume a node after a restart. A node that was up boots again."""
         if node.state in _UP:
-            self.enter(node, "rebooting")
+            self.enter(node, "rebooting", is_deallocated=False)
         elif node.state in _STAGES:
             self.enter(node, node.state)
         elif NODE_STATES[node.state].keeps_work:
@@ -135,10 +136,11 @@ class NodeLifecycle:
         if state == "idle" and current.running_tasks:
             # Its tasks continued while it was unknown.
             state = "running"
-        changed = replace(current, state=state, state_since=now, **changes)
+        changed = replace(current, **{"state": state, "state_since": now, **changes})
         node = self._store.put_node(changed)
         if state in _STAGES:
-            delay = self._delays.of(state, node.id, node.boots)
+            stage = "waking" if state == "starting" and node.is_deallocated else state
+            delay = self._delays.of(stage, node.id, node.boots)
             machine.pending = self._clock.call_later(delay, lambda: self._leave_stage(node))
         if state in USABLE_NODE_STATES:
             self._servers.start(node)
@@ -152,11 +154,19 @@ class NodeLifecycle:
         elif not NODE_STATES[state].keeps_tasks:
             self._on_lost(node)
         is_scheduling = _SCHEDULED.get(state, node.is_scheduling)
-        return self.enter(node, state, errors=errors, is_scheduling=is_scheduling)
+        is_deallocated = state in _DEALLOCATED
+        return self.enter(
+            node, state, errors=errors, is_scheduling=is_scheduling, is_deallocated=is_deallocated
+        )
 
     def start(self, node: Node) -> None:
         """Boot a node that was deallocated; its files are still there."""
-        self._boot(node, "starting")
+        # Recorded: it looks as it did before, but for its state, until its agent is back.
+        self._boot(node, "starting", state_since=node.state_since)
+
+    def deallocate(self, node: Node) -> None:
+        """Give the machine of a node back; its files stay."""
+        self.enter(node, "deallocating", is_deallocated=True)
 
     def reimage(self, node: Node) -> None:
         """Reimage a node, which removes its files and users."""
@@ -201,20 +211,32 @@ class NodeLifecycle:
         following = NODE_STATES[node.state].next
         if following == "starting":
             self._boot(node, following)
+        elif following == "deallocated":
+            # Recorded: the time of the transition is that of the beginning.
+            self.enter(node, following, state_since=node.state_since)
+        elif node.is_deallocated:
+            self.enter(node, node.state, is_deallocated=False)
         elif following is not None:
             self.enter(node, following)
         elif self._fault_injector.should_fail("unusable", node.id, node.boots):
             self.enter(node, "unusable", errors=(_DISK_FULL,))
-        elif node.start_task is None:
+        else:
+            self._agent_started(node)
+
+    def _agent_started(self, node: Node) -> None:
+        """Go on with a node whose agent reports."""
+        # Recorded: only now it shows another boot; when its agent first reported stays for good.
+        now = self._clock.now()
+        self._store.change_node(node, last_boot=now, agent_since=node.agent_since or now)
+        if node.start_task is None:
             self.enter(node, "idle")
         else:
             self._begin_start_task(node, node.start_task)
 
-    def _boot(self, node: Node, state: str) -> None:
+    def _boot(self, node: Node, state: str, **changes: Any) -> None:
         # A change of the pool's start task reaches nodes when they boot.
         start_task = self._store.pool(node.pool_id).spec.get("startTask")
-        facts = {"last_boot": self._clock.now(), "boots": node.boots + 1, "start_task": start_task}
-        self.enter(node, state, **facts, errors=())
+        self.enter(node, state, **changes, boots=node.boots + 1, start_task=start_task, errors=())
 
     def _begin_start_task(self, node: Node, spec: Mapping[str, Any]) -> None:
         info = {"state": "running", "startTime": self._time(), "retryCount": 0}

@@ -38,10 +38,10 @@ def collect_logs(root: Path, node: Node) -> dict[str, bytes]:
     return logs
 
 
-def log_directory(node: Node, request_id: str) -> str:
+def log_directory(account: str, node: Node, request_id: str) -> str:
     """Return the directory in the container, in the recorded format."""
     batch = sha256(node.pool_id.encode()).hexdigest()[:16].upper()
-    return f"batch-{batch}/{node.pool_id}/{node.id}/{request_id}"
+    return f"{account}-{batch}/{node.pool_id.lower()}/{node.id}/{request_id}"
 
 
 def blob_url(container_url: str, name: str) -> str:

@@ -65,12 +65,14 @@ class Machine:
 
     def make_directories(self) -> None:
         """Create the node's directories."""
-        for directory in (self.shared, self.startup / "wd", self.workitems):
+        others = ("applications", "fsmounts", "volatile/startup", "startup/wd", "startup/certs")
+        for directory in (self.shared, self.workitems, *(self.root / name for name in others)):
             make_directory(directory)
 
     async def prepare_task(self, directory: Path, spec: Mapping[str, Any]) -> Mapping[str, Any] | None:
         """Create a task's directory, download its resource files, and return the failure, if any."""
         self.make_directories()
+        make_directory(directory / "certs")
         return await self.fetch(spec.get("resourceFiles", []), directory / "wd")
 
     async def fetch(self, files: list[Mapping[str, Any]], directory: Path) -> Mapping[str, Any] | None:

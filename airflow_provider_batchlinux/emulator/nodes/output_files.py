@@ -54,8 +54,8 @@ class Outputs:
 
     def due(self, outcome: Outcome) -> list[Mapping[str, Any]]:
         """Return the files that are uploaded after an outcome."""
-        condition = "tasksuccess" if outcome.is_success else "taskfailure"
-        wanted = {condition, "taskcompletion"}
+        condition = "TaskSuccess" if outcome.is_success else "TaskFailure"
+        wanted = {condition, "TaskCompletion"}
         return [file for file in self.files if file["uploadOptions"]["uploadCondition"] in wanted]
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import shlex
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -12,6 +14,9 @@ from typing import Any
 
 from airflow_provider_batchlinux.emulator.protocol.local_files import replace_for_writing
 from airflow_provider_batchlinux.emulator.state.reaper import kill_group
+
+_LONGEST_LINE = 128 * 1024
+"""What Linux takes for one argument, as a shell gets one. To split more would hold up all other requests."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +102,8 @@ async def _outcome(process: asyncio.subprocess.Process, timeout: float | None) -
 
 
 async def _start(command: Command) -> asyncio.subprocess.Process:
+    if len(command.line) >= _LONGEST_LINE:
+        raise OSError(errno.E2BIG, os.strerror(errno.E2BIG))
     program, *arguments = shlex.split(command.line)
     # An earlier try of the task may have put something else where its output goes.
     with (

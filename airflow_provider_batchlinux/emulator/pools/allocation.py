@@ -17,6 +17,7 @@ from airflow_provider_batchlinux.emulator.pools.allocation_limits import (
 )
 from airflow_provider_batchlinux.emulator.pools.spot_market import SpotMarket
 from airflow_provider_batchlinux.emulator.protocol.instants import parse_duration
+from airflow_provider_batchlinux.emulator.rules.images import boot_problem
 from airflow_provider_batchlinux.emulator.rules.vm_sizes import cores_of
 from airflow_provider_batchlinux.emulator.simulation.clock import Clock, Timer
 from airflow_provider_batchlinux.emulator.simulation.fault_rates import FaultInjector
@@ -122,7 +123,18 @@ class Allocation:
         for node in self.store.nodes(pool.id):
             self.lifecycle.enter(node, "leavingpool")
         self._await_deletion(pool)
-        return self.store.put_pool(replace(pool, state="deleting", state_since=now))
+        # Recorded, also the time-out, which is always this one.
+        shrinking = replace(
+            pool,
+            state="deleting",
+            state_since=now,
+            spec={**pool.spec, "resizeTimeout": "PT7M9.497S"},
+            target_dedicated=0,
+            target_spot=0,
+            version=self.store.next_version(now),
+        )
+        has_nodes = len(self.store.nodes(pool.id)) > 0
+        return self._enter(shrinking, "resizing", now) if has_nodes else self.store.put_pool(shrinking)
 
     def resume(self, pool: Pool) -> None:
         """Resume a resize or deletion after a restart. No task is running."""
@@ -174,12 +186,14 @@ class Allocation:
         for node in leaving:
             self._start_leaving(node, deallocation)
         self._turns[pool.id.lower()] += 1
-        self._await_resize(pool, [*gone, *leaving], now)
         changed = replace(pool, target_dedicated=dedicated, target_spot=spot, resize_errors=())
+        self._await_resize(changed, [*gone, *leaving], now)
         return self._enter(changed, "resizing", now)
 
     def _await_resize(self, pool: Pool, leaving: Sequence[Node], started: datetime) -> None:
-        timer = self.clock.call_later(self._delay("resizing", pool.id), lambda: self._finish(pool.id))
+        is_growing = any(self._missing(pool, is_dedicated=kind) for kind in (True, False))
+        stage = "resizing" if is_growing or leaving else "settling"
+        timer = self.clock.call_later(self._delay(stage, pool.id), lambda: self._finish(pool.id))
         self._resizes[pool.id.lower()] = _Resize(timer, started, leaving)
 
     def _await_stop(self, pool: Pool, leaving: Sequence[Node], started: datetime) -> None:
@@ -188,7 +202,8 @@ class Allocation:
         self._resizes[pool.id.lower()] = _Resize(timer, started)
 
     def _await_deletion(self, pool: Pool) -> None:
-        self.clock.call_later(self._delay("deleting", pool.id), lambda: self._finish_delete(pool))
+        stage = "emptying" if len(self.store.nodes(pool.id)) else "deleting"
+        self.clock.call_later(self._delay(stage, pool.id), lambda: self._finish_delete(pool))
 
     def _finish(self, pool_id: str) -> None:
         resize = self._resizes[pool_id.lower()]
@@ -201,7 +216,7 @@ class Allocation:
             self.lifecycle.remove(node)
         resize.leaving = ()
         self.spot.capacity_freed()
-        errors = list(self._take_faults(pool))
+        errors = list(self._take_faults(pool)) or list(_boot_errors(pool))
         allocated = (
             {} if errors else {kind: self._allocate(pool, kind, resize, now) for kind in (True, False)}
         )
@@ -329,6 +344,15 @@ class Allocation:
     def _enter(self, pool: Pool, allocation_state: str, now: datetime) -> Pool:
         changed = replace(pool, allocation_state=allocation_state, allocation_since=now)
         return self.store.put_pool(changed)
+
+
+def _boot_errors(pool: Pool) -> Iterable[Json]:
+    """Return an error for each kind of node that the pool wants and its VM size cannot boot."""
+    problem = boot_problem(pool.spec["vmSize"], pool.spec["virtualMachineConfiguration"])
+    for is_dedicated, target in ((True, pool.target_dedicated), (False, pool.target_spot)):
+        if problem is not None and target:
+            values = [{"name": "Reason", "value": problem}]
+            yield {**resize_error("AllocationFailed", is_dedicated=is_dedicated), "values": values}
 
 
 def _surplus(nodes: Iterable[Node], target: int) -> list[Node]:

@@ -12,6 +12,7 @@ _MESSAGES: Mapping[str, str] = {
     "AllocationTimedout": (
         "Desired number of {kind} nodes could not be allocated as the resize timeout was reached"
     ),
+    "AllocationFailed": "Desired number of {kind} nodes could not be allocated",
     # The messages of the quotas are assumed.
     "AccountCoreQuotaReached": "The account has reached its dedicated core quota",
     "AccountSpotCoreQuotaReached": "The account has reached its Spot core quota",

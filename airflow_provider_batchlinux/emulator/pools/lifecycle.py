@@ -19,12 +19,17 @@ from airflow_provider_batchlinux.emulator.state.store import Store
 
 @dataclass
 class PoolLifecycle:
-    """Creates and deletes pools. In between, allocation and scaling manage them."""
+    """
+    Create and delete pools. In between, allocation and scaling manage them.
+
+    :param is_legacy: whether new pools are open for SSH unless they say otherwise.
+    """
 
     store: Store
     quotas: Quotas
     allocation: Allocation
     scaler: AutoScaler
+    is_legacy: bool = False
 
     def add(self, pool_id: str, spec: Json, now: datetime) -> Pool:
         """
@@ -38,6 +43,7 @@ class PoolLifecycle:
         targets = described.pop("targetDedicatedNodes", 0), described.pop("targetLowPriorityNodes", 0)
         version = self.store.next_version(now)
         pool = Pool(pool_id, described, now, version, "active", now, "resizing", now, *targets)
+        pool = replace(pool, is_legacy=self.is_legacy)
         pool = self.allocation.resize(pool, *targets, now)
         return self.scaler.enable(pool, now) if pool.is_auto_scaled else pool
 

@@ -124,6 +124,8 @@ class AutoScaler:
         pool = self.store.put_pool(replace(pool, auto_scale_run=run))
         if targets is None or not self._is_due(pool, targets, is_new=is_new):
             return pool
+        if is_new:
+            pool = replace(pool, version=self.store.next_version(now))
         return self.allocation.resize(
             pool, targets.dedicated, targets.spot, now, deallocation=targets.deallocation
         )

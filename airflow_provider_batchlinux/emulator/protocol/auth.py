@@ -46,9 +46,12 @@ def check_shared_key(
     :raises ServiceError: ``AuthenticationFailed``, with the cause as a detail.
     """
     scheme, _, credentials = headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "sharedkey":
+    if not scheme or scheme.lower() == "bearer":
         raise authentication_failed(detail="The Authorization header is missing or not SharedKey.")
     name, _, signature = credentials.partition(":")
+    if scheme.lower() != "sharedkey" or not name or not signature:
+        # Documented; what the service takes for a wrong format is assumed.
+        raise ServiceError(Code.INVALID_AUTHENTICATION_INFO)
     if name != account:
         raise authentication_failed(detail=f"The account {name!r} is not served here.")
     _check_date(headers, now)
@@ -102,7 +105,7 @@ def authentication_failed(*, detail: str) -> ServiceError:
     """
     Return the error for a request that is not authenticated.
 
-    No recording shows whether its status is 401 or 403. Assumed: 403.
+    Recorded: its status is 403 where a key signs, and there is no WWW-Authenticate.
     """
     return ServiceError(Code.AUTHENTICATION_FAILED, {"AuthenticationErrorDetail": detail})
 

@@ -122,6 +122,14 @@ class Code(Enum):
         503,
         "Too many Enable Pool AutoScale requests are issued on the pool.",
     )
+    INVALID_AUTHENTICATION_INFO = (
+        "InvalidAuthenticationInfo",
+        400,
+        (
+            "The authentication information was not provided in the correct format. "
+            "Verify the value of Authorization header."
+        ),
+    )
     MISSING_REQUIRED_PROPERTY = (
         "MissingRequiredProperty",
         400,
@@ -187,6 +195,12 @@ class Code(Enum):
         "The operation is invalid for the current state of the resource.",
     )
     JOB_EXISTS = ("JobExists", 409, "The specified job already exists.")
+    JOB_WITH_SAME_ID_EXISTS = ("JobWithSameIdExists", 409, "A job with the same id already exists.")
+    JOB_SCHEDULE_WITH_SAME_ID_EXISTS = (
+        "JobScheduleWithSameIdExists",
+        409,
+        "A job schedule with the same id already exists.",
+    )
     JOB_BEING_DELETED = (
         "JobBeingDeleted",
         409,

@@ -37,6 +37,8 @@ _CHOICE = Field("string", _EQUALITY)
 _TIME = Field("time", _ORDER)
 _NUMBER = Field("int", _ORDER)
 _FLAG = Field("bool", _EQUALITY)
+_EXACT = Field("string", frozenset({"eq"}))
+_EXECUTION = {"state": _CHOICE, "startTime": _TIME, "endTime": _TIME, "exitCode": _NUMBER, "result": _CHOICE}
 
 FILTERABLE: Mapping[str, Mapping[str, Field]] = {
     "supportedimages": {
@@ -44,14 +46,14 @@ FILTERABLE: Mapping[str, Mapping[str, Field]] = {
         "verificationType": _CHOICE,
         "nodeAgentSKUId": _CHOICE,
     },
-    "poolnodecounts": {"poolId": Field("string", frozenset({"eq"}))},
+    "poolnodecounts": {"poolId": _EXACT},
     "pools": {
         "id": _ID,
-        "displayName": _ID,
         "state": _CHOICE,
-        "allocationState": _CHOICE,
+        "allocationState": _EXACT,
         "vmSize": _CHOICE,
         "enableAutoScale": _FLAG,
+        "enableInterNodeCommunication": _FLAG,
         "creationTime": _TIME,
         "lastModified": _TIME,
         "stateTransitionTime": _TIME,
@@ -62,7 +64,7 @@ FILTERABLE: Mapping[str, Mapping[str, Field]] = {
         "stateTransitionTime": _TIME,
         "lastBootTime": _TIME,
         "allocationTime": _TIME,
-        "startTaskInfo/state": Field("string", frozenset({"eq"})),
+        "startTaskInfo/state": _EXACT,
         "startTaskInfo/result": _CHOICE,
         "startTaskInfo/exitCode": _NUMBER,
         "startTaskInfo/startTime": _TIME,
@@ -70,9 +72,7 @@ FILTERABLE: Mapping[str, Mapping[str, Field]] = {
     },
     "jobs": {
         "id": _ID,
-        "displayName": _ID,
         "state": _CHOICE,
-        "priority": _NUMBER,
         "creationTime": _TIME,
         "lastModified": _TIME,
         "stateTransitionTime": _TIME,
@@ -86,10 +86,21 @@ FILTERABLE: Mapping[str, Mapping[str, Field]] = {
         "creationTime": _TIME,
         "lastModified": _TIME,
         "stateTransitionTime": _TIME,
+        "executionInfo/endTime": _TIME,
+        "schedule/doNotRunUntil": _TIME,
+        "schedule/doNotRunAfter": _TIME,
+    },
+    "jobpreparationandreleasetaskstatuslist": {
+        "poolId": _CHOICE,
+        "nodeId": _CHOICE,
+        **{
+            f"{info}/{name}": field
+            for info in ("jobPreparationTaskExecutionInfo", "jobReleaseTaskExecutionInfo")
+            for name, field in _EXECUTION.items()
+        },
     },
     "tasks": {
         "id": _ID,
-        "displayName": _ID,
         "state": _CHOICE,
         "creationTime": _TIME,
         "lastModified": _TIME,

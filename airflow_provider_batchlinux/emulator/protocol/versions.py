@@ -34,6 +34,9 @@ _PARTS: Mapping[str, Mapping[str, str]] = {
 }
 """Sets of other resources, and their properties that show part of a body again."""
 
+_COMPANIONS = {"currentNodeCommunicationMode": "targetNodeCommunicationMode"}
+"""What only answers have, and the property of bodies that came and went with it."""
+
 SECRETS = frozenset({"secret", "secret object"})
 """The kinds of properties that the service takes and never gives back."""
 
@@ -103,6 +106,9 @@ def as_of(version: str, set_name: str, view: Mapping[str, Any]) -> Mapping[str, 
     if set_name not in _SHAPES:
         return view
     pruned = _pruned(version, _SHAPES[set_name])
+    companions = [name for name, of in _COMPANIONS.items() if of in pruned.names]
+    if companions:
+        view = {name: value for name, value in view.items() if name not in companions}
     return {**_prune(view, pruned), **_shown(differences, set_name, view)}
 
 

@@ -1,38 +1,76 @@
 """
-The images the service supports, as a list of 2026 in ``data/supported_images.json``.
+The images the service supports, as the list of February 2026 in ``data/supported_images.json``.
 
-The rows are those of the real answer of January 2025, with the end dates announced since. Guesses,
-since no later answer is published: every row of Azure Linux and Debian, ``ubuntu-hpc 2404`` with
-its capabilities, the agent ``batch.node.ubuntu 24.04-arm64``, and that nothing else has come or
-gone. As on the service, images stay in the list after their support has ended.
+The rows and their order are those of the recorded answer; of an account that does not allocate its pools in a
+subscription of its own, so that rows with ``UserSubscriptionOnly`` are left out. Rows that have gone since
+January 2025 are kept in the file: pools can still name them. End dates are those that Microsoft announced.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
 
 from airflow_provider_batchlinux.emulator.protocol.data_files import read_data
+from airflow_provider_batchlinux.emulator.protocol.instants import parse_instant
+from airflow_provider_batchlinux.emulator.rules.vm_sizes import traits_of
 from airflow_provider_batchlinux.emulator.state.records import Json
 
 _NAMES = ("publisher", "offer", "sku")
+_LISTED_AFTER_END = timedelta(days=180)
+"""Recorded: a row is still listed four months after its end, and gone after nine; the rest is assumed."""
+
+
+def supported_images(now: datetime) -> list[Json]:
+    """Return the list of a time, ascending by publisher, offer and sku."""
+    return [image for image in known_images() if _is_listed(image, now)]
+
+
+def _is_listed(image: Json, now: datetime) -> bool:
+    end = image.get("batchSupportEndOfLife")
+    return end is None or now < parse_instant(end) + _LISTED_AFTER_END
 
 
 @cache
-def supported_images() -> tuple[Json, ...]:
-    """Return the list, ascending by publisher, offer and sku."""
+def known_images() -> tuple[Json, ...]:
+    """Return every image that pools can name, ascending by publisher, offer and sku."""
     return tuple(read_data("supported_images"))
 
 
 @cache
-def _agents() -> Mapping[tuple[str, ...], str]:
-    return {
-        tuple(image["imageReference"][name] for name in _NAMES): image["nodeAgentSKUId"]
-        for image in supported_images()
-    }
+def _by_name() -> Mapping[tuple[str, ...], Json]:
+    return {tuple(image["imageReference"][name] for name in _NAMES): image for image in known_images()}
 
 
-def node_agent_of(reference: Mapping[str, Any]) -> str | None:
-    """Return the node agent SKU that runs a marketplace image; ``None`` if it is not supported."""
-    return _agents().get(tuple(str(reference.get(name, "")).lower() for name in _NAMES))
+def image_of(reference: Mapping[str, Any]) -> Json | None:
+    """Return the row of a marketplace image; ``None`` if the service does not know it."""
+    return _by_name().get(tuple(str(reference.get(name, "")).lower() for name in _NAMES))
+
+
+def has_capability(image: Json, name: str) -> bool:
+    """Return whether an image has a capability, such as ``DockerCompatible``."""
+    return name in image.get("capabilities", ())
+
+
+def boot_problem(vm_size: str, machine: Json) -> str | None:
+    """
+    Return why a VM size cannot boot the image of a pool; ``None`` if it can, or if nothing is known of them.
+
+    The sentences are those of Azure's compute service; that Batch passes them on is assumed.
+    """
+    image = image_of(machine["imageReference"])
+    size = traits_of(vm_size)
+    if image is None or size is None:
+        return None
+    architecture = "Arm64" if image["nodeAgentSKUId"].endswith("-arm64") else "x64"
+    if architecture != size.architecture:
+        return (
+            f"The selected VM size '{vm_size}' of architecture '{size.architecture}' cannot boot an image "
+            f"of architecture '{architecture}'."
+        )
+    generation = "2" if has_capability(image, "Generation2VMImage") else "1"
+    if f"V{generation}" not in size.generations:
+        return f"The selected VM size '{vm_size}' cannot boot Hypervisor Generation '{generation}'."
+    return None

@@ -10,7 +10,11 @@ from airflow_provider_batchlinux.emulator.protocol.instants import UNLIMITED, pa
 from airflow_provider_batchlinux.emulator.protocol.versions import without_secrets
 from airflow_provider_batchlinux.emulator.rules.auto_pools import complete_pool_info
 from airflow_provider_batchlinux.emulator.rules.pools import check_id
-from airflow_provider_batchlinux.emulator.rules.storage import check_task_files
+from airflow_provider_batchlinux.emulator.rules.storage import (
+    check_environment,
+    check_task_files,
+    with_working_directory,
+)
 from airflow_provider_batchlinux.emulator.rules.tasks import check_limits, check_slots
 from airflow_provider_batchlinux.emulator.state.records import Json
 
@@ -50,6 +54,7 @@ def complete_job(body: Json, *, is_scheduled: bool = False, is_signed: bool = Tr
     """
     _check_numbers(body)
     _check_release(body)
+    check_environment(body.get("commonEnvironmentSettings", ()))
     limits = {"maxWallClockTime": UNLIMITED, "maxTaskRetryCount": 0, **body.get("constraints", {})}
     check_limits(limits)
     tasks = {name: _complete_task(name, body[name]) for name in _DEFAULTS if name in body}
@@ -100,7 +105,7 @@ def _check_auto_pool(before: Json, after: Json) -> None:
 
 def _complete_task(name: str, task: Json) -> Json:
     check_task_files(task)
-    complete = {**_DEFAULTS[name], **task}
+    complete = {**_DEFAULTS[name], **with_working_directory(task)}
     if name != "jobReleaseTask":
         limits = {"maxWallClockTime": UNLIMITED, "retentionTime": "P7D", "maxTaskRetryCount": 0}
         complete["constraints"] = {**limits, **task.get("constraints", {})}

@@ -12,12 +12,13 @@ from airflow_provider_batchlinux.emulator.protocol.auth import authentication_fa
 from airflow_provider_batchlinux.emulator.protocol.error_catalogue import Code
 from airflow_provider_batchlinux.emulator.protocol.errors import ServiceError, missing_property, refused
 from airflow_provider_batchlinux.emulator.protocol.instants import parse_duration
-from airflow_provider_batchlinux.emulator.rules.images import node_agent_of
-from airflow_provider_batchlinux.emulator.rules.storage import check_task_files
+from airflow_provider_batchlinux.emulator.rules.images import has_capability, image_of
+from airflow_provider_batchlinux.emulator.rules.storage import check_task_files, with_working_directory
 from airflow_provider_batchlinux.emulator.rules.vm_sizes import cores_of, is_vm_size
 
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _NAT_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,75}[A-Za-z0-9_])?")
+_SUBSCRIPTION = re.compile(r"/subscriptions/([^/]+)/", re.IGNORECASE)
 _NO_ENTRY = "A pool without public IP addresses has no endpoints."
 _SHORTEST_RESIZE = 300.0
 _RESERVED_BACKEND = frozenset({29876, 29877})
@@ -52,8 +53,7 @@ def complete_pool(body: dict[str, Any], *, is_signed: bool = True) -> dict[str, 
         "resizeTimeout": "PT15M",
         "enableInterNodeCommunication": False,
         "taskSlotsPerNode": 1,
-        "taskSchedulingPolicy": {"nodeFillType": "spread"},
-        **complete_pool_properties(body),
+        **complete_pool_properties({"taskSchedulingPolicy": {}, **body}),
         **scaling,
     }
 
@@ -89,13 +89,68 @@ def complete_pool_properties(body: Spec) -> dict[str, Any]:
             "maxTaskRetryCount": 0,
             "waitForSuccess": True,
             "userIdentity": {"autoUser": {"scope": "pool", "elevationLevel": "nonadmin"}},
-            **body["startTask"],
+            **with_working_directory(body["startTask"]),
         }
-    machine = body.get("virtualMachineConfiguration")
-    if machine is not None and "publisher" in machine["imageReference"]:
-        reference = {"version": "latest", **machine["imageReference"]}
-        completed["virtualMachineConfiguration"] = {**machine, "imageReference": reference}
+    if "taskSchedulingPolicy" in body:
+        policy = {"nodeFillType": "Spread", "jobDefaultOrder": "none"}
+        completed["taskSchedulingPolicy"] = {**policy, **body["taskSchedulingPolicy"]}
+    if "userAccounts" in body:
+        accounts = [{"elevationLevel": "nonadmin", **account} for account in body["userAccounts"]]
+        completed["userAccounts"] = accounts
+    if "virtualMachineConfiguration" in body:
+        completed["virtualMachineConfiguration"] = _complete_machine(body["virtualMachineConfiguration"])
+    if "networkConfiguration" in body:
+        completed["networkConfiguration"] = _complete_network(body["networkConfiguration"])
     return completed
+
+
+def _complete_machine(machine: Spec) -> dict[str, Any]:
+    completed = dict(machine)
+    if "publisher" in machine["imageReference"]:
+        completed["imageReference"] = {"version": "latest", **machine["imageReference"]}
+    if "osDisk" in machine:
+        disk = machine["osDisk"]
+        managed = {"storageAccountType": "standard_lrs", **disk.get("managedDisk", {})}
+        completed["osDisk"] = {
+            "ephemeralOSDiskSettings": {},
+            "caching": "None",
+            **disk,
+            "managedDisk": managed,
+        }
+    if "dataDisks" in machine:
+        completed["dataDisks"] = [_complete_data_disk(disk) for disk in machine["dataDisks"]]
+    return completed
+
+
+def _complete_data_disk(disk: Spec) -> dict[str, Any]:
+    """Return a data disk under all versions: older ones have its kind in a place of their own."""
+    managed = {
+        "storageAccountType": disk.get("storageAccountType", "standard_lrs"),
+        **disk.get("managedDisk", {}),
+    }
+    kind = managed["storageAccountType"]
+    # Documented is readwrite, recorded is none.
+    return {"caching": "none", **disk, "managedDisk": managed, "storageAccountType": kind}
+
+
+def _complete_network(network: Spec) -> dict[str, Any]:
+    completed = {"dynamicVNetAssignmentScope": "none", "enableAcceleratedNetworking": False, **network}
+    if "publicIPAddressConfiguration" in network:
+        addresses = {"provision": "BatchManaged", **network["publicIPAddressConfiguration"]}
+        if "ipFamilies" in addresses:
+            addresses["ipFamilies"] = sorted(addresses["ipFamilies"])
+        completed["publicIPAddressConfiguration"] = addresses
+    if "endpointConfiguration" in network:
+        pools = [_complete_nat_pool(pool) for pool in network["endpointConfiguration"]["inboundNATPools"]]
+        completed["endpointConfiguration"] = {**network["endpointConfiguration"], "inboundNATPools": pools}
+    return completed
+
+
+def _complete_nat_pool(pool: Spec) -> dict[str, Any]:
+    if "networkSecurityGroupRules" not in pool:
+        return dict(pool)
+    rules = [{"sourcePortRanges": ["*"], **rule} for rule in pool["networkSecurityGroupRules"]]
+    return {**pool, "networkSecurityGroupRules": rules}
 
 
 def check_targets(body: Spec) -> None:
@@ -128,13 +183,17 @@ def _check_image(machine: Spec, *, is_signed: bool) -> None:
         return
     if "communityGalleryImageId" in reference or "sharedGalleryImageId" in reference:
         return
-    agent = node_agent_of(reference)
-    if agent is None:
+    image = image_of(reference)
+    if image is None:
         raise _unsupported_image(reference)
+    agent = image["nodeAgentSKUId"]
     if agent.lower() != machine["nodeAgentSKUId"].lower():
         # How the service words this is not recorded; assumed.
         reason = f"The specified image is run by the node agent SKU '{agent}'."
         raise refused(machine["nodeAgentSKUId"], of="nodeAgentSKUId", reason=reason)
+    if "containerConfiguration" in machine and not has_capability(image, "DockerCompatible"):
+        # In these words the service refuses it, as shown in Azure/doAzureParallel#369.
+        raise refused(machine["containerConfiguration"]["type"], of="type")
 
 
 def _unsupported_image(reference: Spec) -> ServiceError:
@@ -149,6 +208,23 @@ def _needs_entra(*, of: str) -> ServiceError:
         detail="The specified type of authentication SharedKey is not allowed when external "
         f"resources of type {of} are linked."
     )
+
+
+def check_subnet(body: Spec, subscription_id: str | None) -> None:
+    """
+    Refuse a subnet of another subscription than the account's, before anything else is asked of it.
+
+    :param subscription_id: the account's; ``None`` if none is known.
+    """
+    subnet = body.get("networkConfiguration", {}).get("subnetId", "")
+    found = _SUBSCRIPTION.match(subnet)
+    if subscription_id is None or found is None or found[1].lower() == subscription_id.lower():
+        return
+    reason = (
+        "The specified subnetId is in a different subscription and cannot be used with the current Batch "
+        f"account in subscription {subscription_id}"
+    )
+    raise refused(subnet, of="subnetId", reason=reason)
 
 
 def _check_links(network: Spec, *, is_signed: bool) -> None:

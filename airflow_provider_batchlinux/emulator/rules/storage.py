@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from airflow_provider_batchlinux.emulator.blobs.failures import without_signature
 from airflow_provider_batchlinux.emulator.protocol.error_catalogue import Code
 from airflow_provider_batchlinux.emulator.protocol.errors import ServiceError, missing_property, refused
 from airflow_provider_batchlinux.emulator.state.records import Json
 
+_LONGEST_VARIABLE = 128 * 1024
+"""What Linux takes for one string of an environment: 32 pages."""
 _SOURCES = ("autoStorageContainerName", "storageContainerUrl", "httpUrl")
 _URLS = frozenset({"storageContainerUrl", "httpUrl"})
 _FILE_MODE = re.compile(r"[0-7]{3,4}")
@@ -23,12 +26,39 @@ def check_task_files(task: Json) -> None:
 
     :raises ServiceError: the first invalid value.
     """
+    check_environment(task.get("environmentSettings", ()))
     for file in task.get("resourceFiles", ()):
         _check_resource_file(file)
     for file in task.get("outputFiles", ()):
         _check_output_file(file)
     if task.get("applicationPackageReferences"):
         raise ServiceError(Code.INVALID_APPLICATION_PACKAGE_REFERENCES)
+
+
+def with_working_directory(task: Json) -> Json:
+    """Return a task of any kind, with the working directory of its container if it has one."""
+    if "containerSettings" not in task:
+        return task
+    settings = {"workingDirectory": "taskWorkingDirectory", **task["containerSettings"]}
+    return {**task, "containerSettings": settings}
+
+
+def check_environment(settings: Sequence[Json]) -> None:
+    """
+    Refuse variables that no process of Linux can have.
+
+    How the service refuses them is not documented; assumed.
+    """
+    for setting in settings:
+        name, value = setting["name"], setting.get("value", "")
+        if not name or "=" in name or "\0" in name:
+            reason = (
+                "The name of an environment variable has at least one character, and neither '=' nor NUL."
+            )
+            raise refused(name, of="name", reason=reason)
+        if "\0" in value or len(f"{name}={value}".encode()) >= _LONGEST_VARIABLE:
+            reason = f"An environment variable has no NUL, and is shorter than {_LONGEST_VARIABLE} bytes."
+            raise refused(name, of="value", reason=reason)
 
 
 def _check_resource_file(file: Json) -> None:

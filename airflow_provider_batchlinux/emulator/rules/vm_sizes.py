@@ -80,6 +80,29 @@ _SERIES = (
 SIZES: Sequence[Mapping[str, Any]] = tuple(view for series in _SERIES for view in series.views())
 """All sizes of the region in the form of the management plane. Pools accept other sizes, too."""
 
+
+@dataclass(frozen=True)
+class SizeTraits:
+    """What decides which images a VM size boots: its CPU's architecture, and ``V1``, ``V2`` or both."""
+
+    architecture: str
+    generations: frozenset[str]
+
+
+_TRAITS = {
+    view["name"].lower(): SizeTraits(
+        told["CpuArchitectureType"], frozenset(told["HyperVGenerations"].split(","))
+    )
+    for view in SIZES
+    for told in [{item["name"]: item["value"] for item in view["capabilities"]}]
+}
+
+
+def traits_of(vm_size: str) -> SizeTraits | None:
+    """Return what decides which images a VM size boots; ``None`` for a size that the region does not list."""
+    return _TRAITS.get(vm_size.lower())
+
+
 _VM_SIZE = re.compile(r"(?:standard|basic)_[a-z]+(\d+)[a-z\d-]*(?:_[a-z\d]+)*", re.IGNORECASE)
 
 

@@ -50,6 +50,8 @@ class EmulatorOptions:
     :param tls: directory for the certificate ``ca.pem``. With it the service uses HTTPS, and accepts Entra
         tokens from a local tenant; ``None`` serves plain HTTP and accepts only the account key.
     :param shared_key: whether the account key is accepted; ``False`` accepts only tokens, and needs ``tls``.
+    :param legacy_ssh: whether new pools open SSH with a rule ``SSHRule`` unless they have an
+        ``endpointConfiguration``, like pools created before 30 November 2025.
     :raises ValueError: with all problems in one message.
     """
 
@@ -67,6 +69,7 @@ class EmulatorOptions:
     blob_port: int = 0
     tls: Path | None = None
     shared_key: bool = True
+    legacy_ssh: bool = False
 
     @property
     def spread(self) -> float:

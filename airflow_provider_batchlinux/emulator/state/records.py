@@ -6,7 +6,7 @@ A change replaces the record in the store, so every record is a snapshot.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -14,6 +14,8 @@ from typing import Any
 from airflow_provider_batchlinux.emulator.protocol.wire import Version
 
 Json = Mapping[str, Any]
+
+_LEGACY_SSH: Json = {"name": "SSHRule", "protocol": "tcp", "backendPort": 22, "frontendPortRangeStart": 50000}
 
 USABLE_NODE_STATES = frozenset({"idle", "running"})
 
@@ -26,6 +28,7 @@ class Pool:
     :param spec: its description as the client sent it, with the defaults of the service.
     :param auto_scale_run: the last evaluation of its formula.
     :param auto_scale_enabled: when automatic scaling was last enabled or changed by an enable request.
+    :param is_legacy: whether SSH is open unless the pool says otherwise, as before 30 November 2025.
     """
 
     id: str
@@ -41,6 +44,7 @@ class Pool:
     resize_errors: tuple[Json, ...] = ()
     auto_scale_run: Json | None = None
     auto_scale_enabled: datetime | None = None
+    is_legacy: bool = False
 
     @property
     def is_auto_scaled(self) -> bool:
@@ -51,9 +55,18 @@ class Pool:
     @property
     def ssh_rule(self) -> str | None:
         """The name of its NAT pool for port 22; ``None`` if it has none."""
+        return next((rule["name"] for rule in self.nat_pools if rule["backendPort"] == 22), None)
+
+    @property
+    def nat_pools(self) -> Sequence[Json]:
+        """The NAT pools through which its nodes can be reached."""
         network = self.spec.get("networkConfiguration", {})
-        rules = network.get("endpointConfiguration", {}).get("inboundNATPools", ())
-        return next((rule["name"] for rule in rules if rule["backendPort"] == 22), None)
+        if "endpointConfiguration" in network:
+            pools: Sequence[Json] = network["endpointConfiguration"]["inboundNATPools"]
+            return pools
+        addresses = network.get("publicIPAddressConfiguration", {})
+        is_open = self.is_legacy and addresses.get("provision") != "NoPublicIPAddresses"
+        return (_LEGACY_SSH,) if is_open else ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +76,8 @@ class Node:
 
     :param after_tasks: action when its last task has ended: ``leave``, ``reboot``, ``reimage`` or
         ``deallocate``. Until then it accepts no new tasks. ``None`` for no action.
+    :param is_deallocated: whether it was deallocated and its agent has not reported since.
+    :param agent_since: when its agent reported for the first time.
     :param boots: how often it has booted.
     :param recent_tasks: job and task ids of its last tasks, the newest first.
     """
@@ -78,6 +93,8 @@ class Node:
     start_task_info: Json | None = None
     is_scheduling: bool = True
     after_tasks: str | None = None
+    is_deallocated: bool = False
+    agent_since: datetime | None = None
     last_boot: datetime | None = None
     boots: int = 0
     ssh_port: int | None = None

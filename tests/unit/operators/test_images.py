@@ -61,7 +61,7 @@ def test_a_warning_is_enough_when_that_is_asked(ended_pool: str) -> None:
     assert run.state == "success"
     assert [image["pool_id"] for image in run.result["ending"]] == [ended_pool]
     assert run.result["checked"] == 2
-    assert "support ended on" in run.log
+    assert "which the service no longer lists" in run.log
 
 
 @pytest.mark.usefixtures("ended_pool")

@@ -75,7 +75,7 @@ def test_a_pool_that_is_being_deleted_is_named(slow_account: BatchAccount, cls: 
 
 
 @pytest.mark.parametrize(
-    ("seconds", "state"), [pytest.param(0, "is being deleted"), pytest.param(60, "does not exist")]
+    ("seconds", "state"), [pytest.param(0, "is being deleted"), pytest.param(120, "does not exist")]
 )
 def test_a_pool_that_is_deleted_while_its_nodes_restart_ends_the_wait(
     slow_account: BatchAccount, seconds: int, state: str

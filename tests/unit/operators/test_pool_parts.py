@@ -28,12 +28,17 @@ from airflow_provider_batchlinux.specs import (
     zero_when_idle,
 )
 from tests.airflow_harness import RUN_ID, run_task
-from tests.batch_account import NODE_AGENT, UBUNTU, BatchAccount
+from tests.batch_account import NODE_AGENT, BatchAccount
 from tests.unit.core.pools.spec.properties import PROPERTIES, SUBNET
 from tests.unit.core.pools.spec.test_properties import at
 from tests.unit.operators.test_pool_create import body_of, create
 
-MACHINE = {"imageReference": UBUNTU, "nodeAgentSKUId": NODE_AGENT}
+# With a container engine: the service refuses containers on other images.
+HPC = "microsoft-dsvm:ubuntu-hpc:2404"
+MACHINE = {
+    "imageReference": dict(zip(("publisher", "offer", "sku"), HPC.split(":"), strict=True)),
+    "nodeAgentSKUId": NODE_AGENT,
+}
 # The embedded service has no applications, and takes these networks from no one.
 REFUSED_HERE = ("subnet_id", "public_ip_ids", "application_packages")
 FORMULA = zero_when_idle(spot=2)
@@ -90,7 +95,7 @@ def test_the_service_takes_each_property(
 
 @pytest.mark.parametrize("parts", [pytest.param(OBJECTS, id="objects"), pytest.param(DICTS, id="dicts")])
 def test_a_pool_in_parts_is_what_was_asked_for(account, parts):
-    run = run_task(create(pool_id="etl", **parts))
+    run = run_task(create(pool_id="etl", image=HPC, **parts))
 
     body = body_of(account, "etl")
     machine = body["virtualMachineConfiguration"]
@@ -107,16 +112,16 @@ def test_a_pool_in_parts_is_what_was_asked_for(account, parts):
 
 
 def test_the_pool_of_the_objects_is_the_pool_of_the_dicts(account):
-    run_task(create(pool_id="etl", **OBJECTS))
+    run_task(create(pool_id="etl", image=HPC, **OBJECTS))
 
-    assert run_task(create(pool_id="etl", **DICTS)).result["created"] is False
+    assert run_task(create(pool_id="etl", image=HPC, **DICTS)).result["created"] is False
 
 
 def test_a_part_counts_when_a_pool_is_recognised(account):
-    run_task(create(pool_id="etl", **OBJECTS))
+    run_task(create(pool_id="etl", image=HPC, **OBJECTS))
     other = {**OBJECTS, "containers": ContainerSpec(images=["alpine"])}
 
-    assert isinstance(run_task(create(pool_id="etl", **other)).error, BatchConflictError)
+    assert isinstance(run_task(create(pool_id="etl", image=HPC, **other)).error, BatchConflictError)
 
 
 def test_numbers_in_parts_are_templated_too(account):

@@ -18,8 +18,16 @@ _DEFAULTS: Mapping[tuple[str, ...], Any] = {
     ("enableInterNodeCommunication",): False,
     ("networkConfiguration", "dynamicVNetAssignmentScope"): "none",
     ("networkConfiguration", "enableAcceleratedNetworking"): False,
+    (
+        "networkConfiguration",
+        "endpointConfiguration",
+        "inboundNATPools",
+        "networkSecurityGroupRules",
+        "sourcePortRanges",
+    ): ("*",),
     ("networkConfiguration", "publicIPAddressConfiguration", "provision"): "batchmanaged",
     ("resizeTimeout",): 900.0,
+    ("startTask", "containerSettings", "workingDirectory"): "taskworkingdirectory",
     ("startTask", "maxTaskRetryCount"): 0,
     ("startTask", "userIdentity", "autoUser", "elevationLevel"): "nonadmin",
     ("startTask", "userIdentity", "autoUser", "scope"): "pool",
@@ -30,10 +38,13 @@ _DEFAULTS: Mapping[tuple[str, ...], Any] = {
     ("taskSchedulingPolicy", "nodeFillType"): "spread",
     ("taskSlotsPerNode",): 1,
     ("userAccounts", "elevationLevel"): "nonadmin",
-    ("virtualMachineConfiguration", "dataDisks", "caching"): "readwrite",
+    # Recorded; the specification says readwrite.
+    ("virtualMachineConfiguration", "dataDisks", "caching"): "none",
     ("virtualMachineConfiguration", "dataDisks", "managedDisk", "storageAccountType"): "standard_lrs",
     ("virtualMachineConfiguration", "imageReference", "version"): "latest",
     ("virtualMachineConfiguration", "nodePlacementConfiguration", "policy"): "regional",
+    ("virtualMachineConfiguration", "osDisk", "caching"): "none",
+    ("virtualMachineConfiguration", "osDisk", "managedDisk", "storageAccountType"): "standard_lrs",
 }
 _CASELESS = frozenset({"vmSize", "publisher", "offer", "sku", "nodeAgentSKUId", "version", "subnetId"})
 _KEYS = ("name", "lun", "applicationId")

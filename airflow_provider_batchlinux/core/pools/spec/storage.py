@@ -130,7 +130,7 @@ class DataDiskSpec(Spec):
 
     :param size_gb: its size in gigabytes.
     :param lun: its number, 0 to 63, another one for each disk.
-    :param caching: ``none``, ``readonly`` or ``readwrite``; ``None`` is the service's default, the last.
+    :param caching: ``none``, ``readonly`` or ``readwrite``; ``None`` is the default of the service, ``none``.
     :param storage_type: ``standard_lrs``, ``premium_lrs`` or ``standardssd_lrs``; ``None`` is the service's
         default.
     :param encryption_set_id: the ARM id of a disk encryption set; ``None`` for the platform's key.
