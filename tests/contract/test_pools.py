@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -9,6 +10,9 @@ from azure.batch import BatchClient, models
 from azure.core.exceptions import HttpResponseError
 
 from airflow_provider_batchlinux.emulator import RunningEmulator
+
+NIL = "00000000-0000-0000-0000-000000000000"
+COMPUTE = f"/subscriptions/{NIL}/resourceGroups/images/providers/Microsoft.Compute"
 
 
 def test_a_created_pool_ends_steady_at_its_targets(client: BatchClient, make_pool: Any) -> None:
@@ -94,12 +98,50 @@ def test_a_node_agent_of_another_image_is_refused(client: BatchClient) -> None:
 
 
 def test_a_gallery_image_needs_another_authentication(client: BatchClient) -> None:
-    reference = models.BatchVmImageReference(virtual_machine_image_id="/subscriptions/x")
+    image_id = f"{COMPUTE}/galleries/shared/images/linux/versions/1.0.0"
+    reference = models.BatchVmImageReference(virtual_machine_image_id=image_id)
 
     assert _refusal(lambda: client.create_pool(_pool(image=reference))) == (
         403,
         "AuthenticationFailed",
     )
+
+
+@pytest.mark.parametrize(
+    "path", ["gallery/shared/images/linux", "galleries/shared", "images/linux/versions/1"]
+)
+def test_the_id_of_an_image_is_checked_before_the_authentication(client: BatchClient, path: str) -> None:
+    reference = models.BatchVmImageReference(virtual_machine_image_id=f"{COMPUTE}/{path}")
+
+    assert _refusal(lambda: client.create_pool(_pool(image=reference))) == (400, "InvalidPropertyValue")
+
+
+def test_a_subnet_of_the_nil_subscription_is_refused_before_the_authentication(client: BatchClient) -> None:
+    foreign = f"{COMPUTE.replace('Compute', 'Network')}/virtualNetworks/vnet/subnets/one"
+    for subnet, refusal in (
+        (foreign, (400, "InvalidPropertyValue")),
+        (foreign.replace(NIL, "own"), (403, "AuthenticationFailed")),
+    ):
+        pool = _pool(network_configuration=models.NetworkConfiguration(subnet_id=subnet))
+        assert _refusal(partial(client.create_pool, pool)) == refusal
+
+
+def test_a_node_with_ipv6_has_each_endpoint_twice(
+    client: BatchClient, make_pool: Any, nat_pool: models.NetworkConfiguration
+) -> None:
+    nat_pool.public_ip_address_configuration = models.BatchPublicIpAddressConfiguration(
+        ip_families=["IPv6", "IPv4"]
+    )
+    make_pool(network_configuration=nat_pool)
+    (node,) = client.list_nodes("linux")
+    ipv4, ipv6 = node.endpoint_configuration.inbound_endpoints
+    login = client.get_node_remote_login_settings("linux", node.id)
+
+    assert node.ipv6_address == "fd00::4"
+    assert (ipv4.name, ipv6.name) == ("ssh.0", "ssh-ipv6.0")
+    assert (ipv4.frontend_port, ipv4.backend_port) == (ipv6.frontend_port, ipv6.backend_port)
+    assert login.ipv6_remote_login_port == login.remote_login_port
+    assert login.ipv6_remote_login_ip_address == ipv6.public_ip_address
 
 
 @pytest.mark.parametrize(

@@ -94,6 +94,7 @@ def node_view(store: Store, base_url: str, pool: Pool, node: Node) -> dict[str, 
             "lastBootTime": format_instant(node.last_boot) if node.last_boot else None,
             "allocationTime": format_instant(node.allocated),
             "ipAddress": node.private_address,
+            "ipv6Address": node.private_ipv6_address if pool.is_dual_stack else None,
             "affinityId": f"TVM:{node.id}",
             "vmSize": pool.spec["vmSize"],
             "totalTasksRun": node.tasks_run,
@@ -152,19 +153,26 @@ def image_reference(pool: Pool) -> dict[str, Any]:
 
 
 def _endpoints(pool: Pool, node: Node) -> dict[str, Any] | None:
-    """Only the one for SSH leads anywhere; the port of another is what a node of Azure would have."""
+    """
+    Return the inbound endpoints of a node.
+
+    Only the one for SSH over IPv4 leads anywhere. The port of another is what a node of Azure would have.
+    """
     if not pool.nat_pools:
         return None
+    # Recorded: with IPv6 each endpoint is followed by one of the same ports, whose name says so.
+    families = [("", "127.0.0.1"), ("-ipv6", "::1")] if pool.is_dual_stack else [("", "127.0.0.1")]
     endpoints = [
         {
-            "name": f"{rule['name']}.{node.number}",
+            "name": f"{rule['name']}{suffix}.{node.number}",
             "protocol": rule["protocol"],
-            "publicIPAddress": "127.0.0.1",
+            "publicIPAddress": address,
             "publicFQDN": "localhost",
             "frontendPort": outside_port(rule, node),
             "backendPort": rule["backendPort"],
         }
         for rule in pool.nat_pools
+        for suffix, address in families
     ]
     return {"inboundEndpoints": endpoints}
 

@@ -68,14 +68,18 @@ def get_node_remote_login_settings(service: BatchService, call: Call) -> Reply:
     if not NODE_STATES[node.state].has_machine:
         raise wrong_state(node)
     # Recorded: of a node that is open for RDP alone, that port, also if it runs Linux.
-    pools = {rule["backendPort"]: rule for rule in service.store.pool(node.pool_id).nat_pools}
+    pool = service.store.pool(node.pool_id)
+    pools = {rule["backendPort"]: rule for rule in pool.nat_pools}
     rule = pools.get(22) or pools.get(3389)
     if rule is None:
         # What the service answers for a pool without a NAT pool for these ports is not documented;
         # assumed.
         reason = "The pool has no inbound NAT pool for backend port 22 or 3389."
         raise ServiceError(Code.OPERATION_NOT_VALID_ON_NODE, {"Reason": reason})
-    settings = {"remoteLoginIPAddress": "127.0.0.1", "remoteLoginPort": outside_port(rule, node)}
+    port = outside_port(rule, node)
+    settings: dict[str, Any] = {"remoteLoginIPAddress": "127.0.0.1", "remoteLoginPort": port}
+    if pool.is_dual_stack:
+        settings |= {"ipv6RemoteLoginIPAddress": "::1", "ipv6RemoteLoginPort": port}
     reply = entity(call, "RemoteLoginSettings", settings)
     return replace(reply, headers={"dataserviceid": call.base_url + call.path})
 

@@ -18,6 +18,18 @@ from airflow_provider_batchlinux.emulator.rules.vm_sizes import cores_of, is_vm_
 
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _NAT_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,75}[A-Za-z0-9_])?")
+_NIL = "00000000-0000-0000-0000-000000000000"
+_COMPUTE = "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.Compute"
+_GALLERY_IMAGE = f"{_COMPUTE}/galleries/{{galleryName}}/images/{{galleryImageName}}"
+_IMAGE_ID_FORMS = (
+    f"The specified resource id must be of the format {_COMPUTE}/images/{{imageName}}, "
+    f"{_GALLERY_IMAGE}/versions/{{galleryImageVersionName}}, or {_GALLERY_IMAGE}"
+)
+_IMAGE_ID = re.compile(
+    "/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft.Compute/"
+    "(images/[^/]+|galleries/[^/]+/images/[^/]+(/versions/[^/]+)?)",
+    re.IGNORECASE,
+)
 _SUBSCRIPTION = re.compile(r"/subscriptions/([^/]+)/", re.IGNORECASE)
 _NO_ENTRY = "A pool without public IP addresses has no endpoints."
 _SHORTEST_RESIZE = 300.0
@@ -178,6 +190,9 @@ def _check_slots(slots: int, vm_size: str) -> None:
 def _check_image(machine: Spec, *, is_signed: bool) -> None:
     reference = machine["imageReference"]
     if "virtualMachineImageId" in reference:
+        # Recorded: the form of the id is checked before the authentication.
+        if not _IMAGE_ID.fullmatch(image_id := reference["virtualMachineImageId"]):
+            raise refused(image_id, of="virtualMachineImageId", reason=_IMAGE_ID_FORMS)
         if is_signed:
             raise _needs_entra(of="Compute")
         return
@@ -214,15 +229,18 @@ def check_subnet(body: Spec, subscription_id: str | None) -> None:
     """
     Refuse a subnet of another subscription than the account's, before anything else is asked of it.
 
-    :param subscription_id: the account's; ``None`` if none is known.
+    :param subscription_id: the account's; ``None`` if any may be the account's, except the nil one.
     """
     subnet = body.get("networkConfiguration", {}).get("subnetId", "")
     found = _SUBSCRIPTION.match(subnet)
-    if subscription_id is None or found is None or found[1].lower() == subscription_id.lower():
+    if found is None:
+        return
+    is_own = found[1] != _NIL if subscription_id is None else found[1].lower() == subscription_id.lower()
+    if is_own:
         return
     reason = (
         "The specified subnetId is in a different subscription and cannot be used with the current Batch "
-        f"account in subscription {subscription_id}"
+        f"account{'' if subscription_id is None else f' in subscription {subscription_id}'}"
     )
     raise refused(subnet, of="subnetId", reason=reason)
 

@@ -58,6 +58,12 @@ class Pool:
         return next((rule["name"] for rule in self.nat_pools if rule["backendPort"] == 22), None)
 
     @property
+    def is_dual_stack(self) -> bool:
+        """Whether its nodes have IPv6 addresses, too."""
+        network = self.spec.get("networkConfiguration", {})
+        return "IPv6" in network.get("publicIPAddressConfiguration", {}).get("ipFamilies", ())
+
+    @property
     def nat_pools(self) -> Sequence[Json]:
         """The NAT pools through which its nodes can be reached."""
         network = self.spec.get("networkConfiguration", {})
@@ -110,6 +116,11 @@ class Node:
         """Its address in its virtual network. The first node of a pool has 10.0.0.4."""
         host = self.number + 4
         return f"10.{host >> 16 & 255}.{host >> 8 & 255}.{host & 255}"
+
+    @property
+    def private_ipv6_address(self) -> str:
+        """Its IPv6 address in a virtual network with IPv6. The first node of a pool has fd00::4."""
+        return f"fd00::{self.number + 4:x}"
 
     @property
     def takes_tasks(self) -> bool:

@@ -32,6 +32,7 @@ from airflow_provider_batchlinux.emulator import (
 )
 
 CHALLENGE = 'Bearer authorization_uri="{}/{}", resource="https://batch.core.windows.net/"'
+IMAGE_ID = "/subscriptions/own/resourceGroups/images/providers/Microsoft.Compute/images/linux"
 
 
 class OtherAudience:
@@ -125,7 +126,7 @@ def test_a_subnet_is_refused_to_a_token_and_to_the_key_in_their_own_words(
 
 
 def test_an_image_of_a_gallery_is_for_tokens(secure_emulator: RunningEmulator) -> None:
-    machine = {"imageReference": {"virtualMachineImageId": "/own"}, "nodeAgentSKUId": "batch.node.el 9"}
+    machine = {"imageReference": {"virtualMachineImageId": IMAGE_ID}, "nodeAgentSKUId": "batch.node.el 9"}
     with sdk(secure_emulator, named_key(secure_emulator)) as client, pytest.raises(HttpResponseError):
         client.create_pool(_pool(virtualMachineConfiguration=machine))
     with sdk(secure_emulator, credential(secure_emulator)) as client:
