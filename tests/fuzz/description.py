@@ -8,6 +8,22 @@ __all__ = ["prepared"]
 
 _UNMODIFIED = {"description": "Not modified: it has no body, though the description calls every error JSON."}
 
+_RECORDED_SPELLINGS = {
+    "spread": "Spread",
+    "pack": "Pack",
+    "regional": "Regional",
+    "zonal": "Zonal",
+    "none": "None",
+    "readonly": "ReadOnly",
+    "readwrite": "ReadWrite",
+    "batchmanaged": "BatchManaged",
+    "usermanaged": "UserManaged",
+    "nopublicipaddresses": "NoPublicIPAddresses",
+    "trustedLaunch": "trustedlaunch",
+    "confidentialVM": "confidentialvm",
+}
+"""Values of properties that the service spells in other letters than its description."""
+
 
 def prepared(description: dict[str, Any]) -> dict[str, Any]:
     """
@@ -17,6 +33,7 @@ def prepared(description: dict[str, Any]) -> dict[str, Any]:
 
     - A 64-bit integer may be a string, as the sizes of files are.
     - A duration need not be one of RFC 3339, which knows no fractions: the service's longest has one.
+    - Some values of enumerations may be spelled as recorded.
     """
     changed: dict[str, Any] = _changed(description, description["info"]["version"])
     for path in changed["paths"].values():
@@ -38,4 +55,7 @@ def _changed(value: Any, version: str) -> Any:
     # Parameters need their type; those of 64 bits come as numbers anyway.
     if kept.get("format") == "int64" and "in" not in kept:
         del kept["type"]
+    if "enum" in kept and "in" not in kept:
+        recorded = [_RECORDED_SPELLINGS[value] for value in kept["enum"] if value in _RECORDED_SPELLINGS]
+        kept["enum"] = list(dict.fromkeys([*kept["enum"], *recorded]))
     return kept
