@@ -99,8 +99,13 @@ def boots_too_long(node: NodeSnapshot, limit: float, now: datetime) -> bool:
     """
     if node.state not in BOOTING_STATES:
         return False
+    if node.state == "starting" and not node.accepts_tasks:
+        # For the first 90 s after the start of a deallocated node, the service still reports all times of its
+        # previous life (recorded in 2025 and 2026); scheduling is disabled for exactly that long.
+        return False
     starts = [node.allocated, node.last_boot]
-    if node.state in RESTARTING_STATES:
+    if node.state in (*RESTARTING_STATES, "starting"):
+        # lastBootTime is reported only seconds before a node is idle, so after a reboot it is still the old one.
         starts.append(node.state_since)
     known = [start for start in starts if start is not None]
     return bool(known) and now - max(known) > timedelta(seconds=limit)

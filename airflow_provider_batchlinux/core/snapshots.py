@@ -31,6 +31,7 @@ NODE_FIELDS = (
     "id",
     "state",
     "stateTransitionTime",
+    "schedulingState",
     "isDedicated",
     "ipAddress",
     "endpointConfiguration",
@@ -110,6 +111,7 @@ class NodeSnapshot:
     :param allocated: when it got its machine; a spot node that comes back under its id has a later one.
     :param last_boot: when it was last started; the service leaves it out of some nodes.
     :param state_since: when it came into its state.
+    :param accepts_tasks: whether scheduling is enabled on it.
     """
 
     node_id: str
@@ -122,6 +124,7 @@ class NodeSnapshot:
     allocated: datetime | None = None
     last_boot: datetime | None = None
     state_since: datetime | None = None
+    accepts_tasks: bool = True
 
     @classmethod
     def from_rest(cls, body: Mapping[str, Any]) -> NodeSnapshot:
@@ -138,6 +141,7 @@ class NodeSnapshot:
             allocated=_instant(body.get("allocationTime")),
             last_boot=_instant(body.get("lastBootTime")),
             state_since=_instant(body.get("stateTransitionTime")),
+            accepts_tasks=_lower(body.get("schedulingState")) != "disabled",
         )
 
 

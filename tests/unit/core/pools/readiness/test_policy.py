@@ -237,6 +237,19 @@ class TestLimits:
                 node("rebooting", allocated=ago(999), state_since=ago(9)), WAITING, id="reboots now"
             ),
             pytest.param(node("waitingforstarttask", last_boot=ago(61)), FAILED, id="a long start task"),
+            pytest.param(
+                node("starting", allocated=ago(999), last_boot=ago(999), state_since=ago(9)),
+                WAITING,
+                id="rebooted, and its last boot is not reported yet",
+            ),
+            pytest.param(
+                node("starting", allocated=ago(999), state_since=ago(999), accepts_tasks=False),
+                WAITING,
+                id="started after a deallocation, with the times of its previous life",
+            ),
+            pytest.param(
+                node("starting", allocated=ago(999), state_since=ago(61)), FAILED, id="starting for too long"
+            ),
             pytest.param(node("preempted", allocated=ago(999)), WAITING, id="preempted"),
             pytest.param(node("starting"), WAITING, id="nothing known of it"),
         ],
