@@ -68,6 +68,16 @@ SECRETS = {
 }
 """Properties that the service never returns, by its documentation; the models do not mark them."""
 
+RECORDED = {
+    ("BatchNodePlacementConfiguration", "policy"): "Regional|Zonal",
+    ("BatchOsDisk", "caching"): "None|ReadOnly|ReadWrite",
+    ("BatchPublicIpAddressConfiguration", "provision"): "BatchManaged|UserManaged|NoPublicIPAddresses",
+    ("BatchTaskSchedulingPolicy", "nodeFillType"): "Spread|Pack",
+    ("OutputFileUploadConfiguration", "uploadCondition"): "TaskSuccess|TaskFailure|TaskCompletion",
+    ("SecurityProfile", "securityType"): "trustedlaunch|confidentialvm",
+}
+"""Choices in the letters that recordings of the service's answers show; the models have others."""
+
 _SCALARS: Mapping[object, str] = {
     str: "string",
     bool: "bool",
@@ -93,6 +103,7 @@ def generated() -> dict[str, Any]:
             properties[secret] = (
                 "secret" if properties[secret] == "string" else f"secret {properties[secret]}"
             )
+        properties.update({prop: kind for (model, prop), kind in RECORDED.items() if model == name})
         required = [field._rest_name for field, hint in fields if not _is_optional(hint)]
         bodies[name] = {"required": required, "properties": properties}
         kinds = (kind.strip("[]") for kind in properties.values())

@@ -38,13 +38,13 @@ def test_numbers_truth_values_and_choices_are_read_as_templates_and_people_write
         **BODY,
         "targetDedicatedNodes": "3",
         "enableInterNodeCommunication": "True",
-        "taskSchedulingPolicy": {"nodeFillType": "Pack", "jobDefaultOrder": None},
+        "taskSchedulingPolicy": {"nodeFillType": "pack", "jobDefaultOrder": None},
     }
     body, problems = read_body(given_body)
 
     assert problems == []
     assert (body["targetDedicatedNodes"], body["enableInterNodeCommunication"]) == (3, True)
-    assert body["taskSchedulingPolicy"] == {"nodeFillType": "pack"}
+    assert body["taskSchedulingPolicy"] == {"nodeFillType": "Pack"}
 
 
 @pytest.mark.parametrize(
