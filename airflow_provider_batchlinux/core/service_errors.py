@@ -105,7 +105,7 @@ def boots_too_long(node: NodeSnapshot, limit: float, now: datetime) -> bool:
         return False
     starts = [node.allocated, node.last_boot]
     if node.state in (*RESTARTING_STATES, "starting"):
-        # lastBootTime is reported only seconds before a node is idle, so after a reboot it is still the old one.
+        # lastBootTime is reported only seconds before a node is idle: after a reboot it is still the old one.
         starts.append(node.state_since)
     known = [start for start in starts if start is not None]
     return bool(known) and now - max(known) > timedelta(seconds=limit)

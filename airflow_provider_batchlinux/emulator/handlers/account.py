@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 from airflow_provider_batchlinux.emulator.account.service import BatchService
 from airflow_provider_batchlinux.emulator.handlers.serializers import node_counts_view
 from airflow_provider_batchlinux.emulator.protocol.error_catalogue import Code

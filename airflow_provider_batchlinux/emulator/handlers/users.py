@@ -9,9 +9,9 @@ from typing import Any
 
 from airflow_provider_batchlinux.emulator.account.service import BatchService
 from airflow_provider_batchlinux.emulator.handlers.nodes import node_of, usable_node_of, wrong_state
+from airflow_provider_batchlinux.emulator.handlers.serializers import outside_port
 from airflow_provider_batchlinux.emulator.protocol.error_catalogue import Code
 from airflow_provider_batchlinux.emulator.protocol.errors import ServiceError, refused
-from airflow_provider_batchlinux.emulator.handlers.serializers import outside_port
 from airflow_provider_batchlinux.emulator.protocol.instants import parse_instant
 from airflow_provider_batchlinux.emulator.protocol.wire import Call, Reply, created, done, entity
 from airflow_provider_batchlinux.emulator.simulation.lifecycle import NODE_STATES
