@@ -165,7 +165,7 @@ def test_only_files_are_uploaded(batch_emulator: RunningEmulator, made: str, dir
     file = {
         "filePattern": "**/*",
         "destination": {"container": {"containerUrl": container.url}},
-        "uploadOptions": {"uploadCondition": "taskcompletion"},
+        "uploadOptions": {"uploadCondition": "TaskCompletion"},
     }
     outputs = Outputs([file], directory.parent.parent, directory.parent, {})
 

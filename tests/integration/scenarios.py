@@ -19,13 +19,8 @@ from airflow_provider_batchlinux.operators.pool_size import BatchLinuxResizePool
 from airflow_provider_batchlinux.sensors.nodes import BatchLinuxNodesIdleSensor
 from tests.airflow_harness import Deferral, TaskRun, resume_task, run_task, run_to_end, run_trigger
 from tests.batch_account import BatchAccount, eventually
+from tests.delays import NODE_REBOOTED, NODES_IDLE
 from tests.faults import meanwhile
-
-RESIZED = 35.0
-"""Seconds after which the embedded service has ended a resize."""
-
-BOOTED = 25.0
-"""Seconds after which a node has its machine, or has booted."""
 
 Call = Callable[..., TaskRun]
 
@@ -149,6 +144,5 @@ _LOOKED = 4
 
 
 def come_up(account: BatchAccount) -> None:
-    """Let the time of a resize and of a boot pass."""
-    for seconds in (RESIZED, BOOTED, BOOTED):
-        account.control.advance(seconds)
+    """Let the time pass in which nodes that were requested or rebooted become idle."""
+    account.control.advance(max(NODES_IDLE, NODE_REBOOTED))

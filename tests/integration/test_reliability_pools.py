@@ -8,8 +8,9 @@ import pytest
 
 from tests.airflow_harness import run_to_end
 from tests.batch_account import BatchAccount, eventually
+from tests.delays import POOL_DELETED, POOL_RESIZED
 from tests.faults import meanwhile
-from tests.integration.scenarios import RESIZED, WAITS, Call, come_up, create, delete, once_waiting, rebooting
+from tests.integration.scenarios import WAITS, Call, come_up, create, delete, once_waiting, rebooting
 
 BROKEN_FORMULA = "$TargetDedicatedNodes = 1/0;"
 
@@ -29,7 +30,7 @@ def test_a_pool_that_is_deleted_meanwhile_ends_the_wait(
     def remove() -> None:
         slow_account.hook.delete_pool("etl")
         if gone:
-            slow_account.control.advance(60)
+            slow_account.control.advance(POOL_DELETED)
 
     with once_waiting(slow_account, remove):
         run = call()
@@ -51,7 +52,7 @@ def test_a_pool_that_is_deleted_while_its_nodes_reboot_ends_the_wait(
     def remove() -> None:
         slow_account.hook.delete_pool("etl")
         if gone:
-            slow_account.control.advance(60)
+            slow_account.control.advance(POOL_DELETED)
 
     with once_waiting(slow_account, remove):
         run = run_to_end(rebooting(deferrable=deferrable))
@@ -68,7 +69,7 @@ def test_an_allocation_that_times_out_ends_the_wait_with_its_remedy(
     slow_account.control.resize_error("etl", "AllocationTimedOut", "No nodes in time.")
     slow_account.make_pool(dedicated=1)
 
-    with once_waiting(slow_account, lambda: slow_account.control.advance(RESIZED)):
+    with once_waiting(slow_account, lambda: slow_account.control.advance(POOL_RESIZED)):
         run = call()
 
     assert type(run.error).__name__ == "PoolNotReadyError"
@@ -84,7 +85,7 @@ def test_an_allocation_that_times_out_is_waited_for_if_it_is_tried_again(
     slow_account.make_pool(dedicated=1)
 
     def expire() -> None:
-        slow_account.control.advance(RESIZED)
+        slow_account.control.advance(POOL_RESIZED)
 
     with once_waiting(slow_account, expire, lambda: resize(slow_account, 1), lambda: come_up(slow_account)):
         run = call(resize_error_limit=3600)

@@ -24,6 +24,7 @@ from airflow_provider_batchlinux.operators.task import BatchLinuxTaskOperator
 from tests.airflow_harness import Deferral, TaskRun, make_trigger, resume_task, run_task, run_trigger
 from tests.batch_account import LIMIT, BatchAccount, eventually
 from tests.conftest import set_connection
+from tests.delays import EMPTY_POOL_DELETED, POOL_RESIZED, POOL_SETTLED
 from tests.faults import meanwhile
 from tests.integration.scenarios import (
     come_up,
@@ -114,7 +115,7 @@ def test_a_restarted_triggerer_goes_on_to_wait_for_a_deletion(slow_account: Batc
 
     deferral = restart_triggerer(deferral, slow_account)
     assert changes(slow_account) == []
-    with once_waiting(slow_account, lambda: slow_account.control.advance(60)):
+    with once_waiting(slow_account, lambda: slow_account.control.advance(EMPTY_POOL_DELETED)):
         run = finish(operator, deferred, deferral)
 
     assert run.result == {"pool_id": "etl", "deleted": True}
@@ -123,7 +124,7 @@ def test_a_restarted_triggerer_goes_on_to_wait_for_a_deletion(slow_account: Batc
 
 def test_a_restarted_triggerer_does_not_ask_for_a_resize_again(slow_account: BatchAccount) -> None:
     slow_account.make_pool(dedicated=0)
-    slow_account.control.advance(35)
+    slow_account.control.advance(POOL_SETTLED)
     operator = BatchLinuxResizePoolOperator(
         task_id="resize", pool_id="etl", dedicated_nodes=2, deferrable=True, poll_interval=0.02
     )
@@ -131,7 +132,7 @@ def test_a_restarted_triggerer_does_not_ask_for_a_resize_again(slow_account: Bat
 
     deferral = restart_triggerer(deferral, slow_account)
     assert changes(slow_account) == []
-    with once_waiting(slow_account, lambda: slow_account.control.advance(35)):
+    with once_waiting(slow_account, lambda: slow_account.control.advance(POOL_RESIZED)):
         run = finish(operator, deferred, deferral)
 
     assert run.state == "success", run.message

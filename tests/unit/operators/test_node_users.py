@@ -17,6 +17,7 @@ from airflow_provider_batchlinux.operators.node_users import (
 )
 from tests.airflow_harness import run_task
 from tests.batch_account import eventually
+from tests.delays import NODES_IDLE
 
 PASSWORD = "correct horse battery staple"
 
@@ -168,8 +169,7 @@ class TestExpiry:
 
     def test_the_user_is_let_in_until_then_and_not_after(self, slow_account, key, public_key):
         slow_account.make_pool(dedicated=1, ssh=True)
-        for _ in range(3):
-            slow_account.control.advance(35)
+        slow_account.control.advance(NODES_IDLE)
         eventually(lambda: slow_account.hook.node_counts("etl") == {"idle": 1})
         until = slow_account.control.now() + timedelta(seconds=60)
         [record] = run_task(add(ssh_public_key=public_key, expires_at=until)).result

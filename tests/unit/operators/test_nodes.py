@@ -15,6 +15,7 @@ from airflow_provider_batchlinux.operators.nodes import (
 )
 from tests.airflow_harness import resume_task, run_task, run_to_end, run_trigger
 from tests.batch_account import BatchAccount
+from tests.delays import NODES_IDLE
 
 BOTH = pytest.mark.parametrize(
     "deferrable", [pytest.param(False, id="worker"), pytest.param(True, id="triggerer")]
@@ -95,7 +96,7 @@ def test_a_node_that_refuses_is_named_and_the_others_take_it(account: BatchAccou
 
 def test_a_node_that_breaks_at_boot_fails_the_task_with_the_cause(slow_account: BatchAccount) -> None:
     slow_account.make_pool(dedicated=1)
-    slow_account.control.advance(100)
+    slow_account.control.advance(NODES_IDLE)
     slow_account.wait_for_nodes({"idle": 1})
     operator = act(BatchLinuxRebootNodesOperator, deferrable=True)
     run = run_task(operator)
@@ -110,7 +111,7 @@ def test_a_node_that_breaks_at_boot_fails_the_task_with_the_cause(slow_account: 
 
 def test_a_node_that_leaves_meanwhile_is_gone(slow_account: BatchAccount) -> None:
     slow_account.make_pool(dedicated=1)
-    slow_account.control.advance(100)
+    slow_account.control.advance(NODES_IDLE)
     slow_account.wait_for_nodes({"idle": 1})
     operator = act(BatchLinuxRebootNodesOperator, deferrable=True)
     run = run_task(operator)
@@ -124,7 +125,7 @@ def test_a_node_that_leaves_meanwhile_is_gone(slow_account: BatchAccount) -> Non
 
 def test_without_waiting_the_task_ends_when_the_nodes_took_it(slow_account: BatchAccount) -> None:
     slow_account.make_pool(dedicated=1)
-    slow_account.control.advance(100)
+    slow_account.control.advance(NODES_IDLE)
     slow_account.wait_for_nodes({"idle": 1})
 
     assert run_task(act(BatchLinuxRebootNodesOperator, wait=False)).result["done"] == 1
@@ -155,7 +156,7 @@ def test_nodes_without_tasks_have_no_option_for_running_tasks() -> None:
 
 def test_a_node_that_already_reboots_counts_as_one_that_accepted(slow_account: BatchAccount) -> None:
     slow_account.make_pool(dedicated=1)
-    slow_account.control.advance(100)
+    slow_account.control.advance(NODES_IDLE)
     slow_account.wait_for_nodes({"idle": 1})
     [node_id] = boots(slow_account)
     again = act(BatchLinuxRebootNodesOperator, node_ids=[node_id], wait=False)
@@ -166,7 +167,7 @@ def test_a_node_that_already_reboots_counts_as_one_that_accepted(slow_account: B
 
 def test_a_node_that_does_something_else_refuses(slow_account: BatchAccount) -> None:
     slow_account.make_pool(dedicated=1)
-    slow_account.control.advance(100)
+    slow_account.control.advance(NODES_IDLE)
     slow_account.wait_for_nodes({"idle": 1})
     [node_id] = boots(slow_account)
     run_task(act(BatchLinuxReimageNodesOperator, node_ids=[node_id], wait=False))

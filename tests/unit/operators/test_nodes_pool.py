@@ -15,6 +15,7 @@ from airflow_provider_batchlinux.operators.nodes import (
 )
 from tests.airflow_harness import TaskRun, resume_task, run_task, run_to_end, run_trigger
 from tests.batch_account import BatchAccount
+from tests.delays import NODE_REBOOTED, NODES_IDLE, POOL_DELETED
 
 LARGE = 1200
 BOTH = pytest.mark.parametrize(
@@ -44,7 +45,7 @@ def lists(account: BatchAccount) -> list[str]:
 def deferred_reboot(slow_account: BatchAccount) -> tuple[Any, TaskRun]:
     """Leave a reboot of one node to the triggerer."""
     slow_account.make_pool(dedicated=1)
-    slow_account.control.advance(100)
+    slow_account.control.advance(NODES_IDLE)
     slow_account.wait_for_nodes({"idle": 1})
     operator = act(BatchLinuxRebootNodesOperator, deferrable=True)
     run = run_task(operator)
@@ -65,7 +66,7 @@ def test_a_pool_that_is_not_there_is_named(account: BatchAccount, cls: Any, name
 @pytest.mark.parametrize("wait", [True, False])
 def test_a_pool_that_is_being_deleted_is_named(slow_account: BatchAccount, cls: Any, wait: bool) -> None:
     slow_account.make_pool(dedicated=1)
-    slow_account.control.advance(100)
+    slow_account.control.advance(NODES_IDLE)
     slow_account.hook.delete_pool("etl")
 
     run = run_task(act(cls, wait=wait))
@@ -75,10 +76,10 @@ def test_a_pool_that_is_being_deleted_is_named(slow_account: BatchAccount, cls: 
 
 
 @pytest.mark.parametrize(
-    ("seconds", "state"), [pytest.param(0, "is being deleted"), pytest.param(120, "does not exist")]
+    ("seconds", "state"), [pytest.param(0, "is being deleted"), pytest.param(POOL_DELETED, "does not exist")]
 )
 def test_a_pool_that_is_deleted_while_its_nodes_restart_ends_the_wait(
-    slow_account: BatchAccount, seconds: int, state: str
+    slow_account: BatchAccount, seconds: float, state: str
 ) -> None:
     operator, run = deferred_reboot(slow_account)
     slow_account.hook.delete_pool("etl")
@@ -138,12 +139,12 @@ def test_the_nodes_of_some_states_are_all_that_is_listed(account: BatchAccount) 
 
 def test_a_look_at_many_rebooting_nodes_asks_for_a_few(slow_account: BatchAccount) -> None:
     slow_account.make_pool(dedicated=LARGE)
-    slow_account.control.advance(100)
+    slow_account.control.advance(NODES_IDLE)
     slow_account.wait_for_nodes({"idle": LARGE})
     operator = act(BatchLinuxRebootNodesOperator, deferrable=True)
     run = run_task(operator)
     assert run.deferral is not None
-    slow_account.control.advance(100)
+    slow_account.control.advance(NODE_REBOOTED)
     slow_account.control.clear_requests()
 
     resumed = resume_task(operator, run, run_trigger(run.deferral))
@@ -156,7 +157,7 @@ def test_a_look_at_many_rebooting_nodes_asks_for_a_few(slow_account: BatchAccoun
 
 def test_a_look_before_any_node_is_through_lists_none(slow_account: BatchAccount) -> None:
     slow_account.make_pool(dedicated=30)
-    slow_account.control.advance(100)
+    slow_account.control.advance(NODES_IDLE)
     slow_account.wait_for_nodes({"idle": 30})
     slow_account.control.clear_requests()
 

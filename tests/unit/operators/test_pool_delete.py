@@ -14,6 +14,7 @@ from airflow_provider_batchlinux.operators.pool import BatchLinuxDeletePoolOpera
 from tests.airflow_harness import ExecutionApi, resume_task, run_task, run_to_end, run_trigger
 from tests.batch_account import BatchAccount, eventually
 from tests.conftest import set_connection
+from tests.delays import EMPTY_POOL_DELETED
 from tests.unit.commands import defer, operator
 
 
@@ -61,7 +62,7 @@ def test_a_deletion_under_way_is_waited_for(slow_account):
     slow_account.hook.delete_pool("etl")
 
     run = run_task(delete(deferrable=True))
-    slow_account.control.advance(10)
+    slow_account.control.advance(EMPTY_POOL_DELETED)
 
     assert run.deferral is not None
     resumed = resume_task(delete(deferrable=True), run, run_trigger(run.deferral))
@@ -76,7 +77,7 @@ def test_a_deletion_over_its_time_fails_and_goes_on_at_the_service(slow_account,
 
     assert isinstance(run.error, WaitTimeoutError)
     assert "Pool 'etl' is deleting; a resource lock can hold this up." in run.message
-    slow_account.control.advance(10)
+    slow_account.control.advance(EMPTY_POOL_DELETED)
     assert slow_account.pools() == []
 
 

@@ -12,6 +12,7 @@ import pytest
 from airflow_provider_batchlinux.exceptions import PoolNotReadyError
 from airflow_provider_batchlinux.sensors.nodes import BatchLinuxNodesIdleSensor
 from tests.airflow_harness import Deferral, TaskRun, resume_task, run_task, run_to_end, run_trigger
+from tests.delays import POOL_RESIZED, POOL_STOPPED
 
 POLL = 0.02
 
@@ -130,7 +131,7 @@ class TestWaiting:
 
     def test_nodes_that_boot_are_waited_for(self, slow_account, look):
         slow_account.make_pool(dedicated=2)
-        slow_account.control.advance(35)
+        slow_account.control.advance(POOL_RESIZED)
 
         assert slow_account.hook.node_counts("etl") == {"creating": 2}
         assert look("etl") == Seen("waiting")
@@ -138,7 +139,7 @@ class TestWaiting:
     def test_a_resize_that_was_stopped_by_request_is_no_failure(self, slow_account, look):
         slow_account.make_pool(dedicated=2)
         slow_account.hook.run(lambda client: client.sdk.begin_stop_pool_resize("etl"))
-        slow_account.control.advance(10)
+        slow_account.control.advance(POOL_STOPPED)
 
         [error] = slow_account.hook.find_pool("etl").resize_errors
         assert error.code == "ResizeStopped"

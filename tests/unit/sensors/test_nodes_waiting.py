@@ -11,6 +11,7 @@ import pytest
 from airflow_provider_batchlinux.sensors.nodes import BatchLinuxNodesIdleSensor
 from tests.airflow_harness import captured_log, run_task, run_to_end, run_trigger
 from tests.conftest import set_connection
+from tests.delays import NODE_BOOTED, NODE_CREATED, POOL_RESIZED
 
 
 def sensor(**options: Any) -> BatchLinuxNodesIdleSensor:
@@ -24,7 +25,7 @@ def test_the_log_names_the_nodes_by_state_once_for_each_change(slow_account):
     waiting = sensor()
 
     with captured_log() as log:
-        for seconds in (0, 35, 0, 10, 0, 10, 0):
+        for seconds in (0, POOL_RESIZED, 0, NODE_CREATED, 0, NODE_BOOTED, 0):
             slow_account.control.advance(seconds)
             waiting.poke({})
 

@@ -22,6 +22,7 @@ from airflow_provider_batchlinux.triggers.pool import BatchLinuxPoolGoneTrigger,
 from tests.airflow_harness import captured_log
 from tests.batch_account import BatchAccount
 from tests.conftest import set_connection
+from tests.delays import NODE_BOOTED, POOL_DELETED, POOL_RESIZED
 
 COMMON: dict[str, Any] = {"batch_linux_conn_id": "azure_batch_linux_default", "poll_interval": 0.2}
 WRONG_KEY = "d3Jvbmcga2V5"
@@ -103,7 +104,7 @@ def test_waits_on_a_pool_share_every_request(account):
 
 def test_waits_of_every_kind_on_many_pools_share_the_polling(slow_account):
     names = [slow_account.make_pool(f"p{number}", dedicated=1) for number in range(12)]
-    slow_account.control.advance(35)
+    slow_account.control.advance(POOL_RESIZED)
     slow_account.control.clear_requests()
 
     async def scenario(runner: Runner) -> list[Any]:
@@ -113,11 +114,11 @@ def test_waits_of_every_kind_on_many_pools_share_the_polling(slow_account):
             runner.start(BatchLinuxPoolGoneTrigger(pool_id=name, **COMMON))
         await asked(slow_account, 3)
         few = Counter(slow_account.requests())
-        await asyncio.to_thread(slow_account.control.advance, 60)
+        await asyncio.to_thread(slow_account.control.advance, NODE_BOOTED)
         await asyncio.gather(*(task for number, task in enumerate(runner.tasks) if number % 3 == 0))
         for name in names:
             await asyncio.to_thread(slow_account.hook.delete_pool, name)
-        await asyncio.to_thread(slow_account.control.advance, 60)
+        await asyncio.to_thread(slow_account.control.advance, POOL_DELETED)
         return [few, await runner.ends()]
 
     few, payloads = run(scenario)
@@ -139,7 +140,7 @@ def test_a_wait_that_is_cancelled_harms_no_other(slow_account):
         runner.tasks.remove(first)
         first.cancel()
         await asyncio.wait([first])
-        await asyncio.to_thread(slow_account.control.advance, 60)
+        await asyncio.to_thread(slow_account.control.advance, POOL_DELETED)
         return await runner.ends()
 
     [payload] = run(scenario)
@@ -155,7 +156,7 @@ def test_each_wait_has_a_deadline_of_its_own(slow_account):
         patient = runner.start(nodes_of("etl"))
         await asyncio.wait_for(late, LIMIT)
         assert not patient.done()
-        await asyncio.to_thread(slow_account.control.advance, 60)
+        await asyncio.to_thread(slow_account.control.advance, POOL_DELETED)
         return await runner.ends()
 
     late, patient = run(scenario)
@@ -236,7 +237,7 @@ def test_a_pool_that_vanishes_ends_its_waits_with_the_cause(slow_account):
         await asyncio.to_thread(slow_account.control.advance, 10)
         await asyncio.wait_for(ends, LIMIT)
         assert not goes_on.done()
-        await asyncio.to_thread(slow_account.control.advance, 60)
+        await asyncio.to_thread(slow_account.control.advance, POOL_DELETED)
         return await runner.ends()
 
     gone, ready = run(scenario)

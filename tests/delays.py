@@ -1,0 +1,23 @@
+"""How long the stages of pools and nodes take under a manual clock, for tests that advance it."""
+
+from __future__ import annotations
+
+from airflow_provider_batchlinux.emulator.simulation.lifecycle import PROFILES
+
+
+def _after(*stages: str) -> float:
+    """Return the seconds after which stages that follow one another have ended."""
+    realistic = PROFILES["realistic"]
+    return sum(getattr(realistic, stage).typical for stage in stages) + 1.0
+
+
+POOL_SETTLED = _after("settling")
+POOL_RESIZED = _after("resizing")
+POOL_STOPPED = _after("stopping")
+POOL_DELETED = _after("emptying")
+EMPTY_POOL_DELETED = _after("deleting")
+NODE_CREATED = _after("creating")
+NODE_BOOTED = _after("creating", "starting")
+NODE_REBOOTED = _after("rebooting", "starting")
+NODES_IDLE = POOL_RESIZED + NODE_BOOTED
+"""From the request for nodes until they are idle."""
