@@ -7,6 +7,8 @@ from datetime import datetime, timedelta, timezone
 from http.client import RemoteDisconnected
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
+from urllib.request import urlopen
 
 import pytest
 
@@ -50,6 +52,18 @@ def test_an_injected_fault_strikes_only_what_it_matches(account: Any) -> None:
 
     assert "value" in account.send("GET", "/pools")
     assert account.send("GET", "/pools/linux")["code"] == "ServerBusy"
+
+
+def test_a_request_that_is_not_authenticated_uses_up_no_fault(account: Any) -> None:
+    account.emulator.control.inject(code="ServerBusy")
+
+    with pytest.raises(HTTPError) as refused:
+        urlopen(f"{account.emulator.endpoint}/pools?api-version=2025-06-01")
+
+    with refused.value as answer:
+        assert answer.status == 403
+    assert account.emulator.control.requests()[0]["status"] == 403
+    assert account.send("GET", "/pools")["code"] == "ServerBusy"
 
 
 @pytest.mark.parametrize(

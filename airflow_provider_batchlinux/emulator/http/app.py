@@ -67,6 +67,11 @@ class Application:
             return refuse_url(self._account.clock.now())
         operation, path_values = self._router.match(request.method, raw_path)
         call = self._call(request, raw_path, path_values)
+        try:
+            self._authenticate(request, call)
+        except ServiceError as error:
+            return await self._finish(request, call, operation, error_reply(call, error))
+        # Only the requests of the owner count: others cannot use up the faults that a test has injected.
         fault = self._account.faults.take(call.method, call.path, operation.name)
         if fault.delay:
             await asyncio.sleep(fault.delay)
@@ -75,10 +80,7 @@ class Application:
             reply = await self._reply(request, call, operation, fault)
         if fault.drop == "after":
             reply = _DROPPED
-        self._record(call, reply.status, operation)
-        if fault.hold:
-            await asyncio.sleep(fault.hold)
-        return await _write(request, call, reply)
+        return await self._finish(request, call, operation, reply, fault.hold)
 
     def act(self, call: Call) -> Reply:
         """
@@ -97,7 +99,6 @@ class Application:
     async def _reply(self, request: web.BaseRequest, call: Call, operation: Operation, fault: Fault) -> Reply:
         try:
             fault.raise_error()
-            self._authenticate(request, call)
             if request.body_exists:
                 call = replace(call, body=await _read_body(request))
             with self._account.clock.frozen(call.now):
@@ -113,6 +114,19 @@ class Application:
             return error_reply(call, ServiceError(Code.INTERNAL_ERROR))
         else:
             return reply
+
+    async def _finish(
+        self,
+        request: web.BaseRequest,
+        call: Call,
+        operation: Operation,
+        reply: Reply,
+        hold: float | None = None,
+    ) -> web.StreamResponse:
+        self._record(call, reply.status, operation)
+        if hold:
+            await asyncio.sleep(hold)
+        return await _write(request, call, reply)
 
     def _call(self, request: web.BaseRequest, raw_path: str, path_values: Mapping[str, str]) -> Call:
         query, repeated = read_query(request.raw_path.partition("?")[2])
