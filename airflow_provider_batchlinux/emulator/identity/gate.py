@@ -15,6 +15,10 @@ from airflow_provider_batchlinux.emulator.simulation.options import EmulatorOpti
 _READS = frozenset({"GET", "HEAD"})
 _NO_SHARED_KEY = "The specified type of authentication SharedKey is not allowed for this account."
 """The sentence of the service, as quoted in Azure/BatchExplorer#239."""
+_NO_TOKEN = (
+    "Server failed to authenticate the request. "
+    "Make sure the value of Authorization header is formed correctly."
+)
 
 
 class Gate:
@@ -66,10 +70,12 @@ def _unauthenticated(local: LocalTenant, detail: str) -> ServiceError:
     """
     Return the answer to a request without a token that is taken.
 
-    Neither its status nor the form of its challenge is documented; assumed as ARM and Key Vault have them.
+    Status and sentence are recorded. The challenge is assumed to be as that of ARM and Key Vault.
     """
     challenge = (
         f'Bearer authorization_uri="{local.authority}/{local.tenant.id}", resource="{BATCH_AUDIENCES[0]}"'
     )
     values = {"AuthenticationErrorDetail": detail}
-    return ServiceError(Code.AUTHENTICATION_FAILED, values, status=401, challenge=challenge)
+    return ServiceError(
+        Code.AUTHENTICATION_FAILED, values, status=401, sentence=_NO_TOKEN, challenge=challenge
+    )

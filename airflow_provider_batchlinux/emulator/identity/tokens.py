@@ -11,8 +11,8 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric import rsa
 from jwt.algorithms import RSAAlgorithm
 
-BATCH_AUDIENCES = ("https://batch.core.windows.net/", "https://batch.core.windows.net")
-"""Whom a token for Batch is meant for: what was asked for, which clients write in both ways."""
+BATCH_AUDIENCES = ("https://batch.core.windows.net/",)
+"""Whom a token for Batch is meant for. Recorded: without the slash it is refused."""
 
 LIFETIME = timedelta(hours=1)
 _SKEW = timedelta(minutes=5)
@@ -20,9 +20,13 @@ _KEY_ID = "1"
 _REQUIRED = ("exp", "nbf", "aud", "iss", "tid", "appid")
 _OTHER_TENANT = "The token is of another tenant than the account's."
 _NO_TOKEN = "The token is not a signed JWT with the claims that are needed."
+_WRONG_AUDIENCE = (
+    "The access token has been obtained from wrong audience or resource '{}'. It should exactly match "
+    "(including forward slash) with one of the allowed audiences '{}'."
+)
+"""Recorded."""
 _REASONS: Mapping[type[Exception], str] = {
     jwt.InvalidSignatureError: "The signature of the token is not the tenant's.",
-    jwt.InvalidAudienceError: "The token is meant for another audience than Batch.",
     jwt.InvalidIssuerError: _OTHER_TENANT,
 }
 _ASSERTION = {"iss": "https://kubernetes.default.svc", "aud": ["api://AzureADTokenExchange"]}
@@ -121,6 +125,10 @@ class TokenIssuer:
                 issuer=self.issuer,
                 options=options,
             )
+        except jwt.InvalidAudienceError:
+            # Its signature is the tenant's: PyJWT checks it before the claims.
+            given = jwt.decode(token, options={"verify_signature": False}).get("aud")
+            raise InvalidTokenError(_WRONG_AUDIENCE.format(given, "', '".join(audiences))) from None
         except _UNREADABLE as error:
             raise InvalidTokenError(_REASONS.get(type(error), _NO_TOKEN)) from None
         return claims

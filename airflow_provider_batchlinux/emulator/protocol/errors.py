@@ -16,6 +16,7 @@ class ServiceError(Exception):
     :param code: an entry of the catalogue. Text is looked up there; unknown text is used as it is.
     :param values: details, sent as ``values`` of the error body; ``None`` sends none.
     :param status: HTTP status; ``None`` uses the one in the catalogue, or 500 for unknown codes.
+    :param sentence: message; ``None`` uses the one in the catalogue, or the code if that is unknown.
     :param retry_after: seconds, sent as ``Retry-After``; ``None`` sends none.
     :param challenge: how to authenticate, sent as ``WWW-Authenticate``; ``None`` sends none.
     """
@@ -26,12 +27,13 @@ class ServiceError(Exception):
         values: Mapping[str, str] | None = None,
         *,
         status: int | None = None,
+        sentence: str | None = None,
         retry_after: float | None = None,
         challenge: str | None = None,
     ) -> None:
         known = _BY_TEXT.get(code) if isinstance(code, str) else code
         self.code = known.code if known else str(code)
-        self.sentence = known.sentence if known else str(code)
+        self.sentence = sentence or (known.sentence if known else str(code))
         self.status = status or (known.status if known else 500)
         self.values = dict(values or {})
         self.retry_after = retry_after

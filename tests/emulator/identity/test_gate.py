@@ -160,7 +160,7 @@ def test_a_token_for_another_audience_is_refused(secure_emulator: RunningEmulato
         list(client.list_jobs())
 
     assert refused.value.status_code == 401
-    assert "another audience" in str(refused.value.model)
+    assert "wrong audience or resource 'https://management.azure.com'" in str(refused.value.model)
 
 
 @pytest.mark.parametrize(
@@ -181,6 +181,7 @@ def test_who_is_not_let_in_is_told_where_tokens_are_given(
     facts = secure_emulator.identity
     assert facts is not None
     assert (status, body["code"]) == (401, "AuthenticationFailed")
+    assert body["message"]["value"].partition("\n")[0].endswith("is formed correctly.")
     assert headers["www-authenticate"] == CHALLENGE.format(facts.authority, facts.tenant_id)
     assert not authorization or authorization.partition(" ")[2] not in str(body) or authorization == "Bearer"
 

@@ -31,10 +31,9 @@ CLAIMS = {
 }
 
 
-@pytest.mark.parametrize("audience", BATCH_AUDIENCES)
 @pytest.mark.parametrize("minutes", [-4, 0, 64])
-def test_a_token_for_batch_tells_whose_it_is_for_an_hour(audience: str, minutes: int) -> None:
-    token = ISSUER.issue("app", audience, NOW)
+def test_a_token_for_batch_tells_whose_it_is_for_an_hour(minutes: int) -> None:
+    token = ISSUER.issue("app", BATCH_AUDIENCES[0], NOW)
 
     assert ISSUER.client_of(token, NOW + timedelta(minutes=minutes)) == "app"
 
@@ -42,8 +41,14 @@ def test_a_token_for_batch_tells_whose_it_is_for_an_hour(audience: str, minutes:
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        pytest.param({"aud": "https://management.azure.com/"}, "another audience", id="another audience"),
-        pytest.param({"aud": "https://batch.core.windows.net//"}, "another audience", id="two slashes"),
+        *(
+            pytest.param({"aud": audience}, f"wrong audience or resource '{audience}'", id=audience)
+            for audience in (
+                "https://management.azure.com/",
+                "https://batch.core.windows.net",
+                "https://batch.core.windows.net//",
+            )
+        ),
         pytest.param({"iss": "https://sts.windows.net/other/"}, "another tenant", id="another issuer"),
         pytest.param({"tid": "other"}, "another tenant", id="another tenant"),
         pytest.param({"exp": NOW.timestamp() - 301}, "has expired", id="expired"),
