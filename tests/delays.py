@@ -19,5 +19,6 @@ EMPTY_POOL_DELETED = _after("deleting")
 NODE_CREATED = _after("creating")
 NODE_BOOTED = _after("creating", "starting")
 NODE_REBOOTED = _after("rebooting", "starting")
+NODE_REIMAGED = _after("reimaging", "starting")
 NODES_IDLE = POOL_RESIZED + NODE_BOOTED
 """From the request for nodes until they are idle."""

@@ -19,7 +19,7 @@ from airflow_provider_batchlinux.operators.pool_size import BatchLinuxResizePool
 from airflow_provider_batchlinux.sensors.nodes import BatchLinuxNodesIdleSensor
 from tests.airflow_harness import Deferral, TaskRun, resume_task, run_task, run_to_end, run_trigger
 from tests.batch_account import BatchAccount, eventually
-from tests.delays import NODE_REBOOTED, NODES_IDLE
+from tests.delays import NODE_REBOOTED, NODE_REIMAGED, NODES_IDLE
 from tests.faults import meanwhile
 
 Call = Callable[..., TaskRun]
@@ -144,5 +144,5 @@ _LOOKED = 4
 
 
 def come_up(account: BatchAccount) -> None:
-    """Let the time pass in which nodes that were requested or rebooted become idle."""
-    account.control.advance(max(NODES_IDLE, NODE_REBOOTED))
+    """Let the time pass in which nodes that were requested, rebooted or reimaged become idle."""
+    account.control.advance(max(NODES_IDLE, NODE_REBOOTED, NODE_REIMAGED))

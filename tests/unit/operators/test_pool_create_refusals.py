@@ -23,7 +23,7 @@ WRONG_KEY = "d3Jvbmcga2V5"
     ("image", "near_miss"),
     [
         pytest.param("ubuntu 26.04", "canonical:ubuntu-24_04-lts:server", id="no such version"),
-        pytest.param("debian 13", "debian:debian-12:12", id="not offered yet"),
+        pytest.param("almalinux 10", "almalinux:almalinux-x86_64:9-gen2", id="not offered yet"),
         pytest.param(
             "canonical:ubuntu-24_04-lts:desktop", "canonical:ubuntu-24_04-lts:server", id="no such sku"
         ),

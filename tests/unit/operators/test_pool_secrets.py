@@ -33,6 +33,8 @@ from tests.unit.operators.test_pool_create import create
 
 SECRET = "c0rrect-h0rse"
 SAS = f"https://a.blob.core.windows.net/c/f?sv=2026&sig={SECRET}"
+IMAGE = "microsoft-dsvm:ubuntu-hpc:2404"
+"""An image with a container engine, which pools with registries need."""
 BLOB = {"account": "a", "container": "c", "path": "in"}
 
 PARTS: dict[str, dict[str, Any]] = {
@@ -81,14 +83,18 @@ def dicts_of(parts: dict[str, Any]) -> dict[str, Any]:
 
 
 def body_of(parts: dict[str, Any]) -> dict[str, Any]:
-    body = PoolSpec("etl", "ubuntu 24.04", "standard_d2s_v5", **parts).to_rest()
-    body["virtualMachineConfiguration"]["imageReference"] = "ubuntu 24.04"
+    body = PoolSpec("etl", IMAGE, "standard_d2s_v5", **parts).to_rest()
+    body["virtualMachineConfiguration"]["imageReference"] = IMAGE
     del body["virtualMachineConfiguration"]["nodeAgentSKUId"]
     return body
 
 
 def forms_of(parts: dict[str, Any]) -> list[dict[str, Any]]:
-    return [parts, dicts_of(parts), {"body": body_of(parts), "image": None, "vm_size": None}]
+    return [
+        {"image": IMAGE, **parts},
+        {"image": IMAGE, **dicts_of(parts)},
+        {"body": body_of(parts), "image": None, "vm_size": None},
+    ]
 
 
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
@@ -109,7 +115,7 @@ def test_no_secret_is_stored_or_shown_in_whatever_form_it_came(account, parts, f
     "name", ["an account's private key", "a blob account's key", "a registry's password", "a SAS in a URL"]
 )
 def test_a_mapped_task_stores_and_shows_no_secret(account, name, form, expanded):
-    given = {"image": "ubuntu 24.04", "vm_size": "standard_d2s_v5", **forms_of(PARTS[name])[form]}
+    given = {"vm_size": "standard_d2s_v5", **forms_of(PARTS[name])[form]}
     mapped = {key: [given.pop(key)] for key in [*PARTS[name], "body"] if key in given} if expanded else {}
     with DAG("mapped", schedule=None):
         task = BatchLinuxCreatePoolOperator.partial(task_id="create", **given).expand(

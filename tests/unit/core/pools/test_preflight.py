@@ -91,7 +91,7 @@ def test_a_size_that_is_not_there_is_told_with_the_nearest() -> None:
         ),
         pytest.param(
             {"vm_size": "standard_a2", "security": {"kind": "trustedLaunch"}},
-            f"security.kind='trustedLaunch' needs generation 2, and {A2} runs only generation 1.",
+            f"security.kind='trustedlaunch' needs generation 2, and {A2} runs only generation 1.",
             id="trusted launch on the first generation",
         ),
         pytest.param(

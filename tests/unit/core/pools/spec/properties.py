@@ -98,13 +98,13 @@ PROPERTIES: list[tuple[str, dict[str, Any], Any]] = [
     ("autoScaleEvaluationInterval", {"autoscale": {"formula": _FORMULA, "interval": 600}}, "PT600S"),
     ("metadata.0.name", {"metadata": {"team": "etl"}}, "team"),
     ("metadata.0.value", {"metadata": {"team": "etl"}}, "etl"),
-    ("taskSchedulingPolicy.nodeFillType", {"scheduling": {"fill": "pack"}}, "pack"),
+    ("taskSchedulingPolicy.nodeFillType", {"scheduling": {"fill": "pack"}}, "Pack"),
     (
         "taskSchedulingPolicy.jobDefaultOrder",
         {"scheduling": {"fill": "pack", "job_order": "creationtime"}},
         "creationtime",
     ),
-    (f"{MACHINE}.nodePlacementConfiguration.policy", {"scheduling": {"placement": "zonal"}}, "zonal"),
+    (f"{MACHINE}.nodePlacementConfiguration.policy", {"scheduling": {"placement": "zonal"}}, "Zonal"),
     # Network
     ("enableInterNodeCommunication", _network(inter_node_communication=True), True),
     ("networkConfiguration.subnetId", _network(subnet_id=SUBNET), SUBNET),
@@ -113,7 +113,7 @@ PROPERTIES: list[tuple[str, dict[str, Any], Any]] = [
     (
         "networkConfiguration.publicIPAddressConfiguration.provision",
         _network(public_ips="nopublicipaddresses", subnet_id=SUBNET),
-        "nopublicipaddresses",
+        "NoPublicIPAddresses",
     ),
     (
         "networkConfiguration.publicIPAddressConfiguration.ipAddressIds.0",
@@ -247,7 +247,7 @@ PROPERTIES: list[tuple[str, dict[str, Any], Any]] = [
         "NonPersistedTPM",
     ),
     (f"{MACHINE}.osDisk.ephemeralOSDiskSettings.placement", _os_disk(ephemeral=True), "cachedisk"),
-    (f"{MACHINE}.osDisk.caching", _os_disk(caching="readonly"), "readonly"),
+    (f"{MACHINE}.osDisk.caching", _os_disk(caching="readonly"), "ReadOnly"),
     (f"{MACHINE}.osDisk.diskSizeGB", _os_disk(size_gb=64), 64),
     (f"{MACHINE}.osDisk.managedDisk.storageAccountType", _os_disk(storage_type="premium_lrs"), "premium_lrs"),
     (f"{MACHINE}.osDisk.managedDisk.diskEncryptionSet.id", _os_disk(encryption_set_id="/s/e"), "/s/e"),
@@ -258,7 +258,7 @@ PROPERTIES: list[tuple[str, dict[str, Any], Any]] = [
     ),
     (f"{MACHINE}.osDisk.writeAcceleratorEnabled", _os_disk(write_accelerator=True), True),
     # Security
-    (f"{MACHINE}.securityProfile.securityType", {"security": {"kind": "trustedLaunch"}}, "trustedLaunch"),
+    (f"{MACHINE}.securityProfile.securityType", {"security": {"kind": "trustedLaunch"}}, "trustedlaunch"),
     (f"{_UEFI}.secureBootEnabled", {"security": {"kind": "trustedLaunch", "secure_boot": True}}, True),
     (f"{_UEFI}.vTpmEnabled", {"security": {"kind": "trustedLaunch", "vtpm": True}}, True),
     (f"{MACHINE}.securityProfile.encryptionAtHost", {"security": {"encryption_at_host": True}}, True),
