@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from airflow_provider_batchlinux.emulator.simulation.lifecycle import PROFILES
+from airflow_provider_batchlinux.emulator.simulation.seeded_random import Span
 
 
 def _after(*stages: str) -> float:
     """Return the seconds after which stages that follow one another have ended."""
-    realistic = PROFILES["realistic"]
-    return sum(getattr(realistic, stage).typical for stage in stages) + 1.0
+    spans: list[Span] = [getattr(PROFILES["realistic"], stage) for stage in stages]
+    return sum(span.typical for span in spans) + 1.0
 
 
 POOL_SETTLED = _after("settling")
