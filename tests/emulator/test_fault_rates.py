@@ -25,6 +25,7 @@ from airflow_provider_batchlinux.emulator.simulation.fault_rates import (
 )
 from airflow_provider_batchlinux.emulator.simulation.lifecycle import PROFILES
 from airflow_provider_batchlinux.emulator.simulation.seeded_random import SeededRandom, Span
+from tests.signed_requests import signed
 from tests.source_code import ROOT
 
 SEEDS = st.integers(0, 2**32)
@@ -164,10 +165,11 @@ def test_requests_for_other_things_do_not_change_what_happens(start: Any, unluck
 def test_a_refusal_by_chance_is_one_of_the_service(
     start: Any, chance: str, code: str, retry_after: bool
 ) -> None:
-    account = start(fault_rates={chance: 1})
+    emulator, target = start(fault_rates={chance: 1}).emulator, "/pools?api-version=2025-06-01"
+    headers = signed(emulator.account, emulator.key, "GET", target, {})
 
-    with closing(HTTPConnection(urlsplit(account.emulator.endpoint).netloc)) as connection:
-        connection.request("GET", "/pools?api-version=2025-06-01")
+    with closing(HTTPConnection(urlsplit(emulator.endpoint).netloc)) as connection:
+        connection.request("GET", target, headers=headers)
         answer = connection.getresponse()
         body = json.load(answer)
 
