@@ -153,7 +153,7 @@ def _pool_of(operator: Any, context: Context, derived_id: str) -> PoolDefinition
         pool_id = operator.pool_id or body.get("id") or derived_id
         pool = RawPool(body, pool_id, operator.image, operator.identities or (), operator.tags or {})
     if _FINGERPRINT_PLACE in pool.pool_id:
-        digest = pool.fingerprint()[:_FINGERPRINT_LENGTH]
+        digest = pool.fingerprint()[-_FINGERPRINT_LENGTH:]
         pool = replace(pool, pool_id=pool.pool_id.replace(_FINGERPRINT_PLACE, digest))
     problems += pool.problems()
     try:

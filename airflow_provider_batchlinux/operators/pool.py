@@ -90,9 +90,10 @@ class BatchLinuxCreatePoolOperator(BatchLinuxWaitingOperator):
         replaced by twelve characters that change with the parameters that define the pool: a changed request
         is a new pool. (templated)
     :param image: a distribution such as ``"ubuntu 24.04"``, ``"publisher:offer:sku"``, or a mapping with
-        ``publisher``, ``offer``, ``sku`` or an image id, and ``node_agent_sku`` if the service cannot know
-        it. It is resolved when the task runs, against what the service supports then. ``None`` only with a
-        ``body`` that contains it. (templated)
+        ``publisher``, ``offer``, ``sku``, and ``node_agent_sku`` if the service does not list the image. A
+        custom or gallery image is ``{"id": "/subscriptions/...", "node_agent_sku": "..."}``. It is
+        resolved when the task runs, against what the service supports then. ``None`` only with a ``body``
+        that contains it. (templated)
     :param vm_size: the VM size of the nodes, such as ``standard_d2s_v5``; ``None`` only with a ``body``.
 
         - A list is tried in order. The first size that the region offers and the quotas allow is used;
@@ -152,13 +153,15 @@ class BatchLinuxCreatePoolOperator(BatchLinuxWaitingOperator):
     :param if_exists: what to do if a pool with this id already exists. A pool that an earlier try of the same
         task instance created with the same parameters is always reused.
 
-        - ``reuse`` adopts a pool that was created with the same parameters, by whichever task, and extends
-          its expiry if necessary. Any other pool fails the task with the differences, property by property.
+        - ``reuse`` adopts a pool that does not differ, by whichever task it was created, and extends its
+          expiry if necessary. Any other pool fails the task with the differences, property by property.
         - ``fail`` fails the task.
         - ``update`` changes in place what the service can change; ``resize`` only the number of nodes or the
           formula. If that is not enough, the task fails before any change.
         - ``recreate`` deletes the pool **with all tasks that run on it**, and creates it again.
         - ``ignore`` uses the pool unchanged, with a warning that names the differences.
+
+        Another spelling is no difference, and a pool without differences is never changed or deleted.
     :param deletion_limit: how long to wait while a pool with this id is being deleted, or resized before its
         size is changed, as a pendulum duration, ``timedelta`` or seconds.
     :param deferrable: wait for that on the triggerer and free the worker; the default is Airflow's

@@ -189,7 +189,8 @@ async def ensure_pool(
         if decision.action is Action.CHANGE and decision.plan.changes_scale and not _is_steady(found):
             log.info("Pool %r is being resized, and cannot be resized again before that is over.", pool_id)
             return Obstacle.BEING_RESIZED
-        log.log(logging.WARNING if decision.differences else logging.INFO, "%s", decision.reason)
+        is_warning = decision.differences or decision.not_compared
+        log.log(logging.WARNING if is_warning else logging.INFO, "%s", decision.reason)
         if decision.action is Action.RECREATE:
             await client.delete_pool(pool_id)
             continue

@@ -34,7 +34,8 @@ _ID_PREFIXES = {
 _KEYS = {
     **{name: name for name in (*_NAMES, "version")},
     **{name.lower(): name for name in _ID_PREFIXES},
-    "imageid": "virtualMachineImageId",
+    "id": "id",
+    "imageid": "id",
     "nodeagentsku": "node_agent_sku",
     "nodeagentskuid": "node_agent_sku",
 }
@@ -135,6 +136,18 @@ class ImageQuery:
     subject: DistroRelease | MarketplaceName | GivenImage
     options: ImageOptions = field(default_factory=ImageOptions)
 
+    @property
+    def meaning(self) -> str:
+        """The request in one spelling: equal for two ways to write the same one."""
+        subject, options = self.subject, self.options
+        if isinstance(subject, GivenImage):
+            parts = [f"{name} {value}" for name, value in sorted(subject.reference.items())]
+            return ", ".join([*parts, subject.node_agent_sku]).lower()
+        if isinstance(subject, MarketplaceName):
+            return ":".join((subject.publisher, subject.offer, subject.sku, subject.version)).lower()
+        found = (version_text(subject.version), *sorted(options.features), options.generation)
+        return " ".join(map(str, (subject.distro.name, *found, options.architecture, options.unverified)))
+
     @classmethod
     def parse(cls, image: str | Mapping[str, Any]) -> ImageQuery:
         """
@@ -153,7 +166,7 @@ class ImageQuery:
         if image.strip().startswith("/"):
             msg = (
                 f"image={image!r} is an id, which does not tell the node agent SKU; give a mapping"
-                " with 'image_id' and 'node_agent_sku'."
+                " with 'id' and 'node_agent_sku'."
             )
             raise ValueError(msg)
         return _from_marketplace_text(image) if ":" in image else _from_distro_text(image)
@@ -174,7 +187,11 @@ def _from_mapping(image: Mapping[str, Any], text: str | None = None) -> ImageQue
     given, problems = _known_keys(image)
     agent = given.get("node_agent_sku")
     ids = [name for name in _ID_PREFIXES if name in given]
-    problems += _id_problems(ids, given) if ids else _name_problems(given)
+    if ids:
+        problems += _id_problems(ids, given)
+    elif not problems or any(name in given for name in _NAMES):
+        # If no name is given but an unknown key, "has no publisher" would mislead: the key may mean an id.
+        problems += _name_problems(given)
     problems += _agent_problems(agent)
     if problems:
         raise ValueError("\n".join(f"image={text or dict(image)!r} {problem}" for problem in problems))
@@ -204,7 +221,15 @@ def _known_keys(image: Mapping[str, Any]) -> tuple[dict[str, str], list[str]]:
             problems.append(f"has {key}={value!r}, which is not a text.")
         elif value and value.strip():
             given[name] = value.strip().lower() if name == "version" else value.strip()
+    if (image_id := given.pop("id", None)) is not None:
+        given[_kind_of_id(image_id)] = image_id
     return given, problems
+
+
+def _kind_of_id(image_id: str) -> str:
+    """Return the property of the service for an id, which its first part tells."""
+    kinds = (name for name, prefix in _ID_PREFIXES.items() if image_id.lower().startswith(prefix.lower()))
+    return next(kinds, "virtualMachineImageId")
 
 
 def _id_problems(ids: list[str], given: Mapping[str, str]) -> list[str]:

@@ -53,6 +53,11 @@ class VmSizeQuery:
         return cls(tuple(name.strip() for name in names))
 
     @property
+    def meaning(self) -> str:
+        """The query in one spelling: equal for two ways to write the same one."""
+        return str(self).lower()
+
+    @property
     def needs_region(self) -> bool:
         """Whether the VM sizes of the region are needed to select one."""
         return not self.names

@@ -149,6 +149,56 @@ def test_recreate_keeps_what_its_own_earlier_try_has_made(account: BatchAccount)
     assert pool_of(account)["eTag"] == before
 
 
+SPELLINGS = [
+    pytest.param({"vm_size": "Standard_D2S_V5"}, id="letters of the size"),
+    pytest.param({"metadata": {"n": 1, "x": None}}, id="a number in the metadata"),
+    pytest.param({"image": "Canonical:ubuntu-24_04-lts:server:latest"}, id="names of the image"),
+    pytest.param(
+        {
+            "image": {
+                "publisher": "Canonical",
+                "offer": "Ubuntu-24_04-LTS",
+                "sku": "Server",
+                "node_agent_sku": "Batch.Node.Ubuntu 24.04",
+            }
+        },
+        id="names of the image with its agent",
+    ),
+    pytest.param({"scheduling": {"fill": "Spread"}}, id="a default"),
+]
+
+
+@pytest.mark.parametrize("policy", ["reuse", "update", "recreate"])
+@pytest.mark.parametrize("spelled", SPELLINGS)
+def test_the_same_pool_in_another_spelling_is_used_unchanged(
+    account: BatchAccount, policy: str, spelled: dict[str, Any]
+) -> None:
+    create(metadata={"n": "1"}, storage={"data_disks": [{"size_gb": 10}]})
+    before = pool_of(account)
+
+    run = create(
+        "other",
+        storage={"data_disks": [{"size_gb": "10"}]},
+        **{"metadata": {"n": "1"}, **spelled},
+        if_exists=policy,
+    )
+
+    assert run.state == "success", run.message
+    assert (run.result["created"], run.result["changed"]) == (False, [])
+    assert pool_of(account)["creationTime"] == before["creationTime"]
+
+
+def test_a_pool_of_an_earlier_release_is_compared_property_by_property(account: BatchAccount) -> None:
+    create()
+    older = f"{METADATA_PREFIX}fingerprint"
+    account.hook.run(lambda client: change_metadata(client, "etl", lambda found: {**found, older: "c0ffee"}))
+
+    same, other = create("same"), create("other", dedicated_nodes=1)
+
+    assert same.result["created"] is False
+    assert "targetDedicatedNodes: wanted 1, found nothing" in other.message
+
+
 def test_ignore_takes_the_pool_as_it_is_and_says_how_it_differs(account: BatchAccount) -> None:
     account.make_pool("etl", dedicated=1)
     before = pool_of(account)["eTag"]

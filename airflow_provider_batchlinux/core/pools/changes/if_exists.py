@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
 from airflow_provider_batchlinux.core.pool_metadata import PoolMarks
 from airflow_provider_batchlinux.core.pools.changes import IfExists
-from airflow_provider_batchlinux.core.pools.changes.diff import Difference, describe_drift, drift
+from airflow_provider_batchlinux.core.pools.changes.diff import (
+    Difference,
+    describe_drift,
+    drift,
+    not_compared,
+)
 from airflow_provider_batchlinux.core.pools.changes.resize import unmet
 from airflow_provider_batchlinux.core.pools.changes.update_plan import ChangePlan, plan_changes
 from airflow_provider_batchlinux.core.snapshots import PoolSnapshot
@@ -41,12 +46,14 @@ class Decision:
     :param plan: the changes of :attr:`Action.CHANGE`; of :attr:`Action.KEEP` the resize that requests missing
         nodes again.
     :param differences: how the pool differs from the requested one.
+    :param not_compared: requested values that may differ, because the service does not return them.
     """
 
     action: Action
     reason: str
     plan: ChangePlan = field(default_factory=ChangePlan)
     differences: tuple[Difference, ...] = ()
+    not_compared: tuple[str, ...] = ()
 
 
 def decide(
@@ -61,7 +68,9 @@ def decide(
 
     - A pool with the same fingerprint that the same task instance created is left from an earlier try, and is
       kept under every policy. Nodes that it did not get, such as for lack of capacity, are requested again.
-    - If that pool got no node at all, and another VM size is selected now, it is recreated with that size.
+    - A pool with another fingerprint is compared property by property. If no property differs, it is treated
+      as if the fingerprint were the same.
+    - If a pool got no node at all, and another VM size is selected now, it is recreated with that size.
     - Any other pool is treated as the policy says.
 
     :param policy: the user's ``if_exists``.
@@ -71,12 +80,14 @@ def decide(
     """
     pool_id, marks = str(found["id"]), PoolMarks.of(found)
     is_same = marks.fingerprint == PoolMarks.of(wanted).fingerprint
-    if is_same and (policy != "fail" or marks.is_owned_by(owner)):
-        return _decide_on_same(wanted, found, owner)
-    differences = tuple(drift(wanted, found))
+    differences = () if is_same else tuple(drift(wanted, found))
+    hidden = () if is_same else tuple(not_compared(wanted, found))
+    if not differences and (policy != "fail" or marks.is_owned_by(owner)):
+        return _decide_on_same(wanted, found, owner, hidden)
     reason = f"Pool {pool_id!r} exists, created {marks.created_by}"
-    if not is_same:
+    if differences:
         reason += f" from another specification:\n{describe_drift(differences)}"
+        reason += f"\n{_not_compared_text(hidden)}" if hidden else ""
     if policy == "ignore":
         return Decision(Action.KEEP, f"{reason}\nIt is used unchanged.", differences=differences)
     if policy == "recreate":
@@ -86,23 +97,30 @@ def decide(
     return Decision(Action.REFUSE, f"{reason}\n{_REMEDIES[policy]}", differences=differences)
 
 
+def _not_compared_text(names: Sequence[str]) -> str:
+    return f"Not compared, because the service does not return them: {', '.join(names)}."
+
+
 def _decide_on_same(
-    wanted: Mapping[str, Any], found: Mapping[str, Any], owner: Mapping[str, str]
+    wanted: Mapping[str, Any], found: Mapping[str, Any], owner: Mapping[str, str], hidden: tuple[str, ...]
 ) -> Decision:
-    """Decide about a pool with the same fingerprint: request the nodes that it did not get."""
+    """Decide about a pool that does not differ: request the nodes that it did not get."""
     pool, marks = PoolSnapshot.from_rest(found), PoolMarks.of(found)
-    reason = f"Pool {pool.pool_id!r} exists already, created from the same specification"
+    reason = f"Pool {pool.pool_id!r} exists already, created {marks.created_by}, and no property differs"
+    if hidden:
+        reason += f". {_not_compared_text(hidden)} If one of them is new, delete the pool first"
     errors = unmet(pool)
     if not errors:
-        return Decision(Action.KEEP, f"{reason}.")
-    reason += f", and got {pool.current} of {pool.target} nodes: {'; '.join(map(str, errors))}"
+        return Decision(Action.KEEP, f"{reason}.", not_compared=hidden)
+    reason += f". It got {pool.current} of {pool.target} nodes: {'; '.join(map(str, errors))}"
     current, selected = str(found.get("vmSize")), str(wanted["vmSize"])
     is_ours = marks.is_owned_by(owner) and not marks.is_shared
     if current.lower() != selected.lower() and pool.current == 0 and is_ours:
         reason += f"\nIt is deleted and recreated with VM size {selected!r} instead of {current!r}."
         return Decision(Action.RECREATE, reason)
     targets = {"targetDedicatedNodes": pool.target_dedicated, "targetLowPriorityNodes": pool.target_spot}
-    return Decision(Action.KEEP, f"{reason}\nThey are requested again.", ChangePlan(resize=targets))
+    plan = ChangePlan(resize=targets)
+    return Decision(Action.KEEP, f"{reason}\nThey are requested again.", plan, not_compared=hidden)
 
 
 def _change(

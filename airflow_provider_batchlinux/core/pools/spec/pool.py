@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from airflow_provider_batchlinux.core.ids import fingerprint, id_problems
+from airflow_provider_batchlinux.core.ids import id_problems
 from airflow_provider_batchlinux.core.images.resolve import ResolvedImage
 from airflow_provider_batchlinux.core.instants import iso8601_duration
 from airflow_provider_batchlinux.core.pool_metadata import METADATA_PREFIX, rest_metadata
+from airflow_provider_batchlinux.core.pools.changes.meaning import pool_fingerprint
 from airflow_provider_batchlinux.core.pools.spec.base import Spec, hidden_spec, merge
 from airflow_provider_batchlinux.core.pools.spec.containers import ContainerSpec
 from airflow_provider_batchlinux.core.pools.spec.management import identity_problems, tag_problems
@@ -49,7 +50,8 @@ class PoolSpec(Spec):
     :param spot_nodes: cheaper nodes that Azure may take away at any time.
     :param start_task: what every node runs at boot, or ``None``.
     :param ssh_from: networks that may reach SSH on the nodes; empty keeps SSH closed.
-    :param metadata: names and values kept with the pool.
+    :param metadata: names and values kept with the pool; numbers and booleans are kept as text, and a name
+        with the value ``None`` is left out.
     :param task_slots_per_node: tasks that a node runs at once.
     :param resize_timeout: seconds the service may take to find the nodes; ``None`` is its own 15 minutes.
     :param display_name: a name for people; ``None`` for none.
@@ -148,10 +150,15 @@ class PoolSpec(Spec):
         Digest what was asked for, so that a retry knows its own pool.
 
         Only what is not at its default counts, so that a pool stays the same one when a later version of
-        the provider knows more parameters. The image counts as it was written, not as it was resolved: a new
-        image in the service's list does not make a retry's pool another one.
+        the provider knows more parameters.
         """
-        return fingerprint(self.to_dict())
+        return pool_fingerprint(
+            self.to_rest(),
+            image=self.image,
+            vm_size=self.vm_size,
+            identities=self.identities,
+            tags=self.tags,
+        )
 
     def to_rest(self, image: ResolvedImage | None = None, *, vm_size: str | None = None) -> dict[str, Any]:
         """
@@ -217,7 +224,8 @@ class PoolSpec(Spec):
         if isinstance(self.resize_timeout, (int, float)):
             body["resizeTimeout"] = iso8601_duration(self.resize_timeout)
         if self.metadata:
-            body["metadata"] = rest_metadata(self.metadata)
+            given = {name: value for name, value in self.metadata.items() if value is not None}
+            body["metadata"] = rest_metadata(given)
         if self.ssh_from and not source_problems(self.ssh_from):
             nat_pools = [nat_pool(self.ssh_from, self._node_count())]
             merge(body, {"networkConfiguration": {"endpointConfiguration": {"inboundNATPools": nat_pools}}})
@@ -235,8 +243,13 @@ def _is_reported(problem: Problem, reported: Sequence[str]) -> bool:
 
 
 def _metadata_problems(metadata: Mapping[str, str]) -> list[str]:
-    return [
+    reserved = [
         f"metadata name {name!r} begins with {METADATA_PREFIX!r}, reserved for the provider."
         for name in metadata
         if str(name).lower().startswith(METADATA_PREFIX)
+    ]
+    return reserved + [
+        f"metadata[{name!r}]={value!r} is not text, a number or a boolean."
+        for name, value in metadata.items()
+        if value is not None and not isinstance(value, (str, bool, int, float))
     ]

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from airflow_provider_batchlinux.core.ids import fingerprint, id_problems
+from airflow_provider_batchlinux.core.ids import id_problems
 from airflow_provider_batchlinux.core.images.resolve import ResolvedImage
 from airflow_provider_batchlinux.core.pool_metadata import METADATA_PREFIX
+from airflow_provider_batchlinux.core.pools.changes.meaning import pool_fingerprint
 from airflow_provider_batchlinux.core.pools.spec.management import identity_problems, tag_problems
 from airflow_provider_batchlinux.core.pools.validation.rules import generation_for, rule_problems
 from airflow_provider_batchlinux.core.pools.validation.schema import (
@@ -93,9 +94,13 @@ class RawPool:
 
     def fingerprint(self) -> str:
         """Digest what was asked for, so that a retry knows its own pool."""
-        asked = {"body": self.body, "pool_id": self.pool_id, "image": self.image}
-        beside = {"identities": list(self.identities), "tags": dict(self.tags)}
-        return fingerprint({**asked, **{name: value for name, value in beside.items() if value}})
+        return pool_fingerprint(
+            self.to_rest(),
+            image=self.image,
+            vm_size=self.vm_size,
+            identities=self.identities,
+            tags=self.tags,
+        )
 
     def to_rest(self, image: ResolvedImage | None = None, *, vm_size: str | None = None) -> dict[str, Any]:
         """

@@ -75,6 +75,11 @@ def properties_of(model: str) -> Mapping[str, str] | None:
     return {**body["properties"], **dict.fromkeys(_MORE_SECRETS.get(model, ()), "secret")}
 
 
+def is_returned(model: str, name: str) -> bool:
+    """Return whether the service returns a property that messages may not show."""
+    return name in _MORE_SECRETS.get(model, ())
+
+
 def rest_name(path: Path) -> str:
     """Return a place as REST writes it, such as ``metadata[0].name``."""
     text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)

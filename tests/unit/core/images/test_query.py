@@ -108,6 +108,16 @@ def test_option_words_follow_a_distribution(image: str, options: ImageOptions) -
             id="image-id",
         ),
         pytest.param(
+            {"id": GALLERY, "node_agent_sku": AGENT},
+            GivenImage({"virtualMachineImageId": GALLERY}, AGENT),
+            id="short-key",
+        ),
+        pytest.param(
+            {"id": "/communityGalleries/c/i", "node_agent_sku": AGENT},
+            GivenImage({"communityGalleryImageId": "/communityGalleries/c/i"}, AGENT),
+            id="short-key-of-a-community-gallery",
+        ),
+        pytest.param(
             {"virtual_machine_image_id": GALLERY, "node_agent_sku": AGENT},
             GivenImage({"virtualMachineImageId": GALLERY}, AGENT),
             id="sdk-spelling",
@@ -154,6 +164,8 @@ def test_an_image_is_named_exactly(
             id="several-words",
         ),
         pytest.param({}, ["has no publisher", "has no offer", "has no sku"], id="empty-mapping"),
+        pytest.param({"image": GALLERY}, ["has the key 'image'"], id="unknown key alone"),
+        pytest.param({"id": GALLERY}, ["has an id and no node_agent_sku"], id="id without its agent"),
         pytest.param("p:o:s:new", ["has version 'new'"], id="version-in-words"),
         pytest.param(
             {"image_id": "mine", "sku": "s"},

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_batchlinux.core.pool_metadata import PoolMarks, with_marks
+from airflow_provider_batchlinux.core.pool_metadata import FINGERPRINT_KEY, PoolMarks, with_marks
 from airflow_provider_batchlinux.core.pools.changes.if_exists import Action, decide
+from airflow_provider_batchlinux.core.pools.changes.update_plan import ChangePlan
 from airflow_provider_batchlinux.core.pools.spec.pool import PoolSpec
 
 MINE = {"dag_id": "etl", "run_id": "today", "task_id": "create"}
@@ -59,6 +60,46 @@ def test_every_policy_has_its_action(found: dict[str, Any], actions: tuple[Actio
     taken = tuple(decide(policy, body(), found, owner=MINE).action for policy in policies)  # type: ignore[arg-type]
 
     assert taken == actions
+
+
+@pytest.mark.parametrize("mark", ["c0ffee", "v2:c0ffee", "v3:c0ffee", None])
+@pytest.mark.parametrize("policy", ["reuse", "update", "resize", "recreate", "ignore"])
+def test_a_pool_with_another_fingerprint_and_no_difference_is_kept(policy: Any, mark: str | None) -> None:
+    found = pool(OTHERS, vm_size="STANDARD_D2S_V5")
+    found["metadata"] = [item for item in found["metadata"] if not item["name"].endswith("fingerprint")]
+    found["metadata"] += [{"name": FINGERPRINT_KEY, "value": mark}] if mark else []
+
+    decision = decide(policy, body(), found, owner=MINE)
+
+    assert (decision.action, decision.plan, decision.differences) == (KEEP, ChangePlan(), ())
+    assert "no property differs" in decision.reason
+
+
+ACCOUNT: dict[str, Any] = {"user_accounts": [{"name": "etl", "password": "new-p4ss"}]}
+
+
+@pytest.mark.parametrize("policy", ["reuse", "update", "resize", "recreate"])
+def test_a_secret_that_cannot_be_compared_is_named_and_the_pool_kept(policy: Any) -> None:
+    found = pool(OTHERS, user_accounts=[{"name": "etl", "password": "old-p4ss"}])
+    del found["userAccounts"][0]["password"]
+
+    decision = decide(policy, body(**ACCOUNT), found, owner=MINE)
+
+    assert (decision.action, decision.not_compared) == (KEEP, ("userAccounts['etl'].password",))
+    assert "Not compared, because the service does not return them: userAccounts['etl'].password." in (
+        decision.reason
+    )
+    assert "p4ss" not in decision.reason
+
+
+def test_a_refusal_says_what_was_not_compared() -> None:
+    found = pool(OTHERS, dedicated_nodes=1, user_accounts=[{"name": "etl", "password": "old"}])
+    del found["userAccounts"][0]["password"]
+
+    decision = decide("reuse", body(**ACCOUNT), found, owner=MINE)
+
+    assert decision.action is REFUSE
+    assert "targetDedicatedNodes: wanted nothing, found 1\nNot compared" in decision.reason
 
 
 def test_a_refusal_names_what_cannot_be_changed_and_the_way_out() -> None:
