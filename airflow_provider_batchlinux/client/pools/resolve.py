@@ -26,8 +26,9 @@ from airflow_provider_batchlinux.core.pools.changes.resize import unmet
 from airflow_provider_batchlinux.core.pools.preflight import Findings, Region
 from airflow_provider_batchlinux.core.snapshots import POOL_FIELDS, PoolSnapshot
 from airflow_provider_batchlinux.core.text import counted
-from airflow_provider_batchlinux.core.vm_sizes.names import traits_of
+from airflow_provider_batchlinux.core.vm_sizes.names import VmSizeTraits, traits_of
 from airflow_provider_batchlinux.core.vm_sizes.query import VmSizeQuery
+from airflow_provider_batchlinux.core.vm_sizes.retirement import retirement_warning
 from airflow_provider_batchlinux.core.vm_sizes.sizes import find_size
 from airflow_provider_batchlinux.exceptions import BatchQuotaError
 
@@ -99,6 +100,7 @@ async def resolve_pool(
     if region is not None and plane is not None:
         subnet = await read_subnet(plane, spec.subnet_id) if spec.subnet_id else None
         preflight = await Preflight.at(client, region, subnet)
+    required = frozenset({"container"} if _needs_engine(spec.to_rest()) else ())
     rejected: dict[str, _Rejection] = {}
     for name in await _size_names(client, request, region):
         size = find_size(name, region.sizes) if region is not None else None
@@ -110,9 +112,11 @@ async def resolve_pool(
                 needed_until=request.needed_until,
                 generation=spec.generation or traits.generation,
                 architecture=traits.architecture,
+                required=required,
             )
         except ImageNotFoundError as error:
-            rejected[name] = _Rejection(Findings((f"no image of {query.text!r} fits it.",)), error)
+            explained = ImageNotFoundError(f"{error}\n{_boots(name, traits)}")
+            rejected[name] = _Rejection(Findings((f"no image of {query.text!r} fits it.",)), explained)
             continue
         body = spec.to_rest(image, vm_size=name)
         found = preflight.check(body, images, request) if preflight is not None else Findings()
@@ -120,6 +124,9 @@ async def resolve_pool(
             rejected[name] = _Rejection(found)
             continue
         _log_choice(request, image, name, rejected)
+        # The management plane knows better, and preflight has warned already.
+        if size is None or size.end_of_life is None:
+            _warn_of_retirement(name, request.now)
         return ResolvedPool(body, image, name, images)
     raise _no_size_fits(spec.pool_id, rejected)
 
@@ -127,6 +134,24 @@ async def resolve_pool(
 def warn_of_end_of_support(image: ResolvedImage, now: datetime) -> None:
     """Log a warning if the support of an image ends soon, or has ended."""
     warning = end_warning(image, now, WARNED_BEFORE)
+    if warning is not None:
+        log.warning("%s", warning)
+
+
+def _boots(vm_size: str, traits: VmSizeTraits) -> str:
+    """Return a sentence about the images that a VM size can boot."""
+    generation = "of both generations" if traits.generation is None else f"of generation {traits.generation}"
+    return f"VM size {vm_size!r} boots images {generation} for {traits.architecture or 'x64 or arm64'}."
+
+
+def _needs_engine(body: Mapping[str, Any]) -> bool:
+    machine = body["virtualMachineConfiguration"]
+    kind = (machine.get("containerConfiguration") or {}).get("type")
+    return str(kind).lower() == "dockercompatible"
+
+
+def _warn_of_retirement(vm_size: str, now: datetime) -> None:
+    warning = retirement_warning(vm_size, now.date())
     if warning is not None:
         log.warning("%s", warning)
 

@@ -66,6 +66,7 @@ def resolve_image(
     needed_until: datetime,
     generation: int | None = None,
     architecture: str | None = None,
+    required: frozenset[str] = frozenset(),
     include_unverified: bool = False,
 ) -> ResolvedImage:
     """
@@ -82,19 +83,22 @@ def resolve_image(
         2.
     :param architecture: the VM size's architecture, ``"x64"`` or ``"arm64"``; ``None`` for that of
         the query, which is x64 unless it names another.
+    :param required: the features that the pool needs, such as ``container``.
     :param include_unverified: allow images with which not all Batch features are verified.
     :raises ImageNotFoundError: if no image matches.
     :raises ValueError: if arguments are wrong; all problems.
     """
     if isinstance(query.subject, GivenImage):
         _check(needed_until, generation, architecture)
-        return _as_given(query.subject, images)
+        rules = _rules_for_given(query.subject, needed_until, generation, architecture, required)
+        return _as_given(query, query.subject, images, rules)
     fitting = fitting_images(
         query,
         images,
         needed_until=needed_until,
         generation=generation,
         architecture=architecture,
+        required=required,
         include_unverified=include_unverified,
     )
     best, *others = fitting
@@ -114,6 +118,7 @@ def fitting_images(
     needed_until: datetime,
     generation: int | None = None,
     architecture: str | None = None,
+    required: frozenset[str] = frozenset(),
     include_unverified: bool = False,
 ) -> list[SupportedImage]:
     """
@@ -135,6 +140,7 @@ def fitting_images(
         generations=frozenset(filter(None, (generation, options.generation))),
         architectures=_architectures(query, architecture),
         unverified=include_unverified or options.unverified,
+        required=required,
     )
     fitting = sorted((row for row in set(images) if not rules.objections(row)), key=rules.preference)
     if not fitting:
@@ -184,7 +190,28 @@ def _architectures(query: ImageQuery, architecture: str | None) -> frozenset[str
     return frozenset(given or by_default)
 
 
-def _as_given(given: GivenImage, images: Sequence[SupportedImage]) -> ResolvedImage:
+def _rules_for_given(
+    given: GivenImage,
+    needed_until: datetime,
+    generation: int | None,
+    architecture: str | None,
+    required: frozenset[str],
+) -> ImageRules:
+    names = (given.reference.get(part, "") for part in ("publisher", "offer", "sku"))
+    return ImageRules(
+        subject=MarketplaceName(*names),
+        features=frozenset(),
+        needed_until=needed_until,
+        generations=frozenset(filter(None, (generation,))),
+        architectures=frozenset({ARCHITECTURES[architecture.lower()]} if architecture else ()),
+        unverified=True,
+        required=required,
+    )
+
+
+def _as_given(
+    query: ImageQuery, given: GivenImage, images: Sequence[SupportedImage], rules: ImageRules
+) -> ResolvedImage:
     name = [given.reference.get(part, "").lower() for part in ("publisher", "offer", "sku")]
     same = (
         image
@@ -193,6 +220,8 @@ def _as_given(given: GivenImage, images: Sequence[SupportedImage]) -> ResolvedIm
         and image.node_agent_sku.lower() == given.node_agent_sku.lower()
     )
     known = min(same, key=text_order, default=None)
+    if known is not None and rules.pool_objections(known):
+        raise ImageNotFoundError(_not_found(query, rules, images))
     return ResolvedImage(
         given.reference,
         given.node_agent_sku,
@@ -213,7 +242,11 @@ def _reference(image: SupportedImage, subject: DistroRelease | MarketplaceName) 
 
 
 def _not_found(query: ImageQuery, rules: ImageRules, images: Sequence[SupportedImage]) -> str:
-    asked = f"image={query.text!r} (needed until {rules.needed_until:%Y-%m-%d})"
+    needs = [f"needed until {rules.needed_until:%Y-%m-%d}"]
+    needs += [f"generation {number}" for number in sorted(rules.generations)]
+    needs += sorted(rules.architectures)
+    needs += ["with a container engine"] if "container" in rules.required else []
+    asked = f"image={query.text!r} ({', '.join(needs)})"
     if not images:
         return f"{asked} fits nothing: the service lists no supported images."
     nearest = sorted(_related(rules, images), key=_nearness(query, rules))[:_MAX_NEAREST]
@@ -225,7 +258,7 @@ def _not_found(query: ImageQuery, rules: ImageRules, images: Sequence[SupportedI
             f"{asked} fits none of the {len(images)} images that the service lists."
             " Nearest, with why each was passed over:",
             *lines,
-            _REMEDY,
+            *([] if isinstance(query.subject, GivenImage) else [_REMEDY]),
         ]
     )
 
@@ -245,6 +278,8 @@ def _nearness(query: ImageQuery, rules: ImageRules) -> Callable[[SupportedImage]
         names = f"{image.name} {version_text(image.os_version)}".lower()
         likeness = SequenceMatcher(None, asked, names).ratio()
         misnamed = len(rules.subject.mismatches(image))
-        return (len(rules.objections(image)), misnamed, -likeness, text_order(image))
+        # Other names count as one objection: an image of another offer that has the rest is near.
+        objections = len(rules.objections(image)) - misnamed + bool(misnamed)
+        return (objections, misnamed, -likeness, text_order(image))
 
     return key

@@ -11,6 +11,9 @@ from airflow_provider_batchlinux.core.images.catalog import SupportedImage
 from airflow_provider_batchlinux.core.images.names import WORKLOAD_FEATURES, Version
 from airflow_provider_batchlinux.core.images.query import DistroRelease, MarketplaceName
 
+_REQUIRED = {"container": "container engine (capability DockerCompatible)"}
+"""The features that a pool may need, as messages name them."""
+
 
 @dataclass(frozen=True)
 class ImageRules:
@@ -21,6 +24,7 @@ class ImageRules:
     :param generations: the requested Hyper-V generations; no image matches two of them.
     :param architectures: the requested architectures; no image matches two of them.
     :param unverified: whether unverified images match.
+    :param required: the features that the pool needs, such as a container engine, however the image is named.
     """
 
     subject: DistroRelease | MarketplaceName
@@ -29,13 +33,14 @@ class ImageRules:
     generations: frozenset[int]
     architectures: frozenset[str]
     unverified: bool
+    required: frozenset[str] = frozenset()
 
     def objections(self, image: SupportedImage) -> list[str]:
         """List why the image does not match; empty if it does."""
         return [
             *self.subject.mismatches(image),
             *self._service_objections(image),
-            *self._machine_objections(image),
+            *self.pool_objections(image),
             *self._feature_objections(image),
         ]
 
@@ -67,8 +72,9 @@ class ImageRules:
             found.append(f"end of support {end:%Y-%m-%d}")
         return found
 
-    def _machine_objections(self, image: SupportedImage) -> list[str]:
-        found = []
+    def pool_objections(self, image: SupportedImage) -> list[str]:
+        """List why no node of the pool could work with the image, however it was requested."""
+        found = [f"no {_REQUIRED[name]}" for name in sorted(self.required - image.features)]
         if self.generations - {image.generation}:
             found.append(f"generation {image.generation}")
         if self.architectures - {image.architecture}:
@@ -78,7 +84,7 @@ class ImageRules:
     def _feature_objections(self, image: SupportedImage) -> list[str]:
         if not isinstance(self.subject, DistroRelease):
             return []
-        missing = sorted(self.features - image.features)
+        missing = sorted(self.features - self.required - image.features)
         unasked = sorted(self._unasked(image))
         return [
             *([f"lacks {', '.join(missing)}"] if missing else []),
@@ -86,7 +92,7 @@ class ImageRules:
         ]
 
     def _unasked(self, image: SupportedImage) -> frozenset[str]:
-        asked = self.features
+        asked = self.features | self.required
         admitted = asked | WORKLOAD_FEATURES if asked & WORKLOAD_FEATURES else asked
         return image.specials - admitted
 

@@ -221,8 +221,6 @@ class _Ask:
         if self.size.architecture and image.architecture != self.size.architecture:
             found = self.size.architecture
             yield f"Image {image.name!r} is for {image.architecture}, and {self.label} is {found}."
-        if self.size.rdma is False and "supportsrdmaonly" in {name.lower() for name in image.capabilities}:
-            yield f"Image {image.name!r} is only for sizes with RDMA, which {self.label} does not have."
 
     def shortages(self, limits: Limits, usage: Usage) -> Iterator[str]:
         if self.size.cores is None:
@@ -241,6 +239,10 @@ class _Ask:
         end = self.size.end_of_life
         if end is not None and needed_until < end <= now + WARNED_BEFORE:
             yield f"{self.label} is retired by Batch on {end:%Y-%m-%d}; choose a newer size before."
+        # Batch's maintainers name such an image for containers on any size (Azure/Batch, issue 166).
+        for_rdma = image is not None and "supportsrdmaonly" in map(str.lower, image.capabilities)
+        if image is not None and for_rdma and self.size.rdma is False:
+            yield f"Image {image.name!r} is made for sizes with RDMA, which {self.label} does not have."
         if self.size.gpus and image is not None and "gpu" not in image.features:
             yield (
                 f"{self.label} has GPUs, and image {image.name!r} has no driver for them;"

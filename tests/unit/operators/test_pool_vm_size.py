@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_batchlinux.core.images.resolve import ImageNotFoundError
 from airflow_provider_batchlinux.emulator import RunningEmulator
 from airflow_provider_batchlinux.exceptions import BatchQuotaError
 from airflow_provider_batchlinux.operators.pool import BatchLinuxCreatePoolOperator
@@ -26,6 +27,73 @@ def managed(secure_emulator: RunningEmulator, monkeypatch: pytest.MonkeyPatch) -
 def create(vm_size: Any, **options: Any) -> TaskRun:
     request = {"pool_id": "etl", "image": "ubuntu 24.04", "dedicated_nodes": 1, **options}
     return run_task(BatchLinuxCreatePoolOperator(task_id="create", vm_size=vm_size, **request))
+
+
+@pytest.mark.parametrize(
+    ("vm_size", "options", "sku"),
+    [
+        pytest.param("standard_d2_v2", {}, "server-gen1", id="generation 1 only"),
+        pytest.param("standard_nc24ads_a100_v4", {}, "server", id="generation 2 only"),
+        pytest.param("standard_d2ps_v5", {}, "server-arm64", id="Arm"),
+        pytest.param("standard_d2s_v5", {"containers": {}}, "2404", id="containers"),
+    ],
+)
+def test_with_an_account_key_the_image_fits_the_size_and_the_pool(
+    account: BatchAccount, vm_size: str, options: dict[str, Any], sku: str
+) -> None:
+    run = create(vm_size, dedicated_nodes=0, **options)
+
+    assert run.state == "success", run.message
+    assert run.result["image"]["sku"] == sku
+
+
+AGENT = {"node_agent_sku": "batch.node.ubuntu 24.04"}
+
+
+@pytest.mark.parametrize(
+    ("vm_size", "options", "says"),
+    [
+        pytest.param(
+            "standard_d2_v2",
+            {"image": "ubuntu 24.04 gen2"},
+            "VM size 'standard_d2_v2' boots images of generation 1 for x64.",
+            id="generation 2 on a size of generation 1",
+        ),
+        pytest.param(
+            "standard_dc2s_v2",
+            {"image": {"publisher": "canonical", "offer": "ubuntu-24_04-lts", "sku": "server-gen1", **AGENT}},
+            "VM size 'standard_dc2s_v2' boots images of generation 2 for x64.",
+            id="generation 1 on a size of generation 2",
+        ),
+        pytest.param(
+            "standard_d2ps_v5",
+            {"image": "canonical:ubuntu-24_04-lts:server"},
+            "for arm64.",
+            id="x64 on an Arm size",
+        ),
+        pytest.param(
+            "standard_d2s_v5",
+            {"image": "canonical:ubuntu-24_04-lts:server", "containers": {}},
+            "microsoft-dsvm:ubuntu-hpc:2404",
+            id="containers without an engine",
+        ),
+    ],
+)
+def test_with_an_account_key_a_pool_that_cannot_work_is_refused_with_the_nearest_images(
+    account: BatchAccount, vm_size: str, options: dict[str, Any], says: str
+) -> None:
+    run = create(vm_size, **options)
+
+    assert isinstance(run.error, ImageNotFoundError)
+    assert says in run.message
+    assert "Nearest, with why each was passed over:" in run.message
+    assert account.pools() == []
+
+
+@pytest.mark.usefixtures("account")
+def test_a_size_on_the_retirement_list_is_warned_of() -> None:
+    assert "VM size 'standard_d2_v2' is on Azure's retirement list" in create("standard_d2_v2").log
+    assert "retirement" not in create("standard_d2s_v5", pool_id="other").log
 
 
 @pytest.mark.parametrize(

@@ -83,7 +83,8 @@ def decide(
     differences = () if is_same else tuple(drift(wanted, found))
     hidden = () if is_same else tuple(not_compared(wanted, found))
     if not differences and (policy != "fail" or marks.is_owned_by(owner)):
-        return _decide_on_same(wanted, found, owner, hidden)
+        how = "created from the same specification" if is_same else "in which no property differs"
+        return _decide_on_same(wanted, found, owner, how=how, hidden=hidden)
     reason = f"Pool {pool_id!r} exists, created {marks.created_by}"
     if differences:
         reason += f" from another specification:\n{describe_drift(differences)}"
@@ -102,11 +103,16 @@ def _not_compared_text(names: Sequence[str]) -> str:
 
 
 def _decide_on_same(
-    wanted: Mapping[str, Any], found: Mapping[str, Any], owner: Mapping[str, str], hidden: tuple[str, ...]
+    wanted: Mapping[str, Any],
+    found: Mapping[str, Any],
+    owner: Mapping[str, str],
+    *,
+    how: str,
+    hidden: tuple[str, ...],
 ) -> Decision:
     """Decide about a pool that does not differ: request the nodes that it did not get."""
     pool, marks = PoolSnapshot.from_rest(found), PoolMarks.of(found)
-    reason = f"Pool {pool.pool_id!r} exists already, created {marks.created_by}, and no property differs"
+    reason = f"Pool {pool.pool_id!r} exists already, {how}"
     if hidden:
         reason += f". {_not_compared_text(hidden)} If one of them is new, delete the pool first"
     errors = unmet(pool)

@@ -355,3 +355,58 @@ def test_only_three_runners_up_are_named() -> None:
 
     assert line.count(":") == 3 + 1 + 3 * 2
     assert line.endswith(" more.")
+
+
+ENGINE = frozenset({"container"})
+
+
+@pytest.mark.parametrize(
+    ("query", "chosen"),
+    [
+        pytest.param("ubuntu 22.04", "microsoft-dsvm:ubuntu-hpc:2204", id="a distribution"),
+        pytest.param("ubuntu-hpc 22.04", "microsoft-dsvm:ubuntu-hpc:2204", id="with a feature"),
+        pytest.param("*:ubuntu*:*", "microsoft-dsvm:ubuntu-hpc:2204", id="a pattern"),
+        pytest.param("alma 8 unverified", "almalinux:almalinux-hpc:8-hpc-gen2", id="an unverified one"),
+    ],
+)
+def test_a_pool_for_containers_gets_an_image_with_an_engine(query: str, chosen: str) -> None:
+    found = resolve_image(ImageQuery.parse(query), IMAGES, needed_until=NOW, required=ENGINE)
+
+    assert ":".join(found.reference.values()) == f"{chosen}:latest"
+
+
+PLAIN = dict(zip(("publisher", "offer", "sku"), f"{NOBLE}:server".split(":"), strict=True))
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        pytest.param("ubuntu 24.04", id="a distribution"),
+        pytest.param(f"{NOBLE}:server", id="an image"),
+        pytest.param({**PLAIN, "node_agent_sku": "batch.node.ubuntu 24.04"}, id="an image with its agent"),
+    ],
+)
+def test_without_an_engine_the_nearest_images_are_named(query: Any) -> None:
+    with pytest.raises(ImageNotFoundError) as refusal:
+        resolve_image(ImageQuery.parse(query), IMAGES, needed_until=NOW, required=ENGINE)
+
+    assert "(needed until 2026-03-01, with a container engine)" in str(refusal.value).replace(", x64", "")
+    assert f"{NOBLE}:server (batch.node.ubuntu 24.04): no container engine" in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [
+        pytest.param({"generation": 1}, id="generation"),
+        pytest.param({"architecture": "arm64"}, id="architecture"),
+        pytest.param({"required": ENGINE}, id="engine"),
+    ],
+)
+def test_a_given_image_is_refused_only_if_the_list_shows_that_it_cannot_work(limits: dict[str, Any]) -> None:
+    agent = {"node_agent_sku": "batch.node.ubuntu 24.04"}
+    listed, unlisted, own = {**PLAIN, **agent}, {**PLAIN, **agent, "sku": "mine"}, {"id": GALLERY, **agent}
+
+    for image_given in (unlisted, own):
+        resolve_image(ImageQuery.parse(image_given), IMAGES, needed_until=NOW, **limits)
+    with pytest.raises(ImageNotFoundError, match="Nearest"):
+        resolve_image(ImageQuery.parse(listed), IMAGES, needed_until=NOW, **limits)

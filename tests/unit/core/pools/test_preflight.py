@@ -104,11 +104,6 @@ def test_a_size_that_is_not_there_is_told_with_the_nearest() -> None:
             f"Image 'canonical:ubuntu:server-arm64' is for arm64, and {D2S} is x64.",
             id="an image of the other architecture",
         ),
-        pytest.param(
-            {"of": image("server", "SupportsRDMAOnly")},
-            f"Image 'canonical:ubuntu:server' is only for sizes with RDMA, which {D2S} does not have.",
-            id="an image for RDMA",
-        ),
     ],
 )
 def test_what_no_waiting_cures_is_a_problem(options: dict[str, Any], problem: str) -> None:
@@ -190,3 +185,12 @@ def test_a_quota_suffices_just_when_the_cores_fit(dedicated: int, spot: int, lim
 
     left = max(limit - used, 0)
     assert len(found) == (2 * dedicated > left) + (2 * spot > left)
+
+
+def test_an_image_for_rdma_is_warned_of_on_a_size_without_it() -> None:
+    found = look(of=image("server", "SupportsRDMAOnly"))
+
+    assert (found.problems, found.warnings) == (
+        (),
+        (f"Image 'canonical:ubuntu:server' is made for sizes with RDMA, which {D2S} does not have.",),
+    )
