@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
-from datetime import datetime, timedelta, timezone
+import re
+from datetime import date, datetime, timedelta, timezone
 
 Duration = timedelta | int | float
 """A pendulum duration (which is a ``timedelta``), a ``timedelta``, or seconds."""
+
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 WARNED_BEFORE = timedelta(weeks=8)
 """How long before the end of support of an image or a VM size a warning is logged."""
@@ -39,12 +42,14 @@ def optional_seconds(name: str, value: Duration | None) -> float | None:
     return None if value is None else seconds_of(name, value)
 
 
-def expiry_of(expires_in: Duration | None, expires_at: datetime | str | None, now: datetime) -> datetime:
+def expiry_of(
+    expires_in: Duration | None, expires_at: datetime | date | str | None, now: datetime
+) -> datetime:
     """
     Return an expiry in UTC.
 
     :param expires_in: a duration from now (pendulum duration, ``timedelta`` or seconds), or ``None``.
-    :param expires_at: an instant with a time zone (pendulum or standard, or ISO 8601 text), or ``None``.
+    :param expires_at: as :func:`instant_of` reads it, or ``None``.
     :param now: the present instant.
     :raises ValueError: both or neither are given, or the instant has no time zone or is in the past.
     """
@@ -53,17 +58,38 @@ def expiry_of(expires_in: Duration | None, expires_at: datetime | str | None, no
         raise ValueError(msg)
     if expires_in is not None:
         return _after(now, expires_in)
-    instant = parse_instant(expires_at) if isinstance(expires_at, str) else expires_at
-    if not isinstance(instant, datetime) or instant.utcoffset() is None:
+    instant = instant_of(expires_at)
+    if instant is None:
         msg = (
             f"expires_at={expires_at!r} is not an instant with a time zone; "
-            "give one such as pendulum.datetime(2030, 1, 1, tz='UTC') or '2030-01-01T00:00:00Z'."
+            "give one such as pendulum.datetime(2030, 1, 1, tz='UTC') or '2030-01-01T00:00:00Z', or a day."
         )
         raise ValueError(msg)
     if instant <= now:
         msg = f"expires_at={instant.isoformat()} is not after now ({now.isoformat()})."
         raise ValueError(msg)
     return instant.astimezone(timezone.utc)
+
+
+def instant_of(value: object) -> datetime | None:
+    """
+    Return an instant that a user wrote, in UTC; ``None`` if it is none.
+
+    :param value: a ``datetime`` with a time zone (pendulum or standard), a ``date``, which is its midnight in
+        UTC, or one of these as ISO 8601 text: ``2030-01-01T10:00+02:00``, ``2030-01-01T08:00:00Z``,
+        ``2030-01-01``.
+    """
+    if isinstance(value, str):
+        text = value.strip()
+        value = parse_instant(f"{text}T00:00Z" if _DAY.fullmatch(text) else text)
+    elif isinstance(value, date) and not isinstance(value, datetime):
+        value = datetime(value.year, value.month, value.day, tzinfo=timezone.utc)
+    if not isinstance(value, datetime) or value.utcoffset() is None:
+        return None
+    try:
+        return value.astimezone(timezone.utc)
+    except OverflowError:
+        return None
 
 
 def parse_instant(text: str | None) -> datetime | None:

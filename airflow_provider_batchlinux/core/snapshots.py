@@ -112,6 +112,7 @@ class NodeSnapshot:
     :param last_boot: when it was last started; the service leaves it out of some nodes.
     :param state_since: when it came into its state.
     :param accepts_tasks: whether scheduling is enabled on it.
+    :param maps_only_others: whether it has mapped ports, and none of them leads to SSH.
     """
 
     node_id: str
@@ -125,23 +126,26 @@ class NodeSnapshot:
     last_boot: datetime | None = None
     state_since: datetime | None = None
     accepts_tasks: bool = True
+    maps_only_others: bool = False
 
     @classmethod
     def from_rest(cls, body: Mapping[str, Any]) -> NodeSnapshot:
         """Read a node; properties that were not selected read as absent."""
         start_task = body.get("startTaskInfo")
+        mapped = (body.get("endpointConfiguration") or {}).get("inboundEndpoints") or ()
         return cls(
             node_id=str(body["id"]),
             state=_lower(body.get("state")) or "unknown",
             dedicated=bool(body.get("isDedicated", True)),
             private_address=body.get("ipAddress"),
-            ssh=_ssh_endpoint(body.get("endpointConfiguration")),
+            ssh=_ssh_endpoint(mapped),
             start_task=StartTaskRun.from_rest(start_task) if start_task else None,
             errors=tuple(ServiceError.from_rest(error) for error in body.get("errors") or ()),
             allocated=_instant(body.get("allocationTime")),
             last_boot=_instant(body.get("lastBootTime")),
             state_since=_instant(body.get("stateTransitionTime")),
             accepts_tasks=_lower(body.get("schedulingState")) != "disabled",
+            maps_only_others=bool(mapped) and not any(map(_leads_to_ssh, mapped)),
         )
 
 
@@ -217,10 +221,14 @@ def counts_of(nodes: Iterable[NodeSnapshot]) -> dict[str, int]:
     return dict(Counter(node.state for node in nodes))
 
 
-def _ssh_endpoint(configuration: Mapping[str, Any] | None) -> Endpoint | None:
-    for endpoint in (configuration or {}).get("inboundEndpoints") or ():
+def _leads_to_ssh(endpoint: Mapping[str, Any]) -> bool:
+    return endpoint.get("backendPort") == SSH_PORT and _lower(endpoint.get("protocol")) != "udp"
+
+
+def _ssh_endpoint(mapped: Iterable[Mapping[str, Any]]) -> Endpoint | None:
+    for endpoint in filter(_leads_to_ssh, mapped):
         address = endpoint.get("publicIPAddress") or endpoint.get("publicFQDN")
-        if endpoint.get("backendPort") == SSH_PORT and address and endpoint.get("frontendPort"):
+        if address and endpoint.get("frontendPort"):
             return Endpoint(str(address), int(endpoint["frontendPort"]), public=True)
     return None
 

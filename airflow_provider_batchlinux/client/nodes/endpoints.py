@@ -34,11 +34,14 @@ async def find_endpoint(
     if node.ssh is not None:
         # The list of nodes has the mapped port already. A request for each node would double their number.
         return node.ssh
-    try:
-        return await client.remote_login(pool_id, node.node_id)
-    except BatchRequestError:
-        # How the service refuses a node without a mapped port is not documented, so any refusal counts.
-        return None if choice == "public" else private_endpoint(node)
+    # For a node that maps only other ports, the service answers with one of those (recorded).
+    if not node.maps_only_others:
+        try:
+            return await client.remote_login(pool_id, node.node_id)
+        except BatchRequestError as error:
+            # How the service refuses a node without a mapped port is not documented, so any refusal counts.
+            log.debug("Node %r of pool %r has no remote login: %s", node.node_id, pool_id, error)
+    return None if choice == "public" else private_endpoint(node)
 
 
 async def require_endpoint(
@@ -73,7 +76,8 @@ async def reachable_choice(
     :raises NodeUsersError: the choice is ``"public"``, and the pool has no public access.
     """
     reason = None if choice == "private" else unreachable_reason(pool, nodes)
-    if reason is None or (nodes and await _has_remote_login(client, str(pool.get("id")), nodes[0])):
+    asked = next((node for node in nodes if not node.maps_only_others), None)
+    if reason is None or (asked and await _has_remote_login(client, str(pool.get("id")), asked)):
         return choice
     if choice == "public":
         msg = f"{reason} Nothing was done."

@@ -29,7 +29,13 @@ from airflow_provider_batchlinux.core.users.lease import (
 )
 from airflow_provider_batchlinux.core.users.ledger import LedgerEntry
 from airflow_provider_batchlinux.core.users.plan import UserPlan, plan_of
-from airflow_provider_batchlinux.core.users.user import NodeUser, UserOutcome, UserRecord, records_table
+from airflow_provider_batchlinux.core.users.user import (
+    NodeUser,
+    UserOutcome,
+    UserRecord,
+    records_table,
+    username_warnings,
+)
 from airflow_provider_batchlinux.exceptions import BatchUnreachableError, NodeUsersError
 
 log = logging.getLogger(__name__)
@@ -78,6 +84,11 @@ class LeaseWait:
     _ended_at: datetime = field(init=False)
     _removed: set[str] = field(default_factory=set, init=False)
     _cleared: set[str] = field(default_factory=set, init=False)
+
+    def __post_init__(self) -> None:
+        """Warn of a name that not every distribution accepts."""
+        for warning in username_warnings(self.user.username):
+            log.warning("%s", warning)
 
     async def poll(self) -> dict[str, Any] | None:
         """

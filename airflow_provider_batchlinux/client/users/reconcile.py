@@ -27,7 +27,12 @@ from airflow_provider_batchlinux.core.users.plan import (
     refused_too_early,
     would_lose,
 )
-from airflow_provider_batchlinux.core.users.user import NodeUser, UserOutcome, UserRecord
+from airflow_provider_batchlinux.core.users.user import (
+    NodeUser,
+    UserOutcome,
+    UserRecord,
+    username_warnings,
+)
 from airflow_provider_batchlinux.exceptions import (
     BatchAuthenticationError,
     BatchLinuxError,
@@ -163,6 +168,11 @@ class AddUser:
     take_over: bool = False
     address: AddressChoice = None
     removing: bool = field(default=False, init=False)
+
+    def __post_init__(self) -> None:
+        """Warn of a name that not every distribution accepts."""
+        for warning in username_warnings(self.username):
+            log.warning("%s", warning)
 
     @property
     def username(self) -> str:

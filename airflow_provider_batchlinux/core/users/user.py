@@ -18,7 +18,8 @@ from airflow_provider_batchlinux.core.users.credentials import (
     public_key_problems,
 )
 
-_USERNAME = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
+_USERNAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,31}")
+_USUAL_USERNAME = re.compile(r"[a-z_][a-z0-9_-]*")
 _EXPLAINED = 20
 _TAKEN_NAMES = frozenset({"root", "_azbatch"})
 
@@ -159,17 +160,27 @@ def username_problems(username: object) -> list[str]:
     """
     List why Linux or the service would refuse a user name.
 
-    The service documents no rule for node users; these are the rules of Linux itself, and the two
-    accounts that are taken on every node.
+    The service documents no rule for node users. It accepts capital letters (recorded), which only some
+    tools of Linux refuse: :func:`username_warnings` has those.
     """
     if not isinstance(username, str) or not _USERNAME.fullmatch(username):
         return [
-            f"username={username!r} is not a Linux user name: a lower-case letter or '_' first, then at most "
-            "31 lower-case letters, digits, '-' or '_'."
+            f"username={username!r} is not a Linux user name: a letter or '_' first, then at most "
+            "31 letters, digits, '-', '_' or '.'."
         ]
     if username in _TAKEN_NAMES:
         return [f"username={username!r} belongs to the system or to Batch; choose another."]
     return []
+
+
+def username_warnings(username: str) -> list[str]:
+    """List what may not work with a user name that the service accepts."""
+    if _USUAL_USERNAME.fullmatch(username):
+        return []
+    return [
+        f"username={username!r} has capital letters or dots. The service accepts it, but some distributions"
+        " and tools of Linux do not."
+    ]
 
 
 def failures_text(failed: Sequence[UserRecord]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime, timedelta, timezone
+from datetime import date, datetime, timedelta, timezone
 
 import pendulum
 import pytest
@@ -74,6 +74,13 @@ def test_what_is_no_duration_above_zero_is_refused(value: Duration, complaint: s
             None, "2026-03-01T14:00:00+01:00", datetime(2026, 3, 1, 13, tzinfo=UTC), id="text with an offset"
         ),
         pytest.param(
+            None, "2026-03-01T15:00+02:00", datetime(2026, 3, 1, 13, tzinfo=UTC), id="text without seconds"
+        ),
+        pytest.param(None, "2026-03-02", datetime(2026, 3, 2, tzinfo=UTC), id="text of a day"),
+        pytest.param(None, date(2026, 3, 2), datetime(2026, 3, 2, tzinfo=UTC), id="a day"),
+        pytest.param(None, pendulum.date(2026, 3, 2), datetime(2026, 3, 2, tzinfo=UTC), id="pendulum day"),
+        pytest.param(None, "20260301T130000Z", datetime(2026, 3, 1, 13, tzinfo=UTC), id="text without signs"),
+        pytest.param(
             None,
             "2026-03-01 13:00:00+00:00",
             datetime(2026, 3, 1, 13, tzinfo=UTC),
@@ -97,6 +104,13 @@ def test_an_expiry_is_an_instant_in_utc(
         pytest.param(60, "2030-01-01T00:00:00Z", "exactly one of expires_in and expires_at", id="both"),
         pytest.param(None, datetime(2030, 1, 1), "with a time zone", id="an instant without a zone"),
         pytest.param(None, "2030-01-01T00:00:00", "with a time zone", id="text without a zone"),
+        pytest.param(None, "2026-03", "expires_at='2026-03' is not an instant", id="a month"),
+        pytest.param(None, "2026-02-30", "is not an instant", id="a day that does not exist"),
+        pytest.param(None, 1_900_000_000, "is not an instant", id="a number"),
+        pytest.param(None, "13:00", "is not an instant", id="a time"),
+        pytest.param(None, "PT5M", "is not an instant", id="a duration"),
+        pytest.param(None, "", "is not an instant", id="empty text"),
+        pytest.param(None, "2026-03-01", "is not after now", id="the start of today"),
         pytest.param(None, "tomorrow", "expires_at='tomorrow' is not an instant", id="text of another kind"),
         pytest.param(None, NOW, "is not after now (2026-03-01T12:00:00+00:00)", id="just now"),
         pytest.param(None, "2026-02-28T00:00:00Z", "is not after now", id="past"),

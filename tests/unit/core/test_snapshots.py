@@ -196,3 +196,20 @@ def test_a_list_of_nodes_is_counted_like_the_services_counts() -> None:
     nodes = [NodeSnapshot.from_rest({"id": str(n), "state": state}) for n, state in enumerate("aab")]
 
     assert counts_of(nodes) == {"a": 2, "b": 1}
+
+
+@pytest.mark.parametrize(
+    ("endpoints", "only_others"),
+    [
+        pytest.param((), False, id="none is listed"),
+        pytest.param(({"backendPort": 22},), False, id="SSH"),
+        pytest.param(({"backendPort": 3389},), True, id="another port"),
+        pytest.param(({"backendPort": 22, "protocol": "udp"},), True, id="the port over UDP"),
+        pytest.param(({"backendPort": 80}, {"backendPort": 22}), False, id="SSH besides another port"),
+    ],
+)
+def test_only_a_mapping_of_port_22_is_ssh(endpoints: tuple[dict[str, Any], ...], only_others: bool) -> None:
+    node = node_with(*(endpoint_row(**changes) for changes in endpoints))
+
+    assert node.maps_only_others is only_others
+    assert (node.ssh is None) is (only_others or not endpoints)

@@ -51,6 +51,14 @@ def log_in(record: dict[str, Any], command: str = "id -un", **credentials: Any) 
 
 
 class TestAdding:
+    def test_a_name_with_capital_letters_is_added_with_a_warning(self, account, public_key):
+        account.idle_pool(1, ssh=True)
+
+        run = run_task(add(username="JSSDKTestUser", ssh_public_key=public_key))
+
+        assert [record["outcome"] for record in run.result] == ["added"]
+        assert "username='JSSDKTestUser' has capital letters or dots" in run.log
+
     def test_every_node_gets_a_record_without_key_and_password(self, account, public_key):
         account.idle_pool(3, ssh=True)
 
