@@ -28,6 +28,7 @@ FINGERPRINT_VERSION = "v2:"
 _MACHINE = "virtualMachineConfiguration"
 _BY_IMAGE = ("imageReference", "nodeAgentSKUId")
 _RULE = "NetworkSecurityGroupRule"
+_PRIORITY_DIGITS = 10
 
 # What the service adds to a pool that does not say it: recorded, or by its specification the default.
 _DEFAULTS: Mapping[tuple[str, ...], Any] = {
@@ -257,7 +258,7 @@ def _rules(rules: Sequence[Any]) -> Iterator[tuple[str, Any]]:
     The first rule that matches decides, so the order of neighbours with the same access does not matter.
     """
     known = [rule for rule in rules if isinstance(rule, Mapping)]
-    ordered = sorted(known, key=lambda rule: int(rule.get("priority") or 0))
+    ordered = sorted(known, key=lambda rule: str(rule.get("priority")).zfill(_PRIORITY_DIGITS))
     for step, (access, same) in enumerate(groupby(ordered, lambda rule: str(rule.get("access")).lower()), 1):
         for rule in sorted(same, key=lambda rule: json.dumps(rule.get("sourcePortRanges"), default=str)):
             source = _normal(_RULE, "sourceAddressPrefix", rule.get("sourceAddressPrefix"))

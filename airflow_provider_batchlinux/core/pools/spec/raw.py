@@ -95,7 +95,7 @@ class RawPool:
     def fingerprint(self) -> str:
         """Digest what was asked for, so that a retry knows its own pool."""
         return pool_fingerprint(
-            self.to_rest(),
+            self._read()[0],
             image=self.image,
             vm_size=self.vm_size,
             identities=self.identities,

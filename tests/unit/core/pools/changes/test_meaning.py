@@ -136,6 +136,27 @@ def test_another_value_is_another_pool(place: str, parameters: dict[str, Any]) -
     assert bool(drift(other, body)) is (is_meant and place != "id")
 
 
+@pytest.mark.parametrize(("place", "parameters"), PLACES)
+def test_a_wrong_value_has_a_fingerprint_too(place: str, parameters: dict[str, Any]) -> None:
+    # It may be part of the pool's id before all problems of the request are reported.
+    body = body_of(parameters)
+    at: Any = body
+    *way, last = (int(part) if part.isdigit() else part for part in place.split("."))
+    for part in way:
+        at = at[part]
+
+    for value in ("x", 7, 1.5, True, [], ["x"], {}, {"x": 1}, None):
+        at[last] = value
+        assert raw(body).fingerprint().startswith(FINGERPRINT_VERSION)
+
+
+@pytest.mark.parametrize("machine", [None, "x", [], {"imageReference": 7}])
+def test_a_body_without_a_machine_has_a_fingerprint_too(machine: object) -> None:
+    pool = RawPool({"vmSize": 7, "virtualMachineConfiguration": machine}, "etl")
+
+    assert pool.fingerprint().startswith(FINGERPRINT_VERSION)
+
+
 def test_the_order_of_rules_counts_where_they_exclude_each_other() -> None:
     def rules(*each: tuple[int, str, str]) -> dict[str, Any]:
         nat = {"name": "ui", "port": 80, "first_frontend_port": 30_000, "last_frontend_port": 30_099}
