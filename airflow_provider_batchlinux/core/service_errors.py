@@ -88,7 +88,19 @@ def cause_of(node: NodeSnapshot) -> str:
     return f"node {node.node_id!r}: {node.state}; the service names no cause (it cannot reach the machine)"
 
 
-def boots_too_long(node: NodeSnapshot, limit: float, now: datetime) -> bool:
+def is_starting_again(node: NodeSnapshot) -> bool:
+    """
+    Return whether a node starts after a deallocation, and has only the times of its previous life.
+
+    The service reports those for about 90 s (recorded in 2025 and 2026). Scheduling is disabled on the node
+    for exactly that long.
+    """
+    return node.state == "starting" and not node.accepts_tasks
+
+
+def boots_too_long(
+    node: NodeSnapshot, limit: float, now: datetime, starting_since: datetime | None = None
+) -> bool:
     """
     Tell whether a node has got its machine, and is not ready for longer than it may take.
 
@@ -96,15 +108,14 @@ def boots_too_long(node: NodeSnapshot, limit: float, now: datetime) -> bool:
 
     :param limit: seconds from its machine, or its last boot.
     :param now: the present instant.
+    :param starting_since: since when the caller has seen the node start again after a deallocation.
     """
     if node.state not in BOOTING_STATES:
         return False
-    if node.state == "starting" and not node.accepts_tasks:
-        # For the first 90 s after the start of a deallocated node, the service still reports all times of its
-        # previous life (recorded in 2025 and 2026); scheduling is disabled for exactly that long.
-        return False
     starts = [node.allocated, node.last_boot]
-    if node.state in (*RESTARTING_STATES, "starting"):
+    if is_starting_again(node):
+        starts = [starting_since]
+    elif node.state in (*RESTARTING_STATES, "starting"):
         # lastBootTime is reported only seconds before a node is idle: after a reboot it is still the old one.
         starts.append(node.state_since)
     known = [start for start in starts if start is not None]

@@ -16,6 +16,7 @@ from airflow_provider_batchlinux.core.node_states import BROKEN_STATES, READY_ST
 from airflow_provider_batchlinux.core.pools.readiness.policy import ReadinessPolicy
 from airflow_provider_batchlinux.core.pools.readiness.timeline import timeline_of
 from airflow_provider_batchlinux.core.pools.readiness.verdict import Outcome, PoolObservation, Verdict, judge
+from airflow_provider_batchlinux.core.service_errors import is_starting_again
 from airflow_provider_batchlinux.core.snapshots import NodeSnapshot, PoolSnapshot
 from airflow_provider_batchlinux.core.text import indented
 from airflow_provider_batchlinux.exceptions import BatchRequestError, PoolNotReadyError
@@ -54,6 +55,7 @@ class NodesIdleWait:
     policy: ReadinessPolicy
     clock: Callable[[], datetime] = _utc_now
     status: str = field(default="", init=False)
+    _starting_since: Mapping[str, datetime] = field(default_factory=dict, init=False)
 
     async def poll(self) -> dict[str, Any] | None:
         """
@@ -86,7 +88,12 @@ class NodesIdleWait:
             if error.code != "PoolNotFound":
                 raise
             return PoolObservation(self.pool_id, None)
-        return PoolObservation.exact(self.pool_id, seen.pool, tuple(nodes))
+        now, before = self.clock(), self._starting_since
+        again = {node.node_id: before.get(node.node_id, now) for node in nodes if is_starting_again(node)}
+        listed = {node.node_id for node in nodes}
+        self._starting_since = {**{name: at for name, at in before.items() if name not in listed}, **again}
+        found = PoolObservation.exact(self.pool_id, seen.pool, tuple(nodes))
+        return replace(found, starting_since=self._starting_since)
 
     async def confirm(self, seen: PoolObservation, verdict_of: Judge) -> tuple[PoolObservation, Verdict]:
         """Return an exact observation, and the verdict on it."""

@@ -151,6 +151,22 @@ class TestLimits:
         with pytest.raises(PoolNotReadyError, match="still waitingforstarttask after boot_limit"):
             self.look_after(slow_account, 60, boot_limit=60)
 
+    def test_a_node_that_was_deallocated_for_long_may_start_within_its_limit(self, slow_account):
+        slow_account.make_pool(dedicated=1)
+        slow_account.control.advance(600)
+        slow_account.wait_for_nodes({"idle": 1})
+        node_id = slow_account.nodes()[0].node_id
+        slow_account.hook.run(lambda client: client.deallocate_node("etl", node_id))
+        slow_account.control.advance(86_400)
+        slow_account.wait_for_nodes({"deallocated": 1})
+        slow_account.hook.run(lambda client: client.start_node("etl", node_id))
+
+        assert self.look_after(slow_account, 30, boot_limit=300) is None
+        assert slow_account.nodes()[0].state == "starting"
+        assert self.look_after(slow_account, 30, boot_limit=300) is None
+        slow_account.control.advance(300)
+        slow_account.wait_for_nodes({"idle": 1})
+
 
 def make_ours(**more: Any) -> None:
     create = BatchLinuxCreatePoolOperator(

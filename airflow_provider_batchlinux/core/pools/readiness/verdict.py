@@ -43,6 +43,7 @@ class PoolObservation:
         final when :attr:`nodes` is there.
     :param nodes: the exact list of nodes, or ``None`` when it was not asked for.
     :param ready_besides: dedicated and spot nodes that are ready and were left out of that list.
+    :param starting_since: since when the wait has seen nodes start again after a deallocation, by id.
     """
 
     pool_id: str
@@ -50,6 +51,7 @@ class PoolObservation:
     counts: Mapping[str, int] = field(default_factory=dict)
     nodes: tuple[NodeSnapshot, ...] | None = None
     ready_besides: tuple[int, int] = (0, 0)
+    starting_since: Mapping[str, datetime] = field(default_factory=dict)
 
     @classmethod
     def exact(
@@ -151,16 +153,25 @@ def _tally_of(
     counted = [node for node in seen.nodes if node.dedicated or not only_dedicated]
     spared = {node.node_id for node in healing}
     broken = tuple(
-        node for node in counted if node.node_id not in spared and _is_broken(node, policy.boot_limit, now)
+        node
+        for node in counted
+        if node.node_id not in spared and _is_broken(node, policy.boot_limit, now, seen.starting_since)
     )
     besides = seen.ready_besides[0] if only_dedicated else sum(seen.ready_besides)
     return _Tally(sum(node.state in good for node in counted) + besides, counts_of(broken), broken)
 
 
-def _is_broken(node: NodeSnapshot, boot_limit: float | None, now: datetime | None) -> bool:
+def _is_broken(
+    node: NodeSnapshot,
+    boot_limit: float | None,
+    now: datetime | None,
+    starting_since: Mapping[str, datetime],
+) -> bool:
     if node.state in BROKEN_STATES:
         return True
-    return boot_limit is not None and now is not None and boots_too_long(node, boot_limit, now)
+    if boot_limit is None or now is None:
+        return False
+    return boots_too_long(node, boot_limit, now, starting_since.get(node.node_id))
 
 
 def _too_many_broken(seen: PoolObservation, tally: _Tally, budget: int) -> Verdict | None:
