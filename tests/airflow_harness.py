@@ -81,7 +81,8 @@ class ExecutionApi:
     :param resume: the deferral as a resumed task sees it.
     :param refusals: how many requests for XComs are still to be refused.
     :param task_states: the states of the Dag run's tasks, by their ids.
-    :param live_runs: the ids of Dag runs that are not over.
+    :param live_runs: the ids of Dag runs that are not over; ``None`` refuses to answer.
+    :param run_id: the task's own Dag run.
     """
 
     xcoms: dict[str, Any] = field(default_factory=dict)
@@ -89,7 +90,8 @@ class ExecutionApi:
     resume: Mapping[str, Any] = field(default_factory=dict)
     refusals: int = 0
     task_states: Mapping[str, str] = field(default_factory=dict)
-    live_runs: tuple[str, ...] = ()
+    live_runs: tuple[str, ...] | None = ()
+    run_id: str = RUN_ID
 
     def answer(self, request: httpx.Request) -> httpx.Response:
         """Answer a request of the task runner."""
@@ -99,8 +101,10 @@ class ExecutionApi:
         if path.endswith("/rtif"):
             self.rendered = _redacted(body)
         if path.endswith("task-instances/states"):
-            return httpx.Response(200, json={"task_states": {RUN_ID: self.task_states}})
+            return httpx.Response(200, json={"task_states": {self.run_id: self.task_states}})
         if path.endswith("dag-runs/count"):
+            if self.live_runs is None:
+                return httpx.Response(400, json={"detail": {"reason": "refused", "message": "not today"}})
             asked = request.url.params.get_list("run_ids")
             return httpx.Response(200, json=len(set(asked) & set(self.live_runs)))
         if "/xcoms/" in path and path.endswith("/slice"):  # of another task, of whichever map index
@@ -125,7 +129,7 @@ class ExecutionApi:
         facts: dict[str, Any] = {
             **dict.fromkeys(DagRun.model_fields),
             "dag_id": "harness",
-            "run_id": RUN_ID,
+            "run_id": self.run_id,
             "run_type": "manual",
             "state": "running",
             "clear_number": 0,
@@ -157,7 +161,7 @@ def run_task(
         id=uuid.uuid4(),
         task_id=operator.task_id,
         dag_id=operator.dag_id,
-        run_id=RUN_ID,
+        run_id=api.run_id,
         try_number=try_number,
         map_index=map_index,
         dag_version_id=uuid.uuid4(),

@@ -12,7 +12,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from airflow_provider_batchlinux.core.instants import parse_instant, rest_instant
 
@@ -24,24 +24,54 @@ SUBMISSION_KEY = f"{METADATA_PREFIX}submission"
 SETTLED_KEY = f"{METADATA_PREFIX}settled"
 """On a job that was kept although nothing is left to read of its command; a retry runs the command again."""
 
+_VERSION_KEY = f"{METADATA_PREFIX}version"
 _EXPIRES_AT = f"{METADATA_PREFIX}expires_at"
 _SHARED = f"{METADATA_PREFIX}shared"
+_HOLDERS = f"{METADATA_PREFIX}holders"
+_MORE_HOLDERS = f"{METADATA_PREFIX}more_holders"
 _TAKERS = f"{METADATA_PREFIX}takers"
 _KEPT = f"{METADATA_PREFIX}kept"
+_KEPT_UNTIL = f"{METADATA_PREFIX}kept_until"
 _OWNER = ("dag_id", "run_id", "map_index", "task_id", "instance")
 _POOL_KEYS = {
     *(METADATA_PREFIX + name for name in _OWNER),
     FINGERPRINT_KEY,
+    _VERSION_KEY,
     _EXPIRES_AT,
     _SHARED,
+    _HOLDERS,
+    _MORE_HOLDERS,
     _TAKERS,
     _KEPT,
+    _KEPT_UNTIL,
 }
-# The service documents no limit for the length of a value; 20 runs are assumed to fit.
-_MAX_TAKERS = 20
 
-Run = tuple[str, str]
-"""A Dag run, as Dag id and run id."""
+MARKS_VERSION = 2
+"""The version of the marks. The first one has none: its runs that reused a pool never leave it."""
+
+# The service documents no limit for the length of a value; 20 runs are assumed to fit.
+MAX_HOLDERS = 20
+
+
+class Holder(NamedTuple):
+    """
+    A Dag run that uses a pool.
+
+    :param instance: the ``id_prefix`` of its connection, which tells apart Airflows that share an account.
+    """
+
+    dag_id: str
+    run_id: str
+    instance: str
+
+    @classmethod
+    def of(cls, owner: Mapping[str, str]) -> Holder:
+        """Return the Dag run of a task instance that requests a pool."""
+        return cls(owner.get("dag_id", ""), owner.get("run_id", ""), owner.get("instance", ""))
+
+    def __str__(self) -> str:
+        """Return the run as a part of a sentence."""
+        return f"run {self.run_id!r} of Dag {self.dag_id!r}"
 
 
 @dataclass(frozen=True)
@@ -50,32 +80,45 @@ class PoolMarks:
     What the provider records about a pool.
 
     :param owner: the task instance that created the pool: ``dag_id``, ``run_id``, ``map_index``, ``task_id``,
-        and ``instance``, the ``id_prefix`` of its connection, which tells apart Airflows that share an
-        account.
+        and ``instance``, the ``id_prefix`` of its connection.
     :param fingerprint: the digest of what was requested; ``None`` if this provider did not create the pool.
     :param expires_at: when the pool is no longer needed; ``None`` for never.
     :param is_shared: whether other task instances have reused the pool.
-    :param takers: the Dag runs that reused it, the latest last; ``None`` if they are not all known.
-    :param kept_since: since when it is kept on purpose, as text; ``None`` if it is not.
+    :param holders: the Dag runs that created and reused it and have not released it, the latest last;
+        ``None`` for its creator alone.
+    :param has_more_holders: whether there are, or may be, others that are not listed.
+    :param kept_since: since when it is kept on purpose, as text; ``None`` if it is not. An earlier release
+        wrote it, without an end.
+    :param kept_until: until when it is kept after a failure; ``None`` if it is not.
+    :param version: the version in which the marks were written.
     """
 
     owner: Mapping[str, str] = field(default_factory=dict)
     fingerprint: str | None = None
     expires_at: datetime | None = None
     is_shared: bool = False
-    takers: tuple[Run, ...] | None = ()
+    holders: tuple[Holder, ...] | None = None
+    has_more_holders: bool = False
     kept_since: str | None = None
+    kept_until: datetime | None = None
+    version: int = MARKS_VERSION
 
     @classmethod
     def read(cls, metadata: Mapping[str, str]) -> PoolMarks:
         """Return the marks in a pool's metadata; unreadable values are those of an unmarked pool."""
+        owner = {name: metadata[key] for name in _OWNER if (key := METADATA_PREFIX + name) in metadata}
+        version = metadata.get(_VERSION_KEY, "1")
+        holders = _read_holders(metadata) if _VERSION_KEY in metadata else _read_takers(metadata, owner)
         return cls(
-            owner={name: metadata[key] for name in _OWNER if (key := METADATA_PREFIX + name) in metadata},
+            owner=owner,
             fingerprint=metadata.get(FINGERPRINT_KEY),
             expires_at=parse_instant(metadata.get(_EXPIRES_AT)),
             is_shared=_SHARED in metadata,
-            takers=_read_takers(metadata),
+            holders=holders or (),
+            has_more_holders=holders is None or _MORE_HOLDERS in metadata,
             kept_since=metadata.get(_KEPT),
+            kept_until=parse_instant(metadata.get(_KEPT_UNTIL)),
+            version=int(version) if version.isdecimal() else MARKS_VERSION + 1,
         )
 
     @classmethod
@@ -85,13 +128,17 @@ class PoolMarks:
 
     def to_metadata(self) -> dict[str, str]:
         """Return the marks as names and values."""
+        holders = self.all_holders
         values = {
             **{METADATA_PREFIX + name: value for name, value in self.owner.items()},
             FINGERPRINT_KEY: self.fingerprint,
+            _VERSION_KEY: str(MARKS_VERSION) if self.owner or holders or self.has_more_holders else None,
             _EXPIRES_AT: rest_instant(self.expires_at) if self.expires_at is not None else None,
             _SHARED: "true" if self.is_shared else None,
-            _TAKERS: json.dumps(self.takers) if self.takers else None,
+            _HOLDERS: json.dumps(holders) if holders else None,
+            _MORE_HOLDERS: "true" if self.has_more_holders else None,
             _KEPT: self.kept_since,
+            _KEPT_UNTIL: rest_instant(self.kept_until) if self.kept_until is not None else None,
         }
         return {name: value for name, value in values.items() if value is not None}
 
@@ -101,17 +148,21 @@ class PoolMarks:
         return {**others, **self.to_metadata()}
 
     @property
-    def creator(self) -> Run | None:
+    def creator(self) -> Holder | None:
         """The Dag run that created the pool; ``None`` if it is unknown."""
-        dag_id, run_id = self.owner.get("dag_id"), self.owner.get("run_id")
-        return (dag_id, run_id) if dag_id and run_id else None
+        return Holder.of(self.owner) if self.owner.get("dag_id") and self.owner.get("run_id") else None
 
     @property
-    def runs(self) -> tuple[Run, ...] | None:
-        """The Dag runs that created and reused the pool; ``None`` if they are not all known."""
-        if self.creator is None or self.takers is None:
-            return None
-        return tuple(dict.fromkeys([self.creator, *self.takers]))
+    def all_holders(self) -> tuple[Holder, ...]:
+        """The Dag runs that are known to use the pool."""
+        if self.holders is not None:
+            return self.holders
+        return (self.creator,) if self.creator is not None else ()
+
+    @property
+    def runs(self) -> tuple[Holder, ...] | None:
+        """The Dag runs that use the pool; ``None`` if they are not all known."""
+        return None if self.creator is None or self.has_more_holders else self.all_holders
 
     @property
     def created_by(self) -> str:
@@ -125,17 +176,20 @@ class PoolMarks:
         """Return whether a task instance created the pool."""
         return bool(owner) and all(self.owner.get(name) == value for name, value in owner.items())
 
-    def with_taker(self, taker: Mapping[str, str]) -> PoolMarks:
+    def held_by(self, holder: Holder) -> PoolMarks:
         """
-        Return the marks after one more task instance has reused the pool.
+        Return the marks after one more Dag run uses the pool.
 
-        The last 20 Dag runs are kept. If earlier ones are unknown, later ones are not recorded either.
+        More than :data:`MAX_HOLDERS` are not listed: the marks then only say that there are more.
         """
-        if self.takers is None:
-            return replace(self, is_shared=True)
-        run = (taker.get("dag_id", ""), taker.get("run_id", ""))
-        latest = (*(known for known in self.takers if known != run), run)[-_MAX_TAKERS:]
-        return replace(self, is_shared=True, takers=latest)
+        holders = (*(known for known in self.all_holders if known != holder), holder)
+        is_full = len(holders) > MAX_HOLDERS
+        listed = holders[:-1] if is_full else holders
+        return replace(self, holders=listed, has_more_holders=self.has_more_holders or is_full)
+
+    def released_by(self, holder: Holder) -> PoolMarks:
+        """Return the marks after a Dag run has stopped to use the pool."""
+        return replace(self, holders=tuple(known for known in self.all_holders if known != holder))
 
     def with_later_expiry(self, expires_at: datetime | None) -> PoolMarks:
         """
@@ -176,21 +230,42 @@ def handed_over(found: Mapping[str, str], wanted: Mapping[str, str]) -> dict[str
     stay = {
         name: value
         for name, value in found.items()
-        if name.startswith(METADATA_PREFIX) and name != _EXPIRES_AT
+        if name.startswith(METADATA_PREFIX) and name not in (_EXPIRES_AT, _KEPT_UNTIL)
     }
-    metadata, before = {**stay, **wanted}, PoolMarks.read(found).creator
-    if before is None or before == PoolMarks.read(wanted).creator:
-        return metadata
-    marks = PoolMarks.read(metadata).with_taker({"dag_id": before[0], "run_id": before[1]})
-    return marks.update(metadata)
+    before, marks = PoolMarks.read(found), PoolMarks.read(wanted)
+    if marks.creator is None:
+        return {**stay, **wanted}
+    shared = replace(
+        marks,
+        is_shared=before.is_shared or before.creator not in (None, marks.creator),
+        holders=before.all_holders,
+        has_more_holders=before.has_more_holders and before.creator is not None,
+        kept_since=before.kept_since,
+    )
+    return shared.held_by(marks.creator).update({**stay, **wanted})
 
 
-def _read_takers(metadata: Mapping[str, str]) -> tuple[Run, ...] | None:
+def _read_holders(metadata: Mapping[str, str]) -> tuple[Holder, ...] | None:
+    """Return the listed runs; ``None`` if they cannot be read."""
+    if metadata[_VERSION_KEY] != str(MARKS_VERSION):
+        return None
+    try:
+        return tuple(Holder(*map(str, item)) for item in json.loads(metadata.get(_HOLDERS, "[]")))
+    except (TypeError, ValueError):
+        return None
+
+
+def _read_takers(metadata: Mapping[str, str], owner: Mapping[str, str]) -> tuple[Holder, ...] | None:
+    """Return the creator and the runs that reused the pool, as the first version lists them."""
     # A pool that was shared before this provider recorded the runs has the one mark without the other.
     if _SHARED in metadata and _TAKERS not in metadata:
         return None
+    if not owner.get("run_id"):
+        return ()
     try:
         runs = json.loads(metadata.get(_TAKERS, "[]"))
-        return tuple((str(dag_id), str(run_id)) for dag_id, run_id in runs)
+        takers = [Holder(str(dag_id), str(run_id), owner.get("instance", "")) for dag_id, run_id in runs]
     except (TypeError, ValueError):
         return None
+    # That version dropped the oldest of more without a word.
+    return tuple(dict.fromkeys([Holder.of(owner), *takers])) if len(takers) < MAX_HOLDERS else None

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowTaskTimeout, BaseOperator
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_batchlinux.client.transport.account import AccountSettings
+    from airflow_provider_batchlinux.core.pool_metadata import Holder
     from airflow_provider_batchlinux.triggers._base import BatchLinuxTrigger
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "remembered_wait",
     "require_execution_time",
     "result_of",
+    "runs_ended",
     "save_result",
 ]
 
@@ -42,6 +44,8 @@ log = logging.getLogger(__name__)
 
 KILL_LIMIT = 4.0
 """Seconds that a killed task may take on a worker: Airflow ends its process five seconds after the signal."""
+
+_ACTIVE_RUN_STATES = ["queued", "running"]
 
 _GRACE = 60.0
 """Seconds until Airflow times a deferral out, at least: the trigger notices its deadline first."""
@@ -121,6 +125,32 @@ def id_stem_of(context: Context, prefix: str) -> str:
     """
     # Four characters stay free for the try's number.
     return derived_id(*owner_of(context).values(), prefix=prefix, suffix="-t0000")[:-4]
+
+
+def runs_ended(context: Context, instance: str) -> Callable[[Holder], bool]:
+    """
+    Return a function that returns whether a Dag run has ended; it asks Airflow once for each.
+
+    A run that was deleted has ended. One that is queued or running has not: it may have been cleared. A run
+    of another Airflow, and one that Airflow does not answer for, count as not ended: nothing is deleted on a
+    guess.
+
+    :param instance: this Airflow's ``id_prefix``, by which it knows its own runs.
+    """
+    ti: Any = context["ti"]
+
+    @cache
+    def has_ended(run: Holder) -> bool:
+        if run.instance != instance:
+            return False
+        try:
+            active: int = ti.get_dr_count(dag_id=run.dag_id, run_ids=[run.run_id], states=_ACTIVE_RUN_STATES)
+        except Exception as error:  # what Airflow raises is not documented
+            log.warning("Airflow did not answer whether %s has ended: %s", run, error)
+            return False
+        return active == 0
+
+    return has_ended
 
 
 def nearest_deadline(context: Context, **limits: timedelta | None) -> dict[str, Any]:

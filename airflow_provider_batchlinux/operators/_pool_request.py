@@ -13,7 +13,7 @@ from airflow_provider_batchlinux.core.ids import derived_id
 from airflow_provider_batchlinux.core.instants import expiry_of, optional_seconds
 from airflow_provider_batchlinux.core.pools.changes import IF_EXISTS
 from airflow_provider_batchlinux.exceptions import BatchLinuxError
-from airflow_provider_batchlinux.operators._base import owner_of
+from airflow_provider_batchlinux.operators._base import owner_of, runs_ended
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -125,6 +125,7 @@ def pool_request(operator: Any, context: Context, settings: AccountSettings) -> 
     return PoolRequest(
         spec=_pool_of(operator, context, derived_id(*owner.values(), prefix=settings.id_prefix)),
         owner={**owner, "instance": settings.id_prefix},
+        has_ended=runs_ended(context, settings.id_prefix),
         needed_until=expires_at or now,
         expires_at=expires_at,
         now=now,

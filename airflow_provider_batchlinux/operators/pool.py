@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+import asyncio
+from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, cast
 
-from airflow_provider_batchlinux.core.instants import Duration, expiry_of, rest_instant, seconds_of
+from airflow_provider_batchlinux.core.instants import Duration, expiry_of, seconds_of
+from airflow_provider_batchlinux.exceptions import BatchLinuxError, BatchUnreachableError
 from airflow_provider_batchlinux.links.portal import BatchLinuxPoolLink
-from airflow_provider_batchlinux.operators._base import failed_tasks
+from airflow_provider_batchlinux.operators._base import (
+    KILL_LIMIT,
+    failed_tasks,
+    is_last_try,
+    owner_of,
+    parse_bool,
+    runs_ended,
+)
 from airflow_provider_batchlinux.operators._pool_request import (
     PARTS,
     hide_parts,
@@ -32,6 +40,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
     from airflow_provider_batchlinux.client.pools.create import PoolRequest
+    from airflow_provider_batchlinux.client.pools.release import Release
     from airflow_provider_batchlinux.client.transport.account import AccountSettings
     from airflow_provider_batchlinux.core.pools.changes import IfExists
     from airflow_provider_batchlinux.specs import (
@@ -192,6 +201,9 @@ class BatchLinuxCreatePoolOperator(BatchLinuxWaitingOperator):
     poll_interval = 5.0
     limit_name = "deletion_limit"
 
+    _is_last_try = False
+    _was_killed = False
+
     _request: PoolRequest
     """Built from the rendered fields when the task runs; it derives an id if ``pool_id`` is ``None``."""
 
@@ -252,15 +264,47 @@ class BatchLinuxCreatePoolOperator(BatchLinuxWaitingOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Create or adopt the pool."""
-        self._request = pool_request(self, context, self.account)
+        self._begin(context)
         with secrets_hidden(self._request.spec):
             return cast("dict[str, Any]", super().execute(context))
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         """Continue after a pool with the same id was deleted or resized."""
-        self._request = pool_request(self, context, self.account)
+        self._begin(context)
         with secrets_hidden(self._request.spec):
             return cast("dict[str, Any]", super().execute_complete(context, event))
+
+    def on_kill(self) -> None:
+        """
+        Delete the pool if no try is left that could adopt it: a failed setup has no teardown.
+
+        Also called when ``execution_timeout`` is over.
+        """
+        self._was_killed = True
+        if self._is_last_try:
+            self.hook.run(self._try_to_take_back, settings=self.account)
+
+    async def take_back(
+        self, client: BatchLinuxClient, context: Context, trigger: BatchLinuxTrigger | None
+    ) -> None:
+        """Delete the pool if an earlier try has created it."""
+        self._begin(context)
+        await self._try_to_take_back(client)
+        await super().take_back(client, context, trigger)
+
+    def _begin(self, context: Context) -> None:
+        self._request = pool_request(self, context, self.account)
+        self._is_last_try = is_last_try(context)
+
+    async def _try_to_take_back(self, client: BatchLinuxClient) -> None:
+        from airflow_provider_batchlinux.client.pools.release import take_back
+
+        pool_id = self._request.spec.pool_id
+        try:
+            await asyncio.wait_for(take_back(client, pool_id, self._request.owner), KILL_LIMIT)
+        except (BatchLinuxError, asyncio.TimeoutError) as error:
+            why = str(error) or f"no answer in {KILL_LIMIT:g} s."
+            self.log.warning("Pool %r may be left without a task that deletes it: %s", pool_id, why)
 
     def problems(self) -> list[str]:
         """Return no problems: the request was checked when it was built."""
@@ -285,8 +329,17 @@ class BatchLinuxCreatePoolOperator(BatchLinuxWaitingOperator):
         spec = self._request.spec
         arguments = {**self.trigger_arguments(context), "pool_id": spec.pool_id}
         is_managed = require_management(spec, self.account)
-        async with management_for(self.account, required=is_managed, preflight=self.preflight) as plane:
-            pool = await ensure_pool(client, self._request, plane)
+        try:
+            async with management_for(self.account, required=is_managed, preflight=self.preflight) as plane:
+                pool = await ensure_pool(client, self._request, plane)
+        except BatchUnreachableError:
+            # The service may have taken a request whose answer was lost.
+            if self._is_last_try:
+                await self._try_to_take_back(client)
+            raise
+        if self._was_killed and self._is_last_try:
+            # The signal came before the request.
+            await self._try_to_take_back(client)
         if pool is Obstacle.BEING_DELETED:
             return BatchLinuxPoolGoneTrigger(**arguments)
         if pool is Obstacle.BEING_RESIZED:
@@ -305,9 +358,6 @@ class BatchLinuxCreatePoolOperator(BatchLinuxWaitingOperator):
         return await self.submit(client, context)
 
 
-_DELETE_POLICIES = ("always", "on_success", "keep_on_failure")
-
-
 class BatchLinuxDeletePoolOperator(BatchLinuxWaitingOperator):
     """
     Delete a pool with its nodes. A pool that does not exist is fine.
@@ -322,22 +372,23 @@ class BatchLinuxDeletePoolOperator(BatchLinuxWaitingOperator):
         delete = BatchLinuxDeletePoolOperator(task_id="delete", pool_id=create.output["pool_id"])
         create >> wait >> work >> delete.as_teardown(setups=create)
 
-    Result in XCom: ``pool_id`` and ``deleted`` (``False`` if the pool did not exist, or was kept).
+    A pool that another Dag run uses is kept, with a warning that names the run: the last of the runs that
+    share a pool deletes it. A run uses the pools that its tasks created or reused, until it deletes them, it
+    has ended, or the pool has expired.
+
+    Result in XCom: ``pool_id`` and ``deleted`` (``False`` if the pool did not exist, or was kept); with
+    ``reason`` if it was kept.
 
     .. seealso::
         ``docs/howto/keep-an-account-tidy.md``,
         and ``delete_pool`` in ``example_dags/example_linux_pool.py``.
 
     :param pool_id: the pool's id. (templated)
-    :param policy: when to delete the pool. The nodes of a pool that is kept are billed.
-
-        - ``always`` deletes it.
-        - ``on_success`` keeps it if a task of the Dag run has failed: until its expiry (``expires_in``), or
-          without one until a person deletes it; the sweeper does not.
-        - ``keep_on_failure`` keeps it in that case for ``keep_for``. After that,
-          :class:`~airflow_provider_batchlinux.operators.sweeper.BatchLinuxSweepPoolsOperator` deletes it.
-    :param keep_for: how long ``keep_on_failure`` keeps the pool, as a pendulum duration, ``timedelta`` or
-        seconds.
+    :param keep_on_failure: how long to keep the pool if a task of the Dag run has failed, for example to look
+        at its nodes, as a pendulum duration, ``timedelta`` or seconds. After that,
+        :class:`~airflow_provider_batchlinux.operators.sweeper.BatchLinuxSweepPoolsOperator` deletes it. Its
+        nodes are billed meanwhile. ``None`` deletes it also then.
+    :param force: delete the pool even if other Dag runs use it. (templated)
     :param wait: wait until the pool is gone, so that nothing is billed and its id is free. ``False`` returns
         as soon as the service has accepted the request.
     :param timeout: how long to wait at most, as a pendulum duration, ``timedelta`` or seconds. The deletion
@@ -348,14 +399,15 @@ class BatchLinuxDeletePoolOperator(BatchLinuxWaitingOperator):
     :param batch_linux_conn_id: the connection to the Batch account. (templated)
     """
 
+    template_fields: Sequence[str] = (*BatchLinuxWaitingOperator.template_fields, "force")
     ui_color = "#f3e3d8"
 
     def __init__(
         self,
         *,
         pool_id: str,
-        policy: Literal["always", "on_success", "keep_on_failure"] = "always",
-        keep_for: Duration = timedelta(hours=24),
+        keep_on_failure: Duration | None = None,
+        force: bool | str = False,
         wait: bool = True,
         timeout: Duration = timedelta(hours=1),
         poll_interval: Duration = timedelta(seconds=10),
@@ -365,20 +417,22 @@ class BatchLinuxDeletePoolOperator(BatchLinuxWaitingOperator):
         super().__init__(pool_id=pool_id, **kwargs)
         self.wait, self.deferrable = wait, deferrable
         self.timeout, self.poll_interval = timeout, poll_interval
-        if policy not in _DELETE_POLICIES:
-            msg = f"policy={policy!r} is not one of {', '.join(_DELETE_POLICIES)}."
-            raise ValueError(msg)
-        self.policy, self.keep_for = policy, keep_for
+        self.keep_on_failure, self.force = keep_on_failure, force
 
     async def submit(self, client: BatchLinuxClient, context: Context) -> Step:
-        """Delete the pool, unless the policy keeps it."""
+        """Delete the pool, unless another Dag run uses it or it is kept after a failure."""
+        from airflow_provider_batchlinux.client.pools.release import Deletion, release_pool
         from airflow_provider_batchlinux.client.tasks.jobs import end_orphans
 
         arguments = self.trigger_arguments(context)
-        if self.policy != "always" and (failed := failed_tasks(context)):
-            await self._keep(client, failed)
-            return {"pool_id": self.pool_id, "deleted": False}
-        found = await client.delete_pool(self.pool_id)
+        released = await release_pool(client, self.pool_id, self._release(context))
+        if released.deletion is Deletion.KEPT:
+            self.log.warning(
+                "Pool %r is kept, because %s. force=True deletes it all the same.",
+                self.pool_id, released.reason,
+            )  # fmt: skip
+            return {"pool_id": self.pool_id, "deleted": False, "reason": released.reason}
+        found = released.deletion is Deletion.REQUESTED
         self.log.info("Pool %r %s.", self.pool_id, "is being deleted" if found else "does not exist")
         await end_orphans(client, self.pool_id, self.account.id_prefix)
         if found and self.wait:
@@ -395,22 +449,19 @@ class BatchLinuxDeletePoolOperator(BatchLinuxWaitingOperator):
         """Return that the pool was deleted."""
         return {**result, "deleted": True}
 
-    async def _keep(self, client: BatchLinuxClient, failed: list[str]) -> None:
-        from airflow_provider_batchlinux.client.pools.metadata import change_metadata
-        from airflow_provider_batchlinux.core.pool_metadata import PoolMarks
+    def _release(self, context: Context) -> Release:
+        from airflow_provider_batchlinux.client.pools.release import Release
+        from airflow_provider_batchlinux.core.pool_metadata import Holder
         from airflow_provider_batchlinux.core.text import joined
 
-        why = f"Pool {self.pool_id!r} is kept, because tasks of the Dag run have failed: {joined(failed)}."
-        now = datetime.now(timezone.utc)
-        until = None if self.policy == "on_success" else expiry_of(self.keep_for, None, now)
-
-        def kept(metadata: Mapping[str, str]) -> dict[str, str]:
-            marks = PoolMarks.read(metadata)
-            since = replace(marks, kept_since=rest_instant(now)) if until is None else None
-            return (since or replace(marks, expires_at=until)).update(metadata)
-
-        await change_metadata(client, self.pool_id, kept)
-        if until is None:
-            self.log.warning("%s Its nodes are billed until its expiry, or until a person deletes it.", why)
-        else:
-            self.log.warning("%s The sweeper may delete it after %s.", why, f"{until:%Y-%m-%d %H:%M} UTC")
+        instance, now, until = self.account.id_prefix, datetime.now(timezone.utc), None
+        if self.keep_on_failure is not None and (failed := failed_tasks(context)):
+            until = expiry_of(self.keep_on_failure, None, now)
+            self.log.warning("Tasks of the Dag run have failed: %s.", joined(failed))
+        return Release(
+            run=Holder.of({**owner_of(context), "instance": instance}),
+            now=now,
+            has_ended=runs_ended(context, instance),
+            keep_until=until,
+            force=parse_bool("force", self.force),
+        )

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_batchlinux.core.instants import Duration, optional_seconds
 from airflow_provider_batchlinux.exceptions import BatchRequestError
-from airflow_provider_batchlinux.operators._base import BatchLinuxBaseOperator, parse_bool, save_result
+from airflow_provider_batchlinux.operators._base import (
+    BatchLinuxBaseOperator,
+    parse_bool,
+    runs_ended,
+    save_result,
+)
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -18,8 +22,6 @@ if TYPE_CHECKING:
     from airflow_provider_batchlinux.hooks.batch_linux import BatchLinuxSession
 
 __all__ = ["BatchLinuxSweepPoolsOperator"]
-
-_ACTIVE_RUN_STATES = ["queued", "running"]
 
 
 class BatchLinuxSweepPoolsOperator(BatchLinuxBaseOperator):
@@ -131,13 +133,7 @@ class BatchLinuxSweepPoolsOperator(BatchLinuxBaseOperator):
     def _sweeps(self, context: Context, pools: Sequence[OwnedPool]) -> list[Sweep]:
         from airflow_provider_batchlinux.core.pools.sweep import sweep_of
 
-        now = _utc_now()
-        ti: Any = context["ti"]
-
-        @cache
-        def has_ended(run: tuple[str, str]) -> bool:
-            active: int = ti.get_dr_count(dag_id=run[0], run_ids=[run[1]], states=_ACTIVE_RUN_STATES)
-            return active == 0
+        now, has_ended = _utc_now(), runs_ended(context, self.account.id_prefix)
 
         def have_ended(pool: OwnedPool) -> bool:
             if not self.ended_runs or pool.expires_at is not None or pool.is_kept:

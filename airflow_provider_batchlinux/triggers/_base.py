@@ -296,10 +296,10 @@ async def delete_owned(client: BatchLinuxClient, pool_id: str, owner: Mapping[st
     :param owner: ``dag_id`` and ``run_id``, and the connection's prefix of ids as ``instance``.
     :param reason: why, as the end of a sentence.
     """
-    from airflow_provider_batchlinux.client.pools.delete_own_pool import delete_own_pool
+    from airflow_provider_batchlinux.client.pools.release import delete_own_pool
+    from airflow_provider_batchlinux.core.pool_metadata import Holder
 
-    run = owner["dag_id"], owner["run_id"]
-    await delete_own_pool(client, pool_id, reason, run=run, instance=owner["instance"])
+    await delete_own_pool(client, pool_id, reason, run=Holder.of(owner))
 
 
 async def final_state(task_instance: Any) -> str | None:

@@ -310,8 +310,8 @@ with DAG("typed", schedule="@daily", start_date=pendulum.datetime(2026, 1, 1)):
     delete = BatchLinuxDeletePoolOperator(
         task_id="delete_pool",
         pool_id=pool_id,
-        policy="keep_on_failure",
-        keep_for=pendulum.duration(hours=8),
+        keep_on_failure=pendulum.duration(hours=8),
+        force="{{ params.force }}",
         timeout=3600,
     )
     create >> ready >> [by_span, by_instant] >> work >> mapped >> report(pool_id) >> remove

@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
 from airflow_provider_batchlinux.client.pools.metadata import change_metadata
 from airflow_provider_batchlinux.client.pools.resize import RESIZE_CONFLICTS
-from airflow_provider_batchlinux.core.pool_metadata import PoolMarks, handed_over, metadata_of
+from airflow_provider_batchlinux.core.pool_metadata import (
+    MAX_HOLDERS,
+    Holder,
+    PoolMarks,
+    handed_over,
+    metadata_of,
+)
 from airflow_provider_batchlinux.core.pools.changes.if_exists import Decision
 from airflow_provider_batchlinux.core.pools.repair import history_in, with_history
 from airflow_provider_batchlinux.exceptions import BatchRequestError
@@ -20,6 +26,11 @@ if TYPE_CHECKING:
     from airflow_provider_batchlinux.client.pools.create import PoolBackend, PoolRequest
 
 log = logging.getLogger(__name__)
+
+_TOO_MANY = (
+    "Pool %r: more Dag runs use it than its metadata can list. Teardowns keep it, and the sweeper deletes it "
+    "only at its expiry: give it expires_in, or delete it with force=True."
+)
 
 
 @dataclass(frozen=True)
@@ -69,20 +80,32 @@ async def keep_pool(
     client: BatchLinuxClient, request: PoolRequest, found: Mapping[str, Any], decision: Decision
 ) -> AdoptedPool:
     """Keep a pool, record that another Dag run uses it, and request missing nodes again."""
-    pool_id, marks = request.spec.pool_id, PoolMarks.of(found)
-    if marks.fingerprint is not None and not marks.is_owned_by(request.owner):
-        # Another Dag run created it, perhaps for a shorter time: it must not expire during this one.
-        def shared(metadata: Mapping[str, str]) -> dict[str, str]:
-            latest = PoolMarks.read(metadata).with_later_expiry(request.expires_at)
-            return latest.with_taker(request.owner).update(metadata)
+    pool_id = request.spec.pool_id
+    if PoolMarks.of(found).fingerprint is not None:
 
-        await change_metadata(client, pool_id, shared)
+        def held(metadata: Mapping[str, str]) -> dict[str, str]:
+            return _held(PoolMarks.read(metadata), request).update(metadata)
+
+        after = await change_metadata(client, pool_id, held)
+        if after is not None and PoolMarks.read(after).has_more_holders:
+            log.warning(_TOO_MANY, pool_id)
     await _finish_abandoned_repair(client, found, request.now)
     if decision.plan.resize is None:
         return AdoptedPool(found)
     await _resize_again(client, pool_id, decision.plan.resize)
     await change_metadata(client, pool_id, _without_resize_history)
     return AdoptedPool(found, requested_at=await _resize_began_at(client, found))
+
+
+def _held(marks: PoolMarks, request: PoolRequest) -> PoolMarks:
+    """Return the marks after the Dag run of a request uses the pool, too."""
+    if not marks.is_owned_by(request.owner):
+        # Another task instance created it, perhaps for a shorter time: it must not expire during this one.
+        marks = replace(marks.with_later_expiry(request.expires_at), is_shared=True)
+    if len(marks.all_holders) >= MAX_HOLDERS:
+        ended = [holder for holder in marks.all_holders if request.has_ended(holder)]
+        marks = replace(marks, holders=tuple(item for item in marks.all_holders if item not in ended))
+    return marks.held_by(Holder.of(request.owner))
 
 
 async def _finish_abandoned_repair(client: BatchLinuxClient, found: Mapping[str, Any], now: datetime) -> None:

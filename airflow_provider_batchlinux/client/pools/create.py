@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum
 from typing import Any
@@ -14,11 +14,12 @@ from airflow_provider_batchlinux.client.api.management import ManagementClient
 from airflow_provider_batchlinux.client.pools.adopt import change_pool, keep_pool
 from airflow_provider_batchlinux.client.pools.resolve import resolve_pool, warn_of_end_of_support
 from airflow_provider_batchlinux.core.images.resolve import ResolvedImage
-from airflow_provider_batchlinux.core.pool_metadata import PoolMarks, with_marks
+from airflow_provider_batchlinux.core.pool_metadata import MARKS_VERSION, Holder, PoolMarks, with_marks
 from airflow_provider_batchlinux.core.pools.changes import IfExists
 from airflow_provider_batchlinux.core.pools.changes.if_exists import Action, decide
+from airflow_provider_batchlinux.core.pools.holding import holding_of
 from airflow_provider_batchlinux.core.pools.spec.base import PoolDefinition
-from airflow_provider_batchlinux.exceptions import BatchConflictError
+from airflow_provider_batchlinux.exceptions import BatchConflictError, BatchRequestError
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +37,7 @@ class PoolRequest:
     :param expires_at: when it is no longer needed, recorded in its metadata; ``None`` for never.
     :param now: the time of the request, with a time zone.
     :param if_exists: what to do if a pool with this id exists.
+    :param has_ended: returns whether a Dag run is over, so that it does not use its pool any more.
     :param preflight: check first, if the management plane is available, whether the pool can get its nodes.
     """
 
@@ -46,6 +48,7 @@ class PoolRequest:
     now: datetime
     if_exists: IfExists = "reuse"
     preflight: bool = False
+    has_ended: Callable[[Holder], bool] = lambda _holder: False
 
     @property
     def marks(self) -> PoolMarks:
@@ -183,6 +186,7 @@ async def ensure_pool(
         if _is_deleting(found):
             log.info("Pool %r is still being deleted.", pool_id)
             return Obstacle.BEING_DELETED
+        _require_known_marks(found)
         decision = decide(request.if_exists, body, found, owner=request.owner)
         if decision.action is Action.REFUSE:
             raise BatchConflictError(decision.reason, code="PoolExists")
@@ -192,7 +196,7 @@ async def ensure_pool(
         is_warning = decision.differences or decision.not_compared
         log.log(logging.WARNING if is_warning else logging.INFO, "%s", decision.reason)
         if decision.action is Action.RECREATE:
-            await client.delete_pool(pool_id)
+            await _delete_to_recreate(client, request, found)
             continue
         if decision.action is Action.CHANGE:
             adopted = await change_pool(backend, request, body, found, decision)
@@ -203,6 +207,37 @@ async def ensure_pool(
             warn_of_end_of_support(image, request.now)
         return EnsuredPool(pool_id, False, image, vm_size, adopted.changed, adopted.requested_at)
     return EnsuredPool(pool_id, True, resolved.image, resolved.vm_size)
+
+
+def _require_known_marks(found: Mapping[str, Any]) -> None:
+    version = PoolMarks.of(found).version
+    if version > MARKS_VERSION:
+        msg = (
+            f"Pool {found['id']!r} was marked by a later release of the provider: its marks have version "
+            f"{version}, and this release reads versions up to {MARKS_VERSION}. Update the provider, or "
+            "choose another pool_id."
+        )
+        raise BatchConflictError(msg, code="PoolExists")
+
+
+async def _delete_to_recreate(
+    client: BatchLinuxClient, request: PoolRequest, found: Mapping[str, Any]
+) -> None:
+    pool_id, run = request.spec.pool_id, Holder.of(request.owner)
+    marks = replace(PoolMarks.of(found).released_by(run), kept_until=None)
+    # A pool that this provider did not create has no marks.
+    if marks.creator is not None and (held := holding_of(marks, request.now, request.has_ended)):
+        msg = (
+            f"Pool {pool_id!r} is not recreated, because {held}. Wait for that, create a pool with another "
+            "pool_id, or delete this one with BatchLinuxDeletePoolOperator(force=True) first."
+        )
+        raise BatchConflictError(msg, code="PoolExists")
+    try:
+        await client.delete_pool(pool_id, etag=found.get("eTag"))
+    except BatchRequestError as error:
+        if error.code != "ConditionNotMet":
+            raise
+        log.info("Pool %r has changed in the meantime; it is looked at again.", pool_id)
 
 
 async def _create_or_find(backend: PoolBackend, body: Mapping[str, Any]) -> Mapping[str, Any] | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from airflow_provider_batchlinux.core.pool_metadata import PoolMarks
+from airflow_provider_batchlinux.core.pool_metadata import Holder, PoolMarks
 from airflow_provider_batchlinux.core.text import counted, table
 
 SWEEP_FIELDS = (
@@ -29,18 +29,19 @@ class OwnedPool:
     A pool that this Airflow created.
 
     :param etag: its version, so that a pool that changes in the meantime is not deleted.
-    :param runs: the Dag runs that created and reused it, as Dag id and run id; ``None`` if its metadata does
-        not list all of them.
+    :param runs: the Dag runs that use it; ``None`` if its metadata does not list all of them.
     :param expires_at: its expiry; ``None`` for none.
     :param kept: since when it is kept on purpose, after a failure; ``None`` if it is not.
+    :param kept_until: until when it is kept after a failure; ``None`` if it is not.
     :param nodes: its dedicated and Spot nodes, which are billed now.
     """
 
     pool_id: str
     etag: str | None
-    runs: tuple[tuple[str, str], ...] | None
+    runs: tuple[Holder, ...] | None
     expires_at: datetime | None
     kept: str | None
+    kept_until: datetime | None
     nodes: int
 
     @property
@@ -91,10 +92,9 @@ def sweep_of(pool: OwnedPool, now: datetime, *, runs_have_ended: bool) -> Sweep 
     Return why a pool is to be deleted, or ``None`` if it is not.
 
     - A pool with an expiry is deleted after it has expired, never earlier, whatever its Dag runs do.
-    - A pool without one is deleted when all Dag runs that created and reused it have ended, unless it is kept
-      on purpose.
+    - A pool without one is deleted when all Dag runs that use it have ended, unless it is kept on purpose.
 
-    :param runs_have_ended: the Dag runs that created and reused it have ended, or no longer exist.
+    :param runs_have_ended: the Dag runs that use it have ended, or no longer exist.
     """
     if pool.expires_at is not None:
         if pool.expires_at > now:
@@ -102,10 +102,12 @@ def sweep_of(pool: OwnedPool, now: datetime, *, runs_have_ended: bool) -> Sweep 
         overdue = (now - pool.expires_at).total_seconds() / _HOUR
         reason = f"expired at {pool.expires_at:%Y-%m-%d %H:%M} UTC"
         return Sweep(pool, reason, round(overdue * pool.nodes, 1))
-    if pool.is_kept or not pool.runs or not runs_have_ended:
+    is_kept = pool.is_kept or (pool.kept_until is not None and pool.kept_until > now)
+    if is_kept or pool.runs is None or not runs_have_ended:
         return None
-    dag_id, run_id = pool.runs[-1]
-    reason = f"run {run_id!r} of Dag {dag_id!r} has ended"
+    if not pool.runs:
+        return Sweep(pool, "no Dag run uses it any more", None)
+    reason = f"{pool.runs[-1]} has ended"
     earlier = len(pool.runs) - 1
     others = f", as {'has' if earlier == 1 else 'have'} {counted(earlier, 'earlier run')}" if earlier else ""
     return Sweep(pool, reason + others, None)
@@ -145,5 +147,6 @@ def _owned(body: Mapping[str, Any], marks: PoolMarks) -> OwnedPool:
         runs=marks.runs,
         expires_at=marks.expires_at,
         kept=marks.kept_since,
+        kept_until=marks.kept_until,
         nodes=int(body.get("currentDedicatedNodes") or 0) + int(body.get("currentLowPriorityNodes") or 0),
     )

@@ -103,7 +103,7 @@ def test_a_connection_that_is_wrong_is_told_by_the_look_and_not_by_the_link(neve
 
 @pytest.mark.usefixtures("account")
 def test_a_pool_that_is_kept_has_its_link():
-    run = run_task(delete(policy="on_success"), api=ExecutionApi(task_states={"work": "failed"}))
+    run = run_task(delete(keep_on_failure=60), api=ExecutionApi(task_states={"work": "failed"}))
 
     assert LINK in run.xcoms
 

@@ -131,59 +131,35 @@ def test_a_job_that_is_over_or_on_another_pool_stays(account, loop):
     assert account.jobs() == kept
 
 
-@pytest.mark.parametrize(
-    ("policy", "failed", "kept"),
-    [
-        pytest.param("always", True, False, id="always, after a failure"),
-        pytest.param("on_success", False, False, id="on success, after a success"),
-        pytest.param("on_success", True, True, id="on success, after a failure"),
-        pytest.param("keep_on_failure", False, False, id="keep on failure, after a success"),
-        pytest.param("keep_on_failure", True, True, id="keep on failure, after a failure"),
-    ],
-)
-def test_the_policy_decides_after_a_failure(account: BatchAccount, policy: Any, failed: bool, kept: bool):
+@pytest.mark.parametrize("failed", [True, False])
+@pytest.mark.parametrize("hours", [None, 2], ids=["deleted anyway", "kept for two hours"])
+def test_a_pool_is_kept_after_a_failure_for_as_long_as_was_asked(account, hours, failed):
     account.make_pool()
     api = ExecutionApi(task_states={"work": "failed" if failed else "success", "delete": "running"})
+    kept = failed and hours is not None
 
-    run = run_task(delete(policy=policy), api=api)
+    run = run_task(delete(keep_on_failure=hours and timedelta(hours=hours)), api=api)
 
-    assert run.result == {"pool_id": "etl", "deleted": not kept}
+    assert run.result["deleted"] is not kept
     assert account.pools() == (["etl"] if kept else [])
     assert ("have failed: 'work'" in run.log) is kept
 
 
-def test_a_pool_that_is_kept_has_an_end(account: BatchAccount):
+def test_a_pool_that_is_kept_has_an_end_and_says_so(account: BatchAccount):
     account.make_pool()
     api = ExecutionApi(task_states={"work": "upstream_failed"})
 
-    run_task(delete(policy="keep_on_failure", keep_for=timedelta(hours=2)), api=api)
+    run = run_task(delete(keep_on_failure=2 * 3600), api=api)
 
     body = account.hook.run(lambda client: client.find_pool_body("etl"))
     assert body is not None
     until = PoolMarks.of(body).expires_at
     assert until is not None
     assert timedelta(hours=1, minutes=59) < until - datetime.now(timezone.utc) <= timedelta(hours=2)
+    assert run.result["reason"] == f"it is kept until {until:%Y-%m-%d %H:%M} UTC after a failure"
 
 
-def test_a_pool_that_is_kept_without_an_end_is_marked(account: BatchAccount):
-    account.make_pool()
-
-    run = run_task(delete(policy="on_success"), api=ExecutionApi(task_states={"work": "failed"}))
-
-    body = account.hook.run(lambda client: client.find_pool_body("etl"))
-    assert body is not None
-    assert PoolMarks.of(body).kept_since is not None
-    assert PoolMarks.of(body).expires_at is None
-    assert "billed until its expiry, or until a person deletes it" in run.log
-
-
-@pytest.mark.parametrize("policy", ["on_success", "keep_on_failure"])
-def test_a_kept_pool_that_is_gone_is_fine(account: BatchAccount, policy: Any):
+def test_a_kept_pool_that_is_gone_is_fine(account: BatchAccount):
     api = ExecutionApi(task_states={"work": "failed"})
 
-    assert run_task(delete(policy=policy), api=api).result["deleted"] is False
-
-
-def test_an_unknown_policy_is_refused_while_the_dag_is_parsed():
-    with pytest.raises(ValueError, match="policy='never' is not one of always"):
-        delete(policy="never")
+    assert run_task(delete(keep_on_failure=60), api=api).result["deleted"] is False

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from airflow_provider_batchlinux.client.pools.metadata import change_metadata
-from airflow_provider_batchlinux.core.pool_metadata import METADATA_PREFIX
+from airflow_provider_batchlinux.core.pool_metadata import METADATA_PREFIX, PoolMarks
 from airflow_provider_batchlinux.core.pools.repair import RepairHistory, with_history
 from airflow_provider_batchlinux.exceptions import BatchRequestError
 from airflow_provider_batchlinux.operators.pool import (
     BatchLinuxCreatePoolOperator,
-    BatchLinuxDeletePoolOperator,
 )
 from airflow_provider_batchlinux.operators.sweeper import BatchLinuxSweepPoolsOperator
 from tests.airflow_harness import RUN_ID, ExecutionApi, TaskRun, run_task
@@ -43,17 +44,20 @@ def sweeping(**options: Any) -> BatchLinuxSweepPoolsOperator:
     return BatchLinuxSweepPoolsOperator(task_id="sweep", **options)
 
 
-def keep(pool_id: str) -> None:
-    """Delete a pool after a failure, which keeps it."""
-    operator = BatchLinuxDeletePoolOperator(task_id="delete", pool_id=pool_id, policy="on_success")
-    run = run_task(operator, api=ExecutionApi(task_states={"work": "failed"}))
-    assert run.result["deleted"] is False, run.log
+def keep(account: BatchAccount, pool_id: str) -> None:
+    """Mark a pool as an earlier release did after a failure, to be kept without an end."""
+    kept = {f"{METADATA_PREFIX}kept": "2026-11-22T09:00:00Z"}
+    account.hook.run(lambda client: change_metadata(client, pool_id, lambda marks: {**marks, **kept}))
 
 
 def earlier_run(account: BatchAccount, pool_id: str, run_id: str) -> None:
     """Let a pool have been made by another Dag run."""
-    name = f"{METADATA_PREFIX}run_id"
-    account.hook.run(lambda client: change_metadata(client, pool_id, lambda marks: {**marks, name: run_id}))
+
+    def change(metadata: Mapping[str, str]) -> dict[str, str]:
+        marks = PoolMarks.read(metadata)
+        return replace(marks, owner={**marks.owner, "run_id": run_id}, holders=None).update(metadata)
+
+    account.hook.run(lambda client: change_metadata(client, pool_id, change))
 
 
 def names(run: TaskRun) -> list[str]:
@@ -125,7 +129,7 @@ def test_a_pool_that_several_runs_have_taken_goes_with_the_last_of_them(
 def test_a_pool_that_is_kept_after_a_failure_is_told_and_left_alone(account: BatchAccount) -> None:
     create("kept", dedicated_nodes=1)
     account.wait_for_nodes({"idle": 1}, pool_id="kept")
-    keep("kept")
+    keep(account, "kept")
 
     run = sweep(delete=True)
 
@@ -137,7 +141,7 @@ def test_a_pool_that_is_kept_after_a_failure_is_told_and_left_alone(account: Bat
 
 def test_a_pool_that_is_kept_goes_at_its_own_end(account: BatchAccount) -> None:
     create("kept", expires_in=1e-3)
-    keep("kept")
+    keep(account, "kept")
 
     run = sweep(delete=True)
 

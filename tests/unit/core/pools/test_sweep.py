@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -9,10 +10,13 @@ import pytest
 
 from airflow_provider_batchlinux.core.instants import rest_instant
 from airflow_provider_batchlinux.core.pool_metadata import (
+    MAX_HOLDERS,
     METADATA_PREFIX,
+    Holder,
     PoolMarks,
     handed_over,
     metadata_of,
+    rest_metadata,
 )
 from airflow_provider_batchlinux.core.pools.sweep import (
     node_hours_per_day,
@@ -128,23 +132,48 @@ def test_the_saving_is_what_the_current_nodes_use_in_a_day() -> None:
     assert node_hours_per_day([sweep, sweep]) == 2 * 24 * 3
 
 
-def test_the_last_twenty_runs_that_took_a_pool_are_known() -> None:
-    metadata = metadata_of(body(**RUN))
-    for number in (*range(30), 15):
-        taker = {"dag_id": "etl", "run_id": f"run {number}"}
-        metadata = PoolMarks.read(metadata).with_taker(taker).update(metadata)
-
-    assert PoolMarks.read(metadata).runs == (
-        ("etl", "today"),
-        *(("etl", f"run {number}") for number in _LAST),
-    )
+def holder(run_id: str) -> Holder:
+    return Holder("etl", run_id, "af")
 
 
-_LAST = [*(number for number in range(10, 30) if number != 15), 15]
+def test_a_pool_that_every_run_has_released_is_deleted() -> None:
+    released = PoolMarks.of(body(**RUN)).released_by(holder("today")).to_metadata()
+
+    (pool,) = owned_pools([{**body(), "metadata": rest_metadata(released)}], "af")
+
+    sweep = sweep_of(pool, NOW, runs_have_ended=True)
+    assert sweep is not None
+    assert sweep.reason == "no Dag run uses it any more"
+
+
+def test_a_pool_that_is_kept_after_a_failure_waits_for_its_end() -> None:
+    (pool,) = owned_pools([body(**RUN, kept_until=AFTER)], "af")
+
+    assert sweep_of(pool, NOW, runs_have_ended=True) is None
+
+
+def test_more_runs_than_can_be_listed_are_not_forgotten() -> None:
+    marks = PoolMarks.of(body(**RUN))
+    for number in (*range(MAX_HOLDERS - 1), 3):
+        marks = PoolMarks.read(marks.held_by(holder(f"run {number}")).to_metadata())
+        assert marks.runs is not None
+    listed = marks.runs
+
+    marks = PoolMarks.read(marks.held_by(holder("one more")).to_metadata())
+
+    assert marks.runs is None
+    assert marks.all_holders == listed
+    assert PoolMarks.read(marks.released_by(holder("today")).to_metadata()).runs is None
+
+
+def test_as_many_runs_as_an_earlier_release_listed_may_have_been_more() -> None:
+    takers = json.dumps([["etl", f"run {number}"] for number in range(MAX_HOLDERS)])
+
+    assert PoolMarks.of(body(**RUN, shared="true", takers=takers)).runs is None
 
 
 def test_runs_that_were_not_written_down_stay_unknown() -> None:
-    marks = PoolMarks.of(body(**RUN, shared="true")).with_taker({"dag_id": "etl", "run_id": "tomorrow"})
+    marks = PoolMarks.of(body(**RUN, shared="true")).held_by(holder("tomorrow"))
 
     assert marks.runs is None
     assert PoolMarks.read(marks.to_metadata()).runs is None
@@ -153,8 +182,9 @@ def test_runs_that_were_not_written_down_stay_unknown() -> None:
 def test_a_pool_that_changes_hands_keeps_whom_it_served() -> None:
     mine = metadata_of(body(dag_id="etl", run_id="tomorrow"))
 
-    assert PoolMarks.read(handed_over(metadata_of(body(**RUN)), mine)).runs == (
-        ("etl", "tomorrow"),
-        ("etl", "today"),
-    )
-    assert handed_over(mine, mine) == mine
+    handed = PoolMarks.read(handed_over(metadata_of(body(**RUN)), mine))
+
+    assert handed.runs == (holder("today"), holder("tomorrow"))
+    assert handed.creator == holder("tomorrow")
+    again = handed.to_metadata()
+    assert handed_over(again, mine) == again
