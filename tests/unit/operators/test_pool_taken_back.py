@@ -54,6 +54,20 @@ def killed_at(text: str) -> Iterator[None]:
         logging.getLogger().removeHandler(handler)
 
 
+@contextmanager
+def signalled_when_created(account: BatchAccount, number: signal.Signals) -> Iterator[None]:
+    """Send a signal when the service has the pool: that of a kill, or of the end of ``execution_timeout``."""
+
+    def send() -> None:
+        eventually(lambda: account.pools() == ["etl"])
+        os.kill(os.getpid(), number)
+
+    sender = Thread(target=send)
+    sender.start()
+    yield
+    sender.join()
+
+
 @pytest.mark.parametrize("max_tries", [0, 1], ids=["last try", "a try is left"])
 class TestEndedHalfWay:
     def left(self, account: BatchAccount, max_tries: int) -> None:
@@ -65,7 +79,8 @@ class TestEndedHalfWay:
     def test_by_execution_timeout_while_the_service_holds_its_answer(self, account, max_tries):
         account.control.inject("POST", "/pools$", hold=HELD)
 
-        run = create(max_tries=max_tries, execution_timeout=timedelta(seconds=1))
+        with signalled_when_created(account, signal.SIGALRM):
+            run = create(max_tries=max_tries, execution_timeout=timedelta(hours=1))
 
         assert isinstance(run.error, AirflowTaskTimeout)
         self.left(account, max_tries)
@@ -79,14 +94,8 @@ class TestEndedHalfWay:
     def test_by_a_kill_while_the_service_holds_its_answer(self, account, max_tries):
         account.control.inject("POST", "/pools$", hold=3.0)
 
-        def kill_when_created() -> None:
-            eventually(lambda: account.pools() == ["etl"])
-            os.kill(os.getpid(), signal.SIGTERM)
-
-        killer = Thread(target=kill_when_created)
-        killer.start()
-        create(max_tries=max_tries)
-        killer.join()
+        with signalled_when_created(account, signal.SIGTERM):
+            create(max_tries=max_tries)
 
         self.left(account, max_tries)
 
@@ -102,7 +111,8 @@ class TestEndedHalfWay:
 
 def test_the_retry_adopts_what_the_first_try_has_left(account):
     account.control.inject("POST", "/pools$", hold=HELD)
-    create(max_tries=1, execution_timeout=timedelta(seconds=1))
+    with signalled_when_created(account, signal.SIGALRM):
+        create(max_tries=1, execution_timeout=timedelta(hours=1))
 
     again = run_task(operator(), try_number=2)
 
