@@ -174,6 +174,8 @@ def test_the_pool_says_who_made_it_when_it_ends_and_what_it_is() -> None:
         f"{METADATA_PREFIX}task_id": "create",
         f"{METADATA_PREFIX}fingerprint": replace(SPEC, metadata={"team": "data"}).fingerprint(),
         f"{METADATA_PREFIX}expires_at": "2026-03-01T00:00:00.000000Z",
+        f"{METADATA_PREFIX}version": "2",
+        f"{METADATA_PREFIX}holders": '[["etl", "manual__1", ""]]',
     }
 
 
