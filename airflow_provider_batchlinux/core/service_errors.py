@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from enum import Enum
 
 from airflow_provider_batchlinux.core.node_states import BOOTING_STATES, BROKEN_STATES, RESTARTING_STATES
 from airflow_provider_batchlinux.core.snapshots import NodeSnapshot, ServiceError
+from airflow_provider_batchlinux.core.text import joined
 
 
 class ResizeErrorKind(str, Enum):
@@ -75,17 +77,31 @@ def explained_error(error: ServiceError) -> str:
 
 
 def cause_of(node: NodeSnapshot) -> str:
-    """Say why a node will not become ready."""
+    """Return why a node will not become ready, as a line."""
+    return causes_of([node])[0]
+
+
+def causes_of(nodes: Iterable[NodeSnapshot]) -> list[str]:
+    """Return why nodes will not become ready, with one line for all that have the same cause."""
+    found: dict[str, list[str]] = {}
+    for node in nodes:
+        found.setdefault(_cause_of(node), []).append(node.node_id)
+    return [
+        f"{'node' if len(ids) == 1 else 'nodes'} {joined(ids, 3)}: {cause}" for cause, ids in found.items()
+    ]
+
+
+def _cause_of(node: NodeSnapshot) -> str:
     if node.state == "starttaskfailed" and node.start_task is not None:
         run = node.start_task
         ended = f"exit code {run.exit_code}" if run.exit_code is not None else "no exit code"
-        failure = f"; {run.failure}" if run.failure else ""
-        return f"node {node.node_id!r}: start task failed with {ended}{failure}"
+        failure = f"; {run.failure}" if run.failure and not run.failure.is_exit_code else ""
+        return f"start task failed with {ended}{failure}"
     if node.errors:
-        return f"node {node.node_id!r}: {node.state}: " + "; ".join(str(error) for error in node.errors)
+        return f"{node.state}: " + "; ".join(str(error) for error in node.errors)
     if node.state not in BROKEN_STATES:
-        return f"node {node.node_id!r}: still {node.state} after boot_limit"
-    return f"node {node.node_id!r}: {node.state}; the service names no cause (it cannot reach the machine)"
+        return f"still {node.state} after boot_limit"
+    return f"{node.state}; the service names no cause (it cannot reach the machine)"
 
 
 def is_starting_again(node: NodeSnapshot) -> bool:

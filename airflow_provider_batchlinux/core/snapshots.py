@@ -61,8 +61,15 @@ class ServiceError:
             details=tuple((str(d.get("name")), str(d.get("value"))) for d in details),
         )
 
+    @property
+    def is_exit_code(self) -> bool:
+        """Whether it says only that a program failed, which its exit code says already."""
+        return self.code == "FailureExitCode"
+
     def __str__(self) -> str:
-        more = "; ".join(f"{name}: {value}" for name, value in self.details)
+        # The service likes to repeat the message as a detail.
+        news = [(name, value) for name, value in self.details if value not in self.message]
+        more = "; ".join(f"{name}: {value}" for name, value in news)
         return f"{self.code}: {self.message}" + (f" ({more})" if more else "")
 
 

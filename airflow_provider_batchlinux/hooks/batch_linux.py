@@ -10,7 +10,7 @@ from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from airflow.providers.common.compat.sdk import BaseHook
+from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
 
 from airflow_provider_batchlinux.exceptions import (
     BatchAuthenticationError,
@@ -64,7 +64,10 @@ class BatchLinuxHook(BaseHook):
 
         :raises ValueError: the connection cannot work; every problem is named.
         """
-        connection = self.get_connection(self.batch_linux_conn_id)
+        try:
+            connection = self.get_connection(self.batch_linux_conn_id)
+        except AirflowNotFoundException:
+            raise self._undefined() from None
         return self._settings(connection, connection.extra_dejson)
 
     async def async_settings(self) -> AccountSettings:
@@ -72,7 +75,10 @@ class BatchLinuxHook(BaseHook):
         # Not imported with a Dag file, which never needs it.
         from airflow.providers.common.compat.connection import get_async_connection, get_async_extra_dejson
 
-        connection = await get_async_connection(self.batch_linux_conn_id, self)
+        try:
+            connection = await get_async_connection(self.batch_linux_conn_id, self)
+        except AirflowNotFoundException:
+            raise self._undefined() from None
         return self._settings(connection, await get_async_extra_dejson(connection))
 
     @asynccontextmanager
@@ -187,6 +193,14 @@ class BatchLinuxHook(BaseHook):
     def delete_job(self, job_id: str) -> bool:
         """Delete a job and its tasks, also running ones; return ``False`` if the job does not exist."""
         return self.run(lambda client: client.delete_job(job_id))
+
+    def _undefined(self) -> AirflowNotFoundException:
+        name = self.batch_linux_conn_id
+        return AirflowNotFoundException(
+            f"Connection {name!r} is not defined. Add it in Airflow under Admin, Connections, as the "
+            f"environment variable AIRFLOW_CONN_{name.upper()}, or in your secrets backend; or name another "
+            "one as batch_linux_conn_id."
+        )
 
     def _settings(self, connection: Any, extra: object) -> AccountSettings:
         from airflow_provider_batchlinux.hooks.connection import require_extra, settings_of

@@ -8,11 +8,12 @@ from datetime import datetime, timedelta, timezone
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from airflow.providers.common.compat.sdk import AirflowException, AirflowTaskTimeout, BaseOperator
+from airflow.providers.common.compat.sdk import AirflowException, BaseOperator
 
 from airflow_provider_batchlinux.core.ids import derived_id
 from airflow_provider_batchlinux.exceptions import error_from_payload
 from airflow_provider_batchlinux.hooks.batch_linux import DEFAULT_CONN_ID, BatchLinuxHook
+from airflow_provider_batchlinux.operators._failures import PlainFailures, exceeded
 
 if TYPE_CHECKING:
     import jinja2
@@ -51,7 +52,7 @@ _GRACE = 60.0
 """Seconds until Airflow times a deferral out, at least: the trigger notices its deadline first."""
 
 
-class BatchLinuxBaseOperator(BaseOperator):
+class BatchLinuxBaseOperator(PlainFailures, BaseOperator):
     """
     The base of the operators of this provider.
 
@@ -178,12 +179,8 @@ def require_execution_time(operator: BaseOperator, limited_by: str | None, statu
     :param limited_by: the parameter that the wait's deadline is from.
     :param status: the last status of what was waited for.
     """
-    if limited_by == "execution_timeout" and operator.execution_timeout is not None:
-        msg = (
-            f"Task {operator.task_id!r} exceeded execution_timeout="
-            f"{operator.execution_timeout.total_seconds():g} s. Last status: {status}"
-        )
-        raise AirflowTaskTimeout(msg)
+    if limited_by == "execution_timeout":
+        raise exceeded(operator, status)
 
 
 def is_last_try(context: Context) -> bool:

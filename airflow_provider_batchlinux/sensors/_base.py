@@ -31,6 +31,7 @@ from airflow_provider_batchlinux.operators._base import (
     require_execution_time,
     result_of,
 )
+from airflow_provider_batchlinux.operators._failures import PlainFailures
 from airflow_provider_batchlinux.sensors._metrics import counted_failures
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class BatchLinuxPoolSensor(BaseSensorOperator):
+class BatchLinuxPoolSensor(PlainFailures, BaseSensorOperator):
     """
     The base of the sensors that wait for something about a pool.
 

@@ -63,7 +63,7 @@ async def start_task_output(client: BatchLinuxClient, pool_id: str, node_id: str
     :param limit: the maximum number of bytes to read of each stream.
     """
     parts = []
-    for stream in ("stdout", "stderr"):
+    for stream in ("stderr", "stdout"):
         try:
             end = await node_file_tail(client, pool_id, node_id, f"startup/{stream}.txt", limit)
         except BatchLinuxError as error:

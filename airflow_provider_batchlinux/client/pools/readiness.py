@@ -18,7 +18,7 @@ from airflow_provider_batchlinux.core.pools.readiness.timeline import timeline_o
 from airflow_provider_batchlinux.core.pools.readiness.verdict import Outcome, PoolObservation, Verdict, judge
 from airflow_provider_batchlinux.core.service_errors import is_starting_again
 from airflow_provider_batchlinux.core.snapshots import NodeSnapshot, PoolSnapshot
-from airflow_provider_batchlinux.core.text import indented
+from airflow_provider_batchlinux.core.text import indented, joined
 from airflow_provider_batchlinux.exceptions import BatchRequestError, PoolNotReadyError
 
 log = logging.getLogger(__name__)
@@ -27,6 +27,10 @@ _PAGE = 1000
 """Nodes that the service lists in one request."""
 
 _OUTPUTS_SHOWN = 3
+_START_TASK_REMEDY = (
+    "Correct the start task and create the pool again. If the cause has passed, reboot the nodes: that runs "
+    "the start task again, as repair=RepairSpec(reboots=1) does."
+)
 _OUTPUT_LIMIT = 30.0
 """Seconds. A node that is about to disappear may not answer at all; its output is not worth a longer wait."""
 
@@ -117,7 +121,8 @@ class NodesIdleWait:
             return None
         outputs = await start_task_outputs(self.client, self.pool_id, verdict.broken_nodes)
         if verdict.outcome is Outcome.FAILED:
-            reason = "\n".join([verdict.reason, *outputs])
+            remedy = [_START_TASK_REMEDY] if outputs else []
+            reason = "\n".join([verdict.reason, *outputs, *remedy])
             raise PoolNotReadyError(reason, pool_id=self.pool_id, is_late=verdict.is_late)
         for output in outputs:
             log.warning("%s", output)
@@ -151,15 +156,26 @@ async def start_task_outputs(
     """
     Return the end of the start task's output on the first few nodes where it failed, if they answer in time.
 
+    What several of them wrote alike is returned once.
+
     :param nodes: the nodes; those whose start task did not fail are left out.
     """
     failed = [node.node_id for node in nodes if node.state == "starttaskfailed"]
 
     async def read(node_id: str) -> str:
         try:
-            output = await asyncio.wait_for(start_task_output(client, pool_id, node_id), _OUTPUT_LIMIT)
+            return await asyncio.wait_for(start_task_output(client, pool_id, node_id), _OUTPUT_LIMIT)
         except asyncio.TimeoutError:
-            output = f"not available (no answer in {_OUTPUT_LIMIT:g} s)"
-        return f"Output of the start task on node {node_id!r}:\n{indented(output)}"
+            return f"not available (no answer in {_OUTPUT_LIMIT:g} s)"
 
-    return await fan_out(failed[:_OUTPUTS_SHOWN], read, max_concurrency=_OUTPUTS_SHOWN)
+    shown = failed[:_OUTPUTS_SHOWN]
+    same: dict[str, list[str]] = {}
+    for node_id, output in zip(
+        shown, await fan_out(shown, read, max_concurrency=_OUTPUTS_SHOWN), strict=True
+    ):
+        same.setdefault(output, []).append(node_id)
+    of = "Output of the start task on"
+    return [
+        f"{of} {'node' if len(ids) == 1 else 'nodes'} {joined(ids)}:\n{indented(output)}"
+        for output, ids in same.items()
+    ]

@@ -112,7 +112,7 @@ async def _read_outputs(
     client: BatchLinuxClient, job_id: str, task: TaskSnapshot, limit: int
 ) -> dict[str, _File]:
     outputs = {
-        stream: await _read(client, job_id, task, f"{stream}.txt", limit) for stream in ("stdout", "stderr")
+        stream: await _read(client, job_id, task, f"{stream}.txt", limit) for stream in ("stderr", "stdout")
     }
     if task_outcome(task) is TaskOutcome.SUCCEEDED and all(file.is_missing for file in outputs.values()):
         # Every command that ran leaves both; one that could not start leaves none.

@@ -61,6 +61,7 @@ _REMEDIES = {
     "ResourceGroupNotFound": "Check subscription_id and resource_group.",
     "SubscriptionNotFound": "Check subscription_id and the tenant.",
     "AccountIsDisabled": "The account is disabled; see its page in the portal.",
+    "AccountCoreQuotaReached": "Delete pools that are no longer used, or ask for a higher core quota.",
     "PoolQuotaReached": "Delete pools that are no longer used, or ask for a higher pool quota.",
     "ActiveJobAndScheduleQuotaReached": "End jobs that are done, or ask for a higher job quota.",
 }

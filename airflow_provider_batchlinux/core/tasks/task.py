@@ -166,7 +166,7 @@ class TaskSnapshot:
         ended = f"exit code {self.exit_code}" if self.exit_code is not None else "no exit code"
         where = f" on node {self.node_id!r}" if self.node_id else ""
         after = f" after {self.seconds:g} s" if self.seconds is not None else ""
-        cause = f"; {self.failure}" if self.failure else ""
+        cause = f"; {self.failure}" if self.failure and not self.failure.is_exit_code else ""
         return f"{ended}{where}{after}{cause}"
 
 

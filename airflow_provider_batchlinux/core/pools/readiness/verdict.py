@@ -13,7 +13,7 @@ from airflow_provider_batchlinux.core.pools.readiness.policy import ReadinessPol
 from airflow_provider_batchlinux.core.service_errors import (
     ResizeErrorKind,
     boots_too_long,
-    cause_of,
+    causes_of,
     explained_error,
     kind_of,
 )
@@ -190,7 +190,7 @@ def _broken_in_words(tally: _Tally) -> str:
 
 
 def _causes(tally: _Tally) -> str:
-    return "".join(f"\n  {cause_of(node)}" for node in tally.broken_nodes)
+    return "".join(f"\n  {cause}" for cause in causes_of(tally.broken_nodes))
 
 
 def _ready(seen: PoolObservation, tally: _Tally) -> Verdict:
