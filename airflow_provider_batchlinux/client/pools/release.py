@@ -42,14 +42,14 @@ class Deletion(Enum):
 @dataclass(frozen=True)
 class Release:
     """
-    A Dag run's wish to delete a pool that it no longer needs.
+    A Dag run's request to delete a pool that it no longer needs.
 
     :param run: the Dag run; its mark is taken off the pool.
     :param now: the time of the request, with a time zone.
     :param has_ended: returns whether another Dag run has ended, or no longer exists.
     :param keep_until: until when to keep the pool all the same, because work on it has failed; ``None``
         deletes it.
-    :param force: delete it whoever uses it.
+    :param force: delete it even if other Dag runs use it.
     """
 
     run: Holder
