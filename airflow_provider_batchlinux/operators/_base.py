@@ -5,15 +5,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
-from functools import cache, cached_property
-from typing import TYPE_CHECKING, Any, NoReturn
+from functools import cache, cached_property, wraps
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
-from airflow.providers.common.compat.sdk import AirflowException, BaseOperator
+from airflow.providers.common.compat.sdk import AirflowException, AirflowTaskTimeout, BaseOperator
 
 from airflow_provider_batchlinux.core.ids import derived_id
 from airflow_provider_batchlinux.exceptions import error_from_payload
 from airflow_provider_batchlinux.hooks.batch_linux import DEFAULT_CONN_ID, BatchLinuxHook
-from airflow_provider_batchlinux.operators._failures import PlainFailures, exceeded
 
 if TYPE_CHECKING:
     import jinja2
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BatchLinuxBaseOperator",
+    "PlainFailures",
     "defer_to",
     "failed_tasks",
     "id_stem_of",
@@ -41,6 +41,8 @@ __all__ = [
     "save_result",
 ]
 
+R = TypeVar("R")
+
 log = logging.getLogger(__name__)
 
 KILL_LIMIT = 4.0
@@ -50,6 +52,63 @@ _ACTIVE_RUN_STATES = ["queued", "running"]
 
 _GRACE = 60.0
 """Seconds until Airflow times a deferral out, at least: the trigger notices its deadline first."""
+
+
+_ENTRIES = ("execute", "execute_complete", "resume_execution", "poke")
+"""The methods that Airflow calls."""
+
+_TOLD = (AirflowException, ValueError, AirflowTaskTimeout)
+"""The errors whose message says all. Others are faults of this package, which need their frames."""
+
+
+class PlainFailures:
+    """
+    The base of all operators and sensors: their errors leave them without the way that they took.
+
+    Airflow's record of a failure is the last of a log, where its page opens. The frames of a traceback, and
+    those of the errors that caused the error, would stand below the message and push it off the screen. They
+    are logged for debugging instead.
+    """
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Wrap the methods that Airflow calls."""
+        super().__init_subclass__(**kwargs)
+        for name in _ENTRIES:
+            if name in vars(cls):
+                setattr(cls, name, _told_plainly(vars(cls)[name]))
+
+
+def exceeded(operator: BaseOperator, status: str = "") -> AirflowTaskTimeout:
+    """
+    Return Airflow's error for a task that took longer than its ``execution_timeout``.
+
+    :param status: the last status of what was waited for, if it is known.
+    """
+    limit = operator.execution_timeout.total_seconds() if operator.execution_timeout else 0.0
+    last = f" Last status: {status}" if status else ""
+    return AirflowTaskTimeout(
+        f"Task {operator.task_id!r} exceeded execution_timeout={limit:g} s.{last} A longer "
+        "execution_timeout gives it more time."
+    )
+
+
+def _in_words(operator: BaseOperator, error: BaseException) -> BaseException:
+    # Airflow's own time-out, which interrupts whatever runs, names no more than a process.
+    if isinstance(error, AirflowTaskTimeout) and operator.execution_timeout and "exceeded" not in str(error):
+        return exceeded(operator)
+    return error
+
+
+def _told_plainly(method: Callable[..., R]) -> Callable[..., R]:
+    @wraps(method)
+    def plain(self: Any, *args: Any, **kwargs: Any) -> R:
+        try:
+            return method(self, *args, **kwargs)
+        except _TOLD as error:
+            log.debug("The way that the error took:", exc_info=True)
+            raise _in_words(self, error).with_traceback(None) from None
+
+    return plain
 
 
 class BatchLinuxBaseOperator(PlainFailures, BaseOperator):

@@ -25,13 +25,13 @@ from airflow_provider_batchlinux.links.portal import BatchLinuxPoolLink
 from airflow_provider_batchlinux.operators._base import (
     KILL_LIMIT,
     TRIGGER_LOST,
+    PlainFailures,
     defer_to,
     lost_wait,
     nearest_deadline,
     require_execution_time,
     result_of,
 )
-from airflow_provider_batchlinux.operators._failures import PlainFailures
 from airflow_provider_batchlinux.sensors._metrics import counted_failures
 
 if TYPE_CHECKING:

@@ -225,7 +225,7 @@ def test_stderr_of_a_command_is_logged_before_its_stdout(account, monkeypatch):
 
 
 def test_the_way_of_an_error_is_there_for_debugging(account, monkeypatch, caplog):
-    with caplog.at_level("DEBUG", logger="airflow_provider_batchlinux.operators._failures"):
+    with caplog.at_level("DEBUG", logger="airflow_provider_batchlinux.operators._base"):
         fail("quota", account, monkeypatch)
 
     ways = [record.exc_info for record in caplog.records if record.exc_info]
