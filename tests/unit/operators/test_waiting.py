@@ -173,13 +173,12 @@ def test_a_lost_trigger_is_told_with_what_to_check(slow_account, waiting):
     )
 
 
-class TestExponentialBackoff:
-    @every_waiting
-    def test_a_deferred_sensor_polls_at_growing_intervals(self, slow_account, waiting):
-        if not waiting.is_sensor:
-            pytest.skip("Operators have no such parameter.")
-        waiting.prepare(slow_account)
+@pytest.mark.parametrize("name", [name for name, waiting in ALL_WAITING.items() if waiting.is_sensor])
+def test_a_deferred_sensor_polls_at_growing_intervals_if_asked_to(slow_account, name):
+    waiting = ALL_WAITING[name]
+    waiting.prepare(slow_account)
 
-        run = run_task(waiting.task(exponential_backoff=True, max_wait=timedelta(minutes=5)))
+    run = run_task(waiting.task(exponential_backoff=True, max_wait=timedelta(minutes=5)))
 
-        assert arguments_of(run)["max_poll_interval"] == 300
+    assert arguments_of(run)["max_poll_interval"] == 300
+    assert arguments_of(run_task(waiting.task()))["max_poll_interval"] is None
