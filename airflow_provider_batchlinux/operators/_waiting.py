@@ -218,7 +218,7 @@ class BatchLinuxWaitingOperator(BatchLinuxPoolOperator):
         try:
             trigger = remembered_wait(context)
             self.hook.run(lambda client: self.take_back(client, context, trigger), settings=self.account)
-        except (BatchLinuxError, ValueError) as error:  # the task is to fail with what ended the deferral
+        except Exception as error:  # the task is to fail with what ended the deferral
             self.log.warning("What the task has begun may go on: %s", error)
 
     def on_kill(self) -> None:
