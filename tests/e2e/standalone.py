@@ -62,6 +62,16 @@ class Standalone:
         assert found, "There is no triggerer."
         _kill({process for root in found for process in [root, *root.children(recursive=True)]})
 
+    def spoil_triggers(self) -> None:
+        """Give all triggers in the database a class that no triggerer finds."""
+        code = (
+            "from airflow.models.trigger import Trigger; from airflow.utils.session import create_session\n"
+            "from sqlalchemy import update\n"
+            "with create_session() as session:\n"
+            "    session.execute(update(Trigger).values(classpath='lost.Trigger'))"
+        )
+        subprocess.run([sys.executable, "-c", code], env=self.environment, check=True, capture_output=True)
+
     def stop(self) -> None:
         """End all processes, orderly where they can, and leave none."""
         everything = self.processes()

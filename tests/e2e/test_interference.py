@@ -98,6 +98,23 @@ def test_a_retry_after_a_killed_worker_goes_on_with_the_same_command(start_comma
     assert "still runs the same command; going on with it" in command.run.log("work", try_number=2)
 
 
+def test_a_trigger_that_is_lost_on_the_last_try_leaves_no_command(
+    airflow: Standalone, start_command: StartCommand, account: Account
+):
+    command = start_command("last_try_of_a_command", seconds=300)
+    _wait_for_deferral(command)
+    [job] = command.said("began")
+
+    airflow.kill_triggerer()
+    airflow.spoil_triggers()
+    airflow.start("triggerer")
+
+    assert command.run.wait() == "failed"
+    assert "Airflow ended the wait of task 'work'" in command.run.log("work")
+    until(lambda: not command.is_running(), "the command to be ended", limit=5)
+    assert job not in account.jobs()
+
+
 def test_waits_outlast_a_service_that_does_not_answer(start_command: StartCommand, account: Account):
     deferred = start_command("deferred_command", seconds=15)
     _wait_for_deferral(deferred)

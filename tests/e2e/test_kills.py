@@ -36,6 +36,20 @@ def test_a_worker_killed_between_a_create_and_its_answer_leaves_one_pool(api: Ai
     assert set(account.pools()) == before
 
 
+def test_a_create_that_is_ended_before_its_answer_on_its_last_try_leaves_no_pool(
+    api: AirflowApi, account: Account
+):
+    before = set(account.pools())
+    account.control.inject("POST", "/pools$", hold=HELD)
+    run = api.trigger("create_without_a_retry")
+    until(lambda: set(account.pools()) - before, "the pool to be made", limit=90)
+
+    run.mark_failed("create_pool")
+
+    until(lambda: set(account.pools()) == before, "the pool to be gone", limit=60)
+    assert run.wait() == "failed"
+
+
 @pytest.mark.parametrize("step", STEPS)
 def test_a_repair_whose_triggerer_is_killed_is_finished_and_no_step_is_repeated(
     airflow: Standalone, api: AirflowApi, account: Account, pool_of_two: Callable[[str], str], step: str

@@ -19,7 +19,7 @@ from airflow_provider_batchlinux.core.pool_metadata import (
     metadata_of,
 )
 from airflow_provider_batchlinux.core.pools.changes.if_exists import Decision
-from airflow_provider_batchlinux.core.pools.repair import history_in, with_history
+from airflow_provider_batchlinux.core.pools.repair import history_in, switched_off_formula, with_history
 from airflow_provider_batchlinux.exceptions import BatchRequestError
 
 if TYPE_CHECKING:
@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_FORMULA_LEFT_OFF = (
+    "Pool %r: an earlier release of the provider has switched off its autoscale formula for a repair. Enable "
+    "it again with BatchLinuxEnableAutoscaleOperator(formula=%r)."
+)
 _TOO_MANY = (
     "Pool %r: more Dag runs use it than its metadata can list. Teardowns keep it, and the sweeper deletes it "
     "only at its expiry: give it expires_in, or delete it with force=True."
@@ -110,6 +114,8 @@ def _held(marks: PoolMarks, request: PoolRequest) -> PoolMarks:
 
 async def _finish_abandoned_repair(client: BatchLinuxClient, found: Mapping[str, Any], now: datetime) -> None:
     """Grow a pool back to the size that a repair has reduced, if the repair's worker or triggerer died."""
+    if (formula := switched_off_formula(metadata_of(found))) and not found.get("enableAutoScale"):
+        log.warning(_FORMULA_LEFT_OFF, found["id"], formula)
     history = history_in(metadata_of(found))
     if history.grow_to is None or found.get("enableAutoScale") or not history.is_abandoned(now):
         return

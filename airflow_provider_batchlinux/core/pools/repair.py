@@ -14,7 +14,7 @@ from hashlib import blake2s
 from typing import Any, Literal, get_args
 
 from airflow_provider_batchlinux.core.instants import Duration, seconds_of
-from airflow_provider_batchlinux.core.pool_metadata import REPAIRS_KEY
+from airflow_provider_batchlinux.core.pool_metadata import METADATA_PREFIX, REPAIRS_KEY
 from airflow_provider_batchlinux.core.pools.changes.resize import unmet
 from airflow_provider_batchlinux.core.pools.spec.base import Spec, read_spec
 from airflow_provider_batchlinux.core.service_errors import may_become_available
@@ -150,17 +150,49 @@ class RepairHistory:
 _UNREPAIRED = RepairRecord(0, -1, 0)
 
 
+_VERSION = 2
+"""The version of the history. The first one has none, and other names for two values."""
+
+_FORMULA_KEY = f"{METADATA_PREFIX}repair_autoscale"
+
+
+def switched_off_formula(metadata: Mapping[str, str]) -> str | None:
+    """Return the autoscale formula that a repair of an earlier release switched off; ``None`` for none."""
+    try:
+        return str(json.loads(metadata.get(_FORMULA_KEY) or "{}").get("autoScaleFormula") or "") or None
+    except (AttributeError, ValueError):
+        return None
+
+
 def history_in(metadata: Mapping[str, str]) -> RepairHistory:
-    """Return the history in a pool's metadata; an empty one if it is missing or cannot be read."""
+    """
+    Return the history in a pool's metadata; an empty one if it is missing or cannot be read.
+
+    :raises ValueError: if a later release has written it.
+    """
     try:
         stored = json.loads(metadata.get(REPAIRS_KEY) or "{}")
+        version = int(stored.get("version", 1))
+    except (AttributeError, TypeError, ValueError):
+        return RepairHistory()
+    if version > _VERSION:
+        msg = (
+            f"The pool's history of repairs has version {version}, and this release of the provider reads "
+            f"versions up to {_VERSION}. Update the provider, then clear the task."
+        )
+        raise ValueError(msg)
+    return _read_history(stored)
+
+
+def _read_history(stored: Mapping[str, Any]) -> RepairHistory:
+    try:
         return RepairHistory(
             total=int(stored.get("total", 0)),
             nodes={key: RepairRecord(*record) for key, record in stored.get("nodes", {}).items()},
             grow_to=_pair(stored.get("grow_to")),
-            reduced_to=_pair(stored.get("reduced_to")),
+            reduced_to=_pair(stored.get("reduced_to") or stored.get("left")),
             resize=RepairRecord(*stored["resize"]) if stored.get("resize") else None,
-            heartbeat_at=stored.get("heartbeat_at"),
+            heartbeat_at=stored.get("heartbeat_at", stored.get("tended")),
         )
     except (AttributeError, TypeError, ValueError):
         return RepairHistory()
@@ -169,6 +201,7 @@ def history_in(metadata: Mapping[str, str]) -> RepairHistory:
 def with_history(metadata: Mapping[str, str], history: RepairHistory) -> dict[str, str]:
     """Return a pool's metadata with this history instead of its present one."""
     stored: dict[str, Any] = {
+        "version": _VERSION,
         "total": history.total,
         "nodes": {key: astuple(record) for key, record in history.nodes.items()},
         "grow_to": history.grow_to,

@@ -12,6 +12,10 @@ from airflow_provider_batchlinux.core.instants import parse_instant, rest_instan
 from airflow_provider_batchlinux.core.pool_metadata import USER_KEY_PREFIX
 from airflow_provider_batchlinux.core.text import table
 
+_VERSION = 2
+"""The version of an entry. The first one has none, and is otherwise the same."""
+
+_NOT_YET = datetime(9999, 1, 1, tzinfo=timezone.utc)
 _NEVER_WRITTEN = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
@@ -82,7 +86,8 @@ def entries_in(metadata: Mapping[str, str]) -> dict[str, LedgerEntry]:
 
 def with_entry(metadata: Mapping[str, str], entry: LedgerEntry) -> dict[str, str]:
     """Return a pool's metadata with an entry, which replaces the user's previous one."""
-    marks: dict[str, Any] = {"until": rest_instant(entry.expires_at), "by": dict(entry.by)}
+    until = rest_instant(entry.expires_at)
+    marks: dict[str, Any] = {"version": _VERSION, "until": until, "by": dict(entry.by)}
     if entry.key is not None:
         marks["key"] = entry.key
     if entry.is_admin:
@@ -124,6 +129,9 @@ def _read(username: str, text: str) -> LedgerEntry:
         marks = None
     if not isinstance(marks, dict):
         return LedgerEntry(username, _NEVER_WRITTEN)
+    if isinstance(version := marks.get("version"), int) and version > _VERSION:
+        # Neither revoked nor replaced before its time, which is unknown.
+        return LedgerEntry(username, _NOT_YET, {"provider": f"a later release (version {version})"})
     by, until, key = marks.get("by"), marks.get("until"), marks.get("key")
     return LedgerEntry(
         username,

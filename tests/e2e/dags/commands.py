@@ -27,6 +27,7 @@ echo "finished $AZ_BATCH_JOB_ID" >> {{ params.ledger }}
 
 WAYS: dict[str, dict[str, Any]] = {
     "deferred_command": {"deferrable": True},
+    "last_try_of_a_command": {"deferrable": True, "retries": 0},
     "blocking_command": {"deferrable": False},
     "overdue_command": {
         "deferrable": True,

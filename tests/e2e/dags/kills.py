@@ -33,6 +33,11 @@ with DAG(
     ).as_teardown(setups=create)
     create >> ready >> delete
 
+with DAG("create_without_a_retry", schedule=None, default_args={"retries": 0}):
+    BatchLinuxCreatePoolOperator(
+        task_id="create_pool", image="ubuntu 24.04", vm_size="standard_d2s_v5", dedicated_nodes=1
+    )
+
 with DAG(
     "wait_with_repair",
     schedule=None,

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_batchlinux.client.pools.metadata import change_metadata
 from airflow_provider_batchlinux.client.pools.release import Deletion, Release, release_pool
 from airflow_provider_batchlinux.core.pool_metadata import (
     MAX_HOLDERS,
@@ -297,3 +298,13 @@ def test_a_pool_that_a_later_release_has_marked_is_not_adopted(account):
 
     assert "Pool 'etl' was marked by a later release of the provider" in run.message
     assert "Update the provider, or choose another pool_id." in run.message
+
+
+def test_a_formula_that_an_earlier_release_has_switched_off_is_told_with_the_way_out(account):
+    create(A)
+    formula = {f"{METADATA_PREFIX}repair_autoscale": '{"autoScaleFormula": "$a=1;"}'}
+    account.hook.run(lambda client: change_metadata(client, "etl", lambda marks: {**marks, **formula}))
+
+    run = create(A)
+
+    assert "Enable it again with BatchLinuxEnableAutoscaleOperator(formula='$a=1;')." in run.log

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
@@ -11,12 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from airflow_provider_batchlinux.core.pool_metadata import METADATA_PREFIX, REPAIRS_KEY
 from airflow_provider_batchlinux.core.pools.repair import (
     RepairHistory,
     RepairPlan,
     RepairSpec,
     history_in,
     plan_repair,
+    switched_off_formula,
     with_history,
 )
 from airflow_provider_batchlinux.core.snapshots import NodeSnapshot, PoolSnapshot, ServiceError
@@ -361,3 +364,26 @@ class TestHeartbeats:
 def test_a_spec_that_makes_no_sense_is_refused(plain: dict[str, Any], problem: str) -> None:
     with pytest.raises(ValueError, match=problem):
         RepairSpec.checked(plain)
+
+
+class TestOtherReleases:
+    def test_the_history_of_an_earlier_release_is_read(self) -> None:
+        stored = {"total": 2, "nodes": {"ab": [1, 5, 6]}, "grow_to": [3, 0], "left": [2, 0], "tended": 7}
+
+        history = history_in({REPAIRS_KEY: json.dumps(stored)})
+
+        assert (history.total, history.grow_to, history.reduced_to) == (2, (3, 0), (2, 0))
+        assert history.heartbeat_at == 7
+        assert history_in(with_history({}, history)) == history
+
+    def test_the_history_of_a_later_release_is_refused_by_name(self) -> None:
+        with pytest.raises(
+            ValueError, match="has version 3, and this release of the provider reads versions"
+        ):
+            history_in({REPAIRS_KEY: '{"version": 3}'})
+
+    @pytest.mark.parametrize("stored", ["", "{", "[]", "{}", '{"autoScaleFormula": "$a=1;"}'])
+    def test_a_formula_that_an_earlier_release_switched_off_is_known(self, stored: str) -> None:
+        found = switched_off_formula({f"{METADATA_PREFIX}repair_autoscale": stored})
+
+        assert found == ("$a=1;" if "a=1" in stored else None)
