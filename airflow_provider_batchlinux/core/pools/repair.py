@@ -192,7 +192,7 @@ def _read_history(stored: Mapping[str, Any]) -> RepairHistory:
             grow_to=_pair(stored.get("grow_to")),
             reduced_to=_pair(stored.get("reduced_to") or stored.get("left")),
             resize=RepairRecord(*stored["resize"]) if stored.get("resize") else None,
-            heartbeat_at=stored.get("heartbeat_at", stored.get("tended")),
+            heartbeat_at=stored.get("heartbeat_at"),
         )
     except (AttributeError, TypeError, ValueError):
         return RepairHistory()
