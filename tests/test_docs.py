@@ -55,7 +55,8 @@ def documented(text: str | None) -> dict[str, str]:
 
 def parameters(cls: type) -> set[str]:
     """Give the parameters that a class of ours and its bases of ours spell out."""
-    found = [parameter for base in ours(cls) for parameter in inspect.signature(base).parameters.values()]
+    own = [base for base in ours(cls) if "__init__" in vars(base)]
+    found = [parameter for base in own for parameter in inspect.signature(base).parameters.values()]
     return {parameter.name for parameter in found if parameter.kind is not parameter.VAR_KEYWORD}
 
 

@@ -16,3 +16,15 @@ RESTARTING_STATES = ("creating", "rebooting", "reimaging", "upgradingos")
 
 BOOTING_STATES = (*RESTARTING_STATES, "starting", "waitingforstarttask")
 """The states of nodes that have a machine and are starting."""
+
+NODE_STATES = (
+    *READY_STATES,
+    *BOOTING_STATES,
+    *BROKEN_STATES,
+    *AWAY_STATES,
+    "deallocated",
+    "deallocating",
+    "offline",
+    "unknown",
+)
+"""All states of nodes."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta, timezone
 from functools import cache, cached_property, wraps
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
@@ -13,14 +13,19 @@ from airflow.providers.common.compat.sdk import AirflowException, AirflowTaskTim
 from airflow_provider_batchlinux.core.ids import derived_id
 from airflow_provider_batchlinux.exceptions import error_from_payload
 from airflow_provider_batchlinux.hooks.batch_linux import DEFAULT_CONN_ID, BatchLinuxHook
+from airflow_provider_batchlinux.operators._parameters import ParametersMixin
 
 if TYPE_CHECKING:
-    import jinja2
     from airflow.sdk import Context
 
     from airflow_provider_batchlinux.client.transport.account import AccountSettings
+    from airflow_provider_batchlinux.core.parameters.requests import OperatorRequest
     from airflow_provider_batchlinux.core.pool_metadata import Holder
     from airflow_provider_batchlinux.triggers._base import BatchLinuxTrigger
+
+    R = TypeVar("R", bound=OperatorRequest)
+else:
+    R = TypeVar("R")
 
 __all__ = [
     "BatchLinuxBaseOperator",
@@ -32,7 +37,6 @@ __all__ = [
     "lost_wait",
     "nearest_deadline",
     "owner_of",
-    "parse_bool",
     "remember_wait",
     "remembered_wait",
     "require_execution_time",
@@ -41,7 +45,7 @@ __all__ = [
     "save_result",
 ]
 
-R = TypeVar("R")
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -99,9 +103,9 @@ def _in_words(operator: BaseOperator, error: BaseException) -> BaseException:
     return error
 
 
-def _told_plainly(method: Callable[..., R]) -> Callable[..., R]:
+def _told_plainly(method: Callable[..., T]) -> Callable[..., T]:
     @wraps(method)
-    def plain(self: Any, *args: Any, **kwargs: Any) -> R:
+    def plain(self: Any, *args: Any, **kwargs: Any) -> T:
         try:
             return method(self, *args, **kwargs)
         except _TOLD as error:
@@ -111,14 +115,12 @@ def _told_plainly(method: Callable[..., R]) -> Callable[..., R]:
     return plain
 
 
-class BatchLinuxBaseOperator(PlainFailures, BaseOperator):
+class BatchLinuxBaseOperator(PlainFailures, ParametersMixin[R]):
     """
     The base of the operators of this provider.
 
     :param batch_linux_conn_id: the connection to the Batch account. (templated)
     """
-
-    template_fields: Sequence[str] = ("batch_linux_conn_id",)
 
     def __init__(self, *, batch_linux_conn_id: str = DEFAULT_CONN_ID, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -127,7 +129,7 @@ class BatchLinuxBaseOperator(PlainFailures, BaseOperator):
     @cached_property
     def hook(self) -> BatchLinuxHook:
         """The hook of the connection; created when the task runs."""
-        return BatchLinuxHook(self.batch_linux_conn_id)
+        return BatchLinuxHook(self.request.batch_linux_conn_id)
 
     @cached_property
     def account(self) -> AccountSettings:
@@ -137,33 +139,6 @@ class BatchLinuxBaseOperator(PlainFailures, BaseOperator):
         ``on_kill`` must not read it for the first time: it may have interrupted a request to Airflow's API.
         """
         return self.hook.settings()
-
-    def hide_secrets(self, resolved: set[int]) -> None:
-        """
-        Replace spec objects in template fields by dicts, and mark the secrets in them for Airflow to mask.
-
-        Called before the fields are rendered, because Airflow renders no templates inside objects that it
-        does not know, and after that, before Airflow stores them.
-
-        :param resolved: the ids of the values that Airflow does not render, because a mapped task got them
-            from an XCom. The id of what replaces such a value must be added.
-        """
-
-    def _do_render_template_fields(
-        self,
-        parent: Any,
-        template_fields: Iterable[str],
-        context: Context,
-        jinja_env: jinja2.Environment,
-        seen_oids: set[int],
-    ) -> None:
-        # Private in Airflow, but the one method that plain and mapped tasks share, from 3.1.0 on: a mapped
-        # task does not call its operator's render_template_fields.
-        if parent is self:
-            self.hide_secrets(seen_oids)
-        super()._do_render_template_fields(parent, template_fields, context, jinja_env, seen_oids)
-        if parent is self:
-            self.hide_secrets(seen_oids)
 
 
 def owner_of(context: Context) -> dict[str, str]:
@@ -330,18 +305,3 @@ def save_result(context: Context, result: Mapping[str, Any]) -> None:
         context["ti"].xcom_push(key=XCOM_RETURN_KEY, value=dict(result))
     except Exception:  # what the task fails with is worth more than what stores its result
         log.warning("The result of the failing task could not be stored.", exc_info=True)
-
-
-def parse_bool(name: str, value: object) -> bool:
-    """
-    Return a boolean that may have been rendered to text.
-
-    :param name: the parameter's name, for the message.
-    :raises ValueError: if it is none.
-    """
-    known = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
-    found = known.get(str(value).strip().lower())
-    if found is None:
-        msg = f"{name}={value!r} is neither true nor false."
-        raise ValueError(msg)
-    return found

@@ -1,14 +1,26 @@
-"""The base of the operators that add a user to nodes or remove it: now, and on nodes that become ready."""
+"""What the operators for node users share: the base of those that add or remove a user, and keys."""
 
 from __future__ import annotations
 
+import logging
 from abc import abstractmethod
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from airflow.sdk.log import mask_secret
 
 from airflow_provider_batchlinux.core.instants import Duration
+from airflow_provider_batchlinux.core.users.credentials import (
+    KeyDestination,
+    destination_of,
+    holds_private_key,
+    password_advice,
+    public_key_advice,
+    public_key_problems,
+)
 from airflow_provider_batchlinux.exceptions import NodeUsersError, WaitTimeoutError
+from airflow_provider_batchlinux.operators._base import owner_of
 from airflow_provider_batchlinux.operators._waiting import (
     DEFAULT_DEFERRABLE,
     BatchLinuxWaitingOperator,
@@ -23,7 +35,14 @@ if TYPE_CHECKING:
 
     from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
     from airflow_provider_batchlinux.client.users.reconcile import UserWork
-    from airflow_provider_batchlinux.core.users.user import UserRecord
+    from airflow_provider_batchlinux.core.users.requests import NodeUsersRequest
+    from airflow_provider_batchlinux.core.users.user import NodeUser, UserRecord
+
+    U = TypeVar("U", bound=NodeUsersRequest)
+else:
+    U = TypeVar("U")
+
+log = logging.getLogger(__name__)
 
 DEFAULT_AT_ONCE = 64
 
@@ -31,20 +50,57 @@ _SO_FAR = "user_records"
 """The XCom that keeps the records while the task is deferred."""
 
 
-class NodeUsersOperator(BatchLinuxWaitingOperator):
+def generated_key(destination: KeyDestination, username: str, context: Context) -> str:
+    """
+    Generate a key pair, or take the one that an earlier try has generated, and return its public half.
+
+    :param destination: the file of the private half.
+    """
+    from airflow_provider_batchlinux.client.users.generated_keys import key_pair_at
+
+    owner = " ".join(f"{name}={value}" for name, value in sorted(owner_of(context).items()))
+    pair, is_new = key_pair_at(destination, owner, mask_secret)
+    log.info(
+        "Generated the Ed25519 key %s for user %r. Its private half is in %r only."
+        if is_new
+        else "Using the Ed25519 key %s for user %r, which an earlier try wrote to %r.",
+        pair.fingerprint,
+        username,
+        destination.file,
+    )
+    return pair.public_line
+
+
+def refuse_private_keys(operator: Any) -> None:
+    """
+    Raise ``ValueError`` if the Dag file itself holds a private key in the place of something public.
+
+    Airflow stores the parameters of operators when it has parsed the file. The key is not repeated.
+    """
+    problems = []
+    if holds_private_key(key := str(operator.ssh_public_key or "")):
+        problems += public_key_problems(key)
+    if (destination := destination_of(operator.generate_key)) and holds_private_key(destination.file):
+        problems += destination.problems("generate_key")
+    if problems:
+        raise ValueError("\n".join(problems))
+
+
+def advise(log: Any, user: NodeUser) -> None:
+    """Warn of a key or password that is allowed but weak."""
+    key = public_key_advice(user.ssh_public_key) if user.ssh_public_key else None
+    password = password_advice(user.password) if user.password else None
+    for advice in filter(None, (key, password)):
+        log.warning("%s", advice)
+
+
+class NodeUsersOperator(BatchLinuxWaitingOperator[U]):
     """
     The base of the operators that add a user to nodes or remove it.
 
     Nodes that are ready are changed immediately. Nodes that are starting are waited for, and changed then.
     """
 
-    template_fields: Sequence[str] = (
-        *BatchLinuxWaitingOperator.template_fields,
-        "username",
-        "node_ids",
-        "states",
-        "where",
-    )
     template_fields_renderers = {"node_ids": "json", "states": "json"}  # noqa: RUF012  # as Airflow declares it
 
     def __init__(
@@ -55,16 +111,16 @@ class NodeUsersOperator(BatchLinuxWaitingOperator):
         node_ids: list[str] | None = None,
         states: list[str] | None = None,
         where: str | None = None,
-        take_over: bool = False,
+        take_over: bool | str = False,
         max_failed_nodes: int | str = 0,
-        wait_for_nodes: bool = True,
-        timeout: Duration = timedelta(minutes=30),
-        poll_interval: Duration = timedelta(seconds=15),
-        deferrable: bool = DEFAULT_DEFERRABLE,
-        max_concurrency: int = DEFAULT_AT_ONCE,
+        wait_for_nodes: bool | str = True,
+        timeout: Duration | str = timedelta(minutes=30),
+        poll_interval: Duration | str = timedelta(seconds=15),
+        deferrable: bool | str = DEFAULT_DEFERRABLE,
+        max_concurrency: int | str = DEFAULT_AT_ONCE,
         **kwargs: Any,
     ) -> None:
-        super().__init__(pool_id=pool_id, **kwargs)
+        super().__init__(pool_id=pool_id, poll_interval=poll_interval, deferrable=deferrable, **kwargs)
         self.username = username
         self.node_ids = node_ids
         self.states = states
@@ -73,8 +129,6 @@ class NodeUsersOperator(BatchLinuxWaitingOperator):
         self.max_failed_nodes = max_failed_nodes
         self.wait_for_nodes = wait_for_nodes
         self.timeout = timeout
-        self.poll_interval = poll_interval
-        self.deferrable = deferrable
         self.max_concurrency = max_concurrency
         self._so_far: Sequence[UserRecord] = ()
 
@@ -98,20 +152,13 @@ class NodeUsersOperator(BatchLinuxWaitingOperator):
         :raises NodeUsersError: more nodes failed than ``max_failed_nodes`` allows.
         """
 
-    def problems(self) -> list[str]:
-        """List all that is wrong with the arguments."""
-        from airflow_provider_batchlinux.core.users.plan import failure_limit_problems
-        from airflow_provider_batchlinux.core.users.user import username_problems
-
-        return [
-            *super().problems(),
-            *username_problems(self.username),
-            *failure_limit_problems(self.max_failed_nodes),
-        ]
+    def limit(self) -> timedelta | None:
+        """Return how long to wait for nodes at most."""
+        return timedelta(seconds=self.request.timeout)
 
     async def submit(self, client: BatchLinuxClient, context: Context) -> Step:
         """Change the nodes that are ready."""
-        return await self._change(client, context, None, is_last=not self.wait_for_nodes)
+        return await self._change(client, context, None, is_last=not self.request.wait_for_nodes)
 
     async def finish(
         self,
@@ -153,9 +200,10 @@ class NodeUsersOperator(BatchLinuxWaitingOperator):
         failed = [record for record in asked if record.outcome is UserOutcome.FAILED]
         if not failed:
             return
-        msg = f"{what} {len(failed)} of {len(asked)} nodes of pool {self.pool_id!r}: {failures_text(failed)}"
-        if len(failed) <= failure_limit(self.max_failed_nodes, len(asked)):
-            self.log.warning("%s\nmax_failed_nodes=%r allows that.", msg, self.max_failed_nodes)
+        nodes = f"{len(failed)} of {len(asked)} nodes of pool {self.request.pool_id!r}"
+        msg = f"{what} {nodes}: {failures_text(failed)}"
+        if len(failed) <= failure_limit(self.request.max_failed_nodes, len(asked)):
+            self.log.warning("%s\nmax_failed_nodes=%r allows that.", msg, self.request.max_failed_nodes)
             return
         codes = {record.node_id: record.code for record in failed}
         raise NodeUsersError(msg, failed=list(codes), codes=codes)
@@ -169,24 +217,23 @@ class NodeUsersOperator(BatchLinuxWaitingOperator):
         is_last: bool,
     ) -> Step:
         from airflow_provider_batchlinux.client.users.reconcile import UserTarget, reconcile
-        from airflow_provider_batchlinux.core.nodes.actions import NodeChoice
 
         assert waited_on is None or isinstance(waited_on, BatchLinuxNodesForUserTrigger)
         work = self.work(context, waited_on)
         trigger = BatchLinuxNodesForUserTrigger(
             **self.trigger_arguments(context),
-            node_ids=self.node_ids,
-            where=self.where,
+            node_ids=list(ids) if (ids := self.request.node_ids) is not None else None,
+            where=self.request.where,
             removing=work.removing,
             **self.carried(work),
         )
         # Before the first node has the user: a kill may come at any time.
         self.current_trigger = trigger
-        target = UserTarget(self.pool_id, NodeChoice(self.node_ids, self.states), self.where)
+        target = UserTarget(self.request.pool_id, self.request.choice, self.request.where)
         result = await reconcile(client, target, work, self._so_far)
         if not (result.is_over or is_last):
             self._so_far = result.records
-            if self.deferrable:
+            if self.request.deferrable:
                 stored = [record.to_result() for record in result.records]
                 context["ti"].xcom_push(key=_SO_FAR, value=stored)
             return trigger

@@ -5,13 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_batchlinux.core.ids import derived_id
-from airflow_provider_batchlinux.core.instants import expiry_of, optional_seconds
-from airflow_provider_batchlinux.core.pools.changes import IF_EXISTS
+from airflow_provider_batchlinux.core.instants import expiry_of
 from airflow_provider_batchlinux.exceptions import BatchLinuxError
 from airflow_provider_batchlinux.operators._base import owner_of, runs_ended
 
@@ -21,151 +19,42 @@ if TYPE_CHECKING:
 
     from airflow_provider_batchlinux.client.pools.create import PoolRequest
     from airflow_provider_batchlinux.client.transport.account import AccountSettings
-    from airflow_provider_batchlinux.core.pools.spec.base import PoolDefinition
-    from airflow_provider_batchlinux.core.pools.spec.pool import PoolSpec
+    from airflow_provider_batchlinux.core.pools.create_requests import CreatePoolRequest
+    from airflow_provider_batchlinux.core.pools.spec.definition import PoolDefinition
 
 log = logging.getLogger(__name__)
-
-PARTS = (
-    "autoscale",
-    "network",
-    "storage",
-    "security",
-    "containers",
-    "software",
-    "user_accounts",
-    "scheduling",
-)
-"""The parameters that take only a spec object, or a dict with its fields; ``PoolSpec`` has their classes."""
-
-_BODY_REPLACES = (
-    "vm_size",
-    "dedicated_nodes",
-    "spot_nodes",
-    "start_task",
-    "start_task_environment",
-    "ssh_from",
-    "metadata",
-    "resize_timeout",
-    "display_name",
-    *PARTS,
-)
-
-_FINGERPRINT_PLACE = "{fingerprint}"
-_FINGERPRINT_LENGTH = 12
 
 _BODY_FILES = (".json", ".yaml", ".yml")
 
 
-def require_one_form(operator: Any) -> None:
+def pool_request(
+    operator: BaseOperator, request: CreatePoolRequest, context: Context, settings: AccountSettings
+) -> PoolRequest:
     """
-    Check while the Dag is parsed that the parameters can be combined.
+    Return what the client needs to create the pool of a task instance.
 
-    :raises ValueError: if they cannot; all problems, one a line.
-    """
-    problems: list[str] = []
-    if operator.body is None:
-        problems += [
-            f"{name} is missing." for name in ("image", "vm_size") if getattr(operator, name) is None
-        ]
-    else:
-        given = [name for name in _BODY_REPLACES if getattr(operator, name)]
-        given += ["task_slots_per_node"] if operator.task_slots_per_node != 1 else []
-        problems += [f"{name} and body are both given; write it into the body." for name in given]
-    if operator.start_task is not None and not isinstance(operator.start_task, str):
-        names = [f"start_task_{name}" for name in ("elevated", "environment", "retries")]
-        says = "is for a start_task given as text; write it into the StartTaskSpec."
-        problems += [f"{name} {says}" for name in names if getattr(operator, name)]
-    if operator.if_exists not in IF_EXISTS:
-        problems.append(f"if_exists={operator.if_exists!r} is not one of {', '.join(IF_EXISTS)}.")
-    if problems:
-        raise ValueError("\n".join(problems))
-
-
-def hide_parts(operator: Any, resolved: set[int]) -> None:
-    """
-    Replace spec objects by dicts, and mark the secrets in them and in the body for Airflow to mask.
-
-    :param resolved: the ids of values that Airflow does not render; those of their replacements are added.
-    """
-    given = {name: getattr(operator, name) for name in ("start_task", *PARTS)}
-    parts = {name: value for name, value in given.items() if not isinstance(value, str | None)}
-    if operator.body is None and not parts:
-        return
-    # Imported here, so that no Dag file pays for it.
-    from airflow.sdk.log import mask_secret
-
-    from airflow_provider_batchlinux.core.pools.spec.base import hidden_spec
-    from airflow_provider_batchlinux.core.pools.spec.pool import PoolSpec
-    from airflow_provider_batchlinux.core.pools.validation.schema import hidden_body
-    from airflow_provider_batchlinux.core.secrets import secrets_in
-
-    hidden = {name: hidden_spec(PoolSpec.PARTS[name], value) for name, value in parts.items()}
-    parts["body"], hidden["body"] = operator.body, hidden_body(operator.body)
-    for name, value in hidden.items():
-        if id(parts[name]) in resolved:
-            resolved.add(id(value))
-        setattr(operator, name, value)
-    for secret in secrets_in(list(hidden.values())):
-        if "{{" not in secret:
-            mask_secret(secret)
-
-
-def pool_request(operator: Any, context: Context, settings: AccountSettings) -> PoolRequest:
-    """
-    Return the request of a create operator, from its rendered fields.
-
-    :raises ValueError: if its pool cannot work; all problems, one a line.
+    :param operator: renders the file of a body.
+    :raises ValueError: if the pool cannot work; all problems, one a line.
     """
     from airflow_provider_batchlinux.client.pools.create import PoolRequest
 
     now = datetime.now(timezone.utc)
-    expires_at = expiry_of(operator.expires_in, None, now) if operator.expires_in is not None else None
+    expires_at = expiry_of(request.expires_in, None, now) if request.expires_in is not None else None
     owner = owner_of(context)
+    body = _body_from(operator, request.body, context) if request.body is not None else None
+    pool = request.pool(derived_id(*owner.values(), prefix=settings.id_prefix), body)
+    for warning in pool.warnings():
+        log.warning("%s It is sent to the service as it is.", warning)
     return PoolRequest(
-        spec=_pool_of(operator, context, derived_id(*owner.values(), prefix=settings.id_prefix)),
+        spec=pool,
         owner={**owner, "instance": settings.id_prefix},
         has_ended=runs_ended(context, settings.id_prefix),
         needed_until=expires_at or now,
         expires_at=expires_at,
         now=now,
-        if_exists=operator.if_exists,
-        preflight=operator.preflight is not False,
+        if_exists=request.if_exists,
+        preflight=request.preflight is not False,
     )
-
-
-def _pool_of(operator: Any, context: Context, derived_id: str) -> PoolDefinition:
-    """
-    Return the pool that an operator's rendered fields define.
-
-    :param derived_id: the pool's id if none is given.
-    :raises ValueError: if it cannot work; all problems, one a line.
-    """
-    from airflow_provider_batchlinux.core.images.query import ImageQuery
-
-    pool: PoolSpec | RawPool
-    problems: list[str] = []
-    if operator.body is None:
-        pool = _spec_from(operator, operator.pool_id or derived_id, problems)
-    else:
-        from airflow_provider_batchlinux.core.pools.spec.raw import RawPool
-
-        body = _body_from(operator, operator.body, context)
-        pool_id = operator.pool_id or body.get("id") or derived_id
-        pool = RawPool(body, pool_id, operator.image, operator.identities or (), operator.tags or {})
-    if _FINGERPRINT_PLACE in pool.pool_id:
-        digest = pool.fingerprint()[-_FINGERPRINT_LENGTH:]
-        pool = replace(pool, pool_id=pool.pool_id.replace(_FINGERPRINT_PLACE, digest))
-    problems += pool.problems()
-    try:
-        ImageQuery.parse(pool.image) if pool.image is not None else None
-    except ValueError as error:
-        problems += str(error).splitlines()
-    if problems:
-        raise ValueError("\n".join(problems))
-    for warning in pool.warnings():
-        log.warning("%s It is sent to the service as it is.", warning)
-    return pool
 
 
 def require_entra(pool: PoolDefinition, settings: AccountSettings) -> None:
@@ -225,35 +114,9 @@ def secrets_hidden(pool: PoolDefinition) -> Iterator[None]:
         raise
 
 
-def _spec_from(operator: Any, pool_id: str, problems: list[str]) -> PoolSpec:
-    """Return the spec of an operator's fields; ``problems`` collects what is wrong with their form."""
-    from airflow_provider_batchlinux.core.pools.spec.base import read_part
-    from airflow_provider_batchlinux.core.pools.spec.pool import PoolSpec
-    from airflow_provider_batchlinux.core.secrets import revealed
-
-    given = {name: revealed(getattr(operator, name)) for name in PARTS}
-    given["start_task"] = _start_task(operator)
-    if isinstance(given["autoscale"], str):
-        given["autoscale"] = {"formula": given["autoscale"]}
-    parts = {name: read_part(PoolSpec.PARTS[name], value, name, problems) for name, value in given.items()}
-    return PoolSpec(
-        pool_id=pool_id,
-        image=operator.image,
-        vm_size=operator.vm_size,
-        dedicated_nodes=operator.dedicated_nodes,
-        spot_nodes=operator.spot_nodes,
-        ssh_from=operator.ssh_from or (),
-        metadata=operator.metadata or {},
-        task_slots_per_node=operator.task_slots_per_node,
-        resize_timeout=optional_seconds("resize_timeout", operator.resize_timeout),
-        display_name=operator.display_name,
-        identities=operator.identities or (),
-        tags=operator.tags or {},
-        **{**parts, "user_accounts": parts["user_accounts"] or ()},
-    )
-
-
-def _body_from(operator: BaseOperator, body: str | Mapping[str, Any], context: Context) -> Mapping[str, Any]:
+def _body_from(
+    operator: BaseOperator, body: str | Mapping[str, object], context: Context
+) -> Mapping[str, object]:
     """
     Return the REST body.
 
@@ -262,26 +125,11 @@ def _body_from(operator: BaseOperator, body: str | Mapping[str, Any], context: C
     :param body: the body, or the name of its file, which Airflow's template search path finds.
     :raises ValueError: if there is no such file, or it contains no body.
     """
-    from airflow_provider_batchlinux.core.secrets import revealed
-
-    content = _file_content(operator, body, context) if isinstance(body, str) else revealed(body)
+    content = _file_content(operator, body, context) if isinstance(body, str) else body
     if isinstance(content, Mapping):
         return content
     msg = f"body{f'={body!r}' if isinstance(body, str) else ''} contains no mapping of properties."
     raise ValueError(msg)
-
-
-def _start_task(operator: Any) -> Any:
-    from airflow_provider_batchlinux.core.secrets import revealed
-
-    if not isinstance(operator.start_task, str):
-        return revealed(operator.start_task)
-    return {
-        "command": operator.start_task,
-        "elevated": operator.start_task_elevated,
-        "environment": operator.start_task_environment or {},
-        "max_retries": operator.start_task_retries,
-    }
 
 
 def _file_content(operator: BaseOperator, name: str, context: Context) -> Any:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from airflow.providers.common.compat.sdk import AirflowException, conf
 
-from airflow_provider_batchlinux.core.ids import id_problems, require_id
-from airflow_provider_batchlinux.core.instants import Duration, seconds_of
+from airflow_provider_batchlinux.core.instants import Duration
 from airflow_provider_batchlinux.exceptions import BatchLinuxError, WaitTimeoutError
 from airflow_provider_batchlinux.links.portal import BatchLinuxPoolLink
 from airflow_provider_batchlinux.operators._base import (
@@ -33,6 +32,13 @@ if TYPE_CHECKING:
 
     from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
     from airflow_provider_batchlinux.client.transport.account import AccountSettings
+    from airflow_provider_batchlinux.core.parameters.requests import PoolIdRequest, WaitRequest
+
+    P = TypeVar("P", bound=PoolIdRequest)
+    W = TypeVar("W", bound=WaitRequest)
+else:
+    P = TypeVar("P")
+    W = TypeVar("W")
 
 Result: TypeAlias = "dict[str, Any] | list[dict[str, Any]]"
 """What an operator returns to XCom."""
@@ -44,14 +50,13 @@ DEFAULT_DEFERRABLE = conf.getboolean("operators", "default_deferrable", fallback
 """Whether operators wait on the triggerer by default."""
 
 
-class BatchLinuxPoolOperator(BatchLinuxBaseOperator):
+class BatchLinuxPoolOperator(BatchLinuxBaseOperator[P]):
     """
     The base of the operators that act on one pool, and link to it.
 
     :param pool_id: the pool's id. (templated)
     """
 
-    template_fields: Sequence[str] = (*BatchLinuxBaseOperator.template_fields, "pool_id")
     operator_extra_links = (BatchLinuxPoolLink(),)
     ui_color = "#d8ecf3"
 
@@ -60,19 +65,18 @@ class BatchLinuxPoolOperator(BatchLinuxBaseOperator):
         self.pool_id = pool_id
 
     def link_pool(self, context: Context) -> AccountSettings:
-        """Check the id, store the link to the pool, and return the account."""
-        require_id("pool_id", self.pool_id)
-        BatchLinuxPoolLink.persist(context, self.account, self.pool_id)
+        """Store the link to the pool, and return the account."""
+        BatchLinuxPoolLink.persist(context, self.account, self.request.pool_id)
         return self.account
 
 
-class BatchLinuxWaitingOperator(BatchLinuxPoolOperator):
+class BatchLinuxWaitingOperator(BatchLinuxPoolOperator[W]):
     """
     The base of the operators that start something at the service and wait until it is over.
 
     One path for all of them, on the worker and on the triggerer, with one client for each execute:
 
-    - :meth:`problems` checks the arguments before any request;
+    - :attr:`request` checks the parameters before any request to the service;
     - :meth:`submit` starts it, and returns the trigger to wait on (or the result, if there is nothing to
       wait for);
     - the trigger polls: on the worker to the end, or once, and then on the triggerer;
@@ -85,11 +89,10 @@ class BatchLinuxWaitingOperator(BatchLinuxPoolOperator):
     - :meth:`take_back` ends what was begun when Airflow itself has ended the deferral and no try is left.
 
     Subclasses spell out the parameters below, because type checkers see none behind ``**kwargs``.
-    """
 
-    timeout: Duration
-    poll_interval: Duration
-    deferrable: bool
+    :param poll_interval: the time between two polls, as a pendulum duration, ``timedelta`` or seconds.
+    :param deferrable: wait on the triggerer and free the worker.
+    """
 
     limit_name = "timeout"
     """The parameter that :meth:`limit` reads."""
@@ -99,6 +102,18 @@ class BatchLinuxWaitingOperator(BatchLinuxPoolOperator):
 
     current_trigger: BatchLinuxTrigger | None = None
     """What a kill cancels. :meth:`submit` sets it if a kill in the middle of it has something to cancel."""
+
+    def __init__(
+        self,
+        *,
+        pool_id: str,
+        poll_interval: Duration | str,
+        deferrable: bool | str = DEFAULT_DEFERRABLE,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(pool_id=pool_id, **kwargs)
+        self.poll_interval = poll_interval
+        self.deferrable = deferrable
 
     @abstractmethod
     async def submit(self, client: BatchLinuxClient, context: Context) -> Step:
@@ -129,28 +144,20 @@ class BatchLinuxWaitingOperator(BatchLinuxPoolOperator):
         """Return the result of a wait that timed out; raise the error if there is none."""
         raise error
 
-    def problems(self) -> list[str]:
-        """List all that is wrong with the arguments."""
-        return id_problems("pool_id", self.pool_id)
-
     def cancels_after(self, error: Exception, context: Context) -> bool:  # noqa: ARG002
         """Return whether a wait that an error has ended cancels what was started; by default it goes on."""
         return False
 
     def limit(self) -> timedelta | None:
         """Return how long to wait at most from the start of this try; ``None`` for no limit of its own."""
-        return timedelta(seconds=seconds_of("timeout", self.timeout))
+        return None
 
     def trigger_arguments(self, context: Context) -> dict[str, Any]:
-        """
-        Return the arguments that the triggers of all pools take.
-
-        :raises ValueError: if ``timeout`` or ``poll_interval`` is not a duration. Call it before any request.
-        """
+        """Return the arguments that the triggers of all pools take."""
         return {
-            "pool_id": self.pool_id,
-            "batch_linux_conn_id": self.batch_linux_conn_id,
-            "poll_interval": seconds_of("poll_interval", self.poll_interval),
+            "pool_id": self.request.pool_id,
+            "batch_linux_conn_id": self.request.batch_linux_conn_id,
+            "poll_interval": self.request.poll_interval,
             **self.deadline(context),
         }
 
@@ -175,8 +182,6 @@ class BatchLinuxWaitingOperator(BatchLinuxPoolOperator):
 
     def execute(self, context: Context) -> Result:
         """Start it, and wait until it is over."""
-        if problems := self.problems():
-            raise ValueError("\n".join(problems))
         self.link_pool(context)
         return self._complete(context, lambda client: self.submit(client, context))
 
@@ -231,7 +236,7 @@ class BatchLinuxWaitingOperator(BatchLinuxPoolOperator):
         async def work(client: BatchLinuxClient) -> Step:
             step = await begin(client)
             while isinstance(trigger := step, BatchLinuxTrigger):
-                waiting = trigger.run_on_worker(client, block=not self.deferrable)
+                waiting = trigger.run_on_worker(client, block=not self.request.deferrable)
                 following = await self._after(client, context, trigger, waiting)
                 if following is None:
                     return trigger

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, Literal
 
-from airflow_provider_batchlinux.core.instants import WARNED_BEFORE, Duration, seconds_of
+from airflow_provider_batchlinux.core.instants import WARNED_BEFORE, Duration
 from airflow_provider_batchlinux.exceptions import ImageEndOfSupportError
 from airflow_provider_batchlinux.operators._base import BatchLinuxBaseOperator, save_result
 
@@ -15,11 +14,12 @@ if TYPE_CHECKING:
 
     from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
     from airflow_provider_batchlinux.core.images.end_of_support import ImageInUse
+    from airflow_provider_batchlinux.core.images.requests import CheckImagesRequest
 
 __all__ = ["BatchLinuxCheckImagesOperator"]
 
 
-class BatchLinuxCheckImagesOperator(BatchLinuxBaseOperator):
+class BatchLinuxCheckImagesOperator(BatchLinuxBaseOperator["CheckImagesRequest"]):
     """
     Check how long the images of the account's pools are still supported.
 
@@ -44,13 +44,12 @@ class BatchLinuxCheckImagesOperator(BatchLinuxBaseOperator):
 
     :param pool_ids: the pools to check; ``None`` checks all pools of the account. (templated)
     :param warn_before: how long before the end of support a pool is reported, as a pendulum duration,
-        ``timedelta`` or seconds.
+        ``timedelta`` or seconds. (templated)
     :param on_ending: ``fail`` fails the task without retries if a pool's image ends soon, with all such pools
-        in the error; ``warn`` logs them.
+        in the error; ``warn`` logs them. (templated)
     :param batch_linux_conn_id: the connection to the Batch account. (templated)
     """
 
-    template_fields: Sequence[str] = (*BatchLinuxBaseOperator.template_fields, "pool_ids")
     template_fields_renderers = {"pool_ids": "json"}  # noqa: RUF012 - Airflow's own form
     ui_color = "#f3edd8"
 
@@ -58,17 +57,21 @@ class BatchLinuxCheckImagesOperator(BatchLinuxBaseOperator):
         self,
         *,
         pool_ids: list[str] | None = None,
-        warn_before: Duration = WARNED_BEFORE,
+        warn_before: Duration | str = WARNED_BEFORE,
         on_ending: Literal["fail", "warn"] = "fail",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if on_ending not in ("fail", "warn"):
-            msg = f"on_ending={on_ending!r} is neither 'fail' nor 'warn'."
-            raise ValueError(msg)
         self.pool_ids = pool_ids
         self.warn_before = warn_before
         self.on_ending = on_ending
+
+    @classmethod
+    def request_class(cls) -> type[CheckImagesRequest]:
+        """Return the class of the request."""
+        from airflow_provider_batchlinux.core.images.requests import CheckImagesRequest
+
+        return CheckImagesRequest
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Check the image of every pool once."""
@@ -76,14 +79,14 @@ class BatchLinuxCheckImagesOperator(BatchLinuxBaseOperator):
         from airflow_provider_batchlinux.core.text import counted
 
         now = datetime.now(timezone.utc)
-        span = timedelta(seconds=seconds_of("warn_before", self.warn_before))
+        span = timedelta(seconds=self.request.warn_before)
         found = self._images_in_use(now)
         ending = [image for image in found if image.ends_within(span, now)]
         lines = [describe_support(image, now) for image in ending]
         result = {"checked": len(found), "ending": [image.to_dict(now) for image in ending]}
         share, verb = f"{len(ending)} of {counted(len(found), 'pool')}", "uses" if len(ending) == 1 else "use"
         summary = f"{share} {verb} an image that is about to reach end of support"
-        if ending and self.on_ending == "fail":
+        if ending and self.request.on_ending == "fail":
             save_result(context, result)
             msg = f"{summary}:\n" + "\n".join(lines)
             raise ImageEndOfSupportError(msg, pool_ids=[image.pool_id for image in ending])
@@ -93,13 +96,17 @@ class BatchLinuxCheckImagesOperator(BatchLinuxBaseOperator):
         return result
 
     def _images_in_use(self, now: datetime) -> list[ImageInUse]:
-        from airflow_provider_batchlinux.core.images.end_of_support import SUPPORT_FIELDS, images_in_use
+        from airflow_provider_batchlinux.core.images.end_of_support import (
+            SUPPORT_FIELDS,
+            images_in_use,
+            named_pools,
+        )
 
-        wanted = None if self.pool_ids is None else {pool_id.lower() for pool_id in self.pool_ids}
+        pool_ids = self.request.pool_ids
 
         async def work(client: BatchLinuxClient) -> list[ImageInUse]:
             pools = await client.list_pools(SUPPORT_FIELDS)
-            chosen = [pool for pool in pools if wanted is None or str(pool["id"]).lower() in wanted]
+            chosen = pools if pool_ids is None else named_pools(pools, pool_ids)
             return images_in_use(chosen, await client.list_images() if chosen else [], now)
 
         return self.hook.run(work)

@@ -7,18 +7,16 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_batchlinux.core.ids import id_problems
-from airflow_provider_batchlinux.core.instants import Duration, seconds_of
-from airflow_provider_batchlinux.core.node_states import READY_STATES
+from airflow_provider_batchlinux.core.instants import Duration
 from airflow_provider_batchlinux.exceptions import NodeCommandError
-from airflow_provider_batchlinux.links.portal import BatchLinuxPoolLink
-from airflow_provider_batchlinux.operators._base import BatchLinuxBaseOperator
+from airflow_provider_batchlinux.operators._waiting import BatchLinuxPoolOperator
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
     from airflow_provider_batchlinux.core.nodes.addresses import AddressChoice
+    from airflow_provider_batchlinux.core.nodes.requests import RunOnNodesRequest
     from airflow_provider_batchlinux.core.nodes.ssh_commands import CommandRecord
     from airflow_provider_batchlinux.core.users.user import UserRecord
     from airflow_provider_batchlinux.hooks._node_commands import NodeCommands
@@ -31,7 +29,7 @@ _MARGIN = timedelta(minutes=15)
 _FAILED_NODES = "failed_nodes"
 
 
-class BatchLinuxRunOnNodesOperator(BatchLinuxBaseOperator):
+class BatchLinuxRunOnNodesOperator(BatchLinuxPoolOperator["RunOnNodesRequest"]):
     """
     Run a command on nodes of a pool over SSH, on many concurrently.
 
@@ -69,28 +67,19 @@ class BatchLinuxRunOnNodesOperator(BatchLinuxBaseOperator):
     :param where: an OData filter on the list of nodes, such as ``"isDedicated eq true"``; ``None`` for none.
         (templated)
     :param timeout: how long each node gets for its login and the command, as a pendulum duration,
-        ``timedelta`` or seconds.
-    :param max_failed_nodes: how many nodes may fail, as a number or a share such as ``"5%"``.
-    :param is_admin: give the user ``sudo``.
+        ``timedelta`` or seconds. (templated)
+    :param max_failed_nodes: how many nodes may fail, as a number or a share such as ``"5%"``. (templated)
+    :param is_admin: give the user ``sudo``. (templated)
     :param address: ``"public"`` for the nodes' way in from outside, ``"private"`` for their addresses in the
-        virtual network; ``None`` prefers the former.
+        virtual network; ``None`` prefers the former. (templated)
     :param host_keys: ``"accept-new-for-this-run"`` takes the host key that a node shows, ``"refuse"`` those
-        of the worker's known_hosts file; any other text is the content of such a file.
-    :param output_limit: bytes to keep of the end of what each node prints, and of its errors.
-    :param max_concurrency: nodes at once at most.
+        of the worker's known_hosts file; any other text is the content of such a file. (templated)
+    :param output_limit: bytes to keep of the end of what each node prints, and of its errors. (templated)
+    :param max_concurrency: nodes at once at most. (templated)
     :param batch_linux_conn_id: the connection to the Batch account. (templated)
     """
 
-    template_fields: Sequence[str] = (
-        *BatchLinuxBaseOperator.template_fields,
-        "pool_id",
-        "command",
-        "node_ids",
-        "states",
-        "where",
-    )
     template_fields_renderers = {"command": "bash", "node_ids": "json", "states": "json"}  # noqa: RUF012
-    operator_extra_links = (BatchLinuxPoolLink(),)
     ui_color = "#dff3e1"
 
     def __init__(
@@ -101,17 +90,16 @@ class BatchLinuxRunOnNodesOperator(BatchLinuxBaseOperator):
         node_ids: list[str] | None = None,
         states: list[str] | None = None,
         where: str | None = None,
-        timeout: Duration = timedelta(minutes=10),
+        timeout: Duration | str = timedelta(minutes=10),
         max_failed_nodes: int | str = 0,
-        is_admin: bool = False,
+        is_admin: bool | str = False,
         address: AddressChoice = None,
         host_keys: str = "accept-new-for-this-run",
-        output_limit: int = 2048,
-        max_concurrency: int = 16,
+        output_limit: int | str = 2048,
+        max_concurrency: int | str = 16,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
-        self.pool_id = pool_id
+        super().__init__(pool_id=pool_id, **kwargs)
         self.command = command
         self.node_ids, self.states, self.where = node_ids, states, where
         self.timeout = timeout
@@ -123,34 +111,42 @@ class BatchLinuxRunOnNodesOperator(BatchLinuxBaseOperator):
         self.max_concurrency = max_concurrency
         self._commands: NodeCommands | None = None
 
+    @classmethod
+    def request_class(cls) -> type[RunOnNodesRequest]:
+        """Return the class of the request."""
+        from airflow_provider_batchlinux.core.nodes.requests import RunOnNodesRequest
+
+        return RunOnNodesRequest
+
     def execute(self, context: Context) -> dict[str, Any]:
         """Add a user, run the command, remove the user, and return the records."""
-        self._check()
+        request = self.request
         # Fails before any request if the extra is not installed.
         from airflow_provider_batchlinux.hooks import node_ssh  # noqa: F401
         from airflow_provider_batchlinux.hooks._node_commands import NodeCommands
         from airflow_provider_batchlinux.hooks._ssh_connection import HostKeys, Login, private_key
         from airflow_provider_batchlinux.hooks._temporary_login import TemporaryLogin
 
-        host_keys = HostKeys(self.host_keys)
-        BatchLinuxPoolLink.persist(context, self.account, self.pool_id)
-        timeout = seconds_of("timeout", self.timeout)
+        host_keys = HostKeys(request.host_keys)
+        self.link_pool(context)
         with self.hook.session(self.account) as session:
             node_ids = session.run(self._chosen_nodes)
-            longest = timedelta(seconds=timeout * math.ceil(len(node_ids) / self.max_concurrency))
+            rounds = math.ceil(len(node_ids) / request.max_concurrency)
             temporary = TemporaryLogin.with_generated_key(
                 self.hook,
-                self.pool_id,
-                expires_at=datetime.now(timezone.utc) + longest + _MARGIN,
+                request.pool_id,
+                expires_at=datetime.now(timezone.utc) + timedelta(seconds=request.timeout * rounds) + _MARGIN,
                 node_ids=node_ids,
-                is_admin=self.is_admin,
-                address=self.address,
-                max_concurrency=self.max_concurrency,
+                is_admin=request.is_admin,
+                address=request.address,
+                max_concurrency=request.max_concurrency,
                 session=session,
             )
             key = private_key(temporary.private_key)
             login = Login(temporary.user.user.username, host_keys, key, {"timeout": 10})
-            self._commands = commands = NodeCommands(login, self.command, timeout, self.output_limit)
+            self._commands = commands = NodeCommands(
+                login, request.command, request.timeout, request.output_limit
+            )
             try:
                 records = self._run(commands, temporary.add())
             finally:
@@ -162,39 +158,17 @@ class BatchLinuxRunOnNodesOperator(BatchLinuxBaseOperator):
         if self._commands is not None:
             self._commands.stop()
 
-    def _check(self) -> None:
-        from airflow_provider_batchlinux.core.nodes.addresses import address_problems
-        from airflow_provider_batchlinux.core.users.plan import failure_limit_problems
-
-        problems = [
-            *id_problems("pool_id", self.pool_id),
-            *failure_limit_problems(self.max_failed_nodes),
-            *address_problems(self.address),
-        ]
-        if not str(self.command or "").strip():
-            problems.append("command is empty.")
-        if self.output_limit < 0:
-            problems.append(f"output_limit={self.output_limit!r} is below zero.")
-        if self.max_concurrency < 1:
-            problems.append(f"max_concurrency={self.max_concurrency!r} is below one.")
-        try:
-            seconds_of("timeout", self.timeout)
-        except ValueError as error:
-            problems.append(str(error))
-        if problems:
-            raise ValueError("\n".join(problems))
-
     async def _chosen_nodes(self, client: BatchLinuxClient) -> list[str]:
-        from airflow_provider_batchlinux.core.nodes.actions import NodeChoice
         from airflow_provider_batchlinux.core.snapshots import counts_of
 
-        choice = NodeChoice(self.node_ids, self.states or (READY_STATES if self.node_ids is None else None))
-        nodes = await client.list_nodes(self.pool_id, where=self.where)
+        choice = self.request.choice
+        nodes = await client.list_nodes(self.request.pool_id, where=self.request.where)
         chosen = [*(node.node_id for node in choice.chosen(nodes)), *choice.missing(nodes)]
         if not chosen:
             counts = sorted(counts_of(nodes).items())
             found = ", ".join(f"{count} {state}" for state, count in counts) or "no nodes"
-            msg = f"Pool {self.pool_id!r} has no node that was chosen to run the command on, but {found}."
+            pool = f"Pool {self.request.pool_id!r}"
+            msg = f"{pool} has no node that was chosen to run the command on, but {found}."
             raise NodeCommandError(msg, failed=[])
         return chosen
 
@@ -214,23 +188,23 @@ class BatchLinuxRunOnNodesOperator(BatchLinuxBaseOperator):
             CommandRecord(node_id, CommandOutcome.NOT_ADMITTED, error=_why_not(record))
             for node_id, record in left.items()
         ]
-        return [*commands.run(reached, max_concurrency=self.max_concurrency), *refused]
+        return [*commands.run(reached, max_concurrency=self.request.max_concurrency), *refused]
 
     def _result(self, context: Context, records: Sequence[CommandRecord]) -> dict[str, Any]:
         from airflow_provider_batchlinux.core.nodes.ssh_commands import commands_summary, commands_table
         from airflow_provider_batchlinux.core.users.plan import failure_limit
 
-        self.log.info("The command on pool %r:\n%s", self.pool_id, commands_table(records))
+        self.log.info("The command on pool %r:\n%s", self.request.pool_id, commands_table(records))
         failed = [record for record in records if record.is_failure]
         if not failed:
-            return {"pool_id": self.pool_id, "nodes": [record.to_result() for record in records]}
+            return {"pool_id": self.request.pool_id, "nodes": [record.to_result() for record in records]}
         msg = (
             f"The command did not succeed on {len(failed)} of {len(records)} nodes of pool "
-            f"{self.pool_id!r}: {commands_summary(records)}"
+            f"{self.request.pool_id!r}: {commands_summary(records)}"
         )
-        if len(failed) <= failure_limit(self.max_failed_nodes, len(records)):
-            self.log.warning("%s\nmax_failed_nodes=%r allows that.", msg, self.max_failed_nodes)
-            return {"pool_id": self.pool_id, "nodes": [record.to_result() for record in records]}
+        if len(failed) <= failure_limit(self.request.max_failed_nodes, len(records)):
+            self.log.warning("%s\nmax_failed_nodes=%r allows that.", msg, self.request.max_failed_nodes)
+            return {"pool_id": self.request.pool_id, "nodes": [record.to_result() for record in records]}
         ti: Any = context["ti"]
         ti.xcom_push(key=_FAILED_NODES, value=[record.to_result() for record in failed])
         exit_codes: Mapping[str, int | None] = {record.node_id: record.exit_code for record in failed}

@@ -3,31 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk.log import mask_secret
-
-from airflow_provider_batchlinux.core.instants import Duration, expiry_of
+from airflow_provider_batchlinux.core.instants import Duration
 from airflow_provider_batchlinux.exceptions import NodeUsersError
 from airflow_provider_batchlinux.operators._base import owner_of
-from airflow_provider_batchlinux.operators._credentials import (
+from airflow_provider_batchlinux.operators._node_users import (
+    DEFAULT_AT_ONCE,
+    NodeUsersOperator,
     advise,
     generated_key,
-    generation_problems,
     refuse_private_keys,
-    render_destination,
 )
-from airflow_provider_batchlinux.operators._node_users import DEFAULT_AT_ONCE, NodeUsersOperator
 
 if TYPE_CHECKING:
-    import jinja2
     from airflow.sdk import Context
 
     from airflow_provider_batchlinux.client.users.reconcile import AddUser, UserWork
     from airflow_provider_batchlinux.core.nodes.addresses import AddressChoice
     from airflow_provider_batchlinux.core.users.credentials import KeyDestination
+    from airflow_provider_batchlinux.core.users.requests import AddNodeUsersRequest, RemoveNodeUsersRequest
     from airflow_provider_batchlinux.core.users.user import NodeUser, UserRecord
     from airflow_provider_batchlinux.triggers.node_users import BatchLinuxNodesForUserTrigger
 
@@ -39,7 +35,7 @@ _DAY_ONLY = (
 )
 
 
-class BatchLinuxAddNodeUsersOperator(NodeUsersOperator):
+class BatchLinuxAddNodeUsersOperator(NodeUsersOperator["AddNodeUsersRequest"]):
     """
     Add a user to the nodes of a pool, or update it where it exists.
 
@@ -94,38 +90,34 @@ class BatchLinuxAddNodeUsersOperator(NodeUsersOperator):
         :class:`~airflow_provider_batchlinux.specs.KeyDestination`. A later try of the task uses the same
         pair. ``None`` generates none. (templated)
     :param expires_in: how long the user is wanted, as a pendulum duration, ``timedelta`` or seconds from
-        the task's start; ``None`` when ``expires_at`` is given.
+        the task's start; ``None`` when ``expires_at`` is given. (templated)
     :param expires_at: until when, as a pendulum or standard instant with a time zone, or ISO 8601 text;
         ``None`` when ``expires_in`` is given. (templated)
     :param is_admin: give the user ``sudo``. On a user that exists already the service does not change it.
+        (templated)
     :param recreate: where the user exists, remove and add it, with the rights that are asked for now.
+        (templated)
     :param address: where the records lead. ``"public"`` fails when the pool has no way in from outside;
         ``"private"`` leads to the nodes' addresses in their virtual network; ``None`` prefers the former, and
-        warns when there is only the latter.
+        warns when there is only the latter. (templated)
     :param node_ids: the nodes; ``None`` for all. (templated)
     :param states: only nodes in these states, such as ``["starttaskfailed"]``, as they are: nothing is waited
         for. ``None`` for all that can take the user, or will. (templated)
     :param where: an OData filter on the list of nodes, such as ``"startTaskInfo/exitCode eq 7"``; ``None``
         for none. The service filters nodes by state, times and start task. (templated)
-    :param take_over: also take over a user that another Dag run holds.
-    :param max_failed_nodes: how many nodes may fail, as a number or a share such as ``"5%"``.
-    :param wait_for_nodes: wait for nodes that are starting; ``False`` counts them as failed.
+    :param take_over: also take over a user that another Dag run holds. (templated)
+    :param max_failed_nodes: how many nodes may fail, as a number or a share such as ``"5%"``. (templated)
+    :param wait_for_nodes: wait for nodes that are starting; ``False`` counts them as failed. (templated)
     :param timeout: how long to wait for them at most, as a pendulum duration, ``timedelta`` or seconds; they
-        count as failed after that, and the others have the user.
+        count as failed after that, and the others have the user. (templated)
     :param poll_interval: how long between two looks, as a pendulum duration, ``timedelta`` or seconds.
+        (templated)
     :param deferrable: wait on the triggerer and free the worker; the default is Airflow's
-        ``[operators] default_deferrable``.
-    :param max_concurrency: calls to the service in flight at most.
+        ``[operators] default_deferrable``. (templated)
+    :param max_concurrency: calls to the service in flight at most. (templated)
     :param batch_linux_conn_id: the connection to the Batch account. (templated)
     """
 
-    template_fields: Sequence[str] = (
-        *NodeUsersOperator.template_fields,
-        "ssh_public_key",
-        "password",
-        "generate_key",
-        "expires_at",
-    )
     template_fields_renderers = {**NodeUsersOperator.template_fields_renderers, "generate_key": "json"}  # noqa: RUF012
     ui_color = "#ece0f5"
 
@@ -137,10 +129,10 @@ class BatchLinuxAddNodeUsersOperator(NodeUsersOperator):
         ssh_public_key: str | None = None,
         password: str | None = None,
         generate_key: str | KeyDestination | None = None,
-        expires_in: Duration | None = None,
+        expires_in: Duration | str | None = None,
         expires_at: datetime | str | None = None,
-        is_admin: bool = False,
-        recreate: bool = False,
+        is_admin: bool | str = False,
+        recreate: bool | str = False,
         address: AddressChoice = None,
         **kwargs: Any,
     ) -> None:
@@ -155,38 +147,19 @@ class BatchLinuxAddNodeUsersOperator(NodeUsersOperator):
         self.address: AddressChoice = address
         refuse_private_keys(self)
 
-    def render_template_fields(self, context: Context, jinja_env: jinja2.Environment | None = None) -> None:
-        """Render, and stop a private key before Airflow stores the rendered fields."""
-        super().render_template_fields(context, jinja_env)
-        render_destination(self, lambda text: str(self.render_template(text, context, jinja_env)))
-        refuse_private_keys(self)
+    @classmethod
+    def request_class(cls) -> type[AddNodeUsersRequest]:
+        """Return the class of the request."""
+        from airflow_provider_batchlinux.core.users.requests import AddNodeUsersRequest
 
-    def problems(self) -> list[str]:
-        """List all that is wrong with the arguments."""
-        from airflow_provider_batchlinux.core.nodes.addresses import address_problems
-        from airflow_provider_batchlinux.core.users.user import NodeUser
-
-        found = [*super().problems(), *generation_problems(self), *address_problems(self.address)]
-        now = datetime.now(timezone.utc)
-        try:
-            expiry_of(self.expires_in, self.expires_at, now)
-        except ValueError as error:
-            found.append(str(error))
-        user = NodeUser(self.username, now, self.password, self.ssh_public_key)
-        # The base has checked the name already.
-        wrong = user.problems(is_complete=self.generate_key is None)
-        return [*found, *(problem for problem in wrong if problem not in found)]
+        return AddNodeUsersRequest
 
     def work(self, context: Context, trigger: BatchLinuxNodesForUserTrigger | None) -> UserWork:
         """Add the user until the instant that the first run of this try has computed."""
         from airflow_provider_batchlinux.client.users.reconcile import AddUser
         from airflow_provider_batchlinux.core.users.ledger import LedgerEntry
 
-        if self.password:
-            mask_secret(self.password)
-        user = self._user(trigger)
-        # A task that resumes has its public key already.
-        user = replace(user, ssh_public_key=user.ssh_public_key or generated_key(self, context))
+        user = self._user(trigger, context)
         if trigger is None:
             advise(self.log, user)
             self.log.info(_DAY_ONLY, user.username)
@@ -201,10 +174,10 @@ class BatchLinuxAddNodeUsersOperator(NodeUsersOperator):
         return AddUser(
             user,
             entry,
-            max_concurrency=self.max_concurrency,
-            recreate=self.recreate,
-            take_over=self.take_over,
-            address=self.address,
+            max_concurrency=self.request.max_concurrency,
+            recreate=self.request.recreate,
+            take_over=self.request.take_over,
+            address=self.request.address,
         )
 
     def carried(self, work: UserWork) -> dict[str, Any]:
@@ -224,39 +197,43 @@ class BatchLinuxAddNodeUsersOperator(NodeUsersOperator):
         self.log.info(
             "User %r on pool %r until %s:\n%s",
             work.username,
-            self.pool_id,
+            self.request.pool_id,
             self.carried(work)["until"],
             records_table(records),
         )
         if not any(record.has_user or record.outcome is UserOutcome.FAILED for record in records):
             msg = (
-                f"Pool {self.pool_id!r} has no nodes that can take user {work.username!r}, so it is on none; "
-                "wait for them."
+                f"Pool {self.request.pool_id!r} has no nodes that can take user {work.username!r}, so it is "
+                "on none; wait for them."
             )
             raise NodeUsersError(msg, failed=[])
         kept = sum(record.note is not None for record in records)
-        if kept and not self.recreate:
+        if kept and not self.request.recreate:
             self.log.warning(
                 "User %r was on %d nodes already: is_admin has not changed its right to use "
                 "sudo there. recreate=True replaces the user.", work.username, kept,
             )  # fmt: skip
         self.require_done(records, f"User {work.username!r} could not be added to")
 
-    def _user(self, trigger: BatchLinuxNodesForUserTrigger | None) -> NodeUser:
+    def _user(self, trigger: BatchLinuxNodesForUserTrigger | None, context: Context) -> NodeUser:
         from airflow_provider_batchlinux.core.users.user import NodeUser
 
+        request = self.request
+        # A task that resumes has its expiry and its public key already.
         until = trigger.until if trigger else None
-        expires_in = None if until else self.expires_in
+        key = (trigger.ssh_public_key if trigger else None) or request.ssh_public_key
+        if key is None and request.generate_key is not None:
+            key = generated_key(request.generate_key, request.username, context)
         return NodeUser(
-            username=self.username,
-            expires_at=expiry_of(expires_in, until or self.expires_at, datetime.now(timezone.utc)),
-            password=self.password,
-            ssh_public_key=(trigger.ssh_public_key if trigger else None) or self.ssh_public_key,
-            is_admin=self.is_admin,
+            username=request.username,
+            expires_at=datetime.fromisoformat(until) if until else request.until(datetime.now(timezone.utc)),
+            password=request.password,
+            ssh_public_key=key,
+            is_admin=request.is_admin,
         )
 
 
-class BatchLinuxRemoveNodeUsersOperator(NodeUsersOperator):
+class BatchLinuxRemoveNodeUsersOperator(NodeUsersOperator["RemoveNodeUsersRequest"]):
     """
     Remove a user from the nodes of a pool.
 
@@ -286,25 +263,46 @@ class BatchLinuxRemoveNodeUsersOperator(NodeUsersOperator):
         (templated)
     :param where: an OData filter on the list of nodes, such as ``"startTaskInfo/exitCode eq 7"``; ``None``
         for none. The service filters nodes by state, times and start task. (templated)
-    :param take_over: also take off a user that another Dag run holds.
-    :param max_failed_nodes: how many nodes may fail, as a number or a share such as ``"5%"``.
-    :param wait_for_nodes: wait for nodes that boot; ``False`` counts them as failed.
+    :param allow_empty: succeed, with a warning, if ``node_ids``, ``states`` or ``where`` select no node.
+        (templated)
+    :param take_over: also take off a user that another Dag run holds. (templated)
+    :param max_failed_nodes: how many nodes may fail, as a number or a share such as ``"5%"``. (templated)
+    :param wait_for_nodes: wait for nodes that boot; ``False`` counts them as failed. (templated)
     :param timeout: how long to wait for them at most, as a pendulum duration, ``timedelta`` or seconds; they
-        count as failed after that, and the others do not have the user.
+        count as failed after that, and the others do not have the user. (templated)
     :param poll_interval: how long between two looks, as a pendulum duration, ``timedelta`` or seconds.
+        (templated)
     :param deferrable: wait on the triggerer and free the worker; the default is Airflow's
-        ``[operators] default_deferrable``.
-    :param max_concurrency: calls to the service in flight at most.
+        ``[operators] default_deferrable``. (templated)
+    :param max_concurrency: calls to the service in flight at most. (templated)
     :param batch_linux_conn_id: the connection to the Batch account. (templated)
     """
 
     ui_color = "#f3e3d8"
 
+    def __init__(
+        self, *, pool_id: str, username: str, allow_empty: bool | str = False, **kwargs: Any
+    ) -> None:
+        super().__init__(pool_id=pool_id, username=username, **kwargs)
+        self.allow_empty = allow_empty
+
+    @classmethod
+    def request_class(cls) -> type[RemoveNodeUsersRequest]:
+        """Return the class of the request."""
+        from airflow_provider_batchlinux.core.users.requests import RemoveNodeUsersRequest
+
+        return RemoveNodeUsersRequest
+
     def work(self, context: Context, trigger: BatchLinuxNodesForUserTrigger | None) -> UserWork:  # noqa: ARG002
         """Remove the user on behalf of the Dag run."""
         from airflow_provider_batchlinux.client.users.reconcile import RemoveUser
 
-        return RemoveUser(self.username, owner_of(context), self.max_concurrency, self.take_over)
+        return RemoveUser(
+            self.request.username,
+            owner_of(context),
+            self.request.max_concurrency,
+            self.request.take_over,
+        )
 
     def carried(self, work: UserWork) -> dict[str, Any]:  # noqa: ARG002
         """Return nothing: the operator has it all."""
@@ -314,5 +312,13 @@ class BatchLinuxRemoveNodeUsersOperator(NodeUsersOperator):
         """Log the outcome for each node, and raise an error if too many nodes may still have the user."""
         from airflow_provider_batchlinux.core.users.user import records_table
 
-        self.log.info("User %r on pool %r:\n%s", work.username, self.pool_id, records_table(records))
+        request = self.request
+        is_selection = request.node_ids is not None or request.states is not None or request.where is not None
+        if is_selection and not records:
+            msg = f"The selection of nodes of pool {request.pool_id!r} is empty: user {work.username!r} was"
+            if not request.allow_empty:
+                msg += " removed from no node. allow_empty=True lets that succeed."
+                raise NodeUsersError(msg, failed=[])
+            self.log.warning("%s removed from no node; allow_empty permits that.", msg)
+        self.log.info("User %r on pool %r:\n%s", work.username, self.request.pool_id, records_table(records))
         self.require_done(records, f"User {work.username!r} could not be removed from")

@@ -6,33 +6,31 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_batchlinux.core.instants import Duration, expiry_of, seconds_of
+from airflow_provider_batchlinux.core.instants import Duration
 from airflow_provider_batchlinux.exceptions import NodeUsersError
 from airflow_provider_batchlinux.operators._base import is_last_try, owner_of
-from airflow_provider_batchlinux.operators._credentials import (
+from airflow_provider_batchlinux.operators._node_users import (
     advise,
     generated_key,
-    generation_problems,
     refuse_private_keys,
-    render_destination,
 )
 from airflow_provider_batchlinux.operators._waiting import BatchLinuxWaitingOperator, Step
 from airflow_provider_batchlinux.triggers.node_users_lease import BatchLinuxNodeUsersLeaseTrigger
 
 if TYPE_CHECKING:
-    import jinja2
     from airflow.sdk import Context
 
     from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
     from airflow_provider_batchlinux.core.nodes.addresses import AddressChoice
     from airflow_provider_batchlinux.core.users.credentials import KeyDestination
     from airflow_provider_batchlinux.core.users.ledger import LedgerEntry
+    from airflow_provider_batchlinux.core.users.requests import LeaseNodeUsersRequest
     from airflow_provider_batchlinux.core.users.user import NodeUser
 
 __all__ = ["BatchLinuxLeaseNodeUsersOperator"]
 
 
-class BatchLinuxLeaseNodeUsersOperator(BatchLinuxWaitingOperator):
+class BatchLinuxLeaseNodeUsersOperator(BatchLinuxWaitingOperator["LeaseNodeUsersRequest"]):
     """
     Keep a user on all nodes of a pool, also on nodes that are added later, and remove it at the end.
 
@@ -87,31 +85,24 @@ class BatchLinuxLeaseNodeUsersOperator(BatchLinuxWaitingOperator):
         :class:`~airflow_provider_batchlinux.specs.KeyDestination`. A later try of the task uses the same
         pair. ``None`` generates none. (templated)
     :param expires_in: how long the lease lasts, as a pendulum duration, ``timedelta`` or seconds from the
-        task's start; ``None`` when ``expires_at`` is given.
+        task's start; ``None`` when ``expires_at`` is given. (templated)
     :param expires_at: until when, as a pendulum or standard instant with a time zone, or ISO 8601 text;
         ``None`` when ``expires_in`` is given. (templated)
     :param is_admin: give the user ``sudo``. On a user that exists already the service does not change it.
+        (templated)
     :param until_task_ids: tasks of the same Dag that need the user, none of them downstream of this one; once
-        they are all over, the lease is. ``None`` for none.
-    :param take_over: also take over a user that another Dag run holds.
+        they are all over, the lease is. ``None`` for none. (templated)
+    :param take_over: also take over a user that another Dag run holds. (templated)
     :param address: where people are to log in. ``"public"`` fails when the pool has no way in from outside,
-        ``None`` warns of it, and ``"private"`` is for people in the nodes' virtual network.
+        ``None`` warns of it, and ``"private"`` is for people in the nodes' virtual network. (templated)
     :param poll_interval: how long between two looks, as a pendulum duration, ``timedelta`` or seconds; each
-        costs two requests.
-    :param deferrable: wait on the triggerer; ``False`` holds a worker as long as the lease lasts.
-    :param max_concurrency: calls to the service in flight at most.
+        costs two requests. (templated)
+    :param deferrable: wait on the triggerer; ``False`` holds a worker as long as the lease lasts. (templated)
+    :param max_concurrency: calls to the service in flight at most. (templated)
     :param batch_linux_conn_id: the connection to the Batch account. (templated)
     """
 
-    template_fields: Sequence[str] = (
-        *BatchLinuxWaitingOperator.template_fields,
-        "username",
-        "ssh_public_key",
-        "password_conn_id",
-        "generate_key",
-        "expires_at",
-    )
-    template_fields_renderers = {"generate_key": "json"}  # noqa: RUF012 - Airflow's own form
+    template_fields_renderers = {"generate_key": "json", "until_task_ids": "json"}  # noqa: RUF012 - Airflow's own form
     ui_color = "#ece0f5"
 
     def __init__(
@@ -122,18 +113,18 @@ class BatchLinuxLeaseNodeUsersOperator(BatchLinuxWaitingOperator):
         ssh_public_key: str | None = None,
         password_conn_id: str | None = None,
         generate_key: str | KeyDestination | None = None,
-        expires_in: Duration | None = None,
+        expires_in: Duration | str | None = None,
         expires_at: datetime | str | None = None,
-        is_admin: bool = False,
+        is_admin: bool | str = False,
         until_task_ids: list[str] | None = None,
-        take_over: bool = False,
+        take_over: bool | str = False,
         address: AddressChoice = None,
-        poll_interval: Duration = timedelta(seconds=30),
-        deferrable: bool = True,
-        max_concurrency: int = 64,
+        poll_interval: Duration | str = timedelta(seconds=30),
+        deferrable: bool | str = True,
+        max_concurrency: int | str = 64,
         **kwargs: Any,
     ) -> None:
-        super().__init__(pool_id=pool_id, **kwargs)
+        super().__init__(pool_id=pool_id, poll_interval=poll_interval, deferrable=deferrable, **kwargs)
         self.username = username
         self.ssh_public_key = ssh_public_key
         self.password_conn_id = password_conn_id
@@ -144,33 +135,15 @@ class BatchLinuxLeaseNodeUsersOperator(BatchLinuxWaitingOperator):
         self.until_task_ids = until_task_ids
         self.take_over = take_over
         self.address: AddressChoice = address
-        self.poll_interval = poll_interval
-        self.deferrable = deferrable
         self.max_concurrency = max_concurrency
         refuse_private_keys(self)
 
-    def render_template_fields(self, context: Context, jinja_env: jinja2.Environment | None = None) -> None:
-        """Render, and stop a private key before Airflow stores the rendered fields."""
-        super().render_template_fields(context, jinja_env)
-        render_destination(self, lambda text: str(self.render_template(text, context, jinja_env)))
-        refuse_private_keys(self)
+    @classmethod
+    def request_class(cls) -> type[LeaseNodeUsersRequest]:
+        """Return the class of the request."""
+        from airflow_provider_batchlinux.core.users.requests import LeaseNodeUsersRequest
 
-    def problems(self) -> list[str]:
-        """List all that is wrong with the arguments."""
-        from airflow_provider_batchlinux.core.users.user import username_problems
-
-        found = [*super().problems(), *username_problems(self.username), *generation_problems(self)]
-        wanted = self.until_task_ids or []
-        later = self.get_flat_relative_ids(upstream=False)
-        unknown = [name for name in wanted if not self.dag.has_task(name)]
-        waiting = [name for name in wanted if name in later or name == self.task_id]
-        found += [f"until_task_ids names {name!r}, which is not a task of the Dag." for name in unknown]
-        found += [f"until_task_ids names {name!r}, which itself waits for the lease." for name in waiting]
-        try:
-            self._until()
-        except ValueError as error:
-            found.append(str(error))
-        return found
+        return LeaseNodeUsersRequest
 
     def limit(self) -> timedelta | None:
         """Return no limit: the lease itself has an end."""
@@ -182,22 +155,37 @@ class BatchLinuxLeaseNodeUsersOperator(BatchLinuxWaitingOperator):
 
     async def submit(self, client: BatchLinuxClient, context: Context) -> Step:
         """Enter the lease into the pool's ledger; the trigger's first poll adds the user to the nodes."""
+        request = self.request
+        self._require_tasks(request.until_task_ids or ())
+        until = request.until(datetime.now(timezone.utc))
+        key = request.ssh_public_key
+        if request.generate_key is not None:
+            key = generated_key(request.generate_key, request.username, context)
         trigger = BatchLinuxNodeUsersLeaseTrigger(
-            pool_id=self.pool_id,
-            username=self.username,
-            until=self._until().timestamp(),
+            pool_id=request.pool_id,
+            username=request.username,
+            until=until.timestamp(),
             by=owner_of(context),
-            batch_linux_conn_id=self.batch_linux_conn_id,
-            poll_interval=seconds_of("poll_interval", self.poll_interval),
-            ssh_public_key=self.ssh_public_key or generated_key(self, context),
-            password_conn_id=self.password_conn_id,
-            is_admin=self.is_admin,
-            until_task_ids=self.until_task_ids,
-            max_concurrency=self.max_concurrency,
+            batch_linux_conn_id=request.batch_linux_conn_id,
+            poll_interval=request.poll_interval,
+            ssh_public_key=key,
+            password_conn_id=request.password_conn_id,
+            is_admin=request.is_admin,
+            until_task_ids=list(request.until_task_ids) if request.until_task_ids else None,
+            max_concurrency=request.max_concurrency,
             **self.deadline(context),
         )
         await self._enter(client, trigger)
         return trigger
+
+    def _require_tasks(self, task_ids: Sequence[str]) -> None:
+        later = self.get_flat_relative_ids(upstream=False)
+        unknown = [name for name in task_ids if not self.dag.has_task(name)]
+        waiting = [name for name in task_ids if name in later or name == self.task_id]
+        problems = [f"until_task_ids names {name!r}, which is not a task of the Dag." for name in unknown]
+        problems += [f"until_task_ids names {name!r}, which itself waits for the lease." for name in waiting]
+        if problems:
+            raise ValueError("\n".join(problems))
 
     async def _enter(self, client: BatchLinuxClient, trigger: BatchLinuxNodeUsersLeaseTrigger) -> None:
         from airflow_provider_batchlinux.client.users.ledger import enter
@@ -216,7 +204,8 @@ class BatchLinuxLeaseNodeUsersOperator(BatchLinuxWaitingOperator):
         await self._check_pool(client, entry)
         # A kill from here on has a lease to end.
         self.current_trigger = trigger
-        await enter(client, self.pool_id, entry, now=datetime.now(timezone.utc), take_over=self.take_over)
+        request, now = self.request, datetime.now(timezone.utc)
+        await enter(client, request.pool_id, entry, now=now, take_over=request.take_over)
 
     async def _check_pool(self, client: BatchLinuxClient, entry: LedgerEntry) -> None:
         from airflow_provider_batchlinux.client.nodes.endpoints import reachable_choice
@@ -224,34 +213,33 @@ class BatchLinuxLeaseNodeUsersOperator(BatchLinuxWaitingOperator):
         from airflow_provider_batchlinux.core.users.ledger import entries_in
         from airflow_provider_batchlinux.core.users.plan import would_lose
 
+        request = self.request
         select = ["id", "metadata", "networkConfiguration"]
-        body = await client.find_pool_body(self.pool_id, select)
+        body = await client.find_pool_body(request.pool_id, select)
         if body is None:
             return
         lost = would_lose(entries_in(metadata_of(body)).get(entry.username), entry)
-        if lost and not self.take_over:
+        if lost and not request.take_over:
             msg = (
-                f"User {entry.username!r} is on pool {self.pool_id!r} with {' and '.join(lost)}, which the "
-                "lease would take away. Give it to the lease too, or choose another username."
+                f"User {entry.username!r} is on pool {request.pool_id!r} with {' and '.join(lost)}, which "
+                "the lease would take away. Give it to the lease too, or choose another username."
             )
             raise NodeUsersError(msg, failed=[])
-        if self.address != "private":
-            await reachable_choice(client, body, await client.list_nodes(self.pool_id), self.address)
+        if request.address != "private":
+            nodes = await client.list_nodes(request.pool_id)
+            await reachable_choice(client, body, nodes, request.address)
 
     def _user(self, trigger: BatchLinuxNodeUsersLeaseTrigger, password: str | None) -> NodeUser:
         from airflow_provider_batchlinux.core.users.user import NodeUser
 
         user = NodeUser(
-            username=self.username,
+            username=self.request.username,
             expires_at=datetime.fromtimestamp(trigger.until, timezone.utc),
             password=password,
             ssh_public_key=trigger.ssh_public_key,
-            is_admin=self.is_admin,
+            is_admin=self.request.is_admin,
         )
         if problems := user.problems():
             raise ValueError("\n".join(problems))
         advise(self.log, user)
         return user
-
-    def _until(self) -> datetime:
-        return expiry_of(self.expires_in, self.expires_at, datetime.now(timezone.utc))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from airflow_provider_batchlinux.core.instants import Duration
 from airflow_provider_batchlinux.core.node_states import READY_STATES
+from airflow_provider_batchlinux.exceptions import PoolNotReadyError
 from airflow_provider_batchlinux.operators._waiting import DEFAULT_DEFERRABLE, BatchLinuxWaitingOperator, Step
 from airflow_provider_batchlinux.triggers.node_actions import BatchLinuxNodesActedTrigger
 
@@ -15,7 +15,13 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
-    from airflow_provider_batchlinux.core.nodes.actions import NodeAction
+    from airflow_provider_batchlinux.core.nodes.actions import NodeAction, NodeChoice
+    from airflow_provider_batchlinux.core.nodes.requests import InterruptingActionRequest, NodeActionRequest
+    from airflow_provider_batchlinux.core.pools.changes.resize import RunningTasks
+
+    N = TypeVar("N", bound=NodeActionRequest)
+else:
+    N = TypeVar("N")
 
 __all__ = [
     "BatchLinuxDeallocateNodesOperator",
@@ -25,14 +31,12 @@ __all__ = [
 ]
 
 
-class _NodesOperator(BatchLinuxWaitingOperator):
+class _NodesOperator(BatchLinuxWaitingOperator[N]):
     """The base of the operators here: send a request to the selected nodes, then wait until they are done."""
 
-    template_fields: Sequence[str] = (*BatchLinuxWaitingOperator.template_fields, "node_ids", "states")
     template_fields_renderers = {"node_ids": "json", "states": "json"}  # noqa: RUF012  # as Airflow declares it
     action: ClassVar[NodeAction]
-    chosen_by_default: ClassVar[Sequence[str]] = (*READY_STATES, "starttaskfailed")
-    running_tasks = "requeue"
+    selected_by_default: ClassVar[tuple[str, ...]] = (*READY_STATES, "starttaskfailed")
 
     def __init__(
         self,
@@ -40,41 +44,53 @@ class _NodesOperator(BatchLinuxWaitingOperator):
         pool_id: str,
         node_ids: list[str] | None = None,
         states: list[str] | None = None,
-        wait: bool = True,
-        timeout: Duration = timedelta(hours=1),
-        poll_interval: Duration = timedelta(seconds=10),
-        deferrable: bool = DEFAULT_DEFERRABLE,
+        allow_empty: bool | str = False,
+        wait: bool | str = True,
+        timeout: Duration | str = timedelta(hours=1),
+        poll_interval: Duration | str = timedelta(seconds=10),
+        deferrable: bool | str = DEFAULT_DEFERRABLE,
         **kwargs: Any,
     ) -> None:
-        super().__init__(pool_id=pool_id, **kwargs)
-        self.wait, self.deferrable = wait, deferrable
-        self.timeout, self.poll_interval = timeout, poll_interval
-        self.node_ids, self.states = node_ids, states
+        super().__init__(pool_id=pool_id, poll_interval=poll_interval, deferrable=deferrable, **kwargs)
+        self.node_ids = node_ids
+        self.states = states
+        self.allow_empty = allow_empty
+        self.wait = wait
+        self.timeout = timeout
 
-    def problems(self) -> list[str]:
-        """List all that is wrong with the arguments."""
-        from airflow_provider_batchlinux.core.nodes.actions import problems_of
-
-        return [*super().problems(), *problems_of(self.action, self.running_tasks)]
+    def limit(self) -> timedelta | None:
+        """Return how long to wait at most."""
+        return timedelta(seconds=self.request.timeout)
 
     async def submit(self, client: BatchLinuxClient, context: Context) -> Step:
         """Send the request to the selected nodes."""
         from airflow_provider_batchlinux.client.nodes.actions import act_on_nodes
-        from airflow_provider_batchlinux.core.nodes.actions import NodeChoice
 
-        arguments = self.trigger_arguments(context)
-        by_default = self.chosen_by_default if self.node_ids is None else None
-        choice = NodeChoice(self.node_ids, self.states or by_default)
-        acted = await act_on_nodes(client, self.pool_id, self.action, choice, self.running_tasks)
-        if not self.wait or not acted.node_ids:
-            return {"pool_id": self.pool_id, "done": len(acted.node_ids), "gone": 0}
+        request = self.request
+        choice = request.choice(self.selected_by_default)
+        acted = await act_on_nodes(client, request.pool_id, self.action, choice, self.running_tasks_option())
+        if not acted.node_ids:
+            self._require_allowed(choice)
+        if not request.wait or not acted.node_ids:
+            return {"pool_id": request.pool_id, "done": len(acted.node_ids), "gone": 0}
         since = acted.since.isoformat() if acted.since else None
         return BatchLinuxNodesActedTrigger(
-            action=self.action, node_ids=acted.node_ids, since=since, **arguments
+            action=self.action, node_ids=acted.node_ids, since=since, **self.trigger_arguments(context)
         )
 
+    def running_tasks_option(self) -> RunningTasks:
+        """Return what to do with tasks that run on the nodes."""
+        return "requeue"
 
-class _InterruptingOperator(_NodesOperator):
+    def _require_allowed(self, choice: NodeChoice) -> None:
+        msg = f"Pool {self.request.pool_id!r} has no nodes {choice}, so there is nothing to {self.action}"
+        if not self.request.allow_empty:
+            msg += ". allow_empty=True lets that succeed."
+            raise PoolNotReadyError(msg, pool_id=self.request.pool_id)
+        self.log.warning("%s; allow_empty permits that.", msg)
+
+
+class _InterruptingOperator(_NodesOperator["InterruptingActionRequest"]):
     """The base of the operators that interrupt running tasks."""
 
     def __init__(
@@ -83,17 +99,37 @@ class _InterruptingOperator(_NodesOperator):
         pool_id: str,
         node_ids: list[str] | None = None,
         states: list[str] | None = None,
-        running_tasks: str = "requeue",
-        wait: bool = True,
-        timeout: Duration = timedelta(hours=1),
-        poll_interval: Duration = timedelta(seconds=10),
-        deferrable: bool = DEFAULT_DEFERRABLE,
+        running_tasks: RunningTasks = "requeue",
+        allow_empty: bool | str = False,
+        wait: bool | str = True,
+        timeout: Duration | str = timedelta(hours=1),
+        poll_interval: Duration | str = timedelta(seconds=10),
+        deferrable: bool | str = DEFAULT_DEFERRABLE,
         **kwargs: Any,
     ) -> None:
-        super().__init__(pool_id=pool_id, node_ids=node_ids, states=states, **kwargs)
+        super().__init__(
+            pool_id=pool_id,
+            node_ids=node_ids,
+            states=states,
+            allow_empty=allow_empty,
+            wait=wait,
+            timeout=timeout,
+            poll_interval=poll_interval,
+            deferrable=deferrable,
+            **kwargs,
+        )
         self.running_tasks = running_tasks
-        self.wait, self.deferrable = wait, deferrable
-        self.timeout, self.poll_interval = timeout, poll_interval
+
+    @classmethod
+    def request_class(cls) -> type[InterruptingActionRequest]:
+        """Return the class of the request."""
+        from airflow_provider_batchlinux.core.nodes.requests import InterruptingActionRequest
+
+        return InterruptingActionRequest
+
+    def running_tasks_option(self) -> RunningTasks:
+        """Return what to do with tasks that run on the nodes."""
+        return self.request.running_tasks
 
 
 class BatchLinuxRebootNodesOperator(_InterruptingOperator):
@@ -124,13 +160,16 @@ class BatchLinuxRebootNodesOperator(_InterruptingOperator):
     :param states: only nodes in these states, such as ``["starttaskfailed"]``; ``None`` for nodes in any
         state, if ``node_ids`` are given. (templated)
     :param running_tasks: what to do with tasks that run on the nodes: ``requeue`` runs them again elsewhere,
-        ``terminate`` ends them, ``taskcompletion`` waits for them.
+        ``terminate`` ends them, ``taskcompletion`` waits for them. (templated)
+    :param allow_empty: succeed, with a warning, if no node is selected; ``False`` fails the task. (templated)
     :param wait: wait until all nodes are ready again. ``False`` returns when they have accepted the request.
+        (templated)
     :param timeout: how long to wait at most, as a pendulum duration, ``timedelta`` or seconds. A time-out
-        does not stop what the nodes do.
+        does not stop what the nodes do. (templated)
     :param poll_interval: the time between two polls, as a pendulum duration, ``timedelta`` or seconds.
+        (templated)
     :param deferrable: wait on the triggerer and free the worker; the default is Airflow's
-        ``[operators] default_deferrable``.
+        ``[operators] default_deferrable``. (templated)
     :param batch_linux_conn_id: the connection to the Batch account. (templated)
     """
 
@@ -162,13 +201,16 @@ class BatchLinuxReimageNodesOperator(_InterruptingOperator):
     :param states: only nodes in these states, such as ``["starttaskfailed"]``; ``None`` for nodes in any
         state, if ``node_ids`` are given. (templated)
     :param running_tasks: what to do with tasks that run on the nodes: ``requeue`` runs them again elsewhere,
-        ``terminate`` ends them, ``taskcompletion`` waits for them.
+        ``terminate`` ends them, ``taskcompletion`` waits for them. (templated)
+    :param allow_empty: succeed, with a warning, if no node is selected; ``False`` fails the task. (templated)
     :param wait: wait until all nodes are ready again. ``False`` returns when they have accepted the request.
+        (templated)
     :param timeout: how long to wait at most, as a pendulum duration, ``timedelta`` or seconds. A time-out
-        does not stop what the nodes do.
+        does not stop what the nodes do. (templated)
     :param poll_interval: the time between two polls, as a pendulum duration, ``timedelta`` or seconds.
+        (templated)
     :param deferrable: wait on the triggerer and free the worker; the default is Airflow's
-        ``[operators] default_deferrable``.
+        ``[operators] default_deferrable``. (templated)
     :param batch_linux_conn_id: the connection to the Batch account. (templated)
     """
 
@@ -201,20 +243,23 @@ class BatchLinuxDeallocateNodesOperator(_InterruptingOperator):
     :param states: only nodes in these states, such as ``["starttaskfailed"]``; ``None`` for nodes in any
         state, if ``node_ids`` are given. (templated)
     :param running_tasks: what to do with tasks that run on the nodes: ``requeue`` runs them again elsewhere,
-        ``terminate`` ends them, ``taskcompletion`` waits for them.
+        ``terminate`` ends them, ``taskcompletion`` waits for them. (templated)
+    :param allow_empty: succeed, with a warning, if no node is selected; ``False`` fails the task. (templated)
     :param wait: wait until all nodes are deallocated. ``False`` returns when they have accepted the request.
+        (templated)
     :param timeout: how long to wait at most, as a pendulum duration, ``timedelta`` or seconds. A time-out
-        does not stop what the nodes do.
+        does not stop what the nodes do. (templated)
     :param poll_interval: the time between two polls, as a pendulum duration, ``timedelta`` or seconds.
+        (templated)
     :param deferrable: wait on the triggerer and free the worker; the default is Airflow's
-        ``[operators] default_deferrable``.
+        ``[operators] default_deferrable``. (templated)
     :param batch_linux_conn_id: the connection to the Batch account. (templated)
     """
 
     action = "deallocate"
 
 
-class BatchLinuxStartNodesOperator(_NodesOperator):
+class BatchLinuxStartNodesOperator(_NodesOperator["NodeActionRequest"]):
     """
     Start deallocated nodes and wait until they are ready.
 
@@ -236,14 +281,24 @@ class BatchLinuxStartNodesOperator(_NodesOperator):
         (templated)
     :param states: only nodes in these states, such as ``["deallocated"]``; ``None`` for nodes in any state,
         if ``node_ids`` are given. (templated)
+    :param allow_empty: succeed, with a warning, if no node is selected; ``False`` fails the task. (templated)
     :param wait: wait until all nodes are ready. ``False`` returns when they have accepted the request.
+        (templated)
     :param timeout: how long to wait at most, as a pendulum duration, ``timedelta`` or seconds. A time-out
-        does not stop what the nodes do.
+        does not stop what the nodes do. (templated)
     :param poll_interval: the time between two polls, as a pendulum duration, ``timedelta`` or seconds.
+        (templated)
     :param deferrable: wait on the triggerer and free the worker; the default is Airflow's
-        ``[operators] default_deferrable``.
+        ``[operators] default_deferrable``. (templated)
     :param batch_linux_conn_id: the connection to the Batch account. (templated)
     """
 
     action = "start"
-    chosen_by_default = ("deallocated",)
+    selected_by_default = ("deallocated",)
+
+    @classmethod
+    def request_class(cls) -> type[NodeActionRequest]:
+        """Return the class of the request."""
+        from airflow_provider_batchlinux.core.nodes.requests import NodeActionRequest
+
+        return NodeActionRequest

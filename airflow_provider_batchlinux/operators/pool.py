@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, cast
 
-from airflow_provider_batchlinux.core.instants import Duration, expiry_of, seconds_of
+from airflow_provider_batchlinux.core.instants import Duration, expiry_of
 from airflow_provider_batchlinux.exceptions import BatchLinuxError, BatchUnreachableError
 from airflow_provider_batchlinux.links.portal import BatchLinuxPoolLink
 from airflow_provider_batchlinux.operators._base import (
@@ -15,21 +15,16 @@ from airflow_provider_batchlinux.operators._base import (
     failed_tasks,
     is_last_try,
     owner_of,
-    parse_bool,
     runs_ended,
 )
 from airflow_provider_batchlinux.operators._pool_request import (
-    PARTS,
-    hide_parts,
     pool_request,
     require_entra,
     require_management,
-    require_one_form,
     secrets_hidden,
 )
 from airflow_provider_batchlinux.operators._waiting import (
     DEFAULT_DEFERRABLE,
-    BatchLinuxPoolOperator,
     BatchLinuxWaitingOperator,
     Step,
 )
@@ -43,6 +38,8 @@ if TYPE_CHECKING:
     from airflow_provider_batchlinux.client.pools.release import Release
     from airflow_provider_batchlinux.client.transport.account import AccountSettings
     from airflow_provider_batchlinux.core.pools.changes import IfExists
+    from airflow_provider_batchlinux.core.pools.create_requests import CreatePoolRequest
+    from airflow_provider_batchlinux.core.pools.requests import DeletePoolRequest
     from airflow_provider_batchlinux.specs import (
         AutoscaleSpec,
         ContainerSpec,
@@ -59,7 +56,7 @@ if TYPE_CHECKING:
 __all__ = ["BatchLinuxCreatePoolOperator", "BatchLinuxDeletePoolOperator"]
 
 
-class BatchLinuxCreatePoolOperator(BatchLinuxWaitingOperator):
+class BatchLinuxCreatePoolOperator(BatchLinuxWaitingOperator["CreatePoolRequest"]):
     """
     Create a pool of Linux nodes, or adopt the one that an earlier try created.
 
@@ -112,20 +109,22 @@ class BatchLinuxCreatePoolOperator(BatchLinuxWaitingOperator):
           ``architecture``, ``like`` (a pattern of its name such as ``standard_d*s_v5``). The smallest such
           size is used, the newest of those. That needs the management plane, as ``identities`` do.
           (templated)
-    :param dedicated_nodes: the number of dedicated nodes.
+    :param dedicated_nodes: the number of dedicated nodes. (templated)
     :param spot_nodes: the number of Spot nodes, which are cheaper and which Azure may evict at any time.
+        (templated)
     :param start_task: a bash command that every node runs at every boot, or a
         :class:`~airflow_provider_batchlinux.specs.StartTaskSpec`; ``None`` for none. A node accepts tasks
         only after it has succeeded. (templated)
-    :param start_task_elevated: run the start task as root, as the installation of packages needs.
+    :param start_task_elevated: run the start task as root, as the installation of packages needs. (templated)
     :param start_task_environment: environment variables of the start task. (templated)
     :param start_task_retries: how often a failed start task is retried on its node; -1 for without limit.
+        (templated)
     :param ssh_from: networks that may reach SSH on the nodes, such as ``["203.0.113.0/24"]``; ``None`` keeps
         SSH closed. It cannot be opened later while the pool has nodes. (templated)
     :param metadata: names and values to store with the pool. (templated)
-    :param task_slots_per_node: how many tasks a node runs concurrently.
+    :param task_slots_per_node: how many tasks a node runs concurrently. (templated)
     :param resize_timeout: how long the service may look for nodes, at least 5 minutes, as a pendulum
-        duration, ``timedelta`` or seconds; ``None`` is the service's default of 15 minutes.
+        duration, ``timedelta`` or seconds; ``None`` is the service's default of 15 minutes. (templated)
     :param display_name: a name for people; ``None`` for none. (templated)
     :param autoscale: a formula that sets the number of nodes instead of ``dedicated_nodes`` and
         ``spot_nodes``, or an :class:`~airflow_provider_batchlinux.specs.AutoscaleSpec`. (templated)
@@ -148,7 +147,7 @@ class BatchLinuxCreatePoolOperator(BatchLinuxWaitingOperator):
     :param tags: Azure's tags of the pool; they need what ``identities`` need. (templated)
     :param preflight: check before the pool is created whether it can get its nodes: VM size, image, quotas,
         as far as the management plane tells. If that is not available, a warning is logged. ``None`` checks
-        if the connection has what ``identities`` need. A pool that exists is not checked.
+        if the connection has what ``identities`` need. A pool that exists is not checked. (templated)
     :param body: the whole pool as a REST body of version 2025-06-01, instead of the parameters above (except
         ``pool_id``, ``image``, ``identities``, ``tags`` and ``preflight``): a dict, or the name of a JSON or
         YAML file, which is found and rendered like Airflow's template files. Its ``imageReference`` may be
@@ -158,7 +157,7 @@ class BatchLinuxCreatePoolOperator(BatchLinuxWaitingOperator):
         pool's metadata (``airflow_batchlinux_expires_at``). The service does not delete the pool then: use
         :class:`BatchLinuxDeletePoolOperator` as teardown, and
         :class:`~airflow_provider_batchlinux.operators.sweeper.BatchLinuxSweepPoolsOperator` for pools that
-        are left behind.
+        are left behind. (templated)
     :param if_exists: what to do if a pool with this id already exists. A pool that an earlier try of the same
         task instance created with the same parameters is always reused.
 
@@ -171,41 +170,30 @@ class BatchLinuxCreatePoolOperator(BatchLinuxWaitingOperator):
         - ``ignore`` uses the pool unchanged, with a warning that names the differences.
 
         Another spelling is no difference, and a pool without differences is never changed or deleted.
+        (templated)
+    :param poll_interval: the time between two polls meanwhile, as a pendulum duration, ``timedelta`` or
+        seconds. (templated)
     :param deletion_limit: how long to wait while a pool with this id is being deleted, or resized before its
-        size is changed, as a pendulum duration, ``timedelta`` or seconds.
+        size is changed, as a pendulum duration, ``timedelta`` or seconds. (templated)
     :param deferrable: wait for that on the triggerer and free the worker; the default is Airflow's
-        ``[operators] default_deferrable``.
+        ``[operators] default_deferrable``. (templated)
     :param batch_linux_conn_id: the connection to the Batch account. (templated)
     """
 
-    template_fields: Sequence[str] = (
-        *BatchLinuxPoolOperator.template_fields,
-        "image",
-        "vm_size",
-        "start_task",
-        "start_task_environment",
-        "ssh_from",
-        "metadata",
-        "display_name",
-        *PARTS,
-        "identities",
-        "tags",
-        "body",
-    )
     template_fields_renderers = {  # noqa: RUF012 - Airflow's own form
         "start_task": "bash",
         **dict.fromkeys(("image", "vm_size", "body"), "json"),
         **dict.fromkeys(("start_task_environment", "ssh_from", "metadata", "identities", "tags"), "json"),
-        **dict.fromkeys(PARTS, "json"),
+        **dict.fromkeys(("autoscale", "network", "storage", "security", "containers", "software"), "json"),
+        **dict.fromkeys(("user_accounts", "scheduling"), "json"),
     }
-    poll_interval = 5.0
     limit_name = "deletion_limit"
 
     _is_last_try = False
     _was_killed = False
 
-    _request: PoolRequest
-    """Built from the rendered fields when the task runs; it derives an id if ``pool_id`` is ``None``."""
+    _pool: PoolRequest
+    """What the request makes, with an id if it has none."""
 
     def __init__(
         self,
@@ -213,16 +201,16 @@ class BatchLinuxCreatePoolOperator(BatchLinuxWaitingOperator):
         image: str | dict[str, Any] | None = None,
         vm_size: str | list[str] | dict[str, Any] | None = None,
         pool_id: str | None = None,
-        dedicated_nodes: int = 0,
-        spot_nodes: int = 0,
+        dedicated_nodes: int | str = 0,
+        spot_nodes: int | str = 0,
         start_task: str | StartTaskSpec | dict[str, Any] | None = None,
-        start_task_elevated: bool = False,
+        start_task_elevated: bool | str = False,
         start_task_environment: dict[str, str] | None = None,
-        start_task_retries: int = 0,
+        start_task_retries: int | str = 0,
         ssh_from: list[str] | None = None,
         metadata: dict[str, str] | None = None,
-        task_slots_per_node: int = 1,
-        resize_timeout: Duration | None = None,
+        task_slots_per_node: int | str = 1,
+        resize_timeout: Duration | str | None = None,
         display_name: str | None = None,
         autoscale: str | AutoscaleSpec | dict[str, Any] | None = None,
         network: NetworkSpec | dict[str, Any] | None = None,
@@ -234,44 +222,51 @@ class BatchLinuxCreatePoolOperator(BatchLinuxWaitingOperator):
         scheduling: SchedulingSpec | dict[str, Any] | None = None,
         identities: list[str] | None = None,
         tags: dict[str, str] | None = None,
-        preflight: bool | None = None,
+        preflight: bool | str | None = None,
         body: str | dict[str, Any] | None = None,
-        expires_in: Duration | None = None,
+        expires_in: Duration | str | None = None,
         if_exists: IfExists = "reuse",
-        deletion_limit: Duration = timedelta(minutes=15),
-        deferrable: bool = DEFAULT_DEFERRABLE,
+        deletion_limit: Duration | str = timedelta(minutes=15),
+        poll_interval: Duration | str = timedelta(seconds=5),
+        deferrable: bool | str = DEFAULT_DEFERRABLE,
         **kwargs: Any,
     ) -> None:
-        super().__init__(pool_id=pool_id, **{"multiple_outputs": True, **kwargs})  # type: ignore[arg-type]
-        self.image, self.vm_size = image, vm_size
+        kwargs = {
+            "multiple_outputs": True,
+            "poll_interval": poll_interval,
+            "deferrable": deferrable,
+            **kwargs,
+        }
+        super().__init__(pool_id=pool_id, **kwargs)  # type: ignore[arg-type]  # only here it may be None
+        self.image, self.vm_size, self.metadata, self.ssh_from = image, vm_size, metadata, ssh_from
         self.dedicated_nodes, self.spot_nodes, self.start_task = dedicated_nodes, spot_nodes, start_task
         self.start_task_elevated, self.start_task_retries = start_task_elevated, start_task_retries
         self.start_task_environment = start_task_environment
-        self.ssh_from, self.metadata = ssh_from, metadata
         self.task_slots_per_node, self.resize_timeout = task_slots_per_node, resize_timeout
         self.display_name, self.body, self.autoscale = display_name, body, autoscale
         self.network, self.storage, self.security = network, storage, security
         self.containers, self.software = containers, software
         self.user_accounts, self.scheduling = user_accounts, scheduling
         self.identities, self.tags, self.preflight = identities, tags, preflight
-        self.expires_in, self.if_exists = expires_in, if_exists
-        self.deletion_limit, self.deferrable = deletion_limit, deferrable
-        require_one_form(self)
+        self.expires_in, self.if_exists, self.deletion_limit = expires_in, if_exists, deletion_limit
 
-    def hide_secrets(self, resolved: set[int]) -> None:
-        """Replace the spec objects by dicts, and mark the secrets in them and in the body."""
-        hide_parts(self, resolved)
+    @classmethod
+    def request_class(cls) -> type[CreatePoolRequest]:
+        """Return the class of the request."""
+        from airflow_provider_batchlinux.core.pools.create_requests import CreatePoolRequest
+
+        return CreatePoolRequest
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Create or adopt the pool."""
         self._begin(context)
-        with secrets_hidden(self._request.spec):
+        with secrets_hidden(self._pool.spec):
             return cast("dict[str, Any]", super().execute(context))
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         """Continue after a pool with the same id was deleted or resized."""
         self._begin(context)
-        with secrets_hidden(self._request.spec):
+        with secrets_hidden(self._pool.spec):
             return cast("dict[str, Any]", super().execute_complete(context, event))
 
     def on_kill(self) -> None:
@@ -293,32 +288,28 @@ class BatchLinuxCreatePoolOperator(BatchLinuxWaitingOperator):
         await super().take_back(client, context, trigger)
 
     def _begin(self, context: Context) -> None:
-        self._request = pool_request(self, context, self.account)
+        self._pool = pool_request(self, self.request, context, self.account)
         self._is_last_try = is_last_try(context)
 
     async def _try_to_take_back(self, client: BatchLinuxClient) -> None:
         from airflow_provider_batchlinux.client.pools.release import take_back
 
-        pool_id = self._request.spec.pool_id
+        pool_id = self._pool.spec.pool_id
         try:
-            await asyncio.wait_for(take_back(client, pool_id, self._request.owner), KILL_LIMIT)
+            await asyncio.wait_for(take_back(client, pool_id, self._pool.owner), KILL_LIMIT)
         except (BatchLinuxError, asyncio.TimeoutError) as error:
             why = str(error) or f"no answer in {KILL_LIMIT:g} s."
             self.log.warning("Pool %r may be left without a task that deletes it: %s", pool_id, why)
 
-    def problems(self) -> list[str]:
-        """Return no problems: the request was checked when it was built."""
-        return []
-
-    def limit(self) -> timedelta:
+    def limit(self) -> timedelta | None:
         """Return how long to wait for a pool with the same id."""
-        return timedelta(seconds=seconds_of("deletion_limit", self.deletion_limit))
+        return timedelta(seconds=self.request.deletion_limit)
 
     def link_pool(self, context: Context) -> AccountSettings:
         """Store the link to the pool, and return the account."""
-        require_entra(self._request.spec, self.account)
-        require_management(self._request.spec, self.account)
-        BatchLinuxPoolLink.persist(context, self.account, self._request.spec.pool_id)
+        require_entra(self._pool.spec, self.account)
+        require_management(self._pool.spec, self.account)
+        BatchLinuxPoolLink.persist(context, self.account, self._pool.spec.pool_id)
         return self.account
 
     async def submit(self, client: BatchLinuxClient, context: Context) -> Step:
@@ -326,12 +317,14 @@ class BatchLinuxCreatePoolOperator(BatchLinuxWaitingOperator):
         from airflow_provider_batchlinux.client.api.management import management_for
         from airflow_provider_batchlinux.client.pools.create import Obstacle, ensure_pool
 
-        spec = self._request.spec
+        spec = self._pool.spec
         arguments = {**self.trigger_arguments(context), "pool_id": spec.pool_id}
         is_managed = require_management(spec, self.account)
         try:
-            async with management_for(self.account, required=is_managed, preflight=self.preflight) as plane:
-                pool = await ensure_pool(client, self._request, plane)
+            async with management_for(
+                self.account, required=is_managed, preflight=self.request.preflight
+            ) as plane:
+                pool = await ensure_pool(client, self._pool, plane)
         except BatchUnreachableError:
             # The service may have taken a request whose answer was lost.
             if self._is_last_try:
@@ -358,7 +351,7 @@ class BatchLinuxCreatePoolOperator(BatchLinuxWaitingOperator):
         return await self.submit(client, context)
 
 
-class BatchLinuxDeletePoolOperator(BatchLinuxWaitingOperator):
+class BatchLinuxDeletePoolOperator(BatchLinuxWaitingOperator["DeletePoolRequest"]):
     """
     Delete a pool with its nodes. A pool that does not exist is fine.
 
@@ -387,57 +380,68 @@ class BatchLinuxDeletePoolOperator(BatchLinuxWaitingOperator):
     :param keep_on_failure: how long to keep the pool if a task of the Dag run has failed, for example to look
         at its nodes, as a pendulum duration, ``timedelta`` or seconds. After that,
         :class:`~airflow_provider_batchlinux.operators.sweeper.BatchLinuxSweepPoolsOperator` deletes it. Its
-        nodes are billed meanwhile. ``None`` deletes it also then.
+        nodes are billed meanwhile. ``None`` deletes it also then. (templated)
     :param force: delete the pool even if other Dag runs use it. (templated)
     :param wait: wait until the pool is gone, so that nothing is billed and its id is free. ``False`` returns
-        as soon as the service has accepted the request.
+        as soon as the service has accepted the request. (templated)
     :param timeout: how long to wait at most, as a pendulum duration, ``timedelta`` or seconds. The deletion
-        continues at the service after that.
+        continues at the service after that. (templated)
     :param poll_interval: the time between two polls, as a pendulum duration, ``timedelta`` or seconds.
+        (templated)
     :param deferrable: wait on the triggerer and free the worker; the default is Airflow's
-        ``[operators] default_deferrable``.
+        ``[operators] default_deferrable``. (templated)
     :param batch_linux_conn_id: the connection to the Batch account. (templated)
     """
 
-    template_fields: Sequence[str] = (*BatchLinuxWaitingOperator.template_fields, "force")
     ui_color = "#f3e3d8"
 
     def __init__(
         self,
         *,
         pool_id: str,
-        keep_on_failure: Duration | None = None,
+        keep_on_failure: Duration | str | None = None,
         force: bool | str = False,
-        wait: bool = True,
-        timeout: Duration = timedelta(hours=1),
-        poll_interval: Duration = timedelta(seconds=10),
-        deferrable: bool = DEFAULT_DEFERRABLE,
+        wait: bool | str = True,
+        timeout: Duration | str = timedelta(hours=1),
+        poll_interval: Duration | str = timedelta(seconds=10),
+        deferrable: bool | str = DEFAULT_DEFERRABLE,
         **kwargs: Any,
     ) -> None:
-        super().__init__(pool_id=pool_id, **kwargs)
-        self.wait, self.deferrable = wait, deferrable
-        self.timeout, self.poll_interval = timeout, poll_interval
-        self.keep_on_failure, self.force = keep_on_failure, force
+        super().__init__(pool_id=pool_id, poll_interval=poll_interval, deferrable=deferrable, **kwargs)
+        self.keep_on_failure = keep_on_failure
+        self.force = force
+        self.wait = wait
+        self.timeout = timeout
+
+    @classmethod
+    def request_class(cls) -> type[DeletePoolRequest]:
+        """Return the class of the request."""
+        from airflow_provider_batchlinux.core.pools.requests import DeletePoolRequest
+
+        return DeletePoolRequest
+
+    def limit(self) -> timedelta | None:
+        """Return how long to wait at most."""
+        return timedelta(seconds=self.request.timeout)
 
     async def submit(self, client: BatchLinuxClient, context: Context) -> Step:
         """Delete the pool, unless another Dag run uses it or it is kept after a failure."""
         from airflow_provider_batchlinux.client.pools.release import Deletion, release_pool
         from airflow_provider_batchlinux.client.tasks.jobs import end_orphans
 
-        arguments = self.trigger_arguments(context)
-        released = await release_pool(client, self.pool_id, self._release(context))
+        pool_id = self.request.pool_id
+        released = await release_pool(client, pool_id, self._release(context))
         if released.deletion is Deletion.KEPT:
             self.log.warning(
-                "Pool %r is kept, because %s. force=True deletes it all the same.",
-                self.pool_id, released.reason,
-            )  # fmt: skip
-            return {"pool_id": self.pool_id, "deleted": False, "reason": released.reason}
+                "Pool %r is kept, because %s. force=True deletes it all the same.", pool_id, released.reason
+            )
+            return {"pool_id": pool_id, "deleted": False, "reason": released.reason}
         found = released.deletion is Deletion.REQUESTED
-        self.log.info("Pool %r %s.", self.pool_id, "is being deleted" if found else "does not exist")
-        await end_orphans(client, self.pool_id, self.account.id_prefix)
-        if found and self.wait:
-            return BatchLinuxPoolGoneTrigger(**arguments)
-        return {"pool_id": self.pool_id, "deleted": found}
+        self.log.info("Pool %r %s.", pool_id, "is being deleted" if found else "does not exist")
+        await end_orphans(client, pool_id, self.account.id_prefix)
+        if found and self.request.wait:
+            return BatchLinuxPoolGoneTrigger(**self.trigger_arguments(context))
+        return {"pool_id": pool_id, "deleted": found}
 
     async def finish(
         self,
@@ -455,13 +459,13 @@ class BatchLinuxDeletePoolOperator(BatchLinuxWaitingOperator):
         from airflow_provider_batchlinux.core.text import joined
 
         instance, now, until = self.account.id_prefix, datetime.now(timezone.utc), None
-        if self.keep_on_failure is not None and (failed := failed_tasks(context)):
-            until = expiry_of(self.keep_on_failure, None, now)
+        if self.request.keep_on_failure is not None and (failed := failed_tasks(context)):
+            until = expiry_of(self.request.keep_on_failure, None, now)
             self.log.warning("Tasks of the Dag run have failed: %s.", joined(failed))
         return Release(
             run=Holder.of({**owner_of(context), "instance": instance}),
             now=now,
             has_ended=runs_ended(context, instance),
             keep_until=until,
-            force=parse_bool("force", self.force),
+            force=self.request.force,
         )

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_batchlinux.core.instants import Duration, optional_seconds
+from airflow_provider_batchlinux.core.instants import Duration
 from airflow_provider_batchlinux.operators._waiting import (
     DEFAULT_DEFERRABLE,
     BatchLinuxPoolOperator,
@@ -20,6 +19,9 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
+    from airflow_provider_batchlinux.core.parameters.requests import PoolIdRequest
+    from airflow_provider_batchlinux.core.pools.changes.resize import RunningTasks
+    from airflow_provider_batchlinux.core.pools.requests import EnableAutoscaleRequest, ResizePoolRequest
     from airflow_provider_batchlinux.specs import AutoscaleSpec
 
 __all__ = [
@@ -29,7 +31,7 @@ __all__ = [
 ]
 
 
-class BatchLinuxResizePoolOperator(BatchLinuxWaitingOperator):
+class BatchLinuxResizePoolOperator(BatchLinuxWaitingOperator["ResizePoolRequest"]):
     """
     Resize a pool, and wait until the resize is over.
 
@@ -51,24 +53,25 @@ class BatchLinuxResizePoolOperator(BatchLinuxWaitingOperator):
         ``docs/howto/keep-an-account-tidy.md``.
 
     :param pool_id: the pool's id. (templated)
-    :param dedicated_nodes: the number of dedicated nodes; ``None`` keeps it.
-    :param spot_nodes: the number of Spot nodes; ``None`` keeps it.
+    :param dedicated_nodes: the number of dedicated nodes; ``None`` keeps it. (templated)
+    :param spot_nodes: the number of Spot nodes; ``None`` keeps it. (templated)
     :param resize_timeout: how long the service may look for nodes, at least 5 minutes, as a pendulum
-        duration, ``timedelta`` or seconds; ``None`` is the service's default of 15 minutes.
+        duration, ``timedelta`` or seconds; ``None`` is the service's default of 15 minutes. (templated)
     :param running_tasks: what to do with tasks on nodes that are removed: ``requeue`` runs them again on
-        other nodes, ``terminate`` ends them, ``taskcompletion`` waits for them.
+        other nodes, ``terminate`` ends them, ``taskcompletion`` waits for them. (templated)
     :param accept_partial: succeed also with fewer nodes than requested, as Spot nodes often are; ``False``
-        fails the task with the service's reasons.
+        fails the task with the service's reasons. (templated)
     :param stop_on_kill: stop the resize if the task is killed, unless another resize is running by then.
         Nodes that the pool has by then stay. A deferred task does this from Airflow 3.3 on, unless it is
-        marked as success. ``False`` lets the resize continue.
+        marked as success. ``False`` lets the resize continue. (templated)
     :param wait: wait until the resize is over. ``False`` returns as soon as the service has accepted it,
-        which may still mean to wait for a resize that is running.
+        which may still mean to wait for a resize that is running. (templated)
     :param timeout: how long to wait at most, as a pendulum duration, ``timedelta`` or seconds. The resize
-        continues after that.
+        continues after that. (templated)
     :param poll_interval: the time between two polls, as a pendulum duration, ``timedelta`` or seconds.
+        (templated)
     :param deferrable: wait on the triggerer and free the worker; the default is Airflow's
-        ``[operators] default_deferrable``.
+        ``[operators] default_deferrable``. (templated)
     :param batch_linux_conn_id: the connection to the Batch account. (templated)
     """
 
@@ -76,49 +79,50 @@ class BatchLinuxResizePoolOperator(BatchLinuxWaitingOperator):
         self,
         *,
         pool_id: str,
-        dedicated_nodes: int | None = None,
-        spot_nodes: int | None = None,
-        resize_timeout: Duration | None = None,
-        running_tasks: str = "requeue",
-        accept_partial: bool = False,
-        stop_on_kill: bool = True,
-        wait: bool = True,
-        timeout: Duration = timedelta(hours=1),
-        poll_interval: Duration = timedelta(seconds=10),
-        deferrable: bool = DEFAULT_DEFERRABLE,
+        dedicated_nodes: int | str | None = None,
+        spot_nodes: int | str | None = None,
+        resize_timeout: Duration | str | None = None,
+        running_tasks: RunningTasks = "requeue",
+        accept_partial: bool | str = False,
+        stop_on_kill: bool | str = True,
+        wait: bool | str = True,
+        timeout: Duration | str = timedelta(hours=1),
+        poll_interval: Duration | str = timedelta(seconds=10),
+        deferrable: bool | str = DEFAULT_DEFERRABLE,
         **kwargs: Any,
     ) -> None:
-        super().__init__(pool_id=pool_id, **kwargs)
-        self.wait, self.deferrable = wait, deferrable
-        self.timeout, self.poll_interval = timeout, poll_interval
-        self.dedicated_nodes, self.spot_nodes = dedicated_nodes, spot_nodes
+        super().__init__(pool_id=pool_id, poll_interval=poll_interval, deferrable=deferrable, **kwargs)
+        self.dedicated_nodes = dedicated_nodes
+        self.spot_nodes = spot_nodes
         self.resize_timeout = resize_timeout
         self.running_tasks = running_tasks
         self.accept_partial = accept_partial
         self.stop_on_kill = stop_on_kill
+        self.wait = wait
+        self.timeout = timeout
+
+    @classmethod
+    def request_class(cls) -> type[ResizePoolRequest]:
+        """Return the class of the request."""
+        from airflow_provider_batchlinux.core.pools.requests import ResizePoolRequest
+
+        return ResizePoolRequest
+
+    def limit(self) -> timedelta | None:
+        """Return how long to wait at most."""
+        return timedelta(seconds=self.request.timeout)
 
     async def submit(self, client: BatchLinuxClient, context: Context) -> Step:  # noqa: ARG002
         """Return the trigger, which itself requests the resize once the pool is steady."""
-        from airflow_provider_batchlinux.core.pools.changes.resize import ResizeSpec
-
-        spec = ResizeSpec(
-            dedicated_nodes=self.dedicated_nodes,
-            spot_nodes=self.spot_nodes,
-            resize_timeout=optional_seconds("resize_timeout", self.resize_timeout),
-            running_tasks=self.running_tasks,
-            accept_partial=self.accept_partial,
-        )
-        if problems := spec.problems():
-            raise ValueError("\n".join(problems))
         return BatchLinuxPoolResizedTrigger(
-            resize=asdict(spec),
-            until_over=self.wait,
-            stop_on_kill=self.stop_on_kill,
+            resize=asdict(self.request.spec()),
+            until_over=self.request.wait,
+            stop_on_kill=self.request.stop_on_kill,
             **self.trigger_arguments(context),
         )
 
 
-class BatchLinuxEnableAutoscaleOperator(BatchLinuxPoolOperator):
+class BatchLinuxEnableAutoscaleOperator(BatchLinuxPoolOperator["EnableAutoscaleRequest"]):
     """
     Enable autoscale on a pool with a formula, or change its formula.
 
@@ -140,11 +144,10 @@ class BatchLinuxEnableAutoscaleOperator(BatchLinuxPoolOperator):
     :param formula: the formula, or an :class:`~airflow_provider_batchlinux.specs.AutoscaleSpec`, which
         contains its interval. (templated)
     :param interval: the time between two evaluations, 5 minutes to 7 days, as a pendulum duration,
-        ``timedelta`` or seconds; ``None`` is the service's default of 15 minutes.
+        ``timedelta`` or seconds; ``None`` is the service's default of 15 minutes. (templated)
     :param batch_linux_conn_id: the connection to the Batch account. (templated)
     """
 
-    template_fields: Sequence[str] = (*BatchLinuxPoolOperator.template_fields, "formula")
     template_fields_renderers = {"formula": "json"}  # noqa: RUF012 - Airflow's own form
 
     def __init__(
@@ -152,55 +155,34 @@ class BatchLinuxEnableAutoscaleOperator(BatchLinuxPoolOperator):
         *,
         pool_id: str,
         formula: str | AutoscaleSpec | dict[str, Any],
-        interval: Duration | None = None,
+        interval: Duration | str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(pool_id=pool_id, **kwargs)
         self.formula = formula
         self.interval = interval
 
-    def hide_secrets(self, resolved: set[int]) -> None:
-        """Replace a spec object by a dict, so that the formula in it is rendered."""
-        from airflow_provider_batchlinux.core.pools.spec.base import Spec
+    @classmethod
+    def request_class(cls) -> type[EnableAutoscaleRequest]:
+        """Return the class of the request."""
+        from airflow_provider_batchlinux.core.pools.requests import EnableAutoscaleRequest
 
-        if isinstance(self.formula, Spec):
-            is_resolved = id(self.formula) in resolved
-            self.formula = self.formula.to_dict()
-            if is_resolved:
-                resolved.add(id(self.formula))
+        return EnableAutoscaleRequest
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Enable the formula, and return its first values."""
+        pool_id, body = self.request.pool_id, self.request.body()
         self.link_pool(context)
-        body = self._body()
 
         async def work(client: BatchLinuxClient) -> dict[str, Any]:
-            await client.enable_autoscale(self.pool_id, body)
-            run = (await client.find_pool_body(self.pool_id, ["autoScaleRun"]) or {}).get("autoScaleRun")
+            await client.enable_autoscale(pool_id, body)
+            run = (await client.find_pool_body(pool_id, ["autoScaleRun"]) or {}).get("autoScaleRun")
             return dict(run or {})
 
-        return {"pool_id": self.pool_id, "results": _results(self.hook.run(work), self.pool_id)}
-
-    def _body(self) -> dict[str, Any]:
-        from airflow_provider_batchlinux.core.instants import iso8601_duration
-        from airflow_provider_batchlinux.core.pools.spec.base import plain_spec, read_spec
-        from airflow_provider_batchlinux.core.pools.spec.scale import AutoscaleSpec
-
-        given = {"formula": self.formula} if isinstance(self.formula, str) else plain_spec(self.formula)
-        seconds = optional_seconds("interval", self.interval)
-        problems: list[str] = []
-        if seconds is not None and given.get("interval") is not None:
-            problems.append("interval is given twice: as a parameter and in the formula; remove one of them.")
-        spec = read_spec(AutoscaleSpec, given, "formula", problems)
-        if spec is None or problems:
-            raise ValueError("\n".join(problems))
-        body = {name: value for name, value in spec.to_rest().items() if name != "enableAutoScale"}
-        if seconds is not None:
-            body["autoScaleEvaluationInterval"] = iso8601_duration(seconds)
-        return body
+        return {"pool_id": pool_id, "results": _results(self.hook.run(work), pool_id)}
 
 
-class BatchLinuxDisableAutoscaleOperator(BatchLinuxPoolOperator):
+class BatchLinuxDisableAutoscaleOperator(BatchLinuxPoolOperator["PoolIdRequest"]):
     """
     Disable autoscale on a pool, which keeps its current number of nodes.
 
@@ -219,17 +201,25 @@ class BatchLinuxDisableAutoscaleOperator(BatchLinuxPoolOperator):
     :param batch_linux_conn_id: the connection to the Batch account. (templated)
     """
 
+    @classmethod
+    def request_class(cls) -> type[PoolIdRequest]:
+        """Return the class of the request."""
+        from airflow_provider_batchlinux.core.parameters.requests import PoolIdRequest
+
+        return PoolIdRequest
+
     def execute(self, context: Context) -> dict[str, Any]:
         """Disable the formula, if the pool has one."""
+        pool_id = self.request.pool_id
         self.link_pool(context)
 
         async def work(client: BatchLinuxClient) -> None:
-            pool = await client.find_pool(self.pool_id)
+            pool = await client.find_pool(pool_id)
             if pool is None or pool.autoscale:
-                await client.disable_autoscale(self.pool_id)
+                await client.disable_autoscale(pool_id)
 
         self.hook.run(work)
-        return {"pool_id": self.pool_id}
+        return {"pool_id": pool_id}
 
 
 def _results(run: dict[str, Any], pool_id: str) -> dict[str, str]:

@@ -6,25 +6,21 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_batchlinux.core.instants import Duration, optional_seconds
+from airflow_provider_batchlinux.core.instants import Duration
 from airflow_provider_batchlinux.exceptions import BatchRequestError
-from airflow_provider_batchlinux.operators._base import (
-    BatchLinuxBaseOperator,
-    parse_bool,
-    runs_ended,
-    save_result,
-)
+from airflow_provider_batchlinux.operators._base import BatchLinuxBaseOperator, runs_ended, save_result
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from airflow_provider_batchlinux.core.pools.requests import SweepPoolsRequest
     from airflow_provider_batchlinux.core.pools.sweep import OwnedPool, Sweep
     from airflow_provider_batchlinux.hooks.batch_linux import BatchLinuxSession
 
 __all__ = ["BatchLinuxSweepPoolsOperator"]
 
 
-class BatchLinuxSweepPoolsOperator(BatchLinuxBaseOperator):
+class BatchLinuxSweepPoolsOperator(BatchLinuxBaseOperator["SweepPoolsRequest"]):
     """
     Delete the pools of this Airflow that have expired, or whose Dag runs have ended.
 
@@ -64,25 +60,23 @@ class BatchLinuxSweepPoolsOperator(BatchLinuxBaseOperator):
         ``docs/howto/keep-an-account-tidy.md``,
         and ``maintenance`` in ``example_dags/example_maintenance.py``.
 
-    :param delete: delete the pools; ``False`` is a dry run. As ``bool`` or as text such
-        as ``"true"``. (templated)
+    :param delete: delete the pools; ``False`` is a dry run. (templated)
     :param ended_runs: delete also pools without an expiry whose Dag runs have ended. ``False`` deletes only
-        expired pools.
+        expired pools. (templated)
     :param idle_after: log a warning for each remaining pool whose nodes have neither run a task nor changed
         their state for this long, as a pendulum duration, ``timedelta`` or seconds. Idle pools are not
-        deleted. ``None`` skips this check.
+        deleted. ``None`` skips this check. (templated)
     :param batch_linux_conn_id: the connection to the Batch account. (templated)
     """
 
-    template_fields: Sequence[str] = (*BatchLinuxBaseOperator.template_fields, "delete")
     ui_color = "#f3edd8"
 
     def __init__(
         self,
         *,
         delete: bool | str = False,
-        ended_runs: bool = True,
-        idle_after: Duration | None = timedelta(hours=24),
+        ended_runs: bool | str = True,
+        idle_after: Duration | str | None = timedelta(hours=24),
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -90,12 +84,18 @@ class BatchLinuxSweepPoolsOperator(BatchLinuxBaseOperator):
         self.ended_runs = ended_runs
         self.idle_after = idle_after
 
+    @classmethod
+    def request_class(cls) -> type[SweepPoolsRequest]:
+        """Return the class of the request."""
+        from airflow_provider_batchlinux.core.pools.requests import SweepPoolsRequest
+
+        return SweepPoolsRequest
+
     def execute(self, context: Context) -> dict[str, Any]:
         """Delete the pools that are no longer needed."""
         from airflow_provider_batchlinux.core.pools.sweep import SWEEP_FIELDS, owned_pools
 
-        is_dry_run = not parse_bool("delete", self.delete)
-        idle_after = optional_seconds("idle_after", self.idle_after)
+        is_dry_run, idle_after = not self.request.delete, self.request.idle_after
         with self.hook.session(self.account) as session:
             bodies = session.run(lambda client: client.list_pools(SWEEP_FIELDS))
             pools = owned_pools(bodies, self.account.id_prefix)
@@ -136,7 +136,7 @@ class BatchLinuxSweepPoolsOperator(BatchLinuxBaseOperator):
         now, has_ended = _utc_now(), runs_ended(context, self.account.id_prefix)
 
         def have_ended(pool: OwnedPool) -> bool:
-            if not self.ended_runs or pool.expires_at is not None or pool.is_kept:
+            if not self.request.ended_runs or pool.expires_at is not None or pool.is_kept:
                 return False
             # Newest first: if that one still runs, which is likely, the others cost no request.
             return all(has_ended(run) for run in reversed(pool.runs or ()))

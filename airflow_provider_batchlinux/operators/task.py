@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_batchlinux.core.instants import Duration, optional_seconds
-from airflow_provider_batchlinux.core.tasks.cleanup import DELETE_JOB_CHOICES, DeleteJob
+from airflow_provider_batchlinux.core.instants import Duration
+from airflow_provider_batchlinux.core.tasks.cleanup import DeleteJob
 from airflow_provider_batchlinux.exceptions import TaskFailedError, WaitTimeoutError
-from airflow_provider_batchlinux.operators._base import id_stem_of, is_last_try, owner_of, parse_bool
+from airflow_provider_batchlinux.operators._base import id_stem_of, is_last_try, owner_of
 from airflow_provider_batchlinux.operators._waiting import (
     DEFAULT_DEFERRABLE,
     BatchLinuxWaitingOperator,
@@ -23,13 +22,14 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
+    from airflow_provider_batchlinux.core.tasks.requests import TaskRequest
     from airflow_provider_batchlinux.core.tasks.task import TaskSpec
     from airflow_provider_batchlinux.triggers._base import BatchLinuxTrigger
 
 __all__ = ["BatchLinuxTaskOperator"]
 
 
-class BatchLinuxTaskOperator(BatchLinuxWaitingOperator):
+class BatchLinuxTaskOperator(BatchLinuxWaitingOperator["TaskRequest"]):
     """
     Run a command on a node of a pool and log its output.
 
@@ -70,33 +70,25 @@ class BatchLinuxTaskOperator(BatchLinuxWaitingOperator):
         most 96 KiB in total when compressed; ``None`` for none. (templated)
     :param result_file: a JSON file in the working directory, at most 48 KiB, whose content becomes
         ``result``; ``None`` for none. (templated)
-    :param elevated: run the command as root.
+    :param elevated: run the command as root. (templated)
     :param time_limit: how long the command may run before the service terminates it, as a pendulum duration,
         ``timedelta`` or seconds; ``None`` for no limit. Airflow's ``execution_timeout`` includes the time
-        that the command waits for a node.
-    :param max_retries: how often the service retries the command after a non-zero exit code.
+        that the command waits for a node. (templated)
+    :param max_retries: how often the service retries the command after a non-zero exit code. (templated)
     :param delete_job: when to delete the job with its files: ``always``, ``on_success`` (keeps a failed job
-        for inspection) or ``never``. An active job counts against the account's quota.
+        for inspection) or ``never``. An active job counts against the account's quota. (templated)
     :param rerun_finished: run the command again in a retry, even if an earlier try has run it with success
         and only its result was not read. (templated)
     :param output_limit: how many bytes of stdout and of stderr are logged at most; longer output is truncated
-        to its end.
+        to its end. (templated)
     :param poll_interval: the time between two polls, as a pendulum duration, ``timedelta`` or seconds. With
         less than 5 s, a deferred task may resume before a busy scheduler has recorded the deferral; Airflow
-        (3.3.2) then treats it as killed, and only a retry helps.
+        (3.3.2) then treats it as killed, and only a retry helps. (templated)
     :param deferrable: wait on the triggerer and free the worker; the default is Airflow's
-        ``[operators] default_deferrable``.
+        ``[operators] default_deferrable``. (templated)
     :param batch_linux_conn_id: the connection to the Batch account. (templated)
     """
 
-    template_fields: Sequence[str] = (
-        *BatchLinuxWaitingOperator.template_fields,
-        "command",
-        "environment",
-        "files",
-        "result_file",
-        "rerun_finished",
-    )
     template_fields_renderers = {"command": "bash", "environment": "json", "files": "json"}  # noqa: RUF012
 
     def __init__(
@@ -107,20 +99,17 @@ class BatchLinuxTaskOperator(BatchLinuxWaitingOperator):
         environment: dict[str, str | None] | None = None,
         files: dict[str, str] | None = None,
         result_file: str | None = None,
-        elevated: bool = False,
-        time_limit: Duration | None = None,
-        max_retries: int = 0,
+        elevated: bool | str = False,
+        time_limit: Duration | str | None = None,
+        max_retries: int | str = 0,
         delete_job: DeleteJob = "always",
         rerun_finished: bool | str = False,
-        output_limit: int = 256 * 1024,
-        poll_interval: Duration = timedelta(seconds=15),
-        deferrable: bool = DEFAULT_DEFERRABLE,
+        output_limit: int | str = 256 * 1024,
+        poll_interval: Duration | str = timedelta(seconds=15),
+        deferrable: bool | str = DEFAULT_DEFERRABLE,
         **kwargs: Any,
     ) -> None:
-        super().__init__(pool_id=pool_id, **kwargs)
-        if delete_job not in DELETE_JOB_CHOICES:
-            msg = f"delete_job={delete_job!r} is not one of {', '.join(DELETE_JOB_CHOICES)}."
-            raise ValueError(msg)
+        super().__init__(pool_id=pool_id, poll_interval=poll_interval, deferrable=deferrable, **kwargs)
         self.command = command
         self.environment = environment
         self.files = files
@@ -131,38 +120,37 @@ class BatchLinuxTaskOperator(BatchLinuxWaitingOperator):
         self.delete_job = delete_job
         self.rerun_finished = rerun_finished
         self.output_limit = output_limit
-        self.poll_interval = poll_interval
-        self.deferrable = deferrable
 
-    def problems(self) -> list[str]:
-        """List all that is wrong with the arguments."""
-        missing = [path for path in (self.files or {}).values() if not Path(path).is_file()]
-        return [
-            *self._spec().problems(),
-            *(f"files names {path!r}, which is not a file on this worker." for path in missing),
-        ]
+    @classmethod
+    def request_class(cls) -> type[TaskRequest]:
+        """Return the class of the request."""
+        from airflow_provider_batchlinux.core.tasks.requests import TaskRequest
 
-    def limit(self) -> timedelta | None:
-        """Return no limit besides Airflow's ``execution_timeout``."""
-        return None
+        return TaskRequest
+
+    def problems_on_worker(self) -> list[str]:
+        """List the files that are not on this worker."""
+        paths = self.files.values() if isinstance(self.files, dict) else ()
+        missing = [str(path) for path in paths if not Path(str(path)).is_file()]
+        return [f"files names {path!r}, which is not a file on this worker." for path in missing]
 
     async def submit(self, client: BatchLinuxClient, context: Context) -> Step:
         """Submit the command, or adopt the one that an earlier try has left running."""
         from airflow_provider_batchlinux.client.tasks.jobs import Submission, submit_task
 
-        arguments = {**self.trigger_arguments(context), "delete_job": self.delete_job}
+        arguments = {**self.trigger_arguments(context), "delete_job": self.request.delete_job}
         submission = Submission(
             spec=self._spec(),
             id_stem=id_stem_of(context, self.account.id_prefix),
             try_number=context["ti"].try_number,
             token=uuid.uuid4().hex,
             owner=owner_of(context),
-            rerun_finished=parse_bool("rerun_finished", self.rerun_finished),
+            rerun_finished=self.request.rerun_finished,
         )
         # A kill in the middle of the submission terminates the job, too.
         self.current_trigger = BatchLinuxTaskTrigger(job_id=submission.job_id, **arguments)
         job_id = await submit_task(client, submission)
-        self.log.info("Job %r runs the command on pool %r.", job_id, self.pool_id)
+        self.log.info("Job %r runs the command on pool %r.", job_id, self.request.pool_id)
         return BatchLinuxTaskTrigger(job_id=job_id, **arguments)
 
     async def finish(
@@ -175,7 +163,8 @@ class BatchLinuxTaskOperator(BatchLinuxWaitingOperator):
         """Log the output of the command, and return its result."""
         from airflow_provider_batchlinux.client.tasks.results import Reading, finish_task
 
-        reading = Reading(self.output_limit, self.result_file, self.delete_job)
+        request = self.request
+        reading = Reading(request.output_limit, request.result_file, request.delete_job)
         ended = await finish_task(client, result["job_id"], reading)
         return {
             "job_id": ended.job_id,
@@ -192,14 +181,18 @@ class BatchLinuxTaskOperator(BatchLinuxWaitingOperator):
     def _spec(self) -> TaskSpec:
         from airflow_provider_batchlinux.core.tasks.task import TaskSpec, pack_files
 
-        files = {name: Path(path) for name, path in (self.files or {}).items()}
-        contents = {name: path.read_bytes() for name, path in files.items() if path.is_file()}
-        return TaskSpec(
-            pool_id=self.pool_id,
-            command=self.command,
-            environment=self.environment or {},
-            elevated=self.elevated,
+        request = self.request
+        files = {name: Path(path) for name, path in (request.files or {}).items()}
+        contents = {name: path.read_bytes() for name, path in files.items()}
+        spec = TaskSpec(
+            pool_id=request.pool_id,
+            command=request.command,
+            environment=request.environment or {},
+            elevated=request.elevated,
             packed_files=pack_files(contents) if contents else None,
-            time_limit=optional_seconds("time_limit", self.time_limit),
-            max_retries=self.max_retries,
+            time_limit=request.time_limit,
+            max_retries=request.max_retries,
         )
+        if problems := spec.problems():
+            raise ValueError("\n".join(problems))
+        return spec

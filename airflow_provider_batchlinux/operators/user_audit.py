@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_batchlinux.operators._base import BatchLinuxBaseOperator, parse_bool
+from airflow_provider_batchlinux.operators._base import BatchLinuxBaseOperator
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
     from airflow_provider_batchlinux.client.users.revoke import AuditedUser, Revocation
+    from airflow_provider_batchlinux.core.users.requests import AuditNodeUsersRequest
 
 __all__ = ["BatchLinuxAuditNodeUsersOperator"]
 
 
-class BatchLinuxAuditNodeUsersOperator(BatchLinuxBaseOperator):
+class BatchLinuxAuditNodeUsersOperator(BatchLinuxBaseOperator["AuditNodeUsersRequest"]):
     """
     List the users of pools, with their holders and expiries, and optionally revoke the overdue ones.
 
@@ -47,7 +47,6 @@ class BatchLinuxAuditNodeUsersOperator(BatchLinuxBaseOperator):
     :param batch_linux_conn_id: the connection to the Batch account. (templated)
     """
 
-    template_fields: Sequence[str] = (*BatchLinuxBaseOperator.template_fields, "pool_ids", "revoke")
     template_fields_renderers = {"pool_ids": "json"}  # noqa: RUF012 - Airflow's own form
     ui_color = "#f3e3d8"
 
@@ -58,6 +57,13 @@ class BatchLinuxAuditNodeUsersOperator(BatchLinuxBaseOperator):
         self.pool_ids = pool_ids
         self.revoke = revoke
 
+    @classmethod
+    def request_class(cls) -> type[AuditNodeUsersRequest]:
+        """Return the class of the request."""
+        from airflow_provider_batchlinux.core.users.requests import AuditNodeUsersRequest
+
+        return AuditNodeUsersRequest
+
     def execute(self, context: Context) -> dict[str, Any]:  # noqa: ARG002
         """Read the ledgers, log them, and revoke overdue users."""
         from airflow_provider_batchlinux.client.users.revoke import (
@@ -67,12 +73,12 @@ class BatchLinuxAuditNodeUsersOperator(BatchLinuxBaseOperator):
         )
         from airflow_provider_batchlinux.core.users.ledger import ledger_table
 
-        really = parse_bool("revoke", self.revoke)
+        pool_ids, revokes = self.request.pool_ids, self.request.revoke
         now = datetime.now(timezone.utc)
 
         async def work(client: BatchLinuxClient) -> tuple[list[AuditedUser], list[Revocation]]:
-            users = await audited_users(client, self.pool_ids)
-            return users, await revoke_overdue(client, users, now) if really else []
+            users = await audited_users(client, pool_ids)
+            return users, await revoke_overdue(client, users, now) if revokes else []
 
         users, revocations = self.hook.run(work)
         overdue = sum(user.entry.is_over(now) for user in users)

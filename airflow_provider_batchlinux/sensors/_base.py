@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import cached_property
@@ -18,7 +18,6 @@ from airflow.providers.common.compat.sdk import (
     conf,
 )
 
-from airflow_provider_batchlinux.core.ids import require_id
 from airflow_provider_batchlinux.exceptions import WaitTimeoutError
 from airflow_provider_batchlinux.hooks.batch_linux import DEFAULT_CONN_ID, BatchLinuxHook
 from airflow_provider_batchlinux.links.portal import BatchLinuxPoolLink
@@ -32,6 +31,7 @@ from airflow_provider_batchlinux.operators._base import (
     require_execution_time,
     result_of,
 )
+from airflow_provider_batchlinux.operators._parameters import ParametersMixin
 from airflow_provider_batchlinux.sensors._metrics import counted_failures
 
 if TYPE_CHECKING:
@@ -41,13 +41,18 @@ if TYPE_CHECKING:
 
     from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
     from airflow_provider_batchlinux.client.transport.account import AccountSettings
+    from airflow_provider_batchlinux.core.pools.requests import PoolSensorRequest
     from airflow_provider_batchlinux.hooks.batch_linux import BatchLinuxSession
     from airflow_provider_batchlinux.triggers._base import BatchLinuxTrigger
+
+    S = TypeVar("S", bound=PoolSensorRequest)
+else:
+    S = TypeVar("S")
 
 T = TypeVar("T")
 
 
-class BatchLinuxPoolSensor(PlainFailures, BaseSensorOperator):
+class BatchLinuxPoolSensor(PlainFailures, ParametersMixin[S], BaseSensorOperator):
     """
     The base of the sensors that wait for something about a pool.
 
@@ -60,7 +65,6 @@ class BatchLinuxPoolSensor(PlainFailures, BaseSensorOperator):
     :param batch_linux_conn_id: the connection to the Batch account. (templated)
     """
 
-    template_fields: Sequence[str] = ("batch_linux_conn_id", "pool_id")
     operator_extra_links = (BatchLinuxPoolLink(),)
     ui_color = "#e3f3d8"
 
@@ -68,7 +72,7 @@ class BatchLinuxPoolSensor(PlainFailures, BaseSensorOperator):
         self,
         *,
         pool_id: str,
-        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        deferrable: bool | str = conf.getboolean("operators", "default_deferrable", fallback=False),
         poke_interval: timedelta | float = 30,
         timeout: timedelta | float = 3600,
         batch_linux_conn_id: str = DEFAULT_CONN_ID,
@@ -84,7 +88,7 @@ class BatchLinuxPoolSensor(PlainFailures, BaseSensorOperator):
     @cached_property
     def hook(self) -> BatchLinuxHook:
         """The hook of the connection; created when the task runs."""
-        return BatchLinuxHook(self.batch_linux_conn_id)
+        return BatchLinuxHook(self.request.batch_linux_conn_id)
 
     @abstractmethod
     def trigger(self, deadline: float | None = None) -> BatchLinuxTrigger:
@@ -97,7 +101,7 @@ class BatchLinuxPoolSensor(PlainFailures, BaseSensorOperator):
     def execute(self, context: Context) -> Any:
         """Wait on this worker, or poll once and wait on the triggerer."""
         with self._one_session(context):
-            if not self.deferrable:
+            if not self.request.deferrable:
                 return self.finish(self._poke_until_done(context), context)
             try:
                 found = self.poke(context)
@@ -132,7 +136,6 @@ class BatchLinuxPoolSensor(PlainFailures, BaseSensorOperator):
 
     def poke(self, context: Context) -> PokeReturnValue:  # noqa: ARG002
         """Poll once."""
-        require_id("pool_id", self.pool_id)
 
         async def work(client: BatchLinuxClient) -> tuple[dict[str, Any] | None, str]:
             wait = self.trigger().wait(client)
@@ -171,13 +174,12 @@ class BatchLinuxPoolSensor(PlainFailures, BaseSensorOperator):
     @contextmanager
     def _one_session(self, context: Context) -> Iterator[None]:
         """Use one client for a whole run; count its failure, and clean up after it."""
-        with self.hook.session() as session:
+        with counted_failures(context), self.hook.session() as session:
             self._session = session
             try:
                 self._link_pool(context)
-                with counted_failures(context):
-                    self.begin(context)
-                    yield
+                self.begin(context)
+                yield
             except AirflowException as error:
                 self.clean_up(error)
                 raise
@@ -198,7 +200,7 @@ class BatchLinuxPoolSensor(PlainFailures, BaseSensorOperator):
             account = self.account()
         except Exception:  # the first poll reports what is wrong with the connection
             return
-        BatchLinuxPoolLink.persist(context, account, self.pool_id)
+        BatchLinuxPoolLink.persist(context, account, self.request.pool_id)
 
     def _poke_until_done(self, context: Context) -> Any:
         try:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowSensorTimeout, AirflowSkipException
 
-from airflow_provider_batchlinux.core.instants import Duration, optional_seconds
+from airflow_provider_batchlinux.core.instants import Duration
 from airflow_provider_batchlinux.exceptions import BatchLinuxError, PoolNotReadyError
 from airflow_provider_batchlinux.sensors._base import BatchLinuxPoolSensor
 from airflow_provider_batchlinux.sensors._metrics import report_timeline, tags_of
@@ -17,17 +16,13 @@ from airflow_provider_batchlinux.triggers.nodes import BatchLinuxNodesIdleTrigge
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from airflow_provider_batchlinux.core.pools.requests import NodesIdleRequest, PoolEnd
     from airflow_provider_batchlinux.specs import RepairSpec
 
 __all__ = ["BatchLinuxNodesIdleSensor"]
 
-PoolEnd = Literal["keep", "delete_pool"]
 
-_NOTHING = ("", "None")
-"""What a template makes of ``None``."""
-
-
-class BatchLinuxNodesIdleSensor(BatchLinuxPoolSensor):
+class BatchLinuxNodesIdleSensor(BatchLinuxPoolSensor["NodesIdleRequest"]):
     """
     Wait until the nodes of a pool are idle: all target nodes, dedicated and Spot, or enough of them.
 
@@ -59,17 +54,19 @@ class BatchLinuxNodesIdleSensor(BatchLinuxPoolSensor):
     :param ready: how many nodes are enough: ``"all"`` target nodes, a number such as ``3``, or a share of the
         target such as ``"80%"``, rounded up. (templated)
     :param allow_empty: a pool whose target is 0 nodes is ready. Otherwise such a pool fails the task, unless
-        an autoscale formula may still add nodes.
+        an autoscale formula may still add nodes. (templated)
     :param running_is_ready: count a node that runs a task like an idle one, for a pool that others use too.
+        (templated)
     :param spot_optional: count only dedicated nodes. For a pool that has only Spot nodes, one is enough.
+        (templated)
     :param max_failed_nodes: how many broken nodes to ignore; ``None`` ignores as many as leave ``ready``
-        within reach, which is none if all nodes are required.
+        within reach, which is none if all nodes are required. (templated)
     :param allocation_limit: how long an allocation may take, as a pendulum duration, ``timedelta`` or
-        seconds; ``None`` for no limit besides ``timeout``.
+        seconds; ``None`` for no limit besides ``timeout``. (templated)
     :param boot_limit: how long a node may take to become ready after its allocation or last boot, before it
-        counts as broken; ``None`` for no limit besides ``timeout``.
+        counts as broken; ``None`` for no limit besides ``timeout``. (templated)
     :param resize_error_limit: how long to wait for a new resize after a transient resize error, such as
-        insufficient capacity; ``None`` fails immediately.
+        insufficient capacity; ``None`` fails immediately. (templated)
     :param requested_at: when the nodes were requested, as ISO 8601 text with a time zone. Earlier resize
         errors do not count. The results of a create and a resize have it as ``requested_at``. ``None``, also
         as text, counts all errors of a steady pool. (templated)
@@ -78,25 +75,19 @@ class BatchLinuxNodesIdleSensor(BatchLinuxPoolSensor):
         nothing. (templated)
     :param on_timeout: what to do with the pool when ``timeout``, ``allocation_limit`` or ``boot_limit`` is
         over: ``keep`` it, or ``delete_pool`` if this Dag run has created it and no other uses it. Other
-        failures keep it.
+        failures keep it. (templated)
     :param when_killed: the same for a task that a user or its ``execution_timeout`` ends. While the task is
         deferred this needs Airflow 3.3 or later; between two polls of ``mode="reschedule"`` it is not
         possible. A deferred task that is marked as a success keeps the pool. On a worker, marking and
-        eviction looks the same as a kill.
+        eviction looks the same as a kill. (templated)
     :param deferrable: wait on the triggerer and free the worker; the default is Airflow's
         ``[operators] default_deferrable``. ``mode="reschedule"`` frees the worker too, but starts a worker
-        process for each poll.
+        process for each poll. (templated)
     :param poke_interval: the time between two polls, as a ``timedelta`` or seconds.
     :param timeout: how long to wait at most from the task's first start, as a ``timedelta`` or seconds.
     :param batch_linux_conn_id: the connection to the Batch account. (templated)
     """
 
-    template_fields: Sequence[str] = (
-        *BatchLinuxPoolSensor.template_fields,
-        "ready",
-        "requested_at",
-        "repair",
-    )
     template_fields_renderers = {"repair": "json"}  # noqa: RUF012 - Airflow's own form
 
     def __init__(
@@ -104,13 +95,13 @@ class BatchLinuxNodesIdleSensor(BatchLinuxPoolSensor):
         *,
         pool_id: str,
         ready: str | int = "all",
-        allow_empty: bool = False,
-        running_is_ready: bool = False,
-        spot_optional: bool = False,
-        max_failed_nodes: int | None = None,
-        allocation_limit: Duration | None = None,
-        boot_limit: Duration | None = None,
-        resize_error_limit: Duration | None = None,
+        allow_empty: bool | str = False,
+        running_is_ready: bool | str = False,
+        spot_optional: bool | str = False,
+        max_failed_nodes: int | str | None = None,
+        allocation_limit: Duration | str | None = None,
+        boot_limit: Duration | str | None = None,
+        resize_error_limit: Duration | str | None = None,
         requested_at: str | None = None,
         repair: RepairSpec | dict[str, Any] | None = None,
         on_timeout: PoolEnd = "keep",
@@ -118,39 +109,43 @@ class BatchLinuxNodesIdleSensor(BatchLinuxPoolSensor):
         **kwargs: Any,
     ) -> None:
         super().__init__(pool_id=pool_id, **kwargs)
-        for name, end in (("on_timeout", on_timeout), ("when_killed", when_killed)):
-            if end not in get_args(PoolEnd):
-                msg = f"{name}={end!r} is not one of {', '.join(get_args(PoolEnd))}."
-                raise ValueError(msg)
         self.ready = ready
         self.allow_empty = allow_empty
         self.running_is_ready = running_is_ready
         self.spot_optional = spot_optional
         self.max_failed_nodes = max_failed_nodes
-        self.allocation_limit = optional_seconds("allocation_limit", allocation_limit)
-        self.boot_limit = optional_seconds("boot_limit", boot_limit)
-        self.resize_error_limit = optional_seconds("resize_error_limit", resize_error_limit)
+        self.allocation_limit = allocation_limit
+        self.boot_limit = boot_limit
+        self.resize_error_limit = resize_error_limit
         self.requested_at = requested_at
         self.repair = repair
         self.on_timeout, self.when_killed = on_timeout, when_killed
         self._owner: dict[str, str] | None = None
 
+    @classmethod
+    def request_class(cls) -> type[NodesIdleRequest]:
+        """Return the class of the request."""
+        from airflow_provider_batchlinux.core.pools.requests import NodesIdleRequest
+
+        return NodesIdleRequest
+
     def trigger(self, deadline: float | None = None) -> BatchLinuxNodesIdleTrigger:
         """Return the trigger that waits for the same."""
+        request = self.request
         return BatchLinuxNodesIdleTrigger(
-            pool_id=self.pool_id,
-            batch_linux_conn_id=self.batch_linux_conn_id,
+            pool_id=request.pool_id,
+            batch_linux_conn_id=request.batch_linux_conn_id,
             poll_interval=self.poke_interval,
             deadline=deadline,
-            policy=self._policy(),
-            repair=self._plain_repair(),
-            when_killed=self.when_killed,
+            policy=request.policy().to_plain() or None,
+            repair=request.repair.to_dict() if request.repair is not None else None,
+            when_killed=request.when_killed,
             owner=self._owner,
         )
 
     def begin(self, context: Context) -> None:
         """Remember which Dag run may delete the pool."""
-        if self.on_timeout != "keep" or self.when_killed != "keep":
+        if self.request.on_timeout != "keep" or self.request.when_killed != "keep":
             ti: Any = context["ti"]
             run = {"dag_id": ti.dag_id, "run_id": ti.run_id}
             self._owner = {**run, "instance": self.account().id_prefix}
@@ -164,38 +159,14 @@ class BatchLinuxNodesIdleSensor(BatchLinuxPoolSensor):
 
     def clean_up(self, error: AirflowException) -> None:
         """Delete the pool after a time-out, where ``on_timeout`` says so."""
-        if self.on_timeout == "keep" or self._owner is None or not _is_timeout(error):
+        if self.request.on_timeout == "keep" or self._owner is None or not _is_timeout(error):
             return
         owner = self._owner
         reason = "its nodes were not ready in time"
         try:
-            self.run(lambda client: delete_owned(client, self.pool_id, owner, reason))
+            self.run(lambda client: delete_owned(client, self.request.pool_id, owner, reason))
         except BatchLinuxError as failure:  # the task is to fail with the time-out
-            self.log.warning("Pool %r could not be deleted: %s", self.pool_id, failure)
-
-    def _plain_repair(self) -> dict[str, Any] | None:
-        if self.repair is None:
-            return None
-        from airflow_provider_batchlinux.core.pools.spec.base import Spec, plain_spec
-
-        if isinstance(self.repair, Spec) and (problems := self.repair.problems()):
-            raise ValueError("\n".join(problems))
-        plain: dict[str, Any] = plain_spec(self.repair)
-        return plain
-
-    def _policy(self) -> dict[str, Any] | None:
-        given = {
-            "allow_empty": self.allow_empty or None,
-            "running_is_ready": self.running_is_ready or None,
-            "ready": self.ready if self.ready != "all" else None,
-            "spot_optional": self.spot_optional or None,
-            "max_failed_nodes": self.max_failed_nodes,
-            "allocation_limit": self.allocation_limit,
-            "boot_limit": self.boot_limit,
-            "resize_error_limit": self.resize_error_limit,
-            "requested_at": self.requested_at if self.requested_at not in _NOTHING else None,
-        }
-        return {name: value for name, value in given.items() if value is not None} or None
+            self.log.warning("Pool %r could not be deleted: %s", self.request.pool_id, failure)
 
 
 def _is_timeout(error: BaseException) -> bool:

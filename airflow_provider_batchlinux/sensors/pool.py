@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from airflow_provider_batchlinux.sensors._base import BatchLinuxPoolSensor
 from airflow_provider_batchlinux.triggers.pool import (
     BatchLinuxPoolGoneTrigger,
     BatchLinuxPoolSteadyTrigger,
 )
 
+if TYPE_CHECKING:
+    from airflow_provider_batchlinux.core.pools.requests import PoolSensorRequest
+
 __all__ = ["BatchLinuxPoolGoneSensor", "BatchLinuxPoolSteadySensor"]
 
 
-class BatchLinuxPoolSteadySensor(BatchLinuxPoolSensor):
+class BatchLinuxPoolSteadySensor(BatchLinuxPoolSensor["PoolSensorRequest"]):
     """
     Wait until a pool is steady: it neither resizes nor stops a resize.
 
@@ -31,23 +36,30 @@ class BatchLinuxPoolSteadySensor(BatchLinuxPoolSensor):
     :param pool_id: the pool. (templated)
     :param deferrable: wait on the triggerer and free the worker; the default is Airflow's
         ``[operators] default_deferrable``. ``mode="reschedule"`` frees the worker too, but starts a worker
-        process for each poll.
+        process for each poll. (templated)
     :param poke_interval: the time between two polls, as a ``timedelta`` or seconds.
     :param timeout: how long to wait at most from the task's first start, as a ``timedelta`` or seconds.
     :param batch_linux_conn_id: the connection to the Batch account. (templated)
     """
 
+    @classmethod
+    def request_class(cls) -> type[PoolSensorRequest]:
+        """Return the class of the request."""
+        from airflow_provider_batchlinux.core.pools.requests import PoolSensorRequest
+
+        return PoolSensorRequest
+
     def trigger(self, deadline: float | None = None) -> BatchLinuxPoolSteadyTrigger:
         """Return the trigger that waits for the same."""
         return BatchLinuxPoolSteadyTrigger(
-            pool_id=self.pool_id,
-            batch_linux_conn_id=self.batch_linux_conn_id,
+            pool_id=self.request.pool_id,
+            batch_linux_conn_id=self.request.batch_linux_conn_id,
             poll_interval=self.poke_interval,
             deadline=deadline,
         )
 
 
-class BatchLinuxPoolGoneSensor(BatchLinuxPoolSensor):
+class BatchLinuxPoolGoneSensor(BatchLinuxPoolSensor["PoolSensorRequest"]):
     """
     Wait until a pool no longer exists.
 
@@ -63,17 +75,24 @@ class BatchLinuxPoolGoneSensor(BatchLinuxPoolSensor):
     :param pool_id: the pool. (templated)
     :param deferrable: wait on the triggerer and free the worker; the default is Airflow's
         ``[operators] default_deferrable``. ``mode="reschedule"`` frees the worker too, but starts a worker
-        process for each poll.
+        process for each poll. (templated)
     :param poke_interval: the time between two polls, as a ``timedelta`` or seconds.
     :param timeout: how long to wait at most from the task's first start, as a ``timedelta`` or seconds.
     :param batch_linux_conn_id: the connection to the Batch account. (templated)
     """
 
+    @classmethod
+    def request_class(cls) -> type[PoolSensorRequest]:
+        """Return the class of the request."""
+        from airflow_provider_batchlinux.core.pools.requests import PoolSensorRequest
+
+        return PoolSensorRequest
+
     def trigger(self, deadline: float | None = None) -> BatchLinuxPoolGoneTrigger:
         """Return the trigger that waits for the same."""
         return BatchLinuxPoolGoneTrigger(
-            pool_id=self.pool_id,
-            batch_linux_conn_id=self.batch_linux_conn_id,
+            pool_id=self.request.pool_id,
+            batch_linux_conn_id=self.request.batch_linux_conn_id,
             poll_interval=self.poke_interval,
             deadline=deadline,
         )

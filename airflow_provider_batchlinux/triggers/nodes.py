@@ -65,9 +65,10 @@ class BatchLinuxNodesIdleTrigger(BatchLinuxPoolTrigger):
         if self.repair is None:
             return wait
         from airflow_provider_batchlinux.client.pools.repair import PoolRepair, RepairingWait
+        from airflow_provider_batchlinux.core.parameters.reader import read_spec_object
         from airflow_provider_batchlinux.core.pools.repair import RepairSpec
 
-        spec = RepairSpec.checked(self.repair)
+        spec = read_spec_object(RepairSpec, "repair", self.repair)
         logs_url = self._logs_url if spec.logs_conn_id else None
         return RepairingWait(wait, PoolRepair(client, self.pool_id, spec, logs_url))
 

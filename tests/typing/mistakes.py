@@ -6,20 +6,13 @@ An ignored error that is none is an error itself, so each line here proves that 
 
 from __future__ import annotations
 
-from airflow_provider_batchlinux.operators.node_users import BatchLinuxAddNodeUsersOperator
-from airflow_provider_batchlinux.operators.pool import (
-    BatchLinuxCreatePoolOperator,
-    BatchLinuxDeletePoolOperator,
-)
+from airflow_provider_batchlinux.operators.pool import BatchLinuxCreatePoolOperator
 from airflow_provider_batchlinux.operators.task import BatchLinuxTaskOperator
 from airflow_provider_batchlinux.sensors.nodes import BatchLinuxNodesIdleSensor
 
 BatchLinuxCreatePoolOperator(task_id="a", image="ubuntu", vm_size="d2", network="vnet")  # type: ignore[arg-type]
-BatchLinuxCreatePoolOperator(task_id="a", image="ubuntu", vm_size="d2", spot_nodes="2")  # type: ignore[arg-type]
 BatchLinuxCreatePoolOperator(task_id="a", image="ubuntu", vm_size="d2", ssh_from="10.0.0.0/8")  # type: ignore[arg-type]
 BatchLinuxNodesIdleSensor(task_id="a", pool_id=None)  # type: ignore[arg-type]
 BatchLinuxNodesIdleSensor(task_id="a", pool_id="p", on_timeout="panic")  # type: ignore[arg-type]
-BatchLinuxAddNodeUsersOperator(task_id="a", pool_id="p", username="u", expires_in="1 day")  # type: ignore[arg-type]
 BatchLinuxTaskOperator(task_id="a", pool_id="p", command=["ls", "-l"])  # type: ignore[arg-type]
 BatchLinuxTaskOperator(task_id="a", pool_id="p", command="ls", delete_job="sometimes")  # type: ignore[arg-type]
-BatchLinuxDeletePoolOperator(task_id="a", pool_id="p", poll_interval="10 s")  # type: ignore[arg-type]

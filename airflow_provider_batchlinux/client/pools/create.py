@@ -18,7 +18,7 @@ from airflow_provider_batchlinux.core.pool_metadata import MARKS_VERSION, Holder
 from airflow_provider_batchlinux.core.pools.changes import IfExists
 from airflow_provider_batchlinux.core.pools.changes.if_exists import Action, decide
 from airflow_provider_batchlinux.core.pools.holding import holding_of
-from airflow_provider_batchlinux.core.pools.spec.base import PoolDefinition
+from airflow_provider_batchlinux.core.pools.spec.definition import PoolDefinition
 from airflow_provider_batchlinux.exceptions import BatchConflictError, BatchRequestError
 
 log = logging.getLogger(__name__)

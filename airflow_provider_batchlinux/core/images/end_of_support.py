@@ -11,7 +11,7 @@ from airflow_provider_batchlinux.core.images.catalog import SupportedImage
 from airflow_provider_batchlinux.core.images.names import DISTROS
 from airflow_provider_batchlinux.core.images.query import DistroRelease, ImageOptions, ImageQuery
 from airflow_provider_batchlinux.core.images.resolve import ImageNotFoundError, ResolvedImage, resolve_image
-from airflow_provider_batchlinux.core.text import counted
+from airflow_provider_batchlinux.core.text import counted, joined
 
 SUPPORT_FIELDS = ("id", "virtualMachineConfiguration")
 """The properties to request of a pool to know its image."""
@@ -142,3 +142,17 @@ def _successor(known: SupportedImage, images: Sequence[SupportedImage], now: dat
         return None
     name = ":".join(found.reference[part] for part in _NAMES)
     return None if name.lower() == known.name.lower() else name
+
+
+def named_pools(pools: Sequence[Mapping[str, Any]], pool_ids: Sequence[str]) -> list[Mapping[str, Any]]:
+    """
+    Return the pools with some ids.
+
+    :raises ValueError: if there are none with some ids: a check that leaves them out would say nothing.
+    """
+    found = {str(pool["id"]).lower(): pool for pool in pools}
+    missing = [pool_id for pool_id in pool_ids if pool_id.lower() not in found]
+    if missing:
+        msg = f"pool_ids names {joined(missing)}, but the account has no such pool."
+        raise ValueError(msg)
+    return [found[pool_id.lower()] for pool_id in pool_ids]

@@ -5,12 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, get_args
+from typing import Annotated, Literal, TypeAlias
 
-from airflow_provider_batchlinux.core.node_states import AWAY_STATES, BROKEN_STATES, READY_STATES
-from airflow_provider_batchlinux.core.pools.changes.resize import RUNNING_TASKS
+from airflow_provider_batchlinux.core.node_states import AWAY_STATES, BROKEN_STATES, NODE_STATES, READY_STATES
+from airflow_provider_batchlinux.core.parameters.kinds import Kind
 from airflow_provider_batchlinux.core.snapshots import NodeSnapshot
 from airflow_provider_batchlinux.core.text import joined
+
+
+def state_of(value: object) -> str | None:
+    """Return the state of a node as the snapshots have it; ``None`` if there is no such state."""
+    state = value.strip().lower().replace("_", "") if isinstance(value, str) else None
+    return state if state in NODE_STATES else None
+
+
+NodeState: TypeAlias = Annotated[str, Kind(f"a state of nodes ({', '.join(sorted(NODE_STATES))})", state_of)]
+"""A state of nodes, in any letters."""
 
 NodeAction = Literal["reboot", "reimage", "deallocate", "start"]
 
@@ -26,6 +36,11 @@ class NodeChoice:
 
     node_ids: Sequence[str] | None = None
     states: Sequence[str] | None = None
+
+    def __str__(self) -> str:
+        ids = f"with an id of {joined(self.node_ids)}" if self.node_ids is not None else ""
+        states = f"in state {' or '.join(self.states)}" if self.states is not None else ""
+        return " ".join(filter(None, (ids, states))) or "at all"
 
     def chosen(self, nodes: Iterable[NodeSnapshot]) -> list[NodeSnapshot]:
         """Give the nodes that are meant."""
@@ -87,16 +102,6 @@ class NodeProgress:
         states = joined(sorted({node.state for node in self.waiting}))
         still = f"; others are {states}" if self.waiting else ""
         return f"{len(self.done)} are done, {len(self.gone)} gone, {len(self.broken)} broken{still}"
-
-
-def problems_of(action: str, running_tasks: str) -> list[str]:
-    """List what is wrong with an action and its choice for running tasks."""
-    found = []
-    if action not in get_args(NodeAction):
-        found.append(f"action={action!r} is not one of {', '.join(get_args(NodeAction))}.")
-    if running_tasks not in RUNNING_TASKS:
-        found.append(f"running_tasks={running_tasks!r} is not one of {', '.join(RUNNING_TASKS)}.")
-    return found
 
 
 def latest_boot(nodes: Iterable[NodeSnapshot]) -> datetime | None:

@@ -11,12 +11,19 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import astuple, dataclass, field, replace
 from datetime import datetime, timedelta
 from hashlib import blake2s
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
-from airflow_provider_batchlinux.core.instants import Duration, seconds_of
+from airflow_provider_batchlinux.core.instants import seconds_of
+from airflow_provider_batchlinux.core.parameters.kinds import (
+    Count,
+    DurationOrSeconds,
+    Flag,
+    PositiveCount,
+    Text,
+)
+from airflow_provider_batchlinux.core.parameters.spec import Spec
 from airflow_provider_batchlinux.core.pool_metadata import METADATA_PREFIX, REPAIRS_KEY
 from airflow_provider_batchlinux.core.pools.changes.resize import unmet
-from airflow_provider_batchlinux.core.pools.spec.base import Spec, read_spec
 from airflow_provider_batchlinux.core.service_errors import may_become_available
 from airflow_provider_batchlinux.core.snapshots import NodeSnapshot, PoolSnapshot
 from airflow_provider_batchlinux.core.text import joined
@@ -259,66 +266,14 @@ class RepairSpec(Spec):
         that may write. Node logs are saved there before a node is removed. ``None`` saves none.
     """
 
-    reboots: int = 0
-    replace_unusable: bool = False
-    unusable_grace: Duration = 1200
-    resize_again: int = 0
-    resize_again_after: Duration = 300
-    max_repairs: int = 20
+    reboots: Count = 0
+    replace_unusable: Flag = False
+    unusable_grace: DurationOrSeconds = 1200
+    resize_again: Count = 0
+    resize_again_after: DurationOrSeconds = 300
+    max_repairs: PositiveCount = 20
     when_exhausted: WhenExhausted = "fail"
-    logs_conn_id: str | None = None
-
-    @classmethod
-    def checked(cls, plain: Mapping[str, Any]) -> RepairSpec:
-        """
-        Return the spec in plain values.
-
-        :raises ValueError: if it is wrong; with all problems.
-        """
-        problems: list[str] = []
-        spec = read_spec(
-            cls, {name: _value_of(name, value) for name, value in plain.items()}, "repair", problems
-        )
-        problems += spec.problems() if spec is not None else []
-        if spec is None or problems:
-            raise ValueError("\n".join(problems))
-        return spec
-
-    def problems(self) -> list[str]:
-        """List all that is wrong with it."""
-        found = [
-            f"repair.{name}={value!r} is not a whole number from {least} up."
-            for name, least in (("reboots", 0), ("resize_again", 0), ("max_repairs", 1))
-            if not isinstance(value := getattr(self, name), int) or isinstance(value, bool) or value < least
-        ]
-        if not isinstance(self.replace_unusable, bool):
-            found.append(f"repair.replace_unusable={self.replace_unusable!r} is neither true nor false.")
-        if self.when_exhausted not in get_args(WhenExhausted):
-            choices = ", ".join(get_args(WhenExhausted))
-            found.append(f"repair.when_exhausted={self.when_exhausted!r} is not one of {choices}.")
-        for name in ("unusable_grace", "resize_again_after"):
-            try:
-                seconds_of(f"repair.{name}", getattr(self, name))
-            except ValueError as error:
-                found.append(str(error))
-        return found
-
-
-def _value_of(name: str, value: Any) -> Any:
-    """Return the value of text that a template has rendered; other text is reported as a problem later."""
-    text = value.strip() if isinstance(value, str) else None
-    if text is None:
-        return value
-    if name in ("reboots", "resize_again", "max_repairs") and text.isdigit():
-        return int(text)
-    if name in ("unusable_grace", "resize_again_after"):
-        try:
-            return float(text)
-        except ValueError:
-            return value
-    if name == "replace_unusable":
-        return {"true": True, "false": False}.get(text.lower(), value)
-    return None if name == "logs_conn_id" and text in ("", "None") else value
+    logs_conn_id: Text | None = None
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Literal
 
 DeleteJob = Literal["always", "on_success", "never"]
 """When a job is deleted with its files: whatever happened, only after a success, or not at all."""
-
-DELETE_JOB_CHOICES: tuple[DeleteJob, ...] = get_args(DeleteJob)

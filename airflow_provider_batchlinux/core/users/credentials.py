@@ -5,9 +5,14 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+from typing import Annotated, TypeAlias
+
+from airflow_provider_batchlinux.core.parameters.kinds import Kind, decoded, flag_of, required_text_of
+from airflow_provider_batchlinux.core.parameters.spec import Spec
+from airflow_provider_batchlinux.core.secrets import hide_whole
 
 _KEY_TYPES = re.compile(
     r"ssh-(rsa|ed25519)|ecdsa-sha2-nistp(256|384|521)|sk-(ssh-ed25519|ecdsa-sha2-nistp256)@openssh\.com"
@@ -26,7 +31,7 @@ _GOOD_CLASSES = 3
 
 
 @dataclass(frozen=True)
-class KeyDestination:
+class KeyDestination(Spec):
     """
     The file that gets the private half of a generated key.
 
@@ -178,3 +183,45 @@ def _type_problem(found: str, key: str) -> str:
             "ssh_public_key has options before the key, as an authorized_keys file may. Give the key alone."
         )
     return _NOT_A_LINE
+
+
+def hide_private_key(value: object, secrets: set[str]) -> object:
+    """Replace a private key that is given in the place of something public."""
+    if isinstance(value, Mapping):
+        return {key: hide_private_key(item, secrets) for key, item in value.items()}
+    return hide_whole(value, secrets) if isinstance(value, str) and holds_private_key(value) else value
+
+
+def destination_of(value: object) -> KeyDestination | None:
+    """Return the destination that a path or a mapping with the fields names."""
+    if isinstance(value, KeyDestination):
+        return value
+    value = decoded(value)
+    given = value if isinstance(value, Mapping) else {"file": value}
+    file, overwrite = required_text_of(given.get("file")), flag_of(given.get("overwrite", False))
+    if file is None or overwrite is None or not given.keys() <= {"file", "overwrite"}:
+        return None
+    return KeyDestination(file, overwrite)
+
+
+PublicKey: TypeAlias = Annotated[
+    str,
+    Kind("text", required_text_of, lambda _, key: public_key_problems(key), hide=hide_private_key),
+]
+"""An SSH public key."""
+
+Password: TypeAlias = Annotated[
+    str, Kind("text", required_text_of, lambda _, password: password_problems(password), hide=hide_whole)
+]
+"""The password of a user."""
+
+KeyFile: TypeAlias = Annotated[
+    KeyDestination,
+    Kind(
+        "a path or a KeyDestination",
+        destination_of,
+        lambda name, destination: destination.problems(name),
+        hide=hide_private_key,
+    ),
+]
+"""The file of a generated key."""

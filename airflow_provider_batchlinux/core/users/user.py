@@ -7,9 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from enum import Enum
-from typing import Any
+from typing import Annotated, Any, TypeAlias
 
 from airflow_provider_batchlinux.core.instants import rest_instant
+from airflow_provider_batchlinux.core.parameters.kinds import Kind, required_text_of
 from airflow_provider_batchlinux.core.snapshots import Endpoint, NodeSnapshot
 from airflow_provider_batchlinux.core.text import joined, table
 from airflow_provider_batchlinux.core.users.credentials import (
@@ -181,6 +182,12 @@ def username_warnings(username: str) -> list[str]:
         f"username={username!r} has capital letters or dots. The service accepts it, but some distributions"
         " and tools of Linux do not."
     ]
+
+
+Username: TypeAlias = Annotated[
+    str, Kind("a user name", required_text_of, lambda _, username: username_problems(username))
+]
+"""The name of a user."""
 
 
 def failures_text(failed: Sequence[UserRecord]) -> str:

@@ -74,6 +74,7 @@ def test_an_account_without_pools_is_fine() -> None:
     assert run_task(operator(warn_before=timedelta(days=1))).result == {"checked": 0, "ending": []}
 
 
-def test_an_unknown_choice_is_refused_at_parse_time() -> None:
-    with pytest.raises(ValueError, match="neither 'fail' nor 'warn'"):
-        operator(on_ending="maybe")
+def test_a_pool_that_does_not_exist_is_not_left_out_in_silence(account: BatchAccount) -> None:
+    run = run_task(operator(pool_ids=["etl", "elt"]))
+
+    assert "pool_ids names 'etl', 'elt', but the account has no such pool" in run.message

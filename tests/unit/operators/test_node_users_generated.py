@@ -171,8 +171,8 @@ class TestLeases:
         pytest.param(
             {"generate_key": "keys/etl"}, "generate_key='keys/etl' is not an absolute path", id="path"
         ),
-        pytest.param({"generate_key": True}, "generate_key is of type bool. Give a path", id="true"),
-        pytest.param({"generate_key": ""}, "generate_key='' is not an absolute path", id="empty path"),
+        pytest.param({"generate_key": True}, "The value of generate_key is not a path", id="true"),
+        pytest.param({"generate_key": ""}, "Neither ssh_public_key nor password is given", id="empty path"),
         pytest.param({"password": "s3\tcret"}, "password holds a line break", id="a password with its line"),
     ],
 )

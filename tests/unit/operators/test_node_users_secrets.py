@@ -6,7 +6,9 @@ from typing import Any
 
 import asyncssh
 import pytest
+from airflow.sdk import DAG
 
+from airflow_provider_batchlinux.operators.node_users import BatchLinuxAddNodeUsersOperator
 from tests.airflow_harness import run_task
 from tests.unit.operators.test_node_users import PASSWORD, add
 
@@ -55,12 +57,22 @@ def test_a_password_in_a_wrong_request_is_not_repeated_with_the_problems(account
 
 
 @pytest.mark.usefixtures("account")
-def test_a_private_key_is_refused_before_the_fields_are_stored(private_key):
-    run = run_task(add(ssh_public_key="{{ params.key }}", params={"key": private_key}))
+def mapped_add(**options: Any) -> Any:
+    with DAG("mapped", schedule=None):
+        task = BatchLinuxAddNodeUsersOperator.partial(task_id="add", username="etl", expires_in=60, **options)
+        return task.expand(pool_id=["etl"])
+
+
+@pytest.mark.parametrize("is_mapped", [False, True])
+def test_a_private_key_is_refused_and_not_stored(private_key, is_mapped):
+    options = {"ssh_public_key": "{{ params.key }}", "params": {"key": private_key}}
+    task = mapped_add(**options) if is_mapped else add(**options)
+
+    run = run_task(task, map_index=0 if is_mapped else -1)
 
     assert run.state == "failed"
     assert "ssh_public_key holds a private key." in run.message
-    assert run.rendered == {}
+    assert run.rendered["ssh_public_key"] == "***"
     assert private_key.splitlines()[1] not in run.everything_said
 
 

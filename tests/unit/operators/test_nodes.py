@@ -76,10 +76,20 @@ def test_nodes_are_given_back_and_started_again(account: BatchAccount, deferrabl
     account.wait_for_nodes({"idle": 2})
 
 
-def test_nothing_to_start_is_fine(account: BatchAccount) -> None:
+@pytest.mark.parametrize(
+    "selected", [{}, {"node_ids": []}, {"states": ["unusable"]}, {"node_ids": ["tvm-9"]}]
+)
+def test_an_action_on_no_node_fails_unless_that_is_allowed(
+    account: BatchAccount, selected: dict[str, Any]
+) -> None:
     account.idle_pool(1)
 
-    assert run_task(act(BatchLinuxStartNodesOperator)).result == {"pool_id": "etl", "done": 0, "gone": 0}
+    refused = run_task(act(BatchLinuxStartNodesOperator, **selected))
+    allowed = run_task(act(BatchLinuxStartNodesOperator, **selected, allow_empty=True))
+
+    assert "so there is nothing to start. allow_empty=True" in refused.message
+    assert allowed.result == {"pool_id": "etl", "done": 0, "gone": 0}
+    assert "allow_empty permits that" in allowed.log
 
 
 def test_a_node_that_refuses_is_named_and_the_others_take_it(account: BatchAccount) -> None:
@@ -145,7 +155,10 @@ def test_a_limit_that_is_none_is_told_before_any_node_is_asked(account: BatchAcc
 
     run = run_task(act(BatchLinuxRebootNodesOperator, timeout=0))
 
-    assert run.message == "timeout=0 is not a finite time span above zero."
+    assert (
+        run.message
+        == "timeout=0 is not a duration above zero: give a pendulum duration, a timedelta or seconds."
+    )
     assert account.requests() == []
 
 

@@ -188,10 +188,7 @@ def test_a_pool_of_another_client_is_not_adopted(account):
     assert "not by this provider" in run.message
 
 
-def test_a_pool_that_is_being_deleted_is_waited_for_and_created_again(slow_account, monkeypatch):
-    monkeypatch.setattr(
-        "airflow_provider_batchlinux.operators.pool.BatchLinuxCreatePoolOperator.poll_interval", 0.02
-    )
+def test_a_pool_that_is_being_deleted_is_waited_for_and_created_again(slow_account):
     control = slow_account.control
     slow_account.make_pool("etl")
     slow_account.hook.delete_pool("etl")
@@ -202,7 +199,7 @@ def test_a_pool_that_is_being_deleted_is_waited_for_and_created_again(slow_accou
 
     with ThreadPoolExecutor() as threads:
         passing = threads.submit(let_time_pass_after_the_refusal)
-        run = run_task(create(pool_id="etl"))
+        run = run_task(create(poll_interval=0.02, pool_id="etl"))
         passing.result()
 
     assert run.result["created"] is True

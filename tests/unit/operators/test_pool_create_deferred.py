@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 from airflow_provider_batchlinux.exceptions import WaitTimeoutError
 from airflow_provider_batchlinux.operators.pool import BatchLinuxCreatePoolOperator
 from tests.airflow_harness import TaskRun, resume_task, run_task, run_trigger
@@ -13,16 +11,9 @@ from tests.batch_account import BatchAccount
 from tests.faults import meanwhile
 
 
-@pytest.fixture(autouse=True)
-def eager(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let triggers look often."""
-    monkeypatch.setattr(
-        "airflow_provider_batchlinux.operators.pool.BatchLinuxCreatePoolOperator.poll_interval", 0.02
-    )
-
-
 def creating(**options: Any) -> BatchLinuxCreatePoolOperator:
-    request = {"pool_id": "etl", "image": "ubuntu 24.04", "vm_size": "standard_d2s_v5", "deferrable": True}
+    request: dict[str, Any] = {"pool_id": "etl", "image": "ubuntu 24.04", "vm_size": "standard_d2s_v5"}
+    request |= {"deferrable": True, "poll_interval": 0.02}
     return BatchLinuxCreatePoolOperator(task_id="create", **{**request, **options})
 
 

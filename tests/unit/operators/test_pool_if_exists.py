@@ -66,15 +66,10 @@ def test_resize_changes_the_numbers_and_takes_the_pool(account: BatchAccount) ->
     assert create(dedicated_nodes=2).result["created"] is False
 
 
-def test_a_resize_under_way_is_waited_for(
-    slow_account: BatchAccount, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(
-        "airflow_provider_batchlinux.operators.pool.BatchLinuxCreatePoolOperator.poll_interval", 0.02
-    )
+def test_a_resize_under_way_is_waited_for(slow_account: BatchAccount) -> None:
     create(dedicated_nodes=1)
 
-    run = create(dedicated_nodes=2, if_exists="resize", deletion_limit=0.1)
+    run = create(dedicated_nodes=2, if_exists="resize", deletion_limit=0.1, poll_interval=0.02)
 
     assert run.state == "failed"
     assert "Pool 'etl' is resizing: 0 of 1 nodes" in run.message
@@ -294,11 +289,9 @@ def test_a_fingerprint_may_stand_in_the_id_of_a_body_too(account: BatchAccount) 
     assert account.pools() == [run.result["pool_id"]]
 
 
-def test_an_unknown_policy_is_refused_while_the_dag_is_parsed() -> None:
-    with pytest.raises(ValueError, match="if_exists='perhaps' is not one of reuse, fail"):
-        BatchLinuxCreatePoolOperator(
-            task_id="create", image="ubuntu 24.04", vm_size="a1", if_exists="perhaps"  # type: ignore[arg-type]
-        )  # fmt: skip
+def test_an_unknown_policy_is_refused_before_any_request(account: BatchAccount) -> None:
+    assert "if_exists='perhaps' is not one of reuse, fail" in create(if_exists="perhaps").message
+    assert account.requests() == []
 
 
 def _expiry(account: BatchAccount) -> datetime:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG
 
 from airflow_provider_batchlinux.core.pools.spec.pool import PoolSpec
@@ -27,7 +28,7 @@ from airflow_provider_batchlinux.specs import (
     UserAccountSpec,
     zero_when_idle,
 )
-from tests.airflow_harness import RUN_ID, run_task
+from tests.airflow_harness import RUN_ID, ExecutionApi, run_task
 from tests.batch_account import NODE_AGENT, BatchAccount
 from tests.unit.core.pools.spec.properties import PROPERTIES, SUBNET
 from tests.unit.core.pools.spec.test_properties import at
@@ -177,9 +178,11 @@ def test_all_problems_of_all_parts_are_named_at_once_before_any_request(account)
         ),
     ],
 )
-def test_parameters_that_cannot_stand_together_are_refused_when_the_dag_is_parsed(options, problem):
-    with pytest.raises(ValueError, match="^" + problem.split("=")[0]):
-        create(pool_id="etl", **options)
+def test_parameters_that_cannot_stand_together_are_refused_before_any_request(account, options, problem):
+    run = run_task(create(pool_id="etl", **options))
+
+    assert problem in run.message
+    assert account.requests() == []
 
 
 def test_what_needs_an_entra_token_is_refused_before_any_request_with_a_key(account):
@@ -217,3 +220,28 @@ def test_a_mapped_task_takes_parts_and_hides_their_secrets(account):
 
     assert at(body_of(account, run.result["pool_id"]), "userAccounts.0.name") == "etl"
     assert "p4ssw0rd" not in run.everything_said
+
+
+@pytest.mark.usefixtures("account")
+def test_an_xcom_inside_a_spec_object_is_read_when_the_task_runs_and_orders_the_tasks():
+    api = ExecutionApi(xcoms={"return_value": [{"source": "10.0.0.1:/data", "path": "data"}]})
+    with DAG("computed", schedule=None):
+        mounts = EmptyOperator(task_id="mounts")
+        task = create(pool_id="etl", storage=StorageSpec(mounts=mounts.output))  # type: ignore[arg-type]
+
+    run = run_task(task, api=api)
+
+    assert task.upstream_task_ids == {"mounts"}
+    assert run.rendered["storage"] == {"mounts": [{"source": "10.0.0.1:/data", "path": "data"}]}
+    assert run.state == "success", run.error
+
+
+@pytest.mark.parametrize("mounts", ["{{ params.mounts }}", "{{ params.mounts | tojson }}"])
+def test_a_list_of_parts_may_be_a_template(account, mounts):
+    params = {"mounts": [{"source": "10.0.0.1:/data", "path": "data"}]}
+
+    run = run_task(create(pool_id="etl", storage=StorageSpec(mounts=mounts), params=params))
+
+    assert run.state == "success", run.error
+    mounted = account.hook.run(lambda client: client.find_pool_body("etl"))["mountConfiguration"]
+    assert mounted[0]["nfsMountConfiguration"]["source"] == "10.0.0.1:/data"

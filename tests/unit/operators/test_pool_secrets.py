@@ -127,6 +127,36 @@ def test_a_mapped_task_stores_and_shows_no_secret(account, name, form, expanded)
     assert SECRET not in run.everything_said
 
 
+def nested(value: Any, depth: int) -> Any:
+    return value if not depth else {"inner": [nested(value, depth - 1)]}
+
+
+# Airflow's masker leaves text below the fifth level, and text of fewer than five characters, as it is.
+@pytest.mark.parametrize("secret", ["zq7", "fresh-s3cret-below"], ids=["short", "long"])
+@pytest.mark.parametrize("depth", [0, 5])
+@pytest.mark.parametrize("form", range(3), ids=["objects", "dicts", "body"])
+@pytest.mark.parametrize("is_mapped", [False, True], ids=["plain", "mapped"])
+@pytest.mark.usefixtures("account")
+def test_a_secret_is_replaced_where_airflow_would_not_mask_it(is_mapped, form, depth, secret):
+    settings = {"key": nested(f"{{{{ '{secret}' }}}}", depth)}
+    software = SoftwareSpec(extensions=[ExtensionSpec("n", "p", "t", protected_settings=settings)])
+    given = forms_of({"software": software})[form]
+    options = {"image": "ubuntu 24.04", "vm_size": "standard_d2s_v5", **given}
+    with DAG("secrets", schedule=None):
+        if is_mapped:
+            task: Any = BatchLinuxCreatePoolOperator.partial(task_id="create", **options).expand(
+                pool_id=["etl"]
+            )
+        else:
+            task = BatchLinuxCreatePoolOperator(task_id="create", pool_id="etl", **options)
+
+    run = run_task(task, map_index=0 if is_mapped else -1)
+
+    assert run.rendered["body" if form == 2 else "software"]
+    assert secret not in repr(run.rendered)
+    assert "***" in repr(run.rendered)
+
+
 def test_the_templates_inside_a_spec_object_are_rendered_for_plain_and_mapped_tasks(account):
     accounts = [UserAccountSpec("u{{ 6 * 7 }}", "{{ 'c0rrect' }}-h0rse")]
     with DAG("mapped", schedule=None):

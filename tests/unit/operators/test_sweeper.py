@@ -193,7 +193,7 @@ def test_one_that_cannot_be_deleted_does_not_keep_the_others(account: BatchAccou
 
 @pytest.mark.usefixtures("account")
 def test_a_wrong_word_for_delete_is_refused() -> None:
-    assert "delete='perhaps' is neither true nor false" in sweep(delete="perhaps").message
+    assert "delete='perhaps' is not true or false" in sweep(delete="perhaps").message
 
 
 class TestAbandonedRepairs:

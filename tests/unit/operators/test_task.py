@@ -157,9 +157,11 @@ class TestCleanUp:
 
         eventually(lambda: len(account.jobs()) == kept)
 
-    def test_any_other_policy_is_refused_when_the_dag_is_parsed(self):
-        with pytest.raises(ValueError, match="delete_job='maybe' is not one of always, on_success, never"):
-            operator("true", delete_job="maybe")
+    def test_any_other_policy_is_refused_before_any_request(self, account):
+        run = run_task(operator("true", delete_job="maybe"))
+
+        assert "delete_job='maybe' is not one of always, on_success, never" in run.message
+        assert account.requests() == []
 
 
 class TestRefusals:
@@ -168,7 +170,7 @@ class TestRefusals:
         done = run_task(operator(" ", pool_id="a b", files=files, max_retries=-2))
 
         assert isinstance(done.error, ValueError)
-        for part in ("pool_id='a b'", "command is empty", "max_retries=-2", "missing.csv"):
+        for part in ("pool_id='a b'", "command=' ' is not non-empty text", "max_retries=-2", "missing.csv"):
             assert part in done.message
         assert account.requests() == []
 

@@ -92,12 +92,12 @@ class TestPolicies:
         ("options", "problem"),
         [
             pytest.param({"on_timeout": "panic"}, "on_timeout='panic' is not one of", id="on_timeout"),
-            pytest.param({"boot_limit": 0}, "boot_limit=0 is not a finite time", id="a limit"),
+            pytest.param({"boot_limit": 0}, "boot_limit=0 is not a duration above zero", id="a limit"),
         ],
     )
-    def test_a_wrong_argument_fails_the_dag_file(self, options, problem):
-        with pytest.raises(ValueError, match=problem):
-            sensor(**options)
+    def test_a_wrong_argument_fails_the_task_before_any_request(self, account, options, problem):
+        assert problem in run_task(sensor(**options)).message
+        assert account.requests() == []
 
 
 class TestResizeErrors:
@@ -332,9 +332,11 @@ class TestKill:
 
         assert slow_account.hook.find_pool("etl").state == "active"
 
-    def test_what_is_to_become_of_the_pool_is_checked_at_parse_time(self):
-        with pytest.raises(ValueError, match="when_killed='burn' is not one of keep, delete_pool"):
-            sensor(when_killed="burn")
+    def test_what_a_kill_does_to_the_pool_is_checked_before_any_request(self, account):
+        run = run_task(sensor(when_killed="burn"))
+
+        assert "when_killed='burn' is not one of keep, delete_pool" in run.message
+        assert account.requests() == []
 
 
 @pytest.mark.parametrize("nothing", [None, "", "None"])

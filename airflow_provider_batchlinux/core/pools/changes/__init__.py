@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Literal
 
 # Here, because operators check it while a Dag file is parsed, and need nothing else of this package then.
 IfExists = Literal["reuse", "fail", "update", "resize", "recreate", "ignore"]
 """What to do if a pool with the requested id exists."""
-
-IF_EXISTS: tuple[str, ...] = get_args(IfExists)

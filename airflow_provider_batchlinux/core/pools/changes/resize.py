@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, Literal
 
-from airflow_provider_batchlinux.core.counts import is_count
 from airflow_provider_batchlinux.core.instants import iso8601_duration, rest_instant
 from airflow_provider_batchlinux.core.service_errors import ResizeErrorKind, explained_error, kind_of
 from airflow_provider_batchlinux.core.snapshots import PoolSnapshot, ServiceError
 
-RUNNING_TASKS = ("requeue", "terminate", "taskcompletion")
+RunningTasks = Literal["requeue", "terminate", "taskcompletion"]
 """What can become of the tasks on a node that is taken from its work."""
 
 _MIN_TIMEOUT = 300
@@ -25,28 +24,21 @@ class ResizeSpec:
     :param dedicated_nodes: the dedicated nodes to have; ``None`` leaves their number.
     :param spot_nodes: the spot nodes to have; ``None`` leaves their number.
     :param resize_timeout: seconds the service may look for nodes; ``None`` is its own 15 minutes.
-    :param running_tasks: what to do with tasks on nodes that are removed, one of :data:`RUNNING_TASKS`.
+    :param running_tasks: what to do with tasks on nodes that are removed.
     :param accept_partial: fewer nodes than asked for do.
     """
 
     dedicated_nodes: int | None = None
     spot_nodes: int | None = None
     resize_timeout: float | None = None
-    running_tasks: str = "requeue"
+    running_tasks: RunningTasks = "requeue"
     accept_partial: bool = False
 
     def problems(self) -> list[str]:
         """List all that is wrong with it."""
-        counts = {"dedicated_nodes": self.dedicated_nodes, "spot_nodes": self.spot_nodes}
-        found = [
-            f"{name}={count!r} is not a whole number from 0 up."
-            for name, count in counts.items()
-            if count is not None and not is_count(count)
-        ]
-        if all(count is None for count in counts.values()):
+        found = []
+        if self.dedicated_nodes is None and self.spot_nodes is None:
             found.append("dedicated_nodes and spot_nodes are both None; give at least one.")
-        if self.running_tasks not in RUNNING_TASKS:
-            found.append(f"running_tasks={self.running_tasks!r} is not one of {', '.join(RUNNING_TASKS)}.")
         if self.resize_timeout is not None and self.resize_timeout < _MIN_TIMEOUT:
             found.append(f"resize_timeout is {self.resize_timeout:g} s; the minimum is {_MIN_TIMEOUT} s.")
         return found

@@ -4,17 +4,38 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
+from dataclasses import asdict, dataclass
+from typing import Annotated, Any, TypeAlias
 
-from airflow_provider_batchlinux.core.counts import is_count, read_share
-from airflow_provider_batchlinux.core.instants import parse_instant
+from airflow_provider_batchlinux.core.counts import read_share
+from airflow_provider_batchlinux.core.parameters.kinds import (
+    Count,
+    Flag,
+    Instant,
+    Kind,
+    Seconds,
+    count_of,
+)
+from airflow_provider_batchlinux.core.parameters.reader import Request, read_request
 from airflow_provider_batchlinux.core.snapshots import PoolSnapshot
 
 
+def ready_of(value: object) -> int | str | None:
+    """Return how many nodes are enough: ``"all"``, a number from 1 up, or a share such as ``"80%"``."""
+    if isinstance(value, str) and (value.strip().lower() == "all" or read_share(value)):
+        return value.strip().lower()
+    return count_of(value) or None
+
+
+Ready: TypeAlias = Annotated[
+    int | str,
+    Kind("'all', a number from 1 up, or a share such as '80%' above 0 % and up to 100 %", ready_of),
+]
+"""How many nodes are enough."""
+
+
 @dataclass(frozen=True)
-class ReadinessPolicy:
+class ReadinessPolicy(Request):
     """
     What counts as ready.
 
@@ -30,63 +51,47 @@ class ReadinessPolicy:
     :param boot_limit: seconds a node may take from its machine, or its last boot, until it is ready, before
         it counts as broken; ``None`` for no limit of its own.
     :param resize_error_limit: seconds that a resize may remain ended by a transient error, for a user to
-        try again, before that is a failure.
+        try again, before that is a failure; ``None`` for none.
     :param requested_at: when the nodes were asked for; a resize error from before is not about them. ``None``
         takes every resize error of a steady pool for the present.
     """
 
-    allow_empty: bool = False
-    running_is_ready: bool = False
-    ready: str | int = "all"
-    spot_optional: bool = False
-    max_failed_nodes: int | None = None
-    allocation_limit: float | None = None
-    boot_limit: float | None = None
-    resize_error_limit: float = 0.0
-    requested_at: datetime | None = None
+    allow_empty: Flag = False
+    running_is_ready: Flag = False
+    ready: Ready = "all"
+    spot_optional: Flag = False
+    max_failed_nodes: Count | None = None
+    allocation_limit: Seconds | None = None
+    boot_limit: Seconds | None = None
+    resize_error_limit: Seconds | None = None
+    requested_at: Instant | None = None
 
     @classmethod
-    def from_plain(cls, plain: Mapping[str, Any]) -> ReadinessPolicy:
+    def from_plain(cls, plain: Mapping[str, object]) -> ReadinessPolicy:
         """
-        Read a policy from plain values, such as a trigger's arguments and rendered templates.
+        Return the policy of a trigger's arguments.
 
+        :param plain: the fields that are not at their defaults, as plain values.
         :raises ValueError: if they are invalid; all problems.
         """
-        given = {**plain, "requested_at": _instant(plain.get("requested_at"))}
-        policy = cls(**given)
-        problems = policy.problems()
-        if plain.get("requested_at") and policy.requested_at is None:
-            wanted = "an instant with a time zone, such as '2030-01-01T00:00:00Z'"
-            problems.append(f"requested_at={plain['requested_at']!r} is not {wanted}.")
-        if problems:
-            raise ValueError("\n".join(problems))
-        return policy
+        return read_request(cls, {**asdict(cls()), **plain})
 
-    def problems(self) -> list[str]:
-        """List the invalid values."""
-        found = []
-        if self._parsed() is None:
-            found.append(
-                f"ready={self.ready!r} is not 'all', a number from 1 up, or a share such as '80%'"
-                " above 0 % and up to 100 %."
-            )
-        if self.max_failed_nodes is not None and not is_count(self.max_failed_nodes):
-            found.append(f"max_failed_nodes={self.max_failed_nodes!r} is not a whole number from 0 up.")
-        for name in ("allocation_limit", "boot_limit"):
-            limit = getattr(self, name)
-            if limit is not None and not limit > 0:
-                found.append(f"{name}={limit!r} is not a time above zero; None is no limit.")
-        return found
+    def to_plain(self) -> dict[str, Any]:
+        """Return the fields that are not at their defaults, as plain values for a trigger."""
+        default = asdict(ReadinessPolicy())
+        plain = {name: value for name, value in asdict(self).items() if value != default[name]}
+        if self.requested_at is not None:
+            plain["requested_at"] = self.requested_at.isoformat()
+        return plain
 
     def required(self, pool: PoolSnapshot) -> int:
         """Return how many of the counted nodes must be ready, before broken ones are left out."""
-        kind, amount = self._parsed() or ("all", 0.0)
-        if kind == "number":
-            return int(amount)
+        if isinstance(self.ready, int):
+            return self.ready
         if self.spot_optional and not pool.target_dedicated:
             return min(1, pool.target)
-        if kind == "share":
-            return math.ceil(round(self.counted_target(pool) * amount, 6))
+        if share := read_share(self.ready):
+            return math.ceil(round(self.counted_target(pool) * share, 6))
         return self.counted_target(pool)
 
     def needed(self, pool: PoolSnapshot, left_out: int) -> int:
@@ -113,18 +118,3 @@ class ReadinessPolicy:
     def counted_current(self, pool: PoolSnapshot) -> int:
         """Return the number of counted nodes that the pool has, ready or not."""
         return pool.current_dedicated if self.counts_dedicated_only(pool) else pool.current
-
-    def _parsed(self) -> tuple[str, float] | None:
-        text = str(self.ready).strip().lower()
-        if isinstance(self.ready, bool):
-            return None
-        if text == "all":
-            return "all", 0.0
-        if text.isdecimal() and int(text) > 0:
-            return "number", float(text)
-        share = read_share(text)
-        return ("share", share) if share else None
-
-
-def _instant(value: Any) -> datetime | None:
-    return value if isinstance(value, datetime) else parse_instant(str(value or ""))

@@ -264,7 +264,9 @@ def _may_pass(
     since = pool.allocation_state_since
     if now is None or since is None or any(kind_of(error) is ResizeErrorKind.LASTS for error in errors):
         return False
-    return now - since <= timedelta(seconds=policy.resize_error_limit) and policy.resize_error_limit > 0
+    return policy.resize_error_limit is not None and now - since <= timedelta(
+        seconds=policy.resize_error_limit
+    )
 
 
 def _late_allocation(

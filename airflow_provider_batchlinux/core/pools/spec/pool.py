@@ -9,9 +9,9 @@ from typing import Any, ClassVar
 from airflow_provider_batchlinux.core.ids import id_problems
 from airflow_provider_batchlinux.core.images.resolve import ResolvedImage
 from airflow_provider_batchlinux.core.instants import iso8601_duration
+from airflow_provider_batchlinux.core.parameters.spec import Path, Spec, hidden_spec, merge
 from airflow_provider_batchlinux.core.pool_metadata import METADATA_PREFIX, rest_metadata
 from airflow_provider_batchlinux.core.pools.changes.meaning import pool_fingerprint
-from airflow_provider_batchlinux.core.pools.spec.base import Spec, hidden_spec, merge
 from airflow_provider_batchlinux.core.pools.spec.containers import ContainerSpec
 from airflow_provider_batchlinux.core.pools.spec.management import identity_problems, tag_problems
 from airflow_provider_batchlinux.core.pools.spec.network import NetworkSpec
@@ -21,8 +21,7 @@ from airflow_provider_batchlinux.core.pools.spec.software import SoftwareSpec
 from airflow_provider_batchlinux.core.pools.spec.start_task import StartTaskSpec, UserAccountSpec
 from airflow_provider_batchlinux.core.pools.spec.storage import StorageSpec
 from airflow_provider_batchlinux.core.pools.validation.rules import generation_for, rule_problems
-from airflow_provider_batchlinux.core.pools.validation.schema import Path, Problem, read_body, rest_name
-from airflow_provider_batchlinux.core.secrets import secrets_in
+from airflow_provider_batchlinux.core.pools.validation.schema import Problem, read_body, rest_name
 from airflow_provider_batchlinux.core.ssh_access import nat_pool, source_problems
 from airflow_provider_batchlinux.core.vm_sizes.query import VmSizeQuery
 
@@ -181,8 +180,10 @@ class PoolSpec(Spec):
 
     def secrets(self) -> set[str]:
         """Return the passwords, keys and URLs to mask; the start task's environment is not among them."""
-        parts = [getattr(self, name) for name in self.PARTS]
-        return secrets_in([hidden_spec((), part) for part in parts])
+        found: set[str] = set()
+        for name, classes in self.PARTS.items():
+            hidden_spec(classes, getattr(self, name) or {}, found)
+        return found
 
     def name_of(self, path: Path) -> str | None:
         """Return the parameter that defines a place of the REST body."""

@@ -8,18 +8,17 @@ from typing import Any
 
 from airflow_provider_batchlinux.core.ids import id_problems
 from airflow_provider_batchlinux.core.images.resolve import ResolvedImage
+from airflow_provider_batchlinux.core.parameters.spec import Path
 from airflow_provider_batchlinux.core.pool_metadata import METADATA_PREFIX
 from airflow_provider_batchlinux.core.pools.changes.meaning import pool_fingerprint
 from airflow_provider_batchlinux.core.pools.spec.management import identity_problems, tag_problems
 from airflow_provider_batchlinux.core.pools.validation.rules import generation_for, rule_problems
 from airflow_provider_batchlinux.core.pools.validation.schema import (
-    Path,
     Problem,
     hidden_body,
     read_body,
     rest_name,
 )
-from airflow_provider_batchlinux.core.secrets import secrets_in
 
 _MACHINE = "virtualMachineConfiguration"
 _AGENT = "nodeAgentSKUId"
@@ -118,7 +117,9 @@ class RawPool:
 
     def secrets(self) -> set[str]:
         """Return the passwords, keys and URLs to mask."""
-        return secrets_in(hidden_body(self.body))
+        found: set[str] = set()
+        hidden_body(self.body, found)
+        return found
 
     def name_of(self, path: Path) -> str:
         """Tell how a place of the body is called in messages."""

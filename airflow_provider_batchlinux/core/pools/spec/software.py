@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any, ClassVar
 
 from airflow_provider_batchlinux.core.instants import iso8601_duration
-from airflow_provider_batchlinux.core.pools.spec.base import Spec
+from airflow_provider_batchlinux.core.parameters.spec import Spec
 
 _MACHINE = "virtualMachineConfiguration"
 

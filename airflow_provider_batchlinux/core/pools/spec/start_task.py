@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_batchlinux.core.commands import MAX_COMMAND_SIZE, command_line, environment_settings
-from airflow_provider_batchlinux.core.pools.spec.base import Spec
+from airflow_provider_batchlinux.core.parameters.spec import Spec
 from airflow_provider_batchlinux.core.pools.spec.containers import TaskContainerSpec
 
 if TYPE_CHECKING:
-    from airflow_provider_batchlinux.core.pools.validation.schema import Path
+    from airflow_provider_batchlinux.core.parameters.spec import Path
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from airflow_provider_batchlinux.core.pools.spec.base import Spec
+from airflow_provider_batchlinux.core.parameters.spec import Spec
 
 _BLOB = "azureBlobFileSystemConfiguration"
 _FILES = "azureFileShareConfiguration"

@@ -13,18 +13,17 @@ from functools import cache
 from typing import Any
 
 from airflow_provider_batchlinux.core.instants import duration_seconds
-from airflow_provider_batchlinux.core.secrets import hidden_value
+from airflow_provider_batchlinux.core.parameters.spec import Path
+from airflow_provider_batchlinux.core.secrets import hide_whole
 from airflow_provider_batchlinux.rest_schema import schema
 
 POOL = "BatchPoolCreateOptions"
 
-Path = tuple[str | int, ...]
-"""The place of a value in a body: names of properties and positions in lists."""
-
+_VARIABLE = "EnvironmentSetting"
 # The service returns these, so its schema does not mark them; but a URL may contain a SAS token, and an
 # environment variable a password.
 _MORE_SECRETS: Mapping[str, frozenset[str]] = {
-    "EnvironmentSetting": frozenset({"value"}),
+    _VARIABLE: frozenset({"value"}),
     "ResourceFile": frozenset({"httpUrl", "storageContainerUrl"}),
 }
 # Without it the service creates a cloud service pool, or refuses with a code that does not name it.
@@ -98,22 +97,24 @@ def read_body(body: object) -> tuple[dict[str, Any], list[Problem]]:
     return read if isinstance(read, dict) else {}, problems
 
 
-def hidden_body(value: Any, model: str = POOL) -> Any:
+def hidden_body(value: object, secrets: set[str], model: str = POOL) -> object:
     """
-    Return a body as a dict whose secrets Airflow masks wherever it shows them.
+    Return a body in which each secret is replaced.
 
     :param value: the body, or a part of it; what does not fit the schema is returned unchanged.
+    :param secrets: takes the texts of the secrets, except environment variables.
     :param model: the model of the part.
     """
     if isinstance(value, (list, tuple)):
-        return [hidden_body(item, model) for item in value]
+        return [hidden_body(item, secrets, model) for item in value]
     kinds = properties_of(model)
     if kinds is None or not isinstance(value, Mapping):
         return value
+    hidden_here = set() if model == _VARIABLE else secrets
     return {
-        name: hidden_value(item)
+        name: hide_whole(item, hidden_here)
         if (kind := kinds.get(name, "")).startswith("secret")
-        else hidden_body(item, kind.strip("[]"))
+        else hidden_body(item, secrets, kind.strip("[]"))
         for name, item in value.items()
     }
 

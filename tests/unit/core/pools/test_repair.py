@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from airflow_provider_batchlinux.core.parameters.reader import read_spec_object
 from airflow_provider_batchlinux.core.pool_metadata import METADATA_PREFIX, REPAIRS_KEY
 from airflow_provider_batchlinux.core.pools.repair import (
     RepairHistory,
@@ -231,7 +232,7 @@ def test_a_history_comes_back_from_the_metadata_and_leaves_other_marks_alone(
 def test_a_spec_is_read_from_what_templates_render() -> None:
     plain = {"reboots": "2", "replace_unusable": " True", "unusable_grace": "600", "logs_conn_id": "None"}
 
-    assert RepairSpec.checked(plain) == RepairSpec(2, True, 600)
+    assert read_spec_object(RepairSpec, "repair", plain) == RepairSpec(2, True, 600)
 
 
 @pytest.mark.parametrize("marks", ['{"nodes": {"a": [1, 2, 3, 4]}}', '{"total": "many"}', '{"nodes": []}'])
@@ -350,20 +351,28 @@ class TestHeartbeats:
 @pytest.mark.parametrize(
     ("plain", "problem"),
     [
-        pytest.param({"replace_unusable": "perhaps"}, "replace_unusable='perhaps' is neither", id="no bool"),
+        pytest.param(
+            {"replace_unusable": "perhaps"}, "replace_unusable='perhaps' is not true or false", id="no bool"
+        ),
         pytest.param({"reboots": "two"}, "repair.reboots='two' is not a whole number", id="no number"),
         pytest.param({"reboot": 1}, "repair.reboot is no field of it; did you mean 'reboots'", id="name"),
         pytest.param({"reboots": -1}, "repair.reboots=-1 is not a whole number from 0 up", id="below zero"),
         pytest.param({"max_repairs": 0}, "repair.max_repairs=0 is not a whole number from 1 up", id="none"),
         pytest.param({"when_exhausted": "cry"}, "repair.when_exhausted='cry' is not one of", id="choice"),
         pytest.param({"resize_again": -1}, "repair.resize_again=-1 is not a whole number", id="resizes"),
-        pytest.param({"resize_again_after": 0}, "repair.resize_again_after=0 is not a finite", id="no pause"),
-        pytest.param({"unusable_grace": 0}, "repair.unusable_grace=0 is not a finite time", id="no grace"),
+        pytest.param(
+            {"resize_again_after": 0},
+            "repair.resize_again_after=0 is not a duration above zero",
+            id="no pause",
+        ),
+        pytest.param(
+            {"unusable_grace": 0}, "repair.unusable_grace=0 is not a duration above zero", id="no grace"
+        ),
     ],
 )
 def test_a_spec_that_makes_no_sense_is_refused(plain: dict[str, Any], problem: str) -> None:
     with pytest.raises(ValueError, match=problem):
-        RepairSpec.checked(plain)
+        read_spec_object(RepairSpec, "repair", plain)
 
 
 class TestOtherReleases:

@@ -358,7 +358,7 @@ def test_no_policy_is_content_without_a_node_that_works(
         pytest.param({"ready": "0%"}, "ready='0%' is not 'all'", id="no share"),
         pytest.param({"ready": "101%"}, "ready='101%' is not 'all'", id="more than the whole"),
         pytest.param({"max_failed_nodes": -1}, "max_failed_nodes=-1 is not a whole number", id="below zero"),
-        pytest.param({"boot_limit": 0}, "boot_limit=0 is not a time above zero", id="no time"),
+        pytest.param({"boot_limit": 0}, "boot_limit=0 is not a duration above zero", id="no time"),
         pytest.param({"requested_at": "soon"}, "requested_at='soon' is not an instant", id="no instant"),
     ],
 )

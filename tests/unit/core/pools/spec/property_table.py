@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import fields
 
-from airflow_provider_batchlinux.core.pools.spec.base import Spec
+from airflow_provider_batchlinux.core.parameters.spec import Spec
 from airflow_provider_batchlinux.core.pools.spec.pool import PoolSpec
 
 PLAIN = {

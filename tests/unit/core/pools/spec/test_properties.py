@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 from dataclasses import fields
-from typing import Any
+from typing import Any, get_type_hints
 
 import pytest
 
 from airflow_provider_batchlinux import specs
-from airflow_provider_batchlinux.core.pools.spec.base import Spec, read_spec
+from airflow_provider_batchlinux.core.parameters.spec import Spec, read_spec
+from airflow_provider_batchlinux.core.pools.create_requests import CreatePoolRequest
 from airflow_provider_batchlinux.core.pools.spec.pool import PoolSpec
 from airflow_provider_batchlinux.core.pools.spec.raw import RawPool
 from airflow_provider_batchlinux.core.pools.validation.schema import POOL
-from airflow_provider_batchlinux.operators._pool_request import PARTS
 from tests.unit.core.pools.models import pool_models
 from tests.unit.core.pools.spec.properties import IDENTITY, MACHINE, PROPERTIES
 
@@ -119,7 +119,8 @@ def test_what_rest_holds_as_a_secret_is_one_in_the_object(cls: type[Spec]) -> No
 
 
 def test_the_operators_parts_are_those_of_the_pool() -> None:
-    assert {"start_task", *PARTS} == PoolSpec.PARTS.keys()
+    hints = get_type_hints(CreatePoolRequest, include_extras=True)
+    assert all(cls.__name__ in str(hints[name]) for name, (cls,) in PoolSpec.PARTS.items())
 
 
 def test_the_public_names_are_all_there_and_no_other() -> None:

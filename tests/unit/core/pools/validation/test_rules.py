@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_batchlinux.core.pools.spec.base import read_spec
+from airflow_provider_batchlinux.core.parameters.spec import read_spec
 from airflow_provider_batchlinux.core.pools.spec.pool import PoolSpec
 from airflow_provider_batchlinux.core.pools.spec.raw import RawPool
 from airflow_provider_batchlinux.core.pools.validation.rules import entra_only

@@ -6,68 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, fields
 from datetime import timedelta
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from airflow_provider_batchlinux.core.instants import iso8601_duration
-from airflow_provider_batchlinux.core.secrets import hidden_value
+from airflow_provider_batchlinux.core.parameters.kinds import decoded
+from airflow_provider_batchlinux.core.secrets import hide_whole
 
-if TYPE_CHECKING:
-    # A Dag file that names a spec object does not pay for the checks.
-    from airflow_provider_batchlinux.core.images.resolve import ResolvedImage
-    from airflow_provider_batchlinux.core.pools.validation.schema import Path
-
+Path = tuple[str | int, ...]
+"""The place of a value in a body: names of properties and positions in lists."""
 
 S = TypeVar("S", bound="Spec")
-
-
-class PoolDefinition(Protocol):
-    """A pool as the user defines it: by parameters (``PoolSpec``), or by a REST body (``RawPool``)."""
-
-    @property
-    def pool_id(self) -> str:
-        """The pool's id."""
-
-    @property
-    def image(self) -> str | Mapping[str, Any] | None:
-        """The image as the user wrote it; ``None`` without one."""
-
-    @property
-    def vm_size(self) -> str | Sequence[str] | Mapping[str, Any]:
-        """The VM size, the sizes in order of preference, or what a size must have."""
-
-    @property
-    def identities(self) -> Sequence[str]:
-        """The ARM ids of managed identities of the nodes."""
-
-    @property
-    def tags(self) -> Mapping[str, str]:
-        """Azure's tags of the pool."""
-
-    @property
-    def generation(self) -> int | None:
-        """The Hyper-V generation that the image must have; ``None`` for any."""
-
-    @property
-    def subnet_id(self) -> str | None:
-        """The ARM id of the subnet of the nodes; ``None`` without one."""
-
-    def problems(self) -> list[str]:
-        """List what is wrong with the pool."""
-
-    def warnings(self) -> list[str]:
-        """List the unknown properties and values, which are sent as they are."""
-
-    def fingerprint(self) -> str:
-        """Return a digest of what is requested."""
-
-    def secrets(self) -> set[str]:
-        """Return the passwords, keys and URLs to mask."""
-
-    def name_of(self, path: Path) -> str | None:
-        """Return the user's name of a place in the REST body."""
-
-    def to_rest(self, image: ResolvedImage | None = None, *, vm_size: str | None = None) -> dict[str, Any]:
-        """Return the body that creates the pool, with a resolved image and the selected size."""
 
 
 @dataclass(frozen=True)
@@ -87,11 +35,13 @@ class Spec:
     PARTS: ClassVar[Mapping[str, tuple[type[Spec], ...]]] = {}
 
     def __post_init__(self) -> None:
-        """Read dicts that stand where spec objects belong."""
+        """Read dicts that stand where spec objects belong; what is computed is read when the task runs."""
         problems: list[str] = []
         for name, classes in self.PARTS.items():
-            value = read_part(classes, getattr(self, name), f"{type(self).__name__}.{name}", problems)
-            object.__setattr__(self, name, value)
+            value = getattr(self, name)
+            if not _is_computed(value):
+                value = read_part(classes, value, f"{type(self).__name__}.{name}", problems)
+                object.__setattr__(self, name, value)
         if problems:
             raise ValueError("\n".join(problems))
 
@@ -171,27 +121,30 @@ def plain_spec(value: Any) -> Any:
     return value
 
 
-def hidden_spec(classes: tuple[type[Spec], ...], value: Any) -> Any:
+def hidden_spec(classes: tuple[type[Spec], ...], value: object, secrets: set[str]) -> object:
     """
-    Give a spec object or the dict of one as a dict whose secrets Airflow masks wherever it shows them.
+    Return a spec object, or the dict of one, as a dict in which each secret is replaced.
+
+    What is in the place of a spec object and has none of its fields is replaced as a whole.
 
     :param classes: the classes the object may have.
-    :param value: what the user gave; what is neither a spec object, a dict nor a list is left as it is.
+    :param secrets: takes the texts of the secrets, except environment variables: most of these are ordinary
+        words, which must not be masked wherever they occur.
     """
     if isinstance(value, Spec):
-        return hidden_spec((type(value),), value.to_dict())
+        return hidden_spec((type(value),), value.to_dict(), secrets)
     if isinstance(value, (list, tuple)):
-        return [hidden_spec(classes, item) for item in value]
+        return [hidden_spec(classes, item, secrets) for item in value]
     if not isinstance(value, Mapping):
-        return value
-    secrets = {spec_field.name for cls in classes for spec_field in fields(cls) if not spec_field.repr}
+        return hide_whole(value, secrets)
+    shown = {spec_field.name for cls in classes for spec_field in fields(cls) if spec_field.repr}
     parts = {name: inner for cls in classes for name, inner in cls.PARTS.items()}
     return {
-        key: hidden_value(item)
-        if key in secrets
-        else hidden_spec(parts[key], item)
+        key: hidden_spec(parts[key], item, secrets)
         if key in parts
         else plain_spec(item)
+        if key in shown
+        else hide_whole(item, set() if key == "environment" else secrets)
         for key, item in value.items()
     }
 
@@ -231,13 +184,23 @@ def read_part(classes: tuple[type[Spec], ...], value: Any, where: str, problems:
     :param problems: takes all that is wrong with the names of the fields.
     :return: what cannot be read is left out.
     """
-    if isinstance(value, (list, tuple)):
+    value = decoded(value)
+    if isinstance(value, Sequence) and not isinstance(value, str):
         items = [read_part(classes, item, f"{where}[{at}]", problems) for at, item in enumerate(value)]
         return tuple(item for item in items if item is not None)
     if value is None or isinstance(value, classes):
         return value
     cls = _class_for(classes, value) if isinstance(value, Mapping) else classes[0]
     return read_spec(cls, value, where, problems)
+
+
+def _is_computed(value: object) -> bool:
+    """Return whether a value is a template, or an XCom that has no value yet."""
+    if isinstance(value, str):
+        return "{{" in value or "{%" in value
+    if isinstance(value, Sequence):
+        return any(map(_is_computed, value))
+    return not isinstance(value, (Spec, Mapping, bool, int, float, type(None)))
 
 
 def _class_for(classes: tuple[type[Spec], ...], value: Mapping[str, Any]) -> type[Spec]:

@@ -1,0 +1,24 @@
+"""The request of the operator that checks the images of pools."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from airflow_provider_batchlinux.core.parameters.kinds import Id, Seconds
+from airflow_provider_batchlinux.core.parameters.requests import OperatorRequest
+
+
+@dataclass(frozen=True)
+class CheckImagesRequest(OperatorRequest):
+    """
+    A check of the images that pools use.
+
+    :param pool_ids: the pools; ``None`` for all.
+    :param warn_before: the seconds before the end of support from which a pool is reported.
+    :param on_ending: what to do if the support of an image ends soon.
+    """
+
+    pool_ids: tuple[Id, ...] | None
+    warn_before: Seconds
+    on_ending: Literal["fail", "warn"]

@@ -1,0 +1,205 @@
+"""The request of the operator that creates a pool."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Annotated, TypeAlias
+
+from airflow_provider_batchlinux.core.images.query import ImageQuery
+from airflow_provider_batchlinux.core.parameters.kinds import (
+    NONE_TEXT,
+    AnyText,
+    Count,
+    Environment,
+    Flag,
+    Kind,
+    RetryCount,
+    Seconds,
+    Text,
+    WholeNumber,
+    decoded,
+    required_text_of,
+    text_of,
+)
+from airflow_provider_batchlinux.core.parameters.requests import WaitRequest
+from airflow_provider_batchlinux.core.pools.changes import IfExists
+from airflow_provider_batchlinux.core.pools.spec.containers import ContainerSpec
+from airflow_provider_batchlinux.core.pools.spec.definition import PoolDefinition
+from airflow_provider_batchlinux.core.pools.spec.network import NetworkSpec
+from airflow_provider_batchlinux.core.pools.spec.pool import PoolSpec
+from airflow_provider_batchlinux.core.pools.spec.raw import RawPool
+from airflow_provider_batchlinux.core.pools.spec.scale import AutoscaleSpec, SchedulingSpec
+from airflow_provider_batchlinux.core.pools.spec.security import SecuritySpec
+from airflow_provider_batchlinux.core.pools.spec.software import SoftwareSpec
+from airflow_provider_batchlinux.core.pools.spec.start_task import StartTaskSpec, UserAccountSpec
+from airflow_provider_batchlinux.core.pools.spec.storage import StorageSpec
+from airflow_provider_batchlinux.core.pools.validation.schema import hidden_body
+
+_BODY_REPLACES = (
+    "vm_size",
+    "dedicated_nodes",
+    "spot_nodes",
+    "start_task",
+    "start_task_environment",
+    "ssh_from",
+    "metadata",
+    "resize_timeout",
+    "display_name",
+    "autoscale",
+    "network",
+    "storage",
+    "security",
+    "containers",
+    "software",
+    "user_accounts",
+    "scheduling",
+)
+
+_FINGERPRINT_PLACE = "{fingerprint}"
+_FINGERPRINT_LENGTH = 12
+
+
+def body_of(value: object) -> Mapping[str, object] | str | None:
+    """Return a body, or the name of its file."""
+    value = decoded(value)
+    return value if isinstance(value, Mapping) else required_text_of(value)
+
+
+def hide_body(value: object, secrets: set[str]) -> object:
+    """Replace the secrets of a body; the name of its file has none."""
+    return hidden_body(decoded(value), secrets)
+
+
+Body: TypeAlias = Annotated[
+    Mapping[str, object] | str,
+    Kind("a mapping of properties or the name of a file", body_of, hide=hide_body),
+]
+"""A pool as a REST body, or the name of a file with it."""
+
+
+def pool_id_of(value: object) -> str | None:
+    """Return the id of a pool, empty if the value is absent."""
+    return "" if value is None else "" if (text := text_of(value)) in ("", NONE_TEXT) else text
+
+
+PoolId: TypeAlias = Annotated[str, Kind("an id", pool_id_of)]
+"""An id of a pool in which ``{fingerprint}`` may stand; empty if it is to be derived."""
+
+
+@dataclass(frozen=True)
+class CreatePoolRequest(WaitRequest):
+    """
+    A pool to create or adopt, by parameters or by a body; each parameter is documented at the operator.
+
+    ``pool_id`` is empty for an id that is derived from the task instance.
+    """
+
+    image: Text | Mapping[str, object] | None
+    vm_size: Text | tuple[Text, ...] | Mapping[str, object] | None
+    pool_id: PoolId
+    dedicated_nodes: Count
+    spot_nodes: Count
+    start_task: Text | StartTaskSpec | None
+    start_task_elevated: Flag
+    start_task_environment: Environment | None
+    start_task_retries: RetryCount
+    ssh_from: tuple[Text, ...] | None
+    metadata: Mapping[str, AnyText] | None
+    task_slots_per_node: WholeNumber
+    resize_timeout: Seconds | None
+    display_name: Text | None
+    autoscale: Text | AutoscaleSpec | None
+    network: NetworkSpec | None
+    storage: StorageSpec | None
+    security: SecuritySpec | None
+    containers: ContainerSpec | None
+    software: SoftwareSpec | None
+    user_accounts: tuple[UserAccountSpec, ...] | None
+    scheduling: SchedulingSpec | None
+    identities: tuple[Text, ...] | None
+    tags: Mapping[str, AnyText] | None
+    preflight: Flag | None
+    body: Body | None
+    expires_in: Seconds | None
+    if_exists: IfExists
+    deletion_limit: Seconds
+
+    def problems(self) -> list[str]:
+        """List the parameters that cannot be combined."""
+        found: list[str] = []
+        if self.body is None:
+            found += [f"{name} is missing." for name in ("image", "vm_size") if getattr(self, name) is None]
+        else:
+            given = [name for name in _BODY_REPLACES if getattr(self, name)]
+            given += ["task_slots_per_node"] if self.task_slots_per_node != 1 else []
+            found += [f"{name} and body are both given; write it into the body." for name in given]
+        if isinstance(self.start_task, StartTaskSpec):
+            names = [f"start_task_{name}" for name in ("elevated", "environment", "retries")]
+            says = "is for a start_task given as text; write it into the StartTaskSpec."
+            found += [f"{name} {says}" for name in names if getattr(self, name)]
+        if not found and not isinstance(self.body, str):
+            try:
+                self.pool("derived", self.body)
+            except ValueError as error:
+                found += str(error).splitlines()
+        return found
+
+    def pool(self, derived_id: str, body: Mapping[str, object] | None) -> PoolDefinition:
+        """
+        Return the pool.
+
+        :param derived_id: its id if the request has none.
+        :param body: the body, read from its file if necessary; ``None`` without one.
+        :raises ValueError: if it cannot work; all problems, one a line.
+        """
+        pool: PoolSpec | RawPool
+        if body is None:
+            pool = self._spec(self.pool_id or derived_id)
+        else:
+            pool_id = self.pool_id or str(body.get("id") or derived_id)
+            pool = RawPool(body, pool_id, self.image, self.identities or (), self.tags or {})
+        if _FINGERPRINT_PLACE in pool.pool_id:
+            digest = pool.fingerprint()[-_FINGERPRINT_LENGTH:]
+            pool = replace(pool, pool_id=pool.pool_id.replace(_FINGERPRINT_PLACE, digest))
+        problems = pool.problems()
+        try:
+            ImageQuery.parse(pool.image) if pool.image is not None else None
+        except ValueError as error:
+            problems += str(error).splitlines()
+        if problems:
+            raise ValueError("\n".join(problems))
+        return pool
+
+    def _spec(self, pool_id: str) -> PoolSpec:
+        start_task, autoscale = self.start_task, self.autoscale
+        if isinstance(start_task, str):
+            start_task = StartTaskSpec(
+                start_task,
+                elevated=self.start_task_elevated,
+                environment=self.start_task_environment or {},
+                max_retries=self.start_task_retries,
+            )
+        return PoolSpec(
+            pool_id=pool_id,
+            image=self.image or "",
+            vm_size=self.vm_size or "",
+            dedicated_nodes=self.dedicated_nodes,
+            spot_nodes=self.spot_nodes,
+            start_task=start_task,
+            ssh_from=self.ssh_from or (),
+            metadata=self.metadata or {},
+            task_slots_per_node=self.task_slots_per_node,
+            resize_timeout=self.resize_timeout,
+            display_name=self.display_name,
+            autoscale=AutoscaleSpec(autoscale) if isinstance(autoscale, str) else autoscale,
+            network=self.network,
+            storage=self.storage,
+            security=self.security,
+            containers=self.containers,
+            software=self.software,
+            user_accounts=self.user_accounts or (),
+            scheduling=self.scheduling,
+            identities=self.identities or (),
+            tags=self.tags or {},
+        )

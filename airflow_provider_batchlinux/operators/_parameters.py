@@ -1,0 +1,139 @@
+"""What operators and sensors do with their parameters: render all, hide the secrets, read a typed request."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from airflow.providers.common.compat.sdk import BaseOperator
+
+if TYPE_CHECKING:
+    import jinja2
+    from airflow.sdk import Context
+
+    from airflow_provider_batchlinux.core.parameters.requests import OperatorRequest
+
+    R = TypeVar("R", bound=OperatorRequest)
+else:
+    R = TypeVar("R")
+
+_PACKAGE = __name__.partition(".")[0]
+
+
+class ParametersMixin(BaseOperator, Generic[R]):
+    """
+    Mix the handling of parameters into an operator or sensor.
+
+    - Every parameter is a template field, except those that Airflow's own base class has.
+    - The secrets in them are replaced before Airflow stores the rendered fields, for plain and mapped tasks.
+    - :attr:`request` is what they make when the task runs, as a typed request.
+    """
+
+    _rendered: Mapping[str, object] = {}
+    """The rendered values of the fields in which secrets are replaced."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if cls.__module__.partition(".")[0] == _PACKAGE:
+            cls.template_fields = _parameters_of(cls)
+
+    @classmethod
+    def request_class(cls) -> type[R]:
+        """Return the class of the request. It is imported here, so that a Dag file does not pay for it."""
+        raise NotImplementedError
+
+    @cached_property
+    def request(self) -> R:
+        """
+        The request that the rendered parameters make.
+
+        :raises ValueError: if they make none; all problems, one a line.
+        """
+        from airflow_provider_batchlinux.core.parameters.reader import read_request, readers_of
+
+        cls = self.request_class()
+        given = {name: self._rendered.get(name, getattr(self, name)) for name in readers_of(cls)}
+        return read_request(cls, given, self.problems_on_worker())
+
+    def problems_on_worker(self) -> list[str]:
+        """List what is wrong with the parameters as far as only this worker can see it."""
+        return []
+
+    def _set_xcomargs_dependency(self, field: str, newvalue: Any) -> None:
+        # Private in Airflow; it does not look for XComs inside spec objects.
+        super()._set_xcomargs_dependency(field, _without_specs(newvalue))
+
+    def _do_render_template_fields(
+        self,
+        parent: Any,
+        template_fields: Iterable[str],
+        context: Context,
+        jinja_env: jinja2.Environment,
+        seen_oids: set[int],
+    ) -> None:
+        # Private in Airflow, but the one method that plain and mapped tasks share, from 3.1.0 on: a mapped
+        # task does not call its operator's render_template_fields.
+        if parent is not self:
+            super()._do_render_template_fields(parent, template_fields, context, jinja_env, seen_oids)
+            return
+        if self._rendered:
+            # A callback renders once more. The values that are hidden by now are rendered already.
+            template_fields = [name for name in template_fields if name not in self._rendered]
+        for name in template_fields:
+            value = getattr(self, name)
+            plain = _without_specs(value)
+            if plain is not value:
+                if id(value) in seen_oids:
+                    # From an XCom of a mapped task: not to be rendered, nor is what replaces it.
+                    seen_oids.add(id(plain))
+                setattr(self, name, plain)
+        super()._do_render_template_fields(parent, template_fields, context, jinja_env, seen_oids)
+        self._hide_secrets(template_fields)
+
+    def _hide_secrets(self, names: Iterable[str]) -> None:
+        from airflow.sdk.log import mask_secret
+
+        from airflow_provider_batchlinux.core.parameters.reader import readers_of
+
+        secrets: set[str] = set()
+        rendered = dict(self._rendered)
+        for name, reader in readers_of(self.request_class()).items():
+            if name in names and reader.is_secret:
+                rendered[name] = getattr(self, name)
+                setattr(self, name, reader.hide(rendered[name], secrets))
+        self._rendered = rendered
+        for secret in secrets:
+            mask_secret(secret)
+
+
+def _parameters_of(cls: type) -> Sequence[str]:
+    """Return the names of an operator's parameters, those of its bases first."""
+    own = [base for base in reversed(cls.__mro__) if base.__module__.partition(".")[0] == _PACKAGE]
+    airflow = next(base for base in cls.__mro__ if issubclass(base, BaseOperator) and base not in own)
+    of_airflow = inspect.signature(airflow.__init__).parameters
+    names: dict[str, None] = {}
+    for base in own:
+        if "__init__" in vars(base):
+            signature = inspect.signature(vars(base)["__init__"]).parameters.values()
+            names.update((item.name, None) for item in signature if item.kind is item.KEYWORD_ONLY)
+    return tuple(name for name in names if name not in of_airflow)
+
+
+def _without_specs(value: Any) -> Any:
+    """Return plain values in place of spec objects, so that Airflow renders the templates in them."""
+    if not _holds_spec(value):
+        return value
+    from airflow_provider_batchlinux.core.parameters.spec import plain_spec
+
+    return plain_spec(value)
+
+
+def _holds_spec(value: Any) -> bool:
+    if isinstance(value, (list, tuple)):
+        return any(map(_holds_spec, value))
+    if isinstance(value, dict):
+        return any(map(_holds_spec, value.values()))
+    # Told by the package, so that a Dag file without spec objects does not import their base.
+    return type(value).__module__.partition(".")[0] == _PACKAGE and hasattr(value, "to_dict")

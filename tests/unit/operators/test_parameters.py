@@ -1,0 +1,289 @@
+"""
+Every parameter of every operator and sensor is read by its kind, in whatever form Airflow hands it over.
+
+The operators are found by the provider's own list, and the parameters by their requests: a new operator is
+tested without being named here.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+
+import pytest
+from airflow.sdk import DAG
+
+from airflow_provider_batchlinux.core.nodes.actions import NodeState
+from airflow_provider_batchlinux.core.parameters import kinds
+from airflow_provider_batchlinux.core.parameters.reader import readers_of
+from airflow_provider_batchlinux.core.pools.create_requests import Body, PoolId
+from airflow_provider_batchlinux.core.pools.readiness.policy import Ready
+from airflow_provider_batchlinux.core.pools.repair import RepairSpec
+from airflow_provider_batchlinux.core.users.credentials import KeyFile, Password, PublicKey
+from airflow_provider_batchlinux.core.users.user import Username
+from airflow_provider_batchlinux.specs import (
+    AutoscaleSpec,
+    ContainerSpec,
+    NetworkSpec,
+    SchedulingSpec,
+    SecuritySpec,
+    SoftwareSpec,
+    StartTaskSpec,
+    StorageSpec,
+    UserAccountSpec,
+)
+from tests.airflow_harness import ExecutionApi, run_task
+from tests.operator_init import operators
+
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl etl"
+
+SAMPLES: Mapping[Any, Any] = {
+    kinds.Id: "etl",
+    kinds.ServiceId: "tvm-1",
+    kinds.Text: "ubuntu 24.04",
+    kinds.AnyText: "value",
+    kinds.SecretText: "c0rrect-h0rse",
+    kinds.Flag: True,
+    kinds.WholeNumber: 3,
+    kinds.Count: 3,
+    kinds.PositiveCount: 3,
+    kinds.CountOrShare: "5%",
+    kinds.Seconds: 900,
+    kinds.Instant: "2099-01-01T00:00:00Z",
+    kinds.Environment: {"NAME": "value"},
+    kinds.Variables: {"NAME": "value"},
+    NodeState: "idle",
+    Ready: "80%",
+    Body: {"vmSize": "standard_d2s_v5"},
+    PoolId: "etl",
+    Username: "etl",
+    PublicKey: KEY,
+    Password: "c0rrect-h0rse-battery",
+    KeyFile: "/mnt/keys/etl",
+    RepairSpec: {"reboots": 2},
+    AutoscaleSpec: {"formula": "$TargetDedicatedNodes=1;"},
+    ContainerSpec: {},
+    NetworkSpec: {},
+    SchedulingSpec: {"fill": "pack"},
+    SecuritySpec: {},
+    SoftwareSpec: {},
+    StartTaskSpec: {"command": "true"},
+    StorageSpec: {},
+    UserAccountSpec: {"name": "etl", "password": "c0rrect-h0rse"},
+}
+"""A value of each kind."""
+
+NEEDED = {
+    "image": "ubuntu 24.04",
+    "vm_size": "standard_d2s_v5",
+    "ssh_public_key": KEY,
+    "expires_in": 3600,
+    "dedicated_nodes": 1,
+}
+"""What an operator with such a parameter needs, to have a request at all."""
+
+INSTEAD = {
+    "body": ("image", "vm_size", "dedicated_nodes"),
+    "generate_key": ("ssh_public_key",),
+    "expires_at": ("expires_in",),
+}
+"""The parameters that another one replaces."""
+
+
+def hints_of(cls: Any) -> dict[str, Any]:
+    request = cls.request_class()
+    hints = get_type_hints(request, include_extras=True)
+    return {field.name: hints[field.name] for field in fields(request)}
+
+
+def members_of(hint: Any) -> list[Any]:
+    return list(get_args(hint)) if get_origin(hint) in (Union, UnionType) else [hint]
+
+
+def sample(hint: Any) -> Any:
+    """Give a value for a parameter: the one of its kind, or the first of a union."""
+    first = next(member for member in members_of(hint) if member is not type(None))
+    origin, arguments = get_origin(first), get_args(first)
+    if origin is Literal:
+        return arguments[0]
+    if origin is tuple:
+        return [sample(arguments[0])]
+    if origin is not None and origin is not Annotated and issubclass(origin, Mapping):
+        return {"name": sample(arguments[1])}
+    return "anything" if first is object else SAMPLES[first]
+
+
+PARAMETERS = [
+    pytest.param(cls, name, hint, id=f"{cls.__name__}.{name}")
+    for cls in operators()
+    for name, hint in hints_of(cls).items()
+]
+each_parameter = pytest.mark.parametrize(("cls", "name", "hint"), PARAMETERS)
+
+
+class Lazy(Sequence[Any]):
+    """A sequence like those that Airflow makes of mapped tasks: no list, and not to be serialized."""
+
+    def __init__(self, *items: Any) -> None:
+        self._items = items
+
+    def __getitem__(self, at: Any) -> Any:
+        return self._items[at]
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+
+def read(cls: Any, name: str, value: Any) -> tuple[Any, list[str]]:
+    """Read one parameter by its reader."""
+    problems: list[str] = []
+    return readers_of(cls.request_class())[name].read(name, value, problems), problems
+
+
+def forms(value: Any) -> Iterator[Any]:
+    """Give the forms in which Airflow may hand a value to an operator."""
+    yield value
+    yield str(value)
+    if isinstance(value, list):
+        yield from (tuple(value), Lazy(*value), json.dumps(value), iter(value))
+    if isinstance(value, dict):
+        yield json.dumps(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        yield float(value)
+
+
+@each_parameter
+def test_a_value_is_the_same_in_every_form(cls: Any, name: str, hint: Any) -> None:
+    expected, problems = read(cls, name, sample(hint))
+    assert not problems
+
+    assert [read(cls, name, form) for form in forms(sample(hint))] == [(expected, [])] * len(
+        list(forms(sample(hint)))
+    )
+
+
+@each_parameter
+@pytest.mark.parametrize("nothing", [None, "None", ""])
+def test_nothing_is_none_where_that_has_a_meaning_and_refused_by_name_elsewhere(
+    cls: Any, name: str, hint: Any, nothing: str | None
+) -> None:
+    found, problems = read(cls, name, nothing)
+
+    if type(None) in members_of(hint):
+        assert (found, problems) == (None, [])
+    elif hint is PoolId:
+        assert (found, problems) == ("", [])
+    else:
+        assert found is None
+        assert name in problems[0]
+
+
+@each_parameter
+def test_a_value_of_another_kind_is_refused_by_name(cls: Any, name: str, hint: Any) -> None:
+    for wrong in (
+        object(),
+        {"no": {"such": object()}},
+        [[object()]],
+        "idle" if "list" in str(hint) else b"x",
+    ):
+        if wrong.__class__ is dict and any(object in get_args(member) for member in members_of(hint)):
+            continue  # a mapping of anything
+        if isinstance(wrong, dict) and Body in members_of(hint):
+            continue  # the schema reads it, property by property
+        found, problems = read(cls, name, wrong)
+        assert problems, (wrong, found)
+        assert name in problems[0]
+
+
+@each_parameter
+def test_a_list_is_not_read_letter_by_letter(cls: Any, name: str, hint: Any) -> None:
+    if not any(get_origin(member) is tuple for member in members_of(hint)):
+        return
+    found, problems = read(cls, name, "idle")
+
+    assert problems or found == "idle", "A union may take text, but as a whole."
+
+
+@each_parameter
+def test_a_choice_that_there_is_not_is_refused_with_the_choices(cls: Any, name: str, hint: Any) -> None:
+    choices = [
+        choice for member in members_of(hint) if get_origin(member) is Literal for choice in get_args(member)
+    ]
+    if not choices:
+        return
+
+    problems = read(cls, name, f"{choices[0]}x")[1]
+
+    assert all(choice in problems[0] for choice in choices)
+    assert repr(choices[0]) in problems[0], "The nearest choice is named."
+
+
+@pytest.mark.parametrize("cls", operators())
+def test_every_parameter_is_a_template_field_and_belongs_to_the_request(cls: Any) -> None:
+    assert set(cls.template_fields) == set(hints_of(cls))
+
+
+def probe(cls: Any) -> Any:
+    """Give an operator that returns its request instead of acting on it."""
+
+    def execute(self: Any, context: Any) -> dict[str, str]:  # as Airflow calls it
+        return {"request": repr(self.request)}
+
+    return type(f"Probe{cls.__name__}", (cls,), {"execute": execute})
+
+
+def arguments_of(cls: Any) -> dict[str, Any]:
+    """Give what an operator needs to have a request."""
+    taken = set(cls.template_fields)
+    hints = hints_of(cls)
+    required = {
+        item.name: sample(hints[item.name])
+        for base in cls.__mro__
+        if "__init__" in vars(base)
+        for item in inspect.signature(vars(base)["__init__"]).parameters.values()
+        if item.name in hints and item.default is item.empty
+    }
+    return {**required, **{name: value for name, value in NEEDED.items() if name in taken}}
+
+
+@pytest.mark.parametrize("is_mapped", [False, True], ids=["plain", "mapped"])
+@pytest.mark.parametrize("native", [False, True], ids=["text", "native"])
+@pytest.mark.parametrize("cls", operators())
+def test_a_task_whose_parameters_are_all_templates_has_the_request_of_the_literal_one(
+    cls: Any, native: bool, is_mapped: bool
+) -> None:
+    values = {"batch_linux_conn_id": "azure_batch_linux_default", **arguments_of(cls)}
+    literal = run_task(probe(cls)(task_id="literal", **values))
+    assert literal.state == "success", literal.error
+    with DAG("templates", schedule=None, params=values, render_template_as_native_obj=native):
+        templates = {name: f"{{{{ params.{name} }}}}" for name in values}
+        if is_mapped:
+            name = next(iter(templates))
+            expanded = {name: [templates.pop(name)]}
+            task = probe(cls).partial(task_id="rendered", **templates).expand(**expanded)
+        else:
+            task = probe(cls)(task_id="rendered", **templates)
+
+    rendered = run_task(task, map_index=0 if is_mapped else -1)
+
+    assert rendered.state == "success", rendered.error
+    assert rendered.result == literal.result
+
+
+@pytest.mark.parametrize("cls", operators())
+def test_a_task_with_a_wrong_value_fails_before_any_request_and_names_the_parameter(cls: Any) -> None:
+    for name, hint in hints_of(cls).items():
+        wrong = {"a": object()} if get_origin(members_of(hint)[0]) is not None else object()
+        given = {**arguments_of(cls), name: [[wrong]]}
+        for left_out in INSTEAD.get(name, ()):
+            given.pop(left_out, None)
+
+        run = run_task(cls(task_id="wrong", **given), api=ExecutionApi())
+
+        assert run.state == "failed", name
+        assert name in run.message
+        assert isinstance(run.error, ValueError)
