@@ -1,4 +1,4 @@
-"""What all spec objects share: fields to dicts and to REST bodies, and back."""
+"""The base of all spec objects: conversion of fields to dicts and REST bodies, and back."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class Spec:
     """
     The base of the spec objects.
 
-    A field with ``repr=False`` is a secret: it is shown nowhere. A field may be a dict in place of a spec
-    object, and as text where a template renders a number.
+    A field with ``repr=False`` is a secret and never shown. A field accepts a dict instead of a spec object,
+    and text instead of a number, because templates render text.
 
     :cvar REST: the place of each field in the REST body, as names with dots between them; a spec object
         with the empty place adds its own places to it.
@@ -35,7 +35,7 @@ class Spec:
     PARTS: ClassVar[Mapping[str, tuple[type[Spec], ...]]] = {}
 
     def __post_init__(self) -> None:
-        """Read dicts that stand where spec objects belong; what is computed is read when the task runs."""
+        """Convert dicts to spec objects; computed values are converted when the task runs."""
         problems: list[str] = []
         for name, classes in self.PARTS.items():
             value = getattr(self, name)
@@ -46,7 +46,7 @@ class Spec:
             raise ValueError("\n".join(problems))
 
     def to_dict(self) -> dict[str, Any]:
-        """Give the fields that are not at their defaults as plain values, secrets too."""
+        """Return the fields that differ from their defaults as plain values, including secrets."""
         return {
             spec_field.name: plain_spec(getattr(self, spec_field.name))
             for spec_field in fields(self)
@@ -98,7 +98,7 @@ def merge(body: dict[str, Any], part: Mapping[str, Any]) -> None:
 
 
 def rest_value(value: Any) -> Any:
-    """Write a field's value as REST has it."""
+    """Return a field's value in the form of the REST API."""
     if isinstance(value, Spec):
         return value.to_rest()
     if isinstance(value, timedelta):
@@ -109,7 +109,7 @@ def rest_value(value: Any) -> Any:
 
 
 def plain_spec(value: Any) -> Any:
-    """Give a spec object as a dict, inside lists too; anything else as it is, a duration in seconds."""
+    """Return spec objects as dicts, also in lists, and durations in seconds; other values are unchanged."""
     if isinstance(value, Spec):
         return value.to_dict()
     if isinstance(value, timedelta):
@@ -154,8 +154,8 @@ def read_spec(cls: type[S], value: object, where: str, problems: list[str]) -> S
     Read a spec object from a dict with its fields.
 
     :param where: the parameter's name, for messages.
-    :param problems: takes all that is wrong with the names of the fields.
-    :return: ``None`` when it cannot be made.
+    :param problems: the list to which problems with field names are added.
+    :return: ``None`` if there is a problem.
     """
     if isinstance(value, cls):
         return value
@@ -178,11 +178,11 @@ def read_part(classes: tuple[type[Spec], ...], value: Any, where: str, problems:
     """
     Read a spec object of one of some classes, or a list of them.
 
-    :param classes: the classes; of a dict the one whose fields fit best is taken.
+    :param classes: the classes; for a dict, the class whose fields match best is used.
     :param value: a spec object, a dict with its fields, a list of these, or ``None``.
     :param where: the parameter's name, for messages.
-    :param problems: takes all that is wrong with the names of the fields.
-    :return: what cannot be read is left out.
+    :param problems: the list to which problems with field names are added.
+    :return: the spec objects; an item with a problem is left out.
     """
     value = decoded(value)
     if isinstance(value, Sequence) and not isinstance(value, str):
@@ -204,7 +204,7 @@ def _is_computed(value: object) -> bool:
 
 
 def _class_for(classes: tuple[type[Spec], ...], value: Mapping[str, Any]) -> type[Spec]:
-    """Choose the class whose fields fit a dict best."""
+    """Return the class whose fields match a dict best."""
     return min(classes, key=lambda cls: len(_misfits(cls, value)))
 
 

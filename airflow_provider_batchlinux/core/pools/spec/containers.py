@@ -12,10 +12,10 @@ from airflow_provider_batchlinux.core.parameters.spec import Spec
 @dataclass(frozen=True)
 class RegistrySpec(Spec):
     """
-    A registry that images are pulled from.
+    A registry from which images are pulled.
 
-    :param server: its host; ``None`` is Docker's own.
-    :param username: the user, with ``password``.
+    :param server: the registry's host; ``None`` is Docker Hub.
+    :param username: the user's name; needs ``password``.
     :param password: the user's password.
     :param identity: the ARM id of a managed identity of the pool, instead of user and password.
     """
@@ -36,10 +36,10 @@ class RegistrySpec(Spec):
 @dataclass(frozen=True)
 class ContainerSpec(Spec):
     """
-    A container engine on every node; the image of the pool has to have one (such as ``"ubuntu-hpc 22.04"``).
+    A container engine on every node; the pool's image must contain one (such as ``"ubuntu-hpc 22.04"``).
 
-    :param images: container images that every node pulls before it takes work.
-    :param registries: private registries, with how to log in.
+    :param images: container images that every node pulls before it accepts tasks.
+    :param registries: private registries with their credentials.
     :param engine: ``dockerCompatible`` or ``criCompatible``.
     """
 
@@ -58,10 +58,10 @@ class ContainerSpec(Spec):
 @dataclass(frozen=True)
 class BindMountSpec(Spec):
     """
-    A directory of the node that a container sees.
+    A directory of the node that is mounted into a container.
 
     :param source: ``Shared``, ``Startup``, ``VfsMounts``, ``Task``, ``JobPrep`` or ``Applications``.
-    :param read_only: whether the container may only read it; ``None`` is the service's default, which is no.
+    :param read_only: whether the container can only read it; ``None`` is the service's default, which is no.
     """
 
     source: str
@@ -73,7 +73,7 @@ class BindMountSpec(Spec):
 @dataclass(frozen=True)
 class TaskContainerSpec(Spec):
     """
-    The container that a start task runs in.
+    The container in which a start task runs.
 
     :param image: the container image.
     :param run_options: further options of ``docker create``.

@@ -1,4 +1,4 @@
-"""From a pool's body for the data plane to its body for the management plane."""
+"""Convert the body of a pool from the data plane to the management plane."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _SPELLINGS: Mapping[tuple[str, str], Sequence[str]] = {
     ("taskSchedulingPolicy", "nodeFillType"): ("Spread", "Pack"),
     ("userAccounts", "elevationLevel"): ("NonAdmin", "Admin"),
 }
-"""How the management plane writes what the data plane writes in another letter case, by parent and name."""
+"""Values that differ only in letter case from those of the data plane, by parent and name."""
 
 _FREE_FORM = ("settings", "protectedSettings")
 _FIXED_SCALE = ("targetDedicatedNodes", "targetLowPriorityNodes", "resizeTimeout")
@@ -65,11 +65,11 @@ def management_body(
     body: Mapping[str, Any], *, identities: Sequence[str] = (), tags: Mapping[str, str] | None = None
 ) -> dict[str, Any]:
     """
-    Write a pool as the management plane (2025-06-01) takes it.
+    Return the body of a pool for the management plane (2025-06-01).
 
-    :param body: the body that would create the pool through the data plane. Its ``id`` belongs into the URL.
+    :param body: the body for the data plane. Its ``id`` is part of the URL here.
     :param identities: ARM ids of managed identities of the nodes; empty for none.
-    :param tags: names and values of the resource; ``None`` for none.
+    :param tags: Azure tags of the resource; ``None`` for none.
     """
     kept = {name: value for name, value in body.items() if name not in _MOVED}
     properties = _translated(kept, "")
@@ -90,7 +90,7 @@ def management_body(
 
 def pool_identity(identities: Sequence[str]) -> dict[str, Any]:
     """
-    Write the identities of a pool as the management plane takes them.
+    Return the identities of a pool in the form of the management plane.
 
     :param identities: their ARM ids; empty for none.
     """
@@ -102,7 +102,7 @@ def pool_identity(identities: Sequence[str]) -> dict[str, Any]:
 def identity_problems(identities: object) -> list[str]:
     """List what is wrong with ARM ids of managed identities."""
     if isinstance(identities, str) or not isinstance(identities, Sequence):
-        return [f"identities={identities!r} is no list of ARM ids."]
+        return [f"identities={identities!r} is not a list of ARM ids."]
     form = "/subscriptions/.../providers/Microsoft.ManagedIdentity/userAssignedIdentities/NAME"
     return [
         f"identities[{position}]={name!r} is not the ARM id of a user-assigned identity, {form}."
@@ -112,9 +112,9 @@ def identity_problems(identities: object) -> list[str]:
 
 
 def tag_problems(tags: object) -> list[str]:
-    """List what Azure would refuse in the tags of a resource."""
+    """List what is wrong with the tags of a resource."""
     if not isinstance(tags, Mapping):
-        return [f"tags={tags!r} is no mapping of names to values."]
+        return [f"tags={tags!r} is not a mapping of names to values."]
     found = []
     if len(tags) > _MOST_TAGS:
         found.append(f"tags has {len(tags)} names; a resource has at most {_MOST_TAGS}.")

@@ -12,10 +12,10 @@ from airflow_provider_batchlinux.core.parameters.spec import Spec
 @dataclass(frozen=True)
 class EndpointRuleSpec(Spec):
     """
-    Who may, or may not, reach an endpoint.
+    A rule that allows or denies access to an endpoint.
 
-    :param source: an address, a network, a service tag, or ``*`` for everybody.
-    :param priority: 150 to 4096, another one for each rule of the pool; the lowest wins.
+    :param source: an address, a network, a service tag, or ``*`` for all.
+    :param priority: 150 to 4096, different for each rule of the pool; the lowest number has precedence.
     :param access: ``allow`` or ``deny``.
     :param source_ports: ports or ranges such as ``100-200``; empty for all.
     """
@@ -36,14 +36,14 @@ class EndpointRuleSpec(Spec):
 @dataclass(frozen=True)
 class EndpointSpec(Spec):
     """
-    A port of every node that is reached from outside; for SSH there is ``ssh_from``.
+    A port of every node that is reachable from outside; for SSH, use ``ssh_from``.
 
-    :param name: a name of the endpoint's own.
-    :param port: the port on the node; the service keeps 29876 and 29877 to itself.
-    :param first_frontend_port: the first of the outer ports, one of which each node gets.
-    :param last_frontend_port: the last of them: at least 40 ports, none in 50000 to 55000.
+    :param name: the endpoint's name, unique in the pool.
+    :param port: the port on the node; 29876 and 29877 are reserved for the service.
+    :param first_frontend_port: the first public port; each node gets one of the range.
+    :param last_frontend_port: the last public port: at least 40 ports, none of them in 50000 to 55000.
     :param protocol: ``tcp`` or ``udp``.
-    :param rules: who gets in; empty lets everybody in.
+    :param rules: rules of access; empty allows all.
     """
 
     name: str
@@ -67,10 +67,10 @@ class EndpointSpec(Spec):
 @dataclass(frozen=True)
 class IpTagSpec(Spec):
     """
-    A tag of the pool's public addresses, for billing.
+    A tag of the pool's public IP addresses, for billing.
 
-    :param kind: such as ``FirstPartyUsage``.
-    :param tag: its value.
+    :param kind: the tag's type, such as ``FirstPartyUsage``.
+    :param tag: the tag's value.
     """
 
     kind: str
@@ -87,16 +87,16 @@ class NetworkSpec(Spec):
     :param subnet_id: the ARM id of the subnet that the nodes join; needs an Entra connection. ``None`` leaves
         the network to Batch.
     :param public_ips: ``batchmanaged`` (the service's default), ``usermanaged`` or ``nopublicipaddresses``.
-    :param public_ip_ids: ARM ids of existing public addresses, one for 100 nodes of a kind; needs an
-        Entra connection.
+    :param public_ip_ids: ARM ids of existing public IP addresses, one for every 100 dedicated nodes and one
+        for every 100 Spot nodes; needs an Entra connection.
     :param ip_families: ``IPv4``, or ``IPv4`` and ``IPv6``; empty is the service's default.
-    :param ip_tags: tags of the public addresses.
-    :param endpoints: ports of the nodes that are reached from outside.
-    :param accelerated_networking: whether the nodes bypass the host's switch; ``None`` is the service's
+    :param ip_tags: tags of the public IP addresses.
+    :param endpoints: ports of the nodes that are reachable from outside.
+    :param accelerated_networking: whether accelerated networking is enabled; ``None`` is the service's
         default, which is no.
     :param dynamic_vnet_assignment: ``none`` or ``job``; ``None`` is the service's default, ``none``.
-    :param inter_node_communication: whether nodes may talk to each other directly, which limits how large the
-        pool gets; ``None`` is the service's default, which is no.
+    :param inter_node_communication: whether nodes can communicate directly with each other, which limits the
+        size of the pool; ``None`` is the service's default, which is no.
     """
 
     subnet_id: str | None = None

@@ -45,25 +45,25 @@ class PoolSpec(Spec):
     :param pool_id: the pool's id.
     :param image: the image as the user wrote it; resolved when the pool is created.
     :param vm_size: the VM size of every node as the user wrote it; chosen when the pool is created.
-    :param dedicated_nodes: nodes that stay until they are removed.
-    :param spot_nodes: cheaper nodes that Azure may take away at any time.
-    :param start_task: what every node runs at boot, or ``None``.
+    :param dedicated_nodes: the number of dedicated nodes.
+    :param spot_nodes: the number of Spot nodes, which are cheaper and may be preempted at any time.
+    :param start_task: the command that every node runs at boot; ``None`` for none.
     :param ssh_from: networks that may reach SSH on the nodes; empty keeps SSH closed.
-    :param metadata: names and values kept with the pool; numbers and booleans are kept as text, and a name
-        with the value ``None`` is left out.
-    :param task_slots_per_node: tasks that a node runs at once.
+    :param metadata: names and values that are stored with the pool; numbers and booleans are stored as text,
+        and a name with the value ``None`` is left out.
+    :param task_slots_per_node: tasks that a node runs concurrently.
     :param resize_timeout: seconds the service may take to find the nodes; ``None`` is its own 15 minutes.
-    :param display_name: a name for people; ``None`` for none.
+    :param display_name: the name in the Azure portal; ``None`` for none.
     :param autoscale: a formula that sets the number of nodes, instead of fixed numbers.
     :param network: the network of the nodes.
     :param storage: disks and mounts.
-    :param security: how the nodes are protected.
-    :param containers: a container engine on the nodes.
-    :param software: application packages, extensions, and how the image is kept up to date.
+    :param security: trusted launch and encryption.
+    :param containers: the container engine of the nodes.
+    :param software: application packages, extensions, and upgrades of the image.
     :param user_accounts: accounts that tasks can run as.
-    :param scheduling: where the nodes stand and how tasks are spread over them.
+    :param scheduling: the placement of the nodes, and how tasks are distributed over them.
     :param identities: ARM ids of managed identities of the nodes.
-    :param tags: names and values that Azure keeps with the pool's resources.
+    :param tags: Azure tags of the pool's resources.
     """
 
     pool_id: str
@@ -119,11 +119,11 @@ class PoolSpec(Spec):
 
     @property
     def generation(self) -> int | None:
-        """The Hyper-V generation that the image has to have; ``None`` for either."""
+        """The Hyper-V generation that the image must have; ``None`` for any."""
         return generation_for(self._body())
 
     def problems(self) -> list[str]:
-        """List all that the service would refuse, in the order of the parameters."""
+        """List what is wrong with the pool, in the order of the parameters."""
         body, problems = read_body({**self._body(), _MACHINE: {**_NO_IMAGE, **self._machine()}})
         found = [problem for problem in problems if problem.path[:1] != ("id",)]
         if not found:
@@ -146,10 +146,10 @@ class PoolSpec(Spec):
 
     def fingerprint(self) -> str:
         """
-        Digest what was asked for, so that a retry knows its own pool.
+        Return a digest of the requested pool, by which a retry recognises its own pool.
 
-        Only what is not at its default counts, so that a pool stays the same one when a later version of
-        the provider knows more parameters.
+        It contains only parameters that differ from their defaults, so that it does not change if a later
+        version of the provider has more parameters.
         """
         return pool_fingerprint(
             self.to_rest(),
@@ -161,10 +161,10 @@ class PoolSpec(Spec):
 
     def to_rest(self, image: ResolvedImage | None = None, *, vm_size: str | None = None) -> dict[str, Any]:
         """
-        Build the body that creates the pool.
+        Return the body that creates the pool.
 
-        :param image: the image the service offers for :attr:`image`.
-        :param vm_size: the size that was chosen for :attr:`vm_size`; ``None`` where that is a name.
+        :param image: the resolved :attr:`image`; ``None`` if it is not resolved yet.
+        :param vm_size: the size selected for :attr:`vm_size`; ``None`` if that is a name.
         """
         machine = dict(_NO_IMAGE)
         if image is not None:
@@ -175,7 +175,7 @@ class PoolSpec(Spec):
 
     @property
     def subnet_id(self) -> str | None:
-        """The ARM id of the subnet that the nodes join; ``None`` without one."""
+        """The ARM id of the subnet of the nodes; ``None`` without one."""
         return self.network.subnet_id if isinstance(self.network, NetworkSpec) else None
 
     def secrets(self) -> set[str]:

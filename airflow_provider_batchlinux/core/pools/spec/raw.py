@@ -28,16 +28,16 @@ _UNRESOLVED = "unresolved"
 @dataclass(frozen=True)
 class RawPool:
     """
-    A pool asked for by its REST body of version 2025-06-01.
+    A pool defined by its REST body of version 2025-06-01.
 
-    The image may be written as for :class:`~airflow_provider_batchlinux.specs.PoolSpec`: as text in
-    the place of ``imageReference``, or beside the body.
+    The image may be a name, as for the parameter ``image`` of the create operator: in the body instead of
+    ``imageReference``, or outside the body.
 
-    :param body: the body, which may hold secrets and is therefore not shown.
-    :param pool_id: the pool's id, where the body has none.
-    :param image_beside: the image, where the body has none.
-    :param identities: ARM ids of managed identities of the nodes, which the body cannot hold.
-    :param tags: names and values that Azure keeps with the pool's resources, which it cannot hold either.
+    :param body: the body; not shown, because it may contain secrets.
+    :param pool_id: the pool's id; equal to the body's id if that has one.
+    :param image_beside: the image, if the body has none.
+    :param identities: ARM ids of managed identities of the nodes, which are no part of the body.
+    :param tags: Azure tags of the pool's resources, which are no part of the body.
     """
 
     body: Mapping[str, Any] = field(repr=False)
@@ -62,17 +62,17 @@ class RawPool:
 
     @property
     def subnet_id(self) -> str | None:
-        """The ARM id of the subnet that the nodes join; ``None`` without one."""
+        """The ARM id of the subnet of the nodes; ``None`` without one."""
         network = self.body.get("networkConfiguration")
         return network.get("subnetId") if isinstance(network, Mapping) else None
 
     @property
     def generation(self) -> int | None:
-        """The Hyper-V generation that the image has to have; ``None`` for either."""
+        """The Hyper-V generation that the image must have; ``None`` for any."""
         return generation_for(self._read()[0])
 
     def problems(self) -> list[str]:
-        """List all that the service would refuse."""
+        """List what is wrong with the pool."""
         body, found = self._read()
         certain = [problem for problem in found if not problem.is_unknown and problem.path[:1] != ("id",)]
         problems = [problem.message(_name_of) for problem in certain or rule_problems(body, image=self.image)]
@@ -92,7 +92,7 @@ class RawPool:
         return [problem.message(_name_of) for problem in self._read()[1] if problem.is_unknown]
 
     def fingerprint(self) -> str:
-        """Digest what was asked for, so that a retry knows its own pool."""
+        """Return a digest of the requested pool, by which a retry recognises its own pool."""
         return pool_fingerprint(
             self._read()[0],
             image=self.image,
@@ -103,9 +103,9 @@ class RawPool:
 
     def to_rest(self, image: ResolvedImage | None = None, *, vm_size: str | None = None) -> dict[str, Any]:
         """
-        Build the body that creates the pool.
+        Return the body that creates the pool.
 
-        :param image: the image the service offers for :attr:`image`.
+        :param image: the resolved :attr:`image`; ``None`` if it is not resolved yet.
         :param vm_size: the VM size of every node; ``None`` for that of the body.
         """
         body, _ = self._read()
@@ -122,7 +122,7 @@ class RawPool:
         return found
 
     def name_of(self, path: Path) -> str:
-        """Tell how a place of the body is called in messages."""
+        """Return the name of a place of the body in messages."""
         return _name_of(path)
 
     def _machine(self) -> Mapping[str, Any]:
@@ -130,7 +130,7 @@ class RawPool:
         return machine if isinstance(machine, Mapping) else {}
 
     def _read(self) -> tuple[dict[str, Any], list[Problem]]:
-        # What resolving the image fills in is not asked for before.
+        # These properties are filled in when the image is resolved, so they are not required before.
         machine = self.body.get(_MACHINE, {})
         if isinstance(machine, Mapping):
             machine = {**machine, _AGENT: machine.get(_AGENT) or _UNRESOLVED}

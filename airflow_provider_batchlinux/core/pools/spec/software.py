@@ -1,4 +1,4 @@
-"""What is put on a pool's nodes, and how it is kept up to date."""
+"""Application packages and extensions of a pool's nodes, and upgrades of their image."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _MACHINE = "virtualMachineConfiguration"
 @dataclass(frozen=True)
 class ApplicationPackageSpec(Spec):
     """
-    An application package of the Batch account, put on every node.
+    An application package of the Batch account, installed on every node.
 
-    :param application_id: the application's whole ARM id.
-    :param version: its version; ``None`` is the application's default version.
+    :param application_id: the complete ARM id of the application.
+    :param version: the version; ``None`` is the application's default version.
     """
 
     application_id: str
@@ -33,16 +33,17 @@ class ExtensionSpec(Spec):
     """
     A virtual machine extension on every node.
 
-    :param name: a name of the extension's own in this pool.
-    :param publisher: the publisher of its handler.
-    :param type: its type.
-    :param version: the handler's version; ``None`` is the service's choice.
-    :param settings: its settings.
-    :param protected_settings: its settings that are secret.
-    :param after: names of extensions that are installed before it.
-    :param auto_upgrade_minor_version: whether the newest minor version is taken; ``None`` is the service's
+    :param name: the extension's name, unique in the pool.
+    :param publisher: the publisher of the handler.
+    :param type: the extension's type.
+    :param version: the handler's version; ``None`` is the service's default.
+    :param settings: public settings.
+    :param protected_settings: secret settings.
+    :param after: names of extensions that are installed before this one.
+    :param auto_upgrade_minor_version: whether the newest minor version is used; ``None`` is the service's
         default.
-    :param automatic_upgrade: whether the platform keeps it up to date; ``None`` is the service's default.
+    :param automatic_upgrade: whether the platform upgrades it automatically; ``None`` is the service's
+        default.
     """
 
     name: str
@@ -71,16 +72,16 @@ class ExtensionSpec(Spec):
 @dataclass(frozen=True)
 class RollingUpgradeSpec(Spec):
     """
-    How an upgrade goes through the nodes in batches; ``None`` is the service's default everywhere.
+    The limits of an upgrade in batches; for each parameter ``None`` is the service's default.
 
-    :param max_batch_percent: nodes upgraded at once, 5 to 100 percent, and not more than
+    :param max_batch_percent: nodes that are upgraded at the same time, 5 to 100 percent, at most
         ``max_unhealthy_percent``.
-    :param max_unhealthy_percent: nodes that may be unhealthy at once, 5 to 100 percent.
+    :param max_unhealthy_percent: nodes that may be unhealthy at the same time, 5 to 100 percent.
     :param max_unhealthy_upgraded_percent: upgraded nodes that may be unhealthy, 0 to 100 percent.
-    :param pause: between two batches, as a duration or seconds.
-    :param cross_zone: whether a batch may span zones; only with zonal placement.
+    :param pause: the time between two batches, as a duration or seconds.
+    :param cross_zone: whether a batch may contain nodes of several zones; only with zonal placement.
     :param unhealthy_first: whether unhealthy nodes are upgraded first.
-    :param rollback: whether failed nodes go back when a limit is passed.
+    :param rollback: whether failed nodes are rolled back when a limit is exceeded.
     """
 
     max_batch_percent: int | None = None
@@ -102,7 +103,7 @@ class RollingUpgradeSpec(Spec):
     }
 
     def to_rest(self) -> dict[str, Any]:
-        """Build the service's body."""
+        """Return the part of the REST body."""
         body = super().to_rest()
         if isinstance(self.pause, (int, float)):
             body["pauseTimeBetweenBatches"] = iso8601_duration(self.pause)
@@ -112,14 +113,14 @@ class RollingUpgradeSpec(Spec):
 @dataclass(frozen=True)
 class UpgradeSpec(Spec):
     """
-    How the nodes get new versions of their image.
+    The upgrades of the nodes to new versions of their image.
 
-    :param mode: ``manual``, ``automatic`` (all at once) or ``rolling`` (in batches).
-    :param os_upgrade: whether a new version of the image is rolled out automatically.
-    :param os_rollback_disabled: whether a failed version stays on the nodes.
-    :param os_uses_rolling: whether an automatic rollout follows ``rolling``.
-    :param os_deferral: whether a node that runs tasks is left alone until they are over.
-    :param rolling: how batches go; ``None`` is the service's default.
+    :param mode: ``manual``, ``automatic`` (all nodes together) or ``rolling`` (in batches).
+    :param os_upgrade: whether a new version of the image is installed automatically.
+    :param os_rollback_disabled: whether nodes keep a version that failed.
+    :param os_uses_rolling: whether an automatic upgrade uses ``rolling``.
+    :param os_deferral: whether a node is upgraded only after its running tasks have ended.
+    :param rolling: the limits of batches; ``None`` is the service's default.
     """
 
     mode: str
@@ -143,13 +144,13 @@ class UpgradeSpec(Spec):
 @dataclass(frozen=True)
 class SoftwareSpec(Spec):
     """
-    What is put on a pool's nodes besides the image and the start task, and how the image is kept up to date.
+    The software of a pool's nodes besides the image and the start task, and upgrades of the image.
 
     :param application_packages: application packages of the account, at most 10.
     :param extensions: virtual machine extensions.
-    :param service_artifact_id: the ARM id of a service artifact, which holds all nodes to one version of a
+    :param service_artifact_id: the ARM id of a service artifact, which gives all nodes the same version of a
         gallery image whose version is ``latest``.
-    :param upgrade: how the nodes get new versions of their image; ``None`` is the service's default.
+    :param upgrade: upgrades to new versions of the image; ``None`` is the service's default.
     """
 
     application_packages: Sequence[ApplicationPackageSpec | Mapping[str, Any]] = ()

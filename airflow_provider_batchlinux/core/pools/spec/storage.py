@@ -21,11 +21,11 @@ class AzureBlobMountSpec(Spec):
     A container of Azure Blob Storage, mounted on every node.
 
     :param account: the storage account.
-    :param container: its container.
-    :param path: where it is mounted, below ``AZ_BATCH_NODE_MOUNTS_DIR``.
-    :param account_key: the account's key.
-    :param sas_token: a SAS token instead.
-    :param identity: the ARM id of a managed identity of the pool instead. Exactly one of the three is given.
+    :param container: the container's name.
+    :param path: the mount point, relative to ``AZ_BATCH_NODE_MOUNTS_DIR``.
+    :param account_key: the account's key. Give exactly one of this and the next two.
+    :param sas_token: a SAS token.
+    :param identity: the ARM id of a managed identity of the pool.
     :param options: options of blobfuse.
     """
 
@@ -55,7 +55,7 @@ class AzureFilesMountSpec(Spec):
 
     :param account: the storage account.
     :param url: the share's URL, ``https://ACCOUNT.file.core.windows.net/SHARE``.
-    :param path: where it is mounted, below ``AZ_BATCH_NODE_MOUNTS_DIR``.
+    :param path: the mount point, relative to ``AZ_BATCH_NODE_MOUNTS_DIR``.
     :param account_key: the account's key.
     :param options: options of ``mount``.
     """
@@ -81,7 +81,7 @@ class NfsMountSpec(Spec):
     An NFS export, mounted on every node.
 
     :param source: the export, ``SERVER:/DIRECTORY``.
-    :param path: where it is mounted, below ``AZ_BATCH_NODE_MOUNTS_DIR``.
+    :param path: the mount point, relative to ``AZ_BATCH_NODE_MOUNTS_DIR``.
     :param options: options of ``mount``.
     """
 
@@ -102,8 +102,8 @@ class CifsMountSpec(Spec):
     A CIFS or SMB share, mounted on every node.
 
     :param source: the share, ``//SERVER/SHARE``.
-    :param path: where it is mounted, below ``AZ_BATCH_NODE_MOUNTS_DIR``.
-    :param username: the user at the server.
+    :param path: the mount point, relative to ``AZ_BATCH_NODE_MOUNTS_DIR``.
+    :param username: the user's name on the server.
     :param password: the user's password.
     :param options: options of ``mount``.
     """
@@ -126,15 +126,15 @@ class CifsMountSpec(Spec):
 @dataclass(frozen=True)
 class DataDiskSpec(Spec):
     """
-    An empty disk of every node, which the start task formats and mounts.
+    An empty disk of every node; the start task must format and mount it.
 
-    :param size_gb: its size in gigabytes.
-    :param lun: its number, 0 to 63, another one for each disk.
-    :param caching: ``none``, ``readonly`` or ``readwrite``; ``None`` is the default of the service, ``none``.
+    :param size_gb: the size in gigabytes.
+    :param lun: the logical unit number, 0 to 63, different for each disk.
+    :param caching: ``none``, ``readonly`` or ``readwrite``; ``None`` is the service's default, ``none``.
     :param storage_type: ``standard_lrs``, ``premium_lrs`` or ``standardssd_lrs``; ``None`` is the service's
         default.
     :param encryption_set_id: the ARM id of a disk encryption set; ``None`` for the platform's key.
-    :param confidential_encryption: with a confidential VM ``NonPersistedTPM`` or ``VMGuestStateOnly``.
+    :param confidential_encryption: for a confidential VM, ``NonPersistedTPM`` or ``VMGuestStateOnly``.
     """
 
     size_gb: int
@@ -157,18 +157,18 @@ class DataDiskSpec(Spec):
 @dataclass(frozen=True)
 class OsDiskSpec(Spec):
     """
-    The disk that a node boots from.
+    The disk from which a node boots.
 
-    :param ephemeral: keep it on the host itself (``cachedisk``), which is faster and loses it with the node;
-        not with spot nodes.
-    :param size_gb: its size in gigabytes; ``None`` is the image's.
+    :param ephemeral: use an ephemeral disk on the host (``cachedisk``), which is faster and is lost with the
+        node; not possible with Spot nodes.
+    :param size_gb: the size in gigabytes; ``None`` is the image's.
     :param caching: ``none``, ``readonly`` or ``readwrite``; ``None`` is the service's default.
     :param storage_type: ``standard_lrs``, ``premium_lrs`` or ``standardssd_lrs``; ``None`` is the service's
         default.
     :param encryption_set_id: the ARM id of a disk encryption set; ``None`` for the platform's key.
     :param confidential_encryption: required with a confidential VM: ``DiskWithVMGuestState``,
         ``NonPersistedTPM`` or ``VMGuestStateOnly``.
-    :param write_accelerator: whether the write accelerator is on; ``None`` is the service's default.
+    :param write_accelerator: whether the write accelerator is enabled; ``None`` is the service's default.
     """
 
     ephemeral: bool = False
@@ -190,7 +190,7 @@ class OsDiskSpec(Spec):
     }
 
     def to_rest(self) -> dict[str, Any]:
-        """Build the service's body."""
+        """Return the part of the REST body."""
         body = super().to_rest()
         del body["ephemeralOSDiskSettings"]
         return {**body, **({"ephemeralOSDiskSettings": {"placement": "cachedisk"}} if self.ephemeral else {})}
@@ -201,9 +201,9 @@ class StorageSpec(Spec):
     """
     Disks of a pool's nodes and file systems that they mount.
 
-    :param mounts: file systems, mounted for the pool's whole life; at most 10.
+    :param mounts: file systems, which cannot be changed later; at most 10.
     :param data_disks: empty disks of each node.
-    :param os_disk: the disk that a node boots from; ``None`` is the service's default.
+    :param os_disk: the disk from which a node boots; ``None`` is the service's default.
     """
 
     mounts: Sequence[
