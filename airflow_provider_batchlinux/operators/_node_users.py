@@ -44,7 +44,7 @@ else:
 
 log = logging.getLogger(__name__)
 
-DEFAULT_AT_ONCE = 64
+DEFAULT_MAX_CONCURRENCY = 64
 
 _SO_FAR = "user_records"
 """The XCom that keeps the records while the task is deferred."""
@@ -117,7 +117,7 @@ class NodeUsersOperator(BatchLinuxWaitingOperator[U]):
         timeout: Duration | str = timedelta(minutes=30),
         poll_interval: Duration | str = timedelta(seconds=15),
         deferrable: bool | str = DEFAULT_DEFERRABLE,
-        max_concurrency: int | str = DEFAULT_AT_ONCE,
+        max_concurrency: int | str = DEFAULT_MAX_CONCURRENCY,
         **kwargs: Any,
     ) -> None:
         super().__init__(pool_id=pool_id, poll_interval=poll_interval, deferrable=deferrable, **kwargs)

@@ -10,7 +10,7 @@ from airflow_provider_batchlinux.core.instants import Duration
 from airflow_provider_batchlinux.exceptions import NodeUsersError
 from airflow_provider_batchlinux.operators._base import owner_of
 from airflow_provider_batchlinux.operators._node_users import (
-    DEFAULT_AT_ONCE,
+    DEFAULT_MAX_CONCURRENCY,
     NodeUsersOperator,
     advise,
     generated_key,
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from airflow_provider_batchlinux.core.users.user import NodeUser, UserRecord
     from airflow_provider_batchlinux.triggers.node_users import BatchLinuxNodesForUserTrigger
 
-__all__ = ["DEFAULT_AT_ONCE", "BatchLinuxAddNodeUsersOperator", "BatchLinuxRemoveNodeUsersOperator"]
+__all__ = ["DEFAULT_MAX_CONCURRENCY", "BatchLinuxAddNodeUsersOperator", "BatchLinuxRemoveNodeUsersOperator"]
 
 _DAY_ONLY = (
     "The service ends a user's time on Linux by the day only, and no open session with it. Remove user %r "

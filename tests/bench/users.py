@@ -12,7 +12,7 @@ from azure.core.credentials import AzureNamedKeyCredential
 from airflow_provider_batchlinux.client.api.batch import open_client
 from airflow_provider_batchlinux.client.users.reconcile import add_user_to_nodes
 from airflow_provider_batchlinux.core.users.user import NodeUser
-from airflow_provider_batchlinux.operators.node_users import DEFAULT_AT_ONCE
+from airflow_provider_batchlinux.operators.node_users import DEFAULT_MAX_CONCURRENCY
 from tests.bench.pools import ready_pool
 from tests.bench.result import Limit, Result
 from tests.embedded_service import Service, embedded_service
@@ -37,7 +37,7 @@ async def _ours(account: Service, pool_id: str) -> float:
     user = NodeUser("ours", until, password="Not-a-secret-1")
     async with open_client(account.settings) as client:
         started = time.perf_counter()
-        records = await add_user_to_nodes(client, pool_id, user, max_concurrency=DEFAULT_AT_ONCE)
+        records = await add_user_to_nodes(client, pool_id, user, max_concurrency=DEFAULT_MAX_CONCURRENCY)
         seconds = time.perf_counter() - started
     assert len(records) == NODES
     assert all(record.address for record in records)

@@ -22,7 +22,7 @@ from airflow_provider_batchlinux.client.transport.account import AccountSettings
 from airflow_provider_batchlinux.client.users.reconcile import add_user_to_nodes
 from airflow_provider_batchlinux.core.snapshots import NodeSnapshot
 from airflow_provider_batchlinux.core.users.user import NodeUser, UserOutcome
-from airflow_provider_batchlinux.operators.node_users import DEFAULT_AT_ONCE
+from airflow_provider_batchlinux.operators.node_users import DEFAULT_MAX_CONCURRENCY
 from tests.bench.bare import bare_server
 from tests.bench.result import Limit, Result
 
@@ -53,7 +53,7 @@ def users_1000() -> Result:
     on 40 nodes and scaled to 1,000.
     """
     with bare_server(LOGIN, DELAY) as port:
-        fast = _best(port, DEFAULT_AT_ONCE)
+        fast = _best(port, DEFAULT_MAX_CONCURRENCY)
         slow = _one_by_one(port) * NODES / LOOP_NODES
     limit = Limit("times faster than the loop", slow / fast, at_least=30)
     return Result(fast, "s", slow, slow / fast, limits=(limit,))

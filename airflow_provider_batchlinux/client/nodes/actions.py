@@ -24,7 +24,7 @@ from airflow_provider_batchlinux.exceptions import BatchRequestError, PoolNotRea
 
 log = logging.getLogger(__name__)
 
-_AT_ONCE = 16
+_MAX_CONCURRENCY = 16
 _SHOWN = 20
 
 _NAMED = 20
@@ -93,7 +93,7 @@ async def act_on_nodes(
             return None if await _does_it_already(client, pool_id, node.node_id, action, error) else error
         return None
 
-    answers = await fan_out(chosen, ask, max_concurrency=_AT_ONCE)
+    answers = await fan_out(chosen, ask, max_concurrency=_MAX_CONCURRENCY)
     refused = [(node, error) for node, error in zip(chosen, answers, strict=True) if error is not None]
     taken = [node.node_id for node, error in zip(chosen, answers, strict=True) if error is None]
     log.info("%s: %d of %d nodes of pool %r took it.", action, len(taken), len(chosen), pool_id)
@@ -199,7 +199,7 @@ async def _named(client: BatchLinuxClient, pool_id: str, node_ids: Sequence[str]
         body = await client.find_node_body(pool_id, node_id, NODE_FIELDS)
         return None if body is None else NodeSnapshot.from_rest(body)
 
-    found = await fan_out(node_ids, find, max_concurrency=_AT_ONCE)
+    found = await fan_out(node_ids, find, max_concurrency=_MAX_CONCURRENCY)
     return [node for node in found if node is not None]
 
 

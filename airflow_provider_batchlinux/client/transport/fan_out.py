@@ -12,12 +12,12 @@ R = TypeVar("R")
 
 async def fan_out(items: Iterable[T], work: Callable[[T], Awaitable[R]], *, max_concurrency: int) -> list[R]:
     """
-    Run the work for every item, and return the results in the items' order.
+    Run the work for every item, and return the results in the order of the items.
 
-    A fixed number of workers takes the items one by one, so memory does not grow with their number. The first
-    error cancels the rest and is raised; work that reports failures returns them.
+    A fixed number of workers takes the items one by one, so the number of tasks does not grow with the items.
+    The first error cancels the rest and is raised; to continue after failures, return them as results.
 
-    :param max_concurrency: calls in flight at most.
+    :param max_concurrency: the maximum number of items that are worked on concurrently.
     """
     pending = enumerate(items)
     results: dict[int, R] = {}

@@ -1,4 +1,4 @@
-"""Slow many calls down together when the service throttles one of them."""
+"""Limit the rate of concurrent calls together when the service throttles one of them."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from collections.abc import Awaitable, Callable
 _FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 30.0
 _LEAST_RATE = 0.5
-_AT_ONCE = 1e-6
-"""Seconds that a clock may be short of what was slept."""
+_CLOCK_TOLERANCE = 1e-6
+"""Seconds by which the clock may have advanced less than the time slept."""
 
 _RESERVE = 0.9
-"""The share of what the service took a moment ago at which calls go on after it refused one."""
+"""After a throttled call, the share of the rate that the service accepted before."""
 
 _FIRST_GROWTH, _LEAST_GROWTH = 1.0, 0.2
-"""Calls a second by which the rate grows with each call that goes through: by so much of itself in a second.
+"""Calls a second by which the rate grows with each successful call.
 
-The first refusal often comes before the rate can be measured, so it grows fast at first and slower after
-each refusal.
+The first call is often throttled before a rate can be measured, so the rate grows fast at first, and slower
+after each throttled call.
 """
 
 
@@ -28,14 +28,14 @@ class AdaptiveRateLimiter:
     """
     Let calls start immediately until the service throttles one, then limit their rate.
 
-    Calls that back off independently would all return at the same moment, and be throttled again. So the
-    first refusal pauses all of them: for the time that the service asks for, else for a tenth of a second,
-    doubled while no call succeeds. Afterwards they continue a little slower than the service has accepted
-    them before, and faster with each call that succeeds.
+    Calls that back off independently would all return at the same moment, and be throttled again. Therefore
+    the first throttled call pauses all calls: for the time that the service requests, otherwise for a tenth
+    of a second, doubled while no call succeeds. Afterwards they continue at 90 % of the accepted rate, and
+    faster with each successful call.
 
-    The service documents no rate, so the rate that it accepts is measured.
+    The service documents no rate, so the accepted rate is measured.
 
-    ``is_hopeless`` is true after a call has spent its whole retry budget while no call got an answer.
+    ``is_hopeless`` is true after a call has spent its complete retry budget while no call got an answer.
 
     :param sleep: how to wait; a test passes its own.
     :param clock: seconds on a clock that never goes back; a test passes its own.
@@ -64,7 +64,7 @@ class AdaptiveRateLimiter:
         return max(0.0, self._resume - self._clock())
 
     async def turn(self) -> float:
-        """Wait until a call may start, and return that moment by the clock."""
+        """Wait until a call may start, and return the time by the clock."""
         while True:
             now = self._clock()
             slot = max(now, self._resume, self._next)
@@ -72,7 +72,7 @@ class AdaptiveRateLimiter:
             if slot > now:
                 await self._sleep(slot - now)
             begun = self._clock()
-            if begun >= self._resume - _AT_ONCE:
+            if begun >= self._resume - _CLOCK_TOLERANCE:
                 self._since = min(self._since, begun)
                 return begun
 
@@ -87,12 +87,12 @@ class AdaptiveRateLimiter:
         """
         Pause all calls, because the service has throttled one.
 
-        :param begun: when that call started, as :meth:`turn` returned it.
-        :param retry_after: the seconds that the service asks for; ``None`` if it names none.
+        :param begun: when that call started, as returned by :meth:`turn`.
+        :param retry_after: the seconds that the service requests; ``None`` if it requests none.
         """
         now = self._clock()
-        if begun < self._resume - _AT_ONCE:
-            # It was already running when another one was throttled.
+        if begun < self._resume - _CLOCK_TOLERANCE:
+            # It started before the pause, so it says nothing about the new rate.
             if retry_after:
                 self._resume = max(self._resume, now + retry_after)
             return

@@ -16,8 +16,8 @@ from airflow_provider_batchlinux.core.users.ledger import LedgerEntry, entries_i
 from airflow_provider_batchlinux.core.users.user import UserOutcome, UserRecord
 from airflow_provider_batchlinux.exceptions import NodeUsersError
 
-_POOLS_AT_ONCE = 4
-_NODES_AT_ONCE = 16
+_CONCURRENT_POOLS = 4
+_CONCURRENT_NODES = 16
 
 
 async def revoke(
@@ -27,7 +27,7 @@ async def revoke(
     holder: Mapping[str, str] | LedgerEntry,
     *,
     node_ids: Collection[str] | None = None,
-    max_concurrency: int = _NODES_AT_ONCE,
+    max_concurrency: int = _CONCURRENT_NODES,
 ) -> list[UserRecord] | None:
     """
     Remove a user from nodes, then from the ledger. The ledger keeps the user if a node refused.
@@ -117,7 +117,7 @@ async def revoke_overdue(
         return Revocation(user, await revoke(client, user.pool_id, user.entry.username, user.entry))
 
     overdue = [user for user in users if user.entry.is_over(now)]
-    return await fan_out(overdue, revoked, max_concurrency=_POOLS_AT_ONCE)
+    return await fan_out(overdue, revoked, max_concurrency=_CONCURRENT_POOLS)
 
 
 def require_revoked(revocations: Sequence[Revocation]) -> None:

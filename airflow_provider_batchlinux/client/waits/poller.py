@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 _GATHERING = 1.0
 """Seconds in which waits that start are collected, so that one reading serves them all."""
 
-_WOKEN_AT_ONCE = 50
+_WAKE_BATCH = 50
 """Waits that are woken before the event loop does other work."""
 
 _EARLY = 0.001
@@ -312,7 +312,7 @@ class PoolPoller:
                 woken.extend(pool.take(reading))
         for number, watch in enumerate(woken, start=1):
             watch.wake()
-            if number % _WOKEN_AT_ONCE == 0:
+            if number % _WAKE_BATCH == 0:
                 await asyncio.sleep(0)
 
     def _next_interval(self) -> float:

@@ -14,7 +14,7 @@ from airflow_provider_batchlinux.exceptions import BatchAuthenticationError, Bat
 _NAMED = 10
 """Pools that one request names in its filter; for more, all pools of the account are listed."""
 
-_AT_ONCE = 8
+_MAX_CONCURRENCY = 8
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class PoolReader:
                 errors[pool_id] = error
                 return None
 
-        bodies = await fan_out(pool_ids, body_of, max_concurrency=_AT_ONCE)
+        bodies = await fan_out(pool_ids, body_of, max_concurrency=_MAX_CONCURRENCY)
         return dict(zip(pool_ids, bodies, strict=True))
 
     async def _listed(self, pool_ids: Sequence[str]) -> dict[str, Body]:

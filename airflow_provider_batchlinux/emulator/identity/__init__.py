@@ -1,1 +1,1 @@
-"""Who may call the service over TLS: certificates, a local Entra tenant, its tokens, and roles."""
+"""Authentication over TLS: certificates, a local Entra tenant, its tokens and roles."""

@@ -1,4 +1,4 @@
-"""Answers as Entra does to an application that asks for a token; does no I/O and reads no clock."""
+"""Answer an application's request for a token as Entra does."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ from airflow_provider_batchlinux.emulator.identity.tenant import Application, Lo
 from airflow_provider_batchlinux.emulator.identity.tokens import LIFETIME
 
 RESOURCES = ("https://batch.core.windows.net", "https://management.azure.com")
-"""What tokens are given for: Batch, and the management plane, whose tokens Batch does not take."""
+"""The audiences of tokens: Batch, and the management plane, whose tokens Batch does not accept."""
 
 _LOCAL_RESOURCE = "https://127.0.0.1:"
-"""What the management plane is called that is served here."""
+"""The prefix of the local management plane as an audience."""
 
 _ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 _DEFAULT_SCOPE = "/.default"
 
 
 def is_resource(audience: str) -> bool:
-    """Tell whether tokens are given for an audience."""
+    """Return whether tokens are issued for an audience."""
     return audience.rstrip("/") in RESOURCES or audience.startswith(_LOCAL_RESOURCE)
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What an identity endpoint answers."""
+    """The answer of an identity endpoint."""
 
     status: int
     body: Mapping[str, Any]
 
 
 class _Refusal(Exception):
-    """A request for a token that is not granted, with the number that Entra gives the cause."""
+    """A request for a token is refused; has Entra's number of the cause."""
 
     def __init__(self, number: int, error: str, sentence: str, *, status: int = 400) -> None:
         self.number = number
@@ -45,7 +45,7 @@ class _Refusal(Exception):
 
 
 class Entra:
-    """The token endpoint of one tenant and what clients read before they go there."""
+    """The token endpoint of one tenant, and the documents that clients read first."""
 
     def __init__(self, local: LocalTenant) -> None:
         self._tenant = local.tenant
@@ -72,11 +72,11 @@ class Entra:
         return Answer(200, body)
 
     def keys(self) -> Answer:
-        """Return the public keys that tokens are checked with."""
+        """Return the public keys of the tokens' signatures."""
         return Answer(200, self._issuer.public_keys())
 
     def token(self, tenant_id: str, form: Mapping[str, str], now: datetime) -> Answer:
-        """Give an application a token, if it proves itself by its secret or a federated token."""
+        """Issue a token to an application that authenticates with its secret or a federated token."""
         try:
             self._check_tenant(tenant_id)
             _check_grant(form)

@@ -1,4 +1,4 @@
-"""Lets requests to the account in, by shared key or bearer token, or says why not; does no I/O."""
+"""Authenticate and authorise requests to the account, by shared key or bearer token."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _NO_TOKEN = (
 
 class Gate:
     """
-    The entrance to a Batch account.
+    The authentication and authorisation of a Batch account.
 
-    :param key: key of the account.
-    :param tenant: whose tokens are taken; ``None`` takes none, as there is no TLS to carry them.
+    :param key: the account's key.
+    :param tenant: the tenant whose tokens are accepted; ``None`` accepts none, because tokens need TLS.
     """
 
     def __init__(self, options: EmulatorOptions, key: str, tenant: LocalTenant | None) -> None:
@@ -36,7 +36,7 @@ class Gate:
 
     def check(self, method: str, raw_target: str, headers: Mapping[str, str], now: datetime) -> None:
         """
-        Let a request pass, if it proves whose it is and that one may do this.
+        Raise an error if a request is not authenticated, or its identity lacks the permission.
 
         :param raw_target: path and query as they were sent.
         :param headers: header fields by lower-cased name.
@@ -61,14 +61,14 @@ class Gate:
             raise _unauthenticated(local, str(error)) from None
         application = local.tenant.application(client_id)
         if application is None or (application.role is Role.READER and method not in _READS):
-            # That roles are told by this code, and the method tells a write, is not documented; assumed.
+            # Assumed, because it is not documented: this code for a missing role, and writes known by their method.
             values = {"Reason": f"The identity {client_id!r} has no role that allows {method}."}
             raise ServiceError(Code.INSUFFICIENT_ACCOUNT_PERMISSIONS, values)
 
 
 def _unauthenticated(local: LocalTenant, detail: str) -> ServiceError:
     """
-    Return the answer to a request without a token that is taken.
+    Return the answer to a request without a valid token.
 
     Status and sentence are recorded. The challenge is assumed to be as that of ARM and Key Vault.
     """

@@ -1,4 +1,4 @@
-"""Answers as a host does to a process that asks for its managed identity; does no I/O, reads no clock."""
+"""Answer a process that requests a token of the managed identity, as an Azure host does."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class ManagedIdentities:
     """
     The two endpoints of managed identities.
 
-    Who names no client id gets the contributor, as the identity that the host itself was given.
+    A request without a client id gets a token of the contributor, the host's own identity.
     """
 
     def __init__(self, local: LocalTenant) -> None:
@@ -33,7 +33,7 @@ class ManagedIdentities:
         self, headers: Mapping[str, str], query: Mapping[str, str], now: datetime, *, is_own: bool | None
     ) -> Answer:
         """
-        Answer as App Service: a secret header proves that the client is a process of the host.
+        Answer as App Service, where a secret header proves that the client is a process of the host.
 
         :param is_own: whether the client belongs to the owner of the emulator; ``None`` if that is unknown.
         """
@@ -50,11 +50,11 @@ class ManagedIdentities:
         self, headers: Mapping[str, str], query: Mapping[str, str], now: datetime, *, is_own: bool | None
     ) -> Answer:
         """
-        Answer as the instance metadata service, which asks for no secret.
+        Answer as the instance metadata service, which requires no secret.
 
-        In Azure only processes of the machine reach it, and they all share its identity. Here the machine
-        has other users, so the client must be known to belong to the owner. Two headers keep forwarded
-        requests out, as in Azure.
+        In Azure, only processes of the machine reach it, and they share its identity. Here the machine has
+        other users, so the client must belong to the owner. Two headers reject forwarded requests, as in
+        Azure.
 
         :param is_own: as for :meth:`app_service`.
         """

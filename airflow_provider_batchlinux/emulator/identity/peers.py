@@ -1,4 +1,4 @@
-"""Find out which user of this machine is at the other end of a connection."""
+"""Find the user of this machine who owns the other end of a connection."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 _TABLES = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
 _ESTABLISHED = "01"
 _V4_MAPPED = "0000000000000000" + ("FFFF0000" if sys.byteorder == "little" else "0000FFFF")
-"""How the kernel begins the IPv6 form of an IPv4 address: words of four bytes in the order of the machine."""
+"""The kernel's prefix of an IPv4 address as IPv6: words of four bytes in the machine's byte order."""
 
 
 def is_own_process(peer: tuple[str, int], own: tuple[str, int]) -> bool | None:
@@ -19,7 +19,7 @@ def is_own_process(peer: tuple[str, int], own: tuple[str, int]) -> bool | None:
     Return whether the client of a connection over loopback belongs to the user who runs the emulator.
 
     :param peer: address and port of the client; ``own`` is that of the server.
-    :return: ``None`` where the system does not show it; only Linux does.
+    :return: ``None`` if the system does not provide it; only Linux does.
     """
     if not _TABLES[0].exists():
         return None
@@ -30,7 +30,7 @@ def user_of(peer: tuple[str, int], own: tuple[str, int], tables: Sequence[Path] 
     """
     Return the user id that owns the client's end of a connection; ``None`` if it is not found.
 
-    :param tables: where the kernel lists the connections.
+    :param tables: the kernel's lists of connections.
     """
     ends = {tuple(prefix + _written(*end) for end in (peer, own)) for prefix in ("", _V4_MAPPED)}
     for row in _rows(tables):
@@ -49,6 +49,6 @@ def _rows(tables: Sequence[Path]) -> Iterator[list[str]]:
 
 
 def _written(address: str, port: int) -> str:
-    """Return an IPv4 address and port as the kernel writes them."""
+    """Return an IPv4 address and port in the kernel's form."""
     number = int.from_bytes(socket.inet_aton(address), sys.byteorder)
     return f"{number:08X}:{port:04X}"

@@ -1,4 +1,4 @@
-"""Serves the tenant's endpoints on loopback: Entra over HTTPS, managed identities over plain HTTP."""
+"""Serve the tenant's endpoints on loopback: Entra over HTTPS, managed identities over plain HTTP."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from airflow_provider_batchlinux.emulator.protocol.listener import loopback_sock
 @dataclass(frozen=True)
 class IdentityFacts:
     """
-    What a client needs in order to prove who it is to a running emulator.
+    The settings with which a client authenticates to a running emulator.
 
     :param authority: URL of the local Entra, for ``AZURE_AUTHORITY_HOST``.
-    :param client_id: an application that may do everything; also the managed identity.
-    :param reader_client_id: an application that may only read.
+    :param client_id: an application with all permissions; also the managed identity.
+    :param reader_client_id: an application with read permission only.
     :param federated_token_file: a token for workload identity, for ``AZURE_FEDERATED_TOKEN_FILE``.
     :param identity_endpoint: App Service's endpoint, for ``IDENTITY_ENDPOINT``.
     :param identity_header: its secret, for ``IDENTITY_HEADER``.
@@ -51,7 +51,7 @@ class IdentityFacts:
 
 @dataclass(frozen=True)
 class ServedIdentity:
-    """A tenant that is served: for the Batch service, and for its clients."""
+    """A running tenant: for the Batch service, and for its clients."""
 
     local: LocalTenant
     facts: IdentityFacts
@@ -60,9 +60,9 @@ class ServedIdentity:
 @asynccontextmanager
 async def serve_identity(tls: LoopbackTls) -> AsyncIterator[ServedIdentity]:
     """
-    Serve a fresh tenant on this event loop.
+    Serve a new tenant on this event loop.
 
-    :param tls: what Entra is served with; a federated token is put beside its certificate.
+    :param tls: the certificate for Entra; the federated token is written to the same directory.
     """
     with loopback_socket() as secure, loopback_socket() as plain:
         tenant = make_tenant()
@@ -93,7 +93,7 @@ def _facts(local: LocalTenant, managed_port: int, token_file: Path) -> IdentityF
 
 
 def _write_federated_token(directory: Path, issuer: TokenIssuer) -> Path:
-    """Write a token as Kubernetes projects it into a pod, readable by this user alone."""
+    """Write a token as Kubernetes projects it into a pod, readable only by this user."""
     path = directory / "federated-token"
     # Created again: an existing file may be a link, or be readable by others.
     path.unlink(missing_ok=True)
@@ -121,7 +121,7 @@ async def _read_form(request: web.BaseRequest) -> dict[str, str]:
 
 async def _answer_managed(identities: ManagedIdentities, request: web.BaseRequest) -> web.Response:
     transport = request.transport
-    # A client that has gone already proves nothing.
+    # The owner of a closed connection is unknown.
     is_own = transport is not None and is_own_process(
         transport.get_extra_info("peername"), transport.get_extra_info("sockname")
     )
@@ -144,5 +144,5 @@ def _response(answer: Answer) -> web.Response:
 
 
 def _now() -> datetime:
-    # Clients judge by the time of the machine whether a token still lives, as they date requests by it.
+    # Clients use the clock of the machine to decide whether a token has expired, and to date requests.
     return datetime.now(timezone.utc)

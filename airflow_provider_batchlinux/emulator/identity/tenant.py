@@ -1,4 +1,4 @@
-"""The local Entra tenant: its applications and what each may do; does no I/O."""
+"""The local Entra tenant: its applications and their roles."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from airflow_provider_batchlinux.emulator.protocol.auth import is_secret
 
 
 class Role(Enum):
-    """What an application may do with the Batch account."""
+    """The role of an application in the Batch account."""
 
     CONTRIBUTOR = "contributor"
     READER = "reader"
@@ -21,9 +21,9 @@ class Role(Enum):
 @dataclass(frozen=True)
 class Application:
     """
-    An identity: an application with a secret, which is a managed identity as well.
+    An identity: an application with a secret, which is also a managed identity.
 
-    :param secret: proves the application to the token endpoint.
+    :param secret: authenticates the application at the token endpoint.
     """
 
     client_id: str
@@ -31,7 +31,7 @@ class Application:
     secret: str = field(repr=False)
 
     def has_secret(self, text: str) -> bool:
-        """Tell whether a text is the secret, in the same time for each text."""
+        """Return whether a text is the secret, in constant time."""
         return is_secret(text, self.secret)
 
 
@@ -40,7 +40,7 @@ class Tenant:
     """
     A tenant with two applications, one for each role.
 
-    :param identity_header: what a process proves with that it may ask for a managed identity.
+    :param identity_header: the secret with which a process may use the managed identity.
     """
 
     id: str
@@ -49,7 +49,7 @@ class Tenant:
     identity_header: str = field(repr=False)
 
     def application(self, client_id: str | None) -> Application | None:
-        """Return the application of an id; ``None`` if the tenant has none of it."""
+        """Return the application with an id; ``None`` if the tenant has none."""
         known = {application.client_id: application for application in (self.contributor, self.reader)}
         return known.get(client_id or "")
 
@@ -57,9 +57,9 @@ class Tenant:
 @dataclass(frozen=True)
 class LocalTenant:
     """
-    A tenant with the key that signs its tokens, at the place where it is served.
+    A tenant with the key that signs its tokens, and its URL.
 
-    :param authority: URL at which clients reach its token endpoint.
+    :param authority: the URL of its token endpoint for clients.
     """
 
     tenant: Tenant
@@ -68,7 +68,7 @@ class LocalTenant:
 
 
 def make_tenant() -> Tenant:
-    """Return a tenant whose ids and secrets are fresh."""
+    """Return a tenant with new ids and secrets."""
     return Tenant(
         id=str(uuid4()),
         contributor=_make_application(Role.CONTRIBUTOR),

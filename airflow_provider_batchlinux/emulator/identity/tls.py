@@ -1,4 +1,4 @@
-"""Makes the certificates to serve HTTPS on loopback with."""
+"""Create the certificates for HTTPS on loopback."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from pathlib import Path
 @dataclass(frozen=True)
 class LoopbackTls:
     """
-    What a server on loopback needs, and what its clients need.
+    The certificates for a server on loopback and its clients.
 
-    :param ca: the file with the authority's certificate, which clients are to trust.
-    :param context: what the server shows; its private key is in no file.
+    :param ca: the file with the authority's certificate, which clients must trust.
+    :param context: the server's certificate; its private key is not stored in a file.
     """
 
     ca: Path
@@ -22,12 +22,12 @@ class LoopbackTls:
 
 def make_loopback_tls(directory: Path) -> LoopbackTls:
     """
-    Make an authority and a certificate for 127.0.0.1 and localhost, both new at each start.
+    Create a new authority, and a certificate for 127.0.0.1 and localhost.
 
-    :param directory: gets ``ca.pem``; it is made if it is not there.
+    :param directory: the directory for ``ca.pem``; created if it does not exist.
     :raises OSError: the file cannot be written.
     """
-    # Only who serves HTTPS needs it.
+    # Needed only for HTTPS.
     import trustme
 
     authority = trustme.CA(organization_name="batchlinux-emulator")

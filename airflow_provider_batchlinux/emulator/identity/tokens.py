@@ -1,4 +1,4 @@
-"""Signs and checks the tenant's tokens; reads no clock."""
+"""Sign and verify the tenant's tokens."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from jwt.algorithms import RSAAlgorithm
 
 BATCH_AUDIENCES = ("https://batch.core.windows.net/",)
-"""Whom a token for Batch is meant for. Recorded: without the slash it is refused."""
+"""The audience of a token for Batch. Recorded: without the slash it is refused."""
 
 LIFETIME = timedelta(hours=1)
 _SKEW = timedelta(minutes=5)
 _KEY_ID = "1"
 _REQUIRED = ("exp", "nbf", "aud", "iss", "tid", "appid")
-_OTHER_TENANT = "The token is of another tenant than the account's."
+_OTHER_TENANT = "The token was issued by another tenant than the account's."
 _NO_TOKEN = "The token is not a signed JWT with the claims that are needed."
 _WRONG_AUDIENCE = (
     "The access token has been obtained from wrong audience or resource '{}'. It should exactly match "
@@ -31,20 +31,20 @@ _REASONS: Mapping[type[Exception], str] = {
 }
 _ASSERTION = {"iss": "https://kubernetes.default.svc", "aud": ["api://AzureADTokenExchange"]}
 _UNREADABLE = (jwt.PyJWTError, RecursionError, ValueError)
-"""What PyJWT raises for a text that is no valid token: deeply nested JSON and odd characters escape it."""
+"""What PyJWT raises for invalid tokens: it does not handle deeply nested JSON and some characters."""
 
 _TIMES_ARE_OURS = {"verify_exp": False, "verify_nbf": False, "verify_iat": False}
 
 
 class InvalidTokenError(Exception):
-    """A token that is not let in; the message says why and does not repeat it."""
+    """A token is invalid; the message says why and does not contain the token."""
 
 
 class TokenIssuer:
     """
-    Signs tokens with a key made here and now, and knows them again.
+    Sign tokens with a new key, and verify them.
 
-    :param tenant_id: the tenant whose tokens they are.
+    :param tenant_id: the tenant that issues the tokens.
     """
 
     def __init__(self, tenant_id: str) -> None:
@@ -53,7 +53,7 @@ class TokenIssuer:
 
     @property
     def issuer(self) -> str:
-        """The name the tenant signs with."""
+        """The tenant's name as the issuer."""
         return f"https://sts.windows.net/{self._tenant_id}/"
 
     def issue(self, client_id: str, audience: str, now: datetime) -> str:
@@ -94,14 +94,14 @@ class TokenIssuer:
         return bool(claims.get("sub"))
 
     def sign(self, claims: Mapping[str, Any]) -> str:
-        """Return a token that claims just this."""
+        """Return a token with these claims."""
         return jwt.encode(dict(claims), self._key, algorithm="RS256", headers={"kid": _KEY_ID})
 
     def client_of(self, token: str, now: datetime, *, audiences: Sequence[str] = BATCH_AUDIENCES) -> str:
         """
-        Return the id of the application that a token was given to.
+        Return the id of the application to which a token was issued.
 
-        :param audiences: whom the token may be meant for.
+        :param audiences: the accepted audiences.
         :raises InvalidTokenError: the token is not one of this tenant for them, or not of this time.
         """
         claims = self._claims(token, audiences)
@@ -110,7 +110,7 @@ class TokenIssuer:
         return str(claims["appid"])
 
     def public_keys(self) -> dict[str, Any]:
-        """Return the public key as the set of keys that a tenant publishes."""
+        """Return the public key in the key set that a tenant publishes."""
         public = json.loads(RSAAlgorithm.to_jwk(self._key.public_key()))
         return {"keys": [{**public, "use": "sig", "kid": _KEY_ID, "alg": "RS256"}]}
 

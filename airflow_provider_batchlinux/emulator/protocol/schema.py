@@ -1,5 +1,5 @@
 """
-Reads request bodies: every property must be known, present where required, and of its type.
+Read request bodies: every property must be known, present if required, and of its type.
 
 The schema is that of API version 2025-06-01 (``rest_schema``); ``versions`` has the differences of older
 versions.
@@ -24,7 +24,7 @@ from airflow_provider_batchlinux.emulator.protocol.versions import SECRETS, prop
 from airflow_provider_batchlinux.rest_schema import schema
 
 _INT32 = range(-(2**31), 2**31)
-# Read-only in the models; but clients send an image reference back as an answer contains it.
+# Read-only in the models, but clients send an image reference as they received it in an answer.
 _ALSO_ACCEPTED: Mapping[str, Mapping[str, str]] = {"BatchVmImageReference": {"exactVersion": "string"}}
 
 
@@ -42,10 +42,10 @@ def _properties(shape: str, api_version: str) -> Mapping[str, str]:
 
 def read_body(shape: str, raw: bytes, api_version: str) -> dict[str, Any]:
     """
-    Return a body with its values converted; properties that are null are left out.
+    Return a body with converted values and without properties that are null.
 
-    :param shape: name of the shape it is to have.
-    :raises ServiceError: the first thing that is wrong with it.
+    :param shape: the name of its type in the schema.
+    :raises ServiceError: the body is invalid; names the first problem.
     """
     try:
         body = read_json(raw)
@@ -101,7 +101,7 @@ def _read_choice(kind: str, value: Any) -> str:
 
 
 def _read_int(value: Any) -> int:
-    """Numbers may come as strings, as the service takes them; true is not 1."""
+    """Return a number, also from a string as the service does; a bool is not a number."""
     if isinstance(value, bool) or not isinstance(value, int | str):
         raise TypeError
     if (number := int(value)) not in _INT32:
