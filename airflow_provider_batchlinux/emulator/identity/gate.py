@@ -61,7 +61,7 @@ class Gate:
             raise _unauthenticated(local, str(error)) from None
         application = local.tenant.application(client_id)
         if application is None or (application.role is Role.READER and method not in _READS):
-            # Assumed, because it is not documented: this code for a missing role, and writes known by their method.
+            # Not documented, so assumed: this code for a missing role; a write is known by its method.
             values = {"Reason": f"The identity {client_id!r} has no role that allows {method}."}
             raise ServiceError(Code.INSUFFICIENT_ACCOUNT_PERMISSIONS, values)
 
