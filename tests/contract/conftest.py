@@ -172,7 +172,7 @@ def nat_pool() -> models.NetworkConfiguration:
 
 @pytest.fixture
 def send(contract_account: ContractAccount) -> Send:
-    """Give a function that sends a signed request as it is told, and returns what comes back."""
+    """Return a function that sends a signed request and returns the answer."""
 
     def request(
         method: str,

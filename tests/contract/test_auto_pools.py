@@ -119,7 +119,7 @@ def test_a_job_whose_pool_cannot_be_made_is_completed_and_says_why(
     assert _refusal(lambda: client.create_task("work", task)) == (409, "JobCompleted")
 
 
-def test_a_formula_that_is_none_is_told_by_the_job(client: BatchClient) -> None:
+def test_a_job_reports_an_invalid_formula_of_its_auto_pool(client: BatchClient) -> None:
     _create_job(client, _auto_pool(enable_auto_scale=True, auto_scale_formula="$Target = ("))
 
     error = client.get_job("work").execution_info.scheduling_error

@@ -60,7 +60,7 @@ def test_a_task_depends_on_a_range_of_others(
     eventually(lambda: client.get_task("work", "last").state, lambda state: state == "completed")
 
 
-def test_a_failed_task_blocks_those_that_depend_on_it_unless_told_otherwise(
+def test_a_failed_task_blocks_its_dependants_unless_the_dependency_action_satisfies_them(
     client: BatchClient, add: AddTask, eventually: Eventually
 ) -> None:
     fails = "/bin/sh -c 'exit 3'"

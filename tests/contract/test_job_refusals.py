@@ -59,7 +59,7 @@ def test_a_job_has_a_priority_up_to_the_limits(client: BatchClient, priority: in
     assert client.get_job("work").priority == priority
 
 
-def test_a_job_that_ends_with_its_tasks_cannot_be_told_otherwise(client: BatchClient) -> None:
+def test_a_job_that_ends_with_its_tasks_cannot_be_changed_not_to(client: BatchClient) -> None:
     manager = models.BatchJobManagerTask(id="manager", command_line="true")
     _create_job(client, all_tasks_complete_mode="terminatejob", job_manager_task=manager)
     change = models.BatchJobUpdateOptions(all_tasks_complete_mode="noaction")

@@ -30,7 +30,7 @@ def running(client: BatchClient, make_pool: Any, eventually: Eventually) -> Batc
         pytest.param("terminate", "completed", 0, id="terminate"),
     ],
 )
-def test_disabling_a_job_deals_with_its_running_tasks_as_told(
+def test_disabling_a_job_applies_the_requested_action_to_its_running_tasks(
     running: BatchClient, eventually: Eventually, option: str, state: str, requeues: int
 ) -> None:
     _disable(running, option)

@@ -100,7 +100,7 @@ def test_a_job_ends_with_its_manager_task(
     assert client.get_task("work", "manager").execution_info.exit_code == 0
 
 
-def test_every_task_of_a_job_is_told_where_the_preparation_left_its_files(
+def test_every_task_of_a_job_has_the_directory_of_the_preparation_task_in_its_environment(
     client: BatchClient, make_pool: Any, eventually: Eventually
 ) -> None:
     left = "/bin/sh -c 'test -z $AZ_BATCH_JOB_PREP_DIR && echo ready > mark'"

@@ -129,10 +129,10 @@ def test_a_task_fails_that_cannot_put_its_output_files(
     assert info.failure_info is not None
     assert (info.failure_info.category, info.failure_info.code) == ("usererror", code)
     assert results.names() == ["a.txt"]
-    told = b"".join(client.download_task_file("job", "task", "fileuploaderr.txt"))
-    assert json.loads(told)["code"] == code
+    log = b"".join(client.download_task_file("job", "task", "fileuploaderr.txt"))
+    assert json.loads(log)["code"] == code
     signature = url.partition("sig=")[2].partition("&")[0] or "sig="
-    assert signature not in f"{info.failure_info}{told.decode()}"
+    assert signature not in f"{info.failure_info}{log.decode()}"
 
 
 def test_a_container_that_is_gone_is_the_users_error(
@@ -164,17 +164,17 @@ def test_nothing_outside_of_the_node_is_uploaded(
     assert results.names() == []
 
 
-def test_what_was_uploaded_is_told_in_a_file(
+def test_a_log_file_lists_the_uploaded_files(
     client: BatchClient, run_task: RunTask, results: BlobContainer
 ) -> None:
-    files = [output("out/*.txt", results.url), output("../fileupload*.txt", results.url, "told")]
+    files = [output("out/*.txt", results.url), output("../fileupload*.txt", results.url, "log")]
 
     run_task(WORK % 0, output_files=files)
 
-    assert results.names() == ["a.txt", "told/fileuploaderr.txt", "told/fileuploadout.txt"]
-    told = b"".join(client.download_task_file("job", "task", "fileuploadout.txt"))
-    assert b"matching pattern out/*.txt" in told
-    assert b"sig=" not in told
+    assert results.names() == ["a.txt", "log/fileuploaderr.txt", "log/fileuploadout.txt"]
+    log = b"".join(client.download_task_file("job", "task", "fileuploadout.txt"))
+    assert b"matching pattern out/*.txt" in log
+    assert b"sig=" not in log
 
 
 @pytest.mark.parametrize(

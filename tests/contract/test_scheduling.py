@@ -51,7 +51,7 @@ def test_a_running_task_stays_for_that_of_another_job_against(
 @pytest.mark.parametrize(
     ("fill", "used"), [pytest.param("pack", [0, 2], id="pack"), pytest.param("spread", [1, 1], id="spread")]
 )
-def test_a_pool_fills_its_nodes_as_it_is_told(
+def test_a_pool_fills_its_nodes_by_its_fill_type(
     client: BatchClient, make_pool: Any, eventually: Eventually, fill: str, used: list[int]
 ) -> None:
     policy = models.BatchTaskSchedulingPolicy(node_fill_type=fill)
@@ -153,7 +153,7 @@ def test_a_task_that_needs_more_slots_than_any_node_has_never_runs(
     assert (counts.active, counts.completed, counts.succeeded) == (3, 1, 1)
 
 
-def test_a_job_manager_has_its_node_to_itself_and_shuns_spot_nodes_if_told(
+def test_a_job_manager_runs_alone_on_its_node_and_avoids_spot_nodes_if_requested(
     client: BatchClient, make_pool: Any, eventually: Eventually
 ) -> None:
     manager = models.BatchJobManagerTask(id="manager", command_line=_WAITS, allow_low_priority_node=False)

@@ -77,7 +77,7 @@ def test_a_node_is_idle_while_a_start_task_runs_that_is_not_waited_for(
         pytest.param("etl", "etl etl", id="named"),
     ],
 )
-def test_a_start_task_is_told_as_whom_it_runs(
+def test_a_start_task_has_its_user_in_its_environment(
     client: BatchClient, make_pool: Any, identity: Any, expected: str
 ) -> None:
     command = "/bin/sh -c 'echo $USER $AZ_BATCH_TASK_USER $AZ_BATCH_TASK_USER_IDENTITY'"

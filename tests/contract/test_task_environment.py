@@ -29,16 +29,16 @@ _EVERY_TASK = {
 """All that are documented for every task of a job."""
 
 
-def test_a_task_is_told_all_that_is_documented(
+def test_a_task_has_all_documented_environment_variables(
     client: BatchClient, run_task: Callable[..., Any], batch_emulator: RunningEmulator
 ) -> None:
     task = run_task("/usr/bin/env")
 
     lines = b"".join(client.download_task_file("job", "task", "stdout.txt")).decode().splitlines()
-    told = dict(line.split("=", 1) for line in lines)
-    assert set(told) >= _EVERY_TASK
-    root = told["AZ_BATCH_NODE_ROOT_DIR"]
-    assert {name: told[name].removeprefix(root) for name in told if name.endswith("_DIR")} == {
+    variables = dict(line.split("=", 1) for line in lines)
+    assert set(variables) >= _EVERY_TASK
+    root = variables["AZ_BATCH_NODE_ROOT_DIR"]
+    assert {name: variables[name].removeprefix(root) for name in variables if name.endswith("_DIR")} == {
         "AZ_BATCH_CERTIFICATES_DIR": "/workitems/job/job-1/task/certs",
         "AZ_BATCH_NODE_MOUNTS_DIR": "/fsmounts",
         "AZ_BATCH_NODE_ROOT_DIR": "",
@@ -48,7 +48,7 @@ def test_a_task_is_told_all_that_is_documented(
         "AZ_BATCH_TASK_DIR": "/workitems/job/job-1/task",
         "AZ_BATCH_TASK_WORKING_DIR": "/workitems/job/job-1/task/wd",
     }
-    assert told["AZ_BATCH_ACCOUNT_NAME"] == batch_emulator.account
-    ids = [told[f"AZ_BATCH_{name}_ID"] for name in ("POOL", "NODE", "JOB", "TASK")]
+    assert variables["AZ_BATCH_ACCOUNT_NAME"] == batch_emulator.account
+    ids = [variables[f"AZ_BATCH_{name}_ID"] for name in ("POOL", "NODE", "JOB", "TASK")]
     assert ids == ["workers", task.node_info.node_id, "job", "task"]
-    assert told["AZ_BATCH_NODE_IS_DEDICATED"] == "true"
+    assert variables["AZ_BATCH_NODE_IS_DEDICATED"] == "true"

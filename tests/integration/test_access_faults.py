@@ -130,7 +130,7 @@ class TestDagRunsThatMeet:
 
         assert len(colleague.is_let_in()) == 1
 
-    def test_the_second_takes_over_when_told_to_and_then_the_first_is_the_stranger(
+    def test_the_second_takes_over_if_requested_and_then_the_first_is_the_stranger(
         self, account: BatchAccount, colleague: Colleague, rival: Colleague
     ) -> None:
         account.idle_pool(ssh=True)

@@ -240,7 +240,7 @@ def formula(account: BatchAccount, text: str) -> None:
 
 
 @pytest.mark.parametrize("call", WAITS)
-def test_a_formula_that_fails_is_told_and_waited_out_until_it_is_set_right(
+def test_a_failing_formula_is_reported_and_waited_for_until_it_is_corrected(
     account: BatchAccount, call: Call
 ) -> None:
     created = create(dedicated_nodes=0, autoscale={"formula": BROKEN_FORMULA})

@@ -47,10 +47,10 @@ def test_the_page_names_each_parameter_of_the_policy() -> None:
 
 
 def test_the_page_names_each_metric() -> None:
-    told = set(re.findall(r"`(batchlinux\.[\w.]+)`", PAGE))
+    named = set(re.findall(r"`(batchlinux\.[\w.]+)`", PAGE))
 
     others = {_metrics.NODE_HOURS, _metrics.REPAIRS, _metrics.FAILURES}
-    assert told == {*_metrics.TIMINGS.values(), *others}
+    assert named == {*_metrics.TIMINGS.values(), *others}
 
 
 def test_the_page_names_each_kind_of_failure() -> None:

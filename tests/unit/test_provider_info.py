@@ -1,4 +1,4 @@
-"""What Airflow is told about the provider is true, and nothing is left out."""
+"""The provider info is correct and complete."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_no_link_of_an_operator_is_left_out() -> None:
     assert {pkgutil.resolve_name(path) for path in INFO["extra-links"]} == links
 
 
-def test_the_hook_says_of_itself_what_airflow_is_told() -> None:
+def test_the_hook_and_the_provider_info_agree() -> None:
     assert pkgutil.resolve_name(CONNECTION_TYPE["hook-class-name"]) is BatchLinuxHook
     assert CONNECTION_TYPE["connection-type"] == BatchLinuxHook.conn_type
     assert CONNECTION_TYPE["hook-name"] == BatchLinuxHook.hook_name

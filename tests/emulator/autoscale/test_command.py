@@ -95,7 +95,7 @@ def test_a_formula_that_is_refused_is_told_with_code_and_place(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "expected"),
     [
         pytest.param(["--sample", "Tasks=1"], "$Tasks is not a metric: $ActiveTasks", id="no metric"),
         pytest.param(["--sample", "PendingTasks=few"], "'few' is not a list of numbers", id="no numbers"),
@@ -103,18 +103,18 @@ def test_a_formula_that_is_refused_is_told_with_code_and_place(
     ],
 )
 def test_arguments_that_make_no_sense_are_refused_with_a_sentence(
-    arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]
+    arguments: list[str], expected: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit):
         main(arguments)
 
-    assert told in capsys.readouterr().err
+    assert expected in capsys.readouterr().err
 
 
 def test_the_commands_of_the_howto_print_what_it_says(tmp_path: Path) -> None:
     page = (Path(__file__).parents[3] / "docs" / "howto" / "create-a-pool.md").read_text()
     [block] = [each for each in re.findall(r"```console\n(.*?)```", page, re.DOTALL) if "autoscale" in each]
-    told = [line for line in block.splitlines() if not line.startswith("$ ")]
+    expected = [line for line in block.splitlines() if not line.startswith("$ ")]
     script = "\n".join(line.removeprefix("$ ") for line in block.splitlines() if line.startswith("$ "))
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 
@@ -129,9 +129,9 @@ def test_the_commands_of_the_howto_print_what_it_says(tmp_path: Path) -> None:
     # The first is of the moment at which it is run.
     said = done.stdout.decode().splitlines()
     assert [line[_MOMENT:].partition("$now=")[0] for line in said] == [
-        line[_MOMENT:].partition("$now=")[0] for line in told
+        line[_MOMENT:].partition("$now=")[0] for line in expected
     ]
-    assert [line[:_MOMENT] for line in said[1:]] == [line[:_MOMENT] for line in told[1:]]
+    assert [line[:_MOMENT] for line in said[1:]] == [line[:_MOMENT] for line in expected[1:]]
 
 
 _MOMENT = len("Mon 2026-11-23 07:23")

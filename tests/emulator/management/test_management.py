@@ -97,8 +97,8 @@ def test_the_account_tells_its_region_and_its_quotas(
     assert status == 200
     assert account["location"] == "westeurope"
     assert account["id"] == client.account
-    told = {name: account["properties"].get(name) for name in ("dedicatedCoreQuota", "lowPriorityCoreQuota")}
-    assert told == {"dedicatedCoreQuota": 500, "lowPriorityCoreQuota": 100}
+    found = {name: account["properties"].get(name) for name in ("dedicatedCoreQuota", "lowPriorityCoreQuota")}
+    assert found == {"dedicatedCoreQuota": 500, "lowPriorityCoreQuota": 100}
     assert account["properties"]["poolQuota"] == 7
 
 
@@ -106,8 +106,8 @@ def test_sizes_are_told_with_family_capabilities_and_end(client: Client) -> None
     _, answer, _ = client.call("GET", f"{client.region}/virtualMachineSkus")
 
     sizes = {size["name"]: size for size in answer["value"]}
-    told = {item["name"]: item["value"] for item in sizes["Standard_D4s_v6"]["capabilities"]}
-    assert (told["vCPUs"], told["HyperVGenerations"]) == ("4", "V2")
+    found = {item["name"]: item["value"] for item in sizes["Standard_D4s_v6"]["capabilities"]}
+    assert (found["vCPUs"], found["HyperVGenerations"]) == ("4", "V2")
     assert sizes["Standard_D4s_v6"]["familyName"] == "standardDSv6Family"
     assert sizes["Standard_A1"]["batchSupportEndOfLife"] == "2024-08-31T00:00:00Z"
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from azure.batch import models
 
-UNTIL_TOLD = "/bin/sh -c 'test -e told || { touch told; sleep 1000; }; echo again'"
+UNTIL_RUN_AGAIN = "/bin/sh -c 'test -e started || { touch started; sleep 1000; }; echo again'"
 """Hangs the first time, and ends well when it runs again with its files still there."""
 
 
@@ -88,8 +88,8 @@ def test_changes_and_deletions_are_kept_too(service: Any) -> None:
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_a_task_that_ran_runs_again_with_its_files(service: Any, number: int) -> None:
     (node,) = service.make_pool()
-    service.add_job(UNTIL_TOLD, "true")
-    service.wait_for_file(node.id, "workitems/job/job-1/task-0/wd/told")
+    service.add_job(UNTIL_RUN_AGAIN, "true")
+    service.wait_for_file(node.id, "workitems/job/job-1/task-0/wd/started")
     service.process.send_signal(number)
     service.process.wait()
 
@@ -103,10 +103,10 @@ def test_a_task_that_ran_runs_again_with_its_files(service: Any, number: int) ->
 
 def test_a_start_task_that_ran_runs_again(service: Any, pool: Any) -> None:
     with service.client as client:
-        start_task = models.BatchStartTask(command_line=UNTIL_TOLD, wait_for_success=True)
+        start_task = models.BatchStartTask(command_line=UNTIL_RUN_AGAIN, wait_for_success=True)
         client.create_pool(pool(start_task=start_task))
     (node,) = service.wait_for_nodes(state="waitingforstarttask")
-    service.wait_for_file(node.id, "startup/wd/told")
+    service.wait_for_file(node.id, "startup/wd/started")
 
     service.restart()
 
@@ -150,7 +150,7 @@ def test_a_job_that_was_ending_ends(
 ) -> None:
     (node,) = service.make_pool()
     account = account_of(service.emulator)
-    hanging = {"commandLine": "/bin/sh -c 'touch told; sleep 1000'"}
+    hanging = {"commandLine": "/bin/sh -c 'touch started; sleep 1000'"}
     pool = {"poolId": "linux"}
     job = {
         "id": "job",
@@ -163,7 +163,7 @@ def test_a_job_that_was_ending_ends(
     service.wait_for_task("completed")
     method, path = ("DELETE", "/jobs/job") if verb == "delete" else ("POST", "/jobs/job/terminate")
     account.send(method, path)
-    service.wait_for_file(node.id, "workitems/job/job-1/jobrelease/wd/told")
+    service.wait_for_file(node.id, "workitems/job/job-1/jobrelease/wd/started")
     assert account.send("GET", "/jobs/job")["state"] == before
 
     service.restart()

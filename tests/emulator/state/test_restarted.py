@@ -141,8 +141,8 @@ def test_a_node_that_waited_for_its_task_to_restart_restarts(
     service: Any, account_of: Any, verb: str, state_after: str
 ) -> None:
     (node,) = service.make_pool()
-    service.add_job("/bin/sh -c 'test -e told || { touch told; sleep 1000; }'")
-    service.wait_for_file(node.id, "workitems/job/job-1/task-0/wd/told")
+    service.add_job("/bin/sh -c 'test -e started || { touch started; sleep 1000; }'")
+    service.wait_for_file(node.id, "workitems/job/job-1/task-0/wd/started")
     account = account_of(service.emulator)
     option = {"deallocate": "nodeDeallocateOption", "reboot": "nodeRebootOption"}[verb]
     assert account.send("POST", f"/pools/linux/nodes/{node.id}/{verb}", {option: "taskcompletion"}) == 202

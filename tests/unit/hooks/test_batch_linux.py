@@ -209,7 +209,7 @@ class TestTestConnection:
             "account_url='flights.westeurope' is not a URL such as https://name.region.batch.azure.com.",
         )
 
-    def test_a_wrong_key_is_told_from_all_else(self, account, monkeypatch):
+    def test_a_wrong_key_is_distinguished_from_other_causes(self, account, monkeypatch):
         set_connection(monkeypatch, account.service, key=KEY)
 
         good, sentence = BatchLinuxHook().test_connection()
@@ -236,7 +236,7 @@ class TestTestConnection:
             pytest.param(timedelta(minutes=40), "40 minutes behind the service's", id="slow"),
         ],
     )
-    def test_a_clock_that_is_wrong_is_told_from_a_wrong_key(self, account, monkeypatch, ahead, words):
+    def test_a_wrong_clock_is_distinguished_from_a_wrong_key(self, account, monkeypatch, ahead, words):
         with service_that_refuses("AuthenticationFailed", clock_ahead=ahead) as url:
             set_connection(monkeypatch, account.service, account_url=url)
             good, sentence = BatchLinuxHook().test_connection()
@@ -244,7 +244,7 @@ class TestTestConnection:
         assert not good
         assert f"This machine's clock is {words}; set it right." in sentence
 
-    def test_a_caller_without_a_role_is_told_which_one_to_get(self, account, monkeypatch):
+    def test_the_error_of_a_caller_without_a_role_names_the_required_role(self, account, monkeypatch):
         with service_that_refuses("InsufficientAccountPermissions") as url:
             set_connection(monkeypatch, account.service, account_url=url)
             good, sentence = BatchLinuxHook().test_connection()
@@ -252,7 +252,7 @@ class TestTestConnection:
         assert not good
         assert "Give the identity the role Azure Batch Data Contributor on the account." in sentence
 
-    def test_a_service_out_of_reach_is_told_at_once(self, account, monkeypatch):
+    def test_an_unreachable_service_is_reported_immediately(self, account, monkeypatch):
         set_connection(monkeypatch, account.service, account_url="http://127.0.0.1:1", retry_budget=600)
 
         good, sentence = BatchLinuxHook().test_connection()
@@ -260,7 +260,7 @@ class TestTestConnection:
         assert not good
         assert "Check account_url, name resolution and the firewall." in sentence
 
-    def test_a_url_that_leads_to_no_batch_account_is_told_in_words(self, account, monkeypatch):
+    def test_a_url_of_no_batch_account_is_explained(self, account, monkeypatch):
         with service_that_refuses("", body=b"<html>It works!</html>", status=404) as url:
             set_connection(monkeypatch, account.service, account_url=url)
             good, sentence = BatchLinuxHook().test_connection()

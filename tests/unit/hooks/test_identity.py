@@ -206,7 +206,7 @@ def test_a_shared_key_is_let_in_over_tls(identities: Identities, monkeypatch: py
     assert BatchLinuxHook().test_connection() == (True, f"Connected to {emulator.endpoint} as shared_key.")
 
 
-def test_a_reader_reads_and_is_told_the_role_that_writing_needs(identities: Identities) -> None:
+def test_a_reader_can_read_and_the_error_of_a_write_names_the_required_role(identities: Identities) -> None:
     facts = identities.facts
     reader = named_by(
         client_secret, client_id=facts.reader_client_id, client_secret=facts.reader_client_secret
@@ -244,7 +244,7 @@ REFUSALS = [
 
 
 @pytest.mark.parametrize(("way", "cause"), REFUSALS)
-def test_an_identity_that_gets_no_token_is_told_why(
+def test_the_error_of_an_identity_without_a_token_names_the_cause(
     way: Way, cause: str, identities: Identities, said: Callable[[], str]
 ) -> None:
     works, sentence = identities.use(way).test_connection()

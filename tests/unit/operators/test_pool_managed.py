@@ -279,14 +279,14 @@ class TestSubnet:
         assert "not checked" not in run.log
 
     @pytest.mark.parametrize(
-        ("there", "told"),
+        ("there", "message"),
         [
             pytest.param([], "Virtual network 'vnet' was not found", id="no network"),
             pytest.param(["other"], "its network does not list it", id="no subnet"),
         ],
     )
     def test_a_subnet_that_is_not_to_be_seen_is_only_warned_of(
-        self, account: BatchAccount, there: list[str], told: str
+        self, account: BatchAccount, there: list[str], message: str
     ) -> None:
         for name in there:
             account.control.set_subnet("vnet", name, limit=0)
@@ -294,7 +294,7 @@ class TestSubnet:
         run = self.make(account, dedicated_nodes=2)
 
         assert "The free addresses of subnet '/subscriptions/" in run.log
-        assert told in run.log
+        assert message in run.log
         assert "is not enabled for current account" in run.message
 
     def test_a_body_is_looked_at_too(self, account: BatchAccount) -> None:

@@ -16,7 +16,7 @@ Scenario = Callable[[BatchLinuxClient], Awaitable[Any]]
 FORMULA = "$TargetDedicatedNodes = 3;"
 
 
-def told(account: BatchAccount, scenario: Scenario) -> Any:
+def result_of(account: BatchAccount, scenario: Scenario) -> Any:
     return run(account.hook.settings(), scenario)
 
 
@@ -31,7 +31,7 @@ def first_node(account: BatchAccount) -> str:
 def test_a_pool_is_resized(account: BatchAccount) -> None:
     account.make_pool(dedicated=1, until={"idle": 1})
 
-    told(account, lambda client: client.resize_pool("etl", {"targetDedicatedNodes": 2}))
+    result_of(account, lambda client: client.resize_pool("etl", {"targetDedicatedNodes": 2}))
 
     account.wait_for_nodes({"idle": 2})
 
@@ -39,7 +39,7 @@ def test_a_pool_is_resized(account: BatchAccount) -> None:
 def test_a_resize_is_stopped_where_it_is(slow_account: BatchAccount) -> None:
     slow_account.make_pool(dedicated=2)
 
-    told(slow_account, lambda client: client.stop_resize("etl"))
+    result_of(slow_account, lambda client: client.stop_resize("etl"))
 
     found = slow_account.hook.find_pool("etl")
     assert found is not None
@@ -55,7 +55,7 @@ def test_autoscale_is_enabled_and_disabled(account: BatchAccount) -> None:
         await client.disable_autoscale("etl")
         return enabled, await client.find_pool("etl")
 
-    enabled, disabled = told(account, work)
+    enabled, disabled = result_of(account, work)
 
     assert (enabled.autoscale, disabled.autoscale) == (True, False)
 
@@ -67,7 +67,7 @@ def test_what_a_body_names_is_changed_and_the_rest_of_a_pool_stays(account: Batc
         await client.update_pool("etl", {"metadata": [{"name": "team", "value": "etl"}]})
         return await client.find_pool_body("etl", ["metadata", "targetDedicatedNodes"])
 
-    found = told(account, scenario)
+    found = result_of(account, scenario)
 
     assert found["metadata"] == [{"name": "team", "value": "etl"}]
     assert found["targetDedicatedNodes"] == 1
@@ -77,21 +77,21 @@ def test_pools_are_listed_with_the_wanted_properties(account: BatchAccount) -> N
     account.make_pool("a")
     account.make_pool("b")
 
-    assert told(account, lambda client: client.list_pools(["id"])) == [{"id": "a"}, {"id": "b"}]
+    assert result_of(account, lambda client: client.list_pools(["id"])) == [{"id": "a"}, {"id": "b"}]
 
 
 def test_a_filter_chooses_among_the_pools(account: BatchAccount) -> None:
     account.make_pool("a")
     account.make_pool("b")
 
-    assert told(account, lambda client: client.list_pools(["id"], where="id eq 'b'")) == [{"id": "b"}]
+    assert result_of(account, lambda client: client.list_pools(["id"], where="id eq 'b'")) == [{"id": "b"}]
 
 
 def test_the_nodes_of_all_pools_are_counted_at_once(account: BatchAccount) -> None:
     account.make_pool("a", dedicated=1, until={"idle": 1})
     account.make_pool("b", spot=2, until={"idle": 2})
 
-    counts = told(account, lambda client: client.all_node_counts())
+    counts = result_of(account, lambda client: client.all_node_counts())
 
     assert counts == {"a": {"idle": 1}, "b": {"idle": 2}}
 
@@ -99,7 +99,7 @@ def test_the_nodes_of_all_pools_are_counted_at_once(account: BatchAccount) -> No
 def test_a_filter_chooses_among_the_nodes(account: BatchAccount) -> None:
     account.make_pool(dedicated=1, until={"idle": 1})
 
-    nodes = told(account, lambda client: client.list_nodes("etl", where="state ne 'idle'"))
+    nodes = result_of(account, lambda client: client.list_nodes("etl", where="state ne 'idle'"))
 
     assert nodes == []
 
@@ -108,10 +108,10 @@ def test_a_node_is_removed(account: BatchAccount) -> None:
     account.make_pool(dedicated=2, until={"idle": 2})
     node_id = first_node(account)
 
-    told(account, lambda client: client.remove_nodes("etl", {"nodeList": [node_id]}))
+    result_of(account, lambda client: client.remove_nodes("etl", {"nodeList": [node_id]}))
 
     account.wait_for_nodes({"idle": 1})
-    assert told(account, lambda client: client.find_node_body("etl", node_id, ["id"])) is None
+    assert result_of(account, lambda client: client.find_node_body("etl", node_id, ["id"])) is None
 
 
 @pytest.mark.parametrize("action", ["reboot_node", "reimage_node"])
@@ -121,7 +121,7 @@ def test_a_node_starts_again(slow_account: BatchAccount, action: str) -> None:
     slow_account.wait_for_nodes({"idle": 1})
     node_id = first_node(slow_account)
 
-    told(slow_account, lambda client: getattr(client, action)("etl", node_id))
+    result_of(slow_account, lambda client: getattr(client, action)("etl", node_id))
 
     assert node_states(slow_account) == {"rebooting" if action == "reboot_node" else "reimaging": 1}
 
@@ -130,9 +130,9 @@ def test_a_node_is_given_back_and_started_again(account: BatchAccount) -> None:
     account.make_pool(dedicated=1, until={"idle": 1})
     node_id = first_node(account)
 
-    told(account, lambda client: client.deallocate_node("etl", node_id))
+    result_of(account, lambda client: client.deallocate_node("etl", node_id))
     account.wait_for_nodes({"deallocated": 1})
-    told(account, lambda client: client.start_node("etl", node_id))
+    result_of(account, lambda client: client.start_node("etl", node_id))
 
     account.wait_for_nodes({"idle": 1})
 
@@ -141,9 +141,9 @@ def test_scheduling_is_disabled_and_enabled(account: BatchAccount) -> None:
     account.make_pool(dedicated=1, until={"idle": 1})
     node_id = first_node(account)
 
-    told(account, lambda client: client.disable_scheduling("etl", node_id))
+    result_of(account, lambda client: client.disable_scheduling("etl", node_id))
     account.wait_for_nodes({"offline": 1})
-    told(account, lambda client: client.enable_scheduling("etl", node_id))
+    result_of(account, lambda client: client.enable_scheduling("etl", node_id))
 
     account.wait_for_nodes({"idle": 1})
 
@@ -152,6 +152,6 @@ def test_a_refused_action_carries_the_code(account: BatchAccount) -> None:
     account.make_pool()
 
     with pytest.raises(BatchRequestError) as refusal:
-        told(account, lambda client: client.stop_resize("etl"))
+        result_of(account, lambda client: client.stop_resize("etl"))
 
     assert refusal.value.code == "OperationInvalidForCurrentState"

@@ -1,4 +1,4 @@
-"""How refusals of the service become this provider's errors: decided by code, told in a sentence."""
+"""How refusals of the service become this provider's errors: decided by code, in a sentence."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def test_a_wrong_clock_is_told_by_the_service_s_date(minutes: int, said: str) ->
     )
     response.status_code = 401
 
-    told = translated(_error(response), "list pools")  # type: ignore[arg-type]
+    error = translated(_error(response), "list pools")  # type: ignore[arg-type]
 
-    assert isinstance(told, exceptions.BatchAuthenticationError)
-    assert said in str(told)
+    assert isinstance(error, exceptions.BatchAuthenticationError)
+    assert said in str(error)

@@ -25,19 +25,19 @@ STRANGE = LedgerEntry("ann", NOW + timedelta(hours=1), THEIRS)
 OVERDUE = LedgerEntry("ann", NOW - timedelta(hours=1), THEIRS)
 
 
-def told(account: BatchAccount, scenario: Callable[[BatchLinuxClient], Awaitable[Any]]) -> Any:
+def result_of(account: BatchAccount, scenario: Callable[[BatchLinuxClient], Awaitable[Any]]) -> Any:
     return run(account.hook.settings(), scenario)
 
 
 def entered(account: BatchAccount, entry: LedgerEntry, *, take_over: bool = False) -> LedgerEntry | None:
-    found: LedgerEntry | None = told(
+    found: LedgerEntry | None = result_of(
         account, lambda client: enter(client, "etl", entry, now=NOW, take_over=take_over)
     )
     return found
 
 
 def ledger(account: BatchAccount) -> dict[str, LedgerEntry] | None:
-    found: dict[str, LedgerEntry] | None = told(account, lambda client: read_ledger(client, "etl"))
+    found: dict[str, LedgerEntry] | None = result_of(account, lambda client: read_ledger(client, "etl"))
     return found
 
 
@@ -47,7 +47,7 @@ def test_an_entry_is_in_the_ledger_until_it_is_removed(account: BatchAccount) ->
     assert entered(account, ENTRY) is None
     assert ledger(account) == {"ann": ENTRY}
 
-    assert told(account, lambda client: leave(client, "etl", ENTRY))
+    assert result_of(account, lambda client: leave(client, "etl", ENTRY))
     assert ledger(account) == {}
 
 
@@ -61,10 +61,10 @@ def test_many_who_enter_and_leave_at_once_are_all_heard(account: BatchAccount) -
     async def go(client: BatchLinuxClient) -> None:
         await asyncio.gather(*(leave(client, "etl", entry) for entry in entries))
 
-    told(account, come)
+    result_of(account, come)
     assert len(ledger(account) or ()) == 30
 
-    told(account, go)
+    result_of(account, go)
     assert ledger(account) == {}
 
 
@@ -86,7 +86,7 @@ def test_the_user_of_another_dag_run_is_neither_taken_nor_removed(account: Batch
     ) as e:
         entered(account, ENTRY)
     with pytest.raises(BatchConflictError, match="take_over=True"):
-        told(account, lambda client: check_leave(client, "etl", "ann", OURS, now=NOW))
+        result_of(account, lambda client: check_leave(client, "etl", "ann", OURS, now=NOW))
 
     assert e.value.code == "UserHeld"
     assert ledger(account) == {"ann": STRANGE}
@@ -101,14 +101,14 @@ def test_the_user_of_another_dag_run_is_taken_over_when_asked(
     assert entered(account, ENTRY, take_over=True) == STRANGE
 
     assert "user 'ann' is taken over from dag_id 'etl', run_id 'yesterday'" in caplog.text
-    assert told(account, lambda client: check_leave(client, "etl", "ann", OURS, now=NOW)) == ENTRY
+    assert result_of(account, lambda client: check_leave(client, "etl", "ann", OURS, now=NOW)) == ENTRY
 
 
 def test_a_user_whose_time_is_over_is_free(account: BatchAccount) -> None:
     account.make_pool()
     entered(account, OVERDUE)
 
-    assert told(account, lambda client: check_leave(client, "etl", "ann", OURS, now=NOW)) == OVERDUE
+    assert result_of(account, lambda client: check_leave(client, "etl", "ann", OURS, now=NOW)) == OVERDUE
     assert entered(account, ENTRY) == OVERDUE
 
 
@@ -119,7 +119,7 @@ def test_a_user_that_was_added_again_while_it_was_removed_stays_in_the_ledger(
     entered(account, OVERDUE)
     entered(account, ENTRY)
 
-    assert not told(account, lambda client: leave(client, "etl", OVERDUE))
+    assert not result_of(account, lambda client: leave(client, "etl", OVERDUE))
 
     assert ledger(account) == {"ann": ENTRY}
     assert "added again" in caplog.text
@@ -127,8 +127,8 @@ def test_a_user_that_was_added_again_while_it_was_removed_stays_in_the_ledger(
 
 def test_a_pool_that_is_gone_has_no_ledger(account: BatchAccount) -> None:
     assert ledger(account) is None
-    assert told(account, lambda client: check_leave(client, "etl", "ann", OURS, now=NOW)) is None
-    assert told(account, lambda client: leave(client, "etl", ENTRY))
+    assert result_of(account, lambda client: check_leave(client, "etl", "ann", OURS, now=NOW)) is None
+    assert result_of(account, lambda client: leave(client, "etl", ENTRY))
     with pytest.raises(BatchRequestError, match="Pool 'etl' does not exist") as caught:
         entered(account, ENTRY)
     assert caught.value.code == "PoolNotFound"
@@ -136,8 +136,8 @@ def test_a_pool_that_is_gone_has_no_ledger(account: BatchAccount) -> None:
 
 def test_other_metadata_is_left_as_it_is(account: BatchAccount) -> None:
     account.make_pool()
-    told(account, lambda client: change_metadata(client, "etl", lambda _: {"cost": "42"}))
+    result_of(account, lambda client: change_metadata(client, "etl", lambda _: {"cost": "42"}))
     entered(account, ENTRY)
-    told(account, lambda client: leave(client, "etl", ENTRY))
+    result_of(account, lambda client: leave(client, "etl", ENTRY))
 
-    assert told(account, lambda client: change_metadata(client, "etl", lambda m: m)) == {"cost": "42"}
+    assert result_of(account, lambda client: change_metadata(client, "etl", lambda m: m)) == {"cost": "42"}

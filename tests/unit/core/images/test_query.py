@@ -1,4 +1,4 @@
-"""What users may write for an image, and what they are told when they err."""
+"""What users may write for an image, and the message when it is wrong."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ def test_what_is_not_told_is_not_guessed_but_for_the_architecture() -> None:
         pytest.param({1}, 1, id="only the first, which no name tells"),
         pytest.param({2}, 2, id="only the second"),
         pytest.param({1, 2}, None, id="both"),
-        pytest.param(set(), 2, id="not told, read from the name"),
+        pytest.param(set(), 2, id="unknown, read from the name"),
     ],
 )
 def test_the_image_is_chosen_by_what_the_size_runs(generations: set[int], generation: int | None) -> None:

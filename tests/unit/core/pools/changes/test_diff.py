@@ -78,9 +78,9 @@ def test_what_is_asked_for_besides_is_named(place: str, options: dict[str, Any])
 
 @pytest.mark.parametrize(("place", "options"), CASES)
 def test_no_secret_is_told(place: str, options: dict[str, Any]) -> None:
-    told = describe_drift(drift(asked(**options), answered(asked())))
+    text = describe_drift(drift(asked(**options), answered(asked())))
 
-    assert not any(secret in told for secret in ("p4ss", "a2V5", "sig=x", "k3y", "s3cret"))
+    assert not any(secret in text for secret in ("p4ss", "a2V5", "sig=x", "k3y", "s3cret"))
 
 
 def test_each_difference_names_both_sides() -> None:

@@ -18,7 +18,7 @@ def at(seconds: float) -> datetime:
     return BEGAN + timedelta(seconds=seconds)
 
 
-def told(*nodes: NodeSnapshot, **changes: Any) -> Timeline:
+def timeline_with(*nodes: NodeSnapshot, **changes: Any) -> Timeline:
     found = pool(created=BEGAN, allocation_state_since=at(60), **changes)
     return timeline_of(found, nodes, at(3600))
 
@@ -26,7 +26,7 @@ def told(*nodes: NodeSnapshot, **changes: Any) -> Timeline:
 def test_the_way_of_a_pool_is_told_from_its_creation() -> None:
     idle = [node("idle", str(end), allocated=at(0), state_since=at(end)) for end in (90, 130)]
 
-    assert told(*idle) == Timeline(60, 90, 130, 2.0)
+    assert timeline_with(*idle) == Timeline(60, 90, 130, 2.0)
 
 
 def test_the_way_of_a_pool_is_told_from_the_request_where_that_is_known() -> None:
@@ -56,7 +56,7 @@ def test_a_node_counts_from_when_it_could_first_work(
     )
     one = node(state, state_since=at(100), last_boot=at(70), start_task=run)
 
-    assert told(one).to_ready == expected
+    assert timeline_with(one).to_ready == expected
 
 
 def test_what_the_service_does_not_tell_is_left_open() -> None:
@@ -67,7 +67,7 @@ def test_what_the_service_does_not_tell_is_left_open() -> None:
 
 
 def test_clocks_that_differ_give_no_negative_times() -> None:
-    assert told(node("idle", state_since=at(-5), allocated=at(7200))) == Timeline(60, 0, 0, 0)
+    assert timeline_with(node("idle", state_since=at(-5), allocated=at(7200))) == Timeline(60, 0, 0, 0)
 
 
 def test_a_timeline_is_one_line_in_the_log() -> None:
