@@ -190,6 +190,14 @@ def test_a_page_names_only_existing_files(page: Path) -> None:
     assert [path for path in named if not ((ROOT / path).exists() or (HOME / path).exists())] == []
 
 
+def test_the_picture_of_the_house_names_only_existing_folders() -> None:
+    picture = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8").split("```")[1]
+    named = set(re.findall(r"(?<![\w`])(\w+)/", picture))
+
+    assert len(named) > 20
+    assert named - {path.name for path in HOME.rglob("*") if path.is_dir()} == set()
+
+
 def test_the_changelog_begins_with_this_version() -> None:
     versions = re.findall(r"^## \[?([\w.]+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
 
