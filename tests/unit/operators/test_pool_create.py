@@ -193,8 +193,12 @@ def test_a_pool_that_is_being_deleted_is_waited_for_and_created_again(slow_accou
     slow_account.make_pool("etl")
     slow_account.hook.delete_pool("etl")
 
+    def has_found_the_pool_after_the_refusal() -> bool:
+        answers = [(request["method"], request["status"]) for request in control.requests()]
+        return ("POST", 409) in answers and ("GET", 200) in answers[answers.index(("POST", 409)) :]
+
     def let_time_pass_after_the_refusal() -> None:
-        eventually(lambda: any(request["status"] == 409 for request in control.requests()))
+        eventually(has_found_the_pool_after_the_refusal)
         control.advance(60)
 
     with ThreadPoolExecutor() as threads:
