@@ -231,13 +231,9 @@ class BatchLinuxCreatePoolOperator(BatchLinuxWaitingOperator["CreatePoolRequest"
         deferrable: bool | str = DEFAULT_DEFERRABLE,
         **kwargs: Any,
     ) -> None:
-        kwargs = {
-            "multiple_outputs": True,
-            "poll_interval": poll_interval,
-            "deferrable": deferrable,
-            **kwargs,
-        }
-        super().__init__(pool_id=pool_id, **kwargs)  # type: ignore[arg-type]  # only here it may be None
+        kwargs = {"multiple_outputs": True, "deferrable": deferrable, **kwargs}
+        # Only here the pool's id may be None.
+        super().__init__(pool_id=pool_id, poll_interval=poll_interval, **kwargs)  # type: ignore[arg-type]
         self.image, self.vm_size, self.metadata, self.ssh_from = image, vm_size, metadata, ssh_from
         self.dedicated_nodes, self.spot_nodes, self.start_task = dedicated_nodes, spot_nodes, start_task
         self.start_task_elevated, self.start_task_retries = start_task_elevated, start_task_retries
