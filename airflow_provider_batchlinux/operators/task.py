@@ -10,7 +10,12 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_batchlinux.core.instants import Duration
 from airflow_provider_batchlinux.core.tasks.cleanup import DeleteJob
 from airflow_provider_batchlinux.exceptions import TaskFailedError, WaitTimeoutError
-from airflow_provider_batchlinux.operators._base import id_stem_of, is_last_try, owner_of
+from airflow_provider_batchlinux.operators._base import (
+    id_stem_of,
+    is_last_try,
+    nearest_deadline,
+    owner_of,
+)
 from airflow_provider_batchlinux.operators._waiting import (
     DEFAULT_DEFERRABLE,
     BatchLinuxWaitingOperator,
@@ -74,6 +79,9 @@ class BatchLinuxTaskOperator(BatchLinuxWaitingOperator["TaskRequest"]):
     :param time_limit: how long the command may run before the service terminates it, as a pendulum duration,
         ``timedelta`` or seconds; ``None`` for no limit. Airflow's ``execution_timeout`` includes the time
         that the command waits for a node. (templated)
+    :param start_limit: how long the command may wait for its start, from the start of the try, as a pendulum
+        duration, ``timedelta`` or seconds; ``None`` for no limit. Why a pool has no node that can run it is
+        in the log in any case. (templated)
     :param max_retries: how often the service retries the command after a non-zero exit code. (templated)
     :param delete_job: when to delete the job with its files: ``always``, ``on_success`` (keeps a failed job
         for inspection) or ``never``. An active job counts against the account's quota. (templated)
@@ -101,6 +109,7 @@ class BatchLinuxTaskOperator(BatchLinuxWaitingOperator["TaskRequest"]):
         result_file: str | None = None,
         elevated: bool | str = False,
         time_limit: Duration | str | None = None,
+        start_limit: Duration | str | None = None,
         max_retries: int | str = 0,
         delete_job: DeleteJob = "always",
         rerun_finished: bool | str = False,
@@ -116,6 +125,7 @@ class BatchLinuxTaskOperator(BatchLinuxWaitingOperator["TaskRequest"]):
         self.result_file = result_file
         self.elevated = elevated
         self.time_limit = time_limit
+        self.start_limit = start_limit
         self.max_retries = max_retries
         self.delete_job = delete_job
         self.rerun_finished = rerun_finished
@@ -138,7 +148,13 @@ class BatchLinuxTaskOperator(BatchLinuxWaitingOperator["TaskRequest"]):
         """Submit the command, or adopt the one that an earlier try has left running."""
         from airflow_provider_batchlinux.client.tasks.jobs import Submission, submit_task
 
-        arguments = {**self.trigger_arguments(context), "delete_job": self.request.delete_job}
+        limit = self.request.start_limit
+        start_limit = None if limit is None else timedelta(seconds=limit)
+        arguments = {
+            **self.trigger_arguments(context),
+            "delete_job": self.request.delete_job,
+            "start_by": nearest_deadline(context, start_limit=start_limit)["deadline"],
+        }
         submission = Submission(
             spec=self._spec(),
             id_stem=id_stem_of(context, self.account.id_prefix),
@@ -173,6 +189,12 @@ class BatchLinuxTaskOperator(BatchLinuxWaitingOperator["TaskRequest"]):
             "seconds": ended.task.seconds,
             "result": ended.result,
         }
+
+    def on_kill(self) -> None:
+        """Terminate the command, and delete its job as after every end of the task."""
+        if isinstance(self.current_trigger, BatchLinuxTaskTrigger):
+            self.current_trigger.is_killed = True
+        super().on_kill()
 
     def cancels_after(self, error: Exception, context: Context) -> bool:
         """Return whether the command is lost or timed out, or no retry follows that could adopt it."""

@@ -167,7 +167,10 @@ class BatchLinuxTrigger(BaseTrigger):
         wait = self.wait(client)
         if block:
             return await wait_for(wait, self.schedule(wait, first_wait=0.0))
-        return await wait.poll()
+        result = await wait.poll()
+        if result is None:
+            self.log.info("%s", wait.status)
+        return result
 
     def schedule(self, wait: Wait, *, first_wait: float) -> WaitSchedule:  # noqa: ARG002  # overrides use it
         """

@@ -24,7 +24,12 @@ class BatchLinuxTaskTrigger(BatchLinuxTrigger):
     :param pool_id: the pool it runs on.
     :param job_id: the job that holds it.
     :param delete_job: when to delete the job; with ``always`` also after a kill.
+    :param start_by: seconds since the epoch until which the command may wait for its start; ``None`` for no
+        limit.
     """
+
+    is_killed = False
+    """Whether a person has ended the Airflow task; known to :meth:`cancel`."""
 
     def __init__(
         self,
@@ -32,18 +37,20 @@ class BatchLinuxTaskTrigger(BatchLinuxTrigger):
         pool_id: str,
         job_id: str,
         delete_job: DeleteJob = "always",
+        start_by: float | None = None,
         **common: Unpack[WaitArguments],
     ) -> None:
         super().__init__(**common)
         self.pool_id = pool_id
         self.job_id = job_id
         self.delete_job: DeleteJob = delete_job
+        self.start_by = start_by
 
     def wait(self, client: BatchLinuxClient) -> TaskWait:
         """Wait for the command."""
         from airflow_provider_batchlinux.client.tasks.tasks import TaskWait
 
-        return TaskWait(client, self.pool_id, self.job_id)
+        return TaskWait(client, self.pool_id, self.job_id, self.start_by)
 
     @property
     def cancels_on_kill(self) -> bool:
@@ -55,9 +62,14 @@ class BatchLinuxTaskTrigger(BatchLinuxTrigger):
         """What a cancellation that failed leaves behind."""
         return f"Job {self.job_id!r} could not be terminated and may go on"
 
+    async def on_kill(self) -> None:
+        """Terminate the command after a user ended the Airflow task."""
+        self.is_killed = True
+        await super().on_kill()
+
     async def cancel(self, client: BatchLinuxClient) -> None:
         """Terminate the command."""
         from airflow_provider_batchlinux.client.tasks.tasks import abandon_task
 
-        await abandon_task(client, self.job_id, self.delete_job)
+        await abandon_task(client, self.job_id, self.delete_job, is_killed=self.is_killed)
         self.log.info("Terminated job %r, because its Airflow task was ended.", self.job_id)

@@ -2,58 +2,112 @@
 
 from __future__ import annotations
 
+import logging
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
+from airflow_provider_batchlinux.client.api.files import start_task_output
+from airflow_provider_batchlinux.core.snapshots import NodeSnapshot
 from airflow_provider_batchlinux.core.tasks.cleanup import DeleteJob
-from airflow_provider_batchlinux.core.tasks.task import (
-    TASK_ID,
-    TaskOutcome,
-    task_outcome,
-)
+from airflow_provider_batchlinux.core.tasks.start import may_have_node, start_obstacle
+from airflow_provider_batchlinux.core.tasks.task import TASK_ID, TaskOutcome, TaskSnapshot, task_outcome
+from airflow_provider_batchlinux.core.text import indented
 from airflow_provider_batchlinux.exceptions import TaskFailedError
+
+log = logging.getLogger(__name__)
+
+_NOT_STARTED = ("active", "preparing")
 
 
 @dataclass
 class TaskWait:
-    """Wait until a submitted command has ended, with or without success."""
+    """
+    Wait until a submitted command has ended, with or without success.
+
+    :param start_by: seconds since the epoch until which the command may wait for its start; ``None`` for no
+        limit.
+    :param clock: seconds since the epoch; a test passes its own.
+    """
 
     client: BatchLinuxClient
     pool_id: str
     job_id: str
+    start_by: float | None = None
+    clock: Callable[[], float] = time.time
     status: str = field(default="", init=False)
+    _shown: str | None = field(default=None, init=False)
 
     async def poll(self) -> dict[str, Any] | None:
         """
         Return the job's id if the command has ended, or ``None`` if it is too early.
 
-        :raises TaskFailedError: if the command or its pool was deleted, so that it can never end.
+        :raises TaskFailedError: if the command or its pool was deleted, so that it can never end, or if it
+            has not started in time.
         """
         task = await self.client.find_task(self.job_id, TASK_ID)
         if task is None:
             msg = f"Task {TASK_ID!r} of job {self.job_id!r} does not exist any more: it was deleted."
             raise TaskFailedError(msg)
         where = f" on node {task.node_id!r}" if task.node_id else ""
-        self.status = f"Task {TASK_ID!r} of job {self.job_id!r} is {task.state}{where}."
-        if task_outcome(task) is not TaskOutcome.STILL_RUNNING:
-            return {"job_id": self.job_id}
-        if task.state == "active":
-            await self._require_pool()
-        return None
+        status = f"Task {TASK_ID!r} of job {self.job_id!r} is {task.state}{where}."
+        if task_outcome(task) is TaskOutcome.STILL_RUNNING and task.state in _NOT_STARTED:
+            obstacle = await self._obstacle() if task.state == "active" else None
+            status = f"{status} {obstacle}" if obstacle else status
+            self._require_time(task, obstacle)
+        self.status = status
+        return None if task_outcome(task) is TaskOutcome.STILL_RUNNING else {"job_id": self.job_id}
 
-    async def _require_pool(self) -> None:
-        if await self.client.find_pool_body(self.pool_id, ["id"]) is None:
+    def _require_time(self, task: TaskSnapshot, obstacle: str | None) -> None:
+        # A command that lost its node has started before.
+        if self.start_by is None or task.requeues or self.clock() <= self.start_by:
+            return
+        msg = f"Task {TASK_ID!r} of job {self.job_id!r} is still {task.state} after start_limit."
+        raise TaskFailedError(f"{msg} {obstacle}" if obstacle else msg)
+
+    async def _obstacle(self) -> str | None:
+        pool = await self.client.find_pool(self.pool_id)
+        if pool is None:
             msg = f"Task {TASK_ID!r} of job {self.job_id!r} cannot run: pool {self.pool_id!r} does not exist."
             raise TaskFailedError(msg)
+        nodes: list[NodeSnapshot] = []
+        if pool.state == "active" and pool.current:
+            # The counts are one request for any size; they may be outdated, so the list decides.
+            counts = await self.client.node_counts(self.pool_id)
+            if pool.allocation_state != "steady" or may_have_node(counts):
+                return None
+            nodes = await self.client.list_nodes(self.pool_id)
+        obstacle = start_obstacle(pool, nodes)
+        if obstacle is not None and obstacle != self._shown:
+            self._shown = obstacle
+            await self._show_start_task(nodes)
+        return obstacle
+
+    async def _show_start_task(self, nodes: Sequence[NodeSnapshot]) -> None:
+        failed = next((node.node_id for node in nodes if node.state == "starttaskfailed"), None)
+        if failed is not None:
+            output = await start_task_output(self.client, self.pool_id, failed)
+            log.warning("Output of the start task on node %r:\n%s", failed, indented(output))
 
 
-async def abandon_task(client: BatchLinuxClient, job_id: str, delete_job: DeleteJob) -> None:
+async def abandon_task(
+    client: BatchLinuxClient, job_id: str, delete_job: DeleteJob, *, is_killed: bool
+) -> None:
     """
     Terminate a command that is no longer waited for.
 
     :param delete_job: ``always`` deletes the job, too; otherwise its files are kept for inspection.
+    :param is_killed: whether a person has ended the Airflow task. Otherwise the job of a command that has
+        succeeded is kept, because nothing has read its result.
     """
-    await client.terminate_task(job_id, TASK_ID)
-    if delete_job == "always":
-        await client.delete_job(job_id)
+    was_running = await client.terminate_task(job_id, TASK_ID)
+    if delete_job != "always":
+        return
+    if not was_running and not is_killed:
+        task = await client.find_task(job_id, TASK_ID)
+        if task is not None and task_outcome(task) is TaskOutcome.SUCCEEDED:
+            log.warning("Job %r is kept: its command has succeeded, and its result was not read.", job_id)
+            return
+    await client.delete_job(job_id)

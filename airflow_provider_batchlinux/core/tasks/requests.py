@@ -28,6 +28,7 @@ class TaskRequest(WaitRequest):
     :param result_file: the JSON file with the result; ``None`` for none.
     :param elevated: whether it runs as root.
     :param time_limit: the seconds that it may run; ``None`` for no limit.
+    :param start_limit: the seconds that it may wait for its start; ``None`` for no limit.
     :param max_retries: how often the service retries it; -1 for without limit.
     :param delete_job: when its job is deleted.
     :param rerun_finished: whether a command whose result was not read is run again.
@@ -40,6 +41,7 @@ class TaskRequest(WaitRequest):
     result_file: Text | None
     elevated: Flag
     time_limit: Seconds | None
+    start_limit: Seconds | None
     max_retries: RetryCount
     delete_job: DeleteJob
     rerun_finished: Flag

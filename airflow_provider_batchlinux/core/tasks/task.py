@@ -134,6 +134,7 @@ class TaskSnapshot:
     pool_id: str | None = None
     started_at: datetime | None = None
     ended_at: datetime | None = None
+    requeues: int = 0
 
     @classmethod
     def from_rest(cls, body: Mapping[str, Any]) -> TaskSnapshot:
@@ -152,6 +153,7 @@ class TaskSnapshot:
             pool_id=(body.get("nodeInfo") or {}).get("poolId"),
             started_at=parse_instant(run.get("startTime")),
             ended_at=parse_instant(run.get("endTime")),
+            requeues=int(run.get("requeueCount") or 0),
         )
 
     @property

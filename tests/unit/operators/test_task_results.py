@@ -282,3 +282,18 @@ def test_cut_output_says_how_much_is_left_out_and_begins_with_a_whole_line(accou
     left_out = sum(len(f"line {number}\n") for number in range(1, first))
     assert size - left_out <= 256 * 1024
     assert f"    [{left_out} bytes left out]\n    line {first}\n" in run.log
+
+
+class TestEndOfTheLastTry:
+    def test_a_wait_that_fails_keeps_the_job_of_a_command_that_has_succeeded(
+        self, account: BatchAccount, proxy: ChaosProxy, work: Work
+    ) -> None:
+        deferred = work.defer()
+        # The wait may not look at the task; the end of the task may.
+        proxy.choose = Script(instead(error_of(403, "Forbidden")), method="GET", path="/tasks/main")
+
+        run = finish(deferred)
+
+        assert isinstance(run.error, BatchAuthenticationError)
+        assert f"Job {job_of(deferred)!r} is kept: its command has succeeded" in run.log
+        assert account.jobs() == [job_of(deferred)]

@@ -1,0 +1,53 @@
+"""Why a command that waits for a node cannot start; imports only the standard library."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from airflow_provider_batchlinux.core.node_states import AWAY_STATES, BROKEN_STATES
+from airflow_provider_batchlinux.core.service_errors import (
+    ResizeErrorKind,
+    cause_of,
+    explained_error,
+    kind_of,
+)
+from airflow_provider_batchlinux.core.snapshots import NodeSnapshot, PoolSnapshot
+
+_SHOWN = 3
+"""Nodes that are named in a line of the log."""
+
+_STOPPED = {"offline": "its scheduling is disabled", "deallocated": "start it", "deallocating": "start it"}
+_USELESS = frozenset({*BROKEN_STATES, *AWAY_STATES, *_STOPPED})
+
+
+def may_have_node(states: Iterable[str]) -> bool:
+    """Return whether some of these states are of nodes that run tasks, or may do so soon."""
+    return any(state not in _USELESS for state in states)
+
+
+def start_obstacle(pool: PoolSnapshot, nodes: Sequence[NodeSnapshot]) -> str | None:
+    """
+    Return why no node of a pool can run a command unless someone acts; ``None`` if one may.
+
+    :param nodes: all nodes of the pool.
+    """
+    if pool.state == "deleting":
+        return f"Pool {pool.pool_id!r} is being deleted."
+    if pool.allocation_state != "steady" or may_have_node(node.state for node in nodes):
+        return None
+    errors = [explained_error(e) for e in pool.resize_errors if kind_of(e) is not ResizeErrorKind.HARMLESS]
+    if pool.autoscale_error is not None:
+        errors.append(f"autoscale formula: {pool.autoscale_error}")
+    causes = [*(_cause(node) for node in nodes[:_SHOWN]), *errors]
+    if len(nodes) > _SHOWN:
+        causes.append(f"{len(nodes) - _SHOWN} more nodes")
+    if not causes and not pool.autoscale and pool.target == 0:
+        causes.append("it has no nodes and none are requested; resize it")
+    return f"No node of pool {pool.pool_id!r} can run it: {'; '.join(causes)}." if causes else None
+
+
+def _cause(node: NodeSnapshot) -> str:
+    if node.state in BROKEN_STATES:
+        return cause_of(node)
+    remedy = _STOPPED.get(node.state)
+    return f"node {node.node_id!r}: {node.state}" + (f", {remedy}" if remedy else "")
