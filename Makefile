@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test e2e check bench fuzz floor lock clean
+.PHONY: help setup demo test e2e soak check bench fuzz floor lock clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z0-9]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -31,6 +31,9 @@ test: $(VENV)/.ready ## Run all tests on two cores
 
 e2e: $(VENV)/.ready ## Run the Dags in `airflow standalone` and interrupt its processes (takes minutes)
 	$(BIN)/python -m pytest -q tests/e2e
+
+soak: $(VENV)/.ready ## Run a Dag while 12 % of the requests fail, for many seeds; FIRST=100 SEEDS=100 selects them
+	$(BIN)/python -m pytest -q --numprocesses 2 tests/soak
 
 check: $(VENV)/.ready ## Check format, lint and types
 	$(BIN)/ruff format --check .

@@ -80,12 +80,12 @@ def body_of(answer: bytes) -> bytes:
 
 def _cut(answer: bytes) -> bytes:
     body = body_of(answer)
-    return with_body(answer, body[: len(body) // 2], length=len(body) or 1)
+    # An answer without a body, as that to a HEAD, cannot be cut: it is not sent at all.
+    return with_body(answer, body[: len(body) // 2], length=len(body)) if body else b""
 
 
 def _shortened(answer: bytes) -> bytes:
     body = body_of(answer)
-    # An answer without a body cannot be shortened: it is not sent at all.
     return with_body(answer, body[: len(body) // 2]) if body else b""
 
 

@@ -1,4 +1,4 @@
-"""Why a command cannot start: told where nobody but a person can change it, and nowhere else."""
+"""Why a command cannot start: told where only a person can change it."""
 
 from __future__ import annotations
 
