@@ -161,8 +161,9 @@ class BatchLinuxCreatePoolOperator(BatchLinuxWaitingOperator["CreatePoolRequest"
     :param if_exists: what to do if a pool with this id already exists. A pool that an earlier try of the same
         task instance created with the same parameters is always reused.
 
-        - ``reuse`` adopts a pool that does not differ, by whichever task it was created, and extends its
-          expiry if necessary. Any other pool fails the task with the differences, property by property.
+        - ``reuse`` adopts a pool of this provider that does not differ, by whichever task it was created, and
+          extends its expiry if necessary. Any other pool fails the task with the differences, property by
+          property.
         - ``fail`` fails the task.
         - ``update`` changes in place what the service can change; ``resize`` only the number of nodes or the
           formula. If that is not enough, the task fails before any change.

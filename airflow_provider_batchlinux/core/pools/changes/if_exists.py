@@ -69,7 +69,7 @@ def decide(
     - A pool with the same fingerprint that the same task instance created is left from an earlier try, and is
       kept under every policy. Nodes that it did not get, such as for lack of capacity, are requested again.
     - A pool with another fingerprint is compared property by property. If no property differs, it is treated
-      as if the fingerprint were the same.
+      as if the fingerprint were the same; only ``reuse`` does not adopt a pool that another client created.
     - If a pool got no node at all, and another VM size is selected now, it is recreated with that size.
     - Any other pool is treated as the policy says.
 
@@ -82,10 +82,14 @@ def decide(
     is_same = marks.fingerprint == PoolMarks.of(wanted).fingerprint
     differences = () if is_same else tuple(drift(wanted, found))
     hidden = () if is_same else tuple(not_compared(wanted, found))
-    if not differences and (policy != "fail" or marks.is_owned_by(owner)):
+    is_foreign = marks.fingerprint is None
+    may_keep = policy != "fail" and not (policy == "reuse" and is_foreign)
+    if not differences and (may_keep or marks.is_owned_by(owner)):
         how = "created from the same specification" if is_same else "in which no property differs"
         return _decide_on_same(wanted, found, owner, how=how, hidden=hidden)
     reason = f"Pool {pool_id!r} exists, created {marks.created_by}"
+    if is_foreign and not differences:
+        reason += ". No property differs: if_exists='ignore' uses it."
     if differences:
         reason += f" from another specification:\n{describe_drift(differences)}"
         reason += f"\n{_not_compared_text(hidden)}" if hidden else ""
