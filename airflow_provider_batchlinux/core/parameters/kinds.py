@@ -19,7 +19,7 @@ from typing import Annotated, Generic, TypeAlias, TypeVar, cast
 
 from airflow_provider_batchlinux.core.counts import read_share
 from airflow_provider_batchlinux.core.ids import id_problems
-from airflow_provider_batchlinux.core.instants import Duration, duration_seconds, parse_instant
+from airflow_provider_batchlinux.core.instants import Duration, duration_seconds, instant_of
 from airflow_provider_batchlinux.core.secrets import hide_whole
 
 T = TypeVar("T")
@@ -139,12 +139,6 @@ def seconds_of_duration(value: object) -> float | None:
     return seconds if seconds is not None and seconds > 0 and math.isfinite(seconds) else None
 
 
-def instant_of(value: object) -> datetime | None:
-    """Return an instant with a time zone, also from ISO 8601 text."""
-    instant = parse_instant(value) if isinstance(value, str) else value
-    return instant if isinstance(instant, datetime) and instant.utcoffset() is not None else None
-
-
 def _seconds_of_text(text: str) -> float | None:
     if match := _TIMEDELTA.fullmatch(text):
         days, hours, minutes, seconds = match.groups(default="0")
@@ -225,7 +219,7 @@ Instant: TypeAlias = Annotated[
     datetime,
     Kind(
         "an instant with a time zone: give one such as pendulum.datetime(2030, 1, 1, tz='UTC') or "
-        "'2030-01-01T00:00:00Z'",
+        "'2030-01-01T00:00:00Z', or a day",
         instant_of,
     ),
 ]

@@ -17,6 +17,7 @@ from airflow_provider_batchlinux.core.parameters.kinds import (
     RetryCount,
     Seconds,
     Text,
+    Variables,
     WholeNumber,
     decoded,
     required_text_of,
@@ -105,7 +106,7 @@ class CreatePoolRequest(WaitRequest):
     start_task_environment: Environment | None
     start_task_retries: RetryCount
     ssh_from: tuple[Text, ...] | None
-    metadata: Mapping[str, AnyText] | None
+    metadata: Variables | None
     task_slots_per_node: WholeNumber
     resize_timeout: Seconds | None
     display_name: Text | None

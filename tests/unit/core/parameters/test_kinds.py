@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime, timedelta, timezone
+from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
 
@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from airflow_provider_batchlinux.core.instants import instant_of
 from airflow_provider_batchlinux.core.parameters.kinds import (
     count_of,
     count_or_share_of,
@@ -19,7 +20,6 @@ from airflow_provider_batchlinux.core.parameters.kinds import (
     environment_of,
     flag_of,
     hide_environment,
-    instant_of,
     required_text_of,
     seconds_of_duration,
     text_of,
@@ -72,6 +72,11 @@ def test_what_is_no_duration_above_zero_is_not_read(value: object) -> None:
 )
 def test_an_instant_is_read_in_every_form(value: object) -> None:
     assert instant_of(value) == datetime(2030, 1, 1, 8, tzinfo=timezone.utc)
+
+
+def test_a_day_is_its_midnight_in_utc() -> None:
+    for value in ("2030-01-01", date(2030, 1, 1), pendulum.date(2030, 1, 1)):
+        assert instant_of(value) == datetime(2030, 1, 1, tzinfo=timezone.utc)
 
 
 @pytest.mark.parametrize("value", ["2030-01-01T10:00:00", "tomorrow", "", 5, None, datetime(2030, 1, 1)])
