@@ -61,9 +61,12 @@ class ParametersMixin(BaseOperator, Generic[R]):
         """List what is wrong with the parameters as far as only this worker can see it."""
         return []
 
-    def _set_xcomargs_dependency(self, field: str, newvalue: Any) -> None:
+    def _set_xcomargs_dependencies(self) -> None:
         # Private in Airflow; it does not look for XComs inside spec objects.
-        super()._set_xcomargs_dependency(field, _without_specs(newvalue))
+        super()._set_xcomargs_dependencies()
+        for name in self.template_fields:
+            if _holds_spec(value := getattr(self, name)):
+                self._set_xcomargs_dependency(name, _without_specs(value))
 
     def _do_render_template_fields(
         self,

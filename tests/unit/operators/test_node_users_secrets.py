@@ -50,19 +50,19 @@ def test_a_password_from_a_template_is_not_stored_or_shown(account):
 
 
 def test_a_password_in_a_wrong_request_is_not_repeated_with_the_problems(account):
-    run = run_task(add(password=PASSWORD, username="Root", expires_in=-1))
+    run = run_task(add(password=PASSWORD, username="a b", expires_in=-1))
 
     assert len(run.message.splitlines()) >= 2
     assert PASSWORD not in run.everything_said
 
 
-@pytest.mark.usefixtures("account")
 def mapped_add(**options: Any) -> Any:
     with DAG("mapped", schedule=None):
         task = BatchLinuxAddNodeUsersOperator.partial(task_id="add", username="etl", expires_in=60, **options)
         return task.expand(pool_id=["etl"])
 
 
+@pytest.mark.usefixtures("account")
 @pytest.mark.parametrize("is_mapped", [False, True])
 def test_a_private_key_is_refused_and_not_stored(private_key, is_mapped):
     options = {"ssh_public_key": "{{ params.key }}", "params": {"key": private_key}}

@@ -49,6 +49,7 @@ SAMPLES: Mapping[Any, Any] = {
     kinds.SecretText: "c0rrect-h0rse",
     kinds.Flag: True,
     kinds.WholeNumber: 3,
+    kinds.RetryCount: 3,
     kinds.Count: 3,
     kinds.PositiveCount: 3,
     kinds.CountOrShare: "5%",
