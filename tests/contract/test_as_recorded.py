@@ -16,6 +16,16 @@ HPC = {
     "nodeAgentSKUId": "batch.node.ubuntu 24.04",
 }
 
+NFS = {"source": "server:/export", "relativeMountPath": "data"}
+CIFS = {"source": "//server/share", "relativeMountPath": "data", "username": "u", "password": "secret-1"}
+SHARE = {
+    "azureFileUrl": "https://a.file.core.windows.net/share",
+    "accountName": "a",
+    "accountKey": "a2V5",
+    "relativeMountPath": "data",
+}
+BLOBS = {"accountName": "a", "containerName": "c", "relativeMountPath": "data"}
+
 
 class Wire:
     """Requests of the newest version, by their JSON."""
@@ -279,12 +289,78 @@ class TestRefusals:
         assert pool["currentDedicatedNodes"] == 0
         (error,) = pool["resizeErrors"]
         assert error["code"] == "AllocationFailed"
-        assert error["values"] == [
-            {
-                "name": "Reason",
-                "value": "The selected VM size 'standard_a2_v2' cannot boot Hypervisor Generation '2'.",
-            }
+        assert [item["name"] for item in error["values"]] == [
+            "Provider Error Json",
+            "Provider Error Json Truncated",
         ]
+        told = json.loads(error["values"][0]["value"])["error"]
+        assert told["code"] == "BadRequest"
+        assert told["message"].startswith(
+            "The selected VM size 'STANDARD_A2_V2' cannot boot Hypervisor Generation '2'. If this was"
+        )
+
+    @pytest.mark.parametrize(
+        "mount",
+        [
+            pytest.param({}, id="none"),
+            pytest.param({"nfsMountConfiguration": NFS, "cifsMountConfiguration": CIFS}, id="two"),
+            pytest.param({"azureBlobFileSystemConfiguration": BLOBS}, id="no credential"),
+            pytest.param(
+                {"azureBlobFileSystemConfiguration": {**BLOBS, "accountKey": "a2V5", "sasKey": "sig"}},
+                id="two credentials",
+            ),
+        ],
+    )
+    def test_mounts_that_contradict_themselves(self, wire: Wire, mount: dict[str, Any]) -> None:
+        machine = {"vmSize": "standard_d2s_v5", "virtualMachineConfiguration": MACHINE}
+        pool = {"id": "linux", **machine, "mountConfiguration": [mount]}
+
+        assert refusal(wire.put("POST", "/pools", pool))[:2] == (400, "InvalidPropertyValue")
+
+    @pytest.mark.parametrize(
+        ("mount", "is_possible"),
+        [
+            pytest.param({"nfsMountConfiguration": NFS}, True, id="nfs"),
+            pytest.param({"cifsMountConfiguration": CIFS}, True, id="cifs"),
+            pytest.param({"azureFileShareConfiguration": SHARE}, True, id="file share"),
+            pytest.param(
+                {"azureBlobFileSystemConfiguration": {**BLOBS, "accountKey": "a2V5"}}, True, id="container"
+            ),
+            pytest.param({"nfsMountConfiguration": {**NFS, "source": "server"}}, False, id="no export"),
+            pytest.param({"cifsMountConfiguration": {**CIFS, "source": "server/share"}}, False, id="no UNC"),
+            pytest.param(
+                {
+                    "azureFileShareConfiguration": {
+                        **SHARE,
+                        "azureFileUrl": "https://a.file.core.windows.net/",
+                    }
+                },
+                False,
+                id="no share",
+            ),
+            pytest.param(
+                {"nfsMountConfiguration": {**NFS, "relativeMountPath": "../data"}}, False, id="outside"
+            ),
+            pytest.param(
+                {"nfsMountConfiguration": {**NFS, "relativeMountPath": "/data"}}, False, id="absolute"
+            ),
+        ],
+    )
+    def test_mounts_that_cannot_work_as_an_error_of_the_node(
+        self, wire: Wire, eventually: Any, mount: dict[str, Any], is_possible: bool
+    ) -> None:
+        wire.make_pool(mountConfiguration=[mount], targetDedicatedNodes=1)
+        (node,) = eventually(
+            lambda: wire.get("/pools/linux/nodes")["value"],
+            lambda nodes: [node["state"] for node in nodes] in (["idle"], ["unusable"]),
+        )
+
+        assert node["state"] == ("idle" if is_possible else "unusable")
+        if not is_possible:
+            (error,) = node["errors"]
+            assert error["code"] == "MountConfigurationError"
+            path = next(iter(mount.values()))["relativeMountPath"]
+            assert {"name": "MountConfigurationPath", "value": path} in error["errorDetails"]
 
     def test_a_command_line_that_linux_cannot_take(self, steady: Wire, eventually: Any) -> None:
         steady.put("POST", "/jobs", {"id": "job", "poolInfo": {"poolId": "linux"}})

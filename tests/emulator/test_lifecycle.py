@@ -253,6 +253,30 @@ def test_a_node_is_away_for_as_long_as_recorded(idle: Any, action: str, seconds:
     idle.wait_for_nodes("linux", "idle")
 
 
+def test_a_job_that_ran_on_nodes_is_terminating_for_as_long_as_recorded(idle: Any) -> None:
+    idle.send("POST", "/jobs", {"id": "job", "poolInfo": {"poolId": "linux"}})
+    idle.send("POST", "/jobs/job/tasks", {"id": "task", "commandLine": "/bin/sleep 1000"})
+    eventually(lambda: idle.send("GET", "/jobs/job/tasks/task")["state"] == "running")
+    idle.send("POST", "/jobs/job/terminate")
+    eventually(lambda: idle.send("GET", "/jobs/job/tasks/task")["state"] == "completed")
+    idle.send("PATCH", "/jobs/job", {"priority": 1})
+    idle.emulator.control.advance(30.9)
+    before = idle.send("GET", "/jobs/job")
+    idle.emulator.control.advance(0.2)
+    after = idle.send("GET", "/jobs/job")
+
+    assert (before["state"], after["state"]) == ("terminating", "completed")
+    assert before["executionInfo"]["schedulingError"]["code"] == "JobTerminationAwaitingNodeProcessing"
+    assert "schedulingError" not in after["executionInfo"]
+
+
+def test_a_job_without_nodes_is_terminated_immediately(realistic: Any) -> None:
+    realistic.send("POST", "/jobs", {"id": "job", "poolInfo": {"poolId": "linux"}})
+    realistic.send("POST", "/jobs/job/terminate")
+
+    eventually(lambda: realistic.send("GET", "/jobs/job")["state"] == "completed")
+
+
 def test_pools_from_before_the_end_of_2025_are_open_for_ssh(start: Any) -> None:
     account = start(legacy_ssh=True)
     account.create_pool()

@@ -115,6 +115,7 @@ class BatchService:
             self.scheduler,
             self.job_tasks,
             auto_pools,
+            delays,
             on_ended=lambda job: self.schedules.job_ended(job),
         )
         self.schedules = JobSchedules(self.store, clock, self.jobs, on_ended=auto_pools.schedule_ended)

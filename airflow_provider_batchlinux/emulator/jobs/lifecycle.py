@@ -17,6 +17,7 @@ from airflow_provider_batchlinux.emulator.pools.lifecycle import AutoPools
 from airflow_provider_batchlinux.emulator.protocol.instants import parse_duration
 from airflow_provider_batchlinux.emulator.rules.exit_conditions import job_action
 from airflow_provider_batchlinux.emulator.simulation.clock import Clock, Timer
+from airflow_provider_batchlinux.emulator.simulation.lifecycle import Delays
 from airflow_provider_batchlinux.emulator.state.records import Job, Json, Task
 from airflow_provider_batchlinux.emulator.state.store import Store
 
@@ -47,6 +48,7 @@ class JobLifecycle:
     scheduler: TaskScheduler
     job_tasks: JobTasks
     auto_pools: AutoPools
+    delays: Delays
     on_ended: Callable[[Job], None]
     _limits: dict[str, Timer] = field(default_factory=dict)
 
@@ -127,7 +129,8 @@ class JobLifecycle:
                 self.scheduler.terminate(task)
             elif task.state == "active":
                 self.scheduler.dequeue(task)
-        self.job_tasks.release(job, then=lambda: self._complete(job.id))
+        delay = 0.0 if awaited is None else self.delays.of("ending", job.id)
+        self.job_tasks.release(job, then=lambda: self._complete_later(job, delay))
         return job
 
     def disable(self, job: Job, running_tasks: str) -> Job:
@@ -208,6 +211,8 @@ class JobLifecycle:
             self.terminate(job, "TaskFailed")
 
     def _set_limit(self, job: Job) -> None:
+        if job.state in _ENDING:
+            return
         self._cancel_limit(job.id)
         seconds = parse_duration(job.spec["constraints"]["maxWallClockTime"])
         if seconds < _ENDLESS:
@@ -228,6 +233,14 @@ class JobLifecycle:
         job = self.store.jobs.get(job_id)
         if job is not None and job.state not in _ENDING:
             self.terminate(job, reason)
+
+    def _complete_later(self, job: Job, delay: float) -> None:
+        if not delay:
+            self._complete(job.id)
+            return
+        # Recorded: its nodes take their time to report. Meanwhile it may be deleted, and another one created.
+        self._cancel_limit(job.id)
+        self._limits[job.id.lower()] = self.clock.call_later(delay, lambda: self._complete(job.id))
 
     def _complete(self, job_id: str) -> None:
         self._cancel_limit(job_id)

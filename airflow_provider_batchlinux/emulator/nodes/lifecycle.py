@@ -15,6 +15,7 @@ from airflow_provider_batchlinux.emulator.nodes.machine import Machine
 from airflow_provider_batchlinux.emulator.nodes.programs import Outcome, failed_program
 from airflow_provider_batchlinux.emulator.nodes.ssh_servers import SshServers
 from airflow_provider_batchlinux.emulator.protocol.instants import format_instant
+from airflow_provider_batchlinux.emulator.rules.mounts import mount_error
 from airflow_provider_batchlinux.emulator.simulation.clock import Clock, pause
 from airflow_provider_batchlinux.emulator.simulation.fault_rates import FaultInjector
 from airflow_provider_batchlinux.emulator.simulation.lifecycle import NODE_STATES, Delays
@@ -228,7 +229,10 @@ class NodeLifecycle:
         # Recorded: only now it shows another boot; when its agent first reported stays for good.
         now = self._clock.now()
         self._store.change_node(node, last_boot=now, agent_since=node.agent_since or now)
-        if node.start_task is None:
+        error = mount_error(self._store.pool(node.pool_id).spec.get("mountConfiguration", ()))
+        if error is not None:
+            self.enter(node, "unusable", errors=(error,))
+        elif node.start_task is None:
             self.enter(node, "idle")
         else:
             self._begin_start_task(node, node.start_task)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -351,7 +352,12 @@ def _boot_errors(pool: Pool) -> Iterable[Json]:
     problem = boot_problem(pool.spec["vmSize"], pool.spec["virtualMachineConfiguration"])
     for is_dedicated, target in ((True, pool.target_dedicated), (False, pool.target_spot)):
         if problem is not None and target:
-            values = [{"name": "Reason", "value": problem}]
+            # Documented: what Azure's compute service says, as the JSON of its answer.
+            answer = json.dumps({"error": {"code": "BadRequest", "message": problem}}, indent=2)
+            values = [
+                {"name": "Provider Error Json", "value": answer},
+                {"name": "Provider Error Json Truncated", "value": "False"},
+            ]
             yield {**resize_error("AllocationFailed", is_dedicated=is_dedicated), "values": values}
 
 

@@ -58,7 +58,8 @@ def boot_problem(vm_size: str, machine: Json) -> str | None:
     """
     Return why a VM size cannot boot the image of a pool; ``None`` if it can, or if nothing is known of them.
 
-    The sentences are those of Azure's compute service; that Batch passes them on is assumed.
+    The sentences are those of Azure's compute service, which Batch passes on. That of the generation is
+    documented by Batch.
     """
     image = image_of(machine["imageReference"])
     size = traits_of(vm_size)
@@ -67,10 +68,15 @@ def boot_problem(vm_size: str, machine: Json) -> str | None:
     architecture = "Arm64" if image["nodeAgentSKUId"].endswith("-arm64") else "x64"
     if architecture != size.architecture:
         return (
-            f"The selected VM size '{vm_size}' of architecture '{size.architecture}' cannot boot an image "
-            f"of architecture '{architecture}'."
+            f"The selected VM size '{vm_size.upper()}' of architecture '{size.architecture}' cannot boot an "
+            f"image of architecture '{architecture}'."
         )
     generation = "2" if has_capability(image, "Generation2VMImage") else "1"
     if f"V{generation}" not in size.generations:
-        return f"The selected VM size '{vm_size}' cannot boot Hypervisor Generation '{generation}'."
+        return (
+            f"The selected VM size '{vm_size.upper()}' cannot boot Hypervisor Generation '{generation}'. "
+            "If this was a Create operation, please ensure that the Hypervisor Generation of the Image "
+            "matches the Hypervisor Generation of the selected VM Size. If this was an Update operation, "
+            f"please choose a Hypervisor Generation '{generation}' VM Size."
+        )
     return None

@@ -13,6 +13,7 @@ from airflow_provider_batchlinux.emulator.protocol.error_catalogue import Code
 from airflow_provider_batchlinux.emulator.protocol.errors import ServiceError, missing_property, refused
 from airflow_provider_batchlinux.emulator.protocol.instants import parse_duration
 from airflow_provider_batchlinux.emulator.rules.images import has_capability, image_of
+from airflow_provider_batchlinux.emulator.rules.mounts import check_mounts
 from airflow_provider_batchlinux.emulator.rules.storage import check_task_files, with_working_directory
 from airflow_provider_batchlinux.emulator.rules.vm_sizes import cores_of, is_vm_size
 
@@ -81,6 +82,7 @@ def check_pool_properties(body: Spec, *, is_signed: bool = True) -> None:
     check_targets(body)
     if "virtualMachineConfiguration" in body:
         _check_image(body["virtualMachineConfiguration"], is_signed=is_signed)
+    check_mounts(body.get("mountConfiguration", ()))
     check_task_files(body.get("startTask", {}))
     if body.get("startTask", {}).get("maxTaskRetryCount", 0) < -1:
         count = body["startTask"]["maxTaskRetryCount"]

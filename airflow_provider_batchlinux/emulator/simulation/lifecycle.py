@@ -73,6 +73,7 @@ class Profile:
     :param settling: a resize that neither adds nor removes a node.
     :param emptying: the deletion of a pool that has nodes; ``deleting`` is that of one without.
     :param waking: from the start of a deallocated node until it is ``starting`` as others are.
+    :param ending: from when the tasks of a terminating job have ended until it is completed, if it had nodes.
     :param preempted: from when a spot node is taken away until it comes back, if there is room.
     :param spot_life: from when a spot node has booted until it is taken away, if chance wants that.
     :param answering: how much later a slow answer comes, in real time.
@@ -95,6 +96,7 @@ class Profile:
     upgradingos: Span = _AT_ONCE
     deallocating: Span = _AT_ONCE
     waking: Span = _AT_ONCE
+    ending: Span = _AT_ONCE
     preempted: Span = _AT_ONCE
     spot_life: Span = _SPOT_LIFE
     answering: Span = _SLOW_ANSWER
@@ -115,8 +117,8 @@ PROFILES: Mapping[str, Profile] = {
     # Recorded in 2016 to 2026, the newest as the typical one: resizes that brought nodes took 31, 53, 57,
     # 60, 67 and 96 s, one that had nothing to do 1.5 s, stopping one 4 to 5 s. From its allocation a node was
     # idle after 27 s (D2s_v3) to 66 s (A1_v2), after a reboot 71 s, reimaging 101 s, a start 97 s; to be
-    # deallocated took it 61 to 165 s. A pool was gone 1 to 15 s after its deletion, with a node 108 s. The
-    # rest is assumed.
+    # deallocated took it 61 to 165 s. A pool was gone 1 to 15 s after its deletion, with a node 108 s; a job
+    # was terminating for 31 s. The rest is assumed.
     "realistic": Profile(
         resizing=Span(31.0, 31.0, 96.0),
         stopping=Span(4.5, 1.0, 5.0),
@@ -130,6 +132,7 @@ PROFILES: Mapping[str, Profile] = {
         upgradingos=Span(120.0, 60.0, 300.0),
         deallocating=Span(61.0, 61.0, 165.0),
         waking=Span(80.0, 80.0, 80.0),
+        ending=Span(31.0, 31.0, 31.0),
         preempted=Span(300.0, 60.0, 1800.0),
         spot_life=Span(1800.0, 60.0, 7200.0),
         answering=Span(2.0, 1.0, 10.0),
