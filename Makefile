@@ -4,13 +4,14 @@ PYTHON ?= python3
 VENV := .venv
 FLOOR := .venv-floor
 FUZZ := .venv-fuzz
+CLIENTS := .venv-clients
 BIN := $(VENV)/bin
 
 # Many tests start processes: they must find compiled modules, or each compiles the package again.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test e2e soak check bench fuzz floor lock clean
+.PHONY: help setup demo test e2e soak check bench fuzz clients floor lock clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z0-9]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -55,6 +56,17 @@ $(FUZZ)/.ready: pyproject.toml
 	$(FUZZ)/bin/python -m pip install --quiet --group fuzz
 	touch $@
 
+clients: $(VENV)/.ready $(CLIENTS)/.ready ## Run scenarios of azure-batch 14.2, azure-cli and @azure/batch on the embedded service (needs npm)
+	@$(BIN)/python -m tests.clients $(CLIENTS)
+
+$(CLIENTS)/.ready: pyproject.toml
+	for name in msrest cli; do \
+		$(PYTHON) -m venv $(CLIENTS)/$$name && $(CLIENTS)/$$name/bin/python -m pip install --quiet --upgrade pip && \
+		$(CLIENTS)/$$name/bin/python -m pip install --quiet --group client-$$name || exit 1; \
+	done
+	npm install --silent --no-save --prefix $(CLIENTS)/javascript @azure/batch@10.2.0
+	touch $@
+
 floor: $(FLOOR)/.ready ## Run all tests with the oldest supported Airflow
 	$(FLOOR)/bin/python -m pytest -q --numprocesses 2
 
@@ -77,5 +89,5 @@ lock: $(VENV)/.ready ## Update both lock files
 		--output-file requirements-floor.lock
 
 clean: ## Delete environments, caches and results
-	rm -rf $(VENV) $(FLOOR) $(FUZZ) .mypy_cache .pytest_cache .ruff_cache .hypothesis dist bench.json
+	rm -rf $(VENV) $(FLOOR) $(FUZZ) $(CLIENTS) .mypy_cache .pytest_cache .ruff_cache .hypothesis dist bench.json
 	find . -name __pycache__ -prune -exec rm -rf {} +
