@@ -249,8 +249,8 @@ def test_few_private_functions_are_called_only_once() -> None:
 
 
 def test_tests_do_not_sleep() -> None:
-    # The demo, the benchmarks and the end-to-end tests wait for other processes, not for code of ours.
-    tests = [path for path in TESTS if not {"demo", "bench", "e2e"} & set(path.parts)]
+    # The demo, benchmarks, end-to-end tests and other clients wait for other processes, not for code of ours.
+    tests = [path for path in TESTS if not {"demo", "bench", "e2e", "clients"} & set(path.parts)]
     calls = [(path, node) for path in tests for node in nodes_of(path) if isinstance(node, ast.Call)]
     sleeps = [
         (path, call)

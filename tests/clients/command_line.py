@@ -31,7 +31,7 @@ def main(program: str) -> None:
     az("job create --id job --pool-id linux")
     az("task create --job-id job --task-id task --command-line", "/bin/echo hello")
     eventually(lambda: az("task show --job-id job --task-id task")["state"] == "completed")
-    az("task file download --job-id job --task-id task --file-path stdout.txt --destination out.txt")
+    az("task file download --job-id job --task-id task --file-path stdout.txt --destination ./out.txt")
     assert Path("out.txt").read_text() == "hello\n"
     (node,) = az("node list --pool-id linux")
     user = f"--pool-id linux --node-id {node['id']}"
