@@ -175,6 +175,17 @@ class EmulatorControl:
         """
         self._post("set-subnet", {"network": network, "subnet": subnet, "limit": limit, "used": used})
 
+    def set_application(
+        self, application_id: str, versions: Sequence[str] = (), *, display_name: str | None = None
+    ) -> None:
+        """
+        Add an application, or replace it. Azure does so with its management plane.
+
+        It is listed only: no package is installed on a node, and references to it are refused.
+        """
+        application = {"application_id": application_id, "versions": list(versions)}
+        self._post("set-application", {**application, "display_name": display_name})
+
     def container(
         self, name: str, permissions: str = "racwdl", *, expires_in: float = 86_400
     ) -> BlobContainer:

@@ -35,8 +35,6 @@ TO_COME: dict[str, Callable[[Any], bool]] = {
 
 
 NAMED = {
-    "GET/applications 200": "The account has no applications: only the management plane of Azure adds some.",
-    "GET/applications/x 200": "Likewise.",
     "GET/jobs/x tasks/x files/x 200": "Of a Windows node: a time of creation and no mode.",
     "GET/pools/x nodes/x files/x 200": "Likewise.",
     "GET/pools/x nodes/x rdp 200": "Of a Windows node.",
@@ -70,6 +68,8 @@ def test_the_answer_in_the_middle_of_things_is_the_one_that_was_recorded(
     for method, path, body in recorded["given"]:
         if method == "ADVANCE":
             batch_emulator.control.advance(path)
+        elif method == "APPLICATION":
+            batch_emulator.control.set_application(path, body)
         else:
             assert send(method, f"{path}?{VERSION}", _content(send, body)).status < 300, path
 

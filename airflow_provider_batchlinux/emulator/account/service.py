@@ -25,7 +25,7 @@ from airflow_provider_batchlinux.emulator.simulation.lifecycle import Delays, de
 from airflow_provider_batchlinux.emulator.simulation.options import EmulatorOptions
 from airflow_provider_batchlinux.emulator.simulation.seeded_random import SeededRandom
 from airflow_provider_batchlinux.emulator.state.persisted_settings import Quotas
-from airflow_provider_batchlinux.emulator.state.records import Node, Task
+from airflow_provider_batchlinux.emulator.state.records import Json, Node, Task
 from airflow_provider_batchlinux.emulator.state.store import Store
 from airflow_provider_batchlinux.emulator.state.workdir import Workdir
 
@@ -58,6 +58,7 @@ class BatchService:
         self.storage = storage
         self.store = Store(workdir.state)
         self.quotas = Quotas()
+        self.applications: dict[str, Json] = {}
         self.account = options.account
         self.subscription_id = subscription_id
         environment = {"AZ_BATCH_ACCOUNT_NAME": options.account, "AZ_BATCH_ACCOUNT_URL": f"{endpoint}/"}

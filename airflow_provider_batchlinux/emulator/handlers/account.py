@@ -6,18 +6,23 @@ from airflow_provider_batchlinux.emulator.account.service import BatchService
 from airflow_provider_batchlinux.emulator.handlers.serializers import node_counts_view
 from airflow_provider_batchlinux.emulator.protocol.error_catalogue import Code
 from airflow_provider_batchlinux.emulator.protocol.errors import ServiceError
-from airflow_provider_batchlinux.emulator.protocol.wire import Call, Reply, listing
+from airflow_provider_batchlinux.emulator.protocol.wire import Call, Reply, element, listing
 from airflow_provider_batchlinux.emulator.rules.images import supported_images
 
 
-def list_applications(_service: BatchService, call: Call) -> Reply:
-    """Answer GET /applications: always empty, since applications are added with Azure Resource Manager."""
-    return listing(call, "listapplicationsummariesresponses", lambda _: (), dict)
+def list_applications(service: BatchService, call: Call) -> Reply:
+    """Answer GET /applications. Azure Resource Manager adds them; here it is the control plane."""
+    found = sorted(service.applications.items())
+    after = lambda key: ((name, application) for name, application in found if name > key)  # noqa: E731
+    return listing(call, "listapplicationsummariesresponses", after, dict)
 
 
-def get_application(_service: BatchService, _call: Call) -> Reply:
+def get_application(service: BatchService, call: Call) -> Reply:
     """Answer GET /applications/{applicationId}."""
-    raise ServiceError(Code.APPLICATION_NOT_FOUND)
+    application = service.applications.get(call.path_values["applicationId"].lower())
+    if application is None:
+        raise ServiceError(Code.APPLICATION_NOT_FOUND)
+    return element(call, "getapplicationsummaryresponse", application)
 
 
 def list_supported_images(_service: BatchService, call: Call) -> Reply:

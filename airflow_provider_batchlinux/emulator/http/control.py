@@ -114,6 +114,13 @@ async def _set_subnet(account: EmulatedAccount, given: Mapping[str, Any]) -> Non
     account.subnets[given["network"], given["subnet"]] = given["limit"], given["used"]
 
 
+async def _set_application(account: EmulatedAccount, given: Mapping[str, Any]) -> None:
+    application = {"id": given["application_id"], "versions": given["versions"]}
+    if given["display_name"] is not None:
+        application["displayName"] = given["display_name"]
+    account.service.applications[given["application_id"].lower()] = application
+
+
 async def _advance(account: EmulatedAccount, given: Mapping[str, Any]) -> str:
     if not isinstance(account.clock, ManualClock):
         msg = "Only the manual clock can be advanced."
@@ -174,6 +181,7 @@ ACTIONS: Mapping[str, _Action] = {
     "preempt": _Action(_preempt, control_arguments.PREEMPT),
     "resize-error": _Action(_resize_error, control_arguments.RESIZE_ERROR),
     "set-subnet": _Action(_set_subnet, control_arguments.SET_SUBNET),
+    "set-application": _Action(_set_application, control_arguments.SET_APPLICATION),
     "container": _Action(_container, control_arguments.CONTAINER),
     "advance": _Action(_advance, control_arguments.ADVANCE),
     "now": _Action(_now),

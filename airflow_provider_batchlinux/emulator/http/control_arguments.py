@@ -82,6 +82,10 @@ def _is_number(value: object, least: float, most: float) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and least <= value <= most
 
 
+def _is_list(value: object) -> bool:
+    return isinstance(value, list) and all(map(_is_text, value))
+
+
 def _is_table(value: object) -> bool:
     return isinstance(value, dict) and all(isinstance(each, str) for each in value.values())
 
@@ -162,6 +166,11 @@ SET_SUBNET: Mapping[str, Argument] = {
     "subnet": _TEXT,
     "limit": _count(0, _MOST),
     "used": _count(0, _MOST, default=0),
+}
+SET_APPLICATION: Mapping[str, Argument] = {
+    "application_id": _TEXT,
+    "versions": Argument("a list of texts", _is_list),
+    "display_name": _OPTIONAL_TEXT,
 }
 CONTAINER: Mapping[str, Argument] = {
     "name": _TEXT,
