@@ -50,6 +50,8 @@ KNOWN = frozenset(
         "AzureFileShareConfiguration.accountKey: missing",
         "CifsMountConfiguration.password: missing",
         # Recorded: pools with IPv4 addresses only show no other.
+        # A node that has not booted yet has none, as recorded.
+        "BatchNode.lastBootTime: missing",
         "BatchNode.ipv6Address: missing",
         "BatchNodeRemoteLoginSettings.ipv6RemoteLoginIPAddress: missing",
         "BatchNodeRemoteLoginSettings.ipv6RemoteLoginPort: missing",
