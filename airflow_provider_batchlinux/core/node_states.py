@@ -17,13 +17,18 @@ RESTARTING_STATES = ("creating", "rebooting", "reimaging", "upgradingos")
 BOOTING_STATES = (*RESTARTING_STATES, "starting", "waitingforstarttask")
 """The states of nodes that have a machine and are starting."""
 
+NEW_MACHINE_STATES = ("creating", "reimaging")
+"""The states of nodes whose machine has no users yet."""
+
+STOPPED_STATES = ("deallocating", "deallocated")
+"""The states of nodes whose machine is stopped, or soon."""
+
 NODE_STATES = (
     *READY_STATES,
     *BOOTING_STATES,
     *BROKEN_STATES,
     *AWAY_STATES,
-    "deallocated",
-    "deallocating",
+    *STOPPED_STATES,
     "offline",
     "unknown",
 )

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_batchlinux.core.node_states import NODE_STATES as PROVIDER_STATES
 from airflow_provider_batchlinux.emulator.handlers.serializers import COUNTED_STATES
 from airflow_provider_batchlinux.emulator.simulation.lifecycle import NODE_STATES
 
@@ -147,6 +148,10 @@ def busy(start: Any) -> BusyNode:
 def test_the_states_are_those_of_the_service() -> None:
     assert len(NODE_STATES) == 16
     assert set(NODE_STATES) == set(COUNTED_STATES) == set(CASES)
+
+
+def test_the_provider_knows_every_state_once() -> None:
+    assert sorted(PROVIDER_STATES) == sorted(NODE_STATES)
 
 
 @pytest.mark.parametrize("state", CASES)

@@ -78,11 +78,15 @@ def required_text_of(value: object) -> str | None:
 
 
 def environment_of(value: object) -> Mapping[str, str] | None:
-    """Return environment variables; one that is ``None`` is left out."""
+    """Return names with text; a boolean is its text, and a name whose value is ``None`` is left out."""
     value = decoded(value)
     if not isinstance(value, Mapping):
         return None
-    given = {str(name): text_of(item) for name, item in value.items() if item is not None}
+    given = {
+        str(name): str(item) if isinstance(item, bool) else text_of(item)
+        for name, item in value.items()
+        if item is not None
+    }
     return None if any(item is None for item in given.values()) else cast("dict[str, str]", given)
 
 

@@ -6,6 +6,12 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from airflow_provider_batchlinux.core.counts import is_count, read_share
+from airflow_provider_batchlinux.core.node_states import (
+    AWAY_STATES,
+    BOOTING_STATES,
+    NEW_MACHINE_STATES,
+    STOPPED_STATES,
+)
 from airflow_provider_batchlinux.core.nodes.actions import NodeChoice
 from airflow_provider_batchlinux.core.snapshots import NodeSnapshot, PoolSnapshot
 from airflow_provider_batchlinux.core.text import joined
@@ -19,9 +25,9 @@ _TOO_EARLY = frozenset(
     {NOT_READY, "NodeBeingCreated", "NodeBeingStarted", "NodeBeingRebooted", "NodeBeingReimaged"}
 )
 
-_NEW_MACHINE = frozenset({"creating", "reimaging"})
-_STARTING = _NEW_MACHINE | {"starting", "waitingforstarttask", "rebooting", "upgradingos", "unknown"}
-_WITHOUT_MACHINE = frozenset({"preempted", "leavingpool", "deallocating", "deallocated"})
+_NEW_MACHINE = frozenset(NEW_MACHINE_STATES)
+_STARTING = frozenset({*BOOTING_STATES, "unknown"})
+_WITHOUT_MACHINE = frozenset({*AWAY_STATES, *STOPPED_STATES})
 
 
 @dataclass(frozen=True)

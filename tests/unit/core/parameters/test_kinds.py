@@ -119,7 +119,7 @@ def test_text_that_is_no_list_or_mapping_stays_text(text: str) -> None:
 
 
 def test_a_variable_of_none_is_left_out_and_a_number_is_its_text() -> None:
-    assert environment_of({"A": None, "B": 1, "C": ""}) == {"B": "1", "C": ""}
+    assert environment_of({"A": None, "B": 1, "C": "", "D": True}) == {"B": "1", "C": "", "D": "True"}
 
 
 @pytest.mark.parametrize("value", ["A=1", ["A"], {"A": ["x"]}, {"A": {"b": "c"}}])
