@@ -23,6 +23,8 @@ def hide_whole(value: object, secrets: set[str]) -> object:
         return [hide_whole(item, secrets) for item in value]
     if value is None or value == "":
         return value
+    if isinstance(value, bool):
+        return HIDDEN
     text = str(value)
     # What follows the question mark of a URL is its SAS, which may occur without the rest.
     secrets.update(filter(None, (text, text.partition("?")[2])))

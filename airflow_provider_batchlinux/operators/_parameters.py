@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -34,6 +34,9 @@ class ParametersMixin(BaseOperator, Generic[R]):
     _rendered: Mapping[str, object] = {}
     """The rendered values of the fields in which secrets are replaced."""
 
+    _shown: Mapping[str, object] = {}
+    """What stands in these fields instead. A field that holds something else was assigned since."""
+
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if cls.__module__.partition(".")[0] == _PACKAGE:
@@ -54,7 +57,8 @@ class ParametersMixin(BaseOperator, Generic[R]):
         from airflow_provider_batchlinux.core.parameters.reader import read_request, readers_of
 
         cls = self.request_class()
-        given = {name: self._rendered.get(name, getattr(self, name)) for name in readers_of(cls)}
+        given = {name: getattr(self, name) for name in readers_of(cls)}
+        given |= {name: self._rendered[name] for name, shown in self._shown.items() if given[name] is shown}
         return read_request(cls, given, self.problems_on_worker())
 
     def problems_on_worker(self) -> list[str]:
@@ -81,19 +85,32 @@ class ParametersMixin(BaseOperator, Generic[R]):
         if parent is not self:
             super()._do_render_template_fields(parent, template_fields, context, jinja_env, seen_oids)
             return
-        if self._rendered:
-            # A callback renders once more. The values that are hidden by now are rendered already.
-            template_fields = [name for name in template_fields if name not in self._rendered]
-        for name in template_fields:
-            value = getattr(self, name)
-            plain = _without_specs(value)
-            if plain is not value:
-                if id(value) in seen_oids:
-                    # From an XCom of a mapped task: not to be rendered, nor is what replaces it.
-                    seen_oids.add(id(plain))
-                setattr(self, name, plain)
-        super()._do_render_template_fields(parent, template_fields, context, jinja_env, seen_oids)
-        self._hide_secrets(template_fields)
+        # A callback renders once more. The values that are hidden by now are rendered already.
+        names = [name for name in template_fields if name not in self._rendered]
+        for name in names:
+            self._render_field(name, context, jinja_env, seen_oids)
+        self._hide_secrets(names)
+
+    def _render_field(
+        self, name: str, context: Context, jinja_env: jinja2.Environment, seen_oids: set[int]
+    ) -> None:
+        value = getattr(self, name)
+        plain = _without_specs(value)
+        if id(value) in seen_oids:
+            # From an XCom of a mapped task: not to be rendered, nor is what replaces it.
+            seen_oids.add(id(plain))
+        setattr(self, name, plain)
+        # Not by Airflow's own loop over the fields: that of 3.1.0 keeps a template that renders to nothing,
+        # and that of later releases logs a template that cannot be rendered, with the secrets in it.
+        try:
+            if callable(plain):
+                rendered = plain(context=context, jinja_env=jinja_env)
+            else:
+                rendered = self.render_template(plain, context, jinja_env, seen_oids)
+        except Exception:
+            self.log.error("Parameter %s of task %r cannot be rendered.", name, self.task_id)  # noqa: TRY400
+            raise
+        setattr(self, name, rendered)
 
     def _hide_secrets(self, names: Iterable[str]) -> None:
         from airflow.sdk.log import mask_secret
@@ -104,9 +121,11 @@ class ParametersMixin(BaseOperator, Generic[R]):
         rendered = dict(self._rendered)
         for name, reader in readers_of(self.request_class()).items():
             if name in names and reader.is_secret:
-                rendered[name] = getattr(self, name)
+                value = getattr(self, name)
+                rendered[name] = list(value) if isinstance(value, Iterator) else value
                 setattr(self, name, reader.hide(rendered[name], secrets))
         self._rendered = rendered
+        self._shown = {name: getattr(self, name) for name in rendered}
         for secret in secrets:
             mask_secret(secret)
 

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_BODY_FILES = (".json", ".yaml", ".yml")
-
 
 def pool_request(
     operator: BaseOperator, request: CreatePoolRequest, context: Context, settings: AccountSettings
@@ -138,9 +136,6 @@ def _file_content(operator: BaseOperator, name: str, context: Context) -> Any:
     import jinja2
     import yaml
 
-    if not name.endswith(_BODY_FILES):
-        msg = f"body={name!r} does not end in {', '.join(_BODY_FILES)}; give such a file, or a dict."
-        raise ValueError(msg)
     environment = operator.get_template_env()
     try:
         source = environment.loader.get_source(environment, name)[0] if environment.loader else ""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_batchlinux.core.instants import Duration
+from airflow_provider_batchlinux.core.parameters.kinds import decoded
 from airflow_provider_batchlinux.core.tasks.cleanup import DeleteJob
 from airflow_provider_batchlinux.exceptions import TaskFailedError, WaitTimeoutError
 from airflow_provider_batchlinux.operators._base import (
@@ -140,7 +142,8 @@ class BatchLinuxTaskOperator(BatchLinuxWaitingOperator["TaskRequest"]):
 
     def problems_on_worker(self) -> list[str]:
         """List the files that are not on this worker."""
-        paths = self.files.values() if isinstance(self.files, dict) else ()
+        files = decoded(self.files)
+        paths = files.values() if isinstance(files, Mapping) else ()
         missing = [str(path) for path in paths if not Path(str(path)).is_file()]
         return [f"files names {path!r}, which is not a file on this worker." for path in missing]
 

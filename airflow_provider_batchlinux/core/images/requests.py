@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
-from airflow_provider_batchlinux.core.parameters.kinds import Id, Seconds
+from airflow_provider_batchlinux.core.parameters.kinds import ALL_IF_NONE, Id, Seconds
 from airflow_provider_batchlinux.core.parameters.requests import OperatorRequest
 
 
@@ -19,6 +19,6 @@ class CheckImagesRequest(OperatorRequest):
     :param on_ending: what to do if the support of an image ends soon.
     """
 
-    pool_ids: tuple[Id, ...] | None
+    pool_ids: Annotated[tuple[Id, ...] | None, ALL_IF_NONE]
     warn_before: Seconds
     on_ending: Literal["fail", "warn"]

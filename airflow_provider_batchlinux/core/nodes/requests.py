@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 from airflow_provider_batchlinux.core.node_states import READY_STATES
 from airflow_provider_batchlinux.core.nodes.actions import NodeChoice, NodeState
 from airflow_provider_batchlinux.core.nodes.addresses import AddressKind
 from airflow_provider_batchlinux.core.parameters.kinds import (
+    ALL_IF_NONE,
     Count,
     CountOrShare,
     Flag,
@@ -32,8 +34,8 @@ class NodeActionRequest(WaitRequest):
     :param timeout: the seconds to wait at most.
     """
 
-    node_ids: tuple[ServiceId, ...] | None
-    states: tuple[NodeState, ...] | None
+    node_ids: Annotated[tuple[ServiceId, ...] | None, ALL_IF_NONE]
+    states: Annotated[tuple[NodeState, ...] | None, ALL_IF_NONE]
     allow_empty: Flag
     wait: Flag
     timeout: Seconds
@@ -78,9 +80,9 @@ class RunOnNodesRequest(PoolIdRequest):
     """
 
     command: Text
-    node_ids: tuple[ServiceId, ...] | None
-    states: tuple[NodeState, ...] | None
-    where: Text | None
+    node_ids: Annotated[tuple[ServiceId, ...] | None, ALL_IF_NONE]
+    states: Annotated[tuple[NodeState, ...] | None, ALL_IF_NONE]
+    where: Annotated[Text | None, ALL_IF_NONE]
     timeout: Seconds
     max_failed_nodes: CountOrShare
     is_admin: Flag
@@ -93,4 +95,4 @@ class RunOnNodesRequest(PoolIdRequest):
     def choice(self) -> NodeChoice:
         """Which nodes are meant."""
         ready = READY_STATES if self.node_ids is None else None
-        return NodeChoice(self.node_ids, self.states or ready)
+        return NodeChoice(self.node_ids, ready if self.states is None else self.states)

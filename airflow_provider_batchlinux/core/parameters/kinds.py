@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import json
 import math
+import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -26,6 +27,12 @@ T = TypeVar("T")
 
 NONE_TEXT = "None"
 """What a template makes of ``None``."""
+
+ALL_IF_NONE = object()
+"""Marks a selection: ``None`` selects everything, and text for nothing is a mistake."""
+
+_LONGEST = 100 * 366 * 86400.0
+"""Seconds of the longest duration; longer ones end after the last date that Python knows."""
 
 _NUMBER = re.compile(r"[-+]?\d+(?:\.0*)?")
 _TIMEDELTA = re.compile(r"(?:(-?\d+) days?, )?(\d+):(\d\d):(\d\d(?:\.\d+)?)")
@@ -65,8 +72,8 @@ def decoded(value: object) -> object:
 
 def text_of(value: object) -> str | None:
     """Return text, or a number as its text: native rendering makes ``20260101`` of ``ds_nodash``."""
-    if isinstance(value, str):
-        return value
+    if isinstance(value, (str, os.PathLike)):
+        return os.fspath(value)
     is_number = isinstance(value, (int, float, Decimal)) and not isinstance(value, bool)
     return str(value) if is_number else None
 
@@ -137,10 +144,13 @@ def seconds_of_duration(value: object) -> float | None:
     if isinstance(value, timedelta):
         seconds = value.total_seconds()
     elif isinstance(value, (int, float, Decimal)) and not isinstance(value, bool):
-        seconds = float(value)
+        try:
+            seconds = float(value)
+        except (OverflowError, ValueError):
+            return None
     elif isinstance(value, str):
         seconds = _seconds_of_text(value.strip())
-    return seconds if seconds is not None and seconds > 0 and math.isfinite(seconds) else None
+    return seconds if seconds is not None and 0 < seconds <= _LONGEST else None
 
 
 def _seconds_of_text(text: str) -> float | None:
@@ -167,7 +177,7 @@ Text: TypeAlias = Annotated[str, Kind("non-empty text", required_text_of)]
 AnyText: TypeAlias = Annotated[str, Kind("text", text_of)]
 """Text that may be empty, such as a value in a mapping."""
 
-SecretText: TypeAlias = Annotated[str, Kind("text", required_text_of, hide=hide_whole)]
+SecretText: TypeAlias = Annotated[str, Kind("non-empty text", required_text_of, hide=hide_whole)]
 """Text that is neither stored nor quoted."""
 
 Environment: TypeAlias = Annotated[

@@ -17,6 +17,8 @@ request class declares the kind of each parameter as a type:
 - ``X | None``: ``None``, "None" and empty text are ``None``; without ``| None`` they are refused.
 - ``tuple[X, ...]``: a list, any other sequence or set, or a list written as text.
 - ``Mapping[str, X]``: a mapping, or one written as text.
+- ``Annotated[X | None, ALL_IF_NONE]``: a selection, which is everything if it is ``None``. "None" and empty
+  text, which a mistyped template renders to, are refused.
 - ``Literal[...]``: one of the choices.
 - a spec class: an object of it, or a mapping with its fields.
 - ``object``: anything, as it is.
@@ -31,6 +33,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
 from types import UnionType
@@ -146,7 +149,11 @@ def reader_of(declared: Any) -> Reader:
     """
     origin, arguments = get_origin(declared), get_args(declared)
     if origin is Annotated:
-        return _KindReader(next(item for item in arguments if isinstance(item, Kind)))
+        kind = next((item for item in arguments if isinstance(item, Kind)), None)
+        if kind is not None:
+            return _KindReader(kind)
+        reader = reader_of(arguments[0])
+        return replace(reader, takes_text=False) if isinstance(reader, _OptionalReader) else reader
     if origin in (Union, UnionType):
         members = tuple(reader_of(member) for member in arguments if member is not type(None))
         reader = members[0] if len(members) == 1 else _UnionReader(members)
@@ -180,8 +187,7 @@ class _KindReader:
     def read(self, name: str, value: object, problems: list[str]) -> Any:
         found = self.kind.read(value)
         if found is None:
-            quoted = "The value of " + name if self.kind.hide else f"{name}={_quoted(value)}"
-            problems.append(f"{quoted} is not {self.what}.")
+            problems.append(f"{_told(self, name, value)} is not {self.what}.")
         elif self.kind.problems is not None:
             problems += self.kind.problems(name, found)
         return found
@@ -192,7 +198,14 @@ class _KindReader:
 
 @dataclass(frozen=True)
 class _OptionalReader:
+    """
+    The reader of what may be absent.
+
+    :param takes_text: whether text for nothing is ``None``, too.
+    """
+
     reader: Reader
+    takes_text: bool = True
 
     @property
     def what(self) -> str:
@@ -209,7 +222,8 @@ class _OptionalReader:
         return value if self._is_absent(value) else self.reader.hide(value, secrets)
 
     def _is_absent(self, value: object) -> bool:
-        return value is None or (isinstance(value, str) and value.strip() in ("", NONE_TEXT))
+        is_text = self.takes_text and isinstance(value, str)
+        return value is None or (is_text and str(value).strip() in ("", NONE_TEXT))
 
 
 @dataclass(frozen=True)
@@ -231,7 +245,7 @@ class _UnionReader:
         reader = self._fitting(value)
         if reader is not None:
             return reader.read(name, value, problems)
-        problems.append(f"{name}={_quoted(value)} is not {self.what}.")
+        problems.append(f"{_told(self, name, value)} is not {self.what}.")
         return None
 
     def hide(self, value: object, secrets: set[str]) -> object:
@@ -286,7 +300,7 @@ class _ListReader:
         items = _items(decoded(value))
         if items is None:
             # A text in place of a list would be read letter by letter.
-            problems.append(f"{name}={_quoted(value)} is not a list.")
+            problems.append(f"{_told(self, name, value)} is not a list.")
             return None
         return tuple(self.item.read(f"{name}[{at}]", item, problems) for at, item in enumerate(items))
 
@@ -310,7 +324,7 @@ class _MappingReader:
     def read(self, name: str, value: object, problems: list[str]) -> dict[str, Any] | None:
         found = decoded(value)
         if not isinstance(found, Mapping):
-            problems.append(f"{name}={_quoted(value)} is not a mapping.")
+            problems.append(f"{_told(self, name, value)} is not a mapping.")
             return None
         return {str(key): self.item.read(f"{name}[{key!r}]", item, problems) for key, item in found.items()}
 
@@ -339,6 +353,8 @@ class _SpecReader:
             field: reader.read(f"{name}.{field}", getattr(spec, field), problems)
             for field, reader in _field_readers(self.cls).items()
         }
+        for field in spec.PARTS:
+            read[field] = _read_parts(f"{name}.{field}", getattr(spec, field), problems)
         return replace(spec, **read)
 
     def hide(self, value: object, secrets: set[str]) -> object:
@@ -355,6 +371,15 @@ class _AnyReader:
 
     def hide(self, value: object, secrets: set[str]) -> object:  # noqa: ARG002
         return value
+
+
+def _read_parts(name: str, value: object, problems: list[str]) -> object:
+    """Return the spec objects in a field of another one, with the values of their fields read."""
+    if isinstance(value, Spec):
+        return _SpecReader(type(value)).read(name, value, problems)
+    if isinstance(value, tuple):
+        return tuple(_read_parts(f"{name}[{at}]", item, problems) for at, item in enumerate(value))
+    return value
 
 
 def _field_readers(cls: type[Spec]) -> Mapping[str, Reader]:
@@ -374,7 +399,13 @@ def _items(value: object) -> list[object] | None:
     """Return the items of a list, of another sequence such as Airflow's lazy ones, or of a set."""
     if isinstance(value, (str, bytes, Mapping)) or not isinstance(value, Iterable):
         return None
-    return list(value)
+    # A set has another order in each process.
+    return sorted(value, key=str) if isinstance(value, AbstractSet) else list(value)
+
+
+def _told(reader: Reader, name: str, value: object) -> str:
+    """Return a parameter with its value, which is not quoted if it may hold a secret."""
+    return f"The value of {name}" if reader.is_secret else f"{name}={_quoted(value)}"
 
 
 def _quoted(value: object) -> str:

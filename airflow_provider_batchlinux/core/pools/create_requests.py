@@ -20,7 +20,6 @@ from airflow_provider_batchlinux.core.parameters.kinds import (
     Variables,
     WholeNumber,
     decoded,
-    required_text_of,
     text_of,
 )
 from airflow_provider_batchlinux.core.parameters.requests import WaitRequest
@@ -36,13 +35,16 @@ from airflow_provider_batchlinux.core.pools.spec.software import SoftwareSpec
 from airflow_provider_batchlinux.core.pools.spec.start_task import StartTaskSpec, UserAccountSpec
 from airflow_provider_batchlinux.core.pools.spec.storage import StorageSpec
 from airflow_provider_batchlinux.core.pools.validation.schema import hidden_body
+from airflow_provider_batchlinux.core.secrets import hide_whole
 
 _BODY_REPLACES = (
     "vm_size",
     "dedicated_nodes",
     "spot_nodes",
     "start_task",
+    "start_task_elevated",
     "start_task_environment",
+    "start_task_retries",
     "ssh_from",
     "metadata",
     "resize_timeout",
@@ -61,20 +63,34 @@ _FINGERPRINT_PLACE = "{fingerprint}"
 _FINGERPRINT_LENGTH = 12
 
 
+BODY_FILES = (".json", ".yaml", ".yml")
+
+
 def body_of(value: object) -> Mapping[str, object] | str | None:
     """Return a body, or the name of its file."""
     value = decoded(value)
-    return value if isinstance(value, Mapping) else required_text_of(value)
+    return value if isinstance(value, Mapping) or _is_file_name(value) else None  # type: ignore[return-value]
 
 
 def hide_body(value: object, secrets: set[str]) -> object:
-    """Replace the secrets of a body; the name of its file has none."""
-    return hidden_body(decoded(value), secrets)
+    """Replace the secrets of a body; the name of its file has none, but other text may be a body."""
+    value = decoded(value)
+    if isinstance(value, Mapping):
+        return hidden_body(value, secrets)
+    return value if _is_file_name(value) else hide_whole(value, secrets)
+
+
+def _is_file_name(value: object) -> bool:
+    return isinstance(value, str) and value.endswith(BODY_FILES) and "\n" not in value and "{" not in value
 
 
 Body: TypeAlias = Annotated[
     Mapping[str, object] | str,
-    Kind("a mapping of properties or the name of a file", body_of, hide=hide_body),
+    Kind(
+        f"a mapping of properties, or the name of a file that ends in {', '.join(BODY_FILES)}",
+        body_of,
+        hide=hide_body,
+    ),
 ]
 """A pool as a REST body, or the name of a file with it."""
 
@@ -135,8 +151,10 @@ class CreatePoolRequest(WaitRequest):
             given = [name for name in _BODY_REPLACES if getattr(self, name)]
             given += ["task_slots_per_node"] if self.task_slots_per_node != 1 else []
             found += [f"{name} and body are both given; write it into the body." for name in given]
+        names = [f"start_task_{name}" for name in ("elevated", "environment", "retries")]
+        if self.start_task is None and self.body is None:
+            found += [f"{name} is given without start_task." for name in names if getattr(self, name)]
         if isinstance(self.start_task, StartTaskSpec):
-            names = [f"start_task_{name}" for name in ("elevated", "environment", "retries")]
             says = "is for a start_task given as text; write it into the StartTaskSpec."
             found += [f"{name} {says}" for name in names if getattr(self, name)]
         if not found and not isinstance(self.body, str):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Annotated
 
 from airflow_provider_batchlinux.core.instants import expiry_of
 from airflow_provider_batchlinux.core.nodes.actions import NodeChoice, NodeState
 from airflow_provider_batchlinux.core.nodes.addresses import AddressKind
 from airflow_provider_batchlinux.core.parameters.kinds import (
+    ALL_IF_NONE,
     CountOrShare,
     Flag,
     Id,
@@ -40,9 +42,9 @@ class NodeUsersRequest(WaitRequest):
     """
 
     username: Username
-    node_ids: tuple[ServiceId, ...] | None
-    states: tuple[NodeState, ...] | None
-    where: Text | None
+    node_ids: Annotated[tuple[ServiceId, ...] | None, ALL_IF_NONE]
+    states: Annotated[tuple[NodeState, ...] | None, ALL_IF_NONE]
+    where: Annotated[Text | None, ALL_IF_NONE]
     take_over: Flag
     max_failed_nodes: CountOrShare
     wait_for_nodes: Flag
@@ -161,7 +163,7 @@ class AuditNodeUsersRequest(OperatorRequest):
     :param revoke: whether overdue users are removed.
     """
 
-    pool_ids: tuple[Id, ...] | None
+    pool_ids: Annotated[tuple[Id, ...] | None, ALL_IF_NONE]
     revoke: Flag
 
 

@@ -25,10 +25,16 @@ from airflow_provider_batchlinux.core.pools.readiness.policy import Ready
 from airflow_provider_batchlinux.core.pools.repair import RepairSpec
 from airflow_provider_batchlinux.core.users.credentials import KeyFile, Password, PublicKey
 from airflow_provider_batchlinux.core.users.user import Username
+from airflow_provider_batchlinux.operators.pool import (
+    BatchLinuxCreatePoolOperator,
+    BatchLinuxDeletePoolOperator,
+)
+from airflow_provider_batchlinux.operators.task import BatchLinuxTaskOperator
 from airflow_provider_batchlinux.specs import (
     AutoscaleSpec,
     ContainerSpec,
     NetworkSpec,
+    OsDiskSpec,
     SchedulingSpec,
     SecuritySpec,
     SoftwareSpec,
@@ -102,6 +108,8 @@ def hints_of(cls: Any) -> dict[str, Any]:
 
 
 def members_of(hint: Any) -> list[Any]:
+    if kinds.ALL_IF_NONE in get_args(hint):
+        return members_of(get_args(hint)[0])
     return list(get_args(hint)) if get_origin(hint) in (Union, UnionType) else [hint]
 
 
@@ -174,7 +182,10 @@ def test_nothing_is_none_where_that_has_a_meaning_and_refused_by_name_elsewhere(
 ) -> None:
     found, problems = read(cls, name, nothing)
 
-    if type(None) in members_of(hint):
+    if nothing is not None and kinds.ALL_IF_NONE in get_args(hint):
+        assert found is None
+        assert name in problems[0], "It must not select everything."
+    elif type(None) in members_of(hint):
         assert (found, problems) == (None, [])
     elif hint is PoolId:
         assert (found, problems) == ("", [])
@@ -288,3 +299,129 @@ def test_a_task_with_a_wrong_value_fails_before_any_request_and_names_the_parame
         assert run.state == "failed", name
         assert name in run.message
         assert isinstance(run.error, ValueError)
+
+
+SECRET = "hunter22-below"
+NOT_READ: dict[str, Any] = {
+    "a mapping in the place of a list": {"user_accounts": {"name": "a", "password": SECRET}},
+    "a list in the place of a mapping": {"start_task": [{"command": "x", "environment": {"PW": SECRET}}]},
+    "a cut list": {"user_accounts": "[{'name': 'a', 'password': '" + SECRET},
+    "a body as YAML": {"body": f"vmSize: x\naccountKey: {SECRET}\n", "image": None, "vm_size": None},
+    "an unknown property": {
+        "body": {"mountConfigurations": [{"accountKey": SECRET}]},
+        "image": None,
+        "vm_size": None,
+    },
+    "a part as text": {
+        "body": {"mountConfiguration": f"[{{'accountKey': '{SECRET}'}}]"},
+        "image": None,
+        "vm_size": None,
+    },
+    "a template that fails": {
+        "storage": {"mounts": [{"account_key": SECRET, "path": "{{ nothing.at_all }}"}]},
+    },
+}
+
+
+@pytest.mark.parametrize("given", NOT_READ.values(), ids=NOT_READ)
+def test_a_secret_in_what_cannot_be_read_is_neither_stored_nor_quoted(given: dict[str, Any]) -> None:
+    values = {"image": "ubuntu 24.04", "vm_size": "standard_d2s_v5", **given}
+
+    run = run_task(BatchLinuxCreatePoolOperator(task_id="create", pool_id="etl", **values))
+
+    assert run.state == "failed"
+    assert SECRET not in run.everything_said
+
+
+@pytest.mark.parametrize("nothing", ["{{ '' }}", "{{ none }}", "{{ params.nothing }}"])
+def test_a_template_that_renders_to_nothing_leaves_no_template(nothing: str) -> None:
+    class Probe(BatchLinuxTaskOperator):
+        def execute(self, context: Any) -> Any:  # noqa: ARG002
+            return self.request.result_file
+
+    run = run_task(
+        Probe(task_id="task", pool_id="etl", command="true", result_file=nothing, params={"nothing": None})
+    )
+
+    assert (run.state, run.result) == ("success", None)
+
+
+@pytest.mark.parametrize("flag", ["False", "{{ params.flag }}"])
+def test_a_flag_inside_a_spec_object_is_read_and_not_judged_by_truth(flag: str) -> None:
+    class Probe(BatchLinuxCreatePoolOperator):
+        def execute(self, context: Any) -> Any:  # noqa: ARG002
+            pool = self.request.pool("etl", None).to_rest()
+            level = pool["startTask"]["userIdentity"]["autoUser"]["elevationLevel"]
+            return {"level": level, "disk": pool["virtualMachineConfiguration"].get("osDisk")}
+
+    run = run_task(
+        Probe(
+            task_id="create",
+            image="ubuntu 24.04",
+            vm_size="standard_d2s_v5",
+            start_task=StartTaskSpec("true", elevated=flag),  # type: ignore[arg-type]
+            storage=StorageSpec(os_disk=OsDiskSpec(ephemeral=flag)),  # type: ignore[arg-type]
+            params={"flag": False},
+        )
+    )
+
+    assert run.state == "success", run.error
+    assert run.result["level"].lower() == "nonadmin"
+    assert "ephemeralOSDiskSettings" not in str(run.result["disk"])
+
+
+def test_a_password_that_a_template_did_not_find_is_refused() -> None:
+    accounts = [UserAccountSpec("etl", "{{ none }}")]
+
+    run = run_task(
+        BatchLinuxCreatePoolOperator(
+            task_id="create", image="ubuntu", vm_size="standard_d2s_v5", user_accounts=accounts
+        )
+    )
+
+    assert "The value of user_accounts[0].password is not non-empty text." in run.message
+
+
+def test_what_pre_execute_assigns_counts() -> None:
+    class Probe(BatchLinuxCreatePoolOperator):
+        def pre_execute(self, context: Any) -> None:  # noqa: ARG002
+            self.start_task = "echo later"
+
+        def execute(self, context: Any) -> Any:  # noqa: ARG002
+            return {"start_task": self.request.start_task}
+
+    run = run_task(
+        Probe(task_id="create", image="ubuntu", vm_size="standard_d2s_v5", start_task="echo before")
+    )
+
+    assert run.result == {"start_task": "echo later"}
+
+
+def test_a_generator_of_parts_is_read_whole() -> None:
+    accounts = (UserAccountSpec(name, "c0rrect-h0rse") for name in ("a", "b"))
+
+    class Probe(BatchLinuxCreatePoolOperator):
+        def execute(self, context: Any) -> Any:  # noqa: ARG002
+            return {"names": [account.name for account in self.request.user_accounts or ()]}
+
+    run = run_task(
+        Probe(task_id="create", image="ubuntu", vm_size="standard_d2s_v5", user_accounts=accounts)  # type: ignore[arg-type]
+    )
+
+    assert run.result == {"names": ["a", "b"]}
+
+
+@pytest.mark.parametrize("name", ["elevated", "retries"])
+def test_what_is_for_a_start_task_needs_one(name: str) -> None:
+    given: dict[str, Any] = {"image": "ubuntu", "vm_size": "standard_d2s_v5", f"start_task_{name}": 1}
+
+    run = run_task(BatchLinuxCreatePoolOperator(task_id="create", **given))
+
+    assert f"start_task_{name} is given without start_task." in run.message
+
+
+@pytest.mark.parametrize("seconds", [10**12, "1e20", 10**400, "9999999 days, 0:00:00"])
+def test_a_duration_beyond_all_dates_is_refused_before_any_request(seconds: Any) -> None:
+    run = run_task(BatchLinuxDeletePoolOperator(task_id="delete", pool_id="etl", timeout=seconds))
+
+    assert "is not a duration" in run.message

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from airflow_provider_batchlinux.core.parameters.kinds import SecretText
 from airflow_provider_batchlinux.core.parameters.spec import Spec
 
 
@@ -22,7 +23,7 @@ class RegistrySpec(Spec):
 
     server: str | None = None
     username: str | None = None
-    password: str | None = field(default=None, repr=False)
+    password: SecretText | None = field(default=None, repr=False)
     identity: str | None = None
 
     REST: ClassVar[Mapping[str, str]] = {

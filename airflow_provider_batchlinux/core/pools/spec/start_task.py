@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_batchlinux.core.commands import MAX_COMMAND_SIZE, command_line, environment_settings
+from airflow_provider_batchlinux.core.parameters.kinds import Environment, Flag, SecretText, Text
 from airflow_provider_batchlinux.core.parameters.spec import Spec
 from airflow_provider_batchlinux.core.pools.spec.containers import TaskContainerSpec
 
@@ -66,11 +67,11 @@ class UserAccountSpec(Spec):
     """
 
     name: str
-    password: str = field(repr=False)
+    password: SecretText = field(repr=False)
     elevation: str | None = None
     uid: int | None = None
     gid: int | None = None
-    ssh_private_key: str | None = field(default=None, repr=False)
+    ssh_private_key: SecretText | None = field(default=None, repr=False)
 
     REST: ClassVar[Mapping[str, str]] = {
         "name": "name",
@@ -98,9 +99,9 @@ class StartTaskSpec(Spec):
     :param container: the container to run it in; ``None`` runs it on the node itself.
     """
 
-    command: str
-    elevated: bool = False
-    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    command: Text
+    elevated: Flag = False
+    environment: Environment = field(default_factory=dict, repr=False)
     max_retries: int = 0
     user: str | None = None
     user_scope: str = "pool"

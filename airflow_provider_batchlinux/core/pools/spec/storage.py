@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from airflow_provider_batchlinux.core.parameters.kinds import Flag, SecretText
 from airflow_provider_batchlinux.core.parameters.spec import Spec
 
 _BLOB = "azureBlobFileSystemConfiguration"
@@ -32,8 +33,8 @@ class AzureBlobMountSpec(Spec):
     account: str
     container: str
     path: str
-    account_key: str | None = field(default=None, repr=False)
-    sas_token: str | None = field(default=None, repr=False)
+    account_key: SecretText | None = field(default=None, repr=False)
+    sas_token: SecretText | None = field(default=None, repr=False)
     identity: str | None = None
     options: str | None = None
 
@@ -63,7 +64,7 @@ class AzureFilesMountSpec(Spec):
     account: str
     url: str
     path: str
-    account_key: str = field(repr=False)
+    account_key: SecretText = field(repr=False)
     options: str | None = None
 
     REST: ClassVar[Mapping[str, str]] = {
@@ -111,7 +112,7 @@ class CifsMountSpec(Spec):
     source: str
     path: str
     username: str
-    password: str = field(repr=False)
+    password: SecretText = field(repr=False)
     options: str | None = None
 
     REST: ClassVar[Mapping[str, str]] = {
@@ -171,7 +172,7 @@ class OsDiskSpec(Spec):
     :param write_accelerator: whether the write accelerator is enabled; ``None`` is the service's default.
     """
 
-    ephemeral: bool = False
+    ephemeral: Flag = False
     size_gb: int | None = None
     caching: str | None = None
     storage_type: str | None = None

@@ -20,6 +20,7 @@ from airflow_provider_batchlinux.rest_schema import schema
 POOL = "BatchPoolCreateOptions"
 
 _VARIABLE = "EnvironmentSetting"
+_IMAGE = "BatchVmImageReference"
 # The service returns these, so its schema does not mark them; but a URL may contain a SAS token, and an
 # environment variable a password.
 _MORE_SECRETS: Mapping[str, frozenset[str]] = {
@@ -108,12 +109,15 @@ def hidden_body(value: object, secrets: set[str], model: str = POOL) -> object:
     if isinstance(value, (list, tuple)):
         return [hidden_body(item, secrets, model) for item in value]
     kinds = properties_of(model)
-    if kinds is None or not isinstance(value, Mapping):
+    if kinds is None:
         return value
+    if not isinstance(value, Mapping):
+        # A name of an image may stand for its reference; other text may hold any part of a body.
+        return value if model == _IMAGE else hide_whole(value, secrets)
     hidden_here = set() if model == _VARIABLE else secrets
     return {
         name: hide_whole(item, hidden_here)
-        if (kind := kinds.get(name, "")).startswith("secret")
+        if (kind := kinds.get(name, "secret")).startswith("secret")
         else hidden_body(item, secrets, kind.strip("[]"))
         for name, item in value.items()
     }
