@@ -21,7 +21,15 @@ from airflow_provider_batchlinux.operators.nodes import (
 from airflow_provider_batchlinux.operators.pool import BatchLinuxDeletePoolOperator
 from airflow_provider_batchlinux.operators.pool_size import BatchLinuxResizePoolOperator
 from airflow_provider_batchlinux.operators.task import BatchLinuxTaskOperator
-from tests.airflow_harness import Deferral, TaskRun, make_trigger, resume_task, run_task, run_trigger
+from tests.airflow_harness import (
+    Deferral,
+    ExecutionApi,
+    TaskRun,
+    make_trigger,
+    resume_task,
+    run_task,
+    run_trigger,
+)
 from tests.batch_account import LIMIT, BatchAccount, eventually
 from tests.conftest import set_connection
 from tests.delays import EMPTY_POOL_DELETED, POOL_RESIZED, POOL_SETTLED
@@ -264,7 +272,7 @@ def test_a_worker_that_dies_before_the_answer_to_its_create_leaves_one_pool(
     set_connection(monkeypatch, account.service, retry_budget=0)
     account.control.inject("POST", "/pools$", drop="after")
 
-    dead = create(**request_)
+    dead = run_task(creating(**request_), api=ExecutionApi(resume={"max_tries": 1}))
     after = account.pools()
     again = run_task(creating(**request_), try_number=2)
 
@@ -299,6 +307,7 @@ def context_of(run_id: str) -> Any:
         task_id="create",
         map_index=-1,
         try_number=1,
+        max_tries=1,
         xcom_push=lambda **_pushed: None,
     )
     return {"ti": ti, "run_id": run_id}

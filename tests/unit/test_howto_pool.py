@@ -42,6 +42,7 @@ def test_each_pool_of_the_page_can_be_made(account: BatchAccount, folder: Path, 
     operator.dag.template_searchpath = str(folder)
     run = run_task(operator)
 
+    assert run.state == "success", run.message
     assert run.result["created"] is True
     assert WORD not in run.everything_said
 
