@@ -153,7 +153,7 @@ class ImageQuery:
         """
         Parse what the user wrote.
 
-        :param image: a distribution with option words (``"ubuntu 24.04"``, ``"ubuntu-hpc 22.04"``,
+        :param image: a distribution with option words (``"ubuntu 24.04"``, ``"ubuntu-hpc 24.04"``,
             ``"debian 12 gen1"``), ``"publisher:offer:sku[:version]"`` with shell patterns, or a
             mapping with publisher, offer and sku, or with an image id and its ``node_agent_sku``.
         :raises ValueError: if it is none of these; all problems, one a line.

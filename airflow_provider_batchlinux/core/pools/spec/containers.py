@@ -37,7 +37,7 @@ class RegistrySpec(Spec):
 @dataclass(frozen=True)
 class ContainerSpec(Spec):
     """
-    A container engine on every node; the pool's image must contain one (such as ``"ubuntu-hpc 22.04"``).
+    A container engine on every node; the pool's image must contain one (such as ``"ubuntu-hpc 24.04"``).
 
     :param images: container images that every node pulls before it accepts tasks.
     :param registries: private registries with their credentials.
