@@ -10,12 +10,12 @@ from __future__ import annotations
 import ast
 import json
 import math
-import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
+from pathlib import PurePath
 from typing import Annotated, Generic, TypeAlias, TypeVar, cast
 
 from airflow_provider_batchlinux.core.counts import read_share
@@ -72,8 +72,8 @@ def decoded(value: object) -> object:
 
 def text_of(value: object) -> str | None:
     """Return text, or a number as its text: native rendering makes ``20260101`` of ``ds_nodash``."""
-    if isinstance(value, (str, os.PathLike)):
-        return os.fspath(value)
+    if isinstance(value, (str, PurePath)):
+        return str(value)
     is_number = isinstance(value, (int, float, Decimal)) and not isinstance(value, bool)
     return str(value) if is_number else None
 

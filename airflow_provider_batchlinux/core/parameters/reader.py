@@ -110,9 +110,9 @@ def read_request(cls: type[R], given: Mapping[str, object], found: Sequence[str]
             unread.append(name)
             values[name] = None
     request = cls(**values)
-    # What else is wrong is told at once, except of parameters that could not be read.
-    names = re.compile(rf"\b({'|'.join(unread)})\b") if unread else None
-    problems += [problem for problem in request.problems() if names is None or not names.search(problem)]
+    # What else is wrong is told at once, except what may follow from a parameter that could not be read.
+    follows = re.compile(rf"\b({'|'.join(unread)})\b| is missing\.$") if unread else None
+    problems += [problem for problem in request.problems() if follows is None or not follows.search(problem)]
     if problems := [*problems, *found]:
         raise ValueError("\n".join(problems))
     return request

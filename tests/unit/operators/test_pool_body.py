@@ -121,7 +121,12 @@ def test_a_file_may_include_another(account, tmp_path):
     ("name", "written", "problem"),
     [
         pytest.param("no.yaml", None, "body='no.yaml' is not found beside the Dag file", id="no file"),
-        pytest.param("etl.txt", "", "body='etl.txt' does not end in .json, .yaml, .yml", id="another kind"),
+        pytest.param(
+            "etl.txt",
+            "",
+            "The value of body is not a mapping of properties, or the name of a file that ends in .json, .yaml",
+            id="another kind",
+        ),
         pytest.param(
             "etl.yaml", "- a\n- b", "body='etl.yaml' contains no mapping of properties.", id="a list"
         ),
