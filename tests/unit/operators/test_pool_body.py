@@ -124,7 +124,7 @@ def test_a_file_may_include_another(account, tmp_path):
         pytest.param(
             "etl.txt",
             "",
-            "The value of body is not a mapping of properties, or the name of a file that ends in .json, .yaml",
+            "The value of body is not a mapping of properties, or the name of a file",
             id="another kind",
         ),
         pytest.param(
