@@ -84,6 +84,8 @@ class BatchLinuxPoolSensor(PlainFailures, ParametersMixin[S], BaseSensorOperator
         self.batch_linux_conn_id = batch_linux_conn_id
         self._status = ""
         self._session: BatchLinuxSession | None = None
+        # Set when the wait has begun: a kill may come while parameters are rendered, or a connection is read.
+        self._cancelled_by_kill: tuple[BatchLinuxTrigger, AccountSettings] | None = None
 
     @cached_property
     def hook(self) -> BatchLinuxHook:
@@ -159,9 +161,9 @@ class BatchLinuxPoolSensor(PlainFailures, ParametersMixin[S], BaseSensorOperator
 
     def on_kill(self) -> None:
         """Cancel on this worker what the trigger would cancel on the triggerer."""
-        trigger = self.trigger()
-        if trigger.cancels_on_kill:
-            self.hook.run(lambda client: trigger.try_to_cancel(client, KILL_LIMIT), settings=self.account())
+        if self._cancelled_by_kill is not None:
+            trigger, account = self._cancelled_by_kill
+            self.hook.run(lambda client: trigger.try_to_cancel(client, KILL_LIMIT), settings=account)
 
     def run(self, work: Callable[[BatchLinuxClient], Awaitable[T]]) -> T:
         """Run a coroutine function with the client of this run."""
@@ -177,8 +179,8 @@ class BatchLinuxPoolSensor(PlainFailures, ParametersMixin[S], BaseSensorOperator
         with counted_failures(context), self.hook.session() as session:
             self._session = session
             try:
-                self._link_pool(context)
                 self.begin(context)
+                self._link_pool(context)
                 yield
             except AirflowException as error:
                 self.clean_up(error)
@@ -201,6 +203,9 @@ class BatchLinuxPoolSensor(PlainFailures, ParametersMixin[S], BaseSensorOperator
         except Exception:  # the first poll reports what is wrong with the connection
             return
         BatchLinuxPoolLink.persist(context, account, self.request.pool_id)
+        trigger = self.trigger()
+        if trigger.cancels_on_kill:
+            self._cancelled_by_kill = trigger, account
 
     def _poke_until_done(self, context: Context) -> Any:
         try:

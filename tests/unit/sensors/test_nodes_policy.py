@@ -344,3 +344,7 @@ def test_what_a_template_makes_of_nothing_is_no_instant(account, nothing):
     account.idle_pool(1)
 
     assert run_to_end(sensor(requested_at=nothing)).state == "success"
+
+
+def test_a_kill_before_the_parameters_are_rendered_does_nothing():
+    sensor(requested_at="{{ params.nothing }}", when_killed="delete_pool").on_kill()
