@@ -24,6 +24,8 @@ HERE = Path(__file__).parent
 SPEED = 10
 WORKBENCH = "workbench"
 NODES = 3
+SHORT_SECRET = "q7z"
+"""A secret that Airflow's masker leaves as it is: it has fewer than five characters."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,7 @@ def airflow(
     settings = {
         "AIRFLOW_CONN_AZURE_BATCH_LINUX_DEFAULT": connection,
         "AIRFLOW_CONN_WRONG_KEY": json.dumps({**json.loads(connection), "password": hidden.wrong_key}),
+        "AIRFLOW_CONN_SHORT": json.dumps({"conn_type": "generic", "password": SHORT_SECRET}),
         "AIRFLOW_CONN_NODE_USER": json.dumps({"conn_type": "generic", "password": hidden.password}),
         "AIRFLOW_VAR_BATCHLINUX_PUBLIC_KEY": key_pair[1],
         "AIRFLOW_VAR_MISTAKEN_KEY": hidden.private_key,
