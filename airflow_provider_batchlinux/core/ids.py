@@ -32,18 +32,6 @@ def id_problems(name: str, value: object) -> list[str]:
     return problems
 
 
-def require_id(name: str, value: object) -> str:
-    """
-    Return the id.
-
-    :raises ValueError: if the service would refuse it.
-    """
-    problems = id_problems(name, value)
-    if problems:
-        raise ValueError("\n".join(problems))
-    return str(value)
-
-
 def derived_id(*parts: object, suffix: str = "", prefix: str = "af") -> str:
     """
     Make a legal id from names that need not be legal, the same one for the same names.

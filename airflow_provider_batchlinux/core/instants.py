@@ -33,15 +33,6 @@ def seconds_of(name: str, value: Duration) -> float:
     return seconds
 
 
-def optional_seconds(name: str, value: Duration | None) -> float | None:
-    """
-    Return a positive duration in seconds; ``None`` for ``None``.
-
-    :raises ValueError: the value is no duration, or not finite and above zero: zero is not "no limit".
-    """
-    return None if value is None else seconds_of(name, value)
-
-
 def expiry_of(
     expires_in: Duration | None, expires_at: datetime | date | str | None, now: datetime
 ) -> datetime:

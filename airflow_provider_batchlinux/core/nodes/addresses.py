@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from airflow_provider_batchlinux.core.snapshots import Endpoint, NodeSnapshot
 from airflow_provider_batchlinux.core.ssh_access import SSH_PORT
@@ -11,13 +11,6 @@ from airflow_provider_batchlinux.core.ssh_access import SSH_PORT
 AddressKind = Literal["public", "private"]
 AddressChoice = Literal["public", "private"] | None
 """``None`` prefers the public address, and uses the private one if there is no public one."""
-
-
-def address_problems(choice: object) -> list[str]:
-    """List what is wrong with the parameter ``address``."""
-    if choice is None or choice in get_args(AddressKind):
-        return []
-    return [f"address={choice!r} is not 'public', 'private' or None."]
 
 
 def private_endpoint(node: NodeSnapshot) -> Endpoint | None:

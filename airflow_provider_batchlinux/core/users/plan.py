@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
-from airflow_provider_batchlinux.core.counts import is_count, read_share
+from airflow_provider_batchlinux.core.counts import read_share
 from airflow_provider_batchlinux.core.node_states import (
     AWAY_STATES,
     BOOTING_STATES,
@@ -126,13 +126,6 @@ def would_lose(before: LedgerEntry | None, after: LedgerEntry) -> list[str]:
     key = f"the key {before.key}" if before.key is not None and after.key is None else None
     password = "a password" if before.has_password and not after.has_password else None
     return [part for part in (key, password) if part is not None]
-
-
-def failure_limit_problems(limit: object) -> list[str]:
-    """List what is wrong with a number of nodes that may fail."""
-    if is_count(limit) or read_share(limit) is not None:
-        return []
-    return [f"max_failed_nodes={limit!r} is not a whole number from 0 up, or a share such as '5%'."]
 
 
 def failure_limit(limit: int | str, nodes: int) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from airflow_provider_batchlinux.core.instants import expiry_of
 from airflow_provider_batchlinux.core.nodes.actions import NodeChoice, NodeState
@@ -20,6 +20,7 @@ from airflow_provider_batchlinux.core.parameters.kinds import (
     ServiceId,
     Text,
 )
+from airflow_provider_batchlinux.core.parameters.reader import Request
 from airflow_provider_batchlinux.core.parameters.requests import OperatorRequest, WaitRequest
 from airflow_provider_batchlinux.core.users.credentials import KeyFile, Password, PublicKey
 from airflow_provider_batchlinux.core.users.user import Username
@@ -69,35 +70,39 @@ class RemoveNodeUsersRequest(NodeUsersRequest):
 
 
 @dataclass(frozen=True)
-class AddNodeUsersRequest(NodeUsersRequest):
+class ExpiringUser(Request):
     """
-    A user to add to nodes.
+    A user who logs in until an instant: what an added and a leased user have in common.
 
     :param ssh_public_key: the public key; ``None`` for none.
-    :param password: the password; ``None`` for none.
     :param generate_key: the file of a key to generate; ``None`` for none.
     :param expires_in: the seconds that the user is needed; ``None`` if ``expires_at`` is given.
     :param expires_at: until when the user is needed; ``None`` if ``expires_in`` is given.
     :param is_admin: whether the user may use ``sudo``.
-    :param recreate: whether a user that exists is removed first.
     :param address: where people log in; ``None`` prefers the public address.
+    :cvar PASSWORD: the parameter that stands for a password.
     """
 
     ssh_public_key: PublicKey | None
-    password: Password | None
     generate_key: KeyFile | None
     expires_in: Seconds | None
     expires_at: Instant | None
     is_admin: Flag
-    recreate: Flag
     address: AddressKind | None
+
+    PASSWORD: ClassVar[str]
 
     def problems(self) -> list[str]:
         """List the parameters that do not go together."""
-        return [
-            *_expiry_problems(self.expires_in, self.expires_at),
-            *_key_problems(self.ssh_public_key, self.generate_key, self.password, "password"),
-        ]
+        found = []
+        if (self.expires_in is None) == (self.expires_at is None):
+            found.append("Give exactly one of expires_in and expires_at.")
+        if self.generate_key is not None and self.ssh_public_key is not None:
+            found.append("generate_key and ssh_public_key are both given; choose one.")
+        given = (self.generate_key, self.ssh_public_key, getattr(self, self.PASSWORD))
+        if all(way is None for way in given):
+            found.append(f"Neither ssh_public_key nor {self.PASSWORD} is given, so a login is impossible.")
+        return found
 
     def until(self, now: datetime) -> datetime:
         """
@@ -109,49 +114,39 @@ class AddNodeUsersRequest(NodeUsersRequest):
 
 
 @dataclass(frozen=True)
-class LeaseNodeUsersRequest(WaitRequest):
+class AddNodeUsersRequest(ExpiringUser, NodeUsersRequest):
+    """
+    A user to add to nodes.
+
+    :param password: the password; ``None`` for none.
+    :param recreate: whether a user that exists is removed first.
+    """
+
+    password: Password | None
+    recreate: Flag
+
+    PASSWORD = "password"
+
+
+@dataclass(frozen=True)
+class LeaseNodeUsersRequest(ExpiringUser, WaitRequest):
     """
     A lease of a user on all nodes of a pool.
 
     :param username: the user's name.
-    :param ssh_public_key: the public key; ``None`` for none.
     :param password_conn_id: the connection with the password; ``None`` for none.
-    :param generate_key: the file of a key to generate; ``None`` for none.
-    :param expires_in: the seconds that the lease lasts; ``None`` if ``expires_at`` is given.
-    :param expires_at: until when it lasts; ``None`` if ``expires_in`` is given.
-    :param is_admin: whether the user may use ``sudo``.
     :param until_task_ids: tasks whose end ends the lease; ``None`` for none.
     :param take_over: whether a user of another Dag run is taken over.
-    :param address: where people log in; ``None`` prefers the public address.
     :param max_concurrency: how many calls may be in flight.
     """
 
     username: Username
-    ssh_public_key: PublicKey | None
     password_conn_id: Text | None
-    generate_key: KeyFile | None
-    expires_in: Seconds | None
-    expires_at: Instant | None
-    is_admin: Flag
     until_task_ids: tuple[Text, ...] | None
     take_over: Flag
-    address: AddressKind | None
     max_concurrency: PositiveCount
 
-    def problems(self) -> list[str]:
-        """List the parameters that do not go together."""
-        return [
-            *_expiry_problems(self.expires_in, self.expires_at),
-            *_key_problems(self.ssh_public_key, self.generate_key, self.password_conn_id, "password_conn_id"),
-        ]
-
-    def until(self, now: datetime) -> datetime:
-        """
-        Return when the lease ends.
-
-        :raises ValueError: if that is in the past.
-        """
-        return expiry_of(self.expires_in, self.expires_at, now)
+    PASSWORD = "password_conn_id"
 
 
 @dataclass(frozen=True)
@@ -165,19 +160,3 @@ class AuditNodeUsersRequest(OperatorRequest):
 
     pool_ids: Annotated[tuple[Id, ...] | None, ALL_IF_NONE]
     revoke: Flag
-
-
-def _expiry_problems(expires_in: float | None, expires_at: datetime | None) -> list[str]:
-    return (
-        ["Give exactly one of expires_in and expires_at."]
-        if (expires_in is None) == (expires_at is None)
-        else []
-    )
-
-
-def _key_problems(key: str | None, generated: object, password: str | None, password_name: str) -> list[str]:
-    if generated is not None and key is not None:
-        return ["generate_key and ssh_public_key are both given; choose one."]
-    if generated is None and key is None and password is None:
-        return [f"Neither ssh_public_key nor {password_name} is given, so a login is impossible."]
-    return []

@@ -97,6 +97,11 @@ def test_a_share_is_text_with_a_percent_sign(value: object, read: object) -> Non
     assert count_or_share_of(value) == read
 
 
+@pytest.mark.parametrize("value", [-1, True, None, 1.5, "-5%", "101%", "many", ""])
+def test_any_other_share_is_not_read(value: object) -> None:
+    assert count_or_share_of(value) is None
+
+
 @pytest.mark.parametrize(("value", "read"), [(20260101, "20260101"), ("a", "a"), (1.5, "1.5"), (True, None)])
 def test_a_number_in_the_place_of_text_is_its_text(value: object, read: str | None) -> None:
     assert text_of(value) == read
