@@ -86,7 +86,7 @@ class BatchLinuxTaskOperator(BatchLinuxWaitingOperator["TaskRequest"]):
         in the log in any case. (templated)
     :param max_retries: how often the service retries the command after a non-zero exit code. (templated)
     :param delete_job: when to delete the job with its files: ``always``, ``on_success`` (keeps a failed job
-        for inspection) or ``never``. An active job counts against the account's quota. (templated)
+        for inspection) or ``never``. A kept job ends with its command, and holds no quota. (templated)
     :param rerun_finished: run the command again in a retry, even if an earlier try has run it with success
         and only its result was not read. (templated)
     :param output_limit: how many bytes of stdout and of stderr are logged at most; longer output is truncated

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from azure.batch import models
 
 from airflow_provider_batchlinux.client.api.calls import Body, Calls
+from airflow_provider_batchlinux.core.tasks.job import JOB_FIELDS
 from airflow_provider_batchlinux.core.tasks.task import TASK_FIELDS, TaskSnapshot
 
 
@@ -16,20 +19,19 @@ class JobCalls(Calls):
         job = models.BatchJobCreateOptions(body)
         await self.retry.run(f"create job {body['id']!r}", lambda: self.sdk.create_job(job))
 
-    async def find_active_jobs(self, id_prefix: str) -> list[Body]:
-        """List the active jobs whose ids have a prefix, with their id, pool and metadata."""
+    async def find_jobs(
+        self, id_prefix: str, *, state: str | None = None, select: Sequence[str] = JOB_FIELDS
+    ) -> list[Body]:
+        """List the jobs whose ids have a prefix, in one state or in any."""
+        among = f"startswith(id,'{id_prefix}')" + (f" and state eq '{state}'" if state else "")
         return await self._all(
-            f"list jobs that begin with {id_prefix!r}",
-            self.sdk.list_jobs,
-            filter=f"startswith(id,'{id_prefix}') and state eq 'active'",
-            select=["id", "poolInfo", "metadata"],
+            f"list jobs that begin with {id_prefix!r}", self.sdk.list_jobs, filter=among, select=list(select)
         )
 
     async def find_job(self, job_id: str) -> Body | None:
-        """Get a job's id, state and metadata; ``None`` if it does not exist."""
-        fields = ["id", "state", "metadata"]
+        """Get a job with :data:`JOB_FIELDS`; ``None`` if it does not exist."""
         return await self._found(
-            f"get job {job_id!r}", "JobNotFound", lambda: self.sdk.get_job(job_id, select=fields)
+            f"get job {job_id!r}", "JobNotFound", lambda: self.sdk.get_job(job_id, select=list(JOB_FIELDS))
         )
 
     async def update_job(self, job_id: str, body: Body) -> None:

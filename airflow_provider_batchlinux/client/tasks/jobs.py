@@ -17,12 +17,14 @@ from airflow_provider_batchlinux.core.pool_metadata import (
     SUBMISSION_KEY,
     metadata_of,
 )
+from airflow_provider_batchlinux.core.tasks.job import ENDING_JOB_STATES, job_state
 from airflow_provider_batchlinux.core.tasks.task import TASK_ID, TaskOutcome, TaskSpec, task_outcome
 from airflow_provider_batchlinux.exceptions import BatchConflictError, BatchLinuxError, BatchRequestError
 
 log = logging.getLogger(__name__)
 
 _POLL_INTERVAL = 2.0
+_TERMINATE = "terminatejob"
 _OLD_JOB_LIMIT = 600.0
 """Seconds to wait for the deletion of an old job with the same id."""
 
@@ -67,7 +69,7 @@ async def submit_task(client: BatchLinuxClient, submission: Submission) -> str:
     Submit the command, or adopt the job of an earlier try that runs the same command; return the job id.
 
     A command that has ended is adopted if it succeeded and its result was never read. All other jobs of
-    earlier tries are deleted.
+    earlier tries are deleted. The job ends when its command has ended, and then holds no quota.
 
     :raises BatchQuotaError: the account has too many active jobs.
     """
@@ -77,6 +79,7 @@ async def submit_task(client: BatchLinuxClient, submission: Submission) -> str:
             return adopted
     await _create_job(client, submission)
     await _create_task(client, submission)
+    await _end_with_command(client, submission.job_id)
     return submission.job_id
 
 
@@ -90,7 +93,7 @@ async def end_orphans(client: BatchLinuxClient, pool_id: str, id_prefix: str) ->
 
     :param id_prefix: the connection's prefix of ids.
     """
-    for job in await client.find_active_jobs(id_prefix):
+    for job in await client.find_jobs(id_prefix, state="active"):
         job_id = str(job["id"])
         ours = SUBMISSION_KEY in metadata_of(job) and _pool_of(job) == pool_id.lower()
         if ours and not await _is_over(client, job_id):
@@ -115,11 +118,14 @@ class _JobGoneWait:
 
 async def _adopt_earlier(client: BatchLinuxClient, submission: Submission) -> str | None:
     adopted = None
-    for job in await client.find_active_jobs(submission.id_stem):
+    for job in await client.find_jobs(submission.id_stem):
         job_id = str(job["id"])
         if adopted is None and (status := await _adoptable(client, submission, job)):
             log.info("Job %r of an earlier try %s", job_id, status)
             adopted = job_id
+            # Its worker may have been lost before it said so.
+            if job_state(job) == "active" and job.get("onAllTasksComplete") != _TERMINATE:
+                await _end_with_command(client, job_id)
         elif job_id != submission.job_id:
             log.info("Deleting job %r, which an earlier try left.", job_id)
             await client.delete_job(job_id)
@@ -133,11 +139,23 @@ async def _adoptable(client: BatchLinuxClient, submission: Submission, job: Mapp
         return None
     task = await client.find_task(str(job["id"]), TASK_ID)
     outcome = task_outcome(task) if task is not None else TaskOutcome.FAILED
-    if outcome is TaskOutcome.STILL_RUNNING:
+    if outcome is TaskOutcome.STILL_RUNNING and job_state(job) not in ENDING_JOB_STATES:
         return "still runs the same command; going on with it."
     if outcome is TaskOutcome.SUCCEEDED and SETTLED_KEY not in marks and not submission.rerun_finished:
         return "has run the same command with success; its result was never read, and is read now."
     return None
+
+
+async def _end_with_command(client: BatchLinuxClient, job_id: str) -> None:
+    # Not when the job is created: by the documentation a job without tasks counts as complete.
+    try:
+        await client.update_job(job_id, {"onAllTasksComplete": _TERMINATE})
+    except BatchLinuxError as error:
+        log.warning(
+            "Job %r holds quota until it is deleted: it could not be told to end with its command: %s",
+            job_id,
+            error,
+        )
 
 
 async def _is_over(client: BatchLinuxClient, job_id: str) -> bool:

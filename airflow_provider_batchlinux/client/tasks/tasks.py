@@ -12,6 +12,7 @@ from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
 from airflow_provider_batchlinux.client.api.files import start_task_output
 from airflow_provider_batchlinux.core.snapshots import NodeSnapshot
 from airflow_provider_batchlinux.core.tasks.cleanup import DeleteJob
+from airflow_provider_batchlinux.core.tasks.job import why_never_starts
 from airflow_provider_batchlinux.core.tasks.start import may_have_node, start_obstacle
 from airflow_provider_batchlinux.core.tasks.task import TASK_ID, TaskOutcome, TaskSnapshot, task_outcome
 from airflow_provider_batchlinux.core.text import indented
@@ -44,8 +45,8 @@ class TaskWait:
         """
         Return the job's id if the command has ended, or ``None`` if it is too early.
 
-        :raises TaskFailedError: if the command or its pool was deleted, so that it can never end, or if it
-            has not started in time.
+        :raises TaskFailedError: if the command or its pool was deleted or its job terminated, so that it can
+            never end, or if it has not started in time.
         """
         task = await self.client.find_task(self.job_id, TASK_ID)
         if task is None:
@@ -68,6 +69,10 @@ class TaskWait:
         raise TaskFailedError(f"{msg} {obstacle}" if obstacle else msg)
 
     async def _obstacle(self) -> str | None:
+        job = await self.client.find_job(self.job_id)
+        if job is not None and (reason := why_never_starts(self.job_id, job)):
+            msg = f"Task {TASK_ID!r} of job {self.job_id!r} cannot run: {reason}."
+            raise TaskFailedError(msg)
         pool = await self.client.find_pool(self.pool_id)
         if pool is None:
             msg = f"Task {TASK_ID!r} of job {self.job_id!r} cannot run: pool {self.pool_id!r} does not exist."

@@ -53,7 +53,9 @@ class Work:
 
     def __init__(self, folder: Path) -> None:
         self._runs = folder / "runs"
-        self.command = f"echo run >> {self._runs}; echo said; echo '[7]' > r.json"
+        self._gate = folder / "gate"
+        waits = f"until [ -e {self._gate} ]; do sleep 0.02; done"
+        self.command = f"{waits}; echo run >> {self._runs}; echo said; echo '[7]' > r.json"
 
     @property
     def runs(self) -> int:
@@ -61,11 +63,13 @@ class Work:
 
     def run(self, *, try_number: int = 1, **options: Any) -> Any:
         options = {"result_file": "r.json", **options}
+        self._gate.touch()
         return run_task(operator(self.command, **options), try_number=try_number)
 
     def defer(self, **options: Any) -> Any:
         deferred = defer(self.command, **options)
         assert deferred.deferral is not None
+        self._gate.touch()
         run_trigger(deferred.deferral)
         return deferred
 

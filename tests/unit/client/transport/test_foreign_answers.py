@@ -112,7 +112,7 @@ READS: dict[str, tuple[str, Scenario]] = {
     "list nodes": ("/pools/etl/nodes", lambda client, _: client.list_nodes("etl")),
     "count nodes": ("/nodecounts", lambda client, _: client.node_counts("etl")),
     "get job": ("/jobs/", lambda client, job: client.find_job(job)),
-    "list jobs": ("/jobs", lambda client, _: client.find_active_jobs("af")),
+    "list jobs": ("/jobs", lambda client, _: client.find_jobs("af")),
     "get task": ("/tasks/main", lambda client, job: client.find_task(job, "main")),
 }
 # In an order in which each succeeds after those before it.
