@@ -72,7 +72,10 @@ async def serving(options: EmulatorOptions) -> AsyncIterator[RunningEmulator]:
         tls = None if options.tls is None else make_loopback_tls(options.tls)
         clock = _clock(options, place.state)
         storage = BlobStorage(place.blobs, derive_key(key), clock.now)
-        async with _identity(tls) as identity, serving_blobs(storage, options.blob_port):
+        async with (
+            _identity(tls) as identity,
+            serving_blobs(storage, options.blob_port, tls, identity.local if identity else None),
+        ):
             gate = Gate(options, key, identity.local if identity else None)
             endpoint = f"{'https' if tls else 'http'}://127.0.0.1:{listener.getsockname()[1]}"
             account = EmulatedAccount(options, clock, place, endpoint, storage)

@@ -54,6 +54,7 @@ LISTENERS: dict[str, Callable[[RunningEmulator], tuple[str, Mapping[str, str], s
     "control plane": control,
     "price list": lambda e: (f"{e.endpoint}/_emulator/prices", {}, "GET", ""),
     "blob store": lambda e: (f"{e.storage.endpoint}/container/blob", {}, "GET", ""),
+    "blob store over HTTPS": lambda e: (f"{e.storage.secure_endpoint}/container/blob", {}, "GET", ""),
     "entra": lambda e: (f"{identity(e).authority}/none/discovery/v2.0/keys", {}, "GET", ""),
     "app service": lambda e: (
         f"{identity(e).identity_endpoint}?resource={BATCH}",

@@ -31,6 +31,11 @@ class BlobCode(Enum):
         "The specified resource name contains invalid characters.",
     )
     INVALID_XML_DOCUMENT = ("InvalidXmlDocument", 400, "XML specified is not syntactically valid.")
+    INVALID_XML_NODE_VALUE = (
+        "InvalidXmlNodeValue",
+        400,
+        "The XML node value is not in the correct format.",
+    )
     MD5_MISMATCH = (
         "Md5Mismatch",
         400,
@@ -45,6 +50,12 @@ class BlobCode(Enum):
         "OutOfRangeQueryParameterValue",
         400,
         "One of the query parameters specified in the request URI is outside the permissible range.",
+    )
+    INVALID_AUTHENTICATION_INFO = (
+        "InvalidAuthenticationInfo",
+        401,
+        "Server failed to authenticate the request. "
+        "Please refer to the information in the www-authenticate header.",
     )
     AUTHENTICATION_FAILED = (
         "AuthenticationFailed",
@@ -66,6 +77,16 @@ class BlobCode(Enum):
         "AuthorizationProtocolMismatch",
         403,
         "This request is not authorized to perform this operation using this protocol.",
+    )
+    AUTHORIZATION_RESOURCE_TYPE_MISMATCH = (
+        "AuthorizationResourceTypeMismatch",
+        403,
+        "This request is not authorized to perform this operation using this resource type.",
+    )
+    AUTHORIZATION_SERVICE_MISMATCH = (
+        "AuthorizationServiceMismatch",
+        403,
+        "This request is not authorized to perform this operation using this service.",
     )
     AUTHORIZATION_SOURCE_IP_MISMATCH = (
         "AuthorizationSourceIPMismatch",
@@ -115,12 +136,16 @@ class BlobError(Exception):
 
     :param details: further elements of the body, by name. They never contain a signature.
     :param status: HTTP status; ``None`` uses the status of the code.
+    :param challenge: the ``WWW-Authenticate`` header; ``None`` for none.
     """
 
-    def __init__(self, code: BlobCode, *, status: int | None = None, **details: str) -> None:
+    def __init__(
+        self, code: BlobCode, *, status: int | None = None, challenge: str | None = None, **details: str
+    ) -> None:
         super().__init__(f"{code.code}: {code.sentence}")
         self.code = code
         self.status = status or code.status
+        self.challenge = challenge
         self.details = details
 
 

@@ -25,8 +25,8 @@ from airflow_provider_batchlinux.emulator.blobs.errors import BlobCode, BlobErro
 from airflow_provider_batchlinux.emulator.protocol.instants import format_instant, parse_instant, ticks
 
 _PROPERTIES = "container.json"
-_INCOMING = "incoming"
-"""The directory of unfinished uploads."""
+_INCOMING = ".incoming"
+"""The directory of unfinished uploads; no container has this name."""
 
 _CHUNK = 1 << 20
 
@@ -107,6 +107,11 @@ class BlobFiles:
         shutil.rmtree(root / _INCOMING, ignore_errors=True)
         for properties in root.glob(f"*/{_PROPERTIES}"):
             self._load(properties)
+
+    @property
+    def containers(self) -> Mapping[str, Container]:
+        """All containers by name."""
+        return self._containers
 
     def clear(self) -> None:
         """Delete all containers."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from urllib.parse import quote
 from xml.etree import ElementTree
@@ -27,23 +27,59 @@ _ECHOED = {
 async def list_blobs(call: BlobCall) -> BlobReply:
     """Answer GET of a container with ``comp=list``."""
     blobs = call.files.container(call.container).blobs
-    size, start = _page_size(call), _read_marker(call.query.get("marker"))
     found = entries(sorted(blobs), call.query.get("prefix", ""), call.query.get("delimiter", ""))
-    page = list(islice((entry for entry in found if entry[0] >= start), size + 1))
-    root = ElementTree.Element(
-        "EnumerationResults", {"ServiceEndpoint": f"{call.endpoint}/", "ContainerName": call.container}
-    )
-    for tag, parameter in _ECHOED.items():
-        if parameter in call.query:
-            _add_text(root, tag, call.query[parameter])
+    page, following = _page(call, found)
+    root = _results(call, {"ContainerName": call.container})
     listed = SubElement(root, "Blobs")
     has_metadata = "metadata" in call.query.get("include", "").split(",")
-    for name, is_prefix in page[:size]:
+    for name, is_prefix in page:
         if is_prefix:
             _add_text(SubElement(listed, "BlobPrefix"), "Name", name)
         else:
             _add_blob(listed, blobs[name], has_metadata=has_metadata)
-    SubElement(root, "NextMarker").text = _marker(page[size][0]) if len(page) > size else None
+    return _listing(root, following)
+
+
+async def list_containers(call: BlobCall) -> BlobReply:
+    """Answer GET of the account with ``comp=list``."""
+    containers = call.files.containers
+    page, following = _page(call, entries(sorted(containers), call.query.get("prefix", ""), ""))
+    root = _results(call, {})
+    listed = SubElement(root, "Containers")
+    for name, _ in page:
+        element, record = SubElement(listed, "Container"), containers[name]
+        _add_text(element, "Name", name)
+        _add_properties(
+            element,
+            {
+                "Last-Modified": format_http_date(record.modified),
+                "Etag": record.etag,
+                "LeaseStatus": "unlocked",
+                "LeaseState": "available",
+            },
+        )
+    return _listing(root, following)
+
+
+def _page(call: BlobCall, found: Iterable[tuple[str, bool]]) -> tuple[list[tuple[str, bool]], str | None]:
+    """Return the entries of the requested page, and the name that the next page begins with."""
+    size, start = _page_size(call), _read_marker(call.query.get("marker"))
+    page = list(islice((entry for entry in found if entry[0] >= start), size + 1))
+    return page[:size], page[size][0] if len(page) > size else None
+
+
+def _results(call: BlobCall, attributes: Mapping[str, str]) -> ElementTree.Element:
+    root = ElementTree.Element(
+        "EnumerationResults", {"ServiceEndpoint": f"{call.storage.endpoint}/", **attributes}
+    )
+    for tag, parameter in _ECHOED.items():
+        if parameter in call.query:
+            _add_text(root, tag, call.query[parameter])
+    return root
+
+
+def _listing(root: ElementTree.Element, following: str | None) -> BlobReply:
+    SubElement(root, "NextMarker").text = None if following is None else _marker(following)
     body: bytes = ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
     return BlobReply(200, {"content-type": "application/xml"}, body)
 
@@ -87,13 +123,17 @@ def _add_blob(parent: ElementTree.Element, blob: Blob, *, has_metadata: bool) ->
         "LeaseState": "available",
         "ServerEncrypted": "true",
     }
-    shown = SubElement(element, "Properties")
-    for name, text in properties.items():
-        SubElement(shown, name).text = text
+    _add_properties(element, properties)
     if has_metadata and blob.metadata:
         metadata = SubElement(element, "Metadata")
         for name, text in blob.metadata.items():
             SubElement(metadata, name).text = text
+
+
+def _add_properties(parent: ElementTree.Element, properties: Mapping[str, str]) -> None:
+    shown = SubElement(parent, "Properties")
+    for name, text in properties.items():
+        SubElement(shown, name).text = text
 
 
 def _add_text(parent: ElementTree.Element, tag: str, text: str) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from xml.etree import ElementTree
 
+from airflow_provider_batchlinux.emulator.blobs.delegation import DelegationKey, read_key_times
 from airflow_provider_batchlinux.emulator.blobs.errors import BlobCode, BlobError, not_emulated
 from airflow_provider_batchlinux.emulator.blobs.files import Blob, Incoming
+from airflow_provider_batchlinux.emulator.blobs.sas import VERSION
 from airflow_provider_batchlinux.emulator.blobs.wire import (
     BlobCall,
     BlobReply,
@@ -33,8 +35,25 @@ _OVERRIDES = {
     "rsct": "content-type",
 }
 _DEFAULT_TYPE = "application/octet-stream"
+_LONGEST_KEY_INFO = 1 << 16
 _LONGEST_BLOCK_LIST = 10 << 20
 _BLOCK_KINDS = frozenset({"Latest", "Uncommitted", "Committed"})
+
+
+async def get_account_information(_call: BlobCall) -> BlobReply:
+    """Answer GET and HEAD of the kind of the account."""
+    return BlobReply(200, {"x-ms-sku-name": "Standard_LRS", "x-ms-account-kind": "StorageV2"})
+
+
+async def get_delegation_key(call: BlobCall) -> BlobReply:
+    """Answer POST for a user delegation key."""
+    start, expiry = read_key_times(await call.body(_LONGEST_KEY_INFO), call.now)
+    version = call.headers.get("x-ms-version", VERSION)
+    identity = call.grant.identity
+    if identity is None:
+        raise BlobError(BlobCode.AUTHORIZATION_FAILURE)
+    key = DelegationKey(identity.object_id, identity.tenant_id, start, expiry, "b", version)
+    return BlobReply(200, {"content-type": "application/xml"}, key.document(call.storage.key))
 
 
 async def create_container(call: BlobCall) -> BlobReply:
@@ -135,7 +154,7 @@ def _check_target(call: BlobCall) -> None:
     """Raise an error if the SAS does not allow an overwrite, or the conditions of the request are not met."""
     blob: Blob | None = call.files.container(call.container).blobs.get(call.blob)
     check_conditions(call, blob)
-    if blob is not None and call.permissions is not None and "w" not in call.permissions:
+    if blob is not None and call.grant.permissions is not None and "w" not in call.grant.permissions:
         raise BlobError(BlobCode.UNAUTHORIZED_BLOB_OVERWRITE)
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
+from ssl import SSLContext
 from urllib.parse import unquote
 
 from airflow_provider_batchlinux.emulator.blobs.errors import BlobError
@@ -35,14 +36,17 @@ def derive_key(batch_key: str) -> str:
 @dataclass(frozen=True)
 class StorageFacts:
     """
-    How clients connect with the account key.
+    How clients connect.
 
     :param endpoint: URL with the account name as its path.
+    :param key: the account's key.
+    :param secure_endpoint: the same over HTTPS, for tokens of Entra; empty if only plain HTTP is served.
     """
 
     endpoint: str
     account: str
     key: str = field(repr=False)
+    secure_endpoint: str = ""
 
 
 class BlobStorage:
@@ -55,19 +59,20 @@ class BlobStorage:
 
     def __init__(self, root: Path, key: str, now: Callable[[], datetime]) -> None:
         self.account = ACCOUNT
+        # Set once it is served.
         self.endpoint = ""
+        self.secure_endpoint = ""
+        self.trust: SSLContext | bool = True
+        """What nodes trust over HTTPS: ``True`` is what every program trusts."""
+
         self.key = key
         self.files = BlobFiles(root)
         self.now = now
 
     @property
     def facts(self) -> StorageFacts:
-        """How clients connect with the account key."""
-        return StorageFacts(self.endpoint, self.account, self.key)
-
-    def open(self, endpoint: str) -> None:
-        """Set the URL at which the account is served, with the account name as its path."""
-        self.endpoint = endpoint
+        """How clients connect."""
+        return StorageFacts(self.endpoint, self.account, self.key, self.secure_endpoint)
 
     def open_container(self, name: str, permissions: str, expires_in: float) -> str:
         """
@@ -99,7 +104,9 @@ class BlobStorage:
         :param url: URL of a container or blob. A URL of another host is returned unchanged.
         """
         plain = url.partition("?")[0]
-        if not plain.startswith(f"{self.endpoint}/"):
+        own = [f"{endpoint}/" for endpoint in (self.endpoint, self.secure_endpoint) if endpoint]
+        prefix = next((prefix for prefix in own if plain.startswith(prefix)), None)
+        if prefix is None:
             return url
-        container = unquote(plain.removeprefix(f"{self.endpoint}/").partition("/")[0])
+        container = unquote(plain.removeprefix(prefix).partition("/")[0])
         return f"{plain}?{self.container_url(container, BLOB_PERMISSIONS).partition('?')[2]}"

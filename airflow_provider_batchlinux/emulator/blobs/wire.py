@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
+from airflow_provider_batchlinux.emulator.blobs.access import Grant
 from airflow_provider_batchlinux.emulator.blobs.errors import BlobCode, BlobError
 from airflow_provider_batchlinux.emulator.blobs.files import Blob, BlobFiles, Container
+from airflow_provider_batchlinux.emulator.blobs.storage import BlobStorage
 from airflow_provider_batchlinux.emulator.protocol.instants import format_http_date
 
 _RANGE = re.compile(r"bytes=(\d{1,18})-(\d{0,18})")
@@ -24,20 +26,24 @@ class BlobCall:
 
     :param query: query parameters by lower-case name.
     :param headers: header fields by lower-case name.
-    :param permissions: permissions of its SAS; ``None`` means all.
+    :param grant: what it is allowed to do.
     :param chunks: yields the body in chunks.
     """
 
-    files: BlobFiles
-    endpoint: str
+    storage: BlobStorage
     method: str
     container: str
     blob: str
     query: Mapping[str, str]
     headers: Mapping[str, str]
     now: datetime
-    permissions: str | None
+    grant: Grant
     chunks: AsyncIterator[bytes]
+
+    @property
+    def files(self) -> BlobFiles:
+        """The containers and blobs."""
+        return self.storage.files
 
     async def body(self, limit: int) -> bytes:
         """

@@ -69,7 +69,7 @@ async def upload_node_logs(service: BatchService, call: Call) -> Reply:
     url = body["containerUrl"]
     if "identityReference" in body:
         url = service.storage.with_identity(url)
-    machine.keep_running(f"logs {call.request_id}", upload_logs(url, directory, logs))
+    machine.keep_running(f"logs {call.request_id}", upload_logs(url, directory, logs, service.storage))
     result = {"virtualDirectoryName": directory, "numberOfFilesUploaded": len(logs)}
     return entity(call, "UploadBatchServiceLogsResult", result)
 

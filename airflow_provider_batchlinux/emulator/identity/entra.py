@@ -11,8 +11,8 @@ from uuid import uuid4
 from airflow_provider_batchlinux.emulator.identity.tenant import Application, LocalTenant
 from airflow_provider_batchlinux.emulator.identity.tokens import LIFETIME
 
-RESOURCES = ("https://batch.core.windows.net", "https://management.azure.com")
-"""The audiences of tokens: Batch, and the management plane, whose tokens Batch does not accept."""
+RESOURCES = ("https://batch.core.windows.net", "https://storage.azure.com", "https://management.azure.com")
+"""The audiences of tokens: Batch, storage and the management plane, each of which accepts only its own."""
 
 _LOCAL_RESOURCE = "https://127.0.0.1:"
 """The prefix of the local management plane as an audience."""

@@ -14,6 +14,9 @@ from jwt.algorithms import RSAAlgorithm
 BATCH_AUDIENCES = ("https://batch.core.windows.net/",)
 """The audience of a token for Batch. Recorded: without the slash it is refused."""
 
+STORAGE_AUDIENCES = ("https://storage.azure.com", "https://storage.azure.com/")
+"""The audiences of tokens for Azure Storage."""
+
 LIFETIME = timedelta(hours=1)
 _SKEW = timedelta(minutes=5)
 _KEY_ID = "1"

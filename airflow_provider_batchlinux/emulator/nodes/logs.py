@@ -12,6 +12,7 @@ from urllib.parse import quote, urlsplit, urlunsplit
 
 import aiohttp
 
+from airflow_provider_batchlinux.emulator.blobs.storage import BlobStorage
 from airflow_provider_batchlinux.emulator.protocol.instants import format_instant
 from airflow_provider_batchlinux.emulator.protocol.local_files import open_for_reading
 from airflow_provider_batchlinux.emulator.state.records import Node
@@ -50,14 +51,21 @@ def blob_url(container_url: str, name: str) -> str:
     return urlunsplit(parts._replace(path=f"{parts.path.rstrip('/')}/{quote(name)}"))
 
 
-async def upload_logs(container_url: str, directory: str, logs: Mapping[str, bytes]) -> None:
+async def upload_logs(
+    container_url: str, directory: str, logs: Mapping[str, bytes], storage: BlobStorage
+) -> None:
     """
     Upload log files to a container.
 
     The request has been answered by then, so a failure is only logged.
+
+    :param storage: the blob store, whose certificate the node trusts.
     """
+    connector = aiohttp.TCPConnector(ssl=storage.trust)
     headers = {"x-ms-blob-type": "BlockBlob", "content-type": "application/octet-stream"}
-    async with aiohttp.ClientSession(timeout=_TIMEOUT, headers=headers, raise_for_status=True) as session:
+    async with aiohttp.ClientSession(
+        timeout=_TIMEOUT, headers=headers, raise_for_status=True, connector=connector
+    ) as session:
         for name, content in logs.items():
             url = blob_url(container_url, f"{directory}/{name}")
             try:

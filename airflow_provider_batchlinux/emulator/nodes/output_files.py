@@ -74,7 +74,8 @@ async def upload_output_files(outputs: Outputs, outcome: Outcome, storage: BlobS
     if not due:
         return outcome
     with _Journal(outputs.directory) as journal:
-        async with aiohttp.ClientSession(timeout=_TIMEOUT) as session:
+        connector = aiohttp.TCPConnector(ssl=storage.trust)
+        async with aiohttp.ClientSession(timeout=_TIMEOUT, connector=connector) as session:
             uploads = [_Upload(session, storage, outputs, journal, file) for file in due]
             failed = [error for upload in uploads for error in await upload.run()]
     return replace(outcome, failure=failed[0].info) if failed else outcome

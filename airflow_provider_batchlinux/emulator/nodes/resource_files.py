@@ -34,7 +34,8 @@ async def fetch_resource_files(
     """
     if not files:
         return None
-    async with aiohttp.ClientSession(timeout=_TIMEOUT) as session:
+    connector = aiohttp.TCPConnector(ssl=storage.trust)
+    async with aiohttp.ClientSession(timeout=_TIMEOUT, connector=connector) as session:
         try:
             for file in files:
                 await _Download(session, directory, storage, file).run()

@@ -64,7 +64,7 @@ def test_what_was_not_finished_is_not_taken_up(tmp_path: Path) -> None:
         tmp_path / "data" / "container.json",
         *(tmp_path / "data").glob("blob-*.json"),
     }
-    assert not (tmp_path / "incoming").exists()
+    assert not (tmp_path / ".incoming").exists()
 
 
 def test_replaced_content_is_not_kept(tmp_path: Path) -> None:

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from airflow_provider_batchlinux.emulator.blobs.errors import BlobError
 from airflow_provider_batchlinux.emulator.blobs.sas import (
     BLOB_PERMISSIONS,
+    Circumstances,
     Target,
-    check_sas,
+    check_service_sas,
     make_sas,
     string_to_sign,
 )
@@ -37,7 +38,7 @@ TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=8
 
 
 def check(token: dict[str, str], target: Target, now: datetime = NOW, key: str = KEY) -> str:
-    return check_sas(token, target, key, now, "127.0.0.1")
+    return check_service_sas(token, target, key, Circumstances(now, "127.0.0.1"))
 
 
 def code_of(token: dict[str, str], target: Target = CONTAINER, now: datetime = NOW) -> str:
