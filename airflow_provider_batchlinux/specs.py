@@ -59,10 +59,13 @@ if TYPE_CHECKING:
         StorageSpec,
     )
     from airflow_provider_batchlinux.core.pools.validation.rules import formula_problems
+    from airflow_provider_batchlinux.core.tasks.spec.identity import AutoUserSpec
+    from airflow_provider_batchlinux.core.tasks.spec.task import TaskSpec
     from airflow_provider_batchlinux.core.users.credentials import KeyDestination
 
 __all__ = [
     "ApplicationPackageSpec",
+    "AutoUserSpec",
     "AutoscaleSpec",
     "AzureBlobMountSpec",
     "AzureFilesMountSpec",
@@ -92,6 +95,7 @@ __all__ = [
     "StartTaskSpec",
     "StorageSpec",
     "TaskContainerSpec",
+    "TaskSpec",
     "UpgradeSpec",
     "UserAccountSpec",
     "by_pending_tasks",
@@ -102,6 +106,7 @@ __all__ = [
 
 _HOMES = {
     "ApplicationPackageSpec": "pools.spec.software",
+    "AutoUserSpec": "tasks.spec.identity",
     "AutoscaleSpec": "pools.spec.scale",
     "AzureBlobMountSpec": "pools.spec.storage",
     "AzureFilesMountSpec": "pools.spec.storage",
@@ -131,6 +136,7 @@ _HOMES = {
     "StartTaskSpec": "pools.spec.start_task",
     "StorageSpec": "pools.spec.storage",
     "TaskContainerSpec": "pools.spec.containers",
+    "TaskSpec": "tasks.spec.task",
     "UpgradeSpec": "pools.spec.software",
     "UserAccountSpec": "pools.spec.start_task",
     "by_pending_tasks": "pools.formulas",

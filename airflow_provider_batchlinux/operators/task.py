@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 
     from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
     from airflow_provider_batchlinux.core.tasks.requests import TaskRequest
-    from airflow_provider_batchlinux.core.tasks.task import TaskSpec
+    from airflow_provider_batchlinux.core.tasks.task import JobSpec
+    from airflow_provider_batchlinux.specs import AutoUserSpec, TaskContainerSpec
     from airflow_provider_batchlinux.triggers._base import BatchLinuxTrigger
 
 __all__ = ["BatchLinuxTaskOperator"]
@@ -75,9 +76,21 @@ class BatchLinuxTaskOperator(BatchLinuxWaitingOperator["TaskRequest"]):
         (templated)
     :param files: small files to copy to the working directory: the name there, and the path on the worker. At
         most 96 KiB in total when compressed; ``None`` for none. (templated)
+    :param container: the container to run the command in: its image, or a
+        :class:`~airflow_provider_batchlinux.specs.TaskContainerSpec`. The pool needs a container engine, and
+        the image ``/bin/bash``; ``None`` runs it on the node itself. (templated)
     :param result_file: a JSON file in the working directory, at most 48 KiB, whose content becomes
         ``result``; ``None`` for none. (templated)
-    :param elevated: run the command as root. (templated)
+    :param elevated: run the command as root, as ``run_as=AutoUserSpec(elevation="admin")`` does.
+        (templated)
+    :param run_as: the name of a user account of the pool, or an
+        :class:`~airflow_provider_batchlinux.specs.AutoUserSpec`; ``None`` is an automatic user that all
+        commands on a node share and that is not root. (templated)
+    :param required_slots: how many task slots of its node the command occupies. (templated)
+    :param priority: the priority of its job, from -1000 to 1000; commands of higher priority start first.
+        (templated)
+    :param affinity: the id of the node on which the command is preferred to run; it runs on another one if
+        that node is busy or gone; ``None`` for no preference. (templated)
     :param time_limit: how long the command may run before the service terminates it, as a pendulum duration,
         ``timedelta`` or seconds; ``None`` for no limit. Airflow's ``execution_timeout`` includes the time
         that the command waits for a node. (templated)
@@ -108,8 +121,13 @@ class BatchLinuxTaskOperator(BatchLinuxWaitingOperator["TaskRequest"]):
         command: str,
         environment: dict[str, str | None] | None = None,
         files: dict[str, str] | None = None,
+        container: TaskContainerSpec | Mapping[str, Any] | str | None = None,
         result_file: str | None = None,
         elevated: bool | str = False,
+        run_as: AutoUserSpec | Mapping[str, Any] | str | None = None,
+        required_slots: int | str = 1,
+        priority: int | str = 0,
+        affinity: str | None = None,
         time_limit: Duration | str | None = None,
         start_limit: Duration | str | None = None,
         max_retries: int | str = 0,
@@ -124,8 +142,13 @@ class BatchLinuxTaskOperator(BatchLinuxWaitingOperator["TaskRequest"]):
         self.command = command
         self.environment = environment
         self.files = files
+        self.container = container
         self.result_file = result_file
         self.elevated = elevated
+        self.run_as = run_as
+        self.required_slots = required_slots
+        self.priority = priority
+        self.affinity = affinity
         self.time_limit = time_limit
         self.start_limit = start_limit
         self.max_retries = max_retries
@@ -159,7 +182,7 @@ class BatchLinuxTaskOperator(BatchLinuxWaitingOperator["TaskRequest"]):
             "start_by": nearest_deadline(context, start_limit=start_limit)["deadline"],
         }
         submission = Submission(
-            spec=self._spec(),
+            spec=await self._job(client),
             id_stem=id_stem_of(context, self.account.id_prefix),
             try_number=context["ti"].try_number,
             token=uuid.uuid4().hex,
@@ -203,21 +226,17 @@ class BatchLinuxTaskOperator(BatchLinuxWaitingOperator["TaskRequest"]):
         """Return whether the command is lost or timed out, or no retry follows that could adopt it."""
         return isinstance(error, (TaskFailedError, WaitTimeoutError)) or is_last_try(context)
 
-    def _spec(self) -> TaskSpec:
-        from airflow_provider_batchlinux.core.tasks.task import TaskSpec, pack_files
+    async def _job(self, client: BatchLinuxClient) -> JobSpec:
+        """Return the job to submit, after what only the worker and the pool can tell about it was checked."""
+        from airflow_provider_batchlinux.client.tasks.requirements import require_engine
+        from airflow_provider_batchlinux.core.tasks.spec.files import pack_files
 
         request = self.request
         files = {name: Path(path) for name, path in (request.files or {}).items()}
         contents = {name: path.read_bytes() for name, path in files.items()}
-        spec = TaskSpec(
-            pool_id=request.pool_id,
-            command=request.command,
-            environment=request.environment or {},
-            elevated=request.elevated,
-            packed_files=pack_files(contents) if contents else None,
-            time_limit=request.time_limit,
-            max_retries=request.max_retries,
-        )
-        if problems := spec.problems():
+        job = request.job(pack_files(contents) if contents else None)
+        if problems := job.problems():
             raise ValueError("\n".join(problems))
-        return spec
+        if job.task.container is not None:
+            await require_engine(client, job.pool_id, job.task.container.image)
+        return job

@@ -18,7 +18,7 @@ from airflow_provider_batchlinux.core.pool_metadata import (
     metadata_of,
 )
 from airflow_provider_batchlinux.core.tasks.job import ENDING_JOB_STATES, job_state
-from airflow_provider_batchlinux.core.tasks.task import TASK_ID, TaskOutcome, TaskSpec, task_outcome
+from airflow_provider_batchlinux.core.tasks.task import TASK_ID, JobSpec, TaskOutcome, task_outcome
 from airflow_provider_batchlinux.exceptions import BatchConflictError, BatchLinuxError, BatchRequestError
 
 log = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ class Submission:
     """
     A command to submit.
 
-    :param spec: the command.
+    :param spec: the job with the command.
     :param id_stem: the prefix of the job ids of all tries of the task instance.
     :param try_number: the number of the try. It is part of the job id, so that a new
         try never reads an old result.
@@ -45,7 +45,7 @@ class Submission:
         its result was never read.
     """
 
-    spec: TaskSpec
+    spec: JobSpec
     id_stem: str
     try_number: int
     token: str

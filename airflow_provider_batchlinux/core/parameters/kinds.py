@@ -34,6 +34,8 @@ ALL_IF_NONE = object()
 _LONGEST = 100 * 366 * 86400.0
 """Seconds of the longest duration; longer ones end after the last date that Python knows."""
 
+_HIGHEST_PRIORITY = 1000
+
 _NUMBER = re.compile(r"[-+]?\d+(?:\.0*)?")
 _TIMEDELTA = re.compile(r"(?:(-?\d+) days?, )?(\d+):(\d\d):(\d\d(?:\.\d+)?)")
 
@@ -213,6 +215,19 @@ PositiveCount: TypeAlias = Annotated[
     int, Kind("a whole number from 1 up", lambda value: count_of(value) or None)
 ]
 """A whole number from 1 up."""
+
+Priority: TypeAlias = Annotated[
+    int,
+    Kind(
+        "a whole number from -1000 to 1000",
+        lambda value: (
+            number
+            if (number := whole_number_of(value)) is not None and abs(number) <= _HIGHEST_PRIORITY
+            else None
+        ),
+    ),
+]
+"""The priority of a job."""
 
 CountOrShare: TypeAlias = Annotated[
     int | str, Kind("a whole number from 0 up, or a share such as '5%'", count_or_share_of)

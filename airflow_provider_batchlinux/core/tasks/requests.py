@@ -8,13 +8,20 @@ from dataclasses import dataclass
 from airflow_provider_batchlinux.core.parameters.kinds import (
     Count,
     Flag,
+    PositiveCount,
+    Priority,
     RetryCount,
     Seconds,
+    ServiceId,
     Text,
     Variables,
 )
 from airflow_provider_batchlinux.core.parameters.requests import WaitRequest
+from airflow_provider_batchlinux.core.pools.spec.containers import TaskContainerSpec
 from airflow_provider_batchlinux.core.tasks.cleanup import DeleteJob
+from airflow_provider_batchlinux.core.tasks.spec.identity import AutoUserSpec
+from airflow_provider_batchlinux.core.tasks.spec.task import TaskSpec
+from airflow_provider_batchlinux.core.tasks.task import JobSpec
 
 
 @dataclass(frozen=True)
@@ -25,8 +32,13 @@ class TaskRequest(WaitRequest):
     :param command: the command.
     :param environment: its environment variables; ``None`` for none.
     :param files: the paths on the worker of files to copy, by their names on the node; ``None`` for none.
+    :param container: the container to run it in, or its image; ``None`` for none.
     :param result_file: the JSON file with the result; ``None`` for none.
     :param elevated: whether it runs as root.
+    :param run_as: the user account or automatic user that it runs as; ``None`` for the default.
+    :param required_slots: the task slots that it occupies.
+    :param priority: the priority of its job.
+    :param affinity: the node on which it is preferred to run; ``None`` for any.
     :param time_limit: the seconds that it may run; ``None`` for no limit.
     :param start_limit: the seconds that it may wait for its start; ``None`` for no limit.
     :param max_retries: how often the service retries it; -1 for without limit.
@@ -38,11 +50,41 @@ class TaskRequest(WaitRequest):
     command: Text
     environment: Variables | None
     files: Mapping[str, Text] | None
+    container: TaskContainerSpec | Text | None
     result_file: Text | None
     elevated: Flag
+    run_as: AutoUserSpec | Text | None
+    required_slots: PositiveCount
+    priority: Priority
+    affinity: ServiceId | None
     time_limit: Seconds | None
     start_limit: Seconds | None
     max_retries: RetryCount
     delete_job: DeleteJob
     rerun_finished: Flag
     output_limit: Count
+
+    def problems(self) -> list[str]:
+        """List the parameters that cannot be combined."""
+        if self.elevated and self.run_as is not None:
+            return ["elevated and run_as both name a user; give elevation in run_as instead."]
+        return []
+
+    def job(self, packed_files: str | None) -> JobSpec:
+        """
+        Return the job that runs the command.
+
+        :param packed_files: the files, packed by ``pack_files``; ``None`` for none.
+        """
+        image = self.container
+        task = TaskSpec(
+            command=self.command,
+            environment=self.environment or {},
+            container=TaskContainerSpec(image) if isinstance(image, str) else image,
+            run_as=AutoUserSpec(elevation="admin") if self.elevated else self.run_as,
+            required_slots=self.required_slots,
+            affinity=self.affinity,
+            time_limit=self.time_limit,
+            max_retries=self.max_retries,
+        )
+        return JobSpec(self.pool_id, task, packed_files, self.priority)

@@ -32,6 +32,7 @@ from airflow_provider_batchlinux.operators.pool import (
 from airflow_provider_batchlinux.operators.task import BatchLinuxTaskOperator
 from airflow_provider_batchlinux.specs import (
     AutoscaleSpec,
+    AutoUserSpec,
     ContainerSpec,
     NetworkSpec,
     OsDiskSpec,
@@ -40,6 +41,7 @@ from airflow_provider_batchlinux.specs import (
     SoftwareSpec,
     StartTaskSpec,
     StorageSpec,
+    TaskContainerSpec,
     UserAccountSpec,
 )
 from tests.airflow_harness import ExecutionApi, run_task
@@ -59,6 +61,7 @@ SAMPLES: Mapping[Any, Any] = {
     kinds.Count: 3,
     kinds.PositiveCount: 3,
     kinds.CountOrShare: "5%",
+    kinds.Priority: -5,
     kinds.Seconds: 900,
     kinds.Instant: "2099-01-01T00:00:00Z",
     kinds.Environment: {"NAME": "value"},
@@ -72,6 +75,7 @@ SAMPLES: Mapping[Any, Any] = {
     Password: "c0rrect-h0rse-battery",
     KeyFile: "/mnt/keys/etl",
     RepairSpec: {"reboots": 2},
+    AutoUserSpec: {"elevation": "admin"},
     AutoscaleSpec: {"formula": "$TargetDedicatedNodes=1;"},
     ContainerSpec: {},
     NetworkSpec: {},
@@ -80,6 +84,7 @@ SAMPLES: Mapping[Any, Any] = {
     SoftwareSpec: {},
     StartTaskSpec: {"command": "true"},
     StorageSpec: {},
+    TaskContainerSpec: {"image": "python:3.12"},
     UserAccountSpec: {"name": "etl", "password": "c0rrect-h0rse"},
 }
 """A value of each kind."""

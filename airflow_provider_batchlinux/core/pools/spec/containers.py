@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from airflow_provider_batchlinux.core.parameters.kinds import SecretText
+from airflow_provider_batchlinux.core.parameters.kinds import Flag, SecretText, Text
 from airflow_provider_batchlinux.core.parameters.spec import Spec
 
 
@@ -65,8 +65,8 @@ class BindMountSpec(Spec):
     :param read_only: whether the container can only read it; ``None`` is the service's default, which is no.
     """
 
-    source: str
-    read_only: bool | None = None
+    source: Text
+    read_only: Flag | None = None
 
     REST: ClassVar[Mapping[str, str]] = {"source": "source", "read_only": "isReadOnly"}
 
@@ -74,20 +74,23 @@ class BindMountSpec(Spec):
 @dataclass(frozen=True)
 class TaskContainerSpec(Spec):
     """
-    The container in which a start task runs.
+    The container in which a command or a start task runs.
+
+    The pool needs a container engine: see :class:`ContainerSpec`. The image needs ``/bin/bash``.
 
     :param image: the container image.
     :param run_options: further options of ``docker create``.
-    :param registry: where the image is pulled from, if the pool does not know it already.
+    :param registry: where the image is pulled from, with a user or a managed identity of the pool, if the
+        pool does not know it already.
     :param working_directory: ``taskWorkingDirectory`` or ``containerImageDefault``; ``None`` is the service's
         default, the former.
     :param bind_mounts: directories of the node that the container sees; empty for all of Batch's.
     """
 
-    image: str
-    run_options: str | None = None
+    image: Text
+    run_options: Text | None = None
     registry: RegistrySpec | Mapping[str, Any] | None = None
-    working_directory: str | None = None
+    working_directory: Text | None = None
     bind_mounts: Sequence[BindMountSpec | Mapping[str, Any]] = ()
 
     REST: ClassVar[Mapping[str, str]] = {

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_batchlinux.core.tasks.task import (
+from airflow_provider_batchlinux.core.tasks.spec.files import (
     FILES_VARIABLE,
     MAX_PACKED_SIZE,
     pack_files,

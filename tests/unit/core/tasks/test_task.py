@@ -11,17 +11,28 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_batchlinux.core.snapshots import ServiceError
-from airflow_provider_batchlinux.core.tasks.task import (
-    TaskOutcome,
-    TaskSnapshot,
-    TaskSpec,
-    pack_files,
-    task_outcome,
+from airflow_provider_batchlinux.core.pools.spec.containers import (
+    BindMountSpec,
+    RegistrySpec,
+    TaskContainerSpec,
 )
+from airflow_provider_batchlinux.core.snapshots import ServiceError
+from airflow_provider_batchlinux.core.tasks.spec.files import pack_files
+from airflow_provider_batchlinux.core.tasks.spec.identity import AutoUserSpec
+from airflow_provider_batchlinux.core.tasks.spec.task import TaskSpec
+from airflow_provider_batchlinux.core.tasks.task import JobSpec, TaskOutcome, TaskSnapshot, task_outcome
 
-SPEC = TaskSpec("etl", "bash transform.sh")
+TASK = TaskSpec("bash transform.sh")
+SPEC = JobSpec("etl", TASK)
+OF_THE_JOB = {"pool_id", "packed_files", "priority"}
 DONE = TaskSnapshot("completed", result="success", exit_code=0)
+
+
+def changed(**changes: Any) -> JobSpec:
+    """Change the job, or the command in it."""
+    of_job = {name: value for name, value in changes.items() if name in OF_THE_JOB}
+    of_task = {name: value for name, value in changes.items() if name not in OF_THE_JOB}
+    return replace(SPEC, task=replace(TASK, **of_task), **of_job)
 
 
 def settings_of(body: dict[str, Any]) -> dict[str, str]:
@@ -46,13 +57,13 @@ def test_a_plain_command_has_no_problems() -> None:
     ],
 )
 def test_what_the_service_would_refuse_is_named(changes: dict[str, Any], complaint: str) -> None:
-    [problem] = replace(SPEC, **changes).problems()
+    [problem] = changed(**changes).problems()
 
     assert complaint in problem
 
 
 def test_all_problems_are_named_at_once() -> None:
-    assert len(TaskSpec("", "", max_retries=-2).problems()) == 3
+    assert len(changed(pool_id="", command="", max_retries=-2).problems()) == 3
 
 
 @pytest.mark.parametrize(
@@ -61,17 +72,19 @@ def test_all_problems_are_named_at_once() -> None:
         pytest.param({"command": "bash transform.sh 2"}, id="command"),
         pytest.param({"environment": {"A": "1"}}, id="environment"),
         pytest.param({"packed_files": pack_files({"a": b"1"})}, id="files"),
-        pytest.param({"elevated": True}, id="rights"),
+        pytest.param({"run_as": AutoUserSpec(elevation="admin")}, id="rights"),
+        pytest.param({"container": TaskContainerSpec("python:3.12")}, id="container"),
+        pytest.param({"required_slots": 2}, id="slots"),
         pytest.param({"pool_id": "other"}, id="pool"),
     ],
 )
 def test_other_work_has_another_fingerprint(changes: dict[str, Any]) -> None:
-    assert replace(SPEC, **changes).fingerprint() != SPEC.fingerprint()
+    assert changed(**changes).fingerprint() != SPEC.fingerprint()
     assert replace(SPEC).fingerprint() == SPEC.fingerprint()
 
 
 def test_the_values_of_environment_variables_are_not_shown() -> None:
-    assert "s3cret" not in repr(replace(SPEC, environment={"TOKEN": "s3cret"}))
+    assert "s3cret" not in repr(changed(environment={"TOKEN": "s3cret"}))
 
 
 def test_the_job_runs_on_the_pool_and_says_who_made_it() -> None:
@@ -93,15 +106,53 @@ def test_the_task_asks_for_the_command_and_nothing_it_was_not_told() -> None:
 
 
 def test_the_task_takes_its_limits_and_rights() -> None:
-    body = replace(SPEC, elevated=True, time_limit=90.5, max_retries=3).task_rest()
+    body = changed(time_limit=90.5, max_retries=3, required_slots=2, affinity="tvmps_1_d").task_rest()
 
     assert body["constraints"] == {"maxTaskRetryCount": 3, "maxWallClockTime": "PT90.5S"}
-    assert body["userIdentity"]["autoUser"]["elevationLevel"] == "admin"
+    assert body["requiredSlots"] == 2
+    assert body["affinityInfo"] == {"affinityId": "TVM:tvmps_1_d"}
+    assert changed(priority=-5).job_rest("af-etl-1", {})["priority"] == -5
+
+
+@pytest.mark.parametrize(
+    ("run_as", "identity"),
+    [
+        pytest.param(None, {"autoUser": {"scope": "pool", "elevationLevel": "nonadmin"}}, id="default"),
+        pytest.param("etl", {"username": "etl"}, id="account"),
+        pytest.param(
+            AutoUserSpec(scope="task", elevation="admin"),
+            {"autoUser": {"scope": "task", "elevationLevel": "admin"}},
+            id="automatic",
+        ),
+    ],
+)
+def test_the_task_runs_as_the_user_it_was_given(run_as: Any, identity: dict[str, Any]) -> None:
+    assert changed(run_as=run_as).task_rest()["userIdentity"] == identity
+
+
+def test_the_task_runs_in_the_container_it_was_given() -> None:
+    container = TaskContainerSpec(
+        "acr.example/etl:1",
+        run_options="--shm-size=1g",
+        registry=RegistrySpec("acr.example", identity="/subscriptions/s/id"),
+        working_directory="containerImageDefault",
+        bind_mounts=[BindMountSpec("Shared", read_only=True)],
+    )
+
+    assert changed(container=container).task_rest()["containerSettings"] == {
+        "imageName": "acr.example/etl:1",
+        "containerRunOptions": "--shm-size=1g",
+        "registry": {
+            "registryServer": "acr.example",
+            "identityReference": {"resourceId": "/subscriptions/s/id"},
+        },
+        "workingDirectory": "containerImageDefault",
+        "containerHostBatchBindMounts": [{"source": "Shared", "isReadOnly": True}],
+    }
 
 
 def test_the_command_finds_its_files_and_its_environment(tmp_path: Path) -> None:
-    spec = replace(
-        SPEC,
+    spec = changed(
         command='cat data/part.csv && echo "it\'s $DAY"',
         environment={"DAY": "Monday"},
         packed_files=pack_files({"data/part.csv": b"1,2\n"}),

@@ -1,0 +1,1 @@
+"""A command and its parts, as a Dag describes them."""
