@@ -41,6 +41,7 @@ def get_provider_info() -> dict[str, Any]:
         ),
         "extra-links": [f"{_PACKAGE}.links.portal.BatchLinuxPoolLink"],
         "connection-types": [_connection_type()],
+        "config": {"batch_linux": _config()},
     }
 
 
@@ -62,6 +63,25 @@ def _connection_type() -> dict[str, Any]:
             },
         },
         "conn-fields": _connection_fields(),
+    }
+
+
+def _config() -> dict[str, Any]:
+    return {
+        "description": "Azure Batch (Linux)",
+        "options": {
+            "installation_id": {
+                "description": (
+                    "The id of this Airflow in the metadata of the pools and jobs that it creates, by which "
+                    "it recognises its own on an account that several Airflows share. Empty: the Variable "
+                    "batch_linux_installation_id, which the first task makes.\n"
+                ),
+                "version_added": "0.1.0",
+                "type": "string",
+                "example": "production",
+                "default": "",
+            },
+        },
     }
 
 
@@ -106,7 +126,7 @@ def _connection_fields() -> dict[str, Any]:
         **_management_fields(),
         "id_prefix": _text(
             "Prefix of ids",
-            "The prefix of the pools and jobs of this Airflow. Each one needs its own on a shared account.",
+            "The prefix of the ids of pools and jobs that tasks create. Empty: af.",
         ),
         "retry_budget": {
             "label": "Retry budget (seconds)",

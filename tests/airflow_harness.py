@@ -83,6 +83,7 @@ class ExecutionApi:
     :param task_states: the states of the Dag run's tasks, by their ids.
     :param live_runs: the ids of Dag runs that are not over; ``None`` refuses to answer.
     :param run_id: the task's own Dag run.
+    :param variables: Airflow's Variables; ``None`` refuses to answer.
     """
 
     xcoms: dict[str, Any] = field(default_factory=dict)
@@ -92,6 +93,7 @@ class ExecutionApi:
     task_states: Mapping[str, str] = field(default_factory=dict)
     live_runs: tuple[str, ...] | None = ()
     run_id: str = RUN_ID
+    variables: dict[str, str] | None = field(default_factory=dict)
 
     def answer(self, request: httpx.Request) -> httpx.Response:
         """Answer a request of the task runner."""
@@ -112,7 +114,19 @@ class ExecutionApi:
             return httpx.Response(200, json=[self.xcoms[key]] if key in self.xcoms else [])
         if "/xcoms/" in path:
             return self._answer_xcom(request.method, path.rsplit("/", 1)[-1], body)
+        if "/variables/" in path:
+            return self._answer_variable(request.method, path.rsplit("/", 1)[-1], body)
         return httpx.Response(204)
+
+    def _answer_variable(self, method: str, key: str, body: Any) -> httpx.Response:
+        if self.variables is None:
+            return httpx.Response(400, json={"detail": {"reason": "refused", "message": "no Variable today"}})
+        if method == "PUT":
+            self.variables[key] = body.get("val", body.get("value"))
+            return httpx.Response(201, json={"message": "stored"})
+        if key in self.variables:
+            return httpx.Response(200, json={"key": key, "value": self.variables[key]})
+        return httpx.Response(404, json={"detail": {"reason": "not_found", "message": "no such Variable"}})
 
     def _answer_xcom(self, method: str, key: str, body: Any) -> httpx.Response:
         if self.refusals:

@@ -13,12 +13,15 @@ _HOME = tempfile.mkdtemp(prefix="batchlinux-tests-")
 atexit.register(shutil.rmtree, _HOME, ignore_errors=True)
 for _name in [name for name in os.environ if name.startswith("AIRFLOW_")]:
     del os.environ[_name]
+INSTALLATION = "tests"
+"""The id of the Airflow under test."""
 os.environ.update(
     AIRFLOW_HOME=_HOME,
     AIRFLOW__CORE__LOAD_EXAMPLES="False",
     AIRFLOW__CORE__UNIT_TEST_MODE="True",
     AIRFLOW__CORE__DAGS_FOLDER=os.path.join(_HOME, "dags"),
     AIRFLOW__CORE__TEST_CONNECTION="Enabled",
+    AIRFLOW__BATCH_LINUX__INSTALLATION_ID=INSTALLATION,
     AIRFLOW__DATABASE__SQL_ALCHEMY_CONN=f"sqlite:///{_HOME}/airflow.db",
 )
 

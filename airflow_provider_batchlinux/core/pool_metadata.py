@@ -32,9 +32,12 @@ _MORE_HOLDERS = f"{METADATA_PREFIX}more_holders"
 _TAKERS = f"{METADATA_PREFIX}takers"
 _KEPT = f"{METADATA_PREFIX}kept"
 _KEPT_UNTIL = f"{METADATA_PREFIX}kept_until"
-_OWNER = ("dag_id", "run_id", "map_index", "task_id", "instance")
+_OWNER = ("dag_id", "run_id", "map_index", "task_id", "installation")
+_INSTANCE = f"{METADATA_PREFIX}instance"
+"""The installation, as an earlier release named it: by the ``id_prefix`` of its connection."""
 _POOL_KEYS = {
     *(METADATA_PREFIX + name for name in _OWNER),
+    _INSTANCE,
     FINGERPRINT_KEY,
     _VERSION_KEY,
     _EXPIRES_AT,
@@ -57,17 +60,17 @@ class Holder(NamedTuple):
     """
     A Dag run that uses a pool.
 
-    :param instance: the ``id_prefix`` of its connection, which tells apart Airflows that share an account.
+    :param installation: the id of its Airflow, which tells apart Airflows that share an account.
     """
 
     dag_id: str
     run_id: str
-    instance: str
+    installation: str
 
     @classmethod
     def of(cls, owner: Mapping[str, str]) -> Holder:
         """Return the Dag run of a task instance that requests a pool."""
-        return cls(owner.get("dag_id", ""), owner.get("run_id", ""), owner.get("instance", ""))
+        return cls(owner.get("dag_id", ""), owner.get("run_id", ""), owner.get("installation", ""))
 
     def __str__(self) -> str:
         """Return the run as a part of a sentence."""
@@ -80,7 +83,7 @@ class PoolMarks:
     What the provider records about a pool.
 
     :param owner: the task instance that created the pool: ``dag_id``, ``run_id``, ``map_index``, ``task_id``,
-        and ``instance``, the ``id_prefix`` of its connection.
+        and ``installation``, the id of its Airflow.
     :param fingerprint: the digest of what was requested; ``None`` if this provider did not create the pool.
     :param expires_at: when the pool is no longer needed; ``None`` for never.
     :param is_shared: whether other task instances have reused the pool.
@@ -107,6 +110,8 @@ class PoolMarks:
     def read(cls, metadata: Mapping[str, str]) -> PoolMarks:
         """Return the marks in a pool's metadata; unreadable values are those of an unmarked pool."""
         owner = {name: metadata[key] for name in _OWNER if (key := METADATA_PREFIX + name) in metadata}
+        if _INSTANCE in metadata:
+            owner.setdefault("installation", metadata[_INSTANCE])
         version = metadata.get(_VERSION_KEY, "1")
         holders = _read_holders(metadata) if _VERSION_KEY in metadata else _read_takers(metadata, owner)
         return cls(
@@ -264,7 +269,7 @@ def _read_takers(metadata: Mapping[str, str], owner: Mapping[str, str]) -> tuple
         return ()
     try:
         runs = json.loads(metadata.get(_TAKERS, "[]"))
-        takers = [Holder(str(dag_id), str(run_id), owner.get("instance", "")) for dag_id, run_id in runs]
+        takers = [Holder(str(dag_id), str(run_id), owner.get("installation", "")) for dag_id, run_id in runs]
     except (TypeError, ValueError):
         return None
     # That version dropped the oldest of more without a word.

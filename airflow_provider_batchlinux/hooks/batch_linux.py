@@ -154,6 +154,19 @@ class BatchLinuxHook(BaseHook):
             return False, str(error)
         return True, f"Connected to {settings.endpoint} as {settings.auth.value}."
 
+    def installation_id(self) -> str:
+        """
+        Return the id by which this Airflow recognises its pools and jobs.
+
+        It is the configuration option ``[batch_linux] installation_id``, or else the Variable
+        ``batch_linux_installation_id``, which the first task makes that needs it.
+
+        :raises BatchLinuxError: there is none, and Airflow does not let this process make one.
+        """
+        from airflow_provider_batchlinux.hooks._installation import installation_id
+
+        return installation_id()
+
     def list_images(self) -> list[SupportedImage]:
         """List the images the service supports, in the service's order."""
         return self.run(lambda client: client.list_images())

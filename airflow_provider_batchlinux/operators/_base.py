@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime, timedelta, timezone
 from functools import cache, cached_property, wraps
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
@@ -35,6 +35,7 @@ __all__ = [
     "id_stem_of",
     "is_last_try",
     "lost_wait",
+    "marked_owner",
     "nearest_deadline",
     "owner_of",
     "remember_wait",
@@ -140,9 +141,14 @@ class BatchLinuxBaseOperator(PlainFailures, ParametersMixin[R]):
         """
         return self.hook.settings()
 
+    @cached_property
+    def installation(self) -> str:
+        """The id of this Airflow, read once a run, by tasks that make or delete something."""
+        return self.hook.installation_id()
+
 
 def owner_of(context: Context) -> dict[str, str]:
-    """Name the task instance, for the metadata of what it makes."""
+    """Name the task instance."""
     ti: Any = context["ti"]
     return {
         "dag_id": ti.dag_id,
@@ -152,17 +158,30 @@ def owner_of(context: Context) -> dict[str, str]:
     }
 
 
-def id_stem_of(context: Context, prefix: str) -> str:
+def marked_owner(context: Context, installation: str) -> dict[str, str]:
+    """
+    Name the task instance, for the ids and the metadata of what it makes.
+
+    :param installation: the id of this Airflow: another one may run the same Dag at the same logical date.
+    """
+    owner = owner_of(context)
+    # The task comes last: its name is readable in a derived id.
+    task_id = owner.pop("task_id")
+    return {**owner, "installation": installation, "task_id": task_id}
+
+
+def id_stem_of(owner: Mapping[str, str], prefix: str) -> str:
     """
     Derive what the ids of all tries of a task instance begin with; a try's number follows.
 
+    :param owner: the task instance, from :func:`marked_owner`.
     :param prefix: the connection's prefix of ids.
     """
     # Four characters stay free for the try's number.
-    return derived_id(*owner_of(context).values(), prefix=prefix, suffix="-t0000")[:-4]
+    return derived_id(*owner.values(), prefix=prefix, suffix="-t0000")[:-4]
 
 
-def runs_ended(context: Context, instance: str) -> Callable[[Holder], bool]:
+def runs_ended(context: Context, installations: Collection[str]) -> Callable[[Holder], bool]:
     """
     Return a function that returns whether a Dag run has ended; it asks Airflow once for each.
 
@@ -170,13 +189,14 @@ def runs_ended(context: Context, instance: str) -> Callable[[Holder], bool]:
     of another Airflow, and one that Airflow does not answer for, count as not ended: nothing is deleted on a
     guess.
 
-    :param instance: this Airflow's ``id_prefix``, by which it knows its own runs.
+    :param installations: the ids under which this Airflow knows runs: its own, and those that it stands in
+        for.
     """
     ti: Any = context["ti"]
 
     @cache
     def has_ended(run: Holder) -> bool:
-        if run.instance != instance:
+        if run.installation not in installations:
             return False
         try:
             active: int = ti.get_dr_count(dag_id=run.dag_id, run_ids=[run.run_id], states=_ACTIVE_RUN_STATES)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_batchlinux.core.ids import derived_id
 from airflow_provider_batchlinux.core.instants import expiry_of
 from airflow_provider_batchlinux.exceptions import BatchLinuxError
-from airflow_provider_batchlinux.operators._base import owner_of, runs_ended
+from airflow_provider_batchlinux.operators._base import marked_owner, runs_ended
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -26,27 +26,32 @@ log = logging.getLogger(__name__)
 
 
 def pool_request(
-    operator: BaseOperator, request: CreatePoolRequest, context: Context, settings: AccountSettings
+    operator: BaseOperator,
+    request: CreatePoolRequest,
+    context: Context,
+    settings: AccountSettings,
+    installation: str,
 ) -> PoolRequest:
     """
     Return what the client needs to create the pool of a task instance.
 
     :param operator: renders the file of a body.
+    :param installation: the id of this Airflow.
     :raises ValueError: if the pool cannot work; all problems, one a line.
     """
     from airflow_provider_batchlinux.client.pools.create import PoolRequest
 
     now = datetime.now(timezone.utc)
     expires_at = expiry_of(request.expires_in, None, now) if request.expires_in is not None else None
-    owner = owner_of(context)
+    owner = marked_owner(context, installation)
     body = _body_from(operator, request.body, context) if request.body is not None else None
     pool = request.pool(derived_id(*owner.values(), prefix=settings.id_prefix), body)
     for warning in pool.warnings():
         log.warning("%s It is sent to the service as it is.", warning)
     return PoolRequest(
         spec=pool,
-        owner={**owner, "instance": settings.id_prefix},
-        has_ended=runs_ended(context, settings.id_prefix),
+        owner=owner,
+        has_ended=runs_ended(context, [installation]),
         needed_until=expires_at or now,
         expires_at=expires_at,
         now=now,

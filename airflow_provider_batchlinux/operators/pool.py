@@ -14,7 +14,7 @@ from airflow_provider_batchlinux.operators._base import (
     KILL_LIMIT,
     failed_tasks,
     is_last_try,
-    owner_of,
+    marked_owner,
     runs_ended,
 )
 from airflow_provider_batchlinux.operators._pool_request import (
@@ -285,7 +285,7 @@ class BatchLinuxCreatePoolOperator(BatchLinuxWaitingOperator["CreatePoolRequest"
         await super().take_back(client, context, trigger)
 
     def _begin(self, context: Context) -> None:
-        self._pool = pool_request(self, self.request, context, self.account)
+        self._pool = pool_request(self, self.request, context, self.account, self.installation)
         self._is_last_try = is_last_try(context)
 
     async def _try_to_take_back(self, client: BatchLinuxClient) -> None:
@@ -455,14 +455,14 @@ class BatchLinuxDeletePoolOperator(BatchLinuxWaitingOperator["DeletePoolRequest"
         from airflow_provider_batchlinux.core.pool_metadata import Holder
         from airflow_provider_batchlinux.core.text import joined
 
-        instance, now, until = self.account.id_prefix, datetime.now(timezone.utc), None
+        now, until = datetime.now(timezone.utc), None
         if self.request.keep_on_failure is not None and (failed := failed_tasks(context)):
             until = expiry_of(self.request.keep_on_failure, None, now)
             self.log.warning("Tasks of the Dag run have failed: %s.", joined(failed))
         return Release(
-            run=Holder.of({**owner_of(context), "instance": instance}),
+            run=Holder.of(marked_owner(context, self.installation)),
             now=now,
-            has_ended=runs_ended(context, instance),
+            has_ended=runs_ended(context, [self.installation]),
             keep_until=until,
             force=self.request.force,
         )

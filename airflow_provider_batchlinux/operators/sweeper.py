@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from airflow_provider_batchlinux.operators._base import BatchLinuxBaseOperator, 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from airflow_provider_batchlinux.core.pool_metadata import Holder
     from airflow_provider_batchlinux.core.pools.requests import SweepPoolsRequest
     from airflow_provider_batchlinux.core.pools.sweep import OwnedPool, Sweep
     from airflow_provider_batchlinux.hooks.batch_linux import BatchLinuxSession
@@ -25,8 +26,7 @@ class BatchLinuxSweepPoolsOperator(BatchLinuxBaseOperator["SweepPoolsRequest"]):
     Delete the pools of this Airflow that have expired, or whose Dag runs have ended.
 
     Only pools that :class:`~airflow_provider_batchlinux.operators.pool.BatchLinuxCreatePoolOperator` created
-    with the same ``id_prefix`` of the connection are considered; Airflows that share an account need
-    different prefixes.
+    in this installation of Airflow are considered, whatever the connection. The log counts those of others.
 
     - A pool with an expiry (``expires_in``) is deleted after it has expired, never earlier.
     - A pool without an expiry is deleted when the Dag run that created it has ended, and those that reused it
@@ -63,6 +63,11 @@ class BatchLinuxSweepPoolsOperator(BatchLinuxBaseOperator["SweepPoolsRequest"]):
     :param delete: delete the pools; ``False`` is a dry run. (templated)
     :param ended_runs: delete also pools without an expiry whose Dag runs have ended. ``False`` deletes only
         expired pools. (templated)
+    :param installations: the ids of other installations of Airflow whose pools are considered, too, because
+        they no longer exist, or because this one has had another id. Their Dag runs are looked up in this
+        Airflow, where they do not exist, so they count as ended: **all their pools without an expiry are
+        deleted**. Pools of an earlier release belong to the installation with the name of the connection's
+        ``id_prefix``. ``None`` for none. (templated)
     :param idle_after: log a warning for each remaining pool whose nodes have neither run a task nor changed
         their state for this long, as a pendulum duration, ``timedelta`` or seconds. Idle pools are not
         deleted. ``None`` skips this check. (templated)
@@ -76,12 +81,14 @@ class BatchLinuxSweepPoolsOperator(BatchLinuxBaseOperator["SweepPoolsRequest"]):
         *,
         delete: bool | str = False,
         ended_runs: bool | str = True,
+        installations: list[str] | None = None,
         idle_after: Duration | str | None = timedelta(hours=24),
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.delete = delete
         self.ended_runs = ended_runs
+        self.installations = installations
         self.idle_after = idle_after
 
     @classmethod
@@ -93,13 +100,18 @@ class BatchLinuxSweepPoolsOperator(BatchLinuxBaseOperator["SweepPoolsRequest"]):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Delete the pools that are no longer needed."""
-        from airflow_provider_batchlinux.core.pools.sweep import SWEEP_FIELDS, owned_pools
+        from airflow_provider_batchlinux.core.pools.sweep import SWEEP_FIELDS, owned_pools, pools_of_others
+        from airflow_provider_batchlinux.core.text import counted, joined
 
         is_dry_run, idle_after = not self.request.delete, self.request.idle_after
+        installations = {self.installation, *(self.request.installations or ())}
+        self.log.info("Sweeping for installation %s.", joined(sorted(installations)))
         with self.hook.session(self.account) as session:
             bodies = session.run(lambda client: client.list_pools(SWEEP_FIELDS))
-            pools = owned_pools(bodies, self.account.id_prefix)
-            sweeps = self._sweeps(context, pools)
+            for other, number in pools_of_others(bodies, installations).items():
+                self.log.info("Installation %r has %s, not considered.", other, counted(number, "pool"))
+            pools = owned_pools(bodies, installations)
+            sweeps = self._sweeps(pools, runs_ended(context, installations))
             kept = [pool for pool in pools if pool.is_kept]
             self._log_plan(sweeps, kept, is_dry_run=is_dry_run)
             # Reads come first: if one fails, nothing has been deleted.
@@ -130,10 +142,10 @@ class BatchLinuxSweepPoolsOperator(BatchLinuxBaseOperator["SweepPoolsRequest"]):
             self.log.warning("Pool %r: %s idle for %s.", pool.pool_id, nodes, hours)
         return {"idle": [{"pool_id": pool.pool_id, "nodes": pool.nodes} for pool in idle]}
 
-    def _sweeps(self, context: Context, pools: Sequence[OwnedPool]) -> list[Sweep]:
+    def _sweeps(self, pools: Sequence[OwnedPool], has_ended: Callable[[Holder], bool]) -> list[Sweep]:
         from airflow_provider_batchlinux.core.pools.sweep import sweep_of
 
-        now, has_ended = _utc_now(), runs_ended(context, self.account.id_prefix)
+        now = _utc_now()
 
         def have_ended(pool: OwnedPool) -> bool:
             if not self.request.ended_runs or pool.expires_at is not None or pool.is_kept:
@@ -164,8 +176,8 @@ class BatchLinuxSweepPoolsOperator(BatchLinuxBaseOperator["SweepPoolsRequest"]):
     ) -> list[tuple[Sweep, BatchRequestError | None]]:
         from airflow_provider_batchlinux.client.pools.sweep import delete_swept
 
-        instance = self.account.id_prefix
-        answers = session.run(lambda client: delete_swept(client, sweeps, instance))
+        prefix = self.account.id_prefix
+        answers = session.run(lambda client: delete_swept(client, sweeps, prefix))
         for sweep, error in zip(sweeps, answers, strict=True):
             if _has_changed(error):
                 self.log.info("Pool %r changed in the meantime and is kept.", sweep.pool.pool_id)

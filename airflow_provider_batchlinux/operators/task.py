@@ -15,8 +15,8 @@ from airflow_provider_batchlinux.exceptions import TaskFailedError, WaitTimeoutE
 from airflow_provider_batchlinux.operators._base import (
     id_stem_of,
     is_last_try,
+    marked_owner,
     nearest_deadline,
-    owner_of,
 )
 from airflow_provider_batchlinux.operators._waiting import (
     DEFAULT_DEFERRABLE,
@@ -174,7 +174,7 @@ class BatchLinuxTaskOperator(BatchLinuxWaitingOperator["TaskRequest"]):
         """Submit the command, or adopt the one that an earlier try has left running."""
         from airflow_provider_batchlinux.client.tasks.jobs import Submission, submit_task
 
-        limit = self.request.start_limit
+        limit, owner = self.request.start_limit, marked_owner(context, self.installation)
         start_limit = None if limit is None else timedelta(seconds=limit)
         arguments = {
             **self.trigger_arguments(context),
@@ -183,10 +183,10 @@ class BatchLinuxTaskOperator(BatchLinuxWaitingOperator["TaskRequest"]):
         }
         submission = Submission(
             spec=await self._job(client),
-            id_stem=id_stem_of(context, self.account.id_prefix),
+            id_stem=id_stem_of(owner, self.account.id_prefix),
             try_number=context["ti"].try_number,
             token=uuid.uuid4().hex,
-            owner=owner_of(context),
+            owner=owner,
             rerun_finished=self.request.rerun_finished,
         )
         # A kill in the middle of the submission terminates the job, too.

@@ -148,7 +148,7 @@ class BatchLinuxNodesIdleSensor(BatchLinuxPoolSensor["NodesIdleRequest"]):
         if self.request.on_timeout != "keep" or self.request.when_killed != "keep":
             ti: Any = context["ti"]
             run = {"dag_id": ti.dag_id, "run_id": ti.run_id}
-            self._owner = {**run, "instance": self.account().id_prefix}
+            self._owner = {**run, "installation": self.hook.installation_id()}
 
     def finish(self, result: Any, context: Context) -> Any:
         """Send the timeline to Airflow's metrics."""

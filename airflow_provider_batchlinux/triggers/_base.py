@@ -296,7 +296,7 @@ async def delete_owned(client: BatchLinuxClient, pool_id: str, owner: Mapping[st
     """
     Delete a pool if one Dag run has created it and no other uses it, and log what was done.
 
-    :param owner: ``dag_id`` and ``run_id``, and the connection's prefix of ids as ``instance``.
+    :param owner: ``dag_id`` and ``run_id``, and as ``installation`` the id of their Airflow.
     :param reason: why, as the end of a sentence.
     """
     from airflow_provider_batchlinux.client.pools.release import delete_own_pool

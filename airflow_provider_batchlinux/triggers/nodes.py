@@ -32,9 +32,9 @@ class BatchLinuxNodesIdleTrigger(BatchLinuxPoolTrigger):
         ``None`` repairs nothing.
     :param when_killed: what to do with the pool when a user ends the Airflow task: ``keep`` it, or
         ``delete_pool`` if this Dag run has created it and no other uses it.
-    :param owner: ``dag_id`` and ``run_id`` of this Dag run, and as ``instance`` the connection's prefix of
-        ids; ``None`` never deletes the pool.
-    :param dag_run: the owner without its ``instance``, as an earlier release stored it.
+    :param owner: ``dag_id`` and ``run_id`` of this Dag run, and as ``installation`` the id of its Airflow;
+        ``None`` never deletes the pool.
+    :param dag_run: the owner without its ``installation``, as an earlier release stored it.
     """
 
     former = frozenset({"dag_run"})
@@ -87,8 +87,10 @@ class BatchLinuxNodesIdleTrigger(BatchLinuxPoolTrigger):
         if self.owner is None or self.marked_success:
             return
         owner = dict(self.owner)
-        if "instance" not in owner:
-            owner["instance"] = (await BatchLinuxHook(self.batch_linux_conn_id).async_settings()).id_prefix
+        if "installation" not in owner:
+            # An earlier release marked pools with the prefix of the connection's ids.
+            prefix = (await BatchLinuxHook(self.batch_linux_conn_id).async_settings()).id_prefix
+            owner["installation"] = owner.get("instance", prefix)
         await delete_owned(client, self.pool_id, owner, "its wait was killed")
 
     async def _logs_url(self) -> str | None:

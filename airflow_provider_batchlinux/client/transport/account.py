@@ -34,8 +34,7 @@ class AccountSettings:
     :param client_secret: the application's secret.
     :param subscription_id: the account's subscription, for links to the portal and the management plane.
     :param resource_group: the account's resource group, for the same.
-    :param id_prefix: the prefix of ids that this Airflow creates. Two Airflows that share an account need
-        different ones; otherwise each would treat the pools and jobs of the other as its own.
+    :param id_prefix: the prefix of the ids of pools and jobs that tasks create.
     :param retry_budget: the seconds for which a request is retried while the service is unavailable.
     :param ca_file: a file of CA certificates (PEM) to trust for the service and the token endpoint, for a
         proxy or a private cloud; ``None`` trusts those of the system.

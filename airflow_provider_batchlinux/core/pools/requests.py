@@ -115,11 +115,13 @@ class SweepPoolsRequest(OperatorRequest):
 
     :param delete: whether pools are deleted; otherwise it is a dry run.
     :param ended_runs: whether pools without an expiry are deleted when their Dag runs have ended.
+    :param installations: the ids of other Airflows to sweep for; ``None`` for none.
     :param idle_after: the seconds after which an idle pool is warned of; ``None`` for never.
     """
 
     delete: Flag
     ended_runs: Flag
+    installations: tuple[Text, ...] | None
     idle_after: Seconds | None
 
 

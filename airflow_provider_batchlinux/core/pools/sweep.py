@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -26,7 +27,7 @@ _HOUR = 3600.0
 @dataclass(frozen=True)
 class OwnedPool:
     """
-    A pool that this Airflow created.
+    A pool that is swept.
 
     :param etag: its version, so that a pool that changes in the meantime is not deleted.
     :param runs: the Dag runs that use it; ``None`` if its metadata does not list all of them.
@@ -76,15 +77,21 @@ class Sweep:
         }
 
 
-def owned_pools(bodies: Sequence[Mapping[str, Any]], instance: str) -> list[OwnedPool]:
+def owned_pools(bodies: Sequence[Mapping[str, Any]], installations: Collection[str]) -> list[OwnedPool]:
     """
-    Return the pools that this Airflow created and that are not being deleted.
+    Return the pools that some installations of Airflow created and that are not being deleted.
 
     :param bodies: REST bodies with :data:`SWEEP_FIELDS`.
-    :param instance: the connection's ``id_prefix``, which tells apart Airflows that share an account.
+    :param installations: their ids.
     """
     found = [(body, PoolMarks.of(body)) for body in bodies if not _is_deleting(body)]
-    return [_owned(body, marks) for body, marks in found if marks.owner.get("instance") == instance]
+    return [_owned(body, marks) for body, marks in found if marks.owner.get("installation") in installations]
+
+
+def pools_of_others(bodies: Sequence[Mapping[str, Any]], installations: Collection[str]) -> dict[str, int]:
+    """Return how many pools other installations of Airflow created, by their ids."""
+    owners = (PoolMarks.of(body).owner.get("installation") for body in bodies if not _is_deleting(body))
+    return dict(Counter(owner for owner in owners if owner is not None and owner not in installations))
 
 
 def sweep_of(pool: OwnedPool, now: datetime, *, runs_have_ended: bool) -> Sweep | None:

@@ -24,6 +24,7 @@ from airflow_provider_batchlinux.operators.pool import (
 )
 from tests.airflow_harness import ExecutionApi, TaskRun, run_task
 from tests.batch_account import BatchAccount
+from tests.conftest import INSTALLATION
 
 A, B, C = "scheduled__a", "backfill__b", "manual__c"
 NOW = datetime.now(timezone.utc)
@@ -142,8 +143,7 @@ def test_of_two_teardowns_that_run_concurrently_exactly_one_deletes(account):
     begin = Barrier(2)
 
     def tear_down(run_id: str) -> None:
-        instance = account.hook.settings().id_prefix
-        release = Release(Holder("harness", run_id, instance), NOW, lambda _run: False)
+        release = Release(Holder("harness", run_id, INSTALLATION), NOW, lambda _run: False)
         begin.wait()
         outcomes.append(account.hook.run(lambda client: release_pool(client, "etl", release)).deletion)
 
@@ -159,7 +159,6 @@ def test_of_two_teardowns_that_run_concurrently_exactly_one_deletes(account):
 
 def test_a_run_that_takes_the_pool_between_the_steps_of_a_teardown_keeps_it(account):
     create(A)
-    instance = account.hook.settings().id_prefix
 
     def taken(_run: Holder) -> bool:
         return True
@@ -169,11 +168,11 @@ def test_a_run_that_takes_the_pool_between_the_steps_of_a_teardown_keeps_it(acco
 
         def marks_after(self, marks: PoolMarks) -> PoolMarks:
             after = super().marks_after(marks)
-            if after == marks and Holder("harness", B, instance) not in after.all_holders:
+            if after == marks and Holder("harness", B, INSTALLATION) not in after.all_holders:
                 create(B)
             return after
 
-    release = Taking(Holder("harness", A, instance), NOW, lambda run: run.run_id != B)
+    release = Taking(Holder("harness", A, INSTALLATION), NOW, lambda run: run.run_id != B)
     released = account.hook.run(lambda client: release_pool(client, "etl", release))
 
     assert released.deletion is Deletion.KEPT
@@ -183,9 +182,8 @@ def test_a_run_that_takes_the_pool_between_the_steps_of_a_teardown_keeps_it(acco
 class TestMoreRunsThanTheMetadataHolds:
     def full(self, account: BatchAccount) -> None:
         create(A)
-        instance = account.hook.settings().id_prefix
-        holders = [["harness", f"run {number}", instance] for number in range(MAX_HOLDERS)]
-        marks = {"dag_id": "harness", "run_id": A, "instance": instance, "version": "2"}
+        holders = [["harness", f"run {number}", INSTALLATION] for number in range(MAX_HOLDERS)]
+        marks = {"dag_id": "harness", "run_id": A, "installation": INSTALLATION, "version": "2"}
         fingerprint = marks_of(account).fingerprint
         assert fingerprint is not None
         mark(account, **marks, task_id="create", fingerprint=fingerprint, holders=json.dumps(holders))
@@ -249,7 +247,7 @@ class TestRecreate:
         assert run.message.startswith(
             f"Pool 'etl' is not recreated, because run {A!r} of Dag 'harness' uses it. "
         )
-        assert marks_of(account).creator == Holder("harness", A, account.hook.settings().id_prefix)
+        assert marks_of(account).creator == Holder("harness", A, INSTALLATION)
 
     @pytest.mark.parametrize("live", [(B,), (A, B)], ids=["another run, which is over", "its own"])
     @pytest.mark.usefixtures("account")
@@ -285,7 +283,7 @@ V1 = {"dag_id": "harness", "run_id": A, "task_id": "create", "map_index": "-1", 
 )
 def test_marks_of_other_releases_are_read_or_refused_by_name(account, marks, found):
     account.make_pool()
-    mark(account, instance=account.hook.settings().id_prefix, **V1, **marks)
+    mark(account, instance=INSTALLATION, **V1, **marks)
 
     assert kept(delete(B)) == found
 

@@ -19,7 +19,6 @@ from airflow_provider_batchlinux.operators.pool import (
 from airflow_provider_batchlinux.operators.sweeper import BatchLinuxSweepPoolsOperator
 from tests.airflow_harness import RUN_ID, ExecutionApi, TaskRun, run_task
 from tests.batch_account import BatchAccount
-from tests.conftest import set_connection
 
 
 def create(pool_id: str, **options: Any) -> None:
@@ -159,7 +158,7 @@ def test_pools_whose_run_is_over_can_be_left_alone(account: BatchAccount) -> Non
 def test_pools_of_others_are_not_looked_at(account: BatchAccount, monkeypatch: pytest.MonkeyPatch) -> None:
     account.make_pool("foreign")
     create("ours")
-    set_connection(monkeypatch, account.service, id_prefix="prod")
+    monkeypatch.setenv("AIRFLOW__BATCH_LINUX__INSTALLATION_ID", "prod")
 
     assert names(sweep(delete=True)) == []
     assert account.pools() == ["foreign", "ours"]

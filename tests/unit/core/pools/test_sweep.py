@@ -30,8 +30,8 @@ BEFORE, AFTER = rest_instant(NOW - timedelta(hours=3)), rest_instant(NOW + timed
 RUN = {"dag_id": "etl", "run_id": "today"}
 
 
-def body(*, state: str = "active", instance: str | None = "af", **marks: str) -> dict[str, Any]:
-    marks = {**({"instance": instance} if instance else {}), **marks}
+def body(*, state: str = "active", installation: str | None = "af", **marks: str) -> dict[str, Any]:
+    marks = {**({"installation": installation} if installation else {}), **marks}
     metadata = [{"name": METADATA_PREFIX + name, "value": value} for name, value in marks.items()]
     return {
         "id": "etl",
@@ -91,7 +91,7 @@ def body(*, state: str = "active", instance: str | None = "af", **marks: str) ->
 def test_a_pool_is_deleted_only_for_a_reason(
     marks: dict[str, str], while_run_lives: str | None, after_run: str | None
 ) -> None:
-    (pool,) = owned_pools([body(**marks)], "af")
+    (pool,) = owned_pools([body(**marks)], ["af"])
 
     found = [sweep_of(pool, NOW, runs_have_ended=over) for over in (False, True)]
 
@@ -101,17 +101,17 @@ def test_a_pool_is_deleted_only_for_a_reason(
 @pytest.mark.parametrize(
     "other",
     [
-        pytest.param(body(instance="prod"), id="of another Airflow"),
-        pytest.param(body(instance=None), id="without an owner"),
+        pytest.param(body(installation="prod"), id="of another Airflow"),
+        pytest.param(body(installation=None), id="without an owner"),
         pytest.param(body(state="deleting"), id="being deleted"),
     ],
 )
 def test_pools_of_others_are_ignored(other: dict[str, Any]) -> None:
-    assert owned_pools([other], "af") == []
+    assert owned_pools([other], ["af"]) == []
 
 
 def test_overdue_node_hours_count_from_the_expiry() -> None:
-    (pool,) = owned_pools([body(**RUN, expires_at=BEFORE)], "af")
+    (pool,) = owned_pools([body(**RUN, expires_at=BEFORE)], ["af"])
     sweep = sweep_of(pool, NOW, runs_have_ended=False)
     assert sweep is not None
 
@@ -125,7 +125,7 @@ def test_overdue_node_hours_count_from_the_expiry() -> None:
 
 
 def test_the_saving_is_what_the_current_nodes_use_in_a_day() -> None:
-    (pool,) = owned_pools([body(**RUN)], "af")
+    (pool,) = owned_pools([body(**RUN)], ["af"])
     sweep = sweep_of(pool, NOW, runs_have_ended=True)
     assert sweep is not None
 
@@ -139,7 +139,7 @@ def holder(run_id: str) -> Holder:
 def test_a_pool_that_every_run_has_released_is_deleted() -> None:
     released = PoolMarks.of(body(**RUN)).released_by(holder("today")).to_metadata()
 
-    (pool,) = owned_pools([{**body(), "metadata": rest_metadata(released)}], "af")
+    (pool,) = owned_pools([{**body(), "metadata": rest_metadata(released)}], ["af"])
 
     sweep = sweep_of(pool, NOW, runs_have_ended=True)
     assert sweep is not None
@@ -147,7 +147,7 @@ def test_a_pool_that_every_run_has_released_is_deleted() -> None:
 
 
 def test_a_pool_that_is_kept_after_a_failure_waits_for_its_end() -> None:
-    (pool,) = owned_pools([body(**RUN, kept_until=AFTER)], "af")
+    (pool,) = owned_pools([body(**RUN, kept_until=AFTER)], ["af"])
 
     assert sweep_of(pool, NOW, runs_have_ended=True) is None
 
