@@ -38,7 +38,7 @@ from tests.batch_account import BatchAccount  # noqa: E402
 
 # A busy machine makes an example slow, and no example wrong. CI judges by the same examples each time;
 # new ones are for those who can look at what they find.
-settings.register_profile("patient", deadline=None, derandomize="CI" in os.environ)
+settings.register_profile("patient", deadline=None, max_examples=50, derandomize="CI" in os.environ)
 settings.load_profile("patient")
 
 # Installed, the package brings it; named for a checkout that is not. It is loaded once either way.

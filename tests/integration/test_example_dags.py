@@ -98,14 +98,15 @@ def test_the_etl_spreads_a_week_of_flights_and_gets_the_totals_right(account):
     nothing_is_left(account)
 
 
-@pytest.mark.parametrize("path", [pytest.param(p, id=p.stem) for p in sorted(EXAMPLES.glob("*.py"))])
-def test_an_example_is_parsed_without_azure(path: Any):
+def test_the_examples_are_parsed_without_azure():
+    paths = sorted(EXAMPLES.glob("*.py"))
     code = (
         "import runpy, sys\n"
-        f"found = runpy.run_path({str(path)!r})\n"
-        "print(found['dag'].dag_id, 'azure' in sys.modules)"
+        f"for path in {[str(path) for path in paths]!r}:\n"
+        "    print(runpy.run_path(path)['dag'].dag_id, 'azure' in sys.modules)"
     )
 
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
-    assert done.stdout.splitlines()[-1] == f"{path.stem} False"
+    said = [line for line in done.stdout.splitlines() if line.endswith((" False", " True"))]
+    assert said == [f"{path.stem} False" for path in paths]
