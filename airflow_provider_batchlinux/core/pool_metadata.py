@@ -24,6 +24,9 @@ SUBMISSION_KEY = f"{METADATA_PREFIX}submission"
 SETTLED_KEY = f"{METADATA_PREFIX}settled"
 """On a job that was kept although nothing is left to read of its command; a retry runs the command again."""
 
+DELETE_JOB_KEY = f"{METADATA_PREFIX}delete_job"
+"""On a job: when its operator deletes it."""
+
 _VERSION_KEY = f"{METADATA_PREFIX}version"
 _EXPIRES_AT = f"{METADATA_PREFIX}expires_at"
 _SHARED = f"{METADATA_PREFIX}shared"

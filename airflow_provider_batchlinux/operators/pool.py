@@ -352,8 +352,8 @@ class BatchLinuxDeletePoolOperator(BatchLinuxWaitingOperator["DeletePoolRequest"
     """
     Delete a pool with its nodes. A pool that does not exist is fine.
 
-    The jobs of :class:`~airflow_provider_batchlinux.operators.task.BatchLinuxTaskOperator` on the pool are
-    deleted, too: their commands can no longer end.
+    The jobs of :class:`~airflow_provider_batchlinux.operators.task.BatchLinuxTaskOperator` on the pool whose
+    commands can no longer end, or whose Dag runs have ended, are deleted, too.
 
     It is made to be a teardown:
 
@@ -424,10 +424,11 @@ class BatchLinuxDeletePoolOperator(BatchLinuxWaitingOperator["DeletePoolRequest"
     async def submit(self, client: BatchLinuxClient, context: Context) -> Step:
         """Delete the pool, unless another Dag run uses it or it is kept after a failure."""
         from airflow_provider_batchlinux.client.pools.release import Deletion, release_pool
-        from airflow_provider_batchlinux.client.tasks.jobs import end_orphans
+        from airflow_provider_batchlinux.client.tasks.sweep import sweep_jobs_of_pool
 
         pool_id = self.request.pool_id
-        released = await release_pool(client, pool_id, self._release(context))
+        release = self._release(context)
+        released = await release_pool(client, pool_id, release)
         if released.deletion is Deletion.KEPT:
             self.log.warning(
                 "Pool %r is kept, because %s. force=True deletes it all the same.", pool_id, released.reason
@@ -435,7 +436,7 @@ class BatchLinuxDeletePoolOperator(BatchLinuxWaitingOperator["DeletePoolRequest"
             return {"pool_id": pool_id, "deleted": False, "reason": released.reason}
         found = released.deletion is Deletion.REQUESTED
         self.log.info("Pool %r %s.", pool_id, "is being deleted" if found else "does not exist")
-        await end_orphans(client, pool_id, self.account.id_prefix)
+        await sweep_jobs_of_pool(client, pool_id, self.installation, release.has_ended)
         if found and self.request.wait:
             return BatchLinuxPoolGoneTrigger(**self.trigger_arguments(context))
         return {"pool_id": pool_id, "deleted": found}

@@ -188,6 +188,7 @@ class BatchLinuxTaskOperator(BatchLinuxWaitingOperator["TaskRequest"]):
             token=uuid.uuid4().hex,
             owner=owner,
             rerun_finished=self.request.rerun_finished,
+            delete_job=self.request.delete_job,
         )
         # A kill in the middle of the submission terminates the job, too.
         self.current_trigger = BatchLinuxTaskTrigger(job_id=submission.job_id, **arguments)

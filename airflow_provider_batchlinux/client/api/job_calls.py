@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from azure.batch import models
 
@@ -20,13 +21,14 @@ class JobCalls(Calls):
         await self.retry.run(f"create job {body['id']!r}", lambda: self.sdk.create_job(job))
 
     async def find_jobs(
-        self, id_prefix: str, *, state: str | None = None, select: Sequence[str] = JOB_FIELDS
+        self, id_prefix: str = "", *, state: str | None = None, select: Sequence[str] = JOB_FIELDS
     ) -> list[Body]:
         """List the jobs whose ids have a prefix, in one state or in any."""
-        among = f"startswith(id,'{id_prefix}')" + (f" and state eq '{state}'" if state else "")
-        return await self._all(
-            f"list jobs that begin with {id_prefix!r}", self.sdk.list_jobs, filter=among, select=list(select)
-        )
+        wanted = [f"startswith(id,'{id_prefix}')"] if id_prefix else []
+        wanted += [f"state eq '{state}'"] if state else []
+        options = {"filter": " and ".join(wanted)} if wanted else {}
+        what = f"list jobs that begin with {id_prefix!r}" if id_prefix else "list jobs"
+        return await self._all(what, self.sdk.list_jobs, select=list(select), **options)
 
     async def find_job(self, job_id: str) -> Body | None:
         """Get a job with :data:`JOB_FIELDS`; ``None`` if it does not exist."""
@@ -46,6 +48,17 @@ class JobCalls(Calls):
             lambda: self.sdk.begin_delete_job(job_id),
             gone="JobNotFound",
             under_way="JobBeingDeleted",
+        )
+
+    async def end_job(self, job_id: str) -> bool:
+        """Terminate a job and its running tasks, and keep it; return whether it was still active."""
+        # The SDK takes the body as it is, and cannot do without one.
+        body: Any = {"terminateReason": "UserTerminate"}
+        return await self._deleted(
+            f"end job {job_id!r}",
+            lambda: self.sdk.begin_terminate_job(job_id, body),
+            gone=("JobNotFound", "JobCompleted", "JobBeingDeleted"),
+            under_way="JobBeingTerminated",
         )
 
     async def create_task(self, job_id: str, body: Body) -> None:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
-from airflow_provider_batchlinux.client.tasks.jobs import end_orphans
 from airflow_provider_batchlinux.client.transport.fan_out import fan_out
 from airflow_provider_batchlinux.core.instants import rest_instant
 from airflow_provider_batchlinux.core.pools.sweep import OwnedPool, Sweep
@@ -18,22 +17,18 @@ log = logging.getLogger(__name__)
 _MAX_CONCURRENCY = 8
 
 
-async def delete_swept(
-    client: BatchLinuxClient, sweeps: Sequence[Sweep], id_prefix: str
-) -> list[BatchRequestError | None]:
+async def delete_swept(client: BatchLinuxClient, sweeps: Sequence[Sweep]) -> list[BatchRequestError | None]:
     """
-    Delete pools, and the jobs that wait for a command on them.
+    Delete pools.
 
     A pool that has changed since it was read is kept, because another Dag run may have reused it.
 
-    :param id_prefix: the connection's ``id_prefix``.
     :return: for each pool ``None``, or why it was not deleted.
     """
 
     async def delete(sweep: Sweep) -> BatchRequestError | None:
         try:
             await client.delete_pool(sweep.pool.pool_id, etag=sweep.pool.etag)
-            await end_orphans(client, sweep.pool.pool_id, id_prefix)
         except BatchRequestError as error:
             return error
         log.info("Pool %r is being deleted: %s.", sweep.pool.pool_id, sweep.reason)

@@ -11,12 +11,14 @@ from typing import Any
 from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
 from airflow_provider_batchlinux.client.waits.loop import WaitSchedule, wait_for
 from airflow_provider_batchlinux.core.pool_metadata import (
+    DELETE_JOB_KEY,
     FINGERPRINT_KEY,
     METADATA_PREFIX,
     SETTLED_KEY,
     SUBMISSION_KEY,
     metadata_of,
 )
+from airflow_provider_batchlinux.core.tasks.cleanup import DeleteJob
 from airflow_provider_batchlinux.core.tasks.job import ENDING_JOB_STATES, job_state
 from airflow_provider_batchlinux.core.tasks.task import TASK_ID, JobSpec, TaskOutcome, task_outcome
 from airflow_provider_batchlinux.exceptions import BatchConflictError, BatchLinuxError, BatchRequestError
@@ -43,6 +45,7 @@ class Submission:
     :param owner: the task instance that submits, for the metadata of the job.
     :param rerun_finished: whether to run a command again that an earlier try has run with success, although
         its result was never read.
+    :param delete_job: when the job is deleted, for a sweep that finds it.
     """
 
     spec: JobSpec
@@ -51,6 +54,7 @@ class Submission:
     token: str
     owner: Mapping[str, str]
     rerun_finished: bool = False
+    delete_job: DeleteJob = "always"
 
     @property
     def job_id(self) -> str:
@@ -61,6 +65,7 @@ class Submission:
         """Return the REST body of the job."""
         marks = {f"{METADATA_PREFIX}{name}": value for name, value in self.owner.items()}
         marks |= {FINGERPRINT_KEY: self.spec.fingerprint(), SUBMISSION_KEY: self.token}
+        marks |= {DELETE_JOB_KEY: self.delete_job}
         return self.spec.job_rest(self.job_id, marks)
 
 
@@ -81,24 +86,6 @@ async def submit_task(client: BatchLinuxClient, submission: Submission) -> str:
     await _create_task(client, submission)
     await _end_with_command(client, submission.job_id)
     return submission.job_id
-
-
-async def end_orphans(client: BatchLinuxClient, pool_id: str, id_prefix: str) -> None:
-    """
-    Delete the jobs of this provider whose command can never end, because their pool is being deleted.
-
-    A task that was killed before a triggerer had started its trigger leaves such a job. It would count
-    against the job quota of the account forever. Jobs whose command has ended are kept, as their operator
-    requested.
-
-    :param id_prefix: the connection's prefix of ids.
-    """
-    for job in await client.find_jobs(id_prefix, state="active"):
-        job_id = str(job["id"])
-        ours = SUBMISSION_KEY in metadata_of(job) and _pool_of(job) == pool_id.lower()
-        if ours and not await _is_over(client, job_id):
-            log.info("Deleting job %r: its command cannot end, because its pool is being deleted.", job_id)
-            await client.delete_job(job_id)
 
 
 @dataclass
@@ -156,15 +143,6 @@ async def _end_with_command(client: BatchLinuxClient, job_id: str) -> None:
             job_id,
             error,
         )
-
-
-async def _is_over(client: BatchLinuxClient, job_id: str) -> bool:
-    task = await client.find_task(job_id, TASK_ID)
-    return task is not None and task_outcome(task) is not TaskOutcome.STILL_RUNNING
-
-
-def _pool_of(job: Mapping[str, Any]) -> str:
-    return str((job.get("poolInfo") or {}).get("poolId") or "").lower()
 
 
 async def _create_job(client: BatchLinuxClient, submission: Submission) -> None:

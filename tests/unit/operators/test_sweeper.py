@@ -18,7 +18,8 @@ from airflow_provider_batchlinux.operators.pool import (
 )
 from airflow_provider_batchlinux.operators.sweeper import BatchLinuxSweepPoolsOperator
 from tests.airflow_harness import RUN_ID, ExecutionApi, TaskRun, run_task
-from tests.batch_account import BatchAccount
+from tests.batch_account import BatchAccount, eventually
+from tests.unit.commands import Loop, defer, job_of, operator
 
 
 def create(pool_id: str, **options: Any) -> None:
@@ -281,4 +282,72 @@ class TestIdlePools:
         run = sweep(run_lives=True, idle_after=None)
 
         assert "idle" not in run.result
-        assert account.requests() == ["GET /pools"]
+        assert account.requests() == ["GET /pools", "GET /jobs"]
+
+
+class TestJobs:
+    """Jobs whose workers died: the maker of a job was the one to delete it."""
+
+    def left(self, account: BatchAccount, loop: Loop) -> dict[str, str]:
+        """Leave a job of each kind behind, and give their ids."""
+        account.idle_pool(3)
+        jobs = {
+            policy: job_of(defer(loop.command, task_id=policy, delete_job=policy))
+            for policy in ("always", "never")
+        }
+        body = account.hook.run(lambda client: client.find_job(jobs["always"])) or {}
+        empty = {"id": "without-task", "poolInfo": {"poolId": "etl"}, "metadata": body["metadata"]}
+        account.hook.run(lambda client: client.create_job(empty))
+        return {**jobs, "empty": "without-task"}
+
+    def test_those_of_a_run_that_is_over_hold_no_quota_after_a_sweep(
+        self, account: BatchAccount, loop: Loop, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        account.control.set_quota(active_jobs=3)
+        jobs = self.left(account, loop)
+
+        assert sweep(run_lives=True, delete=True).result["jobs"] == []
+        assert sweep(ended_runs=False, delete=True).result["jobs"] == []
+        with monkeypatch.context() as patch:
+            patch.setenv("AIRFLOW__BATCH_LINUX__INSTALLATION_ID", "theirs")
+            assert sweep(delete=True).result["jobs"] == []
+        dry = sweep()
+        assert sorted(account.jobs()) == sorted(jobs.values())
+        run = sweep(delete=True)
+
+        actions = {job["job_id"]: job["action"] for job in run.result["jobs"]}
+        assert actions == {jobs["always"]: "delete", jobs["never"]: "end", jobs["empty"]: "delete"}
+        assert dry.result["jobs"] == run.result["jobs"]
+        assert (dry.result["jobs_removed"], run.result["jobs_removed"]) == (0, 3)
+        assert "3 jobs of ended commands" in dry.log
+        eventually(lambda: account.jobs() == [jobs["never"]] and not loop.runs())
+        loop.go.touch()
+        assert run_task(operator("true", task_id="next")).state == "success"
+
+    def test_those_of_a_live_run_go_with_their_pool_unless_it_is_kept(
+        self, account: BatchAccount, loop: Loop
+    ) -> None:
+        create("left", dedicated_nodes=1, expires_in=1e-3)
+        account.wait_for_nodes({"idle": 1}, pool_id="left")
+        job = job_of(defer(loop.command, pool_id="left"))
+        account.control.inject(method="DELETE", path="/pools/left", status=412, code="ConditionNotMet")
+
+        kept = sweep(run_lives=True, delete=True)
+        left = account.jobs()
+        gone = sweep(run_lives=True, delete=True)
+
+        assert (kept.result["deleted"], kept.result["jobs_removed"], left) == (0, 0, [job])
+        assert (gone.result["deleted"], gone.result["jobs_removed"]) == (1, 1)
+        assert "because pool 'left' is deleted" in gone.result["jobs"][0]["reason"]
+
+    def test_one_that_cannot_be_removed_fails_the_task_by_name(
+        self, account: BatchAccount, loop: Loop
+    ) -> None:
+        jobs = self.left(account, loop)
+        account.control.inject(method="DELETE", path=f"/jobs/{jobs['always']}", status=403, code="Denied")
+
+        run = sweep(delete=True)
+
+        assert f"1 of 3 jobs could not be deleted:\n  job '{jobs['always']}':" in run.message
+        assert [item["job_id"] for item in run.result["refused"]] == [jobs["always"]]
+        assert run.result["jobs_removed"] == 2

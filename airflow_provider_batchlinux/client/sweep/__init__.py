@@ -1,0 +1,1 @@
+"""A sweep of an account: find what is no longer needed, and remove it."""

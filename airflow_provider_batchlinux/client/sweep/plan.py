@@ -1,0 +1,175 @@
+"""Plan a sweep of an account, and carry it out."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
+from airflow_provider_batchlinux.client.pools.sweep import delete_swept, idle_pools
+from airflow_provider_batchlinux.client.tasks.sweep import jobs_to_sweep, sweep_jobs
+from airflow_provider_batchlinux.core.pool_metadata import Holder
+from airflow_provider_batchlinux.core.pools.sweep import (
+    SWEEP_FIELDS,
+    OwnedPool,
+    Sweep,
+    node_hours_per_day,
+    owned_pools,
+    pools_of_others,
+    sweep_of,
+)
+from airflow_provider_batchlinux.core.tasks.sweep import JobSweep, owned_jobs
+from airflow_provider_batchlinux.core.text import counted
+from airflow_provider_batchlinux.exceptions import BatchRequestError
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class SweepRules:
+    """
+    What may be removed.
+
+    :param installations: the ids of the Airflows whose pools and jobs are considered.
+    :param has_ended: returns whether a Dag run has ended, or no longer exists.
+    :param ended_runs: whether pools without an expiry, and jobs, are removed when their Dag runs have ended.
+    :param idle_after: the seconds after which an idle pool is reported; ``None`` for never.
+    """
+
+    installations: frozenset[str]
+    has_ended: Callable[[Holder], bool]
+    ended_runs: bool
+    idle_after: float | None
+
+    def have_ended(self, pool: OwnedPool) -> bool:
+        """Return whether the Dag runs that use a pool have ended, as far as it matters."""
+        if not self.ended_runs or pool.expires_at is not None or pool.is_kept:
+            return False
+        # Newest first: if that one still runs, which is likely, the others cost no request.
+        return all(self.has_ended(run) for run in reversed(pool.runs or ()))
+
+    def job_has_ended(self, run: Holder) -> bool:
+        """Return whether the Dag run of a job has ended, as far as it matters."""
+        return self.ended_runs and self.has_ended(run)
+
+
+@dataclass(frozen=True)
+class SweepPlan:
+    """
+    What a sweep removes.
+
+    :param pools: the pools to delete.
+    :param jobs: the jobs to delete or end.
+    :param kept: the pools that are kept on purpose, after a failure.
+    :param idle: the other pools that are idle; ``None`` if none was looked for.
+    :param others: how many pools each other installation has.
+    """
+
+    pools: Sequence[Sweep]
+    jobs: Sequence[JobSweep]
+    kept: Sequence[OwnedPool]
+    idle: Sequence[OwnedPool] | None
+    others: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Swept:
+    """
+    What was removed.
+
+    :param pools: the pools that are being deleted.
+    :param jobs: the jobs that are being deleted or ended.
+    :param refused: what the service refused to remove, as an entry of the result, with its error.
+    :param tried: how many removals of each kind were tried.
+    """
+
+    pools: Sequence[Sweep] = ()
+    jobs: Sequence[JobSweep] = ()
+    refused: Sequence[tuple[Mapping[str, str], BatchRequestError]] = ()
+    tried: Mapping[str, int] = field(default_factory=dict)
+
+    def require_all(self) -> None:
+        """Raise BatchRequestError if the service refused a removal, with all causes."""
+        if not self.refused:
+            return
+        kinds = {kind: sum(kind in item for item, _ in self.refused) for kind in self.tried}
+        parts = [
+            f"{number} of {counted(self.tried[kind], kind.removesuffix('_id'))}"
+            for kind, number in kinds.items()
+            if number
+        ]
+        lines = "\n".join(
+            f"  {kind.removesuffix('_id')} {name!r}: {error}"
+            for item, error in self.refused
+            for kind, name in item.items()
+        )
+        first = self.refused[0][1]
+        msg = f"{' and '.join(parts)} could not be deleted:\n{lines}"
+        raise BatchRequestError(msg, code=first.code, status=first.status, request_id=first.request_id)
+
+    def to_result(self, plan: SweepPlan) -> dict[str, Any]:
+        """Return the sweep as the operator's result."""
+        result: dict[str, Any] = {
+            "pools": [sweep.to_dict() for sweep in plan.pools],
+            "node_hours_per_day": node_hours_per_day(plan.pools),
+            "deleted": len(self.pools),
+            "nodes": sum(sweep.pool.nodes for sweep in self.pools),
+            "node_hours_saved_per_day": node_hours_per_day(self.pools),
+            "jobs": [sweep.to_dict() for sweep in plan.jobs],
+            "jobs_removed": len(self.jobs),
+            "kept": [pool.to_dict() for pool in plan.kept],
+            "refused": [{**item, "error": str(error)} for item, error in self.refused],
+        }
+        if plan.idle is not None:
+            result["idle"] = [{"pool_id": pool.pool_id, "nodes": pool.nodes} for pool in plan.idle]
+        return result
+
+
+async def plan_sweep(client: BatchLinuxClient, rules: SweepRules, now: datetime) -> SweepPlan:
+    """Return what is no longer needed; nothing is changed."""
+    bodies = await client.list_pools(SWEEP_FIELDS)
+    pools = owned_pools(bodies, rules.installations)
+    found = (sweep_of(pool, now, runs_have_ended=rules.have_ended(pool)) for pool in pools)
+    sweeps = [sweep for sweep in found if sweep is not None]
+    swept = [sweep.pool.pool_id for sweep in sweeps]
+    jobs = owned_jobs(await client.find_jobs(), rules.installations)
+    idle = None
+    if rules.idle_after is not None:
+        remaining = [pool for pool in pools if pool.pool_id not in swept and pool.nodes]
+        idle = await idle_pools(client, remaining, now - timedelta(seconds=rules.idle_after))
+    return SweepPlan(
+        pools=sweeps,
+        jobs=await jobs_to_sweep(client, jobs, rules.job_has_ended, swept),
+        kept=[pool for pool in pools if pool.is_kept],
+        idle=idle,
+        others=pools_of_others(bodies, rules.installations),
+    )
+
+
+async def carry_out(client: BatchLinuxClient, plan: SweepPlan) -> Swept:
+    """
+    Remove what a plan has found.
+
+    A pool that has changed meanwhile is kept, with the jobs whose commands can still run on it.
+    """
+    refused: list[tuple[Mapping[str, str], BatchRequestError]] = []
+    deleted = []
+    for sweep, error in zip(plan.pools, await delete_swept(client, plan.pools), strict=True):
+        if error is None:
+            deleted.append(sweep)
+        elif error.code == "ConditionNotMet":
+            log.info("Pool %r changed in the meantime and is kept.", sweep.pool.pool_id)
+        else:
+            refused.append(({"pool_id": sweep.pool.pool_id}, error))
+    gone = {sweep.pool.pool_id.lower() for sweep in deleted}
+    jobs = [job for job in plan.jobs if job.needs_pool is None or job.needs_pool.lower() in gone]
+    ended = []
+    for job, error in zip(jobs, await sweep_jobs(client, jobs), strict=True):
+        if error is None:
+            ended.append(job)
+        else:
+            refused.append(({"job_id": job.job.job_id}, error))
+    return Swept(deleted, ended, refused, {"pool_id": len(plan.pools), "job_id": len(jobs)})

@@ -1,0 +1,76 @@
+"""Find and remove the jobs for whose commands nothing waits any more."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection, Sequence
+
+from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
+from airflow_provider_batchlinux.client.transport.fan_out import fan_out
+from airflow_provider_batchlinux.core.pool_metadata import Holder
+from airflow_provider_batchlinux.core.tasks.sweep import JobSweep, OwnedJob, job_sweep_of, owned_jobs
+from airflow_provider_batchlinux.core.tasks.task import TASK_ID, task_outcome
+from airflow_provider_batchlinux.exceptions import BatchRequestError
+
+log = logging.getLogger(__name__)
+
+_MAX_CONCURRENCY = 8
+
+
+async def jobs_to_sweep(
+    client: BatchLinuxClient,
+    jobs: Sequence[OwnedJob],
+    has_ended: Callable[[Holder], bool],
+    deleted_pools: Collection[str],
+) -> list[JobSweep]:
+    """
+    Return the jobs to delete or end, after one request for each that may be.
+
+    :param has_ended: returns whether a Dag run has ended, or no longer exists.
+    :param deleted_pools: the ids of pools that are being deleted, or will be.
+    """
+    deleted = {pool_id.lower() for pool_id in deleted_pools}
+
+    async def sweep(job: OwnedJob) -> JobSweep | None:
+        # The job was listed before: a run that is cleared from now on submits another one.
+        run_has_ended, pool_is_deleted = has_ended(job.run), job.pool_id.lower() in deleted
+        if not run_has_ended and not pool_is_deleted:
+            return None
+        task = await client.find_task(job.job_id, TASK_ID)
+        outcome = task_outcome(task) if task is not None else None
+        return job_sweep_of(job, outcome, run_has_ended=run_has_ended, pool_is_deleted=pool_is_deleted)
+
+    found = await fan_out([job for job in jobs if not job.is_kept], sweep, max_concurrency=_MAX_CONCURRENCY)
+    return [item for item in found if item is not None]
+
+
+async def sweep_jobs_of_pool(
+    client: BatchLinuxClient, pool_id: str, installation: str, has_ended: Callable[[Holder], bool]
+) -> None:
+    """
+    Delete or end the active jobs on a pool that is being deleted; log a warning for each that is refused.
+
+    :param installation: the id of the Airflow whose jobs are considered.
+    :param has_ended: returns whether a Dag run has ended, or no longer exists.
+    """
+    found = owned_jobs(await client.find_jobs(state="active"), [installation])
+    jobs = [job for job in found if job.pool_id.lower() == pool_id.lower()]
+    sweeps = await jobs_to_sweep(client, jobs, has_ended, [pool_id])
+    for sweep, error in zip(sweeps, await sweep_jobs(client, sweeps), strict=True):
+        if error is not None:
+            log.warning("Job %r is left for the sweeper: %s", sweep.job.job_id, error)
+
+
+async def sweep_jobs(client: BatchLinuxClient, sweeps: Sequence[JobSweep]) -> list[BatchRequestError | None]:
+    """Delete or end jobs; return for each ``None``, or why the service refused."""
+
+    async def end(sweep: JobSweep) -> BatchRequestError | None:
+        job_id = sweep.job.job_id
+        try:
+            await (client.delete_job(job_id) if sweep.deletes else client.end_job(job_id))
+        except BatchRequestError as error:
+            return error
+        log.info("Job %r is being %s: %s.", job_id, "deleted" if sweep.deletes else "ended", sweep.reason)
+        return None
+
+    return await fan_out(sweeps, end, max_concurrency=_MAX_CONCURRENCY)

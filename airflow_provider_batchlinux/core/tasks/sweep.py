@@ -1,0 +1,121 @@
+"""Decide which jobs are ended or deleted, because nothing waits for their commands any more."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from airflow_provider_batchlinux.core.pool_metadata import (
+    DELETE_JOB_KEY,
+    SUBMISSION_KEY,
+    Holder,
+    PoolMarks,
+    metadata_of,
+)
+from airflow_provider_batchlinux.core.tasks.job import job_state
+from airflow_provider_batchlinux.core.tasks.task import TaskOutcome
+from airflow_provider_batchlinux.core.text import table
+
+
+@dataclass(frozen=True)
+class OwnedJob:
+    """
+    A job of a command that an installation of Airflow submitted, and that is not being deleted.
+
+    :param is_over: whether the job has ended, so that it holds no quota.
+    :param run: the Dag run that submitted it.
+    :param delete_job: when its operator deletes it. An unknown value is treated like ``never``.
+    """
+
+    job_id: str
+    pool_id: str
+    is_over: bool
+    run: Holder
+    delete_job: str
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether there is nothing to do for the job, whatever its command and its run do."""
+        return self.is_over and self.delete_job not in ("always", "on_success")
+
+
+@dataclass(frozen=True)
+class JobSweep:
+    """
+    A job to delete or to end, and why.
+
+    :param deletes: whether the job is deleted with the output of its command; otherwise it is ended, because
+        its operator was to keep it.
+    :param needs_pool: the pool that has to be deleted first; ``None`` if its run has ended.
+    """
+
+    job: OwnedJob
+    reason: str
+    deletes: bool
+    needs_pool: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the job as an entry of the result's ``jobs``."""
+        return {
+            "job_id": self.job.job_id,
+            "pool_id": self.job.pool_id,
+            "action": "delete" if self.deletes else "end",
+            "reason": self.reason,
+        }
+
+
+def owned_jobs(bodies: Sequence[Mapping[str, Any]], installations: Collection[str]) -> list[OwnedJob]:
+    """
+    Return the jobs of commands that some installations of Airflow submitted and that are not being deleted.
+
+    :param bodies: REST bodies with ``JOB_FIELDS``.
+    :param installations: their ids.
+    """
+    found = []
+    for body in bodies:
+        marks, owner = metadata_of(body), PoolMarks.of(body).owner
+        if SUBMISSION_KEY not in marks or owner.get("installation") not in installations:
+            continue
+        state = job_state(body)
+        if state != "deleting":
+            pool_id = str((body.get("poolInfo") or {}).get("poolId") or "")
+            kept = marks.get(DELETE_JOB_KEY, "never")
+            is_over = state in ("terminating", "completed")
+            found.append(OwnedJob(str(body["id"]), pool_id, is_over, Holder.of(owner), kept))
+    return found
+
+
+def job_sweep_of(
+    job: OwnedJob, outcome: TaskOutcome | None, *, run_has_ended: bool, pool_is_deleted: bool
+) -> JobSweep | None:
+    """
+    Return what to do with a job, or ``None`` if it is left alone.
+
+    - When its Dag run has ended, nothing waits for its command. The job is deleted, or ended where its
+      operator was to keep it.
+    - When its pool is deleted, a command that has not ended never will.
+    - Otherwise it is left alone.
+
+    :param outcome: that of its command; ``None`` if the job has none, because its worker died before.
+    :param pool_is_deleted: whether its pool is being deleted.
+    """
+    if run_has_ended:
+        succeeded = outcome is TaskOutcome.SUCCEEDED
+        deletes = (
+            outcome is None or job.delete_job == "always" or (job.delete_job == "on_success" and succeeded)
+        )
+        return None if job.is_over and not deletes else JobSweep(job, f"{job.run} has ended", deletes)
+    if pool_is_deleted and outcome in (TaskOutcome.STILL_RUNNING, None) and not job.is_over:
+        reason = f"its command cannot end, because pool {job.pool_id!r} is deleted"
+        return JobSweep(job, reason, deletes=True, needs_pool=job.pool_id)
+    return None
+
+
+def job_sweep_table(sweeps: Sequence[JobSweep]) -> str:
+    """Return a table of the jobs to delete or end, for the log."""
+    rows = [
+        (sweep.job.job_id, sweep.job.pool_id, "delete" if sweep.deletes else "end", sweep.reason)
+        for sweep in sweeps
+    ]
+    return table(("JOB", "POOL", "ACTION", "WHY"), rows)
