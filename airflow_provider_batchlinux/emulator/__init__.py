@@ -8,8 +8,8 @@ has an SSH server for its users. It does not depend on the rest of the provider.
 
 Differences from Azure Batch:
 
-- Programs run as the user who runs the emulator, not as root. A container task runs its command as a
-  plain process. An administrator of a node has no sudo.
+- Programs run as the user who runs the emulator, not as root. Without a container engine, a container task
+  runs its command as a plain process. An administrator of a node has no sudo.
 - SSH ports are free ports of 127.0.0.1, not ports of the NAT pool's range.
 - Users expire at the second. In Azure Batch they expire by the day.
 - Nothing is mounted, no application package or VM extension is installed, and no virtual network exists.

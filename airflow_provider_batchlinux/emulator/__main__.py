@@ -105,6 +105,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--legacy-ssh", action="store_true", help="open pools for SSH as before December 2025"
     )
+    parser.add_argument(
+        "--containers",
+        choices=("docker", "podman"),
+        help="runs the containers of tasks with this engine; default: their commands run as plain processes",
+    )
     return parser
 
 

@@ -16,7 +16,7 @@ PARTLY: Mapping[str, str] = {
     "get_node_extension": "the extensions of the pool are shown as installed; nothing is installed",
     "reimage_node": "files and users of the node are deleted; no image is installed",
     "create_pool": "no mounts, virtual networks or custom images; extensions have no effect",
-    "create_task": "runs as a process of this machine, without container and without another user",
+    "create_task": "as a process of the owner; in a container only with `--containers`",
     "create_task_collection": "as `create_task`",
     "create_node_user": "for SSH logins only; expires at the second, not by the day",
 }

@@ -33,7 +33,7 @@ class Account:
         self.emulator = emulator
 
     def send(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
-        """Send a request and return the answer's JSON, or its status if it has none."""
+        """Send a request and return the answer's JSON or text, or its status if it has neither."""
         target = f"{path}?api-version=2025-06-01"
         content = b"" if body is None else json.dumps(body).encode()
         headers = {"ocp-date": formatdate(usegmt=True)}
@@ -47,7 +47,9 @@ class Account:
             connection.request(method, target, content or None, headers)
             response = connection.getresponse()
             answer = response.read()
-        return json.loads(answer) if answer else response.status
+        if not answer:
+            return response.status
+        return json.loads(answer) if "json" in response.headers["content-type"] else answer.decode()
 
     def create_pool(self, pool_id: str = "linux", nodes: int = 1, **more: Any) -> None:
         """Create a pool with dedicated nodes; how far they are is another question."""
@@ -77,6 +79,13 @@ class Account:
         """Return the allocation state of a pool and the states of its nodes."""
         pool = self.send("GET", f"/pools/{pool_id}")
         return [pool["allocationState"], *(node["state"] for node in self.nodes(pool_id))]
+
+    def eventually(self, path: str, is_reached: Callable[[Any], bool]) -> Any:
+        """Return the answer to a GET once it is the wanted one; ten seconds at most."""
+        deadline = time.monotonic() + 10
+        while not is_reached(answer := self.send("GET", path)):
+            assert time.monotonic() < deadline, answer
+        return answer
 
     def wait_for_nodes(self, pool_id: str, state: str, number: int = 1) -> list[dict[str, Any]]:
         """Return the nodes once that number is in a state; ten seconds at most."""

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_batchlinux.emulator.http.routes import OPERATIONS, Router
 from airflow_provider_batchlinux.emulator.nodes.files import find_file, read_range
-from airflow_provider_batchlinux.emulator.nodes.programs import Command, run_program
+from airflow_provider_batchlinux.emulator.nodes.programs import Command, Outcome, held_program
 from airflow_provider_batchlinux.emulator.protocol.errors import ServiceError
 from airflow_provider_batchlinux.emulator.protocol.schema import read_body
 from airflow_provider_batchlinux.emulator.rules.images import (
@@ -29,6 +29,12 @@ from airflow_provider_batchlinux.emulator.rules.images import (
 from airflow_provider_batchlinux.emulator.rules.vm_sizes import cores_of, is_vm_size
 from airflow_provider_batchlinux.emulator.state.records import Node
 from airflow_provider_batchlinux.emulator.state.store import Collection, Store
+
+
+async def run_program(command: Command) -> Outcome:
+    async with held_program(command) as outcome:
+        return outcome
+
 
 NOW = datetime(2026, 1, 1, tzinfo=timezone.utc)
 NODE = Node("n", "p", 0, True, "idle", NOW, NOW)

@@ -12,6 +12,7 @@ from airflow_provider_batchlinux.emulator.jobs.retention import TaskRetention
 from airflow_provider_batchlinux.emulator.jobs.scheduler import TaskScheduler
 from airflow_provider_batchlinux.emulator.jobs.schedules import JobSchedules
 from airflow_provider_batchlinux.emulator.nodes.actions import NodeActions
+from airflow_provider_batchlinux.emulator.nodes.containers import ContainerEngine
 from airflow_provider_batchlinux.emulator.nodes.lifecycle import NodeLifecycle
 from airflow_provider_batchlinux.emulator.nodes.ssh_servers import SshServers, host_key
 from airflow_provider_batchlinux.emulator.pools.allocation import Allocation
@@ -72,6 +73,7 @@ class BatchService:
             storage=storage,
             fault_injector=self.fault_injector,
             ssh_servers=self.ssh_servers,
+            engine=None if options.engine is None else ContainerEngine(options.engine),
             on_usable=self._node_usable,
             on_lost=lambda node: self.scheduler.requeue_all_on(node),
         )

@@ -17,17 +17,13 @@ from airflow_provider_batchlinux.emulator.jobs.multi_instance import (
 from airflow_provider_batchlinux.emulator.jobs.node_tasks import JobTasks, job_environment
 from airflow_provider_batchlinux.emulator.jobs.task_records import TaskRecords
 from airflow_provider_batchlinux.emulator.nodes.machine import Machine
-from airflow_provider_batchlinux.emulator.nodes.programs import Outcome, user_error
+from airflow_provider_batchlinux.emulator.nodes.programs import Outcome
 from airflow_provider_batchlinux.emulator.protocol.instants import parse_duration
 from airflow_provider_batchlinux.emulator.rules.vm_sizes import cores_of
 from airflow_provider_batchlinux.emulator.simulation.clock import Clock, pause
 from airflow_provider_batchlinux.emulator.simulation.lifecycle import Profile
 from airflow_provider_batchlinux.emulator.state.records import Json, Node, Task, work_item
 from airflow_provider_batchlinux.emulator.state.store import Store
-
-_NO_CONTAINERS = user_error(
-    "ContainerPoolNotSupported", "The specified pool does not support container tasks.", {}
-)
 
 
 @dataclass(frozen=True)
@@ -64,8 +60,9 @@ class TaskRunner:
         prepared = await asyncio.gather(*(self.job_tasks.prepare(job, node) for node in nodes))
         if not all(prepared):
             return None
-        if self._lacks_containers(task):
-            return Outcome(failure=_NO_CONTAINERS)
+        failure = self.machine_of(nodes[0]).containers.failure(task.spec, is_required=True)
+        if failure is not None:
+            return Outcome(failure=failure)
         work = self._work(task, nodes)
         failure = await work.prepare()
         if failure is not None:
@@ -74,15 +71,6 @@ class TaskRunner:
         machine = self.machine_of(nodes[0])
         environment = self._environment(task, machine)
         return await machine.upload_outputs(task_directory(machine, task), task.spec, environment, outcome)
-
-    def _lacks_containers(self, task: Task) -> bool:
-        """
-        Return whether a task needs a container, but its pool has no container configuration, so it fails.
-
-        In a pool with containers, the command runs as a plain process: images are only names here.
-        """
-        machine = self.store.pool(task.pool_id).spec["virtualMachineConfiguration"]
-        return "containerSettings" in task.spec and "containerConfiguration" not in machine
 
     async def _run_with_retries(self, task: Task, work: _Work) -> Outcome:
         self.records.run(self.records.current(task))

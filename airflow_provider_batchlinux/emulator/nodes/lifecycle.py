@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from airflow_provider_batchlinux.emulator.blobs.storage import BlobStorage
+from airflow_provider_batchlinux.emulator.nodes.containers import ContainerEngine, NodeContainers
 from airflow_provider_batchlinux.emulator.nodes.machine import Machine
 from airflow_provider_batchlinux.emulator.nodes.programs import Outcome, failed_program
 from airflow_provider_batchlinux.emulator.nodes.ssh_servers import SshServers
@@ -40,6 +41,7 @@ class NodeLifecycle:
     :param storage: the blob store, which is the auto-storage account.
     :param fault_injector: decides about faults of booting nodes.
     :param ssh_servers: the SSH servers of nodes, which run while their node is usable.
+    :param engine: the container engine of this machine; ``None`` for none.
     :param on_usable: called when a node accepts tasks.
     :param on_lost: called when a node can no longer run anything, before its state changes.
     """
@@ -55,6 +57,7 @@ class NodeLifecycle:
         storage: BlobStorage,
         fault_injector: FaultInjector,
         ssh_servers: SshServers,
+        engine: ContainerEngine | None,
         on_usable: Callable[[Node], None],
         on_lost: Callable[[Node], None],
     ) -> None:
@@ -66,6 +69,7 @@ class NodeLifecycle:
         self._environment = dict(environment)
         self._storage = storage
         self._servers = ssh_servers
+        self._engine = engine
         self._on_usable = on_usable
         self._on_lost = on_lost
         self._machines: dict[str, Machine] = {}
@@ -106,7 +110,11 @@ class NodeLifecycle:
             "AZ_BATCH_NODE_ID": node.id,
             "AZ_BATCH_NODE_IS_DEDICATED": str(node.is_dedicated).lower(),
         }
-        machine = Machine(self._root / node.pool_id / node.id, environment, self._storage)
+        spec = self._store.pool(node.pool_id).spec
+        containers = NodeContainers(
+            spec["virtualMachineConfiguration"].get("containerConfiguration"), self._engine
+        )
+        machine = Machine(self._root / node.pool_id / node.id, environment, self._storage, containers)
         self._machines[node.id] = machine
         return machine
 

@@ -12,12 +12,11 @@ from typing import Any
 from uuid import uuid4
 
 from airflow_provider_batchlinux.emulator.blobs.storage import BlobStorage
+from airflow_provider_batchlinux.emulator.nodes.containers import NodeContainers
 from airflow_provider_batchlinux.emulator.nodes.output_files import Outputs, upload_output_files
 from airflow_provider_batchlinux.emulator.nodes.programs import (
     Command,
     Outcome,
-    held_program,
-    run_program,
 )
 from airflow_provider_batchlinux.emulator.nodes.resource_files import fetch_resource_files
 from airflow_provider_batchlinux.emulator.protocol.local_files import make_directory, remove_tree
@@ -39,10 +38,18 @@ class Machine:
     :param root: root directory of the node. It is created when it is first needed.
     :param environment: ``AZ_BATCH_*`` variables of the account, pool and node.
     :param storage: the blob store of the account.
+    :param containers: what it does with containers.
     """
 
-    def __init__(self, root: Path, environment: Mapping[str, str], storage: BlobStorage) -> None:
+    def __init__(
+        self,
+        root: Path,
+        environment: Mapping[str, str],
+        storage: BlobStorage,
+        containers: NodeContainers = NodeContainers(),  # noqa: B008 - it is immutable
+    ) -> None:
         self.root = root
+        self.containers = containers
         self.shared = root / "shared"
         self.startup = root / "startup"
         self.workitems = root / "workitems"
@@ -73,7 +80,8 @@ class Machine:
         """Create a task's directory, download its resource files, and return the failure, if any."""
         self.make_directories()
         make_directory(directory / "certs")
-        return await self.fetch(spec.get("resourceFiles", []), directory / "wd")
+        failure = self.containers.failure(spec)
+        return failure or await self.fetch(spec.get("resourceFiles", []), directory / "wd")
 
     async def fetch(self, files: list[Mapping[str, Any]], directory: Path) -> Mapping[str, Any] | None:
         """Download files into a directory, which is created, and return the failure, if any."""
@@ -97,13 +105,15 @@ class Machine:
         :param is_continued: whether its output is appended to that of its coordination command.
         """
         command = self._command(directory, spec, extra)
-        return await run_program(replace(command, timeout=timeout, is_continued=is_continued))
+        command = replace(command, timeout=timeout, is_continued=is_continued)
+        async with self.containers.held(spec, command) as outcome:
+            return outcome
 
     def hold_task(
         self, directory: Path, spec: Mapping[str, Any], extra: Mapping[str, str]
     ) -> AbstractAsyncContextManager[Outcome]:
         """Run a command like ``run_task``. Its background processes run until the block is left."""
-        return held_program(self._command(directory, spec, extra))
+        return self.containers.held(spec, self._command(directory, spec, extra))
 
     def _command(self, directory: Path, spec: Mapping[str, Any], extra: Mapping[str, str]) -> Command:
         environment = self._task_environment(directory, spec, extra)

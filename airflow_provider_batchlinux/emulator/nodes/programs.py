@@ -69,19 +69,13 @@ class Outcome:
         return {name: value for name, value in facts.items() if value is not None}
 
 
-async def run_program(command: Command) -> Outcome:
-    """
-    Run a command to its end, without a shell.
-
-    At its end, also by cancellation, its whole process group is killed.
-    """
-    async with held_program(command) as outcome:
-        return outcome
-
-
 @asynccontextmanager
 async def held_program(command: Command) -> AsyncIterator[Outcome]:
-    """Run a command to its end. Its background processes run until the block is left."""
+    """
+    Run a command to its end, without a shell. Its background processes run until the block is left.
+
+    Then, also by cancellation, its whole process group is killed.
+    """
     try:
         process = await _start(command)
     except (FileNotFoundError, PermissionError, ValueError, OSError) as error:

@@ -12,6 +12,9 @@ _PRE_PROCESSING_CODES = DOWNLOAD_CODES | {
     "CommandProgramNotFound",
     "CommandLaunchFailed",
     "ContainerPoolNotSupported",
+    "ContainerTaskSettingsNotFound",
+    "ContainerInvalidSettings",
+    "ContainerInvalidImage",
 }
 
 

@@ -14,7 +14,11 @@ from airflow_provider_batchlinux.emulator.protocol.errors import ServiceError, m
 from airflow_provider_batchlinux.emulator.protocol.instants import parse_duration
 from airflow_provider_batchlinux.emulator.rules.images import has_capability, image_of
 from airflow_provider_batchlinux.emulator.rules.mounts import check_mounts
-from airflow_provider_batchlinux.emulator.rules.storage import check_task_files, with_working_directory
+from airflow_provider_batchlinux.emulator.rules.storage import (
+    check_registry,
+    check_task_files,
+    with_working_directory,
+)
 from airflow_provider_batchlinux.emulator.rules.vm_sizes import cores_of, is_vm_size
 
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -91,6 +95,9 @@ def check_pool_properties(body: Spec, *, is_signed: bool = True) -> None:
     _check_links(network, is_signed=is_signed)
     _check_network(network)
     _check_applications(body.get("applicationPackageReferences", []))
+    machine = body.get("virtualMachineConfiguration", {})
+    for registry in machine.get("containerConfiguration", {}).get("containerRegistries", ()):
+        check_registry(registry)
 
 
 def complete_pool_properties(body: Spec) -> dict[str, Any]:

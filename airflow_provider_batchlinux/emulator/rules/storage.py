@@ -19,14 +19,16 @@ _FILE_MODE = re.compile(r"[0-7]{3,4}")
 
 def check_task_files(task: Json) -> None:
     """
-    Raise an error for invalid files of a task of any kind.
+    Raise an error for invalid files, variables and containers of a task of any kind.
 
-    The error codes of files are assumed. Application packages are always refused, since applications are
-    added with Azure Resource Manager.
+    The error codes of files and containers are assumed. Application packages are always refused, since
+    applications are added with Azure Resource Manager.
 
     :raises ServiceError: the first invalid value.
     """
     check_environment(task.get("environmentSettings", ()))
+    if "containerSettings" in task:
+        _check_container(task["containerSettings"])
     for file in task.get("resourceFiles", ()):
         _check_resource_file(file)
     for file in task.get("outputFiles", ()):
@@ -41,6 +43,14 @@ def with_working_directory(task: Json) -> Json:
         return task
     settings = {"workingDirectory": "taskWorkingDirectory", **task["containerSettings"]}
     return {**task, "containerSettings": settings}
+
+
+def check_registry(registry: Json) -> None:
+    """Raise an error for a registry with two ways to log in, or half of one. The code is assumed."""
+    has_password = [name in registry for name in ("username", "password")]
+    if any(has_password) != all(has_password) or (any(has_password) and "identityReference" in registry):
+        reason = "A registry has either a username and a password, or an identityReference."
+        raise refused(registry.get("registryServer", "docker.io"), of="registryServer", reason=reason)
 
 
 def check_environment(settings: Sequence[Json]) -> None:
@@ -59,6 +69,12 @@ def check_environment(settings: Sequence[Json]) -> None:
         if "\0" in value or len(f"{name}={value}".encode()) >= _LONGEST_VARIABLE:
             reason = f"An environment variable has no NUL, and is shorter than {_LONGEST_VARIABLE} bytes."
             raise refused(name, of="value", reason=reason)
+
+
+def _check_container(settings: Json) -> None:
+    if not settings["imageName"].strip():
+        raise refused(settings["imageName"], of="imageName")
+    check_registry(settings.get("registry", {}))
 
 
 def _check_resource_file(file: Json) -> None:

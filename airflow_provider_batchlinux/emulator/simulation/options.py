@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import secrets
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,7 @@ from airflow_provider_batchlinux.emulator.simulation.seeded_random import make_s
 
 ProfileName = Literal["instant", "realistic", "faulty"]
 ClockName = Literal["system", "manual"]
+EngineName = Literal["docker", "podman"]
 
 
 def make_account_key() -> str:
@@ -52,6 +54,8 @@ class EmulatorOptions:
     :param shared_key: whether the account key is accepted; ``False`` accepts only tokens, and needs ``tls``.
     :param legacy_ssh: whether new pools open SSH with a rule ``SSHRule`` unless they have an
         ``endpointConfiguration``, like pools created before 30 November 2025.
+    :param containers: the container engine of this machine that runs the containers of tasks, ``docker`` or
+        ``podman``; ``None`` runs their commands as plain processes.
     :raises ValueError: with all problems in one message.
     """
 
@@ -70,6 +74,12 @@ class EmulatorOptions:
     tls: Path | None = None
     shared_key: bool = True
     legacy_ssh: bool = False
+    containers: EngineName | None = None
+
+    @property
+    def engine(self) -> str | None:
+        """The path of the container engine's command; ``None`` without an engine."""
+        return None if self.containers is None else shutil.which(self.containers)
 
     @property
     def spread(self) -> float:
@@ -105,6 +115,12 @@ class EmulatorOptions:
             f"blob_port must be a number from 0 to 65535, not {self.blob_port!r}.": 0
             <= self.blob_port
             <= 65535,
+            f"containers must be 'docker' or 'podman', not {self.containers!r}.": (
+                self.containers in (None, "docker", "podman")
+            ),
+            f"containers is {self.containers!r}, but this machine has no such command.": (
+                self.containers not in ("docker", "podman") or self.engine is not None
+            ),
             "shared_key is off without tls, so no request could be authenticated.": (
                 self.shared_key or self.tls is not None
             ),
