@@ -59,10 +59,7 @@ def _allow_many_sockets() -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="batchlinux-emulator",
-        description=_DESCRIPTION,
-    )
+    parser = argparse.ArgumentParser(prog="batchlinux-emulator", description=_DESCRIPTION)
     parser.add_argument(
         "--port", type=int, default=0, help="TCP port on loopback; 0, the default, uses a free one"
     )
@@ -106,9 +103,7 @@ def _parser() -> argparse.ArgumentParser:
         "--legacy-ssh", action="store_true", help="open pools for SSH as before December 2025"
     )
     parser.add_argument(
-        "--containers",
-        choices=("docker", "podman"),
-        help="runs the containers of tasks with this engine; default: their commands run as plain processes",
+        "--containers", choices=("docker", "podman"), help="engine for containers of tasks; default: none"
     )
     return parser
 

@@ -46,11 +46,10 @@ def with_working_directory(task: Json) -> Json:
 
 
 def check_registry(registry: Json) -> None:
-    """Raise an error for a registry with two ways to log in, or half of one. The code is assumed."""
-    has_password = [name in registry for name in ("username", "password")]
-    if any(has_password) != all(has_password) or (any(has_password) and "identityReference" in registry):
+    """Raise an error for a container registry with two ways to log in. The code is assumed."""
+    if "username" in registry and "identityReference" in registry:
         reason = "A registry has either a username and a password, or an identityReference."
-        raise refused(registry.get("registryServer", "docker.io"), of="registryServer", reason=reason)
+        raise refused(registry["username"], of="username", reason=reason)
 
 
 def check_environment(settings: Sequence[Json]) -> None:
