@@ -24,6 +24,7 @@ POOL_FIELDS = (
     "enableAutoScale",
     "autoScaleRun",
     "resizeErrors",
+    "metadata",
 )
 """What a wait asks of a pool; the rest of the body stays at the service."""
 

@@ -243,6 +243,16 @@ def is_last_try(context: Context) -> bool:
     return bool(ti.try_number > ti.max_tries)
 
 
+def is_retry(context: Context, retries: int) -> bool:
+    """
+    Return whether the task was tried before and not cleared since.
+
+    :param retries: the retries of the task; Airflow grants them again when the task is cleared.
+    """
+    ti: Any = context["ti"]
+    return bool(ti.try_number > ti.max_tries - retries + 1)
+
+
 def failed_tasks(context: Context) -> list[str]:
     """
     Name the tasks of the Dag run that have failed so far, or could not run because others had.

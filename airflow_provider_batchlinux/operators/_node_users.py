@@ -220,15 +220,18 @@ class NodeUsersOperator(BatchLinuxWaitingOperator[U]):
 
         assert waited_on is None or isinstance(waited_on, BatchLinuxNodesForUserTrigger)
         work = self.work(context, waited_on)
-        trigger = BatchLinuxNodesForUserTrigger(
-            **self.trigger_arguments(context),
-            node_ids=list(ids) if (ids := self.request.node_ids) is not None else None,
-            where=self.request.where,
-            removing=work.removing,
-            **self.carried(work),
-        )
+
+        def trigger() -> BatchLinuxNodesForUserTrigger:
+            return BatchLinuxNodesForUserTrigger(
+                **self.trigger_arguments(context),
+                node_ids=list(ids) if (ids := self.request.node_ids) is not None else None,
+                where=self.request.where,
+                removing=work.removing,
+                **self.carried(work),
+            )
+
         # Before the first node has the user: a kill may come at any time.
-        self.current_trigger = trigger
+        self.current_trigger = trigger()
         target = UserTarget(self.request.pool_id, self.request.choice, self.request.where)
         result = await reconcile(client, target, work, self._so_far)
         if not (result.is_over or is_last):
@@ -236,7 +239,7 @@ class NodeUsersOperator(BatchLinuxWaitingOperator[U]):
             if self.request.deferrable:
                 stored = [record.to_result() for record in result.records]
                 context["ti"].xcom_push(key=_SO_FAR, value=stored)
-            return trigger
+            return trigger()
         await work.conclude(client, target, result)
         self.report(work, result.all_records)
         return [record.to_result() for record in result.all_records]

@@ -178,6 +178,7 @@ class BatchLinuxAddNodeUsersOperator(NodeUsersOperator["AddNodeUsersRequest"]):
             recreate=self.request.recreate,
             take_over=self.request.take_over,
             address=self.request.address,
+            generation=trigger.generation if trigger else None,
         )
 
     def carried(self, work: UserWork) -> dict[str, Any]:
@@ -188,6 +189,7 @@ class BatchLinuxAddNodeUsersOperator(NodeUsersOperator["AddNodeUsersRequest"]):
             "ssh_public_key": adding.user.ssh_public_key,
             "username": adding.username,
             "by": dict(adding.entry.by),
+            "generation": adding.generation,
         }
 
     def report(self, work: UserWork, records: Sequence[UserRecord]) -> None:
@@ -245,12 +247,14 @@ class BatchLinuxRemoveNodeUsersOperator(NodeUsersOperator["RemoveNodeUsersReques
 
         BatchLinuxRemoveNodeUsersOperator(task_id="remove_user", pool_id="etl", username="deploy")
 
-    A user that another Dag run holds is not removed before its time is over. The pool's ledger has the user
-    until no node has it any more.
+    A user that another Dag run holds is not removed before its time is over. The removal from a whole pool
+    first marks the user in the pool's ledger as revoked: a lease of it ends, and no task that is slower adds it
+    again. A deallocated node may have the user after its start. It owes the removal: the mark stays until a
+    lease, an audit with ``revoke=True``, the sweeper or the next user of that name has removed it.
 
     Result in XCom: a list with a record for each node: ``node_id``, ``state``, ``outcome`` (``removed``,
-    ``absent``, ``skipped``, ``gone``, and ``failed`` within ``max_failed_nodes``), ``username``, ``error``
-    and ``code`` of a failure.
+    ``absent``, ``owed``, ``skipped``, ``gone``, and ``failed`` within ``max_failed_nodes``), ``username``,
+    ``error`` and ``code`` of a failure.
 
     .. seealso::
         ``docs/howto/give-access-to-nodes.md``,

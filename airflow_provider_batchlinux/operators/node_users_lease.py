@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_batchlinux.core.instants import Duration
 from airflow_provider_batchlinux.exceptions import NodeUsersError
-from airflow_provider_batchlinux.operators._base import is_last_try, owner_of
+from airflow_provider_batchlinux.operators._base import is_last_try, is_retry, owner_of
 from airflow_provider_batchlinux.operators._node_users import (
     advise,
     generated_key,
@@ -63,7 +63,11 @@ class BatchLinuxLeaseNodeUsersOperator(BatchLinuxWaitingOperator["LeaseNodeUsers
     after its time. The expiry that the service knows, by the day, is at most two days away and is renewed
     while the lease lasts.
 
-    A retry continues the lease; with ``expires_in``, its time starts again.
+    A node that cannot be asked at the end, because it is deallocated or restarts, owes the removal: the lease
+    stays until it has removed the user, for ``owed_limit`` at most.
+
+    The end is fixed at the first try. A retry continues the lease until then; a retry after the end only
+    removes the user. If the task is cleared, the lease begins again.
 
     ``dag.test()`` runs one task after another, so there a lease only ends by its time, or by tasks before it.
 
@@ -93,10 +97,14 @@ class BatchLinuxLeaseNodeUsersOperator(BatchLinuxWaitingOperator["LeaseNodeUsers
     :param until_task_ids: tasks of the same Dag that need the user, none of them downstream of this one; once
         they are all over, the lease is. ``None`` for none. (templated)
     :param take_over: also take over a user that another Dag run holds. (templated)
+    :param owed_limit: how long the lease stays after its end for nodes that may have the user and cannot be
+        asked, such as one that is deallocated, as a pendulum duration, ``timedelta`` or seconds. After that
+        the task fails with their names; they owe the removal in the pool's ledger, and an audit with
+        ``revoke=True`` asks them. Choose it short if other tasks wait for the lease. (templated)
     :param address: where people are to log in. ``"public"`` fails when the pool has no way in from outside,
         ``None`` warns of it, and ``"private"`` is for people in the nodes' virtual network. (templated)
-    :param poll_interval: how long between two looks, as a pendulum duration, ``timedelta`` or seconds; each
-        costs two requests. (templated)
+    :param poll_interval: how long between two looks, as a pendulum duration, ``timedelta`` or seconds. On
+        the triggerer, all leases of an account share the requests. (templated)
     :param deferrable: wait on the triggerer; ``False`` holds a worker as long as the lease lasts. (templated)
     :param max_concurrency: calls to the service in flight at most. (templated)
     :param batch_linux_conn_id: the connection to the Batch account. (templated)
@@ -118,6 +126,7 @@ class BatchLinuxLeaseNodeUsersOperator(BatchLinuxWaitingOperator["LeaseNodeUsers
         is_admin: bool | str = False,
         until_task_ids: list[str] | None = None,
         take_over: bool | str = False,
+        owed_limit: Duration | str = timedelta(days=1),
         address: AddressChoice = None,
         poll_interval: Duration | str = timedelta(seconds=30),
         deferrable: bool | str = True,
@@ -134,6 +143,7 @@ class BatchLinuxLeaseNodeUsersOperator(BatchLinuxWaitingOperator["LeaseNodeUsers
         self.is_admin = is_admin
         self.until_task_ids = until_task_ids
         self.take_over = take_over
+        self.owed_limit = owed_limit
         self.address: AddressChoice = address
         self.max_concurrency = max_concurrency
         refuse_private_keys(self)
@@ -157,7 +167,7 @@ class BatchLinuxLeaseNodeUsersOperator(BatchLinuxWaitingOperator["LeaseNodeUsers
         """Enter the lease into the pool's ledger; the trigger's first poll adds the user to the nodes."""
         request = self.request
         self._require_tasks(request.until_task_ids or ())
-        until = request.until(datetime.now(timezone.utc))
+        until, entry = await self._end(client, context)
         key = request.ssh_public_key
         if request.generate_key is not None:
             key = generated_key(request.generate_key, request.username, context)
@@ -172,11 +182,27 @@ class BatchLinuxLeaseNodeUsersOperator(BatchLinuxWaitingOperator["LeaseNodeUsers
             password_conn_id=request.password_conn_id,
             is_admin=request.is_admin,
             until_task_ids=list(request.until_task_ids) if request.until_task_ids else None,
+            owed_limit=request.owed_limit,
             max_concurrency=request.max_concurrency,
             **self.deadline(context),
         )
-        await self._enter(client, trigger)
+        if entry is None or not entry.is_over(client.clock.now()):
+            await self._enter(client, trigger)
+        else:
+            self.log.info("The lease of user %r is over; what is left of it is removed.", request.username)
         return trigger
+
+    async def _end(self, client: BatchLinuxClient, context: Context) -> tuple[datetime, LedgerEntry | None]:
+        """Return the end of the lease, and its entry if an earlier try has begun it."""
+        from airflow_provider_batchlinux.client.users.ledger import read_entry
+        from airflow_provider_batchlinux.core.users.access import lease_to_continue
+
+        request = self.request
+        if is_retry(context, self.retries or 0):
+            found = await read_entry(client, request.pool_id, request.username)
+            if (entry := lease_to_continue(found, owner_of(context))) is not None:
+                return entry.expires_at, entry
+        return request.until(client.clock.now()), None
 
     def _require_tasks(self, task_ids: Sequence[str]) -> None:
         later = self.get_flat_relative_ids(upstream=False)
@@ -200,12 +226,12 @@ class BatchLinuxLeaseNodeUsersOperator(BatchLinuxWaitingOperator["LeaseNodeUsers
             user.fingerprint,
             is_admin=user.is_admin,
             has_password=password is not None,
+            is_lease=True,
         )
         await self._check_pool(client, entry)
         # A kill from here on has a lease to end.
         self.current_trigger = trigger
-        request, now = self.request, datetime.now(timezone.utc)
-        await enter(client, request.pool_id, entry, now=now, take_over=request.take_over)
+        await enter(client, self.request.pool_id, entry, take_over=self.request.take_over)
 
     async def _check_pool(self, client: BatchLinuxClient, entry: LedgerEntry) -> None:
         from airflow_provider_batchlinux.client.nodes.endpoints import reachable_choice

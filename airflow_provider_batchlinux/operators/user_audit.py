@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_batchlinux.operators._base import BatchLinuxBaseOperator
@@ -29,13 +29,17 @@ class BatchLinuxAuditNodeUsersOperator(BatchLinuxBaseOperator["AuditNodeUsersReq
     default the operator only lists users. Run it daily, or as often as access matters. If a node cannot
     remove a user, the task fails with the node's name after all other nodes were asked.
 
+    With ``revoke=True`` it also asks nodes that owe the removal of a user, such as one that was deallocated
+    when the access ended and has been started since. Nodes that still owe it are in the result.
+
     .. code-block:: python
 
         BatchLinuxAuditNodeUsersOperator(task_id="audit", revoke=True)
 
     Result in XCom: ``users``, for each ``pool_id``, ``username``, ``expires_at``, ``by``, ``key`` (its
-    fingerprint), ``is_admin``, ``has_password`` and ``overdue``; ``overdue`` and ``revoked``, numbers of
-    users.
+    fingerprint), ``is_admin``, ``has_password``, ``overdue`` and ``revoked`` (ended, and owed by nodes);
+    ``overdue`` and ``revoked``, numbers of users; ``owed``, a ``pool_id``, ``username`` and ``node_id`` for
+    each node that still owes a removal.
 
     .. seealso::
         ``docs/howto/give-access-to-nodes.md``,
@@ -74,13 +78,13 @@ class BatchLinuxAuditNodeUsersOperator(BatchLinuxBaseOperator["AuditNodeUsersReq
         from airflow_provider_batchlinux.core.users.ledger import ledger_table
 
         pool_ids, revokes = self.request.pool_ids, self.request.revoke
-        now = datetime.now(timezone.utc)
 
-        async def work(client: BatchLinuxClient) -> tuple[list[AuditedUser], list[Revocation]]:
+        async def work(client: BatchLinuxClient) -> tuple[list[AuditedUser], list[Revocation], datetime]:
             users = await audited_users(client, pool_ids)
-            return users, await revoke_overdue(client, users, now) if revokes else []
+            now = client.clock.now()
+            return users, await revoke_overdue(client, users, now) if revokes else [], now
 
-        users, revocations = self.hook.run(work)
+        users, revocations, now = self.hook.run(work)
         overdue = sum(user.entry.is_over(now) for user in users)
         if users:
             self.log.info("%s", ledger_table([(user.pool_id, user.entry) for user in users], now))
@@ -88,18 +92,26 @@ class BatchLinuxAuditNodeUsersOperator(BatchLinuxBaseOperator["AuditNodeUsersReq
         for revocation in revocations:
             self._tell(revocation)
         require_revoked(revocations)
+        owed = [
+            {"pool_id": revocation.user.pool_id, "username": revocation.user.entry.username, "node_id": node}
+            for revocation in revocations
+            for node in revocation.owed
+        ]
         return {
             "users": [
                 {"pool_id": user.pool_id, **user.entry.to_result(), "overdue": user.entry.is_over(now)}
                 for user in users
             ],
             "overdue": overdue,
-            "revoked": sum(revocation.is_done for revocation in revocations),
+            "revoked": sum(
+                revocation.is_done for revocation in revocations if revocation.user.entry.is_over(now)
+            ),
+            "owed": owed,
         }
 
     def _tell(self, revocation: Revocation) -> None:
         user = revocation.user
-        if revocation.records is None:
+        if revocation.taken is None:
             self.log.info(
                 "User %r on pool %r has changed meanwhile and is kept.",
                 user.entry.username,
@@ -112,3 +124,9 @@ class BatchLinuxAuditNodeUsersOperator(BatchLinuxBaseOperator["AuditNodeUsersReq
             revocation.removed,
             user.pool_id,
         )
+        if not revocation.is_done:
+            names = ", ".join(revocation.owed) or "nodes that may not have answered yet"
+            self.log.warning(
+                "User %r may still be on %s of pool %r. The next audit asks again.",
+                user.entry.username, names, user.pool_id,
+            )  # fmt: skip

@@ -35,6 +35,8 @@ class BatchLinuxNodesForUserTrigger(BatchLinuxTrigger):
     :param ssh_public_key: the user's public key, for the task that comes back; ``None`` for none.
     :param username: the user that a kill takes away; ``None`` for none.
     :param by: the task instance that puts it there, as the pool's ledger has it.
+    :param generation: the generation of the user in the ledger, for the task that comes back; ``None`` if it
+        is not known.
     """
 
     def __init__(
@@ -48,6 +50,7 @@ class BatchLinuxNodesForUserTrigger(BatchLinuxTrigger):
         ssh_public_key: str | None = None,
         username: str | None = None,
         by: dict[str, str] | None = None,
+        generation: int | None = None,
         **common: Unpack[WaitArguments],
     ) -> None:
         super().__init__(**common)
@@ -59,6 +62,7 @@ class BatchLinuxNodesForUserTrigger(BatchLinuxTrigger):
         self.ssh_public_key = ssh_public_key
         self.username = username
         self.by = by
+        self.generation = generation
 
     def wait(self, client: BatchLinuxClient) -> NodesForUserWait:
         """Wait for the nodes."""
@@ -80,19 +84,20 @@ class BatchLinuxNodesForUserTrigger(BatchLinuxTrigger):
 
     async def cancel(self, client: BatchLinuxClient) -> None:
         """Remove the user that the task has added, unless another holder has it now."""
-        from airflow_provider_batchlinux.client.users.revoke import failed_records, revoke
+        from airflow_provider_batchlinux.client.users.revoke import revoke
 
         if self.username is None:
             return
-        records = await revoke(
+        taken = await revoke(
             client, self.pool_id, self.username, self.by or {}, max_concurrency=_MAX_CONCURRENCY
         )
-        if failed := failed_records(records or []):
-            names = joined([record.node_id for record in failed])
+        if taken is not None and not taken.is_done:
+            names = f"nodes {joined(taken.owed)}" if taken.owed else "nodes that have not answered yet"
             self.log.warning(
-                "User %r may still be on nodes %s of pool %r.", self.username, names, self.pool_id
-            )
-        elif records is not None:
+                "User %r may still be on %s of pool %r. The ledger keeps that.",
+                self.username, names, self.pool_id,
+            )  # fmt: skip
+        elif taken is not None:
             self.log.info(
                 "Removed user %r from pool %r, because its task was ended.", self.username, self.pool_id
             )

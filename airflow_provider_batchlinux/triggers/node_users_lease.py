@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
 from airflow.triggers.base import BaseTrigger
 
+from airflow_provider_batchlinux.core.text import joined
 from airflow_provider_batchlinux.triggers._base import BatchLinuxTrigger, are_over
 
 if TYPE_CHECKING:
@@ -15,14 +15,18 @@ if TYPE_CHECKING:
 
     from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
     from airflow_provider_batchlinux.client.users.lease import LeaseWait
-    from airflow_provider_batchlinux.client.waits.loop import Wait, WaitSchedule
     from airflow_provider_batchlinux.triggers._base import WaitArguments
 
 __all__ = ["BatchLinuxNodeUsersLeaseTrigger"]
 
 
 _REMOVAL_TIME = 1800.0
-"""Seconds after the end of the lease until Airflow times it out; nodes may be asked for half of it."""
+"""Seconds after all that a lease waits for until Airflow times it out."""
+
+_DAY = 86_400.0
+
+_LISTED_EVERY = 60
+"""Intervals after which nodes are listed although the numbers of nodes by state have not changed."""
 
 
 class BatchLinuxNodeUsersLeaseTrigger(BatchLinuxTrigger):
@@ -41,6 +45,7 @@ class BatchLinuxNodeUsersLeaseTrigger(BatchLinuxTrigger):
         read whenever the user is put on a node.
     :param is_admin: whether the user may use ``sudo``.
     :param until_task_ids: tasks of the same Dag run; once they are all over, the lease is. ``None`` for none.
+    :param owed_limit: seconds after its end that the lease stays for nodes that owe the removal of the user.
     :param max_concurrency: calls to the service in flight at most.
     :param at_once: the same, as an earlier release stored it.
     """
@@ -58,6 +63,7 @@ class BatchLinuxNodeUsersLeaseTrigger(BatchLinuxTrigger):
         password_conn_id: str | None = None,
         is_admin: bool = False,
         until_task_ids: list[str] | None = None,
+        owed_limit: float = _DAY,
         max_concurrency: int = 64,
         at_once: int | None = None,
         **common: Unpack[WaitArguments],
@@ -71,11 +77,13 @@ class BatchLinuxNodeUsersLeaseTrigger(BatchLinuxTrigger):
         self.password_conn_id = password_conn_id
         self.is_admin = is_admin
         self.until_task_ids = until_task_ids
+        self.owed_limit = owed_limit
         self.max_concurrency = at_once or max_concurrency
 
     def wait(self, client: BatchLinuxClient) -> LeaseWait:
         """Wait for the end of the lease."""
         from airflow_provider_batchlinux.client.users.lease import LeaseWait
+        from airflow_provider_batchlinux.client.waits.watching import WatchedClient
         from airflow_provider_batchlinux.core.users.user import NodeUser
 
         user = NodeUser(
@@ -84,27 +92,29 @@ class BatchLinuxNodeUsersLeaseTrigger(BatchLinuxTrigger):
             ssh_public_key=self.ssh_public_key,
             is_admin=self.is_admin,
         )
+        is_shared = isinstance(client, WatchedClient)
         return LeaseWait(
-            client, self.pool_id, user, self.by, self.max_concurrency, self._tasks_are_over, self.password
+            client,
+            self.pool_id,
+            user,
+            self.by,
+            self.max_concurrency,
+            self._tasks_are_over,
+            self.password,
+            owed_limit=timedelta(seconds=self.owed_limit),
+            interval=self.poll_interval,
+            list_age=_LISTED_EVERY * self.poll_interval if is_shared else 0.0,
         )
 
-    def schedule(self, wait: Wait, *, first_wait: float) -> WaitSchedule:
-        """Look at the intervals, and at the very end of the lease."""
-        from airflow_provider_batchlinux.client.users.lease import LeaseWait
-        from airflow_provider_batchlinux.client.waits.loop import WaitSchedule
-
-        assert isinstance(wait, LeaseWait)
-        lease = wait
-
-        async def pause(seconds: float) -> None:
-            await asyncio.sleep(lease.pause(seconds))
-
-        return WaitSchedule(self.poll_interval, self.deadline, lease.pause(first_wait), between=pause)
+    @property
+    def followed_pool(self) -> str:
+        """The pool that the shared poller reads for this lease."""
+        return self.pool_id
 
     @property
     def expires(self) -> float:
         """Seconds since the epoch after which Airflow times the deferral out."""
-        return min(self.until, super().expires or self.until) + _REMOVAL_TIME
+        return min(self.until, super().expires or self.until) + self.owed_limit + _REMOVAL_TIME
 
     @property
     def cancels_on_kill(self) -> bool:
@@ -144,12 +154,14 @@ class BatchLinuxNodeUsersLeaseTrigger(BatchLinuxTrigger):
         """Remove the user from all nodes."""
         from airflow_provider_batchlinux.client.users.revoke import revoke
 
-        records = await revoke(
+        taken = await revoke(
             client, self.pool_id, self.username, self.by, max_concurrency=self.max_concurrency
         )
         self.log.info(
-            "Pool %r: ended the lease of user %r, because its Airflow task was ended; nodes asked: %d.",
-            self.pool_id, self.username, len(records or ()),
+            "Pool %r: ended the lease of user %r, because its Airflow task was ended; nodes asked: %d, nodes "
+            "that still owe the removal: %s.",
+            self.pool_id, self.username, len(taken.records) if taken else 0,
+            "none" if taken is None or taken.is_done else joined(taken.owed) or "some without an answer",
         )  # fmt: skip
 
     async def cleanup(self) -> None:

@@ -10,7 +10,7 @@ from azure.batch import BatchClient, models
 from azure.core.credentials import AzureNamedKeyCredential
 
 from airflow_provider_batchlinux.client.api.batch import open_client
-from airflow_provider_batchlinux.client.users.reconcile import add_user_to_nodes
+from airflow_provider_batchlinux.client.users.grant import add_user_to_nodes
 from airflow_provider_batchlinux.core.users.user import NodeUser
 from airflow_provider_batchlinux.operators.node_users import DEFAULT_MAX_CONCURRENCY
 from tests.bench.pools import ready_pool

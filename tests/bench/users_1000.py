@@ -19,7 +19,7 @@ from azure.core.credentials import AzureNamedKeyCredential
 
 from airflow_provider_batchlinux.client.api.batch import open_client
 from airflow_provider_batchlinux.client.transport.account import AccountSettings, AuthKind
-from airflow_provider_batchlinux.client.users.reconcile import add_user_to_nodes
+from airflow_provider_batchlinux.client.users.grant import add_user_to_nodes
 from airflow_provider_batchlinux.core.snapshots import NodeSnapshot
 from airflow_provider_batchlinux.core.users.user import NodeUser, UserOutcome
 from airflow_provider_batchlinux.operators.node_users import DEFAULT_MAX_CONCURRENCY

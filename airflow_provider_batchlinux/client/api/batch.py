@@ -10,6 +10,7 @@ from airflow_provider_batchlinux.client.api.job_calls import JobCalls
 from airflow_provider_batchlinux.client.api.node_calls import NodeCalls
 from airflow_provider_batchlinux.client.api.pool_calls import PoolCalls
 from airflow_provider_batchlinux.client.transport.account import AccountSettings
+from airflow_provider_batchlinux.client.transport.clock import ServiceClock
 from airflow_provider_batchlinux.client.transport.retry import RetryPolicy
 from airflow_provider_batchlinux.client.transport.session import open_sdk_client
 from airflow_provider_batchlinux.core.images.catalog import SupportedImage
@@ -17,20 +18,22 @@ from airflow_provider_batchlinux.core.images.catalog import SupportedImage
 
 @asynccontextmanager
 async def open_client(
-    settings: AccountSettings, retry: RetryPolicy | None = None
+    settings: AccountSettings, retry: RetryPolicy | None = None, clock: ServiceClock | None = None
 ) -> AsyncIterator[BatchLinuxClient]:
     """
     Open a client of an account, and close its connections at the end.
 
     :param settings: the account and the identity.
     :param retry: the retry policy; ``None`` uses the retry budget of the settings.
+    :param clock: the service's clock; ``None`` starts with this machine's. A test passes its own.
     :raises ValueError: the settings are invalid; no request was sent.
     """
     problems = settings.problems()
     if problems:
         raise ValueError("\n".join(problems))
-    async with open_sdk_client(settings) as sdk:
-        yield BatchLinuxClient(sdk, retry or RetryPolicy(budget=settings.retry_budget))
+    clock = clock or ServiceClock()
+    async with open_sdk_client(settings, clock) as sdk:
+        yield BatchLinuxClient(sdk, retry or RetryPolicy(budget=settings.retry_budget), clock)
 
 
 class BatchLinuxClient(PoolCalls, NodeCalls, JobCalls):
@@ -47,7 +50,7 @@ class BatchLinuxClient(PoolCalls, NodeCalls, JobCalls):
 
     def paced(self) -> BatchLinuxClient:
         """Return a client of the same session whose calls share one rate limit when the service throttles."""
-        return BatchLinuxClient(self.sdk, self.retry.paced())
+        return BatchLinuxClient(self.sdk, self.retry.paced(), self.clock)
 
     def within(self, budget: float) -> BatchLinuxClient:
         """
@@ -55,7 +58,9 @@ class BatchLinuxClient(PoolCalls, NodeCalls, JobCalls):
 
         :param budget: the maximum retry budget in seconds.
         """
-        return BatchLinuxClient(self.sdk, replace(self.retry, budget=min(self.retry.budget, budget)))
+        return BatchLinuxClient(
+            self.sdk, replace(self.retry, budget=min(self.retry.budget, budget)), self.clock
+        )
 
     async def check(self) -> None:
         """Test the connection with the cheapest authenticated request."""

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from azure.batch.aio import BatchClient
 from azure.core.exceptions import HttpResponseError
 
+from airflow_provider_batchlinux.client.transport.clock import ServiceClock
 from airflow_provider_batchlinux.client.transport.errors import error_code
 from airflow_provider_batchlinux.client.transport.retry import RetryPolicy
 
@@ -21,11 +22,13 @@ class Calls:
 
     :param sdk: the SDK's open client.
     :param retry: the retry policy.
+    :param clock: the service's clock, which the answers to the SDK's client set.
     """
 
-    def __init__(self, sdk: BatchClient, retry: RetryPolicy) -> None:
+    def __init__(self, sdk: BatchClient, retry: RetryPolicy, clock: ServiceClock) -> None:
         self.sdk = sdk
         self.retry = retry
+        self.clock = clock
 
     async def _all(self, what: str, verb: Callable[..., Any], *args: Any, **options: Any) -> list[Body]:
         async def every_page() -> list[Body]:

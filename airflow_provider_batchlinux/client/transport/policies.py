@@ -15,6 +15,8 @@ from azure.core.credentials import AccessTokenInfo, TokenRequestOptions
 from azure.core.pipeline import PipelineRequest, PipelineResponse
 from azure.core.pipeline.policies import AsyncBearerTokenCredentialPolicy, AsyncHTTPPolicy, UserAgentPolicy
 
+from airflow_provider_batchlinux.client.transport.clock import ServiceClock
+
 _UNAUTHORIZED = 401
 
 _SIGNED_HEADERS = (
@@ -40,10 +42,13 @@ class RequestPolicy(AsyncHTTPPolicy[Any, Any]):
     It replaces twelve stock policies of azure-core, which take 40 % of the client's processor time for a
     request and do nothing for Batch: redirects, hooks, logs, a second layer of retries, proxies, which
     aiohttp reads from the environment, and a decoding that the operations of the SDK do again.
+
+    :param clock: learns the service's time from the answers.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clock: ServiceClock) -> None:
         super().__init__()
+        self._clock = clock
         self._user_agent = UserAgentPolicy(sdk_moniker=f"batch/{azure.batch.__version__}").user_agent
 
     async def send(self, request: PipelineRequest[Any]) -> PipelineResponse[Any, Any]:
@@ -51,7 +56,9 @@ class RequestPolicy(AsyncHTTPPolicy[Any, Any]):
         headers = request.http_request.headers
         headers["User-Agent"] = self._user_agent
         headers["client-request-id"] = str(uuid.uuid4())
-        return await self.next.send(request)
+        response: PipelineResponse[Any, Any] = await self.next.send(request)
+        self._clock.heard(response.http_response.headers.get("Date"))
+        return response
 
 
 class SharedKeyPolicy(AsyncHTTPPolicy[Any, Any]):

@@ -16,6 +16,7 @@ from azure.core.credentials import AzureNamedKeyCredential
 from azure.core.pipeline.policies import AsyncHTTPPolicy, SansIOHTTPPolicy
 
 from airflow_provider_batchlinux.client.transport.account import AccountSettings, AuthKind
+from airflow_provider_batchlinux.client.transport.clock import ServiceClock
 from airflow_provider_batchlinux.client.transport.http import ServiceTransport
 from airflow_provider_batchlinux.client.transport.policies import (
     RenewableCredential,
@@ -43,18 +44,21 @@ _SCOPE = "https://batch.core.windows.net//.default"
 
 
 @asynccontextmanager
-async def open_sdk_client(settings: AccountSettings) -> AsyncIterator[BatchClient]:
+async def open_sdk_client(
+    settings: AccountSettings, clock: ServiceClock | None = None
+) -> AsyncIterator[BatchClient]:
     """
     Open the SDK's async client, and close it with its connections and credential.
 
     :param settings: the account and the identity, without problems.
+    :param clock: learns the service's time from the answers; ``None`` for none.
     """
     async with open_pipeline(settings) as (credential, options):
         if isinstance(credential, RenewableCredential):
             authentication: AsyncHTTPPolicy[Any, Any] = RenewingBearerPolicy(credential, _SCOPE)
         else:
             authentication = SharedKeyPolicy(settings.account_name, settings.account_key or "")
-        options["policies"] = [RequestPolicy(), authentication]
+        options["policies"] = [RequestPolicy(clock or ServiceClock()), authentication]
         client = BatchClient(settings.endpoint, credential, **options)
         async with client:
             yield client

@@ -3,32 +3,30 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from typing import Any
 
 from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
-from airflow_provider_batchlinux.client.users.ledger import leave, read_ledger
-from airflow_provider_batchlinux.client.users.reconcile import (
-    add_user_to_nodes,
-    nodes_if_any,
-    remove_user_from_nodes,
-)
-from airflow_provider_batchlinux.client.users.revoke import failed_records
+from airflow_provider_batchlinux.client.users.grant import nodes_if_any, put_on_nodes
+from airflow_provider_batchlinux.client.users.ledger import change_entry, new_token
+from airflow_provider_batchlinux.client.users.revoke import begin_ending, failed_records, take_off
 from airflow_provider_batchlinux.core.nodes.actions import NodeChoice
-from airflow_provider_batchlinux.core.snapshots import NodeSnapshot
+from airflow_provider_batchlinux.core.pool_metadata import metadata_of
+from airflow_provider_batchlinux.core.snapshots import NodeSnapshot, counts_of
 from airflow_provider_batchlinux.core.text import joined
+from airflow_provider_batchlinux.core.users.access import claim, lease_end
 from airflow_provider_batchlinux.core.users.lease import (
     AppliedState,
     LeaseEnd,
     applied_state,
+    calm_counts,
     served_nodes,
     service_expiry,
 )
-from airflow_provider_batchlinux.core.users.ledger import LedgerEntry
-from airflow_provider_batchlinux.core.users.plan import UserPlan, plan_of
+from airflow_provider_batchlinux.core.users.ledger import LedgerEntry, entries_in
+from airflow_provider_batchlinux.core.users.plan import UserPlan, leaves_user, left_out, owed_plan, plan_of
 from airflow_provider_batchlinux.core.users.user import (
     NodeUser,
     UserOutcome,
@@ -36,12 +34,16 @@ from airflow_provider_batchlinux.core.users.user import (
     records_table,
     username_warnings,
 )
-from airflow_provider_batchlinux.exceptions import BatchUnreachableError, NodeUsersError
+from airflow_provider_batchlinux.exceptions import (
+    BatchRequestError,
+    BatchUnreachableError,
+    NodeUsersError,
+)
 
 log = logging.getLogger(__name__)
 
-REMOVAL_LIMIT = timedelta(minutes=15)
-"""How long nodes that refuse to let the user go, such as one that reboots, are asked again."""
+OWED_LIMIT = timedelta(days=1)
+"""How long a lease stays for nodes that owe the removal of its user, such as one that is deallocated."""
 
 _ALL = NodeChoice(None, None)
 
@@ -59,15 +61,19 @@ class LeaseWait:
     """
     Wait for the end of a lease, and make sure at each poll that the user is on all nodes.
 
-    The ledger decides whether the lease continues, so the user must be in it before. Removing the user from
-    the ledger, or taking it over, ends the lease.
+    The ledger decides whether the lease continues, so the user must be in it before. Revoking the user in
+    the ledger, or taking it over, ends the lease. The user is removed from all nodes then; a node that cannot
+    be asked owes it, and the lease stays for it.
 
     :param user: the user; its expiry is the end of the lease.
     :param by: the holder of the user, as in the ledger.
     :param max_concurrency: calls in flight at most.
     :param tasks_over: returns whether the tasks that need the user are over.
     :param password: returns the user's password when it is needed; it is not stored.
-    :param clock: seconds since the epoch; a test passes its own.
+    :param owed_limit: how long after its end the lease stays for nodes that owe the removal.
+    :param interval: the longest pause between two polls in seconds; ``None`` for any.
+    :param list_age: seconds for which a list of nodes counts while the numbers of nodes by state stay, which
+        a shared poller reads for all waits; 0 lists the nodes at each poll.
     """
 
     client: BatchLinuxClient
@@ -77,13 +83,16 @@ class LeaseWait:
     max_concurrency: int
     tasks_over: Callable[[], Awaitable[bool]] = _never
     password: Callable[[], Awaitable[str | None]] = _no_password
-    clock: Callable[[], float] = time.time
+    owed_limit: timedelta = OWED_LIMIT
+    interval: float | None = None
+    list_age: float = 0.0
     status: str = field(default="", init=False)
     _applied: dict[str, AppliedState] = field(default_factory=dict, init=False)
+    _asked: dict[str, AppliedState] = field(default_factory=dict, init=False)
     _ended: LeaseEnd | None = field(default=None, init=False)
-    _ended_at: datetime = field(init=False)
+    _ended_at: datetime | None = field(default=None, init=False)
     _removed: set[str] = field(default_factory=set, init=False)
-    _cleared: set[str] = field(default_factory=set, init=False)
+    _listed: tuple[datetime, list[NodeSnapshot]] | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         """Warn of a name that not every distribution accepts."""
@@ -94,83 +103,104 @@ class LeaseWait:
         """
         Add the user where it is missing; once the lease is over, remove it everywhere.
 
-        :return: how the lease ended, once the user is removed; ``None`` to continue.
-        :raises NodeUsersError: some nodes did not remove the user. It stays in the ledger.
+        :return: how the lease ended, once no node owes the removal; ``None`` to continue.
+        :raises NodeUsersError: nodes owe the removal for too long. The user stays in the ledger.
         """
         try:
             return await self._step()
         except BatchUnreachableError as error:
-            if self._ended is not None and self._now() > self._ended_at + REMOVAL_LIMIT:
+            if self._is_late():
                 raise
             # A lease outlives an outage of the service; its nodes keep the user meanwhile.
             self.status = f"Pool {self.pool_id!r}, user {self.user.username!r}: {error}"
-            return None
+        except BatchRequestError as error:
+            if error.code != "PoolNotFound":
+                raise
+        return None
 
     def pause(self, seconds: float) -> float:
         """Return how long to wait for the next poll: at most until the end of the lease."""
-        left = (self.user.expires_at - self._now()).total_seconds()
-        return min(seconds, left) if self._ended is None and left > 0 else seconds
+        pause = seconds if self.interval is None else min(seconds, self.interval)
+        left = (self.user.expires_at - self.client.clock.now()).total_seconds()
+        return min(pause, left) if self._ended is None and left > 0 else pause
 
     async def _step(self) -> dict[str, Any] | None:
-        ledger = await read_ledger(self.client, self.pool_id)
-        entry = (ledger or {}).get(self.user.username)
-        if ledger is None:
+        body = await self.client.find_pool_body(self.pool_id, ["id", "metadata"])
+        if body is None:
             return self._result(LeaseEnd.POOL_GONE)
-        if entry is not None and dict(entry.by) != dict(self.by):
+        entry = entries_in(metadata_of(body)).get(self.user.username)
+        end = lease_end(entry, self.by, self.user.expires_at, self.client.clock.now())
+        if end is LeaseEnd.TAKEN_OVER and entry is not None:
             log.warning("Pool %r: user %r now belongs to %s.", self.pool_id, entry.username, entry.holder)
-            return self._result(LeaseEnd.TAKEN_OVER)
+            return self._result(end)
         if self._ended is None:
-            self._ended, self._ended_at = await self._end(entry), self._now()
-        if self._ended is None:
-            await self._keep()
+            if end in (None, LeaseEnd.REVOKED) and await self.tasks_over():
+                end = LeaseEnd.TASKS_OVER
+            self._ended = end
+            self._ended_at = (entry.revoked_at if entry else None) or self.client.clock.now()
+        if self._ended is None and entry is not None:
+            await self._keep(entry)
             return None
+        assert self._ended is not None
         return await self._remove(self._ended, entry)
 
-    async def _end(self, entry: LedgerEntry | None) -> LeaseEnd | None:
-        if entry is None:
-            return LeaseEnd.REVOKED
-        if entry.is_over(self._now()) or self._now() >= self.user.expires_at:
-            return LeaseEnd.EXPIRED
-        return LeaseEnd.TASKS_OVER if await self.tasks_over() else None
-
-    async def _keep(self) -> None:
-        now = self._now()
-        nodes = await nodes_if_any(self.client, self.pool_id)
+    async def _keep(self, entry: LedgerEntry) -> None:
+        now = self.client.clock.now()
+        if (until := entry.fenced_until(now)) is not None:
+            self.status = (
+                f"Pool {self.pool_id!r}: user {self.user.username!r} is added when requests about an earlier "
+                f"user of this name have ended, at the latest at {until.isoformat(timespec='seconds')}."
+            )
+            return
+        nodes = await self._nodes(now)
         plan = plan_of(nodes, _ALL, done=served_nodes(nodes, self._applied, now))
         absent = {node.node_id for node in (*plan.waiting, *plan.skipped)}
         present = {node.node_id for node in nodes} - absent
         self._applied = {name: state for name, state in self._applied.items() if name in present}
-        records = await self._put(plan, now)
-        for node, record in zip(plan.due, records, strict=True):
-            self._applied[node.node_id] = applied_state(node, record, self.user.expires_at, now)
+        if plan.due or self._open_debts(entry, nodes, now):
+            await self._put(plan, nodes, now)
         served = sum(state.done for state in self._applied.values())
-        until = self.user.expires_at.isoformat(timespec="seconds")
+        until_text = self.user.expires_at.isoformat(timespec="seconds")
         self.status = (
             f"Pool {self.pool_id!r}: user {self.user.username!r} is on {served} of {len(nodes)} nodes "
-            f"until {until}{_waiting(plan)}."
+            f"until {until_text}{_waiting(plan)}."
         )
 
-    async def _put(self, plan: UserPlan, now: datetime) -> list[UserRecord]:
-        if not plan.due:
-            return []
+    async def _put(self, plan: UserPlan, nodes: Sequence[NodeSnapshot], now: datetime) -> None:
+        token = new_token()
+
+        def begin(found: LedgerEntry | None) -> LedgerEntry | None:
+            is_ours = lease_end(found, self.by, self.user.expires_at, now) is None
+            if found is None or not is_ours or found.fenced_until(now) is not None:
+                return found
+            return claim(found, token, now, adds=True)
+
+        password = await self.password()
+        entry = await change_entry(self.client, self.pool_id, self.user.username, begin)
+        if entry is None or all(one.token != token for one in entry.claims):
+            return  # The next poll sees why.
         expires_at = service_expiry(self.user.expires_at, now)
-        user = replace(self.user, expires_at=expires_at, password=await self.password())
         # The list of nodes tells the way in from outside; the private address costs no request.
-        records = await add_user_to_nodes(
+        records, _ = await put_on_nodes(
             self.client,
             self.pool_id,
-            user,
+            replace(self.user, expires_at=expires_at, password=password),
+            entry,
+            token,
+            plan.due,
+            every_node=nodes,
             max_concurrency=self.max_concurrency,
-            nodes=plan.due,
             address="private",
         )
+        for node, record in zip(plan.due, records, strict=True):
+            self._applied[node.node_id] = applied_state(node, record, self.user.expires_at, now)
+        self._note_asked(nodes, entry, now)
         for record in failed_records(records):
             log.warning(
                 "Pool %r: user %r is not on node %r (%s), which is asked again: %s",
-                self.pool_id, user.username, record.node_id, record.state, record.error,
+                self.pool_id, self.user.username, record.node_id, record.state, record.error,
             )  # fmt: skip
         self._tell(plan.due, records)
-        return records
 
     def _tell(self, nodes: Sequence[NodeSnapshot], records: Sequence[UserRecord]) -> None:
         """Show where to log in to the nodes that have the user now."""
@@ -183,35 +213,84 @@ class LeaseWait:
             log.info("Pool %r: user %r was put on\n%s", self.pool_id, self.user.username, records_table(rows))
 
     async def _remove(self, ended: LeaseEnd, entry: LedgerEntry | None) -> dict[str, Any] | None:
-        nodes = await nodes_if_any(self.client, self.pool_id)
-        plan = plan_of(nodes, _ALL, done=self._cleared, removing=True)
-        records = await remove_user_from_nodes(
-            self.client,
-            self.pool_id,
-            self.user.username,
-            max_concurrency=self.max_concurrency,
-            nodes=plan.due,
-        )
-        failed = failed_records(records)
-        self._note_removed(records)
-        if not failed and not plan.waiting:
-            if entry is not None:
-                await leave(self.client, self.pool_id, entry)
+        now = self.client.clock.now()
+        nodes = await self._nodes(now)
+        if entry is None or not entry.is_revoked or self._needs_asking(entry, nodes, now):
+            entry, failed = await self._take_off(nodes, now)
+            if entry is not None and dict(entry.by) != dict(self.by):
+                return self._result(LeaseEnd.TAKEN_OVER)
+        else:
+            failed = []
+        if entry is None or not entry.owed:
             return self._result(ended)
-        names = [*(record.node_id for record in failed), *(node.node_id for node in plan.waiting)]
+        owing = [node.node_id for node in nodes if entry.owed.covers(node.node_id)]
+        names = joined(owing) or "requests that add it may still be in flight"
         self.status = (
             f"Pool {self.pool_id!r}: the lease of user {self.user.username!r} is over ({ended.value}); "
-            f"still to be taken off {len(names)} nodes: {joined(names)}."
+            f"still to be taken off {len(owing)} nodes: {names}."
         )
-        if self._now() > self._ended_at + REMOVAL_LIMIT:
+        self._ended_at = entry.revoked_at
+        if self._is_late():
             causes = "".join(f"\n  node {r.node_id!r} ({r.state}): {r.error}" for r in failed)
             msg = f"{self.status} It stays in the pool's ledger.{causes}"
-            raise NodeUsersError(msg, failed=names)
+            raise NodeUsersError(msg, failed=owing)
         return None
 
-    def _note_removed(self, records: Sequence[UserRecord]) -> None:
-        self._cleared |= {r.node_id for r in records if r.outcome is not UserOutcome.FAILED}
-        self._removed |= {r.node_id for r in records if r.outcome is UserOutcome.REMOVED}
+    async def _take_off(
+        self, nodes: Sequence[NodeSnapshot], now: datetime
+    ) -> tuple[LedgerEntry | None, list[UserRecord]]:
+        """Ask the nodes that owe the removal; return the entry afterwards, and the failures."""
+        mine = LedgerEntry(self.user.username, self.user.expires_at, self.by, is_lease=True)
+        found: LedgerEntry | None = None
+
+        def may(present: LedgerEntry | None) -> LedgerEntry | None:
+            nonlocal found
+            found = present
+            # Without an entry, the ledger must not forget what the nodes may have.
+            return mine if present is None else present if dict(present.by) == dict(self.by) else None
+
+        username = self.user.username
+        ending = await begin_ending(self.client, self.pool_id, username, may, by_holder=True)
+        if ending is None:
+            return found, []
+        taken = await take_off(self.client, ending, nodes=nodes, max_concurrency=self.max_concurrency)
+        self._note_asked(nodes, ending.entry, now)
+        self._removed |= {r.node_id for r in taken.records if r.outcome is UserOutcome.REMOVED}
+        return taken.entry, failed_records(taken.records)
+
+    async def _nodes(self, now: datetime) -> list[NodeSnapshot]:
+        if self._listed is not None and (now - self._listed[0]).total_seconds() < self.list_age:
+            nodes = self._listed[1]
+            counts = await self.client.node_counts(self.pool_id)
+            if calm_counts(counts) == calm_counts(counts_of(nodes)):
+                return nodes
+        nodes = await nodes_if_any(self.client, self.pool_id)
+        self._listed = (now, nodes)
+        return nodes
+
+    def _needs_asking(self, entry: LedgerEntry, nodes: Sequence[NodeSnapshot], now: datetime) -> bool:
+        if self._open_debts(entry, nodes, now):
+            return True
+        plan = owed_plan(nodes, entry.owed)
+        absent = [left_out(node, entry.username, removing=True) for node in plan.skipped]
+        # Nothing can have the user any more: the ledger may forget it.
+        return not plan.size and not any(map(leaves_user, absent))
+
+    def _open_debts(self, entry: LedgerEntry, nodes: Sequence[NodeSnapshot], now: datetime) -> bool:
+        """Return whether a node that owes a removal can be asked, and has not been asked just now."""
+        plan = owed_plan(nodes, entry.owed)
+        asked = set(served_nodes(nodes, self._asked, now))
+        return any(node.node_id not in asked for node in (*plan.due, *plan.waiting))
+
+    def _note_asked(self, nodes: Sequence[NodeSnapshot], entry: LedgerEntry, now: datetime) -> None:
+        plan = owed_plan(nodes, entry.owed)
+        for node in (*plan.due, *plan.waiting):
+            failed = UserRecord.of(node, entry.username, UserOutcome.FAILED)
+            self._asked[node.node_id] = applied_state(node, failed, self.user.expires_at, now)
+
+    def _is_late(self) -> bool:
+        ended_at = self._ended_at
+        return ended_at is not None and self.client.clock.now() >= ended_at + self.owed_limit
 
     def _result(self, ended: LeaseEnd) -> dict[str, Any]:
         self.status = (
@@ -224,9 +303,6 @@ class LeaseWait:
             "ended": ended.value,
             "removed": len(self._removed),
         }
-
-    def _now(self) -> datetime:
-        return datetime.fromtimestamp(self.clock(), timezone.utc)
 
 
 def _waiting(plan: UserPlan) -> str:

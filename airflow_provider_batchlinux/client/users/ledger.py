@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Mapping
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
 from airflow_provider_batchlinux.client.pools.metadata import change_metadata
 from airflow_provider_batchlinux.core.pool_metadata import metadata_of
+from airflow_provider_batchlinux.core.users.access import (
+    RENEWED_AFTER,
+    claim,
+)
+from airflow_provider_batchlinux.core.users.access import (
+    enter as entered,
+)
 from airflow_provider_batchlinux.core.users.ledger import (
+    ROOM,
     LedgerEntry,
+    compacted,
     entries_in,
+    room_left,
     with_entry,
     without_entry,
 )
@@ -22,94 +35,191 @@ log = logging.getLogger(__name__)
 _MOST_TRIES = 30
 """Enough for a hundred concurrent writers, such as the instances of a mapped task."""
 
+FRESH = 1.0
+"""Seconds for which a look at an entry counts: one for each node would double the requests."""
+
 
 async def read_ledger(client: BatchLinuxClient, pool_id: str) -> dict[str, LedgerEntry] | None:
-    """Return the users that were added to a pool, by name; ``None`` if the pool does not exist."""
+    """
+    Return the users that nodes of a pool may have, by name; ``None`` if the pool does not exist.
+
+    Entries that only remind their holder of a revocation are left out.
+    """
     found = await client.find_pool_body(pool_id, ["id", "metadata"])
-    return None if found is None else entries_in(metadata_of(found))
+    if found is None:
+        return None
+    entries = entries_in(metadata_of(found))
+    return {name: entry for name, entry in entries.items() if not entry.is_settled}
 
 
-async def enter(
-    client: BatchLinuxClient, pool_id: str, entry: LedgerEntry, *, now: datetime, take_over: bool = False
-) -> LedgerEntry | None:
-    """
-    Enter a user into the ledger of a pool. Call it before the first node gets the user.
-
-    :param take_over: also take over a user that another Dag run holds.
-    :return: the user's previous entry; ``None`` if the user is new.
-    :raises BatchConflictError: another Dag run holds the user, and its time is not over.
-    :raises BatchRequestError: the pool does not exist.
-    """
-    before: LedgerEntry | None = None
-
-    def change(metadata: Mapping[str, str]) -> dict[str, str]:
-        nonlocal before
-        before = entries_in(metadata).get(entry.username)
-        _require_free(pool_id, before, entry.by, now, take_over=take_over)
-        return with_entry(metadata, entry)
-
-    if await change_metadata(client, pool_id, change, most_tries=_MOST_TRIES) is None:
-        msg = f"Pool {pool_id!r} does not exist, so user {entry.username!r} was not added."
-        raise BatchRequestError(msg, code="PoolNotFound")
-    if before is not None and not before.is_held_by(entry.by):
-        log.warning("Pool %r: user %r is taken over from %s.", pool_id, entry.username, before.holder)
-    return before
+async def read_entry(client: BatchLinuxClient, pool_id: str, username: str) -> LedgerEntry | None:
+    """Return the entry of a user, also if it was revoked; ``None`` for none, or for no pool."""
+    # With the ETag, a client that answers from a shared reading asks the service.
+    found = await client.find_pool_body(pool_id, ["id", "eTag", "metadata"])
+    return None if found is None else entries_in(metadata_of(found)).get(username)
 
 
-async def check_leave(
+async def change_entry(
     client: BatchLinuxClient,
     pool_id: str,
     username: str,
-    by: Mapping[str, str],
-    *,
-    now: datetime,
-    take_over: bool = False,
+    change: Callable[[LedgerEntry | None], LedgerEntry | None],
 ) -> LedgerEntry | None:
     """
-    Check that a user may be removed. Call it before it is removed from the first node.
+    Change the entry of a user, and return it; ``None`` if there is none afterwards.
 
-    :param by: who removes it, as in the ledger.
-    :param take_over: also remove a user that another Dag run holds.
-    :return: the user's entry; ``None`` if it has none, or the pool does not exist.
-    :raises BatchConflictError: another Dag run holds the user, and its time is not over.
+    :param change: returns the new entry, given the present one; called again after a conflict.
+    :raises BatchRequestError: the pool does not exist, or its ledger is full.
     """
-    entry = (await read_ledger(client, pool_id) or {}).get(username)
-    _require_free(pool_id, entry, by, now, take_over=take_over)
-    return entry
+    after: LedgerEntry | None = None
+
+    def changed(metadata: Mapping[str, str]) -> dict[str, str]:
+        nonlocal after
+        before = entries_in(metadata).get(username)
+        after = change(before)
+        if after == before:
+            return dict(metadata)
+        others = compacted(without_entry(metadata, username), client.clock.now())
+        if after is None:
+            return others
+        metadata_after = with_entry(others, after)
+        if before is None:
+            _require_room(pool_id, metadata_after, username)
+        return metadata_after
+
+    if await change_metadata(client, pool_id, changed, most_tries=_MOST_TRIES) is None:
+        msg = f"Pool {pool_id!r} does not exist, so nothing was done about user {username!r}."
+        raise BatchRequestError(msg, code="PoolNotFound")
+    return after
 
 
-async def leave(client: BatchLinuxClient, pool_id: str, entry: LedgerEntry) -> bool:
+async def enter(
+    client: BatchLinuxClient,
+    pool_id: str,
+    entry: LedgerEntry,
+    *,
+    now: datetime | None = None,
+    take_over: bool = False,
+    token: str | None = None,
+    resumes: int | None = None,
+) -> tuple[LedgerEntry | None, LedgerEntry]:
     """
-    Remove a user from the ledger, after all nodes have. A missing pool or entry is fine.
+    Enter a user into the ledger of a pool. Call it before the first node gets the user.
 
-    :param entry: the entry as :func:`check_leave` or :func:`read_ledger` returned it.
-    :return: ``False`` if the user was added again meanwhile; then the new entry stays.
+    :param now: the present instant; ``None`` for that of the service.
+    :param take_over: also take over a user that another Dag run holds.
+    :param token: a claim to set, because requests follow; ``None`` for none.
+    :param resumes: the generation that an earlier part of the task has entered; ``None`` for the first part.
+    :return: the user's previous entry, ``None`` if the user is new, and its entry now.
+    :raises BatchConflictError: another Dag run holds the user, and its time is not over; or the user of an
+        earlier part of the task was removed meanwhile.
+    :raises BatchRequestError: the pool does not exist, or its ledger is full.
     """
-    newer: LedgerEntry | None = None
+    before: LedgerEntry | None = None
 
-    def change(metadata: Mapping[str, str]) -> Mapping[str, str]:
-        nonlocal newer
-        found = entries_in(metadata).get(entry.username)
-        newer = None if found == entry else found
-        return metadata if newer is not None else without_entry(metadata, entry.username)
+    def change(found: LedgerEntry | None) -> LedgerEntry:
+        nonlocal before
+        before = found
+        at = now or client.clock.now()
+        require_free(pool_id, found, entry.by, at, take_over=take_over)
+        after = entered(found, entry, at)
+        if resumes is not None and after.generation != resumes:
+            raise superseded(pool_id, entry.username, found)
+        return after if token is None else claim(after, token, at, adds=True)
 
-    await change_metadata(client, pool_id, change, most_tries=_MOST_TRIES)
-    if newer is not None:
-        log.warning(
-            "Pool %r: user %r was added again by %s during its removal, so nodes may lack it.",
-            pool_id, entry.username, newer.holder,
-        )  # fmt: skip
-    return newer is None
+    after = await change_entry(client, pool_id, entry.username, change)
+    assert after is not None
+    if before is not None and not before.is_held_by(entry.by) and not before.is_settled:
+        log.warning("Pool %r: user %r is taken over from %s.", pool_id, entry.username, before.holder)
+    return before, after
 
 
-def _require_free(
+def require_free(
     pool_id: str, entry: LedgerEntry | None, by: Mapping[str, str], now: datetime, *, take_over: bool
 ) -> None:
+    """Raise ``BatchConflictError`` if another Dag run holds a user, and its time is not over."""
     if entry is None or take_over or not entry.bars(by, now):
         return
     msg = (
         f"User {entry.username!r} on pool {pool_id!r} is held by {entry.holder} until "
-        f"{entry.expires_at.isoformat()}, so nothing was done. Choose another username, or pass "
+        f"{entry.expires_at.isoformat()}, and was left as it is. Choose another username, or pass "
         "take_over=True."
     )
     raise BatchConflictError(msg, code="UserHeld")
+
+
+def superseded(pool_id: str, username: str, found: LedgerEntry | None) -> BatchConflictError:
+    """Return the error of a task whose user was removed, or given to another holder, while it worked."""
+    now_of = f"is held by {found.holder} now" if found and not found.is_revoked else "was removed meanwhile"
+    msg = (
+        f"User {username!r} on pool {pool_id!r} {now_of}, so it was changed on no further node. "
+        "The pool's ledger has the nodes that still owe its removal."
+    )
+    return BatchConflictError(msg, code="UserChanged")
+
+
+def new_token() -> str:
+    """Return a token for a claim."""
+    return secrets.token_hex(3)
+
+
+@dataclass
+class Guard:
+    """
+    A look at the ledger before each request, at most one in :data:`FRESH` seconds.
+
+    :param permits: whether the entry still permits the requests.
+    :param renew: returns the entry with the renewed claim; ``None`` if the requests have no claim.
+    """
+
+    client: BatchLinuxClient
+    pool_id: str
+    username: str
+    permits: Callable[[LedgerEntry | None], bool]
+    renew: Callable[[LedgerEntry, datetime], LedgerEntry] | None = None
+    found: LedgerEntry | None = field(default=None, init=False)
+    _lost: bool = field(default=False, init=False)
+    _checked: float = field(init=False)
+    _renewed: float = field(init=False)
+    _lock: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
+
+    def __post_init__(self) -> None:
+        """Begin with the look that has just been made."""
+        self._checked = self._renewed = self.client.retry.clock()
+
+    async def holds(self) -> bool:
+        """Return whether the next request may be sent."""
+        async with self._lock:
+            began = self.client.retry.clock()
+            if not self._lost and began - self._checked >= FRESH:
+                await self._look(began)
+                self._checked = began
+        return not self._lost
+
+    async def _look(self, began: float) -> None:
+        renew = self.renew
+        if renew is None or began - self._renewed < RENEWED_AFTER.total_seconds():
+            self.found = await read_entry(self.client, self.pool_id, self.username)
+        else:
+            self._renewed = began
+            now = self.client.clock.now()
+            self.found = await change_entry(
+                self.client,
+                self.pool_id,
+                self.username,
+                lambda found: renew(found, now) if found is not None and self.permits(found) else found,
+            )
+        self._lost = not self.permits(self.found)
+
+
+def _require_room(pool_id: str, metadata: Mapping[str, str], username: str) -> None:
+    more, is_nearly_full = room_left(metadata, username)
+    if more < 0:
+        msg = (
+            f"The ledger of users of pool {pool_id!r} is full ({len(entries_in(metadata)) - 1} users, {ROOM} "
+            f"characters), so user {username!r} was not added. Remove users that are no longer needed; "
+            "BatchLinuxAuditNodeUsersOperator lists them."
+        )
+        raise BatchRequestError(msg, code="UserLedgerFull")
+    if is_nearly_full:
+        log.warning("Pool %r: about %d more users fit into its ledger.", pool_id, more)

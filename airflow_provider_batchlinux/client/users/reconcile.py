@@ -3,25 +3,41 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timezone
 from typing import Any, Protocol
 
 from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
-from airflow_provider_batchlinux.client.nodes.endpoints import find_endpoint, reachable_choice
-from airflow_provider_batchlinux.client.transport.fan_out import fan_out
-from airflow_provider_batchlinux.client.users.ledger import check_leave, enter, leave
+from airflow_provider_batchlinux.client.nodes.endpoints import reachable_choice
+from airflow_provider_batchlinux.client.users.grant import (
+    end_claim,
+    nodes_if_any,
+    put_on_nodes,
+    remove_user_from_nodes,
+    until_unfenced,
+)
+from airflow_provider_batchlinux.client.users.ledger import (
+    Guard,
+    enter,
+    new_token,
+    read_entry,
+    require_free,
+    superseded,
+)
+from airflow_provider_batchlinux.client.users.revoke import Ending, begin_ending, take_off
 from airflow_provider_batchlinux.core.nodes.actions import NodeChoice
-from airflow_provider_batchlinux.core.nodes.addresses import AddressChoice, private_endpoint
+from airflow_provider_batchlinux.core.nodes.addresses import AddressChoice
 from airflow_provider_batchlinux.core.pool_metadata import metadata_of
-from airflow_provider_batchlinux.core.snapshots import POOL_FIELDS, NodeSnapshot, PoolSnapshot
+from airflow_provider_batchlinux.core.snapshots import POOL_FIELDS, PoolSnapshot
 from airflow_provider_batchlinux.core.text import joined
+from airflow_provider_batchlinux.core.users.access import may_add, may_remove
 from airflow_provider_batchlinux.core.users.ledger import LedgerEntry, entries_in
 from airflow_provider_batchlinux.core.users.plan import (
+    CHANGED,
     UserPlan,
     is_growing,
     leaves_user,
+    left_out,
     not_ready,
     plan_of,
     refused_too_early,
@@ -33,16 +49,11 @@ from airflow_provider_batchlinux.core.users.user import (
     UserRecord,
     username_warnings,
 )
-from airflow_provider_batchlinux.exceptions import (
-    BatchAuthenticationError,
-    BatchLinuxError,
-    BatchRequestError,
-    NodeUsersError,
-)
+from airflow_provider_batchlinux.exceptions import NodeUsersError
 
 log = logging.getLogger(__name__)
 
-_FIELDS = (*POOL_FIELDS, "metadata", "networkConfiguration")
+_FIELDS = (*POOL_FIELDS, "networkConfiguration")
 _DONE = (UserOutcome.ADDED, UserOutcome.UPDATED, UserOutcome.REMOVED, UserOutcome.ABSENT)
 
 
@@ -132,11 +143,11 @@ async def reconcile(
     plan = plan_of(nodes, target.choice, done=done, removing=work.removing)
     fresh = await work.on(client, target, pool, plan)
     growing = not work.removing and is_growing(PoolSnapshot.from_rest(pool) if pool else None)
-    left_out = [UserRecord.of(node, work.username, UserOutcome.SKIPPED) for node in plan.skipped]
+    others = [left_out(node, work.username, removing=work.removing) for node in plan.skipped]
     if plan.missing and not growing:
         log.warning("Pool %r has no nodes %s.", target.pool_id, joined(plan.missing))
-        left_out += [UserRecord(name, "gone", UserOutcome.GONE, work.username) for name in plan.missing]
-    records = {record.node_id.lower(): record for record in (*so_far, *fresh, *left_out)}
+        others += [UserRecord(name, "gone", UserOutcome.GONE, work.username) for name in plan.missing]
+    records = {record.node_id.lower(): record for record in (*so_far, *fresh, *others)}
     early = []
     if target.choice.states is None:
         early = [record for record in fresh if refused_too_early(record)]
@@ -149,7 +160,7 @@ async def reconcile(
     )
 
 
-@dataclass(frozen=True)
+@dataclass
 class AddUser:
     """
     Add a user to nodes. The pool's ledger has it before the first node does.
@@ -159,6 +170,8 @@ class AddUser:
     :param take_over: also take over a user that another Dag run holds.
     :param address: which address the records have; ``None`` warns if the pool has no public access, and uses
         the private address.
+    :param generation: the generation that an earlier part of the task has entered into the ledger; ``None``
+        if this is the first part. It is set when the user is entered.
     """
 
     user: NodeUser
@@ -167,6 +180,7 @@ class AddUser:
     recreate: bool = False
     take_over: bool = False
     address: AddressChoice = None
+    generation: int | None = None
     removing: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
@@ -194,27 +208,55 @@ class AddUser:
             )
             raise NodeUsersError(msg, failed=[])
         # An update does not change sudo, so the ledger keeps what the user was added with.
-        is_admin = self.entry.is_admin or (before is not None and before.is_admin and not self.recreate)
-        entry = replace(self.entry, is_admin=is_admin)
-        await enter(client, target.pool_id, entry, now=datetime.now(timezone.utc), take_over=self.take_over)
-        return await add_user_to_nodes(
+        stays = before is not None and not self.recreate and not before.is_over(client.clock.now())
+        is_admin = self.entry.is_admin or (before is not None and before.is_admin and stays)
+        token = new_token()
+        _, entry = await enter(
+            client,
+            target.pool_id,
+            replace(self.entry, is_admin=is_admin),
+            take_over=self.take_over and self.generation is None,
+            token=token,
+            resumes=self.generation,
+        )
+        self.generation = entry.generation
+        entry = await until_unfenced(client, target.pool_id, entry)
+        records, found = await put_on_nodes(
             client,
             target.pool_id,
             self.user,
+            entry,
+            token,
+            plan.due,
             max_concurrency=self.max_concurrency,
-            nodes=plan.due,
             recreate=self.recreate,
             address=address,
         )
+        if not may_add(found, entry.generation):
+            await self._take_back(client, target.pool_id, entry)
+            raise superseded(target.pool_id, self.username, found)
+        return records
 
     async def conclude(self, client: BatchLinuxClient, target: UserTarget, result: SyncResult) -> None:
         """Do nothing: removing the user is the task of another operator."""
 
+    async def _take_back(self, client: BatchLinuxClient, pool_id: str, entry: LedgerEntry) -> None:
+        """Remove the user where it was added after its removal was asked for."""
 
-@dataclass(frozen=True)
+        def may(found: LedgerEntry | None) -> LedgerEntry | None:
+            return entry if found is None else found if may_remove(found, entry.generation) else None
+
+        ending = await begin_ending(client, pool_id, self.username, may, by_holder=False)
+        if ending is not None:
+            await take_off(client, ending, max_concurrency=self.max_concurrency)
+
+
+@dataclass
 class RemoveUser:
     """
     Remove a user from nodes, and from the pool's ledger once no node has it.
+
+    The whole pool: the user is revoked first, so that no lease and no request that is slower adds it again.
 
     :param by: who removes it, as in the ledger.
     :param take_over: also remove a user that another Dag run holds.
@@ -232,24 +274,58 @@ class RemoveUser:
         """Remove the user from the nodes that are due."""
         if pool is None:
             return []
-        await self._entry(client, target)
-        return await remove_user_from_nodes(
-            client, target.pool_id, self.username, max_concurrency=self.max_concurrency, nodes=plan.due
+        if target.is_whole_pool:
+            ending = await self._begin(client, target.pool_id)
+            if ending is None:
+                return []
+            guard = ending.guard(client)
+        else:
+            before = await read_entry(client, target.pool_id, self.username)
+            require_free(target.pool_id, before, self.by, client.clock.now(), take_over=self.take_over)
+            key = (before.generation, before.by) if before else None
+            guard = Guard(
+                client,
+                target.pool_id,
+                self.username,
+                lambda found: ((found.generation, found.by) if found else None) == key,
+            )
+        records = await remove_user_from_nodes(
+            client,
+            target.pool_id,
+            self.username,
+            max_concurrency=self.max_concurrency,
+            nodes=plan.due,
+            guard=guard,
         )
+        if target.is_whole_pool and ending is not None:
+            await end_claim(client, target.pool_id, self.username, ending.token, records)
+        return records
 
     async def conclude(self, client: BatchLinuxClient, target: UserTarget, result: SyncResult) -> None:
         """Remove the user from the ledger, unless a node may still have it."""
-        if not target.is_whole_pool or any(leaves_user(record) for record in result.all_records):
+        if not target.is_whole_pool or any(record.code == CHANGED for record in result.all_records):
             return
-        entry = await self._entry(client, target)
-        if entry is not None:
-            await leave(client, target.pool_id, entry)
+        ending = await self._begin(client, target.pool_id)
+        if ending is None:
+            return
+        after = await ending.settle(client, result.all_records)
+        owed = [record.node_id for record in result.all_records if leaves_user(record)]
+        if after is not None and after.is_revoked and after.owed:
+            where = f"nodes {joined(owed)}" if owed else "any node: requests that add it may be in flight"
+            log.warning(
+                "Pool %r: user %r is revoked, and may still be on %s. The ledger keeps that; a lease, an "
+                "audit with revoke=True, the sweeper or the next user of this name removes it.",
+                target.pool_id, self.username, where,
+            )  # fmt: skip
 
-    async def _entry(self, client: BatchLinuxClient, target: UserTarget) -> LedgerEntry | None:
-        now = datetime.now(timezone.utc)
-        return await check_leave(
-            client, target.pool_id, self.username, self.by, now=now, take_over=self.take_over
-        )
+    async def _begin(self, client: BatchLinuxClient, pool_id: str) -> Ending | None:
+        now = client.clock.now()
+
+        def may(found: LedgerEntry | None) -> LedgerEntry | None:
+            require_free(pool_id, found, self.by, now, take_over=self.take_over)
+            return LedgerEntry(self.username, now, self.by) if found is None else found
+
+        return await begin_ending(client, pool_id, self.username, may, by_holder=False)
 
 
 @dataclass
@@ -274,117 +350,3 @@ class NodesForUserWait:
         coming = "; the pool is still adding nodes" if growing else ""
         self.status = f"Pool {self.target.pool_id!r}: {plan}{coming}."
         return None if plan.waiting or growing else {"pool_id": self.target.pool_id}
-
-
-async def add_user_to_nodes(
-    client: BatchLinuxClient,
-    pool_id: str,
-    user: NodeUser,
-    *,
-    max_concurrency: int,
-    nodes: Sequence[NodeSnapshot] | None = None,
-    recreate: bool = False,
-    address: AddressChoice = None,
-) -> list[UserRecord]:
-    """
-    Add the user to nodes, or update it where it exists.
-
-    A node that refuses is recorded as failed and delays no other. If the service throttles one request, all
-    slow down together.
-
-    :param max_concurrency: requests in flight at most.
-    :param nodes: the nodes; ``None`` for all of the pool.
-    :param recreate: where the user exists, remove and add it: an update does not change ``sudo``.
-    :param address: which address the records have.
-    :raises BatchAuthenticationError: the caller has no permission at all.
-    """
-    paced = client.paced()
-
-    async def add(node: NodeSnapshot) -> UserRecord:
-        outcome, note = await _put(paced, pool_id, node.node_id, user, recreate=recreate)
-        try:
-            endpoint = await find_endpoint(paced, pool_id, node, address)
-        except BatchLinuxError:
-            # The node has the user all the same, and an error here would record that it has not.
-            endpoint = None if address == "public" else private_endpoint(node)
-        return UserRecord.of(node, user.username, outcome, note=note, endpoint=endpoint)
-
-    chosen = await client.list_nodes(pool_id) if nodes is None else nodes
-    return await fan_out(chosen, _recorded(user.username, add), max_concurrency=max_concurrency)
-
-
-async def remove_user_from_nodes(
-    client: BatchLinuxClient,
-    pool_id: str,
-    username: str,
-    *,
-    max_concurrency: int,
-    nodes: Sequence[NodeSnapshot] | None = None,
-) -> list[UserRecord]:
-    """
-    Remove the user from nodes. A node without it, or a node or pool that is gone, is fine.
-
-    :param max_concurrency: requests in flight at most.
-    :param nodes: the nodes; ``None`` for all of the pool, except nodes without a machine or with a new one,
-        which have no users.
-    """
-    paced = client.paced()
-
-    async def remove(node: NodeSnapshot) -> UserRecord:
-        removed = await paced.delete_node_user(pool_id, node.node_id, username)
-        return UserRecord.of(node, username, UserOutcome.REMOVED if removed else UserOutcome.ABSENT)
-
-    skipped: list[UserRecord] = []
-    if nodes is None:
-        plan = plan_of(await nodes_if_any(client, pool_id), NodeChoice(), removing=True)
-        nodes = [*plan.due, *plan.waiting]
-        skipped = [UserRecord.of(node, username, UserOutcome.SKIPPED) for node in plan.skipped]
-    return [*await fan_out(nodes, _recorded(username, remove), max_concurrency=max_concurrency), *skipped]
-
-
-async def nodes_if_any(
-    client: BatchLinuxClient, pool_id: str, *, where: str | None = None
-) -> list[NodeSnapshot]:
-    """List a pool's nodes; none if the pool does not exist."""
-    try:
-        return await client.list_nodes(pool_id, where=where)
-    except BatchRequestError as error:
-        if error.code == "PoolNotFound":
-            return []
-        raise
-
-
-async def _put(
-    client: BatchLinuxClient, pool_id: str, node_id: str, user: NodeUser, *, recreate: bool
-) -> tuple[UserOutcome, str | None]:
-    try:
-        await client.create_node_user(pool_id, node_id, user.to_create_rest())
-    except BatchRequestError as error:
-        if error.code != "NodeUserExists":
-            raise
-    else:
-        return UserOutcome.ADDED, None
-    if recreate:
-        await client.delete_node_user(pool_id, node_id, user.username)
-        await client.create_node_user(pool_id, node_id, user.to_create_rest())
-        return UserOutcome.UPDATED, "The user existed: removed and added again."
-    await client.replace_node_user(pool_id, node_id, user.username, user.to_replace_rest())
-    return UserOutcome.UPDATED, "The user existed: its right to use sudo is unchanged."
-
-
-def _recorded(
-    username: str, work: Callable[[NodeSnapshot], Awaitable[UserRecord]]
-) -> Callable[[NodeSnapshot], Awaitable[UserRecord]]:
-    """Turn the errors of single nodes into records. Missing permission is an error of all nodes."""
-
-    async def recorded(node: NodeSnapshot) -> UserRecord:
-        try:
-            return await work(node)
-        except BatchAuthenticationError:
-            raise
-        except BatchLinuxError as error:
-            code = error.code if isinstance(error, BatchRequestError) else None
-            outcome = UserOutcome.GONE if code == "NodeNotFound" else UserOutcome.FAILED
-            return UserRecord.of(node, username, outcome, error=str(error), code=code)
-
-    return recorded

@@ -1,23 +1,168 @@
-"""Revoke users that a pool's ledger has: one user now, or all users whose time is over."""
+"""End the access of users that a pool's ledger has, and pay what nodes owe: one user, or all of them."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
 from airflow_provider_batchlinux.client.transport.fan_out import fan_out
-from airflow_provider_batchlinux.client.users.ledger import leave, read_ledger
-from airflow_provider_batchlinux.client.users.reconcile import nodes_if_any, remove_user_from_nodes
+from airflow_provider_batchlinux.client.users.grant import end_claim, nodes_if_any, remove_owed
+from airflow_provider_batchlinux.client.users.ledger import Guard, change_entry, new_token
 from airflow_provider_batchlinux.core.pool_metadata import metadata_of
+from airflow_provider_batchlinux.core.snapshots import NodeSnapshot
 from airflow_provider_batchlinux.core.text import joined
-from airflow_provider_batchlinux.core.users.ledger import LedgerEntry, entries_in
+from airflow_provider_batchlinux.core.users.access import (
+    claim,
+    may_add,
+    may_pay,
+    may_remove,
+    pay,
+    settle,
+)
+from airflow_provider_batchlinux.core.users.access import revoke as revoked
+from airflow_provider_batchlinux.core.users.ledger import ALL, LedgerEntry, Owed, entries_in
+from airflow_provider_batchlinux.core.users.plan import CHANGED, is_unanswered, leaves_user
 from airflow_provider_batchlinux.core.users.user import UserOutcome, UserRecord
-from airflow_provider_batchlinux.exceptions import NodeUsersError
+from airflow_provider_batchlinux.exceptions import BatchRequestError, NodeUsersError
 
 _CONCURRENT_POOLS = 4
 _CONCURRENT_NODES = 16
+
+
+@dataclass(frozen=True)
+class Ending:
+    """
+    An access that is being ended.
+
+    :param entry: the revoked entry, with a claim.
+    :param token: the claim.
+    :param by_holder: whether the holder itself ends it, so that it needs no reminder.
+    """
+
+    pool_id: str
+    entry: LedgerEntry
+    token: str
+    by_holder: bool
+
+    def guard(self, client: BatchLinuxClient) -> Guard:
+        """Return the look before each node: the entry must still be this revoked one."""
+        return Guard(
+            client,
+            self.pool_id,
+            self.entry.username,
+            partial(may_remove, generation=self.entry.generation),
+            lambda found, now: claim(found, self.token, now, adds=False),
+        )
+
+    async def settle(self, client: BatchLinuxClient, records: Sequence[UserRecord]) -> LedgerEntry | None:
+        """
+        Note which nodes still owe the removal, and return the user's entry afterwards.
+
+        :param records: of all nodes that can have the user.
+        """
+        if any(record.code == CHANGED for record in records):
+            return await end_claim(client, self.pool_id, self.entry.username, self.token, records)
+        owed = Owed.of(record.node_id for record in records if leaves_user(record))
+        token = "" if any(map(is_unanswered, records)) else self.token
+
+        def change(found: LedgerEntry | None) -> LedgerEntry | None:
+            if found is None or not may_remove(found, self.entry.generation):
+                return found
+            return settle(found, owed, token, client.clock.now(), by_holder=self.by_holder)
+
+        try:
+            return await change_entry(client, self.pool_id, self.entry.username, change)
+        except BatchRequestError as error:
+            if error.code == "PoolNotFound":
+                return None
+            raise
+
+
+async def begin_ending(
+    client: BatchLinuxClient,
+    pool_id: str,
+    username: str,
+    may: Callable[[LedgerEntry | None], LedgerEntry | None],
+    *,
+    by_holder: bool,
+    nodes: Owed = ALL,
+) -> Ending | None:
+    """
+    Mark a user as revoked, so that nothing adds it any more.
+
+    :param may: returns the entry to revoke, given the present one; ``None`` to leave it as it is.
+    :param nodes: the only nodes that can have the user.
+    :return: ``None`` if there is nothing to end.
+    """
+    token, ended = new_token(), False
+
+    def change(found: LedgerEntry | None) -> LedgerEntry | None:
+        nonlocal ended
+        entry = may(found)
+        ended = entry is not None
+        if entry is None:
+            return found
+        now = client.clock.now()
+        return claim(revoked(entry, now, nodes), token, now, adds=False)
+
+    try:
+        entry = await change_entry(client, pool_id, username, change)
+    except BatchRequestError as error:
+        if error.code == "PoolNotFound":
+            return None
+        raise
+    return Ending(pool_id, entry, token, by_holder) if ended and entry is not None else None
+
+
+@dataclass(frozen=True)
+class TakenOff:
+    """
+    What was done about a user that is not wanted any more.
+
+    :param records: a record for each node that could have the user.
+    :param entry: its entry in the ledger afterwards; ``None`` if it is forgotten.
+    """
+
+    records: list[UserRecord]
+    entry: LedgerEntry | None
+
+    @property
+    def owed(self) -> list[str]:
+        """The nodes that may still have the user."""
+        return [record.node_id for record in self.records if leaves_user(record)]
+
+    @property
+    def is_done(self) -> bool:
+        """Whether no node can have the user any more."""
+        return not self.owed and (self.entry is None or not self.entry.is_revoked or not self.entry.owed)
+
+
+async def take_off(
+    client: BatchLinuxClient,
+    ending: Ending,
+    *,
+    nodes: Sequence[NodeSnapshot] | None = None,
+    max_concurrency: int = _CONCURRENT_NODES,
+) -> TakenOff:
+    """
+    Remove a revoked user from the nodes that owe it, and settle.
+
+    :param nodes: all nodes of the pool; ``None`` lists them.
+    """
+    nodes = await nodes_if_any(client, ending.pool_id) if nodes is None else nodes
+    records = await remove_owed(
+        client,
+        ending.pool_id,
+        ending.entry.username,
+        ending.entry.owed,
+        nodes,
+        ending.guard(client),
+        max_concurrency=max_concurrency,
+    )
+    return TakenOff(records, await ending.settle(client, records))
 
 
 async def revoke(
@@ -28,37 +173,70 @@ async def revoke(
     *,
     node_ids: Collection[str] | None = None,
     max_concurrency: int = _CONCURRENT_NODES,
-) -> list[UserRecord] | None:
+) -> TakenOff | None:
     """
-    Remove a user from nodes, then from the ledger. The ledger keeps the user if a node refused.
+    End the access of a user. What nodes owe stays in the ledger.
 
     :param holder: whose user it must be, as the ledger has it; or the whole entry, which must not have
         changed.
     :param node_ids: the only nodes that can have the user; ``None`` for all of the pool.
     :param max_concurrency: requests in flight at most.
-    :return: a record for each node; ``None`` if the ledger has no such user of that holder.
+    :return: ``None`` if the ledger has no such user of that holder.
     """
-    entry = (await read_ledger(client, pool_id) or {}).get(username)
-    if entry is None:
+
+    def may(found: LedgerEntry | None) -> LedgerEntry | None:
+        if found is None:
+            return None
+        is_his = found == holder if isinstance(holder, LedgerEntry) else dict(found.by) == dict(holder)
+        return found if is_his else None
+
+    nodes = ALL if node_ids is None else Owed.of(node_ids)
+    by_holder = not isinstance(holder, LedgerEntry)
+    ending = await begin_ending(client, pool_id, username, may, by_holder=by_holder, nodes=nodes)
+    return None if ending is None else await take_off(client, ending, max_concurrency=max_concurrency)
+
+
+async def pay_debts(client: BatchLinuxClient, pool_id: str, username: str) -> TakenOff | None:
+    """
+    Remove the users of earlier generations of a name from the nodes that owe that; the present one stays.
+
+    :return: ``None`` if there is nothing to pay, or the holder is at work and pays itself.
+    """
+    token = new_token()
+
+    def begin(found: LedgerEntry | None) -> LedgerEntry | None:
+        now = client.clock.now()
+        if found is None or not may_pay(found, now):
+            return found
+        return claim(found, token, now, adds=False, earlier=True)
+
+    entry = await change_entry(client, pool_id, username, begin)
+    if entry is None or all(one.token != token for one in entry.claims):
         return None
-    if entry != holder if isinstance(holder, LedgerEntry) else dict(entry.by) != dict(holder):
-        return None
-    nodes = None
-    if node_ids is not None:
-        # By id and not by state, which the work on the node may have changed.
-        wanted = {node_id.lower() for node_id in node_ids}
-        nodes = [node for node in await nodes_if_any(client, pool_id) if node.node_id.lower() in wanted]
-    records = await remove_user_from_nodes(
-        client, pool_id, username, max_concurrency=max_concurrency, nodes=nodes
+    guard = Guard(
+        client,
+        pool_id,
+        username,
+        partial(may_add, generation=entry.generation),
+        lambda found, now: claim(found, token, now, adds=False, earlier=True),
     )
-    if not failed_records(records):
-        await leave(client, pool_id, entry)
-    return records
-
-
-def failed_records(records: Sequence[UserRecord]) -> list[UserRecord]:
-    """Return the records of the nodes that failed."""
-    return [record for record in records if record.outcome is UserOutcome.FAILED]
+    nodes = await nodes_if_any(client, pool_id)
+    records = await remove_owed(
+        client, pool_id, username, entry.owed, nodes, guard, max_concurrency=_CONCURRENT_NODES
+    )
+    owed = Owed.of(record.node_id for record in records if leaves_user(record))
+    kept = "" if any(map(is_unanswered, records)) else token
+    after = await change_entry(
+        client,
+        pool_id,
+        username,
+        lambda found: (
+            pay(found, owed, kept, client.clock.now())
+            if found is not None and may_add(found, entry.generation)
+            else found
+        ),
+    )
+    return TakenOff(records, after)
 
 
 @dataclass(frozen=True)
@@ -68,27 +246,43 @@ class AuditedUser:
     pool_id: str
     entry: LedgerEntry
 
+    def reason(self, now: datetime) -> str | None:
+        """Return why nodes are asked to remove a user of this name; ``None`` if they are not."""
+        if self.entry.is_revoked:
+            return "revoked, and nodes owe the removal"
+        if self.entry.is_over(now):
+            return f"its time was over at {self.entry.expires_at.isoformat(timespec='seconds')}"
+        return "nodes owe the removal of an earlier user" if may_pay(self.entry, now) else None
+
 
 @dataclass(frozen=True)
 class Revocation:
     """
-    The outcome for an overdue user.
+    The outcome for a user that is overdue or owed.
 
-    :param records: a record for each node; ``None`` if the user's entry has changed meanwhile.
+    :param taken: what was done; ``None`` if the user's entry has changed meanwhile, or in a dry run.
+    :param reason: why nodes were asked.
     """
 
     user: AuditedUser
-    records: list[UserRecord] | None
+    taken: TakenOff | None
+    reason: str = ""
 
     @property
     def is_done(self) -> bool:
         """Whether no node has the user any more."""
-        return self.records is not None and not failed_records(self.records)
+        return self.taken is not None and self.taken.is_done
 
     @property
     def removed(self) -> int:
         """The number of nodes that had the user."""
-        return sum(record.outcome is UserOutcome.REMOVED for record in self.records or ())
+        records = self.taken.records if self.taken else ()
+        return sum(record.outcome is UserOutcome.REMOVED for record in records)
+
+    @property
+    def owed(self) -> list[str]:
+        """The nodes that may still have the user."""
+        return self.taken.owed if self.taken else []
 
 
 async def audited_users(client: BatchLinuxClient, pool_ids: Sequence[str] | None = None) -> list[AuditedUser]:
@@ -105,19 +299,50 @@ async def audited_users(client: BatchLinuxClient, pool_ids: Sequence[str] | None
         if body.get("state") != "deleting"
         if wanted is None or str(body["id"]).lower() in wanted
         for entry in entries_in(metadata_of(body)).values()
+        if not entry.is_settled
     ]
 
 
 async def revoke_overdue(
-    client: BatchLinuxClient, users: Sequence[AuditedUser], now: datetime
+    client: BatchLinuxClient, users: Sequence[AuditedUser], now: datetime, *, dry_run: bool = False
 ) -> list[Revocation]:
-    """Revoke the users whose time is over."""
+    """
+    Remove the users whose time is over, and pay what nodes owe.
+
+    :param dry_run: only return which users these are, and why.
+    """
 
     async def revoked(user: AuditedUser) -> Revocation:
-        return Revocation(user, await revoke(client, user.pool_id, user.entry.username, user.entry))
+        if dry_run:
+            taken = None
+        elif user.entry.is_over(now):
+            taken = await revoke(client, user.pool_id, user.entry.username, user.entry)
+        else:
+            taken = await pay_debts(client, user.pool_id, user.entry.username)
+        return Revocation(user, taken, user.reason(now) or "")
 
-    overdue = [user for user in users if user.entry.is_over(now)]
-    return await fan_out(overdue, revoked, max_concurrency=_CONCURRENT_POOLS)
+    due = [user for user in users if user.reason(now) is not None]
+    return await fan_out(due, revoked, max_concurrency=_CONCURRENT_POOLS)
+
+
+async def settle_users(
+    client: BatchLinuxClient, pool_ids: Sequence[str] | None = None, *, dry_run: bool = False
+) -> list[Revocation]:
+    """
+    Remove all users whose time is over by the service's clock, and pay what nodes owe, in the given pools.
+
+    The one function for whoever looks after users: the audit and the sweeper.
+
+    :param pool_ids: the pools, which need not exist; ``None`` for all of the account.
+    :param dry_run: only return which users these are, and why.
+    """
+    users = await audited_users(client, pool_ids)
+    return await revoke_overdue(client, users, client.clock.now(), dry_run=dry_run)
+
+
+def failed_records(records: Sequence[UserRecord]) -> list[UserRecord]:
+    """Return the records of the nodes that failed."""
+    return [record for record in records if record.outcome is UserOutcome.FAILED]
 
 
 def require_revoked(revocations: Sequence[Revocation]) -> None:
@@ -129,7 +354,7 @@ def require_revoked(revocations: Sequence[Revocation]) -> None:
     failures = [
         (revocation.user, record)
         for revocation in revocations
-        for record in failed_records(revocation.records or ())
+        for record in failed_records(revocation.taken.records if revocation.taken else ())
     ]
     if not failures:
         return

@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 
 from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
 from airflow_provider_batchlinux.client.nodes.endpoints import require_answer, require_endpoint
-from airflow_provider_batchlinux.client.users.ledger import leave, read_ledger
+from airflow_provider_batchlinux.client.users.ledger import read_ledger
 from airflow_provider_batchlinux.client.users.reconcile import AddUser, UserTarget, reconcile
-from airflow_provider_batchlinux.client.users.revoke import failed_records, revoke
+from airflow_provider_batchlinux.client.users.revoke import begin_ending, failed_records, revoke
 from airflow_provider_batchlinux.core.nodes.actions import NodeChoice
 from airflow_provider_batchlinux.core.nodes.addresses import AddressChoice
 from airflow_provider_batchlinux.core.snapshots import NodeSnapshot, counts_of
@@ -88,7 +88,7 @@ class TemporaryUser:
         if not record.has_user:
             # Without an answer of the service the user may be on the node, and stays in the ledger.
             if record.code is not None or record.outcome is not UserOutcome.FAILED:
-                await leave(client, self.pool_id, self._entry())
+                await self._forget(client)
             raise self._refusal(node_id, record.error or f"the node is {record.state}.", record.code)
         return replace(record, address=endpoint.address, port=endpoint.port, public=endpoint.public)
 
@@ -99,7 +99,7 @@ class TemporaryUser:
         :return: whether the ledger had the user.
         :raises NodeUsersError: some nodes may still have the user, and the ledger keeps it.
         """
-        records = await revoke(
+        taken = await revoke(
             client,
             self.pool_id,
             self.user.username,
@@ -107,14 +107,24 @@ class TemporaryUser:
             node_ids=self.node_ids,
             max_concurrency=self.max_concurrency,
         )
-        if failed := failed_records(records or []):
+        if failed := failed_records(taken.records if taken else []):
             msg = (
                 f"User {self.user.username!r} could not be removed from pool {self.pool_id!r}: "
                 f"{failures_text(failed)}"
             )
             codes = {record.node_id: record.code for record in failed}
             raise NodeUsersError(msg, failed=list(codes), codes=codes)
-        return records is not None
+        return taken is not None
+
+    async def _forget(self, client: BatchLinuxClient) -> None:
+        """Take the user out of the ledger, because the service has refused it."""
+
+        def may(found: LedgerEntry | None) -> LedgerEntry | None:
+            return found if found is not None and dict(found.by) == dict(self.by) else None
+
+        ending = await begin_ending(client, self.pool_id, self.user.username, may, by_holder=True)
+        if ending is not None:
+            await ending.settle(client, [])
 
     async def _remove_earlier_tries(self, client: BatchLinuxClient) -> None:
         if TRY not in self.by:
@@ -124,10 +134,10 @@ class TemporaryUser:
             if not entry.username.startswith(NAME_PREFIX) or not is_same_task or entry.by == self.by:
                 continue
             log.warning("Pool %r: removing user %r, which an earlier try left.", self.pool_id, entry.username)
-            records = await revoke(
+            taken = await revoke(
                 client, self.pool_id, entry.username, entry, max_concurrency=max(16, self.max_concurrency)
             )
-            if failed := failed_records(records or []):
+            if failed := failed_records(taken.records if taken else []):
                 log.warning(
                     "Pool %r: user %r is still on %s", self.pool_id, entry.username, failures_text(failed)
                 )

@@ -8,7 +8,7 @@ import random
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from airflow_provider_batchlinux.exceptions import WaitTimeoutError
 
@@ -24,6 +24,14 @@ class Wait(Protocol):
 
     async def poll(self) -> dict[str, Any] | None:
         """Return the result, or ``None`` if it is too early; an error ends the wait."""
+
+
+@runtime_checkable
+class EndingWait(Protocol):
+    """A wait that knows when its next poll is due at the latest, such as a lease with an end."""
+
+    def pause(self, seconds: float) -> float:
+        """Return how long to wait for the next poll, at most the given seconds."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +76,7 @@ async def wait_for(wait: Wait, pace: WaitSchedule) -> dict[str, Any]:
     :raises WaitTimeoutError: if there is no result at the deadline; nothing is changed.
     """
     if pace.first_wait:
-        await pace.sleep(_jittered(pace.first_wait))
+        await pace.sleep(_at_most(wait, _jittered(pace.first_wait)))
     status, began = "", pace.clock()
     while True:
         result = await wait.poll()
@@ -77,7 +85,7 @@ async def wait_for(wait: Wait, pace: WaitSchedule) -> dict[str, Any]:
             log.info("%s", status)
         if result is not None:
             return result
-        await (pace.between or pace.sleep)(_next_sleep(pace, began, status))
+        await (pace.between or pace.sleep)(_at_most(wait, _next_sleep(pace, began, status)))
 
 
 def _next_sleep(pace: WaitSchedule, began: float, status: str) -> float:
@@ -88,6 +96,10 @@ def _next_sleep(pace: WaitSchedule, began: float, status: str) -> float:
     if left <= 0:
         raise WaitTimeoutError.after(None, status)
     return min(pause, left)
+
+
+def _at_most(wait: Wait, seconds: float) -> float:
+    return wait.pause(seconds) if isinstance(wait, EndingWait) else seconds
 
 
 def _jittered(seconds: float) -> float:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
 from airflow_provider_batchlinux.client.api.calls import Body
 from airflow_provider_batchlinux.client.transport.fan_out import fan_out
+from airflow_provider_batchlinux.core.pool_metadata import metadata_of
 from airflow_provider_batchlinux.core.snapshots import POOL_FIELDS, PoolSnapshot
 from airflow_provider_batchlinux.exceptions import BatchAuthenticationError, BatchRequestError
 
@@ -27,6 +28,7 @@ class PoolReading:
     :param body: its REST body with :data:`POOL_FIELDS`.
     :param turn: the turn of the poller that read it.
     :param error: why this pool could not be read, or ``None``.
+    :param metadata: its metadata, in which leases read the ledger of users.
     """
 
     pool: PoolSnapshot | None
@@ -34,6 +36,7 @@ class PoolReading:
     body: Body | None = field(compare=False)
     turn: int = field(compare=False)
     error: BatchRequestError | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
 
 class PoolReader:
@@ -62,7 +65,14 @@ class PoolReader:
         pools = {name: PoolSnapshot.from_rest(body) for name, body in bodies.items() if body is not None}
         counts = await self._counts([name for name, pool in pools.items() if pool.current])
         return {
-            name: PoolReading(pools.get(name), counts.get(name.lower(), {}), body, turn, errors.get(name))
+            name: PoolReading(
+                pools.get(name),
+                counts.get(name.lower(), {}),
+                body,
+                turn,
+                errors.get(name),
+                metadata_of(body or {}),
+            )
             for name, body in bodies.items()
         }
 

@@ -30,7 +30,9 @@ class WatchedClient(BatchLinuxClient):
     """
 
     def __init__(self, client: BatchLinuxClient, watch: PoolWatch) -> None:
-        super().__init__(client.sdk, _ObservedRetry(**vars(client.retry), on_request=watch.invalidate))
+        super().__init__(
+            client.sdk, _ObservedRetry(**vars(client.retry), on_request=watch.invalidate), client.clock
+        )
         self._watch = watch
 
     async def find_pool(self, pool_id: str) -> PoolSnapshot | None:

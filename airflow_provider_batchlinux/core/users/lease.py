@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
 
+from airflow_provider_batchlinux.core.node_states import READY_STATES
 from airflow_provider_batchlinux.core.snapshots import NodeSnapshot
 from airflow_provider_batchlinux.core.users.user import UserOutcome, UserRecord
 
@@ -23,6 +24,12 @@ class LeaseEnd(str, Enum):
     REVOKED = "revoked"
     TAKEN_OVER = "taken over"
     POOL_GONE = "pool gone"
+
+
+def calm_counts(counts: Mapping[str, int]) -> dict[str, int]:
+    """Return numbers of nodes by state, in which nodes that only begin or end tasks change nothing."""
+    ready = sum(counts.get(state, 0) for state in READY_STATES)
+    return {"ready": ready, **{state: n for state, n in counts.items() if n and state not in READY_STATES}}
 
 
 @dataclass(frozen=True)

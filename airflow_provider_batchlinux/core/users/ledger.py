@@ -2,21 +2,81 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from airflow_provider_batchlinux.core.instants import parse_instant, rest_instant
 from airflow_provider_batchlinux.core.pool_metadata import USER_KEY_PREFIX
 from airflow_provider_batchlinux.core.text import table
 
-_VERSION = 2
-"""The version of an entry. The first one has none, and is otherwise the same."""
+_VERSION = 3
+"""The version of an entry. The first has none; it and the second lack what came later."""
 
 _NOT_YET = datetime(9999, 1, 1, tzinfo=timezone.utc)
 _NEVER_WRITTEN = datetime(1970, 1, 1, tzinfo=timezone.utc)
+
+_REMEMBERED = timedelta(days=1)
+"""How long after its end a revoked lease stays in the ledger, so that a retry does not begin it again."""
+
+ROOM = 24_000
+"""
+The characters that all entries of a pool may have together.
+
+The service documents no limit for metadata. A user takes 200 to 350 characters.
+"""
+
+_NEARLY_FULL = 0.8
+
+
+@dataclass(frozen=True)
+class Owed:
+    """
+    The nodes that may have a user who is no longer wanted there.
+
+    :param marks: a digest of the id of each node, because ids have 70 characters; ``None`` for all nodes.
+    """
+
+    marks: frozenset[str] | None = frozenset()
+
+    @classmethod
+    def of(cls, node_ids: Iterable[str]) -> Owed:
+        """Return the debt of these nodes."""
+        return cls(frozenset(map(_mark, node_ids)))
+
+    def covers(self, node_id: str) -> bool:
+        """Return whether a node may have the user."""
+        return self.marks is None or _mark(node_id) in self.marks
+
+    def __or__(self, other: Owed) -> Owed:
+        return ALL if self.marks is None or other.marks is None else Owed(self.marks | other.marks)
+
+    def __bool__(self) -> bool:
+        return self.marks is None or bool(self.marks)
+
+
+NOTHING = Owed()
+ALL = Owed(None)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """
+    A sign that requests about a user may be in flight.
+
+    :param token: who has set it.
+    :param generation: the generation of the entry that the requests are about.
+    :param adds: whether they add the user; else they remove it.
+    :param until: when none of them can be in flight any more, whatever happened to their sender.
+    """
+
+    token: str
+    generation: int
+    adds: bool
+    until: datetime
 
 
 @dataclass(frozen=True)
@@ -31,6 +91,12 @@ class LedgerEntry:
     :param key: the fingerprint of its key, such as ``SHA256:...``; ``None`` without a key.
     :param is_admin: whether it was added with ``sudo``.
     :param has_password: whether it has a password.
+    :param is_lease: whether a lease added it.
+    :param generation: counts how often the name was given to a user that is not the previous one.
+    :param revoked_at: when its access was ended; ``None`` while it is wanted.
+    :param owed: of a revoked user, the nodes that may still have it; else those that may have a user of an
+        earlier generation, and do not have this one.
+    :param claims: which requests may be in flight.
     """
 
     username: str
@@ -39,10 +105,25 @@ class LedgerEntry:
     key: str | None = None
     is_admin: bool = False
     has_password: bool = False
+    is_lease: bool = False
+    generation: int = 1
+    revoked_at: datetime | None = None
+    owed: Owed = NOTHING
+    claims: tuple[Claim, ...] = ()
+
+    @property
+    def is_revoked(self) -> bool:
+        """Whether its access was ended, so that nothing may add it."""
+        return self.revoked_at is not None
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether it was ended and no node has it; the entry only reminds its holder of that."""
+        return self.is_revoked and not self.owed
 
     def is_over(self, now: datetime) -> bool:
         """Return whether the user's time is over."""
-        return self.expires_at <= now
+        return self.is_revoked or self.expires_at <= now
 
     def is_held_by(self, by: Mapping[str, str]) -> bool:
         """Return whether the given holder, or another task of its Dag run, has added the user."""
@@ -53,6 +134,15 @@ class LedgerEntry:
     def bars(self, by: Mapping[str, str], now: datetime) -> bool:
         """Return whether another holder has the user, and its time is not over."""
         return not self.is_held_by(by) and not self.is_over(now)
+
+    def live_claims(self, now: datetime) -> tuple[Claim, ...]:
+        """Return the claims whose requests may be in flight."""
+        return tuple(claim for claim in self.claims if claim.until > now)
+
+    def fenced_until(self, now: datetime) -> datetime | None:
+        """Return until when requests about earlier users may be in flight; ``None`` if there are none."""
+        others = [c.until for c in self.live_claims(now) if c.generation != self.generation or not c.adds]
+        return max(others, default=None)
 
     @property
     def holder(self) -> str:
@@ -68,12 +158,13 @@ class LedgerEntry:
             "key": self.key,
             "is_admin": self.is_admin,
             "has_password": self.has_password,
+            "revoked": self.is_revoked,
         }
 
 
 def entries_in(metadata: Mapping[str, str]) -> dict[str, LedgerEntry]:
     """
-    Return the users in a pool's metadata, by name.
+    Return the users in a pool's metadata, by name, also those that were revoked.
 
     An entry that cannot be read is returned as overdue and without a holder.
     """
@@ -86,20 +177,62 @@ def entries_in(metadata: Mapping[str, str]) -> dict[str, LedgerEntry]:
 
 def with_entry(metadata: Mapping[str, str], entry: LedgerEntry) -> dict[str, str]:
     """Return a pool's metadata with an entry, which replaces the user's previous one."""
-    until = rest_instant(entry.expires_at)
-    marks: dict[str, Any] = {"version": _VERSION, "until": until, "by": dict(entry.by)}
-    if entry.key is not None:
-        marks["key"] = entry.key
-    if entry.is_admin:
-        marks["admin"] = True
-    if entry.has_password:
-        marks["password"] = True
-    return {**metadata, USER_KEY_PREFIX + entry.username: json.dumps(marks, separators=(",", ":"))}
+    marks: dict[str, Any] = {
+        "version": _VERSION,
+        "until": _written(entry.expires_at),
+        "by": dict(entry.by),
+        "key": entry.key,
+        "admin": entry.is_admin or None,
+        "password": entry.has_password or None,
+        "lease": entry.is_lease or None,
+        "generation": entry.generation if entry.generation > 1 else None,
+        "revoked": _written(entry.revoked_at) if entry.revoked_at is not None else None,
+        "owed": "*" if entry.owed == ALL else " ".join(sorted(entry.owed.marks or ())) or None,
+        "claims": [
+            [claim.token, claim.generation, claim.adds, _written(claim.until)] for claim in entry.claims
+        ]
+        or None,
+    }
+    given = {name: value for name, value in marks.items() if value is not None}
+    return {**metadata, USER_KEY_PREFIX + entry.username: json.dumps(given, separators=(",", ":"))}
 
 
 def without_entry(metadata: Mapping[str, str], username: str) -> dict[str, str]:
     """Return a pool's metadata without a user's entry."""
     return {name: value for name, value in metadata.items() if name != USER_KEY_PREFIX + username}
+
+
+def may_forget(entry: LedgerEntry, now: datetime) -> bool:
+    """
+    Return whether an entry is of no use any more.
+
+    That of a lease outlives its end: a retry of the lease would else begin it again.
+    """
+    is_reminder = entry.is_lease and now < entry.expires_at + _REMEMBERED
+    return entry.is_settled and not entry.live_claims(now) and not is_reminder
+
+
+def compacted(metadata: Mapping[str, str], now: datetime) -> dict[str, str]:
+    """Return a pool's metadata without entries that are of no use any more."""
+    useless = [name for name, entry in entries_in(metadata).items() if may_forget(entry, now)]
+    return {
+        name: value
+        for name, value in metadata.items()
+        if name.removeprefix(USER_KEY_PREFIX) not in useless or not name.startswith(USER_KEY_PREFIX)
+    }
+
+
+def room_left(metadata: Mapping[str, str], username: str) -> tuple[int, bool]:
+    """
+    Return how many more users like this one fit into the ledger, and whether it is nearly full.
+
+    :param metadata: the pool's metadata with the user; a negative number means that the user does not fit.
+    """
+    sizes = {
+        name: len(name) + len(text) for name, text in metadata.items() if name.startswith(USER_KEY_PREFIX)
+    }
+    used = sum(sizes.values())
+    return (ROOM - used) // sizes[USER_KEY_PREFIX + username], used > ROOM * _NEARLY_FULL
 
 
 def ledger_table(entries: Iterable[tuple[str, LedgerEntry]], now: datetime) -> str:
@@ -112,7 +245,7 @@ def ledger_table(entries: Iterable[tuple[str, LedgerEntry]], now: datetime) -> s
         (
             pool_id,
             entry.username,
-            entry.expires_at.isoformat(timespec="seconds") + (" (overdue)" if entry.is_over(now) else ""),
+            entry.expires_at.isoformat(timespec="seconds") + _remark(entry, now),
             "yes" if entry.is_admin else "no",
             entry.key or "none",
             entry.holder,
@@ -120,6 +253,20 @@ def ledger_table(entries: Iterable[tuple[str, LedgerEntry]], now: datetime) -> s
         for pool_id, entry in entries
     ]
     return table(("pool", "user", "until", "sudo", "key", "put there by"), rows)
+
+
+def _remark(entry: LedgerEntry, now: datetime) -> str:
+    if entry.is_revoked:
+        return " (revoked, and owed by nodes)"
+    return " (overdue)" if entry.is_over(now) else ""
+
+
+def _mark(node_id: str) -> str:
+    return hashlib.sha256(node_id.lower().encode()).hexdigest()[:8]
+
+
+def _written(instant: datetime) -> str:
+    return rest_instant(instant).replace(".000000Z", "Z")
 
 
 def _read(username: str, text: str) -> LedgerEntry:
@@ -133,6 +280,7 @@ def _read(username: str, text: str) -> LedgerEntry:
         # Neither revoked nor replaced before its time, which is unknown.
         return LedgerEntry(username, _NOT_YET, {"provider": f"a later release (version {version})"})
     by, until, key = marks.get("by"), marks.get("until"), marks.get("key")
+    generation, revoked = marks.get("generation"), marks.get("revoked")
     return LedgerEntry(
         username,
         (parse_instant(until) if isinstance(until, str) else None) or _NEVER_WRITTEN,
@@ -140,4 +288,26 @@ def _read(username: str, text: str) -> LedgerEntry:
         key if isinstance(key, str) else None,
         bool(marks.get("admin")),
         bool(marks.get("password")),
+        bool(marks.get("lease")),
+        generation if isinstance(generation, int) else 1,
+        None if revoked is None else parse_instant(str(revoked)) or _NEVER_WRITTEN,
+        _read_owed(marks.get("owed")),
+        _read_claims(marks.get("claims")),
     )
+
+
+def _read_owed(owed: object) -> Owed:
+    if owed is None:
+        return NOTHING
+    # What cannot be read may be any node.
+    return Owed(frozenset(owed.split())) if isinstance(owed, str) and owed != "*" else ALL
+
+
+def _read_claims(claims: object) -> tuple[Claim, ...]:
+    try:
+        return tuple(
+            Claim(str(token), int(generation), bool(adds), parse_instant(until) or _NEVER_WRITTEN)
+            for token, generation, adds, until in (claims if isinstance(claims, list) else ())
+        )
+    except (TypeError, ValueError, AttributeError):
+        return ()

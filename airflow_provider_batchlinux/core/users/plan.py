@@ -15,11 +15,14 @@ from airflow_provider_batchlinux.core.node_states import (
 from airflow_provider_batchlinux.core.nodes.actions import NodeChoice
 from airflow_provider_batchlinux.core.snapshots import NodeSnapshot, PoolSnapshot
 from airflow_provider_batchlinux.core.text import joined
-from airflow_provider_batchlinux.core.users.ledger import LedgerEntry
+from airflow_provider_batchlinux.core.users.ledger import LedgerEntry, Owed
 from airflow_provider_batchlinux.core.users.user import UserOutcome, UserRecord
 
 NOT_READY = "NodeNotReady"
 """The code in the record of a node that was not ready in time."""
+
+CHANGED = "UserChanged"
+"""The code in the record of a node that was not asked, because another holder has the user now."""
 
 _TOO_EARLY = frozenset(
     {NOT_READY, "NodeBeingCreated", "NodeBeingStarted", "NodeBeingRebooted", "NodeBeingReimaged"}
@@ -28,6 +31,8 @@ _TOO_EARLY = frozenset(
 _NEW_MACHINE = frozenset(NEW_MACHINE_STATES)
 _STARTING = frozenset({*BOOTING_STATES, "unknown"})
 _WITHOUT_MACHINE = frozenset({*AWAY_STATES, *STOPPED_STATES})
+_ASLEEP = frozenset({*STOPPED_STATES, "leavingpool"})
+"""The states of nodes that cannot be asked, and may let users in, now or after a start."""
 
 
 @dataclass(frozen=True)
@@ -105,13 +110,34 @@ def not_ready(node: NodeSnapshot, username: str) -> UserRecord:
 
 
 def leaves_user(record: UserRecord) -> bool:
+    """Return whether a node may still have the user after its removal."""
+    return record.outcome in (UserOutcome.OWED, UserOutcome.FAILED)
+
+
+def left_out(node: NodeSnapshot, username: str, *, removing: bool) -> UserRecord:
     """
-    Return whether a node may still have the user after its removal.
+    Return the record of a node that was not asked.
 
     Whether a node keeps its users while it is deallocated is not documented. It is assumed that it does.
     """
-    asleep = record.outcome is UserOutcome.SKIPPED and record.state in ("deallocating", "deallocated")
-    return asleep or record.outcome is UserOutcome.FAILED
+    is_owed = removing and node.state in _ASLEEP
+    return UserRecord.of(node, username, UserOutcome.OWED if is_owed else UserOutcome.SKIPPED)
+
+
+def owed_plan(nodes: Iterable[NodeSnapshot], owed: Owed) -> UserPlan:
+    """Return what to do on the nodes that may have a user who is no longer wanted."""
+    return plan_of([node for node in nodes if owed.covers(node.node_id)], NodeChoice(), removing=True)
+
+
+def changed_meanwhile(node: NodeSnapshot, username: str) -> UserRecord:
+    """Return the record of a node that was not asked, because another holder has the user now: failed."""
+    error = f"User {username!r} was removed or given to another holder meanwhile; the node was not asked."
+    return UserRecord.of(node, username, UserOutcome.FAILED, error=error, code=CHANGED)
+
+
+def is_unanswered(record: UserRecord) -> bool:
+    """Return whether the service gave no answer, so that the request may still be carried out."""
+    return record.outcome is UserOutcome.FAILED and record.code is None
 
 
 def would_lose(before: LedgerEntry | None, after: LedgerEntry) -> list[str]:
@@ -121,7 +147,7 @@ def would_lose(before: LedgerEntry | None, after: LedgerEntry) -> list[str]:
     :param before: the user by the pool's ledger; ``None`` when it has no entry. What another Dag run left
         is not anybody's to lose.
     """
-    if before is None or not before.is_held_by(after.by):
+    if before is None or before.is_revoked or not before.is_held_by(after.by):
         return []
     key = f"the key {before.key}" if before.key is not None and after.key is None else None
     password = "a password" if before.has_password and not after.has_password else None

@@ -137,6 +137,7 @@ class LeaseNodeUsersRequest(ExpiringUser, WaitRequest):
     :param password_conn_id: the connection with the password; ``None`` for none.
     :param until_task_ids: tasks whose end ends the lease; ``None`` for none.
     :param take_over: whether a user of another Dag run is taken over.
+    :param owed_limit: the seconds that the lease stays for nodes that owe the removal of the user.
     :param max_concurrency: how many calls may be in flight.
     """
 
@@ -144,6 +145,7 @@ class LeaseNodeUsersRequest(ExpiringUser, WaitRequest):
     password_conn_id: Text | None
     until_task_ids: tuple[Text, ...] | None
     take_over: Flag
+    owed_limit: Seconds
     max_concurrency: PositiveCount
 
     PASSWORD = "password_conn_id"

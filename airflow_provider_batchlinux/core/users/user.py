@@ -26,13 +26,18 @@ _TAKEN_NAMES = frozenset({"root", "_azbatch"})
 
 
 class UserOutcome(str, Enum):
-    """The outcome for the user on one node."""
+    """
+    The outcome for the user on one node.
+
+    A node that owes the removal of a user may have it, and cannot be asked now.
+    """
 
     ADDED = "added"
     UPDATED = "updated"
     REMOVED = "removed"
     ABSENT = "absent"
     SKIPPED = "skipped"
+    OWED = "owed"
     GONE = "gone"
     FAILED = "failed"
 

@@ -60,14 +60,14 @@ class TestBeginning:
         assert entry["admin"] is True
         assert datetime.fromisoformat(entry["until"].replace("Z", "+00:00")) - before >= timedelta(hours=1)
 
-    def test_airflow_gives_up_half_an_hour_after_the_end(self, account, public_key):
+    def test_airflow_gives_up_half_an_hour_after_the_last_node_may_owe_the_removal(self, account, public_key):
         account.idle_pool(1)
 
-        deferral = run_task(lease(public_key)).deferral
+        deferral = run_task(lease(public_key, owed_limit=timedelta(hours=2))).deferral
 
         assert deferral is not None
         assert deferral.timeout is not None
-        assert timedelta(hours=1, minutes=29) < deferral.timeout <= timedelta(hours=1, minutes=30)
+        assert timedelta(hours=3, minutes=29) < deferral.timeout <= timedelta(hours=3, minutes=30)
 
     def test_the_password_comes_from_a_connection_and_is_told_nowhere(self, account, monkeypatch):
         monkeypatch.setenv("AIRFLOW_CONN_ANN", json.dumps({"conn_type": "generic", "password": PASSWORD}))

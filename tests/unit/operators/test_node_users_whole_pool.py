@@ -303,13 +303,13 @@ class TestLedger:
         assert set(outcomes(run_task(remove())).values()) == {"removed"}
         assert ledger_of(account) == {}
 
-    def test_a_node_that_sleeps_with_the_user_keeps_it_in_the_ledger(self, account, public_key):
+    def test_a_node_that_is_deallocated_with_the_user_owes_its_removal(self, account, public_key):
         account.idle_pool(2)
         run_task(add(ssh_public_key=public_key))
         account.put_node("deallocated")
 
-        assert sorted(outcomes(run_task(remove())).values()) == ["removed", "skipped"]
-        assert "etl" in ledger_of(account)
+        assert sorted(outcomes(run_task(remove())).values()) == ["owed", "removed"]
+        assert ledger_of(account)["etl"].is_revoked
 
     def test_removing_from_some_nodes_leaves_the_user_in_the_ledger(self, account, public_key):
         account.idle_pool(2)

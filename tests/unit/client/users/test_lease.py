@@ -13,14 +13,14 @@ import pytest
 from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
 from airflow_provider_batchlinux.client.pools.metadata import change_metadata
 from airflow_provider_batchlinux.client.transport.retry import RetryPolicy
-from airflow_provider_batchlinux.client.users.lease import REMOVAL_LIMIT, LeaseWait
+from airflow_provider_batchlinux.client.users.lease import OWED_LIMIT, LeaseWait
 from airflow_provider_batchlinux.client.users.ledger import enter, read_ledger
 from airflow_provider_batchlinux.client.users.revoke import revoke
 from airflow_provider_batchlinux.core.users.ledger import LedgerEntry, without_entry
 from airflow_provider_batchlinux.core.users.user import NodeUser
 from airflow_provider_batchlinux.exceptions import BatchUnreachableError, NodeUsersError
 from tests.batch_account import BatchAccount, eventually
-from tests.unit.client.sessions import run
+from tests.unit.client.sessions import FixedClock, run
 from tests.unit.logins import lets_in
 
 OURS = {"dag_id": "etl", "run_id": "today", "task_id": "lease", "map_index": "-1"}
@@ -36,7 +36,7 @@ class Lease:
         self.user = NodeUser("ann", self.now + lasts, ssh_public_key=public_key)
         self.work_is_over = False
         self.wait = LeaseWait(
-            None, "etl", self.user, OURS, 8, self._work_is_over, clock=lambda: self.now.timestamp()  # type: ignore[arg-type]  # given at each look
+            None, "etl", self.user, OURS, 8, self._work_is_over  # type: ignore[arg-type]  # given at each look
         )  # fmt: skip
         self.enter()
 
@@ -44,11 +44,12 @@ class Lease:
         return self.work_is_over
 
     def ask(self, scenario: Callable[[BatchLinuxClient], Awaitable[Any]]) -> Any:
-        return run(self.account.hook.settings(), scenario, RetryPolicy(budget=0))
+        clock = FixedClock(lambda: self.now.timestamp())
+        return run(self.account.hook.settings(), scenario, RetryPolicy(budget=0), clock)
 
     def enter(self, by: dict[str, str] = OURS) -> None:
-        entry = LedgerEntry("ann", self.user.expires_at, by, self.user.fingerprint)
-        self.ask(lambda client: enter(client, "etl", entry, now=self.now, take_over=True))
+        entry = LedgerEntry("ann", self.user.expires_at, by, self.user.fingerprint, is_lease=True)
+        self.ask(lambda client: enter(client, "etl", entry, take_over=True))
 
     def look(self, later: timedelta = timedelta()) -> dict[str, Any] | None:
         async def scenario(client: BatchLinuxClient) -> dict[str, Any] | None:
@@ -251,7 +252,7 @@ def test_a_node_that_never_lets_the_user_go_is_named_and_the_ledger_keeps_it(acc
     lease.look()
 
     with pytest.raises(NodeUsersError, match="It stays in the pool's ledger") as caught:
-        lease.look(REMOVAL_LIMIT + timedelta(seconds=1))
+        lease.look(OWED_LIMIT + timedelta(seconds=1))
 
     assert caught.value.failed == [node_id]
     assert "ann" in lease.ledger()
@@ -274,10 +275,11 @@ def test_an_outage_at_its_end_is_told_when_the_time_for_removal_is_over(account,
 
     assert lease.look() is None
     with pytest.raises(BatchUnreachableError):
-        lease.look(REMOVAL_LIMIT + timedelta(seconds=1))
+        lease.look(OWED_LIMIT + timedelta(seconds=1))
 
 
 def test_the_last_pause_ends_with_the_lease(lease):
+    lease.look()
     lease.now += timedelta(minutes=59, seconds=50)
 
     assert lease.wait.pause(30.0) == pytest.approx(10.0)
@@ -293,7 +295,7 @@ def test_an_early_end_keeps_a_user_of_another_run(account, key, lease):
     assert end(THEIRS) is None
     assert inside(account, key) == all_nodes(account)
 
-    assert len(end(OURS)) == 2
+    assert len(end(OURS).records) == 2
     assert inside(account, key) == set()
     assert lease.ledger() == {}
     assert end(OURS) is None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -11,11 +12,12 @@ import pytest
 
 from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
 from airflow_provider_batchlinux.client.pools.metadata import change_metadata
-from airflow_provider_batchlinux.client.users.ledger import check_leave, enter, leave, read_ledger
-from airflow_provider_batchlinux.core.users.ledger import LedgerEntry
+from airflow_provider_batchlinux.client.users.ledger import enter, read_ledger
+from airflow_provider_batchlinux.client.users.revoke import revoke
+from airflow_provider_batchlinux.core.users.ledger import ALL, LedgerEntry
 from airflow_provider_batchlinux.exceptions import BatchConflictError, BatchRequestError
 from tests.batch_account import BatchAccount
-from tests.unit.client.sessions import run
+from tests.unit.client.sessions import FixedClock, run
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=timezone.utc)
 OURS = {"dag_id": "etl", "run_id": "today"}
@@ -26,14 +28,19 @@ OVERDUE = LedgerEntry("ann", NOW - timedelta(hours=1), THEIRS)
 
 
 def result_of(account: BatchAccount, scenario: Callable[[BatchLinuxClient], Awaitable[Any]]) -> Any:
-    return run(account.hook.settings(), scenario)
+    return run(account.hook.settings(), scenario, clock=FixedClock(NOW.timestamp))
 
 
 def entered(account: BatchAccount, entry: LedgerEntry, *, take_over: bool = False) -> LedgerEntry | None:
     found: LedgerEntry | None = result_of(
-        account, lambda client: enter(client, "etl", entry, now=NOW, take_over=take_over)
-    )
+        account, lambda client: enter(client, "etl", entry, take_over=take_over)
+    )[0]
     return found
+
+
+def left(account: BatchAccount, entry: LedgerEntry) -> bool:
+    """Take a user off the pool, which has no nodes; return whether that was permitted."""
+    return result_of(account, lambda client: revoke(client, "etl", entry.username, entry)) is not None
 
 
 def ledger(account: BatchAccount) -> dict[str, LedgerEntry] | None:
@@ -47,7 +54,7 @@ def test_an_entry_is_in_the_ledger_until_it_is_removed(account: BatchAccount) ->
     assert entered(account, ENTRY) is None
     assert ledger(account) == {"ann": ENTRY}
 
-    assert result_of(account, lambda client: leave(client, "etl", ENTRY))
+    assert left(account, ENTRY)
     assert ledger(account) == {}
 
 
@@ -56,10 +63,10 @@ def test_many_who_enter_and_leave_at_once_are_all_heard(account: BatchAccount) -
     entries = [LedgerEntry(f"user{number}", ENTRY.expires_at, OURS) for number in range(30)]
 
     async def come(client: BatchLinuxClient) -> None:
-        await asyncio.gather(*(enter(client, "etl", entry, now=NOW) for entry in entries))
+        await asyncio.gather(*(enter(client, "etl", entry) for entry in entries))
 
     async def go(client: BatchLinuxClient) -> None:
-        await asyncio.gather(*(leave(client, "etl", entry) for entry in entries))
+        await asyncio.gather(*(revoke(client, "etl", entry.username, entry) for entry in entries))
 
     result_of(account, come)
     assert len(ledger(account) or ()) == 30
@@ -85,9 +92,6 @@ def test_the_user_of_another_dag_run_is_neither_taken_nor_removed(account: Batch
         BatchConflictError, match=r"'ann' on pool 'etl' is held by .*'yesterday' until 2026"
     ) as e:
         entered(account, ENTRY)
-    with pytest.raises(BatchConflictError, match="take_over=True"):
-        result_of(account, lambda client: check_leave(client, "etl", "ann", OURS, now=NOW))
-
     assert e.value.code == "UserHeld"
     assert ledger(account) == {"ann": STRANGE}
 
@@ -101,34 +105,29 @@ def test_the_user_of_another_dag_run_is_taken_over_when_asked(
     assert entered(account, ENTRY, take_over=True) == STRANGE
 
     assert "user 'ann' is taken over from dag_id 'etl', run_id 'yesterday'" in caplog.text
-    assert result_of(account, lambda client: check_leave(client, "etl", "ann", OURS, now=NOW)) == ENTRY
+    assert ledger(account) == {"ann": replace(ENTRY, generation=2, owed=ALL)}
 
 
 def test_a_user_whose_time_is_over_is_free(account: BatchAccount) -> None:
     account.make_pool()
     entered(account, OVERDUE)
 
-    assert result_of(account, lambda client: check_leave(client, "etl", "ann", OURS, now=NOW)) == OVERDUE
     assert entered(account, ENTRY) == OVERDUE
 
 
-def test_a_user_that_was_added_again_while_it_was_removed_stays_in_the_ledger(
-    account: BatchAccount, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_user_that_was_added_again_before_it_is_removed_stays(account: BatchAccount) -> None:
     account.make_pool()
     entered(account, OVERDUE)
     entered(account, ENTRY)
 
-    assert not result_of(account, lambda client: leave(client, "etl", OVERDUE))
+    assert not left(account, OVERDUE)
 
-    assert ledger(account) == {"ann": ENTRY}
-    assert "added again" in caplog.text
+    assert ledger(account) == {"ann": replace(ENTRY, generation=2, owed=ALL)}
 
 
 def test_a_pool_that_is_gone_has_no_ledger(account: BatchAccount) -> None:
     assert ledger(account) is None
-    assert result_of(account, lambda client: check_leave(client, "etl", "ann", OURS, now=NOW)) is None
-    assert result_of(account, lambda client: leave(client, "etl", ENTRY))
+    assert not left(account, ENTRY)
     with pytest.raises(BatchRequestError, match="Pool 'etl' does not exist") as caught:
         entered(account, ENTRY)
     assert caught.value.code == "PoolNotFound"
@@ -138,6 +137,6 @@ def test_other_metadata_is_left_as_it_is(account: BatchAccount) -> None:
     account.make_pool()
     result_of(account, lambda client: change_metadata(client, "etl", lambda _: {"cost": "42"}))
     entered(account, ENTRY)
-    result_of(account, lambda client: leave(client, "etl", ENTRY))
+    left(account, ENTRY)
 
     assert result_of(account, lambda client: change_metadata(client, "etl", lambda m: m)) == {"cost": "42"}

@@ -88,8 +88,8 @@ def test_an_unknown_holder_is_treated_as_none() -> None:
 
 def test_a_mark_holds_the_end_the_holder_and_the_fingerprint() -> None:
     assert json.loads(with_entry({}, entry())[MARK]) == {
-        "version": 2,
-        "until": "2026-11-23T14:00:00.000000Z",
+        "version": 3,
+        "until": "2026-11-23T14:00:00Z",
         "by": TASK,
         "key": "SHA256:abc",
         "admin": True,
@@ -100,11 +100,11 @@ def test_a_mark_without_a_version_is_read_and_one_of_a_later_release_bars_others
     earlier = json.dumps(
         {"until": "2026-11-23T14:00:00.000000Z", "by": TASK, "key": "SHA256:abc", "admin": True}
     )
-    later = entries_in({MARK: json.dumps({"version": 3})})["etl"]
+    later = entries_in({MARK: json.dumps({"version": 4})})["etl"]
 
     assert entries_in({MARK: earlier})["etl"] == entry()
     assert later.bars(TASK, NOW)
-    assert later.holder == "provider 'a later release (version 3)'"
+    assert later.holder == "provider 'a later release (version 4)'"
 
 
 def test_the_table_says_who_is_overdue() -> None:
