@@ -248,7 +248,7 @@ class BatchLinuxRemoveNodeUsersOperator(NodeUsersOperator["RemoveNodeUsersReques
         BatchLinuxRemoveNodeUsersOperator(task_id="remove_user", pool_id="etl", username="deploy")
 
     A user that another Dag run holds is not removed before its time is over. The removal from a whole pool
-    first marks the user in the pool's ledger as revoked: a lease of it ends, and no task that is slower adds it
+    first marks the user in the pool's ledger as revoked: a lease of it ends, and no slower task adds it
     again. A deallocated node may have the user after its start. It owes the removal: the mark stays until a
     lease, an audit with ``revoke=True``, the sweeper or the next user of that name has removed it.
 
