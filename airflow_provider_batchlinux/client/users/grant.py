@@ -95,16 +95,7 @@ async def put_on_nodes(
     owing: dict[str, UserRecord] = {}
     if entry.owed:
         every_node = await client.list_nodes(pool_id) if every_node is None else every_node
-        paid = await remove_owed(
-            client, pool_id, user.username, entry.owed, every_node, guard, max_concurrency=max_concurrency
-        )
-        owing = {record.node_id: record for record in paid if leaves_user(record)}
-        await change_entry(
-            client,
-            pool_id,
-            user.username,
-            lambda found: _with_debt(found, entry.generation, Owed.of(owing)),
-        )
+        owing = await _pay_first(client, entry, every_node, guard, max_concurrency)
     records = await add_user_to_nodes(
         client,
         pool_id,
@@ -240,8 +231,26 @@ async def nodes_if_any(
         raise
 
 
-def _with_debt(found: LedgerEntry | None, generation: int, owed: Owed) -> LedgerEntry | None:
-    return replace(found, owed=owed) if found is not None and may_add(found, generation) else found
+async def _pay_first(
+    client: BatchLinuxClient,
+    entry: LedgerEntry,
+    nodes: Sequence[NodeSnapshot],
+    guard: Guard,
+    max_concurrency: int,
+) -> dict[str, UserRecord]:
+    """Remove earlier users of the name, note what is still owed, and return the records of those nodes."""
+    pool_id, username = guard.pool_id, guard.username
+    records = await remove_owed(
+        client, pool_id, username, entry.owed, nodes, guard, max_concurrency=max_concurrency
+    )
+    owing = {record.node_id: record for record in records if leaves_user(record)}
+
+    def noted(found: LedgerEntry | None) -> LedgerEntry | None:
+        is_ours = found is not None and may_add(found, entry.generation)
+        return replace(found, owed=Owed.of(owing)) if found is not None and is_ours else found
+
+    await change_entry(client, pool_id, username, noted)
+    return owing
 
 
 async def _put(

@@ -331,7 +331,7 @@ async def settle_users(
     """
     Remove all users whose time is over by the service's clock, and pay what nodes owe, in the given pools.
 
-    The one function for whoever looks after users: the audit and the sweeper.
+    The sweeper calls it; the audit does the same in two steps, to show the users first.
 
     :param pool_ids: the pools, which need not exist; ``None`` for all of the account.
     :param dry_run: only return which users these are, and why.
