@@ -1,30 +1,28 @@
-"""How long to wait before the next poll of many pools."""
+"""How long to wait before the next poll."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+SOONEST_OF_NODES = 5.0
+"""Seconds between two polls of a pool that has just changed, or that a wait has just begun to watch."""
 
-from airflow_provider_batchlinux.core.snapshots import PoolSnapshot
+SOONEST_OF_COMMANDS = 3.0
+"""Seconds between two polls of a command that has just been submitted, or has just changed."""
 
-_FASTEST = 5.0
-"""Seconds. Pools that are about to be ready are polled more often, down to this."""
-
-
-def is_turning(pool: PoolSnapshot | None, counts: Mapping[str, int]) -> bool:
-    """Return whether a pool has all its nodes and some are idle: the others usually follow in seconds."""
-    if pool is None or pool.state != "active":
-        return False
-    return pool.current >= pool.target and 0 < counts.get("idle", 0) < pool.target
+_SHARE = 10.0
+"""A change is noticed within this part of the time in which there was none."""
 
 
-def next_interval(asked: float, turning: Iterable[bool]) -> float:
+def interval_after(quiet: float, asked: float, soonest: float | None) -> float:
     """
     Return the seconds from one poll to the next: never more than requested.
 
-    :param asked: the shortest interval that a wait has requested, in seconds.
-    :param turning: for each pool, whether it has changed and is about to be ready.
+    What has just begun or changed often changes again soon; what has been quiet for long can wait longer.
+
+    :param quiet: the seconds since the last change, or since the wait began.
+    :param asked: the interval that was requested, in seconds.
+    :param soonest: the shortest interval in seconds; ``None`` polls at the requested interval from the start.
     """
-    return min(asked, max(asked / 2, _FASTEST)) if any(turning) else asked
+    return asked if soonest is None else min(asked, max(soonest, quiet / _SHARE))
 
 
 def rest_after(interval: float, took: float) -> float:

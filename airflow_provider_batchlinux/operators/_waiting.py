@@ -90,7 +90,7 @@ class BatchLinuxWaitingOperator(BatchLinuxPoolOperator[W]):
 
     Subclasses spell out the parameters below, because type checkers see none behind ``**kwargs``.
 
-    :param poll_interval: the time between two polls, as a pendulum duration, ``timedelta`` or seconds.
+    :param poll_interval: the longest time between polls, as a pendulum duration, ``timedelta`` or seconds.
     :param deferrable: wait on the triggerer and free the worker.
     """
 

@@ -166,7 +166,7 @@ class BatchLinuxRebootNodesOperator(_InterruptingOperator):
         (templated)
     :param timeout: how long to wait at most, as a pendulum duration, ``timedelta`` or seconds. A time-out
         does not stop what the nodes do. (templated)
-    :param poll_interval: the time between two polls, as a pendulum duration, ``timedelta`` or seconds.
+    :param poll_interval: the longest time between polls, as a pendulum duration, ``timedelta`` or seconds.
         (templated)
     :param deferrable: wait on the triggerer and free the worker; the default is Airflow's
         ``[operators] default_deferrable``. (templated)
@@ -207,7 +207,7 @@ class BatchLinuxReimageNodesOperator(_InterruptingOperator):
         (templated)
     :param timeout: how long to wait at most, as a pendulum duration, ``timedelta`` or seconds. A time-out
         does not stop what the nodes do. (templated)
-    :param poll_interval: the time between two polls, as a pendulum duration, ``timedelta`` or seconds.
+    :param poll_interval: the longest time between polls, as a pendulum duration, ``timedelta`` or seconds.
         (templated)
     :param deferrable: wait on the triggerer and free the worker; the default is Airflow's
         ``[operators] default_deferrable``. (templated)
@@ -249,7 +249,7 @@ class BatchLinuxDeallocateNodesOperator(_InterruptingOperator):
         (templated)
     :param timeout: how long to wait at most, as a pendulum duration, ``timedelta`` or seconds. A time-out
         does not stop what the nodes do. (templated)
-    :param poll_interval: the time between two polls, as a pendulum duration, ``timedelta`` or seconds.
+    :param poll_interval: the longest time between polls, as a pendulum duration, ``timedelta`` or seconds.
         (templated)
     :param deferrable: wait on the triggerer and free the worker; the default is Airflow's
         ``[operators] default_deferrable``. (templated)
@@ -286,7 +286,7 @@ class BatchLinuxStartNodesOperator(_NodesOperator["NodeActionRequest"]):
         (templated)
     :param timeout: how long to wait at most, as a pendulum duration, ``timedelta`` or seconds. A time-out
         does not stop what the nodes do. (templated)
-    :param poll_interval: the time between two polls, as a pendulum duration, ``timedelta`` or seconds.
+    :param poll_interval: the longest time between polls, as a pendulum duration, ``timedelta`` or seconds.
         (templated)
     :param deferrable: wait on the triggerer and free the worker; the default is Airflow's
         ``[operators] default_deferrable``. (templated)

@@ -172,7 +172,7 @@ class BatchLinuxCreatePoolOperator(BatchLinuxWaitingOperator["CreatePoolRequest"
 
         Another spelling is no difference, and a pool without differences is never changed or deleted.
         (templated)
-    :param poll_interval: the time between two polls meanwhile, as a pendulum duration, ``timedelta`` or
+    :param poll_interval: the longest time between polls meanwhile, as a pendulum duration, ``timedelta`` or
         seconds. (templated)
     :param deletion_limit: how long to wait while a pool with this id is being deleted, or resized before its
         size is changed, as a pendulum duration, ``timedelta`` or seconds. (templated)
@@ -383,7 +383,7 @@ class BatchLinuxDeletePoolOperator(BatchLinuxWaitingOperator["DeletePoolRequest"
         as soon as the service has accepted the request. (templated)
     :param timeout: how long to wait at most, as a pendulum duration, ``timedelta`` or seconds. The deletion
         continues at the service after that. (templated)
-    :param poll_interval: the time between two polls, as a pendulum duration, ``timedelta`` or seconds.
+    :param poll_interval: the longest time between polls, as a pendulum duration, ``timedelta`` or seconds.
         (templated)
     :param deferrable: wait on the triggerer and free the worker; the default is Airflow's
         ``[operators] default_deferrable``. (templated)

@@ -68,7 +68,7 @@ class BatchLinuxResizePoolOperator(BatchLinuxWaitingOperator["ResizePoolRequest"
         which may still mean to wait for a resize that is running. (templated)
     :param timeout: how long to wait at most, as a pendulum duration, ``timedelta`` or seconds. The resize
         continues after that. (templated)
-    :param poll_interval: the time between two polls, as a pendulum duration, ``timedelta`` or seconds.
+    :param poll_interval: the longest time between polls, as a pendulum duration, ``timedelta`` or seconds.
         (templated)
     :param deferrable: wait on the triggerer and free the worker; the default is Airflow's
         ``[operators] default_deferrable``. (templated)

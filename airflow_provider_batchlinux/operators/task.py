@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Mapping
 from datetime import timedelta
@@ -104,9 +105,10 @@ class BatchLinuxTaskOperator(BatchLinuxWaitingOperator["TaskRequest"]):
         and only its result was not read. (templated)
     :param output_limit: how many bytes of stdout and of stderr are logged at most; longer output is truncated
         to its end. (templated)
-    :param poll_interval: the time between two polls, as a pendulum duration, ``timedelta`` or seconds. With
-        less than 5 s, a deferred task may resume before a busy scheduler has recorded the deferral; Airflow
-        (3.3.2) then treats it as killed, and only a retry helps. (templated)
+    :param poll_interval: the longest time between polls, as a pendulum duration, ``timedelta`` or seconds. A
+        young command is polled every 3 s, and later at a tenth of its age. With less than 5 s, a deferred
+        task may resume before a busy scheduler has recorded the deferral; Airflow (3.3.2) then treats it as
+        killed, and only a retry helps. (templated)
     :param deferrable: wait on the triggerer and free the worker; the default is Airflow's
         ``[operators] default_deferrable``. (templated)
     :param batch_linux_conn_id: the connection to the Batch account. (templated)
@@ -179,6 +181,7 @@ class BatchLinuxTaskOperator(BatchLinuxWaitingOperator["TaskRequest"]):
         arguments = {
             **self.trigger_arguments(context),
             "delete_job": self.request.delete_job,
+            "submitted_at": time.time(),
             "start_by": nearest_deadline(context, start_limit=start_limit)["deadline"],
         }
         submission = Submission(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from airflow.providers.common.compat.sdk import (
     conf,
 )
 
+from airflow_provider_batchlinux.core.poll_interval import SOONEST_OF_NODES, interval_after
 from airflow_provider_batchlinux.exceptions import WaitTimeoutError
 from airflow_provider_batchlinux.hooks.batch_linux import DEFAULT_CONN_ID, BatchLinuxHook
 from airflow_provider_batchlinux.links.portal import BatchLinuxPoolLink
@@ -60,7 +62,8 @@ class BatchLinuxPoolSensor(PlainFailures, ParametersMixin[S], BaseSensorOperator
     :param deferrable: wait on the triggerer and free the worker; the default is Airflow's
         ``[operators] default_deferrable``. ``mode="reschedule"`` frees the worker too, but starts a worker
         process for each poll.
-    :param poke_interval: the time between two polls, as a ``timedelta`` or seconds.
+    :param poke_interval: the longest time between two polls, as a ``timedelta`` or seconds. After a change,
+        polls are 5 s apart, and then slow down.
     :param timeout: how long to wait at most from the task's first start, as a ``timedelta`` or seconds.
     :param batch_linux_conn_id: the connection to the Batch account. (templated)
     """
@@ -83,6 +86,7 @@ class BatchLinuxPoolSensor(PlainFailures, ParametersMixin[S], BaseSensorOperator
         self.deferrable = deferrable
         self.batch_linux_conn_id = batch_linux_conn_id
         self._status = ""
+        self._changed_at = time.monotonic()
         self._session: BatchLinuxSession | None = None
         # Set when the wait has begun: a kill may come while parameters are rendered, or a connection is read.
         self._cancelled_by_kill: tuple[BatchLinuxTrigger, AccountSettings] | None = None
@@ -145,9 +149,16 @@ class BatchLinuxPoolSensor(PlainFailures, ParametersMixin[S], BaseSensorOperator
 
         result, status = self.run(work)
         if status != self._status:
-            self._status = status
+            self._status, self._changed_at = status, time.monotonic()
             self.log.info("%s", status)
         return PokeReturnValue(is_done=result is not None, xcom_value=result)
+
+    def _get_next_poke_interval(self, *started: Any) -> float:
+        """Return the seconds to the next poke on this worker: fewer after a change."""
+        asked = float(super()._get_next_poke_interval(*started))
+        if self.exponential_backoff or self.reschedule:
+            return asked
+        return interval_after(time.monotonic() - self._changed_at, asked, SOONEST_OF_NODES)
 
     def begin(self, context: Context) -> None:
         """Prepare a run, or the rest of a run after a deferral."""

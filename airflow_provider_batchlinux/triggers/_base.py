@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_batchlinux.core.events import VERSION
+from airflow_provider_batchlinux.core.poll_interval import SOONEST_OF_NODES
 from airflow_provider_batchlinux.exceptions import (
     BatchAuthenticationError,
     BatchLinuxError,
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
         version: int
 
 
-_LONGEST_FIRST_WAIT = 5.0
+LONGEST_FIRST_WAIT = 5.0
 """Seconds. A trigger that fires immediately can overtake the deferral that created it, and fail the task."""
 
 _GRACE = 60.0
@@ -66,7 +67,7 @@ class BatchLinuxTrigger(BaseTrigger):
     later release has stored others, the trigger fires with an error that says so.
 
     :param batch_linux_conn_id: the connection to the Batch account.
-    :param poll_interval: seconds between two polls.
+    :param poll_interval: seconds between two polls at most; after a change they are closer.
     :param max_poll_interval: the longest interval in seconds; the intervals then grow. ``None`` keeps them
         as they are.
     :param deadline: seconds since the epoch after which the wait times out; ``None`` for never. An instant
@@ -74,6 +75,9 @@ class BatchLinuxTrigger(BaseTrigger):
     :param limited_by: the operator's parameter that the deadline is from; ``None`` if it is unknown.
     :param version: the version of the arguments, as they were stored.
     """
+
+    soonest: ClassVar[float] = SOONEST_OF_NODES
+    """Seconds between two polls after a change."""
 
     former: ClassVar[frozenset[str]] = frozenset()
     """Arguments that an earlier release stored: they are still read, and no longer stored."""
@@ -166,22 +170,33 @@ class BatchLinuxTrigger(BaseTrigger):
 
         wait = self.wait(client)
         if block:
-            return await wait_for(wait, self.schedule(wait, first_wait=0.0))
+            return await wait_for(wait, self.schedule(first_wait=0.0))
         result = await wait.poll()
         if result is None:
             self.log.info("%s", wait.status)
         return result
 
-    def schedule(self, wait: Wait, *, first_wait: float) -> WaitSchedule:  # noqa: ARG002  # overrides use it
+    def schedule(self, *, first_wait: float) -> WaitSchedule:
         """
         Return how often to poll.
 
-        :param wait: what is waited for.
         :param first_wait: seconds before the first poll.
         """
         from airflow_provider_batchlinux.client.waits.loop import WaitSchedule
 
-        return WaitSchedule(self.poll_interval, self.deadline, first_wait, longest=self.max_poll_interval)
+        return WaitSchedule(
+            self.poll_interval,
+            self.deadline,
+            first_wait,
+            longest=self.max_poll_interval,
+            soonest=self.soonest if self.max_poll_interval is None else None,
+            age=self.age,
+        )
+
+    @property
+    def age(self) -> float:
+        """Seconds since the last change that is known of what is waited for."""
+        return 0.0
 
     async def on_kill(self) -> None:
         """
@@ -247,15 +262,19 @@ class BatchLinuxTrigger(BaseTrigger):
                     raise
                 settings = renewed
 
+    @property
+    def first_wait(self) -> float:
+        """Seconds before the first poll on the triggerer."""
+        return min(self.poll_interval, LONGEST_FIRST_WAIT)
+
     def _result_at(self, account: SharedAccount) -> Awaitable[dict[str, Any]]:
-        from airflow_provider_batchlinux.client.waits.loop import WaitSchedule, wait_for
+        """Wait on the triggerer, with a client that is shared by all waits of the account."""
+        from airflow_provider_batchlinux.client.waits.loop import wait_for
         from airflow_provider_batchlinux.client.waits.watching import wait_at_poller
 
-        first_wait = min(self.poll_interval, _LONGEST_FIRST_WAIT)
+        schedule = self.schedule(first_wait=self.first_wait)
         if self.followed_pool is None:
-            wait = self.wait(account.client)
-            return wait_for(wait, self.schedule(wait, first_wait=first_wait))
-        schedule = WaitSchedule(self.poll_interval, self.deadline, first_wait, longest=self.max_poll_interval)
+            return wait_for(self.wait(account.client), schedule)
         return wait_at_poller(account, self.followed_pool, self.wait, schedule)
 
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import time
+from collections.abc import Awaitable
+from typing import TYPE_CHECKING, Any
 
-from airflow_provider_batchlinux.triggers._base import BatchLinuxTrigger
+from airflow_provider_batchlinux.core.poll_interval import SOONEST_OF_COMMANDS
+from airflow_provider_batchlinux.triggers._base import LONGEST_FIRST_WAIT, BatchLinuxTrigger
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
     from airflow_provider_batchlinux.client.tasks.tasks import TaskWait
+    from airflow_provider_batchlinux.client.waits.shared_account import SharedAccount
     from airflow_provider_batchlinux.core.tasks.cleanup import DeleteJob
     from airflow_provider_batchlinux.triggers._base import WaitArguments
 
@@ -26,7 +30,11 @@ class BatchLinuxTaskTrigger(BatchLinuxTrigger):
     :param delete_job: when to delete the job; with ``always`` also after a kill.
     :param start_by: seconds since the epoch until which the command may wait for its start; ``None`` for no
         limit.
+    :param submitted_at: seconds since the epoch at which it was submitted; ``None`` if it is unknown. A young
+        command is looked at more often.
     """
+
+    soonest = SOONEST_OF_COMMANDS
 
     is_killed = False
     """Whether a person has ended the Airflow task; known to :meth:`cancel`."""
@@ -38,6 +46,7 @@ class BatchLinuxTaskTrigger(BatchLinuxTrigger):
         job_id: str,
         delete_job: DeleteJob = "always",
         start_by: float | None = None,
+        submitted_at: float | None = None,
         **common: Unpack[WaitArguments],
     ) -> None:
         super().__init__(**common)
@@ -45,12 +54,28 @@ class BatchLinuxTaskTrigger(BatchLinuxTrigger):
         self.job_id = job_id
         self.delete_job: DeleteJob = delete_job
         self.start_by = start_by
+        self.submitted_at = submitted_at
 
     def wait(self, client: BatchLinuxClient) -> TaskWait:
         """Wait for the command."""
         from airflow_provider_batchlinux.client.tasks.tasks import TaskWait
 
         return TaskWait(client, self.pool_id, self.job_id, self.start_by)
+
+    @property
+    def age(self) -> float:
+        """Seconds since the command was submitted."""
+        return 0.0 if self.submitted_at is None else max(0.0, time.time() - self.submitted_at)
+
+    @property
+    def first_wait(self) -> float:
+        """Seconds before the first poll; the poller then collects other waits for a second."""
+        return min(self.poll_interval, LONGEST_FIRST_WAIT - 1.0)
+
+    def _result_at(self, account: SharedAccount) -> Awaitable[dict[str, Any]]:
+        from airflow_provider_batchlinux.client.waits.watching import wait_for_job
+
+        return wait_for_job(account, self.job_id, self.wait, self.schedule(first_wait=self.first_wait))
 
     @property
     def cancels_on_kill(self) -> bool:

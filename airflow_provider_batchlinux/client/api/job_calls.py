@@ -76,6 +76,10 @@ class JobCalls(Calls):
         )
         return TaskSnapshot.from_rest(body) if body is not None else None
 
+    async def may_have_ended(self, job_id: str) -> bool:  # noqa: ARG002  # a watched client knows better
+        """Return whether the command of a job is to be asked for, because nothing is known of it."""
+        return True
+
     async def terminate_task(self, job_id: str, task_id: str) -> bool:
         """Terminate a task and its processes; return whether it was still active or running."""
         return await self._deleted(

@@ -20,6 +20,9 @@ from airflow_provider_batchlinux.exceptions import TaskFailedError
 
 log = logging.getLogger(__name__)
 
+_OBSTACLE_EVERY = 15.0
+"""Seconds after which a wait looks again for what keeps its command from starting."""
+
 _NOT_STARTED = ("active", "preparing")
 
 
@@ -40,6 +43,9 @@ class TaskWait:
     clock: Callable[[], float] = time.time
     status: str = field(default="", init=False)
     _shown: str | None = field(default=None, init=False)
+    _obstacle: str | None = field(default=None, init=False)
+    _looked_at: float = field(default=0.0, init=False)
+    _has_started: bool = field(default=False, init=False)
 
     async def poll(self) -> dict[str, Any] | None:
         """
@@ -48,6 +54,8 @@ class TaskWait:
         :raises TaskFailedError: if the command or its pool was deleted or its job terminated, so that it can
             never end, or if it has not started in time.
         """
+        if not self._is_late() and not await self.client.may_have_ended(self.job_id):
+            return None
         task = await self.client.find_task(self.job_id, TASK_ID)
         if task is None:
             msg = f"Task {TASK_ID!r} of job {self.job_id!r} does not exist any more: it was deleted."
@@ -55,20 +63,33 @@ class TaskWait:
         where = f" on node {task.node_id!r}" if task.node_id else ""
         status = f"Task {TASK_ID!r} of job {self.job_id!r} is {task.state}{where}."
         if task_outcome(task) is TaskOutcome.STILL_RUNNING and task.state in _NOT_STARTED:
-            obstacle = await self._obstacle() if task.state == "active" else None
+            obstacle = await self._newest_obstacle() if task.state == "active" else None
             status = f"{status} {obstacle}" if obstacle else status
             self._require_time(task, obstacle)
+        else:
+            self._has_started = True
         self.status = status
         return None if task_outcome(task) is TaskOutcome.STILL_RUNNING else {"job_id": self.job_id}
 
+    def _is_late(self) -> bool:
+        return self.start_by is not None and not self._has_started and self.clock() > self.start_by
+
     def _require_time(self, task: TaskSnapshot, obstacle: str | None) -> None:
         # A command that lost its node has started before.
-        if self.start_by is None or task.requeues or self.clock() <= self.start_by:
+        self._has_started |= task.requeues > 0
+        if not self._is_late():
             return
         msg = f"Task {TASK_ID!r} of job {self.job_id!r} is still {task.state} after start_limit."
         raise TaskFailedError(f"{msg} {obstacle}" if obstacle else msg)
 
-    async def _obstacle(self) -> str | None:
+    async def _newest_obstacle(self) -> str | None:
+        """Return why the command cannot start; it takes several requests, so not at every poll."""
+        now = self.clock()
+        if self._is_late() or now >= self._looked_at + _OBSTACLE_EVERY:
+            self._looked_at, self._obstacle = now, await self._find_obstacle()
+        return self._obstacle
+
+    async def _find_obstacle(self) -> str | None:
         job = await self.client.find_job(self.job_id)
         if job is not None and (reason := why_never_starts(self.job_id, job)):
             msg = f"Task {TASK_ID!r} of job {self.job_id!r} cannot run: {reason}."

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
+from airflow_provider_batchlinux.core.poll_interval import interval_after
 from airflow_provider_batchlinux.exceptions import WaitTimeoutError
 
 log = logging.getLogger(__name__)
@@ -39,7 +40,7 @@ class WaitSchedule:
     """
     How often to poll, and until when.
 
-    :param interval: seconds between two polls, each jittered by up to a tenth.
+    :param interval: seconds between two polls, each shortened by up to a tenth at random.
     :param deadline: seconds since the epoch after which the wait times out; ``None`` for never.
     :param first_wait: seconds before the first poll.
     :param sleep: how to wait; a test passes its own.
@@ -48,6 +49,9 @@ class WaitSchedule:
         something new; ``None`` sleeps.
     :param longest: the longest interval in seconds. The interval then grows with the time that the wait has
         taken so far, so that each wait takes about as long as all before it; ``None`` keeps it as it is.
+    :param soonest: seconds between two polls after a change of the status; the intervals then grow to
+        ``interval``. ``None`` polls at the interval from the start.
+    :param age: seconds since the last change that is known when the wait begins.
     """
 
     interval: float
@@ -57,11 +61,18 @@ class WaitSchedule:
     clock: Callable[[], float] = time.time
     between: Callable[[float], Awaitable[object]] | None = None
     longest: float | None = None
+    soonest: float | None = None
+    age: float = 0.0
 
-    def interval_after(self, elapsed: float) -> float:
-        """Return the seconds to the next poll, before jitter; ``elapsed`` are the seconds since the first."""
+    def interval_after(self, elapsed: float, quiet: float) -> float:
+        """
+        Return the seconds to the next poll, before jitter.
+
+        :param elapsed: seconds since the first poll.
+        :param quiet: seconds since the last change.
+        """
         if self.longest is None:
-            return self.interval
+            return interval_after(quiet, self.interval, self.soonest)
         return min(max(self.interval, elapsed), max(self.interval, self.longest))
 
     def left(self) -> float | None:
@@ -78,18 +89,22 @@ async def wait_for(wait: Wait, pace: WaitSchedule) -> dict[str, Any]:
     if pace.first_wait:
         await pace.sleep(_at_most(wait, _jittered(pace.first_wait)))
     status, began = "", pace.clock()
+    changed = began - pace.age
     while True:
         result = await wait.poll()
         if wait.status != status:
+            changed = pace.clock() if status else changed
             status = wait.status
             log.info("%s", status)
         if result is not None:
             return result
-        await (pace.between or pace.sleep)(_at_most(wait, _next_sleep(pace, began, status)))
+        now = pace.clock()
+        interval = pace.interval_after(now - began, now - changed)
+        await (pace.between or pace.sleep)(_at_most(wait, _next_sleep(pace, interval, status)))
 
 
-def _next_sleep(pace: WaitSchedule, began: float, status: str) -> float:
-    pause = _jittered(pace.interval_after(pace.clock() - began))
+def _next_sleep(pace: WaitSchedule, interval: float, status: str) -> float:
+    pause = _jittered(interval)
     left = pace.left()
     if left is None:
         return pause
@@ -103,4 +118,4 @@ def _at_most(wait: Wait, seconds: float) -> float:
 
 
 def _jittered(seconds: float) -> float:
-    return seconds * random.uniform(0.9, 1.1)
+    return seconds * random.uniform(0.9, 1.0)

@@ -1,4 +1,4 @@
-"""The poller of an account in an event loop, which wakes each wait when its pool has changed."""
+"""The pollers of an account in an event loop, which wake each wait when what it waits for has changed."""
 
 from __future__ import annotations
 
@@ -6,18 +6,19 @@ import asyncio
 import copy
 import logging
 import random
-from collections import Counter
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Hashable, Iterable, Mapping, Sequence
 from contextvars import Context
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
 from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
 from airflow_provider_batchlinux.client.waits.reader import PoolReader, PoolReading
-from airflow_provider_batchlinux.core.poll_interval import is_turning, next_interval, rest_after
+from airflow_provider_batchlinux.core.poll_interval import interval_after, rest_after
 from airflow_provider_batchlinux.core.snapshots import NodeSnapshot
-from airflow_provider_batchlinux.exceptions import WaitTimeoutError
+from airflow_provider_batchlinux.exceptions import BatchRequestError, WaitTimeoutError
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 _GATHERING = 1.0
 """Seconds in which waits that start are collected, so that one reading serves them all."""
@@ -28,8 +29,11 @@ _WAKE_BATCH = 50
 _EARLY = 0.001
 """Seconds by which a turn may start too early: the event loop's timers are not exact."""
 
+_JOINS = 0.25
+"""Where one request reads many, a turn also reads what is due within this part of its interval."""
+
 HEARTBEATS = 2
-"""Intervals after which a wait polls again although its pool has not changed."""
+"""Intervals after which a wait polls again although nothing has changed."""
 
 _GRACE = 30.0
 """Seconds after its deadline in which a wait may still poll for the last time."""
@@ -38,21 +42,73 @@ _WORTH_TELLING = 30.0
 """Seconds. A turn that takes longer was delayed by a service that throttles or is unavailable."""
 
 
-class PoolWatch:
-    """
-    One wait's view of its pool.
+class Reading(Protocol):
+    """What was read of one subject; readings that are equal mean that nothing has changed."""
 
-    :param pool_id: the pool.
+    @property
+    def turn(self) -> int:
+        """The turn of the poller that read it."""
+
+    @property
+    def error(self) -> BatchRequestError | None:
+        """Why it could not be read."""
+
+
+R = TypeVar("R", bound=Reading)
+R_co = TypeVar("R_co", bound=Reading, covariant=True)
+
+
+class Reader(Protocol[R_co]):
+    """Reads many subjects in few requests."""
+
+    @property
+    def noun(self) -> str:
+        """What a subject is, for messages."""
+
+    def few(self, watched: int) -> int:
+        """
+        Return how many subjects are read one by one; reading more of them costs as much as reading all.
+
+        :param watched: the number of subjects that are watched.
+        """
+
+    @property
+    def crowd(self) -> int:
+        """Subjects that may be read more often than requested because they have just changed."""
+
+    async def read(self, ids: Sequence[str], turn: int, watched: int) -> Mapping[str, R_co]:
+        """
+        Return the readings of these subjects, in their order.
+
+        :param watched: the number of subjects that are watched.
+        """
+
+
+class Watch(Generic[R]):
+    """
+    One wait's view of its subject, such as a pool.
+
+    :param subject_id: the id of the subject.
     :param interval: seconds between two polls that the wait asked for.
     :param left: returns the seconds until the wait's deadline; ``None`` for no deadline.
+    :param soonest: seconds between two polls after a change; ``None`` polls at the interval.
+    :param age: seconds since the last change of the subject that is known when the watch begins.
     """
 
     def __init__(
-        self, poller: PoolPoller, pool_id: str, interval: float, left: Callable[[], float | None]
+        self,
+        poller: Poller[R],
+        subject_id: str,
+        interval: float,
+        left: Callable[[], float | None],
+        soonest: float | None,
+        age: float,
     ) -> None:
-        self.pool_id = pool_id
+        self.subject_id = subject_id
+        self.soonest = soonest
+        self.age = age
         self._left = left
-        self.key = pool_id.lower()
+        self.key = subject_id.lower()
         self.interval = interval
         self.needs = poller.turn + 1
         self.error: Exception | None = None
@@ -60,7 +116,7 @@ class PoolWatch:
         self._woken = False
         self._sleep: asyncio.Future[None] | None = None
 
-    async def __aenter__(self) -> PoolWatch:
+    async def __aenter__(self) -> Watch[R]:
         self._poller.enter(self)
         return self
 
@@ -72,11 +128,11 @@ class PoolWatch:
         """Seconds after which a wait polls again although nothing changed, for what only time decides."""
         return HEARTBEATS * self.interval
 
-    async def reading(self) -> PoolReading:
+    async def reading(self) -> R:
         """
-        Return the newest reading of the pool that began after the wait did and after its last own request.
+        Return the newest reading of the subject that began after the wait did and after its last own request.
 
-        :raises BatchLinuxError: if this pool could not be read, or the poller met a permanent error.
+        :raises BatchLinuxError: if this subject could not be read, or the poller met a permanent error.
         """
         while True:
             seen = self._poller.newest(self.key)
@@ -89,21 +145,26 @@ class PoolWatch:
             self._poller.request_refresh(self)
             await self._next_reading()
 
-    async def nodes(self, where: str | None) -> list[NodeSnapshot]:
-        """Return the exact list of nodes, requested once for all waits that ask after the same reading."""
-        await self.reading()
-        self._poller.poll_again(self)
-        return list(await self._poller.exactly(self, where))
+    async def once(self, what: Hashable, question: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """
+        Return the answer to a question about the subject, asked once for all waits on the same reading.
 
-    def slow_to(self, interval: float) -> None:
-        """Ask for polls at another interval from now on."""
-        if interval != self.interval:
-            self._poller.change_interval(self, interval)
+        The wait polls again at the next turn.
+
+        :param what: identifies the question.
+        """
+        await self.reading()
+        self.poll_again()
+        return await self._poller.once(self, what, question)
+
+    def poll_again(self) -> None:
+        """Let the wait poll after the next turn, whether or not its subject has changed."""
+        self._poller.poll_again(self)
 
     def invalidate(self) -> None:
         """Ignore readings from before now, because the wait itself has sent a request to the service."""
         self.needs = self._poller.turn + 1
-        self._poller.poll_again(self)
+        self.poll_again()
 
     def wake(self) -> None:
         """Let the wait poll."""
@@ -113,7 +174,7 @@ class PoolWatch:
 
     async def until_woken(self, seconds: float | None) -> bool:
         """
-        Wait until the pool has changed, or the last poll is to be repeated; return whether that happened.
+        Wait until the subject has changed, or the last poll is to be repeated; return whether that happened.
 
         :param seconds: how long to wait at most; ``None`` for no limit.
         """
@@ -134,7 +195,8 @@ class PoolWatch:
     async def _next_reading(self) -> None:
         left = self._left()
         if not await self.until_woken(None if left is None else max(left, 0.0) + _GRACE):
-            raise WaitTimeoutError.after(None, f"Pool {self.pool_id!r} could not be read.")
+            what = f"{self._poller.noun.capitalize()} {self.subject_id!r}"
+            raise WaitTimeoutError.after(None, f"{what} could not be read.")
 
 
 def _end_sleep(sleep: asyncio.Future[None]) -> None:
@@ -142,114 +204,134 @@ def _end_sleep(sleep: asyncio.Future[None]) -> None:
         sleep.set_result(None)
 
 
-class _WatchedPool:
-    def __init__(self, pool_id: str) -> None:
-        self.pool_id = pool_id
-        self.watches: set[PoolWatch] = set()
-        self.dirty: set[PoolWatch] = set()
-        self.reading: PoolReading | None = None
-        self.exact: dict[str | None, asyncio.Task[list[NodeSnapshot]]] = {}
-        self.turning = False
+class _Subject(Generic[R]):
+    """What one or more waits watch."""
 
-    def take(self, reading: PoolReading) -> Iterable[PoolWatch]:
+    def __init__(self, subject_id: str, since: float) -> None:
+        self.subject_id = subject_id
+        self.watches: set[Watch[R]] = set()
+        self.dirty: set[Watch[R]] = set()
+        self.reading: R | None = None
+        self.answers: dict[Hashable, asyncio.Task[Any]] = {}
+        self.since = since
+        self.due = float("inf")
+
+    def take(self, reading: R, now: float) -> Iterable[Watch[R]]:
         """Keep a newer reading, and return the waits that are to poll."""
         changed = reading != self.reading
-        self.turning = changed and is_turning(reading.pool, reading.counts)
-        self.reading, self.exact = reading, {}
+        if changed and self.reading is not None:
+            self.since = now
+        self.reading, self.answers = reading, {}
         woken, self.dirty = (self.watches if changed else self.dirty), set()
         return list(woken)
 
+    def asked(self) -> float:
+        """Return the shortest interval that a wait has requested."""
+        return min((watch.interval for watch in self.watches), default=0.0)
 
-class PoolPoller:
+    def interval(self, now: float) -> float:
+        """Return the seconds to the next reading, if there is no crowd."""
+        quiet = now - self.since
+        return min(
+            (interval_after(quiet, watch.interval, watch.soonest) for watch in self.watches), default=0.0
+        )
+
+
+class Poller(Generic[R]):
     """
-    Read all pools that are waited for together, and wake the waits whose pool has changed.
+    Read all subjects that are waited for together, and wake the waits whose subject has changed.
 
-    A turn costs the same for one wait or a thousand, and for one node or ten thousand. The poller runs while
-    there are waits. Transient errors are retried within the client's retry budget; a permanent error ends all
-    waits.
+    A turn costs the same for one wait or a thousand. The poller runs while there are waits. Transient errors
+    are retried within the client's retry budget; a permanent error ends all waits.
 
-    :param client: the account's open client.
+    :param reader: reads the subjects.
     """
 
-    def __init__(self, client: BatchLinuxClient) -> None:
+    def __init__(self, reader: Reader[R]) -> None:
         self.turn = 0
-        self._client = client
-        self._reader = PoolReader(client)
-        self._pools: dict[str, _WatchedPool] = {}
-        self._intervals: Counter[float] = Counter()
+        self._reader = reader
+        self._subjects: dict[str, _Subject[R]] = {}
         self._due = self._soon = float("inf")
         self._refresh_requested: set[str] = set()
         self._changed_plan = asyncio.Event()
         self._loop: asyncio.Task[None] | None = None
         self._queries: set[asyncio.Task[Any]] = set()
 
+    @property
+    def noun(self) -> str:
+        """What a subject is, for messages."""
+        return self._reader.noun
+
     def watch(
-        self, pool_id: str, interval: float, left: Callable[[], float | None] = lambda: None
-    ) -> PoolWatch:
+        self,
+        subject_id: str,
+        interval: float,
+        left: Callable[[], float | None] = lambda: None,
+        *,
+        soonest: float | None = None,
+        age: float = 0.0,
+    ) -> Watch[R]:
         """
         Return a watch for an ``async with`` block; the last watch that is closed stops the poller.
 
-        :param pool_id: the pool.
-        :param interval: seconds between two polls; the shortest of all waits applies to all.
+        :param subject_id: the id of the subject.
+        :param interval: seconds between two polls; the shortest of all waits on the subject applies.
         :param left: returns the seconds until the wait's deadline; ``None`` for no deadline.
+        :param soonest: seconds between two polls after a change; ``None`` polls at the interval.
+        :param age: seconds since the last change of the subject that is known now.
         """
-        return PoolWatch(self, pool_id, interval, left)
+        return Watch(self, subject_id, interval, left, soonest, age)
 
-    def newest(self, key: str) -> PoolReading | None:
-        """Return the newest reading of a pool, or ``None``."""
-        pool = self._pools.get(key)
-        return pool.reading if pool else None
+    def newest(self, key: str) -> R | None:
+        """Return the newest reading of a subject, or ``None``."""
+        subject = self._subjects.get(key)
+        return subject.reading if subject else None
 
-    def poll_again(self, watch: PoolWatch) -> None:
-        """Wake a wait at the next turn, whether or not its pool has changed."""
-        pool = self._pools.get(watch.key)
-        if pool is not None:
-            pool.dirty.add(watch)
+    def poll_again(self, watch: Watch[R]) -> None:
+        """Wake a wait at the next turn, whether or not its subject has changed."""
+        subject = self._subjects.get(watch.key)
+        if subject is not None:
+            subject.dirty.add(watch)
 
-    def request_refresh(self, watch: PoolWatch) -> None:
-        """Read the pool of a wait soon, together with the pools of other waits that start now."""
+    def request_refresh(self, watch: Watch[R]) -> None:
+        """Read the subject of a wait soon, together with those of other waits that start now."""
         self.poll_again(watch)
         self._refresh_requested.add(watch.key)
         self._soon = min(self._soon, self._now() + min(_GATHERING, watch.interval))
         self._changed_plan.set()
 
-    async def exactly(self, watch: PoolWatch, where: str | None) -> list[NodeSnapshot]:
-        """Return the exact list of nodes; join a request for the same that began after the newest reading."""
-        pool = self._pools[watch.key]
-        if where not in pool.exact:
-            question = self._client.list_nodes(watch.pool_id, where=where)
-            pool.exact[where] = self._start(question)
+    async def once(
+        self, watch: Watch[R], what: Hashable, question: Callable[[], Coroutine[Any, Any, T]]
+    ) -> T:
+        """Return an answer; join a request for the same that began after the newest reading."""
+        answers = self._subjects[watch.key].answers
+        if what not in answers:
+            answers[what] = self._start(question())
         # A wait that is cancelled leaves the request to the others.
-        return await asyncio.shield(pool.exact[where])
+        answer: T = await asyncio.shield(answers[what])
+        return answer
 
-    def enter(self, watch: PoolWatch) -> None:
+    def enter(self, watch: Watch[R]) -> None:
         """Add a wait."""
-        self._pools.setdefault(watch.key, _WatchedPool(watch.pool_id)).watches.add(watch)
-        self._intervals[watch.interval] += 1
+        since = self._now() - watch.age
+        subject = self._subjects.setdefault(watch.key, _Subject(watch.subject_id, since))
+        subject.watches.add(watch)
+        subject.since = max(subject.since, since)
         self.request_refresh(watch)
         if self._loop is None:
             self._loop = self._start(self._run())
 
-    async def leave(self, watch: PoolWatch) -> None:
+    async def leave(self, watch: Watch[R]) -> None:
         """Remove a wait, and stop the poller if it was the last one."""
-        pool = self._pools.get(watch.key)
-        if pool is None or watch not in pool.watches:
+        subject = self._subjects.get(watch.key)
+        if subject is None or watch not in subject.watches:
             return
-        pool.watches.discard(watch)
-        pool.dirty.discard(watch)
-        if not pool.watches:
-            del self._pools[watch.key]
-        self._intervals -= Counter([watch.interval])
-        if not self._pools:
+        subject.watches.discard(watch)
+        subject.dirty.discard(watch)
+        if not subject.watches:
+            del self._subjects[watch.key]
+        if not self._subjects:
             await self._end()
-
-    def change_interval(self, watch: PoolWatch, interval: float) -> None:
-        """Read at the interval that a wait asks for now, if no other wait asks for a shorter one."""
-        pool = self._pools.get(watch.key)
-        if pool is not None and watch in pool.watches:
-            self._intervals -= Counter([watch.interval])
-            self._intervals[interval] += 1
-            watch.interval = interval
 
     async def _end(self) -> None:
         self._loop = None
@@ -291,38 +373,61 @@ class PoolPoller:
     async def _take_turn(self) -> None:
         self.turn += 1
         began = self._now()
-        every = self._due <= began + _EARLY or self._refresh_requested >= self._pools.keys()
-        keys = list(self._pools) if every else [key for key in self._pools if key in self._refresh_requested]
+        keys, is_due = self._keys_of_turn(began)
         self._refresh_requested, self._soon = set(), float("inf")
-        ids = [self._pools[key].pool_id for key in keys]
-        await self._publish((await self._reader.read(ids, self.turn)).values(), keys)
+        ids = [self._subjects[key].subject_id for key in keys]
+        readings = await self._reader.read(ids, self.turn, len(self._subjects))
+        await self._publish(readings.values(), keys)
         took = self._now() - began
         if took > _WORTH_TELLING:
-            log.warning("Reading %d pools took %.0f s; the waits continue.", len(keys), took)
-        if every:
-            # Jittered downwards only: a wait notices a change at most an interval after it.
-            rest = rest_after(self._next_interval(), took) * random.uniform(0.9, 1.0)
-            self._due = self._now() + rest
+            log.warning("Reading %d %ss took %.0f s; the waits continue.", len(keys), self.noun, took)
+        self._plan(keys if is_due else [key for key in keys if self._is_unplanned(key)], took)
 
-    async def _publish(self, readings: Iterable[PoolReading], keys: Iterable[str]) -> None:
-        woken: list[PoolWatch] = []
+    def _keys_of_turn(self, now: float) -> tuple[list[str], bool]:
+        """Return what a turn reads, and whether some of it was due."""
+        few = self._reader.few(len(self._subjects))
+        due = {key for key, subject in self._subjects.items() if subject.due <= now + _EARLY}
+        if due and len(self._subjects) > few:
+            due |= {key for key, one in self._subjects.items() if one.due <= now + _JOINS * one.interval(now)}
+            if len(due) > few:
+                return list(self._subjects), True
+        return [key for key in self._subjects if key in due or key in self._refresh_requested], bool(due)
+
+    def _is_unplanned(self, key: str) -> bool:
+        subject = self._subjects.get(key)
+        return subject is not None and subject.due == float("inf")
+
+    def _plan(self, keys: Iterable[str], took: float) -> None:
+        """Set when these subjects are read again."""
+        now = self._now()
+        restless = sum(subject.interval(now) < subject.asked() for subject in self._subjects.values())
+        # Jittered downwards only: a wait notices a change at most an interval after it. One jitter for all,
+        # so that subjects with the same interval stay together.
+        jitter = random.uniform(0.9, 1.0)
+        for key in keys:
+            subject = self._subjects.get(key)
+            if subject is not None:
+                is_crowded = restless > self._reader.crowd
+                interval = subject.asked() if is_crowded else subject.interval(now)
+                subject.due = now + rest_after(interval, took) * jitter
+        self._due = min((subject.due for subject in self._subjects.values()), default=float("inf"))
+
+    async def _publish(self, readings: Iterable[R], keys: Iterable[str]) -> None:
+        woken: list[Watch[R]] = []
+        now = self._now()
         for key, reading in zip(keys, readings, strict=True):
-            pool = self._pools.get(key)
-            if pool is not None:
-                woken.extend(pool.take(reading))
+            subject = self._subjects.get(key)
+            if subject is not None:
+                woken.extend(subject.take(reading, now))
         for number, watch in enumerate(woken, start=1):
             watch.wake()
             if number % _WAKE_BATCH == 0:
                 await asyncio.sleep(0)
 
-    def _next_interval(self) -> float:
-        turning = (pool.turning for pool in self._pools.values())
-        return next_interval(min(self._intervals, default=0.0), turning)
-
     def _fail(self, error: Exception) -> None:
         self._loop = None
-        watches = [watch for pool in self._pools.values() for watch in pool.watches]
-        self._pools, self._intervals, self._refresh_requested = {}, Counter(), set()
+        watches = [watch for subject in self._subjects.values() for watch in subject.watches]
+        self._subjects, self._refresh_requested = {}, set()
         self._due = self._soon = float("inf")
         for watch in watches:
             watch.error = error
@@ -330,3 +435,43 @@ class PoolPoller:
 
     def _now(self) -> float:
         return asyncio.get_running_loop().time()
+
+
+class PoolWatch(Watch[PoolReading]):
+    """One wait's view of its pool."""
+
+    def __init__(self, client: BatchLinuxClient, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._client = client
+
+    async def __aenter__(self) -> PoolWatch:
+        await super().__aenter__()
+        return self
+
+    async def nodes(self, where: str | None) -> list[NodeSnapshot]:
+        """Return the exact list of nodes, requested once for all waits that ask after the same reading."""
+        return list(await self.once(where, lambda: self._client.list_nodes(self.subject_id, where=where)))
+
+
+class PoolPoller(Poller[PoolReading]):
+    """
+    The poller of the pools of an account: a turn costs the same for one node or ten thousand.
+
+    :param client: the account's open client.
+    """
+
+    def __init__(self, client: BatchLinuxClient) -> None:
+        super().__init__(PoolReader(client))
+        self._client = client
+
+    def watch(
+        self,
+        subject_id: str,
+        interval: float,
+        left: Callable[[], float | None] = lambda: None,
+        *,
+        soonest: float | None = None,
+        age: float = 0.0,
+    ) -> PoolWatch:
+        """Return a watch of a pool; see :meth:`Poller.watch`."""
+        return PoolWatch(self._client, self, subject_id, interval, left, soonest, age)

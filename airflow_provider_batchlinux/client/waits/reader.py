@@ -48,17 +48,30 @@ class PoolReader:
     a request, as soon as that takes fewer requests.
     """
 
+    noun = "pool"
+    crowd = 50
+
     def __init__(self, client: BatchLinuxClient) -> None:
         self._client = client
         self._count_pages = 1
 
-    async def read(self, pool_ids: Sequence[str], turn: int) -> dict[str, PoolReading]:
+    def few(self, watched: int) -> int:  # noqa: ARG002
+        """Return 0: pools are always read together."""
+        return 0
+
+    async def read(
+        self,
+        pool_ids: Sequence[str],
+        turn: int,
+        watched: int = 0,  # noqa: ARG002
+    ) -> dict[str, PoolReading]:
         """
         Return the readings of these pools.
 
         A pool without nodes is not counted.
 
         :param turn: the turn of the poller, for the readings.
+        :param watched: the number of pools that are watched.
         """
         errors: dict[str, BatchRequestError] = {}
         bodies = await self._bodies(pool_ids, errors)

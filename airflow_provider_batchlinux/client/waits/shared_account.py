@@ -10,7 +10,8 @@ from weakref import WeakKeyDictionary
 
 from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient, open_client
 from airflow_provider_batchlinux.client.transport.account import AccountSettings
-from airflow_provider_batchlinux.client.waits.poller import PoolPoller
+from airflow_provider_batchlinux.client.waits.job_reader import JobReader, JobReading
+from airflow_provider_batchlinux.client.waits.poller import Poller, PoolPoller
 from airflow_provider_batchlinux.exceptions import BatchAuthenticationError, BatchUnreachableError
 
 Opener = Callable[[AccountSettings], AbstractAsyncContextManager[BatchLinuxClient]]
@@ -18,7 +19,7 @@ Opener = Callable[[AccountSettings], AbstractAsyncContextManager[BatchLinuxClien
 
 class SharedAccount:
     """
-    The client and the poller that all waits on an account share.
+    The client and the pollers that all waits on an account share.
 
     :param settings: the account and the identity.
     :param client: the open client; only its keeper closes it.
@@ -28,6 +29,7 @@ class SharedAccount:
         self.settings = settings
         self.client = client
         self.poller = PoolPoller(client)
+        self.jobs: Poller[JobReading] = Poller(JobReader(client))
 
 
 class _Kept:

@@ -1,4 +1,4 @@
-"""A client that answers questions about one pool from the shared poller of the account."""
+"""Clients that answer questions about one pool, or one command, from the shared pollers of the account."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from typing import Any, TypeVar
 from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
 from airflow_provider_batchlinux.client.api.calls import Body
 from airflow_provider_batchlinux.client.transport.retry import RetryPolicy
+from airflow_provider_batchlinux.client.waits.job_reader import JobReading
 from airflow_provider_batchlinux.client.waits.loop import Wait, WaitSchedule, wait_for
-from airflow_provider_batchlinux.client.waits.poller import HEARTBEATS, PoolWatch
+from airflow_provider_batchlinux.client.waits.poller import HEARTBEATS, PoolWatch, Watch
 from airflow_provider_batchlinux.client.waits.shared_account import SharedAccount
 from airflow_provider_batchlinux.core.snapshots import POOL_FIELDS, NodeSnapshot, PoolSnapshot
+from airflow_provider_batchlinux.core.tasks.task import TaskSnapshot
 
 T = TypeVar("T")
 
@@ -63,6 +65,32 @@ class WatchedClient(BatchLinuxClient):
         return pool_id.lower() == self._watch.key
 
 
+class WatchedJobClient(BatchLinuxClient):
+    """
+    The client for a wait on the command of one job.
+
+    It answers questions about that command from the newest reading of the shared poller.
+
+    :param client: the open client that all waits share.
+    :param watch: the wait's watch at the poller.
+    """
+
+    def __init__(self, client: BatchLinuxClient, watch: Watch[JobReading]) -> None:
+        super().__init__(client.sdk, client.retry, client.clock)
+        self._watch = watch
+
+    async def may_have_ended(self, job_id: str) -> bool:
+        """Return ``False`` if the newest list shows the job as active."""
+        return job_id.lower() != self._watch.key or (await self._watch.reading()).is_exact
+
+    async def find_task(self, job_id: str, task_id: str) -> TaskSnapshot | None:
+        """Return the task in the newest reading, or ask the service if that is only a list of jobs."""
+        if job_id.lower() != self._watch.key or not (reading := await self._watch.reading()).is_exact:
+            return await super().find_task(job_id, task_id)
+        self._watch.poll_again()
+        return reading.task
+
+
 async def wait_at_poller(
     account: SharedAccount, pool_id: str, wait_of: Callable[[BatchLinuxClient], Wait], pace: WaitSchedule
 ) -> dict[str, Any]:
@@ -72,16 +100,31 @@ async def wait_at_poller(
     :param wait_of: returns the wait, given the client that it polls with.
     :param pace: how often the wait would poll on its own.
     """
+    watch = account.poller.watch(pool_id, pace.interval, pace.left, soonest=pace.soonest, age=pace.age)
+    async with watch:
+        return await _wait_with(watch, wait_of(WatchedClient(account.client, watch)), pace)
+
+
+async def wait_for_job(
+    account: SharedAccount, job_id: str, wait_of: Callable[[BatchLinuxClient], Wait], pace: WaitSchedule
+) -> dict[str, Any]:
+    """Wait for the command of a job, as :func:`wait_at_poller` for a pool."""
+    watch = account.jobs.watch(job_id, pace.interval, pace.left, soonest=pace.soonest, age=pace.age)
+    async with watch:
+        return await _wait_with(watch, wait_of(WatchedJobClient(account.client, watch)), pace)
+
+
+async def _wait_with(watch: Watch[Any], wait: Wait, pace: WaitSchedule) -> dict[str, Any]:
     began = pace.clock()
-    async with account.poller.watch(pool_id, pace.interval, pace.left) as watch:
 
-        async def until_woken(seconds: float) -> bool:
-            watch.slow_to(pace.interval_after(pace.clock() - began))
-            return await watch.until_woken(seconds)
+    async def until_woken(seconds: float) -> bool:
+        if pace.longest is not None:
+            watch.interval = pace.interval_after(pace.clock() - began, 0.0)
+        return await watch.until_woken(seconds)
 
-        longest = None if pace.longest is None else pace.longest * HEARTBEATS
-        shared_pace = replace(pace, interval=watch.heartbeat, between=until_woken, longest=longest)
-        return await wait_for(wait_of(WatchedClient(account.client, watch)), shared_pace)
+    longest = None if pace.longest is None else pace.longest * HEARTBEATS
+    slower = replace(pace, interval=watch.heartbeat, between=until_woken, longest=longest, soonest=None)
+    return await wait_for(wait, slower)
 
 
 @dataclass(frozen=True)

@@ -1,64 +1,35 @@
-"""How long the poller waits before its next turn."""
+"""How long a wait pauses before its next poll."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_batchlinux.core.poll_interval import is_turning, next_interval, rest_after
-from airflow_provider_batchlinux.core.snapshots import PoolSnapshot
+from airflow_provider_batchlinux.core.poll_interval import interval_after, rest_after
 
 SECONDS = st.floats(0.01, 3600)
 
 
-def pool(current: int, *, state: str = "active", target: int = 4) -> PoolSnapshot:
-    body: dict[str, Any] = {
-        "id": "etl",
-        "state": state,
-        "allocationState": "steady",
-        "targetDedicatedNodes": target,
-        "currentDedicatedNodes": current,
-    }
-    return PoolSnapshot.from_rest(body)
-
-
 @pytest.mark.parametrize(
-    ("seen", "idle", "turning"),
+    ("quiet", "asked", "soonest", "chosen"),
     [
-        pytest.param(pool(4), 1, True, id="the first of its nodes is idle"),
-        pytest.param(pool(4), 3, True, id="the last one is missing"),
-        pytest.param(pool(4), 4, False, id="all are idle"),
-        pytest.param(pool(4), 0, False, id="none is idle"),
-        pytest.param(pool(3), 1, False, id="nodes are still to come"),
-        pytest.param(pool(4, state="deleting"), 1, False, id="being deleted"),
-        pytest.param(None, 1, False, id="gone"),
+        pytest.param(0, 30, 5, 5, id="just begun, or just changed"),
+        pytest.param(80, 30, 5, 8, id="a tenth of the time without a change"),
+        pytest.param(5000, 30, 5, 30, id="never later than requested"),
+        pytest.param(0, 2, 5, 2, id="never later than requested from the start"),
+        pytest.param(0, 30, None, 30, id="as requested"),
     ],
 )
-def test_a_pool_is_about_to_turn_when_all_nodes_are_there_and_some_are_idle(
-    seen: PoolSnapshot | None, idle: int, turning: bool
+def test_what_has_just_changed_is_polled_more_often(
+    quiet: float, asked: float, soonest: float | None, chosen: float
 ) -> None:
-    assert is_turning(seen, {"idle": idle}) is turning
+    assert interval_after(quiet, asked, soonest) == chosen
 
 
-@pytest.mark.parametrize(
-    ("asked", "turning", "chosen"),
-    [
-        pytest.param(30, [False, False], 30, id="as asked"),
-        pytest.param(30, [True, False], 15, id="one is about to turn"),
-        pytest.param(8, [True], 5, id="one is about to turn, but not faster than 5 s"),
-        pytest.param(2, [True], 2, id="never slower for being about to turn"),
-    ],
-)
-def test_the_interval_follows_the_pools(asked: float, turning: list[bool], chosen: float) -> None:
-    assert next_interval(asked, turning) == chosen
-
-
-@given(SECONDS, st.lists(st.booleans()))
-def test_no_wait_is_longer_than_the_requested_interval(asked: float, turning: list[bool]) -> None:
-    assert asked / 2 <= next_interval(asked, turning) <= asked
+@given(st.floats(0, 1e6), SECONDS, SECONDS)
+def test_a_change_is_noticed_within_the_promised_time(quiet: float, asked: float, soonest: float) -> None:
+    assert interval_after(quiet, asked, soonest) <= min(asked, max(soonest, quiet / 10))
 
 
 @given(SECONDS, SECONDS)

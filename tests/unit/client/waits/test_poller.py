@@ -367,7 +367,7 @@ def test_a_wait_that_slows_down_lets_the_account_be_read_less_often() -> None:
             await watch.reading()
             await at(101)
             often = len(account.questions())
-            watch.slow_to(1000)
+            watch.interval = 1000
             await at(2001)
             return often, len(account.questions()) - often
 
