@@ -15,12 +15,8 @@ from typing import Any
 import pendulum
 from airflow.sdk import DAG, task
 
-from airflow_provider_batchlinux.operators.pool import (
-    BatchLinuxCreatePoolOperator,
-    BatchLinuxDeletePoolOperator,
-)
+from airflow_provider_batchlinux.operators.pool_group import BatchLinuxPool
 from airflow_provider_batchlinux.operators.task import BatchLinuxTaskOperator
-from airflow_provider_batchlinux.sensors.nodes import BatchLinuxNodesIdleSensor
 
 FLIGHTS = Path(__file__).parent / "flights"
 
@@ -54,42 +50,35 @@ def load(results: list[dict[str, Any]]) -> dict[str, Any]:
     return {**totals, "days": len(results), "nodes": len(nodes)}
 
 
-with DAG(
-    "example_etl",
-    schedule=None,
-    start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
-    catchup=False,
-    default_args={"retries": 2, "retry_delay": pendulum.duration(seconds=10)},
-    doc_md=__doc__,
-    tags=["batchlinux", "example"],
-) as dag:
-    create = BatchLinuxCreatePoolOperator(
-        task_id="create_pool",
+with (
+    DAG(
+        "example_etl",
+        schedule=None,
+        start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
+        catchup=False,
+        default_args={"retries": 2, "retry_delay": pendulum.duration(seconds=10)},
+        doc_md=__doc__,
+        tags=["batchlinux", "example"],
+    ) as dag,
+    BatchLinuxPool(
+        "linux",
         image="ubuntu 24.04",
         vm_size="standard_d2s_v5",
         dedicated_nodes=1,
         spot_nodes=2,
         expires_in=pendulum.duration(hours=2),
-    )
-    pool_id = create.output["pool_id"]
-    ready = BatchLinuxNodesIdleSensor(
-        task_id="nodes_idle", pool_id=pool_id, deferrable=True, poke_interval=5, timeout=1800
-    )
+        deferrable=True,
+        timeout=1800,
+    ) as pool,
+):
     # [START mapped_task]
     transform = BatchLinuxTaskOperator.partial(
         task_id="transform",
-        pool_id=pool_id,
+        pool_id=pool.pool_id,
         command="python3 transform.py flights.csv totals.json",
         result_file="totals.json",
         poll_interval=pendulum.duration(seconds=5),
         deferrable=True,
     ).expand(files=extract())
     # [END mapped_task]
-    delete = BatchLinuxDeletePoolOperator(
-        task_id="delete_pool",
-        pool_id=pool_id,
-        poll_interval=pendulum.duration(seconds=5),
-        deferrable=True,
-    ).as_teardown(setups=create)
-
-    create >> ready >> transform >> load(transform.output) >> delete
+    load(transform.output)

@@ -28,14 +28,14 @@ def test_the_etl_example_succeeds_in_all_its_tasks(examples: Examples):
 
 
 def test_the_mapped_tasks_of_the_etl_example_run_on_more_than_one_node(examples: Examples):
-    nodes = {examples.etl.result("transform", map_index=index)["node_id"] for index in range(7)}
+    nodes = {examples.etl.result("linux.transform", map_index=index)["node_id"] for index in range(7)}
 
     assert len(nodes) > 1
     assert all(node.startswith(NODE_PREFIX) for node in nodes)
 
 
 def test_the_totals_come_back_through_xcom(examples: Examples):
-    totals = examples.etl.result("load")
+    totals = examples.etl.result("linux.load")
 
     assert (totals["days"], totals["flights"]) == (7, 6099)
 

@@ -89,8 +89,8 @@ def test_the_etl_spreads_a_week_of_flights_and_gets_the_totals_right(account):
     run = run_dag(hurried(load_dag(EXAMPLES / "example_etl.py")))
 
     assert str(run.state) == "success"
-    [totals] = xcom_of(run, "load")
-    days = xcom_of(run, "transform")
+    [totals] = xcom_of(run, "linux.load")
+    days = xcom_of(run, "linux.transform")
     expected = {"flights": 6099, "miles": 6311846, "minutes_late": 74643, "cancelled": 56, "days": 7}
     assert {name: totals[name] for name in expected} == expected
     assert len(days) == 7

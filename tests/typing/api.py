@@ -45,6 +45,7 @@ from airflow_provider_batchlinux.operators.pool import (
     BatchLinuxCreatePoolOperator,
     BatchLinuxDeletePoolOperator,
 )
+from airflow_provider_batchlinux.operators.pool_group import BatchLinuxPool
 from airflow_provider_batchlinux.operators.pool_size import (
     BatchLinuxDisableAutoscaleOperator,
     BatchLinuxEnableAutoscaleOperator,
@@ -314,5 +315,9 @@ with DAG("typed", schedule="@daily", start_date=pendulum.datetime(2026, 1, 1)):
         force="{{ params.force }}",
         timeout=3600,
     )
+    with BatchLinuxPool(
+        "nodes", image="ubuntu 24.04", vm_size="standard_d2s_v5", dedicated_nodes=2, ready="80%"
+    ) as pool:
+        BatchLinuxTaskOperator(task_id="work", pool_id=pool.pool_id, command="true")
     create >> ready >> [by_span, by_instant] >> work >> mapped >> report(pool_id) >> remove
     remove.as_teardown(setups=by_span) >> delete.as_teardown(setups=create)
