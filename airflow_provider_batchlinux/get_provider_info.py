@@ -25,7 +25,6 @@ def get_provider_info() -> dict[str, Any]:
             "operators.node_users_lease",
             "operators.nodes",
             "operators.pool",
-            "operators.pool_group",
             "operators.pool_size",
             "operators.sweeper",
             "operators.task",

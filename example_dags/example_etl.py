@@ -15,8 +15,8 @@ from typing import Any
 import pendulum
 from airflow.sdk import DAG, task
 
-from airflow_provider_batchlinux.operators.pool_group import BatchLinuxPool
 from airflow_provider_batchlinux.operators.task import BatchLinuxTaskOperator
+from airflow_provider_batchlinux.task_groups.pool import BatchLinuxPool
 
 FLIGHTS = Path(__file__).parent / "flights"
 

@@ -41,7 +41,17 @@ def part_of(module: str) -> str:
 
 MODULES = {name_of(path): path for path in SOURCES}
 # What Dag authors and their tests import. All other modules are private and may change in any release.
-PUBLIC_PARTS = {"operators", "sensors", "triggers", "decorators", "links", "hooks", "specs", "exceptions"}
+PUBLIC_PARTS = {
+    "task_groups",
+    "operators",
+    "sensors",
+    "triggers",
+    "decorators",
+    "links",
+    "hooks",
+    "specs",
+    "exceptions",
+}
 PUBLIC_EMULATOR = {
     f"{PACKAGE}.emulator",
     f"{PACKAGE}.emulator.autoscale",

@@ -29,7 +29,7 @@ from tests.source_code import EXAMPLES, PACKAGE, ROOT, SOURCES, TESTS, Function,
 HOME = ROOT / PACKAGE
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-SHELLS = ["operators", "sensors", "triggers", "hooks", "links"]
+SHELLS = ["task_groups", "operators", "sensors", "triggers", "hooks", "links"]
 
 
 def public_classes(*parts: str) -> list[type]:
@@ -60,7 +60,7 @@ def parameters(cls: type) -> set[str]:
     return {parameter.name for parameter in found if parameter.kind is not parameter.VAR_KEYWORD}
 
 
-TASKS = public_classes("operators", "sensors")
+TASKS = public_classes("task_groups", "operators", "sensors")
 
 
 @pytest.mark.parametrize("cls", [*TASKS, BatchLinuxHook])

@@ -45,7 +45,6 @@ from airflow_provider_batchlinux.operators.pool import (
     BatchLinuxCreatePoolOperator,
     BatchLinuxDeletePoolOperator,
 )
-from airflow_provider_batchlinux.operators.pool_group import BatchLinuxPool
 from airflow_provider_batchlinux.operators.pool_size import (
     BatchLinuxDisableAutoscaleOperator,
     BatchLinuxEnableAutoscaleOperator,
@@ -65,6 +64,7 @@ from airflow_provider_batchlinux.specs import (
     UserAccountSpec,
     zero_when_idle,
 )
+from airflow_provider_batchlinux.task_groups.pool import BatchLinuxPool
 from airflow_provider_batchlinux.triggers.node_actions import BatchLinuxNodesActedTrigger
 from airflow_provider_batchlinux.triggers.node_users import BatchLinuxNodesForUserTrigger
 from airflow_provider_batchlinux.triggers.node_users_lease import BatchLinuxNodeUsersLeaseTrigger

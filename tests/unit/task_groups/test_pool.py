@@ -11,7 +11,6 @@ from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG, TaskGroup
 from airflow.serialization.serialized_objects import DagSerialization
 
-from airflow_provider_batchlinux.operators import pool_group
 from airflow_provider_batchlinux.operators.node_users import (
     BatchLinuxAddNodeUsersOperator,
     BatchLinuxRemoveNodeUsersOperator,
@@ -20,9 +19,10 @@ from airflow_provider_batchlinux.operators.pool import (
     BatchLinuxCreatePoolOperator,
     BatchLinuxDeletePoolOperator,
 )
-from airflow_provider_batchlinux.operators.pool_group import BatchLinuxPool
 from airflow_provider_batchlinux.operators.task import BatchLinuxTaskOperator
 from airflow_provider_batchlinux.sensors.nodes import BatchLinuxNodesIdleSensor
+from airflow_provider_batchlinux.task_groups import _parameters
+from airflow_provider_batchlinux.task_groups.pool import BatchLinuxPool
 from tests.airflow_harness import run_dag
 from tests.batch_account import eventually
 
@@ -110,9 +110,9 @@ def test_a_parameter_that_does_not_exist_is_refused():
 @pytest.mark.parametrize(
     ("kind", "operator", "left_out"),
     [
-        (pool_group.CreateParameters, BatchLinuxCreatePoolOperator, set()),
-        (pool_group.WaitParameters, BatchLinuxNodesIdleSensor, {"pool_id", "requested_at"}),
-        (pool_group.DeleteParameters, BatchLinuxDeletePoolOperator, {"pool_id"}),
+        (_parameters.CreateParameters, BatchLinuxCreatePoolOperator, set()),
+        (_parameters.WaitParameters, BatchLinuxNodesIdleSensor, {"pool_id", "requested_at"}),
+        (_parameters.DeleteParameters, BatchLinuxDeletePoolOperator, {"pool_id"}),
     ],
     ids=["create", "wait", "delete"],
 )
@@ -124,7 +124,7 @@ def test_the_group_takes_every_parameter_of_its_operators(kind: Any, operator: A
         for item in inspect.signature(vars(base)["__init__"]).parameters.values()
         if item.kind is item.KEYWORD_ONLY and item.name not in left_out
     }
-    renamed = pool_group.NAMES_OF_DELETE if kind is pool_group.DeleteParameters else {}
+    renamed = _parameters.NAMES_OF_DELETE if kind is _parameters.DeleteParameters else {}
     found = {renamed.get(name, name) for name in kind.__annotations__}
 
     assert found == expected

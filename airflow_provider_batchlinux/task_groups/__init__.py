@@ -1,0 +1,1 @@
+"""Task groups: what several operators do together, as one block of a Dag."""
