@@ -2,6 +2,7 @@
 Ready Linux nodes on Azure Batch for Apache Airflow.
 
 cli/                                   the command batchlinux, for people at a terminal
+task_groups/                           several operators as one block of a Dag
 operators/ sensors/ triggers/ links/   what a Dag uses: parameters, waiting, results, the Airflow UI
 hooks/                                 an Airflow connection becomes a client
 client/                                the one async client; the only place that imports azure
