@@ -81,6 +81,16 @@ def _config() -> dict[str, Any]:
                 "example": "production",
                 "default": "",
             },
+            "forbid_open_ssh": {
+                "description": (
+                    "Refuse to create pools whose SSH is open to the whole Internet, whatever the "
+                    "connection. Otherwise a warning is logged.\n"
+                ),
+                "version_added": "0.1.0",
+                "type": "boolean",
+                "example": "True",
+                "default": "False",
+            },
         },
     }
 
@@ -128,6 +138,11 @@ def _connection_fields() -> dict[str, Any]:
             "Prefix of ids",
             "The prefix of the ids of pools and jobs that tasks create. Empty: af.",
         ),
+        "forbid_open_ssh": {
+            "label": "Forbid open SSH",
+            "description": "Refuse pools whose SSH is open to the whole Internet, instead of a warning.",
+            "schema": {"type": ["boolean", "null"], "default": False},
+        },
         "retry_budget": {
             "label": "Retry budget (seconds)",
             "description": "How long a request is retried while the service is unavailable. Empty: 300.",

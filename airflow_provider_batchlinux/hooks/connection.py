@@ -72,6 +72,8 @@ def settings_of(
         ca_file=_text(extra, "ca_file") or None,
         authority_host=_text(extra, "authority_host") or None,
         management_url=_text(extra, "management_url").rstrip("/") or None,
+        # Anything but a clear no forbids it: a misspelt yes is not to open a pool.
+        forbid_open_ssh=_text(extra, "forbid_open_ssh").lower() not in ("", "false", "no", "0"),
     )
     problems = [*auth_problems, *budget_problems, *settings.problems()]
     if problems:

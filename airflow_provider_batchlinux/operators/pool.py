@@ -119,8 +119,10 @@ class BatchLinuxCreatePoolOperator(BatchLinuxWaitingOperator["CreatePoolRequest"
     :param start_task_environment: environment variables of the start task. (templated)
     :param start_task_retries: how often a failed start task is retried on its node; -1 for without limit.
         (templated)
-    :param ssh_from: networks that may reach SSH on the nodes, such as ``["203.0.113.0/24"]``; ``None`` keeps
-        SSH closed. It cannot be opened later while the pool has nodes. (templated)
+    :param ssh_from: networks that may reach SSH on the nodes, such as ``["203.0.113.0/24"]``. An empty list
+        denies all networks by a rule. ``None`` maps no port to SSH, so that it is closed, as for all pools
+        created since 30 November 2025. It cannot be changed later while the pool has nodes. A pool that is
+        open to the whole Internet gets a warning, or is refused with ``forbid_open_ssh``. (templated)
     :param metadata: names and values to store with the pool. (templated)
     :param task_slots_per_node: how many tasks a node runs concurrently. (templated)
     :param resize_timeout: how long the service may look for nodes, at least 5 minutes, as a pendulum

@@ -39,7 +39,8 @@ class BatchLinuxAuditNodeUsersOperator(BatchLinuxBaseOperator["AuditNodeUsersReq
     Result in XCom: ``users``, for each ``pool_id``, ``username``, ``expires_at``, ``by``, ``key`` (its
     fingerprint), ``is_admin``, ``has_password``, ``overdue`` and ``revoked`` (ended, and owed by nodes);
     ``overdue`` and ``revoked``, numbers of users; ``owed``, a ``pool_id``, ``username`` and ``node_id`` for
-    each node that still owes a removal.
+    each node that still owes a removal; ``open_pools``, ``pool_id`` and ``reason`` of each pool whose SSH is
+    open to the whole Internet.
 
     .. seealso::
         ``docs/howto/give-access-to-nodes.md``,
@@ -70,6 +71,7 @@ class BatchLinuxAuditNodeUsersOperator(BatchLinuxBaseOperator["AuditNodeUsersReq
 
     def execute(self, context: Context) -> dict[str, Any]:  # noqa: ARG002
         """Read the ledgers, log them, and revoke overdue users."""
+        from airflow_provider_batchlinux.client.nodes.endpoints import open_pools
         from airflow_provider_batchlinux.client.users.revoke import (
             audited_users,
             require_revoked,
@@ -78,8 +80,10 @@ class BatchLinuxAuditNodeUsersOperator(BatchLinuxBaseOperator["AuditNodeUsersReq
         from airflow_provider_batchlinux.core.users.ledger import ledger_table
 
         pool_ids, revokes = self.request.pool_ids, self.request.revoke
+        open_to_all: list[dict[str, str]] = []
 
         async def work(client: BatchLinuxClient) -> tuple[list[AuditedUser], list[Revocation], datetime]:
+            open_to_all.extend(await open_pools(client, pool_ids))
             users = await audited_users(client, pool_ids)
             now = client.clock.now()
             return users, await revoke_overdue(client, users, now) if revokes else [], now
@@ -89,6 +93,8 @@ class BatchLinuxAuditNodeUsersOperator(BatchLinuxBaseOperator["AuditNodeUsersReq
         if users:
             self.log.info("%s", ledger_table([(user.pool_id, user.entry) for user in users], now))
         self.log.info("%d users on pools, of which %d are overdue.", len(users), overdue)
+        for pool in open_to_all:
+            self.log.warning("Pool %r: %s", pool["pool_id"], pool["reason"])
         for revocation in revocations:
             self._tell(revocation)
         require_revoked(revocations)
@@ -102,6 +108,7 @@ class BatchLinuxAuditNodeUsersOperator(BatchLinuxBaseOperator["AuditNodeUsersReq
                 {"pool_id": user.pool_id, **user.entry.to_result(), "overdue": user.entry.is_over(now)}
                 for user in users
             ],
+            "open_pools": open_to_all,
             "overdue": overdue,
             "revoked": sum(
                 revocation.is_done for revocation in revocations if revocation.user.entry.is_over(now)

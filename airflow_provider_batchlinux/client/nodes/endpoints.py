@@ -15,6 +15,7 @@ from airflow_provider_batchlinux.core.nodes.addresses import (
     unreachable_reason,
 )
 from airflow_provider_batchlinux.core.snapshots import Endpoint, NodeSnapshot
+from airflow_provider_batchlinux.core.ssh_access import open_to_world, ssh_endpoints
 from airflow_provider_batchlinux.exceptions import (
     BatchLinuxError,
     BatchRequestError,
@@ -69,14 +70,19 @@ async def reachable_choice(
     """
     Check a choice against a pool before users are added, and return the choice that leads somewhere.
 
-    For a pool without public access, ``None`` becomes ``"private"``, with a warning.
+    For a pool without public access, ``None`` becomes ``"private"``, with a warning. Another warning is for a
+    pool that is open to the whole Internet.
 
     :param pool: the pool's REST body.
     :param nodes: nodes of the pool that can be asked.
     :raises NodeUsersError: the choice is ``"public"``, and the pool has no public access.
     """
+    if (risk := open_to_world(pool)) is not None:
+        log.warning("Pool %r: %s", pool.get("id"), risk)
     reason = None if choice == "private" else unreachable_reason(pool, nodes)
-    asked = next((node for node in nodes if not node.maps_only_others), None)
+    # What the pool's own rules say is certain; otherwise one node is asked.
+    unknown = () if ssh_endpoints(pool) else nodes
+    asked = next((node for node in unknown if not node.maps_only_others), None)
     if reason is None or (asked and await _has_remote_login(client, str(pool.get("id")), asked)):
         return choice
     if choice == "public":
@@ -84,6 +90,22 @@ async def reachable_choice(
         raise NodeUsersError(msg, failed=[])
     log.warning("%s", reason)
     return "private"
+
+
+async def open_pools(client: BatchLinuxClient, pool_ids: Sequence[str] | None = None) -> list[dict[str, str]]:
+    """
+    Return the pools whose SSH is open to the whole Internet: ``pool_id`` and ``reason`` of each.
+
+    :param pool_ids: the pools to look at, which need not exist; ``None`` for all of the account.
+    """
+    wanted = None if pool_ids is None else {pool_id.lower() for pool_id in pool_ids}
+    bodies = await client.list_pools(["id", "creationTime", "networkConfiguration"])
+    return [
+        {"pool_id": str(body["id"]), "reason": risk}
+        for body in bodies
+        if wanted is None or str(body["id"]).lower() in wanted
+        if (risk := open_to_world(body)) is not None
+    ]
 
 
 async def require_answer(endpoint: Endpoint, *, timeout: float) -> None:

@@ -41,6 +41,7 @@ class AccountSettings:
     :param authority_host: the host of the token endpoint, if it is neither that of the public cloud nor in
         ``AZURE_AUTHORITY_HOST``. It is trusted without instance discovery.
     :param management_url: the URL of the management plane, if it is not that of the public cloud.
+    :param forbid_open_ssh: whether pools whose SSH is open to the whole Internet are refused.
     """
 
     endpoint: str
@@ -57,6 +58,7 @@ class AccountSettings:
     ca_file: str | None = None
     authority_host: str | None = None
     management_url: str | None = None
+    forbid_open_ssh: bool = False
 
     @property
     def region(self) -> str | None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 from airflow_provider_batchlinux.core.snapshots import Endpoint, NodeSnapshot
-from airflow_provider_batchlinux.core.ssh_access import SSH_PORT
+from airflow_provider_batchlinux.core.ssh_access import SSH_PORT, is_closed, ssh_endpoints
 
 AddressKind = Literal["public", "private"]
 AddressChoice = Literal["public", "private"] | None
@@ -24,9 +24,13 @@ def unreachable_reason(pool: Mapping[str, Any], nodes: Iterable[NodeSnapshot]) -
 
     :param pool: the pool's REST body.
     """
-    network = pool.get("networkConfiguration") or {}
-    nat_pools = (network.get("endpointConfiguration") or {}).get("inboundNATPools") or ()
-    if any(nat_pool.get("backendPort") == SSH_PORT for nat_pool in nat_pools):
+    endpoints = ssh_endpoints(pool)
+    if endpoints and all(map(is_closed, endpoints)):
+        return (
+            f"Pool {pool.get('id')!r} denies SSH to all networks (ssh_from=[]), so no client outside its "
+            "virtual network can log in."
+        )
+    if endpoints:
         return None
     if any(node.ssh is not None for node in nodes):
         return None

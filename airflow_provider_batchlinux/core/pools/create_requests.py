@@ -206,7 +206,7 @@ class CreatePoolRequest(WaitRequest):
             dedicated_nodes=self.dedicated_nodes,
             spot_nodes=self.spot_nodes,
             start_task=start_task,
-            ssh_from=self.ssh_from or (),
+            ssh_from=self.ssh_from,
             metadata=self.metadata or {},
             task_slots_per_node=self.task_slots_per_node,
             resize_timeout=self.resize_timeout,

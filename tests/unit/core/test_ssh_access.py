@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_batchlinux.core.ssh_access import MAX_SOURCES, nat_pool, source_problems
+from airflow_provider_batchlinux.core.ssh_access import (
+    MAX_SOURCES,
+    is_closed,
+    nat_pool,
+    open_to_world,
+    source_problems,
+)
 
 NETWORKS = st.lists(
     st.ip_addresses(v=4).map(str) | st.sampled_from(["10.0.0.0/8", "0.0.0.0/0", "2001:db8::/32"]),
@@ -94,3 +101,101 @@ def test_ssh_is_the_port_that_is_mapped() -> None:
     pool = nat_pool(["10.0.0.0/8"], 2)
 
     assert (pool["protocol"], pool["backendPort"]) == ("tcp", 22)
+
+
+def rule(source: str, priority: int = 150, access: str = "allow") -> dict[str, Any]:
+    return {"sourceAddressPrefix": source, "priority": priority, "access": access}
+
+
+def pool(*endpoints: dict[str, Any], **properties: Any) -> dict[str, Any]:
+    return {"networkConfiguration": {"endpointConfiguration": {"inboundNATPools": endpoints}}, **properties}
+
+
+def ssh(*rules: dict[str, Any], port: int = 22, protocol: str = "tcp") -> dict[str, Any]:
+    return {"name": "door", "backendPort": port, "protocol": protocol, "networkSecurityGroupRules": rules}
+
+
+DENY_ALL = rule("*", 3500, "deny")
+PRIVATE = {"provision": "NoPublicIPAddresses"}
+BEFORE_DECEMBER = {"creationTime": "2025-06-01T00:00:00Z"}
+
+
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        pytest.param(pool(ssh()), "has no rules", id="no rules"),
+        pytest.param(pool({"name": "door", "backendPort": 22}), "has no rules", id="rules left out"),
+        pytest.param(pool(ssh(rule("*"))), "allows '*'", id="wildcard"),
+        pytest.param(pool(ssh(rule("Internet"), DENY_ALL)), "allows 'Internet'", id="service tag"),
+        pytest.param(pool(ssh(rule("0.0.0.0/0"), DENY_ALL)), "allows '0.0.0.0/0'", id="version 4"),
+        pytest.param(pool(ssh(rule("::/0"), DENY_ALL)), "allows '::/0'", id="version 6"),
+        pytest.param(pool(ssh(rule("10.9.8.7/0"))), "allows '10.9.8.7/0'", id="with an address"),
+        pytest.param(
+            pool(ssh(rule("0.0.0.0/1", 150), rule("128.0.0.0/1", 151), DENY_ALL)),
+            "'0.0.0.0/1', '128.0.0.0/1', which are all addresses together",
+            id="two halves",
+        ),
+        pytest.param(
+            pool(ssh(rule("10.0.0.0/8", 150, "deny"), rule("*", 160))), "allows '*'", id="all but one"
+        ),
+        pytest.param(pool(ssh(DENY_ALL), ssh(rule("*"))), "allows '*'", id="a second endpoint"),
+        pytest.param(pool(**BEFORE_DECEMBER), "created at 2025-06-01", id="the former default"),
+        pytest.param({**BEFORE_DECEMBER}, "created at 2025-06-01", id="no network"),
+    ],
+)
+def test_a_pool_that_is_open_to_the_whole_internet_is_told(body: dict[str, Any], why: str) -> None:
+    reason = open_to_world(body)
+
+    assert reason is not None
+    assert "open to the whole Internet" in reason
+    assert why in reason
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param({}, id="no network"),
+        pytest.param({"networkConfiguration": None, "creationTime": "2025-12-01T00:00:00Z"}, id="new"),
+        pytest.param(pool(ssh(rule("203.0.113.0/24"), DENY_ALL)), id="a network"),
+        pytest.param(pool(ssh(rule("203.0.113.0/24"))), id="a network, and nothing else"),
+        pytest.param(pool(ssh(rule("0.0.0.0/1"), rule("::/1"))), id="half of each"),
+        pytest.param(pool(ssh(rule("*", 3500), rule("0.0.0.0/0", 150, "deny"))), id="denied before"),
+        pytest.param(pool(ssh(port=8080)), id="another port"),
+        pytest.param(pool(ssh(protocol="UDP")), id="UDP"),
+        pytest.param(pool(ssh(DENY_ALL), **BEFORE_DECEMBER), id="closed before December"),
+        pytest.param(
+            {
+                "networkConfiguration": {
+                    "publicIPAddressConfiguration": {"provision": "NoPublicIPAddresses"}
+                },
+                **BEFORE_DECEMBER,
+            },
+            id="without public addresses",
+        ),
+    ],
+)
+def test_a_pool_that_is_not_open_to_all_is_not_warned_of(body: dict[str, Any]) -> None:
+    assert open_to_world(body) is None
+
+
+def test_an_empty_list_closes_ssh_by_a_rule_that_denies_all() -> None:
+    closed = nat_pool([], 1)
+
+    assert [
+        (rule["access"], rule["sourceAddressPrefix"]) for rule in closed["networkSecurityGroupRules"]
+    ] == [("deny", "*")]
+    assert is_closed(closed)
+    assert open_to_world(pool(closed)) is None
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "closed"),
+    [
+        (ssh(), False),
+        (ssh(rule("10.0.0.0/8"), DENY_ALL), False),
+        (ssh(rule("10.0.0.0/8", 4000), DENY_ALL), True),
+        (ssh(rule("10.0.0.0/8", 150, "deny")), True),
+    ],
+)
+def test_an_endpoint_is_closed_if_no_rule_lets_a_network_in(endpoint: dict[str, Any], closed: bool) -> None:
+    assert is_closed(endpoint) is closed

@@ -48,7 +48,8 @@ class PoolSpec(Spec):
     :param dedicated_nodes: the number of dedicated nodes.
     :param spot_nodes: the number of Spot nodes, which are cheaper and may be preempted at any time.
     :param start_task: the command that every node runs at boot; ``None`` for none.
-    :param ssh_from: networks that may reach SSH on the nodes; empty keeps SSH closed.
+    :param ssh_from: networks that may reach SSH on the nodes; empty denies all of them by a rule. ``None``
+        opens nothing, and leaves it to the service that SSH is closed.
     :param metadata: names and values that are stored with the pool; numbers and booleans are stored as text,
         and a name with the value ``None`` is left out.
     :param task_slots_per_node: tasks that a node runs concurrently.
@@ -72,7 +73,7 @@ class PoolSpec(Spec):
     dedicated_nodes: int = 0
     spot_nodes: int = 0
     start_task: StartTaskSpec | Mapping[str, Any] | None = None
-    ssh_from: Sequence[str] = ()
+    ssh_from: Sequence[str] | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
     task_slots_per_node: int = 1
     resize_timeout: float | None = None
@@ -133,7 +134,7 @@ class PoolSpec(Spec):
             *id_problems("pool_id", self.pool_id),
             *(problem.message(self._name_of) for problem in found if not _is_reported(problem, start)),
             *start,
-            *source_problems(self.ssh_from),
+            *source_problems(self.ssh_from or ()),
             *_metadata_problems(self.metadata),
             *self._size_problems(),
             *identity_problems(self.identities),
@@ -227,7 +228,7 @@ class PoolSpec(Spec):
         if self.metadata:
             given = {name: value for name, value in self.metadata.items() if value is not None}
             body["metadata"] = rest_metadata(given)
-        if self.ssh_from and not source_problems(self.ssh_from):
+        if self.ssh_from is not None and not source_problems(self.ssh_from):
             nat_pools = [nat_pool(self.ssh_from, self._node_count())]
             merge(body, {"networkConfiguration": {"endpointConfiguration": {"inboundNATPools": nat_pools}}})
         return body
