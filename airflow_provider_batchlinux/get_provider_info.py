@@ -8,6 +8,7 @@ __all__ = ["get_provider_info"]
 
 _PACKAGE = "airflow_provider_batchlinux"
 _INTEGRATION = "Azure Batch (Linux)"
+_WAYS_TO_AUTHENTICATE = ("shared_key", "default", "client_secret", "managed_identity", "workload_identity")
 
 
 def get_provider_info() -> dict[str, Any]:
@@ -104,14 +105,7 @@ def _connection_fields() -> dict[str, Any]:
             "schema": {
                 "type": ["string", "null"],
                 "default": "",
-                "enum": [
-                    "",
-                    "shared_key",
-                    "default",
-                    "client_secret",
-                    "managed_identity",
-                    "workload_identity",
-                ],
+                "enum": ["", *_WAYS_TO_AUTHENTICATE],
             },
         },
         "tenant_id": _text("Tenant id", "For a client secret; optional for a workload identity."),

@@ -93,8 +93,6 @@ class BatchLinuxAuditNodeUsersOperator(BatchLinuxBaseOperator["AuditNodeUsersReq
         if users:
             self.log.info("%s", ledger_table([(user.pool_id, user.entry) for user in users], now))
         self.log.info("%d users on pools, of which %d are overdue.", len(users), overdue)
-        for pool in open_to_all:
-            self.log.warning("Pool %r: %s", pool["pool_id"], pool["reason"])
         for revocation in revocations:
             self._tell(revocation)
         require_revoked(revocations)

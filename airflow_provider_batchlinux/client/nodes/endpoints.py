@@ -94,18 +94,21 @@ async def reachable_choice(
 
 async def open_pools(client: BatchLinuxClient, pool_ids: Sequence[str] | None = None) -> list[dict[str, str]]:
     """
-    Return the pools whose SSH is open to the whole Internet: ``pool_id`` and ``reason`` of each.
+    Log a warning for each pool whose SSH is open to the whole Internet; return ``pool_id`` and ``reason``.
 
     :param pool_ids: the pools to look at, which need not exist; ``None`` for all of the account.
     """
     wanted = None if pool_ids is None else {pool_id.lower() for pool_id in pool_ids}
     bodies = await client.list_pools(["id", "creationTime", "networkConfiguration"])
-    return [
+    found = [
         {"pool_id": str(body["id"]), "reason": risk}
         for body in bodies
         if wanted is None or str(body["id"]).lower() in wanted
         if (risk := open_to_world(body)) is not None
     ]
+    for pool in found:
+        log.warning("Pool %r: %s", pool["pool_id"], pool["reason"])
+    return found
 
 
 async def require_answer(endpoint: Endpoint, *, timeout: float) -> None:

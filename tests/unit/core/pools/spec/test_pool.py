@@ -99,7 +99,7 @@ def test_only_what_is_not_at_its_default_counts_for_the_fingerprint() -> None:
     asked = {"pool_id": "etl", "image": "ubuntu 24.04", "vm_size": "standard_d2s_v5"}
 
     assert SPEC.to_dict() == {**asked, "dedicated_nodes": 2, "spot_nodes": 1}
-    assert replace(SPEC, ssh_from=[], network=None).fingerprint() == SPEC.fingerprint()
+    assert replace(SPEC, ssh_from=None, network=None).fingerprint() == SPEC.fingerprint()
 
 
 def test_a_newer_image_does_not_change_the_fingerprint() -> None:
