@@ -59,6 +59,7 @@ if TYPE_CHECKING:
         StorageSpec,
     )
     from airflow_provider_batchlinux.core.pools.validation.rules import formula_problems
+    from airflow_provider_batchlinux.core.tasks.spec.data import InputSpec, OutputSpec
     from airflow_provider_batchlinux.core.tasks.spec.identity import AutoUserSpec
     from airflow_provider_batchlinux.core.tasks.spec.task import TaskSpec
     from airflow_provider_batchlinux.core.users.credentials import KeyDestination
@@ -78,11 +79,13 @@ __all__ = [
     "EndpointSpec",
     "ExtensionSpec",
     "HostEndpointSpec",
+    "InputSpec",
     "IpTagSpec",
     "KeyDestination",
     "NetworkSpec",
     "NfsMountSpec",
     "OsDiskSpec",
+    "OutputSpec",
     "PoolSpec",
     "ProxyAgentSpec",
     "RegistrySpec",
@@ -119,11 +122,13 @@ _HOMES = {
     "EndpointSpec": "pools.spec.network",
     "ExtensionSpec": "pools.spec.software",
     "HostEndpointSpec": "pools.spec.security",
+    "InputSpec": "tasks.spec.data",
     "IpTagSpec": "pools.spec.network",
     "KeyDestination": "users.credentials",
     "NetworkSpec": "pools.spec.network",
     "NfsMountSpec": "pools.spec.storage",
     "OsDiskSpec": "pools.spec.storage",
+    "OutputSpec": "tasks.spec.data",
     "PoolSpec": "pools.spec.pool",
     "ProxyAgentSpec": "pools.spec.security",
     "RegistrySpec": "pools.spec.containers",

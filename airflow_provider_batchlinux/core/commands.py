@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 COMMAND_VARIABLE = "AIRFLOW_BATCHLINUX_COMMAND"
+CHECK_VARIABLE = "AIRFLOW_BATCHLINUX_CHECK"
 
 MAX_COMMAND_SIZE = 96 * 1024
 """Bytes. Linux takes at most 128 KiB in one argument or environment variable."""
@@ -30,6 +31,18 @@ def command_line(command: str) -> tuple[str, dict[str, str]]:
     if _NEEDS_CARRYING.isdisjoint(command) and not command.startswith(("-", "+")):
         return f"/bin/bash -c '{command}'", {}
     return f"/bin/bash -c 'eval -- \"${COMMAND_VARIABLE}\"'", {COMMAND_VARIABLE: command}
+
+
+def checked_command_line(command: str, check: str) -> tuple[str, dict[str, str]]:
+    """
+    Return the command line that runs a command and, if it succeeds, a check; and the environment it needs.
+
+    The command runs in a shell of its own, so that ``exit``, ``cd`` and ``set`` in it do not reach the check.
+    A condition around it (``&&``) would switch off its ``set -e``.
+    """
+    run = f'(eval -- "${COMMAND_VARIABLE}"); code=$?; [ $code -eq 0 ] || exit $code'
+    line = f"/bin/bash -c '{run}; eval -- \"${CHECK_VARIABLE}\"'"
+    return line, {COMMAND_VARIABLE: command, CHECK_VARIABLE: check}
 
 
 def environment_settings(environment: Mapping[str, Any]) -> list[dict[str, Any]]:

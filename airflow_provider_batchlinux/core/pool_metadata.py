@@ -21,6 +21,9 @@ USER_KEY_PREFIX = f"{METADATA_PREFIX}user_"
 REPAIRS_KEY = f"{METADATA_PREFIX}repairs"
 FINGERPRINT_KEY = f"{METADATA_PREFIX}fingerprint"
 SUBMISSION_KEY = f"{METADATA_PREFIX}submission"
+SECRETS_KEY = f"{METADATA_PREFIX}secrets"
+"""On a job whose command reads secrets from a blob: where that blob is, without a SAS."""
+
 SETTLED_KEY = f"{METADATA_PREFIX}settled"
 """On a job that was kept although nothing is left to read of its command; a retry runs the command again."""
 

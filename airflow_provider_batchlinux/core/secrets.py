@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 
 HIDDEN = "***"
 """What Airflow stores in place of a secret."""
 
 _SHORTEST = 4
+
+_SIGNATURE = re.compile(r"(\bsig=)[^&\s\"'<>]+", re.IGNORECASE)
 
 
 def hide_whole(value: object, secrets: set[str]) -> object:
@@ -37,6 +40,11 @@ def without_secrets(text: str, secrets: Collection[str]) -> str:
         if len(secret) >= _SHORTEST:
             text = text.replace(secret, HIDDEN)
     return text
+
+
+def without_signatures(text: str) -> str:
+    """Replace the signature of each SAS in a text by ``***``."""
+    return _SIGNATURE.sub(rf"\g<1>{HIDDEN}", text)
 
 
 def hide_in_error(error: BaseException, secrets: Collection[str]) -> None:

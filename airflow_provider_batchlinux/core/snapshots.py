@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from airflow_provider_batchlinux.core.instants import parse_instant
+from airflow_provider_batchlinux.core.secrets import without_signatures
 from airflow_provider_batchlinux.core.ssh_access import SSH_PORT
 
 POOL_FIELDS = (
@@ -58,8 +59,9 @@ class ServiceError:
         details = body.get("values") or body.get("errorDetails") or body.get("details") or ()
         return cls(
             code=str(body.get("code") or "Unknown"),
-            message=str(body.get("message") or ""),
-            details=tuple((str(d.get("name")), str(d.get("value"))) for d in details),
+            # The failure of a file has its URL, and with it the SAS.
+            message=without_signatures(str(body.get("message") or "")),
+            details=tuple((str(d.get("name")), without_signatures(str(d.get("value")))) for d in details),
         )
 
     @property

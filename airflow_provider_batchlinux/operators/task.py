@@ -9,10 +9,16 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from airflow.sdk import Asset
+
 from airflow_provider_batchlinux.core.instants import Duration
 from airflow_provider_batchlinux.core.parameters.kinds import decoded
 from airflow_provider_batchlinux.core.tasks.cleanup import DeleteJob
 from airflow_provider_batchlinux.exceptions import TaskFailedError, WaitTimeoutError
+from airflow_provider_batchlinux.hooks._storage_connection import (
+    DEFAULT_STORAGE_CONN_ID,
+    storage_settings,
+)
 from airflow_provider_batchlinux.operators._base import (
     id_stem_of,
     is_last_try,
@@ -36,6 +42,17 @@ if TYPE_CHECKING:
     from airflow_provider_batchlinux.triggers._base import BatchLinuxTrigger
 
 __all__ = ["BatchLinuxTaskOperator"]
+
+
+def _assets_in(data: object) -> list[Asset]:
+    """Return the Assets that a Dag file gives as inputs, or as outputs of a success."""
+    values = data.values() if isinstance(data, Mapping) else ()
+    found = [
+        getattr(value, "source", getattr(value, "destination", value))
+        for value in values
+        if getattr(value, "upload_on", "success") != "failure"
+    ]
+    return [value for value in found if isinstance(value, Asset)]
 
 
 class BatchLinuxTaskOperator(BatchLinuxWaitingOperator["TaskRequest"]):
@@ -77,6 +94,24 @@ class BatchLinuxTaskOperator(BatchLinuxWaitingOperator["TaskRequest"]):
         (templated)
     :param files: small files to copy to the working directory: the name there, and the path on the worker. At
         most 96 KiB in total when compressed; ``None`` for none. (templated)
+    :param secret_environment: environment variables that are no part of the job: they reach the command in a
+        blob, which is deleted when the command has ended. Needs ``secret_storage``. (templated)
+    :param secret_files: files that are no part of the job, likewise: contents by their paths in the working
+        directory. (templated)
+    :param secret_storage: a container or prefix for that blob, such as ``"abfs://private/"``. (templated)
+    :param inputs: what the node downloads before the command: by the path in the working directory, the URL
+        of a blob, of a prefix or of a container, as text, ``ObjectStoragePath``, Asset or
+        :class:`~airflow_provider_batchlinux.specs.InputSpec`. An Asset is also added to ``inlets``.
+        (templated)
+    :param outputs: what the node uploads after the command: by the path or pattern in the working directory,
+        the URL of a blob or prefix, as text, ``ObjectStoragePath``, Asset or
+        :class:`~airflow_provider_batchlinux.specs.OutputSpec`. A command that succeeds without such a file
+        fails. An Asset is also added to ``outlets``. (templated)
+    :param storage_conn_id: the connection to the storage account of inputs, outputs and secrets, of type
+        ``wasb`` or ``adls``. The node gets SAS tokens that are valid until the command's last possible end.
+        (templated)
+    :param storage_identity: the ARM id of a managed identity of the pool, which the node uses for storage
+        instead of SAS tokens. (templated)
     :param container: the container to run the command in: its image, or a
         :class:`~airflow_provider_batchlinux.specs.TaskContainerSpec`. The pool needs a container engine, and
         the image ``/bin/bash``; ``None`` runs it on the node itself. (templated)
@@ -123,6 +158,13 @@ class BatchLinuxTaskOperator(BatchLinuxWaitingOperator["TaskRequest"]):
         command: str,
         environment: dict[str, str | None] | None = None,
         files: dict[str, str] | None = None,
+        secret_environment: dict[str, str] | None = None,
+        secret_files: dict[str, str] | None = None,
+        secret_storage: Any = None,
+        inputs: dict[str, Any] | None = None,
+        outputs: dict[str, Any] | None = None,
+        storage_conn_id: str = DEFAULT_STORAGE_CONN_ID,
+        storage_identity: str | None = None,
         container: TaskContainerSpec | Mapping[str, Any] | str | None = None,
         result_file: str | None = None,
         elevated: bool | str = False,
@@ -141,22 +183,17 @@ class BatchLinuxTaskOperator(BatchLinuxWaitingOperator["TaskRequest"]):
         **kwargs: Any,
     ) -> None:
         super().__init__(pool_id=pool_id, poll_interval=poll_interval, deferrable=deferrable, **kwargs)
-        self.command = command
-        self.environment = environment
-        self.files = files
-        self.container = container
-        self.result_file = result_file
-        self.elevated = elevated
-        self.run_as = run_as
-        self.required_slots = required_slots
-        self.priority = priority
-        self.affinity = affinity
-        self.time_limit = time_limit
-        self.start_limit = start_limit
-        self.max_retries = max_retries
-        self.delete_job = delete_job
-        self.rerun_finished = rerun_finished
-        self.output_limit = output_limit
+        self.inlets = [*self.inlets, *_assets_in(inputs)]
+        self.outlets = [*self.outlets, *_assets_in(outputs)]
+        self.command, self.environment, self.files = command, environment, files
+        self.secret_environment, self.secret_files = secret_environment, secret_files
+        self.secret_storage, self.inputs, self.outputs = secret_storage, inputs, outputs
+        self.storage_conn_id, self.storage_identity = storage_conn_id, storage_identity
+        self.container, self.result_file = container, result_file
+        self.elevated, self.run_as, self.affinity = elevated, run_as, affinity
+        self.required_slots, self.priority, self.output_limit = required_slots, priority, output_limit
+        self.time_limit, self.start_limit, self.max_retries = time_limit, start_limit, max_retries
+        self.delete_job, self.rerun_finished = delete_job, rerun_finished
 
     @classmethod
     def request_class(cls) -> type[TaskRequest]:
@@ -174,6 +211,7 @@ class BatchLinuxTaskOperator(BatchLinuxWaitingOperator["TaskRequest"]):
 
     async def submit(self, client: BatchLinuxClient, context: Context) -> Step:
         """Submit the command, or adopt the one that an earlier try has left running."""
+        from airflow_provider_batchlinux.client.storage.access import StorageAccess
         from airflow_provider_batchlinux.client.tasks.jobs import Submission, submit_task
 
         limit, owner = self.request.start_limit, marked_owner(context, self.installation)
@@ -182,6 +220,7 @@ class BatchLinuxTaskOperator(BatchLinuxWaitingOperator["TaskRequest"]):
             **self.trigger_arguments(context),
             "delete_job": self.request.delete_job,
             "submitted_at": time.time(),
+            "has_secrets": bool(self.request.secret_environment or self.request.secret_files),
             "start_by": nearest_deadline(context, start_limit=start_limit)["deadline"],
         }
         submission = Submission(
@@ -190,6 +229,7 @@ class BatchLinuxTaskOperator(BatchLinuxWaitingOperator["TaskRequest"]):
             try_number=context["ti"].try_number,
             token=uuid.uuid4().hex,
             owner=owner,
+            storage=StorageAccess(storage_settings),
             rerun_finished=self.request.rerun_finished,
             delete_job=self.request.delete_job,
         )
@@ -207,9 +247,14 @@ class BatchLinuxTaskOperator(BatchLinuxWaitingOperator["TaskRequest"]):
         result: dict[str, Any],
     ) -> Step:
         """Log the output of the command, and return its result."""
+        from airflow_provider_batchlinux.client.storage.access import StorageAccess
         from airflow_provider_batchlinux.client.tasks.results import Reading, finish_task
+        from airflow_provider_batchlinux.client.tasks.secrets import delete_secrets, job_with_secrets
 
         request = self.request
+        if request.secret_environment or request.secret_files:
+            job = await job_with_secrets(client, result["job_id"])
+            await delete_secrets(job, StorageAccess(storage_settings))
         reading = Reading(request.output_limit, request.result_file, request.delete_job)
         ended = await finish_task(client, result["job_id"], reading)
         return {

@@ -7,6 +7,7 @@ from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_batchlinux.core.poll_interval import SOONEST_OF_COMMANDS
+from airflow_provider_batchlinux.hooks._storage_connection import storage_settings
 from airflow_provider_batchlinux.triggers._base import LONGEST_FIRST_WAIT, BatchLinuxTrigger
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ class BatchLinuxTaskTrigger(BatchLinuxTrigger):
         limit.
     :param submitted_at: seconds since the epoch at which it was submitted; ``None`` if it is unknown. A young
         command is looked at more often.
+    :param has_secrets: whether the command reads secrets from a blob, which the metadata of its job names.
     """
 
     soonest = SOONEST_OF_COMMANDS
@@ -47,6 +49,7 @@ class BatchLinuxTaskTrigger(BatchLinuxTrigger):
         delete_job: DeleteJob = "always",
         start_by: float | None = None,
         submitted_at: float | None = None,
+        has_secrets: bool = False,
         **common: Unpack[WaitArguments],
     ) -> None:
         super().__init__(**common)
@@ -55,6 +58,7 @@ class BatchLinuxTaskTrigger(BatchLinuxTrigger):
         self.delete_job: DeleteJob = delete_job
         self.start_by = start_by
         self.submitted_at = submitted_at
+        self.has_secrets = has_secrets
 
     def wait(self, client: BatchLinuxClient) -> TaskWait:
         """Wait for the command."""
@@ -94,7 +98,11 @@ class BatchLinuxTaskTrigger(BatchLinuxTrigger):
 
     async def cancel(self, client: BatchLinuxClient) -> None:
         """Terminate the command."""
+        from airflow_provider_batchlinux.client.storage.access import StorageAccess
+        from airflow_provider_batchlinux.client.tasks.secrets import delete_secrets, job_with_secrets
         from airflow_provider_batchlinux.client.tasks.tasks import abandon_task
 
+        job = await job_with_secrets(client, self.job_id) if self.has_secrets else None
         await abandon_task(client, self.job_id, self.delete_job, is_killed=self.is_killed)
+        await delete_secrets(job, StorageAccess(storage_settings))
         self.log.info("Terminated job %r, because its Airflow task was ended.", self.job_id)

@@ -9,15 +9,19 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
+from airflow_provider_batchlinux.client.storage.access import StorageAccess
+from airflow_provider_batchlinux.client.tasks.secrets import delete_secrets, job_with_secrets, secrets_mark
 from airflow_provider_batchlinux.client.waits.loop import WaitSchedule, wait_for
 from airflow_provider_batchlinux.core.pool_metadata import (
     DELETE_JOB_KEY,
     FINGERPRINT_KEY,
     METADATA_PREFIX,
+    SECRETS_KEY,
     SETTLED_KEY,
     SUBMISSION_KEY,
     metadata_of,
 )
+from airflow_provider_batchlinux.core.storage.grants import Grant
 from airflow_provider_batchlinux.core.tasks.cleanup import DeleteJob
 from airflow_provider_batchlinux.core.tasks.job import ENDING_JOB_STATES, job_state
 from airflow_provider_batchlinux.core.tasks.task import TASK_ID, JobSpec, TaskOutcome, task_outcome
@@ -43,6 +47,7 @@ class Submission:
     :param token: unique to this submission. If a job with this id exists, it shows whether
         this submission created it.
     :param owner: the task instance that submits, for the metadata of the job.
+    :param storage: the storage accounts of its inputs, outputs and secrets.
     :param rerun_finished: whether to run a command again that an earlier try has run with success, although
         its result was never read.
     :param delete_job: when the job is deleted, for a sweep that finds it.
@@ -53,6 +58,7 @@ class Submission:
     try_number: int
     token: str
     owner: Mapping[str, str]
+    storage: StorageAccess
     rerun_finished: bool = False
     delete_job: DeleteJob = "always"
 
@@ -66,7 +72,20 @@ class Submission:
         marks = {f"{METADATA_PREFIX}{name}": value for name, value in self.owner.items()}
         marks |= {FINGERPRINT_KEY: self.spec.fingerprint(), SUBMISSION_KEY: self.token}
         marks |= {DELETE_JOB_KEY: self.delete_job}
+        if (blob := self.secrets_blob) is not None:
+            marks[SECRETS_KEY] = secrets_mark(blob)
         return self.spec.job_rest(self.job_id, marks)
+
+    @property
+    def secrets_blob(self) -> Grant | None:
+        """The blob with its secrets; ``None`` if it has none."""
+        return self.spec.task.secrets_blob(f"{self.job_id}/{self.token}")
+
+    async def urls(self) -> dict[Grant, str]:
+        """Return the URLs for the node."""
+        blob = self.secrets_blob
+        grants = [*self.spec.task.grants(), *([blob] if blob is not None else [])]
+        return await self.storage.urls(grants, self.spec.lifetime)
 
 
 async def submit_task(client: BatchLinuxClient, submission: Submission) -> str:
@@ -82,8 +101,10 @@ async def submit_task(client: BatchLinuxClient, submission: Submission) -> str:
         adopted = await _adopt_earlier(client, submission)
         if adopted is not None:
             return adopted
+    # First: what storage refuses makes no job.
+    urls = await submission.urls()
     await _create_job(client, submission)
-    await _create_task(client, submission)
+    await _create_task(client, submission, urls)
     await _end_with_command(client, submission.job_id)
     return submission.job_id
 
@@ -115,6 +136,7 @@ async def _adopt_earlier(client: BatchLinuxClient, submission: Submission) -> st
                 await _end_with_command(client, job_id)
         elif job_id != submission.job_id:
             log.info("Deleting job %r, which an earlier try left.", job_id)
+            await delete_secrets(job, submission.storage)
             await client.delete_job(job_id)
     return adopted
 
@@ -157,18 +179,31 @@ async def _create_job(client: BatchLinuxClient, submission: Submission) -> None:
         await wait_for(_JobGoneWait(client, job_id), WaitSchedule(_POLL_INTERVAL, deadline))
 
 
-async def _create_task(client: BatchLinuxClient, submission: Submission) -> None:
+async def _create_task(client: BatchLinuxClient, submission: Submission, urls: Mapping[Grant, str]) -> None:
+    blob = submission.secrets_blob
     try:
-        await client.create_task(submission.job_id, submission.spec.task_rest())
+        if blob is not None:
+            await submission.storage.put(blob.location, blob.conn_id, submission.spec.task.secrets())
+    except (BatchLinuxError, ValueError):
+        await _delete_empty_job(client, submission)
+        raise
+    try:
+        await client.create_task(submission.job_id, submission.spec.task_rest(urls, blob))
     except BatchRequestError as error:
         if error.code == "TaskExists":  # The response to an earlier try of this request was lost.
             return
-        # A job without a task never ends, and would count against the job quota of the account forever.
-        try:
-            await client.delete_job(submission.job_id)
-        except BatchLinuxError as refusal:
-            log.warning("Job %r has no task, but could not be deleted: %s", submission.job_id, refusal)
+        await _delete_empty_job(client, submission)
         raise
+
+
+async def _delete_empty_job(client: BatchLinuxClient, submission: Submission) -> None:
+    # A job without a task never ends, and would count against the job quota of the account forever.
+    try:
+        if submission.secrets_blob is not None:
+            await delete_secrets(await job_with_secrets(client, submission.job_id), submission.storage)
+        await client.delete_job(submission.job_id)
+    except BatchLinuxError as refusal:
+        log.warning("Job %r has no task, but could not be deleted: %s", submission.job_id, refusal)
 
 
 async def _created(client: BatchLinuxClient, submission: Submission) -> bool:

@@ -16,6 +16,7 @@ from azure.core.exceptions import (
 )
 
 from airflow_provider_batchlinux.client.transport.http import REQUEST_ID_HEADERS, ForeignAnswerError
+from airflow_provider_batchlinux.core.secrets import without_signatures
 from airflow_provider_batchlinux.exceptions import (
     BatchAuthenticationError,
     BatchConflictError,
@@ -186,12 +187,14 @@ def _http_date(text: str | None) -> datetime | None:
 
 def _details(error: HttpResponseError) -> str:
     details = getattr(getattr(error, "error", None), "details", None) or ()
-    return "; ".join(f"{d.code}: {d.message}" for d in details if d.code)
+    return "; ".join(f"{d.code}: {without_signatures(str(d.message))}" for d in details if d.code)
 
 
 def _first_line(error: AzureError) -> str:
     said: Any = getattr(getattr(error, "error", None), "message", None) or error.message or str(error)
-    return str(said).strip().splitlines()[0] if str(said).strip() else type(error).__name__
+    # An error of a task may quote a URL with its SAS.
+    lines = without_signatures(str(said)).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
 
 
 def _request_id(error: HttpResponseError) -> str | None:

@@ -65,11 +65,14 @@ async def open_sdk_client(
 
 
 @asynccontextmanager
-async def open_pipeline(settings: AccountSettings) -> AsyncIterator[tuple[Any, dict[str, Any]]]:
+async def open_pipeline(
+    settings: AccountSettings, transport_class: type[Any] = ServiceTransport
+) -> AsyncIterator[tuple[Any, dict[str, Any]]]:
     """
     Open the credential and the HTTP transport that every client of the SDK uses.
 
     :param settings: the account and the identity, without problems.
+    :param transport_class: the class of the transport; that of Batch accepts only answers of Batch.
     """
     async with AsyncExitStack() as stack:
         # Without this session, azure-core builds a new TLS context for every request.
@@ -79,7 +82,7 @@ async def open_pipeline(settings: AccountSettings) -> AsyncIterator[tuple[Any, d
         if not isinstance(credential, AzureNamedKeyCredential):
             await stack.enter_async_context(credential)
         # Set on the transport: a client with its own transport ignores its own time-out options.
-        transport = ServiceTransport(
+        transport = transport_class(
             session=session,
             session_owner=False,
             connection_timeout=CONNECT_TIMEOUT,

@@ -358,7 +358,15 @@ class _SpecReader:
         return replace(spec, **read)
 
     def hide(self, value: object, secrets: set[str]) -> object:
-        return hidden_spec((self.cls,), decoded(value), secrets)
+        value = decoded(value)
+        hidden = hidden_spec((self.cls,), value, secrets)
+        given = value.to_dict() if isinstance(value, Spec) else value
+        if isinstance(hidden, dict) and isinstance(given, Mapping):
+            # A field may be shown in part, such as a URL without its query.
+            readers = _field_readers(self.cls).items()
+            secret = {name: reader for name, reader in readers if name in given and reader.is_secret}
+            hidden |= {name: reader.hide(given[name], secrets) for name, reader in secret.items()}
+        return hidden
 
 
 @dataclass(frozen=True)
@@ -391,8 +399,11 @@ def _field_readers(cls: type[Spec]) -> Mapping[str, Reader]:
 
 
 def _declares_kind(hint: Any) -> bool:
-    is_kind = get_origin(hint) in (Annotated, Literal)
-    return is_kind or (get_origin(hint) in (Union, UnionType) and any(map(_declares_kind, get_args(hint))))
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin is not None and isinstance(origin, type) and issubclass(origin, Mapping):
+        return _declares_kind(arguments[1])
+    is_kind = origin in (Annotated, Literal)
+    return is_kind or (origin in (Union, UnionType) and any(map(_declares_kind, arguments)))
 
 
 def _items(value: object) -> list[object] | None:

@@ -12,13 +12,16 @@ from airflow_provider_batchlinux.core.parameters.kinds import (
     Priority,
     RetryCount,
     Seconds,
+    SecretText,
     ServiceId,
     Text,
     Variables,
 )
 from airflow_provider_batchlinux.core.parameters.requests import WaitRequest
 from airflow_provider_batchlinux.core.pools.spec.containers import TaskContainerSpec
+from airflow_provider_batchlinux.core.storage.locations import Location
 from airflow_provider_batchlinux.core.tasks.cleanup import DeleteJob
+from airflow_provider_batchlinux.core.tasks.spec.data import InputSpec, OutputSpec
 from airflow_provider_batchlinux.core.tasks.spec.identity import AutoUserSpec
 from airflow_provider_batchlinux.core.tasks.spec.task import TaskSpec
 from airflow_provider_batchlinux.core.tasks.task import JobSpec
@@ -32,6 +35,13 @@ class TaskRequest(WaitRequest):
     :param command: the command.
     :param environment: its environment variables; ``None`` for none.
     :param files: the paths on the worker of files to copy, by their names on the node; ``None`` for none.
+    :param secret_environment: variables that are no part of the job; ``None`` for none.
+    :param secret_files: contents of files that are no part of the job, by paths; ``None`` for none.
+    :param secret_storage: where the blob with the secrets is put; ``None`` without secrets.
+    :param inputs: what the node downloads first, by paths; ``None`` for nothing.
+    :param outputs: what the node uploads at the end, by patterns; ``None`` for nothing.
+    :param storage_conn_id: the connection to the storage account.
+    :param storage_identity: the identity of the pool that is used instead of a SAS; ``None`` for a SAS.
     :param container: the container to run it in, or its image; ``None`` for none.
     :param result_file: the JSON file with the result; ``None`` for none.
     :param elevated: whether it runs as root.
@@ -50,6 +60,13 @@ class TaskRequest(WaitRequest):
     command: Text
     environment: Variables | None
     files: Mapping[str, Text] | None
+    secret_environment: Mapping[str, SecretText] | None
+    secret_files: Mapping[str, SecretText] | None
+    secret_storage: Location | None
+    inputs: Mapping[str, InputSpec | Location] | None
+    outputs: Mapping[str, OutputSpec | Location] | None
+    storage_conn_id: Text
+    storage_identity: Text | None
     container: TaskContainerSpec | Text | None
     result_file: Text | None
     elevated: Flag
@@ -80,6 +97,13 @@ class TaskRequest(WaitRequest):
         task = TaskSpec(
             command=self.command,
             environment=self.environment or {},
+            secret_environment=self.secret_environment or {},
+            secret_files=self.secret_files or {},
+            secret_storage=self.secret_storage,
+            inputs=self.inputs or {},
+            outputs=self.outputs or {},
+            storage_conn_id=self.storage_conn_id,
+            storage_identity=self.storage_identity,
             container=TaskContainerSpec(image) if isinstance(image, str) else image,
             run_as=AutoUserSpec(elevation="admin") if self.elevated else self.run_as,
             required_slots=self.required_slots,
@@ -87,4 +111,4 @@ class TaskRequest(WaitRequest):
             time_limit=self.time_limit,
             max_retries=self.max_retries,
         )
-        return JobSpec(self.pool_id, task, packed_files, self.priority)
+        return JobSpec(self.pool_id, task, packed_files, self.priority, self.start_limit)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any
 
 from airflow_provider_batchlinux.core.ids import fingerprint, id_problems
 from airflow_provider_batchlinux.core.instants import parse_instant
 from airflow_provider_batchlinux.core.snapshots import ServiceError
+from airflow_provider_batchlinux.core.storage.failures import explained_failure
+from airflow_provider_batchlinux.core.storage.grants import Grant, sas_lifetime
 from airflow_provider_batchlinux.core.tasks.spec.task import TaskSpec
 
 TASK_ID = "main"
@@ -37,12 +39,19 @@ class JobSpec:
     :param task: the command.
     :param packed_files: files for the working directory, packed by ``pack_files``; ``None`` for none.
     :param priority: from -1000 to 1000; the service starts the tasks of a job of higher priority first.
+    :param start_limit: the seconds that the command may wait for its start; ``None`` for no limit.
     """
 
     pool_id: str
     task: TaskSpec
     packed_files: str | None = field(default=None, repr=False)
     priority: int = 0
+    start_limit: float | None = None
+
+    @property
+    def lifetime(self) -> timedelta:
+        """How long after its submission the command may need storage."""
+        return sas_lifetime(self.start_limit, self.task.time_limit, self.task.max_retries)
 
     def problems(self) -> list[str]:
         """List all that the service would refuse."""
@@ -50,7 +59,8 @@ class JobSpec:
 
     def fingerprint(self) -> str:
         """Digest what was asked for, so that a retry knows its own work."""
-        return fingerprint(asdict(self))
+        asked = {"task": self.task.meaning(), "packed_files": self.packed_files, "priority": self.priority}
+        return fingerprint({"pool_id": self.pool_id, **asked})
 
     def job_rest(self, job_id: str, metadata: Mapping[str, str]) -> dict[str, Any]:
         """Build the body of the job that holds the task."""
@@ -61,9 +71,11 @@ class JobSpec:
         }
         return {**body, "priority": self.priority} if self.priority else body
 
-    def task_rest(self) -> dict[str, Any]:
-        """Build the body of the task."""
-        return self.task.task_rest(TASK_ID, self.packed_files)
+    def task_rest(
+        self, urls: Mapping[Grant, str] | None = None, secrets_blob: Grant | None = None
+    ) -> dict[str, Any]:
+        """Build the body of the task; see :meth:`TaskSpec.task_rest`."""
+        return self.task.task_rest(TASK_ID, self.packed_files, urls, secrets_blob)
 
 
 @dataclass(frozen=True)
@@ -113,7 +125,9 @@ class TaskSnapshot:
         ended = f"exit code {self.exit_code}" if self.exit_code is not None else "no exit code"
         where = f" on node {self.node_id!r}" if self.node_id else ""
         after = f" after {self.seconds:g} s" if self.seconds is not None else ""
-        cause = f"; {self.failure}" if self.failure and not self.failure.is_exit_code else ""
+        cause = (
+            f"; {explained_failure(self.failure)}" if self.failure and not self.failure.is_exit_code else ""
+        )
         return f"{ended}{where}{after}{cause}"
 
 

@@ -23,6 +23,7 @@ from airflow_provider_batchlinux.core.parameters.reader import readers_of
 from airflow_provider_batchlinux.core.pools.create_requests import Body, PoolId
 from airflow_provider_batchlinux.core.pools.readiness.policy import Ready
 from airflow_provider_batchlinux.core.pools.repair import RepairSpec
+from airflow_provider_batchlinux.core.storage.locations import Location
 from airflow_provider_batchlinux.core.users.credentials import KeyFile, Password, PublicKey
 from airflow_provider_batchlinux.core.users.user import Username
 from airflow_provider_batchlinux.operators.pool import (
@@ -34,8 +35,10 @@ from airflow_provider_batchlinux.specs import (
     AutoscaleSpec,
     AutoUserSpec,
     ContainerSpec,
+    InputSpec,
     NetworkSpec,
     OsDiskSpec,
+    OutputSpec,
     SchedulingSpec,
     SecuritySpec,
     SoftwareSpec,
@@ -62,6 +65,7 @@ SAMPLES: Mapping[Any, Any] = {
     kinds.PositiveCount: 3,
     kinds.CountOrShare: "5%",
     kinds.Priority: -5,
+    Location: "abfs://private/",
     kinds.Seconds: 900,
     kinds.Instant: "2099-01-01T00:00:00Z",
     kinds.Environment: {"NAME": "value"},
@@ -78,6 +82,8 @@ SAMPLES: Mapping[Any, Any] = {
     AutoUserSpec: {"elevation": "admin"},
     AutoscaleSpec: {"formula": "$TargetDedicatedNodes=1;"},
     ContainerSpec: {},
+    InputSpec: {"source": "abfs://raw/a.csv"},
+    OutputSpec: {"destination": "abfs://clean/a.csv"},
     NetworkSpec: {},
     SchedulingSpec: {"fill": "pack"},
     SecuritySpec: {},

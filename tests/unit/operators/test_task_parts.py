@@ -70,8 +70,11 @@ def test_container_user_slots_and_affinity_reach_the_service(account: BatchAccou
     assert task["userIdentity"] == {"autoUser": {"scope": "task", "elevationLevel": "admin"}}
     assert (task["requiredSlots"], task["affinityInfo"]["affinityId"]) == (2, f"TVM:{node_id}")
 
-    as_account = run_to_end(operator("true", run_as="loader"))
+    as_account = run_to_end(operator("true", run_as="loader", container="python:3.12"))
     assert as_account.state == "success", as_account.error
+
+    bare = run_to_end(operator("true"))
+    assert "runs commands in containers only: give container." in bare.message
 
 
 def test_two_users_for_one_command_are_refused() -> None:

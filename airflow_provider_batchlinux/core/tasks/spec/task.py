@@ -1,13 +1,14 @@
-"""A command with its parts: container, user, limits."""
+"""A command with its parts: container, data, secrets, user, limits."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, ClassVar
 
 from airflow_provider_batchlinux.core.commands import (
     MAX_COMMAND_SIZE,
+    checked_command_line,
     command_line,
     environment_problems,
     environment_settings,
@@ -18,13 +19,18 @@ from airflow_provider_batchlinux.core.parameters.kinds import (
     PositiveCount,
     RetryCount,
     Seconds,
+    SecretText,
     ServiceId,
     Text,
 )
 from airflow_provider_batchlinux.core.parameters.spec import Spec
 from airflow_provider_batchlinux.core.pools.spec.containers import TaskContainerSpec
-from airflow_provider_batchlinux.core.tasks.spec.files import FILES_VARIABLE, unpacking
+from airflow_provider_batchlinux.core.storage.grants import Grant
+from airflow_provider_batchlinux.core.storage.locations import GivenLocation, Location, parse_location
+from airflow_provider_batchlinux.core.tasks.spec.data import InputSpec, OutputSpec, output_check
+from airflow_provider_batchlinux.core.tasks.spec.files import FILES_VARIABLE, path_problems, unpacking
 from airflow_provider_batchlinux.core.tasks.spec.identity import AutoUserSpec
+from airflow_provider_batchlinux.core.tasks.spec.secrets import SECRETS_FILE, reading_secrets, secrets_script
 
 
 @dataclass(frozen=True)
@@ -35,6 +41,14 @@ class TaskSpec(Spec):
     :param command: a bash command.
     :param environment: environment variables for the command; not shown, because they may contain secrets.
         One whose value is ``None`` is left out.
+    :param secret_environment: environment variables that are no part of the job; not shown.
+    :param secret_files: contents of files by their paths in the working directory, likewise.
+    :param secret_storage: a container or prefix for the blob that carries the secrets to the node.
+    :param inputs: what the node downloads first, by paths in the working directory.
+    :param outputs: what the node uploads at the end, by paths or patterns.
+    :param storage_conn_id: the Airflow connection to the storage account.
+    :param storage_identity: the ARM id of a managed identity of the pool that reads inputs and secrets and
+        writes outputs, instead of a SAS; ``None`` for a SAS.
     :param container: the container to run it in; ``None`` runs it on the node itself.
     :param run_as: the name of a user account of the pool, or an automatic user; ``None`` is an automatic
         user of the pool that is not root.
@@ -46,6 +60,13 @@ class TaskSpec(Spec):
 
     command: Text
     environment: Environment = field(default_factory=dict, repr=False)
+    secret_environment: Mapping[str, SecretText] = field(default_factory=dict, repr=False)
+    secret_files: Mapping[str, SecretText] = field(default_factory=dict, repr=False)
+    secret_storage: Location | None = None
+    inputs: Mapping[str, InputSpec | GivenLocation] = field(default_factory=dict)
+    outputs: Mapping[str, OutputSpec | GivenLocation] = field(default_factory=dict)
+    storage_conn_id: Text = "wasb_default"
+    storage_identity: Text | None = None
     container: TaskContainerSpec | None = None
     run_as: AutoUserSpec | Text | None = None
     required_slots: PositiveCount = 1
@@ -66,21 +87,62 @@ class TaskSpec(Spec):
         if "\0" in self.command:
             found.append("command contains NUL, which no command can hold.")
         found += environment_problems("environment", self.environment)
+        found += self._secret_problems()
+        found += [problem for path, spec in self._inputs().items() for problem in spec.problems(path)]
+        found += [problem for path, spec in self._outputs().items() for problem in spec.problems(path)]
         if self.max_retries < -1:
             found.append(f"max_retries={self.max_retries} is less than -1 (for ever).")
         return found
 
-    def task_rest(self, task_id: str, packed_files: str | None = None) -> dict[str, Any]:
+    def meaning(self) -> dict[str, Any]:
+        """Return what was asked for, without secrets, for a fingerprint."""
+        places = [asdict(replace(grant.location, token="")) for grant in self.grants()]
+        hidden = {"source": None, "destination": None}
+        return {
+            **asdict(self),
+            "inputs": {path: {**asdict(spec), **hidden} for path, spec in self._inputs().items()},
+            "outputs": {path: {**asdict(spec), **hidden} for path, spec in self._outputs().items()},
+            "secret_environment": sorted(self.secret_environment),
+            "secret_files": sorted(self.secret_files),
+            "places": places,
+        }
+
+    def secrets_blob(self, name: str) -> Grant | None:
+        """
+        Return the blob that carries the secrets to the node; ``None`` if there are none.
+
+        :param name: a name that no other command has.
+        """
+        if self.secret_storage is None or not (self.secret_environment or self.secret_files):
+            return None
+        location = parse_location(self.secret_storage)
+        conn_id = location.conn_id or self.storage_conn_id
+        return Grant(location.child(name), "read", conn_id, self.storage_identity)
+
+    def secrets(self) -> bytes:
+        """Return the content of that blob."""
+        return secrets_script(self.secret_environment, self.secret_files)
+
+    def grants(self) -> list[Grant]:
+        """Return what the node may do with storage, for its inputs and outputs."""
+        inputs = [self._grant(spec) for spec in self._inputs().values()]
+        return [*inputs, *(self._grant(spec) for spec in self._outputs().values())]
+
+    def task_rest(
+        self,
+        task_id: str,
+        packed_files: str | None = None,
+        urls: Mapping[Grant, str] | None = None,
+        secrets_blob: Grant | None = None,
+    ) -> dict[str, Any]:
         """
         Build the body of the task.
 
         :param packed_files: files for the working directory, packed by ``pack_files``; ``None`` for none.
+        :param urls: the URLs for the node of all :meth:`grants` and of the secrets.
+        :param secrets_blob: what :meth:`secrets_blob` has returned.
         """
-        unpack = "" if packed_files is None else f"{unpacking()}\n"
-        line, carried = command_line(f"{unpack}{self.command}")
-        settings = dict(self.environment)
-        if packed_files is not None:
-            settings[FILES_VARIABLE] = packed_files
+        line, carried = self._command_line(packed_files, has_secrets=secrets_blob is not None)
         constraints: dict[str, Any] = {"maxTaskRetryCount": self.max_retries}
         if self.time_limit is not None:
             constraints["maxWallClockTime"] = iso8601_duration(self.time_limit)
@@ -88,7 +150,7 @@ class TaskSpec(Spec):
         body = {
             "id": task_id,
             "commandLine": line,
-            "environmentSettings": environment_settings({**settings, **carried}),
+            "environmentSettings": environment_settings({**self.environment, **carried}),
             "constraints": constraints,
             "userIdentity": {"username": user} if isinstance(user, str) else user.to_rest(),
             **self.to_rest(),
@@ -98,4 +160,62 @@ class TaskSpec(Spec):
         if self.affinity is not None:
             # The service gives each node this affinity id.
             body["affinityInfo"] = {"affinityId": f"TVM:{self.affinity}"}
-        return body
+        return {**body, **self._data_rest(urls or {}, secrets_blob)}
+
+    def _data_rest(self, urls: Mapping[Grant, str], secrets_blob: Grant | None) -> dict[str, Any]:
+        files = []
+        for path, spec in self._inputs().items():
+            grant = self._grant(spec)
+            files.append(spec.rest(path, grant, urls[grant]))
+        if secrets_blob is not None:
+            script = InputSpec(str(secrets_blob.location), mode="0640")
+            files.append(script.rest(SECRETS_FILE, secrets_blob, urls[secrets_blob]))
+        uploads = []
+        for pattern, output in self._outputs().items():
+            grant = self._grant(output)
+            uploads.append(output.rest(pattern, grant, urls[grant]))
+        named = {"resourceFiles": files, "outputFiles": uploads}
+        return {name: items for name, items in named.items() if items}
+
+    def _command_line(self, packed_files: str | None, *, has_secrets: bool) -> tuple[str, dict[str, str]]:
+        """Return the command line, and the variables that it needs."""
+        lines, carried = [self.command], {}
+        if has_secrets:
+            lines.insert(0, reading_secrets(is_kept=self.max_retries != 0))
+        if packed_files is not None:
+            lines.insert(0, unpacking())
+            carried[FILES_VARIABLE] = packed_files
+        command = "\n".join(lines)
+        check = output_check(self._outputs())
+        line, variables = checked_command_line(command, check) if check else command_line(command)
+        return line, {**carried, **variables}
+
+    def _secret_problems(self) -> list[str]:
+        found = environment_problems("secret_environment", self.secret_environment)
+        found += [problem for path in self.secret_files for problem in path_problems("secret_files", path)]
+        twice = sorted(set(self.secret_environment) & set(self.environment))
+        found += [f"environment and secret_environment both have {name!r}." for name in twice]
+        if self.secret_storage is None:
+            if self.secret_environment or self.secret_files:
+                found.append(
+                    "secret_storage is missing: name a container or prefix, such as 'abfs://private/', for "
+                    "the blob that carries the secrets to the node."
+                )
+        else:
+            location = parse_location(self.secret_storage)
+            if not location.is_prefix or location.has_access:
+                found.append(
+                    "secret_storage is no container or prefix; give 'abfs://private/' without a SAS."
+                )
+        return found
+
+    def _grant(self, spec: InputSpec | OutputSpec) -> Grant:
+        return spec.grant(self.storage_conn_id, self.storage_identity)
+
+    def _inputs(self) -> dict[str, InputSpec]:
+        given = self.inputs.items()
+        return {path: spec if isinstance(spec, InputSpec) else InputSpec(spec) for path, spec in given}
+
+    def _outputs(self) -> dict[str, OutputSpec]:
+        given = self.outputs.items()
+        return {path: spec if isinstance(spec, OutputSpec) else OutputSpec(spec) for path, spec in given}

@@ -20,7 +20,7 @@ from tests.unit.core.pools.spec.properties import IDENTITY, MACHINE, PROPERTIES
 BASE: dict[str, Any] = {"pool_id": "etl", "image": "ubuntu 24.04", "vm_size": "standard_d2s_v5"}
 NOT_FOR_LINUX = {"windowsConfiguration", "licenseType", "windowsUserConfiguration"}
 BY_IMAGE = {"imageReference", "nodeAgentSKUId"}
-NOT_OF_A_POOL = {"AutoUserSpec", "RepairSpec", "TaskSpec"}
+NOT_OF_A_POOL = {"AutoUserSpec", "InputSpec", "OutputSpec", "RepairSpec", "TaskSpec"}
 MODELS = pool_models()
 CLASSES = [
     getattr(specs, name) for name in specs.__all__ if name.endswith("Spec") and name not in NOT_OF_A_POOL

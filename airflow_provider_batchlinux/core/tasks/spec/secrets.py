@@ -1,0 +1,38 @@
+"""Secrets of a command as a bash script that its node downloads, and that is no part of the job."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+
+SECRETS_FILE = ".airflow_batchlinux_secrets"
+"""The script in the task's working directory."""
+
+_DIRECTORY = "${AZ_BATCH_TASK_WORKING_DIR:-.}"
+
+
+def secrets_script(environment: Mapping[str, str], files: Mapping[str, str]) -> bytes:
+    """
+    Return the script that sets variables and writes files.
+
+    :param files: contents by path, relative to the task's working directory.
+    """
+    lines = [f"export {name}={shlex.quote(value)}" for name, value in environment.items()]
+    for path, content in files.items():
+        target = f'"{_DIRECTORY}"/{shlex.quote(path)}'
+        lines += [
+            f'mkdir -p -- "$(dirname -- {target})" || exit 125',
+            f"(umask 077 && printf %s {shlex.quote(content)} > {target}) || exit 125",
+        ]
+    return "\n".join([*lines, ""]).encode()
+
+
+def reading_secrets(*, is_kept: bool) -> str:
+    """
+    Return the bash command that runs the script.
+
+    :param is_kept: whether a later try on the same node may need it again. Otherwise it is removed.
+    """
+    file = f'"{_DIRECTORY}/{SECRETS_FILE}"'
+    read = f". {file} || exit 125"
+    return read if is_kept else f"{read}; rm -f -- {file}"

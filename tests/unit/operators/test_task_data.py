@@ -1,0 +1,223 @@
+"""The data of a command: blobs that its node downloads and uploads, by each kind of credentials."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from airflow.sdk import Asset, ObjectStoragePath
+
+from airflow_provider_batchlinux.emulator.blobs.client import BlobContainer
+from airflow_provider_batchlinux.specs import InputSpec, OutputSpec
+from tests.airflow_harness import run_to_end
+from tests.batch_account import BatchAccount
+from tests.unit.commands import operator
+
+COPY = "cat in.txt; tr a-z A-Z < in.txt > out.txt"
+
+
+@dataclass(frozen=True)
+class Storage:
+    """The storage account of the embedded service, and a way to set the connection to it."""
+
+    account: BatchAccount
+    monkeypatch: pytest.MonkeyPatch
+
+    @property
+    def endpoint(self) -> str:
+        return self.account.service.storage.endpoint
+
+    @property
+    def key(self) -> str:
+        return self.account.service.storage.key
+
+    def connect(self, conn_id: str = "wasb_default", conn_type: str = "wasb", **fields: Any) -> None:
+        fields = {"host": self.endpoint, **fields}
+        value = json.dumps({"conn_type": conn_type, **fields})
+        self.monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", value)
+
+    def container(self, name: str, **options: Any) -> BlobContainer:
+        return self.account.control.container(name, **options)
+
+
+@pytest.fixture
+def storage(account: BatchAccount, monkeypatch: pytest.MonkeyPatch) -> Storage:
+    """Give the storage account, reached by key, with a pool that has an idle node."""
+    account.idle_pool(1)
+    storage = Storage(account, monkeypatch)
+    storage.connect(login="batchlinuxstorage", password=storage.key)
+    return storage
+
+
+def task_of(account: BatchAccount, job_id: str) -> dict[str, Any]:
+    async def read(client: Any) -> dict[str, Any]:
+        return dict((await client.sdk.get_task(job_id, "main")).as_dict())
+
+    return account.hook.run(read)
+
+
+CREDENTIALS: dict[str, Callable[[Storage], None]] = {
+    "wasb key": lambda to: to.connect(login="batchlinuxstorage", password=to.key),
+    "wasb shared_access_key": lambda to: to.connect(extra={"shared_access_key": to.key}),
+    "wasb SAS": lambda to: to.connect(extra={"sas_token": "?" + to.container("raw").url.partition("?")[2]}),
+    "wasb connection string": lambda to: to.connect(
+        host="",
+        extra={"connection_string": f"BlobEndpoint={to.endpoint};AccountKey={to.key}"},
+    ),
+    "adls key": lambda to: to.connect(conn_type="adls", login="batchlinuxstorage", password=to.key),
+}
+
+
+@pytest.mark.parametrize("way", CREDENTIALS)
+def test_a_command_reads_and_writes_blobs_by_each_kind_of_connection(storage: Storage, way: str) -> None:
+    raw = storage.container("raw")
+    raw.put("day/in.txt", b"hello")
+    CREDENTIALS[way](storage)
+
+    done = run_to_end(
+        operator(
+            COPY,
+            inputs={"in.txt": "abfs://raw/day/in.txt"},
+            outputs={"out.txt": "wasbs://raw/{{ 'day' }}/out.txt"},
+            delete_job="never",
+        )
+    )
+
+    assert done.state == "success", done.error
+    assert raw.get("day/out.txt") == b"HELLO"
+    task = task_of(storage.account, done.result["job_id"])
+    for secret in (storage.key, task["resourceFiles"][0]["httpUrl"].partition("?")[2]):
+        assert secret not in done.everything_said
+    assert storage.key not in json.dumps(task)
+
+
+def test_places_are_written_in_each_form(storage: Storage) -> None:
+    raw, clean = storage.container("raw"), storage.container("clean")
+    raw.put("in.txt", b"hello")
+    for name in ("2026/a.csv", "2026/b.csv", "2027/c.csv"):
+        raw.put(name, name.encode())
+
+    task = operator(
+        "cat in.txt also.txt again.txt; ls -R parts; mkdir -p out/deep; "
+        "touch out/1.csv out/deep/2.csv out/3.txt; echo a report > report.txt",
+        inputs={
+            "in.txt": ObjectStoragePath("abfs://wasb_default@raw/in.txt"),
+            "also.txt": Asset("abfs://raw/in.txt"),
+            "again.txt": f"{storage.endpoint}/raw/in.txt",
+            "signed.txt": raw.blob_url("in.txt"),
+            "run.sh": InputSpec("abfs://raw/in.txt", mode="0755"),
+            "parts/": "abfs://raw/2026/",
+        },
+        outputs={
+            "out/**/*.csv": OutputSpec(Asset("abfs://clean/tables/"), upload_on="success"),
+            "report.txt": OutputSpec(ObjectStoragePath("abfs://clean/reports/")),
+            "never.txt": OutputSpec("abfs://clean/never/", optional=True),
+            "crash.txt": OutputSpec("abfs://clean/crash/", upload_on="failure"),
+            "../std*.txt": OutputSpec("abfs://clean/logs/", upload_on="completion"),
+        },
+    )
+    # The harness has no Assets to register them with.
+    task.inlets, task.outlets = [], []
+    done = run_to_end(task)
+
+    assert done.state == "success", done.error
+    assert "hellohellohello" in done.log
+    assert "a.csv" in done.log
+    assert "c.csv" not in done.log
+    assert clean.names() == [
+        "logs/stderr.txt",
+        "logs/stdout.txt",
+        "reports/report.txt",
+        "tables/1.csv",
+        "tables/deep/2.csv",
+    ]
+
+
+def test_a_command_with_outputs_runs_as_it_would_without(storage: Storage) -> None:
+    storage.container("clean")
+    options = {"outputs": {"out.txt": "abfs://clean/out.txt"}}
+
+    failed = run_to_end(operator("touch out.txt; set -e; false; echo not reached", **options))
+    exited = run_to_end(operator("touch out.txt; cd /; exit 0", **options))
+
+    assert "exit code 1 on node" in failed.message
+    assert "not reached" not in failed.log
+    assert exited.state == "success", exited.error
+
+
+FAULTS: dict[str, tuple[dict[str, Any] | Callable[[Storage], dict[str, Any]], str]] = {
+    "no connection": (
+        {"inputs": {"a": "abfs://raw/in.txt"}, "storage_conn_id": "nowhere"},
+        "Connection 'nowhere' to Azure Storage is not defined. Add it in Airflow under Admin, Connections",
+    ),
+    "no URL": (
+        {"inputs": {"a": "raw/in.txt"}},
+        "inputs['a']: 'raw/in.txt' is not a URL of a blob: give abfs[s]://container/path",
+    ),
+    "no container": (
+        {"outputs": {"a": "abfs://Raw_Data/in.txt"}},
+        "'abfs://Raw_Data/in.txt' names no container: 'Raw_Data' is not 3 to 63 small letters",
+    ),
+    "other account": (
+        {"inputs": {"a": "https://other.blob.core.windows.net/raw/in.txt"}},
+        "is in another storage account than connection 'wasb_default' leads to",
+    ),
+    "output to the web": (
+        {"outputs": {"a": "https://example.com/a"}},
+        "outputs['a']: https://example.com/a is no place in Azure Storage",
+    ),
+    "expired SAS": (
+        lambda to: {"inputs": {"a": to.container("raw", expires_in=-60).blob_url("in.txt")}},
+        "raw/in.txt expired at ",
+    ),
+    "missing input": (
+        {"inputs": {"a": "abfs://raw/no-such.txt"}},
+        "An input does not exist, or was deleted after the submission.",
+    ),
+    "no right to read": (
+        lambda to: {"inputs": {"a": to.container("raw", permissions="w").blob_url("in.txt")}},
+        "Storage refused the download of an input: the SAS has expired, or is for another account",
+    ),
+    "no right to list": (
+        lambda to: {"inputs": {"a": to.container("raw", permissions="r").url}},
+        "Storage refused the list of an input's container",
+    ),
+    "no right to write": (
+        lambda to: {"outputs": {"made": to.container("raw", permissions="r").blob_url("made")}},
+        "Storage refused the upload of an output",
+    ),
+    "container of an output is missing": (
+        {"outputs": {"made": "abfs://nowhere/made"}},
+        "The container of an output does not exist: create it first.",
+    ),
+    "pattern without match": (
+        {"outputs": {"out/*.csv": "abfs://raw/"}},
+        "No file matches output 'out/*.csv' after the command has succeeded.",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_what_storage_refuses_fails_in_words_without_a_secret(storage: Storage, fault: str) -> None:
+    given, message = FAULTS[fault]
+    storage.container("raw").put("in.txt", b"hello")
+
+    options = given if isinstance(given, dict) else given(storage)
+    done = run_to_end(operator("echo made > made; mkdir out", **options))
+
+    assert message in done.message
+    assert "sig=" not in done.everything_said.replace("sig=***", "").replace("sig=REDACTED", "")
+    assert storage.account.jobs() == []
+
+
+def test_an_asset_is_an_inlet_or_outlet(storage: Storage) -> None:
+    raw, clean = Asset("abfs://raw/in.txt"), Asset("abfs://clean/out.txt")
+
+    task = operator(
+        COPY, inputs={"in.txt": raw}, outputs={"out.txt": clean, "log": OutputSpec("abfs://clean/log")}
+    )
+
+    assert (task.inlets, task.outlets) == ([raw], [clean])
