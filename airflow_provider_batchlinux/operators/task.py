@@ -149,7 +149,17 @@ class BatchLinuxTaskOperator(BatchLinuxWaitingOperator["TaskRequest"]):
     :param batch_linux_conn_id: the connection to the Batch account. (templated)
     """
 
-    template_fields_renderers = {"command": "bash", "environment": "json", "files": "json"}  # noqa: RUF012
+    template_fields_renderers = {  # noqa: RUF012
+        "command": "bash",
+        "environment": "json",
+        "files": "json",
+        "secret_environment": "json",
+        "secret_files": "json",
+        "inputs": "json",
+        "outputs": "json",
+        "container": "json",
+        "run_as": "json",
+    }
 
     def __init__(
         self,
