@@ -1,5 +1,7 @@
 """
-Once a day, delete pools that are no longer used, and report images that are about to reach end of support.
+Once a day, remove what is no longer used, and report images that are about to reach end of support.
+
+Pools and jobs are removed when the Dag runs that made them have ended, and users of nodes after their time.
 
 The sweep is a dry run unless the Dag's parameter `delete` is true. Use the same connection as the Dags that
 create the pools, and set up an alert for failures of this Dag.
@@ -19,7 +21,7 @@ with DAG(
     start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
     catchup=False,
     params={
-        "delete": Param(False, type="boolean", description="Delete unused pools; otherwise only report them.")
+        "delete": Param(False, type="boolean", description="Remove what is unused; otherwise only report it.")
     },
     tags=["azure", "batch", "example"],
     doc_md=__doc__,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_batchlinux.core.instants import Duration
 from airflow_provider_batchlinux.exceptions import NodeUsersError
-from airflow_provider_batchlinux.operators._base import owner_of
+from airflow_provider_batchlinux.operators._base import marked_owner
 from airflow_provider_batchlinux.operators._node_users import (
     DEFAULT_MAX_CONCURRENCY,
     NodeUsersOperator,
@@ -166,7 +166,7 @@ class BatchLinuxAddNodeUsersOperator(NodeUsersOperator["AddNodeUsersRequest"]):
         entry = LedgerEntry(
             user.username,
             user.expires_at,
-            by=owner_of(context),
+            by=marked_owner(context, self.installation),
             key=user.fingerprint,
             is_admin=user.is_admin,
             has_password=bool(user.password),
@@ -303,7 +303,7 @@ class BatchLinuxRemoveNodeUsersOperator(NodeUsersOperator["RemoveNodeUsersReques
 
         return RemoveUser(
             self.request.username,
-            owner_of(context),
+            marked_owner(context, self.installation),
             self.request.max_concurrency,
             self.request.take_over,
         )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_batchlinux.core.instants import Duration
 from airflow_provider_batchlinux.exceptions import NodeUsersError
-from airflow_provider_batchlinux.operators._base import is_last_try, is_retry, owner_of
+from airflow_provider_batchlinux.operators._base import is_last_try, is_retry, marked_owner
 from airflow_provider_batchlinux.operators._node_users import (
     advise,
     generated_key,
@@ -175,7 +175,7 @@ class BatchLinuxLeaseNodeUsersOperator(BatchLinuxWaitingOperator["LeaseNodeUsers
             pool_id=request.pool_id,
             username=request.username,
             until=until.timestamp(),
-            by=owner_of(context),
+            by=marked_owner(context, self.installation),
             batch_linux_conn_id=request.batch_linux_conn_id,
             poll_interval=request.poll_interval,
             ssh_public_key=key,
@@ -200,7 +200,7 @@ class BatchLinuxLeaseNodeUsersOperator(BatchLinuxWaitingOperator["LeaseNodeUsers
         request = self.request
         if is_retry(context, self.retries or 0):
             found = await read_entry(client, request.pool_id, request.username)
-            if (entry := lease_to_continue(found, owner_of(context))) is not None:
+            if (entry := lease_to_continue(found, marked_owner(context, self.installation))) is not None:
                 return entry.expires_at, entry
         return request.until(client.clock.now()), None
 

@@ -1,4 +1,4 @@
-"""The operator that removes pools and jobs that are no longer needed."""
+"""The operator that removes pools, jobs and users that are no longer needed."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_batchlinux.core.instants import Duration
+from airflow_provider_batchlinux.exceptions import BatchLinuxError
 from airflow_provider_batchlinux.operators._base import BatchLinuxBaseOperator, runs_ended, save_result
 
 if TYPE_CHECKING:
@@ -21,8 +22,8 @@ class BatchLinuxSweepPoolsOperator(BatchLinuxBaseOperator["SweepPoolsRequest"]):
     """
     Delete the pools of this Airflow that have expired or whose Dag runs have ended, and their jobs.
 
-    Only pools and jobs that this installation of Airflow created are considered, whatever the connection. The
-    log counts the pools of others.
+    Only what this installation of Airflow created is considered, whatever the connection. The log counts the
+    pools of others.
 
     - A pool with an expiry (``expires_in``) is deleted after it has expired, never earlier.
     - A pool without an expiry is deleted when the Dag run that created it has ended, and those that reused it
@@ -36,6 +37,8 @@ class BatchLinuxSweepPoolsOperator(BatchLinuxBaseOperator["SweepPoolsRequest"]):
       Dag run has ended, for example because its worker died, or when its pool is deleted before its command
       has ended. It is deleted, or only ended where ``delete_job`` was to keep it: an active job counts
       against the account's quota.
+    - A user is removed from the nodes when its time is over, and from nodes that owe the removal of an
+      earlier one, as ``BatchLinuxAuditNodeUsersOperator(revoke=True)`` does.
 
     Without ``delete=True`` this is a dry run. Schedule it daily:
 
@@ -53,8 +56,12 @@ class BatchLinuxSweepPoolsOperator(BatchLinuxBaseOperator["SweepPoolsRequest"]):
       the node-hours per day of these.
     - ``jobs``: ``job_id``, ``pool_id``, ``action`` (``delete`` or ``end``) and ``reason`` of each job to
       remove; ``jobs_removed``: the number of those that were.
+    - ``users``: ``pool_id``, ``username`` and ``reason`` of each user to remove; ``users_removed``: the
+      number of those that no node has any more; ``owed``: ``pool_id``, ``username`` and ``node_id`` for each
+      node that may still have one. The next sweep asks it again.
     - ``kept``: ``pool_id``, ``since`` and ``nodes`` of each pool that is kept on purpose.
-    - ``refused``: ``pool_id`` or ``job_id``, and ``error``, of each pool or job that could not be removed.
+    - ``refused``: ``error`` of each removal that the service refused, and its ``pool_id``, ``job_id``, or
+      ``username`` and ``pool_id``.
     - ``idle``, with ``idle_after``: ``pool_id`` and ``nodes`` of each remaining pool that has been idle as
       long.
 
@@ -62,7 +69,7 @@ class BatchLinuxSweepPoolsOperator(BatchLinuxBaseOperator["SweepPoolsRequest"]):
         ``docs/howto/keep-an-account-tidy.md``,
         and ``maintenance`` in ``example_dags/example_maintenance.py``.
 
-    :param delete: delete the pools and jobs; ``False`` is a dry run. (templated)
+    :param delete: delete the pools and jobs, and remove the users; ``False`` is a dry run. (templated)
     :param ended_runs: delete also pools without an expiry, and jobs, whose Dag runs have ended. ``False``
         deletes only expired pools, and the jobs that can no longer end. (templated)
     :param installations: the ids of other installations of Airflow whose pools are considered, too, because
@@ -121,15 +128,17 @@ class BatchLinuxSweepPoolsOperator(BatchLinuxBaseOperator["SweepPoolsRequest"]):
             self._log_plan(plan)
             swept = session.run(lambda client: carry_out(client, plan)) if request.delete else Swept()
         result = swept.to_result(plan)
-        if swept.refused:
+        try:
+            swept.require_all()
+        except BatchLinuxError:
             save_result(context, result)
-        swept.require_all()
+            raise
         return result
 
     def _log_plan(self, plan: SweepPlan) -> None:
         from airflow_provider_batchlinux.core.pools.sweep import node_hours_per_day, sweep_table
         from airflow_provider_batchlinux.core.tasks.sweep import job_sweep_table
-        from airflow_provider_batchlinux.core.text import counted
+        from airflow_provider_batchlinux.core.text import counted, table
 
         for other, number in plan.others.items():
             self.log.info("Installation %r has %s, not considered.", other, counted(number, "pool"))
@@ -137,6 +146,9 @@ class BatchLinuxSweepPoolsOperator(BatchLinuxBaseOperator["SweepPoolsRequest"]):
             self.log.info("%s", sweep_table(plan.pools))
         if plan.jobs:
             self.log.info("%s", job_sweep_table(plan.jobs))
+        if plan.users:
+            rows = [tuple(user.to_dict().values()) for user in plan.users]
+            self.log.info("%s", table(("POOL", "USER", "WHY"), rows))
         for pool in plan.kept:
             nodes = counted(pool.nodes, "node")
             self.log.info("Pool %r with %s has been kept since %s.", pool.pool_id, nodes, pool.kept)
@@ -145,8 +157,9 @@ class BatchLinuxSweepPoolsOperator(BatchLinuxBaseOperator["SweepPoolsRequest"]):
             hours = counted((self.request.idle_after or 0) / 3600, "hour")
             self.log.warning("Pool %r: %s idle for %s.", pool.pool_id, nodes, hours)
         found = counted(len(plan.pools), "pool"), counted(node_hours_per_day(plan.pools), "node-hour")
-        jobs = f"; {counted(len(plan.jobs), 'job')} of ended commands" if plan.jobs else ""
+        more = f"; {counted(len(plan.jobs), 'job')} of ended commands" if plan.jobs else ""
+        more += f"; {counted(len(plan.users), 'user')} whose access is over" if plan.users else ""
         if self.request.delete:
-            self.log.info("Deleting %s, which saves %s per day%s.", *found, jobs)
+            self.log.info("Deleting %s, which saves %s per day%s.", *found, more)
         else:
-            self.log.info("Dry run: %s could be deleted, saving %s per day%s.", *found, jobs)
+            self.log.info("Dry run: %s could be deleted, saving %s per day%s.", *found, more)

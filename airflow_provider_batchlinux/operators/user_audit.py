@@ -96,11 +96,6 @@ class BatchLinuxAuditNodeUsersOperator(BatchLinuxBaseOperator["AuditNodeUsersReq
         for revocation in revocations:
             self._tell(revocation)
         require_revoked(revocations)
-        owed = [
-            {"pool_id": revocation.user.pool_id, "username": revocation.user.entry.username, "node_id": node}
-            for revocation in revocations
-            for node in revocation.owed
-        ]
         return {
             "users": [
                 {"pool_id": user.pool_id, **user.entry.to_result(), "overdue": user.entry.is_over(now)}
@@ -111,7 +106,7 @@ class BatchLinuxAuditNodeUsersOperator(BatchLinuxBaseOperator["AuditNodeUsersReq
             "revoked": sum(
                 revocation.is_done for revocation in revocations if revocation.user.entry.is_over(now)
             ),
-            "owed": owed,
+            "owed": [owed for revocation in revocations for owed in revocation.owed_nodes],
         }
 
     def _tell(self, revocation: Revocation) -> None:

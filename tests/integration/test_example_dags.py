@@ -4,14 +4,25 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import pytest
 from airflow.sdk import DAG
 
+from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
+from airflow_provider_batchlinux.client.users.ledger import enter
+from airflow_provider_batchlinux.core.pool_metadata import (
+    DELETE_JOB_KEY,
+    METADATA_PREFIX,
+    SUBMISSION_KEY,
+    rest_metadata,
+)
+from airflow_provider_batchlinux.core.users.ledger import LedgerEntry
 from tests.airflow_harness import load_dag, run_dag, run_task, xcom_of
 from tests.batch_account import BatchAccount, eventually
+from tests.conftest import INSTALLATION
 
 EXAMPLES = Path(__file__).parents[2] / "example_dags"
 
@@ -60,6 +71,33 @@ def test_the_maintenance_tells_what_was_left_behind_and_keeps_it(account):
     assert (swept["pools"], swept["kept"], swept["refused"], swept["deleted"]) == ([], [], [], 0)
     assert checked == {"checked": 1, "ending": []}
     assert account.pools() == ["foreign"]
+
+
+def test_the_maintenance_removes_pools_jobs_and_users_of_runs_that_are_over(account):
+    marks = {"dag_id": "etl", "run_id": "gone", "installation": INSTALLATION}
+    named = rest_metadata({METADATA_PREFIX + name: value for name, value in marks.items()})
+    account.make_pool("left")
+    account.make_pool("foreign")
+    job = {"id": "left", "poolInfo": {"poolId": "foreign"}}
+    submitted = rest_metadata({SUBMISSION_KEY: "s", DELETE_JOB_KEY: "always"})
+    user = LedgerEntry("nora", datetime(2026, 1, 1, tzinfo=timezone.utc), marks)
+
+    async def leave(client: BatchLinuxClient) -> None:
+        await client.update_pool("left", {"metadata": named})
+        await client.create_job({**job, "metadata": [*named, *submitted]})
+        await enter(client, "foreign", user, take_over=False)
+
+    account.hook.run(leave)
+    dag = load_dag(EXAMPLES / "example_maintenance.py")
+    sweeper: Any = dag.get_task("sweep_pools")
+    sweeper.delete = True
+
+    run = run_dag(dag)
+
+    assert str(run.state) == "success"
+    [swept] = xcom_of(run, "sweep_pools")
+    assert (swept["deleted"], swept["jobs_removed"], swept["users_removed"]) == (1, 1, 1)
+    eventually(lambda: (account.pools(), account.jobs()) == (["foreign"], []))
 
 
 def test_the_access_ends_in_time_and_leaves_no_user(account):

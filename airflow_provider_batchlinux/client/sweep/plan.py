@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -11,6 +12,14 @@ from typing import Any
 from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
 from airflow_provider_batchlinux.client.pools.sweep import delete_swept, idle_pools
 from airflow_provider_batchlinux.client.tasks.sweep import jobs_to_sweep, sweep_jobs
+from airflow_provider_batchlinux.client.transport.fan_out import fan_out
+from airflow_provider_batchlinux.client.users.revoke import (
+    AuditedUser,
+    Revocation,
+    require_revoked,
+    revoke_overdue,
+    users_of,
+)
 from airflow_provider_batchlinux.core.pool_metadata import Holder
 from airflow_provider_batchlinux.core.pools.sweep import (
     SWEEP_FIELDS,
@@ -26,6 +35,11 @@ from airflow_provider_batchlinux.core.text import counted
 from airflow_provider_batchlinux.exceptions import BatchRequestError
 
 log = logging.getLogger(__name__)
+
+_NOUNS = {"username": "user", "job_id": "job", "pool_id": "pool"}
+"""What an entry of ``refused`` is about: the first of its keys."""
+
+_CONCURRENT_USERS = 4
 
 
 @dataclass(frozen=True)
@@ -51,6 +65,16 @@ class SweepRules:
         # Newest first: if that one still runs, which is likely, the others cost no request.
         return all(self.has_ended(run) for run in reversed(pool.runs or ()))
 
+    def is_ours(self, user: AuditedUser, own_pools: Collection[str]) -> bool:
+        """
+        Return whether a user may be removed.
+
+        :param own_pools: the pools of the installations. A user there that does not say which Airflow added
+            it, such as one of an earlier release or of the command line, counts as theirs.
+        """
+        installation = user.entry.by.get("installation")
+        return user.pool_id in own_pools if installation is None else installation in self.installations
+
     def job_has_ended(self, run: Holder) -> bool:
         """Return whether the Dag run of a job has ended, as far as it matters."""
         return self.ended_runs and self.has_ended(run)
@@ -63,6 +87,7 @@ class SweepPlan:
 
     :param pools: the pools to delete.
     :param jobs: the jobs to delete or end.
+    :param users: the users to remove, because their time is over or nodes owe the removal.
     :param kept: the pools that are kept on purpose, after a failure.
     :param idle: the other pools that are idle; ``None`` if none was looked for.
     :param others: how many pools each other installation has.
@@ -70,6 +95,7 @@ class SweepPlan:
 
     pools: Sequence[Sweep]
     jobs: Sequence[JobSweep]
+    users: Sequence[Revocation]
     kept: Sequence[OwnedPool]
     idle: Sequence[OwnedPool] | None
     others: Mapping[str, int]
@@ -82,29 +108,31 @@ class Swept:
 
     :param pools: the pools that are being deleted.
     :param jobs: the jobs that are being deleted or ended.
+    :param users: the users that nodes were asked to remove.
     :param refused: what the service refused to remove, as an entry of the result, with its error.
     :param tried: how many removals of each kind were tried.
     """
 
     pools: Sequence[Sweep] = ()
     jobs: Sequence[JobSweep] = ()
+    users: Sequence[Revocation] = ()
     refused: Sequence[tuple[Mapping[str, str], BatchRequestError]] = ()
     tried: Mapping[str, int] = field(default_factory=dict)
 
     def require_all(self) -> None:
-        """Raise BatchRequestError if the service refused a removal, with all causes."""
+        """
+        Raise an error if something was not removed, with all causes.
+
+        :raises BatchRequestError: if the service refused a removal.
+        :raises NodeUsersError: if nodes did not remove a user.
+        """
         if not self.refused:
+            require_revoked(self.users)
             return
-        kinds = {kind: sum(kind in item for item, _ in self.refused) for kind in self.tried}
-        parts = [
-            f"{number} of {counted(self.tried[kind], kind.removesuffix('_id'))}"
-            for kind, number in kinds.items()
-            if number
-        ]
+        kinds = Counter(_kind(item) for item, _ in self.refused)
+        parts = [f"{number} of {counted(self.tried[kind], _NOUNS[kind])}" for kind, number in kinds.items()]
         lines = "\n".join(
-            f"  {kind.removesuffix('_id')} {name!r}: {error}"
-            for item, error in self.refused
-            for kind, name in item.items()
+            f"  {_NOUNS[_kind(item)]} {item[_kind(item)]!r}: {error}" for item, error in self.refused
         )
         first = self.refused[0][1]
         msg = f"{' and '.join(parts)} could not be deleted:\n{lines}"
@@ -120,12 +148,19 @@ class Swept:
             "node_hours_saved_per_day": node_hours_per_day(self.pools),
             "jobs": [sweep.to_dict() for sweep in plan.jobs],
             "jobs_removed": len(self.jobs),
+            "users": [user.to_dict() for user in plan.users],
+            "users_removed": sum(user.is_done for user in self.users),
+            "owed": [owed for user in self.users for owed in user.owed_nodes],
             "kept": [pool.to_dict() for pool in plan.kept],
             "refused": [{**item, "error": str(error)} for item, error in self.refused],
         }
         if plan.idle is not None:
             result["idle"] = [{"pool_id": pool.pool_id, "nodes": pool.nodes} for pool in plan.idle]
         return result
+
+
+def _kind(item: Mapping[str, str]) -> str:
+    return next(kind for kind in _NOUNS if kind in item)
 
 
 async def plan_sweep(client: BatchLinuxClient, rules: SweepRules, now: datetime) -> SweepPlan:
@@ -136,6 +171,13 @@ async def plan_sweep(client: BatchLinuxClient, rules: SweepRules, now: datetime)
     sweeps = [sweep for sweep in found if sweep is not None]
     swept = [sweep.pool.pool_id for sweep in sweeps]
     jobs = owned_jobs(await client.find_jobs(), rules.installations)
+    own_pools = {pool.pool_id for pool in pools}
+    # The users of a pool are gone with it.
+    users = [
+        user
+        for user in users_of(body for body in bodies if body["id"] not in swept)
+        if rules.is_ours(user, own_pools)
+    ]
     idle = None
     if rules.idle_after is not None:
         remaining = [pool for pool in pools if pool.pool_id not in swept and pool.nodes]
@@ -143,6 +185,7 @@ async def plan_sweep(client: BatchLinuxClient, rules: SweepRules, now: datetime)
     return SweepPlan(
         pools=sweeps,
         jobs=await jobs_to_sweep(client, jobs, rules.job_has_ended, swept),
+        users=await revoke_overdue(client, users, client.clock.now(), dry_run=True),
         kept=[pool for pool in pools if pool.is_kept],
         idle=idle,
         others=pools_of_others(bodies, rules.installations),
@@ -151,7 +194,7 @@ async def plan_sweep(client: BatchLinuxClient, rules: SweepRules, now: datetime)
 
 async def carry_out(client: BatchLinuxClient, plan: SweepPlan) -> Swept:
     """
-    Remove what a plan has found.
+    Remove what a plan has found, as far as the service permits it.
 
     A pool that has changed meanwhile is kept, with the jobs whose commands can still run on it.
     """
@@ -172,4 +215,22 @@ async def carry_out(client: BatchLinuxClient, plan: SweepPlan) -> Swept:
             ended.append(job)
         else:
             refused.append(({"job_id": job.job.job_id}, error))
-    return Swept(deleted, ended, refused, {"pool_id": len(plan.pools), "job_id": len(jobs)})
+
+    async def remove(planned: Revocation) -> Revocation | BatchRequestError:
+        try:
+            [done] = await revoke_overdue(client, [planned.user], client.clock.now()) or [planned]
+        except BatchRequestError as error:
+            return error
+        return done
+
+    asked = []
+    for planned, outcome in zip(
+        plan.users, await fan_out(plan.users, remove, max_concurrency=_CONCURRENT_USERS), strict=True
+    ):
+        if isinstance(outcome, BatchRequestError):
+            user = planned.user
+            refused.append(({"username": user.entry.username, "pool_id": user.pool_id}, outcome))
+        else:
+            asked.append(outcome)
+    tried = {"pool_id": len(plan.pools), "job_id": len(jobs), "username": len(plan.users)}
+    return Swept(deleted, ended, asked, refused, tried)

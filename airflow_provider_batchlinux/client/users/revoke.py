@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+from typing import Any
 
 from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
 from airflow_provider_batchlinux.client.transport.fan_out import fan_out
@@ -284,6 +285,20 @@ class Revocation:
         """The nodes that may still have the user."""
         return self.taken.owed if self.taken else []
 
+    @property
+    def owed_nodes(self) -> list[dict[str, str]]:
+        """The same, as entries of a result."""
+        user = {"pool_id": self.user.pool_id, "username": self.user.entry.username}
+        return [{**user, "node_id": node_id} for node_id in self.owed]
+
+    def to_dict(self) -> dict[str, str]:
+        """Return the user as an entry of a result, with the reason."""
+        return {
+            "pool_id": self.user.pool_id,
+            "username": self.user.entry.username,
+            "reason": self.reason,
+        }
+
 
 async def audited_users(client: BatchLinuxClient, pool_ids: Sequence[str] | None = None) -> list[AuditedUser]:
     """
@@ -293,11 +308,19 @@ async def audited_users(client: BatchLinuxClient, pool_ids: Sequence[str] | None
     """
     bodies = await client.list_pools(["id", "state", "metadata"])
     wanted = None if pool_ids is None else {pool_id.lower() for pool_id in pool_ids}
+    return users_of([body for body in bodies if wanted is None or str(body["id"]).lower() in wanted])
+
+
+def users_of(pools: Iterable[Mapping[str, Any]]) -> list[AuditedUser]:
+    """
+    Return the users in the ledgers of pools, except pools that are being deleted.
+
+    :param pools: REST bodies with ``id``, ``state`` and ``metadata``.
+    """
     return [
         AuditedUser(str(body["id"]), entry)
-        for body in bodies
+        for body in pools
         if body.get("state") != "deleting"
-        if wanted is None or str(body["id"]).lower() in wanted
         for entry in entries_in(metadata_of(body)).values()
         if not entry.is_settled
     ]
@@ -323,21 +346,6 @@ async def revoke_overdue(
 
     due = [user for user in users if user.reason(now) is not None]
     return await fan_out(due, revoked, max_concurrency=_CONCURRENT_POOLS)
-
-
-async def settle_users(
-    client: BatchLinuxClient, pool_ids: Sequence[str] | None = None, *, dry_run: bool = False
-) -> list[Revocation]:
-    """
-    Remove all users whose time is over by the service's clock, and pay what nodes owe, in the given pools.
-
-    The sweeper calls it; the audit does the same in two steps, to show the users first.
-
-    :param pool_ids: the pools, which need not exist; ``None`` for all of the account.
-    :param dry_run: only return which users these are, and why.
-    """
-    users = await audited_users(client, pool_ids)
-    return await revoke_overdue(client, users, client.clock.now(), dry_run=dry_run)
 
 
 def failed_records(records: Sequence[UserRecord]) -> list[UserRecord]:

@@ -55,6 +55,7 @@ class TestBeginning:
             "run_id": RUN_ID,
             "task_id": "lease",
             "map_index": "-1",
+            "installation": "tests",
         }
         assert entry["key"] == key.get_fingerprint()
         assert entry["admin"] is True

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
+import asyncssh
 import pytest
 
 from airflow_provider_batchlinux.client.pools.metadata import change_metadata
-from airflow_provider_batchlinux.core.pool_metadata import METADATA_PREFIX, PoolMarks
+from airflow_provider_batchlinux.client.users.ledger import enter
+from airflow_provider_batchlinux.core.pool_metadata import METADATA_PREFIX, PoolMarks, metadata_of
 from airflow_provider_batchlinux.core.pools.repair import RepairHistory, with_history
+from airflow_provider_batchlinux.core.users.ledger import LedgerEntry, entries_in
 from airflow_provider_batchlinux.exceptions import BatchRequestError
+from airflow_provider_batchlinux.operators.node_users import BatchLinuxAddNodeUsersOperator
 from airflow_provider_batchlinux.operators.pool import (
     BatchLinuxCreatePoolOperator,
 )
@@ -20,6 +24,7 @@ from airflow_provider_batchlinux.operators.sweeper import BatchLinuxSweepPoolsOp
 from tests.airflow_harness import RUN_ID, ExecutionApi, TaskRun, run_task
 from tests.batch_account import BatchAccount, eventually
 from tests.unit.commands import Loop, defer, job_of, operator
+from tests.unit.logins import lets_in
 
 
 def create(pool_id: str, **options: Any) -> None:
@@ -351,3 +356,77 @@ class TestJobs:
         assert f"1 of 3 jobs could not be deleted:\n  job '{jobs['always']}':" in run.message
         assert [item["job_id"] for item in run.result["refused"]] == [jobs["always"]]
         assert run.result["jobs_removed"] == 2
+
+
+class TestUsers:
+    """Users whose time is over: the task that was to remove them died."""
+
+    def overdue(self, account: BatchAccount, pool_id: str, username: str, **by: str) -> None:
+        entry = LedgerEntry(username, datetime.now(timezone.utc) - timedelta(hours=1), by)
+        account.hook.run(lambda client: enter(client, pool_id, entry, take_over=True))
+
+    def ledger(self, account: BatchAccount, pool_id: str) -> set[str]:
+        body = account.hook.run(lambda client: client.find_pool_body(pool_id, ["id", "metadata"])) or {}
+        return {name for name, entry in entries_in(metadata_of(body)).items() if not entry.is_settled}
+
+    @pytest.fixture
+    def users(self, account: BatchAccount, key: asyncssh.SSHKey, public_key: str) -> BatchAccount:
+        """Give a pool of ours and one of nobody, with users of ours, of others, and of people."""
+        create("ours", dedicated_nodes=1, ssh_from=["10.0.0.0/8"])
+        account.wait_for_nodes({"idle": 1}, pool_id="ours")
+        account.make_pool("nobodys")
+        add = BatchLinuxAddNodeUsersOperator(
+            task_id="add", pool_id="ours", username="nora", ssh_public_key=public_key, expires_in=3600
+        )
+        assert run_task(add).state == "success"
+        assert len(lets_in(account, "nora", pool_id="ours", client_keys=[key])) == 1
+        self.overdue(account, "ours", "nora", dag_id="etl", run_id="r", installation="tests")
+        self.overdue(account, "ours", "person", user="pat", host="laptop")
+        self.overdue(account, "ours", "theirs", dag_id="etl", run_id="r", installation="theirs")
+        self.overdue(account, "nobodys", "mine", dag_id="etl", run_id="r", installation="tests")
+        self.overdue(account, "nobodys", "person", user="pat", host="laptop")
+        return account
+
+    def test_ours_are_removed_and_those_of_others_stay(
+        self, users: BatchAccount, key: asyncssh.SSHKey
+    ) -> None:
+        dry = sweep(run_lives=True)
+        assert self.ledger(users, "ours") == {"nora", "person", "theirs"}
+        run = sweep(run_lives=True, delete=True)
+
+        planned = {(user["pool_id"], user["username"]) for user in run.result["users"]}
+        assert planned == {("ours", "nora"), ("ours", "person"), ("nobodys", "mine")}
+        assert dry.result["users"] == run.result["users"]
+        assert (dry.result["users_removed"], run.result["users_removed"]) == (0, 3)
+        assert "3 users whose access is over" in dry.log
+        assert "its time was over at" in run.result["users"][0]["reason"]
+        assert lets_in(users, "nora", pool_id="ours", client_keys=[key]) == set()
+        assert (self.ledger(users, "ours"), self.ledger(users, "nobodys")) == ({"theirs"}, {"person"})
+
+    def test_what_a_node_owes_is_told_and_paid_by_the_next_sweep(
+        self, users: BatchAccount, key: asyncssh.SSHKey
+    ) -> None:
+        node_id = users.put_node("deallocated", pool_id="ours")
+
+        owing = sweep(run_lives=True, delete=True)
+        assert {(owed["username"], owed["node_id"]) for owed in owing.result["owed"]} == {
+            ("nora", node_id),
+            ("person", node_id),
+        }
+        users.put_node("idle", pool_id="ours")
+        paid = sweep(run_lives=True, delete=True)
+
+        assert {user["reason"] for user in paid.result["users"]} == {"revoked, and nodes owe the removal"}
+        assert paid.result["owed"] == []
+        assert lets_in(users, "nora", pool_id="ours", client_keys=[key]) == set()
+
+    def test_a_refusal_for_one_does_not_keep_the_others(self, users: BatchAccount) -> None:
+        users.control.inject(method="PATCH", path="/pools/nobodys", times=None, status=403, code="Denied")
+
+        run = sweep(run_lives=True, delete=True)
+
+        assert "1 of 3 users could not be deleted:\n  user 'mine':" in run.message
+        assert [(item["pool_id"], item["username"]) for item in run.result["refused"]] == [
+            ("nobodys", "mine")
+        ]
+        assert run.result["users_removed"] == 2
