@@ -40,6 +40,10 @@ def get_provider_info() -> dict[str, Any]:
             "triggers.pool",
             "triggers.task",
         ),
+        "task-decorators": [
+            {"name": name, "class-name": f"{_PACKAGE}.decorators.batch_linux.{name}_task"}
+            for name in ("batch_linux", "batch_linux_cmd")
+        ],
         "extra-links": [f"{_PACKAGE}.links.portal.BatchLinuxPoolLink"],
         "connection-types": [_connection_type()],
         "config": {"batch_linux": _config()},

@@ -40,7 +40,7 @@ class ParametersMixin(BaseOperator, Generic[R]):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if cls.__module__.partition(".")[0] == _PACKAGE:
-            cls.template_fields = _parameters_of(cls)
+            cls.template_fields = (*_fields_of_airflow(cls), *_parameters_of(cls))
 
     @classmethod
     def request_class(cls) -> type[R]:
@@ -128,6 +128,13 @@ class ParametersMixin(BaseOperator, Generic[R]):
         self._shown = {name: getattr(self, name) for name in rendered}
         for secret in secrets:
             mask_secret(secret)
+
+
+def _fields_of_airflow(cls: type) -> Iterator[str]:
+    """Yield the template fields of an operator's bases in Airflow, such as the arguments of a function."""
+    for base in cls.__mro__:
+        if base.__module__.partition(".")[0] != _PACKAGE:
+            yield from vars(base).get("template_fields", ())
 
 
 def _parameters_of(cls: type) -> Sequence[str]:

@@ -285,15 +285,17 @@ class BatchLinuxTaskOperator(BatchLinuxWaitingOperator["TaskRequest"]):
         """Return whether the command is lost or timed out, or no retry follows that could adopt it."""
         return isinstance(error, (TaskFailedError, WaitTimeoutError)) or is_last_try(context)
 
+    def contents(self) -> dict[str, bytes]:
+        """Return the contents of the files that are sent with the command."""
+        return {name: Path(path).read_bytes() for name, path in (self.request.files or {}).items()}
+
     async def _job(self, client: BatchLinuxClient) -> JobSpec:
         """Return the job to submit, after what only the worker and the pool can tell about it was checked."""
         from airflow_provider_batchlinux.client.tasks.requirements import require_engine
         from airflow_provider_batchlinux.core.tasks.spec.files import pack_files
 
-        request = self.request
-        files = {name: Path(path) for name, path in (request.files or {}).items()}
-        contents = {name: path.read_bytes() for name, path in files.items()}
-        job = request.job(pack_files(contents) if contents else None)
+        contents = self.contents()
+        job = self.request.job(pack_files(contents) if contents else None)
         if problems := job.problems():
             raise ValueError("\n".join(problems))
         if job.task.container is not None:

@@ -137,6 +137,17 @@ def test_the_etl_spreads_a_week_of_flights_and_gets_the_totals_right(account):
     nothing_is_left(account)
 
 
+def test_the_python_functions_run_on_the_nodes_and_are_averaged(account):
+    run = run_dag(hurried(load_dag(EXAMPLES / "example_python_functions.py")))
+
+    assert str(run.state) == "success"
+    estimates = xcom_of(run, "linux.estimate")
+    [average] = xcom_of(run, "average")
+    assert len(estimates) == 4
+    assert average == pytest.approx(3.14, abs=0.02)
+    nothing_is_left(account)
+
+
 def test_the_examples_are_parsed_without_azure():
     paths = sorted(EXAMPLES.glob("*.py"))
     code = (

@@ -10,6 +10,7 @@ from airflow.providers.sftp.operators.sftp import SFTPOperator
 from airflow.providers.ssh.operators.ssh import SSHOperator
 from airflow.sdk import DAG, BaseOperator, Context, task
 
+from airflow_provider_batchlinux.decorators.batch_linux import batch_linux_cmd_task, batch_linux_task
 from airflow_provider_batchlinux.exceptions import (
     BatchAuthenticationError,
     BatchConflictError,
@@ -319,5 +320,15 @@ with DAG("typed", schedule="@daily", start_date=pendulum.datetime(2026, 1, 1)):
         "nodes", image="ubuntu 24.04", vm_size="standard_d2s_v5", dedicated_nodes=2, ready="80%"
     ) as pool:
         BatchLinuxTaskOperator(task_id="work", pool_id=pool.pool_id, command="true")
+
+        @batch_linux_task(pool_id=pool.pool_id, requirements=["polars"], deferrable=True)
+        def double(number: int) -> int:
+            return 2 * number
+
+        @batch_linux_cmd_task(pool_id=pool.pool_id)
+        def echo(text: str) -> str:
+            return f"echo {text}"
+
+        echo("done") << double(21)
     create >> ready >> [by_span, by_instant] >> work >> mapped >> report(pool_id) >> remove
     remove.as_teardown(setups=by_span) >> delete.as_teardown(setups=create)

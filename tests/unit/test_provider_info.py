@@ -65,6 +65,7 @@ def test_the_connection_form_fits_the_schema_of_airflows_own_providers() -> None
     [
         *(name for kind in ("hooks", "operators", "sensors", "triggers") for name in modules(kind)),
         *INFO["extra-links"],
+        *(decorator["class-name"] for decorator in INFO["task-decorators"]),
         CONNECTION_TYPE["hook-class-name"],
     ],
 )

@@ -1,0 +1,121 @@
+"""A call of a function as the files that are sent to a node, and the result that comes back."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+COMMAND = "bash function.sh"
+RESULT_FILE = "result.json"
+
+
+@dataclass(frozen=True)
+class FunctionCall:
+    """
+    A call of a function.
+
+    :param name: the function's name.
+    :param file: the Dag file, for tracebacks.
+    :param source: the function's source; empty if it is pickled.
+    :param args: the positional arguments.
+    :param kwargs: the keyword arguments.
+    :param pickled: the function with its arguments, by cloudpickle in Base64; ``None`` sends them as JSON.
+    :param worker_python: the version of the worker's Python, such as ``3.12``.
+    :param expect_airflow: whether Airflow has to be on the node.
+    """
+
+    name: str
+    file: str
+    source: str
+    args: Sequence[Any]
+    kwargs: Mapping[str, Any]
+    pickled: str | None
+    worker_python: str
+    expect_airflow: bool
+
+    def to_json(self) -> str:
+        """
+        Return the content of ``function.json``.
+
+        :raises ValueError: an argument is nothing that JSON can hold.
+        """
+        args: list[Any] = []
+        kwargs: dict[str, Any] = {}
+        if self.pickled is None:
+            args = [_plain(f"Argument {at}", value) for at, value in enumerate(self.args)]
+            kwargs = {name: _plain(f"Argument {name}", value) for name, value in self.kwargs.items()}
+        sent = {
+            "name": self.name,
+            "file": self.file,
+            "source": self.source,
+            "args": args,
+            "kwargs": kwargs,
+            "pickled": self.pickled,
+            "python": self.worker_python,
+            "expect_airflow": self.expect_airflow,
+        }
+        return json.dumps(sent)
+
+
+def script(template: str, python: str, requirements: Sequence[str], container: str) -> str:
+    """
+    Return the shell script that calls the function.
+
+    :param template: the content of ``run_function.sh``.
+    :param python: the interpreter on the node.
+    :param requirements: the lines of the requirements file.
+    :param container: the image of the container, whose environments others cannot use; empty for none.
+    """
+    text = "\n".join([container, *requirements])
+    digest = hashlib.sha256(text.encode()).hexdigest()[:16] if requirements else ""
+    return f"python={shlex.quote(python)}\nrequirements={digest}\n{template}"
+
+
+def context_arguments(names: Sequence[str], context: Mapping[str, Any]) -> dict[str, Any]:
+    """
+    Return the values of parameters that have the name of a value of Airflow's context.
+
+    :param names: the parameters.
+    :param context: Airflow's context of the task.
+    :raises ValueError: a value is an object of Airflow, which does not exist on a node.
+    """
+    found = {name: _plain_context(context[name]) for name in names if name in context}
+    if wrong := [name for name, value in found.items() if value is NotImplemented]:
+        msg = (
+            f"The function takes {', '.join(wrong)} from Airflow's context, which cannot be sent to a node. "
+            "Pass what it needs of it as an argument, such as a template."
+        )
+        raise ValueError(msg)
+    return found
+
+
+def _plain_context(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, Mapping):
+        value = dict(value)
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError):
+        return NotImplemented
+    return value
+
+
+def _plain(name: str, value: Any) -> Any:
+    """Return an argument in a form that JSON can hold; a lazy sequence becomes a list."""
+    if isinstance(value, Sequence) and not isinstance(value, (str, bytes, list, tuple)):
+        value = list(value)
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        msg = (
+            f"{name} of the function is of type {type(value).__name__}, which JSON cannot hold: {error}. "
+            "Pass text, numbers, lists and dicts, or use serializer='cloudpickle'."
+        )
+        raise ValueError(msg) from error
+    return value

@@ -1,0 +1,1 @@
+"""Decorators: a Python function, or the command that it returns, runs on a node."""

@@ -1,0 +1,64 @@
+"""The source of a function as a node gets it, and the names that only its Dag file defines."""
+
+from __future__ import annotations
+
+import ast
+from importlib import resources
+
+import pytest
+
+from airflow_provider_batchlinux.core.functions.source import standalone_source, undefined_names
+
+
+def test_decorators_and_indentation_are_left_out_and_comments_kept() -> None:
+    text = """
+    @setup
+    @task.batch_linux(
+        pool_id="etl",
+    )
+    def f(a: DataFrame, b: int = 1) -> DataFrame:
+        # a reason
+        return a
+""".strip("\n")
+
+    source = standalone_source(text)
+
+    assert source == (
+        "from __future__ import annotations\n\n"
+        "def f(a: DataFrame, b: int = 1) -> DataFrame:\n    # a reason\n    return a\n"
+    )
+    assert undefined_names(source) == []
+
+
+@pytest.mark.parametrize("text", ["f = task(lambda: 1)", "    lambda: 1)", "x = 1\n", ""])
+def test_what_is_no_function_definition_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="not defined by def"):
+        standalone_source(text)
+
+
+@pytest.mark.parametrize(
+    ("body", "missing"),
+    [
+        ("return path.join('a')", ["path"]),
+        ("import json\n    return json.dumps([len(x) for x in 'ab'])", []),
+        ("def inner():\n        return LIMIT\n    return inner()", ["LIMIT"]),
+        ("class A:\n        one = 1\n        two = one\n    return A.two, __name__", []),
+        ("class A(Base):\n        x = OTHER", ["Base", "OTHER"]),
+        ("global counter\n    counter = 1\n    return counter", []),
+        ("return f(a)", []),
+        ("return a.LIMIT", []),
+        ("try:\n        import polars\n    except ImportError as e:\n        print(e)", []),
+    ],
+)
+def test_names_of_the_dag_file_are_found(body: str, missing: list[str]) -> None:
+    assert undefined_names(standalone_source(f"def f(a):\n    {body}\n")) == missing
+
+
+def test_a_default_that_the_dag_file_defines_is_found() -> None:
+    assert undefined_names(standalone_source("def f(a=LIMIT):\n    pass\n")) == ["LIMIT"]
+
+
+def test_the_program_on_the_node_needs_no_newer_python_than_it_says() -> None:
+    text = resources.files("airflow_provider_batchlinux.on_node").joinpath("run_function.py").read_text()
+
+    assert ast.parse(text, feature_version=(3, 7))
