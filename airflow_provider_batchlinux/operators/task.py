@@ -69,8 +69,8 @@ class BatchLinuxTaskOperator(BatchLinuxWaitingOperator["TaskRequest"]):
             deferrable=True,
         )
 
-    The command becomes a Batch job with one task, which may run on any node of the pool. When it has ended,
-    its stdout and stderr are written to the Airflow log. A non-zero exit code fails the Airflow task.
+    The command becomes a Batch job with one task, which may run on any node of the pool. Its output
+    follows in the Airflow log while it runs. A non-zero exit code fails the Airflow task.
 
     - A retry adopts a command of an earlier try that still runs, or that has succeeded without its result
       having been read. Any other command that has ended is run again.
@@ -138,8 +138,8 @@ class BatchLinuxTaskOperator(BatchLinuxWaitingOperator["TaskRequest"]):
         for inspection) or ``never``. A kept job ends with its command, and holds no quota. (templated)
     :param rerun_finished: run the command again in a retry, even if an earlier try has run it with success
         and only its result was not read. (templated)
-    :param output_limit: how many bytes of stdout and of stderr are logged at most; longer output is truncated
-        to its end. (templated)
+    :param output_limit: how many bytes of stdout and of stderr are logged at most: half of it while the
+        command runs, the rest for the end. (templated)
     :param poll_interval: the longest time between polls, as a pendulum duration, ``timedelta`` or seconds. A
         young command is polled every 3 s, and later at a tenth of its age. With less than 5 s, a deferred
         task may resume before a busy scheduler has recorded the deferral; Airflow (3.3.2) then treats it as
@@ -231,6 +231,7 @@ class BatchLinuxTaskOperator(BatchLinuxWaitingOperator["TaskRequest"]):
             "delete_job": self.request.delete_job,
             "submitted_at": time.time(),
             "has_secrets": bool(self.request.secret_environment or self.request.secret_files),
+            "output_limit": self.request.output_limit,
             "start_by": nearest_deadline(context, start_limit=start_limit)["deadline"],
         }
         submission = Submission(
@@ -253,19 +254,21 @@ class BatchLinuxTaskOperator(BatchLinuxWaitingOperator["TaskRequest"]):
         self,
         client: BatchLinuxClient,
         context: Context,  # noqa: ARG002
-        trigger: BatchLinuxTrigger,  # noqa: ARG002
+        trigger: BatchLinuxTrigger,
         result: dict[str, Any],
     ) -> Step:
-        """Log the output of the command, and return its result."""
+        """Log the rest of the output of the command, and return its result."""
         from airflow_provider_batchlinux.client.storage.access import StorageAccess
         from airflow_provider_batchlinux.client.tasks.results import Reading, finish_task
         from airflow_provider_batchlinux.client.tasks.secrets import delete_secrets, job_with_secrets
+        from airflow_provider_batchlinux.core.tasks.output import Progress
 
         request = self.request
         if request.secret_environment or request.secret_files:
             job = await job_with_secrets(client, result["job_id"])
             await delete_secrets(job, StorageAccess(storage_settings))
-        reading = Reading(request.output_limit, request.result_file, request.delete_job)
+        shown = Progress.of(trigger.shown) if isinstance(trigger, BatchLinuxTaskTrigger) else None
+        reading = Reading(request.output_limit, request.result_file, request.delete_job, shown)
         ended = await finish_task(client, result["job_id"], reading)
         return {
             "job_id": ended.job_id,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_batchlinux.core.poll_interval import SOONEST_OF_COMMANDS
 from airflow_provider_batchlinux.hooks._storage_connection import storage_settings
 from airflow_provider_batchlinux.triggers._base import LONGEST_FIRST_WAIT, BatchLinuxTrigger
+from airflow_provider_batchlinux.triggers._memory import TriggerMemory
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from airflow_provider_batchlinux.triggers._base import WaitArguments
 
 __all__ = ["BatchLinuxTaskTrigger"]
+
+OUTPUT_KEY = "batch_linux_output"
+"""The XCom that says how much of the output of a command was shown."""
 
 
 class BatchLinuxTaskTrigger(BatchLinuxTrigger):
@@ -34,6 +38,8 @@ class BatchLinuxTaskTrigger(BatchLinuxTrigger):
     :param submitted_at: seconds since the epoch at which it was submitted; ``None`` if it is unknown. A young
         command is looked at more often.
     :param has_secrets: whether the command reads secrets from a blob, which the metadata of its job names.
+    :param output_limit: bytes of stdout and of stderr to log at most; ``None`` follows no output.
+    :param shown: how much of the output was shown so far; ``None`` if that is not known.
     """
 
     soonest = SOONEST_OF_COMMANDS
@@ -50,6 +56,8 @@ class BatchLinuxTaskTrigger(BatchLinuxTrigger):
         start_by: float | None = None,
         submitted_at: float | None = None,
         has_secrets: bool = False,
+        output_limit: int | None = None,
+        shown: Mapping[str, Any] | None = None,
         **common: Unpack[WaitArguments],
     ) -> None:
         super().__init__(**common)
@@ -59,12 +67,32 @@ class BatchLinuxTaskTrigger(BatchLinuxTrigger):
         self.start_by = start_by
         self.submitted_at = submitted_at
         self.has_secrets = has_secrets
+        self.output_limit = output_limit
+        self.shown = shown
+        self._follows = True
 
     def wait(self, client: BatchLinuxClient) -> TaskWait:
-        """Wait for the command."""
+        """Wait for the command, and log its output meanwhile."""
+        from airflow_provider_batchlinux.client.tasks.output import OutputFollower
         from airflow_provider_batchlinux.client.tasks.tasks import TaskWait
+        from airflow_provider_batchlinux.core.tasks.output import Progress
 
-        return TaskWait(client, self.pool_id, self.job_id, self.start_by)
+        follower = None
+        if self.output_limit is not None and self._follows:
+            memory = self._memory()
+
+            async def save(shown: Mapping[str, Any]) -> None:
+                self.shown = shown
+                await memory.save(shown)
+
+            progress = Progress.of(self.shown)
+            follower = OutputFollower(client, self.job_id, self.output_limit, progress, memory.load, save)
+        return TaskWait(client, self.pool_id, self.job_id, self.start_by, follower)
+
+    async def run_on_worker(self, client: BatchLinuxClient, *, block: bool) -> dict[str, Any] | None:
+        """Wait on a worker. If the wait is to be deferred, the output is left to the triggerer."""
+        self._follows = block
+        return await super().run_on_worker(client, block=block)
 
     @property
     def age(self) -> float:
@@ -101,8 +129,22 @@ class BatchLinuxTaskTrigger(BatchLinuxTrigger):
         from airflow_provider_batchlinux.client.storage.access import StorageAccess
         from airflow_provider_batchlinux.client.tasks.secrets import delete_secrets, job_with_secrets
         from airflow_provider_batchlinux.client.tasks.tasks import abandon_task
+        from airflow_provider_batchlinux.core.tasks.output import Progress
 
         job = await job_with_secrets(client, self.job_id) if self.has_secrets else None
-        await abandon_task(client, self.job_id, self.delete_job, is_killed=self.is_killed)
+        if self.shown is None:
+            shown = await self._memory().load()
+            self.shown = shown if isinstance(shown, Mapping) else None
+        await abandon_task(
+            client,
+            self.job_id,
+            self.delete_job,
+            is_killed=self.is_killed,
+            output_limit=self.output_limit,
+            progress=Progress.of(self.shown),
+        )
         await delete_secrets(job, StorageAccess(storage_settings))
         self.log.info("Terminated job %r, because its Airflow task was ended.", self.job_id)
+
+    def _memory(self) -> TriggerMemory:
+        return TriggerMemory(getattr(self, "task_instance", None), OUTPUT_KEY)

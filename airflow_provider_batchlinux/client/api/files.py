@@ -13,17 +13,20 @@ from airflow_provider_batchlinux.client.transport.http import ForeignAnswerError
 from airflow_provider_batchlinux.core.tasks.result import FileEnd
 from airflow_provider_batchlinux.exceptions import BatchLinuxError
 
+_RANGE_NOT_SATISFIABLE = 416
+
 Download = Callable[..., Awaitable[AsyncIterator[bytes]]]
 
 
 async def task_file_tail(
-    client: BatchLinuxClient, job_id: str, task_id: str, path: str, limit: int
+    client: BatchLinuxClient, job_id: str, task_id: str, path: str, limit: int | Callable[[int], int]
 ) -> FileEnd:
     """
     Read the last bytes of a task's file.
 
     :param path: relative to the task's directory, such as ``stdout.txt`` or ``wd/totals.json``.
-    :param limit: the maximum number of bytes to read.
+    :param limit: the maximum number of bytes to read, or a function that returns the first byte to read from
+        the size of the file.
     :raises BatchLinuxError: the file or its node does not exist.
     """
     sdk = client.sdk
@@ -34,6 +37,38 @@ async def task_file_tail(
         lambda **options: sdk.download_task_file(job_id, task_id, path, **options),
         limit,
     )
+
+
+async def task_file_part(
+    client: BatchLinuxClient, job_id: str, task_id: str, path: str, first: int, size: int
+) -> bytes:
+    """
+    Read the next bytes of a task's file with one request, which is not retried; fewer at the end of the file.
+
+    :param first: the number of bytes to skip.
+    :param size: the maximum number of bytes to read.
+    :raises BatchLinuxError: the file or its node does not exist, or does not answer.
+    """
+
+    async def read() -> bytes:
+        try:
+            chunks = await client.sdk.download_task_file(
+                job_id, task_id, path, ocp_range=f"bytes={first}-{first + size - 1}"
+            )
+        except HttpResponseError as error:
+            if error.status_code == _RANGE_NOT_SATISFIABLE:  # The file has no more.
+                return b""
+            raise
+        content = b""
+        async for chunk in chunks:
+            content += chunk
+            if len(content) > size:
+                msg = f"The answer has more than the {size} bytes that were asked for."
+                raise ForeignAnswerError(msg)
+        return content
+
+    what = f"read {path!r} of task {task_id!r} in job {job_id!r}"
+    return await client.within(0).retry.run(what, read)
 
 
 async def node_file_tail(
@@ -79,7 +114,7 @@ async def _tail(
     what: str,
     properties: Callable[[], Awaitable[Any]],
     download: Download,
-    limit: int,
+    limit: int | Callable[[int], int],
 ) -> FileEnd:
     async def read() -> FileEnd:
         try:
@@ -92,9 +127,9 @@ async def _tail(
         if size is None:
             msg = "The answer does not say how long the file is."
             raise ForeignAnswerError(msg)
-        if size == 0:
-            return FileEnd(b"")
-        first = max(0, size - limit)
+        first = max(0, size - limit) if isinstance(limit, int) else min(limit(size), size)
+        if size == first:
+            return FileEnd(b"", omitted=first)
         chunks = await download(ocp_range=f"bytes={first}-{size - 1}")
         content = b"".join([chunk async for chunk in chunks])
         if len(content) != size - first:

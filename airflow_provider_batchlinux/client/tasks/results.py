@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
 from airflow_provider_batchlinux.client.api.files import task_file_tail
 from airflow_provider_batchlinux.core.pool_metadata import SETTLED_KEY, metadata_of
 from airflow_provider_batchlinux.core.tasks.cleanup import DeleteJob
+from airflow_provider_batchlinux.core.tasks.output import Progress, first_to_read
 from airflow_provider_batchlinux.core.tasks.result import FileEnd, parse_result, why_lost
 from airflow_provider_batchlinux.core.tasks.task import TASK_ID, TaskOutcome, TaskSnapshot, task_outcome
 from airflow_provider_batchlinux.core.text import indented
@@ -46,11 +48,13 @@ class Reading:
     :param output_limit: bytes of each output stream at most.
     :param result_file: a JSON file in the working directory; ``None`` for none.
     :param delete_job: when to delete the job.
+    :param progress: how much of the output was shown while the command ran; ``None`` for nothing.
     """
 
     output_limit: int
     result_file: str | None
     delete_job: DeleteJob
+    progress: Progress | None = None
 
 
 @dataclass(frozen=True)
@@ -90,13 +94,11 @@ async def finish_task(client: BatchLinuxClient, job_id: str, reading: Reading) -
         msg = f"Task {TASK_ID!r} of job {job_id!r} was deleted before its result was read."
         raise TaskFailedError(msg)
     has_succeeded = task_outcome(task) is TaskOutcome.SUCCEEDED
-    outputs = await _read_outputs(client, job_id, task, reading.output_limit)
-    for stream, file in outputs.items():
-        _log_output(job_id, stream, file)
+    outputs = await show_output(client, job_id, task, reading.output_limit, reading.progress)
     if not has_succeeded:
         if not any(file.may_be_read_later for file in outputs.values()):
             await _clean_up(client, job_id, delete=reading.delete_job == "always", settle=False)
-        raise _failure(job_id, task, outputs["stderr"])
+        raise _failure(job_id, task, outputs)
     files = list(outputs.values())
     if reading.result_file and not any(file.loss for file in files):
         files.append(await _read(client, job_id, task, f"wd/{reading.result_file}", MAX_RESULT_SIZE))
@@ -108,16 +110,27 @@ async def finish_task(client: BatchLinuxClient, job_id: str, reading: Reading) -
     return EndedTask(job_id, task, result)
 
 
-async def _read_outputs(
-    client: BatchLinuxClient, job_id: str, task: TaskSnapshot, limit: int
+async def show_output(
+    client: BatchLinuxClient, job_id: str, task: TaskSnapshot, limit: int, progress: Progress | None
 ) -> dict[str, _File]:
-    outputs = {
-        stream: await _read(client, job_id, task, f"{stream}.txt", limit) for stream in ("stderr", "stdout")
-    }
+    """
+    Log the output that was not shown yet, and return the end of both streams.
+
+    :param limit: bytes of each stream to log at most.
+    :param progress: how much was shown; ``None`` for nothing.
+    """
+    known = progress if progress is not None and progress.run == task.run else Progress()
+    least = 0 if task_outcome(task) is TaskOutcome.SUCCEEDED else min(_STDERR_IN_ERROR, limit)
+    outputs = {}
+    for stream in ("stderr", "stdout"):
+        first_of = partial(first_to_read, limit=limit, shown=known.at(stream), least=least)
+        outputs[stream] = await _read(client, job_id, task, f"{stream}.txt", first_of)
     if task_outcome(task) is TaskOutcome.SUCCEEDED and all(file.is_missing for file in outputs.values()):
         # Every command that ran leaves both; one that could not start leaves none.
         loss = f"node {task.node_id!r} no longer has its files, as after a reimage"
-        return {stream: replace(file, loss=loss) for stream, file in outputs.items()}
+        outputs = {stream: replace(file, loss=loss) for stream, file in outputs.items()}
+    for stream, file in outputs.items():
+        _log_output(job_id, stream, file, known.at(stream))
     return outputs
 
 
@@ -140,7 +153,9 @@ async def _result(
         raise TaskFailedError(msg, exit_code=0) from error
 
 
-async def _read(client: BatchLinuxClient, job_id: str, task: TaskSnapshot, path: str, limit: int) -> _File:
+async def _read(
+    client: BatchLinuxClient, job_id: str, task: TaskSnapshot, path: str, limit: int | Callable[[int], int]
+) -> _File:
     try:
         return _File(await task_file_tail(client, job_id, TASK_ID, path, limit))
     except BatchRequestError as error:
@@ -160,18 +175,23 @@ async def _loss(client: BatchLinuxClient, task: TaskSnapshot, error: BatchReques
     return why_lost(error.code, task.node_id, state) or ""
 
 
-def _log_output(job_id: str, stream: str, file: _File) -> None:
+def _log_output(job_id: str, stream: str, file: _File, shown: int) -> None:
     if file.end is not None:
-        log.info("%s of job %r:\n%s", stream, job_id, indented(file.end.text()) or "    (empty)")
+        rest = file.end.after(shown)
+        if rest.content or not shown:
+            log.info("%s of job %r:\n%s", stream, job_id, indented(rest.text()) or "    (empty)")
     elif file.loss:
         log.warning("The %s of job %r is lost: %s. %s", stream, job_id, file.loss, file.error)
     else:
         log.warning("The %s of job %r is not available: %s", stream, job_id, file.error)
 
 
-def _failure(job_id: str, task: TaskSnapshot, stderr: _File) -> TaskFailedError:
+def _failure(job_id: str, task: TaskSnapshot, outputs: Mapping[str, _File]) -> TaskFailedError:
+    stderr = outputs["stderr"]
+    ends = {name: file.end.last(_STDERR_IN_ERROR).text() for name, file in outputs.items() if file.end}
     if stderr.end is not None:
-        tail = "The end of its stderr:\n" + indented(stderr.end.last(_STDERR_IN_ERROR).text() or "(empty)")
+        name = "stderr" if ends["stderr"] or not ends.get("stdout") else "stdout"
+        tail = f"The end of its {name}:\n" + indented(ends[name] or "(empty)")
     else:
         tail = f"Its stderr is {'lost: ' + stderr.loss if stderr.loss else 'not available'}: {stderr.error}"
     msg = f"Task {TASK_ID!r} in job {job_id!r} failed: {task.why_failed()}.\n{tail}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -10,18 +11,24 @@ from typing import Any
 
 from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
 from airflow_provider_batchlinux.client.api.files import start_task_output
+from airflow_provider_batchlinux.client.tasks.output import OutputFollower
+from airflow_provider_batchlinux.client.tasks.results import show_output
 from airflow_provider_batchlinux.core.snapshots import NodeSnapshot
 from airflow_provider_batchlinux.core.tasks.cleanup import DeleteJob
 from airflow_provider_batchlinux.core.tasks.job import why_never_starts
+from airflow_provider_batchlinux.core.tasks.output import Progress
 from airflow_provider_batchlinux.core.tasks.start import may_have_node, start_obstacle
 from airflow_provider_batchlinux.core.tasks.task import TASK_ID, TaskOutcome, TaskSnapshot, task_outcome
 from airflow_provider_batchlinux.core.text import indented
-from airflow_provider_batchlinux.exceptions import TaskFailedError
+from airflow_provider_batchlinux.exceptions import BatchLinuxError, TaskFailedError
 
 log = logging.getLogger(__name__)
 
 _OBSTACLE_EVERY = 15.0
 """Seconds after which a wait looks again for what keeps its command from starting."""
+
+_LAST_OUTPUT = 1.5
+"""Seconds to read the last output of a command that is ended: a killed worker has only a few."""
 
 _NOT_STARTED = ("active", "preparing")
 
@@ -33,6 +40,7 @@ class TaskWait:
 
     :param start_by: seconds since the epoch until which the command may wait for its start; ``None`` for no
         limit.
+    :param follower: logs the output while the command runs; ``None`` does not.
     :param clock: seconds since the epoch; a test passes its own.
     """
 
@@ -40,6 +48,7 @@ class TaskWait:
     pool_id: str
     job_id: str
     start_by: float | None = None
+    follower: OutputFollower | None = None
     clock: Callable[[], float] = time.time
     status: str = field(default="", init=False)
     _shown: str | None = field(default=None, init=False)
@@ -69,7 +78,13 @@ class TaskWait:
         else:
             self._has_started = True
         self.status = status
-        return None if task_outcome(task) is TaskOutcome.STILL_RUNNING else {"job_id": self.job_id}
+        if self.follower is not None and task.state == "running":
+            await self.follower.follow(task)
+        if task_outcome(task) is TaskOutcome.STILL_RUNNING:
+            return None
+        if self.follower is not None:
+            await self.follower.restore()
+        return {"job_id": self.job_id}
 
     def _is_late(self) -> bool:
         return self.start_by is not None and not self._has_started and self.clock() > self.start_by
@@ -119,16 +134,26 @@ class TaskWait:
 
 
 async def abandon_task(
-    client: BatchLinuxClient, job_id: str, delete_job: DeleteJob, *, is_killed: bool
+    client: BatchLinuxClient,
+    job_id: str,
+    delete_job: DeleteJob,
+    *,
+    is_killed: bool,
+    output_limit: int | None = None,
+    progress: Progress | None = None,
 ) -> None:
     """
-    Terminate a command that is no longer waited for.
+    Terminate a command that is no longer waited for, and log the output that was not shown yet.
 
     :param delete_job: ``always`` deletes the job, too; otherwise its files are kept for inspection.
     :param is_killed: whether a person has ended the Airflow task. Otherwise the job of a command that has
         succeeded is kept, because nothing has read its result.
+    :param output_limit: bytes of each stream to log at most; ``None`` logs nothing.
+    :param progress: how much was shown while the command ran; ``None`` for nothing.
     """
     was_running = await client.terminate_task(job_id, TASK_ID)
+    if output_limit is not None:
+        await _show_last_output(client.within(0), job_id, output_limit, progress)
     if delete_job != "always":
         return
     if not was_running and not is_killed:
@@ -137,3 +162,17 @@ async def abandon_task(
             log.warning("Job %r is kept: its command has succeeded, and its result was not read.", job_id)
             return
     await client.delete_job(job_id)
+
+
+async def _show_last_output(
+    client: BatchLinuxClient, job_id: str, limit: int, progress: Progress | None
+) -> None:
+    async def show() -> None:
+        task = await client.find_task(job_id, TASK_ID)
+        if task is not None and task.started_at is not None:
+            await show_output(client, job_id, task, limit, progress)
+
+    try:
+        await asyncio.wait_for(show(), _LAST_OUTPUT)
+    except (BatchLinuxError, asyncio.TimeoutError) as error:
+        log.warning("The last output of job %r is not available: %s", job_id, error)

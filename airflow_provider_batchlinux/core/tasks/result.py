@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from airflow_provider_batchlinux.core.node_states import AWAY_STATES
+from airflow_provider_batchlinux.core.tasks.output import readable
 
 _INTEGERS = range(-(2**63), 2**64)
 """What Airflow can pass between its processes."""
@@ -28,12 +29,16 @@ class FileEnd:
     def text(self) -> str:
         """Return whole lines as text; a first line says how many bytes are left out."""
         if not self.omitted:
-            return self.content.decode(errors="replace").rstrip()
+            return readable(self.content)
         _part, newline, lines = self.content.partition(b"\n")
         # Of a file that is one long line, the end of the line is all that can be shown.
         shown = lines if newline and lines else self.content
         omitted = self.omitted + len(self.content) - len(shown)
-        return f"[{omitted} bytes left out]\n{shown.decode(errors='replace').rstrip()}"
+        return f"[{omitted} bytes left out]\n{readable(shown)}"
+
+    def after(self, shown: int) -> FileEnd:
+        """Return what follows the bytes of the file that were shown before; those count as not omitted."""
+        return FileEnd(self.content[max(0, shown - self.omitted) :], max(0, self.omitted - shown))
 
     def last(self, limit: int) -> FileEnd:
         """Return the last bytes of these."""

@@ -92,6 +92,7 @@ class TaskSnapshot:
     started_at: datetime | None = None
     ended_at: datetime | None = None
     requeues: int = 0
+    retries: int = 0
 
     @classmethod
     def from_rest(cls, body: Mapping[str, Any]) -> TaskSnapshot:
@@ -111,7 +112,13 @@ class TaskSnapshot:
             started_at=parse_instant(run.get("startTime")),
             ended_at=parse_instant(run.get("endTime")),
             requeues=int(run.get("requeueCount") or 0),
+            retries=int(run.get("retryCount") or 0),
         )
+
+    @property
+    def run(self) -> tuple[int, int]:
+        """The number of its requeues and retries: each run begins with empty files of output."""
+        return self.requeues, self.retries
 
     @property
     def seconds(self) -> float | None:
