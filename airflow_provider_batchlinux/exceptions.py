@@ -11,6 +11,7 @@ BatchLinuxError(AirflowException)   the base of all errors below
 ├─ NodeUsersError                   some nodes do not have the user         .failed .codes
 ├─ NodeCommandError                 a command over SSH failed on nodes      .failed .exit_codes
 ├─ TaskFailedError                  the command ran and failed              .exit_code .node_id
+│  └─ TaskFailedForGoodError        its exit code says so, not retried
 ├─ ImageEndOfSupportError           pools use outdated images, not retried  .pool_ids
 └─ WaitTimeoutError                 a wait exceeded its time-out
 
@@ -37,6 +38,7 @@ __all__ = [
     "NodeUsersError",
     "PoolNotReadyError",
     "TaskFailedError",
+    "TaskFailedForGoodError",
     "WaitTimeoutError",
     "error_from_payload",
     "error_to_payload",
@@ -155,6 +157,14 @@ class TaskFailedError(BatchLinuxError):
         super().__init__(message)
         self.exit_code = exit_code
         self.node_id = node_id
+
+
+class TaskFailedForGoodError(TaskFailedError, AirflowFailException):
+    """
+    The command of a task failed with an exit code for which ``exit_codes`` says ``fail``.
+
+    Airflow does not retry the task.
+    """
 
 
 class ImageEndOfSupportError(BatchLinuxError, AirflowFailException):

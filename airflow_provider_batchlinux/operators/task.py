@@ -9,6 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from airflow.providers.common.compat.sdk import AirflowSkipException
 from airflow.sdk import Asset
 
 from airflow_provider_batchlinux.core.instants import Duration
@@ -138,6 +139,10 @@ class BatchLinuxTaskOperator(BatchLinuxWaitingOperator["TaskRequest"]):
         for inspection) or ``never``. A kept job ends with its command, and holds no quota. (templated)
     :param rerun_finished: run the command again in a retry, even if an earlier try has run it with success
         and only its result was not read. (templated)
+    :param exit_codes: what exit codes of the command mean, such as ``{99: "skip", 2: "fail"}``; ``None`` for
+        none. ``success``: as 0. ``skip``: the Airflow task is skipped. ``fail``: it fails, and is not
+        retried. ``retry``: it fails, and is retried if a try is left. Any other code than 0 means ``retry``.
+        (templated)
     :param output_limit: how many bytes of stdout and of stderr are logged at most: half of it while the
         command runs, the rest for the end. (templated)
     :param poll_interval: the longest time between polls, as a pendulum duration, ``timedelta`` or seconds. A
@@ -187,6 +192,7 @@ class BatchLinuxTaskOperator(BatchLinuxWaitingOperator["TaskRequest"]):
         max_retries: int | str = 0,
         delete_job: DeleteJob = "always",
         rerun_finished: bool | str = False,
+        exit_codes: Mapping[int, str] | Mapping[str, str] | str | None = None,
         output_limit: int | str = 256 * 1024,
         poll_interval: Duration | str = timedelta(seconds=15),
         deferrable: bool | str = DEFAULT_DEFERRABLE,
@@ -203,7 +209,7 @@ class BatchLinuxTaskOperator(BatchLinuxWaitingOperator["TaskRequest"]):
         self.elevated, self.run_as, self.affinity = elevated, run_as, affinity
         self.required_slots, self.priority, self.output_limit = required_slots, priority, output_limit
         self.time_limit, self.start_limit, self.max_retries = time_limit, start_limit, max_retries
-        self.delete_job, self.rerun_finished = delete_job, rerun_finished
+        self.delete_job, self.rerun_finished, self.exit_codes = delete_job, rerun_finished, exit_codes
 
     @classmethod
     def request_class(cls) -> type[TaskRequest]:
@@ -242,6 +248,7 @@ class BatchLinuxTaskOperator(BatchLinuxWaitingOperator["TaskRequest"]):
             owner=owner,
             storage=StorageAccess(storage_settings),
             rerun_finished=self.request.rerun_finished,
+            exit_codes=self.request.exit_codes or {},
             delete_job=self.request.delete_job,
         )
         # A kill in the middle of the submission terminates the job, too.
@@ -268,8 +275,13 @@ class BatchLinuxTaskOperator(BatchLinuxWaitingOperator["TaskRequest"]):
             job = await job_with_secrets(client, result["job_id"])
             await delete_secrets(job, StorageAccess(storage_settings))
         shown = Progress.of(trigger.shown) if isinstance(trigger, BatchLinuxTaskTrigger) else None
-        reading = Reading(request.output_limit, request.result_file, request.delete_job, shown)
+        reading = Reading(
+            request.output_limit, request.result_file, request.delete_job, shown, request.exit_codes or {}
+        )
         ended = await finish_task(client, result["job_id"], reading)
+        if ended.is_skipped:
+            msg = f"The command of job {ended.job_id!r} ended with exit code {ended.task.exit_code}: skipped."
+            raise AirflowSkipException(msg)
         return {
             "job_id": ended.job_id,
             "exit_code": ended.task.exit_code,

@@ -23,6 +23,7 @@ from airflow_provider_batchlinux.core.pool_metadata import (
 )
 from airflow_provider_batchlinux.core.storage.grants import Grant
 from airflow_provider_batchlinux.core.tasks.cleanup import DeleteJob
+from airflow_provider_batchlinux.core.tasks.exit_codes import ENDS_WELL, Ending, ending_of
 from airflow_provider_batchlinux.core.tasks.job import ENDING_JOB_STATES, job_state
 from airflow_provider_batchlinux.core.tasks.task import TASK_ID, JobSpec, TaskOutcome, task_outcome
 from airflow_provider_batchlinux.exceptions import BatchConflictError, BatchLinuxError, BatchRequestError
@@ -60,6 +61,7 @@ class Submission:
     owner: Mapping[str, str]
     storage: StorageAccess
     rerun_finished: bool = False
+    exit_codes: Mapping[int, Ending] = field(default_factory=dict)
     delete_job: DeleteJob = "always"
 
     @property
@@ -147,10 +149,13 @@ async def _adoptable(client: BatchLinuxClient, submission: Submission, job: Mapp
     if marks.get(FINGERPRINT_KEY) != submission.spec.fingerprint():
         return None
     task = await client.find_task(str(job["id"]), TASK_ID)
-    outcome = task_outcome(task) if task is not None else TaskOutcome.FAILED
-    if outcome is TaskOutcome.STILL_RUNNING and job_state(job) not in ENDING_JOB_STATES:
-        return "still runs the same command; going on with it."
-    if outcome is TaskOutcome.SUCCEEDED and SETTLED_KEY not in marks and not submission.rerun_finished:
+    if task is None:
+        return None
+    if task_outcome(task) is TaskOutcome.STILL_RUNNING:
+        is_ending = job_state(job) in ENDING_JOB_STATES
+        return None if is_ending else "still runs the same command; going on with it."
+    ends_well = ending_of(task, submission.exit_codes) in ENDS_WELL
+    if ends_well and SETTLED_KEY not in marks and not submission.rerun_finished:
         return "has run the same command with success; its result was never read, and is read now."
     return None
 

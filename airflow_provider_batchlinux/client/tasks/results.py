@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -12,6 +12,7 @@ from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
 from airflow_provider_batchlinux.client.api.files import task_file_tail
 from airflow_provider_batchlinux.core.pool_metadata import SETTLED_KEY, metadata_of
 from airflow_provider_batchlinux.core.tasks.cleanup import DeleteJob
+from airflow_provider_batchlinux.core.tasks.exit_codes import ENDS_WELL, Ending, ending_of
 from airflow_provider_batchlinux.core.tasks.output import Progress, first_to_read
 from airflow_provider_batchlinux.core.tasks.result import FileEnd, parse_result, why_lost
 from airflow_provider_batchlinux.core.tasks.task import TASK_ID, TaskOutcome, TaskSnapshot, task_outcome
@@ -21,6 +22,7 @@ from airflow_provider_batchlinux.exceptions import (
     BatchRequestError,
     BatchUnreachableError,
     TaskFailedError,
+    TaskFailedForGoodError,
 )
 
 log = logging.getLogger(__name__)
@@ -33,11 +35,16 @@ _STDERR_IN_ERROR = 2_000
 
 @dataclass(frozen=True)
 class EndedTask:
-    """A command that succeeded, and the content of its result file."""
+    """
+    A command that ended well, and the content of its result file.
+
+    :param is_skipped: whether its exit code means that its Airflow task is skipped.
+    """
 
     job_id: str
     task: TaskSnapshot
     result: Any
+    is_skipped: bool = False
 
 
 @dataclass(frozen=True)
@@ -49,12 +56,14 @@ class Reading:
     :param result_file: a JSON file in the working directory; ``None`` for none.
     :param delete_job: when to delete the job.
     :param progress: how much of the output was shown while the command ran; ``None`` for nothing.
+    :param exit_codes: what exit codes mean.
     """
 
     output_limit: int
     result_file: str | None
     delete_job: DeleteJob
     progress: Progress | None = None
+    exit_codes: Mapping[int, Ending] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -93,21 +102,22 @@ async def finish_task(client: BatchLinuxClient, job_id: str, reading: Reading) -
     if task is None:
         msg = f"Task {TASK_ID!r} of job {job_id!r} was deleted before its result was read."
         raise TaskFailedError(msg)
-    has_succeeded = task_outcome(task) is TaskOutcome.SUCCEEDED
+    ending = ending_of(task, reading.exit_codes)
     outputs = await show_output(client, job_id, task, reading.output_limit, reading.progress)
-    if not has_succeeded:
+    if ending not in ENDS_WELL:
         if not any(file.may_be_read_later for file in outputs.values()):
             await _clean_up(client, job_id, delete=reading.delete_job == "always", settle=False)
-        raise _failure(job_id, task, outputs)
+        raise _failure(job_id, task, outputs, is_final=ending == "fail")
     files = list(outputs.values())
-    if reading.result_file and not any(file.loss for file in files):
+    reads_result = reading.result_file and ending == "success"
+    if reads_result and not any(file.loss for file in files):
         files.append(await _read(client, job_id, task, f"wd/{reading.result_file}", MAX_RESULT_SIZE))
     for file in files:
         if file.error is not None and file.may_be_read_later:
             raise _with_outlook(file.error, job_id)
-    result = await _result(client, job_id, task, reading, files) if reading.result_file else None
+    result = await _result(client, job_id, task, reading, files) if reads_result else None
     await _clean_up(client, job_id, delete=reading.delete_job != "never")
-    return EndedTask(job_id, task, result)
+    return EndedTask(job_id, task, result, is_skipped=ending == "skip")
 
 
 async def show_output(
@@ -186,7 +196,9 @@ def _log_output(job_id: str, stream: str, file: _File, shown: int) -> None:
         log.warning("The %s of job %r is not available: %s", stream, job_id, file.error)
 
 
-def _failure(job_id: str, task: TaskSnapshot, outputs: Mapping[str, _File]) -> TaskFailedError:
+def _failure(
+    job_id: str, task: TaskSnapshot, outputs: Mapping[str, _File], *, is_final: bool
+) -> TaskFailedError:
     stderr = outputs["stderr"]
     ends = {name: file.end.last(_STDERR_IN_ERROR).text() for name, file in outputs.items() if file.end}
     if stderr.end is not None:
@@ -195,7 +207,8 @@ def _failure(job_id: str, task: TaskSnapshot, outputs: Mapping[str, _File]) -> T
     else:
         tail = f"Its stderr is {'lost: ' + stderr.loss if stderr.loss else 'not available'}: {stderr.error}"
     msg = f"Task {TASK_ID!r} in job {job_id!r} failed: {task.why_failed()}.\n{tail}"
-    return TaskFailedError(msg, exit_code=task.exit_code, node_id=task.node_id)
+    kind = TaskFailedForGoodError if is_final else TaskFailedError
+    return kind(msg, exit_code=task.exit_code, node_id=task.node_id)
 
 
 def _with_outlook(error: BatchLinuxError, job_id: str) -> BatchLinuxError:

@@ -19,7 +19,7 @@ from airflow_provider_batchlinux.core.tasks.job import why_never_starts
 from airflow_provider_batchlinux.core.tasks.output import Progress
 from airflow_provider_batchlinux.core.tasks.start import may_have_node, start_obstacle
 from airflow_provider_batchlinux.core.tasks.task import TASK_ID, TaskOutcome, TaskSnapshot, task_outcome
-from airflow_provider_batchlinux.core.text import indented
+from airflow_provider_batchlinux.core.text import counted, indented
 from airflow_provider_batchlinux.exceptions import BatchLinuxError, TaskFailedError
 
 log = logging.getLogger(__name__)
@@ -70,7 +70,8 @@ class TaskWait:
             msg = f"Task {TASK_ID!r} of job {self.job_id!r} does not exist any more: it was deleted."
             raise TaskFailedError(msg)
         where = f" on node {task.node_id!r}" if task.node_id else ""
-        status = f"Task {TASK_ID!r} of job {self.job_id!r} is {task.state}{where}."
+        again = f" (run again after {counted(task.requeues, 'lost node')})" if task.requeues else ""
+        status = f"Task {TASK_ID!r} of job {self.job_id!r} is {task.state}{where}{again}."
         if task_outcome(task) is TaskOutcome.STILL_RUNNING and task.state in _NOT_STARTED:
             obstacle = await self._newest_obstacle() if task.state == "active" else None
             status = f"{status} {obstacle}" if obstacle else status

@@ -21,6 +21,7 @@ from airflow_provider_batchlinux.core.parameters.requests import WaitRequest
 from airflow_provider_batchlinux.core.pools.spec.containers import TaskContainerSpec
 from airflow_provider_batchlinux.core.storage.locations import Location
 from airflow_provider_batchlinux.core.tasks.cleanup import DeleteJob
+from airflow_provider_batchlinux.core.tasks.exit_codes import ExitCodes
 from airflow_provider_batchlinux.core.tasks.spec.data import InputSpec, OutputSpec
 from airflow_provider_batchlinux.core.tasks.spec.identity import AutoUserSpec
 from airflow_provider_batchlinux.core.tasks.spec.task import TaskSpec
@@ -54,6 +55,7 @@ class TaskRequest(WaitRequest):
     :param max_retries: how often the service retries it; -1 for without limit.
     :param delete_job: when its job is deleted.
     :param rerun_finished: whether a command whose result was not read is run again.
+    :param exit_codes: what exit codes mean for the Airflow task; ``None`` for the usual.
     :param output_limit: how many bytes of output are logged.
     """
 
@@ -79,6 +81,7 @@ class TaskRequest(WaitRequest):
     max_retries: RetryCount
     delete_job: DeleteJob
     rerun_finished: Flag
+    exit_codes: ExitCodes | None
     output_limit: Count
 
     def problems(self) -> list[str]:

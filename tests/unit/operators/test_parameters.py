@@ -24,6 +24,7 @@ from airflow_provider_batchlinux.core.pools.create_requests import Body, PoolId
 from airflow_provider_batchlinux.core.pools.readiness.policy import Ready
 from airflow_provider_batchlinux.core.pools.repair import RepairSpec
 from airflow_provider_batchlinux.core.storage.locations import Location
+from airflow_provider_batchlinux.core.tasks.exit_codes import ExitCodes
 from airflow_provider_batchlinux.core.users.credentials import KeyFile, Password, PublicKey
 from airflow_provider_batchlinux.core.users.user import Username
 from airflow_provider_batchlinux.operators.pool import (
@@ -70,6 +71,7 @@ SAMPLES: Mapping[Any, Any] = {
     kinds.Instant: "2099-01-01T00:00:00Z",
     kinds.Environment: {"NAME": "value"},
     kinds.Variables: {"NAME": "value"},
+    ExitCodes: {"99": "skip"},
     NodeState: "idle",
     Ready: "80%",
     Body: {"vmSize": "standard_d2s_v5"},
