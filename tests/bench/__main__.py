@@ -7,6 +7,14 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from tests.bench.commands import (
+    command_lag,
+    live_output_requests,
+    ready_lag,
+    task_waits_cpu,
+    task_waits_memory,
+    task_waits_requests,
+)
 from tests.bench.emulator import (
     emulator_1000_nodes,
     emulator_get,
@@ -38,6 +46,12 @@ BENCHMARKS: tuple[Callable[[], Result], ...] = (
     waits_cpu,
     waits_memory,
     waits_lag,
+    command_lag,
+    ready_lag,
+    task_waits_requests,
+    task_waits_cpu,
+    task_waits_memory,
+    live_output_requests,
     large_pool_wait,
     large_pool_wait_bytes,
 )

@@ -8,7 +8,7 @@ import logging
 import os
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime
 from typing import Any, Protocol
@@ -24,9 +24,11 @@ from airflow_provider_batchlinux.client.waits.loop import WaitSchedule, wait_for
 from airflow_provider_batchlinux.core.pools.readiness.policy import ReadinessPolicy
 from airflow_provider_batchlinux.core.snapshots import NodeSnapshot
 from airflow_provider_batchlinux.emulator import EmulatorControl
+from airflow_provider_batchlinux.triggers._base import BatchLinuxTrigger
 from airflow_provider_batchlinux.triggers.nodes import BatchLinuxNodesIdleTrigger
 
 __all__ = [
+    "CONN_ID",
     "Account",
     "Events",
     "ask_for_pools",
@@ -35,6 +37,7 @@ __all__ = [
     "idle_since",
     "make_pools",
     "running",
+    "running_triggers",
 ]
 
 CONN_ID = "azure_batch_linux_default"
@@ -126,16 +129,17 @@ class Events(deque[Any]):
     def __init__(self) -> None:
         super().__init__()
         self.came: list[tuple[int, float]] = []
+        self.arrived = asyncio.Event()
 
     def append(self, entry: Any) -> None:
         """Record an event and its time."""
         assert entry.event.payload["error"] is None, entry.event.payload["error"]
         self.came.append((entry.trigger_id, time.time()))
+        self.arrived.set()
 
 
-def start(runner: TriggerRunner, number: int, pool_id: str, interval: float) -> asyncio.Task[Any]:
+def start(runner: TriggerRunner, number: int, trigger: BatchLinuxTrigger) -> asyncio.Task[Any]:
     """Start one trigger with the code of the triggerer."""
-    trigger = BatchLinuxNodesIdleTrigger(pool_id=pool_id, batch_linux_conn_id=CONN_ID, poll_interval=interval)
     details: Any = {"task": None, "is_watcher": False, "name": str(number), "events": 0}
     runner.triggers[number] = details
     details["task"] = asyncio.ensure_future(runner.run_trigger(number, trigger))
@@ -146,14 +150,28 @@ def start(runner: TriggerRunner, number: int, pool_id: str, interval: float) -> 
 @asynccontextmanager
 async def running(names: list[str], number: int, interval: float) -> AsyncIterator[Events]:
     """Run triggers, distributed over the pools, until the block ends. It begins after all have polled."""
+
+    def make(index: int) -> BatchLinuxTrigger:
+        pool_id = names[index % len(names)]
+        return BatchLinuxNodesIdleTrigger(
+            pool_id=pool_id, batch_linux_conn_id=CONN_ID, poll_interval=interval
+        )
+
+    async with running_triggers(make, number) as events:
+        await asyncio.sleep(min(interval, 5.0) * 1.2 + 2)
+        yield events
+
+
+@asynccontextmanager
+async def running_triggers(make: Callable[[int], BatchLinuxTrigger], number: int) -> AsyncIterator[Events]:
+    """Run triggers until the block ends; ``make`` returns one, given its number."""
     runner = TriggerRunner()
     events = runner.events = Events()
     tasks = []
     for index in range(number):
         await asyncio.sleep(0)  # as the runner does
-        tasks.append(start(runner, index, names[index % len(names)], interval))
+        tasks.append(start(runner, index, make(index)))
     try:
-        await asyncio.sleep(min(interval, 5.0) * 1.2 + 2)
         yield events
     finally:
         for task in tasks:

@@ -17,7 +17,7 @@ from tests.bench.result import Limit, Result
 from tests.bench.waiters import Account, ask_for_pools, connected, idle_since, make_pools, running
 from tests.embedded_service import embedded_service
 
-__all__ = ["waits_cpu", "waits_lag", "waits_memory", "waits_requests"]
+__all__ = ["cpu", "resident", "waits_cpu", "waits_lag", "waits_memory", "waits_requests"]
 
 WAITS, POOLS = 2000, 200
 FEW_WAITS = 200
@@ -103,14 +103,14 @@ def _measured(waits: int = WAITS, rounds: int = ROUNDS) -> Steady:
 
 async def _steady(account: Account, names: list[str], waits: int, rounds: int) -> Steady:
     async with running(names, BLOCK, INTERVAL):
-        before = _resident()
+        before = resident()
     async with running(names, waits, INTERVAL) as events:
         account.control.clear_requests()
-        began = _cpu()
+        began = cpu()
         await asyncio.sleep(rounds * INTERVAL)
-        spent = _cpu() - began
+        spent = cpu() - began
         requests = len(account.control.requests())
-        memory = (_resident() - before) / waits
+        memory = (resident() - before) / waits
         assert not events.came
     return Steady(requests / rounds, spent / rounds, memory)
 
@@ -159,11 +159,13 @@ async def _poll_each(account: Account, names: list[str]) -> None:
         await fan_out(range(WAITS), poll, max_concurrency=BLOCK)
 
 
-def _cpu() -> float:
+def cpu() -> float:
+    """Return the seconds of a core that this process has taken."""
     used = resource.getrusage(resource.RUSAGE_SELF)
     return used.ru_utime + used.ru_stime
 
 
-def _resident() -> float:
+def resident() -> float:
+    """Return the kilobytes of memory of this process."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 1024
