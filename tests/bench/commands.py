@@ -8,10 +8,12 @@ import time
 from functools import cache
 
 from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient, open_client
+from airflow_provider_batchlinux.client.storage.access import StorageAccess
 from airflow_provider_batchlinux.client.tasks.jobs import Submission, submit_task
 from airflow_provider_batchlinux.client.transport.fan_out import fan_out
 from airflow_provider_batchlinux.core.tasks.spec.task import TaskSpec
 from airflow_provider_batchlinux.core.tasks.task import TASK_ID, JobSpec
+from airflow_provider_batchlinux.hooks._storage_connection import storage_settings
 from airflow_provider_batchlinux.triggers._base import BatchLinuxTrigger
 from airflow_provider_batchlinux.triggers.nodes import BatchLinuxNodesIdleTrigger
 from airflow_provider_batchlinux.triggers.task import BatchLinuxTaskTrigger
@@ -162,7 +164,11 @@ async def _jobs(account: Account, number: int) -> list[str]:
 
 async def _submit(client: BatchLinuxClient, name: str, command: str) -> str:
     spec = JobSpec(POOL, TaskSpec(command=command))
-    return await submit_task(client, Submission(spec, f"af-{name}-t", 1, name, {}))
+    storage = StorageAccess(storage_settings)
+    submission = Submission(
+        spec=spec, id_stem=f"af-{name}-t", try_number=1, token=name, owner={}, storage=storage
+    )
+    return await submit_task(client, submission)
 
 
 def _trigger(job_id: str, submitted_at: float, interval: float) -> BatchLinuxTaskTrigger:

@@ -51,6 +51,7 @@ class Submission:
     :param storage: the storage accounts of its inputs, outputs and secrets.
     :param rerun_finished: whether to run a command again that an earlier try has run with success, although
         its result was never read.
+    :param exit_codes: what exit codes mean.
     :param delete_job: when the job is deleted, for a sweep that finds it.
     """
 
