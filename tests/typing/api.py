@@ -23,6 +23,7 @@ from airflow_provider_batchlinux.exceptions import (
     NodeUsersError,
     PoolNotReadyError,
     TaskFailedError,
+    TaskFailedForGoodError,
     WaitTimeoutError,
 )
 from airflow_provider_batchlinux.hooks.batch_linux import BatchLinuxHook, BatchLinuxSession
@@ -154,6 +155,8 @@ def explain(error: BatchLinuxError) -> str:
             return f"refused for good: {error.code}"
         case BatchRequestError(code=str(code), request_id=str(request_id)):
             return f"{code}, request {request_id}"
+        case TaskFailedForGoodError():
+            return "not retried"
         case TaskFailedError(exit_code=int(code)):
             return f"exit code {code + 0} on {error.node_id}"
         case NodeCommandError(failed=[node_id, *_]):
