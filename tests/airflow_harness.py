@@ -267,6 +267,17 @@ def xcom_of(dag_run: Any, task_id: str, key: str = "return_value") -> list[Any]:
         return [XComModel.deserialize_value(row) for row in rows]
 
 
+def updated_assets(dag_run: Any) -> set[str]:
+    """Return the URIs of the Assets that the tasks of a Dag run have updated."""
+    from airflow.models.asset import AssetEvent
+    from airflow.utils.session import create_session
+    from sqlalchemy import select
+
+    with create_session() as session:
+        events = session.scalars(select(AssetEvent).where(AssetEvent.source_run_id == dag_run.run_id))
+        return {event.asset.uri for event in events}
+
+
 _BUNDLE = "tests"
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
-    from airflow_provider_batchlinux.client.storage.access import StorageSettings
+    from airflow_provider_batchlinux.client.storage.access import StorageAccess, StorageSettings
     from airflow_provider_batchlinux.client.transport.account import AccountSettings
 
 DEFAULT_STORAGE_CONN_ID = "wasb_default"
@@ -15,6 +15,14 @@ DEFAULT_STORAGE_CONN_ID = "wasb_default"
 
 _PREFIXES = ("", "extra__wasb__", "extra__adls__", "extra__azure_data_lake__")
 _LOOPBACK = ("127.0.0.1", "localhost")
+
+
+def storage_access() -> StorageAccess:
+    """Return the storage accounts that the connections of Airflow lead to."""
+    # It brings in azure, for which parsing a Dag file must not wait.
+    from airflow_provider_batchlinux.client.storage.access import StorageAccess
+
+    return StorageAccess(storage_settings)
 
 
 async def storage_settings(conn_id: str) -> StorageSettings:

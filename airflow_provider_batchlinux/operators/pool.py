@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from airflow_provider_batchlinux.core.instants import Duration, expiry_of
 from airflow_provider_batchlinux.exceptions import BatchLinuxError, BatchUnreachableError
+from airflow_provider_batchlinux.hooks._storage_connection import storage_access
 from airflow_provider_batchlinux.links.portal import BatchLinuxPoolLink
 from airflow_provider_batchlinux.operators._base import (
     KILL_LIMIT,
@@ -438,7 +439,8 @@ class BatchLinuxDeletePoolOperator(BatchLinuxWaitingOperator["DeletePoolRequest"
             return {"pool_id": pool_id, "deleted": False, "reason": released.reason}
         found = released.deletion is Deletion.REQUESTED
         self.log.info("Pool %r %s.", pool_id, "is being deleted" if found else "does not exist")
-        await sweep_jobs_of_pool(client, pool_id, self.installation, release.has_ended)
+        has_ended = release.has_ended
+        await sweep_jobs_of_pool(client, pool_id, self.installation, has_ended, storage_access())
         if found and self.request.wait:
             return BatchLinuxPoolGoneTrigger(**self.trigger_arguments(context))
         return {"pool_id": pool_id, "deleted": found}

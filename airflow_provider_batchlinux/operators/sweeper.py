@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_batchlinux.core.instants import Duration
 from airflow_provider_batchlinux.exceptions import BatchLinuxError
+from airflow_provider_batchlinux.hooks._storage_connection import storage_access
 from airflow_provider_batchlinux.operators._base import BatchLinuxBaseOperator, runs_ended, save_result
 
 if TYPE_CHECKING:
@@ -126,7 +127,11 @@ class BatchLinuxSweepPoolsOperator(BatchLinuxBaseOperator["SweepPoolsRequest"]):
             # Reads come first: if one fails, nothing has been deleted.
             plan = session.run(lambda client: plan_sweep(client, rules, now))
             self._log_plan(plan)
-            swept = session.run(lambda client: carry_out(client, plan)) if request.delete else Swept()
+            swept = (
+                session.run(lambda client: carry_out(client, plan, storage_access()))
+                if request.delete
+                else Swept()
+            )
         result = swept.to_result(plan)
         try:
             swept.require_all()

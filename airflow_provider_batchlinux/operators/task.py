@@ -18,7 +18,7 @@ from airflow_provider_batchlinux.core.tasks.cleanup import DeleteJob
 from airflow_provider_batchlinux.exceptions import TaskFailedError, WaitTimeoutError
 from airflow_provider_batchlinux.hooks._storage_connection import (
     DEFAULT_STORAGE_CONN_ID,
-    storage_settings,
+    storage_access,
 )
 from airflow_provider_batchlinux.operators._base import (
     id_stem_of,
@@ -98,7 +98,7 @@ class BatchLinuxTaskOperator(BatchLinuxWaitingOperator["TaskRequest"]):
     :param secret_environment: environment variables that are no part of the job: they reach the command in a
         blob, which is deleted when the command has ended. Needs ``secret_storage``. (templated)
     :param secret_files: files that are no part of the job, likewise: contents by their paths in the working
-        directory. (templated)
+        directory. Only the user that runs the command can read them. (templated)
     :param secret_storage: a container or prefix for that blob, such as ``"abfs://private/"``. (templated)
     :param inputs: what the node downloads before the command: by the path in the working directory, the URL
         of a blob, of a prefix or of a container, as text, ``ObjectStoragePath``, Asset or
@@ -227,7 +227,6 @@ class BatchLinuxTaskOperator(BatchLinuxWaitingOperator["TaskRequest"]):
 
     async def submit(self, client: BatchLinuxClient, context: Context) -> Step:
         """Submit the command, or adopt the one that an earlier try has left running."""
-        from airflow_provider_batchlinux.client.storage.access import StorageAccess
         from airflow_provider_batchlinux.client.tasks.jobs import Submission, submit_task
 
         limit, owner = self.request.start_limit, marked_owner(context, self.installation)
@@ -246,7 +245,7 @@ class BatchLinuxTaskOperator(BatchLinuxWaitingOperator["TaskRequest"]):
             try_number=context["ti"].try_number,
             token=uuid.uuid4().hex,
             owner=owner,
-            storage=StorageAccess(storage_settings),
+            storage=storage_access(),
             rerun_finished=self.request.rerun_finished,
             exit_codes=self.request.exit_codes or {},
             delete_job=self.request.delete_job,
@@ -265,15 +264,13 @@ class BatchLinuxTaskOperator(BatchLinuxWaitingOperator["TaskRequest"]):
         result: dict[str, Any],
     ) -> Step:
         """Log the rest of the output of the command, and return its result."""
-        from airflow_provider_batchlinux.client.storage.access import StorageAccess
         from airflow_provider_batchlinux.client.tasks.results import Reading, finish_task
-        from airflow_provider_batchlinux.client.tasks.secrets import delete_secrets, job_with_secrets
+        from airflow_provider_batchlinux.client.tasks.secrets import delete_secrets, secrets_of
         from airflow_provider_batchlinux.core.tasks.output import Progress
 
         request = self.request
         if request.secret_environment or request.secret_files:
-            job = await job_with_secrets(client, result["job_id"])
-            await delete_secrets(job, StorageAccess(storage_settings))
+            await delete_secrets(await secrets_of(client, result["job_id"]), storage_access())
         shown = Progress.of(trigger.shown) if isinstance(trigger, BatchLinuxTaskTrigger) else None
         reading = Reading(
             request.output_limit, request.result_file, request.delete_job, shown, request.exit_codes or {}

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_batchlinux.core.poll_interval import SOONEST_OF_COMMANDS
-from airflow_provider_batchlinux.hooks._storage_connection import storage_settings
+from airflow_provider_batchlinux.hooks._storage_connection import storage_access
 from airflow_provider_batchlinux.triggers._base import LONGEST_FIRST_WAIT, BatchLinuxTrigger
 from airflow_provider_batchlinux.triggers._memory import TriggerMemory
 
@@ -126,12 +126,11 @@ class BatchLinuxTaskTrigger(BatchLinuxTrigger):
 
     async def cancel(self, client: BatchLinuxClient) -> None:
         """Terminate the command."""
-        from airflow_provider_batchlinux.client.storage.access import StorageAccess
-        from airflow_provider_batchlinux.client.tasks.secrets import delete_secrets, job_with_secrets
+        from airflow_provider_batchlinux.client.tasks.secrets import delete_secrets, secrets_of
         from airflow_provider_batchlinux.client.tasks.tasks import abandon_task
         from airflow_provider_batchlinux.core.tasks.output import Progress
 
-        job = await job_with_secrets(client, self.job_id) if self.has_secrets else None
+        secrets = await secrets_of(client, self.job_id) if self.has_secrets else None
         if self.shown is None:
             shown = await self._memory().load()
             self.shown = shown if isinstance(shown, Mapping) else None
@@ -143,7 +142,7 @@ class BatchLinuxTaskTrigger(BatchLinuxTrigger):
             output_limit=self.output_limit,
             progress=Progress.of(self.shown),
         )
-        await delete_secrets(job, StorageAccess(storage_settings))
+        await delete_secrets(secrets, storage_access())
         self.log.info("Terminated job %r, because its Airflow task was ended.", self.job_id)
 
     def _memory(self) -> TriggerMemory:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from datetime import datetime, timezone
@@ -20,7 +21,7 @@ from airflow_provider_batchlinux.core.pool_metadata import (
     rest_metadata,
 )
 from airflow_provider_batchlinux.core.users.ledger import LedgerEntry
-from tests.airflow_harness import load_dag, run_dag, run_task, xcom_of
+from tests.airflow_harness import load_dag, run_dag, run_task, updated_assets, xcom_of
 from tests.batch_account import BatchAccount, eventually
 from tests.conftest import INSTALLATION
 
@@ -145,6 +146,25 @@ def test_the_python_functions_run_on_the_nodes_and_are_averaged(account):
     [average] = xcom_of(run, "average")
     assert len(estimates) == 4
     assert average == pytest.approx(3.14, abs=0.02)
+    nothing_is_left(account)
+
+
+def test_megabytes_go_from_blob_to_blob_and_the_assets_tell_it(account, monkeypatch):
+    storage = account.service.storage
+    value = {"conn_type": "wasb", "host": storage.endpoint, "password": storage.key}
+    monkeypatch.setenv("AIRFLOW_CONN_WASB_DEFAULT", json.dumps(value))
+    container = account.control.container("airflow-example")
+    run = run_dag(hurried(load_dag(EXAMPLES / "example_blobs.py")))
+
+    assert str(run.state) == "success"
+    [counts] = xcom_of(run, "linux.check")
+    assert (counts["readings"], counts["meters"]) == (200_000, 250)
+    assert container.names() == ["clean/totals.csv", "logs/stderr.txt", "logs/stdout.txt", "raw/readings.csv"]
+    assert len(container.get("raw/readings.csv")) > 3_000_000
+    assert container.get("clean/totals.csv").startswith(b"meter,watt_hours\r\nmeter-000,")
+    assert updated_assets(run) == {
+        f"abfs://airflow-example/{name}" for name in ("raw/readings.csv", "clean/totals.csv")
+    }
     nothing_is_left(account)
 
 

@@ -11,7 +11,9 @@ import pytest
 from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 
 from tests.airflow_harness import RUN_ID
+from tests.batch_account import BatchAccount
 from tests.unit.commands import Loop
+from tests.unit.storage import Storage
 
 
 @pytest.fixture
@@ -45,3 +47,12 @@ def tasks_are(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
         monkeypatch.setattr(RuntimeTaskInstance, "get_task_states", staticmethod(get_task_states))
 
     return set_states
+
+
+@pytest.fixture
+def storage(account: BatchAccount, monkeypatch: pytest.MonkeyPatch) -> Storage:
+    """Give the storage account, reached by key, with a pool that has an idle node."""
+    account.idle_pool(1)
+    storage = Storage(account, monkeypatch)
+    storage.connect(login="batchlinuxstorage", password=storage.key)
+    return storage

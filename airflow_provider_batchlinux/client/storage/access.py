@@ -60,10 +60,12 @@ class StorageAccess:
 
     :param settings: returns what a connection says.
     :param now: returns the time; a test passes its own.
+    :param retries: how often a request is sent again if it is not answered.
     """
 
     settings: Callable[[str], Awaitable[StorageSettings]]
     now: Callable[[], datetime] = lambda: datetime.now(timezone.utc)
+    retries: int = 2
 
     async def urls(self, grants: Iterable[Grant], lifetime: timedelta) -> dict[Grant, str]:
         """
@@ -141,14 +143,23 @@ class StorageAccess:
             )
             raise ValueError(msg)
         translated = _translated(f"get a user delegation key of {account_url}", settings)
-        async with _service(settings, account_url) as service, translated:
+        async with self._service(settings, account_url) as service, translated:
             return await service.get_user_delegation_key(now - timedelta(minutes=15), until)
 
     @asynccontextmanager
     async def _blob(self, settings: StorageSettings, location: StorageLocation) -> AsyncIterator[Any]:
         _require_account(settings, location)
-        async with _service(settings, location.account_url or settings.account.endpoint) as service:
+        async with self._service(settings, location.account_url or settings.account.endpoint) as service:
             yield service.get_blob_client(location.container, location.path)
+
+    @asynccontextmanager
+    async def _service(self, settings: StorageSettings, account_url: str) -> AsyncIterator[Any]:
+        sdk = await _sdk("azure.storage.blob.aio")
+        async with open_pipeline(settings.account, AioHttpTransport) as (credential, options):
+            secret = settings.sas if settings.sas is not None else credential
+            options |= {"retry_total": self.retries, "initial_backoff": 1, "increment_base": 2}
+            async with sdk.BlobServiceClient(account_url, secret, **options) as service:
+                yield service
 
     def _check_sas(self, what: str, token: str, until: datetime) -> None:
         if warning := require_valid_sas(what, token, self.now(), until):
@@ -161,16 +172,6 @@ async def _sdk(name: str = "azure.storage.blob") -> Any:
         return await asyncio.to_thread(import_module, name)
     except ImportError as error:
         raise ValueError(_INSTALL) from error
-
-
-@asynccontextmanager
-async def _service(settings: StorageSettings, account_url: str) -> AsyncIterator[Any]:
-    sdk = await _sdk("azure.storage.blob.aio")
-    async with open_pipeline(settings.account, AioHttpTransport) as (credential, options):
-        secret = settings.sas if settings.sas is not None else credential
-        options |= {"retry_total": 2, "initial_backoff": 1, "increment_base": 2}
-        async with sdk.BlobServiceClient(account_url, secret, **options) as service:
-            yield service
 
 
 def _sas(

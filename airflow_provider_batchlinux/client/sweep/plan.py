@@ -11,6 +11,7 @@ from typing import Any
 
 from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
 from airflow_provider_batchlinux.client.pools.sweep import delete_swept, idle_pools
+from airflow_provider_batchlinux.client.storage.access import StorageAccess
 from airflow_provider_batchlinux.client.tasks.sweep import jobs_to_sweep, sweep_jobs
 from airflow_provider_batchlinux.client.transport.fan_out import fan_out
 from airflow_provider_batchlinux.client.users.revoke import (
@@ -192,11 +193,13 @@ async def plan_sweep(client: BatchLinuxClient, rules: SweepRules, now: datetime)
     )
 
 
-async def carry_out(client: BatchLinuxClient, plan: SweepPlan) -> Swept:
+async def carry_out(client: BatchLinuxClient, plan: SweepPlan, storage: StorageAccess) -> Swept:
     """
     Remove what a plan has found, as far as the service permits it.
 
     A pool that has changed meanwhile is kept, with the jobs whose commands can still run on it.
+
+    :param storage: the storage accounts of the secrets of commands.
     """
     refused: list[tuple[Mapping[str, str], BatchRequestError]] = []
     deleted = []
@@ -210,7 +213,7 @@ async def carry_out(client: BatchLinuxClient, plan: SweepPlan) -> Swept:
     gone = {sweep.pool.pool_id.lower() for sweep in deleted}
     jobs = [job for job in plan.jobs if job.needs_pool is None or job.needs_pool.lower() in gone]
     ended = []
-    for job, error in zip(jobs, await sweep_jobs(client, jobs), strict=True):
+    for job, error in zip(jobs, await sweep_jobs(client, jobs, storage), strict=True):
         if error is None:
             ended.append(job)
         else:

@@ -10,7 +10,7 @@ from typing import Any
 
 from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
 from airflow_provider_batchlinux.client.storage.access import StorageAccess
-from airflow_provider_batchlinux.client.tasks.secrets import delete_secrets, job_with_secrets, secrets_mark
+from airflow_provider_batchlinux.client.tasks.secrets import delete_secrets, secrets_mark, secrets_of
 from airflow_provider_batchlinux.client.waits.loop import WaitSchedule, wait_for
 from airflow_provider_batchlinux.core.pool_metadata import (
     DELETE_JOB_KEY,
@@ -139,7 +139,7 @@ async def _adopt_earlier(client: BatchLinuxClient, submission: Submission) -> st
                 await _end_with_command(client, job_id)
         elif job_id != submission.job_id:
             log.info("Deleting job %r, which an earlier try left.", job_id)
-            await delete_secrets(job, submission.storage)
+            await delete_secrets(metadata_of(job).get(SECRETS_KEY), submission.storage)
             await client.delete_job(job_id)
     return adopted
 
@@ -181,6 +181,7 @@ async def _create_job(client: BatchLinuxClient, submission: Submission) -> None:
         if found is not None and metadata_of(found).get(SUBMISSION_KEY) == submission.token:
             return
         log.info("Waiting until the old job %r with the same id is deleted.", job_id)
+        await delete_secrets(metadata_of(found or {}).get(SECRETS_KEY), submission.storage)
         await client.delete_job(job_id)
         await wait_for(_JobGoneWait(client, job_id), WaitSchedule(_POLL_INTERVAL, deadline))
 
@@ -206,7 +207,7 @@ async def _delete_empty_job(client: BatchLinuxClient, submission: Submission) ->
     # A job without a task never ends, and would count against the job quota of the account forever.
     try:
         if submission.secrets_blob is not None:
-            await delete_secrets(await job_with_secrets(client, submission.job_id), submission.storage)
+            await delete_secrets(await secrets_of(client, submission.job_id), submission.storage)
         await client.delete_job(submission.job_id)
     except BatchLinuxError as refusal:
         log.warning("Job %r has no task, but could not be deleted: %s", submission.job_id, refusal)

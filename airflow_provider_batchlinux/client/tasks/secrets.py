@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
-from typing import Any
 
 from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
 from airflow_provider_batchlinux.client.storage.access import StorageAccess
@@ -22,26 +20,28 @@ def secrets_mark(blob: Grant) -> str:
     return json.dumps({"blob": str(blob.location), "conn_id": blob.conn_id})
 
 
-async def job_with_secrets(client: BatchLinuxClient, job_id: str) -> Mapping[str, Any] | None:
-    """Return a job, for :func:`delete_secrets` after it was deleted; ``None`` if it cannot be read."""
+async def secrets_of(client: BatchLinuxClient, job_id: str) -> str | None:
+    """Return where the secrets of a job are, as its metadata says; ``None`` if it names none."""
     try:
-        return await client.find_job(job_id)
+        job = await client.find_job(job_id)
     except BatchLinuxError as error:
         log.warning("The secrets of job %r may remain in storage: %s", job_id, error)
         return None
+    return metadata_of(job).get(SECRETS_KEY) if job is not None else None
 
 
-async def delete_secrets(job: Mapping[str, Any] | None, storage: StorageAccess) -> None:
+async def delete_secrets(mark: str | None, storage: StorageAccess) -> None:
     """
-    Delete the blob with secrets that the metadata of a job names, if it names one.
+    Delete the blob with the secrets of a command that has ended, or that is ended next.
 
-    A refusal is a warning: the command has ended, and the SAS of the blob expires.
+    A refusal is a warning: the SAS of the blob expires.
+
+    :param mark: what :func:`secrets_mark` has written; ``None`` does nothing.
     """
-    mark = metadata_of(job).get(SECRETS_KEY) if job is not None else None
-    if job is None or mark is None:
+    if mark is None:
         return
     try:
         found = json.loads(mark)
         await storage.delete(parse_location(found["blob"]), found["conn_id"])
     except (BatchLinuxError, ValueError, LookupError, TypeError) as error:
-        log.warning("The secrets of job %r remain in storage (%s): %s", job.get("id"), mark, error)
+        log.warning("Secrets of a command that has ended remain in storage (%s): %s", mark, error)

@@ -6,6 +6,8 @@ import logging
 from collections.abc import Callable, Collection, Sequence
 
 from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
+from airflow_provider_batchlinux.client.storage.access import StorageAccess
+from airflow_provider_batchlinux.client.tasks.secrets import delete_secrets
 from airflow_provider_batchlinux.client.transport.fan_out import fan_out
 from airflow_provider_batchlinux.core.pool_metadata import Holder
 from airflow_provider_batchlinux.core.tasks.sweep import JobSweep, OwnedJob, job_sweep_of, owned_jobs
@@ -45,24 +47,31 @@ async def jobs_to_sweep(
 
 
 async def sweep_jobs_of_pool(
-    client: BatchLinuxClient, pool_id: str, installation: str, has_ended: Callable[[Holder], bool]
+    client: BatchLinuxClient,
+    pool_id: str,
+    installation: str,
+    has_ended: Callable[[Holder], bool],
+    storage: StorageAccess,
 ) -> None:
     """
     Delete or end the active jobs on a pool that is being deleted; log a warning for each that is refused.
 
     :param installation: the id of the Airflow whose jobs are considered.
     :param has_ended: returns whether a Dag run has ended, or no longer exists.
+    :param storage: the storage accounts of the secrets of commands.
     """
     found = owned_jobs(await client.find_jobs(state="active"), [installation])
     jobs = [job for job in found if job.pool_id.lower() == pool_id.lower()]
     sweeps = await jobs_to_sweep(client, jobs, has_ended, [pool_id])
-    for sweep, error in zip(sweeps, await sweep_jobs(client, sweeps), strict=True):
+    for sweep, error in zip(sweeps, await sweep_jobs(client, sweeps, storage), strict=True):
         if error is not None:
             log.warning("Job %r is left for the sweeper: %s", sweep.job.job_id, error)
 
 
-async def sweep_jobs(client: BatchLinuxClient, sweeps: Sequence[JobSweep]) -> list[BatchRequestError | None]:
-    """Delete or end jobs; return for each ``None``, or why the service refused."""
+async def sweep_jobs(
+    client: BatchLinuxClient, sweeps: Sequence[JobSweep], storage: StorageAccess
+) -> list[BatchRequestError | None]:
+    """Delete or end jobs and delete their secrets; return for each ``None``, or why the service refused."""
 
     async def end(sweep: JobSweep) -> BatchRequestError | None:
         job_id = sweep.job.job_id
@@ -70,6 +79,7 @@ async def sweep_jobs(client: BatchLinuxClient, sweeps: Sequence[JobSweep]) -> li
             await (client.delete_job(job_id) if sweep.deletes else client.end_job(job_id))
         except BatchRequestError as error:
             return error
+        await delete_secrets(sweep.job.secrets, storage)
         log.info("Job %r is being %s: %s.", job_id, "deleted" if sweep.deletes else "ended", sweep.reason)
         return None
 

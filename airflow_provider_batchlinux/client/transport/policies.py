@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import azure.batch
-from azure.core.credentials import AccessTokenInfo, TokenRequestOptions
+from azure.core.credentials import AccessToken, AccessTokenInfo, TokenRequestOptions
 from azure.core.pipeline import PipelineRequest, PipelineResponse
 from azure.core.pipeline.policies import AsyncBearerTokenCredentialPolicy, AsyncHTTPPolicy, UserAgentPolicy
 
@@ -122,6 +122,11 @@ class RenewableCredential:
         """Return a token, from the cache of the credential if it does not expire soon."""
         token: AccessTokenInfo = await self._current.get_token_info(*scopes, options=options)
         self._newest = token.token
+        return token
+
+    async def get_token(self, *scopes: str, **options: Any) -> AccessToken:
+        """Return a token as :meth:`get_token_info` does; azure-storage-blob requires this method."""
+        token: AccessToken = await self._current.get_token(*scopes, **options)
         return token
 
     async def renew(self, refused: str) -> None:

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Literal
 from urllib.parse import parse_qs
 
-from airflow_provider_batchlinux.core.instants import parse_instant
+from airflow_provider_batchlinux.core.instants import instant_of
 from airflow_provider_batchlinux.core.storage.locations import StorageLocation
 
 _MARGIN = timedelta(hours=1)
@@ -59,7 +59,7 @@ def sas_lifetime(start_limit: float | None, time_limit: float | None, max_retrie
 def expiry_of_sas(token: str) -> datetime | None:
     """Return when a SAS expires; ``None`` if it does not say, as one that follows a stored policy."""
     found = parse_qs(token.lstrip("?")).get("se")
-    return parse_instant(found[0]) if found else None
+    return instant_of(found[0]) if found else None
 
 
 def require_valid_sas(what: str, token: str, now: datetime, until: datetime) -> str | None:

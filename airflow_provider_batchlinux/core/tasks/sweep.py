@@ -8,6 +8,7 @@ from typing import Any
 
 from airflow_provider_batchlinux.core.pool_metadata import (
     DELETE_JOB_KEY,
+    SECRETS_KEY,
     SUBMISSION_KEY,
     Holder,
     PoolMarks,
@@ -26,6 +27,7 @@ class OwnedJob:
     :param is_over: whether the job has ended, so that it holds no quota.
     :param run: the Dag run that submitted it.
     :param delete_job: when its operator deletes it. An unknown value is treated like ``never``.
+    :param secrets: where its secrets are, as its metadata says; ``None`` if it has none.
     """
 
     job_id: str
@@ -33,6 +35,7 @@ class OwnedJob:
     is_over: bool
     run: Holder
     delete_job: str
+    secrets: str | None = None
 
     @property
     def is_kept(self) -> bool:
@@ -82,7 +85,8 @@ def owned_jobs(bodies: Sequence[Mapping[str, Any]], installations: Collection[st
             pool_id = str((body.get("poolInfo") or {}).get("poolId") or "")
             kept = marks.get(DELETE_JOB_KEY, "never")
             is_over = state in ("terminating", "completed")
-            found.append(OwnedJob(str(body["id"]), pool_id, is_over, Holder.of(owner), kept))
+            job_id, run, secrets = str(body["id"]), Holder.of(owner), marks.get(SECRETS_KEY)
+            found.append(OwnedJob(job_id, pool_id, is_over, run, kept, secrets))
     return found
 
 

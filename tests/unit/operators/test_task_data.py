@@ -4,59 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
 from airflow.sdk import Asset, ObjectStoragePath
+from azure.storage.blob import BlobServiceClient
 
-from airflow_provider_batchlinux.emulator.blobs.client import BlobContainer
 from airflow_provider_batchlinux.specs import InputSpec, OutputSpec
 from tests.airflow_harness import run_to_end
-from tests.batch_account import BatchAccount
-from tests.unit.commands import operator
+from tests.unit.commands import Loop, defer, finish, operator
+from tests.unit.storage import Storage, task_of
 
 COPY = "cat in.txt; tr a-z A-Z < in.txt > out.txt"
-
-
-@dataclass(frozen=True)
-class Storage:
-    """The storage account of the embedded service, and a way to set the connection to it."""
-
-    account: BatchAccount
-    monkeypatch: pytest.MonkeyPatch
-
-    @property
-    def endpoint(self) -> str:
-        return self.account.service.storage.endpoint
-
-    @property
-    def key(self) -> str:
-        return self.account.service.storage.key
-
-    def connect(self, conn_id: str = "wasb_default", conn_type: str = "wasb", **fields: Any) -> None:
-        fields = {"host": self.endpoint, **fields}
-        value = json.dumps({"conn_type": conn_type, **fields})
-        self.monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", value)
-
-    def container(self, name: str, **options: Any) -> BlobContainer:
-        return self.account.control.container(name, **options)
-
-
-@pytest.fixture
-def storage(account: BatchAccount, monkeypatch: pytest.MonkeyPatch) -> Storage:
-    """Give the storage account, reached by key, with a pool that has an idle node."""
-    account.idle_pool(1)
-    storage = Storage(account, monkeypatch)
-    storage.connect(login="batchlinuxstorage", password=storage.key)
-    return storage
-
-
-def task_of(account: BatchAccount, job_id: str) -> dict[str, Any]:
-    async def read(client: Any) -> dict[str, Any]:
-        return dict((await client.sdk.get_task(job_id, "main")).as_dict())
-
-    return account.hook.run(read)
 
 
 CREDENTIALS: dict[str, Callable[[Storage], None]] = {
@@ -221,3 +180,45 @@ def test_an_asset_is_an_inlet_or_outlet(storage: Storage) -> None:
     )
 
     assert (task.inlets, task.outlets) == ([raw], [clean])
+
+
+def test_an_input_that_vanishes_before_the_start_fails_in_words(storage: Storage, loop: Loop) -> None:
+    storage.container("raw").put("in.txt", b"hello")
+    defer(loop.command)
+    loop.wait_until_started()
+    waiting = defer("cat in.txt", task_id="late", inputs={"in.txt": "abfs://raw/in.txt"})
+
+    with BlobServiceClient(storage.endpoint, storage.key) as client:
+        client.get_blob_client("raw", "in.txt").delete_blob()
+    loop.go.touch()
+    done = finish(waiting, task_id="late")
+
+    assert "An input does not exist, or was deleted after the submission." in done.message
+
+
+def test_after_a_preemption_inputs_and_secrets_are_read_and_outputs_written_again(
+    storage: Storage, loop: Loop
+) -> None:
+    storage.account.idle_pool(2, pool_id="spot")
+    raw, private = storage.container("raw"), storage.container("private")
+    raw.put("in.txt", b"hello")
+    deferred = defer(
+        f'{loop.command}; echo "$(cat in.txt) $TOKEN on $AZ_BATCH_NODE_ID" > out.txt',
+        pool_id="spot",
+        inputs={"in.txt": "abfs://raw/in.txt"},
+        outputs={"out.txt": "abfs://raw/out.txt"},
+        secret_environment={"TOKEN": "s3cret-token"},
+        secret_storage="abfs://private/",
+    )
+    loop.wait_until_started()
+    [busy] = [node.node_id for node in storage.account.nodes("spot") if node.state == "running"]
+
+    storage.account.control.set_node("spot", busy, "preempted")
+    loop.wait_until_started(2)
+    loop.go.touch()
+    done = finish(deferred, pool_id="spot", secret_environment={"A": "b"}, secret_storage="abfs://private/")
+
+    assert done.state == "success", done.error
+    assert raw.get("out.txt").decode() == f"hello s3cret-token on {done.result['node_id']}\n"
+    assert done.result["node_id"] != busy
+    assert private.names() == []

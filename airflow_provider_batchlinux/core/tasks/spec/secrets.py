@@ -15,10 +15,13 @@ def secrets_script(environment: Mapping[str, str], files: Mapping[str, str]) -> 
     """
     Return the script that sets variables and writes files.
 
-    :param files: contents by path, relative to the task's working directory.
+    :param files: contents by path, relative to the task's working directory; several lines end with a line
+        break.
     """
     lines = [f"export {name}={shlex.quote(value)}" for name, value in environment.items()]
-    for path, content in files.items():
+    for path, text in files.items():
+        # Templates lose the last line break, without which a private key cannot be read.
+        content = f"{text}\n" if "\n" in text and not text.endswith("\n") else text
         target = f'"{_DIRECTORY}"/{shlex.quote(path)}'
         lines += [
             f'mkdir -p -- "$(dirname -- {target})" || exit 125',

@@ -1,0 +1,176 @@
+"""Inputs and outputs of a command as resource files and output files; real bash checks that outputs exist."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_batchlinux.core.storage.grants import Grant
+from airflow_provider_batchlinux.core.tasks.spec.data import InputSpec, OutputSpec, output_check
+from airflow_provider_batchlinux.core.tasks.spec.task import TaskSpec
+from airflow_provider_batchlinux.core.tasks.task import JobSpec
+
+ACCOUNT = "https://fabrikam.blob.core.windows.net"
+IDENTITY = "/subscriptions/s/identities/reader"
+
+
+def body_of(spec: TaskSpec, token: str = "sig=x") -> dict[str, Any]:
+    def url(grant: Grant) -> str:
+        return grant.url(ACCOUNT, "" if grant.identity else token)
+
+    return spec.task_rest("main", urls={grant: url(grant) for grant in spec.grants()})
+
+
+@pytest.mark.parametrize(
+    ("path", "given", "file"),
+    [
+        ("a.csv", "abfs://raw/a.csv", {"httpUrl": f"{ACCOUNT}/raw/a.csv?sig=x", "filePath": "a.csv"}),
+        (
+            "bin/run",
+            InputSpec("abfs://raw/run", mode="0755"),
+            {"httpUrl": f"{ACCOUNT}/raw/run?sig=x", "filePath": "bin/run", "fileMode": "0755"},
+        ),
+        (
+            "data/",
+            "abfs://raw/2026/",
+            {"storageContainerUrl": f"{ACCOUNT}/raw?sig=x", "blobPrefix": "2026/", "filePath": "data"},
+        ),
+        (".", "abfs://raw", {"storageContainerUrl": f"{ACCOUNT}/raw?sig=x"}),
+        ("a", "https://example.com/a?v=1", {"httpUrl": "https://example.com/a?v=1", "filePath": "a"}),
+        (
+            "a",
+            InputSpec("abfs://raw/a", identity=IDENTITY),
+            {
+                "httpUrl": f"{ACCOUNT}/raw/a",
+                "filePath": "a",
+                "identityReference": {"resourceId": IDENTITY},
+            },
+        ),
+    ],
+)
+def test_an_input_is_a_resource_file(path: str, given: Any, file: dict[str, Any]) -> None:
+    spec = TaskSpec("true", inputs={path: given})
+
+    assert spec.problems() == []
+    assert body_of(spec)["resourceFiles"] == [file]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "given", "container", "condition"),
+    [
+        ("out.csv", "abfs://clean/d/o.csv", {"path": "d/o.csv"}, "tasksuccess"),
+        ("x/out.csv", "abfs://clean/d/", {"path": "d/out.csv"}, "tasksuccess"),
+        ("x/out.csv", "abfs://clean", {}, "tasksuccess"),
+        ("x/*.csv", "abfs://clean/d/", {"path": "d"}, "tasksuccess"),
+        ("x/**", "abfs://clean", {}, "tasksuccess"),
+        (
+            "../std*.txt",
+            OutputSpec("abfs://clean/logs/", upload_on="completion"),
+            {"path": "logs"},
+            "taskcompletion",
+        ),
+        ("core", OutputSpec("abfs://clean/", upload_on="failure"), {}, "taskfailure"),
+        (
+            "a",
+            OutputSpec("abfs://clean/a", identity=IDENTITY),
+            {"path": "a", "identityReference": {"resourceId": IDENTITY}},
+            "tasksuccess",
+        ),
+    ],
+)
+def test_an_output_is_an_output_file(
+    pattern: str, given: Any, container: dict[str, Any], condition: str
+) -> None:
+    spec = TaskSpec("true", outputs={pattern: given})
+    token = "" if "identityReference" in container else "?sig=x"
+
+    assert spec.problems() == []
+    assert body_of(spec)["outputFiles"] == [
+        {
+            "filePattern": pattern,
+            "destination": {"container": {"containerUrl": f"{ACCOUNT}/clean{token}", **container}},
+            "uploadOptions": {"uploadCondition": condition},
+        }
+    ]
+
+
+@pytest.mark.parametrize(
+    ("parts", "problem"),
+    [
+        ({"inputs": {"../a": "abfs://raw/a"}}, "inputs names '../a', which leaves the task's directory."),
+        ({"inputs": {"a/": "abfs://raw/a"}}, "inputs names 'a/', which is a directory and not a file."),
+        ({"inputs": {"/data": "abfs://raw/"}}, "inputs['/data'] leaves the task's directory."),
+        ({"outputs": {"out/": "abfs://raw/"}}, "outputs['out/'] is a directory and not a file; use out/**"),
+        ({"outputs": {"a": "abfs://raw/*"}}, "the destination ends with '*'"),
+        ({"outputs": {"$A": "abfs://raw/d/"}}, "name the blob in the destination"),
+    ],
+)
+def test_what_the_service_would_tell_late_is_named(parts: dict[str, Any], problem: str) -> None:
+    [found] = TaskSpec("true", **parts).problems()
+
+    assert problem in found
+
+
+def test_a_retry_knows_its_work_whatever_the_sas() -> None:
+    def job(source: str, **parts: Any) -> JobSpec:
+        return JobSpec("etl", TaskSpec("true", inputs={"a": source}, **parts))
+
+    url = f"{ACCOUNT}/raw/a"
+    first = job(f"{url}?sig=x", secret_environment={"A": "1"})
+
+    assert job(f"{url}?sig=y", secret_environment={"A": "2"}).fingerprint() == first.fingerprint()
+    assert job(url, secret_environment={"B": "1"}).fingerprint() != first.fingerprint()
+    assert job(f"{url}2?sig=x", secret_environment={"A": "1"}).fingerprint() != first.fingerprint()
+
+
+@pytest.mark.parametrize(
+    ("pattern", "is_found"),
+    [
+        ("a.csv", True),
+        ("b.csv", False),
+        ("out", False),
+        ("*.csv", True),
+        ("out/[12].txt", True),
+        ("out/[34].txt", False),
+        ("**/deep.txt", True),
+        ("$WHERE/1.txt", True),
+        ("${WHERE}/3.txt", False),
+        ("with space/it's $(touch broken).txt", True),
+        ("../stdout.txt", True),
+    ],
+)
+def test_an_output_is_missing_if_no_file_matches(tmp_path: Path, pattern: str, is_found: bool) -> None:
+    working = tmp_path / "wd"
+    for name in (
+        "a.csv",
+        "out/1.txt",
+        "out/x/deep.txt",
+        "with space/it's $(touch broken).txt",
+        "../stdout.txt",
+    ):
+        (working / name).parent.mkdir(parents=True, exist_ok=True)
+        (working / name).touch()
+    check = output_check({pattern: OutputSpec("abfs://clean/")})
+    environment = {"PATH": "/usr/bin:/bin", "WHERE": "out"}
+
+    done = subprocess.run(
+        ["bash", "-c", check], cwd=working, env=environment, capture_output=True, text=True, check=False
+    )
+
+    assert (done.returncode, done.stdout) == (0 if is_found else 73, "")
+    assert done.stderr == (
+        "" if is_found else f"No file matches output {pattern!r} after the command has succeeded.\n"
+    )
+    assert not (working / "broken").exists()
+
+
+def test_an_optional_output_or_one_of_a_failure_is_not_looked_for() -> None:
+    outputs = {
+        "a": OutputSpec("abfs://clean/", optional=True),
+        "b": OutputSpec("abfs://clean/", upload_on="failure"),
+    }
+
+    assert output_check(outputs) == ""

@@ -1,0 +1,130 @@
+"""The secrets of a command: they reach it, are stored nowhere else, and are deleted when it has ended."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from typing import Any
+
+import pytest
+
+from airflow_provider_batchlinux.client.tasks.sweep import sweep_jobs_of_pool
+from airflow_provider_batchlinux.hooks._storage_connection import storage_access
+from tests.airflow_harness import make_trigger, resume_task, run_task, run_to_end, run_trigger
+from tests.batch_account import eventually
+from tests.unit.commands import Loop, operator
+from tests.unit.storage import Storage, task_of
+
+TOKEN = "it's a $ecret \\ with `quotes`"
+KEY = "-----BEGIN KEY-----\nMC4CAQ\n-----END KEY-----\n"
+DIGESTS = [hashlib.md5(text.encode(), usedforsecurity=False).hexdigest() for text in (TOKEN, KEY)]
+SECRETS = {
+    "secret_environment": {"TOKEN": TOKEN},
+    "secret_files": {"conf/service key.pem": KEY},
+    "secret_storage": "abfs://private/tasks/",
+}
+DIGEST = """printf %s "$TOKEN" | md5sum; md5sum < "conf/service key.pem"; stat -c %a conf/*"""
+
+
+def job_of(storage: Storage, job_id: str) -> Any:
+    async def read(client: Any) -> Any:
+        return dict((await client.sdk.get_job(job_id)).as_dict())
+
+    return storage.account.hook.run(read)
+
+
+@pytest.mark.parametrize("options", [{}, {"max_retries": 1}, {"deferrable": True}], ids=str)
+def test_secrets_reach_the_command_and_stand_nowhere(storage: Storage, options: Any) -> None:
+    private = storage.container("private")
+    work = operator(DIGEST, **SECRETS, delete_job="never", **options)
+
+    begun = run_task(work)
+    done = begun
+    if begun.deferral is not None:
+        assert [name.rpartition("/")[0] for name in private.names()] == [
+            f"tasks/{begun.deferral.trigger_kwargs['job_id']}"
+        ]
+        done = resume_task(work, begun, run_trigger(begun.deferral))
+
+    assert done.state == "success", done.error
+    assert [f"{digest}  -" in done.log for digest in DIGESTS] == [True, True]
+    assert "    600" in done.log
+    job_id = done.result["job_id"]
+    kept = [begun.everything_said, done.everything_said]
+    kept += [json.dumps(job_of(storage, job_id)), json.dumps(task_of(storage.account, job_id))]
+    for text in kept:
+        for secret in ("$ecret", "MC4CAQ"):
+            assert secret not in text
+    marks = {item["name"]: item["value"] for item in job_of(storage, job_id)["metadata"]}
+    assert json.loads(marks["airflow_batchlinux_secrets"])["blob"].startswith(
+        f"abfs://private/tasks/{job_id}/"
+    )
+    assert "sig=" not in json.dumps(marks)
+    assert private.names() == []
+
+
+def test_secrets_are_deleted_when_the_command_fails_or_is_killed(storage: Storage, loop: Loop) -> None:
+    private = storage.container("private")
+
+    failed = run_to_end(operator("exit 3", **SECRETS))
+    assert "exit code 3" in failed.message
+    assert private.names() == []
+
+    running = run_task(operator(loop.command, **SECRETS, deferrable=True))
+    loop.wait_until_started()
+    assert len(private.names()) == 1
+    assert running.deferral is not None
+    trigger = make_trigger(running.deferral)
+    asyncio.run(_cancel(storage, trigger))
+    assert private.names() == []
+
+
+async def _cancel(storage: Storage, trigger: Any) -> None:
+    async with storage.account.hook.client() as client:
+        await trigger.cancel(client)
+
+
+def test_secrets_of_a_command_that_nothing_waits_for_go_with_its_pool(storage: Storage, loop: Loop) -> None:
+    private = storage.container("private")
+    run_task(operator(loop.command, **SECRETS, deferrable=True))
+    loop.wait_until_started()
+    job_id = storage.account.jobs()[0]
+    installation = next(
+        item["value"] for item in job_of(storage, job_id)["metadata"] if item["name"].endswith("installation")
+    )
+
+    async def sweep(client: Any) -> None:
+        await sweep_jobs_of_pool(client, "etl", installation, lambda _run: True, storage_access())
+
+    storage.account.hook.run(sweep)
+
+    eventually(lambda: storage.account.jobs() == [])
+    assert private.names() == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        pytest.param({"secret_storage": None}, "secret_storage is missing: name a container", id="no place"),
+        pytest.param(
+            {"secret_storage": "abfs://private/blob"}, "secret_storage is no container or prefix", id="a blob"
+        ),
+        pytest.param(
+            {"secret_storage": "abfs://nowhere/"},
+            "ContainerNotFound, HTTP 404) Create the container first.",
+            id="no container",
+        ),
+        pytest.param({"environment": {"TOKEN": "1"}}, "both have 'TOKEN'", id="twice"),
+        pytest.param({"secret_files": {"../key": "k3y"}}, "which leaves the task's directory", id="outside"),
+        pytest.param({"storage_conn_id": "nowhere"}, "Connection 'nowhere' to Azure", id="no connection"),
+    ],
+)
+def test_what_cannot_carry_secrets_is_refused_and_leaves_no_job(
+    storage: Storage, changes: dict[str, Any], message: str
+) -> None:
+    done = run_to_end(operator("true", **{**SECRETS, **changes}))
+
+    assert message in done.message
+    assert "$ecret" not in done.everything_said
+    assert storage.account.jobs() == []
