@@ -8,7 +8,7 @@ import json
 import os
 import resource
 import signal
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,6 @@ from typing import Any
 from airflow_provider_batchlinux.emulator.extra import needs_extra
 from airflow_provider_batchlinux.emulator.simulation.fault_rates import FaultRates
 from airflow_provider_batchlinux.emulator.simulation.options import EmulatorOptions
-from airflow_provider_batchlinux.emulator.simulation.seeded_random import make_seed
 
 KEY_VARIABLE = "BATCHLINUX_EMULATOR_KEY"
 """Environment variable with the account key. Only its owner and root see the environment of a process."""
@@ -37,11 +36,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     :param arguments: command line; ``None`` uses that of the process.
     :return: 0 after SIGTERM or SIGINT.
     """
-    parser = _parser()
+    parser = argparse.ArgumentParser(
+        prog="batchlinux-emulator", description=_DESCRIPTION, argument_default=argparse.SUPPRESS
+    )
+    for name, details in _OPTIONS.items():
+        parser.add_argument(name, **details)
     try:
         given = vars(parser.parse_args(arguments))
-        given["key"] = _read_key(given.pop("key_file"), given["key"])
-        options = EmulatorOptions(**{**given, "fault_rates": dict(given["fault_rates"])})
+        given["key"] = _read_key(given.pop("key_file", None), given.get("key"))
+        named = {name: dict(given.get(name, ())) for name in ("fault_rates", "mounts")}
+        options = EmulatorOptions(**{**given, **named})
     except (OSError, ValueError) as error:
         parser.error(str(error))
     _allow_many_sockets()
@@ -58,54 +62,60 @@ def _allow_many_sockets() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="batchlinux-emulator", description=_DESCRIPTION)
-    parser.add_argument(
-        "--port", type=int, default=0, help="TCP port on loopback; 0, the default, uses a free one"
-    )
-    parser.add_argument(
-        "--blob-port", type=int, default=0, help="TCP port of the blob store; 0, the default, uses a free one"
-    )
-    parser.add_argument("--account", default="batchlinux", help="account name")
-    parser.add_argument("--key", help="account key in base64; other users of the machine can see it here")
-    parser.add_argument("--key-file", type=Path, metavar="FILE", help=_KEY_HELP)
-    parser.add_argument("--state", type=Path, metavar="FILE", help="keeps the account over restarts")
-    parser.add_argument("--profile", choices=("instant", "realistic", "faulty"), default="instant")
-    parser.add_argument(
-        "--seed",
-        type=int,
-        default=make_seed(),
-        help="seed of faults and delays, to repeat a run; default: random",
-    )
-    parser.add_argument("--jitter", type=float, help="variation of delays, from 0 to 1 (as recorded)")
-    parser.add_argument(
-        "--fault-rate",
-        dest="fault_rates",
-        type=_fault_rate,
-        action="append",
-        default=[],
-        metavar="NAME=RATE",
-        help="probability of a fault, from 0 to 1; may be repeated; NAME is one of "
+def _fault_rate(text: str) -> tuple[str, float]:
+    name, _, rate = text.partition("=")
+    return name, float(rate)
+
+
+def _mount(text: str) -> tuple[str, Path]:
+    # A source may have an equals sign, as file shares with a query have.
+    source, _, directory = text.rpartition("=")
+    return source, Path(directory)
+
+
+_OPTIONS: Mapping[str, Mapping[str, Any]] = {
+    "--port": {"type": int, "help": "TCP port on loopback; 0, the default, uses a free one"},
+    "--blob-port": {"type": int, "help": "TCP port of the blob store; 0, the default, uses a free one"},
+    "--account": {"help": "account name"},
+    "--key": {"help": "account key in base64; other users of the machine can see it here"},
+    "--key-file": {"type": Path, "metavar": "FILE", "help": _KEY_HELP},
+    "--state": {"type": Path, "metavar": "FILE", "help": "keeps the account over restarts"},
+    "--profile": {"choices": ("instant", "realistic", "faulty"), "help": "delays and faults"},
+    "--seed": {"type": int, "help": "seed of faults and delays, to repeat a run; default: random"},
+    "--jitter": {"type": float, "help": "variation of delays, from 0 to 1 (as recorded)"},
+    "--fault-rate": {
+        "dest": "fault_rates",
+        "type": _fault_rate,
+        "action": "append",
+        "metavar": "NAME=RATE",
+        "help": "probability of a fault, from 0 to 1; may be repeated; NAME is one of "
         + ", ".join(asdict(FaultRates())),
-    )
-    parser.add_argument("--speed", type=float, default=1.0, help="factor by which all delays are divided")
-    parser.add_argument("--root", type=Path, help="directory for the temporary files of nodes")
-    parser.add_argument(
-        "--tls", type=Path, help="directory for the certificate ca.pem; serves HTTPS and a local Entra tenant"
-    )
-    parser.add_argument(
-        "--no-shared-key",
-        dest="shared_key",
-        action="store_false",
-        help="accept only Entra tokens; needs --tls",
-    )
-    parser.add_argument(
-        "--legacy-ssh", action="store_true", help="open pools for SSH as before December 2025"
-    )
-    parser.add_argument(
-        "--containers", choices=("docker", "podman"), help="engine for containers of tasks; default: none"
-    )
-    return parser
+    },
+    "--speed": {"type": float, "help": "factor by which all delays are divided"},
+    "--root": {"type": Path, "help": "directory for the temporary files of nodes"},
+    "--tls": {
+        "type": Path,
+        "help": "directory for the certificate ca.pem; serves HTTPS and a local Entra tenant",
+    },
+    "--no-shared-key": {
+        "dest": "shared_key",
+        "action": "store_false",
+        "help": "accept only Entra tokens; needs --tls",
+    },
+    "--legacy-ssh": {"action": "store_true", "help": "open pools for SSH as before December 2025"},
+    "--containers": {
+        "choices": ("docker", "podman"),
+        "help": "engine for the containers of tasks; default: their commands run as plain processes",
+    },
+    "--mount": {
+        "dest": "mounts",
+        "type": _mount,
+        "action": "append",
+        "metavar": "SOURCE=DIRECTORY",
+        "help": "directory that stands in for what pools mount from a source; may be repeated",
+    },
+}
+"""What is not given has the default of :class:`EmulatorOptions`."""
 
 
 def _read_key(path: Path | None, key: str | None) -> str | None:
@@ -120,11 +130,6 @@ def _read_key(path: Path | None, key: str | None) -> str | None:
     if path is not None:
         return path.read_text(encoding="utf-8").strip()
     return key or os.environ.get(KEY_VARIABLE)
-
-
-def _fault_rate(text: str) -> tuple[str, float]:
-    name, _, rate = text.partition("=")
-    return name, float(rate)
 
 
 async def _serve(options: EmulatorOptions) -> None:

@@ -74,6 +74,7 @@ class BatchService:
             fault_injector=self.fault_injector,
             ssh_servers=self.ssh_servers,
             engine=None if options.engine is None else ContainerEngine(options.engine),
+            mounts=options.mounts,
             on_usable=self._node_usable,
             on_lost=lambda node: self.scheduler.requeue_all_on(node),
         )

@@ -16,7 +16,7 @@ from airflow_provider_batchlinux.emulator.nodes.machine import Machine
 from airflow_provider_batchlinux.emulator.nodes.programs import Outcome, failed_program
 from airflow_provider_batchlinux.emulator.nodes.ssh_servers import SshServers
 from airflow_provider_batchlinux.emulator.protocol.instants import format_instant
-from airflow_provider_batchlinux.emulator.rules.mounts import mount_error
+from airflow_provider_batchlinux.emulator.rules.mounts import mount_error, source_of
 from airflow_provider_batchlinux.emulator.simulation.clock import Clock, pause
 from airflow_provider_batchlinux.emulator.simulation.fault_rates import FaultInjector
 from airflow_provider_batchlinux.emulator.simulation.lifecycle import NODE_STATES, Delays
@@ -42,6 +42,7 @@ class NodeLifecycle:
     :param fault_injector: decides about faults of booting nodes.
     :param ssh_servers: the SSH servers of nodes, which run while their node is usable.
     :param engine: the container engine of this machine; ``None`` for none.
+    :param mounts: the directories that stand in for what pools mount.
     :param on_usable: called when a node accepts tasks.
     :param on_lost: called when a node can no longer run anything, before its state changes.
     """
@@ -58,6 +59,7 @@ class NodeLifecycle:
         fault_injector: FaultInjector,
         ssh_servers: SshServers,
         engine: ContainerEngine | None,
+        mounts: Mapping[str, Path],
         on_usable: Callable[[Node], None],
         on_lost: Callable[[Node], None],
     ) -> None:
@@ -70,6 +72,7 @@ class NodeLifecycle:
         self._storage = storage
         self._servers = ssh_servers
         self._engine = engine
+        self._mounts = mounts
         self._on_usable = on_usable
         self._on_lost = on_lost
         self._machines: dict[str, Machine] = {}
@@ -237,7 +240,15 @@ class NodeLifecycle:
         # Recorded: only now it shows another boot; when its agent first reported stays for good.
         now = self._clock.now()
         self._store.change_node(node, last_boot=now, agent_since=node.agent_since or now)
-        error = mount_error(self._store.pool(node.pool_id).spec.get("mountConfiguration", ()))
+        mounts = self._store.pool(node.pool_id).spec.get("mountConfiguration", ())
+        error = mount_error(mounts, self._mounts)
+        if error is None:
+            self.machine(node).mount(
+                {
+                    next(iter(mount.values()))["relativeMountPath"]: self._mounts[source_of(mount)]
+                    for mount in mounts
+                }
+            )
         if error is not None:
             self.enter(node, "unusable", errors=(error,))
         elif node.start_task is None:

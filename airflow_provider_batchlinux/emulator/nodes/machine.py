@@ -76,6 +76,14 @@ class Machine:
         for directory in (self.shared, self.workitems, *(self.root / name for name in others)):
             make_directory(directory)
 
+    def mount(self, directories: Mapping[str, Path]) -> None:
+        """Link the directories that stand in for mounts, by their paths below the mounts of the node."""
+        for path, directory in directories.items():
+            link = self.root / "fsmounts" / path
+            make_directory(link.parent)
+            link.unlink(missing_ok=True)
+            link.symlink_to(directory)
+
     async def prepare_task(self, directory: Path, spec: Mapping[str, Any]) -> Mapping[str, Any] | None:
         """Create a task's directory, download its resource files, and return the failure, if any."""
         self.make_directories()

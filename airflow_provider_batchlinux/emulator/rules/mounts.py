@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from airflow_provider_batchlinux.emulator.protocol.errors import refused
 from airflow_provider_batchlinux.emulator.state.records import Json
@@ -38,24 +38,40 @@ def check_mounts(mounts: Iterable[Json]) -> None:
             raise refused(", ".join(given) or "none", of="azureBlobFileSystemConfiguration", reason=reason)
 
 
-def mount_error(mounts: Iterable[Json]) -> Json | None:
+def source_of(mount: Json) -> str:
+    """Return the name of what is mounted: a share or export, or ``account/container``."""
+    ((kind, settings),) = mount.items()
+    if kind == "azureBlobFileSystemConfiguration":
+        return f"{settings['accountName']}/{settings['containerName']}"
+    return str(settings["azureFileUrl" if kind == "azureFileShareConfiguration" else "source"])
+
+
+def mount_error(mounts: Iterable[Json], directories: Mapping[str, Path]) -> Json | None:
     """
     Return the error of a node whose mounts cannot work; ``None`` if they can.
 
     Message and names are documented; the code is assumed. The value of ``Message`` is from the manual of
     ``mount``: the documentation shows another sentence of it.
+
+    :param directories: the directories that stand in for what is mounted, by its name.
     """
     for mount in mounts:
         ((kind, settings),) = mount.items()
-        path = settings["relativeMountPath"]
+        path, source = settings["relativeMountPath"], source_of(mount)
         is_inside = not PurePosixPath(path).is_absolute() and ".." not in PurePosixPath(path).parts
-        if not (is_inside and _IS_MOUNTABLE[kind](settings)):
-            return {
-                "code": "MountConfigurationError",
-                "message": "An error was encountered while configuring specified mount(s)",
-                "errorDetails": [
-                    {"name": "Message", "value": "Mount failure"},
-                    {"name": "MountConfigurationPath", "value": path},
-                ],
-            }
+        problem = "Mount failure"
+        if is_inside and _IS_MOUNTABLE[kind](settings):
+            if source in directories:
+                continue
+            # Only the owner of the machine could mount it. A task that finds no mount would fail later, or
+            # succeed with nothing.
+            problem = f"The embedded service cannot mount {source!r}. Name a directory for it: --mount"
+        return {
+            "code": "MountConfigurationError",
+            "message": "An error was encountered while configuring specified mount(s)",
+            "errorDetails": [
+                {"name": "Message", "value": problem},
+                {"name": "MountConfigurationPath", "value": path},
+            ],
+        }
     return None

@@ -56,6 +56,8 @@ class EmulatorOptions:
         ``endpointConfiguration``, like pools created before 30 November 2025.
     :param containers: the container engine of this machine that runs the containers of tasks, ``docker`` or
         ``podman``; ``None`` runs their commands as plain processes.
+    :param mounts: directories of this machine that stand in for what pools mount, by its name: an NFS or CIFS
+        source, the URL of a file share, or ``account/container``. Nodes with other mounts are ``unusable``.
     :raises ValueError: with all problems in one message.
     """
 
@@ -75,6 +77,7 @@ class EmulatorOptions:
     shared_key: bool = True
     legacy_ssh: bool = False
     containers: EngineName | None = None
+    mounts: Mapping[str, Path] = field(default_factory=dict)
 
     @property
     def engine(self) -> str | None:
@@ -127,6 +130,11 @@ class EmulatorOptions:
         }
         return [
             *(problem for problem, holds in checks.items() if not holds),
+            *(
+                f"mounts has {str(path)!r} for {source!r}, but this directory does not exist."
+                for source, path in self.mounts.items()
+                if not path.is_dir()
+            ),
             *fault_rate_problems(self.fault_rates),
         ]
 
