@@ -27,6 +27,17 @@ SHARE = {
 BLOBS = {"accountName": "a", "containerName": "c", "relativeMountPath": "data"}
 
 
+STATUS = "/jobs/job/jobpreparationandreleasetaskstatus"
+INFOS = ("jobPreparationTaskExecutionInfo", "jobReleaseTaskExecutionInfo")
+OF_INFOS = (
+    "state eq 'running'",
+    "startTime gt DateTime'2026-01-01T00:00:00Z'",
+    "endTime gt DateTime'2026-01-01T00:00:00Z'",
+    "exitCode eq 0",
+    "result eq 'success'",
+)
+
+
 class Wire:
     """Requests of the newest version, by their JSON."""
 
@@ -188,6 +199,14 @@ class TestVersions:
         assert steady.put("POST", "/pools/linux/disableautoscale").headers["etag"] == enabled
         assert steady.get("/pools/linux")["eTag"] == enabled
 
+    def test_the_end_of_the_termination_of_a_schedule_is_no_change(self, wire: Wire, eventually: Any) -> None:
+        job = {"poolInfo": {"poolId": "nowhere"}}
+        wire.put("POST", "/jobschedules", {"id": "s", "schedule": {}, "jobSpecification": job})
+        asked = wire.put("POST", "/jobschedules/s/terminate").headers["etag"]
+        ended = eventually(lambda: wire.get("/jobschedules/s"), lambda found: found["state"] == "completed")
+
+        assert (ended["eTag"], ended["previousState"]) == (asked, "active")
+
 
 class TestWaitingForNodes:
     def test_a_job_says_so_while_it_terminates(self, steady: Wire, eventually: Any) -> None:
@@ -212,6 +231,26 @@ class TestWaitingForNodes:
         }
         assert "retryCount" not in place["jobReleaseTaskExecutionInfo"]
         assert "retryCount" in place["jobPreparationTaskExecutionInfo"]
+
+    def test_a_job_says_so_while_it_is_deleted(self, steady: Wire, eventually: Any) -> None:
+        job = {
+            "id": "job",
+            "poolInfo": {"poolId": "linux"},
+            "jobPreparationTask": {"commandLine": "/bin/true"},
+        }
+        steady.put("POST", "/jobs", {**job, "jobReleaseTask": {"commandLine": "/bin/sleep 1000"}})
+        steady.put("POST", "/jobs/job/tasks", {"id": "task", "commandLine": "/bin/true"})
+        eventually(lambda: steady.get("/jobs/job/tasks/task")["state"], lambda state: state == "completed")
+        steady.put("DELETE", "/jobs/job")
+        deleting = steady.get("/jobs/job")
+
+        assert deleting["state"] == "deleting"
+        assert deleting["executionInfo"]["schedulingError"] == {
+            "category": "ServerError",
+            "code": "JobDeletionAwaitingNodeProcessing",
+            "message": "The Job deletion operation is waiting for processing from one or more node.",
+            "details": [{"name": "Number of nodes awaiting processing", "value": "1"}],
+        }
 
     def test_a_job_without_nodes_says_nothing(self, wire: Wire, eventually: Any) -> None:
         wire.put("POST", "/jobs", {"id": "job", "poolInfo": {"poolId": "nowhere"}})
@@ -246,6 +285,21 @@ class TestRefusals:
         assert refusal(wire.put("POST", "/jobs", {"id": "Second", **job}))[:2] == (
             409,
             "JobScheduleWithSameIdExists",
+        )
+
+    @pytest.mark.parametrize("authorization", ["SharedKey", "SharedKey batchlinux", "Basic a:b", "a b c"])
+    def test_an_authorization_of_a_wrong_form(self, send: Any, authorization: str) -> None:
+        answer = send("GET", f"/pools?{QUERY}", headers={"authorization": authorization})
+
+        assert refusal(answer)[:2] == (400, "InvalidAuthenticationInfo")
+
+    def test_a_task_with_a_package_of_an_application(self, wire: Wire) -> None:
+        wire.put("POST", "/jobs", {"id": "job", "poolInfo": {"poolId": "nowhere"}})
+        task = {"id": "task", "commandLine": "true", "applicationPackageReferences": [{"applicationId": "a"}]}
+
+        assert refusal(wire.put("POST", "/jobs/job/tasks", task))[:2] == (
+            409,
+            "InvalidApplicationPackageReferences",
         )
 
     def test_containers_on_an_image_without_an_engine(self, wire: Wire) -> None:
@@ -372,8 +426,29 @@ class TestTasks:
         assert steady.put("POST", "/jobs/job/tasks/task/reactivate").status == 204
         assert steady.get("/jobs/job")["state"] == "active"
 
+    def test_the_url_of_a_file_as_it_was_sent(self, send: Any, run_task: Any) -> None:
+        run_task("/bin/true")
+        path = "/jobs/job/tasks/task/files/wd%2F..%2Fstdout.txt"
+        url = send("HEAD", f"{path}?{QUERY}").headers["ocp-batch-file-url"]
+
+        assert url.startswith("http")
+        assert url.endswith("%2Ffiles%2Fwd%252F..%252Fstdout.txt")
+
 
 class TestNodes:
+    def test_more_than_ten_recent_tasks_and_the_version_of_the_agent(
+        self, steady: Wire, eventually: Any
+    ) -> None:
+        steady.put("POST", "/jobs", {"id": "job", "poolInfo": {"poolId": "linux"}})
+        tasks = [{"id": f"t{number}", "commandLine": "/bin/true"} for number in range(12)]
+        steady.put("POST", "/jobs/job/addtaskcollection", {"value": tasks})
+        (node,) = eventually(
+            lambda: steady.get("/pools/linux/nodes")["value"], lambda found: found[0]["totalTasksRun"] == 12
+        )
+
+        assert len(node["recentTasks"]) == 12
+        assert node["nodeAgentInfo"]["version"] == "1.12.39"
+
     def test_the_list_of_extensions_ends_with_that_of_batch(self, wire: Wire, eventually: Any) -> None:
         given = {"name": "zz", "publisher": "Microsoft.Azure.Monitor", "type": "AzureMonitorLinuxAgent"}
         machine = {**MACHINE, "extensions": [given]}
@@ -463,12 +538,21 @@ class TestFilters:
             ("/pools", "allocationState ne 'steady'", 400),
             ("/pools", "enableInterNodeCommunication eq false", 200),
             ("/pools", "startswith(displayName,'x')", 400),
+            ("/jobs", "displayName eq 'x'", 400),
+            ("/jobs/job/tasks", "displayName eq 'x'", 400),
+            *((STATUS, f"{info}/{condition}", 200) for info in INFOS for condition in OF_INFOS),
+            (STATUS, "poolId eq 'p' and nodeId eq 'n'", 200),
+            (STATUS, "jobPreparationTaskExecutionInfo/retryCount eq 1", 400),
             ("/jobs", "priority gt 1", 400),
             ("/jobschedules", "schedule/doNotRunAfter gt DateTime'2026-01-01T00:00:00Z'", 200),
             ("/jobschedules", "executionInfo/endTime gt DateTime'2026-01-01T00:00:00Z'", 200),
         ],
     )
     def test_lists_take_the_documented_ones(self, send: Any, path: str, condition: str, status: int) -> None:
+        task = {"commandLine": "true"}
+        Wire(send).put(
+            "POST", "/jobs", {"id": "job", "poolInfo": {"poolId": "p"}, "jobPreparationTask": task}
+        )
         target = f"{path}?{QUERY}&$filter={condition.replace(' ', '%20')}"
 
         assert send("GET", target).status == status

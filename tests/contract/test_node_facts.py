@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -35,8 +36,10 @@ def container(status: int = 201) -> Iterator[tuple[str, dict[str, bytes]]]:
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
-        yield f"http://127.0.0.1:{server.server_port}/logs?sig=abc", blobs
-        server.shutdown()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/logs?sig=abc", blobs
+        finally:
+            server.shutdown()
         thread.join()
 
 
@@ -49,11 +52,11 @@ def test_the_logs_of_a_node_are_put_into_a_container(
     with container() as (url, blobs):
         options = {"containerUrl": url, "startTime": START}
         result = client.upload_node_logs("linux", node.id, options)
-        assert result.number_of_files_uploaded == 3
-        eventually(lambda: dict(blobs), lambda found: len(found) == 3)
+        eventually(lambda: dict(blobs), lambda found: len(found) == 4)
 
+    assert result.number_of_files_uploaded == 4
     directory = result.virtual_directory_name
-    assert directory.split("/")[1:3] == ["linux", node.id]
+    assert re.fullmatch(rf"[a-z]+-[0-9A-F]{{16}}/linux/{node.id}/[0-9a-f-]{{36}}", directory)
     assert blobs[f"/logs/{directory}/startup/stdout.txt?sig=abc"] == b"ready\n"
     assert node.id.encode() in blobs[f"/logs/{directory}/agent-debug.log?sig=abc"]
 
@@ -66,7 +69,7 @@ def test_a_container_that_refuses_logs_does_not_disturb_the_node(
 
     with container(status=403) as (url, blobs):
         client.upload_node_logs("linux", node.id, {"containerUrl": url, "startTime": START})
-        eventually(lambda: dict(blobs), lambda found: len(found) == 1)
+        eventually(lambda: dict(blobs), lambda found: len(found) == 4)
 
     assert client.get_node("linux", node.id).state == "idle"
 

@@ -116,14 +116,35 @@ def test_the_id_of_an_image_is_checked_before_the_authentication(client: BatchCl
     assert _refusal(lambda: client.create_pool(_pool(image=reference))) == (400, "InvalidPropertyValue")
 
 
-def test_a_subnet_of_the_nil_subscription_is_refused_before_the_authentication(client: BatchClient) -> None:
+@pytest.mark.parametrize("subscription", [NIL, "1d1e7b3c-0c52-4f07-9ba8-a0c1fa9a6a00"])
+def test_a_subnet_of_another_subscription_is_refused_before_the_authentication(
+    client: BatchClient, subscription: str
+) -> None:
     foreign = f"{COMPUTE.replace('Compute', 'Network')}/virtualNetworks/vnet/subnets/one"
-    for subnet, refusal in (
-        (foreign, (400, "InvalidPropertyValue")),
-        (foreign.replace(NIL, "own"), (403, "AuthenticationFailed")),
+    network = models.NetworkConfiguration(subnet_id=foreign.replace(NIL, subscription))
+    pool = _pool(network_configuration=network)
+    auto_pool = models.BatchAutoPoolSpecification(
+        pool_lifetime_option="job",
+        pool=models.BatchPoolSpecification(
+            vm_size=pool.vm_size,
+            virtual_machine_configuration=pool.virtual_machine_configuration,
+            network_configuration=network,
+        ),
+    )
+    info = models.BatchPoolInfo(auto_pool_specification=auto_pool)
+    job = models.BatchJobCreateOptions(id="job", pool_info=info)
+    schedule = models.BatchJobScheduleCreateOptions(
+        id="schedule",
+        schedule=models.BatchJobScheduleConfiguration(),
+        job_specification=models.BatchJobSpecification(pool_info=info),
+    )
+
+    for call in (
+        partial(client.create_pool, pool),
+        partial(client.create_job, job),
+        partial(client.create_job_schedule, schedule),
     ):
-        pool = _pool(network_configuration=models.NetworkConfiguration(subnet_id=subnet))
-        assert _refusal(partial(client.create_pool, pool)) == refusal
+        assert _refusal(call) == (400, "InvalidPropertyValue")
 
 
 def test_a_node_with_ipv6_has_each_endpoint_twice(

@@ -42,7 +42,7 @@ NAMED = {
     "POST/pools/x nodes/x reimage 202": "Of a cloud service; its version refuses it of other pools.",
     "POST/pools/x upgradeos 202": "Of a cloud service.",
     "POST/pools/x upgradeos 400 PoolVersionEqualsUpgradeVersion": "Of a cloud service.",
-    "POST/pools 403 Forbidden": "Of a virtual network by a token; see the tests of the gate.",
+    "POST/pools 403 Forbidden": "Of a virtual network by a token: it is compared in the tests of the gate.",
 }
 """The other recordings, and why they are not among the answers."""
 

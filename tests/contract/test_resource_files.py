@@ -27,7 +27,7 @@ def data(batch_emulator: RunningEmulator) -> Any:
 def files_of(client: BatchClient) -> list[str]:
     found = client.list_task_files("job", "task", recursive=True)
     names = [file.name or "" for file in found if not file.is_directory]
-    return [name for name in names if name.startswith("wd/")]
+    return sorted(name for name in names if name.startswith("wd/"))
 
 
 def failure_of(task: models.BatchTask) -> tuple[str | None, str | None]:

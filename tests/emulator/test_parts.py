@@ -15,9 +15,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from airflow_provider_batchlinux.emulator.blobs.failures import Failure, StorageFailed
 from airflow_provider_batchlinux.emulator.http.routes import OPERATIONS, Router
 from airflow_provider_batchlinux.emulator.nodes.files import find_file, read_range
-from airflow_provider_batchlinux.emulator.nodes.programs import Command, Outcome, held_program
+from airflow_provider_batchlinux.emulator.nodes.programs import Command, Outcome, held_program, split_words
 from airflow_provider_batchlinux.emulator.protocol.errors import ServiceError
 from airflow_provider_batchlinux.emulator.protocol.schema import read_body
 from airflow_provider_batchlinux.emulator.rules.images import (
@@ -261,3 +262,61 @@ def _command(directory: Path, line: str, timeout: float | None = None) -> Comman
     environment = {"PATH": "/usr/bin:/bin"}
     out, err = directory / "out", directory / "err"
     return Command(line, directory, environment, out, err, timeout)
+
+
+def test_a_long_command_line_holds_up_nothing() -> None:
+    async def run() -> tuple[list[str], int]:
+        split = asyncio.ensure_future(split_words("/bin/echo " + "x" * 100_000))
+        turns = 0
+        while not split.done():
+            turns += 1
+            await asyncio.sleep(0)
+        return split.result(), turns
+
+    words, turns = asyncio.run(run())
+
+    assert words == ["/bin/echo", "x" * 100_000]
+    assert turns > 2
+
+
+@pytest.mark.parametrize("failure", Failure)
+def test_a_failure_of_storage_without_details_has_no_empty_list_of_them(failure: Failure) -> None:
+    plain, told = StorageFailed(failure, {}).info, StorageFailed(failure, {"FilePath": "a"}).info
+
+    assert plain == {"category": failure.category, "code": failure.code, "message": failure.sentence}
+    assert told == {**plain, "details": [{"name": "FilePath", "value": "a"}]}
+
+
+LINUX = """
+almalinux/almalinux-arm: 9-arm-gen2
+almalinux/almalinux-hpc: 8-hpc-gen1 8-hpc-gen2
+almalinux/almalinux-x86_64: 8-gen1 8-gen2 9-gen1 9-gen2
+canonical/0001-com-ubuntu-confidential-vm-jammy: 22_04-lts-cvm
+canonical/0001-com-ubuntu-server-jammy: 22_04-lts 22_04-lts-gen2
+canonical/ubuntu-24_04-lts: cvm server server-arm64 server-gen1
+microsoft-dsvm/ubuntu-hpc: 2204 2204-rocm 2404 2404-arm64
+microsoftcblmariner/azure-linux-3: azure-linux-3 azure-linux-3-arm64 azure-linux-3-gen2
+resf/rockylinux-aarch64: rockylinux-aarch64-9 rockylinux-aarch64-9-lvm
+resf/rockylinux-x86_64: 8-lvm 9-base 9-lvm
+"""
+
+
+def test_the_images_of_february_2026_are_those_that_were_recorded() -> None:
+    found: dict[str, list[str]] = {}
+    for image in supported_images(datetime(2026, 2, 3, tzinfo=timezone.utc)):
+        if image["osType"] == "linux":
+            reference = image["imageReference"]
+            found.setdefault(f"{reference['publisher']}/{reference['offer']}", []).append(reference["sku"])
+
+    assert "\n".join(f"{name}: {' '.join(skus)}" for name, skus in found.items()) == LINUX.strip()
+
+
+def test_an_end_of_support_is_told_of_ubuntu_2204_alone() -> None:
+    # The list of February 2026 had none; Microsoft announced this one afterwards.
+    ends = {
+        image["nodeAgentSKUId"]: image["batchSupportEndOfLife"]
+        for image in supported_images(datetime(2026, 2, 3, tzinfo=timezone.utc))
+        if "batchSupportEndOfLife" in image
+    }
+
+    assert ends == {"batch.node.ubuntu 22.04": "2027-06-30T00:00:00Z"}

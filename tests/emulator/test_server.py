@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -125,6 +126,48 @@ def test_nothing_is_left_of_a_command_that_is_told_to_stop(
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", urlsplit(ready["endpoint"]).port))
+
+
+def test_each_option_of_the_command_reaches_the_service(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    given: list[EmulatorOptions] = []
+
+    async def serve(options: EmulatorOptions) -> None:
+        given.append(options)
+
+    monkeypatch.setattr("airflow_provider_batchlinux.emulator.__main__._serve", serve)
+    monkeypatch.setattr("shutil.which", lambda name: f"/{name}")
+    wanted: dict[str, tuple[list[str], Any]] = {
+        "port": (["--port", "1"], 1),
+        "blob_port": (["--blob-port", "2"], 2),
+        "account": (["--account", "a"], "a"),
+        "key": (["--key", KEY], KEY),
+        "profile": (["--profile", "faulty"], "faulty"),
+        "seed": (["--seed", "3"], 3),
+        "jitter": (["--jitter", "0.5"], 0.5),
+        "fault_rates": (
+            ["--fault-rate", "slow=0.5", "--fault-rate", "unusable=0"],
+            {"slow": 0.5, "unusable": 0},
+        ),
+        "speed": (["--speed", "10"], 10),
+        "root": (["--root", str(tmp_path)], tmp_path),
+        "tls": (["--tls", "t"], Path("t")),
+        "shared_key": (["--no-shared-key"], False),
+        "legacy_ssh": (["--legacy-ssh"], True),
+        "containers": (["--containers", "podman"], "podman"),
+        "mounts": (["--mount", f"//s/a=b={tmp_path}"], {"//s/a=b": tmp_path}),
+    }
+
+    main([word for words, _ in wanted.values() for word in words])
+    main(["--state", str(tmp_path / "state")])
+
+    every, state = given
+    assert {name: getattr(every, name) for name in wanted} == {
+        name: value for name, (_, value) in wanted.items()
+    }
+    assert (state.state, state.legacy_ssh) == (tmp_path / "state", False)
+    assert {field.name for field in fields(EmulatorOptions)} == {*wanted, "state", "clock"}
 
 
 def test_a_taken_port_is_named(tmp_path: Path) -> None:

@@ -175,13 +175,34 @@ def test_another_user_gets_no_token(secure_emulator: RunningEmulator, listener: 
     assert "access_token" not in other[1]
 
 
-def _ask_as(user: int | None, url: str, headers: Mapping[str, str]) -> tuple[int, str]:
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_another_user_gets_no_sas_and_overwrites_nothing(batch_emulator: RunningEmulator) -> None:
+    container = batch_emulator.container("scripts")
+    container.put("run.sh", b"own")
+    url, headers, _, _ = control(batch_emulator)
+    asked = {name: value for name, value in headers.items() if name != "authorization"}
+    body = json.dumps({"name": "scripts", "permissions": "rw", "expires_in": 60})
+    plain = f"{container.url.partition('?')[0]}/run.sh"
+
+    door = _ask_as(NOBODY, url.replace("now", "container"), asked, "POST", body)
+    put = _ask_as(NOBODY, plain, {"x-ms-blob-type": "BlockBlob"}, "PUT", "other")
+    read = _ask_as(NOBODY, plain, {})
+
+    assert [answer[0] for answer in (door, put, read)] == [401, 403, 403]
+    assert not any("sig=" in answer[1] for answer in (door, put, read))
+    assert container.get("run.sh") == b"own"
+
+
+def _ask_as(
+    user: int | None, url: str, headers: Mapping[str, str], method: str = "GET", body: str = ""
+) -> tuple[int, str]:
     """Send a request as a process of another user; the shell is a program that everybody may run."""
     parts = urlsplit(url)
-    lines = [f"GET {parts.path}?{parts.query} HTTP/1.0", f"Host: {parts.netloc}"]
+    lines = [f"{method} {parts.path}?{parts.query} HTTP/1.0", f"Host: {parts.netloc}"]
     lines += [f"{name}: {value}" for name, value in headers.items()]
+    lines += [f"Content-Length: {len(body)}"] if body else []
     script = f'exec 3<>/dev/tcp/{parts.hostname}/{parts.port}; printf %s "$REQUEST" >&3; cat <&3'
-    environment = {"REQUEST": "\r\n".join([*lines, "", ""]), "PATH": os.environ["PATH"]}
+    environment = {"REQUEST": "\r\n".join([*lines, "", body]), "PATH": os.environ["PATH"]}
     ran = subprocess.run(
         ["/bin/bash", "-c", script], user=user, env=environment, cwd="/", capture_output=True, check=True
     )

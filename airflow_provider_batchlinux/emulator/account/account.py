@@ -92,10 +92,8 @@ class EmulatedAccount:
             self._workdir.state.commit()
 
     def _new_service(self) -> BatchService:
-        # Without TLS nothing tells which subscription the account belongs to.
-        subscription_id = None if self.options.tls is None else self.subscription_id
         return BatchService(
-            self.options, self.clock, self._workdir, self.endpoint, self.storage, subscription_id
+            self.options, self.clock, self._workdir, self.endpoint, self.storage, self.subscription_id
         )
 
 

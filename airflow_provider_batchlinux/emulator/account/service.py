@@ -14,6 +14,7 @@ from airflow_provider_batchlinux.emulator.jobs.schedules import JobSchedules
 from airflow_provider_batchlinux.emulator.nodes.actions import NodeActions
 from airflow_provider_batchlinux.emulator.nodes.containers import ContainerEngine
 from airflow_provider_batchlinux.emulator.nodes.lifecycle import NodeLifecycle
+from airflow_provider_batchlinux.emulator.nodes.machine import Host
 from airflow_provider_batchlinux.emulator.nodes.ssh_servers import SshServers, host_key
 from airflow_provider_batchlinux.emulator.pools.allocation import Allocation
 from airflow_provider_batchlinux.emulator.pools.lifecycle import AutoPools, PoolLifecycle
@@ -38,7 +39,7 @@ class BatchService:
     :param workdir: its files.
     :param endpoint: URL at which clients reach it.
     :param storage: the blob store that is its auto-storage account.
-    :param subscription_id: the subscription that it belongs to; ``None`` if that does not matter.
+    :param subscription_id: the subscription that it belongs to.
     """
 
     def __init__(
@@ -48,7 +49,7 @@ class BatchService:
         workdir: Workdir,
         endpoint: str,
         storage: BlobStorage,
-        subscription_id: str | None = None,
+        subscription_id: str,
     ) -> None:
         fault_rates = replace(FAULT_RATES[options.profile], **options.fault_rates)
         self.fault_injector = FaultInjector(SeededRandom(options.seed), fault_rates)
@@ -73,8 +74,7 @@ class BatchService:
             storage=storage,
             fault_injector=self.fault_injector,
             ssh_servers=self.ssh_servers,
-            engine=None if options.engine is None else ContainerEngine(options.engine),
-            mounts=options.mounts,
+            host=Host(None if options.engine is None else ContainerEngine(options.engine), options.mounts),
             on_usable=self._node_usable,
             on_lost=lambda node: self.scheduler.requeue_all_on(node),
         )

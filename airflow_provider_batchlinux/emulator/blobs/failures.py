@@ -89,15 +89,11 @@ class StorageFailed(Exception):
 
     @property
     def info(self) -> dict[str, Any]:
-        """The task's ``failureInfo``."""
+        """The task's ``failureInfo``; recorded: it has no empty list of details."""
         pairs = [{"name": name, "value": value} for name, value in self.details.items()]
         failure = self.failure
-        return {
-            "category": failure.category,
-            "code": failure.code,
-            "message": failure.sentence,
-            "details": pairs,
-        }
+        info = {"category": failure.category, "code": failure.code, "message": failure.sentence}
+        return {**info, "details": pairs} if pairs else info
 
 
 def without_signature(url: str) -> str:

@@ -17,6 +17,7 @@ from airflow_provider_batchlinux.emulator.nodes.files import (
     FoundFile,
     find_file,
     list_files,
+    place_in_list,
     read_range,
 )
 from airflow_provider_batchlinux.emulator.protocol.conditions import check_dates
@@ -85,7 +86,9 @@ def _list(call: Call, root: Path) -> Reply:
 
     def after(key: str) -> Iterator[tuple[str, FoundFile]]:
         files = list_files(root, recursive=is_recursive)
-        return ((file.name, file) for file in files if file.name > key)
+        return (
+            (file.name, file) for file in files if not key or place_in_list(file.name) > place_in_list(key)
+        )
 
     return listing(call, "files", after, lambda file: _file_view(call, file))
 

@@ -20,8 +20,9 @@ from airflow_provider_batchlinux.emulator.protocol.wire import (
     listing,
     version_headers,
 )
+from airflow_provider_batchlinux.emulator.rules.auto_pools import auto_pool_of
 from airflow_provider_batchlinux.emulator.rules.jobs import complete_job
-from airflow_provider_batchlinux.emulator.rules.pools import check_id
+from airflow_provider_batchlinux.emulator.rules.pools import check_id, check_subnet
 from airflow_provider_batchlinux.emulator.state.records import Job, JobSchedule, Json
 
 _SHORTEST = 60.0
@@ -42,7 +43,7 @@ def create_job_schedule(service: BatchService, call: Call) -> Reply:
     _check_quota(service)
     schedule_id = body.pop("id")
     version = service.store.next_version(call.now)
-    spec = _complete(call, body)
+    spec = _complete(service, call, body)
     service.schedules.add(JobSchedule(schedule_id, spec, call.now, version, "active", call.now))
     return created(call.url("jobschedules", schedule_id), version)
 
@@ -68,7 +69,7 @@ def get_job_schedule(service: BatchService, call: Call) -> Reply:
 def update_job_schedule(service: BatchService, call: Call) -> Reply:
     """Answer PATCH /jobschedules/{jobScheduleId}."""
     schedule = _writable(service, call)
-    spec = _complete(call, {**schedule.spec, **call.read("BatchJobScheduleUpdateOptions")})
+    spec = _complete(service, call, {**schedule.spec, **call.read("BatchJobScheduleUpdateOptions")})
     return done(call, 200, service.schedules.change(schedule, spec).version)
 
 
@@ -76,7 +77,7 @@ def replace_job_schedule(service: BatchService, call: Call) -> Reply:
     """Answer PUT /jobschedules/{jobScheduleId}: missing properties are removed, also the schedule."""
     schedule = _writable(service, call)
     kept = {name: value for name, value in schedule.spec.items() if name == "displayName"}
-    spec = _complete(call, {**kept, "schedule": {}, **call.read("BatchJobSchedule")})
+    spec = _complete(service, call, {**kept, "schedule": {}, **call.read("BatchJobSchedule")})
     return done(call, 200, service.schedules.change(schedule, spec).version)
 
 
@@ -117,11 +118,12 @@ def list_jobs_from_schedule(service: BatchService, call: Call) -> Reply:
     return listing(call, "jobs", after, lambda job: job_view(call.base_url, job))
 
 
-def _complete(call: Call, body: Json) -> dict[str, Any]:
+def _complete(service: BatchService, call: Call, body: Json) -> dict[str, Any]:
     for name in ("startWindow", "recurrenceInterval"):
         value = body["schedule"].get(name)
         if value is not None and parse_duration(value) < _SHORTEST:
             raise refused(value, of=name, reason="The shortest value is one minute.")
+    check_subnet(auto_pool_of(body["jobSpecification"]["poolInfo"]), service.subscription_id)
     job = complete_job(body["jobSpecification"], is_scheduled=True, is_signed=call.is_signed)
     return {**body, "jobSpecification": job}
 

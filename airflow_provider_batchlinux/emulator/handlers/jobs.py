@@ -14,8 +14,9 @@ from airflow_provider_batchlinux.emulator.protocol.conditions import check_condi
 from airflow_provider_batchlinux.emulator.protocol.error_catalogue import Code
 from airflow_provider_batchlinux.emulator.protocol.errors import ServiceError
 from airflow_provider_batchlinux.emulator.protocol.wire import Call, Reply, created, done, element, listing
+from airflow_provider_batchlinux.emulator.rules.auto_pools import auto_pool_of
 from airflow_provider_batchlinux.emulator.rules.jobs import check_change, complete_job
-from airflow_provider_batchlinux.emulator.rules.pools import check_id
+from airflow_provider_batchlinux.emulator.rules.pools import check_id, check_subnet
 from airflow_provider_batchlinux.emulator.state.records import Job
 
 _REPLACED = frozenset(
@@ -36,6 +37,7 @@ def create_job(service: BatchService, call: Call) -> Reply:
     """Answer POST /jobs."""
     body = call.read("BatchJobCreateOptions")
     check_id(body["id"])
+    check_subnet(auto_pool_of(body["poolInfo"]), service.subscription_id)
     _check_absent(service, body["id"])
     job_id = body.pop("id")
     version = service.store.next_version(call.now)
@@ -139,6 +141,7 @@ def _change(service: BatchService, call: Call, job: Job, body: dict[str, Any]) -
 
     A job can move to another pool only while it is disabled; the error code is assumed.
     """
+    check_subnet(auto_pool_of(body["poolInfo"]), service.subscription_id)
     spec = complete_job(body, is_scheduled=":" in job.id, is_signed=call.is_signed)
     check_change(job.spec, spec)
     if spec["poolInfo"] != job.spec["poolInfo"] and "poolId" in spec["poolInfo"]:

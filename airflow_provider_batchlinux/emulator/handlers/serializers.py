@@ -75,7 +75,11 @@ def pool_view(store: Store, base_url: str, pool: Pool) -> dict[str, Any]:
 
 
 def _communication(store: Store, pool: Pool) -> dict[str, str]:
-    """Return how nodes speak with the service; recorded: shown as soon as the pool has some."""
+    """
+    Return how nodes speak with the service; recorded: shown as soon as the pool has some.
+
+    Recorded, too: a pool shows its ``targetNodeCommunicationMode`` only if it was sent, and no "default".
+    """
     if not len(store.nodes(pool.id)):
         return {}
     target = pool.spec.get("targetNodeCommunicationMode", "default")

@@ -13,7 +13,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from uuid import uuid4
 
-from airflow_provider_batchlinux.emulator.nodes.programs import Command, Outcome, held_program, user_error
+from airflow_provider_batchlinux.emulator.nodes.programs import (
+    Command,
+    Outcome,
+    held_program,
+    split_words,
+    user_error,
+)
 from airflow_provider_batchlinux.emulator.state.reaper import kill_group
 from airflow_provider_batchlinux.emulator.state.records import Json
 
@@ -83,8 +89,8 @@ class ContainerEngine:
         image = settings["imageName"]
         try:
             options, arguments = (
-                shlex.split(settings.get("containerRunOptions", "")),
-                shlex.split(command.line),
+                await split_words(settings.get("containerRunOptions", "")),
+                await split_words(command.line),
             )
         except ValueError as error:
             return _invalid_settings(str(error))

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
+from zlib import crc32
 
 from airflow_provider_batchlinux.emulator.protocol.error_catalogue import Code
 from airflow_provider_batchlinux.emulator.protocol.errors import ServiceError
@@ -59,10 +60,10 @@ def find_file(root: Path, name: str, *, is_followed: bool = True) -> FoundFile:
 
 
 def list_files(root: Path, *, recursive: bool) -> Iterator[FoundFile]:
-    """Return what lies in a directory, in the order of names; links are not followed."""
+    """Return what lies in a directory, by :func:`place_in_list`; links are not followed."""
     try:
         entries = walk(root) if recursive else os.scandir(root)
-        names = sorted(entry.path.removeprefix(f"{root}/") for entry in entries)
+        names = sorted((entry.path.removeprefix(f"{root}/") for entry in entries), key=place_in_list)
     except OSError:
         return
     for name in names:
@@ -71,6 +72,16 @@ def list_files(root: Path, *, recursive: bool) -> Iterator[FoundFile]:
         except OSError:
             # Removed by the task since the names were read.
             continue
+
+
+def place_in_list(name: str) -> tuple[tuple[int, str], ...]:
+    """
+    Return the place of a file in lists.
+
+    Recorded: lists are not sorted by name, so that no client may rely on that. Here the order looks like
+    none, but is always the same, since the next page begins where the last one ended.
+    """
+    return tuple((crc32(os.fsencode(part)), part) for part in name.split("/"))
 
 
 def read_range(text: str | None, size: int) -> tuple[int, int]:

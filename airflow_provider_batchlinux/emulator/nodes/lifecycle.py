@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from airflow_provider_batchlinux.emulator.blobs.storage import BlobStorage
-from airflow_provider_batchlinux.emulator.nodes.containers import ContainerEngine, NodeContainers
-from airflow_provider_batchlinux.emulator.nodes.machine import Machine
+from airflow_provider_batchlinux.emulator.nodes.containers import NodeContainers
+from airflow_provider_batchlinux.emulator.nodes.machine import Host, Machine
 from airflow_provider_batchlinux.emulator.nodes.programs import Outcome, failed_program
 from airflow_provider_batchlinux.emulator.nodes.ssh_servers import SshServers
 from airflow_provider_batchlinux.emulator.protocol.instants import format_instant
@@ -41,8 +41,7 @@ class NodeLifecycle:
     :param storage: the blob store, which is the auto-storage account.
     :param fault_injector: decides about faults of booting nodes.
     :param ssh_servers: the SSH servers of nodes, which run while their node is usable.
-    :param engine: the container engine of this machine; ``None`` for none.
-    :param mounts: the directories that stand in for what pools mount.
+    :param host: what the machine of the emulator has for nodes.
     :param on_usable: called when a node accepts tasks.
     :param on_lost: called when a node can no longer run anything, before its state changes.
     """
@@ -58,8 +57,7 @@ class NodeLifecycle:
         storage: BlobStorage,
         fault_injector: FaultInjector,
         ssh_servers: SshServers,
-        engine: ContainerEngine | None,
-        mounts: Mapping[str, Path],
+        host: Host,
         on_usable: Callable[[Node], None],
         on_lost: Callable[[Node], None],
     ) -> None:
@@ -71,8 +69,7 @@ class NodeLifecycle:
         self._environment = dict(environment)
         self._storage = storage
         self._servers = ssh_servers
-        self._engine = engine
-        self._mounts = mounts
+        self._host = host
         self._on_usable = on_usable
         self._on_lost = on_lost
         self._machines: dict[str, Machine] = {}
@@ -115,7 +112,7 @@ class NodeLifecycle:
         }
         spec = self._store.pool(node.pool_id).spec
         containers = NodeContainers(
-            spec["virtualMachineConfiguration"].get("containerConfiguration"), self._engine
+            spec["virtualMachineConfiguration"].get("containerConfiguration"), self._host.engine
         )
         machine = Machine(self._root / node.pool_id / node.id, environment, self._storage, containers)
         self._machines[node.id] = machine
@@ -241,11 +238,11 @@ class NodeLifecycle:
         now = self._clock.now()
         self._store.change_node(node, last_boot=now, agent_since=node.agent_since or now)
         mounts = self._store.pool(node.pool_id).spec.get("mountConfiguration", ())
-        error = mount_error(mounts, self._mounts)
+        error = mount_error(mounts, self._host.mounts)
         if error is None:
             self.machine(node).mount(
                 {
-                    next(iter(mount.values()))["relativeMountPath"]: self._mounts[source_of(mount)]
+                    next(iter(mount.values()))["relativeMountPath"]: self._host.mounts[source_of(mount)]
                     for mount in mounts
                 }
             )

@@ -21,21 +21,24 @@ _log = logging.getLogger(__name__)
 _TIMEOUT = aiohttp.ClientTimeout(total=60)
 _LONGEST = 64 << 20
 """Bytes of a file: its task may write without end, and this is held in memory until it is uploaded."""
-_START_TASK_LOGS = ("stdout.txt", "stderr.txt")
+_OUTPUT = ("startup/stdout.txt", "startup/stderr.txt")
 
 
 def collect_logs(root: Path, node: Node) -> dict[str, bytes]:
     """
-    Return the log files of a node by name: an agent log, and the beginning of the output of its start task.
+    Return the log files of a node by name: two of its agent, and the beginning of its start task's output.
+
+    Recorded: there are four files. Their names are assumed.
 
     :param root: root directory of the node.
     """
     since = {"allocated": node.allocated, "booted": node.last_boot, f"became {node.state}": node.state_since}
     lines = [f"{format_instant(time)} {node.id} {event}" for event, time in since.items() if time is not None]
-    logs = {"agent-debug.log": "\n".join([*lines, ""]).encode()}
-    for name in _START_TASK_LOGS:
-        with suppress(OSError), open_for_reading(root / "startup" / name) as file:
-            logs[f"startup/{name}"] = file.read(_LONGEST)
+    logs = {"agent-debug.log": "\n".join([*lines, ""]).encode(), "agent-warn.log": b""}
+    for name in _OUTPUT:
+        logs[name] = b""
+        with suppress(OSError), open_for_reading(root / name) as file:
+            logs[name] = file.read(_LONGEST)
     return logs
 
 

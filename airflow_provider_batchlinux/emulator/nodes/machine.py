@@ -6,13 +6,13 @@ import asyncio
 import os
 from collections.abc import Awaitable, Coroutine, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 from airflow_provider_batchlinux.emulator.blobs.storage import BlobStorage
-from airflow_provider_batchlinux.emulator.nodes.containers import NodeContainers
+from airflow_provider_batchlinux.emulator.nodes.containers import ContainerEngine, NodeContainers
 from airflow_provider_batchlinux.emulator.nodes.output_files import Outputs, upload_output_files
 from airflow_provider_batchlinux.emulator.nodes.programs import (
     Command,
@@ -29,6 +29,19 @@ _PATH = os.environ.get("PATH", os.defpath)
 
 _RESERVED_BYTES = "1000000"
 """As in the documentation's example. Disk usage is not limited."""
+
+
+@dataclass(frozen=True)
+class Host:
+    """
+    What the machine that the emulator runs on has for nodes.
+
+    :param engine: its container engine; ``None`` for none.
+    :param mounts: directories that stand in for what pools mount, by its name.
+    """
+
+    engine: ContainerEngine | None
+    mounts: Mapping[str, Path]
 
 
 class Machine:

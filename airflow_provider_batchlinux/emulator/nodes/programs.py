@@ -16,7 +16,10 @@ from airflow_provider_batchlinux.emulator.protocol.local_files import replace_fo
 from airflow_provider_batchlinux.emulator.state.reaper import kill_group
 
 _LONGEST_LINE = 128 * 1024
-"""What Linux takes for one argument, as a shell gets one. To split more would hold up all other requests."""
+"""What Linux takes for one argument, as a shell gets one."""
+
+_LONG_LINE = 4096
+"""A line that is so long is split in a thread: the time for that grows with the square of a word."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +101,7 @@ async def _outcome(process: asyncio.subprocess.Process, timeout: float | None) -
 async def _start(command: Command) -> asyncio.subprocess.Process:
     if len(command.line) >= _LONGEST_LINE:
         raise OSError(errno.E2BIG, os.strerror(errno.E2BIG))
-    program, *arguments = shlex.split(command.line)
+    program, *arguments = await split_words(command.line)
     # An earlier try of the task may have put something else where its output goes.
     with (
         replace_for_writing(command.stdout, is_continued=command.is_continued) as stdout,
@@ -114,6 +117,15 @@ async def _start(command: Command) -> asyncio.subprocess.Process:
             env=dict(command.environment),
             start_new_session=True,
         )
+
+
+async def split_words(line: str) -> list[str]:
+    """
+    Return the words of a command line.
+
+    :raises ValueError: a quotation or an escape does not end.
+    """
+    return shlex.split(line) if len(line) < _LONG_LINE else await asyncio.to_thread(shlex.split, line)
 
 
 def _exited(exit_code: int) -> Outcome:

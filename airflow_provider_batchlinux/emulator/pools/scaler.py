@@ -121,7 +121,11 @@ class AutoScaler:
 
     def _run(self, pool: Pool, now: datetime, *, is_new: bool = False) -> Pool:
         run, targets = self._evaluate(pool, pool.spec["autoScaleFormula"], now)
-        pool = self.store.put_pool(replace(pool, auto_scale_run=run))
+        if is_new and self.profile.run_lag:
+            pool = self.store.put_pool(pool)
+            self.clock.call_later(self.profile.run_lag, lambda: self._show_run(pool.id, run))
+        else:
+            pool = self.store.put_pool(replace(pool, auto_scale_run=run))
         if targets is None or not self._is_due(pool, targets, is_new=is_new):
             return pool
         if is_new:
@@ -129,6 +133,11 @@ class AutoScaler:
         return self.allocation.resize(
             pool, targets.dedicated, targets.spot, now, deallocation=targets.deallocation
         )
+
+    def _show_run(self, pool_id: str, run: Json) -> None:
+        pool = self._scaled(pool_id)
+        if pool is not None:
+            self.store.put_pool(replace(pool, auto_scale_run=run))
 
     def _is_due(self, pool: Pool, targets: Targets, *, is_new: bool) -> bool:
         """

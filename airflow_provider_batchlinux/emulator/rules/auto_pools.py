@@ -21,6 +21,12 @@ _LATER = {
 """Errors that are found when the pool is created, and the documented scheduling errors of the job."""
 
 
+def auto_pool_of(info: Json) -> Json:
+    """Return the description of the auto pool in the pool information of a job; empty if it has none."""
+    pool: Json = info.get("autoPoolSpecification", {}).get("pool", {})
+    return pool
+
+
 def complete_pool_info(info: Json, *, is_scheduled: bool, is_signed: bool) -> Json:
     """
     Return the pool information of a job with defaults.

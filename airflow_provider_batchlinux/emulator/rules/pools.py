@@ -23,7 +23,6 @@ from airflow_provider_batchlinux.emulator.rules.vm_sizes import cores_of, is_vm_
 
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _NAT_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,75}[A-Za-z0-9_])?")
-_NIL = "00000000-0000-0000-0000-000000000000"
 _COMPUTE = "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.Compute"
 _GALLERY_IMAGE = f"{_COMPUTE}/galleries/{{galleryName}}/images/{{galleryImageName}}"
 _IMAGE_ID_FORMS = (
@@ -234,22 +233,19 @@ def _needs_entra(*, of: str) -> ServiceError:
     )
 
 
-def check_subnet(body: Spec, subscription_id: str | None) -> None:
+def check_subnet(pool: Spec, subscription_id: str) -> None:
     """
     Refuse a subnet of another subscription than the account's, before anything else is asked of it.
 
-    :param subscription_id: the account's; ``None`` if any may be the account's, except the nil one.
+    :param pool: description of a pool, also of one that is to be created for a job.
     """
-    subnet = body.get("networkConfiguration", {}).get("subnetId", "")
+    subnet = pool.get("networkConfiguration", {}).get("subnetId", "")
     found = _SUBSCRIPTION.match(subnet)
-    if found is None:
-        return
-    is_own = found[1] != _NIL if subscription_id is None else found[1].lower() == subscription_id.lower()
-    if is_own:
+    if found is None or found[1].lower() == subscription_id.lower():
         return
     reason = (
         "The specified subnetId is in a different subscription and cannot be used with the current Batch "
-        f"account{'' if subscription_id is None else f' in subscription {subscription_id}'}"
+        f"account in subscription {subscription_id}"
     )
     raise refused(subnet, of="subnetId", reason=reason)
 

@@ -79,6 +79,7 @@ class Profile:
     :param answering: how much later a slow answer comes, in real time.
     :param retry: seconds before a failed task is tried again.
     :param sample_lag: seconds until a sample of a metric is there for autoscale formulas.
+    :param run_lag: seconds until a pool shows the run of a formula that was just enabled.
     :param longest_resize: seconds after which a resize that lacks capacity ends; ``None`` takes the
         pool's ``resizeTimeout``.
     :param speed: what all this was divided by.
@@ -102,6 +103,7 @@ class Profile:
     answering: Span = _SLOW_ANSWER
     retry: float = 0.0
     sample_lag: float = 0.0
+    run_lag: float = 0.0
     longest_resize: float | None = 0.0
     speed: float = 1.0
 
@@ -138,6 +140,8 @@ PROFILES: Mapping[str, Profile] = {
         answering=Span(2.0, 1.0, 10.0),
         retry=1.0,
         sample_lag=60.0,
+        # Recorded: in the second after it was enabled there was none.
+        run_lag=1.0,
         longest_resize=None,
     ),
     # Chosen: no delays, so that tests are fast, but preempted nodes are away for a moment.
