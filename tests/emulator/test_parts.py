@@ -16,9 +16,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_batchlinux.emulator.blobs.failures import Failure, StorageFailed
+from airflow_provider_batchlinux.emulator.blobs.storage import BlobStorage
 from airflow_provider_batchlinux.emulator.http.routes import OPERATIONS, Router
 from airflow_provider_batchlinux.emulator.nodes.files import find_file, read_range
+from airflow_provider_batchlinux.emulator.nodes.output_files import Outputs, upload_output_files
 from airflow_provider_batchlinux.emulator.nodes.programs import Command, Outcome, held_program, split_words
+from airflow_provider_batchlinux.emulator.nodes.resource_files import fetch_resource_files
 from airflow_provider_batchlinux.emulator.protocol.errors import ServiceError
 from airflow_provider_batchlinux.emulator.protocol.schema import read_body
 from airflow_provider_batchlinux.emulator.rules.images import (
@@ -266,7 +269,7 @@ def _command(directory: Path, line: str, timeout: float | None = None) -> Comman
 
 def test_a_long_command_line_holds_up_nothing() -> None:
     async def run() -> tuple[list[str], int]:
-        split = asyncio.ensure_future(split_words("/bin/echo " + "x" * 100_000))
+        split = asyncio.ensure_future(split_words("/bin/echo " + "x" * 20_000))
         turns = 0
         while not split.done():
             turns += 1
@@ -275,7 +278,7 @@ def test_a_long_command_line_holds_up_nothing() -> None:
 
     words, turns = asyncio.run(run())
 
-    assert words == ["/bin/echo", "x" * 100_000]
+    assert words == ["/bin/echo", "x" * 20_000]
     assert turns > 2
 
 
@@ -311,7 +314,7 @@ def test_the_images_of_february_2026_are_those_that_were_recorded() -> None:
     assert "\n".join(f"{name}: {' '.join(skus)}" for name, skus in found.items()) == LINUX.strip()
 
 
-def test_an_end_of_support_is_told_of_ubuntu_2204_alone() -> None:
+def test_only_ubuntu_2204_has_an_end_of_support() -> None:
     # The list of February 2026 had none; Microsoft announced this one afterwards.
     ends = {
         image["nodeAgentSKUId"]: image["batchSupportEndOfLife"]
@@ -320,3 +323,20 @@ def test_an_end_of_support_is_told_of_ubuntu_2204_alone() -> None:
     }
 
     assert ends == {"batch.node.ubuntu 22.04": "2027-06-30T00:00:00Z"}
+
+
+def test_paths_that_linux_cannot_take_hold_up_nothing(tmp_path: Path) -> None:
+    storage = BlobStorage(tmp_path / "blobs", "", lambda: NOW)
+    path = "a/" * 400_000
+    failure = asyncio.run(
+        fetch_resource_files([{"httpUrl": "http://x", "filePath": path}], tmp_path, storage)
+    )
+    upload = {"destination": {"container": {"containerUrl": "http://x"}}, "filePattern": path}
+    upload["uploadOptions"] = {"uploadCondition": "TaskCompletion"}
+    outputs = Outputs([upload], tmp_path, tmp_path, {})
+
+    assert failure is not None
+    assert failure["code"] == "ResourceFileWriteFailed"
+    assert {"name": "Message", "value": "File name too long"} in failure["details"]
+    assert asyncio.run(upload_output_files(outputs, Outcome(0), storage)) == Outcome(0)
+    assert "no path on the node is so long" in (tmp_path / "fileuploadout.txt").read_text()

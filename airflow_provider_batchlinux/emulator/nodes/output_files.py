@@ -22,6 +22,7 @@ from airflow_provider_batchlinux.emulator.blobs.storage import BlobStorage
 from airflow_provider_batchlinux.emulator.nodes.logs import blob_url
 from airflow_provider_batchlinux.emulator.nodes.programs import Outcome
 from airflow_provider_batchlinux.emulator.protocol.local_files import (
+    LONGEST_PATH,
     open_for_reading,
     read_stretch,
     replace_for_writing,
@@ -154,6 +155,9 @@ class _Upload:
     def _matches(self) -> Iterator[tuple[Path, str]]:
         """Yield the matching files on the node, each with the name of its blob."""
         working = self.outputs.directory / "wd"
+        if len(self.pattern.text) >= LONGEST_PATH:
+            self.journal.log("Skipped it: no path on the node is so long")
+            return
         base, path = self.pattern.base(working), self.container.get("path", "").strip("/")
         if not _is_below(base, self.outputs.root):
             self.journal.log(f"Skipped {base}, which is not on the node")

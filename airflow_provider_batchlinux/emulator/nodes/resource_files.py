@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -16,12 +17,13 @@ import aiohttp
 from airflow_provider_batchlinux.emulator.blobs.failures import Failure, StorageFailed, without_signature
 from airflow_provider_batchlinux.emulator.blobs.storage import BlobStorage
 from airflow_provider_batchlinux.emulator.nodes.logs import blob_url
-from airflow_provider_batchlinux.emulator.protocol.local_files import open_for_writing
+from airflow_provider_batchlinux.emulator.protocol.local_files import LONGEST_PATH, open_for_writing
 
 _TIMEOUT = aiohttp.ClientTimeout(total=300)
 _DEFAULT_MODE = "0770"
 _DENIED = frozenset({401, 403, 409})
 _READ_AND_LIST = "rl"
+_TOO_LONG = os.strerror(errno.ENAMETOOLONG)
 
 
 async def fetch_resource_files(
@@ -154,6 +156,9 @@ def _make_parents(target: Path, details: Mapping[str, str]) -> None:
 def _target(directory: Path, path: str, details: Mapping[str, str]) -> Path:
     """Return the path of a file. A path outside the working directory is reported as not writable."""
     message = {**details, "Message": "The path is outside the task's working directory."}
+    if len(path) >= LONGEST_PATH:
+        # The time to resolve it grows with the square of its length.
+        raise StorageFailed(Failure.RESOURCE_FILE_WRITE_FAILED, {**details, "Message": _TOO_LONG})
     try:
         target = (directory / path).resolve()
     except (OSError, RuntimeError, ValueError):

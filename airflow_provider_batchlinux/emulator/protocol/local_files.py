@@ -15,6 +15,9 @@ from uuid import uuid4
 
 from aiohttp import web
 
+LONGEST_PATH = 4096
+"""What Linux takes for a path."""
+
 _CHUNK = 256 * 1024
 _FLAGS = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 """A FIFO is opened without waiting for its other end, and a link is not opened."""
