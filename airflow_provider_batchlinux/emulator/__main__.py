@@ -5,23 +5,32 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import logging
 import os
 import resource
 import signal
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from airflow_provider_batchlinux.emulator.extra import needs_extra
+from airflow_provider_batchlinux.emulator.first_steps import (
+    KEY_VARIABLE,
+    environment_of,
+    greeting,
+    kept_settings,
+    write_environment,
+)
 from airflow_provider_batchlinux.emulator.simulation.fault_rates import FaultRates
 from airflow_provider_batchlinux.emulator.simulation.options import EmulatorOptions
 
-KEY_VARIABLE = "BATCHLINUX_EMULATOR_KEY"
-"""Environment variable with the account key. Only its owner and root see the environment of a process."""
+REQUEST_LOG = logging.getLogger("airflow_provider_batchlinux.emulator.requests")
 
 _DESCRIPTION = (
-    "An embedded Azure Batch service on loopback. When it is ready it prints one line: "
+    "An embedded Azure Batch service on loopback. When it is ready it prints what its clients need, "
+    "if it runs in a terminal, and one line for programs: "
     "ready {endpoint, account, key, control_token, seed, storage}, over TLS also {ca, identity, management}."
 )
 _KEY_HELP = (
@@ -43,14 +52,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.add_argument(name, **details)
     try:
         given = vars(parser.parse_args(arguments))
+        is_logged, write_env = given.pop("log", False), given.pop("write_env", None)
         given["key"] = _read_key(given.pop("key_file", None), given.get("key"))
+        if write_env is not None:
+            given = {
+                **kept_settings(write_env),
+                **{name: value for name, value in given.items() if value is not None},
+            }
         named = {name: dict(given.get(name, ())) for name in ("fault_rates", "mounts")}
         options = EmulatorOptions(**{**given, **named})
     except (OSError, ValueError) as error:
         parser.error(str(error))
     _allow_many_sockets()
+    if is_logged:
+        _log_requests()
     try:
-        asyncio.run(_serve(options))
+        asyncio.run(_serve(options, write_env))
     except (ImportError, OSError) as error:
         parser.exit(1, f"batchlinux-emulator cannot serve: {error}\n")
     return 0
@@ -60,6 +77,13 @@ def _allow_many_sockets() -> None:
     """Raise the limit of open files: every node with SSH has a socket, and the usual limit is 1024."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _log_requests() -> None:
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s.%(msecs)03d %(message)s", "%H:%M:%S"))
+    REQUEST_LOG.addHandler(handler)
+    REQUEST_LOG.setLevel(logging.INFO)
 
 
 def _fault_rate(text: str) -> tuple[str, float]:
@@ -107,6 +131,12 @@ _OPTIONS: Mapping[str, Mapping[str, Any]] = {
         "choices": ("docker", "podman"),
         "help": "engine for the containers of tasks; default: their commands run as plain processes",
     },
+    "--log": {"action": "store_true", "help": "prints each request with its status and duration"},
+    "--write-env": {
+        "type": Path,
+        "metavar": "FILE",
+        "help": "writes environment variables for clients; an existing file gives the ports and the key",
+    },
     "--mount": {
         "dest": "mounts",
         "type": _mount,
@@ -132,7 +162,7 @@ def _read_key(path: Path | None, key: str | None) -> str | None:
     return key or os.environ.get(KEY_VARIABLE)
 
 
-async def _serve(options: EmulatorOptions) -> None:
+async def _serve(options: EmulatorOptions, write_env: Path | None) -> None:
     with needs_extra():
         from airflow_provider_batchlinux.emulator.server import serving
     stop = asyncio.Event()
@@ -152,6 +182,10 @@ async def _serve(options: EmulatorOptions) -> None:
             facts |= {"ca": str(emulator.ca), "identity": asdict(emulator.identity)}
         if emulator.management is not None:
             facts["management"] = asdict(emulator.management)
+        if write_env is not None:
+            write_environment(write_env, environment_of(emulator))
+        if sys.stdout.isatty():
+            print(greeting(emulator))
         print(f"ready {json.dumps(facts)}", flush=True)
         await stop.wait()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -20,7 +21,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from airflow_provider_batchlinux.emulator import EmulatorControl, EmulatorOptions, run_emulator
-from airflow_provider_batchlinux.emulator.__main__ import KEY_VARIABLE, main
+from airflow_provider_batchlinux.emulator.__main__ import main
+from airflow_provider_batchlinux.emulator.first_steps import KEY_VARIABLE
 
 KEY = base64.b64encode(b"a made-up key").decode()
 
@@ -93,15 +95,20 @@ def test_a_seed_and_chances_are_given_on_the_command_line(capsys: pytest.Capture
         "slow=0.5",
         "--fault-rate",
         "unusable=0",
+        "--log",
     ]
     command = [sys.executable, "-m", "airflow_provider_batchlinux.emulator", *arguments]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True) as process:
         assert process.stdout is not None
+        assert process.stderr is not None
         ready = json.loads(process.stdout.readline().partition(" ")[2])
         fault_rates = EmulatorControl(ready["endpoint"], ready["control_token"]).fault_rates()
+        logged = process.stderr.readline()
         process.terminate()
 
     assert ready["seed"] == fault_rates["seed"] == 9
+    assert re.fullmatch(r"[0-9:]{8}\.[0-9]{3} 200 POST /_emulator/fault-rates [0-9.]+ ms\n", logged)
     assert (fault_rates["slow"], fault_rates["unusable"], fault_rates["server_busy"]) == (0.5, 0, 0.02)
     with pytest.raises(SystemExit):
         main(["--fault-rate", "thunder=1"])
@@ -133,7 +140,7 @@ def test_each_option_of_the_command_reaches_the_service(
 ) -> None:
     given: list[EmulatorOptions] = []
 
-    async def serve(options: EmulatorOptions) -> None:
+    async def serve(options: EmulatorOptions, _write_env: Path | None) -> None:
         given.append(options)
 
     monkeypatch.setattr("airflow_provider_batchlinux.emulator.__main__._serve", serve)

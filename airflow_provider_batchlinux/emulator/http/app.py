@@ -7,12 +7,14 @@ import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timezone
+from time import perf_counter
 from uuid import uuid4
 
 from aiohttp import web
 from aiohttp.web_exceptions import HTTPRequestEntityTooLarge
 
 from airflow_provider_batchlinux.emulator.account.account import EmulatedAccount
+from airflow_provider_batchlinux.emulator.blobs.failures import without_signature
 from airflow_provider_batchlinux.emulator.http.control import PREFIX, answer_control
 from airflow_provider_batchlinux.emulator.http.price_list import PRICE_LIST, answer_prices
 from airflow_provider_batchlinux.emulator.http.request_checks import is_invalid_url, refuse_url
@@ -34,6 +36,7 @@ from airflow_provider_batchlinux.emulator.protocol.wire import (
 from airflow_provider_batchlinux.emulator.simulation.faults import Fault, RequestRecord
 
 _log = logging.getLogger(__name__)
+_requests = logging.getLogger("airflow_provider_batchlinux.emulator.requests")
 _MOST_BYTES = 1024 * 1024
 """The limit that aiohttp sets for a body by default, and Batch too."""
 _DROPPED = Reply(0)
@@ -55,7 +58,16 @@ class Application:
         self._router = Router()
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Answer one request."""
+        """Answer one request, and log it."""
+        started = perf_counter()
+        response = await self._answer(request)
+        if _requests.isEnabledFor(logging.INFO):
+            milliseconds = (perf_counter() - started) * 1000
+            place = without_signature(request.raw_path)
+            _requests.info("%d %s %s %.1f ms", response.status, request.method, place, milliseconds)
+        return response
+
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         raw_path = request.raw_path.partition("?")[0]
         if raw_path == PRICE_LIST:
             return answer_prices(request)
