@@ -93,25 +93,28 @@ def api(airflow: Standalone) -> Iterator[AirflowApi]:
 
 @dataclass(frozen=True)
 class Examples:
-    """The runs of both example Dags, over, and the login that was made meanwhile."""
+    """The runs of three example Dags, over, and the login that was made meanwhile."""
 
     pool: Run
     etl: Run
+    functions: Run
     login: Login | None
 
 
 @pytest.fixture(scope="session")
 def examples(api: AirflowApi, account: Account, key_pair: tuple[Path, str]) -> Examples:
-    """Run both example Dags at the same time, and log in to a node as soon as it has the user."""
+    """Run three example Dags at the same time, and log in to a node as soon as it has the user."""
     # On a busy machine the nodes would be idle before the sensor's first poll, and it would not defer.
     account.control.set_capacity(dedicated=NODES, spot=0)
     pool, etl = api.trigger("example_linux_pool"), api.trigger("example_etl")
+    functions = api.trigger("example_python_functions")
     pool.wait_for("nodes_idle", "deferred")
     account.control.set_capacity()
     login = wait_and_log_in(account.service.settings, "etl", key_pair[0], over_after=lambda _: pool.is_over())
     pool.wait()
     etl.wait()
-    return Examples(pool, etl, login)
+    functions.wait()
+    return Examples(pool, etl, functions, login)
 
 
 class Command:

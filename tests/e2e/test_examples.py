@@ -27,6 +27,12 @@ def test_the_etl_example_succeeds_in_all_its_tasks(examples: Examples):
     _assert_success(examples.etl)
 
 
+def test_the_example_of_python_functions_succeeds_in_all_its_tasks(examples: Examples):
+    _assert_success(examples.functions)
+    assert examples.functions.result("average") == pytest.approx(3.14, abs=0.02)
+    assert "points are inside the circle" in examples.functions.log("linux.estimate", map_index=2)
+
+
 def test_the_mapped_tasks_of_the_etl_example_run_on_more_than_one_node(examples: Examples):
     nodes = {examples.etl.result("linux.transform", map_index=index)["node_id"] for index in range(7)}
 
@@ -83,7 +89,8 @@ def test_an_account_outside_azure_gives_no_link(examples: Examples):
 
 
 def test_the_examples_leave_nothing_behind(examples: Examples, account: Account):
-    made = [run.result("create_pool")["pool_id"] for run in (examples.pool, examples.etl)]
+    made = [examples.pool.result("create_pool")["pool_id"]]
+    made += [run.result("linux.create")["pool_id"] for run in (examples.etl, examples.functions)]
 
     assert not set(made) & set(account.pools())
     assert not [job for job in account.jobs() if "example" in job]
