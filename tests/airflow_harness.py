@@ -188,14 +188,20 @@ def run_task(
 
 
 def resume_task(
-    operator: BaseOperator, run: TaskRun, event: Any, *, try_number: int = 1, max_tries: int = 0
+    operator: BaseOperator | MappedOperator,
+    run: TaskRun,
+    event: Any,
+    *,
+    try_number: int = 1,
+    map_index: int = -1,
+    max_tries: int = 0,
 ) -> TaskRun:
     """Run the rest of a deferred task as a worker does after the trigger fired: with a fresh operator."""
     assert run.deferral is not None, f"The task is {run.state}, not deferred."
     stored = {"next_method": run.deferral.next_method, "next_kwargs": _stored({"event": event})}
     resume = {**stored, "max_tries": max_tries}
     api = ExecutionApi(xcoms=dict(run.xcoms), resume=resume)
-    return run_task(operator, try_number=try_number, api=api)
+    return run_task(operator, try_number=try_number, map_index=map_index, api=api)
 
 
 def end_deferral(operator: BaseOperator, run: TaskRun, reason: str, *, max_tries: int = 0) -> TaskRun:

@@ -48,7 +48,8 @@ from airflow_provider_batchlinux.specs import (
     TaskContainerSpec,
     UserAccountSpec,
 )
-from tests.airflow_harness import ExecutionApi, run_task
+from airflow_provider_batchlinux.triggers.pool import BatchLinuxPoolGoneTrigger
+from tests.airflow_harness import ExecutionApi, resume_task, run_task
 from tests.operator_init import operators
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl etl"
@@ -297,6 +298,36 @@ def test_a_task_whose_parameters_are_all_templates_has_the_request_of_the_litera
 
     assert rendered.state == "success", rendered.error
     assert rendered.result == literal.result
+
+
+@pytest.mark.parametrize("is_mapped", [False, True], ids=["plain", "mapped"])
+@pytest.mark.parametrize("cls", operators())
+def test_a_resumed_task_has_the_request_that_it_deferred_with(cls: Any, is_mapped: bool) -> None:
+    def execute(self: Any, context: Any) -> None:
+        gone = BatchLinuxPoolGoneTrigger(pool_id="etl", batch_linux_conn_id="none", poll_interval=30.0)
+        context["ti"].xcom_push(key="before", value=repr(self.request))
+        self.defer(trigger=gone, method_name="after")
+
+    def after(self: Any, context: Any, event: Any) -> dict[str, str]:
+        return {"request": repr(self.request)}
+
+    deferring = type(f"Deferring{cls.__name__}", (cls,), {"execute": execute, "after": after})
+    values = {"batch_linux_conn_id": "azure_batch_linux_default", **arguments_of(cls)}
+    with DAG("deferred", schedule=None, params=values):
+        templates = {name: f"{{{{ params.{name} }}}}" for name in values}
+        if is_mapped:
+            name = next(iter(templates))
+            expanded = {name: [templates.pop(name)]}
+            task = deferring.partial(task_id="task", **templates).expand(**expanded)  # type: ignore[attr-defined]
+        else:
+            task = deferring(task_id="task", **templates)
+    at = 0 if is_mapped else -1
+
+    run = run_task(task, map_index=at)
+    resumed = resume_task(task, run, {"any": "event"}, map_index=at)
+
+    assert resumed.state == "success", resumed.error
+    assert resumed.result == {"request": run.xcoms["before"]}
 
 
 @pytest.mark.parametrize("cls", operators())
