@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from abc import abstractmethod
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow.sdk.log import mask_secret
@@ -133,11 +133,14 @@ class NodeUsersOperator(BatchLinuxWaitingOperator[U]):
         self._so_far: Sequence[UserRecord] = ()
 
     @abstractmethod
-    def work(self, context: Context, trigger: BatchLinuxNodesForUserTrigger | None) -> UserWork:
+    def work(
+        self, context: Context, trigger: BatchLinuxNodesForUserTrigger | None, now: datetime
+    ) -> UserWork:
         """
         Return what to do on the nodes.
 
         :param trigger: the trigger that was waited on; ``None`` at first.
+        :param now: the present instant at the service.
         """
 
     @abstractmethod
@@ -216,10 +219,12 @@ class NodeUsersOperator(BatchLinuxWaitingOperator[U]):
         *,
         is_last: bool,
     ) -> Step:
-        from airflow_provider_batchlinux.client.users.reconcile import UserTarget, reconcile
+        from airflow_provider_batchlinux.client.users.reconcile import UserTarget, pool_of, reconcile
 
         assert waited_on is None or isinstance(waited_on, BatchLinuxNodesForUserTrigger)
-        work = self.work(context, waited_on)
+        target = UserTarget(self.request.pool_id, self.request.choice, self.request.where)
+        pool = await pool_of(client, target)
+        work = self.work(context, waited_on, client.clock.now())
 
         def trigger() -> BatchLinuxNodesForUserTrigger:
             return BatchLinuxNodesForUserTrigger(
@@ -232,8 +237,7 @@ class NodeUsersOperator(BatchLinuxWaitingOperator[U]):
 
         # Before the first node has the user: a kill may come at any time.
         self.current_trigger = trigger()
-        target = UserTarget(self.request.pool_id, self.request.choice, self.request.where)
-        result = await reconcile(client, target, work, self._so_far)
+        result = await reconcile(client, target, pool, work, self._so_far)
         if not (result.is_over or is_last):
             self._so_far = result.records
             if self.request.deferrable:

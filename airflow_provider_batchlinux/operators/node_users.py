@@ -20,11 +20,13 @@ from airflow_provider_batchlinux.operators._node_users import (
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
     from airflow_provider_batchlinux.client.users.reconcile import AddUser, UserWork
     from airflow_provider_batchlinux.core.nodes.addresses import AddressChoice
     from airflow_provider_batchlinux.core.users.credentials import KeyDestination
     from airflow_provider_batchlinux.core.users.requests import AddNodeUsersRequest, RemoveNodeUsersRequest
     from airflow_provider_batchlinux.core.users.user import NodeUser, UserRecord
+    from airflow_provider_batchlinux.operators._waiting import Step
     from airflow_provider_batchlinux.triggers.node_users import BatchLinuxNodesForUserTrigger
 
 __all__ = ["DEFAULT_MAX_CONCURRENCY", "BatchLinuxAddNodeUsersOperator", "BatchLinuxRemoveNodeUsersOperator"]
@@ -154,12 +156,19 @@ class BatchLinuxAddNodeUsersOperator(NodeUsersOperator["AddNodeUsersRequest"]):
 
         return AddNodeUsersRequest
 
-    def work(self, context: Context, trigger: BatchLinuxNodesForUserTrigger | None) -> UserWork:
+    async def submit(self, client: BatchLinuxClient, context: Context) -> Step:
+        """Change the nodes that are ready; an end that is over is refused before any request."""
+        self.request.until(datetime.now(timezone.utc))
+        return await super().submit(client, context)
+
+    def work(
+        self, context: Context, trigger: BatchLinuxNodesForUserTrigger | None, now: datetime
+    ) -> UserWork:
         """Add the user until the instant that the first run of this try has computed."""
         from airflow_provider_batchlinux.client.users.reconcile import AddUser
         from airflow_provider_batchlinux.core.users.ledger import LedgerEntry
 
-        user = self._user(trigger, context)
+        user = self._user(trigger, context, now)
         if trigger is None:
             advise(self.log, user)
             self.log.info(_DAY_ONLY, user.username)
@@ -217,7 +226,9 @@ class BatchLinuxAddNodeUsersOperator(NodeUsersOperator["AddNodeUsersRequest"]):
             )  # fmt: skip
         self.require_done(records, f"User {work.username!r} could not be added to")
 
-    def _user(self, trigger: BatchLinuxNodesForUserTrigger | None, context: Context) -> NodeUser:
+    def _user(
+        self, trigger: BatchLinuxNodesForUserTrigger | None, context: Context, now: datetime
+    ) -> NodeUser:
         from airflow_provider_batchlinux.core.users.user import NodeUser
 
         request = self.request
@@ -228,7 +239,7 @@ class BatchLinuxAddNodeUsersOperator(NodeUsersOperator["AddNodeUsersRequest"]):
             key = generated_key(request.generate_key, request.username, context)
         return NodeUser(
             username=request.username,
-            expires_at=datetime.fromisoformat(until) if until else request.until(datetime.now(timezone.utc)),
+            expires_at=datetime.fromisoformat(until) if until else request.until(now),
             password=request.password,
             ssh_public_key=key,
             is_admin=request.is_admin,
@@ -297,7 +308,12 @@ class BatchLinuxRemoveNodeUsersOperator(NodeUsersOperator["RemoveNodeUsersReques
 
         return RemoveNodeUsersRequest
 
-    def work(self, context: Context, trigger: BatchLinuxNodesForUserTrigger | None) -> UserWork:  # noqa: ARG002
+    def work(
+        self,
+        context: Context,
+        trigger: BatchLinuxNodesForUserTrigger | None,  # noqa: ARG002
+        now: datetime,  # noqa: ARG002
+    ) -> UserWork:
         """Remove the user on behalf of the Dag run."""
         from airflow_provider_batchlinux.client.users.reconcile import RemoveUser
 

@@ -198,10 +198,11 @@ class BatchLinuxLeaseNodeUsersOperator(BatchLinuxWaitingOperator["LeaseNodeUsers
         from airflow_provider_batchlinux.core.users.access import lease_to_continue
 
         request = self.request
-        if is_retry(context, self.retries or 0):
-            found = await read_entry(client, request.pool_id, request.username)
-            if (entry := lease_to_continue(found, marked_owner(context, self.installation))) is not None:
-                return entry.expires_at, entry
+        # Also at the first try: the answer sets the clock by which the lease ends.
+        found = await read_entry(client, request.pool_id, request.username)
+        entry = lease_to_continue(found, marked_owner(context, self.installation))
+        if entry is not None and is_retry(context, self.retries or 0):
+            return entry.expires_at, entry
         return request.until(client.clock.now()), None
 
     def _require_tasks(self, task_ids: Sequence[str]) -> None:

@@ -122,7 +122,7 @@ def test_who_has_a_lease_is_put_out_at_its_end(late_colleague: Colleague) -> Non
         pool_id="etl",
         username="etl",
         ssh_public_key=late_colleague.public_line,
-        expires_in=timedelta(milliseconds=100),
+        expires_in=timedelta(milliseconds=500),
         poll_interval=timedelta(milliseconds=10),
         deferrable=False,
     )

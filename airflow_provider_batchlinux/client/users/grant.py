@@ -37,19 +37,26 @@ _FENCE_PAUSE = 0.5
 """Seconds between two looks whether requests about an earlier user have ended."""
 
 
-async def until_unfenced(client: BatchLinuxClient, pool_id: str, entry: LedgerEntry) -> LedgerEntry:
+async def claimed(client: BatchLinuxClient, pool_id: str, entry: LedgerEntry, token: str) -> LedgerEntry:
     """
-    Wait until no request about an earlier user of the name can be in flight, and return the entry then.
+    Wait until no request about an earlier user of the name can be in flight, and claim the entry then.
 
+    :param entry: the user's entry, which has the claim unless there was something to wait for.
     :raises BatchConflictError: the user was removed or given to another holder meanwhile.
     """
+
+    def begin(found: LedgerEntry | None) -> LedgerEntry | None:
+        now = client.clock.now()
+        if found is None or not may_add(found, entry.generation) or found.fenced_until(now) is not None:
+            return found
+        return claim(found, token, now, adds=True)
+
     found: LedgerEntry | None = entry
     is_told = False
-    while may_add(found, entry.generation):
-        assert found is not None
-        until = found.fenced_until(client.clock.now())
-        if until is None:
+    while found is not None and may_add(found, entry.generation):
+        if any(one.token == token for one in found.claims):
             return found
+        until = found.fenced_until(client.clock.now()) or client.clock.now()
         if not is_told:
             is_told = True
             log.info(
@@ -57,7 +64,7 @@ async def until_unfenced(client: BatchLinuxClient, pool_id: str, entry: LedgerEn
                 pool_id, entry.username, until.isoformat(timespec="seconds"),
             )  # fmt: skip
         await client.retry.sleep(_FENCE_PAUSE)
-        found = await read_entry(client, pool_id, entry.username)
+        found = await change_entry(client, pool_id, entry.username, begin)
     raise superseded(pool_id, entry.username, found)
 
 

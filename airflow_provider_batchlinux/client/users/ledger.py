@@ -108,7 +108,8 @@ async def enter(
 
     :param now: the present instant; ``None`` for that of the service.
     :param take_over: also take over a user that another Dag run holds.
-    :param token: a claim to set, because requests follow; ``None`` for none.
+    :param token: a claim to set, because requests follow, unless those about an earlier user of the name may
+        be in flight; ``None`` for none.
     :param resumes: the generation that an earlier part of the task has entered; ``None`` for the first part.
     :return: the user's previous entry, ``None`` if the user is new, and its entry now.
     :raises BatchConflictError: another Dag run holds the user, and its time is not over; or the user of an
@@ -125,7 +126,8 @@ async def enter(
         after = entered(found, entry, at)
         if resumes is not None and after.generation != resumes:
             raise superseded(pool_id, entry.username, found)
-        return after if token is None else claim(after, token, at, adds=True)
+        is_free = token is not None and after.fenced_until(at) is None
+        return claim(after, token, at, adds=True) if token is not None and is_free else after
 
     after = await change_entry(client, pool_id, entry.username, change)
     assert after is not None

@@ -10,11 +10,11 @@ from typing import Any, Protocol
 from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
 from airflow_provider_batchlinux.client.nodes.endpoints import reachable_choice
 from airflow_provider_batchlinux.client.users.grant import (
+    claimed,
     end_claim,
     nodes_if_any,
     put_on_nodes,
     remove_user_from_nodes,
-    until_unfenced,
 )
 from airflow_provider_batchlinux.client.users.ledger import (
     Guard,
@@ -125,16 +125,25 @@ class UserWork(Protocol):
         """Finish the change after the last round."""
 
 
+async def pool_of(client: BatchLinuxClient, target: UserTarget) -> Mapping[str, Any] | None:
+    """Return the REST body of the pool with what :func:`reconcile` needs; ``None`` if it does not exist."""
+    return await client.find_pool_body(target.pool_id, list(_FIELDS))
+
+
 async def reconcile(
-    client: BatchLinuxClient, target: UserTarget, work: UserWork, so_far: Sequence[UserRecord] = ()
+    client: BatchLinuxClient,
+    target: UserTarget,
+    pool: Mapping[str, Any] | None,
+    work: UserWork,
+    so_far: Sequence[UserRecord] = (),
 ) -> SyncResult:
     """
     Apply a change to all nodes that can take it now.
 
+    :param pool: the pool as :func:`pool_of` returned it.
     :param so_far: the records of earlier rounds. Nodes that are done are not asked again; nodes that failed
         are.
     """
-    pool = await client.find_pool_body(target.pool_id, list(_FIELDS))
     if work.removing:
         nodes = await nodes_if_any(client, target.pool_id, where=target.where)
     else:
@@ -220,7 +229,7 @@ class AddUser:
             resumes=self.generation,
         )
         self.generation = entry.generation
-        entry = await until_unfenced(client, target.pool_id, entry)
+        entry = await claimed(client, target.pool_id, entry, token)
         records, found = await put_on_nodes(
             client,
             target.pool_id,

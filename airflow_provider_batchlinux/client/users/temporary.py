@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
 from airflow_provider_batchlinux.client.nodes.endpoints import require_answer, require_endpoint
 from airflow_provider_batchlinux.client.users.ledger import read_ledger
-from airflow_provider_batchlinux.client.users.reconcile import AddUser, UserTarget, reconcile
+from airflow_provider_batchlinux.client.users.reconcile import AddUser, UserTarget, pool_of, reconcile
 from airflow_provider_batchlinux.client.users.revoke import begin_ending, failed_records, revoke
 from airflow_provider_batchlinux.core.nodes.actions import NodeChoice
 from airflow_provider_batchlinux.core.nodes.addresses import AddressChoice
@@ -59,7 +59,7 @@ class TemporaryUser:
         await self._remove_earlier_tries(client)
         work = AddUser(self.user, self._entry(), max_concurrency=self.max_concurrency, address=self.address)
         target = UserTarget(self.pool_id, NodeChoice(self.node_ids))
-        return (await reconcile(client, target, work)).all_records
+        return (await reconcile(client, target, await pool_of(client, target), work)).all_records
 
     async def add_to_one(
         self, client: BatchLinuxClient, *, answer_timeout: float | None = None

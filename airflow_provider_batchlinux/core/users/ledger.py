@@ -143,8 +143,14 @@ class LedgerEntry:
         return tuple(claim for claim in self.claims if claim.until > now)
 
     def fenced_until(self, now: datetime) -> datetime | None:
-        """Return until when requests about earlier users may be in flight; ``None`` if there are none."""
-        others = [c.until for c in self.live_claims(now) if c.generation != self.generation or not c.adds]
+        """
+        Return until when requests about earlier users may be in flight; ``None`` if there are none.
+
+        Those who add this user send them too, while nodes owe the removal of an earlier one.
+        """
+        live = self.live_claims(now)
+        pays = bool(self.owed)
+        others = [c.until for c in live if c.generation != self.generation or not c.adds or pays]
         return max(others, default=None)
 
     @property
