@@ -227,7 +227,7 @@ class AccessMachine(RuleBasedStateMachine):
         self.require_own(running, before)
 
     def require_own(self, running: Running, before: LedgerEntry | None) -> None:
-        """Require that nobody ends or shortens the access of another."""
+        """Require that no actor ends or shortens the access of another owner."""
         if before is None or before.is_over(self.world.now - timedelta(seconds=5)) or running.may_change:
             return
         if dict(before.by) != by(running.actor.owner) and before.expires_at > self.world.now + timedelta(

@@ -115,7 +115,7 @@ def by(owner: str) -> dict[str, str]:
 @dataclass(eq=False)
 class Actor:
     """
-    Whoever changes a user, step by step. What happens between two yields is atomic, as the ETag makes it.
+    One who changes a user, step by step. What happens between two yields is atomic, as the ETag makes it.
 
     :param skew: by how much its clock differs from the service's, after the correction.
     """
