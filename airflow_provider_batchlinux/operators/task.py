@@ -70,6 +70,18 @@ class BatchLinuxTaskOperator(BatchLinuxWaitingOperator["TaskRequest"]):
             deferrable=True,
         )
 
+    With data in Azure Storage:
+
+    .. code-block:: python
+
+        BatchLinuxTaskOperator(
+            task_id="clean",
+            pool_id="etl",
+            command="sort -u raw.csv > clean.csv",
+            inputs={"raw.csv": "abfs://raw/{{ ds }}.csv"},
+            outputs={"clean.csv": "abfs://clean/{{ ds }}.csv"},
+        )
+
     The command becomes a Batch job with one task, which may run on any node of the pool. Its output
     follows in the Airflow log while it runs. A non-zero exit code fails the Airflow task.
 
@@ -91,8 +103,8 @@ class BatchLinuxTaskOperator(BatchLinuxWaitingOperator["TaskRequest"]):
     :param pool_id: the pool. (templated)
     :param command: a bash command; it runs in its own working directory. (templated)
     :param environment: environment variables of the command; ``None`` for none. One whose value is ``None``
-        is left out. The service shows them to everyone who may read the job: do not put secrets there.
-        (templated)
+        is left out. The service shows them to everyone who may read the job: put secrets into
+        ``secret_environment``. (templated)
     :param files: small files to copy to the working directory: the name there, and the path on the worker. At
         most 96 KiB in total when compressed; ``None`` for none. (templated)
     :param secret_environment: environment variables that are no part of the job: they reach the command in a
