@@ -53,6 +53,29 @@ def test_a_command_reads_and_writes_blobs_by_each_kind_of_connection(storage: St
     assert storage.key not in json.dumps(task)
 
 
+def test_an_identity_of_the_pool_replaces_all_tokens(storage: Storage) -> None:
+    raw = storage.container("raw")
+    raw.put("in.txt", b"hello")
+
+    done = run_to_end(
+        operator(
+            f"{COPY}; printf %s $TOKEN >> out.txt",
+            inputs={"in.txt": "abfs://raw/in.txt"},
+            outputs={"out.txt": "abfs://raw/out.txt"},
+            secret_environment={"TOKEN": "s3cret-token"},
+            secret_storage="abfs://raw/secrets/",
+            storage_identity="/subscriptions/s/resourceGroups/g/providers/Microsoft.ManagedIdentity/"
+            "userAssignedIdentities/etl",
+            delete_job="never",
+        )
+    )
+
+    assert done.state == "success", done.error
+    assert raw.get("out.txt") == b"HELLOs3cret-token"
+    assert raw.names() == ["in.txt", "out.txt"]
+    assert "sig=" not in json.dumps(task_of(storage.account, done.result["job_id"]))
+
+
 def test_places_are_written_in_each_form(storage: Storage) -> None:
     raw, clean = storage.container("raw"), storage.container("clean")
     raw.put("in.txt", b"hello")

@@ -128,3 +128,18 @@ def test_what_cannot_carry_secrets_is_refused_and_leaves_no_job(
     assert message in done.message
     assert "$ecret" not in done.everything_said
     assert storage.account.jobs() == []
+
+
+def test_a_retry_with_another_command_deletes_the_secrets_of_the_earlier_one(
+    storage: Storage, loop: Loop
+) -> None:
+    private = storage.container("private")
+    run_task(operator(loop.command, **SECRETS, deferrable=True))
+    loop.wait_until_started()
+    [earlier] = private.names()
+
+    done = run_to_end(operator("true", **SECRETS), try_number=2)
+
+    assert done.state == "success", done.error
+    assert earlier not in private.names()
+    assert private.names() == []
