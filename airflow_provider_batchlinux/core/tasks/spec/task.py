@@ -96,7 +96,11 @@ class TaskSpec(Spec):
 
     def meaning(self) -> dict[str, Any]:
         """Return what was asked for, without secrets, for a fingerprint."""
-        places = [asdict(replace(grant.location, token="")) for grant in self.grants()]
+        places = [
+            # Elsewhere the query says which file it is.
+            asdict(replace(place, token="") if place.web_url is None else place)
+            for place in (grant.location for grant in self.grants())
+        ]
         hidden = {"source": None, "destination": None}
         return {
             **asdict(self),

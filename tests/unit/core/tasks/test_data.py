@@ -122,6 +122,8 @@ def test_a_retry_knows_its_work_whatever_the_sas() -> None:
     first = job(f"{url}?sig=x", secret_environment={"A": "1"})
 
     assert job(f"{url}?sig=y", secret_environment={"A": "2"}).fingerprint() == first.fingerprint()
+    web = "https://example.com/a?v="
+    assert job(f"{web}1").fingerprint() != job(f"{web}2").fingerprint()
     assert job(url, secret_environment={"B": "1"}).fingerprint() != first.fingerprint()
     assert job(f"{url}2?sig=x", secret_environment={"A": "1"}).fingerprint() != first.fingerprint()
 
