@@ -8,9 +8,12 @@ import json
 from typing import Any
 
 import pytest
+from airflow.sdk import DAG
 
 from airflow_provider_batchlinux.client.tasks.sweep import sweep_jobs_of_pool
 from airflow_provider_batchlinux.hooks._storage_connection import storage_access
+from airflow_provider_batchlinux.operators.task import BatchLinuxTaskOperator
+from airflow_provider_batchlinux.specs import InputSpec
 from tests.airflow_harness import make_trigger, resume_task, run_task, run_to_end, run_trigger
 from tests.batch_account import eventually
 from tests.unit.commands import Loop, operator
@@ -142,4 +145,28 @@ def test_a_retry_with_another_command_deletes_the_secrets_of_the_earlier_one(
 
     assert done.state == "success", done.error
     assert earlier not in private.names()
+    assert private.names() == []
+
+
+@pytest.mark.parametrize("is_spec", [False, True])
+def test_a_mapped_command_stores_and_shows_no_secret(storage: Storage, is_spec: bool) -> None:
+    private, raw = storage.container("private"), storage.container("raw")
+    raw.put("in.txt", b"hello")
+    signed: Any = raw.blob_url("in.txt")
+    with DAG("mapped", schedule=None):
+        task = BatchLinuxTaskOperator.partial(
+            task_id="work",
+            pool_id="etl",
+            command='test -n "$TOKEN"',
+            secret_storage="abfs://private/",
+            inputs={"in.txt": InputSpec(signed, mode="0600") if is_spec else signed},
+        ).expand(secret_environment=[{"TOKEN": TOKEN}])
+
+    done = run_task(task, map_index=0)
+
+    assert done.state == "success", done.error
+    assert done.rendered["secret_environment"] == {"TOKEN": "***"}
+    assert "/raw/in.txt?***" in repr(done.rendered["inputs"])
+    for secret in ("$ecret", signed.partition("?")[2]):
+        assert secret not in done.everything_said
     assert private.names() == []
