@@ -278,6 +278,15 @@ def test_an_outage_at_its_end_is_told_when_the_time_for_removal_is_over(account,
         lease.look(OWED_LIMIT + timedelta(seconds=1))
 
 
+def test_an_outage_that_outlasts_it_and_the_time_for_removal_is_told(account, lease):
+    lease.look()
+    account.control.inject("GET", "/pools/etl", times=None, status=503)
+
+    assert lease.look(timedelta(hours=1)) is None
+    with pytest.raises(BatchUnreachableError):
+        lease.look(OWED_LIMIT)
+
+
 def test_the_last_pause_ends_with_the_lease(lease):
     lease.look()
     lease.now += timedelta(minutes=59, seconds=50)
