@@ -44,7 +44,7 @@ def get_provider_info() -> dict[str, Any]:
             {"name": name, "class-name": f"{_PACKAGE}.decorators.batch_linux.{name}_task"}
             for name in ("batch_linux", "batch_linux_cmd")
         ],
-        "extra-links": [f"{_PACKAGE}.links.portal.BatchLinuxPoolLink"],
+        "extra-links": [f"{_PACKAGE}.links.portal.BatchLinux{kind}Link" for kind in ("Job", "Node", "Pool")],
         "connection-types": [_connection_type()],
         "config": {"batch_linux": _config()},
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import quote, urlsplit
 
 from airflow.providers.common.compat.sdk import BaseOperatorLink
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_batchlinux.client.transport.account import AccountSettings
 
-__all__ = ["BatchLinuxPoolLink"]
+__all__ = ["BatchLinuxJobLink", "BatchLinuxNodeLink", "BatchLinuxPoolLink"]
 
 log = logging.getLogger(__name__)
 
@@ -25,13 +25,20 @@ _PORTALS = {
 }
 
 
-class BatchLinuxPoolLink(BaseOperatorLink):
-    """The pool's page in the Azure portal."""
+class BatchLinuxPortalLink(BaseOperatorLink):
+    """
+    The base of the links to the Azure portal.
 
-    name = "Pool in the Azure portal"
+    The portal opens a resource by its ARM id. Only the account and its pools have one: jobs, tasks and nodes
+    are opened as parts of these pages, and there is no address of a single one of them.
+    """
 
-    @staticmethod
+    part: ClassVar[str]
+    """What follows the ARM id of the account; ``{pool_id}`` stands for the pool."""
+
+    @classmethod
     def page_of(
+        cls,
         endpoint: str,
         account_name: str,
         pool_id: str,
@@ -40,10 +47,11 @@ class BatchLinuxPoolLink(BaseOperatorLink):
         resource_group: str | None,
     ) -> str:
         """
-        Return the address of the portal's page of a pool.
+        Return the address of the portal's page.
 
-        Without a subscription and resource group, it is the list of Batch accounts, because the portal
-        opens a resource by its ARM id. That the portal has a page for the ARM id of a pool is not documented.
+        Without a subscription and resource group, it is the list of Batch accounts, because nothing in it has
+        an address without them. That the portal has a page for the ARM id of a pool, and for the parts of
+        pages, is not documented.
 
         :param endpoint: the account's URL; an account outside Azure has no page, and the address is empty.
         """
@@ -57,7 +65,7 @@ class BatchLinuxPoolLink(BaseOperatorLink):
             f"subscriptions/{quote(subscription_id, safe='')}",
             f"resourceGroups/{quote(resource_group, safe='')}",
             f"providers/Microsoft.Batch/batchAccounts/{quote(account_name, safe='')}",
-            f"pools/{quote(pool_id, safe='')}",
+            cls.part.format(pool_id=quote(pool_id, safe="")),
         )
         return f"{portal}/#@/resource/{'/'.join(parts)}"
 
@@ -79,7 +87,7 @@ class BatchLinuxPoolLink(BaseOperatorLink):
             )
             context["ti"].xcom_push(key=cls().xcom_key, value=url)
         except Exception:
-            log.warning("The link to pool %r could not be stored.", pool_id, exc_info=True)
+            log.warning("The link %r of pool %r could not be stored.", cls.name, pool_id, exc_info=True)
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:  # noqa: ARG002
         """Return the stored link, empty when there is none."""
@@ -91,3 +99,31 @@ class BatchLinuxPoolLink(BaseOperatorLink):
         except Exception:
             return ""
         return str(stored or "")
+
+
+class BatchLinuxPoolLink(BatchLinuxPortalLink):
+    """The pool's page in the Azure portal."""
+
+    name = "Pool in the Azure portal"
+    part = "pools/{pool_id}"
+
+
+class BatchLinuxNodeLink(BatchLinuxPortalLink):
+    """The list of the pool's nodes in the Azure portal."""
+
+    name = "Nodes in the Azure portal"
+    part = "pools/{pool_id}/nodes"
+
+
+class BatchLinuxJobLink(BatchLinuxPortalLink):
+    """The list of the account's jobs, with their tasks, in the Azure portal."""
+
+    name = "Jobs and tasks in the Azure portal"
+    part = "jobs"
+
+
+def persist_links(operator: BaseOperator, context: Context, settings: AccountSettings, pool_id: str) -> None:
+    """Store all links of an operator or sensor to the portal."""
+    for link in operator.operator_extra_links:
+        if isinstance(link, BatchLinuxPortalLink):
+            type(link).persist(context, settings, pool_id)

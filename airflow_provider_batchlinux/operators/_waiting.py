@@ -11,7 +11,11 @@ from airflow.providers.common.compat.sdk import AirflowException, conf
 
 from airflow_provider_batchlinux.core.instants import Duration
 from airflow_provider_batchlinux.exceptions import BatchLinuxError, WaitTimeoutError
-from airflow_provider_batchlinux.links.portal import BatchLinuxPoolLink
+from airflow_provider_batchlinux.links.portal import (
+    BatchLinuxPoolLink,
+    BatchLinuxPortalLink,
+    persist_links,
+)
 from airflow_provider_batchlinux.operators._base import (
     KILL_LIMIT,
     TRIGGER_LOST,
@@ -57,7 +61,7 @@ class BatchLinuxPoolOperator(BatchLinuxBaseOperator[P]):
     :param pool_id: the pool's id. (templated)
     """
 
-    operator_extra_links = (BatchLinuxPoolLink(),)
+    operator_extra_links: tuple[BatchLinuxPortalLink, ...] = (BatchLinuxPoolLink(),)
     ui_color = "#d8ecf3"
 
     def __init__(self, *, pool_id: str, **kwargs: Any) -> None:
@@ -66,7 +70,7 @@ class BatchLinuxPoolOperator(BatchLinuxBaseOperator[P]):
 
     def link_pool(self, context: Context) -> AccountSettings:
         """Store the link to the pool, and return the account."""
-        BatchLinuxPoolLink.persist(context, self.account, self.request.pool_id)
+        persist_links(self, context, self.account, self.request.pool_id)
         return self.account
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 from airflow_provider_batchlinux.core.instants import Duration, expiry_of
 from airflow_provider_batchlinux.exceptions import BatchLinuxError, BatchUnreachableError
 from airflow_provider_batchlinux.hooks._storage_connection import storage_access
-from airflow_provider_batchlinux.links.portal import BatchLinuxPoolLink
+from airflow_provider_batchlinux.links.portal import persist_links
 from airflow_provider_batchlinux.operators._base import (
     KILL_LIMIT,
     failed_tasks,
@@ -309,7 +309,7 @@ class BatchLinuxCreatePoolOperator(BatchLinuxWaitingOperator["CreatePoolRequest"
         """Store the link to the pool, and return the account."""
         require_entra(self._pool.spec, self.account)
         require_management(self._pool.spec, self.account)
-        BatchLinuxPoolLink.persist(context, self.account, self._pool.spec.pool_id)
+        persist_links(self, context, self.account, self._pool.spec.pool_id)
         return self.account
 
     async def submit(self, client: BatchLinuxClient, context: Context) -> Step:

@@ -22,7 +22,7 @@ from airflow.providers.common.compat.sdk import (
 from airflow_provider_batchlinux.core.poll_interval import SOONEST_OF_NODES, interval_after
 from airflow_provider_batchlinux.exceptions import WaitTimeoutError
 from airflow_provider_batchlinux.hooks.batch_linux import DEFAULT_CONN_ID, BatchLinuxHook
-from airflow_provider_batchlinux.links.portal import BatchLinuxPoolLink
+from airflow_provider_batchlinux.links.portal import BatchLinuxPoolLink, persist_links
 from airflow_provider_batchlinux.operators._base import (
     KILL_LIMIT,
     TRIGGER_LOST,
@@ -213,7 +213,7 @@ class BatchLinuxPoolSensor(PlainFailures, ParametersMixin[S], BaseSensorOperator
             account = self.account()
         except Exception:  # the first poll reports what is wrong with the connection
             return
-        BatchLinuxPoolLink.persist(context, account, self.request.pool_id)
+        persist_links(self, context, account, self.request.pool_id)
         trigger = self.trigger()
         if trigger.cancels_on_kill:
             self._cancelled_by_kill = trigger, account

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import json
 import pkgutil
+from importlib import import_module
 from importlib.metadata import entry_points
 from importlib.resources import files
 from typing import Any
 
 import jsonschema
 import pytest
+from airflow.sdk import BaseOperator
 
 import airflow_provider_batchlinux as package
 from airflow_provider_batchlinux.client.transport.account import AuthKind
 from airflow_provider_batchlinux.get_provider_info import get_provider_info
 from airflow_provider_batchlinux.hooks.batch_linux import BatchLinuxHook
 from airflow_provider_batchlinux.hooks.connection import settings_of
-from airflow_provider_batchlinux.operators.pool import BatchLinuxCreatePoolOperator
 
 INFO = get_provider_info()
 [CONNECTION_TYPE] = INFO["connection-types"]
@@ -79,7 +80,9 @@ def test_no_public_module_is_left_out(kind: str) -> None:
 
 
 def test_no_link_of_an_operator_is_left_out() -> None:
-    links = {type(link) for link in BatchLinuxCreatePoolOperator.operator_extra_links}
+    classes = (value for name in modules("operators") for value in vars(import_module(name)).values())
+    operators = [value for value in classes if isinstance(value, type) and issubclass(value, BaseOperator)]
+    links = {type(link) for operator in operators for link in operator.operator_extra_links}
 
     assert {pkgutil.resolve_name(path) for path in INFO["extra-links"]} == links
 

@@ -6,7 +6,14 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_batchlinux.links.portal import BatchLinuxPoolLink
+from airflow_provider_batchlinux.links.portal import (
+    BatchLinuxJobLink,
+    BatchLinuxNodeLink,
+    BatchLinuxPoolLink,
+    BatchLinuxPortalLink,
+)
+from airflow_provider_batchlinux.operators.node_users import BatchLinuxRemoveNodeUsersOperator
+from airflow_provider_batchlinux.operators.nodes import BatchLinuxStartNodesOperator
 from airflow_provider_batchlinux.operators.pool import (
     BatchLinuxCreatePoolOperator,
     BatchLinuxDeletePoolOperator,
@@ -18,10 +25,24 @@ from tests.conftest import set_connection
 from tests.unit.commands import operator
 
 LINK = BatchLinuxPoolLink().xcom_key
-PAGE = (
+ACCOUNT = (
     "https://portal.azure.com/#@/resource/subscriptions/1234/resourceGroups/flights%20group"
-    "/providers/Microsoft.Batch/batchAccounts/batchlinux/pools/etl"
+    "/providers/Microsoft.Batch/batchAccounts/batchlinux"
 )
+PAGES: dict[type[BatchLinuxPortalLink], str] = {
+    BatchLinuxPoolLink: f"{ACCOUNT}/pools/etl",
+    BatchLinuxNodeLink: f"{ACCOUNT}/pools/etl/nodes",
+    BatchLinuxJobLink: f"{ACCOUNT}/jobs",
+}
+POOL, NODES = [BatchLinuxPoolLink], [BatchLinuxPoolLink, BatchLinuxNodeLink]
+
+
+def user(cls: Any, **options: Any) -> Any:
+    return cls(task_id="user", pool_id="etl", username="nora", **options)
+
+
+def links_of(task: Any) -> list[type[BatchLinuxPortalLink]]:
+    return [type(link) for link in task.operator_extra_links]
 
 
 @pytest.fixture
@@ -53,6 +74,8 @@ def sensor(cls: Any, **options: Any) -> Any:
         pytest.param(create, id="create pool"),
         pytest.param(lambda: operator("true"), id="task"),
         pytest.param(delete, id="delete pool"),
+        pytest.param(lambda: BatchLinuxStartNodesOperator(task_id="start", pool_id="etl"), id="nodes"),
+        pytest.param(lambda: user(BatchLinuxRemoveNodeUsersOperator), id="users"),
         pytest.param(lambda: sensor(BatchLinuxNodesIdleSensor), id="nodes idle"),
         pytest.param(lambda: sensor(BatchLinuxPoolSteadySensor), id="pool steady"),
         pytest.param(lambda: sensor(BatchLinuxPoolGoneSensor), id="pool gone"),
@@ -62,15 +85,17 @@ def test_the_link_is_stored_before_the_service_is_called(make):
     run = run_task(make())
 
     assert run.state == "failed"
-    assert run.xcoms[LINK] == PAGE
+    for link in links_of(make()):
+        assert run.xcoms[link().xcom_key] == PAGES[link]
 
 
 @pytest.mark.usefixtures("account")
 def test_an_account_outside_azure_has_no_page():
-    run = run_task(create())
+    run, command = run_task(create()), run_task(operator("true", deferrable=True))
 
     assert run.state == "success"
     assert run.xcoms[LINK] == ""
+    assert [command.xcoms[link().xcom_key] for link in PAGES] == ["", "", ""]
     assert "XCom not found" not in run.log
 
 
@@ -80,7 +105,7 @@ def test_a_store_that_refuses_the_link_does_not_change_how_the_task_ends():
     refused = run_task(create(), api=ExecutionApi(refusals=1))
 
     assert refused.message == stored.message
-    assert "The link to pool 'etl' could not be stored." in refused.log
+    assert "The link 'Pool in the Azure portal' of pool 'etl' could not be stored." in refused.log
     assert not refused.xcoms[LINK]
 
 
@@ -108,7 +133,24 @@ def test_a_pool_that_is_kept_has_its_link():
     assert LINK in run.xcoms
 
 
-def test_all_that_is_about_a_pool_offers_the_link():
+def test_each_task_offers_the_links_that_it_has():
     sensors = (BatchLinuxNodesIdleSensor, BatchLinuxPoolSteadySensor, BatchLinuxPoolGoneSensor)
-    for task in (create(), operator("true"), delete(), *map(sensor, sensors)):
-        assert [type(link) for link in task.operator_extra_links] == [BatchLinuxPoolLink]
+    for task in (create(), delete(), *map(sensor, sensors)):
+        assert links_of(task) == POOL
+    assert links_of(user(BatchLinuxRemoveNodeUsersOperator)) == NODES
+    assert links_of(operator("true")) == [BatchLinuxPoolLink, BatchLinuxJobLink, BatchLinuxNodeLink]
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "portal"),
+    [
+        ("https://a.eu.batch.azure.com", "https://portal.azure.com/"),
+        ("https://a.eu.batch.usgovcloudapi.net", "https://portal.azure.us/"),
+        ("https://a.eu.batch.chinacloudapi.cn", "https://portal.azure.cn/"),
+    ],
+)
+@pytest.mark.parametrize("link", PAGES)
+def test_without_the_account_s_place_each_link_leads_to_the_list_of_accounts(link, endpoint, portal):
+    page = link.page_of(endpoint, "a", "etl", subscription_id=None, resource_group="g")
+
+    assert page == f"{portal}#browse/Microsoft.Batch%2FbatchAccounts"
