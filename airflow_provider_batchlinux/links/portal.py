@@ -14,7 +14,13 @@ if TYPE_CHECKING:
 
     from airflow_provider_batchlinux.client.transport.account import AccountSettings
 
-__all__ = ["BatchLinuxJobLink", "BatchLinuxNodeLink", "BatchLinuxPoolLink"]
+__all__ = [
+    "BatchLinuxJobLink",
+    "BatchLinuxNodeLink",
+    "BatchLinuxPoolLink",
+    "BatchLinuxPortalLink",
+    "persist_links",
+]
 
 log = logging.getLogger(__name__)
 
