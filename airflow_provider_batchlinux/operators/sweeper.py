@@ -84,6 +84,7 @@ class BatchLinuxSweepPoolsOperator(BatchLinuxBaseOperator["SweepPoolsRequest"]):
     :param batch_linux_conn_id: the connection to the Batch account. (templated)
     """
 
+    template_fields_renderers = {"installations": "json"}  # noqa: RUF012 - Airflow's own form
     ui_color = "#f3edd8"
 
     def __init__(

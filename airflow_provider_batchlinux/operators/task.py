@@ -176,6 +176,7 @@ class BatchLinuxTaskOperator(BatchLinuxWaitingOperator["TaskRequest"]):
         "secret_files": "json",
         "inputs": "json",
         "outputs": "json",
+        "exit_codes": "json",
         "container": "json",
         "run_as": "json",
     }

@@ -29,7 +29,12 @@ from airflow_provider_batchlinux.exceptions import (
 from airflow_provider_batchlinux.hooks.batch_linux import BatchLinuxHook, BatchLinuxSession
 from airflow_provider_batchlinux.hooks.node_sftp import BatchLinuxNodeSFTPHook
 from airflow_provider_batchlinux.hooks.node_ssh import BatchLinuxNodeSSHHook
-from airflow_provider_batchlinux.links.portal import BatchLinuxPoolLink
+from airflow_provider_batchlinux.links.portal import (
+    BatchLinuxJobLink,
+    BatchLinuxNodeLink,
+    BatchLinuxPoolLink,
+    BatchLinuxPortalLink,
+)
 from airflow_provider_batchlinux.operators.images import BatchLinuxCheckImagesOperator
 from airflow_provider_batchlinux.operators.node_ssh import BatchLinuxRunOnNodesOperator
 from airflow_provider_batchlinux.operators.node_users import (
@@ -82,7 +87,11 @@ from airflow_provider_batchlinux.triggers.task import BatchLinuxTaskTrigger
 class OwnOperator(BaseOperator):
     """An operator of the user's own that waits by the provider's triggers."""
 
-    operator_extra_links = (BatchLinuxPoolLink(),)
+    operator_extra_links: tuple[BatchLinuxPortalLink, ...] = (
+        BatchLinuxPoolLink(),
+        BatchLinuxJobLink(),
+        BatchLinuxNodeLink(),
+    )
 
     def execute(self, context: Context) -> None:
         nodes_idle = BatchLinuxNodesIdleTrigger(
@@ -310,7 +319,9 @@ with DAG("typed", schedule="@daily", start_date=pendulum.datetime(2026, 1, 1)):
     BatchLinuxStartNodesOperator(task_id="wake", pool_id=pool_id, timeout=timedelta(minutes=20))
     BatchLinuxPoolSteadySensor(task_id="steady", pool_id=pool_id, deferrable=True, mode="reschedule")
     BatchLinuxPoolGoneSensor(task_id="gone", pool_id=pool_id, timeout=600)
-    BatchLinuxSweepPoolsOperator(task_id="sweep", delete="{{ params.delete }}", ended_runs=False)
+    BatchLinuxSweepPoolsOperator(
+        task_id="sweep", delete="{{ params.delete }}", ended_runs=False, installations=["old"]
+    )
     BatchLinuxAuditNodeUsersOperator(task_id="audit", pool_ids=[pool_id], revoke="{{ params.revoke }}")
     delete = BatchLinuxDeletePoolOperator(
         task_id="delete_pool",
