@@ -289,8 +289,8 @@ class LeaseWait:
             self._asked[node.node_id] = applied_state(node, failed, self.user.expires_at, now)
 
     def _is_late(self) -> bool:
-        # The promised end counts if an outage has hidden the real one: no lease waits forever.
-        ended_at = self._ended_at or self.user.expires_at
+        # Before a look has seen the end, the promised one counts: no lease waits forever for an outage.
+        ended_at = self.user.expires_at if self._ended is None or self._ended_at is None else self._ended_at
         return self.client.clock.now() >= ended_at + self.owed_limit
 
     def _result(self, ended: LeaseEnd) -> dict[str, Any]:

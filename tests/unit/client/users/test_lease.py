@@ -278,11 +278,15 @@ def test_an_outage_at_its_end_is_told_when_the_time_for_removal_is_over(account,
         lease.look(OWED_LIMIT + timedelta(seconds=1))
 
 
-def test_an_outage_that_outlasts_it_and_the_time_for_removal_is_told(account, lease):
-    lease.look()
+@pytest.mark.parametrize("looks", [0, 1], ids=["a new process", "one that has looked"])
+def test_an_outage_ends_it_only_when_its_end_and_the_time_for_removal_are_over(account, public_key, looks):
+    account.make_pool()
+    lease = Lease(account, public_key, lasts=2 * OWED_LIMIT)
+    for _ in range(looks):
+        lease.look()
     account.control.inject("GET", "/pools/etl", times=None, status=503)
 
-    assert lease.look(timedelta(hours=1)) is None
+    assert lease.look(2 * OWED_LIMIT) is None
     with pytest.raises(BatchUnreachableError):
         lease.look(OWED_LIMIT)
 

@@ -121,3 +121,25 @@ def test_a_result_is_plain() -> None:
 
     assert json.loads(json.dumps(result)) == result
     assert result["key"] == "SHA256:abc"
+
+
+RUN = {"dag_id": "etl", "run_id": "today"}
+
+
+@pytest.mark.parametrize(
+    ("by", "found", "is_his"),
+    [
+        pytest.param({**RUN, "task_id": "a"}, {**RUN, "task_id": "b"}, True, id="another task of the run"),
+        pytest.param(RUN, {**RUN, "run_id": "yesterday"}, False, id="another run"),
+        pytest.param(
+            {**RUN, "installation": "a"}, {**RUN, "installation": "b"}, False, id="the same run elsewhere"
+        ),
+        pytest.param({**RUN, "installation": "a"}, RUN, True, id="of an earlier release"),
+        pytest.param({"person": "pat"}, {"person": "pat"}, True, id="a person"),
+        pytest.param({}, {}, False, id="nobody"),
+    ],
+)
+def test_a_user_is_held_by_the_run_that_added_it(
+    by: dict[str, str], found: dict[str, str], is_his: bool
+) -> None:
+    assert entry(by=found).is_held_by(by) is is_his
