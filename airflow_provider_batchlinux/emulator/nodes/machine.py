@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Awaitable, Coroutine, Iterable, Mapping
-from contextlib import AbstractAsyncContextManager, suppress
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -209,8 +209,11 @@ class Machine:
         """
         stopped = self.stop(names)
         aside = self.root.parent / uuid4().hex
-        with suppress(FileNotFoundError):
+        try:
             directory.rename(aside)
+        except FileNotFoundError:
+            # Most nodes of a large pool have run nothing: a thread for each would hold up requests.
+            return _remove(None, stopped)
         return _remove(aside, stopped)
 
 
@@ -219,9 +222,10 @@ def _created(directory: Path) -> Path:
     return directory
 
 
-async def _remove(directory: Path, stopped: Awaitable[object]) -> None:
+async def _remove(directory: Path | None, stopped: Awaitable[object]) -> None:
     await stopped
-    await asyncio.to_thread(remove_tree, directory)
+    if directory is not None:
+        await asyncio.to_thread(remove_tree, directory)
 
 
 _POOL_USER = "_azbatch"

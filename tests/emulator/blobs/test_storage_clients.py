@@ -35,6 +35,7 @@ from airflow_provider_batchlinux.emulator.blobs.storage import BlobStorage
 from airflow_provider_batchlinux.emulator.identity.tls import make_loopback_tls
 from airflow_provider_batchlinux.emulator.nodes.resource_files import fetch_resource_files
 from airflow_provider_batchlinux.emulator.protocol.auth import sign
+from tests.emulator.blobs.conftest import Ask
 
 # All letters that a path may hold unquoted, and some that it may not.
 NAME = "a b/ü!$&'()*,:;=@%2F+~.txt"
@@ -308,6 +309,15 @@ def test_a_token_for_another_resource_is_refused_with_a_challenge(secure_emulato
     assert refusal.value.status_code == 401
     response: Any = refusal.value.response
     assert "resource_id=https://storage.azure.com" in response.headers["WWW-Authenticate"]
+
+
+def test_a_token_is_not_taken_over_plain_http(secure_emulator: RunningEmulator, ask: Ask) -> None:
+    with credential(secure_emulator) as who:
+        token = who.get_token("https://storage.azure.com/.default").token
+    storage = secure_emulator.storage
+    answer = ask("GET", f"{storage.endpoint}/?comp=list", authorization=f"Bearer {token}")
+
+    assert (answer.status, answer.code) == (403, "AuthenticationFailed")
 
 
 def test_nodes_download_over_https(tmp_path: Path) -> None:
