@@ -17,6 +17,7 @@ from tests.bench.commands import (
 )
 from tests.bench.emulator import (
     emulator_1000_nodes,
+    emulator_big_bodies,
     emulator_get,
     emulator_get_flat,
     emulator_list_10000,
@@ -39,6 +40,7 @@ BENCHMARKS: tuple[Callable[[], Result], ...] = (
     create_requests,
     emulator_get,
     emulator_get_flat,
+    emulator_big_bodies,
     emulator_1000_nodes,
     emulator_list_10000,
     emulator_node_memory,

@@ -1,9 +1,10 @@
-"""The cost of the embedded service: a request, a node, 1,000 nodes, a list of 10,000 nodes."""
+"""The cost of the embedded service: a request, large bodies, a node, 1,000 nodes, a list of 10,000 nodes."""
 
 from __future__ import annotations
 
 import time
 from pathlib import Path
+from threading import Event, Thread
 from urllib.parse import urlsplit
 
 from tests.bench.bare import bare_server
@@ -14,6 +15,7 @@ from tests.signed_requests import Wire
 
 __all__ = [
     "emulator_1000_nodes",
+    "emulator_big_bodies",
     "emulator_get",
     "emulator_get_flat",
     "emulator_list_10000",
@@ -26,6 +28,16 @@ ROUNDS = 5
 MANY_POOLS = 2_000
 MANY_NODES = 10_000
 _PAUSE = 0.005
+_LARGE = "x" * 1_000_000
+BIG_PARTS: tuple[dict[str, object], ...] = (
+    {"commandLine": f"/bin/echo {_LARGE}"},
+    {"commandLine": f"/bin/echo {'x' * 120_000}"},
+    {"displayName": _LARGE},
+    {"environmentSettings": [{"name": f"N{number}", "value": "v" * 900} for number in range(1_000)]},
+    {"resourceFiles": [{"httpUrl": "http://127.0.0.1:1/f", "filePath": "a/" * 400_000}]},
+    {"exitConditions": {"exitCodes": [{"code": number, "exitOptions": {}} for number in range(1, 5_000)]}},
+)
+"""What a task may have besides its id, up to the limit of a body: 1 MiB."""
 
 
 def emulator_get() -> Result:
@@ -63,6 +75,16 @@ def emulator_get_flat() -> Result:
     return Result(beside, "1/s", apart, beside / apart, limits=(limit,))
 
 
+def emulator_big_bodies() -> Result:
+    """Get a pool repeatedly while tasks whose bodies are as large as can be are added and run."""
+    with embedded_service() as service:
+        wire = Wire(service)
+        _create_pool(wire, "linux", 1)
+        _wait_for_idle(wire, 1)
+        seconds = min(_slowest_beside_big_bodies(service, wire, f"job-{number}") for number in range(ROUNDS))
+    return Result(seconds, "s", None, None, limits=(Limit("s, the slowest answer", seconds, at_most=0.2),))
+
+
 def emulator_1000_nodes() -> Result:
     """Create a pool of 1,000 nodes and wait until they are idle."""
     seconds = min(_seconds_to_idle() for _ in range(ROUNDS))
@@ -91,6 +113,36 @@ def emulator_node_memory() -> Result:
         grown = _resident_kilobytes(service) - before
     each = grown / MANY_NODES
     return Result(each, "KB/node", None, None, limits=(Limit("KB of a node", each, at_most=20),))
+
+
+def _slowest_beside_big_bodies(service: Service, wire: Wire, job_id: str) -> float:
+    wire.send("POST", f"/jobs?{VERSION}", {"id": job_id, "poolInfo": {"poolId": "linux"}})
+    seconds: list[float] = []
+    is_over = Event()
+
+    def get_repeatedly() -> None:
+        beside = Wire(service)
+        while not is_over.is_set():
+            started = time.perf_counter()
+            beside.get(_pool("linux"))
+            seconds.append(time.perf_counter() - started)
+            time.sleep(_PAUSE)
+
+    prober = Thread(target=get_repeatedly)
+    prober.start()
+    try:
+        for number, more in enumerate(BIG_PARTS):
+            task = {"id": f"big-{number}", "commandLine": "/bin/true", **more}
+            wire.send("POST", f"/jobs/{job_id}/tasks?{VERSION}", task)
+        many = [{"id": f"many-{number}", "commandLine": "/bin/true " + "x " * 4_000} for number in range(100)]
+        wire.send("POST", f"/jobs/{job_id}/addtaskcollection?{VERSION}", {"value": many})
+        counts = f"/jobs/{job_id}/taskcounts?{VERSION}"
+        while wire.get(counts)["taskCounts"]["completed"] < len(BIG_PARTS) + len(many):
+            time.sleep(_PAUSE)
+    finally:
+        is_over.set()
+        prober.join()
+    return max(seconds)
 
 
 def _seconds_to_idle() -> float:
