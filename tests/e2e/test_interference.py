@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
+from itertools import pairwise
 
 from tests.e2e.account import Account
 from tests.e2e.conftest import Command, StartCommand
@@ -30,6 +32,41 @@ def _assert_ran_once(command: Command) -> None:
 
     assert command.said("finished") == [job]
     assert command.run.result("work")["job_id"] == job
+
+
+def _seconds_in_log(command: Command) -> list[int]:
+    return [int(second) for second in re.findall(r"^\s*second (\d+)$", command.run.log("work"), re.MULTILINE)]
+
+
+def test_the_output_of_a_deferred_command_is_in_the_log_while_it_runs_and_each_line_once(
+    start_command: StartCommand,
+):
+    command = start_command("deferred_command", seconds=60)
+    _wait_for_deferral(command)
+
+    until(lambda: len(_seconds_in_log(command)) >= 3, "the output to follow", limit=50)
+    assert command.said("finished") == []
+
+    assert command.run.wait() == "success"
+    assert _seconds_in_log(command) == list(range(1, 61))
+
+
+def test_after_a_kill_of_the_triggerer_at_most_the_last_part_of_the_output_is_shown_again(
+    airflow: Standalone, start_command: StartCommand
+):
+    command = start_command("deferred_command", seconds=60)
+    _wait_for_deferral(command)
+    until(lambda: len(_seconds_in_log(command)) >= 3, "the output to follow", limit=50)
+
+    airflow.kill_triggerer()
+    airflow.start("triggerer")
+
+    assert command.run.wait() == "success"
+    seconds = _seconds_in_log(command)
+    again = [second for before, second in pairwise(seconds) if second <= before]
+    assert sorted(set(seconds)) == list(range(1, 61))
+    assert len(again) <= 1
+    assert "a new triggerer continues the output" in command.run.log("work")
 
 
 def test_marking_a_deferred_task_failed_ends_its_command(start_command: StartCommand, account: Account):

@@ -2,7 +2,7 @@
 Dags with one command on an existing pool, for each way to wait for it.
 
 The command writes its job and its process into the file `ledger` when it begins, which of the processes
-written down before it still runs, and its job when it has done all its work.
+written down before it still runs, and its job when it has done all its work. It prints a line each second.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ done
 echo "process $$" >> {{ params.ledger }}
 echo "began $AZ_BATCH_JOB_ID" >> {{ params.ledger }}
 echo "Working on $AZ_BATCH_NODE_ID"
-for second in $(seq {{ params.seconds }}); do sleep 1; done
+for second in $(seq {{ params.seconds }}); do echo "second $second"; sleep 1; done
 echo "finished $AZ_BATCH_JOB_ID" >> {{ params.ledger }}
 """
 
