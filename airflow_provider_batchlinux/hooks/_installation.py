@@ -87,17 +87,17 @@ def agreed_id(store: Store) -> str:
 
 
 def _read() -> str | None:
-    # Not imported with a Dag file: it is needed when a task runs.
-    from airflow.sdk import Variable
-
-    found: str | None = Variable.get(VARIABLE, default=None)
-    if found is not None:
-        return found
-    # Airflow's Variables are also absent while its API server or database does not answer. An id that is made
-    # then would replace the existing one, so the API server has to say that there is none.
     try:
+        # Not imported with a Dag file: it is needed when a task runs.
+        from airflow.sdk import Variable
         from airflow.sdk.exceptions import ErrorType
         from airflow.sdk.execution_time.comms import ErrorResponse, GetVariable
+
+        found: str | None = Variable.get(VARIABLE, default=None)
+        if found is not None:
+            return found
+        # Airflow's Variables are also absent while its API server or database does not answer. An id that is
+        # made then would replace the existing one, so the API server has to say that there is none.
         from airflow.sdk.execution_time.task_runner import SUPERVISOR_COMMS
 
         answer = SUPERVISOR_COMMS.send(GetVariable(key=VARIABLE))

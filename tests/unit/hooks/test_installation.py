@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import httpx
 import pytest
 
 from airflow_provider_batchlinux.core import installation
@@ -59,6 +60,23 @@ def test_the_option_has_precedence(account: BatchAccount, monkeypatch: pytest.Mo
 
     assert create(airflow, pool_id="ours").state == "success"
     assert owner_of(account, "ours") == "production"
+
+
+class Denying(ExecutionApi):
+    """An API server that lets no task read or write Variables."""
+
+    def answer(self, request: httpx.Request) -> httpx.Response:
+        if "/variables/" in request.url.path:
+            return httpx.Response(403, json={"detail": {"reason": "access_denied", "message": "no"}})
+        return super().answer(request)
+
+
+def test_a_task_that_may_not_read_variables_fails_with_the_remedy(account: BatchAccount) -> None:
+    run = create(Denying())
+
+    assert run.state in ("failed", "up_for_retry")
+    assert "Set the configuration option [batch_linux] installation_id" in run.message
+    assert account.pools() == []
 
 
 @pytest.mark.parametrize(
