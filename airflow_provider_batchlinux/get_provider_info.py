@@ -38,6 +38,7 @@ def get_provider_info() -> dict[str, Any]:
             "triggers.node_users_lease",
             "triggers.nodes",
             "triggers.pool",
+            "triggers.room",
             "triggers.task",
         ),
         "task-decorators": [

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 from airflow.providers.common.compat.sdk import AirflowException, conf
 
 from airflow_provider_batchlinux.core.instants import Duration
-from airflow_provider_batchlinux.exceptions import BatchLinuxError, WaitTimeoutError
+from airflow_provider_batchlinux.exceptions import BatchLinuxError, BatchQuotaError, WaitTimeoutError
 from airflow_provider_batchlinux.links.portal import (
     BatchLinuxPoolLink,
     BatchLinuxPortalLink,
@@ -30,6 +30,7 @@ from airflow_provider_batchlinux.operators._base import (
     result_of,
 )
 from airflow_provider_batchlinux.triggers._base import BatchLinuxTrigger, trigger_of
+from airflow_provider_batchlinux.triggers.room import BatchLinuxRoomTrigger
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -104,6 +105,9 @@ class BatchLinuxWaitingOperator(BatchLinuxPoolOperator[W]):
     _nearest: dict[str, Any] | None = None
     """The deadline of the wait that a resumed task continues: Airflow 3.1 forgets when the task started."""
 
+    _room_deadline: dict[str, Any] | None = None
+    """The deadline of the wait for room that a resumed task continues, if it has to wait for room again."""
+
     current_trigger: BatchLinuxTrigger | None = None
     """What a kill cancels. :meth:`submit` sets it if a kill in the middle of it has something to cancel."""
 
@@ -142,11 +146,54 @@ class BatchLinuxWaitingOperator(BatchLinuxPoolOperator[W]):
         self,
         client: BatchLinuxClient,  # noqa: ARG002
         context: Context,  # noqa: ARG002
-        trigger: BatchLinuxTrigger,  # noqa: ARG002
+        trigger: BatchLinuxTrigger,
         error: WaitTimeoutError,
     ) -> Step:
         """Return the result of a wait that timed out; raise the error if there is none."""
+        if isinstance(trigger, BatchLinuxRoomTrigger):
+            raise self._still_full(trigger)
         raise error
+
+    def wait_for_room(
+        self, context: Context, error: BatchQuotaError, quota_limit: float | None
+    ) -> BatchLinuxRoomTrigger:
+        """
+        Return the trigger that waits until the quota that has refused a create has room again.
+
+        :param quota_limit: the seconds to wait at most; ``None`` does not wait.
+        :raises BatchQuotaError: the error, if nothing is to be waited for.
+        """
+        from airflow_provider_batchlinux.core.room import QUOTA_OF, ROOM_OF_CODE
+
+        kind = ROOM_OF_CODE.get(error.code or "")
+        if kind is None or quota_limit is None:
+            raise error
+        self.log.info("The %s is full; waiting for room for up to %g s.", QUOTA_OF[kind], quota_limit)
+        limits = {
+            "quota_limit": timedelta(seconds=quota_limit),
+            "execution_timeout": self.execution_timeout,
+        }
+        self._room_deadline = self._room_deadline or nearest_deadline(context, **limits)
+        return BatchLinuxRoomTrigger(
+            kind=kind,
+            then=self.deadline(context),
+            batch_linux_conn_id=self.request.batch_linux_conn_id,
+            poll_interval=self.request.poll_interval,
+            **self._room_deadline,
+        )
+
+    def continue_after_room(self, trigger: BatchLinuxTrigger) -> None:
+        """Set the deadlines for another submission, if the task has waited for room."""
+        if isinstance(trigger, BatchLinuxRoomTrigger):
+            self._nearest = trigger.then or None
+            self._room_deadline = {"deadline": trigger.deadline, "limited_by": trigger.limited_by}
+
+    def _still_full(self, trigger: BatchLinuxRoomTrigger) -> BatchQuotaError:
+        from airflow_provider_batchlinux.core.room import QUOTA_OF, REMEDY_OF, ROOM_OF_CODE
+
+        code = next(code for code, kind in ROOM_OF_CODE.items() if kind == trigger.kind)
+        msg = f"The {QUOTA_OF[trigger.kind]} of the account stayed full for quota_limit. "
+        return BatchQuotaError(msg + REMEDY_OF[trigger.kind], code=code)
 
     def cancels_after(self, error: Exception, context: Context) -> bool:  # noqa: ARG002
         """Return whether a wait that an error has ended cancels what was started; by default it goes on."""

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, cast
 
 from airflow_provider_batchlinux.core.instants import Duration, expiry_of
-from airflow_provider_batchlinux.exceptions import BatchLinuxError, BatchUnreachableError
+from airflow_provider_batchlinux.exceptions import BatchLinuxError, BatchQuotaError, BatchUnreachableError
 from airflow_provider_batchlinux.hooks._storage_connection import storage_access
 from airflow_provider_batchlinux.links.portal import persist_links
 from airflow_provider_batchlinux.operators._base import (
@@ -179,6 +179,8 @@ class BatchLinuxCreatePoolOperator(BatchLinuxWaitingOperator["CreatePoolRequest"
         seconds. (templated)
     :param deletion_limit: how long to wait while a pool with this id is being deleted, or resized before its
         size is changed, as a pendulum duration, ``timedelta`` or seconds. (templated)
+    :param quota_limit: how long to wait for room if the account's quota of pools is full, from the start of
+        the try, as a pendulum duration, ``timedelta`` or seconds; ``None`` fails immediately. (templated)
     :param deferrable: wait for that on the triggerer and free the worker; the default is Airflow's
         ``[operators] default_deferrable``. (templated)
     :param batch_linux_conn_id: the connection to the Batch account. (templated)
@@ -231,6 +233,7 @@ class BatchLinuxCreatePoolOperator(BatchLinuxWaitingOperator["CreatePoolRequest"
         expires_in: Duration | str | None = None,
         if_exists: IfExists = "reuse",
         deletion_limit: Duration | str = timedelta(minutes=15),
+        quota_limit: Duration | str | None = timedelta(hours=1),
         poll_interval: Duration | str = timedelta(seconds=5),
         deferrable: bool | str = DEFAULT_DEFERRABLE,
         **kwargs: Any,
@@ -241,14 +244,13 @@ class BatchLinuxCreatePoolOperator(BatchLinuxWaitingOperator["CreatePoolRequest"
         self.image, self.vm_size, self.metadata, self.ssh_from = image, vm_size, metadata, ssh_from
         self.dedicated_nodes, self.spot_nodes, self.start_task = dedicated_nodes, spot_nodes, start_task
         self.start_task_elevated, self.start_task_retries = start_task_elevated, start_task_retries
-        self.start_task_environment = start_task_environment
-        self.task_slots_per_node, self.resize_timeout = task_slots_per_node, resize_timeout
-        self.display_name, self.body, self.autoscale = display_name, body, autoscale
+        self.start_task_environment, self.task_slots_per_node = start_task_environment, task_slots_per_node
+        self.resize_timeout, self.quota_limit, self.body = resize_timeout, quota_limit, body
+        self.display_name, self.autoscale, self.deletion_limit = display_name, autoscale, deletion_limit
         self.network, self.storage, self.security = network, storage, security
-        self.containers, self.software = containers, software
-        self.user_accounts, self.scheduling = user_accounts, scheduling
-        self.identities, self.tags, self.preflight = identities, tags, preflight
-        self.expires_in, self.if_exists, self.deletion_limit = expires_in, if_exists, deletion_limit
+        self.containers, self.software, self.scheduling = containers, software, scheduling
+        self.user_accounts, self.identities, self.tags = user_accounts, identities, tags
+        self.preflight, self.if_exists, self.expires_in = preflight, if_exists, expires_in
 
     @classmethod
     def request_class(cls) -> type[CreatePoolRequest]:
@@ -325,6 +327,8 @@ class BatchLinuxCreatePoolOperator(BatchLinuxWaitingOperator["CreatePoolRequest"
                 self.account, required=is_managed, preflight=self.request.preflight
             ) as plane:
                 pool = await ensure_pool(client, self._pool, plane)
+        except BatchQuotaError as error:
+            return self.wait_for_room(context, error, self.request.quota_limit)
         except BatchUnreachableError:
             # The service may have taken a request whose answer was lost.
             if self._is_last_try:
@@ -344,10 +348,11 @@ class BatchLinuxCreatePoolOperator(BatchLinuxWaitingOperator["CreatePoolRequest"
         self,
         client: BatchLinuxClient,
         context: Context,
-        trigger: BatchLinuxTrigger,  # noqa: ARG002
+        trigger: BatchLinuxTrigger,
         result: dict[str, Any],  # noqa: ARG002
     ) -> Step:
         """Try again, after what was in the way is gone."""
+        self.continue_after_room(trigger)
         return await self.submit(client, context)
 
 

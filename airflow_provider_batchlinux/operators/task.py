@@ -15,7 +15,7 @@ from airflow.sdk import Asset
 from airflow_provider_batchlinux.core.instants import Duration
 from airflow_provider_batchlinux.core.parameters.kinds import decoded
 from airflow_provider_batchlinux.core.tasks.cleanup import DeleteJob
-from airflow_provider_batchlinux.exceptions import TaskFailedError, WaitTimeoutError
+from airflow_provider_batchlinux.exceptions import BatchQuotaError, TaskFailedError, WaitTimeoutError
 from airflow_provider_batchlinux.hooks._storage_connection import (
     DEFAULT_STORAGE_CONN_ID,
     storage_access,
@@ -152,6 +152,9 @@ class BatchLinuxTaskOperator(BatchLinuxWaitingOperator["TaskRequest"]):
         for inspection) or ``never``. A kept job ends with its command, and holds no quota. (templated)
     :param rerun_finished: run the command again in a retry, even if an earlier try has run it with success
         and only its result was not read. (templated)
+    :param quota_limit: how long to wait for room if the account's quota of active jobs is full, from the
+        start of the try, as a pendulum duration, ``timedelta`` or seconds; ``None`` fails immediately.
+        (templated)
     :param exit_codes: what exit codes of the command mean, such as ``{99: "skip", 2: "fail"}``; ``None`` for
         none. ``success``: as 0. ``skip``: the Airflow task is skipped. ``fail``: it fails, and is not
         retried. ``retry``: it fails, and is retried if a try is left. Any other code than 0 means ``retry``.
@@ -207,6 +210,7 @@ class BatchLinuxTaskOperator(BatchLinuxWaitingOperator["TaskRequest"]):
         max_retries: int | str = 0,
         delete_job: DeleteJob = "always",
         rerun_finished: bool | str = False,
+        quota_limit: Duration | str | None = timedelta(hours=1),
         exit_codes: Mapping[int, str] | Mapping[str, str] | str | None = None,
         output_limit: int | str = 256 * 1024,
         poll_interval: Duration | str = timedelta(seconds=15),
@@ -225,6 +229,7 @@ class BatchLinuxTaskOperator(BatchLinuxWaitingOperator["TaskRequest"]):
         self.required_slots, self.priority, self.output_limit = required_slots, priority, output_limit
         self.time_limit, self.start_limit, self.max_retries = time_limit, start_limit, max_retries
         self.delete_job, self.rerun_finished, self.exit_codes = delete_job, rerun_finished, exit_codes
+        self.quota_limit = quota_limit
 
     @classmethod
     def request_class(cls) -> type[TaskRequest]:
@@ -244,15 +249,14 @@ class BatchLinuxTaskOperator(BatchLinuxWaitingOperator["TaskRequest"]):
         """Submit the command, or adopt the one that an earlier try has left running."""
         from airflow_provider_batchlinux.client.tasks.jobs import Submission, submit_task
 
-        limit, owner = self.request.start_limit, marked_owner(context, self.installation)
-        start_limit = None if limit is None else timedelta(seconds=limit)
+        owner = marked_owner(context, self.installation)
         arguments = {
             **self.trigger_arguments(context),
             "delete_job": self.request.delete_job,
             "submitted_at": time.time(),
             "has_secrets": bool(self.request.secret_environment or self.request.secret_files),
             "output_limit": self.request.output_limit,
-            "start_by": nearest_deadline(context, start_limit=start_limit)["deadline"],
+            "start_by": self._start_by(context),
         }
         submission = Submission(
             spec=await self._job(client),
@@ -267,29 +271,43 @@ class BatchLinuxTaskOperator(BatchLinuxWaitingOperator["TaskRequest"]):
         )
         # A kill in the middle of the submission terminates the job, too.
         self.current_trigger = BatchLinuxTaskTrigger(job_id=submission.job_id, **arguments)
-        job_id = await submit_task(client, submission)
+        try:
+            job_id = await submit_task(client, submission)
+        except BatchQuotaError as error:
+            return self.wait_for_room(context, error, self.request.quota_limit)
         self.log.info("Job %r runs the command on pool %r.", job_id, self.request.pool_id)
         return BatchLinuxTaskTrigger(job_id=job_id, **arguments)
+
+    def _start_by(self, context: Context) -> float | None:
+        """Return until when the command may wait for a node: after a wait for room, from its end."""
+        limit = self.request.start_limit
+        if limit is None:
+            return None
+        if self._room_deadline is not None:
+            return time.time() + limit
+        start_by: float | None = nearest_deadline(context, start_limit=timedelta(seconds=limit))["deadline"]
+        return start_by
 
     async def finish(
         self,
         client: BatchLinuxClient,
-        context: Context,  # noqa: ARG002
+        context: Context,
         trigger: BatchLinuxTrigger,
         result: dict[str, Any],
     ) -> Step:
-        """Log the rest of the output of the command, and return its result."""
+        """Log the rest of the output of the command, and return its result; or submit it now."""
         from airflow_provider_batchlinux.client.tasks.results import Reading, finish_task
         from airflow_provider_batchlinux.client.tasks.secrets import delete_secrets, secrets_of
         from airflow_provider_batchlinux.core.tasks.output import Progress
 
+        if not isinstance(trigger, BatchLinuxTaskTrigger):
+            self.continue_after_room(trigger)
+            return await self.submit(client, context)
         request = self.request
         if request.secret_environment or request.secret_files:
             await delete_secrets(await secrets_of(client, result["job_id"]), storage_access())
-        shown = Progress.of(trigger.shown) if isinstance(trigger, BatchLinuxTaskTrigger) else None
-        reading = Reading(
-            request.output_limit, request.result_file, request.delete_job, shown, request.exit_codes or {}
-        )
+        shown, codes = Progress.of(trigger.shown), request.exit_codes or {}
+        reading = Reading(request.output_limit, request.result_file, request.delete_job, shown, codes)
         ended = await finish_task(client, result["job_id"], reading)
         if ended.is_skipped:
             msg = f"The command of job {ended.job_id!r} ended with exit code {ended.task.exit_code}: skipped."

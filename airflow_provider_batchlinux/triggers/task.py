@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_batchlinux.core.poll_interval import SOONEST_OF_COMMANDS
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
+    from airflow_provider_batchlinux.client.tasks.output import OutputFollower
     from airflow_provider_batchlinux.client.tasks.tasks import TaskWait
     from airflow_provider_batchlinux.client.waits.shared_account import SharedAccount
     from airflow_provider_batchlinux.core.tasks.cleanup import DeleteJob
@@ -73,21 +75,24 @@ class BatchLinuxTaskTrigger(BatchLinuxTrigger):
 
     def wait(self, client: BatchLinuxClient) -> TaskWait:
         """Wait for the command, and log its output meanwhile."""
-        from airflow_provider_batchlinux.client.tasks.output import OutputFollower
         from airflow_provider_batchlinux.client.tasks.tasks import TaskWait
+
+        follows = self.output_limit is not None and self._follows
+        make_follower = partial(self._follower, client) if follows else None
+        return TaskWait(client, self.pool_id, self.job_id, self.start_by, make_follower)
+
+    def _follower(self, client: BatchLinuxClient) -> OutputFollower:
+        from airflow_provider_batchlinux.client.tasks.output import OutputFollower
         from airflow_provider_batchlinux.core.tasks.output import Progress
 
-        follower = None
-        if self.output_limit is not None and self._follows:
-            memory = self._memory()
+        memory = self._memory()
 
-            async def save(shown: Mapping[str, Any]) -> None:
-                self.shown = shown
-                await memory.save(shown)
+        async def save(shown: Mapping[str, Any]) -> None:
+            self.shown = shown
+            await memory.save(shown)
 
-            progress = Progress.of(self.shown)
-            follower = OutputFollower(client, self.job_id, self.output_limit, progress, memory.load, save)
-        return TaskWait(client, self.pool_id, self.job_id, self.start_by, follower)
+        limit, progress = self.output_limit or 0, Progress.of(self.shown)
+        return OutputFollower(client, self.job_id, limit, progress, memory.load, save)
 
     async def run_on_worker(self, client: BatchLinuxClient, *, block: bool) -> dict[str, Any] | None:
         """Wait on a worker. If the wait is to be deferred, the output is left to the triggerer."""

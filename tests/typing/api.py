@@ -81,6 +81,7 @@ from airflow_provider_batchlinux.triggers.pool import (
     BatchLinuxPoolResizedTrigger,
     BatchLinuxPoolSteadyTrigger,
 )
+from airflow_provider_batchlinux.triggers.room import BatchLinuxRoomTrigger
 from airflow_provider_batchlinux.triggers.task import BatchLinuxTaskTrigger
 
 
@@ -115,6 +116,7 @@ class OwnOperator(BaseOperator):
             password_conn_id="ops",
             until_task_ids=["work"],
         )
+        room = BatchLinuxRoomTrigger(kind="jobs", batch_linux_conn_id="batch", poll_interval=15)
         steady = BatchLinuxPoolSteadyTrigger(pool_id="etl", batch_linux_conn_id="batch", poll_interval=10)
         resized = BatchLinuxPoolResizedTrigger(
             pool_id="etl",
@@ -136,7 +138,7 @@ class OwnOperator(BaseOperator):
             batch_linux_conn_id="batch",
             poll_interval=10,
         )
-        more = (steady, resized, acted, for_user, lease_over)
+        more = (steady, resized, acted, for_user, lease_over, room)
         self.log.info("%s", [trigger.serialize() for trigger in more])
         self.defer(trigger=nodes_idle, method_name="execute_complete")
 

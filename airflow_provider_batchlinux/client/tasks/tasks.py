@@ -40,7 +40,8 @@ class TaskWait:
 
     :param start_by: seconds since the epoch until which the command may wait for its start; ``None`` for no
         limit.
-    :param follower: logs the output while the command runs; ``None`` does not.
+    :param make_follower: returns what logs the output while the command runs; ``None`` does not. Thousands of
+        waits that are listed together need none.
     :param clock: seconds since the epoch; a test passes its own.
     """
 
@@ -48,13 +49,14 @@ class TaskWait:
     pool_id: str
     job_id: str
     start_by: float | None = None
-    follower: OutputFollower | None = None
+    make_follower: Callable[[], OutputFollower] | None = None
     clock: Callable[[], float] = time.time
     status: str = field(default="", init=False)
     _shown: str | None = field(default=None, init=False)
     _obstacle: str | None = field(default=None, init=False)
     _looked_at: float = field(default=0.0, init=False)
     _has_started: bool = field(default=False, init=False)
+    _follower: OutputFollower | None = field(default=None, init=False)
 
     async def poll(self) -> dict[str, Any] | None:
         """
@@ -79,13 +81,11 @@ class TaskWait:
         else:
             self._has_started = True
         self.status = status
-        if self.follower is not None and task.state == "running":
-            await self.follower.follow(task)
-        if task_outcome(task) is TaskOutcome.STILL_RUNNING:
-            return None
-        if self.follower is not None:
-            await self.follower.restore()
-        return {"job_id": self.job_id}
+        is_over = task_outcome(task) is not TaskOutcome.STILL_RUNNING
+        if self.make_follower is not None and (is_over or task.state == "running"):
+            self._follower = self._follower or self.make_follower()
+            await (self._follower.restore() if is_over else self._follower.follow(task))
+        return {"job_id": self.job_id} if is_over else None
 
     def _is_late(self) -> bool:
         return self.start_by is not None and not self._has_started and self.clock() > self.start_by

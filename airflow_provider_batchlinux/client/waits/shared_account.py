@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from contextvars import Context
@@ -12,6 +13,8 @@ from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient, open_
 from airflow_provider_batchlinux.client.transport.account import AccountSettings
 from airflow_provider_batchlinux.client.waits.job_reader import JobReader, JobReading
 from airflow_provider_batchlinux.client.waits.poller import Poller, PoolPoller
+from airflow_provider_batchlinux.client.waits.room import RoomReader, RoomReading
+from airflow_provider_batchlinux.core.room import Room, RoomKind
 from airflow_provider_batchlinux.exceptions import BatchAuthenticationError, BatchUnreachableError
 
 Opener = Callable[[AccountSettings], AbstractAsyncContextManager[BatchLinuxClient]]
@@ -30,6 +33,12 @@ class SharedAccount:
         self.client = client
         self.poller = PoolPoller(client)
         self.jobs: Poller[JobReading] = Poller(JobReader(client))
+        self.rooms: Poller[RoomReading] = Poller(RoomReader(client))
+        self._room: dict[RoomKind, Room] = {}
+
+    def room(self, kind: RoomKind) -> Room:
+        """Return the room that all waits for the same quota share."""
+        return self._room.setdefault(kind, Room(time.monotonic()))
 
 
 class _Kept:

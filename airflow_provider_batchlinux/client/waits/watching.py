@@ -12,7 +12,9 @@ from airflow_provider_batchlinux.client.transport.retry import RetryPolicy
 from airflow_provider_batchlinux.client.waits.job_reader import JobReading
 from airflow_provider_batchlinux.client.waits.loop import Wait, WaitSchedule, wait_for
 from airflow_provider_batchlinux.client.waits.poller import HEARTBEATS, PoolWatch, Watch
+from airflow_provider_batchlinux.client.waits.room import RoomReading, RoomWait
 from airflow_provider_batchlinux.client.waits.shared_account import SharedAccount
+from airflow_provider_batchlinux.core.room import RoomKind
 from airflow_provider_batchlinux.core.snapshots import POOL_FIELDS, NodeSnapshot, PoolSnapshot
 from airflow_provider_batchlinux.core.tasks.task import TaskSnapshot
 
@@ -112,6 +114,19 @@ async def wait_for_job(
     watch = account.jobs.watch(job_id, pace.interval, pace.left, soonest=pace.soonest, age=pace.age)
     async with watch:
         return await _wait_with(watch, wait_of(WatchedJobClient(account.client, watch)), pace)
+
+
+async def wait_for_room(account: SharedAccount, kind: RoomKind, pace: WaitSchedule) -> dict[str, Any]:
+    """Wait until a full quota has room for one create, together with all who wait for the same."""
+    watch = account.rooms.watch(kind, pace.interval, pace.left)
+
+    async def read() -> RoomReading:
+        reading = await watch.reading()
+        watch.poll_again()
+        return reading
+
+    async with watch:
+        return await _wait_with(watch, RoomWait(kind, read, account.room(kind)), pace)
 
 
 async def _wait_with(watch: Watch[Any], wait: Wait, pace: WaitSchedule) -> dict[str, Any]:

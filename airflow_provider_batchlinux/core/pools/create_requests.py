@@ -141,6 +141,7 @@ class CreatePoolRequest(WaitRequest):
     expires_in: Seconds | None
     if_exists: IfExists
     deletion_limit: Seconds
+    quota_limit: Seconds | None
 
     def problems(self) -> list[str]:
         """List the parameters that cannot be combined."""

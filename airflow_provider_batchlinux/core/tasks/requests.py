@@ -55,6 +55,7 @@ class TaskRequest(WaitRequest):
     :param max_retries: how often the service retries it; -1 for without limit.
     :param delete_job: when its job is deleted.
     :param rerun_finished: whether a command whose result was not read is run again.
+    :param quota_limit: the seconds to wait for room in a full quota of jobs; ``None`` does not wait.
     :param exit_codes: what exit codes mean for the Airflow task; ``None`` for the usual.
     :param output_limit: how many bytes of output are logged.
     """
@@ -82,6 +83,7 @@ class TaskRequest(WaitRequest):
     delete_job: DeleteJob
     rerun_finished: Flag
     exit_codes: ExitCodes | None
+    quota_limit: Seconds | None
     output_limit: Count
 
     def problems(self) -> list[str]:

@@ -193,7 +193,7 @@ class TestRefusals:
         account.idle_pool(1)
         account.control.set_quota(active_jobs=0)
 
-        done = run_task(operator("true"))
+        done = run_task(operator("true", quota_limit=None))
 
         assert isinstance(done.error, BatchQuotaError)
         assert "End jobs that are done, or ask for a higher job quota." in done.message
