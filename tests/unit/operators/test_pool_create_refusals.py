@@ -126,7 +126,7 @@ def test_a_throttled_create_is_tried_again(account, monkeypatch):
 def test_a_used_up_pool_quota_is_an_error_of_its_own_with_its_remedy(account):
     account.control.set_quota(pools=0)
 
-    run = run_task(create(pool_id="etl"))
+    run = run_task(create(pool_id="etl", quota_limit=None))
 
     assert isinstance(run.error, BatchQuotaError)
     assert "PoolQuotaReached" in run.message
