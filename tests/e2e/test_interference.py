@@ -112,8 +112,9 @@ def test_clearing_a_deferred_task_never_runs_two_commands_at_once(start_command:
 def test_a_killed_triggerer_neither_ends_nor_repeats_a_command(
     airflow: Standalone, start_command: StartCommand
 ):
-    command = start_command("deferred_command", seconds=25)
+    command = start_command("deferred_command", seconds=45)
     _wait_for_deferral(command)
+    until(lambda: "second 3" in command.run.log("work"), "the output to follow", limit=30)
 
     airflow.kill_triggerer()
     airflow.start("triggerer")
@@ -121,6 +122,13 @@ def test_a_killed_triggerer_neither_ends_nor_repeats_a_command(
     assert command.run.wait() == "success"
     _assert_ran_once(command)
     assert command.run.task("work")["try_number"] == 1
+    log = command.run.log("work")
+    shown = [int(second) for second in re.findall(r"^ *second (\d+)$", log, re.MULTILINE)]
+    assert sorted(set(shown)) == list(range(1, 46))
+    assert "a new triggerer continues the output of job" in log
+    # At most the last part before the kill is repeated.
+    assert shown[0] == 1
+    assert shown.count(1) == 1
 
 
 def test_a_retry_after_a_killed_worker_goes_on_with_the_same_command(start_command: StartCommand):
