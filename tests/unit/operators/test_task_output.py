@@ -89,6 +89,19 @@ def test_each_line_is_logged_once_and_in_order_while_the_command_runs(gate: Path
 
 
 @either_way
+@pytest.mark.usefixtures("pool")
+def test_the_error_shows_the_end_of_stderr_although_it_was_logged_before(
+    gate: Path, deferrable: bool
+) -> None:
+    with followed(no_such_table=gate.touch) as log:
+        run = run_to_end(operator(f"echo no such table >&2; {opens(gate)}; exit 3", deferrable=deferrable))
+
+    assert "The end of its stderr:\n    no such table" in run.message
+    assert "stderr of job" in log.text
+    assert log.text.count("    no such table") <= 2
+
+
+@either_way
 def test_a_command_that_is_requeued_begins_its_output_again(
     account: BatchAccount, gate: Path, deferrable: bool
 ) -> None:
