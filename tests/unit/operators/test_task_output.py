@@ -35,6 +35,8 @@ class Follow(logging.Handler):
         super().__init__()
         self.steps = steps
         self.text = ""
+        # A step may ask the embedded service, which logs in its own thread what it is asked.
+        self.addFilter(lambda record: not record.name.startswith("airflow_provider_batchlinux.emulator"))
 
     def emit(self, record: logging.LogRecord) -> None:
         self.text += record.getMessage() + "\n"
