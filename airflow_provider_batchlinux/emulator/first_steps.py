@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 from collections.abc import Mapping
@@ -23,6 +24,7 @@ The embedded Batch service serves account {account!r} at {endpoint}. Stop it wit
 
 Airflow:
   export AIRFLOW_CONN_AZURE_BATCH_LINUX_DEFAULT={connection}
+  export AIRFLOW_CONN_WASB_DEFAULT={storage}
 Azure CLI (az batch pool list):
   export AZURE_BATCH_ACCOUNT={account} AZURE_BATCH_ENDPOINT={endpoint}
   export AZURE_BATCH_ACCESS_KEY={key}
@@ -37,6 +39,9 @@ def environment_of(emulator: RunningEmulator) -> dict[str, str]:
     environment = {
         "AIRFLOW_CONN_AZURE_BATCH_LINUX_DEFAULT": airflow_connection(
             emulator.endpoint, emulator.account, emulator.key, emulator.ca
+        ),
+        "AIRFLOW_CONN_WASB_DEFAULT": json.dumps(
+            {"conn_type": "wasb", "host": storage.endpoint, "password": storage.key}
         ),
         "AZURE_BATCH_ACCOUNT": emulator.account,
         "AZURE_BATCH_ENDPOINT": emulator.endpoint,
@@ -64,13 +69,14 @@ def environment_of(emulator: RunningEmulator) -> dict[str, str]:
 
 def greeting(emulator: RunningEmulator) -> str:
     """Return what a person needs to use an emulator, ready to be pasted into a shell."""
-    connection = environment_of(emulator)["AIRFLOW_CONN_AZURE_BATCH_LINUX_DEFAULT"]
+    environment = environment_of(emulator)
     return _GREETING.format(
         account=emulator.account,
         endpoint=emulator.endpoint,
         key=emulator.key,
         token=emulator.control_token,
-        connection=shlex.quote(connection),
+        connection=shlex.quote(environment["AIRFLOW_CONN_AZURE_BATCH_LINUX_DEFAULT"]),
+        storage=shlex.quote(environment["AIRFLOW_CONN_WASB_DEFAULT"]),
         trust="" if emulator.ca is None else f" --cacert {shlex.quote(str(emulator.ca))}",
     )
 

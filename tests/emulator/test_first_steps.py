@@ -40,6 +40,11 @@ def test_a_shell_reads_the_variables_that_clients_need(
     assert environment_of(batch_emulator).items() <= found.items()
     assert (connection["login"], connection["password"]) == (batch_emulator.account, batch_emulator.key)
     assert connection["extra"] == {"account_url": batch_emulator.endpoint}
+    storage = json.loads(found["AIRFLOW_CONN_WASB_DEFAULT"])
+    assert (storage["host"], storage["password"]) == (
+        batch_emulator.storage.endpoint,
+        batch_emulator.storage.key,
+    )
     batch_emulator.container("data")
     with BlobServiceClient.from_connection_string(found["AZURE_STORAGE_CONNECTION_STRING"]) as client:
         assert [container.name for container in client.list_containers()] == ["data"]
@@ -67,7 +72,13 @@ def test_the_greeting_can_be_pasted(batch_emulator: RunningEmulator, tmp_path: P
 
     found = sourced(tmp_path / "env")
     wanted = environment_of(batch_emulator)
-    names = {AIRFLOW, "AZURE_BATCH_ACCOUNT", "AZURE_BATCH_ENDPOINT", "AZURE_BATCH_ACCESS_KEY"}
+    names = {
+        AIRFLOW,
+        "AIRFLOW_CONN_WASB_DEFAULT",
+        "AZURE_BATCH_ACCOUNT",
+        "AZURE_BATCH_ENDPOINT",
+        "AZURE_BATCH_ACCESS_KEY",
+    }
     assert {name: found[name] for name in names} == {name: wanted[name] for name in names}
     assert f"'Authorization: Bearer {batch_emulator.control_token}'" in text
 

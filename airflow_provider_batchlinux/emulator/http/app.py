@@ -37,6 +37,9 @@ from airflow_provider_batchlinux.emulator.simulation.faults import Fault, Reques
 
 _log = logging.getLogger(__name__)
 _requests = logging.getLogger("airflow_provider_batchlinux.emulator.requests")
+if _requests.level == logging.NOTSET:
+    # Off unless asked for: in the process of a test, the log would wait for a handler that asks the service.
+    _requests.setLevel(logging.WARNING)
 _MOST_BYTES = 1024 * 1024
 """The limit that aiohttp sets for a body by default, and Batch too."""
 _DROPPED = Reply(0)
