@@ -25,7 +25,7 @@ _REMOVAL_TIME = 1800.0
 
 _DAY = 86_400.0
 
-_LISTED_EVERY = 60
+LISTED_EVERY = 60
 """Intervals after which nodes are listed although the numbers of nodes by state have not changed."""
 
 
@@ -103,7 +103,7 @@ class BatchLinuxNodeUsersLeaseTrigger(BatchLinuxTrigger):
             self.password,
             owed_limit=timedelta(seconds=self.owed_limit),
             interval=self.poll_interval,
-            list_age=_LISTED_EVERY * self.poll_interval if is_shared else 0.0,
+            list_age=LISTED_EVERY * self.poll_interval if is_shared else 0.0,
         )
 
     @property

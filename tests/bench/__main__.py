@@ -24,6 +24,7 @@ from tests.bench.emulator import (
     emulator_node_memory,
 )
 from tests.bench.large_pool import large_pool_wait, large_pool_wait_bytes
+from tests.bench.leases import lease_cost
 from tests.bench.parsing import parse_cost
 from tests.bench.pools import create_requests
 from tests.bench.result import Result, as_table, missed, write_json
@@ -45,6 +46,7 @@ BENCHMARKS: tuple[Callable[[], Result], ...] = (
     emulator_list_10000,
     emulator_node_memory,
     waits_requests,
+    lease_cost,
     waits_cpu,
     waits_memory,
     waits_lag,

@@ -1,0 +1,293 @@
+"""What an adversary found, over the wire: access that came back, ended early or was forgotten."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import asyncssh
+import pytest
+
+from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
+from airflow_provider_batchlinux.client.pools.metadata import change_metadata
+from airflow_provider_batchlinux.client.transport.clock import ServiceClock
+from airflow_provider_batchlinux.client.transport.retry import RetryPolicy
+from airflow_provider_batchlinux.client.users import ledger as ledger_module
+from airflow_provider_batchlinux.client.users.ledger import enter, read_entry
+from airflow_provider_batchlinux.client.users.reconcile import (
+    AddUser,
+    RemoveUser,
+    SyncResult,
+    UserTarget,
+    UserWork,
+    pool_of,
+    reconcile,
+)
+from airflow_provider_batchlinux.client.users.revoke import Revocation, audited_users, revoke, revoke_overdue
+from airflow_provider_batchlinux.core.users.access import CLAIM_TIME
+from airflow_provider_batchlinux.core.users.ledger import ROOM, LedgerEntry, with_entry
+from airflow_provider_batchlinux.core.users.plan import CHANGED
+from airflow_provider_batchlinux.core.users.user import NodeUser
+from airflow_provider_batchlinux.exceptions import BatchConflictError, BatchRequestError
+from tests.airflow_harness import run_task, run_trigger
+from tests.unit.client.sessions import FixedClock, run
+from tests.unit.client.users.test_lease import OURS, THEIRS, Lease, inside, lease
+from tests.unit.leases import lease as lease_of
+from tests.unit.leases import ledger
+
+__all__ = ["lease"]
+
+HOUR = timedelta(hours=1)
+TARGET = UserTarget("etl")
+
+
+async def whole(client: BatchLinuxClient, work: UserWork) -> SyncResult:
+    """Apply a change to the whole pool, as an operator does."""
+    result = await reconcile(client, TARGET, await pool_of(client, TARGET), work)
+    await work.conclude(client, TARGET, result)
+    return result
+
+
+async def audit(client: BatchLinuxClient) -> list[Revocation]:
+    return await revoke_overdue(client, await audited_users(client), client.clock.now())
+
+
+def adding(key: asyncssh.SSHKey, by: dict[str, str], **options: Any) -> AddUser:
+    public = key.export_public_key().decode()
+    user = NodeUser("ann", datetime.now(timezone.utc) + HOUR, ssh_public_key=public)
+    entry = LedgerEntry("ann", user.expires_at, by, user.fingerprint)
+    return AddUser(user, entry, max_concurrency=1, address="private", **options)
+
+
+def at(lease: Lease, later: timedelta, scenario: Callable[[BatchLinuxClient], Awaitable[Any]]) -> Any:
+    lease.now += later
+    return lease.ask(scenario)
+
+
+def test_a_removal_while_a_node_is_deallocated_ends_the_lease_and_holds_after_the_start(account, key, lease):
+    lease.look()
+    node_id = account.put_node("deallocated")
+
+    result = lease.ask(lambda client: whole(client, RemoveUser("ann", OURS, 4)))
+    assert {record.node_id: record.outcome.value for record in result.records}[node_id] == "owed"
+    assert lease.look() is None
+    assert f"still to be taken off 1 nodes: '{node_id}'" in lease.wait.status
+
+    account.control.set_node("etl", node_id, "idle")
+    assert inside(account, key) == {node_id}
+    ended = lease.look()
+    assert ended is not None
+    assert ended["ended"] == "revoked"
+    assert inside(account, key) == set()
+    assert lease.ledger() == {}
+
+
+async def add_another(client: BatchLinuxClient) -> None:
+    """Give the name to a user of another run."""
+    await whole(client, adding(asyncssh.generate_private_key("ssh-ed25519"), THEIRS))
+
+
+@pytest.mark.parametrize(
+    ("end", "state", "payer"),
+    [
+        pytest.param("expiry", "deallocated", "lease", id="lease expires, deallocated, the lease pays"),
+        pytest.param("expiry", "offline", "lease", id="lease expires, offline, the lease pays"),
+        pytest.param("kill", "deallocated", "audit", id="lease is killed, deallocated, an audit pays"),
+        pytest.param("kill", "offline", "add", id="lease is killed, offline, the next user's task pays"),
+        pytest.param("audit", "deallocated", "audit", id="audit revokes, deallocated, the next audit pays"),
+        pytest.param("audit", "unknown", "add", id="audit revokes, unknown, the next user's task pays"),
+    ],
+)
+def test_what_was_skipped_at_the_end_stays_owed_and_is_paid_by_the_next_look(
+    account, key, lease, end, state, payer
+):
+    lease.look()
+    node_id = account.put_node(state)
+
+    if end == "expiry":
+        assert lease.look(HOUR) is None
+    elif end == "kill":
+        taken = lease.ask(lambda client: revoke(client, "etl", "ann", OURS))
+        assert taken.owed == [node_id]
+    else:
+        [revocation] = at(lease, HOUR, audit)
+        assert (revocation.owed, revocation.is_done) == ([node_id], False)
+    entry = lease.ledger()["ann"]
+    assert entry.is_revoked
+    assert entry.owed.covers(node_id)
+
+    account.control.set_node("etl", node_id, "idle")
+    assert inside(account, key) == {node_id}
+    if payer == "lease":
+        assert lease.look(timedelta(minutes=1)) is not None
+    else:
+        lease.ask(audit if payer == "audit" else add_another)
+
+    assert inside(account, key) == set()
+    assert not lease.ledger() or lease.ledger()["ann"].by == THEIRS
+
+
+async def until_entry(client: BatchLinuxClient, holds: Callable[[LedgerEntry], bool]) -> None:
+    """Look at the user's entry until something holds."""
+    while not ((entry := await read_entry(client, "etl", "ann")) and holds(entry)):
+        pass
+
+
+def test_a_killed_add_whose_request_lands_afterwards_stays_owed(account, key):
+    account.idle_pool(1, ssh=True)
+    account.control.inject("POST", "/users", drop="before")
+    settings = account.hook.settings()
+    work = adding(key, OURS)
+
+    run(settings, lambda client: whole(client, work), RetryPolicy(budget=0))
+    taken = run(settings, lambda client: revoke(client, "etl", "ann", OURS))
+    [node] = account.nodes()
+    late = work.user.to_create_rest()
+    run(settings, lambda client: client.create_node_user("etl", node.node_id, late))
+
+    assert taken is not None
+    assert not taken.is_done
+    assert len(inside(account, key)) == 1
+    later = datetime.now(timezone.utc) + CLAIM_TIME
+    [revocation] = run(settings, audit, clock=FixedClock(later.timestamp))
+    assert revocation.is_done
+    assert inside(account, key) == set()
+    assert ledger(account) == {}
+
+
+def test_an_end_while_a_request_is_in_flight_is_final_when_that_has_been_answered(account, key):
+    account.idle_pool(1, ssh=True)
+    account.control.inject("POST", "/users", delay=0.3)
+
+    async def both(client: BatchLinuxClient) -> Any:
+        task = asyncio.ensure_future(whole(client, adding(key, OURS)))
+        await until_entry(client, lambda entry: bool(entry.claims))
+        taken = await revoke(client, "etl", "ann", OURS)
+        await asyncio.wait([task])
+        return taken, task.exception()
+
+    taken, error = run(account.hook.settings(), both)
+
+    assert not taken.is_done
+    assert isinstance(error, BatchConflictError)
+    assert error.code == "UserChanged"
+    assert inside(account, key) == set()
+    assert ledger(account) == {}
+
+
+def test_a_slow_removal_leaves_alone_the_user_of_another_run_that_takes_the_name(account, key, monkeypatch):
+    monkeypatch.setattr(ledger_module, "FRESH", 0.0)
+    account.idle_pool(2, ssh=True)
+    theirs = asyncssh.generate_private_key("ssh-ed25519")
+    settings = account.hook.settings()
+    run(settings, lambda client: whole(client, adding(key, OURS)))
+    account.control.inject("DELETE", "/users", hold=0.3)
+
+    async def both(client: BatchLinuxClient) -> SyncResult:
+        async def take_the_name() -> None:
+            await until_entry(client, lambda entry: entry.is_revoked)
+            await whole(client, adding(theirs, THEIRS))
+
+        result, _ = await asyncio.gather(whole(client, RemoveUser("ann", OURS, 1)), take_the_name())
+        return result
+
+    removal = run(settings, both, RetryPolicy(budget=5))
+
+    assert sorted(str(record.code) for record in removal.records) == ["None", CHANGED]
+    assert len(inside(account, theirs)) == 2
+    assert inside(account, key) == set()
+    [entry] = ledger(account).values()
+    assert entry["by"] == THEIRS
+    assert "revoked" not in entry
+
+
+def test_a_user_that_was_removed_while_its_task_was_deferred_is_not_added_again(account, key):
+    account.idle_pool(1, ssh=True)
+    work = adding(key, OURS)
+    settings = account.hook.settings()
+    run(settings, lambda client: whole(client, work))
+    run(settings, lambda client: whole(client, RemoveUser("ann", OURS, 1)))
+
+    with pytest.raises(BatchConflictError) as caught:
+        run(settings, lambda client: whole(client, adding(key, OURS, generation=(work.generation or 0) + 1)))
+
+    assert caught.value.code == "UserChanged"
+    assert inside(account, key) == set()
+
+
+@pytest.mark.parametrize("end", ["expires_in", "expires_at"])
+def test_a_lease_that_is_retried_after_its_end_only_removes_the_user(slow_account, key, public_key, end):
+    slow_account.make_pool(dedicated=1, ssh=True)
+    slow_account.control.advance(3600)
+    slow_account.wait_for_nodes({"idle": 1})
+    until = slow_account.control.now() + HOUR
+    options = {"expires_in": HOUR} if end == "expires_in" else {"expires_in": None, "expires_at": until}
+    operator = lease_of(public_key, **options)
+    assert run_task(operator).state == "deferred"
+    node_id = slow_account.put_node("unknown")
+    slow_account.control.advance(3601)
+
+    tried = run_task(operator, try_number=2)
+    assert tried.state == "deferred"
+    slow_account.control.set_node("etl", node_id, "idle")
+    assert tried.deferral is not None
+    result = run_trigger(tried.deferral)["result"]
+
+    assert result["ended"] == "expired"
+    assert inside(slow_account, key) == set()
+
+
+def test_a_retry_before_the_end_keeps_the_end_of_the_first_try(account, public_key):
+    account.idle_pool(1)
+    operator = lease_of(public_key)
+    run_task(operator)
+    [before] = ledger(account).values()
+
+    assert run_task(operator, try_number=2).state == "deferred"
+
+    [after] = ledger(account).values()
+    assert after["until"] == before["until"]
+
+
+def test_a_machine_whose_clock_is_ahead_leaves_the_user_of_another_run(account, key):
+    account.idle_pool(1, ssh=True)
+    settings = account.hook.settings()
+    work = adding(key, OURS)
+    work.entry = LedgerEntry("ann", datetime.now(timezone.utc) + timedelta(minutes=5), OURS)
+    run(settings, lambda client: whole(client, work))
+
+    def ahead(scenario: Callable[[BatchLinuxClient], Awaitable[Any]]) -> Any:
+        return run(settings, scenario, clock=ServiceClock(lambda: time.time() + 600))
+
+    assert ahead(audit) == []
+    with pytest.raises(BatchConflictError):
+        ahead(lambda client: whole(client, RemoveUser("ann", THEIRS, 1)))
+    with pytest.raises(BatchConflictError):
+        ahead(add_another)
+    assert len(inside(account, key)) == 1
+
+
+def test_a_ledger_without_room_refuses_a_user_before_any_node_has_it_and_warns_before(account, caplog):
+    account.make_pool()
+    settings = account.hook.settings()
+    until = datetime.now(timezone.utc) + HOUR
+
+    def fill(share: float) -> None:
+        marks: dict[str, str] = {}
+        while sum(len(name) + len(text) for name, text in marks.items()) < ROOM * share:
+            marks = with_entry(marks, LedgerEntry(f"user{len(marks)}", until, OURS, "SHA256:" + "k" * 43))
+        run(settings, lambda client: change_metadata(client, "etl", lambda _: marks))
+
+    def enter_ann() -> None:
+        run(settings, lambda client: enter(client, "etl", LedgerEntry("ann", until, OURS)))
+
+    fill(0.8)
+    enter_ann()
+    assert "more users fit into its ledger" in caplog.text
+    fill(1.0)
+    with pytest.raises(BatchRequestError, match="is full") as caught:
+        enter_ann()
+    assert caught.value.code == "UserLedgerFull"
