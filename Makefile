@@ -33,7 +33,7 @@ test: $(VENV)/.ready ## Run all tests on two cores
 e2e: $(VENV)/.ready ## Run the Dags in `airflow standalone` and interrupt its processes (takes minutes)
 	$(BIN)/python -m pytest -q tests/e2e
 
-soak: $(VENV)/.ready ## Run a Dag while 12 % of the requests fail, for many seeds; FIRST=100 SEEDS=100 selects them
+soak: $(VENV)/.ready ## Run a Dag while 12 % of the requests fail, and interleave changes of users, for many seeds; FIRST=100 SEEDS=100 selects them
 	$(BIN)/python -m pytest -q --numprocesses 2 tests/soak
 
 check: $(VENV)/.ready ## Check format, lint and types
