@@ -114,6 +114,12 @@ class TemporaryUser:
             )
             codes = {record.node_id: record.code for record in failed}
             raise NodeUsersError(msg, failed=list(codes), codes=codes)
+        if taken is not None and not taken.is_done:
+            log.warning(
+                "Pool %r: user %r is revoked, but a request that adds it may be in flight. The ledger keeps "
+                "that, and an audit with revoke=True or the sweeper removes it.",
+                self.pool_id, self.user.username,
+            )  # fmt: skip
         return taken is not None
 
     async def _forget(self, client: BatchLinuxClient) -> None:

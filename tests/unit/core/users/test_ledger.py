@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_batchlinux.core.users.ledger import (
+    ALL,
+    NOTHING,
+    Claim,
     LedgerEntry,
+    Owed,
+    compacted,
     entries_in,
     ledger_table,
     with_entry,
@@ -22,6 +29,9 @@ NOW = datetime(2026, 11, 23, 12, tzinfo=timezone.utc)
 LATER, EARLIER = NOW + timedelta(hours=2), NOW - timedelta(hours=2)
 TASK = {"dag_id": "etl", "run_id": "today", "task_id": "add", "map_index": "-1"}
 MARK = "airflow_batchlinux_user_etl"
+DAY = timedelta(days=1)
+REMOVING = Claim("t1", 1, False, NOW + timedelta(minutes=10))
+INSTANTS = st.datetimes(min_value=datetime(2000, 1, 1), timezones=st.just(timezone.utc))
 
 
 def entry(expires_at: datetime = LATER, by: Mapping[str, str] | None = None) -> LedgerEntry:
@@ -30,15 +40,27 @@ def entry(expires_at: datetime = LATER, by: Mapping[str, str] | None = None) -> 
 
 @given(
     username=st.from_regex(r"[a-z_][a-z0-9_-]{0,31}", fullmatch=True),
-    expires_at=st.datetimes(min_value=datetime(2000, 1, 1), timezones=st.just(timezone.utc)),
+    expires_at=INSTANTS,
     by=st.dictionaries(st.text(), st.text(), max_size=4),
     key=st.none() | st.text(),
-    is_admin=st.booleans(),
+    flags=st.tuples(st.booleans(), st.booleans(), st.booleans()),
+    generation=st.integers(1, 99),
+    revoked_at=st.none() | INSTANTS,
+    owed=st.just(ALL) | st.builds(Owed.of, st.lists(st.text())),
+    claims=st.lists(st.builds(Claim, st.text(), st.integers(0, 9), st.booleans(), INSTANTS), max_size=2),
 )
 def test_what_is_entered_is_read_again(
-    username: str, expires_at: datetime, by: dict[str, str], key: str | None, is_admin: bool
+    username: str,
+    expires_at: datetime,
+    by: dict[str, str],
+    key: str | None,
+    flags: tuple[bool, bool, bool],
+    generation: int,
+    revoked_at: datetime | None,
+    owed: Owed,
+    claims: list[Claim],
 ) -> None:
-    entered = LedgerEntry(username, expires_at, by, key, is_admin)
+    entered = LedgerEntry(username, expires_at, by, key, *flags, generation, revoked_at, owed, tuple(claims))
 
     assert entries_in(with_entry({"mine": "1"}, entered)) == {username: entered}
 
@@ -105,6 +127,28 @@ def test_a_mark_without_a_version_is_read_and_one_of_a_later_release_bars_others
     assert entries_in({MARK: earlier})["etl"] == entry()
     assert later.bars(TASK, NOW)
     assert later.holder == "provider 'a later release (version 4)'"
+
+
+@pytest.mark.parametrize(
+    ("changes", "at", "stays"),
+    [
+        pytest.param({"is_lease": True}, LATER + DAY, True, id="active, also after its end"),
+        pytest.param({"revoked_at": NOW, "owed": ALL}, LATER + DAY, True, id="revoked, and owed"),
+        pytest.param({"revoked_at": NOW}, NOW, False, id="revoked, and owed by no node"),
+        pytest.param({"revoked_at": NOW, "is_lease": True}, LATER, True, id="a lease that may be retried"),
+        pytest.param({"revoked_at": NOW, "is_lease": True}, LATER + DAY, False, id="a day after its end"),
+        pytest.param({"revoked_at": NOW, "claims": (REMOVING,)}, NOW, True, id="a request may be in flight"),
+    ],
+)
+def test_entries_that_are_of_no_use_are_left_out(changes: dict[str, Any], at: datetime, stays: bool) -> None:
+    before = with_entry({"mine": "1"}, replace(entry(), **changes))
+
+    assert compacted(before, at) == (before if stays else {"mine": "1"})
+
+
+def test_what_nodes_owe_is_read_as_all_nodes_if_it_cannot_be_read() -> None:
+    assert entries_in({MARK: json.dumps({"version": 3, "owed": 5})})["etl"].owed == ALL
+    assert entries_in({MARK: json.dumps({"version": 3})})["etl"].owed == NOTHING
 
 
 def test_the_table_says_who_is_overdue() -> None:
