@@ -243,7 +243,7 @@ class BatchLinuxLeaseNodeUsersOperator(BatchLinuxWaitingOperator["LeaseNodeUsers
         from airflow_provider_batchlinux.core.users.plan import would_lose
 
         request = self.request
-        select = ["id", "metadata", "networkConfiguration"]
+        select = ["id", "metadata", "creationTime", "networkConfiguration"]
         body = await client.find_pool_body(request.pool_id, select)
         if body is None:
             return
@@ -254,9 +254,8 @@ class BatchLinuxLeaseNodeUsersOperator(BatchLinuxWaitingOperator["LeaseNodeUsers
                 "the lease would take away. Give it to the lease too, or choose another username."
             )
             raise NodeUsersError(msg, failed=[])
-        if request.address != "private":
-            nodes = await client.list_nodes(request.pool_id)
-            await reachable_choice(client, body, nodes, request.address)
+        nodes = await client.list_nodes(request.pool_id) if request.address != "private" else []
+        await reachable_choice(client, body, nodes, request.address)
 
     def _user(self, trigger: BatchLinuxNodeUsersLeaseTrigger, password: str | None) -> NodeUser:
         from airflow_provider_batchlinux.core.users.user import NodeUser

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_batchlinux.operators.node_users import BatchLinuxAddNodeUsersOperator
+from airflow_provider_batchlinux.operators.node_users_lease import BatchLinuxLeaseNodeUsersOperator
 from airflow_provider_batchlinux.operators.user_audit import BatchLinuxAuditNodeUsersOperator
 from airflow_provider_batchlinux.specs import EndpointSpec, NetworkSpec
 from tests.airflow_harness import TaskRun, run_task
@@ -111,10 +112,17 @@ def test_who_adds_a_user_to_an_open_pool_or_a_closed_one_is_told(
         account.wait_for_nodes({"idle": 1}, pool_id=pool_id)
 
     told = run_task(BatchLinuxAddNodeUsersOperator(pool_id="open", **add))
+    lease = BatchLinuxLeaseNodeUsersOperator(
+        pool_id="open", task_id="lease", username="ann", ssh_public_key=public_key, expires_in=600,
+        address="private",
+    )  # fmt: skip
+    leased = run_task(lease)
     closed = run_task(BatchLinuxAddNodeUsersOperator(pool_id="shut", **add))
     refused = run_task(BatchLinuxAddNodeUsersOperator(pool_id="shut", address="public", **add))
 
     assert "Pool 'open': SSH is open to the whole Internet" in told.log
+    assert leased.state == "deferred"
+    assert "Pool 'open': SSH is open to the whole Internet" in leased.log
     assert "Pool 'shut' denies SSH to all networks (ssh_from=[])" in closed.log
     assert closed.state == "success", closed.message
     assert "Pool 'shut' denies SSH to all networks" in refused.message
