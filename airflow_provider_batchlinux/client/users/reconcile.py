@@ -53,6 +53,8 @@ from airflow_provider_batchlinux.exceptions import NodeUsersError
 
 log = logging.getLogger(__name__)
 
+_UNSURE = "A request that adds the user may be in flight."
+
 _FIELDS = (*POOL_FIELDS, "networkConfiguration")
 _DONE = (UserOutcome.ADDED, UserOutcome.UPDATED, UserOutcome.REMOVED, UserOutcome.ABSENT)
 
@@ -308,6 +310,8 @@ class RemoveUser:
         )
         if target.is_whole_pool and ending is not None:
             await end_claim(client, target.pool_id, self.username, ending.token, records)
+            if ending.is_unsure:
+                return [replace(record, outcome=UserOutcome.OWED, note=_UNSURE) for record in records]
         return records
 
     async def conclude(self, client: BatchLinuxClient, target: UserTarget, result: SyncResult) -> None:

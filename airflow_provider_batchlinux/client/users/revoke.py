@@ -48,6 +48,11 @@ class Ending:
     token: str
     by_holder: bool
 
+    @property
+    def is_unsure(self) -> bool:
+        """Whether a request that adds the user may be carried out after a node was asked to remove it."""
+        return any(one.adds for one in self.entry.claims)
+
     def guard(self, client: BatchLinuxClient) -> Guard:
         """Return the look before each node: the entry must still be this revoked one."""
         return Guard(
@@ -66,7 +71,7 @@ class Ending:
         """
         if any(record.code == CHANGED for record in records):
             return await end_claim(client, self.pool_id, self.entry.username, self.token, records)
-        owed = Owed.of(record.node_id for record in records if leaves_user(record))
+        owed = Owed.of(record.node_id for record in records if self.is_unsure or leaves_user(record))
         token = "" if any(map(is_unanswered, records)) else self.token
 
         def change(found: LedgerEntry | None) -> LedgerEntry | None:

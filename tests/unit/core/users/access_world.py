@@ -271,12 +271,16 @@ class Actor:
             return may_remove(found, entry.generation)
 
         yield None
+        asked = list(world.nodes)
         owing, unanswered, changed = yield from self._ask(entry, entry.owed, token, permits, entry.generation)
         if world.entry is None:
             return
         if changed or not permits(world.entry):
             world.entry = world.entry if unanswered else release(world.entry, token, self.now)
             return
+        if any(one.adds for one in entry.claims):
+            # What was asked before a request that adds the user has landed is not final.
+            owing = {*owing, *asked}
         kept = "" if unanswered else token
         world.entry = settle(world.entry, Owed.of(owing), kept, self.now, by_holder=by_holder)
         if world.entry is None or not world.entry.owed:
