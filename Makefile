@@ -30,8 +30,16 @@ demo: $(VENV)/.ready ## Run two example Dags on the embedded service, log in ove
 test: $(VENV)/.ready ## Run all tests on two cores
 	$(BIN)/python -m pytest -q --numprocesses 2
 
-e2e: $(VENV)/.ready ## Run the Dags in `airflow standalone` and interrupt its processes (takes minutes)
-	$(BIN)/python -m pytest -q tests/e2e
+e2e: $(VENV)/.ready $(if $(DB),$(VENV)/.$(DB)) ## Run the Dags in `airflow standalone`, interrupt its processes (takes minutes); DB=postgres
+	E2E_DATABASE=$(or $(DB),sqlite) $(BIN)/python -m pytest -q tests/e2e
+
+$(VENV)/.postgres: $(VENV)/.ready
+	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null \
+		|| apt-get install --yes --quiet postgresql \
+		|| { echo "PostgreSQL is not installed and cannot be: install the package postgresql."; exit 1; }
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --group postgres
+	touch $@
 
 soak: $(VENV)/.ready ## Run a Dag while 12 % of the requests fail, and interleave changes of users, for many seeds; FIRST=100 SEEDS=100 selects them
 	$(BIN)/python -m pytest -q --numprocesses 2 tests/soak

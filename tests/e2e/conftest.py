@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ import pytest
 
 from tests.demo.login import Login, make_key_pair, wait_and_log_in
 from tests.e2e.account import Account
+from tests.e2e.postgres import running_postgres
 from tests.e2e.rest import AirflowApi, Run
 from tests.e2e.standalone import Standalone, running_airflow
 from tests.embedded_service import embedded_service
@@ -63,7 +65,18 @@ def key_pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
 
 
 @pytest.fixture(scope="session")
+def database() -> Iterator[str | None]:
+    """Give the URL of a PostgreSQL database if E2E_DATABASE asks for one; ``None`` for SQLite."""
+    if os.environ.get("E2E_DATABASE", "sqlite") == "sqlite":
+        yield None
+        return
+    with running_postgres() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
 def airflow(
+    database: str | None,
     account: Account,
     key_pair: tuple[Path, str],
     hidden: Secrets,
@@ -80,7 +93,8 @@ def airflow(
         "AIRFLOW_VAR_MISTAKEN_KEY": hidden.private_key,
     }
     bundles = {"examples": HERE.parents[1] / "example_dags", "tests": HERE / "dags"}
-    with running_airflow(tmp_path_factory.mktemp("airflow") / "home", bundles, settings) as airflow:
+    home = tmp_path_factory.mktemp("airflow") / "home"
+    with running_airflow(home, bundles, settings, database) as airflow:
         yield airflow
 
 

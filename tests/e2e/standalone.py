@@ -6,16 +6,16 @@ import json
 import os
 import signal
 import socket
-import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
 import psutil  # type: ignore[import-untyped]
+from sqlalchemy import create_engine, inspect, text
 
 from tests.e2e.polling import until
 
@@ -28,10 +28,15 @@ _PARTS = ("metadatabase", "scheduler", "triggerer", "dag_processor")
 
 @dataclass
 class Standalone:
-    """A running Airflow; its home holds the database, the logs and what the processes print."""
+    """
+    A running Airflow; its home holds the logs and what the processes print.
+
+    :param database: the SQLAlchemy URL of its database.
+    """
 
     url: str
     home: Path
+    database: str
     environment: Mapping[str, str]
     started: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
@@ -51,10 +56,18 @@ class Standalone:
         roots = [psutil.Process(process.pid) for process in self.started if process.poll() is None]
         return [process for root in roots for process in [root, *root.children(recursive=True)]]
 
+    def rows(self) -> Iterator[tuple[str, str]]:
+        """Read each row of each table of the database, as the table and a text."""
+        engine = create_engine(self.database)
+        with engine.connect() as connection:
+            for table in inspect(engine).get_table_names():
+                for row in connection.execute(text(f'select * from "{table}"')):
+                    yield table, str(row)
+        engine.dispose()
+
     def trigger_rows(self) -> list[str]:
         """Read what the database holds of the triggers that wait, a text for each."""
-        with closing(sqlite3.connect(f"file:{self.home}/airflow.db?mode=ro", uri=True)) as database:
-            return [str(row) for row in database.execute("select * from trigger")]
+        return [row for table, row in self.rows() if table == "trigger"]
 
     def kill_triggerer(self) -> None:
         """End the triggerer without a chance to tidy up, as a lost machine does."""
@@ -96,13 +109,15 @@ class Standalone:
 
 @contextmanager
 def running_airflow(
-    home: Path, bundles: Mapping[str, Path], settings: Mapping[str, str]
+    home: Path, bundles: Mapping[str, Path], settings: Mapping[str, str], database: str | None = None
 ) -> Iterator[Standalone]:
     """
     Run a whole Airflow on free ports of the loopback until the block ends.
 
     :param bundles: folders of Dags by name.
     :param settings: further environment variables, such as connections.
+    :param database: the SQLAlchemy URL of a server, with which a second scheduler and a second triggerer run;
+        ``None`` for SQLite.
     """
     home.mkdir()
     api_port, worker_port, trigger_port = _free_ports(3)
@@ -114,10 +129,17 @@ def running_airflow(
         "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(worker_port),
         "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(trigger_port),
     }
-    airflow = Standalone(url, home, {**_environment(home, bundles), **ports, **settings})
+    where = database or f"sqlite:///{home}/airflow.db"
+    environment = {**_environment(home, bundles), **ports, **settings}
+    environment["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] = where
+    airflow = Standalone(url, home, where, environment)
     airflow.start("standalone")
     try:
         airflow.wait_until_healthy()
+        if database is not None:
+            # The first ones serve the logs, which are in the same folder.
+            airflow.start("scheduler", "--skip-serve-logs")
+            airflow.start("triggerer", "--skip-serve-logs")
         yield airflow
     finally:
         airflow.stop()

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
 
 from tests.e2e.conftest import SHORT_SECRET, Secrets
 from tests.e2e.rest import AirflowApi
@@ -13,14 +11,7 @@ from tests.e2e.standalone import Standalone
 
 def stored(airflow: Standalone) -> Iterator[tuple[str, str]]:
     """Give all that Airflow stores: each row of each table, and each file of its home."""
-    database = airflow.home / "airflow.db"
-    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
-        tables = [
-            name for (name,) in connection.execute("select name from sqlite_master where type = 'table'")
-        ]
-        for table in tables:
-            for row in connection.execute(f'select * from "{table}"'):
-                yield f"table {table}", str(row)
+    yield from ((f"table {table}", row) for table, row in airflow.rows())
     for path in airflow.home.rglob("*"):
         if path.is_file() and not path.name.startswith("airflow.db"):
             yield str(path), path.read_text(errors="replace")
