@@ -53,15 +53,15 @@ def _start(name: str, *arguments: str) -> subprocess.Popen[bytes]:
     quiet = subprocess.DEVNULL
     if os.geteuid() != 0:
         return subprocess.Popen(line, stdout=quiet, stderr=quiet, cwd="/")
-    user, group = _nobody()
+    user, group = _unprivileged()
     return subprocess.Popen(
         line, stdout=quiet, stderr=quiet, cwd="/", user=user, group=group, extra_groups=[]
     )
 
 
-def _nobody() -> tuple[int, int]:
-    nobody = pwd.getpwnam("nobody")
-    return nobody.pw_uid, nobody.pw_gid
+def _unprivileged() -> tuple[int, int]:
+    user = pwd.getpwnam("daemon")
+    return user.pw_uid, user.pw_gid
 
 
 def _run(name: str, *arguments: str) -> None:
@@ -71,7 +71,7 @@ def _run(name: str, *arguments: str) -> None:
 
 def _give_away(folder: Path) -> None:
     if os.geteuid() == 0:
-        os.chown(folder, *_nobody())
+        os.chown(folder, *_unprivileged())
 
 
 def _answers(port: int) -> bool:
