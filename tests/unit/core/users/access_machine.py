@@ -136,10 +136,11 @@ class AccessMachine(RuleBasedStateMachine):
                 self.world.carry_out(request)
             else:
                 self.world.requests.remove(request)
+        # Time first: an actor that is answered looks at the ledger again, and its request follows soon.
+        self.world.now = then
         for running in list(self.running):
             if running.request is not None and running.request.sent + IN_FLIGHT <= then:
                 self.answer(running)
-        self.world.now = then
 
     @precondition(lambda self: len(self.world.nodes) < 4)
     @rule()
