@@ -69,8 +69,10 @@ class StorageLocation:
     def __str__(self) -> str:
         if self.web_url is not None:
             return self.web_url
-        place = f"{self.container}/{self.path}"
-        return f"{self.account_url}/{place}" if self.account_url else f"abfs://{place}"
+        # As it is read again from the metadata of a job: URLs are quoted, object paths are not.
+        if self.account_url:
+            return f"{self.account_url}/{self.container}/{quote(self.path)}"
+        return f"abfs://{self.container}/{self.path}"
 
 
 def parse_location(text: str) -> StorageLocation:
@@ -161,6 +163,9 @@ def _object_location(rest: str) -> StorageLocation:
 def _web_location(text: str, scheme: str, shown: str) -> StorageLocation:
     parts = urlsplit(text)
     host, query = parts.hostname or "", parts.query
+    if parts.fragment:
+        msg = f"{shown.partition('#')[0]!r} is followed by '#': write %23 for one in the name of a blob."
+        raise ValueError(msg)
     if parts.username is not None or not host:
         msg = f"{host or 'the URL'!r} has a user name, or no host."
         raise ValueError(msg)

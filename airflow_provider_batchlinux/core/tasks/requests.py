@@ -88,9 +88,19 @@ class TaskRequest(WaitRequest):
 
     def problems(self) -> list[str]:
         """List the parameters that cannot be combined."""
+        found = []
         if self.elevated and self.run_as is not None:
-            return ["elevated and run_as both name a user; give elevation in run_as instead."]
-        return []
+            found.append("elevated and run_as both name a user; give elevation in run_as instead.")
+        codes = [code for code, ending in (self.exit_codes or {}).items() if code and ending == "success"]
+        for path, given in (self.outputs or {}).items() if codes else ():
+            spec = given if isinstance(given, OutputSpec) else OutputSpec(given)
+            if spec.upload_on == "success" or (spec.upload_on == "completion" and not spec.optional):
+                found.append(
+                    f"exit_codes makes {codes[0]} a success, but outputs[{path!r}] is uploaded, or looked "
+                    "for, after 0 only: give OutputSpec(..., upload_on='completion', optional=True), or end "
+                    "the command with 0."
+                )
+        return found
 
     def job(self, packed_files: str | None) -> JobSpec:
         """

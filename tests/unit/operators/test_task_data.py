@@ -175,6 +175,10 @@ FAULTS: dict[str, tuple[dict[str, Any] | Callable[[Storage], dict[str, Any]], st
         {"outputs": {"made": "abfs://nowhere/made"}},
         "The container of an output does not exist: create it first.",
     ),
+    "output after another code than 0": (
+        {"outputs": {"made": "abfs://raw/made"}, "exit_codes": {9: "success"}},
+        "exit_codes makes 9 a success, but outputs['made'] is uploaded, or looked for, after 0 only",
+    ),
     "pattern without match": (
         {"outputs": {"out/*.csv": "abfs://raw/"}},
         "No file matches output 'out/*.csv' after the command has succeeded.",

@@ -67,6 +67,20 @@ def test_secrets_reach_the_command_and_stand_nowhere(storage: Storage, options: 
     assert private.names() == []
 
 
+def test_a_variable_that_bash_keeps_fails_the_command(storage: Storage) -> None:
+    storage.container("private")
+
+    done = run_to_end(
+        operator(
+            "true", secret_environment={"UID": "s3cret"}, secret_storage=f"{storage.endpoint}/private/a%23b/"
+        )
+    )
+
+    assert "UID: readonly variable" in done.message
+    assert "s3cret" not in done.everything_said
+    assert storage.container("private").names() == []
+
+
 def test_secrets_are_deleted_when_the_command_fails_or_is_killed(storage: Storage, loop: Loop) -> None:
     private = storage.container("private")
 

@@ -167,13 +167,17 @@ class OutputSpec(Spec):
             location, "write", self.conn_id or location.conn_id or conn_id, self.identity or identity
         )
 
+    def path(self, pattern: str) -> str:
+        """Return the name of the blob, or for a pattern the prefix; empty for the file's name or none."""
+        path = self.location.path
+        if self.location.is_prefix and path and not _WILDCARD.search(pattern):
+            return f"{path.rstrip('/')}/{PurePosixPath(pattern).name}"
+        return path
+
     def rest(self, pattern: str, grant: Grant, url: str) -> dict[str, Any]:
         """Return it as one of the task's output files."""
         container: dict[str, Any] = {"containerUrl": url}
-        path = grant.location.path
-        if grant.location.is_prefix and path and not _WILDCARD.search(pattern):
-            path = f"{path.rstrip('/')}/{PurePosixPath(pattern).name}"
-        if path:
+        if path := self.path(pattern):
             container["path"] = path.rstrip("/")
         if grant.identity is not None and not grant.location.has_access:
             container["identityReference"] = {"resourceId": grant.identity}
@@ -182,6 +186,26 @@ class OutputSpec(Spec):
             "destination": {"container": container},
             "uploadOptions": {"uploadCondition": f"task{self.upload_on}"},
         }
+
+
+def outputs_to_one_blob(outputs: Mapping[str, OutputSpec], conn_id: str) -> list[str]:
+    """
+    List the outputs of which the service would keep only the one that it uploads last.
+
+    :param conn_id: the connection of the command.
+    """
+    problems, seen = [], dict[tuple[str, str, str], list[tuple[str, str]]]()
+    for path, spec in outputs.items():
+        if _WILDCARD.search(path):
+            continue
+        location = spec.location
+        account = location.account_url or spec.grant(conn_id, None).conn_id
+        blob = (account, location.container, spec.path(path) or PurePosixPath(path).name)
+        for other, condition in seen.setdefault(blob, []):
+            if "completion" in (condition, spec.upload_on) or condition == spec.upload_on:
+                problems.append(f"outputs[{path!r}] and outputs[{other!r}] name the same blob.")
+        seen[blob].append((path, spec.upload_on))
+    return problems
 
 
 def output_check(outputs: Mapping[str, OutputSpec]) -> str:

@@ -2,13 +2,32 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Mapping
 
 SECRETS_FILE = ".airflow_batchlinux_secrets"
 """The script in the task's working directory."""
 
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _DIRECTORY = "${AZ_BATCH_TASK_WORKING_DIR:-.}"
+
+
+def secret_problems(environment: Mapping[str, str], files: Mapping[str, str]) -> list[str]:
+    """List the secrets that the script cannot carry, without their values."""
+    problems = [
+        f"secret_environment names {name!r}, which is no name of bash: letters, digits and '_', not first a "
+        "digit."
+        for name in environment
+        # Bash would print the value.
+        if not _NAME.fullmatch(name)
+    ]
+    for path, text in files.items():
+        if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
+            problems.append(
+                f"secret_files[{path!r}] holds NUL or half of a surrogate pair, which is no text."
+            )
+    return problems
 
 
 def secrets_script(environment: Mapping[str, str], files: Mapping[str, str]) -> bytes:
@@ -18,7 +37,8 @@ def secrets_script(environment: Mapping[str, str], files: Mapping[str, str]) -> 
     :param files: contents by path, relative to the task's working directory; several lines end with a line
         break.
     """
-    lines = [f"export {name}={shlex.quote(value)}" for name, value in environment.items()]
+    # Bash refuses to replace some of its own variables, such as UID.
+    lines = [f"export {name}={shlex.quote(value)} || exit 125" for name, value in environment.items()]
     for path, text in files.items():
         # Templates lose the last line break, without which a private key cannot be read.
         content = f"{text}\n" if "\n" in text and not text.endswith("\n") else text

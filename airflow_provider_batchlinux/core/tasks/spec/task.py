@@ -27,10 +27,20 @@ from airflow_provider_batchlinux.core.parameters.spec import Spec
 from airflow_provider_batchlinux.core.pools.spec.containers import TaskContainerSpec
 from airflow_provider_batchlinux.core.storage.grants import Grant
 from airflow_provider_batchlinux.core.storage.locations import GivenLocation, Location, parse_location
-from airflow_provider_batchlinux.core.tasks.spec.data import InputSpec, OutputSpec, output_check
+from airflow_provider_batchlinux.core.tasks.spec.data import (
+    InputSpec,
+    OutputSpec,
+    output_check,
+    outputs_to_one_blob,
+)
 from airflow_provider_batchlinux.core.tasks.spec.files import FILES_VARIABLE, path_problems, unpacking
 from airflow_provider_batchlinux.core.tasks.spec.identity import AutoUserSpec
-from airflow_provider_batchlinux.core.tasks.spec.secrets import SECRETS_FILE, reading_secrets, secrets_script
+from airflow_provider_batchlinux.core.tasks.spec.secrets import (
+    SECRETS_FILE,
+    reading_secrets,
+    secret_problems,
+    secrets_script,
+)
 
 
 @dataclass(frozen=True)
@@ -90,6 +100,7 @@ class TaskSpec(Spec):
         found += self._secret_problems()
         found += [problem for path, spec in self._inputs().items() for problem in spec.problems(path)]
         found += [problem for path, spec in self._outputs().items() for problem in spec.problems(path)]
+        found += outputs_to_one_blob(self._outputs(), self.storage_conn_id)
         if self.max_retries < -1:
             found.append(f"max_retries={self.max_retries} is less than -1 (for ever).")
         return found
@@ -196,6 +207,7 @@ class TaskSpec(Spec):
 
     def _secret_problems(self) -> list[str]:
         found = environment_problems("secret_environment", self.secret_environment)
+        found += secret_problems(self.secret_environment, self.secret_files)
         found += [problem for path in self.secret_files for problem in path_problems("secret_files", path)]
         twice = sorted(set(self.secret_environment) & set(self.environment))
         found += [f"environment and secret_environment both have {name!r}." for name in twice]

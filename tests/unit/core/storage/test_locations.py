@@ -39,6 +39,8 @@ NOW = datetime(2026, 1, 1, tzinfo=timezone.utc)
         ),
         ("http://127.0.0.1:10000/devstore/raw/b.csv", "http://127.0.0.1:10000/devstore/raw/b.csv", False),
         ("https://example.com/files/b.csv?v=2", "https://example.com/files/b.csv?v=2", False),
+        (f"{OTHER}/raw/a%23b%2525c%3F.csv", f"{OTHER}/raw/a%23b%2525c%3F.csv", False),
+        ("abfs://raw@contoso.dfs.core.windows.net/a#b%25c", f"{OTHER}/raw/a%23b%2525c", False),
         ("abfs://raw/a b/ü#1.csv", f"{ACCOUNT}/raw/a%20b/%C3%BC%231.csv", False),
         ("abfs://raw", f"{ACCOUNT}/raw/", True),
         ("abfs://raw/2026/", f"{ACCOUNT}/raw/2026/", True),
@@ -71,6 +73,8 @@ def test_an_object_path_names_its_connection() -> None:
         ("abfs://raw/*/b.csv", "has a wildcard inside"),
         ("http://contoso.blob.core.windows.net/raw/b.csv", "is not encrypted: use https."),
         (f"{OTHER}/raw/b.csv?snapshot=s3cret", "has a query that is not a SAS"),
+        (f"{OTHER}/raw/b#1.csv", f"'{OTHER}/raw/b' is followed by '#': write %23"),
+        (f"{OTHER}/raw/b#?sig=s3cret", "is followed by '#'"),
         ("https://user:s3cret@example.com/b.csv", "has a user name, or no host"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -106,12 +107,43 @@ def test_an_output_is_an_output_file(
         ({"outputs": {"out/": "abfs://raw/"}}, "outputs['out/'] is a directory and not a file; use out/**"),
         ({"outputs": {"a": "abfs://raw/*"}}, "the destination ends with '*'"),
         ({"outputs": {"$A": "abfs://raw/d/"}}, "name the blob in the destination"),
+        (
+            {"outputs": {"a": "abfs://raw/same", "b": OutputSpec("abfs://raw/same", upload_on="completion")}},
+            "outputs['b'] and outputs['a'] name the same blob.",
+        ),
+        (
+            {"outputs": {"d/x": "abfs://raw/d/", "e/x": "abfs://raw/d/"}},
+            "outputs['e/x'] and outputs['d/x'] name",
+        ),
+        ({"outputs": {"d/x": "abfs://raw", "e": "abfs://raw/x"}}, "outputs['e'] and outputs['d/x'] name"),
+        (
+            {"secret_environment": {"my-key": "s3cret"}, "secret_storage": "abfs://private/"},
+            "secret_environment names 'my-key', which is no name of bash",
+        ),
+        (
+            {"secret_files": {"a": "s3\0cret"}, "secret_storage": "abfs://private/"},
+            "secret_files['a'] holds NUL",
+        ),
+        ({"secret_files": {"a": "\ud800"}, "secret_storage": "abfs://private/"}, "half of a surrogate pair"),
     ],
 )
 def test_what_the_service_would_tell_late_is_named(parts: dict[str, Any], problem: str) -> None:
     [found] = TaskSpec("true", **parts).problems()
 
     assert problem in found
+    assert not re.search("s3.?cret", found)
+
+
+def test_different_blobs_or_conditions_are_no_conflict() -> None:
+    outputs = {
+        "a": "abfs://raw/a",
+        "b": OutputSpec("abfs://raw/a", upload_on="failure"),
+        "c": "abfs://other@raw/a",
+        "*.csv": "abfs://raw/d/",
+        "*.txt": "abfs://raw/d/",
+    }
+
+    assert TaskSpec("true", outputs=outputs).problems() == []
 
 
 def test_a_retry_knows_its_work_whatever_the_sas() -> None:
