@@ -15,6 +15,7 @@ _FORMS = "abfs[s]://container/path, abfs[s]://container@account.dfs.core.windows
 _OBJECT_SCHEMES = ("abfs", "abfss", "wasb", "wasbs")
 _CONTAINER = re.compile(r"\$(?:root|web)|[a-z0-9](?:-?[a-z0-9]){2,62}")
 _ACCOUNT_HOST = re.compile(r"([a-z0-9]{3,24})((?:\.z[0-9]+)?)\.(blob|dfs)\.([a-z0-9.-]+)", re.IGNORECASE)
+_PASSWORD = re.compile(r"(?<=://)[^/?#@:]*:([^/?#@]+)@")
 _SIGNATURE = re.compile(r"(?:^|&)sig=", re.IGNORECASE)
 
 
@@ -106,8 +107,8 @@ def location_text(value: object) -> str | None:
 
 
 def without_query(url: str) -> str:
-    """Return a URL without its query, which may hold a SAS."""
-    head, mark, _ = url.partition("?")
+    """Return a URL without its query, which may hold a SAS, and without a password before its host."""
+    head, mark, _ = _PASSWORD.sub(f":{HIDDEN}@", url).partition("?")
     return f"{head}?{HIDDEN}" if mark else head
 
 
@@ -123,9 +124,8 @@ def _hide_location(value: object, secrets: set[str]) -> object:
     text = location_text(value)
     if text is None:
         return hide_whole(value, secrets)
-    _, _, query = text.partition("?")
-    if query:
-        secrets.add(query)
+    found = _PASSWORD.search(text)
+    secrets.update(filter(None, (text.partition("?")[2], found and found[1])))
     return without_query(text)
 
 

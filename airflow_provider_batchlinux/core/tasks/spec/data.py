@@ -58,12 +58,14 @@ class InputSpec(Spec):
     :param conn_id: the Airflow connection to the storage account; ``None`` for that of the command.
     :param identity: the ARM id of a managed identity of the pool that may read the blobs, instead of a SAS;
         ``None`` for that of the command.
+    :param optional: whether a prefix or container may have no blob. Otherwise the command fails without one.
     """
 
     source: GivenLocation
     mode: FileMode | None = None
     conn_id: Text | None = None
     identity: Text | None = None
+    optional: Flag = False
 
     @property
     def location(self) -> StorageLocation:
@@ -74,6 +76,8 @@ class InputSpec(Spec):
         """List what is wrong with it as the input at a path."""
         name = f"inputs[{path!r}]"
         if not self.location.is_prefix:
+            if self.optional:
+                return [f"{name}: only a prefix or container can be optional; a single blob has to exist."]
             return path_problems("inputs", path)
         if self.location.web_url is None and self._folder(path) and path_problems("inputs", path.rstrip("/")):
             return [f"{name} leaves the task's directory."]
@@ -102,6 +106,25 @@ class InputSpec(Spec):
         if folder := self._folder(path):
             body["filePath"] = folder
         return {"storageContainerUrl": url, **body}
+
+    def check(self, path: str) -> str:
+        """
+        Return the bash command that fails if nothing was downloaded; empty for none.
+
+        The service takes a prefix without blobs for a success.
+        """
+        location = self.location
+        if not location.is_prefix or self.optional:
+            return ""
+        # Blobs keep their whole names. Hidden files in the working directory itself are not from storage.
+        folder = self._folder(path)
+        start = shlex.quote(f"{folder}/{location.path}" if folder else location.path)
+        hidden = " dotglob" if folder or location.path else ""
+        missing = shlex.quote(f"No blob begins with {location}, the source of input {path!r}.")
+        return (
+            f'(cd -- "${{AZ_BATCH_TASK_WORKING_DIR:-.}}" && shopt -s nullglob{hidden} && set -- {start}* && '
+            f'[ $# -gt 0 ]) || {{ printf "%s\\n" {missing} >&2; exit {MISSING_INPUT}; }}'
+        )
 
     @staticmethod
     def _folder(path: str) -> str:
@@ -231,6 +254,9 @@ def output_check(outputs: Mapping[str, OutputSpec]) -> str:
 
 MISSING_OUTPUT = 73
 """The exit code of a command that succeeded without leaving its outputs: EX_CANTCREAT of sysexits.h."""
+
+MISSING_INPUT = 66
+"""The exit code of a command for which no blob of an input was downloaded: EX_NOINPUT of sysexits.h."""
 
 
 def _quoted_parts(path: str) -> Iterator[str]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import PurePosixPath
 from typing import Any, ClassVar
 
 from airflow_provider_batchlinux.core.commands import (
@@ -100,6 +102,11 @@ class TaskSpec(Spec):
         found += self._secret_problems()
         found += [problem for path, spec in self._inputs().items() for problem in spec.problems(path)]
         found += [problem for path, spec in self._outputs().items() for problem in spec.problems(path)]
+        single = [path for path, spec in self._inputs().items() if not spec.location.is_prefix]
+        paths = Counter(str(PurePosixPath(path)) for path in (*single, *self.secret_files))
+        found += [
+            f"{path!r} is more than one of inputs and secret_files." for path in paths if paths[path] > 1
+        ]
         found += outputs_to_one_blob(self._outputs(), self.storage_conn_id)
         if self.max_retries < -1:
             found.append(f"max_retries={self.max_retries} is less than -1 (for ever).")
@@ -200,6 +207,7 @@ class TaskSpec(Spec):
         if packed_files is not None:
             lines.insert(0, unpacking())
             carried[FILES_VARIABLE] = packed_files
+        lines = [*filter(None, (spec.check(path) for path, spec in self._inputs().items())), *lines]
         command = "\n".join(lines)
         check = output_check(self._outputs())
         line, variables = checked_command_line(command, check) if check else command_line(command)

@@ -76,6 +76,7 @@ def test_an_object_path_names_its_connection() -> None:
         (f"{OTHER}/raw/b#1.csv", f"'{OTHER}/raw/b' is followed by '#': write %23"),
         (f"{OTHER}/raw/b#?sig=s3cret", "is followed by '#'"),
         ("https://user:s3cret@example.com/b.csv", "has a user name, or no host"),
+        ("ftp://user:s3cret@example.com/b.csv", "'ftp://:***@example.com/b.csv' is not a URL of a blob"),
     ],
 )
 def test_what_is_no_place_is_refused_without_its_query(url: str, problem: str) -> None:

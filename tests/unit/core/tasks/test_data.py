@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -107,6 +108,8 @@ def test_an_output_is_an_output_file(
         ({"outputs": {"out/": "abfs://raw/"}}, "outputs['out/'] is a directory and not a file; use out/**"),
         ({"outputs": {"a": "abfs://raw/*"}}, "the destination ends with '*'"),
         ({"outputs": {"$A": "abfs://raw/d/"}}, "name the blob in the destination"),
+        ({"inputs": {"x": "abfs://raw/a", "./x": "abfs://raw/b"}}, "'x' is more than one of inputs and"),
+        ({"inputs": {"x": InputSpec("abfs://raw/a", optional=True)}}, "only a prefix or container can be"),
         (
             {"outputs": {"a": "abfs://raw/same", "b": OutputSpec("abfs://raw/same", upload_on="completion")}},
             "outputs['b'] and outputs['a'] name the same blob.",
@@ -199,6 +202,44 @@ def test_an_output_is_missing_if_no_file_matches(tmp_path: Path, pattern: str, i
         "" if is_found else f"No file matches output {pattern!r} after the command has succeeded.\n"
     )
     assert not (working / "broken").exists()
+
+
+@pytest.mark.parametrize(
+    ("path", "source", "is_found"),
+    [
+        ("in/", "abfs://raw/2026/", True),
+        ("in", "abfs://raw/20*", True),
+        ("in", "abfs://raw", True),
+        (".", "abfs://raw/in/2026/it's $(touch broken)/", True),
+        (".", "abfs://raw", True),
+        ("in/", "abfs://raw/2027/", False),
+        ("none", "abfs://raw", False),
+        (".", "abfs://raw/none*", False),
+        ("none", InputSpec("abfs://raw", optional=True), True),
+        ("none", "abfs://raw/single", True),
+    ],
+)
+def test_an_input_is_missing_if_no_blob_has_its_prefix(
+    tmp_path: Path, path: str, source: object, is_found: bool
+) -> None:
+    (tmp_path / "in/2026/it's $(touch broken)").mkdir(parents=True)
+    (tmp_path / "in/2026/it's $(touch broken)/.hidden").touch()
+    task = TaskSpec("printf started", inputs={path: source})
+    body = body_of(task)
+    environment = {item["name"]: item["value"] for item in body["environmentSettings"]}
+
+    done = subprocess.run(
+        shlex.split(body["commandLine"]),
+        cwd=tmp_path,
+        env={"PATH": "/usr/bin:/bin", **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (done.returncode, done.stdout) == ((0, "started") if is_found else (66, ""))
+    assert is_found or done.stderr.startswith("No blob begins with abfs://raw/")
+    assert not (tmp_path / "broken").exists()
 
 
 def test_an_optional_output_or_one_of_a_failure_is_not_looked_for() -> None:

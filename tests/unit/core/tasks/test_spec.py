@@ -68,8 +68,10 @@ def test_secrets_in_any_part_are_hidden_and_masked() -> None:
     secrets: set[str] = set()
 
     hidden = reader_of(TaskSpec).hide(GIVEN, secrets)
-    shown = readers_of(TaskRequest)["inputs"].hide({**GIVEN["inputs"], "odd": {"sig=s3cret-odd"}}, secrets)
+    shown = readers_of(TaskRequest)["inputs"].hide(
+        {**GIVEN["inputs"], "odd": {"sig=s3cret-odd"}, "web": "https://me:s3cret-web@h/f"}, secrets
+    )
 
     assert "s3cret" not in repr((hidden, shown))
     assert "https://fabrikam.blob.core.windows.net/raw/b?***" in repr(hidden)
-    assert {"s3cret-token", "sv=1&sig=s3cret-sas", "s3cret-registry"} <= secrets
+    assert {"s3cret-web", "s3cret-token", "sv=1&sig=s3cret-sas", "s3cret-registry"} <= secrets
