@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import builtins
 import inspect
 import pickle
 import sys
@@ -22,6 +23,8 @@ from airflow_provider_batchlinux.core.functions.call import (
 )
 from airflow_provider_batchlinux.core.functions.source import standalone_source, undefined_names
 from airflow_provider_batchlinux.operators.task import BatchLinuxTaskOperator
+from airflow_provider_batchlinux.triggers._base import trigger_of
+from airflow_provider_batchlinux.triggers.room import BatchLinuxRoomTrigger
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -73,7 +76,8 @@ class _FunctionOperator(DecoratedOperator, BatchLinuxTaskOperator):
         return _returned(super().execute(context))
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
-        """Return what the function has returned."""
+        """Return what the function has returned, or run it now if it has waited for room."""
+        self._context = cast("Mapping[str, Any]", context)
         return _returned(super().execute_complete(context, event))
 
     def contents(self) -> dict[str, bytes]:
@@ -97,14 +101,24 @@ class _FunctionOperator(DecoratedOperator, BatchLinuxTaskOperator):
             "function.json": self._call(request).to_json(),
             **({"requirements.txt": "\n".join(requirements) + "\n"} if requirements else {}),
         }
-        return {**super().contents(), **{name: text.encode() for name, text in files.items()}}
+        sent = super().contents()
+        if taken := sorted(sent.keys() & files.keys()):
+            msg = (
+                f"files names {', '.join(taken)}, which {self.custom_operator_name} sends itself. Rename it."
+            )
+            raise ValueError(msg)
+        return {**sent, **{name: text.encode() for name, text in files.items()}}
 
     def _call(self, request: FunctionRequest) -> FunctionCall:
         function = self.python_callable
-        named = inspect.signature(function).parameters
-        args = list(self.op_args)
-        kwargs = dict(self.op_kwargs)
-        free = [name for name in list(named)[len(args) :] if name not in kwargs]
+        signature = inspect.signature(function)
+        args, kwargs = _loaded(list(self.op_args)), _loaded(dict(self.op_kwargs))
+        given = signature.bind_partial(*args, **kwargs).arguments
+        free = [
+            name
+            for name, parameter in signature.parameters.items()
+            if name not in given and parameter.kind not in {parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD}
+        ]
         kwargs |= context_arguments(free, self._context)
         is_pickled = request.serializer == "cloudpickle"
         return FunctionCall(
@@ -133,10 +147,21 @@ class _CommandOperator(DecoratedOperator, BatchLinuxTaskOperator):
 
     def execute(self, context: Context) -> Any:
         """Call the function, and run the command that it returns."""
+        self._call(context)
+        return super().execute(context)
+
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
+        """Return the result of the command, or run it now if it has waited for room."""
+        from airflow_provider_batchlinux.core.events import WaitEvent
+
+        if isinstance(trigger_of(WaitEvent.from_payload(event)), BatchLinuxRoomTrigger):
+            self._call(context)
+        return super().execute_complete(context, event)
+
+    def _call(self, context: Context) -> None:
         named = cast("Mapping[str, Any]", context)
         arguments = {**self.determine_kwargs(named), **self.op_kwargs}
         self.command = self.python_callable(*self.op_args, **arguments)
-        return super().execute(context)
 
 
 def batch_linux_task(
@@ -224,8 +249,24 @@ def _returned(result: Any) -> Any:
     return pickle.loads(base64.b64decode(returned["pickled"]))
 
 
+def _loaded(value: Any) -> Any:
+    """Return arguments with the results of mapped tasks instead of what loads them."""
+    from airflow.sdk.execution_time.lazy_sequence import LazyXComSequence
+
+    if isinstance(value, LazyXComSequence):
+        return value[:]
+    if type(value) in {list, tuple}:
+        return type(value)(map(_loaded, value))
+    if type(value) is dict:
+        return {key: _loaded(item) for key, item in value.items()}
+    return value
+
+
 def _source_of(function: Callable[..., Any]) -> str:
     problem = ""
+    of_python = vars(builtins)
+    around = {name for name, value in function.__globals__.items() if of_python.get(name) is not value}
+    around |= set(function.__code__.co_freevars)
     try:
         source = standalone_source(inspect.getsource(function))
     except (ValueError, OSError) as error:
@@ -233,7 +274,7 @@ def _source_of(function: Callable[..., Any]) -> str:
     else:
         if hasattr(function, "__wrapped__"):
             problem = "is wrapped by a decorator of its own, which is not on the node"
-        elif missing := undefined_names(source):
+        elif missing := undefined_names(source, around):
             problem = (
                 f"uses {', '.join(missing)} of its Dag file, which is not on the node. Import or define it "
                 "inside the function, pass it as an argument"

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import json
 import linecache
+import os
 import sys
 import traceback
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any, NoReturn
 
 VERSION = "{}.{}".format(*sys.version_info[:2])
@@ -36,13 +38,14 @@ def print_traceback(error: Exception) -> None:
 def load(sent: dict[str, Any]) -> tuple[Callable[..., Any], Any, Any]:
     """Return the function with its arguments."""
     if sent["pickled"] is None:
-        scope: dict[str, Any] = {"__name__": "__batch_linux__"}
+        # Dataclasses and others look for the module of a class by its name.
+        module = sys.modules.setdefault("__batch_linux__", ModuleType("__batch_linux__"))
         code = compile(sent["source"], sent["file"], "exec")
         # For the source lines in tracebacks.
         lines = sent["source"].splitlines(True)
         linecache.cache[sent["file"]] = (len(sent["source"]), None, lines, sent["file"])
-        exec(code, scope)
-        function: Any = scope[sent["name"]]
+        exec(code, vars(module))
+        function: Any = getattr(module, sent["name"])
         return function, sent["args"], sent["kwargs"]
     import base64
     import pickle
@@ -84,6 +87,8 @@ def main() -> None:
     """Call the function."""
     with open("function.json") as file:
         sent = json.load(file)
+    # The function may change the working directory.
+    result_file = os.path.abspath("result.json")
     where = "This node has Python {}, the Airflow worker {}.".format(VERSION, sent["python"])
     if sent["expect_airflow"]:
         try:
@@ -98,7 +103,8 @@ def main() -> None:
     try:
         value = call(function, args, kwargs)
     except SystemExit as error:
-        if error.code in (0, None):
+        # The system keeps the lowest byte of an exit code.
+        if error.code is None or (isinstance(error.code, int) and error.code % 256 == 0):
             fail("The function called sys.exit() with success before it returned. Use return instead.")
         raise
     except ImportError as error:
@@ -114,7 +120,7 @@ def main() -> None:
             f"The function returned {type(value).__name__}, which cannot be sent back as JSON: {error}. "
             + "Return text, numbers, lists and dicts, or use serializer='cloudpickle'."
         )
-    with open("result.json", "w") as file:
+    with open(result_file, "w") as file:
         file.write(text)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -106,16 +106,32 @@ def _plain_context(value: Any) -> Any:
     return value
 
 
+def _keys(value: Any) -> Iterator[Any]:
+    if isinstance(value, dict):
+        yield from value
+        value = list(value.values())
+    if isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _keys(item)
+
+
 def _plain(name: str, value: Any) -> Any:
-    """Return an argument in a form that JSON can hold; a lazy sequence becomes a list."""
+    """Return an argument in a form that JSON can hold; another sequence becomes a list."""
     if isinstance(value, Sequence) and not isinstance(value, (str, bytes, list, tuple)):
         value = list(value)
+    flaw: object = None
     try:
         json.dumps(value, allow_nan=False)
     except (TypeError, ValueError) as error:
+        flaw = error
+    else:
+        # JSON would make text of them, and the function would look for them in vain.
+        if wrong := [type(key).__name__ for key in _keys(value) if not isinstance(key, str)]:
+            flaw = f"a key of a dict is of type {wrong[0]}, not text"
+    if flaw is not None:
         msg = (
-            f"{name} of the function is of type {type(value).__name__}, which JSON cannot hold: {error}. "
+            f"{name} of the function is of type {type(value).__name__}, which JSON cannot hold: {flaw}. "
             "Pass text, numbers, lists and dicts, or use serializer='cloudpickle'."
         )
-        raise ValueError(msg) from error
+        raise ValueError(msg)
     return value

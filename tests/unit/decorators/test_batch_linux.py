@@ -15,7 +15,7 @@ import pytest
 from airflow.sdk import DAG, task
 
 from airflow_provider_batchlinux.decorators.batch_linux import batch_linux_cmd_task, batch_linux_task
-from tests.airflow_harness import run_task, run_to_end
+from tests.airflow_harness import ExecutionApi, run_task, run_to_end
 
 LIMIT = 3
 OFFLINE = {"PIP_NO_INDEX": "1", "UV_NO_INDEX": "1", "UV_OFFLINE": "1"}
@@ -98,6 +98,38 @@ def test_a_coroutine_function_is_run_to_its_end():
     assert run(later).result == "done"
 
 
+def test_a_function_may_change_its_directory_define_dataclasses_and_take_the_context_by_name():
+    def place(first: int, *rest: int, other: Any = None, run_id: Any = None) -> list[Any]:
+        import os
+        from dataclasses import dataclass
+
+        @dataclass
+        class Point:
+            x: int
+
+        os.chdir("/")
+        return [Point(first).x, rest, other, bool(run_id)]
+
+    assert run(place, 1, 2, 3, 4, 5).result == [1, [2, 3, 4, 5], None, True]
+
+
+def test_results_of_mapped_tasks_are_sent_as_lists_also_inside_arguments():
+    def one(at: int) -> int:
+        return at
+
+    def rows(found: Any, inside: Any) -> Any:
+        return [found, inside]
+
+    with DAG("reduced", schedule=None):
+        mapped: Any = batch_linux_task(**FAST)(one)
+        reduced: Any = batch_linux_task(**FAST)(rows)
+        results = mapped.expand(at=[5])
+        operator = reduced(results, {"rows": results}).operator
+    found = run_task(operator, api=ExecutionApi(xcoms={"return_value": 5}))
+
+    assert found.result == [[5], {"rows": [5]}], found.error
+
+
 def raises() -> None:
     number = {"a": 1}
     print(number["b"])
@@ -113,6 +145,12 @@ def exits_with_success() -> None:
     import sys
 
     sys.exit()
+
+
+def exits_with_256() -> None:
+    import sys
+
+    sys.exit(256)
 
 
 def is_not_importable() -> None:
@@ -134,6 +172,7 @@ def returns_not_a_number() -> float:
     [
         (raises, ["KeyError: 'b'", 'print(number["b"])', "test_batch_linux.py"]),
         (exits, ["exit code 7"]),
+        (exits_with_256, ["called sys.exit() with success before it returned"]),
         (exits_with_success, ["called sys.exit() with success before it returned"]),
         (
             is_not_importable,
@@ -152,6 +191,13 @@ def test_what_goes_wrong_on_the_node_is_in_the_error(function, said):
 
 def uses_the_dag_file() -> int:
     return LIMIT
+
+
+def inside(type: str) -> Any:  # a name of Python
+    def uses_what_is_around() -> str:
+        return str(type)
+
+    return uses_what_is_around
 
 
 def doubled(function: Any) -> Any:
@@ -177,6 +223,8 @@ def takes_a_task_instance(ti: Any = None) -> None:
         (uses_the_dag_file, (), "uses LIMIT of its Dag file"),
         (is_wrapped, (), "wrapped by a decorator of its own"),
         (takes_an_object, (datetime.date(2026, 1, 1),), "Argument 0 of the function is of type date"),
+        (takes_an_object, ([{1: "a"}],), "a key of a dict is of type int"),
+        (inside("x"), (), "uses type of its Dag file"),
         (takes_a_task_instance, (), "takes ti from Airflow's context"),
     ],
 )
@@ -238,7 +286,8 @@ def test_requirements_are_installed_once_a_node_and_cloudpickle_carries_what_jso
     again = run(days, start, with_={**given, "environment": OFFLINE})
 
     assert first.state == "success", first.error
-    assert first.result == again.result
+    days_of = [sorted(map(str, found.result["__data__"])) for found in (first, again)]
+    assert days_of[0] == days_of[1], "A set has no order."
     assert "2026-01-07" in str(first.result)
 
 
@@ -260,6 +309,13 @@ def test_a_function_that_returns_no_command_fails_before_any_request(account):
 
     assert (failed.state, account.jobs()) == ("failed", [])
     assert "command" in failed.message
+
+
+def test_a_file_may_not_have_the_name_of_one_that_the_decorator_sends(account):
+    failed = run(raises, with_={"files": {"function.json": __file__}})
+
+    assert (failed.state, account.jobs()) == ("failed", [])
+    assert "files names function.json, which @task.batch_linux sends itself" in failed.message
 
 
 @pytest.mark.parametrize("name", ["command", "result_file"])

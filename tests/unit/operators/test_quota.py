@@ -10,7 +10,9 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from airflow.sdk import DAG
 
+from airflow_provider_batchlinux.decorators.batch_linux import batch_linux_cmd_task, batch_linux_task
 from airflow_provider_batchlinux.exceptions import BatchQuotaError
 from airflow_provider_batchlinux.operators.pool import BatchLinuxCreatePoolOperator
 from airflow_provider_batchlinux.triggers.room import BatchLinuxRoomTrigger
@@ -96,6 +98,31 @@ def test_a_create_goes_on_when_the_quota_has_room(
         done = to_end(lambda: make(deferrable=deferrable))
 
     assert done.state == "success"
+
+
+def run_of(run_id: Any = None) -> Any:
+    return run_id
+
+
+def echo_run(run_id: Any = None) -> str:
+    return f"test -n '{run_id or ''}'"
+
+
+@pytest.mark.parametrize(
+    ("decorator", "function"), [(batch_linux_task, run_of), (batch_linux_cmd_task, echo_run)]
+)
+def test_a_function_that_waited_for_room_has_its_arguments(
+    account: BatchAccount, decorator: Any, function: Any
+) -> None:
+    free = full_of_jobs(account)
+    with DAG("rooms", schedule=None):
+        task = decorator(pool_id="etl", poll_interval=0.05, deferrable=True)(function)().operator
+
+    with freed_after("GET /jobs", account, free):
+        done = to_end(lambda: task)
+
+    assert done.state == "success", done.error
+    assert done.result
 
 
 @either_way

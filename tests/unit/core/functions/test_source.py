@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import ast
 from importlib import resources
+from typing import Any
 
 import pytest
 
 from airflow_provider_batchlinux.core.functions.source import standalone_source, undefined_names
 
 
-def test_decorators_and_indentation_are_left_out_and_comments_kept() -> None:
+def test_decorators_are_left_out_and_comments_kept() -> None:
     text = """
-    @setup
-    @task.batch_linux(
-        pool_id="etl",
-    )
-    def f(a: DataFrame, b: int = 1) -> DataFrame:
-        # a reason
-        return a
+@setup
+@task.batch_linux(
+    pool_id="etl",
+)
+def f(a: DataFrame, b: int = 1) -> DataFrame:
+    # a reason
+    return a
 """.strip("\n")
 
     source = standalone_source(text)
@@ -28,6 +29,25 @@ def test_decorators_and_indentation_are_left_out_and_comments_kept() -> None:
         "def f(a: DataFrame, b: int = 1) -> DataFrame:\n    # a reason\n    return a\n"
     )
     assert undefined_names(source) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "returned"),
+    [
+        ('    @task()\n    def f():\n        return """\nselect\n    1"""\n', "\nselect\n    1"),
+        ('    def f():\n        return """\n        a\n      b"""\n', "\n        a\n      b"),
+        ("    def f():\n# why\n        return 1\n", 1),
+        ("\t@task()\n\tdef f():\n\t\treturn 'a\tb'\n", "a\tb"),
+        ("def f():\n    text = 'a\u2028b\x0cc\x85d'\n    return text\n", "a\u2028b\x0cc\x85d"),
+        ("    def f(): return 1\n", 1),
+    ],
+)
+def test_text_in_a_function_is_what_it_was(text: str, returned: object) -> None:
+    scope: dict[str, Any] = {}
+
+    exec(standalone_source(text), scope)
+
+    assert scope["f"]() == returned
 
 
 @pytest.mark.parametrize("text", ["f = task(lambda: 1)", "    lambda: 1)", "x = 1\n", ""])
@@ -47,11 +67,18 @@ def test_what_is_no_function_definition_is_refused(text: str) -> None:
         ("global counter\n    counter = 1\n    return counter", []),
         ("return f(a)", []),
         ("return a.LIMIT", []),
+        ("class A:\n        one: int\n    return A", []),
         ("try:\n        import polars\n    except ImportError as e:\n        print(e)", []),
     ],
 )
 def test_names_of_the_dag_file_are_found(body: str, missing: list[str]) -> None:
     assert undefined_names(standalone_source(f"def f(a):\n    {body}\n")) == missing
+
+
+def test_a_name_of_the_dag_file_hides_that_of_python() -> None:
+    source = standalone_source("def f():\n    return type(input, __name__)\n")
+
+    assert undefined_names(source, {"type", "other", "__name__"}) == ["type"]
 
 
 def test_a_default_that_the_dag_file_defines_is_found() -> None:
