@@ -64,6 +64,7 @@ class CreateParameters(CommonParameters, total=False):
     expires_in: Duration | str | None
     if_exists: IfExists
     deletion_limit: Duration | str
+    quota_limit: Duration | str | None
     poll_interval: Duration | str
 
 

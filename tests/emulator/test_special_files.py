@@ -10,6 +10,7 @@ import socket
 import time
 from collections.abc import Callable
 from contextlib import closing
+from datetime import datetime, timezone
 from http.client import HTTPConnection, HTTPResponse, IncompleteRead
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ import asyncssh
 import pytest
 
 from airflow_provider_batchlinux.emulator import RunningEmulator
+from airflow_provider_batchlinux.emulator.blobs.storage import BlobStorage
 from airflow_provider_batchlinux.emulator.nodes.output_files import Outputs, upload_output_files
 from airflow_provider_batchlinux.emulator.nodes.programs import Outcome
 from airflow_provider_batchlinux.emulator.nodes.resource_files import fetch_resource_files
@@ -30,6 +32,7 @@ from airflow_provider_batchlinux.emulator.protocol.local_files import (
     replace_for_writing,
     walk,
 )
+from tests.batch_account import eventually
 from tests.embedded_service import embedded_service
 from tests.emulator.conftest import Account
 from tests.signed_requests import signed
@@ -157,7 +160,15 @@ def test_a_reset_removes_whatever_a_task_makes(
     assert not directory.exists()
 
 
-def test_only_files_are_uploaded(batch_emulator: RunningEmulator, made: str, directory: Path) -> None:
+@pytest.fixture
+def storage(tmp_path: Path) -> BlobStorage:
+    """Give a storage account of which nodes only need to know what they trust."""
+    return BlobStorage(tmp_path / "storage", "a2V5", lambda: datetime.now(timezone.utc))
+
+
+def test_only_files_are_uploaded(
+    batch_emulator: RunningEmulator, storage: BlobStorage, made: str, directory: Path
+) -> None:
     if made == "endless":
         os.truncate(directory / "made", 5)
     (directory / "result.txt").write_text("done")
@@ -169,7 +180,7 @@ def test_only_files_are_uploaded(batch_emulator: RunningEmulator, made: str, dir
     }
     outputs = Outputs([file], directory.parent.parent, directory.parent, {})
 
-    outcome = asyncio.run(upload_output_files(outputs, Outcome(0), None))  # type: ignore[arg-type]
+    outcome = asyncio.run(upload_output_files(outputs, Outcome(0), storage))
 
     assert outcome.is_success
     assert set(container.names()) - {"made"} == {"result.txt"}
@@ -187,7 +198,10 @@ def test_logs_of_a_node_take_only_files(
 
     status, answer = ask("POST", f"{node}/uploadbatchservicelogs", body=body)
 
-    assert (status, json.loads(answer)["numberOfFilesUploaded"]) == (200, 2)
+    assert (status, json.loads(answer)["numberOfFilesUploaded"]) == (200, 4)
+    eventually(lambda: len(container.names()) == 4)
+    contents = {name.rpartition("/")[2]: container.get(name) for name in container.names()}
+    assert (contents["stdout.txt"], contents["stderr.txt"]) == (b"", b"sorry")
 
 
 def test_a_task_that_replaced_its_output_runs_again(account: Any, ask: Ask, directory: Path) -> None:
@@ -224,14 +238,14 @@ def test_a_start_task_that_replaced_directories_runs_again(
 
 @pytest.mark.parametrize("kind", ["fifo", "socket", "loop", "dangling", "outside", "device"])
 def test_a_resource_file_is_not_written_over_what_is_no_file(
-    batch_emulator: RunningEmulator, tmp_path: Path, kind: str
+    batch_emulator: RunningEmulator, storage: BlobStorage, tmp_path: Path, kind: str
 ) -> None:
     container = batch_emulator.container("inputs")
     container.put("blob", b"content")
     KINDS[kind](tmp_path / "made")
     files = [{"httpUrl": container.blob_url("blob"), "filePath": "made"}]
 
-    failure = asyncio.run(fetch_resource_files(files, tmp_path, None))  # type: ignore[arg-type]
+    failure = asyncio.run(fetch_resource_files(files, tmp_path, storage))
 
     if kind == "dangling":
         assert (tmp_path / "nothing").read_bytes() == b"content"

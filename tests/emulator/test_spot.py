@@ -58,7 +58,7 @@ def test_a_preempted_node_comes_back_under_its_id_as_a_fresh_machine(realistic: 
     assert after["allocationTime"] == before["allocationTime"]
     assert after["lastBootTime"] > before["lastBootTime"]
     assert realistic.send("PUT", f"{node}/users/etl", {})["code"] == "NodeUserNotFound"
-    assert realistic.send("GET", f"{node}/files/shared%2Fboots") == 1
+    assert realistic.send("GET", f"{node}/files/shared%2Fboots") == "1\n"
 
 
 def test_a_preempted_node_counts_for_its_pool_and_is_no_resize_error(realistic: Any, spot_pool: Any) -> None:

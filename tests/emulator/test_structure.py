@@ -18,8 +18,8 @@ EMULATOR_LAYERS = (
     "protocol",  # the REST API: requests, answers, errors, filters
     "simulation",  # options, time, faults
     "state",  # records and what is kept on disk
-    "blobs",  # the blob store
     "identity",  # the local Entra tenant
+    "blobs",  # the blob store, which takes the tenant's tokens
     "autoscale",  # the formula language
     "rules",  # what the service refuses in a description, and the defaults it adds
     "nodes",
@@ -32,6 +32,7 @@ EMULATOR_LAYERS = (
     "control_client",
     "coverage",
     "server",
+    "first_steps",  # what a person is told at the start
     "",  # the package itself: its names are imported when they are first used
     "__main__",
     "pytest_plugin",

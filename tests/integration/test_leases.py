@@ -38,7 +38,7 @@ def test_leases_end_by_time_and_by_tasks_and_leave_no_user(account):
     assert str(run.state) == "success"
     [by_time], [by_tasks], [audited] = (xcom_of(run, name) for name in ("timed", "bound", "audit"))
     assert (by_time["ended"], by_tasks["ended"]) == ("expired", "tasks over")
-    assert audited == {"users": [], "overdue": 0, "revoked": 0, "owed": []}
+    assert audited == {"users": [], "overdue": 0, "revoked": 0, "owed": [], "open_pools": []}
     assert {name: lets_in(account, name, client_keys=[key]) for name in ("timed", "bound")} == {
         "timed": set(),
         "bound": set(),

@@ -218,10 +218,10 @@ def test_nothing_says_that_an_exit_code_is_a_failure(account, monkeypatch, name)
     assert "(Message:" not in run.message
 
 
-def test_stderr_of_a_command_is_logged_before_its_stdout(account, monkeypatch):
+def test_stdout_and_stderr_of_a_command_are_logged_once(account, monkeypatch):
     run = fail("command", account, monkeypatch)
 
-    assert run.log.index("stderr of job") < run.log.index("stdout of job")
+    assert (run.log.count("stderr of job"), run.log.count("stdout of job")) == (1, 1)
 
 
 def test_the_way_of_an_error_is_there_for_debugging(account, monkeypatch, caplog):

@@ -52,7 +52,8 @@ def test_a_trigger_stores_names_and_numbers_only(trigger):
     assert json.loads(json.dumps(kwargs)) == kwargs
     groups = [value.values() if isinstance(value, dict) else [value] for value in kwargs.values()]
     assert {type(value) for values in groups for value in values} <= {str, int, float, bool, type(None)}
-    assert not [name for name in kwargs if "key" in name or "secret" in name or "password" in name]
+    suspect = [name for name in kwargs if "key" in name or "secret" in name or "password" in name]
+    assert {name: kwargs[name] for name in suspect if not isinstance(kwargs[name], bool)} == {}
 
 
 @pytest.mark.parametrize("trigger", ALL)
