@@ -159,7 +159,13 @@ def test_nothing_outside_of_the_node_is_uploaded(
     secret.write_text("secret")
     patterns = [str(secret), f"{tmp_path}/*", "link.txt", "../../../../../../../**/secret.txt"]
 
-    run_task(f"ln -s {secret} link.txt", output_files=[output(pattern, results.url) for pattern in patterns])
+    for number, pattern in enumerate(patterns):
+        task = run_task(
+            f"ln -s {secret} link.txt", output_files=[output(pattern, results.url)], task_id=f"task-{number}"
+        )
+        failure = info_of(task).failure_info
+        assert failure is not None, f"{pattern} ended as a success without its file"
+        assert failure.code == "FileUploadMiscError"
 
     assert results.names() == []
 

@@ -43,7 +43,8 @@ class Outputs:
     """
     The output files of a task.
 
-    :param root: root directory of its node. Files outside are not uploaded.
+    :param root: root directory of its node. A file that a pattern names outside fails; a link to one that
+        wildcards find is skipped.
     :param directory: directory of the task, which contains its working directory.
     :param environment: variables for its patterns.
     """
@@ -160,10 +161,10 @@ class _Upload:
             return
         base, path = self.pattern.base(working), self.container.get("path", "").strip("/")
         if not _is_below(base, self.outputs.root):
-            self.journal.log(f"Skipped {base}, which is not on the node")
+            yield base, path
             return
         for found in self.pattern.files(working):
-            if not _is_below(found, self.outputs.root):
+            if self.pattern.has_wildcards and not _is_below(found, self.outputs.root):
                 self.journal.log(f"Skipped {found}, which is not on the node")
             elif self.pattern.has_wildcards:
                 yield found, "/".join(part for part in (path, found.relative_to(base).as_posix()) if part)
@@ -173,6 +174,10 @@ class _Upload:
     async def _put(self, path: Path, name: str) -> None:
         url = blob_url(self._container_url(), name)
         details = {"FilePath": self.file["filePattern"], "BlobDestination": without_signature(url)}
+        if not _is_below(path, self.outputs.root):
+            raise StorageFailed(
+                Failure.FILE_UPLOAD_MISC_ERROR, {**details, "Message": "It is not on the node"}
+            )
         try:
             with await asyncio.to_thread(open_for_reading, path) as source:
                 size = os.fstat(source.fileno()).st_size

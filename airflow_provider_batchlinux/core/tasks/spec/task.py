@@ -107,6 +107,12 @@ class TaskSpec(Spec):
         found += [
             f"{path!r} is more than one of inputs and secret_files." for path in paths if paths[path] > 1
         ]
+        found += [
+            f"outputs[{path!r}] is an absolute path, which a container has for itself; the service looks for "
+            "it on the node: give one below the working directory."
+            for path in (self.outputs if self.container is not None else ())
+            if path.startswith("/")
+        ]
         found += outputs_to_one_blob(self._outputs(), self.storage_conn_id)
         if self.max_retries < -1:
             found.append(f"max_retries={self.max_retries} is less than -1 (for ever).")

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_batchlinux.core.pools.spec.containers import TaskContainerSpec
 from airflow_provider_batchlinux.core.storage.grants import Grant
 from airflow_provider_batchlinux.core.tasks.spec.data import InputSpec, OutputSpec, output_check
 from airflow_provider_batchlinux.core.tasks.spec.task import TaskSpec
@@ -108,6 +109,10 @@ def test_an_output_is_an_output_file(
         ({"outputs": {"out/": "abfs://raw/"}}, "outputs['out/'] is a directory and not a file; use out/**"),
         ({"outputs": {"a": "abfs://raw/*"}}, "the destination ends with '*'"),
         ({"outputs": {"$A": "abfs://raw/d/"}}, "name the blob in the destination"),
+        (
+            {"outputs": {"/data/a": "abfs://raw/a"}, "container": TaskContainerSpec("python:3.12")},
+            "outputs['/data/a'] is an absolute path, which a container has for itself",
+        ),
         ({"inputs": {"x": "abfs://raw/a", "./x": "abfs://raw/b"}}, "'x' is more than one of inputs and"),
         ({"inputs": {"x": InputSpec("abfs://raw/a", optional=True)}}, "only a prefix or container can be"),
         (
