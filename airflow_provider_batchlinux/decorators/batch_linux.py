@@ -101,13 +101,7 @@ class _FunctionOperator(DecoratedOperator, BatchLinuxTaskOperator):
             "function.json": self._call(request).to_json(),
             **({"requirements.txt": "\n".join(requirements) + "\n"} if requirements else {}),
         }
-        sent = super().contents()
-        if taken := sorted(sent.keys() & files.keys()):
-            msg = (
-                f"files names {', '.join(taken)}, which {self.custom_operator_name} sends itself. Rename it."
-            )
-            raise ValueError(msg)
-        return {**sent, **{name: text.encode() for name, text in files.items()}}
+        return {**super().contents(), **{name: text.encode() for name, text in files.items()}}
 
     def _call(self, request: FunctionRequest) -> FunctionCall:
         function = self.python_callable

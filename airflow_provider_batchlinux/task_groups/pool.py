@@ -49,8 +49,9 @@ class BatchLinuxPool(TaskGroup):
       do not.
     - The pool is deleted after all of them, whether they succeed or fail. ``create`` and ``wait`` are setups
       of this teardown, so clearing a task that uses the pool also runs them again.
-    - If a task that uses the pool fails, the Dag run fails; if the deletion fails, it fails as well. Tasks
-      after the group follow ``end``, which does not wait for the deletion.
+    - If a task that uses the pool fails, the Dag run fails, unless a later task in the block succeeds by a
+      trigger rule such as ``all_done``. If the deletion fails, the Dag run fails as well. Tasks after the
+      group follow ``end``, which does not wait for the deletion.
 
     It takes the parameters of the three operators:
 

@@ -311,11 +311,23 @@ def test_a_function_that_returns_no_command_fails_before_any_request(account):
     assert "command" in failed.message
 
 
-def test_a_file_may_not_have_the_name_of_one_that_the_decorator_sends(account):
-    failed = run(raises, with_={"files": {"function.json": __file__}})
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (
+            {"files": {"function.json": __file__}},
+            "files names function.json, which the decorator uses itself",
+        ),
+        ({"outputs": {"result.json": "abfs://data/b"}}, "outputs names result.json"),
+        ({"exit_codes": {3: "success"}}, "exit_codes makes 3 a success, but a function"),
+        ({"exit_codes": {1: "skip"}, "python": "python9"}, "exit_codes makes 1 a skip, but it also means"),
+    ],
+)
+def test_what_would_hide_or_replace_the_work_of_the_function_is_refused(account, given, said):
+    failed = run(raises, with_=given)
 
     assert (failed.state, account.jobs()) == ("failed", [])
-    assert "files names function.json, which @task.batch_linux sends itself" in failed.message
+    assert said in failed.message
 
 
 @pytest.mark.parametrize("name", ["command", "result_file"])
