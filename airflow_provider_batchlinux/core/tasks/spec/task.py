@@ -104,6 +104,10 @@ class TaskSpec(Spec):
         found += [problem for path, spec in self._outputs().items() for problem in spec.problems(path)]
         single = [path for path, spec in self._inputs().items() if not spec.location.is_prefix]
         paths = Counter(str(PurePosixPath(path)) for path in (*single, *self.secret_files))
+        if SECRETS_FILE in paths:
+            found.append(
+                f"{SECRETS_FILE!r} is the file with the secrets, which is removed: use another name."
+            )
         found += [
             f"{path!r} is more than one of inputs and secret_files." for path in paths if paths[path] > 1
         ]

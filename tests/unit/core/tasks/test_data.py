@@ -13,6 +13,7 @@ import pytest
 from airflow_provider_batchlinux.core.pools.spec.containers import TaskContainerSpec
 from airflow_provider_batchlinux.core.storage.grants import Grant
 from airflow_provider_batchlinux.core.tasks.spec.data import InputSpec, OutputSpec, output_check
+from airflow_provider_batchlinux.core.tasks.spec.secrets import SECRETS_FILE
 from airflow_provider_batchlinux.core.tasks.spec.task import TaskSpec
 from airflow_provider_batchlinux.core.tasks.task import JobSpec
 
@@ -113,6 +114,7 @@ def test_an_output_is_an_output_file(
             {"outputs": {"/data/a": "abfs://raw/a"}, "container": TaskContainerSpec("python:3.12")},
             "outputs['/data/a'] is an absolute path, which a container has for itself",
         ),
+        ({"inputs": {f"./{SECRETS_FILE}": "abfs://raw/a"}}, "is the file with the secrets, which is removed"),
         ({"inputs": {"x": "abfs://raw/a", "./x": "abfs://raw/b"}}, "'x' is more than one of inputs and"),
         ({"inputs": {"x": InputSpec("abfs://raw/a", optional=True)}}, "only a prefix or container can be"),
         (
