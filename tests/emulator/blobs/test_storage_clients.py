@@ -36,6 +36,7 @@ from airflow_provider_batchlinux.emulator.identity.tls import make_loopback_tls
 from airflow_provider_batchlinux.emulator.nodes.resource_files import fetch_resource_files
 from airflow_provider_batchlinux.emulator.protocol.auth import sign
 from tests.emulator.blobs.conftest import Ask
+from tests.emulator.entra import credential
 
 # All letters that a path may hold unquoted, and some that it may not.
 NAME = "a b/ü!$&'()*,:;=@%2F+~.txt"
@@ -45,23 +46,6 @@ KEY = "a2V5"
 
 def now() -> datetime:
     return datetime.now(timezone.utc)
-
-
-def credential(emulator: RunningEmulator, kind: Any = ClientSecretCredential, *, reader: bool = False) -> Any:
-    facts = emulator.identity
-    assert facts is not None
-    who = (
-        (facts.reader_client_id, facts.reader_client_secret)
-        if reader
-        else (facts.client_id, facts.client_secret)
-    )
-    return kind(
-        facts.tenant_id,
-        *who,
-        authority=facts.authority,
-        disable_instance_discovery=True,
-        connection_verify=str(emulator.ca),
-    )
 
 
 def service(

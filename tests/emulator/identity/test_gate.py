@@ -30,6 +30,7 @@ from airflow_provider_batchlinux.emulator import (
     RunningEmulator,
     run_emulator,
 )
+from tests.emulator.entra import credential
 
 CHALLENGE = 'Bearer authorization_uri="{}/{}", resource="https://batch.core.windows.net/"'
 IMAGE_ID = "/subscriptions/own/resourceGroups/images/providers/Microsoft.Compute/images/linux"
@@ -43,23 +44,6 @@ class OtherAudience:
 
     def get_token(self, *_scopes: str, **_options: Any) -> Any:
         return self._credential.get_token("https://management.azure.com/.default")
-
-
-def credential(emulator: RunningEmulator, kind: Any = ClientSecretCredential, *, reader: bool = False) -> Any:
-    facts = emulator.identity
-    assert facts is not None
-    application = (
-        (facts.reader_client_id, facts.reader_client_secret)
-        if reader
-        else (facts.client_id, facts.client_secret)
-    )
-    return kind(
-        facts.tenant_id,
-        *application,
-        authority=facts.authority,
-        disable_instance_discovery=True,
-        connection_verify=str(emulator.ca),
-    )
 
 
 def sdk(emulator: RunningEmulator, who: Any) -> BatchClient:
