@@ -138,7 +138,7 @@ class BatchLinuxPool(TaskGroup):
         """End the block: delete the pool after the tasks that use it."""
         super().__exit__(_type, _value, _tb)  # type: ignore[no-untyped-call]  # untyped in Airflow
         self._is_closed = True
-        users = [task for task in _downstream_of(self.create) if task is not self.delete]
+        users = [task for task in self.create.get_flat_relatives() if task is not self.delete]
         self.delete.set_upstream(_last_of(users))
         # A teardown in the block succeeds also if the task before it has failed.
         self.end.set_upstream(_last_of([task for task in users if not task.is_teardown]))
@@ -155,14 +155,3 @@ def _chosen(kind: type, parameters: Mapping[str, Any]) -> dict[str, Any]:
 def _last_of(tasks: Collection[Operator]) -> list[Operator]:
     ids = {task.task_id for task in tasks}
     return [task for task in tasks if ids.isdisjoint(task.downstream_task_ids)]
-
-
-def _downstream_of(task: Operator) -> Collection[Operator]:
-    found: dict[str, Operator] = {}
-    to_follow = [task]
-    while to_follow:
-        for later in to_follow.pop().downstream_list:
-            if later.task_id not in found:
-                found[later.task_id] = later
-                to_follow.append(later)
-    return found.values()
