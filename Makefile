@@ -5,13 +5,14 @@ VENV := .venv
 FLOOR := .venv-floor
 FUZZ := .venv-fuzz
 CLIENTS := .venv-clients
+DOCS := .venv-docs
 BIN := $(VENV)/bin
 
 # Many tests start processes: they must find compiled modules, or each compiles the package again.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test e2e soak check bench fuzz clients floor lock clean
+.PHONY: help setup demo test e2e soak check bench fuzz clients docs floor lock clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z0-9]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -75,6 +76,15 @@ $(CLIENTS)/.ready: pyproject.toml
 	npm install --silent --no-save --prefix $(CLIENTS)/javascript @azure/batch@10.2.0
 	touch $@
 
+docs: $(VENV)/.ready $(DOCS)/.ready ## Build the documentation site in build/docs/html, check its links
+	@$(BIN)/python -m tests.docs_site $(DOCS)/bin/sphinx-build
+
+$(DOCS)/.ready: pyproject.toml
+	$(PYTHON) -m venv $(DOCS)
+	$(DOCS)/bin/python -m pip install --quiet --upgrade pip
+	$(DOCS)/bin/python -m pip install --quiet --group docs
+	touch $@
+
 floor: $(FLOOR)/.ready ## Run all tests with the oldest supported Airflow
 	$(FLOOR)/bin/python -m pytest -q --numprocesses 2
 
@@ -97,5 +107,5 @@ lock: $(VENV)/.ready ## Update both lock files
 		--output-file requirements-floor.lock
 
 clean: ## Delete environments, caches and results
-	rm -rf $(VENV) $(FLOOR) $(FUZZ) $(CLIENTS) .mypy_cache .pytest_cache .ruff_cache .hypothesis dist bench.json
+	rm -rf $(VENV) $(FLOOR) $(FUZZ) $(CLIENTS) $(DOCS) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist bench.json
 	find . -name __pycache__ -prune -exec rm -rf {} +

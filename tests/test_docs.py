@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import ast
 import inspect
-import pkgutil
 import re
 import runpy
 import textwrap
 from collections.abc import Iterator
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -20,44 +18,20 @@ from airflow.sdk import DAG, BaseOperator, TaskGroup
 import airflow_provider_batchlinux as package
 from airflow_provider_batchlinux import exceptions, specs
 from airflow_provider_batchlinux.client.transport.account import AuthKind
+from airflow_provider_batchlinux.get_provider_info import get_provider_info
 from airflow_provider_batchlinux.hooks.batch_linux import BatchLinuxHook
 from airflow_provider_batchlinux.operators.pool import BatchLinuxCreatePoolOperator
+from airflow_provider_batchlinux.sensors._metrics import FAILURES, NODE_HOURS, REPAIRS, TIMINGS
 from airflow_provider_batchlinux.sensors.pool import BatchLinuxPoolGoneSensor
 from tests.airflow_harness import load_dag
-from tests.source_code import EXAMPLES, PACKAGE, ROOT, SOURCES, TESTS, Function, part_of, place, tree_of
+from tests.docs_site.docstrings import HOME, documented, ours, parameters, public_classes
+from tests.docs_site.reference import generated_pages
+from tests.docs_site.settings import command_line_parsers
+from tests.source_code import EXAMPLES, ROOT, SOURCES, TESTS, Function, place, tree_of
 
-HOME = ROOT / PACKAGE
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 SHELLS = ["task_groups", "operators", "sensors", "triggers", "hooks", "links"]
-
-
-def public_classes(*parts: str) -> list[type]:
-    """Give the classes that the public modules of some parts of the package list."""
-    names = [name for _, name, _ in pkgutil.walk_packages([str(HOME)], f"{PACKAGE}.")]
-    modules = [import_module(name) for name in names if part_of(name) in parts and "._" not in name]
-    listed = [getattr(module, name) for module in modules for name in getattr(module, "__all__", [])]
-    return [value for value in listed if inspect.isclass(value)]
-
-
-def ours(cls: type) -> list[type]:
-    """Give the class and those of its bases that are in this package."""
-    return [base for base in cls.__mro__ if base.__module__.startswith(PACKAGE)]
-
-
-def documented(text: str | None) -> dict[str, str]:
-    """Give each parameter that a docstring describes, with what it says."""
-    entries = re.split(r"^:(?=param|raises)", inspect.cleandoc(text or ""), flags=re.MULTILINE)[1:]
-    named = [entry.removeprefix("param ").partition(":") for entry in entries if entry.startswith("param ")]
-    assert len({name for name, _, _ in named}) == len(named), f"Documented twice: {named}"
-    return {name: said for name, _, said in named}
-
-
-def parameters(cls: type) -> set[str]:
-    """Give the parameters that a class of ours and its bases of ours spell out."""
-    own = [base for base in ours(cls) if "__init__" in vars(base)]
-    found = [parameter for base in own for parameter in inspect.signature(base).parameters.values()]
-    return {parameter.name for parameter in found if parameter.kind is not parameter.VAR_KEYWORD}
 
 
 TASKS = public_classes("task_groups", "operators", "sensors")
@@ -65,12 +39,12 @@ TASKS = public_classes("task_groups", "operators", "sensors")
 
 @pytest.mark.parametrize("cls", [*TASKS, BatchLinuxHook])
 def test_a_class_documents_each_parameter_that_it_takes(cls: type) -> None:
-    assert set(documented(cls.__doc__)) == parameters(cls)
+    assert documented(cls.__doc__).keys() == parameters(cls).keys()
 
 
 @pytest.mark.parametrize("cls", public_classes("triggers"))
 def test_a_trigger_and_its_base_document_each_parameter_together(cls: type) -> None:
-    assert {name for base in ours(cls) for name in documented(base.__doc__)} == parameters(cls)
+    assert {name for base in ours(cls) for name in documented(base.__doc__)} == parameters(cls).keys()
 
 
 @pytest.mark.parametrize("cls", [cls for cls in TASKS if issubclass(cls, BaseOperator)])
@@ -78,6 +52,60 @@ def test_a_parameter_is_called_templated_if_and_only_if_it_is(cls: Any) -> None:
     said = {name for name, text in documented(cls.__doc__).items() if text.rstrip().endswith("(templated)")}
 
     assert said == set(cls.template_fields)
+
+
+@pytest.fixture(scope="module")
+def site() -> dict[str, str]:
+    """Return the generated pages of the documentation site."""
+    return generated_pages()
+
+
+def test_each_page_is_in_the_navigation_of_the_site_once(site: dict[str, str]) -> None:
+    toctree = re.compile(r"^```{toctree}\n(?::[^\n]*\n)*\n(.*?)^```", re.MULTILINE | re.DOTALL)
+    listed = toctree.findall((ROOT / "docs" / "index.md").read_text(encoding="utf-8"))
+    entries = sorted(entry for block in listed for entry in block.split())
+    pages = [str(page.relative_to(ROOT / "docs").with_suffix("")) for page in PAGES[1:]]
+    generated = [name.removesuffix(".rst") for name in site if name.endswith("/index.rst")]
+
+    assert entries == sorted([*(page for page in pages if page != "index"), *generated, "changelog"])
+
+
+@pytest.mark.parametrize("cls", [cls for cls in TASKS if issubclass(cls, BaseOperator)])
+def test_the_reference_has_each_parameter_with_its_kind_and_default(cls: Any, site: dict[str, str]) -> None:
+    page = site["reference/" + cls.__module__.partition(".")[2].replace(".", "/") + ".rst"]
+    section = page.partition(f".. py:class:: {cls.__name__}\n")[2].partition(".. py:class:: ")[0]
+    entry = re.compile(
+        r"^    ``(\w+)``\n(?:(?:        .*)?\n)*?        (\*(?:Kind|Default):\* .*)", re.MULTILINE
+    )
+    facts = dict(entry.findall(section))
+    read = cls.request_class().__dataclass_fields__.keys()
+
+    assert facts.keys() == parameters(cls).keys()
+    assert {name for name, fact in facts.items() if "*Default:* " not in fact} == set()
+    assert {name for name, fact in facts.items() if fact.startswith("*Kind:* ")} == read & facts.keys()
+    assert {name for name, fact in facts.items() if "*Templated.*" in fact} == set(cls.template_fields)
+
+
+def test_the_reference_has_every_setting_error_and_metric(site: dict[str, str]) -> None:
+    info = get_provider_info()
+    options = [action for parser in command_line_parsers() for action in parser._actions]
+    wanted = {
+        "connection": info["connection-types"][0]["conn-fields"],
+        "configuration": info["config"]["batch_linux"]["options"],
+        "command-line": [name for option in options for name in option.option_strings if name[:2] == "--"],
+        "errors": [cls.__name__ for cls in public_classes("exceptions")],
+        "metrics": [*TIMINGS.values(), NODE_HOURS, REPAIRS, FAILURES],
+        "specs": specs.__all__,
+        "results": [cls.__name__ for cls in public_classes("operators", "sensors")],
+    }
+    missing = {
+        (page, name)
+        for page, names in wanted.items()
+        for name in names
+        if not re.search(rf"(?<!\w){re.escape(name)}(?!\w)", site[f"reference/{page}.rst"])
+    }
+
+    assert missing - {("command-line", "--help")} == set()
 
 
 def definitions(node: ast.AST, kind: type | Any) -> Iterator[Any]:

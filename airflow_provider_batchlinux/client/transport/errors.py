@@ -50,10 +50,13 @@ _CLASSES: dict[str, type[BatchRequestError]] = {
 
 _TRUST_IT = "A proxy or a private cloud has certificates of its own: name their file as the extra's ca_file."
 _SIGN_IN = "A proxy or its sign-in page may have answered: check account_url and the proxy's settings."
+_CHECK_IDENTITY = "Check the account name and key, or the identity and its role on the account."
 _GIVE_ROLE = "Give the identity the role Azure Batch Data Contributor on the account."
 _GIVE_ARM_ROLE = "Give the identity the role Azure Batch Account Contributor on the account."
 
 _REMEDIES = {
+    "AuthenticationFailed": _CHECK_IDENTITY,
+    "InvalidAuthenticationInfo": _CHECK_IDENTITY,
     "InsufficientAccountPermissions": _GIVE_ROLE,
     "Forbidden": _GIVE_ROLE,
     "AuthorizationFailed": _GIVE_ARM_ROLE,
@@ -161,15 +164,7 @@ def _authentication_remedy(error: HttpResponseError) -> str:
         ahead = "ahead of" if skew > timedelta(0) else "behind"
         minutes = abs(skew).total_seconds() / 60
         return f"This machine's clock is {minutes:.0f} minutes {ahead} the service's; set it right."
-    return " ".join(
-        filter(
-            None,
-            [
-                _details(error),
-                "Check the account name and key, or the identity and its role on the account.",
-            ],
-        )
-    )
+    return " ".join(filter(None, [_details(error), _CHECK_IDENTITY]))
 
 
 def _clock_skew(error: HttpResponseError) -> timedelta | None:

@@ -1,0 +1,1 @@
+"""The documentation site behind `make docs`: its reference, generated from the code, and its build."""
