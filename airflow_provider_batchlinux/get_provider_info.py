@@ -89,8 +89,8 @@ def _config() -> dict[str, Any]:
             },
             "forbid_open_ssh": {
                 "description": (
-                    "Refuse to create pools whose SSH is open to the whole Internet, whatever the "
-                    "connection. Otherwise a warning is logged.\n"
+                    "Refuse to create pools whose SSH is open to the whole Internet, and to add users to "
+                    "such pools, whatever the connection. Otherwise a warning is logged.\n"
                 ),
                 "version_added": "0.1.0",
                 "type": "boolean",
@@ -139,7 +139,7 @@ def _connection_fields() -> dict[str, Any]:
         ),
         "forbid_open_ssh": {
             "label": "Forbid open SSH",
-            "description": "Refuse pools whose SSH is open to the whole Internet, instead of a warning.",
+            "description": "Refuse pools whose SSH is open to the whole Internet, and users on them.",
             "schema": {"type": ["boolean", "null"], "default": False},
         },
         "retry_budget": {

@@ -70,6 +70,7 @@ class TemporaryLogin:
         :param node_ids: the nodes; ``None`` for one that is free.
         :param session: as for the class.
         :raises ValueError: the pool's id is wrong, or the connection.
+        :raises BatchLinuxError: Airflow does not tell or make the id of the installation.
         """
         from airflow_provider_batchlinux.client.users.generated_keys import KeyPair
         from airflow_provider_batchlinux.client.users.temporary import TemporaryUser, generated_name
@@ -78,7 +79,7 @@ class TemporaryLogin:
             raise ValueError("\n".join(problems))
         pair = KeyPair.generate()
         user = NodeUser(generated_name(), expires_at, ssh_public_key=pair.public_line, is_admin=is_admin)
-        temporary = TemporaryUser(pool_id, user, holder(), node_ids, address, max_concurrency)
+        temporary = TemporaryUser(pool_id, user, holder(hook), node_ids, address, max_concurrency)
         settings = session.settings if session is not None else hook.settings()
         return cls(hook, settings, temporary, pair.private_text, session)
 
@@ -117,8 +118,12 @@ class TemporaryLogin:
         return self.hook.run(work, settings=self.settings)
 
 
-def holder() -> Mapping[str, str]:
-    """Return the holder of a user for the ledger: the task instance with its try, else a person."""
+def holder(hook: BatchLinuxHook) -> Mapping[str, str]:
+    """
+    Return the holder of a user for the ledger: the task instance with its try, else a person.
+
+    :param hook: tells the id of the installation, which the sweeper looks for.
+    """
     from airflow_provider_batchlinux.client.users.temporary import TRY
 
     context = task_context()
@@ -130,6 +135,7 @@ def holder() -> Mapping[str, str]:
         "dag_id": ti.dag_id,
         "run_id": ti.run_id,
         "map_index": str(getattr(ti, "map_index", -1)),
+        "installation": hook.installation_id(),
         "task_id": ti.task_id,
         TRY: str(ti.try_number),
     }

@@ -10,7 +10,7 @@ from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
+from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook, conf
 
 from airflow_provider_batchlinux.exceptions import (
     BatchAuthenticationError,
@@ -229,6 +229,8 @@ class BatchLinuxHook(BaseHook):
         except ValueError as error:
             msg = f"Connection {self.batch_linux_conn_id!r} cannot be used:\n{error}"
             raise ValueError(msg) from error
+        if conf.getboolean("batch_linux", "forbid_open_ssh", fallback=False):
+            settings = replace(settings, forbid_open_ssh=True)
         return settings if self.retry_budget is None else replace(settings, retry_budget=self.retry_budget)
 
 

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
     from airflow_provider_batchlinux.client.users.reconcile import UserWork
+    from airflow_provider_batchlinux.core.users.ledger import LedgerEntry
     from airflow_provider_batchlinux.core.users.requests import NodeUsersRequest
     from airflow_provider_batchlinux.core.users.user import NodeUser, UserRecord
 
@@ -136,12 +137,17 @@ class NodeUsersOperator(BatchLinuxWaitingOperator[U]):
 
     @abstractmethod
     def work(
-        self, context: Context, trigger: BatchLinuxNodesForUserTrigger | None, now: datetime
+        self,
+        context: Context,
+        trigger: BatchLinuxNodesForUserTrigger | None,
+        found: LedgerEntry | None,
+        now: datetime,
     ) -> UserWork:
         """
         Return what to do on the nodes.
 
         :param trigger: the trigger that was waited on; ``None`` at first.
+        :param found: the user's entry in the pool's ledger; ``None`` if it has none.
         :param now: the present instant at the service.
         """
 
@@ -222,11 +228,14 @@ class NodeUsersOperator(BatchLinuxWaitingOperator[U]):
         is_last: bool,
     ) -> Step:
         from airflow_provider_batchlinux.client.users.reconcile import UserTarget, pool_of, reconcile
+        from airflow_provider_batchlinux.core.pool_metadata import metadata_of
+        from airflow_provider_batchlinux.core.users.ledger import entries_in
 
         assert waited_on is None or isinstance(waited_on, BatchLinuxNodesForUserTrigger)
         target = UserTarget(self.request.pool_id, self.request.choice, self.request.where)
         pool = await pool_of(client, target)
-        work = self.work(context, waited_on, client.clock.now())
+        found = entries_in(metadata_of(pool or {})).get(self.request.username)
+        work = self.work(context, waited_on, found, client.clock.now())
 
         def trigger() -> BatchLinuxNodesForUserTrigger:
             return BatchLinuxNodesForUserTrigger(

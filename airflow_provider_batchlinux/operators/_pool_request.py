@@ -8,8 +8,6 @@ from contextlib import contextmanager
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import conf
-
 from airflow_provider_batchlinux.core.ids import derived_id
 from airflow_provider_batchlinux.core.instants import expiry_of
 from airflow_provider_batchlinux.core.ssh_access import open_to_world
@@ -52,7 +50,7 @@ def pool_request(
     for warning in pool.warnings():
         log.warning("%s It is sent to the service as it is.", warning)
     if (risk := open_to_world(pool.to_rest())) is not None:
-        if settings.forbid_open_ssh or conf.getboolean("batch_linux", "forbid_open_ssh", fallback=False):
+        if settings.forbid_open_ssh:
             msg = f"{risk} forbid_open_ssh refuses that: list the networks that need access in ssh_from."
             raise ValueError(msg)
         log.warning("Pool %r: %s List the networks that need access in ssh_from.", pool.pool_id, risk)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_batchlinux.core.instants import Duration
 from airflow_provider_batchlinux.exceptions import NodeUsersError
-from airflow_provider_batchlinux.operators._base import marked_owner
+from airflow_provider_batchlinux.operators._base import is_retry, marked_owner
 from airflow_provider_batchlinux.operators._node_users import (
     DEFAULT_MAX_CONCURRENCY,
     NodeUsersOperator,
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from airflow_provider_batchlinux.client.users.reconcile import AddUser, UserWork
     from airflow_provider_batchlinux.core.nodes.addresses import AddressChoice
     from airflow_provider_batchlinux.core.users.credentials import KeyDestination
+    from airflow_provider_batchlinux.core.users.ledger import LedgerEntry
     from airflow_provider_batchlinux.core.users.requests import AddNodeUsersRequest, RemoveNodeUsersRequest
     from airflow_provider_batchlinux.core.users.user import NodeUser, UserRecord
     from airflow_provider_batchlinux.operators._waiting import Step
@@ -92,7 +93,7 @@ class BatchLinuxAddNodeUsersOperator(NodeUsersOperator["AddNodeUsersRequest"]):
         :class:`~airflow_provider_batchlinux.specs.KeyDestination`. A later try of the task uses the same
         pair. ``None`` generates none. (templated)
     :param expires_in: how long the user is wanted, as a pendulum duration, ``timedelta`` or seconds from
-        the task's start; ``None`` when ``expires_at`` is given. (templated)
+        the start of the first try; ``None`` when ``expires_at`` is given. (templated)
     :param expires_at: until when, as a pendulum or standard instant with a time zone, or ISO 8601 text;
         ``None`` when ``expires_in`` is given. (templated)
     :param is_admin: give the user ``sudo``. On a user that exists already the service does not change it.
@@ -162,13 +163,32 @@ class BatchLinuxAddNodeUsersOperator(NodeUsersOperator["AddNodeUsersRequest"]):
         return await super().submit(client, context)
 
     def work(
-        self, context: Context, trigger: BatchLinuxNodesForUserTrigger | None, now: datetime
+        self,
+        context: Context,
+        trigger: BatchLinuxNodesForUserTrigger | None,
+        found: LedgerEntry | None,
+        now: datetime,
     ) -> UserWork:
-        """Add the user until the instant that the first run of this try has computed."""
+        """Add the user until the instant that the first try has computed."""
         from airflow_provider_batchlinux.client.users.reconcile import AddUser
+        from airflow_provider_batchlinux.core.users.access import entry_to_continue
         from airflow_provider_batchlinux.core.users.ledger import LedgerEntry
 
-        user = self._user(trigger, context, now)
+        if trigger is not None:
+            until = datetime.fromisoformat(trigger.until or "")
+        else:
+            until = self.request.until(now)
+            begun = entry_to_continue(found, marked_owner(context, self.installation), is_lease=False)
+            if begun is not None and is_retry(context, self.retries or 0):
+                until = begun.expires_at
+                self.log.info("User %r keeps the end that the first try has set: %s.", begun.username, until)
+        if until <= now:
+            msg = (
+                f"The time of user {self.request.username!r} was over at {until.isoformat()}. Its end is set "
+                "when the task first runs; clear the task to begin again."
+            )
+            raise ValueError(msg)
+        user = self._user(trigger, context, until)
         if trigger is None:
             advise(self.log, user)
             self.log.info(_DAY_ONLY, user.username)
@@ -227,19 +247,18 @@ class BatchLinuxAddNodeUsersOperator(NodeUsersOperator["AddNodeUsersRequest"]):
         self.require_done(records, f"User {work.username!r} could not be added to")
 
     def _user(
-        self, trigger: BatchLinuxNodesForUserTrigger | None, context: Context, now: datetime
+        self, trigger: BatchLinuxNodesForUserTrigger | None, context: Context, until: datetime
     ) -> NodeUser:
         from airflow_provider_batchlinux.core.users.user import NodeUser
 
         request = self.request
-        # A task that resumes has its expiry and its public key already.
-        until = trigger.until if trigger else None
+        # A task that resumes has its public key already.
         key = (trigger.ssh_public_key if trigger else None) or request.ssh_public_key
         if key is None and request.generate_key is not None:
             key = generated_key(request.generate_key, request.username, context)
         return NodeUser(
             username=request.username,
-            expires_at=datetime.fromisoformat(until) if until else request.until(now),
+            expires_at=until,
             password=request.password,
             ssh_public_key=key,
             is_admin=request.is_admin,
@@ -262,6 +281,9 @@ class BatchLinuxRemoveNodeUsersOperator(NodeUsersOperator["RemoveNodeUsersReques
     first marks the user in the pool's ledger as revoked: a lease of it ends, and no slower task adds it
     again. A deallocated node may have the user after its start. It owes the removal: the mark stays until a
     lease, an audit with ``revoke=True``, the sweeper or the next user of that name has removed it.
+
+    A removal from some nodes leaves the user on the others. It is refused while a lease keeps the user on all
+    nodes, because the lease would add it again.
 
     Result in XCom: a list with a record for each node: ``node_id``, ``state``, ``outcome`` (``removed``,
     ``absent``, ``owed``, ``skipped``, ``gone``, and ``failed`` within ``max_failed_nodes``), ``username``,
@@ -312,6 +334,7 @@ class BatchLinuxRemoveNodeUsersOperator(NodeUsersOperator["RemoveNodeUsersReques
         self,
         context: Context,
         trigger: BatchLinuxNodesForUserTrigger | None,  # noqa: ARG002
+        found: LedgerEntry | None,  # noqa: ARG002
         now: datetime,  # noqa: ARG002
     ) -> UserWork:
         """Remove the user on behalf of the Dag run."""

@@ -197,12 +197,12 @@ class BatchLinuxLeaseNodeUsersOperator(BatchLinuxWaitingOperator["LeaseNodeUsers
     async def _end(self, client: BatchLinuxClient, context: Context) -> tuple[datetime, LedgerEntry | None]:
         """Return the end of the lease, and its entry if an earlier try has begun it."""
         from airflow_provider_batchlinux.client.users.ledger import read_entry
-        from airflow_provider_batchlinux.core.users.access import lease_to_continue
+        from airflow_provider_batchlinux.core.users.access import entry_to_continue
 
         request = self.request
         # Also at the first try: the answer sets the clock by which the lease ends.
         found = await read_entry(client, request.pool_id, request.username)
-        entry = lease_to_continue(found, marked_owner(context, self.installation))
+        entry = entry_to_continue(found, marked_owner(context, self.installation), is_lease=True)
         if entry is not None and is_retry(context, self.retries or 0):
             return entry.expires_at, entry
         return request.until(client.clock.now()), None

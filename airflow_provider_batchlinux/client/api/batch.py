@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
+from azure.batch.aio import BatchClient
+
 from airflow_provider_batchlinux.client.api.job_calls import JobCalls
 from airflow_provider_batchlinux.client.api.node_calls import NodeCalls
 from airflow_provider_batchlinux.client.api.pool_calls import PoolCalls
@@ -33,7 +35,8 @@ async def open_client(
         raise ValueError("\n".join(problems))
     clock = clock or ServiceClock()
     async with open_sdk_client(settings, clock) as sdk:
-        yield BatchLinuxClient(sdk, retry or RetryPolicy(budget=settings.retry_budget), clock)
+        retry = retry or RetryPolicy(budget=settings.retry_budget)
+        yield BatchLinuxClient(sdk, retry, clock, forbid_open_ssh=settings.forbid_open_ssh)
 
 
 class BatchLinuxClient(PoolCalls, NodeCalls, JobCalls):
@@ -46,11 +49,19 @@ class BatchLinuxClient(PoolCalls, NodeCalls, JobCalls):
 
     Each operation retries within the retry budget, and raises the errors of
     :mod:`airflow_provider_batchlinux.exceptions`.
+
+    :param forbid_open_ssh: whether users are refused on pools whose SSH is open to the whole Internet.
     """
+
+    def __init__(
+        self, sdk: BatchClient, retry: RetryPolicy, clock: ServiceClock, *, forbid_open_ssh: bool = False
+    ) -> None:
+        super().__init__(sdk, retry, clock)
+        self.forbid_open_ssh = forbid_open_ssh
 
     def paced(self) -> BatchLinuxClient:
         """Return a client of the same session whose calls share one rate limit when the service throttles."""
-        return BatchLinuxClient(self.sdk, self.retry.paced(), self.clock)
+        return self._with(self.retry.paced())
 
     def within(self, budget: float) -> BatchLinuxClient:
         """
@@ -58,9 +69,7 @@ class BatchLinuxClient(PoolCalls, NodeCalls, JobCalls):
 
         :param budget: the maximum retry budget in seconds.
         """
-        return BatchLinuxClient(
-            self.sdk, replace(self.retry, budget=min(self.retry.budget, budget)), self.clock
-        )
+        return self._with(replace(self.retry, budget=min(self.retry.budget, budget)))
 
     async def check(self) -> None:
         """Test the connection with the cheapest authenticated request."""
@@ -75,3 +84,6 @@ class BatchLinuxClient(PoolCalls, NodeCalls, JobCalls):
         """List the images the service supports, in the service's order."""
         rows = await self._all("list supported images", self.sdk.list_supported_images)
         return [SupportedImage.from_rest(row) for row in rows]
+
+    def _with(self, retry: RetryPolicy) -> BatchLinuxClient:
+        return BatchLinuxClient(self.sdk, retry, self.clock, forbid_open_ssh=self.forbid_open_ssh)

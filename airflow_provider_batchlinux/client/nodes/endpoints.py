@@ -70,14 +70,21 @@ async def reachable_choice(
     """
     Check a choice against a pool before users are added, and return the choice that leads somewhere.
 
-    For a pool without public access, ``None`` becomes ``"private"``, with a warning. Another warning is for a
-    pool that is open to the whole Internet.
+    For a pool without public access, ``None`` becomes ``"private"``, with a warning. A pool that is open to
+    the whole Internet gets a warning too, or is refused with ``forbid_open_ssh``.
 
     :param pool: the pool's REST body.
     :param nodes: nodes of the pool that can be asked.
-    :raises NodeUsersError: the choice is ``"public"``, and the pool has no public access.
+    :raises NodeUsersError: the choice is ``"public"``, and the pool has no public access; or the pool is open
+        to the whole Internet, and that is forbidden.
     """
     if (risk := open_to_world(pool)) is not None:
+        if client.forbid_open_ssh:
+            msg = (
+                f"Pool {pool.get('id')!r}: {risk} forbid_open_ssh refuses users on such a pool, so nothing "
+                "was done. Recreate it with the networks that need access in ssh_from."
+            )
+            raise NodeUsersError(msg, failed=[])
         log.warning("Pool %r: %s", pool.get("id"), risk)
     reason = None if choice == "private" else unreachable_reason(pool, nodes)
     # What the pool's own rules say is certain; otherwise one node is asked.

@@ -10,7 +10,13 @@ from functools import partial
 from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
 from airflow_provider_batchlinux.client.nodes.endpoints import find_endpoint
 from airflow_provider_batchlinux.client.transport.fan_out import fan_out
-from airflow_provider_batchlinux.client.users.ledger import Guard, change_entry, read_entry, superseded
+from airflow_provider_batchlinux.client.users.ledger import (
+    Guard,
+    change_entry,
+    read_entry,
+    superseded,
+    unless_pool_is_gone,
+)
 from airflow_provider_batchlinux.core.nodes.actions import NodeChoice
 from airflow_provider_batchlinux.core.nodes.addresses import AddressChoice, private_endpoint
 from airflow_provider_batchlinux.core.snapshots import NodeSnapshot
@@ -128,12 +134,7 @@ async def end_claim(
     def change(found: LedgerEntry | None) -> LedgerEntry | None:
         return None if found is None else release(found, token, client.clock.now())
 
-    try:
-        return await change_entry(client, pool_id, username, change)
-    except BatchRequestError as error:
-        if error.code == "PoolNotFound":
-            return None
-        raise
+    return await unless_pool_is_gone(change_entry(client, pool_id, username, change))
 
 
 async def remove_owed(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -93,6 +93,16 @@ async def change_entry(
     return after
 
 
+async def unless_pool_is_gone(changing: Awaitable[LedgerEntry | None]) -> LedgerEntry | None:
+    """Return what :func:`change_entry` returns; ``None`` if the pool does not exist."""
+    try:
+        return await changing
+    except BatchRequestError as error:
+        if error.code == "PoolNotFound":
+            return None
+        raise
+
+
 async def enter(
     client: BatchLinuxClient,
     pool_id: str,
@@ -148,6 +158,18 @@ def require_free(
         "take_over=True."
     )
     raise BatchConflictError(msg, code="UserHeld")
+
+
+def require_no_lease(pool_id: str, entry: LedgerEntry | None, now: datetime) -> None:
+    """Raise ``BatchConflictError`` if a lease keeps a user on all nodes, and would add it again."""
+    if entry is None or not entry.is_lease or entry.is_over(now):
+        return
+    msg = (
+        f"A lease of {entry.holder} keeps user {entry.username!r} on all nodes of pool {pool_id!r} until "
+        f"{entry.expires_at.isoformat()} and would add it again, so it was removed from none. Remove it from "
+        "the whole pool, which ends the lease."
+    )
+    raise BatchConflictError(msg, code="UserLeased")
 
 
 def superseded(pool_id: str, username: str, found: LedgerEntry | None) -> BatchConflictError:

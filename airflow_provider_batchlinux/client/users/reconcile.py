@@ -17,12 +17,13 @@ from airflow_provider_batchlinux.client.users.grant import (
     remove_user_from_nodes,
 )
 from airflow_provider_batchlinux.client.users.ledger import (
-    Guard,
+    change_entry,
     enter,
     new_token,
-    read_entry,
     require_free,
+    require_no_lease,
     superseded,
+    unless_pool_is_gone,
 )
 from airflow_provider_batchlinux.client.users.revoke import Ending, begin_ending, take_off
 from airflow_provider_batchlinux.core.nodes.actions import NodeChoice
@@ -30,8 +31,9 @@ from airflow_provider_batchlinux.core.nodes.addresses import AddressChoice
 from airflow_provider_batchlinux.core.pool_metadata import metadata_of
 from airflow_provider_batchlinux.core.snapshots import POOL_FIELDS, PoolSnapshot
 from airflow_provider_batchlinux.core.text import joined
-from airflow_provider_batchlinux.core.users.access import may_add, may_remove
-from airflow_provider_batchlinux.core.users.ledger import LedgerEntry, entries_in
+from airflow_provider_batchlinux.core.users.access import claim, may_add, may_remove, note_some
+from airflow_provider_batchlinux.core.users.access import revoke as revoked
+from airflow_provider_batchlinux.core.users.ledger import LedgerEntry, Owed, entries_in
 from airflow_provider_batchlinux.core.users.plan import (
     CHANGED,
     UserPlan,
@@ -154,7 +156,9 @@ async def reconcile(
     plan = plan_of(nodes, target.choice, done=done, removing=work.removing)
     fresh = await work.on(client, target, pool, plan)
     growing = not work.removing and is_growing(PoolSnapshot.from_rest(pool) if pool else None)
-    others = [left_out(node, work.username, removing=work.removing) for node in plan.skipped]
+    # A node in none of the chosen states is not meant, so it owes nothing.
+    owes = work.removing and target.choice.states is None
+    others = [left_out(node, work.username, removing=owes) for node in plan.skipped]
     if plan.missing and not growing:
         log.warning("Pool %r has no nodes %s.", target.pool_id, joined(plan.missing))
         others += [UserRecord(name, "gone", UserOutcome.GONE, work.username) for name in plan.missing]
@@ -268,6 +272,7 @@ class RemoveUser:
     Remove a user from nodes, and from the pool's ledger once no node has it.
 
     The whole pool: the user is revoked first, so that no lease and no request that is slower adds it again.
+    Some nodes: the user stays wanted on the others, and what could not be asked owes the removal.
 
     :param by: who removes it, as in the ledger.
     :param take_over: also remove a user that another Dag run holds.
@@ -287,49 +292,42 @@ class RemoveUser:
             return []
         if target.is_whole_pool:
             ending = await self._begin(client, target.pool_id)
-            if ending is None:
-                return []
-            guard = ending.guard(client)
         else:
-            before = await read_entry(client, target.pool_id, self.username)
-            require_free(target.pool_id, before, self.by, client.clock.now(), take_over=self.take_over)
-            key = (before.generation, before.by) if before else None
-            guard = Guard(
-                client,
-                target.pool_id,
-                self.username,
-                lambda found: ((found.generation, found.by) if found else None) == key,
-            )
+            ending = await self._begin_some(client, target, plan)
+        if ending is None:
+            return []
         records = await remove_user_from_nodes(
             client,
             target.pool_id,
             self.username,
             max_concurrency=self.max_concurrency,
             nodes=plan.due,
-            guard=guard,
+            guard=ending.guard(client),
         )
-        if target.is_whole_pool and ending is not None:
-            await end_claim(client, target.pool_id, self.username, ending.token, records)
-            if ending.is_unsure:
-                return [replace(record, outcome=UserOutcome.OWED, note=_UNSURE) for record in records]
+        await end_claim(client, target.pool_id, self.username, ending.token, records)
+        if ending.is_unsure:
+            return [replace(record, outcome=UserOutcome.OWED, note=_UNSURE) for record in records]
         return records
 
     async def conclude(self, client: BatchLinuxClient, target: UserTarget, result: SyncResult) -> None:
         """Remove the user from the ledger, unless a node may still have it."""
-        if not target.is_whole_pool or any(record.code == CHANGED for record in result.all_records):
+        records = result.all_records
+        if any(record.code == CHANGED for record in records):
             return
-        ending = await self._begin(client, target.pool_id)
-        if ending is None:
+        if target.is_whole_pool:
+            ending = await self._begin(client, target.pool_id)
+            after = None if ending is None else await ending.settle(client, records)
+        else:
+            after = await self._note_some(client, target.pool_id, records)
+        owed = [record.node_id for record in records if leaves_user(record)]
+        if after is None or not after.owed or not (owed or target.is_whole_pool):
             return
-        after = await ending.settle(client, result.all_records)
-        owed = [record.node_id for record in result.all_records if leaves_user(record)]
-        if after is not None and after.is_revoked and after.owed:
-            where = f"nodes {joined(owed)}" if owed else "any node: requests that add it may be in flight"
-            log.warning(
-                "Pool %r: user %r is revoked, and may still be on %s. The ledger keeps that; a lease, an "
-                "audit with revoke=True, the sweeper or the next user of this name removes it.",
-                target.pool_id, self.username, where,
-            )  # fmt: skip
+        where = f"nodes {joined(owed)}" if owed else "any node: requests that add it may be in flight"
+        log.warning(
+            "Pool %r: user %r may still be on %s. The ledger keeps that; a lease, an audit with revoke=True, "
+            "the sweeper or the next user of this name removes it.",
+            target.pool_id, self.username, where,
+        )  # fmt: skip
 
     async def _begin(self, client: BatchLinuxClient, pool_id: str) -> Ending | None:
         now = client.clock.now()
@@ -339,6 +337,38 @@ class RemoveUser:
             return LedgerEntry(self.username, now, self.by) if found is None else found
 
         return await begin_ending(client, pool_id, self.username, may, by_holder=False)
+
+    async def _begin_some(
+        self, client: BatchLinuxClient, target: UserTarget, plan: UserPlan
+    ) -> Ending | None:
+        """Set a claim, so that no user is added to nodes while some are asked."""
+        pool_id, token, now = target.pool_id, new_token(), client.clock.now()
+        asleep = plan.skipped if target.choice.states is None else ()
+        chosen = Owed.of(node.node_id for node in (*plan.due, *plan.waiting, *asleep))
+
+        def change(found: LedgerEntry | None) -> LedgerEntry:
+            require_free(pool_id, found, self.by, now, take_over=self.take_over)
+            require_no_lease(pool_id, found, now)
+            # Without an entry, the ledger must know which nodes may have the user.
+            entry = found or revoked(LedgerEntry(self.username, now, self.by), now, chosen)
+            return claim(entry, token, now, adds=False)
+
+        entry = await unless_pool_is_gone(change_entry(client, pool_id, self.username, change))
+        return None if entry is None else Ending(pool_id, entry, token, by_holder=False)
+
+    async def _note_some(
+        self, client: BatchLinuxClient, pool_id: str, records: Sequence[UserRecord]
+    ) -> LedgerEntry | None:
+        """Note which of some nodes still owe the removal, and which no longer do."""
+        owed = Owed.of(record.node_id for record in records if leaves_user(record))
+        done = [record.node_id for record in records if record.outcome in _DONE]
+
+        def change(found: LedgerEntry | None) -> LedgerEntry | None:
+            # Of a later holder's user all nodes owe the removal of this one.
+            is_his = found is not None and not found.bars(self.by, client.clock.now())
+            return note_some(found, done, owed, client.clock.now()) if found is not None and is_his else found
+
+        return await unless_pool_is_gone(change_entry(client, pool_id, self.username, change))
 
 
 @dataclass

@@ -11,7 +11,12 @@ from typing import Any
 from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
 from airflow_provider_batchlinux.client.transport.fan_out import fan_out
 from airflow_provider_batchlinux.client.users.grant import end_claim, nodes_if_any, remove_owed
-from airflow_provider_batchlinux.client.users.ledger import Guard, change_entry, new_token
+from airflow_provider_batchlinux.client.users.ledger import (
+    Guard,
+    change_entry,
+    new_token,
+    unless_pool_is_gone,
+)
 from airflow_provider_batchlinux.core.pool_metadata import metadata_of
 from airflow_provider_batchlinux.core.snapshots import NodeSnapshot
 from airflow_provider_batchlinux.core.text import joined
@@ -27,7 +32,7 @@ from airflow_provider_batchlinux.core.users.access import revoke as revoked
 from airflow_provider_batchlinux.core.users.ledger import ALL, LedgerEntry, Owed, entries_in
 from airflow_provider_batchlinux.core.users.plan import CHANGED, is_unanswered, leaves_user
 from airflow_provider_batchlinux.core.users.user import UserOutcome, UserRecord
-from airflow_provider_batchlinux.exceptions import BatchRequestError, NodeUsersError
+from airflow_provider_batchlinux.exceptions import NodeUsersError
 
 _CONCURRENT_POOLS = 4
 _CONCURRENT_NODES = 16
@@ -36,9 +41,9 @@ _CONCURRENT_NODES = 16
 @dataclass(frozen=True)
 class Ending:
     """
-    An access that is being ended.
+    An access that is being ended, on all nodes or on some of them.
 
-    :param entry: the revoked entry, with a claim.
+    :param entry: the revoked entry, with a claim; that of some nodes may be active.
     :param token: the claim.
     :param by_holder: whether the holder itself ends it, so that it needs no reminder.
     """
@@ -54,12 +59,12 @@ class Ending:
         return any(one.adds for one in self.entry.claims)
 
     def guard(self, client: BatchLinuxClient) -> Guard:
-        """Return the look before each node: the entry must still be this revoked one."""
+        """Return the look before each node: the entry must still be this one."""
         return Guard(
             client,
             self.pool_id,
             self.entry.username,
-            partial(may_remove, generation=self.entry.generation),
+            partial(may_remove if self.entry.is_revoked else may_add, generation=self.entry.generation),
             lambda found, now: claim(found, self.token, now, adds=False),
         )
 
@@ -79,12 +84,7 @@ class Ending:
                 return found
             return settle(found, owed, token, client.clock.now(), by_holder=self.by_holder)
 
-        try:
-            return await change_entry(client, self.pool_id, self.entry.username, change)
-        except BatchRequestError as error:
-            if error.code == "PoolNotFound":
-                return None
-            raise
+        return await unless_pool_is_gone(change_entry(client, self.pool_id, self.entry.username, change))
 
 
 async def begin_ending(
@@ -114,12 +114,7 @@ async def begin_ending(
         now = client.clock.now()
         return claim(revoked(entry, now, nodes), token, now, adds=False)
 
-    try:
-        entry = await change_entry(client, pool_id, username, change)
-    except BatchRequestError as error:
-        if error.code == "PoolNotFound":
-            return None
-        raise
+    entry = await unless_pool_is_gone(change_entry(client, pool_id, username, change))
     return Ending(pool_id, entry, token, by_holder) if ended and entry is not None else None
 
 
@@ -258,7 +253,7 @@ class AuditedUser:
             return "revoked, and nodes owe the removal"
         if self.entry.is_over(now):
             return f"its time was over at {self.entry.expires_at.isoformat(timespec='seconds')}"
-        return "nodes owe the removal of an earlier user" if may_pay(self.entry, now) else None
+        return "nodes owe the removal of a user" if may_pay(self.entry, now) else None
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,8 @@ event               active entry                              revoked entry
 :func:`revoke`      revoked; all nodes owe the removal        stays
 :func:`settle`      stays                                     what is owed; nothing: forgotten
 :func:`pay`         what is owed of earlier generations       stays
+:func:`note_some`   the nodes that could not be asked owe     the nodes that were asked no longer owe
+                    the removal; the user stays wanted        it; nothing: forgotten
 :func:`claim`,      requests are in flight, or no longer      the same
 :func:`release`
 ==================  ========================================  ===========================================
@@ -25,7 +27,7 @@ can be in flight: until then all nodes owe it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -91,6 +93,17 @@ def pay(entry: LedgerEntry, owed: Owed, token: str, now: datetime) -> LedgerEntr
     return replace(release(entry, token, now), owed=owed)
 
 
+def note_some(entry: LedgerEntry, done: Iterable[str], owed: Owed, now: datetime) -> LedgerEntry | None:
+    """
+    Return an entry after some nodes were asked to remove its user; ``None`` if it is forgotten.
+
+    :param done: the nodes that no longer have the user.
+    :param owed: the nodes that may still have it.
+    """
+    after = replace(entry, owed=entry.owed.without(done) | owed)
+    return None if may_forget(after, now) else after
+
+
 def claim(entry: LedgerEntry, token: str, now: datetime, *, adds: bool, earlier: bool = False) -> LedgerEntry:
     """
     Return the entry with a claim, new or renewed.
@@ -140,10 +153,15 @@ def lease_end(
     return LeaseEnd.EXPIRED if found.is_over(now) or ends_at <= now else None
 
 
-def lease_to_continue(found: LedgerEntry | None, by: Mapping[str, str]) -> LedgerEntry | None:
+def entry_to_continue(
+    found: LedgerEntry | None, by: Mapping[str, str], *, is_lease: bool
+) -> LedgerEntry | None:
     """
-    Return the lease that a retry continues; ``None`` if it begins one.
+    Return the user whose access a retry continues; ``None`` if it begins one.
 
-    The end of a lease is fixed at its first try.
+    The end of an access is fixed at the first try. An added user that was removed meanwhile, as by a kill,
+    has none to continue; a lease that was revoked has, so that its retry only ends it.
     """
-    return found if found is not None and found.is_lease and dict(found.by) == dict(by) else None
+    if found is None or found.is_lease != is_lease or dict(found.by) != dict(by):
+        return None
+    return None if found.is_revoked and not is_lease else found

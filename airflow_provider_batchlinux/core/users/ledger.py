@@ -51,6 +51,10 @@ class Owed:
         """Return whether a node may have the user."""
         return self.marks is None or _mark(node_id) in self.marks
 
+    def without(self, node_ids: Iterable[str]) -> Owed:
+        """Return the debt after some nodes have paid; that of all nodes stays."""
+        return self if self.marks is None else Owed(self.marks - {_mark(node_id) for node_id in node_ids})
+
     def __or__(self, other: Owed) -> Owed:
         return ALL if self.marks is None or other.marks is None else Owed(self.marks | other.marks)
 
@@ -94,8 +98,8 @@ class LedgerEntry:
     :param is_lease: whether a lease added it.
     :param generation: counts how often the name was given to a user that is not the previous one.
     :param revoked_at: when its access was ended; ``None`` while it is wanted.
-    :param owed: of a revoked user, the nodes that may still have it; else those that may have a user of an
-        earlier generation, and do not have this one.
+    :param owed: of a revoked user, the nodes that may still have it; else those that may have a user who is
+        not wanted there: of an earlier generation, or this one, which was removed from some nodes only.
     :param claims: which requests may be in flight.
     """
 

@@ -36,6 +36,7 @@ from airflow_provider_batchlinux.hooks.node_sftp import BatchLinuxNodeSFTPHook
 from airflow_provider_batchlinux.hooks.node_ssh import BatchLinuxNodeSSHHook
 from tests.airflow_harness import TaskRun, run_task
 from tests.batch_account import BatchAccount, eventually
+from tests.conftest import INSTALLATION
 from tests.unit.commands import Loop
 
 
@@ -214,6 +215,8 @@ class TestLogin:
 
         abandoned(1)
         [left] = ledger(account)
+        # By this the sweeper of this Airflow knows that the user is its own.
+        assert ledger(account)[left].by["installation"] == INSTALLATION
         abandoned(2)
 
         assert len(ledger(account)) == 1

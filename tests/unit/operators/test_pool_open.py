@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_batchlinux.operators.node_ssh import BatchLinuxRunOnNodesOperator
 from airflow_provider_batchlinux.operators.node_users import BatchLinuxAddNodeUsersOperator
 from airflow_provider_batchlinux.operators.node_users_lease import BatchLinuxLeaseNodeUsersOperator
 from airflow_provider_batchlinux.operators.user_audit import BatchLinuxAuditNodeUsersOperator
@@ -97,8 +98,8 @@ def test_a_pool_is_closed_by_default_or_by_a_rule_or_open_to_some(
     assert audit().result["open_pools"] == []
 
 
-def test_who_adds_a_user_to_an_open_pool_or_a_closed_one_is_told(
-    account: BatchAccount, public_key: str
+def test_who_adds_a_user_to_an_open_pool_or_a_closed_one_is_told_or_refused(
+    account: BatchAccount, public_key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     add: dict[str, Any] = {
         "task_id": "add",
@@ -126,3 +127,11 @@ def test_who_adds_a_user_to_an_open_pool_or_a_closed_one_is_told(
     assert "Pool 'shut' denies SSH to all networks (ssh_from=[])" in closed.log
     assert closed.state == "success", closed.message
     assert "Pool 'shut' denies SSH to all networks" in refused.message
+
+    set_connection(monkeypatch, account.service, forbid_open_ssh=True)
+    on_node = BatchLinuxRunOnNodesOperator(task_id="look", pool_id="open", command="true")
+    before = len(account.requests())
+    for operator in (BatchLinuxAddNodeUsersOperator(pool_id="open", **add), lease, on_node):
+        forbidden = run_task(operator)
+        assert "forbid_open_ssh refuses users on such a pool" in forbidden.message
+    assert not [line for line in account.requests()[before:] if "/users" in line]

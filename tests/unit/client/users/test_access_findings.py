@@ -27,16 +27,19 @@ from airflow_provider_batchlinux.client.users.reconcile import (
     reconcile,
 )
 from airflow_provider_batchlinux.client.users.revoke import Revocation, audited_users, revoke, revoke_overdue
+from airflow_provider_batchlinux.core.nodes.actions import NodeChoice
 from airflow_provider_batchlinux.core.users.access import CLAIM_TIME
-from airflow_provider_batchlinux.core.users.ledger import ROOM, LedgerEntry, with_entry
+from airflow_provider_batchlinux.core.users.ledger import ROOM, LedgerEntry, Owed, with_entry
 from airflow_provider_batchlinux.core.users.plan import CHANGED
 from airflow_provider_batchlinux.core.users.user import NodeUser
 from airflow_provider_batchlinux.exceptions import BatchConflictError, BatchRequestError
 from tests.airflow_harness import run_task, run_trigger
+from tests.batch_account import BatchAccount, eventually
 from tests.unit.client.sessions import FixedClock, run
 from tests.unit.client.users.test_lease import OURS, THEIRS, Lease, inside, lease
 from tests.unit.leases import lease as lease_of
 from tests.unit.leases import ledger
+from tests.unit.operators.test_node_users import add
 
 __all__ = ["lease"]
 
@@ -44,10 +47,10 @@ HOUR = timedelta(hours=1)
 TARGET = UserTarget("etl")
 
 
-async def whole(client: BatchLinuxClient, work: UserWork) -> SyncResult:
-    """Apply a change to the whole pool, as an operator does."""
-    result = await reconcile(client, TARGET, await pool_of(client, TARGET), work)
-    await work.conclude(client, TARGET, result)
+async def whole(client: BatchLinuxClient, work: UserWork, target: UserTarget = TARGET) -> SyncResult:
+    """Apply a change to the whole pool or to the given nodes, as an operator does."""
+    result = await reconcile(client, target, await pool_of(client, target), work)
+    await work.conclude(client, target, result)
     return result
 
 
@@ -104,6 +107,25 @@ async def add_another(client: BatchLinuxClient) -> None:
 def test_what_was_skipped_at_the_end_stays_owed_and_is_paid_by_the_next_look(
     account, key, lease, end, state, payer
 ):
+    owe_and_pay(account, key, lease, end, state, payer)
+
+
+@pytest.mark.parametrize(("end", "payer"), [("expiry", "lease"), ("kill", "add"), ("audit", "audit")])
+def test_a_node_that_reboots_at_the_end_owes_the_removal_until_it_is_back(
+    slow_account, key, public_key, end, payer
+):
+    slow_account.make_pool(dedicated=2, ssh=True)
+    slow_account.control.advance(3600)
+    slow_account.wait_for_nodes({"idle": 2})
+
+    lease = Lease(slow_account, public_key, now=slow_account.control.now())
+    owe_and_pay(slow_account, key, lease, end, "rebooting", payer)
+
+
+def owe_and_pay(
+    account: BatchAccount, key: asyncssh.SSHKey, lease: Lease, end: str, state: str, payer: str
+) -> None:
+    """End an access while a node is in a state, and let another look pay once it is idle again."""
     lease.look()
     node_id = account.put_node(state)
 
@@ -120,7 +142,8 @@ def test_what_was_skipped_at_the_end_stays_owed_and_is_paid_by_the_next_look(
     assert entry.owed.covers(node_id)
 
     account.control.set_node("etl", node_id, "idle")
-    assert inside(account, key) == {node_id}
+    # Its SSH server may take a moment to be back.
+    eventually(lambda: inside(account, key) == {node_id})
     if payer == "lease":
         assert lease.look(timedelta(minutes=1)) is not None
     else:
@@ -128,6 +151,69 @@ def test_what_was_skipped_at_the_end_stays_owed_and_is_paid_by_the_next_look(
 
     assert inside(account, key) == set()
     assert not lease.ledger() or lease.ledger()["ann"].by == THEIRS
+
+
+@pytest.mark.parametrize("payer", [audit, "add"])
+def test_of_some_nodes_those_that_cannot_be_asked_owe_the_removal_and_the_others_keep_the_user(
+    account, key, payer
+):
+    account.idle_pool(3, ssh=True)
+    settings = account.hook.settings()
+    work = adding(key, OURS)
+    run(settings, lambda client: whole(client, work))
+    asleep = account.put_node("deallocated")
+    taken, kept = (node.node_id for node in account.nodes() if node.node_id != asleep)
+
+    some = UserTarget("etl", NodeChoice([asleep, taken]))
+    result = run(settings, lambda client: whole(client, RemoveUser("ann", OURS, 4), some))
+    assert {record.node_id: record.outcome.value for record in result.records} == {
+        asleep: "owed",
+        taken: "removed",
+    }
+    account.control.set_node("etl", asleep, "idle")
+    assert inside(account, key) == {asleep, kept}
+    if payer == "add":
+        # The same run wants the user there again: what is owed is removed first.
+        run(settings, lambda client: whole(client, adding(key, OURS), UserTarget("etl", NodeChoice([kept]))))
+    else:
+        [paid] = run(settings, payer)
+        assert paid.reason == "nodes owe the removal of a user"
+
+    assert inside(account, key) == {kept}
+
+
+def test_a_removal_from_some_nodes_of_a_user_that_no_ledger_has_remembers_what_they_owe(account):
+    account.idle_pool(2)
+    settings = account.hook.settings()
+    asleep = account.put_node("deallocated")
+    [awake] = (node.node_id for node in account.nodes() if node.node_id != asleep)
+
+    def remove(node_id: str) -> None:
+        target = UserTarget("etl", NodeChoice([node_id]))
+        run(settings, lambda client: whole(client, RemoveUser("ann", OURS, 1), target))
+
+    remove(awake)
+    assert ledger(account) == {}
+    remove(asleep)
+    entry = run(settings, lambda client: read_entry(client, "etl", "ann"))
+    assert entry is not None
+    assert (entry.is_revoked, entry.owed) == (True, Owed.of([asleep]))
+    account.control.set_node("etl", asleep, "idle")
+    remove(asleep)
+    assert ledger(account) == {}
+
+
+def test_a_removal_from_some_nodes_is_refused_while_a_lease_keeps_the_user_on_all(account, key, lease):
+    lease.look()
+    [first, *_] = account.nodes()
+    some = UserTarget("etl", NodeChoice([first.node_id]))
+    before = inside(account, key)
+
+    with pytest.raises(BatchConflictError, match="Remove it from the whole pool") as caught:
+        lease.ask(lambda client: whole(client, RemoveUser("ann", OURS, 4), some))
+
+    assert caught.value.code == "UserLeased"
+    assert inside(account, key) == before
 
 
 async def until_entry(client: BatchLinuxClient, holds: Callable[[LedgerEntry], bool]) -> None:
@@ -250,6 +336,29 @@ def test_a_retry_before_the_end_keeps_the_end_of_the_first_try(account, public_k
 
     [after] = ledger(account).values()
     assert after["until"] == before["until"]
+
+
+def test_a_retried_add_keeps_the_end_of_the_first_try_and_one_after_the_end_is_refused(
+    slow_account, public_key
+):
+    slow_account.make_pool(dedicated=1)
+    slow_account.control.advance(3600)
+    slow_account.wait_for_nodes({"idle": 1})
+    operator = add(ssh_public_key=public_key, username="ann", expires_in=HOUR)
+
+    def end(**tried: Any) -> str:
+        assert run_task(operator, **tried).state == "success"
+        [entry] = ledger(slow_account).values()
+        return str(entry["until"])
+
+    first = end()
+    slow_account.control.advance(600)
+    assert end(try_number=2) == first
+    slow_account.control.advance(3601)
+    late = run_task(operator, try_number=2)
+
+    assert late.state != "success"
+    assert "The time of user 'ann' was over at" in late.message
 
 
 def test_a_machine_whose_clock_is_ahead_leaves_the_user_of_another_run(account, key):

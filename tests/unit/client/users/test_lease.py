@@ -30,9 +30,15 @@ THEIRS = {**OURS, "run_id": "yesterday"}
 class Lease:
     """A lease with a clock of its own, and a client for each look as after a restart of its process."""
 
-    def __init__(self, account: BatchAccount, public_key: str, lasts: timedelta = timedelta(hours=1)) -> None:
+    def __init__(
+        self,
+        account: BatchAccount,
+        public_key: str,
+        lasts: timedelta = timedelta(hours=1),
+        now: datetime | None = None,
+    ) -> None:
         self.account = account
-        self.now = datetime.now(timezone.utc)
+        self.now = now or datetime.now(timezone.utc)
         self.user = NodeUser("ann", self.now + lasts, ssh_public_key=public_key)
         self.work_is_over = False
         self.wait = LeaseWait(

@@ -70,6 +70,13 @@ class AccessMachine(RuleBasedStateMachine):
         actor = Actor(self.world, owner, skew)
         self.start(actor, actor.remove(), may_change=False)
 
+    @precondition(lambda self: len(self.running) < MOST_ACTORS and self.world.nodes)
+    @rule(owner=OWNERS, skew=SKEWS, data=st.data())
+    def remove_from(self, owner: str, skew: timedelta, data: st.DataObject) -> None:
+        actor = Actor(self.world, owner, skew)
+        node_id = data.draw(st.sampled_from(sorted(self.world.nodes)))
+        self.start(actor, actor.remove_from(node_id), may_change=False)
+
     @precondition(lambda self: len(self.running) < MOST_ACTORS)
     @rule(skew=SKEWS)
     def audit(self, skew: timedelta) -> None:

@@ -11,11 +11,12 @@ from airflow_provider_batchlinux.core.users.access import (
     RENEWED_AFTER,
     claim,
     enter,
+    entry_to_continue,
     lease_end,
-    lease_to_continue,
     may_add,
     may_pay,
     may_remove,
+    note_some,
     pay,
     release,
     revoke,
@@ -76,6 +77,8 @@ class World:
     nodes: dict[str, Node] = field(default_factory=dict)
     requests: list[Request] = field(default_factory=list)
     tokens: int = 0
+    unwanted: set[tuple[str, int]] = field(default_factory=set)
+    """Nodes from which a generation of the user was removed though it is wanted on others."""
 
     def token(self) -> str:
         self.tokens += 1
@@ -95,8 +98,11 @@ class World:
             request.answer = "refused"
             return
         if found.user is not None:
-            assert found.user[1] <= request.generation, f"{request} hits {found}"
+            is_meant = found.user[1] <= request.generation or (found.node_id, found.user[1]) in self.unwanted
+            assert is_meant, f"{request} hits {found}"
         found.user = (request.owner, request.generation) if request.adds else None
+        if request.adds:
+            self.unwanted.discard((found.node_id, request.generation))
         request.answer = "done"
 
     def check(self) -> None:
@@ -153,6 +159,36 @@ class Actor:
             found = found or LedgerEntry(USERNAME, self.now, by(self.owner))
             yield from self._take_off(found, by_holder=False)
 
+    def remove_from(self, node_id: str) -> Step:
+        """Remove the user from one node only, as the operator does."""
+        world, found, token = self.world, self.world.entry, self.world.token()
+        if found is not None and (found.bars(by(self.owner), self.now) or found.is_lease):
+            return
+        if found is None:
+            found = revoke(LedgerEntry(USERNAME, self.now, by(self.owner)), self.now, Owed.of([node_id]))
+        world.entry = entry = claim(found, token, self.now, adds=False)
+        chosen = [each for each in world.snapshots() if each.node_id == node_id]
+        if not entry.is_revoked:
+            world.unwanted.add((node_id, entry.generation))
+
+        def permits(found: LedgerEntry | None) -> bool:
+            return (may_remove if entry.is_revoked else may_add)(found, entry.generation)
+
+        yield None
+        owing, unanswered, changed = yield from self._ask(
+            entry, Owed.of([node_id]), token, permits, entry.generation, adds=False
+        )
+        if world.entry is not None and not unanswered:
+            world.entry = release(world.entry, token, self.now)
+        if world.entry is None or changed or not permits(world.entry):
+            return
+        if any(one.adds for one in entry.claims):
+            owing = {node_id}
+        if chosen and node_id not in owing and node_id in world.nodes:
+            found_there = world.nodes[node_id].user
+            assert found_there is None or found_there[1] > entry.generation, f"reported as removed: {node_id}"
+        world.entry = note_some(world.entry, {node_id} - owing if chosen else (), Owed.of(owing), self.now)
+
     def audit(self) -> Step:
         """Remove what is overdue, and pay what is owed."""
         world, found = self.world, self.world.entry
@@ -178,7 +214,7 @@ class Actor:
         """Keep the user on all nodes until the end, then remove it until nothing is owed."""
         world = self.world
         wanted = LedgerEntry(USERNAME, self.now + lasts, by(self.owner), is_lease=True)
-        found = lease_to_continue(world.entry, wanted.by) if is_retry else None
+        found = entry_to_continue(world.entry, wanted.by, is_lease=True) if is_retry else None
         ends = found.expires_at if found else wanted.expires_at
         if found is None or not found.is_over(self.now):
             if world.entry is not None and world.entry.bars(wanted.by, self.now):
@@ -261,7 +297,8 @@ class Actor:
         for node_id, machine in added.items():
             found = self.world.nodes.get(node_id)
             if found is not None and found.machine == machine:
-                assert found.user == (self.owner, generation), f"reported as added: {found}"
+                is_taken = found.user is None and (node_id, generation) in self.world.unwanted
+                assert is_taken or found.user == (self.owner, generation), f"reported as added: {found}"
 
     def _take_off(self, found: LedgerEntry, *, by_holder: bool) -> Step:
         world, token = self.world, self.world.token()
@@ -296,6 +333,7 @@ class Actor:
         generation: int,
         *,
         earlier: bool = False,
+        adds: bool | None = None,
     ) -> Generator[Request | str | None, str | None, tuple[set[str], bool, bool]]:
         """Ask nodes to remove a user; return who owes it, whether an answer is missing, and a change."""
         plan = owed_plan(self.world.snapshots(), owed)
@@ -303,8 +341,8 @@ class Actor:
         owing = {record.node_id for record in absent if leaves_user(record)}
         unanswered = changed = False
         for each in (*plan.due, *plan.waiting):
-            adds = not entry.is_revoked and not earlier
-            changed = changed or not self._look(token, permits, adds=adds, earlier=earlier)
+            renews = (not entry.is_revoked and not earlier) if adds is None else adds
+            changed = changed or not self._look(token, permits, adds=renews, earlier=earlier)
             if changed:
                 owing.add(each.node_id)
                 continue
