@@ -12,7 +12,7 @@ Differences from Azure Batch:
   runs its command as a plain process. An administrator of a node has no sudo.
 - SSH ports are free ports of 127.0.0.1, not ports of the NAT pool's range.
 - Users expire at the second. In Azure Batch they expire by the day.
-- Nothing is mounted, no application package or VM extension is installed, and no virtual network exists.
+- Nothing is mounted, no VM extension is installed, and no virtual network exists.
 
 Where neither documentation nor recordings tell what Azure Batch does, the code says "assumed". The most
 important assumptions are status 403 of ``AuthenticationFailed``, the codes for a node in the wrong state, and
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from airflow_provider_batchlinux.emulator.connection import airflow_connection
     from airflow_provider_batchlinux.emulator.control_client import EmulatorControl
     from airflow_provider_batchlinux.emulator.identity.server import IdentityFacts
-    from airflow_provider_batchlinux.emulator.management.resources import ManagementFacts
+    from airflow_provider_batchlinux.emulator.management.arm import ManagementFacts
     from airflow_provider_batchlinux.emulator.server import RunningEmulator, run_emulator
     from airflow_provider_batchlinux.emulator.simulation.options import EmulatorOptions
 
@@ -51,7 +51,7 @@ _MODULES = {
     "EmulatorControl": "control_client",
     "EmulatorOptions": "simulation.options",
     "IdentityFacts": "identity.server",
-    "ManagementFacts": "management.resources",
+    "ManagementFacts": "management.arm",
     "RunningEmulator": "server",
     "airflow_connection": "connection",
     "run_emulator": "server",

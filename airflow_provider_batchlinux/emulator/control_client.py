@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import http.client
+import io
 import json
 import ssl
+import zipfile
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -175,16 +177,29 @@ class EmulatorControl:
         """
         self._post("set-subnet", {"network": network, "subnet": subnet, "limit": limit, "used": used})
 
-    def set_application(
-        self, application_id: str, versions: Sequence[str] = (), *, display_name: str | None = None
-    ) -> None:
+    def set_package(
+        self,
+        application_id: str,
+        version: str,
+        files: Mapping[str, str | bytes] | bytes,
+        *,
+        is_default: bool = True,
+        display_name: str | None = None,
+    ) -> str:
         """
-        Add an application, or replace it. Azure does so with its management plane.
+        Add an application package, or replace it, and return the ARM id of its application.
 
-        It is listed only: no package is installed on a node, and references to it are refused.
+        Azure does so with its management plane, for example by ``az batch application package create``.
+
+        :param files: a zip file, or content by path. Files whose content begins with ``#!`` are executable.
+        :param is_default: whether it is the default version.
         """
-        application = {"application_id": application_id, "versions": list(versions)}
-        self._post("set-application", {**application, "display_name": display_name})
+        package = {"application_id": application_id, "version": version}
+        more = {"is_default": is_default, "display_name": display_name}
+        made: dict[str, str] = self._post("set-package", {**package, **more})
+        packed = files if isinstance(files, bytes) else _zipped(files)
+        BlobContainer(made["url"]).put(version, packed, "application/zip")
+        return made["id"]
 
     def container(
         self, name: str, permissions: str = "racwdl", *, expires_in: float = 86_400
@@ -225,3 +240,14 @@ class EmulatorControl:
         if self._tls is None:
             return http.client.HTTPConnection(self._address, timeout=60)
         return http.client.HTTPSConnection(self._address, timeout=60, context=self._tls)
+
+
+def _zipped(files: Mapping[str, str | bytes]) -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path, content in files.items():
+            raw = content.encode() if isinstance(content, str) else content
+            entry = zipfile.ZipInfo(path)
+            entry.external_attr = (0o755 if raw.startswith(b"#!") else 0o644) << 16
+            archive.writestr(entry, raw)
+    return packed.getvalue()

@@ -8,8 +8,6 @@ from collections.abc import Mapping
 from airflow_provider_batchlinux.emulator.http.routes import OPERATIONS, RETIRED, Operation
 
 PARTLY: Mapping[str, str] = {
-    "list_applications": "those of `control.set_application`; packages are not installed",
-    "get_application": "those of `control.set_application`; packages are not installed",
     "list_supported_images": "a fixed list from 2026",
     "upload_node_logs": "the log files are the emulator's own",
     "list_node_extensions": "the extensions of the pool are shown as installed; nothing is installed",

@@ -24,7 +24,7 @@ from airflow_provider_batchlinux.emulator.identity.server import (
     serve_identity,
 )
 from airflow_provider_batchlinux.emulator.identity.tls import LoopbackTls, make_loopback_tls
-from airflow_provider_batchlinux.emulator.management.resources import ManagementFacts
+from airflow_provider_batchlinux.emulator.management.arm import ManagementFacts
 from airflow_provider_batchlinux.emulator.management.server import serving_management
 from airflow_provider_batchlinux.emulator.protocol.listener import loopback_socket, serving_on
 from airflow_provider_batchlinux.emulator.simulation.clock import Clock, ManualClock, SystemClock

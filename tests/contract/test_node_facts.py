@@ -136,15 +136,6 @@ def test_the_account_has_no_applications(client: BatchClient) -> None:
     assert (refusal.value.status_code, refusal.value.error.code) == (404, "ApplicationNotFound")
 
 
-def test_an_application_is_shown_with_its_versions(client: BatchClient, batch_emulator: Any) -> None:
-    batch_emulator.control.set_application("Tools", ["1.0", "2.0"], display_name="The tools")
-    (listed,) = client.list_applications()
-    shown = client.get_application("tools")
-
-    assert (listed.id, listed.versions) == (shown.id, shown.versions)
-    assert (shown.id, shown.display_name, shown.versions) == ("Tools", "The tools", ["1.0", "2.0"])
-
-
 def test_a_reference_to_an_application_is_refused_as_recorded(send: Any, make_pool: Any) -> None:
     make_pool()
 

@@ -69,7 +69,7 @@ def test_the_answer_in_the_middle_of_things_is_the_one_that_was_recorded(
         if method == "ADVANCE":
             batch_emulator.control.advance(path)
         elif method == "APPLICATION":
-            batch_emulator.control.set_application(path, body)
+            batch_emulator.control.set_package(path, body[0], {})
         else:
             assert send(method, f"{path}?{VERSION}", _content(send, body)).status < 300, path
 

@@ -72,9 +72,10 @@ ARGUMENTS: dict[str, dict[str, list[Any]]] = {
         "values": NOT_TABLES,
     },
     "set-subnet": {"network": NOT_TEXTS, "subnet": NOT_TEXTS, "limit": NOT_COUNTS, "used": NOT_COUNTS},
-    "set-application": {
-        "application_id": NOT_TEXTS,
-        "versions": [1, "text", {}, [1], [None], [""]],
+    "set-package": {
+        "application_id": [*NOT_TEXTS, "two words", "../up", "x" * 65],
+        "version": [*NOT_TEXTS, "two words", ".hidden", "../up"],
+        "is_default": [1, "true", [], {}],
         "display_name": NOT_TEXTS,
     },
     "container": {
@@ -89,7 +90,7 @@ GOOD: dict[str, dict[str, Any]] = {
     "preempt": {"pool_id": "linux"},
     "resize-error": {"pool_id": "linux", "code": "code", "message": "message"},
     "set-subnet": {"network": "network", "subnet": "subnet", "limit": 1},
-    "set-application": {"application_id": "tools", "versions": ["1.0"]},
+    "set-package": {"application_id": "tools", "version": "1.0"},
     "container": {"name": "container", "permissions": "r", "expires_in": 60},
     "advance": {"seconds": 0},
 }

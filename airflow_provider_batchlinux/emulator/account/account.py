@@ -14,16 +14,20 @@ from collections.abc import Collection
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
-from uuid import uuid4
 
 from airflow_provider_batchlinux.emulator.account.service import BatchService
 from airflow_provider_batchlinux.emulator.blobs.storage import BlobStorage
+from airflow_provider_batchlinux.emulator.protocol.azure_ids import AccountPlace
 from airflow_provider_batchlinux.emulator.protocol.local_files import remove_tree
 from airflow_provider_batchlinux.emulator.protocol.wire import Version
 from airflow_provider_batchlinux.emulator.simulation.clock import Clock
 from airflow_provider_batchlinux.emulator.simulation.faults import Faults, RequestRecord
 from airflow_provider_batchlinux.emulator.simulation.options import EmulatorOptions
-from airflow_provider_batchlinux.emulator.state.persisted_settings import load_limits, save_limits
+from airflow_provider_batchlinux.emulator.state.persisted_settings import (
+    load_limits,
+    save_limits,
+    subscription_id,
+)
 from airflow_provider_batchlinux.emulator.state.records import Node
 from airflow_provider_batchlinux.emulator.state.state_file import StateFile, StateFileError
 from airflow_provider_batchlinux.emulator.state.workdir import Workdir
@@ -54,7 +58,7 @@ class EmulatedAccount:
         self.clock = clock
         self.endpoint = endpoint
         self.storage = storage
-        self.subscription_id = str(uuid4())
+        self.place = AccountPlace(options.account, subscription_id(workdir.state))
         self.subnets: dict[tuple[str, str], tuple[int, int]] = {}
         self.requests: deque[RequestRecord] = deque(maxlen=_MOST_RECORDED)
         self._workdir = workdir
@@ -92,9 +96,7 @@ class EmulatedAccount:
             self._workdir.state.commit()
 
     def _new_service(self) -> BatchService:
-        return BatchService(
-            self.options, self.clock, self._workdir, self.endpoint, self.storage, self.subscription_id
-        )
+        return BatchService(self.options, self.clock, self._workdir, self.endpoint, self.storage, self.place)
 
 
 def last_change(state: StateFile) -> datetime | None:

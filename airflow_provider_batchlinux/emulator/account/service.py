@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from random import Random
 
+from airflow_provider_batchlinux.emulator.account.applications import Applications
 from airflow_provider_batchlinux.emulator.blobs.storage import BlobStorage
 from airflow_provider_batchlinux.emulator.jobs.lifecycle import JobLifecycle
 from airflow_provider_batchlinux.emulator.jobs.node_tasks import JobTasks
@@ -20,6 +21,9 @@ from airflow_provider_batchlinux.emulator.pools.allocation import Allocation
 from airflow_provider_batchlinux.emulator.pools.lifecycle import AutoPools, PoolLifecycle
 from airflow_provider_batchlinux.emulator.pools.scaler import AutoScaler
 from airflow_provider_batchlinux.emulator.pools.spot_market import Capacity, SpotMarket
+from airflow_provider_batchlinux.emulator.protocol.azure_ids import AccountPlace
+from airflow_provider_batchlinux.emulator.rules.caller import Caller
+from airflow_provider_batchlinux.emulator.rules.packages import FoundPackage, find_package
 from airflow_provider_batchlinux.emulator.simulation.clock import Clock, StoppableClock
 from airflow_provider_batchlinux.emulator.simulation.fault_rates import FAULT_RATES, FaultInjector
 from airflow_provider_batchlinux.emulator.simulation.faults import RandomFaults
@@ -39,7 +43,7 @@ class BatchService:
     :param workdir: its files.
     :param endpoint: URL at which clients reach it.
     :param storage: the blob store that is its auto-storage account.
-    :param subscription_id: the subscription that it belongs to.
+    :param place: where the account is.
     """
 
     def __init__(
@@ -49,7 +53,7 @@ class BatchService:
         workdir: Workdir,
         endpoint: str,
         storage: BlobStorage,
-        subscription_id: str,
+        place: AccountPlace,
     ) -> None:
         fault_rates = replace(FAULT_RATES[options.profile], **options.fault_rates)
         self.fault_injector = FaultInjector(SeededRandom(options.seed), fault_rates)
@@ -60,21 +64,22 @@ class BatchService:
         self.storage = storage
         self.store = Store(workdir.state)
         self.quotas = Quotas()
-        self.applications: dict[str, Json] = {}
+        self.applications = Applications(self.store, storage)
         self.account = options.account
-        self.subscription_id = subscription_id
+        self.place = place
         environment = {"AZ_BATCH_ACCOUNT_NAME": options.account, "AZ_BATCH_ACCOUNT_URL": f"{endpoint}/"}
         self.ssh_servers = SshServers(self.store, clock, host_key(workdir.state))
+        engine = None if options.engine is None else ContainerEngine(options.engine)
         self.lifecycle = NodeLifecycle(
             self.store,
             clock,
             delays,
-            workdir.nodes,
             environment,
+            find_package=self._find_package,
             storage=storage,
             fault_injector=self.fault_injector,
             ssh_servers=self.ssh_servers,
-            host=Host(None if options.engine is None else ContainerEngine(options.engine), options.mounts),
+            host=Host(workdir.nodes, engine, options.mounts),
             on_usable=self._node_usable,
             on_lost=lambda node: self.scheduler.requeue_all_on(node),
         )
@@ -92,6 +97,7 @@ class BatchService:
             job_tasks=self.job_tasks,
             on_task_completed=self._task_completed,
             on_node_free=self._node_freed,
+            find_package=self._find_package,
         )
         self.retention = TaskRetention(self.store, clock, self.scheduler.discard_files)
         self.capacity = Capacity(self.store)
@@ -112,7 +118,7 @@ class BatchService:
         self.pools = PoolLifecycle(
             self.store, self.quotas, self.allocation, self.scaler, is_legacy=self._is_legacy
         )
-        auto_pools = AutoPools(self.store, clock, self.pools)
+        auto_pools = AutoPools(self.caller(is_signed=False), clock, self.pools)
         self.jobs = JobLifecycle(
             self.store,
             clock,
@@ -124,11 +130,18 @@ class BatchService:
         )
         self.schedules = JobSchedules(self.store, clock, self.jobs, on_ended=auto_pools.schedule_ended)
 
+    def caller(self, *, is_signed: bool) -> Caller:
+        """Return the sender of a description, who has signed it with the account key or has a token."""
+        return Caller(self.store, self.place, is_signed)
+
     async def close(self) -> None:
         """Stop all programs on nodes and all timers."""
         self.clock.stop()
         await self.lifecycle.close()
         await self.scheduler.close()
+
+    def _find_package(self, reference: Json) -> FoundPackage | str:
+        return find_package(self.store, self.place, reference)
 
     def _node_usable(self, node: Node) -> None:
         self.spot.node_usable(node)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from ssl import SSLContext
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from airflow_provider_batchlinux.emulator.blobs.errors import BlobError
 from airflow_provider_batchlinux.emulator.blobs.files import BlobFiles
@@ -96,6 +96,11 @@ class BlobStorage:
         """Return the URL of a container, which need not exist, with a SAS token."""
         token = make_sas(Target(self.account, name), self.key, permissions, self.now() + life)
         return f"{self.endpoint}/{name}?{token}"
+
+    def blob_url(self, container: str, name: str, permissions: str, life: timedelta) -> str:
+        """Return the URL of a blob, which need not exist, with a SAS token for it alone."""
+        token = make_sas(Target(self.account, container, name), self.key, permissions, self.now() + life)
+        return f"{self.secure_endpoint or self.endpoint}/{container}/{quote(name)}?{token}"
 
     def with_identity(self, url: str) -> str:
         """

@@ -123,8 +123,8 @@ def _complete(service: BatchService, call: Call, body: Json) -> dict[str, Any]:
         value = body["schedule"].get(name)
         if value is not None and parse_duration(value) < _SHORTEST:
             raise refused(value, of=name, reason="The shortest value is one minute.")
-    check_subnet(auto_pool_of(body["jobSpecification"]["poolInfo"]), service.subscription_id)
-    job = complete_job(body["jobSpecification"], is_scheduled=True, is_signed=call.is_signed)
+    check_subnet(auto_pool_of(body["jobSpecification"]["poolInfo"]), service.place.subscription_id)
+    job = complete_job(body["jobSpecification"], service.caller(is_signed=call.is_signed), is_scheduled=True)
     return {**body, "jobSpecification": job}
 
 

@@ -37,11 +37,12 @@ def create_job(service: BatchService, call: Call) -> Reply:
     """Answer POST /jobs."""
     body = call.read("BatchJobCreateOptions")
     check_id(body["id"])
-    check_subnet(auto_pool_of(body["poolInfo"]), service.subscription_id)
+    check_subnet(auto_pool_of(body["poolInfo"]), service.place.subscription_id)
     _check_absent(service, body["id"])
     job_id = body.pop("id")
     version = service.store.next_version(call.now)
-    job = Job(job_id, complete_job(body, is_signed=call.is_signed), call.now, version, "active", call.now)
+    spec = complete_job(body, service.caller(is_signed=call.is_signed))
+    job = Job(job_id, spec, call.now, version, "active", call.now)
     service.jobs.add(job)
     return created(call.url("jobs", job_id), version)
 
@@ -141,8 +142,8 @@ def _change(service: BatchService, call: Call, job: Job, body: dict[str, Any]) -
 
     A job can move to another pool only while it is disabled; the error code is assumed.
     """
-    check_subnet(auto_pool_of(body["poolInfo"]), service.subscription_id)
-    spec = complete_job(body, is_scheduled=":" in job.id, is_signed=call.is_signed)
+    check_subnet(auto_pool_of(body["poolInfo"]), service.place.subscription_id)
+    spec = complete_job(body, service.caller(is_signed=call.is_signed), is_scheduled=":" in job.id)
     check_change(job.spec, spec)
     if spec["poolInfo"] != job.spec["poolInfo"] and "poolId" in spec["poolInfo"]:
         _check_state(job, {"disabled"})

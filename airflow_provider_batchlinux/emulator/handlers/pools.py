@@ -46,8 +46,8 @@ _ONLY_WHEN_EMPTY = frozenset(
 def create_pool(service: BatchService, call: Call) -> Reply:
     """Answer POST /pools."""
     body = call.read("BatchPoolCreateOptions")
-    check_subnet(body, service.subscription_id)
-    spec = complete_pool(body, is_signed=call.is_signed)
+    check_subnet(body, service.place.subscription_id)
+    spec = complete_pool(body, service.caller(is_signed=call.is_signed))
     pool = service.pools.add(spec.pop("id"), spec, call.now)
     return created(call.url("pools", pool.id), pool.version)
 
@@ -75,8 +75,8 @@ def update_pool(service: BatchService, call: Call) -> Reply:
     """Answer PATCH /pools/{poolId}."""
     pool = writable_pool(service, call)
     body = call.read("BatchPoolUpdateOptions")
-    check_subnet(body, service.subscription_id)
-    check_pool_properties(body, is_signed=call.is_signed)
+    check_subnet(body, service.place.subscription_id)
+    check_pool_properties(body, service.caller(is_signed=call.is_signed))
     _check_changeable(service, pool, body)
     spec = {**pool.spec, **complete_pool_properties(body)}
     changed = service.store.put_pool(replace(pool, spec=spec, version=service.store.next_version(call.now)))
@@ -87,7 +87,7 @@ def replace_pool_properties(service: BatchService, call: Call) -> Reply:
     """Answer POST /pools/{poolId}/updateproperties: missing and empty properties are removed."""
     pool = writable_pool(service, call)
     body = call.read("BatchPoolReplaceOptions")
-    check_pool_properties(body, is_signed=call.is_signed)
+    check_pool_properties(body, service.caller(is_signed=call.is_signed))
     given = {name: value for name, value in complete_pool_properties(body).items() if value != []}
     kept = {name: value for name, value in pool.spec.items() if name not in _REPLACED}
     version = service.store.next_version(call.now)

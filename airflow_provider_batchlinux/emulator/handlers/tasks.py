@@ -129,7 +129,7 @@ def _active_job(service: BatchService, call: Call) -> Job:
 
 def _add(service: BatchService, call: Call, job: Job, body: dict[str, Any]) -> Task:
     check_id(body["id"])
-    check_task(body, job)
+    check_task(body, job, service.caller(is_signed=call.is_signed))
     if service.store.tasks(job.id).get(body["id"]) is not None:
         raise ServiceError(Code.TASK_EXISTS)
     task_id = body.pop("id")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from aiohttp import web
@@ -114,11 +114,18 @@ async def _set_subnet(account: EmulatedAccount, given: Mapping[str, Any]) -> Non
     account.subnets[given["network"], given["subnet"]] = given["limit"], given["used"]
 
 
-async def _set_application(account: EmulatedAccount, given: Mapping[str, Any]) -> None:
-    application = {"id": given["application_id"], "versions": given["versions"]}
-    if given["display_name"] is not None:
-        application["displayName"] = given["display_name"]
-    account.service.applications[given["application_id"].lower()] = application
+async def _set_package(account: EmulatedAccount, given: Mapping[str, Any]) -> dict[str, str]:
+    applications, now = account.service.applications, account.clock.now()
+    name, version = given["application_id"], given["version"]
+    changes = {} if given["display_name"] is None else {"display_name": given["display_name"]}
+    application = applications.put(name, {**changes, "allows_updates": True}, now)
+    package = applications.put_package(application, version, now)
+    # The client uploads the content when it knows the URL.
+    account.service.store.put_package(replace(package, activated=now))
+    if given["is_default"]:
+        applications.put(name, {"default_version": version}, now)
+    url = account.storage.container_url(application.container, "w")
+    return {"id": account.place.application_id(application.id), "url": url}
 
 
 async def _advance(account: EmulatedAccount, given: Mapping[str, Any]) -> str:
@@ -181,7 +188,7 @@ ACTIONS: Mapping[str, _Action] = {
     "preempt": _Action(_preempt, control_arguments.PREEMPT),
     "resize-error": _Action(_resize_error, control_arguments.RESIZE_ERROR),
     "set-subnet": _Action(_set_subnet, control_arguments.SET_SUBNET),
-    "set-application": _Action(_set_application, control_arguments.SET_APPLICATION),
+    "set-package": _Action(_set_package, control_arguments.SET_PACKAGE),
     "container": _Action(_container, control_arguments.CONTAINER),
     "advance": _Action(_advance, control_arguments.ADVANCE),
     "now": _Action(_now),

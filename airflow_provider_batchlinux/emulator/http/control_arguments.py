@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from airflow_provider_batchlinux.emulator.handlers.serializers import COUNTED_STATES
+from airflow_provider_batchlinux.emulator.rules.packages import APPLICATION_NAME, VERSION_NAME
 from airflow_provider_batchlinux.emulator.simulation.fault_rates import FaultRates
 from airflow_provider_batchlinux.emulator.simulation.patterns import Pattern
 
@@ -80,10 +81,6 @@ def _is_text(value: object) -> bool:
 def _is_number(value: object, least: float, most: float) -> bool:
     # In Python, true is 1.
     return isinstance(value, int | float) and not isinstance(value, bool) and least <= value <= most
-
-
-def _is_list(value: object) -> bool:
-    return isinstance(value, list) and all(map(_is_text, value))
 
 
 def _is_table(value: object) -> bool:
@@ -167,9 +164,16 @@ SET_SUBNET: Mapping[str, Argument] = {
     "limit": _count(0, _MOST),
     "used": _count(0, _MOST, default=0),
 }
-SET_APPLICATION: Mapping[str, Argument] = {
-    "application_id": _TEXT,
-    "versions": Argument("a list of texts", _is_list),
+SET_PACKAGE: Mapping[str, Argument] = {
+    "application_id": Argument(
+        "a name of 1 to 64 letters, digits, hyphens and underscores",
+        lambda value: isinstance(value, str) and APPLICATION_NAME.fullmatch(value) is not None,
+    ),
+    "version": Argument(
+        "a name of 1 to 64 letters, digits, hyphens, underscores and dots, and no dot at its beginning",
+        lambda value: isinstance(value, str) and VERSION_NAME.fullmatch(value) is not None,
+    ),
+    "is_default": Argument("true or false", lambda value: isinstance(value, bool), default=True),
     "display_name": _OPTIONAL_TEXT,
 }
 CONTAINER: Mapping[str, Argument] = {

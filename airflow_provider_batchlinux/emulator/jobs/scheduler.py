@@ -19,6 +19,7 @@ from airflow_provider_batchlinux.emulator.jobs.task_records import TaskRecords, 
 from airflow_provider_batchlinux.emulator.jobs.task_runs import TaskRunner, task_directory
 from airflow_provider_batchlinux.emulator.nodes.machine import Machine
 from airflow_provider_batchlinux.emulator.nodes.programs import Outcome
+from airflow_provider_batchlinux.emulator.rules.packages import FindPackage
 from airflow_provider_batchlinux.emulator.simulation.clock import Clock
 from airflow_provider_batchlinux.emulator.simulation.lifecycle import Profile
 from airflow_provider_batchlinux.emulator.state.records import (
@@ -52,6 +53,7 @@ class TaskScheduler:
     :param job_tasks: prepares nodes for jobs.
     :param on_task_completed: called with each completed task.
     :param on_node_free: called when the last task of a node has ended.
+    :param find_package: returns the application package that a reference means.
     """
 
     store: Store
@@ -61,6 +63,7 @@ class TaskScheduler:
     job_tasks: JobTasks
     on_task_completed: Callable[[Task], None]
     on_node_free: Callable[[Node], None]
+    find_package: FindPackage
     _waiting: TaskQueue = field(default_factory=TaskQueue)
     _placed: dict[str, dict[TaskKey, Task]] = field(default_factory=dict)
     _removals: set[asyncio.Task[None]] = field(default_factory=set)
@@ -68,7 +71,13 @@ class TaskScheduler:
     def __post_init__(self) -> None:
         self._records = TaskRecords(self.store, self.clock)
         self._runner = TaskRunner(
-            self.store, self.clock, self.profile, self.machine_of, self.job_tasks, self._records
+            self.store,
+            self.find_package,
+            self.clock,
+            self.profile,
+            self.machine_of,
+            self.job_tasks,
+            self._records,
         )
 
     def add(self, task: Task) -> None:

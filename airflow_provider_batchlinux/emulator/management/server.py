@@ -16,14 +16,14 @@ from airflow_provider_batchlinux.emulator.account.account import EmulatedAccount
 from airflow_provider_batchlinux.emulator.identity.tenant import LocalTenant, Role
 from airflow_provider_batchlinux.emulator.identity.tls import LoopbackTls
 from airflow_provider_batchlinux.emulator.identity.tokens import InvalidTokenError
-from airflow_provider_batchlinux.emulator.management.resources import (
+from airflow_provider_batchlinux.emulator.management.arm import (
     ArmAnswer,
     ArmCall,
     ArmError,
-    ManagedAccount,
     ManagementFacts,
     error_body,
 )
+from airflow_provider_batchlinux.emulator.management.resources import ManagedAccount
 from airflow_provider_batchlinux.emulator.protocol.errors import ServiceError
 from airflow_provider_batchlinux.emulator.protocol.listener import loopback_socket, serving_on
 from airflow_provider_batchlinux.emulator.protocol.wire import Call, Reply
@@ -31,7 +31,6 @@ from airflow_provider_batchlinux.emulator.simulation.faults import RequestRecord
 
 _log = logging.getLogger(__name__)
 _PUBLIC = "https://management.azure.com"
-_RESOURCE_GROUP = "batchlinux"
 _NO_TOKEN = "Authentication failed. The 'Authorization' header is missing in the request."
 
 
@@ -47,7 +46,8 @@ async def serving_management(
     """
     with loopback_socket() as listener:
         url = f"https://127.0.0.1:{listener.getsockname()[1]}"
-        facts = ManagementFacts(url, account.subscription_id, _RESOURCE_GROUP)
+        place = account.place
+        facts = ManagementFacts(url, place.subscription_id, place.resource_group, place.location)
         server = _Server(local, url, ManagedAccount(facts, account, act), account)
         async with serving_on(listener, server.handle, tls.context):
             yield facts

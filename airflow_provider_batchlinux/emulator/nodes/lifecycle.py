@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from airflow_provider_batchlinux.emulator.blobs.storage import BlobStorage
@@ -17,6 +16,7 @@ from airflow_provider_batchlinux.emulator.nodes.programs import Outcome, failed_
 from airflow_provider_batchlinux.emulator.nodes.ssh_servers import SshServers
 from airflow_provider_batchlinux.emulator.protocol.instants import format_instant
 from airflow_provider_batchlinux.emulator.rules.mounts import mount_error, source_of
+from airflow_provider_batchlinux.emulator.rules.packages import FindPackage
 from airflow_provider_batchlinux.emulator.simulation.clock import Clock, pause
 from airflow_provider_batchlinux.emulator.simulation.fault_rates import FaultInjector
 from airflow_provider_batchlinux.emulator.simulation.lifecycle import NODE_STATES, Delays
@@ -25,6 +25,7 @@ from airflow_provider_batchlinux.emulator.state.records import USABLE_NODE_STATE
 from airflow_provider_batchlinux.emulator.state.store import Store
 
 _START_TASK = "start task"
+_PACKAGES = "application packages"
 _STAGES = {"starting", *(name for name, state in NODE_STATES.items() if state.next and name != "preempted")}
 _UP = {"starting", "waitingforstarttask", *USABLE_NODE_STATES}
 _DEALLOCATED = frozenset({"deallocating", "deallocated"})
@@ -36,8 +37,8 @@ class NodeLifecycle:
     """
     The only place that changes the states of nodes, except between idle and running.
 
-    :param root: parent of the nodes' directories.
     :param environment: ``AZ_BATCH_*`` variables of the account.
+    :param find_package: returns the application package that a reference means.
     :param storage: the blob store, which is the auto-storage account.
     :param fault_injector: decides about faults of booting nodes.
     :param ssh_servers: the SSH servers of nodes, which run while their node is usable.
@@ -51,9 +52,9 @@ class NodeLifecycle:
         store: Store,
         clock: Clock,
         delays: Delays,
-        root: Path,
         environment: Mapping[str, str],
         *,
+        find_package: FindPackage,
         storage: BlobStorage,
         fault_injector: FaultInjector,
         ssh_servers: SshServers,
@@ -65,8 +66,8 @@ class NodeLifecycle:
         self._clock = clock
         self._delays = delays
         self._fault_injector = fault_injector
-        self._root = root
         self._environment = dict(environment)
+        self._find_package = find_package
         self._storage = storage
         self._servers = ssh_servers
         self._host = host
@@ -114,7 +115,7 @@ class NodeLifecycle:
         containers = NodeContainers(
             spec["virtualMachineConfiguration"].get("containerConfiguration"), self._host.engine
         )
-        machine = Machine(self._root / node.pool_id / node.id, environment, self._storage, containers)
+        machine = Machine(self._host.root / node.pool_id / node.id, environment, self._storage, containers)
         self._machines[node.id] = machine
         return machine
 
@@ -198,8 +199,8 @@ class NodeLifecycle:
         await asyncio.gather(*(machine.stop() for machine in machines), *self._wipes)
         # A program needs the directory of its node, whose parents stay when the node is deleted. Without one
         # nothing has run, and a scan of all processes of the machine would be most of the work of a reset.
-        if self._root.exists():
-            kill_orphans(self._root)
+        if self._host.root.exists():
+            kill_orphans(self._host.root)
 
     def _reinstall(self, node: Node) -> None:
         self._servers.delete_users(node)
@@ -248,7 +249,28 @@ class NodeLifecycle:
             )
         if error is not None:
             self.enter(node, "unusable", errors=(error,))
-        elif node.start_task is None:
+            return
+        references = self._store.pool(node.pool_id).spec.get("applicationPackageReferences", ())
+        if references:
+            self.machine(node).keep_running(_PACKAGES, self._install_packages(node, references))
+        else:
+            self._packages_installed(node)
+
+    async def _install_packages(self, node: Node, references: Sequence[Json]) -> None:
+        found = [(reference, self._find_package(reference)) for reference in references]
+        error = await self.machine(node).install_for_pool(found)
+        current = self._store.nodes(node.pool_id).get(node.id)
+        if current is None or (current.state, current.boots) != (node.state, node.boots):
+            # The control plane has forced it into another state meanwhile.
+            return
+        if error is not None:
+            # Documented: the node is unusable, and its tasks are not run.
+            self.enter(node, "unusable", errors=(error,))
+        else:
+            self._packages_installed(node)
+
+    def _packages_installed(self, node: Node) -> None:
+        if node.start_task is None:
             self.enter(node, "idle")
         else:
             self._begin_start_task(node, node.start_task)

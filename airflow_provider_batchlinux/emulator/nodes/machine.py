@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Coroutine, Iterable, Mapping
+from collections.abc import Awaitable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +14,11 @@ from uuid import uuid4
 from airflow_provider_batchlinux.emulator.blobs.storage import BlobStorage
 from airflow_provider_batchlinux.emulator.nodes.containers import ContainerEngine, NodeContainers
 from airflow_provider_batchlinux.emulator.nodes.output_files import Outputs, upload_output_files
+from airflow_provider_batchlinux.emulator.nodes.packages import (
+    InstallationFailed,
+    PackageInstaller,
+    RequestedPackage,
+)
 from airflow_provider_batchlinux.emulator.nodes.programs import (
     Command,
     Outcome,
@@ -36,10 +41,12 @@ class Host:
     """
     What the machine that the emulator runs on has for nodes.
 
+    :param root: parent of the nodes' directories.
     :param engine: its container engine; ``None`` for none.
     :param mounts: directories that stand in for what pools mount, by its name.
     """
 
+    root: Path
     engine: ContainerEngine | None
     mounts: Mapping[str, Path]
 
@@ -67,6 +74,9 @@ class Machine:
         self.startup = root / "startup"
         self.workitems = root / "workitems"
         self.pending: Timer | None = None
+        self.packages: Mapping[str, str] = {}
+        """The variables of the application packages of its pool."""
+        self._installer = PackageInstaller(root / "applications", storage)
         self._environment = dict(environment)
         self._storage = storage
         self._runs: dict[str, asyncio.Task[None]] = {}
@@ -96,6 +106,24 @@ class Machine:
             make_directory(link.parent)
             link.unlink(missing_ok=True)
             link.symlink_to(directory)
+
+    async def install_for_pool(self, packages: Sequence[RequestedPackage]) -> Json | None:
+        """Install the packages of the pool for all tasks, and return the error of the node, if any."""
+        self.make_directories()
+        try:
+            self.packages = await self._installer.install(packages, of="pool")
+        except InstallationFailed as error:
+            return error.info
+        return None
+
+    async def install_for_task(self, packages: Sequence[RequestedPackage]) -> Mapping[str, str]:
+        """
+        Install the packages of a task, and return their variables.
+
+        :raises InstallationFailed: one cannot be installed.
+        """
+        self.make_directories()
+        return await self._installer.install(packages, of="task")
 
     async def prepare_task(self, directory: Path, spec: Mapping[str, Any]) -> Mapping[str, Any] | None:
         """Create a task's directory, download its resource files, and return the failure, if any."""
@@ -164,6 +192,7 @@ class Machine:
             "AZ_BATCH_TASK_WORKING_DIR": str(working),
             "AZ_BATCH_CERTIFICATES_DIR": str(directory / "certs"),
             "AZ_BATCH_TASK_RESERVED_EPHEMERAL_DISK_SPACE_BYTES": _RESERVED_BYTES,
+            **self.packages,
             **extra,
             **{item["name"]: item.get("value", "") for item in settings},
         }

@@ -11,6 +11,7 @@ from airflow_provider_batchlinux.emulator.pools.scaler import AutoScaler
 from airflow_provider_batchlinux.emulator.protocol.error_catalogue import Code
 from airflow_provider_batchlinux.emulator.protocol.errors import ServiceError
 from airflow_provider_batchlinux.emulator.rules.auto_pools import complete_auto_pool, scheduling_error
+from airflow_provider_batchlinux.emulator.rules.caller import Caller
 from airflow_provider_batchlinux.emulator.simulation.clock import Clock
 from airflow_provider_batchlinux.emulator.state.persisted_settings import Quotas
 from airflow_provider_batchlinux.emulator.state.records import Job, JobSchedule, Json, Pool
@@ -66,9 +67,11 @@ class AutoPools:
     Auto pools: pools that exist as long as their job or job schedule.
 
     Like the service, the emulator does not prevent users from changing or deleting them.
+
+    :param caller: who creates them. That a job may describe its pool is checked when the job is created.
     """
 
-    store: Store
+    caller: Caller
     clock: Clock
     pools: PoolLifecycle
 
@@ -103,22 +106,22 @@ class AutoPools:
             self._delete(schedule.auto_pool, auto)
 
     def _pool_of_schedule(self, job: Job, auto: Json) -> str | None:
-        schedule = self.store.schedules.get(job.id.partition(":")[0])
+        schedule = self.caller.store.schedules.get(job.id.partition(":")[0])
         if schedule is None or auto["poolLifetimeOption"] == "job":
             return None
         if schedule.auto_pool is None:
-            schedule = self.store.put_schedule(replace(schedule, auto_pool=self._create(auto)))
+            schedule = self.caller.store.put_schedule(replace(schedule, auto_pool=self._create(auto)))
         return schedule.auto_pool
 
     def _create(self, auto: Json) -> str:
         """Create a pool. Recorded: its id is ``prefix_`` and a GUID in capitals. Without prefix: assumed."""
         prefix, unique = auto.get("autoPoolIdPrefix"), str(uuid4()).upper()
         pool_id = f"{prefix}_{unique}" if prefix else unique
-        spec = complete_auto_pool(auto["pool"], is_signed=False)
+        spec = complete_auto_pool(auto["pool"], self.caller)
         return self.pools.add(pool_id, spec, self.clock.now()).id
 
     def _delete(self, pool_id: str | None, auto: Json) -> None:
-        pool = None if pool_id is None else self.store.pools.get(pool_id)
+        pool = None if pool_id is None else self.caller.store.pools.get(pool_id)
         if pool is not None and pool.state == "active" and not auto["keepAlive"]:
             self.pools.delete(pool, self.clock.now())
 

@@ -162,6 +162,26 @@ class Code(Enum):
     )
     RESOURCE_NOT_FOUND = ("ResourceNotFound", 404, "The specified resource does not exist.")
     APPLICATION_NOT_FOUND = ("ApplicationNotFound", 404, "The specified application does not exist.")
+    APPLICATION_PACKAGE_NOT_FOUND = (
+        "ApplicationPackageNotFound",
+        404,
+        "The specified application package does not exist.",
+    )
+    APPLICATION_PACKAGE_BLOB_NOT_FOUND = (
+        "ApplicationPackageBlobNotFound",
+        404,
+        "The specified application package has not been uploaded to its storage URL.",
+    )
+    APPLICATION_CONTAINS_PACKAGES = (
+        "ApplicationContainsPackages",
+        409,
+        "The specified application has packages and cannot be deleted.",
+    )
+    APPLICATION_PACKAGE_EXISTS = (
+        "ApplicationPackageExists",
+        409,
+        "The specified application package already exists, and the application does not allow updates.",
+    )
     CERTIFICATE_NOT_FOUND = ("CertificateNotFound", 404, "The specified certificate does not exist.")
     NODE_NOT_FOUND = ("NodeNotFound", 404, "The specified node does not exist.")
     JOB_NOT_FOUND = ("JobNotFound", 404, "The specified job does not exist.")

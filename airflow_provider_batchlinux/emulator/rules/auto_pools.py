@@ -7,6 +7,7 @@ from typing import Any
 
 from airflow_provider_batchlinux.emulator.protocol.error_catalogue import Code
 from airflow_provider_batchlinux.emulator.protocol.errors import ServiceError, missing_property, refused
+from airflow_provider_batchlinux.emulator.rules.caller import Caller
 from airflow_provider_batchlinux.emulator.rules.pools import complete_pool
 from airflow_provider_batchlinux.emulator.state.records import Json
 
@@ -27,7 +28,7 @@ def auto_pool_of(info: Json) -> Json:
     return pool
 
 
-def complete_pool_info(info: Json, *, is_scheduled: bool, is_signed: bool) -> Json:
+def complete_pool_info(info: Json, *, is_scheduled: bool, caller: Caller) -> Json:
     """
     Return the pool information of a job with defaults.
 
@@ -35,7 +36,6 @@ def complete_pool_info(info: Json, *, is_scheduled: bool, is_signed: bool) -> Js
     error are reported by the job later.
 
     :param is_scheduled: whether the job belongs to a job schedule.
-    :param is_signed: whether the request is signed with the account key.
     :raises ServiceError: the body has neither pool nor auto pool, or both, or an invalid auto pool.
     """
     if "autoPoolSpecification" not in info:
@@ -46,19 +46,18 @@ def complete_pool_info(info: Json, *, is_scheduled: bool, is_signed: bool) -> Js
     if "poolId" in info:
         raise refused(info["poolId"], of="poolId", reason="A job has a pool or an automatic pool, not both.")
     _check(auto, is_scheduled=is_scheduled)
-    pool = _complete_unless_later(auto["pool"], is_signed=is_signed)
+    pool = _complete_unless_later(auto["pool"], caller)
     return {"autoPoolSpecification": {"keepAlive": False, **auto, "pool": pool}}
 
 
-def complete_auto_pool(pool: Json, *, is_signed: bool) -> dict[str, Any]:
+def complete_auto_pool(pool: Json, caller: Caller) -> dict[str, Any]:
     """
     Return the description of an auto pool with defaults.
 
-    :param is_signed: whether the request is signed with the account key.
     :raises ServiceError: the first invalid value.
     """
     targets = {} if pool.get("enableAutoScale") else {"targetDedicatedNodes": 0, "targetLowPriorityNodes": 0}
-    complete = complete_pool({"id": "auto", **targets, **pool}, is_signed=is_signed)
+    complete = complete_pool({"id": "auto", **targets, **pool}, caller)
     del complete["id"]
     return complete
 
@@ -88,9 +87,9 @@ def _check(auto: Json, *, is_scheduled: bool) -> None:
         raise refused(lifetime, of="poolLifetimeOption", reason=reason)
 
 
-def _complete_unless_later(pool: Json, *, is_signed: bool) -> Json:
+def _complete_unless_later(pool: Json, caller: Caller) -> Json:
     try:
-        return complete_auto_pool(pool, is_signed=is_signed)
+        return complete_auto_pool(pool, caller)
     except ServiceError as error:
         if scheduling_error(error) is None:
             raise

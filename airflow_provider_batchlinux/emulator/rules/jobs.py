@@ -9,6 +9,8 @@ from airflow_provider_batchlinux.emulator.protocol.errors import missing_propert
 from airflow_provider_batchlinux.emulator.protocol.instants import UNLIMITED, parse_duration
 from airflow_provider_batchlinux.emulator.protocol.versions import without_secrets
 from airflow_provider_batchlinux.emulator.rules.auto_pools import complete_pool_info
+from airflow_provider_batchlinux.emulator.rules.caller import Caller
+from airflow_provider_batchlinux.emulator.rules.packages import check_task_packages
 from airflow_provider_batchlinux.emulator.rules.pools import check_id
 from airflow_provider_batchlinux.emulator.rules.storage import (
     check_environment,
@@ -44,12 +46,11 @@ _DEFAULTS: Mapping[str, Json] = {
 }
 
 
-def complete_job(body: Json, *, is_scheduled: bool = False, is_signed: bool = True) -> dict[str, Any]:
+def complete_job(body: Json, caller: Caller, *, is_scheduled: bool = False) -> dict[str, Any]:
     """
     Return the description of a job with defaults.
 
     :param is_scheduled: whether the job belongs to a job schedule.
-    :param is_signed: whether the request is signed with the account key.
     :raises ServiceError: the first invalid value.
     """
     _check_numbers(body)
@@ -58,8 +59,10 @@ def complete_job(body: Json, *, is_scheduled: bool = False, is_signed: bool = Tr
     limits = {"maxWallClockTime": UNLIMITED, "maxTaskRetryCount": 0, **body.get("constraints", {})}
     check_limits(limits)
     tasks = {name: _complete_task(name, body[name]) for name in _DEFAULTS if name in body}
+    packages = tasks.get("jobManagerTask", {}).get("applicationPackageReferences", ())
+    check_task_packages(packages, caller.store, caller.place)
     _check_ids(tasks)
-    pool_info = complete_pool_info(body["poolInfo"], is_scheduled=is_scheduled, is_signed=is_signed)
+    pool_info = complete_pool_info(body["poolInfo"], is_scheduled=is_scheduled, caller=caller)
     return {
         "priority": 0,
         "maxParallelTasks": -1,

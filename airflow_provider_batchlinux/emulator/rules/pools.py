@@ -12,8 +12,10 @@ from airflow_provider_batchlinux.emulator.protocol.auth import authentication_fa
 from airflow_provider_batchlinux.emulator.protocol.error_catalogue import Code
 from airflow_provider_batchlinux.emulator.protocol.errors import ServiceError, missing_property, refused
 from airflow_provider_batchlinux.emulator.protocol.instants import parse_duration
+from airflow_provider_batchlinux.emulator.rules.caller import Caller
 from airflow_provider_batchlinux.emulator.rules.images import has_capability, image_of
 from airflow_provider_batchlinux.emulator.rules.mounts import check_mounts
+from airflow_provider_batchlinux.emulator.rules.packages import check_packages
 from airflow_provider_batchlinux.emulator.rules.storage import (
     check_registry,
     check_task_files,
@@ -50,17 +52,16 @@ def check_id(resource_id: str) -> None:
         raise refused(resource_id, of="id")
 
 
-def complete_pool(body: dict[str, Any], *, is_signed: bool = True) -> dict[str, Any]:
+def complete_pool(body: dict[str, Any], caller: Caller) -> dict[str, Any]:
     """
     Return the description of a pool with defaults.
 
-    :param is_signed: whether the request is signed with the account key.
     :raises ServiceError: the first invalid value.
     """
     check_id(body["id"])
     if "cloudServiceConfiguration" in body:
         raise ServiceError(Code.CLOUD_SERVICE_CONFIGURATION_RETIRED)
-    check_pool_properties(body, is_signed=is_signed)
+    check_pool_properties(body, caller)
     if "virtualMachineConfiguration" not in body:
         raise missing_property(name="virtualMachineConfiguration")
     _check_slots(body.get("taskSlotsPerNode", 1), body["vmSize"])
@@ -74,26 +75,22 @@ def complete_pool(body: dict[str, Any], *, is_signed: bool = True) -> dict[str, 
     }
 
 
-def check_pool_properties(body: Spec, *, is_signed: bool = True) -> None:
-    """
-    Raise an error for an invalid value in some properties of a pool.
-
-    :param is_signed: whether the request is signed with the account key.
-    """
+def check_pool_properties(body: Spec, caller: Caller) -> None:
+    """Raise an error for an invalid value in some properties of a pool."""
     if not is_vm_size(body.get("vmSize", "standard_d1")):
         raise refused(body["vmSize"], of="vmSize")
     check_targets(body)
     if "virtualMachineConfiguration" in body:
-        _check_image(body["virtualMachineConfiguration"], is_signed=is_signed)
+        _check_image(body["virtualMachineConfiguration"], is_signed=caller.is_signed)
     check_mounts(body.get("mountConfiguration", ()))
     check_task_files(body.get("startTask", {}))
     if body.get("startTask", {}).get("maxTaskRetryCount", 0) < -1:
         count = body["startTask"]["maxTaskRetryCount"]
         raise refused(count, of="maxTaskRetryCount")
     network = body.get("networkConfiguration", {})
-    _check_links(network, is_signed=is_signed)
+    _check_links(network, is_signed=caller.is_signed)
     _check_network(network)
-    _check_applications(body.get("applicationPackageReferences", []))
+    check_packages(body.get("applicationPackageReferences", ()), caller.store, caller.place)
     machine = body.get("virtualMachineConfiguration", {})
     for registry in machine.get("containerConfiguration", {}).get("containerRegistries", ()):
         check_registry(registry)
@@ -180,14 +177,6 @@ def check_targets(body: Spec) -> None:
             raise refused(body[name], of=name)
     if parse_duration(body.get("resizeTimeout", "PT15M")) < _SHORTEST_RESIZE:
         raise refused(body["resizeTimeout"], of="resizeTimeout")
-
-
-def _check_applications(references: list[Spec]) -> None:
-    """Raise an error for every reference: the account has no applications."""
-    if references:
-        problem = "The specified application package does not exist."
-        values = {reference["applicationId"]: problem for reference in references}
-        raise ServiceError(Code.INVALID_APPLICATION_PACKAGE_REFERENCES, values)
 
 
 def _check_slots(slots: int, vm_size: str) -> None:

@@ -6,8 +6,7 @@ import re
 from collections.abc import Sequence
 
 from airflow_provider_batchlinux.emulator.blobs.failures import without_signature
-from airflow_provider_batchlinux.emulator.protocol.error_catalogue import Code
-from airflow_provider_batchlinux.emulator.protocol.errors import ServiceError, missing_property, refused
+from airflow_provider_batchlinux.emulator.protocol.errors import missing_property, refused
 from airflow_provider_batchlinux.emulator.state.records import Json
 
 _LONGEST_VARIABLE = 128 * 1024
@@ -21,8 +20,7 @@ def check_task_files(task: Json) -> None:
     """
     Raise an error for invalid files, variables and containers of a task of any kind.
 
-    The error codes of files and containers are assumed. Application packages are always refused, since
-    applications are added with Azure Resource Manager.
+    The error codes of files and containers are assumed.
 
     :raises ServiceError: the first invalid value.
     """
@@ -33,8 +31,6 @@ def check_task_files(task: Json) -> None:
         _check_resource_file(file)
     for file in task.get("outputFiles", ()):
         _check_output_file(file)
-    if task.get("applicationPackageReferences"):
-        raise ServiceError(Code.INVALID_APPLICATION_PACKAGE_REFERENCES)
 
 
 def with_working_directory(task: Json) -> Json:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from airflow_provider_batchlinux.emulator.protocol.error_catalogue import Code
 from airflow_provider_batchlinux.emulator.protocol.errors import ServiceError, refused
+from airflow_provider_batchlinux.emulator.rules.caller import Caller
 from airflow_provider_batchlinux.emulator.rules.exit_conditions import each_exit_options
+from airflow_provider_batchlinux.emulator.rules.packages import check_task_packages
 from airflow_provider_batchlinux.emulator.rules.storage import check_task_files
 from airflow_provider_batchlinux.emulator.state.records import Job, Json
 
@@ -12,7 +14,7 @@ _LONGEST_LIST = 64_000
 _MOST_SLOTS = 256
 
 
-def check_task(body: Json, job: Job) -> None:
+def check_task(body: Json, job: Job, caller: Caller) -> None:
     """
     Raise an error if a task is invalid in its job.
 
@@ -23,6 +25,7 @@ def check_task(body: Json, job: Job) -> None:
     check_limits(body.get("constraints", {}))
     _check_instances(body)
     check_task_files(body)
+    check_task_packages(body.get("applicationPackageReferences", ()), caller.store, caller.place)
     if "dependsOn" in body:
         _check_dependencies(body["dependsOn"], job)
     for options in each_exit_options(body.get("exitConditions", {})):

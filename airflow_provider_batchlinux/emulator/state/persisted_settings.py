@@ -7,11 +7,13 @@ import hmac
 import json
 from dataclasses import dataclass
 from typing import Any
+from uuid import uuid4
 
 from airflow_provider_batchlinux.emulator.simulation.options import EmulatorOptions, make_account_key
 from airflow_provider_batchlinux.emulator.state.state_file import StateFile
 
 _ACCOUNT_KEY = "account key"
+_SUBSCRIPTION = "subscription"
 
 
 @dataclass
@@ -36,6 +38,15 @@ def account_key(options: EmulatorOptions, state: StateFile | None) -> str:
     key = options.key or state.settings().get(_ACCOUNT_KEY) or make_account_key()
     state.save_setting(_ACCOUNT_KEY, key)
     return key
+
+
+def subscription_id(state: StateFile | None) -> str:
+    """Return and save the id of the subscription of the account: the saved one, else a new one."""
+    saved = {} if state is None else state.settings()
+    found = saved.get(_SUBSCRIPTION) or str(uuid4())
+    if state is not None:
+        state.save_setting(_SUBSCRIPTION, found)
+    return found
 
 
 def control_token(key: str) -> str:

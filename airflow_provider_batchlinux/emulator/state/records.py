@@ -273,6 +273,37 @@ class Task:
         return slots
 
 
+@dataclass(frozen=True, slots=True)
+class Application:
+    """
+    An application of the account, whose packages are its versions.
+
+    :param container: the container of the blob store with its packages.
+    :param allows_updates: whether a package can be replaced.
+    """
+
+    id: str
+    version: Version
+    container: str
+    display_name: str | None = None
+    default_version: str | None = None
+    allows_updates: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """
+    A version of an application. Its blob has its name.
+
+    :param activated: when it was last activated; ``None`` while it is pending.
+    """
+
+    application_id: str
+    name: str
+    version: Version
+    activated: datetime | None = None
+
+
 def work_item(job_id: str) -> str:
     """Return the directory of a job below ``workitems``; jobs of a schedule are in one named after it."""
     name, _, number = job_id.partition(":")

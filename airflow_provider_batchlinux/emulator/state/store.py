@@ -16,16 +16,20 @@ from airflow_provider_batchlinux.emulator.protocol.errors import ServiceError
 from airflow_provider_batchlinux.emulator.protocol.instants import ticks
 from airflow_provider_batchlinux.emulator.protocol.wire import Version
 from airflow_provider_batchlinux.emulator.state.records import (
+    Application,
     Job,
     JobNode,
     JobSchedule,
     Node,
     NodeUser,
+    Package,
     Pool,
     Task,
 )
 
-Record = TypeVar("Record", Pool, Node, NodeUser, Job, JobNode, JobSchedule, Task, Version)
+Record = TypeVar(
+    "Record", Pool, Node, NodeUser, Job, JobNode, JobSchedule, Task, Version, Application, Package
+)
 
 _LAST = "last"
 
@@ -157,10 +161,13 @@ class Store:
         self._job_nodes: _Kind[JobNode] = _Kind("job node", journal)
         self._users: _Kind[NodeUser] = _Kind("user", journal)
         self._versions: _Kind[Version] = _Kind("version", journal)
+        self._packages: _Kind[Package] = _Kind("package", journal)
+        applications: _Kind[Application] = _Kind("application", journal)
         pools: _Kind[Pool] = _Kind("pool", journal)
         jobs: _Kind[Job] = _Kind("job", journal, lambda job: job.state)
         schedules: _Kind[JobSchedule] = _Kind("schedule", journal, lambda schedule: schedule.state)
         self.pools, self.jobs, self.schedules = pools.writable(), jobs.writable(), schedules.writable()
+        self.applications = applications.writable()
         kinds = (
             pools,
             self._nodes,
@@ -170,6 +177,8 @@ class Store:
             self._job_nodes,
             schedules,
             self._versions,
+            applications,
+            self._packages,
         )
         self._kinds: dict[str, _Kind[Any]] = {kind.name: kind for kind in kinds}
 
@@ -238,6 +247,14 @@ class Store:
     def task(self, job_id: str, task_id: str) -> Task:
         """Return a task of a job."""
         return _found(self.tasks(self.job(job_id).id).get(task_id), Code.TASK_NOT_FOUND)
+
+    def packages(self, application_id: str) -> Collection[Package]:
+        """Return the packages of an application."""
+        return self._packages.of(application_id)
+
+    def put_package(self, package: Package) -> Package:
+        """Add or replace a package of an application."""
+        return self._packages.writable(package.application_id).put(package.name, package)
 
     def put_pool(self, pool: Pool) -> Pool:
         """Add or replace a pool."""

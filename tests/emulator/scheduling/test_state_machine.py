@@ -81,6 +81,7 @@ class Scheduling(RuleBasedStateMachine):
             job_tasks,
             on_task_completed=self.completed,
             on_node_free=lambda _node: None,
+            find_package=lambda _reference: "No task here has one.",
         )
         self.gate = TaskDependencies(self.store, on_ready=self.scheduler.add)
         self.number = 0

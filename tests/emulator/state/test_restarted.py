@@ -216,6 +216,16 @@ def test_quotas_are_kept(state: Path, account_of: Any) -> None:
         account_of(emulator).create_pool()
 
 
+def test_application_packages_are_kept(state: Path, account_of: Any) -> None:
+    with run_emulator(EmulatorOptions(state=state)) as emulator:
+        application = emulator.control.set_package("tools", "1", {"run": "#!/bin/sh\n"})
+
+    with run_emulator(EmulatorOptions(state=state)) as emulator:
+        account = account_of(emulator)
+        account.create_pool(applicationPackageReferences=[{"applicationId": application}])
+        account.wait_for_nodes("linux", "idle")
+
+
 def test_a_reset_is_kept_too(state: Path, account_of: Any) -> None:
     with run_emulator(EmulatorOptions(state=state)) as emulator:
         account_of(emulator).create_pool()
