@@ -58,6 +58,7 @@ THIRD_PARTIES = {
     "links": {"airflow"},
     "task_groups": {"airflow", "typing_extensions"},
     "decorators": {"airflow"},
+    "cli": {"rich"},
     "on_node": {"airflow", "cloudpickle"},
     "hooks": {"airflow", "paramiko"},
     # yarl: the URLs of aiohttp.

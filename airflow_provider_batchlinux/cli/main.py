@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 
-from airflow_provider_batchlinux.cli import images, prices, ssh
+from airflow_provider_batchlinux.cli.commands import images, jobs, nodes, pools, prices, ssh, sweep, users
+from airflow_provider_batchlinux.cli.terminal.output import say, warnings_shown
 
 _DISTRIBUTION = "airflow-provider-batchlinux"
 _PROGRAM = "batchlinux"
 _EPILOG = """\
-The account is that of the Airflow connection named by --conn-id. Without it, AZURE_BATCH_ENDPOINT names the
-account, AZURE_BATCH_ACCOUNT and AZURE_BATCH_ACCESS_KEY its shared key; without a key, Azure's default chain
-of credentials is used (environment, workload and managed identity, az login). Without either, the Airflow
-connection azure_batch_linux_default."""
+The account is that of the Airflow connection named by --conn or BATCHLINUX_CONN. Without them,
+AZURE_BATCH_ENDPOINT names the account, AZURE_BATCH_ACCOUNT and AZURE_BATCH_ACCESS_KEY its shared key; without
+a key, Azure's default chain of credentials is used (environment, workload and managed identity, az login).
+Without any of these, the Airflow connection azure_batch_linux_default.
+
+The exit status is 0 if everything was done, 1 if something failed or nothing was done, 2 for wrong arguments,
+and 130 after Ctrl-C."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -23,17 +28,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Run the command.
 
     :param arguments: the arguments after the name of the command; ``None`` uses those of the process.
-    :return: the exit code: 0 for success, 1 for a failure, 2 for wrong arguments.
+    :return: the exit code: 0 if everything was done, 1 if something failed or nothing was done, 2 for wrong
+        arguments, 130 after Ctrl-C.
     """
     options = parse(sys.argv[1:] if arguments is None else arguments)
     try:
-        code: int = options.command(options)
+        with warnings_shown():
+            code: int = options.command(options)
     except KeyboardInterrupt:
+        say("Interrupted. What the service was already asked to do goes on.")
         return 130
+    except BrokenPipeError:
+        # The reader of the output, such as head, has enough.
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  # Python flushes it at its end
+        return 1
     except Exception as error:
         if not _is_for_users(error):
             raise
-        sys.stderr.write(f"{_PROGRAM}: {error}\n")
+        say(f"{_PROGRAM}: {error}")
         return 1
     return code
 
@@ -77,6 +89,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=version(_DISTRIBUTION))
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    pools.add_command(commands)
+    nodes.add_command(commands)
+    jobs.add_commands(commands)
+    users.add_command(commands)
+    sweep.add_command(commands)
     images.add_command(commands)
     prices.add_command(commands)
     ssh.add_command(commands)

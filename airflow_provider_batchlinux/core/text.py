@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from unicodedata import category
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -34,3 +35,21 @@ def counted(number: float, noun: str, plural: str | None = None) -> str:
     :param plural: the plural, if it is not the noun with an "s".
     """
     return f"{number:g} {noun if number == 1 else plural or f'{noun}s'}"
+
+
+_COMMANDING = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+"""The categories of characters that command a terminal, reorder text, are invisible, or cannot be encoded."""
+
+
+def harmless(text: str, kept: str = "") -> str:
+    """
+    Return text of others for a terminal, with each character that could command it as its escape sequence.
+
+    :param kept: characters that stay, such as a line break.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        char if char in kept or category(char) not in _COMMANDING else char.encode("unicode_escape").decode()
+        for char in text
+    )

@@ -59,10 +59,17 @@ def installation_id() -> str:
     :raises ValueError: the configured id cannot be one.
     :raises BatchLinuxError: there is none, and Airflow does not let this process make one.
     """
+    return configured_id() or require_installation_id(f"Variable {VARIABLE}", agreed_id(Store(_read, _write)))
+
+
+def configured_id() -> str | None:
+    """
+    Return the id in Airflow's configuration; ``None`` if it has none.
+
+    :raises ValueError: it cannot be one.
+    """
     configured = conf.get(SECTION, OPTION, fallback="")
-    if configured:
-        return require_installation_id(f"[{SECTION}] {OPTION}", configured)
-    return require_installation_id(f"Variable {VARIABLE}", agreed_id(Store(_read, _write)))
+    return require_installation_id(f"[{SECTION}] {OPTION}", configured) if configured else None
 
 
 def agreed_id(store: Store) -> str:

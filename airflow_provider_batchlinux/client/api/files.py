@@ -49,26 +49,28 @@ async def task_file_part(
     :param size: the maximum number of bytes to read.
     :raises BatchLinuxError: the file or its node does not exist, or does not answer.
     """
+    sdk = client.sdk
+    return await _part(
+        client,
+        f"read {path!r} of task {task_id!r} in job {job_id!r}",
+        lambda **options: sdk.download_task_file(job_id, task_id, path, **options),
+        first,
+        size,
+    )
 
-    async def read() -> bytes:
-        try:
-            chunks = await client.sdk.download_task_file(
-                job_id, task_id, path, ocp_range=f"bytes={first}-{first + size - 1}"
-            )
-        except HttpResponseError as error:
-            if error.status_code == _RANGE_NOT_SATISFIABLE:  # The file has no more.
-                return b""
-            raise
-        content = b""
-        async for chunk in chunks:
-            content += chunk
-            if len(content) > size:
-                msg = f"The answer has more than the {size} bytes that were asked for."
-                raise ForeignAnswerError(msg)
-        return content
 
-    what = f"read {path!r} of task {task_id!r} in job {job_id!r}"
-    return await client.within(0).retry.run(what, read)
+async def node_file_part(
+    client: BatchLinuxClient, pool_id: str, node_id: str, path: str, first: int, size: int
+) -> bytes:
+    """Read the next bytes of a node's file as :func:`task_file_part` does those of a task's file."""
+    sdk = client.sdk
+    return await _part(
+        client,
+        f"read {path!r} of node {node_id!r}",
+        lambda **options: sdk.download_node_file(pool_id, node_id, path, **options),
+        first,
+        size,
+    )
 
 
 async def node_file_tail(
@@ -107,6 +109,25 @@ async def start_task_output(client: BatchLinuxClient, pool_id: str, node_id: str
             text = end.text().strip()
             parts.append(f"{stream}:\n{text}" if text else f"{stream}: empty")
     return "\n".join(parts)
+
+
+async def _part(client: BatchLinuxClient, what: str, download: Download, first: int, size: int) -> bytes:
+    async def read() -> bytes:
+        try:
+            chunks = await download(ocp_range=f"bytes={first}-{first + size - 1}")
+        except HttpResponseError as error:
+            if error.status_code == _RANGE_NOT_SATISFIABLE:  # The file has no more.
+                return b""
+            raise
+        content = b""
+        async for chunk in chunks:
+            content += chunk
+            if len(content) > size:
+                msg = f"The answer has more than the {size} bytes that were asked for."
+                raise ForeignAnswerError(msg)
+        return content
+
+    return await client.within(0).retry.run(what, read)
 
 
 async def _tail(

@@ -30,10 +30,10 @@ class JobCalls(Calls):
         what = f"list jobs that begin with {id_prefix!r}" if id_prefix else "list jobs"
         return await self._all(what, self.sdk.list_jobs, select=list(select), **options)
 
-    async def find_job(self, job_id: str) -> Body | None:
-        """Get a job with :data:`JOB_FIELDS`; ``None`` if it does not exist."""
+    async def find_job(self, job_id: str, select: Sequence[str] = JOB_FIELDS) -> Body | None:
+        """Get a job with some properties; ``None`` if it does not exist."""
         return await self._found(
-            f"get job {job_id!r}", "JobNotFound", lambda: self.sdk.get_job(job_id, select=list(JOB_FIELDS))
+            f"get job {job_id!r}", "JobNotFound", lambda: self.sdk.get_job(job_id, select=list(select))
         )
 
     async def update_job(self, job_id: str, body: Body) -> None:
@@ -69,12 +69,22 @@ class JobCalls(Calls):
 
     async def find_task(self, job_id: str, task_id: str) -> TaskSnapshot | None:
         """Get a task; ``None`` if the task or its job does not exist."""
-        body = await self._found(
+        body = await self.find_task_body(job_id, task_id, TASK_FIELDS)
+        return TaskSnapshot.from_rest(body) if body is not None else None
+
+    async def find_task_body(self, job_id: str, task_id: str, select: Sequence[str]) -> Body | None:
+        """Get some properties of a task; ``None`` if the task or its job does not exist."""
+        return await self._found(
             f"get task {task_id!r} of job {job_id!r}",
             ("TaskNotFound", "JobNotFound"),
-            lambda: self.sdk.get_task(job_id, task_id, select=list(TASK_FIELDS)),
+            lambda: self.sdk.get_task(job_id, task_id, select=list(select)),
         )
-        return TaskSnapshot.from_rest(body) if body is not None else None
+
+    async def list_tasks(self, job_id: str, select: Sequence[str] = TASK_FIELDS) -> list[Body]:
+        """List the tasks of a job with some properties."""
+        return await self._all(
+            f"list the tasks of job {job_id!r}", self.sdk.list_tasks, job_id, select=list(select)
+        )
 
     async def may_have_ended(self, job_id: str) -> bool:  # noqa: ARG002  # a watched client knows better
         """Return whether the command of a job is to be asked for, because nothing is known of it."""

@@ -60,6 +60,12 @@ class ImageInUse:
         }
 
 
+def image_name(reference: Mapping[str, Any]) -> str:
+    """Return the name of an image: ``publisher:offer:sku``, or the id of a custom or gallery image."""
+    names = [str(reference.get(part) or "") for part in _NAMES]
+    return ":".join(names) if all(names) else next((str(value) for value in reference.values()), "")
+
+
 def images_in_use(
     pools: Sequence[Mapping[str, Any]], images: Sequence[SupportedImage], now: datetime
 ) -> list[ImageInUse]:
@@ -110,9 +116,8 @@ def _in_use(
 ) -> ImageInUse:
     reference = machine.get("imageReference") or {}
     agent = str(machine.get("nodeAgentSKUId") or "")
-    names = [str(reference.get(part) or "") for part in _NAMES]
-    is_own = not all(names)
-    name = next((str(value) for value in reference.values()), "") if is_own else ":".join(names)
+    is_own = not all(reference.get(part) for part in _NAMES)
+    name = image_name(reference)
     known = next((image for image in images if _is_same(image, name, agent)), None)
     end = known.end_of_support if known else None
     return ImageInUse(

@@ -23,7 +23,7 @@ def test_the_supported_linux_images_are_printed_as_a_table(capsys: pytest.Captur
     assert main(["images"]) == 0
 
     header, *rows = capsys.readouterr().out.splitlines()
-    assert header.startswith("  IMAGE ")
+    assert header.startswith("IMAGE ")
     assert header.endswith("END OF SUPPORT")
     assert any(NOBLE in row for row in rows)
     assert not any("windows" in row or " no " in row for row in rows)
@@ -96,4 +96,4 @@ def test_asking_for_help_imports_nothing_heavy() -> None:
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
 
     assert ran.stdout.splitlines()[-1] == "set()"
-    assert "--conn-id" in ran.stdout
+    assert "--conn" in ran.stdout

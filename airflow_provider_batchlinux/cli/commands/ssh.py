@@ -7,24 +7,22 @@ import getpass
 import re
 import secrets
 import socket
-import sys
 import tempfile
-from argparse import ArgumentTypeError, Namespace
+from argparse import Namespace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_batchlinux.cli._own_key import OwnKey, own_key
-from airflow_provider_batchlinux.cli._ssh_program import SshCall, ending_signals, require_ssh
-from airflow_provider_batchlinux.cli.account import add_account_options, hook_and_settings
+from airflow_provider_batchlinux.cli.terminal.account import add_account_options, hook_and_settings
+from airflow_provider_batchlinux.cli.terminal.output import duration, say
+from airflow_provider_batchlinux.cli.terminal.own_key import OwnKey, own_key
+from airflow_provider_batchlinux.cli.terminal.ssh_program import SshCall, ending_signals, require_ssh
 from airflow_provider_batchlinux.core.ids import id_problems
 
 if TYPE_CHECKING:
     from airflow_provider_batchlinux.core.users.user import UserRecord
     from airflow_provider_batchlinux.hooks._temporary_login import TemporaryLogin
 
-_SPAN = re.compile(r"([1-9]\d{0,5})([smhd])")
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _USUAL_LIMIT = timedelta(hours=4)
 _NAME_LENGTH = 20
 _TIME_OVER = 124
@@ -56,7 +54,7 @@ def add_command(commands: Any) -> None:
         "--key", metavar="FILE", type=Path, help="the public key, or the private key beside it"
     )
     parser.add_argument(
-        "--expires-in", metavar="TIME", type=_span, default=_USUAL_LIMIT,
+        "--expires-in", metavar="TIME", type=duration, default=_USUAL_LIMIT,
         help="end the login after this time at the latest, such as 30m, 2h or 1d (default: 4h)",
     )  # fmt: skip
     parser.add_argument("--admin", action="store_true", help="give the user sudo")
@@ -82,7 +80,7 @@ def _run(options: Namespace) -> int:
         try:
             record = login.add_to_one()
             expires_at = login.user.user.expires_at
-            _say(
+            say(
                 f"User {record.username!r} is on node {record.node_id!r} ({record.state}) of pool "
                 f"{options.pool!r} until this login ends, or {expires_at:%Y-%m-%d %H:%M:%S} UTC."
             )
@@ -93,7 +91,7 @@ def _run(options: Namespace) -> int:
             _remove(login)
     # The node may end the session at the time limit before this process does.
     if status is None or (status == _SSH_FAILED and _seconds_left(expires_at) == 0):
-        _say("The time limit of this login was reached.")
+        say("The time limit of this login was reached.")
         return _TIME_OVER
     return status
 
@@ -127,13 +125,13 @@ def _remove(login: TemporaryLogin) -> None:
     try:
         was_there = login.remove()
     except BatchLinuxError:
-        _say(
+        say(
             f"User {username!r} may still be on {node}. It is recorded in the pool's ledger, and "
             "BatchLinuxAuditNodeUsersOperator(revoke=True) removes it after it has expired."
         )
         raise
     if was_there:
-        _say(f"User {username!r} has been removed from {node}.")
+        say(f"User {username!r} has been removed from {node}.")
 
 
 def _seconds_left(expires_at: datetime) -> float:
@@ -164,15 +162,3 @@ def _username(person: str, session: str) -> str:
     """Return a unique Linux user name that begins with the person's."""
     plain = re.sub(r"[^a-z0-9_-]+", "-", person.lower()).strip("-")[:_NAME_LENGTH]
     return f"{plain if plain[:1].isalpha() else f'ops-{plain}'.rstrip('-')}-{session}"
-
-
-def _span(text: str) -> timedelta:
-    match = _SPAN.fullmatch(text)
-    if match is None:
-        msg = f"{text!r} is not a time such as 90s, 30m, 2h or 1d"
-        raise ArgumentTypeError(msg)
-    return timedelta(**{_UNITS[match[2]]: int(match[1])})
-
-
-def _say(text: str) -> None:
-    sys.stderr.write(f"{text}\n")

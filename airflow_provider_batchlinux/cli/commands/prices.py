@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import sys
 from argparse import Namespace
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_batchlinux.cli.account import add_account_options, hook_and_settings
-from airflow_provider_batchlinux.core.text import table
+from airflow_provider_batchlinux.cli.terminal.account import add_account_options, hook_and_settings
+from airflow_provider_batchlinux.cli.terminal.output import add_json, print_json, print_table
 
 if TYPE_CHECKING:
     from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
@@ -30,7 +28,7 @@ def add_command(commands: Any) -> None:
     parser.add_argument("--region", help="such as westeurope; default: the region in the account's URL")
     parser.add_argument("--currency", default="USD", help="such as EUR; default: USD")
     parser.add_argument("--price-list", metavar="URL", help="a mirror of Azure's price list")
-    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    add_json(parser)
     add_account_options(parser)
     parser.set_defaults(command=_run)
 
@@ -55,9 +53,9 @@ def _run(options: Namespace) -> int:
     known = [prices for prices in found if prices is not None]
     if options.json:
         rows = [{"vm_size": each.vm_size, "region": each.region, **each.to_dict()} for each in known]
-        sys.stdout.write(json.dumps(rows, indent=2) + "\n")
+        print_json(rows)
     else:
-        sys.stdout.write(table(_HEADER, [_cells(each) for each in known]) + "\n")
+        print_table(_HEADER, [_cells(each) for each in known])
     is_priced = [each is not None and not (each.dedicated is None and each.spot is None) for each in found]
     return 0 if all(is_priced) else 1
 

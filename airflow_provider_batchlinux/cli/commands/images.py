@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from argparse import Namespace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_batchlinux.cli.account import add_account_options, hook_and_settings
-from airflow_provider_batchlinux.core.text import table
+from airflow_provider_batchlinux.cli.terminal.account import add_account_options, hook_and_settings
+from airflow_provider_batchlinux.cli.terminal.output import add_json, print_json, print_table
 
 if TYPE_CHECKING:
     from airflow_provider_batchlinux.core.images.catalog import SupportedImage
@@ -30,7 +28,7 @@ def add_command(commands: Any) -> None:
         "--all", action="store_true", help="include unverified images, and those past their end of support"
     )
     parser.add_argument("--vm-size", help="only images for this VM size, judged by its name")
-    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    add_json(parser)
     add_account_options(parser)
     parser.set_defaults(command=_run)
 
@@ -43,10 +41,11 @@ def _run(options: Namespace) -> int:
     if options.name:
         chosen, rows = _resolved(options, images, now)
     if options.json:
-        sys.stdout.write(json.dumps([_plain(image) for image in rows], indent=2) + "\n")
+        print_json([_plain(image) for image in rows])
         return 0
-    lines = [_cells(image, is_chosen=image == chosen) for image in rows]
-    sys.stdout.write(table(_HEADER, lines) + "\n")
+    # Without a name, none is chosen, and the column of the mark is left out.
+    first = 0 if options.name else 1
+    print_table(_HEADER[first:], [_cells(image, is_chosen=image == chosen)[first:] for image in rows])
     return 0
 
 

@@ -1,0 +1,222 @@
+"""``batchlinux jobs`` and ``batchlinux tasks``: what runs on the nodes, its output and its end."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_batchlinux.cli.terminal.account import add_verb, on_account
+from airflow_provider_batchlinux.cli.terminal.following import NodeFile, add_following, print_files, streams
+from airflow_provider_batchlinux.cli.terminal.output import (
+    NothingDoneError,
+    add_json,
+    add_yes,
+    age,
+    print_facts,
+    print_json,
+    print_table,
+    require_consent,
+    say,
+)
+from airflow_provider_batchlinux.core.instants import parse_instant
+from airflow_provider_batchlinux.core.tasks.summary import (
+    JOB_SUMMARY_FIELDS,
+    TASK_SUMMARY_FIELDS,
+    job_summary,
+    task_summary,
+)
+from airflow_provider_batchlinux.core.tasks.task import TASK_ID, TaskOutcome
+
+if TYPE_CHECKING:
+    from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
+
+_JOB_HEADER = ("JOB", "STATE", "POOL", "DAG", "TASK", "AGE", "ENDED")
+_TASK_HEADER = ("TASK", "STATE", "OUTCOME", "EXIT CODE", "NODE", "AGE", "SECONDS", "RETRIES", "FAILURE")
+_STATES = ("active", "disabled", "disabling", "enabling", "terminating", "completed", "deleting")
+
+
+def add_commands(commands: Any) -> None:
+    """Add both commands to the parser's commands."""
+    jobs = commands.add_parser("jobs", help="list, show and end jobs").add_subparsers(
+        metavar="VERB", required=True
+    )
+    listed = add_verb(jobs, "list", _list_jobs, "list the jobs of the account", add_json)
+    listed.add_argument("--pool", metavar="POOL", help="only jobs of this pool")
+    listed.add_argument(
+        "--state", choices=_STATES, metavar="STATE", help=f"only jobs that are {', '.join(_STATES)}"
+    )
+    show = add_verb(jobs, "show", _show_job, "show a job, and the states of its tasks", add_json)
+    end = add_verb(jobs, "terminate", _end_job, "end a job with its running tasks; its files stay", add_yes)
+    for parser in (show, end):
+        parser.add_argument("job", metavar="JOB", help="the job's id")
+
+    tasks = commands.add_parser("tasks", help="list, show, follow and end tasks").add_subparsers(
+        metavar="VERB", required=True
+    )
+    add_verb(tasks, "list", _list_tasks, "list the tasks of a job", add_json).add_argument(
+        "job", metavar="JOB", help="the job's id"
+    )
+    shown = add_verb(tasks, "show", _show_task, "show a task: state, result, node, times", add_json)
+    output = add_verb(tasks, "output", _output, "print the output of a task, also while it runs")
+    output.add_argument(
+        "--file", metavar="PATH", help="this file of the task instead, such as wd/totals.json"
+    )
+    add_following(output)
+    ended = add_verb(tasks, "terminate", _end_task, "end a task; its files stay", add_yes)
+    for parser in (shown, output, ended):
+        parser.add_argument("job", metavar="JOB", help="the job's id")
+        parser.add_argument(
+            "task", metavar="TASK", nargs="?", default=TASK_ID, help=f"the task's id (default: {TASK_ID})"
+        )
+
+
+def _list_jobs(options: Namespace) -> int:
+    bodies = on_account(
+        options, lambda client: client.find_jobs(state=options.state, select=JOB_SUMMARY_FIELDS)
+    )
+    jobs = [job_summary(body) for body in bodies]
+    if options.pool is not None:
+        jobs = [job for job in jobs if job["pool_id"].lower() == options.pool.lower()]
+    if options.json:
+        print_json(jobs)
+        return 0
+    rows = [
+        (
+            job["job_id"],
+            job["state"],
+            job["pool_id"],
+            job["owner"].get("dag_id"),
+            job["owner"].get("task_id"),
+            age(parse_instant(job["created_at"])),
+            job["end_reason"],
+        )
+        for job in jobs
+    ]
+    print_table(_JOB_HEADER, rows)
+    return 0
+
+
+def _show_job(options: Namespace) -> int:
+    async def work(client: BatchLinuxClient) -> dict[str, Any]:
+        body = await client.find_job(options.job, JOB_SUMMARY_FIELDS)
+        if body is None:
+            msg = f"Job {options.job!r} does not exist."
+            raise ValueError(msg)
+        tasks = await client.list_tasks(options.job, TASK_SUMMARY_FIELDS)
+        states: dict[str, int] = {}
+        for task in map(task_summary, tasks):
+            name = task["outcome"] or task["state"]
+            states[name] = states.get(name, 0) + 1
+        return {**job_summary(body), "tasks": states}
+
+    job = on_account(options, work)
+    if options.json:
+        print_json(job)
+        return 0
+    owner = ", ".join(f"{name} {value!r}" for name, value in job.pop("owner").items())
+    tasks = ", ".join(f"{number} {state}" for state, number in job.pop("tasks").items())
+    print_facts({**_spaced(job), "created by": owner or "not by this provider", "tasks": tasks})
+    return 0
+
+
+def _end_job(options: Namespace) -> int:
+    require_consent(options, f"End job {options.job!r} with its running tasks?")
+    if not on_account(options, lambda client: client.end_job(options.job)):
+        msg = f"Nothing was done: job {options.job!r} does not exist, or has ended."
+        raise NothingDoneError(msg)
+    say(f"Job {options.job!r} is being ended.")
+    return 0
+
+
+def _list_tasks(options: Namespace) -> int:
+    bodies = on_account(options, lambda client: client.list_tasks(options.job, TASK_SUMMARY_FIELDS))
+    tasks = [task_summary(body) for body in bodies]
+    if options.json:
+        print_json(tasks)
+        return 0
+    rows = [
+        (
+            task["task_id"],
+            task["state"],
+            task["outcome"],
+            task["exit_code"],
+            task["node_id"],
+            age(parse_instant(task["created_at"])),
+            task["seconds"],
+            task["retries"],
+            task["failure"],
+        )
+        for task in tasks
+    ]
+    print_table(_TASK_HEADER, rows)
+    return 0
+
+
+def _show_task(options: Namespace) -> int:
+    task = on_account(options, lambda client: _task(client, options))
+    if options.json:
+        print_json(task)
+    else:
+        print_facts(_spaced(task))
+    return 0
+
+
+def _output(options: Namespace) -> int:
+    """Print the output; the status is 1 if a task that is followed has failed."""
+    paths = {f"{name}.txt": stream for name, stream in streams().items()}
+    if options.file is not None:
+        paths = {options.file: streams()["stdout"]}
+    found: dict[str, Any] = {}
+
+    async def work(client: BatchLinuxClient) -> int:
+        from airflow_provider_batchlinux.client.api.files import task_file_part, task_file_tail
+
+        files = [
+            NodeFile(
+                path,
+                partial(task_file_tail, client, options.job, options.task, path),
+                partial(task_file_part, client, options.job, options.task, path),
+                stream,
+            )
+            for path, stream in paths.items()
+        ]
+
+        async def is_over() -> bool:
+            found.update(await _task(client, options))
+            return bool(found["state"] == "completed")
+
+        await is_over()
+        if found["started_at"] is None and not options.follow:
+            msg = f"Task {options.task!r} of job {options.job!r} has not started. --follow waits for it."
+            raise ValueError(msg)
+        return await print_files(options, files, is_over)
+
+    if not on_account(options, work):
+        say("The task has written nothing." if options.file is None else "The file is empty.")
+    if not options.follow or found["outcome"] == TaskOutcome.SUCCEEDED.value:
+        return 0
+    say(f"Task {options.task!r} of job {options.job!r} has failed with exit code {found['exit_code']}.")
+    return 1
+
+
+def _end_task(options: Namespace) -> int:
+    require_consent(options, f"End task {options.task!r} of job {options.job!r}?")
+    if not on_account(options, lambda client: client.terminate_task(options.job, options.task)):
+        msg = f"Nothing was done: task {options.task!r} of job {options.job!r} does not exist, or has ended."
+        raise NothingDoneError(msg)
+    say(f"Task {options.task!r} of job {options.job!r} is ended.")
+    return 0
+
+
+async def _task(client: BatchLinuxClient, options: Namespace) -> dict[str, Any]:
+    body = await client.find_task_body(options.job, options.task, TASK_SUMMARY_FIELDS)
+    if body is None:
+        msg = f"Job {options.job!r} has no task {options.task!r}, or does not exist."
+        raise ValueError(msg)
+    return task_summary(body)
+
+
+def _spaced(facts: Mapping[str, object]) -> dict[str, object]:
+    return {name.replace("_", " "): value for name, value in facts.items()}

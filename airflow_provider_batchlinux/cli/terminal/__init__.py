@@ -1,0 +1,1 @@
+"""What the commands share: the account, output, waits, files of nodes, ssh."""

@@ -1,0 +1,93 @@
+"""The account that a command uses."""
+
+from __future__ import annotations
+
+import os
+import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import redirect_stdout
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
+    from airflow_provider_batchlinux.client.transport.account import AccountSettings
+    from airflow_provider_batchlinux.hooks.batch_linux import BatchLinuxHook
+
+T = TypeVar("T")
+
+CONN_VARIABLE = "BATCHLINUX_CONN"
+
+_PATIENCE = 30.0
+"""Seconds over which a request is retried: a person does not wait for minutes as a task does."""
+
+
+def add_account_options(parser: ArgumentParser) -> None:
+    """Add the options that select the account."""
+    parser.add_argument("--conn", metavar="ID", help="Airflow connection to the Batch account")
+
+
+def add_verb(
+    verbs: Any,
+    name: str,
+    run: Callable[[Namespace], int],
+    about: str,
+    *options: Callable[[ArgumentParser], None],
+    **texts: str,
+) -> ArgumentParser:
+    """
+    Add a command that uses the account, and return its parser.
+
+    :param verbs: the subparsers to add it to.
+    :param about: what it does, as a line of the help.
+    :param options: each adds an option that several commands have.
+    :param texts: more arguments of the parser.
+    """
+    texts.setdefault("description", f"{about[0].upper()}{about[1:]}.")
+    parser: ArgumentParser = verbs.add_parser(name, help=about, **texts)
+    for add in (*options, add_account_options):
+        add(parser)
+    parser.set_defaults(command=run)
+    return parser
+
+
+def hook_and_settings(options: Namespace) -> tuple[BatchLinuxHook, AccountSettings]:
+    """
+    Return a hook, and the account to use with it.
+
+    :raises ValueError: if the connection or the environment is invalid; all problems.
+    """
+    from airflow_provider_batchlinux.hooks.batch_linux import DEFAULT_CONN_ID, BatchLinuxHook
+
+    conn_id = options.conn or os.environ.get(CONN_VARIABLE)
+    hook = BatchLinuxHook(conn_id or DEFAULT_CONN_ID)
+    if conn_id is None and os.environ.get("AZURE_BATCH_ENDPOINT"):
+        settings = _settings_from(os.environ)
+    else:
+        # Airflow 3.1 logs to standard output when it reads a connection; that is for the command's output.
+        with redirect_stdout(sys.stderr):
+            settings = hook.settings()
+    return hook, replace(settings, retry_budget=min(settings.retry_budget, _PATIENCE))
+
+
+def on_account(options: Namespace, work: Callable[[BatchLinuxClient], Awaitable[T]]) -> T:
+    """
+    Run a coroutine function with a client of the account.
+
+    :raises ValueError: if the connection or the environment is invalid; all problems.
+    """
+    hook, settings = hook_and_settings(options)
+    return hook.run(work, settings=settings)
+
+
+def _settings_from(environment: Mapping[str, str]) -> AccountSettings:
+    from airflow_provider_batchlinux.hooks.connection import settings_of
+
+    endpoint = environment["AZURE_BATCH_ENDPOINT"]
+    return settings_of(
+        login=environment.get("AZURE_BATCH_ACCOUNT"),
+        password=environment.get("AZURE_BATCH_ACCESS_KEY"),
+        host=endpoint if "://" in endpoint else f"https://{endpoint}",
+        extra={},
+    )

@@ -1,0 +1,123 @@
+"""Print files of nodes, also while they grow."""
+
+from __future__ import annotations
+
+import asyncio
+import codecs
+import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TextIO
+
+from airflow_provider_batchlinux.cli.terminal.output import say
+from airflow_provider_batchlinux.core.tasks.output import LARGEST_PART
+from airflow_provider_batchlinux.core.text import harmless
+
+if TYPE_CHECKING:
+    from airflow_provider_batchlinux.core.tasks.result import FileEnd
+
+_LAST = 1_000_000
+PAUSE = 1.0
+
+_NOT_YET = frozenset(
+    {
+        "FileNotFound",
+        "NodeBeingCreated",
+        "NodeBeingRebooted",
+        "NodeBeingReimaged",
+        "NodeBeingStarted",
+        "OperationInvalidForCurrentState",
+        "TaskFilesUnavailable",
+    }
+)
+"""The codes of a refusal of a file that its node may have later."""
+
+
+@dataclass
+class NodeFile:
+    """
+    A file that a node serves.
+
+    :param end: returns the last bytes of it, at most the given number.
+    :param part: returns the bytes after a first number of them, at most the given number.
+    :param to: where to print it.
+    """
+
+    name: str
+    end: Callable[[int], Awaitable[FileEnd]]
+    part: Callable[[int, int], Awaitable[bytes]]
+    to: TextIO
+
+    def __post_init__(self) -> None:
+        """Begin with no part of a character."""
+        self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+
+    def show(self, content: bytes, *, raw: bool) -> None:
+        """Print the next bytes, harmless unless they are asked for as they are."""
+        if raw:
+            self.to.flush()
+            self.to.buffer.write(content)
+        else:
+            self.to.write(harmless(self._decoder.decode(content).replace("\r\n", "\n"), kept="\n\t"))
+        self.to.flush()
+
+
+def add_following(parser: ArgumentParser) -> None:
+    """Add the options of a command that prints files."""
+    parser.add_argument("-f", "--follow", action="store_true", help="go on until there is no more")
+    parser.add_argument(
+        "--last", metavar="BYTES", type=int, default=_LAST,
+        help=f"begin with the last bytes (default: {_LAST})",
+    )  # fmt: skip
+    parser.add_argument(
+        "--raw", action="store_true",
+        help="print the bytes as they are, even if they command the terminal; default: they are escaped",
+    )  # fmt: skip
+
+
+async def print_files(
+    options: Namespace, files: list[NodeFile], is_over: Callable[[], Awaitable[bool]]
+) -> int:
+    """
+    Print files, and return how many bytes that were.
+
+    :param is_over: returns whether the files grow no more.
+    :raises BatchRequestError: a file does not exist; while it is followed, that is waited for.
+    """
+    from airflow_provider_batchlinux.exceptions import BatchRequestError, BatchUnreachableError
+
+    at: dict[str, int] = {}
+    while True:
+        # Asked first: what is written until then is read below.
+        over = not options.follow or await is_over()
+        for file in files:
+            try:
+                at[file.name] = await _print_new(options, file, at.get(file.name))
+            except (BatchRequestError, BatchUnreachableError) as error:
+                may_come = getattr(error, "code", None) in _NOT_YET or isinstance(
+                    error, BatchUnreachableError
+                )
+                if over or not may_come:
+                    raise
+        if over:
+            return sum(at.values())
+        await asyncio.sleep(PAUSE)
+
+
+async def _print_new(options: Namespace, file: NodeFile, at: int | None) -> int:
+    if at is None:
+        end = await file.end(options.last)
+        if end.omitted:
+            say(f"[{end.omitted} bytes of {file.name} are left out; --last prints more]")
+        file.show(end.content, raw=options.raw)
+        at = end.omitted + len(end.content)
+    while options.follow and (content := await file.part(at, LARGEST_PART)):
+        file.show(content, raw=options.raw)
+        at += len(content)
+    return at
+
+
+def streams() -> dict[str, TextIO]:
+    """Return where each stream of a command is printed."""
+    return {"stdout": sys.stdout, "stderr": sys.stderr}

@@ -1,0 +1,213 @@
+"""What the commands do to an account, and what they say if they did nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+import pytest
+
+from airflow_provider_batchlinux.cli.main import main
+from tests.batch_account import BatchAccount, eventually
+from tests.unit.commands import Loop
+
+
+class Terminal:
+    """What a person sees and types."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+        self._capsys = capsys
+        self.out = self.err = ""
+
+    def run(self, *arguments: str) -> int:
+        """Run the command, and keep what it printed."""
+        self._capsys.readouterr()
+        try:
+            return main(arguments)
+        finally:
+            self.out, self.err = self._capsys.readouterr()
+
+    def json(self, *arguments: str) -> Any:
+        """Run the command, which must succeed, and return its JSON."""
+        assert self.run(*arguments, "--json") == 0, self.err
+        return json.loads(self.out)
+
+
+@pytest.fixture
+def terminal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Terminal:
+    for name in ("waiting.SOONEST", "following.PAUSE"):
+        monkeypatch.setattr(f"airflow_provider_batchlinux.cli.terminal.{name}", 0.02)
+    return Terminal(capsys)
+
+
+def test_a_pool_is_listed_shown_resized_and_deleted(account: BatchAccount, terminal: Terminal) -> None:
+    account.idle_pool(1)
+
+    [listed] = terminal.json("pools", "list")
+    assert listed == terminal.json("pools", "show", "etl")
+    assert (listed["pool_id"], listed["nodes"], listed["state"]) == ("etl", {"idle": 1}, "active")
+    assert listed["image"] == "canonical:ubuntu-24_04-lts:server"
+    assert terminal.run("pools", "list") == 0
+    assert terminal.out.splitlines()[1].split()[:4] == ["etl", "steady", "1", "of"]
+
+    assert terminal.run("pools", "resize", "etl", "--dedicated", "2") == 0
+    assert terminal.json("pools", "show", "etl")["dedicated"] == {"current": 2, "target": 2}
+    assert terminal.run("pools", "resize", "etl", "--dedicated", "1", "--yes", "--no-wait") == 0
+    eventually(lambda: len(account.nodes()) == 1)
+
+    assert terminal.run("pools", "delete", "etl", "--yes") == 0
+    assert "is gone" in terminal.err
+    assert account.pools() == []
+
+
+def test_nodes_are_listed_shown_and_rebooted(account: BatchAccount, terminal: Terminal) -> None:
+    account.make_pool(dedicated=1, start_task="echo hello; echo oh >&2; exit 3", until={"starttaskfailed": 1})
+
+    [node] = terminal.json("nodes", "list", "etl")
+    assert node["cause"] == "start task failed with exit code 3"
+    assert terminal.json("nodes", "list", "etl", "--state", "idle") == []
+    shown = terminal.json("nodes", "show", "etl", node["node_id"])
+    assert shown == {**node, "recent_tasks": []}
+
+    assert terminal.run("nodes", "log", "etl", node["node_id"], "--follow") == 0
+    assert (terminal.out, terminal.err) == ("hello\n", "oh\n")
+
+    assert terminal.run("nodes", "reboot", "etl", node["node_id"], "--yes") == 1
+    assert "did not come back" in terminal.err
+    assert any("/reboot" in request for request in account.requests())
+
+
+def test_the_output_of_a_task_is_followed_to_its_end(
+    account: BatchAccount, terminal: Terminal, loop: Loop
+) -> None:
+    account.idle_pool(1)
+    command = f"{loop.command}; echo wrong >&2; exit 5"
+
+    async def submit(client: Any) -> None:
+        await client.create_job({"id": "job", "poolInfo": {"poolId": "etl"}})
+        await client.create_task("job", {"id": "main", "commandLine": f"/bin/bash -c '{command}'"})
+
+    account.hook.run(submit)
+    loop.wait_until_started()
+    assert terminal.json("tasks", "show", "job")["state"] == "running"
+    loop.go.touch()
+
+    assert terminal.run("tasks", "output", "job", "--follow") == 1
+    assert terminal.out == "let go\n"
+    assert terminal.err == "wrong\nTask 'main' of job 'job' has failed with exit code 5.\n"
+    assert terminal.run("tasks", "output", "job", "--last", "3") == 0
+    assert terminal.out == "go\n"
+    [task] = terminal.json("tasks", "list", "job")
+    assert (task["task_id"], task["outcome"], task["exit_code"]) == ("main", "failed", 5)
+    assert terminal.json("jobs", "show", "job")["tasks"] == {"failed": 1}
+    assert [job["job_id"] for job in terminal.json("jobs", "list", "--pool", "ETL")] == ["job"]
+
+    assert terminal.run("jobs", "terminate", "job", "--yes") == 0
+    assert terminal.run("jobs", "terminate", "job", "--yes") == 1
+    assert "Nothing was done" in terminal.err
+
+
+@pytest.mark.usefixtures("person")
+def test_a_user_is_added_listed_audited_and_revoked(account: BatchAccount, terminal: Terminal) -> None:
+    account.idle_pool(1, ssh=True)
+
+    [record] = terminal.json("users", "add", "etl", "nora", "--expires-in", "30m")
+    assert record["outcome"] == "added"
+    [user] = terminal.json("users", "list")
+    assert (user["pool_id"], user["username"], user["overdue"]) == ("etl", "nora", False)
+    assert user["by"]["person"] == "Nora.Lind"
+    assert terminal.json("users", "audit") | {"users": []} == {
+        "users": [], "open_pools": [], "revoked": [], "owed": [],
+    }  # fmt: skip
+    [removed] = terminal.json("users", "revoke", "etl", "nora", "--yes")
+    assert removed["outcome"] == "removed"
+    assert terminal.json("users", "list") == []
+
+
+@pytest.mark.usefixtures("person")
+def test_an_overdue_user_is_noticed_and_removed(account: BatchAccount, terminal: Terminal) -> None:
+    account.idle_pool(1, ssh=True)
+    assert terminal.run("users", "add", "etl", "nora", "--expires-in", "1s") == 0
+    eventually(lambda: terminal.run("users", "audit") == 1)
+
+    assert "its time was over" in terminal.out
+    assert terminal.run("users", "audit", "--revoke") == 1
+    assert "pass --yes" in terminal.err
+    assert terminal.run("users", "audit", "--revoke", "--yes") == 0
+    assert terminal.json("users", "list") == []
+
+
+def test_a_sweep_lists_what_has_expired_and_deletes_it_when_asked(
+    account: BatchAccount, terminal: Terminal
+) -> None:
+    marks = {"installation": "tests", "dag_id": "d", "run_id": "r", "version": "2"}
+    marks["expires_at"] = "2020-01-01T00:00:00Z"
+    account.make_pool("old")
+    account.make_pool("kept")
+    metadata = [{"name": f"airflow_batchlinux_{name}", "value": value} for name, value in marks.items()]
+    account.hook.run(lambda client: client.update_pool("old", {"metadata": metadata}))
+
+    assert terminal.run("sweep") == 0
+    assert "expired at 2020-01-01" in terminal.out
+    assert account.pools() == ["kept", "old"]
+    assert terminal.run("sweep", "--delete", "--yes") == 0
+    assert terminal.err.endswith("1 found, 1 removed.\n")
+    eventually(lambda: account.pools() == ["kept"])
+
+
+NOTHING_DONE = [
+    ["pools", "show", "nope"],
+    ["pools", "delete", "nope", "--yes"],
+    ["pools", "delete", "etl"],
+    ["pools", "delete", "etl", "nope", "--yes"],
+    ["pools", "resize", "nope", "--dedicated", "1"],
+    ["pools", "resize", "etl", "--dedicated", "0"],
+    ["pools", "resize", "etl"],
+    ["pools", "resize", "etl", "--spot", "-1"],
+    ["nodes", "list", "nope"],
+    ["nodes", "show", "etl", "nope"],
+    ["nodes", "log", "etl", "nope"],
+    ["nodes", "reboot", "etl", "nope", "--yes"],
+    ["nodes", "start", "nope", "nope"],
+    ["jobs", "show", "nope"],
+    ["jobs", "terminate", "nope", "--yes"],
+    ["tasks", "list", "nope"],
+    ["tasks", "show", "nope"],
+    ["tasks", "output", "nope"],
+    ["tasks", "terminate", "nope", "--yes"],
+    ["users", "add", "nope", "nora"],
+    ["users", "add", "etl", "nora"],
+    ["users", "revoke", "nope", "nora", "--yes"],
+    ["users", "revoke", "etl", "nora", "--yes"],
+]
+
+
+@pytest.mark.usefixtures("person")
+def test_a_command_that_did_nothing_says_so_and_fails(account: BatchAccount, terminal: Terminal) -> None:
+    account.make_pool()
+    before = [request for request in account.requests() if not request.startswith("GET")]
+
+    for command in NOTHING_DONE:
+        assert terminal.run(*command) == 1, command
+        assert terminal.err, command
+
+    assert account.pools() == ["etl"]
+    changes = [r for r in account.requests() if r.split()[0] in ("DELETE", "PUT") or "/resize" in r]
+    assert [change for change in changes if change not in before and "/pools/nope" not in change] == []
+
+
+@pytest.mark.parametrize(("answer", "status"), [("y", 0), ("yes", 0), ("n", 1), ("", 1)])
+def test_a_destructive_command_asks_in_a_terminal(
+    answer: str, status: int, account: BatchAccount, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account.make_pool()
+    leader, follower = os.openpty()
+    with os.fdopen(leader, "wb", buffering=0) as keyboard, os.fdopen(follower, encoding="utf-8") as screen:
+        monkeypatch.setattr("sys.stdin", screen)
+        keyboard.write(f"{answer}\n".encode())
+
+        assert terminal.run("pools", "delete", "etl") == status
+
+    assert "Delete pool 'etl' (0 nodes)? [y/N]" in terminal.err
+    assert account.pools() == ([] if status == 0 else ["etl"])
