@@ -1,4 +1,4 @@
-"""What commands print: tables for people, JSON for programs. Text of others is made harmless on its way."""
+"""What commands print: tables for people, JSON for programs. Text of others is made harmless."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def require_consent(options: argparse.Namespace, question: str) -> None:
     """
     Ask before something is destroyed.
 
-    :raises NothingDoneError: the answer is no, or there is nobody to ask.
+    :raises NothingDoneError: the answer is no, or there is no terminal to ask in.
     """
     if options.yes:
         return
