@@ -5,6 +5,7 @@ cli/                                   the command batchlinux, for people at a t
 task_groups/                           several operators as one block of a Dag
 decorators/                            a Python function as a task on a node
 operators/ sensors/ triggers/ links/   what a Dag uses: parameters, waiting, results, the Airflow UI
+plugins/                               the page "Batch pools" in Airflow
 hooks/                                 an Airflow connection becomes a client
 client/                                the one async client; the only place that imports azure
 core/                                  pure decisions: images, readiness, users, tasks, ids

@@ -45,7 +45,10 @@ def get_provider_info() -> dict[str, Any]:
             {"name": name, "class-name": f"{_PACKAGE}.decorators.batch_linux.{name}_task"}
             for name in ("batch_linux", "batch_linux_cmd")
         ],
-        "extra-links": [f"{_PACKAGE}.links.portal.BatchLinux{kind}Link" for kind in ("Job", "Node", "Pool")],
+        "extra-links": [
+            f"{_PACKAGE}.links.pool_page.BatchLinuxPoolPageLink",
+            *(f"{_PACKAGE}.links.portal.BatchLinux{kind}Link" for kind in ("Job", "Node", "Pool")),
+        ],
         "connection-types": [_connection_type()],
         "config": {"batch_linux": _config()},
     }
@@ -87,6 +90,7 @@ def _config() -> dict[str, Any]:
                 "example": "production",
                 "default": "",
             },
+            **_page_options(),
             "forbid_open_ssh": {
                 "description": (
                     "Refuse to create pools whose SSH is open to the whole Internet, and to add users to "
@@ -97,6 +101,42 @@ def _config() -> dict[str, Any]:
                 "example": "True",
                 "default": "False",
             },
+        },
+    }
+
+
+def _page_options() -> dict[str, Any]:
+    return {
+        "ui_connections": {
+            "description": (
+                "The ids of the connections whose accounts the page Batch pools in Airflow shows, with "
+                "commas between them. Empty: there is no page. Set it for the API server, and for the "
+                "workers, which store the link Pool in Airflow. The page needs Airflow 3.1.1.\n"
+            ),
+            "version_added": "0.1.0",
+            "type": "string",
+            "example": "azure_batch_linux_default",
+            "default": "",
+        },
+        "ui_maintenance_dag": {
+            "description": (
+                "The id of the maintenance Dag, which carries out the actions of the page Batch pools. "
+                "Empty: the page has no actions.\n"
+            ),
+            "version_added": "0.1.0",
+            "type": "string",
+            "example": "batch_linux_maintenance",
+            "default": "",
+        },
+        "ui_prices_file": {
+            "description": (
+                "A file with the prices of nodes for the page Batch pools, as batchlinux prices --json "
+                "prints them. The page itself requests no prices. Empty: no prices.\n"
+            ),
+            "version_added": "0.1.0",
+            "type": "string",
+            "example": "/opt/airflow/batch-prices.json",
+            "default": "",
         },
     }
 

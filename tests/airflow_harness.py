@@ -247,7 +247,7 @@ def load_dag(path: Path) -> DAG:
 
 def run_dag(dag: DAG) -> Any:
     """Run a Dag that is in no bundle, by ``dag.test()``, and give its run."""
-    _migrated_database()
+    migrated_database()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Airflow's own
         try:
@@ -288,7 +288,8 @@ _BUNDLE = "tests"
 
 
 @cache
-def _migrated_database() -> None:
+def migrated_database() -> None:
+    """Make the tables of Airflow's database, once a process."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Airflow's own
         from airflow.models.dagbundle import DagBundleModel

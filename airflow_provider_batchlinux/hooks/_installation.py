@@ -72,6 +72,16 @@ def configured_id() -> str | None:
     return require_installation_id(f"[{SECTION}] {OPTION}", configured) if configured else None
 
 
+def known_installation_id() -> str | None:
+    """Return the id of this installation of Airflow without making one; ``None`` if it has none yet."""
+    configured: str | None = conf.get(SECTION, OPTION, fallback="")
+    if not configured:
+        from airflow.sdk import Variable
+
+        configured = Variable.get(VARIABLE, default=None)
+    return configured if configured and next_step(configured, 0.0) is Step.USE else None
+
+
 def agreed_id(store: Store) -> str:
     """Return the id that all workers agree on; the first ones make it, which takes them some seconds."""
     seen, since = None, store.clock()

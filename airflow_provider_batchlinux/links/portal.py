@@ -1,17 +1,13 @@
-"""Links to the Azure portal. A link may be missing, but never fails a task."""
+"""Links to the Azure portal."""
 
 from __future__ import annotations
 
-import logging
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 from urllib.parse import quote, urlsplit
 
-from airflow.providers.common.compat.sdk import BaseOperatorLink
+from airflow_provider_batchlinux.links._base import BatchLinuxLink
 
 if TYPE_CHECKING:
-    from airflow.sdk import BaseOperator, Context
-    from airflow.sdk.types import TaskInstanceKey
-
     from airflow_provider_batchlinux.client.transport.account import AccountSettings
 
 __all__ = [
@@ -19,10 +15,7 @@ __all__ = [
     "BatchLinuxNodeLink",
     "BatchLinuxPoolLink",
     "BatchLinuxPortalLink",
-    "persist_links",
 ]
-
-log = logging.getLogger(__name__)
 
 _PORTALS = {
     ".batch.azure.com": "https://portal.azure.com",
@@ -31,7 +24,7 @@ _PORTALS = {
 }
 
 
-class BatchLinuxPortalLink(BaseOperatorLink):
+class BatchLinuxPortalLink(BatchLinuxLink):
     """
     The base of the links to the Azure portal.
 
@@ -75,36 +68,15 @@ class BatchLinuxPortalLink(BaseOperatorLink):
         )
         return f"{portal}/#@/resource/{'/'.join(parts)}"
 
-    @classmethod
-    def persist(cls, context: Context, settings: AccountSettings, pool_id: str) -> None:
-        """
-        Store the link when the pool is known, so that it is visible while the task waits.
-
-        :param settings: the account. An account outside Azure has no portal page and gets an empty link,
-            because Airflow logs an error for each link that it does not find.
-        """
-        try:
-            url = cls.page_of(
-                settings.endpoint,
-                settings.account_name,
-                pool_id,
-                subscription_id=settings.subscription_id,
-                resource_group=settings.resource_group,
-            )
-            context["ti"].xcom_push(key=cls().xcom_key, value=url)
-        except Exception:
-            log.warning("The link %r of pool %r could not be stored.", cls.name, pool_id, exc_info=True)
-
-    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:  # noqa: ARG002
-        """Return the stored link, empty when there is none."""
-        # Not imported with a Dag file: this module brings in Airflow's database models.
-        from airflow.providers.common.compat.sdk import XCom
-
-        try:
-            stored: Any = XCom.get_value(ti_key=ti_key, key=self.xcom_key)
-        except Exception:
-            return ""
-        return str(stored or "")
+    def address(self, settings: AccountSettings, conn_id: str, pool_id: str) -> str:  # noqa: ARG002
+        """Return the address of the portal's page; empty for an account outside Azure."""
+        return self.page_of(
+            settings.endpoint,
+            settings.account_name,
+            pool_id,
+            subscription_id=settings.subscription_id,
+            resource_group=settings.resource_group,
+        )
 
 
 class BatchLinuxPoolLink(BatchLinuxPortalLink):
@@ -126,10 +98,3 @@ class BatchLinuxJobLink(BatchLinuxPortalLink):
 
     name = "Jobs and tasks in the Azure portal"
     part = "jobs"
-
-
-def persist_links(operator: BaseOperator, context: Context, settings: AccountSettings, pool_id: str) -> None:
-    """Store all links of an operator or sensor to the portal."""
-    for link in operator.operator_extra_links:
-        if isinstance(link, BatchLinuxPortalLink):
-            type(link).persist(context, settings, pool_id)

@@ -20,6 +20,7 @@ from airflow_provider_batchlinux.core.users.credentials import (
     public_key_problems,
 )
 from airflow_provider_batchlinux.exceptions import NodeUsersError, WaitTimeoutError
+from airflow_provider_batchlinux.links.pool_page import BatchLinuxPoolPageLink
 from airflow_provider_batchlinux.links.portal import BatchLinuxNodeLink, BatchLinuxPoolLink
 from airflow_provider_batchlinux.operators._base import owner_of
 from airflow_provider_batchlinux.operators._waiting import (
@@ -103,7 +104,7 @@ class NodeUsersOperator(BatchLinuxWaitingOperator[U]):
     Nodes that are ready are changed immediately. Nodes that are starting are waited for, and changed then.
     """
 
-    operator_extra_links = (BatchLinuxPoolLink(), BatchLinuxNodeLink())
+    operator_extra_links = (BatchLinuxPoolPageLink(), BatchLinuxPoolLink(), BatchLinuxNodeLink())
     template_fields_renderers = {"node_ids": "json", "states": "json"}  # noqa: RUF012  # as Airflow declares it
 
     def __init__(

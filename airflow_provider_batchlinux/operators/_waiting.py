@@ -11,11 +11,9 @@ from airflow.providers.common.compat.sdk import AirflowException, conf
 
 from airflow_provider_batchlinux.core.instants import Duration
 from airflow_provider_batchlinux.exceptions import BatchLinuxError, BatchQuotaError, WaitTimeoutError
-from airflow_provider_batchlinux.links.portal import (
-    BatchLinuxPoolLink,
-    BatchLinuxPortalLink,
-    persist_links,
-)
+from airflow_provider_batchlinux.links._base import BatchLinuxLink, persist_links
+from airflow_provider_batchlinux.links.pool_page import BatchLinuxPoolPageLink
+from airflow_provider_batchlinux.links.portal import BatchLinuxPoolLink
 from airflow_provider_batchlinux.operators._base import (
     KILL_LIMIT,
     TRIGGER_LOST,
@@ -62,7 +60,7 @@ class BatchLinuxPoolOperator(BatchLinuxBaseOperator[P]):
     :param pool_id: the pool's id. (templated)
     """
 
-    operator_extra_links: tuple[BatchLinuxPortalLink, ...] = (BatchLinuxPoolLink(),)
+    operator_extra_links: tuple[BatchLinuxLink, ...] = (BatchLinuxPoolPageLink(), BatchLinuxPoolLink())
     ui_color = "#d8ecf3"
 
     def __init__(self, *, pool_id: str, **kwargs: Any) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_batchlinux.core.instants import Duration
 from airflow_provider_batchlinux.exceptions import NodeCommandError
+from airflow_provider_batchlinux.links.pool_page import BatchLinuxPoolPageLink
 from airflow_provider_batchlinux.links.portal import BatchLinuxNodeLink, BatchLinuxPoolLink
 from airflow_provider_batchlinux.operators._waiting import BatchLinuxPoolOperator
 
@@ -80,7 +81,7 @@ class BatchLinuxRunOnNodesOperator(BatchLinuxPoolOperator["RunOnNodesRequest"]):
     :param batch_linux_conn_id: the connection to the Batch account. (templated)
     """
 
-    operator_extra_links = (BatchLinuxPoolLink(), BatchLinuxNodeLink())
+    operator_extra_links = (BatchLinuxPoolPageLink(), BatchLinuxPoolLink(), BatchLinuxNodeLink())
     template_fields_renderers = {"command": "bash", "node_ids": "json", "states": "json"}  # noqa: RUF012
     ui_color = "#dff3e1"
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_batchlinux.core.instants import Duration
 from airflow_provider_batchlinux.exceptions import NodeUsersError
+from airflow_provider_batchlinux.links.pool_page import BatchLinuxPoolPageLink
 from airflow_provider_batchlinux.links.portal import BatchLinuxNodeLink, BatchLinuxPoolLink
 from airflow_provider_batchlinux.operators._base import is_last_try, is_retry, marked_owner
 from airflow_provider_batchlinux.operators._node_users import (
@@ -111,7 +112,7 @@ class BatchLinuxLeaseNodeUsersOperator(BatchLinuxWaitingOperator["LeaseNodeUsers
     :param batch_linux_conn_id: the connection to the Batch account. (templated)
     """
 
-    operator_extra_links = (BatchLinuxPoolLink(), BatchLinuxNodeLink())
+    operator_extra_links = (BatchLinuxPoolPageLink(), BatchLinuxPoolLink(), BatchLinuxNodeLink())
     template_fields_renderers = {"generate_key": "json", "until_task_ids": "json"}  # noqa: RUF012 - Airflow's own form
     ui_color = "#ece0f5"
 

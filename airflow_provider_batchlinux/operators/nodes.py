@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from airflow_provider_batchlinux.core.instants import Duration
 from airflow_provider_batchlinux.core.node_states import READY_STATES
 from airflow_provider_batchlinux.exceptions import PoolNotReadyError
+from airflow_provider_batchlinux.links.pool_page import BatchLinuxPoolPageLink
 from airflow_provider_batchlinux.links.portal import BatchLinuxNodeLink, BatchLinuxPoolLink
 from airflow_provider_batchlinux.operators._waiting import DEFAULT_DEFERRABLE, BatchLinuxWaitingOperator, Step
 from airflow_provider_batchlinux.triggers.node_actions import BatchLinuxNodesActedTrigger
@@ -35,7 +36,7 @@ __all__ = [
 class _NodesOperator(BatchLinuxWaitingOperator[N]):
     """The base of the operators here: send a request to the selected nodes, then wait until they are done."""
 
-    operator_extra_links = (BatchLinuxPoolLink(), BatchLinuxNodeLink())
+    operator_extra_links = (BatchLinuxPoolPageLink(), BatchLinuxPoolLink(), BatchLinuxNodeLink())
     template_fields_renderers = {"node_ids": "json", "states": "json"}  # noqa: RUF012  # as Airflow declares it
     action: ClassVar[NodeAction]
     selected_by_default: ClassVar[tuple[str, ...]] = (*READY_STATES, "starttaskfailed")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 from airflow_provider_batchlinux.core.instants import Duration, expiry_of
 from airflow_provider_batchlinux.exceptions import BatchLinuxError, BatchQuotaError, BatchUnreachableError
 from airflow_provider_batchlinux.hooks._storage_connection import storage_access
-from airflow_provider_batchlinux.links.portal import persist_links
+from airflow_provider_batchlinux.links._base import persist_links
 from airflow_provider_batchlinux.operators._base import (
     KILL_LIMIT,
     failed_tasks,

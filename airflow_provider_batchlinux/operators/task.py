@@ -20,6 +20,7 @@ from airflow_provider_batchlinux.hooks._storage_connection import (
     DEFAULT_STORAGE_CONN_ID,
     storage_access,
 )
+from airflow_provider_batchlinux.links.pool_page import BatchLinuxPoolPageLink
 from airflow_provider_batchlinux.links.portal import BatchLinuxJobLink, BatchLinuxNodeLink, BatchLinuxPoolLink
 from airflow_provider_batchlinux.operators._base import (
     id_stem_of,
@@ -170,7 +171,12 @@ class BatchLinuxTaskOperator(BatchLinuxWaitingOperator["TaskRequest"]):
     :param batch_linux_conn_id: the connection to the Batch account. (templated)
     """
 
-    operator_extra_links = (BatchLinuxPoolLink(), BatchLinuxJobLink(), BatchLinuxNodeLink())
+    operator_extra_links = (
+        BatchLinuxPoolPageLink(),
+        BatchLinuxPoolLink(),
+        BatchLinuxJobLink(),
+        BatchLinuxNodeLink(),
+    )
     template_fields_renderers = {  # noqa: RUF012
         "command": "bash",
         "environment": "json",

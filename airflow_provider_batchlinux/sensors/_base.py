@@ -22,7 +22,9 @@ from airflow.providers.common.compat.sdk import (
 from airflow_provider_batchlinux.core.poll_interval import SOONEST_OF_NODES, interval_after
 from airflow_provider_batchlinux.exceptions import WaitTimeoutError
 from airflow_provider_batchlinux.hooks.batch_linux import DEFAULT_CONN_ID, BatchLinuxHook
-from airflow_provider_batchlinux.links.portal import BatchLinuxPoolLink, persist_links
+from airflow_provider_batchlinux.links._base import persist_links
+from airflow_provider_batchlinux.links.pool_page import BatchLinuxPoolPageLink
+from airflow_provider_batchlinux.links.portal import BatchLinuxPoolLink
 from airflow_provider_batchlinux.operators._base import (
     KILL_LIMIT,
     TRIGGER_LOST,
@@ -68,7 +70,7 @@ class BatchLinuxPoolSensor(PlainFailures, ParametersMixin[S], BaseSensorOperator
     :param batch_linux_conn_id: the connection to the Batch account. (templated)
     """
 
-    operator_extra_links = (BatchLinuxPoolLink(),)
+    operator_extra_links = (BatchLinuxPoolPageLink(), BatchLinuxPoolLink())
     ui_color = "#e3f3d8"
 
     def __init__(

@@ -85,7 +85,7 @@ def test_the_image_and_the_pool_are_rendered_and_returned(examples: Examples):
 
 
 def test_an_account_outside_azure_gives_no_link(examples: Examples):
-    assert examples.pool.links("create_pool") == {"Pool in the Azure portal": None}
+    assert examples.pool.links("create_pool") == {"Pool in Airflow": None, "Pool in the Azure portal": None}
 
 
 def test_the_examples_leave_nothing_behind(examples: Examples, account: Account):

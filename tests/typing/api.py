@@ -29,6 +29,7 @@ from airflow_provider_batchlinux.exceptions import (
 from airflow_provider_batchlinux.hooks.batch_linux import BatchLinuxHook, BatchLinuxSession
 from airflow_provider_batchlinux.hooks.node_sftp import BatchLinuxNodeSFTPHook
 from airflow_provider_batchlinux.hooks.node_ssh import BatchLinuxNodeSSHHook
+from airflow_provider_batchlinux.links.pool_page import BatchLinuxPoolPageLink
 from airflow_provider_batchlinux.links.portal import (
     BatchLinuxJobLink,
     BatchLinuxNodeLink,
@@ -88,7 +89,8 @@ from airflow_provider_batchlinux.triggers.task import BatchLinuxTaskTrigger
 class OwnOperator(BaseOperator):
     """An operator of the user's own that waits by the provider's triggers."""
 
-    operator_extra_links: tuple[BatchLinuxPortalLink, ...] = (
+    operator_extra_links: tuple[BatchLinuxPortalLink | BatchLinuxPoolPageLink, ...] = (
+        BatchLinuxPoolPageLink(),
         BatchLinuxPoolLink(),
         BatchLinuxJobLink(),
         BatchLinuxNodeLink(),

@@ -28,10 +28,16 @@ class NodeCalls(Calls):
 
         :param where: an OData filter such as ``state eq 'unusable'``; ``None`` lists all.
         """
+        rows = await self.list_node_bodies(pool_id, NODE_FIELDS, where=where)
+        return [NodeSnapshot.from_rest(row) for row in rows]
+
+    async def list_node_bodies(
+        self, pool_id: str, select: Sequence[str], *, where: str | None = None
+    ) -> list[Body]:
+        """List the REST bodies of a pool's nodes with the selected properties."""
         what = f"list nodes of pool {pool_id!r}"
         options = {} if where is None else {"filter": where}
-        rows = await self._all(what, self.sdk.list_nodes, pool_id, select=list(NODE_FIELDS), **options)
-        return [NodeSnapshot.from_rest(row) for row in rows]
+        return await self._all(what, self.sdk.list_nodes, pool_id, select=list(select), **options)
 
     async def find_node_body(
         self, pool_id: str, node_id: str, select: Sequence[str] | None = None

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_batchlinux.links.pool_page import BatchLinuxPoolPageLink
 from airflow_provider_batchlinux.links.portal import (
     BatchLinuxJobLink,
     BatchLinuxNodeLink,
@@ -35,6 +36,7 @@ PAGES: dict[type[BatchLinuxPortalLink], str] = {
     BatchLinuxJobLink: f"{ACCOUNT}/jobs",
 }
 POOL, NODES = [BatchLinuxPoolLink], [BatchLinuxPoolLink, BatchLinuxNodeLink]
+PAGE = BatchLinuxPoolPageLink().xcom_key
 
 
 def user(cls: Any, **options: Any) -> Any:
@@ -42,7 +44,9 @@ def user(cls: Any, **options: Any) -> Any:
 
 
 def links_of(task: Any) -> list[type[BatchLinuxPortalLink]]:
-    return [type(link) for link in task.operator_extra_links]
+    page, *portal = [type(link) for link in task.operator_extra_links]
+    assert page is BatchLinuxPoolPageLink
+    return portal
 
 
 @pytest.fixture
@@ -99,14 +103,35 @@ def test_an_account_outside_azure_has_no_page():
     assert "XCom not found" not in run.log
 
 
+@pytest.mark.usefixtures("account")
+@pytest.mark.parametrize(
+    ("connections", "base_url", "address"),
+    [
+        ("", "http://localhost:8080", ""),
+        ("another", "http://localhost:8080", ""),
+        ("azure_batch_linux_default", "http://localhost:8080", "/batch-pools/pool?"),
+        ("a, azure_batch_linux_default", "https://example.org/air/flow/", "/air/flow/batch-pools/pool?"),
+    ],
+)
+def test_the_pool_in_airflow_is_linked_if_the_page_shows_its_account(
+    connections, base_url, address, monkeypatch
+):
+    monkeypatch.setenv("AIRFLOW__BATCH_LINUX__UI_CONNECTIONS", connections)
+    monkeypatch.setenv("AIRFLOW__API__BASE_URL", base_url)
+    query = "conn=azure_batch_linux_default&pool=etl"
+
+    for run in (run_task(create()), run_task(sensor(BatchLinuxPoolSteadySensor))):
+        assert run.xcoms[PAGE] == (address and f"{address}{query}")
+
+
 @pytest.mark.usefixtures("azure")
 def test_a_store_that_refuses_the_link_does_not_change_how_the_task_ends():
     stored = run_task(create())
     refused = run_task(create(), api=ExecutionApi(refusals=1))
 
     assert refused.message == stored.message
-    assert "The link 'Pool in the Azure portal' of pool 'etl' could not be stored." in refused.log
-    assert not refused.xcoms[LINK]
+    assert "The link 'Pool in Airflow' of pool 'etl' could not be stored." in refused.log
+    assert not refused.xcoms[PAGE]
 
 
 @pytest.mark.usefixtures("account")

@@ -1,0 +1,1 @@
+"""The page "Batch pools" in Airflow."""
