@@ -61,7 +61,7 @@ ACTIONS: Mapping[str, Action] = {
         Action(
             "revoke",
             "Revoke user",
-            "User {username} is removed from all nodes of pool {pool_id}, whoever added it.",
+            "User {username} is removed from all nodes of pool {pool_id}, also if another Dag added it.",
             needs=("username",),
             is_destructive=True,
         ),
@@ -75,7 +75,7 @@ MOST_HOURS = 30 * 24
 @dataclass(frozen=True)
 class ActionRequest:
     """
-    What somebody wants to do.
+    An action as a user asks for it.
 
     :param values: the parameters that the action needs, as text.
     """

@@ -122,7 +122,7 @@ class PoolOverview:
 
     @property
     def is_in_trouble(self) -> bool:
-        """Whether somebody should look at it: errors, broken nodes, or users whose time is over."""
+        """Whether it needs attention: errors, broken nodes, or users whose time is over."""
         return bool(self.problems or self.broken or any(user.state != "active" for user in self.users))
 
     def to_dict(self) -> dict[str, Any]:

@@ -1,5 +1,5 @@
 // Progressive: the page works without it. It follows Airflow's theme, counts the age of what is shown, and opens
-// pages of Airflow in Airflow itself when this page stands in a frame of it.
+// pages of Airflow in Airflow itself when this page is in a frame of it.
 "use strict";
 
 function follow() {
