@@ -12,7 +12,7 @@ BIN := $(VENV)/bin
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test e2e soak check bench fuzz clients docs floor lock clean
+.PHONY: help setup demo test e2e soak check bench fuzz clients azure docs floor lock clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z0-9]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -75,6 +75,10 @@ $(CLIENTS)/.ready: pyproject.toml
 	done
 	npm install --silent --no-save --prefix $(CLIENTS)/javascript @azure/batch@10.2.0
 	touch $@
+
+azure: $(VENV)/.ready ## Run contract tests and example Dags on an empty real account: ACCOUNT=https://..., NODES=4, MINUTES=60, ONLY="a or b"
+	@$(BIN)/python -m tests.azure $(or $(ACCOUNT),$(error Name an empty account: make azure ACCOUNT=https://NAME.REGION.batch.azure.com)) \
+		--nodes $(or $(NODES),4) --minutes $(or $(MINUTES),60) --only "$(ONLY)"
 
 docs: $(VENV)/.ready $(DOCS)/.ready ## Build the documentation site in build/docs/html, check its links
 	@$(BIN)/python -m tests.docs_site $(DOCS)/bin/sphinx-build

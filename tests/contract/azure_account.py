@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
+import json
+import os
+import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from threading import Event
 from typing import Any
 from urllib.parse import urlsplit
 
+import pytest
 from azure.batch import BatchClient
 from azure.core.credentials import AzureNamedKeyCredential
-from azure.core.exceptions import ResourceNotFoundError
+from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
+from azure.core.pipeline import PipelineRequest
+from azure.core.pipeline.policies import SansIOHTTPPolicy
 
 from tests.contract.answer_schema import SchemaCheck
+from tests.contract.exchanges import Recorder
 
-__all__ = ["ContractAccount", "account_from", "check_empty", "make_empty", "why_skipped"]
+__all__ = [
+    "ContractAccount",
+    "account_from",
+    "check_empty",
+    "make_empty",
+    "nodes_in",
+    "require_few_nodes",
+    "why_skipped",
+]
 
 SCOPE = "https://batch.core.windows.net//.default"
 
@@ -27,6 +42,7 @@ class ContractAccount:
     :param key: the account's key; ``None`` takes a token of Entra.
     :param patience: seconds in which a state is to be reached.
     :param pause: seconds between two polls. Azure limits requests; the embedded service shares our CPU.
+    :param most_nodes: how many nodes a request may ask for; ``None`` for any number.
     """
 
     endpoint: str
@@ -34,6 +50,7 @@ class ContractAccount:
     key: str | None = field(default=None, repr=False)
     patience: float = 10.0
     pause: float = 0.01
+    most_nodes: int | None = None
 
     def client(self) -> BatchClient:
         """
@@ -41,8 +58,8 @@ class ContractAccount:
 
         Every answer is held against the SDK's models.
         """
-        checks = [SchemaCheck()]
-        return BatchClient(self.endpoint, self._credential(), retry_total=0, per_retry_policies=checks)
+        policies = [SchemaCheck(), Recorder(), NodeLimit(self.most_nodes)]
+        return BatchClient(self.endpoint, self._credential(), retry_total=0, per_retry_policies=policies)
 
     def rest(self) -> None:
         """Let some time go by between two looks."""
@@ -63,7 +80,47 @@ class ContractAccount:
             return AzureNamedKeyCredential(self.account, self.key)
         from azure.identity import DefaultAzureCredential
 
-        return DefaultAzureCredential()
+        # An authority outside the public cloud's list of known hosts is one that the environment names.
+        return DefaultAzureCredential(disable_instance_discovery="AZURE_AUTHORITY_HOST" in os.environ)
+
+
+class NodeLimit(SansIOHTTPPolicy[Any, Any]):
+    """
+    Skips a test that asks for more nodes than are allowed, before the request is sent.
+
+    :param most: the number of nodes; ``None`` for any.
+    """
+
+    def __init__(self, most: int | None) -> None:
+        self.most = most
+
+    def on_request(self, request: PipelineRequest[Any]) -> None:
+        """Skip the test if its request asks for too many nodes."""
+        content = request.http_request.content
+        if self.most is not None and isinstance(content, (str, bytes)):
+            require_few_nodes(content, self.most)
+
+
+def require_few_nodes(content: str | bytes, most: int) -> None:
+    """Skip the test if a request asks for more nodes than are allowed."""
+    try:
+        wanted = nodes_in(json.loads(content))
+    except (ValueError, RecursionError):
+        return
+    if wanted > most:
+        pytest.skip(f"It asks for {wanted} nodes; at most {most} are allowed.")
+
+
+def nodes_in(body: Any) -> int:
+    """Return how many nodes a request asks for, for a pool or for the automatic pool of a job."""
+    if isinstance(body, list):
+        return sum(map(nodes_in, body))
+    if not isinstance(body, dict):
+        return 0
+    own = (body.get(name) for name in ("targetDedicatedNodes", "targetLowPriorityNodes"))
+    return sum(int(count) for count in own if isinstance(count, (int, str)) and str(count).isdigit()) + sum(
+        map(nodes_in, body.values())
+    )
 
 
 def account_from(environ: Mapping[str, str]) -> ContractAccount:
@@ -79,8 +136,14 @@ def account_from(environ: Mapping[str, str]) -> ContractAccount:
         raise ValueError(msg)
     account = environ.get("AZURE_BATCH_ACCOUNT") or host.partition(".")[0]
     key = environ.get("AZURE_BATCH_KEY") or None
+    most = environ.get("AZURE_BATCH_NODES")
     return ContractAccount(
-        url, account, key, patience=1200.0, pause=float(environ.get("AZURE_BATCH_PAUSE", "5"))
+        url,
+        account,
+        key,
+        patience=1200.0,
+        pause=float(environ.get("AZURE_BATCH_PAUSE", "5")),
+        most_nodes=int(most) if most else None,
     )
 
 
@@ -105,7 +168,12 @@ def check_empty(account: ContractAccount) -> None:
 
 
 def make_empty(account: ContractAccount) -> None:
-    """Delete all that a test has left behind, and return when it is gone."""
+    """
+    Delete all that a test has left behind, and return when it is gone.
+
+    :raises TimeoutError: it is not gone for longer than any state may take.
+    """
+    deadline = time.monotonic() + account.patience
     with account.client() as client:
         deletions: tuple[tuple[Callable[[], Any], Callable[..., Any]], ...] = (
             (client.list_job_schedules, client.begin_delete_job_schedule),
@@ -113,16 +181,22 @@ def make_empty(account: ContractAccount) -> None:
             (client.list_pools, client.begin_delete_pool),
         )
         for listed, delete in deletions:
-            for item in list(listed()):
-                _unless_gone(delete, item.id)
+            while found := list(listed()):
+                if time.monotonic() > deadline:
+                    msg = f"still there after {account.patience:g} s: {', '.join(item.id for item in found)}"
+                    raise TimeoutError(msg)
+                for item in found:
+                    _unless_gone(delete, item.id, account.pause)
+                account.rest()
 
 
 def _everything(client: Any) -> list[Any]:
     return [*client.list_job_schedules(), *client.list_jobs(), *client.list_pools()]
 
 
-def _unless_gone(delete: Callable[..., Any], item_id: str) -> None:
+def _unless_gone(delete: Callable[..., Any], item_id: str, pause: float) -> None:
     try:
-        delete(item_id, polling_interval=1).result()
-    except ResourceNotFoundError:
+        delete(item_id, polling_interval=max(1, pause)).result()
+    except (ResourceNotFoundError, ResourceExistsError):
+        # It is gone, or being deleted: the next list says which.
         return

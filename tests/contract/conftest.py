@@ -24,8 +24,10 @@ from tests.contract.azure_account import (
     account_from,
     check_empty,
     make_empty,
+    require_few_nodes,
     why_skipped,
 )
+from tests.contract.exchanges import record, record_outcome
 
 Value = TypeVar("Value")
 MakePool = Callable[..., str]
@@ -76,12 +78,18 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Skip under ``--azure`` what only the embedded service can be asked."""
+    """Skip under ``--azure`` what only the embedded service can be asked; what needs no nodes comes first."""
     if not config.getoption("--azure", default=False):
         return
+    items.sort(key=lambda item: not {"make_pool", "run_task"}.isdisjoint(getattr(item, "fixturenames", ())))
     for item in items:
         if (reason := why_skipped(getattr(item, "fixturenames", ()))) is not None:
             item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Write down how a test has ended, if the environment asks for it."""
+    record_outcome(report)
 
 
 @pytest.fixture
@@ -181,6 +189,8 @@ def send(contract_account: ContractAccount) -> Send:
         headers: dict[str, str] | None = None,
         key: str | None = None,
     ) -> Answer:
+        if contract_account.most_nodes is not None:
+            require_few_nodes(body, contract_account.most_nodes)
         given = {name.lower(): value for name, value in (headers or {}).items()}
         sent = {"ocp-date": formatdate(usegmt=True), **given}
         if body:
@@ -196,6 +206,7 @@ def send(contract_account: ContractAccount) -> Send:
             response = connection.getresponse()
             content = response.read()
         names = {name.lower(): value for name, value in response.getheaders()}
+        record(method, target, body, response.status, names, content)
         if names.get("content-type", "").startswith("application/json"):
             check_answer(f"{account.endpoint}{target}", content)
         return Answer(response.status, names, content, sent)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 from azure.batch import BatchClient, models
@@ -68,18 +72,58 @@ def test_what_a_test_leaves_behind_is_deleted(
     check_empty(real)
 
 
-def test_the_option_runs_tests_against_the_account(batch_emulator: RunningEmulator) -> None:
-    run = _pytest(batch_emulator.endpoint, batch_emulator)
+def test_the_command_reports_how_an_account_differs(secure_emulator: RunningEmulator, tmp_path: Path) -> None:
+    """The embedded service over TLS takes the place of the account; it differs by its Entra tenant."""
+    chosen = "without_a_body_and_with_its_place or test_a_pool_over_quota or (not_signed and header)"
+    files = ["--files", "test_wire.py", "test_pools.py"]
+    options = ["--only", chosen, *files, "--results", str(tmp_path), "--dags"]
+    environment = {**_environment(secure_emulator), "AZURE_BATCH_CA_FILE": str(secure_emulator.ca)}
 
-    assert run.returncode == 0, run.stdout
-    assert "2 passed, 1 skipped" in run.stdout
+    run = _run("tests.azure", secure_emulator.endpoint, *options, environment=environment)
+
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert "contract tests: 2 passed, 1 skipped" in (tmp_path / "report.md").read_text()
     assert "It steers the embedded service" in run.stdout
-    assert any(request["operation"] == "create_pool" for request in batch_emulator.control.requests())
-    check_empty(ContractAccount(batch_emulator.endpoint, batch_emulator.account, batch_emulator.key))
+    assert "the account is empty" in run.stdout
+    assert any(request["operation"] == "create_pool" for request in secure_emulator.control.requests())
+    rows = json.loads((tmp_path / "differences.json").read_text())
+    assert [row["what"] for row in rows] == [
+        "only the account answers GET /pools 401 AuthenticationFailed",
+        "only the embedded service answers GET /pools 403 AuthenticationFailed",
+    ]
+    assert rows[0]["recording"]["answer"]["code"] == "AuthenticationFailed"
+
+
+@pytest.mark.parametrize("most_nodes", [2, 1])
+def test_the_guard_ends_what_runs_and_empties_the_account(
+    real: ContractAccount, batch_emulator: RunningEmulator, make_pool: Callable[..., str], most_nodes: int
+) -> None:
+    make_pool("left", dedicated=2)
+    command = [sys.executable, "-m", "tests.azure.guard", str(most_nodes), "600"]
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with (
+        subprocess.Popen(command, env=_environment(batch_emulator), **pipes) as guard,
+        subprocess.Popen(["sleep", "600"], start_new_session=True) as runner,
+    ):
+        assert guard.stdin is not None
+        guard.stdin.write(f"{runner.pid}\n")
+        guard.stdin.flush()
+        if most_nodes < 2:
+            assert runner.wait(60) == -signal.SIGKILL
+        # The input ends when the run ends or is killed.
+        said, _ = guard.communicate()
+
+    assert (guard.returncode, runner.returncode) == (0, -signal.SIGKILL)
+    assert said.splitlines()[-1] == "the account is empty"
+    assert said.startswith("2 nodes are more than the 1 that are allowed") is (most_nodes < 2)
+    check_empty(real)
 
 
 def test_the_option_refuses_to_run_without_an_account(batch_emulator: RunningEmulator) -> None:
-    run = _pytest("", batch_emulator)
+    environment = {**_environment(batch_emulator), "AZURE_BATCH_URL": ""}
+    tests = os.path.join(os.path.dirname(__file__), "test_wire.py")
+
+    run = _run("pytest", "--azure", "-p", "no:cacheprovider", "-q", tests, environment=environment)
 
     assert run.returncode == pytest.ExitCode.USAGE_ERROR
     assert "--azure needs AZURE_BATCH_URL" in run.stderr
@@ -92,21 +136,17 @@ def test_without_the_option_nothing_changes(
     assert (contract_account.patience, contract_account.pause) == (10.0, 0.01)
 
 
-def _pytest(url: str, emulator: RunningEmulator) -> subprocess.CompletedProcess[str]:
-    folder = os.path.dirname(__file__)
-    chosen = (
-        "test_wire.py::test_a_create_is_answered_without_a_body_and_with_its_place",
-        "test_wire.py::test_an_error_has_the_shape_of_the_service",
-        "test_pools.py::test_a_pool_over_quota_is_refused",
-    )
-    tests = [os.path.join(folder, name) for name in chosen]
-    account = {
-        "AZURE_BATCH_URL": url,
+def _environment(emulator: RunningEmulator) -> dict[str, str]:
+    """Return the environment for an embedded service as if it were a real account."""
+    return {
+        **os.environ,
+        "AZURE_BATCH_URL": emulator.endpoint,
         "AZURE_BATCH_ACCOUNT": emulator.account,
         "AZURE_BATCH_KEY": emulator.key,
-        "AZURE_BATCH_PAUSE": "0",
+        "AZURE_BATCH_PAUSE": "0.05",
     }
-    command = [sys.executable, "-m", "pytest", "--azure", "-rs", "-p", "no:cacheprovider", "-q", *tests]
-    return subprocess.run(
-        command, env={**os.environ, **account}, capture_output=True, text=True, timeout=100, check=False
-    )
+
+
+def _run(module: str, *arguments: str, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", module, *arguments]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)

@@ -12,6 +12,8 @@ from urllib.parse import quote, urlsplit
 
 import pytest
 
+from tests.contract.azure_account import ContractAccount
+
 VERSION = "api-version=2025-06-01"
 
 
@@ -185,10 +187,17 @@ def test_older_versions_of_the_api_know_older_properties(send: Any) -> None:
         pytest.param({"headers": {"ocp-date": ""}}, id="empty date"),
     ],
 )
-def test_a_request_that_is_not_signed_by_the_key_is_refused(send: Any, options: dict[str, Any]) -> None:
+def test_a_request_that_is_not_signed_by_the_key_is_refused(
+    send: Any, contract_account: ContractAccount, options: dict[str, Any]
+) -> None:
+    if contract_account.key is None and "ocp-date" in options.get("headers", {}):
+        pytest.skip("Without a key nothing is signed, so no date is read.")
     answer = send("GET", f"/pools?{VERSION}", **options)
 
-    assert (answer.status, answer.body["code"]) == (403, "AuthenticationFailed")
+    # Without a signature it is for Entra to say no, which the embedded service has over TLS only.
+    header = options.get("headers", {}).get("authorization")
+    is_for_entra = header in ("", "Bearer abc") and contract_account.endpoint.startswith("https:")
+    assert (answer.status, answer.body["code"]) == (401 if is_for_entra else 403, "AuthenticationFailed")
     assert [item["key"] for item in answer.body["values"]] == ["AuthenticationErrorDetail"]
 
 

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from airflow_provider_batchlinux.client.api.batch import open_client
+from tests.demo.environment import DAGS, airflow_environment
 from tests.demo.login import Login, make_key_pair, wait_and_log_in
 from tests.demo.report import etl_lines, leftover_lines, pool_lines
 from tests.embedded_service import Service, embedded_service
 
 SPEED = 10
-DAGS = Path(__file__).parents[2] / "example_dags"
 
 
 def main() -> int:
@@ -44,7 +44,7 @@ def main() -> int:
 
 def _run_dags(folder: Path, service: Service) -> tuple[dict[str, Any], Login | None]:
     key, public_key = make_key_pair(folder)
-    environment = _airflow_environment(folder, service, public_key)
+    environment = airflow_environment(folder, service.connection(), public_key, os.environ)
     log, report = folder / "airflow.log", folder / "report.json"
     with log.open("w") as output:
         options: dict[str, Any] = {"env": environment, "stdout": output, "stderr": subprocess.STDOUT}
@@ -64,18 +64,6 @@ def _has_ended(process: subprocess.Popen[str], seconds: float) -> bool:
     except subprocess.TimeoutExpired:
         return False
     return True
-
-
-def _airflow_environment(folder: Path, service: Service, public_key: str) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW_")}
-    return {
-        **kept,
-        "AIRFLOW_HOME": str(folder / "airflow"),
-        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-        "AIRFLOW__CORE__DAGS_FOLDER": str(DAGS),
-        "AIRFLOW_CONN_AZURE_BATCH_LINUX_DEFAULT": service.connection(),
-        "AIRFLOW_VAR_BATCHLINUX_PUBLIC_KEY": public_key,
-    }
 
 
 async def _left_behind(service: Service) -> dict[str, int]:
