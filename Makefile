@@ -76,8 +76,8 @@ $(CLIENTS)/.ready: pyproject.toml
 	npm install --silent --no-save --prefix $(CLIENTS)/javascript @azure/batch@10.2.0
 	touch $@
 
-azure: $(VENV)/.ready ## Run contract tests and example Dags on an empty real account: ACCOUNT=https://..., NODES=4, MINUTES=60, ONLY="a or b"
-	@$(BIN)/python -m tests.azure $(or $(ACCOUNT),$(error Name an empty account: make azure ACCOUNT=https://NAME.REGION.batch.azure.com)) \
+azure: $(VENV)/.ready ## Run contract tests and example Dags on an empty real account: ACCOUNT=URL NODES=4 MINUTES=60 ONLY="a or b"
+	@$(BIN)/python -m tests.azure $(or $(ACCOUNT),$(error Name an empty account: make azure ACCOUNT=URL)) \
 		--nodes $(or $(NODES),4) --minutes $(or $(MINUTES),60) --only "$(ONLY)"
 
 docs: $(VENV)/.ready $(DOCS)/.ready ## Build the documentation site in build/docs/html, check its links

@@ -94,7 +94,7 @@ def _emptied(account: ContractAccount) -> str:
         except (AzureError, ValueError, TimeoutError, AssertionError) as error:
             if time.monotonic() > deadline:
                 return str(error)
-            time.sleep(max(account.pause, 0.2))
+            account.rest()
         else:
             return ""
 
