@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ import pytest
 
 from airflow_provider_batchlinux.emulator import EmulatorOptions
 from airflow_provider_batchlinux.emulator.nodes.containers import ContainerEngine, NodeContainers
-from airflow_provider_batchlinux.emulator.nodes.programs import Command, Outcome
+from airflow_provider_batchlinux.emulator.nodes.programs import Command, Outcome, ProgramStarter
+from airflow_provider_batchlinux.emulator.state.reaper import reaping
 from tests.emulator.conftest import Account
 
 ENGINE_CODE = """#!{python} -IS
@@ -84,7 +86,6 @@ def run(
     configuration: Any = None,
     **variables: str,
 ) -> Outcome:
-    containers = NodeContainers(configuration or {}, ContainerEngine(str(engine.program)))
     environment = {
         "AZ_BATCH_NODE_ROOT_DIR": ROOT,
         "AZ_BATCH_NODE_SHARED_DIR": f"{ROOT}/shared",
@@ -101,11 +102,14 @@ def run(
         "environmentSettings": [{"name": name, "value": value} for name, value in variables.items()],
     }
 
-    async def hold() -> Outcome:
-        async with containers.held(spec, command) as outcome:
-            return outcome
+    async def hold(starter: ProgramStarter) -> Outcome:
+        containers = NodeContainers(starter, configuration or {}, ContainerEngine(str(engine.program)))
+        with closing(starter):
+            async with containers.held(spec, command) as outcome:
+                return outcome
 
-    return asyncio.run(hold())
+    with reaping(place, keep_root=True) as reaper:
+        return asyncio.run(hold(ProgramStarter(reaper)))
 
 
 def created(engine: Engine) -> list[str]:

@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections import Counter
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -20,7 +21,7 @@ from airflow_provider_batchlinux.emulator.blobs.storage import BlobStorage
 from airflow_provider_batchlinux.emulator.http.routes import OPERATIONS, Router
 from airflow_provider_batchlinux.emulator.nodes.files import find_file, read_range
 from airflow_provider_batchlinux.emulator.nodes.output_files import Outputs, upload_output_files
-from airflow_provider_batchlinux.emulator.nodes.programs import Command, Outcome, held_program, split_words
+from airflow_provider_batchlinux.emulator.nodes.programs import Command, Outcome, ProgramStarter, split_words
 from airflow_provider_batchlinux.emulator.nodes.resource_files import fetch_resource_files
 from airflow_provider_batchlinux.emulator.protocol.errors import ServiceError
 from airflow_provider_batchlinux.emulator.protocol.schema import read_body
@@ -31,13 +32,15 @@ from airflow_provider_batchlinux.emulator.rules.images import (
     supported_images,
 )
 from airflow_provider_batchlinux.emulator.rules.vm_sizes import cores_of, is_vm_size
+from airflow_provider_batchlinux.emulator.state.reaper import reaping
 from airflow_provider_batchlinux.emulator.state.records import Node
 from airflow_provider_batchlinux.emulator.state.store import Collection, Store
 
 
 async def run_program(command: Command) -> Outcome:
-    async with held_program(command) as outcome:
-        return outcome
+    with reaping(command.directory, keep_root=True) as reaper, closing(ProgramStarter(reaper)) as starter:
+        async with starter.held(command) as outcome:
+            return outcome
 
 
 NOW = datetime(2026, 1, 1, tzinfo=timezone.utc)

@@ -18,6 +18,7 @@ from pathlib import Path
 from airflow_provider_batchlinux.emulator.account.service import BatchService
 from airflow_provider_batchlinux.emulator.blobs.storage import BlobStorage
 from airflow_provider_batchlinux.emulator.protocol.azure_ids import AccountPlace
+from airflow_provider_batchlinux.emulator.nodes.programs import ProgramStarter
 from airflow_provider_batchlinux.emulator.protocol.local_files import remove_tree
 from airflow_provider_batchlinux.emulator.protocol.wire import Version
 from airflow_provider_batchlinux.emulator.simulation.clock import Clock
@@ -62,6 +63,7 @@ class EmulatedAccount:
         self.subnets: dict[tuple[str, str], tuple[int, int]] = {}
         self.requests: deque[RequestRecord] = deque(maxlen=_MOST_RECORDED)
         self._workdir = workdir
+        self._starter = ProgramStarter(workdir.reaper)
         self.service = self._new_service()
         if workdir.state is not None:
             restore(self.service, workdir.state, workdir.nodes)
@@ -83,6 +85,7 @@ class EmulatedAccount:
     async def close(self) -> None:
         """End everything that runs on the nodes."""
         await self.service.close()
+        self._starter.close()
 
     def save_limits(self) -> None:
         """Write quotas and capacity to the state file, if there is one."""
@@ -96,7 +99,15 @@ class EmulatedAccount:
             self._workdir.state.commit()
 
     def _new_service(self) -> BatchService:
-        return BatchService(self.options, self.clock, self._workdir, self.endpoint, self.storage, self.place)
+        return BatchService(
+            self.options,
+            self.clock,
+            self._workdir,
+            self.endpoint,
+            self.storage,
+            self.place,
+            self._starter,
+        )
 
 
 def last_change(state: StateFile) -> datetime | None:

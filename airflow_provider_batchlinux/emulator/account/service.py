@@ -16,6 +16,7 @@ from airflow_provider_batchlinux.emulator.nodes.actions import NodeActions
 from airflow_provider_batchlinux.emulator.nodes.containers import ContainerEngine
 from airflow_provider_batchlinux.emulator.nodes.lifecycle import NodeLifecycle
 from airflow_provider_batchlinux.emulator.nodes.machine import Host
+from airflow_provider_batchlinux.emulator.nodes.programs import ProgramStarter
 from airflow_provider_batchlinux.emulator.nodes.ssh_servers import SshServers, host_key
 from airflow_provider_batchlinux.emulator.pools.allocation import Allocation
 from airflow_provider_batchlinux.emulator.pools.lifecycle import AutoPools, PoolLifecycle
@@ -44,6 +45,7 @@ class BatchService:
     :param endpoint: URL at which clients reach it.
     :param storage: the blob store that is its auto-storage account.
     :param place: where the account is.
+    :param starter: starts the programs of nodes.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class BatchService:
         endpoint: str,
         storage: BlobStorage,
         place: AccountPlace,
+        starter: ProgramStarter,
     ) -> None:
         fault_rates = replace(FAULT_RATES[options.profile], **options.fault_rates)
         self.fault_injector = FaultInjector(SeededRandom(options.seed), fault_rates)
@@ -79,7 +82,7 @@ class BatchService:
             storage=storage,
             fault_injector=self.fault_injector,
             ssh_servers=self.ssh_servers,
-            host=Host(workdir.nodes, engine, options.mounts),
+            host=Host(workdir.nodes, starter, engine, options.mounts),
             on_usable=self._node_usable,
             on_lost=lambda node: self.scheduler.requeue_all_on(node),
         )

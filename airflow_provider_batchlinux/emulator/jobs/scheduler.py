@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -11,9 +12,11 @@ from airflow_provider_batchlinux.emulator.jobs.node_tasks import JobTasks
 from airflow_provider_batchlinux.emulator.jobs.placement import Need, NodeRoom, Occupant, Room
 from airflow_provider_batchlinux.emulator.jobs.task_queue import (
     TaskKey,
+    TaskKind,
     TaskQueue,
     scheduling_order,
     task_key,
+    task_kind,
 )
 from airflow_provider_batchlinux.emulator.jobs.task_records import TaskRecords, terminated
 from airflow_provider_batchlinux.emulator.jobs.task_runs import TaskRunner, task_directory
@@ -33,6 +36,9 @@ from airflow_provider_batchlinux.emulator.state.records import (
 from airflow_provider_batchlinux.emulator.state.store import Store
 
 PLACED_TASK_STATES = frozenset({"preparing", "running"})
+_MOST_STARTED = 20
+"""Tasks that are started before other work gets its turn: to start one takes about a millisecond."""
+
 _MOST_RECENT = 25
 """How many tasks a node shows as recent: more than 10 since agent 1.10.7; the number is assumed."""
 
@@ -65,6 +71,7 @@ class TaskScheduler:
     on_node_free: Callable[[Node], None]
     find_package: FindPackage
     _waiting: TaskQueue = field(default_factory=TaskQueue)
+    _due: set[str] = field(default_factory=set)
     _placed: dict[str, dict[TaskKey, Task]] = field(default_factory=dict)
     _removals: set[asyncio.Task[None]] = field(default_factory=set)
 
@@ -85,43 +92,67 @@ class TaskScheduler:
         job = self.store.jobs.get(task.job_id)
         manager = {} if job is None else job.spec.get("jobManagerTask", {})
         self._waiting.add(task, is_first=manager.get("id", "").lower() == task.id.lower())
-        self.clock.call_later(0, lambda: self.place(task.pool_id))
+        self.place(task.pool_id)
 
     def place(self, pool_id: str) -> None:
-        """Start the waiting tasks of a pool that have room."""
+        """Soon start the waiting tasks of a pool that have room: once, however often this is called."""
+        if self._waiting.jobs(pool_id) and pool_id.lower() not in self._due:
+            self._due.add(pool_id.lower())
+            self.clock.call_later(0, lambda: self._place(pool_id))
+
+    def _place(self, pool_id: str) -> None:
+        self._due.discard(pool_id.lower())
         pool = self.store.pools.get(pool_id)
         if not self._waiting.jobs(pool_id) or pool is None or pool.state != "active":
             return
-        room = self._room(pool)
+        room, started = self._room(pool), 0
         excluded: dict[str, frozenset[str]] = {}
-        unplaceable: set[tuple[str, Need]] = set()
-        for job, task in self._scheduling_order(pool):
+        unplaceable: defaultdict[str, set[TaskKind]] = defaultdict(set)
+        for job, task in self._scheduling_order(pool, unplaceable):
             if room.is_full and not self._allows_preemption(pool):
                 return
-            need = _need(task, pool)
-            if need is None or (job.id, need) in unplaceable:
-                continue
+            if started == _MOST_STARTED:
+                self.place(pool_id)
+                return
             if job.id not in excluded:
                 excluded[job.id] = self.job_tasks.excluded(job)
-            chosen = self._find_nodes(job, need, pool, room, excluded[job.id])
-            if chosen is None:
-                unplaceable.add((job.id, need))
+            need = _need(task, pool)
+            chosen = None if need is None else self._find_nodes(job, need, pool, room, excluded[job.id])
+            if need is None or chosen is None:
+                unplaceable[job.id].add(task_kind(task))
                 continue
             room.take(need, chosen)
             self._waiting.remove(task)
             self._start(task, [self.store.node(pool.id, node_id) for node_id in chosen])
+            started += 1
 
-    def _scheduling_order(self, pool: Pool) -> Iterator[tuple[Job, Task]]:
+    def _scheduling_order(
+        self, pool: Pool, unplaceable: Mapping[str, Container[TaskKind]]
+    ) -> Iterator[tuple[Job, Task]]:
         jobs = (self.store.jobs.get(job_id) for job_id in self._waiting.jobs(pool.id))
-        active = [job for job in jobs if job is not None and job.state == "active"]
+        active = [
+            job
+            for job in jobs
+            if job is not None and job.state == "active" and job.pool_id.lower() == pool.id.lower()
+        ]
         oldest_first = pool.spec["taskSchedulingPolicy"].get("jobDefaultOrder") == "creationtime"
-        return scheduling_order(active, self._waiting_of, self._running, oldest_first=oldest_first)
+        return scheduling_order(
+            active,
+            lambda job: self._waiting_of(job, unplaceable[job.id]),
+            self._running,
+            oldest_first=oldest_first,
+        )
 
-    def _waiting_of(self, job: Job) -> Iterator[Task]:
-        """Yield the waiting tasks of a job, up to its maximum of parallel tasks."""
+    def _waiting_of(self, job: Job, unplaceable: Container[TaskKind]) -> Iterator[Task]:
+        """
+        Yield the waiting tasks of a job, up to its maximum of parallel tasks.
+
+        Each is removed from the queue, or its kind becomes unplaceable, before the next one is asked for.
+        """
         most: int = job.spec["maxParallelTasks"]
-        for task in self._waiting.tasks(job.pool_id, job.id):
-            if 0 <= most <= self._running(job):
+        while not 0 <= most <= self._running(job):
+            task = self._waiting.first(job.pool_id, job.id, unplaceable)
+            if task is None:
                 return
             yield task
 
@@ -145,7 +176,9 @@ class TaskScheduler:
         return Room(rooms, is_packed=pool.spec["taskSchedulingPolicy"]["nodeFillType"] == "Pack")
 
     def _free_slots(self, node: Node, slots: int) -> int:
-        placed = self._placed.get(node.id, {})
+        placed = self._placed.get(node.id)
+        if not placed:
+            return slots
         is_taken = any(task.is_exclusive for task in placed.values())
         return 0 if is_taken else max(0, slots - node.running_slots)
 
@@ -248,8 +281,7 @@ class TaskScheduler:
         task = self._records.enter(current, "preparing", node_id=nodes[0].id, subtasks=subtasks)
         for node in nodes:
             self._placed.setdefault(node.id, {})[task_key(task)] = task
-            self._take_slots(node, task, +1)
-            self._remember(node, task)
+            self._take_slots(node, task, +1, recent_tasks=_with_recent(node, task))
         self.machine_of(nodes[0]).keep_running(_name(task), self._run(task, nodes))
 
     async def _run(self, task: Task, nodes: Sequence[Node]) -> None:
@@ -269,7 +301,7 @@ class TaskScheduler:
         self.dequeue(task)
         self._stop(task)
         if task.node_id is not None:
-            self.clock.call_later(0, lambda: self.place(task.pool_id))
+            self.place(task.pool_id)
 
     def _stop(self, task: Task) -> Task | None:
         """Stop a running task and free its nodes. Return its record, or ``None`` if it was not running."""
@@ -294,10 +326,10 @@ class TaskScheduler:
     def _complete(self, task: Task, outcome: Outcome) -> None:
         self.on_task_completed(self._records.complete(self._records.current(task), outcome))
 
-    def _take_slots(self, node: Node, task: Task, sign: int) -> None:
+    def _take_slots(self, node: Node, task: Task, sign: int, **changes: Any) -> None:
         current = self.store.node(node.pool_id, node.id)
         tasks = current.running_tasks + sign
-        changes: dict[str, Any] = {
+        changes |= {
             "running_tasks": tasks,
             "running_slots": current.running_slots + sign * task.slots,
         }
@@ -309,12 +341,6 @@ class TaskScheduler:
         self.store.put_node(replace(current, **changes))
         if not tasks:
             self.on_node_free(current)
-
-    def _remember(self, node: Node, task: Task) -> None:
-        key = (task.job_id, task.id)
-        current = self.store.node(node.pool_id, node.id)
-        others = [other for other in current.recent_tasks if other != key]
-        self.store.change_node(current, recent_tasks=(key, *others[: _MOST_RECENT - 1]))
 
     def _count(self, node: Node, outcome: Outcome) -> None:
         current = self.store.nodes(node.pool_id).get(node.id)
@@ -340,6 +366,12 @@ def _need(task: Task, pool: Pool) -> Need | None:
     if task.instances is not None and not is_fit:
         return None
     return Need(task.slots, task.instances or 1, task.is_exclusive, task.is_dedicated, preferred)
+
+
+def _with_recent(node: Node, task: Task) -> tuple[tuple[str, str], ...]:
+    """Return the recent tasks of a node that starts a task."""
+    key = (task.job_id, task.id)
+    return (key, *[other for other in node.recent_tasks if other != key][: _MOST_RECENT - 1])
 
 
 def _name(task: Task) -> str:

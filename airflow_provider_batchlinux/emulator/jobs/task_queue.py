@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections import OrderedDict, deque
+from collections.abc import Callable, Collection, Container, Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import groupby
+from itertools import count, groupby
+from operator import itemgetter
+from typing import NamedTuple
 
 from airflow_provider_batchlinux.emulator.state.records import Job, Task
 
@@ -17,37 +19,68 @@ def task_key(task: Task) -> TaskKey:
     return task.job_id.lower(), task.id.lower()
 
 
+class TaskKind(NamedTuple):
+    """What tasks of a kind have in common: if one of them has no room, none has."""
+
+    slots: int
+    instances: int | None
+    is_exclusive: bool
+    is_dedicated: bool
+
+
+def task_kind(task: Task) -> TaskKind:
+    """Return the kind of a task, which never changes."""
+    return TaskKind(task.slots, task.instances, task.is_exclusive, task.is_dedicated)
+
+
 @dataclass
 class TaskQueue:
-    """Waiting tasks by pool and job. Those of one job are in the order in which they were added."""
+    """
+    Waiting tasks by pool and job.
 
-    _pools: dict[str, dict[str, dict[TaskKey, Task]]] = field(default_factory=dict)
+    Those of one job are in the order in which they were added, and kept by kind: a kind that has no room is
+    skipped as a whole, however many tasks wait.
+    """
+
+    _pools: dict[str, dict[str, dict[TaskKind, OrderedDict[TaskKey, tuple[int, Task]]]]] = field(
+        default_factory=dict
+    )
+    _order: Iterator[int] = field(default_factory=count)
 
     def add(self, task: Task, *, is_first: bool = False) -> None:
         """Add a task, as the last or the first of its job."""
-        jobs = self._pools.setdefault(task.pool_id.lower(), {})
-        others = jobs.setdefault(task.job_id.lower(), {})
+        kinds = self._pools.setdefault(task.pool_id.lower(), {}).setdefault(task.job_id.lower(), {})
+        others = kinds.setdefault(task_kind(task), OrderedDict())
+        others[task_key(task)] = (-1 if is_first else next(self._order), task)
         if is_first:
-            jobs[task.job_id.lower()] = {task_key(task): task, **others}
-        else:
-            others[task_key(task)] = task
+            others.move_to_end(task_key(task), last=False)
 
     def remove(self, task: Task) -> bool:
         """Remove a task, and return whether it was waiting."""
         jobs = self._pools.get(task.pool_id.lower(), {})
-        tasks = jobs.get(task.job_id.lower(), {})
+        kinds = jobs.get(task.job_id.lower(), {})
+        tasks = kinds.get(kind := task_kind(task), {})
         was_there = tasks.pop(task_key(task), None) is not None
-        if not tasks:
-            jobs.pop(task.job_id.lower(), None)
+        if was_there and not tasks:
+            del kinds[kind]
+            if not kinds:
+                del jobs[task.job_id.lower()]
         return was_there
 
-    def jobs(self, pool_id: str) -> Mapping[str, Mapping[TaskKey, Task]]:
-        """Return the waiting tasks of a pool by lower-case job id."""
-        return self._pools.get(pool_id.lower(), {})
+    def remove_job(self, job: Job) -> None:
+        """Remove the waiting tasks of a job."""
+        for jobs in self._pools.values():
+            jobs.pop(job.id.lower(), None)
 
-    def tasks(self, pool_id: str, job_id: str) -> Iterator[Task]:
-        """Return an iterator over the waiting tasks of a job, which does not change with the queue."""
-        return iter(tuple(self.jobs(pool_id).get(job_id.lower(), {}).values()))
+    def jobs(self, pool_id: str) -> Collection[str]:
+        """Return the lower-case ids of the jobs with waiting tasks of a pool."""
+        return self._pools.get(pool_id.lower(), {}).keys()
+
+    def first(self, pool_id: str, job_id: str, skipped: Container[TaskKind]) -> Task | None:
+        """Return the first waiting task of a job that is of none of the skipped kinds."""
+        kinds = self._pools.get(pool_id.lower(), {}).get(job_id.lower(), {})
+        firsts = [next(iter(tasks.values())) for kind, tasks in kinds.items() if kind not in skipped]
+        return min(firsts, key=itemgetter(0))[1] if firsts else None
 
 
 Turn = tuple[Job, Task]

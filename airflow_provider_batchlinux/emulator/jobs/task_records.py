@@ -87,6 +87,8 @@ class TaskRecords:
 
     def end_subtasks(self, task: Task) -> Task:
         """Complete the subtasks of a task that ends."""
+        if not task.subtasks:
+            return task
         outcome = terminated("The subtask was ended because its task has ended")
         subtasks = tuple(
             subtask if subtask.state == "completed" else self._changed(subtask, outcome)

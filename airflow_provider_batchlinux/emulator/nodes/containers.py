@@ -16,7 +16,7 @@ from uuid import uuid4
 from airflow_provider_batchlinux.emulator.nodes.programs import (
     Command,
     Outcome,
-    held_program,
+    ProgramStarter,
     split_words,
     user_error,
 )
@@ -60,7 +60,7 @@ class ContainerEngine:
 
     @asynccontextmanager
     async def held(
-        self, settings: Json, registries: Sequence[Json], command: Command
+        self, settings: Json, registries: Sequence[Json], command: Command, starter: ProgramStarter
     ) -> AsyncIterator[Outcome]:
         """
         Run a command in a container to its end. The container is removed when the block is left.
@@ -76,7 +76,7 @@ class ContainerEngine:
                 yield Outcome(failure=failure)
                 return
             line = shlex.join([self.program, "start", "--attach", name])
-            async with held_program(replace(command, line=line, environment=os.environ)) as outcome:
+            async with starter.held(replace(command, line=line, environment=os.environ)) as outcome:
                 yield outcome
         finally:
             # The engine goes on with a container whose client was killed.
@@ -155,12 +155,14 @@ class ContainerEngine:
 @dataclass(frozen=True)
 class NodeContainers:
     """
-    What a node does with containers.
+    How a node runs the commands of tasks, in containers or as plain processes.
 
+    :param starter: starts programs.
     :param configuration: the ``containerConfiguration`` of its pool; ``None`` if it has none.
     :param engine: the container engine; ``None`` runs the commands of containers as plain processes.
     """
 
+    starter: ProgramStarter
     configuration: Json | None = None
     engine: ContainerEngine | None = None
 
@@ -178,7 +180,7 @@ class NodeContainers:
     def held(self, spec: Json, command: Command) -> AbstractAsyncContextManager[Outcome]:
         """Run the command of a task to its end. What it started runs until the block is left."""
         if self.engine is None or "containerSettings" not in spec:
-            return held_program(command)
+            return self.starter.held(command)
         given = {setting["name"] for setting in spec.get("environmentSettings", ())}
         variables = {
             name: value
@@ -187,7 +189,7 @@ class NodeContainers:
         }
         registries = (self.configuration or {}).get("containerRegistries", ())
         return self.engine.held(
-            spec["containerSettings"], registries, replace(command, environment=variables)
+            spec["containerSettings"], registries, replace(command, environment=variables), self.starter
         )
 
 

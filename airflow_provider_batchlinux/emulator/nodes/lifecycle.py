@@ -113,7 +113,9 @@ class NodeLifecycle:
         }
         spec = self._store.pool(node.pool_id).spec
         containers = NodeContainers(
-            spec["virtualMachineConfiguration"].get("containerConfiguration"), self._host.engine
+            self._host.starter,
+            spec["virtualMachineConfiguration"].get("containerConfiguration"),
+            self._host.engine,
         )
         machine = Machine(self._host.root / node.pool_id / node.id, environment, self._storage, containers)
         self._machines[node.id] = machine

@@ -22,6 +22,7 @@ from airflow_provider_batchlinux.emulator.nodes.packages import (
 from airflow_provider_batchlinux.emulator.nodes.programs import (
     Command,
     Outcome,
+    ProgramStarter,
 )
 from airflow_provider_batchlinux.emulator.nodes.resource_files import fetch_resource_files
 from airflow_provider_batchlinux.emulator.protocol.local_files import make_directory, remove_tree
@@ -32,6 +33,15 @@ from airflow_provider_batchlinux.emulator.state.records import Json
 # environment is passed to programs.
 _PATH = os.environ.get("PATH", os.defpath)
 
+_DIRECTORIES = (
+    "shared",
+    "workitems",
+    "applications",
+    "fsmounts",
+    "volatile/startup",
+    "startup/wd",
+    "startup/certs",
+)
 _RESERVED_BYTES = "1000000"
 """As in the documentation's example. Disk usage is not limited."""
 
@@ -42,11 +52,13 @@ class Host:
     What the machine that the emulator runs on has for nodes.
 
     :param root: parent of the nodes' directories.
+    :param starter: starts programs.
     :param engine: its container engine; ``None`` for none.
     :param mounts: directories that stand in for what pools mount, by its name.
     """
 
     root: Path
+    starter: ProgramStarter
     engine: ContainerEngine | None
     mounts: Mapping[str, Path]
 
@@ -66,7 +78,7 @@ class Machine:
         root: Path,
         environment: Mapping[str, str],
         storage: BlobStorage,
-        containers: NodeContainers = NodeContainers(),  # noqa: B008 - it is immutable
+        containers: NodeContainers,
     ) -> None:
         self.root = root
         self.containers = containers
@@ -88,16 +100,15 @@ class Machine:
             **self._environment,
             "AZ_BATCH_NODE_ROOT_DIR": str(self.root),
             "AZ_BATCH_NODE_SHARED_DIR": str(self.shared),
-            "AZ_BATCH_NODE_MOUNTS_DIR": str(self.root / "fsmounts"),
+            "AZ_BATCH_NODE_MOUNTS_DIR": f"{self.root}/fsmounts",
             "AZ_BATCH_NODE_STARTUP_DIR": str(self.startup),
-            "AZ_BATCH_NODE_STARTUP_WORKING_DIR": str(self.startup / "wd"),
+            "AZ_BATCH_NODE_STARTUP_WORKING_DIR": f"{self.startup}/wd",
         }
 
     def make_directories(self) -> None:
         """Create the node's directories."""
-        others = ("applications", "fsmounts", "volatile/startup", "startup/wd", "startup/certs")
-        for directory in (self.shared, self.workitems, *(self.root / name for name in others)):
-            make_directory(directory)
+        for name in _DIRECTORIES:
+            make_directory(Path(f"{self.root}/{name}"))
 
     def mount(self, directories: Mapping[str, Path]) -> None:
         """Link the directories that stand in for mounts, by their paths below the mounts of the node."""
@@ -190,7 +201,7 @@ class Machine:
             "PATH": os.pathsep.join((_PATH, str(self.shared), str(working))),
             "AZ_BATCH_TASK_DIR": str(directory),
             "AZ_BATCH_TASK_WORKING_DIR": str(working),
-            "AZ_BATCH_CERTIFICATES_DIR": str(directory / "certs"),
+            "AZ_BATCH_CERTIFICATES_DIR": f"{directory}/certs",
             "AZ_BATCH_TASK_RESERVED_EPHEMERAL_DISK_SPACE_BYTES": _RESERVED_BYTES,
             **self.packages,
             **extra,

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import json
 import os
 import shlex
+import signal
+import socket
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
-from airflow_provider_batchlinux.emulator.protocol.local_files import replace_for_writing
 from airflow_provider_batchlinux.emulator.state.reaper import kill_group
 
 _LONGEST_LINE = 128 * 1024
@@ -72,51 +75,120 @@ class Outcome:
         return {name: value for name, value in facts.items() if value is not None}
 
 
-@asynccontextmanager
-async def held_program(command: Command) -> AsyncIterator[Outcome]:
+@dataclass(frozen=True)
+class _Program:
+    """A program that the reaper starts: its process id, and its exit code."""
+
+    started: asyncio.Future[int]
+    ended: asyncio.Future[int]
+
+
+class ProgramStarter(asyncio.Protocol):
     """
-    Run a command to its end, without a shell. Its background processes run until the block is left.
+    Has programs started by the reaper of the service.
 
-    Then, also by cancellation, its whole process group is killed.
+    :param reaper: the socket on which it is asked; see ``state.reaper``.
     """
-    try:
-        process = await _start(command)
-    except (FileNotFoundError, PermissionError, ValueError, OSError) as error:
-        yield _not_started(error)
-        return
-    try:
-        yield await _outcome(process, command.timeout)
-    finally:
-        kill_group(process.pid)
-        await process.wait()
+
+    def __init__(self, reaper: socket.socket) -> None:
+        self._reaper = reaper
+        self._transport: asyncio.Future[tuple[asyncio.Transport, asyncio.Protocol]] | None = None
+        self._programs: dict[int, _Program] = {}
+        self._numbers = count()
+        self._buffer = b""
+
+    @asynccontextmanager
+    async def held(self, command: Command) -> AsyncIterator[Outcome]:
+        """
+        Run a command to its end, without a shell. Its background processes run until the block is left.
+
+        Then, also by cancellation, its whole process group is killed.
+        """
+        try:
+            program = await self._start(command)
+        except (ValueError, OSError) as error:
+            yield _not_started(error)
+            return
+        try:
+            yield await _outcome(program, command.timeout)
+        finally:
+            await _end(program)
+
+    def close(self) -> None:
+        """Let go of the reaper; no program is running any more."""
+        if self._transport is not None and self._transport.done():
+            self._transport.result()[0].abort()
+
+    async def _start(self, command: Command) -> _Program:
+        if len(command.line) >= _LONGEST_LINE:
+            raise OSError(errno.E2BIG, os.strerror(errno.E2BIG))
+        words = await split_words(command.line)
+        if not words:
+            msg = "The command line is empty."
+            raise ValueError(msg)
+        loop = asyncio.get_running_loop()
+        if self._transport is None:
+            connecting = loop.connect_accepted_socket(lambda: self, self._reaper)
+            self._transport = asyncio.ensure_future(connecting)
+        transport, _ = await asyncio.shield(self._transport)
+        number, program = next(self._numbers), _Program(loop.create_future(), loop.create_future())
+        self._programs[number] = program
+        wanted = {
+            "id": number,
+            "words": words,
+            "directory": str(command.directory),
+            "environment": dict(command.environment),
+            "stdout": str(command.stdout),
+            "stderr": str(command.stderr),
+            "appends": command.is_continued,
+        }
+        transport.write(json.dumps(wanted).encode() + b"\n")
+        try:
+            await asyncio.shield(program.started)
+        except asyncio.CancelledError:
+            # It is being started nevertheless.
+            with suppress(OSError):
+                await program.started
+                await _end(program)
+            raise
+        return program
+
+    def data_received(self, data: bytes) -> None:
+        """Read what the reaper tells."""
+        *lines, self._buffer = (self._buffer + data).split(b"\n")
+        for line in lines:
+            told = json.loads(line)
+            program = self._programs[told["id"]]
+            if "pid" in told:
+                program.started.set_result(told["pid"])
+                continue
+            del self._programs[told["id"]]
+            if "code" in told:
+                program.ended.set_result(told["code"])
+            else:
+                program.started.set_exception(OSError(told["errno"], told["text"], told["file"]))
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        """Give up all programs: without a reaper, none of them can be followed."""
+        for program in self._programs.values():
+            if not program.started.done():
+                program.started.set_exception(OSError(errno.EPIPE, os.strerror(errno.EPIPE)))
+            elif not program.ended.done():
+                program.ended.set_result(-signal.SIGKILL)
+        self._programs.clear()
 
 
-async def _outcome(process: asyncio.subprocess.Process, timeout: float | None) -> Outcome:
+async def _outcome(program: _Program, timeout: float | None) -> Outcome:
     try:
-        return _exited(await asyncio.wait_for(process.wait(), timeout))
+        return _exited(await asyncio.wait_for(asyncio.shield(program.ended), timeout))
     except asyncio.TimeoutError:
         return timed_out_program()
 
 
-async def _start(command: Command) -> asyncio.subprocess.Process:
-    if len(command.line) >= _LONGEST_LINE:
-        raise OSError(errno.E2BIG, os.strerror(errno.E2BIG))
-    program, *arguments = await split_words(command.line)
-    # An earlier try of the task may have put something else where its output goes.
-    with (
-        replace_for_writing(command.stdout, is_continued=command.is_continued) as stdout,
-        replace_for_writing(command.stderr, is_continued=command.is_continued) as stderr,
-    ):
-        return await asyncio.create_subprocess_exec(
-            program,
-            *arguments,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=stdout,
-            stderr=stderr,
-            cwd=command.directory,
-            env=dict(command.environment),
-            start_new_session=True,
-        )
+async def _end(program: _Program) -> None:
+    """Kill the process group of a program, and wait for its end."""
+    kill_group(program.started.result())
+    await asyncio.shield(program.ended)
 
 
 async def split_words(line: str) -> list[str]:

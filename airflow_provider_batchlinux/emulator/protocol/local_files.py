@@ -57,6 +57,8 @@ def replace_for_writing(path: Path, *, is_continued: bool = False) -> BinaryIO:
 
 def make_directory(path: Path) -> None:
     """Make a directory with its parents, unless it exists. What a task put in place of one of them goes."""
+    if os.path.isdir(path):
+        return
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError:

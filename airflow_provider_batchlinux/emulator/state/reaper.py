@@ -1,22 +1,30 @@
 """
-Kills orphans: programs of nodes whose service has ended without stopping them.
+Starts the programs of nodes, and kills those that outlive their service.
 
-A service runs this file in a separate process, the reaper, which waits for the end of the service. It
-imports only the standard library, since it runs when nothing else of the service is left.
+A service runs this file in a separate process, the reaper. To start a program stops a process for as long as
+the system takes, so the service has it done here and answers its clients meanwhile. When the service has
+ended, in whatever way, the reaper kills what is left. It imports only the standard library, since it runs
+when nothing else of the service is left.
 """
 
 from __future__ import annotations
 
+import errno
 import fcntl
+import json
 import os
+import select
 import shutil
 import signal
+import socket
+import stat
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
-from subprocess import DEVNULL, PIPE, Popen
+from subprocess import DEVNULL, Popen
+from typing import Any
 
 _KEEP = "keep"
 _REMOVE = "remove"
@@ -25,27 +33,37 @@ _QUIET_SCANS = 2
 """A program that is just being started shows neither environment nor output for a moment."""
 
 _SCAN_INTERVAL = 0.01
+_CHUNK = 256 * 1024
+_OUTPUT_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+"""A FIFO is opened without waiting for its other end, and a link is not opened."""
 
 
 @contextmanager
-def reaping(root: Path, *, keep_root: bool, lock: int | None = None) -> Iterator[None]:
+def reaping(root: Path, *, keep_root: bool, lock: int | None = None) -> Iterator[socket.socket]:
     """
     Run a reaper for a directory, so that no program of its nodes outlives this process, even if it is killed.
+
+    Yield the socket on which it is asked to start programs: a line of JSON for each, see :func:`main`.
 
     :param keep_root: whether the reaper keeps the directory.
     :param lock: descriptor of a lock that the reaper holds until it has finished; ``None`` for none.
     """
-    with Popen(
-        [sys.executable, "-I", "-S", __file__, str(root), _KEEP if keep_root else _REMOVE],
-        stdin=PIPE,
-        stdout=DEVNULL,
-        stderr=DEVNULL,
-        cwd="/",
-        pass_fds=() if lock is None else (lock,),
-        start_new_session=True,
-    ) as reaper:
+    ours, theirs = socket.socketpair()
+    with (
+        closing(ours),
+        Popen(
+            [sys.executable, "-I", "-S", __file__, str(root), _KEEP if keep_root else _REMOVE],
+            stdin=theirs,
+            stdout=DEVNULL,
+            stderr=DEVNULL,
+            cwd="/",
+            pass_fds=() if lock is None else (lock,),
+            start_new_session=True,
+        ) as reaper,
+    ):
+        theirs.close()
         try:
-            yield
+            yield ours
         finally:
             # After an orderly end there is nothing to do for it.
             reaper.kill()
@@ -118,16 +136,103 @@ def _is_of_node(root: bytes, number: int) -> bool:
 
 def main(arguments: Sequence[str]) -> None:
     """
-    Wait until the service has ended, in whatever way, and clean up after it.
+    Start programs until the service has ended, in whatever way, and clean up after it.
+
+    The service sends a line for each program: ``id`` and what :func:`_start` takes. It gets one with the
+    ``pid``, or with ``errno`` and the other arguments of an ``OSError``, and at the end of the program one
+    with its exit ``code``.
 
     :param arguments: the directory of its nodes, and ``keep`` or ``remove`` for that directory.
     """
     root, fate = arguments
-    # The service holds the other end of the pipe: reading ends when the service has ended.
-    sys.stdin.buffer.read()
+    with suppress(ConnectionError):
+        _serve(socket.socket(fileno=sys.stdin.fileno()))
     kill_orphans(Path(root))
     if fate == _REMOVE:
         shutil.rmtree(root, ignore_errors=True)
+
+
+def _serve(service: socket.socket) -> None:
+    ended, wakes = os.pipe()
+    for descriptor in (ended, wakes):
+        os.set_blocking(descriptor, False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.set_wakeup_fd(wakes, warn_on_full_buffer=False)
+    running: dict[int, tuple[str, Popen[bytes]]] = {}
+    buffer = b""
+    while True:
+        ready, _, _ = select.select([service, ended], [], [])
+        if ended in ready:
+            with suppress(BlockingIOError):
+                os.read(ended, _CHUNK)
+        _report_ended(service, running)
+        if service not in ready:
+            continue
+        chunk = service.recv(_CHUNK)
+        if not chunk:
+            return
+        *lines, buffer = (buffer + chunk).split(b"\n")
+        for line in lines:
+            wanted = json.loads(line)
+            try:
+                program = _start(wanted)
+            except OSError as error:
+                answer = {"errno": error.errno, "text": error.strerror, "file": error.filename}
+            except ValueError as error:
+                answer = {"errno": errno.EINVAL, "text": str(error), "file": None}
+            else:
+                running[program.pid] = (wanted["id"], program)
+                answer = {"pid": program.pid}
+            _tell(service, {"id": wanted["id"], **answer})
+            _report_ended(service, running)
+
+
+def _start(wanted: Mapping[str, Any]) -> Popen[bytes]:
+    """
+    Start a program without a shell, in a session of its own.
+
+    :param wanted: its ``words``, ``directory``, ``environment``, files for ``stdout`` and ``stderr``, and
+        whether it ``appends`` to them.
+    """
+    with ExitStack() as opened:
+        outputs = [_open_output(wanted[name], appends=wanted["appends"]) for name in ("stdout", "stderr")]
+        for output in outputs:
+            opened.callback(os.close, output)
+        return Popen(
+            wanted["words"],
+            stdin=DEVNULL,
+            stdout=outputs[0],
+            stderr=outputs[1],
+            cwd=wanted["directory"],
+            env=wanted["environment"],
+            start_new_session=True,
+        )
+
+
+def _open_output(path: str, *, appends: bool) -> int:
+    """Open a regular file of the service's own. What an earlier try of the task put in its place goes."""
+    with suppress(FileNotFoundError):
+        if stat.S_IFMT(os.lstat(path).st_mode) not in (stat.S_IFREG, stat.S_IFDIR):
+            os.unlink(path)
+    descriptor = os.open(path, _OUTPUT_FLAGS | (os.O_APPEND if appends else os.O_TRUNC), 0o666)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "This is no regular file", path)
+    return descriptor
+
+
+def _report_ended(service: socket.socket, running: dict[int, tuple[str, Popen[bytes]]]) -> None:
+    while running:
+        number, status = os.waitpid(-1, os.WNOHANG)
+        if not number:
+            return
+        name, program = running.pop(number)
+        program.returncode = os.waitstatus_to_exitcode(status)
+        _tell(service, {"id": name, "code": program.returncode})
+
+
+def _tell(service: socket.socket, message: Mapping[str, Any]) -> None:
+    service.sendall(json.dumps(message).encode() + b"\n")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
@@ -20,10 +21,12 @@ class Workdir:
     The files of one running service.
 
     :param root: directory for everything but records.
+    :param reaper: where the reaper is asked to start programs.
     :param state: file with its records; ``None`` if they are lost when it ends.
     """
 
     root: Path
+    reaper: socket.socket
     state: StateFile | None = None
 
     @property
@@ -49,9 +52,9 @@ def workdir(options: EmulatorOptions) -> AbstractContextManager[Workdir]:
 @contextmanager
 def _temporary(parent: Path | None) -> Iterator[Workdir]:
     root = Path(tempfile.mkdtemp(prefix="batchlinux-", dir=parent)).resolve()
-    with reaping(root, keep_root=False):
+    with reaping(root, keep_root=False) as reaper:
         try:
-            yield Workdir(root)
+            yield Workdir(root, reaper)
         finally:
             remove_tree(root)
 
@@ -62,6 +65,6 @@ def _persistent(path: Path) -> Iterator[Workdir]:
         root = state.directory
         root.mkdir(mode=0o700, exist_ok=True)
         # The reaper of a service that was killed just now may still be running here.
-        with locked(root / ".lock") as lock, reaping(root, keep_root=True, lock=lock):
+        with locked(root / ".lock") as lock, reaping(root, keep_root=True, lock=lock) as reaper:
             kill_orphans(root)
-            yield Workdir(root, state)
+            yield Workdir(root, reaper, state)

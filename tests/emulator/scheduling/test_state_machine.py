@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -18,8 +19,9 @@ from airflow_provider_batchlinux.emulator.blobs.storage import BlobStorage
 from airflow_provider_batchlinux.emulator.jobs.dependencies import TaskDependencies, required_ids
 from airflow_provider_batchlinux.emulator.jobs.node_tasks import JobTasks
 from airflow_provider_batchlinux.emulator.jobs.scheduler import PLACED_TASK_STATES, TaskScheduler
+from airflow_provider_batchlinux.emulator.nodes.containers import NodeContainers
 from airflow_provider_batchlinux.emulator.nodes.machine import Machine
-from airflow_provider_batchlinux.emulator.nodes.programs import Outcome, failed_program
+from airflow_provider_batchlinux.emulator.nodes.programs import Outcome, ProgramStarter, failed_program
 from airflow_provider_batchlinux.emulator.protocol.instants import UNLIMITED
 from airflow_provider_batchlinux.emulator.simulation.clock import ManualClock
 from airflow_provider_batchlinux.emulator.simulation.lifecycle import PROFILES
@@ -36,7 +38,9 @@ class StillMachine(Machine):
     """A computer whose tasks end when a test says so; nothing of it exists."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(_NOWHERE / name, {}, BlobStorage(_NOWHERE, "", lambda: _START))
+        with socket.socket() as nobody:
+            containers = NodeContainers(ProgramStarter(nobody))
+        super().__init__(_NOWHERE / name, {}, BlobStorage(_NOWHERE, "", lambda: _START), containers)
         self.running: dict[Path, asyncio.Future[Outcome]] = {}
 
     async def fetch(self, files: list[Mapping[str, Any]], directory: Path) -> None:
