@@ -13,7 +13,7 @@ from airflow_provider_batchlinux.emulator.rules.images import supported_images
 from airflow_provider_batchlinux.emulator.state.records import Application
 
 
-def list_applications(service: BatchService, call: Call) -> Reply:
+async def list_applications(service: BatchService, call: Call) -> Reply:
     """Answer GET /applications."""
     found = service.store.applications.after
     after = lambda key: (  # noqa: E731
@@ -21,7 +21,7 @@ def list_applications(service: BatchService, call: Call) -> Reply:
         for name, application in found(key)
         if (view := _application_view(service, application)) is not None
     )
-    return listing(call, "listapplicationsummariesresponses", after, dict)
+    return await listing(call, "listapplicationsummariesresponses", after, dict)
 
 
 def get_application(service: BatchService, call: Call) -> Reply:
@@ -43,17 +43,17 @@ def _application_view(service: BatchService, application: Application) -> dict[s
     return {"id": application.id, **named, "versions": versions}
 
 
-def list_supported_images(_service: BatchService, call: Call) -> Reply:
+async def list_supported_images(_service: BatchService, call: Call) -> Reply:
     """Answer GET /supportedimages."""
     images = [(f"{number:06}", image) for number, image in enumerate(supported_images(call.now))]
     after = lambda key: ((place, image) for place, image in images if place > key)  # noqa: E731
-    return listing(call, "supportedimages", after, dict)
+    return await listing(call, "supportedimages", after, dict)
 
 
-def list_pool_node_counts(service: BatchService, call: Call) -> Reply:
+async def list_pool_node_counts(service: BatchService, call: Call) -> Reply:
     """Answer GET /nodecounts."""
     pools = service.store.pools.after
-    return listing(call, "poolnodecounts", pools, lambda pool: node_counts_view(service.store, pool))
+    return await listing(call, "poolnodecounts", pools, lambda pool: node_counts_view(service.store, pool))
 
 
 def list_pool_usage_metrics(_service: BatchService, _call: Call) -> Reply:

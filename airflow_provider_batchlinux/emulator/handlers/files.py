@@ -25,7 +25,7 @@ from airflow_provider_batchlinux.emulator.protocol.error_catalogue import Code
 from airflow_provider_batchlinux.emulator.protocol.errors import ServiceError
 from airflow_provider_batchlinux.emulator.protocol.instants import format_http_date, format_instant
 from airflow_provider_batchlinux.emulator.protocol.local_files import remove_tree
-from airflow_provider_batchlinux.emulator.protocol.wire import Call, FileContent, Reply, listing
+from airflow_provider_batchlinux.emulator.protocol.wire import Call, FileContent, Reply, pages
 from airflow_provider_batchlinux.emulator.simulation.lifecycle import NODE_STATES
 
 
@@ -90,7 +90,8 @@ def _list(call: Call, root: Path) -> Reply:
             (file.name, file) for file in files if not key or place_in_list(file.name) > place_in_list(key)
         )
 
-    return listing(call, "files", after, lambda file: _file_view(call, file))
+    # In a thread, nobody waits for a turn.
+    return next(filter(None, pages(call, "files", after, lambda file: _file_view(call, file))))
 
 
 def _get(call: Call, root: Path) -> Reply:

@@ -48,10 +48,12 @@ def create_job_schedule(service: BatchService, call: Call) -> Reply:
     return created(call.url("jobschedules", schedule_id), version)
 
 
-def list_job_schedules(service: BatchService, call: Call) -> Reply:
+async def list_job_schedules(service: BatchService, call: Call) -> Reply:
     """Answer GET /jobschedules."""
     schedules = service.store.schedules.after
-    return listing(call, "jobschedules", schedules, lambda found: job_schedule_view(call.base_url, found))
+    return await listing(
+        call, "jobschedules", schedules, lambda found: job_schedule_view(call.base_url, found)
+    )
 
 
 def job_schedule_exists(service: BatchService, call: Call) -> Reply:
@@ -108,14 +110,14 @@ def delete_job_schedule(service: BatchService, call: Call) -> Reply:
     return Reply(202)
 
 
-def list_jobs_from_schedule(service: BatchService, call: Call) -> Reply:
+async def list_jobs_from_schedule(service: BatchService, call: Call) -> Reply:
     """Answer GET /jobschedules/{jobScheduleId}/jobs."""
     schedule = service.store.schedule(call.path_values["jobScheduleId"])
 
     def after(key: str) -> Iterator[tuple[str, Job]]:
         return service.store.jobs_of_schedule(schedule.id, key)
 
-    return listing(call, "jobs", after, lambda job: job_view(call.base_url, job))
+    return await listing(call, "jobs", after, lambda job: job_view(call.base_url, job))
 
 
 def _complete(service: BatchService, call: Call, body: Json) -> dict[str, Any]:

@@ -47,9 +47,9 @@ def create_job(service: BatchService, call: Call) -> Reply:
     return created(call.url("jobs", job_id), version)
 
 
-def list_jobs(service: BatchService, call: Call) -> Reply:
+async def list_jobs(service: BatchService, call: Call) -> Reply:
     """Answer GET /jobs."""
-    return listing(call, "jobs", service.store.jobs.after, lambda job: job_view(call.base_url, job))
+    return await listing(call, "jobs", service.store.jobs.after, lambda job: job_view(call.base_url, job))
 
 
 def get_job(service: BatchService, call: Call) -> Reply:
@@ -108,14 +108,14 @@ def terminate_job(service: BatchService, call: Call) -> Reply:
     return done(call, 202, job.version)
 
 
-def list_job_preparation_and_release_task_status(service: BatchService, call: Call) -> Reply:
+async def list_job_preparation_and_release_task_status(service: BatchService, call: Call) -> Reply:
     """Answer GET /jobs/{jobId}/jobpreparationandreleasetaskstatus."""
     job = service.store.job(call.path_values["jobId"])
     if "jobPreparationTask" not in job.spec:
         raise ServiceError(Code.JOB_PREPARATION_TASK_OR_RELEASE_TASK_NOT_SPECIFIED)
     places = service.store.job_nodes(job.id).after
     set_name = "jobpreparationandreleasetaskstatuslist"
-    return listing(call, set_name, places, lambda place: job_node_view(call.base_url, job, place))
+    return await listing(call, set_name, places, lambda place: job_node_view(call.base_url, job, place))
 
 
 def get_job_task_counts(service: BatchService, call: Call) -> Reply:

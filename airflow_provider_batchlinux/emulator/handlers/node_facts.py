@@ -27,11 +27,11 @@ _OWN_EXTENSION: Json = {
 """Recorded: what Batch itself installs on each node is at the end of the list."""
 
 
-def list_node_extensions(service: BatchService, call: Call) -> Reply:
+async def list_node_extensions(service: BatchService, call: Call) -> Reply:
     """Answer GET /pools/{poolId}/nodes/{nodeId}/extensions."""
     node = node_of(service, call)
     extensions = [(f"{place:06}", found) for place, found in enumerate(_extensions(service, node).values())]
-    return listing(
+    return await listing(
         call,
         "extensions",
         lambda after: ((key, extension) for key, extension in extensions if key > after),

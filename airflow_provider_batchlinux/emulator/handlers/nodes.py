@@ -23,11 +23,13 @@ _RESTARTABLE = USABLE_NODE_STATES | {"starttaskfailed", "unknown", "starting"}
 """Documented: idle, running. Clients reboot those whose start task failed, and never unusable ones."""
 
 
-def list_nodes(service: BatchService, call: Call) -> Reply:
+async def list_nodes(service: BatchService, call: Call) -> Reply:
     """Answer GET /pools/{poolId}/nodes."""
     pool = service.store.pool(call.path_values["poolId"])
     nodes = service.store.nodes(pool.id).after
-    return listing(call, "nodes", nodes, lambda node: node_view(service.store, call.base_url, pool, node))
+    return await listing(
+        call, "nodes", nodes, lambda node: node_view(service.store, call.base_url, pool, node)
+    )
 
 
 def get_node(service: BatchService, call: Call) -> Reply:

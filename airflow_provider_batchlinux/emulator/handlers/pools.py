@@ -52,9 +52,9 @@ def create_pool(service: BatchService, call: Call) -> Reply:
     return created(call.url("pools", pool.id), pool.version)
 
 
-def list_pools(service: BatchService, call: Call) -> Reply:
+async def list_pools(service: BatchService, call: Call) -> Reply:
     """Answer GET /pools."""
-    return listing(call, "pools", service.store.pools.after, lambda pool: _view(service, call, pool))
+    return await listing(call, "pools", service.store.pools.after, lambda pool: _view(service, call, pool))
 
 
 def get_pool(service: BatchService, call: Call) -> Reply:

@@ -33,9 +33,9 @@ _SIZES = (
 )
 
 
-def list_node_agent_skus(_service: BatchService, call: Call) -> Reply:
+async def list_node_agent_skus(_service: BatchService, call: Call) -> Reply:
     """Answer GET /nodeagentskus, which ``/supportedimages`` has replaced."""
-    return listing(call, "nodeagentskus", _skus_after, dict)
+    return await listing(call, "nodeagentskus", _skus_after, dict)
 
 
 def get_all_pools_lifetime_statistics(_service: BatchService, call: Call) -> Reply:
@@ -64,9 +64,9 @@ def get_all_jobs_lifetime_statistics(_service: BatchService, call: Call) -> Repl
     return element(call, "jobstats", view)
 
 
-def list_certificates(_service: BatchService, call: Call) -> Reply:
+async def list_certificates(_service: BatchService, call: Call) -> Reply:
     """Answer GET /certificates: always empty, since certificates are retired."""
-    return listing(call, "certificates", lambda _: (), dict)
+    return await listing(call, "certificates", lambda _: (), dict)
 
 
 def refuse_certificate(_service: BatchService, _call: Call) -> Reply:

@@ -27,6 +27,7 @@ from airflow_provider_batchlinux.emulator.rules.tasks import check_task
 from airflow_provider_batchlinux.emulator.state.records import Job, Task
 
 _MOST_ADDED = 100
+_POOL_USER = {"autoUser": {"scope": "pool", "elevationLevel": "nonadmin"}}
 
 
 def create_task(service: BatchService, call: Call) -> Reply:
@@ -47,11 +48,11 @@ def create_task_collection(service: BatchService, call: Call) -> Reply:
     return Reply(200, {"odata.metadata": metadata, "value": results})
 
 
-def list_tasks(service: BatchService, call: Call) -> Reply:
+async def list_tasks(service: BatchService, call: Call) -> Reply:
     """Answer GET /jobs/{jobId}/tasks."""
     job = service.store.job(call.path_values["jobId"])
     tasks = service.store.tasks(job.id).after
-    return listing(call, "tasks", tasks, lambda task: task_view(call.base_url, task))
+    return await listing(call, "tasks", tasks, lambda task: task_view(call.base_url, task))
 
 
 def get_task(service: BatchService, call: Call) -> Reply:
@@ -150,7 +151,7 @@ def _add(service: BatchService, call: Call, job: Job, body: dict[str, Any]) -> T
 
 def _complete(body: dict[str, Any], job: Job) -> dict[str, Any]:
     return {
-        "userIdentity": {"autoUser": {"scope": "pool", "elevationLevel": "nonadmin"}},
+        "userIdentity": _POOL_USER,
         "requiredSlots": 1,
         **with_working_directory(body),
         "constraints": _limits(body, job),

@@ -182,10 +182,11 @@ async def _write(request: web.BaseRequest, call: Call, reply: Reply) -> web.Stre
     headers = {**common_headers(call), **reply.headers}
     if reply.content is not None:
         return await _send_file(request, call, headers, reply, reply.content)
-    if reply.body is None or call.method == "HEAD":
+    body = reply.encoded if reply.body is None else encode_body(reply.body)
+    if body is None or call.method == "HEAD":
         return web.Response(status=reply.status, headers=headers)
     headers["content-type"] = JSON_TYPE
-    return web.Response(status=reply.status, headers=headers, body=encode_body(reply.body))
+    return web.Response(status=reply.status, headers=headers, body=body)
 
 
 def _drop(request: web.BaseRequest) -> web.StreamResponse:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import chain, islice
 
 from airflow_provider_batchlinux.emulator.jobs.task_queue import TaskKey, task_key
 from airflow_provider_batchlinux.emulator.rules.exit_conditions import dependency_action
+from airflow_provider_batchlinux.emulator.simulation.clock import MANY, Clock, in_turns
 from airflow_provider_batchlinux.emulator.state.records import Json, Task
 from airflow_provider_batchlinux.emulator.state.store import Store
 
@@ -31,6 +33,7 @@ class TaskDependencies:
     """
 
     store: Store
+    clock: Clock
     on_ready: Callable[[Task], None]
     _waiting: dict[TaskKey, list[tuple[TaskKey, Iterator[str]]]] = field(default_factory=dict)
 
@@ -42,8 +45,7 @@ class TaskDependencies:
         """Release the tasks that wait for a completed task, if it satisfies them."""
         if not _is_satisfied(task):
             return
-        for key, others in self._waiting.pop(task_key(task), []):
-            self._advance(key, others)
+        in_turns(self.clock, self._waiting.pop(task_key(task), []), lambda waiting: self._advance(*waiting))
 
     def delete_job(self, job_id: str) -> None:
         """Remove the waiting tasks of a deleted job."""
@@ -55,12 +57,17 @@ class TaskDependencies:
         task = tasks.get(key[1])
         if task is None or task.state != "active":
             return
-        for other_id in others:
+        for other_id in islice(others, MANY):
             other = tasks.get(other_id)
             if other is None or not _is_satisfied(other):
                 self._waiting.setdefault((key[0], other_id.lower()), []).append((key, others))
                 return
-        self.on_ready(task)
+        following = next(others, None)
+        if following is None:
+            self.on_ready(task)
+        else:
+            # A range may have any number of ids: others have their turn.
+            self.clock.call_later(0, lambda: self._advance(key, chain([following], others)))
 
 
 def _is_satisfied(task: Task) -> bool:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from airflow_provider_batchlinux.emulator.jobs.dependencies import TaskDependencies
@@ -16,7 +17,7 @@ from airflow_provider_batchlinux.emulator.jobs.scheduler import (
 from airflow_provider_batchlinux.emulator.pools.lifecycle import AutoPools
 from airflow_provider_batchlinux.emulator.protocol.instants import parse_duration
 from airflow_provider_batchlinux.emulator.rules.exit_conditions import job_action
-from airflow_provider_batchlinux.emulator.simulation.clock import Clock, Timer
+from airflow_provider_batchlinux.emulator.simulation.clock import Clock, Timer, in_turns
 from airflow_provider_batchlinux.emulator.simulation.lifecycle import Delays
 from airflow_provider_batchlinux.emulator.state.records import Job, Json, Task
 from airflow_provider_batchlinux.emulator.state.store import Store
@@ -27,6 +28,7 @@ _ENDLESS = 10 * 365 * 86400.0
 _MANAGER_PROPERTIES = frozenset({"killJobOnCompletion", "runExclusive", "allowLowPriorityNode"})
 """Properties that only a job manager task has."""
 
+_ANY_TASK_STATE = frozenset({"active", "completed", *PLACED_TASK_STATES})
 _ENDING = frozenset({"terminating", "completed", "deleting"})
 _DISABLE_OPTIONS: Mapping[str, Callable[[TaskScheduler, Task], None]] = {
     "requeue": TaskScheduler.requeue,
@@ -53,7 +55,7 @@ class JobLifecycle:
     _limits: dict[str, Timer] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._dependencies = TaskDependencies(self.store, on_ready=self.scheduler.add)
+        self._dependencies = TaskDependencies(self.store, self.clock, on_ready=self.scheduler.add)
 
     def add(self, job: Job) -> None:
         """Add a job. It is active, or completed if its auto pool cannot be created."""
@@ -124,13 +126,14 @@ class JobLifecycle:
         """
         awaited = _awaiting_nodes("Termination", self._nodes_of(job))
         job = self._enter(job, "terminating", terminate_reason=reason, scheduling_error=awaited)
-        for task in self.store.tasks(job.id):
-            if task.state in PLACED_TASK_STATES:
-                self.scheduler.terminate(task)
-            elif task.state == "active":
-                self.scheduler.dequeue(task)
+        self.scheduler.dequeue_job(job)
         delay = 0.0 if awaited is None else self.delays.of("ending", job.id)
-        self.job_tasks.release(job, then=lambda: self._complete_later(job, delay))
+        self._for_each(
+            self._placed_tasks(job.id),
+            PLACED_TASK_STATES,
+            self.scheduler.terminate,
+            then=lambda: self.job_tasks.release(job, then=lambda: self._complete_later(job, delay)),
+        )
         return job
 
     def disable(self, job: Job, running_tasks: str) -> Job:
@@ -141,8 +144,11 @@ class JobLifecycle:
             ``terminate`` terminates them, ``wait`` lets them finish; the job is ``disabling`` until then.
         """
         job = self._enter(job, "disabling")
-        for task in self._placed_tasks(job.id):
-            _DISABLE_OPTIONS[running_tasks](self.scheduler, task)
+        self._for_each(
+            self._placed_tasks(job.id),
+            PLACED_TASK_STATES,
+            partial(_DISABLE_OPTIONS[running_tasks], self.scheduler),
+        )
         self.clock.call_later(0, lambda: self._disable_if_at_rest(job.id))
         return job
 
@@ -157,24 +163,31 @@ class JobLifecycle:
         now = self.clock.now()
         job = self.store.put_job(replace(job, spec=spec, version=self.store.next_version(now)))
         pool_id = job.pool_id
-        for task in self.store.tasks(job.id):
-            if task.state == "active" and task.pool_id.lower() != pool_id.lower():
-                self.scheduler.move(task, pool_id)
+        elsewhere = [task for task in self.store.tasks(job.id) if task.pool_id.lower() != pool_id.lower()]
+        self._for_each(
+            [task for task in elsewhere if task.state == "active"],
+            {"active"},
+            lambda task: self.scheduler.move(task, pool_id),
+            then=lambda: self.scheduler.place(pool_id),
+        )
         self._set_limit(job)
         self.end_if_complete(job.id)
-        self.clock.call_later(0, lambda: self.scheduler.place(pool_id))
         return job
 
     def delete(self, job: Job) -> Job:
         """Start to delete a job, its tasks and their files."""
         self._cancel_limit(job.id)
         self._dependencies.delete_job(job.id)
-        for task in self.store.tasks(job.id):
-            self.scheduler.remove(task)
-        if job.state in ("terminating", "completed"):
-            self.clock.call_later(0, lambda: self._forget(job))
-        else:
-            self.job_tasks.release(job, then=lambda: self._forget(job))
+        is_released = job.state in ("terminating", "completed")
+
+        def end() -> None:
+            if is_released:
+                self.clock.call_later(0, lambda: self._forget(job))
+            else:
+                self.job_tasks.release(job, then=lambda: self._forget(job))
+
+        self.scheduler.dequeue_job(job)
+        self._for_each(list(self.store.tasks(job.id)), _ANY_TASK_STATE, self.scheduler.remove, then=end)
         awaited = _awaiting_nodes("Deletion", self._nodes_of(job))
         return self._enter(job, "deleting", scheduling_error=awaited)
 
@@ -221,12 +234,28 @@ class JobLifecycle:
                 max(0, left), lambda: self._terminate_by_id(job.id, "MaxWallClockTimeExpiry")
             )
 
+    def _for_each(
+        self,
+        tasks: Sequence[Task],
+        states: Collection[str],
+        work: Callable[[Task], object],
+        then: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Do something with tasks in turns, with each only if it is still in one of some states then."""
+
+        def turn(task: Task) -> None:
+            current = self.store.tasks(task.job_id).get(task.id)
+            if current is not None and current.state in states:
+                work(current)
+
+        in_turns(self.clock, tasks, turn, then)
+
     def _placed_tasks(self, job_id: str) -> list[Task]:
         return [task for task in self.store.tasks(job_id) if task.state in PLACED_TASK_STATES]
 
     def _disable_if_at_rest(self, job_id: str) -> None:
         job = self.store.jobs.get(job_id)
-        if job is not None and job.state == "disabling" and not self._placed_tasks(job_id):
+        if job is not None and job.state == "disabling" and not self.scheduler.running_tasks(job_id):
             self._go_on(job, "disabled")
 
     def _terminate_by_id(self, job_id: str, reason: str) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from airflow_provider_batchlinux.emulator.nodes.machine import Machine
 from airflow_provider_batchlinux.emulator.nodes.programs import Outcome
 from airflow_provider_batchlinux.emulator.protocol.instants import format_instant, parse_duration
-from airflow_provider_batchlinux.emulator.simulation.clock import Clock, pause
+from airflow_provider_batchlinux.emulator.simulation.clock import Clock, in_turns, pause
 from airflow_provider_batchlinux.emulator.simulation.lifecycle import Profile
 from airflow_provider_batchlinux.emulator.state.records import (
     USABLE_NODE_STATES,
@@ -95,14 +95,19 @@ class JobTasks:
         if not left:
             self.clock.call_later(0, then)
 
-        def ended(node_id: str, _run: asyncio.Task[None]) -> None:
+        def ended(node_id: str, _run: object = None) -> None:
             left.discard(node_id)
             if not left:
                 self.clock.call_later(0, then)
 
-        for node in nodes:
+        def start(node: Node) -> None:
+            if self.store.nodes(node.pool_id).get(node.id) is None:
+                ended(node.id)
+                return
             run = self.machine_of(node).keep_running(f"release {job.id}", self._release(job, node))
             run.add_done_callback(partial(ended, node.id))
+
+        in_turns(self.clock, nodes, start)
 
     def resume(self, job: Job) -> None:
         """Forget release tasks that were running when the service ended: their result is unknown."""
@@ -112,10 +117,14 @@ class JobTasks:
 
     def forget(self, job: Job) -> None:
         """Remove the files of the preparation and release tasks of a job from its nodes."""
-        for node in self._prepared_nodes(job):
-            machine = self.machine_of(node)
-            gone = machine.discard(_job_directory(job, machine), [f"prepare {job.id}"])
-            machine.keep_running(f"forget {job.id}", gone)
+
+        def start(node: Node) -> None:
+            if self.store.nodes(node.pool_id).get(node.id) is not None:
+                machine = self.machine_of(node)
+                gone = machine.discard(_job_directory(job, machine), [f"prepare {job.id}"])
+                machine.keep_running(f"forget {job.id}", gone)
+
+        in_turns(self.clock, self._prepared_nodes(job), start)
 
     def _prepared_nodes(self, job: Job) -> list[Node]:
         places = self.store.job_nodes(job.id)

@@ -38,6 +38,9 @@ class Need:
     preferred: str | None = None
 
 
+_PLAIN = Need()
+
+
 @dataclass(frozen=True)
 class Occupant(Generic[Key]):
     """A running task that can be preempted. The lowest rank is preempted first."""
@@ -67,6 +70,7 @@ class Room:
     def __init__(self, nodes: Iterable[NodeRoom], *, is_packed: bool = False) -> None:
         self._nodes = {node.id: node for node in nodes}
         self._free = {node.id: node.free for node in self._nodes.values() if node.free}
+        self._is_alike = all(node.slots == 1 for node in self._nodes.values())
         self._direction = 1 if is_packed else -1
         self._best: Callable[..., str] = min if is_packed else max
 
@@ -81,6 +85,9 @@ class Room:
 
         :param excluded: ids of nodes on which it must not run.
         """
+        if self._is_alike and self._free and need == _PLAIN and not excluded:
+            # Large pools often are so: any free node is as good as the others.
+            return [next(iter(self._free))]
         fit = self._fit(need, excluded)
         if len(fit) < need.nodes:
             return None

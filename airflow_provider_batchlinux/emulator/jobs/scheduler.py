@@ -6,6 +6,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from operator import attrgetter
 from typing import Any
 
 from airflow_provider_batchlinux.emulator.jobs.node_tasks import JobTasks
@@ -139,7 +140,7 @@ class TaskScheduler:
         return scheduling_order(
             active,
             lambda job: self._waiting_of(job, unplaceable[job.id]),
-            self._running,
+            lambda job: self.running_tasks(job.id),
             oldest_first=oldest_first,
         )
 
@@ -150,14 +151,15 @@ class TaskScheduler:
         Each is removed from the queue, or its kind becomes unplaceable, before the next one is asked for.
         """
         most: int = job.spec["maxParallelTasks"]
-        while not 0 <= most <= self._running(job):
+        while not 0 <= most <= self.running_tasks(job.id):
             task = self._waiting.first(job.pool_id, job.id, unplaceable)
             if task is None:
                 return
             yield task
 
-    def _running(self, job: Job) -> int:
-        counts = self.store.tasks(job.id).counts.items()
+    def running_tasks(self, job_id: str) -> int:
+        """Return the number of running tasks of a job, at a cost that does not grow with its tasks."""
+        counts = self.store.tasks(job_id).counts.items()
         return sum(number for (state, *_), number in counts if state in PLACED_TASK_STATES)
 
     def _room(self, pool: Pool) -> Room:
@@ -167,19 +169,21 @@ class TaskScheduler:
         Which of several idle nodes the service chooses is not documented. Assumed: they take turns.
         """
         slots = pool.spec["taskSlotsPerNode"]
-        nodes = sorted(self.store.nodes(pool.id), key=lambda node: node.tasks_run)
+        nodes = sorted(self.store.nodes(pool.id), key=attrgetter("tasks_run"))
         rooms = [
-            NodeRoom(node.id, slots, self._free_slots(node, slots), node.is_dedicated)
+            NodeRoom(
+                node.id,
+                slots,
+                self._free_slots(node, slots) if node.id in self._placed else slots,
+                node.is_dedicated,
+            )
             for node in nodes
             if node.takes_tasks
         ]
         return Room(rooms, is_packed=pool.spec["taskSchedulingPolicy"]["nodeFillType"] == "Pack")
 
     def _free_slots(self, node: Node, slots: int) -> int:
-        placed = self._placed.get(node.id)
-        if not placed:
-            return slots
-        is_taken = any(task.is_exclusive for task in placed.values())
+        is_taken = any(task.is_exclusive for task in self._placed[node.id].values())
         return 0 if is_taken else max(0, slots - node.running_slots)
 
     def _find_nodes(
@@ -250,9 +254,9 @@ class TaskScheduler:
         if was_waiting:
             self.add(task)
 
-    def dequeue(self, task: Task) -> None:
-        """Remove a waiting task from the queue. Its state does not change."""
-        self._waiting.remove(task)
+    def dequeue_job(self, job: Job) -> None:
+        """Remove the waiting tasks of a job from the queue. Their states do not change."""
+        self._waiting.remove_job(job)
 
     def remove(self, task: Task) -> None:
         """Remove a task, its programs and its files."""
@@ -298,7 +302,7 @@ class TaskScheduler:
         self.place(task.pool_id)
 
     def _leave(self, task: Task) -> None:
-        self.dequeue(task)
+        self._waiting.remove(task)
         self._stop(task)
         if task.node_id is not None:
             self.place(task.pool_id)

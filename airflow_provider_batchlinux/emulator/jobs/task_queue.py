@@ -59,13 +59,14 @@ class TaskQueue:
         """Remove a task, and return whether it was waiting."""
         jobs = self._pools.get(task.pool_id.lower(), {})
         kinds = jobs.get(task.job_id.lower(), {})
-        tasks = kinds.get(kind := task_kind(task), {})
-        was_there = tasks.pop(task_key(task), None) is not None
-        if was_there and not tasks:
+        tasks = kinds.get(kind := task_kind(task))
+        if tasks is None or tasks.pop(task_key(task), None) is None:
+            return False
+        if not tasks:
             del kinds[kind]
-            if not kinds:
-                del jobs[task.job_id.lower()]
-        return was_there
+        if not kinds:
+            del jobs[task.job_id.lower()]
+        return True
 
     def remove_job(self, job: Job) -> None:
         """Remove the waiting tasks of a job."""

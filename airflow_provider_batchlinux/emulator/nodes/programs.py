@@ -92,7 +92,7 @@ class ProgramStarter(asyncio.Protocol):
 
     def __init__(self, reaper: socket.socket) -> None:
         self._reaper = reaper
-        self._transport: asyncio.Future[tuple[asyncio.Transport, asyncio.Protocol]] | None = None
+        self._transport: asyncio.Task[tuple[asyncio.Transport, ProgramStarter]] | None = None
         self._programs: dict[int, _Program] = {}
         self._numbers = count()
         self._buffer = b""
@@ -128,8 +128,7 @@ class ProgramStarter(asyncio.Protocol):
             raise ValueError(msg)
         loop = asyncio.get_running_loop()
         if self._transport is None:
-            connecting = loop.connect_accepted_socket(lambda: self, self._reaper)
-            self._transport = asyncio.ensure_future(connecting)
+            self._transport = loop.create_task(loop.connect_accepted_socket(lambda: self, self._reaper))
         transport, _ = await asyncio.shield(self._transport)
         number, program = next(self._numbers), _Program(loop.create_future(), loop.create_future())
         self._programs[number] = program

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -20,7 +20,7 @@ from airflow_provider_batchlinux.emulator.pools.spot_market import SpotMarket
 from airflow_provider_batchlinux.emulator.protocol.instants import parse_duration
 from airflow_provider_batchlinux.emulator.rules.images import boot_problem
 from airflow_provider_batchlinux.emulator.rules.vm_sizes import cores_of
-from airflow_provider_batchlinux.emulator.simulation.clock import Clock, Timer
+from airflow_provider_batchlinux.emulator.simulation.clock import MANY, Clock, Timer
 from airflow_provider_batchlinux.emulator.simulation.fault_rates import FaultInjector
 from airflow_provider_batchlinux.emulator.simulation.lifecycle import Delays
 from airflow_provider_batchlinux.emulator.simulation.patterns import Pattern
@@ -49,6 +49,7 @@ class _Resize:
     A resize in progress.
 
     :param leaving: the nodes that it removes.
+    :param staying: those of them that do not know yet, with their node deallocation option.
     :param is_due: whether its delay is over, so that it waits only for tasks on leaving nodes or capacity.
     :param injected_limits: random limits of the pool's size; ``None`` before they are drawn.
     """
@@ -56,6 +57,7 @@ class _Resize:
     timer: Timer
     started: datetime
     leaving: Sequence[Node] = ()
+    staying: deque[tuple[Node, str]] = field(default_factory=deque)
     is_due: bool = False
     injected_limits: Mapping[bool, Sequence[Limit]] | None = None
 
@@ -109,10 +111,14 @@ class Allocation:
         """Start to stop a resize. The targets stay the same; the nodes are those allocated so far."""
         resize = self._resizes.pop(pool.id.lower())
         resize.timer.cancel()
-        kept = [node for node in resize.leaving if self._waits_for_tasks(node)]
-        for node in kept:
-            self.store.change_node(node, after_tasks=None)
-        gone = [node for node in resize.leaving if node not in kept]
+        staying = {node.id for node, _ in resize.staying}
+        resize.staying.clear()
+        gone = []
+        for node in resize.leaving:
+            if self._waits_for_tasks(node):
+                self.store.change_node(node, after_tasks=None)
+            elif node.id not in staying:
+                gone.append(node)
         self._await_stop(pool, gone, now)
         return self._enter(pool, "stopping", now)
 
@@ -121,9 +127,8 @@ class Allocation:
         resize = self._resizes.pop(pool.id.lower(), None)
         if resize is not None:
             resize.timer.cancel()
-        for node in self.store.nodes(pool.id):
-            self.lifecycle.enter(node, "leavingpool")
-        self._await_deletion(pool)
+            resize.staying.clear()
+        self._empty(pool)
         # Recorded, also the time-out, which is always this one.
         shrinking = replace(
             pool,
@@ -142,13 +147,13 @@ class Allocation:
         nodes = list(self.store.nodes(pool.id))
         self._numbers[pool.id.lower()] = count(max((node.number + 1 for node in nodes), default=0))
         if pool.state == "deleting":
-            self._await_deletion(pool)
+            self._empty(pool)
             return
         for node in filter(self._waits_for_tasks, nodes):
             self.lifecycle.enter(node, "leavingpool")
         leaving = [node for node in self.store.nodes(pool.id) if node.state == "leavingpool"]
         if pool.allocation_state == "resizing":
-            self._await_resize(pool, leaving, pool.allocation_since)
+            self._await_resize(pool, leaving, pool.allocation_since, deque())
         elif pool.allocation_state == "stopping":
             self._await_stop(pool, leaving, pool.allocation_since)
 
@@ -179,30 +184,52 @@ class Allocation:
     ) -> Pool:
         before = self._resizes.pop(pool.id.lower(), None)
         gone: Sequence[Node] = ()
+        staying: deque[tuple[Node, str]] = deque()
         if before is not None:
             before.timer.cancel()
             gone = before.leaving
+            staying.extend(before.staying)
+            before.staying.clear()
         known = {node.id for node in gone}
         leaving = [node for node in leaving if node.id not in known]
-        for node in leaving:
-            self._start_leaving(node, deallocation)
+        staying.extend((node, deallocation) for node in leaving)
         self._turns[pool.id.lower()] += 1
         changed = replace(pool, target_dedicated=dedicated, target_spot=spot, resize_errors=())
-        self._await_resize(changed, [*gone, *leaving], now)
+        self._await_resize(changed, [*gone, *leaving], now, staying)
         return self._enter(changed, "resizing", now)
 
-    def _await_resize(self, pool: Pool, leaving: Sequence[Node], started: datetime) -> None:
+    def _await_resize(
+        self, pool: Pool, leaving: Sequence[Node], started: datetime, staying: deque[tuple[Node, str]]
+    ) -> None:
         is_growing = any(self._missing(pool, is_dedicated=kind) for kind in (True, False))
         stage = "resizing" if is_growing or leaving else "settling"
         timer = self.clock.call_later(self._delay(stage, pool.id), lambda: self._finish(pool.id))
-        self._resizes[pool.id.lower()] = _Resize(timer, started, leaving)
+        self._resizes[pool.id.lower()] = resize = _Resize(timer, started, leaving, staying)
+        self._let_leave(resize)
+
+    def _let_leave(self, resize: _Resize) -> None:
+        """Let the nodes know that leave: some now, and the others in the next turns."""
+        for _ in range(min(len(resize.staying), MANY)):
+            node, deallocation = resize.staying.popleft()
+            current = self.store.nodes(node.pool_id).get(node.id)
+            if current is not None:
+                self._start_leaving(current, deallocation)
+        if resize.staying:
+            self.clock.call_later(0, lambda: self._let_leave(resize))
 
     def _await_stop(self, pool: Pool, leaving: Sequence[Node], started: datetime) -> None:
         delay = self._delay("stopping", pool.id)
         timer = self.clock.call_later(delay, lambda: self._finish_stop(pool.id, leaving))
         self._resizes[pool.id.lower()] = _Resize(timer, started)
 
-    def _await_deletion(self, pool: Pool) -> None:
+    def _empty(self, pool: Pool) -> None:
+        """Let the nodes of a pool leave, some now and the others in the next turns, and then delete it."""
+        staying = [node for node in self.store.nodes(pool.id) if node.state != "leavingpool"]
+        for node in staying[:MANY]:
+            self.lifecycle.enter(node, "leavingpool")
+        if len(staying) > MANY:
+            self.clock.call_later(0, lambda: self._empty(pool))
+            return
         stage = "emptying" if len(self.store.nodes(pool.id)) else "deleting"
         self.clock.call_later(self._delay(stage, pool.id), lambda: self._finish_delete(pool))
 
@@ -212,15 +239,22 @@ class Allocation:
         if any(map(self._waits_for_tasks, resize.leaving)):
             return
         resize.timer.cancel()
+        if resize.staying:
+            self._finish_later(pool_id, resize)
+            return
         pool, now = self.store.pool(pool_id), self.clock.now()
-        for node in resize.leaving:
-            self.lifecycle.remove(node)
-        resize.leaving = ()
+        resize.leaving = self._remove_some(resize.leaving)
+        if resize.leaving:
+            self._finish_later(pool_id, resize)
+            return
         self.spot.capacity_freed()
         errors = list(self._take_faults(pool)) or list(_boot_errors(pool))
         allocated = (
             {} if errors else {kind: self._allocate(pool, kind, resize, now) for kind in (True, False)}
         )
+        if any(allocated.is_partial for allocated in allocated.values()):
+            self._finish_later(pool_id, resize)
+            return
         if any(allocated.may_continue for allocated in allocated.values()) and self._await_capacity(
             pool, resize, now
         ):
@@ -232,6 +266,16 @@ class Allocation:
             if allocated.shortage is not None
         ]
         self._enter(replace(pool, resize_errors=tuple(errors)), "steady", now)
+
+    def _finish_later(self, pool_id: str, resize: _Resize) -> None:
+        """Go on with a large resize in the next turn, unless another one has replaced it."""
+        resize.timer = self.clock.call_later(0, lambda: self._finish(pool_id))
+
+    def _remove_some(self, nodes: Sequence[Node]) -> Sequence[Node]:
+        """Remove some nodes, and return those that are left for the next turns."""
+        for node in nodes[:MANY]:
+            self.lifecycle.remove(node)
+        return nodes[MANY:]
 
     def _await_capacity(self, pool: Pool, resize: _Resize, now: datetime) -> bool:
         """Continue a resize until its time-out, and return whether there is time left."""
@@ -268,10 +312,13 @@ class Allocation:
             if resize is not None and resize.is_due:
                 self._finish(node.pool_id)
 
-    def _finish_stop(self, pool_id: str, leaving: Iterable[Node]) -> None:
+    def _finish_stop(self, pool_id: str, leaving: Sequence[Node]) -> None:
+        left = self._remove_some(leaving)
+        if left:
+            timer = self.clock.call_later(0, lambda: self._finish_stop(pool_id, left))
+            self._resizes[pool_id.lower()].timer = timer
+            return
         del self._resizes[pool_id.lower()]
-        for node in leaving:
-            self.lifecycle.remove(node)
         pool = self.store.pool(pool_id)
         self.spot.capacity_freed()
         errors = tuple(
@@ -282,8 +329,9 @@ class Allocation:
         self._enter(replace(pool, resize_errors=errors), "steady", self.clock.now())
 
     def _finish_delete(self, pool: Pool) -> None:
-        for node in self.store.nodes(pool.id):
-            self.lifecycle.remove(node)
+        if self._remove_some(list(self.store.nodes(pool.id))):
+            self.clock.call_later(0, lambda: self._finish_delete(pool))
+            return
         self.store.delete_pool(pool.id)
         self._numbers.pop(pool.id.lower(), None)
         self.spot.capacity_freed()
@@ -296,9 +344,9 @@ class Allocation:
         limits = [*self._limits(pool, is_dedicated), *by_chance]
         allocated = allocate_within(self._missing(pool, is_dedicated=is_dedicated), limits)
         numbers = self._numbers.setdefault(pool.id.lower(), count())
-        for _ in range(allocated.nodes):
+        for _ in range(min(allocated.nodes, MANY)):
             self.lifecycle.add(pool, next(numbers), is_dedicated=is_dedicated, now=now)
-        return allocated
+        return replace(allocated, is_partial=allocated.nodes > MANY)
 
     def _limits(self, pool: Pool, is_dedicated: bool) -> Iterable[Limit]:
         cores = self.quotas.dedicated_cores if is_dedicated else self.quotas.spot_cores

@@ -37,10 +37,12 @@ class Allocated:
 
     :param nodes: number of new nodes.
     :param shortage: code of the resize error; ``None`` if all missing nodes are allocated.
+    :param is_partial: whether some of these nodes are added in the next turn.
     """
 
     nodes: int
     shortage: str | None = None
+    is_partial: bool = False
 
     @property
     def may_continue(self) -> bool:

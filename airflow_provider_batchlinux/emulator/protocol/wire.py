@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
 from http import HTTPStatus
-from itertools import islice
 from pathlib import Path
+from time import monotonic
 from types import MappingProxyType
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl, quote, urlencode
@@ -28,6 +29,12 @@ Item = TypeVar("Item")
 JSON_TYPE = "application/json;odata=minimalmetadata"
 PAGE_LIMIT = 1000
 _ENCODER = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
+_LONGEST_TURN = 0.01
+"""Seconds after which a list lets other requests have their turn."""
+
+_LARGE_PAGE = 8 << 20
+"""Characters after which a page ends, whatever its number of records. Assumed: the service does so, too."""
+
 _SKIP_PREFIX = "WATV2:"
 _ENTITIES = "Microsoft.Azure.Batch.Protocol.Entities"
 
@@ -102,12 +109,17 @@ class FileContent:
 
 @dataclass(frozen=True)
 class Reply:
-    """The reply of a handler."""
+    """
+    The reply of a handler.
+
+    :param encoded: its body as JSON, if that is written already.
+    """
 
     status: int
     body: Mapping[str, Any] | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     content: FileContent | None = None
+    encoded: bytes | None = None
 
 
 def element(call: Call, set_name: str, view: Mapping[str, Any], version: Version | None = None) -> Reply:
@@ -125,14 +137,32 @@ def entity(call: Call, type_name: str, view: Mapping[str, Any]) -> Reply:
     return Reply(200, {"odata.metadata": metadata, **view})
 
 
-def listing(
+async def listing(
     call: Call,
     set_name: str,
     after: Callable[[str], Iterable[tuple[str, Item]]],
     view: Callable[[Item], Mapping[str, Any]],
 ) -> Reply:
     """
-    Return the reply with one page of a list.
+    Return the reply with one page of a list, as :func:`pages` does, in turns with other requests.
+
+    A list may have tens of thousands of records, and each a megabyte.
+    """
+    for reply in pages(call, set_name, after, view):
+        if reply is not None:
+            return reply
+        await asyncio.sleep(0)
+    raise AssertionError
+
+
+def pages(
+    call: Call,
+    set_name: str,
+    after: Callable[[str], Iterable[tuple[str, Item]]],
+    view: Callable[[Item], Mapping[str, Any]],
+) -> Iterator[Reply | None]:
+    """
+    Yield the reply with one page of a list, and ``None`` before it whenever other requests may have a turn.
 
     :param after: returns (key, record) of all records after a key, in order.
     :param view: returns the JSON of a record, to which ``$filter`` is applied.
@@ -141,16 +171,24 @@ def listing(
     odata.check_expand(call.query.get("$expand"), set_name)
     matches = odata.parse_filter(call.query.get("$filter"), set_name)
     select = _selection(call, set_name)
-    found = after(_read_skip_token(call))
-    rows = ((key, as_of(call.api_version, set_name, view(record))) for key, record in found)
-    page = list(islice(((key, row) for key, row in rows if matches(row)), limit + 1))
-    body: dict[str, Any] = {
-        "odata.metadata": f"{call.base_url}/$metadata#{set_name}",
-        "value": [select(row) for _, row in page[:limit]],
-    }
-    if len(page) > limit:
-        body["odata.nextLink"] = _next_link(call, page[limit - 1][0])
-    return Reply(200, body)
+    rows: list[str] = []
+    last, size, end = "", 0, monotonic() + _LONGEST_TURN
+    body: dict[str, Any] = {"odata.metadata": f"{call.base_url}/$metadata#{set_name}"}
+    for key, record in after(_read_skip_token(call)):
+        if monotonic() > end:
+            yield None
+            end = monotonic() + _LONGEST_TURN
+        row = as_of(call.api_version, set_name, view(record))
+        if not matches(row):
+            continue
+        if len(rows) == limit or size > _LARGE_PAGE:
+            body["odata.nextLink"] = _next_link(call, last)
+            break
+        rows.append(_ENCODER.encode(select(row)))
+        last, size = key, size + len(rows[-1])
+    # The rows are JSON already: to write them once more would hold up others.
+    head = _ENCODER.encode(body)
+    yield Reply(200, encoded=f'{head[:-1]},"value":[{",".join(rows)}]}}'.encode())
 
 
 def created(url: str, version: Version | None = None) -> Reply:

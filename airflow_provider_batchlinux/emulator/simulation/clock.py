@@ -4,13 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime, timedelta, timezone
-from itertools import count
-from typing import Protocol
+from itertools import chain, count, islice
+from time import monotonic
+from typing import Protocol, TypeVar
 
+Item = TypeVar("Item")
 Callback = Callable[[], None]
+
+LONGEST_TURN = 0.005
+"""Seconds of work after which requests have their turn."""
+
+MOST_CALLS = 20
+"""Calls after which they have it, too: what a call starts goes on in the next iteration of the event loop."""
+
+MANY = 50
+"""Records that are changed within one request or call; the others have their turns later."""
 
 
 class Timer(Protocol):
@@ -33,11 +45,35 @@ class Clock(Protocol):
         """Freeze the time within the block, so that everything a request does happens at one time."""
 
 
+class PendingCall:
+    """A call that is scheduled, unless it was made or cancelled."""
+
+    def __init__(self, callback: Callback) -> None:
+        self._callback: Callback | None = callback
+        self.handle: asyncio.TimerHandle | None = None
+
+    def cancel(self) -> None:
+        """Cancel the call."""
+        self._callback = None
+        if self.handle is not None:
+            self.handle.cancel()
+
+    def fire(self) -> None:
+        """Make the call, unless it was cancelled."""
+        if self._callback is not None:
+            self._callback()
+
+
 class SystemClock:
-    """The system clock; timers run on the event loop."""
+    """
+    The system clock.
+
+    What is due at the same time is done in turns with requests: thousands of nodes may boot in one moment.
+    """
 
     def __init__(self) -> None:
         self._frozen: datetime | None = None
+        self._due: deque[PendingCall] = deque()
 
     def now(self) -> datetime:
         """Return the system time, or the time at which the clock is frozen."""
@@ -45,7 +81,12 @@ class SystemClock:
 
     def call_later(self, delay: float, callback: Callback) -> Timer:
         """Call back from the running event loop."""
-        return asyncio.get_running_loop().call_later(delay, callback)
+        timer = PendingCall(callback)
+        if delay > 0:
+            timer.handle = asyncio.get_running_loop().call_later(delay, self._add_due, timer)
+        else:
+            self._add_due(timer)
+        return timer
 
     @contextmanager
     def frozen(self, instant: datetime) -> Iterator[None]:
@@ -56,21 +97,27 @@ class SystemClock:
         finally:
             self._frozen = None
 
+    def _add_due(self, timer: PendingCall) -> None:
+        if not self._due:
+            asyncio.get_running_loop().call_soon(self._take_turn)
+        self._due.append(timer)
 
-class ManualTimer:
-    """A timer of the manual clock."""
-
-    def __init__(self, callback: Callback) -> None:
-        self._callback: Callback | None = callback
-
-    def cancel(self) -> None:
-        """Cancel the call."""
-        self._callback = None
-
-    def fire(self) -> None:
-        """Make the call, unless it was cancelled."""
-        if self._callback is not None:
-            self._callback()
+    def _take_turn(self) -> None:
+        """Make the calls that are due; if they take long, go on in the next iteration of the event loop."""
+        end = monotonic() + LONGEST_TURN
+        try:
+            # What they make due has its turn in the next iteration.
+            for _ in range(min(len(self._due), MOST_CALLS)):
+                self._due[0].fire()
+                self._due.popleft()
+                if monotonic() > end:
+                    break
+        except BaseException:
+            self._due.popleft()
+            raise
+        finally:
+            if self._due:
+                asyncio.get_running_loop().call_soon(self._take_turn)
 
 
 class ManualClock:
@@ -83,7 +130,7 @@ class ManualClock:
     def __init__(self, start: datetime) -> None:
         self._now = start
         self._order = count()
-        self._timers: list[tuple[datetime, int, ManualTimer]] = []
+        self._timers: list[tuple[datetime, int, PendingCall]] = []
 
     def now(self) -> datetime:
         """Return the current time of the clock."""
@@ -91,7 +138,7 @@ class ManualClock:
 
     def call_later(self, delay: float, callback: Callback) -> Timer:
         """Call back when the clock has been advanced by ``delay`` seconds."""
-        timer = ManualTimer(callback)
+        timer = PendingCall(callback)
         due = self._now + timedelta(seconds=delay)
         heapq.heappush(self._timers, (due, next(self._order), timer))
         if delay <= 0:
@@ -113,6 +160,24 @@ class ManualClock:
             due, _, timer = heapq.heappop(self._timers)
             self._now = max(self._now, due)
             timer.fire()
+
+
+def in_turns(
+    clock: Clock, items: Iterable[Item], work: Callable[[Item], None], then: Callback = lambda: None
+) -> None:
+    """
+    Do some work for each item: for the first ones now, and for the others when it is their turn.
+
+    :param then: called after the last one.
+    """
+    left = iter(items)
+    for item in islice(left, MANY):
+        work(item)
+    following = list(islice(left, 1))
+    if following:
+        clock.call_later(0, lambda: in_turns(clock, chain(following, left), work, then))
+    else:
+        then()
 
 
 async def pause(clock: Clock, seconds: float) -> None:

@@ -51,9 +51,10 @@ def reaping(root: Path, *, keep_root: bool, lock: int | None = None) -> Iterator
     ours, theirs = socket.socketpair()
     with (
         closing(ours),
+        closing(theirs),
         Popen(
             [sys.executable, "-I", "-S", __file__, str(root), _KEEP if keep_root else _REMOVE],
-            stdin=theirs,
+            stdin=theirs.fileno(),
             stdout=DEVNULL,
             stderr=DEVNULL,
             cwd="/",
@@ -161,12 +162,12 @@ def _serve(service: socket.socket) -> None:
     running: dict[int, tuple[str, Popen[bytes]]] = {}
     buffer = b""
     while True:
-        ready, _, _ = select.select([service, ended], [], [])
+        ready, _, _ = select.select([service.fileno(), ended], [], [])
         if ended in ready:
             with suppress(BlockingIOError):
                 os.read(ended, _CHUNK)
         _report_ended(service, running)
-        if service not in ready:
+        if service.fileno() not in ready:
             continue
         chunk = service.recv(_CHUNK)
         if not chunk:

@@ -99,8 +99,13 @@ class Collection(Generic[Record]):
 
     def clear(self) -> None:
         """Delete all records."""
-        for key in tuple(self._records):
-            self.pop(key)
+        keys = tuple(self._records)
+        self._records.clear()
+        self._keys.clear()
+        self.counts.clear()
+        if self._note is not None:
+            for key in keys:
+                self._note(key, None)
 
     def after(self, key: str) -> Iterator[tuple[str, Record]]:
         """Yield (key, record) of all records after a key, in order."""

@@ -87,7 +87,7 @@ class Scheduling(RuleBasedStateMachine):
             on_node_free=lambda _node: None,
             find_package=lambda _reference: "No task here has one.",
         )
-        self.gate = TaskDependencies(self.store, on_ready=self.scheduler.add)
+        self.gate = TaskDependencies(self.store, self.clock, on_ready=self.scheduler.add)
         self.number = 0
         self.succeeded: set[str] = set()
 
