@@ -28,6 +28,8 @@ Airflow:
 Azure CLI (az batch pool list):
   export AZURE_BATCH_ACCOUNT={account} AZURE_BATCH_ENDPOINT={endpoint}
   export AZURE_BATCH_ACCESS_KEY={key}
+In a browser (the account, its nodes and tasks, the last requests):
+  {status}
 The requests that it has answered:
   curl{trust} --header 'Authorization: Bearer {token}' --json '{{}}' {endpoint}/_emulator/requests
 """
@@ -70,11 +72,13 @@ def environment_of(emulator: RunningEmulator) -> dict[str, str]:
 def greeting(emulator: RunningEmulator) -> str:
     """Return what a person needs to use an emulator, ready to be pasted into a shell."""
     environment = environment_of(emulator)
+    scheme, _, host = emulator.endpoint.partition("://")
     return _GREETING.format(
         account=emulator.account,
         endpoint=emulator.endpoint,
         key=emulator.key,
         token=emulator.control_token,
+        status=f"{scheme}://emulator:{emulator.control_token}@{host}/_emulator/status",
         connection=shlex.quote(environment["AIRFLOW_CONN_AZURE_BATCH_LINUX_DEFAULT"]),
         storage=shlex.quote(environment["AIRFLOW_CONN_WASB_DEFAULT"]),
         trust="" if emulator.ca is None else f" --cacert {shlex.quote(str(emulator.ca))}",

@@ -17,12 +17,12 @@ from tests.bench.commands import (
 )
 from tests.bench.emulator import (
     emulator_1000_nodes,
-    emulator_big_bodies,
     emulator_get,
     emulator_get_flat,
     emulator_list_10000,
     emulator_node_memory,
 )
+from tests.bench.emulator_load import emulator_big_bodies, emulator_tasks
 from tests.bench.large_pool import large_pool_wait, large_pool_wait_bytes
 from tests.bench.leases import lease_cost
 from tests.bench.parsing import parse_cost
@@ -42,6 +42,7 @@ BENCHMARKS: tuple[Callable[[], Result], ...] = (
     emulator_get,
     emulator_get_flat,
     emulator_big_bodies,
+    emulator_tasks,
     emulator_1000_nodes,
     emulator_list_10000,
     emulator_node_memory,

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import pty
 import re
+import signal
 import stat
 import subprocess
+import sys
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import urlopen
 
 import pytest
 from azure.storage.blob import BlobServiceClient
@@ -127,3 +133,33 @@ def test_the_log_shows_each_request_without_signatures(
     first, second = (record.getMessage() for record in caplog.records if record.name.endswith(".requests"))
     assert re.fullmatch(r"404 GET /pools/none\?api-version=2025-06-01 [0-9.]+ ms", first)
     assert second.startswith("400 POST /pools?sig=REDACTED")
+
+
+def test_a_person_sees_what_to_do_first() -> None:
+    # What a terminal shows is what the command writes to a pseudo terminal.
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "airflow_provider_batchlinux.emulator"]
+    with subprocess.Popen(command, stdin=theirs, stdout=theirs, start_new_session=True) as process:
+        os.close(theirs)
+        with open(ours, "rb", buffering=0) as terminal:
+            shown = ""
+            while "ready {" not in shown or not shown.endswith("\n"):
+                shown += terminal.read(4096).decode()
+            lines = [line.rstrip() for line in shown.splitlines()]
+            ready = json.loads(lines.pop().removeprefix("ready "))
+            status = next(line.strip() for line in lines if "/_emulator/status" in line)
+            with urlopen(f"{ready['endpoint']}/_emulator/prices", timeout=10) as answer:
+                assert answer.status == 200
+            process.send_signal(signal.SIGINT)
+            assert process.wait(10) == 0
+
+    assert lines[0] == (
+        f"The embedded Batch service serves account '{ready['account']}' at {ready['endpoint']}. "
+        "Stop it with Ctrl+C."
+    )
+    assert (
+        status
+        == f"http://emulator:{ready['control_token']}@{urlsplit(ready['endpoint']).netloc}/_emulator/status"
+    )
+    titles = [line for line in lines[1:] if line.endswith(":") and not line.startswith(" ")]
+    assert len(titles) == 4

@@ -248,6 +248,26 @@ def test_a_program_ends_with_a_code_or_a_failure(
     assert (outcome.failure or {}).get("code") == failure
 
 
+@pytest.mark.parametrize("line", ["/bin/sleep 1234", "/bin/no-such-program"])
+def test_a_program_that_is_stopped_while_it_starts_leaves_nothing_behind(tmp_path: Path, line: str) -> None:
+    async def stop_twice() -> Outcome:
+        with reaping(tmp_path, keep_root=True) as reaper, closing(ProgramStarter(reaper)) as starter:
+
+            async def run(line: str) -> Outcome:
+                async with starter.held(_command(tmp_path, line)) as outcome:
+                    return outcome
+
+            stopped = asyncio.ensure_future(run(line))
+            for _ in range(2):
+                for _ in range(10):
+                    await asyncio.sleep(0)
+                stopped.cancel()
+            await asyncio.gather(stopped, return_exceptions=True)
+            return await run("/bin/sh -c '! pgrep -f ^/bin/sleep.1234'")
+
+    assert asyncio.run(stop_twice()).exit_code == 0
+
+
 def test_nothing_that_a_program_started_survives_it(tmp_path: Path, wait_until_gone: Any) -> None:
     line = "/bin/sh -c 'sleep 1000 & echo $!'"
 

@@ -52,6 +52,7 @@ def management(emulator: RunningEmulator) -> str:
 LISTENERS: dict[str, Callable[[RunningEmulator], tuple[str, Mapping[str, str], str, str]]] = {
     "data plane": lambda e: (f"{e.endpoint}/pools?api-version=2025-06-01", {}, "GET", ""),
     "control plane": control,
+    "status page": lambda e: (f"{e.endpoint}/_emulator/status", control(e)[1], "GET", ""),
     "price list": lambda e: (f"{e.endpoint}/_emulator/prices", {}, "GET", ""),
     "blob store": lambda e: (f"{e.storage.endpoint}/container/blob", {}, "GET", ""),
     "blob store over HTTPS": lambda e: (f"{e.storage.secure_endpoint}/container/blob", {}, "GET", ""),

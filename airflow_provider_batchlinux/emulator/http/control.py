@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from base64 import b64decode
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -13,6 +14,7 @@ from aiohttp.web_exceptions import HTTPRequestEntityTooLarge
 from airflow_provider_batchlinux.emulator.account.account import EmulatedAccount
 from airflow_provider_batchlinux.emulator.http import control_arguments
 from airflow_provider_batchlinux.emulator.http.control_arguments import Argument, read_arguments
+from airflow_provider_batchlinux.emulator.http.status_page import STATUS_HEADERS, status_page
 from airflow_provider_batchlinux.emulator.pools.allocation import ResizeFault
 from airflow_provider_batchlinux.emulator.protocol.auth import is_secret
 from airflow_provider_batchlinux.emulator.protocol.documents import read_json
@@ -23,6 +25,7 @@ from airflow_provider_batchlinux.emulator.simulation.faults import Fault
 from airflow_provider_batchlinux.emulator.simulation.patterns import Pattern
 
 PREFIX = "/_emulator/"
+_STATUS = f"{PREFIX}status"
 _DAY = 86_400
 _JSON = "application/json"
 
@@ -45,16 +48,21 @@ async def answer_control(account: EmulatedAccount, token: str, request: web.Base
 
     A request is refused with a sentence:
 
-    - 401 without the token: other users of the machine reach the port, too.
+    - 401 without the token: other users of the machine reach the port, too. A browser may send it as a
+      password (Basic), and sends that again without being asked, so it opens the status page only.
     - 415 for another type than ``application/json``: a web page can send ``text/plain`` without asking.
     - 400 for wrong arguments. Whatever passes here fails nowhere later.
     """
-    scheme, _, given = request.headers.get("Authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not is_secret(given, token):
+    is_status = request.method == "GET" and request.raw_path == _STATUS
+    scheme, given = _credentials(request)
+    if scheme not in ("bearer", "basic" if is_status else "") or not is_secret(given, token):
         problem = (
             "The control plane asks for 'Authorization: Bearer' with the control_token of the ready line."
         )
-        return _refusal(401, problem, {"www-authenticate": "Bearer"})
+        challenge = 'Basic realm="batchlinux-emulator"' if is_status else "Bearer"
+        return _refusal(401, problem, {"www-authenticate": challenge})
+    if is_status:
+        return web.Response(text=status_page(account), content_type="text/html", headers=STATUS_HEADERS)
     action = ACTIONS.get(request.raw_path.removeprefix(PREFIX))
     if request.method != "POST" or action is None:
         return _refusal(404, f"There is no {request.method} {request.raw_path}.")
@@ -69,6 +77,17 @@ async def answer_control(account: EmulatedAccount, token: str, request: web.Base
         return _refusal(400, f"{type(error).__name__}: {error}")
     except (OverflowError, TypeError, ValueError) as error:
         return _refusal(400, str(error))
+
+
+def _credentials(request: web.BaseRequest) -> tuple[str, str]:
+    """Return the scheme of the Authorization header, in lower case, and its token or password."""
+    scheme, _, given = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() == "basic":
+        try:
+            given = b64decode(given, validate=True).decode().partition(":")[2]
+        except ValueError:
+            given = ""
+    return scheme.lower(), given
 
 
 def _refusal(status: int, sentence: str, headers: Mapping[str, str] | None = None) -> web.Response:

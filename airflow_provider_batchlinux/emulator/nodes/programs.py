@@ -75,12 +75,19 @@ class Outcome:
         return {name: value for name, value in facts.items() if value is not None}
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Program:
-    """A program that the reaper starts: its process id, and its exit code."""
+    """
+    A program that the reaper starts.
+
+    :param started: its process id. Nobody cancels this, nor ``ended``: they are awaited behind shields.
+    :param ended: its exit code.
+    :param is_unwanted: whether it is to be killed as soon as it has started.
+    """
 
     started: asyncio.Future[int]
     ended: asyncio.Future[int]
+    is_unwanted: bool = False
 
 
 class ProgramStarter(asyncio.Protocol):
@@ -130,6 +137,8 @@ class ProgramStarter(asyncio.Protocol):
         if self._transport is None:
             self._transport = loop.create_task(loop.connect_accepted_socket(lambda: self, self._reaper))
         transport, _ = await asyncio.shield(self._transport)
+        if transport.is_closing():
+            raise OSError(errno.EPIPE, os.strerror(errno.EPIPE))
         number, program = next(self._numbers), _Program(loop.create_future(), loop.create_future())
         self._programs[number] = program
         wanted = {
@@ -146,8 +155,9 @@ class ProgramStarter(asyncio.Protocol):
             await asyncio.shield(program.started)
         except asyncio.CancelledError:
             # It is being started nevertheless.
+            program.is_unwanted = True
             with suppress(OSError):
-                await program.started
+                await asyncio.shield(program.started)
                 await _end(program)
             raise
         return program
@@ -160,6 +170,8 @@ class ProgramStarter(asyncio.Protocol):
             program = self._programs[told["id"]]
             if "pid" in told:
                 program.started.set_result(told["pid"])
+                if program.is_unwanted:
+                    kill_group(told["pid"])
                 continue
             del self._programs[told["id"]]
             if "code" in told:
