@@ -17,8 +17,8 @@ from pathlib import Path
 
 from airflow_provider_batchlinux.emulator.account.service import BatchService
 from airflow_provider_batchlinux.emulator.blobs.storage import BlobStorage
-from airflow_provider_batchlinux.emulator.protocol.azure_ids import AccountPlace
 from airflow_provider_batchlinux.emulator.nodes.programs import ProgramStarter
+from airflow_provider_batchlinux.emulator.protocol.azure_ids import AccountPlace
 from airflow_provider_batchlinux.emulator.protocol.local_files import remove_tree
 from airflow_provider_batchlinux.emulator.protocol.wire import Version
 from airflow_provider_batchlinux.emulator.simulation.clock import Clock
