@@ -90,7 +90,7 @@ def _list(call: Call, root: Path) -> Reply:
             (file.name, file) for file in files if not key or place_in_list(file.name) > place_in_list(key)
         )
 
-    # In a thread, nobody waits for a turn.
+    # In a thread, no other request waits for a turn.
     return next(filter(None, pages(call, "files", after, lambda file: _file_view(call, file))))
 
 

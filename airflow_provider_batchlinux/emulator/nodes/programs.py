@@ -80,7 +80,7 @@ class _Program:
     """
     A program that the reaper starts.
 
-    :param started: its process id. Nobody cancels this, nor ``ended``: they are awaited behind shields.
+    :param started: its process id. Like ``ended``, it is never cancelled: it is awaited behind a shield.
     :param ended: its exit code.
     :param is_unwanted: whether it is to be killed as soon as it has started.
     """

@@ -38,8 +38,8 @@ class StillMachine(Machine):
     """A computer whose tasks end when a test says so; nothing of it exists."""
 
     def __init__(self, name: str) -> None:
-        with socket.socket() as nobody:
-            containers = NodeContainers(ProgramStarter(nobody))
+        with socket.socket() as closed:
+            containers = NodeContainers(ProgramStarter(closed))
         super().__init__(_NOWHERE / name, {}, BlobStorage(_NOWHERE, "", lambda: _START), containers)
         self.running: dict[Path, asyncio.Future[Outcome]] = {}
 
