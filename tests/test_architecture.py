@@ -39,6 +39,7 @@ LAYERS = [
     {"task_groups"},
     {"decorators"},
     {"operators", "sensors", "triggers", "links", "plugins"},
+    {"_metrics"},
     {"hooks"},
     {"client"},
     {"exceptions"},
@@ -58,6 +59,7 @@ THIRD_PARTIES = {
     "links": {"airflow"},
     # All but the first are in every Airflow, and imported only by its API server.
     "plugins": {"airflow", "fastapi", "httpx", "jinja2", "sqlalchemy", "starlette"},
+    "_metrics": {"airflow"},
     "task_groups": {"airflow", "typing_extensions"},
     "decorators": {"airflow"},
     "cli": {"rich"},

@@ -17,11 +17,11 @@ from airflow.sdk import DAG, BaseOperator, TaskGroup
 
 import airflow_provider_batchlinux as package
 from airflow_provider_batchlinux import exceptions, specs
+from airflow_provider_batchlinux._metrics import FAILURES, NODE_HOURS, PREEMPTIONS, REPAIRS, TIMINGS, USED
 from airflow_provider_batchlinux.client.transport.account import AuthKind
 from airflow_provider_batchlinux.get_provider_info import get_provider_info
 from airflow_provider_batchlinux.hooks.batch_linux import BatchLinuxHook
 from airflow_provider_batchlinux.operators.pool import BatchLinuxCreatePoolOperator
-from airflow_provider_batchlinux.sensors._metrics import FAILURES, NODE_HOURS, REPAIRS, TIMINGS
 from airflow_provider_batchlinux.sensors.pool import BatchLinuxPoolGoneSensor
 from tests.airflow_harness import load_dag
 from tests.docs_site.docstrings import HOME, documented, ours, parameters, public_classes
@@ -94,7 +94,7 @@ def test_the_reference_has_every_setting_error_and_metric(site: dict[str, str]) 
         "configuration": info["config"]["batch_linux"]["options"],
         "command-line": [name for option in options for name in option.option_strings if name[:2] == "--"],
         "errors": [cls.__name__ for cls in public_classes("exceptions")],
-        "metrics": [*TIMINGS.values(), NODE_HOURS, REPAIRS, FAILURES],
+        "metrics": [*TIMINGS.values(), NODE_HOURS, REPAIRS, FAILURES, USED, PREEMPTIONS],
         "specs": specs.__all__,
         "results": [cls.__name__ for cls in public_classes("operators", "sensors")],
     }

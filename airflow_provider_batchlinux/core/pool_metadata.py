@@ -20,6 +20,7 @@ METADATA_PREFIX = "airflow_batchlinux_"
 USER_KEY_PREFIX = f"{METADATA_PREFIX}user_"
 REPAIRS_KEY = f"{METADATA_PREFIX}repairs"
 FINGERPRINT_KEY = f"{METADATA_PREFIX}fingerprint"
+USAGE_KEY = f"{METADATA_PREFIX}usage"
 SUBMISSION_KEY = f"{METADATA_PREFIX}submission"
 SECRETS_KEY = f"{METADATA_PREFIX}secrets"
 """On a job whose command reads secrets from a blob: where that blob is, without a SAS."""
@@ -38,6 +39,8 @@ _MORE_HOLDERS = f"{METADATA_PREFIX}more_holders"
 _TAKERS = f"{METADATA_PREFIX}takers"
 _KEPT = f"{METADATA_PREFIX}kept"
 _KEPT_UNTIL = f"{METADATA_PREFIX}kept_until"
+_MAX_NODE_HOURS = f"{METADATA_PREFIX}max_node_hours"
+_DELETE_OVER_BUDGET = f"{METADATA_PREFIX}delete_over_budget"
 _OWNER = ("dag_id", "run_id", "map_index", "task_id", "installation")
 _INSTANCE = f"{METADATA_PREFIX}instance"
 """The installation, as an earlier release named it: by the ``id_prefix`` of its connection."""
@@ -53,6 +56,8 @@ _POOL_KEYS = {
     _TAKERS,
     _KEPT,
     _KEPT_UNTIL,
+    _MAX_NODE_HOURS,
+    _DELETE_OVER_BUDGET,
 }
 
 MARKS_VERSION = 2
@@ -99,6 +104,8 @@ class PoolMarks:
     :param kept_since: since when it is kept on purpose, as text; ``None`` if it is not. An earlier release
         wrote it, without an end.
     :param kept_until: until when it is kept after a failure; ``None`` if it is not.
+    :param max_node_hours: how many node-hours it may use; ``None`` for any number.
+    :param delete_over_budget: whether it is deleted when it has used more.
     :param version: the version in which the marks were written.
     """
 
@@ -110,6 +117,8 @@ class PoolMarks:
     has_more_holders: bool = False
     kept_since: str | None = None
     kept_until: datetime | None = None
+    max_node_hours: float | None = None
+    delete_over_budget: bool = False
     version: int = MARKS_VERSION
 
     @classmethod
@@ -129,6 +138,8 @@ class PoolMarks:
             has_more_holders=holders is None or _MORE_HOLDERS in metadata,
             kept_since=metadata.get(_KEPT),
             kept_until=parse_instant(metadata.get(_KEPT_UNTIL)),
+            max_node_hours=_number(metadata.get(_MAX_NODE_HOURS)),
+            delete_over_budget=_DELETE_OVER_BUDGET in metadata,
             version=int(version) if version.isdecimal() else MARKS_VERSION + 1,
         )
 
@@ -150,6 +161,8 @@ class PoolMarks:
             _MORE_HOLDERS: "true" if self.has_more_holders else None,
             _KEPT: self.kept_since,
             _KEPT_UNTIL: rest_instant(self.kept_until) if self.kept_until is not None else None,
+            _MAX_NODE_HOURS: None if self.max_node_hours is None else f"{self.max_node_hours:g}",
+            _DELETE_OVER_BUDGET: "true" if self.delete_over_budget else None,
         }
         return {name: value for name, value in values.items() if value is not None}
 
@@ -254,6 +267,13 @@ def handed_over(found: Mapping[str, str], wanted: Mapping[str, str]) -> dict[str
         kept_since=before.kept_since,
     )
     return shared.held_by(marks.creator).update({**stay, **wanted})
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        return None if text is None else float(text)
+    except ValueError:
+        return None
 
 
 def _read_holders(metadata: Mapping[str, str]) -> tuple[Holder, ...] | None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from airflow_provider_batchlinux.core.instants import parse_instant
+from airflow_provider_batchlinux.core.pool_metadata import metadata_of
 from airflow_provider_batchlinux.core.secrets import without_signatures
 from airflow_provider_batchlinux.core.ssh_access import SSH_PORT
 
@@ -167,6 +168,7 @@ class PoolSnapshot:
     :param evaluated: its autoscale formula has been evaluated at least once.
     :param autoscale_error: what the last evaluation of its formula met; ``None`` when it went well.
     :param modified: when it was last changed by a request, which no wait asks for.
+    :param metadata: its metadata, those of the provider and others.
     """
 
     pool_id: str
@@ -183,6 +185,7 @@ class PoolSnapshot:
     evaluated: bool = False
     autoscale_error: ServiceError | None = None
     modified: datetime | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def from_rest(cls, body: Mapping[str, Any]) -> PoolSnapshot:
@@ -203,6 +206,7 @@ class PoolSnapshot:
             evaluated=bool(run),
             autoscale_error=ServiceError.from_rest(run["error"]) if run.get("error") else None,
             modified=_instant(body.get("lastModified")),
+            metadata=metadata_of(body),
         )
 
     @property

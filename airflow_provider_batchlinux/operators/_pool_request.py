@@ -63,6 +63,8 @@ def pool_request(
         now=now,
         if_exists=request.if_exists,
         preflight=request.preflight is not False,
+        max_node_hours=request.max_node_hours,
+        delete_over_budget=request.delete_over_budget,
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, cast
 
+from airflow_provider_batchlinux._metrics import report_usage
 from airflow_provider_batchlinux.core.instants import Duration, expiry_of
 from airflow_provider_batchlinux.exceptions import BatchLinuxError, BatchQuotaError, BatchUnreachableError
 from airflow_provider_batchlinux.hooks._storage_connection import storage_access
@@ -161,6 +162,10 @@ class BatchLinuxCreatePoolOperator(BatchLinuxWaitingOperator["CreatePoolRequest"
         :class:`BatchLinuxDeletePoolOperator` as teardown, and
         :class:`~airflow_provider_batchlinux.operators.sweeper.BatchLinuxSweepPoolsOperator` for pools that
         are left behind. (templated)
+    :param max_node_hours: how many node-hours the pool may use in its whole life, whichever runs use it;
+        ``None`` for any number. The wait for the nodes, a lease of users and the sweeper count what the pool
+        has used, and warn if it is more. The count is a lower bound. (templated)
+    :param delete_over_budget: let them delete such a pool **with all tasks that run on it**. (templated)
     :param if_exists: what to do if a pool with this id already exists. A pool that an earlier try of the same
         task instance created with the same parameters is always reused.
 
@@ -231,26 +236,26 @@ class BatchLinuxCreatePoolOperator(BatchLinuxWaitingOperator["CreatePoolRequest"
         preflight: bool | str | None = None,
         body: str | dict[str, Any] | None = None,
         expires_in: Duration | str | None = None,
+        max_node_hours: float | str | None = None,
+        delete_over_budget: bool | str = False,
         if_exists: IfExists = "reuse",
         deletion_limit: Duration | str = timedelta(minutes=15),
         quota_limit: Duration | str | None = timedelta(hours=1),
         poll_interval: Duration | str = timedelta(seconds=5),
-        deferrable: bool | str = DEFAULT_DEFERRABLE,
         **kwargs: Any,
     ) -> None:
-        kwargs = {"multiple_outputs": True, "deferrable": deferrable, **kwargs}
-        # Only here the pool's id may be None.
-        super().__init__(pool_id=pool_id, poll_interval=poll_interval, **kwargs)  # type: ignore[arg-type]
-        self.image, self.vm_size, self.metadata, self.ssh_from = image, vm_size, metadata, ssh_from
-        self.dedicated_nodes, self.spot_nodes, self.start_task = dedicated_nodes, spot_nodes, start_task
-        self.start_task_elevated, self.start_task_retries = start_task_elevated, start_task_retries
+        kwargs = {"multiple_outputs": True, "poll_interval": poll_interval, **kwargs}
+        super().__init__(pool_id=pool_id, **kwargs)  # type: ignore[arg-type]  # only here it may be None
         self.start_task_environment, self.task_slots_per_node = start_task_environment, task_slots_per_node
-        self.resize_timeout, self.quota_limit, self.body = resize_timeout, quota_limit, body
-        self.display_name, self.autoscale, self.deletion_limit = display_name, autoscale, deletion_limit
-        self.network, self.storage, self.security = network, storage, security
-        self.containers, self.software, self.scheduling = containers, software, scheduling
-        self.user_accounts, self.identities, self.tags = user_accounts, identities, tags
-        self.preflight, self.if_exists, self.expires_in = preflight, if_exists, expires_in
+        self.start_task_elevated, self.start_task_retries = start_task_elevated, start_task_retries
+        self.delete_over_budget, self.dedicated_nodes, self.image = delete_over_budget, dedicated_nodes, image
+        self.deletion_limit, self.max_node_hours, self.containers = deletion_limit, max_node_hours, containers
+        self.resize_timeout, self.user_accounts, self.quota_limit = resize_timeout, user_accounts, quota_limit
+        self.display_name, self.spot_nodes, self.expires_in = display_name, spot_nodes, expires_in
+        self.identities, self.scheduling, self.start_task = identities, scheduling, start_task
+        self.if_exists, self.preflight, self.autoscale, self.body = if_exists, preflight, autoscale, body
+        self.software, self.security, self.ssh_from, self.metadata = software, security, ssh_from, metadata
+        self.vm_size, self.storage, self.network, self.tags = vm_size, storage, network, tags
 
     @classmethod
     def request_class(cls) -> type[CreatePoolRequest]:
@@ -375,7 +380,10 @@ class BatchLinuxDeletePoolOperator(BatchLinuxWaitingOperator["DeletePoolRequest"
     has ended, or the pool has expired.
 
     Result in XCom: ``pool_id`` and ``deleted`` (``False`` if the pool did not exist, or was kept); with
-    ``reason`` if it was kept.
+    ``reason`` if it was kept. If it was deleted, also ``dedicated_node_hours``, ``spot_node_hours`` and
+    ``preemptions`` of its life, all as lower bounds: the service keeps no history, so nodes count until the
+    last look at them. They are also sent to Airflow's metrics (``batchlinux.pool.used_node_seconds`` and
+    ``batchlinux.pool.preemptions``).
 
     .. seealso::
         ``docs/howto/keep-an-account-tidy.md``,
@@ -443,22 +451,28 @@ class BatchLinuxDeletePoolOperator(BatchLinuxWaitingOperator["DeletePoolRequest"
             )
             return {"pool_id": pool_id, "deleted": False, "reason": released.reason}
         found = released.deletion is Deletion.REQUESTED
+        usage = None
+        if released.usage is not None:
+            report_usage(released.usage)
+            usage = released.usage.usage.to_dict()
+            self.log.info("Pool %r has used at least %s.", pool_id, released.usage.usage)
         self.log.info("Pool %r %s.", pool_id, "is being deleted" if found else "does not exist")
         has_ended = release.has_ended
         await sweep_jobs_of_pool(client, pool_id, self.installation, has_ended, storage_access())
         if found and self.request.wait:
-            return BatchLinuxPoolGoneTrigger(**self.trigger_arguments(context))
-        return {"pool_id": pool_id, "deleted": found}
+            return BatchLinuxPoolGoneTrigger(usage=usage, **self.trigger_arguments(context))
+        return {"pool_id": pool_id, "deleted": found, **(usage or {})}
 
     async def finish(
         self,
         client: BatchLinuxClient,  # noqa: ARG002
         context: Context,  # noqa: ARG002
-        trigger: BatchLinuxTrigger,  # noqa: ARG002
+        trigger: BatchLinuxTrigger,
         result: dict[str, Any],
     ) -> Step:
-        """Return that the pool was deleted."""
-        return {**result, "deleted": True}
+        """Return that the pool was deleted, and what it has used."""
+        usage = trigger.usage if isinstance(trigger, BatchLinuxPoolGoneTrigger) else None
+        return {**result, "deleted": True, **(usage or {})}
 
     def _release(self, context: Context) -> Release:
         from airflow_provider_batchlinux.client.pools.release import Release

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_batchlinux._metrics import report_usage
 from airflow_provider_batchlinux.core.instants import Duration
 from airflow_provider_batchlinux.exceptions import BatchLinuxError
 from airflow_provider_batchlinux.hooks._storage_connection import storage_access
@@ -33,6 +34,8 @@ class BatchLinuxSweepPoolsOperator(BatchLinuxBaseOperator["SweepPoolsRequest"]):
     - A pool is kept if other runs reused it before this provider recorded them, or if the ``on_success``
       policy of :class:`~airflow_provider_batchlinux.operators.pool.BatchLinuxDeletePoolOperator` kept it and
       it has no expiry.
+    - A pool that has used more than its ``max_node_hours`` is deleted if it was created with
+      ``delete_over_budget``; otherwise the log warns.
     - A pool that changes between the look and the deletion is kept.
     - A job of :class:`~airflow_provider_batchlinux.operators.task.BatchLinuxTaskOperator` is removed when its
       Dag run has ended, for example because its worker died, or when its pool is deleted before its command
@@ -61,6 +64,11 @@ class BatchLinuxSweepPoolsOperator(BatchLinuxBaseOperator["SweepPoolsRequest"]):
       number of those that no node has any more; ``owed``: ``pool_id``, ``username`` and ``node_id`` for each
       node that may still have one. The next sweep asks it again.
     - ``kept``: ``pool_id``, ``since`` and ``nodes`` of each pool that is kept on purpose.
+    - ``usage``: ``dag_id``, the number of ``pools``, ``dedicated_node_hours``, ``spot_node_hours`` and
+      ``preemptions`` of the pools of each Dag, from their creation to this sweep, as lower bounds; the
+      largest first.
+    - ``over_budget``: ``pool_id``, the same numbers and ``max_node_hours`` of each pool that has used more
+      than that, and is not deleted for it.
     - ``refused``: ``error`` of each removal that the service refused, and its ``pool_id``, ``job_id``, or
       ``username`` and ``pool_id``.
     - ``idle``, with ``idle_after``: ``pool_id`` and ``nodes`` of each remaining pool that has been idle as
@@ -133,6 +141,8 @@ class BatchLinuxSweepPoolsOperator(BatchLinuxBaseOperator["SweepPoolsRequest"]):
                 if request.delete
                 else Swept()
             )
+        for sweep in swept.pools:
+            report_usage(sweep.pool.usage)
         result = swept.to_result(plan)
         try:
             swept.require_all()
@@ -143,6 +153,7 @@ class BatchLinuxSweepPoolsOperator(BatchLinuxBaseOperator["SweepPoolsRequest"]):
 
     def _log_plan(self, plan: SweepPlan) -> None:
         from airflow_provider_batchlinux.core.pools.sweep import node_hours_per_day, sweep_table
+        from airflow_provider_batchlinux.core.pools.usage import usage_table
         from airflow_provider_batchlinux.core.tasks.sweep import job_sweep_table
         from airflow_provider_batchlinux.core.text import counted, table
 
@@ -155,6 +166,10 @@ class BatchLinuxSweepPoolsOperator(BatchLinuxBaseOperator["SweepPoolsRequest"]):
         if plan.users:
             rows = [tuple(user.to_dict().values()) for user in plan.users]
             self.log.info("%s", table(("POOL", "USER", "WHY"), rows))
+        if plan.owned:
+            self.log.info("Used at least:\n%s", usage_table(pool.usage for pool in plan.owned))
+        for pool in plan.over_budget:
+            self.log.warning("Pool %r is over its budget: %s.", pool.pool_id, pool.usage.excess)
         for pool in plan.kept:
             nodes = counted(pool.nodes, "node")
             self.log.info("Pool %r with %s has been kept since %s.", pool.pool_id, nodes, pool.kept)

@@ -19,6 +19,7 @@ from airflow.providers.common.compat.sdk import (
     conf,
 )
 
+from airflow_provider_batchlinux._metrics import counted_failures
 from airflow_provider_batchlinux.core.poll_interval import SOONEST_OF_NODES, interval_after
 from airflow_provider_batchlinux.exceptions import WaitTimeoutError
 from airflow_provider_batchlinux.hooks.batch_linux import DEFAULT_CONN_ID, BatchLinuxHook
@@ -36,7 +37,6 @@ from airflow_provider_batchlinux.operators._base import (
     result_of,
 )
 from airflow_provider_batchlinux.operators._parameters import ParametersMixin
-from airflow_provider_batchlinux.sensors._metrics import counted_failures
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable

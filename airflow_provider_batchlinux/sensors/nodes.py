@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowSensorTimeout, AirflowSkipException
 
+from airflow_provider_batchlinux._metrics import report_timeline, tags_of
 from airflow_provider_batchlinux.core.instants import Duration
 from airflow_provider_batchlinux.exceptions import BatchLinuxError, PoolNotReadyError
 from airflow_provider_batchlinux.sensors._base import BatchLinuxPoolSensor
-from airflow_provider_batchlinux.sensors._metrics import report_timeline, tags_of
 from airflow_provider_batchlinux.triggers._base import delete_owned
 from airflow_provider_batchlinux.triggers.nodes import BatchLinuxNodesIdleTrigger
 

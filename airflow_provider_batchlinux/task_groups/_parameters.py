@@ -62,6 +62,8 @@ class CreateParameters(CommonParameters, total=False):
     preflight: bool | str | None
     body: str | dict[str, Any] | None
     expires_in: Duration | str | None
+    max_node_hours: float | str | None
+    delete_over_budget: bool | str
     if_exists: IfExists
     deletion_limit: Duration | str
     quota_limit: Duration | str | None

@@ -22,7 +22,15 @@ class BatchLinuxPoolGoneTrigger(BatchLinuxPoolTrigger):
     Fire when the service knows the pool no more.
 
     Killing the task leaves the deletion to go on: it cannot be called back.
+
+    :param usage: what the pool's nodes have used, a part of the task's result; ``None`` if that is not known.
     """
+
+    def __init__(
+        self, *, pool_id: str, usage: dict[str, Any] | None = None, **common: Unpack[WaitArguments]
+    ) -> None:
+        super().__init__(pool_id=pool_id, **common)
+        self.usage = usage
 
     def wait(self, client: BatchLinuxClient) -> PoolGoneWait:
         """Wait for the pool to be gone."""

@@ -7,12 +7,12 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from airflow_provider_batchlinux import _metrics as metrics
 from airflow_provider_batchlinux.cli import main as cli
 from airflow_provider_batchlinux.client.transport import errors
 from airflow_provider_batchlinux.core import events, service_errors
 from airflow_provider_batchlinux.emulator import __main__ as emulator
 from airflow_provider_batchlinux.get_provider_info import get_provider_info
-from airflow_provider_batchlinux.sensors import _metrics as metrics
 from tests.docs_site.docstrings import description, documented
 from tests.docs_site.restructured_text import (
     code,
@@ -134,11 +134,15 @@ def metrics_page() -> str:
         metrics.NODE_HOURS: "gauge: node-hours used until the nodes were ready",
         metrics.REPAIRS: "gauge: repairs of nodes during the wait; only with ``repair``",
         metrics.FAILURES: f"counter: waits that failed, with the tag ``kind``: {_failure_kinds()}",
+        metrics.USED: "counter: what a pool has used in its life, sent once when it is deleted, with the "
+        "tags ``dag_id`` of the Dag that created it, and ``kind``, ``dedicated`` or ``spot``",
+        metrics.PREEMPTIONS: "counter: the preemptions of such a pool, as far as they were seen",
     }
     return page(
         "Metrics",
-        "Sent by the waits for nodes to the backend that ``[metrics]`` in Airflow's configuration names, "
-        "with the tags ``dag_id`` and ``task_id``. A metric that cannot be sent never fails a task.",
+        "Sent to the backend that ``[metrics]`` in Airflow's configuration names, by the waits for nodes "
+        "with the tags ``dag_id`` and ``task_id``, and when a pool is deleted. "
+        "A metric that cannot be sent never fails a task.",
         definitions({code(name): said for name, said in names.items()}),
     )
 

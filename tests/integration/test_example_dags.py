@@ -58,7 +58,8 @@ def test_the_linux_pool_is_made_used_and_taken_away(account):
     assert all(record["ssh_command"] for record in added)
     assert work["exit_code"] == 0
     assert [record["outcome"] for record in removed] == ["removed"] * 3
-    assert xcom_of(run, "delete_pool") == [{"pool_id": created["pool_id"], "deleted": True}]
+    [deleted] = xcom_of(run, "delete_pool")
+    assert (deleted["pool_id"], deleted["deleted"]) == (created["pool_id"], True)
     nothing_is_left(account)
 
 

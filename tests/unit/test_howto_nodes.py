@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from airflow_provider_batchlinux.sensors import _metrics
+from airflow_provider_batchlinux import _metrics
 from airflow_provider_batchlinux.sensors.nodes import BatchLinuxNodesIdleSensor
 from tests.airflow_harness import ExecutionApi, run_task
 from tests.batch_account import BatchAccount

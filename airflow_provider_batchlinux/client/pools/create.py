@@ -39,6 +39,8 @@ class PoolRequest:
     :param if_exists: what to do if a pool with this id exists.
     :param has_ended: returns whether a Dag run is over, so that it does not use its pool any more.
     :param preflight: check first, if the management plane is available, whether the pool can get its nodes.
+    :param max_node_hours: how many node-hours it may use, recorded in its metadata; ``None`` for any number.
+    :param delete_over_budget: whether it is deleted when it has used more, recorded in its metadata.
     """
 
     spec: PoolDefinition
@@ -49,11 +51,19 @@ class PoolRequest:
     if_exists: IfExists = "reuse"
     preflight: bool = False
     has_ended: Callable[[Holder], bool] = lambda _holder: False
+    max_node_hours: float | None = None
+    delete_over_budget: bool = False
 
     @property
     def marks(self) -> PoolMarks:
         """What the provider records about the pool when it creates it."""
-        return PoolMarks(self.owner, self.spec.fingerprint(), self.expires_at)
+        return PoolMarks(
+            owner=self.owner,
+            fingerprint=self.spec.fingerprint(),
+            expires_at=self.expires_at,
+            max_node_hours=self.max_node_hours,
+            delete_over_budget=self.delete_over_budget,
+        )
 
 
 class Obstacle(Enum):

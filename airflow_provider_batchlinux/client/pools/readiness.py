@@ -11,8 +11,10 @@ from typing import Any
 
 from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
 from airflow_provider_batchlinux.client.api.files import start_task_output
+from airflow_provider_batchlinux.client.pools.usage import Look, record_usage
 from airflow_provider_batchlinux.client.transport.fan_out import fan_out
 from airflow_provider_batchlinux.core.node_states import BROKEN_STATES, READY_STATES
+from airflow_provider_batchlinux.core.pool_metadata import PoolMarks
 from airflow_provider_batchlinux.core.pools.readiness.policy import ReadinessPolicy
 from airflow_provider_batchlinux.core.pools.readiness.timeline import timeline_of
 from airflow_provider_batchlinux.core.pools.readiness.verdict import Outcome, PoolObservation, Verdict, judge
@@ -114,7 +116,7 @@ class NodesIdleWait:
         """
         Return the result of a verdict.
 
-        :raises PoolNotReadyError: if the verdict is that the pool failed.
+        :raises PoolNotReadyError: if the verdict is that the pool failed, or the pool is over its budget.
         """
         self.status = verdict.reason
         if verdict.outcome is Outcome.WAITING:
@@ -131,6 +133,13 @@ class NodesIdleWait:
             return {**result, "allocation_state": None, "timeline": {}}
         timeline = timeline_of(seen.pool, seen.nodes or (), now, self.policy.requested_at)
         log.info("Pool %r: %s.", self.pool_id, timeline)
+        if PoolMarks.read(seen.pool.metadata).owner:
+            usage = await record_usage(
+                self.client, self.pool_id, Look(seen.nodes or (), self.client.clock.now())
+            )
+            if usage is not None and usage.must_end:
+                msg = f"Pool {self.pool_id!r} is being deleted: {usage.excess}. Raise its max_node_hours."
+                raise PoolNotReadyError(msg, pool_id=self.pool_id)
         return {**result, "allocation_state": seen.pool.allocation_state, "timeline": timeline.to_dict()}
 
     async def _observe_unready(self, seen: PoolObservation, pool: PoolSnapshot) -> PoolObservation:

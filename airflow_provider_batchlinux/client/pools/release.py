@@ -11,6 +11,7 @@ from enum import Enum
 from typing import Any
 
 from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
+from airflow_provider_batchlinux.client.pools.usage import usage_now
 from airflow_provider_batchlinux.core.pool_metadata import (
     MARKS_VERSION,
     Holder,
@@ -19,6 +20,7 @@ from airflow_provider_batchlinux.core.pool_metadata import (
     rest_metadata,
 )
 from airflow_provider_batchlinux.core.pools.holding import holding_of
+from airflow_provider_batchlinux.core.pools.usage import PoolUsage
 from airflow_provider_batchlinux.exceptions import BatchRequestError
 
 log = logging.getLogger(__name__)
@@ -80,10 +82,12 @@ class Released:
     The outcome.
 
     :param reason: why the pool is kept, as the end of a sentence; ``None`` if it is not.
+    :param usage: what its nodes have used, if it is being deleted; ``None`` if that is not known.
     """
 
     deletion: Deletion
     reason: str | None = None
+    usage: PoolUsage | None = None
 
 
 async def release_pool(client: BatchLinuxClient, pool_id: str, release: Release) -> Released:
@@ -157,10 +161,11 @@ async def take_back(client: BatchLinuxClient, pool_id: str, owner: Mapping[str, 
 async def _release(client: BatchLinuxClient, pool: Mapping[str, Any], release: Release) -> Released | None:
     """Do the next step, and return the outcome; ``None`` if another step follows."""
     pool_id, etag = str(pool["id"]), pool.get("eTag")
-    if release.force or str(pool.get("state")).lower() == "deleting":
-        await client.delete_pool(pool_id)
-        return Released(Deletion.REQUESTED)
     metadata = metadata_of(pool)
+    if release.force or str(pool.get("state")).lower() == "deleting":
+        usage = await usage_now(client, PoolUsage.read(pool_id, metadata))
+        await client.delete_pool(pool_id)
+        return Released(Deletion.REQUESTED, usage=usage)
     marks = PoolMarks.read(metadata)
     after = release.marks_after(marks)
     reason = holding_of(after, release.now, release.has_ended)
@@ -170,5 +175,6 @@ async def _release(client: BatchLinuxClient, pool: Mapping[str, Any], release: R
         return None if reason is None else Released(Deletion.KEPT, reason)
     if reason is not None:
         return Released(Deletion.KEPT, reason)
+    usage = await usage_now(client, PoolUsage.read(pool_id, metadata))
     await client.delete_pool(pool_id, etag=etag)
-    return Released(Deletion.REQUESTED)
+    return Released(Deletion.REQUESTED, usage=usage)

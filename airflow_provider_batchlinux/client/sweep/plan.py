@@ -11,6 +11,7 @@ from typing import Any
 
 from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
 from airflow_provider_batchlinux.client.pools.sweep import delete_swept, idle_pools
+from airflow_provider_batchlinux.client.pools.usage import record_usages, usages_now
 from airflow_provider_batchlinux.client.storage.access import StorageAccess
 from airflow_provider_batchlinux.client.tasks.sweep import jobs_to_sweep, sweep_jobs
 from airflow_provider_batchlinux.client.transport.fan_out import fan_out
@@ -31,6 +32,7 @@ from airflow_provider_batchlinux.core.pools.sweep import (
     pools_of_others,
     sweep_of,
 )
+from airflow_provider_batchlinux.core.pools.usage import usage_by_dag
 from airflow_provider_batchlinux.core.tasks.sweep import JobSweep, owned_jobs
 from airflow_provider_batchlinux.core.text import counted
 from airflow_provider_batchlinux.exceptions import BatchRequestError
@@ -89,7 +91,7 @@ class SweepPlan:
     :param pools: the pools to delete.
     :param jobs: the jobs to delete or end.
     :param users: the users to remove, because their time is over or nodes owe the removal.
-    :param kept: the pools that are kept on purpose, after a failure.
+    :param owned: all pools that were considered, with what they have used.
     :param idle: the other pools that are idle; ``None`` if none was looked for.
     :param others: how many pools each other installation has.
     """
@@ -97,9 +99,19 @@ class SweepPlan:
     pools: Sequence[Sweep]
     jobs: Sequence[JobSweep]
     users: Sequence[Revocation]
-    kept: Sequence[OwnedPool]
+    owned: Sequence[OwnedPool]
     idle: Sequence[OwnedPool] | None
     others: Mapping[str, int]
+
+    @property
+    def kept(self) -> list[OwnedPool]:
+        """The pools that are kept on purpose, after a failure."""
+        return [pool for pool in self.owned if pool.is_kept]
+
+    @property
+    def over_budget(self) -> list[OwnedPool]:
+        """The pools that have used more than their budget, and are not deleted for it."""
+        return [pool for pool in self.owned if pool.usage.excess and not pool.usage.must_end]
 
 
 @dataclass(frozen=True)
@@ -153,6 +165,8 @@ class Swept:
             "users_removed": sum(user.is_done for user in self.users),
             "owed": [owed for user in self.users for owed in user.owed_nodes],
             "kept": [pool.to_dict() for pool in plan.kept],
+            "usage": usage_by_dag(pool.usage for pool in plan.owned),
+            "over_budget": [pool.usage.to_dict() for pool in plan.over_budget],
             "refused": [{**item, "error": str(error)} for item, error in self.refused],
         }
         if plan.idle is not None:
@@ -167,7 +181,7 @@ def _kind(item: Mapping[str, str]) -> str:
 async def plan_sweep(client: BatchLinuxClient, rules: SweepRules, now: datetime) -> SweepPlan:
     """Return what is no longer needed; nothing is changed."""
     bodies = await client.list_pools(SWEEP_FIELDS)
-    pools = owned_pools(bodies, rules.installations)
+    pools = await usages_now(client, owned_pools(bodies, rules.installations))
     found = (sweep_of(pool, now, runs_have_ended=rules.have_ended(pool)) for pool in pools)
     sweeps = [sweep for sweep in found if sweep is not None]
     swept = [sweep.pool.pool_id for sweep in sweeps]
@@ -187,7 +201,7 @@ async def plan_sweep(client: BatchLinuxClient, rules: SweepRules, now: datetime)
         pools=sweeps,
         jobs=await jobs_to_sweep(client, jobs, rules.job_has_ended, swept),
         users=await revoke_overdue(client, users, client.clock.now(), dry_run=True),
-        kept=[pool for pool in pools if pool.is_kept],
+        owned=pools,
         idle=idle,
         others=pools_of_others(bodies, rules.installations),
     )
@@ -211,6 +225,7 @@ async def carry_out(client: BatchLinuxClient, plan: SweepPlan, storage: StorageA
         else:
             refused.append(({"pool_id": sweep.pool.pool_id}, error))
     gone = {sweep.pool.pool_id.lower() for sweep in deleted}
+    await record_usages(client, [pool for pool in plan.owned if pool.pool_id.lower() not in gone])
     jobs = [job for job in plan.jobs if job.needs_pool is None or job.needs_pool.lower() in gone]
     ended = []
     for job, error in zip(jobs, await sweep_jobs(client, jobs, storage), strict=True):

@@ -9,11 +9,13 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
+from airflow_provider_batchlinux.client.pools.usage import Look, record_usage
 from airflow_provider_batchlinux.client.users.grant import nodes_if_any, put_on_nodes
 from airflow_provider_batchlinux.client.users.ledger import change_entry, new_token
 from airflow_provider_batchlinux.client.users.revoke import begin_ending, failed_records, take_off
 from airflow_provider_batchlinux.core.nodes.actions import NodeChoice
 from airflow_provider_batchlinux.core.pool_metadata import metadata_of
+from airflow_provider_batchlinux.core.pools.usage import Usage
 from airflow_provider_batchlinux.core.snapshots import NodeSnapshot, counts_of
 from airflow_provider_batchlinux.core.text import joined
 from airflow_provider_batchlinux.core.users.access import claim, lease_end
@@ -44,6 +46,9 @@ log = logging.getLogger(__name__)
 
 OWED_LIMIT = timedelta(days=1)
 """How long a lease stays for nodes that owe the removal of its user, such as one that is deallocated."""
+
+USAGE_INTERVAL = timedelta(minutes=30)
+"""How often a lease records what the pool has used, so that nodes that come and go are counted, too."""
 
 _ALL = NodeChoice(None, None)
 
@@ -93,6 +98,7 @@ class LeaseWait:
     _ended_at: datetime | None = field(default=None, init=False)
     _removed: set[str] = field(default_factory=set, init=False)
     _listed: tuple[datetime, list[NodeSnapshot]] | None = field(default=None, init=False)
+    _first_look: datetime | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         """Warn of a name that not every distribution accepts."""
@@ -128,7 +134,8 @@ class LeaseWait:
         body = await self.client.find_pool_body(self.pool_id, ["id", "metadata"])
         if body is None:
             return self._result(LeaseEnd.POOL_GONE)
-        entry = entries_in(metadata_of(body)).get(self.user.username)
+        metadata = metadata_of(body)
+        entry = entries_in(metadata).get(self.user.username)
         end = lease_end(entry, self.by, self.user.expires_at, self.client.clock.now())
         if end is LeaseEnd.TAKEN_OVER and entry is not None:
             log.warning("Pool %r: user %r now belongs to %s.", self.pool_id, entry.username, entry.holder)
@@ -140,6 +147,7 @@ class LeaseWait:
             self._ended_at = (entry.revoked_at if entry else None) or self.client.clock.now()
         if self._ended is None and entry is not None:
             await self._keep(entry)
+            await self._record_usage(metadata)
             return None
         assert self._ended is not None
         return await self._remove(self._ended, entry)
@@ -165,6 +173,14 @@ class LeaseWait:
             f"Pool {self.pool_id!r}: user {self.user.username!r} is on {served} of {len(nodes)} nodes "
             f"until {until_text}{_waiting(plan)}."
         )
+
+    async def _record_usage(self, metadata: Mapping[str, str]) -> None:
+        if self._listed is None:
+            return
+        looked_at, nodes = self._listed
+        self._first_look = self._first_look or looked_at
+        if looked_at >= (Usage.read(metadata).until or self._first_look) + USAGE_INTERVAL:
+            await record_usage(self.client, self.pool_id, Look(nodes, looked_at))
 
     async def _put(self, plan: UserPlan, nodes: Sequence[NodeSnapshot], now: datetime) -> None:
         token = new_token()

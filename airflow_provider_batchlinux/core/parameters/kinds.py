@@ -127,6 +127,17 @@ def count_of(value: object) -> int | None:
     return number if number is not None and number >= 0 else None
 
 
+def positive_number_of(value: object) -> float | None:
+    """Return a finite number above 0, also from text such as ``"2.5"``."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, Decimal, str)):
+        return None
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) and number > 0 else None
+
+
 def count_or_share_of(value: object) -> int | str | None:
     """Return a whole number from 0 up, or a share such as ``"5%"``."""
     count = count_of(value)
@@ -215,6 +226,9 @@ PositiveCount: TypeAlias = Annotated[
     int, Kind("a whole number from 1 up", lambda value: count_of(value) or None)
 ]
 """A whole number from 1 up."""
+
+PositiveNumber: TypeAlias = Annotated[float, Kind("a number above 0", positive_number_of)]
+"""A number above 0."""
 
 Priority: TypeAlias = Annotated[
     int,

@@ -14,6 +14,7 @@ from airflow_provider_batchlinux.core.parameters.kinds import (
     Environment,
     Flag,
     Kind,
+    PositiveNumber,
     RetryCount,
     Seconds,
     Text,
@@ -139,6 +140,8 @@ class CreatePoolRequest(WaitRequest):
     preflight: Flag | None
     body: Body | None
     expires_in: Seconds | None
+    max_node_hours: PositiveNumber | None
+    delete_over_budget: Flag
     if_exists: IfExists
     deletion_limit: Seconds
     quota_limit: Seconds | None
@@ -155,6 +158,8 @@ class CreatePoolRequest(WaitRequest):
         names = [f"start_task_{name}" for name in ("elevated", "environment", "retries")]
         if self.start_task is None and self.body is None:
             found += [f"{name} is given without start_task." for name in names if getattr(self, name)]
+        if self.delete_over_budget and self.max_node_hours is None:
+            found.append("delete_over_budget is given without max_node_hours.")
         if isinstance(self.start_task, StartTaskSpec):
             says = "is for a start_task given as text; write it into the StartTaskSpec."
             found += [f"{name} {says}" for name in names if getattr(self, name)]

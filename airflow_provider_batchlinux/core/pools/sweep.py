@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from airflow_provider_batchlinux.core.pool_metadata import Holder, PoolMarks
+from airflow_provider_batchlinux.core.pool_metadata import Holder, PoolMarks, metadata_of
+from airflow_provider_batchlinux.core.pools.usage import PoolUsage
 from airflow_provider_batchlinux.core.text import counted, table
 
 SWEEP_FIELDS = (
@@ -35,6 +36,7 @@ class OwnedPool:
     :param kept: since when it is kept on purpose, after a failure; ``None`` if it is not.
     :param kept_until: until when it is kept after a failure; ``None`` if it is not.
     :param nodes: its dedicated and Spot nodes, which are billed now.
+    :param usage: what its nodes have used, and may use.
     """
 
     pool_id: str
@@ -44,6 +46,7 @@ class OwnedPool:
     kept: str | None
     kept_until: datetime | None
     nodes: int
+    usage: PoolUsage
 
     @property
     def is_kept(self) -> bool:
@@ -100,9 +103,12 @@ def sweep_of(pool: OwnedPool, now: datetime, *, runs_have_ended: bool) -> Sweep 
 
     - A pool with an expiry is deleted after it has expired, never earlier, whatever its Dag runs do.
     - A pool without one is deleted when all Dag runs that use it have ended, unless it is kept on purpose.
+    - A pool whose budget says so is deleted when it has used more.
 
     :param runs_have_ended: the Dag runs that use it have ended, or no longer exist.
     """
+    if pool.usage.must_end:
+        return Sweep(pool, str(pool.usage.excess), None)
     if pool.expires_at is not None:
         if pool.expires_at > now:
             return None
@@ -156,4 +162,5 @@ def _owned(body: Mapping[str, Any], marks: PoolMarks) -> OwnedPool:
         kept=marks.kept_since,
         kept_until=marks.kept_until,
         nodes=int(body.get("currentDedicatedNodes") or 0) + int(body.get("currentLowPriorityNodes") or 0),
+        usage=PoolUsage.read(str(body["id"]), metadata_of(body)),
     )

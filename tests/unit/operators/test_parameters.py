@@ -66,6 +66,7 @@ SAMPLES: Mapping[Any, Any] = {
     kinds.Count: 3,
     kinds.PositiveCount: 3,
     kinds.CountOrShare: "5%",
+    kinds.PositiveNumber: 2.5,
     kinds.Priority: -5,
     Location: "abfs://private/",
     kinds.Seconds: 900,
@@ -104,6 +105,7 @@ NEEDED = {
     "ssh_public_key": KEY,
     "expires_in": 3600,
     "dedicated_nodes": 1,
+    "max_node_hours": 2.5,
 }
 """What an operator with such a parameter needs, to have a request at all."""
 

@@ -72,7 +72,7 @@ def test_the_last_run_that_uses_a_pool_deletes_it(account, first):
     run = delete(last)
 
     assert reason == f"run {last!r} of Dag 'harness' uses it"
-    assert run.result == {"pool_id": "etl", "deleted": True}
+    assert run.result.items() >= {"pool_id": "etl", "deleted": True}.items()
     assert account.pools() == []
 
 

@@ -287,7 +287,7 @@ class TestIdlePools:
         run = sweep(run_lives=True, idle_after=None)
 
         assert "idle" not in run.result
-        assert account.requests() == ["GET /pools", "GET /jobs"]
+        assert account.requests() == ["GET /pools", "GET /pools/used/nodes", "GET /jobs"]
 
 
 class TestJobs:

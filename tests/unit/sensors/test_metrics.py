@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_batchlinux.sensors import _metrics
+from airflow_provider_batchlinux import _metrics
 from airflow_provider_batchlinux.sensors.nodes import BatchLinuxNodesIdleSensor
 from airflow_provider_batchlinux.sensors.pool import BatchLinuxPoolSteadySensor
 from tests.airflow_harness import captured_log, resume_task, run_task, run_to_end, run_trigger
@@ -33,8 +33,8 @@ class Backend:
     def gauge(self, name: str, value: float, *, tags: dict[str, str]) -> None:
         self._take(name, value, tags)
 
-    def incr(self, name: str, *, tags: dict[str, str]) -> None:
-        self._take(name, self.got.get(name, 0) + 1, tags)
+    def incr(self, name: str, count: int = 1, *, tags: dict[str, str]) -> None:
+        self._take(name, self.got.get(name, 0) + count, tags)
 
     def _take(self, name: str, value: Any, tags: dict[str, str]) -> None:
         if self.error is not None:

@@ -16,6 +16,8 @@ from airflow_provider_batchlinux.client.transport.retry import RetryPolicy
 from airflow_provider_batchlinux.client.users.lease import OWED_LIMIT, LeaseWait
 from airflow_provider_batchlinux.client.users.ledger import enter, read_ledger
 from airflow_provider_batchlinux.client.users.revoke import revoke
+from airflow_provider_batchlinux.core.pool_metadata import PoolMarks, metadata_of
+from airflow_provider_batchlinux.core.pools.usage import Usage
 from airflow_provider_batchlinux.core.users.ledger import LedgerEntry, without_entry
 from airflow_provider_batchlinux.core.users.user import NodeUser
 from airflow_provider_batchlinux.exceptions import BatchUnreachableError, NodeUsersError
@@ -99,6 +101,19 @@ def test_the_user_is_on_all_nodes_and_a_second_look_leaves_them_alone(account, k
     with lease.calls_for_users() as calls:
         assert lease.look(timedelta(minutes=20)) is None
     assert calls == []
+
+
+@pytest.mark.parametrize("deletes", [False, True])
+def test_a_lease_counts_what_the_pool_uses_and_ends_it_over_its_budget(account, lease, deletes):
+    budget = PoolMarks(max_node_hours=0.9, delete_over_budget=deletes)
+    lease.ask(lambda client: change_metadata(client, "etl", budget.update))
+    looks = [lease.look(timedelta(minutes=minutes)) for minutes in (0, 29, 2)]
+
+    assert looks == [None, None, None]
+    pool = account.hook.run(lambda client: client.find_pool_body("etl"))
+    assert (pool is None) is deletes
+    if pool is not None:
+        assert Usage.read(metadata_of(pool)).node_hours == pytest.approx(31 / 30, abs=0.02)
 
 
 def test_nodes_that_join_later_get_the_user(account, key, lease):

@@ -1,4 +1,4 @@
-"""Telling Airflow's metrics how a pool's nodes came to be, or did not; a metric never fails a task."""
+"""Send metrics of pools to Airflow's backend; a metric never fails a task."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 
 from airflow.providers.common.compat.sdk import AirflowSensorTimeout, AirflowSkipException
 
+from airflow_provider_batchlinux.core.pools.usage import PoolUsage
 from airflow_provider_batchlinux.exceptions import (
     BatchAuthenticationError,
     BatchRequestError,
@@ -23,10 +24,13 @@ __all__ = [
     "FAILURES",
     "FAILURE_KINDS",
     "NODE_HOURS",
+    "PREEMPTIONS",
     "REPAIRS",
     "TIMINGS",
+    "USED",
     "counted_failures",
     "report_timeline",
+    "report_usage",
     "tags_of",
 ]
 
@@ -42,6 +46,8 @@ TIMINGS = {
 NODE_HOURS = "batchlinux.pool.node_hours"
 REPAIRS = "batchlinux.pool.repairs"
 FAILURES = "batchlinux.pool.waits_failed"
+USED = "batchlinux.pool.used_node_seconds"
+PREEMPTIONS = "batchlinux.pool.preemptions"
 
 FAILURE_KINDS: Mapping[type[BaseException], str] = {
     AirflowSensorTimeout: "timeout",
@@ -78,6 +84,18 @@ def report_timeline(
         stats.gauge(NODE_HOURS, timeline.get("node_hours") or 0.0, tags=dict(tags))
         if repairs is not None:
             stats.gauge(REPAIRS, repairs, tags=dict(tags))
+
+    _sent(send)
+
+
+def report_usage(pool: PoolUsage) -> None:
+    """Count what a pool has used in its life, once, when it is deleted; by the Dag that created it."""
+    usage, tags = pool.usage, {"dag_id": pool.dag_id}
+
+    def send(stats: Any) -> None:
+        for kind, seconds in (("dedicated", usage.dedicated_seconds), ("spot", usage.spot_seconds)):
+            stats.incr(USED, seconds, tags={**tags, "kind": kind})
+        stats.incr(PREEMPTIONS, usage.preemptions, tags=tags)
 
     _sent(send)
 

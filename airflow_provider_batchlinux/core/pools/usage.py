@@ -1,0 +1,190 @@
+"""
+Count the node-hours of a pool as a lower bound.
+
+The service keeps no history of a pool's nodes: one that has left the pool is unknown. Each look at the nodes
+adds what they have used since the previous look, by the times of allocation and last boot that the service
+reports for each node. A node that comes and goes between two looks is not counted, nor is the time between
+the last look and the departure of a node.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from airflow_provider_batchlinux.core.instants import parse_instant, rest_instant
+from airflow_provider_batchlinux.core.pool_metadata import USAGE_KEY, PoolMarks
+from airflow_provider_batchlinux.core.snapshots import NodeSnapshot
+from airflow_provider_batchlinux.core.text import counted, table
+
+WITHOUT_MACHINE = frozenset({"preempted", "deallocated"})
+"""The states of nodes that have no machine any more, so that nothing is billed for them."""
+
+_HOUR = 3600
+
+
+@dataclass(frozen=True)
+class Usage:
+    """
+    What the nodes of a pool have used since its creation, as a lower bound.
+
+    :param dedicated_seconds: the node-seconds of its dedicated nodes.
+    :param spot_seconds: the node-seconds of its Spot nodes.
+    :param preemptions: how many Spot nodes were seen without the machine that Azure took back.
+    :param until: when the nodes were last looked at, by the service's clock; ``None`` for never.
+    """
+
+    dedicated_seconds: int = 0
+    spot_seconds: int = 0
+    preemptions: int = 0
+    until: datetime | None = None
+
+    @classmethod
+    def read(cls, metadata: Mapping[str, str]) -> Usage:
+        """Return the usage in a pool's metadata; none if it cannot be read."""
+        try:
+            dedicated, spot, preemptions, until = json.loads(metadata[USAGE_KEY])
+            return cls(int(dedicated), int(spot), int(preemptions), parse_instant(until))
+        except (KeyError, TypeError, ValueError):
+            return cls()
+
+    def update(self, metadata: Mapping[str, str]) -> dict[str, str]:
+        """Return a pool's metadata with this usage in it."""
+        until = rest_instant(self.until) if self.until is not None else None
+        values = [self.dedicated_seconds, self.spot_seconds, self.preemptions, until]
+        return {**metadata, USAGE_KEY: json.dumps(values, separators=(",", ":"))}
+
+    def seen(self, nodes: Iterable[NodeSnapshot], now: datetime) -> Usage:
+        """
+        Return the usage after a look at the nodes of the pool.
+
+        :param nodes: all nodes of the pool.
+        :param now: the time of the look, or before it, by the service's clock.
+        """
+        if self.until is not None and now <= self.until:
+            return self
+        seconds = {True: 0.0, False: 0.0}
+        preemptions = 0
+        for node in nodes:
+            has_left = node.state in WITHOUT_MACHINE
+            end = node.state_since if has_left else now
+            since = [moment for moment in (node.allocated, node.last_boot, self.until) if moment is not None]
+            if end is None or not (node.allocated or node.last_boot):
+                continue
+            # A node that was started since the last look may have had no machine before.
+            seconds[node.dedicated] += max(0.0, (min(end, now) - max(since)).total_seconds())
+            is_new = self.until is None or end > self.until
+            preemptions += node.state == "preempted" and is_new
+        return Usage(
+            dedicated_seconds=self.dedicated_seconds + int(seconds[True]),
+            spot_seconds=self.spot_seconds + int(seconds[False]),
+            preemptions=self.preemptions + preemptions,
+            until=now,
+        )
+
+    def merged(self, other: Usage) -> Usage:
+        """Return the best of two counts of one pool: each is a lower bound."""
+        later = [moment for moment in (self.until, other.until) if moment is not None]
+        return Usage(
+            dedicated_seconds=max(self.dedicated_seconds, other.dedicated_seconds),
+            spot_seconds=max(self.spot_seconds, other.spot_seconds),
+            preemptions=max(self.preemptions, other.preemptions),
+            until=max(later, default=None),
+        )
+
+    @property
+    def node_hours(self) -> float:
+        """The node-hours of both kinds."""
+        return (self.dedicated_seconds + self.spot_seconds) / _HOUR
+
+    def __str__(self) -> str:
+        """Return the usage as a part of a sentence."""
+        dedicated, spot = self.dedicated_seconds / _HOUR, self.spot_seconds / _HOUR
+        preempted = f" ({counted(self.preemptions, 'preemption')})" if self.preemptions else ""
+        return f"{dedicated:.3g} dedicated and {spot:.3g} Spot node-hours{preempted}"
+
+    def to_dict(self) -> dict[str, float]:
+        """Return the usage as a part of a result."""
+        return {
+            "dedicated_node_hours": round(self.dedicated_seconds / _HOUR, 3),
+            "spot_node_hours": round(self.spot_seconds / _HOUR, 3),
+            "preemptions": self.preemptions,
+        }
+
+
+@dataclass(frozen=True)
+class PoolUsage:
+    """
+    The usage of a pool, and what it may be.
+
+    :param dag_id: the Dag that created the pool; empty if this provider did not.
+    :param max_node_hours: its budget; ``None`` for none.
+    :param delete_over_budget: delete the pool when it has used more.
+    """
+
+    pool_id: str
+    dag_id: str
+    usage: Usage
+    max_node_hours: float | None = None
+    delete_over_budget: bool = False
+
+    @classmethod
+    def read(cls, pool_id: str, metadata: Mapping[str, str]) -> PoolUsage:
+        """Return what a pool's metadata says."""
+        marks = PoolMarks.read(metadata)
+        return cls(
+            pool_id=pool_id,
+            dag_id=marks.owner.get("dag_id", ""),
+            usage=Usage.read(metadata),
+            max_node_hours=marks.max_node_hours,
+            delete_over_budget=marks.delete_over_budget,
+        )
+
+    def seen(self, nodes: Iterable[NodeSnapshot], now: datetime) -> PoolUsage:
+        """Return this after a look at the nodes, as :meth:`Usage.seen`."""
+        return replace(self, usage=self.usage.seen(nodes, now))
+
+    @property
+    def excess(self) -> str | None:
+        """What the pool has used of its budget, as the end of a sentence; ``None`` if that is not over."""
+        if self.max_node_hours is None or self.usage.node_hours <= self.max_node_hours:
+            return None
+        return f"it has used {self.usage.node_hours:.3g} of {self.max_node_hours:g} node-hours"
+
+    @property
+    def must_end(self) -> bool:
+        """Whether the pool is to be deleted for its usage."""
+        return self.delete_over_budget and self.excess is not None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the pool as an entry of a result."""
+        return {"pool_id": self.pool_id, **self.usage.to_dict(), "max_node_hours": self.max_node_hours}
+
+
+def usage_table(pools: Iterable[PoolUsage]) -> str:
+    """Return a table of what the pools of each Dag have used, for the log."""
+    rows = [
+        (str(row["dag_id"]) or "-", str(row["pools"]), f"{row['dedicated_node_hours']:g}",
+         f"{row['spot_node_hours']:g}", str(row["preemptions"]))
+        for row in usage_by_dag(pools)
+    ]  # fmt: skip
+    return table(("DAG", "POOLS", "DEDICATED NODE-HOURS", "SPOT NODE-HOURS", "PREEMPTIONS"), rows)
+
+
+def usage_by_dag(pools: Iterable[PoolUsage]) -> list[dict[str, Any]]:
+    """Return the usage of the pools of each Dag, the largest first, as entries of a result."""
+    sums: dict[str, Usage] = {}
+    counts: dict[str, int] = {}
+    for pool in pools:
+        before = sums.get(pool.dag_id, Usage())
+        sums[pool.dag_id] = Usage(
+            before.dedicated_seconds + pool.usage.dedicated_seconds,
+            before.spot_seconds + pool.usage.spot_seconds,
+            before.preemptions + pool.usage.preemptions,
+        )
+        counts[pool.dag_id] = counts.get(pool.dag_id, 0) + 1
+    by_size = sorted(sums, key=lambda dag_id: (-sums[dag_id].node_hours, dag_id))
+    return [{"dag_id": dag_id, "pools": counts[dag_id], **sums[dag_id].to_dict()} for dag_id in by_size]
