@@ -64,11 +64,18 @@ def _connection_type() -> dict[str, Any]:
         "hook-class-name": f"{_PACKAGE}.hooks.batch_linux.BatchLinuxHook",
         "hook-name": _INTEGRATION,
         "ui-field-behaviour": {
-            "hidden-fields": ["host", "port", "schema"],
-            "relabeling": {"login": "Batch account name", "password": "Batch account key"},
+            "hidden-fields": ["schema"],
+            "relabeling": {
+                "host": "Account URL",
+                "login": "Batch account name",
+                "password": "Batch account key",
+            },
             "placeholders": {
+                "host": "https://NAME.REGION.batch.azure.com",
                 "login": "required with a key; otherwise read from the account URL",
                 "password": "leave empty to use an Entra identity",
+                # The page sends 0 for none, which Airflow 3.3.2 takes for a change of the stored connection.
+                "port": "443; the Test button of Airflow 3.3 needs it",
             },
         },
         "conn-fields": _connection_fields(),
@@ -142,8 +149,8 @@ def _page_options() -> dict[str, Any]:
 
 
 def _connection_fields() -> dict[str, Any]:
+    """Return the fields below those of every connection. Airflow folds each section."""
     return {
-        "account_url": _text("Account URL", "https://NAME.REGION.batch.azure.com"),
         "auth": {
             "label": "Authentication",
             "description": "Empty: the shared key if one is set, otherwise Azure's default credential chain.",
@@ -151,35 +158,61 @@ def _connection_fields() -> dict[str, Any]:
                 "type": ["string", "null"],
                 "default": "",
                 "enum": ["", *_WAYS_TO_AUTHENTICATE],
+                "section": "Kind of login",
             },
         },
-        "tenant_id": _text("Tenant id", "For a client secret; optional for a workload identity."),
-        "client_id": _text("Client id", "Of the application, or of a user-assigned managed identity."),
-        "client_secret": _text(
-            "Client secret", "Only for the authentication client_secret.", format="password"
+        **_section(
+            "Login by client secret",
+            tenant_id=_text("Tenant id", "For a client secret; optional for a workload identity."),
+            client_id=_text("Client id", "Of the application, or of a user-assigned managed identity."),
+            client_secret=_text(
+                "Client secret", "Only for the authentication client_secret.", format="password"
+            ),
         ),
-        "managed_identity_client_id": _text(
-            "Managed identity client id", "The client id, under the name that azure_batch connections use."
+        **_section(
+            "Login by managed or workload identity",
+            managed_identity_client_id=_text(
+                "Managed identity client id",
+                "The client id, under the name that azure_batch connections use.",
+            ),
+            workload_identity_tenant_id=_text(
+                "Workload identity tenant id",
+                "The tenant id, under the name that azure_batch connections use.",
+            ),
         ),
-        "workload_identity_tenant_id": _text(
-            "Workload identity tenant id", "The tenant id, under the name that azure_batch connections use."
+        **_section(
+            "Management plane and links to the portal",
+            subscription_id=_text("Subscription id", "For links to the portal and the management plane."),
+            resource_group=_text("Resource group", "For links to the portal and the management plane."),
         ),
-        "authority_host": _text(
-            "Authority host",
-            "The host of the token endpoint, outside the public cloud. Empty: AZURE_AUTHORITY_HOST.",
+        **_section(
+            "Proxy or private cloud",
+            ca_file=_text(
+                "CA file",
+                "CA certificates (PEM) to trust instead of the system's, for a proxy or private cloud.",
+            ),
+            authority_host=_text(
+                "Authority host",
+                "The host of the token endpoint, outside the public cloud. Empty: AZURE_AUTHORITY_HOST.",
+            ),
+            management_url=_text(
+                "Management URL",
+                "The URL of the management plane, outside the public cloud. Empty: that of the public cloud.",
+            ),
         ),
-        "ca_file": _text(
-            "CA file",
-            "CA certificates (PEM) to trust instead of the system's, for a proxy or private cloud.",
-        ),
-        **_management_fields(),
+        **_section("Pools and requests", **_fields_of_pools()),
+    }
+
+
+def _fields_of_pools() -> dict[str, Any]:
+    return {
         "id_prefix": _text(
             "Prefix of ids",
             "The prefix of the ids of pools and jobs that tasks create. Empty: af.",
         ),
         "forbid_open_ssh": {
             "label": "Forbid open SSH",
-            "description": "Refuse pools whose SSH is open to the whole Internet, and users on them.",
+            "description": "Refuse pools whose SSH is open to the whole Internet, instead of a warning.",
             "schema": {"type": ["boolean", "null"], "default": False},
         },
         "retry_budget": {
@@ -190,14 +223,9 @@ def _connection_fields() -> dict[str, Any]:
     }
 
 
-def _management_fields() -> dict[str, Any]:
+def _section(title: str, **fields: dict[str, Any]) -> dict[str, Any]:
     return {
-        "subscription_id": _text("Subscription id", "For links to the portal and the management plane."),
-        "resource_group": _text("Resource group", "For links to the portal and the management plane."),
-        "management_url": _text(
-            "Management URL",
-            "The URL of the management plane, outside the public cloud. Empty: that of the public cloud.",
-        ),
+        name: {**field, "schema": {**field["schema"], "section": title}} for name, field in fields.items()
     }
 
 

@@ -62,7 +62,7 @@ THIRD_PARTIES = {
     "_metrics": {"airflow"},
     "task_groups": {"airflow", "typing_extensions"},
     "decorators": {"airflow"},
-    "cli": {"rich"},
+    "cli": {"airflow", "argcomplete", "rich"},
     "on_node": {"airflow", "cloudpickle"},
     "hooks": {"airflow", "paramiko"},
     # yarl: the URLs of aiohttp.

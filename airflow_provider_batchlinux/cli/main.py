@@ -8,7 +8,18 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 
-from airflow_provider_batchlinux.cli.commands import images, jobs, nodes, pools, prices, ssh, sweep, users
+from airflow_provider_batchlinux.cli.commands import (
+    doctor,
+    images,
+    jobs,
+    local,
+    nodes,
+    pools,
+    prices,
+    ssh,
+    sweep,
+    users,
+)
 from airflow_provider_batchlinux.cli.terminal.output import say, warnings_shown
 
 _DISTRIBUTION = "airflow-provider-batchlinux"
@@ -56,7 +67,14 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 
     :raises SystemExit: if they are wrong, or request help.
     """
+    if arguments[:1] == ["emulator"]:
+        # Its options are its own, and argparse takes options for another program only after a first argument.
+        return argparse.Namespace(command=local.run_emulator, arguments=arguments[1:])
     parser = _parser()
+    if "_ARGCOMPLETE" in os.environ:
+        import argcomplete
+
+        argcomplete.autocomplete(parser)
     given, remote_command = _split(arguments)
     options = parser.parse_args(given, argparse.Namespace(remote_command=remote_command))
     if remote_command and not getattr(options, "takes_remote_command", False):
@@ -94,9 +112,11 @@ def _parser() -> argparse.ArgumentParser:
     jobs.add_commands(commands)
     users.add_command(commands)
     sweep.add_command(commands)
+    doctor.add_command(commands)
     images.add_command(commands)
     prices.add_command(commands)
     ssh.add_command(commands)
+    local.add_commands(commands)
     return parser
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
+from datetime import timedelta
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -17,6 +18,7 @@ from airflow_provider_batchlinux.exceptions import (
     BatchLinuxError,
     BatchUnreachableError,
 )
+from airflow_provider_batchlinux.hooks._storage_connection import DEFAULT_STORAGE_CONN_ID, storage_access
 
 if TYPE_CHECKING:
     from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
@@ -31,6 +33,8 @@ __all__ = ["DEFAULT_CONN_ID", "BatchLinuxHook", "BatchLinuxSession"]
 T = TypeVar("T")
 
 DEFAULT_CONN_ID = "azure_batch_linux_default"
+
+_UNUSABLE = "Connection {!r} cannot be used:\n"
 
 
 class BatchLinuxHook(BaseHook):
@@ -146,12 +150,19 @@ class BatchLinuxHook(BaseHook):
         return sync_sdk_client(self.settings())
 
     def test_connection(self) -> tuple[bool, str]:
-        """Make one authenticated request, and return the outcome in a sentence."""
+        """Make one authenticated request, and return the outcome in a sentence that begins with the cause."""
+        from airflow_provider_batchlinux.core.diagnosis import cause_first
+
+        has_key = False
         try:
             settings = replace(self.settings(), retry_budget=0.0)
+            has_key = settings.account_key is not None
             self.run(lambda client: client.check(), settings=settings)
-        except (BatchLinuxError, ValueError) as error:
-            return False, str(error)
+        except BatchLinuxError as error:
+            return False, cause_first(str(error), getattr(error, "code", None), has_key=has_key)
+        except ValueError as error:
+            # The form is tested under a random id.
+            return False, str(error).removeprefix(_UNUSABLE.format(self.batch_linux_conn_id))
         return True, f"Connected to {settings.endpoint} as {settings.auth.value}."
 
     def installation_id(self) -> str:
@@ -203,6 +214,41 @@ class BatchLinuxHook(BaseHook):
         """Count a pool's nodes by state: one request for any size, possibly a little outdated."""
         return self.run(lambda client: client.node_counts(pool_id))
 
+    def upload_node_logs(
+        self,
+        pool_id: str,
+        container: str,
+        *,
+        node_ids: Sequence[str] | None = None,
+        since: timedelta = timedelta(hours=24),
+        storage_conn_id: str = DEFAULT_STORAGE_CONN_ID,
+        storage_identity: str | None = None,
+        settings: AccountSettings | None = None,
+    ) -> list[dict[str, Any]]:
+        """
+        Have nodes upload the logs of their agents to a container; the uploads go on after that.
+
+        :param container: the container of Azure Storage, such as ``abfs://logs``.
+        :param node_ids: the nodes; ``None`` for all that are unusable or whose start task failed.
+        :param since: the age of the oldest entries.
+        :param storage_conn_id: the connection to the storage account.
+        :param storage_identity: the ARM id of an identity of the pool to use instead of a SAS.
+        :param settings: the account; ``None`` reads the connection.
+        :return: ``node_id``, ``directory`` and ``files`` of each node; empty if there are no such nodes.
+        """
+        from airflow_provider_batchlinux.client.nodes.logs import upload_logs
+        from airflow_provider_batchlinux.core.node_states import BROKEN_STATES
+        from airflow_provider_batchlinux.core.nodes.actions import NodeChoice
+        from airflow_provider_batchlinux.core.nodes.logs import LogRequest
+
+        request = LogRequest.of(container, storage_conn_id, storage_identity, since.total_seconds())
+        choice = NodeChoice(node_ids) if node_ids is not None else NodeChoice(states=BROKEN_STATES)
+        storage = storage_access()
+        uploaded = self.run(
+            lambda client: upload_logs(client, storage, pool_id, choice, request), settings=settings
+        )
+        return [logs.to_dict() for logs in uploaded]
+
     def delete_job(self, job_id: str) -> bool:
         """Delete a job and its tasks, also running ones; return ``False`` if the job does not exist."""
         return self.run(lambda client: client.delete_job(job_id))
@@ -227,7 +273,7 @@ class BatchLinuxHook(BaseHook):
                 extra=require_extra(connection.extra, extra),
             )
         except ValueError as error:
-            msg = f"Connection {self.batch_linux_conn_id!r} cannot be used:\n{error}"
+            msg = f"{_UNUSABLE.format(self.batch_linux_conn_id)}{error}"
             raise ValueError(msg) from error
         if conf.getboolean("batch_linux", "forbid_open_ssh", fallback=False):
             settings = replace(settings, forbid_open_ssh=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -12,6 +13,8 @@ from airflow_provider_batchlinux.client.transport.account import EXAMPLE_URL, Ac
 __all__ = ["require_extra", "settings_of"]
 
 _PREFIXES = ("", "extra__azure_batch_linux__", "extra__azure_batch__")
+_PORT = re.compile(r":\d+$")
+_USUAL_PORTS = {"https": 443, "http": 80}
 _DEFAULT_ID_PREFIX = "af"
 _DEFAULT_RETRY_BUDGET = 300.0
 
@@ -48,8 +51,8 @@ def settings_of(
 
     :param login: the account's name; ``None`` takes it from a URL of Azure's own form.
     :param password: the account's key; ``None`` for an Entra identity.
-    :param host: the account's host, where the extra has no ``account_url`` (as in a connection URI).
-    :param port: the port of that host; ``None`` for that of its scheme.
+    :param host: the account's URL or host, where the extra has no ``account_url``.
+    :param port: the port of that host, unless its URL has one; ``None`` for that of its scheme.
     :param extra: the connection's extra. Names that the provider does not know are left alone.
     :raises ValueError: the settings cannot work; every problem is named, no secret is repeated.
     """
@@ -92,8 +95,11 @@ def _text(extra: Mapping[str, Any], name: str) -> str:
 def _url_of(host: str | None, port: int | None) -> str:
     if not host:
         return ""
-    url = host if "://" in host else f"https://{host}"
-    return f"{url.rstrip('/')}:{port}" if port else url
+    url = (host.strip() if "://" in host else f"https://{host.strip()}").rstrip("/")
+    # A port in the URL counts first: the Test button of Airflow 3.3.2 needs one in the field for it, too.
+    has_port = _PORT.search(url) is not None
+    is_usual = port == _USUAL_PORTS.get(url.partition(":")[0].lower())
+    return url if not port or has_port or is_usual else f"{url}:{port}"
 
 
 def _name_in(endpoint: str) -> str:

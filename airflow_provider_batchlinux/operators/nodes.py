@@ -1,4 +1,4 @@
-"""Operators that reboot, reimage, deallocate and start nodes of a pool."""
+"""Operators that reboot, reimage, deallocate and start nodes of a pool, and upload their logs."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from airflow_provider_batchlinux.core.instants import Duration
 from airflow_provider_batchlinux.core.node_states import READY_STATES
 from airflow_provider_batchlinux.exceptions import PoolNotReadyError
+from airflow_provider_batchlinux.hooks._storage_connection import DEFAULT_STORAGE_CONN_ID, storage_access
+from airflow_provider_batchlinux.links._base import persist_links
 from airflow_provider_batchlinux.links.pool_page import BatchLinuxPoolPageLink
 from airflow_provider_batchlinux.links.portal import BatchLinuxNodeLink, BatchLinuxPoolLink
+from airflow_provider_batchlinux.operators._base import BatchLinuxBaseOperator
 from airflow_provider_batchlinux.operators._waiting import DEFAULT_DEFERRABLE, BatchLinuxWaitingOperator, Step
 from airflow_provider_batchlinux.triggers.node_actions import BatchLinuxNodesActedTrigger
 
@@ -18,7 +21,11 @@ if TYPE_CHECKING:
 
     from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
     from airflow_provider_batchlinux.core.nodes.actions import NodeAction, NodeChoice
-    from airflow_provider_batchlinux.core.nodes.requests import InterruptingActionRequest, NodeActionRequest
+    from airflow_provider_batchlinux.core.nodes.requests import (
+        InterruptingActionRequest,
+        NodeActionRequest,
+        UploadNodeLogsRequest,
+    )
     from airflow_provider_batchlinux.core.pools.changes.resize import RunningTasks
 
     N = TypeVar("N", bound=NodeActionRequest)
@@ -30,7 +37,23 @@ __all__ = [
     "BatchLinuxRebootNodesOperator",
     "BatchLinuxReimageNodesOperator",
     "BatchLinuxStartNodesOperator",
+    "BatchLinuxUploadNodeLogsOperator",
 ]
+
+
+def nothing_selected(
+    request: NodeActionRequest | UploadNodeLogsRequest, choice: NodeChoice, what: str
+) -> str:
+    """
+    Return a warning that no node is selected.
+
+    :raises PoolNotReadyError: the request does not allow that.
+    """
+    msg = f"Pool {request.pool_id!r} has no nodes {choice}, so there is nothing to {what}"
+    if not request.allow_empty:
+        msg += ". allow_empty=True lets that succeed."
+        raise PoolNotReadyError(msg, pool_id=request.pool_id)
+    return f"{msg}; allow_empty permits that."
 
 
 class _NodesOperator(BatchLinuxWaitingOperator[N]):
@@ -73,7 +96,7 @@ class _NodesOperator(BatchLinuxWaitingOperator[N]):
         choice = request.choice(self.selected_by_default)
         acted = await act_on_nodes(client, request.pool_id, self.action, choice, self.running_tasks_option())
         if not acted.node_ids:
-            self._require_allowed(choice)
+            self.log.warning("%s", nothing_selected(request, choice, self.action))
         if not request.wait or not acted.node_ids:
             return {"pool_id": request.pool_id, "done": len(acted.node_ids), "gone": 0}
         since = acted.since.isoformat() if acted.since else None
@@ -84,13 +107,6 @@ class _NodesOperator(BatchLinuxWaitingOperator[N]):
     def running_tasks_option(self) -> RunningTasks:
         """Return what to do with tasks that run on the nodes."""
         return "requeue"
-
-    def _require_allowed(self, choice: NodeChoice) -> None:
-        msg = f"Pool {self.request.pool_id!r} has no nodes {choice}, so there is nothing to {self.action}"
-        if not self.request.allow_empty:
-            msg += ". allow_empty=True lets that succeed."
-            raise PoolNotReadyError(msg, pool_id=self.request.pool_id)
-        self.log.warning("%s; allow_empty permits that.", msg)
 
 
 class _InterruptingOperator(_NodesOperator["InterruptingActionRequest"]):
@@ -305,3 +321,88 @@ class BatchLinuxStartNodesOperator(_NodesOperator["NodeActionRequest"]):
         from airflow_provider_batchlinux.core.nodes.requests import NodeActionRequest
 
         return NodeActionRequest
+
+
+class BatchLinuxUploadNodeLogsOperator(BatchLinuxBaseOperator["UploadNodeLogsRequest"]):
+    """
+    Upload the logs of node agents to a container of Azure Storage, for a support request.
+
+    The service serves these logs in no other way. The nodes upload them after the task has ended; a node that
+    is deleted before that uploads no more.
+
+    .. code-block:: python
+
+        BatchLinuxUploadNodeLogsOperator(
+            task_id="upload_logs", pool_id="etl", container="abfs://logs", trigger_rule="one_failed"
+        )
+
+    The task fails if the container does not exist, except where only a SAS or an identity of the pool leads
+    to it: then nothing can be asked. If a node refuses, the task fails after all other nodes were asked, and
+    names the node and the service's reason.
+
+    Result in XCom: for each node ``node_id``, ``directory`` (in the container, chosen by the service) and
+    ``files``, the number of files.
+
+    .. seealso::
+        ``docs/howto/use-the-command-line.md``.
+
+    :param pool_id: the pool's id. (templated)
+    :param container: the container, such as ``abfs://logs`` or a URL with a SAS. (templated)
+    :param node_ids: the nodes; ``None`` for all that are unusable or whose start task failed. The log warns
+        of nodes that do not exist. (templated)
+    :param states: only nodes in these states; ``None`` for nodes in any state, if ``node_ids`` are given.
+        (templated)
+    :param since: the age of the oldest entries, as a pendulum duration, ``timedelta`` or seconds. (templated)
+    :param allow_empty: succeed, with a warning, if no node is selected; ``False`` fails the task. (templated)
+    :param storage_conn_id: the connection to the storage account, of type ``wasb`` or ``adls``. (templated)
+    :param storage_identity: the ARM id of a managed identity of the pool that the nodes use instead of a SAS;
+        ``None`` for a SAS. (templated)
+    :param batch_linux_conn_id: the connection to the Batch account. (templated)
+    """
+
+    operator_extra_links = (BatchLinuxPoolPageLink(), BatchLinuxPoolLink(), BatchLinuxNodeLink())
+    template_fields_renderers = {"node_ids": "json", "states": "json"}  # noqa: RUF012  # as Airflow declares it
+
+    def __init__(
+        self,
+        *,
+        pool_id: str,
+        container: str,
+        node_ids: list[str] | None = None,
+        states: list[str] | None = None,
+        since: Duration | str = timedelta(hours=24),
+        allow_empty: bool | str = False,
+        storage_conn_id: str = DEFAULT_STORAGE_CONN_ID,
+        storage_identity: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.pool_id = pool_id
+        self.container = container
+        self.node_ids = node_ids
+        self.states = states
+        self.since = since
+        self.allow_empty = allow_empty
+        self.storage_conn_id = storage_conn_id
+        self.storage_identity = storage_identity
+
+    @classmethod
+    def request_class(cls) -> type[UploadNodeLogsRequest]:
+        """Return the class of the request."""
+        from airflow_provider_batchlinux.core.nodes.requests import UploadNodeLogsRequest
+
+        return UploadNodeLogsRequest
+
+    def execute(self, context: Context) -> list[dict[str, Any]]:
+        """Send the request to the selected nodes."""
+        from airflow_provider_batchlinux.client.nodes.logs import upload_logs
+
+        request, storage = self.request, storage_access()
+        choice, logs = request.choice, request.logs
+        persist_links(self, context, self.account, request.pool_id)
+        uploaded = self.hook.run(
+            lambda client: upload_logs(client, storage, request.pool_id, choice, logs), settings=self.account
+        )
+        if not uploaded:
+            self.log.warning("%s", nothing_selected(request, choice, "upload"))
+        return [one.to_dict() for one in uploaded]

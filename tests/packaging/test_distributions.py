@@ -13,6 +13,7 @@ import pytest
 import airflow_provider_batchlinux
 from tests.packaging.conftest import ROOT
 
+EXAMPLES = "airflow_provider_batchlinux/example_dags/"
 PACKAGE = Path(airflow_provider_batchlinux.__file__).parent
 
 
@@ -35,7 +36,15 @@ def test_the_wheel_holds_every_file_of_the_package(wheel_files: list[str]) -> No
     files = {path for path in PACKAGE.rglob("*") if path.is_file() and "__pycache__" not in path.parts}
 
     assert {str(path.relative_to(ROOT)) for path in files} == {
-        name for name in wheel_files if ".dist-info/" not in name
+        name for name in wheel_files if ".dist-info/" not in name and not name.startswith(EXAMPLES)
+    }
+
+
+def test_the_wheel_brings_the_example_dags_for_the_command_that_copies_them(wheel_files: list[str]) -> None:
+    files = {path for path in (ROOT / "example_dags").rglob("*") if path.is_file()}
+
+    assert {name.removeprefix(EXAMPLES) for name in wheel_files if name.startswith(EXAMPLES)} == {
+        str(path.relative_to(ROOT / "example_dags")) for path in files if "__pycache__" not in path.parts
     }
 
 

@@ -48,6 +48,7 @@ from airflow_provider_batchlinux.operators.nodes import (
     BatchLinuxRebootNodesOperator,
     BatchLinuxReimageNodesOperator,
     BatchLinuxStartNodesOperator,
+    BatchLinuxUploadNodeLogsOperator,
 )
 from airflow_provider_batchlinux.operators.pool import (
     BatchLinuxCreatePoolOperator,
@@ -321,6 +322,7 @@ with DAG("typed", schedule="@daily", start_date=pendulum.datetime(2026, 1, 1)):
     BatchLinuxReimageNodesOperator(task_id="reimage", pool_id=pool_id, node_ids=["tvm-1"], wait=False)
     BatchLinuxDeallocateNodesOperator(task_id="sleep", pool_id=pool_id, running_tasks="taskcompletion")
     BatchLinuxStartNodesOperator(task_id="wake", pool_id=pool_id, timeout=timedelta(minutes=20))
+    BatchLinuxUploadNodeLogsOperator(task_id="logs", pool_id=pool_id, container="abfs://logs", since=3600)
     BatchLinuxPoolSteadySensor(task_id="steady", pool_id=pool_id, deferrable=True, mode="reschedule")
     BatchLinuxPoolGoneSensor(task_id="gone", pool_id=pool_id, timeout=600)
     BatchLinuxSweepPoolsOperator(

@@ -100,7 +100,35 @@ def test_the_form_has_a_field_for_each_setting_that_the_hook_reads() -> None:
     with pytest.raises(ValueError, match="account_url"):
         settings_of(login=None, password=None, host=None, extra=asked)
 
-    assert {name for name in asked.names if not name.startswith("extra__")} == set(FIELDS)
+    # The standard field of the host is for the URL: a URL in the extra is that of another type of connection.
+    assert {name for name in asked.names if not name.startswith("extra__")} == {"account_url", *FIELDS}
+
+
+def test_the_form_begins_with_url_account_and_key_and_folds_the_rest() -> None:
+    behaviour = CONNECTION_TYPE["ui-field-behaviour"]
+
+    assert behaviour["hidden-fields"] == ["schema"]
+    assert [behaviour["relabeling"][name] for name in ("host", "login", "password")] == [
+        "Account URL", "Batch account name", "Batch account key",
+    ]  # fmt: skip
+    assert all(field["schema"]["section"] for field in FIELDS.values())
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "endpoint"),
+    [
+        ("https://name.region.batch.azure.com", 443, "https://name.region.batch.azure.com"),
+        ("https://name.region.batch.azure.com/", 0, "https://name.region.batch.azure.com"),
+        ("name.region.batch.azure.com", None, "https://name.region.batch.azure.com"),
+        ("http://127.0.0.1:8443", 443, "http://127.0.0.1:8443"),
+        ("http://127.0.0.1", 8443, "http://127.0.0.1:8443"),
+    ],
+)
+def test_a_port_that_the_test_button_needs_changes_no_url(host: str, port: int | None, endpoint: str) -> None:
+    """Airflow 3.3.2 refuses to test a stored connection without a port, so the form asks for one."""
+    settings = settings_of(login="name", password="a2V5", host=host, port=port, extra={})
+
+    assert settings.endpoint == endpoint
 
 
 def test_the_form_offers_each_way_to_authenticate() -> None:

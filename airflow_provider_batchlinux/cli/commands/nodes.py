@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_batchlinux.cli.terminal.account import add_verb, on_account
+from airflow_provider_batchlinux.cli.terminal.account import add_verb, hook_and_settings, on_account
 from airflow_provider_batchlinux.cli.terminal.following import NodeFile, add_following, print_files, streams
 from airflow_provider_batchlinux.cli.terminal.output import (
     NothingDoneError,
     add_json,
     add_yes,
     age,
+    duration,
     print_facts,
     print_json,
     print_table,
@@ -61,6 +63,18 @@ def add_command(commands: Any) -> None:
     for parser in (show, log):
         parser.add_argument("pool", metavar="POOL", help="the pool's id")
         parser.add_argument("node", metavar="NODE", help="the node's id")
+    logs = add_verb(verbs, "upload-logs", _upload_logs, "upload the logs of node agents to storage", add_json)
+    logs.add_argument("pool", metavar="POOL", help="the pool's id")
+    logs.add_argument("nodes", metavar="NODE", nargs="*", help="the node's id; default: all broken nodes")
+    logs.add_argument("--to", metavar="CONTAINER", required=True, help="such as abfs://logs")
+    logs.add_argument(
+        "--since", metavar="TIME", type=duration, default=timedelta(hours=24),
+        help="the age of the oldest entries, such as 2h or 1d (default: 24h)",
+    )  # fmt: skip
+    logs.add_argument(
+        "--storage-conn", metavar="ID", default="wasb_default",
+        help="the Airflow connection to Azure Storage (default: wasb_default)",
+    )  # fmt: skip
     for action, about in _ABOUT.items():
         act = add_verb(verbs, action, partial(_act, action), about, add_yes)
         act.add_argument("pool", metavar="POOL", help="the pool's id")
@@ -180,6 +194,27 @@ def _act(action: NodeAction, options: Namespace) -> int:
         say(f"{action.capitalize()} is accepted by {joined(taken)}.")
     # A warning has named the nodes that the pool does not have.
     return 0 if len(taken) == len(set(map(str.lower, options.nodes))) else 1
+
+
+def _upload_logs(options: Namespace) -> int:
+    hook, settings = hook_and_settings(options)
+    uploaded = hook.upload_node_logs(
+        options.pool,
+        options.to,
+        node_ids=options.nodes or None,
+        since=options.since,
+        storage_conn_id=options.storage_conn,
+        settings=settings,
+    )
+    if not uploaded:
+        msg = f"Nothing was done: pool {options.pool!r} has no such nodes, or none is broken."
+        raise NothingDoneError(msg)
+    if options.json:
+        print_json(uploaded)
+    else:
+        print_table(("NODE", "DIRECTORY", "FILES"), [tuple(node.values()) for node in uploaded])
+        say("The nodes upload their files now.")
+    return 0
 
 
 async def _node(client: BatchLinuxClient, options: Namespace) -> Any:

@@ -58,6 +58,8 @@ def hook_and_settings(options: Namespace) -> tuple[BatchLinuxHook, AccountSettin
 
     :raises ValueError: if the connection or the environment is invalid; all problems.
     """
+    from airflow.providers.common.compat.sdk import AirflowNotFoundException
+
     from airflow_provider_batchlinux.hooks.batch_linux import DEFAULT_CONN_ID, BatchLinuxHook
 
     conn_id = options.conn or os.environ.get(CONN_VARIABLE)
@@ -66,8 +68,17 @@ def hook_and_settings(options: Namespace) -> tuple[BatchLinuxHook, AccountSettin
         settings = _settings_from(os.environ)
     else:
         # Airflow 3.1 logs to standard output when it reads a connection; that is for the command's output.
-        with redirect_stdout(sys.stderr):
-            settings = hook.settings()
+        try:
+            with redirect_stdout(sys.stderr):
+                settings = hook.settings()
+        except AirflowNotFoundException:
+            name = hook.batch_linux_conn_id
+            msg = (
+                f"Connection {name!r} is not defined here. Set AIRFLOW_CONN_{name.upper()} or configure the "
+                f"secrets backend, name another one with --conn or {CONN_VARIABLE}, or name the account with "
+                "AZURE_BATCH_ENDPOINT."
+            )
+            raise ValueError(msg) from None
     return hook, replace(settings, retry_budget=min(settings.retry_budget, _PATIENCE))
 
 

@@ -33,6 +33,12 @@ def print_json(value: object) -> None:
     sys.stdout.write(json.dumps(value, indent=2) + "\n")
 
 
+def print_line(text: str) -> None:
+    """Print a line."""
+    sys.stdout.write(f"{harmless(text, kept=chr(10))}\n")
+    sys.stdout.flush()
+
+
 def print_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Print rows under a header; a terminal folds long cells, a file has each row on one line."""
     from rich.console import Console

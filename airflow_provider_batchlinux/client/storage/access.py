@@ -91,6 +91,25 @@ class StorageAccess:
             urls |= await self._signed(await self.settings(conn_id), of_connection, until)
         return urls
 
+    async def require_container(self, grant: Grant) -> None:
+        """
+        Check that the container of a grant exists, unless only a SAS leads to it, which may not permit that.
+
+        :raises ValueError: the connection is not defined, or cannot be used.
+        :raises BatchLinuxError: it does not exist, or the account refused the request, or did not answer.
+        """
+        location = grant.location
+        if location.has_access:
+            return
+        settings = await self.settings(grant.conn_id)
+        if settings.sas is not None:
+            return
+        _require_account(settings, location)
+        endpoint = location.account_url or settings.account.endpoint
+        what = f"find container {location.container!r}"
+        async with self._service(settings, endpoint) as service, _translated(what, settings):
+            await service.get_container_client(location.container).get_container_properties()
+
     async def put(self, location: StorageLocation, conn_id: str, content: bytes) -> str:
         """Write a blob, and return its URL without a SAS."""
         settings = await self.settings(conn_id)
@@ -98,6 +117,28 @@ class StorageAccess:
         async with self._blob(settings, location) as blob, _translated(f"write {url}", settings):
             await blob.upload_blob(content, overwrite=True)
         return url
+
+    async def check(self, conn_id: str) -> str:
+        """
+        Return the URL of an account after a request that shows that the connection is let in.
+
+        Of a SAS only the expiry is checked: what it permits cannot be asked.
+
+        :raises ValueError: the connection is not defined, or cannot be used.
+        :raises BatchLinuxError: the account refused the request, or did not answer.
+        """
+        settings = await self.settings(conn_id)
+        endpoint, now = settings.account.endpoint, self.now()
+        if settings.sas is not None:
+            self._check_sas(f"connection {conn_id!r}", settings.sas, now)
+            return endpoint
+        if settings.account.auth is not AuthKind.SHARED_KEY:
+            await self._delegation_key(settings, endpoint, now + timedelta(hours=1))
+            return endpoint
+        async with self._service(settings, endpoint) as service, _translated(f"use {endpoint}", settings):
+            async for _ in service.list_containers(results_per_page=1):
+                break
+        return endpoint
 
     async def delete(self, location: StorageLocation, conn_id: str) -> None:
         """Delete a blob, unless it does not exist any more."""

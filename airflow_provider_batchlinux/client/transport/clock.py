@@ -27,6 +27,11 @@ class ServiceClock:
         self.offset = timedelta(0)
         """How far the service's clock is ahead of this machine's."""
 
+    @property
+    def has_heard(self) -> bool:
+        """Whether the service has answered."""
+        return self._last is not None
+
     def heard(self, date: str | None) -> None:
         """Take note of the ``Date`` header of an answer that has just arrived."""
         if not date or date == self._last:

@@ -120,6 +120,12 @@ def _has_proxy() -> bool:
     return bool(getproxies())
 
 
+def tls_context(settings: AccountSettings) -> ssl.SSLContext:
+    """Return what a TLS connection to the service trusts."""
+    trust = _trust(settings)
+    return ssl.create_default_context() if isinstance(trust, bool) else trust
+
+
 def _trust(settings: AccountSettings) -> ssl.SSLContext | bool:
     if settings.ca_file is None:
         return True

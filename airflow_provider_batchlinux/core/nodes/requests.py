@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from airflow_provider_batchlinux.core.node_states import READY_STATES
+from airflow_provider_batchlinux.core.node_states import BROKEN_STATES, READY_STATES
 from airflow_provider_batchlinux.core.nodes.actions import NodeChoice, NodeState
 from airflow_provider_batchlinux.core.nodes.addresses import AddressKind
+from airflow_provider_batchlinux.core.nodes.logs import LogRequest
 from airflow_provider_batchlinux.core.parameters.kinds import (
     ALL_IF_NONE,
     Count,
@@ -20,6 +21,7 @@ from airflow_provider_batchlinux.core.parameters.kinds import (
 )
 from airflow_provider_batchlinux.core.parameters.requests import PoolIdRequest, WaitRequest
 from airflow_provider_batchlinux.core.pools.changes.resize import RunningTasks
+from airflow_provider_batchlinux.core.storage.locations import Location
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,44 @@ class InterruptingActionRequest(NodeActionRequest):
     """
 
     running_tasks: RunningTasks
+
+
+@dataclass(frozen=True)
+class UploadNodeLogsRequest(PoolIdRequest):
+    """
+    An upload of the logs of node agents.
+
+    :param container: the container of Azure Storage.
+    :param node_ids: the nodes; ``None`` for all.
+    :param states: only nodes in these states; ``None`` for broken ones, or any if ``node_ids`` are given.
+    :param since: the age of the oldest entries in seconds.
+    :param allow_empty: whether it is fine if no node is selected.
+    :param storage_conn_id: the connection to the storage account.
+    :param storage_identity: the identity of the pool that is used instead of a SAS; ``None`` for a SAS.
+    """
+
+    container: Location
+    node_ids: Annotated[tuple[ServiceId, ...] | None, ALL_IF_NONE]
+    states: Annotated[tuple[NodeState, ...] | None, ALL_IF_NONE]
+    since: Seconds
+    allow_empty: Flag
+    storage_conn_id: Text
+    storage_identity: ServiceId | None
+
+    @property
+    def choice(self) -> NodeChoice:
+        """Which nodes are meant."""
+        is_open = self.node_ids is None and self.states is None
+        return NodeChoice(self.node_ids, BROKEN_STATES if is_open else self.states)
+
+    @property
+    def logs(self) -> LogRequest:
+        """
+        Which logs are meant.
+
+        :raises ValueError: ``container`` is no container.
+        """
+        return LogRequest.of(self.container, self.storage_conn_id, self.storage_identity, self.since)
 
 
 @dataclass(frozen=True)

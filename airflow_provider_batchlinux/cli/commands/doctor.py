@@ -1,0 +1,65 @@
+"""``batchlinux doctor``: check a connection step by step, and say what to do."""
+
+from __future__ import annotations
+
+import asyncio
+from argparse import Namespace
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_batchlinux.cli.terminal.account import add_verb, hook_and_settings
+from airflow_provider_batchlinux.cli.terminal.output import add_json, print_json, print_line
+from airflow_provider_batchlinux.core.diagnosis import Check
+
+if TYPE_CHECKING:
+    from airflow_provider_batchlinux.client.transport.account import AccountSettings
+
+_DESCRIPTION = """\
+Check whether a connection works from this machine: its endpoint, clock, login, rights, images, quotas,
+storage, and SSH of a node. Nothing is changed. Each line says what was found, and what to do. The exit status
+is 1 if a check has failed."""
+PATIENCE = 5.0
+"""Seconds over which a request is retried."""
+
+_SHOWN: Mapping[str, str] = {"ok": "ok", "warning": "warning", "failed": "FAILED", "skipped": "skipped"}
+
+
+def add_command(commands: Any) -> None:
+    """Add the command to the parser's commands."""
+    parser = add_verb(
+        commands, "doctor", _run, "check a connection, and say what to do", add_json, description=_DESCRIPTION
+    )
+    parser.add_argument("connection", metavar="CONN", nargs="?", help="the Airflow connection; as --conn")
+    parser.add_argument(
+        "--storage-conn", metavar="ID", default="wasb_default",
+        help="the connection to Azure Storage to check (default: wasb_default)",
+    )  # fmt: skip
+
+
+def _run(options: Namespace) -> int:
+    options.conn = options.connection or options.conn
+    found: list[Check] = []
+
+    def tell(check: Check) -> None:
+        found.append(check)
+        if not options.json:
+            print_line(f"{_SHOWN[check.outcome]:<7}  {check.name:<10}  {check.text}")
+
+    try:
+        _, settings = hook_and_settings(options)
+        asyncio.run(_diagnose(options, settings, tell))
+    except ValueError as error:
+        tell(Check("connection", "failed", " ".join(str(error).split())))
+    if options.json:
+        print_json([check.to_dict() for check in found])
+    return 1 if any(check.outcome == "failed" for check in found) else 0
+
+
+async def _diagnose(options: Namespace, settings: AccountSettings, tell: Callable[[Check], None]) -> None:
+    from airflow_provider_batchlinux.client.diagnosis.checks import diagnose
+    from airflow_provider_batchlinux.hooks._storage_connection import storage_access
+
+    storage = replace(storage_access(), retries=0)
+    async for check in diagnose(replace(settings, retry_budget=PATIENCE), storage, options.storage_conn):
+        tell(check)

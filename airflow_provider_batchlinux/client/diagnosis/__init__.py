@@ -1,0 +1,1 @@
+"""Find out why an account does not work."""

@@ -1,0 +1,93 @@
+"""``batchlinux doctor`` says what does not work, and what to do."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from airflow_provider_batchlinux.cli.main import main
+from airflow_provider_batchlinux.core.diagnosis import cause_first
+from tests.batch_account import BatchAccount
+from tests.conftest import set_connection
+
+
+def outcomes(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, dict[str, tuple[str, str]]]:
+    """Run it, and return its status with the outcome and text of each check."""
+    capsys.readouterr()
+    status = main(["doctor", "--json", *arguments])
+    checks = json.loads(capsys.readouterr().out)
+    return status, {check["name"]: (check["outcome"], check["text"]) for check in checks}
+
+
+def test_an_account_that_works_is_found_to_work(
+    account: BatchAccount, capsys: pytest.CaptureFixture[str]
+) -> None:
+    account.idle_pool(1, ssh=True)
+
+    status, found = outcomes(capsys)
+
+    assert status == 0
+    assert {name: outcome for name, (outcome, _) in found.items()} == {
+        "endpoint": "ok", "clock": "ok", "login": "ok", "rights": "ok", "images": "ok", "ssh": "ok",
+        "quotas": "skipped", "storage": "skipped",
+    }  # fmt: skip
+    assert "subscription_id, resource_group" in found["quotas"][1]
+    assert "wasb_default" in found["storage"][1]
+    assert account.pools() == ["etl"]
+
+
+def test_each_check_is_a_line_for_people(account: BatchAccount, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor", "azure_batch_linux_default"]) == 0
+
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == [*["ok"] * 5, *["skipped"] * 3]
+
+
+@pytest.mark.parametrize(
+    ("broken", "failed", "words"),
+    [
+        ({"key": "d3Jvbmc="}, "login", "The account name or key is wrong"),
+        ({"account_url": "http://127.0.0.1:1"}, "endpoint", "Check the port, the firewall and the routes."),
+        ({"account_url": "http://no-such-host.invalid"}, "endpoint", "Check the account's URL"),
+        ({"account_url": "nonsense"}, "connection", "is not a URL such as"),
+        ({"ca_file": "/no/such/file"}, "connection", "is not a readable file of certificates"),
+    ],
+)
+def test_what_is_wrong_with_a_connection_is_named(
+    broken: dict[str, str],
+    failed: str,
+    words: str,
+    account: BatchAccount,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("airflow_provider_batchlinux.cli.commands.doctor.PATIENCE", 0.0)
+    set_connection(monkeypatch, account.service, **broken)
+
+    status, found = outcomes(capsys)
+
+    assert status == 1
+    assert found[failed][0] == "failed"
+    assert words in found[failed][1]
+    assert account.service.key not in json.dumps(found)
+    assert "rights" not in found
+
+
+def test_a_connection_that_is_not_defined_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    status, found = outcomes(capsys, "nope")
+
+    assert status == 1
+    assert "Connection 'nope' is not defined here. Set AIRFLOW_CONN_NOPE" in found["connection"][1]
+
+
+def test_the_cause_is_first_and_the_message_fits() -> None:
+    message = (
+        "Could not list pools: The specified account is disabled. (AccountIsDisabled, HTTP 403, request 1-2)"
+    )
+
+    assert cause_first(message, "AccountIsDisabled", has_key=True) == (
+        "The account is disabled: The specified account is disabled. (AccountIsDisabled, HTTP 403)"
+    )
+    assert cause_first("Could not list pools: no answer", None, has_key=True) == "No answer"
+    assert len(cause_first("x" * 1000, None, has_key=False)) == 400
