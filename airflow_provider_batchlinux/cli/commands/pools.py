@@ -124,9 +124,7 @@ def _resize(options: Namespace) -> int:
         dedicated, spot = spec.targets(pool)
         lost = max(0, pool.current_dedicated - dedicated) + max(0, pool.current_spot - spot)
         if lost:
-            question = (
-                f"Remove {counted(lost, 'node')} of pool {options.pool!r} ({options.running_tasks} tasks)?"
-            )
+            question = f"Remove {counted(lost, 'node')} of pool {options.pool!r}?"
             require_consent(options, question)
 
     async def resize(client: BatchLinuxClient) -> bool:

@@ -17,7 +17,7 @@ from airflow_provider_batchlinux.core.text import harmless
 
 _PACKAGE_LOG = logging.getLogger("airflow_provider_batchlinux")
 _ANY_WIDTH = 100_000
-"""Columns of a table that no terminal shows: its lines are not folded."""
+"""Columns of a table: more than any has."""
 
 _DURATION = re.compile(r"([1-9]\d{0,5})([smhd])")
 _DURATION_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -40,23 +40,19 @@ def print_line(text: str) -> None:
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Print rows under a header; a terminal folds long cells, a file has each row on one line."""
+    """Print rows under a header. No cell is folded: an id can be copied from a narrow terminal, too."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    is_terminal = sys.stdout.isatty()
     shown = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for title in header:
-        shown.add_column(title, overflow="fold", no_wrap=not is_terminal)
+        shown.add_column(title, no_wrap=True)
     for row in rows:
         shown.add_row(*(Text(harmless(_cell(value))) for value in row))
-    width = Console(file=sys.stdout).width if is_terminal else _ANY_WIDTH
-    console = Console(file=io.StringIO(), width=width, force_terminal=is_terminal, highlight=False)
-    console.print(shown)
-    assert isinstance(console.file, io.StringIO)
-    lines = console.file.getvalue().splitlines()
-    sys.stdout.write("".join(f"{line.rstrip()}\n" for line in lines))
+    lines = io.StringIO()
+    Console(file=lines, width=_ANY_WIDTH, force_terminal=sys.stdout.isatty(), highlight=False).print(shown)
+    sys.stdout.write("".join(f"{line.rstrip()}\n" for line in lines.getvalue().splitlines()))
 
 
 def print_facts(facts: Mapping[str, object]) -> None:

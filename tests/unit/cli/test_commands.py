@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from typing import Any
 
 import pytest
 
 from airflow_provider_batchlinux.cli.main import main
 from tests.batch_account import BatchAccount, eventually
+from tests.source_code import ROOT
 from tests.unit.commands import Loop
 
 
@@ -34,6 +36,15 @@ class Terminal:
         return json.loads(self.out)
 
 
+def documented(command: str) -> set[str]:
+    """Return the names that the page promises for the JSON of a command."""
+    page = (ROOT / "docs" / "howto" / "use-the-command-line.md").read_text(encoding="utf-8")
+    [row] = re.findall(rf"^\| [^|]*`{command}`[^|]* \| (.*) \|$", page, re.MULTILINE)
+    always, _, more = row.partition("`show` also")
+    named = re.sub(r"\([^)]*\)", "", always + (more if command.endswith("show") else ""))
+    return set(re.findall(r"`(\w+)`", named))
+
+
 @pytest.fixture
 def terminal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Terminal:
     for name in ("waiting.SOONEST", "following.PAUSE"):
@@ -46,6 +57,7 @@ def test_a_pool_is_listed_shown_resized_and_deleted(account: BatchAccount, termi
 
     [listed] = terminal.json("pools", "list")
     assert listed == terminal.json("pools", "show", "etl")
+    assert set(listed) == documented("pools list") == documented("pools show")
     assert (listed["pool_id"], listed["nodes"], listed["state"]) == ("etl", {"idle": 1}, "active")
     assert listed["image"] == "canonical:ubuntu-24_04-lts:server"
     assert terminal.run("pools", "list") == 0
@@ -69,6 +81,7 @@ def test_nodes_are_listed_shown_and_rebooted(account: BatchAccount, terminal: Te
     assert terminal.json("nodes", "list", "etl", "--state", "idle") == []
     shown = terminal.json("nodes", "show", "etl", node["node_id"])
     assert shown == {**node, "recent_tasks": []}
+    assert (set(node), set(shown)) == (documented("nodes list"), documented("nodes show"))
 
     assert terminal.run("nodes", "log", "etl", node["node_id"], "--follow") == 0
     assert (terminal.out, terminal.err) == ("hello\n", "oh\n")
@@ -100,8 +113,12 @@ def test_the_output_of_a_task_is_followed_to_its_end(
     assert terminal.out == "go\n"
     [task] = terminal.json("tasks", "list", "job")
     assert (task["task_id"], task["outcome"], task["exit_code"]) == ("main", "failed", 5)
-    assert terminal.json("jobs", "show", "job")["tasks"] == {"failed": 1}
-    assert [job["job_id"] for job in terminal.json("jobs", "list", "--pool", "ETL")] == ["job"]
+    assert set(task) == documented("tasks list") == documented("tasks show")
+    shown = terminal.json("jobs", "show", "job")
+    assert shown["tasks"] == {"failed": 1}
+    [job] = terminal.json("jobs", "list", "--pool", "ETL")
+    assert job["job_id"] == "job"
+    assert (set(job), set(shown)) == (documented("jobs list"), documented("jobs show"))
 
     assert terminal.run("jobs", "terminate", "job", "--yes") == 0
     assert terminal.run("jobs", "terminate", "job", "--yes") == 1
@@ -115,6 +132,7 @@ def test_a_user_is_added_listed_audited_and_revoked(account: BatchAccount, termi
     [record] = terminal.json("users", "add", "etl", "nora", "--expires-in", "30m")
     assert record["outcome"] == "added"
     [user] = terminal.json("users", "list")
+    assert (set(record), set(user)) == (documented("users add"), documented("users list"))
     assert (user["pool_id"], user["username"], user["overdue"]) == ("etl", "nora", False)
     assert user["by"]["person"] == "Nora.Lind"
     assert terminal.json("users", "audit") | {"users": []} == {
