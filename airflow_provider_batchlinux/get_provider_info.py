@@ -161,25 +161,7 @@ def _connection_fields() -> dict[str, Any]:
                 "section": "Kind of login",
             },
         },
-        **_section(
-            "Login by client secret",
-            tenant_id=_text("Tenant id", "For a client secret; optional for a workload identity."),
-            client_id=_text("Client id", "Of the application, or of a user-assigned managed identity."),
-            client_secret=_text(
-                "Client secret", "Only for the authentication client_secret.", format="password"
-            ),
-        ),
-        **_section(
-            "Login by managed or workload identity",
-            managed_identity_client_id=_text(
-                "Managed identity client id",
-                "The client id, under the name that azure_batch connections use.",
-            ),
-            workload_identity_tenant_id=_text(
-                "Workload identity tenant id",
-                "The tenant id, under the name that azure_batch connections use.",
-            ),
-        ),
+        **_fields_of_logins(),
         **_section(
             "Management plane and links to the portal",
             subscription_id=_text("Subscription id", "For links to the portal and the management plane."),
@@ -201,6 +183,30 @@ def _connection_fields() -> dict[str, Any]:
             ),
         ),
         **_section("Pools and requests", **_fields_of_pools()),
+    }
+
+
+def _fields_of_logins() -> dict[str, Any]:
+    return {
+        **_section(
+            "Login by client secret",
+            tenant_id=_text("Tenant id", "For a client secret; optional for a workload identity."),
+            client_id=_text("Client id", "Of the application, or of a user-assigned managed identity."),
+            client_secret=_text(
+                "Client secret", "Only for the authentication client_secret.", format="password"
+            ),
+        ),
+        **_section(
+            "Login by managed or workload identity",
+            managed_identity_client_id=_text(
+                "Managed identity client id",
+                "The client id, under the name that azure_batch connections use.",
+            ),
+            workload_identity_tenant_id=_text(
+                "Workload identity tenant id",
+                "The tenant id, under the name that azure_batch connections use.",
+            ),
+        ),
     }
 
 

@@ -151,7 +151,7 @@ class BatchLinuxHook(BaseHook):
 
     def test_connection(self) -> tuple[bool, str]:
         """Make one authenticated request, and return the outcome in a sentence that begins with the cause."""
-        from airflow_provider_batchlinux.core.diagnosis import cause_first
+        from airflow_provider_batchlinux.core.diagnosis.check import cause_first
 
         has_key = False
         try:

@@ -41,7 +41,7 @@ __all__ = [
 ]
 
 
-def nothing_selected(
+def _nothing_selected(
     request: NodeActionRequest | UploadNodeLogsRequest, choice: NodeChoice, what: str
 ) -> str:
     """
@@ -96,7 +96,7 @@ class _NodesOperator(BatchLinuxWaitingOperator[N]):
         choice = request.choice(self.selected_by_default)
         acted = await act_on_nodes(client, request.pool_id, self.action, choice, self.running_tasks_option())
         if not acted.node_ids:
-            self.log.warning("%s", nothing_selected(request, choice, self.action))
+            self.log.warning("%s", _nothing_selected(request, choice, self.action))
         if not request.wait or not acted.node_ids:
             return {"pool_id": request.pool_id, "done": len(acted.node_ids), "gone": 0}
         since = acted.since.isoformat() if acted.since else None
@@ -404,5 +404,5 @@ class BatchLinuxUploadNodeLogsOperator(BatchLinuxBaseOperator["UploadNodeLogsReq
             lambda client: upload_logs(client, storage, request.pool_id, choice, logs), settings=self.account
         )
         if not uploaded:
-            self.log.warning("%s", nothing_selected(request, choice, "upload"))
+            self.log.warning("%s", _nothing_selected(request, choice, "upload"))
         return [one.to_dict() for one in uploaded]

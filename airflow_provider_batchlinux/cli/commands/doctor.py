@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_batchlinux.cli.terminal.account import add_verb, hook_and_settings
 from airflow_provider_batchlinux.cli.terminal.output import add_json, print_json, print_line
-from airflow_provider_batchlinux.core.diagnosis import Check
+from airflow_provider_batchlinux.core.diagnosis.check import Check
 
 if TYPE_CHECKING:
     from airflow_provider_batchlinux.client.transport.account import AccountSettings

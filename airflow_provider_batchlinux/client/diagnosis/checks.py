@@ -21,7 +21,7 @@ from airflow_provider_batchlinux.client.transport.account import AccountSettings
 from airflow_provider_batchlinux.client.transport.clock import ServiceClock
 from airflow_provider_batchlinux.client.transport.errors import MAX_CLOCK_SKEW
 from airflow_provider_batchlinux.client.transport.session import tls_context
-from airflow_provider_batchlinux.core.diagnosis import Check, cause_first
+from airflow_provider_batchlinux.core.diagnosis.check import Check, cause_first
 from airflow_provider_batchlinux.core.node_states import READY_STATES
 from airflow_provider_batchlinux.core.pools.preflight import USAGE_FIELDS, usage_of
 from airflow_provider_batchlinux.core.text import counted

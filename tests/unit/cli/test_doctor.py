@@ -7,7 +7,7 @@ import json
 import pytest
 
 from airflow_provider_batchlinux.cli.main import main
-from airflow_provider_batchlinux.core.diagnosis import cause_first
+from airflow_provider_batchlinux.core.diagnosis.check import cause_first
 from tests.batch_account import BatchAccount
 from tests.conftest import set_connection
 

@@ -1,0 +1,1 @@
+"""What is found when an account is checked."""
