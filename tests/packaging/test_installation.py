@@ -56,6 +56,13 @@ def test_the_programs_for_nodes_are_installed(installation: Installation) -> Non
     assert {"run_function.py", "run_function.sh"} <= set(found.split())
 
 
+def test_the_command_copies_the_example_dags_of_the_wheel(installation: Installation) -> None:
+    folder = installation.run("batchlinux", "examples", "--to", str(installation.home / "dags")).strip()
+
+    assert folder == str(installation.home / "dags" / "batchlinux_examples")
+    assert (installation.home / "dags" / "batchlinux_examples" / "example_etl.py").is_file()
+
+
 def test_airflow_lists_the_provider(providers: Mapping[str, list[dict[str, Any]]]) -> None:
     [row] = [row for row in providers["list"] if row["package_name"] == NAME]
 
