@@ -6,13 +6,14 @@ FLOOR := .venv-floor
 FUZZ := .venv-fuzz
 CLIENTS := .venv-clients
 DOCS := .venv-docs
+RELEASE := .venv-release
 BIN := $(VENV)/bin
 
 # Many tests start processes: they must find compiled modules, or each compiles the package again.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test e2e soak check bench fuzz clients azure docs floor lock clean
+.PHONY: help setup demo test e2e soak check bench fuzz clients azure docs release floor lock clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z0-9]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -80,13 +81,25 @@ azure: $(VENV)/.ready ## Run contract tests and example Dags on an empty real ac
 	@$(BIN)/python -m tests.azure $(or $(ACCOUNT),$(error Name an empty account: make azure ACCOUNT=URL)) \
 		--nodes $(or $(NODES),4) --minutes $(or $(MINUTES),60) --only "$(ONLY)"
 
-docs: $(VENV)/.ready $(DOCS)/.ready ## Build the documentation site in build/docs/html, check its links
+docs: $(VENV)/.ready $(DOCS)/.ready ## Build the documentation site in build/docs/html, check its links, do the tutorial
 	@$(BIN)/python -m tests.docs_site $(DOCS)/bin/sphinx-build
+	@BATCHLINUX_COMPARED=$$($(DOCS)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') \
+		$(BIN)/python -m pytest -q tests/docs_site
 
 $(DOCS)/.ready: pyproject.toml
 	$(PYTHON) -m venv $(DOCS)
 	$(DOCS)/bin/python -m pip install --quiet --upgrade pip
 	$(DOCS)/bin/python -m pip install --quiet --group docs
+	$(DOCS)/bin/python -m pip install --quiet --no-deps --group compared
+	touch $@
+
+release: $(VENV)/.ready $(RELEASE)/.ready ## Build wheel and sdist in dist/, check them, say what is against a release; uploads nothing
+	@$(BIN)/python -m tests.release $(RELEASE)/bin
+
+$(RELEASE)/.ready: pyproject.toml
+	$(PYTHON) -m venv $(RELEASE)
+	$(RELEASE)/bin/python -m pip install --quiet --upgrade pip
+	$(RELEASE)/bin/python -m pip install --quiet --group release
 	touch $@
 
 floor: $(FLOOR)/.ready ## Run all tests with the oldest supported Airflow
@@ -111,5 +124,5 @@ lock: $(VENV)/.ready ## Update both lock files
 		--output-file requirements-floor.lock
 
 clean: ## Delete environments, caches and results
-	rm -rf $(VENV) $(FLOOR) $(FUZZ) $(CLIENTS) $(DOCS) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist bench.json
+	rm -rf $(VENV) $(FLOOR) $(FUZZ) $(CLIENTS) $(DOCS) $(RELEASE) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist bench.json
 	find . -name __pycache__ -prune -exec rm -rf {} +

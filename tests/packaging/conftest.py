@@ -40,7 +40,13 @@ class Installation:
 
 @pytest.fixture(scope="session")
 def distributions(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Build the source distribution, and the wheel from it; give the folder with both."""
+    """
+    Build the source distribution, and the wheel from it; give the folder with both.
+
+    Those that `make release` has built are taken as they are.
+    """
+    if given := os.environ.get("BATCHLINUX_DISTRIBUTIONS"):
+        return Path(given)
     folder = tmp_path_factory.mktemp("dist")
     # Without isolation, so that nothing is downloaded: the build backend is a development dependency.
     command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(folder), str(ROOT)]
