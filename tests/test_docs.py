@@ -13,7 +13,7 @@ from typing import Any
 
 import pendulum
 import pytest
-from airflow.sdk import DAG, BaseOperator, TaskGroup
+from airflow.sdk import DAG, BaseOperator, TaskGroup, XComArg
 
 import airflow_provider_batchlinux as package
 from airflow_provider_batchlinux import exceptions, specs
@@ -172,8 +172,9 @@ def test_a_dag_in_the_pages_is_one_to_airflow(code: str, tmp_path: Path) -> None
     file = tmp_path / "shown.py"
     file.write_text(code)
     values = runpy.run_path(str(file)).values()
-    tasks = {value for value in values if isinstance(value, BaseOperator)}
+    tasks: set[Any] = {value for value in values if isinstance(value, BaseOperator)}
     tasks |= {task for value in values if isinstance(value, TaskGroup) for task in value}
+    tasks |= {task for value in values if isinstance(value, XComArg) for task, _ in value.iter_references()}
     [dag] = {task.dag.dag_id: task.dag for task in tasks}.values()
 
     assert set(dag.task_ids) == {task.task_id for task in tasks}

@@ -64,7 +64,8 @@ def _field(field: Mapping[str, Any]) -> str:
         facts.append(f"*One of:* {', '.join(map(code, choices))}.")
     if schema.get("format") == "password":
         facts.append("*Secret.*")
-    return f"**{field['label']}.** {field['description']}\n\n{' '.join(facts)}"
+    said = re.sub(r"(https://[\w.]+)", r"``\1``", field["description"])
+    return f"**{field['label']}.** {said}\n\n{' '.join(facts)}"
 
 
 def configuration_page() -> str:

@@ -1,1 +1,1 @@
-"""What `make release` runs: distributions built and checked, and what stands against a release."""
+"""What `make release` runs: distributions built and checked, and what is against a release."""
