@@ -13,6 +13,8 @@ release = _found[1] if _found else ""
 extensions = ["myst_parser"]
 exclude_patterns = ["conf.py"]
 nitpicky = True
+# Options begin with two hyphens, and code is quoted as it is.
+smartquotes = False
 # The reader links words such as `mapping` in types; only what is ours is described here.
 nitpick_ignore_regex = [("py:class", r"(?!airflow_provider_batchlinux).*"), ("py:exc", r".*")]
 myst_heading_anchors = 4
