@@ -21,6 +21,7 @@ def get_provider_info() -> dict[str, Any]:
         "hooks": _modules("hooks.batch_linux", "hooks.node_sftp", "hooks.node_ssh"),
         "operators": _modules(
             "operators.images",
+            "operators.job",
             "operators.node_ssh",
             "operators.node_users",
             "operators.node_users_lease",
@@ -29,10 +30,10 @@ def get_provider_info() -> dict[str, Any]:
             "operators.pool_size",
             "operators.sweeper",
             "operators.task",
-            "operators.user_audit",
         ),
         "sensors": _modules("sensors.nodes", "sensors.pool"),
         "triggers": _modules(
+            "triggers.job",
             "triggers.node_actions",
             "triggers.node_users",
             "triggers.node_users_lease",

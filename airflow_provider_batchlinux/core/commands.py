@@ -7,6 +7,7 @@ from typing import Any
 
 COMMAND_VARIABLE = "AIRFLOW_BATCHLINUX_COMMAND"
 CHECK_VARIABLE = "AIRFLOW_BATCHLINUX_CHECK"
+COORDINATION_VARIABLE = "AIRFLOW_BATCHLINUX_COORDINATION"
 
 MAX_COMMAND_SIZE = 96 * 1024
 """Bytes. Linux takes at most 128 KiB in one argument or environment variable."""
@@ -17,7 +18,7 @@ _MAX_VARIABLE_SIZE = 128 * 1024
 _NEEDS_CARRYING = frozenset("'\\\n\r")
 
 
-def command_line(command: str) -> tuple[str, dict[str, str]]:
+def command_line(command: str, variable: str = COMMAND_VARIABLE) -> tuple[str, dict[str, str]]:
     """
     Return the command line that runs a command under bash, and the environment it needs.
 
@@ -27,10 +28,11 @@ def command_line(command: str) -> tuple[str, dict[str, str]]:
     that bash would take for an option of its own.
 
     :param command: what one would type at a bash prompt.
+    :param variable: the environment setting in which it may travel.
     """
     if _NEEDS_CARRYING.isdisjoint(command) and not command.startswith(("-", "+")):
         return f"/bin/bash -c '{command}'", {}
-    return f"/bin/bash -c 'eval -- \"${COMMAND_VARIABLE}\"'", {COMMAND_VARIABLE: command}
+    return f"/bin/bash -c 'eval -- \"${variable}\"'", {variable: command}
 
 
 def checked_command_line(command: str, check: str) -> tuple[str, dict[str, str]]:

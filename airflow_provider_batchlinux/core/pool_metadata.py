@@ -31,6 +31,9 @@ SETTLED_KEY = f"{METADATA_PREFIX}settled"
 DELETE_JOB_KEY = f"{METADATA_PREFIX}delete_job"
 """On a job: when its operator deletes it."""
 
+TASKS_KEY = f"{METADATA_PREFIX}tasks"
+"""On a job of many commands: how many they are."""
+
 _VERSION_KEY = f"{METADATA_PREFIX}version"
 _EXPIRES_AT = f"{METADATA_PREFIX}expires_at"
 _SHARED = f"{METADATA_PREFIX}shared"

@@ -253,6 +253,18 @@ class BatchLinuxHook(BaseHook):
         """Delete a job and its tasks, also running ones; return ``False`` if the job does not exist."""
         return self.run(lambda client: client.delete_job(job_id))
 
+    def terminate_task(self, job_id: str, task_id: str) -> bool:
+        """Terminate one command of a job; return ``False`` if it has ended, or does not exist."""
+        return self.run(lambda client: client.terminate_task(job_id, task_id))
+
+    def reactivate_task(self, job_id: str, task_id: str) -> bool:
+        """
+        Run one command of a job again that has failed; return ``False`` if it has not ended yet.
+
+        :raises BatchRequestError: it has succeeded, or its job has ended: clear the Airflow task then.
+        """
+        return self.run(lambda client: client.reactivate_task(job_id, task_id))
+
     def _undefined(self) -> AirflowNotFoundException:
         name = self.batch_linux_conn_id
         return AirflowNotFoundException(

@@ -5,9 +5,11 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from airflow.providers.common.compat.sdk import BaseOperator
+from airflow.sdk import Asset
 
 if TYPE_CHECKING:
     import jinja2
@@ -166,3 +168,35 @@ def _holds_spec(value: Any) -> bool:
         return any(map(_holds_spec, value.values()))
     # Told by the package, so that a Dag file without spec objects does not import their base.
     return type(value).__module__.partition(".")[0] == _PACKAGE and hasattr(value, "to_dict")
+
+
+def assets_in(data: object) -> list[Asset]:
+    """Return the Assets that a Dag file gives as inputs, or as outputs of a success."""
+    values = data.values() if isinstance(data, Mapping) else ()
+    found = [
+        getattr(value, "source", getattr(value, "destination", value))
+        for value in values
+        if getattr(value, "upload_on", "success") != "failure"
+    ]
+    return [value for value in found if isinstance(value, Asset)]
+
+
+def missing_files(files: object) -> list[str]:
+    """List the files to send that are not on this worker."""
+    from airflow_provider_batchlinux.core.parameters.kinds import decoded
+
+    found = decoded(files)
+    paths = found.values() if isinstance(found, Mapping) else ()
+    missing = [str(path) for path in paths if not Path(str(path)).is_file()]
+    return [f"files names {path!r}, which is not a file on this worker." for path in missing]
+
+
+def packed_files(files: Mapping[str, str]) -> str | None:
+    """Return files of this worker, packed to be sent with a command; ``None`` if there are none."""
+    from airflow_provider_batchlinux.core.tasks.spec.files import pack_files
+
+    if not files:
+        return None
+    if problems := missing_files(files):
+        raise ValueError("\n".join(problems))
+    return pack_files({name: Path(path).read_bytes() for name, path in files.items()})

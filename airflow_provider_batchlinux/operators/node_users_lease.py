@@ -61,7 +61,7 @@ class BatchLinuxLeaseNodeUsersOperator(BatchLinuxWaitingOperator["LeaseNodeUsers
 
     A kill can go unnoticed, for example in the second before a triggerer has taken the task over. The user
     then stays in the pool's ledger, and
-    :class:`~airflow_provider_batchlinux.operators.user_audit.BatchLinuxAuditNodeUsersOperator` revokes it
+    :class:`~airflow_provider_batchlinux.operators.node_users.BatchLinuxAuditNodeUsersOperator` revokes it
     after its time. The expiry that the service knows, by the day, is at most two days away and is renewed
     while the lease lasts.
 

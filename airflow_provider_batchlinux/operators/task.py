@@ -10,10 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowSkipException
-from airflow.sdk import Asset
 
 from airflow_provider_batchlinux.core.instants import Duration
-from airflow_provider_batchlinux.core.parameters.kinds import decoded
 from airflow_provider_batchlinux.core.tasks.cleanup import DeleteJob
 from airflow_provider_batchlinux.exceptions import BatchQuotaError, TaskFailedError, WaitTimeoutError
 from airflow_provider_batchlinux.hooks._storage_connection import (
@@ -28,6 +26,7 @@ from airflow_provider_batchlinux.operators._base import (
     marked_owner,
     nearest_deadline,
 )
+from airflow_provider_batchlinux.operators._parameters import assets_in, missing_files
 from airflow_provider_batchlinux.operators._waiting import (
     DEFAULT_DEFERRABLE,
     BatchLinuxWaitingOperator,
@@ -40,22 +39,11 @@ if TYPE_CHECKING:
 
     from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
     from airflow_provider_batchlinux.core.tasks.requests import TaskRequest
-    from airflow_provider_batchlinux.core.tasks.task import JobSpec
+    from airflow_provider_batchlinux.core.tasks.spec.job import JobSpec
     from airflow_provider_batchlinux.specs import AutoUserSpec, TaskContainerSpec
     from airflow_provider_batchlinux.triggers._base import BatchLinuxTrigger
 
 __all__ = ["BatchLinuxTaskOperator"]
-
-
-def _assets_in(data: object) -> list[Asset]:
-    """Return the Assets that a Dag file gives as inputs, or as outputs of a success."""
-    values = data.values() if isinstance(data, Mapping) else ()
-    found = [
-        getattr(value, "source", getattr(value, "destination", value))
-        for value in values
-        if getattr(value, "upload_on", "success") != "failure"
-    ]
-    return [value for value in found if isinstance(value, Asset)]
 
 
 class BatchLinuxTaskOperator(BatchLinuxWaitingOperator["TaskRequest"]):
@@ -224,8 +212,8 @@ class BatchLinuxTaskOperator(BatchLinuxWaitingOperator["TaskRequest"]):
         **kwargs: Any,
     ) -> None:
         super().__init__(pool_id=pool_id, poll_interval=poll_interval, deferrable=deferrable, **kwargs)
-        self.inlets = [*self.inlets, *_assets_in(inputs)]
-        self.outlets = [*self.outlets, *_assets_in(outputs)]
+        self.inlets = [*self.inlets, *assets_in(inputs)]
+        self.outlets = [*self.outlets, *assets_in(outputs)]
         self.command, self.environment, self.files = command, environment, files
         self.secret_environment, self.secret_files = secret_environment, secret_files
         self.secret_storage, self.inputs, self.outputs = secret_storage, inputs, outputs
@@ -246,10 +234,7 @@ class BatchLinuxTaskOperator(BatchLinuxWaitingOperator["TaskRequest"]):
 
     def problems_on_worker(self) -> list[str]:
         """List the files that are not on this worker."""
-        files = decoded(self.files)
-        paths = files.values() if isinstance(files, Mapping) else ()
-        missing = [str(path) for path in paths if not Path(str(path)).is_file()]
-        return [f"files names {path!r}, which is not a file on this worker." for path in missing]
+        return missing_files(self.files)
 
     async def submit(self, client: BatchLinuxClient, context: Context) -> Step:
         """Submit the command, or adopt the one that an earlier try has left running."""
@@ -344,11 +329,15 @@ class BatchLinuxTaskOperator(BatchLinuxWaitingOperator["TaskRequest"]):
         """Return the job to submit, after what only the worker and the pool can tell about it was checked."""
         from airflow_provider_batchlinux.client.tasks.requirements import require_engine
         from airflow_provider_batchlinux.core.tasks.spec.files import pack_files
+        from airflow_provider_batchlinux.core.tasks.spec.job import Command, JobSpec
+        from airflow_provider_batchlinux.core.tasks.task import TASK_ID
 
-        contents = self.contents()
-        job = self.request.job(pack_files(contents) if contents else None)
+        request, contents = self.request, self.contents()
+        task = request.task()
+        command = Command(task, pack_files(contents) if contents else None)
+        job = JobSpec(request.pool_id, {TASK_ID: command}, request.priority, request.start_limit)
         if problems := job.problems():
             raise ValueError("\n".join(problems))
-        if job.task.container is not None:
-            await require_engine(client, job.pool_id, job.task.container.image)
+        if task.container is not None:
+            await require_engine(client, job.pool_id, task.container.image)
         return job

@@ -11,8 +11,9 @@ from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient, open_
 from airflow_provider_batchlinux.client.storage.access import StorageAccess
 from airflow_provider_batchlinux.client.tasks.jobs import Submission, submit_task
 from airflow_provider_batchlinux.client.transport.fan_out import fan_out
+from airflow_provider_batchlinux.core.tasks.spec.job import Command, JobSpec
 from airflow_provider_batchlinux.core.tasks.spec.task import TaskSpec
-from airflow_provider_batchlinux.core.tasks.task import TASK_ID, JobSpec
+from airflow_provider_batchlinux.core.tasks.task import TASK_ID
 from airflow_provider_batchlinux.hooks._storage_connection import storage_settings
 from airflow_provider_batchlinux.triggers._base import BatchLinuxTrigger
 from airflow_provider_batchlinux.triggers.nodes import BatchLinuxNodesIdleTrigger
@@ -163,7 +164,7 @@ async def _jobs(account: Account, number: int) -> list[str]:
 
 
 async def _submit(client: BatchLinuxClient, name: str, command: str) -> str:
-    spec = JobSpec(POOL, TaskSpec(command=command))
+    spec = JobSpec(POOL, {TASK_ID: Command(TaskSpec(command=command))})
     storage = StorageAccess(storage_settings)
     submission = Submission(
         spec=spec, id_stem=f"af-{name}-t", try_number=1, token=name, owner={}, storage=storage

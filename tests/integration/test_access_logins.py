@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_batchlinux.emulator import EmulatorOptions, run_emulator
+from airflow_provider_batchlinux.operators.node_users import BatchLinuxAuditNodeUsersOperator
 from airflow_provider_batchlinux.operators.node_users_lease import BatchLinuxLeaseNodeUsersOperator
-from airflow_provider_batchlinux.operators.user_audit import BatchLinuxAuditNodeUsersOperator
 from tests.airflow_harness import run_task
 from tests.batch_account import BatchAccount, eventually
 from tests.conftest import set_connection

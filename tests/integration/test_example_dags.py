@@ -150,6 +150,31 @@ def test_the_python_functions_run_on_the_nodes_and_are_averaged(account):
     nothing_is_left(account)
 
 
+def test_the_parameter_sweep_finds_the_best(account):
+    dag = hurried(load_dag(EXAMPLES / "example_parameter_sweep.py"))
+    sweep: Any = dag.get_task("linux.sweep")
+    assert len(sweep.items) == 500
+    sweep.items = [item for item in sweep.items if item["rate"] in (16, 17, 18)]
+    run = run_dag(dag)
+
+    assert str(run.state) == "success"
+    [swept] = xcom_of(run, "linux.sweep")
+    [best] = xcom_of(run, "best")
+    assert (swept["tasks"], swept["succeeded"]) == (30, 30)
+    assert best == "00014-rate-17-depth-4"
+    nothing_is_left(account)
+
+
+def test_the_flights_of_each_airport_are_counted_before_all(account):
+    run = run_dag(hurried(load_dag(EXAMPLES / "example_job.py")))
+
+    assert str(run.state) == "success"
+    [counted] = xcom_of(run, "linux.count")
+    counts = {record["id"]: record["result"] for record in counted["records"]}
+    assert counts["newark"] + counts["kennedy"] + counts["la-guardia"] == counts["all"] == 1785
+    nothing_is_left(account)
+
+
 def test_megabytes_go_from_blob_to_blob_and_the_assets_tell_it(account, monkeypatch):
     storage = account.service.storage
     value = {"conn_type": "wasb", "host": storage.endpoint, "password": storage.key}

@@ -8,9 +8,9 @@ import asyncssh
 import pendulum
 from airflow.sdk import DAG
 
+from airflow_provider_batchlinux.operators.node_users import BatchLinuxAuditNodeUsersOperator
 from airflow_provider_batchlinux.operators.node_users_lease import BatchLinuxLeaseNodeUsersOperator
 from airflow_provider_batchlinux.operators.task import BatchLinuxTaskOperator
-from airflow_provider_batchlinux.operators.user_audit import BatchLinuxAuditNodeUsersOperator
 from tests.airflow_harness import run_dag, xcom_of
 from tests.unit.logins import lets_in
 

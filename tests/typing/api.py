@@ -37,9 +37,11 @@ from airflow_provider_batchlinux.links.portal import (
     BatchLinuxPortalLink,
 )
 from airflow_provider_batchlinux.operators.images import BatchLinuxCheckImagesOperator
+from airflow_provider_batchlinux.operators.job import BatchLinuxJobOperator
 from airflow_provider_batchlinux.operators.node_ssh import BatchLinuxRunOnNodesOperator
 from airflow_provider_batchlinux.operators.node_users import (
     BatchLinuxAddNodeUsersOperator,
+    BatchLinuxAuditNodeUsersOperator,
     BatchLinuxRemoveNodeUsersOperator,
 )
 from airflow_provider_batchlinux.operators.node_users_lease import BatchLinuxLeaseNodeUsersOperator
@@ -61,7 +63,6 @@ from airflow_provider_batchlinux.operators.pool_size import (
 )
 from airflow_provider_batchlinux.operators.sweeper import BatchLinuxSweepPoolsOperator
 from airflow_provider_batchlinux.operators.task import BatchLinuxTaskOperator
-from airflow_provider_batchlinux.operators.user_audit import BatchLinuxAuditNodeUsersOperator
 from airflow_provider_batchlinux.sensors.nodes import BatchLinuxNodesIdleSensor
 from airflow_provider_batchlinux.sensors.pool import BatchLinuxPoolGoneSensor, BatchLinuxPoolSteadySensor
 from airflow_provider_batchlinux.specs import (
@@ -70,10 +71,12 @@ from airflow_provider_batchlinux.specs import (
     KeyDestination,
     NetworkSpec,
     RepairSpec,
+    TaskSpec,
     UserAccountSpec,
     zero_when_idle,
 )
 from airflow_provider_batchlinux.task_groups.pool import BatchLinuxPool
+from airflow_provider_batchlinux.triggers.job import BatchLinuxJobTrigger
 from airflow_provider_batchlinux.triggers.node_actions import BatchLinuxNodesActedTrigger
 from airflow_provider_batchlinux.triggers.node_users import BatchLinuxNodesForUserTrigger
 from airflow_provider_batchlinux.triggers.node_users_lease import BatchLinuxNodeUsersLeaseTrigger
@@ -95,6 +98,9 @@ class OwnOperator(BaseOperator):
         BatchLinuxPoolLink(),
         BatchLinuxJobLink(),
         BatchLinuxNodeLink(),
+    )
+    job_over = BatchLinuxJobTrigger(
+        pool_id="etl", job_id="job", batch_linux_conn_id="batch", poll_interval=15
     )
 
     def execute(self, context: Context) -> None:
@@ -301,6 +307,12 @@ with DAG("typed", schedule="@daily", start_date=pendulum.datetime(2026, 1, 1)):
         command="df -h",
         timeout=pendulum.duration(minutes=2),
         max_failed_nodes="5%",
+    )
+    BatchLinuxJobOperator(
+        task_id="many",
+        pool_id=pool_id,
+        tasks=["true", {"command": "true", "id": "a"}, TaskSpec("true", exit_codes={3: "skip"})],
+        max_failed="5%",
     )
     BatchLinuxCheckImagesOperator(
         task_id="images", pool_ids=[pool_id], warn_before=timedelta(weeks=4), on_ending="warn"

@@ -5,9 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
+from airflow_provider_batchlinux.core.tasks.records import TaskCounts
+from airflow_provider_batchlinux.operators.job import BatchLinuxJobOperator
 from airflow_provider_batchlinux.operators.task import BatchLinuxTaskOperator
 from tests.airflow_harness import TaskRun, resume_task, run_task, run_trigger
-from tests.batch_account import eventually
+from tests.batch_account import BatchAccount, eventually
 
 
 def operator(command: str, **options: Any) -> BatchLinuxTaskOperator:
@@ -47,3 +50,40 @@ def finish(run: TaskRun, **options: object) -> TaskRun:
 def job_of(run: TaskRun) -> str:
     assert run.deferral is not None
     return str(run.deferral.trigger_kwargs["job_id"])
+
+
+def job_operator(**options: Any) -> BatchLinuxJobOperator:
+    defaults = {"task_id": "work", "pool_id": "etl", "poll_interval": 0.02}
+    return BatchLinuxJobOperator(**{**defaults, **options})
+
+
+class Runs:
+    """Commands that leave a line for each run."""
+
+    def __init__(self, folder: Path) -> None:
+        self._file = folder / "runs"
+        self.fixed = folder / "fixed"
+
+    def of(self, name: str, command: str = "true") -> str:
+        return f"echo {name} >> {self._file}; {command}"
+
+    def seen(self) -> list[str]:
+        return sorted(self._file.read_text().split()) if self._file.exists() else []
+
+
+def state_of(account: BatchAccount, job_id: str) -> str:
+    async def get(client: BatchLinuxClient) -> str:
+        return str(((await client.find_job(job_id)) or {}).get("state"))
+
+    return account.hook.run(get)
+
+
+def finish_job(run: TaskRun, **options: Any) -> TaskRun:
+    assert run.deferral is not None
+    return resume_task(job_operator(deferrable=True, **options), run, run_trigger(run.deferral))
+
+
+def counts_of(account: BatchAccount, job_id: str) -> TaskCounts:
+    counts = account.hook.run(lambda client: client.task_counts(job_id))
+    assert counts is not None
+    return counts

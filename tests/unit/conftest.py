@@ -12,7 +12,7 @@ from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 
 from tests.airflow_harness import RUN_ID
 from tests.batch_account import BatchAccount
-from tests.unit.commands import Loop
+from tests.unit.commands import Loop, Runs
 from tests.unit.storage import Storage
 
 
@@ -22,6 +22,12 @@ def loop(tmp_path: Path) -> Iterator[Loop]:
     loop = Loop(tmp_path)
     yield loop
     loop.go.touch()
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Runs:
+    """Give a record of which commands have run."""
+    return Runs(tmp_path)
 
 
 @pytest.fixture(scope="session")

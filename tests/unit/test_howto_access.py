@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_batchlinux.operators.user_audit import BatchLinuxAuditNodeUsersOperator
+from airflow_provider_batchlinux.operators.node_users import BatchLinuxAuditNodeUsersOperator
 from tests.airflow_harness import TaskRun, run_task
 from tests.batch_account import BatchAccount
 from tests.source_code import ROOT

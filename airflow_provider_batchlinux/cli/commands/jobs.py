@@ -65,7 +65,8 @@ def add_commands(commands: Any) -> None:
     )
     add_following(output)
     ended = add_verb(tasks, "terminate", _end_task, "end a task; its files stay", add_yes)
-    for parser in (shown, output, ended):
+    again = add_verb(tasks, "reactivate", _rerun_task, "run a task that has failed again", add_yes)
+    for parser in (shown, output, ended, again):
         parser.add_argument("job", metavar="JOB", help="the job's id")
         parser.add_argument(
             "task", metavar="TASK", nargs="?", default=TASK_ID, help=f"the task's id (default: {TASK_ID})"
@@ -207,6 +208,15 @@ def _end_task(options: Namespace) -> int:
         msg = f"Nothing was done: task {options.task!r} of job {options.job!r} does not exist, or has ended."
         raise NothingDoneError(msg)
     say(f"Task {options.task!r} of job {options.job!r} is ended.")
+    return 0
+
+
+def _rerun_task(options: Namespace) -> int:
+    require_consent(options, f"Run task {options.task!r} of job {options.job!r} again?")
+    if not on_account(options, lambda client: client.reactivate_task(options.job, options.task)):
+        msg = f"Nothing was done: task {options.task!r} of job {options.job!r} has not ended."
+        raise NothingDoneError(msg)
+    say(f"Task {options.task!r} of job {options.job!r} runs again.")
     return 0
 
 

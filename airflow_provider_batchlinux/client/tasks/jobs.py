@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
@@ -23,9 +24,11 @@ from airflow_provider_batchlinux.core.pool_metadata import (
 )
 from airflow_provider_batchlinux.core.storage.grants import Grant
 from airflow_provider_batchlinux.core.tasks.cleanup import DeleteJob
-from airflow_provider_batchlinux.core.tasks.exit_codes import ENDS_WELL, Ending, ending_of
+from airflow_provider_batchlinux.core.tasks.exit_codes import ending_of
 from airflow_provider_batchlinux.core.tasks.job import ENDING_JOB_STATES, job_state
-from airflow_provider_batchlinux.core.tasks.task import TASK_ID, JobSpec, TaskOutcome, task_outcome
+from airflow_provider_batchlinux.core.tasks.spec.exit_codes import ENDS_WELL, Ending
+from airflow_provider_batchlinux.core.tasks.spec.job import JobSpec
+from airflow_provider_batchlinux.core.tasks.task import TASK_ID, TaskOutcome, task_outcome
 from airflow_provider_batchlinux.exceptions import BatchConflictError, BatchLinuxError, BatchRequestError
 
 log = logging.getLogger(__name__)
@@ -39,9 +42,9 @@ _OLD_JOB_LIMIT = 600.0
 @dataclass(frozen=True)
 class Submission:
     """
-    A command to submit.
+    A job to submit.
 
-    :param spec: the job with the command.
+    :param spec: the job with its commands.
     :param id_stem: the prefix of the job ids of all tries of the task instance.
     :param try_number: the number of the try. It is part of the job id, so that a new
         try never reads an old result.
@@ -70,25 +73,33 @@ class Submission:
         """The job id of this try."""
         return f"{self.id_stem}{self.try_number}"
 
-    def job_rest(self) -> dict[str, Any]:
+    @cached_property
+    def blobs(self) -> dict[str, Grant]:
+        """The blobs with secrets, by the ids of the tasks that read them."""
+        return self.spec.secrets(f"{self.job_id}/{self.token}")
+
+    def job_rest(self, urls: Mapping[Grant, str]) -> dict[str, Any]:
         """Return the REST body of the job."""
         marks = {f"{METADATA_PREFIX}{name}": value for name, value in self.owner.items()}
-        marks |= {FINGERPRINT_KEY: self.spec.fingerprint(), SUBMISSION_KEY: self.token}
+        marks |= {FINGERPRINT_KEY: self.fingerprint(), SUBMISSION_KEY: self.token}
         marks |= {DELETE_JOB_KEY: self.delete_job}
-        if (blob := self.secrets_blob) is not None:
-            marks[SECRETS_KEY] = secrets_mark(blob)
-        return self.spec.job_rest(self.job_id, marks)
+        if self.blobs:
+            marks[SECRETS_KEY] = secrets_mark(self.blobs.values())
+        return self.spec.job_rest(self.job_id, marks, urls, self.blobs)
 
-    @property
-    def secrets_blob(self) -> Grant | None:
-        """The blob with its secrets; ``None`` if it has none."""
-        return self.spec.task.secrets_blob(f"{self.job_id}/{self.token}")
+    def fingerprint(self) -> str:
+        """Return the digest by which a retry knows its own job."""
+        return self.spec.fingerprint()
 
-    async def urls(self) -> dict[Grant, str]:
-        """Return the URLs for the node."""
-        blob = self.secrets_blob
-        grants = [*self.spec.task.grants(), *([blob] if blob is not None else [])]
-        return await self.storage.urls(grants, self.spec.lifetime)
+    async def urls(self, grants: Iterable[Grant]) -> dict[Grant, str]:
+        """Return the URLs for the node, also of the blobs with secrets."""
+        return await self.storage.urls([*grants, *self.blobs.values()], self.spec.lifetime)
+
+    async def put_secrets(self) -> None:
+        """Write the blobs with secrets."""
+        for blob in dict.fromkeys(self.blobs.values()):
+            content = self.spec.secrets_content(blob, self.blobs)
+            await self.storage.put(blob.location, blob.conn_id, content)
 
 
 async def submit_task(client: BatchLinuxClient, submission: Submission) -> str:
@@ -105,10 +116,10 @@ async def submit_task(client: BatchLinuxClient, submission: Submission) -> str:
         if adopted is not None:
             return adopted
     # First: what storage refuses makes no job.
-    urls = await submission.urls()
-    await _create_job(client, submission)
+    urls = await submission.urls(submission.spec.commands[TASK_ID].task.grants())
+    await create_job(client, submission, urls)
     await _create_task(client, submission, urls)
-    await _end_with_command(client, submission.job_id)
+    await end_with_commands(client, submission.job_id)
     return submission.job_id
 
 
@@ -136,7 +147,7 @@ async def _adopt_earlier(client: BatchLinuxClient, submission: Submission) -> st
             adopted = job_id
             # Its worker may have been lost before it said so.
             if job_state(job) == "active" and job.get("onAllTasksComplete") != _TERMINATE:
-                await _end_with_command(client, job_id)
+                await end_with_commands(client, job_id)
         elif job_id != submission.job_id:
             log.info("Deleting job %r, which an earlier try left.", job_id)
             await delete_secrets(metadata_of(job).get(SECRETS_KEY), submission.storage)
@@ -161,22 +172,28 @@ async def _adoptable(client: BatchLinuxClient, submission: Submission, job: Mapp
     return None
 
 
-async def _end_with_command(client: BatchLinuxClient, job_id: str) -> None:
+async def end_with_commands(client: BatchLinuxClient, job_id: str) -> None:
+    """Let a job end with its last command; log a warning if the service refuses."""
     # Not when the job is created: by the documentation a job without tasks counts as complete.
     try:
         await client.update_job(job_id, {"onAllTasksComplete": _TERMINATE})
     except BatchLinuxError as error:
         log.warning(
-            "Job %r holds quota until it is deleted: it could not be told to end with its command: %s",
+            "Job %r holds quota until it is deleted: it could not be told to end with its commands: %s",
             job_id,
             error,
         )
 
 
-async def _create_job(client: BatchLinuxClient, submission: Submission) -> None:
-    job_id = submission.job_id
+async def create_job(client: BatchLinuxClient, submission: Submission, urls: Mapping[Grant, str]) -> None:
+    """
+    Create the job, in place of an older one with the same id.
+
+    :param urls: the URLs for the nodes of the job's own tasks.
+    """
+    job_id, body = submission.job_id, submission.job_rest(urls)
     deadline = time.time() + _OLD_JOB_LIMIT
-    while not await _created(client, submission):
+    while not await _created(client, body):
         found = await client.find_job(job_id)
         if found is not None and metadata_of(found).get(SUBMISSION_KEY) == submission.token:
             return
@@ -187,35 +204,35 @@ async def _create_job(client: BatchLinuxClient, submission: Submission) -> None:
 
 
 async def _create_task(client: BatchLinuxClient, submission: Submission, urls: Mapping[Grant, str]) -> None:
-    blob = submission.secrets_blob
+    blob = submission.blobs.get(TASK_ID)
     try:
-        if blob is not None:
-            await submission.storage.put(blob.location, blob.conn_id, submission.spec.task.secrets())
+        await submission.put_secrets()
     except (BatchLinuxError, ValueError):
-        await _delete_empty_job(client, submission)
+        await delete_empty_job(client, submission)
         raise
     try:
-        await client.create_task(submission.job_id, submission.spec.task_rest(urls, blob))
+        await client.create_task(submission.job_id, submission.spec.task_rest(TASK_ID, urls, blob))
     except BatchRequestError as error:
         if error.code == "TaskExists":  # The response to an earlier try of this request was lost.
             return
-        await _delete_empty_job(client, submission)
+        await delete_empty_job(client, submission)
         raise
 
 
-async def _delete_empty_job(client: BatchLinuxClient, submission: Submission) -> None:
-    # A job without a task never ends, and would count against the job quota of the account forever.
+async def delete_empty_job(client: BatchLinuxClient, submission: Submission) -> None:
+    """Delete a job without commands; log a warning if the service refuses."""
+    # It never ends, and would count against the job quota of the account forever.
     try:
-        if submission.secrets_blob is not None:
+        if submission.blobs:
             await delete_secrets(await secrets_of(client, submission.job_id), submission.storage)
         await client.delete_job(submission.job_id)
     except BatchLinuxError as refusal:
         log.warning("Job %r has no task, but could not be deleted: %s", submission.job_id, refusal)
 
 
-async def _created(client: BatchLinuxClient, submission: Submission) -> bool:
+async def _created(client: BatchLinuxClient, body: Mapping[str, Any]) -> bool:
     try:
-        await client.create_job(submission.job_rest())
+        await client.create_job(body)
     except BatchConflictError as error:
         if error.code not in ("JobExists", "JobBeingDeleted"):
             raise

@@ -12,9 +12,10 @@ from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
 from airflow_provider_batchlinux.client.api.files import task_file_tail
 from airflow_provider_batchlinux.core.pool_metadata import SETTLED_KEY, metadata_of
 from airflow_provider_batchlinux.core.tasks.cleanup import DeleteJob
-from airflow_provider_batchlinux.core.tasks.exit_codes import ENDS_WELL, Ending, ending_of
+from airflow_provider_batchlinux.core.tasks.exit_codes import ending_of
 from airflow_provider_batchlinux.core.tasks.output import Progress, first_to_read
 from airflow_provider_batchlinux.core.tasks.result import FileEnd, parse_result, why_lost
+from airflow_provider_batchlinux.core.tasks.spec.exit_codes import ENDS_WELL, Ending
 from airflow_provider_batchlinux.core.tasks.task import TASK_ID, TaskOutcome, TaskSnapshot, task_outcome
 from airflow_provider_batchlinux.core.text import indented
 from airflow_provider_batchlinux.exceptions import (
@@ -67,7 +68,7 @@ class Reading:
 
 
 @dataclass(frozen=True)
-class _File:
+class TaskFile:
     """
     The end of a file of a command, or why it was not read.
 
@@ -106,23 +107,23 @@ async def finish_task(client: BatchLinuxClient, job_id: str, reading: Reading) -
     outputs = await show_output(client, job_id, task, reading.output_limit, reading.progress)
     if ending not in ENDS_WELL:
         if not any(file.may_be_read_later for file in outputs.values()):
-            await _clean_up(client, job_id, delete=reading.delete_job == "always", settle=False)
+            await clean_up(client, job_id, delete=reading.delete_job == "always", settle=False)
         raise _failure(job_id, task, outputs, is_final=ending == "fail")
     files = list(outputs.values())
     reads_result = reading.result_file and ending == "success"
     if reads_result and not any(file.loss for file in files):
-        files.append(await _read(client, job_id, task, f"wd/{reading.result_file}", MAX_RESULT_SIZE))
+        files.append(await read_file(client, job_id, task, f"wd/{reading.result_file}", MAX_RESULT_SIZE))
     for file in files:
         if file.error is not None and file.may_be_read_later:
             raise _with_outlook(file.error, job_id)
     result = await _result(client, job_id, task, reading, files) if reads_result else None
-    await _clean_up(client, job_id, delete=reading.delete_job != "never")
+    await clean_up(client, job_id, delete=reading.delete_job != "never")
     return EndedTask(job_id, task, result, is_skipped=ending == "skip")
 
 
 async def show_output(
     client: BatchLinuxClient, job_id: str, task: TaskSnapshot, limit: int, progress: Progress | None
-) -> dict[str, _File]:
+) -> dict[str, TaskFile]:
     """
     Log the output that was not shown yet, and return the end of both streams.
 
@@ -134,7 +135,7 @@ async def show_output(
     outputs = {}
     for stream in ("stderr", "stdout"):
         first_of = partial(first_to_read, limit=limit, shown=known.at(stream), least=least)
-        outputs[stream] = await _read(client, job_id, task, f"{stream}.txt", first_of)
+        outputs[stream] = await read_file(client, job_id, task, f"{stream}.txt", first_of)
     if task_outcome(task) is TaskOutcome.SUCCEEDED and all(file.is_missing for file in outputs.values()):
         # Every command that ran leaves both; one that could not start leaves none.
         loss = f"node {task.node_id!r} no longer has its files, as after a reimage"
@@ -144,13 +145,25 @@ async def show_output(
     return outputs
 
 
+async def output_end(client: BatchLinuxClient, job_id: str, task_id: str, task: TaskSnapshot) -> str:
+    """Return the end of the output of a command that has failed, as further lines of a message."""
+    files = {}
+    for stream in ("stderr", "stdout"):
+        path = f"{stream}.txt"
+        files[stream] = await read_file(client.within(0), job_id, task, path, _STDERR_IN_ERROR, task_id)
+        end = files[stream].end
+        if end is None or end.text():
+            break
+    return f"\n{_output_end(files)}"
+
+
 async def _result(
-    client: BatchLinuxClient, job_id: str, task: TaskSnapshot, reading: Reading, files: Sequence[_File]
+    client: BatchLinuxClient, job_id: str, task: TaskSnapshot, reading: Reading, files: Sequence[TaskFile]
 ) -> Any:
     path, file = reading.result_file, files[-1]
     loss = next((file.loss for file in files if file.loss), "")
     if loss or file.end is None:
-        await _clean_up(client, job_id, delete=reading.delete_job == "always")
+        await clean_up(client, job_id, delete=reading.delete_job == "always")
         flaw = f"left no {path!r} in its working directory: {file.error}"
         msg = f"Job {job_id!r} succeeded but " + (f"its result is lost: {loss}." if loss else flaw)
         raise TaskFailedError(msg, exit_code=0, node_id=task.node_id) from file.error
@@ -158,20 +171,26 @@ async def _result(
         return parse_result(file.end)
     except ValueError as error:
         # The job has the only copy of what the command made.
-        await _clean_up(client, job_id, delete=False)
+        await clean_up(client, job_id, delete=False)
         msg = f"{path!r} of job {job_id!r} {error}. The job is kept with the file."
         raise TaskFailedError(msg, exit_code=0) from error
 
 
-async def _read(
-    client: BatchLinuxClient, job_id: str, task: TaskSnapshot, path: str, limit: int | Callable[[int], int]
-) -> _File:
+async def read_file(
+    client: BatchLinuxClient,
+    job_id: str,
+    task: TaskSnapshot,
+    path: str,
+    limit: int | Callable[[int], int],
+    task_id: str = TASK_ID,
+) -> TaskFile:
+    """Return the end of a file of a command that has ended, or why it was not read."""
     try:
-        return _File(await task_file_tail(client, job_id, TASK_ID, path, limit))
+        return TaskFile(await task_file_tail(client, job_id, task_id, path, limit))
     except BatchRequestError as error:
-        return _File(error=error, loss=await _loss(client, task, error))
+        return TaskFile(error=error, loss=await _loss(client, task, error))
     except BatchLinuxError as error:
-        return _File(error=error)
+        return TaskFile(error=error)
 
 
 async def _loss(client: BatchLinuxClient, task: TaskSnapshot, error: BatchRequestError) -> str:
@@ -185,7 +204,7 @@ async def _loss(client: BatchLinuxClient, task: TaskSnapshot, error: BatchReques
     return why_lost(error.code, task.node_id, state) or ""
 
 
-def _log_output(job_id: str, stream: str, file: _File, shown: int) -> None:
+def _log_output(job_id: str, stream: str, file: TaskFile, shown: int) -> None:
     if file.end is not None:
         rest = file.end.after(shown)
         if rest.content or not shown:
@@ -197,18 +216,21 @@ def _log_output(job_id: str, stream: str, file: _File, shown: int) -> None:
 
 
 def _failure(
-    job_id: str, task: TaskSnapshot, outputs: Mapping[str, _File], *, is_final: bool
+    job_id: str, task: TaskSnapshot, outputs: Mapping[str, TaskFile], *, is_final: bool
 ) -> TaskFailedError:
-    stderr = outputs["stderr"]
-    ends = {name: file.end.last(_STDERR_IN_ERROR).text() for name, file in outputs.items() if file.end}
-    if stderr.end is not None:
-        name = "stderr" if ends["stderr"] or not ends.get("stdout") else "stdout"
-        tail = f"The end of its {name}:\n" + indented(ends[name] or "(empty)")
-    else:
-        tail = f"Its stderr is {'lost: ' + stderr.loss if stderr.loss else 'not available'}: {stderr.error}"
+    tail = _output_end(outputs)
     msg = f"Task {TASK_ID!r} in job {job_id!r} failed: {task.why_failed()}.\n{tail}"
     kind = TaskFailedForGoodError if is_final else TaskFailedError
     return kind(msg, exit_code=task.exit_code, node_id=task.node_id)
+
+
+def _output_end(outputs: Mapping[str, TaskFile]) -> str:
+    stderr = outputs["stderr"]
+    ends = {name: file.end.last(_STDERR_IN_ERROR).text() for name, file in outputs.items() if file.end}
+    if stderr.end is None:
+        return f"Its stderr is {'lost: ' + stderr.loss if stderr.loss else 'not available'}: {stderr.error}"
+    name = "stderr" if ends["stderr"] or not ends.get("stdout") else "stdout"
+    return f"The end of its {name}:\n" + indented(ends[name] or "(empty)")
 
 
 def _with_outlook(error: BatchLinuxError, job_id: str) -> BatchLinuxError:
@@ -218,7 +240,7 @@ def _with_outlook(error: BatchLinuxError, job_id: str) -> BatchLinuxError:
     return error
 
 
-async def _clean_up(client: BatchLinuxClient, job_id: str, *, delete: bool, settle: bool = True) -> None:
+async def clean_up(client: BatchLinuxClient, job_id: str, *, delete: bool, settle: bool = True) -> None:
     """
     Delete a job, or mark it as one that no retry adopts; log a warning if the service refuses.
 

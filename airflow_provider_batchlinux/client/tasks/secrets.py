@@ -1,9 +1,10 @@
-"""The blob that carries the secrets of a command to its node: where it is, and its deletion."""
+"""The blobs that carry the secrets of commands to their nodes: where they are, and their deletion."""
 
 from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Iterable
 
 from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
 from airflow_provider_batchlinux.client.storage.access import StorageAccess
@@ -15,9 +16,10 @@ from airflow_provider_batchlinux.exceptions import BatchLinuxError
 log = logging.getLogger(__name__)
 
 
-def secrets_mark(blob: Grant) -> str:
-    """Return what the metadata of a job says of the blob, without a SAS."""
-    return json.dumps({"blob": str(blob.location), "conn_id": blob.conn_id})
+def secrets_mark(blobs: Iterable[Grant]) -> str:
+    """Return what the metadata of a job says of its blobs with secrets, without a SAS."""
+    found = [{"blob": str(blob.location), "conn_id": blob.conn_id} for blob in dict.fromkeys(blobs)]
+    return json.dumps(found[0] if len(found) == 1 else found)
 
 
 async def secrets_of(client: BatchLinuxClient, job_id: str) -> str | None:
@@ -32,7 +34,7 @@ async def secrets_of(client: BatchLinuxClient, job_id: str) -> str | None:
 
 async def delete_secrets(mark: str | None, storage: StorageAccess) -> None:
     """
-    Delete the blob with the secrets of a command that has ended, or that is ended next.
+    Delete the blobs with the secrets of commands that have ended, or that are ended next.
 
     A refusal is a warning: the SAS of the blob expires.
 
@@ -42,6 +44,7 @@ async def delete_secrets(mark: str | None, storage: StorageAccess) -> None:
         return
     try:
         found = json.loads(mark)
-        await storage.delete(parse_location(found["blob"]), found["conn_id"])
+        for blob in found if isinstance(found, list) else [found]:
+            await storage.delete(parse_location(blob["blob"]), blob["conn_id"])
     except (BatchLinuxError, ValueError, LookupError, TypeError) as error:
         log.warning("Secrets of a command that has ended remain in storage (%s): %s", mark, error)

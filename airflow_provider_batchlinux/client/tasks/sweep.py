@@ -11,7 +11,7 @@ from airflow_provider_batchlinux.client.tasks.secrets import delete_secrets
 from airflow_provider_batchlinux.client.transport.fan_out import fan_out
 from airflow_provider_batchlinux.core.pool_metadata import Holder
 from airflow_provider_batchlinux.core.tasks.sweep import JobSweep, OwnedJob, job_sweep_of, owned_jobs
-from airflow_provider_batchlinux.core.tasks.task import TASK_ID, task_outcome
+from airflow_provider_batchlinux.core.tasks.task import TASK_ID, TaskOutcome, task_outcome
 from airflow_provider_batchlinux.exceptions import BatchRequestError
 
 log = logging.getLogger(__name__)
@@ -38,12 +38,19 @@ async def jobs_to_sweep(
         run_has_ended, pool_is_deleted = has_ended(job.run), job.pool_id.lower() in deleted
         if not run_has_ended and not pool_is_deleted:
             return None
-        task = await client.find_task(job.job_id, TASK_ID)
-        outcome = task_outcome(task) if task is not None else None
+        outcome = await _outcome(client, job)
         return job_sweep_of(job, outcome, run_has_ended=run_has_ended, pool_is_deleted=pool_is_deleted)
 
     found = await fan_out([job for job in jobs if not job.is_kept], sweep, max_concurrency=_MAX_CONCURRENCY)
     return [item for item in found if item is not None]
+
+
+async def _outcome(client: BatchLinuxClient, job: OwnedJob) -> TaskOutcome | None:
+    if job.is_of_many:
+        counts = await client.task_counts(job.job_id)
+        return counts.outcome if counts is not None else None
+    task = await client.find_task(job.job_id, TASK_ID)
+    return task_outcome(task) if task is not None else None
 
 
 async def sweep_jobs_of_pool(

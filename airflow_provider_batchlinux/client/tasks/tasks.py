@@ -5,27 +5,23 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
-from airflow_provider_batchlinux.client.api.files import start_task_output
+from airflow_provider_batchlinux.client.tasks.obstacles import LOOK_EVERY, PoolObstacle
 from airflow_provider_batchlinux.client.tasks.output import OutputFollower
 from airflow_provider_batchlinux.client.tasks.results import show_output
-from airflow_provider_batchlinux.core.snapshots import NodeSnapshot
 from airflow_provider_batchlinux.core.tasks.cleanup import DeleteJob
 from airflow_provider_batchlinux.core.tasks.job import why_never_starts
 from airflow_provider_batchlinux.core.tasks.output import Progress
-from airflow_provider_batchlinux.core.tasks.start import may_have_node, start_obstacle
 from airflow_provider_batchlinux.core.tasks.task import TASK_ID, TaskOutcome, TaskSnapshot, task_outcome
-from airflow_provider_batchlinux.core.text import counted, indented
+from airflow_provider_batchlinux.core.text import counted
 from airflow_provider_batchlinux.exceptions import BatchLinuxError, TaskFailedError
 
 log = logging.getLogger(__name__)
-
-_OBSTACLE_EVERY = 15.0
-"""Seconds after which a wait looks again for what keeps its command from starting."""
 
 _LAST_OUTPUT = 1.5
 """Seconds to read the last output of a command that is ended: a killed worker has only a few."""
@@ -52,11 +48,13 @@ class TaskWait:
     make_follower: Callable[[], OutputFollower] | None = None
     clock: Callable[[], float] = time.time
     status: str = field(default="", init=False)
-    _shown: str | None = field(default=None, init=False)
-    _obstacle: str | None = field(default=None, init=False)
-    _looked_at: float = field(default=0.0, init=False)
     _has_started: bool = field(default=False, init=False)
     _follower: OutputFollower | None = field(default=None, init=False)
+
+    @cached_property
+    def _obstacle(self) -> PoolObstacle:
+        what = f"Task {TASK_ID!r} of job {self.job_id!r}"
+        return PoolObstacle(self.client, self.pool_id, what, self.clock)
 
     async def poll(self) -> dict[str, Any] | None:
         """
@@ -99,39 +97,15 @@ class TaskWait:
         raise TaskFailedError(f"{msg} {obstacle}" if obstacle else msg)
 
     async def _newest_obstacle(self) -> str | None:
-        """Return why the command cannot start; it takes several requests, so not at every poll."""
-        now = self.clock()
-        if self._is_late() or now >= self._looked_at + _OBSTACLE_EVERY:
-            self._looked_at, self._obstacle = now, await self._find_obstacle()
-        return self._obstacle
-
-    async def _find_obstacle(self) -> str | None:
-        job = await self.client.find_job(self.job_id)
-        if job is not None and (reason := why_never_starts(self.job_id, job)):
-            msg = f"Task {TASK_ID!r} of job {self.job_id!r} cannot run: {reason}."
-            raise TaskFailedError(msg)
-        pool = await self.client.find_pool(self.pool_id)
-        if pool is None:
-            msg = f"Task {TASK_ID!r} of job {self.job_id!r} cannot run: pool {self.pool_id!r} does not exist."
-            raise TaskFailedError(msg)
-        nodes: list[NodeSnapshot] = []
-        if pool.state == "active" and pool.current:
-            # The counts are one request for any size; they may be outdated, so the list decides.
-            counts = await self.client.node_counts(self.pool_id)
-            if pool.allocation_state != "steady" or may_have_node(counts):
-                return None
-            nodes = await self.client.list_nodes(self.pool_id)
-        obstacle = start_obstacle(pool, nodes)
-        if obstacle is not None and obstacle != self._shown:
-            self._shown = obstacle
-            await self._show_start_task(nodes)
-        return obstacle
-
-    async def _show_start_task(self, nodes: Sequence[NodeSnapshot]) -> None:
-        failed = next((node.node_id for node in nodes if node.state == "starttaskfailed"), None)
-        if failed is not None:
-            output = await start_task_output(self.client, self.pool_id, failed)
-            log.warning("Output of the start task on node %r:\n%s", failed, indented(output))
+        """Return why the command cannot start."""
+        obstacle = self._obstacle
+        is_urgent = self._is_late()
+        if is_urgent or self.clock() >= obstacle.looked_at + LOOK_EVERY:
+            job = await self.client.find_job(self.job_id)
+            if job is not None and (reason := why_never_starts(self.job_id, job)):
+                msg = f"{obstacle.what} cannot run: {reason}."
+                raise TaskFailedError(msg)
+        return await obstacle.newest(is_urgent=is_urgent)
 
 
 async def abandon_task(

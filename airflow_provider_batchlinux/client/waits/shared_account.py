@@ -11,6 +11,7 @@ from weakref import WeakKeyDictionary
 
 from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient, open_client
 from airflow_provider_batchlinux.client.transport.account import AccountSettings
+from airflow_provider_batchlinux.client.waits.counts_reader import CountsReader, CountsReading
 from airflow_provider_batchlinux.client.waits.job_reader import JobReader, JobReading
 from airflow_provider_batchlinux.client.waits.poller import Poller, PoolPoller
 from airflow_provider_batchlinux.client.waits.room import RoomReader, RoomReading
@@ -33,6 +34,7 @@ class SharedAccount:
         self.client = client
         self.poller = PoolPoller(client)
         self.jobs: Poller[JobReading] = Poller(JobReader(client))
+        self.counts: Poller[CountsReading] = Poller(CountsReader(client))
         self.rooms: Poller[RoomReading] = Poller(RoomReader(client))
         self._room: dict[RoomKind, Room] = {}
 

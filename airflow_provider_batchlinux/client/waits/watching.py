@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
 from airflow_provider_batchlinux.client.api.calls import Body
 from airflow_provider_batchlinux.client.transport.retry import RetryPolicy
+from airflow_provider_batchlinux.client.waits.counts_reader import CountsReading
 from airflow_provider_batchlinux.client.waits.job_reader import JobReading
 from airflow_provider_batchlinux.client.waits.loop import Wait, WaitSchedule, wait_for
 from airflow_provider_batchlinux.client.waits.poller import HEARTBEATS, PoolWatch, Watch
@@ -16,6 +17,7 @@ from airflow_provider_batchlinux.client.waits.room import RoomReading, RoomWait
 from airflow_provider_batchlinux.client.waits.shared_account import SharedAccount
 from airflow_provider_batchlinux.core.room import RoomKind
 from airflow_provider_batchlinux.core.snapshots import POOL_FIELDS, NodeSnapshot, PoolSnapshot
+from airflow_provider_batchlinux.core.tasks.records import TaskCounts
 from airflow_provider_batchlinux.core.tasks.task import TaskSnapshot
 
 T = TypeVar("T")
@@ -93,6 +95,27 @@ class WatchedJobClient(BatchLinuxClient):
         return reading.task
 
 
+class WatchedCountsClient(BatchLinuxClient):
+    """
+    The client for a wait on many commands, which counts them by the newest reading of the shared poller.
+
+    :param client: the open client that all waits share.
+    :param watch: the wait's watch at the poller.
+    """
+
+    def __init__(self, client: BatchLinuxClient, watch: Watch[CountsReading]) -> None:
+        super().__init__(client.sdk, client.retry, client.clock)
+        self._watch = watch
+
+    async def task_counts(self, job_id: str) -> TaskCounts | None:
+        """Return the counts in the newest reading."""
+        if job_id.lower() != self._watch.key:
+            return await super().task_counts(job_id)
+        reading = await self._watch.reading()
+        self._watch.poll_again()
+        return reading.counts
+
+
 async def wait_at_poller(
     account: SharedAccount, pool_id: str, wait_of: Callable[[BatchLinuxClient], Wait], pace: WaitSchedule
 ) -> dict[str, Any]:
@@ -114,6 +137,15 @@ async def wait_for_job(
     watch = account.jobs.watch(job_id, pace.interval, pace.left, soonest=pace.soonest, age=pace.age)
     async with watch:
         return await _wait_with(watch, wait_of(WatchedJobClient(account.client, watch)), pace)
+
+
+async def wait_for_commands(
+    account: SharedAccount, job_id: str, wait_of: Callable[[BatchLinuxClient], Wait], pace: WaitSchedule
+) -> dict[str, Any]:
+    """Wait for the many commands of a job, as :func:`wait_at_poller` for a pool."""
+    watch = account.counts.watch(job_id, pace.interval, pace.left, soonest=pace.soonest, age=pace.age)
+    async with watch:
+        return await _wait_with(watch, wait_of(WatchedCountsClient(account.client, watch)), pace)
 
 
 async def wait_for_room(account: SharedAccount, kind: RoomKind, pace: WaitSchedule) -> dict[str, Any]:

@@ -15,7 +15,8 @@ request class declares the kind of each parameter as a type:
         timeout: Seconds
 
 - ``X | None``: ``None``, "None" and empty text are ``None``; without ``| None`` they are refused.
-- ``tuple[X, ...]``: a list, any other sequence or set, or a list written as text.
+- ``tuple[X, ...]``, in a spec class ``Sequence[X]``: a list, any other sequence or set, or a list written as
+  text.
 - ``Mapping[str, X]``: a mapping, or one written as text.
 - ``Annotated[X | None, ALL_IF_NONE]``: a selection, which is everything if it is ``None``. "None" and empty
   text, which a mistyped template renders to, are refused.
@@ -160,7 +161,7 @@ def reader_of(declared: Any) -> Reader:
         return _OptionalReader(reader) if type(None) in arguments else reader
     if origin is Literal:
         return _ChoiceReader(arguments)
-    if origin is tuple:
+    if origin in (tuple, Sequence):
         return _ListReader(reader_of(arguments[0]))
     if isinstance(origin, type) and issubclass(origin, Mapping):
         return _MappingReader(reader_of(arguments[1]))
@@ -259,7 +260,9 @@ class _UnionReader:
         if isinstance(value, (Spec, Mapping)):
             wanted: tuple[type, ...] = (_SpecReader, _MappingReader)
         else:
-            wanted = (_ListReader,) if _items(value) is not None else (_KindReader, _ChoiceReader)
+            # Not by its items, which an iterator has only once.
+            is_list = isinstance(value, Iterable) and not isinstance(value, (str, bytes))
+            wanted = (_ListReader,) if is_list else (_KindReader, _ChoiceReader)
         return next((reader for reader in self.readers if isinstance(reader, wanted)), None)
 
 
@@ -402,6 +405,8 @@ def _declares_kind(hint: Any) -> bool:
     origin, arguments = get_origin(hint), get_args(hint)
     if origin is not None and isinstance(origin, type) and issubclass(origin, Mapping):
         return _declares_kind(arguments[1])
+    if origin is Sequence:
+        return _declares_kind(arguments[0])
     is_kind = origin in (Annotated, Literal)
     return is_kind or (origin in (Union, UnionType) and any(map(_declares_kind, arguments)))
 

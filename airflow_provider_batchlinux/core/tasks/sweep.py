@@ -10,6 +10,7 @@ from airflow_provider_batchlinux.core.pool_metadata import (
     DELETE_JOB_KEY,
     SECRETS_KEY,
     SUBMISSION_KEY,
+    TASKS_KEY,
     Holder,
     PoolMarks,
     metadata_of,
@@ -28,6 +29,7 @@ class OwnedJob:
     :param run: the Dag run that submitted it.
     :param delete_job: when its operator deletes it. An unknown value is treated like ``never``.
     :param secrets: where its secrets are, as its metadata says; ``None`` if it has none.
+    :param is_of_many: whether it has many commands, so that a retry may go on from what it has done.
     """
 
     job_id: str
@@ -36,6 +38,7 @@ class OwnedJob:
     run: Holder
     delete_job: str
     secrets: str | None = None
+    is_of_many: bool = False
 
     @property
     def is_kept(self) -> bool:
@@ -86,7 +89,7 @@ def owned_jobs(bodies: Sequence[Mapping[str, Any]], installations: Collection[st
             kept = marks.get(DELETE_JOB_KEY, "never")
             is_over = state in ("terminating", "completed")
             job_id, run, secrets = str(body["id"]), Holder.of(owner), marks.get(SECRETS_KEY)
-            found.append(OwnedJob(job_id, pool_id, is_over, run, kept, secrets))
+            found.append(OwnedJob(job_id, pool_id, is_over, run, kept, secrets, TASKS_KEY in marks))
     return found
 
 
@@ -112,7 +115,7 @@ def job_sweep_of(
         return None if job.is_over and not deletes else JobSweep(job, f"{job.run} has ended", deletes)
     if pool_is_deleted and outcome in (TaskOutcome.STILL_RUNNING, None) and not job.is_over:
         reason = f"its command cannot end, because pool {job.pool_id!r} is deleted"
-        return JobSweep(job, reason, deletes=True, needs_pool=job.pool_id)
+        return JobSweep(job, reason, deletes=not job.is_of_many, needs_pool=job.pool_id)
     return None
 
 

@@ -1,19 +1,16 @@
-"""A command as a Batch job and task, and what its state means; imports only the standard library."""
+"""The task of a command at one moment, and what its state means; imports only the standard library."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from dataclasses import dataclass
+from datetime import datetime
 from enum import Enum
 from typing import Any
 
-from airflow_provider_batchlinux.core.ids import fingerprint, id_problems
 from airflow_provider_batchlinux.core.instants import parse_instant
 from airflow_provider_batchlinux.core.snapshots import ServiceError
 from airflow_provider_batchlinux.core.storage.failures import explained_failure
-from airflow_provider_batchlinux.core.storage.grants import Grant, sas_lifetime
-from airflow_provider_batchlinux.core.tasks.spec.task import TaskSpec
 
 TASK_ID = "main"
 """The one task of a job that the task operator makes."""
@@ -28,54 +25,6 @@ class TaskOutcome(str, Enum):
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     STILL_RUNNING = "still_running"
-
-
-@dataclass(frozen=True)
-class JobSpec:
-    """
-    A job with one command.
-
-    :param pool_id: the pool whose nodes may run it.
-    :param task: the command.
-    :param packed_files: files for the working directory, packed by ``pack_files``; ``None`` for none.
-    :param priority: from -1000 to 1000; the service starts the tasks of a job of higher priority first.
-    :param start_limit: the seconds that the command may wait for its start; ``None`` for no limit.
-    """
-
-    pool_id: str
-    task: TaskSpec
-    packed_files: str | None = field(default=None, repr=False)
-    priority: int = 0
-    start_limit: float | None = None
-
-    @property
-    def lifetime(self) -> timedelta:
-        """How long after its submission the command may need storage."""
-        return sas_lifetime(self.start_limit, self.task.time_limit, self.task.max_retries)
-
-    def problems(self) -> list[str]:
-        """List all that the service would refuse."""
-        return [*id_problems("pool_id", self.pool_id), *self.task.problems()]
-
-    def fingerprint(self) -> str:
-        """Digest what was asked for, so that a retry knows its own work."""
-        asked = {"task": self.task.meaning(), "packed_files": self.packed_files, "priority": self.priority}
-        return fingerprint({"pool_id": self.pool_id, **asked})
-
-    def job_rest(self, job_id: str, metadata: Mapping[str, str]) -> dict[str, Any]:
-        """Build the body of the job that holds the task."""
-        body = {
-            "id": job_id,
-            "poolInfo": {"poolId": self.pool_id},
-            "metadata": [{"name": name, "value": value} for name, value in metadata.items()],
-        }
-        return {**body, "priority": self.priority} if self.priority else body
-
-    def task_rest(
-        self, urls: Mapping[Grant, str] | None = None, secrets_blob: Grant | None = None
-    ) -> dict[str, Any]:
-        """Build the body of the task; see :meth:`TaskSpec.task_rest`."""
-        return self.task.task_rest(TASK_ID, self.packed_files, urls, secrets_blob)
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,8 @@ from airflow_provider_batchlinux.core.pools.create_requests import Body, PoolId
 from airflow_provider_batchlinux.core.pools.readiness.policy import Ready
 from airflow_provider_batchlinux.core.pools.repair import RepairSpec
 from airflow_provider_batchlinux.core.storage.locations import Location
-from airflow_provider_batchlinux.core.tasks.exit_codes import ExitCodes
+from airflow_provider_batchlinux.core.tasks.requests import Item
+from airflow_provider_batchlinux.core.tasks.spec.exit_codes import ExitCodes
 from airflow_provider_batchlinux.core.users.credentials import KeyFile, Password, PublicKey
 from airflow_provider_batchlinux.core.users.user import Username
 from airflow_provider_batchlinux.operators.pool import (
@@ -46,6 +47,7 @@ from airflow_provider_batchlinux.specs import (
     StartTaskSpec,
     StorageSpec,
     TaskContainerSpec,
+    TaskSpec,
     UserAccountSpec,
 )
 from airflow_provider_batchlinux.triggers.pool import BatchLinuxPoolGoneTrigger
@@ -95,6 +97,8 @@ SAMPLES: Mapping[Any, Any] = {
     StartTaskSpec: {"command": "true"},
     StorageSpec: {},
     TaskContainerSpec: {"image": "python:3.12"},
+    TaskSpec: {"command": "true", "depends_on": ["first"]},
+    Item: {"rate": 0.1},
     UserAccountSpec: {"name": "etl", "password": "c0rrect-h0rse"},
 }
 """A value of each kind."""
@@ -106,6 +110,7 @@ NEEDED = {
     "expires_in": 3600,
     "dedicated_nodes": 1,
     "max_node_hours": 2.5,
+    "tasks": ["true"],
 }
 """What an operator with such a parameter needs, to have a request at all."""
 

@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 
 from airflow_provider_batchlinux.operators.node_ssh import BatchLinuxRunOnNodesOperator
-from airflow_provider_batchlinux.operators.node_users import BatchLinuxAddNodeUsersOperator
+from airflow_provider_batchlinux.operators.node_users import (
+    BatchLinuxAddNodeUsersOperator,
+    BatchLinuxAuditNodeUsersOperator,
+)
 from airflow_provider_batchlinux.operators.node_users_lease import BatchLinuxLeaseNodeUsersOperator
-from airflow_provider_batchlinux.operators.user_audit import BatchLinuxAuditNodeUsersOperator
 from airflow_provider_batchlinux.specs import EndpointSpec, NetworkSpec
 from tests.airflow_harness import TaskRun, run_task
 from tests.batch_account import BatchAccount

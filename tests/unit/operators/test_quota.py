@@ -18,7 +18,7 @@ from airflow_provider_batchlinux.operators.pool import BatchLinuxCreatePoolOpera
 from airflow_provider_batchlinux.triggers.room import BatchLinuxRoomTrigger
 from tests.airflow_harness import TaskRun, resume_task, run_task, run_trigger
 from tests.batch_account import BatchAccount, eventually
-from tests.unit.commands import operator
+from tests.unit.commands import job_operator, operator
 from tests.unit.triggers.test_shared_waits import Runner, run
 
 either_way = pytest.mark.parametrize(
@@ -56,6 +56,7 @@ KINDS = pytest.mark.parametrize(
     ("fill", "make"),
     [
         pytest.param(full_of_jobs, lambda **options: operator("true", **options), id="command"),
+        pytest.param(full_of_jobs, lambda **options: job_operator(tasks=["true"], **options), id="job"),
         pytest.param(full_of_pools, create, id="pool"),
     ],
 )

@@ -23,7 +23,7 @@ from airflow_provider_batchlinux.operators.pool import (
 from airflow_provider_batchlinux.operators.sweeper import BatchLinuxSweepPoolsOperator
 from tests.airflow_harness import RUN_ID, ExecutionApi, TaskRun, run_task
 from tests.batch_account import BatchAccount, eventually
-from tests.unit.commands import Loop, defer, job_of, operator
+from tests.unit.commands import Loop, defer, job_of, job_operator, operator
 from tests.unit.logins import lets_in
 
 
@@ -303,12 +303,13 @@ class TestJobs:
         body = account.hook.run(lambda client: client.find_job(jobs["always"])) or {}
         empty = {"id": "without-task", "poolInfo": {"poolId": "etl"}, "metadata": body["metadata"]}
         account.hook.run(lambda client: client.create_job(empty))
-        return {**jobs, "empty": "without-task"}
+        many = run_task(job_operator(tasks=["true", loop.command], task_id="many", deferrable=True))
+        return {**jobs, "empty": "without-task", "many": job_of(many)}
 
     def test_those_of_a_run_that_is_over_hold_no_quota_after_a_sweep(
         self, account: BatchAccount, loop: Loop, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        account.control.set_quota(active_jobs=3)
+        account.control.set_quota(active_jobs=4)
         jobs = self.left(account, loop)
 
         assert sweep(run_lives=True, delete=True).result["jobs"] == []
@@ -321,11 +322,12 @@ class TestJobs:
         run = sweep(delete=True)
 
         actions = {job["job_id"]: job["action"] for job in run.result["jobs"]}
-        assert actions == {jobs["always"]: "delete", jobs["never"]: "end", jobs["empty"]: "delete"}
+        ended = {jobs["never"]: "end", jobs["many"]: "end"}
+        assert actions == {jobs["always"]: "delete", jobs["empty"]: "delete", **ended}
         assert dry.result["jobs"] == run.result["jobs"]
-        assert (dry.result["jobs_removed"], run.result["jobs_removed"]) == (0, 3)
-        assert "3 jobs of ended commands" in dry.log
-        eventually(lambda: account.jobs() == [jobs["never"]] and not loop.runs())
+        assert (dry.result["jobs_removed"], run.result["jobs_removed"]) == (0, 4)
+        assert "4 jobs of ended commands" in dry.log
+        eventually(lambda: set(account.jobs()) == set(ended) and not loop.runs())
         loop.go.touch()
         assert run_task(operator("true", task_id="next")).state == "success"
 
@@ -353,9 +355,9 @@ class TestJobs:
 
         run = sweep(delete=True)
 
-        assert f"1 of 3 jobs could not be deleted:\n  job '{jobs['always']}':" in run.message
+        assert f"1 of 4 jobs could not be deleted:\n  job '{jobs['always']}':" in run.message
         assert [item["job_id"] for item in run.result["refused"]] == [jobs["always"]]
-        assert run.result["jobs_removed"] == 2
+        assert run.result["jobs_removed"] == 3
 
 
 class TestUsers:
@@ -397,7 +399,7 @@ class TestUsers:
         planned = {(user["pool_id"], user["username"]) for user in run.result["users"]}
         assert planned == {("ours", "nora"), ("ours", "person"), ("nobodys", "mine")}
         assert dry.result["users"] == run.result["users"]
-        assert (dry.result["users_removed"], run.result["users_removed"]) == (0, 3)
+        assert (dry.result["users_removed"], run.result["users_removed"]) == (0, 4)
         assert "3 users whose access is over" in dry.log
         assert "its time was over at" in run.result["users"][0]["reason"]
         assert lets_in(users, "nora", pool_id="ours", client_keys=[key]) == set()

@@ -12,8 +12,10 @@ from airflow_provider_batchlinux.client.users.ledger import enter
 from airflow_provider_batchlinux.client.users.revoke import audited_users, revoke_overdue
 from airflow_provider_batchlinux.core.users.ledger import LedgerEntry
 from airflow_provider_batchlinux.exceptions import NodeUsersError
-from airflow_provider_batchlinux.operators.node_users import BatchLinuxAddNodeUsersOperator
-from airflow_provider_batchlinux.operators.user_audit import BatchLinuxAuditNodeUsersOperator
+from airflow_provider_batchlinux.operators.node_users import (
+    BatchLinuxAddNodeUsersOperator,
+    BatchLinuxAuditNodeUsersOperator,
+)
 from tests.airflow_harness import TaskRun, run_task
 from tests.batch_account import BatchAccount
 from tests.unit.logins import lets_in

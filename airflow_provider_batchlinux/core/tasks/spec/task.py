@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import Any, ClassVar
 
 from airflow_provider_batchlinux.core.commands import (
+    COORDINATION_VARIABLE,
     MAX_COMMAND_SIZE,
     checked_command_line,
     command_line,
@@ -18,6 +19,7 @@ from airflow_provider_batchlinux.core.commands import (
 from airflow_provider_batchlinux.core.instants import iso8601_duration
 from airflow_provider_batchlinux.core.parameters.kinds import (
     Environment,
+    Id,
     PositiveCount,
     RetryCount,
     Seconds,
@@ -35,6 +37,7 @@ from airflow_provider_batchlinux.core.tasks.spec.data import (
     output_check,
     outputs_to_one_blob,
 )
+from airflow_provider_batchlinux.core.tasks.spec.exit_codes import ExitCodes
 from airflow_provider_batchlinux.core.tasks.spec.files import FILES_VARIABLE, path_problems, unpacking
 from airflow_provider_batchlinux.core.tasks.spec.identity import AutoUserSpec
 from airflow_provider_batchlinux.core.tasks.spec.secrets import (
@@ -44,11 +47,28 @@ from airflow_provider_batchlinux.core.tasks.spec.secrets import (
     secrets_script,
 )
 
+_DEFAULT_CONN_ID = "wasb_default"
+_READING = frozenset({"id", "depends_on", "files", "result_file", "exit_codes"})
+
 
 @dataclass(frozen=True)
 class TaskSpec(Spec):
     """
-    A command to run on a node of a pool.
+    A command of a job.
+
+    .. code-block:: python
+
+        BatchLinuxJobOperator(
+            task_id="months",
+            pool_id="etl",
+            tasks=[
+                TaskSpec("python3 clean.py", id="clean", required_slots=2),
+                TaskSpec("python3 report.py", id="report", depends_on=["clean"], result_file="totals.json"),
+            ],
+        )
+
+    What is ``None`` or empty is as the operator's parameter of the same name says; of mappings, both parts
+    count.
 
     :param command: a bash command.
     :param environment: environment variables for the command; not shown, because they may contain secrets.
@@ -68,23 +88,38 @@ class TaskSpec(Spec):
     :param affinity: the id of the node on which it is preferred to run; ``None`` for any.
     :param time_limit: seconds after which the service ends the command; ``None`` for no limit.
     :param max_retries: further tries by the service after a non-zero exit code.
+    :param id: the id of its task; ``None`` for its place in the list.
+    :param depends_on: the ids of the commands that have to succeed before it starts.
+    :param files: small files to copy to the working directory: the name there, and the path on the worker.
+    :param result_file: a JSON file in the working directory whose content is its result.
+    :param exit_codes: what its exit codes mean.
+    :param instances: the number of nodes of a multi-instance (MPI) command, which needs a pool with
+        communication between nodes; ``None`` for an ordinary command.
+    :param coordination_command: the bash command that runs on each of these nodes before it.
     """
 
-    command: Text
+    command: Text | None = None
     environment: Environment = field(default_factory=dict, repr=False)
     secret_environment: Mapping[str, SecretText] = field(default_factory=dict, repr=False)
     secret_files: Mapping[str, SecretText] = field(default_factory=dict, repr=False)
     secret_storage: Location | None = None
     inputs: Mapping[str, InputSpec | GivenLocation] = field(default_factory=dict)
     outputs: Mapping[str, OutputSpec | GivenLocation] = field(default_factory=dict)
-    storage_conn_id: Text = "wasb_default"
+    storage_conn_id: Text | None = None
     storage_identity: Text | None = None
     container: TaskContainerSpec | None = None
     run_as: AutoUserSpec | Text | None = None
-    required_slots: PositiveCount = 1
+    required_slots: PositiveCount | None = None
     affinity: ServiceId | None = None
     time_limit: Seconds | None = None
-    max_retries: RetryCount = 0
+    max_retries: RetryCount | None = None
+    id: Id | None = None
+    depends_on: Sequence[Text] = ()
+    files: Mapping[str, Text] = field(default_factory=dict)
+    result_file: Text | None = None
+    exit_codes: ExitCodes | None = None
+    instances: PositiveCount | None = None
+    coordination_command: Text | None = None
 
     REST: ClassVar[Mapping[str, str]] = {"container": "containerSettings"}
     PARTS: ClassVar[Mapping[str, tuple[type[Spec], ...]]] = {"container": (TaskContainerSpec,)}
@@ -92,11 +127,12 @@ class TaskSpec(Spec):
     def problems(self) -> list[str]:
         """List all that the service would refuse."""
         found = []
-        if not self.command.strip():
+        command = self.command or ""
+        if not command.strip():
             found.append("command is empty.")
-        if len(self.command.encode()) > MAX_COMMAND_SIZE:
+        if len(command.encode()) > MAX_COMMAND_SIZE:
             found.append(f"command is longer than {MAX_COMMAND_SIZE} bytes; put the program into files.")
-        if "\0" in self.command:
+        if "\0" in command:
             found.append("command contains NUL, which no command can hold.")
         found += environment_problems("environment", self.environment)
         found += self._secret_problems()
@@ -117,10 +153,24 @@ class TaskSpec(Spec):
             for path in (self.outputs if self.container is not None else ())
             if path.startswith("/")
         ]
-        found += outputs_to_one_blob(self._outputs(), self.storage_conn_id)
-        if self.max_retries < -1:
+        found += outputs_to_one_blob(self._outputs(), self._conn_id)
+        if (self.max_retries or 0) < -1:
             found.append(f"max_retries={self.max_retries} is less than -1 (for ever).")
+        if self.coordination_command is not None and self.instances is None:
+            found.append("coordination_command is for a command with instances.")
+        if self.instances is not None and (self.required_slots or 1) != 1:
+            found.append("required_slots: a command with instances has one slot on each node.")
         return found
+
+    def exit_code_problems(self) -> list[str]:
+        """List the exit codes after which a command would count as a success without its outputs."""
+        codes = [code for code, ending in (self.exit_codes or {}).items() if code and ending == "success"]
+        return [
+            f"exit_codes makes {codes[0]} a success, but outputs[{path!r}] is uploaded, or looked for, after "
+            "0 only: give OutputSpec(..., upload_on='completion', optional=True), or end the command with 0."
+            for path, spec in (self._outputs().items() if codes else ())
+            if spec.upload_on == "success" or (spec.upload_on == "completion" and not spec.optional)
+        ]
 
     def meaning(self) -> dict[str, Any]:
         """Return what was asked for, without secrets, for a fingerprint."""
@@ -130,8 +180,10 @@ class TaskSpec(Spec):
             for place in (grant.location for grant in self.grants())
         ]
         hidden = {"source": None, "destination": None}
+        # What only says how the command is listed, waited for or read needs no other run of it.
+        asked = {name: value for name, value in asdict(self).items() if name not in _READING}
         return {
-            **asdict(self),
+            **asked,
             "inputs": {path: {**asdict(spec), **hidden} for path, spec in self._inputs().items()},
             "outputs": {path: {**asdict(spec), **hidden} for path, spec in self._outputs().items()},
             "secret_environment": sorted(self.secret_environment),
@@ -148,7 +200,7 @@ class TaskSpec(Spec):
         if self.secret_storage is None or not (self.secret_environment or self.secret_files):
             return None
         location = parse_location(self.secret_storage)
-        conn_id = location.conn_id or self.storage_conn_id
+        conn_id = location.conn_id or self._conn_id
         return Grant(location.child(name), "read", conn_id, self.storage_identity)
 
     def secrets(self) -> bytes:
@@ -159,6 +211,10 @@ class TaskSpec(Spec):
         """Return what the node may do with storage, for its inputs and outputs."""
         inputs = [self._grant(spec) for spec in self._inputs().values()]
         return [*inputs, *(self._grant(spec) for spec in self._outputs().values())]
+
+    def output_places(self) -> dict[str, str]:
+        """Return where the service puts its outputs, without SAS, by path or pattern."""
+        return {path: str(spec.location) for path, spec in self._outputs().items()}
 
     def task_rest(
         self,
@@ -175,7 +231,7 @@ class TaskSpec(Spec):
         :param secrets_blob: what :meth:`secrets_blob` has returned.
         """
         line, carried = self._command_line(packed_files, has_secrets=secrets_blob is not None)
-        constraints: dict[str, Any] = {"maxTaskRetryCount": self.max_retries}
+        constraints: dict[str, Any] = {"maxTaskRetryCount": self.max_retries or 0}
         if self.time_limit is not None:
             constraints["maxWallClockTime"] = iso8601_duration(self.time_limit)
         user = self.run_as or AutoUserSpec()
@@ -187,8 +243,15 @@ class TaskSpec(Spec):
             "userIdentity": {"username": user} if isinstance(user, str) else user.to_rest(),
             **self.to_rest(),
         }
-        if self.required_slots != 1:
+        if (self.required_slots or 1) != 1:
             body["requiredSlots"] = self.required_slots
+        if self.instances is not None:
+            coordination, variables = command_line(self.coordination_command or "true", COORDINATION_VARIABLE)
+            body["environmentSettings"] += environment_settings(variables)
+            body["multiInstanceSettings"] = {
+                "numberOfInstances": self.instances,
+                "coordinationCommandLine": coordination,
+            }
         if self.affinity is not None:
             # The service gives each node this affinity id.
             body["affinityInfo"] = {"affinityId": f"TVM:{self.affinity}"}
@@ -211,9 +274,9 @@ class TaskSpec(Spec):
 
     def _command_line(self, packed_files: str | None, *, has_secrets: bool) -> tuple[str, dict[str, str]]:
         """Return the command line, and the variables that it needs."""
-        lines, carried = [self.command], {}
+        lines, carried = [self.command or ""], {}
         if has_secrets:
-            lines.insert(0, reading_secrets(is_kept=self.max_retries != 0))
+            lines.insert(0, reading_secrets(is_kept=bool(self.max_retries)))
         if packed_files is not None:
             lines.insert(0, unpacking())
             carried[FILES_VARIABLE] = packed_files
@@ -244,7 +307,11 @@ class TaskSpec(Spec):
         return found
 
     def _grant(self, spec: InputSpec | OutputSpec) -> Grant:
-        return spec.grant(self.storage_conn_id, self.storage_identity)
+        return spec.grant(self._conn_id, self.storage_identity)
+
+    @property
+    def _conn_id(self) -> str:
+        return self.storage_conn_id or _DEFAULT_CONN_ID
 
     def _inputs(self) -> dict[str, InputSpec]:
         given = self.inputs.items()

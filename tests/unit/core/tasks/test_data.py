@@ -13,9 +13,9 @@ import pytest
 from airflow_provider_batchlinux.core.pools.spec.containers import TaskContainerSpec
 from airflow_provider_batchlinux.core.storage.grants import Grant
 from airflow_provider_batchlinux.core.tasks.spec.data import InputSpec, OutputSpec, output_check
+from airflow_provider_batchlinux.core.tasks.spec.job import Command, JobSpec
 from airflow_provider_batchlinux.core.tasks.spec.secrets import SECRETS_FILE
 from airflow_provider_batchlinux.core.tasks.spec.task import TaskSpec
-from airflow_provider_batchlinux.core.tasks.task import JobSpec
 
 ACCOUNT = "https://fabrikam.blob.core.windows.net"
 IDENTITY = "/subscriptions/s/identities/reader"
@@ -158,7 +158,7 @@ def test_different_blobs_or_conditions_are_no_conflict() -> None:
 
 def test_a_retry_knows_its_work_whatever_the_sas() -> None:
     def job(source: str, **parts: Any) -> JobSpec:
-        return JobSpec("etl", TaskSpec("true", inputs={"a": source}, **parts))
+        return JobSpec("etl", {"main": Command(TaskSpec("true", inputs={"a": source}, **parts))})
 
     url = f"{ACCOUNT}/raw/a"
     first = job(f"{url}?sig=x", secret_environment={"A": "1"})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -81,3 +82,13 @@ def test_the_table_says_what_is_done_and_why() -> None:
 
     assert header.split() == ["JOB", "POOL", "ACTION", "WHY"]
     assert row.split()[:3] == ["job", "pool", "delete"]
+
+
+def test_of_many_commands_what_is_done_stays_when_their_pool_is_deleted() -> None:
+    (job,) = owned_jobs([body("active", delete_job="on_success")], ["ours"])
+    many = replace(job, is_of_many=True)
+
+    sweep = job_sweep_of(many, RUNNING, run_has_ended=False, pool_is_deleted=True)
+
+    assert sweep is not None
+    assert sweep.to_dict()["action"] == "end"

@@ -19,20 +19,22 @@ from airflow_provider_batchlinux.core.pools.spec.containers import (
 from airflow_provider_batchlinux.core.snapshots import ServiceError
 from airflow_provider_batchlinux.core.tasks.spec.files import pack_files
 from airflow_provider_batchlinux.core.tasks.spec.identity import AutoUserSpec
+from airflow_provider_batchlinux.core.tasks.spec.job import Command, JobSpec
 from airflow_provider_batchlinux.core.tasks.spec.task import TaskSpec
-from airflow_provider_batchlinux.core.tasks.task import JobSpec, TaskOutcome, TaskSnapshot, task_outcome
+from airflow_provider_batchlinux.core.tasks.task import TASK_ID, TaskOutcome, TaskSnapshot, task_outcome
 
 TASK = TaskSpec("bash transform.sh")
-SPEC = JobSpec("etl", TASK)
-OF_THE_JOB = {"pool_id", "packed_files", "priority"}
+SPEC = JobSpec("etl", {TASK_ID: Command(TASK)})
+OF_THE_JOB = {"pool_id", "priority"}
 DONE = TaskSnapshot("completed", result="success", exit_code=0)
 
 
 def changed(**changes: Any) -> JobSpec:
     """Change the job, or the command in it."""
     of_job = {name: value for name, value in changes.items() if name in OF_THE_JOB}
-    of_task = {name: value for name, value in changes.items() if name not in OF_THE_JOB}
-    return replace(SPEC, task=replace(TASK, **of_task), **of_job)
+    of_task = {name: value for name, value in changes.items() if name not in {*OF_THE_JOB, "packed_files"}}
+    command = Command(replace(TASK, **of_task), changes.get("packed_files"))
+    return replace(SPEC, commands={TASK_ID: command}, **of_job)
 
 
 def settings_of(body: dict[str, Any]) -> dict[str, str]:
@@ -96,7 +98,7 @@ def test_the_job_runs_on_the_pool_and_says_who_made_it() -> None:
 
 
 def test_the_task_asks_for_the_command_and_nothing_it_was_not_told() -> None:
-    assert SPEC.task_rest() == {
+    assert SPEC.task_rest(TASK_ID) == {
         "id": "main",
         "commandLine": "/bin/bash -c 'bash transform.sh'",
         "environmentSettings": [],
@@ -106,7 +108,7 @@ def test_the_task_asks_for_the_command_and_nothing_it_was_not_told() -> None:
 
 
 def test_the_task_takes_its_limits_and_rights() -> None:
-    body = changed(time_limit=90.5, max_retries=3, required_slots=2, affinity="tvmps_1_d").task_rest()
+    body = changed(time_limit=90.5, max_retries=3, required_slots=2, affinity="tvmps_1_d").task_rest(TASK_ID)
 
     assert body["constraints"] == {"maxTaskRetryCount": 3, "maxWallClockTime": "PT90.5S"}
     assert body["requiredSlots"] == 2
@@ -127,7 +129,7 @@ def test_the_task_takes_its_limits_and_rights() -> None:
     ],
 )
 def test_the_task_runs_as_the_user_it_was_given(run_as: Any, identity: dict[str, Any]) -> None:
-    assert changed(run_as=run_as).task_rest()["userIdentity"] == identity
+    assert changed(run_as=run_as).task_rest(TASK_ID)["userIdentity"] == identity
 
 
 def test_the_task_runs_in_the_container_it_was_given() -> None:
@@ -139,7 +141,7 @@ def test_the_task_runs_in_the_container_it_was_given() -> None:
         bind_mounts=[BindMountSpec("Shared", read_only=True)],
     )
 
-    assert changed(container=container).task_rest()["containerSettings"] == {
+    assert changed(container=container).task_rest(TASK_ID)["containerSettings"] == {
         "imageName": "acr.example/etl:1",
         "containerRunOptions": "--shm-size=1g",
         "registry": {
@@ -157,7 +159,7 @@ def test_the_command_finds_its_files_and_its_environment(tmp_path: Path) -> None
         environment={"DAY": "Monday"},
         packed_files=pack_files({"data/part.csv": b"1,2\n"}),
     )
-    body = spec.task_rest()
+    body = spec.task_rest(TASK_ID)
     environment = {"PATH": os.environ["PATH"], **settings_of(body)}
     output = subprocess.check_output(shlex.split(body["commandLine"]), cwd=tmp_path, env=environment)
 

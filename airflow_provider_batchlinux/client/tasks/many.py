@@ -1,0 +1,313 @@
+"""Submit many commands as one job; a retry goes on with the job of an earlier try, or runs what is left."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
+from airflow_provider_batchlinux.client.api.calls import Body
+from airflow_provider_batchlinux.client.tasks.jobs import (
+    Submission,
+    create_job,
+    delete_empty_job,
+    end_with_commands,
+)
+from airflow_provider_batchlinux.client.tasks.secrets import delete_secrets, secrets_mark
+from airflow_provider_batchlinux.client.transport.fan_out import fan_out
+from airflow_provider_batchlinux.core.pool_metadata import (
+    FINGERPRINT_KEY,
+    SECRETS_KEY,
+    SETTLED_KEY,
+    SUBMISSION_KEY,
+    TASKS_KEY,
+    metadata_of,
+    rest_metadata,
+)
+from airflow_provider_batchlinux.core.secrets import without_signatures
+from airflow_provider_batchlinux.core.storage.grants import Grant
+from airflow_provider_batchlinux.core.tasks.job import job_state
+from airflow_provider_batchlinux.core.tasks.plan import (
+    MOST_IN_COLLECTION,
+    EarlierJob,
+    RerunPlan,
+    SentTask,
+    collections_of,
+    rerun_plan,
+)
+from airflow_provider_batchlinux.core.tasks.task import TASK_FIELDS, TaskSnapshot
+from airflow_provider_batchlinux.core.text import counted
+from airflow_provider_batchlinux.exceptions import BatchLinuxError, BatchRequestError
+
+log = logging.getLogger(__name__)
+
+_MAX_CONCURRENCY = 8
+_SENDS = 5
+"""Times that a task is sent for which the service has answered with an error of its own."""
+
+_PLANS = 3
+"""Plans that are made for a try: the job of an earlier one may end while it is looked at."""
+
+_ENDED_MEANWHILE = ("JobNotFound", "JobCompleted", "JobBeingTerminated", "JobBeingDeleted")
+_NAMED = 5
+"""Refused tasks that an error names."""
+
+
+@dataclass(frozen=True)
+class ManySubmission(Submission):
+    """A job with many commands to submit; see :class:`Submission`."""
+
+    def job_rest(self, urls: Mapping[Grant, str]) -> dict[str, Any]:
+        """Return the REST body of the job."""
+        body = super().job_rest(urls)
+        return {**body, "metadata": [*body["metadata"], *rest_metadata({TASKS_KEY: len(self.spec.commands)})]}
+
+    def fingerprint(self) -> str:
+        """Return the digest of the job without its commands, which each have their own."""
+        return self.spec.fingerprint(with_commands=False)
+
+    @cached_property
+    def digests(self) -> dict[str, str]:
+        """The digests of the commands, by the ids of their tasks."""
+        return {task_id: command.digest() for task_id, command in self.spec.commands.items()}
+
+    def going_on(self, job_id: str, token: str) -> ManySubmission:
+        """Return the submission of more commands to the job of an earlier try."""
+        return replace(self, try_number=int(job_id[len(self.id_stem) :]), token=token)
+
+
+@dataclass(frozen=True)
+class Submitted:
+    """
+    What runs now.
+
+    :param job_id: the job; ``None`` if every command has succeeded in an earlier try.
+    :param total: how many tasks it has at least.
+    :param done: commands that have succeeded in jobs of earlier tries.
+    """
+
+    job_id: str | None
+    total: int
+    done: int = 0
+
+
+async def submit_job(
+    client: BatchLinuxClient, submission: ManySubmission, going_on: Callable[[str], None]
+) -> Submitted:
+    """
+    Submit the commands that have not succeeded in an earlier try.
+
+    The job of an earlier try that is still active goes on: what is missing is added, what has failed in it
+    runs again. Other active jobs of earlier tries are ended. A new job ends with its last command, and then
+    holds no quota.
+
+    :param going_on: called with the id of the job of an earlier try, before that goes on.
+    :raises BatchQuotaError: the account has too many active jobs.
+    :raises BatchRequestError: the service has refused some commands. Nothing runs any more.
+    """
+    for _ in range(_PLANS - 1):
+        found = await _found_jobs(client, submission)
+        plan = await _plan(client, submission, found)
+        if plan.job_id is not None:
+            going_on(plan.job_id)
+        try:
+            return await _carry_out(client, submission, found, plan)
+        except BatchRequestError as error:
+            if plan.job_id is None or error.code not in _ENDED_MEANWHILE:
+                raise
+            log.info("Job %r of an earlier try has ended meanwhile.", plan.job_id)
+    found = await _found_jobs(client, submission)
+    return await _carry_out(client, submission, found, await _plan(client, submission, found))
+
+
+async def _found_jobs(client: BatchLinuxClient, submission: ManySubmission) -> dict[str, Body]:
+    """Return the jobs of earlier tries, the latest first."""
+    if submission.try_number == 1:
+        return {}
+    own = [job for job in await client.find_jobs(submission.id_stem) if is_of_many(job)]
+    own.sort(key=lambda job: int(str(job["id"])[len(submission.id_stem) :] or 0), reverse=True)
+    return {str(job["id"]): job for job in own}
+
+
+def is_of_many(job: Body) -> bool:
+    """Return whether a job has many commands whose records are not settled yet."""
+    marks = metadata_of(job)
+    return TASKS_KEY in marks and SETTLED_KEY not in marks and job_state(job) != "deleting"
+
+
+async def _plan(client: BatchLinuxClient, submission: ManySubmission, found: Mapping[str, Body]) -> RerunPlan:
+    async def read(job_id: str) -> EarlierJob:
+        def sent(body: Body) -> SentTask:
+            return SentTask(job_id, str(body["id"]), body.get("displayName"), TaskSnapshot.from_rest(body))
+
+        job = found[job_id]
+        is_same = metadata_of(job).get(FINGERPRINT_KEY) == submission.fingerprint()
+        tasks = await client.read_tasks(job_id, sent, select=[*TASK_FIELDS, "displayName"])
+        return EarlierJob(job_id, is_same and job_state(job) == "active", tasks)
+
+    earlier = await fan_out(found, read, max_concurrency=_MAX_CONCURRENCY)
+    codes = {task_id: command.task.exit_codes or {} for task_id, command in submission.spec.commands.items()}
+    return rerun_plan(submission.digests, codes, earlier, has_manager="manager" in submission.spec.own)
+
+
+async def _carry_out(
+    client: BatchLinuxClient, submission: ManySubmission, found: Mapping[str, Body], plan: RerunPlan
+) -> Submitted:
+    for job_id, job in found.items():
+        if job_id != plan.job_id:
+            await _retire(client, submission, job_id, job, is_needed=job_id in plan.done.values())
+    if plan.done:
+        log.info("%s succeeded in earlier tries.", counted(len(plan.done), "command"))
+    if plan.job_id is not None:
+        return await _go_on(client, submission, found[plan.job_id], plan)
+    has_manager = "manager" in submission.spec.own
+    if not plan.to_send and not has_manager:
+        return Submitted(None, 0, len(plan.done))
+    # First: what storage refuses makes no job.
+    await create_job(client, submission, await submission.urls(submission.spec.own_grants()))
+    try:
+        await submission.put_secrets()
+    except (BatchLinuxError, ValueError):
+        await delete_empty_job(client, submission)
+        raise
+    await _send_all(client, submission, plan)
+    await end_with_commands(client, submission.job_id)
+    return Submitted(submission.job_id, len(plan.to_send) + has_manager, len(plan.done))
+
+
+async def _go_on(
+    client: BatchLinuxClient, submission: ManySubmission, job: Body, plan: RerunPlan
+) -> Submitted:
+    """Send what is missing in the job of an earlier try, and run again what has failed there."""
+    job_id = str(job["id"])
+    earlier = submission.going_on(job_id, metadata_of(job)[SUBMISSION_KEY])
+    log.info(
+        "Job %r of an earlier try goes on: %d commands are added, %d run again.",
+        job_id,
+        len(plan.to_send),
+        len(plan.to_reactivate),
+    )
+    if plan.to_send or plan.to_reactivate:
+        await earlier.put_secrets()
+    await fan_out(
+        plan.to_reactivate,
+        lambda task_id: client.reactivate_task(job_id, task_id),
+        max_concurrency=_MAX_CONCURRENCY,
+    )
+    await _send_all(client, earlier, plan)
+    await end_with_commands(client, job_id)
+    elsewhere = sum(of != job_id for of in plan.done.values())
+    return Submitted(job_id, len(submission.spec.commands) - elsewhere, elsewhere)
+
+
+async def _retire(
+    client: BatchLinuxClient, submission: Submission, job_id: str, job: Body, *, is_needed: bool
+) -> None:
+    """End a job of an earlier try, or delete it if nothing is left to read of it."""
+    await delete_secrets(metadata_of(job).get(SECRETS_KEY), submission.storage)
+    if not is_needed:
+        log.info("Deleting job %r, in which an earlier try has finished nothing.", job_id)
+        await client.delete_job(job_id)
+    elif job_state(job) == "active":
+        log.info("Ending job %r, which an earlier try left.", job_id)
+        await client.end_job(job_id)
+
+
+@dataclass
+class _Sending:
+    """
+    What a job has accepted of the commands that are sent to it.
+
+    :param refused: what the service refused, and why, by the ids of the tasks.
+    """
+
+    client: BatchLinuxClient
+    job_id: str
+    accepted: int = 0
+    refused: dict[str, str] = field(default_factory=dict)
+
+    async def send(self, bodies: Sequence[Body], times: int = 1) -> None:
+        """Send tasks in one request, or in several if the service says that it is too large."""
+        try:
+            rows = await self.client.create_tasks(self.job_id, bodies)
+        except BatchRequestError as error:
+            if error.code != "RequestBodyTooLarge":
+                raise
+            if len(bodies) == 1:
+                self.refused[str(bodies[0]["id"])] = str(error)
+                return
+            middle = len(bodies) // 2
+            await self.send(bodies[:middle])
+            await self.send(bodies[middle:])
+            return
+        again = []
+        for body, row in zip(bodies, rows, strict=True):
+            problem = row.get("error") or {}
+            status = str(row.get("status")).lower()
+            # TaskExists: the answer to an earlier request was lost.
+            if status == "success" or problem.get("code") == "TaskExists":
+                self.accepted += 1
+            elif status == "servererror" and times < _SENDS:
+                again.append(body)
+            else:
+                self.refused[str(body["id"])] = _refusal_text(problem)
+        if again:
+            await self.client.retry.sleep(self.client.retry.first_wait * 2 ** (times - 1))
+            await self.send(again, times + 1)
+
+
+async def _send_all(client: BatchLinuxClient, submission: ManySubmission, plan: RerunPlan) -> None:
+    spec, digests = submission.spec, submission.digests
+    sending = _Sending(client.paced(), submission.job_id)
+
+    async def send(task_ids: Sequence[str]) -> None:
+        grants = [grant for task_id in task_ids for grant in spec.commands[task_id].task.grants()]
+        urls = await submission.urls(grants)
+        bodies = (
+            {
+                **spec.task_rest(task_id, urls, submission.blobs.get(task_id), elsewhere),
+                "displayName": digests[task_id],
+            }
+            for task_id in task_ids
+        )
+        for group in collections_of(bodies):
+            await sending.send(group)
+
+    elsewhere = {task_id for task_id, job_id in plan.done.items() if job_id != submission.job_id}
+    starts = range(0, len(plan.to_send), MOST_IN_COLLECTION)
+    chunks = [plan.to_send[start : start + MOST_IN_COLLECTION] for start in starts]
+    await fan_out(chunks, send, max_concurrency=_MAX_CONCURRENCY)
+    if sending.refused:
+        await _end_refused(client, submission, sending, len(plan.to_send))
+
+
+async def _end_refused(
+    client: BatchLinuxClient, submission: ManySubmission, sending: _Sending, total: int
+) -> None:
+    """End a job of whose commands some were refused, and raise BatchRequestError with the reasons."""
+    if sending.accepted:
+        await client.end_job(submission.job_id)
+        if submission.blobs:
+            await delete_secrets(secrets_mark(submission.blobs.values()), submission.storage)
+    else:
+        await delete_empty_job(client, submission)
+    shown = [f"- {task_id!r}: {reason}" for task_id, reason in list(sending.refused.items())[:_NAMED]]
+    if len(sending.refused) > _NAMED:
+        shown.append(f"- and {len(sending.refused) - _NAMED:,} more.")
+    refused = f"{len(sending.refused):,} of {counted(total, 'command')}"
+    msg = f"The service has refused {refused}; job {submission.job_id!r} was ended."
+    raise BatchRequestError("\n".join([msg, *shown]))
+
+
+def _refusal_text(problem: Mapping[str, Any]) -> str:
+    said = problem.get("message")
+    text = said.get("value") if isinstance(said, Mapping) else said
+    details = "; ".join(
+        f"{item.get('key')}: {item.get('value')}" for item in problem.get("values") or () if item.get("key")
+    )
+    line = str(text or "no reason given").strip().splitlines()[0]
+    # It may quote a URL with its SAS.
+    return without_signatures(" ".join(filter(None, [f"{line} ({problem.get('code')})", details])))

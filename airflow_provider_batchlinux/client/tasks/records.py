@@ -1,0 +1,148 @@
+"""Read the records of a job with many commands at its end, and clean up."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
+from airflow_provider_batchlinux.client.api.calls import Body
+from airflow_provider_batchlinux.client.storage.access import StorageAccess
+from airflow_provider_batchlinux.client.tasks.many import is_of_many
+from airflow_provider_batchlinux.client.tasks.results import (
+    MAX_RESULT_SIZE,
+    clean_up,
+    output_end,
+    read_file,
+)
+from airflow_provider_batchlinux.client.tasks.secrets import delete_secrets
+from airflow_provider_batchlinux.client.transport.fan_out import fan_out
+from airflow_provider_batchlinux.core.pool_metadata import SECRETS_KEY, metadata_of
+from airflow_provider_batchlinux.core.tasks.job import job_state
+from airflow_provider_batchlinux.core.tasks.records import TaskRecord
+from airflow_provider_batchlinux.core.tasks.result import parse_result
+from airflow_provider_batchlinux.core.tasks.spec.job import MANAGER_ID
+from airflow_provider_batchlinux.core.tasks.spec.task import TaskSpec
+from airflow_provider_batchlinux.core.tasks.task import TASK_FIELDS, TaskSnapshot
+from airflow_provider_batchlinux.exceptions import BatchLinuxError
+
+log = logging.getLogger(__name__)
+
+_MAX_CONCURRENCY = 8
+SHOWN_ENDS = 5
+"""Failed commands whose output is in the error."""
+
+
+@dataclass(frozen=True)
+class JobsOfTries:
+    """
+    The jobs in which the commands of a task instance ran, the latest first.
+
+    :param bodies: their REST bodies, by their ids.
+    """
+
+    bodies: Mapping[str, Body]
+
+    async def end(self, client: BatchLinuxClient, storage: StorageAccess) -> None:
+        """End what may still run, and delete the secrets."""
+        for job_id, job in self.bodies.items():
+            if job_state(job) == "active":
+                await client.end_job(job_id)
+            await delete_secrets(metadata_of(job).get(SECRETS_KEY), storage)
+
+    async def close(self, client: BatchLinuxClient, *, delete: bool, settle: bool) -> None:
+        """
+        Delete the jobs, or mark them as ones of which nothing is left to read.
+
+        :param settle: whether jobs that are kept are marked. Otherwise a retry goes on from them.
+        """
+        for job_id in self.bodies:
+            await clean_up(client, job_id, delete=delete, settle=settle)
+
+
+async def jobs_of_tries(client: BatchLinuxClient, id_stem: str) -> JobsOfTries:
+    """
+    Return the jobs in which the commands of a task instance ran.
+
+    :param id_stem: the prefix of the ids of the jobs of all its tries.
+    """
+    found = [job for job in await client.find_jobs(id_stem) if is_of_many(job)]
+    found.sort(key=lambda job: int(str(job["id"])[len(id_stem) :] or 0), reverse=True)
+    return JobsOfTries({str(job["id"]): job for job in found})
+
+
+async def read_records(
+    client: BatchLinuxClient, jobs: JobsOfTries, tasks: Mapping[str, TaskSpec]
+) -> list[TaskRecord]:
+    """
+    Return the record of each command, with the content of its result file.
+
+    A command counts by its task in the latest job, unless only an earlier one has it. Tasks that a manager
+    has added follow.
+
+    :raises BatchLinuxError: a result cannot be read now. A later try may read it.
+    """
+    names = {task_id.lower(): task_id for task_id in tasks}
+    found: dict[str, TaskRecord] = {}
+
+    def read(job_id: str, body: Body) -> TaskRecord:
+        task_id = names.get(str(body["id"]).lower(), str(body["id"]))
+        codes = tasks[task_id].exit_codes if task_id in tasks else None
+        return TaskRecord.of(task_id, job_id, TaskSnapshot.from_rest(body), codes or {})
+
+    for number, job_id in enumerate(jobs.bodies):
+        for record in await client.read_tasks(job_id, partial(read, job_id), select=TASK_FIELDS):
+            # Of earlier jobs, other tasks than the commands have no meaning any more.
+            if record.task_id not in found and (record.task_id in tasks or number == 0):
+                found[record.task_id] = record
+    records = [found.pop(task_id, TaskRecord(task_id)) for task_id in tasks]
+    records += sorted(found.values(), key=lambda record: (record.task_id != MANAGER_ID, record.task_id))
+
+    async def with_result(record: TaskRecord) -> TaskRecord:
+        task = tasks.get(record.task_id)
+        if task is None or task.result_file is None or record.outcome != "succeeded":
+            return record
+        return await _with_result(client, record, task.result_file)
+
+    return await fan_out(records, with_result, max_concurrency=_MAX_CONCURRENCY)
+
+
+async def _with_result(client: BatchLinuxClient, record: TaskRecord, path: str) -> TaskRecord:
+    assert record.job_id is not None
+    assert record.task is not None
+    file = await read_file(client, record.job_id, record.task, f"wd/{path}", MAX_RESULT_SIZE, record.task_id)
+    if file.end is not None:
+        try:
+            return replace(record, result=parse_result(file.end))
+        except ValueError as error:
+            return replace(record, loss=f"its {path!r} {error}")
+    assert file.error is not None
+    if file.loss:
+        # Without the task, a retry runs the command again.
+        try:
+            await client.delete_task(record.job_id, record.task_id)
+        except BatchLinuxError as error:
+            log.warning("A retry does not run task %r again: %s", record.task_id, error)
+        return replace(record, loss=f"its result is lost: {file.loss}")
+    if file.is_missing:
+        return replace(record, loss=f"it left no {path!r} in its working directory")
+    raise file.error
+
+
+async def ends_of(client: BatchLinuxClient, records: Sequence[TaskRecord]) -> dict[str, str]:
+    """Return the ends of the output of the first commands that have failed, as further lines of a message."""
+
+    async def end(record: TaskRecord) -> str:
+        if record.job_id is None or record.task is None or record.loss or record.task.started_at is None:
+            return ""
+        try:
+            text = await output_end(client, record.job_id, record.task_id, record.task)
+        except BatchLinuxError:
+            return ""
+        return "\n".join(f"  {line}" if line else "" for line in text.split("\n"))
+
+    first = records[:SHOWN_ENDS]
+    ends = await fan_out(first, end, max_concurrency=_MAX_CONCURRENCY)
+    return {record.task_id: text for record, text in zip(first, ends, strict=True)}

@@ -1,0 +1,170 @@
+"""From what a Dag gives to the commands of a job: shared parts, items, ids, dependencies."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields, replace
+from typing import Any
+
+from airflow_provider_batchlinux.core.storage.locations import location_text
+from airflow_provider_batchlinux.core.tasks.spec.data import InputSpec, OutputSpec
+from airflow_provider_batchlinux.core.tasks.spec.job import OWN_IDS
+from airflow_provider_batchlinux.core.tasks.spec.task import TaskSpec
+
+_ITEM = re.compile(r"\{item(?:\.(\w+))?\}")
+_ILLEGAL_RUN = re.compile(r"[^A-Za-z0-9_]+")
+_READABLE = 40
+"""Characters of an item in the id of its task."""
+
+_FIELDS = tuple(spec_field.name for spec_field in fields(TaskSpec))
+LARGEST_TASK = 800_000
+"""Bytes. The service takes 1 MiB in a request, in which the files of a command and URLs are, too."""
+
+_SHOWN = 5
+"""Commands whose problems a message names at most."""
+
+
+def expanded(
+    shared: TaskSpec, tasks: Sequence[TaskSpec | str] | None, items: Sequence[object] | None
+) -> dict[str, TaskSpec]:
+    """
+    Return the commands of a job by the ids of their tasks.
+
+    :param shared: the parts of all commands. ``{item}`` in its texts stands for an item, ``{item.name}`` for
+        a value in one that is a mapping.
+    :param tasks: the commands, with parts of their own; ``None`` if there are items.
+    :param items: the values for each of which the shared command runs; ``None`` if there are tasks.
+    :raises ValueError: they make no commands; all problems, one a line, of a few of the commands.
+    """
+    found: dict[str, TaskSpec] = {}
+    problems: list[str] = []
+    places: dict[str, str] = {}
+    given: Sequence[object] = items if items is not None else tasks or ()
+    parameter = "items" if items is not None else "tasks"
+    for position, one in enumerate(given):
+        place = f"{parameter}[{position}]"
+        try:
+            task = _with_item(shared, one) if items is not None else _merged(shared, one)
+            wrong = [*task.problems(), *task.exit_code_problems(), *_size_problems(task)]
+        except ValueError as error:  # a place in storage that is none with the item
+            problems.append(f"{place}: {error}")
+            continue
+        task_id = task.id or _id_of(position, one if items is not None else None)
+        problems += [f"{place}: {problem}" for problem in wrong]
+        if (other := places.setdefault(task_id.lower(), place)) != place:
+            problems.append(f"{place} and {other} have the same id {task_id!r}.")
+        if task_id.lower() in OWN_IDS.values():
+            problems.append(f"{place}: id {task_id!r} is that of a task that the job has itself.")
+        found[task_id] = task
+    problems = problems or dependency_problems(found)
+    names = {task_id.lower(): task_id for task_id in found}
+    for task_id, task in found.items():
+        if any(other not in found for other in task.depends_on):
+            # The service compares ids without case.
+            waits = tuple(names.get(other.lower(), other) for other in task.depends_on)
+            found[task_id] = replace(task, depends_on=waits)
+    if len(problems) > _SHOWN:
+        problems = [*problems[:_SHOWN], f"{len(problems) - _SHOWN} more problems of this kind."]
+    if problems:
+        raise ValueError("\n".join(problems))
+    return found
+
+
+def dependency_problems(tasks: Mapping[str, TaskSpec]) -> list[str]:
+    """List the commands that wait for one that does not exist, or for themselves."""
+    names = {task_id.lower(): task_id for task_id in tasks}
+    waits = {task_id: [other.lower() for other in task.depends_on] for task_id, task in tasks.items()}
+    problems = [
+        f"depends_on of {task_id!r} names {other!r}, but no command has this id."
+        for task_id, task in tasks.items()
+        for other in task.depends_on
+        if other.lower() not in names
+    ]
+    if problems:
+        return problems
+    left = {task_id: {names[other] for other in others} for task_id, others in waits.items() if others}
+    waiting: dict[str, list[str]] = {}
+    for task_id, others in left.items():
+        for other in others:
+            waiting.setdefault(other, []).append(task_id)
+    ready = [task_id for task_id in tasks if task_id not in left]
+    while ready:
+        for task_id in waiting.get(done := ready.pop(), ()):
+            left[task_id].discard(done)
+            if not left[task_id]:
+                del left[task_id]
+                ready.append(task_id)
+    if not left:
+        return []
+    # Each that is left waits for another that is left, so following them comes to a circle.
+    path = [next(iter(left))]
+    while path[-1] not in path[:-1]:
+        path.append(next(iter(sorted(left[path[-1]]))))
+    circle = path[path.index(path[-1]) :]
+    return [f"depends_on makes a circle: {' waits for '.join(map(repr, circle))}."]
+
+
+def _size_problems(task: TaskSpec) -> list[str]:
+    parts = [task.command or "", *task.environment, *task.environment.values()]
+    size = sum(len(str(part)) for part in parts)
+    if size <= LARGEST_TASK:
+        return []
+    told = f"{size} bytes of command and environment, and the service takes {LARGEST_TASK} with a task"
+    return [f"it has {told}: send larger data as inputs."]
+
+
+def _merged(shared: TaskSpec, own: object) -> TaskSpec:
+    """Return a command with the shared parts, and its own instead or beside them."""
+    if not isinstance(own, TaskSpec):
+        return replace(shared, command=str(own))
+    parts: dict[str, Any] = {}
+    for name in _FIELDS:
+        value, common = getattr(own, name), getattr(shared, name)
+        if isinstance(value, Mapping) and isinstance(common, Mapping) and name != "exit_codes":
+            parts[name] = {**common, **value} if value else common
+        else:
+            parts[name] = common if value is None or value == () else value
+    return TaskSpec(**parts)
+
+
+def _with_item(shared: TaskSpec, item: object) -> TaskSpec:
+    def filled(text: object, quote: Callable[[str], str] = str) -> str:
+        def value_of(match: re.Match[str]) -> str:
+            name = match[1]
+            if name is None:
+                return quote(_text_of(item))
+            if not isinstance(item, Mapping) or name not in item:
+                msg = f"it has no {name!r}, which {match[0]!r} names."
+                raise ValueError(msg)
+            return quote(_text_of(item[name]))
+
+        return _ITEM.sub(value_of, str(text))
+
+    def source_of(value: Any) -> Any:
+        if isinstance(value, InputSpec):
+            return replace(value, source=filled(location_text(value.source)))
+        if isinstance(value, OutputSpec):
+            return replace(value, destination=filled(location_text(value.destination)))
+        return filled(location_text(value))
+
+    return replace(
+        shared,
+        # An item is data, whatever characters it has.
+        command=filled(shared.command, shlex.quote),
+        environment={name: filled(value) for name, value in shared.environment.items()},
+        inputs={filled(path): source_of(value) for path, value in shared.inputs.items()},
+        outputs={filled(path): source_of(value) for path, value in shared.outputs.items()},
+        result_file=filled(shared.result_file) if shared.result_file is not None else None,
+    )
+
+
+def _text_of(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, default=str)
+
+
+def _id_of(position: int, item: object) -> str:
+    words = _ILLEGAL_RUN.sub("-", _text_of(item)).strip("-")[:_READABLE] if item is not None else ""
+    return f"{position:05}-{words}" if words else f"{position:05}"

@@ -1,0 +1,167 @@
+"""Decide what of a job with many commands is sent, and how; imports only the standard library."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from airflow_provider_batchlinux.core.tasks.exit_codes import ending_of
+from airflow_provider_batchlinux.core.tasks.spec.exit_codes import ENDS_WELL, Ending
+from airflow_provider_batchlinux.core.tasks.task import TaskOutcome, TaskSnapshot, task_outcome
+
+MOST_IN_COLLECTION = 100
+"""Tasks that the service takes in one request."""
+
+LARGEST_BODY = 900_000
+"""Bytes of such a request. The service takes 1 MiB."""
+
+
+@dataclass(frozen=True)
+class SentTask:
+    """
+    A command as an earlier try has sent it.
+
+    :param digest: what it was asked to do; ``None`` if it is unknown.
+    """
+
+    job_id: str
+    task_id: str
+    digest: str | None
+    task: TaskSnapshot
+
+
+@dataclass(frozen=True)
+class EarlierJob:
+    """
+    A job of an earlier try, with what it has of commands.
+
+    :param is_open: whether it takes commands: it is active, and what else was asked of it is the same.
+    """
+
+    job_id: str
+    is_open: bool
+    tasks: Sequence[SentTask] = ()
+
+
+@dataclass(frozen=True)
+class RerunPlan:
+    """
+    What a try does.
+
+    :param done: the jobs in which commands have succeeded that are not run again, by the ids of their tasks.
+    :param to_send: the ids of the commands that are sent.
+    :param job_id: the job of an earlier try that goes on with them; ``None`` for a new one.
+    :param to_reactivate: the commands of that job that have failed, and run again in it.
+    """
+
+    done: Mapping[str, str] = field(default_factory=dict)
+    to_send: Sequence[str] = ()
+    job_id: str | None = None
+    to_reactivate: Sequence[str] = ()
+
+
+def rerun_plan(
+    digests: Mapping[str, str],
+    exit_codes: Mapping[str, Mapping[int, Ending]],
+    earlier: Sequence[EarlierJob],
+    *,
+    has_manager: bool = False,
+) -> RerunPlan:
+    """
+    Return what runs in this try: what failed or never ran in the earlier ones.
+
+    A command has succeeded only if it was asked to do the same, and its exit code says so today.
+
+    :param digests: what each command is to do.
+    :param exit_codes: what the exit codes of each command mean.
+    :param earlier: the jobs of earlier tries, the latest first.
+    :param has_manager: whether the job has a manager, which may have added other tasks.
+    """
+    names = {task_id.lower(): task_id for task_id in digests}
+    done: dict[str, str] = {}
+    for job in earlier:
+        for sent in job.tasks:
+            task_id = names.get(sent.task_id.lower())
+            if task_id is None or sent.digest != digests[task_id] or task_id in done:
+                continue
+            is_over = task_outcome(sent.task) is not TaskOutcome.STILL_RUNNING
+            if is_over and ending_of(sent.task, exit_codes.get(task_id, {})) in ENDS_WELL:
+                done[task_id] = job.job_id
+    going_on = next((job for job in earlier if job.is_open and _fits(job, digests, names, done)), None)
+    if going_on is not None and not has_manager:
+        is_known = all(sent.task_id.lower() in names for sent in going_on.tasks)
+        going_on = going_on if is_known else None
+    if going_on is None:
+        return RerunPlan(done, [task_id for task_id in digests if task_id not in done])
+    there = {names.get(sent.task_id.lower(), sent.task_id): sent for sent in going_on.tasks}
+    failed = [
+        task_id
+        for task_id, sent in there.items()
+        if task_id not in done and task_outcome(sent.task) is TaskOutcome.FAILED
+    ]
+    missing = [task_id for task_id in digests if task_id not in done and task_id not in there]
+    return RerunPlan(done, missing, going_on.job_id, failed)
+
+
+def _fits(
+    job: EarlierJob, digests: Mapping[str, str], names: Mapping[str, str], done: Mapping[str, str]
+) -> bool:
+    """Return whether the commands that a job has are to run, or have succeeded in it."""
+    for sent in job.tasks:
+        task_id = names.get(sent.task_id.lower())
+        if task_id is None:
+            continue
+        if sent.digest != digests[task_id] or done.get(task_id, job.job_id) != job.job_id:
+            return False
+    return True
+
+
+def collections_of(bodies: Iterable[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]]]:
+    """Yield the bodies of tasks in groups that the service takes in one request, as far as can be told."""
+    group: list[Mapping[str, Any]] = []
+    size = 0
+    for body in bodies:
+        # As the SDK writes it.
+        needed = len(json.dumps(body)) + 2
+        if group and (len(group) == MOST_IN_COLLECTION or size + needed > LARGEST_BODY):
+            yield group
+            group, size = [], 0
+        group.append(body)
+        size += needed
+    if group:
+        yield group
+
+
+def blocked_tasks(bodies: Sequence[Mapping[str, Any]], failed: Mapping[str, Mapping[str, Any]]) -> set[str]:
+    """
+    Return the tasks that can never start, because they wait for some that have failed.
+
+    :param bodies: those that have not ended, with ``id`` and ``dependsOn``.
+    :param failed: those that have failed, by their ids in lower case, with ``executionInfo`` and
+        ``exitConditions``.
+    """
+    stuck = {task_id for task_id, body in failed.items() if not _lets_pass(body)}
+    waits = {
+        str(body["id"]).lower(): {
+            str(other).lower() for other in (body.get("dependsOn") or {}).get("taskIds") or ()
+        }
+        for body in bodies
+    }
+    blocked: set[str] = set()
+    while more := {
+        task_id for task_id, others in waits.items() if task_id not in blocked and others & (stuck | blocked)
+    }:
+        blocked |= more
+    return blocked
+
+
+def _lets_pass(body: Mapping[str, Any]) -> bool:
+    code = (body.get("executionInfo") or {}).get("exitCode")
+    rules = (body.get("exitConditions") or {}).get("exitCodes") or ()
+    return any(
+        rule.get("code") == code
+        and str((rule.get("exitOptions") or {}).get("dependencyAction")).lower() == "satisfy"
+        for rule in rules
+    )

@@ -1,0 +1,169 @@
+"""Count and record the commands of a job with many; imports only the standard library."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from airflow_provider_batchlinux.core.counts import read_share
+from airflow_provider_batchlinux.core.tasks.exit_codes import ending_of
+from airflow_provider_batchlinux.core.tasks.spec.exit_codes import Ending
+from airflow_provider_batchlinux.core.tasks.task import TaskOutcome, TaskSnapshot, task_outcome
+from airflow_provider_batchlinux.core.text import counted
+
+LARGEST_IN_XCOM = 256 * 1024
+"""Bytes of records in an XCom: about a thousand."""
+
+_NAMED = 5
+"""Failed commands that an error names."""
+
+Outcome = Literal["succeeded", "skipped", "failed", "not_run"]
+OUTCOMES: Sequence[Outcome] = ("succeeded", "skipped", "failed", "not_run")
+_OF_ENDING: Mapping[Ending, Outcome] = {
+    "success": "succeeded",
+    "skip": "skipped",
+    "fail": "failed",
+    "retry": "failed",
+}
+
+
+@dataclass(frozen=True)
+class TaskCounts:
+    """The tasks of a job by state, as the service counts them; a little outdated."""
+
+    active: int = 0
+    running: int = 0
+    succeeded: int = 0
+    failed: int = 0
+
+    @classmethod
+    def from_rest(cls, body: Mapping[str, Any]) -> TaskCounts:
+        """Read the counts in an answer."""
+        found = body.get("taskCounts") or {}
+        names = ("active", "running", "succeeded", "failed")
+        return cls(**{name: int(found.get(name) or 0) for name in names})
+
+    @property
+    def outcome(self) -> TaskOutcome | None:
+        """What all of them together mean; ``None`` if there are none."""
+        if self.active or self.running:
+            return TaskOutcome.STILL_RUNNING
+        if not self.ended:
+            return None
+        return TaskOutcome.FAILED if self.failed else TaskOutcome.SUCCEEDED
+
+    @property
+    def ended(self) -> int:
+        """The tasks that have ended."""
+        return self.succeeded + self.failed
+
+
+@dataclass(frozen=True)
+class TaskRecord:
+    """
+    What is known of a command.
+
+    :param job_id: the job with its task; ``None`` if none has it.
+    :param task: its task; ``None`` if it was not sent, or was deleted.
+    :param ending: what its exit code means; ``None`` if it has not ended.
+    :param result: the content of its result file.
+    :param loss: why its result cannot be used, although it has succeeded.
+    """
+
+    task_id: str
+    job_id: str | None = None
+    task: TaskSnapshot | None = None
+    ending: Ending | None = None
+    result: Any = None
+    loss: str | None = None
+
+    @classmethod
+    def of(
+        cls, task_id: str, job_id: str, task: TaskSnapshot, exit_codes: Mapping[int, Ending]
+    ) -> TaskRecord:
+        """Return the record of a task."""
+        is_over = task_outcome(task) is not TaskOutcome.STILL_RUNNING
+        return cls(task_id, job_id, task, ending_of(task, exit_codes) if is_over else None)
+
+    @property
+    def outcome(self) -> Outcome:
+        """How it ended."""
+        if self.loss is not None:
+            return "failed"
+        return "not_run" if self.ending is None else _OF_ENDING[self.ending]
+
+    def why(self) -> str:
+        """Say why it has not succeeded, in a few words."""
+        if self.loss is not None:
+            return self.loss
+        if self.task is None:
+            return "it was not run"
+        return self.task.why_failed() if self.ending is not None else f"it is {self.task.state}"
+
+    def to_dict(self, outputs: Mapping[str, str]) -> dict[str, Any]:
+        """
+        Return the record as plain values.
+
+        :param outputs: where the service has put its outputs, by path.
+        """
+        task = self.task or TaskSnapshot("")
+        return {
+            "id": self.task_id,
+            "job_id": self.job_id,
+            "outcome": self.outcome,
+            "exit_code": task.exit_code,
+            "node_id": task.node_id,
+            "seconds": task.seconds,
+            "result": self.result,
+            "outputs": dict(outputs),
+            "error": None if self.outcome in ("succeeded", "skipped") else self.why(),
+        }
+
+
+def counts_of(records: Iterable[TaskRecord]) -> dict[str, int]:
+    """Return how many commands ended how, and how many there are."""
+    found = Counter(record.outcome for record in records)
+    return {"tasks": found.total(), **{outcome: found[outcome] for outcome in OUTCOMES}}
+
+
+def allowed_failures(max_failed: int | str, tasks: int) -> int:
+    """Return how many of some commands may fail, given a number or a share."""
+    share = read_share(max_failed)
+    return int(share * tasks) if share is not None else int(max_failed)
+
+
+def progress_text(counts: TaskCounts, total: int, well: int = 0) -> str:
+    """
+    Return the counts as a part of a sentence: ``1,200 of 10,000 done, 3 failed``.
+
+    :param well: commands that the service counts as failed, and their exit codes do not.
+    """
+    failed = f", {counts.failed - well:,} failed" if counts.failed > well else ""
+    return f"{counts.ended:,} of {total:,} done{failed}"
+
+
+def json_lines(records: Iterable[Mapping[str, Any]]) -> str:
+    """Return records as a file of JSON lines."""
+    return "".join(f"{json.dumps(record)}\n" for record in records)
+
+
+def failure_text(records: Sequence[TaskRecord], allowed: int, total: int, ends: Mapping[str, str]) -> str:
+    """
+    Return the message about commands that have failed, more than may.
+
+    :param records: those of them.
+    :param ends: the ends of their output, as far as they were read, by the ids of their tasks.
+    """
+    limit = f"; max_failed allows {allowed}" if allowed else ""
+    lines = [f"{len(records):,} of {counted(total, 'command')} did not succeed{limit}:"]
+    for record in records[:_NAMED]:
+        where = f" in job {record.job_id!r}" if record.job_id else ""
+        lines.append(f"- {record.task_id!r}{where}: {record.why()}." + ends.get(record.task_id, ""))
+    if len(records) > _NAMED:
+        names = ", ".join(repr(record.task_id) for record in records[_NAMED : 4 * _NAMED])
+        rest = len(records) - 4 * _NAMED
+        lines.append(f"- {names}" + (f" and {rest:,} more" if rest > 0 else "") + ".")
+    return "\n".join(lines)

@@ -1,0 +1,474 @@
+"""The operator that runs many commands as one job."""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import AirflowSkipException
+
+from airflow_provider_batchlinux.core.instants import Duration
+from airflow_provider_batchlinux.core.tasks.cleanup import DeleteJob
+from airflow_provider_batchlinux.exceptions import (
+    BatchLinuxError,
+    BatchQuotaError,
+    TaskFailedError,
+    TaskFailedForGoodError,
+    WaitTimeoutError,
+)
+from airflow_provider_batchlinux.hooks._storage_connection import DEFAULT_STORAGE_CONN_ID, storage_access
+from airflow_provider_batchlinux.links.portal import BatchLinuxJobLink, BatchLinuxNodeLink, BatchLinuxPoolLink
+from airflow_provider_batchlinux.operators._base import (
+    KILL_LIMIT,
+    id_stem_of,
+    is_last_try,
+    marked_owner,
+    save_result,
+)
+from airflow_provider_batchlinux.operators._parameters import assets_in, missing_files, packed_files
+from airflow_provider_batchlinux.operators._waiting import (
+    DEFAULT_DEFERRABLE,
+    BatchLinuxWaitingOperator,
+    Step,
+)
+from airflow_provider_batchlinux.triggers.job import BatchLinuxJobTrigger
+from airflow_provider_batchlinux.triggers.room import BatchLinuxRoomTrigger
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
+    from airflow_provider_batchlinux.core.tasks.records import TaskRecord
+    from airflow_provider_batchlinux.core.tasks.requests import JobRequest, OnTaskFailure
+    from airflow_provider_batchlinux.core.tasks.spec.job import JobSpec
+    from airflow_provider_batchlinux.core.tasks.spec.task import TaskSpec
+    from airflow_provider_batchlinux.specs import AutoUserSpec, TaskContainerSpec
+    from airflow_provider_batchlinux.triggers._base import BatchLinuxTrigger
+
+__all__ = ["BatchLinuxJobOperator"]
+
+
+class BatchLinuxJobOperator(BatchLinuxWaitingOperator["JobRequest"]):
+    """
+    Run many commands on the nodes of a pool, as one job of the service and one Airflow task.
+
+    One command for many items, whose parts are shared:
+
+    .. code-block:: python
+
+        BatchLinuxJobOperator(
+            task_id="sweep",
+            pool_id="etl",
+            command="python3 train.py --rate {item.rate} --depth {item.depth}",
+            items=[{"rate": rate, "depth": depth} for rate in (0.1, 0.2) for depth in (2, 4, 8)],
+            files={"train.py": "/opt/etl/train.py"},
+            result_file="score.json",
+            deferrable=True,
+        )
+
+    Commands of their own, some of which wait for others:
+
+    .. code-block:: python
+
+        BatchLinuxJobOperator(
+            task_id="months",
+            pool_id="etl",
+            tasks=[
+                TaskSpec("python3 clean.py 1", id="jan"),
+                TaskSpec("python3 clean.py 2", id="feb"),
+                TaskSpec("python3 report.py", id="report", depends_on=["jan", "feb"], required_slots=2),
+            ],
+            preparation="pip install --user polars",
+        )
+
+    The service spreads the commands over the nodes, as many on each as it has slots. The log counts them as
+    they end, and shows the first failures immediately, with the end of their stderr.
+
+    - A retry, also after the task was cleared, runs only the commands that have failed or never ran. A
+      command has succeeded only if its text, data and other parts are still the same.
+    - A job whose worker was lost goes on. A job that has ended stays until all commands have succeeded, and
+      holds no quota; ``delete_job`` says what follows.
+    - Killing the Airflow task, or marking it, ends the job, and keeps what is done for a later try.
+
+    Result in XCom: ``job_id``; the numbers ``tasks``, ``succeeded``, ``skipped``, ``failed`` and ``not_run``;
+    ``records``, a list with ``id``, ``job_id``, ``outcome``, ``exit_code``, ``node_id``, ``seconds``,
+    ``result``, ``outputs`` (where they are) and ``error`` of each command, or ``None`` if they are more than
+    256 KiB; and ``records_file``, the URL of the file with them that ``results_to`` asks for. A task that
+    fails has the same result.
+
+    .. seealso::
+        ``docs/howto/run-many-commands.md``,
+        ``sweep`` in ``example_dags/example_parameter_sweep.py``,
+        and ``job`` in ``example_dags/example_job.py``.
+
+    :param pool_id: the pool. (templated)
+    :param tasks: the commands: a list of bash commands, of
+        :class:`~airflow_provider_batchlinux.specs.TaskSpec` or mappings with their fields; or the path or URL
+        of a file with such a list as JSON or JSON lines. (templated)
+    :param command: the bash command that runs for each of ``items``, and for tasks that have none of their
+        own; ``None`` for none. ``{item}`` in it stands for the item, ``{item.name}`` for a value in an item
+        that is a mapping, quoted for bash; do not put quotes around it. (templated)
+    :param items: the values for each of which ``command`` runs, instead of ``tasks``; or the path or URL of a
+        file with them. In ``environment``, ``inputs``, ``outputs`` and ``result_file``, ``{item}`` stands for
+        the item, too. (templated)
+    :param environment: environment variables of all commands; ``None`` for none. The service shows them to
+        everyone who may read the job. (templated)
+    :param files: small files to copy to the working directory of each command: the name there, and the path
+        on the worker. (templated)
+    :param secret_environment: environment variables that are no part of the job, as for
+        :class:`~airflow_provider_batchlinux.operators.task.BatchLinuxTaskOperator`. (templated)
+    :param secret_files: files that are no part of the job, likewise. (templated)
+    :param secret_storage: a container or prefix for the blob with them. (templated)
+    :param inputs: what the node downloads before each command, by the path in its working directory.
+        (templated)
+    :param outputs: what the node uploads after each command, by the path or pattern. (templated)
+    :param storage_conn_id: the connection to the storage account of inputs, outputs, secrets and records.
+        The SAS tokens that nodes get are valid for a week. (templated)
+    :param storage_identity: the ARM id of a managed identity of the pool, which the nodes use for storage
+        instead of SAS tokens. (templated)
+    :param container: the container to run the commands in: its image, or a
+        :class:`~airflow_provider_batchlinux.specs.TaskContainerSpec`. (templated)
+    :param result_file: a JSON file in the working directory of each command, at most 48 KiB, whose content
+        becomes the ``result`` in its record; it takes two requests for each command. ``None`` for none.
+        (templated)
+    :param run_as: the name of a user account of the pool, or an
+        :class:`~airflow_provider_batchlinux.specs.AutoUserSpec`, which may be root; ``None`` is an automatic
+        user that is not. (templated)
+    :param required_slots: how many task slots of its node a command occupies. (templated)
+    :param priority: the priority of the job, from -1000 to 1000. (templated)
+    :param time_limit: how long each command may run before the service terminates it, as a pendulum duration,
+        ``timedelta`` or seconds; ``None`` for no limit. Airflow's ``execution_timeout`` is for all.
+        (templated)
+    :param max_retries: how often the service retries a command after a non-zero exit code. (templated)
+    :param preparation: a command that runs on each node before its first command of the job, as text or
+        :class:`~airflow_provider_batchlinux.specs.TaskSpec`; ``None`` for none. It shares no parts with the
+        commands, which find its files in ``$AZ_BATCH_JOB_PREP_WORKING_DIR``. (templated)
+    :param release: a command that runs on each of these nodes when the job has ended, likewise. The service
+        takes one only with a ``preparation``. (templated)
+    :param manager: a command that runs first and may add commands to the job, by the service's API; a retry
+        runs it again. (templated)
+    :param max_parallel: how many commands run concurrently at most; ``None`` for as many as there are slots.
+        (templated)
+    :param on_task_failure: what a failed command does to the others: ``continue``, or ``end`` the job.
+        Commands that depend on it are not run in any case. (templated)
+    :param max_failed: how many commands may fail or not run, as a number or a share such as ``"5%"``, for the
+        Airflow task to succeed. (templated)
+    :param results_to: a blob or prefix such as ``"abfs://results/{{ run_id }}/"``, to which the records are
+        written as JSON lines; ``None`` for no file. (templated)
+    :param allow_empty: succeed, with a warning, if there is no command; ``False`` fails the task. (templated)
+    :param delete_job: when to delete the jobs with the files of the commands: ``always``, ``on_success`` or
+        ``never``. With ``always``, they are deleted after the last try, too, and nothing of it is left for a
+        task that is cleared. (templated)
+    :param quota_limit: how long to wait for room if the account's quota of active jobs is full, from the
+        start of the try, as a pendulum duration, ``timedelta`` or seconds; ``None`` fails immediately.
+        (templated)
+    :param exit_codes: what exit codes of a command mean, such as ``{99: "skip", 2: "fail"}``; ``None`` for
+        none. ``success``: as 0. ``skip``: it counts as skipped; the Airflow task is, if all are. ``fail``: it
+        fails, and if too many fail the Airflow task is not retried. ``retry``: it fails. (templated)
+    :param poll_interval: the longest time between polls, as a pendulum duration, ``timedelta`` or seconds. A
+        poll is one request, whatever the number of commands. (templated)
+    :param deferrable: wait on the triggerer and free the worker; the default is Airflow's
+        ``[operators] default_deferrable``. (templated)
+    :param batch_linux_conn_id: the connection to the Batch account. (templated)
+    """
+
+    operator_extra_links = (BatchLinuxPoolLink(), BatchLinuxJobLink(), BatchLinuxNodeLink())
+    template_fields_renderers = {  # noqa: RUF012
+        "command": "bash",
+        **dict.fromkeys(
+            (
+                "tasks",
+                "items",
+                "environment",
+                "files",
+                "secret_environment",
+                "secret_files",
+                "inputs",
+                "outputs",
+                "exit_codes",
+                "container",
+                "run_as",
+                "preparation",
+                "release",
+                "manager",
+            ),
+            "json",
+        ),
+    }
+
+    def __init__(
+        self,
+        *,
+        pool_id: str,
+        tasks: Sequence[TaskSpec | Mapping[str, Any] | str] | str | None = None,
+        command: str | None = None,
+        items: Sequence[Any] | str | None = None,
+        environment: dict[str, str | None] | None = None,
+        files: dict[str, str] | None = None,
+        secret_environment: dict[str, str] | None = None,
+        secret_files: dict[str, str] | None = None,
+        secret_storage: Any = None,
+        inputs: dict[str, Any] | None = None,
+        outputs: dict[str, Any] | None = None,
+        storage_conn_id: str = DEFAULT_STORAGE_CONN_ID,
+        storage_identity: str | None = None,
+        container: TaskContainerSpec | Mapping[str, Any] | str | None = None,
+        result_file: str | None = None,
+        run_as: AutoUserSpec | Mapping[str, Any] | str | None = None,
+        required_slots: int | str = 1,
+        priority: int | str = 0,
+        time_limit: Duration | str | None = None,
+        max_retries: int | str = 0,
+        preparation: TaskSpec | Mapping[str, Any] | str | None = None,
+        release: TaskSpec | Mapping[str, Any] | str | None = None,
+        manager: TaskSpec | Mapping[str, Any] | str | None = None,
+        max_parallel: int | str | None = None,
+        on_task_failure: OnTaskFailure = "continue",
+        max_failed: int | str = 0,
+        results_to: Any = None,
+        allow_empty: bool | str = False,
+        delete_job: DeleteJob = "on_success",
+        quota_limit: Duration | str | None = timedelta(hours=1),
+        exit_codes: Mapping[int, str] | Mapping[str, str] | str | None = None,
+        poll_interval: Duration | str = timedelta(seconds=15),
+        deferrable: bool | str = DEFAULT_DEFERRABLE,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(pool_id=pool_id, poll_interval=poll_interval, deferrable=deferrable, **kwargs)
+        self.inlets, self.outlets = [*self.inlets, *assets_in(inputs)], [*self.outlets, *assets_in(outputs)]
+        self.tasks, self.command, self.items, self.max_failed = tasks, command, items, max_failed
+        self.environment, self.inputs, self.outputs, self.manager = environment, inputs, outputs, manager
+        self.secret_environment, self.secret_files = secret_environment, secret_files
+        self.secret_storage, self.storage_conn_id, self.files = secret_storage, storage_conn_id, files
+        self.storage_identity, self.result_file, self.container = storage_identity, result_file, container
+        self.run_as, self.required_slots, self.priority = run_as, required_slots, priority
+        self.time_limit, self.max_retries, self.exit_codes = time_limit, max_retries, exit_codes
+        self.preparation, self.release, self.delete_job = preparation, release, delete_job
+        self.max_parallel, self.on_task_failure, self.results_to = max_parallel, on_task_failure, results_to
+        self.quota_limit, self.allow_empty = quota_limit, allow_empty
+
+    @classmethod
+    def request_class(cls) -> type[JobRequest]:
+        """Return the class of the request."""
+        from airflow_provider_batchlinux.core.tasks.requests import JobRequest
+
+        return JobRequest
+
+    def problems_on_worker(self) -> list[str]:
+        """List the files that are not on this worker."""
+        return missing_files(self.files)
+
+    async def submit(self, client: BatchLinuxClient, context: Context) -> Step:
+        """Submit the commands that have not succeeded in an earlier try."""
+        from airflow_provider_batchlinux.client.tasks.many import ManySubmission, submit_job
+
+        tasks, request = self._commands(), self.request
+        if not tasks and request.manager is None:
+            return self._nothing()
+        owner = marked_owner(context, self.installation)
+        is_last = is_last_try(context)
+        arguments = {
+            **self.trigger_arguments(context),
+            "exit_codes": {str(code): ending for code, ending in (request.exit_codes or {}).items()},
+            "deletes": is_last and request.delete_job == "always",
+            "submitted_at": time.time(),
+            "prepares": request.preparation is not None,
+        }
+        submission = ManySubmission(
+            spec=await self._job(client, tasks),
+            id_stem=id_stem_of(owner, self.account.id_prefix),
+            try_number=context["ti"].try_number,
+            token=uuid.uuid4().hex,
+            owner=owner,
+            storage=storage_access(),
+            delete_job=request.delete_job,
+        )
+        arguments["has_secrets"] = bool(submission.blobs)
+        arguments["has_dependencies"] = submission.spec.has_dependencies
+        # A kill in the middle of the submission ends the job, too.
+        self.current_trigger = BatchLinuxJobTrigger(job_id=submission.job_id, **arguments)
+        try:
+            found = await submit_job(
+                client, submission, lambda job_id: setattr(self.current_trigger, "job_id", job_id)
+            )
+        except BatchQuotaError as error:
+            return self.wait_for_room(context, error, request.quota_limit)
+        except BatchLinuxError:
+            if is_last:
+                await self.current_trigger.try_to_cancel(client, KILL_LIMIT)
+            raise
+        if found.job_id is None:
+            return await self._end(client, context, "")
+        self.log.info("Job %r runs %d tasks on pool %r.", found.job_id, found.total, request.pool_id)
+        return BatchLinuxJobTrigger(job_id=found.job_id, total=found.total, done=found.done, **arguments)
+
+    async def finish(
+        self,
+        client: BatchLinuxClient,
+        context: Context,
+        trigger: BatchLinuxTrigger,
+        result: dict[str, Any],
+    ) -> Step:
+        """Return the records of the commands; or submit them now."""
+        if isinstance(trigger, BatchLinuxRoomTrigger):
+            self.continue_after_room(trigger)
+            return await self.submit(client, context)
+        return await self._end(client, context, str(result.get("note") or ""))
+
+    def cancels_after(self, error: Exception, context: Context) -> bool:
+        """Return whether the job is lost or timed out, or no retry follows that could go on with it."""
+        return isinstance(error, (TaskFailedError, WaitTimeoutError)) or is_last_try(context)
+
+    def _commands(self) -> dict[str, TaskSpec]:
+        """Return the commands by the ids of their tasks."""
+        from airflow_provider_batchlinux.core.parameters.reader import readers_of
+        from airflow_provider_batchlinux.core.tasks.expand import expanded
+
+        request, problems = self.request, list[str]()
+        tasks: Any = request.tasks
+        if isinstance(tasks, str):
+            tasks = readers_of(type(request))["tasks"].read("tasks", _read_list("tasks", tasks), problems)
+        items: Any = request.items
+        if isinstance(items, str):
+            items = _read_list("items", items)
+        if problems:
+            raise ValueError("\n".join(problems))
+        return expanded(request.parts(request.command), tasks, items)
+
+    async def _job(self, client: BatchLinuxClient, tasks: Mapping[str, TaskSpec]) -> JobSpec:
+        """Return the job to submit, after what only the worker and the pool can tell about it was checked."""
+        from airflow_provider_batchlinux.client.tasks.requirements import require_engine
+        from airflow_provider_batchlinux.core.tasks.spec.job import Command, JobSpec
+
+        request = self.request
+        packed: dict[tuple[tuple[str, str], ...], str | None] = {}
+
+        def command_of(task: TaskSpec) -> Command:
+            key = tuple(sorted(task.files.items()))
+            if key not in packed:
+                packed[key] = packed_files(task.files)
+            return Command(task, packed[key])
+
+        own = {name: command_of(task) for name, task in request.own_tasks().items()}
+        commands = {task_id: command_of(task) for task_id, task in tasks.items()}
+        for command in (*own.values(), *commands.values()):
+            if command.task.container is not None:
+                await require_engine(client, request.pool_id, command.task.container.image)
+                break
+        return JobSpec(
+            request.pool_id,
+            commands,
+            request.priority,
+            own=own,
+            max_parallel=request.max_parallel,
+            ends_with_failure=request.on_task_failure == "end",
+        )
+
+    def _nothing(self) -> dict[str, Any]:
+        msg = "There is no command to run: tasks or items are empty"
+        if not self.request.allow_empty:
+            msg = f"{msg}. allow_empty=True lets that succeed."
+            raise ValueError(msg)
+        self.log.warning("%s; allow_empty permits that.", msg)
+        from airflow_provider_batchlinux.core.tasks.records import counts_of
+
+        return {"job_id": None, **counts_of([]), "records": [], "records_file": None}
+
+    async def _end(self, client: BatchLinuxClient, context: Context, note: str) -> dict[str, Any]:
+        """
+        Read the records, clean up, and return the result.
+
+        :param note: why some commands never run, as far as the wait knows.
+        """
+        from airflow_provider_batchlinux.client.tasks.records import ends_of, jobs_of_tries, read_records
+        from airflow_provider_batchlinux.core.tasks.records import allowed_failures, counts_of, failure_text
+
+        request, tasks = self.request, self._commands()
+        owner = marked_owner(context, self.installation)
+        jobs = await jobs_of_tries(client, id_stem_of(owner, self.account.id_prefix))
+        await jobs.end(client, storage_access())
+        records = await read_records(client, jobs, tasks)
+        result = await self._result(next(iter(jobs.bodies), None), records, tasks)
+        counts = {name: number for name, number in counts_of(records).items() if number and name != "tasks"}
+        told = ", ".join(f"{number:,} {name.replace('_', ' ')}" for name, number in counts.items())
+        self.log.info("%d commands: %s.", len(records), told or "none")
+        bad = [record for record in records if record.outcome in ("failed", "not_run")]
+        allowed = allowed_failures(request.max_failed, len(records))
+        if len(bad) > allowed:
+            bad.sort(key=lambda record: record.outcome)  # what failed, before what therefore was not run
+            told = failure_text(bad, allowed, len(records), await ends_of(client, bad))
+            is_final = any(record.ending == "fail" for record in bad)
+            if request.delete_job == "always" and (is_final or is_last_try(context)):
+                await jobs.close(client, delete=True, settle=False)
+            save_result(context, result)
+            kind = TaskFailedForGoodError if is_final else TaskFailedError
+            first = bad[0].task
+            raise kind(
+                "\n".join(filter(None, [told, note])),
+                exit_code=first.exit_code if first is not None else None,
+                node_id=first.node_id if first is not None else None,
+            )
+        await jobs.close(client, delete=request.delete_job != "never", settle=True)
+        if records and all(record.outcome == "skipped" for record in records):
+            msg = "The exit codes of all commands say that there was nothing to do: skipped."
+            raise AirflowSkipException(msg)
+        return result
+
+    async def _result(
+        self, job_id: str | None, records: Sequence[TaskRecord], tasks: Mapping[str, TaskSpec]
+    ) -> dict[str, Any]:
+        from airflow_provider_batchlinux.core.storage.locations import parse_location
+        from airflow_provider_batchlinux.core.tasks.records import LARGEST_IN_XCOM, counts_of, json_lines
+
+        rows = [
+            record.to_dict(tasks[record.task_id].output_places() if record.task_id in tasks else {})
+            for record in records
+        ]
+        lines, request, file = json_lines(rows), self.request, None
+        is_small = len(lines) <= LARGEST_IN_XCOM
+        if request.results_to is not None:
+            location = parse_location(request.results_to)
+            if location.is_prefix:
+                location = location.child(f"{job_id}.jsonl")
+            conn_id = location.conn_id or request.storage_conn_id
+            file = await storage_access().put(location, conn_id, lines.encode())
+            self.log.info("The records of %d commands are in %s.", len(rows), file)
+        elif not is_small:
+            self.log.warning(
+                "The records of %d commands are too large for XCom, and left out: name a place for them as "
+                "results_to.",
+                len(rows),
+            )
+        return {
+            "job_id": job_id,
+            **counts_of(records),
+            "records": rows if is_small else None,
+            "records_file": file,
+        }
+
+
+def _read_list(parameter: str, place: str) -> list[Any]:
+    """
+    Return the list in a file on the worker or in storage, as JSON or as JSON lines.
+
+    :param place: its path or URL.
+    """
+    from airflow.sdk import ObjectStoragePath
+
+    try:
+        text = (ObjectStoragePath(place) if "://" in place else Path(place)).read_text()
+    except Exception as error:  # of the file system that the URL names
+        msg = f"{parameter} names the file {place!r}, which cannot be read: {error}"
+        raise ValueError(msg) from error
+    try:
+        if text.lstrip()[:1] == "[":
+            return list(json.loads(text))
+        return [json.loads(line) for line in text.splitlines() if line.strip()]
+    except ValueError as error:
+        msg = f"{parameter} names the file {place!r}, which is neither a JSON list nor JSON lines: {error}"
+        raise ValueError(msg) from error

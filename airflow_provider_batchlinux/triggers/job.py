@@ -1,0 +1,122 @@
+"""The trigger that waits for the many commands of a job, and ends the job if its task is killed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_batchlinux.core.poll_interval import SOONEST_OF_COMMANDS
+from airflow_provider_batchlinux.hooks._storage_connection import storage_access
+from airflow_provider_batchlinux.triggers._base import LONGEST_FIRST_WAIT, BatchLinuxTrigger
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
+    from airflow_provider_batchlinux.client.tasks.job_wait import JobWait
+    from airflow_provider_batchlinux.client.waits.shared_account import SharedAccount
+    from airflow_provider_batchlinux.triggers._base import WaitArguments
+
+__all__ = ["BatchLinuxJobTrigger"]
+
+
+class BatchLinuxJobTrigger(BatchLinuxTrigger):
+    """
+    Fire when the commands of a job have ended, or can never end.
+
+    :param pool_id: the pool they run on.
+    :param job_id: the job.
+    :param total: how many tasks it has at least.
+    :param done: commands that have succeeded in jobs of earlier tries.
+    :param exit_codes: what exit codes mean.
+    :param shown: the failed commands whose output is in the log already.
+    :param has_dependencies: whether some commands wait for others.
+    :param prepares: whether the job has a preparation task.
+    :param deletes: whether a kill deletes the job; otherwise it only ends it, and keeps what is done.
+    :param submitted_at: seconds since the epoch at which it was submitted; ``None`` if it is unknown.
+    :param has_secrets: whether commands read secrets from blobs, which the metadata of the job names.
+    """
+
+    soonest = SOONEST_OF_COMMANDS
+
+    def __init__(
+        self,
+        *,
+        pool_id: str,
+        job_id: str,
+        total: int = 0,
+        done: int = 0,
+        exit_codes: Mapping[str, Any] | None = None,
+        shown: Sequence[str] | None = None,
+        has_dependencies: bool = False,
+        prepares: bool = False,
+        deletes: bool = False,
+        submitted_at: float | None = None,
+        has_secrets: bool = False,
+        **common: Unpack[WaitArguments],
+    ) -> None:
+        super().__init__(**common)
+        self.pool_id = pool_id
+        self.job_id = job_id
+        self.total = total
+        self.done = done
+        self.exit_codes = dict(exit_codes or {})
+        self.shown = list(shown or ())
+        self.has_dependencies = has_dependencies
+        self.prepares = prepares
+        self.deletes = deletes
+        self.submitted_at = submitted_at
+        self.has_secrets = has_secrets
+
+    def wait(self, client: BatchLinuxClient) -> JobWait:
+        """Wait for the commands, and log how many have ended."""
+        from airflow_provider_batchlinux.client.tasks.job_wait import JobWait
+
+        codes = {int(code): ending for code, ending in self.exit_codes.items()}
+        return JobWait(
+            client,
+            self.pool_id,
+            self.job_id,
+            self.total,
+            self.done,
+            codes,
+            self.shown,
+            self.has_dependencies,
+            self.prepares,
+        )
+
+    @property
+    def age(self) -> float:
+        """Seconds since the commands were submitted."""
+        return 0.0 if self.submitted_at is None else max(0.0, time.time() - self.submitted_at)
+
+    @property
+    def first_wait(self) -> float:
+        """Seconds before the first poll; the poller then collects other waits for a second."""
+        return min(self.poll_interval, LONGEST_FIRST_WAIT - 1.0)
+
+    def _result_at(self, account: SharedAccount) -> Awaitable[dict[str, Any]]:
+        from airflow_provider_batchlinux.client.waits.watching import wait_for_commands
+
+        return wait_for_commands(account, self.job_id, self.wait, self.schedule(first_wait=self.first_wait))
+
+    @property
+    def cancels_on_kill(self) -> bool:
+        """A kill ends the job."""
+        return True
+
+    @property
+    def uncancelled(self) -> str:
+        """What a cancellation that failed leaves behind."""
+        return f"Job {self.job_id!r} could not be ended and may go on"
+
+    async def cancel(self, client: BatchLinuxClient) -> None:
+        """End the job, and keep what is done unless nothing can go on from it."""
+        from airflow_provider_batchlinux.client.tasks.secrets import delete_secrets, secrets_of
+
+        secrets = await secrets_of(client, self.job_id) if self.has_secrets else None
+        deletes = self.deletes and not self.marked_success
+        await (client.delete_job(self.job_id) if deletes else client.end_job(self.job_id))
+        await delete_secrets(secrets, storage_access())
+        self.log.info("Ended job %r, because its Airflow task was ended.", self.job_id)

@@ -1,0 +1,143 @@
+"""The commands of a job: shared and own parts, items, ids, dependencies."""
+
+from __future__ import annotations
+
+import shlex
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from airflow_provider_batchlinux.core.tasks.expand import dependency_problems, expanded
+from airflow_provider_batchlinux.specs import InputSpec, OutputSpec, TaskContainerSpec, TaskSpec
+
+SHARED = TaskSpec(
+    "shared",
+    environment={"A": "1", "B": "1"},
+    container=TaskContainerSpec("python:3.12"),
+    required_slots=2,
+    exit_codes={3: "skip"},
+)
+
+
+def test_a_command_has_the_shared_parts_and_its_own_beside_or_instead_of_them() -> None:
+    own = TaskSpec("own", environment={"B": "2"}, required_slots=4, exit_codes={4: "fail"}, id="own")
+
+    plain, found = expanded(SHARED, ["plain", own], None).items()
+
+    assert plain == ("00000", TaskSpec(**{**vars(SHARED), "command": "plain"}))
+    assert found[0] == "own"
+    assert (found[1].command, found[1].required_slots) == ("own", 4)
+    assert found[1].environment == {"A": "1", "B": "2"}
+    assert (found[1].container, found[1].exit_codes) == (SHARED.container, {4: "fail"})
+    assert expanded(SHARED, [TaskSpec(id="x")], None)["x"].command == "shared"
+
+
+def test_an_item_is_in_all_texts_and_quoted_in_the_command() -> None:
+    shared = TaskSpec(
+        "run {item.name} {item.rate} '{other}' ${VAR}",
+        environment={"NAME": "<{item.name}>"},
+        inputs={"{item.name}.csv": InputSpec("abfs://raw/{item.name}", mode="0755")},
+        outputs={
+            "out": OutputSpec("abfs://clean/{item.name}/", optional=True),
+            "b": "abfs://logs/{item.rate}",
+        },
+        result_file="{item.name}.json",
+    )
+
+    [(task_id, task)] = expanded(shared, None, [{"name": "a b", "rate": 0.5}]).items()
+
+    assert task_id == "00000-name-a-b-rate-0-5"
+    assert task.command == "run 'a b' 0.5 '{other}' ${VAR}"
+    assert task.environment == {"NAME": "<a b>"}
+    assert task.inputs == {"a b.csv": InputSpec("abfs://raw/a b", mode="0755")}
+    assert task.outputs["out"] == OutputSpec("abfs://clean/a b/", optional=True)
+    assert task.outputs["b"] == "abfs://logs/0.5"
+    assert task.result_file == "a b.json"
+
+
+def test_ids_are_compared_as_the_service_does() -> None:
+    tasks = expanded(SHARED, [TaskSpec("a", id="First"), TaskSpec("b", id="b", depends_on=["first"])], None)
+
+    assert tasks["b"].depends_on == ("First",)
+
+
+@settings(max_examples=50)
+@given(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])))
+def test_an_item_is_one_word_of_the_command_whatever_it_contains(item: str) -> None:
+    [task] = expanded(TaskSpec("echo {item}"), None, [item]).values()
+
+    assert shlex.split(task.command or "") == ["echo", item]
+
+
+@pytest.mark.parametrize(
+    ("tasks", "items", "complaint"),
+    [
+        ([TaskSpec("a", id="x"), TaskSpec("b", id="X")], None, "tasks[1] and tasks[0] have the same id 'X'."),
+        ([TaskSpec("a", id="00001"), "b"], None, "tasks[1] and tasks[0] have the same id '00001'."),
+        ([TaskSpec("a", depends_on=["b"])], None, "depends_on of '00000' names 'b', but no command has this"),
+        ([TaskSpec("a", id="a", depends_on=["A"])], None, "makes a circle: 'a' waits for 'a'."),
+        (
+            [TaskSpec("c", id="c", depends_on=["a"]), TaskSpec("a", id="a", depends_on=["c"]), "free"],
+            None,
+            "makes a circle: 'c' waits for 'a' waits for 'c'.",
+        ),
+        ([TaskSpec("a", id="jobpreparation")], None, "is that of a task that the job has itself"),
+        (["fine", " "], None, "tasks[1]: command is empty."),
+        ([TaskSpec("a", coordination_command="b")], None, "coordination_command is for a command with inst"),
+        ([TaskSpec("a", instances=2)], None, "a command with instances has one slot on each node"),
+        (
+            [TaskSpec("a", exit_codes={3: "success"}, outputs={"o": "abfs://clean/o"})],
+            None,
+            "exit_codes makes 3 a success, but outputs['o'] is uploaded",
+        ),
+        (None, [{"n": 1}, {"m": 1}], "items[1]: it has no 'n', which '{item.n}' names."),
+        (None, ["text"], "items[0]: it has no 'n'"),
+    ],
+)
+def test_what_makes_no_commands_is_refused_by_its_place(tasks: Any, items: Any, complaint: str) -> None:
+    shared = TaskSpec("run {item.n}") if items else SHARED
+
+    with pytest.raises(ValueError, match=r"[.]") as raised:
+        expanded(shared, tasks, items)
+
+    assert complaint in str(raised.value)
+
+
+def test_of_many_wrong_commands_a_few_are_named() -> None:
+    with pytest.raises(ValueError, match=r"[.]") as raised:
+        expanded(SHARED, [" "] * 1000, None)
+
+    lines = str(raised.value).splitlines()
+    assert len(lines) == 6
+    assert lines[-1] == "995 more problems of this kind."
+
+
+@st.composite
+def graphs(draw: st.DrawFn) -> dict[str, TaskSpec]:
+    size = draw(st.integers(1, 8))
+    edges = draw(st.lists(st.tuples(st.integers(0, size - 1), st.integers(0, size - 1)), max_size=12))
+    return {
+        str(one): TaskSpec("true", depends_on=[str(to) for start, to in edges if start == one])
+        for one in range(size)
+    }
+
+
+@settings(max_examples=100)
+@given(graphs())
+def test_a_circle_is_found_if_and_only_if_some_command_could_never_start(tasks: dict[str, TaskSpec]) -> None:
+    ended: set[str] = set()
+    while more := {
+        one for one, task in tasks.items() if one not in ended and ended.issuperset(task.depends_on)
+    }:
+        ended |= more
+
+    problems = dependency_problems(tasks)
+
+    assert bool(problems) is (len(ended) < len(tasks))
+    for problem in problems:
+        circle = [name.strip(" '.") for name in problem.partition("circle:")[2].split("waits for")]
+        assert circle[0] == circle[-1]
+        assert all(to in tasks[one].depends_on for one, to in pairwise(circle))

@@ -1,0 +1,192 @@
+"""What a try sends, and in which requests; what can never start."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from airflow_provider_batchlinux.core.snapshots import ServiceError
+from airflow_provider_batchlinux.core.tasks.plan import (
+    LARGEST_BODY,
+    EarlierJob,
+    RerunPlan,
+    SentTask,
+    blocked_tasks,
+    collections_of,
+    rerun_plan,
+)
+from airflow_provider_batchlinux.core.tasks.records import (
+    TaskCounts,
+    TaskRecord,
+    allowed_failures,
+    failure_text,
+    progress_text,
+)
+from airflow_provider_batchlinux.core.tasks.task import TaskSnapshot
+
+SUCCEEDED = TaskSnapshot("completed", "success", 0)
+FAILED = TaskSnapshot("completed", "failure", 3, ServiceError("FailureExitCode", "It exited"))
+RUNNING = TaskSnapshot("running")
+STATES = {"succeeded": SUCCEEDED, "failed": FAILED, "running": RUNNING, "active": TaskSnapshot("active")}
+DIGESTS = {"a": "1", "b": "1", "c": "1"}
+
+
+def job(name: str, *, is_open: bool = False, digest: str = "1", **tasks: TaskSnapshot) -> EarlierJob:
+    return EarlierJob(
+        name, is_open, [SentTask(name, task_id, digest, task) for task_id, task in tasks.items()]
+    )
+
+
+@pytest.mark.parametrize(
+    ("earlier", "plan"),
+    [
+        pytest.param([], RerunPlan({}, ["a", "b", "c"]), id="first try"),
+        pytest.param(
+            [job("j1", a=SUCCEEDED, b=FAILED, c=RUNNING)], RerunPlan({"a": "j1"}, ["b", "c"]), id="ended"
+        ),
+        pytest.param([job("j1", A=SUCCEEDED)], RerunPlan({"a": "j1"}, ["b", "c"]), id="ids without case"),
+        pytest.param(
+            [job("j1", a=SUCCEEDED, digest="2")], RerunPlan({}, ["a", "b", "c"]), id="another command"
+        ),
+        pytest.param(
+            [job("j2", b=SUCCEEDED, c=FAILED), job("j1", a=SUCCEEDED, b=FAILED)],
+            RerunPlan({"a": "j1", "b": "j2"}, ["c"]),
+            id="third try",
+        ),
+        pytest.param(
+            [job("j1", is_open=True, a=SUCCEEDED, b=FAILED)],
+            RerunPlan({"a": "j1"}, ["c"], "j1", ["b"]),
+            id="goes on",
+        ),
+        pytest.param(
+            [job("j1", is_open=True, a=SUCCEEDED, b=RUNNING, gone=RUNNING)],
+            RerunPlan({"a": "j1"}, ["b", "c"]),
+            id="runs what is no longer asked for",
+        ),
+        pytest.param(
+            [job("j1", is_open=True, a=RUNNING, digest="2")],
+            RerunPlan({}, ["a", "b", "c"]),
+            id="runs another",
+        ),
+        pytest.param(
+            [job("j1", a=SUCCEEDED, b=SUCCEEDED, c=SUCCEEDED)],
+            RerunPlan({"a": "j1", "b": "j1", "c": "j1"}, []),
+            id="all done",
+        ),
+    ],
+)
+def test_a_try_runs_what_has_not_succeeded(earlier: list[EarlierJob], plan: RerunPlan) -> None:
+    assert rerun_plan(DIGESTS, {}, earlier) == plan
+
+
+def test_a_command_has_succeeded_if_its_exit_code_says_so_today() -> None:
+    earlier = [job("j1", a=FAILED, b=FAILED)]
+
+    assert rerun_plan(DIGESTS, {"a": {3: "success"}}, earlier).done == {"a": "j1"}
+
+
+def test_tasks_of_a_manager_go_on_with_its_job() -> None:
+    going = job("j1", is_open=True, a=RUNNING, jobmanager=RUNNING, added=FAILED)
+
+    assert rerun_plan(DIGESTS, {}, [going], has_manager=True).job_id == "j1"
+    assert rerun_plan(DIGESTS, {}, [going], has_manager=True).to_reactivate == ["added"]
+    assert rerun_plan(DIGESTS, {}, [going]).job_id is None
+
+
+names = st.sampled_from("abcde")
+sent = st.dictionaries(names, st.tuples(st.sampled_from(sorted(STATES)), st.sampled_from("12")), max_size=5)
+
+
+@settings(max_examples=50)
+@given(st.sets(names), st.lists(st.tuples(st.booleans(), sent), max_size=3))
+def test_each_command_is_done_sent_running_or_run_again_and_never_two_of_these(
+    wanted: set[str], jobs: list[tuple[bool, dict[str, tuple[str, str]]]]
+) -> None:
+    earlier = [
+        EarlierJob(
+            f"j{number}",
+            is_open,
+            [SentTask(f"j{number}", one, digest, STATES[state]) for one, (state, digest) in tasks.items()],
+        )
+        for number, (is_open, tasks) in enumerate(jobs)
+    ]
+
+    plan = rerun_plan(dict.fromkeys(sorted(wanted), "1"), {}, earlier)
+
+    succeeded = {
+        one
+        for _, tasks in jobs
+        for one, what in tasks.items()
+        if what == ("succeeded", "1") and one in wanted
+    }
+    there = {one.task_id for found in earlier if found.job_id == plan.job_id for one in found.tasks}
+    running = there - set(plan.done) - set(plan.to_reactivate)
+    assert set(plan.done) == succeeded
+    parts = [set(plan.done), set(plan.to_send), set(plan.to_reactivate), running]
+    assert set.union(*parts) == wanted
+    assert sum(map(len, parts)) == len(wanted)
+
+
+@settings(max_examples=50)
+@given(st.lists(st.integers(1, 500_000), max_size=250))
+def test_collections_keep_order_and_fit_the_limits_of_the_service(sizes: list[int]) -> None:
+    bodies = [{"id": str(number), "x": "y" * (size // 50)} for number, size in enumerate(sizes)]
+
+    groups = list(collections_of(bodies))
+
+    assert [body for group in groups for body in group] == bodies
+    assert all(0 < len(group) <= 100 for group in groups)
+    assert all(len(group) == 1 or len(json.dumps(group)) <= LARGEST_BODY + 300 for group in groups)
+
+
+def waiting(task_id: str, *others: str) -> Mapping[str, Any]:
+    return {"id": task_id, "dependsOn": {"taskIds": list(others)}}
+
+
+@pytest.mark.parametrize(
+    ("left", "blocked"),
+    [
+        ([waiting("b", "A")], {"b"}),
+        ([waiting("b", "a"), waiting("c", "b")], {"b", "c"}),
+        ([waiting("b", "ok")], set()),
+        ([waiting("b")], set()),
+    ],
+)
+def test_what_waits_for_a_failure_is_blocked_and_what_follows_it(left: Any, blocked: set[str]) -> None:
+    excused = {"exitCodes": [{"code": 3, "exitOptions": {"dependencyAction": "Satisfy"}}]}
+    failed: dict[str, Any] = {
+        "a": {"executionInfo": {"exitCode": 3}},
+        "ok": {"executionInfo": {"exitCode": 3}, "exitConditions": excused},
+    }
+
+    assert blocked_tasks(left, failed) == blocked
+
+
+def test_counts_are_told_in_words() -> None:
+    counts = TaskCounts(active=8000, running=800, succeeded=1197, failed=3)
+
+    assert progress_text(counts, 10_000) == "1,200 of 10,000 done, 3 failed"
+    assert progress_text(counts, 10_000, well=3) == "1,200 of 10,000 done"
+
+
+@pytest.mark.parametrize(("given", "allowed"), [(0, 0), (7, 7), ("5%", 10), ("0.4%", 0), ("100%", 200)])
+def test_a_number_or_a_share_may_fail(given: int | str, allowed: int) -> None:
+    assert allowed_failures(given, 200) == allowed
+
+
+def test_an_error_names_the_first_failures_and_counts_the_rest() -> None:
+    records = [TaskRecord(f"{number:05}", "j1", FAILED, "retry") for number in range(1000)]
+
+    text = failure_text(records, 5, 10_000, {"00000": "\n  no such table"})
+
+    assert text.splitlines()[:3] == [
+        "1,000 of 10000 commands did not succeed; max_failed allows 5:",
+        "- '00000' in job 'j1': exit code 3.",
+        "  no such table",
+    ]
+    assert text.endswith("'00019' and 980 more.")

@@ -1,0 +1,79 @@
+"""The operator that runs many commands, with storage: secrets, data of each item, records as a file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
+from airflow_provider_batchlinux.specs import TaskSpec
+from tests.airflow_harness import run_task, run_to_end
+from tests.batch_account import eventually
+from tests.unit.commands import Loop, finish_job, job_of, job_operator
+from tests.unit.storage import Storage
+
+SECRET = "it's a $ecret"
+DIGESTS = [hashlib.md5(text.encode(), usedforsecurity=False).hexdigest() for text in (SECRET, "0ther")]
+
+
+def whole_job(storage: Storage, job_id: str) -> str:
+    async def read(client: BatchLinuxClient) -> str:
+        tasks = [task.as_dict() async for task in client.sdk.list_tasks(job_id)]
+        return json.dumps([dict((await client.sdk.get_job(job_id)).as_dict()), tasks], default=str)
+
+    return storage.account.hook.run(read)
+
+
+def test_each_item_has_its_data_and_the_records_are_a_file(storage: Storage) -> None:
+    data, logs = storage.container("data"), storage.container("logs")
+    for name in ("a", "b"):
+        data.put(f"raw/{name}.txt", name.encode())
+
+    done = run_to_end(
+        job_operator(
+            command="tr a-z A-Z < in.txt > out.txt",
+            items=["a", "b"],
+            inputs={"in.txt": "abfs://data/raw/{item}.txt"},
+            outputs={"out.txt": "abfs://data/clean/{item}.txt"},
+            results_to="abfs://logs/{{ task.task_id }}/",
+            deferrable=True,
+        )
+    )
+
+    assert done.state == "success", done.error
+    assert [data.get(f"clean/{name}.txt") for name in ("a", "b")] == [b"A", b"B"]
+    [name] = logs.names()
+    assert done.result["records_file"].endswith(f"/logs/{name}")
+    lines = [json.loads(line) for line in logs.get(name).decode().splitlines()]
+    assert lines == done.result["records"]
+    assert lines[1]["outputs"] == {"out.txt": "abfs://data/clean/b.txt"}
+
+
+def test_secrets_reach_the_commands_and_are_nowhere_else(storage: Storage, loop: Loop) -> None:
+    private = storage.container("private")
+    check = 'printf %s "$TOKEN" | md5sum > r.json; sed -i "s/ .*//; s/.*/\\"&\\"/" r.json'
+    options: Any = {
+        "tasks": [
+            TaskSpec(check, result_file="r.json"),
+            loop.command,
+            TaskSpec(check, result_file="r.json", secret_environment={"TOKEN": "0ther"}),
+        ],
+        "secret_environment": {"TOKEN": SECRET},
+        "secret_storage": "abfs://private/",
+    }
+
+    first = run_task(job_operator(**options, deferrable=True))
+    loop.wait_until_started()
+    names = private.names()
+    shown = whole_job(storage, job_of(first))
+    loop.go.touch()
+    done = finish_job(first, **options)
+
+    assert done.state == "success", done.error
+    assert [record["result"] for record in done.result["records"]] == [DIGESTS[0], None, DIGESTS[1]]
+    assert len(names) == 2, "Equal secrets share a blob."
+    for text in (first.everything_said, shown, done.everything_said):
+        assert "$ecret" not in text
+        assert "0ther" not in text
+    eventually(lambda: private.names() == [])
