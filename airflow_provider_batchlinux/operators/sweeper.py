@@ -58,8 +58,9 @@ class BatchLinuxSweepPoolsOperator(BatchLinuxBaseOperator["SweepPoolsRequest"]):
     - ``node_hours_per_day``: the node-hours per day that deleting them saves.
     - ``deleted``, ``nodes`` and ``node_hours_saved_per_day``: the number of deleted pools, their nodes, and
       the node-hours per day of these.
-    - ``jobs``: ``job_id``, ``pool_id``, ``action`` (``delete`` or ``end``) and ``reason`` of each job to
-      remove; ``jobs_removed``: the number of those that were.
+    - ``jobs``: ``job_id``, ``pool_id``, ``action`` and ``reason`` of each job to remove;
+      ``jobs_removed``: the number of those that were. The action is ``delete``, ``end``, or
+      ``delete secrets`` of a kept job.
     - ``users``: ``pool_id``, ``username`` and ``reason`` of each user to remove; ``users_removed``: the
       number of those that no node has any more; ``owed``: ``pool_id``, ``username`` and ``node_id`` for each
       node that may still have one. The next sweep asks it again.

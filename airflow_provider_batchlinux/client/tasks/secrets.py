@@ -32,19 +32,35 @@ async def secrets_of(client: BatchLinuxClient, job_id: str) -> str | None:
     return metadata_of(job).get(SECRETS_KEY) if job is not None else None
 
 
-async def delete_secrets(mark: str | None, storage: StorageAccess) -> None:
+async def delete_secrets(mark: str | None, storage: StorageAccess) -> bool:
     """
     Delete the blobs with the secrets of commands that have ended, or that are ended next.
 
     A refusal is a warning: the SAS of the blob expires.
 
     :param mark: what :func:`secrets_mark` has written; ``None`` does nothing.
+    :return: whether there was a blob, and it is gone.
     """
     if mark is None:
-        return
+        return False
     try:
         found = json.loads(mark)
         for blob in found if isinstance(found, list) else [found]:
             await storage.delete(parse_location(blob["blob"]), blob["conn_id"])
     except (BatchLinuxError, ValueError, LookupError, TypeError) as error:
         log.warning("Secrets of a command that has ended remain in storage (%s): %s", mark, error)
+        return False
+    return True
+
+
+async def forget_secrets(client: BatchLinuxClient, job_id: str) -> None:
+    """Remove the mark of deleted secrets from a job that is kept, so that no sweep looks for them again."""
+    try:
+        job = await client.find_job(job_id)
+        if job is not None:
+            marks = {name: value for name, value in metadata_of(job).items() if name != SECRETS_KEY}
+            metadata = [{"name": name, "value": value} for name, value in marks.items()]
+            await client.update_job(job_id, {"metadata": metadata})
+    except BatchLinuxError as error:
+        # Whether the service lets a job be changed that has ended is not documented.
+        log.info("Job %r still names its secrets, which are deleted: %s", job_id, error)

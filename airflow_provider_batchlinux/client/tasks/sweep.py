@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Sequence
 
 from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
 from airflow_provider_batchlinux.client.storage.access import StorageAccess
-from airflow_provider_batchlinux.client.tasks.secrets import delete_secrets
+from airflow_provider_batchlinux.client.tasks.secrets import delete_secrets, forget_secrets
 from airflow_provider_batchlinux.client.transport.fan_out import fan_out
 from airflow_provider_batchlinux.core.pool_metadata import Holder
 from airflow_provider_batchlinux.core.tasks.sweep import JobSweep, OwnedJob, job_sweep_of, owned_jobs
@@ -83,11 +83,15 @@ async def sweep_jobs(
     async def end(sweep: JobSweep) -> BatchRequestError | None:
         job_id = sweep.job.job_id
         try:
-            await (client.delete_job(job_id) if sweep.deletes else client.end_job(job_id))
+            if sweep.deletes:
+                await client.delete_job(job_id)
+            elif not sweep.job.is_over:
+                await client.end_job(job_id)
         except BatchRequestError as error:
             return error
-        await delete_secrets(sweep.job.secrets, storage)
-        log.info("Job %r is being %s: %s.", job_id, "deleted" if sweep.deletes else "ended", sweep.reason)
+        if await delete_secrets(sweep.job.secrets, storage) and not sweep.deletes:
+            await forget_secrets(client, job_id)
+        log.info("Job %r: %s, because %s.", job_id, sweep.action, sweep.reason)
         return None
 
     return await fan_out(sweeps, end, max_concurrency=_MAX_CONCURRENCY)

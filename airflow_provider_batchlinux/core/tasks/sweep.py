@@ -28,7 +28,7 @@ class OwnedJob:
     :param is_over: whether the job has ended, so that it holds no quota.
     :param run: the Dag run that submitted it.
     :param delete_job: when its operator deletes it. An unknown value is treated like ``never``.
-    :param secrets: where its secrets are, as its metadata says; ``None`` if it has none.
+    :param secrets: where its secrets are, as its metadata says; ``None`` if it has none, or they are deleted.
     :param is_of_many: whether it has many commands, so that a retry may go on from what it has done.
     """
 
@@ -43,13 +43,13 @@ class OwnedJob:
     @property
     def is_kept(self) -> bool:
         """Whether there is nothing to do for the job, whatever its command and its run do."""
-        return self.is_over and self.delete_job not in ("always", "on_success")
+        return self.is_over and self.secrets is None and self.delete_job not in ("always", "on_success")
 
 
 @dataclass(frozen=True)
 class JobSweep:
     """
-    A job to delete or to end, and why.
+    A job to delete or to end, and why. A job that was to be kept and has ended loses only its secrets.
 
     :param deletes: whether the job is deleted with the output of its command; otherwise it is ended, because
         its operator was to keep it.
@@ -61,12 +61,17 @@ class JobSweep:
     deletes: bool
     needs_pool: str | None = None
 
+    @property
+    def action(self) -> str:
+        """What is done: ``delete``, ``end`` or ``delete secrets``."""
+        return "delete" if self.deletes else "delete secrets" if self.job.is_over else "end"
+
     def to_dict(self) -> dict[str, Any]:
         """Return the job as an entry of the result's ``jobs``."""
         return {
             "job_id": self.job.job_id,
             "pool_id": self.job.pool_id,
-            "action": "delete" if self.deletes else "end",
+            "action": self.action,
             "reason": self.reason,
         }
 
@@ -100,7 +105,7 @@ def job_sweep_of(
     Return what to do with a job, or ``None`` if it is left alone.
 
     - When its Dag run has ended, nothing waits for its command. The job is deleted, or ended where its
-      operator was to keep it.
+      operator was to keep it. The secrets of its command are deleted.
     - When its pool is deleted, a command that has not ended never will.
     - Otherwise it is left alone.
 
@@ -112,7 +117,8 @@ def job_sweep_of(
         deletes = (
             outcome is None or job.delete_job == "always" or (job.delete_job == "on_success" and succeeded)
         )
-        return None if job.is_over and not deletes else JobSweep(job, f"{job.run} has ended", deletes)
+        is_kept = job.is_over and job.secrets is None and not deletes
+        return None if is_kept else JobSweep(job, f"{job.run} has ended", deletes)
     if pool_is_deleted and outcome in (TaskOutcome.STILL_RUNNING, None) and not job.is_over:
         reason = f"its command cannot end, because pool {job.pool_id!r} is deleted"
         return JobSweep(job, reason, deletes=not job.is_of_many, needs_pool=job.pool_id)
@@ -121,8 +127,5 @@ def job_sweep_of(
 
 def job_sweep_table(sweeps: Sequence[JobSweep]) -> str:
     """Return a table of the jobs to delete or end, for the log."""
-    rows = [
-        (sweep.job.job_id, sweep.job.pool_id, "delete" if sweep.deletes else "end", sweep.reason)
-        for sweep in sweeps
-    ]
+    rows = [(sweep.job.job_id, sweep.job.pool_id, sweep.action, sweep.reason) for sweep in sweeps]
     return table(("JOB", "POOL", "ACTION", "WHY"), rows)

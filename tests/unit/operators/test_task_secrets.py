@@ -12,6 +12,7 @@ from airflow.sdk import DAG
 
 from airflow_provider_batchlinux.client.tasks.sweep import sweep_jobs_of_pool
 from airflow_provider_batchlinux.hooks._storage_connection import storage_access
+from airflow_provider_batchlinux.operators.sweeper import BatchLinuxSweepPoolsOperator
 from airflow_provider_batchlinux.operators.task import BatchLinuxTaskOperator
 from airflow_provider_batchlinux.specs import InputSpec
 from tests.airflow_harness import make_trigger, resume_task, run_task, run_to_end, run_trigger
@@ -118,6 +119,27 @@ def test_secrets_of_a_command_that_nothing_waits_for_go_with_its_pool(storage: S
 
     eventually(lambda: storage.account.jobs() == [])
     assert private.names() == []
+
+
+def test_the_sweeper_deletes_the_secrets_of_a_kept_job_whose_worker_was_lost(storage: Storage) -> None:
+    private = storage.container("private")
+    begun = run_task(operator("true", **SECRETS, delete_job="never", deferrable=True))
+    assert begun.deferral is not None
+    run_trigger(begun.deferral)
+    job_id = begun.deferral.trigger_kwargs["job_id"]
+    assert len(private.names()) == 1
+
+    def sweep() -> list[Any]:
+        swept = run_task(BatchLinuxSweepPoolsOperator(task_id="sweep", delete=True))
+        assert swept.state == "success", swept.message
+        jobs: list[Any] = swept.result["jobs"]
+        return [(job["job_id"], job["action"]) for job in jobs]
+
+    eventually(lambda: job_of(storage, job_id)["state"] == "completed")
+    assert sweep() == [(job_id, "delete secrets")]
+    assert private.names() == []
+    assert storage.account.jobs() == [job_id]
+    assert sweep() == []
 
 
 @pytest.mark.parametrize(

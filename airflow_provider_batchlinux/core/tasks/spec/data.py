@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 import shlex
 from collections.abc import Iterator, Mapping
@@ -107,11 +108,13 @@ class InputSpec(Spec):
             body["filePath"] = folder
         return {"storageContainerUrl": url, **body}
 
-    def check(self, path: str) -> str:
+    def check(self, path: str, inputs: Mapping[str, InputSpec]) -> str:
         """
         Return the bash command that fails if nothing was downloaded; empty for none.
 
         The service takes a prefix without blobs for a success.
+
+        :param inputs: all inputs of the command by their paths: what the others download does not count.
         """
         location = self.location
         if not location.is_prefix or self.optional:
@@ -121,10 +124,25 @@ class InputSpec(Spec):
         start = shlex.quote(f"{folder}/{location.path}" if folder else location.path)
         hidden = " dotglob" if folder or location.path else ""
         missing = shlex.quote(f"No blob begins with {location}, the source of input {path!r}.")
+        others = "|".join(spec.downloaded(at) for at, spec in inputs.items() if at != path)
+        if others and not folder and not location.path:
+            return (
+                '(cd -- "${AZ_BATCH_TASK_WORKING_DIR:-.}" && shopt -s nullglob dotglob globstar && '
+                f'for file in **; do case "$file" in .*|{others}) ;; '
+                '*) [ -d "$file" ] || exit 0 ;; esac; done; exit 1) || '
+                f'{{ printf "%s\\n" {missing} >&2; exit {MISSING_INPUT}; }}'
+            )
         return (
             f'(cd -- "${{AZ_BATCH_TASK_WORKING_DIR:-.}}" && shopt -s nullglob{hidden} && set -- {start}* && '
             f'[ $# -gt 0 ]) || {{ printf "%s\\n" {missing} >&2; exit {MISSING_INPUT}; }}'
         )
+
+    def downloaded(self, path: str) -> str:
+        """Return the files that it downloads below the working directory, as a pattern of bash."""
+        if not self.location.is_prefix:
+            return shlex.quote(posixpath.normpath(path))
+        folder = self._folder(path)
+        return shlex.quote((posixpath.normpath(folder) + "/" if folder else "") + self.location.path) + "*"
 
     @staticmethod
     def _folder(path: str) -> str:

@@ -280,7 +280,8 @@ class TaskSpec(Spec):
         if packed_files is not None:
             lines.insert(0, unpacking())
             carried[FILES_VARIABLE] = packed_files
-        lines = [*filter(None, (spec.check(path) for path, spec in self._inputs().items())), *lines]
+        inputs = self._inputs()
+        lines = [*filter(None, (spec.check(path, inputs) for path, spec in inputs.items())), *lines]
         command = "\n".join(lines)
         check = output_check(self._outputs())
         line, variables = checked_command_line(command, check) if check else command_line(command)

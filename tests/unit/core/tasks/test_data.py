@@ -229,9 +229,33 @@ def test_an_output_is_missing_if_no_file_matches(tmp_path: Path, pattern: str, i
 def test_an_input_is_missing_if_no_blob_has_its_prefix(
     tmp_path: Path, path: str, source: object, is_found: bool
 ) -> None:
+    run_with_inputs(tmp_path, {path: source}, is_found=is_found)
+
+
+@pytest.mark.parametrize(
+    ("others", "is_found"),
+    [
+        ({"other.csv": "abfs://clean/other.csv"}, True),
+        ({"in/2026/it's $(touch broken)/.hidden": "abfs://clean/one"}, False),
+        ({"in/": "abfs://clean/2026/"}, False),
+        ({"./in": "abfs://clean"}, False),
+        ({"in": "abfs://clean/2025/"}, True),
+    ],
+)
+def test_what_other_inputs_have_downloaded_does_not_count_for_a_whole_container(
+    tmp_path: Path, others: dict[str, str], is_found: bool
+) -> None:
+    # Of the other inputs only one blob is checked for, by the service.
+    optional = {at: InputSpec(source, optional=True) for at, source in others.items()}
+    run_with_inputs(tmp_path, {".": "abfs://raw", **optional}, is_found=is_found)
+
+
+def run_with_inputs(tmp_path: Path, inputs: dict[str, Any], *, is_found: bool) -> None:
+    """Run the command line of a task in a directory into which one hidden file was downloaded."""
     (tmp_path / "in/2026/it's $(touch broken)").mkdir(parents=True)
     (tmp_path / "in/2026/it's $(touch broken)/.hidden").touch()
-    task = TaskSpec("printf started", inputs={path: source})
+    (tmp_path / ".secrets").touch()
+    task = TaskSpec("printf started", inputs=inputs)
     body = body_of(task)
     environment = {item["name"]: item["value"] for item in body["environmentSettings"]}
 

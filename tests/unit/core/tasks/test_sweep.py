@@ -44,12 +44,18 @@ POOL = "its command cannot end, because pool 'pool' is deleted"
         ("completed", "always", RUNNING, "delete", None),
         ("terminating", "on_success", FAILED, None, None),
         ("completed", "never", SUCCEEDED, None, None),
+        ("completed", "never with secrets", SUCCEEDED, "delete secrets", None),
+        ("completed", "on_success with secrets", FAILED, "delete secrets", None),
+        ("completed", "on_success with secrets", SUCCEEDED, "delete", None),
+        ("active", "never with secrets", RUNNING, "end", "delete"),
     ],
 )
 def test_what_is_done_with_a_job(
     state: str, delete_job: str | None, outcome: Any, after_run: str | None, without_pool: str | None
 ) -> None:
-    (job,) = owned_jobs([body(state, delete_job=delete_job)], ["ours"])
+    when, _, has_secrets = (delete_job or "").partition(" with ")
+    marks = {"delete_job": when or None, "secrets": "{}" if has_secrets else None}
+    (job,) = owned_jobs([body(state, **marks)], ["ours"])
 
     def done(run_has_ended: bool, pool_is_deleted: bool) -> tuple[str, str] | None:
         sweep = job_sweep_of(job, outcome, run_has_ended=run_has_ended, pool_is_deleted=pool_is_deleted)
