@@ -14,6 +14,7 @@ from airflow_provider_batchlinux.core.ids import derived_id
 from airflow_provider_batchlinux.exceptions import error_from_payload
 from airflow_provider_batchlinux.hooks.batch_linux import DEFAULT_CONN_ID, BatchLinuxHook
 from airflow_provider_batchlinux.operators._parameters import ParametersMixin
+from airflow_provider_batchlinux.triggers._memory import WAIT_KEY
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -276,10 +277,6 @@ def lost_wait(operator: BaseOperator, error: AirflowException) -> AirflowExcepti
         "its trigger has logged is above."
     )
     return type(error)(msg)
-
-
-WAIT_KEY = "batch_linux_wait"
-"""The XCom with the trigger of a deferral: if the trigger is lost, its task must end what it began."""
 
 
 def remember_wait(context: Context, trigger: BatchLinuxTrigger) -> None:

@@ -8,6 +8,9 @@ from typing import Any
 
 log = logging.getLogger(__name__)
 
+WAIT_KEY = "batch_linux_wait"
+"""The XCom with the trigger of a deferral: if the trigger is lost, its task must end what it began."""
+
 
 @dataclass
 class TriggerMemory:
@@ -19,10 +22,12 @@ class TriggerMemory:
 
     :param task_instance: the one that Airflow gave to the trigger; ``None`` remembers nothing.
     :param key: the key of the XCom.
+    :param loss: what may happen without it, for the warning.
     """
 
     task_instance: Any
     key: str
+    loss: str = "After a restart of the triggerer, output may be shown again"
     is_broken: bool = False
 
     async def load(self) -> object:
@@ -51,5 +56,5 @@ class TriggerMemory:
             return await sync_to_async(ask)()
         except Exception as error:  # what is waited for is worth more than what is remembered of it
             self.is_broken = True
-            log.warning("After a restart of the triggerer, output may be shown again: %s", error)
+            log.warning("%s: %s", self.loss, error)
             return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_batchlinux.triggers._base import BatchLinuxPoolTrigger
+from airflow_provider_batchlinux.triggers._memory import WAIT_KEY, TriggerMemory
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -94,7 +95,16 @@ class BatchLinuxPoolResizedTrigger(BatchLinuxPoolTrigger):
         from airflow_provider_batchlinux.client.pools.resize import ResizeWait
         from airflow_provider_batchlinux.core.pools.changes.resize import ResizeSpec
 
-        return ResizeWait(client, self.pool_id, ResizeSpec(**self.resize), self._request, self.until_over)
+        spec = ResizeSpec(**self.resize)
+        return ResizeWait(client, self.pool_id, spec, self._request, self.until_over, self._remember)
+
+    async def _remember(self) -> None:
+        """Store that the service was asked: if Airflow loses the trigger, the task stops the resize."""
+        from airflow_provider_batchlinux.core.events import WaitEvent
+
+        loss = "If Airflow loses this wait, the resize is not stopped"
+        memory = TriggerMemory(getattr(self, "task_instance", None), WAIT_KEY, loss)
+        await memory.save(WaitEvent(*self.serialize()).to_payload())
 
     @property
     def cancels_on_kill(self) -> bool:

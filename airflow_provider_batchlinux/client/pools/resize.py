@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -38,6 +39,7 @@ class ResizeWait:
 
     :param request: what has become of asking so far; it is kept up to date.
     :param until_over: wait for the end of the resize; ``False`` only until the service has taken it.
+    :param remember: called when the service has taken the request; ``None`` for nothing.
     """
 
     client: BatchLinuxClient
@@ -45,6 +47,7 @@ class ResizeWait:
     spec: ResizeSpec
     request: ResizeRequest = field(default_factory=ResizeRequest)
     until_over: bool = True
+    remember: Callable[[], Awaitable[None]] | None = None
     status: str = field(default="", init=False)
 
     async def poll(self) -> dict[str, Any] | None:
@@ -97,6 +100,8 @@ class ResizeWait:
             self.request.asked = True
             body = await self.client.find_pool_body(self.pool_id, [*POOL_FIELDS, "lastModified"])
             self.request.requested_at = began_at(PoolSnapshot.from_rest(body)) if body is not None else None
+            if self.remember is not None:
+                await self.remember()
 
 
 async def stop_resize_of(

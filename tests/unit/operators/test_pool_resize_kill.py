@@ -11,11 +11,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from airflow.sdk.execution_time.xcom import XCom
 
 from airflow_provider_batchlinux.client.pools import resize as pool_resize
 from airflow_provider_batchlinux.core.snapshots import PoolSnapshot
 from airflow_provider_batchlinux.operators.pool_size import BatchLinuxResizePoolOperator
-from tests.airflow_harness import RUN_ID, TaskRun, captured_log, make_trigger, run_task
+from tests.airflow_harness import RUN_ID, TaskRun, captured_log, end_deferral, make_trigger, run_task
 from tests.batch_account import BatchAccount
 
 
@@ -169,6 +170,21 @@ class TestOnTheTriggerer:
         kill(trigger)
 
         assert trigger.serialize()[1]["requested_at"] is not None
+        assert stops(pool) == 1
+
+    def test_a_resize_that_a_lost_trigger_asked_for_is_stopped_by_its_task(self, pool, monkeypatch):
+        run_task(resize(wait=False, dedicated_nodes=2))
+        deferred = run_task(resize(deferrable=True))
+        assert deferred.deferral is not None
+        trigger = make_trigger(deferred.deferral)
+        trigger.task_instance = SimpleNamespace(dag_id="d", task_id="resize", run_id=RUN_ID, map_index=-1)
+        monkeypatch.setattr(XCom, "set", lambda key, value, **_whose: deferred.xcoms.update({key: value}))
+        pool.control.advance(60)
+        assert pool.hook.run(lambda client: trigger.run_on_worker(client, block=False)) is None
+
+        ended = end_deferral(resize(deferrable=True), deferred, "Trigger failure")
+
+        assert ended.state == "failed"
         assert stops(pool) == 1
 
     def test_a_trigger_that_has_not_asked_yet_stops_nothing(self, pool, tasks_are):
