@@ -24,7 +24,7 @@ from airflow_provider_batchlinux.operators.pool import (
 )
 from tests.airflow_harness import ExecutionApi, TaskRun, run_task
 from tests.batch_account import BatchAccount
-from tests.conftest import INSTALLATION
+from tests.conftest import INSTALLATION, set_connection
 
 A, B, C = "scheduled__a", "backfill__b", "manual__c"
 NOW = datetime.now(timezone.utc)
@@ -63,10 +63,12 @@ def kept(run: TaskRun) -> str:
 
 
 @pytest.mark.parametrize("first", [A, B], ids=["its creator first", "its creator last"])
-def test_the_last_run_that_uses_a_pool_deletes_it(account, first):
+def test_the_last_run_that_uses_a_pool_deletes_it_whatever_the_prefix_of_ids(account, monkeypatch, first):
     create(A)
     create(B)
     last = B if first == A else A
+    # The connection's prefix is only for ids: who owns and uses a pool does not depend on it.
+    set_connection(monkeypatch, account.service, id_prefix="other")
 
     reason = kept(delete(first))
     run = delete(last)
