@@ -228,6 +228,8 @@ def _decorator(operator: type[Any], multiple_outputs: bool | None, parameters: d
     if given := parameters.keys() & reserved:
         msg = f"{operator.custom_operator_name} has no parameter {', '.join(sorted(given))}."
         raise TypeError(msg)
+    # A mapped function's task takes them as they are.
+    parameters = operator.as_stored(parameters)
     decorator: TaskDecorator = task_decorator_factory(
         multiple_outputs=multiple_outputs, decorated_operator_class=operator, **parameters
     )

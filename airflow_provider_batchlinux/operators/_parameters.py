@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -14,6 +15,7 @@ from airflow.sdk import Asset
 if TYPE_CHECKING:
     import jinja2
     from airflow.sdk import Context
+    from airflow.sdk.definitions.mappedoperator import OperatorPartial
 
     from airflow_provider_batchlinux.core.parameters.requests import OperatorRequest
 
@@ -22,6 +24,49 @@ else:
     R = TypeVar("R")
 
 _PACKAGE = __name__.partition(".")[0]
+
+MAY_HOLD_SECRETS = frozenset(
+    [
+        "body",
+        "container",
+        "containers",
+        "inputs",
+        "outputs",
+        "password",
+        "secret_environment",
+        "secret_files",
+        "secret_storage",
+        "software",
+        "start_task",
+        "storage",
+        "tasks",
+        "user_accounts",
+    ]
+)
+"""The parameters that can hold a secret. The readers know it too, but a Dag file is not to import them."""
+
+
+@dataclass(frozen=True)
+class Concealed:
+    """
+    A value with a secret that a Dag file has in clear, not as a template.
+
+    Airflow stores the parameters of operators when it has parsed a file, and takes what :meth:`serialize`
+    returns. The value itself is in the file, where a worker finds it.
+
+    :param value: the value.
+    :param shown: the value with each secret replaced.
+    """
+
+    value: Any = field(repr=False)
+    shown: object
+
+    def serialize(self) -> object:
+        """Return what Airflow stores."""
+        return self.shown
+
+    def __str__(self) -> str:
+        return str(self.shown)
 
 
 class ParametersMixin(BaseOperator, Generic[R]):
@@ -59,7 +104,7 @@ class ParametersMixin(BaseOperator, Generic[R]):
         from airflow_provider_batchlinux.core.parameters.reader import read_request, readers_of
 
         cls = self.request_class()
-        given = {name: getattr(self, name) for name in readers_of(cls)}
+        given = {name: revealed(getattr(self, name)) for name in readers_of(cls)}
         given |= {name: self._rendered[name] for name, shown in self._shown.items() if given[name] is shown}
         return read_request(cls, given, self.problems_on_worker())
 
@@ -67,12 +112,56 @@ class ParametersMixin(BaseOperator, Generic[R]):
         """List what is wrong with the parameters as far as only this worker can see it."""
         return []
 
+    @classmethod
+    def partial(cls, **kwargs: Any) -> OperatorPartial:
+        """Return the task without the parameters that :meth:`expand` gives, as Airflow does."""
+        return super().partial(**cls.as_stored(kwargs))
+
+    @classmethod
+    def as_stored(cls, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        """
+        Return the parameters of a mapped task so that Airflow finds the XComs in them, and no secret.
+
+        :raises ValueError: if a value would be another one at each parse of the Dag file.
+        """
+        from airflow.sdk.definitions.xcom_arg import XComArg
+
+        stored = dict(parameters)
+        for name in stored.keys() & set(cls.template_fields):
+            plain = _without_specs(stored[name])
+            # It does not look inside spec objects, and the task would not wait for the XCom.
+            if any(True for _ in XComArg.iter_xcom_references(plain)):
+                stored[name] = plain
+            stored[name] = cls._as_stored(name, stored[name])
+        return stored
+
+    @classmethod
+    def _as_stored(cls, name: str, value: Any) -> Any:
+        if _holds_iterator(value):
+            msg = (
+                f"Parameter {name} of a {cls.__name__} is or holds a generator. It differs at each parse, so "
+                "that each parse would make a new version of the Dag. Give a list."
+            )
+            raise ValueError(msg)
+        if name not in MAY_HOLD_SECRETS or _is_harmless(value):
+            return value
+        from airflow_provider_batchlinux.core.parameters.reader import readers_of
+
+        reader = readers_of(cls.request_class()).get(name)
+        secrets: set[str] = set()
+        shown = reader.hide(_without_specs(value), secrets) if reader is not None else value
+        return value if all(map(_is_template, secrets)) else Concealed(value, shown)
+
     def _set_xcomargs_dependencies(self) -> None:
-        # Private in Airflow; it does not look for XComs inside spec objects.
+        # Private in Airflow; it does not look for XComs inside spec objects. It is called once, when the Dag
+        # file has made the operator.
         super()._set_xcomargs_dependencies()
         for name in self.template_fields:
-            if _holds_spec(value := getattr(self, name)):
+            value = getattr(self, name)
+            if _holds_spec(value):
                 self._set_xcomargs_dependency(name, _without_specs(value))
+            if (stored := self._as_stored(name, value)) is not value:
+                object.__setattr__(self, name, stored)
 
     def _do_render_template_fields(
         self,
@@ -97,7 +186,7 @@ class ParametersMixin(BaseOperator, Generic[R]):
         self, name: str, context: Context, jinja_env: jinja2.Environment, seen_oids: set[int]
     ) -> None:
         value = getattr(self, name)
-        plain = _without_specs(value)
+        plain = _without_specs(revealed(value))
         if id(value) in seen_oids:
             # From an XCom of a mapped task: not to be rendered, nor is what replaces it.
             seen_oids.add(id(plain))
@@ -152,6 +241,35 @@ def _parameters_of(cls: type) -> Sequence[str]:
     return tuple(name for name in names if name not in of_airflow)
 
 
+def revealed(value: Any) -> Any:
+    """Return a value that the Dag file gave, also if Airflow is to store it without its secrets."""
+    return value.value if isinstance(value, Concealed) else value
+
+
+def _is_template(text: str) -> bool:
+    return "{{" in text or "{%" in text
+
+
+def _is_harmless(value: Any) -> bool:
+    """Return whether a value has no secret in clear, without the readers."""
+    if (
+        value is None
+        or isinstance(value, (bool, Concealed))
+        or (isinstance(value, str) and _is_template(value))
+    ):
+        return True
+    # The text of a spec object does not have its secrets.
+    return not isinstance(value, (str, dict, list, tuple)) or _holds_spec(value)
+
+
+def _holds_iterator(value: Any) -> bool:
+    if isinstance(value, (list, tuple)):
+        return any(map(_holds_iterator, value))
+    if isinstance(value, dict):
+        return any(map(_holds_iterator, value.values()))
+    return isinstance(value, Iterator)
+
+
 def _without_specs(value: Any) -> Any:
     """Return plain values in place of spec objects, so that Airflow renders the templates in them."""
     if not _holds_spec(value):
@@ -172,13 +290,20 @@ def _holds_spec(value: Any) -> bool:
 
 def assets_in(data: object) -> list[Asset]:
     """Return the Assets that a Dag file gives as inputs, or as outputs of a success."""
-    values = data.values() if isinstance(data, Mapping) else ()
+    plain = revealed(data)
+    values = plain.values() if isinstance(plain, Mapping) else ()
     found = [
         getattr(value, "source", getattr(value, "destination", value))
         for value in values
         if getattr(value, "upload_on", "success") != "failure"
     ]
     return [value for value in found if isinstance(value, Asset)]
+
+
+def with_assets(given: object, data: object) -> list[Any]:
+    """Return the inlets or outlets of a task with the Assets among its data, each once."""
+    named = list(given) if isinstance(given, (list, tuple)) else [given] if given else []
+    return [*named, *(asset for asset in assets_in(data) if asset not in named)]
 
 
 def missing_files(files: object) -> list[str]:

@@ -30,7 +30,7 @@ from airflow_provider_batchlinux.operators._base import (
     marked_owner,
     save_result,
 )
-from airflow_provider_batchlinux.operators._parameters import assets_in, missing_files, packed_files
+from airflow_provider_batchlinux.operators._parameters import missing_files, packed_files, with_assets
 from airflow_provider_batchlinux.operators._waiting import (
     DEFAULT_DEFERRABLE,
     BatchLinuxWaitingOperator,
@@ -240,7 +240,7 @@ class BatchLinuxJobOperator(BatchLinuxWaitingOperator["JobRequest"]):
         **kwargs: Any,
     ) -> None:
         super().__init__(pool_id=pool_id, poll_interval=poll_interval, deferrable=deferrable, **kwargs)
-        self.inlets, self.outlets = [*self.inlets, *assets_in(inputs)], [*self.outlets, *assets_in(outputs)]
+        self.inlets, self.outlets = with_assets(self.inlets, inputs), with_assets(self.outlets, outputs)
         self.tasks, self.command, self.items, self.max_failed = tasks, command, items, max_failed
         self.environment, self.inputs, self.outputs, self.manager = environment, inputs, outputs, manager
         self.secret_environment, self.secret_files = secret_environment, secret_files

@@ -26,7 +26,7 @@ from airflow_provider_batchlinux.operators._base import (
     marked_owner,
     nearest_deadline,
 )
-from airflow_provider_batchlinux.operators._parameters import assets_in, missing_files
+from airflow_provider_batchlinux.operators._parameters import missing_files, with_assets
 from airflow_provider_batchlinux.operators._waiting import (
     DEFAULT_DEFERRABLE,
     BatchLinuxWaitingOperator,
@@ -44,6 +44,9 @@ if TYPE_CHECKING:
     from airflow_provider_batchlinux.triggers._base import BatchLinuxTrigger
 
 __all__ = ["BatchLinuxTaskOperator"]
+
+_CLEAN_UP_BUDGET = 10.0
+"""Seconds: Airflow ends a process that is not over 20 s after its success. The sweeper finds what is left."""
 
 
 class BatchLinuxTaskOperator(BatchLinuxWaitingOperator["TaskRequest"]):
@@ -212,8 +215,8 @@ class BatchLinuxTaskOperator(BatchLinuxWaitingOperator["TaskRequest"]):
         **kwargs: Any,
     ) -> None:
         super().__init__(pool_id=pool_id, poll_interval=poll_interval, deferrable=deferrable, **kwargs)
-        self.inlets = [*self.inlets, *assets_in(inputs)]
-        self.outlets = [*self.outlets, *assets_in(outputs)]
+        self.inlets = with_assets(self.inlets, inputs)
+        self.outlets = with_assets(self.outlets, outputs)
         self.command, self.environment, self.files = command, environment, files
         self.secret_environment, self.secret_files = secret_environment, secret_files
         self.secret_storage, self.inputs, self.outputs = secret_storage, inputs, outputs
@@ -224,6 +227,15 @@ class BatchLinuxTaskOperator(BatchLinuxWaitingOperator["TaskRequest"]):
         self.time_limit, self.start_limit, self.max_retries = time_limit, start_limit, max_retries
         self.delete_job, self.rerun_finished, self.exit_codes = delete_job, rerun_finished, exit_codes
         self.quota_limit = quota_limit
+
+    @classmethod
+    def as_stored(cls, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the parameters of a mapped task, with the inlets and outlets among its data."""
+        stored = super().as_stored(parameters)
+        for name, data in (("inlets", "inputs"), ("outlets", "outputs")):
+            if assets := with_assets(stored.get(name), parameters.get(data)):
+                stored[name] = assets
+        return stored
 
     @classmethod
     def request_class(cls) -> type[TaskRequest]:
@@ -300,6 +312,7 @@ class BatchLinuxTaskOperator(BatchLinuxWaitingOperator["TaskRequest"]):
         shown, codes = Progress.of(trigger.shown), request.exit_codes or {}
         reading = Reading(request.output_limit, request.result_file, request.delete_job, shown, codes)
         ended = await finish_task(client, result["job_id"], reading)
+        self._clean_up_when_stored(ended.job_id)
         if ended.is_skipped:
             msg = f"The command of job {ended.job_id!r} ended with exit code {ended.task.exit_code}: skipped."
             raise AirflowSkipException(msg)
@@ -310,6 +323,26 @@ class BatchLinuxTaskOperator(BatchLinuxWaitingOperator["TaskRequest"]):
             "seconds": ended.task.seconds,
             "result": ended.result,
         }
+
+    def _clean_up_when_stored(self, job_id: str) -> None:
+        """
+        Delete the job, or mark it as read, once Airflow has stored that the task is over.
+
+        A worker can be lost before that. Without its job, the retry would run the command again.
+        """
+        from airflow_provider_batchlinux.client.tasks.results import clean_up
+
+        deletes = self.request.delete_job != "never"
+
+        def callback(_context: Context) -> None:
+            self.hook.run(
+                lambda client: clean_up(client.within(_CLEAN_UP_BUDGET), job_id, delete=deletes),
+                settings=self.account,
+            )
+
+        # Airflow calls them after it has stored the state. The first of them has the most time.
+        self.on_success_callback = [callback, *self.on_success_callback]
+        self.on_skipped_callback = [callback, *self.on_skipped_callback]
 
     def on_kill(self) -> None:
         """Terminate the command, and delete its job as after every end of the task."""

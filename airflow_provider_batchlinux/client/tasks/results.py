@@ -93,7 +93,9 @@ class TaskFile:
 
 async def finish_task(client: BatchLinuxClient, job_id: str, reading: Reading) -> EndedTask:
     """
-    Log the output of a command that has ended, return its result, and clean up.
+    Log the output of a command that has ended, and return its result.
+
+    The job of a command that ended well is left to :func:`clean_up`, after Airflow has stored the success.
 
     :raises TaskFailedError: if it failed, or its result is lost or not usable.
     :raises BatchLinuxError: if it succeeded, and its output or result cannot be read now. The job is kept,
@@ -117,7 +119,6 @@ async def finish_task(client: BatchLinuxClient, job_id: str, reading: Reading) -
         if file.error is not None and file.may_be_read_later:
             raise _with_outlook(file.error, job_id)
     result = await _result(client, job_id, task, reading, files) if reads_result else None
-    await clean_up(client, job_id, delete=reading.delete_job != "never")
     return EndedTask(job_id, task, result, is_skipped=ending == "skip")
 
 

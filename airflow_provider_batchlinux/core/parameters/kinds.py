@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
+from numbers import Integral, Real
 from pathlib import PurePath
 from typing import Annotated, Generic, TypeAlias, TypeVar, cast
 
@@ -70,6 +71,15 @@ def decoded(value: object) -> object:
             continue
         return found if isinstance(found, (list, tuple, set, Mapping)) else value
     return value
+
+
+def native(value: object) -> object:
+    """Return a number of Python for one of another library, such as numpy; anything else unchanged."""
+    if isinstance(value, (int, float, Decimal)):
+        return value
+    if isinstance(value, Integral):
+        return int(value)
+    return float(value) if isinstance(value, Real) else value
 
 
 def text_of(value: object) -> str | None:

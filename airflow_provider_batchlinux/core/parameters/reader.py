@@ -40,7 +40,7 @@ from difflib import get_close_matches
 from types import UnionType
 from typing import Annotated, Any, Literal, Protocol, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from airflow_provider_batchlinux.core.parameters.kinds import NONE_TEXT, Kind, decoded
+from airflow_provider_batchlinux.core.parameters.kinds import NONE_TEXT, Kind, decoded, native
 from airflow_provider_batchlinux.core.parameters.spec import Spec, hidden_spec, read_part
 from airflow_provider_batchlinux.core.secrets import hide_whole
 
@@ -186,7 +186,7 @@ class _KindReader:
         return self.kind.hide is not None
 
     def read(self, name: str, value: object, problems: list[str]) -> Any:
-        found = self.kind.read(value)
+        found = self.kind.read(native(value))
         if found is None:
             problems.append(f"{_told(self, name, value)} is not {self.what}.")
         elif self.kind.problems is not None:

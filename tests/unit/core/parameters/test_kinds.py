@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
-from typing import Any
+from numbers import Integral
+from typing import Any, cast
 
 import pendulum
 import pytest
@@ -14,6 +16,10 @@ from hypothesis import strategies as st
 
 from airflow_provider_batchlinux.core.instants import instant_of
 from airflow_provider_batchlinux.core.parameters.kinds import (
+    CountOrShare,
+    PositiveCount,
+    Seconds,
+    Text,
     count_of,
     count_or_share_of,
     decoded,
@@ -25,11 +31,37 @@ from airflow_provider_batchlinux.core.parameters.kinds import (
     text_of,
     whole_number_of,
 )
+from airflow_provider_batchlinux.core.parameters.reader import Request, read_request
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
 )
+
+
+@Integral.register
+class OfNumpy:
+    """A whole number as numpy has it: registered as a number, and not an ``int``."""
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+
+    def __int__(self) -> int:
+        return self._number
+
+
+def test_numbers_of_other_libraries_are_read_as_those_of_python() -> None:
+    @dataclass(frozen=True)
+    class Numbers(Request):
+        count: PositiveCount
+        limit: Seconds
+        names: tuple[Text, ...]
+        share: CountOrShare
+
+    three = cast("Any", OfNumpy(3))
+    given = {"count": three, "limit": three, "names": [three], "share": three}
+
+    assert read_request(Numbers, given) == Numbers(3, 3.0, ("3",), 3)
 
 
 @given(number=st.integers(-(10**6), 10**6))

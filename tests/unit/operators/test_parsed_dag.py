@@ -1,0 +1,133 @@
+"""What Airflow stores of a Dag file that it has parsed: no secret, the order of its tasks, no new version."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from airflow.sdk import DAG, Asset, BaseOperator, task
+from airflow.serialization.serialized_objects import DagSerialization
+
+from airflow_provider_batchlinux.operators._parameters import MAY_HOLD_SECRETS
+from airflow_provider_batchlinux.operators.job import BatchLinuxJobOperator
+from airflow_provider_batchlinux.operators.node_users import BatchLinuxAddNodeUsersOperator
+from airflow_provider_batchlinux.operators.nodes import BatchLinuxRebootNodesOperator
+from airflow_provider_batchlinux.operators.pool import BatchLinuxCreatePoolOperator
+from airflow_provider_batchlinux.operators.task import BatchLinuxTaskOperator
+from airflow_provider_batchlinux.specs import TaskContainerSpec
+from tests.airflow_harness import run_task
+
+SECRET = "in-clear-5f1c"
+SAS = f"https://a.blob.core.windows.net/c/b?sv=1&sig={SECRET}"
+REGISTRY = {"server": "r.example.com", "username": "u", "password": SECRET}
+
+POOL: dict[str, Any] = {"image": "ubuntu 24.04", "vm_size": "standard_d2s_v5"}
+COMMAND: dict[str, Any] = {"pool_id": "etl", "command": "true"}
+USER: dict[str, Any] = {"pool_id": "etl", "username": "ann", "expires_in": 60}
+
+IN_CLEAR: dict[str, tuple[Any, dict[str, Any], Any]] = {
+    "body": (BatchLinuxCreatePoolOperator, {}, {"userAccounts": [{"name": "u", "password": SECRET}]}),
+    "container": (BatchLinuxTaskOperator, COMMAND, {"image": "i", "registry": REGISTRY}),
+    "containers": (BatchLinuxCreatePoolOperator, POOL, {"registries": [REGISTRY]}),
+    "inputs": (BatchLinuxTaskOperator, COMMAND, {"a": SAS}),
+    "outputs": (BatchLinuxTaskOperator, COMMAND, {"a": SAS}),
+    "password": (BatchLinuxAddNodeUsersOperator, USER, SECRET),
+    "secret_environment": (BatchLinuxTaskOperator, COMMAND, {"TOKEN": SECRET}),
+    "secret_files": (BatchLinuxTaskOperator, COMMAND, {"token": SECRET}),
+    "secret_storage": (BatchLinuxTaskOperator, COMMAND, SAS),
+    "software": (
+        BatchLinuxCreatePoolOperator,
+        POOL,
+        {"extensions": [{"name": "e", "publisher": "p", "type": "t", "protected_settings": {"k": SECRET}}]},
+    ),
+    "start_task": (
+        BatchLinuxCreatePoolOperator,
+        POOL,
+        {"command": "true", "container": {"image": "i", "registry": REGISTRY}},
+    ),
+    "storage": (
+        BatchLinuxCreatePoolOperator,
+        POOL,
+        {"mounts": [{"account": "a", "url": "https://a/s", "path": "m", "key": SECRET}]},
+    ),
+    "tasks": (
+        BatchLinuxJobOperator,
+        {"pool_id": "etl"},
+        [{"command": "c", "secret_environment": {"A": SECRET}}],
+    ),
+    "user_accounts": (BatchLinuxCreatePoolOperator, POOL, [{"name": "u", "password": SECRET}]),
+}
+
+
+def receiving(cls: Any) -> Any:
+    """Return an operator that only tells whether the secret has reached it."""
+
+    def execute(self: Any, context: Any) -> dict[str, bool]:  # as Airflow calls it
+        return {"has": SECRET in str(self._rendered)}
+
+    return type(f"Receiving{cls.__name__}", (cls,), {"execute": execute})
+
+
+def stored(dag: DAG) -> str:
+    return json.dumps(DagSerialization.to_dict(dag))
+
+
+@pytest.mark.parametrize("is_mapped", [False, True], ids=["plain", "mapped"])
+@pytest.mark.parametrize("name", sorted(MAY_HOLD_SECRETS))
+def test_a_secret_in_clear_is_not_stored_with_the_dag_and_reaches_the_task(
+    name: str, is_mapped: bool
+) -> None:
+    cls, others, value = IN_CLEAR[name]
+    with DAG("clear", schedule=None) as dag:
+        given = {"task_id": "work", **others, name: value}
+        if is_mapped:
+            work = receiving(cls).partial(**given).expand(batch_linux_conn_id=["one"])
+        else:
+            work = receiving(cls)(**given)
+
+    assert SECRET not in stored(dag)
+    ran = run_task(work, map_index=0 if is_mapped else -1)
+    assert SECRET not in str(ran.rendered)
+    assert ran.result == {"has": True}
+
+
+@pytest.mark.parametrize("form", ["operator", "function", "command"])
+def test_a_mapped_task_waits_for_the_xcom_inside_a_spec_object(form: str) -> None:
+    with DAG("ordered", schedule=None) as dag:
+        image = BaseOperator(task_id="image").output
+        container = TaskContainerSpec(image=image)  # type: ignore[arg-type]  # computed when the task runs
+        if form == "operator":
+            partial = BatchLinuxTaskOperator.partial(task_id="work", pool_id="etl", container=container)
+            partial.expand(command=["true", "false"])
+        else:
+            decorate = task.batch_linux if form == "function" else task.batch_linux_cmd
+
+            @decorate(task_id="work", pool_id="etl", container=container)
+            def work(number: int) -> str:
+                return str(number)
+
+            work.expand(number=[1, 2])
+
+    assert dag.get_task("work").upstream_task_ids == {"image"}
+
+
+def test_a_generator_is_refused_when_the_file_is_parsed() -> None:
+    with pytest.raises(ValueError, match=r"Parameter node_ids .* holds a generator"):
+        BatchLinuxRebootNodesOperator(task_id="a", pool_id="etl", node_ids=(name for name in "ab"))  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"Parameter environment .* holds a generator"):
+        BatchLinuxTaskOperator.partial(task_id="a", environment={"A": map(str, [1])})
+
+
+def test_assets_among_the_data_of_a_mapped_task_are_its_inlets_and_outlets_once() -> None:
+    day, total = Asset("wasb://c@a/day.csv"), Asset("wasb://c@a/total.csv")
+    with DAG("assets", schedule=None) as dag:
+        partial = BatchLinuxTaskOperator.partial(
+            task_id="work", pool_id="etl", inputs={"day.csv": day}, outputs={"total.csv": total}
+        )
+        partial.expand(command=["true", "false"])
+
+    mapped: Any = dag.get_task("work")
+    assert (mapped.inlets, mapped.outlets) == ([day], [total])
+    plain = mapped.unmap({"command": "true"})
+    assert (plain.inlets, plain.outlets) == ([day], [total])
