@@ -16,7 +16,7 @@ from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient, open_
 from airflow_provider_batchlinux.client.transport.account import AccountSettings
 from airflow_provider_batchlinux.core.snapshots import Endpoint
 
-__all__ = ["Login", "make_key_pair", "wait_and_log_in"]
+__all__ = ["Login", "log_in", "make_key_pair", "wait_and_log_in"]
 
 COMMAND = 'echo "$AZ_BATCH_NODE_ID"; uname -sr'
 PAUSE = 0.2
@@ -50,7 +50,7 @@ def wait_and_log_in(
     """
     while not over_after(PAUSE):
         for endpoint in asyncio.run(_endpoints(settings)):
-            login = _log_in(endpoint, username, key)
+            login = log_in(endpoint, username, key)
             if login is not None:
                 return login
     return None
@@ -67,19 +67,16 @@ async def _of_pool(client: BatchLinuxClient, pool_id: str) -> list[Endpoint]:
     return [node.ssh for node in nodes if node.ssh is not None and node.state == "idle"]
 
 
-def _log_in(endpoint: Endpoint, username: str, key: Path) -> Login | None:
+def log_in(endpoint: Endpoint, username: str, key: Path) -> Login | None:
+    """Log in to a node; return ``None`` if it does not let the user in."""
     if shutil.which("ssh"):
         return _with_system_ssh(endpoint, username, key)
     return asyncio.run(_with_asyncssh(endpoint, username, key))
 
 
 def _with_system_ssh(endpoint: Endpoint, username: str, key: Path) -> Login | None:
-    hosts = [
-        "-o",
-        "StrictHostKeyChecking=accept-new",
-        "-o",
-        f"UserKnownHostsFile={key.parent / 'known_hosts'}",
-    ]
+    # A node that comes back under its old port has a new key, and must not be taken for closed.
+    hosts = ["-o", "StrictHostKeyChecking=accept-new", "-o", f"UserKnownHostsFile={os.devnull}"]
     quiet = ["-q", "-o", "BatchMode=yes", "-o", "IdentitiesOnly=yes", "-F", os.devnull]
     address = ["-i", str(key), "-p", str(endpoint.port), f"{username}@{endpoint.address}"]
     done = subprocess.run(

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient, open_client
 from airflow_provider_batchlinux.client.users.ledger import read_ledger
+from airflow_provider_batchlinux.core.ssh_access import nat_pool
 from airflow_provider_batchlinux.emulator import EmulatorControl
 from airflow_provider_batchlinux.exceptions import BatchRequestError
 from tests.e2e.polling import until
@@ -45,14 +46,21 @@ class Account:
 
         return asyncio.run(whole())
 
-    def make_pool(self, pool_id: str, *, nodes: int) -> None:
-        """Make a pool, and wait until its nodes are idle."""
-        body = {
+    def make_pool(self, pool_id: str, *, nodes: int, ssh: bool = False) -> None:
+        """
+        Make a pool, and wait until its nodes are idle.
+
+        :param ssh: whether they let people in from outside.
+        """
+        body: dict[str, Any] = {
             "id": pool_id,
             "vmSize": "standard_d2s_v5",
             "virtualMachineConfiguration": {"imageReference": _IMAGE, "nodeAgentSKUId": _NODE_AGENT},
             "targetDedicatedNodes": nodes,
         }
+        if ssh:
+            endpoints = {"inboundNATPools": [nat_pool(["127.0.0.0/8"], nodes)]}
+            body["networkConfiguration"] = {"endpointConfiguration": endpoints}
         self.ask(lambda client: client.create_pool(body))
         idle = {"idle": nodes}
         until(lambda: self.counts(pool_id) == idle, f"pool {pool_id!r}", limit=_READY_LIMIT)

@@ -21,7 +21,7 @@ from tests.e2e.polling import until
 
 __all__ = ["Standalone", "running_airflow"]
 
-_START_LIMIT = 240.0
+_START_LIMIT = 600.0
 _END_LIMIT = 8.0
 _PARTS = ("metadatabase", "scheduler", "triggerer", "dag_processor")
 
