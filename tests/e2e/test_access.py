@@ -171,7 +171,6 @@ def test_an_add_that_is_ended_while_its_request_is_at_the_service_leaves_no_logi
 
     assert run.wait() == "failed"
 
-
     def is_carried_out() -> bool:
         asked = [one for one in account.control.requests() if one["path"].endswith("/users")]
         return any(one["method"] == "POST" and one["status"] == 201 for one in asked)
