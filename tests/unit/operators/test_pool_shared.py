@@ -63,7 +63,7 @@ def kept(run: TaskRun) -> str:
 
 
 @pytest.mark.parametrize("first", [A, B], ids=["its creator first", "its creator last"])
-def test_the_last_run_that_uses_a_pool_deletes_it_whatever_the_prefix_of_ids(account, monkeypatch, first):
+def test_the_last_run_that_uses_a_pool_deletes_it(account, monkeypatch, first):
     create(A)
     create(B)
     last = B if first == A else A
