@@ -15,7 +15,7 @@ from airflow_provider_batchlinux.hooks._storage_connection import storage_access
 from airflow_provider_batchlinux.operators.sweeper import BatchLinuxSweepPoolsOperator
 from airflow_provider_batchlinux.operators.task import BatchLinuxTaskOperator
 from airflow_provider_batchlinux.specs import InputSpec
-from tests.airflow_harness import make_trigger, resume_task, run_task, run_to_end, run_trigger
+from tests.airflow_harness import captured_log, make_trigger, resume_task, run_task, run_to_end, run_trigger
 from tests.batch_account import eventually
 from tests.unit.commands import Loop, operator
 from tests.unit.storage import Storage, task_of
@@ -44,18 +44,22 @@ def test_secrets_reach_the_command_and_stand_nowhere(storage: Storage, options: 
     work = operator(DIGEST, **SECRETS, delete_job="never", **options)
 
     begun = run_task(work)
-    done = begun
+    done, followed = begun, [""]
     if begun.deferral is not None:
         assert [name.rpartition("/")[0] for name in private.names()] == [
             f"tasks/{begun.deferral.trigger_kwargs['job_id']}"
         ]
-        done = resume_task(work, begun, run_trigger(begun.deferral))
+        with captured_log() as followed:
+            event = run_trigger(begun.deferral)
+        done = resume_task(work, begun, event)
 
     assert done.state == "success", done.error
-    assert [f"{digest}  -" in done.log for digest in DIGESTS] == [True, True]
-    assert "    600" in done.log
+    # The trigger has shown what there was while the command ran.
+    output = "\n".join([*followed, done.log])
+    assert [f"{digest}  -" in output for digest in DIGESTS] == [True, True]
+    assert "    600" in output
     job_id = done.result["job_id"]
-    kept = [begun.everything_said, done.everything_said]
+    kept = [begun.everything_said, done.everything_said, *followed]
     kept += [json.dumps(job_of(storage, job_id)), json.dumps(task_of(storage.account, job_id))]
     for text in kept:
         for secret in ("$ecret", "MC4CAQ"):
