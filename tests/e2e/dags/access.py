@@ -10,10 +10,10 @@ from airflow.sdk import DAG, Param
 
 from airflow_provider_batchlinux.operators.node_users import (
     BatchLinuxAddNodeUsersOperator,
+    BatchLinuxAuditNodeUsersOperator,
     BatchLinuxRemoveNodeUsersOperator,
 )
 from airflow_provider_batchlinux.operators.node_users_lease import BatchLinuxLeaseNodeUsersOperator
-from airflow_provider_batchlinux.operators.user_audit import BatchLinuxAuditNodeUsersOperator
 
 PARAMS: dict[str, Any] = {
     "pool_id": Param("none", type="string"),
