@@ -77,5 +77,4 @@ def test_a_worker_that_is_lost_at_any_request_runs_no_command_twice(
         assert second.result["result"] == 7, kill.seen
         assert runs.read_text() == "run\n", kill.seen
     assert number > 10
-    assert is_stored >= 1
     eventually(lambda: len(account.jobs()) == (0 if is_answered else is_stored))
