@@ -13,7 +13,7 @@ BIN := $(VENV)/bin
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test e2e soak check bench fuzz clients azure docs release floor lock clean
+.PHONY: help setup demo test e2e ui soak check bench fuzz clients azure docs release floor lock clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z0-9]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -41,6 +41,17 @@ $(VENV)/.postgres: $(VENV)/.ready
 		|| { echo "PostgreSQL is not installed and cannot be: install the package postgresql."; exit 1; }
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --group postgres
+	touch $@
+
+ui: $(VENV)/.ready $(VENV)/.ui ## Visit the page Batch pools in Chromium in `airflow standalone`; screenshots are written to SHOTS=folder
+	UI_SCREENSHOTS=$(or $(SHOTS),$(VENV)/screenshots) $(BIN)/python -m pytest -q tests/ui
+
+# Without Chromium, its tests are skipped, and say so; the others run.
+$(VENV)/.ui: $(VENV)/.ready
+	@command -v chromium >/dev/null || apt-get install --yes --quiet chromium \
+		|| echo "Chromium is not installed and cannot be: install the package chromium."
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --group ui
 	touch $@
 
 soak: $(VENV)/.ready ## Run a Dag while 12 % of the requests fail, and interleave changes of users, for many seeds; FIRST=100 SEEDS=100 selects them

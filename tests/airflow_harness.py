@@ -245,7 +245,7 @@ def load_dag(path: Path) -> DAG:
     return dag
 
 
-def run_dag(dag: DAG) -> Any:
+def run_dag(dag: DAG, conf: dict[str, Any] | None = None) -> Any:
     """Run a Dag that is in no bundle, by ``dag.test()``, and give its run."""
     migrated_database()
     with warnings.catch_warnings():
@@ -259,7 +259,7 @@ def run_dag(dag: DAG) -> Any:
         bag.bag_dag(dag)
         sync_bag_to_db(bag, _BUNDLE, None)
         with _signals_restored():
-            return dag.test()
+            return dag.test(run_conf=conf)
 
 
 def xcom_of(dag_run: Any, task_id: str, key: str = "return_value") -> list[Any]:

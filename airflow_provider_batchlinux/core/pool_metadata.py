@@ -228,6 +228,16 @@ class PoolMarks:
             return replace(self, expires_at=None)
         return replace(self, expires_at=max(self.expires_at, expires_at))
 
+    def extended_to(self, until: datetime) -> PoolMarks:
+        """
+        Return the marks of a pool that is needed until an instant, or later if it was already.
+
+        A pool without an expiry gets none: it would end also while a Dag run uses it.
+        """
+        if self.expires_at is None:
+            return replace(self, kept_until=max(until, self.kept_until or until))
+        return self.with_later_expiry(until)
+
 
 def rest_metadata(metadata: Mapping[str, Any]) -> list[dict[str, str]]:
     """Return metadata as the service reads it."""

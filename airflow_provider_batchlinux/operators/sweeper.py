@@ -1,4 +1,4 @@
-"""The operator that removes pools, jobs and users that are no longer needed."""
+"""Operators that remove pools, jobs and users that are no longer needed, and that keep a pool longer."""
 
 from __future__ import annotations
 
@@ -6,18 +6,21 @@ from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_batchlinux._metrics import report_usage
-from airflow_provider_batchlinux.core.instants import Duration
+from airflow_provider_batchlinux.core.instants import Duration, expiry_of
 from airflow_provider_batchlinux.exceptions import BatchLinuxError
 from airflow_provider_batchlinux.hooks._storage_connection import storage_access
 from airflow_provider_batchlinux.operators._base import BatchLinuxBaseOperator, runs_ended, save_result
+from airflow_provider_batchlinux.operators._waiting import BatchLinuxPoolOperator
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from airflow.sdk import Context
 
     from airflow_provider_batchlinux.client.sweep.plan import SweepPlan
-    from airflow_provider_batchlinux.core.pools.requests import SweepPoolsRequest
+    from airflow_provider_batchlinux.core.pools.requests import ExtendPoolRequest, SweepPoolsRequest
 
-__all__ = ["BatchLinuxSweepPoolsOperator"]
+__all__ = ["BatchLinuxExtendPoolOperator", "BatchLinuxSweepPoolsOperator"]
 
 
 class BatchLinuxSweepPoolsOperator(BatchLinuxBaseOperator["SweepPoolsRequest"]):
@@ -185,3 +188,68 @@ class BatchLinuxSweepPoolsOperator(BatchLinuxBaseOperator["SweepPoolsRequest"]):
             self.log.info("Deleting %s, which saves %s per day%s.", *found, more)
         else:
             self.log.info("Dry run: %s could be deleted, saving %s per day%s.", *found, more)
+
+
+class BatchLinuxExtendPoolOperator(BatchLinuxPoolOperator["ExtendPoolRequest"]):
+    """
+    Move the end of a pool, so that the sweeper deletes it later.
+
+    .. code-block:: python
+
+        extend = BatchLinuxExtendPoolOperator(
+            task_id="extend", pool_id="etl", expires_in=pendulum.duration(hours=8)
+        )
+
+    - The expiry of a pool that has one moves to the new end, unless it is later already.
+    - A pool without an expiry is kept until the new end, whatever its Dag runs do. After that, it is deleted
+      when they have ended, as before.
+
+    The task fails if the pool does not exist, or was not created by this provider: nothing deletes it then.
+
+    Result in XCom: ``pool_id`` and ``expires_at``, the end as ISO 8601.
+
+    .. seealso::
+        ``docs/howto/keep-an-account-tidy.md``.
+
+    :param pool_id: the pool's id. (templated)
+    :param expires_in: how long the pool is needed from now, as a pendulum duration, ``timedelta`` or seconds.
+        (templated)
+    :param batch_linux_conn_id: the connection to the Batch account. (templated)
+    """
+
+    def __init__(self, *, pool_id: str, expires_in: Duration | str, **kwargs: Any) -> None:
+        super().__init__(pool_id=pool_id, **kwargs)
+        self.expires_in = expires_in
+
+    @classmethod
+    def request_class(cls) -> type[ExtendPoolRequest]:
+        """Return the class of the request."""
+        from airflow_provider_batchlinux.core.pools.requests import ExtendPoolRequest
+
+        return ExtendPoolRequest
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Change the marks in the pool's metadata."""
+        from airflow_provider_batchlinux.client.pools.metadata import change_metadata
+        from airflow_provider_batchlinux.core.pool_metadata import PoolMarks
+        from airflow_provider_batchlinux.exceptions import PoolNotReadyError
+
+        pool_id = self.request.pool_id
+        until = expiry_of(self.request.expires_in, None, datetime.now(timezone.utc))
+        self.link_pool(context)
+
+        def extended(metadata: Mapping[str, str]) -> dict[str, str]:
+            marks = PoolMarks.read(metadata)
+            if not marks.owner:
+                msg = f"Pool {pool_id!r} was not created by this provider, so nothing deletes it at an end."
+                raise PoolNotReadyError(msg, pool_id=pool_id)
+            return marks.extended_to(until).update(metadata)
+
+        found = self.hook.run(lambda client: change_metadata(client, pool_id, extended))
+        if found is None:
+            msg = f"Pool {pool_id!r} does not exist."
+            raise PoolNotReadyError(msg, pool_id=pool_id)
+        marks = PoolMarks.read(found)
+        end = marks.expires_at or marks.kept_until or until
+        self.log.info("Pool %r is kept until %s.", pool_id, end.isoformat(timespec="seconds"))
+        return {"pool_id": pool_id, "expires_at": end.isoformat()}

@@ -97,7 +97,7 @@ class Accounts:
 
         return await self.cache.get(
             ("node", conn_id, pool_id.lower(), node_id.lower()),
-            lambda: _read(conn_id, lambda client, _: read_node(client, pool_id, node_id)),
+            lambda: _read(conn_id, lambda client, settings: read_node(client, settings, pool_id, node_id)),
             max_age=MAX_AGE,
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -62,6 +63,7 @@ class AccountView:
     :param pools: the pools that the user may see, in the order of the query.
     :param hidden: the number of those that the user may not see.
     :param error: why the account could not be read; empty if it could.
+    :param is_known: whether this Airflow has an id, by which it knows its pools.
     """
 
     conn_id: str
@@ -73,6 +75,7 @@ class AccountView:
     quotas: Sequence[Quota]
     facts_gap: str
     error: str
+    is_known: bool
 
     def to_dict(self) -> dict[str, Any]:
         """Return the account as plain JSON values."""
@@ -121,7 +124,7 @@ class Page:
 
     async def view(self, conn_id: str, visitor: Visitor, query: PoolQuery) -> AccountView:
         """Return an account as a user sees it."""
-        seen, known = await self.accounts.account(conn_id), await self.accounts.facts(conn_id)
+        seen, known = await asyncio.gather(self.accounts.account(conn_id), self.accounts.facts(conn_id))
         bodies = seen.value.pools if seen.value else ()
         counts_of = seen.value.counts_of if seen.value else (lambda _: {})
         region = known.value.region if known.value else None
@@ -129,9 +132,10 @@ class Page:
         def decide() -> AccountView:
             place, where = place_of(conn_id)
             prices = prices_by_region()
+            us = installation()
             facts = Facts(
                 datetime.now(timezone.utc),
-                installation(),
+                us,
                 run_states(holders_in(bodies)),
                 known.value.images if known.value else (),
                 prices.get(where) or prices.get(None) or {},
@@ -149,6 +153,7 @@ class Page:
                 quotas=quotas_of(bodies, region),
                 facts_gap=known.value.gap if known.value and reader.reads_connection else "",
                 error=explained(seen.error) if seen.error else "",
+                is_known=us is not None,
             )
 
         # It reads Airflow's database.
@@ -168,7 +173,10 @@ class Page:
         """Show all accounts."""
         given = request.query_params
         query = PoolQuery(given.get("q", ""), given.get("show", "all"), given.get("sort", "attention"))
-        accounts = [await self.view(conn_id, visitor, query) for conn_id in page_connections()]
+        # An account that is slow does not delay the others.
+        accounts = await asyncio.gather(
+            *(self.view(conn_id, visitor, query) for conn_id in page_connections())
+        )
         if request.url.path.endswith("/pools.json"):
             return JSONResponse({"accounts": [account.to_dict() for account in accounts]})
         again = address("./", q=query.text, show=query.show, sort=query.sort)
@@ -180,7 +188,6 @@ class Page:
             query=query,
             sorts=list(SORTS),
             again=again,
-            installation=installation(),
         )
         return HTMLResponse(html)
 
@@ -193,7 +200,7 @@ class Page:
         now, reading = datetime.now(timezone.utc), seen.value
         nodes = [node_overview(node, now) for node in (reading.nodes or () if reading else ())]
         nodes.sort(key=lambda node: (node.snapshot.state not in BROKEN_STATES, node.node_id))
-        reader, us = await run_in_threadpool(visitor.reader, conn), installation()
+        reader, us = await run_in_threadpool(lambda: (visitor.reader(conn), installation()))
         jobs = [job_overview(job, us) for job in (reading.jobs if reading else ())]
         jobs = [job for job in jobs if _may_see(reader, job)]
         if request.url.path.endswith("/pool.json"):
@@ -234,7 +241,7 @@ class Page:
         reading, now = seen.value, datetime.now(timezone.utc)
         body = reading.node if reading else None
         seen_node = node_overview(body, now) if body else None
-        reader, us = await run_in_threadpool(visitor.reader, conn), installation()
+        reader, us = await run_in_threadpool(lambda: (visitor.reader(conn), installation()))
         may_read = await run_in_threadpool(_may_read_output, visitor, reader, found.owner)
         tasks = []
         for task in reading.tasks if reading else ():

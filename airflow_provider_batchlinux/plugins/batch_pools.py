@@ -44,9 +44,19 @@ class LazyPage:
         self._lock = self._lock or asyncio.Lock()
         async with self._lock:
             if self._page is None:
-                name = "airflow_provider_batchlinux.plugins._app"
-                self._page = (await asyncio.to_thread(import_module, name)).create_page()
+                try:
+                    name = "airflow_provider_batchlinux.plugins._app"
+                    self._page = (await asyncio.to_thread(import_module, name)).create_page()
+                except Exception:  # an Airflow that checks users in another way: nothing is served
+                    log.exception("The page Batch pools does not work with this Airflow (%s).", __version__)
+                    self._page = _unavailable
         await self._page(scope, receive, send)
+
+
+async def _unavailable(_scope: Any, _receive: Any, send: Callable[[Any], Awaitable[None]]) -> None:
+    await send({"type": "http.response.start", "status": 503, "headers": [(b"content-type", b"text/plain")]})
+    body = b"The page Batch pools does not work with this Airflow. The log of the API server says why."
+    await send({"type": "http.response.body", "body": body})
 
 
 def extension_points() -> dict[str, list[Any]]:

@@ -25,6 +25,7 @@ from tests.bench.emulator import (
 from tests.bench.emulator_load import emulator_big_bodies, emulator_tasks
 from tests.bench.large_pool import large_pool_wait, large_pool_wait_bytes
 from tests.bench.leases import lease_cost
+from tests.bench.page import ui_pools_200
 from tests.bench.parsing import parse_cost
 from tests.bench.pools import create_requests
 from tests.bench.result import Result, as_table, missed, write_json
@@ -59,6 +60,7 @@ BENCHMARKS: tuple[Callable[[], Result], ...] = (
     live_output_requests,
     large_pool_wait,
     large_pool_wait_bytes,
+    ui_pools_200,
 )
 
 

@@ -61,7 +61,10 @@ from airflow_provider_batchlinux.operators.pool_size import (
     BatchLinuxEnableAutoscaleOperator,
     BatchLinuxResizePoolOperator,
 )
-from airflow_provider_batchlinux.operators.sweeper import BatchLinuxSweepPoolsOperator
+from airflow_provider_batchlinux.operators.sweeper import (
+    BatchLinuxExtendPoolOperator,
+    BatchLinuxSweepPoolsOperator,
+)
 from airflow_provider_batchlinux.operators.task import BatchLinuxTaskOperator
 from airflow_provider_batchlinux.sensors.nodes import BatchLinuxNodesIdleSensor
 from airflow_provider_batchlinux.sensors.pool import BatchLinuxPoolGoneSensor, BatchLinuxPoolSteadySensor
@@ -330,6 +333,7 @@ with DAG("typed", schedule="@daily", start_date=pendulum.datetime(2026, 1, 1)):
         task_id="scale", pool_id=pool_id, formula=formula, interval=timedelta(minutes=5)
     )
     BatchLinuxDisableAutoscaleOperator(task_id="no_scale", pool_id=pool_id)
+    BatchLinuxExtendPoolOperator(task_id="extend", pool_id=pool_id, expires_in=timedelta(hours=8))
     BatchLinuxRebootNodesOperator(task_id="reboot", pool_id=pool_id, states=["starttaskfailed"])
     BatchLinuxReimageNodesOperator(task_id="reimage", pool_id=pool_id, node_ids=["tvm-1"], wait=False)
     BatchLinuxDeallocateNodesOperator(task_id="sleep", pool_id=pool_id, running_tasks="taskcompletion")

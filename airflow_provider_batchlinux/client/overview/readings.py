@@ -13,8 +13,9 @@ from airflow_provider_batchlinux.client.api.management import open_management
 from airflow_provider_batchlinux.client.transport.account import AccountSettings
 from airflow_provider_batchlinux.core.images.catalog import SupportedImage
 from airflow_provider_batchlinux.core.overview.nodes import NODE_OVERVIEW_FIELDS, is_on_pool
-from airflow_provider_batchlinux.core.overview.pools import OVERVIEW_FIELDS
 from airflow_provider_batchlinux.core.pools.preflight import Region
+from airflow_provider_batchlinux.core.pools.summary import SUMMARY_FIELDS
+from airflow_provider_batchlinux.core.secrets import without_secrets, without_signatures
 from airflow_provider_batchlinux.exceptions import BatchLinuxError, BatchRequestError
 
 _OUTPUT_LIMIT = 4_000
@@ -27,7 +28,7 @@ class AccountReading:
     """
     All pools of an account.
 
-    :param pools: their REST bodies with ``OVERVIEW_FIELDS``.
+    :param pools: their REST bodies with ``SUMMARY_FIELDS``.
     :param counts: their nodes by state, by pool id in lower case.
     """
 
@@ -102,7 +103,7 @@ class AccountFacts:
 
 async def read_account(client: BatchLinuxClient) -> AccountReading:
     """Read all pools of an account with two requests, as long as one page each is enough."""
-    pools, counts = await asyncio.gather(client.list_pools(OVERVIEW_FIELDS), client.all_node_counts())
+    pools, counts = await asyncio.gather(client.list_pools(SUMMARY_FIELDS), client.all_node_counts())
     return AccountReading(pools, {pool_id.lower(): states for pool_id, states in counts.items()})
 
 
@@ -119,8 +120,19 @@ async def read_pool(client: BatchLinuxClient, pool_id: str) -> PoolReading:
     return PoolReading(nodes, [job for job in jobs if is_on_pool(job, pool_id)])
 
 
-async def read_node(client: BatchLinuxClient, pool_id: str, node_id: str) -> NodeReading:
-    """Read a node, the end of its start task's output, and that of the tasks that run on it."""
+async def read_node(
+    client: BatchLinuxClient, settings: AccountSettings, pool_id: str, node_id: str
+) -> NodeReading:
+    """
+    Read a node, the end of its start task's output, and that of the tasks that run on it.
+
+    :param settings: the account, whose secrets a program may have printed.
+    """
+    secrets = [secret for secret in (settings.account_key, settings.client_secret) if secret]
+
+    def shown(text: str) -> str:
+        return without_secrets(without_signatures(text), secrets)
+
     node = await client.find_node_body(pool_id, node_id, NODE_OVERVIEW_FIELDS)
     if node is None:
         return NodeReading(None)
@@ -135,10 +147,12 @@ async def read_node(client: BatchLinuxClient, pool_id: str, node_id: str) -> Nod
             end = await task_file_tail(client, job_id, task_id, "stdout.txt", _OUTPUT_LIMIT)
         except BatchLinuxError as error:
             return TaskOutput(job_id, task_id, job, f"not available ({error})")
-        return TaskOutput(job_id, task_id, job, end.text())
+        return TaskOutput(job_id, task_id, job, shown(end.text()))
 
     async def startup() -> str:
-        return await start_task_output(client, pool_id, node_id) if node.get("startTaskInfo") else ""
+        if not node.get("startTaskInfo"):
+            return ""
+        return shown(await start_task_output(client, pool_id, node_id))
 
     start, outputs = await asyncio.gather(startup(), asyncio.gather(*map(output, running[:_MOST_OUTPUTS])))
     return NodeReading(node, start, outputs)

@@ -13,14 +13,12 @@ from airflow_provider_batchlinux.core.images.end_of_support import ImageInUse, i
 from airflow_provider_batchlinux.core.instants import WARNED_BEFORE
 from airflow_provider_batchlinux.core.node_states import BROKEN_STATES
 from airflow_provider_batchlinux.core.pool_metadata import Holder, PoolMarks, metadata_of
+from airflow_provider_batchlinux.core.pools.changes.resize import unmet
 from airflow_provider_batchlinux.core.pools.sweep import owned_pools, sweep_of
-from airflow_provider_batchlinux.core.service_errors import ResizeErrorKind, explained_error, kind_of
-from airflow_provider_batchlinux.core.snapshots import POOL_FIELDS, PoolSnapshot
+from airflow_provider_batchlinux.core.service_errors import explained_error
+from airflow_provider_batchlinux.core.snapshots import PoolSnapshot
 from airflow_provider_batchlinux.core.users.ledger import LedgerEntry, entries_in
 from airflow_provider_batchlinux.core.vm_sizes.prices import NodePrices
-
-OVERVIEW_FIELDS = (*POOL_FIELDS, "vmSize", "virtualMachineConfiguration")
-"""The properties to request of each pool."""
 
 ACTIVE_RUN_STATES = ("queued", "running")
 """The states of a Dag run that still uses its pools."""
@@ -192,7 +190,7 @@ def overview_of(pool: Mapping[str, Any], counts: Mapping[str, int], facts: Facts
     """
     Return a pool at a glance.
 
-    :param pool: its REST body with :data:`OVERVIEW_FIELDS`.
+    :param pool: its REST body with ``SUMMARY_FIELDS``.
     :param counts: its nodes by state.
     """
     seen, metadata = PoolSnapshot.from_rest(pool), metadata_of(pool)
@@ -333,7 +331,7 @@ def _standing(
     if marks.expires_at is not None:
         return Standing.OVER, "Its Dag runs have ended; the sweeper deletes it after its end."
     if marks.kept_until is not None:
-        return Standing.OVER, "It is kept after a failure; the sweeper deletes it after its end."
+        return Standing.OVER, "It is kept until its end; the sweeper deletes it afterwards."
     return Standing.OVER, "Not all Dag runs that use it are known: the sweeper keeps it."
 
 
@@ -343,13 +341,9 @@ def _may_run(run: Holder, facts: Facts) -> bool:
 
 
 def _problems(seen: PoolSnapshot) -> tuple[str, ...]:
-    errors = [error for error in seen.resize_errors if kind_of(error) is not ResizeErrorKind.HARMLESS]
-    # The service keeps the errors of a resize after the pool has got its nodes by another one.
-    is_short = seen.autoscale or seen.current < seen.target
-    found = [explained_error(error) for error in errors if is_short]
-    if seen.autoscale_error is not None:
-        found.append(f"Autoscale formula: {seen.autoscale_error}")
-    return tuple(found)
+    found = tuple(explained_error(error) for error in unmet(seen))
+    formula = seen.autoscale_error
+    return found if formula is None else (*found, f"Autoscale formula: {formula}")
 
 
 def _user(entry: LedgerEntry, facts: Facts) -> UserOfPool:

@@ -31,5 +31,5 @@ def holding_of(marks: PoolMarks, now: datetime, has_ended: Callable[[Holder], bo
         return "not all Dag runs that use it are listed in its metadata"
     if marks.kept_until is not None and marks.kept_until > now:
         until = f"{marks.kept_until:%Y-%m-%d %H:%M} UTC"
-        return f"it is kept until {until} after a failure"
+        return f"it is kept until {until}"
     return None

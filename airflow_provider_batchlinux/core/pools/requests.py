@@ -109,6 +109,17 @@ class EnableAutoscaleRequest(PoolIdRequest):
 
 
 @dataclass(frozen=True)
+class ExtendPoolRequest(PoolIdRequest):
+    """
+    A later end of a pool.
+
+    :param expires_in: the seconds that the pool is needed from now.
+    """
+
+    expires_in: Seconds
+
+
+@dataclass(frozen=True)
 class SweepPoolsRequest(OperatorRequest):
     """
     A sweep of the account's pools.

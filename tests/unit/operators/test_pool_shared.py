@@ -221,7 +221,7 @@ class TestKeepOnFailure:
         marks = marks_of(account)
         assert marks.runs == ()
         assert marks.expires_at == marks.kept_until
-        assert reason == f"it is kept until {marks.kept_until:%Y-%m-%d %H:%M} UTC after a failure"
+        assert reason == f"it is kept until {marks.kept_until:%Y-%m-%d %H:%M} UTC"
 
     def test_a_run_that_needs_it_longer_is_not_cut_short(self, account):
         create(A, expires_in=timedelta(hours=9))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from html.parser import HTMLParser
 from typing import Any
 
@@ -11,10 +12,10 @@ import pytest
 
 from airflow_provider_batchlinux.core.pool_metadata import Holder, rest_metadata
 from airflow_provider_batchlinux.core.users.ledger import LedgerEntry, with_entry
+from tests.airflow_page import CONN, MAINTENANCE, Airflow, served_page
 from tests.batch_account import BatchAccount, eventually
 from tests.conftest import INSTALLATION, set_connection
 from tests.unit.core.overview.test_pools import NOW, marks
-from tests.unit.plugins.conftest import CONN, MAINTENANCE, Airflow
 
 HOSTILE = "\"'><script>alert(1)</script>\x1b[2J\u202e{{ 7*7 }}"
 ETL, GONE = Holder("etl", "live", INSTALLATION), Holder("deleted dag", "live", INSTALLATION)
@@ -170,3 +171,18 @@ def test_looks_of_many_users_cost_two_requests(airflow: Airflow, account: BatchA
     assert account.requests() == before
     # The first of each is this test's own look at its pool.
     assert asked[-2:] in (["GET /pools", "GET /nodecounts"], ["GET /nodecounts", "GET /pools"])
+
+
+def test_the_page_works_behind_a_path_and_its_links_stay_below_it(
+    auth: Callable[[str], str], account: BatchAccount
+) -> None:
+    put_pool(account, "ours", ETL)
+    with served_page(auth, root_path="/team/airflow") as airflow:
+        answer = airflow.request(
+            "GET", "/", airflow.headers("viewer"), base_url="http://airflow/team/airflow"
+        )
+    assert answer.status_code == 200
+    addresses = re.findall('(?:href|src|action)="([^"]*)"', answer.text)
+
+    assert "../dags/etl" in addresses
+    assert not [address for address in addresses if address.startswith("/")]

@@ -7,8 +7,8 @@ import re
 import pytest
 
 from airflow_provider_batchlinux.plugins._csrf import LIFETIME, is_valid, token_for
+from tests.airflow_page import CONN, MAINTENANCE, Airflow
 from tests.batch_account import BatchAccount
-from tests.unit.plugins.conftest import CONN, MAINTENANCE, Airflow
 from tests.unit.plugins.test_access import ETL, put_pool, query
 
 FORM = {"action": "extend", "conn": CONN, "pool": "ours", "hours": "8"}

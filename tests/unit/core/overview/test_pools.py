@@ -86,7 +86,7 @@ STANDINGS = [
     pytest.param(marks(OVER, ABROAD), {}, "live", "'live'", id="an Airflow that is not known here"),
     pytest.param(marks(OVER, expires_at=NOW + HOUR), {}, "over", "after its end", id="not expired"),
     pytest.param(marks(LIVE, expires_at=NOW - HOUR), {}, "left behind", "expired at", id="expired"),
-    pytest.param(marks(OVER, kept_until=NOW + HOUR), {}, "over", "after a failure", id="kept"),
+    pytest.param(marks(OVER, kept_until=NOW + HOUR), {}, "over", "kept until its end", id="kept"),
     pytest.param(marks(OVER, has_more_holders=True), {}, "over", "Not all", id="more runs"),
     pytest.param(marks(ABROAD), {}, "foreign", "did not create it", id="another Airflow"),
     pytest.param(None, {}, "foreign", "did not create it", id="no marks"),
