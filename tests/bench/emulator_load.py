@@ -137,7 +137,8 @@ def _probed(service: Service) -> Iterator[list[float]]:
 
 
 def _add_job(wire: Wire, pool_id: str) -> None:
-    wire.send("POST", f"/jobs?{VERSION}", {"id": "job", "poolInfo": {"poolId": pool_id}})
+    job = {"id": "job", "poolInfo": {"poolId": pool_id}, "usesTaskDependencies": True}
+    wire.send("POST", f"/jobs?{VERSION}", job)
 
 
 def _add_tasks(wire: Wire, number: int, more: Callable[[int], Mapping[str, object]]) -> None:
