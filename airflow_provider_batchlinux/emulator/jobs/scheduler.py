@@ -37,8 +37,8 @@ from airflow_provider_batchlinux.emulator.state.records import (
 from airflow_provider_batchlinux.emulator.state.store import Store
 
 PLACED_TASK_STATES = frozenset({"preparing", "running"})
-_MOST_STARTED = 20
-"""Tasks that are started before other work gets its turn: to start one takes about a millisecond."""
+_MOST_STARTED = 5
+"""Tasks that are started before other work has its turn: to make the directories of a node may take 5 ms."""
 
 _MOST_RECENT = 25
 """How many tasks a node shows as recent: more than 10 since agent 1.10.7; the number is assumed."""
