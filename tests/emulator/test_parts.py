@@ -32,7 +32,7 @@ from airflow_provider_batchlinux.emulator.rules.images import (
     supported_images,
 )
 from airflow_provider_batchlinux.emulator.rules.vm_sizes import cores_of, is_vm_size
-from airflow_provider_batchlinux.emulator.state.reaper import reaping
+from airflow_provider_batchlinux.emulator.state.reaper import kill_orphans, reaping
 from airflow_provider_batchlinux.emulator.state.records import Node
 from airflow_provider_batchlinux.emulator.state.store import Collection, Store
 
@@ -246,6 +246,26 @@ def test_a_program_ends_with_a_code_or_a_failure(
 
     assert outcome.exit_code == code
     assert (outcome.failure or {}).get("code") == failure
+
+
+def test_orphans_are_killed_while_programs_start_and_others_can_start_after_that(tmp_path: Path) -> None:
+    async def run() -> Outcome:
+        with reaping(tmp_path, keep_root=True) as reaper, closing(ProgramStarter(reaper)) as starter:
+
+            async def sleep() -> None:
+                async with starter.held(_command(tmp_path, "/bin/sleep 1235")):
+                    pass
+
+            for _ in range(5):
+                sleeping = [asyncio.ensure_future(sleep()) for _ in range(20)]
+                await asyncio.to_thread(kill_orphans, tmp_path)
+                for each in sleeping:
+                    each.cancel()
+                await asyncio.gather(*sleeping, return_exceptions=True)
+            async with starter.held(_command(tmp_path, "/bin/true")) as outcome:
+                return outcome
+
+    assert asyncio.run(run()) == Outcome(0)
 
 
 @pytest.mark.parametrize("line", ["/bin/sleep 1234", "/bin/no-such-program"])

@@ -33,6 +33,9 @@ _QUIET_SCANS = 2
 """A program that is just being started shows neither environment nor output for a moment."""
 
 _SCAN_INTERVAL = 0.01
+_REAPERS: set[int] = set()
+"""The reapers of this process: a program that is just being started is still in the session of its reaper."""
+
 _CHUNK = 256 * 1024
 _OUTPUT_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 """A FIFO is opened without waiting for its other end, and a link is not opened."""
@@ -63,9 +66,11 @@ def reaping(root: Path, *, keep_root: bool, lock: int | None = None) -> Iterator
         ) as reaper,
     ):
         theirs.close()
+        _REAPERS.add(reaper.pid)
         try:
             yield ours
         finally:
+            _REAPERS.discard(reaper.pid)
             # After an orderly end there is nothing to do for it.
             reaper.kill()
 
@@ -109,7 +114,7 @@ def kill_orphans(root: Path) -> None:
 def _find(root: Path) -> list[int]:
     sessions = {number: session for number, session in _processes() if number != os.getpid()}
     marked = {number for number in sessions if _is_of_node(os.fsencode(root), number)}
-    doomed = {sessions[number] for number in marked} - {os.getsid(0)}
+    doomed = {sessions[number] for number in marked} - {os.getsid(0)} - _REAPERS
     return [number for number, session in sessions.items() if number in marked or session in doomed]
 
 
