@@ -252,12 +252,12 @@ def test_orphans_are_killed_while_programs_start_and_others_can_start_after_that
     async def run() -> Outcome:
         with reaping(tmp_path, keep_root=True) as reaper, closing(ProgramStarter(reaper)) as starter:
 
-            async def sleep() -> None:
+            async def hold() -> None:
                 async with starter.held(_command(tmp_path, "/bin/sleep 1235")):
                     pass
 
             for _ in range(5):
-                sleeping = [asyncio.ensure_future(sleep()) for _ in range(20)]
+                sleeping = [asyncio.ensure_future(hold()) for _ in range(20)]
                 await asyncio.to_thread(kill_orphans, tmp_path)
                 for each in sleeping:
                     each.cancel()
