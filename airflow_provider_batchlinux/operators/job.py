@@ -47,7 +47,11 @@ if TYPE_CHECKING:
     from airflow_provider_batchlinux.core.tasks.requests import JobRequest, OnTaskFailure
     from airflow_provider_batchlinux.core.tasks.spec.job import JobSpec
     from airflow_provider_batchlinux.core.tasks.spec.task import TaskSpec
-    from airflow_provider_batchlinux.specs import AutoUserSpec, TaskContainerSpec
+    from airflow_provider_batchlinux.specs import (
+        ApplicationPackageSpec,
+        AutoUserSpec,
+        TaskContainerSpec,
+    )
     from airflow_provider_batchlinux.triggers._base import BatchLinuxTrigger
 
 __all__ = ["BatchLinuxJobOperator"]
@@ -133,6 +137,9 @@ class BatchLinuxJobOperator(BatchLinuxWaitingOperator["JobRequest"]):
         instead of SAS tokens. (templated)
     :param container: the container to run the commands in: its image, or a
         :class:`~airflow_provider_batchlinux.specs.TaskContainerSpec`. (templated)
+    :param application_packages: application packages of the Batch account that a node installs before its
+        first command, each an :class:`~airflow_provider_batchlinux.specs.ApplicationPackageSpec`.
+        (templated)
     :param result_file: a JSON file in the working directory of each command, at most 48 KiB, whose content
         becomes the ``result`` in its record; it takes two requests for each command. ``None`` for none.
         (templated)
@@ -192,6 +199,7 @@ class BatchLinuxJobOperator(BatchLinuxWaitingOperator["JobRequest"]):
                 "outputs",
                 "exit_codes",
                 "container",
+                "application_packages",
                 "run_as",
                 "preparation",
                 "release",
@@ -218,6 +226,7 @@ class BatchLinuxJobOperator(BatchLinuxWaitingOperator["JobRequest"]):
         storage_conn_id: str = DEFAULT_STORAGE_CONN_ID,
         storage_identity: str | None = None,
         container: TaskContainerSpec | Mapping[str, Any] | str | None = None,
+        application_packages: Sequence[ApplicationPackageSpec | dict[str, Any]] | None = None,
         result_file: str | None = None,
         run_as: AutoUserSpec | Mapping[str, Any] | str | None = None,
         required_slots: int | str = 1,
@@ -251,6 +260,7 @@ class BatchLinuxJobOperator(BatchLinuxWaitingOperator["JobRequest"]):
         self.preparation, self.release, self.delete_job = preparation, release, delete_job
         self.max_parallel, self.on_task_failure, self.results_to = max_parallel, on_task_failure, results_to
         self.quota_limit, self.allow_empty = quota_limit, allow_empty
+        self.application_packages = application_packages
 
     @classmethod
     def request_class(cls) -> type[JobRequest]:

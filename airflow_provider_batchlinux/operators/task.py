@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,7 +40,11 @@ if TYPE_CHECKING:
     from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
     from airflow_provider_batchlinux.core.tasks.requests import TaskRequest
     from airflow_provider_batchlinux.core.tasks.spec.job import JobSpec
-    from airflow_provider_batchlinux.specs import AutoUserSpec, TaskContainerSpec
+    from airflow_provider_batchlinux.specs import (
+        ApplicationPackageSpec,
+        AutoUserSpec,
+        TaskContainerSpec,
+    )
     from airflow_provider_batchlinux.triggers._base import BatchLinuxTrigger
 
 __all__ = ["BatchLinuxTaskOperator"]
@@ -121,6 +125,9 @@ class BatchLinuxTaskOperator(BatchLinuxWaitingOperator["TaskRequest"]):
     :param container: the container to run the command in: its image, or a
         :class:`~airflow_provider_batchlinux.specs.TaskContainerSpec`. The pool needs a container engine, and
         the image ``/bin/bash``; ``None`` runs it on the node itself. (templated)
+    :param application_packages: application packages of the Batch account that the node installs before the
+        command, each an :class:`~airflow_provider_batchlinux.specs.ApplicationPackageSpec`; ``None`` for
+        none. Their directories are in variables such as ``AZ_BATCH_APP_PACKAGE_blender``. (templated)
     :param result_file: a JSON file in the working directory, at most 48 KiB, whose content becomes
         ``result``; ``None`` for none. (templated)
     :param elevated: run the command as root, as ``run_as=AutoUserSpec(elevation="admin")`` does.
@@ -178,6 +185,7 @@ class BatchLinuxTaskOperator(BatchLinuxWaitingOperator["TaskRequest"]):
         "outputs": "json",
         "exit_codes": "json",
         "container": "json",
+        "application_packages": "json",
         "run_as": "json",
     }
 
@@ -196,6 +204,7 @@ class BatchLinuxTaskOperator(BatchLinuxWaitingOperator["TaskRequest"]):
         storage_conn_id: str = DEFAULT_STORAGE_CONN_ID,
         storage_identity: str | None = None,
         container: TaskContainerSpec | Mapping[str, Any] | str | None = None,
+        application_packages: Sequence[ApplicationPackageSpec | dict[str, Any]] | None = None,
         result_file: str | None = None,
         elevated: bool | str = False,
         run_as: AutoUserSpec | Mapping[str, Any] | str | None = None,
@@ -226,7 +235,7 @@ class BatchLinuxTaskOperator(BatchLinuxWaitingOperator["TaskRequest"]):
         self.required_slots, self.priority, self.output_limit = required_slots, priority, output_limit
         self.time_limit, self.start_limit, self.max_retries = time_limit, start_limit, max_retries
         self.delete_job, self.rerun_finished, self.exit_codes = delete_job, rerun_finished, exit_codes
-        self.quota_limit = quota_limit
+        self.quota_limit, self.application_packages = quota_limit, application_packages
 
     @classmethod
     def as_stored(cls, parameters: Mapping[str, Any]) -> dict[str, Any]:

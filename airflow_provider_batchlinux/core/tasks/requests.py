@@ -23,6 +23,7 @@ from airflow_provider_batchlinux.core.parameters.kinds import (
 )
 from airflow_provider_batchlinux.core.parameters.requests import WaitRequest
 from airflow_provider_batchlinux.core.pools.spec.containers import TaskContainerSpec
+from airflow_provider_batchlinux.core.pools.spec.software import ApplicationPackageSpec
 from airflow_provider_batchlinux.core.storage.locations import Location
 from airflow_provider_batchlinux.core.tasks.cleanup import DeleteJob
 from airflow_provider_batchlinux.core.tasks.spec.data import InputSpec, OutputSpec
@@ -62,6 +63,7 @@ class CommandRequest(WaitRequest):
     :param storage_conn_id: the connection to the storage account.
     :param storage_identity: the identity of the pool that is used instead of a SAS; ``None`` for a SAS.
     :param container: the container to run in, or its image; ``None`` for none.
+    :param application_packages: the packages that the node installs first; ``None`` for none.
     :param result_file: the JSON file with the result; ``None`` for none.
     :param run_as: the user account or automatic user to run as; ``None`` for the default.
     :param required_slots: the task slots that a command occupies.
@@ -83,6 +85,7 @@ class CommandRequest(WaitRequest):
     storage_conn_id: Text
     storage_identity: Text | None
     container: TaskContainerSpec | Text | None
+    application_packages: tuple[ApplicationPackageSpec, ...] | None
     result_file: Text | None
     run_as: AutoUserSpec | Text | None
     required_slots: PositiveCount
@@ -107,6 +110,7 @@ class CommandRequest(WaitRequest):
             storage_conn_id=self.storage_conn_id,
             storage_identity=self.storage_identity,
             container=TaskContainerSpec(image) if isinstance(image, str) else image,
+            application_packages=self.application_packages or (),
             run_as=self.run_as,
             required_slots=self.required_slots,
             time_limit=self.time_limit,

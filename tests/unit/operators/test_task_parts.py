@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_batchlinux.specs import AutoUserSpec, TaskContainerSpec
+from airflow_provider_batchlinux.specs import ApplicationPackageSpec, AutoUserSpec, TaskContainerSpec
 from tests.airflow_harness import run_to_end
 from tests.batch_account import BatchAccount
 from tests.unit.commands import operator
@@ -75,6 +75,27 @@ def test_container_user_slots_and_affinity_reach_the_service(account: BatchAccou
 
     bare = run_to_end(operator("true"))
     assert "runs commands in containers only: give container." in bare.message
+
+
+def test_a_command_runs_with_its_application_packages(account: BatchAccount) -> None:
+    account.control.set_package("tools", "1.0", {"run": "#!/bin/sh\necho from a package\n"})
+    account.control.set_package("tools", "2.0", {}, is_default=False)
+    account.idle_pool()
+
+    done = run_to_end(
+        operator(
+            "$AZ_BATCH_APP_PACKAGE_tools/run && test -d $AZ_BATCH_APP_PACKAGE_tools_2_0",
+            application_packages=[
+                ApplicationPackageSpec("tools"),
+                {"application_id": "tools", "version": "2.0"},
+            ],
+        )
+    )
+
+    assert done.state == "success", done.error
+    assert "from a package" in done.everything_said
+    unknown = run_to_end(operator("true", application_packages=[{"application_id": "other"}]))
+    assert "other: The specified application package does not exist." in unknown.message
 
 
 def test_two_users_for_one_command_are_refused() -> None:

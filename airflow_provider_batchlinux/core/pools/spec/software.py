@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, ClassVar
@@ -11,14 +12,29 @@ from airflow_provider_batchlinux.core.instants import iso8601_duration
 from airflow_provider_batchlinux.core.parameters.spec import Spec
 
 _MACHINE = "virtualMachineConfiguration"
+_APPLICATION_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_APPLICATION = re.compile(
+    "/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft.Batch/batchAccounts/[^/]+"
+    f"/applications/{_APPLICATION_NAME.pattern}",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True)
 class ApplicationPackageSpec(Spec):
     """
-    An application package of the Batch account, installed on every node.
+    An application package of the Batch account, installed on nodes.
 
-    :param application_id: the complete ARM id of the application.
+    .. code-block:: python
+
+        BatchLinuxTaskOperator(
+            task_id="render",
+            pool_id="etl",
+            command="$AZ_BATCH_APP_PACKAGE_blender/blender --background scene.blend",
+            application_packages=[ApplicationPackageSpec("blender")],
+        )
+
+    :param application_id: the complete ARM id of the application; for a command its name is enough.
     :param version: the version; ``None`` is the application's default version.
     """
 
@@ -26,6 +42,29 @@ class ApplicationPackageSpec(Spec):
     version: str | None = None
 
     REST: ClassVar[Mapping[str, str]] = {"application_id": "applicationId", "version": "version"}
+
+
+def package_problems(references: Iterable[Mapping[str, Any]]) -> Iterator[tuple[int, str]]:
+    """
+    Yield what is wrong with references to application packages, and where.
+
+    The service tells only that an application does not exist.
+
+    :param references: as in the body of a pool or task.
+    """
+    seen: set[tuple[str, str]] = set()
+    for at, reference in enumerate(references):
+        name, version = str(reference.get("applicationId") or ""), str(reference.get("version") or "")
+        if "#" in name:
+            plain, _, named = name.partition("#")
+            yield at, f"={name!r} contains a version; give {plain!r} and version={named!r}."
+        elif name.startswith("/") and not _APPLICATION.fullmatch(name):
+            yield at, f"={name!r} is not the id of an application of a Batch account."
+        elif not name.startswith("/") and not _APPLICATION_NAME.fullmatch(name):
+            yield at, f"={name!r} is neither the id nor the name of an application."
+        if (name.lower(), version.lower()) in seen:
+            yield at, f"={name!r} is given twice."
+        seen.add((name.lower(), version.lower()))
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from typing import Any
 
 from airflow_provider_batchlinux.core.commands import variable_flaw
 from airflow_provider_batchlinux.core.parameters.spec import Path
+from airflow_provider_batchlinux.core.pools.spec.software import package_problems
 from airflow_provider_batchlinux.core.pools.validation.schema import Problem
 
 Body = Mapping[str, Any]
@@ -45,6 +46,7 @@ def rule_problems(body: Body, *, image: object = None) -> list[Problem]:
         *_start_task_problems(body),
         *_machine_problems(body, image),
         *_mount_problems(body),
+        *_package_problems(body),
         *_size_problems(body),
     ]
 
@@ -164,6 +166,11 @@ def _mount_problems(body: Body) -> Iterator[Problem]:
         for kind, settings in mount.items()
         if isinstance(settings, Mapping) and isinstance(path := settings.get("relativeMountPath"), str)
     )
+
+
+def _package_problems(body: Body) -> Iterator[Problem]:
+    for at, says in package_problems(body.get("applicationPackageReferences", ())):
+        yield Problem(("applicationPackageReferences", at, "applicationId"), says)
 
 
 def _size_problems(body: Body) -> Iterator[Problem]:

@@ -29,6 +29,7 @@ from airflow_provider_batchlinux.core.parameters.kinds import (
 )
 from airflow_provider_batchlinux.core.parameters.spec import Spec
 from airflow_provider_batchlinux.core.pools.spec.containers import TaskContainerSpec
+from airflow_provider_batchlinux.core.pools.spec.software import ApplicationPackageSpec, package_problems
 from airflow_provider_batchlinux.core.storage.grants import Grant
 from airflow_provider_batchlinux.core.storage.locations import GivenLocation, Location, parse_location
 from airflow_provider_batchlinux.core.tasks.spec.data import (
@@ -82,6 +83,7 @@ class TaskSpec(Spec):
     :param storage_identity: the ARM id of a managed identity of the pool that reads inputs and secrets and
         writes outputs, instead of a SAS; ``None`` for a SAS.
     :param container: the container to run it in; ``None`` runs it on the node itself.
+    :param application_packages: application packages of the account that the node installs first.
     :param run_as: the name of a user account of the pool, or an automatic user; ``None`` is an automatic
         user of the pool that is not root.
     :param required_slots: the task slots of its node that it occupies.
@@ -108,6 +110,7 @@ class TaskSpec(Spec):
     storage_conn_id: Text | None = None
     storage_identity: Text | None = None
     container: TaskContainerSpec | None = None
+    application_packages: tuple[ApplicationPackageSpec, ...] = ()
     run_as: AutoUserSpec | Text | None = None
     required_slots: PositiveCount | None = None
     affinity: ServiceId | None = None
@@ -121,8 +124,14 @@ class TaskSpec(Spec):
     instances: PositiveCount | None = None
     coordination_command: Text | None = None
 
-    REST: ClassVar[Mapping[str, str]] = {"container": "containerSettings"}
-    PARTS: ClassVar[Mapping[str, tuple[type[Spec], ...]]] = {"container": (TaskContainerSpec,)}
+    REST: ClassVar[Mapping[str, str]] = {
+        "container": "containerSettings",
+        "application_packages": "applicationPackageReferences",
+    }
+    PARTS: ClassVar[Mapping[str, tuple[type[Spec], ...]]] = {
+        "container": (TaskContainerSpec,),
+        "application_packages": (ApplicationPackageSpec,),
+    }
 
     def problems(self) -> list[str]:
         """List all that the service would refuse."""
@@ -154,6 +163,8 @@ class TaskSpec(Spec):
             if path.startswith("/")
         ]
         found += outputs_to_one_blob(self._outputs(), self._conn_id)
+        packages = package_problems(package.to_rest() for package in self.application_packages)
+        found += [f"application_packages[{at}].application_id{says}" for at, says in packages]
         if (self.max_retries or 0) < -1:
             found.append(f"max_retries={self.max_retries} is less than -1 (for ever).")
         if self.coordination_command is not None and self.instances is None:

@@ -16,6 +16,7 @@ from airflow_provider_batchlinux.core.pools.spec.containers import (
     RegistrySpec,
     TaskContainerSpec,
 )
+from airflow_provider_batchlinux.core.pools.spec.software import ApplicationPackageSpec
 from airflow_provider_batchlinux.core.snapshots import ServiceError
 from airflow_provider_batchlinux.core.tasks.spec.files import pack_files
 from airflow_provider_batchlinux.core.tasks.spec.identity import AutoUserSpec
@@ -55,6 +56,21 @@ def test_a_plain_command_has_no_problems() -> None:
         ),
         pytest.param({"command": "echo \0"}, "command contains NUL", id="NUL"),
         pytest.param({"environment": {"A=B": "1"}}, "environment names a variable 'A=B'", id="variable"),
+        pytest.param(
+            {"application_packages": [{"application_id": "jq#1.7"}]},
+            "[0].application_id='jq#1.7' contains a version; give 'jq' and version='1.7'.",
+            id="version in the id",
+        ),
+        pytest.param(
+            {"application_packages": [{"application_id": "jq"}, {"application_id": "JQ"}]},
+            "application_packages[1].application_id='JQ' is given twice.",
+            id="package twice",
+        ),
+        pytest.param(
+            {"application_packages": [{"application_id": "two words"}]},
+            "='two words' is neither the id nor the name of an application.",
+            id="no application",
+        ),
         pytest.param({"max_retries": -2}, "max_retries=-2 is less than -1", id="fewer tries than for ever"),
     ],
 )
@@ -77,6 +93,7 @@ def test_all_problems_are_named_at_once() -> None:
         pytest.param({"run_as": AutoUserSpec(elevation="admin")}, id="rights"),
         pytest.param({"container": TaskContainerSpec("python:3.12")}, id="container"),
         pytest.param({"required_slots": 2}, id="slots"),
+        pytest.param({"application_packages": [{"application_id": "jq"}]}, id="package"),
         pytest.param({"pool_id": "other"}, id="pool"),
     ],
 )
@@ -130,6 +147,15 @@ def test_the_task_takes_its_limits_and_rights() -> None:
 )
 def test_the_task_runs_as_the_user_it_was_given(run_as: Any, identity: dict[str, Any]) -> None:
     assert changed(run_as=run_as).task_rest(TASK_ID)["userIdentity"] == identity
+
+
+def test_the_task_refers_to_its_packages() -> None:
+    packages = [ApplicationPackageSpec("jq", "1.7"), ApplicationPackageSpec("yq")]
+
+    assert changed(application_packages=packages).task_rest()["applicationPackageReferences"] == [
+        {"applicationId": "jq", "version": "1.7"},
+        {"applicationId": "yq"},
+    ]
 
 
 def test_the_task_runs_in_the_container_it_was_given() -> None:

@@ -47,6 +47,14 @@ def upgrade(**rolling: Any) -> dict[str, Any]:
 
 
 REFUSED = {
+    "a package with a version in its id": (
+        {"software": {"application_packages": [{"application_id": "jq#1.7"}]}},
+        "software.application_packages[0].application_id='jq#1.7' contains a version",
+    ),
+    "a package of no account": (
+        {"software": {"application_packages": [{"application_id": IDENTITY}]}},
+        "is not the id of an application of a Batch account.",
+    ),
     "a formula without a target": ({"autoscale": {"formula": "x = 1;"}}, "autoscale.formula sets neither"),
     "a formula with a loose bracket": (
         {"autoscale": {"formula": "$TargetDedicatedNodes = (1;"}},
