@@ -5,13 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 MAX_ID_LENGTH = 64
 _LEGAL_ID = re.compile(r"[A-Za-z0-9_-]+")
 _ILLEGAL_RUN = re.compile(r"[^A-Za-z0-9_]+")
 _DIGEST_LENGTH = 10
+_APPLICATION_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_APPLICATION_ID = re.compile(
+    "/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft.Batch/batchAccounts/[^/]+"
+    f"/applications/{_APPLICATION_NAME.pattern}",
+    re.IGNORECASE,
+)
 
 
 def id_problems(name: str, value: object) -> list[str]:
@@ -63,3 +69,26 @@ def fingerprint(request: Mapping[str, Any]) -> str:
 def _digest(value: object) -> str:
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def package_problems(references: Iterable[Mapping[str, Any]]) -> Iterator[tuple[int, str]]:
+    """
+    Yield what is wrong with references to application packages, and where.
+
+    The service tells only that an application does not exist.
+
+    :param references: as in the body of a pool or task.
+    """
+    seen: set[tuple[str, str]] = set()
+    for at, reference in enumerate(references):
+        name, version = str(reference.get("applicationId") or ""), str(reference.get("version") or "")
+        if "#" in name:
+            plain, _, named = name.partition("#")
+            yield at, f"={name!r} contains a version; give {plain!r} and version={named!r}."
+        elif name.startswith("/") and not _APPLICATION_ID.fullmatch(name):
+            yield at, f"={name!r} is not the id of an application of a Batch account."
+        elif not name.startswith("/") and not _APPLICATION_NAME.fullmatch(name):
+            yield at, f"={name!r} is neither the id nor the name of an application."
+        if (name.lower(), version.lower()) in seen:
+            yield at, f"={name!r} is given twice."
+        seen.add((name.lower(), version.lower()))

@@ -12,7 +12,7 @@ Differences from Azure Batch:
   runs its command as a plain process. An administrator of a node has no sudo.
 - SSH ports are free ports of 127.0.0.1, not ports of the NAT pool's range.
 - Users expire at the second. In Azure Batch they expire by the day.
-- Nothing is mounted, no VM extension is installed, and no virtual network exists.
+- Nothing is mounted, no VM extension is installed, and networks and images are only declared.
 
 Where neither documentation nor recordings tell what Azure Batch does, the code says "assumed". The most
 important assumptions are status 403 of ``AuthenticationFailed``, the codes for a node in the wrong state, and

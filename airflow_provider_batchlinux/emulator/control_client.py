@@ -168,14 +168,95 @@ class EmulatorControl:
         error = {"pool_id": pool_id, "code": code, "message": message}
         self._post("resize-error", {**error, "values": dict(values or {})})
 
-    def set_subnet(self, network: str, subnet: str, *, limit: int, used: int = 0) -> None:
+    def set_subnet(
+        self,
+        network: str,
+        subnet: str,
+        *,
+        prefix: str | None = None,
+        limit: int | None = None,
+        used: int = 0,
+        location: str | None = None,
+        denied_to: Literal["caller", "batch"] | None = None,
+        denies_batch: bool = False,
+        denies_ssh: bool = False,
+        is_delegated: bool = False,
+    ) -> str:
         """
-        Add a subnet to a virtual network in the account's resource group, for the management plane.
+        Add a subnet to a virtual network in the account's resource group, and return its ARM id.
 
-        :param limit: number of addresses for machines.
-        :param used: number of addresses in use. Pools of the emulator use none.
+        :param prefix: its address range; ``None`` is one that has room for ``limit``.
+        :param limit: number of addresses for machines; ``None`` is what its range has.
+        :param used: number of addresses that others use. Each node of a pool uses one more.
+        :param location: region of its network; ``None`` is that of the account.
+        :param denied_to: who lacks the permission to use it; ``None`` for no one.
+        :param denies_batch: whether its security group keeps nodes from reaching Batch, so that they become
+            ``unusable``.
+        :param denies_ssh: whether its security group lets no SSH in from the Internet.
+        :param is_delegated: whether it is delegated to another service, so that no node is allocated.
         """
-        self._post("set-subnet", {"network": network, "subnet": subnet, "limit": limit, "used": used})
+        facts = {
+            "network": network,
+            "subnet": subnet,
+            "prefix": prefix,
+            "limit": limit,
+            "used": used,
+            "location": location,
+            "denied_to": denied_to,
+            "denies_batch": denies_batch,
+            "denies_ssh": denies_ssh,
+            "is_delegated": is_delegated,
+        }
+        return str(self._post("set-subnet", facts))
+
+    def set_public_ip(
+        self,
+        name: str,
+        *,
+        location: str | None = None,
+        denied_to: Literal["caller", "batch"] | None = None,
+    ) -> str:
+        """
+        Add a public IP address to the account's resource group, and return its ARM id.
+
+        :param location: its region; ``None`` is that of the account.
+        :param denied_to: who lacks the permission to use it; ``None`` for no one.
+        """
+        return str(self._post("set-public-ip", {"name": name, "location": location, "denied_to": denied_to}))
+
+    def set_image(
+        self,
+        name: str,
+        *,
+        gallery: str | None = None,
+        version: str | None = None,
+        node_agent_sku: str | None = None,
+        generation: int = 2,
+        architecture: Literal["x64", "Arm64"] = "x64",
+        location: str | None = None,
+        denied_to: Literal["caller", "batch"] | None = None,
+    ) -> str:
+        """
+        Add an image to the account's resource group, and return its ARM id.
+
+        :param gallery: the gallery of the image, which gets a ``version``; ``None`` for a managed image.
+        :param node_agent_sku: the only node agent that runs on it: with another one, nodes become
+            ``unusable``; ``None`` for all.
+        :param generation: its Hyper-V generation, 1 or 2.
+        :param location: its region; ``None`` is that of the account.
+        :param denied_to: who lacks the permission to use it; ``None`` for no one.
+        """
+        facts = {
+            "name": name,
+            "gallery": gallery,
+            "version": version,
+            "node_agent_sku": node_agent_sku,
+            "generation": generation,
+            "architecture": architecture,
+            "location": location,
+            "denied_to": denied_to,
+        }
+        return str(self._post("set-image", facts))
 
     def set_package(
         self,

@@ -13,7 +13,7 @@ PARTLY: Mapping[str, str] = {
     "list_node_extensions": "the extensions of the pool are shown as installed; nothing is installed",
     "get_node_extension": "the extensions of the pool are shown as installed; nothing is installed",
     "reimage_node": "files and users of the node are deleted; no image is installed",
-    "create_pool": "no virtual networks or custom images; mounts are directories, extensions are names",
+    "create_pool": "mounts are directories, extensions are names",
     "create_task": "as a process of the owner; in a container only with `--containers`",
     "create_task_collection": "as `create_task`",
     "create_node_user": "for SSH logins only; expires at the second, not by the day",

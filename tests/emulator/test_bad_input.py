@@ -28,6 +28,8 @@ NOT_NUMBERS = [True, "1", "", [], {}, float("nan"), float("inf"), -float("inf"),
 NOT_COUNTS = [*NOT_NUMBERS, -1, 1.5]
 NOT_SECONDS = [*NOT_NUMBERS, -1, 86_401]
 NOT_TEXTS = [1, True, [], {}, "", "x" * 5000]
+NOT_FLAGS = [1, "true", [], {}]
+NOT_NAMES = [*NOT_TEXTS, "two words", ".hidden", "../up", "x" * 81]
 NOT_PATTERNS = ["(", "[", "(a+)+$", "(a|aa)*$", r"(a)\1", "(?=a)", "(?i)a", "a{5000}", "(" * 5000, *NOT_TEXTS]
 NOT_ERRORS = [
     1,
@@ -71,11 +73,31 @@ ARGUMENTS: dict[str, dict[str, list[Any]]] = {
         "message": NOT_TEXTS,
         "values": NOT_TABLES,
     },
-    "set-subnet": {"network": NOT_TEXTS, "subnet": NOT_TEXTS, "limit": NOT_COUNTS, "used": NOT_COUNTS},
+    "set-subnet": {
+        "network": NOT_NAMES,
+        "subnet": NOT_NAMES,
+        "prefix": [*NOT_TEXTS, "10.0.0.1/24", "10.0.0.0/40", "0.0.0.0/0"],
+        "limit": NOT_COUNTS,
+        "used": NOT_COUNTS,
+        "location": NOT_TEXTS,
+        "denied_to": [*NOT_TEXTS, "all"],
+        **dict.fromkeys(("denies_batch", "denies_ssh", "is_delegated"), NOT_FLAGS),
+    },
+    "set-public-ip": {"name": NOT_NAMES, "location": NOT_TEXTS, "denied_to": [*NOT_TEXTS, "all"]},
+    "set-image": {
+        "name": NOT_NAMES,
+        "gallery": NOT_NAMES,
+        "version": NOT_NAMES,
+        "node_agent_sku": NOT_TEXTS,
+        "generation": [*NOT_COUNTS, 0, 3],
+        "architecture": [*NOT_TEXTS, "x86"],
+        "location": NOT_TEXTS,
+        "denied_to": [*NOT_TEXTS, "all"],
+    },
     "set-package": {
         "application_id": [*NOT_TEXTS, "two words", "../up", "x" * 65],
         "version": [*NOT_TEXTS, "two words", ".hidden", "../up"],
-        "is_default": [1, "true", [], {}],
+        "is_default": NOT_FLAGS,
         "display_name": NOT_TEXTS,
     },
     "container": {
@@ -89,7 +111,9 @@ GOOD: dict[str, dict[str, Any]] = {
     "set-node": {"pool_id": "linux", "node_id": "node", "state": "idle"},
     "preempt": {"pool_id": "linux"},
     "resize-error": {"pool_id": "linux", "code": "code", "message": "message"},
-    "set-subnet": {"network": "network", "subnet": "subnet", "limit": 1},
+    "set-subnet": {"network": "network", "subnet": "subnet"},
+    "set-public-ip": {"name": "address"},
+    "set-image": {"name": "image"},
     "set-package": {"application_id": "tools", "version": "1.0"},
     "container": {"name": "container", "permissions": "r", "expires_in": 60},
     "advance": {"seconds": 0},

@@ -29,6 +29,7 @@ from airflow_provider_batchlinux.emulator.rules.images import (
     boot_problem,
     image_of,
     known_images,
+    marketplace_traits,
     supported_images,
 )
 from airflow_provider_batchlinux.emulator.rules.vm_sizes import cores_of, is_vm_size
@@ -221,7 +222,7 @@ def test_a_size_boots_images_of_its_generation_and_architecture(
 ) -> None:
     reference = {"publisher": "canonical", "offer": offer, "sku": sku}
 
-    found = boot_problem(vm_size, {"imageReference": reference})
+    found = boot_problem(vm_size, marketplace_traits(reference))
 
     assert found == problem if problem is None else problem in str(found)
 

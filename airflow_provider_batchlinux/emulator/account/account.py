@@ -60,7 +60,6 @@ class EmulatedAccount:
         self.endpoint = endpoint
         self.storage = storage
         self.place = AccountPlace(options.account, subscription_id(workdir.state))
-        self.subnets: dict[tuple[str, str], tuple[int, int]] = {}
         self.requests: deque[RequestRecord] = deque(maxlen=_MOST_RECORDED)
         self._workdir = workdir
         self._starter = ProgramStarter(workdir.reaper)
@@ -77,7 +76,6 @@ class EmulatedAccount:
             self._workdir.state.erase()
         self.storage.files.clear()
         self.requests.clear()
-        self.subnets.clear()
         self.service = self._new_service()
         self.save_limits()
         self.faults = Faults(self.service.faults.take)

@@ -6,6 +6,7 @@ from dataclasses import replace
 from random import Random
 
 from airflow_provider_batchlinux.emulator.account.applications import Applications
+from airflow_provider_batchlinux.emulator.account.linked import LinkedResources
 from airflow_provider_batchlinux.emulator.blobs.storage import BlobStorage
 from airflow_provider_batchlinux.emulator.jobs.lifecycle import JobLifecycle
 from airflow_provider_batchlinux.emulator.jobs.node_tasks import JobTasks
@@ -70,6 +71,7 @@ class BatchService:
         self.applications = Applications(self.store, storage)
         self.account = options.account
         self.place = place
+        self.linked = LinkedResources(self.store, place)
         environment = {"AZ_BATCH_ACCOUNT_NAME": options.account, "AZ_BATCH_ACCOUNT_URL": f"{endpoint}/"}
         self.ssh_servers = SshServers(self.store, clock, host_key(workdir.state))
         engine = None if options.engine is None else ContainerEngine(options.engine)

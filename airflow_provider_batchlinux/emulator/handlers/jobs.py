@@ -16,7 +16,8 @@ from airflow_provider_batchlinux.emulator.protocol.errors import ServiceError
 from airflow_provider_batchlinux.emulator.protocol.wire import Call, Reply, created, done, element, listing
 from airflow_provider_batchlinux.emulator.rules.auto_pools import auto_pool_of
 from airflow_provider_batchlinux.emulator.rules.jobs import check_change, complete_job
-from airflow_provider_batchlinux.emulator.rules.pools import check_id, check_subnet
+from airflow_provider_batchlinux.emulator.rules.networks import check_subnet
+from airflow_provider_batchlinux.emulator.rules.pools import check_id
 from airflow_provider_batchlinux.emulator.state.records import Job
 
 _REPLACED = frozenset(

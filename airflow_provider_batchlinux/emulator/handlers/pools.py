@@ -19,9 +19,9 @@ from airflow_provider_batchlinux.emulator.protocol.wire import (
     listing,
     version_headers,
 )
+from airflow_provider_batchlinux.emulator.rules.networks import check_subnet
 from airflow_provider_batchlinux.emulator.rules.pools import (
     check_pool_properties,
-    check_subnet,
     check_targets,
     complete_pool,
     complete_pool_properties,

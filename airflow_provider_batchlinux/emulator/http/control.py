@@ -129,8 +129,19 @@ async def _resize_error(account: EmulatedAccount, given: Mapping[str, Any]) -> N
     account.service.allocation.faults.append(ResizeFault(Pattern(given["pool_id"]), error))
 
 
-async def _set_subnet(account: EmulatedAccount, given: Mapping[str, Any]) -> None:
-    account.subnets[given["network"], given["subnet"]] = given["limit"], given["used"]
+async def _set_subnet(account: EmulatedAccount, given: Mapping[str, Any]) -> str:
+    return account.service.linked.declare_subnet(given, account.clock.now())
+
+
+async def _set_public_ip(account: EmulatedAccount, given: Mapping[str, Any]) -> str:
+    return account.service.linked.declare_public_address(given, account.clock.now())
+
+
+async def _set_image(account: EmulatedAccount, given: Mapping[str, Any]) -> str:
+    if given["gallery"] is not None and given["version"] is None:
+        msg = "version is missing: an image of a gallery has versions."
+        raise ValueError(msg)
+    return account.service.linked.declare_image(given, account.clock.now())
 
 
 async def _set_package(account: EmulatedAccount, given: Mapping[str, Any]) -> dict[str, str]:
@@ -207,6 +218,8 @@ ACTIONS: Mapping[str, _Action] = {
     "preempt": _Action(_preempt, control_arguments.PREEMPT),
     "resize-error": _Action(_resize_error, control_arguments.RESIZE_ERROR),
     "set-subnet": _Action(_set_subnet, control_arguments.SET_SUBNET),
+    "set-public-ip": _Action(_set_public_ip, control_arguments.SET_PUBLIC_IP),
+    "set-image": _Action(_set_image, control_arguments.SET_IMAGE),
     "set-package": _Action(_set_package, control_arguments.SET_PACKAGE),
     "container": _Action(_container, control_arguments.CONTAINER),
     "advance": _Action(_advance, control_arguments.ADVANCE),

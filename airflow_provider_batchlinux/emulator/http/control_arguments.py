@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+from ipaddress import IPv4Network
 from typing import Any
 
 from airflow_provider_batchlinux.emulator.handlers.serializers import COUNTED_STATES
@@ -14,6 +16,7 @@ from airflow_provider_batchlinux.emulator.simulation.patterns import Pattern
 _LONGEST_TEXT = 4096
 _DAY = 86_400
 _MOST = 1_000_000_000
+_RESOURCE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,79}")
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,13 @@ def _is_number(value: object, least: float, most: float) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and least <= value <= most
 
 
+def _is_prefix(value: object) -> bool:
+    try:
+        return isinstance(value, str) and IPv4Network(value).prefixlen >= 8
+    except ValueError:
+        return False
+
+
 def _is_table(value: object) -> bool:
     return isinstance(value, dict) and all(isinstance(each, str) for each in value.values())
 
@@ -115,6 +125,13 @@ _OPTIONAL_PATTERN = Argument(_PATTERN.kind, _is_text, is_optional=True)
 _PATTERNS = (_PATTERN, _OPTIONAL_PATTERN)
 _SECONDS = _number(0, _DAY, is_optional=True)
 _LIMIT = _count(0, _MOST, is_optional=True)
+
+_NAME = Argument(
+    "a name of 1 to 80 letters, digits, hyphens, underscores and dots",
+    lambda value: isinstance(value, str) and _RESOURCE_NAME.fullmatch(value) is not None,
+)
+_FLAG = Argument("true or false", lambda value: isinstance(value, bool), default=False)
+_DENIED_TO = Argument("'caller' or 'batch'", lambda value: value in ("caller", "batch"), is_optional=True)
 
 INJECT: Mapping[str, Argument] = {
     "method": Argument(
@@ -159,10 +176,31 @@ RESIZE_ERROR: Mapping[str, Argument] = {
     "values": Argument("an object whose values are texts", _is_table, is_optional=True),
 }
 SET_SUBNET: Mapping[str, Argument] = {
-    "network": _TEXT,
-    "subnet": _TEXT,
-    "limit": _count(0, _MOST),
+    "network": _NAME,
+    "subnet": _NAME,
+    "prefix": Argument("an address range such as 10.0.0.0/24", _is_prefix, is_optional=True),
+    "limit": _LIMIT,
     "used": _count(0, _MOST, default=0),
+    "location": _OPTIONAL_TEXT,
+    "denied_to": _DENIED_TO,
+    "denies_batch": _FLAG,
+    "denies_ssh": _FLAG,
+    "is_delegated": _FLAG,
+}
+SET_PUBLIC_IP: Mapping[str, Argument] = {
+    "name": _NAME,
+    "location": _OPTIONAL_TEXT,
+    "denied_to": _DENIED_TO,
+}
+SET_IMAGE: Mapping[str, Argument] = {
+    "name": _NAME,
+    "gallery": Argument(_NAME.kind, _NAME.accepts, is_optional=True),
+    "version": Argument(_NAME.kind, _NAME.accepts, is_optional=True),
+    "node_agent_sku": _OPTIONAL_TEXT,
+    "generation": Argument("1 or 2", lambda value: value in (1, 2) and value is not True, default=2),
+    "architecture": Argument("'x64' or 'Arm64'", lambda value: value in ("x64", "Arm64"), default="x64"),
+    "location": _OPTIONAL_TEXT,
+    "denied_to": _DENIED_TO,
 }
 SET_PACKAGE: Mapping[str, Argument] = {
     "application_id": Argument(
@@ -173,7 +211,7 @@ SET_PACKAGE: Mapping[str, Argument] = {
         "a name of 1 to 64 letters, digits, hyphens, underscores and dots, and no dot at its beginning",
         lambda value: isinstance(value, str) and VERSION_NAME.fullmatch(value) is not None,
     ),
-    "is_default": Argument("true or false", lambda value: isinstance(value, bool), default=True),
+    "is_default": replace(_FLAG, default=True),
     "display_name": _OPTIONAL_TEXT,
 }
 CONTAINER: Mapping[str, Argument] = {

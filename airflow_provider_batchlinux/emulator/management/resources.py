@@ -21,6 +21,8 @@ from airflow_provider_batchlinux.emulator.management.arm import (
     ManagementFacts,
     not_found,
 )
+from airflow_provider_batchlinux.emulator.management.linked import ROUTES as RESOURCE_ROUTES
+from airflow_provider_batchlinux.emulator.management.linked import ManagedResources
 from airflow_provider_batchlinux.emulator.management.names import (
     data_plane_properties,
     management_properties,
@@ -32,7 +34,6 @@ from airflow_provider_batchlinux.emulator.state.records import Pool
 
 _BATCH = "/subscriptions/{s}/providers/Microsoft.Batch/locations/{l}"
 _ACCOUNT = "/subscriptions/{s}/resourceGroups/{g}/providers/Microsoft.Batch/batchAccounts/{a}"
-_NETWORK = "/subscriptions/{s}/resourceGroups/{g}/providers/Microsoft.Network/virtualNetworks/{v}"
 _API_VERSION = "2025-06-01"
 
 
@@ -51,6 +52,7 @@ class ManagedAccount:
         self._name = account.options.account
         self._act_on_data_plane = act
         self._applications = ManagedApplications(account)
+        self._resources = ManagedResources(account)
         self._tags: dict[tuple[str, datetime], Mapping[str, str]] = {}
 
     def answer(self, call: ArmCall) -> ArmAnswer:
@@ -92,23 +94,6 @@ class ManagedAccount:
     def sizes(self, _call: ArmCall) -> ArmAnswer:
         """Answer GET of the VM sizes of a region. All regions have the same sizes."""
         return ArmAnswer(200, {"value": list(SIZES)})
-
-    def subnets(self, call: ArmCall) -> ArmAnswer:
-        """Answer GET of the usages of a virtual network: the addresses in its subnets."""
-        rows = [
-            {
-                "id": f"{call.path.removesuffix('/usages')}/subnets/{name}",
-                "currentValue": used,
-                "limit": limit,
-                "name": {"localizedValue": "Subnet size and usage", "value": "SubnetSpace"},
-                "unit": "Count",
-            }
-            for (network, name), (limit, used) in self._account.subnets.items()
-            if network.lower() == call.values["v"].lower()
-        ]
-        if not rows:
-            raise not_found(code="ResourceNotFound", what=f"Virtual network '{call.values['v']}'")
-        return ArmAnswer(200, {"value": rows})
 
     def put_pool(self, call: ArmCall) -> ArmAnswer:
         """Answer PUT of a pool."""
@@ -249,13 +234,18 @@ def _of_applications(
     return lambda managed, call: handler(managed._applications, call)
 
 
+def _of_resources(
+    handler: Callable[[ManagedResources, ArmCall], ArmAnswer],
+) -> Callable[[ManagedAccount, ArmCall], ArmAnswer]:
+    return lambda managed, call: handler(managed._resources, call)
+
+
 _Handler = Callable[[ManagedAccount, ArmCall], ArmAnswer]
 
 _ROUTES: tuple[tuple[str, re.Pattern[str], _Handler], ...] = (
     ("GET", _pattern(_ACCOUNT), ManagedAccount.account),
     ("GET", _pattern(_BATCH + "/virtualMachineSkus"), ManagedAccount.sizes),
     ("GET", _pattern(_BATCH + "/poolOperationResults/delete-{p}"), ManagedAccount.operation),
-    ("GET", _pattern(_NETWORK + "/usages"), ManagedAccount.subnets),
     ("GET", _pattern(_ACCOUNT + "/pools"), ManagedAccount.list_pools),
     ("GET", _pattern(_ACCOUNT + "/pools/{p}"), ManagedAccount.get_pool),
     ("PUT", _pattern(_ACCOUNT + "/pools/{p}"), ManagedAccount.put_pool),
@@ -265,4 +255,5 @@ _ROUTES: tuple[tuple[str, re.Pattern[str], _Handler], ...] = (
         (method, _pattern(_ACCOUNT + path), _of_applications(handler))
         for method, path, handler in APPLICATION_ROUTES
     ),
+    *((method, _pattern(path), _of_resources(handler)) for method, path, handler in RESOURCE_ROUTES),
 )

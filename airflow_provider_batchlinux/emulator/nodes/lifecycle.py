@@ -16,6 +16,8 @@ from airflow_provider_batchlinux.emulator.nodes.programs import Outcome, failed_
 from airflow_provider_batchlinux.emulator.nodes.ssh_servers import SshServers
 from airflow_provider_batchlinux.emulator.protocol.instants import format_instant
 from airflow_provider_batchlinux.emulator.rules.mounts import mount_error, source_of
+from airflow_provider_batchlinux.emulator.rules.networks import lets_ssh_in, reaches_batch
+from airflow_provider_batchlinux.emulator.rules.own_images import fits_agent
 from airflow_provider_batchlinux.emulator.rules.packages import FindPackage
 from airflow_provider_batchlinux.emulator.simulation.clock import Clock, pause
 from airflow_provider_batchlinux.emulator.simulation.fault_rates import FaultInjector
@@ -81,10 +83,16 @@ class NodeLifecycle:
         """Return the machine of a node."""
         return self._machines[node.id]
 
-    def add(self, pool: Pool, number: int, *, is_dedicated: bool, now: datetime) -> Node:
-        """Add a node to a pool. It starts in ``creating``."""
+    def add(
+        self, pool: Pool, number: int, *, is_dedicated: bool, now: datetime, address: str | None = None
+    ) -> Node:
+        """
+        Add a node to a pool. It starts in ``creating``.
+
+        :param address: its address in the subnet of the pool; ``None`` without one.
+        """
         node_id = self._new_id(pool, is_dedicated=is_dedicated)
-        node = Node(node_id, pool.id, number, is_dedicated, "creating", now, now)
+        node = Node(node_id, pool.id, number, is_dedicated, "creating", now, now, address=address)
         machine = self._build(node)
         port = self._servers.create(node, machine) if pool.ssh_rule else None
         return self.enter(replace(node, ssh_port=port), "creating")
@@ -102,7 +110,7 @@ class NodeLifecycle:
         elif node.state in _STAGES:
             self.enter(node, node.state)
         elif NODE_STATES[node.state].keeps_work:
-            self._servers.start(node)
+            self._open_ssh(node)
 
     def _build(self, node: Node) -> Machine:
         environment = {
@@ -155,7 +163,7 @@ class NodeLifecycle:
             delay = self._delays.of(stage, node.id, node.boots)
             machine.pending = self._clock.call_later(delay, lambda: self._leave_stage(node))
         if state in USABLE_NODE_STATES:
-            self._servers.start(node)
+            self._open_ssh(node)
             self._on_usable(node)
         return node
 
@@ -230,10 +238,25 @@ class NodeLifecycle:
             self.enter(node, node.state, is_deallocated=False)
         elif following is not None:
             self.enter(node, following)
+        elif self._is_cut_off(node):
+            # Documented: Batch cannot reach the node, and tells no error.
+            self.enter(node, "unusable")
         elif self._fault_injector.should_fail("unusable", node.id, node.boots):
             self.enter(node, "unusable", errors=(_DISK_FULL,))
         else:
             self._agent_started(node)
+
+    def _open_ssh(self, node: Node) -> None:
+        if lets_ssh_in(self._store, self._store.pool(node.pool_id)):
+            self._servers.start(node)
+
+    def _is_cut_off(self, node: Node) -> bool:
+        """Return whether the agent cannot report: its network denies it, or it does not run on the image."""
+        pool = self._store.pool(node.pool_id)
+        return not (
+            reaches_batch(self._store, pool)
+            and fits_agent(self._store, pool.spec["virtualMachineConfiguration"])
+        )
 
     def _agent_started(self, node: Node) -> None:
         """Go on with a node whose agent reports."""

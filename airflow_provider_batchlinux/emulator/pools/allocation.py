@@ -19,6 +19,8 @@ from airflow_provider_batchlinux.emulator.pools.allocation_limits import (
 from airflow_provider_batchlinux.emulator.pools.spot_market import SpotMarket
 from airflow_provider_batchlinux.emulator.protocol.instants import parse_duration
 from airflow_provider_batchlinux.emulator.rules.images import boot_problem
+from airflow_provider_batchlinux.emulator.rules.networks import free_addresses, network_room
+from airflow_provider_batchlinux.emulator.rules.own_images import image_traits
 from airflow_provider_batchlinux.emulator.rules.vm_sizes import cores_of
 from airflow_provider_batchlinux.emulator.simulation.clock import MANY, Clock, Timer
 from airflow_provider_batchlinux.emulator.simulation.fault_rates import FaultInjector
@@ -248,7 +250,7 @@ class Allocation:
             self._finish_later(pool_id, resize)
             return
         self.spot.capacity_freed()
-        errors = list(self._take_faults(pool)) or list(_boot_errors(pool))
+        errors = list(self._take_faults(pool)) or list(_boot_errors(self.store, pool))
         allocated = (
             {} if errors else {kind: self._allocate(pool, kind, resize, now) for kind in (True, False)}
         )
@@ -261,7 +263,7 @@ class Allocation:
             return
         del self._resizes[pool_id.lower()]
         errors += [
-            resize_error(allocated.shortage, is_dedicated=kind)
+            resize_error(allocated.shortage.code, is_dedicated=kind, values=allocated.shortage.values)
             for kind, allocated in allocated.items()
             if allocated.shortage is not None
         ]
@@ -344,8 +346,11 @@ class Allocation:
         limits = [*self._limits(pool, is_dedicated), *by_chance]
         allocated = allocate_within(self._missing(pool, is_dedicated=is_dedicated), limits)
         numbers = self._numbers.setdefault(pool.id.lower(), count())
-        for _ in range(min(allocated.nodes, MANY)):
-            self.lifecycle.add(pool, next(numbers), is_dedicated=is_dedicated, now=now)
+        nodes = min(allocated.nodes, MANY)
+        addresses = free_addresses(self.store, pool, nodes)
+        for _ in range(nodes):
+            address = next(addresses, None)
+            self.lifecycle.add(pool, next(numbers), is_dedicated=is_dedicated, now=now, address=address)
         return replace(allocated, is_partial=allocated.nodes > MANY)
 
     def _limits(self, pool: Pool, is_dedicated: bool) -> Iterable[Limit]:
@@ -357,6 +362,8 @@ class Allocation:
         if self.quotas.nodes_per_pool is not None and pool.spec["enableInterNodeCommunication"]:
             left = self.quotas.nodes_per_pool - len(self.store.nodes(pool.id))
             yield Limit("CommunicationEnabledPoolReachedMaxVMCount", left)
+        for nodes, values in network_room(self.store, pool, is_dedicated=is_dedicated):
+            yield Limit("AllocationFailed", nodes, values)
         machines = self.spot.capacity.left(is_dedicated=is_dedicated)
         if machines is not None:
             yield Limit("AllocationTimedout", machines)
@@ -395,18 +402,16 @@ class Allocation:
         return self.store.put_pool(changed)
 
 
-def _boot_errors(pool: Pool) -> Iterable[Json]:
+def _boot_errors(store: Store, pool: Pool) -> Iterable[Json]:
     """Return an error for each kind of node that the pool wants and its VM size cannot boot."""
-    problem = boot_problem(pool.spec["vmSize"], pool.spec["virtualMachineConfiguration"])
+    image = image_traits(store, pool.spec["virtualMachineConfiguration"])
+    problem = boot_problem(pool.spec["vmSize"], image)
     for is_dedicated, target in ((True, pool.target_dedicated), (False, pool.target_spot)):
         if problem is not None and target:
             # Documented: what Azure's compute service says, as the JSON of its answer.
             answer = json.dumps({"error": {"code": "BadRequest", "message": problem}}, indent=2)
-            values = [
-                {"name": "Provider Error Json", "value": answer},
-                {"name": "Provider Error Json Truncated", "value": "False"},
-            ]
-            yield {**resize_error("AllocationFailed", is_dedicated=is_dedicated), "values": values}
+            values = {"Provider Error Json": answer, "Provider Error Json Truncated": "False"}
+            yield resize_error("AllocationFailed", is_dedicated=is_dedicated, values=values)
 
 
 def _surplus(nodes: Iterable[Node], target: int) -> list[Node]:

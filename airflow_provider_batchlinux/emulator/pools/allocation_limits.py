@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from airflow_provider_batchlinux.emulator.state.records import Json
 
@@ -24,10 +24,16 @@ _MESSAGES: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class Limit:
-    """A maximum number of new nodes, and the code of the resize error if it is reached."""
+    """
+    A maximum number of new nodes, and the resize error if it is reached.
+
+    :param code: the code of the error.
+    :param values: the details of the error.
+    """
 
     code: str
     nodes: int
+    values: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -36,18 +42,18 @@ class Allocated:
     The result of an allocation.
 
     :param nodes: number of new nodes.
-    :param shortage: code of the resize error; ``None`` if all missing nodes are allocated.
+    :param shortage: the limit that was reached; ``None`` if all missing nodes are allocated.
     :param is_partial: whether some of these nodes are added in the next turn.
     """
 
     nodes: int
-    shortage: str | None = None
+    shortage: Limit | None = None
     is_partial: bool = False
 
     @property
     def may_continue(self) -> bool:
         """Whether more nodes may be allocated before the resize time-out."""
-        return self.shortage == "AllocationTimedout"
+        return self.shortage is not None and self.shortage.code == "AllocationTimedout"
 
 
 def allocate_within(missing: int, limits: list[Limit]) -> Allocated:
@@ -55,10 +61,12 @@ def allocate_within(missing: int, limits: list[Limit]) -> Allocated:
     tightest = min(limits, key=lambda limit: limit.nodes, default=None)
     if tightest is None or max(0, tightest.nodes) >= missing:
         return Allocated(missing)
-    return Allocated(max(0, tightest.nodes), tightest.code)
+    return Allocated(max(0, tightest.nodes), tightest)
 
 
-def resize_error(code: str, *, is_dedicated: bool) -> Json:
+def resize_error(code: str, *, is_dedicated: bool, values: Mapping[str, str] | None = None) -> Json:
     """Return a resize error."""
     kind = "dedicated" if is_dedicated else "low priority"
-    return {"code": code, "message": _MESSAGES[code].format(kind=kind)}
+    error = {"code": code, "message": _MESSAGES[code].format(kind=kind)}
+    pairs = [{"name": name, "value": value} for name, value in (values or {}).items()]
+    return {**error, "values": pairs} if pairs else error

@@ -2,10 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 APPLICATION = "Microsoft.Batch/batchAccounts/applications"
-SUBNET = "Microsoft.Network/virtualNetworks/subnets"
+NETWORK = "Microsoft.Network/virtualNetworks"
+SUBNET = f"{NETWORK}/subnets"
+SECURITY_GROUP = "Microsoft.Network/networkSecurityGroups"
+PUBLIC_ADDRESS = "Microsoft.Network/publicIPAddresses"
+MANAGED_IMAGE = "Microsoft.Compute/images"
+GALLERY = "Microsoft.Compute/galleries"
+GALLERY_IMAGE = f"{GALLERY}/images"
+GALLERY_VERSION = f"{GALLERY_IMAGE}/versions"
+_ID = re.compile(
+    "/subscriptions/[^/]+/resourceGroups/[^/]+/providers/([^/]+)((?:/[^/]+/[^/]+)+)", re.IGNORECASE
+)
+
+
+def kind_of(resource_id: str) -> str:
+    """Return the type of the resource with an id, in lower case; empty if it is not an id."""
+    found = _ID.fullmatch(resource_id)
+    return "" if found is None else "/".join([found[1], *found[2].split("/")[1::2]]).lower()
 
 
 @dataclass(frozen=True)

@@ -183,6 +183,11 @@ class Code(Enum):
         "The specified application package already exists, and the application does not allow updates.",
     )
     CERTIFICATE_NOT_FOUND = ("CertificateNotFound", 404, "The specified certificate does not exist.")
+    NODE_AGENT_SKU_NOT_FOUND = (
+        "NodeAgentSKUNotFound",
+        404,
+        "The specified Node Agent SKU does not exist.",
+    )
     NODE_NOT_FOUND = ("NodeNotFound", 404, "The specified node does not exist.")
     JOB_NOT_FOUND = ("JobNotFound", 404, "The specified job does not exist.")
     FILE_NOT_FOUND = ("FileNotFound", 404, "The specified file does not exist.")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from airflow_provider_batchlinux.emulator.protocol.auth import authentication_failed
 from airflow_provider_batchlinux.emulator.protocol.azure_ids import AccountPlace
+from airflow_provider_batchlinux.emulator.protocol.errors import ServiceError
 from airflow_provider_batchlinux.emulator.state.store import Store
 
 
@@ -19,3 +21,11 @@ class Caller:
     store: Store
     place: AccountPlace
     is_signed: bool = False
+
+
+def needs_entra(*, of: str) -> ServiceError:
+    """Return the error for a request with the account key that names resources of a provider (``of``)."""
+    return authentication_failed(
+        detail="The specified type of authentication SharedKey is not allowed when external "
+        f"resources of type {of} are linked."
+    )

@@ -9,6 +9,7 @@ January 2025 are kept in the file: pools can still name them. End dates are thos
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
@@ -54,29 +55,44 @@ def has_capability(image: Json, name: str) -> bool:
     return name in image.get("capabilities", ())
 
 
-def boot_problem(vm_size: str, machine: Json) -> str | None:
+@dataclass(frozen=True)
+class ImageTraits:
+    """What decides which VM sizes boot an image: its architecture, and its Hyper-V generation, 1 or 2."""
+
+    architecture: str
+    generation: str
+
+
+def marketplace_traits(reference: Mapping[str, Any]) -> ImageTraits | None:
+    """Return the traits of a marketplace image; ``None`` if the service does not know it."""
+    image = image_of(reference)
+    if image is None:
+        return None
+    architecture = "Arm64" if image["nodeAgentSKUId"].endswith("-arm64") else "x64"
+    return ImageTraits(architecture, "2" if has_capability(image, "Generation2VMImage") else "1")
+
+
+def boot_problem(vm_size: str, image: ImageTraits | None) -> str | None:
     """
-    Return why a VM size cannot boot the image of a pool; ``None`` if it can, or if nothing is known of them.
+    Return why a VM size cannot boot an image; ``None`` if it can, or if nothing is known of them.
 
     The sentences are those of Azure's compute service, which Batch passes on. That of the generation is
     documented by Batch.
     """
-    image = image_of(machine["imageReference"])
     size = traits_of(vm_size)
     if image is None or size is None:
         return None
-    architecture = "Arm64" if image["nodeAgentSKUId"].endswith("-arm64") else "x64"
-    if architecture != size.architecture:
+    if image.architecture != size.architecture:
         return (
             f"The selected VM size '{vm_size.upper()}' of architecture '{size.architecture}' cannot boot an "
-            f"image of architecture '{architecture}'."
+            f"image of architecture '{image.architecture}'."
         )
-    generation = "2" if has_capability(image, "Generation2VMImage") else "1"
-    if f"V{generation}" not in size.generations:
+    if f"V{image.generation}" not in size.generations:
         return (
-            f"The selected VM size '{vm_size.upper()}' cannot boot Hypervisor Generation '{generation}'. "
+            f"The selected VM size '{vm_size.upper()}' cannot boot Hypervisor Generation "
+            f"'{image.generation}'. "
             "If this was a Create operation, please ensure that the Hypervisor Generation of the Image "
             "matches the Hypervisor Generation of the selected VM Size. If this was an Update operation, "
-            f"please choose a Hypervisor Generation '{generation}' VM Size."
+            f"please choose a Hypervisor Generation '{image.generation}' VM Size."
         )
     return None

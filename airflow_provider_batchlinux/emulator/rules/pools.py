@@ -8,13 +8,14 @@ from itertools import combinations
 from typing import Any
 
 from airflow_provider_batchlinux.emulator.autoscale.settings import settings_of_new_pool
-from airflow_provider_batchlinux.emulator.protocol.auth import authentication_failed
 from airflow_provider_batchlinux.emulator.protocol.error_catalogue import Code
 from airflow_provider_batchlinux.emulator.protocol.errors import ServiceError, missing_property, refused
 from airflow_provider_batchlinux.emulator.protocol.instants import parse_duration
 from airflow_provider_batchlinux.emulator.rules.caller import Caller
 from airflow_provider_batchlinux.emulator.rules.images import has_capability, image_of
 from airflow_provider_batchlinux.emulator.rules.mounts import check_mounts
+from airflow_provider_batchlinux.emulator.rules.networks import check_network
+from airflow_provider_batchlinux.emulator.rules.own_images import check_own_image
 from airflow_provider_batchlinux.emulator.rules.packages import check_packages
 from airflow_provider_batchlinux.emulator.rules.storage import (
     check_registry,
@@ -25,18 +26,6 @@ from airflow_provider_batchlinux.emulator.rules.vm_sizes import cores_of, is_vm_
 
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _NAT_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,75}[A-Za-z0-9_])?")
-_COMPUTE = "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.Compute"
-_GALLERY_IMAGE = f"{_COMPUTE}/galleries/{{galleryName}}/images/{{galleryImageName}}"
-_IMAGE_ID_FORMS = (
-    f"The specified resource id must be of the format {_COMPUTE}/images/{{imageName}}, "
-    f"{_GALLERY_IMAGE}/versions/{{galleryImageVersionName}}, or {_GALLERY_IMAGE}"
-)
-_IMAGE_ID = re.compile(
-    "/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft.Compute/"
-    "(images/[^/]+|galleries/[^/]+/images/[^/]+(/versions/[^/]+)?)",
-    re.IGNORECASE,
-)
-_SUBSCRIPTION = re.compile(r"/subscriptions/([^/]+)/", re.IGNORECASE)
 _NO_ENTRY = "A pool without public IP addresses has no endpoints."
 _SHORTEST_RESIZE = 300.0
 _RESERVED_BACKEND = frozenset({29876, 29877})
@@ -81,15 +70,15 @@ def check_pool_properties(body: Spec, caller: Caller) -> None:
         raise refused(body["vmSize"], of="vmSize")
     check_targets(body)
     if "virtualMachineConfiguration" in body:
-        _check_image(body["virtualMachineConfiguration"], is_signed=caller.is_signed)
+        _check_image(body["virtualMachineConfiguration"], caller)
     check_mounts(body.get("mountConfiguration", ()))
     check_task_files(body.get("startTask", {}))
     if body.get("startTask", {}).get("maxTaskRetryCount", 0) < -1:
         count = body["startTask"]["maxTaskRetryCount"]
         raise refused(count, of="maxTaskRetryCount")
     network = body.get("networkConfiguration", {})
-    _check_links(network, is_signed=caller.is_signed)
-    _check_network(network)
+    check_network(network, caller)
+    _check_endpoints(network)
     check_packages(body.get("applicationPackageReferences", ()), caller.store, caller.place)
     machine = body.get("virtualMachineConfiguration", {})
     for registry in machine.get("containerConfiguration", {}).get("containerRegistries", ()):
@@ -184,14 +173,10 @@ def _check_slots(slots: int, vm_size: str) -> None:
         raise refused(slots, of="taskSlotsPerNode")
 
 
-def _check_image(machine: Spec, *, is_signed: bool) -> None:
+def _check_image(machine: Spec, caller: Caller) -> None:
     reference = machine["imageReference"]
     if "virtualMachineImageId" in reference:
-        # Recorded: the form of the id is checked before the authentication.
-        if not _IMAGE_ID.fullmatch(image_id := reference["virtualMachineImageId"]):
-            raise refused(image_id, of="virtualMachineImageId", reason=_IMAGE_ID_FORMS)
-        if is_signed:
-            raise _needs_entra(of="Compute")
+        check_own_image(reference["virtualMachineImageId"], machine, caller)
         return
     if "communityGalleryImageId" in reference or "sharedGalleryImageId" in reference:
         return
@@ -215,44 +200,7 @@ def _unsupported_image(reference: Spec) -> ServiceError:
     return ServiceError(Code.INVALID_PROPERTY_VALUE, values)
 
 
-def _needs_entra(*, of: str) -> ServiceError:
-    return authentication_failed(
-        detail="The specified type of authentication SharedKey is not allowed when external "
-        f"resources of type {of} are linked."
-    )
-
-
-def check_subnet(pool: Spec, subscription_id: str) -> None:
-    """
-    Refuse a subnet of another subscription than the account's, before anything else is asked of it.
-
-    :param pool: description of a pool, also of one that is to be created for a job.
-    """
-    subnet = pool.get("networkConfiguration", {}).get("subnetId", "")
-    found = _SUBSCRIPTION.match(subnet)
-    if found is None or found[1].lower() == subscription_id.lower():
-        return
-    reason = (
-        "The specified subnetId is in a different subscription and cannot be used with the current Batch "
-        f"account in subscription {subscription_id}"
-    )
-    raise refused(subnet, of="subnetId", reason=reason)
-
-
-def _check_links(network: Spec, *, is_signed: bool) -> None:
-    """Raise an error for a virtual network: a key cannot link it, and with a token there is no network."""
-    addresses = network.get("publicIPAddressConfiguration", {}).get("ipAddressIds")
-    linked = network.get("subnetId") or (addresses and addresses[0])
-    if not linked:
-        return
-    if is_signed:
-        raise _needs_entra(of="Network")
-    name = "subnetId" if "subnetId" in network else "ipAddressIds"
-    reason = f"Property {name} with value {linked} is not enabled for current account"
-    raise ServiceError(Code.FORBIDDEN, {"Reason": reason})
-
-
-def _check_network(network: Spec) -> None:
+def _check_endpoints(network: Spec) -> None:
     public_ip = network.get("publicIPAddressConfiguration", {})
     endpoints = network.get("endpointConfiguration")
     if endpoints is None:

@@ -85,6 +85,7 @@ class Node:
     :param is_deallocated: whether it was deallocated and its agent has not reported since.
     :param agent_since: when its agent reported for the first time.
     :param boots: how often it has booted.
+    :param address: its address in the subnet of its pool; ``None`` without one.
     :param recent_tasks: job and task ids of its last tasks, the newest first.
     """
 
@@ -110,10 +111,13 @@ class Node:
     tasks_run: int = 0
     tasks_succeeded: int = 0
     recent_tasks: tuple[tuple[str, str], ...] = ()
+    address: str | None = None
 
     @property
     def private_address(self) -> str:
-        """Its address in its virtual network. The first node of a pool has 10.0.0.4."""
+        """Its address in its virtual network. The first node of a pool without a subnet has 10.0.0.4."""
+        if self.address is not None:
+            return self.address
         host = self.number + 4
         return f"10.{host >> 16 & 255}.{host >> 8 & 255}.{host & 255}"
 
@@ -302,6 +306,24 @@ class Package:
     name: str
     version: Version
     activated: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """
+    A resource of Azure that pools can name: a network, security group, public IP address or image.
+
+    :param kind: its type, such as ``Microsoft.Network/virtualNetworks/subnets``.
+    :param location: its region; of a subnet, that of its network.
+    :param declared: what only the control plane says of it, such as whom it is denied to.
+    """
+
+    id: str
+    kind: str
+    version: Version
+    location: str
+    properties: Json
+    declared: Json = field(default_factory=dict)
 
 
 def work_item(job_id: str) -> str:

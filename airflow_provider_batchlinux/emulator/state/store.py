@@ -24,11 +24,23 @@ from airflow_provider_batchlinux.emulator.state.records import (
     NodeUser,
     Package,
     Pool,
+    Resource,
     Task,
 )
 
 Record = TypeVar(
-    "Record", Pool, Node, NodeUser, Job, JobNode, JobSchedule, Task, Version, Application, Package
+    "Record",
+    Pool,
+    Node,
+    NodeUser,
+    Job,
+    JobNode,
+    JobSchedule,
+    Task,
+    Version,
+    Application,
+    Package,
+    Resource,
 )
 
 _LAST = "last"
@@ -168,11 +180,12 @@ class Store:
         self._versions: _Kind[Version] = _Kind("version", journal)
         self._packages: _Kind[Package] = _Kind("package", journal)
         applications: _Kind[Application] = _Kind("application", journal)
+        resources: _Kind[Resource] = _Kind("resource", journal)
         pools: _Kind[Pool] = _Kind("pool", journal)
         jobs: _Kind[Job] = _Kind("job", journal, lambda job: job.state)
         schedules: _Kind[JobSchedule] = _Kind("schedule", journal, lambda schedule: schedule.state)
         self.pools, self.jobs, self.schedules = pools.writable(), jobs.writable(), schedules.writable()
-        self.applications = applications.writable()
+        self.applications, self.resources = applications.writable(), resources.writable()
         kinds = (
             pools,
             self._nodes,
@@ -184,6 +197,7 @@ class Store:
             self._versions,
             applications,
             self._packages,
+            resources,
         )
         self._kinds: dict[str, _Kind[Any]] = {kind.name: kind for kind in kinds}
 

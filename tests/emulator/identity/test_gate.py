@@ -33,7 +33,6 @@ from airflow_provider_batchlinux.emulator import (
 from tests.emulator.entra import credential
 
 CHALLENGE = 'Bearer authorization_uri="{}/{}", resource="https://batch.core.windows.net/"'
-IMAGE_ID = "/subscriptions/own/resourceGroups/images/providers/Microsoft.Compute/images/linux"
 
 
 class OtherAudience:
@@ -111,7 +110,8 @@ def test_a_subnet_is_refused_to_a_token_as_recorded_and_to_the_key_in_its_own_wo
 
 
 def test_an_image_of_a_gallery_is_for_tokens(secure_emulator: RunningEmulator) -> None:
-    machine = {"imageReference": {"virtualMachineImageId": IMAGE_ID}, "nodeAgentSKUId": "batch.node.el 9"}
+    image_id = secure_emulator.control.set_image("linux", gallery="shared", version="1.0.0")
+    machine = {"imageReference": {"virtualMachineImageId": image_id}, "nodeAgentSKUId": "batch.node.el 9"}
     with sdk(secure_emulator, named_key(secure_emulator)) as client, pytest.raises(HttpResponseError):
         client.create_pool(_pool(virtualMachineConfiguration=machine))
     with sdk(secure_emulator, credential(secure_emulator)) as client:

@@ -34,6 +34,7 @@ from airflow_provider_batchlinux.operators.pool import (
 )
 from airflow_provider_batchlinux.operators.task import BatchLinuxTaskOperator
 from airflow_provider_batchlinux.specs import (
+    ApplicationPackageSpec,
     AutoscaleSpec,
     AutoUserSpec,
     ContainerSpec,
@@ -85,6 +86,7 @@ SAMPLES: Mapping[Any, Any] = {
     Password: "c0rrect-h0rse-battery",
     KeyFile: "/mnt/keys/etl",
     RepairSpec: {"reboots": 2},
+    ApplicationPackageSpec: {"application_id": "tools"},
     AutoUserSpec: {"elevation": "admin"},
     AutoscaleSpec: {"formula": "$TargetDedicatedNodes=1;"},
     ContainerSpec: {},

@@ -40,7 +40,7 @@ MACHINE = {
     "imageReference": dict(zip(("publisher", "offer", "sku"), HPC.split(":"), strict=True)),
     "nodeAgentSKUId": NODE_AGENT,
 }
-# The embedded service has no applications, and takes these networks from no one.
+# The account of this test has no such application, and a key names no networks.
 REFUSED_HERE = ("subnet_id", "public_ip_ids", "application_packages")
 FORMULA = zero_when_idle(spot=2)
 

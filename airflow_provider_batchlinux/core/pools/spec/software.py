@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, ClassVar
@@ -12,12 +11,6 @@ from airflow_provider_batchlinux.core.instants import iso8601_duration
 from airflow_provider_batchlinux.core.parameters.spec import Spec
 
 _MACHINE = "virtualMachineConfiguration"
-_APPLICATION_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_APPLICATION = re.compile(
-    "/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft.Batch/batchAccounts/[^/]+"
-    f"/applications/{_APPLICATION_NAME.pattern}",
-    re.IGNORECASE,
-)
 
 
 @dataclass(frozen=True)
@@ -42,29 +35,6 @@ class ApplicationPackageSpec(Spec):
     version: str | None = None
 
     REST: ClassVar[Mapping[str, str]] = {"application_id": "applicationId", "version": "version"}
-
-
-def package_problems(references: Iterable[Mapping[str, Any]]) -> Iterator[tuple[int, str]]:
-    """
-    Yield what is wrong with references to application packages, and where.
-
-    The service tells only that an application does not exist.
-
-    :param references: as in the body of a pool or task.
-    """
-    seen: set[tuple[str, str]] = set()
-    for at, reference in enumerate(references):
-        name, version = str(reference.get("applicationId") or ""), str(reference.get("version") or "")
-        if "#" in name:
-            plain, _, named = name.partition("#")
-            yield at, f"={name!r} contains a version; give {plain!r} and version={named!r}."
-        elif name.startswith("/") and not _APPLICATION.fullmatch(name):
-            yield at, f"={name!r} is not the id of an application of a Batch account."
-        elif not name.startswith("/") and not _APPLICATION_NAME.fullmatch(name):
-            yield at, f"={name!r} is neither the id nor the name of an application."
-        if (name.lower(), version.lower()) in seen:
-            yield at, f"={name!r} is given twice."
-        seen.add((name.lower(), version.lower()))
 
 
 @dataclass(frozen=True)

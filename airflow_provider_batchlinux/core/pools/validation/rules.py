@@ -12,8 +12,8 @@ from collections.abc import Hashable, Iterable, Iterator, Mapping
 from typing import Any
 
 from airflow_provider_batchlinux.core.commands import variable_flaw
+from airflow_provider_batchlinux.core.ids import package_problems
 from airflow_provider_batchlinux.core.parameters.spec import Path
-from airflow_provider_batchlinux.core.pools.spec.software import package_problems
 from airflow_provider_batchlinux.core.pools.validation.schema import Problem
 
 Body = Mapping[str, Any]

@@ -16,6 +16,7 @@ from airflow_provider_batchlinux.core.commands import (
     environment_problems,
     environment_settings,
 )
+from airflow_provider_batchlinux.core.ids import package_problems
 from airflow_provider_batchlinux.core.instants import iso8601_duration
 from airflow_provider_batchlinux.core.parameters.kinds import (
     Environment,
@@ -29,7 +30,7 @@ from airflow_provider_batchlinux.core.parameters.kinds import (
 )
 from airflow_provider_batchlinux.core.parameters.spec import Spec
 from airflow_provider_batchlinux.core.pools.spec.containers import TaskContainerSpec
-from airflow_provider_batchlinux.core.pools.spec.software import ApplicationPackageSpec, package_problems
+from airflow_provider_batchlinux.core.pools.spec.software import ApplicationPackageSpec
 from airflow_provider_batchlinux.core.storage.grants import Grant
 from airflow_provider_batchlinux.core.storage.locations import GivenLocation, Location, parse_location
 from airflow_provider_batchlinux.core.tasks.spec.data import (
