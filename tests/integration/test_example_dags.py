@@ -24,6 +24,7 @@ from airflow_provider_batchlinux.core.users.ledger import LedgerEntry
 from tests.airflow_harness import load_dag, run_dag, run_task, updated_assets, xcom_of
 from tests.batch_account import BatchAccount, eventually
 from tests.conftest import INSTALLATION
+from tests.management_plane import connect
 
 EXAMPLES = Path(__file__).parents[2] / "example_dags"
 
@@ -206,3 +207,26 @@ def test_the_examples_are_parsed_without_azure():
 
     said = [line for line in done.stdout.splitlines() if line.endswith((" False", " True"))]
     assert said == [f"{path.stem} False" for path in paths]
+
+
+def test_a_pool_in_an_own_network_with_an_own_image_runs_packaged_programs(secure_emulator, monkeypatch):
+    control = secure_emulator.control
+    report = "#!/bin/sh\necho '{\"version\": %d}'\n"
+    control.set_package("tools", "1", {"bin/report": report % 1})
+    named = {
+        "SUBNET": control.set_subnet("vnet", "nodes", prefix="10.1.0.0/24"),
+        "IMAGE": control.set_image("etl", gallery="shared", version="1.0.0"),
+        "TOOLS": control.set_package("tools", "2", {"bin/report": report % 2}),
+    }
+    for name, resource_id in named.items():
+        monkeypatch.setenv(f"AIRFLOW_VAR_BATCH_{name}_ID", resource_id)
+    connect(monkeypatch, secure_emulator)
+
+    run = run_dag(hurried(load_dag(EXAMPLES / "example_own_network.py")))
+
+    assert str(run.state) == "success"
+    [ready] = xcom_of(run, "private.wait")
+    assert ready["nodes"] == {"idle": 2}
+    results = [xcom_of(run, f"private.{task_id}")[0]["result"] for task_id in ("report", "newer_report")]
+    assert results == [{"version": 1}, {"version": 2}]
+    nothing_is_left(BatchAccount(secure_emulator))
