@@ -26,7 +26,6 @@ with (
         doc_md=__doc__,
         tags=["batchlinux", "example"],
     ) as dag,
-    # [START own_network]
     BatchLinuxPool(
         "private",
         image={"id": "{{ var.value.batch_image_id }}", "node_agent_sku": "batch.node.ubuntu 24.04"},
@@ -40,7 +39,6 @@ with (
         deferrable=True,
         timeout=1800,
     ) as pool,
-    # [END own_network]
 ):
     report = BatchLinuxTaskOperator(
         task_id="report",

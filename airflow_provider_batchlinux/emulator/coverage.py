@@ -12,7 +12,6 @@ PARTLY: Mapping[str, str] = {
     "upload_node_logs": "the log files are the emulator's own",
     "list_node_extensions": "the extensions of the pool are shown as installed; nothing is installed",
     "get_node_extension": "the extensions of the pool are shown as installed; nothing is installed",
-    "reimage_node": "files and users of the node are deleted; no image is installed",
     "create_pool": "mounts are directories, extensions are names",
     "create_task": "as a process of the owner; in a container only with `--containers`",
     "create_task_collection": "as `create_task`",

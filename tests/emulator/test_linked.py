@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from datetime import datetime, timezone
 from typing import Any
 
 import pytest
@@ -11,6 +12,10 @@ from azure.batch import BatchClient, models
 from azure.core.exceptions import HttpResponseError
 
 from airflow_provider_batchlinux.emulator import EmulatorControl, RunningEmulator
+from airflow_provider_batchlinux.emulator.protocol.wire import Version
+from airflow_provider_batchlinux.emulator.rules.networks import lets_ssh_in, reaches_batch
+from airflow_provider_batchlinux.emulator.state.records import Pool, Resource
+from airflow_provider_batchlinux.emulator.state.store import Store
 from tests.emulator.entra import credential
 
 AGENT = "batch.node.ubuntu 24.04"
@@ -230,3 +235,53 @@ def test_what_azure_refuses_is_refused(pools: Pools, declare: Declare, code: str
     error: Any = refused.value.model
     assert error.code == code
     assert reason in str([value.value for value in error.error_values or ()])
+
+
+def rule(access: str, priority: int, ports: str, side: str, **more: str) -> dict[str, Any]:
+    direction, name = (
+        ("Inbound", "sourceAddressPrefix") if ports == "22" else ("Outbound", "destinationAddressPrefix")
+    )
+    facts = {"protocol": "Tcp", "destinationPortRange": ports, name: side, **more}
+    return {"properties": {"direction": direction, "access": access, "priority": priority, **facts}}
+
+
+RULES: list[Any] = [
+    pytest.param(None, True, True, id="no group"),
+    pytest.param([], True, False, id="no rule"),
+    pytest.param([rule("Allow", 200, "22", "203.0.113.0/24")], True, True, id="SSH for some"),
+    pytest.param(
+        [rule("Allow", 200, "22", "*"), rule("Deny", 100, "22", "Internet")],
+        True,
+        False,
+        id="the first counts",
+    ),
+    pytest.param([rule("Deny", 100, "*", "*")], False, False, id="nothing out"),
+    pytest.param([rule("Deny", 100, "400-500", "Internet")], False, False, id="no web"),
+    pytest.param([rule("Deny", 100, "80", "Internet")], True, False, id="another port"),
+    pytest.param([rule("Deny", 100, "443", "Storage")], True, False, id="another service"),
+    pytest.param([rule("Deny", 100, "443", "*", protocol="Udp")], True, False, id="another protocol"),
+    pytest.param(
+        [
+            rule("Deny", 200, "*", "*"),
+            rule("Allow", 100, "443", "BatchNodeManagement.westeurope"),
+        ],
+        True,
+        False,
+        id="Batch alone",
+    ),
+]
+
+
+@pytest.mark.parametrize(("rules", "is_connected", "has_ssh"), RULES)
+def test_a_security_group_lets_through_what_its_first_rule_allows(
+    rules: list[dict[str, Any]] | None, is_connected: bool, has_ssh: bool
+) -> None:
+    now, store = datetime(2026, 1, 1, tzinfo=timezone.utc), Store()
+    version = Version("0x1", now)
+    group = {} if rules is None else {"networkSecurityGroup": {"id": "group"}}
+    store.resources.put("group", Resource("group", "", version, "", {"securityRules": rules or []}))
+    store.resources.put("subnet", Resource("subnet", "", version, "", group))
+    spec = {"networkConfiguration": {"subnetId": "subnet"}}
+    pool = Pool("linux", spec, now, version, "active", now, "steady", now, 0, 0)
+
+    assert (reaches_batch(store, pool), lets_ssh_in(store, pool)) == (is_connected, has_ssh)

@@ -9,11 +9,43 @@ from typing import Any
 from airflow_provider_batchlinux.emulator.account.account import EmulatedAccount
 from airflow_provider_batchlinux.emulator.account.linked import KINDS, LinkedResources
 from airflow_provider_batchlinux.emulator.management.arm import ArmAnswer, ArmCall, ArmError, not_found
-from airflow_provider_batchlinux.emulator.protocol.azure_ids import NETWORK, SUBNET, kind_of
+from airflow_provider_batchlinux.emulator.protocol.azure_ids import (
+    GALLERY_VERSION,
+    NETWORK,
+    SECURITY_GROUP,
+    SUBNET,
+    kind_of,
+)
 from airflow_provider_batchlinux.emulator.rules.networks import usage_of
 from airflow_provider_batchlinux.emulator.state.records import Json, Resource
 
 _BY_KIND = {kind.lower(): kind for kind in KINDS}
+_TEXTS = [str]
+_SUBNET = {
+    "addressPrefix": str,
+    "addressPrefixes": _TEXTS,
+    "networkSecurityGroup": {"id": str},
+    "delegations": [dict],
+}
+_RULE = {
+    "direction": str,
+    "access": str,
+    "protocol": str,
+    "priority": int,
+    "destinationPortRange": str,
+    "destinationPortRanges": _TEXTS,
+    "destinationAddressPrefix": str,
+    "destinationAddressPrefixes": _TEXTS,
+    "sourceAddressPrefix": str,
+    "sourceAddressPrefixes": _TEXTS,
+}
+_SHAPES: Mapping[str, Mapping[str, Any]] = {
+    NETWORK: {"subnets": [{"name": str, "properties": _SUBNET}]},
+    SUBNET: _SUBNET,
+    SECURITY_GROUP: {"securityRules": [{"name": str, "properties": _RULE}]},
+    GALLERY_VERSION: {"publishingProfile": {"targetRegions": [{"name": str}]}},
+}
+"""The properties that are read, with their types: a list has one for its items, a mapping for its values."""
 
 
 class ManagedResources:
@@ -30,18 +62,19 @@ class ManagedResources:
         """Answer PUT of a resource."""
         kind, body = _BY_KIND[kind_of(call.path)], call.read()
         properties = dict(body.get("properties") or {})
+        if not _has_shape(properties, _SHAPES.get(kind, {})):
+            raise ArmError(400, "InvalidRequestFormat", "Cannot parse the request.")
         parent = self._parent(call.path, kind)
         location = body.get("location") or (None if parent is None else parent.location)
         if not isinstance(location, str):
             raise ArmError(400, "LocationRequired", "The location property is required for this definition.")
         subnets = properties.pop("subnets", ()) if kind == NETWORK else ()
-        if kind == SUBNET:
-            _check_subnet(properties)
+        for each in (properties,) if kind == SUBNET else (subnet.get("properties", {}) for subnet in subnets):
+            _check_subnet(each)
         is_new = self._account.service.store.resources.get(call.path) is None
         made = self._linked.put(kind, call.path, properties, call.now, location=location)
         for subnet in subnets:
-            _check_subnet(subnet.get("properties") or {})
-            subnet_id = f"{call.path}/subnets/{subnet['name']}"
+            subnet_id = f"{call.path}/subnets/{subnet.get('name', 'default')}"
             self._linked.put(SUBNET, subnet_id, subnet["properties"], call.now, location=location)
         return ArmAnswer(201 if is_new else 200, self._view(made))
 
@@ -110,11 +143,20 @@ class ManagedResources:
         }
 
 
+def _has_shape(value: Any, shape: Any) -> bool:
+    if isinstance(shape, list):
+        return isinstance(value, list) and all(_has_shape(item, shape[0]) for item in value)
+    if isinstance(shape, Mapping):
+        return isinstance(value, Mapping) and all(
+            _has_shape(value[name], inner) for name, inner in shape.items() if name in value
+        )
+    return isinstance(value, shape)
+
+
 def _check_subnet(properties: Json) -> None:
-    prefixes = [properties.get("addressPrefix"), *(properties.get("addressPrefixes") or ())]
-    given = next((prefix for prefix in prefixes if prefix is not None), None)
+    given = properties.get("addressPrefix") or next(iter(properties.get("addressPrefixes", ())), "none")
     try:
-        IPv4Network(given or "none")
+        IPv4Network(given)
     except ValueError:
         sentence = f"Address prefix {given} is not a valid IPv4 prefix of a subnet."
         raise ArmError(400, "InvalidCIDRNotation", sentence) from None

@@ -206,6 +206,87 @@ def test_what_cannot_be_answered_is_refused_in_the_form_of_azure(
     assert answer["error"]["message"]
 
 
+def test_a_pool_runs_in_what_the_management_plane_has_made(client: Client) -> None:
+    group = client.account.partition("/providers/")[0]
+    network = f"{group}/providers/Microsoft.Network/virtualNetworks/vnet"
+    rules = f"{group}/providers/Microsoft.Network/networkSecurityGroups/rules"
+    gallery = f"{group}/providers/Microsoft.Compute/galleries/shared"
+    west = {"location": "westeurope"}
+    no_batch = {
+        "direction": "Outbound",
+        "access": "Deny",
+        "priority": 100,
+        "protocol": "Tcp",
+        "destinationPortRanges": ["80", "400-500"],
+        "destinationAddressPrefix": "Internet",
+    }
+    security = {"securityRules": [{"name": "no-batch", "properties": no_batch}]}
+    subnets = [{"name": "a", "properties": {"addressPrefix": "10.0.0.0/24"}}]
+    regions = {"publishingProfile": {"targetRegions": [{"name": "West Europe"}]}}
+    assert client.call("PUT", rules, {**west, "properties": security})[0] == 201
+    assert client.call("PUT", network, {**west, "properties": {"subnets": subnets}})[0] == 201
+    assert client.call("PUT", f"{gallery}/images/etl", {**west, "properties": {}})[0] == 404
+    for path, properties in ((gallery, {}), (f"{gallery}/images/etl", {"hyperVGeneration": "V2"})):
+        assert client.call("PUT", path, {**west, "properties": properties})[0] == 201
+    east = {"location": "eastus", "properties": regions}
+    assert client.call("PUT", f"{gallery}/images/etl/versions/1.0.0", east)[0] == 201
+
+    closed = {"addressPrefix": "10.0.1.0/29", "networkSecurityGroup": {"id": rules}}
+    assert client.call("PUT", f"{network}/subnets/b", {"properties": closed})[0] == 201
+    machine = {**MACHINE, "imageReference": {"id": f"{gallery}/images/etl"}}
+    for name in ("a", "b"):
+        pool = {
+            **POOL["properties"],
+            "networkConfiguration": {"subnetId": f"{network}/subnets/{name}"},
+            "deploymentConfiguration": {"virtualMachineConfiguration": machine},
+        }
+        assert client.call("PUT", f"{client.account}/pools/{name}", {"properties": pool})[0] == 200
+
+    shown = client.call("GET", network)[1]
+    assert [subnet["name"] for subnet in shown["properties"]["subnets"]] == ["a", "b"]
+    listed = client.call("GET", f"{network}/subnets")[1]["value"]
+    assert [subnet["properties"]["addressPrefix"] for subnet in listed] == ["10.0.0.0/24", "10.0.1.0/29"]
+    usages = client.call("GET", f"{network}/usages")[1]["value"]
+    assert [usage["limit"] for usage in usages] == [251, 3]
+    assert client.call("DELETE", network)[0] == 200
+    assert client.call("GET", f"{network}/subnets/a")[0] == 404
+
+
+WRONG_RESOURCES = [
+    pytest.param("Network/virtualNetworks/v", {"properties": {}}, "LocationRequired", id="no region"),
+    pytest.param(
+        "Network/virtualNetworks/v",
+        {"location": "x", "properties": {"subnets": "a"}},
+        "InvalidRequestFormat",
+        id="no list",
+    ),
+    pytest.param(
+        "Network/virtualNetworks/v",
+        {"location": "x", "properties": {"subnets": [{"name": "a", "properties": {}}]}},
+        "InvalidCIDRNotation",
+        id="no range",
+    ),
+    pytest.param(
+        "Network/networkSecurityGroups/n",
+        {"location": "x", "properties": {"securityRules": [{"properties": {"priority": "1"}}]}},
+        "InvalidRequestFormat",
+        id="no number",
+    ),
+    pytest.param(
+        "Compute/galleries/g/images/i", {"location": "x"}, "ParentResourceNotFound", id="no gallery"
+    ),
+]
+
+
+@pytest.mark.parametrize(("path", "body", "code"), WRONG_RESOURCES)
+def test_a_wrong_resource_is_refused(client: Client, path: str, body: Any, code: str) -> None:
+    group = client.account.partition("/providers/")[0]
+
+    status, answer, _ = client.call("PUT", f"{group}/providers/Microsoft.{path}", body)
+
+    assert (status in (400, 404), answer["error"]["code"]) == (True, code)
+
+
 def test_wrong_places_are_told_apart(client: Client) -> None:
     facts = client.facts
     wrong_group = client.account.replace(f"/{facts.resource_group}/", "/other/")
