@@ -24,6 +24,7 @@ class Applications:
         assert emulator.management is not None
         self._ca = str(emulator.ca)
         self._names = emulator.management.resource_group, emulator.account
+        self.pools = client.pool
         self.applications = client.application
         self.packages = client.application_package
 
@@ -44,6 +45,18 @@ class Applications:
     def activate(self, name: str, version: str, format_: str = "zip") -> Any:
         parameters = ActivateApplicationPackageParameters(format=format_)
         return self.packages.activate(*self._names, name, version, parameters)
+
+    def use(self, name: str) -> None:
+        reference = {"publisher": "canonical", "offer": "ubuntu-24_04-lts", "sku": "server"}
+        machine = {"imageReference": reference, "nodeAgentSkuId": "batch.node.ubuntu 24.04"}
+        properties = {
+            "vmSize": "standard_d2s_v5",
+            "deploymentConfiguration": {"virtualMachineConfiguration": machine},
+            "scaleSettings": {"fixedScale": {"targetDedicatedNodes": 0}},
+            "applicationPackages": [{"id": self.show(name).id, "version": "1.0"}],
+        }
+        pool: Any = {"properties": properties}
+        self.pools.create(*self._names, "linux", pool)
 
     def show(self, name: str, *version: str) -> Any:
         return (self.packages if version else self.applications).get(*self._names, name, *version)
@@ -92,6 +105,7 @@ def test_a_package_is_created_uploaded_activated_and_made_the_default(az: Applic
     assert (active.properties.state, active.properties.format) == ("Active", "zip")
     assert active.properties.last_activation_time is not None
     assert changed.properties.default_version == "1.0"
+    az.use("tools")
     assert az.show("tools").properties.display_name == "The tools"
     assert (az.list(), az.list("tools")) == (["tools"], ["1.0"])
     assert az.show("tools", "1.0").etag == active.etag != pending.etag
@@ -132,6 +146,12 @@ def _format(az: Applications) -> None:
     az.activate("tools", "1.0", "tar")
 
 
+def _pending(az: Applications) -> None:
+    az.create("tools")
+    az.upload("tools", "1.0", zipped())
+    az.use("tools")
+
+
 def _not_uploaded(az: Applications) -> None:
     az.create("tools")
     az.packages.create(*az._names, "tools", "1.0")
@@ -144,6 +164,7 @@ REFUSALS = [
     pytest.param(_default, 404, "ApplicationPackageNotFound", id="no package"),
     pytest.param(_not_uploaded, 404, "ApplicationPackageBlobNotFound", id="not uploaded"),
     pytest.param(_format, 400, "InvalidPropertyValue", id="another format"),
+    pytest.param(_pending, 409, "InvalidApplicationPackageReferences", id="not activated"),
     pytest.param(_updates, 409, "ApplicationPackageExists", id="no updates"),
     pytest.param(_full, 409, "ApplicationContainsPackages", id="with packages"),
 ]
