@@ -152,7 +152,7 @@ def test_the_task_runs_as_the_user_it_was_given(run_as: Any, identity: dict[str,
 def test_the_task_refers_to_its_packages() -> None:
     packages = [ApplicationPackageSpec("jq", "1.7"), ApplicationPackageSpec("yq")]
 
-    assert changed(application_packages=packages).task_rest()["applicationPackageReferences"] == [
+    assert changed(application_packages=packages).task_rest("main")["applicationPackageReferences"] == [
         {"applicationId": "jq", "version": "1.7"},
         {"applicationId": "yq"},
     ]
