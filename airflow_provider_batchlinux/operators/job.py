@@ -252,15 +252,14 @@ class BatchLinuxJobOperator(BatchLinuxWaitingOperator["JobRequest"]):
         self.inlets, self.outlets = with_assets(self.inlets, inputs), with_assets(self.outlets, outputs)
         self.tasks, self.command, self.items, self.max_failed = tasks, command, items, max_failed
         self.environment, self.inputs, self.outputs, self.manager = environment, inputs, outputs, manager
-        self.secret_environment, self.secret_files = secret_environment, secret_files
-        self.secret_storage, self.storage_conn_id, self.files = secret_storage, storage_conn_id, files
+        self.secret_environment, self.secret_files, self.files = secret_environment, secret_files, files
+        self.secret_storage, self.storage_conn_id = secret_storage, storage_conn_id
         self.storage_identity, self.result_file, self.container = storage_identity, result_file, container
-        self.run_as, self.required_slots, self.priority = run_as, required_slots, priority
+        self.application_packages, self.allow_empty, self.run_as = application_packages, allow_empty, run_as
+        self.required_slots, self.priority, self.quota_limit = required_slots, priority, quota_limit
         self.time_limit, self.max_retries, self.exit_codes = time_limit, max_retries, exit_codes
         self.preparation, self.release, self.delete_job = preparation, release, delete_job
         self.max_parallel, self.on_task_failure, self.results_to = max_parallel, on_task_failure, results_to
-        self.quota_limit, self.allow_empty = quota_limit, allow_empty
-        self.application_packages = application_packages
 
     @classmethod
     def request_class(cls) -> type[JobRequest]:
