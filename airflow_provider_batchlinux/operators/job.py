@@ -47,11 +47,7 @@ if TYPE_CHECKING:
     from airflow_provider_batchlinux.core.tasks.requests import JobRequest, OnTaskFailure
     from airflow_provider_batchlinux.core.tasks.spec.job import JobSpec
     from airflow_provider_batchlinux.core.tasks.spec.task import TaskSpec
-    from airflow_provider_batchlinux.specs import (
-        ApplicationPackageSpec,
-        AutoUserSpec,
-        TaskContainerSpec,
-    )
+    from airflow_provider_batchlinux.specs import AutoUserSpec, TaskContainerSpec
     from airflow_provider_batchlinux.triggers._base import BatchLinuxTrigger
 
 __all__ = ["BatchLinuxJobOperator"]
@@ -137,9 +133,6 @@ class BatchLinuxJobOperator(BatchLinuxWaitingOperator["JobRequest"]):
         instead of SAS tokens. (templated)
     :param container: the container to run the commands in: its image, or a
         :class:`~airflow_provider_batchlinux.specs.TaskContainerSpec`. (templated)
-    :param application_packages: application packages of the Batch account that a node installs before its
-        first command, each an :class:`~airflow_provider_batchlinux.specs.ApplicationPackageSpec`.
-        (templated)
     :param result_file: a JSON file in the working directory of each command, at most 48 KiB, whose content
         becomes the ``result`` in its record; it takes two requests for each command. ``None`` for none.
         (templated)
@@ -199,7 +192,6 @@ class BatchLinuxJobOperator(BatchLinuxWaitingOperator["JobRequest"]):
                 "outputs",
                 "exit_codes",
                 "container",
-                "application_packages",
                 "run_as",
                 "preparation",
                 "release",
@@ -226,7 +218,6 @@ class BatchLinuxJobOperator(BatchLinuxWaitingOperator["JobRequest"]):
         storage_conn_id: str = DEFAULT_STORAGE_CONN_ID,
         storage_identity: str | None = None,
         container: TaskContainerSpec | Mapping[str, Any] | str | None = None,
-        application_packages: Sequence[ApplicationPackageSpec | dict[str, Any]] | None = None,
         result_file: str | None = None,
         run_as: AutoUserSpec | Mapping[str, Any] | str | None = None,
         required_slots: int | str = 1,
@@ -252,14 +243,14 @@ class BatchLinuxJobOperator(BatchLinuxWaitingOperator["JobRequest"]):
         self.inlets, self.outlets = with_assets(self.inlets, inputs), with_assets(self.outlets, outputs)
         self.tasks, self.command, self.items, self.max_failed = tasks, command, items, max_failed
         self.environment, self.inputs, self.outputs, self.manager = environment, inputs, outputs, manager
-        self.secret_environment, self.secret_files, self.files = secret_environment, secret_files, files
-        self.secret_storage, self.storage_conn_id = secret_storage, storage_conn_id
+        self.secret_environment, self.secret_files = secret_environment, secret_files
+        self.secret_storage, self.storage_conn_id, self.files = secret_storage, storage_conn_id, files
         self.storage_identity, self.result_file, self.container = storage_identity, result_file, container
-        self.application_packages, self.allow_empty, self.run_as = application_packages, allow_empty, run_as
-        self.required_slots, self.priority, self.quota_limit = required_slots, priority, quota_limit
+        self.run_as, self.required_slots, self.priority = run_as, required_slots, priority
         self.time_limit, self.max_retries, self.exit_codes = time_limit, max_retries, exit_codes
         self.preparation, self.release, self.delete_job = preparation, release, delete_job
         self.max_parallel, self.on_task_failure, self.results_to = max_parallel, on_task_failure, results_to
+        self.quota_limit, self.allow_empty = quota_limit, allow_empty
 
     @classmethod
     def request_class(cls) -> type[JobRequest]:

@@ -63,7 +63,6 @@ class CommandRequest(WaitRequest):
     :param storage_conn_id: the connection to the storage account.
     :param storage_identity: the identity of the pool that is used instead of a SAS; ``None`` for a SAS.
     :param container: the container to run in, or its image; ``None`` for none.
-    :param application_packages: the packages that the node installs first; ``None`` for none.
     :param result_file: the JSON file with the result; ``None`` for none.
     :param run_as: the user account or automatic user to run as; ``None`` for the default.
     :param required_slots: the task slots that a command occupies.
@@ -85,7 +84,6 @@ class CommandRequest(WaitRequest):
     storage_conn_id: Text
     storage_identity: Text | None
     container: TaskContainerSpec | Text | None
-    application_packages: tuple[ApplicationPackageSpec, ...] | None
     result_file: Text | None
     run_as: AutoUserSpec | Text | None
     required_slots: PositiveCount
@@ -110,7 +108,6 @@ class CommandRequest(WaitRequest):
             storage_conn_id=self.storage_conn_id,
             storage_identity=self.storage_identity,
             container=TaskContainerSpec(image) if isinstance(image, str) else image,
-            application_packages=self.application_packages or (),
             run_as=self.run_as,
             required_slots=self.required_slots,
             time_limit=self.time_limit,
@@ -127,6 +124,7 @@ class TaskRequest(CommandRequest):
     A command to run on a node of a pool.
 
     :param command: the command.
+    :param application_packages: the packages that the node installs first; ``None`` for none.
     :param elevated: whether to run as root.
     :param affinity: the node on which it is preferred to run; ``None`` for any.
     :param start_limit: the seconds that it may wait for its start; ``None`` for no limit.
@@ -135,6 +133,7 @@ class TaskRequest(CommandRequest):
     """
 
     command: Text
+    application_packages: tuple[ApplicationPackageSpec, ...] | None
     elevated: Flag
     affinity: ServiceId | None
     start_limit: Seconds | None
@@ -150,7 +149,8 @@ class TaskRequest(CommandRequest):
 
     def task(self) -> TaskSpec:
         """Return the command with its parts."""
-        task = replace(self.parts(self.command), affinity=self.affinity)
+        packages = self.application_packages or ()
+        task = replace(self.parts(self.command), affinity=self.affinity, application_packages=packages)
         return replace(task, run_as=AutoUserSpec(elevation="admin")) if self.elevated else task
 
 
