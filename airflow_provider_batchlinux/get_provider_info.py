@@ -31,7 +31,7 @@ def get_provider_info() -> dict[str, Any]:
             "operators.sweeper",
             "operators.task",
         ),
-        "sensors": _modules("sensors.nodes", "sensors.pool"),
+        "sensors": _modules("sensors.job", "sensors.nodes", "sensors.pool"),
         "triggers": _modules(
             "triggers.job",
             "triggers.node_actions",

@@ -45,22 +45,24 @@ if TYPE_CHECKING:
 
     from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
     from airflow_provider_batchlinux.client.transport.account import AccountSettings
+    from airflow_provider_batchlinux.core.parameters.requests import SensorRequest
     from airflow_provider_batchlinux.core.pools.requests import PoolSensorRequest
     from airflow_provider_batchlinux.hooks.batch_linux import BatchLinuxSession
     from airflow_provider_batchlinux.triggers._base import BatchLinuxTrigger
 
-    S = TypeVar("S", bound=PoolSensorRequest)
+    S = TypeVar("S", bound=SensorRequest)
+    P = TypeVar("P", bound=PoolSensorRequest)
 else:
     S = TypeVar("S")
+    P = TypeVar("P")
 
 T = TypeVar("T")
 
 
-class BatchLinuxPoolSensor(PlainFailures, ParametersMixin[S], BaseSensorOperator):
+class BatchLinuxSensor(PlainFailures, ParametersMixin[S], BaseSensorOperator):
     """
-    The base of the sensors that wait for something about a pool.
+    The base of all sensors.
 
-    :param pool_id: the pool. (templated)
     :param deferrable: wait on the triggerer and free the worker; the default is Airflow's
         ``[operators] default_deferrable``. ``mode="reschedule"`` frees the worker too, but starts a worker
         process for each poll.
@@ -70,13 +72,11 @@ class BatchLinuxPoolSensor(PlainFailures, ParametersMixin[S], BaseSensorOperator
     :param batch_linux_conn_id: the connection to the Batch account. (templated)
     """
 
-    operator_extra_links = (BatchLinuxPoolPageLink(), BatchLinuxPoolLink())
     ui_color = "#e3f3d8"
 
     def __init__(
         self,
         *,
-        pool_id: str,
         deferrable: bool | str = conf.getboolean("operators", "default_deferrable", fallback=False),
         poke_interval: timedelta | float = 30,
         timeout: timedelta | float = 3600,
@@ -84,7 +84,6 @@ class BatchLinuxPoolSensor(PlainFailures, ParametersMixin[S], BaseSensorOperator
         **kwargs: Any,
     ) -> None:
         super().__init__(poke_interval=poke_interval, timeout=timeout, **kwargs)
-        self.pool_id = pool_id
         self.deferrable = deferrable
         self.batch_linux_conn_id = batch_linux_conn_id
         self._status = ""
@@ -162,6 +161,11 @@ class BatchLinuxPoolSensor(PlainFailures, ParametersMixin[S], BaseSensorOperator
             return asked
         return interval_after(time.monotonic() - self._changed_at, asked, SOONEST_OF_NODES)
 
+    @property
+    def linked_pool(self) -> str:
+        """The pool that the links of the task lead to; empty if they lead to none."""
+        return ""
+
     def begin(self, context: Context) -> None:
         """Prepare a run, or the rest of a run after a deferral."""
 
@@ -193,7 +197,7 @@ class BatchLinuxPoolSensor(PlainFailures, ParametersMixin[S], BaseSensorOperator
             self._session = session
             try:
                 self.begin(context)
-                self._link_pool(context)
+                self._link(context)
                 yield
             except AirflowException as error:
                 self.clean_up(error)
@@ -210,12 +214,12 @@ class BatchLinuxPoolSensor(PlainFailures, ParametersMixin[S], BaseSensorOperator
             trigger.max_poll_interval = (self.max_wait or timeout).total_seconds()
         return trigger
 
-    def _link_pool(self, context: Context) -> None:
+    def _link(self, context: Context) -> None:
         try:
             account = self.account()
         except Exception:  # the first poll reports what is wrong with the connection
             return
-        persist_links(self, context, account, self.request.pool_id)
+        persist_links(self, context, account, self.linked_pool)
         trigger = self.trigger()
         if trigger.cancels_on_kill:
             self._cancelled_by_kill = trigger, account
@@ -231,3 +235,22 @@ class BatchLinuxPoolSensor(PlainFailures, ParametersMixin[S], BaseSensorOperator
 
     def _timed_out(self, status: str) -> AirflowSensorTimeout:
         return AirflowSensorTimeout(str(WaitTimeoutError.after(timedelta(seconds=self.timeout), status)))
+
+
+class BatchLinuxPoolSensor(BatchLinuxSensor[P]):
+    """
+    The base of the sensors that wait for something about a pool.
+
+    :param pool_id: the pool. (templated)
+    """
+
+    operator_extra_links = (BatchLinuxPoolPageLink(), BatchLinuxPoolLink())
+
+    def __init__(self, *, pool_id: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.pool_id = pool_id
+
+    @property
+    def linked_pool(self) -> str:
+        """The pool that is waited for."""
+        return self.request.pool_id

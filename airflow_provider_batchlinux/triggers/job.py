@@ -1,4 +1,4 @@
-"""The trigger that waits for the many commands of a job, and ends the job if its task is killed."""
+"""The triggers that wait for a job: for one of an operator, which a kill ends, and for one made elsewhere."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
+    from airflow_provider_batchlinux.client.tasks.job_outcome import JobOutcomeWait
     from airflow_provider_batchlinux.client.tasks.job_wait import JobWait
     from airflow_provider_batchlinux.client.waits.shared_account import SharedAccount
     from airflow_provider_batchlinux.triggers._base import WaitArguments
 
-__all__ = ["BatchLinuxJobTrigger"]
+__all__ = ["BatchLinuxJobOutcomeTrigger", "BatchLinuxJobTrigger"]
 
 
 class BatchLinuxJobTrigger(BatchLinuxTrigger):
@@ -120,3 +121,55 @@ class BatchLinuxJobTrigger(BatchLinuxTrigger):
         await (client.delete_job(self.job_id) if deletes else client.end_job(self.job_id))
         await delete_secrets(secrets, storage_access())
         self.log.info("Ended job %r, because its Airflow task was ended.", self.job_id)
+
+
+class BatchLinuxJobOutcomeTrigger(BatchLinuxTrigger):
+    """
+    Fire when all tasks of a job that was made elsewhere have ended, or one of them, or can never end.
+
+    :param job_id: the job.
+    :param batch_task_id: the task to wait for; ``None`` for all.
+    :param max_failed: the number or share of tasks that may fail.
+    :param allow_empty: whether the job may end without a task.
+    :param shown: the failed tasks whose output is in the log already.
+    """
+
+    soonest = SOONEST_OF_COMMANDS
+
+    def __init__(
+        self,
+        *,
+        job_id: str,
+        batch_task_id: str | None = None,
+        max_failed: int | str = 0,
+        allow_empty: bool = False,
+        shown: Sequence[str] | None = None,
+        **common: Unpack[WaitArguments],
+    ) -> None:
+        super().__init__(**common)
+        self.job_id = job_id
+        self.batch_task_id = batch_task_id
+        self.max_failed = max_failed
+        self.allow_empty = allow_empty
+        self.shown = list(shown or ())
+
+    def wait(self, client: BatchLinuxClient) -> JobOutcomeWait:
+        """Wait for the job or its task, and log how many have ended."""
+        from airflow_provider_batchlinux.client.tasks.job_outcome import JobOutcomeWait, TaskOutcomeWait
+
+        if self.batch_task_id is not None:
+            return TaskOutcomeWait(client, "", self.job_id, 1, task_id=self.batch_task_id)
+        return JobOutcomeWait(
+            client,
+            "",
+            self.job_id,
+            total=1,
+            shown=self.shown,
+            max_failed=self.max_failed,
+            allow_empty=self.allow_empty,
+        )
+
+    def _result_at(self, account: SharedAccount) -> Awaitable[dict[str, Any]]:
+        from airflow_provider_batchlinux.client.waits.watching import wait_for_commands
+
+        return wait_for_commands(account, self.job_id, self.wait, self.schedule(first_wait=self.first_wait))

@@ -66,6 +66,7 @@ from airflow_provider_batchlinux.operators.sweeper import (
     BatchLinuxSweepPoolsOperator,
 )
 from airflow_provider_batchlinux.operators.task import BatchLinuxTaskOperator
+from airflow_provider_batchlinux.sensors.job import BatchLinuxJobSensor
 from airflow_provider_batchlinux.sensors.nodes import BatchLinuxNodesIdleSensor
 from airflow_provider_batchlinux.sensors.pool import BatchLinuxPoolGoneSensor, BatchLinuxPoolSteadySensor
 from airflow_provider_batchlinux.specs import (
@@ -79,7 +80,7 @@ from airflow_provider_batchlinux.specs import (
     zero_when_idle,
 )
 from airflow_provider_batchlinux.task_groups.pool import BatchLinuxPool
-from airflow_provider_batchlinux.triggers.job import BatchLinuxJobTrigger
+from airflow_provider_batchlinux.triggers.job import BatchLinuxJobOutcomeTrigger, BatchLinuxJobTrigger
 from airflow_provider_batchlinux.triggers.node_actions import BatchLinuxNodesActedTrigger
 from airflow_provider_batchlinux.triggers.node_users import BatchLinuxNodesForUserTrigger
 from airflow_provider_batchlinux.triggers.node_users_lease import BatchLinuxNodeUsersLeaseTrigger
@@ -104,6 +105,9 @@ class OwnOperator(BaseOperator):
     )
     job_over = BatchLinuxJobTrigger(
         pool_id="etl", job_id="job", batch_linux_conn_id="batch", poll_interval=15
+    )
+    job_elsewhere_over = BatchLinuxJobOutcomeTrigger(
+        job_id="job", max_failed="5%", batch_linux_conn_id="batch", poll_interval=15
     )
 
     def execute(self, context: Context) -> None:
@@ -341,6 +345,8 @@ with DAG("typed", schedule="@daily", start_date=pendulum.datetime(2026, 1, 1)):
     BatchLinuxUploadNodeLogsOperator(task_id="logs", pool_id=pool_id, container="abfs://logs", since=3600)
     BatchLinuxPoolSteadySensor(task_id="steady", pool_id=pool_id, deferrable=True, mode="reschedule")
     BatchLinuxPoolGoneSensor(task_id="gone", pool_id=pool_id, timeout=600)
+    BatchLinuxJobSensor(task_id="rendered", job_id="render", max_failed="5%", allow_empty=True, timeout=600)
+    BatchLinuxJobSensor(task_id="main", job_id="render", batch_task_id="main", deferrable=True)
     BatchLinuxSweepPoolsOperator(
         task_id="sweep", delete="{{ params.delete }}", ended_runs=False, installations=["old"]
     )

@@ -126,7 +126,8 @@ class JobWait:
             self._note = "What is left waits for commands that have failed."
         else:
             unprepared = await self._unprepared() if self.prepares else None
-            self._note = unprepared or await self._obstacle.newest() or ""
+            obstacle = await self._obstacle.newest() if self.pool_id and not unprepared else None
+            self._note = unprepared or obstacle or ""
             return False
         # The counts may be outdated, so that something may run after all.
         return not await self._has(f"{_NOT_ENDED} and state ne 'active'")

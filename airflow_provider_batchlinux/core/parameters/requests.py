@@ -20,6 +20,17 @@ class OperatorRequest(Request):
 
 
 @dataclass(frozen=True)
+class SensorRequest(OperatorRequest):
+    """
+    A wait of a sensor.
+
+    :param deferrable: whether it waits on the triggerer.
+    """
+
+    deferrable: Flag
+
+
+@dataclass(frozen=True)
 class PoolIdRequest(OperatorRequest):
     """
     The parameters of an operator or sensor for one pool.

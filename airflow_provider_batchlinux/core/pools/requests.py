@@ -14,7 +14,12 @@ from airflow_provider_batchlinux.core.parameters.kinds import (
     Seconds,
     Text,
 )
-from airflow_provider_batchlinux.core.parameters.requests import OperatorRequest, PoolIdRequest, WaitRequest
+from airflow_provider_batchlinux.core.parameters.requests import (
+    OperatorRequest,
+    PoolIdRequest,
+    SensorRequest,
+    WaitRequest,
+)
 from airflow_provider_batchlinux.core.pools.changes.resize import ResizeSpec, RunningTasks
 from airflow_provider_batchlinux.core.pools.readiness.policy import ReadinessPolicy, Ready
 from airflow_provider_batchlinux.core.pools.repair import RepairSpec
@@ -137,14 +142,8 @@ class SweepPoolsRequest(OperatorRequest):
 
 
 @dataclass(frozen=True)
-class PoolSensorRequest(PoolIdRequest):
-    """
-    A wait of a sensor.
-
-    :param deferrable: whether it waits on the triggerer.
-    """
-
-    deferrable: Flag
+class PoolSensorRequest(SensorRequest, PoolIdRequest):
+    """A wait of a sensor for a pool."""
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from airflow_provider_batchlinux.core.parameters.kinds import (
     Text,
     Variables,
 )
-from airflow_provider_batchlinux.core.parameters.requests import WaitRequest
+from airflow_provider_batchlinux.core.parameters.requests import SensorRequest, WaitRequest
 from airflow_provider_batchlinux.core.pools.spec.containers import TaskContainerSpec
 from airflow_provider_batchlinux.core.pools.spec.software import ApplicationPackageSpec
 from airflow_provider_batchlinux.core.storage.locations import Location
@@ -208,3 +208,31 @@ class JobRequest(CommandRequest):
             for name, task in given.items()
             if task is not None
         }
+
+
+@dataclass(frozen=True)
+class JobSensorRequest(SensorRequest):
+    """
+    A wait for a job that was made elsewhere.
+
+    :param job_id: the job.
+    :param batch_task_id: the task of it to wait for; ``None`` for all.
+    :param max_failed: the number or share of tasks that may fail.
+    :param allow_empty: whether the job may end without a task.
+    """
+
+    job_id: ServiceId
+    batch_task_id: ServiceId | None
+    max_failed: CountOrShare
+    allow_empty: Flag
+
+    def problems(self) -> list[str]:
+        """List the parameters that cannot be combined."""
+        if self.batch_task_id is None:
+            return []
+        given = {"max_failed": bool(str(self.max_failed).strip("0.% ")), "allow_empty": self.allow_empty}
+        return [
+            f"{name} is about all tasks of the job; it has no effect with batch_task_id."
+            for name, is_given in given.items()
+            if is_given
+        ]
