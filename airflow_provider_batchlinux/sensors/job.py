@@ -16,7 +16,7 @@ __all__ = ["BatchLinuxJobSensor"]
 
 class BatchLinuxJobSensor(BatchLinuxSensor["JobSensorRequest"]):
     """
-    Wait until all tasks of a job have succeeded, or one of them; whoever made the job.
+    Wait until all tasks of a job have succeeded, or one of them. Another Dag or program has made the job.
 
     A job without tasks is waited for: more may be added until the job ends. As soon as all tasks that the job
     has have ended, the wait is over. The task fails immediately if waiting cannot help:
