@@ -15,7 +15,6 @@ from airflow.providers.common.compat.sdk import AirflowSkipException
 from airflow_provider_batchlinux.core.instants import Duration
 from airflow_provider_batchlinux.core.tasks.cleanup import DeleteJob
 from airflow_provider_batchlinux.exceptions import (
-    BatchLinuxError,
     BatchQuotaError,
     TaskFailedError,
     TaskFailedForGoodError,
@@ -90,7 +89,8 @@ class BatchLinuxJobOperator(BatchLinuxWaitingOperator["JobRequest"]):
     they end, and shows the first failures immediately, with the end of their stderr.
 
     - A retry, also after the task was cleared, runs only the commands that have failed or never ran. A
-      command has succeeded only if its text, data and other parts are still the same.
+      command has succeeded only if its text, data and other parts are still the same, also of those that it
+      waits for, and its result file can be read.
     - A job whose worker was lost goes on. A job that has ended stays until all commands have succeeded, and
       holds no quota; ``delete_job`` says what follows.
     - Killing the Airflow task, or marking it, ends the job, and keeps what is done for a later try.
@@ -112,7 +112,7 @@ class BatchLinuxJobOperator(BatchLinuxWaitingOperator["JobRequest"]):
         of a file with such a list as JSON or JSON lines. (templated)
     :param command: the bash command that runs for each of ``items``, and for tasks that have none of their
         own; ``None`` for none. ``{item}`` in it stands for the item, ``{item.name}`` for a value in an item
-        that is a mapping, quoted for bash; do not put quotes around it. (templated)
+        that is a mapping, quoted for bash; quotes around it are refused. (templated)
     :param items: the values for each of which ``command`` runs, instead of ``tasks``; or the path or URL of a
         file with them. In ``environment``, ``inputs``, ``outputs`` and ``result_file``, ``{item}`` stands for
         the item, too. (templated)
@@ -157,7 +157,7 @@ class BatchLinuxJobOperator(BatchLinuxWaitingOperator["JobRequest"]):
     :param on_task_failure: what a failed command does to the others: ``continue``, or ``end`` the job.
         Commands that depend on it are not run in any case. (templated)
     :param max_failed: how many commands may fail or not run, as a number or a share such as ``"5%"``, for the
-        Airflow task to succeed. (templated)
+        Airflow task to succeed; the manager may not fail. (templated)
     :param results_to: a blob or prefix such as ``"abfs://results/{{ run_id }}/"``, to which the records are
         written as JSON lines; ``None`` for no file. (templated)
     :param allow_empty: succeed, with a warning, if there is no command; ``False`` fails the task. (templated)
@@ -298,7 +298,7 @@ class BatchLinuxJobOperator(BatchLinuxWaitingOperator["JobRequest"]):
             )
         except BatchQuotaError as error:
             return self.wait_for_room(context, error, request.quota_limit)
-        except BatchLinuxError:
+        except Exception:  # also of a storage connection that cannot be used
             if is_last:
                 await self.current_trigger.try_to_cancel(client, KILL_LIMIT)
             raise
@@ -385,8 +385,14 @@ class BatchLinuxJobOperator(BatchLinuxWaitingOperator["JobRequest"]):
 
         :param note: why some commands never run, as far as the wait knows.
         """
-        from airflow_provider_batchlinux.client.tasks.records import ends_of, jobs_of_tries, read_records
+        from airflow_provider_batchlinux.client.tasks.records import (
+            ends_of,
+            forget_lost,
+            jobs_of_tries,
+            read_records,
+        )
         from airflow_provider_batchlinux.core.tasks.records import allowed_failures, counts_of, failure_text
+        from airflow_provider_batchlinux.core.tasks.spec.job import MANAGER_ID
 
         request, tasks = self.request, self._commands()
         owner = marked_owner(context, self.installation)
@@ -398,10 +404,13 @@ class BatchLinuxJobOperator(BatchLinuxWaitingOperator["JobRequest"]):
         told = ", ".join(f"{number:,} {name.replace('_', ' ')}" for name, number in counts.items())
         self.log.info("%d commands: %s.", len(records), told or "none")
         bad = [record for record in records if record.outcome in ("failed", "not_run")]
-        allowed = allowed_failures(request.max_failed, len(records))
+        # Without its manager, nobody knows which commands a job lacks.
+        is_whole = all(record.task_id != MANAGER_ID for record in bad)
+        allowed = allowed_failures(request.max_failed, len(records)) if is_whole else 0
         if len(bad) > allowed:
             bad.sort(key=lambda record: record.outcome)  # what failed, before what therefore was not run
             told = failure_text(bad, allowed, len(records), await ends_of(client, bad))
+            await forget_lost(client, bad)
             is_final = any(record.ending == "fail" for record in bad)
             if request.delete_job == "always" and (is_final or is_last_try(context)):
                 await jobs.close(client, delete=True, settle=False)

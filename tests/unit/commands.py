@@ -70,6 +70,9 @@ class Runs:
     def seen(self) -> list[str]:
         return sorted(self._file.read_text().split()) if self._file.exists() else []
 
+    def forget(self) -> None:
+        self._file.unlink(missing_ok=True)
+
 
 def state_of(account: BatchAccount, job_id: str) -> str:
     async def get(client: BatchLinuxClient) -> str:

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from graphlib import TopologicalSorter
 from typing import Any
 
 from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
@@ -18,6 +19,7 @@ from airflow_provider_batchlinux.client.tasks.jobs import (
 )
 from airflow_provider_batchlinux.client.tasks.secrets import delete_secrets, secrets_mark
 from airflow_provider_batchlinux.client.transport.fan_out import fan_out
+from airflow_provider_batchlinux.core.ids import fingerprint
 from airflow_provider_batchlinux.core.pool_metadata import (
     FINGERPRINT_KEY,
     SECRETS_KEY,
@@ -71,8 +73,17 @@ class ManySubmission(Submission):
 
     @cached_property
     def digests(self) -> dict[str, str]:
-        """The digests of the commands, by the ids of their tasks."""
-        return {task_id: command.digest() for task_id, command in self.spec.commands.items()}
+        """
+        The digests of the commands, by the ids of their tasks.
+
+        A command that waits for others has to run again when one of them has become another.
+        """
+        commands, found = self.spec.commands, dict[str, str]()
+        waits = {task_id: command.task.depends_on for task_id, command in commands.items()}
+        for task_id in TopologicalSorter(waits).static_order():
+            own, before = commands[task_id].digest(), {other: found[other] for other in waits[task_id]}
+            found[task_id] = fingerprint({"own": own, "before": before}) if before else own
+        return {task_id: found[task_id] for task_id in commands}
 
     def going_on(self, job_id: str, token: str) -> ManySubmission:
         """Return the submission of more commands to the job of an earlier try."""
@@ -104,23 +115,22 @@ async def submit_job(
     runs again. Other active jobs of earlier tries are ended. A new job ends with its last command, and then
     holds no quota.
 
-    :param going_on: called with the id of the job of an earlier try, before that goes on.
+    :param going_on: called with the id of the job that is made, or goes on, before that.
     :raises BatchQuotaError: the account has too many active jobs.
     :raises BatchRequestError: the service has refused some commands. Nothing runs any more.
     """
-    for _ in range(_PLANS - 1):
+    plans = 1
+    while True:
         found = await _found_jobs(client, submission)
         plan = await _plan(client, submission, found)
-        if plan.job_id is not None:
-            going_on(plan.job_id)
+        going_on(plan.job_id or submission.job_id)
         try:
             return await _carry_out(client, submission, found, plan)
         except BatchRequestError as error:
-            if plan.job_id is None or error.code not in _ENDED_MEANWHILE:
+            if plan.job_id is None or error.code not in _ENDED_MEANWHILE or plans == _PLANS:
                 raise
             log.info("Job %r of an earlier try has ended meanwhile.", plan.job_id)
-    found = await _found_jobs(client, submission)
-    return await _carry_out(client, submission, found, await _plan(client, submission, found))
+        plans += 1
 
 
 async def _found_jobs(client: BatchLinuxClient, submission: ManySubmission) -> dict[str, Body]:
@@ -144,7 +154,11 @@ async def _plan(client: BatchLinuxClient, submission: ManySubmission, found: Map
             return SentTask(job_id, str(body["id"]), body.get("displayName"), TaskSnapshot.from_rest(body))
 
         job = found[job_id]
-        is_same = metadata_of(job).get(FINGERPRINT_KEY) == submission.fingerprint()
+        marks = metadata_of(job)
+        is_same = marks.get(FINGERPRINT_KEY) == submission.fingerprint()
+        blobs = submission.going_on(job_id, marks[SUBMISSION_KEY]).blobs
+        # Otherwise nothing would say which blobs are to be deleted.
+        is_same = is_same and marks.get(SECRETS_KEY) == (secrets_mark(blobs.values()) if blobs else None)
         tasks = await client.read_tasks(job_id, sent, select=[*TASK_FIELDS, "displayName"])
         return EarlierJob(job_id, is_same and job_state(job) == "active", tasks)
 
@@ -159,6 +173,7 @@ async def _carry_out(
     for job_id, job in found.items():
         if job_id != plan.job_id:
             await _retire(client, submission, job_id, job, is_needed=job_id in plan.done.values())
+    await fan_out(plan.superseded, lambda task: client.delete_task(*task), max_concurrency=_MAX_CONCURRENCY)
     if plan.done:
         log.info("%s succeeded in earlier tries.", counted(len(plan.done), "command"))
     if plan.job_id is not None:
@@ -246,6 +261,8 @@ class _Sending:
         again = []
         for body, row in zip(bodies, rows, strict=True):
             problem = row.get("error") or {}
+            if problem.get("code") in _ENDED_MEANWHILE:
+                raise BatchRequestError(_refusal_text(problem), code=problem["code"])
             status = str(row.get("status")).lower()
             # TaskExists: the answer to an earlier request was lost.
             if status == "success" or problem.get("code") == "TaskExists":

@@ -120,22 +120,30 @@ async def _with_result(client: BatchLinuxClient, record: TaskRecord, path: str) 
             return replace(record, loss=f"its {path!r} {error}")
     assert file.error is not None
     if file.loss:
-        # Without the task, a retry runs the command again.
-        try:
-            await client.delete_task(record.job_id, record.task_id)
-        except BatchLinuxError as error:
-            log.warning("A retry does not run task %r again: %s", record.task_id, error)
         return replace(record, loss=f"its result is lost: {file.loss}")
     if file.is_missing:
         return replace(record, loss=f"it left no {path!r} in its working directory")
     raise file.error
 
 
+async def forget_lost(client: BatchLinuxClient, records: Sequence[TaskRecord]) -> None:
+    """Delete the tasks that have succeeded, but whose results cannot be used: a retry runs them again."""
+
+    async def forget(record: TaskRecord) -> None:
+        try:
+            await client.delete_task(str(record.job_id), record.task_id)
+        except BatchLinuxError as error:
+            log.warning("A retry does not run task %r again: %s", record.task_id, error)
+
+    lost = [record for record in records if record.loss is not None]
+    await fan_out(lost, forget, max_concurrency=_MAX_CONCURRENCY)
+
+
 async def ends_of(client: BatchLinuxClient, records: Sequence[TaskRecord]) -> dict[str, str]:
     """Return the ends of the output of the first commands that have failed, as further lines of a message."""
 
     async def end(record: TaskRecord) -> str:
-        if record.job_id is None or record.task is None or record.loss or record.task.started_at is None:
+        if record.job_id is None or record.task is None or record.task.started_at is None:
             return ""
         try:
             text = await output_end(client, record.job_id, record.task_id, record.task)

@@ -14,7 +14,9 @@ from airflow_provider_batchlinux.core.tasks.spec.data import InputSpec, OutputSp
 from airflow_provider_batchlinux.core.tasks.spec.job import OWN_IDS
 from airflow_provider_batchlinux.core.tasks.spec.task import TaskSpec
 
-_ITEM = re.compile(r"\{item(?:\.(\w+))?\}")
+_ITEM = re.compile(r"\{item(?:\.([^{}]+))?\}")
+_QUOTED = re.compile(r"""(["'])\{item(?:\.[^{}]+)?\}\1""")
+_WHOLE_QUOTES = re.compile(r"""\\.|'[^']*'|"(?:\\.|[^"\\])*\"""", re.DOTALL)
 _ILLEGAL_RUN = re.compile(r"[^A-Za-z0-9_]+")
 _READABLE = 40
 """Characters of an item in the id of its task."""
@@ -40,7 +42,7 @@ def expanded(
     :raises ValueError: they make no commands; all problems, one a line, of a few of the commands.
     """
     found: dict[str, TaskSpec] = {}
-    problems: list[str] = []
+    problems = _quoting_problems(shared.command or "") if items is not None else []
     places: dict[str, str] = {}
     given: Sequence[object] = items if items is not None else tasks or ()
     parameter = "items" if items is not None else "tasks"
@@ -159,6 +161,15 @@ def _with_item(shared: TaskSpec, item: object) -> TaskSpec:
         outputs={filled(path): source_of(value) for path, value in shared.outputs.items()},
         result_file=filled(shared.result_file) if shared.result_file is not None else None,
     )
+
+
+def _quoting_problems(command: str) -> list[str]:
+    return [
+        f"command has {quoted[0]}: an item is quoted already; leave out these quotes."
+        for quoted in _QUOTED.finditer(command)
+        # Otherwise the first of the two ends a quoted text, and the other begins the next.
+        if quoted[1] not in _WHOLE_QUOTES.sub("", command[: quoted.start()])
+    ]
 
 
 def _text_of(value: object) -> str:

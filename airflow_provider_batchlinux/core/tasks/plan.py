@@ -54,12 +54,15 @@ class RerunPlan:
     :param to_send: the ids of the commands that are sent.
     :param job_id: the job of an earlier try that goes on with them; ``None`` for a new one.
     :param to_reactivate: the commands of that job that have failed, and run again in it.
+    :param superseded: the jobs and ids of tasks that are deleted first: nothing is to be read of them any
+        more, or their ids are sent again.
     """
 
     done: Mapping[str, str] = field(default_factory=dict)
     to_send: Sequence[str] = ()
     job_id: str | None = None
     to_reactivate: Sequence[str] = ()
+    superseded: Sequence[tuple[str, str]] = ()
 
 
 def rerun_plan(
@@ -93,16 +96,54 @@ def rerun_plan(
     if going_on is not None and not has_manager:
         is_known = all(sent.task_id.lower() in names for sent in going_on.tasks)
         going_on = going_on if is_known else None
+    kept = [job for job in earlier if job.job_id in done.values() and job is not going_on]
+    superseded = _superseded(kept, digests, names, done, has_manager=has_manager)
     if going_on is None:
-        return RerunPlan(done, [task_id for task_id in digests if task_id not in done])
+        return RerunPlan(
+            done, [task_id for task_id in digests if task_id not in done], superseded=tuple(superseded)
+        )
     there = {names.get(sent.task_id.lower(), sent.task_id): sent for sent in going_on.tasks}
-    failed = [
+    ended = [
         task_id
         for task_id, sent in there.items()
-        if task_id not in done and task_outcome(sent.task) is TaskOutcome.FAILED
+        if task_id not in done and task_outcome(sent.task) is not TaskOutcome.STILL_RUNNING
     ]
-    missing = [task_id for task_id in digests if task_id not in done and task_id not in there]
-    return RerunPlan(done, missing, going_on.job_id, failed)
+    # The service does not run a task again whose exit code is 0, whatever its outputs or our exit codes say.
+    again = [task_id for task_id in ended if there[task_id].task.exit_code == 0 and task_id in digests]
+    superseded += [(going_on.job_id, there[task_id].task_id) for task_id in again]
+    missing = [
+        task_id for task_id in digests if task_id in again or (task_id not in done and task_id not in there)
+    ]
+    failed = [
+        task_id
+        for task_id in ended
+        if task_id not in again and task_outcome(there[task_id].task) is TaskOutcome.FAILED
+    ]
+    return RerunPlan(done, missing, going_on.job_id, failed, tuple(superseded))
+
+
+def _superseded(
+    kept: Sequence[EarlierJob],
+    digests: Mapping[str, str],
+    names: Mapping[str, str],
+    done: Mapping[str, str],
+    *,
+    has_manager: bool,
+) -> list[tuple[str, str]]:
+    """Return the tasks of closed jobs that hide what counts: of other commands, or later than a success."""
+    found, passed = list[tuple[str, str]](), set[str]()
+    for job in kept:
+        for sent in job.tasks:
+            task_id = names.get(sent.task_id.lower())
+            if task_id is None:
+                is_hiding = not has_manager
+            else:
+                is_later = task_id in done and done[task_id] not in {*passed, job.job_id}
+                is_hiding = sent.digest != digests[task_id] or is_later
+            if is_hiding:
+                found.append((job.job_id, sent.task_id))
+        passed.add(job.job_id)
+    return found
 
 
 def _fits(

@@ -132,7 +132,8 @@ def counts_of(records: Iterable[TaskRecord]) -> dict[str, int]:
 def allowed_failures(max_failed: int | str, tasks: int) -> int:
     """Return how many of some commands may fail, given a number or a share."""
     share = read_share(max_failed)
-    return int(share * tasks) if share is not None else int(max_failed)
+    # 0.29 * 100 is a little less than 29.
+    return int(round(share * tasks, 6)) if share is not None else int(max_failed)
 
 
 def progress_text(counts: TaskCounts, total: int, well: int = 0) -> str:

@@ -10,7 +10,7 @@ from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
 from airflow_provider_batchlinux.specs import TaskSpec
 from tests.airflow_harness import run_task, run_to_end
 from tests.batch_account import eventually
-from tests.unit.commands import Loop, finish_job, job_of, job_operator
+from tests.unit.commands import Loop, finish_job, job_of, job_operator, state_of
 from tests.unit.storage import Storage
 
 SECRET = "it's a $ecret"
@@ -77,3 +77,31 @@ def test_secrets_reach_the_commands_and_are_nowhere_else(storage: Storage, loop:
         assert "$ecret" not in text
         assert "0ther" not in text
     eventually(lambda: private.names() == [])
+
+
+def test_secrets_that_a_retry_adds_are_deleted_at_the_end_too(storage: Storage, loop: Loop) -> None:
+    private = storage.container("private")
+    place: Any = {"secret_storage": "abfs://private/"}
+    one, other = ({**place, "secret_environment": {"TOKEN": text}} for text in (SECRET, "0ther"))
+    first = run_task(job_operator(tasks=[TaskSpec(loop.command, **one)], deferrable=True))
+    loop.wait_until_started()
+    tasks = [TaskSpec(loop.command, **one), TaskSpec("test $TOKEN = 0ther", **other)]
+
+    second = run_task(job_operator(tasks=tasks, deferrable=True), try_number=2)
+    assert first.deferral is not None
+    assert len(private.names()) == 2
+    loop.go.touch()
+    done = finish_job(second, tasks=tasks)
+
+    assert done.state == "success", done.error
+    eventually(lambda: private.names() == [])
+
+
+def test_a_job_whose_data_cannot_be_signed_is_ended_after_the_last_try(storage: Storage) -> None:
+    tasks = [TaskSpec("true", outputs={"a": "abfs://data/a"}, storage_conn_id="nowhere")]
+
+    done = run_task(job_operator(tasks=tasks))
+
+    assert isinstance(done.error, ValueError)
+    assert "Connection 'nowhere' to Azure Storage is not defined" in done.message
+    eventually(lambda: all(state_of(storage.account, job) == "completed" for job in storage.account.jobs()))

@@ -193,11 +193,11 @@ def test_commands_go_on_when_half_of_the_nodes_are_preempted(account: BatchAccou
     assert sorted(len(loop.pids()) for loop in loops) == [1, 1, 2, 2]
 
 
-def test_a_preparation_that_fails_on_every_node_fails_in_words(account: BatchAccount) -> None:
+def test_a_preparation_that_fails_on_every_node_fails_in_words(account: BatchAccount, loop: Loop) -> None:
     account.idle_pool(2)
-    first = run_task(
-        job_operator(tasks=["true", "true"], preparation="echo no disk >&2; exit 9", deferrable=True)
-    )
+    preparation = f"{loop.command}; echo no disk >&2; exit 9"
+    first = run_task(job_operator(tasks=["true", "true"], preparation=preparation, deferrable=True))
+    loop.go.touch()
     now = [1000.0]
 
     async def poll_until_it_fails(client: BatchLinuxClient) -> None:

@@ -42,10 +42,11 @@ def test_a_retry_runs_only_what_failed_or_never_ran(account: BatchAccount, runs:
     eventually(lambda: account.jobs() == [])
 
 
-def test_after_a_success_of_all_a_try_runs_nothing(account: BatchAccount, runs: Runs) -> None:
+def test_after_a_success_of_all_a_try_runs_nothing(account: BatchAccount, runs: Runs, loop: Loop) -> None:
     account.idle_pool(1)
-    options: Any = {"tasks": [runs.of("a")], "deferrable": True}
+    options: Any = {"tasks": [runs.of("a", loop.command)], "deferrable": True}
     first = run_task(job_operator(**options))
+    loop.go.touch()
     assert first.deferral is not None
     run_trigger(first.deferral)
     eventually(lambda: state_of(account, job_of(first)) == "completed")
@@ -154,3 +155,39 @@ def test_single_commands_are_cancelled_and_run_again_by_hand(
     done = finish_job(first, tasks=tasks)
 
     assert (done.state, runs.seen()) == ("success", ["a", "a"])
+
+
+def test_what_changes_between_tries_decides_what_runs_and_what_counts(
+    account: BatchAccount, runs: Runs
+) -> None:
+    account.idle_pool(1)
+    changed = f"; echo changed >> {runs.fixed}"
+    a, b, c = (runs.of(name) for name in "abc")
+    fails = runs.of("f", "exit 1")
+    waits = TaskSpec(b, id="b", depends_on=["a"])
+    lost = runs.of("r", f"test ! -e {runs.fixed}.2 || echo 7 > r.json; touch {runs.fixed}.2")
+    tries: dict[str, list[tuple[list[Any], dict[str, Any], str, str]]] = {
+        "a failed command is left out": [([a, fails], {}, "failed", "af"), ([a], {}, "success", "af")],
+        "a command comes back": [
+            ([TaskSpec(a, id="x"), TaskSpec(fails, id="y"), TaskSpec(c, id="z")], {}, "failed", "acf"),
+            ([TaskSpec(fails, id="x"), TaskSpec(b, id="y"), TaskSpec(c, id="z")], {}, "failed", "abcff"),
+            ([TaskSpec(a, id="x"), TaskSpec(b, id="y"), TaskSpec(c, id="z")], {}, "success", "aabcff"),
+        ],
+        "what others wait for has changed": [
+            ([TaskSpec(a, id="a"), waits, fails], {}, "failed", "abf"),
+            ([TaskSpec(a + changed, id="a"), waits, c], {}, "success", "aabbcf"),
+        ],
+        "a result is lost": [
+            ([TaskSpec(lost, result_file="r.json"), a], {}, "failed", "ar"),
+            ([TaskSpec(lost, result_file="r.json"), a], {}, "success", "arr"),
+        ],
+        "a manager fails": [([a], {"manager": fails, "max_failed": 1}, "failed", "af")],
+    }
+    for number, (case, steps) in enumerate(tries.items()):
+        runs.forget()
+        for try_number, (tasks, options, state, seen) in enumerate(steps, 1):
+            work = job_operator(task_id=f"work-{number}", tasks=tasks, **options)
+            done = run_task(work, try_number=try_number)
+            assert (case, done.state, "".join(runs.seen())) == (case, state, seen), done.error
+            if case == "a result is lost" and state == "failed":
+                assert "left no 'r.json' in its working directory" in done.message

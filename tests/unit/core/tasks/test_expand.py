@@ -73,6 +73,28 @@ def test_an_item_is_one_word_of_the_command_whatever_it_contains(item: str) -> N
 
 
 @pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("echo {item.a-b}", ["echo", "1 2"]),
+        ("echo {item.a b}", ["echo", "3"]),
+        ("""echo '{"rate": '{item.a b}'}'""", ["echo", '{"rate": 3}']),
+        ("""echo "it's "{item.a-b}"!" """, ["echo", "it's 1 2!"]),
+        ("awk '{item[$1]++} {items}'", ["awk", "{item[$1]++} {items}"]),
+    ],
+)
+def test_every_place_of_an_item_is_filled_and_nothing_else(command: str, words: list[str]) -> None:
+    [task] = expanded(TaskSpec(command), None, [{"a-b": "1 2", "a b": 3}]).values()
+
+    assert shlex.split(task.command or "") == words
+
+
+@pytest.mark.parametrize("command", ['rm "{item}"', "rm -f='{item.x}'", """echo '{"a": "{item}"}'"""])
+def test_quotes_around_an_item_are_refused_because_they_would_undo_its_own(command: str) -> None:
+    with pytest.raises(ValueError, match="an item is quoted already; leave out these quotes"):
+        expanded(TaskSpec(command), None, ["a", {"x": 1}])
+
+
+@pytest.mark.parametrize(
     ("tasks", "items", "complaint"),
     [
         ([TaskSpec("a", id="x"), TaskSpec("b", id="X")], None, "tasks[1] and tasks[0] have the same id 'X'."),

@@ -65,7 +65,7 @@ def job(name: str, *, is_open: bool = False, digest: str = "1", **tasks: TaskSna
         ),
         pytest.param(
             [job("j1", is_open=True, a=SUCCEEDED, b=RUNNING, gone=RUNNING)],
-            RerunPlan({"a": "j1"}, ["b", "c"]),
+            RerunPlan({"a": "j1"}, ["b", "c"], superseded=(("j1", "gone"),)),
             id="runs what is no longer asked for",
         ),
         pytest.param(
@@ -88,6 +88,56 @@ def test_a_command_has_succeeded_if_its_exit_code_says_so_today() -> None:
     earlier = [job("j1", a=FAILED, b=FAILED)]
 
     assert rerun_plan(DIGESTS, {"a": {3: "success"}}, earlier).done == {"a": "j1"}
+
+
+UPLOAD_FAILED = TaskSnapshot("completed", "failure", 0, ServiceError("FileUploadMiscError", "no"))
+
+
+@pytest.mark.parametrize(
+    ("earlier", "options", "superseded"),
+    [
+        pytest.param([job("j1", a=SUCCEEDED, x=FAILED)], {}, [("j1", "x")], id="no longer asked for"),
+        pytest.param(
+            [job("j1", a=SUCCEEDED, x=FAILED)], {"has_manager": True}, [], id="a manager may have added it"
+        ),
+        pytest.param(
+            [
+                EarlierJob(
+                    "j2", False, [SentTask("j2", "A", "2", FAILED), SentTask("j2", "b", "1", SUCCEEDED)]
+                ),
+                job("j1", a=SUCCEEDED),
+            ],
+            {},
+            [("j2", "A")],
+            id="was another command",
+        ),
+        pytest.param(
+            [job("j2", a=FAILED, b=SUCCEEDED), job("j1", a=SUCCEEDED)],
+            {},
+            [("j2", "a")],
+            id="later than its success",
+        ),
+        pytest.param(
+            [job("j2", a=SUCCEEDED), job("j1", a=FAILED, b=SUCCEEDED)], {}, [], id="before its success"
+        ),
+        pytest.param([job("j1", a=FAILED, b=SUCCEEDED)], {}, [], id="is sent again, to a later job"),
+        pytest.param([job("j1", x=FAILED)], {}, [], id="the whole job is deleted"),
+        pytest.param(
+            [job("j1", is_open=True, a=UPLOAD_FAILED, b=RUNNING)],
+            {},
+            [("j1", "a")],
+            id="cannot be reactivated",
+        ),
+    ],
+)
+def test_tasks_of_earlier_jobs_that_hide_what_counts_are_deleted(
+    earlier: list[EarlierJob], options: Any, superseded: list[tuple[str, str]]
+) -> None:
+    plan = rerun_plan(DIGESTS, {}, earlier, **options)
+
+    assert list(plan.superseded) == superseded
+    assert {task_id.lower() for _, task_id in superseded} - {"x"} <= {*plan.to_send, *plan.done}
+    assert not plan.to_reactivate
 
 
 def test_tasks_of_a_manager_go_on_with_its_job() -> None:
@@ -177,6 +227,10 @@ def test_counts_are_told_in_words() -> None:
 @pytest.mark.parametrize(("given", "allowed"), [(0, 0), (7, 7), ("5%", 10), ("0.4%", 0), ("100%", 200)])
 def test_a_number_or_a_share_may_fail(given: int | str, allowed: int) -> None:
     assert allowed_failures(given, 200) == allowed
+
+
+def test_a_share_of_a_hundred_is_as_many() -> None:
+    assert [allowed_failures(f"{share}%", 100) for share in range(101)] == list(range(101))
 
 
 def test_an_error_names_the_first_failures_and_counts_the_rest() -> None:
