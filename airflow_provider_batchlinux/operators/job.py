@@ -404,7 +404,7 @@ class BatchLinuxJobOperator(BatchLinuxWaitingOperator["JobRequest"]):
         told = ", ".join(f"{number:,} {name.replace('_', ' ')}" for name, number in counts.items())
         self.log.info("%d commands: %s.", len(records), told or "none")
         bad = [record for record in records if record.outcome in ("failed", "not_run")]
-        # Without its manager, nobody knows which commands a job lacks.
+        # A job whose manager has failed may lack commands.
         is_whole = all(record.task_id != MANAGER_ID for record in bad)
         allowed = allowed_failures(request.max_failed, len(records)) if is_whole else 0
         if len(bad) > allowed:

@@ -83,15 +83,7 @@ def rerun_plan(
     :param has_manager: whether the job has a manager, which may have added other tasks.
     """
     names = {task_id.lower(): task_id for task_id in digests}
-    done: dict[str, str] = {}
-    for job in earlier:
-        for sent in job.tasks:
-            task_id = names.get(sent.task_id.lower())
-            if task_id is None or sent.digest != digests[task_id] or task_id in done:
-                continue
-            is_over = task_outcome(sent.task) is not TaskOutcome.STILL_RUNNING
-            if is_over and ending_of(sent.task, exit_codes.get(task_id, {})) in ENDS_WELL:
-                done[task_id] = job.job_id
+    done = _done(digests, exit_codes, earlier, names)
     going_on = next((job for job in earlier if job.is_open and _fits(job, digests, names, done)), None)
     if going_on is not None and not has_manager:
         is_known = all(sent.task_id.lower() in names for sent in going_on.tasks)
@@ -144,6 +136,24 @@ def _superseded(
                 found.append((job.job_id, sent.task_id))
         passed.add(job.job_id)
     return found
+
+
+def _done(
+    digests: Mapping[str, str],
+    exit_codes: Mapping[str, Mapping[int, Ending]],
+    earlier: Sequence[EarlierJob],
+    names: Mapping[str, str],
+) -> dict[str, str]:
+    done: dict[str, str] = {}
+    for job in earlier:
+        for sent in job.tasks:
+            task_id = names.get(sent.task_id.lower())
+            if task_id is None or sent.digest != digests[task_id] or task_id in done:
+                continue
+            is_over = task_outcome(sent.task) is not TaskOutcome.STILL_RUNNING
+            if is_over and ending_of(sent.task, exit_codes.get(task_id, {})) in ENDS_WELL:
+                done[task_id] = job.job_id
+    return done
 
 
 def _fits(
