@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -46,12 +47,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with warnings_shown():
             code: int = options.command(options)
+        # Here a reader that has gone or a full disk is noticed; later, Python reports it in its own words.
+        sys.stdout.flush()
     except KeyboardInterrupt:
         say("Interrupted. What the service was already asked to do goes on.")
         return 130
     except BrokenPipeError:
         # The reader of the output, such as head, has enough.
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  # Python flushes it at its end
+        return 1
+    except OSError as error:
+        say(f"{_PROGRAM}: {error}")
+        if error.errno == errno.ENOSPC:
+            sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
         return 1
     except Exception as error:
         if not _is_for_users(error):

@@ -34,6 +34,9 @@ DELETE_JOB_KEY = f"{METADATA_PREFIX}delete_job"
 TASKS_KEY = f"{METADATA_PREFIX}tasks"
 """On a job of many commands: how many they are."""
 
+_LONG = 10
+"""Digits of a number that no release has written; Python refuses to read thousands of them."""
+
 _VERSION_KEY = f"{METADATA_PREFIX}version"
 _EXPIRES_AT = f"{METADATA_PREFIX}expires_at"
 _SHARED = f"{METADATA_PREFIX}shared"
@@ -143,7 +146,7 @@ class PoolMarks:
             kept_until=parse_instant(metadata.get(_KEPT_UNTIL)),
             max_node_hours=_number(metadata.get(_MAX_NODE_HOURS)),
             delete_over_budget=_DELETE_OVER_BUDGET in metadata,
-            version=int(version) if version.isdecimal() else MARKS_VERSION + 1,
+            version=int(version) if version.isdecimal() and len(version) < _LONG else MARKS_VERSION + 1,
         )
 
     @classmethod
@@ -239,6 +242,25 @@ class PoolMarks:
         return self.with_later_expiry(until)
 
 
+def read_json(text: str) -> Any:
+    """
+    Return the value of JSON text in metadata, which anyone with access to the account may write.
+
+    :raises ValueError: it is not JSON, is nested too deep, or contains what no database and no page can hold:
+        NUL, or half a character.
+    """
+    try:
+        value = json.loads(text)
+        json.dumps(value, ensure_ascii=False).encode()
+    except RecursionError:
+        msg = "The JSON is nested too deep."
+        raise ValueError(msg) from None
+    if "\\u0000" in text:
+        msg = "The JSON contains NUL."
+        raise ValueError(msg)
+    return value
+
+
 def rest_metadata(metadata: Mapping[str, Any]) -> list[dict[str, str]]:
     """Return metadata as the service reads it."""
     return [{"name": name, "value": str(value)} for name, value in metadata.items()]
@@ -294,7 +316,7 @@ def _read_holders(metadata: Mapping[str, str]) -> tuple[Holder, ...] | None:
     if metadata[_VERSION_KEY] != str(MARKS_VERSION):
         return None
     try:
-        return tuple(Holder(*map(str, item)) for item in json.loads(metadata.get(_HOLDERS, "[]")))
+        return tuple(Holder(*map(str, item)) for item in read_json(metadata.get(_HOLDERS, "[]")))
     except (TypeError, ValueError):
         return None
 
@@ -307,7 +329,7 @@ def _read_takers(metadata: Mapping[str, str], owner: Mapping[str, str]) -> tuple
     if not owner.get("run_id"):
         return ()
     try:
-        runs = json.loads(metadata.get(_TAKERS, "[]"))
+        runs = read_json(metadata.get(_TAKERS, "[]"))
         takers = [Holder(str(dag_id), str(run_id), owner.get("installation", "")) for dag_id, run_id in runs]
     except (TypeError, ValueError):
         return None

@@ -100,7 +100,8 @@ def _team(model: Any, name: str) -> dict[str, Any]:
 
 def run_states(runs: Iterable[Holder]) -> dict[Holder, str]:
     """Return the states of Dag runs; those that do not exist are left out."""
-    wanted = sorted(set(runs))
+    # A pool's metadata, which others write, may name what no database can hold.
+    wanted = sorted(run for run in set(runs) if all(map(_is_storable, run)))
     found: dict[Holder, str] = {}
     with create_session() as session:
         for first in range(0, len(wanted), _CHUNK):
@@ -114,6 +115,10 @@ def run_states(runs: Iterable[Holder]) -> dict[Holder, str]:
             states = {(dag_id, run_id): str(getattr(state, "value", state)) for dag_id, run_id, state in rows}
             found |= {run: states[run[:2]] for run in part if run[:2] in states}
     return found
+
+
+def _is_storable(name: str) -> bool:
+    return "\0" not in name and name.encode("utf-8", "replace").decode() == name
 
 
 def installation() -> str | None:

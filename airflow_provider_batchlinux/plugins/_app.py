@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
@@ -14,12 +14,17 @@ from airflow.api_fastapi.core_api.security import get_user
 from airflow.providers.common.compat.sdk import conf
 from fastapi import Depends, FastAPI, HTTPException, Request
 from fastapi.concurrency import run_in_threadpool
-from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from starlette.exceptions import HTTPException as AnyHTTPException
 
 from airflow_provider_batchlinux.core.node_states import BROKEN_STATES
 from airflow_provider_batchlinux.core.overview.actions import ActionRequest, read_action
-from airflow_provider_batchlinux.core.overview.nodes import JobOverview, job_overview, node_overview
+from airflow_provider_batchlinux.core.overview.nodes import (
+    JobOverview,
+    NodeOverview,
+    job_overview,
+    node_overview,
+)
 from airflow_provider_batchlinux.core.overview.pools import (
     SORTS,
     Facts,
@@ -43,7 +48,7 @@ from airflow_provider_batchlinux.plugins._airflow import (
     start_run,
 )
 from airflow_provider_batchlinux.plugins._csrf import is_from_elsewhere, is_valid, token_for
-from airflow_provider_batchlinux.plugins._pages import HERE, SecureHeaders, address, render
+from airflow_provider_batchlinux.plugins._pages import HERE, AsciiJson, SecureHeaders, address, render
 
 if TYPE_CHECKING:
     from airflow_provider_batchlinux.client.overview.cache import Seen
@@ -52,6 +57,15 @@ if TYPE_CHECKING:
 _MOST_ROWS = 500
 _MOST_FORM_BYTES = 10_000
 _FILES = {"page.css": "text/css", "page.js": "text/javascript"}
+_NO_MORE: Mapping[str, Any] = {
+    "docs_url": None,
+    "redoc_url": None,
+    "openapi_url": None,
+    # It would send anyone to the host that the request names, before the user is asked for.
+    "redirect_slashes": False,
+}
+"""What FastAPI would serve besides the routes."""
+
 _TITLES = {401: "Log in to Airflow first", 403: "Not allowed", 404: "Not found"}
 
 
@@ -178,7 +192,7 @@ class Page:
             *(self.view(conn_id, visitor, query) for conn_id in page_connections())
         )
         if request.url.path.endswith("/pools.json"):
-            return JSONResponse({"accounts": [account.to_dict() for account in accounts]})
+            return AsciiJson({"accounts": [account.to_dict() for account in accounts]})
         again = address("./", q=query.text, show=query.show, sort=query.sort)
         html = await run_in_threadpool(
             render,
@@ -203,8 +217,9 @@ class Page:
         reader, us = await run_in_threadpool(lambda: (visitor.reader(conn), installation()))
         jobs = [job_overview(job, us) for job in (reading.jobs if reading else ())]
         jobs = [job for job in jobs if _may_see(reader, job)]
+        nodes = _without_others(reader, nodes, {job.job_id for job in jobs})
         if request.url.path.endswith("/pool.json"):
-            return JSONResponse(
+            return AsciiJson(
                 {
                     "conn_id": conn,
                     "age_seconds": round(seen.age, 1),
@@ -243,10 +258,10 @@ class Page:
         seen_node = node_overview(body, now) if body else None
         reader, us = await run_in_threadpool(lambda: (visitor.reader(conn), installation()))
         may_read = await run_in_threadpool(_may_read_output, visitor, reader, found.owner)
-        tasks = []
+        tasks: list[dict[str, Any]] = []
         for task in reading.tasks if reading else ():
             job = job_overview(task.job, us) if task.job else None
-            if job is not None and not _may_see(reader, job):
+            if not _may_see(reader, job):
                 continue
             dag_id = job.run.dag_id if job and job.run else None
             is_readable = await run_in_threadpool(_may_read_output, visitor, reader, dag_id)
@@ -257,9 +272,18 @@ class Page:
         start_task = reading.start_task if reading and may_read else ""
         error = explained(seen.error) if seen.error else ""
         if request.url.path.endswith("/node.json"):
-            shown = seen_node.to_dict() if seen_node else None
-            return JSONResponse(
-                {"error": error or None, "node": shown, "start_task": start_task, "tasks": tasks}
+            shown_jobs = {str(task["job_id"]) for task in tasks}
+            shown = [
+                each.to_dict()
+                for each in _without_others(reader, [seen_node] if seen_node else [], shown_jobs)
+            ]
+            return AsciiJson(
+                {
+                    "error": error or None,
+                    "node": next(iter(shown), None),
+                    "start_task": start_task,
+                    "tasks": tasks,
+                }
             )
         html = await run_in_threadpool(
             render,
@@ -367,7 +391,7 @@ def create_page(accounts: Accounts | None = None) -> SecureHeaders:
     """
     page = Page(accounts or Accounts())
     # The user comes first, whatever else is wrong with a request.
-    app = FastAPI(dependencies=[VisitorNow], docs_url=None, redoc_url=None, openapi_url=None)
+    app = FastAPI(dependencies=[VisitorNow], **_NO_MORE)
     routes: tuple[tuple[str, Callable[..., Any]], ...] = (
         ("/", page.overview),
         ("/pools.json", page.overview),
@@ -390,7 +414,7 @@ async def _refusal(request: Request, error: Exception) -> Response:
     status = getattr(error, "status_code", 500)
     text = str(getattr(error, "detail", ""))
     if "text/html" not in request.headers.get("accept", "") or request.url.path.endswith(".json"):
-        return JSONResponse({"detail": text}, status_code=status)
+        return AsciiJson({"detail": text}, status_code=status)
     title = _TITLES.get(status, "This did not work")
     return HTMLResponse(render("message.html", visitor_name="", title=title, text=text), status_code=status)
 
@@ -399,8 +423,19 @@ def _secret() -> str:
     return str(conf.get("api", "secret_key", fallback="") or "")
 
 
-def _may_see(reader: Reader, job: JobOverview) -> bool:
-    return reader.reads_connection or (job.run is not None and job.run.dag_id in reader.dags)
+def _may_see(reader: Reader, job: JobOverview | None) -> bool:
+    run = job.run if job else None
+    return reader.reads_connection or (run is not None and run.dag_id in reader.dags)
+
+
+def _without_others(reader: Reader, nodes: list[NodeOverview], job_ids: set[str]) -> list[NodeOverview]:
+    """Return nodes without the tasks of jobs that a user may not see."""
+    if reader.reads_connection:
+        return nodes
+    return [
+        replace(node, running=tuple(task for task in node.running if task.job_id in job_ids))
+        for node in nodes
+    ]
 
 
 def _may_read_output(visitor: Visitor, reader: Reader, dag_id: str | None) -> bool:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+from fastapi.responses import JSONResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from airflow_provider_batchlinux.core.overview.summary import cells, colour_of, ordered_counts
@@ -31,6 +32,14 @@ HEADERS = {
 """The headers of every answer."""
 
 _UNITS = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
+
+
+class AsciiJson(JSONResponse):
+    """JSON that also takes half a character, which the names and messages of others may contain."""
+
+    def render(self, content: Any) -> bytes:
+        """Return the content in ASCII."""
+        return json.dumps(content, allow_nan=False).encode()
 
 
 class SecureHeaders:
@@ -73,15 +82,15 @@ def span(seconds: float) -> str:
 def address(page: str, **query: Any) -> str:
     """Return the address of a page of ours, relative to the others."""
     given = {name: value for name, value in query.items() if value not in (None, "")}
-    return f"{page}?{urlencode(given)}" if given else page
+    return f"{page}?{urlencode(given, errors='replace')}" if given else page
 
 
 def airflow_address(dag_id: str, run_id: str | None = None) -> str:
     """Return the address of a Dag or a run in Airflow, relative to our pages."""
     from urllib.parse import quote
 
-    run = f"/runs/{quote(run_id, safe='')}" if run_id else ""
-    return f"../dags/{quote(dag_id, safe='')}{run}"
+    run = f"/runs/{quote(run_id, safe='', errors='replace')}" if run_id else ""
+    return f"../dags/{quote(dag_id, safe='', errors='replace')}{run}"
 
 
 def _since(instant: datetime | None, now: datetime) -> str:

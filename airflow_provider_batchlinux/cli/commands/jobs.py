@@ -105,9 +105,8 @@ def _show_job(options: Namespace) -> int:
         if body is None:
             msg = f"Job {options.job!r} does not exist."
             raise ValueError(msg)
-        tasks = await client.list_tasks(options.job, TASK_SUMMARY_FIELDS)
         states: dict[str, int] = {}
-        for task in map(task_summary, tasks):
+        for task in await client.read_tasks(options.job, task_summary, select=TASK_SUMMARY_FIELDS):
             name = task["outcome"] or task["state"]
             states[name] = states.get(name, 0) + 1
         return {**job_summary(body), "tasks": states}
@@ -132,8 +131,15 @@ def _end_job(options: Namespace) -> int:
 
 
 def _list_tasks(options: Namespace) -> int:
-    bodies = on_account(options, lambda client: client.list_tasks(options.job, TASK_SUMMARY_FIELDS))
-    tasks = [task_summary(body) for body in bodies]
+    async def work(client: BatchLinuxClient) -> list[dict[str, Any]]:
+        tasks = await client.read_tasks(options.job, task_summary, select=TASK_SUMMARY_FIELDS)
+        # A job that does not exist has no tasks, too.
+        if not tasks and await client.find_job(options.job) is None:
+            msg = f"Job {options.job!r} does not exist."
+            raise ValueError(msg)
+        return tasks
+
+    tasks = on_account(options, work)
     if options.json:
         print_json(tasks)
         return 0

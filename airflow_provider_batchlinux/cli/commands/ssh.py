@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import getpass
 import re
 import secrets
 import socket
@@ -13,7 +12,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_batchlinux.cli.terminal.account import add_account_options, hook_and_settings
+from airflow_provider_batchlinux.cli.terminal.account import add_account_options, hook_and_settings, person
 from airflow_provider_batchlinux.cli.terminal.output import duration, say
 from airflow_provider_batchlinux.cli.terminal.own_key import OwnKey, own_key
 from airflow_provider_batchlinux.cli.terminal.ssh_program import SshCall, ending_signals, require_ssh
@@ -101,9 +100,9 @@ def _login(options: Namespace, key: OwnKey) -> TemporaryLogin:
     from airflow_provider_batchlinux.core.users.user import NodeUser
     from airflow_provider_batchlinux.hooks._temporary_login import TemporaryLogin
 
-    person, session = getpass.getuser(), secrets.token_hex(3)
+    name, session = person(), secrets.token_hex(3)
     user = NodeUser(
-        username=options.user or _username(person, session),
+        username=options.user or _username(name, session),
         expires_at=datetime.now(timezone.utc) + options.expires_in,
         ssh_public_key=key.line,
         is_admin=options.admin,
@@ -111,7 +110,7 @@ def _login(options: Namespace, key: OwnKey) -> TemporaryLogin:
     if problems := [*id_problems("POOL", options.pool), *user.problems()]:
         raise ValueError("\n".join(problems))
     # The session distinguishes two logins of the same person.
-    by = {"person": person, "host": socket.gethostname(), "session": session}
+    by = {"person": name, "host": socket.gethostname(), "session": session}
     hook, settings = hook_and_settings(options)
     node_ids = [options.node] if options.node else None
     return TemporaryLogin(hook, settings, TemporaryUser(options.pool, user, by, node_ids, options.address))
@@ -158,7 +157,7 @@ def _ssh_call(options: Namespace, key: OwnKey, record: UserRecord, folder: Path)
     )
 
 
-def _username(person: str, session: str) -> str:
+def _username(name: str, session: str) -> str:
     """Return a unique Linux user name that begins with the person's."""
-    plain = re.sub(r"[^a-z0-9_-]+", "-", person.lower()).strip("-")[:_NAME_LENGTH]
+    plain = re.sub(r"[^a-z0-9_-]+", "-", name.lower()).strip("-")[:_NAME_LENGTH]
     return f"{plain if plain[:1].isalpha() else f'ops-{plain}'.rstrip('-')}-{session}"

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import getpass
 import socket
 from argparse import Namespace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_batchlinux.cli.terminal.account import add_verb, on_account
+from airflow_provider_batchlinux.cli.terminal.account import add_verb, on_account, person
 from airflow_provider_batchlinux.cli.terminal.output import (
     NothingDoneError,
     add_json,
@@ -23,7 +22,7 @@ from airflow_provider_batchlinux.cli.terminal.output import (
 )
 from airflow_provider_batchlinux.cli.terminal.own_key import own_key
 from airflow_provider_batchlinux.core.ids import id_problems
-from airflow_provider_batchlinux.core.text import counted
+from airflow_provider_batchlinux.core.text import counted, joined
 
 if TYPE_CHECKING:
     from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
@@ -76,6 +75,7 @@ def _list(options: Namespace) -> int:
     async def work(client: BatchLinuxClient) -> tuple[list[AuditedUser], datetime]:
         from airflow_provider_batchlinux.client.users.revoke import audited_users
 
+        await _require_pools(client, options.pools)
         return await audited_users(client, options.pools or None), client.clock.now()
 
     users, now = on_account(options, work)
@@ -91,6 +91,7 @@ def _audit(options: Namespace) -> int:
         from airflow_provider_batchlinux.client.nodes.endpoints import open_pools
         from airflow_provider_batchlinux.client.users.revoke import audited_users
 
+        await _require_pools(client, options.pools)
         pool_ids = options.pools or None
         return await audited_users(client, pool_ids), await open_pools(client, pool_ids), client.clock.now()
 
@@ -180,6 +181,14 @@ def _revoke(options: Namespace) -> int:
     return 0 if all(record.outcome in (UserOutcome.REMOVED, UserOutcome.ABSENT) for record in records) else 1
 
 
+async def _require_pools(client: BatchLinuxClient, pool_ids: list[str]) -> None:
+    """Raise an error if a pool does not exist: none of its users is overdue, which is no good news."""
+    missing = [pool_id for pool_id in pool_ids if await client.find_pool(pool_id) is None]
+    if missing:
+        msg = f"The account has no pool {joined(missing)}."
+        raise ValueError(msg)
+
+
 async def _apply(client: BatchLinuxClient, target: UserTarget, work: UserWork) -> list[UserRecord]:
     from airflow_provider_batchlinux.client.users.reconcile import pool_of, reconcile
 
@@ -194,7 +203,7 @@ async def _apply(client: BatchLinuxClient, target: UserTarget, work: UserWork) -
 
 def _person() -> dict[str, str]:
     """Return the holder as the ledger has it. The same person may change the user again."""
-    return {"person": getpass.getuser(), "host": socket.gethostname()}
+    return {"person": person(), "host": socket.gethostname()}
 
 
 def _plain(user: AuditedUser, now: datetime) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 import sys
 from argparse import ArgumentParser, Namespace
@@ -62,7 +63,11 @@ def hook_and_settings(options: Namespace) -> tuple[BatchLinuxHook, AccountSettin
 
     from airflow_provider_batchlinux.hooks.batch_linux import DEFAULT_CONN_ID, BatchLinuxHook
 
-    conn_id = options.conn or os.environ.get(CONN_VARIABLE)
+    if options.conn == "":
+        # The variable of a script that is not set must not select another account.
+        msg = "--conn is empty."
+        raise ValueError(msg)
+    conn_id = options.conn or os.environ.get(CONN_VARIABLE) or None
     hook = BatchLinuxHook(conn_id or DEFAULT_CONN_ID)
     if conn_id is None and os.environ.get("AZURE_BATCH_ENDPOINT"):
         settings = _settings_from(os.environ)
@@ -90,6 +95,14 @@ def on_account(options: Namespace, work: Callable[[BatchLinuxClient], Awaitable[
     """
     hook, settings = hook_and_settings(options)
     return hook.run(work, settings=settings)
+
+
+def person() -> str:
+    """Return the name of the user at the terminal. In a container, a user may have no name, only a number."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid-{os.getuid()}"
 
 
 def _settings_from(environment: Mapping[str, str]) -> AccountSettings:

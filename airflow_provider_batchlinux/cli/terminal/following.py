@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TextIO
 
-from airflow_provider_batchlinux.cli.terminal.output import say
+from airflow_provider_batchlinux.cli.terminal.output import at_least, say
 from airflow_provider_batchlinux.core.tasks.output import LARGEST_PART
 from airflow_provider_batchlinux.core.text import harmless
 
@@ -42,12 +42,14 @@ class NodeFile:
     :param end: returns the last bytes of it, at most the given number.
     :param part: returns the bytes after a first number of them, at most the given number.
     :param to: where to print it.
+    :param at: how many bytes of it are printed or left out; ``None`` before the first.
     """
 
     name: str
     end: Callable[[int], Awaitable[FileEnd]]
     part: Callable[[int, int], Awaitable[bytes]]
     to: TextIO
+    at: int | None = None
 
     def __post_init__(self) -> None:
         """Begin with no part of a character."""
@@ -67,7 +69,7 @@ def add_following(parser: ArgumentParser) -> None:
     """Add the options of a command that prints files."""
     parser.add_argument("-f", "--follow", action="store_true", help="go on until there is no more")
     parser.add_argument(
-        "--last", metavar="BYTES", type=int, default=_LAST,
+        "--last", metavar="BYTES", type=at_least(1), default=_LAST,
         help=f"begin with the last bytes (default: {_LAST})",
     )  # fmt: skip
     parser.add_argument(
@@ -87,13 +89,12 @@ async def print_files(
     """
     from airflow_provider_batchlinux.exceptions import BatchRequestError, BatchUnreachableError
 
-    at: dict[str, int] = {}
     while True:
         # Asked first: what is written until then is read below.
         over = not options.follow or await is_over()
         for file in files:
             try:
-                at[file.name] = await _print_new(options, file, at.get(file.name))
+                await _print_new(options, file)
             except (BatchRequestError, BatchUnreachableError) as error:
                 may_come = getattr(error, "code", None) in _NOT_YET or isinstance(
                     error, BatchUnreachableError
@@ -101,21 +102,21 @@ async def print_files(
                 if over or not may_come:
                     raise
         if over:
-            return sum(at.values())
+            return sum(file.at or 0 for file in files)
         await asyncio.sleep(PAUSE)
 
 
-async def _print_new(options: Namespace, file: NodeFile, at: int | None) -> int:
-    if at is None:
+async def _print_new(options: Namespace, file: NodeFile) -> None:
+    if file.at is None:
         end = await file.end(options.last)
         if end.omitted:
             say(f"[{end.omitted} bytes of {file.name} are left out; --last prints more]")
         file.show(end.content, raw=options.raw)
-        at = end.omitted + len(end.content)
-    while options.follow and (content := await file.part(at, LARGEST_PART)):
+        file.at = end.omitted + len(end.content)
+    while options.follow and (content := await file.part(file.at, LARGEST_PART)):
         file.show(content, raw=options.raw)
-        at += len(content)
-    return at
+        # Noted now: a later request that fails must not print it again.
+        file.at += len(content)
 
 
 def streams() -> dict[str, TextIO]:

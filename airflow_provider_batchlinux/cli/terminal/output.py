@@ -8,7 +8,7 @@ import json
 import logging
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -90,6 +90,18 @@ def duration(text: str) -> timedelta:
         msg = f"{text!r} is not a time such as 90s, 30m, 2h or 1d"
         raise argparse.ArgumentTypeError(msg)
     return timedelta(**{_DURATION_UNITS[match[2]]: int(match[1])})
+
+
+def at_least(least: int) -> Callable[[str], int]:
+    """Return a reader of arguments that are whole numbers."""
+
+    def number(text: str) -> int:
+        if not text.isdecimal() or int(text) < least:
+            msg = f"{text!r} is not a whole number of {least} or more"
+            raise argparse.ArgumentTypeError(msg)
+        return int(text)
+
+    return number
 
 
 def add_yes(parser: argparse.ArgumentParser) -> None:

@@ -140,12 +140,6 @@ class JobCalls(Calls):
             lambda: self.sdk.get_task(job_id, task_id, select=list(select)),
         )
 
-    async def list_tasks(self, job_id: str, select: Sequence[str] = TASK_FIELDS) -> list[Body]:
-        """List the tasks of a job with some properties."""
-        return await self._all(
-            f"list the tasks of job {job_id!r}", self.sdk.list_tasks, job_id, select=list(select)
-        )
-
     async def may_have_ended(self, job_id: str) -> bool:  # noqa: ARG002  # a watched client knows better
         """Return whether the command of a job is to be asked for, because nothing is known of it."""
         return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from azure.core.exceptions import ServiceResponseError
 from azure.core.pipeline.transport import AioHttpTransport
@@ -11,6 +12,7 @@ from yarl import URL
 REQUEST_ID_HEADERS = ("request-id", "x-ms-request-id")
 """One of them is in every answer of the Batch service and of the management plane (recorded)."""
 
+_DOTS = frozenset({".", ".."})
 _ENVELOPE = "odata.metadata"
 """In every JSON body that the Batch service sends after a success (recorded)."""
 
@@ -34,8 +36,13 @@ class ServiceTransport(AioHttpTransport):  # type: ignore[misc]  # azure-core lo
         Send a request.
 
         :raises ForeignAnswerError: a success that the service did not send, or not so.
+        :raises ValueError: an id or a file name is ``.`` or ``..``, which a server may resolve: the request
+            to end task ``..`` of a job would end the job.
         """
         built = request.url
+        if not _DOTS.isdisjoint(unquote(urlsplit(built).path).split("/")):
+            msg = f"No id or file of Azure Batch is '.' or '..': {request.method} {urlsplit(built).path}"
+            raise ValueError(msg)
         request.url = URL(built, encoded=True)
         try:
             answer: Any = await super().send(request, **options)

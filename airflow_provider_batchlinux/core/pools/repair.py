@@ -22,7 +22,7 @@ from airflow_provider_batchlinux.core.parameters.kinds import (
     Text,
 )
 from airflow_provider_batchlinux.core.parameters.spec import Spec
-from airflow_provider_batchlinux.core.pool_metadata import METADATA_PREFIX, REPAIRS_KEY
+from airflow_provider_batchlinux.core.pool_metadata import METADATA_PREFIX, REPAIRS_KEY, read_json
 from airflow_provider_batchlinux.core.pools.changes.resize import unmet
 from airflow_provider_batchlinux.core.service_errors import may_become_available
 from airflow_provider_batchlinux.core.snapshots import NodeSnapshot, PoolSnapshot
@@ -166,7 +166,7 @@ _FORMULA_KEY = f"{METADATA_PREFIX}repair_autoscale"
 def switched_off_formula(metadata: Mapping[str, str]) -> str | None:
     """Return the autoscale formula that a repair of an earlier release switched off; ``None`` for none."""
     try:
-        return str(json.loads(metadata.get(_FORMULA_KEY) or "{}").get("autoScaleFormula") or "") or None
+        return str(read_json(metadata.get(_FORMULA_KEY) or "{}").get("autoScaleFormula") or "") or None
     except (AttributeError, ValueError):
         return None
 
@@ -178,9 +178,9 @@ def history_in(metadata: Mapping[str, str]) -> RepairHistory:
     :raises ValueError: if a later release has written it.
     """
     try:
-        stored = json.loads(metadata.get(REPAIRS_KEY) or "{}")
+        stored = read_json(metadata.get(REPAIRS_KEY) or "{}")
         version = int(stored.get("version", 1))
-    except (AttributeError, TypeError, ValueError):
+    except (AttributeError, OverflowError, TypeError, ValueError):
         return RepairHistory()
     if version > _VERSION:
         msg = (
@@ -201,7 +201,7 @@ def _read_history(stored: Mapping[str, Any]) -> RepairHistory:
             resize=RepairRecord(*stored["resize"]) if stored.get("resize") else None,
             heartbeat_at=stored.get("heartbeat_at"),
         )
-    except (AttributeError, TypeError, ValueError):
+    except (AttributeError, OverflowError, TypeError, ValueError):
         return RepairHistory()
 
 

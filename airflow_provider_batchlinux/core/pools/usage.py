@@ -16,7 +16,7 @@ from datetime import datetime
 from typing import Any
 
 from airflow_provider_batchlinux.core.instants import parse_instant, rest_instant
-from airflow_provider_batchlinux.core.pool_metadata import USAGE_KEY, PoolMarks
+from airflow_provider_batchlinux.core.pool_metadata import USAGE_KEY, PoolMarks, read_json
 from airflow_provider_batchlinux.core.snapshots import NodeSnapshot
 from airflow_provider_batchlinux.core.text import counted, table
 
@@ -46,9 +46,9 @@ class Usage:
     def read(cls, metadata: Mapping[str, str]) -> Usage:
         """Return the usage in a pool's metadata; none if it cannot be read."""
         try:
-            dedicated, spot, preemptions, until = json.loads(metadata[USAGE_KEY])
+            dedicated, spot, preemptions, until = read_json(metadata[USAGE_KEY])
             return cls(int(dedicated), int(spot), int(preemptions), parse_instant(until))
-        except (KeyError, TypeError, ValueError):
+        except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
             return cls()
 
     def update(self, metadata: Mapping[str, str]) -> dict[str, str]:

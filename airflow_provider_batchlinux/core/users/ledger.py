@@ -10,7 +10,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from airflow_provider_batchlinux.core.instants import parse_instant, rest_instant
-from airflow_provider_batchlinux.core.pool_metadata import USER_KEY_PREFIX
+from airflow_provider_batchlinux.core.pool_metadata import USER_KEY_PREFIX, read_json
 from airflow_provider_batchlinux.core.text import table
 
 _VERSION = 3
@@ -284,7 +284,7 @@ def _written(instant: datetime) -> str:
 
 def _read(username: str, text: str) -> LedgerEntry:
     try:
-        marks = json.loads(text)
+        marks = read_json(text)
     except ValueError:
         marks = None
     if not isinstance(marks, dict):

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+import io
 import json
 import os
 import re
+import sys
+from argparse import Namespace
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
 from airflow_provider_batchlinux.cli.main import main
+from airflow_provider_batchlinux.cli.terminal.account import hook_and_settings, person
+from airflow_provider_batchlinux.cli.terminal.following import NodeFile, print_files
+from airflow_provider_batchlinux.core.tasks.result import FileEnd
+from airflow_provider_batchlinux.exceptions import BatchUnreachableError
 from tests.batch_account import BatchAccount, eventually
 from tests.source_code import ROOT
 from tests.unit.commands import Loop
@@ -176,7 +185,9 @@ def test_a_sweep_lists_what_has_expired_and_deletes_it_when_asked(
 
 
 NOTHING_DONE = [
+    ["pools", "list", "--conn", ""],
     ["pools", "show", "nope"],
+    ["pools", "show", ".."],
     ["pools", "delete", "nope", "--yes"],
     ["pools", "delete", "etl"],
     ["pools", "delete", "etl", "nope", "--yes"],
@@ -195,6 +206,10 @@ NOTHING_DONE = [
     ["tasks", "show", "nope"],
     ["tasks", "output", "nope"],
     ["tasks", "terminate", "nope", "--yes"],
+    ["tasks", "terminate", "nope", "..", "--yes"],
+    ["nodes", "log", "etl", "."],
+    ["users", "list", "nope"],
+    ["users", "audit", "etl", "nope"],
     ["users", "add", "nope", "nora"],
     ["users", "add", "etl", "nora"],
     ["users", "revoke", "nope", "nora", "--yes"],
@@ -212,8 +227,74 @@ def test_a_command_that_did_nothing_says_so_and_fails(account: BatchAccount, ter
         assert terminal.err, command
 
     assert account.pools() == ["etl"]
+    assert not [request for request in account.requests() if "/." in request], "a server may resolve it"
     changes = [r for r in account.requests() if r.split()[0] in ("DELETE", "PUT") or "/resize" in r]
     assert [change for change in changes if change not in before and "/pools/nope" not in change] == []
+
+
+@pytest.mark.parametrize("is_full", [False, True], ids=["a reader that has gone", "a full disk"])
+def test_output_that_is_not_taken_fails_the_command(
+    *, is_full: bool, account: BatchAccount, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account.make_pool()
+    reader, writer = os.pipe()
+    os.close(reader)
+    if is_full:
+        full = os.open("/dev/full", os.O_WRONLY)
+        os.dup2(full, writer)
+        os.close(full)
+    output = os.fdopen(writer, "w", encoding="utf-8")
+    monkeypatch.setattr("sys.stdout", output)
+    try:
+        assert main(["pools", "list", "--json"]) == 1
+    finally:
+        sys.stdout.close()  # what the command has put in its place
+        with suppress(OSError):
+            output.close()
+
+
+def test_an_empty_variable_selects_no_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BATCHLINUX_CONN", "")
+    monkeypatch.setenv("AZURE_BATCH_ENDPOINT", "https://mine.westeurope.batch.azure.com")
+
+    _, settings = hook_and_settings(Namespace(conn=None))
+
+    assert "mine.westeurope" in settings.endpoint
+
+
+def test_a_user_who_has_only_a_number_is_named_by_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown() -> str:
+        raise KeyError
+
+    monkeypatch.setattr("getpass.getuser", unknown)
+
+    assert person() == f"uid-{os.getuid()}"
+
+
+def test_what_was_printed_is_not_printed_again_after_a_failed_request(terminal: Terminal) -> None:
+    content, requests = b"one two three", iter([b"two ", None, b"three", b""])
+    output = io.StringIO()
+
+    async def end(_: int) -> FileEnd:
+        return FileEnd(content[:4], 0)
+
+    async def part(first: int, _: int) -> bytes:
+        found = next(requests)
+        if found is None:
+            msg = "away"
+            raise BatchUnreachableError(msg)
+        assert content[first:].startswith(found)
+        return found
+
+    overs = iter([False, True])
+
+    async def is_over() -> bool:
+        return next(overs)
+
+    options = Namespace(follow=True, last=100, raw=False)
+    printed = asyncio.run(print_files(options, [NodeFile("stdout.txt", end, part, output)], is_over))
+
+    assert (output.getvalue(), printed) == ("one two three", len(content))
 
 
 @pytest.mark.parametrize(("answer", "status"), [("y", 0), ("yes", 0), ("n", 1), ("", 1)])

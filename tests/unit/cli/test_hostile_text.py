@@ -82,7 +82,9 @@ def hostile_account(account: BatchAccount) -> BatchAccount:
         await client.create_task("job", {"id": "main", "commandLine": f'/bin/bash -c "{command}"'})
 
     account.hook.run(fill)
-    eventually(lambda: account.hook.run(lambda client: client.list_tasks("job"))[0]["state"] == "completed")
+    eventually(
+        lambda: account.hook.run(lambda client: client.read_tasks("job", dict))[0]["state"] == "completed"
+    )
     error = {"code": "Bad", "message": text, "errorDetails": [{"name": "why", "value": text}]}
     account.put_node("idle", errors=[error])
     return account

@@ -5,18 +5,21 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from functools import partial
 from html.parser import HTMLParser
 from typing import Any
 
 import pytest
 
-from airflow_provider_batchlinux.core.pool_metadata import Holder, rest_metadata
+from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
+from airflow_provider_batchlinux.core.pool_metadata import METADATA_PREFIX, Holder, rest_metadata
 from airflow_provider_batchlinux.core.users.ledger import LedgerEntry, with_entry
 from tests.airflow_page import CONN, MAINTENANCE, Airflow, served_page
 from tests.batch_account import BatchAccount, eventually
 from tests.conftest import INSTALLATION, set_connection
 from tests.unit.core.overview.test_pools import NOW, marks
 
+ROLES = ("admin", "viewer")
 HOSTILE = "\"'><script>alert(1)</script>\x1b[2J\u202e{{ 7*7 }}"
 ETL, GONE = Holder("etl", "live", INSTALLATION), Holder("deleted dag", "live", INSTALLATION)
 
@@ -186,3 +189,49 @@ def test_the_page_works_behind_a_path_and_its_links_stay_below_it(
 
     assert "../dags/etl" in addresses
     assert not [address for address in addresses if address.startswith("/")]
+
+
+def test_metadata_that_no_database_holds_shows_like_any_other(
+    auth: Callable[[str], str], account: BatchAccount
+) -> None:
+    from airflow_provider_batchlinux.plugins._airflow import run_states
+    from airflow_provider_batchlinux.plugins._pages import AsciiJson, airflow_address
+
+    account.make_pool("strange")
+    name = f"{METADATA_PREFIX}holders"
+    for odd in ("live\ud83d", "li\0ve", "x"):
+        holders = json.dumps([[odd, odd, INSTALLATION]])
+        metadata = rest_metadata({**marks(ETL).to_metadata(), name: holders})
+        account.hook.run(
+            partial(BatchLinuxClient.update_pool, pool_id="strange", body={"metadata": metadata})
+        )
+        with served_page(auth) as airflow:
+            for path in ("/", "/pools.json", query("/pool", "strange"), query("/pool.json", "strange")):
+                assert airflow.get(path).status_code == 200, (odd, path)
+    for odd in ("x\ud83d", "\0"):
+        assert run_states([Holder(odd, odd, odd)]) == {}
+        assert airflow_address(odd, odd)
+        assert json.loads(bytes(AsciiJson({"a": odd}).body)) == {"a": odd}
+
+
+def test_a_viewer_sees_no_task_of_jobs_that_the_viewer_may_not_see(
+    airflow: Airflow, account: BatchAccount
+) -> None:
+    put_pool(account, "ours", ETL)
+
+    async def run(client: BatchLinuxClient) -> None:
+        await client.create_job({"id": "job-of-others", "poolInfo": {"poolId": "ours"}})
+        await client.create_task("job-of-others", {"id": "main", "commandLine": "sleep 60"})
+
+    account.hook.run(run)
+    eventually(lambda: account.nodes("ours")[0].state == "running")
+    seen = {role: [airflow.get(path, role).text for path in pages(account, "ours")[:4]] for role in ROLES}
+
+    assert [path for path in seen["viewer"] if "job-of-others" in path] == []
+    assert [("job-of-others" in path) for path in seen["admin"]] == [True] * 4
+
+
+def test_no_answer_sends_to_the_host_that_a_request_names(airflow: Airflow) -> None:
+    answers = [airflow.get("/pool/", role, host="elsewhere.example") for role in (None, "admin")]
+
+    assert [("location" in answer.headers, answer.status_code) for answer in answers] == [(False, 404)] * 2
