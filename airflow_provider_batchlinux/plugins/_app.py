@@ -217,7 +217,8 @@ class Page:
         reader, us = await run_in_threadpool(lambda: (visitor.reader(conn), installation()))
         jobs = [job_overview(job, us) for job in (reading.jobs if reading else ())]
         jobs = [job for job in jobs if _may_see(reader, job)]
-        nodes = _without_others(reader, nodes, {job.job_id for job in jobs})
+        seen_jobs = [job.to_dict() for job in jobs]
+        nodes = [_without_others(reader, node, seen_jobs) for node in nodes]
         if request.url.path.endswith("/pool.json"):
             return AsciiJson(
                 {
@@ -272,18 +273,9 @@ class Page:
         start_task = reading.start_task if reading and may_read else ""
         error = explained(seen.error) if seen.error else ""
         if request.url.path.endswith("/node.json"):
-            shown_jobs = {str(task["job_id"]) for task in tasks}
-            shown = [
-                each.to_dict()
-                for each in _without_others(reader, [seen_node] if seen_node else [], shown_jobs)
-            ]
+            shown = _without_others(reader, seen_node, tasks).to_dict() if seen_node else None
             return AsciiJson(
-                {
-                    "error": error or None,
-                    "node": next(iter(shown), None),
-                    "start_task": start_task,
-                    "tasks": tasks,
-                }
+                {"error": error or None, "node": shown, "start_task": start_task, "tasks": tasks}
             )
         html = await run_in_threadpool(
             render,
@@ -428,14 +420,16 @@ def _may_see(reader: Reader, job: JobOverview | None) -> bool:
     return reader.reads_connection or (run is not None and run.dag_id in reader.dags)
 
 
-def _without_others(reader: Reader, nodes: list[NodeOverview], job_ids: set[str]) -> list[NodeOverview]:
-    """Return nodes without the tasks of jobs that a user may not see."""
+def _without_others(reader: Reader, node: NodeOverview, seen: Sequence[Mapping[str, Any]]) -> NodeOverview:
+    """
+    Return a node without the tasks of jobs that a user may not see.
+
+    :param seen: what the user may see, each with its ``job_id``.
+    """
     if reader.reads_connection:
-        return nodes
-    return [
-        replace(node, running=tuple(task for task in node.running if task.job_id in job_ids))
-        for node in nodes
-    ]
+        return node
+    job_ids = {each["job_id"] for each in seen}
+    return replace(node, running=tuple(task for task in node.running if task.job_id in job_ids))
 
 
 def _may_read_output(visitor: Visitor, reader: Reader, dag_id: str | None) -> bool:

@@ -1,4 +1,4 @@
-"""Whoever may write the metadata of a pool cannot break those who read it."""
+"""The metadata of a pool, which others write, cannot break what reads it."""
 
 from __future__ import annotations
 
