@@ -27,8 +27,8 @@ class Visit:
         page.on("console", self._heard)
 
     def open(self, path: str) -> None:
-        """Open a page."""
-        self.page.goto(f"{self.url}{path}", wait_until="networkidle")
+        """Open a page. Those of Airflow never stop to send requests."""
+        self.page.goto(f"{self.url}{path}", wait_until="load")
 
     def shoot(self, name: str) -> None:
         """Take a picture for people to look at."""
@@ -111,8 +111,7 @@ def test_the_page_is_inside_airflow_and_its_links_open_there(admin: Visit) -> No
     admin.shoot("8-in-airflow")
     frame.locator("a[data-airflow]", has_text="nightly_etl").first.click()
     admin.page.wait_for_url(re.compile("/dags/nightly_etl"))
-    admin.page.wait_for_load_state("networkidle")
-    assert admin.page.locator("iframe").count() == 0
+    admin.page.locator("iframe").wait_for(state="detached")
     admin.shoot("9-dag-from-the-page")
 
 
@@ -144,6 +143,7 @@ def test_a_user_without_rights_is_told(browser: Any, airflow: Standalone, runs: 
 
 def test_the_link_of_a_task_leads_to_its_pool(admin: Visit, runs: Runs) -> None:
     admin.open(f"/dags/nightly_etl/runs/{runs.live.run_id}/tasks/create/details")
+    admin.page.get_by_text("Pool in Airflow").wait_for()
     admin.shoot("13-task")
     admin.page.get_by_text("Pool in Airflow").click()
     admin.page.wait_for_url(re.compile("/batch-pools/pool"))
