@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import tempfile
 import time
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -24,6 +28,19 @@ ROUNDS = 5
 
 def ui_pools_200() -> Result:
     """Get the page with 200 pools and 5,000 nodes, which was read from the service before."""
+    with tempfile.TemporaryDirectory() as home:
+        # Airflow chooses its database when it is imported: not the one of the person who measures.
+        database = f"sqlite:///{home}/airflow.db"
+        names = {"AIRFLOW_HOME": home, "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": database}
+        environment = {**os.environ, **names, "AIRFLOW__CORE__UNIT_TEST_MODE": "True"}
+        line = [sys.executable, "-m", "tests.bench.page"]
+        ran = subprocess.run(line, env=environment, check=True, stdout=subprocess.PIPE, text=True)
+    seconds = float(ran.stdout.split()[-1])
+    limit = Limit("seconds of the server for the page", seconds, at_most=1.0)
+    return Result(seconds, "s", None, None, limits=(limit,))
+
+
+def _measure() -> float:
     reading = AccountReading(*_account())
     with (
         pytest.MonkeyPatch.context() as patched,
@@ -36,9 +53,7 @@ def ui_pools_200() -> Result:
         # The embedded service takes minutes to boot 5,000 nodes.
         name = "airflow_provider_batchlinux.client.overview.readings.read_account"
         patched.setattr(name, lambda _client: _answer(reading))
-        times = [_seconds(airflow) for _ in range(1 + ROUNDS)][1:]
-    limit = Limit("seconds of the server for the page", min(times), at_most=1.0)
-    return Result(min(times), "s", None, None, limits=(limit,))
+        return min([_seconds(airflow) for _ in range(1 + ROUNDS)][1:])
 
 
 async def _answer(reading: AccountReading) -> AccountReading:
@@ -90,3 +105,7 @@ def _pool(number: int) -> dict[str, Any]:
         },
         "metadata": rest_metadata(metadata),
     }
+
+
+if __name__ == "__main__":
+    print(_measure())
