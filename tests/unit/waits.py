@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from airflow.sdk import DAG
 
+from airflow_provider_batchlinux.operators.job import BatchLinuxJobOperator
 from airflow_provider_batchlinux.operators.node_users import (
     BatchLinuxAddNodeUsersOperator,
     BatchLinuxRemoveNodeUsersOperator,
@@ -118,6 +119,7 @@ ALL_WAITING = {
     "remove a user": Waiting(BatchLinuxRemoveNodeUsersOperator, starting, {"username": "etl"}),
     "lease": Waiting(BatchLinuxLeaseNodeUsersOperator, resizing, _USER),
     "task": Waiting(BatchLinuxTaskOperator, resizing, {"command": "true"}),
+    "job": Waiting(BatchLinuxJobOperator, resizing, {"tasks": ["true"]}),
     "nodes idle": Waiting(BatchLinuxNodesIdleSensor, resizing, {}),
     "pool steady": Waiting(BatchLinuxPoolSteadySensor, resizing, {}),
     "pool gone": Waiting(BatchLinuxPoolGoneSensor, resizing, {}),

@@ -89,6 +89,7 @@ def test_no_secret_of_the_pool_is_in_the_trigger(slow_account: BatchAccount) -> 
         "max_poll_interval",
         "deadline",
         "limited_by",
+        "usage",
         "version",
     }
     assert "c0rrect-h0rse" not in deferred.everything_said

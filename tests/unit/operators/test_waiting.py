@@ -77,7 +77,7 @@ class TestExecutionTimeout:
 
         run = run_task(waiting.task(execution_timeout=timedelta(days=1)))
 
-        has_own_limit = waiting is not ALL_WAITING["task"] and waiting is not ALL_WAITING["lease"]
+        has_own_limit = all(waiting is not ALL_WAITING[name] for name in ("task", "job", "lease"))
         expected = "execution_timeout"
         if has_own_limit:
             expected = "deletion_limit" if waiting is ALL_WAITING["create"] else "timeout"
@@ -107,6 +107,10 @@ def users_of(account: BatchAccount) -> dict[str, Any]:
     return entries_in(metadata_of(body or {}))
 
 
+def jobs_of(account: BatchAccount) -> list[dict[str, Any]]:
+    return [dict(job) for job in account.hook.run(lambda client: client.find_jobs())]
+
+
 def was_stopped(account: BatchAccount) -> bool:
     return any("/stopresize" in request for request in account.requests())
 
@@ -117,6 +121,7 @@ def was_kept(account: BatchAccount) -> bool:
 
 ENDED: dict[str, Callable[[BatchAccount], bool]] = {
     "task": lambda account: account.jobs() == [],
+    "job": lambda account: all(job["state"] in ("terminating", "completed") for job in jobs_of(account)),
     "add a user": lambda account: users_of(account) == {},
     "lease": lambda account: users_of(account) == {},
     "resize": was_stopped,
