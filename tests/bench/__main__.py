@@ -23,6 +23,7 @@ from tests.bench.emulator import (
     emulator_node_memory,
 )
 from tests.bench.emulator_load import emulator_big_bodies, emulator_tasks
+from tests.bench.jobs import decorator_overhead, fan_out_50, job_10000, submit_1000
 from tests.bench.large_pool import large_pool_wait, large_pool_wait_bytes
 from tests.bench.leases import lease_cost
 from tests.bench.page import ui_pools_200
@@ -58,6 +59,10 @@ BENCHMARKS: tuple[Callable[[], Result], ...] = (
     task_waits_cpu,
     task_waits_memory,
     live_output_requests,
+    fan_out_50,
+    submit_1000,
+    job_10000,
+    decorator_overhead,
     large_pool_wait,
     large_pool_wait_bytes,
     ui_pools_200,
