@@ -122,6 +122,8 @@ class ParametersMixin(BaseOperator, Generic[R]):
         """
         Return the parameters of a mapped task so that Airflow finds the XComs in them, and no secret.
 
+        The Assets among its inputs and outputs are its inlets and outlets.
+
         :raises ValueError: if a value would be another one at each parse of the Dag file.
         """
         from airflow.sdk.definitions.xcom_arg import XComArg
@@ -133,6 +135,9 @@ class ParametersMixin(BaseOperator, Generic[R]):
             if any(True for _ in XComArg.iter_xcom_references(plain)):
                 stored[name] = plain
             stored[name] = cls._as_stored(name, stored[name])
+        for name, data in (("inlets", "inputs"), ("outlets", "outputs")):
+            if assets := with_assets(stored.get(name), parameters.get(data)):
+                stored[name] = assets
         return stored
 
     @classmethod

@@ -49,6 +49,9 @@ Result: TypeAlias = "dict[str, Any] | list[dict[str, Any]]"
 Step: TypeAlias = "Result | BatchLinuxTrigger"
 """What a part of a waiting operator comes to: the result, or the trigger to wait on before the next part."""
 
+_AFTER_SUCCESS_BUDGET = 10.0
+"""Seconds: Airflow ends a process that is not over 20 s after its success. The sweeper finds what is left."""
+
 DEFAULT_DEFERRABLE = conf.getboolean("operators", "default_deferrable", fallback=False)
 """Whether operators wait on the triggerer by default."""
 
@@ -120,6 +123,20 @@ class BatchLinuxWaitingOperator(BatchLinuxPoolOperator[W]):
         super().__init__(pool_id=pool_id, **kwargs)
         self.poll_interval = poll_interval
         self.deferrable = deferrable
+
+    def when_success_is_stored(self, work: Callable[[BatchLinuxClient], Awaitable[None]]) -> None:
+        """
+        Do something once Airflow has stored that the task has succeeded or was skipped.
+
+        A worker can be lost before that, and the retry must find what the first try has done.
+        """
+
+        def callback(_context: Context) -> None:
+            self.hook.run(lambda client: work(client.within(_AFTER_SUCCESS_BUDGET)), settings=self.account)
+
+        # Airflow calls them after it has stored the state. The first of them has the most time.
+        self.on_success_callback = [callback, *self.on_success_callback]
+        self.on_skipped_callback = [callback, *self.on_skipped_callback]
 
     @abstractmethod
     async def submit(self, client: BatchLinuxClient, context: Context) -> Step:

@@ -109,7 +109,8 @@ class BatchLinuxJobOperator(BatchLinuxWaitingOperator["JobRequest"]):
     :param pool_id: the pool. (templated)
     :param tasks: the commands: a list of bash commands, of
         :class:`~airflow_provider_batchlinux.specs.TaskSpec` or mappings with their fields; or the path or URL
-        of a file with such a list as JSON or JSON lines. (templated)
+        of a file with such a list as JSON or JSON lines, which is read again when they have ended.
+        (templated)
     :param command: the bash command that runs for each of ``items``, and for tasks that have none of their
         own; ``None`` for none. ``{item}`` in it stands for the item, ``{item.name}`` for a value in an item
         that is a mapping, quoted for bash; quotes around it are refused. (templated)
@@ -422,7 +423,8 @@ class BatchLinuxJobOperator(BatchLinuxWaitingOperator["JobRequest"]):
                 exit_code=first.exit_code if first is not None else None,
                 node_id=first.node_id if first is not None else None,
             )
-        await jobs.close(client, delete=request.delete_job != "never", settle=True)
+        deletes = request.delete_job != "never"
+        self.when_success_is_stored(lambda client: jobs.close(client, delete=deletes, settle=True))
         if records and all(record.outcome == "skipped" for record in records):
             msg = "The exit codes of all commands say that there was nothing to do: skipped."
             raise AirflowSkipException(msg)

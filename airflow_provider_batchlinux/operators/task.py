@@ -49,9 +49,6 @@ if TYPE_CHECKING:
 
 __all__ = ["BatchLinuxTaskOperator"]
 
-_CLEAN_UP_BUDGET = 10.0
-"""Seconds: Airflow ends a process that is not over 20 s after its success. The sweeper finds what is left."""
-
 
 class BatchLinuxTaskOperator(BatchLinuxWaitingOperator["TaskRequest"]):
     """
@@ -238,15 +235,6 @@ class BatchLinuxTaskOperator(BatchLinuxWaitingOperator["TaskRequest"]):
         self.quota_limit, self.application_packages = quota_limit, application_packages
 
     @classmethod
-    def as_stored(cls, parameters: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the parameters of a mapped task, with the inlets and outlets among its data."""
-        stored = super().as_stored(parameters)
-        for name, data in (("inlets", "inputs"), ("outlets", "outputs")):
-            if assets := with_assets(stored.get(name), parameters.get(data)):
-                stored[name] = assets
-        return stored
-
-    @classmethod
     def request_class(cls) -> type[TaskRequest]:
         """Return the class of the request."""
         from airflow_provider_batchlinux.core.tasks.requests import TaskRequest
@@ -308,7 +296,7 @@ class BatchLinuxTaskOperator(BatchLinuxWaitingOperator["TaskRequest"]):
         result: dict[str, Any],
     ) -> Step:
         """Log the rest of the output of the command, and return its result; or submit it now."""
-        from airflow_provider_batchlinux.client.tasks.results import Reading, finish_task
+        from airflow_provider_batchlinux.client.tasks.results import Reading, clean_up, finish_task
         from airflow_provider_batchlinux.client.tasks.secrets import delete_secrets, secrets_of
         from airflow_provider_batchlinux.core.tasks.output import Progress
 
@@ -321,7 +309,8 @@ class BatchLinuxTaskOperator(BatchLinuxWaitingOperator["TaskRequest"]):
         shown, codes = Progress.of(trigger.shown), request.exit_codes or {}
         reading = Reading(request.output_limit, request.result_file, request.delete_job, shown, codes)
         ended = await finish_task(client, result["job_id"], reading)
-        self._clean_up_when_stored(ended.job_id)
+        job_id, deletes = ended.job_id, request.delete_job != "never"
+        self.when_success_is_stored(lambda client: clean_up(client, job_id, delete=deletes))
         if ended.is_skipped:
             msg = f"The command of job {ended.job_id!r} ended with exit code {ended.task.exit_code}: skipped."
             raise AirflowSkipException(msg)
@@ -332,26 +321,6 @@ class BatchLinuxTaskOperator(BatchLinuxWaitingOperator["TaskRequest"]):
             "seconds": ended.task.seconds,
             "result": ended.result,
         }
-
-    def _clean_up_when_stored(self, job_id: str) -> None:
-        """
-        Delete the job, or mark it as read, once Airflow has stored that the task is over.
-
-        A worker can be lost before that. Without its job, the retry would run the command again.
-        """
-        from airflow_provider_batchlinux.client.tasks.results import clean_up
-
-        deletes = self.request.delete_job != "never"
-
-        def callback(_context: Context) -> None:
-            self.hook.run(
-                lambda client: clean_up(client.within(_CLEAN_UP_BUDGET), job_id, delete=deletes),
-                settings=self.account,
-            )
-
-        # Airflow calls them after it has stored the state. The first of them has the most time.
-        self.on_success_callback = [callback, *self.on_success_callback]
-        self.on_skipped_callback = [callback, *self.on_skipped_callback]
 
     def on_kill(self) -> None:
         """Terminate the command, and delete its job as after every end of the task."""
