@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
+import time
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from functools import cache
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_batchlinux.core.events import VERSION
-from airflow_provider_batchlinux.core.poll_interval import SOONEST_OF_NODES
+from airflow_provider_batchlinux.core.poll_interval import SOONEST_OF_COMMANDS, SOONEST_OF_NODES
 from airflow_provider_batchlinux.exceptions import (
     BatchAuthenticationError,
     BatchLinuxError,
@@ -293,6 +294,50 @@ class BatchLinuxPoolTrigger(BatchLinuxTrigger):
     def followed_pool(self) -> str:
         """The pool that the shared poller reads for this wait."""
         return self.pool_id
+
+
+class BatchLinuxSubmittedTrigger(BatchLinuxTrigger):
+    """
+    A trigger that waits for what its task has submitted as a job, and that ends it if the task is killed.
+
+    :param pool_id: the pool it runs on.
+    :param job_id: the job.
+    :param submitted_at: seconds since the epoch at which it was submitted; ``None`` if it is unknown. What is
+        young is looked at more often.
+    :param has_secrets: whether it reads secrets from blobs, which the metadata of the job names.
+    """
+
+    soonest = SOONEST_OF_COMMANDS
+
+    def __init__(
+        self,
+        *,
+        pool_id: str,
+        job_id: str,
+        submitted_at: float | None = None,
+        has_secrets: bool = False,
+        **common: Unpack[WaitArguments],
+    ) -> None:
+        super().__init__(**common)
+        self.pool_id = pool_id
+        self.job_id = job_id
+        self.submitted_at = submitted_at
+        self.has_secrets = has_secrets
+
+    @property
+    def age(self) -> float:
+        """Seconds since the submission."""
+        return 0.0 if self.submitted_at is None else max(0.0, time.time() - self.submitted_at)
+
+    @property
+    def first_wait(self) -> float:
+        """Seconds before the first poll; the poller then collects other waits for a second."""
+        return min(self.poll_interval, LONGEST_FIRST_WAIT - 1.0)
+
+    @property
+    def cancels_on_kill(self) -> bool:
+        """A kill ends the job."""
+        return True
 
 
 @cache

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Awaitable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_batchlinux.core.poll_interval import SOONEST_OF_COMMANDS
 from airflow_provider_batchlinux.hooks._storage_connection import storage_access
-from airflow_provider_batchlinux.triggers._base import LONGEST_FIRST_WAIT, BatchLinuxTrigger
+from airflow_provider_batchlinux.triggers._base import BatchLinuxSubmittedTrigger, BatchLinuxTrigger
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["BatchLinuxJobOutcomeTrigger", "BatchLinuxJobTrigger"]
 
 
-class BatchLinuxJobTrigger(BatchLinuxTrigger):
+class BatchLinuxJobTrigger(BatchLinuxSubmittedTrigger):
     """
     Fire when the commands of a job have ended, or can never end.
 
@@ -38,8 +37,6 @@ class BatchLinuxJobTrigger(BatchLinuxTrigger):
     :param submitted_at: seconds since the epoch at which it was submitted; ``None`` if it is unknown.
     :param has_secrets: whether commands read secrets from blobs, which the metadata of the job names.
     """
-
-    soonest = SOONEST_OF_COMMANDS
 
     def __init__(
         self,
@@ -57,9 +54,9 @@ class BatchLinuxJobTrigger(BatchLinuxTrigger):
         has_secrets: bool = False,
         **common: Unpack[WaitArguments],
     ) -> None:
-        super().__init__(**common)
-        self.pool_id = pool_id
-        self.job_id = job_id
+        super().__init__(
+            pool_id=pool_id, job_id=job_id, submitted_at=submitted_at, has_secrets=has_secrets, **common
+        )
         self.total = total
         self.done = done
         self.exit_codes = dict(exit_codes or {})
@@ -67,8 +64,6 @@ class BatchLinuxJobTrigger(BatchLinuxTrigger):
         self.has_dependencies = has_dependencies
         self.prepares = prepares
         self.deletes = deletes
-        self.submitted_at = submitted_at
-        self.has_secrets = has_secrets
 
     def wait(self, client: BatchLinuxClient) -> JobWait:
         """Wait for the commands, and log how many have ended."""
@@ -87,25 +82,10 @@ class BatchLinuxJobTrigger(BatchLinuxTrigger):
             self.prepares,
         )
 
-    @property
-    def age(self) -> float:
-        """Seconds since the commands were submitted."""
-        return 0.0 if self.submitted_at is None else max(0.0, time.time() - self.submitted_at)
-
-    @property
-    def first_wait(self) -> float:
-        """Seconds before the first poll; the poller then collects other waits for a second."""
-        return min(self.poll_interval, LONGEST_FIRST_WAIT - 1.0)
-
     def _result_at(self, account: SharedAccount) -> Awaitable[dict[str, Any]]:
         from airflow_provider_batchlinux.client.waits.watching import wait_for_commands
 
         return wait_for_commands(account, self.job_id, self.wait, self.schedule(first_wait=self.first_wait))
-
-    @property
-    def cancels_on_kill(self) -> bool:
-        """A kill ends the job."""
-        return True
 
     @property
     def uncancelled(self) -> str:

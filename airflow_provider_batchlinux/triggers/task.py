@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Awaitable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_batchlinux.core.poll_interval import SOONEST_OF_COMMANDS
 from airflow_provider_batchlinux.hooks._storage_connection import storage_access
-from airflow_provider_batchlinux.triggers._base import LONGEST_FIRST_WAIT, BatchLinuxTrigger
+from airflow_provider_batchlinux.triggers._base import BatchLinuxSubmittedTrigger
 from airflow_provider_batchlinux.triggers._memory import TriggerMemory
 
 if TYPE_CHECKING:
@@ -28,7 +26,7 @@ OUTPUT_KEY = "batch_linux_output"
 """The XCom that says how much of the output of a command was shown."""
 
 
-class BatchLinuxTaskTrigger(BatchLinuxTrigger):
+class BatchLinuxTaskTrigger(BatchLinuxSubmittedTrigger):
     """
     Fire when a submitted command has ended.
 
@@ -43,8 +41,6 @@ class BatchLinuxTaskTrigger(BatchLinuxTrigger):
     :param output_limit: bytes of stdout and of stderr to log at most; ``None`` follows no output.
     :param shown: how much of the output was shown so far; ``None`` if that is not known.
     """
-
-    soonest = SOONEST_OF_COMMANDS
 
     is_killed = False
     """Whether a person has ended the Airflow task; known to :meth:`cancel`."""
@@ -62,13 +58,11 @@ class BatchLinuxTaskTrigger(BatchLinuxTrigger):
         shown: Mapping[str, Any] | None = None,
         **common: Unpack[WaitArguments],
     ) -> None:
-        super().__init__(**common)
-        self.pool_id = pool_id
-        self.job_id = job_id
+        super().__init__(
+            pool_id=pool_id, job_id=job_id, submitted_at=submitted_at, has_secrets=has_secrets, **common
+        )
         self.delete_job: DeleteJob = delete_job
         self.start_by = start_by
-        self.submitted_at = submitted_at
-        self.has_secrets = has_secrets
         self.output_limit = output_limit
         self.shown = shown
         self._follows = True
@@ -99,25 +93,10 @@ class BatchLinuxTaskTrigger(BatchLinuxTrigger):
         self._follows = block
         return await super().run_on_worker(client, block=block)
 
-    @property
-    def age(self) -> float:
-        """Seconds since the command was submitted."""
-        return 0.0 if self.submitted_at is None else max(0.0, time.time() - self.submitted_at)
-
-    @property
-    def first_wait(self) -> float:
-        """Seconds before the first poll; the poller then collects other waits for a second."""
-        return min(self.poll_interval, LONGEST_FIRST_WAIT - 1.0)
-
     def _result_at(self, account: SharedAccount) -> Awaitable[dict[str, Any]]:
         from airflow_provider_batchlinux.client.waits.watching import wait_for_job
 
         return wait_for_job(account, self.job_id, self.wait, self.schedule(first_wait=self.first_wait))
-
-    @property
-    def cancels_on_kill(self) -> bool:
-        """A kill terminates the command."""
-        return True
 
     @property
     def uncancelled(self) -> str:
