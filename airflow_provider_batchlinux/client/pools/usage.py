@@ -18,6 +18,8 @@ from airflow_provider_batchlinux.exceptions import BatchLinuxError
 
 log = logging.getLogger(__name__)
 
+_MAX_CONCURRENCY = 8
+
 
 class Look(NamedTuple):
     """The nodes of a pool at an instant, or since, by the service's clock."""
@@ -47,20 +49,16 @@ async def usage_now(client: BatchLinuxClient, recorded: PoolUsage) -> PoolUsage:
         return recorded
 
 
-async def usages_now(
-    client: BatchLinuxClient, pools: Sequence[OwnedPool], *, max_concurrency: int = 8
-) -> list[OwnedPool]:
+async def usages_now(client: BatchLinuxClient, pools: Sequence[OwnedPool]) -> list[OwnedPool]:
     """Return pools with what they have used until now."""
 
     async def updated(pool: OwnedPool) -> OwnedPool:
         return replace(pool, usage=await usage_now(client, pool.usage)) if pool.nodes else pool
 
-    return await fan_out(pools, updated, max_concurrency=max_concurrency)
+    return await fan_out(pools, updated, max_concurrency=_MAX_CONCURRENCY)
 
 
-async def record_usages(
-    client: BatchLinuxClient, pools: Sequence[OwnedPool], *, max_concurrency: int = 8
-) -> None:
+async def record_usages(client: BatchLinuxClient, pools: Sequence[OwnedPool]) -> None:
     """Record in the metadata of pools what :func:`usages_now` has found; a failure is only a warning."""
 
     async def record(pool: OwnedPool) -> None:
@@ -73,7 +71,7 @@ async def record_usages(
             log.warning("What pool %r has used could not be recorded: %s", pool.pool_id, error)
 
     used = [pool for pool in pools if pool.nodes]
-    await fan_out(used, record, max_concurrency=max_concurrency)
+    await fan_out(used, record, max_concurrency=_MAX_CONCURRENCY)
 
 
 async def record_usage(client: BatchLinuxClient, pool_id: str, look: Look | None = None) -> PoolUsage | None:
