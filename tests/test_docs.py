@@ -19,6 +19,7 @@ import airflow_provider_batchlinux as package
 from airflow_provider_batchlinux import exceptions, specs
 from airflow_provider_batchlinux._metrics import FAILURES, NODE_HOURS, PREEMPTIONS, REPAIRS, TIMINGS, USED
 from airflow_provider_batchlinux.client.transport.account import AuthKind
+from airflow_provider_batchlinux.emulator import EmulatorControl
 from airflow_provider_batchlinux.get_provider_info import get_provider_info
 from airflow_provider_batchlinux.hooks.batch_linux import BatchLinuxHook
 from airflow_provider_batchlinux.operators.pool import BatchLinuxCreatePoolOperator
@@ -180,6 +181,61 @@ def test_a_dag_in_the_pages_is_one_to_airflow(code: str, tmp_path: Path) -> None
     assert set(dag.task_ids) == {task.task_id for task in tasks}
 
 
+EXCERPT = re.compile(r"^<!-- (\w+\.py): (\w+) -->\n```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+def marked_parts() -> dict[tuple[str, str], str]:
+    """Return the parts of the example Dags between ``[START name]`` and ``[END name]``, dedented."""
+    pattern = re.compile(r"^ *# \[START (\w+)\]\n(.*?)^ *# \[END \1\]", re.MULTILINE | re.DOTALL)
+    return {
+        (path.name, name): textwrap.dedent(text)
+        for path in EXAMPLES
+        for name, text in pattern.findall(path.read_text(encoding="utf-8"))
+    }
+
+
+FRAGMENTS = [
+    block
+    for block in blocks("python")
+    # Whole Dags, tests and marked parts of example Dags are run elsewhere.
+    if re.match(
+        r"(?:from airflow_provider_batchlinux.*\n|\n)*(?:\w+ = )?BatchLinux\w+(?:Operator|Sensor)\(",
+        block.values[0],
+    )
+    and textwrap.dedent(block.values[0]) not in marked_parts().values()
+]
+
+
+@pytest.mark.parametrize("code", FRAGMENTS)
+def test_a_task_in_the_pages_is_one_to_airflow(code: str) -> None:
+    names: dict[str, Any] = {name: getattr(specs, name) for name in specs.__all__}
+    names |= {cls.__name__: cls for cls in TASKS}
+    with DAG("shown", schedule=None) as dag:
+        exec(compile(code, "<page>", "exec"), names)
+
+    assert len(dag.task_ids) == 1
+
+
+CALLED = {"hook": BatchLinuxHook, "control": EmulatorControl}
+"""What the names of objects in the pages are."""
+
+
+def test_a_method_that_the_pages_call_takes_what_they_give_it() -> None:
+    code = "\n".join(textwrap.dedent(block.values[0]) for block in blocks("python"))
+    calls = [node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Call)]
+    found = [
+        (CALLED[name], call.func.attr, call)
+        for call in calls
+        if isinstance(call.func, ast.Attribute)
+        and (name := ast.unparse(call.func.value).rpartition(".")[2]) in CALLED
+    ]
+
+    for cls, method, call in found:
+        given = {keyword.arg: None for keyword in call.keywords if keyword.arg}
+        inspect.signature(getattr(cls, method)).bind(None, *call.args, **given)
+    assert len(found) > 5
+
+
 def test_the_readme_shows_a_whole_dag() -> None:
     assert "with DAG(" in README
 
@@ -234,19 +290,6 @@ def test_the_changelog_begins_with_this_version() -> None:
     versions = re.findall(r"^## \[?([\w.]+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
 
     assert versions[0] in {package.__version__, "Unreleased"}
-
-
-EXCERPT = re.compile(r"^<!-- (\w+\.py): (\w+) -->\n```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
-
-
-def marked_parts() -> dict[tuple[str, str], str]:
-    """Return the parts of the example Dags between ``[START name]`` and ``[END name]``, dedented."""
-    pattern = re.compile(r"^ *# \[START (\w+)\]\n(.*?)^ *# \[END \1\]", re.MULTILINE | re.DOTALL)
-    return {
-        (path.name, name): textwrap.dedent(text)
-        for path in EXAMPLES
-        for name, text in pattern.findall(path.read_text(encoding="utf-8"))
-    }
 
 
 def test_the_pages_show_the_marked_parts_of_the_example_dags() -> None:

@@ -1,4 +1,4 @@
-"""What the README says of Airflow's own operator for Azure Batch, held against that operator's source."""
+"""What README and the page on migration say of Airflow's own operator, held against its source."""
 
 from __future__ import annotations
 
@@ -12,9 +12,14 @@ from pathlib import Path
 
 import pytest
 
+from airflow_provider_batchlinux.operators.job import BatchLinuxJobOperator
+from airflow_provider_batchlinux.operators.pool import BatchLinuxCreatePoolOperator
+from airflow_provider_batchlinux.operators.task import BatchLinuxTaskOperator
+from tests.docs_site.docstrings import parameters
 from tests.source_code import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+MIGRATION = (ROOT / "docs" / "howto" / "migrate-from-azurebatchoperator.md").read_text(encoding="utf-8")
 _SECTION = README.partition("## What differs from Airflow's own Azure Batch operator")[2].partition("\n## ")[
     0
 ]
@@ -24,10 +29,13 @@ DISTRIBUTION = "apache-airflow-providers-microsoft-azure"
 
 @dataclass(frozen=True)
 class Source:
-    """Their operator and hook: each method as normalised source, and the operator's parameters."""
+    """Their operator, hook and trigger: each method as normalised source, and the operator's parameters."""
 
     methods: Mapping[str, str]
     parameters: Mapping[str, str]
+    required: frozenset[str]
+    template_fields: tuple[str, ...]
+    of_the_trigger: frozenset[str]
 
     @property
     def text(self) -> str:
@@ -40,22 +48,35 @@ def theirs() -> Source:
     """Read the source of the version that the README names, which `make docs` has put beside Sphinx."""
     place = os.environ["BATCHLINUX_COMPARED"]
     [found] = [each for each in distributions(path=[place]) if each.metadata["Name"] == DISTRIBUTION]
-    assert f"compares its version {found.version}." in _SECTION
-    files = [
-        Path(place, "airflow/providers/microsoft/azure", kind, "batch.py") for kind in ("hooks", "operators")
+    for page in (_SECTION, MIGRATION):
+        assert re.search(rf"compares(?: its)? version {re.escape(found.version)}[.;]", page)
+    hook, trigger, operator = (
+        ast.parse(Path(place, "airflow/providers/microsoft/azure", kind, "batch.py").read_text("utf-8"))
+        for kind in ("hooks", "triggers", "operators")
+    )
+    # The operator comes last, so its __init__ is the one that is kept.
+    by_name = {function.name: function for tree in (hook, operator) for function in _functions(tree)}
+    taken = by_name["__init__"].args
+    [fields] = [
+        ast.literal_eval(node.value)
+        for node in ast.walk(operator)
+        if isinstance(node, ast.AnnAssign) and node.value and ast.unparse(node.target) == "template_fields"
     ]
-    nodes = [node for file in files for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))]
-    functions = [node for node in nodes if isinstance(node, ast.FunctionDef)]
-    # The operator's __init__ comes last, so it is the one that is kept.
-    by_name = {function.name: function for function in functions}
-    arguments = by_name["__init__"].args.kwonlyargs
     return Source(
         {name: ast.unparse(function) for name, function in by_name.items()},
-        {
-            argument.arg: ast.unparse(argument.annotation) if argument.annotation else ""
-            for argument in arguments
-        },
+        {each.arg: ast.unparse(each.annotation) if each.annotation else "" for each in taken.kwonlyargs},
+        frozenset(
+            each.arg
+            for each, default in zip(taken.kwonlyargs, taken.kw_defaults, strict=True)
+            if default is None
+        ),
+        fields,
+        frozenset(function.name for function in _functions(trigger)),
     )
+
+
+def _functions(tree: ast.AST) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
+    return [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
 
 
 def in_order(text: str, *parts: str) -> bool:
@@ -124,3 +145,64 @@ def test_each_row_of_the_readme_has_a_fact() -> None:
 @pytest.mark.parametrize("row", FACTS)
 def test_the_readme_says_of_the_other_operator_what_its_source_does(row: str, theirs: Source) -> None:
     assert FACTS[row](theirs)
+
+
+def test_the_migration_has_each_of_their_parameters_and_names_ours(theirs: Source) -> None:
+    section = MIGRATION.partition("## Each parameter")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| `(\w+)` \| (?:`(\w+)`|-) \|", section, re.MULTILINE)
+    operators = (BatchLinuxCreatePoolOperator, BatchLinuxTaskOperator, BatchLinuxJobOperator)
+    # Airflow's own parameters are ours, too.
+    ours = {"execution_timeout"}.union(*(parameters(cls) for cls in operators))
+
+    assert sorted(name for name, _ in rows) == sorted(theirs.parameters)
+    assert {name for _, name in rows if name} - ours == set()
+
+
+def test_the_dag_before_the_migration_is_one_of_theirs(theirs: Source) -> None:
+    """The models of the SDK are made in earnest, and their operator's parameters are compared."""
+    [code] = re.findall(r"^<!-- before -->\n```python\n(.*?)^```", MIGRATION, re.MULTILINE | re.DOTALL)
+    [imported, *rest] = code.splitlines()
+    assert imported == "from airflow.providers.microsoft.azure.operators.batch import AzureBatchOperator"
+    given: dict[str, object] = {}
+
+    exec("\n".join(rest), {"AzureBatchOperator": lambda **parameters: given.update(parameters)})
+
+    assert theirs.required <= given.keys() <= {"task_id"} | theirs.parameters.keys()
+
+
+DIFFERENCES: Mapping[str, Callable[[Source], bool]] = {
+    "`command` is bash": lambda s: "command_line=self.batch_task_command_line" in s.methods["execute"],
+    "A task fails if the nodes cannot work": FACTS["ready"],
+    "A retry runs the command again": lambda s: (
+        FACTS["retry"](s)
+        and in_order(s.methods["create_job"], "except ResourceExistsError", "already exists")
+        and "should_delete_job" in s.methods["execute_complete"]
+    ),
+    "An existing pool is compared": FACTS["pool id exists"],
+    "The output of the command is in the log": FACTS["output"],
+    "Killing the Airflow task ends the command": lambda s: (
+        "terminate_job" in s.methods["on_kill"] and "on_kill" not in s.of_the_trigger
+    ),
+    "Everything is templated": lambda s: (
+        all(f"`{name}`" in MIGRATION.partition("Everything is templated")[2] for name in s.template_fields)
+        and len(s.template_fields) == 6
+    ),
+}
+"""What must be so in their source for each difference that the page on migration names."""
+
+
+def test_each_difference_of_the_migration_has_a_fact() -> None:
+    section = MIGRATION.partition("## What behaves differently")[2].partition("\n## ")[0]
+
+    assert re.findall(r"^- \*\*(.+?)[.,]?\*\*", section, re.MULTILINE) == list(DIFFERENCES)
+
+
+@pytest.mark.parametrize("difference", DIFFERENCES)
+def test_the_migration_says_of_the_other_operator_what_its_source_does(
+    difference: str, theirs: Source
+) -> None:
+    assert DIFFERENCES[difference](theirs)
+
+
+def test_their_parameter_for_retries_is_read_nowhere(theirs: Source) -> None:
+    assert [name for name, text in theirs.methods.items() if "batch_max_retries" in text] == ["__init__"]
