@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.rest import AirflowApi
+from tests.e2e.account import Account
+from tests.e2e.rest import AirflowApi, Run
 from tests.e2e.standalone import Standalone
 from tests.ui.conftest import CONN, DAG, PASSWORD, SHOTS, Runs
 
@@ -53,6 +54,8 @@ def visits(browser: Any, airflow: Standalone, name: str, scheme: str, size: Any)
     visit = Visit(context.new_page(), airflow.url)
     visit.log_in(name)
     yield visit
+    # What a failed test saw last.
+    visit.shoot(f"last-of-{name}-{scheme}-{size['width']}")
     context.close()
     assert visit.complaints == []
 
@@ -115,7 +118,7 @@ def test_the_page_is_inside_airflow_and_its_links_open_there(admin: Visit) -> No
     admin.shoot("9-dag-from-the-page")
 
 
-def test_an_action_starts_a_run_from_inside_airflow(admin: Visit, api: AirflowApi) -> None:
+def test_an_action_starts_a_run_that_the_audit_log_names(admin: Visit, api: AirflowApi) -> None:
     admin.open("/plugin/batch_pools")
     frame = admin.page.frame_locator("iframe")
     frame.locator("a.pool", has_text="broken-start").click()
@@ -123,31 +126,77 @@ def test_an_action_starts_a_run_from_inside_airflow(admin: Visit, api: AirflowAp
     frame.locator("button", has_text="Extend").click()
     frame.locator("h1", has_text="Started").wait_for()
     admin.shoot("10-started")
-    conf = [run["conf"] for run in api.get(f"/api/v2/dags/{DAG}/dagRuns")["dag_runs"]]
-    assert {"action": "extend", "conn_id": CONN, "pool_id": "broken-start", "hours": 8} in conf
+    started = {run["dag_run_id"]: run["conf"] for run in api.get(f"/api/v2/dags/{DAG}/dagRuns")["dag_runs"]}
+    extend = {"action": "extend", "conn_id": CONN, "pool_id": "broken-start", "hours": 8}
+    [run_id] = [run_id for run_id, conf in started.items() if extend.items() <= conf.items()]
+    api.send("PATCH", f"/api/v2/dags/{DAG}", {"is_paused": False})
+    assert Run(api, DAG, run_id).wait() == "success"
+    frame.locator("a", has_text=run_id).click()
+    admin.page.wait_for_url(re.compile(f"/dags/{DAG}/runs/"))
+    admin.page.get_by_text("choose").first.wait_for()
+    admin.shoot("11-run-of-the-action")
+    admin.open(f"/dags/{DAG}/events")
+    admin.page.get_by_text("trigger_dag_run").first.wait_for()
+    admin.shoot("12-audit-log")
+    assert "ann" in admin.page.locator("tr", has_text="trigger_dag_run").first.inner_text()
 
 
 def test_a_viewer_gets_what_to_copy(browser: Any, airflow: Standalone, runs: Runs) -> None:
     for visit in visits(browser, airflow, "vic", "light", WIDE):
         visit.open(f"/batch-pools/action?action=delete&conn={CONN}&pool=forgotten")
+        assert '"pool_id": "forgotten"' in visit.page.locator("pre").inner_text()
         assert visit.page.locator("form").count() == 0
-        visit.shoot("11-action-of-a-viewer")
+        visit.shoot("13-action-of-a-viewer")
 
 
 def test_a_user_without_rights_is_told(browser: Any, airflow: Standalone, runs: Runs) -> None:
     for visit in visits(browser, airflow, "nob", "light", WIDE):
         visit.open("/batch-pools/")
         assert "Not allowed" in visit.page.locator("h1").inner_text()
-        visit.shoot("12-without-rights")
+        visit.shoot("14-without-rights")
 
 
 def test_the_link_of_a_task_leads_to_its_pool(admin: Visit, runs: Runs) -> None:
     admin.open(f"/dags/nightly_etl/runs/{runs.live.run_id}/tasks/create/details")
     admin.page.get_by_text("Pool in Airflow").wait_for()
-    admin.shoot("13-task")
+    admin.shoot("15-task")
     admin.page.get_by_text("Pool in Airflow").click()
     admin.page.wait_for_url(re.compile("/batch-pools/pool"))
     assert admin.page.locator("h1").inner_text().startswith("nightly-etl")
+
+
+def test_the_connection_form_begins_with_url_account_and_key_and_its_test_names_the_cause(
+    admin: Visit, account: Account, api: AirflowApi
+) -> None:
+    admin.open("/connections")
+    page, settings = admin.page, account.service.settings
+    page.get_by_role("button", name="Add Connection").click()
+    form = page.get_by_role("dialog")
+    form.locator('input[name="connection_id"]').fill("tried")
+    form.get_by_role("combobox").fill("Azure Batch (Linux)")
+    page.keyboard.press("Enter")
+    form.get_by_text("Account URL").wait_for()
+    shown = [field.get_attribute("name") for field in form.locator("input:visible, textarea:visible").all()]
+    admin.shoot("16-connection-form")
+    named = [name for name in shown if name in ("host", "login", "password", "port")]
+    assert named == ["host", "login", "password", "port"]
+    form.locator('input[name="host"]').fill(settings.endpoint)
+    form.locator('input[name="login"]').fill(settings.account_name)
+    form.locator('input[name="password"]').fill("bm90IHRoZSBrZXk=")
+    # Airflow 3.3 cannot test a connection without a port.
+    form.locator('input[name="port"]').fill("443")
+    form.get_by_role("button", name="Save").click()
+    form.wait_for(state="detached")
+    page.get_by_role("button", name="Test Connection").first.click()
+    page.get_by_text("Test Connection Failed").wait_for()
+    admin.shoot("17-connection-test-fails")
+    assert page.get_by_text("The account name or key is wrong").count()
+    path, key = "/api/v2/connections/tried", settings.account_key
+    stored = {**api.get(path), "password": key}
+    api.send("PATCH", f"{path}?update_mask=password", stored)
+    page.get_by_role("button", name="Test Connection").first.click()
+    page.get_by_text("Test Connection Successful").wait_for()
+    admin.shoot("18-connection-test-succeeds")
 
 
 def test_filters_sort_and_find(admin: Visit) -> None:
