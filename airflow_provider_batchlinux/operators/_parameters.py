@@ -101,6 +101,10 @@ class ParametersMixin(BaseOperator, Generic[R]):
 
         :raises ValueError: if they make none; all problems, one a line.
         """
+        return self.read_request()
+
+    def read_request(self) -> R:
+        """Return the request that the parameters make at this moment, which is not remembered."""
         from airflow_provider_batchlinux.core.parameters.reader import read_request, readers_of
 
         cls = self.request_class()

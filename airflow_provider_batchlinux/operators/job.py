@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,9 @@ from airflow_provider_batchlinux.exceptions import (
     TaskFailedForGoodError,
     WaitTimeoutError,
 )
+from airflow_provider_batchlinux.hooks._lineage import LineageMixin
 from airflow_provider_batchlinux.hooks._storage_connection import DEFAULT_STORAGE_CONN_ID, storage_access
+from airflow_provider_batchlinux.links.pool_page import BatchLinuxPoolPageLink
 from airflow_provider_batchlinux.links.portal import BatchLinuxJobLink, BatchLinuxNodeLink, BatchLinuxPoolLink
 from airflow_provider_batchlinux.operators._base import (
     KILL_LIMIT,
@@ -52,7 +54,7 @@ if TYPE_CHECKING:
 __all__ = ["BatchLinuxJobOperator"]
 
 
-class BatchLinuxJobOperator(BatchLinuxWaitingOperator["JobRequest"]):
+class BatchLinuxJobOperator(LineageMixin, BatchLinuxWaitingOperator["JobRequest"]):
     """
     Run many commands on the nodes of a pool, as one job of the service and one Airflow task.
 
@@ -178,7 +180,12 @@ class BatchLinuxJobOperator(BatchLinuxWaitingOperator["JobRequest"]):
     :param batch_linux_conn_id: the connection to the Batch account. (templated)
     """
 
-    operator_extra_links = (BatchLinuxPoolLink(), BatchLinuxJobLink(), BatchLinuxNodeLink())
+    operator_extra_links = (
+        BatchLinuxPoolPageLink(),
+        BatchLinuxPoolLink(),
+        BatchLinuxJobLink(),
+        BatchLinuxNodeLink(),
+    )
     template_fields_renderers = {  # noqa: RUF012
         "command": "bash",
         **dict.fromkeys(
@@ -260,6 +267,11 @@ class BatchLinuxJobOperator(BatchLinuxWaitingOperator["JobRequest"]):
 
         return JobRequest
 
+    def lineage_tasks(self) -> Iterable[TaskSpec]:
+        """Return the commands with their data, those of the job itself, too."""
+        request = self.read_request()
+        return [*request.own_tasks().values(), *self._commands(request).values()]
+
     def problems_on_worker(self) -> list[str]:
         """List the files that are not on this worker."""
         return missing_files(self.files)
@@ -268,7 +280,7 @@ class BatchLinuxJobOperator(BatchLinuxWaitingOperator["JobRequest"]):
         """Submit the commands that have not succeeded in an earlier try."""
         from airflow_provider_batchlinux.client.tasks.many import ManySubmission, submit_job
 
-        tasks, request = self._commands(), self.request
+        tasks, request = self._commands(self.request), self.request
         if not tasks and request.manager is None:
             return self._nothing()
         owner = marked_owner(context, self.installation)
@@ -325,12 +337,12 @@ class BatchLinuxJobOperator(BatchLinuxWaitingOperator["JobRequest"]):
         """Return whether the job is lost or timed out, or no retry follows that could go on with it."""
         return isinstance(error, (TaskFailedError, WaitTimeoutError)) or is_last_try(context)
 
-    def _commands(self) -> dict[str, TaskSpec]:
+    def _commands(self, request: JobRequest) -> dict[str, TaskSpec]:
         """Return the commands by the ids of their tasks."""
         from airflow_provider_batchlinux.core.parameters.reader import readers_of
         from airflow_provider_batchlinux.core.tasks.expand import expanded
 
-        request, problems = self.request, list[str]()
+        problems = list[str]()
         tasks: Any = request.tasks
         if isinstance(tasks, str):
             tasks = readers_of(type(request))["tasks"].read("tasks", _read_list("tasks", tasks), problems)
@@ -395,7 +407,7 @@ class BatchLinuxJobOperator(BatchLinuxWaitingOperator["JobRequest"]):
         from airflow_provider_batchlinux.core.tasks.records import allowed_failures, counts_of, failure_text
         from airflow_provider_batchlinux.core.tasks.spec.job import MANAGER_ID
 
-        request, tasks = self.request, self._commands()
+        request, tasks = self.request, self._commands(self.request)
         owner = marked_owner(context, self.installation)
         jobs = await jobs_of_tries(client, id_stem_of(owner, self.account.id_prefix))
         await jobs.end(client, storage_access())

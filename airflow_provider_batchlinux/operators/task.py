@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ from airflow.providers.common.compat.sdk import AirflowSkipException
 from airflow_provider_batchlinux.core.instants import Duration
 from airflow_provider_batchlinux.core.tasks.cleanup import DeleteJob
 from airflow_provider_batchlinux.exceptions import BatchQuotaError, TaskFailedError, WaitTimeoutError
+from airflow_provider_batchlinux.hooks._lineage import LineageMixin
 from airflow_provider_batchlinux.hooks._storage_connection import (
     DEFAULT_STORAGE_CONN_ID,
     storage_access,
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
     from airflow_provider_batchlinux.core.tasks.requests import TaskRequest
     from airflow_provider_batchlinux.core.tasks.spec.job import JobSpec
+    from airflow_provider_batchlinux.core.tasks.spec.task import TaskSpec
     from airflow_provider_batchlinux.specs import (
         ApplicationPackageSpec,
         AutoUserSpec,
@@ -50,7 +52,7 @@ if TYPE_CHECKING:
 __all__ = ["BatchLinuxTaskOperator"]
 
 
-class BatchLinuxTaskOperator(BatchLinuxWaitingOperator["TaskRequest"]):
+class BatchLinuxTaskOperator(LineageMixin, BatchLinuxWaitingOperator["TaskRequest"]):
     """
     Run a command on a node of a pool and log its output.
 
@@ -240,6 +242,10 @@ class BatchLinuxTaskOperator(BatchLinuxWaitingOperator["TaskRequest"]):
         from airflow_provider_batchlinux.core.tasks.requests import TaskRequest
 
         return TaskRequest
+
+    def lineage_tasks(self) -> Iterable[TaskSpec]:
+        """Return the command with its data."""
+        return [self.read_request().task()]
 
     def problems_on_worker(self) -> list[str]:
         """List the files that are not on this worker."""

@@ -221,8 +221,24 @@ class TaskSpec(Spec):
 
     def grants(self) -> list[Grant]:
         """Return what the node may do with storage, for its inputs and outputs."""
-        inputs = [self._grant(spec) for spec in self._inputs().values()]
-        return [*inputs, *(self._grant(spec) for spec in self._outputs().values())]
+        return [*self.input_grants(), *(self._grant(spec) for spec in self._outputs().values())]
+
+    def input_grants(self) -> list[Grant]:
+        """Return what the node may do with storage, for its inputs."""
+        return [self._grant(spec) for spec in self._inputs().values()]
+
+    def outputs_after(self, *, success: bool) -> list[Grant]:
+        """
+        Return what the node uploads after the command, with the names of the blobs or the prefixes.
+
+        :param success: whether the command has succeeded.
+        """
+        found = []
+        for pattern, spec in self._outputs().items():
+            if spec.upload_on == "completion" or (spec.upload_on == "success") is success:
+                grant = self._grant(spec)
+                found.append(replace(grant, location=replace(grant.location, path=spec.path(pattern))))
+        return found
 
     def output_places(self) -> dict[str, str]:
         """Return where the service puts its outputs, without SAS, by path or pattern."""
