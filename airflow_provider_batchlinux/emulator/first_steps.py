@@ -28,10 +28,18 @@ Airflow:
 Azure CLI (az batch pool list):
   export AZURE_BATCH_ACCOUNT={account} AZURE_BATCH_ENDPOINT={endpoint}
   export AZURE_BATCH_ACCESS_KEY={key}
-In a browser (the account, its nodes and tasks, the last requests):
+{management}In a browser (the account, its nodes and tasks, the last requests):
   {status}
 The requests that it has answered:
   curl{trust} --header 'Authorization: Bearer {token}' --json '{{}}' {endpoint}/_emulator/requests
+"""
+_MANAGEMENT = """\
+Azure CLI with the management plane (az batch application list -g {group} -n {account}):
+  export REQUESTS_CA_BUNDLE={ca}
+  az config set core.instance_discovery=false
+  az cloud register --name batchlinux --endpoint-resource-manager {url}
+  az cloud set --name batchlinux
+  az login --service-principal --username {client} --password={secret} --tenant {tenant}
 """
 
 
@@ -66,6 +74,13 @@ def environment_of(emulator: RunningEmulator) -> dict[str, str]:
             "AZURE_CLIENT_ID": identity.client_id,
             "AZURE_CLIENT_SECRET": identity.client_secret,
         }
+    if emulator.management is not None:
+        management = emulator.management
+        environment |= {
+            "AZURE_SUBSCRIPTION_ID": management.subscription_id,
+            "BATCHLINUX_EMULATOR_MANAGEMENT_URL": management.url,
+            "BATCHLINUX_EMULATOR_RESOURCE_GROUP": management.resource_group,
+        }
     return environment
 
 
@@ -73,7 +88,19 @@ def greeting(emulator: RunningEmulator) -> str:
     """Return what a person needs to use an emulator, ready to be pasted into a shell."""
     environment = environment_of(emulator)
     scheme, _, host = emulator.endpoint.partition("://")
+    management = ""
+    if emulator.management is not None and emulator.identity is not None:
+        management = _MANAGEMENT.format(
+            group=emulator.management.resource_group,
+            account=emulator.account,
+            url=emulator.management.url,
+            ca=shlex.quote(str(emulator.ca)),
+            client=emulator.identity.client_id,
+            secret=shlex.quote(emulator.identity.client_secret),
+            tenant=emulator.identity.tenant_id,
+        )
     return _GREETING.format(
+        management=management,
         account=emulator.account,
         endpoint=emulator.endpoint,
         key=emulator.key,

@@ -83,7 +83,7 @@ async def serving(options: EmulatorOptions) -> AsyncIterator[RunningEmulator]:
             try:
                 async with (
                     serving_on(listener, application.handle, tls.context if tls else None),
-                    _management(tls, identity, account, application) as management,
+                    _management(tls, identity, account, application, key) as management,
                 ):
                     running = _running(endpoint, options.account, key, storage.facts, tls, identity)
                     yield replace(running, management=management)
@@ -139,10 +139,11 @@ def _management(
     identity: ServedIdentity | None,
     account: EmulatedAccount,
     application: Application,
+    key: str,
 ) -> AbstractAsyncContextManager[ManagementFacts | None]:
     if tls is None or identity is None:
         return nullcontext()
-    return serving_management(tls, identity.local, account, application.act)
+    return serving_management(tls, identity.local, account, key, application.act)
 
 
 def _running(

@@ -69,6 +69,8 @@ def test_over_tls_the_variables_are_those_of_azure_identity(
     with EnvironmentCredential(connection_verify=trust, disable_instance_discovery=True) as credential:
         assert credential.get_token("https://batch.core.windows.net//.default").token
     assert json.loads(environment[AIRFLOW])["extra"]["ca_file"] == trust
+    register = f"--endpoint-resource-manager {environment['BATCHLINUX_EMULATOR_MANAGEMENT_URL']}\n"
+    assert register in greeting(secure_emulator)
 
 
 def test_the_greeting_can_be_pasted(batch_emulator: RunningEmulator, tmp_path: Path) -> None:

@@ -249,24 +249,39 @@ def test_a_program_ends_with_a_code_or_a_failure(
     assert (outcome.failure or {}).get("code") == failure
 
 
-def test_orphans_are_killed_while_programs_start_and_others_can_start_after_that(tmp_path: Path) -> None:
-    async def run() -> Outcome:
+def test_the_reaper_is_spared_with_what_shares_its_session(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # So looks a program that is just being started: it is in the session of the reaper, and marked.
+    monkeypatch.setenv("AZ_BATCH_NODE_ROOT_DIR", f"{tmp_path}/node")
+
+    async def run() -> tuple[int, Outcome]:
+        with reaping(tmp_path, keep_root=True) as reaper, closing(ProgramStarter(reaper)) as starter:
+            before = reaper.pid
+            kill_orphans(tmp_path)
+            async with starter.held(_command(tmp_path, "/bin/true")) as outcome:
+                return reaper.pid - before, outcome
+
+    assert asyncio.run(run()) == (0, Outcome(0))
+
+
+def test_programs_start_again_after_the_reaper_was_killed(tmp_path: Path, wait_until_gone: Any) -> None:
+    async def run() -> list[int | None]:
         with reaping(tmp_path, keep_root=True) as reaper, closing(ProgramStarter(reaper)) as starter:
 
-            async def hold() -> None:
-                async with starter.held(_command(tmp_path, "/bin/sleep 1235")):
-                    pass
+            async def code(line: str) -> int | None:
+                async with starter.held(_command(tmp_path, line)) as outcome:
+                    return outcome.exit_code
 
-            for _ in range(5):
-                sleeping = [asyncio.ensure_future(hold()) for _ in range(20)]
-                await asyncio.to_thread(kill_orphans, tmp_path)
-                for each in sleeping:
-                    each.cancel()
-                await asyncio.gather(*sleeping, return_exceptions=True)
-            async with starter.held(_command(tmp_path, "/bin/true")) as outcome:
-                return outcome
+            # The first one kills its parent, which is the reaper; the others meet that at any moment. One
+            # that the reaper has not reported as started is started again.
+            kill = "test -e pid || { echo $$ > pid; kill -9 $PPID; exec sleep 1000; }"
+            lines = [f"/bin/sh -c '{kill}'", *["/bin/true"] * 10]
+            assert set(await asyncio.gather(*(code(line) for line in lines))) <= {0, 137}
+            return [await code("/bin/true"), await code("/bin/false")]
 
-    assert asyncio.run(run()) == Outcome(0)
+    assert asyncio.run(run()) == [0, 1]
+    wait_until_gone(int((tmp_path / "pid").read_text()))
 
 
 @pytest.mark.parametrize("line", ["/bin/sleep 1234", "/bin/no-such-program"])

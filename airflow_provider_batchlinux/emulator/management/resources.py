@@ -27,13 +27,19 @@ from airflow_provider_batchlinux.emulator.management.names import (
     data_plane_properties,
     management_properties,
 )
+from airflow_provider_batchlinux.emulator.management.tenancy import ROUTES as TENANCY_ROUTES
+from airflow_provider_batchlinux.emulator.management.tenancy import ManagedTenancy
+from airflow_provider_batchlinux.emulator.protocol.instants import format_instant
 from airflow_provider_batchlinux.emulator.protocol.versions import NEWEST, as_of
 from airflow_provider_batchlinux.emulator.protocol.wire import Call, Reply
 from airflow_provider_batchlinux.emulator.rules.vm_sizes import SIZES
 from airflow_provider_batchlinux.emulator.state.records import Pool
 
 _BATCH = "/subscriptions/{s}/providers/Microsoft.Batch/locations/{l}"
-_ACCOUNT = "/subscriptions/{s}/resourceGroups/{g}/providers/Microsoft.Batch/batchAccounts/{a}"
+_GROUP = "/subscriptions/{s}/resourceGroups/{g}"
+_ACCOUNTS = "/providers/Microsoft.Batch/batchAccounts"
+_ACCOUNT = f"{_GROUP}{_ACCOUNTS}/{{a}}"
+_STORAGE = "Microsoft.Storage/storageAccounts"
 _API_VERSION = "2025-06-01"
 
 
@@ -41,13 +47,21 @@ class ManagedAccount:
     """
     The resources of one account.
 
+    :param key: the account's key.
     :param act: makes a request to the data plane of the account, for a caller who is authenticated here.
     """
 
     def __init__(
-        self, facts: ManagementFacts, account: EmulatedAccount, act: Callable[[Call], Reply]
+        self,
+        facts: ManagementFacts,
+        tenancy: ManagedTenancy,
+        account: EmulatedAccount,
+        key: str,
+        act: Callable[[Call], Reply],
     ) -> None:
         self._facts = facts
+        self._tenancy = tenancy
+        self._key = key
         self._account = account
         self._name = account.options.account
         self._act_on_data_plane = act
@@ -70,8 +84,23 @@ class ManagedAccount:
                 return handler(self, call)
         raise not_found(code="InvalidResourceType", what=f"The resource type of {call.method} {call.path}")
 
-    def account(self, _call: ArmCall) -> ArmAnswer:
+    def account(self, call: ArmCall) -> ArmAnswer:
         """Answer GET of the account."""
+        return ArmAnswer(200, self._account_view(call.now))
+
+    def accounts(self, call: ArmCall) -> ArmAnswer:
+        """Answer GET of all accounts of the subscription, or of its resource group."""
+        return ArmAnswer(200, {"value": [self._account_view(call.now)]})
+
+    def keys(self, _call: ArmCall) -> ArmAnswer:
+        """Answer POST for the keys of the account. It has one, which is shown as both."""
+        if not self._account.options.shared_key:
+            # Documented; the code is assumed.
+            sentence = "The Batch account does not allow authentication by shared key."
+            raise ArmError(409, "SharedKeyAuthenticationDisabled", sentence)
+        return ArmAnswer(200, {"accountName": self._name, "primary": self._key, "secondary": self._key})
+
+    def _account_view(self, now: datetime) -> dict[str, Any]:
         quotas = self._account.service.quotas
         limits = {
             "dedicatedCoreQuota": quotas.dedicated_cores,
@@ -79,17 +108,35 @@ class ManagedAccount:
             "poolQuota": quotas.pools,
             "activeJobAndJobScheduleQuota": quotas.active_jobs,
         }
+        modes = (
+            ["SharedKey", "AAD", "TaskAuthenticationToken"] if self._account.options.shared_key else ["AAD"]
+        )
+        storage = self._account.service.storage.facts.account
         properties = {
             "accountEndpoint": self._account.endpoint.removeprefix("https://"),
             "provisioningState": "Succeeded",
             "poolAllocationMode": "BatchService",
             "publicNetworkAccess": "Enabled",
+            "privateEndpointConnections": [],
+            "encryption": {"keySource": "Microsoft.Batch"},
+            "allowedAuthenticationModes": modes,
+            "autoStorage": {
+                "storageAccountId": self._account.place.id_of(_STORAGE, storage),
+                "lastKeySync": format_instant(now),
+                "authenticationMode": "StorageKeys",
+            },
             "dedicatedCoreQuotaPerVMFamily": [],
             "dedicatedCoreQuotaPerVMFamilyEnforced": False,
             **{name: limit for name, limit in limits.items() if limit is not None},
         }
-        place = {"location": self._facts.location, "type": "Microsoft.Batch/batchAccounts"}
-        return ArmAnswer(200, {"id": self._id, "name": self._name, **place, "properties": properties})
+        return {
+            "id": self._id,
+            "name": self._name,
+            "location": self._facts.location,
+            "type": "Microsoft.Batch/batchAccounts",
+            "properties": properties,
+            "identity": {"type": "None"},
+        }
 
     def sizes(self, _call: ArmCall) -> ArmAnswer:
         """Answer GET of the VM sizes of a region. All regions have the same sizes."""
@@ -147,7 +194,7 @@ class ManagedAccount:
 
     def _check(self, values: Mapping[str, str]) -> None:
         facts = self._facts
-        if values["s"].lower() != facts.subscription_id.lower():
+        if values.get("s", facts.subscription_id).lower() != facts.subscription_id.lower():
             raise not_found(code="SubscriptionNotFound", what=f"The subscription '{values['s']}'")
         if values.get("g", facts.resource_group).lower() != facts.resource_group.lower():
             raise not_found(code="ResourceGroupNotFound", what=f"Resource group '{values['g']}'")
@@ -240,10 +287,19 @@ def _of_resources(
     return lambda managed, call: handler(managed._resources, call)
 
 
+def _of_tenancy(
+    handler: Callable[[ManagedTenancy, ArmCall], ArmAnswer],
+) -> Callable[[ManagedAccount, ArmCall], ArmAnswer]:
+    return lambda managed, call: handler(managed._tenancy, call)
+
+
 _Handler = Callable[[ManagedAccount, ArmCall], ArmAnswer]
 
 _ROUTES: tuple[tuple[str, re.Pattern[str], _Handler], ...] = (
+    ("GET", _pattern(f"/subscriptions/{{s}}{_ACCOUNTS}"), ManagedAccount.accounts),
+    ("GET", _pattern(_GROUP + _ACCOUNTS), ManagedAccount.accounts),
     ("GET", _pattern(_ACCOUNT), ManagedAccount.account),
+    ("POST", _pattern(_ACCOUNT + "/listKeys"), ManagedAccount.keys),
     ("GET", _pattern(_BATCH + "/virtualMachineSkus"), ManagedAccount.sizes),
     ("GET", _pattern(_BATCH + "/poolOperationResults/delete-{p}"), ManagedAccount.operation),
     ("GET", _pattern(_ACCOUNT + "/pools"), ManagedAccount.list_pools),
@@ -255,5 +311,6 @@ _ROUTES: tuple[tuple[str, re.Pattern[str], _Handler], ...] = (
         (method, _pattern(_ACCOUNT + path), _of_applications(handler))
         for method, path, handler in APPLICATION_ROUTES
     ),
+    *((method, _pattern(path), _of_tenancy(handler)) for method, path, handler in TENANCY_ROUTES),
     *((method, _pattern(path), _of_resources(handler)) for method, path, handler in RESOURCE_ROUTES),
 )

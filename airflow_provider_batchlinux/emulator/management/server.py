@@ -24,6 +24,7 @@ from airflow_provider_batchlinux.emulator.management.arm import (
     error_body,
 )
 from airflow_provider_batchlinux.emulator.management.resources import ManagedAccount
+from airflow_provider_batchlinux.emulator.management.tenancy import ManagedTenancy
 from airflow_provider_batchlinux.emulator.protocol.errors import ServiceError
 from airflow_provider_batchlinux.emulator.protocol.listener import loopback_socket, serving_on
 from airflow_provider_batchlinux.emulator.protocol.wire import Call, Reply
@@ -36,28 +37,36 @@ _NO_TOKEN = "Authentication failed. The 'Authorization' header is missing in the
 
 @asynccontextmanager
 async def serving_management(
-    tls: LoopbackTls, local: LocalTenant, account: EmulatedAccount, act: Callable[[Call], Reply]
+    tls: LoopbackTls, local: LocalTenant, account: EmulatedAccount, key: str, act: Callable[[Call], Reply]
 ) -> AsyncIterator[ManagementFacts]:
     """
     Serve the management plane of an account on this event loop.
 
     :param local: the tenant whose tokens are accepted.
+    :param key: the account's key.
     :param act: makes a request to the data plane of the account, for a caller who is authenticated here.
     """
     with loopback_socket() as listener:
         url = f"https://127.0.0.1:{listener.getsockname()[1]}"
         place = account.place
         facts = ManagementFacts(url, place.subscription_id, place.resource_group, place.location)
-        server = _Server(local, url, ManagedAccount(facts, account, act), account)
+        tenancy = ManagedTenancy(facts, local)
+        server = _Server(local, url, tenancy, ManagedAccount(facts, tenancy, account, key, act), account)
         async with serving_on(listener, server.handle, tls.context):
             yield facts
 
 
 class _Server:
     def __init__(
-        self, local: LocalTenant, url: str, managed: ManagedAccount, account: EmulatedAccount
+        self,
+        local: LocalTenant,
+        url: str,
+        tenancy: ManagedTenancy,
+        managed: ManagedAccount,
+        account: EmulatedAccount,
     ) -> None:
         self._local = local
+        self._tenancy = tenancy
         self._audiences = tuple(name + end for name in (url, _PUBLIC) for end in ("", "/"))
         self._managed = managed
         self._account = account
@@ -83,6 +92,8 @@ class _Server:
         return _response(answer, challenge)
 
     async def _answer(self, request: web.BaseRequest) -> ArmAnswer:
+        if (request.method, request.path) == ("GET", "/metadata/endpoints"):
+            return self._tenancy.endpoints()
         headers = {name.lower(): value for name, value in request.headers.items()}
         self._authenticate(request.method, headers.get("authorization", ""))
         if not request.query.get("api-version"):

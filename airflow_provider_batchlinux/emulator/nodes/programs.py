@@ -8,9 +8,8 @@ import json
 import os
 import shlex
 import signal
-import socket
 from collections import deque
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from itertools import count
@@ -18,10 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from airflow_provider_batchlinux.emulator.simulation.clock import MOST_CALLS
-from airflow_provider_batchlinux.emulator.state.reaper import kill_group
+from airflow_provider_batchlinux.emulator.state.reaper import Reaper, kill_group, kill_orphans
 
 _LONGEST_LINE = 128 * 1024
 """What Linux takes for one argument, as a shell gets one."""
+
+_MAX_REAPERS = 3
+"""How many reapers are asked to start a program, if something kills them."""
 
 _LONG_LINE = 4096
 """A line that is so long is split in a thread: the time for that grows with the square of a word."""
@@ -84,23 +86,27 @@ class _Program:
 
     :param started: its process id. Like ``ended``, it is never cancelled: it is awaited behind a shield.
     :param ended: its exit code.
+    :param stdout: file for its output.
     :param is_unwanted: whether it is to be killed as soon as it has started.
     """
 
     started: asyncio.Future[int]
     ended: asyncio.Future[int]
+    stdout: Path
     is_unwanted: bool = False
 
 
+class _ReaperLostError(OSError):
+    """The reaper has ended before it said whether a program has started. None is running."""
+
+
 class ProgramStarter(asyncio.Protocol):
-    """
-    Has programs started by the reaper of the service.
+    """Has programs started by the reaper of the service, which is started again if it is killed."""
 
-    :param reaper: the socket on which it is asked; see ``state.reaper``.
-    """
-
-    def __init__(self, reaper: socket.socket) -> None:
+    def __init__(self, reaper: Reaper) -> None:
         self._reaper = reaper
+        self._is_closed = False
+        self._losses: set[asyncio.Task[None]] = set()
         self._transport: asyncio.Task[tuple[asyncio.Transport, ProgramStarter]] | None = None
         self._programs: dict[int, _Program] = {}
         self._numbers = count()
@@ -126,6 +132,7 @@ class ProgramStarter(asyncio.Protocol):
 
     def close(self) -> None:
         """Let go of the reaper; no program is running any more."""
+        self._is_closed = True
         if self._transport is not None and self._transport.done():
             self._transport.result()[0].abort()
 
@@ -136,13 +143,22 @@ class ProgramStarter(asyncio.Protocol):
         if not words:
             msg = "The command line is empty."
             raise ValueError(msg)
+        for _ in range(_MAX_REAPERS - 1):
+            with suppress(_ReaperLostError):
+                return await self._ask(command, words)
+        return await self._ask(command, words)
+
+    async def _ask(self, command: Command, words: list[str]) -> _Program:
+        """Have the reaper start a program; raise an error if it does not start."""
+        if self._is_closed:
+            raise OSError(errno.EPIPE, os.strerror(errno.EPIPE))
         loop = asyncio.get_running_loop()
         if self._transport is None:
-            self._transport = loop.create_task(loop.connect_accepted_socket(lambda: self, self._reaper))
+            accepted = loop.connect_accepted_socket(lambda: self, self._reaper.socket)
+            self._transport = loop.create_task(accepted)
         transport, _ = await asyncio.shield(self._transport)
-        if transport.is_closing():
-            raise OSError(errno.EPIPE, os.strerror(errno.EPIPE))
-        number, program = next(self._numbers), _Program(loop.create_future(), loop.create_future())
+        number = next(self._numbers)
+        program = _Program(loop.create_future(), loop.create_future(), command.stdout)
         self._programs[number] = program
         wanted = {
             "id": number,
@@ -193,13 +209,30 @@ class ProgramStarter(asyncio.Protocol):
             asyncio.get_running_loop().call_soon(self._take_turn)
 
     def connection_lost(self, _error: Exception | None) -> None:
-        """Give up all programs: without a reaper, none of them can be followed."""
+        """End all programs: nothing follows them any more. Start the reaper again if it was killed."""
+        while self._told:
+            self._take_turn()
+        pending = [program for program in self._programs.values() if not program.started.done()]
         for program in self._programs.values():
-            if not program.started.done():
-                program.started.set_exception(OSError(errno.EPIPE, os.strerror(errno.EPIPE)))
-            elif not program.ended.done():
+            if program not in pending and not program.ended.done():
+                kill_group(program.started.result())
                 program.ended.set_result(-signal.SIGKILL)
         self._programs.clear()
+        self._buffer = b""
+        self._transport = None
+        if pending:
+            loss = asyncio.get_running_loop().create_task(_give_up(pending))
+            self._losses.add(loss)
+            loss.add_done_callback(self._losses.discard)
+        if not self._is_closed:
+            self._reaper.restart()
+
+
+async def _give_up(programs: Sequence[_Program]) -> None:
+    """Raise an error where the start of programs is awaited, after those that did start are killed."""
+    await asyncio.to_thread(kill_orphans, *(program.stdout for program in programs))
+    for program in programs:
+        program.started.set_exception(_ReaperLostError(errno.EPIPE, os.strerror(errno.EPIPE)))
 
 
 async def _outcome(program: _Program, timeout: float | None) -> Outcome:

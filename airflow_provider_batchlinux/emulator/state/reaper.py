@@ -34,45 +34,73 @@ _QUIET_SCANS = 2
 
 _SCAN_INTERVAL = 0.01
 _REAPERS: set[int] = set()
-"""The reapers of this process: a program that is just being started is still in the session of its reaper."""
+"""Those of this process. They are spared: a program that is just being started is in their session."""
 
 _CHUNK = 256 * 1024
 _OUTPUT_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 """A FIFO is opened without waiting for its other end, and a link is not opened."""
 
 
+class Reaper:
+    """
+    The process that starts the programs of nodes, and kills those that outlive this process.
+
+    :param root: directory of the nodes.
+    :param keep_root: whether it keeps the directory at the end.
+    :param lock: descriptor of a lock that it holds until it has finished; ``None`` for none.
+    """
+
+    def __init__(self, root: Path, *, keep_root: bool, lock: int | None = None) -> None:
+        self._arguments = [str(root), _KEEP if keep_root else _REMOVE]
+        self._passed = () if lock is None else (lock,)
+        self._start()
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    def restart(self) -> None:
+        """Start the process again, after it has ended or been killed from outside."""
+        self.kill()
+        self._start()
+
+    def kill(self) -> None:
+        """End the process. It cleans up nothing then."""
+        self.socket.close()
+        self._process.kill()
+        self._process.wait()
+        _REAPERS.discard(self._process.pid)
+
+    def _start(self) -> None:
+        self.socket, theirs = socket.socketpair()
+        """Where it is asked to start programs: a line of JSON for each, see :func:`main`."""
+        with closing(theirs):
+            self._process = Popen(
+                [sys.executable, "-I", "-S", __file__, *self._arguments],
+                stdin=theirs.fileno(),
+                stdout=DEVNULL,
+                stderr=DEVNULL,
+                cwd="/",
+                pass_fds=self._passed,
+                start_new_session=True,
+            )
+        _REAPERS.add(self._process.pid)
+
+
 @contextmanager
-def reaping(root: Path, *, keep_root: bool, lock: int | None = None) -> Iterator[socket.socket]:
+def reaping(root: Path, *, keep_root: bool, lock: int | None = None) -> Iterator[Reaper]:
     """
     Run a reaper for a directory, so that no program of its nodes outlives this process, even if it is killed.
 
-    Yield the socket on which it is asked to start programs: a line of JSON for each, see :func:`main`.
-
-    :param keep_root: whether the reaper keeps the directory.
-    :param lock: descriptor of a lock that the reaper holds until it has finished; ``None`` for none.
+    :param keep_root: as for :class:`Reaper`; ``lock`` likewise.
     """
-    ours, theirs = socket.socketpair()
-    with (
-        closing(ours),
-        closing(theirs),
-        Popen(
-            [sys.executable, "-I", "-S", __file__, str(root), _KEEP if keep_root else _REMOVE],
-            stdin=theirs.fileno(),
-            stdout=DEVNULL,
-            stderr=DEVNULL,
-            cwd="/",
-            pass_fds=() if lock is None else (lock,),
-            start_new_session=True,
-        ) as reaper,
-    ):
-        theirs.close()
-        _REAPERS.add(reaper.pid)
-        try:
-            yield ours
-        finally:
-            _REAPERS.discard(reaper.pid)
-            # After an orderly end there is nothing to do for it.
-            reaper.kill()
+    reaper = Reaper(root, keep_root=keep_root, lock=lock)
+    try:
+        yield reaper
+    finally:
+        # After an orderly end there is nothing to do for it.
+        reaper.kill()
 
 
 @contextmanager
@@ -92,16 +120,18 @@ def kill_group(group: int) -> None:
         os.killpg(group, signal.SIGKILL)
 
 
-def kill_orphans(root: Path) -> None:
+def kill_orphans(*roots: Path) -> None:
     """
-    Kill the programs of the nodes below a directory, in whatever process group they are.
+    Kill the programs of the nodes below some directories, in whatever process group they are.
 
     A program is recognised by the environment it inherited or by the file its output is written to, and
     its whole session is killed with it. A program that has changed all three survives. Works on Linux only.
+
+    :param roots: the directories, or files for output.
     """
     quiet = 0
     for _ in range(_MAX_SCANS):
-        found = _find(root)
+        found = _find([os.fsencode(root) for root in roots])
         for number in found:
             with suppress(ProcessLookupError, PermissionError):
                 os.kill(number, signal.SIGKILL)
@@ -111,10 +141,11 @@ def kill_orphans(root: Path) -> None:
         time.sleep(_SCAN_INTERVAL)
 
 
-def _find(root: Path) -> list[int]:
-    sessions = {number: session for number, session in _processes() if number != os.getpid()}
-    marked = {number for number in sessions if _is_of_node(os.fsencode(root), number)}
-    doomed = {sessions[number] for number in marked} - {os.getsid(0)} - _REAPERS
+def _find(roots: Sequence[bytes]) -> list[int]:
+    spared = {os.getpid(), *_REAPERS}
+    sessions = {number: session for number, session in _processes() if number not in spared}
+    marked = {number for number in sessions if any(_is_of_node(root, number) for root in roots)}
+    doomed = {sessions[number] for number in marked} - {os.getsid(0)}
     return [number for number, session in sessions.items() if number in marked or session in doomed]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
@@ -11,7 +10,7 @@ from pathlib import Path
 
 from airflow_provider_batchlinux.emulator.protocol.local_files import remove_tree
 from airflow_provider_batchlinux.emulator.simulation.options import EmulatorOptions
-from airflow_provider_batchlinux.emulator.state.reaper import kill_orphans, locked, reaping
+from airflow_provider_batchlinux.emulator.state.reaper import Reaper, kill_orphans, locked, reaping
 from airflow_provider_batchlinux.emulator.state.state_file import StateFile
 
 
@@ -21,12 +20,12 @@ class Workdir:
     The files of one running service.
 
     :param root: directory for everything but records.
-    :param reaper: where the reaper is asked to start programs.
+    :param reaper: starts programs.
     :param state: file with its records; ``None`` if they are lost when it ends.
     """
 
     root: Path
-    reaper: socket.socket
+    reaper: Reaper
     state: StateFile | None = None
 
     @property

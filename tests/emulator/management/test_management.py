@@ -102,6 +102,29 @@ def test_the_account_tells_its_region_and_its_quotas(
     assert account["properties"]["poolQuota"] == 7
 
 
+def test_a_client_finds_the_endpoints_the_tenant_the_subscription_and_the_account(client: Client) -> None:
+    _, cloud, _ = client.call("GET", "/metadata/endpoints", token="")
+    subscription = f"/subscriptions/{client.facts.subscription_id}"
+    paths = ["/tenants", "/subscriptions", f"{subscription}/providers/Microsoft.Batch/batchAccounts"]
+    tenants, subscriptions, accounts = (client.call("GET", path)[1]["value"] for path in paths)
+
+    assert (cloud["resourceManager"], cloud["batch"]) == (client.facts.url, "https://batch.core.windows.net/")
+    assert cloud["authentication"]["loginEndpoint"] == client.identity.authority
+    audience = cloud["authentication"]["audiences"][0]
+    assert client.call("GET", subscription, token=client.token(audience))[1] == subscriptions[0]
+    assert [tenant["tenantId"] for tenant in tenants] == [client.identity.tenant_id]
+    assert [account["id"] for account in accounts] == [client.account]
+
+
+def test_the_keys_of_the_account_are_for_who_may_write(
+    client: Client, secure_emulator: RunningEmulator
+) -> None:
+    path = f"{client.account}/listKeys"
+
+    assert client.call("POST", path)[1]["primary"] == secure_emulator.key
+    assert client.call("POST", path, token=client.token(reader=True))[0] == 403
+
+
 def test_sizes_are_told_with_family_capabilities_and_end(client: Client) -> None:
     _, answer, _ = client.call("GET", f"{client.region}/virtualMachineSkus")
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -25,6 +24,7 @@ from airflow_provider_batchlinux.emulator.nodes.programs import Outcome, Program
 from airflow_provider_batchlinux.emulator.protocol.instants import UNLIMITED
 from airflow_provider_batchlinux.emulator.simulation.clock import ManualClock
 from airflow_provider_batchlinux.emulator.simulation.lifecycle import PROFILES
+from airflow_provider_batchlinux.emulator.state.reaper import Reaper
 from airflow_provider_batchlinux.emulator.state.records import Job, Node, Pool, Task
 from airflow_provider_batchlinux.emulator.state.store import Store
 
@@ -38,8 +38,7 @@ class StillMachine(Machine):
     """A computer whose tasks end when a test says so; nothing of it exists."""
 
     def __init__(self, name: str) -> None:
-        with socket.socket() as closed:
-            containers = NodeContainers(ProgramStarter(closed))
+        containers = NodeContainers(ProgramStarter(cast(Reaper, None)))
         super().__init__(_NOWHERE / name, {}, BlobStorage(_NOWHERE, "", lambda: _START), containers)
         self.running: dict[Path, asyncio.Future[Outcome]] = {}
 
