@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ast
 import inspect
+import json
 import re
 import runpy
+import shlex
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +15,7 @@ from typing import Any
 
 import pendulum
 import pytest
+from airflow.cli.cli_parser import get_parser
 from airflow.sdk import DAG, BaseOperator, TaskGroup, XComArg
 
 import airflow_provider_batchlinux as package
@@ -31,6 +34,7 @@ from tests.docs_site.settings import command_line_parsers
 from tests.source_code import EXAMPLES, ROOT, SOURCES, TESTS, Function, place, tree_of
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+CONNECT = (ROOT / "docs" / "howto" / "connect-an-account.md").read_text(encoding="utf-8")
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 SHELLS = ["task_groups", "operators", "sensors", "triggers", "hooks", "links"]
 
@@ -243,18 +247,37 @@ def test_the_readme_shows_a_whole_dag() -> None:
 SHOWN = {"ACCOUNT": "fabrikam", "REGION": "westeurope", "KEY": "a2V5"}
 
 
-@pytest.mark.parametrize("value", re.findall(r"^export AIRFLOW_CONN_\w+='(.*?)'", README, re.M | re.S))
-def test_a_connection_in_the_readme_leads_to_the_account(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    filled = re.sub("|".join(SHOWN), lambda match: SHOWN[match[0]], value)
-    monkeypatch.setenv("AIRFLOW_CONN_AZURE_BATCH_LINUX_DEFAULT", filled)
+@pytest.mark.parametrize("value", re.findall(r"^export AIRFLOW_CONN_\w+='(.*?)'", CONNECT, re.M | re.S))
+def test_a_connection_in_the_pages_leads_to_the_account(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_AZURE_BATCH_LINUX_DEFAULT", filled(value))
     settings = BatchLinuxHook().settings()
 
     assert settings.endpoint == "https://fabrikam.westeurope.batch.azure.com"
     assert (settings.account_name, settings.account_key) == ("fabrikam", "a2V5")
 
 
-def test_the_readme_explains_each_way_to_authenticate() -> None:
-    rows = re.findall(r"^\| `?(\w+)`? \|", README.partition("| `auth` |")[2], re.MULTILINE)
+def filled(text: str) -> str:
+    return re.sub("|".join(SHOWN), lambda match: SHOWN[match[0]], text)
+
+
+ADDED = re.findall(r"^airflow connections add [^#]*?\}'$", f"{README}\n{CONNECT}", re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("command", ADDED)
+def test_a_command_that_adds_a_connection_is_one_to_airflow(
+    command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = get_parser().parse_args(shlex.split(filled(command).replace("\\\n", " "))[1:])
+    fields = {"conn_type": given.conn_type, "login": given.conn_login, "password": given.conn_password}
+    value = json.dumps({**fields, "extra": json.loads(given.conn_extra)})
+    monkeypatch.setenv("AIRFLOW_CONN_AZURE_BATCH_LINUX_DEFAULT", value)
+
+    assert given.conn_id == "azure_batch_linux_default"
+    assert BatchLinuxHook().settings().endpoint == "https://fabrikam.westeurope.batch.azure.com"
+
+
+def test_the_page_on_connections_explains_each_way_to_authenticate() -> None:
+    rows = re.findall(r"^\| `?(\w+)`? \|", CONNECT.partition("| `auth` |")[2], re.MULTILINE)
 
     assert rows[: len(AuthKind) + 1] == ["empty", *(kind.value for kind in AuthKind)]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import runpy
 import tarfile
 from email import message_from_bytes
 from email.message import Message
@@ -71,3 +73,21 @@ def test_the_source_distribution_brings_the_example_dags(distributions: Path) ->
 
     assert {"LICENSE", "README.md", "CHANGELOG.md", "pyproject.toml"} <= names
     assert {str(path.relative_to(ROOT)) for path in (ROOT / "example_dags").glob("*.py")} <= names
+
+
+def test_the_description_has_links_that_a_package_index_can_follow(metadata: Message) -> None:
+    text = str(metadata.get_payload())
+
+    assert "with DAG(" in text
+    assert re.findall(r"\]\((?!https:)[^)]*\)", text) == []
+
+
+def test_the_description_of_a_public_project_leads_to_its_files() -> None:
+    description = runpy.run_path(str(ROOT / "docs" / "description.py"))["description"]
+    readme = "![A page](docs/a.png)\n\n[one](docs/one.md), [other](https://example.com)"
+
+    assert description(readme, None) == "one, [other](https://example.com)"
+    assert description(readme, "https://example.com/tree/main/") == (
+        "![A page](https://example.com/tree/main/docs/a.png)\n\n"
+        "[one](https://example.com/tree/main/docs/one.md), [other](https://example.com)"
+    )
