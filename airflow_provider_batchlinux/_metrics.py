@@ -1,9 +1,10 @@
-"""Send metrics of pools to Airflow's backend; a metric never fails a task."""
+"""Send metrics of pools, commands and users to Airflow's backend; a metric never fails a task."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from importlib import import_module
@@ -21,6 +22,8 @@ from airflow_provider_batchlinux.exceptions import (
 )
 
 __all__ = [
+    "COMMANDS",
+    "COMMAND_TIME",
     "FAILURES",
     "FAILURE_KINDS",
     "NODE_HOURS",
@@ -28,9 +31,14 @@ __all__ = [
     "REPAIRS",
     "TIMINGS",
     "USED",
+    "USERS",
+    "USERS_OVERDUE",
     "counted_failures",
+    "report_commands",
+    "report_overdue_users",
     "report_timeline",
     "report_usage",
+    "report_users",
     "tags_of",
 ]
 
@@ -48,6 +56,10 @@ REPAIRS = "batchlinux.pool.repairs"
 FAILURES = "batchlinux.pool.waits_failed"
 USED = "batchlinux.pool.used_node_seconds"
 PREEMPTIONS = "batchlinux.pool.preemptions"
+COMMANDS = "batchlinux.commands"
+COMMAND_TIME = "batchlinux.command.time"
+USERS = "batchlinux.users"
+USERS_OVERDUE = "batchlinux.users.overdue"
 
 FAILURE_KINDS: Mapping[type[BaseException], str] = {
     AirflowSensorTimeout: "timeout",
@@ -100,6 +112,38 @@ def report_usage(pool: PoolUsage) -> None:
     _sent(send)
 
 
+def report_commands(
+    context: Mapping[str, Any], outcomes: Iterable[str], seconds: float | None = None
+) -> None:
+    """
+    Count commands that have ended by their outcomes.
+
+    :param seconds: how long the one command has run; ``None`` if it is not known, or for many.
+    """
+
+    def send(stats: Any) -> None:
+        _count(stats, COMMANDS, tags_of(context), outcomes)
+        if seconds is not None:
+            stats.timing(COMMAND_TIME, timedelta(seconds=seconds), tags=tags_of(context))
+
+    _sent(send)
+
+
+def report_users(context: Mapping[str, Any], outcomes: Iterable[str]) -> None:
+    """Count the nodes that a user was added to or removed from, by the outcome."""
+    _sent(lambda stats: _count(stats, USERS, tags_of(context), outcomes))
+
+
+def report_overdue_users(context: Mapping[str, Any], number: int) -> None:
+    """Send how many users are on pools after their time."""
+    _sent(lambda stats: stats.gauge(USERS_OVERDUE, number, tags=tags_of(context)))
+
+
+def _count(stats: Any, metric: str, tags: Mapping[str, str], outcomes: Iterable[str]) -> None:
+    for outcome, number in Counter(outcomes).items():
+        stats.incr(metric, number, tags={**tags, "outcome": outcome})
+
+
 @contextmanager
 def counted_failures(context: Mapping[str, Any]) -> Iterator[None]:
     """Count a wait that the block ends as a failure, by the kind of it; one that goes on is none."""
@@ -125,7 +169,7 @@ def _sent(send: Callable[[Any], None]) -> None:
     try:
         send(_stats())
     except Exception as error:  # the backend is anybody's code, and the wait is over whatever it does
-        log.warning("The pool's metrics could not be sent: %s", error)
+        log.warning("The metrics could not be sent: %s", error)
 
 
 def _stats() -> Any:

@@ -77,6 +77,7 @@ with (
         pool_id=pool.pool_id,
         command="python3 transform.py flights.csv totals.json",
         result_file="totals.json",
+        map_index_template="{{ task.files['flights.csv'].split('/') | last }}",
         poll_interval=pendulum.duration(seconds=5),
         deferrable=True,
     ).expand(files=extract())

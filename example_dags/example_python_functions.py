@@ -25,7 +25,9 @@ with DAG(
         "linux", image="ubuntu 24.04", vm_size="standard_d2s_v5", dedicated_nodes=2, deferrable=True
     ) as pool:
 
-        @task.batch_linux(pool_id=pool.pool_id, deferrable=True)
+        @task.batch_linux(
+            pool_id=pool.pool_id, deferrable=True, map_index_template="seed {{ task.op_kwargs['seed'] }}"
+        )
         def estimate(seed: int, points: int) -> float:
             """Return an estimate of pi, from points that are drawn at random."""
             import random

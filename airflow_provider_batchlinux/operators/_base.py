@@ -35,6 +35,7 @@ __all__ = [
     "failed_tasks",
     "id_stem_of",
     "is_last_try",
+    "item_of",
     "lost_wait",
     "marked_owner",
     "nearest_deadline",
@@ -157,6 +158,17 @@ def owner_of(context: Context) -> dict[str, str]:
         "map_index": str(getattr(ti, "map_index", -1)),
         "task_id": ti.task_id,
     }
+
+
+def item_of(context: Context) -> str:
+    """Return which item of a mapped task this is, as a part of a sentence; empty if it is not mapped."""
+    ti: Any = context["ti"]
+    index = getattr(ti, "map_index", -1)
+    if index is None or index < 0:
+        return ""
+    # Airflow renders `map_index_template` before the task begins, from 3.2 on.
+    name = getattr(ti, "rendered_map_index", None)
+    return f" for item {index} ({name})" if name else f" for item {index}"
 
 
 def marked_owner(context: Context, installation: str) -> dict[str, str]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow.sdk.log import mask_secret
 
+from airflow_provider_batchlinux._metrics import report_users
 from airflow_provider_batchlinux.core.instants import Duration
 from airflow_provider_batchlinux.core.users.credentials import (
     KeyDestination,
@@ -257,5 +258,6 @@ class NodeUsersOperator(BatchLinuxWaitingOperator[U]):
                 context["ti"].xcom_push(key=_SO_FAR, value=stored)
             return trigger()
         await work.conclude(client, target, result)
+        report_users(dict(context), (record.outcome.value for record in result.all_records))
         self.report(work, result.all_records)
         return [record.to_result() for record in result.all_records]

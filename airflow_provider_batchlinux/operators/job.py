@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowSkipException
 
+from airflow_provider_batchlinux._metrics import report_commands
 from airflow_provider_batchlinux.core.instants import Duration
 from airflow_provider_batchlinux.core.tasks.cleanup import DeleteJob
 from airflow_provider_batchlinux.exceptions import (
@@ -28,6 +29,7 @@ from airflow_provider_batchlinux.operators._base import (
     KILL_LIMIT,
     id_stem_of,
     is_last_try,
+    item_of,
     marked_owner,
     save_result,
 )
@@ -317,7 +319,10 @@ class BatchLinuxJobOperator(LineageMixin, BatchLinuxWaitingOperator["JobRequest"
             raise
         if found.job_id is None:
             return await self._end(client, context, "")
-        self.log.info("Job %r runs %d tasks on pool %r.", found.job_id, found.total, request.pool_id)
+        self.log.info(
+            "Job %r runs %d tasks%s on pool %r.",
+            found.job_id, found.total, item_of(context), request.pool_id,
+        )  # fmt: skip
         return BatchLinuxJobTrigger(job_id=found.job_id, total=found.total, done=found.done, **arguments)
 
     async def finish(
@@ -416,6 +421,7 @@ class BatchLinuxJobOperator(LineageMixin, BatchLinuxWaitingOperator["JobRequest"
         counts = {name: number for name, number in counts_of(records).items() if number and name != "tasks"}
         told = ", ".join(f"{number:,} {name.replace('_', ' ')}" for name, number in counts.items())
         self.log.info("%d commands: %s.", len(records), told or "none")
+        report_commands(dict(context), (record.outcome for record in records))
         bad = [record for record in records if record.outcome in ("failed", "not_run")]
         # A job whose manager has failed may lack commands.
         is_whole = all(record.task_id != MANAGER_ID for record in bad)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_batchlinux._metrics import report_overdue_users
 from airflow_provider_batchlinux.core.instants import Duration
 from airflow_provider_batchlinux.exceptions import NodeUsersError
 from airflow_provider_batchlinux.operators._base import BatchLinuxBaseOperator, is_retry, marked_owner
@@ -429,7 +430,7 @@ class BatchLinuxAuditNodeUsersOperator(BatchLinuxBaseOperator["AuditNodeUsersReq
 
         return AuditNodeUsersRequest
 
-    def execute(self, context: Context) -> dict[str, Any]:  # noqa: ARG002
+    def execute(self, context: Context) -> dict[str, Any]:
         """Read the ledgers, log them, and revoke overdue users."""
         from airflow_provider_batchlinux.client.nodes.endpoints import open_pools
         from airflow_provider_batchlinux.client.users.revoke import (
@@ -452,6 +453,7 @@ class BatchLinuxAuditNodeUsersOperator(BatchLinuxBaseOperator["AuditNodeUsersReq
         overdue = sum(user.entry.is_over(now) for user in users)
         if users:
             self.log.info("%s", ledger_table([(user.pool_id, user.entry) for user in users], now))
+        report_overdue_users(dict(context), overdue)
         self.log.info("%d users on pools, of which %d are overdue.", len(users), overdue)
         for revocation in revocations:
             self._tell(revocation)

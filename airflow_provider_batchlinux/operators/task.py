@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowSkipException
 
+from airflow_provider_batchlinux._metrics import report_commands
 from airflow_provider_batchlinux.core.instants import Duration
 from airflow_provider_batchlinux.core.tasks.cleanup import DeleteJob
 from airflow_provider_batchlinux.exceptions import BatchQuotaError, TaskFailedError, WaitTimeoutError
@@ -24,6 +25,7 @@ from airflow_provider_batchlinux.links.portal import BatchLinuxJobLink, BatchLin
 from airflow_provider_batchlinux.operators._base import (
     id_stem_of,
     is_last_try,
+    item_of,
     marked_owner,
     nearest_deadline,
 )
@@ -281,7 +283,7 @@ class BatchLinuxTaskOperator(LineageMixin, BatchLinuxWaitingOperator["TaskReques
             job_id = await submit_task(client, submission)
         except BatchQuotaError as error:
             return self.wait_for_room(context, error, self.request.quota_limit)
-        self.log.info("Job %r runs the command on pool %r.", job_id, self.request.pool_id)
+        self.log.info("Job %r runs the command%s on pool %r.", job_id, item_of(context), self.request.pool_id)
         return BatchLinuxTaskTrigger(job_id=job_id, **arguments)
 
     def _start_by(self, context: Context) -> float | None:
@@ -314,7 +316,12 @@ class BatchLinuxTaskOperator(LineageMixin, BatchLinuxWaitingOperator["TaskReques
             await delete_secrets(await secrets_of(client, result["job_id"]), storage_access())
         shown, codes = Progress.of(trigger.shown), request.exit_codes or {}
         reading = Reading(request.output_limit, request.result_file, request.delete_job, shown, codes)
-        ended = await finish_task(client, result["job_id"], reading)
+        try:
+            ended = await finish_task(client, result["job_id"], reading)
+        except TaskFailedError:
+            report_commands(dict(context), ["failed"])
+            raise
+        report_commands(dict(context), ["skipped" if ended.is_skipped else "succeeded"], ended.task.seconds)
         job_id, deletes = ended.job_id, request.delete_job != "never"
         self.when_success_is_stored(lambda client: clean_up(client, job_id, delete=deletes))
         if ended.is_skipped:

@@ -60,6 +60,18 @@ log = logging.getLogger(__name__)
 _kills: set[asyncio.Task[None]] = set()
 
 
+class ShortEvent(TriggerEvent):
+    """An event of which Airflow's line "Trigger fired event" shows only whose it is and how it ended."""
+
+    def __repr__(self) -> str:
+        name = str(self.payload["trigger"]).rpartition(".")[2]
+        arguments = self.payload["arguments"]
+        of = arguments.get("job_id") or arguments.get("pool_id")
+        return f"TriggerEvent<{name} {of}: {'failed' if self.payload['error'] else 'done'}>"
+
+    __str__ = __repr__
+
+
 class BatchLinuxTrigger(BaseTrigger):
     """
     The base of the triggers of this provider.
@@ -159,7 +171,7 @@ class BatchLinuxTrigger(BaseTrigger):
         """Wait, and fire one event with the outcome."""
         event = await self._outcome()
         self.fired = True
-        yield TriggerEvent(event.to_payload())
+        yield ShortEvent(payload=event.to_payload())
 
     async def run_on_worker(self, client: BatchLinuxClient, *, block: bool) -> dict[str, Any] | None:
         """

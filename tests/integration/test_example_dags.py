@@ -6,7 +6,9 @@ import json
 import subprocess
 import sys
 from datetime import datetime, timezone
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -21,7 +23,15 @@ from airflow_provider_batchlinux.core.pool_metadata import (
     rest_metadata,
 )
 from airflow_provider_batchlinux.core.users.ledger import LedgerEntry
-from tests.airflow_harness import load_dag, run_dag, run_task, updated_assets, xcom_of
+from tests.airflow_harness import (
+    load_dag,
+    resume_task,
+    run_dag,
+    run_task,
+    run_trigger,
+    updated_assets,
+    xcom_of,
+)
 from tests.batch_account import BatchAccount, eventually
 from tests.conftest import INSTALLATION
 from tests.management_plane import connect
@@ -127,10 +137,43 @@ def test_the_access_is_for_two_hours_from_the_start_of_the_run():
     assert "expires_at=2026-01-02T05:04:05+00:00 is not after now" in run.message
 
 
+def test_a_chat_is_told_which_item_failed_and_why(account, monkeypatch):
+    posted: list[Any] = []
+
+    class Chat(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            posted.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Chat) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/hook"
+        connection = json.dumps({"conn_type": "http", "password": url})
+        monkeypatch.setenv("AIRFLOW_CONN_CHAT_WEBHOOK", connection)
+        check: Any = load_dag(EXAMPLES / "example_notifications.py").get_task("linux.check")
+        item = check.unmap({"environment": {"DAY": "tue"}})
+        item.pool_id, item.command = account.idle_pool(1), item.command.replace("{{ params.wrong }}", "tue")
+        item.poll_interval = 0.05
+        run = run_task(item, map_index=1)
+        assert run.deferral is not None, run.error
+        ended = resume_task(item, run, run_trigger(run.deferral), map_index=1)
+        server.shutdown()
+
+    assert ended.state == "failed"
+    [message] = [post["text"] for post in posted]
+    assert message.startswith("example_notifications.linux.check tue: Task 'main' in job ")
+    assert message.endswith("The end of its stderr:\n    tue has no rows")
+
+
 def test_the_etl_spreads_a_week_of_flights_and_gets_the_totals_right(account):
     run = run_dag(hurried(load_dag(EXAMPLES / "example_etl.py")))
 
     assert str(run.state) == "success"
+    names = sorted(ti.rendered_map_index for ti in run.get_task_instances() if ti.map_index >= 0)
+    assert names == [f"2013-01-{day:02}.csv" for day in range(1, 8)]
     [totals] = xcom_of(run, "linux.load")
     days = xcom_of(run, "linux.transform")
     expected = {"flights": 6099, "miles": 6311846, "minutes_late": 74643, "cancelled": 56, "days": 7}

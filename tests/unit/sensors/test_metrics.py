@@ -173,7 +173,7 @@ def test_a_backend_that_fails_does_not_fail_the_task(account, backend, error):
     run = run_to_end(BatchLinuxNodesIdleSensor(task_id="nodes", pool_id="etl"))
 
     assert run.state == "success"
-    assert f"The pool's metrics could not be sent: {error}" in run.log
+    assert f"The metrics could not be sent: {error}" in run.log
 
 
 def test_this_airflow_takes_the_metrics() -> None:

@@ -11,6 +11,8 @@ from importlib import resources
 from typing import Any
 
 import pytest
+from airflow.triggers.base import DiscrimatedTriggerEvent
+from pydantic import TypeAdapter
 
 from airflow_provider_batchlinux.exceptions import (
     BatchAuthenticationError,
@@ -64,6 +66,20 @@ def test_an_event_carries_the_arguments_of_its_trigger(trigger, account):
     event = run_trigger(Deferral(trigger.serialize()[0], kwargs, None, "execute_complete"))
 
     assert event["arguments"] == kwargs
+
+
+@pytest.mark.usefixtures("account")
+def test_airflows_line_about_an_event_is_short_and_its_payload_reaches_the_task():
+    async def fired() -> Any:
+        return [event async for event in GONE.run()]
+
+    [event] = asyncio.run(fired())
+
+    # Airflow logs `result=event` with the line "Trigger fired event".
+    assert f"{event} {event!r}" == " ".join(["TriggerEvent<BatchLinuxPoolGoneTrigger etl: done>"] * 2)
+    as_sent: Any = TypeAdapter(DiscrimatedTriggerEvent)
+    assert as_sent.validate_json(as_sent.dump_json(event)).payload == event.payload
+    assert event.payload["arguments"]["batch_linux_conn_id"] == COMMON["batch_linux_conn_id"]
 
 
 def test_a_wait_over_its_deadline_fires_with_an_error_of_its_own(slow_account):
