@@ -259,7 +259,7 @@ class BatchLinuxHook(BaseHook):
 
     def reactivate_task(self, job_id: str, task_id: str) -> bool:
         """
-        Run one command of a job again that has failed; return ``False`` if it has not ended yet.
+        Run a failed command of a job again; return ``False`` if it has not ended yet.
 
         :raises BatchRequestError: it has succeeded, or its job has ended: clear the Airflow task then.
         """

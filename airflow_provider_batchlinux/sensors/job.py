@@ -16,7 +16,7 @@ __all__ = ["BatchLinuxJobSensor"]
 
 class BatchLinuxJobSensor(BatchLinuxSensor["JobSensorRequest"]):
     """
-    Wait until all tasks of a job have succeeded, or one of them. Another Dag or program has made the job.
+    Wait for the tasks of a job that another Dag or program has made: until all have succeeded, or one.
 
     A job without tasks is waited for: more may be added until the job ends. As soon as all tasks that the job
     has have ended, the wait is over. The task fails immediately if waiting cannot help:
