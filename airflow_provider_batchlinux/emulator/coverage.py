@@ -8,16 +8,26 @@ from collections.abc import Mapping
 from airflow_provider_batchlinux.emulator.http.routes import OPERATIONS, RETIRED, Operation
 
 PARTLY: Mapping[str, str] = {
-    "list_supported_images": "a fixed list from 2026",
-    "upload_node_logs": "the log files are the emulator's own",
-    "list_node_extensions": "the extensions of the pool are shown as installed; nothing is installed",
-    "get_node_extension": "the extensions of the pool are shown as installed; nothing is installed",
-    "create_pool": "mounts are directories, extensions are names",
-    "create_task": "as a process of the owner; in a container only with `--containers`",
+    "create_pool": "no machine is made: mounts are directories that you name, extensions run nothing",
+    "create_task": (
+        "runs as a process of the emulator's owner, whatever its `userIdentity`; "
+        "in a container only with `--containers`"
+    ),
     "create_task_collection": "as `create_task`",
-    "create_node_user": "for SSH logins only; expires at the second, not by the day",
+    "create_node_user": (
+        "for SSH logins as the emulator's owner, without more rights for an administrator; "
+        "expires at the second, since how the service rounds to days is unknown"
+    ),
 }
 """Operations that do less than those of the service, and what is missing."""
+
+NOTES: Mapping[str, str] = {
+    "list_supported_images": "the list of February 2026, without images whose support has ended since",
+    "upload_node_logs": "the contents of the files are the emulator's own",
+    "list_node_extensions": "in the states of recordings; `create_pool` tells what is behind them",
+    "get_node_extension": "as `list_node_extensions`",
+}
+"""Operations that clients cannot tell from those of the service, and what is behind them."""
 
 OLDER: Mapping[str, str] = {
     "upgrade_pool_os": "refused: it was for pools of cloud services",
@@ -77,7 +87,10 @@ def _answer(operation: Operation) -> str:
     if operation.handler is None:
         return "no"
     missing = PARTLY.get(operation.name or "")
-    return f"partly: {missing}" if missing else "yes"
+    if missing:
+        return f"partly: {missing}"
+    note = NOTES.get(operation.name or "")
+    return f"yes: {note}" if note else "yes"
 
 
 if __name__ == "__main__":

@@ -293,6 +293,14 @@ class TestRefusals:
 
         assert refusal(answer)[:2] == (400, "InvalidAuthenticationInfo")
 
+    def test_the_key_of_an_account_that_does_not_exist(self, send: Any) -> None:
+        headers = {"authorization": "SharedKey noexistaccount:abc"}
+        answer = send("GET", f"/pools?{QUERY}", headers=headers)
+
+        assert refusal(answer)[:2] == (403, "AuthenticationFailed")
+        cause = "Cannot find the claimed account when trying to GetProperties for the account noexistaccount."
+        assert answer.body["values"] == [{"key": "AuthenticationErrorDetail", "value": cause}]
+
     def test_a_task_with_a_package_of_an_application(self, wire: Wire) -> None:
         wire.put("POST", "/jobs", {"id": "job", "poolInfo": {"poolId": "nowhere"}})
         task = {"id": "task", "commandLine": "true", "applicationPackageReferences": [{"applicationId": "a"}]}

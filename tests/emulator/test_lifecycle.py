@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_batchlinux.emulator.protocol.instants import parse_instant
 from tests.batch_account import eventually
 
 
@@ -205,6 +206,8 @@ def test_a_new_node_shows_neither_boot_nor_agent_until_it_is_up(realistic: Any) 
     assert (starting["state"], up["state"]) == ("starting", "idle")
     assert {"lastBootTime", "nodeAgentInfo"}.isdisjoint(starting)
     assert up["lastBootTime"] == up["nodeAgentInfo"]["lastUpdateTime"]
+    since, booted = (parse_instant(up[name]) for name in ("stateTransitionTime", "lastBootTime"))
+    assert (since - booted).total_seconds() == 1
 
 
 def test_a_node_that_is_deallocated_and_started_looks_as_recorded(idle: Any) -> None:

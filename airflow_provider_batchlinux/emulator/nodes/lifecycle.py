@@ -6,7 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from airflow_provider_batchlinux.emulator.blobs.storage import BlobStorage
@@ -262,7 +262,8 @@ class NodeLifecycle:
         """Go on with a node whose agent reports."""
         # Recorded: only now it shows another boot; when its agent first reported stays for good.
         now = self._clock.now()
-        self._store.change_node(node, last_boot=now, agent_since=node.agent_since or now)
+        booted = now - timedelta(seconds=self._delays.of("joining", node.id, node.boots))
+        self._store.change_node(node, last_boot=booted, agent_since=node.agent_since or booted)
         mounts = self._store.pool(node.pool_id).spec.get("mountConfiguration", ())
         error = mount_error(mounts, self._host.mounts)
         if error is None:

@@ -53,7 +53,9 @@ def check_shared_key(
         # Documented; what the service takes for a wrong format is assumed.
         raise ServiceError(Code.INVALID_AUTHENTICATION_INFO)
     if name != account:
-        raise authentication_failed(detail=f"The account {name!r} is not served here.")
+        # Recorded in these words.
+        cause = "Cannot find the claimed account when trying to GetProperties for the account"
+        raise authentication_failed(detail=f"{cause} {name}.")
     _check_date(headers, now)
     texts = (
         string_to_sign(account, method, raw_target, headers, empty_length=length) for length in ("0", "")

@@ -72,6 +72,7 @@ class Profile:
 
     :param settling: a resize that neither adds nor removes a node.
     :param emptying: the deletion of a pool that has nodes; ``deleting`` is that of one without.
+    :param joining: how long before it is idle, without a start task, a node says that it has booted.
     :param waking: from the start of a deallocated node until it is ``starting`` as others are.
     :param ending: from when the tasks of a terminating job have ended until it is completed, if it had nodes.
     :param preempted: from when a spot node is taken away until it comes back, if there is room.
@@ -92,6 +93,7 @@ class Profile:
     emptying: Span = _AT_ONCE
     creating: Span = _AT_ONCE
     starting: Span = _AT_ONCE
+    joining: Span = _AT_ONCE
     rebooting: Span = _AT_ONCE
     reimaging: Span = _AT_ONCE
     upgradingos: Span = _AT_ONCE
@@ -129,6 +131,8 @@ PROFILES: Mapping[str, Profile] = {
         emptying=Span(108.0, 108.0, 108.0),
         creating=Span(10.0, 8.0, 12.0),
         starting=Span(17.0, 10.0, 56.0),
+        # Recorded: its lastBootTime was so much earlier.
+        joining=Span(1.0, 0.3, 6.0),
         rebooting=Span(53.6, 53.6, 53.6),
         reimaging=Span(83.5, 83.5, 83.5),
         upgradingos=Span(120.0, 60.0, 300.0),

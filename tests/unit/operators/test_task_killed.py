@@ -36,6 +36,8 @@ class Kill:
                 raise Killed
             answer = await send(transport, request, **options)
             if len(self.seen) == self._number:
+                # The system closes the connections of a worker that dies. This one is never read.
+                answer.internal_response.close()
                 raise Killed
             return answer
 
