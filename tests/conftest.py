@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import gc
 import os
 import shutil
 import tempfile
@@ -43,6 +44,12 @@ settings.load_profile("patient")
 
 # Installed, the package brings it; named for a checkout that is not. It is loaded once either way.
 pytest_plugins = ["airflow_provider_batchlinux.emulator.pytest_plugin"]
+
+
+def pytest_collection_finish() -> None:
+    """Keep what lives as long as the session, such as thousands of tests, out of each garbage collection."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture

@@ -68,9 +68,15 @@ class TestPairs:
             pytest.param("s3cret", id="one line"),
             pytest.param(PAIR.private_text[:-80], id="cut off"),
             pytest.param(PAIR.private_text.replace("OPENSSH ", ""), id="another kind of file"),
-            pytest.param(asyncssh.generate_private_key("ssh-rsa").export_private_key().decode(), id="rsa"),
             pytest.param(
-                asyncssh.generate_private_key("ssh-ed25519").export_private_key(passphrase="x").decode(),
+                asyncssh.generate_private_key("ssh-rsa", key_size=1024).export_private_key().decode(),
+                id="rsa",
+            ),
+            # One round, because the default of 128 takes seconds, in each process that collects the tests.
+            pytest.param(
+                asyncssh.generate_private_key("ssh-ed25519")
+                .export_private_key(passphrase="x", rounds=1, ignore_few_rounds=True)
+                .decode(),
                 id="with a passphrase",
             ),
         ],
