@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
+import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -15,6 +14,8 @@ from typing import Any, TypeVar
 import pytest
 from azure.batch import BatchClient, models
 from azure.core.credentials import AzureNamedKeyCredential
+
+from tests.emulator.state.forked import ForkedCommand
 
 Value = TypeVar("Value")
 
@@ -42,25 +43,21 @@ class Service:
     def __init__(self, *options: str) -> None:
         self.options = options
         self.facts: dict[str, Any] = {}
-        self.process: subprocess.Popen[str] | None = None
+        self.process: ForkedCommand | None = None
 
     def start(self, *more: str) -> Service:
         """Start it and wait until it is ready."""
-        command = [sys.executable, "-m", "airflow_provider_batchlinux.emulator", *self.options, *more]
-        self.process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
-        )
-        assert self.process.stdout is not None
+        self.process = ForkedCommand([*self.options, *more])
         line = self.process.stdout.readline()
-        assert line.startswith("ready "), self.process.communicate()[1]
+        assert line.startswith("ready "), self.process.end()
         self.facts = json.loads(line.partition(" ")[2])
         return self
 
-    def kill(self) -> None:
-        """Kill it as the kernel does when memory is short."""
+    def kill(self, number: signal.Signals = signal.SIGKILL) -> None:
+        """Kill it as the kernel does when memory is short, or by another signal."""
         if self.process is not None:
-            self.process.kill()
-            self.process.communicate()
+            self.process.end(number)
+            self.process = None
 
     def restart(self, *more: str) -> Service:
         """Kill it and start it again."""

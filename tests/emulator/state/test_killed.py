@@ -86,14 +86,13 @@ def test_changes_and_deletions_are_kept_too(service: Any) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_a_task_that_ran_runs_again_with_its_files(service: Any, number: int) -> None:
+def test_a_task_that_ran_runs_again_with_its_files(service: Any, number: signal.Signals) -> None:
     (node,) = service.make_pool()
     service.add_job(UNTIL_RUN_AGAIN, "true")
     service.wait_for_file(node.id, "workitems/job/job-1/task-0/wd/started")
-    service.process.send_signal(number)
-    service.process.wait()
+    service.kill(number)
 
-    service.restart()
+    service.start()
 
     task = service.wait_for_task("completed")
     assert task.execution_info.result == "success"
