@@ -47,9 +47,10 @@ class Service:
 
     def start(self, *more: str) -> Service:
         """Start it and wait until it is ready."""
-        self.process = ForkedCommand([*self.options, *more])
-        line = self.process.stdout.readline()
-        assert line.startswith("ready "), self.process.end()
+        process = ForkedCommand([*self.options, *more])
+        line = process.stdout.readline()
+        assert line.startswith("ready "), process.end()
+        self.process = process
         self.facts = json.loads(line.partition(" ")[2])
         return self
 
