@@ -129,7 +129,7 @@ class JobLifecycle:
         self.scheduler.dequeue_job(job)
         delay = 0.0 if awaited is None else self.delays.of("ending", job.id)
         self._for_each(
-            self._placed_tasks(job.id),
+            self.scheduler.placed_tasks(job.id),
             PLACED_TASK_STATES,
             self.scheduler.terminate,
             then=lambda: self.job_tasks.release(job, then=lambda: self._complete_later(job, delay)),
@@ -145,7 +145,7 @@ class JobLifecycle:
         """
         job = self._enter(job, "disabling")
         self._for_each(
-            self._placed_tasks(job.id),
+            self.scheduler.placed_tasks(job.id),
             PLACED_TASK_STATES,
             partial(_DISABLE_OPTIONS[running_tasks], self.scheduler),
         )
@@ -162,13 +162,15 @@ class JobLifecycle:
         """Change the description of a job. Its waiting tasks move to the pool in it."""
         now = self.clock.now()
         job = self.store.put_job(replace(job, spec=spec, version=self.store.next_version(now)))
-        pool_id = job.pool_id
-        elsewhere = [task for task in self.store.tasks(job.id) if task.pool_id.lower() != pool_id.lower()]
+
+        def move(task: Task) -> None:
+            # Until its turn the job may have been moved again.
+            pool_id = self.store.job(job.id).pool_id
+            if task.pool_id.lower() != pool_id.lower():
+                self.scheduler.move(task, pool_id)
+
         self._for_each(
-            [task for task in elsewhere if task.state == "active"],
-            {"active"},
-            lambda task: self.scheduler.move(task, pool_id),
-            then=lambda: self.scheduler.place(pool_id),
+            list(self.store.tasks(job.id)), {"active"}, move, then=lambda: self.scheduler.place(job.pool_id)
         )
         self._set_limit(job)
         self.end_if_complete(job.id)
@@ -250,9 +252,6 @@ class JobLifecycle:
 
         in_turns(self.clock, tasks, turn, then)
 
-    def _placed_tasks(self, job_id: str) -> list[Task]:
-        return [task for task in self.store.tasks(job_id) if task.state in PLACED_TASK_STATES]
-
     def _disable_if_at_rest(self, job_id: str) -> None:
         job = self.store.jobs.get(job_id)
         if job is not None and job.state == "disabling" and not self.scheduler.running_tasks(job_id):
@@ -288,7 +287,7 @@ class JobLifecycle:
 
     def _nodes_of(self, job: Job) -> set[str]:
         """Return the ids of the nodes that run tasks of a job, or were prepared for it."""
-        placed = {node_id for task in self._placed_tasks(job.id) for node_id in task.node_ids}
+        placed = {node_id for task in self.scheduler.placed_tasks(job.id) for node_id in task.node_ids}
         return placed | {place.node_id for place in self.store.job_nodes(job.id)}
 
     def _go_on(self, job: Job, state: str, **changes: Any) -> Job:
