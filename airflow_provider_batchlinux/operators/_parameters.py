@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -146,7 +147,7 @@ class ParametersMixin(BaseOperator, Generic[R]):
 
     @classmethod
     def _as_stored(cls, name: str, value: Any) -> Any:
-        if _holds_iterator(value):
+        if _holds(value, _is_iterator):
             msg = (
                 f"Parameter {name} of a {cls.__name__} is or holds a generator. It differs at each parse, so "
                 "that each parse would make a new version of the Dag. Give a list."
@@ -167,7 +168,7 @@ class ParametersMixin(BaseOperator, Generic[R]):
         super()._set_xcomargs_dependencies()
         for name in self.template_fields:
             value = getattr(self, name)
-            if _holds_spec(value):
+            if _holds(value, _is_spec):
                 self._set_xcomargs_dependency(name, _without_specs(value))
             if (stored := self._as_stored(name, value)) is not value:
                 object.__setattr__(self, name, stored)
@@ -268,33 +269,42 @@ def _is_harmless(value: Any) -> bool:
     ):
         return True
     # The text of a spec object does not have its secrets.
-    return not isinstance(value, (str, dict, list, tuple)) or _holds_spec(value)
+    return not isinstance(value, (str, dict, list, tuple)) or _holds(value, _is_spec)
 
 
-def _holds_iterator(value: Any) -> bool:
+def _holds(value: Any, is_one: Callable[[Any], bool]) -> bool:
+    """Return whether a value, or one inside its lists and mappings, passes a test."""
     if isinstance(value, (list, tuple)):
-        return any(map(_holds_iterator, value))
+        return any(_holds(item, is_one) for item in value)
     if isinstance(value, dict):
-        return any(map(_holds_iterator, value.values()))
+        return any(_holds(item, is_one) for item in value.values())
+    return is_one(value)
+
+
+def _is_iterator(value: Any) -> bool:
     return isinstance(value, Iterator)
 
 
+def _is_enum(value: Any) -> bool:
+    return isinstance(value, Enum)
+
+
+def _is_spec(value: Any) -> bool:
+    # Told by the package, so that a Dag file without spec objects does not import their base.
+    return type(value).__module__.partition(".")[0] == _PACKAGE and hasattr(value, "to_dict")
+
+
 def _without_specs(value: Any) -> Any:
-    """Return plain values in place of spec objects, so that Airflow renders the templates in them."""
-    if not _holds_spec(value):
+    """
+    Return plain values in place of spec objects, so that Airflow renders the templates in them.
+
+    The same for members of enums: Jinja makes ``State.IDLE`` of one that is also text.
+    """
+    if not _holds(value, _is_spec) and not _holds(value, _is_enum):
         return value
     from airflow_provider_batchlinux.core.parameters.spec import plain_spec
 
     return plain_spec(value)
-
-
-def _holds_spec(value: Any) -> bool:
-    if isinstance(value, (list, tuple)):
-        return any(map(_holds_spec, value))
-    if isinstance(value, dict):
-        return any(map(_holds_spec, value.values()))
-    # Told by the package, so that a Dag file without spec objects does not import their base.
-    return type(value).__module__.partition(".")[0] == _PACKAGE and hasattr(value, "to_dict")
 
 
 def assets_in(data: object) -> list[Asset]:

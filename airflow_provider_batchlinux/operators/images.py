@@ -47,6 +47,7 @@ class BatchLinuxCheckImagesOperator(BatchLinuxBaseOperator["CheckImagesRequest"]
         ``timedelta`` or seconds. (templated)
     :param on_ending: ``fail`` fails the task without retries if a pool's image ends soon, with all such pools
         in the error; ``warn`` logs them. (templated)
+    :param allow_empty: succeed if ``pool_ids`` is an empty list. (templated)
     :param batch_linux_conn_id: the connection to the Batch account. (templated)
     """
 
@@ -59,12 +60,14 @@ class BatchLinuxCheckImagesOperator(BatchLinuxBaseOperator["CheckImagesRequest"]
         pool_ids: list[str] | None = None,
         warn_before: Duration | str = WARNED_BEFORE,
         on_ending: Literal["fail", "warn"] = "fail",
+        allow_empty: bool | str = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.pool_ids = pool_ids
         self.warn_before = warn_before
         self.on_ending = on_ending
+        self.allow_empty = allow_empty
 
     @classmethod
     def request_class(cls) -> type[CheckImagesRequest]:
@@ -102,11 +105,11 @@ class BatchLinuxCheckImagesOperator(BatchLinuxBaseOperator["CheckImagesRequest"]
             named_pools,
         )
 
-        pool_ids = self.request.pool_ids
+        pool_ids, allow_empty = self.request.pool_ids, self.request.allow_empty
 
         async def work(client: BatchLinuxClient) -> list[ImageInUse]:
             pools = await client.list_pools(SUPPORT_FIELDS)
-            chosen = pools if pool_ids is None else named_pools(pools, pool_ids)
+            chosen = pools if pool_ids is None else named_pools(pools, pool_ids, allow_empty=allow_empty)
             return images_in_use(chosen, await client.list_images() if chosen else [], now)
 
         return self.hook.run(work)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
@@ -280,7 +280,8 @@ class BatchLinuxRemoveNodeUsersOperator(NodeUsersOperator["RemoveNodeUsersReques
     """
     Remove a user from the nodes of a pool.
 
-    Nodes without the user, deleted nodes and a deleted pool are no errors. A node that is starting may have
+    Nodes without the user, deleted nodes and a deleted pool are no errors, but a selection that no node
+    matches is one. A node that is starting may have
     the user, so it is waited for; a node with a new machine has none. All nodes are tried. If some fail, the
     task fails with their names and the service's codes.
 
@@ -311,8 +312,8 @@ class BatchLinuxRemoveNodeUsersOperator(NodeUsersOperator["RemoveNodeUsersReques
         (templated)
     :param where: an OData filter on the list of nodes, such as ``"startTaskInfo/exitCode eq 7"``; ``None``
         for none. The service filters nodes by state, times and start task. (templated)
-    :param allow_empty: succeed, with a warning, if ``node_ids``, ``states`` or ``where`` select no node.
-        (templated)
+    :param allow_empty: succeed, with a warning, if ``node_ids``, ``states`` or ``where`` select no node that
+        is in the pool. (templated)
     :param take_over: also take off a user that another Dag run holds. (templated)
     :param max_failed_nodes: how many nodes may fail, as a number or a share such as ``"5%"``. (templated)
     :param wait_for_nodes: wait for nodes that boot; ``False`` counts them as failed. (templated)
@@ -368,7 +369,7 @@ class BatchLinuxRemoveNodeUsersOperator(NodeUsersOperator["RemoveNodeUsersReques
 
         request = self.request
         is_selection = request.node_ids is not None or request.states is not None or request.where is not None
-        if is_selection and not records:
+        if is_selection and all(record.outcome in ("skipped", "gone") for record in records):
             msg = f"The selection of nodes of pool {request.pool_id!r} is empty: user {work.username!r} was"
             if not request.allow_empty:
                 msg += " removed from no node. allow_empty=True lets that succeed."
@@ -410,6 +411,7 @@ class BatchLinuxAuditNodeUsersOperator(BatchLinuxBaseOperator["AuditNodeUsersReq
     :param pool_ids: the pools; ``None`` for all of the account. (templated)
     :param revoke: remove overdue users from all nodes; ``False`` only lists them. As ``bool`` or text such as
         ``"true"``. (templated)
+    :param allow_empty: succeed, with a warning, if no pool of ``pool_ids`` exists. (templated)
     :param batch_linux_conn_id: the connection to the Batch account. (templated)
     """
 
@@ -417,11 +419,17 @@ class BatchLinuxAuditNodeUsersOperator(BatchLinuxBaseOperator["AuditNodeUsersReq
     ui_color = "#f3e3d8"
 
     def __init__(
-        self, *, pool_ids: list[str] | None = None, revoke: bool | str = False, **kwargs: Any
+        self,
+        *,
+        pool_ids: list[str] | None = None,
+        revoke: bool | str = False,
+        allow_empty: bool | str = False,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.pool_ids = pool_ids
         self.revoke = revoke
+        self.allow_empty = allow_empty
 
     @classmethod
     def request_class(cls) -> type[AuditNodeUsersRequest]:
@@ -444,6 +452,8 @@ class BatchLinuxAuditNodeUsersOperator(BatchLinuxBaseOperator["AuditNodeUsersReq
         open_to_all: list[dict[str, str]] = []
 
         async def work(client: BatchLinuxClient) -> tuple[list[AuditedUser], list[Revocation], datetime]:
+            if pool_ids is not None:
+                self._require_selection({str(pool["id"]).lower() for pool in await client.list_pools(["id"])})
             open_to_all.extend(await open_pools(client, pool_ids))
             users = await audited_users(client, pool_ids)
             now = client.clock.now()
@@ -470,6 +480,18 @@ class BatchLinuxAuditNodeUsersOperator(BatchLinuxBaseOperator["AuditNodeUsersReq
             ),
             "owed": [owed for revocation in revocations for owed in revocation.owed_nodes],
         }
+
+    def _require_selection(self, existing: Set[str]) -> None:
+        """Log which pools do not exist; raise an error if all of them do not."""
+        missing = [pool_id for pool_id in self.request.pool_ids or () if pool_id.lower() not in existing]
+        if missing:
+            self.log.warning("pool_ids names pools that do not exist: %s.", ", ".join(missing))
+        if len(missing) == len(self.request.pool_ids or ()):
+            msg = "pool_ids selects no pool, so no user was looked at."
+            if not self.request.allow_empty:
+                msg += " allow_empty=True lets that succeed."
+                raise NodeUsersError(msg, failed=[])
+            self.log.warning("%s", msg)
 
     def _tell(self, revocation: Revocation) -> None:
         user = revocation.user

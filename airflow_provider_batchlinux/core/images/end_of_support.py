@@ -149,12 +149,18 @@ def _successor(known: SupportedImage, images: Sequence[SupportedImage], now: dat
     return None if name.lower() == known.name.lower() else name
 
 
-def named_pools(pools: Sequence[Mapping[str, Any]], pool_ids: Sequence[str]) -> list[Mapping[str, Any]]:
+def named_pools(
+    pools: Sequence[Mapping[str, Any]], pool_ids: Sequence[str], *, allow_empty: bool = False
+) -> list[Mapping[str, Any]]:
     """
     Return the pools with some ids.
 
+    :param allow_empty: whether there may be no id.
     :raises ValueError: if there are none with some ids: a check that leaves them out would say nothing.
     """
+    if not pool_ids and not allow_empty:
+        msg = "pool_ids is an empty list, so no pool would be checked. allow_empty=True lets that succeed."
+        raise ValueError(msg)
     found = {str(pool["id"]).lower(): pool for pool in pools}
     missing = [pool_id for pool_id in pool_ids if pool_id.lower() not in found]
     if missing:

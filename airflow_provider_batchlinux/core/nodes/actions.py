@@ -38,6 +38,10 @@ class NodeChoice:
     states: Sequence[str] | None = None
 
     def __str__(self) -> str:
+        if self.node_ids is not None and not self.node_ids:
+            return "in an empty list of node_ids"
+        if self.states is not None and not self.states:
+            return "in an empty list of states"
         ids = f"with an id of {joined(self.node_ids)}" if self.node_ids is not None else ""
         states = f"in state {' or '.join(self.states)}" if self.states is not None else ""
         return " ".join(filter(None, (ids, states))) or "at all"

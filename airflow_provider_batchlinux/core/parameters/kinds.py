@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
+from enum import Enum
 from numbers import Integral, Real
 from pathlib import PurePath
 from typing import Annotated, Generic, TypeAlias, TypeVar, cast
@@ -26,8 +27,11 @@ from airflow_provider_batchlinux.core.secrets import hide_whole
 
 T = TypeVar("T")
 
-NONE_TEXT = "None"
-"""What a template makes of ``None``."""
+NONE_TEXTS = ("", "None", "null")
+"""What templates make of ``None``, also with the filter ``tojson``, or of nothing."""
+
+_NO_IDS = ("nan", "nat", "undefined", "<na>")
+"""What becomes of a missing value of other libraries as text, in lower case."""
 
 ALL_IF_NONE = object()
 """Marks a selection: ``None`` selects everything, and text for nothing is a mistake."""
@@ -74,7 +78,9 @@ def decoded(value: object) -> object:
 
 
 def native(value: object) -> object:
-    """Return a number of Python for one of another library, such as numpy; anything else unchanged."""
+    """Return the value of a member of an enum, and a number of Python for one of numpy and the like."""
+    if isinstance(value, Enum):
+        return native(value.value)
     if isinstance(value, (int, float, Decimal)):
         return value
     if isinstance(value, Integral):
@@ -83,17 +89,36 @@ def native(value: object) -> object:
 
 
 def text_of(value: object) -> str | None:
-    """Return text, or a number as its text: native rendering makes ``20260101`` of ``ds_nodash``."""
+    """
+    Return text, or a number as its text: native rendering makes ``20260101`` of ``ds_nodash``.
+
+    :raises ValueError: if it has half of a character, which cannot be sent.
+    """
     if isinstance(value, (str, PurePath)):
-        return str(value)
+        text = str(value)
+        text.encode()
+        return text
     is_number = isinstance(value, (int, float, Decimal)) and not isinstance(value, bool)
     return str(value) if is_number else None
 
 
+def is_nothing(value: object) -> bool:
+    """Return whether a value is ``None``, or text of a template that found nothing."""
+    return value is None or (isinstance(value, str) and str(value).strip() in NONE_TEXTS)
+
+
 def required_text_of(value: object) -> str | None:
-    """Return text that is not empty and not the "None" of a template that found nothing."""
+    """Return text that is not nothing."""
+    if isinstance(value, (float, Decimal)) and not math.isfinite(value):
+        return None
     text = text_of(value)
-    return None if text is None or text.strip() in ("", NONE_TEXT) else text
+    return None if is_nothing(text) else text
+
+
+def id_of(value: object) -> str | None:
+    """Return the text of an id, which is not that of a missing value."""
+    text = required_text_of(value)
+    return None if text is None or text.strip().lower() in _NO_IDS else text
 
 
 def environment_of(value: object) -> Mapping[str, str] | None:
@@ -101,8 +126,10 @@ def environment_of(value: object) -> Mapping[str, str] | None:
     value = decoded(value)
     if not isinstance(value, Mapping):
         return None
+    if None in value:
+        return None
     given = {
-        str(name): str(item) if isinstance(item, bool) else text_of(item)
+        str(native(name)): str(item) if isinstance(item, bool) else text_of(native(item))
         for name, item in value.items()
         if item is not None
     }
@@ -186,12 +213,10 @@ def _seconds_of_text(text: str) -> float | None:
         return duration_seconds(text)
 
 
-Id: TypeAlias = Annotated[
-    str, Kind("an id: give 1 to 64 letters, digits, '-' and '_'", required_text_of, id_problems)
-]
+Id: TypeAlias = Annotated[str, Kind("an id: give 1 to 64 letters, digits, '-' and '_'", id_of, id_problems)]
 """The id of a pool, job or other resource that the user chooses."""
 
-ServiceId: TypeAlias = Annotated[str, Kind("an id", required_text_of)]
+ServiceId: TypeAlias = Annotated[str, Kind("an id", id_of)]
 """An id that the service or Airflow has chosen, such as a node's."""
 
 Text: TypeAlias = Annotated[str, Kind("non-empty text", required_text_of)]

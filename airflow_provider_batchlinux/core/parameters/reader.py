@@ -14,12 +14,12 @@ request class declares the kind of each parameter as a type:
         running_tasks: Literal["requeue", "terminate"]
         timeout: Seconds
 
-- ``X | None``: ``None``, "None" and empty text are ``None``; without ``| None`` they are refused.
+- ``X | None``: ``None``, "None", "null" and empty text are ``None``; without ``| None`` they are refused.
 - ``tuple[X, ...]``, in a spec class ``Sequence[X]``: a list, any other sequence or set, or a list written as
   text.
 - ``Mapping[str, X]``: a mapping, or one written as text.
-- ``Annotated[X | None, ALL_IF_NONE]``: a selection, which is everything if it is ``None``. "None" and empty
-  text, which a mistyped template renders to, are refused.
+- ``Annotated[X | None, ALL_IF_NONE]``: a selection, which is everything if it is ``None``. "None", "null" and
+  empty text, which a mistyped template renders to, are refused.
 - ``Literal[...]``: one of the choices.
 - a spec class: an object of it, or a mapping with its fields.
 - ``object``: anything, as it is.
@@ -40,7 +40,7 @@ from difflib import get_close_matches
 from types import UnionType
 from typing import Annotated, Any, Literal, Protocol, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from airflow_provider_batchlinux.core.parameters.kinds import NONE_TEXT, Kind, decoded, native
+from airflow_provider_batchlinux.core.parameters.kinds import Kind, decoded, is_nothing, native
 from airflow_provider_batchlinux.core.parameters.spec import Spec, hidden_spec, read_part
 from airflow_provider_batchlinux.core.secrets import hide_whole
 
@@ -186,7 +186,10 @@ class _KindReader:
         return self.kind.hide is not None
 
     def read(self, name: str, value: object, problems: list[str]) -> Any:
-        found = self.kind.read(native(value))
+        try:
+            found = self.kind.read(native(value))
+        except (TypeError, ValueError, OverflowError):  # a number of another library, or with too many digits
+            found = None
         if found is None:
             problems.append(f"{_told(self, name, value)} is not {self.what}.")
         elif self.kind.problems is not None:
@@ -223,8 +226,7 @@ class _OptionalReader:
         return value if self._is_absent(value) else self.reader.hide(value, secrets)
 
     def _is_absent(self, value: object) -> bool:
-        is_text = self.takes_text and isinstance(value, str)
-        return value is None or (is_text and str(value).strip() in ("", NONE_TEXT))
+        return value is None or (self.takes_text and is_nothing(value))
 
 
 @dataclass(frozen=True)
@@ -277,10 +279,11 @@ class _ChoiceReader:
     is_secret = False
 
     def read(self, name: str, value: object, problems: list[str]) -> Any:
-        found = value.strip() if isinstance(value, str) else value
+        plain = native(value)
+        found = plain.strip() if isinstance(plain, str) else plain
         if isinstance(found, str) and found in self.choices:
             return found
-        near = get_close_matches(str(found), [str(choice) for choice in self.choices], n=1)
+        near = get_close_matches(_quoted(found).strip("'"), [str(choice) for choice in self.choices], n=1)
         hint = f"; did you mean {near[0]!r}?" if near else "."
         problems.append(f"{name}={_quoted(value)} is not {self.what}{hint}")
         return None
@@ -349,9 +352,12 @@ class _SpecReader:
     is_secret = True
 
     def read(self, name: str, value: object, problems: list[str]) -> Any:
-        spec = read_part((self.cls,), decoded(value), name, problems)
+        wrong: list[str] = []
+        spec = read_part((self.cls,), decoded(value), name, wrong)
         if not isinstance(spec, self.cls):
+            problems += wrong or [f"{name} is not {self.what}."]
             return None
+        problems += wrong
         read = {
             field: reader.read(f"{name}.{field}", getattr(spec, field), problems)
             for field, reader in _field_readers(self.cls).items()
@@ -413,10 +419,13 @@ def _declares_kind(hint: Any) -> bool:
 
 def _items(value: object) -> list[object] | None:
     """Return the items of a list, of another sequence such as Airflow's lazy ones, or of a set."""
-    if isinstance(value, (str, bytes, Mapping)) or not isinstance(value, Iterable):
+    if isinstance(value, (str, bytes, bytearray, Mapping)) or not isinstance(value, Iterable):
         return None
-    # A set has another order in each process.
-    return sorted(value, key=str) if isinstance(value, AbstractSet) else list(value)
+    try:
+        # A set has another order in each process.
+        return sorted(value, key=str) if isinstance(value, AbstractSet) else list(value)
+    except TypeError:  # an array of numpy without dimensions
+        return None
 
 
 def _told(reader: Reader, name: str, value: object) -> str:
@@ -425,5 +434,8 @@ def _told(reader: Reader, name: str, value: object) -> str:
 
 
 def _quoted(value: object) -> str:
-    text = repr(value)
+    try:
+        text = repr(value)
+    except ValueError:  # a number with too many digits
+        text = f"a {type(value).__name__}"
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, fields
 from datetime import timedelta
 from difflib import get_close_matches
+from enum import Enum
 from typing import Any, ClassVar, TypeVar
 
 from airflow_provider_batchlinux.core.instants import iso8601_duration
@@ -109,9 +110,11 @@ def rest_value(value: Any) -> Any:
 
 
 def plain_spec(value: Any) -> Any:
-    """Return spec objects as dicts, also in lists, and durations in seconds; other values are unchanged."""
+    """Return spec objects as dicts, also in lists, durations in seconds, and the values of enums."""
     if isinstance(value, Spec):
         return value.to_dict()
+    if isinstance(value, Enum):
+        return value.value
     if isinstance(value, timedelta):
         return value.total_seconds()
     if isinstance(value, (list, tuple)):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import PurePath
 from typing import Annotated, TypeAlias
 
 from airflow_provider_batchlinux.core.images.query import ImageQuery
 from airflow_provider_batchlinux.core.parameters.kinds import (
-    NONE_TEXT,
     AnyText,
     Count,
     Environment,
@@ -21,6 +21,8 @@ from airflow_provider_batchlinux.core.parameters.kinds import (
     Variables,
     WholeNumber,
     decoded,
+    id_of,
+    is_nothing,
     text_of,
 )
 from airflow_provider_batchlinux.core.parameters.requests import WaitRequest
@@ -69,13 +71,13 @@ BODY_FILES = (".json", ".yaml", ".yml")
 
 def body_of(value: object) -> Mapping[str, object] | str | None:
     """Return a body, or the name of its file."""
-    value = decoded(value)
+    value = str(value) if isinstance(value, PurePath) else decoded(value)
     return value if isinstance(value, Mapping) or _is_file_name(value) else None  # type: ignore[return-value]
 
 
 def hide_body(value: object, secrets: set[str]) -> object:
     """Replace the secrets of a body; the name of its file has none, but other text may be a body."""
-    value = decoded(value)
+    value = str(value) if isinstance(value, PurePath) else decoded(value)
     if isinstance(value, Mapping):
         return hidden_body(value, secrets)
     return value if _is_file_name(value) else hide_whole(value, secrets)
@@ -98,7 +100,8 @@ Body: TypeAlias = Annotated[
 
 def pool_id_of(value: object) -> str | None:
     """Return the id of a pool, empty if the value is absent."""
-    return "" if value is None else "" if (text := text_of(value)) in ("", NONE_TEXT) else text
+    text = text_of(value)
+    return "" if is_nothing(value) or (text is not None and id_of(value) is None) else text
 
 
 PoolId: TypeAlias = Annotated[str, Kind("an id", pool_id_of)]

@@ -8,7 +8,7 @@ from ipaddress import ip_address
 from typing import Annotated, TypeAlias
 from urllib.parse import quote, unquote, urlsplit
 
-from airflow_provider_batchlinux.core.parameters.kinds import NONE_TEXT, Kind
+from airflow_provider_batchlinux.core.parameters.kinds import Kind, is_nothing
 from airflow_provider_batchlinux.core.secrets import HIDDEN, hide_whole
 
 _FORMS = "abfs[s]://container/path, abfs[s]://container@account.dfs.core.windows.net/path, wasb[s]://..., or https://..."
@@ -103,7 +103,7 @@ def location_text(value: object) -> str | None:
             value = str(value)
         else:
             return None
-    return None if value.strip() in ("", NONE_TEXT) else value.strip()
+    return None if is_nothing(value) else value.strip()
 
 
 def without_query(url: str) -> str:

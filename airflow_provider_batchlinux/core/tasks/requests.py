@@ -35,7 +35,7 @@ from airflow_provider_batchlinux.core.tasks.spec.task import TaskSpec
 
 def _item_of(value: object) -> object:
     try:
-        json.dumps(value)
+        json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
     except (TypeError, ValueError):
         return None
     return value

@@ -158,7 +158,9 @@ class AuditNodeUsersRequest(OperatorRequest):
 
     :param pool_ids: the pools; ``None`` for all.
     :param revoke: whether overdue users are removed.
+    :param allow_empty: whether it is fine if no pool is selected.
     """
 
     pool_ids: Annotated[tuple[Id, ...] | None, ALL_IF_NONE]
     revoke: Flag
+    allow_empty: Flag

@@ -74,6 +74,12 @@ def test_an_account_without_pools_is_fine() -> None:
     assert run_task(operator(warn_before=timedelta(days=1))).result == {"checked": 0, "ending": []}
 
 
+@pytest.mark.usefixtures("account")
+def test_an_empty_list_of_pools_fails_unless_that_is_allowed() -> None:
+    assert "pool_ids is an empty list" in run_task(operator(pool_ids="[]")).message
+    assert run_task(operator(pool_ids=[], allow_empty=True)).result == {"checked": 0, "ending": []}
+
+
 def test_a_pool_that_does_not_exist_is_not_left_out_in_silence(account: BatchAccount) -> None:
     run = run_task(operator(pool_ids=["etl", "elt"]))
 

@@ -275,6 +275,15 @@ class TestRemoving:
 
         assert [record["outcome"] for record in run_task(remove()).result] == ["gone"]
 
+    @pytest.mark.parametrize("selection", [{"states": ["unusable"]}, {"node_ids": ["nosuch"]}, {"states": []}])
+    def test_a_selection_that_no_node_matches_fails_unless_that_is_allowed(self, account, selection):
+        account.idle_pool(2)
+
+        run = run_task(remove(**selection))
+
+        assert "user 'etl' was removed from no node. allow_empty=True lets that succeed." in run.message
+        assert run_task(remove(**selection, allow_empty=True)).state == "success"
+
     def test_a_node_that_refuses_is_named(self, account):
         account.idle_pool(2)
         account.control.inject("DELETE", "/users/", code="NodeStateUnusable", status=409)

@@ -11,6 +11,8 @@ import inspect
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
+from decimal import Decimal
+from enum import Enum
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -186,6 +188,8 @@ def forms(value: Any) -> Iterator[Any]:
         yield json.dumps(value)
     if isinstance(value, int) and not isinstance(value, bool):
         yield float(value)
+    if isinstance(value, (str, int)):
+        yield Enum("Member", {"ONE": value}).ONE  # type: ignore[misc]
 
 
 @each_parameter
@@ -199,7 +203,7 @@ def test_a_value_is_the_same_in_every_form(cls: Any, name: str, hint: Any) -> No
 
 
 @each_parameter
-@pytest.mark.parametrize("nothing", [None, "None", ""])
+@pytest.mark.parametrize("nothing", [None, "None", "", "null"])
 def test_nothing_is_none_where_that_has_a_meaning_and_refused_by_name_elsewhere(
     cls: Any, name: str, hint: Any, nothing: str | None
 ) -> None:
@@ -232,6 +236,28 @@ def test_a_value_of_another_kind_is_refused_by_name(cls: Any, name: str, hint: A
         found, problems = read(cls, name, wrong)
         assert problems, (wrong, found)
         assert name in problems[0]
+
+
+UNFIT = (10**5000, "9" * 5000, Decimal("sNaN"), "\ud800", bytearray(b"idle"))
+"""More digits than Python writes or reads, a number that signals, half of a character, and bytes."""
+
+
+@each_parameter
+def test_a_value_that_raises_when_it_is_judged_is_named(cls: Any, name: str, hint: Any) -> None:
+    for value in UNFIT:
+        found, problems = read(cls, name, value)
+
+        if object not in get_args(hint):
+            assert problems or isinstance(value, str | Decimal), found
+        assert all(name in problem for problem in problems)
+
+
+@each_parameter
+def test_a_missing_value_of_another_library_is_no_id(cls: Any, name: str, hint: Any) -> None:
+    if hint not in (kinds.Id, kinds.ServiceId):
+        return
+    for missing in (float("nan"), "nan", "NaT", "undefined", "<NA>"):
+        assert name in read(cls, name, missing)[1][0]
 
 
 @each_parameter
@@ -397,6 +423,28 @@ def test_a_template_that_renders_to_nothing_leaves_no_template(nothing: str) -> 
     )
 
     assert (run.state, run.result) == ("success", None)
+
+
+def test_a_member_of_an_enum_is_its_value_also_where_templates_are_rendered() -> None:
+    class Choice(str, Enum):
+        POOL = "etl"
+        COMMAND = "echo {{ ds }}"
+        VALUE = "of {{ params.what }}"
+
+    class Probe(BatchLinuxTaskOperator):
+        def execute(self, context: Any) -> Any:  # noqa: ARG002
+            request = self.request
+            return [request.pool_id, request.command, request.environment]
+
+    work = Probe(
+        task_id="task",
+        pool_id=Choice.POOL,
+        command=Choice.COMMAND,
+        environment={"A": Choice.VALUE},
+        params={"what": "text"},
+    )
+
+    assert run_task(work).result == ["etl", "echo 2026-01-02", {"A": "of text"}]
 
 
 @pytest.mark.parametrize("flag", ["False", "{{ params.flag }}"])

@@ -89,7 +89,16 @@ def test_it_looks_at_the_pools_that_are_named(pools):
     run = audit(pool_ids=["ETL", "none"], revoke=True)
 
     assert names(run) == {("etl", "ann"): False}
+    assert "pool_ids names pools that do not exist: none." in run.log
     assert names(audit())[("other", "bob")]
+
+
+@pytest.mark.parametrize("pool_ids", [[], "[]", ["elt"]])
+def test_a_selection_without_a_pool_fails_unless_that_is_allowed(account: BatchAccount, pool_ids: Any) -> None:
+    account.idle_pool(1)
+
+    assert "pool_ids selects no pool, so no user was looked at." in audit(pool_ids=pool_ids).message
+    assert audit(pool_ids=pool_ids, allow_empty=True).result["users"] == []
 
 
 def test_a_node_that_does_not_let_the_user_go_fails_it_after_all_others(pools, key):

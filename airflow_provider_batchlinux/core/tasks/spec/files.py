@@ -49,6 +49,8 @@ def unpacking() -> str:
 def path_problems(parameter: str, name: str) -> list[str]:
     """List why a path is not that of a file in a task's working directory."""
     path = PurePosixPath(name)
+    if "\0" in name:
+        return [f"{parameter} names {name!r}: no name of a file can hold NUL."]
     if path.is_absolute() or ".." in path.parts:
         return [f"{parameter} names {name!r}, which leaves the task's directory."]
     if not path.name or name.endswith(("/", "/.")):

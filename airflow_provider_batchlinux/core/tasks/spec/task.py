@@ -144,6 +144,8 @@ class TaskSpec(Spec):
             found.append(f"command is longer than {MAX_COMMAND_SIZE} bytes; put the program into files.")
         if "\0" in command:
             found.append("command contains NUL, which no command can hold.")
+        if self.result_file is not None:
+            found += path_problems("result_file", self.result_file)
         found += environment_problems("environment", self.environment)
         found += self._secret_problems()
         found += [problem for path, spec in self._inputs().items() for problem in spec.problems(path)]

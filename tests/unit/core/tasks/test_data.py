@@ -105,6 +105,8 @@ def test_an_output_is_an_output_file(
     ("parts", "problem"),
     [
         ({"inputs": {"../a": "abfs://raw/a"}}, "inputs names '../a', which leaves the task's directory."),
+        ({"result_file": "/r.json"}, "result_file names '/r.json', which leaves the task's directory."),
+        ({"result_file": "r\0"}, "result_file names 'r\\x00': no name of a file can hold NUL."),
         ({"inputs": {"a/": "abfs://raw/a"}}, "inputs names 'a/', which is a directory and not a file."),
         ({"inputs": {"/data": "abfs://raw/"}}, "inputs['/data'] leaves the task's directory."),
         ({"outputs": {"out/": "abfs://raw/"}}, "outputs['out/'] is a directory and not a file; use out/**"),
