@@ -275,7 +275,9 @@ class TestRemoving:
 
         assert [record["outcome"] for record in run_task(remove()).result] == ["gone"]
 
-    @pytest.mark.parametrize("selection", [{"states": ["unusable"]}, {"node_ids": ["nosuch"]}, {"states": []}])
+    @pytest.mark.parametrize(
+        "selection", [{"states": ["unusable"]}, {"node_ids": ["nosuch"]}, {"states": []}]
+    )
     def test_a_selection_that_no_node_matches_fails_unless_that_is_allowed(self, account, selection):
         account.idle_pool(2)
 

@@ -94,7 +94,9 @@ def test_it_looks_at_the_pools_that_are_named(pools):
 
 
 @pytest.mark.parametrize("pool_ids", [[], "[]", ["elt"]])
-def test_a_selection_without_a_pool_fails_unless_that_is_allowed(account: BatchAccount, pool_ids: Any) -> None:
+def test_a_selection_without_a_pool_fails_unless_that_is_allowed(
+    account: BatchAccount, pool_ids: Any
+) -> None:
     account.idle_pool(1)
 
     assert "pool_ids selects no pool, so no user was looked at." in audit(pool_ids=pool_ids).message
