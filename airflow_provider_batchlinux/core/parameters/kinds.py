@@ -31,13 +31,16 @@ NONE_TEXTS = ("", "None", "null")
 """What templates make of ``None``, also with the filter ``tojson``, or of nothing."""
 
 _NO_IDS = ("nan", "nat", "undefined", "<na>")
-"""What becomes of a missing value of other libraries as text, in lower case."""
+"""The text of a missing value of other libraries, in lower case."""
 
 ALL_IF_NONE = object()
 """Marks a selection: ``None`` selects everything, and text for nothing is a mistake."""
 
 _LONGEST = 100 * 366 * 86400.0
 """Seconds of the longest duration; longer ones end after the last date that Python knows."""
+
+_LARGEST = 2**53
+"""The largest whole number that every reader of JSON holds exactly."""
 
 _HIGHEST_PRIORITY = 1000
 
@@ -148,7 +151,12 @@ def flag_of(value: object) -> bool | None:
 
 
 def whole_number_of(value: object) -> int | None:
-    """Return a whole number, also from text such as ``"3"`` and from ``3.0``."""
+    """Return a whole number that JSON can hold, also from text such as ``"3"`` and from ``3.0``."""
+    number = _whole_number_of(value)
+    return number if number is not None and abs(number) <= _LARGEST else None
+
+
+def _whole_number_of(value: object) -> int | None:
     if isinstance(value, bool):
         return None
     if isinstance(value, (float, Decimal)):

@@ -428,7 +428,7 @@ def test_a_template_that_renders_to_nothing_leaves_no_template(nothing: str) -> 
 def test_a_member_of_an_enum_is_its_value_also_where_templates_are_rendered() -> None:
     class Choice(str, Enum):
         POOL = "etl"
-        COMMAND = "echo {{ ds }}"
+        COMMAND = "echo {{ params.what }}"
         VALUE = "of {{ params.what }}"
 
     class Probe(BatchLinuxTaskOperator):
@@ -444,7 +444,7 @@ def test_a_member_of_an_enum_is_its_value_also_where_templates_are_rendered() ->
         params={"what": "text"},
     )
 
-    assert run_task(work).result == ["etl", "echo 2026-01-02", {"A": "of text"}]
+    assert run_task(work).result == ["etl", "echo text", {"A": "of text"}]
 
 
 @pytest.mark.parametrize("flag", ["False", "{{ params.flag }}"])

@@ -9,6 +9,7 @@ import pytest
 from airflow.sdk import DAG, Asset, BaseOperator, task
 from airflow.serialization.serialized_objects import DagSerialization
 
+from airflow_provider_batchlinux.core.parameters.reader import readers_of
 from airflow_provider_batchlinux.operators._parameters import MAY_HOLD_SECRETS
 from airflow_provider_batchlinux.operators.job import BatchLinuxJobOperator
 from airflow_provider_batchlinux.operators.node_users import BatchLinuxAddNodeUsersOperator
@@ -17,6 +18,7 @@ from airflow_provider_batchlinux.operators.pool import BatchLinuxCreatePoolOpera
 from airflow_provider_batchlinux.operators.task import BatchLinuxTaskOperator
 from airflow_provider_batchlinux.specs import TaskContainerSpec
 from tests.airflow_harness import run_task
+from tests.operator_init import operators
 
 SECRET = "in-clear-5f1c"
 SAS = f"https://a.blob.core.windows.net/c/b?sv=1&sig={SECRET}"
@@ -26,13 +28,35 @@ POOL: dict[str, Any] = {"image": "ubuntu 24.04", "vm_size": "standard_d2s_v5"}
 COMMAND: dict[str, Any] = {"pool_id": "etl", "command": "true"}
 USER: dict[str, Any] = {"pool_id": "etl", "username": "ann", "expires_in": 60}
 
+JOB: dict[str, Any] = {"pool_id": "etl", "tasks": ["true"]}
+PART = {"command": "true", "secret_environment": {"A": SECRET}}
+
+WITHOUT_SECRETS = {
+    "application_packages",
+    "autoscale",
+    "formula",
+    "generate_key",
+    "network",
+    "repair",
+    "run_as",
+    "scheduling",
+    "security",
+    "ssh_public_key",
+    "start_task_environment",
+}
+"""Parameters without secrets to mask: there is none in their parts, or it is refused."""
+
 IN_CLEAR: dict[str, tuple[Any, dict[str, Any], Any]] = {
     "body": (BatchLinuxCreatePoolOperator, {}, {"userAccounts": [{"name": "u", "password": SECRET}]}),
     "container": (BatchLinuxTaskOperator, COMMAND, {"image": "i", "registry": REGISTRY}),
     "containers": (BatchLinuxCreatePoolOperator, POOL, {"registries": [REGISTRY]}),
     "inputs": (BatchLinuxTaskOperator, COMMAND, {"a": SAS}),
+    "manager": (BatchLinuxJobOperator, {"pool_id": "etl"}, PART),
     "outputs": (BatchLinuxTaskOperator, COMMAND, {"a": SAS}),
     "password": (BatchLinuxAddNodeUsersOperator, USER, SECRET),
+    "preparation": (BatchLinuxJobOperator, JOB, PART),
+    "release": (BatchLinuxJobOperator, JOB, PART),
+    "results_to": (BatchLinuxJobOperator, JOB, SAS),
     "secret_environment": (BatchLinuxTaskOperator, COMMAND, {"TOKEN": SECRET}),
     "secret_files": (BatchLinuxTaskOperator, COMMAND, {"token": SECRET}),
     "secret_storage": (BatchLinuxTaskOperator, COMMAND, SAS),
@@ -40,6 +64,11 @@ IN_CLEAR: dict[str, tuple[Any, dict[str, Any], Any]] = {
         BatchLinuxCreatePoolOperator,
         POOL,
         {"extensions": [{"name": "e", "publisher": "p", "type": "t", "protected_settings": {"k": SECRET}}]},
+    ),
+    "ssh_public_key": (
+        BatchLinuxAddNodeUsersOperator,
+        USER,
+        f"-----BEGIN OPENSSH PRIVATE KEY-----\n{SECRET}",
     ),
     "start_task": (
         BatchLinuxCreatePoolOperator,
@@ -90,6 +119,13 @@ def test_a_secret_in_clear_is_not_stored_with_the_dag_and_reaches_the_task(
     ran = run_task(work, map_index=0 if is_mapped else -1)
     assert SECRET not in str(ran.rendered)
     assert ran.result == {"has": True}
+
+
+@pytest.mark.parametrize("cls", operators())
+def test_each_parameter_that_can_hold_a_secret_is_known_when_a_file_is_parsed(cls: Any) -> None:
+    secret = {name for name, reader in readers_of(cls.request_class()).items() if reader.is_secret}
+
+    assert secret - WITHOUT_SECRETS <= MAY_HOLD_SECRETS
 
 
 @pytest.mark.parametrize("form", ["operator", "function", "command"])
