@@ -22,7 +22,9 @@ from typing import Any
 
 import httpx
 import msgspec
+import pytest
 import structlog
+from airflow import __version__
 from airflow.sdk import DAG, BaseOperator
 from airflow.sdk.api.client import Client
 from airflow.sdk.api.datamodels._generated import DagRun, TaskInstance, TaskInstanceState, TIRunContext
@@ -30,6 +32,9 @@ from airflow.sdk.definitions.mappedoperator import MappedOperator
 from airflow.sdk.execution_time import task_runner
 from airflow.sdk.execution_time.supervisor import InProcessTestSupervisor
 from pydantic import TypeAdapter
+
+AIRFLOW = tuple(int(part) for part in __version__.split(".")[:3] if part.isdecimal())
+"""The release of Airflow."""
 
 RUN_ID = "manual__2026-01-02T03:04:05+00:00"
 _NOW = "2026-01-02T03:04:05Z"
@@ -119,6 +124,8 @@ class ExecutionApi:
             return httpx.Response(200, json=[self.xcoms[key]] if key in self.xcoms else [])
         if "/xcoms/" in path:
             return self._answer_xcom(request.method, path.rsplit("/", 1)[-1], body)
+        if "/connections/" in path:
+            return httpx.Response(404, json={"detail": {"reason": "not_found", "message": "no connection"}})
         if "/variables/" in path:
             return self._answer_variable(request.method, path.rsplit("/", 1)[-1], body)
         return httpx.Response(204)
@@ -185,7 +192,7 @@ def run_task(
         map_index=map_index,
         dag_version_id=uuid.uuid4(),
     )
-    with captured_log() as log, _signals_restored(), _own_warnings_of_airflow_ignored():
+    with captured_log() as log, _signals_restored(), _own_warnings_of_airflow_ignored(), _error_in_context():
         done = _supervisor(api).start(what=what, task=operator)
     state = TaskInstanceState(done.state).value
     deferral = _deferral(done.msg) if state == "deferred" else None
@@ -242,6 +249,12 @@ def run_to_end(operator: BaseOperator, *, try_number: int = 1) -> TaskRun:
     if run.deferral is None:
         return run
     return resume_task(operator, run, run_trigger(run.deferral), try_number=try_number)
+
+
+def dag_serializer() -> Any:
+    """Return the class that stores Dags: Airflow 3.1 has the one, later ones the other."""
+    serialization = import_module("airflow.serialization.serialized_objects")
+    return getattr(serialization, "DagSerialization", None) or serialization.SerializedDAG
 
 
 def load_dag(path: Path) -> DAG:
@@ -368,6 +381,22 @@ def captured_log() -> Iterator[list[str]]:
 def _own_warnings_of_airflow_ignored() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Using Connection.from_json", DeprecationWarning)  # Airflow 3.1
+        yield
+
+
+@contextmanager
+def _error_in_context() -> Iterator[None]:
+    """Give callbacks the error, as the process of a task does; the one of Airflow 3.1 for tests does not."""
+    finalize = task_runner.finalize
+
+    def with_error(ti: Any, state: Any, context: Any, log: Any, error: Any = None) -> None:
+        if error is not None:
+            context["exception"] = error
+        finalize(ti, state, context, log, error)
+
+    with pytest.MonkeyPatch.context() as patch:
+        if AIRFLOW < (3, 2):
+            patch.setattr(task_runner, "finalize", with_error)
         yield
 
 

@@ -153,9 +153,13 @@ class _CommandOperator(DecoratedOperator, BatchLinuxTaskOperator):
         return super().execute_complete(context, event)
 
     def _call(self, context: Context) -> None:
-        named = cast("Mapping[str, Any]", context)
-        arguments = {**self.determine_kwargs(named), **self.op_kwargs}
-        self.command = self.python_callable(*self.op_args, **arguments)
+        named: Mapping[str, Any] = {**cast("Mapping[str, Any]", context), **self.op_kwargs}
+        taken = inspect.signature(self.python_callable).parameters.values()
+        # Airflow 3.1 has no function of its own for it in the place where later ones have it.
+        if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in taken):
+            free = {parameter.name for parameter in list(taken)[len(self.op_args) :]}
+            named = {name: value for name, value in named.items() if name in free or name in self.op_kwargs}
+        self.command = self.python_callable(*self.op_args, **named)
 
 
 def batch_linux_task(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -35,7 +36,8 @@ async def storage_settings(conn_id: str) -> StorageSettings:
     from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
 
     try:
-        connection = await get_async_connection(conn_id, BaseHook())
+        with told_if_undefined():
+            connection = await get_async_connection(conn_id, BaseHook())
     except AirflowNotFoundException:
         msg = (
             f"Connection {conn_id!r} to Azure Storage is not defined. Add it in Airflow under Admin, "
@@ -50,6 +52,21 @@ async def storage_settings(conn_id: str) -> StorageSettings:
     except ValueError as error:
         msg = f"Connection {conn_id!r} to Azure Storage cannot be used: {error}"
         raise ValueError(msg) from None
+
+
+@contextmanager
+def told_if_undefined() -> Iterator[None]:
+    """Raise AirflowNotFoundException for a connection that is not defined, also in Airflow 3.1."""
+    from airflow.providers.common.compat.sdk import AirflowNotFoundException
+
+    try:
+        yield
+    except ImportError as error:
+        # Airflow 3.1 asks its API server, which it cannot do outside of a task.
+        if error.name != "airflow.sdk.execution_time.task_runner":
+            raise
+        msg = "No secrets backend has the connection."
+        raise AirflowNotFoundException(msg) from None
 
 
 def read_storage_settings(

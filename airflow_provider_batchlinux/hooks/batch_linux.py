@@ -18,7 +18,11 @@ from airflow_provider_batchlinux.exceptions import (
     BatchLinuxError,
     BatchUnreachableError,
 )
-from airflow_provider_batchlinux.hooks._storage_connection import DEFAULT_STORAGE_CONN_ID, storage_access
+from airflow_provider_batchlinux.hooks._storage_connection import (
+    DEFAULT_STORAGE_CONN_ID,
+    storage_access,
+    told_if_undefined,
+)
 
 if TYPE_CHECKING:
     from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
@@ -69,7 +73,8 @@ class BatchLinuxHook(BaseHook):
         :raises ValueError: the connection cannot work; every problem is named.
         """
         try:
-            connection = self.get_connection(self.batch_linux_conn_id)
+            with told_if_undefined():
+                connection = self.get_connection(self.batch_linux_conn_id)
         except AirflowNotFoundException:
             raise self._undefined() from None
         return self._settings(connection, connection.extra_dejson)
@@ -80,7 +85,8 @@ class BatchLinuxHook(BaseHook):
         from airflow.providers.common.compat.connection import get_async_connection, get_async_extra_dejson
 
         try:
-            connection = await get_async_connection(self.batch_linux_conn_id, self)
+            with told_if_undefined():
+                connection = await get_async_connection(self.batch_linux_conn_id, self)
         except AirflowNotFoundException:
             raise self._undefined() from None
         return self._settings(connection, await get_async_extra_dejson(connection))

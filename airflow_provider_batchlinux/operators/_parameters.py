@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -215,7 +215,7 @@ class ParametersMixin(BaseOperator, Generic[R]):
         except Exception:
             self.log.error("Parameter %s of task %r cannot be rendered.", name, self.task_id)  # noqa: TRY400
             raise
-        setattr(self, name, rendered)
+        setattr(self, name, _with_text_keys(rendered) if name in _parameters_of(type(self)) else rendered)
 
     def _hide_secrets(self, names: Iterable[str]) -> None:
         from airflow.sdk.log import mask_secret
@@ -235,6 +235,15 @@ class ParametersMixin(BaseOperator, Generic[R]):
             mask_secret(secret)
 
 
+def _with_text_keys(value: Any) -> Any:
+    """Return a value whose mappings have text as keys: Airflow 3.1 stores no others, and fails the task."""
+    if type(value) is list:
+        return [_with_text_keys(item) for item in value]
+    if type(value) is dict:
+        return {str(key) if type(key) is int else key: _with_text_keys(item) for key, item in value.items()}
+    return value
+
+
 def _fields_of_airflow(cls: type) -> Iterator[str]:
     """Yield the template fields of an operator's bases in Airflow, such as the arguments of a function."""
     for base in cls.__mro__:
@@ -242,6 +251,7 @@ def _fields_of_airflow(cls: type) -> Iterator[str]:
             yield from vars(base).get("template_fields", ())
 
 
+@cache
 def _parameters_of(cls: type) -> Sequence[str]:
     """Return the names of an operator's parameters, those of its bases first."""
     own = [base for base in reversed(cls.__mro__) if base.__module__.partition(".")[0] == _PACKAGE]

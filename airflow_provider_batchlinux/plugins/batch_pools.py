@@ -7,7 +7,7 @@ import logging
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from airflow import __version__
+from airflow import __version__ as AIRFLOW
 from airflow.plugins_manager import AirflowPlugin
 
 from airflow_provider_batchlinux.links._page import PAGE_PREFIX, page_connections
@@ -48,7 +48,7 @@ class LazyPage:
                     name = "airflow_provider_batchlinux.plugins._app"
                     self._page = (await asyncio.to_thread(import_module, name)).create_page()
                 except Exception:  # an Airflow that checks users in another way: nothing is served
-                    log.exception("The page Batch pools does not work with this Airflow (%s).", __version__)
+                    log.exception("The page Batch pools does not work with this Airflow (%s).", AIRFLOW)
                     self._page = _unavailable
         await self._page(scope, receive, send)
 
@@ -63,9 +63,9 @@ def extension_points() -> dict[str, list[Any]]:
     """Return what the plugin adds to Airflow: nothing, unless the page is configured."""
     if not page_connections():
         return {"fastapi_apps": [], "external_views": []}
-    numbers = tuple(int(part) for part in __version__.split(".")[:3] if part.isdecimal())
+    numbers = tuple(int(part) for part in AIRFLOW.split(".")[:3] if part.isdecimal())
     if numbers < _OLDEST:
-        log.warning("The page Batch pools needs Airflow 3.1.1; this is %s.", __version__)
+        log.warning("The page Batch pools needs Airflow 3.1.1; this is %s.", AIRFLOW)
         return {"fastapi_apps": [], "external_views": []}
     view = {
         "name": "Batch pools",

@@ -8,7 +8,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_batchlinux.cli.terminal.account import add_verb, hook_and_settings
+from airflow_provider_batchlinux.cli.terminal.account import (
+    add_verb,
+    hook_and_settings,
+    storage_of_connections,
+)
 from airflow_provider_batchlinux.cli.terminal.output import add_json, print_json, print_line
 from airflow_provider_batchlinux.core.diagnosis.check import Check
 
@@ -38,6 +42,9 @@ def add_command(commands: Any) -> None:
 
 
 def _run(options: Namespace) -> int:
+    if options.connection and options.conn not in (None, options.connection):
+        msg = f"Name one connection: {options.connection} or --conn {options.conn}."
+        raise ValueError(msg)
     options.conn = options.connection or options.conn
     found: list[Check] = []
 
@@ -58,8 +65,7 @@ def _run(options: Namespace) -> int:
 
 async def _diagnose(options: Namespace, settings: AccountSettings, tell: Callable[[Check], None]) -> None:
     from airflow_provider_batchlinux.client.diagnosis.checks import diagnose
-    from airflow_provider_batchlinux.hooks._storage_connection import storage_access
 
-    storage = replace(storage_access(), retries=0)
+    storage = replace(storage_of_connections(), retries=0)
     async for check in diagnose(replace(settings, retry_budget=PATIENCE), storage, options.storage_conn):
         tell(check)

@@ -7,7 +7,11 @@ from collections.abc import Sequence
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_batchlinux.cli.terminal.account import add_verb, hook_and_settings
+from airflow_provider_batchlinux.cli.terminal.account import (
+    add_verb,
+    hook_and_settings,
+    storage_of_connections,
+)
 from airflow_provider_batchlinux.cli.terminal.output import (
     add_json,
     add_yes,
@@ -47,7 +51,6 @@ def add_command(commands: Any) -> None:
 
 def _run(options: Namespace) -> int:
     from airflow_provider_batchlinux.client.sweep.plan import Swept, carry_out, plan_sweep
-    from airflow_provider_batchlinux.hooks._storage_connection import storage_access
 
     hook, settings = hook_and_settings(options)
     with hook.session(settings) as session:
@@ -63,7 +66,7 @@ def _run(options: Namespace) -> int:
         if options.delete and due:
             what = (counted(len(items), noun) for items, noun in _kinds(plan))
             require_consent(options, f"Remove {', '.join(what)}?")
-            swept = session.run(lambda client: carry_out(client, plan, storage_access()))
+            swept = session.run(lambda client: carry_out(client, plan, storage_of_connections()))
     if options.json:
         print_json(swept.to_result(plan))
     else:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import getpass
+import io
 import os
-import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import redirect_stdout
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
+    from airflow_provider_batchlinux.client.storage.access import StorageAccess, StorageSettings
     from airflow_provider_batchlinux.client.transport.account import AccountSettings
     from airflow_provider_batchlinux.hooks.batch_linux import BatchLinuxHook
 
@@ -72,9 +73,8 @@ def hook_and_settings(options: Namespace) -> tuple[BatchLinuxHook, AccountSettin
     if conn_id is None and os.environ.get("AZURE_BATCH_ENDPOINT"):
         settings = _settings_from(os.environ)
     else:
-        # Airflow 3.1 logs to standard output when it reads a connection; that is for the command's output.
         try:
-            with redirect_stdout(sys.stderr):
+            with airflow_hushed():
                 settings = hook.settings()
         except AirflowNotFoundException:
             name = hook.batch_linux_conn_id
@@ -85,6 +85,23 @@ def hook_and_settings(options: Namespace) -> tuple[BatchLinuxHook, AccountSettin
             )
             raise ValueError(msg) from None
     return hook, replace(settings, retry_budget=min(settings.retry_budget, _PATIENCE))
+
+
+def airflow_hushed() -> redirect_stdout[io.StringIO]:
+    """Swallow what Airflow 3.1 logs to standard output when it reads a connection: that is for our output."""
+    return redirect_stdout(io.StringIO())
+
+
+def storage_of_connections() -> StorageAccess:
+    """Return the storage accounts that the connections of Airflow lead to."""
+    from airflow_provider_batchlinux.client.storage.access import StorageAccess
+    from airflow_provider_batchlinux.hooks._storage_connection import storage_settings
+
+    async def read(conn_id: str) -> StorageSettings:
+        with airflow_hushed():
+            return await storage_settings(conn_id)
+
+    return StorageAccess(read)
 
 
 def on_account(options: Namespace, work: Callable[[BatchLinuxClient], Awaitable[T]]) -> T:

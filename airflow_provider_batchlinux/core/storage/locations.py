@@ -99,7 +99,7 @@ def location_text(value: object) -> str | None:
     if not isinstance(value, str):
         if isinstance(uri := getattr(value, "uri", None), str):
             value = uri
-        elif hasattr(value, "conn_id") and hasattr(value, "protocol"):
+        elif isinstance(getattr(value, "protocol", None), str) and hasattr(value, "joinpath"):
             value = str(value)
         else:
             return None

@@ -9,12 +9,23 @@ from typing import Any
 
 import pytest
 from azure.core.exceptions import HttpResponseError
-from azure.mgmt.batch import BatchManagementClient
-from azure.mgmt.batch.models import ActivateApplicationPackageParameters, Application, ApplicationProperties
+from azure.mgmt.batch import BatchManagementClient, models
+from azure.mgmt.batch.models import ActivateApplicationPackageParameters, Application
 from azure.storage.blob import BlobClient
 
 from airflow_provider_batchlinux.emulator import RunningEmulator
 from tests.emulator.entra import credential
+
+
+def application_with(**properties: Any) -> Application:
+    """Return an application; release 18 of the SDK has its properties in itself."""
+    made = getattr(models, "ApplicationProperties", None)
+    return Application(**properties) if made is None else Application(properties=made(**properties))
+
+
+def parts(model: Any) -> Any:
+    """Return the properties of what the SDK has read."""
+    return getattr(model, "properties", model)
 
 
 class Applications:
@@ -29,16 +40,16 @@ class Applications:
         self.packages = client.application_package
 
     def create(self, name: str, **properties: Any) -> Any:
-        application = Application(properties=ApplicationProperties(**properties)) if properties else None
+        application = application_with(**properties) if properties else None
         return self.applications.create(*self._names, name, application)
 
     def set(self, name: str, **properties: Any) -> Any:
-        changes = Application(properties=ApplicationProperties(**properties))
+        changes = application_with(**properties)
         return self.applications.update(*self._names, name, changes)
 
     def upload(self, name: str, version: str, content: bytes) -> Any:
         made: Any = self.packages.create(*self._names, name, version)
-        with BlobClient.from_blob_url(made.properties.storage_url, connection_verify=self._ca) as blob:
+        with BlobClient.from_blob_url(parts(made).storage_url, connection_verify=self._ca) as blob:
             blob.upload_blob(content, overwrite=True)
         return made
 
@@ -98,15 +109,15 @@ def test_a_package_is_created_uploaded_activated_and_made_the_default(az: Applic
     active = az.activate("tools", "1.0")
     changed = az.set("tools", default_version="1.0", display_name="The tools")
 
-    assert (created.properties.allow_updates, created.properties.default_version) == (True, None)
-    assert (pending.properties.state, pending.properties.format) == ("Pending", None)
-    assert pending.properties.storage_url.partition("?")[0].endswith("/1.0")
-    assert pending.properties.storage_url_expiry is not None
-    assert (active.properties.state, active.properties.format) == ("Active", "zip")
-    assert active.properties.last_activation_time is not None
-    assert changed.properties.default_version == "1.0"
+    assert (parts(created).allow_updates, parts(created).default_version) == (True, None)
+    assert (parts(pending).state, parts(pending).format) == ("Pending", None)
+    assert parts(pending).storage_url.partition("?")[0].endswith("/1.0")
+    assert parts(pending).storage_url_expiry is not None
+    assert (parts(active).state, parts(active).format) == ("Active", "zip")
+    assert parts(active).last_activation_time is not None
+    assert parts(changed).default_version == "1.0"
     az.use("tools")
-    assert az.show("tools").properties.display_name == "The tools"
+    assert parts(az.show("tools")).display_name == "The tools"
     assert (az.list(), az.list("tools")) == (["tools"], ["1.0"])
     assert az.show("tools", "1.0").etag == active.etag != pending.etag
 
@@ -117,7 +128,7 @@ def test_what_is_deleted_is_gone(az: Applications) -> None:
     az.set("tools", default_version="1.0")
     az.delete("tools", "1.0")
 
-    assert az.show("tools").properties.default_version is None
+    assert parts(az.show("tools")).default_version is None
     az.delete("tools")
     az.delete("tools")
     assert az.list() == []

@@ -15,7 +15,7 @@ import pytest
 from airflow.sdk import DAG, task
 
 from airflow_provider_batchlinux.decorators.batch_linux import batch_linux_cmd_task, batch_linux_task
-from tests.airflow_harness import ExecutionApi, run_task, run_to_end
+from tests.airflow_harness import AIRFLOW, ExecutionApi, run_task, run_to_end
 
 LIMIT = 3
 OFFLINE = {"PIP_NO_INDEX": "1", "UV_NO_INDEX": "1", "UV_OFFLINE": "1"}
@@ -223,7 +223,12 @@ def takes_a_task_instance(ti: Any = None) -> None:
         (uses_the_dag_file, (), "uses LIMIT of its Dag file"),
         (is_wrapped, (), "wrapped by a decorator of its own"),
         (takes_an_object, (datetime.date(2026, 1, 1),), "Argument 0 of the function is of type date"),
-        (takes_an_object, ([{1: "a"}],), "a key of a dict is of type int"),
+        # Airflow 3.1 itself refuses it, when it stores the rendered arguments.
+        (
+            takes_an_object,
+            ([{1: "a"}],),
+            "a key of a dict is of type int" if AIRFLOW >= (3, 2) else "should be a valid string",
+        ),
         (inside("x"), (), "uses type of its Dag file"),
         (takes_a_task_instance, (), "takes ti from Airflow's context"),
     ],

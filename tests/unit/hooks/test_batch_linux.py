@@ -17,11 +17,13 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+from airflow.providers.common.compat.sdk import AirflowNotFoundException
 from airflow.sdk import Connection
 
 from airflow_provider_batchlinux.client.transport.account import AuthKind
 from airflow_provider_batchlinux.exceptions import BatchRequestError
 from airflow_provider_batchlinux.hooks.batch_linux import BatchLinuxHook
+from tests.airflow_harness import AIRFLOW
 from tests.conftest import set_connection
 
 URL = "https://flights.westeurope.batch.azure.com"
@@ -71,10 +73,13 @@ class TestExtra:
     ) -> None:
         monkeypatch.setenv(VARIABLE, connection_json(login="flights", password=KEY, extra=extra))
 
-        with pytest.raises(ValueError, match="cannot be used") as refused:
+        # In Airflow 3.1.0, the secrets backend itself fails, and the connection counts as not defined.
+        is_told = AIRFLOW >= (3, 2)
+        error, words = (ValueError, "cannot be used") if is_told else (AirflowNotFoundException, "defined")
+        with pytest.raises(error, match=words) as refused:
             read(BatchLinuxHook())
 
-        assert f"extra is {kind}; give a JSON object such as " in str(refused.value)
+        assert not is_told or f"extra is {kind}; give a JSON object such as " in str(refused.value)
         assert "s3cret" not in str(refused.value)
 
 

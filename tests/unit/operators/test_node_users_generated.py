@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import stat
 import traceback
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from airflow.sdk.log import mask_logs
 
 from airflow_provider_batchlinux.core.users.credentials import KeyDestination
 from airflow_provider_batchlinux.exceptions import BatchRequestError
-from tests.airflow_harness import RUN_ID, TaskRun, resume_task, run_task, run_trigger
+from tests.airflow_harness import RUN_ID, TaskRun, dag_serializer, resume_task, run_task, run_trigger
 from tests.batch_account import BatchAccount
 from tests.unit.leases import lease
 from tests.unit.logins import lets_in
@@ -207,9 +206,7 @@ def test_weak_credentials_are_taken_with_a_warning(account):
 
 
 def test_a_dag_with_destinations_is_stored_the_same_at_every_parse(tmp_path: Path):
-    serialization = import_module("airflow.serialization.serialized_objects")
-    # Airflow 3.1 has the one, later ones the other.
-    serializer = getattr(serialization, "DagSerialization", None) or serialization.SerializedDAG
+    serializer = dag_serializer()
 
     def stored() -> dict[str, Any]:
         with DAG("etl", schedule=None) as dag:

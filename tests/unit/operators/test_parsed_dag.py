@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 from airflow.sdk import DAG, Asset, BaseOperator, task
-from airflow.serialization.serialized_objects import DagSerialization
 
 from airflow_provider_batchlinux.core.parameters.reader import readers_of
 from airflow_provider_batchlinux.operators._parameters import MAY_HOLD_SECRETS
@@ -17,7 +16,7 @@ from airflow_provider_batchlinux.operators.nodes import BatchLinuxRebootNodesOpe
 from airflow_provider_batchlinux.operators.pool import BatchLinuxCreatePoolOperator
 from airflow_provider_batchlinux.operators.task import BatchLinuxTaskOperator
 from airflow_provider_batchlinux.specs import TaskContainerSpec
-from tests.airflow_harness import run_task
+from tests.airflow_harness import dag_serializer, run_task
 from tests.operator_init import operators
 
 SECRET = "in-clear-5f1c"
@@ -99,7 +98,7 @@ def receiving(cls: Any) -> Any:
 
 
 def stored(dag: DAG) -> str:
-    return json.dumps(DagSerialization.to_dict(dag))
+    return json.dumps(dag_serializer().to_dict(dag))
 
 
 @pytest.mark.parametrize("is_mapped", [False, True], ids=["plain", "mapped"])
@@ -156,7 +155,7 @@ def test_a_generator_is_refused_when_the_file_is_parsed() -> None:
 
 
 def test_assets_among_the_data_of_a_mapped_task_are_its_inlets_and_outlets_once() -> None:
-    day, total = Asset("wasb://c@a/day.csv"), Asset("wasb://c@a/total.csv")
+    day, total = Asset("abfs://raw/day.csv"), Asset("abfs://raw/total.csv")
     with DAG("assets", schedule=None) as dag:
         partial = BatchLinuxTaskOperator.partial(
             task_id="work", pool_id="etl", inputs={"day.csv": day}, outputs={"total.csv": total}

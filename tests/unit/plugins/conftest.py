@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from tests.airflow_harness import AIRFLOW
 from tests.airflow_page import Airflow, logins, served_page
 from tests.batch_account import BatchAccount
 
@@ -13,6 +14,8 @@ from tests.batch_account import BatchAccount
 @pytest.fixture(scope="session")
 def auth() -> Iterator[Callable[[str], str]]:
     """Start Airflow's auth manager, and give a function that logs in a user with a role."""
+    if AIRFLOW < (3, 1, 1):
+        pytest.skip("Airflow 3.1.0 does not get the page: see test_an_older_airflow_does_not_get_the_page.")
     with logins() as token_of:
         yield token_of
 

@@ -10,12 +10,15 @@ import pytest
 from airflow_provider_batchlinux.get_provider_info import get_provider_info
 from airflow_provider_batchlinux.plugins import batch_pools
 from airflow_provider_batchlinux.plugins.batch_pools import BatchPoolsPlugin
+from tests.airflow_harness import AIRFLOW
 from tests.source_code import MODULES, imports, tree_of
 
 
 def test_the_page_is_off_unless_it_is_configured(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (BatchPoolsPlugin().fastapi_apps, BatchPoolsPlugin().external_views) == ([], [])
 
+    if AIRFLOW < (3, 1, 1):  # where it stays off
+        monkeypatch.setattr(batch_pools, "AIRFLOW", "3.1.1")
     monkeypatch.setenv("AIRFLOW__BATCH_LINUX__UI_CONNECTIONS", " one,, two ")
     [app], [view] = BatchPoolsPlugin().fastapi_apps, BatchPoolsPlugin().external_views
 
@@ -29,7 +32,7 @@ def test_an_older_airflow_does_not_get_the_page(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("AIRFLOW__BATCH_LINUX__UI_CONNECTIONS", "one")
-    monkeypatch.setattr(batch_pools, "__version__", "3.1.0")
+    monkeypatch.setattr(batch_pools, "AIRFLOW", "3.1.0")
 
     assert BatchPoolsPlugin().external_views == []
     assert "needs Airflow 3.1.1" in caplog.text

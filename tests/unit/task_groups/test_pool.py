@@ -9,7 +9,6 @@ import pendulum
 import pytest
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG, TaskGroup
-from airflow.serialization.serialized_objects import DagSerialization
 
 from airflow_provider_batchlinux.operators.node_users import (
     BatchLinuxAddNodeUsersOperator,
@@ -23,7 +22,7 @@ from airflow_provider_batchlinux.operators.task import BatchLinuxTaskOperator
 from airflow_provider_batchlinux.sensors.nodes import BatchLinuxNodesIdleSensor
 from airflow_provider_batchlinux.task_groups import _parameters
 from airflow_provider_batchlinux.task_groups.pool import BatchLinuxPool
-from tests.airflow_harness import run_dag
+from tests.airflow_harness import dag_serializer, run_dag
 from tests.batch_account import eventually
 
 PARTS: dict[str, Any] = {"image": "ubuntu 24.04", "vm_size": "standard_d2s_v5", "dedicated_nodes": 1}
@@ -86,7 +85,7 @@ def test_clearing_a_task_inside_brings_back_pool_and_wait():
             command("work", pool)
         after = EmptyOperator(task_id="after")
         pool >> after
-    stored = DagSerialization.from_dict(DagSerialization.to_dict(dag))
+    stored = dag_serializer().from_dict(dag_serializer().to_dict(dag))
 
     cleared = stored.partial_subset(["nodes.work"], include_upstream=False, include_downstream=False)
 
