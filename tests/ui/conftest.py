@@ -72,7 +72,7 @@ def airflow(account: Account, tmp_path_factory: pytest.TempPathFactory) -> Itera
 def token_of(airflow: Standalone, name: str) -> str:
     """Log in through Airflow's API."""
     answer = httpx.post(
-        f"{airflow.url}/auth/token", json={"username": name, "password": PASSWORD}, timeout=30
+        f"{airflow.url}/auth/token", json={"username": name, "password": PASSWORD}, timeout=180
     )
     token: str = answer.raise_for_status().json()["access_token"]
     return token
@@ -82,7 +82,7 @@ def token_of(airflow: Standalone, name: str) -> str:
 def api(airflow: Standalone) -> Iterator[AirflowApi]:
     """Give the way to Airflow's REST API as the admin."""
     headers = {"Authorization": f"Bearer {token_of(airflow, 'ann')}"}
-    with httpx.Client(base_url=airflow.url, timeout=30, headers=headers) as client:
+    with httpx.Client(base_url=airflow.url, timeout=180, headers=headers) as client:
         yield AirflowApi(client)
 
 

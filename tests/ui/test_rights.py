@@ -17,7 +17,7 @@ from tests.ui.conftest import CONN, DAG, Runs, token_of
 
 def get(airflow: Standalone, name: str | None, path: str) -> httpx.Response:
     cookies = {} if name is None else {"_token": token_of(airflow, name)}
-    return httpx.get(f"{airflow.url}/batch-pools{path}", cookies=cookies, timeout=60)
+    return httpx.get(f"{airflow.url}/batch-pools{path}", cookies=cookies, timeout=180)
 
 
 def pools(airflow: Standalone, name: str) -> dict[str, Any]:
@@ -62,7 +62,7 @@ def test_an_action_of_an_admin_is_a_run_with_an_entry_in_the_audit_log(
     airflow: Standalone, runs: Runs, api: AirflowApi, account: Account
 ) -> None:
     with httpx.Client(
-        base_url=airflow.url, cookies={"_token": token_of(airflow, "ann")}, timeout=60
+        base_url=airflow.url, cookies={"_token": token_of(airflow, "ann")}, timeout=180
     ) as client:
         page = client.get(f"/batch-pools/action?action=extend&hours=3&conn={CONN}&pool=forgotten").text
         form = dict(re.findall('<input type="hidden" name="([^"]+)" value="([^"]*)"', page))

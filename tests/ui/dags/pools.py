@@ -32,7 +32,7 @@ with DAG("nightly_etl", schedule=None):
     work = BatchLinuxTaskOperator(
         task_id="work",
         pool_id="nightly-etl",
-        command="for i in $(seq 1 3000); do echo line $i of the transformation; sleep 0.2; done",
+        command="for i in $(seq 1 60000); do echo line $i of the transformation; sleep 0.2; done",
         deferrable=True,
     )
     create >> wait >> user >> work
