@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from abc import abstractmethod
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
@@ -202,6 +203,21 @@ class BatchLinuxWaitingOperator(BatchLinuxPoolOperator[W]):
         if isinstance(trigger, BatchLinuxRoomTrigger):
             self._nearest = trigger.then or None
             self._room_deadline = {"deadline": trigger.deadline, "limited_by": trigger.limited_by}
+
+    def start_by(self, context: Context, start_limit: float | None) -> float | None:
+        """
+        Return until when a command may wait for a node, in seconds since the epoch; ``None`` for no limit.
+
+        :param start_limit: the seconds that it may wait; after a wait for room, from its end.
+        """
+        if start_limit is None:
+            return None
+        if self._room_deadline is not None:
+            return time.time() + start_limit
+        found: float | None = nearest_deadline(context, start_limit=timedelta(seconds=start_limit))[
+            "deadline"
+        ]
+        return found
 
     def _still_full(self, trigger: BatchLinuxRoomTrigger) -> BatchQuotaError:
         from airflow_provider_batchlinux.core.room import QUOTA_OF, REMEDY_OF, ROOM_OF_CODE

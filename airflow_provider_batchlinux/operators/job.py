@@ -46,9 +46,10 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
+    from airflow_provider_batchlinux.client.tasks.records import CommandList, JobsOfTries
     from airflow_provider_batchlinux.core.tasks.records import TaskRecord
     from airflow_provider_batchlinux.core.tasks.requests import JobRequest, OnTaskFailure
-    from airflow_provider_batchlinux.core.tasks.spec.job import JobSpec
+    from airflow_provider_batchlinux.core.tasks.spec.job import Command, JobSpec
     from airflow_provider_batchlinux.core.tasks.spec.task import TaskSpec
     from airflow_provider_batchlinux.specs import AutoUserSpec, TaskContainerSpec
     from airflow_provider_batchlinux.triggers._base import BatchLinuxTrigger
@@ -113,8 +114,8 @@ class BatchLinuxJobOperator(LineageMixin, BatchLinuxWaitingOperator["JobRequest"
     :param pool_id: the pool. (templated)
     :param tasks: the commands: a list of bash commands, of
         :class:`~airflow_provider_batchlinux.specs.TaskSpec` or mappings with their fields; or the path or URL
-        of a file with such a list as JSON or JSON lines, which is read again when they have ended.
-        (templated)
+        of a file with such a list as JSON or JSON lines, which is read again when they have ended: what was
+        submitted decides if it has changed. (templated)
     :param command: the bash command that runs for each of ``items``, and for tasks that have none of their
         own; ``None`` for none. ``{item}`` in it stands for the item, ``{item.name}`` for a value in an item
         that is a mapping, quoted for bash; quotes around it are refused. (templated)
@@ -149,6 +150,9 @@ class BatchLinuxJobOperator(LineageMixin, BatchLinuxWaitingOperator["JobRequest"
     :param time_limit: how long each command may run before the service terminates it, as a pendulum duration,
         ``timedelta`` or seconds; ``None`` for no limit. Airflow's ``execution_timeout`` is for all.
         (templated)
+    :param start_limit: how long the first command may wait for a node, from the start of this try or from the
+        end of a wait for quota; then the task fails with the cause, and the job is ended. The others may wait
+        longer; ``None`` for no limit. (templated)
     :param max_retries: how often the service retries a command after a non-zero exit code. (templated)
     :param preparation: a command that runs on each node before its first command of the job, as text or
         :class:`~airflow_provider_batchlinux.specs.TaskSpec`; ``None`` for none. It shares no parts with the
@@ -162,7 +166,7 @@ class BatchLinuxJobOperator(LineageMixin, BatchLinuxWaitingOperator["JobRequest"
     :param on_task_failure: what a failed command does to the others: ``continue``, or ``end`` the job.
         Commands that depend on it are not run in any case. (templated)
     :param max_failed: how many commands may fail or not run, as a number or a share such as ``"5%"``, for the
-        Airflow task to succeed; the manager may not fail. (templated)
+        Airflow task to succeed; the manager may not fail, and one of them has to run. (templated)
     :param results_to: a blob or prefix such as ``"abfs://results/{{ run_id }}/"``, to which the records are
         written as JSON lines; ``None`` for no file. (templated)
     :param allow_empty: succeed, with a warning, if there is no command; ``False`` fails the task. (templated)
@@ -233,6 +237,7 @@ class BatchLinuxJobOperator(LineageMixin, BatchLinuxWaitingOperator["JobRequest"
         required_slots: int | str = 1,
         priority: int | str = 0,
         time_limit: Duration | str | None = None,
+        start_limit: Duration | str | None = None,
         max_retries: int | str = 0,
         preparation: TaskSpec | Mapping[str, Any] | str | None = None,
         release: TaskSpec | Mapping[str, Any] | str | None = None,
@@ -260,7 +265,7 @@ class BatchLinuxJobOperator(LineageMixin, BatchLinuxWaitingOperator["JobRequest"
         self.time_limit, self.max_retries, self.exit_codes = time_limit, max_retries, exit_codes
         self.preparation, self.release, self.delete_job = preparation, release, delete_job
         self.max_parallel, self.on_task_failure, self.results_to = max_parallel, on_task_failure, results_to
-        self.quota_limit, self.allow_empty = quota_limit, allow_empty
+        self.quota_limit, self.allow_empty, self.start_limit = quota_limit, allow_empty, start_limit
 
     @classmethod
     def request_class(cls) -> type[JobRequest]:
@@ -284,7 +289,7 @@ class BatchLinuxJobOperator(LineageMixin, BatchLinuxWaitingOperator["JobRequest"
 
         tasks, request = self._commands(self.request), self.request
         if not tasks and request.manager is None:
-            return self._nothing()
+            return await self._nothing(client, context)
         owner = marked_owner(context, self.installation)
         is_last = is_last_try(context)
         arguments = {
@@ -293,6 +298,7 @@ class BatchLinuxJobOperator(LineageMixin, BatchLinuxWaitingOperator["JobRequest"
             "deletes": is_last and request.delete_job == "always",
             "submitted_at": time.time(),
             "prepares": request.preparation is not None,
+            "start_by": self.start_by(context, request.start_limit),
         }
         submission = ManySubmission(
             spec=await self._job(client, tasks),
@@ -318,7 +324,7 @@ class BatchLinuxJobOperator(LineageMixin, BatchLinuxWaitingOperator["JobRequest"
                 await self.current_trigger.try_to_cancel(client, KILL_LIMIT)
             raise
         if found.job_id is None:
-            return await self._end(client, context, "")
+            return await self._end(client, context, "", len(tasks))
         self.log.info(
             "Job %r runs %d tasks%s on pool %r.",
             found.job_id, found.total, item_of(context), request.pool_id,
@@ -336,7 +342,9 @@ class BatchLinuxJobOperator(LineageMixin, BatchLinuxWaitingOperator["JobRequest"
         if isinstance(trigger, BatchLinuxRoomTrigger):
             self.continue_after_room(trigger)
             return await self.submit(client, context)
-        return await self._end(client, context, str(result.get("note") or ""))
+        assert isinstance(trigger, BatchLinuxJobTrigger)
+        submitted = trigger.total + trigger.done if trigger.total else None
+        return await self._end(client, context, str(result.get("note") or ""), submitted)
 
     def cancels_after(self, error: Exception, context: Context) -> bool:
         """Return whether the job is lost or timed out, or no retry follows that could go on with it."""
@@ -361,19 +369,10 @@ class BatchLinuxJobOperator(LineageMixin, BatchLinuxWaitingOperator["JobRequest"
     async def _job(self, client: BatchLinuxClient, tasks: Mapping[str, TaskSpec]) -> JobSpec:
         """Return the job to submit, after what only the worker and the pool can tell about it was checked."""
         from airflow_provider_batchlinux.client.tasks.requirements import require_engine
-        from airflow_provider_batchlinux.core.tasks.spec.job import Command, JobSpec
+        from airflow_provider_batchlinux.core.tasks.spec.job import JobSpec
 
         request = self.request
-        packed: dict[tuple[tuple[str, str], ...], str | None] = {}
-
-        def command_of(task: TaskSpec) -> Command:
-            key = tuple(sorted(task.files.items()))
-            if key not in packed:
-                packed[key] = packed_files(task.files)
-            return Command(task, packed[key])
-
-        own = {name: command_of(task) for name, task in request.own_tasks().items()}
-        commands = {task_id: command_of(task) for task_id, task in tasks.items()}
+        own, commands = _packed(request.own_tasks()), _packed(tasks)
         for command in (*own.values(), *commands.values()):
             if command.task.container is not None:
                 await require_engine(client, request.pool_id, command.task.container.image)
@@ -387,37 +386,77 @@ class BatchLinuxJobOperator(LineageMixin, BatchLinuxWaitingOperator["JobRequest"
             ends_with_failure=request.on_task_failure == "end",
         )
 
-    def _nothing(self) -> dict[str, Any]:
+    async def _nothing(self, client: BatchLinuxClient, context: Context) -> dict[str, Any]:
+        from airflow_provider_batchlinux.core.tasks.records import counts_of
+
         msg = "There is no command to run: tasks or items are empty"
+        if context["ti"].try_number > 1 and (self.request.allow_empty or is_last_try(context)):
+            # The worker of an earlier try, which had commands, may have been lost.
+            jobs = await self._jobs_of_tries(client, context)
+            await jobs.end(client, storage_access())
+            deletes = self.request.delete_job != "never"
+            self.when_success_is_stored(lambda client: jobs.close(client, delete=deletes, settle=True))
         if not self.request.allow_empty:
             msg = f"{msg}. allow_empty=True lets that succeed."
             raise ValueError(msg)
         self.log.warning("%s; allow_empty permits that.", msg)
-        from airflow_provider_batchlinux.core.tasks.records import counts_of
-
         return {"job_id": None, **counts_of([]), "records": [], "records_file": None}
 
-    async def _end(self, client: BatchLinuxClient, context: Context, note: str) -> dict[str, Any]:
+    async def _jobs_of_tries(self, client: BatchLinuxClient, context: Context) -> JobsOfTries:
+        from airflow_provider_batchlinux.client.tasks.records import jobs_of_tries
+
+        owner = marked_owner(context, self.installation)
+        return await jobs_of_tries(client, id_stem_of(owner, self.account.id_prefix))
+
+    def _submitted(self, number: int | None) -> CommandList:
+        """
+        Return the commands as the end of their job is read by them.
+
+        :param number: how many were submitted; ``None`` if it is unknown.
+        """
+        from airflow_provider_batchlinux.client.tasks.records import CommandList
+        from airflow_provider_batchlinux.core.tasks.spec.job import JobSpec
+        from airflow_provider_batchlinux.core.tasks.spec.task import TaskSpec
+
+        request, tasks = self.request, dict[str, TaskSpec]()
+        path = request.result_file
+        shared = TaskSpec(
+            exit_codes=request.exit_codes, result_file=None if path is None or "{item" in path else path
+        )
+        try:
+            tasks = self._commands(request)
+            own = any(
+                task.exit_codes != shared.exit_codes
+                or task.result_file != shared.result_file
+                or task.outputs != shared.outputs
+                for task in tasks.values()
+            )
+            digests = JobSpec(request.pool_id, _packed(tasks)).digests if own else {}
+        except ValueError as error:
+            if number is None:
+                raise
+            # Such as a file that was deleted since. What was submitted is in the jobs.
+            self.log.warning("The commands are read from the job, without parts of their own: %s", error)
+            tasks, digests = {}, {}
+        return CommandList(tasks, digests, shared, number if request.manager is None else None)
+
+    async def _end(
+        self, client: BatchLinuxClient, context: Context, note: str, submitted: int | None
+    ) -> dict[str, Any]:
         """
         Read the records, clean up, and return the result.
 
         :param note: why some commands never run, as far as the wait knows.
+        :param submitted: how many commands were submitted; ``None`` if it is unknown.
         """
-        from airflow_provider_batchlinux.client.tasks.records import (
-            ends_of,
-            forget_lost,
-            jobs_of_tries,
-            read_records,
-        )
+        from airflow_provider_batchlinux.client.tasks.records import ends_of, forget_lost, read_records
         from airflow_provider_batchlinux.core.tasks.records import allowed_failures, counts_of, failure_text
         from airflow_provider_batchlinux.core.tasks.spec.job import MANAGER_ID
 
-        request, tasks = self.request, self._commands(self.request)
-        owner = marked_owner(context, self.installation)
-        jobs = await jobs_of_tries(client, id_stem_of(owner, self.account.id_prefix))
+        request, commands = self.request, self._submitted(submitted)
+        jobs = await self._jobs_of_tries(client, context)
         await jobs.end(client, storage_access())
-        records = await read_records(client, jobs, tasks)
-        result = await self._result(next(iter(jobs.bodies), None), records, tasks)
+        records = await read_records(client, jobs, commands)
         counts = {name: number for name, number in counts_of(records).items() if number and name != "tasks"}
         told = ", ".join(f"{number:,} {name.replace('_', ' ')}" for name, number in counts.items())
         self.log.info("%d commands: %s.", len(records), told or "none")
@@ -425,7 +464,11 @@ class BatchLinuxJobOperator(LineageMixin, BatchLinuxWaitingOperator["JobRequest"
         bad = [record for record in records if record.outcome in ("failed", "not_run")]
         # A job whose manager has failed may lack commands.
         is_whole = all(record.task_id != MANAGER_ID for record in bad)
-        allowed = allowed_failures(request.max_failed, len(records)) if is_whole else 0
+        has_run = any(record.ending is not None for record in records)
+        allowed = allowed_failures(request.max_failed, len(records), has_run=has_run) if is_whole else 0
+        result, unwritten = await self._result(
+            next(iter(jobs.bodies), None), records, is_failed=len(bad) > allowed
+        )
         if len(bad) > allowed:
             bad.sort(key=lambda record: record.outcome)  # what failed, before what therefore was not run
             told = failure_text(bad, allowed, len(records), await ends_of(client, bad))
@@ -437,7 +480,7 @@ class BatchLinuxJobOperator(LineageMixin, BatchLinuxWaitingOperator["JobRequest"
             kind = TaskFailedForGoodError if is_final else TaskFailedError
             first = bad[0].task
             raise kind(
-                "\n".join(filter(None, [told, note])),
+                "\n".join(filter(None, [told, note, unwritten])),
                 exit_code=first.exit_code if first is not None else None,
                 node_id=first.node_id if first is not None else None,
             )
@@ -449,36 +492,57 @@ class BatchLinuxJobOperator(LineageMixin, BatchLinuxWaitingOperator["JobRequest"
         return result
 
     async def _result(
-        self, job_id: str | None, records: Sequence[TaskRecord], tasks: Mapping[str, TaskSpec]
-    ) -> dict[str, Any]:
+        self, job_id: str | None, records: Sequence[TaskRecord], *, is_failed: bool
+    ) -> tuple[dict[str, Any], str]:
+        """
+        Return the result, and why the file with the records was not written.
+
+        :param is_failed: whether the task fails for its commands, which an error of storage is not to hide.
+        """
         from airflow_provider_batchlinux.core.storage.locations import parse_location
         from airflow_provider_batchlinux.core.tasks.records import LARGEST_IN_XCOM, counts_of, json_lines
 
-        rows = [
-            record.to_dict(tasks[record.task_id].output_places() if record.task_id in tasks else {})
-            for record in records
-        ]
-        lines, request, file = json_lines(rows), self.request, None
+        rows = [record.to_dict() for record in records]
+        lines, request, file, unwritten = json_lines(rows), self.request, None, ""
         is_small = len(lines) <= LARGEST_IN_XCOM
         if request.results_to is not None:
             location = parse_location(request.results_to)
             if location.is_prefix:
                 location = location.child(f"{job_id}.jsonl")
             conn_id = location.conn_id or request.storage_conn_id
-            file = await storage_access().put(location, conn_id, lines.encode())
-            self.log.info("The records of %d commands are in %s.", len(rows), file)
+            try:
+                file = await storage_access().put(location, conn_id, lines.encode())
+            except Exception as error:  # also of a storage connection that cannot be used
+                if not is_failed:
+                    raise
+                unwritten = f"The records were not written to results_to: {error}"
+            else:
+                self.log.info("The records of %d commands are in %s.", len(rows), file)
         elif not is_small:
             self.log.warning(
                 "The records of %d commands are too large for XCom, and left out: name a place for them as "
                 "results_to.",
                 len(rows),
             )
-        return {
+        result = {
             "job_id": job_id,
             **counts_of(records),
             "records": rows if is_small else None,
             "records_file": file,
         }
+        return result, unwritten
+
+
+def _packed(tasks: Mapping[str, TaskSpec]) -> dict[str, Command]:
+    """Return commands with their files; those that have the same files share them."""
+    from airflow_provider_batchlinux.core.tasks.spec.job import Command
+
+    packed: dict[tuple[tuple[str, str], ...], str | None] = {}
+    for task in tasks.values():
+        key = tuple(sorted(task.files.items()))
+        if key not in packed:
+            packed[key] = packed_files(task.files)
+    return {name: Command(task, packed[tuple(sorted(task.files.items()))]) for name, task in tasks.items()}
 
 
 def _read_list(parameter: str, place: str) -> list[Any]:

@@ -27,7 +27,6 @@ from airflow_provider_batchlinux.operators._base import (
     is_last_try,
     item_of,
     marked_owner,
-    nearest_deadline,
 )
 from airflow_provider_batchlinux.operators._parameters import missing_files, with_assets
 from airflow_provider_batchlinux.operators._waiting import (
@@ -264,7 +263,7 @@ class BatchLinuxTaskOperator(LineageMixin, BatchLinuxWaitingOperator["TaskReques
             "submitted_at": time.time(),
             "has_secrets": bool(self.request.secret_environment or self.request.secret_files),
             "output_limit": self.request.output_limit,
-            "start_by": self._start_by(context),
+            "start_by": self.start_by(context, self.request.start_limit),
         }
         submission = Submission(
             spec=await self._job(client),
@@ -285,16 +284,6 @@ class BatchLinuxTaskOperator(LineageMixin, BatchLinuxWaitingOperator["TaskReques
             return self.wait_for_room(context, error, self.request.quota_limit)
         self.log.info("Job %r runs the command%s on pool %r.", job_id, item_of(context), self.request.pool_id)
         return BatchLinuxTaskTrigger(job_id=job_id, **arguments)
-
-    def _start_by(self, context: Context) -> float | None:
-        """Return until when the command may wait for a node: after a wait for room, from its end."""
-        limit = self.request.start_limit
-        if limit is None:
-            return None
-        if self._room_deadline is not None:
-            return time.time() + limit
-        start_by: float | None = nearest_deadline(context, start_limit=timedelta(seconds=limit))["deadline"]
-        return start_by
 
     async def finish(
         self,

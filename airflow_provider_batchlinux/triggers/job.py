@@ -33,6 +33,8 @@ class BatchLinuxJobTrigger(BatchLinuxSubmittedTrigger):
     :param shown: the failed commands whose output is in the log already.
     :param has_dependencies: whether some commands wait for others.
     :param prepares: whether the job has a preparation task.
+    :param start_by: seconds since the epoch until which the first command may wait for its start; ``None``
+        for no limit.
     :param deletes: whether a kill deletes the job; otherwise it only ends it, and keeps what is done.
     :param submitted_at: seconds since the epoch at which it was submitted; ``None`` if it is unknown.
     :param has_secrets: whether commands read secrets from blobs, which the metadata of the job names.
@@ -49,6 +51,7 @@ class BatchLinuxJobTrigger(BatchLinuxSubmittedTrigger):
         shown: Sequence[str] | None = None,
         has_dependencies: bool = False,
         prepares: bool = False,
+        start_by: float | None = None,
         deletes: bool = False,
         submitted_at: float | None = None,
         has_secrets: bool = False,
@@ -63,6 +66,7 @@ class BatchLinuxJobTrigger(BatchLinuxSubmittedTrigger):
         self.shown = list(shown or ())
         self.has_dependencies = has_dependencies
         self.prepares = prepares
+        self.start_by = start_by
         self.deletes = deletes
 
     def wait(self, client: BatchLinuxClient) -> JobWait:
@@ -80,6 +84,7 @@ class BatchLinuxJobTrigger(BatchLinuxSubmittedTrigger):
             self.shown,
             self.has_dependencies,
             self.prepares,
+            self.start_by,
         )
 
     def _result_at(self, account: SharedAccount) -> Awaitable[dict[str, Any]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from airflow_provider_batchlinux.client.api.calls import Body
 from airflow_provider_batchlinux.client.tasks.job_wait import SHOWN_FAILURES, JobWait
@@ -33,6 +33,7 @@ class JobOutcomeWait(JobWait):
     :param allow_empty: whether the job may end without a task.
     """
 
+    knows_total: ClassVar[bool] = False
     max_failed: int | str = 0
     allow_empty: bool = False
     _read_at: float | None = field(default=None, init=False)
@@ -49,7 +50,7 @@ class JobOutcomeWait(JobWait):
         # A share is of all tasks, and more may be added.
         if not is_over and read_share(self.max_failed) is None and counts.failed > int(self.max_failed):
             failed = [record for record in await self._records() if record.outcome == "failed"]
-            await self._require_few(failed, counts.ended + counts.active + counts.running)
+            await self._require_few(failed, counts.total)
         if counts.outcome is None:
             self.status = f"Job {self.job_id!r} has no tasks yet."
             # Counts may be outdated, so the end of the job is the proof.
@@ -109,7 +110,8 @@ class JobOutcomeWait(JobWait):
 
     async def _require_few(self, lost: Sequence[TaskRecord], total: int) -> None:
         """Raise ``TaskFailedError`` if more tasks failed or did not run than may."""
-        allowed = allowed_failures(self.max_failed, total)
+        has_run = len(lost) < total or any(item.outcome == "failed" for item in lost)
+        allowed = allowed_failures(self.max_failed, total, has_run=has_run)
         if len(lost) <= allowed:
             return
         first = [item for item in lost if item.outcome == "failed" and item.task is not None]
@@ -152,6 +154,7 @@ class TaskOutcomeWait(JobOutcomeWait):
         is_due = state is not None or self.clock() >= self._looked_at + LOOK_EVERY
         if counts == self._counts and not is_due:
             return None
+        is_quiet = counts == self._counts
         self._looked_at, self._counts = self.clock(), counts
         task = await self.client.find_task(self.job_id, self.task_id)
         if task is not None and task_outcome(task) is not TaskOutcome.STILL_RUNNING:
@@ -161,13 +164,13 @@ class TaskOutcomeWait(JobOutcomeWait):
         is_waiting = task is None or task.state == "active"
         if is_waiting and state is not None and not counts.running:
             self._require_enabled(state, f"task {self.task_id!r} {now}")
-            await self._require_start(what, now, has_failed=counts.failed > 0)
+            await self._require_start(what, now, has_failed=counts.failed > 0, is_quiet=is_quiet)
         self.status = f"{what} {now}. {self._note if is_waiting else ''}".rstrip()
         return None
 
-    async def _require_start(self, what: str, now: str, *, has_failed: bool) -> None:
+    async def _require_start(self, what: str, now: str, *, has_failed: bool, is_quiet: bool) -> None:
         """Raise ``TaskFailedError`` if the task will never start."""
-        if not await self._never_ends(has_failed=has_failed):
+        if not await self._never_ends(has_failed=has_failed, is_quiet=is_quiet):
             return
         # It may have begun, or ended with the job, since it was read.
         task = await self.client.find_task(self.job_id, self.task_id)

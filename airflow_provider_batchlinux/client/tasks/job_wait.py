@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
 from airflow_provider_batchlinux.client.api.calls import Body
@@ -20,7 +20,7 @@ from airflow_provider_batchlinux.core.tasks.plan import blocked_tasks
 from airflow_provider_batchlinux.core.tasks.records import TaskCounts, progress_text
 from airflow_provider_batchlinux.core.tasks.spec.exit_codes import ENDS_WELL, Ending
 from airflow_provider_batchlinux.core.tasks.start import may_have_node
-from airflow_provider_batchlinux.core.tasks.task import TASK_FIELDS, TaskSnapshot
+from airflow_provider_batchlinux.core.tasks.task import NOT_STARTED, TASK_FIELDS, TaskSnapshot
 from airflow_provider_batchlinux.core.text import counted, indented, joined
 from airflow_provider_batchlinux.exceptions import BatchLinuxError, TaskFailedError
 
@@ -48,6 +48,8 @@ class JobWait:
     :param exit_codes: what exit codes mean.
     :param has_dependencies: whether some wait for others.
     :param prepares: whether the job has a preparation task.
+    :param start_by: seconds since the epoch until which the first command may wait for its start; ``None``
+        for no limit.
     :param shown: the failed ones whose output is in the log already.
     :param clock: seconds since the epoch; a test passes its own.
     """
@@ -61,7 +63,11 @@ class JobWait:
     shown: list[str] = field(default_factory=list)
     has_dependencies: bool = False
     prepares: bool = False
+    start_by: float | None = None
     clock: Callable[[], float] = time.time
+    knows_total: ClassVar[bool] = True
+    """Whether the job has fewer tasks than the total only if some were deleted."""
+
     status: str = field(default="", init=False)
     _counts: TaskCounts = field(default_factory=TaskCounts, init=False)
     _told: int = field(default=-1, init=False)
@@ -74,7 +80,7 @@ class JobWait:
         """
         Return the job's id if nothing of it can change any more, or ``None`` if it is too early.
 
-        :raises TaskFailedError: if the job or its pool does not exist.
+        :raises TaskFailedError: if the job or its pool does not exist, or nothing of it has started in time.
         """
         counts = await self.client.task_counts(self.job_id)
         if counts is None:
@@ -86,11 +92,14 @@ class JobWait:
             await self._show_failures()
         is_over = await self._is_over(counts)
         self._tell(counts, is_over=is_over)
+        is_first = not self._counts.has_started
         self._counts = counts
+        if not is_over and is_first and not counts.has_started:
+            await self._require_start_in_time()
         return {"job_id": self.job_id, "note": self._note} if is_over else None
 
     def _tell(self, counts: TaskCounts, *, is_over: bool) -> None:
-        total = max(self.total, counts.ended + counts.active + counts.running)
+        total = max(self.total, counts.total)
         is_step = counts.ended - self._told >= max(1, total // _STEPS)
         if not is_over and not is_step and counts.failed == self._counts.failed and self.status:
             return
@@ -99,6 +108,18 @@ class JobWait:
         self.status = f"Job {self.job_id!r}: {progress_text(counts, total, len(self._well))}{before}."
         if self._note:
             self.status = f"{self.status} {self._note}"
+
+    async def _require_start_in_time(self) -> None:
+        if self.start_by is None or self.clock() <= self.start_by:
+            return
+        # The counts may be outdated, and a command that has lost its node has started before.
+        tasks = await self.client.read_tasks(self.job_id, TaskSnapshot.from_rest, select=TASK_FIELDS)
+        if any(task.state not in NOT_STARTED or task.requeues for task in tasks):
+            self.start_by = None
+            return
+        obstacle = await self._obstacle.newest(is_urgent=True) or self._note
+        msg = f"No command of job {self.job_id!r} has started after start_limit. {obstacle}"
+        raise TaskFailedError(msg.rstrip())
 
     async def _is_over(self, counts: TaskCounts) -> bool:
         """Return whether all have ended, by an exact query; the counts alone may be outdated."""
@@ -113,17 +134,25 @@ class JobWait:
         if counts.running or not counts.active or not is_due:
             return False
         self._looked_at = self.clock()
-        return await self._never_ends(has_failed=counts.failed > 0)
+        is_quiet = counts == self._counts and (not self.knows_total or counts.total < self.total)
+        return await self._never_ends(has_failed=counts.failed > 0, is_quiet=is_quiet)
 
-    async def _never_ends(self, *, has_failed: bool) -> bool:
-        """Return whether what is left will never start; nothing runs."""
+    async def _never_ends(self, *, has_failed: bool, is_quiet: bool) -> bool:
+        """
+        Return whether what is left will never start; nothing runs.
+
+        :param is_quiet: whether nothing has changed for a while although tasks may have been deleted, so that
+            a closer look is worth its requests.
+        """
         job = await self.client.find_job(self.job_id)
         if job is not None and job_state(job) in ENDING_JOB_STATES:
             # Whatever has ended it: what has not begun by now never does.
             reason = why_never_starts(self.job_id, job) or f"job {self.job_id!r} has ended"
             self._note = f"{reason[:1].upper()}{reason[1:]}."
-        elif self.has_dependencies and has_failed and await self._are_blocked():
-            self._note = "What is left waits for commands that have failed."
+        elif (
+            self.has_dependencies and (has_failed or is_quiet) and await self._are_blocked(is_quiet=is_quiet)
+        ):
+            self._note = f"What is left waits for commands that have failed{' or were deleted' * is_quiet}."
         else:
             unprepared = await self._unprepared() if self.prepares else None
             obstacle = await self._obstacle.newest() if self.pool_id and not unprepared else None
@@ -159,13 +188,17 @@ class JobWait:
         msg = f"Job {self.job_id!r} cannot run. {note} The end of its stderr:\n{indented(end or '(empty)')}"
         raise TaskFailedError(msg)
 
-    async def _are_blocked(self) -> bool:
+    async def _are_blocked(self, *, is_quiet: bool) -> bool:
         failed = await self.client.read_tasks(
             self.job_id, dict, where=_FAILED, select=["id", "executionInfo", "exitConditions"]
         )
         left = await self.client.read_tasks(self.job_id, dict, where=_NOT_ENDED, select=["id", "dependsOn"])
         by_id = {str(body["id"]).lower(): body for body in failed}
-        return len(blocked_tasks(left, by_id)) == len(left) > 0
+        there = None
+        if is_quiet:
+            # The service does not say what it does with a task that waits for one that was deleted.
+            there = await self.client.read_tasks(self.job_id, lambda body: str(body["id"]), select=["id"])
+        return len(blocked_tasks(left, by_id, there)) == len(left) > 0
 
     @cached_property
     def _obstacle(self) -> PoolObstacle:

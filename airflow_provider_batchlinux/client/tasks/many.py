@@ -5,8 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
-from graphlib import TopologicalSorter
 from typing import Any
 
 from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
@@ -19,7 +17,6 @@ from airflow_provider_batchlinux.client.tasks.jobs import (
 )
 from airflow_provider_batchlinux.client.tasks.secrets import delete_secrets, secrets_mark
 from airflow_provider_batchlinux.client.transport.fan_out import fan_out
-from airflow_provider_batchlinux.core.ids import fingerprint
 from airflow_provider_batchlinux.core.pool_metadata import (
     FINGERPRINT_KEY,
     SECRETS_KEY,
@@ -70,20 +67,6 @@ class ManySubmission(Submission):
     def fingerprint(self) -> str:
         """Return the digest of the job without its commands, which each have their own."""
         return self.spec.fingerprint(with_commands=False)
-
-    @cached_property
-    def digests(self) -> dict[str, str]:
-        """
-        The digests of the commands, by the ids of their tasks.
-
-        A command that waits for others has to run again when one of them has become another.
-        """
-        commands, found = self.spec.commands, dict[str, str]()
-        waits = {task_id: command.task.depends_on for task_id, command in commands.items()}
-        for task_id in TopologicalSorter(waits).static_order():
-            own, before = commands[task_id].digest(), {other: found[other] for other in waits[task_id]}
-            found[task_id] = fingerprint({"own": own, "before": before}) if before else own
-        return {task_id: found[task_id] for task_id in commands}
 
     def going_on(self, job_id: str, token: str) -> ManySubmission:
         """Return the submission of more commands to the job of an earlier try."""
@@ -164,7 +147,7 @@ async def _plan(client: BatchLinuxClient, submission: ManySubmission, found: Map
 
     earlier = await fan_out(found, read, max_concurrency=_MAX_CONCURRENCY)
     codes = {task_id: command.task.exit_codes or {} for task_id, command in submission.spec.commands.items()}
-    return rerun_plan(submission.digests, codes, earlier, has_manager="manager" in submission.spec.own)
+    return rerun_plan(submission.spec.digests, codes, earlier, has_manager="manager" in submission.spec.own)
 
 
 async def _carry_out(
@@ -277,7 +260,7 @@ class _Sending:
 
 
 async def _send_all(client: BatchLinuxClient, submission: ManySubmission, plan: RerunPlan) -> None:
-    spec, digests = submission.spec, submission.digests
+    spec, digests = submission.spec, submission.spec.digests
     sending = _Sending(client.paced(), submission.job_id)
 
     async def send(task_ids: Sequence[str]) -> None:

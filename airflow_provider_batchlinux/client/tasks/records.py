@@ -21,16 +21,17 @@ from airflow_provider_batchlinux.client.tasks.secrets import delete_secrets
 from airflow_provider_batchlinux.client.transport.fan_out import fan_out
 from airflow_provider_batchlinux.core.pool_metadata import SECRETS_KEY, metadata_of
 from airflow_provider_batchlinux.core.tasks.job import job_state
-from airflow_provider_batchlinux.core.tasks.records import TaskRecord
+from airflow_provider_batchlinux.core.tasks.records import TaskRecord, ordered_records
 from airflow_provider_batchlinux.core.tasks.result import parse_result
-from airflow_provider_batchlinux.core.tasks.spec.job import MANAGER_ID
 from airflow_provider_batchlinux.core.tasks.spec.task import TaskSpec
 from airflow_provider_batchlinux.core.tasks.task import TASK_FIELDS, TaskSnapshot
+from airflow_provider_batchlinux.core.text import counted, joined
 from airflow_provider_batchlinux.exceptions import BatchLinuxError
 
 log = logging.getLogger(__name__)
 
 _MAX_CONCURRENCY = 8
+_NAMED = 5
 SHOWN_ENDS = 5
 """Failed commands whose output is in the error."""
 
@@ -73,38 +74,77 @@ async def jobs_of_tries(client: BatchLinuxClient, id_stem: str) -> JobsOfTries:
     return JobsOfTries({str(job["id"]): job for job in found})
 
 
+@dataclass(frozen=True)
+class CommandList:
+    """
+    The commands as they are given when their job has ended.
+
+    :param tasks: the commands, by the ids of their tasks.
+    :param digests: what each is to do, as far as it has parts of its own to be read by.
+    :param shared: what every command is read by.
+    :param submitted: how many were submitted; ``None`` if that is unknown, as with a manager, which adds
+        others.
+    """
+
+    tasks: Mapping[str, TaskSpec]
+    digests: Mapping[str, str]
+    shared: TaskSpec
+    submitted: int | None
+
+    def spec_of(self, task_id: str, digest: str | None) -> TaskSpec | None:
+        """Return what a task in a job is read by; ``None`` if it is none of the commands."""
+        if task_id not in self.tasks:
+            return None if self.submitted is None else self.shared
+        # The list may have changed since: another command may have this id now.
+        is_same = self.digests.get(task_id, digest) == digest
+        return self.tasks[task_id] if is_same else self.shared
+
+
 async def read_records(
-    client: BatchLinuxClient, jobs: JobsOfTries, tasks: Mapping[str, TaskSpec]
+    client: BatchLinuxClient, jobs: JobsOfTries, commands: CommandList
 ) -> list[TaskRecord]:
     """
     Return the record of each command, with the content of its result file.
 
     A command counts by its task in the latest job, unless only an earlier one has it. Tasks that a manager
-    has added follow.
+    has added follow. What was submitted decides, if the list has changed since.
 
     :raises BatchLinuxError: a result cannot be read now. A later try may read it.
     """
+    tasks = commands.tasks
     names = {task_id.lower(): task_id for task_id in tasks}
     found: dict[str, TaskRecord] = {}
+    files: dict[str, str | None] = {}
 
     def read(job_id: str, body: Body) -> TaskRecord:
         task_id = names.get(str(body["id"]).lower(), str(body["id"]))
-        codes = tasks[task_id].exit_codes if task_id in tasks else None
-        return TaskRecord.of(task_id, job_id, TaskSnapshot.from_rest(body), codes or {})
+        spec = commands.spec_of(task_id, body.get("displayName")) or TaskSpec()
+        files.setdefault(task_id, spec.result_file)
+        record = TaskRecord.of(task_id, job_id, TaskSnapshot.from_rest(body), spec.exit_codes or {})
+        return replace(record, outputs=spec.output_places(), digest=body.get("displayName"))
 
     for number, job_id in enumerate(jobs.bodies):
-        for record in await client.read_tasks(job_id, partial(read, job_id), select=TASK_FIELDS):
-            # Of earlier jobs, other tasks than the commands have no meaning any more.
-            if record.task_id not in found and (record.task_id in tasks or number == 0):
+        select = [*TASK_FIELDS, "displayName"]
+        for record in await client.read_tasks(job_id, partial(read, job_id), select=select):
+            # Of earlier jobs with a manager, other tasks than the commands have no meaning any more.
+            if record.task_id not in found and (
+                record.task_id in tasks or number == 0 or commands.submitted is not None
+            ):
                 found[record.task_id] = record
-    records = [found.pop(task_id, TaskRecord(task_id)) for task_id in tasks]
-    records += sorted(found.values(), key=lambda record: (record.task_id != MANAGER_ID, record.task_id))
+    records, unsent = ordered_records(list(tasks), found, commands.submitted)
+    if unsent:
+        log.warning(
+            "%s in the list now, but not when the job was submitted; not run: %s%s.",
+            counted(len(unsent), "command"),
+            joined(unsent[:_NAMED]),
+            ", ..." if len(unsent) > _NAMED else "",
+        )
 
     async def with_result(record: TaskRecord) -> TaskRecord:
-        task = tasks.get(record.task_id)
-        if task is None or task.result_file is None or record.outcome != "succeeded":
+        path = files.get(record.task_id)
+        if path is None or record.outcome != "succeeded":
             return record
-        return await _with_result(client, record, task.result_file)
+        return await _with_result(client, record, path)
 
     return await fan_out(records, with_result, max_concurrency=_MAX_CONCURRENCY)
 

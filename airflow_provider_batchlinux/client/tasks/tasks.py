@@ -17,7 +17,13 @@ from airflow_provider_batchlinux.client.tasks.results import show_output
 from airflow_provider_batchlinux.core.tasks.cleanup import DeleteJob
 from airflow_provider_batchlinux.core.tasks.job import why_never_starts
 from airflow_provider_batchlinux.core.tasks.output import Progress
-from airflow_provider_batchlinux.core.tasks.task import TASK_ID, TaskOutcome, TaskSnapshot, task_outcome
+from airflow_provider_batchlinux.core.tasks.task import (
+    NOT_STARTED,
+    TASK_ID,
+    TaskOutcome,
+    TaskSnapshot,
+    task_outcome,
+)
 from airflow_provider_batchlinux.core.text import counted
 from airflow_provider_batchlinux.exceptions import BatchLinuxError, TaskFailedError
 
@@ -25,8 +31,6 @@ log = logging.getLogger(__name__)
 
 _LAST_OUTPUT = 1.5
 """Seconds to read the last output of a command that is ended: a killed worker has only a few."""
-
-_NOT_STARTED = ("active", "preparing")
 
 
 @dataclass
@@ -72,7 +76,7 @@ class TaskWait:
         where = f" on node {task.node_id!r}" if task.node_id else ""
         again = f" (run again after {counted(task.requeues, 'lost node')})" if task.requeues else ""
         status = f"Task {TASK_ID!r} of job {self.job_id!r} is {task.state}{where}{again}."
-        if task_outcome(task) is TaskOutcome.STILL_RUNNING and task.state in _NOT_STARTED:
+        if task_outcome(task) is TaskOutcome.STILL_RUNNING and task.state in NOT_STARTED:
             obstacle = await self._newest_obstacle() if task.state == "active" else None
             status = f"{status} {obstacle}" if obstacle else status
             self._require_time(task, obstacle)

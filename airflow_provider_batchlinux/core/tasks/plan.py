@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -185,13 +185,18 @@ def collections_of(bodies: Iterable[Mapping[str, Any]]) -> Iterator[list[Mapping
         yield group
 
 
-def blocked_tasks(bodies: Sequence[Mapping[str, Any]], failed: Mapping[str, Mapping[str, Any]]) -> set[str]:
+def blocked_tasks(
+    bodies: Sequence[Mapping[str, Any]],
+    failed: Mapping[str, Mapping[str, Any]],
+    there: Collection[str] | None = None,
+) -> set[str]:
     """
-    Return the tasks that can never start, because they wait for some that have failed.
+    Return the tasks that can never start, because they wait for some that have failed or do not exist.
 
     :param bodies: those that have not ended, with ``id`` and ``dependsOn``.
     :param failed: those that have failed, by their ids in lower case, with ``executionInfo`` and
         ``exitConditions``.
+    :param there: the ids of all tasks of the job; ``None`` if they are unknown.
     """
     stuck = {task_id for task_id, body in failed.items() if not _lets_pass(body)}
     waits = {
@@ -200,6 +205,9 @@ def blocked_tasks(bodies: Sequence[Mapping[str, Any]], failed: Mapping[str, Mapp
         }
         for body in bodies
     }
+    if there is not None:
+        known = {task_id.lower() for task_id in there} | waits.keys()
+        stuck |= {other for others in waits.values() for other in others if other not in known}
     blocked: set[str] = set()
     while more := {
         task_id for task_id, others in waits.items() if task_id not in blocked and others & (stuck | blocked)

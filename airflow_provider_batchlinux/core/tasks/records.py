@@ -1,16 +1,17 @@
-"""Count and record the commands of a job with many; imports only the standard library."""
+"""Count and record the commands of a job with many."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from airflow_provider_batchlinux.core.counts import read_share
 from airflow_provider_batchlinux.core.tasks.exit_codes import ending_of
 from airflow_provider_batchlinux.core.tasks.spec.exit_codes import Ending
+from airflow_provider_batchlinux.core.tasks.spec.job import MANAGER_ID
 from airflow_provider_batchlinux.core.tasks.task import TaskOutcome, TaskSnapshot, task_outcome
 from airflow_provider_batchlinux.core.text import counted
 
@@ -56,6 +57,16 @@ class TaskCounts:
         return TaskOutcome.FAILED if self.failed else TaskOutcome.SUCCEEDED
 
     @property
+    def total(self) -> int:
+        """The tasks that the job has."""
+        return self.active + self.running + self.ended
+
+    @property
+    def has_started(self) -> bool:
+        """Whether a task runs, or has ended."""
+        return bool(self.running or self.ended)
+
+    @property
     def ended(self) -> int:
         """The tasks that have ended."""
         return self.succeeded + self.failed
@@ -69,6 +80,8 @@ class TaskRecord:
     :param job_id: the job with its task; ``None`` if none has it.
     :param task: its task; ``None`` if it was not sent, or was deleted.
     :param ending: what its exit code means; ``None`` if it has not ended.
+    :param digest: what it was asked to do; ``None`` if it was not sent as a command of the list.
+    :param outputs: where the service has put its outputs, by path.
     :param result: the content of its result file.
     :param loss: why its result cannot be used, although it has succeeded.
     """
@@ -77,6 +90,8 @@ class TaskRecord:
     job_id: str | None = None
     task: TaskSnapshot | None = None
     ending: Ending | None = None
+    digest: str | None = None
+    outputs: Mapping[str, str] = field(default_factory=dict)
     result: Any = None
     loss: str | None = None
 
@@ -103,12 +118,8 @@ class TaskRecord:
             return "it was not run"
         return self.task.why_failed() if self.ending is not None else f"it is {self.task.state}"
 
-    def to_dict(self, outputs: Mapping[str, str]) -> dict[str, Any]:
-        """
-        Return the record as plain values.
-
-        :param outputs: where the service has put its outputs, by path.
-        """
+    def to_dict(self) -> dict[str, Any]:
+        """Return the record as plain values."""
         task = self.task or TaskSnapshot("")
         return {
             "id": self.task_id,
@@ -118,9 +129,34 @@ class TaskRecord:
             "node_id": task.node_id,
             "seconds": task.seconds,
             "result": self.result,
-            "outputs": dict(outputs),
+            "outputs": dict(self.outputs),
             "error": None if self.outcome in ("succeeded", "skipped") else self.why(),
         }
+
+
+def ordered_records(
+    listed: Sequence[str], found: Mapping[str, TaskRecord], submitted: int | None
+) -> tuple[list[TaskRecord], list[str]]:
+    """
+    Return the records of a list of commands in its order, then those of other tasks.
+
+    What was submitted decides: a command that is in no job has not run if one that was submitted is missing.
+    Otherwise it is a later one; the ids of these are returned, too.
+
+    :param listed: the ids of the commands in the list, which may have changed since the submission.
+    :param found: what the jobs have.
+    :param submitted: how many were submitted; ``None`` if that is unknown, so that all in the list count.
+    """
+    sent = sum(record.digest is not None for record in found.values())
+    lost = len(listed) if submitted is None else max(0, submitted - sent)
+    absent = [task_id for task_id in listed if task_id not in found]
+    there = listed if lost else [task_id for task_id in listed if task_id in found]
+    records = [found.get(task_id, TaskRecord(task_id)) for task_id in there]
+    rest = [found[task_id] for task_id in found.keys() - set(listed)]
+    records += sorted(rest, key=lambda record: (record.task_id != MANAGER_ID, record.task_id))
+    if submitted is not None:
+        records += [TaskRecord(f"unknown-{number}") for number in range(len(absent) + 1, lost + 1)]
+    return records, [] if lost else absent
 
 
 def counts_of(records: Iterable[TaskRecord]) -> dict[str, int]:
@@ -129,8 +165,14 @@ def counts_of(records: Iterable[TaskRecord]) -> dict[str, int]:
     return {"tasks": found.total(), **{outcome: found[outcome] for outcome in OUTCOMES}}
 
 
-def allowed_failures(max_failed: int | str, tasks: int) -> int:
-    """Return how many of some commands may fail, given a number or a share."""
+def allowed_failures(max_failed: int | str, tasks: int, *, has_run: bool = True) -> int:
+    """
+    Return how many of some commands may fail, given a number or a share.
+
+    :param has_run: whether any of them has ended. If none has, nothing was done, and none is excused.
+    """
+    if not has_run:
+        return 0
     share = read_share(max_failed)
     # 0.29 * 100 is a little less than 29.
     return int(round(share * tasks, 6)) if share is not None else int(max_failed)

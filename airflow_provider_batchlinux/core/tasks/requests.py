@@ -68,6 +68,7 @@ class CommandRequest(WaitRequest):
     :param required_slots: the task slots that a command occupies.
     :param priority: the priority of the job.
     :param time_limit: the seconds that a command may run; ``None`` for no limit.
+    :param start_limit: the seconds that the first command may wait for its start; ``None`` for no limit.
     :param max_retries: how often the service retries a command; -1 for without limit.
     :param delete_job: when the job is deleted.
     :param exit_codes: what exit codes mean; ``None`` for the usual.
@@ -89,6 +90,7 @@ class CommandRequest(WaitRequest):
     required_slots: PositiveCount
     priority: Priority
     time_limit: Seconds | None
+    start_limit: Seconds | None
     max_retries: RetryCount
     delete_job: DeleteJob
     exit_codes: ExitCodes | None
@@ -127,7 +129,6 @@ class TaskRequest(CommandRequest):
     :param application_packages: the packages that the node installs first; ``None`` for none.
     :param elevated: whether to run as root.
     :param affinity: the node on which it is preferred to run; ``None`` for any.
-    :param start_limit: the seconds that it may wait for its start; ``None`` for no limit.
     :param rerun_finished: whether a command whose result was not read is run again.
     :param output_limit: how many bytes of output are logged.
     """
@@ -136,7 +137,6 @@ class TaskRequest(CommandRequest):
     application_packages: tuple[ApplicationPackageSpec, ...] | None
     elevated: Flag
     affinity: ServiceId | None
-    start_limit: Seconds | None
     rerun_finished: Flag
     output_limit: Count
 

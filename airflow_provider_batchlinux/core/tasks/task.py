@@ -18,6 +18,9 @@ TASK_ID = "main"
 TASK_FIELDS = ("id", "state", "executionInfo", "nodeInfo")
 """What a wait asks of a task."""
 
+NOT_STARTED = frozenset({"active", "preparing"})
+"""The states of a task whose command has not begun yet."""
+
 
 class TaskOutcome(str, Enum):
     """What a task's state means."""

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cached_property, lru_cache
+from graphlib import TopologicalSorter
 from typing import Any
 
 from airflow_provider_batchlinux.core.ids import fingerprint, id_problems
@@ -96,6 +97,20 @@ class JobSpec:
             (command.task.time_limit, command.task.max_retries or 0) for command in self._all().values()
         }
         return max(sas_lifetime(self.start_limit, *limit) for limit in limits)
+
+    @cached_property
+    def digests(self) -> dict[str, str]:
+        """
+        The digests of the commands, by the ids of their tasks.
+
+        A command that waits for others has to run again when one of them has become another.
+        """
+        found = dict[str, str]()
+        waits = {task_id: command.task.depends_on for task_id, command in self.commands.items()}
+        for task_id in TopologicalSorter(waits).static_order():
+            own, before = self.commands[task_id].digest(), {other: found[other] for other in waits[task_id]}
+            found[task_id] = fingerprint({"own": own, "before": before}) if before else own
+        return {task_id: found[task_id] for task_id in self.commands}
 
     @cached_property
     def has_dependencies(self) -> bool:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from airflow_provider_batchlinux.client.tasks.records import CommandList
 from airflow_provider_batchlinux.core.snapshots import ServiceError
 from airflow_provider_batchlinux.core.tasks.plan import (
     LARGEST_BODY,
@@ -25,8 +27,10 @@ from airflow_provider_batchlinux.core.tasks.records import (
     TaskRecord,
     allowed_failures,
     failure_text,
+    ordered_records,
     progress_text,
 )
+from airflow_provider_batchlinux.core.tasks.spec.task import TaskSpec
 from airflow_provider_batchlinux.core.tasks.task import TaskSnapshot
 
 SUCCEEDED = TaskSnapshot("completed", "success", 0)
@@ -217,6 +221,47 @@ def test_what_waits_for_a_failure_is_blocked_and_what_follows_it(left: Any, bloc
     assert blocked_tasks(left, failed) == blocked
 
 
+@pytest.mark.parametrize(
+    ("there", "blocked"), [(None, set()), (["B", "c"], {"b", "c"}), (["a", "b", "c"], set())]
+)
+def test_what_waits_for_a_deleted_one_is_blocked(there: Any, blocked: set[str]) -> None:
+    assert blocked_tasks([waiting("b", "A"), waiting("c", "b")], {}, there) == blocked
+
+
+@pytest.mark.parametrize(
+    ("listed", "found", "submitted", "ids", "unsent"),
+    [
+        pytest.param("ab", "ab", 2, "ab", "", id="as submitted"),
+        pytest.param("ba", "ab", 2, "ba", "", id="in the order of the list"),
+        pytest.param("abc", "ab", 2, "ab", "c", id="added since"),
+        pytest.param("abc", "ab", 3, "abc", "", id="deleted in the job"),
+        pytest.param("ab", "a+", 2, "ab+", "", id="deleted in the job, and another added there"),
+        pytest.param("a", "ab", 2, "ab", "", id="left out since"),
+        pytest.param("", "ab", 2, "ab", "", id="no list"),
+        pytest.param("", "a", 2, ["a", "unknown-1"], "", id="no list, and deleted in the job"),
+        pytest.param("abc", "ab", None, "abc", "", id="unknown number"),
+    ],
+)
+def test_what_was_submitted_decides_which_records_there_are(
+    listed: str, found: str, submitted: int | None, ids: str | list[str], unsent: str
+) -> None:
+    there = {name: TaskRecord(name, "j", digest=None if name == "+" else "d") for name in found}
+
+    records, added = ordered_records(list(listed), there, submitted)
+
+    assert [record.task_id for record in records] == list(ids)
+    assert added == list(unsent)
+
+
+def test_a_command_counts_by_its_own_parts_only_if_it_is_the_submitted_one() -> None:
+    own, shared = TaskSpec("true", exit_codes={4: "skip"}), TaskSpec(exit_codes={5: "skip"})
+    commands = CommandList({"a": own, "b": own}, {"a": "d"}, shared, 2)
+
+    assert (commands.spec_of("a", "d"), commands.spec_of("a", "e")) == (own, shared)
+    assert (commands.spec_of("b", "any"), commands.spec_of("x", "d")) == (own, shared)
+    assert replace(commands, submitted=None).spec_of("x", "d") is None
+
+
 def test_counts_are_told_in_words() -> None:
     counts = TaskCounts(active=8000, running=800, succeeded=1197, failed=3)
 
@@ -227,6 +272,10 @@ def test_counts_are_told_in_words() -> None:
 @pytest.mark.parametrize(("given", "allowed"), [(0, 0), (7, 7), ("5%", 10), ("0.4%", 0), ("100%", 200)])
 def test_a_number_or_a_share_may_fail(given: int | str, allowed: int) -> None:
     assert allowed_failures(given, 200) == allowed
+
+
+def test_none_may_fail_if_nothing_ran() -> None:
+    assert allowed_failures("100%", 200, has_run=False) == 0
 
 
 def test_a_share_of_a_hundred_is_as_many() -> None:
