@@ -256,16 +256,15 @@ class BatchLinuxJobOperator(LineageMixin, BatchLinuxWaitingOperator["JobRequest"
     ) -> None:
         super().__init__(pool_id=pool_id, poll_interval=poll_interval, deferrable=deferrable, **kwargs)
         self.inlets, self.outlets = with_assets(self.inlets, inputs), with_assets(self.outlets, outputs)
-        self.tasks, self.command, self.items, self.max_failed = tasks, command, items, max_failed
-        self.environment, self.inputs, self.outputs, self.manager = environment, inputs, outputs, manager
-        self.secret_environment, self.secret_files = secret_environment, secret_files
-        self.secret_storage, self.storage_conn_id, self.files = secret_storage, storage_conn_id, files
-        self.storage_identity, self.result_file, self.container = storage_identity, result_file, container
-        self.run_as, self.required_slots, self.priority = run_as, required_slots, priority
-        self.time_limit, self.max_retries, self.exit_codes = time_limit, max_retries, exit_codes
-        self.preparation, self.release, self.delete_job = preparation, release, delete_job
-        self.max_parallel, self.on_task_failure, self.results_to = max_parallel, on_task_failure, results_to
-        self.quota_limit, self.allow_empty, self.start_limit = quota_limit, allow_empty, start_limit
+        self.tasks, self.command, self.items, self.inputs, self.files = tasks, command, items, inputs, files
+        self.priority, self.release, self.manager, self.container = priority, release, manager, container
+        self.outputs, self.run_as, self.max_failed, self.exit_codes = outputs, run_as, max_failed, exit_codes
+        self.secret_environment, self.delete_job, self.time_limit = secret_environment, delete_job, time_limit
+        self.storage_identity, self.results_to, self.environment = storage_identity, results_to, environment
+        self.storage_conn_id, self.result_file, self.start_limit = storage_conn_id, result_file, start_limit
+        self.on_task_failure, self.max_retries, self.preparation = on_task_failure, max_retries, preparation
+        self.secret_storage, self.secret_files, self.max_parallel = secret_storage, secret_files, max_parallel
+        self.required_slots, self.quota_limit, self.allow_empty = required_slots, quota_limit, allow_empty
 
     @classmethod
     def request_class(cls) -> type[JobRequest]:

@@ -41,6 +41,15 @@ if TYPE_CHECKING:
         limited_by: str | None
         version: int
 
+    class SubmittedArguments(WaitArguments, total=False):
+        """The arguments of all triggers that wait for a job, described at `BatchLinuxSubmittedTrigger`."""
+
+        pool_id: Required[str]
+        job_id: Required[str]
+        submitted_at: float | None
+        start_by: float | None
+        has_secrets: bool
+
 
 LONGEST_FIRST_WAIT = 5.0
 """Seconds. A trigger that fires immediately can overtake the deferral that created it, and fail the task."""
@@ -316,6 +325,7 @@ class BatchLinuxSubmittedTrigger(BatchLinuxTrigger):
     :param job_id: the job.
     :param submitted_at: seconds since the epoch at which it was submitted; ``None`` if it is unknown. What is
         young is looked at more often.
+    :param start_by: seconds since the epoch until which it may wait for its start; ``None`` for no limit.
     :param has_secrets: whether it reads secrets from blobs, which the metadata of the job names.
     """
 
@@ -327,6 +337,7 @@ class BatchLinuxSubmittedTrigger(BatchLinuxTrigger):
         pool_id: str,
         job_id: str,
         submitted_at: float | None = None,
+        start_by: float | None = None,
         has_secrets: bool = False,
         **common: Unpack[WaitArguments],
     ) -> None:
@@ -334,6 +345,7 @@ class BatchLinuxSubmittedTrigger(BatchLinuxTrigger):
         self.pool_id = pool_id
         self.job_id = job_id
         self.submitted_at = submitted_at
+        self.start_by = start_by
         self.has_secrets = has_secrets
 
     @property

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from airflow_provider_batchlinux.client.tasks.job_outcome import JobOutcomeWait
     from airflow_provider_batchlinux.client.tasks.job_wait import JobWait
     from airflow_provider_batchlinux.client.waits.shared_account import SharedAccount
-    from airflow_provider_batchlinux.triggers._base import WaitArguments
+    from airflow_provider_batchlinux.triggers._base import SubmittedArguments, WaitArguments
 
 __all__ = ["BatchLinuxJobOutcomeTrigger", "BatchLinuxJobTrigger"]
 
@@ -25,48 +25,36 @@ class BatchLinuxJobTrigger(BatchLinuxSubmittedTrigger):
     """
     Fire when the commands of a job have ended, or can never end.
 
-    :param pool_id: the pool they run on.
-    :param job_id: the job.
+    The pool, the job and their times are arguments of all triggers that wait for a job.
+
     :param total: how many tasks it has at least.
     :param done: commands that have succeeded in jobs of earlier tries.
     :param exit_codes: what exit codes mean.
     :param shown: the failed commands whose output is in the log already.
     :param has_dependencies: whether some commands wait for others.
     :param prepares: whether the job has a preparation task.
-    :param start_by: seconds since the epoch until which the first command may wait for its start; ``None``
-        for no limit.
     :param deletes: whether a kill deletes the job; otherwise it only ends it, and keeps what is done.
-    :param submitted_at: seconds since the epoch at which it was submitted; ``None`` if it is unknown.
-    :param has_secrets: whether commands read secrets from blobs, which the metadata of the job names.
     """
 
     def __init__(
         self,
         *,
-        pool_id: str,
-        job_id: str,
         total: int = 0,
         done: int = 0,
         exit_codes: Mapping[str, Any] | None = None,
         shown: Sequence[str] | None = None,
         has_dependencies: bool = False,
         prepares: bool = False,
-        start_by: float | None = None,
         deletes: bool = False,
-        submitted_at: float | None = None,
-        has_secrets: bool = False,
-        **common: Unpack[WaitArguments],
+        **submitted: Unpack[SubmittedArguments],
     ) -> None:
-        super().__init__(
-            pool_id=pool_id, job_id=job_id, submitted_at=submitted_at, has_secrets=has_secrets, **common
-        )
+        super().__init__(**submitted)
         self.total = total
         self.done = done
         self.exit_codes = dict(exit_codes or {})
         self.shown = list(shown or ())
         self.has_dependencies = has_dependencies
         self.prepares = prepares
-        self.start_by = start_by
         self.deletes = deletes
 
     def wait(self, client: BatchLinuxClient) -> JobWait:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from airflow_provider_batchlinux.client.tasks.tasks import TaskWait
     from airflow_provider_batchlinux.client.waits.shared_account import SharedAccount
     from airflow_provider_batchlinux.core.tasks.cleanup import DeleteJob
-    from airflow_provider_batchlinux.triggers._base import WaitArguments
+    from airflow_provider_batchlinux.triggers._base import SubmittedArguments
 
 __all__ = ["BatchLinuxTaskTrigger"]
 
@@ -30,14 +30,9 @@ class BatchLinuxTaskTrigger(BatchLinuxSubmittedTrigger):
     """
     Fire when a submitted command has ended.
 
-    :param pool_id: the pool it runs on.
-    :param job_id: the job that holds it.
+    The pool, the job and their times are arguments of all triggers that wait for a job.
+
     :param delete_job: when to delete the job; with ``always`` also after a kill.
-    :param start_by: seconds since the epoch until which the command may wait for its start; ``None`` for no
-        limit.
-    :param submitted_at: seconds since the epoch at which it was submitted; ``None`` if it is unknown. A young
-        command is looked at more often.
-    :param has_secrets: whether the command reads secrets from a blob, which the metadata of its job names.
     :param output_limit: bytes of stdout and of stderr to log at most; ``None`` follows no output.
     :param shown: how much of the output was shown so far; ``None`` if that is not known.
     """
@@ -48,21 +43,13 @@ class BatchLinuxTaskTrigger(BatchLinuxSubmittedTrigger):
     def __init__(
         self,
         *,
-        pool_id: str,
-        job_id: str,
         delete_job: DeleteJob = "always",
-        start_by: float | None = None,
-        submitted_at: float | None = None,
-        has_secrets: bool = False,
         output_limit: int | None = None,
         shown: Mapping[str, Any] | None = None,
-        **common: Unpack[WaitArguments],
+        **submitted: Unpack[SubmittedArguments],
     ) -> None:
-        super().__init__(
-            pool_id=pool_id, job_id=job_id, submitted_at=submitted_at, has_secrets=has_secrets, **common
-        )
+        super().__init__(**submitted)
         self.delete_job: DeleteJob = delete_job
-        self.start_by = start_by
         self.output_limit = output_limit
         self.shown = shown
         self._follows = True

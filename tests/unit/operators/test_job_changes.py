@@ -12,7 +12,7 @@ from airflow_provider_batchlinux.exceptions import TaskFailedError
 from airflow_provider_batchlinux.specs import TaskSpec
 from tests.airflow_harness import TaskRun, run_task
 from tests.batch_account import BatchAccount, eventually
-from tests.unit.commands import Loop, Runs, counts_of, finish_job, job_of, job_operator
+from tests.unit.commands import Loop, Runs, finish_job, job_of, job_operator, state_of
 
 SKIPS = {"command": "true", "exit_codes": {"4": "success"}}
 CHANGES: dict[str, tuple[list[Any], list[Any] | None, str, str]] = {
@@ -120,7 +120,8 @@ def test_no_start_within_the_limit_fails_with_the_cause_and_ends_the_job(account
 
     assert isinstance(done.error, TaskFailedError)
     assert "has started after start_limit. No node of pool 'etl' can run it: it has no nodes" in done.message
-    eventually(lambda: account.jobs() == [] or counts_of(account, account.jobs()[0]).active == 0)
+    [job_id] = account.jobs()
+    eventually(lambda: state_of(account, job_id) == "completed")
 
 
 def test_a_command_whose_dependency_was_deleted_is_not_waited_for(account: BatchAccount, loop: Loop) -> None:
