@@ -10,6 +10,7 @@ import runpy
 import shlex
 import textwrap
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -299,6 +300,38 @@ def test_a_page_names_only_existing_files(page: Path) -> None:
 
     assert [path for path in linked if not path.exists()] == []
     assert [path for path in named if not ((ROOT / path).exists() or (HOME / path).exists())] == []
+
+
+def headings(page: Path) -> list[tuple[int, str]]:
+    """Return the level and the anchor of each heading, outside of blocks of code."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    found = re.findall(r"^(#+) (.+)$", text, re.MULTILINE)
+    return [
+        (len(marks), re.sub(r"[^\w -]", "", title.lower()).strip().replace(" ", "-"))
+        for marks, title in found
+    ]
+
+
+def test_a_link_into_a_page_leads_to_a_heading() -> None:
+    """So does the site, strictly; here it takes no time."""
+    anchors = {page.resolve(): {anchor for _, anchor in headings(page)} for page in PAGES}
+    lost = [
+        (page.name, target, anchor)
+        for page in PAGES
+        for target, anchor in re.findall(
+            r"\]\((?!https?:)([^)#]*)#([^)]+)\)", page.read_text(encoding="utf-8")
+        )
+        if anchor not in anchors[(page.parent / target).resolve() if target else page.resolve()]
+    ]
+
+    assert lost == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_heading_is_at_most_one_level_below_the_last(page: Path) -> None:
+    levels = [0, *(level for level, _ in headings(page))]
+
+    assert [after for before, after in pairwise(levels) if after > before + 1] == []
 
 
 def test_the_picture_of_the_house_names_only_existing_folders() -> None:

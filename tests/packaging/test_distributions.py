@@ -91,3 +91,13 @@ def test_the_description_of_a_public_project_leads_to_its_files() -> None:
         "![A page](https://example.com/tree/main/docs/a.png)\n\n"
         "[one](https://example.com/tree/main/docs/one.md), [other](https://example.com)"
     )
+
+
+def test_linter_and_type_checker_look_for_what_the_oldest_python_lacks(metadata: Message) -> None:
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    oldest = metadata["Requires-Python"].removeprefix(">=")
+    named = re.findall(r"Python :: (3\.\d+)", "\n".join(metadata.get_all("Classifier") or ()))
+
+    assert named[0] == oldest
+    assert f'target-version = "py{oldest.replace(".", "")}"' in project
+    assert f'python_version = "{oldest}"' in project
