@@ -19,11 +19,12 @@ from airflow_provider_batchlinux.operators._base import (
     marked_owner,
     runs_ended,
 )
-from airflow_provider_batchlinux.operators._pool_request import (
-    pool_request,
+from airflow_provider_batchlinux.operators._pool_checks import (
+    read_body,
     require_entra,
     require_management,
     secrets_hidden,
+    warn_of_risks,
 )
 from airflow_provider_batchlinux.operators._waiting import (
     DEFAULT_DEFERRABLE,
@@ -36,11 +37,10 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
-    from airflow_provider_batchlinux.client.pools.create import PoolRequest
     from airflow_provider_batchlinux.client.pools.release import Release
     from airflow_provider_batchlinux.client.transport.account import AccountSettings
     from airflow_provider_batchlinux.core.pools.changes import IfExists
-    from airflow_provider_batchlinux.core.pools.create_requests import CreatePoolRequest
+    from airflow_provider_batchlinux.core.pools.create_requests import CreatePoolRequest, PoolRequest
     from airflow_provider_batchlinux.core.pools.requests import DeletePoolRequest
     from airflow_provider_batchlinux.specs import (
         AutoscaleSpec,
@@ -295,7 +295,14 @@ class BatchLinuxCreatePoolOperator(BatchLinuxWaitingOperator["CreatePoolRequest"
         await super().take_back(client, context, trigger)
 
     def _begin(self, context: Context) -> None:
-        self._pool = pool_request(self, self.request, context, self.account, self.installation)
+        self._pool = self.request.of_task(
+            marked_owner(context, self.installation),
+            read_body(self, self.request.body, context),
+            id_prefix=self.account.id_prefix,
+            has_ended=runs_ended(context, [self.installation]),
+            now=datetime.now(timezone.utc),
+        )
+        warn_of_risks(self._pool.spec, self.account)
         self._is_last_try = is_last_try(context)
 
     async def _try_to_take_back(self, client: BatchLinuxClient) -> None:

@@ -7,9 +7,10 @@ import time
 from datetime import datetime, timezone
 
 from airflow_provider_batchlinux.client.api.batch import open_client
-from airflow_provider_batchlinux.client.pools.create import PoolRequest, ensure_pool
+from airflow_provider_batchlinux.client.pools.create import ensure_pool
 from airflow_provider_batchlinux.client.pools.readiness import NodesIdleWait
 from airflow_provider_batchlinux.client.waits.loop import WaitSchedule, wait_for
+from airflow_provider_batchlinux.core.pools.create_requests import PoolRequest
 from airflow_provider_batchlinux.core.pools.readiness.policy import ReadinessPolicy
 from airflow_provider_batchlinux.core.pools.spec.pool import PoolSpec
 from tests.bench.result import Limit, Result

@@ -19,11 +19,12 @@ from airflow_provider_batchlinux.core.pool_metadata import (
     metadata_of,
 )
 from airflow_provider_batchlinux.core.pools.changes.if_exists import Decision
+from airflow_provider_batchlinux.core.pools.create_requests import PoolRequest
 from airflow_provider_batchlinux.core.pools.repair import history_in, switched_off_formula, with_history
 from airflow_provider_batchlinux.exceptions import BatchRequestError
 
 if TYPE_CHECKING:
-    from airflow_provider_batchlinux.client.pools.create import PoolBackend, PoolRequest
+    from airflow_provider_batchlinux.client.pools.create import PoolBackend
 
 log = logging.getLogger(__name__)
 

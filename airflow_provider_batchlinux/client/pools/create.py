@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
 from enum import Enum
 from typing import Any
 
@@ -14,9 +13,9 @@ from airflow_provider_batchlinux.client.api.management import ManagementClient
 from airflow_provider_batchlinux.client.pools.adopt import change_pool, keep_pool
 from airflow_provider_batchlinux.client.pools.resolve import resolve_pool, warn_of_end_of_support
 from airflow_provider_batchlinux.core.images.resolve import ResolvedImage
-from airflow_provider_batchlinux.core.pool_metadata import MARKS_VERSION, Holder, PoolMarks, with_marks
-from airflow_provider_batchlinux.core.pools.changes import IfExists
+from airflow_provider_batchlinux.core.pool_metadata import MARKS_VERSION, Holder, PoolMarks
 from airflow_provider_batchlinux.core.pools.changes.if_exists import Action, decide
+from airflow_provider_batchlinux.core.pools.create_requests import PoolRequest
 from airflow_provider_batchlinux.core.pools.holding import holding_of
 from airflow_provider_batchlinux.core.pools.spec.definition import PoolDefinition
 from airflow_provider_batchlinux.exceptions import BatchConflictError, BatchRequestError
@@ -24,46 +23,6 @@ from airflow_provider_batchlinux.exceptions import BatchConflictError, BatchRequ
 log = logging.getLogger(__name__)
 
 _MANAGED = ("identity", "tags")
-
-
-@dataclass(frozen=True)
-class PoolRequest:
-    """
-    A pool to create or adopt.
-
-    :param spec: the pool.
-    :param owner: the task instance that requests it, recorded in the pool's metadata.
-    :param needed_until: until when its image must be supported.
-    :param expires_at: when it is no longer needed, recorded in its metadata; ``None`` for never.
-    :param now: the time of the request, with a time zone.
-    :param if_exists: what to do if a pool with this id exists.
-    :param has_ended: returns whether a Dag run is over, so that it does not use its pool any more.
-    :param preflight: check first, if the management plane is available, whether the pool can get its nodes.
-    :param max_node_hours: how many node-hours it may use, recorded in its metadata; ``None`` for any number.
-    :param delete_over_budget: whether it is deleted when it has used more, recorded in its metadata.
-    """
-
-    spec: PoolDefinition
-    owner: Mapping[str, str]
-    needed_until: datetime
-    expires_at: datetime | None
-    now: datetime
-    if_exists: IfExists = "reuse"
-    preflight: bool = False
-    has_ended: Callable[[Holder], bool] = lambda _holder: False
-    max_node_hours: float | None = None
-    delete_over_budget: bool = False
-
-    @property
-    def marks(self) -> PoolMarks:
-        """What the provider records about the pool when it creates it."""
-        return PoolMarks(
-            owner=self.owner,
-            fingerprint=self.spec.fingerprint(),
-            expires_at=self.expires_at,
-            max_node_hours=self.max_node_hours,
-            delete_over_budget=self.delete_over_budget,
-        )
 
 
 class Obstacle(Enum):
@@ -190,7 +149,7 @@ async def ensure_pool(
     """
     resolved = await resolve_pool(client, request, plane)
     backend = PoolBackend(client, plane, request.spec)
-    body = {**with_marks(resolved.body, request.marks), **backend.managed_parts}
+    body = {**request.marked(resolved.body), **backend.managed_parts}
     pool_id = request.spec.pool_id
     while (found := await _create_or_find(backend, body)) is not None:
         if _is_deleting(found):

@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
 from airflow_provider_batchlinux.client.api.management import ManagementClient
 from airflow_provider_batchlinux.core.images.catalog import SupportedImage
+from airflow_provider_batchlinux.core.pools.create_requests import PoolRequest
 from airflow_provider_batchlinux.core.pools.preflight import (
     USAGE_FIELDS,
     Findings,
@@ -21,9 +22,6 @@ from airflow_provider_batchlinux.core.pools.preflight import (
 )
 from airflow_provider_batchlinux.core.pools.validation.schema import rest_name
 from airflow_provider_batchlinux.exceptions import BatchLinuxError
-
-if TYPE_CHECKING:
-    from airflow_provider_batchlinux.client.pools.create import PoolRequest
 
 log = logging.getLogger(__name__)
 

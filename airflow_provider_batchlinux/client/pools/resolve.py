@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
 from airflow_provider_batchlinux.client.api.management import ManagementClient
@@ -23,6 +23,7 @@ from airflow_provider_batchlinux.core.images.resolve import (
 )
 from airflow_provider_batchlinux.core.instants import WARNED_BEFORE
 from airflow_provider_batchlinux.core.pools.changes.resize import unmet
+from airflow_provider_batchlinux.core.pools.create_requests import PoolRequest
 from airflow_provider_batchlinux.core.pools.preflight import Findings, Region
 from airflow_provider_batchlinux.core.snapshots import POOL_FIELDS, PoolSnapshot
 from airflow_provider_batchlinux.core.text import counted
@@ -31,9 +32,6 @@ from airflow_provider_batchlinux.core.vm_sizes.query import VmSizeQuery
 from airflow_provider_batchlinux.core.vm_sizes.retirement import retirement_warning
 from airflow_provider_batchlinux.core.vm_sizes.sizes import find_size
 from airflow_provider_batchlinux.exceptions import BatchQuotaError
-
-if TYPE_CHECKING:
-    from airflow_provider_batchlinux.client.pools.create import PoolRequest
 
 log = logging.getLogger(__name__)
 

@@ -1,12 +1,14 @@
-"""The request of the operator that creates a pool."""
+"""The request of the operator that creates a pool, as the parameters make it and as the client gets it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from pathlib import PurePath
-from typing import Annotated, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
+from airflow_provider_batchlinux.core.ids import derived_id
 from airflow_provider_batchlinux.core.images.query import ImageQuery
 from airflow_provider_batchlinux.core.parameters.kinds import (
     AnyText,
@@ -26,6 +28,7 @@ from airflow_provider_batchlinux.core.parameters.kinds import (
     text_of,
 )
 from airflow_provider_batchlinux.core.parameters.requests import WaitRequest
+from airflow_provider_batchlinux.core.pool_metadata import Holder, PoolMarks, with_marks
 from airflow_provider_batchlinux.core.pools.changes import IfExists
 from airflow_provider_batchlinux.core.pools.spec.containers import ContainerSpec
 from airflow_provider_batchlinux.core.pools.spec.definition import PoolDefinition
@@ -109,6 +112,46 @@ PoolId: TypeAlias = Annotated[str, Kind("an id", pool_id_of)]
 
 
 @dataclass(frozen=True)
+class PoolRequest:
+    """
+    A pool that a task instance creates or adopts.
+
+    :param spec: the pool.
+    :param owner: the task instance that requests it, recorded in the pool's metadata.
+    :param needed_until: until when its image must be supported.
+    :param expires_at: when it is no longer needed, recorded in its metadata; ``None`` for never.
+    :param now: the time of the request, with a time zone.
+    :param if_exists: what to do if a pool with this id exists.
+    :param has_ended: returns whether a Dag run is over, so that it does not use its pool any more.
+    :param preflight: check first, if the management plane is available, whether the pool can get its nodes.
+    :param max_node_hours: how many node-hours it may use, recorded in its metadata; ``None`` for any number.
+    :param delete_over_budget: whether it is deleted when it has used more, recorded in its metadata.
+    """
+
+    spec: PoolDefinition
+    owner: Mapping[str, str]
+    needed_until: datetime
+    expires_at: datetime | None
+    now: datetime
+    if_exists: IfExists = "reuse"
+    preflight: bool = False
+    has_ended: Callable[[Holder], bool] = lambda _holder: False
+    max_node_hours: float | None = None
+    delete_over_budget: bool = False
+
+    def marked(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the body that creates the pool, with what the provider records about it in its metadata."""
+        marks = PoolMarks(
+            owner=self.owner,
+            fingerprint=self.spec.fingerprint(),
+            expires_at=self.expires_at,
+            max_node_hours=self.max_node_hours,
+            delete_over_budget=self.delete_over_budget,
+        )
+        return with_marks(body, marks)
+
+
+@dataclass(frozen=True)
 class CreatePoolRequest(WaitRequest):
     """
     A pool to create or adopt, by parameters or by a body; each parameter is documented at the operator.
@@ -173,19 +216,50 @@ class CreatePoolRequest(WaitRequest):
                 found += str(error).splitlines()
         return found
 
-    def pool(self, derived_id: str, body: Mapping[str, object] | None) -> PoolDefinition:
+    def of_task(
+        self,
+        owner: Mapping[str, str],
+        body: Mapping[str, object] | None,
+        *,
+        id_prefix: str,
+        has_ended: Callable[[Holder], bool],
+        now: datetime,
+    ) -> PoolRequest:
+        """
+        Return the request of a task instance: the pool has an id, and its expiry is an instant.
+
+        :param owner: the task instance.
+        :param body: the body, read from its file if necessary; ``None`` without one.
+        :param id_prefix: what a derived id begins with.
+        :raises ValueError: if the pool cannot work; all problems, one a line.
+        """
+        expires_at = None if self.expires_in is None else now + timedelta(seconds=self.expires_in)
+        return PoolRequest(
+            spec=self.pool(derived_id(*owner.values(), prefix=id_prefix), body),
+            owner=owner,
+            needed_until=expires_at or now,
+            expires_at=expires_at,
+            now=now,
+            if_exists=self.if_exists,
+            preflight=self.preflight is not False,
+            has_ended=has_ended,
+            max_node_hours=self.max_node_hours,
+            delete_over_budget=self.delete_over_budget,
+        )
+
+    def pool(self, own_id: str, body: Mapping[str, object] | None) -> PoolDefinition:
         """
         Return the pool.
 
-        :param derived_id: its id if the request has none.
+        :param own_id: its id if the request has none.
         :param body: the body, read from its file if necessary; ``None`` without one.
         :raises ValueError: if it cannot work; all problems, one a line.
         """
         pool: PoolSpec | RawPool
         if body is None:
-            pool = self._spec(self.pool_id or derived_id)
+            pool = self._spec(self.pool_id or own_id)
         else:
-            pool_id = self.pool_id or str(body.get("id") or derived_id)
+            pool_id = self.pool_id or str(body.get("id") or own_id)
             pool = RawPool(body, pool_id, self.image, self.identities or (), self.tags or {})
         if _FINGERPRINT_PLACE in pool.pool_id:
             digest = pool.fingerprint()[-_FINGERPRINT_LENGTH:]

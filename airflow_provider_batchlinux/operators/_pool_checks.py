@@ -1,52 +1,31 @@
-"""Turn the rendered fields of the create operator into a request."""
+"""What the create operator does with its pool beyond the core: the file of a body, risks, secrets."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_batchlinux.core.ids import derived_id
-from airflow_provider_batchlinux.core.instants import expiry_of
 from airflow_provider_batchlinux.core.ssh_access import open_to_world
 from airflow_provider_batchlinux.exceptions import BatchLinuxError
-from airflow_provider_batchlinux.operators._base import marked_owner, runs_ended
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
     from airflow.sdk.bases.operator import BaseOperator
 
-    from airflow_provider_batchlinux.client.pools.create import PoolRequest
     from airflow_provider_batchlinux.client.transport.account import AccountSettings
-    from airflow_provider_batchlinux.core.pools.create_requests import CreatePoolRequest
     from airflow_provider_batchlinux.core.pools.spec.definition import PoolDefinition
 
 log = logging.getLogger(__name__)
 
 
-def pool_request(
-    operator: BaseOperator,
-    request: CreatePoolRequest,
-    context: Context,
-    settings: AccountSettings,
-    installation: str,
-) -> PoolRequest:
+def warn_of_risks(pool: PoolDefinition, settings: AccountSettings) -> None:
     """
-    Return what the client needs to create the pool of a task instance.
+    Log warnings about a pool.
 
-    :param operator: renders the file of a body.
-    :param installation: the id of this Airflow.
-    :raises ValueError: if the pool cannot work; all problems, one a line.
+    :raises ValueError: if it is open to the whole Internet, and the connection forbids that.
     """
-    from airflow_provider_batchlinux.client.pools.create import PoolRequest
-
-    now = datetime.now(timezone.utc)
-    expires_at = expiry_of(request.expires_in, None, now) if request.expires_in is not None else None
-    owner = marked_owner(context, installation)
-    body = _body_from(operator, request.body, context) if request.body is not None else None
-    pool = request.pool(derived_id(*owner.values(), prefix=settings.id_prefix), body)
     for warning in pool.warnings():
         log.warning("%s It is sent to the service as it is.", warning)
     if (risk := open_to_world(pool.to_rest())) is not None:
@@ -54,18 +33,6 @@ def pool_request(
             msg = f"{risk} forbid_open_ssh refuses that: list the networks that need access in ssh_from."
             raise ValueError(msg)
         log.warning("Pool %r: %s List the networks that need access in ssh_from.", pool.pool_id, risk)
-    return PoolRequest(
-        spec=pool,
-        owner=owner,
-        has_ended=runs_ended(context, [installation]),
-        needed_until=expires_at or now,
-        expires_at=expires_at,
-        now=now,
-        if_exists=request.if_exists,
-        preflight=request.preflight is not False,
-        max_node_hours=request.max_node_hours,
-        delete_over_budget=request.delete_over_budget,
-    )
 
 
 def require_entra(pool: PoolDefinition, settings: AccountSettings) -> None:
@@ -125,19 +92,21 @@ def secrets_hidden(pool: PoolDefinition) -> Iterator[None]:
         raise
 
 
-def _body_from(
-    operator: BaseOperator, body: str | Mapping[str, object], context: Context
-) -> Mapping[str, object]:
+def read_body(
+    operator: BaseOperator, body: str | Mapping[str, object] | None, context: Context
+) -> Mapping[str, object] | None:
     """
     Return the REST body.
 
     A file is rendered here, and not with the other fields, so that Airflow stores no secret of it.
 
-    :param body: the body, or the name of its file, which Airflow's template search path finds.
+    :param operator: renders the file.
+    :param body: the body, or the name of its file, which Airflow's template search path finds; ``None`` if
+        the pool is given by parameters.
     :raises ValueError: if there is no such file, or it contains no body.
     """
     content = _file_content(operator, body, context) if isinstance(body, str) else body
-    if isinstance(content, Mapping):
+    if body is None or isinstance(content, Mapping):
         return content
     msg = f"body{f'={body!r}' if isinstance(body, str) else ''} contains no mapping of properties."
     raise ValueError(msg)
