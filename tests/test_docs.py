@@ -23,6 +23,7 @@ import airflow_provider_batchlinux as package
 from airflow_provider_batchlinux import exceptions, specs
 from airflow_provider_batchlinux._metrics import FAILURES, NODE_HOURS, PREEMPTIONS, REPAIRS, TIMINGS, USED
 from airflow_provider_batchlinux.client.transport.account import AuthKind
+from airflow_provider_batchlinux.core.pool_metadata import METADATA_PREFIX
 from airflow_provider_batchlinux.emulator import EmulatorControl
 from airflow_provider_batchlinux.get_provider_info import get_provider_info
 from airflow_provider_batchlinux.hooks.batch_linux import BatchLinuxHook
@@ -340,6 +341,22 @@ def test_the_picture_of_the_house_names_only_existing_folders() -> None:
 
     assert len(named) > 20
     assert named - {path.name for path in HOME.rglob("*") if path.is_dir()} == set()
+
+
+def test_a_parameter_is_followed_to_the_wire_in_at_most_six_files() -> None:
+    """Each file has the names that the table of docs/architecture.md gives of it."""
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    rows = [
+        re.findall(r"`([^`]+)`", row)
+        for row in page.partition("## Follow one parameter")[2].partition("\n## ")[0].splitlines()
+        if row.startswith("| `")
+    ]
+
+    assert 0 < len(rows) <= 6
+    for file, *names in rows:
+        text = (HOME / file).read_text(encoding="utf-8")
+        missing = [name for name in names if name.removeprefix(METADATA_PREFIX) not in text]
+        assert (names != [], missing) == (True, []), file
 
 
 def test_the_changelog_begins_with_this_version() -> None:

@@ -38,14 +38,20 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class _FunctionOperator(DecoratedOperator, BatchLinuxTaskOperator):
-    """Run a function on a node."""
+class _DecoratedTaskOperator(DecoratedOperator, BatchLinuxTaskOperator):
+    """The base of what runs on a node and comes from a function."""
 
-    custom_operator_name = "@task.batch_linux"
+    # Airflow takes those of the first base alone.
     template_fields_renderers: ClassVar[dict[str, str]] = {
         **BatchLinuxTaskOperator.template_fields_renderers,
         **DecoratedOperator.template_fields_renderers,
     }
+
+
+class _FunctionOperator(_DecoratedTaskOperator):
+    """Run a function on a node."""
+
+    custom_operator_name = "@task.batch_linux"
 
     def __init__(
         self,
@@ -127,14 +133,10 @@ class _FunctionOperator(DecoratedOperator, BatchLinuxTaskOperator):
         )
 
 
-class _CommandOperator(DecoratedOperator, BatchLinuxTaskOperator):
+class _CommandOperator(_DecoratedTaskOperator):
     """Run the command that a function returns on a node."""
 
     custom_operator_name = "@task.batch_linux_cmd"
-    template_fields_renderers: ClassVar[dict[str, str]] = {
-        **BatchLinuxTaskOperator.template_fields_renderers,
-        **DecoratedOperator.template_fields_renderers,
-    }
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(command="the function returns it", **kwargs)

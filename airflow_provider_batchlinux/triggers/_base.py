@@ -292,12 +292,12 @@ class BatchLinuxTrigger(BaseTrigger):
     def _result_at(self, account: SharedAccount) -> Awaitable[dict[str, Any]]:
         """Wait on the triggerer, with a client that is shared by all waits of the account."""
         from airflow_provider_batchlinux.client.waits.loop import wait_for
-        from airflow_provider_batchlinux.client.waits.watching import wait_at_poller
+        from airflow_provider_batchlinux.client.waits.watching import WatchedClient, wait_at_poller
 
-        schedule = self.schedule(first_wait=self.first_wait)
+        client, schedule = account.client, self.schedule(first_wait=self.first_wait)
         if self.followed_pool is None:
-            return wait_for(self.wait(account.client), schedule)
-        return wait_at_poller(account, self.followed_pool, self.wait, schedule)
+            return wait_for(self.wait(client), schedule)
+        return wait_at_poller(client, account.pools, WatchedClient, self.followed_pool, self.wait, schedule)
 
 
 class BatchLinuxPoolTrigger(BatchLinuxTrigger):

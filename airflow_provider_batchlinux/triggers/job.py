@@ -76,9 +76,12 @@ class BatchLinuxJobTrigger(BatchLinuxSubmittedTrigger):
         )
 
     def _result_at(self, account: SharedAccount) -> Awaitable[dict[str, Any]]:
-        from airflow_provider_batchlinux.client.waits.watching import wait_for_commands
+        from airflow_provider_batchlinux.client.waits.watching import WatchedCountsClient, wait_at_poller
 
-        return wait_for_commands(account, self.job_id, self.wait, self.schedule(first_wait=self.first_wait))
+        schedule = self.schedule(first_wait=self.first_wait)
+        return wait_at_poller(
+            account.client, account.counts, WatchedCountsClient, self.job_id, self.wait, schedule
+        )
 
     @property
     def uncancelled(self) -> str:
@@ -143,6 +146,9 @@ class BatchLinuxJobOutcomeTrigger(BatchLinuxTrigger):
         )
 
     def _result_at(self, account: SharedAccount) -> Awaitable[dict[str, Any]]:
-        from airflow_provider_batchlinux.client.waits.watching import wait_for_commands
+        from airflow_provider_batchlinux.client.waits.watching import WatchedCountsClient, wait_at_poller
 
-        return wait_for_commands(account, self.job_id, self.wait, self.schedule(first_wait=self.first_wait))
+        schedule = self.schedule(first_wait=self.first_wait)
+        return wait_at_poller(
+            account.client, account.counts, WatchedCountsClient, self.job_id, self.wait, schedule
+        )

@@ -81,9 +81,12 @@ class BatchLinuxTaskTrigger(BatchLinuxSubmittedTrigger):
         return await super().run_on_worker(client, block=block)
 
     def _result_at(self, account: SharedAccount) -> Awaitable[dict[str, Any]]:
-        from airflow_provider_batchlinux.client.waits.watching import wait_for_job
+        from airflow_provider_batchlinux.client.waits.watching import WatchedJobClient, wait_at_poller
 
-        return wait_for_job(account, self.job_id, self.wait, self.schedule(first_wait=self.first_wait))
+        schedule = self.schedule(first_wait=self.first_wait)
+        return wait_at_poller(
+            account.client, account.jobs, WatchedJobClient, self.job_id, self.wait, schedule
+        )
 
     @property
     def uncancelled(self) -> str:

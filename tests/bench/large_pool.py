@@ -14,7 +14,7 @@ from airflow_provider_batchlinux.client.pools.readiness import NodesIdleWait
 from airflow_provider_batchlinux.client.transport.account import AccountSettings, AuthKind
 from airflow_provider_batchlinux.client.waits.loop import WaitSchedule
 from airflow_provider_batchlinux.client.waits.shared_account import acquire_account
-from airflow_provider_batchlinux.client.waits.watching import wait_at_poller
+from airflow_provider_batchlinux.client.waits.watching import WatchedClient, wait_at_poller
 from airflow_provider_batchlinux.core.pools.readiness.policy import ReadinessPolicy
 from airflow_provider_batchlinux.emulator import EmulatorOptions, RunningEmulator, run_emulator
 from tests.bench.metered import Meter, metered
@@ -99,11 +99,15 @@ async def _wait(emulator: RunningEmulator, meter: Meter, settings: AccountSettin
     """Wait by the shared poller while the service's clock advances, and return the bytes of one poll."""
     polls = []
     async with acquire_account(settings) as account:
-        waiting = asyncio.ensure_future(wait_at_poller(account, POOL, _wait_of, WaitSchedule(INTERVAL)))
+        waiting = asyncio.ensure_future(
+            wait_at_poller(
+                account.client, account.pools, WatchedClient, POOL, _wait_of, WaitSchedule(INTERVAL)
+            )
+        )
         while not waiting.done():
-            received, turn = meter.received, account.poller.turn
+            received, turn = meter.received, account.pools.turn
             await asyncio.wait([waiting], timeout=INTERVAL)
-            if turns := account.poller.turn - turn:
+            if turns := account.pools.turn - turn:
                 polls.append((meter.received - received) / turns)
             await asyncio.to_thread(emulator.control.advance, STEP)
         await waiting

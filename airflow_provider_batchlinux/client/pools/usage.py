@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 from typing import NamedTuple
@@ -63,12 +64,10 @@ async def record_usages(client: BatchLinuxClient, pools: Sequence[OwnedPool]) ->
 
     async def record(pool: OwnedPool) -> None:
         usage = pool.usage.usage
-        try:
+        with _not_recorded_is_a_warning(pool.pool_id):
             await change_metadata(
                 client, pool.pool_id, lambda metadata: usage.merged(Usage.read(metadata)).update(metadata)
             )
-        except BatchLinuxError as error:
-            log.warning("What pool %r has used could not be recorded: %s", pool.pool_id, error)
 
     used = [pool for pool in pools if pool.nodes]
     await fan_out(used, record, max_concurrency=_MAX_CONCURRENCY)
@@ -84,7 +83,7 @@ async def record_usage(client: BatchLinuxClient, pool_id: str, look: Look | None
     :param look: the nodes; ``None`` lists them.
     :return: the usage; ``None`` if the pool does not exist, or the service could not be asked.
     """
-    try:
+    with _not_recorded_is_a_warning(pool_id):
         nodes, at = look or await look_at(client, pool_id)
         after = await change_metadata(
             client,
@@ -99,7 +98,13 @@ async def record_usage(client: BatchLinuxClient, pool_id: str, look: Look | None
             log.warning("Pool %r is being deleted: %s.", pool_id, found.excess)
         elif found.excess is not None:
             log.warning("Pool %r is over its budget: %s.", pool_id, found.excess)
+        return found
+    return None
+
+
+@contextmanager
+def _not_recorded_is_a_warning(pool_id: str) -> Iterator[None]:
+    try:
+        yield
     except BatchLinuxError as error:
         log.warning("What pool %r has used could not be recorded: %s", pool_id, error)
-        return None
-    return found

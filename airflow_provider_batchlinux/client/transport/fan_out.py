@@ -1,10 +1,12 @@
-"""Run many calls concurrently, up to a limit, and keep every result."""
+"""Run many calls concurrently, up to a limit, and keep every result or every error."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import TypeVar
+
+from airflow_provider_batchlinux.exceptions import BatchAuthenticationError, BatchRequestError
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -34,3 +36,25 @@ async def fan_out(items: Iterable[T], work: Callable[[T], Awaitable[R]], *, max_
             task.cancel()
         await asyncio.gather(*workers, return_exceptions=True)
     return [results[position] for position in sorted(results)]
+
+
+async def read_each(
+    ids: Sequence[str], read: Callable[[str], Awaitable[R]], *, max_concurrency: int
+) -> dict[str, R | BatchRequestError]:
+    """
+    Read every subject, and return for each what was read, or why the service refused it.
+
+    Such an error is that of one subject, for example an id that the service does not accept. Refused
+    credentials concern all of them, and are raised.
+    """
+
+    async def one(subject_id: str) -> R | BatchRequestError:
+        try:
+            return await read(subject_id)
+        except BatchAuthenticationError:
+            raise
+        except BatchRequestError as error:
+            return error
+
+    found = await fan_out(ids, one, max_concurrency=max_concurrency)
+    return dict(zip(ids, found, strict=True))

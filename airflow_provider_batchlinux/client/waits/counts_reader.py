@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
-from airflow_provider_batchlinux.client.transport.fan_out import fan_out
+from airflow_provider_batchlinux.client.transport.fan_out import read_each
 from airflow_provider_batchlinux.core.tasks.records import TaskCounts
-from airflow_provider_batchlinux.exceptions import BatchAuthenticationError, BatchRequestError
+from airflow_provider_batchlinux.exceptions import BatchRequestError
 
 _MOST_READ = 20
 """Jobs that a turn asks for; more are read in turn."""
@@ -58,21 +58,8 @@ class CountsReader:
         unread = sum(job_id not in self._newest for job_id in ids)
         asked = asked[: max(_MOST_READ, unread)]
 
-        async def read(job_id: str) -> CountsReading:
-            return await self._read(job_id, turn)
-
-        readings = await fan_out(asked, read, max_concurrency=_MAX_CONCURRENCY)
-        self._newest |= dict(zip(asked, readings, strict=True))
-        return {job_id: self._at(job_id, turn) for job_id in ids}
-
-    async def _read(self, job_id: str, turn: int) -> CountsReading:
-        try:
-            return CountsReading(await self._client.task_counts(job_id), turn)
-        except BatchAuthenticationError:
-            raise
-        except BatchRequestError as error:  # of this job alone
-            return CountsReading(None, turn, error)
-
-    def _at(self, job_id: str, turn: int) -> CountsReading:
-        newest = self._newest[job_id]
-        return CountsReading(newest.counts, turn, newest.error)
+        found = await read_each(asked, self._client.task_counts, max_concurrency=_MAX_CONCURRENCY)
+        for job_id, one in found.items():
+            counts, error = (None, one) if isinstance(one, BatchRequestError) else (one, None)
+            self._newest[job_id] = CountsReading(counts, turn, error)
+        return {job_id: replace(self._newest[job_id], turn=turn) for job_id in ids}

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from itertools import takewhile
 
 from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
-from airflow_provider_batchlinux.client.transport.fan_out import fan_out
+from airflow_provider_batchlinux.client.transport.fan_out import read_each
 from airflow_provider_batchlinux.core.tasks.task import TASK_ID, TaskSnapshot
-from airflow_provider_batchlinux.exceptions import BatchAuthenticationError, BatchRequestError
+from airflow_provider_batchlinux.exceptions import BatchRequestError
 
 FOLLOWED = 20
 """Commands that are each asked for, and whose output is followed; more are listed together."""
@@ -100,17 +100,15 @@ class JobReader:
         }
 
     async def _exact(self, ids: Sequence[str], turn: int) -> dict[str, JobReading]:
-        async def one(job_id: str) -> JobReading:
-            try:
-                task = await self._client.find_task(job_id, TASK_ID)
-            except BatchAuthenticationError:
-                raise
-            except BatchRequestError as error:  # of this job alone
-                return JobReading(None, False, turn, is_exact=True, error=error)
-            return JobReading(task, task is None, turn, is_exact=True)
-
-        readings = await fan_out(ids, one, max_concurrency=_MAX_CONCURRENCY)
-        return dict(zip(ids, readings, strict=True))
+        found = await read_each(
+            ids, lambda job_id: self._client.find_task(job_id, TASK_ID), max_concurrency=_MAX_CONCURRENCY
+        )
+        return {
+            job_id: JobReading(None, False, turn, is_exact=True, error=one)
+            if isinstance(one, BatchRequestError)
+            else JobReading(one, one is None, turn, is_exact=True)
+            for job_id, one in found.items()
+        }
 
     async def _listed(self, ids: Sequence[str]) -> tuple[set[str], set[str]]:
         """Return the keys of the jobs that still run their commands, and of some to ask for in any case."""

@@ -10,10 +10,7 @@ from collections.abc import Callable, Coroutine, Hashable, Iterable, Mapping, Se
 from contextvars import Context
 from typing import Any, Generic, Protocol, TypeVar
 
-from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
-from airflow_provider_batchlinux.client.waits.reader import PoolReader, PoolReading
 from airflow_provider_batchlinux.core.poll_interval import interval_after, rest_after
-from airflow_provider_batchlinux.core.snapshots import NodeSnapshot
 from airflow_provider_batchlinux.exceptions import BatchRequestError, WaitTimeoutError
 
 log = logging.getLogger(__name__)
@@ -435,43 +432,3 @@ class Poller(Generic[R]):
 
     def _now(self) -> float:
         return asyncio.get_running_loop().time()
-
-
-class PoolWatch(Watch[PoolReading]):
-    """One wait's view of its pool."""
-
-    def __init__(self, client: BatchLinuxClient, *arguments: Any) -> None:
-        super().__init__(*arguments)
-        self._client = client
-
-    async def __aenter__(self) -> PoolWatch:
-        await super().__aenter__()
-        return self
-
-    async def nodes(self, where: str | None) -> list[NodeSnapshot]:
-        """Return the exact list of nodes, requested once for all waits that ask after the same reading."""
-        return list(await self.once(where, lambda: self._client.list_nodes(self.subject_id, where=where)))
-
-
-class PoolPoller(Poller[PoolReading]):
-    """
-    The poller of the pools of an account: a turn costs the same for one node or ten thousand.
-
-    :param client: the account's open client.
-    """
-
-    def __init__(self, client: BatchLinuxClient) -> None:
-        super().__init__(PoolReader(client))
-        self._client = client
-
-    def watch(
-        self,
-        subject_id: str,
-        interval: float,
-        left: Callable[[], float | None] = lambda: None,
-        *,
-        soonest: float | None = None,
-        age: float = 0.0,
-    ) -> PoolWatch:
-        """Return a watch of a pool; see :meth:`Poller.watch`."""
-        return PoolWatch(self._client, self, subject_id, interval, left, soonest, age)

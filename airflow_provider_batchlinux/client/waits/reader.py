@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 
 from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
 from airflow_provider_batchlinux.client.api.calls import Body
-from airflow_provider_batchlinux.client.transport.fan_out import fan_out
+from airflow_provider_batchlinux.client.transport.fan_out import read_each
 from airflow_provider_batchlinux.core.pool_metadata import metadata_of
 from airflow_provider_batchlinux.core.snapshots import POOL_FIELDS, PoolSnapshot
-from airflow_provider_batchlinux.exceptions import BatchAuthenticationError, BatchRequestError
+from airflow_provider_batchlinux.exceptions import BatchRequestError
 
 _NAMED = 10
 """Pools that one request names in its filter; for more, all pools of the account are listed."""
@@ -73,8 +73,9 @@ class PoolReader:
         :param turn: the turn of the poller, for the readings.
         :param watched: the number of pools that are watched.
         """
-        errors: dict[str, BatchRequestError] = {}
-        bodies = await self._bodies(pool_ids, errors)
+        found = await self._bodies(pool_ids)
+        errors = {name: one for name, one in found.items() if isinstance(one, BatchRequestError)}
+        bodies = {name: None if isinstance(one, BatchRequestError) else one for name, one in found.items()}
         pools = {name: PoolSnapshot.from_rest(body) for name, body in bodies.items() if body is not None}
         counts = await self._counts([name for name, pool in pools.items() if pool.current])
         return {
@@ -89,25 +90,16 @@ class PoolReader:
             for name, body in bodies.items()
         }
 
-    async def _bodies(
-        self, pool_ids: Sequence[str], errors: dict[str, BatchRequestError]
-    ) -> dict[str, Body | None]:
+    async def _bodies(self, pool_ids: Sequence[str]) -> dict[str, Body | BatchRequestError | None]:
         listed = await self._listed(pool_ids)
 
         async def body_of(pool_id: str) -> Body | None:
             if pool_id.lower() in listed:
                 return listed[pool_id.lower()]
             # Whether a list may be stale is not documented: only the pool's URL shows that it does not exist.
-            try:
-                return await self._client.find_pool_body(pool_id, POOL_FIELDS)
-            except BatchAuthenticationError:
-                raise
-            except BatchRequestError as error:  # of this pool alone, such as an id that the service refuses
-                errors[pool_id] = error
-                return None
+            return await self._client.find_pool_body(pool_id, POOL_FIELDS)
 
-        bodies = await fan_out(pool_ids, body_of, max_concurrency=_MAX_CONCURRENCY)
-        return dict(zip(pool_ids, bodies, strict=True))
+        return await read_each(pool_ids, body_of, max_concurrency=_MAX_CONCURRENCY)
 
     async def _listed(self, pool_ids: Sequence[str]) -> dict[str, Body]:
         if len(pool_ids) < 2:

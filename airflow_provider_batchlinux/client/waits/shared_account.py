@@ -13,7 +13,8 @@ from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient, open_
 from airflow_provider_batchlinux.client.transport.account import AccountSettings
 from airflow_provider_batchlinux.client.waits.counts_reader import CountsReader, CountsReading
 from airflow_provider_batchlinux.client.waits.job_reader import JobReader, JobReading
-from airflow_provider_batchlinux.client.waits.poller import Poller, PoolPoller
+from airflow_provider_batchlinux.client.waits.poller import Poller
+from airflow_provider_batchlinux.client.waits.reader import PoolReader, PoolReading
 from airflow_provider_batchlinux.client.waits.room import RoomReader, RoomReading
 from airflow_provider_batchlinux.core.room import Room, RoomKind
 from airflow_provider_batchlinux.exceptions import BatchAuthenticationError, BatchUnreachableError
@@ -32,7 +33,7 @@ class SharedAccount:
     def __init__(self, settings: AccountSettings, client: BatchLinuxClient) -> None:
         self.settings = settings
         self.client = client
-        self.poller = PoolPoller(client)
+        self.pools: Poller[PoolReading] = Poller(PoolReader(client))
         self.jobs: Poller[JobReading] = Poller(JobReader(client))
         self.counts: Poller[CountsReading] = Poller(CountsReader(client))
         self.rooms: Poller[RoomReading] = Poller(RoomReader(client))

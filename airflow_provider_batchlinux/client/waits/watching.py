@@ -12,7 +12,8 @@ from airflow_provider_batchlinux.client.transport.retry import RetryPolicy
 from airflow_provider_batchlinux.client.waits.counts_reader import CountsReading
 from airflow_provider_batchlinux.client.waits.job_reader import JobReading
 from airflow_provider_batchlinux.client.waits.loop import Wait, WaitSchedule, wait_for
-from airflow_provider_batchlinux.client.waits.poller import HEARTBEATS, PoolWatch, Watch
+from airflow_provider_batchlinux.client.waits.poller import HEARTBEATS, Poller, Reading, Watch
+from airflow_provider_batchlinux.client.waits.reader import PoolReading
 from airflow_provider_batchlinux.client.waits.room import RoomReading, RoomWait
 from airflow_provider_batchlinux.client.waits.shared_account import SharedAccount
 from airflow_provider_batchlinux.core.room import RoomKind
@@ -21,6 +22,7 @@ from airflow_provider_batchlinux.core.tasks.records import TaskCounts
 from airflow_provider_batchlinux.core.tasks.task import TaskSnapshot
 
 T = TypeVar("T")
+R = TypeVar("R", bound=Reading)
 
 
 class WatchedClient(BatchLinuxClient):
@@ -35,10 +37,11 @@ class WatchedClient(BatchLinuxClient):
     :param watch: the wait's watch at the poller.
     """
 
-    def __init__(self, client: BatchLinuxClient, watch: PoolWatch) -> None:
+    def __init__(self, client: BatchLinuxClient, watch: Watch[PoolReading]) -> None:
         super().__init__(
             client.sdk, _ObservedRetry(**vars(client.retry), on_request=watch.invalidate), client.clock
         )
+        self._client = client
         self._watch = watch
 
     async def find_pool(self, pool_id: str) -> PoolSnapshot | None:
@@ -63,7 +66,7 @@ class WatchedClient(BatchLinuxClient):
         """Return the exact list of nodes, together with all waits that ask the same now."""
         if not self._follows(pool_id):
             return await super().list_nodes(pool_id, where=where)
-        return await self._watch.nodes(where)
+        return list(await self._watch.once(where, lambda: self._client.list_nodes(pool_id, where=where)))
 
     def _follows(self, pool_id: str) -> bool:
         return pool_id.lower() == self._watch.key
@@ -117,35 +120,25 @@ class WatchedCountsClient(BatchLinuxClient):
 
 
 async def wait_at_poller(
-    account: SharedAccount, pool_id: str, wait_of: Callable[[BatchLinuxClient], Wait], pace: WaitSchedule
+    client: BatchLinuxClient,
+    poller: Poller[R],
+    client_of: Callable[[BatchLinuxClient, Watch[R]], BatchLinuxClient],
+    subject_id: str,
+    wait_of: Callable[[BatchLinuxClient], Wait],
+    pace: WaitSchedule,
 ) -> dict[str, Any]:
     """
-    Wait for something about a pool; poll when the account's poller has something new.
+    Wait for something about a pool or a job; poll when the account's poller has something new.
 
+    :param client: the account's open client.
+    :param client_of: the class of the client that answers from the readings of the poller.
+    :param subject_id: the id of the pool or job.
     :param wait_of: returns the wait, given the client that it polls with.
     :param pace: how often the wait would poll on its own.
     """
-    watch = account.poller.watch(pool_id, pace.interval, pace.left, soonest=pace.soonest, age=pace.age)
+    watch = poller.watch(subject_id, pace.interval, pace.left, soonest=pace.soonest, age=pace.age)
     async with watch:
-        return await _wait_with(watch, wait_of(WatchedClient(account.client, watch)), pace)
-
-
-async def wait_for_job(
-    account: SharedAccount, job_id: str, wait_of: Callable[[BatchLinuxClient], Wait], pace: WaitSchedule
-) -> dict[str, Any]:
-    """Wait for the command of a job, as :func:`wait_at_poller` for a pool."""
-    watch = account.jobs.watch(job_id, pace.interval, pace.left, soonest=pace.soonest, age=pace.age)
-    async with watch:
-        return await _wait_with(watch, wait_of(WatchedJobClient(account.client, watch)), pace)
-
-
-async def wait_for_commands(
-    account: SharedAccount, job_id: str, wait_of: Callable[[BatchLinuxClient], Wait], pace: WaitSchedule
-) -> dict[str, Any]:
-    """Wait for the many commands of a job, as :func:`wait_at_poller` for a pool."""
-    watch = account.counts.watch(job_id, pace.interval, pace.left, soonest=pace.soonest, age=pace.age)
-    async with watch:
-        return await _wait_with(watch, wait_of(WatchedCountsClient(account.client, watch)), pace)
+        return await _wait_with(watch, wait_of(client_of(client, watch)), pace)
 
 
 async def wait_for_room(account: SharedAccount, kind: RoomKind, pace: WaitSchedule) -> dict[str, Any]:

@@ -6,13 +6,15 @@ import asyncio
 import contextlib
 from collections import Counter
 from collections.abc import Awaitable
+from functools import partial
 from typing import Any, cast
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_batchlinux.client.waits.poller import PoolPoller, PoolWatch
+from airflow_provider_batchlinux.client.waits.poller import Poller, Watch
+from airflow_provider_batchlinux.client.waits.reader import PoolReader, PoolReading
 from airflow_provider_batchlinux.exceptions import (
     BatchAuthenticationError,
     BatchRequestError,
@@ -26,11 +28,11 @@ BOOTING = {"starting": 1}
 IDLE = {"idle": 1}
 
 
-def polled(account: PoolsInMemory) -> PoolPoller:
-    return PoolPoller(cast(Any, account))
+def polled(account: PoolsInMemory) -> Poller[PoolReading]:
+    return Poller(PoolReader(cast(Any, account)))
 
 
-async def seen_idle(watch: PoolWatch, longest: float = 1000.0) -> float:
+async def seen_idle(watch: Watch[PoolReading], longest: float = 1000.0) -> float:
     """Look until the pool has an idle node, and give when that was seen."""
     async with watch:
         while "idle" not in (await watch.reading()).counts:
@@ -104,7 +106,7 @@ def test_the_shortest_interval_rules_while_it_is_there() -> None:
     account = PoolsInMemory({"slow": BOOTING, "fast": BOOTING})
     poller = polled(account)
 
-    async def leave_at(watch: PoolWatch, moment: float) -> None:
+    async def leave_at(watch: Watch[PoolReading], moment: float) -> None:
         async with watch:
             await at(moment)
 
@@ -166,7 +168,7 @@ def test_only_waits_on_a_pool_that_changed_are_woken() -> None:
     account = PoolsInMemory({"etl": BOOTING, "other": BOOTING})
     poller = polled(account)
 
-    async def wakes(watch: PoolWatch) -> int:
+    async def wakes(watch: Watch[PoolReading]) -> int:
         count = 0
         async with watch:
             await watch.reading()
@@ -189,9 +191,9 @@ def test_the_exact_list_is_asked_once_for_all_waits_and_wakes_them_at_the_next_t
     account = PoolsInMemory({"etl": IDLE}, delay=0.5)
     poller = polled(account)
 
-    async def confirm(watch: PoolWatch) -> tuple[int, bool]:
+    async def confirm(watch: Watch[PoolReading]) -> tuple[int, bool]:
         async with watch:
-            nodes = await watch.nodes(None)
+            nodes = await watch.once(None, partial(account.list_nodes, watch.subject_id, where=None))
             return len(nodes), await watch.until_woken(100)
 
     assert together(*(confirm(poller.watch("etl", 30)) for _ in range(50))) == [(1, True)] * 50
@@ -274,7 +276,7 @@ class TestEnds:
 
         async def confirm() -> int:
             async with poller.watch("etl", 30) as watch:
-                return len(await watch.nodes(None))
+                return len(await watch.once(None, partial(account.list_nodes, watch.subject_id, where=None)))
 
         async def scenario() -> None:
             first, second = asyncio.ensure_future(confirm()), asyncio.ensure_future(confirm())

@@ -166,6 +166,6 @@ def test_the_end_of_the_loop_closes_the_client() -> None:
 def test_no_secret_shows_in_what_is_shared() -> None:
     async def scenario() -> str:
         async with acquire_account(SETTINGS, Door()) as account:
-            return repr([account, vars(account), vars(account.poller)])
+            return repr([account, vars(account), vars(account.pools)])
 
     assert KEY not in run_virtually(scenario())
