@@ -29,8 +29,9 @@ $(VENV)/.ready: requirements.lock pyproject.toml airflow_provider_batchlinux/__i
 demo: $(VENV)/.ready ## Run two example Dags on the embedded service, log in over SSH, print a report
 	@$(BIN)/python -m tests.demo
 
+# Three at a time: tests also wait, for programs that they start.
 test: $(VENV)/.ready ## Run all tests on two cores
-	$(BIN)/python -m pytest -q --numprocesses 2
+	$(BIN)/python -m pytest -q --numprocesses 3
 
 e2e: $(VENV)/.ready $(if $(DB),$(VENV)/.$(DB)) ## Run the Dags in `airflow standalone`, interrupt its processes (takes minutes); DB=postgres
 	E2E_DATABASE=$(or $(DB),sqlite) $(BIN)/python -m pytest -q tests/e2e
@@ -114,7 +115,7 @@ $(RELEASE)/.ready: pyproject.toml
 	touch $@
 
 floor: $(FLOOR)/.ready ## Run all tests with the oldest supported Airflow
-	$(FLOOR)/bin/python -m pytest -q --numprocesses 2
+	$(FLOOR)/bin/python -m pytest -q --numprocesses 3
 
 $(FLOOR)/.ready: requirements-floor.lock pyproject.toml airflow_provider_batchlinux/__init__.py
 	$(PYTHON) -m venv $(FLOOR)

@@ -7,7 +7,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_batchlinux.cli.terminal.account import add_account_options, hook_and_settings
-from airflow_provider_batchlinux.cli.terminal.output import add_json, print_json, print_table
+from airflow_provider_batchlinux.cli.terminal.output import add_json, print_list
 
 if TYPE_CHECKING:
     from airflow_provider_batchlinux.core.images.catalog import SupportedImage
@@ -40,13 +40,15 @@ def _run(options: Namespace) -> int:
     chosen, rows = None, _listed(images, now, with_all=options.all)
     if options.name:
         chosen, rows = _resolved(options, images, now)
-    if options.json:
-        print_json([_plain(image) for image in rows])
-        return 0
     # Without a name, none is chosen, and the column of the mark is left out.
     first = 0 if options.name else 1
-    print_table(_HEADER[first:], [_cells(image, is_chosen=image == chosen)[first:] for image in rows])
-    return 0
+    return print_list(
+        options,
+        rows,
+        _HEADER[first:],
+        lambda image: _cells(image, is_chosen=image == chosen)[first:],
+        _plain,
+    )
 
 
 def _listed(images: list[SupportedImage], now: datetime, *, with_all: bool) -> list[SupportedImage]:

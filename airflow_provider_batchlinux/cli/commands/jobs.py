@@ -16,7 +16,7 @@ from airflow_provider_batchlinux.cli.terminal.output import (
     age,
     print_facts,
     print_json,
-    print_table,
+    print_list,
     require_consent,
     say,
 )
@@ -80,11 +80,11 @@ def _list_jobs(options: Namespace) -> int:
     jobs = [job_summary(body) for body in bodies]
     if options.pool is not None:
         jobs = [job for job in jobs if job["pool_id"].lower() == options.pool.lower()]
-    if options.json:
-        print_json(jobs)
-        return 0
-    rows = [
-        (
+    return print_list(
+        options,
+        jobs,
+        _JOB_HEADER,
+        lambda job: (
             job["job_id"],
             job["state"],
             job["pool_id"],
@@ -92,11 +92,8 @@ def _list_jobs(options: Namespace) -> int:
             job["owner"].get("task_id"),
             age(parse_instant(job["created_at"])),
             job["end_reason"],
-        )
-        for job in jobs
-    ]
-    print_table(_JOB_HEADER, rows)
-    return 0
+        ),
+    )
 
 
 def _show_job(options: Namespace) -> int:
@@ -139,12 +136,11 @@ def _list_tasks(options: Namespace) -> int:
             raise ValueError(msg)
         return tasks
 
-    tasks = on_account(options, work)
-    if options.json:
-        print_json(tasks)
-        return 0
-    rows = [
-        (
+    return print_list(
+        options,
+        on_account(options, work),
+        _TASK_HEADER,
+        lambda task: (
             task["task_id"],
             task["state"],
             task["outcome"],
@@ -154,11 +150,8 @@ def _list_tasks(options: Namespace) -> int:
             task["seconds"],
             task["retries"],
             task["failure"],
-        )
-        for task in tasks
-    ]
-    print_table(_TASK_HEADER, rows)
-    return 0
+        ),
+    )
 
 
 def _show_task(options: Namespace) -> int:

@@ -17,6 +17,7 @@ from airflow_provider_batchlinux.cli.terminal.output import (
     duration,
     print_facts,
     print_json,
+    print_list,
     print_table,
     require_consent,
     say,
@@ -90,12 +91,11 @@ def add_command(commands: Any) -> None:
 def _list(options: Namespace) -> int:
     where = None if options.state is None else NodeChoice(states=[options.state]).where()
     nodes = on_account(options, lambda client: client.list_nodes(options.pool, where=where))
-    found = [node_summary(node) for node in nodes]
-    if options.json:
-        print_json(found)
-        return 0
-    rows = [
-        (
+    return print_list(
+        options,
+        [node_summary(node) for node in nodes],
+        _HEADER,
+        lambda node: (
             node["node_id"],
             node["state"],
             age(parse_instant(node["since"])),
@@ -104,11 +104,8 @@ def _list(options: Namespace) -> int:
             node["private_address"],
             node["ssh"],
             node["cause"],
-        )
-        for node in found
-    ]
-    print_table(_HEADER, rows)
-    return 0
+        ),
+    )
 
 
 def _show(options: Namespace) -> int:

@@ -14,7 +14,7 @@ from airflow_provider_batchlinux.cli.terminal.output import (
     age,
     print_facts,
     print_json,
-    print_table,
+    print_list,
     require_consent,
     say,
     time_left,
@@ -57,12 +57,7 @@ def _list(options: Namespace) -> int:
     async def work(client: BatchLinuxClient) -> list[dict[str, Any]]:
         return await _summaries(client, await client.list_pools(SUMMARY_FIELDS))
 
-    pools = on_account(options, work)
-    if options.json:
-        print_json(pools)
-    else:
-        print_table(_HEADER, [_cells(pool) for pool in pools])
-    return 0
+    return print_list(options, on_account(options, work), _HEADER, _cells)
 
 
 def _show(options: Namespace) -> int:

@@ -7,7 +7,7 @@ from argparse import Namespace
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_batchlinux.cli.terminal.account import add_account_options, hook_and_settings
-from airflow_provider_batchlinux.cli.terminal.output import add_json, print_json, print_table
+from airflow_provider_batchlinux.cli.terminal.output import add_json, print_list
 
 if TYPE_CHECKING:
     from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
@@ -51,11 +51,13 @@ def _run(options: Namespace) -> int:
 
     found = hook.run(work, settings=settings)
     known = [prices for prices in found if prices is not None]
-    if options.json:
-        rows = [{"vm_size": each.vm_size, "region": each.region, **each.to_dict()} for each in known]
-        print_json(rows)
-    else:
-        print_table(_HEADER, [_cells(each) for each in known])
+    print_list(
+        options,
+        known,
+        _HEADER,
+        _cells,
+        lambda each: {"vm_size": each.vm_size, "region": each.region, **each.to_dict()},
+    )
     is_priced = [each is not None and not (each.dedicated is None and each.spot is None) for each in found]
     return 0 if all(is_priced) else 1
 

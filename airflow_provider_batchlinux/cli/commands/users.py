@@ -15,6 +15,7 @@ from airflow_provider_batchlinux.cli.terminal.output import (
     add_yes,
     duration,
     print_json,
+    print_list,
     print_table,
     require_consent,
     say,
@@ -228,8 +229,10 @@ def _print_users(users: list[AuditedUser], now: datetime) -> None:
 
 
 def _print_records(options: Namespace, records: list[UserRecord]) -> None:
-    if options.json:
-        print_json([record.to_result() for record in records])
-    else:
-        rows = [(r.node_id, r.state, r.outcome.value, r.error or r.ssh_command) for r in records]
-        print_table(_NODES_HEADER, rows)
+    print_list(
+        options,
+        records,
+        _NODES_HEADER,
+        lambda r: (r.node_id, r.state, r.outcome.value, r.error or r.ssh_command),
+        lambda record: record.to_result(),
+    )

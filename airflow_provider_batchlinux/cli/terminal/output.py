@@ -11,9 +11,11 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
-from typing import Any
+from typing import Any, TypeVar
 
 from airflow_provider_batchlinux.core.text import harmless
+
+T = TypeVar("T")
 
 _PACKAGE_LOG = logging.getLogger("airflow_provider_batchlinux")
 _ANY_WIDTH = 100_000
@@ -53,6 +55,26 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None
     lines = io.StringIO()
     Console(file=lines, width=_ANY_WIDTH, force_terminal=sys.stdout.isatty(), highlight=False).print(shown)
     sys.stdout.write("".join(f"{line.rstrip()}\n" for line in lines.getvalue().splitlines()))
+
+
+def print_list(
+    options: argparse.Namespace,
+    items: Sequence[T],
+    header: Sequence[str],
+    cells: Callable[[T], Sequence[object]],
+    plain: Callable[[T], object] = lambda item: item,
+) -> int:
+    """
+    Print what a command lists, as JSON or as a table, and return the status 0.
+
+    :param cells: returns the cells of an item in the table.
+    :param plain: returns an item as plain values; the default takes it as it is.
+    """
+    if options.json:
+        print_json([plain(item) for item in items])
+    else:
+        print_table(header, [cells(item) for item in items])
+    return 0
 
 
 def print_facts(facts: Mapping[str, object]) -> None:

@@ -8,8 +8,7 @@ from datetime import datetime
 
 from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
 from airflow_provider_batchlinux.client.transport.fan_out import fan_out
-from airflow_provider_batchlinux.core.instants import rest_instant
-from airflow_provider_batchlinux.core.pools.sweep import OwnedPool, Sweep
+from airflow_provider_batchlinux.core.pools.sweep import OwnedPool, Sweep, are_idle
 from airflow_provider_batchlinux.exceptions import BatchRequestError
 
 log = logging.getLogger(__name__)
@@ -43,23 +42,18 @@ async def idle_pools(
     """
     Return the pools whose nodes have neither run a task nor changed their state since an instant.
 
-    One request finds the pools with idle and without running nodes; each of these takes one more request.
+    The nodes are those that the count of the usage has seen. If it could not see them, they are listed again:
+    a service that refuses that stops the sweep.
     """
-    counts = {pool_id.lower(): states for pool_id, states in (await client.all_node_counts()).items()}
-
-    def may_be_idle(pool: OwnedPool) -> bool:
-        states = counts.get(pool.pool_id.lower(), {})
-        return states.get("idle", 0) > 0 and not states.get("running")
 
     async def is_idle(pool: OwnedPool) -> bool:
-        moved = f"state eq 'running' or stateTransitionTime ge DateTime'{rest_instant(since)}'"
         try:
-            return not await client.list_nodes(pool.pool_id, where=moved)
+            nodes = await client.list_nodes(pool.pool_id) if pool.seen is None else pool.seen
         except BatchRequestError as error:
             if error.code != "PoolNotFound":
                 raise
             return False
+        return are_idle(nodes, since)
 
-    likely = [pool for pool in pools if may_be_idle(pool)]
-    found = await fan_out(likely, is_idle, max_concurrency=_MAX_CONCURRENCY)
-    return [pool for pool, idle in zip(likely, found, strict=True) if idle]
+    found = await fan_out(pools, is_idle, max_concurrency=_MAX_CONCURRENCY)
+    return [pool for pool, idle in zip(pools, found, strict=True) if idle]

@@ -35,6 +35,14 @@ async def look_at(client: BatchLinuxClient, pool_id: str) -> Look:
     return Look(await client.list_nodes(pool_id), now)
 
 
+async def _look_or_warn(client: BatchLinuxClient, pool_id: str) -> Look | None:
+    try:
+        return await look_at(client, pool_id)
+    except BatchLinuxError as error:
+        log.warning("What pool %r has used lately is not known: %s", pool_id, error)
+        return None
+
+
 async def usage_now(client: BatchLinuxClient, recorded: PoolUsage) -> PoolUsage:
     """
     Return what a pool has used until now; nothing is changed.
@@ -43,18 +51,16 @@ async def usage_now(client: BatchLinuxClient, recorded: PoolUsage) -> PoolUsage:
 
     :param recorded: what the pool's metadata says.
     """
-    try:
-        return recorded.seen(*await look_at(client, recorded.pool_id))
-    except BatchLinuxError as error:
-        log.warning("What pool %r has used lately is not known: %s", recorded.pool_id, error)
-        return recorded
+    look = await _look_or_warn(client, recorded.pool_id)
+    return recorded if look is None else recorded.seen(*look)
 
 
 async def usages_now(client: BatchLinuxClient, pools: Sequence[OwnedPool]) -> list[OwnedPool]:
-    """Return pools with what they have used until now."""
+    """Return pools with their nodes, and with what they have used until now."""
 
     async def updated(pool: OwnedPool) -> OwnedPool:
-        return replace(pool, usage=await usage_now(client, pool.usage)) if pool.nodes else pool
+        look = await _look_or_warn(client, pool.pool_id) if pool.nodes else None
+        return pool if look is None else replace(pool, usage=pool.usage.seen(*look), seen=tuple(look.nodes))
 
     return await fan_out(pools, updated, max_concurrency=_MAX_CONCURRENCY)
 

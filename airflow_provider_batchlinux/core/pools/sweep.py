@@ -10,6 +10,7 @@ from typing import Any
 
 from airflow_provider_batchlinux.core.pool_metadata import Holder, PoolMarks, metadata_of
 from airflow_provider_batchlinux.core.pools.usage import PoolUsage
+from airflow_provider_batchlinux.core.snapshots import NodeSnapshot
 from airflow_provider_batchlinux.core.text import counted, table
 
 SWEEP_FIELDS = (
@@ -37,6 +38,7 @@ class OwnedPool:
     :param kept_until: until when it is kept after a failure; ``None`` if it is not.
     :param nodes: its dedicated and Spot nodes, which are billed now.
     :param usage: what its nodes have used, and may use.
+    :param seen: its nodes; ``None`` if they were not listed.
     """
 
     pool_id: str
@@ -47,6 +49,7 @@ class OwnedPool:
     kept_until: datetime | None
     nodes: int
     usage: PoolUsage
+    seen: tuple[NodeSnapshot, ...] | None = None
 
     @property
     def is_kept(self) -> bool:
@@ -124,6 +127,16 @@ def sweep_of(pool: OwnedPool, now: datetime, *, runs_have_ended: bool) -> Sweep 
     earlier = len(pool.runs) - 1
     others = f", as {'has' if earlier == 1 else 'have'} {counted(earlier, 'earlier run')}" if earlier else ""
     return Sweep(pool, reason + others, None)
+
+
+def are_idle(nodes: Sequence[NodeSnapshot], since: datetime) -> bool:
+    """Return whether some could work, and none has run a task or changed its state since an instant."""
+    if not any(node.state == "idle" for node in nodes):
+        return False
+    return not any(
+        node.state == "running" or (node.state_since is not None and node.state_since >= since)
+        for node in nodes
+    )
 
 
 def node_hours_per_day(sweeps: Iterable[Sweep]) -> int:
