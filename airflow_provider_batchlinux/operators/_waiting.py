@@ -201,6 +201,10 @@ class BatchLinuxWaitingOperator(BatchLinuxPoolOperator[W]):
     def continue_after_room(self, trigger: BatchLinuxTrigger) -> None:
         """Set the deadlines for another submission, if the task has waited for room."""
         if isinstance(trigger, BatchLinuxRoomTrigger):
+            from airflow_provider_batchlinux.core.room import QUOTA_OF
+
+            # Airflow 3.3.2 replaces what the triggerer has logged by the log of the next deferral.
+            self.log.info("The %s has room again, or is tried again.", QUOTA_OF[trigger.kind])
             self._nearest = trigger.then or None
             self._room_deadline = {"deadline": trigger.deadline, "limited_by": trigger.limited_by}
 

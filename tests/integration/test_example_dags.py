@@ -219,6 +219,15 @@ def test_the_flights_of_each_airport_are_counted_before_all(account):
     nothing_is_left(account)
 
 
+def test_a_pipeline_of_containers_adds_up_the_flights(account):
+    run = run_dag(hurried(load_dag(EXAMPLES / "example_containers.py")))
+
+    assert str(run.state) == "success"
+    [total] = xcom_of(run, "linux.total")
+    assert total["result"] == 1785
+    nothing_is_left(account)
+
+
 def test_megabytes_go_from_blob_to_blob_and_the_assets_tell_it(account, monkeypatch):
     storage = account.service.storage
     value = {"conn_type": "wasb", "host": storage.endpoint, "password": storage.key}

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from airflow.sdk import DAG
 
+from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
 from airflow_provider_batchlinux.operators.job import BatchLinuxJobOperator
 from airflow_provider_batchlinux.operators.node_users import (
     BatchLinuxAddNodeUsersOperator,
@@ -28,6 +29,7 @@ from airflow_provider_batchlinux.operators.pool import (
 )
 from airflow_provider_batchlinux.operators.pool_size import BatchLinuxResizePoolOperator
 from airflow_provider_batchlinux.operators.task import BatchLinuxTaskOperator
+from airflow_provider_batchlinux.sensors.job import BatchLinuxJobSensor
 from airflow_provider_batchlinux.sensors.nodes import BatchLinuxNodesIdleSensor
 from airflow_provider_batchlinux.sensors.pool import BatchLinuxPoolGoneSensor, BatchLinuxPoolSteadySensor
 from tests.batch_account import BatchAccount
@@ -72,6 +74,17 @@ def deleting(account: BatchAccount) -> None:
     account.hook.delete_pool("etl")
 
 
+def queued(account: BatchAccount) -> None:
+    """Make a job whose task never gets a node."""
+
+    async def make(client: BatchLinuxClient) -> None:
+        await client.create_job({"id": "render", "poolInfo": {"poolId": "etl"}})
+        await client.create_task("render", {"id": "frame", "commandLine": "true"})
+
+    resizing(account)
+    account.hook.run(make)
+
+
 @dataclass(frozen=True)
 class Waiting:
     """
@@ -98,6 +111,8 @@ class Waiting:
         given.update(options)
         if self.cls is BatchLinuxCreatePoolOperator:
             given.pop(interval)
+        if self.cls is BatchLinuxJobSensor:
+            given.pop("pool_id")
         task = self.cls(**given)
         task.dag = DAG("harness", schedule=None)
         return task
@@ -120,6 +135,7 @@ ALL_WAITING = {
     "lease": Waiting(BatchLinuxLeaseNodeUsersOperator, resizing, _USER),
     "task": Waiting(BatchLinuxTaskOperator, resizing, {"command": "true"}),
     "job": Waiting(BatchLinuxJobOperator, resizing, {"tasks": ["true"]}),
+    "job elsewhere": Waiting(BatchLinuxJobSensor, queued, {"job_id": "render"}),
     "nodes idle": Waiting(BatchLinuxNodesIdleSensor, resizing, {}),
     "pool steady": Waiting(BatchLinuxPoolSteadySensor, resizing, {}),
     "pool gone": Waiting(BatchLinuxPoolGoneSensor, resizing, {}),

@@ -40,8 +40,10 @@ def _pool(account):
 def test_arguments_go_to_the_node_and_the_result_comes_back():
     def add(day: str, *, rows: list[int], run_id: Any = None) -> dict[str, Any]:
         import os
+        import sys
 
         print("to the log")
+        print("to the log of errors", file=sys.stderr)
         return {"day": day, "sum": sum(rows), "pool": os.environ["AZ_BATCH_POOL_ID"], "run_id": run_id}
 
     found = run(add, "mon", rows=[1, 2])
@@ -49,7 +51,8 @@ def test_arguments_go_to_the_node_and_the_result_comes_back():
     assert found.state == "success", found.error
     assert found.result.pop("run_id")
     assert found.result == {"day": "mon", "sum": 3, "pool": "etl"}
-    assert "to the log" in found.log
+    assert "to the log\n" in found.log
+    assert "to the log of errors" in found.log
 
 
 def test_a_deferred_function_returns_the_same():

@@ -9,9 +9,10 @@ from typing import Any
 from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
 from airflow_provider_batchlinux.client.tasks.job_wait import JobWait
 from airflow_provider_batchlinux.exceptions import TaskFailedError
+from airflow_provider_batchlinux.operators.job import BatchLinuxJobOperator
 from airflow_provider_batchlinux.specs import TaskSpec
 from tests.airflow_harness import TaskRun, run_task
-from tests.batch_account import BatchAccount, eventually
+from tests.batch_account import NODE_AGENT, UBUNTU, BatchAccount, eventually
 from tests.unit.commands import Loop, Runs, finish_job, job_of, job_operator, state_of
 
 SKIPS = {"command": "true", "exit_codes": {"4": "success"}}
@@ -163,3 +164,35 @@ def test_an_added_task_of_a_manager_is_waited_for_and_recorded(
     records = {record["id"]: record["outcome"] for record in done.result["records"]}
     assert records == dict.fromkeys(["00000", "jobmanager", "added"], "succeeded")
     assert runs.seen() == ["a", "b"]
+
+
+def test_a_multi_instance_command_runs_on_all_its_nodes(account: BatchAccount) -> None:
+    body = {
+        "id": "mpi",
+        "vmSize": "standard_d2s_v5",
+        "virtualMachineConfiguration": {"imageReference": UBUNTU, "nodeAgentSKUId": NODE_AGENT},
+        "targetDedicatedNodes": 2,
+        "enableInterNodeCommunication": True,
+    }
+    account.hook.run(lambda client: client.create_pool(body))
+    account.wait_for_nodes({"idle": 2}, pool_id="mpi")
+    coordinated = 'echo "$AZ_BATCH_IS_CURRENT_NODE_MASTER" > $AZ_BATCH_TASK_SHARED_DIR/mark'
+    command = "cat $AZ_BATCH_TASK_SHARED_DIR/mark; IFS=';'; set -- $AZ_BATCH_NODE_LIST; echo $# > r.json"
+    mpi = TaskSpec(command, id="mpi", instances=2, coordination_command=coordinated, result_file="r.json")
+
+    done = run_task(job_operator(pool_id="mpi", tasks=[mpi, TaskSpec("true", depends_on=["mpi"])]))
+
+    assert done.state == "success", done.error
+    assert done.result["records"][0]["result"] == 2
+
+
+def test_each_mapped_instance_has_a_job_and_a_list_of_its_own(account: BatchAccount) -> None:
+    account.idle_pool(1)
+    work = BatchLinuxJobOperator.partial(
+        task_id="work", pool_id="etl", command="test {item} != 3", poll_interval=0.02
+    ).expand(items=[[1, 2], [3]])
+
+    first, second = (run_task(work, map_index=index) for index in (0, 1))
+
+    assert (first.state, first.result["tasks"], first.result["succeeded"]) == ("success", 2, 2)
+    assert (second.state, second.xcoms["return_value"]["tasks"]) == ("failed", 1)

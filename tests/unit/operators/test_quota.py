@@ -16,7 +16,7 @@ from airflow_provider_batchlinux.decorators.batch_linux import batch_linux_cmd_t
 from airflow_provider_batchlinux.exceptions import BatchQuotaError
 from airflow_provider_batchlinux.operators.pool import BatchLinuxCreatePoolOperator
 from airflow_provider_batchlinux.triggers.room import BatchLinuxRoomTrigger
-from tests.airflow_harness import TaskRun, resume_task, run_task, run_trigger
+from tests.airflow_harness import TaskRun, captured_log, resume_task, run_task, run_trigger
 from tests.batch_account import BatchAccount, eventually
 from tests.unit.commands import job_operator, operator
 from tests.unit.triggers.test_shared_waits import Runner, run
@@ -99,6 +99,28 @@ def test_a_create_goes_on_when_the_quota_has_room(
         done = to_end(lambda: make(deferrable=deferrable))
 
     assert done.state == "success"
+
+
+@pytest.mark.parametrize(("fill", "make"), [KINDS.args[1][0].values, KINDS.args[1][1].values])
+def test_the_log_of_the_worker_tells_what_the_deferral_for_room_told(
+    account: BatchAccount, fill: Any, make: Any
+) -> None:
+    """Airflow 3.3.2 replaces the log of a deferral by that of the next one in the same try."""
+    free = fill(account)
+    waiting = run_task(make(deferrable=True))
+    assert waiting.deferral is not None
+
+    with captured_log() as replaced, freed_after("GET /jobs", account, free):
+        event = run_trigger(waiting.deferral)
+    submitted = resume_task(make(deferrable=True), waiting, event)
+
+    assert [line for line in replaced if "quota" in line] == [
+        "The quota of active jobs of the account is full; waiting for room."
+    ]
+    assert "The quota of active jobs is full; waiting for room for up to 3600 s." in waiting.log
+    assert "The quota of active jobs has room again" in submitted.log
+    assert submitted.deferral is not None
+    assert "on pool 'etl'." in submitted.log
 
 
 def run_of(run_id: Any = None) -> Any:

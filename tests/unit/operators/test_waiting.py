@@ -17,7 +17,7 @@ import airflow_provider_batchlinux.sensors
 from airflow_provider_batchlinux.core.pool_metadata import metadata_of
 from airflow_provider_batchlinux.core.users.ledger import entries_in
 from airflow_provider_batchlinux.operators._waiting import BatchLinuxWaitingOperator
-from airflow_provider_batchlinux.sensors._base import BatchLinuxPoolSensor
+from airflow_provider_batchlinux.sensors._base import BatchLinuxSensor
 from tests.airflow_harness import Deferral, TaskRun, end_deferral, resume_task, run_task, run_trigger
 from tests.batch_account import BatchAccount
 from tests.unit.waits import ALL_WAITING, every_waiting
@@ -51,7 +51,7 @@ def test_the_table_has_every_operator_and_sensor_that_waits() -> None:
         for name in names
         for item in vars(import_module(name)).values()
         if inspect.isclass(item)
-        and issubclass(item, (BatchLinuxWaitingOperator, BatchLinuxPoolSensor))
+        and issubclass(item, (BatchLinuxWaitingOperator, BatchLinuxSensor))
         and item.__name__ in getattr(import_module(item.__module__), "__all__", ())
     }
 

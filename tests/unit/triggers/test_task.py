@@ -12,9 +12,9 @@ from airflow.sdk.api.datamodels._generated import TaskInstance
 from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 from airflow.triggers.base import BaseTrigger
 
-from tests.airflow_harness import RUN_ID, TaskRun, make_trigger
+from tests.airflow_harness import RUN_ID, TaskRun, make_trigger, run_task
 from tests.batch_account import eventually
-from tests.unit.commands import Loop, defer
+from tests.unit.commands import Loop, defer, finish_job, job_operator
 
 pytestmark = pytest.mark.skipif(
     not hasattr(BaseTrigger, "on_kill"), reason="This Airflow tells no trigger that its task was killed."
@@ -22,10 +22,14 @@ pytestmark = pytest.mark.skipif(
 
 
 @pytest.fixture
-def command(account: Any, loop: Loop) -> TaskRun:
-    """Give a deferred task whose command runs on a node."""
+def command(account: Any, loop: Loop, request: pytest.FixtureRequest) -> TaskRun:
+    """Give a deferred task whose command runs on a node, as the only one of its task or one of many."""
     account.idle_pool(1)
-    deferred = defer(loop.command)
+    if getattr(request, "param", "one") == "many":
+        options = {"tasks": [loop.command, loop.command], "delete_job": "always"}
+        deferred = run_task(job_operator(deferrable=True, **options))
+    else:
+        deferred = defer(loop.command)
     loop.wait_until_started()
     return deferred
 
@@ -59,7 +63,12 @@ def airflow_says(monkeypatch: pytest.MonkeyPatch) -> Any:
     return set_states
 
 
-@pytest.mark.parametrize("state", ["failed", "success", "skipped", "upstream_failed", "removed"])
+@pytest.mark.parametrize(
+    ("command", "state"),
+    [("one", state) for state in ("failed", "success", "skipped", "upstream_failed", "removed")]
+    + [("many", "failed")],
+    indirect=["command"],
+)
 def test_a_task_that_is_over_ends_its_command(account, loop, command, airflow_says, state):
     airflow_says(work=state)
 
@@ -78,18 +87,20 @@ def test_a_task_that_is_not_there_any_more_ends_its_command(loop, command, airfl
 
 
 @pytest.mark.parametrize(
-    "state",
+    ("command", "state"),
     [
-        "scheduled",
-        "queued",
-        "running",
-        "deferred",
-        "restarting",
-        "up_for_retry",
-        "up_for_reschedule",
-        "brand_new",
-        pytest.param(None, id="cleared"),
+        ("one", "scheduled"),
+        ("one", "queued"),
+        ("one", "running"),
+        ("one", "deferred"),
+        ("many", "deferred"),
+        ("one", "restarting"),
+        ("one", "up_for_retry"),
+        ("one", "up_for_reschedule"),
+        ("one", "brand_new"),
+        pytest.param("one", None, id="cleared"),
     ],
+    indirect=["command"],
 )
 def test_a_task_that_may_be_alive_keeps_its_command(account, loop, command, airflow_says, state):
     airflow_says(work=state)
@@ -142,6 +153,26 @@ def test_the_command_is_ended_though_airflow_cancels_the_kill(account, loop, com
 
     eventually(lambda: not loop.runs())
     eventually(lambda: account.jobs() == [])
+
+
+@pytest.mark.parametrize("command", ["many"], indirect=True)
+def test_a_triggerer_that_is_killed_in_the_wait_leaves_the_job_to_another(account, loop, command):
+    account.control.clear_requests()
+
+    def has_polled() -> None:
+        eventually(lambda: any("taskcounts" in request for request in account.requests()))
+
+    async def lose() -> None:
+        wait = asyncio.ensure_future(anext(make_trigger(command.deferral).run()))
+        await asyncio.to_thread(has_polled)
+        wait.cancel()
+        await asyncio.gather(wait, return_exceptions=True)
+
+    asyncio.run(lose())
+    loop.go.touch()
+    done = finish_job(command, tasks=[loop.command, loop.command])
+
+    assert (done.state, done.result["succeeded"], len(loop.pids())) == ("success", 2, 2)
 
 
 def test_cleanup_leaves_the_command_alone(loop, command):

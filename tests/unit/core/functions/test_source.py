@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from airflow_provider_batchlinux.core.functions.call import FunctionCall
 from airflow_provider_batchlinux.core.functions.source import standalone_source, undefined_names
 
 
@@ -89,3 +93,17 @@ def test_the_program_on_the_node_needs_no_newer_python_than_it_says() -> None:
     text = resources.files("airflow_provider_batchlinux.on_node").joinpath("run_function.py").read_text()
 
     assert ast.parse(text, feature_version=(3, 7))
+
+
+def test_a_function_that_needs_a_newer_python_than_the_node_has_is_told_in_words(tmp_path: Path) -> None:
+    call = FunctionCall(
+        "f", "dag.py", "def f():\n    return 1 if\n", (), {}, None, "3.99", expect_airflow=False
+    )
+    (tmp_path / "function.json").write_text(call.to_json())
+    program = resources.files("airflow_provider_batchlinux.on_node").joinpath("run_function.py")
+
+    done = subprocess.run([sys.executable, str(program)], cwd=tmp_path, capture_output=True, text=True)
+
+    assert done.returncode == 1
+    assert "The function does not compile on this node. This node has Python 3." in done.stderr
+    assert "the Airflow worker 3.99. Set `python` to a newer interpreter." in done.stderr
