@@ -32,7 +32,7 @@ from airflow_provider_batchlinux.core.pools.sweep import (
     pools_of_others,
     sweep_of,
 )
-from airflow_provider_batchlinux.core.pools.usage import usage_by_dag
+from airflow_provider_batchlinux.core.pools.usage import usage_by_dag, usage_by_day
 from airflow_provider_batchlinux.core.tasks.sweep import JobSweep, owned_jobs
 from airflow_provider_batchlinux.core.text import counted
 from airflow_provider_batchlinux.exceptions import BatchRequestError
@@ -166,6 +166,7 @@ class Swept:
             "owed": [owed for user in self.users for owed in user.owed_nodes],
             "kept": [pool.to_dict() for pool in plan.kept],
             "usage": usage_by_dag(pool.usage for pool in plan.owned),
+            "usage_by_day": usage_by_day(pool.usage for pool in plan.owned),
             "over_budget": [pool.usage.to_dict() for pool in plan.over_budget],
             "refused": [{**item, "error": str(error)} for item, error in self.refused],
         }

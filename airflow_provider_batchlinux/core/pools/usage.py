@@ -4,15 +4,16 @@ Count the node-hours of a pool as a lower bound.
 The service keeps no history of a pool's nodes: one that has left the pool is unknown. Each look at the nodes
 adds what they have used since the previous look, by the times of allocation and last boot that the service
 reports for each node. A node that comes and goes between two looks is not counted, nor is the time between
-the last look and the departure of a node.
+the last look and the departure of a node. The seconds of the last days are also counted by day, in UTC.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
-from datetime import datetime
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime, timedelta, timezone
 from typing import Any
 
 from airflow_provider_batchlinux.core.instants import parse_instant, rest_instant
@@ -24,6 +25,13 @@ WITHOUT_MACHINE = frozenset({"preempted", "deallocated"})
 """The states of nodes that have no machine any more, so that nothing is billed for them."""
 
 _HOUR = 3600
+_DAY = timedelta(days=1)
+
+DAYS_KEPT = 8
+"""Days whose usage the metadata of a pool has."""
+
+Seconds = tuple[int, int]
+"""Of dedicated and of Spot nodes."""
 
 
 @dataclass(frozen=True)
@@ -35,26 +43,34 @@ class Usage:
     :param spot_seconds: the node-seconds of its Spot nodes.
     :param preemptions: how many Spot nodes were seen without the machine that Azure took back.
     :param until: when the nodes were last looked at, by the service's clock; ``None`` for never.
+    :param days: the node-seconds of the last days, by the date in UTC.
     """
 
     dedicated_seconds: int = 0
     spot_seconds: int = 0
     preemptions: int = 0
     until: datetime | None = None
+    days: Mapping[str, Seconds] = field(default_factory=dict)
 
     @classmethod
     def read(cls, metadata: Mapping[str, str]) -> Usage:
         """Return the usage in a pool's metadata; none if it cannot be read."""
         try:
-            dedicated, spot, preemptions, until = read_json(metadata[USAGE_KEY])
-            return cls(int(dedicated), int(spot), int(preemptions), parse_instant(until))
-        except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
+            # Earlier development versions have no days.
+            dedicated, spot, preemptions, until, *more = read_json(metadata[USAGE_KEY])
+            days = {
+                date.fromisoformat(day).isoformat(): (int(seconds[0]), int(seconds[1]))
+                for day, seconds in (more[0] if more else {}).items()
+            }
+            return cls(int(dedicated), int(spot), int(preemptions), parse_instant(until), days)
+        except (AttributeError, LookupError, OverflowError, TypeError, ValueError):
             return cls()
 
     def update(self, metadata: Mapping[str, str]) -> dict[str, str]:
         """Return a pool's metadata with this usage in it."""
         until = rest_instant(self.until) if self.until is not None else None
-        values = [self.dedicated_seconds, self.spot_seconds, self.preemptions, until]
+        kept = dict(sorted(self.days.items())[-DAYS_KEPT:])
+        values = [self.dedicated_seconds, self.spot_seconds, self.preemptions, until, kept]
         return {**metadata, USAGE_KEY: json.dumps(values, separators=(",", ":"))}
 
     def seen(self, nodes: Iterable[NodeSnapshot], now: datetime) -> Usage:
@@ -66,7 +82,7 @@ class Usage:
         """
         if self.until is not None and now <= self.until:
             return self
-        seconds = {True: 0.0, False: 0.0}
+        seconds: Counter[tuple[bool, str]] = Counter()
         preemptions = 0
         for node in nodes:
             has_left = node.state in WITHOUT_MACHINE
@@ -75,14 +91,17 @@ class Usage:
             if end is None or not (node.allocated or node.last_boot):
                 continue
             # A node that was started since the last look may have had no machine before.
-            seconds[node.dedicated] += max(0.0, (min(end, now) - max(since)).total_seconds())
+            for day, spent in _by_day(max(since), min(end, now)):
+                seconds[node.dedicated, day] += spent
             is_new = self.until is None or end > self.until
             preemptions += node.state == "preempted" and is_new
+        new = {day: (seconds[True, day], seconds[False, day]) for _, day in seconds}
         return Usage(
-            dedicated_seconds=self.dedicated_seconds + int(seconds[True]),
-            spot_seconds=self.spot_seconds + int(seconds[False]),
+            dedicated_seconds=self.dedicated_seconds + sum(dedicated for dedicated, _ in new.values()),
+            spot_seconds=self.spot_seconds + sum(spot for _, spot in new.values()),
             preemptions=self.preemptions + preemptions,
             until=now,
+            days=_combined(self.days, new, lambda before, more: before + more),
         )
 
     def merged(self, other: Usage) -> Usage:
@@ -93,6 +112,7 @@ class Usage:
             spot_seconds=max(self.spot_seconds, other.spot_seconds),
             preemptions=max(self.preemptions, other.preemptions),
             until=max(later, default=None),
+            days=_combined(self.days, other.days, max),
         )
 
     @property
@@ -164,14 +184,55 @@ class PoolUsage:
         return {"pool_id": self.pool_id, **self.usage.to_dict(), "max_node_hours": self.max_node_hours}
 
 
+def _by_day(start: datetime, end: datetime) -> Iterator[tuple[str, int]]:
+    """Yield the days between two instants, in UTC, and the whole seconds of each that are between them."""
+    at = start.astimezone(timezone.utc)
+    while at < end:
+        midnight = at.replace(hour=0, minute=0, second=0, microsecond=0) + _DAY
+        until = min(midnight, end)
+        yield at.date().isoformat(), int((until - at).total_seconds())
+        at = until
+
+
+def _combined(
+    one: Mapping[str, Seconds], other: Mapping[str, Seconds], of: Callable[[int, int], int]
+) -> dict[str, Seconds]:
+    found = {}
+    for day in sorted({*one, *other}):
+        (dedicated, spot), (more, more_spot) = one.get(day, (0, 0)), other.get(day, (0, 0))
+        found[day] = of(dedicated, more), of(spot, more_spot)
+    return found
+
+
+def usage_by_day(pools: Iterable[PoolUsage]) -> list[dict[str, Any]]:
+    """Return the usage of the pools of each Dag on each of the last days, as entries of a result."""
+    sums: dict[str, Seconds] = {}
+    for pool in pools:
+        own = {f"{day} {pool.dag_id}": seconds for day, seconds in pool.usage.days.items()}
+        sums = _combined(sums, own, lambda before, more: before + more)
+    return [
+        {
+            "day": key.partition(" ")[0],
+            "dag_id": key.partition(" ")[2],
+            "dedicated_node_hours": round(dedicated / _HOUR, 3),
+            "spot_node_hours": round(spot / _HOUR, 3),
+        }
+        for key, (dedicated, spot) in sums.items()
+    ]
+
+
 def usage_table(pools: Iterable[PoolUsage]) -> str:
-    """Return a table of what the pools of each Dag have used, for the log."""
-    rows = [
-        (str(row["dag_id"]) or "-", str(row["pools"]), f"{row['dedicated_node_hours']:g}",
-         f"{row['spot_node_hours']:g}", str(row["preemptions"]))
-        for row in usage_by_dag(pools)
-    ]  # fmt: skip
-    return table(("DAG", "POOLS", "DEDICATED NODE-HOURS", "SPOT NODE-HOURS", "PREEMPTIONS"), rows)
+    """Return tables of what the pools of each Dag have used, in all and by day, for the log."""
+    found, hours = list(pools), ("DEDICATED NODE-HOURS", "SPOT NODE-HOURS")
+
+    def cells(row: Mapping[str, Any], *more: str) -> tuple[str, ...]:
+        used = f"{row['dedicated_node_hours']:g}", f"{row['spot_node_hours']:g}"
+        return (str(row["dag_id"]) or "-", *more, *used)
+
+    by_dag = [(*cells(row, str(row["pools"])), str(row["preemptions"])) for row in usage_by_dag(found)]
+    by_day = [cells(row, str(row["day"])) for row in usage_by_day(found)]
+    tables = [table(("DAG", "POOLS", *hours, "PREEMPTIONS"), by_dag)]
+    return "\n".join([*tables, *([table(("DAG", "DAY", *hours), by_day)] if by_day else [])])
 
 
 def usage_by_dag(pools: Iterable[PoolUsage]) -> list[dict[str, Any]]:

@@ -155,6 +155,9 @@ def test_a_pool_within_its_budget_stays_and_is_counted(slow_account):
     assert run.result["pools"] == []
     assert run.result["over_budget"] == []
     [row] = run.result["usage"]
+    hours = [(day["dag_id"], day["dedicated_node_hours"]) for day in run.result["usage_by_day"]]
+    assert {dag_id for dag_id, _ in hours} == {row["dag_id"]}
+    assert sum(used for _, used in hours) == pytest.approx(row["dedicated_node_hours"], abs=0.01)
     assert (row["dag_id"], row["pools"]) == ("harness", 1)
     assert row["dedicated_node_hours"] == pytest.approx(2, abs=0.1)
     assert recorded(slow_account).usage.node_hours == pytest.approx(2, abs=0.1)

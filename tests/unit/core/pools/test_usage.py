@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_batchlinux.core.pool_metadata import USAGE_KEY, PoolMarks
-from airflow_provider_batchlinux.core.pools.usage import PoolUsage, Usage, usage_by_dag
+from airflow_provider_batchlinux.core.pools.usage import PoolUsage, Usage, usage_by_dag, usage_by_day
 from airflow_provider_batchlinux.core.snapshots import NodeSnapshot
 
 START = datetime(2026, 11, 1, tzinfo=timezone.utc)
@@ -46,6 +46,7 @@ def counted(lives: list[Life], looks: list[int]) -> Usage:
     return usage
 
 
+DAY = 24 * 3600
 LIVES = st.builds(
     lambda begin, length, dedicated, after: Life(begin, begin + length, dedicated, after),
     st.integers(0, 900),
@@ -93,6 +94,38 @@ def test_a_node_that_was_started_again_counts_from_its_start():
     assert Usage(until=at(500)).seen([started], at(1000)).dedicated_seconds == 100
 
 
+def test_each_day_has_its_part_and_the_last_days_are_kept():
+    usage = counted([Life(0, 20 * DAY), Life(DAY // 2, 2 * DAY, dedicated=False)], [DAY + 60, 2 * DAY - 1])
+
+    first, second = (at(0).date() + timedelta(days=n) for n in range(2))
+    assert usage.days == {
+        first.isoformat(): (DAY, DAY // 2),
+        second.isoformat(): (DAY - 1, DAY - 1),
+    }
+    totals = usage.dedicated_seconds, usage.spot_seconds
+    assert tuple(map(sum, zip(*usage.days.values(), strict=True))) == totals
+
+    later = Usage.read(counted([Life(0, 20 * DAY)], [20 * DAY - 1]).update({}))
+    assert len(later.days) == 8
+    assert max(later.days) == (at(0).date() + timedelta(days=19)).isoformat()
+    assert later.dedicated_seconds == 20 * DAY - 1
+
+
+def test_a_day_of_a_dag_has_the_usage_of_all_its_pools():
+    first, second = {"2026-01-01": (3600, 0)}, {"2026-01-01": (1800, 7200), "2026-01-02": (0, 1800)}
+    pools = [
+        PoolUsage("a", "etl", Usage(days=first)),
+        PoolUsage("b", "etl", Usage(days=second)),
+        PoolUsage("c", "ml", Usage(days=first)),
+    ]
+
+    assert [tuple(row.values()) for row in usage_by_day(pools)] == [
+        ("2026-01-01", "etl", 1.5, 2.0),
+        ("2026-01-01", "ml", 1.0, 0.0),
+        ("2026-01-02", "etl", 0.0, 0.5),
+    ]
+
+
 def test_a_look_that_is_not_later_adds_nothing():
     usage = Usage(10, 20, 1, at(100))
 
@@ -100,19 +133,34 @@ def test_a_look_that_is_not_later_adds_nothing():
 
 
 def test_the_metadata_keep_the_count():
-    usage = Usage(10, 20, 1, at(100))
+    usage = Usage(10, 20, 1, at(100), {"2026-01-01": (10, 20)})
 
     assert Usage.read(usage.update({"mine": "1"})) == usage
     assert usage.update({"mine": "1"})["mine"] == "1"
 
 
-@pytest.mark.parametrize("text", ["", "{}", "[1, 2]", '["a", 1, 1, null]', "null", "[1, 2, 3"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{}",
+        "[1, 2]",
+        '["a", 1, 1, null]',
+        "null",
+        "[1, 2, 3",
+        '[1, 2, 3, null, {"x": [1, 2]}]',
+        "[1, 2, 3, null, [1]]",
+    ],
+)
 def test_unreadable_metadata_count_from_the_beginning(text):
     assert Usage.read({USAGE_KEY: text}) == Usage()
 
 
 def test_of_two_counts_of_one_pool_the_higher_holds():
-    assert Usage(10, 50, 1, at(9)).merged(Usage(20, 40, 0, at(5))) == Usage(20, 50, 1, at(9))
+    one = Usage(10, 50, 1, at(9), {"2026-01-01": (10, 50)})
+    other = Usage(20, 40, 0, at(5), {"2026-01-01": (20, 40)})
+
+    assert one.merged(other) == Usage(20, 50, 1, at(9), {"2026-01-01": (20, 50)})
 
 
 @pytest.mark.parametrize(
