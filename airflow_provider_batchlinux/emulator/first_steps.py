@@ -28,14 +28,13 @@ Airflow:
 Azure CLI (az batch pool list):
   export AZURE_BATCH_ACCOUNT={account} AZURE_BATCH_ENDPOINT={endpoint}
   export AZURE_BATCH_ACCESS_KEY={key}
-{management}In a browser (the account, its nodes and tasks, the last requests):
+{bundle}{management}In a browser (the account, its nodes and tasks, the last requests):
   {status}
 The requests that it has answered:
   curl{trust} --header 'Authorization: Bearer {token}' --json '{{}}' {endpoint}/_emulator/requests
 """
 _MANAGEMENT = """\
 Azure CLI with the management plane (az batch application list -g {group} -n {account}):
-  export REQUESTS_CA_BUNDLE={ca}
   az config set core.instance_discovery=false
   az cloud register --name batchlinux --endpoint-resource-manager {url}
   az cloud set --name batchlinux
@@ -94,12 +93,13 @@ def greeting(emulator: RunningEmulator) -> str:
             group=emulator.management.resource_group,
             account=emulator.account,
             url=emulator.management.url,
-            ca=shlex.quote(str(emulator.ca)),
             client=emulator.identity.client_id,
             secret=shlex.quote(emulator.identity.client_secret),
             tenant=emulator.identity.tenant_id,
         )
+    ca = "" if emulator.ca is None else shlex.quote(str(emulator.ca))
     return _GREETING.format(
+        bundle=f"  export REQUESTS_CA_BUNDLE={ca}\n" if ca else "",
         management=management,
         account=emulator.account,
         endpoint=emulator.endpoint,
@@ -108,7 +108,7 @@ def greeting(emulator: RunningEmulator) -> str:
         status=f"{scheme}://emulator:{emulator.control_token}@{host}/_emulator/status",
         connection=shlex.quote(environment["AIRFLOW_CONN_AZURE_BATCH_LINUX_DEFAULT"]),
         storage=shlex.quote(environment["AIRFLOW_CONN_WASB_DEFAULT"]),
-        trust="" if emulator.ca is None else f" --cacert {shlex.quote(str(emulator.ca))}",
+        trust=f" --cacert {ca}" if ca else "",
     )
 
 
