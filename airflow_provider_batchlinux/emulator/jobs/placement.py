@@ -73,6 +73,8 @@ class Room:
         self._is_alike = all(node.slots == 1 for node in self._nodes.values())
         self._direction = 1 if is_packed else -1
         self._best: Callable[..., str] = min if is_packed else max
+        self.is_plain = True
+        """Whether no node is reserved, and no task preempted: then it holds for the next round, too."""
 
     @property
     def is_full(self) -> bool:
@@ -104,6 +106,11 @@ class Room:
             if not self._free[node_id]:
                 del self._free[node_id]
 
+    def release(self, node_id: str, free: int) -> None:
+        """Set the free slots of a node on which a task has ended; it is the last of equal ones then."""
+        if node_id in self._nodes and free:
+            self._free[node_id] = free
+
     def reserve(self, need: Need, excluded: Collection[str] = ()) -> None:
         """
         Reserve nodes for a task that waits for several nodes, or for a whole one.
@@ -116,6 +123,7 @@ class Room:
         suited = [node_id for node_id in self._nodes if self._suits(node_id, need, excluded)]
         if len(suited) < need.nodes:
             return
+        self.is_plain = False
         for node_id in nsmallest(need.nodes, suited, key=lambda node_id: -self._free.get(node_id, 0)):
             del self._nodes[node_id]
             self._free.pop(node_id, None)
@@ -138,6 +146,7 @@ class Room:
                     plans.append((node_id, gone))
         if len(plans) < need.nodes:
             return None
+        self.is_plain = False
         best = nsmallest(need.nodes, plans, key=lambda plan: _cost(plan[1]))
         keys = {held.key: None for _, gone in best for held in gone}
         for node_id, gone in best:

@@ -60,6 +60,8 @@ class Collection(Generic[Record]):
     :param tally: returns the value by which records are counted. The counts are updated with every change,
         so that reading them does not depend on the number of records.
     :param note: called with the key and the record of each change; ``None`` for no call.
+
+    ``changes`` grows with every change.
     """
 
     def __init__(
@@ -72,6 +74,7 @@ class Collection(Generic[Record]):
         self._tally: Callable[[Record], Hashable] = tally
         self._note: Callable[[str, Record | None], None] | None = note
         self.counts: Counter[Any] = Counter()
+        self.changes = 0
 
     def __len__(self) -> int:
         return len(self._records)
@@ -99,12 +102,14 @@ class Collection(Generic[Record]):
             self.counts[self._tally(before)] -= 1
         self._records[key] = record
         self.counts[self._tally(record)] += 1
+        self.changes += 1
 
     def pop(self, record_id: str) -> None:
         """Delete the record, if it exists."""
         key = record_id.lower()
         if (record := self._records.pop(key, None)) is not None:
             self.counts[self._tally(record)] -= 1
+            self.changes += 1
             del self._keys[bisect_right(self._keys, key) - 1]
             if self._note is not None:
                 self._note(key, None)
@@ -115,6 +120,7 @@ class Collection(Generic[Record]):
         self._records.clear()
         self._keys.clear()
         self.counts.clear()
+        self.changes += 1
         if self._note is not None:
             for key in keys:
                 self._note(key, None)
