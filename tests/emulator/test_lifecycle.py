@@ -219,11 +219,11 @@ def test_a_node_that_is_deallocated_and_started_looks_as_recorded(idle: Any) -> 
     control.advance(61.1)
     (deallocated,) = idle.nodes()
     act(idle, "start")
-    control.advance(79.9)
+    control.advance(91.4)
     (waking,) = idle.nodes()
     control.advance(0.2)
     (starting,) = idle.nodes()
-    control.advance(17)
+    control.advance(5.5)
     idle.wait_for_nodes("linux", "idle")
     (after,) = idle.nodes()
 

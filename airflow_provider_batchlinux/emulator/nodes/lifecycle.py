@@ -159,7 +159,9 @@ class NodeLifecycle:
         changed = replace(current, **{"state": state, "state_since": now, **changes})
         node = self._store.put_node(changed)
         if state in _STAGES:
-            stage = "waking" if state == "starting" and node.is_deallocated else state
+            stage = state
+            if state == "starting" and current.is_deallocated:
+                stage = "waking" if node.is_deallocated else "woken"
             delay = self._delays.of(stage, node.id, node.boots)
             machine.pending = self._clock.call_later(delay, lambda: self._leave_stage(node))
         if state in USABLE_NODE_STATES:

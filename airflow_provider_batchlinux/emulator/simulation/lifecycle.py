@@ -73,7 +73,8 @@ class Profile:
     :param settling: a resize that neither adds nor removes a node.
     :param emptying: the deletion of a pool that has nodes; ``deleting`` is that of one without.
     :param joining: how long before it is idle, without a start task, a node says that it has booted.
-    :param waking: from the start of a deallocated node until it is ``starting`` as others are.
+    :param waking: from the start of a deallocated node until it is ``starting`` as others are; ``woken`` is
+        the rest of that state.
     :param ending: from when the tasks of a terminating job have ended until it is completed, if it had nodes.
     :param preempted: from when a spot node is taken away until it comes back, if there is room.
     :param spot_life: from when a spot node has booted until it is taken away, if chance wants that.
@@ -99,6 +100,7 @@ class Profile:
     upgradingos: Span = _AT_ONCE
     deallocating: Span = _AT_ONCE
     waking: Span = _AT_ONCE
+    woken: Span = _AT_ONCE
     ending: Span = _AT_ONCE
     preempted: Span = _AT_ONCE
     spot_life: Span = _SPOT_LIFE
@@ -137,7 +139,8 @@ PROFILES: Mapping[str, Profile] = {
         reimaging=Span(83.5, 83.5, 83.5),
         upgradingos=Span(120.0, 60.0, 300.0),
         deallocating=Span(61.0, 61.0, 165.0),
-        waking=Span(80.0, 80.0, 80.0),
+        waking=Span(91.5, 91.5, 91.5),
+        woken=Span(5.5, 5.5, 5.5),
         ending=Span(31.0, 31.0, 31.0),
         preempted=Span(300.0, 60.0, 1800.0),
         spot_life=Span(1800.0, 60.0, 7200.0),
