@@ -101,7 +101,8 @@ def airflow(
 @pytest.fixture(scope="session")
 def api(airflow: Standalone) -> Iterator[AirflowApi]:
     """Give the way to Airflow's REST API."""
-    with httpx.Client(base_url=airflow.url, timeout=30) as client:
+    # Airflow's API answers late while a busy machine starts workers.
+    with httpx.Client(base_url=airflow.url, timeout=180) as client:
         yield AirflowApi(client)
 
 

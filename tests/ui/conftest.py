@@ -25,6 +25,7 @@ CONN = "azure_batch_linux_default"
 DAG = "batch_linux_maintenance"
 SHOTS = Path(os.environ.get("UI_SCREENSHOTS", "screenshots"))
 PASSWORD = "for the tests only"
+WRONG_KEY = "d3Jvbmcga2V5"
 USERS = {"ann": "admin", "vic": "viewer", "nob": ""}
 HOSTILE = "<img src=x onerror=alert(1)><script>alert(2)</script>\x1b[31mred\u202e"
 BASE_PATH = os.environ.get("UI_BASE_PATH", "")
@@ -51,11 +52,12 @@ def airflow(account: Account, tmp_path_factory: pytest.TempPathFactory) -> Itera
     passwords = folder / "passwords.json"
     passwords.write_text(json.dumps(dict.fromkeys(USERS, PASSWORD)))
     dags = folder / "dags"
-    dags.mkdir()
-    shutil.copy(HERE / "dags" / "pools.py", dags)
+    shutil.copytree(HERE / "dags", dags)
     shutil.copy(HERE.parents[1] / "example_dags" / "example_pool_actions.py", dags)
+    connection = account.service.connection()
     settings = {
-        "AIRFLOW_CONN_AZURE_BATCH_LINUX_DEFAULT": account.service.connection(),
+        "AIRFLOW_CONN_AZURE_BATCH_LINUX_DEFAULT": connection,
+        "AIRFLOW_CONN_WRONG_KEY": json.dumps({**json.loads(connection), "password": WRONG_KEY}),
         "AIRFLOW__BATCH_LINUX__UI_CONNECTIONS": CONN,
         "AIRFLOW__BATCH_LINUX__UI_MAINTENANCE_DAG": DAG,
         "AIRFLOW__BATCH_LINUX__INSTALLATION_ID": "ui",

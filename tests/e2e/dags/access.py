@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pendulum
 from airflow.providers.standard.operators.bash import BashOperator
 from airflow.sdk import DAG, Param
 
+from airflow_provider_batchlinux.client.transport.clock import ServiceClock
 from airflow_provider_batchlinux.operators.node_users import (
     BatchLinuxAddNodeUsersOperator,
     BatchLinuxAuditNodeUsersOperator,
@@ -27,6 +29,15 @@ USER: dict[str, Any] = {
     "ssh_public_key": "{{ var.value.batchlinux_public_key }}",
     "expires_in": "{{ params.seconds }}",
 }
+AHEAD = 600
+"""Seconds that the clock of a wrong machine is ahead."""
+
+
+def set_clock_wrong(_context: Any) -> None:
+    """Let the provider read a clock that is ahead, on this worker only."""
+    ServiceClock.__init__.__defaults__ = (lambda: time.time() + AHEAD,)
+
+
 QUICK: dict[str, Any] = {"poll_interval": pendulum.duration(seconds=3)}
 
 
@@ -70,3 +81,14 @@ with DAG("access_added", schedule=None, params=PARAMS, default_args={"retries": 
 
 with DAG("access_audited", schedule=None, params=PARAMS, default_args={"retries": 0}):
     BatchLinuxAuditNodeUsersOperator(task_id="audit", pool_ids=["{{ params.pool_id }}"], revoke=True)
+
+with DAG("access_by_a_wrong_clock", schedule=None, params=PARAMS, default_args={"retries": 0}):
+    options: dict[str, Any] = {"pre_execute": set_clock_wrong, "trigger_rule": "all_done"}
+    audit = BatchLinuxAuditNodeUsersOperator(
+        task_id="audit", pool_ids=["{{ params.pool_id }}"], revoke=True, **options
+    )
+    remove = BatchLinuxRemoveNodeUsersOperator(
+        task_id="remove", pool_id="{{ params.pool_id }}", username="{{ params.username }}", **options
+    )
+    take = BatchLinuxAddNodeUsersOperator(task_id="take", address="private", **USER, **options)
+    audit >> remove >> take
