@@ -32,12 +32,14 @@ async def storage_settings(conn_id: str) -> StorageSettings:
 
     :raises ValueError: if it is not defined, or cannot be used. No secret is repeated.
     """
-    from airflow.providers.common.compat.connection import get_async_connection, get_async_extra_dejson
-    from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
+    from airflow.providers.common.compat.connection import get_async_extra_dejson
+    from airflow.providers.common.compat.sdk import AirflowNotFoundException
+
+    from airflow_provider_batchlinux.hooks._async_connection import async_connection
 
     try:
         with told_if_undefined():
-            connection = await get_async_connection(conn_id, BaseHook())
+            connection = await async_connection(conn_id)
     except AirflowNotFoundException:
         msg = (
             f"Connection {conn_id!r} to Azure Storage is not defined. Add it in Airflow under Admin, "

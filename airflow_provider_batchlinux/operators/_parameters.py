@@ -12,11 +12,14 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from airflow.providers.common.compat.sdk import BaseOperator
 from airflow.sdk import Asset
+from airflow.sdk.definitions._internal.mixins import ResolveMixin
+from airflow.sdk.definitions.mappedoperator import OperatorPartial
+from airflow.sdk.definitions.xcom_arg import XComArg
 
 if TYPE_CHECKING:
     import jinja2
     from airflow.sdk import Context
-    from airflow.sdk.definitions.mappedoperator import OperatorPartial
+    from airflow.sdk.definitions.mappedoperator import MappedOperator
 
     from airflow_provider_batchlinux.core.parameters.requests import OperatorRequest
 
@@ -52,7 +55,7 @@ MAY_HOLD_SECRETS = frozenset(
 
 
 @dataclass(frozen=True)
-class Concealed:
+class Concealed(ResolveMixin):
     """
     A value with a secret that a Dag file has in clear, not as a template.
 
@@ -69,6 +72,14 @@ class Concealed:
     def serialize(self) -> object:
         """Return what Airflow stores."""
         return self.shown
+
+    def iter_references(self) -> Iterable[tuple[Any, str]]:
+        """Find the XComs that the task waits for."""
+        return XComArg.iter_xcom_references(self.value)
+
+    def resolve(self, context: Context) -> Any:  # noqa: ARG002  # the task renders it itself
+        """Return the value."""
+        return self.value
 
     def __str__(self) -> str:
         return str(self.shown)
@@ -124,7 +135,9 @@ class ParametersMixin(BaseOperator, Generic[R]):
     @classmethod
     def partial(cls, **kwargs: Any) -> OperatorPartial:
         """Return the task without the parameters that :meth:`expand` gives, as Airflow does."""
-        return super().partial(**cls.as_stored(kwargs))
+        partial = super().partial(**cls.as_stored(kwargs))
+        partial.__class__ = _Partial
+        return partial
 
     @classmethod
     def as_stored(cls, parameters: Mapping[str, Any]) -> dict[str, Any]:
@@ -135,8 +148,6 @@ class ParametersMixin(BaseOperator, Generic[R]):
 
         :raises ValueError: if a value would be another one at each parse of the Dag file.
         """
-        from airflow.sdk.definitions.xcom_arg import XComArg
-
         stored = dict(parameters)
         for name in stored.keys() & set(cls.template_fields):
             plain = _without_specs(stored[name])
@@ -148,6 +159,11 @@ class ParametersMixin(BaseOperator, Generic[R]):
             if assets := with_assets(stored.get(name), parameters.get(data)):
                 stored[name] = assets
         return stored
+
+    @classmethod
+    def item_as_stored(cls, name: str, value: Any) -> Any:
+        """Return a value that one instance of a mapped task has, so that Airflow stores no secret."""
+        return cls._as_stored(name, value) if name in cls.template_fields else value
 
     @classmethod
     def _as_stored(cls, name: str, value: Any) -> Any:
@@ -242,6 +258,34 @@ def _with_text_keys(value: Any) -> Any:
     if type(value) is dict:
         return {str(key) if type(key) is int else key: _with_text_keys(item) for key, item in value.items()}
     return value
+
+
+class _Partial(OperatorPartial):
+    """A task whose mapped parameters Airflow stores without the secrets that a Dag file has in clear."""
+
+    __slots__ = ()  # so that an object of Airflow's own class can become one
+
+    def expand(self, **mapped_kwargs: Any) -> MappedOperator:
+        """Map the task over lists."""
+        stored = self.operator_class.item_as_stored  # type: ignore[attr-defined]  # only ours make this class
+        return super().expand(
+            **{
+                name: [stored(name, item) for item in values] if isinstance(values, (list, tuple)) else values
+                for name, values in mapped_kwargs.items()
+            }
+        )
+
+    def expand_kwargs(self, kwargs: Any, *, strict: bool = True) -> MappedOperator:
+        """Map the task over a list of its parameters."""
+        stored = self.operator_class.item_as_stored  # type: ignore[attr-defined]  # only ours make this class
+        if isinstance(kwargs, (list, tuple)):
+            kwargs = [
+                {name: stored(name, value) for name, value in item.items()}
+                if isinstance(item, dict)
+                else item
+                for item in kwargs
+            ]
+        return super().expand_kwargs(kwargs, strict=strict)
 
 
 def _fields_of_airflow(cls: type) -> Iterator[str]:

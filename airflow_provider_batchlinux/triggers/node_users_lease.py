@@ -136,11 +136,12 @@ class BatchLinuxNodeUsersLeaseTrigger(BatchLinuxTrigger):
         """
         if self.password_conn_id is None:
             return None
-        from airflow.providers.common.compat.connection import get_async_connection
         from airflow.sdk.log import mask_secret
 
+        from airflow_provider_batchlinux.hooks._async_connection import async_connection
+
         try:
-            password: str | None = (await get_async_connection(self.password_conn_id)).password
+            password: str | None = (await async_connection(self.password_conn_id)).password
         except Exception as error:  # whatever the secrets backend raises, the task is to be told by name
             msg = f"password_conn_id={self.password_conn_id!r} cannot be read ({type(error).__name__})."
             raise ValueError(msg) from None

@@ -95,11 +95,11 @@ class BatchLinuxNodesIdleTrigger(BatchLinuxPoolTrigger):
 
     async def _logs_url(self) -> str | None:
         # Read when it is needed, and kept nowhere: the address holds a signature.
-        from airflow.providers.common.compat.connection import get_async_connection
+        from airflow_provider_batchlinux.hooks._async_connection import async_connection
 
         conn_id = (self.repair or {})["logs_conn_id"]
         try:
-            password: str | None = (await get_async_connection(conn_id)).password
+            password: str | None = (await async_connection(conn_id)).password
         except (
             Exception
         ) as error:  # whatever keeps a connection from being read, nodes are repaired all the same

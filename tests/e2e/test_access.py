@@ -236,7 +236,7 @@ def test_a_lease_that_fails_after_its_end_is_not_begun_again_by_its_retry(
     assert people.inside("retried") == set()
 
 
-def test_a_machine_whose_clock_is_ahead_ends_nobody_and_takes_no_name(
+def test_a_machine_whose_clock_is_ahead_ends_no_access_and_takes_no_name(
     api: AirflowApi, account: Account, people: People
 ):
     first = start(api, people, "access_added", "punctual", seconds=500)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from typing import Any
 
 import pendulum
 import pytest
+from airflow.models import Connection
 from airflow.sdk import DAG
+from airflow.utils.session import create_session
+from sqlalchemy import delete
 
 from airflow_provider_batchlinux.operators.pool import (
     BatchLinuxCreatePoolOperator,
@@ -14,7 +19,7 @@ from airflow_provider_batchlinux.operators.pool import (
 )
 from airflow_provider_batchlinux.operators.task import BatchLinuxTaskOperator
 from airflow_provider_batchlinux.sensors.nodes import BatchLinuxNodesIdleSensor
-from tests.airflow_harness import run_dag, xcom_of
+from tests.airflow_harness import migrated_database, run_dag, xcom_of
 from tests.batch_account import eventually
 
 PACE: dict[str, Any] = {"poll_interval": 0.05}
@@ -38,9 +43,22 @@ def states(run: Any) -> dict[str, str]:
     return {ti.task_id: str(ti.state) for ti in run.get_task_instances()}
 
 
+@pytest.fixture
+def stored_connection(connection: str) -> Iterator[str]:
+    """Give a connection that is in Airflow's database, and not in the environment."""
+    migrated_database()
+    value = os.environ[f"AIRFLOW_CONN_{connection.upper()}"]
+    with create_session() as session:
+        session.add(Connection.from_json(value, conn_id="stored"))
+    yield "stored"
+    with create_session() as session:
+        session.execute(delete(Connection).where(Connection.conn_id == "stored"))
+
+
 @pytest.mark.parametrize("deferrable", [pytest.param(False, id="worker"), pytest.param(True, id="triggerer")])
-def test_a_pool_is_taken_away_after_a_failure_in_the_middle(account, deferrable):
-    with new_dag(f"failing_{deferrable}") as dag:
+def test_a_pool_is_taken_away_after_a_failure_in_the_middle(account, stored_connection, deferrable):
+    ours = {"batch_linux_conn_id": stored_connection}
+    with DAG(f"failing_{deferrable}", schedule=None, default_args=ours) as dag:
         create = create_pool()
         pool_id = id_of(create)
         ready = BatchLinuxNodesIdleSensor(
@@ -50,10 +68,10 @@ def test_a_pool_is_taken_away_after_a_failure_in_the_middle(account, deferrable)
             task_id="work", pool_id=pool_id, command="exit 3", deferrable=deferrable, **PACE
         )
         more = BatchLinuxTaskOperator(task_id="more", pool_id=pool_id, command="true", **PACE)
-        delete = BatchLinuxDeletePoolOperator(
+        gone = BatchLinuxDeletePoolOperator(
             task_id="delete", pool_id=pool_id, deferrable=deferrable, **PACE
         ).as_teardown(setups=create)
-        create >> ready >> work >> more >> delete
+        create >> ready >> work >> more >> gone
 
     run = run_dag(dag)
 

@@ -101,21 +101,23 @@ def stored(dag: DAG) -> str:
     return json.dumps(dag_serializer().to_dict(dag))
 
 
-@pytest.mark.parametrize("is_mapped", [False, True], ids=["plain", "mapped"])
+@pytest.mark.parametrize("form", ["plain", "partial", "expand", "expand_kwargs"])
 @pytest.mark.parametrize("name", sorted(MAY_HOLD_SECRETS))
-def test_a_secret_in_clear_is_not_stored_with_the_dag_and_reaches_the_task(
-    name: str, is_mapped: bool
-) -> None:
+def test_a_secret_in_clear_is_not_stored_with_the_dag_and_reaches_the_task(name: str, form: str) -> None:
     cls, others, value = IN_CLEAR[name]
     with DAG("clear", schedule=None) as dag:
-        given = {"task_id": "work", **others, name: value}
-        if is_mapped:
-            work = receiving(cls).partial(**given).expand(batch_linux_conn_id=["one"])
+        if form == "plain":
+            work = receiving(cls)(task_id="work", **others, **{name: value})
+        elif form == "partial":
+            partial = receiving(cls).partial(task_id="work", **others, **{name: value})
+            work = partial.expand(batch_linux_conn_id=["one"])
+        elif form == "expand":
+            work = receiving(cls).partial(task_id="work", **others).expand(**{name: [value]})
         else:
-            work = receiving(cls)(**given)
+            work = receiving(cls).partial(task_id="work", **others).expand_kwargs([{name: value}])
 
     assert SECRET not in stored(dag)
-    ran = run_task(work, map_index=0 if is_mapped else -1)
+    ran = run_task(work, map_index=-1 if form == "plain" else 0)
     assert SECRET not in str(ran.rendered)
     assert ran.result == {"has": True}
 
@@ -125,6 +127,18 @@ def test_each_parameter_that_can_hold_a_secret_is_known_when_a_file_is_parsed(cl
     secret = {name for name, reader in readers_of(cls.request_class()).items() if reader.is_secret}
 
     assert secret - WITHOUT_SECRETS <= MAY_HOLD_SECRETS
+
+
+def test_a_mapped_task_waits_for_the_xcom_among_secrets_in_clear() -> None:
+    with DAG("ordered", schedule=None) as dag:
+        first, second = (BaseOperator(task_id=name).output for name in ("first", "second"))
+        partial = BatchLinuxTaskOperator.partial(
+            task_id="work", **COMMAND, secret_environment={"A": first, "B": SECRET}
+        )
+        partial.expand(secret_files=[{"a": second, "b": SECRET}])
+
+    assert dag.get_task("work").upstream_task_ids == {"first", "second"}
+    assert SECRET not in stored(dag)
 
 
 @pytest.mark.parametrize("form", ["operator", "function", "command"])
