@@ -29,6 +29,9 @@ else:
 
 _PACKAGE = __name__.partition(".")[0]
 
+ASSETS_OF = {"inlets": "inputs", "outlets": "outputs"}
+"""The parameters of Airflow for Assets, and those with data among which they may be."""
+
 MAY_HOLD_SECRETS = frozenset(
     [
         "body",
@@ -155,7 +158,7 @@ class ParametersMixin(BaseOperator, Generic[R]):
             if any(True for _ in XComArg.iter_xcom_references(plain)):
                 stored[name] = plain
             stored[name] = cls._as_stored(name, stored[name])
-        for name, data in (("inlets", "inputs"), ("outlets", "outputs")):
+        for name, data in ASSETS_OF.items():
             if assets := with_assets(stored.get(name), parameters.get(data)):
                 stored[name] = assets
         return stored
@@ -381,6 +384,25 @@ def with_assets(given: object, data: object) -> list[Any]:
     """Return the inlets or outlets of a task with the Assets among its data, each once."""
     named = list(given) if isinstance(given, (list, tuple)) else [given] if given else []
     return [*named, *(asset for asset in assets_in(data) if asset not in named)]
+
+
+def warn_of_unknown_assets(task: BaseOperator) -> None:
+    """
+    Warn of Assets in the rendered data of a task that Airflow has not found in its Dag file.
+
+    It registers no event of an Asset that a template or ``expand()`` gives: no Dag would be started by it.
+    """
+    declared = task.dag.get_task(task.task_id)
+    for name, data in ASSETS_OF.items():
+        known = getattr(declared, name, ())
+        unknown = [asset.uri for asset in assets_in(getattr(task, data)) if asset not in known]
+        if unknown:
+            task.log.warning(
+                "Airflow does not know that %s of this task has the Asset %s: give it as %s in the Dag file.",
+                data,
+                ", ".join(unknown),
+                name,
+            )
 
 
 def missing_files(files: object) -> list[str]:

@@ -33,7 +33,12 @@ from airflow_provider_batchlinux.operators._base import (
     marked_owner,
     save_result,
 )
-from airflow_provider_batchlinux.operators._parameters import missing_files, packed_files, with_assets
+from airflow_provider_batchlinux.operators._parameters import (
+    missing_files,
+    packed_files,
+    warn_of_unknown_assets,
+    with_assets,
+)
 from airflow_provider_batchlinux.operators._waiting import (
     DEFAULT_DEFERRABLE,
     BatchLinuxWaitingOperator,
@@ -289,8 +294,8 @@ class BatchLinuxJobOperator(LineageMixin, BatchLinuxWaitingOperator["JobRequest"
         tasks, request = self._commands(self.request), self.request
         if not tasks and request.manager is None:
             return await self._nothing(client, context)
-        owner = marked_owner(context, self.installation)
-        is_last = is_last_try(context)
+        warn_of_unknown_assets(self)
+        owner, is_last = marked_owner(context, self.installation), is_last_try(context)
         arguments = {
             **self.trigger_arguments(context),
             "exit_codes": {str(code): ending for code, ending in (request.exit_codes or {}).items()},

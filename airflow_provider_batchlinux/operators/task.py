@@ -28,7 +28,11 @@ from airflow_provider_batchlinux.operators._base import (
     item_of,
     marked_owner,
 )
-from airflow_provider_batchlinux.operators._parameters import missing_files, with_assets
+from airflow_provider_batchlinux.operators._parameters import (
+    missing_files,
+    warn_of_unknown_assets,
+    with_assets,
+)
 from airflow_provider_batchlinux.operators._waiting import (
     DEFAULT_DEFERRABLE,
     BatchLinuxWaitingOperator,
@@ -256,6 +260,7 @@ class BatchLinuxTaskOperator(LineageMixin, BatchLinuxWaitingOperator["TaskReques
         """Submit the command, or adopt the one that an earlier try has left running."""
         from airflow_provider_batchlinux.client.tasks.jobs import Submission, submit_task
 
+        warn_of_unknown_assets(self)
         owner = marked_owner(context, self.installation)
         arguments = {
             **self.trigger_arguments(context),

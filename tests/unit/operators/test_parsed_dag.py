@@ -9,14 +9,14 @@ import pytest
 from airflow.sdk import DAG, Asset, BaseOperator, task
 
 from airflow_provider_batchlinux.core.parameters.reader import readers_of
-from airflow_provider_batchlinux.operators._parameters import MAY_HOLD_SECRETS
+from airflow_provider_batchlinux.operators._parameters import MAY_HOLD_SECRETS, warn_of_unknown_assets
 from airflow_provider_batchlinux.operators.job import BatchLinuxJobOperator
 from airflow_provider_batchlinux.operators.node_users import BatchLinuxAddNodeUsersOperator
 from airflow_provider_batchlinux.operators.nodes import BatchLinuxRebootNodesOperator
 from airflow_provider_batchlinux.operators.pool import BatchLinuxCreatePoolOperator
 from airflow_provider_batchlinux.operators.task import BatchLinuxTaskOperator
 from airflow_provider_batchlinux.specs import TaskContainerSpec
-from tests.airflow_harness import dag_serializer, run_task
+from tests.airflow_harness import captured_log, dag_serializer, run_task
 from tests.operator_init import operators
 
 SECRET = "in-clear-5f1c"
@@ -180,3 +180,19 @@ def test_assets_among_the_data_of_a_mapped_task_are_its_inlets_and_outlets_once(
     assert (mapped.inlets, mapped.outlets) == ([day], [total])
     plain = mapped.unmap({"command": "true"})
     assert (plain.inlets, plain.outlets) == ([day], [total])
+
+
+def test_an_asset_that_airflow_has_not_found_in_the_dag_file_is_warned_of() -> None:
+    made, known = Asset("abfs://clean/made.csv"), Asset("abfs://clean/known.csv")
+    with DAG("assets", schedule=None) as dag:
+        BatchLinuxTaskOperator.partial(task_id="work", pool_id="etl", command="true", outlets=[known]).expand(
+            outputs=[{"made.csv": made}, {"known.csv": known}]
+        )
+    mapped: Any = dag.get_task("work")
+
+    with captured_log() as log:
+        warn_of_unknown_assets(mapped.unmap({"outputs": {"known.csv": known}}))
+    assert log == []
+    with captured_log() as log:
+        warn_of_unknown_assets(mapped.unmap({"outputs": {"made.csv": made}}))
+    assert "outputs of this task has the Asset abfs://clean/made.csv: give it as outlets in the Dag" in log[0]

@@ -138,6 +138,7 @@ CASES = [
     Case("a share fails", FAILS, ("1 of 2 commands did not succeed",), {"max_failed": "49%"}),
     Case("no job", no_job, ("Job 'render' does not exist.",)),
     Case("ended waiting", ended_waiting, ("1 of 1 command did not succeed", "'a'", "is completed")),
+    Case("nothing ran", ended_waiting, ("1 of 1 command did not succeed",), {"max_failed": "100%"}),
     Case("ended empty", ended_empty, ("has ended without a task", "allow_empty=True")),
     Case("may be empty", ended_empty, {"job_id": "render", "tasks": 0}, {"allow_empty": True}),
     Case("disabled", disabled_waiting, ("is disabled and has tasks that have not begun",)),
