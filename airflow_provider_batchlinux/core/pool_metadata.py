@@ -183,6 +183,11 @@ class PoolMarks:
         return Holder.of(self.owner) if self.owner.get("dag_id") and self.owner.get("run_id") else None
 
     @property
+    def ends_at(self) -> datetime | None:
+        """When it is no longer needed, or no longer kept after a failure; ``None`` for neither."""
+        return self.expires_at or self.kept_until
+
+    @property
     def all_holders(self) -> tuple[Holder, ...]:
         """The Dag runs that are known to use the pool."""
         if self.holders is not None:

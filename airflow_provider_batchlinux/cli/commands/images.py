@@ -55,7 +55,8 @@ def _listed(images: list[SupportedImage], now: datetime, *, with_all: bool) -> l
     linux = [image for image in images if image.os_type == "linux"]
     if with_all:
         return linux
-    return [image for image in linux if image.verified and not _has_ended(image, now)]
+    verified = [image for image in linux if image.verified]
+    return [image for image in verified if (end := image.end_of_support) is None or end > now]
 
 
 def _resolved(
@@ -107,7 +108,3 @@ def _plain(image: SupportedImage) -> dict[str, Any]:
         "capabilities": sorted(image.capabilities),
         "end_of_support": end.isoformat() if end else None,
     }
-
-
-def _has_ended(image: SupportedImage, now: datetime) -> bool:
-    return image.end_of_support is not None and image.end_of_support <= now

@@ -56,7 +56,11 @@ def _copy_examples(options: Namespace) -> int:
         msg = "This installation has no example Dags. Install the wheel of airflow-provider-batchlinux."
         raise ValueError(msg)
     target = (options.to or _dags_folder()).expanduser() / _FOLDER
-    files = [path.relative_to(source) for path in sorted(source.rglob("*")) if _is_example(path)]
+    files = [
+        path.relative_to(source)
+        for path in sorted(source.rglob("*"))
+        if path.is_file() and "__pycache__" not in path.parts
+    ]
     news = [name for name in files if not (target / name).exists()]
     changed = [name for name in files if name not in news and not cmp(source / name, target / name, False)]
     if changed and not options.overwrite:
@@ -74,10 +78,6 @@ def _copy_examples(options: Namespace) -> int:
     say(f"{counted(len(news) + len(changed), 'file')} copied.")
     print_line(str(target))
     return 0
-
-
-def _is_example(path: Path) -> bool:
-    return path.is_file() and "__pycache__" not in path.parts
 
 
 def _dags_folder() -> Path:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_batchlinux.cli.terminal.account import add_verb, on_account
@@ -55,7 +55,9 @@ def add_command(commands: Any) -> None:
 
 def _list(options: Namespace) -> int:
     async def work(client: BatchLinuxClient) -> list[dict[str, Any]]:
-        return await _summaries(client, await client.list_pools(SUMMARY_FIELDS))
+        bodies = await client.list_pools(SUMMARY_FIELDS)
+        counts = {pool_id.lower(): states for pool_id, states in (await client.all_node_counts()).items()}
+        return [pool_summary(body, counts.get(str(body["id"]).lower(), {})) for body in bodies]
 
     return print_list(options, on_account(options, work), _HEADER, _cells)
 
@@ -133,11 +135,6 @@ def _resize(options: Namespace) -> int:
         msg = f"Nothing was done: pool {options.pool!r} has these numbers of nodes already."
         raise NothingDoneError(msg)
     return 0
-
-
-async def _summaries(client: BatchLinuxClient, bodies: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    counts = {pool_id.lower(): states for pool_id, states in (await client.all_node_counts()).items()}
-    return [pool_summary(body, counts.get(str(body["id"]).lower(), {})) for body in bodies]
 
 
 def _cells(pool: Mapping[str, Any]) -> tuple[object, ...]:

@@ -64,7 +64,8 @@ class PoolCalls(Calls):
         :param select: the properties to read of each.
         :param where: an OData filter; ``None`` lists all.
         """
-        return await self._all("list pools", self.sdk.list_pools, select=list(select), **_given(filter=where))
+        options = {} if where is None else {"filter": where}
+        return await self._all("list pools", self.sdk.list_pools, select=list(select), **options)
 
     async def all_node_counts(self) -> dict[str, dict[str, int]]:
         """Count the nodes of all pools by state, by pool id: cheap, and eventually consistent."""
@@ -129,7 +130,3 @@ class PoolCalls(Calls):
         await self.retry.run(
             f"remove nodes from pool {pool_id!r}", lambda: self.sdk.begin_remove_nodes(pool_id, options)
         )
-
-
-def _given(**options: str | None) -> dict[str, str]:
-    return {name: value for name, value in options.items() if value is not None}

@@ -152,14 +152,15 @@ async def ensure_pool(
     body = {**request.marked(resolved.body), **backend.managed_parts}
     pool_id = request.spec.pool_id
     while (found := await _create_or_find(backend, body)) is not None:
-        if _is_deleting(found):
+        if str(found.get("state")).lower() == "deleting":
             log.info("Pool %r is still being deleted.", pool_id)
             return Obstacle.BEING_DELETED
         _require_known_marks(found)
         decision = decide(request.if_exists, body, found, owner=request.owner)
         if decision.action is Action.REFUSE:
             raise BatchConflictError(decision.reason, code="PoolExists")
-        if decision.action is Action.CHANGE and decision.plan.changes_scale and not _is_steady(found):
+        is_steady = str(found.get("allocationState", "steady")).lower() == "steady"
+        if decision.action is Action.CHANGE and decision.plan.changes_scale and not is_steady:
             log.info("Pool %r is being resized, and cannot be resized again before that is over.", pool_id)
             return Obstacle.BEING_RESIZED
         is_warning = decision.differences or decision.not_compared
@@ -223,11 +224,3 @@ async def _create_or_find(backend: PoolBackend, body: Mapping[str, Any]) -> Mapp
         found = await backend.find(body["id"])
         if found is not None:
             return found
-
-
-def _is_deleting(pool: Mapping[str, Any]) -> bool:
-    return str(pool.get("state")).lower() == "deleting"
-
-
-def _is_steady(pool: Mapping[str, Any]) -> bool:
-    return str(pool.get("allocationState", "steady")).lower() == "steady"

@@ -117,7 +117,9 @@ def translated(error: AzureError, what: str, *, tried_for: float = 0.0) -> Batch
     if not isinstance(error, HttpResponseError) or error.status_code is None:
         return _without_answer(error, what, tried_for)
     code = error_code(error)
-    facts = ", ".join(filter(None, [code, f"HTTP {error.status_code}", _request_id_text(error)]))
+    request_id = _request_id(error)
+    request = f"request {request_id}" if request_id else None
+    facts = ", ".join(filter(None, [code, f"HTTP {error.status_code}", request]))
     said = _first_line(error)
     message = f"Could not {what}: {said} ({facts})"
     if is_transient(error):
@@ -128,12 +130,12 @@ def translated(error: AzureError, what: str, *, tried_for: float = 0.0) -> Batch
     if error.status_code in (401, 403) or isinstance(error, ClientAuthenticationError):
         cls = BatchAuthenticationError
     # The service's own refusals have a request id, also those of a HEAD, which have no code.
-    hint = "" if code or _request_id(error) else _SIGN_IN
+    hint = "" if code or request_id else _SIGN_IN
     return cls(
         " ".join(filter(None, [message, _remedy(error, code), hint])),
         code=code,
         status=error.status_code,
-        request_id=_request_id(error),
+        request_id=request_id,
     )
 
 
@@ -194,11 +196,6 @@ def _first_line(error: AzureError) -> str:
 
 def _request_id(error: HttpResponseError) -> str | None:
     return next(filter(None, (_header(error, name) for name in REQUEST_ID_HEADERS)), None)
-
-
-def _request_id_text(error: HttpResponseError) -> str | None:
-    request_id = _request_id(error)
-    return f"request {request_id}" if request_id else None
 
 
 def _header(error: HttpResponseError, name: str) -> str | None:

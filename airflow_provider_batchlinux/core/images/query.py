@@ -198,14 +198,11 @@ def _from_mapping(image: Mapping[str, Any], text: str | None = None) -> ImageQue
     reference = {name: given[name] for name in (*ids, *_NAMES, "version") if name in given}
     text = text or ":".join(reference.values())
     if agent is not None:
-        return ImageQuery(text, GivenImage(_with_version(reference), agent))
+        version = {"version": LATEST} if reference.keys() == set(_NAMES) else {}
+        return ImageQuery(text, GivenImage({**reference, **version}, agent))
     words = words_of(*(reference[name] for name in _NAMES))
     features = frozenset(FEATURES[word] for word in words if word in FEATURES)
     return ImageQuery(text, MarketplaceName(**reference), ImageOptions(features=features))
-
-
-def _with_version(reference: Mapping[str, str]) -> dict[str, str]:
-    return {**reference, **({"version": LATEST} if reference.keys() == set(_NAMES) else {})}
 
 
 def _known_keys(image: Mapping[str, Any]) -> tuple[dict[str, str], list[str]]:

@@ -111,8 +111,7 @@ def guarded(command: str) -> str:
 
 def commands_table(records: Iterable[CommandRecord]) -> str:
     """Format records as a table for the log."""
-    rows = [(r.node_id, r.outcome.value, _exit(r), _seconds(r), _first_line(r)) for r in records]
-    return table(("node", "outcome", "exit", "seconds", "first line"), rows)
+    return table(("node", "outcome", "exit", "seconds", "first line"), list(map(_cells, records)))
 
 
 def commands_summary(records: Sequence[CommandRecord]) -> str:
@@ -132,14 +131,12 @@ def _reason(record: CommandRecord) -> str:
     return f"exit code {record.exit_code}" + "".join(f": {line}" for line in last)
 
 
-def _exit(record: CommandRecord) -> str:
-    return "-" if record.exit_code is None else str(record.exit_code)
-
-
-def _seconds(record: CommandRecord) -> str:
-    return "-" if record.seconds is None else f"{record.seconds:.1f}"
-
-
-def _first_line(record: CommandRecord) -> str:
+def _cells(record: CommandRecord) -> tuple[str, ...]:
     said = record.error or record.stdout.strip() or record.stderr.strip()
-    return said.splitlines()[0][:100] if said else ""
+    return (
+        record.node_id,
+        record.outcome.value,
+        "-" if record.exit_code is None else str(record.exit_code),
+        "-" if record.seconds is None else f"{record.seconds:.1f}",
+        said.splitlines()[0][:100] if said else "",
+    )

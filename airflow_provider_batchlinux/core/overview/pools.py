@@ -13,9 +13,8 @@ from airflow_provider_batchlinux.core.images.end_of_support import ImageInUse, i
 from airflow_provider_batchlinux.core.instants import WARNED_BEFORE
 from airflow_provider_batchlinux.core.node_states import BROKEN_STATES
 from airflow_provider_batchlinux.core.pool_metadata import Holder, PoolMarks, metadata_of
-from airflow_provider_batchlinux.core.pools.changes.resize import unmet
+from airflow_provider_batchlinux.core.pools.summary import pool_problems
 from airflow_provider_batchlinux.core.pools.sweep import owned_pools, sweep_of
-from airflow_provider_batchlinux.core.service_errors import explained_error
 from airflow_provider_batchlinux.core.snapshots import PoolSnapshot
 from airflow_provider_batchlinux.core.users.ledger import LedgerEntry, entries_in
 from airflow_provider_batchlinux.core.vm_sizes.prices import NodePrices
@@ -208,8 +207,8 @@ def overview_of(pool: Mapping[str, Any], counts: Mapping[str, int], facts: Facts
         task_id=marks.owner.get("task_id") if is_own else None,
         runs=tuple(RunOfPool(holder, facts.run_states.get(holder)) for holder in reversed(marks.all_holders)),
         counts=dict(counts),
-        problems=_problems(seen),
-        expires_at=marks.expires_at or marks.kept_until,
+        problems=pool_problems(seen),
+        expires_at=marks.ends_at,
         vm_size=str(pool.get("vmSize") or ""),
         image=image,
         # Without the list of images, none is listed: that says nothing about this one.
@@ -338,12 +337,6 @@ def _standing(
 def _may_run(run: Holder, facts: Facts) -> bool:
     # What another Airflow runs is not known here: the sweeper does not count such a run as ended.
     return run.installation != facts.installation or facts.run_states.get(run) in ACTIVE_RUN_STATES
-
-
-def _problems(seen: PoolSnapshot) -> tuple[str, ...]:
-    found = tuple(explained_error(error) for error in unmet(seen))
-    formula = seen.autoscale_error
-    return found if formula is None else (*found, f"Autoscale formula: {formula}")
 
 
 def _user(entry: LedgerEntry, facts: Facts) -> UserOfPool:

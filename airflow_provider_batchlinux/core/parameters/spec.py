@@ -163,7 +163,8 @@ def read_spec(cls: type[S], value: object, where: str, problems: list[str]) -> S
     if isinstance(value, cls):
         return value
     if not isinstance(value, Mapping):
-        problems.append(f"{where} is neither {_article(cls.__name__)} nor a dict with its fields.")
+        article = "an" if cls.__name__[0] in "AEIOU" else "a"
+        problems.append(f"{where} is neither {article} {cls.__name__} nor a dict with its fields.")
         return None
     known = {spec_field.name: spec_field for spec_field in fields(cls)}
     wrong = [_unknown(where, key, known) for key in value if key not in known]
@@ -228,18 +229,11 @@ def _unknown(where: str, key: object, known: Mapping[str, Any]) -> str:
     return f"{where}.{key} is no field of it; {remedy}"
 
 
-def _article(name: str) -> str:
-    return f"{'an' if name[0] in 'AEIOU' else 'a'} {name}"
-
-
 def _is_default(spec_field: Field[Any], value: Any) -> bool:
     if spec_field.default is not MISSING and value == spec_field.default:
         return True
-    return spec_field.default is not None and not _is_required(spec_field) and _is_empty(value)
-
-
-def _is_required(spec_field: Field[Any]) -> bool:
-    return spec_field.default is MISSING and spec_field.default_factory is MISSING
+    is_required = spec_field.default is MISSING and spec_field.default_factory is MISSING
+    return spec_field.default is not None and not is_required and _is_empty(value)
 
 
 def _is_empty(value: Any) -> bool:

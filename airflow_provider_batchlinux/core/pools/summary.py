@@ -17,6 +17,13 @@ SUMMARY_FIELDS = (*POOL_FIELDS, "vmSize", "virtualMachineConfiguration")
 """The properties to request of each pool."""
 
 
+def pool_problems(pool: PoolSnapshot) -> tuple[str, ...]:
+    """Return what keeps a pool from its nodes, with the remedy: resize errors, the error of its formula."""
+    found = tuple(explained_error(error) for error in unmet(pool))
+    formula = pool.autoscale_error
+    return found if formula is None else (*found, f"Autoscale formula: {explained_error(formula)}")
+
+
 def pool_summary(body: Mapping[str, Any], counts: Mapping[str, int]) -> dict[str, Any]:
     """
     Return a pool as plain values.
@@ -27,7 +34,6 @@ def pool_summary(body: Mapping[str, Any], counts: Mapping[str, int]) -> dict[str
     pool, marks = PoolSnapshot.from_rest(body), PoolMarks.of(body)
     machine = body.get("virtualMachineConfiguration") or {}
     users = entries_in(metadata_of(body)).values()
-    errors = [*unmet(pool), *filter(None, [pool.autoscale_error])]
     return {
         "pool_id": pool.pool_id,
         "state": pool.state,
@@ -40,12 +46,12 @@ def pool_summary(body: Mapping[str, Any], counts: Mapping[str, int]) -> dict[str
         "autoscale": pool.autoscale,
         "nodes": dict(sorted(counts.items())),
         "created_at": _iso(pool.created),
-        "expires_at": _iso(marks.expires_at),
+        "expires_at": _iso(marks.ends_at),
         "kept_since": marks.kept_since,
         "owner": dict(marks.owner),
         "runs": [run._asdict() for run in marks.all_holders],
         "users": sum(not entry.is_settled for entry in users),
-        "errors": [explained_error(error) for error in errors],
+        "errors": list(pool_problems(pool)),
     }
 
 
