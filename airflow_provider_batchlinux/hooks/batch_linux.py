@@ -67,17 +67,19 @@ class BatchLinuxHook(BaseHook):
         self.batch_linux_conn_id = batch_linux_conn_id
         self.retry_budget = retry_budget
 
-    def settings(self) -> AccountSettings:
+    def settings(self, connection: Any = None) -> AccountSettings:
         """
         Read the connection.
 
+        :param connection: the connection, if the caller has it already; ``None`` asks Airflow.
         :raises ValueError: the connection cannot work; every problem is named.
         """
-        try:
-            with told_if_undefined():
-                connection = self.get_connection(self.batch_linux_conn_id)
-        except AirflowNotFoundException:
-            raise self._undefined() from None
+        if connection is None:
+            try:
+                with told_if_undefined():
+                    connection = self.get_connection(self.batch_linux_conn_id)
+            except AirflowNotFoundException:
+                raise self._undefined() from None
         return self._settings(connection, connection.extra_dejson)
 
     async def async_settings(self) -> AccountSettings:

@@ -7,7 +7,7 @@ import io
 import os
 from argparse import ArgumentParser, Namespace
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import redirect_stdout
+from contextlib import redirect_stdout, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -73,17 +73,11 @@ def hook_and_settings(options: Namespace) -> tuple[BatchLinuxHook, AccountSettin
     if conn_id is None and os.environ.get("AZURE_BATCH_ENDPOINT"):
         settings = _settings_from(os.environ)
     else:
-        try:
-            with airflow_hushed():
+        with airflow_hushed():
+            try:
                 settings = hook.settings()
-        except AirflowNotFoundException:
-            name = hook.batch_linux_conn_id
-            msg = (
-                f"Connection {name!r} is not defined here. Set AIRFLOW_CONN_{name.upper()} or configure the "
-                f"secrets backend, name another one with --conn or {CONN_VARIABLE}, or name the account with "
-                "AZURE_BATCH_ENDPOINT."
-            )
-            raise ValueError(msg) from None
+            except AirflowNotFoundException:
+                settings = _settings_in_database(hook)
     return hook, replace(settings, retry_budget=min(settings.retry_budget, _PATIENCE))
 
 
@@ -102,6 +96,29 @@ def storage_of_connections() -> StorageAccess:
             return await storage_settings(conn_id)
 
     return StorageAccess(read)
+
+
+def _settings_in_database(hook: BatchLinuxHook) -> AccountSettings:
+    """
+    Return the account of a connection in Airflow's database, which Airflow asks only in its own processes.
+
+    :raises ValueError: if the connection is not there either, or invalid.
+    """
+    from airflow.secrets.metastore import MetastoreBackend
+
+    name = hook.batch_linux_conn_id
+    connection = None
+    # Without a database that can be read, whatever the reason, the connection is merely not defined.
+    with suppress(Exception):
+        connection = MetastoreBackend().get_connection(name)
+    if connection is None:
+        msg = (
+            f"Connection {name!r} is not defined here. Set AIRFLOW_CONN_{name.upper()}, add it to this "
+            "machine's Airflow by `airflow connections add`, or configure the secrets backend; name another "
+            f"one with --conn or {CONN_VARIABLE}; or name the account with AZURE_BATCH_ENDPOINT."
+        )
+        raise ValueError(msg)
+    return hook.settings(connection)
 
 
 def on_account(options: Namespace, work: Callable[[BatchLinuxClient], Awaitable[T]]) -> T:

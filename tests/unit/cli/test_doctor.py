@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
+from airflow.models import Connection
+from sqlalchemy import create_engine
+from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
 from airflow_provider_batchlinux.cli.main import main
 from airflow_provider_batchlinux.core.diagnosis.check import cause_first
+from airflow_provider_batchlinux.emulator import airflow_connection
 from tests.batch_account import BatchAccount
 from tests.conftest import set_connection
 
@@ -79,6 +84,28 @@ def test_a_connection_that_is_not_defined_is_named(capsys: pytest.CaptureFixture
 
     assert status == 1
     assert "Connection 'nope' is not defined here. Set AIRFLOW_CONN_NOPE" in found["connection"][1]
+
+
+def test_a_connection_in_the_database_of_airflow_is_found(
+    account: BatchAccount,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """As `airflow connections add` stores it. Airflow's SDK does not ask the database here."""
+    engine = create_engine(f"sqlite:///{tmp_path / 'airflow.db'}")
+    Connection.metadata.tables["connection"].create(engine)
+    service = account.service
+    stored = json.loads(airflow_connection(service.endpoint, service.account, service.key))
+    with Session(engine) as session:
+        session.add(Connection(conn_id="stored", **{**stored, "extra": json.dumps(stored["extra"])}))
+        session.commit()
+    monkeypatch.setattr("airflow.settings.Session", scoped_session(sessionmaker(engine)))
+
+    status, found = outcomes(capsys, "stored")
+
+    assert (status, found["login"][0]) == (0, "ok"), found
+    engine.dispose()
 
 
 def test_the_cause_is_first_and_the_message_fits() -> None:
