@@ -21,7 +21,7 @@ LONGEST_TURN = 0.005
 MOST_CALLS = 20
 """Calls after which they have it, too: what a call starts goes on in the next iteration of the event loop."""
 
-MANY = 50
+MANY = 20
 """Records that are changed within one request or call; the others have their turns later."""
 
 
