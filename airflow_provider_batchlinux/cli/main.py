@@ -91,8 +91,13 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def _split(arguments: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
-    """Return our arguments, and the command for a node after '--'."""
-    if "--" not in arguments:
+    """
+    Return our arguments, and the command for a node after '--'.
+
+    For all other commands, '--' says as usual that no option follows, such as before an id that begins
+    with a hyphen.
+    """
+    if "--" not in arguments or arguments[0] != "ssh":
         return arguments, ()
     at = list(arguments).index("--")
     return arguments[:at], arguments[at + 1 :]

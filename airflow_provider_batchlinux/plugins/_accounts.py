@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, conf
 
+from airflow_provider_batchlinux.core.overview.pools import Reader
 from airflow_provider_batchlinux.core.vm_sizes.prices import NodePrices
 from airflow_provider_batchlinux.exceptions import (
     BatchAuthenticationError,
@@ -41,6 +42,7 @@ MAX_AGE = 10.0
 """Seconds after which an account is read again."""
 
 _FACTS_MAX_AGE = 3600.0
+_PLACE_MAX_AGE = 60.0
 _FACTS_PATIENCE = 2.0
 _RETRY_BUDGET = 3.0
 
@@ -101,6 +103,16 @@ class Accounts:
             max_age=MAX_AGE,
         )
 
+    async def place(self, conn_id: str) -> tuple[str, str | None]:
+        """Return the host of a connection's account and its region; empty if the connection is wrong."""
+        seen = await self.cache.get(
+            ("place", conn_id),
+            # A secrets backend may take a while, and must not block the other requests of the API server.
+            lambda: asyncio.to_thread(_place_of, conn_id),
+            max_age=_PLACE_MAX_AGE,
+        )
+        return seen.value or ("", None)
+
 
 def _cache() -> ReadingCache:
     from airflow_provider_batchlinux.client.overview.cache import ReadingCache
@@ -116,8 +128,17 @@ async def _read(conn_id: str, work: Callable[[BatchLinuxClient, AccountSettings]
         return await work(client, settings)
 
 
-def explained(error: Exception) -> str:
-    """Return why an account could not be read, with what to do; without secrets."""
+def explained(error: Exception | None, reader: Reader) -> str:
+    """
+    Return why an account could not be read, with what to do; without secrets.
+
+    :param error: what failed; ``None``, and there is nothing to say.
+    :param reader: who asks. The message is about the connection, and for those who may read it.
+    """
+    if error is None:
+        return ""
+    if not reader.reads_connection:
+        return "Those who may read its connection see why."
     if isinstance(error, (BatchAuthenticationError, BatchUnreachableError, TimeoutError)):
         return f"{error} {_OUT_OF_REACH}"
     if isinstance(error, (BatchLinuxError, ValueError, AirflowNotFoundException)):
@@ -126,8 +147,7 @@ def explained(error: Exception) -> str:
     return f"{type(error).__name__}; the log of the API server has more."
 
 
-def place_of(conn_id: str) -> tuple[str, str | None]:
-    """Return the host of a connection's account and its region; empty if the connection is wrong."""
+def _place_of(conn_id: str) -> tuple[str, str | None]:
     try:
         settings = BatchLinuxHook(conn_id).settings()
     except Exception:  # the reading of the account says what is wrong

@@ -38,7 +38,7 @@ from airflow_provider_batchlinux.core.overview.pools import (
 from airflow_provider_batchlinux.core.overview.summary import AccountSummary, Quota, quotas_of, summary_of
 from airflow_provider_batchlinux.core.pool_metadata import Holder
 from airflow_provider_batchlinux.links._page import page_connections
-from airflow_provider_batchlinux.plugins._accounts import Accounts, explained, place_of, prices_by_region
+from airflow_provider_batchlinux.plugins._accounts import Accounts, explained, prices_by_region
 from airflow_provider_batchlinux.plugins._airflow import (
     RefusedError,
     Visitor,
@@ -138,13 +138,14 @@ class Page:
 
     async def view(self, conn_id: str, visitor: Visitor, query: PoolQuery) -> AccountView:
         """Return an account as a user sees it."""
-        seen, known = await asyncio.gather(self.accounts.account(conn_id), self.accounts.facts(conn_id))
+        seen, known, (place, where) = await asyncio.gather(
+            self.accounts.account(conn_id), self.accounts.facts(conn_id), self.accounts.place(conn_id)
+        )
         bodies = seen.value.pools if seen.value else ()
         counts_of = seen.value.counts_of if seen.value else (lambda _: {})
         region = known.value.region if known.value else None
 
         def decide() -> AccountView:
-            place, where = place_of(conn_id)
             prices = prices_by_region()
             us = installation()
             facts = Facts(
@@ -159,14 +160,14 @@ class Page:
             shown = [pool for pool in found if pool is not None]
             return AccountView(
                 conn_id=conn_id,
-                place=place,
+                place=place if reader.reads_connection else "",
                 seen=seen,
                 pools=query.select(shown),
                 hidden=len(found) - len(shown),
                 summary=summary_of(shown),
                 quotas=quotas_of(bodies, region),
                 facts_gap=known.value.gap if known.value and reader.reads_connection else "",
-                error=explained(seen.error) if seen.error else "",
+                error=explained(seen.error, reader),
                 is_known=us is not None,
             )
 
@@ -224,7 +225,7 @@ class Page:
                 {
                     "conn_id": conn,
                     "age_seconds": round(seen.age, 1),
-                    "error": explained(seen.error) if seen.error else None,
+                    "error": explained(seen.error, reader) or None,
                     **found.to_dict(),
                     "node_list": [node.to_dict() for node in nodes],
                     "jobs": [job.to_dict() for job in jobs],
@@ -238,7 +239,7 @@ class Page:
             conn_id=conn,
             pool=found,
             seen=seen,
-            error=explained(seen.error) if seen.error else view.error,
+            error=explained(seen.error, reader) or view.error,
             nodes=nodes,
             node_hours=sum(hours) if hours else None,
             jobs=jobs,
@@ -271,7 +272,7 @@ class Page:
                 {"job_id": task.job_id, "task_id": task.task_id, "is_readable": is_readable, "text": text}
             )
         start_task = reading.start_task if reading and may_read else ""
-        error = explained(seen.error) if seen.error else ""
+        error = explained(seen.error, reader)
         if request.url.path.endswith("/node.json"):
             shown = _without_others(reader, seen_node, tasks).to_dict() if seen_node else None
             return AsciiJson(

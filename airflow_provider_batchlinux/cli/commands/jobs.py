@@ -74,12 +74,18 @@ def add_commands(commands: Any) -> None:
 
 
 def _list_jobs(options: Namespace) -> int:
-    bodies = on_account(
-        options, lambda client: client.find_jobs(state=options.state, select=JOB_SUMMARY_FIELDS)
-    )
-    jobs = [job_summary(body) for body in bodies]
-    if options.pool is not None:
-        jobs = [job for job in jobs if job["pool_id"].lower() == options.pool.lower()]
+    async def work(client: BatchLinuxClient) -> list[dict[str, Any]]:
+        bodies = await client.find_jobs(state=options.state, select=JOB_SUMMARY_FIELDS)
+        jobs = [job_summary(body) for body in bodies]
+        if options.pool is None:
+            return jobs
+        found = [job for job in jobs if job["pool_id"].lower() == options.pool.lower()]
+        if not found and await client.find_pool_body(options.pool, ["id"]) is None:
+            msg = f"Pool {options.pool!r} does not exist, and no job names it."
+            raise ValueError(msg)
+        return found
+
+    jobs = on_account(options, work)
     return print_list(
         options,
         jobs,

@@ -73,8 +73,8 @@ def _copy_examples(options: Namespace) -> int:
         (target / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source / name, target / name)
     if not news and not changed:
-        say(f"{target} has all of them already.")
-        return 0
+        msg = f"Nothing was copied: {target} has all of them already."
+        raise NothingDoneError(msg)
     say(f"{counted(len(news) + len(changed), 'file')} copied.")
     print_line(str(target))
     return 0

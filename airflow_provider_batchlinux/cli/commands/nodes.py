@@ -7,7 +7,12 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_batchlinux.cli.terminal.account import add_verb, hook_and_settings, on_account
+from airflow_provider_batchlinux.cli.terminal.account import (
+    add_verb,
+    airflow_hushed,
+    hook_and_settings,
+    on_account,
+)
 from airflow_provider_batchlinux.cli.terminal.following import NodeFile, add_following, print_files, streams
 from airflow_provider_batchlinux.cli.terminal.output import (
     NothingDoneError,
@@ -132,7 +137,7 @@ def _log(options: Namespace) -> int:
     if options.file is not None:
         paths = {options.file: streams()["stdout"]}
 
-    async def work(client: BatchLinuxClient) -> int:
+    async def work(client: BatchLinuxClient) -> tuple[int, int | None]:
         from airflow_provider_batchlinux.client.api.files import node_file_part, node_file_tail
 
         node = NodeSnapshot.from_rest(await _node(client, options))
@@ -158,11 +163,18 @@ def _log(options: Namespace) -> int:
                 start.ended is not None if start is not None else node.state in READY_STATES
             )
 
-        return await print_files(options, files, is_over)
+        written = await print_files(options, files, is_over)
+        if options.file is not None or not options.follow:
+            return written, None
+        ended = NodeSnapshot.from_rest(await _node(client, options)).start_task
+        return written, ended.exit_code if ended else None
 
-    if not on_account(options, work):
+    written, exit_code = on_account(options, work)
+    if not written:
         say("The start task has written nothing." if options.file is None else "The file is empty.")
-    return 0
+    if exit_code:
+        say(f"The start task of node {options.node!r} has failed with exit code {exit_code}.")
+    return 1 if exit_code else 0
 
 
 def _act(action: NodeAction, options: Namespace) -> int:
@@ -195,14 +207,15 @@ def _act(action: NodeAction, options: Namespace) -> int:
 
 def _upload_logs(options: Namespace) -> int:
     hook, settings = hook_and_settings(options)
-    uploaded = hook.upload_node_logs(
-        options.pool,
-        options.to,
-        node_ids=options.nodes or None,
-        since=options.since,
-        storage_conn_id=options.storage_conn,
-        settings=settings,
-    )
+    with airflow_hushed():
+        uploaded = hook.upload_node_logs(
+            options.pool,
+            options.to,
+            node_ids=options.nodes or None,
+            since=options.since,
+            storage_conn_id=options.storage_conn,
+            settings=settings,
+        )
     if not uploaded:
         msg = f"Nothing was done: pool {options.pool!r} has no such nodes, or none is broken."
         raise NothingDoneError(msg)

@@ -15,6 +15,7 @@ from airflow_provider_batchlinux.core.node_states import BROKEN_STATES
 from airflow_provider_batchlinux.core.pool_metadata import Holder, PoolMarks, metadata_of
 from airflow_provider_batchlinux.core.pools.summary import pool_problems
 from airflow_provider_batchlinux.core.pools.sweep import owned_pools, sweep_of
+from airflow_provider_batchlinux.core.pools.usage import Usage
 from airflow_provider_batchlinux.core.snapshots import PoolSnapshot
 from airflow_provider_batchlinux.core.users.ledger import LedgerEntry, entries_in
 from airflow_provider_batchlinux.core.vm_sizes.prices import NodePrices
@@ -82,6 +83,7 @@ class PoolOverview:
     :param counts: its nodes by state.
     :param problems: its resize errors, each with its remedy, and the error of its autoscale formula.
     :param node_hours: what its nodes have used since its last resize; ``None`` while it resizes.
+    :param used: what looks at its nodes have counted in its life: a lower bound.
     :param price_per_hour: what its nodes cost per hour; ``None`` if their price is unknown.
     """
 
@@ -99,6 +101,7 @@ class PoolOverview:
     image_ends: bool
     users: tuple[UserOfPool, ...]
     node_hours: float | None
+    used: Usage
     price_per_hour: float | None
     currency: str = ""
 
@@ -116,6 +119,13 @@ class PoolOverview:
     def broken(self) -> int:
         """The number of its nodes that do not become ready."""
         return sum(self.counts.get(state, 0) for state in BROKEN_STATES)
+
+    @property
+    def cost(self) -> float | None:
+        """The price of its node-hours since its last resize; ``None`` if it is unknown."""
+        if self.node_hours is None or self.price_per_hour is None or not self.snapshot.current:
+            return None
+        return round(self.node_hours * self.price_per_hour / self.snapshot.current, 2)
 
     @property
     def is_in_trouble(self) -> bool:
@@ -157,6 +167,8 @@ class PoolOverview:
                 for user in self.users
             ],
             "node_hours_since_resize": self.node_hours,
+            "cost_since_resize": self.cost,
+            "used": self.used.to_dict(),
             "price_per_hour": self.price_per_hour,
             "currency": self.currency or None,
         }
@@ -215,6 +227,7 @@ def overview_of(pool: Mapping[str, Any], counts: Mapping[str, int], facts: Facts
         image_ends=bool(image and facts.images and image.ends_within(WARNED_BEFORE, facts.at)),
         users=tuple(_user(entry, facts) for entry in entries_in(metadata).values() if not entry.is_settled),
         node_hours=_node_hours(seen, counts, facts.at),
+        used=Usage.read(metadata),
         price_per_hour=_price(seen, prices),
         currency=prices.currency if prices else "",
     )

@@ -92,12 +92,24 @@ def test_nodes_are_listed_shown_and_rebooted(account: BatchAccount, terminal: Te
     assert shown == {**node, "recent_tasks": []}
     assert (set(node), set(shown)) == (documented("nodes list"), documented("nodes show"))
 
-    assert terminal.run("nodes", "log", "etl", node["node_id"], "--follow") == 0
-    assert (terminal.out, terminal.err) == ("hello\n", "oh\n")
+    assert terminal.run("nodes", "log", "etl", node["node_id"], "--follow") == 1
+    failed = f"The start task of node {node['node_id']!r} has failed with exit code 3.\n"
+    assert (terminal.out, terminal.err) == ("hello\n", f"oh\n{failed}")
 
     assert terminal.run("nodes", "reboot", "etl", node["node_id"], "--yes") == 1
     assert "did not come back" in terminal.err
     assert any("/reboot" in request for request in account.requests())
+
+
+def test_an_id_that_begins_with_a_hyphen_and_two_connections_are_told_apart(
+    account: BatchAccount, terminal: Terminal
+) -> None:
+    account.make_pool("-odd")
+
+    assert terminal.run("pools", "show", "--", "-odd") == 0
+    assert "-odd" in terminal.out
+    assert terminal.run("doctor", "one", "--conn", "other") == 1
+    assert terminal.err == "batchlinux: Name one connection: one or --conn other.\n"
 
 
 def test_the_output_of_a_task_is_followed_to_its_end(
@@ -200,6 +212,7 @@ NOTHING_DONE = [
     ["nodes", "log", "etl", "nope"],
     ["nodes", "reboot", "etl", "nope", "--yes"],
     ["nodes", "start", "nope", "nope"],
+    ["jobs", "list", "--pool", "nope"],
     ["jobs", "show", "nope"],
     ["jobs", "terminate", "nope", "--yes"],
     ["tasks", "list", "nope"],

@@ -21,7 +21,7 @@ def test_the_example_dags_are_copied_once_and_changed_ones_are_kept(
     files = {path for path in (ROOT / "example_dags").rglob("*") if path.is_file()}
     assert copied == {path.relative_to(ROOT / "example_dags") for path in files if path.suffix != ".pyc"}
 
-    assert main(["examples", "--to", str(tmp_path)]) == 0
+    assert main(["examples", "--to", str(tmp_path)]) == 1
     assert "has all of them already" in capsys.readouterr().err
     mine = examples / "example_etl.py"
     mine.write_text("mine")

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from functools import partial
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ import pytest
 from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
 from airflow_provider_batchlinux.core.pool_metadata import METADATA_PREFIX, Holder, rest_metadata
 from airflow_provider_batchlinux.core.users.ledger import LedgerEntry, with_entry
+from airflow_provider_batchlinux.core.vm_sizes.prices import NodePrices
 from tests.airflow_page import CONN, MAINTENANCE, Airflow, served_page
 from tests.batch_account import BatchAccount, eventually
 from tests.conftest import INSTALLATION, set_connection
@@ -149,6 +151,24 @@ def test_no_secret_is_on_any_page(airflow: Airflow, account: BatchAccount) -> No
     assert not [path for path in paths if signed in airflow.get(path).text]
 
 
+def test_prices_are_those_of_the_file_that_the_command_line_writes(
+    airflow: Airflow, account: BatchAccount, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    account.idle_pool(2)
+    prices = NodePrices("Standard_D2s_v5", "westeurope", "EUR", 0.25, 0.05)
+    row = {"vm_size": prices.vm_size, "region": prices.region, **prices.to_dict()}
+    (tmp_path / "prices.json").write_text(json.dumps([row]))
+    monkeypatch.setenv("AIRFLOW__BATCH_LINUX__UI_PRICES_FILE", str(tmp_path / "prices.json"))
+
+    [pool] = airflow.get("/pools.json").json()["accounts"][0]["pools"]
+
+    assert (pool["price_per_hour"], pool["currency"]) == (0.5, "EUR")
+    assert pool["cost_since_resize"] is not None
+    assert "0.50 EUR an hour" in airflow.get("/").text
+    (tmp_path / "prices.json").write_text("[{}]")
+    assert "EUR" not in airflow.get("/").text
+
+
 def test_a_service_that_is_away_or_refuses_is_told_with_what_to_do(
     airflow: Airflow, account: BatchAccount, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -160,6 +180,11 @@ def test_a_service_that_is_away_or_refuses_is_told_with_what_to_do(
     assert "The account cannot be read." in text
     assert "It may lack the identity or the network of the workers" in text
     assert key not in text
+    # What the connection is, and what the service says of it, is for those who may read it.
+    for_viewers = airflow.get("/", "viewer").text
+    assert "The account cannot be read." in for_viewers
+    assert "Those who may read its connection see why." in for_viewers
+    assert not [word for word in ("AuthenticationFailed", "127.0.0.1", "identity") if word in for_viewers]
 
 
 def test_looks_of_many_users_cost_two_requests(airflow: Airflow, account: BatchAccount) -> None:

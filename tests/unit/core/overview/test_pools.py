@@ -133,7 +133,9 @@ def test_node_hours_count_from_the_last_resize_without_machines_that_are_stopped
 
 def test_a_price_is_shown_only_if_all_nodes_have_one() -> None:
     assert (shown().price_per_hour, shown().currency) == (0.3, "EUR")
+    assert shown().cost == pytest.approx((shown().node_hours or 0) * 0.3 / shown().snapshot.current, abs=0.01)
     assert shown(currentLowPriorityNodes=1).price_per_hour is None
+    assert shown(currentLowPriorityNodes=1).cost is None
     assert shown(vmSize="standard_d4s_v5").price_per_hour is None
 
 
