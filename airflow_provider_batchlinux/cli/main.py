@@ -84,10 +84,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 
         argcomplete.autocomplete(parser)
     given, remote_command = _split(arguments)
-    options = parser.parse_args(given, argparse.Namespace(remote_command=remote_command))
-    if remote_command and not getattr(options, "takes_remote_command", False):
-        parser.error("this command takes no command after '--'")
-    return options
+    return parser.parse_args(given, argparse.Namespace(remote_command=remote_command))
 
 
 def _split(arguments: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:

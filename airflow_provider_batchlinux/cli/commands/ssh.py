@@ -68,7 +68,7 @@ def add_command(commands: Any) -> None:
     parser.add_argument("-o", metavar="OPTION", dest="ssh_options", action="append", default=[],
                         help="an option for ssh, as its own -o takes it")  # fmt: skip
     add_account_options(parser)
-    parser.set_defaults(command=_run, takes_remote_command=True)
+    parser.set_defaults(command=_run)
 
 
 def _run(options: Namespace) -> int:
