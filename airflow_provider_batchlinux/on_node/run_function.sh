@@ -6,13 +6,18 @@ fail() {
     exit 1
 }
 
+quietly="--quiet --disable-pip-version-check"
+
 make_environment() {
     rm -rf "$1"
     if command -v uv >/dev/null; then
         uv venv --quiet --python "$python" "$1" && uv pip install --quiet --python "$1/bin/python" -r requirements.txt
+    elif "$python" -m venv --without-pip "$1" \
+        && "$python" -m pip --python "$1/bin/python" --version >/dev/null 2>&1; then
+        # From 22.3 on, pip serves other environments. To install it in this one takes longer than most packages.
+        "$python" -m pip --python "$1/bin/python" install $quietly -r requirements.txt
     else
-        "$python" -m venv "$1" \
-            && "$1/bin/python" -m pip install --quiet --disable-pip-version-check -r requirements.txt
+        "$python" -m venv "$1" && "$1/bin/python" -m pip install $quietly -r requirements.txt
     fi && touch "$1/complete"
 }
 
