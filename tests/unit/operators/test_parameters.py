@@ -253,6 +253,14 @@ def test_a_value_that_raises_when_it_is_judged_is_named(cls: Any, name: str, hin
 
 
 @each_parameter
+def test_a_number_is_read_as_its_text(cls: Any, name: str, hint: Any) -> None:  # as the others
+    for number in (42, 1.5):
+        as_text = read(cls, name, str(number))
+        if not as_text[1]:
+            assert read(cls, name, number) == as_text
+
+
+@each_parameter
 def test_a_missing_value_of_another_library_is_no_id(cls: Any, name: str, hint: Any) -> None:
     if hint not in (kinds.Id, kinds.ServiceId):
         return
