@@ -135,16 +135,16 @@ def test_a_command_whose_dependency_was_deleted_is_not_waited_for(account: Batch
     async def poll_until_it_ends(client: BatchLinuxClient) -> Any:
         await client.delete_task(job_of(first), "a")
         wait = JobWait(client, "etl", job_of(first), 2, has_dependencies=True, clock=lambda: now[0])
-        while True:
+        result = None
+        while result is None and now[0] < 1200:
             result = await wait.poll()
-            if result is not None:
-                return result
             now[0] += 20
+        return result
 
     found = account.hook.run(poll_until_it_ends)
 
+    assert found is not None
     assert found["note"] == "What is left waits for commands that have failed or were deleted."
-    assert now[0] < 1200
 
 
 def test_an_added_task_of_a_manager_is_waited_for_and_recorded(

@@ -141,6 +141,19 @@ def test_a_collection_that_the_service_finds_too_large_is_split(account: BatchAc
     assert sum("addtaskcollection" in request for request in account.requests()) == 5
 
 
+def test_a_command_that_is_too_large_alone_is_named_and_leaves_no_job(account: BatchAccount) -> None:
+    account.idle_pool(1)
+    account.control.inject("POST", "/addtaskcollection", times=3, status=413, code="RequestBodyTooLarge")
+
+    done = run_task(job_operator(tasks=["true"] * 2))
+
+    assert isinstance(done.error, BatchRequestError)
+    assert "The service has refused 2 of 2 commands" in done.message
+    assert "- '00000': " in done.message
+    assert "(RequestBodyTooLarge, HTTP 413" in done.message
+    eventually(lambda: account.jobs() == [])
+
+
 def test_a_collection_that_is_half_taken_when_the_connection_drops_runs_each_command_once(
     account: BatchAccount,
     runs: Runs,
