@@ -392,7 +392,9 @@ def warn_of_unknown_assets(task: BaseOperator) -> None:
 
     It registers no event of an Asset that a template or ``expand()`` gives: no Dag would be started by it.
     """
-    declared = task.dag.get_task(task.task_id)
+    # A mapped task is there as the Dag file has it, without what its list gives to this instance.
+    dag = task.get_dag()
+    declared = task if dag is None else dag.task_dict.get(task.task_id, task)
     for name, data in ASSETS_OF.items():
         known = getattr(declared, name, ())
         unknown = [asset.uri for asset in assets_in(getattr(task, data)) if asset not in known]

@@ -141,7 +141,11 @@ def test_the_output_of_a_task_is_followed_to_its_end(
     assert job["job_id"] == "job"
     assert (set(job), set(shown)) == (documented("jobs list"), documented("jobs show"))
 
+    loop.go.unlink()
     assert terminal.run("tasks", "reactivate", "job", "--yes") == 0
+    loop.wait_until_started(2)
+    assert terminal.run("tasks", "terminate", "job", "--yes") == 0
+    eventually(lambda: not loop.runs())
     assert terminal.run("jobs", "terminate", "job", "--yes") == 0
     assert terminal.run("jobs", "terminate", "job", "--yes") == 1
     assert "Nothing was done" in terminal.err

@@ -194,5 +194,6 @@ def test_each_mapped_instance_has_a_job_and_a_list_of_its_own(account: BatchAcco
 
     first, second = (run_task(work, map_index=index) for index in (0, 1))
 
-    assert (first.state, first.result["tasks"], first.result["succeeded"]) == ("success", 2, 2)
+    assert first.state == "success", first.error
+    assert (first.result["tasks"], first.result["succeeded"]) == (2, 2)
     assert (second.state, second.xcoms["return_value"]["tasks"]) == ("failed", 1)
