@@ -19,9 +19,11 @@ from airflow_provider_batchlinux.core.functions.call import (
     RESULT_FILE,
     FunctionCall,
     context_arguments,
+    returned_part,
     script,
 )
 from airflow_provider_batchlinux.core.functions.source import standalone_source, undefined_names
+from airflow_provider_batchlinux.exceptions import TaskFailedForGoodError
 from airflow_provider_batchlinux.operators.task import BatchLinuxTaskOperator
 from airflow_provider_batchlinux.triggers._base import trigger_of
 from airflow_provider_batchlinux.triggers.room import BatchLinuxRoomTrigger
@@ -79,12 +81,12 @@ class _FunctionOperator(_DecoratedTaskOperator):
     def execute(self, context: Context) -> Any:
         """Run the function, and return what it returns."""
         self._context = cast("Mapping[str, Any]", context)
-        return _returned(super().execute(context))
+        return self._returned(super().execute(context))
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
         """Return what the function has returned, or run it now if it has waited for room."""
         self._context = cast("Mapping[str, Any]", context)
-        return _returned(super().execute_complete(context, event))
+        return self._returned(super().execute_complete(context, event))
 
     def contents(self) -> dict[str, bytes]:
         """Return the files of the call, beside those that the Dag sends."""
@@ -108,6 +110,19 @@ class _FunctionOperator(_DecoratedTaskOperator):
             **({"requirements.txt": "\n".join(requirements) + "\n"} if requirements else {}),
         }
         return {**super().contents(), **{name: text.encode() for name, text in files.items()}}
+
+    def _returned(self, result: Any) -> Any:
+        """Return what the function returned, from the result of its command."""
+        is_pickled = cast("FunctionRequest", self.request).serializer == "cloudpickle"
+        try:
+            returned = returned_part(result["result"], "pickled" if is_pickled else "value")
+        except ValueError as error:
+            # A retry would find the same file.
+            raise TaskFailedForGoodError(str(error), exit_code=0, node_id=result["node_id"]) from None
+        if not is_pickled:
+            return returned
+        _cloudpickle()
+        return pickle.loads(base64.b64decode(returned))
 
     def _call(self, request: FunctionRequest) -> FunctionCall:
         function = self.python_callable
@@ -240,15 +255,6 @@ def _decorator(operator: type[Any], multiple_outputs: bool | None, parameters: d
         multiple_outputs=multiple_outputs, decorated_operator_class=operator, **parameters
     )
     return decorator
-
-
-def _returned(result: Any) -> Any:
-    """Return what the function returned, from the result of its command."""
-    returned = result["result"]
-    if "pickled" not in returned:
-        return returned["value"]
-    _cloudpickle()
-    return pickle.loads(base64.b64decode(returned["pickled"]))
 
 
 def _loaded(value: Any) -> Any:

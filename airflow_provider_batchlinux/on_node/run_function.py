@@ -75,7 +75,19 @@ def call(function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
 def encode(value: Any, sent: dict[str, Any]) -> str:
     """Return the text of the result file."""
     if sent["pickled"] is None:
-        return json.dumps({"value": value}, allow_nan=False)
+        text = json.dumps({"value": value}, allow_nan=False)
+        # JSON would make text of other keys, and two of them may become one.
+        inside = [value]
+        for item in inside:
+            if isinstance(item, dict):
+                for key in item:
+                    if not isinstance(key, str):
+                        msg = f"a key of a dict is of type {type(key).__name__}, not text"
+                        raise TypeError(msg)
+                inside.extend(item.values())
+            elif isinstance(item, (list, tuple)):
+                inside.extend(item)
+        return text
     import base64
 
     import cloudpickle

@@ -23,9 +23,15 @@ make_environment() {
 
 version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])') \
     || fail "The node has no working interpreter '$python'. Install Python by the start task, or set \`python\`."
+case $version in
+    [012].* | 3.[0-6])
+        fail "The interpreter '$python' of the node is Python $version, and functions need 3.7 or later. Set \`python\` to a newer one."
+        ;;
+esac
 
 if [ -n "$requirements" ]; then
-    environments=${AZ_BATCH_NODE_SHARED_DIR:-/tmp}/airflow-batchlinux
+    # One for each user: what one has made, another can neither lock nor complete.
+    environments=${AZ_BATCH_NODE_SHARED_DIR:-/tmp}/airflow-batchlinux-$(id -u)
     environment=$environments/$requirements-$version
     mkdir -p "$environments" || fail "The directory $environments cannot be made."
     # Several tasks may run on a node concurrently. A task that was ended half-way leaves no file "complete".

@@ -62,6 +62,21 @@ class FunctionCall:
         return json.dumps(sent)
 
 
+def returned_part(result: object, key: str) -> Any:
+    """
+    Return what a function returned, as the content of its result file says.
+
+    :param result: the content, which any program on the node may have written.
+    :param key: ``value``, or ``pickled`` if the function was sent by cloudpickle. What was sent as JSON is
+        never unpickled: that executes what the node says.
+    :raises ValueError: the content is not that of such a function.
+    """
+    if isinstance(result, dict) and result.keys() == {key} and (key == "value" or type(result[key]) is str):
+        return result[key]
+    msg = f"{RESULT_FILE} of the function was replaced: it does not hold just {key!r}, as its call writes it."
+    raise ValueError(msg)
+
+
 def script(template: str, python: str, requirements: Sequence[str], container: str) -> str:
     """
     Return the shell script that calls the function.

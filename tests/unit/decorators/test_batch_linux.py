@@ -170,6 +170,22 @@ def returns_not_a_number() -> float:
     return float("nan")
 
 
+def returns_keys_that_become_one() -> Any:
+    return {"rows": ({1: "a", "1": "b"},)}
+
+
+def writes_what_executes_on_the_worker() -> None:
+    import atexit
+    import base64
+    import json
+    from pathlib import Path
+
+    # Unpickling this calls print(); it could call anything.
+    call = base64.b64encode(b"cbuiltins\nprint\n(tR.").decode()
+    text = json.dumps({"value": None, "pickled": call})
+    atexit.register(lambda: Path("result.json").write_text(text))
+
+
 @pytest.mark.parametrize(
     ("function", "said"),
     [
@@ -183,6 +199,8 @@ def returns_not_a_number() -> float:
         ),
         (returns_no_json, ["returned set, which cannot be sent back as JSON", "cloudpickle"]),
         (returns_not_a_number, ["returned float, which cannot be sent back as JSON"]),
+        (returns_keys_that_become_one, ["a key of a dict is of type int, not text", "cloudpickle"]),
+        (writes_what_executes_on_the_worker, ["result.json of the function was replaced", "just 'value'"]),
     ],
 )
 def test_what_goes_wrong_on_the_node_is_in_the_error(function, said):

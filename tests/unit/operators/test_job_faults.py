@@ -38,6 +38,16 @@ from tests.unit.commands import Loop, Runs, finish_job, job_of, job_operator, st
             {"tasks": ["true"], "release": TaskSpec("true", outputs={"a": "abfs://logs/a"})},
             "release.outputs has",
         ),
+        *(
+            (
+                {
+                    "tasks": ["true"],
+                    "release": {"command": "true", "secret_storage": "abfs://secrets/", **secret},
+                },
+                f"release.{next(iter(secret))} cannot be had: secrets are deleted from storage when",
+            )
+            for secret in ({"secret_environment": {"KEY": "x"}}, {"secret_files": {"key": "x"}})
+        ),
         (
             {"tasks": ["true", TaskSpec("true", environment={f"V{n}": "x" * 100_000 for n in range(9)})]},
             "tasks[1]: it has 900022 bytes of command and environment",

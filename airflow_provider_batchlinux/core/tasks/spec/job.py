@@ -247,4 +247,12 @@ def own_task_problems(name: str, task: TaskSpec) -> list[str]:
     """
     found = [f"{name}: {problem}" for problem in task.problems()]
     given = task.to_dict()
-    return found + [f"{name}.{field} has no meaning there." for field in _REFUSED[name] if field in given]
+    found += [f"{name}.{field} has no meaning there." for field in _REFUSED[name] if field in given]
+    if name == "release":
+        found += [
+            f"{name}.{field} cannot be had: secrets are deleted from storage when the commands have ended, "
+            "and this task runs after that. Let the preparation leave on the node what it needs."
+            for field in ("secret_environment", "secret_files")
+            if field in given
+        ]
+    return found
