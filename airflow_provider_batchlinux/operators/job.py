@@ -123,7 +123,8 @@ class BatchLinuxJobOperator(LineageMixin, BatchLinuxWaitingOperator["JobRequest"
         submitted decides if it has changed. (templated)
     :param command: the bash command that runs for each of ``items``, and for tasks that have none of their
         own; ``None`` for none. ``{item}`` in it stands for the item, ``{item.name}`` for a value in an item
-        that is a mapping, quoted for bash; quotes around it are refused. (templated)
+        that is a mapping, quoted for bash. It is refused within quotes, here-documents, comments, backquotes
+        and ``${...}``; in arithmetic it has to be a number. (templated)
     :param items: the values for each of which ``command`` runs, instead of ``tasks``; or the path or URL of a
         file with them. In ``environment``, ``inputs``, ``outputs`` and ``result_file``, ``{item}`` stands for
         the item, too. (templated)
@@ -368,7 +369,12 @@ class BatchLinuxJobOperator(LineageMixin, BatchLinuxWaitingOperator["JobRequest"
             items = _read_list("items", items)
         if problems:
             raise ValueError("\n".join(problems))
-        return expanded(request.parts(request.command), tasks, items)
+        return expanded(
+            request.parts(request.command),
+            tasks,
+            items,
+            ends_with_failure=request.on_task_failure == "end",
+        )
 
     async def _job(self, client: BatchLinuxClient, tasks: Mapping[str, TaskSpec]) -> JobSpec:
         """Return the job to submit, after what only the worker and the pool can tell about it was checked."""
@@ -468,7 +474,7 @@ class BatchLinuxJobOperator(LineageMixin, BatchLinuxWaitingOperator["JobRequest"
         bad = [record for record in records if record.outcome in ("failed", "not_run")]
         # A job whose manager has failed may lack commands.
         is_whole = all(record.task_id != MANAGER_ID for record in bad)
-        has_run = any(record.ending is not None for record in records)
+        has_run = any(record.task is not None and record.task.has_run for record in records)
         allowed = allowed_failures(request.max_failed, len(records), has_run=has_run) if is_whole else 0
         result, unwritten = await self._result(
             next(iter(jobs.bodies), None), records, is_failed=len(bad) > allowed
@@ -558,14 +564,20 @@ def _read_list(parameter: str, place: str) -> list[Any]:
     from airflow.sdk import ObjectStoragePath
 
     try:
-        text = (ObjectStoragePath(place) if "://" in place else Path(place)).read_text()
+        # Not in the encoding of the worker. Some programs begin a file with a mark of order.
+        text = (ObjectStoragePath(place) if "://" in place else Path(place)).read_text(encoding="utf-8-sig")
     except Exception as error:  # of the file system that the URL names
         msg = f"{parameter} names the file {place!r}, which cannot be read: {error}"
         raise ValueError(msg) from error
     try:
-        if text.lstrip()[:1] == "[":
-            return list(json.loads(text))
-        return [json.loads(line) for line in text.splitlines() if line.strip()]
+        whole = json.loads(text)
+    except ValueError:
+        whole = None
+    if isinstance(whole, list):
+        return whole
+    try:
+        # A text in JSON may hold other ends of lines than this.
+        return [json.loads(line) for line in text.split("\n") if line.strip()]
     except ValueError as error:
         msg = f"{parameter} names the file {place!r}, which is neither a JSON list nor JSON lines: {error}"
         raise ValueError(msg) from error

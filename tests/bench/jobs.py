@@ -76,7 +76,7 @@ def fan_out_50() -> Result:
         operator = _TimedJobOperator(
             task_id="fan_out",
             pool_id=POOL,
-            command=f"sleep {FAN_OUT_SECONDS} # {{item}}",
+            command=f"sleep {FAN_OUT_SECONDS}; : {{item}}",
             items=list(range(FAN_OUT)),
             # The times of the commands are read from it.
             delete_job="never",

@@ -110,7 +110,7 @@ class JobOutcomeWait(JobWait):
 
     async def _require_few(self, lost: Sequence[TaskRecord], total: int) -> None:
         """Raise ``TaskFailedError`` if more tasks failed or did not run than may."""
-        has_run = len(lost) < total or any(item.outcome == "failed" for item in lost)
+        has_run = len(lost) < total or any(item.task is not None and item.task.has_run for item in lost)
         allowed = allowed_failures(self.max_failed, total, has_run=has_run)
         if len(lost) <= allowed:
             return

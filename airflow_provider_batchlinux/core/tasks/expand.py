@@ -5,22 +5,26 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any
 
 from airflow_provider_batchlinux.core.storage.locations import location_text
+from airflow_provider_batchlinux.core.tasks.quoting import ARITHMETIC, ITEM, items_in
 from airflow_provider_batchlinux.core.tasks.spec.data import InputSpec, OutputSpec
+from airflow_provider_batchlinux.core.tasks.spec.exit_codes import ENDS_WELL
 from airflow_provider_batchlinux.core.tasks.spec.job import OWN_IDS
 from airflow_provider_batchlinux.core.tasks.spec.task import TaskSpec
 
-_ITEM = re.compile(r"\{item(?:\.([^{}]+))?\}")
-_QUOTED = re.compile(r"""(["'])\{item(?:\.[^{}]+)?\}\1""")
-_WHOLE_QUOTES = re.compile(r"""\\.|'[^']*'|"(?:\\.|[^"\\])*\"""", re.DOTALL)
+_NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
 _ILLEGAL_RUN = re.compile(r"[^A-Za-z0-9_]+")
 _READABLE = 40
 """Characters of an item in the id of its task."""
 
+_QUOTED = (
+    "command has {0} {1}, where bash would not take it as one word: it is quoted already. Put it outside, "
+    'as in "a/"{0}".csv", or give environment={{\'ITEM\': \'{0}\'}}, and read "$ITEM".'
+)
 _FIELDS = tuple(spec_field.name for spec_field in fields(TaskSpec))
 LARGEST_TASK = 800_000
 """Bytes. The service takes 1 MiB in a request, in which the files of a command and URLs are, too."""
@@ -30,7 +34,11 @@ _SHOWN = 5
 
 
 def expanded(
-    shared: TaskSpec, tasks: Sequence[TaskSpec | str] | None, items: Sequence[object] | None
+    shared: TaskSpec,
+    tasks: Sequence[TaskSpec | str] | None,
+    items: Sequence[object] | None,
+    *,
+    ends_with_failure: bool = False,
 ) -> dict[str, TaskSpec]:
     """
     Return the commands of a job by the ids of their tasks.
@@ -39,17 +47,20 @@ def expanded(
         a value in one that is a mapping.
     :param tasks: the commands, with parts of their own; ``None`` if there are items.
     :param items: the values for each of which the shared command runs; ``None`` if there are tasks.
+    :param ends_with_failure: whether the first command that fails ends the job.
     :raises ValueError: they make no commands; all problems, one a line, of a few of the commands.
     """
     found: dict[str, TaskSpec] = {}
-    problems = _quoting_problems(shared.command or "") if items is not None else []
+    filled = list(items_in(shared.command or "")) if items is not None else []
+    problems = [_QUOTED.format(word, where) for _, word, where in filled if where not in ("", ARITHMETIC)]
+    numeric = {start for start, _, where in filled if where == ARITHMETIC}
     places: dict[str, str] = {}
     given: Sequence[object] = items if items is not None else tasks or ()
     parameter = "items" if items is not None else "tasks"
     for position, one in enumerate(given):
         place = f"{parameter}[{position}]"
         try:
-            task = _with_item(shared, one) if items is not None else _merged(shared, one)
+            task = _with_item(shared, one, numeric) if items is not None else _merged(shared, one)
             wrong = [*task.problems(), *task.exit_code_problems(), *_size_problems(task)]
         except ValueError as error:  # a place in storage that is none with the item
             problems.append(f"{place}: {error}")
@@ -61,17 +72,16 @@ def expanded(
         if task_id.lower() in OWN_IDS.values():
             problems.append(f"{place}: id {task_id!r} is that of a task that the job has itself.")
         found[task_id] = task
-    problems = problems or dependency_problems(found)
+    problems = problems or dependency_problems(found) or _zero_problems(found, ends=ends_with_failure)
     names = {task_id.lower(): task_id for task_id in found}
     for task_id, task in found.items():
         if any(other not in found for other in task.depends_on):
             # The service compares ids without case.
             waits = tuple(names.get(other.lower(), other) for other in task.depends_on)
             found[task_id] = replace(task, depends_on=waits)
-    if len(problems) > _SHOWN:
-        problems = [*problems[:_SHOWN], f"{len(problems) - _SHOWN} more problems of this kind."]
     if problems:
-        raise ValueError("\n".join(problems))
+        more = [f"{len(problems) - _SHOWN} more problems of this kind."] if len(problems) > _SHOWN else []
+        raise ValueError("\n".join([*problems[:_SHOWN], *more]))
     return found
 
 
@@ -109,6 +119,18 @@ def dependency_problems(tasks: Mapping[str, TaskSpec]) -> list[str]:
     return [f"depends_on makes a circle: {' waits for '.join(map(repr, circle))}."]
 
 
+def _zero_problems(tasks: Mapping[str, TaskSpec], *, ends: bool) -> list[str]:
+    """List the commands whose exit code 0 is a failure on which the service would have to act."""
+    waited_for = {other.lower() for task in tasks.values() for other in task.depends_on}
+    return [
+        f"exit_codes of {task_id!r} makes 0 a failure, but the service counts 0 as a success: it would "
+        "run what depends on it, and not end the job. Let the command exit with another code."
+        for task_id, task in tasks.items()
+        if (task.exit_codes or {}).get(0, "success") not in ENDS_WELL
+        and (ends or task_id.lower() in waited_for)
+    ]
+
+
 def _size_problems(task: TaskSpec) -> list[str]:
     parts = [task.command or "", *task.environment, *task.environment.values()]
     size = sum(len(str(part)) for part in parts)
@@ -132,18 +154,31 @@ def _merged(shared: TaskSpec, own: object) -> TaskSpec:
     return TaskSpec(**parts)
 
 
-def _with_item(shared: TaskSpec, item: object) -> TaskSpec:
-    def filled(text: object, quote: Callable[[str], str] = str) -> str:
-        def value_of(match: re.Match[str]) -> str:
-            name = match[1]
-            if name is None:
-                return quote(_text_of(item))
-            if not isinstance(item, Mapping) or name not in item:
-                msg = f"it has no {name!r}, which {match[0]!r} names."
-                raise ValueError(msg)
-            return quote(_text_of(item[name]))
+def _with_item(shared: TaskSpec, item: object, numeric: Collection[int]) -> TaskSpec:
+    """
+    Return the command for an item.
 
-        return _ITEM.sub(value_of, str(text))
+    :param numeric: the places in it that are part of arithmetic, whose text bash reads as an expression.
+    """
+
+    def value_of(match: re.Match[str]) -> str:
+        name = match[1]
+        if name is None:
+            return _text_of(item)
+        if not isinstance(item, Mapping) or name not in item:
+            msg = f"it has no {name!r}, which {match[0]!r} names."
+            raise ValueError(msg)
+        return _text_of(item[name])
+
+    def quoted(match: re.Match[str]) -> str:
+        value = value_of(match)
+        if match.start() in numeric and not _NUMBER.fullmatch(value):
+            msg = f"it is no number, and {match[0]!r} is part of arithmetic in command."
+            raise ValueError(msg)
+        return shlex.quote(value)
+
+    def filled(text: object) -> str:
+        return ITEM.sub(value_of, str(text))
 
     def source_of(value: Any) -> Any:
         if isinstance(value, InputSpec):
@@ -155,21 +190,12 @@ def _with_item(shared: TaskSpec, item: object) -> TaskSpec:
     return replace(
         shared,
         # An item is data, whatever characters it has.
-        command=filled(shared.command, shlex.quote),
+        command=ITEM.sub(quoted, str(shared.command)),
         environment={name: filled(value) for name, value in shared.environment.items()},
         inputs={filled(path): source_of(value) for path, value in shared.inputs.items()},
         outputs={filled(path): source_of(value) for path, value in shared.outputs.items()},
         result_file=filled(shared.result_file) if shared.result_file is not None else None,
     )
-
-
-def _quoting_problems(command: str) -> list[str]:
-    return [
-        f"command has {quoted[0]}: an item is quoted already; leave out these quotes."
-        for quoted in _QUOTED.finditer(command)
-        # Otherwise the first of the two ends a quoted text, and the other begins the next.
-        if quoted[1] not in _WHOLE_QUOTES.sub("", command[: quoted.start()])
-    ]
 
 
 def _text_of(value: object) -> str:

@@ -208,11 +208,15 @@ def blocked_tasks(
     if there is not None:
         known = {task_id.lower() for task_id in there} | waits.keys()
         stuck |= {other for others in waits.values() for other in others if other not in known}
-    blocked: set[str] = set()
-    while more := {
-        task_id for task_id, others in waits.items() if task_id not in blocked and others & (stuck | blocked)
-    }:
-        blocked |= more
+    waiting: dict[str, list[str]] = {}
+    for task_id, others in waits.items():
+        for other in others:
+            waiting.setdefault(other, []).append(task_id)
+    blocked, ahead = set[str](), list(stuck)
+    while ahead:
+        more = [task_id for task_id in waiting.get(ahead.pop(), ()) if task_id not in blocked]
+        blocked.update(more)
+        ahead += more
     return blocked
 
 

@@ -73,6 +73,15 @@ class TaskSnapshot:
         return self.requeues, self.retries
 
     @property
+    def has_run(self) -> bool:
+        """Whether its command has begun and ended, as far as it says so; it may have been ended by others."""
+        # The service also counts the time of downloads, so that one of them may have failed.
+        is_ended = self.failure is None or self.failure.code == "TaskEnded"
+        return self.exit_code is not None or (
+            self.ended_at is not None and self.started_at is not None and is_ended
+        )
+
+    @property
     def seconds(self) -> float | None:
         """Give how long the command ran, ``None`` when it did not start or has not ended."""
         if self.started_at is None or self.ended_at is None:

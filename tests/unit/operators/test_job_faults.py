@@ -89,6 +89,41 @@ def test_tasks_are_read_from_a_file(account: BatchAccount, tmp_path: Path, lines
     assert (done.result["succeeded"], done.result["skipped"]) == (1, 1)
 
 
+@pytest.mark.parametrize(
+    ("content", "items"),
+    [
+        ('["a", 1, ["b"]]', ["a", 1, ["b"]]),
+        ('\ufeff["a"]', ["a"]),
+        ('[\n  "a",\n  {"b": 1}\n]\n', ["a", {"b": 1}]),
+        ('\ufeff"a"\r\n\r\n"b"\r\n', ["a", "b"]),
+        ('["a", 1]\n["b", 2]\n', [["a", 1], ["b", 2]]),
+        ('"a\u2028b"\n"c\u0085d\u2029e"', ["a\u2028b", "c\u0085d\u2029e"]),
+        ('"é"\n"日"', ["é", "日"]),
+        ('{"a": 1}', [{"a": 1}]),
+    ],
+)
+def test_a_file_is_json_or_json_lines_as_other_programs_write_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str, items: list[Any]
+) -> None:
+    monkeypatch.setattr("locale.getpreferredencoding", lambda *_: "ascii")
+    path = tmp_path / "items.json"
+    path.write_bytes(content.encode())
+
+    found = job_operator(items=str(path), environment={"X": "{item}"}, command="true").lineage_tasks()
+
+    texts = [item if isinstance(item, str) else json.dumps(item) for item in items]
+    assert [task.environment["X"] for task in found] == texts
+
+
+@pytest.mark.parametrize("content", ["nothing", '["a"', "{'a': 1}", '"a" "b"'])
+def test_a_file_that_is_neither_json_nor_json_lines_is_named(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "items.json"
+    path.write_text(content)
+
+    with pytest.raises(ValueError, match=r"items\.json', which is neither a JSON list nor JSON lines: "):
+        job_operator(items=str(path), command="true").lineage_tasks()
+
+
 CODES = {3: "success", 4: "skip", 5: "fail"}
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import shlex
+import subprocess
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -88,10 +91,93 @@ def test_every_place_of_an_item_is_filled_and_nothing_else(command: str, words: 
     assert shlex.split(task.command or "") == words
 
 
-@pytest.mark.parametrize("command", ['rm "{item}"', "rm -f='{item.x}'", """echo '{"a": "{item}"}'"""])
-def test_quotes_around_an_item_are_refused_because_they_would_undo_its_own(command: str) -> None:
-    with pytest.raises(ValueError, match="an item is quoted already; leave out these quotes"):
-        expanded(TaskSpec(command), None, ["a", {"x": 1}])
+HOSTILE = "a b'$(touch ran)`touch ran`\"\\; touch ran\n touch ran #\nE\ntouch ran\n"
+"""Runs something wherever bash does not take it as one word."""
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "printf %s {item}",
+        """printf %s "it's "'"'{item} # it's""",
+        "printf %s a\\\\{item}#b",
+        """printf %s $'it\\'s'{item}""",
+        """printf %s "$(printf %s {item})" """,
+        """printf %s "${x:-"$(printf %s {item})"}" """,
+        """case {item} in (a) ;; b) ;; *) printf %s {item};; esac""",
+        "cat <<-'E' - <(printf %s {item})\n\tit's `\n\tE\nprintf %s {item}",
+        "cat <<< {item}",
+        '(printf %s {item}) && ((1 << 2)) && printf %s "$((1 << 2))" {item}',
+        "printf %s $$ $#{item} \\${item}",
+    ],
+)
+def test_bash_takes_an_item_as_one_word_wherever_it_may_be(command: str, tmp_path: Path) -> None:
+    [task] = expanded(TaskSpec(command), None, [HOSTILE]).values()
+    done = subprocess.run(
+        ["bash", "-c", task.command or ""], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+
+    assert HOSTILE.rstrip("\n") in done.stdout
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    ("command", "where"),
+    [
+        ('rm "{item}"', "in double quotes"),
+        ('cat "data/{item}.csv"', "in double quotes"),
+        ("""echo "$(echo ")" '(') {item}" """, "in double quotes"),
+        ("""echo "`echo \\"x\\"` {item}" """, "in double quotes"),
+        ("rm -f='{item.x}'", "in single quotes"),
+        ("""echo '{"a": "{item}"}'""", "in single quotes"),
+        ("bash -c 'wc {item}'", "in single quotes"),
+        ("echo $'a\\' {item}'", "in single quotes"),
+        ("cat <<E\n{item}\nE", "in a here-document"),
+        ("cat <<A <<-'B'\nA\n\t{item}\n\tB\n", "in a here-document"),
+        ("cat <<E\n\tE\n{item}\nE", "in a here-document"),
+        ("true # {item}", "in a comment"),
+        ("echo `cat {item}`", "between backquotes"),
+        ("echo ${x:-{item}}", "within ${...}"),
+        ("echo ${item}", "behind $"),
+        ("echo \\{item}", "behind \\"),
+    ],
+)
+def test_an_item_is_refused_where_bash_does_not_take_it_as_one_word(command: str, where: str) -> None:
+    word = "{item.x}" if "{item.x}" in command else "{item}"
+
+    with pytest.raises(ValueError, match=re.escape(f"command has {word} {where}, where bash would not take")):
+        expanded(TaskSpec(command), None, [{"x": 1}])
+
+
+@pytest.mark.parametrize("command", ["echo $(({item} + 1))", "((x = 1 + ({item})))", "echo $[{item}]"])
+def test_in_arithmetic_an_item_has_to_be_a_number(command: str) -> None:
+    [*tasks] = expanded(TaskSpec(command), None, [-3, "17", 0.5]).values()
+    assert [task.command for task in tasks] == [
+        command.replace("{item}", text) for text in ("-3", "17", "0.5")
+    ]
+
+    for item in ("a[$(touch ran)]", "x", "1 + 1", "1\n", "", [1]):
+        with pytest.raises(
+            ValueError, match=r"items\[0\]: it is no number, and '{item}' is part of arithmetic"
+        ):
+            expanded(TaskSpec(command), None, [item])
+
+
+@pytest.mark.parametrize(
+    ("others", "ends"), [([TaskSpec("b", depends_on=["A"])], False), ([], True)], ids=["waited for", "end"]
+)
+@pytest.mark.parametrize("ending", ["fail", "retry"])
+def test_exit_code_0_is_no_failure_on_which_the_service_would_have_to_act(
+    others: list[TaskSpec], ends: bool, ending: Any
+) -> None:
+    for codes, is_refused in (({0: ending}, True), ({0: "skip", 3: ending}, False)):
+        tasks = [TaskSpec("a", id="a", exit_codes=codes), *others]
+        if not is_refused:
+            expanded(TaskSpec(), tasks, None, ends_with_failure=ends)
+            continue
+        with pytest.raises(ValueError, match="exit_codes of 'a' makes 0 a failure, but the service counts 0"):
+            expanded(TaskSpec(), tasks, None, ends_with_failure=ends)
+    expanded(TaskSpec(), [TaskSpec("a", exit_codes={0: ending})], None)
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import datetime, timezone
 from typing import Any
 
 import pytest
@@ -226,6 +228,38 @@ def test_what_waits_for_a_failure_is_blocked_and_what_follows_it(left: Any, bloc
 )
 def test_what_waits_for_a_deleted_one_is_blocked(there: Any, blocked: set[str]) -> None:
     assert blocked_tasks([waiting("b", "A"), waiting("c", "b")], {}, there) == blocked
+
+
+def test_a_long_chain_behind_a_failure_is_blocked_in_a_moment() -> None:
+    # Its last is the first in the list. A walk over all for each link takes a minute.
+    chain = [waiting(str(number), str(number - 1)) for number in range(3000, 0, -1)]
+    begun = time.process_time()
+
+    assert len(blocked_tasks(chain, {"0": {"executionInfo": {"exitCode": 3}}})) == 3000
+    assert time.process_time() - begun < 1
+
+
+NOW = datetime(2026, 1, 1, tzinfo=timezone.utc)
+
+
+@pytest.mark.parametrize(
+    ("exit_code", "failure", "started_at", "has_run"),
+    [
+        (0, None, NOW, True),
+        (3, "FailureExitCode", NOW, True),
+        (None, "TaskEnded", NOW, True),
+        (None, "TaskEnded", None, False),
+        (None, "ResourceFileDownloadFailed", NOW, False),
+        (None, "CommandProgramNotFound", NOW, False),
+    ],
+)
+def test_a_command_that_could_not_start_has_not_run(
+    exit_code: int | None, failure: str | None, started_at: datetime | None, has_run: bool
+) -> None:
+    error = ServiceError(failure, "It failed") if failure is not None else None
+    ended = TaskSnapshot("completed", "failure", exit_code, error, started_at=started_at, ended_at=NOW)
+
+    assert ended.has_run is has_run
 
 
 @pytest.mark.parametrize(
