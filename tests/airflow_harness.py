@@ -71,7 +71,12 @@ class TaskRun:
 
     @property
     def message(self) -> str:
-        """The text of the error that failed the task."""
+        """The text of the error that failed the task, on one line."""
+        return " ".join(self.shown.split())
+
+    @property
+    def shown(self) -> str:
+        """The text of the error that failed the task, in lines as Airflow's page shows them."""
         assert self.error is not None, f"The task is {self.state}."
         return str(self.error)
 

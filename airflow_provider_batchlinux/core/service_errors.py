@@ -73,7 +73,7 @@ _REMEDIES = {
 def explained_error(error: ServiceError) -> str:
     """Write a resize error with its remedy, where one is known."""
     remedy = _REMEDIES.get(error.code.lower())
-    return f"{error} Remedy: {remedy}." if remedy else str(error)
+    return f"{str(error).rstrip('.')}. Remedy: {remedy}." if remedy else str(error)
 
 
 def cause_of(node: NodeSnapshot) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
+from textwrap import wrap
 from unicodedata import category
 
 
@@ -20,6 +22,36 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def indented(text: str, prefix: str = "    ") -> str:
     """Return a text with every line indented."""
     return "\n".join(prefix + line for line in text.splitlines())
+
+
+_SENTENCE_END = re.compile(r"(?<=[.?!]) (?=[A-Z'\"])")
+
+
+def broken_into_lines(text: str, width: int = 96) -> str:
+    """
+    Return a text whose long lines are broken: at ends of sentences, and inside a sentence only if it is long.
+
+    Lines that are indented by four spaces or more are the output of a program, and stay as they are.
+    """
+    return "\n".join(part for line in text.split("\n") for part in _broken(line, width))
+
+
+def _broken(line: str, width: int) -> Iterator[str]:
+    words = line.lstrip(" ")
+    indent = line[: len(line) - len(words)]
+    if len(line) <= width or len(indent) >= 4:
+        yield line
+        return
+    hanging = indent + "  "
+    for number, sentence in enumerate(_SENTENCE_END.split(words)):
+        yield from wrap(
+            sentence,
+            width,
+            initial_indent=hanging if number else indent,
+            subsequent_indent=hanging,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
 
 
 def joined(names: Sequence[str], limit: int = 5) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 from airflow.providers.common.compat.sdk import AirflowException, AirflowTaskTimeout, BaseOperator
 
 from airflow_provider_batchlinux.core.ids import derived_id
+from airflow_provider_batchlinux.core.text import broken_into_lines
 from airflow_provider_batchlinux.exceptions import error_from_payload
 from airflow_provider_batchlinux.hooks.batch_linux import DEFAULT_CONN_ID, BatchLinuxHook
 from airflow_provider_batchlinux.operators._parameters import ParametersMixin
@@ -102,7 +103,10 @@ def exceeded(operator: BaseOperator, status: str = "") -> AirflowTaskTimeout:
 def _in_words(operator: BaseOperator, error: BaseException) -> BaseException:
     # Airflow's own time-out, which interrupts whatever runs, names no more than a process.
     if isinstance(error, AirflowTaskTimeout) and operator.execution_timeout and "exceeded" not in str(error):
-        return exceeded(operator)
+        error = exceeded(operator)
+    # Airflow's page does not break lines: the end of a long one, often the remedy, would be off the screen.
+    if error.args and isinstance(error.args[0], str):
+        error.args = (broken_into_lines(error.args[0]), *error.args[1:])
     return error
 
 

@@ -19,7 +19,7 @@ CORES = 100
 CAUSES = {
     "fails_in_start_task": ("will not become ready: 1 starttaskfailed", "E: Unable to locate package nosuch"),
     "fails_without_image": ("image='ubuntu 99.04'", "Ask for what one of these is"),
-    "fails_at_the_quota": ("AccountCoreQuotaReached", "core quota"),
+    "fails_at_the_quota": ("AccountCoreQuotaReached", "Remedy: ask for a higher dedicated core quota"),
     "fails_with_a_wrong_key": ("Server failed to authenticate the request", "Check the account name and key"),
     "fails_in_the_command": ("failed: exit code 1", "json.decoder.JSONDecodeError"),
     "fails_without_connection": ("Connection 'nowhere' is not defined.",),
@@ -49,9 +49,12 @@ IS_SEEN = """words => {
 def failures(api: AirflowApi, account: Account, runs: Runs) -> dict[str, Run]:  # its pool
     """Let each Dag fail."""
     account.control.set_capacity()
-    account.control.set_quota(dedicated_cores=CORES)
-    failures = {dag_id: api.trigger(dag_id) for dag_id in CAUSES}
+    failures = {dag_id: api.trigger(dag_id) for dag_id in CAUSES if dag_id != "fails_at_the_quota"}
     assert {run.wait() for run in failures.values()} == {"failed"}
+    # Last, because the pool that is too large takes all cores that are left.
+    account.control.set_quota(dedicated_cores=CORES)
+    failures["fails_at_the_quota"] = api.trigger("fails_at_the_quota")
+    assert failures["fails_at_the_quota"].wait() == "failed"
     account.control.set_quota()
     return failures
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_batchlinux.core.text import counted, indented, joined, table
+from airflow_provider_batchlinux.core.text import broken_into_lines, counted, indented, joined, table
 
 
 def test_a_table_lays_its_columns_under_each_other() -> None:
@@ -38,6 +38,36 @@ def test_no_line_of_a_table_ends_in_blanks() -> None:
 )
 def test_every_line_is_set_off_to_the_right(text: str, shown: str) -> None:
     assert indented(text) == shown
+
+
+LONG = "No image has the name 'a'. " + "It has " + "very " * 20 + "many words."
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        pytest.param("Short. Two sentences.", ["Short. Two sentences."], id="short"),
+        pytest.param(
+            LONG,
+            [
+                "No image has the name 'a'.",
+                "  It has " + ("very " * 17).strip(),
+                "  very very very many words.",
+            ],
+            id="long",
+        ),
+        pytest.param(
+            f"  Code: {'x' * 80}. Remedy: {'y' * 60}",
+            [f"  Code: {'x' * 80}.", f"    Remedy: {'y' * 60}"],
+            id="indented",
+        ),
+        pytest.param("    " + LONG, ["    " + LONG], id="the output of a program"),
+        pytest.param("x" * 200, ["x" * 200], id="a word"),
+        pytest.param("a\n\nb\n", ["a", "", "b", ""], id="line breaks"),
+    ],
+)
+def test_long_lines_are_broken_at_sentences_and_output_is_not(text: str, lines: list[str]) -> None:
+    assert broken_into_lines(text).split("\n") == lines
 
 
 @pytest.mark.parametrize(

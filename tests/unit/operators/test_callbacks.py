@@ -63,7 +63,7 @@ def test_the_failure_of_a_deferred_task_reaches_its_callback_with_the_cause(
     )
 
     assert run.state == "failed"
-    assert told == [run.message]
+    assert told == [run.shown]
     assert cause in run.message
 
 

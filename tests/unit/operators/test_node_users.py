@@ -230,7 +230,7 @@ class TestPartialFailure:
 
         assert isinstance(run.error, NodeUsersError)
         assert len(run.error.failed) == 2
-        causes = [line for line in run.message.splitlines() if "InvalidPropertyValue" in line]
+        causes = [line for line in run.shown.splitlines() if line.startswith("  node ")]
         assert sorted(line.split("'")[1] for line in causes) == sorted(run.error.failed)
 
     def test_a_caller_without_the_right_is_told_so_instead_of_for_each_node(self, account, public_key):

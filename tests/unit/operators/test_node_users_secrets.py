@@ -52,7 +52,7 @@ def test_a_password_from_a_template_is_not_stored_or_shown(account):
 def test_a_password_in_a_wrong_request_is_not_repeated_with_the_problems(account):
     run = run_task(add(password=PASSWORD, username="a b", expires_in=-1))
 
-    assert len(run.message.splitlines()) >= 2
+    assert len(run.shown.splitlines()) >= 2
     assert PASSWORD not in run.everything_said
 
 

@@ -65,7 +65,7 @@ def test_all_problems_are_named_at_once_before_any_request(account):
     }
     run = run_task(create(**wrong))
 
-    lines = run.message.splitlines()
+    lines = run.shown.splitlines()
     assert len(lines) >= len(wrong)
     for name in ("pool_id", "vm_size", "dedicated_nodes", "ssh_from", "metadata", "task_slots_per_node"):
         assert any(line.startswith(name) for line in lines), name

@@ -42,8 +42,8 @@ def test_the_differences_are_told_property_by_property(account: BatchAccount) ->
     run = create(dedicated_nodes=2, vm_size="standard_d4s_v5")
 
     assert isinstance(run.error, BatchConflictError)
-    assert "  vmSize: wanted 'standard_d4s_v5', found 'standard_d2s_v5'\n" in run.message
-    assert "  targetDedicatedNodes: wanted 2, found 1\n" in run.message
+    assert "  vmSize: wanted 'standard_d4s_v5', found 'standard_d2s_v5'\n" in run.shown
+    assert "  targetDedicatedNodes: wanted 2, found 1\n" in run.shown
 
 
 def test_fail_takes_no_pool_of_another_task_but_its_own_earlier_one(account: BatchAccount) -> None:

@@ -162,7 +162,7 @@ def test_all_that_keeps_the_pool_from_its_nodes_is_told_before_it_is_made(accoun
     run = create(vm_size="standard_a2", dedicated_nodes=2, spot_nodes=1, expires_in=timedelta(days=400))
 
     assert isinstance(run.error, ValueError)
-    lines = run.message.splitlines()
+    lines = [line for line in run.shown.splitlines() if not line.startswith("  ")]
     assert lines[0] == "Pool 'etl' was not created:"
     assert [line.split(" ")[0] for line in lines[1:]] == [
         "vm_size='standard_a2'",

@@ -159,7 +159,7 @@ def test_all_problems_of_all_parts_are_named_at_once_before_any_request(account)
     )
 
     for name in ("pool_id", "network.subnet", "storage.mounts[0].source", "user_accounts[0].name"):
-        assert any(line.startswith(name) for line in run.message.splitlines()), name
+        assert any(line.startswith(name) for line in run.shown.splitlines()), name
     assert account.requests() == []
 
 

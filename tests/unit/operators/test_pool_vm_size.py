@@ -135,7 +135,7 @@ def test_all_that_keeps_a_size_from_its_nodes_is_told(managed: BatchAccount) -> 
     run = create(["standard_d16s_v5", "standard_d2s_v5"])
 
     assert isinstance(run.error, BatchQuotaError)
-    assert "  standard_d16s_v5: The account's quota of pools is used up: 0 of 0." in run.message
+    assert "  standard_d16s_v5: The account's quota of pools is used up: 0 of 0." in run.shown
     assert "wants 16" in run.message
 
 

@@ -188,7 +188,7 @@ def test_one_that_cannot_be_deleted_does_not_keep_the_others(account: BatchAccou
     run = sweep(delete=True)
 
     assert isinstance(run.error, BatchRequestError)
-    assert "1 of 2 pools could not be deleted:\n  pool 'a': Could not delete pool 'a'" in run.message
+    assert "1 of 2 pools could not be deleted: pool 'a': Could not delete pool 'a'" in run.message
     assert names(run) == ["a", "b"]
     assert run.result["deleted"] == 1
     assert [pool["pool_id"] for pool in run.result["refused"]] == ["a"]
@@ -355,7 +355,7 @@ class TestJobs:
 
         run = sweep(delete=True)
 
-        assert f"1 of 4 jobs could not be deleted:\n  job '{jobs['always']}':" in run.message
+        assert f"1 of 4 jobs could not be deleted:\n  job '{jobs['always']}':" in run.shown
         assert [item["job_id"] for item in run.result["refused"]] == [jobs["always"]]
         assert run.result["jobs_removed"] == 3
 
@@ -427,7 +427,7 @@ class TestUsers:
 
         run = sweep(run_lives=True, delete=True)
 
-        assert "1 of 3 users could not be deleted:\n  user 'mine':" in run.message
+        assert "1 of 3 users could not be deleted:\n  user 'mine':" in run.shown
         assert [(item["pool_id"], item["username"]) for item in run.result["refused"]] == [
             ("nobodys", "mine")
         ]

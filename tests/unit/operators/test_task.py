@@ -106,7 +106,7 @@ class TestFailure:
         assert isinstance(done.error, TaskFailedError)
         assert (done.error.exit_code, done.error.node_id) == (3, account.nodes()[0].node_id)
         assert "exit code 3 on node " in done.message
-        assert "The end of its stderr:\n    no such table" in done.message
+        assert "The end of its stderr:\n    no such table" in done.shown
         assert "    made it this far" in done.log
 
     def test_a_killed_command_fails(self, run):

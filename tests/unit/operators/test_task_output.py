@@ -98,7 +98,7 @@ def test_the_error_shows_the_end_of_stderr_although_it_was_logged_before(
     with followed(no_such_table=gate.touch) as log:
         run = run_to_end(operator(f"echo no such table >&2; {opens(gate)}; exit 3", deferrable=deferrable))
 
-    assert "The end of its stderr:\n    no such table" in run.message
+    assert "The end of its stderr:\n    no such table" in run.shown
     assert "stderr of job" in log.text
     assert log.text.count("    no such table") <= 2
 
@@ -259,7 +259,7 @@ class TestStrangeOutput:
         run = run_to_end(operator("echo before; kill -9 $$", deferrable=deferrable))
 
         assert isinstance(run.error, TaskFailedError)
-        assert "The end of its stdout:\n    before" in run.message
+        assert "The end of its stdout:\n    before" in run.shown
 
 
 def test_a_payload_of_a_trigger_carries_how_much_was_shown(account: BatchAccount, gate: Path) -> None:
