@@ -334,7 +334,9 @@ class BatchLinuxJobOperator(LineageMixin, BatchLinuxWaitingOperator["JobRequest"
             "Job %r runs %d tasks%s on pool %r.",
             found.job_id, found.total, item_of(context), request.pool_id,
         )  # fmt: skip
-        return BatchLinuxJobTrigger(job_id=found.job_id, total=found.total, done=found.done, **arguments)
+        return BatchLinuxJobTrigger(
+            job_id=found.job_id, total=found.total, done=found.done, starts=found.starts, **arguments
+        )
 
     async def finish(
         self,

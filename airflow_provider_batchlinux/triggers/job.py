@@ -29,6 +29,7 @@ class BatchLinuxJobTrigger(BatchLinuxSubmittedTrigger):
 
     :param total: how many tasks it has at least.
     :param done: commands that have succeeded in jobs of earlier tries.
+    :param starts: the starts in the job before this try.
     :param exit_codes: what exit codes mean.
     :param shown: the failed commands whose output is in the log already.
     :param has_dependencies: whether some commands wait for others.
@@ -41,6 +42,7 @@ class BatchLinuxJobTrigger(BatchLinuxSubmittedTrigger):
         *,
         total: int = 0,
         done: int = 0,
+        starts: int = 0,
         exit_codes: Mapping[str, Any] | None = None,
         shown: Sequence[str] | None = None,
         has_dependencies: bool = False,
@@ -51,6 +53,7 @@ class BatchLinuxJobTrigger(BatchLinuxSubmittedTrigger):
         super().__init__(**submitted)
         self.total = total
         self.done = done
+        self.starts = starts
         self.exit_codes = dict(exit_codes or {})
         self.shown = list(shown or ())
         self.has_dependencies = has_dependencies
@@ -73,6 +76,7 @@ class BatchLinuxJobTrigger(BatchLinuxSubmittedTrigger):
             self.has_dependencies,
             self.prepares,
             self.start_by,
+            self.starts,
         )
 
     def _result_at(self, account: SharedAccount) -> Awaitable[dict[str, Any]]:

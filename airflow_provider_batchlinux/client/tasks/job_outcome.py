@@ -34,6 +34,7 @@ class JobOutcomeWait(JobWait):
     """
 
     knows_total: ClassVar[bool] = False
+    _or_missing: ClassVar[str] = " or do not exist"
     max_failed: int | str = 0
     allow_empty: bool = False
     _read_at: float | None = field(default=None, init=False)

@@ -16,11 +16,11 @@ from airflow_provider_batchlinux.client.tasks.obstacles import LOOK_EVERY, PoolO
 from airflow_provider_batchlinux.client.tasks.results import output_end
 from airflow_provider_batchlinux.core.tasks.exit_codes import ending_of
 from airflow_provider_batchlinux.core.tasks.job import ENDING_JOB_STATES, job_state, why_never_starts
-from airflow_provider_batchlinux.core.tasks.plan import blocked_tasks
+from airflow_provider_batchlinux.core.tasks.plan import blocked_tasks, starts_of
 from airflow_provider_batchlinux.core.tasks.records import TaskCounts, progress_text
 from airflow_provider_batchlinux.core.tasks.spec.exit_codes import ENDS_WELL, Ending
 from airflow_provider_batchlinux.core.tasks.start import may_have_node
-from airflow_provider_batchlinux.core.tasks.task import NOT_STARTED, TASK_FIELDS, TaskSnapshot
+from airflow_provider_batchlinux.core.tasks.task import TASK_FIELDS, TaskSnapshot
 from airflow_provider_batchlinux.core.text import counted, indented, joined
 from airflow_provider_batchlinux.exceptions import BatchLinuxError, TaskFailedError
 
@@ -50,6 +50,7 @@ class JobWait:
     :param prepares: whether the job has a preparation task.
     :param start_by: seconds since the epoch until which the first command may wait for its start; ``None``
         for no limit.
+    :param starts: the starts in the job before this wait, which do not count as the first.
     :param shown: the failed ones whose output is in the log already.
     :param clock: seconds since the epoch; a test passes its own.
     """
@@ -64,9 +65,11 @@ class JobWait:
     has_dependencies: bool = False
     prepares: bool = False
     start_by: float | None = None
+    starts: int = 0
     clock: Callable[[], float] = time.time
     knows_total: ClassVar[bool] = True
     """Whether the job has fewer tasks than the total only if some were deleted."""
+    _or_missing: ClassVar[str] = " or were deleted"
 
     status: str = field(default="", init=False)
     _counts: TaskCounts = field(default_factory=TaskCounts, init=False)
@@ -87,21 +90,23 @@ class JobWait:
             msg = f"Job {self.job_id!r} does not exist any more: it was deleted."
             raise TaskFailedError(msg)
         self._looked_at = self._looked_at or self.clock()
+        if counts.running:
+            self._note, self.start_by = "", None
         has_failed_more = counts.failed > self._counts.failed
         if has_failed_more:
             await self._show_failures()
         is_over = await self._is_over(counts)
         self._tell(counts, is_over=is_over)
-        is_first = not self._counts.has_started
         self._counts = counts
-        if not is_over and is_first and not counts.has_started:
+        if not is_over and self.start_by is not None and self.clock() > self.start_by:
             await self._require_start_in_time()
         return {"job_id": self.job_id, "note": self._note} if is_over else None
 
     def _tell(self, counts: TaskCounts, *, is_over: bool) -> None:
         total = max(self.total, counts.total)
         is_step = counts.ended - self._told >= max(1, total // _STEPS)
-        if not is_over and not is_step and counts.failed == self._counts.failed and self.status:
+        is_told = self.status and self._note in self.status
+        if not is_over and not is_step and counts.failed == self._counts.failed and is_told:
             return
         self._told = counts.ended
         before = f" ({counted(self.done, 'command')} before)" if self.done else ""
@@ -110,11 +115,9 @@ class JobWait:
             self.status = f"{self.status} {self._note}"
 
     async def _require_start_in_time(self) -> None:
-        if self.start_by is None or self.clock() <= self.start_by:
-            return
         # The counts may be outdated, and a command that has lost its node has started before.
         tasks = await self.client.read_tasks(self.job_id, TaskSnapshot.from_rest, select=TASK_FIELDS)
-        if any(task.state not in NOT_STARTED or task.requeues for task in tasks):
+        if starts_of(tasks) > self.starts:
             self.start_by = None
             return
         obstacle = await self._obstacle.newest(is_urgent=True) or self._note
@@ -152,7 +155,9 @@ class JobWait:
         elif (
             self.has_dependencies and (has_failed or is_quiet) and await self._are_blocked(is_quiet=is_quiet)
         ):
-            self._note = f"What is left waits for commands that have failed{' or were deleted' * is_quiet}."
+            self._note = f"What is left waits for commands that have failed{self._or_missing * is_quiet}."
+            if is_quiet and not self.knows_total and not await self._are_blocked(is_quiet=False):
+                return False  # who has made the job may add them later
         else:
             unprepared = await self._unprepared() if self.prepares else None
             obstacle = await self._obstacle.newest() if self.pool_id and not unprepared else None

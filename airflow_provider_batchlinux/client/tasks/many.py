@@ -81,11 +81,13 @@ class Submitted:
     :param job_id: the job; ``None`` if every command has succeeded in an earlier try.
     :param total: how many tasks it has at least.
     :param done: commands that have succeeded in jobs of earlier tries.
+    :param starts: the starts in the job before this try.
     """
 
     job_id: str | None
     total: int
     done: int = 0
+    starts: int = 0
 
 
 async def submit_job(
@@ -198,7 +200,7 @@ async def _go_on(
     await _send_all(client, earlier, plan)
     await end_with_commands(client, job_id)
     elsewhere = sum(of != job_id for of in plan.done.values())
-    return Submitted(job_id, len(submission.spec.commands) - elsewhere, elsewhere)
+    return Submitted(job_id, len(submission.spec.commands) - elsewhere, elsewhere, plan.starts)
 
 
 async def _retire(

@@ -134,7 +134,7 @@ async def read_records(
     records, unsent = ordered_records(list(tasks), found, commands.submitted)
     if unsent:
         log.warning(
-            "%s in the list now, but not when the job was submitted; not run: %s%s.",
+            "%s in the list now, but in no job, and more than were submitted; not run: %s%s.",
             counted(len(unsent), "command"),
             joined(unsent[:_NAMED]),
             ", ..." if len(unsent) > _NAMED else "",

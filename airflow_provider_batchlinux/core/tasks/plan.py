@@ -9,7 +9,12 @@ from typing import Any
 
 from airflow_provider_batchlinux.core.tasks.exit_codes import ending_of
 from airflow_provider_batchlinux.core.tasks.spec.exit_codes import ENDS_WELL, Ending
-from airflow_provider_batchlinux.core.tasks.task import TaskOutcome, TaskSnapshot, task_outcome
+from airflow_provider_batchlinux.core.tasks.task import (
+    NOT_STARTED,
+    TaskOutcome,
+    TaskSnapshot,
+    task_outcome,
+)
 
 MOST_IN_COLLECTION = 100
 """Tasks that the service takes in one request."""
@@ -56,6 +61,7 @@ class RerunPlan:
     :param to_reactivate: the commands of that job that have failed, and run again in it.
     :param superseded: the jobs and ids of tasks that are deleted first: nothing is to be read of them any
         more, or their ids are sent again.
+    :param starts: the starts before this try of what is left as it is in the job that goes on.
     """
 
     done: Mapping[str, str] = field(default_factory=dict)
@@ -63,6 +69,7 @@ class RerunPlan:
     job_id: str | None = None
     to_reactivate: Sequence[str] = ()
     superseded: Sequence[tuple[str, str]] = ()
+    starts: int = 0
 
 
 def rerun_plan(
@@ -111,7 +118,22 @@ def rerun_plan(
         for task_id in ended
         if task_id not in again and task_outcome(there[task_id].task) is TaskOutcome.FAILED
     ]
-    return RerunPlan(done, missing, going_on.job_id, failed, tuple(superseded))
+    left = {task_id: sent.task for task_id, sent in there.items() if task_id not in {*again, *failed}}
+    return RerunPlan(
+        done, missing, going_on.job_id, failed, tuple(superseded), starts_of(left.values(), running=0)
+    )
+
+
+def starts_of(tasks: Iterable[TaskSnapshot], *, running: int = 1) -> int:
+    """
+    Return how many starts of tasks are known: their ends, requeues and retries.
+
+    :param running: what a task counts whose command runs now.
+    """
+    return sum(
+        sum(task.run) + (1 if task.state == "completed" else running * (task.state not in NOT_STARTED))
+        for task in tasks
+    )
 
 
 def _superseded(

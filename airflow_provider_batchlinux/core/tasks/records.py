@@ -62,11 +62,6 @@ class TaskCounts:
         return self.active + self.running + self.ended
 
     @property
-    def has_started(self) -> bool:
-        """Whether a task runs, or has ended."""
-        return bool(self.running or self.ended)
-
-    @property
     def ended(self) -> int:
         """The tasks that have ended."""
         return self.succeeded + self.failed
@@ -140,8 +135,9 @@ def ordered_records(
     """
     Return the records of a list of commands in its order, then those of other tasks.
 
-    What was submitted decides: a command that is in no job has not run if one that was submitted is missing.
-    Otherwise it is a later one; the ids of these are returned, too.
+    What was submitted decides: if as many are in no job as are missing of what was submitted, they have not
+    run. Otherwise some were added to the list later, and their ids are returned, too; which of them are
+    missing is unknown.
 
     :param listed: the ids of the commands in the list, which may have changed since the submission.
     :param found: what the jobs have.
@@ -150,13 +146,15 @@ def ordered_records(
     sent = sum(record.digest is not None for record in found.values())
     lost = len(listed) if submitted is None else max(0, submitted - sent)
     absent = [task_id for task_id in listed if task_id not in found]
-    there = listed if lost else [task_id for task_id in listed if task_id in found]
+    is_told = submitted is None or len(absent) <= lost
+    there = listed if is_told else [task_id for task_id in listed if task_id in found]
     records = [found.get(task_id, TaskRecord(task_id)) for task_id in there]
     rest = [found[task_id] for task_id in found.keys() - set(listed)]
     records += sorted(rest, key=lambda record: (record.task_id != MANAGER_ID, record.task_id))
     if submitted is not None:
-        records += [TaskRecord(f"unknown-{number}") for number in range(len(absent) + 1, lost + 1)]
-    return records, [] if lost else absent
+        named = len(absent) if is_told else 0
+        records += [TaskRecord(f"unknown-{number}") for number in range(1, lost - named + 1)]
+    return records, [] if is_told else absent
 
 
 def counts_of(records: Iterable[TaskRecord]) -> dict[str, int]:

@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
 from airflow_provider_batchlinux.client.tasks.job_wait import JobWait
 from airflow_provider_batchlinux.exceptions import TaskFailedError
@@ -13,7 +15,7 @@ from airflow_provider_batchlinux.operators.job import BatchLinuxJobOperator
 from airflow_provider_batchlinux.specs import TaskSpec
 from tests.airflow_harness import TaskRun, run_task
 from tests.batch_account import NODE_AGENT, UBUNTU, BatchAccount, eventually
-from tests.unit.commands import Loop, Runs, finish_job, job_of, job_operator, state_of
+from tests.unit.commands import Loop, Runs, counts_of, finish_job, job_of, job_operator, state_of
 
 SKIPS = {"command": "true", "exit_codes": {"4": "success"}}
 CHANGES: dict[str, tuple[list[Any], list[Any] | None, str, str]] = {
@@ -123,6 +125,26 @@ def test_no_start_within_the_limit_fails_with_the_cause_and_ends_the_job(account
     assert "has started after start_limit. No node of pool 'etl' can run it: it has no nodes" in done.message
     [job_id] = account.jobs()
     eventually(lambda: state_of(account, job_id) == "completed")
+
+
+def test_what_an_earlier_try_has_done_in_the_job_is_no_start_of_this_one(account: BatchAccount) -> None:
+    account.idle_pool(1)
+
+    async def poll(client: BatchLinuxClient, starts: int) -> Any:
+        return await JobWait(client, "etl", "render", 2, start_by=0.0, starts=starts).poll()
+
+    async def prepare(client: BatchLinuxClient) -> None:
+        await client.create_job({"id": "render", "poolInfo": {"poolId": "etl"}, "usesTaskDependencies": True})
+        await client.create_task("render", {"id": "done", "commandLine": "/bin/true"})
+        waits = {"id": "left", "commandLine": "/bin/true", "dependsOn": {"taskIds": ["none"]}}
+        await client.create_task("render", waits)
+
+    account.hook.run(prepare)
+    eventually(lambda: counts_of(account, "render").succeeded == 1)
+
+    assert account.hook.run(lambda client: poll(client, 0)) is None
+    with pytest.raises(TaskFailedError, match="has started after start_limit"):
+        account.hook.run(lambda client: poll(client, 1))
 
 
 def test_a_command_whose_dependency_was_deleted_is_not_waited_for(account: BatchAccount, loop: Loop) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
+from airflow_provider_batchlinux.client.tasks.job_outcome import JobOutcomeWait, TaskOutcomeWait
 from airflow_provider_batchlinux.exceptions import TaskFailedError
 from airflow_provider_batchlinux.hooks.batch_linux import DEFAULT_CONN_ID
 from airflow_provider_batchlinux.sensors.job import BatchLinuxJobSensor
@@ -197,6 +198,25 @@ def test_a_job_without_tasks_is_waited_for_until_one_has_run(
 
     assert done.state == "success", done.error
     assert done.result["job_id"] == "render"
+
+
+def test_a_dependency_that_does_not_exist_yet_is_waited_for(account: BatchAccount) -> None:
+    account.idle_pool()
+    make_job(account, usesTaskDependencies=True)
+    add(account, a={"commandLine": "/bin/true", "dependsOn": {"taskIds": ["later"]}})
+    now = [1000.0]
+
+    async def poll(client: BatchLinuxClient) -> None:
+        for wait in (
+            JobOutcomeWait(client, "", "render", 1, clock=lambda: now[0]),
+            TaskOutcomeWait(client, "", "render", 1, task_id="a", clock=lambda: now[0]),
+        ):
+            for _ in range(3):
+                assert await wait.poll() is None
+                now[0] += 20
+            assert "waits for commands that have failed or do not exist." in wait.status
+
+    account.hook.run(poll)
 
 
 @pytest.mark.parametrize("options", [{}, ONE], ids=["job", "task"])

@@ -23,6 +23,7 @@ from airflow_provider_batchlinux.core.tasks.plan import (
     blocked_tasks,
     collections_of,
     rerun_plan,
+    starts_of,
 )
 from airflow_provider_batchlinux.core.tasks.records import (
     TaskCounts,
@@ -66,7 +67,7 @@ def job(name: str, *, is_open: bool = False, digest: str = "1", **tasks: TaskSna
         ),
         pytest.param(
             [job("j1", is_open=True, a=SUCCEEDED, b=FAILED)],
-            RerunPlan({"a": "j1"}, ["c"], "j1", ["b"]),
+            RerunPlan({"a": "j1"}, ["c"], "j1", ["b"], starts=1),
             id="goes on",
         ),
         pytest.param(
@@ -200,6 +201,17 @@ def test_collections_keep_order_and_fit_the_limits_of_the_service(sizes: list[in
     assert all(len(group) == 1 or len(json.dumps(group)) <= LARGEST_BODY + 300 for group in groups)
 
 
+def test_what_goes_on_counts_the_starts_before_it_without_what_runs_again() -> None:
+    requeued, again = replace(STATES["active"], requeues=1), replace(FAILED, retries=2)
+    earlier = job("j1", is_open=True, a=SUCCEEDED, b=again, c=requeued, d=RUNNING)
+
+    plan = rerun_plan({**DIGESTS, "d": "1", "e": "1"}, {}, [earlier])
+    left = [SUCCEEDED, STATES["active"], requeued, STATES["active"]]
+
+    assert (plan.to_reactivate, plan.starts) == (["b"], 2)
+    assert [starts_of([*left, one]) for one in (STATES["active"], RUNNING, FAILED)] == [2, 3, 3]
+
+
 def waiting(task_id: str, *others: str) -> Mapping[str, Any]:
     return {"id": task_id, "dependsOn": {"taskIds": list(others)}}
 
@@ -273,6 +285,10 @@ def test_a_command_that_could_not_start_has_not_run(
         pytest.param("a", "ab", 2, "ab", "", id="left out since"),
         pytest.param("", "ab", 2, "ab", "", id="no list"),
         pytest.param("", "a", 2, ["a", "unknown-1"], "", id="no list, and deleted in the job"),
+        pytest.param(
+            "acd", "a", 2, ["a", "unknown-1"], "cd", id="deleted in the job, and others added since"
+        ),
+        pytest.param("ac", "a", 3, ["a", "c", "unknown-1"], "", id="more are deleted than are left"),
         pytest.param("abc", "ab", None, "abc", "", id="unknown number"),
     ],
 )
