@@ -7,6 +7,7 @@ import time
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -427,30 +428,30 @@ class BatchLinuxJobOperator(LineageMixin, BatchLinuxWaitingOperator["JobRequest"
         :param number: how many were submitted; ``None`` if it is unknown.
         """
         from airflow_provider_batchlinux.client.tasks.records import CommandList
+        from airflow_provider_batchlinux.core.tasks.reading import TaskReading
         from airflow_provider_batchlinux.core.tasks.spec.job import JobSpec
         from airflow_provider_batchlinux.core.tasks.spec.task import TaskSpec
 
         request, tasks = self.request, dict[str, TaskSpec]()
         path = request.result_file
-        shared = TaskSpec(
-            exit_codes=request.exit_codes, result_file=None if path is None or "{item" in path else path
-        )
+        shared = TaskReading(request.exit_codes or {}, None if path is None or "{item" in path else path)
         try:
             tasks = self._commands(request)
-            own = any(
-                task.exit_codes != shared.exit_codes
-                or task.result_file != shared.result_file
-                or task.outputs != shared.outputs
-                for task in tasks.values()
-            )
-            digests = JobSpec(request.pool_id, _packed(tasks)).digests if own else {}
         except ValueError as error:
             if number is None:
                 raise
             # Such as a file that was deleted since. What was submitted is in the jobs.
-            self.log.warning("The commands are read from the job, without parts of their own: %s", error)
-            tasks, digests = {}, {}
-        return CommandList(tasks, digests, shared, number if request.manager is None else None)
+            self.log.warning("The commands are read from the job: %s", error)
+
+        @cache
+        def digests() -> Mapping[str, str]:
+            try:
+                return JobSpec(request.pool_id, _packed(tasks)).digests
+            except ValueError:  # such as one of the files, which was deleted since
+                return {}
+
+        readings = {task_id: TaskReading.of(task) for task_id, task in tasks.items()}
+        return CommandList(readings, digests, shared, number if request.manager is None else None)
 
     async def _end(
         self, client: BatchLinuxClient, context: Context, note: str, submitted: int | None

@@ -37,6 +37,7 @@ from airflow_provider_batchlinux.core.tasks.plan import (
     collections_of,
     rerun_plan,
 )
+from airflow_provider_batchlinux.core.tasks.reading import TaskReading, read_mark
 from airflow_provider_batchlinux.core.tasks.task import TASK_FIELDS, TaskSnapshot
 from airflow_provider_batchlinux.core.text import counted
 from airflow_provider_batchlinux.exceptions import BatchLinuxError, BatchRequestError
@@ -136,7 +137,8 @@ def is_of_many(job: Body) -> bool:
 async def _plan(client: BatchLinuxClient, submission: ManySubmission, found: Mapping[str, Body]) -> RerunPlan:
     async def read(job_id: str) -> EarlierJob:
         def sent(body: Body) -> SentTask:
-            return SentTask(job_id, str(body["id"]), body.get("displayName"), TaskSnapshot.from_rest(body))
+            digest, _ = read_mark(body.get("displayName"))
+            return SentTask(job_id, str(body["id"]), digest, TaskSnapshot.from_rest(body))
 
         job = found[job_id]
         marks = metadata_of(job)
@@ -271,7 +273,7 @@ async def _send_all(client: BatchLinuxClient, submission: ManySubmission, plan: 
         bodies = (
             {
                 **spec.task_rest(task_id, urls, submission.blobs.get(task_id), elsewhere),
-                "displayName": digests[task_id],
+                "displayName": TaskReading.of(spec.commands[task_id].task).mark(digests[task_id]),
             }
             for task_id in task_ids
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -21,9 +21,9 @@ from airflow_provider_batchlinux.client.tasks.secrets import delete_secrets
 from airflow_provider_batchlinux.client.transport.fan_out import fan_out
 from airflow_provider_batchlinux.core.pool_metadata import SECRETS_KEY, metadata_of
 from airflow_provider_batchlinux.core.tasks.job import job_state
+from airflow_provider_batchlinux.core.tasks.reading import TaskReading, read_mark
 from airflow_provider_batchlinux.core.tasks.records import TaskRecord, ordered_records
 from airflow_provider_batchlinux.core.tasks.result import parse_result
-from airflow_provider_batchlinux.core.tasks.spec.task import TaskSpec
 from airflow_provider_batchlinux.core.tasks.task import TASK_FIELDS, TaskSnapshot
 from airflow_provider_batchlinux.core.text import counted, joined
 from airflow_provider_batchlinux.exceptions import BatchLinuxError
@@ -31,6 +31,7 @@ from airflow_provider_batchlinux.exceptions import BatchLinuxError
 log = logging.getLogger(__name__)
 
 _MAX_CONCURRENCY = 8
+_FIELDS = (*TASK_FIELDS, "displayName")
 _NAMED = 5
 SHOWN_ENDS = 5
 """Failed commands whose output is in the error."""
@@ -79,25 +80,32 @@ class CommandList:
     """
     The commands as they are given when their job has ended.
 
-    :param tasks: the commands, by the ids of their tasks.
-    :param digests: what each is to do, as far as it has parts of its own to be read by.
-    :param shared: what every command is read by.
+    :param tasks: how each is read, by the ids of their tasks.
+    :param digests: returns what each is to do, which takes a moment.
+    :param shared: how a task is read of which nothing else is known.
     :param submitted: how many were submitted; ``None`` if that is unknown, as with a manager, which adds
         others.
     """
 
-    tasks: Mapping[str, TaskSpec]
-    digests: Mapping[str, str]
-    shared: TaskSpec
+    tasks: Mapping[str, TaskReading]
+    digests: Callable[[], Mapping[str, str]]
+    shared: TaskReading
     submitted: int | None
 
-    def spec_of(self, task_id: str, digest: str | None) -> TaskSpec | None:
-        """Return what a task in a job is read by; ``None`` if it is none of the commands."""
-        if task_id not in self.tasks:
-            return None if self.submitted is None else self.shared
+    def reading_of(self, task_id: str, digest: str | None, sent: TaskReading | None) -> TaskReading | None:
+        """
+        Return how a task in a job is read; ``None`` if that cannot be told any more.
+
+        :param digest: what it was asked to do; ``None`` if it was not sent as a command of the list.
+        :param sent: how it was to be read when it was submitted; ``None`` if it is unknown.
+        """
+        listed = self.tasks.get(task_id)
+        if digest is None:
+            return TaskReading() if listed is None and self.submitted is None else self.shared
         # The list may have changed since: another command may have this id now.
-        is_same = self.digests.get(task_id, digest) == digest
-        return self.tasks[task_id] if is_same else self.shared
+        if listed is not None and (listed == sent or self.digests().get(task_id) == digest):
+            return listed
+        return sent
 
 
 async def read_records(
@@ -115,41 +123,46 @@ async def read_records(
     names = {task_id.lower(): task_id for task_id in tasks}
     found: dict[str, TaskRecord] = {}
     files: dict[str, str | None] = {}
+    unread: dict[str, None] = {}
 
     def read(job_id: str, body: Body) -> TaskRecord:
         task_id = names.get(str(body["id"]).lower(), str(body["id"]))
-        spec = commands.spec_of(task_id, body.get("displayName")) or TaskSpec()
-        files.setdefault(task_id, spec.result_file)
-        record = TaskRecord.of(task_id, job_id, TaskSnapshot.from_rest(body), spec.exit_codes or {})
-        return replace(record, outputs=spec.output_places(), digest=body.get("displayName"))
+        digest, sent = read_mark(body.get("displayName"))
+        reading = commands.reading_of(task_id, digest, sent)
+        if reading is None:
+            unread.setdefault(task_id)
+            reading = commands.shared
+        files.setdefault(task_id, reading.result_file)
+        record = TaskRecord.of(task_id, job_id, TaskSnapshot.from_rest(body), reading.exit_codes)
+        return replace(record, outputs=reading.outputs, digest=digest)
 
     for number, job_id in enumerate(jobs.bodies):
-        select = [*TASK_FIELDS, "displayName"]
-        for record in await client.read_tasks(job_id, partial(read, job_id), select=select):
+        for record in await client.read_tasks(job_id, partial(read, job_id), select=_FIELDS):
             # Of earlier jobs with a manager, other tasks than the commands have no meaning any more.
             if record.task_id not in found and (
                 record.task_id in tasks or number == 0 or commands.submitted is not None
             ):
                 found[record.task_id] = record
     records, unsent = ordered_records(list(tasks), found, commands.submitted)
-    if unsent:
-        log.warning(
-            "%s in the list now, but in no job, and more than were submitted; not run: %s%s.",
-            counted(len(unsent), "command"),
-            joined(unsent[:_NAMED]),
-            ", ..." if len(unsent) > _NAMED else "",
-        )
+    for what, ids in {
+        "in the list now, but in no job, and more than were submitted; not run": unsent,
+        "not in the list as submitted any more; read without outputs, and by exit_codes and result_file of "
+        "all": list(unread),
+    }.items():
+        if ids:
+            more = ", ..." if len(ids) > _NAMED else ""
+            log.warning("%s %s: %s%s.", counted(len(ids), "command"), what, joined(ids[:_NAMED]), more)
 
-    async def with_result(record: TaskRecord) -> TaskRecord:
-        path = files.get(record.task_id)
-        if path is None or record.outcome != "succeeded":
-            return record
-        return await _with_result(client, record, path)
-
-    return await fan_out(records, with_result, max_concurrency=_MAX_CONCURRENCY)
+    return await fan_out(
+        records,
+        lambda record: _with_result(client, record, files.get(record.task_id)),
+        max_concurrency=_MAX_CONCURRENCY,
+    )
 
 
-async def _with_result(client: BatchLinuxClient, record: TaskRecord, path: str) -> TaskRecord:
+async def _with_result(client: BatchLinuxClient, record: TaskRecord, path: str | None) -> TaskRecord:
+    if path is None or record.outcome != "succeeded":
+        return record
     assert record.job_id is not None
     assert record.task is not None
     file = await read_file(client, record.job_id, record.task, f"wd/{path}", MAX_RESULT_SIZE, record.task_id)

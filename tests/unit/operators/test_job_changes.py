@@ -10,7 +10,7 @@ import pytest
 
 from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
 from airflow_provider_batchlinux.client.tasks.job_wait import JobWait
-from airflow_provider_batchlinux.exceptions import TaskFailedError
+from airflow_provider_batchlinux.exceptions import TaskFailedError, TaskFailedForGoodError
 from airflow_provider_batchlinux.operators.job import BatchLinuxJobOperator
 from airflow_provider_batchlinux.specs import TaskSpec
 from tests.airflow_harness import TaskRun, run_task
@@ -42,6 +42,29 @@ def test_what_was_submitted_decides_if_the_list_changes_meanwhile(
 
         assert (case, done.state) == (case, state), done.error
         assert told in done.log, case
+
+
+def test_commands_that_render_otherwise_at_the_end_are_read_as_they_were_submitted(
+    account: BatchAccount,
+) -> None:
+    account.idle_pool(1)
+    options: Any = {
+        "tasks": [
+            TaskSpec("echo 7 > 7.json", result_file="7.json"),
+            TaskSpec("exit 1", exit_codes={1: "fail"}),
+        ],
+        "exit_codes": {1: "success"},
+    }
+    first = run_task(job_operator(deferrable=True, environment={"NOW": "1"}, **options))
+
+    done = finish_job(first, environment={"NOW": "2"}, **options)
+
+    assert isinstance(done.error, TaskFailedForGoodError), done.state
+    records = done.xcoms["return_value"]["records"]
+    assert [(record["outcome"], record["result"]) for record in records] == [
+        ("succeeded", 7),
+        ("failed", None),
+    ]
 
 
 def test_a_task_that_was_deleted_by_hand_has_not_run_although_another_was_added(

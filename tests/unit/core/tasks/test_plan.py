@@ -25,6 +25,7 @@ from airflow_provider_batchlinux.core.tasks.plan import (
     rerun_plan,
     starts_of,
 )
+from airflow_provider_batchlinux.core.tasks.reading import TaskReading, read_mark
 from airflow_provider_batchlinux.core.tasks.records import (
     TaskCounts,
     TaskRecord,
@@ -33,7 +34,6 @@ from airflow_provider_batchlinux.core.tasks.records import (
     ordered_records,
     progress_text,
 )
-from airflow_provider_batchlinux.core.tasks.spec.task import TaskSpec
 from airflow_provider_batchlinux.core.tasks.task import TaskSnapshot
 
 SUCCEEDED = TaskSnapshot("completed", "success", 0)
@@ -303,13 +303,50 @@ def test_what_was_submitted_decides_which_records_there_are(
     assert added == list(unsent)
 
 
-def test_a_command_counts_by_its_own_parts_only_if_it_is_the_submitted_one() -> None:
-    own, shared = TaskSpec("true", exit_codes={4: "skip"}), TaskSpec(exit_codes={5: "skip"})
-    commands = CommandList({"a": own, "b": own}, {"a": "d"}, shared, 2)
+OWN, SENT, SHARED = (
+    TaskReading({4: "skip"}),
+    TaskReading({1: "fail"}, "r.json", {"out": "abfs://c/o"}),
+    TaskReading({5: "skip"}),
+)
 
-    assert (commands.spec_of("a", "d"), commands.spec_of("a", "e")) == (own, shared)
-    assert (commands.spec_of("b", "any"), commands.spec_of("x", "d")) == (own, shared)
-    assert replace(commands, submitted=None).spec_of("x", "d") is None
+
+@pytest.mark.parametrize(
+    ("task_id", "digest", "sent", "reading"),
+    [
+        pytest.param("a", "d", SENT, OWN, id="the same command, which is read otherwise now"),
+        pytest.param("a", "e", SENT, SENT, id="another command, or one that renders otherwise"),
+        pytest.param("a", "e", OWN, OWN, id="nothing has changed that it is read by"),
+        pytest.param("a", "d", None, OWN, id="no room for how it was read"),
+        pytest.param("a", "e", None, None, id="another command, and no room"),
+        pytest.param("a", None, None, SHARED, id="a task in its place"),
+        pytest.param("x", "d", SENT, SENT, id="not in the list any more"),
+        pytest.param("x", None, None, SHARED, id="a task that was added"),
+    ],
+)
+def test_a_command_is_read_as_it_was_submitted_unless_it_is_the_same(
+    task_id: str, digest: str | None, sent: TaskReading | None, reading: TaskReading | None
+) -> None:
+    commands = CommandList({"a": OWN}, lambda: {"a": "d"}, SHARED, 2)
+
+    assert commands.reading_of(task_id, digest, sent) == reading
+
+
+def test_what_a_manager_adds_is_read_by_its_exit_code_alone() -> None:
+    assert CommandList({}, dict, SHARED, None).reading_of("x", None, None) == TaskReading()
+
+
+DIGEST = "0123456789abcdef" * 2
+
+
+@pytest.mark.parametrize("reading", [TaskReading(), OWN, SENT, TaskReading(result_file='"{ä} .json')])
+def test_the_display_name_of_a_task_says_how_it_is_read(reading: TaskReading) -> None:
+    assert read_mark(reading.mark(DIGEST)) == (DIGEST, reading)
+
+
+def test_what_has_no_room_in_a_display_name_is_left_out_and_other_names_say_nothing() -> None:
+    assert read_mark(TaskReading(outputs={"a" * 1024: ""}).mark(DIGEST)) == (DIGEST, None)
+    for name in (None, "", "my task", DIGEST + " mine", DIGEST + " {}}", f'{DIGEST} {{"outputs":1}}'):
+        assert read_mark(name) == (None, None)
 
 
 def test_counts_are_told_in_words() -> None:
