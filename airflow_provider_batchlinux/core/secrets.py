@@ -24,7 +24,7 @@ def hide_whole(value: object, secrets: set[str]) -> object:
         return {key: hide_whole(item, secrets) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [hide_whole(item, secrets) for item in value]
-    if value is None or value == "":
+    if value is None or (isinstance(value, str) and not value):
         return value
     if isinstance(value, bool):
         return HIDDEN

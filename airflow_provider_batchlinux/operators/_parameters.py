@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from enum import Enum
 from functools import cache, cached_property
 from pathlib import Path
@@ -78,7 +79,7 @@ class Concealed(ResolveMixin):
 
     def iter_references(self) -> Iterable[tuple[Any, str]]:
         """Find the XComs that the task waits for."""
-        return XComArg.iter_xcom_references(self.value)
+        return XComArg.iter_xcom_references(_without_specs(self.value))
 
     def resolve(self, context: Context) -> Any:  # noqa: ARG002  # the task renders it itself
         """Return the value."""
@@ -323,14 +324,11 @@ def _is_template(text: str) -> bool:
 
 def _is_harmless(value: Any) -> bool:
     """Return whether a value has no secret in clear, without the readers."""
-    if (
-        value is None
-        or isinstance(value, (bool, Concealed))
-        or (isinstance(value, str) and _is_template(value))
-    ):
-        return True
-    # The text of a spec object does not have its secrets.
-    return not isinstance(value, (str, dict, list, tuple)) or _holds(value, _is_spec)
+    if isinstance(value, str):
+        # What follows a question mark may be a SAS, whatever is a template before it.
+        return "?" not in value and value.lstrip().startswith(("{{", "{%"))
+    # No secret is an instant.
+    return value is None or isinstance(value, (bool, date, ResolveMixin)) or callable(value)
 
 
 def _holds(value: Any, is_one: Callable[[Any], bool]) -> bool:

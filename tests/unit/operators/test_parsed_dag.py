@@ -15,7 +15,13 @@ from airflow_provider_batchlinux.operators.node_users import BatchLinuxAddNodeUs
 from airflow_provider_batchlinux.operators.nodes import BatchLinuxRebootNodesOperator
 from airflow_provider_batchlinux.operators.pool import BatchLinuxCreatePoolOperator
 from airflow_provider_batchlinux.operators.task import BatchLinuxTaskOperator
-from airflow_provider_batchlinux.specs import TaskContainerSpec
+from airflow_provider_batchlinux.specs import (
+    InputSpec,
+    OutputSpec,
+    TaskContainerSpec,
+    TaskSpec,
+    UserAccountSpec,
+)
 from tests.airflow_harness import captured_log, dag_serializer, run_task
 from tests.operator_init import operators
 
@@ -87,6 +93,29 @@ IN_CLEAR: dict[str, tuple[Any, dict[str, Any], Any]] = {
     "user_accounts": (BatchLinuxCreatePoolOperator, POOL, [{"name": "u", "password": SECRET}]),
 }
 
+BESIDE: dict[str, tuple[str, Any]] = {
+    "source of an input": ("inputs", {"a": InputSpec(SAS)}),
+    "destination of an output": ("outputs", {"a": OutputSpec(SAS), "b": "abfs://c/b"}),
+    "input of a command": ("tasks", [TaskSpec("c", inputs={"a": SAS, "b": InputSpec(SAS)})]),
+    "storage of secrets of a command": ("manager", TaskSpec("c", secret_storage=SAS)),
+    "dict beside a spec object": ("tasks", [TaskSpec("c"), PART]),
+    "spec object beside a dict": (
+        "user_accounts",
+        [{"name": "u", "password": SECRET}, UserAccountSpec("v", "w")],
+    ),
+    "SAS after a template": (
+        "results_to",
+        f"https://a.blob.core.windows.net/c/{{{{ ti.dag_id }}}}/?sig={SECRET}",
+    ),
+    "SAS after a template alone": ("secret_storage", f"{{{{ 'abfs://c' }}}}?sig={SECRET}"),
+}
+"""Values that are spec objects or templates in part."""
+
+SECRETS = [
+    *(pytest.param(name, IN_CLEAR[name][2], id=name) for name in sorted(MAY_HOLD_SECRETS)),
+    *(pytest.param(name, value, id=about) for about, (name, value) in BESIDE.items()),
+]
+
 
 def receiving(cls: Any) -> Any:
     """Return an operator that only tells whether the secret has reached it."""
@@ -102,9 +131,12 @@ def stored(dag: DAG) -> str:
 
 
 @pytest.mark.parametrize("form", ["plain", "partial", "expand", "expand_kwargs"])
-@pytest.mark.parametrize("name", sorted(MAY_HOLD_SECRETS))
-def test_a_secret_in_clear_is_not_stored_with_the_dag_and_reaches_the_task(name: str, form: str) -> None:
-    cls, others, value = IN_CLEAR[name]
+@pytest.mark.parametrize(("name", "value"), SECRETS)
+def test_a_secret_in_clear_is_not_stored_with_the_dag_and_reaches_the_task(
+    name: str, value: Any, form: str
+) -> None:
+    cls, others, _ = IN_CLEAR[name]
+    others = {key: given for key, given in others.items() if key != name}
     with DAG("clear", schedule=None) as dag:
         if form == "plain":
             work = receiving(cls)(task_id="work", **others, **{name: value})
@@ -129,13 +161,15 @@ def test_each_parameter_that_can_hold_a_secret_is_known_when_a_file_is_parsed(cl
     assert secret - WITHOUT_SECRETS <= MAY_HOLD_SECRETS
 
 
-def test_a_mapped_task_waits_for_the_xcom_among_secrets_in_clear() -> None:
+@pytest.mark.parametrize("name", ["secret_files", "inputs"])
+def test_a_mapped_task_waits_for_the_xcom_among_secrets_in_clear(name: str) -> None:
     with DAG("ordered", schedule=None) as dag:
         first, second = (BaseOperator(task_id=name).output for name in ("first", "second"))
         partial = BatchLinuxTaskOperator.partial(
             task_id="work", **COMMAND, secret_environment={"A": first, "B": SECRET}
         )
-        partial.expand(secret_files=[{"a": second, "b": SECRET}])
+        items = {"secret_files": {"a": second, "b": SECRET}, "inputs": {"a": InputSpec(second), "b": SAS}}
+        partial.expand(**{name: [items[name]]})
 
     assert dag.get_task("work").upstream_task_ids == {"first", "second"}
     assert SECRET not in stored(dag)
