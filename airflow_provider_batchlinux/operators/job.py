@@ -141,7 +141,8 @@ class BatchLinuxJobOperator(LineageMixin, BatchLinuxWaitingOperator["JobRequest"
         (templated)
     :param outputs: what the node uploads after each command, by the path or pattern. (templated)
     :param storage_conn_id: the connection to the storage account of inputs, outputs, secrets and records.
-        The SAS tokens that nodes get are valid for a week. (templated)
+        The SAS tokens that nodes get are valid for a week, or for ``time_limit`` if that is longer.
+        (templated)
     :param storage_identity: the ARM id of a managed identity of the pool, which the nodes use for storage
         instead of SAS tokens. (templated)
     :param container: the container to run the commands in: its image, or a
@@ -394,7 +395,9 @@ class BatchLinuxJobOperator(LineageMixin, BatchLinuxWaitingOperator["JobRequest"
             request.pool_id,
             commands,
             request.priority,
+            request.start_limit,
             own=own,
+            is_many=True,
             max_parallel=request.max_parallel,
             ends_with_failure=request.on_task_failure == "end",
         )
@@ -446,7 +449,8 @@ class BatchLinuxJobOperator(LineageMixin, BatchLinuxWaitingOperator["JobRequest"
         @cache
         def digests() -> Mapping[str, str]:
             try:
-                return JobSpec(request.pool_id, _packed(tasks)).digests
+                own = _packed(request.own_tasks())
+                return JobSpec(request.pool_id, _packed(tasks), own=own).digests
             except ValueError:  # such as one of the files, which was deleted since
                 return {}
 

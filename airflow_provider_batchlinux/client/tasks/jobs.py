@@ -12,6 +12,7 @@ from typing import Any
 from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
 from airflow_provider_batchlinux.client.storage.access import StorageAccess
 from airflow_provider_batchlinux.client.tasks.secrets import delete_secrets, secrets_mark, secrets_of
+from airflow_provider_batchlinux.client.transport.fan_out import fan_out
 from airflow_provider_batchlinux.client.waits.loop import WaitSchedule, wait_for
 from airflow_provider_batchlinux.core.pool_metadata import (
     DELETE_JOB_KEY,
@@ -34,6 +35,7 @@ from airflow_provider_batchlinux.exceptions import BatchConflictError, BatchLinu
 log = logging.getLogger(__name__)
 
 _POLL_INTERVAL = 2.0
+_MAX_CONCURRENCY = 8
 _TERMINATE = "terminatejob"
 _OLD_JOB_LIMIT = 600.0
 """Seconds to wait for the deletion of an old job with the same id."""
@@ -91,15 +93,24 @@ class Submission:
         """Return the digest by which a retry knows its own job."""
         return self.spec.fingerprint()
 
-    async def urls(self, grants: Iterable[Grant]) -> dict[Grant, str]:
-        """Return the URLs for the node, also of the blobs with secrets."""
-        return await self.storage.urls([*grants, *self.blobs.values()], self.spec.lifetime)
+    async def urls(self, grants: Iterable[Grant], task_ids: Iterable[str] | None = None) -> dict[Grant, str]:
+        """
+        Return the URLs for the node, also of the blobs with secrets.
+
+        :param task_ids: the tasks whose secrets are meant; ``None`` for all.
+        """
+        keys = self.blobs if task_ids is None else [key for key in task_ids if key in self.blobs]
+        return await self.storage.urls([*grants, *(self.blobs[key] for key in keys)], self.spec.lifetime)
 
     async def put_secrets(self) -> None:
         """Write the blobs with secrets."""
-        for blob in dict.fromkeys(self.blobs.values()):
-            content = self.spec.secrets_content(blob, self.blobs)
+        task_ids = {blob: task_id for task_id, blob in self.blobs.items()}
+
+        async def put(blob: Grant) -> None:
+            content = self.spec.secrets_content(task_ids[blob])
             await self.storage.put(blob.location, blob.conn_id, content)
+
+        await fan_out(task_ids, put, max_concurrency=_MAX_CONCURRENCY)
 
 
 async def submit_task(client: BatchLinuxClient, submission: Submission) -> str:

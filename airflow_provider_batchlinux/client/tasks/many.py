@@ -34,10 +34,12 @@ from airflow_provider_batchlinux.core.tasks.plan import (
     EarlierJob,
     RerunPlan,
     SentTask,
+    answers_by_task,
     collections_of,
     rerun_plan,
 )
 from airflow_provider_batchlinux.core.tasks.reading import TaskReading, read_mark
+from airflow_provider_batchlinux.core.tasks.spec.job import OWN_IDS
 from airflow_provider_batchlinux.core.tasks.task import TASK_FIELDS, TaskSnapshot
 from airflow_provider_batchlinux.core.text import counted
 from airflow_provider_batchlinux.exceptions import BatchLinuxError, BatchRequestError
@@ -169,7 +171,9 @@ async def _carry_out(
     if not plan.to_send and not has_manager:
         return Submitted(None, 0, len(plan.done))
     # First: what storage refuses makes no job.
-    await create_job(client, submission, await submission.urls(submission.spec.own_grants()))
+    await create_job(
+        client, submission, await submission.urls(submission.spec.own_grants(), OWN_IDS.values())
+    )
     try:
         await submission.put_secrets()
     except (BatchLinuxError, ValueError):
@@ -246,7 +250,7 @@ class _Sending:
             await self.send(bodies[middle:])
             return
         again = []
-        for body, row in zip(bodies, rows, strict=True):
+        for body, row in answers_by_task(bodies, rows):
             problem = row.get("error") or {}
             if problem.get("code") in _ENDED_MEANWHILE:
                 raise BatchRequestError(_refusal_text(problem), code=problem["code"])
@@ -269,7 +273,7 @@ async def _send_all(client: BatchLinuxClient, submission: ManySubmission, plan: 
 
     async def send(task_ids: Sequence[str]) -> None:
         grants = [grant for task_id in task_ids for grant in spec.commands[task_id].task.grants()]
-        urls = await submission.urls(grants)
+        urls = await submission.urls(grants, task_ids)
         bodies = (
             {
                 **spec.task_rest(task_id, urls, submission.blobs.get(task_id), elsewhere),

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterable
+from typing import Any
 
 from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
 from airflow_provider_batchlinux.client.storage.access import StorageAccess
+from airflow_provider_batchlinux.client.transport.fan_out import fan_out
 from airflow_provider_batchlinux.core.pool_metadata import SECRETS_KEY, metadata_of
 from airflow_provider_batchlinux.core.storage.grants import Grant
 from airflow_provider_batchlinux.core.storage.locations import parse_location
@@ -15,10 +17,26 @@ from airflow_provider_batchlinux.exceptions import BatchLinuxError
 
 log = logging.getLogger(__name__)
 
+_MAX_CONCURRENCY = 8
+
 
 def secrets_mark(blobs: Iterable[Grant]) -> str:
-    """Return what the metadata of a job says of its blobs with secrets, without a SAS."""
-    found = [{"blob": str(blob.location), "conn_id": blob.conn_id} for blob in dict.fromkeys(blobs)]
+    """
+    Return what the metadata of a job says of its blobs with secrets, without a SAS.
+
+    Blobs that are numbered one by one after the first, ``a``, ``a-1``, ``a-2``, are named once with their
+    number: a job may have thousands of them, and the service takes 1 MiB.
+    """
+    rows: dict[tuple[str, str], dict[str, Any]] = {}
+    for blob in dict.fromkeys(blobs):
+        place, conn_id = str(blob.location), blob.conn_id
+        first, _, number = place.rpartition("-")
+        row = rows.get((first, conn_id))
+        if row is not None and number == str(row.get("count", 1)):
+            row["count"] = int(number) + 1
+        else:
+            rows[place, conn_id] = {"blob": place, "conn_id": conn_id}
+    found = list(rows.values())
     return json.dumps(found[0] if len(found) == 1 else found)
 
 
@@ -45,8 +63,12 @@ async def delete_secrets(mark: str | None, storage: StorageAccess) -> bool:
         return False
     try:
         found = json.loads(mark)
-        for blob in found if isinstance(found, list) else [found]:
-            await storage.delete(parse_location(blob["blob"]), blob["conn_id"])
+        places = [
+            (parse_location(f"{row['blob']}-{number}" if number else row["blob"]), row["conn_id"])
+            for row in (found if isinstance(found, list) else [found])
+            for number in range(int(row.get("count", 1)))
+        ]
+        await fan_out(places, lambda place: storage.delete(*place), max_concurrency=_MAX_CONCURRENCY)
     except (BatchLinuxError, ValueError, LookupError, TypeError) as error:
         log.warning("Secrets of a command that has ended remain in storage (%s): %s", mark, error)
         return False

@@ -207,6 +207,19 @@ def collections_of(bodies: Iterable[Mapping[str, Any]]) -> Iterator[list[Mapping
         yield group
 
 
+def answers_by_task(
+    bodies: Iterable[Mapping[str, Any]], rows: Iterable[Mapping[str, Any]]
+) -> Iterator[tuple[Mapping[str, Any], Mapping[str, Any]]]:
+    """
+    Yield each task that was sent with what the service has answered about it, in whatever order it answers.
+
+    One without an answer may be sent again, as after an error of the service.
+    """
+    by_id = {str(row.get("taskId")).lower(): row for row in rows}
+    for body in bodies:
+        yield body, by_id.get(str(body["id"]).lower(), {"status": "servererror"})
+
+
 def blocked_tasks(
     bodies: Sequence[Mapping[str, Any]],
     failed: Mapping[str, Mapping[str, Any]],

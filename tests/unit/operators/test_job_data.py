@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
+from datetime import datetime, timedelta, timezone
 from typing import Any
+from urllib.parse import unquote
 
 from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
+from airflow_provider_batchlinux.exceptions import TaskFailedError
+from airflow_provider_batchlinux.sensors.job import BatchLinuxJobSensor
 from airflow_provider_batchlinux.specs import TaskSpec
 from tests.airflow_harness import run_task, run_to_end
 from tests.batch_account import eventually
@@ -95,6 +100,36 @@ def test_secrets_that_a_retry_adds_are_deleted_at_the_end_too(storage: Storage, 
 
     assert done.state == "success", done.error
     eventually(lambda: private.names() == [])
+
+
+def test_the_data_of_a_job_with_one_command_is_signed_for_a_week_or_its_limits(storage: Storage) -> None:
+    # No node runs it: it may be one of many tomorrow, and what has come late runs late.
+    storage.container("data").put("a", b"")
+    options: Any = {"command": "true", "items": ["a"], "inputs": {"a": "abfs://data/a"}, "deferrable": True}
+    limits: list[tuple[dict[str, Any], int]] = [
+        ({"time_limit": 60}, 7),
+        ({"time_limit": timedelta(days=9), "start_limit": timedelta(days=2)}, 11),
+    ]
+    for number, (limit, days) in enumerate(limits):
+        first = run_task(job_operator(task_id=f"work-{number}", **options, **limit))
+        expiry = re.findall(r"[?&]se=([^&\"]+)", whole_job(storage, job_of(first)))
+
+        left = [datetime.fromisoformat(unquote(text).replace("Z", "+00:00")) for text in expiry]
+        assert len(left) == 1
+        assert abs(left[0] - datetime.now(timezone.utc) - timedelta(days=days)) < timedelta(hours=2)
+
+
+def test_a_job_whose_commands_could_not_begin_fails_whatever_may_fail(storage: Storage) -> None:
+    storage.container("data")
+    options: Any = {"command": "true", "items": ["a", "b"], "inputs": {"in": "abfs://data/no/{item}"}}
+
+    done = run_to_end(job_operator(**options, max_failed="100%", delete_job="never"))
+    [job_id] = storage.account.jobs()
+    seen = run_task(BatchLinuxJobSensor(task_id="seen", job_id=job_id, max_failed="100%", poke_interval=0.02))
+
+    for run in (done, seen):
+        assert isinstance(run.error, TaskFailedError)
+        assert "2 of 2 commands did not succeed" in run.message
 
 
 def test_a_job_whose_data_cannot_be_signed_is_ended_after_the_last_try(storage: Storage) -> None:

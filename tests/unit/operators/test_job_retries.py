@@ -121,7 +121,7 @@ def test_a_kill_or_mark_ends_the_job_and_keeps_what_is_done(
     first = run_task(job_operator(tasks=tasks, deferrable=True, delete_job="always"))
     assert first.deferral is not None
     loop.wait_until_started()
-    eventually(lambda: runs.seen() == ["a"])
+    eventually(lambda: counts_of(account, job_of(first)).succeeded == 1)
     trigger = make_trigger(first.deferral)
     trigger.marked_success = state == "success"
 
@@ -163,7 +163,7 @@ def test_what_changes_between_tries_decides_what_runs_and_what_counts(
     account.idle_pool(1)
     changed = f"; echo changed >> {runs.fixed}"
     a, b, c = (runs.of(name) for name in "abc")
-    fails = runs.of("f", "exit 1")
+    fails, skips = runs.of("f", "exit 1"), runs.of("s", "exit 4")
     waits = TaskSpec(b, id="b", depends_on=["a"])
     lost = runs.of("r", f"test ! -e {runs.fixed}.2 || echo 7 > r.json; touch {runs.fixed}.2")
     tries: dict[str, list[tuple[list[Any], dict[str, Any], str, str]]] = {
@@ -180,6 +180,10 @@ def test_what_changes_between_tries_decides_what_runs_and_what_counts(
         "a result is lost": [
             ([TaskSpec(lost, result_file="r.json"), a], {}, "failed", "ar"),
             ([TaskSpec(lost, result_file="r.json"), a], {}, "success", "arr"),
+        ],
+        "what prepares the nodes has changed": [
+            ([TaskSpec(skips, exit_codes={4: "skip"}), fails], {"preparation": "true"}, "failed", "fs"),
+            ([TaskSpec(skips, exit_codes={4: "skip"}), c], {"preparation": ": && true"}, "success", "cfss"),
         ],
         "a manager fails": [([a], {"manager": fails, "max_failed": 1}, "failed", "af")],
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -77,6 +78,7 @@ class JobSpec:
     :param own: the ``preparation``, ``release`` and ``manager`` task of the job, as far as it has them.
     :param max_parallel: how many commands run concurrently at most; ``None`` for no limit.
     :param ends_with_failure: whether the first command that fails ends the job.
+    :param is_many: whether it may have more than one command, also if it has only one now.
     """
 
     pool_id: str
@@ -86,30 +88,38 @@ class JobSpec:
     own: Mapping[str, Command] = field(default_factory=dict)
     max_parallel: int | None = None
     ends_with_failure: bool = False
+    is_many: bool = False
 
     @cached_property
     def lifetime(self) -> timedelta:
         """How long after its submission a command may need storage."""
-        if len(self.commands) != 1:
-            # The last one may start long after the first.
-            return sas_lifetime(None, None, 0)
-        limits = {
-            (command.task.time_limit, command.task.max_retries or 0) for command in self._all().values()
-        }
-        return max(sas_lifetime(self.start_limit, *limit) for limit in limits)
+        limits = {(command.task.time_limit, command.task.max_retries or 0) for command in self._all.values()}
+        if len(self.commands) == 1 and not self.is_many:
+            return max(sas_lifetime(self.start_limit, *limit) for limit in limits)
+        # The last one may start long after the first. What is limited to more than that asks for it.
+        given = [
+            sas_lifetime(self.start_limit or 0, time_limit, retries)
+            for time_limit, retries in limits
+            if time_limit is not None and retries >= 0
+        ]
+        return max([sas_lifetime(None, None, 0), *given])
 
     @cached_property
     def digests(self) -> dict[str, str]:
         """
         The digests of the commands, by the ids of their tasks.
 
-        A command that waits for others has to run again when one of them has become another.
+        A command has to run again when what prepares its node has become another, or one that it waits for.
         """
+        around: dict[str, Any] = {}
+        if "preparation" in self.own:
+            around["preparation"] = self.own["preparation"].digest()
         found = dict[str, str]()
         waits = {task_id: command.task.depends_on for task_id, command in self.commands.items()}
         for task_id in TopologicalSorter(waits).static_order():
             own, before = self.commands[task_id].digest(), {other: found[other] for other in waits[task_id]}
-            found[task_id] = fingerprint({"own": own, "before": before}) if before else own
+            more = {**around, "before": before} if before else around
+            found[task_id] = fingerprint({"own": own, **more}) if more else own
         return {task_id: found[task_id] for task_id in self.commands}
 
     @cached_property
@@ -149,20 +159,21 @@ class JobSpec:
         """
         blobs: dict[str, Grant] = {}
         known: dict[tuple[bytes, Grant], Grant] = {}
-        for key, command in self._all().items():
+        numbers = Counter[Grant]()
+        for key, command in self._all.items():
             first = command.task.secrets_blob(name)
             if first is not None:
-                number = f"-{len(known)}" if known else ""
                 same = (command.task.secrets(), first)
                 if same not in known:
+                    number = f"-{numbers[first]}" if numbers[first] else ""
                     known[same] = command.task.secrets_blob(f"{name}{number}") or first
+                    numbers[first] += 1
                 blobs[key] = known[same]
         return blobs
 
-    def secrets_content(self, blob: Grant, blobs: Mapping[str, Grant]) -> bytes:
-        """Return the content of one of the blobs that :meth:`secrets` has returned."""
-        commands = self._all()
-        return next(commands[key].task.secrets() for key, found in blobs.items() if found == blob)
+    def secrets_content(self, task_id: str) -> bytes:
+        """Return the content of the blob that carries the secrets of a task."""
+        return self._all[task_id].task.secrets()
 
     def own_grants(self) -> list[Grant]:
         """Return what the nodes may do with storage for the tasks of the job itself."""
@@ -235,6 +246,7 @@ class JobSpec:
             conditions["default"] = {"jobAction": "terminate", **block}
         return {**body, "exitConditions": conditions} if conditions else body
 
+    @cached_property
     def _all(self) -> dict[str, Command]:
         return {**{OWN_IDS[name]: command for name, command in self.own.items()}, **self.commands}
 

@@ -20,6 +20,7 @@ from airflow_provider_batchlinux.core.tasks.plan import (
     EarlierJob,
     RerunPlan,
     SentTask,
+    answers_by_task,
     blocked_tasks,
     collections_of,
     rerun_plan,
@@ -210,6 +211,15 @@ def test_what_goes_on_counts_the_starts_before_it_without_what_runs_again() -> N
 
     assert (plan.to_reactivate, plan.starts) == (["b"], 2)
     assert [starts_of([*left, one]) for one in (STATES["active"], RUNNING, FAILED)] == [2, 3, 3]
+
+
+def test_an_answer_belongs_to_the_task_that_it_names() -> None:
+    bodies = [{"id": "A"}, {"id": "b"}, {"id": "c"}]
+    rows = [{"taskId": "b", "status": "clienterror"}, {"taskId": "a", "status": "success"}]
+
+    found = [(body["id"], row["status"]) for body, row in answers_by_task(bodies, rows)]
+
+    assert found == [("A", "success"), ("b", "clienterror"), ("c", "servererror")]
 
 
 def waiting(task_id: str, *others: str) -> Mapping[str, Any]:

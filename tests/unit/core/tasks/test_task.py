@@ -6,6 +6,7 @@ import os
 import shlex
 import subprocess
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,48 @@ def changed(**changes: Any) -> JobSpec:
     of_task = {name: value for name, value in changes.items() if name not in {*OF_THE_JOB, "packed_files"}}
     command = Command(replace(TASK, **of_task), changes.get("packed_files"))
     return replace(SPEC, commands={TASK_ID: command}, **of_job)
+
+
+WEEK = timedelta(days=7) - timedelta(hours=1)
+
+
+@pytest.mark.parametrize(
+    ("time_limit", "start_limit", "retries", "one", "many"),
+    [
+        (None, None, 0, WEEK, WEEK),
+        (3600, 3600, 1, timedelta(hours=4), WEEK),
+        (6.9 * 86400, None, 0, timedelta(days=7.9, hours=1), WEEK),
+        (86400, 86400, 9, timedelta(days=11, hours=1), timedelta(days=11, hours=1)),
+        (86400, None, -1, WEEK, WEEK),
+    ],
+)
+def test_data_is_signed_for_the_limits_of_a_command_and_of_many_for_a_week_at_least(
+    time_limit: float | None, start_limit: float | None, retries: int, one: timedelta, many: timedelta
+) -> None:
+    command = Command(replace(TASK, time_limit=time_limit, max_retries=retries))
+    job = JobSpec("etl", {TASK_ID: command}, start_limit=start_limit)
+    several = replace(job, commands={"a": command, "b": Command(TASK)})
+
+    assert [each.lifetime for each in (job, replace(job, is_many=True), several)] == [one, many, many]
+
+
+def test_what_prepares_the_nodes_is_part_of_what_each_command_does() -> None:
+    commands = {"a": Command(TASK), "b": Command(replace(TASK, depends_on=("a",)))}
+    jobs = [
+        JobSpec("etl", commands, own={name: Command(TaskSpec(text))} if text else {})
+        for name, text in (
+            ("preparation", ""),
+            ("preparation", "x"),
+            ("preparation", "y"),
+            ("release", "x"),
+            ("manager", "x"),
+        )
+    ]
+
+    plain, x, y, *others = (job.digests for job in jobs)
+
+    assert all(len({digests[key] for digests in (plain, x, y)}) == 3 for key in commands)
+    assert others == [plain, plain]
 
 
 def settings_of(body: dict[str, Any]) -> dict[str, str]:
