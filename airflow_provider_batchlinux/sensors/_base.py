@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
     from airflow_provider_batchlinux.client.transport.account import AccountSettings
+    from airflow_provider_batchlinux.client.waits.loop import Wait
     from airflow_provider_batchlinux.core.parameters.requests import SensorRequest
     from airflow_provider_batchlinux.core.pools.requests import PoolSensorRequest
     from airflow_provider_batchlinux.hooks.batch_linux import BatchLinuxSession
@@ -65,7 +66,7 @@ class BatchLinuxSensor(PlainFailures, ParametersMixin[S], BaseSensorOperator):
 
     :param deferrable: wait on the triggerer and free the worker; the default is Airflow's
         ``[operators] default_deferrable``. ``mode="reschedule"`` frees the worker too, but starts a worker
-        process for each poll.
+        process for each poll, which knows nothing of the earlier ones.
     :param poke_interval: the longest time between two polls, as a ``timedelta`` or seconds. After a change,
         polls are 5 s apart, and then slow down.
     :param timeout: how long to wait at most from the task's first start, as a ``timedelta`` or seconds.
@@ -89,6 +90,7 @@ class BatchLinuxSensor(PlainFailures, ParametersMixin[S], BaseSensorOperator):
         self._status = ""
         self._changed_at = time.monotonic()
         self._session: BatchLinuxSession | None = None
+        self._waiting: tuple[BatchLinuxClient, Wait] | None = None
         # Set when the wait has begun: a kill may come while parameters are rendered, or a connection is read.
         self._cancelled_by_kill: tuple[BatchLinuxTrigger, AccountSettings] | None = None
 
@@ -145,7 +147,10 @@ class BatchLinuxSensor(PlainFailures, ParametersMixin[S], BaseSensorOperator):
         """Poll once."""
 
         async def work(client: BatchLinuxClient) -> tuple[dict[str, Any] | None, str]:
-            wait = self.trigger().wait(client)
+            # Kept for the next poke on this worker: some things are told by what has not changed.
+            if self._waiting is None or self._waiting[0] is not client:
+                self._waiting = client, self.trigger().wait(client)
+            wait = self._waiting[1]
             return await wait.poll(), wait.status
 
         result, status = self.run(work)
@@ -203,7 +208,7 @@ class BatchLinuxSensor(PlainFailures, ParametersMixin[S], BaseSensorOperator):
                 self.clean_up(error)
                 raise
             finally:
-                self._session = None
+                self._session = self._waiting = None
 
     def _limited_trigger(self, context: Context) -> BatchLinuxTrigger:
         """Return the trigger with the nearest deadline, and with intervals that grow if the sensor's do."""

@@ -59,6 +59,7 @@ class BatchLinuxJobTrigger(BatchLinuxSubmittedTrigger):
         self.has_dependencies = has_dependencies
         self.prepares = prepares
         self.deletes = deletes
+        self._shows_output = True
 
     def wait(self, client: BatchLinuxClient) -> JobWait:
         """Wait for the commands, and log how many have ended."""
@@ -77,11 +78,14 @@ class BatchLinuxJobTrigger(BatchLinuxSubmittedTrigger):
             self.prepares,
             self.start_by,
             self.starts,
+            shows_output=self._shows_output,
         )
 
     def _result_at(self, account: SharedAccount) -> Awaitable[dict[str, Any]]:
         from airflow_provider_batchlinux.client.waits.watching import WatchedCountsClient, wait_at_poller
 
+        # The worker masks secrets in what it logs, at the end; the triggerer does not know them.
+        self._shows_output = not self.has_secrets
         schedule = self.schedule(first_wait=self.first_wait)
         return wait_at_poller(
             account.client, account.counts, WatchedCountsClient, self.job_id, self.wait, schedule

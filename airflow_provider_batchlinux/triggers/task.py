@@ -83,6 +83,8 @@ class BatchLinuxTaskTrigger(BatchLinuxSubmittedTrigger):
     def _result_at(self, account: SharedAccount) -> Awaitable[dict[str, Any]]:
         from airflow_provider_batchlinux.client.waits.watching import WatchedJobClient, wait_at_poller
 
+        # The worker masks secrets in what it logs, at the end; the triggerer does not know them.
+        self._follows = not self.has_secrets
         schedule = self.schedule(first_wait=self.first_wait)
         return wait_at_poller(
             account.client, account.jobs, WatchedJobClient, self.job_id, self.wait, schedule
@@ -96,6 +98,8 @@ class BatchLinuxTaskTrigger(BatchLinuxSubmittedTrigger):
     async def on_kill(self) -> None:
         """Terminate the command after a user ended the Airflow task."""
         self.is_killed = True
+        if self.has_secrets:
+            self.output_limit = None
         await super().on_kill()
 
     async def cancel(self, client: BatchLinuxClient) -> None:

@@ -53,6 +53,7 @@ class JobWait:
     :param starts: the starts in the job before this wait, which do not count as the first.
     :param shown: the failed ones whose output is in the log already.
     :param clock: seconds since the epoch; a test passes its own.
+    :param shows_output: whether the log may have the output of failed commands.
     """
 
     client: BatchLinuxClient
@@ -67,6 +68,7 @@ class JobWait:
     start_by: float | None = None
     starts: int = 0
     clock: Callable[[], float] = time.time
+    shows_output: bool = True
     knows_total: ClassVar[bool] = True
     """Whether the job has fewer tasks than the total only if some were deleted."""
     _or_missing: ClassVar[str] = " or were deleted"
@@ -227,5 +229,7 @@ class JobWait:
                 self._well.add(task_id)
             elif task_id not in self.shown and len(self.shown) < SHOWN_FAILURES:
                 self.shown.append(task_id)
-                end = await output_end(self.client, self.job_id, task_id, task)
+                end = ""
+                if self.shows_output:
+                    end = await output_end(self.client, self.job_id, task_id, task)
                 log.warning("Task %r of job %r failed: %s.%s", task_id, self.job_id, task.why_failed(), end)

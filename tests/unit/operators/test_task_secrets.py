@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import time
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from airflow_provider_batchlinux.operators.task import BatchLinuxTaskOperator
 from airflow_provider_batchlinux.specs import InputSpec
 from tests.airflow_harness import captured_log, make_trigger, resume_task, run_task, run_to_end, run_trigger
 from tests.batch_account import eventually
-from tests.unit.commands import Loop, operator
+from tests.unit.commands import Loop, counts_of, job_operator, operator
 from tests.unit.storage import Storage, task_of
 
 TOKEN = "it's a $ecret \\ with `quotes`"
@@ -105,6 +106,38 @@ def test_secrets_are_deleted_when_the_command_fails_or_is_killed(storage: Storag
 async def _cancel(storage: Storage, trigger: Any) -> None:
     async with storage.account.hook.client() as client:
         await trigger.cancel(client)
+
+
+@pytest.mark.parametrize("is_many", [False, True], ids=["one command", "many"])
+def test_the_triggerer_which_cannot_mask_a_secret_logs_no_output_of_its_command(
+    storage: Storage, loop: Loop, is_many: bool
+) -> None:
+    storage.container("private")
+    printing = 'echo "it is $TOKEN"'
+    given: Any = {"secret_environment": {"TOKEN": TOKEN}, "secret_storage": "abfs://private/"}
+    work: Any = operator(f"{printing}; {loop.command}", **given, deferrable=True)
+    if is_many:
+        work = job_operator(tasks=[f"{printing} >&2; exit 3", loop.command], **given, deferrable=True)
+    begun = run_task(work)
+    assert begun.deferral is not None, begun.error
+    loop.wait_until_started()
+    job_id = begun.deferral.trigger_kwargs["job_id"]
+    if is_many:
+        eventually(lambda: counts_of(storage.account, job_id).failed == 1)
+    trigger = make_trigger(begun.deferral)
+    trigger.deadline = time.time() + 0.5
+
+    async def follow_and_kill() -> None:
+        async for event in trigger.run():
+            assert "WaitTimeoutError" in str(event.payload)
+        trigger.fired = False
+        await trigger.on_kill()
+
+    with captured_log() as followed:
+        asyncio.run(follow_and_kill())
+
+    assert "because its Airflow task was ended" in "\n".join(followed)
+    assert [line for line in followed if "it is" in line] == []
 
 
 def test_secrets_of_a_command_that_nothing_waits_for_go_with_its_pool(storage: Storage, loop: Loop) -> None:

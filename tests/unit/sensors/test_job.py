@@ -248,6 +248,21 @@ def test_the_first_failure_ends_the_wait_while_others_run(account: BatchAccount,
     assert run.error.exit_code == 3
 
 
+def test_a_sensor_that_pokes_names_a_wait_for_a_missing_task(
+    account: BatchAccount, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("job_wait", "job_outcome"):
+        monkeypatch.setattr(f"airflow_provider_batchlinux.client.tasks.{module}.LOOK_EVERY", 0.0)
+    account.make_pool()
+    make_job(account, usesTaskDependencies=True)
+    add(account, first="true", a={"commandLine": "/bin/true", "dependsOn": {"taskIds": ["first"]}})
+    account.hook.run(lambda client: client.delete_task("render", "first"))
+
+    run = run_task(sensor(deferrable=False, timeout=2))
+
+    assert "What is left waits for commands that have failed or do not exist" in run.message
+
+
 def test_what_is_about_all_tasks_is_refused_for_one() -> None:
     run = run_task(sensor(max_failed=1, allow_empty=True, **ONE))
 
