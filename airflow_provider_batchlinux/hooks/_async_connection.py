@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
@@ -11,6 +12,9 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Connection
 
 __all__ = ["async_connection"]
+
+_LOCK = Lock()
+"""Held by the one who asks Airflow synchronously: two at once may get each other's answers."""
 
 
 async def async_connection(conn_id: str) -> Connection:
@@ -33,4 +37,9 @@ async def async_connection(conn_id: str) -> Connection:
         comms = getattr(task_runner, "SUPERVISOR_COMMS", None)
         if comms is None or hasattr(comms, "asend"):
             raise
-        return await asyncio.to_thread(BaseHook.get_connection, conn_id)
+        return await asyncio.to_thread(_get_connection, conn_id)
+
+
+def _get_connection(conn_id: str) -> Connection:
+    with _LOCK:
+        return BaseHook.get_connection(conn_id)

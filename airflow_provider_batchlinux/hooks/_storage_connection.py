@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Connection
+
     from airflow_provider_batchlinux.client.storage.access import StorageAccess, StorageSettings
     from airflow_provider_batchlinux.client.transport.account import AccountSettings
 
@@ -26,10 +28,13 @@ def storage_access() -> StorageAccess:
     return StorageAccess(storage_settings)
 
 
-async def storage_settings(conn_id: str) -> StorageSettings:
+async def storage_settings(
+    conn_id: str, read: Callable[[str], Awaitable[Connection]] | None = None
+) -> StorageSettings:
     """
     Read a connection of type ``wasb``, ``adls`` or ``azure_data_lake``, without blocking the event loop.
 
+    :param read: returns a connection; ``None`` asks Airflow.
     :raises ValueError: if it is not defined, or cannot be used. No secret is repeated.
     """
     from airflow.providers.common.compat.connection import get_async_extra_dejson
@@ -39,7 +44,7 @@ async def storage_settings(conn_id: str) -> StorageSettings:
 
     try:
         with told_if_undefined():
-            connection = await async_connection(conn_id)
+            connection = await (read or async_connection)(conn_id)
     except AirflowNotFoundException:
         msg = (
             f"Connection {conn_id!r} to Azure Storage is not defined. Add it in Airflow under Admin, "

@@ -136,6 +136,7 @@ class NodeUsersOperator(BatchLinuxWaitingOperator[U]):
         self.timeout = timeout
         self.max_concurrency = max_concurrency
         self._so_far: Sequence[UserRecord] = ()
+        self._pool_is_gone = False
 
     @abstractmethod
     def work(
@@ -236,6 +237,7 @@ class NodeUsersOperator(BatchLinuxWaitingOperator[U]):
         assert waited_on is None or isinstance(waited_on, BatchLinuxNodesForUserTrigger)
         target = UserTarget(self.request.pool_id, self.request.choice, self.request.where)
         pool = await pool_of(client, target)
+        self._pool_is_gone = pool is None
         found = entries_in(metadata_of(pool or {})).get(self.request.username)
         work = self.work(context, waited_on, found, client.clock.now())
 

@@ -368,13 +368,13 @@ def _without_specs(value: Any) -> Any:
 
 def assets_in(data: object) -> list[Asset]:
     """Return the Assets that a Dag file gives as inputs, or as outputs of a success."""
-    plain = revealed(data)
+    plain = _without_specs(revealed(data))
     values = plain.values() if isinstance(plain, Mapping) else ()
-    found = [
-        getattr(value, "source", getattr(value, "destination", value))
-        for value in values
-        if getattr(value, "upload_on", "success") != "failure"
-    ]
+    found = []
+    for value in values:
+        parts = value if isinstance(value, Mapping) else {"source": value}
+        if parts.get("upload_on", "success") != "failure":
+            found.append(parts.get("source", parts.get("destination")))
     return [value for value in found if isinstance(value, Asset)]
 
 
@@ -393,10 +393,14 @@ def warn_of_unknown_assets(task: BaseOperator) -> None:
     # A mapped task is there as the Dag file has it, without what its list gives to this instance.
     dag = task.get_dag()
     declared = task if dag is None else dag.task_dict.get(task.task_id, task)
+    # The fields themselves show text in place of Assets when secrets are replaced.
+    given = {**vars(task), **getattr(task, "_rendered", {})}
+    tasks = _without_specs(revealed(given.get("tasks")))
+    commands = [item for item in tasks if isinstance(item, Mapping)] if isinstance(tasks, list) else []
     for name, data in ASSETS_OF.items():
         known = getattr(declared, name, ())
-        unknown = [asset.uri for asset in assets_in(getattr(task, data)) if asset not in known]
-        if unknown:
+        found = [asset for part in (given, *commands) for asset in assets_in(part.get(data))]
+        if unknown := dict.fromkeys(asset.uri for asset in found if asset not in known):
             task.log.warning(
                 "Airflow does not know that %s of this task has the Asset %s: give it as %s in the Dag file.",
                 data,

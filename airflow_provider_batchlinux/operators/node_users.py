@@ -280,8 +280,9 @@ class BatchLinuxRemoveNodeUsersOperator(NodeUsersOperator["RemoveNodeUsersReques
     """
     Remove a user from the nodes of a pool.
 
-    Nodes without the user, deleted nodes and a deleted pool are no errors, but a selection that no node
-    matches is one. A node that is starting may have
+    Nodes without the user, deleted nodes and a deleted pool are no errors, but a selection that matches no
+    node of a pool that exists is one: ``node_ids`` of nodes that have left the pool may be misspelt as well.
+    ``allow_empty=True`` permits that. A node that is starting may have
     the user, so it is waited for; a node with a new machine has none. All nodes are tried. If some fail, the
     task fails with their names and the service's codes.
 
@@ -369,7 +370,12 @@ class BatchLinuxRemoveNodeUsersOperator(NodeUsersOperator["RemoveNodeUsersReques
 
         request = self.request
         is_selection = request.node_ids is not None or request.states is not None or request.where is not None
-        if is_selection and all(record.outcome in ("skipped", "gone") for record in records):
+        if self._pool_is_gone:
+            self.log.info(
+                "Pool %r does not exist any more, and user %r with it.", request.pool_id, work.username
+            )
+        # A node that left the pool while it was asked was in it.
+        elif is_selection and all(r.outcome == "skipped" or r.state == "gone" for r in records):
             msg = f"The selection of nodes of pool {request.pool_id!r} is empty: user {work.username!r} was"
             if not request.allow_empty:
                 msg += " removed from no node. allow_empty=True lets that succeed."

@@ -72,7 +72,8 @@ class BatchLinuxSweepPoolsOperator(BatchLinuxBaseOperator["SweepPoolsRequest"]):
       ``preemptions`` of the pools of each Dag, from their creation to this sweep, as lower bounds; the
       largest first.
     - ``usage_by_day``: ``day`` (in UTC), ``dag_id``, ``dedicated_node_hours`` and ``spot_node_hours`` of the
-      same pools on each of the last eight days.
+      same pools on each of the last eight days. The next sweep has these days again: of a ``day`` and
+      ``dag_id``, keep the latest.
     - ``over_budget``: ``pool_id``, the same numbers and ``max_node_hours`` of each pool that has used more
       than that, and is not deleted for it.
     - ``refused``: ``error`` of each removal that the service refused, and its ``pool_id``, ``job_id``, or

@@ -6,14 +6,18 @@ import getpass
 import io
 import os
 from argparse import ArgumentParser, Namespace
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import redirect_stdout, suppress
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from airflow_provider_batchlinux.cli.terminal.output import say
+
 if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Connection
+
     from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
-    from airflow_provider_batchlinux.client.storage.access import StorageAccess, StorageSettings
+    from airflow_provider_batchlinux.client.storage.access import StorageAccess
     from airflow_provider_batchlinux.client.transport.account import AccountSettings
     from airflow_provider_batchlinux.hooks.batch_linux import BatchLinuxHook
 
@@ -73,17 +77,35 @@ def hook_and_settings(options: Namespace) -> tuple[BatchLinuxHook, AccountSettin
     if conn_id is None and os.environ.get("AZURE_BATCH_ENDPOINT"):
         settings = _settings_from(os.environ)
     else:
-        with airflow_hushed():
-            try:
-                settings = hook.settings()
-            except AirflowNotFoundException:
-                settings = _settings_in_database(hook)
+        name = hook.batch_linux_conn_id
+        try:
+            with airflow_hushed():
+                settings = hook.settings(_connection(name))
+        except AirflowNotFoundException:
+            msg = (
+                f"Connection {name!r} is not defined here. Set AIRFLOW_CONN_{name.upper()}, add it to this "
+                "machine's Airflow by `airflow connections add`, or configure the secrets backend; name "
+                f"another one with --conn or {CONN_VARIABLE}; or name the account with AZURE_BATCH_ENDPOINT."
+            )
+            raise ValueError(msg) from None
     return hook, replace(settings, retry_budget=min(settings.retry_budget, _PATIENCE))
 
 
-def airflow_hushed() -> redirect_stdout[io.StringIO]:
-    """Swallow what Airflow 3.1 logs to standard output when it reads a connection: that is for our output."""
-    return redirect_stdout(io.StringIO())
+@contextmanager
+def airflow_hushed() -> Iterator[None]:
+    """
+    Keep what Airflow 3.1 logs off the standard output, which is for ours; after an error, say it.
+
+    Standard output is that of the whole process: nothing may be awaited in here.
+    """
+    logged = io.StringIO()
+    try:
+        with redirect_stdout(logged):
+            yield
+    except Exception:
+        if text := logged.getvalue().strip():
+            say(text)
+        raise
 
 
 def storage_of_connections() -> StorageAccess:
@@ -91,34 +113,37 @@ def storage_of_connections() -> StorageAccess:
     from airflow_provider_batchlinux.client.storage.access import StorageAccess
     from airflow_provider_batchlinux.hooks._storage_connection import storage_settings
 
-    async def read(conn_id: str) -> StorageSettings:
+    async def read(conn_id: str) -> Connection:
         with airflow_hushed():
-            return await storage_settings(conn_id)
+            return _connection(conn_id)
 
-    return StorageAccess(read)
+    return StorageAccess(lambda conn_id: storage_settings(conn_id, read))
 
 
-def _settings_in_database(hook: BatchLinuxHook) -> AccountSettings:
+def _connection(conn_id: str) -> Connection:
     """
-    Return the account of a connection in Airflow's database, which Airflow asks only in its own processes.
+    Return a connection, also from Airflow's database, which Airflow asks only in its own processes.
 
-    :raises ValueError: if the connection is not there either, or invalid.
+    :raises AirflowNotFoundException: it is nowhere. Why the database cannot be read is said.
     """
+    from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
     from airflow.secrets.metastore import MetastoreBackend
 
-    name = hook.batch_linux_conn_id
-    connection = None
-    # Without a database that can be read, whatever the reason, the connection is merely not defined.
-    with suppress(Exception):
-        connection = MetastoreBackend().get_connection(name)
-    if connection is None:
-        msg = (
-            f"Connection {name!r} is not defined here. Set AIRFLOW_CONN_{name.upper()}, add it to this "
-            "machine's Airflow by `airflow connections add`, or configure the secrets backend; name another "
-            f"one with --conn or {CONN_VARIABLE}; or name the account with AZURE_BATCH_ENDPOINT."
-        )
-        raise ValueError(msg)
-    return hook.settings(connection)
+    from airflow_provider_batchlinux.hooks._storage_connection import told_if_undefined
+
+    try:
+        with told_if_undefined():
+            return BaseHook.get_connection(conn_id)
+    except AirflowNotFoundException:
+        try:
+            found: Any = MetastoreBackend().get_connection(conn_id)
+        except Exception as error:  # whatever the reason, the connection is not found
+            reason = str(error).partition("\n")[0]
+            say(f"Airflow's database cannot be read: {type(error).__name__}: {reason}")
+            raise AirflowNotFoundException(conn_id) from None
+        if found is None:
+            raise
+        return found  # type: ignore[no-any-return]
 
 
 def on_account(options: Namespace, work: Callable[[BatchLinuxClient], Awaitable[T]]) -> T:

@@ -78,10 +78,12 @@ async def sweep_jobs_of_pool(
 async def sweep_jobs(
     client: BatchLinuxClient, sweeps: Sequence[JobSweep], storage: StorageAccess
 ) -> list[BatchRequestError | None]:
-    """Delete or end jobs and delete their secrets; return for each ``None``, or why the service refused."""
+    """Delete the secrets of jobs, then delete or end these; return for each ``None`` or a refusal."""
 
     async def end(sweep: JobSweep) -> BatchRequestError | None:
         job_id = sweep.job.job_id
+        # Before the job, which alone names them.
+        are_deleted = await delete_secrets(sweep.job.secrets, storage)
         try:
             if sweep.deletes:
                 await client.delete_job(job_id)
@@ -89,7 +91,7 @@ async def sweep_jobs(
                 await client.end_job(job_id)
         except BatchRequestError as error:
             return error
-        if await delete_secrets(sweep.job.secrets, storage) and not sweep.deletes:
+        if are_deleted and not sweep.deletes:
             await forget_secrets(client, job_id)
         log.info("Job %r: %s, because %s.", job_id, sweep.action, sweep.reason)
         return None

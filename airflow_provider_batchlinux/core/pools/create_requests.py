@@ -25,7 +25,6 @@ from airflow_provider_batchlinux.core.parameters.kinds import (
     decoded,
     id_of,
     is_nothing,
-    text_of,
 )
 from airflow_provider_batchlinux.core.parameters.requests import WaitRequest
 from airflow_provider_batchlinux.core.pool_metadata import Holder, PoolMarks, with_marks
@@ -103,8 +102,7 @@ Body: TypeAlias = Annotated[
 
 def pool_id_of(value: object) -> str | None:
     """Return the id of a pool, empty if the value is absent."""
-    text = text_of(value)
-    return "" if is_nothing(value) or (text is not None and id_of(value) is None) else text
+    return "" if is_nothing(value) else id_of(value)
 
 
 PoolId: TypeAlias = Annotated[str, Kind("an id", pool_id_of)]

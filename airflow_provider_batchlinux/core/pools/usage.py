@@ -69,8 +69,8 @@ class Usage:
     def update(self, metadata: Mapping[str, str]) -> dict[str, str]:
         """Return a pool's metadata with this usage in it."""
         until = rest_instant(self.until) if self.until is not None else None
-        kept = dict(sorted(self.days.items())[-DAYS_KEPT:])
-        values = [self.dedicated_seconds, self.spot_seconds, self.preemptions, until, kept]
+        days = _kept(self.days, self.until)
+        values = [self.dedicated_seconds, self.spot_seconds, self.preemptions, until, days]
         return {**metadata, USAGE_KEY: json.dumps(values, separators=(",", ":"))}
 
     def seen(self, nodes: Iterable[NodeSnapshot], now: datetime) -> Usage:
@@ -101,7 +101,7 @@ class Usage:
             spot_seconds=self.spot_seconds + sum(spot for _, spot in new.values()),
             preemptions=self.preemptions + preemptions,
             until=now,
-            days=_combined(self.days, new, lambda before, more: before + more),
+            days=_kept(_combined(self.days, new, lambda before, more: before + more), now),
         )
 
     def merged(self, other: Usage) -> Usage:
@@ -111,8 +111,8 @@ class Usage:
             dedicated_seconds=max(self.dedicated_seconds, other.dedicated_seconds),
             spot_seconds=max(self.spot_seconds, other.spot_seconds),
             preemptions=max(self.preemptions, other.preemptions),
-            until=max(later, default=None),
-            days=_combined(self.days, other.days, max),
+            until=(until := max(later, default=None)),
+            days=_kept(_combined(self.days, other.days, max), until),
         )
 
     @property
@@ -194,6 +194,14 @@ def _by_day(start: datetime, end: datetime) -> Iterator[tuple[str, int]]:
         at = until
 
 
+def _kept(days: Mapping[str, Seconds], until: datetime | None) -> dict[str, Seconds]:
+    """Return the last days before an instant, with that of the instant."""
+    if until is None:
+        return dict(days)
+    first = (until.astimezone(timezone.utc).date() - _DAY * (DAYS_KEPT - 1)).isoformat()
+    return {day: seconds for day, seconds in sorted(days.items()) if day >= first}
+
+
 def _combined(
     one: Mapping[str, Seconds], other: Mapping[str, Seconds], of: Callable[[int, int], int]
 ) -> dict[str, Seconds]:
@@ -206,9 +214,13 @@ def _combined(
 
 def usage_by_day(pools: Iterable[PoolUsage]) -> list[dict[str, Any]]:
     """Return the usage of the pools of each Dag on each of the last days, as entries of a result."""
+    found = list(pools)
+    # A pool that was not looked at for days has older ones.
+    latest = max((pool.usage.until for pool in found if pool.usage.until is not None), default=None)
     sums: dict[str, Seconds] = {}
-    for pool in pools:
-        own = {f"{day} {pool.dag_id}": seconds for day, seconds in pool.usage.days.items()}
+    for pool in found:
+        days = _kept(pool.usage.days, latest)
+        own = {f"{day} {pool.dag_id}": seconds for day, seconds in days.items()}
         sums = _combined(sums, own, lambda before, more: before + more)
     return [
         {

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from airflow.models import Connection
+from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
 from sqlalchemy import create_engine
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
 from airflow_provider_batchlinux.cli.main import main
+from airflow_provider_batchlinux.cli.terminal.account import storage_of_connections
 from airflow_provider_batchlinux.core.diagnosis.check import cause_first
 from airflow_provider_batchlinux.emulator import airflow_connection
 from tests.batch_account import BatchAccount
@@ -93,18 +99,68 @@ def test_a_connection_in_the_database_of_airflow_is_found(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """As `airflow connections add` stores it. Airflow's SDK does not ask the database here."""
-    engine = create_engine(f"sqlite:///{tmp_path / 'airflow.db'}")
-    Connection.metadata.tables["connection"].create(engine)
     service = account.service
     stored = json.loads(airflow_connection(service.endpoint, service.account, service.key))
-    with Session(engine) as session:
-        session.add(Connection(conn_id="stored", **{**stored, "extra": json.dumps(stored["extra"])}))
-        session.commit()
-    monkeypatch.setattr("airflow.settings.Session", scoped_session(sessionmaker(engine)))
+    connection = Connection(conn_id="stored", **{**stored, "extra": json.dumps(stored["extra"])})
 
-    status, found = outcomes(capsys, "stored")
+    with database(tmp_path, monkeypatch, connection):
+        status, found = outcomes(capsys, "stored")
 
     assert (status, found["login"][0]) == (0, "ok"), found
+
+
+def test_storage_connections_are_found_in_the_database_and_output_stays_where_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The deletion of many secrets reads them concurrently."""
+    monkeypatch.setenv("AIRFLOW_CONN_SET", json.dumps({"conn_type": "wasb", "login": "two", "password": "k"}))
+    output = sys.stdout
+
+    async def read() -> list[str]:
+        settings = storage_of_connections().settings
+        found = await asyncio.gather(*map(settings, ["stored", "set"] * 4))
+        return [one.account.account_name for one in found]
+
+    connection = Connection(conn_id="stored", conn_type="wasb", login="one", password="k")
+    with database(tmp_path, monkeypatch, connection):
+        assert asyncio.run(read()) == ["one", "two"] * 4
+    assert sys.stdout is output
+
+
+def test_why_a_connection_is_not_found_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def lookup(_conn_id: str) -> None:
+        print("the secrets backend does not answer")  # as Airflow 3.1 logs
+        msg = "nope"
+        raise AirflowNotFoundException(msg)
+
+    monkeypatch.setattr(BaseHook, "get_connection", lookup)
+
+    with database(tmp_path, monkeypatch, has_table=False):
+        assert main(["pools", "list", "--conn", "nope"]) == 1
+
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert "the secrets backend does not answer" in printed.err
+    assert (
+        "database cannot be read: OperationalError: (sqlite3.OperationalError) no such table" in printed.err
+    )
+
+
+@contextmanager
+def database(
+    path: Path, monkeypatch: pytest.MonkeyPatch, *connections: Connection, has_table: bool = True
+) -> Iterator[None]:
+    """Give the command a database of Airflow."""
+    engine = create_engine(f"sqlite:///{path / 'airflow.db'}")
+    if has_table:
+        Connection.metadata.tables["connection"].create(engine)
+    with Session(engine) as session:
+        session.add_all(connections)
+        session.commit()
+    monkeypatch.setattr("airflow.settings.Session", scoped_session(sessionmaker(engine)))
+    yield
     engine.dispose()
 
 

@@ -266,14 +266,19 @@ class TestRemoving:
         assert {record["outcome"] for record in run_task(remove()).result} == {"absent"}
 
     @pytest.mark.usefixtures("account")
-    def test_a_pool_that_is_gone_is_fine(self):
-        assert run_task(remove()).result == []
+    @pytest.mark.parametrize("selection", [{}, {"node_ids": ["tvm-1"]}, {"states": ["idle"]}])
+    def test_a_pool_that_is_gone_is_fine(self, selection):
+        run = run_task(remove(**selection))
 
-    def test_a_node_that_is_removed_in_the_meantime_is_fine(self, account):
+        assert [record["outcome"] for record in run.result] == ["gone"] * len(selection.get("node_ids", ()))
+        assert "Pool 'etl' does not exist any more" in run.log
+
+    @pytest.mark.parametrize("selection", [{}, {"states": ["idle"]}])
+    def test_a_node_that_is_removed_in_the_meantime_is_fine(self, account, selection):
         account.idle_pool(1)
         account.control.inject("DELETE", "/users/", code="NodeNotFound", status=404)
 
-        assert [record["outcome"] for record in run_task(remove()).result] == ["gone"]
+        assert [record["outcome"] for record in run_task(remove(**selection)).result] == ["gone"]
 
     @pytest.mark.parametrize(
         "selection", [{"states": ["unusable"]}, {"node_ids": ["nosuch"]}, {"states": []}]

@@ -262,7 +262,7 @@ def test_a_number_is_read_as_its_text(cls: Any, name: str, hint: Any) -> None:  
 
 @each_parameter
 def test_a_missing_value_of_another_library_is_no_id(cls: Any, name: str, hint: Any) -> None:
-    if hint not in (kinds.Id, kinds.ServiceId):
+    if hint not in (kinds.Id, kinds.ServiceId, PoolId):
         return
     for missing in (float("nan"), "nan", "NaT", "undefined", "<NA>"):
         assert name in read(cls, name, missing)[1][0]

@@ -216,17 +216,30 @@ def test_assets_among_the_data_of_a_mapped_task_are_its_inlets_and_outlets_once(
     assert (plain.inlets, plain.outlets) == ([day], [total])
 
 
-def test_an_asset_that_airflow_has_not_found_in_the_dag_file_is_warned_of() -> None:
+@pytest.mark.parametrize("form", ["asset", "spec", "dict", "part"])
+def test_an_asset_that_airflow_has_not_found_in_the_dag_file_is_warned_of(form: str) -> None:
     made, known = Asset("abfs://clean/made.csv"), Asset("abfs://clean/known.csv")
+
+    def given(asset: Asset) -> dict[str, Any]:
+        value = {"spec": OutputSpec(asset), "dict": {"destination": asset}}.get(form, asset)
+        outputs = {"a.csv": value, "b.csv": OutputSpec(made, upload_on="failure")}
+        return {"tasks": [TaskSpec("true", outputs=outputs)]} if form == "part" else {"outputs": outputs}
+
+    cls, others = (BatchLinuxJobOperator, {}) if form == "part" else (BatchLinuxTaskOperator, COMMAND)
     with DAG("assets", schedule=None) as dag:
-        BatchLinuxTaskOperator.partial(task_id="work", pool_id="etl", command="true", outlets=[known]).expand(
-            outputs=[{"made.csv": made}, {"known.csv": known}]
-        )
+        partial = cls.partial(**{"task_id": "work", "pool_id": "etl", **others}, outlets=[known])
+        partial.expand_kwargs([given(made), given(known)])
     mapped: Any = dag.get_task("work")
 
-    with captured_log() as log:
-        warn_of_unknown_assets(mapped.unmap({"outputs": {"known.csv": known}}))
-    assert log == []
-    with captured_log() as log:
-        warn_of_unknown_assets(mapped.unmap({"outputs": {"made.csv": made}}))
+    def warned(asset: Asset) -> list[str]:
+        work = mapped.unmap(given(asset))
+        with captured_log() as log:
+            warn_of_unknown_assets(work)
+            work.render_template_fields({})
+            warn_of_unknown_assets(work)
+        return log
+
+    assert warned(known) == []
+    log = warned(made)
+    assert log[0] == log[1]
     assert "outputs of this task has the Asset abfs://clean/made.csv: give it as outlets in the Dag" in log[0]

@@ -152,10 +152,13 @@ def test_secrets_of_a_command_that_nothing_waits_for_go_with_its_pool(storage: S
     async def sweep(client: Any) -> None:
         await sweep_jobs_of_pool(client, "etl", installation, lambda _run: True, storage_access())
 
+    storage.account.control.inject("DELETE", "/jobs/", code="AccessDenied", status=403)
     storage.account.hook.run(sweep)
+    assert private.names() == [], "The job names them: they have to go before it."
+    assert storage.account.jobs() == [job_id]
 
+    storage.account.hook.run(sweep)
     eventually(lambda: storage.account.jobs() == [])
-    assert private.names() == []
 
 
 def test_the_sweeper_deletes_the_secrets_of_a_kept_job_whose_worker_was_lost(storage: Storage) -> None:

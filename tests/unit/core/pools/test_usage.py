@@ -126,6 +126,20 @@ def test_a_day_of_a_dag_has_the_usage_of_all_its_pools():
     ]
 
 
+def test_days_that_are_no_longer_among_the_last_are_left_out_everywhere():
+    """Also if days between were not counted, or only another pool was looked at."""
+    old, new = at(0), at(20 * DAY)
+    day, today = (instant.date().isoformat() for instant in (old, new))
+    usage = Usage(days={day: (3600, 0)}, until=old)
+    later = Usage(days={today: (0, 3600)}, until=new)
+
+    assert usage.seen([], new).days == {}
+    assert usage.merged(later).days == later.merged(usage).days == later.days
+    assert Usage.read(Usage(days={**usage.days, **later.days}, until=new).update({})).days == later.days
+    rows = usage_by_day([PoolUsage("a", "etl", usage), PoolUsage("b", "ml", later)])
+    assert [row["day"] for row in rows] == [today]
+
+
 def test_a_look_that_is_not_later_adds_nothing():
     usage = Usage(10, 20, 1, at(100))
 
@@ -133,7 +147,7 @@ def test_a_look_that_is_not_later_adds_nothing():
 
 
 def test_the_metadata_keep_the_count():
-    usage = Usage(10, 20, 1, at(100), {"2026-01-01": (10, 20)})
+    usage = Usage(10, 20, 1, at(100), {"2026-11-01": (10, 20)})
 
     assert Usage.read(usage.update({"mine": "1"})) == usage
     assert usage.update({"mine": "1"})["mine"] == "1"
@@ -157,10 +171,10 @@ def test_unreadable_metadata_count_from_the_beginning(text):
 
 
 def test_of_two_counts_of_one_pool_the_higher_holds():
-    one = Usage(10, 50, 1, at(9), {"2026-01-01": (10, 50)})
-    other = Usage(20, 40, 0, at(5), {"2026-01-01": (20, 40)})
+    one = Usage(10, 50, 1, at(9), {"2026-11-01": (10, 50)})
+    other = Usage(20, 40, 0, at(5), {"2026-11-01": (20, 40)})
 
-    assert one.merged(other) == Usage(20, 50, 1, at(9), {"2026-01-01": (20, 50)})
+    assert one.merged(other) == Usage(20, 50, 1, at(9), {"2026-11-01": (20, 50)})
 
 
 @pytest.mark.parametrize(
