@@ -14,7 +14,7 @@ from airflow.sdk import DAG
 
 from airflow_provider_batchlinux.operators.job import BatchLinuxJobOperator
 from airflow_provider_batchlinux.operators.task import BatchLinuxTaskOperator
-from airflow_provider_batchlinux.specs import ContainerSpec, TaskContainerSpec
+from airflow_provider_batchlinux.specs import ContainerSpec, TaskContainerSpec, TaskSpec
 from airflow_provider_batchlinux.task_groups.pool import BatchLinuxPool
 
 FLIGHTS = Path(__file__).parent / "flights"
@@ -44,9 +44,8 @@ with (
         task_id="count",
         pool_id=pool.pool_id,
         container=IMAGE,
-        command="python3 -c 'print(sum(1 for _ in open(0)) - 1)' < {item} > rows.json",
-        items=DAYS,
-        files={day: str(FLIGHTS / day) for day in DAYS},
+        command="python3 -c 'print(sum(1 for _ in open(0)) - 1)' < day.csv > rows.json",
+        tasks=[TaskSpec(files={"day.csv": str(FLIGHTS / day)}) for day in DAYS],
         result_file="rows.json",
         deferrable=True,
     )
@@ -55,7 +54,10 @@ with (
         pool_id=pool.pool_id,
         container=TaskContainerSpec(IMAGE, run_options="--read-only --network none"),
         command="python3 -c 'import json, os; print(sum(json.loads(os.environ[\"ROWS\"])))' > total.json",
-        environment={"ROWS": "{{ ti.xcom_pull('linux.count')['records'] | map(attribute='result') | list }}"},
+        # More than about a thousand records are in no XCom: results_to writes them to a file.
+        environment={
+            "ROWS": "{{ ti.xcom_pull('linux.count')['records'] | map(attribute='result') | list | tojson }}"
+        },
         result_file="total.json",
         deferrable=True,
     )

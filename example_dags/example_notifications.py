@@ -32,10 +32,18 @@ class ChatNotifier(BaseNotifier):
     def notify(self, context: Any) -> None:  # noqa: ARG002
         """Send it."""
         url = BaseHook.get_connection(self.conn_id).password
-        httpx.post(url, json={"text": self.text}, timeout=10).raise_for_status()
+        answer = httpx.post(url, json={"text": self.text}, timeout=10)
+        if answer.is_error:
+            # The error of raise_for_status() has the URL.
+            msg = f"The chat has answered with {answer.status_code}."
+            raise RuntimeError(msg)
 
 
-FAILED = ChatNotifier("{{ ti.dag_id }}.{{ ti.task_id }} {{ ti.rendered_map_index or '' }}: {{ exception }}")
+FAILED = ChatNotifier(
+    "{{ ti.dag_id }}.{{ ti.task_id }} {{ ti.rendered_map_index or '' }}: "
+    # What follows is what the command has printed.
+    "{{ ((exception | string).split() | join(' ')).partition(' The end of ')[0] }}"
+)
 # [END notifier]
 
 with (
@@ -58,8 +66,8 @@ with (
         task_id="check",
         pool_id=pool.pool_id,
         # A stand-in for "./check.sh $DAY"
-        command='if [ "$DAY" = "{{ params.wrong }}" ]; then echo "$DAY has no rows" >&2; exit 3; fi',
+        command='if [ "$DAY" = "$WRONG" ]; then echo "$DAY has no rows" >&2; exit 3; fi',
         map_index_template="{{ task.environment['DAY'] }}",
         deferrable=True,
-    ).expand(environment=[{"DAY": day} for day in ("mon", "tue", "wed")])
+    ).expand(environment=[{"DAY": day, "WRONG": "{{ params.wrong }}"} for day in ("mon", "tue", "wed")])
     # [END named_items]

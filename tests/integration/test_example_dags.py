@@ -143,7 +143,7 @@ def test_a_chat_is_told_which_item_failed_and_why(account, monkeypatch):
     class Chat(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             posted.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
-            self.send_response(200)
+            self.send_response(403 if len(posted) > 1 else 200)
             self.end_headers()
 
         def log_message(self, *_: object) -> None: ...
@@ -154,18 +154,23 @@ def test_a_chat_is_told_which_item_failed_and_why(account, monkeypatch):
         connection = json.dumps({"conn_type": "http", "password": url})
         monkeypatch.setenv("AIRFLOW_CONN_CHAT_WEBHOOK", connection)
         check: Any = load_dag(EXAMPLES / "example_notifications.py").get_task("linux.check")
-        item = check.unmap({"environment": {"DAY": "tue"}})
-        item.pool_id, item.command = account.idle_pool(1), item.command.replace("{{ params.wrong }}", "tue")
+        item = check.unmap({"environment": {"DAY": "tue", "WRONG": "tue"}})
+        item.pool_id = account.idle_pool(1)
         item.poll_interval = 0.05
         run = run_task(item, map_index=1)
         assert run.deferral is not None, run.error
         ended = resume_task(item, run, run_trigger(run.deferral), map_index=1)
+        [notifier] = item.on_failure_callback
+        with pytest.raises(RuntimeError, match="403") as refusal:
+            notifier.notify({})
         server.shutdown()
 
     assert ended.state == "failed"
-    [message] = [post["text"] for post in posted]
+    message = posted[0]["text"]
     assert message.startswith("example_notifications.linux.check tue: Task 'main' in job ")
-    assert message.endswith("The end of its stderr:\n    tue has no rows")
+    assert "failed: exit code 3 on node" in message
+    assert "no rows" not in message, "What a command prints may be a secret."
+    assert "/hook" not in str(refusal.value), "The URL is a secret."
 
 
 def test_the_etl_spreads_a_week_of_flights_and_gets_the_totals_right(account):
