@@ -28,6 +28,10 @@ SECRETS_KEY = f"{METADATA_PREFIX}secrets"
 SETTLED_KEY = f"{METADATA_PREFIX}settled"
 """On a job that was kept although nothing is left to read of its command; a retry runs the command again."""
 
+READ_KEY = f"{METADATA_PREFIX}read"
+"""On a job whose commands have succeeded: the try that has read their results. Only its own retries read them
+again; after the task was cleared they run again."""
+
 DELETE_JOB_KEY = f"{METADATA_PREFIX}delete_job"
 """On a job: when its operator deletes it."""
 

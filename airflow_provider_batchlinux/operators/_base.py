@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from airflow_provider_batchlinux.client.transport.account import AccountSettings
     from airflow_provider_batchlinux.core.parameters.requests import OperatorRequest
     from airflow_provider_batchlinux.core.pool_metadata import Holder
+    from airflow_provider_batchlinux.core.tasks.job import Tries
     from airflow_provider_batchlinux.triggers._base import BatchLinuxTrigger
 
     R = TypeVar("R", bound=OperatorRequest)
@@ -47,6 +48,7 @@ __all__ = [
     "result_of",
     "runs_ended",
     "save_result",
+    "tries_of",
 ]
 
 T = TypeVar("T")
@@ -258,6 +260,19 @@ def is_last_try(context: Context) -> bool:
     """Return whether no try of the task follows this one, whatever happens in it."""
     ti: Any = context["ti"]
     return bool(ti.try_number > ti.max_tries)
+
+
+def tries_of(context: Context, id_stem: str, retries: int) -> Tries:
+    """
+    Return this try and those before it since the task was cleared.
+
+    :param id_stem: what the ids of what all tries make begin with.
+    :param retries: the retries of the task; Airflow grants them again when the task is cleared.
+    """
+    from airflow_provider_batchlinux.core.tasks.job import Tries
+
+    ti: Any = context["ti"]
+    return Tries(id_stem, ti.try_number, ti.max_tries - retries + 1)
 
 
 def is_retry(context: Context, retries: int) -> bool:

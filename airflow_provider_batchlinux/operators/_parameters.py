@@ -130,11 +130,7 @@ class ParametersMixin(BaseOperator, Generic[R]):
         cls = self.request_class()
         given = {name: revealed(getattr(self, name)) for name in readers_of(cls)}
         given |= {name: self._rendered[name] for name, shown in self._shown.items() if given[name] is shown}
-        return read_request(cls, given, self.problems_on_worker())
-
-    def problems_on_worker(self) -> list[str]:
-        """List what is wrong with the parameters as far as only this worker can see it."""
-        return []
+        return read_request(cls, given)
 
     @classmethod
     def partial(cls, **kwargs: Any) -> OperatorPartial:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from abc import abstractmethod
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
@@ -28,7 +29,11 @@ from airflow_provider_batchlinux.operators._base import (
     require_execution_time,
     result_of,
 )
-from airflow_provider_batchlinux.triggers._base import BatchLinuxTrigger, trigger_of
+from airflow_provider_batchlinux.triggers._base import (
+    BatchLinuxSubmittedTrigger,
+    BatchLinuxTrigger,
+    trigger_of,
+)
 from airflow_provider_batchlinux.triggers.room import BatchLinuxRoomTrigger
 
 if TYPE_CHECKING:
@@ -138,6 +143,31 @@ class BatchLinuxWaitingOperator(BatchLinuxPoolOperator[W]):
         # Airflow calls them after it has stored the state. The first of them has the most time.
         self.on_success_callback = [callback, *self.on_success_callback]
         self.on_skipped_callback = [callback, *self.on_skipped_callback]
+
+    @asynccontextmanager
+    async def submitting(
+        self, client: BatchLinuxClient, context: Context, trigger: BatchLinuxSubmittedTrigger, id_stem: str
+    ) -> AsyncIterator[None]:
+        """
+        Let nothing run on that no try waits for, while a job is submitted or one of an earlier try goes on.
+
+        A kill ends the jobs of all tries. So does what fails the last try, whatever it is.
+
+        :param trigger: what would wait for the job of this try.
+        :param id_stem: the prefix of the ids of the jobs of all tries.
+        """
+        trigger.id_stem = id_stem
+        self.current_trigger = trigger
+        try:
+            yield
+        except BatchQuotaError:
+            raise  # there may be room later
+        except Exception as error:  # also of a storage connection that cannot be used
+            # Otherwise a create may have no answer, and be carried out later.
+            trigger.is_listed = isinstance(error, ValueError)
+            if is_last_try(context):
+                await trigger.try_to_cancel(client, KILL_LIMIT)
+            raise
 
     @abstractmethod
     async def submit(self, client: BatchLinuxClient, context: Context) -> Step:

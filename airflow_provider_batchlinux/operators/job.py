@@ -27,15 +27,14 @@ from airflow_provider_batchlinux.hooks._storage_connection import DEFAULT_STORAG
 from airflow_provider_batchlinux.links.pool_page import BatchLinuxPoolPageLink
 from airflow_provider_batchlinux.links.portal import BatchLinuxJobLink, BatchLinuxNodeLink, BatchLinuxPoolLink
 from airflow_provider_batchlinux.operators._base import (
-    KILL_LIMIT,
     id_stem_of,
     is_last_try,
     item_of,
     marked_owner,
     save_result,
+    tries_of,
 )
 from airflow_provider_batchlinux.operators._parameters import (
-    missing_files,
     packed_files,
     warn_of_unknown_assets,
     with_assets,
@@ -53,6 +52,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
     from airflow_provider_batchlinux.client.tasks.records import CommandList, JobsOfTries
+    from airflow_provider_batchlinux.core.tasks.job import Tries
     from airflow_provider_batchlinux.core.tasks.records import TaskRecord
     from airflow_provider_batchlinux.core.tasks.requests import JobRequest, OnTaskFailure
     from airflow_provider_batchlinux.core.tasks.spec.job import Command, JobSpec
@@ -286,19 +286,14 @@ class BatchLinuxJobOperator(LineageMixin, BatchLinuxWaitingOperator["JobRequest"
         request = self.read_request()
         return [*request.own_tasks().values(), *self._commands(request).values()]
 
-    def problems_on_worker(self) -> list[str]:
-        """List the files that are not on this worker."""
-        return missing_files(self.files)
-
     async def submit(self, client: BatchLinuxClient, context: Context) -> Step:
         """Submit the commands that have not succeeded in an earlier try."""
         from airflow_provider_batchlinux.client.tasks.many import ManySubmission, submit_job
 
-        tasks, request = self._commands(self.request), self.request
-        if not tasks and request.manager is None:
-            return await self._nothing(client, context)
+        request = self.request
         warn_of_unknown_assets(self)
         owner, is_last = marked_owner(context, self.installation), is_last_try(context)
+        tries = self._tries(context)
         arguments = {
             **self.trigger_arguments(context),
             "exit_codes": {str(code): ending for code, ending in (request.exit_codes or {}).items()},
@@ -306,32 +301,29 @@ class BatchLinuxJobOperator(LineageMixin, BatchLinuxWaitingOperator["JobRequest"
             "submitted_at": time.time(),
             "prepares": request.preparation is not None,
             "start_by": self.start_by(context, request.start_limit),
+            "has_secrets": True,
         }
-        submission = ManySubmission(
-            spec=await self._job(client, tasks),
-            id_stem=id_stem_of(owner, self.account.id_prefix),
-            try_number=context["ti"].try_number,
-            token=uuid.uuid4().hex,
-            owner=owner,
-            storage=storage_access(),
-            delete_job=request.delete_job,
-        )
-        arguments["has_secrets"] = bool(submission.blobs)
-        arguments["has_dependencies"] = submission.spec.has_dependencies
-        # A kill in the middle of the submission ends the job, too.
-        self.current_trigger = BatchLinuxJobTrigger(job_id=submission.job_id, **arguments)
+        trigger = BatchLinuxJobTrigger(job_id=tries.job_id, **arguments)
         try:
-            found = await submit_job(
-                client, submission, lambda job_id: setattr(self.current_trigger, "job_id", job_id)
-            )
+            async with self.submitting(client, context, trigger, tries.id_stem):
+                tasks = self._commands(request)
+                if not tasks and request.manager is None:
+                    return await self._nothing(client, context)
+                submission = ManySubmission(
+                    spec=await self._job(client, tasks),
+                    tries=tries,
+                    token=uuid.uuid4().hex,
+                    owner=owner,
+                    storage=storage_access(),
+                    delete_job=request.delete_job,
+                )
+                found = await submit_job(client, submission)
         except BatchQuotaError as error:
             return self.wait_for_room(context, error, request.quota_limit)
-        except Exception:  # also of a storage connection that cannot be used
-            if is_last:
-                await self.current_trigger.try_to_cancel(client, KILL_LIMIT)
-            raise
+        arguments["has_secrets"] = bool(submission.blobs)
+        arguments["has_dependencies"] = submission.spec.has_dependencies
         if found.job_id is None:
-            return await self._end(client, context, "", len(tasks))
+            return await self._end(client, context, "", len(tasks), None)
         self.log.info(
             "Job %r runs %d tasks%s on pool %r.",
             found.job_id, found.total, item_of(context), request.pool_id,
@@ -353,7 +345,7 @@ class BatchLinuxJobOperator(LineageMixin, BatchLinuxWaitingOperator["JobRequest"
             return await self.submit(client, context)
         assert isinstance(trigger, BatchLinuxJobTrigger)
         submitted = trigger.total + trigger.done if trigger.total else None
-        return await self._end(client, context, str(result.get("note") or ""), submitted)
+        return await self._end(client, context, str(result.get("note") or ""), submitted, trigger.job_id)
 
     def cancels_after(self, error: Exception, context: Context) -> bool:
         """Return whether the job is lost or timed out, or no retry follows that could go on with it."""
@@ -406,23 +398,33 @@ class BatchLinuxJobOperator(LineageMixin, BatchLinuxWaitingOperator["JobRequest"
         from airflow_provider_batchlinux.core.tasks.records import counts_of
 
         msg = "There is no command to run: tasks or items are empty"
-        if context["ti"].try_number > 1 and (self.request.allow_empty or is_last_try(context)):
-            # The worker of an earlier try, which had commands, may have been lost.
-            jobs = await self._jobs_of_tries(client, context)
-            await jobs.end(client, storage_access())
-            deletes = self.request.delete_job != "never"
-            self.when_success_is_stored(lambda client: jobs.close(client, delete=deletes, settle=True))
         if not self.request.allow_empty:
             msg = f"{msg}. allow_empty=True lets that succeed."
             raise ValueError(msg)
+        if context["ti"].try_number > 1:
+            # The worker of an earlier try, which had commands, may have been lost.
+            jobs = await self._ended_jobs(client, context)
+            await self._when_read(client, context, jobs)
         self.log.warning("%s; allow_empty permits that.", msg)
         return {"job_id": None, **counts_of([]), "records": [], "records_file": None}
 
-    async def _jobs_of_tries(self, client: BatchLinuxClient, context: Context) -> JobsOfTries:
+    async def _ended_jobs(self, client: BatchLinuxClient, context: Context) -> JobsOfTries:
+        """Return the jobs that count for this try, and end what may still run of them."""
         from airflow_provider_batchlinux.client.tasks.records import jobs_of_tries
 
+        jobs = await jobs_of_tries(client, self._tries(context))
+        await jobs.end(client, storage_access())
+        return jobs
+
+    async def _when_read(self, client: BatchLinuxClient, context: Context, jobs: JobsOfTries) -> None:
+        """Mark the jobs before the task succeeds, and delete them after that, unless they are kept."""
+        await jobs.mark_read(client, context["ti"].try_number)
+        if self.request.delete_job != "never":
+            self.when_success_is_stored(jobs.delete)
+
+    def _tries(self, context: Context) -> Tries:
         owner = marked_owner(context, self.installation)
-        return await jobs_of_tries(client, id_stem_of(owner, self.account.id_prefix))
+        return tries_of(context, id_stem_of(owner, self.account.id_prefix), self.retries or 0)
 
     def _submitted(self, number: int | None) -> CommandList:
         """
@@ -435,11 +437,11 @@ class BatchLinuxJobOperator(LineageMixin, BatchLinuxWaitingOperator["JobRequest"
         from airflow_provider_batchlinux.core.tasks.spec.job import JobSpec
         from airflow_provider_batchlinux.core.tasks.spec.task import TaskSpec
 
-        request, tasks = self.request, dict[str, TaskSpec]()
+        request, tasks, is_known = self.request, dict[str, TaskSpec](), False
         path = request.result_file
         shared = TaskReading(request.exit_codes or {}, None if path is None or "{item" in path else path)
         try:
-            tasks = self._commands(request)
+            tasks, is_known = self._commands(request), True
         except ValueError as error:
             if number is None:
                 raise
@@ -455,25 +457,26 @@ class BatchLinuxJobOperator(LineageMixin, BatchLinuxWaitingOperator["JobRequest"
                 return {}
 
         readings = {task_id: TaskReading.of(task) for task_id, task in tasks.items()}
-        return CommandList(readings, digests, shared, number if request.manager is None else None)
+        return CommandList(readings, digests, shared, number if request.manager is None else None, is_known)
 
     async def _end(
-        self, client: BatchLinuxClient, context: Context, note: str, submitted: int | None
+        self, client: BatchLinuxClient, context: Context, note: str, submitted: int | None, job_id: str | None
     ) -> dict[str, Any]:
         """
         Read the records, clean up, and return the result.
 
         :param note: why some commands never run, as far as the wait knows.
         :param submitted: how many commands were submitted; ``None`` if it is unknown.
+        :param job_id: the job that was waited for; ``None`` if earlier tries have done all.
         """
         from airflow_provider_batchlinux.client.tasks.records import ends_of, forget_lost, read_records
         from airflow_provider_batchlinux.core.tasks.records import allowed_failures, counts_of, failure_text
         from airflow_provider_batchlinux.core.tasks.spec.job import MANAGER_ID
 
         request, commands = self.request, self._submitted(submitted)
-        jobs = await self._jobs_of_tries(client, context)
-        await jobs.end(client, storage_access())
+        jobs = await self._ended_jobs(client, context)
         records = await read_records(client, jobs, commands)
+        jobs.require(job_id, records, has_manager=request.manager is not None)
         counts = {name: number for name, number in counts_of(records).items() if number and name != "tasks"}
         told = ", ".join(f"{number:,} {name.replace('_', ' ')}" for name, number in counts.items())
         self.log.info("%d commands: %s.", len(records), told or "none")
@@ -492,7 +495,7 @@ class BatchLinuxJobOperator(LineageMixin, BatchLinuxWaitingOperator["JobRequest"
             await forget_lost(client, bad)
             is_final = any(record.ending == "fail" for record in bad)
             if request.delete_job == "always" and (is_final or is_last_try(context)):
-                await jobs.close(client, delete=True, settle=False)
+                await jobs.delete(client)
             save_result(context, result)
             kind = TaskFailedForGoodError if is_final else TaskFailedError
             first = bad[0].task
@@ -501,8 +504,7 @@ class BatchLinuxJobOperator(LineageMixin, BatchLinuxWaitingOperator["JobRequest"
                 exit_code=first.exit_code if first is not None else None,
                 node_id=first.node_id if first is not None else None,
             )
-        deletes = request.delete_job != "never"
-        self.when_success_is_stored(lambda client: jobs.close(client, delete=deletes, settle=True))
+        await self._when_read(client, context, jobs)
         if records and all(record.outcome == "skipped" for record in records):
             msg = "The exit codes of all commands say that there was nothing to do: skipped."
             raise AirflowSkipException(msg)

@@ -27,6 +27,7 @@ from airflow_provider_batchlinux.operators._base import (
     is_last_try,
     item_of,
     marked_owner,
+    tries_of,
 )
 from airflow_provider_batchlinux.operators._parameters import (
     missing_files,
@@ -252,42 +253,39 @@ class BatchLinuxTaskOperator(LineageMixin, BatchLinuxWaitingOperator["TaskReques
         """Return the command with its data."""
         return [self.read_request().task()]
 
-    def problems_on_worker(self) -> list[str]:
-        """List the files that are not on this worker."""
-        return missing_files(self.files)
-
     async def submit(self, client: BatchLinuxClient, context: Context) -> Step:
         """Submit the command, or adopt the one that an earlier try has left running."""
         from airflow_provider_batchlinux.client.tasks.jobs import Submission, submit_task
 
+        request = self.request
         warn_of_unknown_assets(self)
         owner = marked_owner(context, self.installation)
+        tries = tries_of(context, id_stem_of(owner, self.account.id_prefix), self.retries or 0)
         arguments = {
             **self.trigger_arguments(context),
-            "delete_job": self.request.delete_job,
+            "delete_job": request.delete_job,
             "submitted_at": time.time(),
-            "has_secrets": bool(self.request.secret_environment or self.request.secret_files),
-            "output_limit": self.request.output_limit,
-            "start_by": self.start_by(context, self.request.start_limit),
+            "has_secrets": bool(request.secret_environment or request.secret_files),
+            "output_limit": request.output_limit,
+            "start_by": self.start_by(context, request.start_limit),
         }
-        submission = Submission(
-            spec=await self._job(client),
-            id_stem=id_stem_of(owner, self.account.id_prefix),
-            try_number=context["ti"].try_number,
-            token=uuid.uuid4().hex,
-            owner=owner,
-            storage=storage_access(),
-            rerun_finished=self.request.rerun_finished,
-            exit_codes=self.request.exit_codes or {},
-            delete_job=self.request.delete_job,
-        )
-        # A kill in the middle of the submission terminates the job, too.
-        self.current_trigger = BatchLinuxTaskTrigger(job_id=submission.job_id, **arguments)
+        trigger = BatchLinuxTaskTrigger(job_id=tries.job_id, **arguments)
         try:
-            job_id = await submit_task(client, submission)
+            async with self.submitting(client, context, trigger, tries.id_stem):
+                submission = Submission(
+                    spec=await self._job(client),
+                    tries=tries,
+                    token=uuid.uuid4().hex,
+                    owner=owner,
+                    storage=storage_access(),
+                    rerun_finished=request.rerun_finished,
+                    exit_codes=request.exit_codes or {},
+                    delete_job=request.delete_job,
+                )
+                job_id = await submit_task(client, submission)
         except BatchQuotaError as error:
-            return self.wait_for_room(context, error, self.request.quota_limit)
-        self.log.info("Job %r runs the command%s on pool %r.", job_id, item_of(context), self.request.pool_id)
+            return self.wait_for_room(context, error, request.quota_limit)
+        self.log.info("Job %r runs the command%s on pool %r.", job_id, item_of(context), request.pool_id)
         return BatchLinuxTaskTrigger(job_id=job_id, **arguments)
 
     async def finish(
@@ -298,7 +296,12 @@ class BatchLinuxTaskOperator(LineageMixin, BatchLinuxWaitingOperator["TaskReques
         result: dict[str, Any],
     ) -> Step:
         """Log the rest of the output of the command, and return its result; or submit it now."""
-        from airflow_provider_batchlinux.client.tasks.results import Reading, clean_up, finish_task
+        from airflow_provider_batchlinux.client.tasks.results import (
+            Reading,
+            clean_up,
+            finish_task,
+            mark_read,
+        )
         from airflow_provider_batchlinux.client.tasks.secrets import delete_secrets, secrets_of
         from airflow_provider_batchlinux.core.tasks.output import Progress
 
@@ -316,8 +319,10 @@ class BatchLinuxTaskOperator(LineageMixin, BatchLinuxWaitingOperator["TaskReques
             report_commands(dict(context), ["failed"])
             raise
         report_commands(dict(context), ["skipped" if ended.is_skipped else "succeeded"], ended.task.seconds)
-        job_id, deletes = ended.job_id, request.delete_job != "never"
-        self.when_success_is_stored(lambda client: clean_up(client, job_id, delete=deletes))
+        job_id = ended.job_id
+        await mark_read(client, job_id, context["ti"].try_number)
+        if request.delete_job != "never":
+            self.when_success_is_stored(lambda client: clean_up(client, job_id, delete=True, settle=False))
         if ended.is_skipped:
             msg = f"The command of job {ended.job_id!r} ended with exit code {ended.task.exit_code}: skipped."
             raise AirflowSkipException(msg)
@@ -350,6 +355,9 @@ class BatchLinuxTaskOperator(LineageMixin, BatchLinuxWaitingOperator["TaskReques
         from airflow_provider_batchlinux.core.tasks.spec.job import Command, JobSpec
         from airflow_provider_batchlinux.core.tasks.task import TASK_ID
 
+        # Here, not where the request is read: a resumed task may be on a worker without them.
+        if problems := missing_files(self.request.files):
+            raise ValueError("\n".join(problems))
         request, contents = self.request, self.contents()
         task = request.task()
         command = Command(task, pack_files(contents) if contents else None)

@@ -331,6 +331,12 @@ class BatchLinuxSubmittedTrigger(BatchLinuxTrigger):
 
     soonest = SOONEST_OF_COMMANDS
 
+    id_stem: str | None = None
+    """The prefix of the ids of the jobs of all tries, as long as a try has not seen what they have left."""
+
+    is_listed = False
+    """Whether the service lists the job, if it exists: no create of it is under way."""
+
     def __init__(
         self,
         *,
@@ -362,6 +368,20 @@ class BatchLinuxSubmittedTrigger(BatchLinuxTrigger):
     def cancels_on_kill(self) -> bool:
         """A kill ends the job."""
         return True
+
+    async def cancel(self, client: BatchLinuxClient) -> None:
+        """End the job; those of earlier tries, too, as long as it is not known which of them goes on."""
+        from airflow_provider_batchlinux.core.tasks.job import is_active
+
+        listed = await client.find_jobs(self.id_stem) if self.id_stem is not None else []
+        found = [str(job["id"]) for job in listed if is_active(job)]
+        own = [] if self.is_listed else [self.job_id]
+        for job_id in dict.fromkeys([*found, *own]):
+            await self.end(client, job_id)
+
+    @abstractmethod
+    async def end(self, client: BatchLinuxClient, job_id: str) -> None:
+        """End a job, because the task itself was ended, and log it."""
 
 
 @cache

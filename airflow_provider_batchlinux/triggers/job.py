@@ -96,15 +96,15 @@ class BatchLinuxJobTrigger(BatchLinuxSubmittedTrigger):
         """What a cancellation that failed leaves behind."""
         return f"Job {self.job_id!r} could not be ended and may go on"
 
-    async def cancel(self, client: BatchLinuxClient) -> None:
-        """End the job, and keep what is done unless nothing can go on from it."""
+    async def end(self, client: BatchLinuxClient, job_id: str) -> None:
+        """End a job, and keep what is done unless nothing can go on from it."""
         from airflow_provider_batchlinux.client.tasks.secrets import delete_secrets, secrets_of
 
-        secrets = await secrets_of(client, self.job_id) if self.has_secrets else None
+        secrets = await secrets_of(client, job_id) if self.has_secrets else None
         deletes = self.deletes and not self.marked_success
-        await (client.delete_job(self.job_id) if deletes else client.end_job(self.job_id))
+        await (client.delete_job(job_id) if deletes else client.end_job(job_id))
         await delete_secrets(secrets, storage_access())
-        self.log.info("Ended job %r, because its Airflow task was ended.", self.job_id)
+        self.log.info("Ended job %r, because its Airflow task was ended.", job_id)
 
 
 class BatchLinuxJobOutcomeTrigger(BatchLinuxTrigger):

@@ -102,26 +102,26 @@ class BatchLinuxTaskTrigger(BatchLinuxSubmittedTrigger):
             self.output_limit = None
         await super().on_kill()
 
-    async def cancel(self, client: BatchLinuxClient) -> None:
-        """Terminate the command."""
+    async def end(self, client: BatchLinuxClient, job_id: str) -> None:
+        """Terminate the command of a job."""
         from airflow_provider_batchlinux.client.tasks.secrets import delete_secrets, secrets_of
         from airflow_provider_batchlinux.client.tasks.tasks import abandon_task
         from airflow_provider_batchlinux.core.tasks.output import Progress
 
-        secrets = await secrets_of(client, self.job_id) if self.has_secrets else None
+        secrets = await secrets_of(client, job_id) if self.has_secrets else None
         if self.shown is None:
             shown = await self._memory().load()
             self.shown = shown if isinstance(shown, Mapping) else None
         await abandon_task(
             client,
-            self.job_id,
+            job_id,
             self.delete_job,
             is_killed=self.is_killed,
             output_limit=self.output_limit,
             progress=Progress.of(self.shown),
         )
         await delete_secrets(secrets, storage_access())
-        self.log.info("Terminated job %r, because its Airflow task was ended.", self.job_id)
+        self.log.info("Terminated job %r, because its Airflow task was ended.", job_id)
 
     def _memory(self) -> TriggerMemory:
         return TriggerMemory(getattr(self, "task_instance", None), OUTPUT_KEY)

@@ -11,6 +11,7 @@ from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient, open_
 from airflow_provider_batchlinux.client.storage.access import StorageAccess
 from airflow_provider_batchlinux.client.tasks.jobs import Submission, submit_task
 from airflow_provider_batchlinux.client.transport.fan_out import fan_out
+from airflow_provider_batchlinux.core.tasks.job import Tries
 from airflow_provider_batchlinux.core.tasks.spec.job import Command, JobSpec
 from airflow_provider_batchlinux.core.tasks.spec.task import TaskSpec
 from airflow_provider_batchlinux.core.tasks.task import TASK_ID
@@ -166,9 +167,7 @@ async def _jobs(account: Account, number: int) -> list[str]:
 async def _submit(client: BatchLinuxClient, name: str, command: str) -> str:
     spec = JobSpec(POOL, {TASK_ID: Command(TaskSpec(command=command))})
     storage = StorageAccess(storage_settings)
-    submission = Submission(
-        spec=spec, id_stem=f"af-{name}-t", try_number=1, token=name, owner={}, storage=storage
-    )
+    submission = Submission(spec=spec, tries=Tries(f"af-{name}-t", 1), token=name, owner={}, storage=storage)
     return await submit_task(client, submission)
 
 

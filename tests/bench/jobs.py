@@ -22,6 +22,7 @@ from airflow_provider_batchlinux.client.tasks.many import ManySubmission, submit
 from airflow_provider_batchlinux.client.waits.loop import WaitSchedule, wait_for
 from airflow_provider_batchlinux.core.functions.call import COMMAND, RESULT_FILE
 from airflow_provider_batchlinux.core.pools.readiness.policy import ReadinessPolicy
+from airflow_provider_batchlinux.core.tasks.job import Tries
 from airflow_provider_batchlinux.core.tasks.spec.job import Command, JobSpec
 from airflow_provider_batchlinux.core.tasks.spec.task import TaskSpec
 from airflow_provider_batchlinux.core.tasks.task import TASK_FIELDS, TaskSnapshot
@@ -210,15 +211,14 @@ async def _submit(account: Account) -> float:
     commands = {f"{index:05}": Command(TaskSpec(command="true")) for index in range(SUBMITTED)}
     submission = ManySubmission(
         spec=JobSpec(POOL, commands),
-        id_stem="af-many-t",
-        try_number=1,
+        tries=Tries("af-many-t", 1),
         token="many",
         owner={},
         storage=StorageAccess(storage_settings),
     )
     async with open_client(account.settings) as client:
         began = time.monotonic()
-        found = await submit_job(client, submission, lambda _job_id: None)
+        found = await submit_job(client, submission)
         assert found.total == SUBMITTED
         return time.monotonic() - began
 

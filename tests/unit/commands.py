@@ -81,9 +81,10 @@ def state_of(account: BatchAccount, job_id: str) -> str:
     return account.hook.run(get)
 
 
-def finish_job(run: TaskRun, **options: Any) -> TaskRun:
+def finish_job(run: TaskRun, *, try_number: int = 1, **options: Any) -> TaskRun:
     assert run.deferral is not None
-    return resume_task(job_operator(deferrable=True, **options), run, run_trigger(run.deferral))
+    event = run_trigger(run.deferral)
+    return resume_task(job_operator(deferrable=True, **options), run, event, try_number=try_number)
 
 
 def counts_of(account: BatchAccount, job_id: str) -> TaskCounts:

@@ -15,7 +15,12 @@ from airflow_provider_batchlinux.client.api.files import node_file_tail
 from airflow_provider_batchlinux.client.tasks.obstacles import LOOK_EVERY, PoolObstacle
 from airflow_provider_batchlinux.client.tasks.results import output_end
 from airflow_provider_batchlinux.core.tasks.exit_codes import ending_of
-from airflow_provider_batchlinux.core.tasks.job import ENDING_JOB_STATES, job_state, why_never_starts
+from airflow_provider_batchlinux.core.tasks.job import (
+    ENDING_JOB_STATES,
+    job_state,
+    why_never_starts,
+    why_paused,
+)
 from airflow_provider_batchlinux.core.tasks.plan import blocked_tasks, starts_of
 from airflow_provider_batchlinux.core.tasks.records import TaskCounts, progress_text
 from airflow_provider_batchlinux.core.tasks.spec.exit_codes import ENDS_WELL, Ending
@@ -160,6 +165,9 @@ class JobWait:
             self._note = f"What is left waits for commands that have failed{self._or_missing * is_quiet}."
             if is_quiet and not self.knows_total and not await self._are_blocked(is_quiet=False):
                 return False  # who has made the job may add them later
+        elif job is not None and (paused := why_paused(self.job_id, job)):
+            self._note = paused
+            return False
         else:
             unprepared = await self._unprepared() if self.prepares else None
             obstacle = await self._obstacle.newest() if self.pool_id and not unprepared else None

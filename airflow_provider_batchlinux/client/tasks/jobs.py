@@ -11,6 +11,7 @@ from typing import Any
 
 from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
 from airflow_provider_batchlinux.client.storage.access import StorageAccess
+from airflow_provider_batchlinux.client.tasks.results import settle
 from airflow_provider_batchlinux.client.tasks.secrets import delete_secrets, secrets_mark, secrets_of
 from airflow_provider_batchlinux.client.transport.fan_out import fan_out
 from airflow_provider_batchlinux.client.waits.loop import WaitSchedule, wait_for
@@ -26,7 +27,7 @@ from airflow_provider_batchlinux.core.pool_metadata import (
 from airflow_provider_batchlinux.core.storage.grants import Grant
 from airflow_provider_batchlinux.core.tasks.cleanup import DeleteJob
 from airflow_provider_batchlinux.core.tasks.exit_codes import ending_of
-from airflow_provider_batchlinux.core.tasks.job import ENDING_JOB_STATES, job_state
+from airflow_provider_batchlinux.core.tasks.job import Tries, is_active, job_state
 from airflow_provider_batchlinux.core.tasks.spec.exit_codes import ENDS_WELL, Ending
 from airflow_provider_batchlinux.core.tasks.spec.job import JobSpec
 from airflow_provider_batchlinux.core.tasks.task import TASK_ID, TaskOutcome, task_outcome
@@ -37,6 +38,7 @@ log = logging.getLogger(__name__)
 _POLL_INTERVAL = 2.0
 _MAX_CONCURRENCY = 8
 _TERMINATE = "terminatejob"
+_FAILED = "state eq 'completed' and executionInfo/result eq 'failure'"
 _OLD_JOB_LIMIT = 600.0
 """Seconds to wait for the deletion of an old job with the same id."""
 
@@ -47,9 +49,8 @@ class Submission:
     A job to submit.
 
     :param spec: the job with its commands.
-    :param id_stem: the prefix of the job ids of all tries of the task instance.
-    :param try_number: the number of the try. It is part of the job id, so that a new
-        try never reads an old result.
+    :param tries: the try, whose number is part of the job id, so that a new try never reads an old result;
+        and the earlier ones whose jobs count.
     :param token: unique to this submission. If a job with this id exists, it shows whether
         this submission created it.
     :param owner: the task instance that submits, for the metadata of the job.
@@ -61,8 +62,7 @@ class Submission:
     """
 
     spec: JobSpec
-    id_stem: str
-    try_number: int
+    tries: Tries
     token: str
     owner: Mapping[str, str]
     storage: StorageAccess
@@ -73,7 +73,7 @@ class Submission:
     @property
     def job_id(self) -> str:
         """The job id of this try."""
-        return f"{self.id_stem}{self.try_number}"
+        return self.tries.job_id
 
     @cached_property
     def blobs(self) -> dict[str, Grant]:
@@ -117,15 +117,15 @@ async def submit_task(client: BatchLinuxClient, submission: Submission) -> str:
     """
     Submit the command, or adopt the job of an earlier try that runs the same command; return the job id.
 
-    A command that has ended is adopted if it succeeded and its result was never read. All other jobs of
-    earlier tries are deleted. The job ends when its command has ended, and then holds no quota.
+    A command that has ended is adopted if it succeeded and its result was never read, or only by a try whose
+    worker was lost then. All other jobs of tries are retired. The job ends when its command has ended, and
+    then holds no quota.
 
     :raises BatchQuotaError: the account has too many active jobs.
     """
-    if submission.try_number > 1:
-        adopted = await _adopt_earlier(client, submission)
-        if adopted is not None:
-            return adopted
+    adopted = await _adopt_earlier(client, submission)
+    if adopted is not None:
+        return adopted
     # First: what storage refuses makes no job.
     urls = await submission.urls(submission.spec.commands[TASK_ID].task.grants())
     await create_job(client, submission, urls)
@@ -150,20 +150,42 @@ class _JobGoneWait:
 
 
 async def _adopt_earlier(client: BatchLinuxClient, submission: Submission) -> str | None:
-    adopted = None
-    for job in await client.find_jobs(submission.id_stem):
-        job_id = str(job["id"])
-        if adopted is None and (status := await _adoptable(client, submission, job)):
+    adopted, tries = None, submission.tries
+    for job in await client.find_jobs(tries.id_stem):
+        job_id, number = str(job["id"]), tries.number_of(job)
+        may_count = adopted is None and tries.number > 1 and tries.counts(job)
+        if may_count and (status := await _adoptable(client, submission, job)):
             log.info("Job %r of an earlier try %s", job_id, status)
             adopted = job_id
             # Its worker may have been lost before it said so.
             if job_state(job) == "active" and job.get("onAllTasksComplete") != _TERMINATE:
                 await end_with_commands(client, job_id)
-        elif job_id != submission.job_id:
-            log.info("Deleting job %r, which an earlier try left.", job_id)
-            await delete_secrets(metadata_of(job).get(SECRETS_KEY), submission.storage)
-            await client.delete_job(job_id)
+        elif number is not None:
+            await retire(client, submission, job)
     return adopted
+
+
+async def retire(client: BatchLinuxClient, submission: Submission, job: Mapping[str, Any]) -> None:
+    """
+    Delete a job of another try, of which nothing is left to read, with its secrets.
+
+    A job that ``delete_job`` is to keep is ended instead, and no try reads it again.
+    """
+    job_id = str(job["id"])
+    if job_id == submission.job_id or job_state(job) == "deleting":
+        return  # create_job replaces its own
+    await delete_secrets(metadata_of(job).get(SECRETS_KEY), submission.storage)
+    if submission.delete_job != "always":
+        # A command that has failed is kept for inspection; one that never ended shows nothing.
+        where = _FAILED if submission.delete_job == "on_success" else None
+        has_any = await client.read_tasks(job_id, dict, where=where, select=["id"], most=1)
+        if has_any and (SETTLED_KEY in metadata_of(job) or await settle(client, job_id)):
+            if is_active(job):
+                log.info("Ending job %r, which an earlier try left.", job_id)
+                await client.end_job(job_id)
+            return
+    log.info("Deleting job %r, which an earlier try left.", job_id)
+    await client.delete_job(job_id)
 
 
 async def _adoptable(client: BatchLinuxClient, submission: Submission, job: Mapping[str, Any]) -> str | None:
@@ -175,10 +197,9 @@ async def _adoptable(client: BatchLinuxClient, submission: Submission, job: Mapp
     if task is None:
         return None
     if task_outcome(task) is TaskOutcome.STILL_RUNNING:
-        is_ending = job_state(job) in ENDING_JOB_STATES
-        return None if is_ending else "still runs the same command; going on with it."
+        return "still runs the same command; going on with it." if is_active(job) else None
     ends_well = ending_of(task, submission.exit_codes) in ENDS_WELL
-    if ends_well and SETTLED_KEY not in marks and not submission.rerun_finished:
+    if ends_well and not submission.rerun_finished:
         return "has run the same command with success; its result was never read, and is read now."
     return None
 

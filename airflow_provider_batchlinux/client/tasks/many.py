@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -14,13 +14,13 @@ from airflow_provider_batchlinux.client.tasks.jobs import (
     create_job,
     delete_empty_job,
     end_with_commands,
+    retire,
 )
 from airflow_provider_batchlinux.client.tasks.secrets import delete_secrets, secrets_mark
 from airflow_provider_batchlinux.client.transport.fan_out import fan_out
 from airflow_provider_batchlinux.core.pool_metadata import (
     FINGERPRINT_KEY,
     SECRETS_KEY,
-    SETTLED_KEY,
     SUBMISSION_KEY,
     TASKS_KEY,
     metadata_of,
@@ -28,7 +28,7 @@ from airflow_provider_batchlinux.core.pool_metadata import (
 )
 from airflow_provider_batchlinux.core.secrets import without_signatures
 from airflow_provider_batchlinux.core.storage.grants import Grant
-from airflow_provider_batchlinux.core.tasks.job import job_state
+from airflow_provider_batchlinux.core.tasks.job import Tries, is_active, job_state
 from airflow_provider_batchlinux.core.tasks.plan import (
     MOST_IN_COLLECTION,
     EarlierJob,
@@ -73,7 +73,8 @@ class ManySubmission(Submission):
 
     def going_on(self, job_id: str, token: str) -> ManySubmission:
         """Return the submission of more commands to the job of an earlier try."""
-        return replace(self, try_number=int(job_id[len(self.id_stem) :]), token=token)
+        tries = replace(self.tries, number=int(job_id[len(self.tries.id_stem) :]))
+        return replace(self, tries=tries, token=token)
 
 
 @dataclass(frozen=True)
@@ -93,9 +94,7 @@ class Submitted:
     starts: int = 0
 
 
-async def submit_job(
-    client: BatchLinuxClient, submission: ManySubmission, going_on: Callable[[str], None]
-) -> Submitted:
+async def submit_job(client: BatchLinuxClient, submission: ManySubmission) -> Submitted:
     """
     Submit the commands that have not succeeded in an earlier try.
 
@@ -103,7 +102,6 @@ async def submit_job(
     runs again. Other active jobs of earlier tries are ended. A new job ends with its last command, and then
     holds no quota.
 
-    :param going_on: called with the id of the job that is made, or goes on, before that.
     :raises BatchQuotaError: the account has too many active jobs.
     :raises BatchRequestError: the service has refused some commands. Nothing runs any more.
     """
@@ -111,7 +109,6 @@ async def submit_job(
     while True:
         found = await _found_jobs(client, submission)
         plan = await _plan(client, submission, found)
-        going_on(plan.job_id or submission.job_id)
         try:
             return await _carry_out(client, submission, found, plan)
         except BatchRequestError as error:
@@ -122,18 +119,21 @@ async def submit_job(
 
 
 async def _found_jobs(client: BatchLinuxClient, submission: ManySubmission) -> dict[str, Body]:
-    """Return the jobs of earlier tries, the latest first."""
-    if submission.try_number == 1:
-        return {}
-    own = [job for job in await client.find_jobs(submission.id_stem) if is_of_many(job)]
-    own.sort(key=lambda job: int(str(job["id"])[len(submission.id_stem) :] or 0), reverse=True)
+    """Return the jobs of earlier tries that count, the latest first. Others are retired."""
+    tries = submission.tries
+    jobs = await client.find_jobs(tries.id_stem)
+    found = of_many(jobs, tries) if tries.number > 1 else {}
+    for job in jobs:
+        if job["id"] not in found and tries.number_of(job) is not None:
+            await retire(client, submission, job)
+    return found
+
+
+def of_many(jobs: Iterable[Body], tries: Tries) -> dict[str, Body]:
+    """Return the jobs with many commands that count for a try, the latest first."""
+    own = [job for job in jobs if TASKS_KEY in metadata_of(job) and tries.counts(job)]
+    own.sort(key=lambda job: tries.number_of(job) or 0, reverse=True)
     return {str(job["id"]): job for job in own}
-
-
-def is_of_many(job: Body) -> bool:
-    """Return whether a job has many commands whose records are not settled yet."""
-    marks = metadata_of(job)
-    return TASKS_KEY in marks and SETTLED_KEY not in marks and job_state(job) != "deleting"
 
 
 async def _plan(client: BatchLinuxClient, submission: ManySubmission, found: Mapping[str, Body]) -> RerunPlan:
@@ -212,12 +212,12 @@ async def _go_on(
 async def _retire(
     client: BatchLinuxClient, submission: Submission, job_id: str, job: Body, *, is_needed: bool
 ) -> None:
-    """End a job of an earlier try, or delete it if nothing is left to read of it."""
-    await delete_secrets(metadata_of(job).get(SECRETS_KEY), submission.storage)
+    """End a job of an earlier try, or retire it if nothing is left to read of it."""
     if not is_needed:
-        log.info("Deleting job %r, in which an earlier try has finished nothing.", job_id)
-        await client.delete_job(job_id)
-    elif job_state(job) == "active":
+        await retire(client, submission, job)
+        return
+    await delete_secrets(metadata_of(job).get(SECRETS_KEY), submission.storage)
+    if is_active(job):
         log.info("Ending job %r, which an earlier try left.", job_id)
         await client.end_job(job_id)
 

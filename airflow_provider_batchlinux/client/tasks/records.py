@@ -10,23 +10,25 @@ from functools import partial
 from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
 from airflow_provider_batchlinux.client.api.calls import Body
 from airflow_provider_batchlinux.client.storage.access import StorageAccess
-from airflow_provider_batchlinux.client.tasks.many import is_of_many
+from airflow_provider_batchlinux.client.tasks.many import of_many
 from airflow_provider_batchlinux.client.tasks.results import (
     MAX_RESULT_SIZE,
     clean_up,
+    mark_read,
     output_end,
     read_file,
 )
 from airflow_provider_batchlinux.client.tasks.secrets import delete_secrets
 from airflow_provider_batchlinux.client.transport.fan_out import fan_out
 from airflow_provider_batchlinux.core.pool_metadata import SECRETS_KEY, metadata_of
-from airflow_provider_batchlinux.core.tasks.job import job_state
+from airflow_provider_batchlinux.core.tasks.job import Tries, is_active
 from airflow_provider_batchlinux.core.tasks.reading import TaskReading, read_mark
 from airflow_provider_batchlinux.core.tasks.records import TaskRecord, ordered_records
 from airflow_provider_batchlinux.core.tasks.result import parse_result
+from airflow_provider_batchlinux.core.tasks.spec.job import MANAGER_ID
 from airflow_provider_batchlinux.core.tasks.task import TASK_FIELDS, TaskSnapshot
 from airflow_provider_batchlinux.core.text import counted, joined
-from airflow_provider_batchlinux.exceptions import BatchLinuxError
+from airflow_provider_batchlinux.exceptions import BatchLinuxError, TaskFailedError
 
 log = logging.getLogger(__name__)
 
@@ -50,29 +52,31 @@ class JobsOfTries:
     async def end(self, client: BatchLinuxClient, storage: StorageAccess) -> None:
         """End what may still run, and delete the secrets."""
         for job_id, job in self.bodies.items():
-            if job_state(job) == "active":
+            if is_active(job):
                 await client.end_job(job_id)
             await delete_secrets(metadata_of(job).get(SECRETS_KEY), storage)
 
-    async def close(self, client: BatchLinuxClient, *, delete: bool, settle: bool) -> None:
-        """
-        Delete the jobs, or mark them as ones of which nothing is left to read.
+    def require(self, job_id: str | None, records: Sequence[TaskRecord], *, has_manager: bool) -> None:
+        """Raise TaskFailedError if a job that was waited for is not there any more, or not its manager."""
+        managed = {record.job_id for record in records if record.task_id == MANAGER_ID}
+        if job_id is not None and job_id not in (managed if has_manager else self.bodies):
+            msg = f"Job {job_id!r}, or its manager, was deleted before its records were read."
+            raise TaskFailedError(msg)
 
-        :param settle: whether jobs that are kept are marked. Otherwise a retry goes on from them.
-        """
+    async def mark_read(self, client: BatchLinuxClient, try_number: int) -> None:
+        """Mark the jobs before the task succeeds, so that it runs all commands again once it is cleared."""
         for job_id in self.bodies:
-            await clean_up(client, job_id, delete=delete, settle=settle)
+            await mark_read(client, job_id, try_number)
+
+    async def delete(self, client: BatchLinuxClient) -> None:
+        """Delete the jobs; log a warning for each that the service refuses to delete."""
+        for job_id in self.bodies:
+            await clean_up(client, job_id, delete=True, settle=False)
 
 
-async def jobs_of_tries(client: BatchLinuxClient, id_stem: str) -> JobsOfTries:
-    """
-    Return the jobs in which the commands of a task instance ran.
-
-    :param id_stem: the prefix of the ids of the jobs of all its tries.
-    """
-    found = [job for job in await client.find_jobs(id_stem) if is_of_many(job)]
-    found.sort(key=lambda job: int(str(job["id"])[len(id_stem) :] or 0), reverse=True)
-    return JobsOfTries({str(job["id"]): job for job in found})
+async def jobs_of_tries(client: BatchLinuxClient, tries: Tries) -> JobsOfTries:
+    """Return the jobs in which the commands of a task instance ran, as far as they count for this try."""
+    return JobsOfTries(of_many(await client.find_jobs(tries.id_stem), tries))
 
 
 @dataclass(frozen=True)
@@ -85,12 +89,19 @@ class CommandList:
     :param shared: how a task is read of which nothing else is known.
     :param submitted: how many were submitted; ``None`` if that is unknown, as with a manager, which adds
         others.
+    :param is_known: whether the list could be read; otherwise it is the tasks in the jobs that have a digest.
     """
 
     tasks: Mapping[str, TaskReading]
     digests: Callable[[], Mapping[str, str]]
     shared: TaskReading
     submitted: int | None
+    is_known: bool = True
+
+    def counts(self, task_id: str, digest: str | None) -> bool:
+        """Return whether a task is one of the commands that were submitted, as far as that is known."""
+        is_ours = task_id in self.tasks or self.submitted is not None
+        return is_ours or (not self.is_known and digest is not None)
 
     def reading_of(self, task_id: str, digest: str | None, sent: TaskReading | None) -> TaskReading | None:
         """
@@ -140,7 +151,7 @@ async def read_records(
         for record in await client.read_tasks(job_id, partial(read, job_id), select=_FIELDS):
             # Of earlier jobs with a manager, other tasks than the commands have no meaning any more.
             if record.task_id not in found and (
-                record.task_id in tasks or number == 0 or commands.submitted is not None
+                number == 0 or commands.counts(record.task_id, record.digest)
             ):
                 found[record.task_id] = record
     records, unsent = ordered_records(list(tasks), found, commands.submitted)

@@ -10,7 +10,12 @@ from typing import Any
 
 from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
 from airflow_provider_batchlinux.client.api.files import task_file_tail
-from airflow_provider_batchlinux.core.pool_metadata import SETTLED_KEY, metadata_of
+from airflow_provider_batchlinux.core.pool_metadata import (
+    READ_KEY,
+    SETTLED_KEY,
+    metadata_of,
+    rest_metadata,
+)
 from airflow_provider_batchlinux.core.tasks.cleanup import DeleteJob
 from airflow_provider_batchlinux.core.tasks.exit_codes import ending_of
 from airflow_provider_batchlinux.core.tasks.output import Progress, first_to_read
@@ -257,11 +262,40 @@ async def clean_up(client: BatchLinuxClient, job_id: str, *, delete: bool, settl
     if not settle:
         return
     try:
-        job = await client.find_job(job_id)
-        if job is None:
-            return
-        marks = {**metadata_of(job), SETTLED_KEY: "true"}
-        metadata = [{"name": name, "value": value} for name, value in marks.items()]
-        await client.update_job(job_id, {"metadata": metadata})
+        await _mark(client, job_id, SETTLED_KEY, "true")
     except BatchLinuxError as error:
         log.warning("Job %r could not be marked as read; a retry may adopt it: %s", job_id, error)
+
+
+async def mark_read(client: BatchLinuxClient, job_id: str, try_number: int) -> None:
+    """
+    Mark a job before its task succeeds: what it has done counts for retries, not once the task is cleared.
+
+    :raises BatchUnreachableError: the service does not answer. A retry reads the results again.
+    """
+    try:
+        await _mark(client, job_id, READ_KEY, str(try_number))
+    except BatchRequestError as error:
+        # Whether the service lets a job be changed that has ended is not documented.
+        log.warning(
+            "Job %r could not be marked as read. Unless it is deleted, a clear of the task finds it done: %s",
+            job_id,
+            error,
+        )
+
+
+async def settle(client: BatchLinuxClient, job_id: str) -> bool:
+    """Mark a job as one of which nothing is left to read; return whether the service has taken that."""
+    try:
+        await _mark(client, job_id, SETTLED_KEY, "true")
+    except BatchRequestError as error:
+        log.warning("Job %r could not be marked as read: %s", job_id, error)
+        return False
+    return True
+
+
+async def _mark(client: BatchLinuxClient, job_id: str, key: str, value: str) -> None:
+    job = await client.find_job(job_id)
+    if job is not None:
+        marks = {**metadata_of(job), key: value}
+        await client.update_job(job_id, {"metadata": rest_metadata(marks)})

@@ -15,7 +15,7 @@ from airflow_provider_batchlinux.client.tasks.obstacles import LOOK_EVERY, PoolO
 from airflow_provider_batchlinux.client.tasks.output import OutputFollower
 from airflow_provider_batchlinux.client.tasks.results import show_output
 from airflow_provider_batchlinux.core.tasks.cleanup import DeleteJob
-from airflow_provider_batchlinux.core.tasks.job import why_never_starts
+from airflow_provider_batchlinux.core.tasks.job import why_never_starts, why_paused
 from airflow_provider_batchlinux.core.tasks.output import Progress
 from airflow_provider_batchlinux.core.tasks.task import (
     NOT_STARTED,
@@ -53,6 +53,7 @@ class TaskWait:
     clock: Callable[[], float] = time.time
     status: str = field(default="", init=False)
     _has_started: bool = field(default=False, init=False)
+    _paused: str | None = field(default=None, init=False)
     _follower: OutputFollower | None = field(default=None, init=False)
 
     @cached_property
@@ -109,7 +110,8 @@ class TaskWait:
             if job is not None and (reason := why_never_starts(self.job_id, job)):
                 msg = f"{obstacle.what} cannot run: {reason}."
                 raise TaskFailedError(msg)
-        return await obstacle.newest(is_urgent=is_urgent)
+            self._paused = why_paused(self.job_id, job) if job is not None else None
+        return self._paused or await obstacle.newest(is_urgent=is_urgent)
 
 
 async def abandon_task(

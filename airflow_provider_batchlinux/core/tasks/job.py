@@ -1,9 +1,12 @@
-"""What the state of a command's job means; imports only the standard library."""
+"""What the state of a command's job means, and for which tries of its task it counts."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
+
+from airflow_provider_batchlinux.core.pool_metadata import READ_KEY, SETTLED_KEY, metadata_of
 
 JOB_FIELDS = ("id", "state", "poolInfo", "metadata", "onAllTasksComplete", "executionInfo")
 """What is asked of a job."""
@@ -18,6 +21,56 @@ _ENDED_ITSELF = ("alltaskscomplete", "alltaskscompleted")
 def job_state(job: Mapping[str, Any]) -> str:
     """Return the state of a job, given its REST body."""
     return str(job.get("state") or "").lower()
+
+
+def is_active(job: Mapping[str, Any]) -> bool:
+    """Return whether a job may still start commands, at once or when it is enabled again."""
+    return job_state(job) not in ENDING_JOB_STATES
+
+
+def why_paused(job_id: str, job: Mapping[str, Any]) -> str | None:
+    """Return that a job starts nothing because it was disabled, as a sentence; ``None`` if it was not."""
+    state = job_state(job)
+    if state not in ("disabling", "disabled"):
+        return None
+    return f"Job {job_id!r} is {state}, and starts nothing until it is enabled."
+
+
+@dataclass(frozen=True)
+class Tries:
+    """
+    The tries of a task instance whose jobs count for one of them.
+
+    :param id_stem: the prefix of the ids of the jobs of all its tries; their numbers follow.
+    :param number: that try.
+    :param first: the first try since the task was cleared.
+    """
+
+    id_stem: str
+    number: int
+    first: int = 1
+
+    @property
+    def job_id(self) -> str:
+        """The id of the job of this try."""
+        return f"{self.id_stem}{self.number}"
+
+    def number_of(self, job: Mapping[str, Any]) -> int | None:
+        """Return which try has made a job; ``None`` if none has."""
+        suffix = str(job["id"])[len(self.id_stem) :]
+        return int(suffix) if suffix.isdecimal() else None
+
+    def counts(self, job: Mapping[str, Any]) -> bool:
+        """
+        Return whether a job of this or an earlier try counts: what it has done need not be done again.
+
+        Jobs of later tries are of a Dag run that was deleted and made again under the same id.
+        """
+        marks, number = metadata_of(job), self.number_of(job)
+        if number is None or number > self.number or SETTLED_KEY in marks or job_state(job) == "deleting":
+            return False
+        read_by = marks.get(READ_KEY)
+        return read_by is None or (read_by.isdecimal() and int(read_by) >= self.first)
 
 
 def why_never_starts(job_id: str, job: Mapping[str, Any]) -> str | None:

@@ -96,7 +96,7 @@ def test_secrets_that_a_retry_adds_are_deleted_at_the_end_too(storage: Storage, 
     assert first.deferral is not None
     assert len(private.names()) == 2
     loop.go.touch()
-    done = finish_job(second, tasks=tasks)
+    done = finish_job(second, tasks=tasks, try_number=2)
 
     assert done.state == "success", done.error
     eventually(lambda: private.names() == [])

@@ -71,7 +71,7 @@ def test_the_job_of_a_lost_worker_goes_on_and_runs_again_what_failed_in_it(
     second = run_task(job_operator(tasks=tasks, deferrable=True), try_number=2)
     assert job_of(second) == job_of(first)
     loop.go.touch()
-    done = finish_job(second, tasks=tasks)
+    done = finish_job(second, tasks=tasks, try_number=2)
 
     assert (done.state, runs.seen(), len(loop.pids())) == ("success", ["a", "b", "b"], 1)
     assert {record["job_id"] for record in done.result["records"]} == {job_of(first)}

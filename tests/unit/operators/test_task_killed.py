@@ -49,7 +49,7 @@ class Kill:
 
 
 def run(command: str, task_id: str, try_number: int) -> TaskRun:
-    work = operator(command, task_id=task_id, result_file="r.json")
+    work = operator(command, task_id=task_id, result_file="r.json", retries=RETRIED["max_tries"])
     return run_task(work, try_number=try_number, api=ExecutionApi(resume=RETRIED))
 
 

@@ -16,7 +16,7 @@ from airflow_provider_batchlinux.exceptions import (
     BatchUnreachableError,
     TaskFailedError,
 )
-from tests.airflow_harness import run_task, run_trigger
+from tests.airflow_harness import ExecutionApi, run_task, run_trigger
 from tests.batch_account import BatchAccount, eventually
 from tests.chaos import PAGE, ChaosProxy, Fault, Script, answer_of, chaos_proxy, error_of, instead, no_fault
 from tests.unit.commands import defer, finish, job_of, operator
@@ -61,10 +61,11 @@ class Work:
     def runs(self) -> int:
         return len(self._runs.read_text().splitlines())
 
-    def run(self, *, try_number: int = 1, **options: Any) -> Any:
+    def run(self, *, try_number: int = 1, cleared_after: int = 0, **options: Any) -> Any:
         options = {"result_file": "r.json", **options}
         self._gate.touch()
-        return run_task(operator(self.command, **options), try_number=try_number)
+        api = ExecutionApi(resume={"max_tries": cleared_after})
+        return run_task(operator(self.command, **options), try_number=try_number, api=api)
 
     def defer(self, **options: Any) -> Any:
         deferred = defer(self.command, **options)
@@ -130,7 +131,7 @@ class TestNotReadableNow:
     def test_a_result_that_was_read_is_not_read_twice(self, work: Work) -> None:
         work.run(delete_job="never")
 
-        assert work.run(try_number=2).state == "success"
+        assert work.run(try_number=2, cleared_after=1).state == "success"
         assert work.runs == 2
 
     def test_a_failed_command_whose_output_is_not_available_fails_and_keeps_its_job(
@@ -160,7 +161,7 @@ class TestRefusedDeletion:
         assert (first.state, first.result["result"]) == ("success", [7])
         assert "is no longer needed, but could not be deleted: Could not delete job" in first.log
         proxy.choose = no_fault
-        assert work.run(try_number=2).state == "success"
+        assert work.run(try_number=2, cleared_after=1).state == "success"
         assert work.runs == 2
 
     def test_a_failed_command_keeps_its_own_error(self, account: BatchAccount, work: Work) -> None:

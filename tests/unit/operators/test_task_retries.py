@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from airflow_provider_batchlinux.exceptions import BatchRequestError
-from tests.airflow_harness import run_task
+from tests.airflow_harness import ExecutionApi, run_task
 from tests.batch_account import BatchAccount, eventually
 from tests.conftest import set_connection
 from tests.unit.commands import defer, finish, job_of, operator
@@ -92,7 +92,10 @@ class TestRetry:
         eventually(lambda: not loop.runs())
 
     def test_every_try_has_a_job_of_its_own(self):
-        runs = [run_task(operator("true", delete_job="never"), try_number=number) for number in (1, 2)]
+        runs = [
+            run_task(operator("true", delete_job="never"), try_number=number, api=api)
+            for number, api in ((1, None), (2, ExecutionApi(resume={"max_tries": 1})))  # it was cleared
+        ]
 
         ids = [run.result["job_id"] for run in runs]
         assert ids[0].endswith("-t1")

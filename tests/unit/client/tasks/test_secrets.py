@@ -14,6 +14,7 @@ from airflow_provider_batchlinux.client.tasks.many import ManySubmission
 from airflow_provider_batchlinux.client.tasks.secrets import delete_secrets, secrets_mark
 from airflow_provider_batchlinux.core.storage.grants import Grant
 from airflow_provider_batchlinux.core.storage.locations import StorageLocation, parse_location
+from airflow_provider_batchlinux.core.tasks.job import Tries
 from airflow_provider_batchlinux.core.tasks.spec.job import Command, JobSpec
 from airflow_provider_batchlinux.core.tasks.spec.task import TaskSpec
 
@@ -54,7 +55,7 @@ def test_hundreds_of_secrets_are_each_put_named_in_few_words_and_deleted() -> No
         )
         for number in range(900)
     }
-    submission = ManySubmission(JobSpec("etl", commands), "job-t", 1, "token-7", {}, storage)
+    submission = ManySubmission(JobSpec("etl", commands), Tries("job-t", 1), "token-7", {}, storage)
 
     async def sent() -> None:
         await submission.put_secrets()
