@@ -38,9 +38,10 @@ def test_three_users_see_what_they_may(airflow: Standalone, runs: Runs) -> None:
     assert get(airflow, None, "/").status_code == 401
     assert get(airflow, "nob", "/").status_code == 403
     ours = {"nightly-etl", "broken-start", "forgotten"}
-    assert set(pools(airflow, "vic")) == ours
+    # Other tests make pools by Dags, too, which all may read.
+    assert pools(airflow, "vic").keys() & {*ours, "hostile"} == ours
     seen = pools(airflow, "ann")
-    assert set(seen) == {*ours, "hostile"}
+    assert seen.keys() >= {*ours, "hostile"}
     assert (seen["nightly-etl"]["standing"], seen["hostile"]["standing"]) == ("live", "foreign")
 
 
