@@ -124,11 +124,8 @@ class ExecutionApi:
                 return httpx.Response(400, json={"detail": {"reason": "refused", "message": "not today"}})
             asked = request.url.params.get_list("run_ids")
             return httpx.Response(200, json=len(set(asked) & set(self.live_runs)))
-        if "/xcoms/" in path and path.endswith("/slice"):  # of another task, of whichever map index
-            key = path.split("/")[-2]
-            return httpx.Response(200, json=[self.xcoms[key]] if key in self.xcoms else [])
         if "/xcoms/" in path:
-            return self._answer_xcom(request.method, path.rsplit("/", 1)[-1], body)
+            return self._answer_xcom(request, path, body)
         if "/connections/" in path:
             return httpx.Response(404, json={"detail": {"reason": "not_found", "message": "no connection"}})
         if "/variables/" in path:
@@ -145,7 +142,17 @@ class ExecutionApi:
             return httpx.Response(200, json={"key": key, "value": self.variables[key]})
         return httpx.Response(404, json={"detail": {"reason": "not_found", "message": "no such Variable"}})
 
-    def _answer_xcom(self, method: str, key: str, body: Any) -> httpx.Response:
+    def _answer_xcom(self, request: httpx.Request, path: str, body: Any) -> httpx.Response:
+        if request.method == "HEAD":  # how many map indexes have it
+            return httpx.Response(200, headers={"Content-Range": "map_indexes 1"})
+        if path.endswith("/item/0"):
+            return httpx.Response(200, json=self.xcoms[path.split("/")[-3]])
+        if path.endswith("/slice"):  # of another task, of whichever map index
+            key = path.split("/")[-2]
+            return httpx.Response(200, json=[self.xcoms[key]] if key in self.xcoms else [])
+        return self._answer_one_xcom(request.method, path.rsplit("/", 1)[-1], body)
+
+    def _answer_one_xcom(self, method: str, key: str, body: Any) -> httpx.Response:
         if self.refusals:
             self.refusals -= 1
             return httpx.Response(400, json={"detail": {"reason": "refused", "message": "no XCom today"}})

@@ -130,7 +130,12 @@ class ParametersMixin(BaseOperator, Generic[R]):
         cls = self.request_class()
         given = {name: revealed(getattr(self, name)) for name in readers_of(cls)}
         given |= {name: self._rendered[name] for name, shown in self._shown.items() if given[name] is shown}
-        return read_request(cls, given)
+        try:
+            return read_request(cls, given)
+        except ValueError as error:
+            # All problems at once. A resumed task, which needs no files, had none with its parameters.
+            problems = missing_files(given.get("files"))
+            raise ValueError("\n".join([str(error), *problems])) from None
 
     @classmethod
     def partial(cls, **kwargs: Any) -> OperatorPartial:

@@ -157,9 +157,9 @@ def test_a_chat_is_told_which_item_failed_and_why(account, monkeypatch):
         item = check.unmap({"environment": {"DAY": "tue", "WRONG": "tue"}})
         item.pool_id = account.idle_pool(1)
         item.poll_interval = 0.05
-        run = run_task(item, map_index=1)
-        assert run.deferral is not None, run.error
-        ended = resume_task(item, run, run_trigger(run.deferral), map_index=1)
+        ended = run_task(item, map_index=1)
+        if ended.deferral is not None:  # the command is not over yet
+            ended = resume_task(item, ended, run_trigger(ended.deferral), map_index=1)
         [notifier] = item.on_failure_callback
         with pytest.raises(RuntimeError, match="403") as refusal:
             notifier.notify({})

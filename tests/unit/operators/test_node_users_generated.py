@@ -14,6 +14,7 @@ from airflow.sdk.log import mask_logs
 
 from airflow_provider_batchlinux.core.users.credentials import KeyDestination
 from airflow_provider_batchlinux.exceptions import BatchRequestError
+from airflow_provider_batchlinux.operators.node_users import BatchLinuxAddNodeUsersOperator
 from tests.airflow_harness import RUN_ID, TaskRun, dag_serializer, resume_task, run_task, run_trigger
 from tests.batch_account import BatchAccount
 from tests.unit.leases import lease
@@ -77,14 +78,22 @@ class TestKeys:
             pytest.param(KeyDestination("{base}/{{{{ run_id }}}}"), id="destination"),
         ],
     )
-    def test_the_path_is_templated_also_inside_a_destination(self, account, tmp_path, given: Any):
+    @pytest.mark.parametrize("is_mapped", [False, True], ids=["plain", "mapped"])
+    def test_the_path_is_templated_also_inside_a_destination(self, account, tmp_path, given, is_mapped):
         account.idle_pool(1, ssh=True)
         text = (given if isinstance(given, str) else given.file).format(base=tmp_path)
         place = text if isinstance(given, str) else KeyDestination(text)
 
-        run = run_task(add(generate_key=place))
+        if is_mapped:
+            with DAG("mapped", schedule=None):
+                operator = BatchLinuxAddNodeUsersOperator.partial(
+                    task_id="add", pool_id="etl", expires_in=3600, generate_key=place
+                ).expand(username=["etl"])
+            run = run_task(operator, map_index=0)
+        else:
+            run = run_task(add(generate_key=place))
 
-        assert run.state == "success"
+        assert run.state == "success", run.error
         assert (tmp_path / RUN_ID).is_file()
         assert not isinstance(place, KeyDestination) or place.file == text
 

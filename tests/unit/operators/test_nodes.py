@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from airflow.sdk import DAG, task
 
 from airflow_provider_batchlinux.exceptions import BatchRequestError, PoolNotReadyError
 from airflow_provider_batchlinux.operators.nodes import (
@@ -13,7 +14,7 @@ from airflow_provider_batchlinux.operators.nodes import (
     BatchLinuxReimageNodesOperator,
     BatchLinuxStartNodesOperator,
 )
-from tests.airflow_harness import resume_task, run_task, run_to_end, run_trigger
+from tests.airflow_harness import ExecutionApi, resume_task, run_task, run_to_end, run_trigger
 from tests.batch_account import BatchAccount
 from tests.delays import NODES_IDLE
 
@@ -52,6 +53,39 @@ def test_only_the_named_nodes_are_asked(account: BatchAccount) -> None:
 
     assert run.result["done"] == 1
     assert "has no nodes 'tvm-none'" in run.log
+    assert boots(account)[other] == before[other]
+
+
+@task
+def chosen_node(at: int) -> int:
+    return at
+
+
+@BOTH
+def test_the_nodes_that_mapped_tasks_have_chosen_are_asked(account: BatchAccount, deferrable: bool) -> None:
+    account.idle_pool(2)
+    before = boots(account)
+    chosen, other = before
+    with DAG("chosen", schedule=None):
+        node_ids = chosen_node.expand(at=[0])
+        operator = act(BatchLinuxRebootNodesOperator, node_ids=node_ids, deferrable=deferrable)
+
+    run = run_task(operator, api=ExecutionApi(xcoms={"return_value": chosen}))
+    if run.deferral is not None:
+        run = resume_task(operator, run, run_trigger(run.deferral))
+
+    assert run.result == {"pool_id": "etl", "done": 1, "gone": 0}
+    assert boots(account)[other] == before[other]
+
+
+def test_node_ids_may_be_text(account: BatchAccount) -> None:
+    account.idle_pool(2)
+    before = boots(account)
+    chosen, other = before
+
+    run = run_task(act(BatchLinuxRebootNodesOperator, node_ids="{{ params.ids }}", params={"ids": [chosen]}))
+
+    assert run.result["done"] == 1
     assert boots(account)[other] == before[other]
 
 

@@ -291,6 +291,18 @@ def test_a_choice_that_there_is_not_is_refused_with_the_choices(cls: Any, name: 
     assert repr(choices[0]) in problems[0], "The nearest choice is named."
 
 
+@each_parameter
+def test_a_state_of_nodes_that_there_is_not_is_refused_by_name(cls: Any, name: str, hint: Any) -> None:
+    if name != "states":
+        return
+
+    for value in (["idel"], '["idle", "idel"]'):
+        problems = read(cls, name, value)[1]
+
+        assert "idel" in problems[0]
+        assert "starttaskfailed" in problems[0], "The states are named."
+
+
 @pytest.mark.parametrize("cls", operators())
 def test_every_parameter_is_a_template_field_and_belongs_to_the_request(cls: Any) -> None:
     assert set(cls.template_fields) == set(hints_of(cls))

@@ -236,6 +236,32 @@ def test_an_xcom_inside_a_spec_object_is_read_when_the_task_runs_and_orders_the_
     assert run.state == "success", run.error
 
 
+@pytest.mark.parametrize(
+    ("returned", "problem"),
+    [
+        pytest.param("id -un", None, id="text"),
+        pytest.param(
+            {"command": "id -un"}, "start_task_elevated is for a start_task given as text", id="part"
+        ),
+    ],
+)
+def test_what_another_task_returns_is_judged_when_the_task_runs(account, returned, problem):
+    api = ExecutionApi(xcoms={"return_value": returned})
+    with DAG("computed", schedule=None):
+        built = EmptyOperator(task_id="built").output
+        task = create(pool_id="etl", start_task=built, start_task_elevated=True)
+
+    run = run_task(task, api=api)
+
+    assert task.upstream_task_ids == {"built"}
+    if problem is not None:
+        assert problem in run.message
+        return
+    assert run.state == "success", run.error
+    started = account.hook.run(lambda client: client.find_pool_body("etl"))["startTask"]
+    assert started["userIdentity"]["autoUser"]["elevationLevel"] == "admin"
+
+
 @pytest.mark.parametrize("mounts", ["{{ params.mounts }}", "{{ params.mounts | tojson }}"])
 def test_a_list_of_parts_may_be_a_template(account, mounts):
     params = {"mounts": [{"source": "10.0.0.1:/data", "path": "data"}]}

@@ -190,6 +190,20 @@ def test_templates_in_what_another_task_returned_are_not_rendered(account):
     assert SECRET not in run.everything_said.replace(repr(api.xcoms), "")
 
 
+def test_the_key_of_a_mount_that_another_task_returned_is_nowhere_else(account):
+    api = ExecutionApi(xcoms={"return_value": [{"mounts": [{**BLOB, "account_key": SECRET}]}]})
+    with DAG("mapped", schedule=None):
+        storage = EmptyOperator(task_id="storage").output
+        mapped = BatchLinuxCreatePoolOperator.partial(
+            task_id="create", pool_id="etl", image="ubuntu", vm_size="standard_d2s_v5"
+        ).expand(storage=storage)
+    run = run_task(mapped, map_index=0, api=api)
+
+    assert run.state == "success", run.error
+    assert run.rendered["storage"]["mounts"][0] == {**BLOB, "account_key": "***"}
+    assert SECRET not in run.everything_said.replace(repr(api.xcoms["return_value"]), "")
+
+
 @pytest.mark.parametrize("form", range(3), ids=["objects", "dicts", "body"])
 def test_no_problem_repeats_a_secret(account, form):
     parts = {**PARTS["a SAS token"], **PARTS["an account's password"]}

@@ -119,7 +119,8 @@ def test_the_log_of_the_worker_tells_what_the_deferral_for_room_told(
     ]
     assert "The quota of active jobs is full; waiting for room for up to 3600 s." in waiting.log
     assert "The quota of active jobs has room again" in submitted.log
-    assert submitted.deferral is not None
+    # The command may be over already.
+    assert submitted.state in ("deferred", "success"), submitted.error
     assert "on pool 'etl'." in submitted.log
 
 

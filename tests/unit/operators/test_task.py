@@ -180,7 +180,8 @@ class TestRefusals:
         done = run_task(operator("true", files={"large.bin": str(large)}))
 
         assert "large.bin (200000 bytes)" in done.message
-        assert account.requests() == []
+        # The last try looks for jobs that other tries may have left.
+        assert [request for request in account.requests() if not request.startswith("GET ")] == []
 
     def test_a_pool_that_does_not_exist_fails_in_words_and_leaves_no_job(self, account):
         done = run_task(operator("true", pool_id="nowhere"))

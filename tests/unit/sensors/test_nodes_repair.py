@@ -357,6 +357,17 @@ def test_a_template_that_says_no_removes_nothing(account, text):
     assert asked(account, "/removenodes") == 0
 
 
+def test_the_templates_inside_a_spec_object_are_rendered(account):
+    account.idle_pool(1)
+    account.put_node("unusable")
+    spec = RepairSpec(replace_unusable="{{ 1 == 1 }}", unusable_grace="{{ '0.001' }}", reboots="{{ 1 + 1 }}")  # type: ignore[arg-type]
+
+    run = run_to_end(sensor(repair=spec))
+
+    assert run.state == "success", run.error
+    assert asked(account, "/removenodes") == 1
+
+
 def test_a_size_that_was_asked_for_since_is_not_undone(account):
     account.idle_pool(3)
     account.put_node("unusable")

@@ -72,6 +72,13 @@ def body(*, state: str = "active", installation: str | None = "af", **marks: str
             "expired at 2026-11-22 09:00 UTC",
             id="kept, expired",
         ),
+        pytest.param({**RUN, "kept_until": AFTER}, None, None, id="kept after a failure"),
+        pytest.param(
+            {**RUN, "kept_until": BEFORE},
+            None,
+            "run 'today' of Dag 'etl' has ended",
+            id="kept after a failure for long enough",
+        ),
         pytest.param({}, None, None, id="no expiry, no run"),
         pytest.param(
             {**RUN, "expires_at": BEFORE},
@@ -144,12 +151,6 @@ def test_a_pool_that_every_run_has_released_is_deleted() -> None:
     sweep = sweep_of(pool, NOW, runs_have_ended=True)
     assert sweep is not None
     assert sweep.reason == "no Dag run uses it any more"
-
-
-def test_a_pool_that_is_kept_after_a_failure_waits_for_its_end() -> None:
-    (pool,) = owned_pools([body(**RUN, kept_until=AFTER)], ["af"])
-
-    assert sweep_of(pool, NOW, runs_have_ended=True) is None
 
 
 def test_more_runs_than_can_be_listed_are_not_forgotten() -> None:
