@@ -31,7 +31,7 @@ demo: $(VENV)/.ready ## Run two example Dags on the embedded service, log in ove
 
 # Three at a time: tests also wait, for programs that they start.
 test: $(VENV)/.ready ## Run all tests on two cores
-	$(BIN)/python -m pytest -q --numprocesses 3
+	$(BIN)/python -m pytest -q --numprocesses 2
 
 e2e: $(VENV)/.ready $(if $(DB),$(VENV)/.$(DB)) ## Run the Dags in `airflow standalone`, interrupt its processes (takes minutes); DB=postgres
 	E2E_DATABASE=$(or $(DB),sqlite) $(BIN)/python -m pytest -q tests/e2e
@@ -115,7 +115,7 @@ $(RELEASE)/.ready: pyproject.toml
 	touch $@
 
 floor: $(FLOOR)/.ready ## Run all tests with the oldest supported Airflow
-	$(FLOOR)/bin/python -m pytest -q --numprocesses 3
+	$(FLOOR)/bin/python -m pytest -q --numprocesses 2
 
 $(FLOOR)/.ready: requirements-floor.lock pyproject.toml airflow_provider_batchlinux/__init__.py
 	$(PYTHON) -m venv $(FLOOR)

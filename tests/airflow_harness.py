@@ -13,7 +13,7 @@ import uuid
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import cache
 from importlib import import_module
@@ -260,7 +260,10 @@ def run_to_end(operator: BaseOperator, *, try_number: int = 1) -> TaskRun:
     run = run_task(operator, try_number=try_number)
     if run.deferral is None:
         return run
-    return resume_task(operator, run, run_trigger(run.deferral), try_number=try_number)
+    with captured_log() as shown:
+        event = run_trigger(run.deferral)
+    ended = resume_task(operator, run, event, try_number=try_number)
+    return replace(ended, log="\n".join([*shown, ended.log]))
 
 
 def dag_serializer() -> Any:

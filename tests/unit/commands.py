@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
 from airflow_provider_batchlinux.core.tasks.records import TaskCounts
 from airflow_provider_batchlinux.operators.job import BatchLinuxJobOperator
 from airflow_provider_batchlinux.operators.task import BatchLinuxTaskOperator
-from tests.airflow_harness import TaskRun, resume_task, run_task, run_trigger
+from tests.airflow_harness import TaskRun, captured_log, resume_task, run_task, run_trigger
 from tests.batch_account import BatchAccount, eventually
 
 
@@ -44,7 +45,10 @@ def defer(command: str, *, try_number: int = 1, **options: object) -> TaskRun:
 
 def finish(run: TaskRun, **options: object) -> TaskRun:
     assert run.deferral is not None
-    return resume_task(operator("unused", deferrable=True, **options), run, run_trigger(run.deferral))
+    with captured_log() as shown:  # what the triggerer has shown, the worker does not repeat
+        event = run_trigger(run.deferral)
+    ended = resume_task(operator("unused", deferrable=True, **options), run, event)
+    return replace(ended, log="\n".join([*shown, ended.log]))
 
 
 def job_of(run: TaskRun) -> str:

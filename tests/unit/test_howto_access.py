@@ -11,7 +11,7 @@ import pytest
 
 from airflow_provider_batchlinux.operators.node_users import BatchLinuxAuditNodeUsersOperator
 from tests.airflow_harness import TaskRun, run_task
-from tests.batch_account import BatchAccount
+from tests.batch_account import BatchAccount, eventually
 from tests.source_code import ROOT
 
 PAGE = (ROOT / "docs" / "howto" / "give-access-to-nodes.md").read_text(encoding="utf-8")
@@ -57,6 +57,8 @@ def test_the_start_task_of_the_page_fails_and_its_node_is_idle_all_the_same(
     assert run_task(runpy.run_path(str(tmp_path / "shown.py"))["create"]).state == "success"
     account.wait_for_nodes({"idle": 1}, pool_id="debug")
 
-    [node] = account.nodes("debug")
-    assert node.start_task is not None
-    assert node.start_task.result == "failure"
+    def has_failed() -> bool:
+        [node] = account.nodes("debug")
+        return node.start_task is not None and node.start_task.result == "failure"
+
+    eventually(has_failed)

@@ -22,7 +22,7 @@ from tests.unit.commands import defer, finish, job_operator, operator
 
 def failed_command(account: BatchAccount, **callbacks: Any) -> TaskRun:
     account.idle_pool(1)
-    return finish(defer("echo no such table >&2; exit 3"), **callbacks)
+    return finish(defer("sleep 1; echo no such table >&2; exit 3"), **callbacks)
 
 
 def deleted_pool(slow_account: BatchAccount, **callbacks: Any) -> TaskRun:
