@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -17,12 +19,16 @@ from airflow_provider_batchlinux.operators.node_users import (
 from airflow_provider_batchlinux.sensors.nodes import BatchLinuxNodesIdleSensor
 from tests.airflow_harness import TaskRun, end_deferral, resume_task, run_task, run_to_end, run_trigger
 from tests.batch_account import BatchAccount
-from tests.unit.commands import defer, finish, job_operator, operator
+from tests.unit.commands import Loop, defer, finish, job_operator, operator
 
 
 def failed_command(account: BatchAccount, **callbacks: Any) -> TaskRun:
     account.idle_pool(1)
-    return finish(defer("sleep 1; echo no such table >&2; exit 3"), **callbacks)
+    with TemporaryDirectory() as folder:
+        loop = Loop(Path(folder))
+        run = defer(f"{loop.command}; echo no such table >&2; exit 3")
+        loop.go.touch()
+        return finish(run, **callbacks)
 
 
 def deleted_pool(slow_account: BatchAccount, **callbacks: Any) -> TaskRun:
