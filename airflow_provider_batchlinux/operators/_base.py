@@ -272,7 +272,7 @@ def tries_of(context: Context, id_stem: str, retries: int) -> Tries:
     from airflow_provider_batchlinux.core.tasks.job import Tries
 
     ti: Any = context["ti"]
-    return Tries(id_stem, ti.try_number, ti.max_tries - retries + 1)
+    return Tries(id_stem, ti.try_number, _first_try(ti, retries))
 
 
 def is_retry(context: Context, retries: int) -> bool:
@@ -282,7 +282,12 @@ def is_retry(context: Context, retries: int) -> bool:
     :param retries: the retries of the task; Airflow grants them again when the task is cleared.
     """
     ti: Any = context["ti"]
-    return bool(ti.try_number > ti.max_tries - retries + 1)
+    return bool(ti.try_number > _first_try(ti, retries))
+
+
+def _first_try(ti: Any, retries: int) -> int:
+    """Return the first try since the task was cleared."""
+    return int(ti.max_tries) - retries + 1
 
 
 def failed_tasks(context: Context) -> list[str]:

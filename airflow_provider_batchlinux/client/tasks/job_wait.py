@@ -160,10 +160,12 @@ class JobWait:
             reason = why_never_starts(self.job_id, job) or f"job {self.job_id!r} has ended"
             self._note = f"{reason[:1].upper()}{reason[1:]}."
         elif (
-            self.has_dependencies and (has_failed or is_quiet) and await self._are_blocked(is_quiet=is_quiet)
+            self.has_dependencies
+            and (has_failed or is_quiet)
+            and (by_failures := await self._are_blocked(is_quiet=is_quiet)) is not None
         ):
             self._note = f"What is left waits for commands that have failed{self._or_missing * is_quiet}."
-            if is_quiet and not self.knows_total and not await self._are_blocked(is_quiet=False):
+            if not by_failures and not self.knows_total:
                 return False  # who has made the job may add them later
         elif job is not None and (paused := why_paused(self.job_id, job)):
             self._note = paused
@@ -203,17 +205,24 @@ class JobWait:
         msg = f"Job {self.job_id!r} cannot run. {note} The end of its stderr:\n{indented(end or '(empty)')}"
         raise TaskFailedError(msg)
 
-    async def _are_blocked(self, *, is_quiet: bool) -> bool:
+    async def _are_blocked(self, *, is_quiet: bool) -> bool | None:
+        """
+        Return whether failures alone block all that is left; ``None`` if something may still start.
+
+        :param is_quiet: whether tasks that do not exist count, too, as they may have been deleted.
+        """
         failed = await self.client.read_tasks(
             self.job_id, dict, where=_FAILED, select=["id", "executionInfo", "exitConditions"]
         )
         left = await self.client.read_tasks(self.job_id, dict, where=_NOT_ENDED, select=["id", "dependsOn"])
         by_id = {str(body["id"]).lower(): body for body in failed}
-        there = None
-        if is_quiet:
-            # The service does not say what it does with a task that waits for one that was deleted.
-            there = await self.client.read_tasks(self.job_id, lambda body: str(body["id"]), select=["id"])
-        return len(blocked_tasks(left, by_id, there)) == len(left) > 0
+        if len(blocked_tasks(left, by_id)) == len(left) > 0:
+            return True
+        if not is_quiet:
+            return None
+        # The service does not say what it does with a task that waits for one that was deleted.
+        there = await self.client.read_tasks(self.job_id, lambda body: str(body["id"]), select=["id"])
+        return False if len(blocked_tasks(left, by_id, there)) == len(left) > 0 else None
 
     @cached_property
     def _obstacle(self) -> PoolObstacle:

@@ -34,7 +34,6 @@ log = logging.getLogger(__name__)
 
 _MAX_CONCURRENCY = 8
 _FIELDS = (*TASK_FIELDS, "displayName")
-_NAMED = 5
 SHOWN_ENDS = 5
 """Failed commands whose output is in the error."""
 
@@ -161,8 +160,7 @@ async def read_records(
         "all": list(unread),
     }.items():
         if ids:
-            more = ", ..." if len(ids) > _NAMED else ""
-            log.warning("%s %s: %s%s.", counted(len(ids), "command"), what, joined(ids[:_NAMED]), more)
+            log.warning("%s %s: %s.", counted(len(ids), "command"), what, joined(ids))
 
     return await fan_out(
         records,

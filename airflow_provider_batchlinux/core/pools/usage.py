@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta, timezone
-from typing import Any
+from typing import Any, TypeVar
 
 from airflow_provider_batchlinux.core.instants import parse_instant, rest_instant
 from airflow_provider_batchlinux.core.pool_metadata import USAGE_KEY, PoolMarks, read_json
@@ -32,6 +32,8 @@ DAYS_KEPT = 8
 
 Seconds = tuple[int, int]
 """Of dedicated and of Spot nodes."""
+
+Key = TypeVar("Key")
 
 
 @dataclass(frozen=True)
@@ -106,12 +108,13 @@ class Usage:
 
     def merged(self, other: Usage) -> Usage:
         """Return the best of two counts of one pool: each is a lower bound."""
-        later = [moment for moment in (self.until, other.until) if moment is not None]
+        looks = [moment for moment in (self.until, other.until) if moment is not None]
+        until = max(looks, default=None)
         return Usage(
             dedicated_seconds=max(self.dedicated_seconds, other.dedicated_seconds),
             spot_seconds=max(self.spot_seconds, other.spot_seconds),
             preemptions=max(self.preemptions, other.preemptions),
-            until=(until := max(later, default=None)),
+            until=until,
             days=_kept(_combined(self.days, other.days, max), until),
         )
 
@@ -203,12 +206,12 @@ def _kept(days: Mapping[str, Seconds], until: datetime | None) -> dict[str, Seco
 
 
 def _combined(
-    one: Mapping[str, Seconds], other: Mapping[str, Seconds], of: Callable[[int, int], int]
-) -> dict[str, Seconds]:
+    one: Mapping[Key, Seconds], other: Mapping[Key, Seconds], of: Callable[[int, int], int]
+) -> dict[Key, Seconds]:
     found = {}
-    for day in sorted({*one, *other}):
-        (dedicated, spot), (more, more_spot) = one.get(day, (0, 0)), other.get(day, (0, 0))
-        found[day] = of(dedicated, more), of(spot, more_spot)
+    for key in {**one, **other}:
+        (dedicated, spot), (more, more_spot) = one.get(key, (0, 0)), other.get(key, (0, 0))
+        found[key] = of(dedicated, more), of(spot, more_spot)
     return found
 
 
@@ -217,19 +220,19 @@ def usage_by_day(pools: Iterable[PoolUsage]) -> list[dict[str, Any]]:
     found = list(pools)
     # A pool that was not looked at for days has older ones.
     latest = max((pool.usage.until for pool in found if pool.usage.until is not None), default=None)
-    sums: dict[str, Seconds] = {}
+    sums: dict[tuple[str, str], Seconds] = {}
     for pool in found:
         days = _kept(pool.usage.days, latest)
-        own = {f"{day} {pool.dag_id}": seconds for day, seconds in days.items()}
+        own = {(day, pool.dag_id): seconds for day, seconds in days.items()}
         sums = _combined(sums, own, lambda before, more: before + more)
     return [
         {
-            "day": key.partition(" ")[0],
-            "dag_id": key.partition(" ")[2],
+            "day": day,
+            "dag_id": dag_id,
             "dedicated_node_hours": round(dedicated / _HOUR, 3),
             "spot_node_hours": round(spot / _HOUR, 3),
         }
-        for key, (dedicated, spot) in sums.items()
+        for (day, dag_id), (dedicated, spot) in sorted(sums.items())
     ]
 
 
