@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import gc
+import logging
 import os
 import shutil
 import tempfile
@@ -50,6 +51,20 @@ def pytest_collection_finish() -> None:
     """Keep what lives as long as the session, such as thousands of tests, out of each garbage collection."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(scope="session")
+def unread_errors() -> Iterator[list[logging.LogRecord]]:
+    """Collect the errors that asyncio and the embedded service log: unread ones, and bugs."""
+    records: list[logging.LogRecord] = []
+    handler = logging.Handler(logging.ERROR)
+    handler.emit = records.append  # type: ignore[method-assign]
+    loggers = [logging.getLogger(name) for name in ("asyncio", "airflow_provider_batchlinux.emulator")]
+    for logger in loggers:
+        logger.addHandler(handler)
+    yield records
+    for logger in loggers:
+        logger.removeHandler(handler)
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -90,6 +91,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     """Write down how a test has ended, if the environment asks for it."""
     record_outcome(report)
+
+
+@pytest.fixture(autouse=True)
+def every_error_is_read(unread_errors: list[logging.LogRecord]) -> Iterator[None]:
+    """Fail if the service logs an error that nobody has read; an earlier test may be the cause."""
+    yield
+    found, unread_errors[:] = [logging.Formatter().format(record) for record in unread_errors], []
+    assert not found
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing
@@ -93,6 +94,14 @@ class Account:
         while [node["state"] for node in self.nodes(pool_id)] != [state] * number:
             assert time.monotonic() < deadline, self.nodes(pool_id)
         return self.nodes(pool_id)
+
+
+@pytest.fixture(autouse=True)
+def every_error_is_read(unread_errors: list[logging.LogRecord]) -> Iterator[None]:
+    """Fail if the service logs an error that nobody has read; an earlier test may be the cause."""
+    yield
+    found, unread_errors[:] = [logging.Formatter().format(record) for record in unread_errors], []
+    assert not found
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
@@ -285,7 +286,9 @@ def test_programs_start_again_after_the_reaper_was_killed(tmp_path: Path, wait_u
 
 
 @pytest.mark.parametrize("line", ["/bin/sleep 1234", "/bin/no-such-program"])
-def test_a_program_that_is_stopped_while_it_starts_leaves_nothing_behind(tmp_path: Path, line: str) -> None:
+def test_a_program_that_is_stopped_while_it_starts_leaves_nothing_behind(
+    tmp_path: Path, line: str, unread_errors: list[logging.LogRecord]
+) -> None:
     async def stop_twice() -> Outcome:
         with reaping(tmp_path, keep_root=True) as reaper, closing(ProgramStarter(reaper)) as starter:
 
@@ -302,6 +305,7 @@ def test_a_program_that_is_stopped_while_it_starts_leaves_nothing_behind(tmp_pat
             return await run("/bin/sh -c '! pgrep -f ^/bin/sleep.1234'")
 
     assert asyncio.run(stop_twice()).exit_code == 0
+    assert not unread_errors
 
 
 def test_nothing_that_a_program_started_survives_it(tmp_path: Path, wait_until_gone: Any) -> None:

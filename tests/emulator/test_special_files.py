@@ -222,6 +222,15 @@ def test_a_task_that_replaced_its_output_runs_again(account: Any, ask: Ask, dire
     assert ask("GET", "/jobs/job/tasks/task/files")[0] == 200
 
 
+def test_a_task_that_replaced_the_directory_of_its_job_is_deleted(account: Any, node: str) -> None:
+    account.send("POST", "/jobs", {"id": "job", "poolInfo": {"poolId": "linux"}})
+    wreck = "rm -rf ${AZ_BATCH_TASK_DIR%/task}; touch ${AZ_BATCH_TASK_DIR%/task}"
+    account.send("POST", "/jobs/job/tasks", {"id": "task", "commandLine": f"/bin/sh -c '{wreck}'"})
+    eventually(lambda: account.send("GET", "/jobs/job/tasks/task")["state"] == "completed")
+
+    assert account.send("DELETE", "/jobs/job/tasks/task") == 200
+
+
 def test_a_start_task_that_replaced_directories_runs_again(
     account: Any, ask: Ask, node: str, directory: Path
 ) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -25,6 +24,7 @@ from airflow_provider_batchlinux.emulator.jobs.task_runs import TaskRunner, task
 from airflow_provider_batchlinux.emulator.nodes.machine import Machine
 from airflow_provider_batchlinux.emulator.nodes.programs import Outcome
 from airflow_provider_batchlinux.emulator.rules.packages import FindPackage
+from airflow_provider_batchlinux.emulator.simulation.background import Background
 from airflow_provider_batchlinux.emulator.simulation.clock import Clock
 from airflow_provider_batchlinux.emulator.simulation.lifecycle import Profile
 from airflow_provider_batchlinux.emulator.state.records import (
@@ -90,7 +90,7 @@ class TaskScheduler:
     _due: set[str] = field(default_factory=set)
     _placed: dict[str, dict[TaskKey, Task]] = field(default_factory=dict)
     _rooms: WeakKeyDictionary[Collection[Node], _KeptRoom] = field(default_factory=WeakKeyDictionary)
-    _removals: set[asyncio.Task[None]] = field(default_factory=set)
+    _removals: Background = field(default_factory=Background)
 
     def __post_init__(self) -> None:
         self._records = TaskRecords(self.store, self.clock)
@@ -303,14 +303,11 @@ class TaskScheduler:
         """Remove the files of a task from its nodes."""
         for node in self._nodes(task):
             machine = self.machine_of(node)
-            discarded = machine.discard(task_directory(machine, task), [_name(task)])
-            removal = asyncio.get_running_loop().create_task(discarded)
-            self._removals.add(removal)
-            removal.add_done_callback(self._removals.discard)
+            self._removals.start(machine.discard(task_directory(machine, task), [_name(task)]))
 
     async def close(self) -> None:
         """Wait until the files of removed tasks have been removed."""
-        await asyncio.gather(*self._removals)
+        await self._removals.wait()
 
     def _start(self, task: Task, nodes: Sequence[Node]) -> None:
         now = self.clock.now()

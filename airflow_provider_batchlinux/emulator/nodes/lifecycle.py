@@ -19,6 +19,7 @@ from airflow_provider_batchlinux.emulator.rules.mounts import mount_error, sourc
 from airflow_provider_batchlinux.emulator.rules.networks import lets_ssh_in, reaches_batch
 from airflow_provider_batchlinux.emulator.rules.own_images import fits_agent
 from airflow_provider_batchlinux.emulator.rules.packages import FindPackage
+from airflow_provider_batchlinux.emulator.simulation.background import Background
 from airflow_provider_batchlinux.emulator.simulation.clock import Clock, pause
 from airflow_provider_batchlinux.emulator.simulation.fault_rates import FaultInjector
 from airflow_provider_batchlinux.emulator.simulation.lifecycle import NODE_STATES, Delays
@@ -77,7 +78,7 @@ class NodeLifecycle:
         self._on_lost = on_lost
         self._machines: dict[str, Machine] = {}
         self._made: Counter[str] = Counter()
-        self._wipes: set[asyncio.Task[None]] = set()
+        self._wipes = Background()
 
     def machine(self, node: Node) -> Machine:
         """Return the machine of a node."""
@@ -200,7 +201,7 @@ class NodeLifecycle:
         machine.cancel_pending()
         self._servers.remove(node)
         self._store.delete_node(node)
-        self._wipe(machine)
+        self._wipes.start(machine.wipe())
 
     async def close(self) -> None:
         """Stop everything on every node. The files stay."""
@@ -208,7 +209,7 @@ class NodeLifecycle:
         for machine in machines:
             machine.cancel_pending()
         self._servers.close()
-        await asyncio.gather(*(machine.stop() for machine in machines), *self._wipes)
+        await asyncio.gather(*(machine.stop() for machine in machines), self._wipes.wait())
         # A program needs the directory of its node, whose parents stay when the node is deleted. Without one
         # nothing has run, and a scan of all processes of the machine would be most of the work of a reset.
         if self._host.root.exists():
@@ -216,18 +217,13 @@ class NodeLifecycle:
 
     def _reinstall(self, node: Node) -> None:
         self._servers.delete_users(node)
-        self._wipe(self.machine(node))
+        self._wipes.start(self.machine(node).wipe())
         self._store.change_node(node, start_task_info=None)
 
     def _take_down(self, node: Node) -> None:
         self._on_lost(node)
         self._servers.stop(node)
         self.machine(node).stop()
-
-    def _wipe(self, machine: Machine) -> None:
-        wipe = asyncio.get_running_loop().create_task(machine.wipe())
-        self._wipes.add(wipe)
-        wipe.add_done_callback(self._wipes.discard)
 
     def _leave_stage(self, node: Node) -> None:
         following = NODE_STATES[node.state].next

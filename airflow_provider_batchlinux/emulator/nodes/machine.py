@@ -26,6 +26,7 @@ from airflow_provider_batchlinux.emulator.nodes.programs import (
 )
 from airflow_provider_batchlinux.emulator.nodes.resource_files import fetch_resource_files
 from airflow_provider_batchlinux.emulator.protocol.local_files import make_directory, remove_tree
+from airflow_provider_batchlinux.emulator.simulation.background import start_logged
 from airflow_provider_batchlinux.emulator.simulation.clock import Timer
 from airflow_provider_batchlinux.emulator.state.records import Json
 
@@ -210,7 +211,7 @@ class Machine:
 
     def keep_running(self, name: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run a coroutine on the node until it ends or is stopped by its name."""
-        run = asyncio.get_running_loop().create_task(work)
+        run = start_logged(work)
         self._runs[name] = run
         run.add_done_callback(lambda ended: self._forget(name, ended))
         return run
@@ -251,8 +252,9 @@ class Machine:
         aside = self.root.parent / uuid4().hex
         try:
             directory.rename(aside)
-        except FileNotFoundError:
-            # Most nodes of a large pool have run nothing: a thread for each would hold up requests.
+        except OSError:
+            # Most nodes of a large pool have run nothing: a thread for each would hold up requests. Or a task
+            # has put a file in place of the parent.
             return _remove(None, stopped)
         return _remove(aside, stopped)
 

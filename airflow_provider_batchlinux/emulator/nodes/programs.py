@@ -16,6 +16,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from airflow_provider_batchlinux.emulator.simulation.background import Background, expect_error
 from airflow_provider_batchlinux.emulator.simulation.clock import MOST_CALLS
 from airflow_provider_batchlinux.emulator.state.reaper import Reaper, kill_group, kill_orphans
 
@@ -106,7 +107,7 @@ class ProgramStarter(asyncio.Protocol):
     def __init__(self, reaper: Reaper) -> None:
         self._reaper = reaper
         self._is_closed = False
-        self._losses: set[asyncio.Task[None]] = set()
+        self._losses = Background()
         self._transport: asyncio.Task[tuple[asyncio.Transport, ProgramStarter]] | None = None
         self._programs: dict[int, _Program] = {}
         self._numbers = count()
@@ -156,9 +157,13 @@ class ProgramStarter(asyncio.Protocol):
         if self._transport is None:
             accepted = loop.connect_accepted_socket(lambda: self, self._reaper.socket)
             self._transport = loop.create_task(accepted)
+            expect_error(self._transport)
         transport, _ = await asyncio.shield(self._transport)
         number = next(self._numbers)
         program = _Program(loop.create_future(), loop.create_future(), command.stdout)
+        # A program may be stopped twice before it has started, such as with its task and then with its node,
+        # whose directory it no longer finds.
+        expect_error(program.started)
         self._programs[number] = program
         wanted = {
             "id": number,
@@ -221,9 +226,7 @@ class ProgramStarter(asyncio.Protocol):
         self._buffer = b""
         self._transport = None
         if pending:
-            loss = asyncio.get_running_loop().create_task(_give_up(pending))
-            self._losses.add(loss)
-            loss.add_done_callback(self._losses.discard)
+            self._losses.start(_give_up(pending))
         if not self._is_closed:
             self._reaper.restart()
 

@@ -14,6 +14,7 @@ import asyncssh
 from airflow_provider_batchlinux.emulator.nodes.machine import Machine
 from airflow_provider_batchlinux.emulator.nodes.ssh_sessions import NodeFiles, run_session
 from airflow_provider_batchlinux.emulator.protocol.listener import loopback_socket
+from airflow_provider_batchlinux.emulator.simulation.background import Background
 from airflow_provider_batchlinux.emulator.simulation.clock import Clock, Timer
 from airflow_provider_batchlinux.emulator.state.records import Node, NodeUser
 from airflow_provider_batchlinux.emulator.state.state_file import StateFile
@@ -71,7 +72,7 @@ class NodeSshServer:
         self.port: int = self._socket.getsockname()[1]
         self._is_started = False
         self._connections: dict[str, set[asyncssh.SSHServerConnection]] = {}
-        self._accepted: set[asyncio.Task[None]] = set()
+        self._accepted = Background()
 
     def start(self) -> None:
         """Accept connections."""
@@ -115,17 +116,14 @@ class NodeSshServer:
     def _stop_listening(self) -> None:
         asyncio.get_running_loop().remove_reader(self._socket)
         self._socket.close()
-        for accepted in self._accepted:
-            accepted.cancel()
+        self._accepted.cancel()
         for name in list(self._connections):
             self.disconnect(name)
 
     def _accept(self) -> None:
         with suppress(BlockingIOError, ConnectionError):
             connection, _ = self._socket.accept()
-            accepted = asyncio.get_running_loop().create_task(self._serve(connection))
-            self._accepted.add(accepted)
-            accepted.add_done_callback(self._accepted.discard)
+            self._accepted.start(self._serve(connection))
 
     async def _serve(self, connection: socket.socket) -> None:
         connection.setblocking(False)

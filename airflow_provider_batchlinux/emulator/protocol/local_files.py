@@ -98,8 +98,8 @@ def remove_tree(directory: Path) -> None:
 
 
 def _flatten(directory: Path) -> None:
-    names = [entry.path for entry in os.scandir(directory) if entry.is_dir(follow_symlinks=False)]
     with suppress(OSError):
+        names = [entry.path for entry in os.scandir(directory) if entry.is_dir(follow_symlinks=False)]
         while names:
             for entry in list(os.scandir(inner := names.pop())):
                 if entry.is_dir(follow_symlinks=False):
