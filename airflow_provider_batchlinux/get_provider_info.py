@@ -138,8 +138,8 @@ def _page_options() -> dict[str, Any]:
         },
         "ui_prices_file": {
             "description": (
-                "A file with the prices of nodes for the page Batch pools, as batchlinux prices --json "
-                "prints them. The page itself requests no prices. Empty: no prices.\n"
+                "A file with the prices of nodes for the page Batch pools, which batchlinux prices SIZE "
+                "--write FILE makes. The page itself requests no prices. Empty: no prices.\n"
             ),
             "version_added": "0.1.0",
             "type": "string",

@@ -83,20 +83,21 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         import argcomplete
 
         argcomplete.autocomplete(parser)
-    given, remote_command = _split(arguments)
+    if arguments[:1] != ["ssh"]:
+        return parser.parse_args(arguments)
+    # After '--' follows the command for a node. Before the ids it says as usual that no option follows, such
+    # as before an id that begins with a hyphen, and the command comes after the next one.
+    given, remote_command = _split(arguments, 0)
+    probe, more = parser.parse_known_args([*given, "probe"])
+    if probe.node is None and not more:
+        # The added word has become the pool's id, so no id comes before '--'.
+        given, remote_command = _split(arguments, len(given) + 1)
     return parser.parse_args(given, argparse.Namespace(remote_command=remote_command))
 
 
-def _split(arguments: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
-    """
-    Return our arguments, and the command for a node after '--'.
-
-    For all other commands, '--' says as usual that no option follows, such as before an id that begins
-    with a hyphen.
-    """
-    if "--" not in arguments or arguments[0] != "ssh":
-        return arguments, ()
-    at = list(arguments).index("--")
+def _split(arguments: Sequence[str], start: int) -> tuple[Sequence[str], Sequence[str]]:
+    """Return what comes before and after the first ``--`` from a place on."""
+    at = list(arguments).index("--", start) if "--" in arguments[start:] else len(arguments)
     return arguments[:at], arguments[at + 1 :]
 
 

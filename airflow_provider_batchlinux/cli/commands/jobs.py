@@ -14,6 +14,7 @@ from airflow_provider_batchlinux.cli.terminal.output import (
     add_json,
     add_yes,
     age,
+    batch_id,
     print_facts,
     print_json,
     print_list,
@@ -43,20 +44,20 @@ def add_commands(commands: Any) -> None:
         metavar="VERB", required=True
     )
     listed = add_verb(jobs, "list", _list_jobs, "list the jobs of the account", add_json)
-    listed.add_argument("--pool", metavar="POOL", help="only jobs of this pool")
+    listed.add_argument("--pool", metavar="POOL", type=batch_id, help="only jobs of this pool")
     listed.add_argument(
         "--state", choices=_STATES, metavar="STATE", help=f"only jobs that are {', '.join(_STATES)}"
     )
     show = add_verb(jobs, "show", _show_job, "show a job, and the states of its tasks", add_json)
     end = add_verb(jobs, "terminate", _end_job, "end a job with its running tasks; its files stay", add_yes)
     for parser in (show, end):
-        parser.add_argument("job", metavar="JOB", help="the job's id")
+        parser.add_argument("job", metavar="JOB", type=batch_id, help="the job's id")
 
     tasks = commands.add_parser("tasks", help="list, show, follow and end tasks").add_subparsers(
         metavar="VERB", required=True
     )
     add_verb(tasks, "list", _list_tasks, "list the tasks of a job", add_json).add_argument(
-        "job", metavar="JOB", help="the job's id"
+        "job", metavar="JOB", type=batch_id, help="the job's id"
     )
     shown = add_verb(tasks, "show", _show_task, "show a task: state, result, node, times", add_json)
     output = add_verb(tasks, "output", _output, "print the output of a task, also while it runs")
@@ -67,9 +68,14 @@ def add_commands(commands: Any) -> None:
     ended = add_verb(tasks, "terminate", _end_task, "end a task; its files stay", add_yes)
     again = add_verb(tasks, "reactivate", _rerun_task, "run a task that has failed again", add_yes)
     for parser in (shown, output, ended, again):
-        parser.add_argument("job", metavar="JOB", help="the job's id")
+        parser.add_argument("job", metavar="JOB", type=batch_id, help="the job's id")
         parser.add_argument(
-            "task", metavar="TASK", nargs="?", default=TASK_ID, help=f"the task's id (default: {TASK_ID})"
+            "task",
+            metavar="TASK",
+            type=batch_id,
+            nargs="?",
+            default=TASK_ID,
+            help=f"the task's id (default: {TASK_ID})",
         )
 
 

@@ -19,6 +19,7 @@ from airflow_provider_batchlinux.cli.terminal.output import (
     add_json,
     add_yes,
     age,
+    batch_id,
     duration,
     print_facts,
     print_json,
@@ -55,7 +56,7 @@ def add_command(commands: Any) -> None:
         metavar="VERB", required=True
     )
     listed = add_verb(verbs, "list", _list, "list the nodes of a pool", add_json)
-    listed.add_argument("pool", metavar="POOL", help="the pool's id")
+    listed.add_argument("pool", metavar="POOL", type=batch_id, help="the pool's id")
     listed.add_argument(
         "--state", choices=sorted(NODE_STATES), metavar="STATE", help="only nodes in this state"
     )
@@ -67,11 +68,13 @@ def add_command(commands: Any) -> None:
     )  # fmt: skip
     add_following(log)
     for parser in (show, log):
-        parser.add_argument("pool", metavar="POOL", help="the pool's id")
-        parser.add_argument("node", metavar="NODE", help="the node's id")
+        parser.add_argument("pool", metavar="POOL", type=batch_id, help="the pool's id")
+        parser.add_argument("node", metavar="NODE", type=batch_id, help="the node's id")
     logs = add_verb(verbs, "upload-logs", _upload_logs, "upload the logs of node agents to storage", add_json)
-    logs.add_argument("pool", metavar="POOL", help="the pool's id")
-    logs.add_argument("nodes", metavar="NODE", nargs="*", help="the node's id; default: all broken nodes")
+    logs.add_argument("pool", metavar="POOL", type=batch_id, help="the pool's id")
+    logs.add_argument(
+        "nodes", metavar="NODE", type=batch_id, nargs="*", help="the node's id; default: all broken nodes"
+    )
     logs.add_argument("--to", metavar="CONTAINER", required=True, help="such as abfs://logs")
     logs.add_argument(
         "--since", metavar="TIME", type=duration, default=timedelta(hours=24),
@@ -83,8 +86,8 @@ def add_command(commands: Any) -> None:
     )  # fmt: skip
     for action, about in _ABOUT.items():
         act = add_verb(verbs, action, partial(_act, action), about, add_yes)
-        act.add_argument("pool", metavar="POOL", help="the pool's id")
-        act.add_argument("nodes", metavar="NODE", nargs="+", help="the node's id")
+        act.add_argument("pool", metavar="POOL", type=batch_id, help="the pool's id")
+        act.add_argument("nodes", metavar="NODE", type=batch_id, nargs="+", help="the node's id")
         if action != "start":
             act.add_argument(
                 "--running-tasks", choices=("requeue", "terminate", "taskcompletion"), default="requeue",

@@ -12,6 +12,7 @@ from airflow_provider_batchlinux.cli.terminal.output import (
     add_json,
     add_yes,
     age,
+    batch_id,
     print_facts,
     print_json,
     print_list,
@@ -38,12 +39,12 @@ def add_command(commands: Any) -> None:
     )
     add_verb(verbs, "list", _list, "list the pools of the account", add_json)
     show = add_verb(verbs, "show", _show, "show a pool: nodes, owner, end, users, errors", add_json)
-    show.add_argument("pool", metavar="POOL", help="the pool's id")
+    show.add_argument("pool", metavar="POOL", type=batch_id, help="the pool's id")
     delete = add_verb(verbs, "delete", _delete, "delete pools with all their nodes", add_yes)
-    delete.add_argument("pools", metavar="POOL", nargs="+", help="the pool's id")
+    delete.add_argument("pools", metavar="POOL", type=batch_id, nargs="+", help="the pool's id")
     add_waiting(delete, _WAIT_LIMIT)
     resize = add_verb(verbs, "resize", _resize, "change the numbers of nodes of a pool", add_yes)
-    resize.add_argument("pool", metavar="POOL", help="the pool's id")
+    resize.add_argument("pool", metavar="POOL", type=batch_id, help="the pool's id")
     resize.add_argument("--dedicated", metavar="NUMBER", type=int, help="dedicated nodes; default: as now")
     resize.add_argument("--spot", metavar="NUMBER", type=int, help="Spot nodes; default: as now")
     resize.add_argument(

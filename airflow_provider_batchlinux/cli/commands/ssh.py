@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_batchlinux.cli.terminal.account import add_account_options, hook_and_settings, person
-from airflow_provider_batchlinux.cli.terminal.output import duration, say
+from airflow_provider_batchlinux.cli.terminal.output import batch_id, duration, say
 from airflow_provider_batchlinux.cli.terminal.own_key import OwnKey, own_key
 from airflow_provider_batchlinux.cli.terminal.ssh_program import SshCall, ending_signals, require_ssh
 from airflow_provider_batchlinux.core.ids import id_problems
@@ -31,8 +31,8 @@ _SSH_FAILED = 255
 _DESCRIPTION = """\
 Log in to a node of POOL with your own SSH key. A user is created for this login, and removed when the login
 ends: also after Ctrl-C, a closed terminal or kill, and when --expires-in is over. Without NODE, an idle node
-is used. A command after '--' is run instead of a shell. The exit status is that of ssh, or 124 if the time is
-over."""
+is used. A command after '--' is run instead of a shell. For ids that begin with a hyphen, put all options and
+another '--' before them. The exit status is that of ssh, or 124 if the time is over."""
 
 
 def add_command(commands: Any) -> None:
@@ -44,8 +44,8 @@ def add_command(commands: Any) -> None:
         description=_DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("pool", metavar="POOL", help="the pool's id")
-    parser.add_argument("node", metavar="NODE", nargs="?", help="the node's id")
+    parser.add_argument("pool", metavar="POOL", type=batch_id, help="the pool's id")
+    parser.add_argument("node", metavar="NODE", type=batch_id, nargs="?", help="the node's id")
     parser.add_argument(
         "--user", metavar="NAME", help="the user's name; by default, a name is created for this login"
     )

@@ -13,6 +13,7 @@ from airflow_provider_batchlinux.cli.terminal.output import (
     NothingDoneError,
     add_json,
     add_yes,
+    batch_id,
     duration,
     print_json,
     print_list,
@@ -49,14 +50,18 @@ def add_command(commands: Any) -> None:
     )  # fmt: skip
     audit.add_argument("--revoke", action="store_true", help="remove the overdue users from the nodes")
     for parser in (listed, audit):
-        parser.add_argument("pools", metavar="POOL", nargs="*", help="only users of this pool")
+        parser.add_argument("pools", metavar="POOL", type=batch_id, nargs="*", help="only users of this pool")
     add = add_verb(verbs, "add", _add, "add a user with an SSH key to nodes", add_json)
     revoke = add_verb(verbs, "revoke", _revoke, "remove a user from all nodes of a pool", add_json, add_yes)
     for parser in (add, revoke):
-        parser.add_argument("pool", metavar="POOL", help="the pool's id")
+        parser.add_argument("pool", metavar="POOL", type=batch_id, help="the pool's id")
         parser.add_argument("user", metavar="USER", help="the user's name")
     add.add_argument(
-        "nodes", metavar="NODE", nargs="*", help="the node's id; default: all nodes that are ready"
+        "nodes",
+        metavar="NODE",
+        type=batch_id,
+        nargs="*",
+        help="the node's id; default: all nodes that are ready",
     )
     add.add_argument(
         "--key", metavar="FILE", type=Path, help="the file of the public key; default: your own, as for ssh"

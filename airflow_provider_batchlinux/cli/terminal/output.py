@@ -21,6 +21,8 @@ _PACKAGE_LOG = logging.getLogger("airflow_provider_batchlinux")
 _ANY_WIDTH = 100_000
 """Columns of a table: more than any has."""
 
+_ID = re.compile(r"(?!\.+$)[A-Za-z0-9_.:-]+")
+"""Jobs of a schedule have ids with a colon; ids of nodes are the service's own."""
 _DURATION = re.compile(r"([1-9]\d{0,5})([smhd])")
 _DURATION_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _UNITS = ((86_400, "d", 3_600, "h"), (3_600, "h", 60, "m"), (60, "m", 1, "s"))
@@ -112,6 +114,14 @@ def duration(text: str) -> timedelta:
         msg = f"{text!r} is not a time such as 90s, 30m, 2h or 1d"
         raise argparse.ArgumentTypeError(msg)
     return timedelta(**{_DURATION_UNITS[match[2]]: int(match[1])})
+
+
+def batch_id(text: str) -> str:
+    """Read an argument that is the id of something of the account, also one that the service has made."""
+    if not _ID.fullmatch(text):
+        msg = f"{text!r} is not an id: it has letters, digits, '-' and '_'"
+        raise argparse.ArgumentTypeError(msg)
+    return text
 
 
 def at_least(least: int) -> Callable[[str], int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import io
 import json
@@ -9,14 +10,16 @@ import os
 import re
 import sys
 from argparse import Namespace
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
 import pytest
 
-from airflow_provider_batchlinux.cli.main import main
+from airflow_provider_batchlinux.cli.main import _parser, main, parse
 from airflow_provider_batchlinux.cli.terminal.account import hook_and_settings, person
 from airflow_provider_batchlinux.cli.terminal.following import NodeFile, print_files
+from airflow_provider_batchlinux.cli.terminal.output import batch_id
 from airflow_provider_batchlinux.core.tasks.result import FileEnd
 from airflow_provider_batchlinux.exceptions import BatchUnreachableError
 from tests.batch_account import BatchAccount, eventually
@@ -101,7 +104,64 @@ def test_nodes_are_listed_shown_and_rebooted(account: BatchAccount, terminal: Te
     assert any("/reboot" in request for request in account.requests())
 
 
-def test_an_id_that_begins_with_a_hyphen_and_two_connections_are_told_apart(
+def commands_with_ids(
+    parser: argparse.ArgumentParser, name: str = ""
+) -> Iterator[tuple[list[str], list[argparse.Action]]]:
+    """Return all commands that take ids, with their arguments."""
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for verb, child in action.choices.items():
+                yield from commands_with_ids(child, f"{name} {verb}")
+    if any(action.type is batch_id for action in parser._actions):
+        yield name.split(), parser._actions
+
+
+def test_all_commands_refuse_what_is_no_id_and_take_one_that_begins_with_a_hyphen(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    parser = _parser()
+    for command, actions in commands_with_ids(parser):
+        ids = [action for action in actions if action.type is batch_id]
+        positional = [action for action in actions if not action.option_strings]
+        for action in ids:
+            words = ["etl"] * positional.index(action) if action in positional else action.option_strings
+            with pytest.raises(SystemExit):
+                parser.parse_args([*command, *words, ""])
+            assert "'' is not an id" in capsys.readouterr().err, (command, action.metavar)
+        if positional:
+            needed = ["--to", "abfs://logs"] if "upload-logs" in command else []
+            options = vars(parser.parse_args([*command, *needed, "--", *["-odd"] * len(positional)]))
+            assert all(options[action.dest] in ("-odd", ["-odd"]) for action in positional), command
+
+
+@pytest.mark.parametrize("text", ["", " ", "a b", "..", ".", "a/b", "a?b", "a\nb", "\x1b[2J"])
+def test_what_a_server_may_resolve_or_no_id_has_is_refused(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match="is not an id"):
+        batch_id(text)
+
+
+@pytest.mark.parametrize(
+    ("words", "pool", "node", "command"),
+    [
+        (["etl"], "etl", None, []),
+        (["etl", "--", "ls", "--", "-x"], "etl", None, ["ls", "--", "-x"]),
+        (["etl", "n", "--", "ls"], "etl", "n", ["ls"]),
+        (["etl", "--user", "nora", "--", "--", "x"], "etl", None, ["--", "x"]),
+        (["--user", "nora", "etl", "--", "ls"], "etl", None, ["ls"]),
+        (["--", "-odd"], "-odd", None, []),
+        (["--", "-odd", "-n", "--", "ls", "--", "-x"], "-odd", "-n", ["ls", "--", "-x"]),
+        (["--user", "nora", "--", "-odd", "--", "ls"], "-odd", None, ["ls"]),
+    ],
+)
+def test_ssh_tells_ids_from_the_command(
+    words: list[str], pool: str, node: str | None, command: list[str]
+) -> None:
+    options = parse(["ssh", *words])
+
+    assert (options.pool, options.node, list(options.remote_command)) == (pool, node, command)
+
+
+def test_an_id_with_a_hyphen_reaches_the_service_and_two_connections_are_told_apart(
     account: BatchAccount, terminal: Terminal
 ) -> None:
     account.make_pool("-odd")
@@ -203,7 +263,6 @@ def test_a_sweep_lists_what_has_expired_and_deletes_it_when_asked(
 NOTHING_DONE = [
     ["pools", "list", "--conn", ""],
     ["pools", "show", "nope"],
-    ["pools", "show", ".."],
     ["pools", "delete", "nope", "--yes"],
     ["pools", "delete", "etl"],
     ["pools", "delete", "etl", "nope", "--yes"],
@@ -215,7 +274,10 @@ NOTHING_DONE = [
     ["nodes", "show", "etl", "nope"],
     ["nodes", "log", "etl", "nope"],
     ["nodes", "reboot", "etl", "nope", "--yes"],
+    ["nodes", "reimage", "etl", "nope", "--yes"],
+    ["nodes", "deallocate", "nope", "nope", "--yes"],
     ["nodes", "start", "nope", "nope"],
+    ["nodes", "upload-logs", "nope", "nope", "--to", "abfs://logs"],
     ["jobs", "list", "--pool", "nope"],
     ["jobs", "show", "nope"],
     ["jobs", "terminate", "nope", "--yes"],
@@ -223,12 +285,15 @@ NOTHING_DONE = [
     ["tasks", "show", "nope"],
     ["tasks", "output", "nope"],
     ["tasks", "terminate", "nope", "--yes"],
-    ["tasks", "terminate", "nope", "..", "--yes"],
-    ["nodes", "log", "etl", "."],
+    ["tasks", "reactivate", "nope", "--yes"],
+    ["ssh", "nope"],
+    ["ssh", "etl", "nope"],
     ["users", "list", "nope"],
     ["users", "audit", "etl", "nope"],
     ["users", "add", "nope", "nora"],
     ["users", "add", "etl", "nora"],
+    ["users", "add", "etl", ""],
+    ["users", "revoke", "etl", "", "--yes"],
     ["users", "revoke", "nope", "nora", "--yes"],
     ["users", "revoke", "etl", "nora", "--yes"],
 ]
@@ -239,12 +304,13 @@ def test_a_command_that_did_nothing_says_so_and_fails(account: BatchAccount, ter
     account.make_pool()
     before = [request for request in account.requests() if not request.startswith("GET")]
 
+    untried = [name for name, _ in commands_with_ids(_parser()) if name not in [w[:2] for w in NOTHING_DONE]]
+    assert untried == [["ssh"]]
     for command in NOTHING_DONE:
         assert terminal.run(*command) == 1, command
         assert terminal.err, command
 
     assert account.pools() == ["etl"]
-    assert not [request for request in account.requests() if "/." in request], "a server may resolve it"
     changes = [r for r in account.requests() if r.split()[0] in ("DELETE", "PUT") or "/resize" in r]
     assert [change for change in changes if change not in before and "/pools/nope" not in change] == []
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
 from airflow_provider_batchlinux.cli.main import main
+from airflow_provider_batchlinux.plugins._accounts import prices_by_region
 from tests.batch_account import BatchAccount
 
 
@@ -39,6 +41,35 @@ def test_json_has_the_prices_of_one_node(price_list: str, capsys: pytest.Capture
         "spot_node": 0.02,
     }
     assert json.loads(capsys.readouterr().out) == [expected]
+
+
+def test_prices_are_put_into_the_file_of_the_page(
+    price_list: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    prices = tmp_path / "prices.json"
+    monkeypatch.setenv("AIRFLOW__BATCH_LINUX__UI_PRICES_FILE", str(prices))
+
+    def write(*words: str) -> int:
+        return main(["prices", *words, "--price-list", price_list, "--write", str(prices)])
+
+    assert write("standard_d2s_v5", "--region", "westeurope") == 0
+    assert write("Standard_D2s_v5", "standard_d4s_v5", "--region", "eastus", "--currency", "eur") == 0
+    assert write("Standard_D2s_v5", "--region", "westeurope", "--currency", "EUR") == 0
+    assert "has 3 prices" in capsys.readouterr().err
+    found = prices_by_region()
+    assert {region: sorted(sizes) for region, sizes in found.items() if region} == {
+        "westeurope": ["standard_d2s_v5"],
+        "eastus": ["standard_d2s_v5", "standard_d4s_v5"],
+    }
+    assert found["westeurope"]["standard_d2s_v5"].currency == "EUR"
+    assert list(tmp_path.iterdir()) == [prices]
+
+    prices.write_text("no prices")
+    assert write("standard_d2s_v5", "--region", "westeurope") == 1
+    assert prices.read_text() == "no prices"
 
 
 def test_a_size_without_a_price_fails_the_command(
