@@ -57,8 +57,12 @@ def pytest_collection_finish() -> None:
 def unread_errors() -> Iterator[list[logging.LogRecord]]:
     """Collect the errors that asyncio and the embedded service log: unread ones, and bugs."""
     records: list[logging.LogRecord] = []
-    handler = logging.Handler(logging.ERROR)
-    handler.emit = records.append  # type: ignore[method-assign]
+
+    class Collector(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            records.append(record)
+
+    handler = Collector(logging.ERROR)
     loggers = [logging.getLogger(name) for name in ("asyncio", "airflow_provider_batchlinux.emulator")]
     for logger in loggers:
         logger.addHandler(handler)
