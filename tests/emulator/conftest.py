@@ -98,7 +98,7 @@ class Account:
 
 @pytest.fixture(autouse=True)
 def every_error_is_read(unread_errors: list[logging.LogRecord]) -> Iterator[None]:
-    """Fail if the service logs an error that nobody has read; an earlier test may be the cause."""
+    """Fail if the service logs an error that was not answered; an earlier test may be the cause."""
     yield
     found, unread_errors[:] = [logging.Formatter().format(record) for record in unread_errors], []
     assert not found

@@ -16,7 +16,6 @@ from airflow_provider_batchlinux.cli.terminal.account import add_account_options
 from airflow_provider_batchlinux.cli.terminal.output import batch_id, duration, say
 from airflow_provider_batchlinux.cli.terminal.own_key import OwnKey, own_key
 from airflow_provider_batchlinux.cli.terminal.ssh_program import SshCall, ending_signals, require_ssh
-from airflow_provider_batchlinux.core.ids import id_problems
 
 if TYPE_CHECKING:
     from airflow_provider_batchlinux.core.users.user import UserRecord
@@ -107,7 +106,7 @@ def _login(options: Namespace, key: OwnKey) -> TemporaryLogin:
         ssh_public_key=key.line,
         is_admin=options.admin,
     )
-    if problems := [*id_problems("POOL", options.pool), *user.problems()]:
+    if problems := user.problems():
         raise ValueError("\n".join(problems))
     # The session distinguishes two logins of the same person.
     by = {"person": name, "host": socket.gethostname(), "session": session}

@@ -1,4 +1,4 @@
-"""Work that runs beside requests. Its errors are read: asyncio reports those that nobody reads much later."""
+"""Work that runs beside requests. Its errors are read: asyncio reports the others much later."""
 
 from __future__ import annotations
 

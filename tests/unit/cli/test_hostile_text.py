@@ -101,7 +101,7 @@ def test_no_command_lets_hostile_text_of_an_account_through(
     ]  # fmt: skip
     others = [
         ["tasks", "output", "job"], ["tasks", "output", "job", "--follow"], ["pools", "delete", "etl"],
-        ["users", "revoke", "etl", "eve"], ["pools", "show", "\x1b[31m"], ["sweep"],
+        ["users", "revoke", "etl", "eve"], ["sweep"],
         ["nodes", "log", "etl", node, "--file", "workitems/job/job-1/main/stdout.txt"],
     ]  # fmt: skip
     capsys.readouterr()
@@ -110,6 +110,9 @@ def test_no_command_lets_hostile_text_of_an_account_through(
         shown = capsys.readouterr()
         assert shown.out + shown.err, command
         assert not COMMANDING.search(shown.out + shown.err), command
+    with pytest.raises(SystemExit):
+        main(["pools", "show", "".join(HOSTILE.values())])
+    assert not COMMANDING.search(capsys.readouterr().err)
     assert main(["tasks", "output", "job"]) == 0
     assert capsys.readouterr() == ("out\\x1b[31m\ufffdK\n", "err\\x1b]0;x\\x07")
     for command in listing:

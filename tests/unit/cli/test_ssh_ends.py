@@ -213,11 +213,10 @@ def test_a_user_name_that_linux_refuses_is_refused_before_any_call(
 ) -> None:
     before = account.requests()
 
-    assert main(["ssh", "etl pool", "--user", "Nora Lind"]) == 1
+    assert main(["ssh", "etl", "--user", "Nora Lind"]) == 1
 
     said = capfd.readouterr().err
     assert "'Nora Lind' is not a Linux user name" in said
-    assert "POOL='etl pool'" in said
     assert account.requests() == before
 
 
