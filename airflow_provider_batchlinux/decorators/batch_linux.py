@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, TypeVar, cast
 
 from airflow.providers.common.compat.sdk import DecoratedOperator, task_decorator_factory
+from airflow.sdk.bases.decorator import _TaskDecorator
+from airflow.sdk.definitions._internal.contextmanager import DagContext
 
 from airflow_provider_batchlinux.core.functions.call import (
     COMMAND,
@@ -29,8 +31,9 @@ from airflow_provider_batchlinux.triggers._base import trigger_of
 from airflow_provider_batchlinux.triggers.room import BatchLinuxRoomTrigger
 
 if TYPE_CHECKING:
-    from airflow.sdk import Context
+    from airflow.sdk import Context, XComArg
     from airflow.sdk.bases.decorator import Task, TaskDecorator
+    from airflow.sdk.definitions._internal.expandinput import ExpandInput
 
     from airflow_provider_batchlinux.core.functions.requests import FunctionRequest, Serializer
 
@@ -48,6 +51,16 @@ class _DecoratedTaskOperator(DecoratedOperator, BatchLinuxTaskOperator):
         **BatchLinuxTaskOperator.template_fields_renderers,
         **DecoratedOperator.template_fields_renderers,
     }
+
+
+class _Decorated(_TaskDecorator[Any, Any, Any]):
+    """A function whose mapped tasks Airflow stores without the secrets that a Dag file has in clear."""
+
+    def _expand(self, expand_input: ExpandInput, *, strict: bool) -> XComArg:
+        # Private in Airflow, but the one method that expand() and expand_kwargs() share.
+        self.operator_class.refuse_secrets_of_dag(self.kwargs.get("dag") or DagContext.get_current())
+        self.kwargs = self.operator_class.as_stored(self.kwargs)
+        return super()._expand(expand_input, strict=strict)
 
 
 class _FunctionOperator(_DecoratedTaskOperator):
@@ -249,12 +262,16 @@ def _decorator(operator: type[Any], multiple_outputs: bool | None, parameters: d
     if given := parameters.keys() & reserved:
         msg = f"{operator.custom_operator_name} has no parameter {', '.join(sorted(given))}."
         raise TypeError(msg)
-    # A mapped function's task takes them as they are.
-    parameters = operator.as_stored(parameters)
     decorator: TaskDecorator = task_decorator_factory(
         multiple_outputs=multiple_outputs, decorated_operator_class=operator, **parameters
     )
-    return decorator
+
+    def decorated(function: Callable[..., Any]) -> Any:
+        made: Any = decorator(function)
+        made.__class__ = _Decorated
+        return made
+
+    return decorated
 
 
 def _loaded(value: Any) -> Any:

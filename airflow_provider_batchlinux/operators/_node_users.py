@@ -75,19 +75,25 @@ def generated_key(destination: KeyDestination, username: str, context: Context) 
     return pair.public_line
 
 
-def refuse_private_keys(operator: Any) -> None:
+def refuse_private_keys(name: str, value: object) -> None:
     """
     Raise ``ValueError`` if the Dag file itself holds a private key in the place of something public.
 
     Airflow stores the parameters of operators when it has parsed the file. The key is not repeated.
+
+    :param name: a parameter of the operator.
     """
     problems = []
-    if holds_private_key(key := str(operator.ssh_public_key or "")):
-        problems += public_key_problems(key)
-    if (destination := destination_of(operator.generate_key)) and holds_private_key(destination.file):
-        problems += destination.problems("generate_key")
+    if name == "ssh_public_key" and holds_private_key(key := str(value or "")):
+        problems = public_key_problems(key)
+    if (
+        name == "generate_key"
+        and (destination := destination_of(value))
+        and holds_private_key(destination.file)
+    ):
+        problems = destination.problems(name)
     if problems:
-        raise ValueError("\n".join(problems))
+        raise ValueError(problems[0])
 
 
 def advise(log: Any, user: NodeUser) -> None:

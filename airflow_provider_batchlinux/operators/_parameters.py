@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from enum import Enum
 from functools import cache, cached_property
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from airflow.providers.common.compat.sdk import BaseOperator
 from airflow.sdk import Asset
+from airflow.sdk.definitions._internal.expandinput import (
+    DictOfListsExpandInput,
+    ListOfDictsExpandInput,
+    MappedArgument,
+)
 from airflow.sdk.definitions._internal.mixins import ResolveMixin
 from airflow.sdk.definitions.mappedoperator import OperatorPartial
 from airflow.sdk.definitions.xcom_arg import XComArg
 
 if TYPE_CHECKING:
     import jinja2
-    from airflow.sdk import Context
+    from airflow.sdk import DAG, Context
+    from airflow.sdk.definitions._internal.expandinput import ExpandInput
     from airflow.sdk.definitions.mappedoperator import MappedOperator
 
     from airflow_provider_batchlinux.core.parameters.requests import OperatorRequest
@@ -50,12 +58,16 @@ MAY_HOLD_SECRETS = frozenset(
         "secret_storage",
         "software",
         "start_task",
+        "start_task_environment",
         "storage",
         "tasks",
         "user_accounts",
     ]
 )
 """The parameters that can hold a secret. The readers know it too, but a Dag file is not to import them."""
+
+_TEMPLATE = re.compile(r"(\s|\{\{((?!\}\}).)*\}\}|\{%((?!%\}).)*%\}|\{#((?!#\}).)*#\})+", re.DOTALL)
+"""Text of nothing but templates. A secret may stand before or after one."""
 
 
 @dataclass(frozen=True)
@@ -166,9 +178,39 @@ class ParametersMixin(BaseOperator, Generic[R]):
         return stored
 
     @classmethod
-    def item_as_stored(cls, name: str, value: Any) -> Any:
-        """Return a value that one instance of a mapped task has, so that Airflow stores no secret."""
-        return cls._as_stored(name, value) if name in cls.template_fields else value
+    def expanded_as_stored(cls, given: ExpandInput) -> ExpandInput:
+        """
+        Return what a mapped task is expanded over, so that Airflow stores no secret.
+
+        :raises ValueError: if a parameter is expanded over a mapping.
+        """
+
+        def stored(name: str, value: Any) -> Any:
+            return cls._as_stored(name, value) if name in cls.template_fields else value
+
+        if isinstance(given, ListOfDictsExpandInput):
+            if isinstance(given.value, ResolveMixin):
+                return given
+            items = [
+                {name: stored(name, value) for name, value in item.items()}
+                if isinstance(item, Mapping)
+                else item
+                for item in given.value
+            ]
+            return ListOfDictsExpandInput(items)
+        for name, values in given.value.items():
+            if isinstance(values, Mapping) and name in cls.template_fields:
+                msg = (
+                    f"Parameter {name} of a {cls.__name__} is expanded over a mapping, which gives each task "
+                    "a pair of key and value. Give a list with one value for each task."
+                )
+                raise ValueError(msg)
+        return DictOfListsExpandInput(
+            {
+                name: [stored(name, item) for item in values] if isinstance(values, Sequence) else values
+                for name, values in given.value.items()
+            }
+        )
 
     @classmethod
     def _as_stored(cls, name: str, value: Any) -> Any:
@@ -180,23 +222,53 @@ class ParametersMixin(BaseOperator, Generic[R]):
             raise ValueError(msg)
         if name not in MAY_HOLD_SECRETS or _is_harmless(value):
             return value
+        plain = _without_specs(value)
+        if any(cls._shown_of(name, item) is not None for item in _of_task_group(plain)):
+            msg = (
+                f"Parameter {name} of a {cls.__name__} has a secret that its task group is expanded over. "
+                "Airflow stores that with the Dag. Give a template, or what a task returns."
+            )
+            raise ValueError(msg)
+        shown = cls._shown_of(name, plain)
+        return value if shown is None else Concealed(value, shown)
+
+    @classmethod
+    def _shown_of(cls, name: str, plain: Any) -> object:
+        """Return what Airflow stores of a value with a secret in clear; ``None`` of one without."""
         from airflow_provider_batchlinux.core.parameters.reader import readers_of
 
         reader = readers_of(cls.request_class()).get(name)
-        secrets: set[str] = set()
-        shown = reader.hide(_without_specs(value), secrets) if reader is not None else value
-        return value if all(map(_is_template, secrets)) else Concealed(value, shown)
+        shown = reader.hide(plain, set()) if reader is not None else plain
+        return shown if _hides_clear_text(plain, shown) else None
+
+    @classmethod
+    def refuse_secrets_of_dag(cls, dag: DAG | None) -> None:
+        """
+        Raise ``ValueError`` if the ``default_args`` of a Dag have a secret in clear: Airflow stores them.
+
+        They cannot be replaced, because operators of others take them, too.
+        """
+        given = dag.default_args if dag is not None else {}
+        for name in MAY_HOLD_SECRETS.intersection(given, cls.template_fields):
+            if not _is_harmless(given[name]) and cls._shown_of(name, _without_specs(given[name])) is not None:
+                msg = (
+                    f"default_args of a Dag has a secret in {name}, which Airflow stores with the Dag. "
+                    "Give a template, or give the parameter to the tasks."
+                )
+                raise ValueError(msg)
 
     def _set_xcomargs_dependencies(self) -> None:
-        # Private in Airflow; it does not look for XComs inside spec objects. It is called once, when the Dag
-        # file has made the operator.
-        super()._set_xcomargs_dependencies()
+        # Private in Airflow; it is called once, when the Dag file has made the operator.
+        self.refuse_secrets_of_dag(self.get_dag())
         for name in self.template_fields:
-            value = getattr(self, name)
-            if _holds(value, _is_spec):
-                self._set_xcomargs_dependency(name, _without_specs(value))
-            if (stored := self._as_stored(name, value)) is not value:
-                object.__setattr__(self, name, stored)
+            self._set_xcomargs_dependency(name, getattr(self, name))
+
+    def _set_xcomargs_dependency(self, field: str, newvalue: Any) -> None:
+        # Private in Airflow, which also calls it when the file assigns to an attribute. It does not look for
+        # XComs inside spec objects.
+        super()._set_xcomargs_dependency(field, _without_specs(newvalue))
+        if field in self.template_fields:
+            object.__setattr__(self, field, self._as_stored(field, newvalue))
 
     def _do_render_template_fields(
         self,
@@ -225,7 +297,8 @@ class ParametersMixin(BaseOperator, Generic[R]):
         if id(value) in seen_oids:
             # From an XCom of a mapped task: not to be rendered, nor is what replaces it.
             seen_oids.add(id(plain))
-        setattr(self, name, plain)
+        # A value that is rendered is not one of the Dag file: see _set_xcomargs_dependency.
+        object.__setattr__(self, name, plain)
         # Not by Airflow's own loop over the fields: that of 3.1.0 keeps a template that renders to nothing,
         # and that of later releases logs a template that cannot be rendered, with the secrets in it.
         try:
@@ -236,7 +309,8 @@ class ParametersMixin(BaseOperator, Generic[R]):
         except Exception:
             self.log.error("Parameter %s of task %r cannot be rendered.", name, self.task_id)  # noqa: TRY400
             raise
-        setattr(self, name, _with_text_keys(rendered) if name in _parameters_of(type(self)) else rendered)
+        is_own = name in _parameters_of(type(self))
+        object.__setattr__(self, name, _with_text_keys(rendered) if is_own else rendered)
 
     def _hide_secrets(self, names: Iterable[str]) -> None:
         from airflow.sdk.log import mask_secret
@@ -249,7 +323,7 @@ class ParametersMixin(BaseOperator, Generic[R]):
             if name in names and reader.is_secret:
                 value = getattr(self, name)
                 rendered[name] = list(value) if isinstance(value, Iterator) else value
-                setattr(self, name, reader.hide(rendered[name], secrets))
+                object.__setattr__(self, name, reader.hide(rendered[name], secrets))
         self._rendered = rendered
         self._shown = {name: getattr(self, name) for name in rendered}
         for secret in secrets:
@@ -270,27 +344,12 @@ class _Partial(OperatorPartial):
 
     __slots__ = ()  # so that an object of Airflow's own class can become one
 
-    def expand(self, **mapped_kwargs: Any) -> MappedOperator:
-        """Map the task over lists."""
-        stored = self.operator_class.item_as_stored  # type: ignore[attr-defined]  # only ours make this class
-        return super().expand(
-            **{
-                name: [stored(name, item) for item in values] if isinstance(values, (list, tuple)) else values
-                for name, values in mapped_kwargs.items()
-            }
-        )
-
-    def expand_kwargs(self, kwargs: Any, *, strict: bool = True) -> MappedOperator:
-        """Map the task over a list of its parameters."""
-        stored = self.operator_class.item_as_stored  # type: ignore[attr-defined]  # only ours make this class
-        if isinstance(kwargs, (list, tuple)):
-            kwargs = [
-                {name: stored(name, value) for name, value in item.items()}
-                if isinstance(item, dict)
-                else item
-                for item in kwargs
-            ]
-        return super().expand_kwargs(kwargs, strict=strict)
+    def _expand(self, expand_input: ExpandInput, *, strict: bool) -> MappedOperator:
+        # Private in Airflow, but the one method that expand() and expand_kwargs() share.
+        operator: Any = self.operator_class  # one of ours: only they make this class
+        self._expand_called = True  # a refusal is not followed by the warning that it was not mapped
+        operator.refuse_secrets_of_dag(self.kwargs["dag"])
+        return super()._expand(operator.expanded_as_stored(expand_input), strict=strict)
 
 
 def _fields_of_airflow(cls: type) -> Iterator[str]:
@@ -319,17 +378,68 @@ def revealed(value: Any) -> Any:
     return value.value if isinstance(value, Concealed) else value
 
 
+def _hides_clear_text(plain: object, shown: object) -> bool:
+    """Return whether something that is no template was replaced in what is shown of a value."""
+    from airflow_provider_batchlinux.core.secrets import HIDDEN
+
+    if isinstance(plain, Mapping) and isinstance(shown, Mapping):
+        return any(_hides_clear_text(item, shown.get(key)) for key, item in plain.items())
+    if isinstance(plain, (list, tuple)) and isinstance(shown, list):
+        return any(map(_hides_clear_text, plain, shown))
+    return HIDDEN in str(shown) and not isinstance(plain, ResolveMixin) and not _is_template(str(plain))
+
+
+def _of_task_group(value: Any) -> Iterator[Any]:
+    """Yield a value as each task has it whose task group is expanded over values of the Dag file."""
+    for at in count():
+        found: list[Any] = []
+
+        def given(item: Any, at: int = at, found: list[Any] = found) -> Any:
+            if isinstance(item, (list, tuple)):
+                return [given(part) for part in item]
+            if isinstance(item, dict):
+                return {key: given(part) for key, part in item.items()}
+            if not isinstance(item, MappedArgument):
+                return item
+            literals = _literals(item)[at:]
+            found.extend(literals[:1])
+            return literals[0] if literals else item
+
+        replaced = given(value)
+        if not found:
+            return
+        yield replaced
+
+
+def _literals(argument: MappedArgument) -> list[Any]:
+    """Return the values of a Dag file that an argument of a mapped task group takes."""
+    key, over = argument._key, argument._input.value  # private in Airflow
+    if isinstance(over, dict):
+        values: Any = over[key]
+        if isinstance(values, dict):
+            values = values.items()
+    elif isinstance(over, ResolveMixin):
+        values = over
+    else:
+        values = [item[key] for item in over if isinstance(item, Mapping) and key in item]
+    return [] if isinstance(values, ResolveMixin) else list(values)
+
+
 def _is_template(text: str) -> bool:
-    return "{{" in text or "{%" in text
+    return _TEMPLATE.fullmatch(text) is not None
 
 
 def _is_harmless(value: Any) -> bool:
     """Return whether a value has no secret in clear, without the readers."""
     if isinstance(value, str):
-        # What follows a question mark may be a SAS, whatever is a template before it.
-        return "?" not in value and value.lstrip().startswith(("{{", "{%"))
+        return _is_template(value)
     # No secret is an instant.
-    return value is None or isinstance(value, (bool, date, ResolveMixin)) or callable(value)
+    harmless = (bool, date, ResolveMixin)
+    return (
+        value is None
+        or callable(value)
+        or (isinstance(value, harmless) and not isinstance(value, MappedArgument))
+    )
 
 
 def _holds(value: Any, is_one: Callable[[Any], bool]) -> bool:

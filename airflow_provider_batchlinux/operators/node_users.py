@@ -159,7 +159,11 @@ class BatchLinuxAddNodeUsersOperator(NodeUsersOperator["AddNodeUsersRequest"]):
         self.is_admin = is_admin
         self.recreate = recreate
         self.address: AddressChoice = address
-        refuse_private_keys(self)
+
+    @classmethod
+    def _as_stored(cls, name: str, value: Any) -> Any:
+        refuse_private_keys(name, value)
+        return super()._as_stored(name, value)
 
     @classmethod
     def request_class(cls) -> type[AddNodeUsersRequest]:

@@ -149,7 +149,11 @@ class BatchLinuxLeaseNodeUsersOperator(BatchLinuxWaitingOperator["LeaseNodeUsers
         self.owed_limit = owed_limit
         self.address: AddressChoice = address
         self.max_concurrency = max_concurrency
-        refuse_private_keys(self)
+
+    @classmethod
+    def _as_stored(cls, name: str, value: Any) -> Any:
+        refuse_private_keys(name, value)
+        return super()._as_stored(name, value)
 
     @classmethod
     def request_class(cls) -> type[LeaseNodeUsersRequest]:

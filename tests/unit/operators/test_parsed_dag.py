@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import json
+from collections import UserList
+from types import MappingProxyType
 from typing import Any
 
 import pytest
-from airflow.sdk import DAG, Asset, BaseOperator, task
+from airflow.sdk import DAG, Asset, BaseOperator, task, task_group
 
 from airflow_provider_batchlinux.core.parameters.reader import readers_of
-from airflow_provider_batchlinux.operators._parameters import MAY_HOLD_SECRETS, warn_of_unknown_assets
+from airflow_provider_batchlinux.operators._parameters import (
+    MAY_HOLD_SECRETS,
+    revealed,
+    warn_of_unknown_assets,
+)
 from airflow_provider_batchlinux.operators.job import BatchLinuxJobOperator
 from airflow_provider_batchlinux.operators.node_users import BatchLinuxAddNodeUsersOperator
+from airflow_provider_batchlinux.operators.node_users_lease import BatchLinuxLeaseNodeUsersOperator
 from airflow_provider_batchlinux.operators.nodes import BatchLinuxRebootNodesOperator
 from airflow_provider_batchlinux.operators.pool import BatchLinuxCreatePoolOperator
 from airflow_provider_batchlinux.operators.task import BatchLinuxTaskOperator
@@ -22,10 +29,13 @@ from airflow_provider_batchlinux.specs import (
     TaskSpec,
     UserAccountSpec,
 )
+from airflow_provider_batchlinux.task_groups._parameters import PoolParameters
+from airflow_provider_batchlinux.task_groups.pool import BatchLinuxPool
 from tests.airflow_harness import captured_log, dag_serializer, run_task
 from tests.operator_init import operators
 
 SECRET = "in-clear-5f1c"
+PRIVATE_KEY = f"-----BEGIN OPENSSH PRIVATE KEY-----\n{SECRET}"
 SAS = f"https://a.blob.core.windows.net/c/b?sv=1&sig={SECRET}"
 REGISTRY = {"server": "r.example.com", "username": "u", "password": SECRET}
 
@@ -47,7 +57,6 @@ WITHOUT_SECRETS = {
     "scheduling",
     "security",
     "ssh_public_key",
-    "start_task_environment",
 }
 """Parameters without secrets to mask: there is none in their parts, or it is refused."""
 
@@ -70,15 +79,15 @@ IN_CLEAR: dict[str, tuple[Any, dict[str, Any], Any]] = {
         POOL,
         {"extensions": [{"name": "e", "publisher": "p", "type": "t", "protected_settings": {"k": SECRET}}]},
     ),
-    "ssh_public_key": (
-        BatchLinuxAddNodeUsersOperator,
-        USER,
-        f"-----BEGIN OPENSSH PRIVATE KEY-----\n{SECRET}",
-    ),
     "start_task": (
         BatchLinuxCreatePoolOperator,
         POOL,
         {"command": "true", "container": {"image": "i", "registry": REGISTRY}},
+    ),
+    "start_task_environment": (
+        BatchLinuxCreatePoolOperator,
+        {**POOL, "start_task": "true"},
+        {"TOKEN": SECRET},
     ),
     "storage": (
         BatchLinuxCreatePoolOperator,
@@ -108,6 +117,10 @@ BESIDE: dict[str, tuple[str, Any]] = {
         f"https://a.blob.core.windows.net/c/{{{{ ti.dag_id }}}}/?sig={SECRET}",
     ),
     "SAS after a template alone": ("secret_storage", f"{{{{ 'abfs://c' }}}}?sig={SECRET}"),
+    "before a template": ("secret_environment", {"A": f"{SECRET}{{{{ '' }}}}"}),
+    "between templates": ("password", f"{{{{ 'a' }}}}{SECRET}{{{{ 'b' }}}}"),
+    "inside a block": ("secret_files", {"a": f"{{% if true %}}{SECRET}{{% endif %}}"}),
+    "environment of a start task": ("start_task", {"command": "c", "environment": {"A": SECRET}}),
 }
 """Values that are spec objects or templates in part."""
 
@@ -130,28 +143,168 @@ def stored(dag: DAG) -> str:
     return json.dumps(dag_serializer().to_dict(dag))
 
 
-@pytest.mark.parametrize("form", ["plain", "partial", "expand", "expand_kwargs"])
+FORMS = ("plain", "partial", "expand", "expand_kwargs")
+
+
+def given_as(form: str, cls: Any, others: dict[str, Any], name: str, value: Any) -> Any:
+    """Return a task that a Dag file gives a parameter in one of the forms."""
+    others = {key: given for key, given in others.items() if key != name}
+    if form == "plain":
+        return cls(task_id="work", **others, **{name: value})
+    if form == "partial":
+        return cls.partial(task_id="work", **others, **{name: value}).expand(batch_linux_conn_id=["one"])
+    partial = cls.partial(task_id="work", **others)
+    return partial.expand(**{name: [value]}) if form == "expand" else partial.expand_kwargs([{name: value}])
+
+
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize(("name", "value"), SECRETS)
 def test_a_secret_in_clear_is_not_stored_with_the_dag_and_reaches_the_task(
     name: str, value: Any, form: str
 ) -> None:
     cls, others, _ = IN_CLEAR[name]
-    others = {key: given for key, given in others.items() if key != name}
     with DAG("clear", schedule=None) as dag:
-        if form == "plain":
-            work = receiving(cls)(task_id="work", **others, **{name: value})
-        elif form == "partial":
-            partial = receiving(cls).partial(task_id="work", **others, **{name: value})
-            work = partial.expand(batch_linux_conn_id=["one"])
-        elif form == "expand":
-            work = receiving(cls).partial(task_id="work", **others).expand(**{name: [value]})
-        else:
-            work = receiving(cls).partial(task_id="work", **others).expand_kwargs([{name: value}])
+        work = given_as(form, receiving(cls), others, name, value)
 
     assert SECRET not in stored(dag)
     ran = run_task(work, map_index=-1 if form == "plain" else 0)
     assert SECRET not in str(ran.rendered)
     assert ran.result == {"has": True}
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        pytest.param(lambda task: task.expand(secret_environment=UserList([{"A": SECRET}])), id="sequence"),
+        pytest.param(
+            lambda task: task.expand_kwargs((MappingProxyType({"secret_environment": {"A": SECRET}}),)),
+            id="mapping",
+        ),
+    ],
+)
+def test_a_secret_in_any_sequence_or_mapping_that_a_task_is_expanded_over_is_not_stored(given: Any) -> None:
+    with DAG("clear", schedule=None) as dag:
+        work = given(receiving(BatchLinuxTaskOperator).partial(task_id="work", **COMMAND))
+
+    assert SECRET not in stored(dag)
+    assert run_task(work, map_index=0).result == {"has": True}
+
+
+def test_a_secret_that_the_file_assigns_to_an_attribute_is_not_stored_and_reaches_the_task() -> None:
+    with DAG("clear", schedule=None) as dag:
+        work = receiving(BatchLinuxTaskOperator)(task_id="work", **COMMAND)
+        work.secret_environment = {"A": SECRET, "B": BaseOperator(task_id="first").output}
+
+    assert SECRET not in stored(dag)
+    assert work.upstream_task_ids == {"first"}
+    work.secret_environment = {"A": SECRET}
+    assert run_task(work).result == {"has": True}
+
+
+CALLS: dict[str, Any] = {
+    "call": lambda function: function(1, 2),
+    "expand": lambda function: function.expand(x=[1], y=[2]),
+    "partial": lambda function: function.partial(x=1).expand(y=[2]),
+    "expand_kwargs": lambda function: function.partial(x=1).expand_kwargs([{"y": 2}]),
+}
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("overrides", [False, True])
+@pytest.mark.parametrize("decorate", [task.batch_linux, task.batch_linux_cmd])
+def test_a_secret_of_a_decorated_function_is_not_stored(decorate: Any, overrides: bool, call: str) -> None:
+    def work(x: int, y: int) -> str:
+        return f"{x}{y}"
+
+    secret = {"secret_environment": {"A": SECRET}}
+    with DAG("clear", schedule=None) as dag:
+        function = decorate(pool_id="etl", **({} if overrides else secret))(work)
+        CALLS[call](function.override(**secret) if overrides else function)
+
+    mapped: Any = dag.get_task("work")
+    kept = mapped.secret_environment if call == "call" else mapped.partial_kwargs["secret_environment"]
+    assert revealed(kept) == {"A": SECRET}
+    assert SECRET not in stored(dag)
+
+
+def test_no_secret_of_the_parameters_of_a_task_group_is_stored() -> None:
+    names = PoolParameters.__annotations__.keys() & MAY_HOLD_SECRETS
+    with DAG("clear", schedule=None) as dag:
+        for name in names:
+            BatchLinuxPool(name, **POOL, **{name: IN_CLEAR[name][2]})
+            BatchLinuxPool(f"{name}_default", **POOL, default_args={name: IN_CLEAR[name][2]})
+
+    assert names >= {"body", "user_accounts"}
+    assert SECRET not in stored(dag)
+
+
+def group_of(given: Any) -> Any:
+    @task_group
+    def group(token: Any) -> None:
+        BatchLinuxTaskOperator(task_id="work", **COMMAND, secret_environment=given(token))
+
+    return group
+
+
+REFUSED: dict[str, tuple[Any, str]] = {
+    "a mapping in expand()": (
+        lambda: BatchLinuxTaskOperator.partial(task_id="work", **COMMAND).expand(
+            secret_environment={"A": SECRET}
+        ),
+        r"secret_environment .* is expanded over a mapping",
+    ),
+    **{
+        f"a task group that is expanded over {about}": (
+            expanded,
+            r"secret_environment .* has a secret that its task group is expanded over",
+        )
+        for about, expanded in {
+            "values": lambda: group_of(lambda token: {"A": token}).expand(token=["{{ ds }}", SECRET]),
+            "whole parameters": lambda: group_of(lambda token: token).expand(token=[{"A": SECRET}]),
+            "pairs": lambda: group_of(lambda token: {"A": token}).expand(token={"A": SECRET}),
+            "arguments": lambda: group_of(lambda token: token).expand_kwargs([{"token": {"A": SECRET}}]),
+        }.items()
+    },
+    **{
+        f"{name} of {cls.__name__} in {form}": (
+            lambda cls=cls, name=name, form=form: given_as(form, cls, USER, name, PRIVATE_KEY),
+            f"{name} holds a private key",
+        )
+        for cls in (BatchLinuxAddNodeUsersOperator, BatchLinuxLeaseNodeUsersOperator)
+        for name in ("ssh_public_key", "generate_key")
+        for form in FORMS
+    },
+}
+
+
+@pytest.mark.parametrize(("make", "reason"), REFUSED.values(), ids=REFUSED)
+def test_a_secret_that_airflow_would_store_is_refused_without_being_repeated(make: Any, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason) as refusal, DAG("clear", schedule=None):
+        make()
+    assert SECRET not in str(refusal.value)
+
+
+@pytest.mark.parametrize("form", ["plain", "mapped", "function", "mapped function"])
+def test_a_secret_in_default_args_of_a_dag_is_refused_since_airflow_stores_them(form: str) -> None:
+    def make(secret: str) -> DAG:
+        with DAG("clear", schedule=None, default_args={"secret_environment": {"A": secret}}) as dag:
+            if form == "plain":
+                BatchLinuxTaskOperator(task_id="work", **COMMAND)
+            elif form == "mapped":
+                BatchLinuxTaskOperator.partial(task_id="work", pool_id="etl").expand(command=["true"])
+            else:
+                function = task.batch_linux(pool_id="etl")(lambda x: x)
+                function.override(task_id="work")(1) if form == "function" else function.override(
+                    task_id="work"
+                ).expand(x=[1])
+        return dag
+
+    with pytest.raises(
+        ValueError, match="default_args of a Dag has a secret in secret_environment"
+    ) as refusal:
+        make(SECRET)
+    assert SECRET not in str(refusal.value)
+    assert "conn.nodes.password" in stored(make("{{ conn.nodes.password }}"))
 
 
 @pytest.mark.parametrize("cls", operators())
