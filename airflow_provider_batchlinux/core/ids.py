@@ -57,6 +57,19 @@ def derived_id(*parts: object, suffix: str = "", prefix: str = "af") -> str:
     return f"{prefix}-{readable}-{digest}{suffix}" if readable else f"{prefix}-{digest}{suffix}"
 
 
+def id_of_task(owner: Mapping[str, str], *, suffix: str = "", prefix: str = "af") -> str:
+    """
+    Derive the id of what a task instance makes.
+
+    That of a mapped one shows its map index, so that log lines, errors and the portal tell the items apart.
+
+    :param owner: the names of the task instance, that of the Dag first and that of the task last.
+    """
+    index = owner.get("map_index", "-1")
+    item = "" if index == "-1" else f"-{index}"
+    return derived_id(*owner.values(), suffix=item + suffix, prefix=prefix)
+
+
 def fingerprint(request: Mapping[str, Any]) -> str:
     """
     Digest a request so that the same request is recognised later.

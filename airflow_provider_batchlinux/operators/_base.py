@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowTaskTimeout, BaseOperator
 
-from airflow_provider_batchlinux.core.ids import derived_id
+from airflow_provider_batchlinux.core.ids import id_of_task
 from airflow_provider_batchlinux.core.text import broken_into_lines
 from airflow_provider_batchlinux.exceptions import error_from_payload
 from airflow_provider_batchlinux.hooks.batch_linux import DEFAULT_CONN_ID, BatchLinuxHook
@@ -197,7 +197,7 @@ def id_stem_of(owner: Mapping[str, str], prefix: str) -> str:
     :param prefix: the connection's prefix of ids.
     """
     # Four characters stay free for the try's number.
-    return derived_id(*owner.values(), prefix=prefix, suffix="-t0000")[:-4]
+    return id_of_task(owner, prefix=prefix, suffix="-t0000")[:-4]
 
 
 def runs_ended(context: Context, installations: Collection[str]) -> Callable[[Holder], bool]:

@@ -22,6 +22,7 @@ from airflow_provider_batchlinux.operators._base import (
     BatchLinuxBaseOperator,
     defer_to,
     is_last_try,
+    item_of,
     lost_wait,
     nearest_deadline,
     remember_wait,
@@ -214,7 +215,10 @@ class BatchLinuxWaitingOperator(BatchLinuxPoolOperator[W]):
         kind = ROOM_OF_CODE.get(error.code or "")
         if kind is None or quota_limit is None:
             raise error
-        self.log.info("The %s is full; waiting for room for up to %g s.", QUOTA_OF[kind], quota_limit)
+        self.log.info(
+            "The %s is full; waiting for room for up to %g s%s.",
+            QUOTA_OF[kind], quota_limit, item_of(context),
+        )  # fmt: skip
         limits = {
             "quota_limit": timedelta(seconds=quota_limit),
             "execution_timeout": self.execution_timeout,

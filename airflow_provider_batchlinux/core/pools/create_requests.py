@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from pathlib import PurePath
 from typing import Annotated, Any, TypeAlias
 
-from airflow_provider_batchlinux.core.ids import derived_id
+from airflow_provider_batchlinux.core.ids import id_of_task
 from airflow_provider_batchlinux.core.images.query import ImageQuery
 from airflow_provider_batchlinux.core.parameters.kinds import (
     AnyText,
@@ -233,7 +233,7 @@ class CreatePoolRequest(WaitRequest):
         """
         expires_at = None if self.expires_in is None else now + timedelta(seconds=self.expires_in)
         return PoolRequest(
-            spec=self.pool(derived_id(*owner.values(), prefix=id_prefix), body),
+            spec=self.pool(id_of_task(owner, prefix=id_prefix), body),
             owner=owner,
             needed_until=expires_at or now,
             expires_at=expires_at,

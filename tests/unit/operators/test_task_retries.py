@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from airflow_provider_batchlinux.exceptions import BatchRequestError
@@ -101,11 +103,17 @@ class TestRetry:
         assert ids[0].endswith("-t1")
         assert ids[1].endswith("-t2")
 
-    def test_mapped_task_instances_have_jobs_of_their_own(self, account):
+    def test_mapped_task_instances_have_jobs_of_their_own_and_all_lines_of_the_log_name_the_item(
+        self, account
+    ):
         runs = [run_task(operator("true", delete_job="never"), map_index=index) for index in (0, 1)]
 
-        assert sorted(run.result["job_id"] for run in runs) == sorted(account.jobs())
-        assert len(account.jobs()) == 2
+        jobs = [run.result["job_id"] for run in runs]
+        assert sorted(jobs) == sorted(account.jobs())
+        assert [job.rpartition("-t")[0].rpartition("-")[2] for job in jobs] == ["0", "1"]
+        lines = [line for line in runs[1].log.splitlines() if re.match(r"(Job|Task|std\w+ of job) ", line)]
+        assert len(lines) >= 4
+        assert all("-1-t1'" in line for line in lines), lines
 
 
 @pytest.mark.usefixtures("pool")
