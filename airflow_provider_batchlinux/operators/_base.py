@@ -36,6 +36,7 @@ __all__ = [
     "defer_to",
     "failed_tasks",
     "id_stem_of",
+    "in_words",
     "is_last_try",
     "item_of",
     "lost_wait",
@@ -102,7 +103,8 @@ def exceeded(operator: BaseOperator, status: str = "") -> AirflowTaskTimeout:
     )
 
 
-def _in_words(operator: BaseOperator, error: BaseException) -> BaseException:
+def in_words(operator: BaseOperator, error: BaseException) -> BaseException:
+    """Return an error as Airflow's page shows it in words and lines."""
     # Airflow's own time-out, which interrupts whatever runs, names no more than a process.
     if isinstance(error, AirflowTaskTimeout) and operator.execution_timeout and "exceeded" not in str(error):
         error = exceeded(operator)
@@ -119,7 +121,7 @@ def _told_plainly(method: Callable[..., T]) -> Callable[..., T]:
             return method(self, *args, **kwargs)
         except _TOLD as error:
             log.debug("The way that the error took:", exc_info=True)
-            raise _in_words(self, error).with_traceback(None) from None
+            raise in_words(self, error).with_traceback(None) from None
 
     return plain
 

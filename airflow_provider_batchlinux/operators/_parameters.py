@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from airflow.sdk.definitions.mappedoperator import MappedOperator
 
     from airflow_provider_batchlinux.core.parameters.requests import OperatorRequest
+    from airflow_provider_batchlinux.core.tasks.spec.job import Command
+    from airflow_provider_batchlinux.core.tasks.spec.task import TaskSpec
 
     R = TypeVar("R", bound=OperatorRequest)
 else:
@@ -539,3 +542,43 @@ def packed_files(files: Mapping[str, str]) -> str | None:
     if problems := missing_files(files):
         raise ValueError("\n".join(problems))
     return pack_files({name: Path(path).read_bytes() for name, path in files.items()})
+
+
+def packed_commands(tasks: Mapping[str, TaskSpec]) -> dict[str, Command]:
+    """Return commands with their files; those that have the same files share them."""
+    from airflow_provider_batchlinux.core.tasks.spec.job import Command
+
+    packed: dict[tuple[tuple[str, str], ...], str | None] = {}
+    for task in tasks.values():
+        key = tuple(sorted(task.files.items()))
+        if key not in packed:
+            packed[key] = packed_files(task.files)
+    return {name: Command(task, packed[tuple(sorted(task.files.items()))]) for name, task in tasks.items()}
+
+
+def list_in_file(parameter: str, place: str) -> list[Any]:
+    """
+    Return the list in a file on the worker or in storage, as JSON or as JSON lines.
+
+    :param place: its path or URL.
+    """
+    from airflow.sdk import ObjectStoragePath
+
+    try:
+        # Not in the encoding of the worker. Some programs begin a file with a mark of order.
+        text = (ObjectStoragePath(place) if "://" in place else Path(place)).read_text(encoding="utf-8-sig")
+    except Exception as error:  # of the file system that the URL names
+        msg = f"{parameter} names the file {place!r}, which cannot be read: {error}"
+        raise ValueError(msg) from error
+    try:
+        whole = json.loads(text)
+    except ValueError:
+        whole = None
+    if isinstance(whole, list):
+        return whole
+    try:
+        # A text in JSON may hold other ends of lines than this.
+        return [json.loads(line) for line in text.split("\n") if line.strip()]
+    except ValueError as error:
+        msg = f"{parameter} names the file {place!r}, which is neither a JSON list nor JSON lines: {error}"
+        raise ValueError(msg) from error

@@ -9,7 +9,12 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
-from airflow.providers.common.compat.sdk import AirflowException, conf
+from airflow.providers.common.compat.sdk import (
+    AirflowException,
+    AirflowSkipException,
+    AirflowTaskTimeout,
+    conf,
+)
 
 from airflow_provider_batchlinux.core.instants import Duration
 from airflow_provider_batchlinux.exceptions import BatchLinuxError, BatchQuotaError, WaitTimeoutError
@@ -21,6 +26,7 @@ from airflow_provider_batchlinux.operators._base import (
     TRIGGER_LOST,
     BatchLinuxBaseOperator,
     defer_to,
+    in_words,
     is_last_try,
     item_of,
     lost_wait,
@@ -55,6 +61,9 @@ Result: TypeAlias = "dict[str, Any] | list[dict[str, Any]]"
 
 Step: TypeAlias = "Result | BatchLinuxTrigger"
 """What a part of a waiting operator comes to: the result, or the trigger to wait on before the next part."""
+
+_AFTER_FAILURE_BUDGET = 30.0
+"""Seconds that each request may be retried which reads what has ended before a failure."""
 
 _AFTER_SUCCESS_BUDGET = 10.0
 """Seconds: Airflow ends a process that is not over 20 s after its success. The sweeper finds what is left."""
@@ -99,7 +108,8 @@ class BatchLinuxWaitingOperator(BatchLinuxPoolOperator[W]):
     - the trigger's deadline ends the wait; :meth:`timed_out` may still make a result of it. A deadline that
       is the task's ``execution_timeout`` ends it as Airflow would on a worker: it calls ``on_kill`` and
       retries;
-    - :meth:`take_back` ends what was begun when Airflow itself has ended the deferral and no try is left.
+    - :meth:`take_back` ends what was begun when Airflow itself has ended the deferral and no try is left;
+    - :meth:`what_ended` adds to the error of any failure what has ended before it.
 
     Subclasses spell out the parameters below, because type checkers see none behind ``**kwargs``.
 
@@ -300,6 +310,21 @@ class BatchLinuxWaitingOperator(BatchLinuxPoolOperator[W]):
         if trigger is not None and trigger.cancels_on_kill:
             await trigger.try_to_cancel(client, KILL_LIMIT)
 
+    async def what_ended(
+        self,
+        client: BatchLinuxClient,  # noqa: ARG002
+        context: Context,  # noqa: ARG002
+        trigger: BatchLinuxTrigger,  # noqa: ARG002
+        error: BaseException,  # noqa: ARG002
+    ) -> str:
+        """
+        Return what has ended before the task fails, as further lines of its error; empty for nothing.
+
+        :param trigger: what was waited on or begun last.
+        :param error: what fails the task.
+        """
+        return ""
+
     def execute(self, context: Context) -> Result:
         """Start it, and wait until it is over."""
         self.link_pool(context)
@@ -328,28 +353,57 @@ class BatchLinuxWaitingOperator(BatchLinuxPoolOperator[W]):
 
         try:
             return super().resume_execution(next_method, next_kwargs, context)
-        except UnreadableEventError:
-            self._deferral_ended(context)
+        except UnreadableEventError as error:
+            self._deferral_ended(context, error)
             raise
         except AirflowException as error:
             if next_method != TRIGGER_LOST:
                 raise
-            self._deferral_ended(context)
-            raise lost_wait(self, error) from None
+            lost = lost_wait(self, error)
+            self._deferral_ended(context, lost)
+            raise lost from None
 
-    def _deferral_ended(self, context: Context) -> None:
-        if not is_last_try(context):
-            return
+    def _deferral_ended(self, context: Context, error: Exception) -> None:
         try:
             trigger = remembered_wait(context)
-            self.hook.run(lambda client: self.take_back(client, context, trigger), settings=self.account)
-        except Exception as error:  # the task is to fail with what ended the deferral
-            self.log.warning("What the task has begun may go on: %s", error)
+            if is_last_try(context):
+                self.hook.run(lambda client: self.take_back(client, context, trigger), settings=self.account)
+        except Exception as failure:  # the task is to fail with what ended the deferral
+            self.log.warning("What the task has begun may go on: %s", failure)
+        else:
+            self._add_what_ended(context, trigger, error)
+
+    def _add_what_ended(
+        self, context: Context, trigger: BatchLinuxTrigger | None, error: BaseException
+    ) -> None:
+        """Add to an error what has ended before it; what fails there does not hide the error."""
+        if trigger is None:
+            return
+
+        def read() -> str:
+            return self.hook.run(
+                lambda client: self.what_ended(client.within(_AFTER_FAILURE_BUDGET), context, trigger, error),
+                settings=self.account,
+            )
+
+        try:
+            try:
+                more = read()
+            except AirflowTaskTimeout:
+                # Our deadline is a moment before that of Airflow, whose alarm comes once.
+                more = read()
+        except Exception as failure:
+            self.log.warning("What has ended before the failure could not be read: %s", failure)
+        else:
+            if more:
+                error.args = (f"{in_words(self, error)}\n{more}", *error.args[1:])
 
     def on_kill(self) -> None:
         """Cancel what was started. Airflow ends the process after five seconds, so this gives up earlier."""
         trigger = self.current_trigger
         if trigger is not None and trigger.cancels_on_kill:
+            if isinstance(trigger, BatchLinuxSubmittedTrigger):
+                trigger.is_killed = True
             self.hook.run(lambda client: trigger.try_to_cancel(client, KILL_LIMIT), settings=self.account)
 
     def _complete(self, context: Context, begin: Callable[[BatchLinuxClient], Awaitable[Step]]) -> Result:
@@ -363,7 +417,13 @@ class BatchLinuxWaitingOperator(BatchLinuxPoolOperator[W]):
                 step = following
             return step
 
-        step = self.hook.run(work, settings=self.account)
+        try:
+            step = self.hook.run(work, settings=self.account)
+        except AirflowSkipException:
+            raise
+        except (Exception, AirflowTaskTimeout) as error:
+            self._add_what_ended(context, self.current_trigger, error)
+            raise
         if isinstance(step, BatchLinuxTrigger):
             if type(step).cancel is not BatchLinuxTrigger.cancel:
                 remember_wait(context, step)

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import time
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import AirflowSkipException
+from airflow.providers.common.compat.sdk import AirflowSkipException, AirflowTaskTimeout
 
 from airflow_provider_batchlinux._metrics import report_commands
 from airflow_provider_batchlinux.core.instants import Duration
 from airflow_provider_batchlinux.core.tasks.cleanup import DeleteJob
+from airflow_provider_batchlinux.core.text import counted
 from airflow_provider_batchlinux.exceptions import (
     BatchQuotaError,
     TaskFailedError,
@@ -27,6 +26,7 @@ from airflow_provider_batchlinux.hooks._storage_connection import DEFAULT_STORAG
 from airflow_provider_batchlinux.links.pool_page import BatchLinuxPoolPageLink
 from airflow_provider_batchlinux.links.portal import BatchLinuxJobLink, BatchLinuxNodeLink, BatchLinuxPoolLink
 from airflow_provider_batchlinux.operators._base import (
+    KILL_LIMIT,
     id_stem_of,
     is_last_try,
     item_of,
@@ -35,7 +35,8 @@ from airflow_provider_batchlinux.operators._base import (
     tries_of,
 )
 from airflow_provider_batchlinux.operators._parameters import (
-    packed_files,
+    list_in_file,
+    packed_commands,
     warn_of_unknown_assets,
     with_assets,
 )
@@ -55,7 +56,7 @@ if TYPE_CHECKING:
     from airflow_provider_batchlinux.core.tasks.job import Tries
     from airflow_provider_batchlinux.core.tasks.records import TaskRecord
     from airflow_provider_batchlinux.core.tasks.requests import JobRequest, OnTaskFailure
-    from airflow_provider_batchlinux.core.tasks.spec.job import Command, JobSpec
+    from airflow_provider_batchlinux.core.tasks.spec.job import JobSpec
     from airflow_provider_batchlinux.core.tasks.spec.task import TaskSpec
     from airflow_provider_batchlinux.specs import AutoUserSpec, TaskContainerSpec
     from airflow_provider_batchlinux.triggers._base import BatchLinuxTrigger
@@ -274,6 +275,9 @@ class BatchLinuxJobOperator(LineageMixin, BatchLinuxWaitingOperator["JobRequest"
         self.secret_storage, self.secret_files, self.max_parallel = secret_storage, secret_files, max_parallel
         self.required_slots, self.quota_limit, self.allow_empty = required_slots, quota_limit, allow_empty
 
+    _is_told = False
+    """Whether the records of this try are in the result, so that a failure says it all."""
+
     @classmethod
     def request_class(cls) -> type[JobRequest]:
         """Return the class of the request."""
@@ -344,12 +348,44 @@ class BatchLinuxJobOperator(LineageMixin, BatchLinuxWaitingOperator["JobRequest"
             self.continue_after_room(trigger)
             return await self.submit(client, context)
         assert isinstance(trigger, BatchLinuxJobTrigger)
-        submitted = trigger.total + trigger.done if trigger.total else None
-        return await self._end(client, context, str(result.get("note") or ""), submitted, trigger.job_id)
+        note = str(result.get("note") or "")
+        return await self._end(client, context, note, trigger.submitted, trigger.job_id)
 
     def cancels_after(self, error: Exception, context: Context) -> bool:
         """Return whether the job is lost or timed out, or no retry follows that could go on with it."""
         return isinstance(error, (TaskFailedError, WaitTimeoutError)) or is_last_try(context)
+
+    async def what_ended(
+        self, client: BatchLinuxClient, context: Context, trigger: BatchLinuxTrigger, error: BaseException
+    ) -> str:
+        """Return which commands have ended before the task failed, after their records are kept."""
+        from airflow_provider_batchlinux.client.tasks.records import ends_of, jobs_of_tries, read_records
+        from airflow_provider_batchlinux.core.tasks.records import counts_text, failure_lines
+
+        if self._is_told:
+            return ""
+        if isinstance(error, AirflowTaskTimeout):
+            await trigger.try_to_cancel(client, KILL_LIMIT)  # Airflow calls on_kill() later
+        submitted = trigger.submitted if isinstance(trigger, BatchLinuxJobTrigger) else None
+        jobs = await jobs_of_tries(client, self._tries(context))
+        if not jobs.bodies and submitted is None:
+            return ""
+        commands = self._submitted(submitted, has_failed=True)
+        records = await read_records(client, jobs, commands, is_strict=False)
+        job_id = getattr(trigger, "job_id", None)
+        result, unwritten = await self._result(next(iter(jobs.bodies), job_id), records)
+        save_result(context, result)
+        # What was ended with the job comes after what has ended by its own exit code.
+        failed = [record for record in records if record.outcome == "failed"]
+        failed.sort(key=lambda record: record.task is None or record.task.exit_code is None)
+        lines = failure_lines(failed, await ends_of(client, failed))
+        if isinstance(trigger, BatchLinuxJobTrigger):
+            is_kept = unwritten is not None or any(record.unread for record in records)
+            if trigger.deletes and not is_kept:
+                await jobs.delete(client)
+            trigger.deletes = False  # also if Airflow calls on_kill() later
+        told = f"{counted(len(records), 'command')} until then: {counts_text(records)}."
+        return "\n".join(filter(None, [told, *lines, _unwritten(unwritten)]))
 
     def _commands(self, request: JobRequest) -> dict[str, TaskSpec]:
         """Return the commands by the ids of their tasks."""
@@ -359,10 +395,10 @@ class BatchLinuxJobOperator(LineageMixin, BatchLinuxWaitingOperator["JobRequest"
         problems = list[str]()
         tasks: Any = request.tasks
         if isinstance(tasks, str):
-            tasks = readers_of(type(request))["tasks"].read("tasks", _read_list("tasks", tasks), problems)
+            tasks = readers_of(type(request))["tasks"].read("tasks", list_in_file("tasks", tasks), problems)
         items: Any = request.items
         if isinstance(items, str):
-            items = _read_list("items", items)
+            items = list_in_file("items", items)
         if problems:
             raise ValueError("\n".join(problems))
         return expanded(
@@ -378,7 +414,7 @@ class BatchLinuxJobOperator(LineageMixin, BatchLinuxWaitingOperator["JobRequest"
         from airflow_provider_batchlinux.core.tasks.spec.job import JobSpec
 
         request = self.request
-        own, commands = _packed(request.own_tasks()), _packed(tasks)
+        own, commands = packed_commands(request.own_tasks()), packed_commands(tasks)
         for command in (*own.values(), *commands.values()):
             if command.task.container is not None:
                 await require_engine(client, request.pool_id, command.task.container.image)
@@ -426,11 +462,12 @@ class BatchLinuxJobOperator(LineageMixin, BatchLinuxWaitingOperator["JobRequest"
         owner = marked_owner(context, self.installation)
         return tries_of(context, id_stem_of(owner, self.account.id_prefix), self.retries or 0)
 
-    def _submitted(self, number: int | None) -> CommandList:
+    def _submitted(self, number: int | None, *, has_failed: bool = False) -> CommandList:
         """
         Return the commands as the end of their job is read by them.
 
         :param number: how many were submitted; ``None`` if it is unknown.
+        :param has_failed: whether the task has failed already, so that what is missing is no matter.
         """
         from airflow_provider_batchlinux.client.tasks.records import CommandList
         from airflow_provider_batchlinux.core.tasks.reading import TaskReading
@@ -443,7 +480,7 @@ class BatchLinuxJobOperator(LineageMixin, BatchLinuxWaitingOperator["JobRequest"
         try:
             tasks, is_known = self._commands(request), True
         except ValueError as error:
-            if number is None:
+            if number is None and not has_failed:
                 raise
             # Such as a file that was deleted since. What was submitted is in the jobs.
             self.log.warning("The commands are read from the job: %s", error)
@@ -451,8 +488,8 @@ class BatchLinuxJobOperator(LineageMixin, BatchLinuxWaitingOperator["JobRequest"
         @cache
         def digests() -> Mapping[str, str]:
             try:
-                own = _packed(request.own_tasks())
-                return JobSpec(request.pool_id, _packed(tasks), own=own).digests
+                own = packed_commands(request.own_tasks())
+                return JobSpec(request.pool_id, packed_commands(tasks), own=own).digests
             except ValueError:  # such as one of the files, which was deleted since
                 return {}
 
@@ -470,40 +507,39 @@ class BatchLinuxJobOperator(LineageMixin, BatchLinuxWaitingOperator["JobRequest"
         :param job_id: the job that was waited for; ``None`` if earlier tries have done all.
         """
         from airflow_provider_batchlinux.client.tasks.records import ends_of, forget_lost, read_records
-        from airflow_provider_batchlinux.core.tasks.records import allowed_failures, counts_of, failure_text
+        from airflow_provider_batchlinux.core.tasks.records import allowed_failures, failure_text
         from airflow_provider_batchlinux.core.tasks.spec.job import MANAGER_ID
 
         request, commands = self.request, self._submitted(submitted)
         jobs = await self._ended_jobs(client, context)
         records = await read_records(client, jobs, commands)
         jobs.require(job_id, records, has_manager=request.manager is not None)
-        counts = {name: number for name, number in counts_of(records).items() if number and name != "tasks"}
-        told = ", ".join(f"{number:,} {name.replace('_', ' ')}" for name, number in counts.items())
-        self.log.info("%d commands: %s.", len(records), told or "none")
         report_commands(dict(context), (record.outcome for record in records))
         bad = [record for record in records if record.outcome in ("failed", "not_run")]
         # A job whose manager has failed may lack commands.
         is_whole = all(record.task_id != MANAGER_ID for record in bad)
         has_run = any(record.task is not None and record.task.has_run for record in records)
         allowed = allowed_failures(request.max_failed, len(records), has_run=has_run) if is_whole else 0
-        result, unwritten = await self._result(
-            next(iter(jobs.bodies), None), records, is_failed=len(bad) > allowed
-        )
+        result, unwritten = await self._result(next(iter(jobs.bodies), None), records)
         if len(bad) > allowed:
             bad.sort(key=lambda record: record.outcome)  # what failed, before what therefore was not run
             told = failure_text(bad, allowed, len(records), await ends_of(client, bad))
             await forget_lost(client, bad)
             is_final = any(record.ending == "fail" for record in bad)
-            if request.delete_job == "always" and (is_final or is_last_try(context)):
+            is_over = is_final or is_last_try(context)
+            if request.delete_job == "always" and is_over and unwritten is None:
                 await jobs.delete(client)
             save_result(context, result)
             kind = TaskFailedForGoodError if is_final else TaskFailedError
             first = bad[0].task
             raise kind(
-                "\n".join(filter(None, [told, note, unwritten])),
+                "\n".join(filter(None, [told, note, _unwritten(unwritten)])),
                 exit_code=first.exit_code if first is not None else None,
                 node_id=first.node_id if first is not None else None,
             )
+        if unwritten is not None:
+            save_result(context, result)
+            raise unwritten
         await self._when_read(client, context, jobs)
         if records and all(record.outcome == "skipped" for record in records):
             msg = "The exit codes of all commands say that there was nothing to do: skipped."
@@ -511,18 +547,21 @@ class BatchLinuxJobOperator(LineageMixin, BatchLinuxWaitingOperator["JobRequest"
         return result
 
     async def _result(
-        self, job_id: str | None, records: Sequence[TaskRecord], *, is_failed: bool
-    ) -> tuple[dict[str, Any], str]:
-        """
-        Return the result, and why the file with the records was not written.
-
-        :param is_failed: whether the task fails for its commands, which an error of storage is not to hide.
-        """
+        self, job_id: str | None, records: Sequence[TaskRecord]
+    ) -> tuple[dict[str, Any], Exception | None]:
+        """Return the result, and why the file with the records was not written."""
         from airflow_provider_batchlinux.core.storage.locations import parse_location
-        from airflow_provider_batchlinux.core.tasks.records import LARGEST_IN_XCOM, counts_of, json_lines
+        from airflow_provider_batchlinux.core.tasks.records import (
+            LARGEST_IN_XCOM,
+            counts_of,
+            counts_text,
+            json_lines,
+        )
 
+        self._is_told = True
+        self.log.info("%d commands: %s.", len(records), counts_text(records))
         rows = [record.to_dict() for record in records]
-        lines, request, file, unwritten = json_lines(rows), self.request, None, ""
+        lines, request, file, unwritten = json_lines(rows), self.request, None, None
         is_small = len(lines) <= LARGEST_IN_XCOM
         if request.results_to is not None:
             location = parse_location(request.results_to)
@@ -532,9 +571,7 @@ class BatchLinuxJobOperator(LineageMixin, BatchLinuxWaitingOperator["JobRequest"
             try:
                 file = await storage_access().put(location, conn_id, lines.encode())
             except Exception as error:  # also of a storage connection that cannot be used
-                if not is_failed:
-                    raise
-                unwritten = f"The records were not written to results_to: {error}"
+                unwritten = error
             else:
                 self.log.info("The records of %d commands are in %s.", len(rows), file)
         elif not is_small:
@@ -552,41 +589,5 @@ class BatchLinuxJobOperator(LineageMixin, BatchLinuxWaitingOperator["JobRequest"
         return result, unwritten
 
 
-def _packed(tasks: Mapping[str, TaskSpec]) -> dict[str, Command]:
-    """Return commands with their files; those that have the same files share them."""
-    from airflow_provider_batchlinux.core.tasks.spec.job import Command
-
-    packed: dict[tuple[tuple[str, str], ...], str | None] = {}
-    for task in tasks.values():
-        key = tuple(sorted(task.files.items()))
-        if key not in packed:
-            packed[key] = packed_files(task.files)
-    return {name: Command(task, packed[tuple(sorted(task.files.items()))]) for name, task in tasks.items()}
-
-
-def _read_list(parameter: str, place: str) -> list[Any]:
-    """
-    Return the list in a file on the worker or in storage, as JSON or as JSON lines.
-
-    :param place: its path or URL.
-    """
-    from airflow.sdk import ObjectStoragePath
-
-    try:
-        # Not in the encoding of the worker. Some programs begin a file with a mark of order.
-        text = (ObjectStoragePath(place) if "://" in place else Path(place)).read_text(encoding="utf-8-sig")
-    except Exception as error:  # of the file system that the URL names
-        msg = f"{parameter} names the file {place!r}, which cannot be read: {error}"
-        raise ValueError(msg) from error
-    try:
-        whole = json.loads(text)
-    except ValueError:
-        whole = None
-    if isinstance(whole, list):
-        return whole
-    try:
-        # A text in JSON may hold other ends of lines than this.
-        return [json.loads(line) for line in text.split("\n") if line.strip()]
-    except ValueError as error:
-        msg = f"{parameter} names the file {place!r}, which is neither a JSON list nor JSON lines: {error}"
-        raise ValueError(msg) from error
+def _unwritten(error: Exception | None) -> str:
+    return f"The records were not written to results_to: {error}" if error is not None else ""

@@ -334,12 +334,6 @@ class BatchLinuxTaskOperator(LineageMixin, BatchLinuxWaitingOperator["TaskReques
             "result": ended.result,
         }
 
-    def on_kill(self) -> None:
-        """Terminate the command, and delete its job as after every end of the task."""
-        if isinstance(self.current_trigger, BatchLinuxTaskTrigger):
-            self.current_trigger.is_killed = True
-        super().on_kill()
-
     def cancels_after(self, error: Exception, context: Context) -> bool:
         """Return whether the command is lost or timed out, or no retry follows that could adopt it."""
         return isinstance(error, (TaskFailedError, WaitTimeoutError)) or is_last_try(context)

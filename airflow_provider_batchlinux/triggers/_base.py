@@ -337,6 +337,9 @@ class BatchLinuxSubmittedTrigger(BatchLinuxTrigger):
     is_listed = False
     """Whether the service lists the job, if it exists: no create of it is under way."""
 
+    is_killed = False
+    """Whether the Airflow task was ended from outside; known to :meth:`cancel`."""
+
     def __init__(
         self,
         *,
@@ -368,6 +371,11 @@ class BatchLinuxSubmittedTrigger(BatchLinuxTrigger):
     def cancels_on_kill(self) -> bool:
         """A kill ends the job."""
         return True
+
+    async def on_kill(self) -> None:
+        """End the job after a user ended the Airflow task."""
+        self.is_killed = True
+        await super().on_kill()
 
     async def cancel(self, client: BatchLinuxClient) -> None:
         """End the job; those of earlier tries, too, as long as it is not known which of them goes on."""

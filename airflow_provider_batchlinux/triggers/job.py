@@ -34,7 +34,8 @@ class BatchLinuxJobTrigger(BatchLinuxSubmittedTrigger):
     :param shown: the failed commands whose output is in the log already.
     :param has_dependencies: whether some commands wait for others.
     :param prepares: whether the job has a preparation task.
-    :param deletes: whether a kill deletes the job; otherwise it only ends it, and keeps what is done.
+    :param deletes: whether the end of the Airflow task deletes the job; otherwise it is only ended, and what
+        is done is kept.
     """
 
     def __init__(
@@ -60,6 +61,11 @@ class BatchLinuxJobTrigger(BatchLinuxSubmittedTrigger):
         self.prepares = prepares
         self.deletes = deletes
         self._shows_output = True
+
+    @property
+    def submitted(self) -> int | None:
+        """How many commands were submitted, in this job and those of earlier tries; ``None`` if unknown."""
+        return self.total + self.done if self.total else None
 
     def wait(self, client: BatchLinuxClient) -> JobWait:
         """Wait for the commands, and log how many have ended."""
@@ -101,7 +107,8 @@ class BatchLinuxJobTrigger(BatchLinuxSubmittedTrigger):
         from airflow_provider_batchlinux.client.tasks.secrets import delete_secrets, secrets_of
 
         secrets = await secrets_of(client, job_id) if self.has_secrets else None
-        deletes = self.deletes and not self.marked_success
+        # After a failure the operator deletes it, once it has read what is done.
+        deletes = self.deletes and self.is_killed and not self.marked_success
         await (client.delete_job(job_id) if deletes else client.end_job(job_id))
         await delete_secrets(secrets, storage_access())
         self.log.info("Ended job %r, because its Airflow task was ended.", job_id)

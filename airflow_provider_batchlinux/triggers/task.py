@@ -37,9 +37,6 @@ class BatchLinuxTaskTrigger(BatchLinuxSubmittedTrigger):
     :param shown: how much of the output was shown so far; ``None`` if that is not known.
     """
 
-    is_killed = False
-    """Whether a person has ended the Airflow task; known to :meth:`cancel`."""
-
     def __init__(
         self,
         *,
@@ -97,7 +94,6 @@ class BatchLinuxTaskTrigger(BatchLinuxSubmittedTrigger):
 
     async def on_kill(self) -> None:
         """Terminate the command after a user ended the Airflow task."""
-        self.is_killed = True
         if self.has_secrets:
             self.output_limit = None
         await super().on_kill()

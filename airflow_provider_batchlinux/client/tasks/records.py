@@ -28,7 +28,7 @@ from airflow_provider_batchlinux.core.tasks.result import parse_result
 from airflow_provider_batchlinux.core.tasks.spec.job import MANAGER_ID
 from airflow_provider_batchlinux.core.tasks.task import TASK_FIELDS, TaskSnapshot
 from airflow_provider_batchlinux.core.text import counted, joined
-from airflow_provider_batchlinux.exceptions import BatchLinuxError, TaskFailedError
+from airflow_provider_batchlinux.exceptions import BatchLinuxError, BatchUnreachableError, TaskFailedError
 
 log = logging.getLogger(__name__)
 
@@ -119,7 +119,7 @@ class CommandList:
 
 
 async def read_records(
-    client: BatchLinuxClient, jobs: JobsOfTries, commands: CommandList
+    client: BatchLinuxClient, jobs: JobsOfTries, commands: CommandList, *, is_strict: bool = True
 ) -> list[TaskRecord]:
     """
     Return the record of each command, with the content of its result file.
@@ -127,6 +127,7 @@ async def read_records(
     A command counts by its task in the latest job, unless only an earlier one has it. Tasks that a manager
     has added follow. What was submitted decides, if the list has changed since.
 
+    :param is_strict: whether a result that cannot be read now is an error; otherwise its record says so.
     :raises BatchLinuxError: a result cannot be read now. A later try may read it.
     """
     tasks = commands.tasks
@@ -161,17 +162,29 @@ async def read_records(
     }.items():
         if ids:
             log.warning("%s %s: %s.", counted(len(ids), "command"), what, joined(ids))
-
+    unread_because: list[BatchLinuxError] | None = None if is_strict else []
     return await fan_out(
         records,
-        lambda record: _with_result(client, record, files.get(record.task_id)),
+        lambda record: _with_result(client, record, files.get(record.task_id), unread_because),
         max_concurrency=_MAX_CONCURRENCY,
     )
 
 
-async def _with_result(client: BatchLinuxClient, record: TaskRecord, path: str | None) -> TaskRecord:
+async def _with_result(
+    client: BatchLinuxClient,
+    record: TaskRecord,
+    path: str | None,
+    unread_because: list[BatchLinuxError] | None,
+) -> TaskRecord:
+    """
+    Return the record of a command with the content of its result file.
+
+    :param unread_because: why the service was asked for no further result; ``None`` raises what it answers.
+    """
     if path is None or record.outcome != "succeeded":
         return record
+    if unread_because:
+        return replace(record, unread=f"its result was not read: {unread_because[0]}")
     assert record.job_id is not None
     assert record.task is not None
     file = await read_file(client, record.job_id, record.task, f"wd/{path}", MAX_RESULT_SIZE, record.task_id)
@@ -185,7 +198,11 @@ async def _with_result(client: BatchLinuxClient, record: TaskRecord, path: str |
         return replace(record, loss=f"its result is lost: {file.loss}")
     if file.is_missing:
         return replace(record, loss=f"it left no {path!r} in its working directory")
-    raise file.error
+    if unread_because is None:
+        raise file.error
+    if isinstance(file.error, BatchUnreachableError):
+        unread_because.append(file.error)
+    return replace(record, unread=f"its result was not read: {file.error}")
 
 
 async def forget_lost(client: BatchLinuxClient, records: Sequence[TaskRecord]) -> None:

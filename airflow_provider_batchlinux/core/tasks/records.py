@@ -79,6 +79,7 @@ class TaskRecord:
     :param outputs: where the service has put its outputs, by path.
     :param result: the content of its result file.
     :param loss: why its result cannot be used, although it has succeeded.
+    :param unread: why its result could not be read now; a later try may read it.
     """
 
     task_id: str
@@ -89,6 +90,7 @@ class TaskRecord:
     outputs: Mapping[str, str] = field(default_factory=dict)
     result: Any = None
     loss: str | None = None
+    unread: str | None = None
 
     @classmethod
     def of(
@@ -125,7 +127,7 @@ class TaskRecord:
             "seconds": task.seconds,
             "result": self.result,
             "outputs": dict(self.outputs),
-            "error": None if self.outcome in ("succeeded", "skipped") else self.why(),
+            "error": self.unread if self.outcome in ("succeeded", "skipped") else self.why(),
         }
 
 
@@ -161,6 +163,12 @@ def counts_of(records: Iterable[TaskRecord]) -> dict[str, int]:
     """Return how many commands ended how, and how many there are."""
     found = Counter(record.outcome for record in records)
     return {"tasks": found.total(), **{outcome: found[outcome] for outcome in OUTCOMES}}
+
+
+def counts_text(records: Iterable[TaskRecord]) -> str:
+    """Return how many commands ended how, as a part of a sentence: ``2 succeeded, 1 not run``."""
+    counts = {name: number for name, number in counts_of(records).items() if number and name != "tasks"}
+    return ", ".join(f"{number:,} {name.replace('_', ' ')}" for name, number in counts.items()) or "none"
 
 
 def allowed_failures(max_failed: int | str, tasks: int, *, has_run: bool = True) -> int:
@@ -199,7 +207,13 @@ def failure_text(records: Sequence[TaskRecord], allowed: int, total: int, ends: 
     :param ends: the ends of their output, as far as they were read, by the ids of their tasks.
     """
     limit = f"; max_failed allows {allowed}" if allowed else ""
-    lines = [f"{len(records):,} of {counted(total, 'command')} did not succeed{limit}:"]
+    first = f"{len(records):,} of {counted(total, 'command')} did not succeed{limit}:"
+    return "\n".join([first, *failure_lines(records, ends)])
+
+
+def failure_lines(records: Sequence[TaskRecord], ends: Mapping[str, str]) -> list[str]:
+    """Return the lines that name commands that have failed; the parameters are those of `failure_text`."""
+    lines = []
     for record in records[:_NAMED]:
         where = f" in job {record.job_id!r}" if record.job_id else ""
         lines.append(f"- {record.task_id!r}{where}: {record.why()}." + ends.get(record.task_id, ""))
@@ -207,4 +221,4 @@ def failure_text(records: Sequence[TaskRecord], allowed: int, total: int, ends: 
         names = ", ".join(repr(record.task_id) for record in records[_NAMED : 4 * _NAMED])
         rest = len(records) - 4 * _NAMED
         lines.append(f"- {names}" + (f" and {rest:,} more" if rest > 0 else "") + ".")
-    return "\n".join(lines)
+    return lines

@@ -223,17 +223,6 @@ def test_a_collection_that_is_half_taken_when_the_connection_drops_runs_each_com
     assert len(runs.seen()) == len(set(runs.seen())) == 105
 
 
-def test_a_job_that_is_deleted_by_hand_fails_in_words(account: BatchAccount, loop: Loop) -> None:
-    account.idle_pool(1)
-    first = run_task(job_operator(tasks=[loop.command], deferrable=True))
-    account.hook.delete_job(job_of(first))
-
-    done = finish_job(first, tasks=[loop.command])
-
-    assert isinstance(done.error, TaskFailedError)
-    assert done.message == f"Job {job_of(first)!r} does not exist any more: it was deleted."
-
-
 def test_commands_go_on_when_half_of_the_nodes_are_preempted(account: BatchAccount, tmp_path: Path) -> None:
     account.idle_pool(4)
     loops = [Loop(tmp_path, f"loop-{number}") for number in range(4)]
