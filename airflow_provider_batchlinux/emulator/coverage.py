@@ -70,17 +70,12 @@ def coverage_page() -> str:
     answers = {operation: _answer(operation) for operation in OPERATIONS}
     counts = Counter(answer.partition(":")[0] for answer in answers.values())
     head = _HEAD.format(total=len(OPERATIONS), **{kind: counts[kind] for kind in ("yes", "partly", "no")})
-    rows = (_row(operation, answer) for operation, answer in answers.items())
-    return head + "".join(rows) + _OLDER + "".join(_older_row(operation) for operation in RETIRED)
-
-
-def _older_row(operation: Operation) -> str:
-    answer = OLDER.get(operation.name or "", "yes")
-    return f"| `{operation.name}` | {operation.method} {operation.path} | {operation.until} | {answer} |\n"
-
-
-def _row(operation: Operation, answer: str) -> str:
-    return f"| `{operation.name}` | {operation.method} {operation.path} | {answer} |\n"
+    rows = [f"| `{one.name}` | {one.method} {one.path} | {answer} |\n" for one, answer in answers.items()]
+    older = [
+        f"| `{one.name}` | {one.method} {one.path} | {one.until} | {OLDER.get(one.name or '', 'yes')} |\n"
+        for one in RETIRED
+    ]
+    return "".join([head, *rows, _OLDER, *older])
 
 
 def _answer(operation: Operation) -> str:

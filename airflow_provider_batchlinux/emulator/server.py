@@ -73,7 +73,7 @@ async def serving(options: EmulatorOptions) -> AsyncIterator[RunningEmulator]:
         clock = _clock(options, place.state)
         storage = BlobStorage(place.blobs, derive_key(key), clock.now)
         async with (
-            _identity(tls) as identity,
+            nullcontext() if tls is None else serve_identity(tls) as identity,
             serving_blobs(storage, options.blob_port, tls, identity.local if identity else None),
         ):
             gate = Gate(options, key, identity.local if identity else None)
@@ -128,10 +128,6 @@ async def _serve_until_stopped(
         if started.done():
             raise
         started.set_exception(error)
-
-
-def _identity(tls: LoopbackTls | None) -> AbstractAsyncContextManager[ServedIdentity | None]:
-    return nullcontext() if tls is None else serve_identity(tls)
 
 
 def _management(

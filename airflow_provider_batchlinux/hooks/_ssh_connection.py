@@ -71,7 +71,9 @@ class HostKeys:
 
     def of(self, address: str, port: int) -> Any:
         """Give the key that an address has shown; ``None`` for none."""
-        keys = self._known.lookup(_name(address, port))
+        # OpenSSH writes the port beside the host if it is not 22.
+        name = address if port == paramiko.config.SSH_PORT else f"[{address}]:{port}"
+        keys = self._known.lookup(name)
         return next(iter(keys.values()), None) if keys else None
 
     def _read(self, text: str) -> None:
@@ -232,7 +234,3 @@ def _is_over(channel: paramiko.Channel) -> bool:
     if channel.recv_ready() or channel.recv_stderr_ready():
         return False
     return bool(channel.exit_status_ready() or channel.closed)
-
-
-def _name(address: str, port: int) -> str:
-    return address if port == paramiko.config.SSH_PORT else f"[{address}]:{port}"

@@ -217,7 +217,7 @@ class ParametersMixin(BaseOperator, Generic[R]):
 
     @classmethod
     def _as_stored(cls, name: str, value: Any) -> Any:
-        if _holds(value, _is_iterator):
+        if _holds(value, lambda one: isinstance(one, Iterator)):
             msg = (
                 f"Parameter {name} of a {cls.__name__} is or holds a generator. It differs at each parse, so "
                 "that each parse would make a new version of the Dag. Give a list."
@@ -454,14 +454,6 @@ def _holds(value: Any, is_one: Callable[[Any], bool]) -> bool:
     return is_one(value)
 
 
-def _is_iterator(value: Any) -> bool:
-    return isinstance(value, Iterator)
-
-
-def _is_enum(value: Any) -> bool:
-    return isinstance(value, Enum)
-
-
 def _is_spec(value: Any) -> bool:
     # Told by the package, so that a Dag file without spec objects does not import their base.
     return type(value).__module__.partition(".")[0] == _PACKAGE and hasattr(value, "to_dict")
@@ -473,7 +465,7 @@ def _without_specs(value: Any) -> Any:
 
     The same for members of enums: Jinja makes ``State.IDLE`` of one that is also text.
     """
-    if not _holds(value, _is_spec) and not _holds(value, _is_enum):
+    if not _holds(value, lambda one: _is_spec(one) or isinstance(one, Enum)):
         return value
     from airflow_provider_batchlinux.core.parameters.spec import plain_spec
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from airflow_provider_batchlinux.sensors._base import BatchLinuxPoolSensor
 from airflow_provider_batchlinux.triggers.pool import (
@@ -16,7 +16,29 @@ if TYPE_CHECKING:
 __all__ = ["BatchLinuxPoolGoneSensor", "BatchLinuxPoolSteadySensor"]
 
 
-class BatchLinuxPoolSteadySensor(BatchLinuxPoolSensor["PoolSensorRequest"]):
+class _PoolStateSensor(BatchLinuxPoolSensor["PoolSensorRequest"]):
+    trigger_class: ClassVar[type[BatchLinuxPoolSteadyTrigger] | type[BatchLinuxPoolGoneTrigger]]
+
+    @classmethod
+    def request_class(cls) -> type[PoolSensorRequest]:
+        """Return the class of the request."""
+        from airflow_provider_batchlinux.core.pools.requests import PoolSensorRequest
+
+        return PoolSensorRequest
+
+    def trigger(
+        self, deadline: float | None = None
+    ) -> BatchLinuxPoolSteadyTrigger | BatchLinuxPoolGoneTrigger:
+        """Return the trigger that waits for the same."""
+        return self.trigger_class(
+            pool_id=self.request.pool_id,
+            batch_linux_conn_id=self.request.batch_linux_conn_id,
+            poll_interval=self.poke_interval,
+            deadline=deadline,
+        )
+
+
+class BatchLinuxPoolSteadySensor(_PoolStateSensor):
     """
     Wait until a pool is steady: it neither resizes nor stops a resize.
 
@@ -42,24 +64,10 @@ class BatchLinuxPoolSteadySensor(BatchLinuxPoolSensor["PoolSensorRequest"]):
     :param batch_linux_conn_id: the connection to the Batch account. (templated)
     """
 
-    @classmethod
-    def request_class(cls) -> type[PoolSensorRequest]:
-        """Return the class of the request."""
-        from airflow_provider_batchlinux.core.pools.requests import PoolSensorRequest
-
-        return PoolSensorRequest
-
-    def trigger(self, deadline: float | None = None) -> BatchLinuxPoolSteadyTrigger:
-        """Return the trigger that waits for the same."""
-        return BatchLinuxPoolSteadyTrigger(
-            pool_id=self.request.pool_id,
-            batch_linux_conn_id=self.request.batch_linux_conn_id,
-            poll_interval=self.poke_interval,
-            deadline=deadline,
-        )
+    trigger_class = BatchLinuxPoolSteadyTrigger
 
 
-class BatchLinuxPoolGoneSensor(BatchLinuxPoolSensor["PoolSensorRequest"]):
+class BatchLinuxPoolGoneSensor(_PoolStateSensor):
     """
     Wait until a pool no longer exists.
 
@@ -81,18 +89,4 @@ class BatchLinuxPoolGoneSensor(BatchLinuxPoolSensor["PoolSensorRequest"]):
     :param batch_linux_conn_id: the connection to the Batch account. (templated)
     """
 
-    @classmethod
-    def request_class(cls) -> type[PoolSensorRequest]:
-        """Return the class of the request."""
-        from airflow_provider_batchlinux.core.pools.requests import PoolSensorRequest
-
-        return PoolSensorRequest
-
-    def trigger(self, deadline: float | None = None) -> BatchLinuxPoolGoneTrigger:
-        """Return the trigger that waits for the same."""
-        return BatchLinuxPoolGoneTrigger(
-            pool_id=self.request.pool_id,
-            batch_linux_conn_id=self.request.batch_linux_conn_id,
-            poll_interval=self.poke_interval,
-            deadline=deadline,
-        )
+    trigger_class = BatchLinuxPoolGoneTrigger

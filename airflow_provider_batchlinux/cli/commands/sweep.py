@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Sequence
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
@@ -64,8 +63,9 @@ def _run(options: Namespace) -> int:
         due = len(plan.pools) + len(plan.jobs) + len(plan.users)
         swept = Swept()
         if options.delete and due:
-            what = (counted(len(items), noun) for items, noun in _kinds(plan))
-            require_consent(options, f"Remove {', '.join(what)}?")
+            what = {"pool": len(plan.pools), "job": len(plan.jobs), "user": len(plan.users)}
+            asked = ", ".join(counted(number, noun) for noun, number in what.items())
+            require_consent(options, f"Remove {asked}?")
             swept = session.run(lambda client: carry_out(client, plan, storage_of_connections()))
     if options.json:
         print_json(swept.to_result(plan))
@@ -84,10 +84,6 @@ def _rules(options: Namespace) -> SweepRules:
     own = options.installation or list(filter(None, [configured_id()]))
     idle_after = None if options.idle_after is None else options.idle_after * 3600
     return SweepRules(frozenset(own), lambda _run: False, ended_runs=False, idle_after=idle_after)
-
-
-def _kinds(plan: SweepPlan) -> list[tuple[Sequence[object], str]]:
-    return [(plan.pools, "pool"), (plan.jobs, "job"), (plan.users, "user")]
 
 
 def _rows(plan: SweepPlan) -> list[tuple[object, ...]]:

@@ -63,7 +63,9 @@ class SshCall:
         """
         with subprocess.Popen(self.arguments) as child:
             try:
-                return _shell_status(child.wait(limit))
+                code = child.wait(limit)
+                # A shell shows the end by signal N as status 128 + N.
+                return code if code >= 0 else 128 - code
             except subprocess.TimeoutExpired:
                 return None
             finally:
@@ -136,7 +138,3 @@ def _end(child: subprocess.Popen[bytes]) -> None:
         child.wait(_GRACE)
     except subprocess.TimeoutExpired:
         child.kill()
-
-
-def _shell_status(code: int) -> int:
-    return code if code >= 0 else 128 - code

@@ -176,10 +176,8 @@ class JobWait:
             self._note = unprepared or obstacle or ""
             return False
         # The counts may be outdated, so that something may run after all.
-        return not await self._has(f"{_NOT_ENDED} and state ne 'active'")
-
-    async def _has(self, where: str) -> bool:
-        return bool(await self.client.read_tasks(self.job_id, dict, where=where, select=["id"], most=1))
+        running = f"{_NOT_ENDED} and state ne 'active'"
+        return not await self.client.read_tasks(self.job_id, dict, where=running, select=["id"], most=1)
 
     async def _unprepared(self) -> str | None:
         """

@@ -123,14 +123,11 @@ def _endpoint_problems(endpoint: str) -> list[str]:
     if address is not None and endpoint[address.end() :].startswith(("/", "?", "#")):
         rest = endpoint[address.end() :]
         return [] if rest == "/" else [f"account_url has more than the address: use {address.group()}."]
-    if address is None or address.end() < len(endpoint) or not _is_port(address["port"]):
+    is_whole = address is not None and address.end() == len(endpoint)
+    if address is None or not is_whole or not 0 < int(address["port"] or 443) <= 65_535:
         shown = re.split("[?#]", endpoint)[0]
         return [f"account_url={shown!r} is not a URL such as {EXAMPLE_URL}."]
     return []
-
-
-def _is_port(text: str | None) -> bool:
-    return text is None or 0 < int(text) <= 65_535
 
 
 def _authority_problems(host: str) -> list[str]:

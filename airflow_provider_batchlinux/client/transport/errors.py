@@ -117,7 +117,7 @@ def translated(error: AzureError, what: str, *, tried_for: float = 0.0) -> Batch
     if not isinstance(error, HttpResponseError) or error.status_code is None:
         return _without_answer(error, what, tried_for)
     code = error_code(error)
-    request_id = _request_id(error)
+    request_id = next(filter(None, (_header(error, name) for name in REQUEST_ID_HEADERS)), None)
     request = f"request {request_id}" if request_id else None
     facts = ", ".join(filter(None, [code, f"HTTP {error.status_code}", request]))
     said = _first_line(error)
@@ -192,10 +192,6 @@ def _first_line(error: AzureError) -> str:
     # An error of a task may quote a URL with its SAS.
     lines = without_signatures(str(said)).strip().splitlines()
     return lines[0] if lines else type(error).__name__
-
-
-def _request_id(error: HttpResponseError) -> str | None:
-    return next(filter(None, (_header(error, name) for name in REQUEST_ID_HEADERS)), None)
 
 
 def _header(error: HttpResponseError, name: str) -> str | None:

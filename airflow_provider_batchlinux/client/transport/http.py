@@ -80,8 +80,6 @@ def _flaw(method: str, answer: Any, *, is_stream: bool) -> str | None:
         return "a body that is not a JSON object"
     if "request-id" in answer.headers and _ENVELOPE not in body:
         return f"a body without {_ENVELOPE!r}"
-    return None if _is_listing(body.get("value", [])) else "a list that is not one"
-
-
-def _is_listing(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(item, dict) for item in value)
+    items = body.get("value", [])
+    is_listing = isinstance(items, list) and all(isinstance(item, dict) for item in items)
+    return None if is_listing else "a list that is not one"

@@ -73,7 +73,9 @@ class RetryPolicy:
             except AzureError as error:
                 spent = self.clock() - started
                 wait = self._wait_before_next(error, tries, begun)
-                if not is_transient(error) or spent + wait > self._budget_left():
+                # If no call was answered for a whole budget, a thousand other calls need not wait as long.
+                is_hopeless = self.pacer is not None and self.pacer.is_hopeless
+                if not is_transient(error) or is_hopeless or spent + wait > self.budget:
                     raise self._given_up(error, what, started) from error
             else:
                 self._answered()
@@ -88,10 +90,6 @@ class RetryPolicy:
         backoff = min(self.first_wait * 2.0 ** min(tries, _MOST_DOUBLINGS), self.longest_wait)
         jittered = backoff * random.uniform(0.75, 1.25)
         return max(jittered, retry_after(error) or 0.0)
-
-    def _budget_left(self) -> float:
-        # If no call was answered for a whole budget, a thousand other calls need not wait as long.
-        return 0.0 if self.pacer is not None and self.pacer.is_hopeless else self.budget
 
     def _given_up(self, error: AzureError, what: str, started: float) -> BatchLinuxError:
         if not is_transient(error):

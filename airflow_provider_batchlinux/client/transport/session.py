@@ -94,8 +94,11 @@ async def open_pipeline(
 def open_session(settings: AccountSettings) -> aiohttp.ClientSession:
     """Open an HTTP session that trusts the CA file of the settings; it does not authenticate."""
     connector = aiohttp.TCPConnector(limit=MAX_CONNECTIONS, ssl=_trust(settings))
+    # With trust_env, aiohttp looks for a proxy twice for every request, in a thread. That takes longer than
+    # everything else that a call does here.
+    has_proxy = bool(getproxies())
     return aiohttp.ClientSession(
-        connector=connector, trust_env=_has_proxy(), cookie_jar=aiohttp.DummyCookieJar()
+        connector=connector, trust_env=has_proxy, cookie_jar=aiohttp.DummyCookieJar()
     )
 
 
@@ -112,12 +115,6 @@ def sync_sdk_client(settings: AccountSettings) -> Any:
     return SyncBatchClient(
         settings.endpoint, credential, http_logging_policy=SansIOHTTPPolicy(), **_verification(settings)
     )
-
-
-def _has_proxy() -> bool:
-    # With trust_env, aiohttp looks for a proxy twice for every request, in a thread. That takes longer than
-    # everything else that a call does here.
-    return bool(getproxies())
 
 
 def tls_context(settings: AccountSettings) -> ssl.SSLContext:

@@ -8,7 +8,7 @@ from math import inf
 from typing import Any
 
 from airflow_provider_batchlinux.core.images.catalog import SupportedImage
-from airflow_provider_batchlinux.core.images.names import WORKLOAD_FEATURES, Version
+from airflow_provider_batchlinux.core.images.names import WORKLOAD_FEATURES
 from airflow_provider_batchlinux.core.images.query import DistroRelease, MarketplaceName
 
 _REQUIRED = {"container": "container engine (capability DockerCompatible)"}
@@ -52,9 +52,12 @@ class ImageRules:
         which come last.
         """
         out_of_the_ordinary = bool(self._unasked(image)) or image.architecture != "x64"
+        version = image.os_version
+        # A major version alone means its newest minor version, so it is newer than any minor that is named.
+        newest_first = (*(-number for number in version), -inf) if version else (inf,)
         return (
             out_of_the_ordinary,
-            _newest_first(image.os_version),
+            newest_first,
             not image.verified,
             -image.generation,
             len(image.specials),
@@ -109,8 +112,3 @@ def text_order(image: SupportedImage) -> tuple[str, ...]:
         ",".join(sorted(image.capabilities)),
         str(image.end_of_support or ""),
     )
-
-
-def _newest_first(version: Version) -> tuple[float, ...]:
-    # A major version alone means its newest minor version, so it is newer than any minor that is named.
-    return (*(-number for number in version), -inf) if version else (inf,)

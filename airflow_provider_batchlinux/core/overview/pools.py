@@ -333,7 +333,12 @@ def _standing(
     if not is_own:
         return Standing.FOREIGN, _PLAIN_VERDICTS[Standing.FOREIGN]
     [owned] = owned_pools([pool], [str(facts.installation)])
-    live = [run for run in marks.all_holders if _may_run(run, facts)]
+    # What another Airflow runs is not known here: the sweeper does not count such a run as ended.
+    live = [
+        run
+        for run in marks.all_holders
+        if run.installation != facts.installation or facts.run_states.get(run) in ACTIVE_RUN_STATES
+    ]
     sweep = sweep_of(owned, facts.at, runs_have_ended=not live)
     if sweep is not None:
         return Standing.LEFT_BEHIND, f"The sweeper would delete it: {sweep.reason}."
@@ -345,11 +350,6 @@ def _standing(
     if marks.kept_until is not None:
         return Standing.OVER, "It is kept until its end; the sweeper deletes it afterwards."
     return Standing.OVER, "Not all Dag runs that use it are known: the sweeper keeps it."
-
-
-def _may_run(run: Holder, facts: Facts) -> bool:
-    # What another Airflow runs is not known here: the sweeper does not count such a run as ended.
-    return run.installation != facts.installation or facts.run_states.get(run) in ACTIVE_RUN_STATES
 
 
 def _user(entry: LedgerEntry, facts: Facts) -> UserOfPool:

@@ -194,8 +194,10 @@ def read_part(classes: tuple[type[Spec], ...], value: Any, where: str, problems:
         return tuple(item for item in items if item is not None)
     if value is None or isinstance(value, classes):
         return value
-    cls = _class_for(classes, value) if isinstance(value, Mapping) else classes[0]
-    return read_spec(cls, value, where, problems)
+    if not isinstance(value, Mapping):
+        return read_spec(classes[0], value, where, problems)
+    # The class whose fields match best: its problems are those of a spelling mistake, not of another class.
+    return read_spec(min(classes, key=lambda cls: len(_misfits(cls, value))), value, where, problems)
 
 
 def _is_computed(value: object) -> bool:
@@ -205,11 +207,6 @@ def _is_computed(value: object) -> bool:
     if isinstance(value, Sequence):
         return any(map(_is_computed, value))
     return not isinstance(value, (Spec, Mapping, bool, int, float, type(None)))
-
-
-def _class_for(classes: tuple[type[Spec], ...], value: Mapping[str, Any]) -> type[Spec]:
-    """Return the class whose fields match a dict best."""
-    return min(classes, key=lambda cls: len(_misfits(cls, value)))
 
 
 def _misfits(cls: type[Spec], value: Mapping[str, Any]) -> set[str]:

@@ -74,19 +74,19 @@ BODY_FILES = (".json", ".yaml", ".yml")
 def body_of(value: object) -> Mapping[str, object] | str | None:
     """Return a body, or the name of its file."""
     value = str(value) if isinstance(value, PurePath) else decoded(value)
-    return value if isinstance(value, Mapping) or _is_file_name(value) else None  # type: ignore[return-value]
+    if isinstance(value, Mapping):
+        return value
+    # A body that is not quite JSON is no file, even if its text ends like the name of one.
+    is_file = isinstance(value, str) and value.endswith(BODY_FILES) and not {"\n", "{"} & set(value)
+    return str(value) if is_file else None
 
 
 def hide_body(value: object, secrets: set[str]) -> object:
     """Replace the secrets of a body; the name of its file has none, but other text may be a body."""
-    value = str(value) if isinstance(value, PurePath) else decoded(value)
-    if isinstance(value, Mapping):
-        return hidden_body(value, secrets)
-    return value if _is_file_name(value) else hide_whole(value, secrets)
-
-
-def _is_file_name(value: object) -> bool:
-    return isinstance(value, str) and value.endswith(BODY_FILES) and "\n" not in value and "{" not in value
+    body = body_of(value)
+    if isinstance(body, Mapping):
+        return hidden_body(body, secrets)
+    return hide_whole(value, secrets) if body is None else body
 
 
 Body: TypeAlias = Annotated[

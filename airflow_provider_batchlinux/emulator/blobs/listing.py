@@ -138,14 +138,10 @@ def _add_properties(parent: ElementTree.Element, properties: Mapping[str, str]) 
 
 def _add_text(parent: ElementTree.Element, tag: str, text: str) -> None:
     """Add text from a client. As documented, text that XML cannot contain is percent-encoded."""
-    if all(_is_writable(letter) for letter in text):
+    if all(letter >= " " and letter not in "\ufffe\uffff" for letter in text):
         SubElement(parent, tag).text = text
     else:
         SubElement(parent, tag, {"Encoded": "true"}).text = quote(text)
-
-
-def _is_writable(letter: str) -> bool:
-    return letter >= " " and letter not in "\ufffe\uffff"
 
 
 def _page_size(call: BlobCall) -> int:

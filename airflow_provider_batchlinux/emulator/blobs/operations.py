@@ -117,7 +117,8 @@ async def get_blob(call: BlobCall) -> BlobReply:
     """Answer GET and HEAD of a blob."""
     blob = call.files.blob(call.container, call.blob)
     check_conditions(call, blob)
-    headers = {**blob_headers(blob), **_overrides(call.query)}
+    overrides = {name: call.query[asked] for asked, name in _OVERRIDES.items() if asked in call.query}
+    headers = {**blob_headers(blob), **overrides}
     path = call.files.path(call.container, blob)
     wanted = call.headers.get("x-ms-range") or call.headers.get("range")
     stretch = None if call.method == "HEAD" else read_range(wanted, blob.size)
@@ -184,10 +185,6 @@ def _content_headers(call: BlobCall) -> dict[str, str]:
         if value:
             found[name] = value
     return found
-
-
-def _overrides(query: Mapping[str, str]) -> dict[str, str]:
-    return {name: query[parameter] for parameter, name in _OVERRIDES.items() if parameter in query}
 
 
 def _read_block_list(body: bytes) -> list[str]:

@@ -250,7 +250,10 @@ class ManagedAccount:
         }
         named = pool.spec.get("identity", {}).get("userAssignedIdentities", ())
         if named:
-            identities = {entry["resourceId"]: _ids_of(entry) for entry in named}
+            identities = {
+                entry["resourceId"]: {name: entry[name] for name in ("clientId", "principalId")}
+                for entry in named
+            }
             view["identity"] = {"type": "UserAssigned", "userAssignedIdentities": identities}
         return view
 
@@ -261,10 +264,6 @@ def _shown_by_data_plane(identity: Mapping[str, Any]) -> dict[str, Any]:
         return {"type": "None"}
     entries = [{"resourceId": name, "clientId": str(uuid4()), "principalId": str(uuid4())} for name in named]
     return {"type": "UserAssigned", "userAssignedIdentities": entries}
-
-
-def _ids_of(entry: Mapping[str, str]) -> dict[str, str]:
-    return {name: entry[name] for name in ("clientId", "principalId")}
 
 
 def _etag(pool: Pool) -> str:

@@ -89,11 +89,11 @@ def _version(store: Store, image_id: str) -> Resource | None:
         return found
     below = f"{found.id}/versions/".lower()
     versions = [version for key, version in store.resources.after(below) if key.startswith(below)]
-    return max(versions, key=lambda version: _numbers(version.id), default=None)
 
+    def numbers(version: Resource) -> list[int]:
+        return [int(part) if part.isdigit() else 0 for part in version.id.rpartition("/")[2].split(".")]
 
-def _numbers(version_id: str) -> list[int]:
-    return [int(part) if part.isdigit() else 0 for part in version_id.rpartition("/")[2].split(".")]
+    return max(versions, key=numbers, default=None)
 
 
 def _regions(image: Resource) -> set[str]:

@@ -208,11 +208,7 @@ def _check_endpoints(network: Spec) -> None:
     if str(public_ip.get("provision", "")).lower() == "nopublicipaddresses":
         raise refused(endpoints, of="endpointConfiguration", reason=_NO_ENTRY)
     for problem, value in _nat_problems(endpoints["inboundNATPools"]):
-        raise _bad_nat(value, reason=problem)
-
-
-def _bad_nat(value: object, *, reason: str) -> ServiceError:
-    return refused(value, of="inboundNATPools", reason=reason)
+        raise refused(value, of="inboundNATPools", reason=problem)
 
 
 def _nat_problems(pools: list[Spec]) -> Iterable[tuple[str, object]]:

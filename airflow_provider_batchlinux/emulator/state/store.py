@@ -132,14 +132,6 @@ class Collection(Generic[Record]):
                 yield later, record
 
 
-def _node_tally(node: Node) -> Hashable:
-    return (node.is_dedicated, node.state)
-
-
-def _task_tally(task: Task) -> Hashable:
-    return (task.state, task.execution.get("result"), task.slots)
-
-
 class _Kind(Generic[Record]):
     """The records of one kind, by their parent. Ids contain no slashes."""
 
@@ -159,16 +151,14 @@ class _Kind(Generic[Record]):
         """Return the records of a parent, for writing."""
         key = _key(parents)
         if key not in self._collections:
-            self._collections[key] = Collection(self._tally, self._note_for(key))
+            note = None if self._journal is None else partial(self._journal.note, self.name, key)
+            self._collections[key] = Collection(self._tally, note)
         return self._collections[key]
 
     def drop(self, *parents: str) -> None:
         """Delete the records of a parent."""
         if (collection := self._collections.pop(_key(parents), None)) is not None:
             collection.clear()
-
-    def _note_for(self, parent: str) -> Callable[[str, Record | None], None] | None:
-        return None if self._journal is None else partial(self._journal.note, self.name, parent)
 
 
 class Store:
@@ -179,8 +169,10 @@ class Store:
     """
 
     def __init__(self, journal: Journal | None = None) -> None:
-        self._nodes: _Kind[Node] = _Kind("node", journal, _node_tally)
-        self._tasks: _Kind[Task] = _Kind("task", journal, _task_tally)
+        self._nodes: _Kind[Node] = _Kind("node", journal, lambda node: (node.is_dedicated, node.state))
+        self._tasks: _Kind[Task] = _Kind(
+            "task", journal, lambda task: (task.state, task.execution.get("result"), task.slots)
+        )
         self._job_nodes: _Kind[JobNode] = _Kind("job node", journal)
         self._users: _Kind[NodeUser] = _Kind("user", journal)
         self._versions: _Kind[Version] = _Kind("version", journal)
