@@ -32,6 +32,7 @@ from tests.source_code import (
     tracked_texts,
     tree_of,
 )
+from tests.warm_python import warm_python
 
 # From top to bottom. A module imports its own layer and the layers below.
 LAYERS = [
@@ -146,7 +147,7 @@ def test_parsing_a_dag_file_imports_nothing_heavy() -> None:
     parsed = [name for name in MODULES if part_of(name) in set().union(*LAYERS[1:5])]
     shells = [name for name in parsed if name != SFTP and not name.startswith(SERVED)]
     script = f"import sys, {', '.join(shells)}; print(*{{name.split('.')[0] for name in sys.modules}})"
-    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)
+    ran = subprocess.run(warm_python("-c", script), capture_output=True, text=True, check=True, cwd=ROOT)
 
     assert shells
     assert set(ran.stdout.split()) & HEAVY == set()

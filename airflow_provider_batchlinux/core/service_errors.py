@@ -1,4 +1,4 @@
-"""What the errors of pools and nodes mean, and what helps against them; imports only the stdlib."""
+"""What the errors of pools and nodes mean, and the remedy for each."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ class ResizeErrorKind(str, Enum):
     LASTS = "lasts"
 
 
+# A person or another client has stopped the resize; the service keeps this as an error like any other.
 _HARMLESS = frozenset({"resizestopped"})
 _PASSING = frozenset({"allocationtimedout", "batchoutofcapacity", "removenodesfailed"})
 _PASSING_REASONS = ("internal error", "insufficient capacity")
@@ -26,11 +27,10 @@ _PASSING_REASONS = ("internal error", "insufficient capacity")
 
 def kind_of(error: ServiceError) -> ResizeErrorKind:
     """
-    Tell whether a resize error is none at all, passes when the resize is asked for again, or lasts.
+    Classify a resize error as harmless, passing (a new resize may succeed) or lasting.
 
-    The service does not document which pass. By what other clients see, an allocation that ran out of time or
-    of capacity does, and ``AllocationFailed`` where its reason is an internal error; all that is not known
-    is taken to last.
+    The service does not document which errors pass. As reported by other clients, a time-out, a lack of
+    capacity, and an ``AllocationFailed`` with an internal error as its reason do. Unknown codes are lasting.
     """
     code = error.code.lower()
     if code in _HARMLESS:
@@ -54,7 +54,7 @@ _QUOTA_CODES = frozenset(
 
 
 def may_become_available(error: ServiceError) -> bool:
-    """Tell whether the same nodes may be had later: capacity comes back, and others give quota back."""
+    """Return whether the same nodes may be allocated later, when others have released capacity or quota."""
     return kind_of(error) is ResizeErrorKind.PASSES or error.code.lower() in _QUOTA_CODES
 
 
@@ -71,7 +71,7 @@ _REMEDIES = {
 
 
 def explained_error(error: ServiceError) -> str:
-    """Write a resize error with its remedy, where one is known."""
+    """Return a resize error as text, with its remedy if one is known."""
     remedy = _REMEDIES.get(error.code.lower())
     return f"{str(error).rstrip('.')}. Remedy: {remedy}." if remedy else str(error)
 
@@ -118,11 +118,11 @@ def boots_too_long(
     node: NodeSnapshot, limit: float, now: datetime, starting_since: datetime | None = None
 ) -> bool:
     """
-    Tell whether a node has got its machine, and is not ready for longer than it may take.
+    Return whether a node has been allocated, and takes longer than the limit to become ready.
 
     A reboot restarts the limit.
 
-    :param limit: seconds from its machine, or its last boot.
+    :param limit: seconds from its allocation, or its last boot.
     :param now: the present instant.
     :param starting_since: since when the caller has seen the node start again after a deallocation.
     """

@@ -70,7 +70,7 @@ class HostKeys:
                 client.get_host_keys().add(host, kind, key)
 
     def of(self, address: str, port: int) -> Any:
-        """Give the key that an address has shown; ``None`` for none."""
+        """Return the host key of an address; ``None`` if it is not known."""
         # OpenSSH writes the port beside the host if it is not 22.
         name = address if port == paramiko.config.SSH_PORT else f"[{address}]:{port}"
         keys = self._known.lookup(name)

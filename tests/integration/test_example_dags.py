@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from datetime import datetime, timezone
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -35,6 +34,7 @@ from tests.airflow_harness import (
 from tests.batch_account import BatchAccount, eventually
 from tests.conftest import INSTALLATION
 from tests.management_plane import connect
+from tests.warm_python import warm_python
 
 EXAMPLES = Path(__file__).parents[2] / "example_dags"
 
@@ -260,7 +260,7 @@ def test_the_examples_are_parsed_without_azure():
         "    print(bool(runpy.run_path(path)['dag'].tasks), 'azure' in sys.modules, path)"
     )
 
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run(warm_python("-c", code), capture_output=True, text=True, check=True)
 
     said = [line for line in done.stdout.splitlines() if line.endswith(".py")]
     assert said == [f"True False {path}" for path in paths]

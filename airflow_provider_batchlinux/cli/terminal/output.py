@@ -90,7 +90,7 @@ def print_facts(facts: Mapping[str, object]) -> None:
 
 
 def say(text: str) -> None:
-    """Tell the user something on standard error, so that the output stays what was asked for."""
+    """Write a line to standard error, so that standard output has only the result."""
     sys.stderr.write(f"{harmless(text, kept=chr(10))}\n")
 
 

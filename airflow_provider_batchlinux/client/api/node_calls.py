@@ -1,4 +1,4 @@
-"""The verbs of nodes and their users: REST bodies in, plain values out."""
+"""Operations on nodes and their users: they take REST bodies and return plain values."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from airflow_provider_batchlinux.exceptions import BatchLinuxError
 
 class NodeCalls(Calls):
     """
-    What this provider asks of nodes.
+    The operations on nodes that this provider uses.
 
-    The SDK does not export the models of a reboot's, a reimage's and a deallocation's options, so these
-    three send their body as it is. So do users, because a model costs each of a thousand nodes time.
+    The SDK does not export the models of the options of reboot, reimage and deallocate, so these three send
+    a plain body. Users do the same, because making a model for each of a thousand nodes takes time.
     """
 
     async def list_nodes(self, pool_id: str, *, where: str | None = None) -> list[NodeSnapshot]:
@@ -42,7 +42,7 @@ class NodeCalls(Calls):
     async def find_node_body(
         self, pool_id: str, node_id: str, select: Sequence[str] | None = None
     ) -> Body | None:
-        """Get a node's REST body, all of it or the selected properties; ``None`` when it is gone."""
+        """Get a node's REST body, all of it or the selected properties; ``None`` if it does not exist."""
         fields = list(select) if select else None
         return await self._found(
             f"get node {node_id!r} of pool {pool_id!r}",
@@ -54,7 +54,7 @@ class NodeCalls(Calls):
         """
         Reboot a node; its files stay, and its start task runs again.
 
-        :param option: what happens to its running tasks: ``requeue``, ``terminate`` or
+        :param option: what to do with its running tasks: ``requeue``, ``terminate`` or
             ``taskcompletion``, which waits for them.
         """
         options: Any = {"nodeRebootOption": option}
@@ -70,7 +70,7 @@ class NodeCalls(Calls):
         )
 
     async def deallocate_node(self, pool_id: str, node_id: str, option: str = "requeue") -> None:
-        """Give a node's machine back and keep the node; :meth:`reboot_node` has the options."""
+        """Deallocate a node, which stays in the pool; :meth:`reboot_node` has the options."""
         options: Any = {"nodeDeallocateOption": option}
         await self.retry.run(
             f"deallocate node {node_id!r}",
@@ -82,7 +82,7 @@ class NodeCalls(Calls):
         await self.retry.run(f"start node {node_id!r}", lambda: self.sdk.begin_start_node(pool_id, node_id))
 
     async def disable_scheduling(self, pool_id: str, node_id: str, option: str = "requeue") -> None:
-        """Bring no more tasks to a node; :meth:`reboot_node` has the options."""
+        """Disable task scheduling on a node; :meth:`reboot_node` has the options."""
         options = models.BatchNodeDisableSchedulingOptions({"nodeDisableSchedulingOption": option})
         await self.retry.run(
             f"disable scheduling on node {node_id!r}",
@@ -90,14 +90,14 @@ class NodeCalls(Calls):
         )
 
     async def enable_scheduling(self, pool_id: str, node_id: str) -> None:
-        """Bring tasks to a node again."""
+        """Enable task scheduling on a node."""
         await self.retry.run(
             f"enable scheduling on node {node_id!r}",
             lambda: self.sdk.enable_node_scheduling(pool_id, node_id),
         )
 
     async def upload_node_logs(self, pool_id: str, node_id: str, body: Body) -> Body:
-        """Have a node's agent logs uploaded to a storage container; says where and how many."""
+        """Upload a node's agent logs to a storage container, and return the folder and number of files."""
         options = models.UploadBatchServiceLogsOptions(body)
         found: Body = await self.retry.run(
             f"upload the logs of node {node_id!r}",
@@ -122,7 +122,7 @@ class NodeCalls(Calls):
             )
 
     async def delete_node_user(self, pool_id: str, node_id: str, username: str) -> bool:
-        """Remove a user from a node; ``False`` when the node has no such user."""
+        """Remove a user from a node; return whether the node had it."""
         return await self._deleted(
             f"remove user {username!r} from node {node_id!r}",
             lambda: self.sdk.delete_node_user(pool_id, node_id, username),
@@ -131,9 +131,9 @@ class NodeCalls(Calls):
 
     async def remote_login(self, pool_id: str, node_id: str) -> Endpoint:
         """
-        Get where a node's SSH server is reached from outside.
+        Get the public address and port of a node's SSH server.
 
-        What the service answers for a node without a mapping is not documented; any refusal is raised.
+        The service's answer for a node without a mapping is not documented; every error is raised.
         """
         what = f"get the remote login settings of node {node_id!r}"
         settings = await self.retry.run(

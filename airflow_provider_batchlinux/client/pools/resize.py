@@ -32,14 +32,14 @@ _STOP_LIMIT = 4.0
 @dataclass
 class ResizeWait:
     """
-    Wait until a pool has the numbers of nodes that are asked for.
+    Wait until a pool has the requested numbers of nodes.
 
-    The service takes a resize only of a steady pool, so the request waits for that too. A pool that has its
-    numbers already is not asked.
+    The service accepts a resize only of a steady pool, so the request waits for that too. A pool that has
+    these numbers already is not resized.
 
-    :param request: what has become of asking so far; it is kept up to date.
-    :param until_over: wait for the end of the resize; ``False`` only until the service has taken it.
-    :param remember: called when the service has taken the request; ``None`` for nothing.
+    :param request: the state of the request, which is updated.
+    :param until_over: wait for the end of the resize; ``False`` waits until the service has accepted it.
+    :param remember: called when the service has accepted the request; ``None`` for nothing.
     """
 
     client: BatchLinuxClient

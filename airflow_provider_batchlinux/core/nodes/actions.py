@@ -1,4 +1,4 @@
-"""What is done to single nodes, and when it is over; imports only the standard library."""
+"""Actions on single nodes: which nodes are selected, and when an action is complete."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ NodeAction = Literal["reboot", "reimage", "deallocate", "start"]
 @dataclass(frozen=True)
 class NodeChoice:
     """
-    Which nodes of a pool are meant.
+    Which nodes of a pool are selected.
 
-    :param node_ids: by their ids; ``None`` for whichever.
-    :param states: by their states; ``None`` for whichever.
+    :param node_ids: the ids; ``None`` for any.
+    :param states: the states; ``None`` for any.
     """
 
     node_ids: Sequence[str] | None = None
@@ -47,7 +47,8 @@ class NodeChoice:
         return " ".join(filter(None, (ids, states))) or "at all"
 
     def chosen(self, nodes: Iterable[NodeSnapshot]) -> list[NodeSnapshot]:
-        """Give the nodes that are meant."""
+        """Return the selected nodes."""
+        # The service compares ids without regard to case.
         ids = None if self.node_ids is None else {node_id.lower() for node_id in self.node_ids}
         states = None if self.states is None else {_state_name(state) for state in self.states}
         return [
@@ -57,20 +58,20 @@ class NodeChoice:
         ]
 
     def distinct_ids(self) -> list[str] | None:
-        """Give each id that is meant once, as the service compares them; ``None`` for whichever."""
+        """Return each selected id once, without regard to case; ``None`` for any."""
         if self.node_ids is None:
             return None
         return list({node_id.lower(): node_id for node_id in self.node_ids}.values())
 
     def where(self) -> str | None:
-        """Give the service's filter for the states that are meant; ``None`` for whichever."""
+        """Return the OData filter for the selected states; ``None`` for any."""
         if self.states is None:
             return None
         names = [_state_name(state).replace("'", "''") for state in self.states]
         return " or ".join(f"state eq '{name}'" for name in names) or None
 
     def missing(self, nodes: Iterable[NodeSnapshot]) -> list[str]:
-        """Give the ids that are meant and that no node has."""
+        """Return the selected ids that no node has."""
         known = {node.node_id.lower() for node in nodes}
         return [node_id for node_id in self.node_ids or () if node_id.lower() not in known]
 
@@ -78,12 +79,12 @@ class NodeChoice:
 @dataclass(frozen=True)
 class NodeProgress:
     """
-    How far an action on some nodes is.
+    The progress of an action on some nodes.
 
-    :param done: those that came through it.
-    :param gone: those that are not in the pool any more, or were preempted.
-    :param broken: those that did not survive it.
-    :param waiting: those that have not finished.
+    :param done: the nodes on which it is complete.
+    :param gone: the nodes that are no longer in the pool, or were preempted.
+    :param broken: the nodes that are broken after it.
+    :param waiting: the nodes on which it is not complete.
     """
 
     done: tuple[str, ...] = ()
@@ -92,13 +93,13 @@ class NodeProgress:
     waiting: tuple[NodeSnapshot, ...] = ()
 
     def plus(self, more: NodeProgress) -> NodeProgress:
-        """Add what was found of other nodes; those that are waited for are then the others."""
+        """Return this with the progress of other nodes, of which only those are still waiting."""
         return NodeProgress(
             self.done + more.done, self.gone + more.gone, self.broken + more.broken, more.waiting
         )
 
     def over(self) -> set[str]:
-        """Give the ids of the nodes that are not waited for any more, in lower case."""
+        """Return the ids of the nodes that are no longer waiting, in lower case."""
         broken = (node.node_id for node in self.broken)
         return {node_id.lower() for node_id in (*self.done, *self.gone, *broken)}
 
@@ -110,10 +111,10 @@ class NodeProgress:
 
 def latest_boot(nodes: Iterable[NodeSnapshot]) -> datetime | None:
     """
-    Give the last time that one of the nodes has booted, by the service's clock.
+    Return when one of the nodes last booted, by the service's clock.
 
-    A node that boots after a request has a later time than every node had before it, so that no clocks
-    are compared.
+    A node that boots after a request has a later time than every node had before it. So this machine's clock
+    is not compared with the service's.
     """
     return max((node.last_boot for node in nodes if node.last_boot is not None), default=None)
 
@@ -122,11 +123,11 @@ def progress_of(
     action: NodeAction, node_ids: Sequence[str], nodes: Iterable[NodeSnapshot], since: datetime | None
 ) -> NodeProgress:
     """
-    Tell how far an action is.
+    Return the progress of an action.
 
-    :param node_ids: the nodes that it was done to.
+    :param node_ids: the nodes that accepted it.
     :param nodes: the pool's nodes now.
-    :param since: the last boot of any of them before the action; ``None`` when none had booted.
+    :param since: the last boot of any of them before the action; ``None`` if none had booted.
     """
     known = {node.node_id.lower(): node for node in nodes}
     found = [known[node_id.lower()] for node_id in node_ids if node_id.lower() in known]
@@ -150,6 +151,7 @@ def _is_done(action: NodeAction, node: NodeSnapshot, since: datetime | None) -> 
 
 
 def _has_booted(node: NodeSnapshot, since: datetime | None, action: NodeAction) -> bool:
+    # An unusable node does not answer the service, so it gets no boot time.
     if action == "deallocate" or since is None or node.state == "unusable":
         return True
     return node.last_boot is not None and node.last_boot > since

@@ -108,7 +108,7 @@ class TaskRecord:
         return "not_run" if self.ending is None else _OF_ENDING[self.ending]
 
     def why(self) -> str:
-        """Say why it has not succeeded, in a few words."""
+        """Return in a few words why it has not succeeded."""
         if self.loss is not None:
             return self.loss
         if self.task is None:

@@ -83,13 +83,13 @@ class TaskSnapshot:
 
     @property
     def seconds(self) -> float | None:
-        """Give how long the command ran, ``None`` when it did not start or has not ended."""
+        """Return how long the command ran; ``None`` if it did not start or has not ended."""
         if self.started_at is None or self.ended_at is None:
             return None
         return round((self.ended_at - self.started_at).total_seconds(), 3)
 
     def why_failed(self) -> str:
-        """Say how the command ended, in a few words."""
+        """Return in a few words how the command ended."""
         ended = f"exit code {self.exit_code}" if self.exit_code is not None else "no exit code"
         where = f" on node {self.node_id!r}" if self.node_id else ""
         after = f" after {self.seconds:g} s" if self.seconds is not None else ""

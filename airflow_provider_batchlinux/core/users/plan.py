@@ -156,10 +156,10 @@ def would_lose(before: LedgerEntry | None, after: LedgerEntry) -> list[str]:
 
 def failure_limit(limit: int | str, nodes: int) -> int:
     """
-    Give how many nodes may fail.
+    Return how many nodes may fail.
 
     :param limit: a number, or a share of the nodes such as ``"5%"``, rounded down.
-    :param nodes: the nodes that the user was meant for.
+    :param nodes: the nodes that were selected for the user.
     """
     # Rounded first: 0.07 * 100 is a little more than 7.
     return limit if isinstance(limit, int) else int(round((read_share(limit) or 0.0) * nodes, 6))

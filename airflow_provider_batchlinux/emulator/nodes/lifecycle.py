@@ -188,7 +188,7 @@ class NodeLifecycle:
         self._boot(node, "starting", state_since=node.state_since)
 
     def deallocate(self, node: Node) -> None:
-        """Give the machine of a node back; its files stay."""
+        """Deallocate a node; its files stay."""
         self.enter(node, "deallocating", is_deallocated=True)
 
     def reimage(self, node: Node) -> None:

@@ -5,11 +5,8 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import signal
 import subprocess
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +16,7 @@ import pytest
 from airflow_provider_batchlinux.core.users.ledger import LedgerEntry
 from tests.batch_account import BatchAccount
 from tests.unit.logins import lets_in
+from tests.warm_python import warm_python
 
 
 @dataclass(frozen=True)
@@ -50,19 +48,10 @@ class Person:
 
     def types(self, *arguments: str) -> subprocess.Popen[str]:
         """Start the command in a process of its own, without the remarks of Airflow's test mode."""
-        command = [sys.executable, "-m", "airflow_provider_batchlinux.cli.main", *arguments]
+        command = warm_python("-m", "airflow_provider_batchlinux.cli.main", *arguments)
         environment = {**os.environ, "AIRFLOW__CORE__UNIT_TEST_MODE": "False"}
         pipe = subprocess.PIPE
-        with heard(signal.SIGINT):
-            return subprocess.Popen(command, text=True, stdin=pipe, stdout=pipe, stderr=pipe, env=environment)
-
-
-@contextmanager
-def heard(number: signal.Signals) -> Iterator[None]:
-    """Let processes hear a signal, also where these tests run in the background and do not."""
-    before = signal.signal(number, signal.default_int_handler)
-    yield
-    signal.signal(number, before)
+        return subprocess.Popen(command, text=True, stdin=pipe, stdout=pipe, stderr=pipe, env=environment)
 
 
 def user_named_in(text: str) -> str:

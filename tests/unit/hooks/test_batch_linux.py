@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import subprocess
-import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,6 +24,7 @@ from airflow_provider_batchlinux.exceptions import BatchRequestError
 from airflow_provider_batchlinux.hooks.batch_linux import BatchLinuxHook
 from tests.airflow_harness import AIRFLOW
 from tests.conftest import set_connection
+from tests.warm_python import warm_python
 
 URL = "https://flights.westeurope.batch.azure.com"
 KEY = "c2VjcmV0IGtleQ=="
@@ -327,9 +327,7 @@ class TestSynchronousFace:
     def test_azure_is_imported_off_the_event_loop(self, account):
         account.make_pool()
 
-        done = subprocess.run(
-            [sys.executable, "-c", IMPORT_WATCH], check=True, capture_output=True, text=True
-        )
+        done = subprocess.run(warm_python("-c", IMPORT_WATCH), check=True, capture_output=True, text=True)
 
         assert "azure.batch" in done.stdout
         assert "MainThread" not in done.stdout

@@ -8,7 +8,6 @@ import logging
 import os
 import re
 import subprocess
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -28,6 +27,7 @@ from airflow_provider_batchlinux.exceptions import BatchAuthenticationError
 from airflow_provider_batchlinux.hooks.batch_linux import BatchLinuxHook
 from tests.batch_account import BatchAccount
 from tests.conftest import set_connection
+from tests.warm_python import warm_python
 
 Settings = Mapping[str, str]
 Way = Callable[[IdentityFacts], tuple[Settings, Settings]]
@@ -286,7 +286,7 @@ logging.getLogger("azure").setLevel(logging.INFO)
 import airflow_provider_batchlinux.client.transport.session
 print([logging.getLogger(name).level for name in ("azure", "msal")])
 """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    done = subprocess.run(warm_python("-c", program), capture_output=True, text=True, check=True)
 
     assert done.stdout == f"{[logging.INFO, logging.WARNING]}\n"
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import socket
 import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -38,6 +37,7 @@ from tests.airflow_harness import TaskRun, run_task
 from tests.batch_account import BatchAccount, eventually
 from tests.conftest import INSTALLATION
 from tests.unit.commands import Loop
+from tests.warm_python import warm_python
 
 
 def ssh(command: str, *, pool_id: str = "etl", **options: Any) -> TaskRun:
@@ -344,7 +344,7 @@ def test_without_the_extra_the_error_says_what_to_install(module: str, missing: 
         f"import airflow_provider_batchlinux.hooks.{module}"
     )
 
-    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    ran = subprocess.run(warm_python("-c", script), capture_output=True, text=True)
 
     assert "AirflowOptionalProviderFeatureException" in ran.stderr
     assert "pip install 'airflow-provider-batchlinux[ssh]'" in ran.stderr

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import subprocess
-import sys
 import time
 from importlib import resources
 from typing import Any
@@ -24,6 +23,7 @@ from airflow_provider_batchlinux.triggers.pool import BatchLinuxPoolGoneTrigger
 from airflow_provider_batchlinux.triggers.task import BatchLinuxTaskTrigger
 from tests.airflow_harness import Deferral, make_trigger, run_trigger
 from tests.conftest import set_connection
+from tests.warm_python import warm_python
 
 COMMON: dict[str, Any] = {"batch_linux_conn_id": "azure_batch_linux_default", "poll_interval": 0.02}
 NODES = BatchLinuxNodesIdleTrigger(
@@ -135,7 +135,7 @@ def test_importing_the_triggers_imports_no_azure():
         "    print(name, 'azure' in sys.modules)"
     )
 
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run(warm_python("-c", code), capture_output=True, text=True, check=True)
 
     said = [line for line in done.stdout.splitlines() if line.endswith((" False", " True"))]
     assert said == [f"{name} False" for name in names]

@@ -1,4 +1,4 @@
-"""What a resize is asked to be, and what a pool means during it."""
+"""The parameters of a resize, and what the state of a pool means during it."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from airflow_provider_batchlinux.core.service_errors import ResizeErrorKind, exp
 from airflow_provider_batchlinux.core.snapshots import PoolSnapshot, ServiceError
 
 RunningTasks = Literal["requeue", "terminate", "taskcompletion"]
-"""What can become of the tasks on a node that is taken from its work."""
+"""What the service does with tasks that run on a node that is removed."""
 
 _MIN_TIMEOUT = 300
+"""Seconds. The service accepts no shorter one."""
 
 
 @dataclass(frozen=True)
@@ -21,11 +22,11 @@ class ResizeSpec:
     """
     A resize.
 
-    :param dedicated_nodes: the dedicated nodes to have; ``None`` leaves their number.
-    :param spot_nodes: the spot nodes to have; ``None`` leaves their number.
-    :param resize_timeout: seconds the service may look for nodes; ``None`` is its own 15 minutes.
+    :param dedicated_nodes: the target number of dedicated nodes; ``None`` keeps it.
+    :param spot_nodes: the target number of Spot nodes; ``None`` keeps it.
+    :param resize_timeout: the seconds in which the service may allocate nodes; ``None`` for its 15 minutes.
     :param running_tasks: what to do with tasks on nodes that are removed.
-    :param accept_partial: fewer nodes than asked for do.
+    :param accept_partial: whether fewer nodes than requested are a success.
     """
 
     dedicated_nodes: int | None = None
@@ -35,7 +36,7 @@ class ResizeSpec:
     accept_partial: bool = False
 
     def problems(self) -> list[str]:
-        """List all that is wrong with it."""
+        """List the problems."""
         found = []
         if self.dedicated_nodes is None and self.spot_nodes is None:
             found.append("dedicated_nodes and spot_nodes are both None; give at least one.")
@@ -44,7 +45,7 @@ class ResizeSpec:
         return found
 
     def targets(self, pool: PoolSnapshot) -> tuple[int, int]:
-        """Give the dedicated and spot nodes that a pool is to have."""
+        """Return the target numbers of dedicated and Spot nodes for a pool."""
         dedicated, spot = self.dedicated_nodes, self.spot_nodes
         return (
             pool.target_dedicated if dedicated is None else dedicated,
@@ -52,7 +53,7 @@ class ResizeSpec:
         )
 
     def to_rest(self, pool: PoolSnapshot) -> dict[str, Any]:
-        """Build the service's body; both numbers are always in it, so that none is left to a default."""
+        """Return the body. It always has both numbers, so that the service applies no default."""
         dedicated, spot = self.targets(pool)
         body: dict[str, Any] = {
             "targetDedicatedNodes": dedicated,
@@ -67,11 +68,11 @@ class ResizeSpec:
 @dataclass
 class ResizeRequest:
     """
-    What has become of asking for a resize.
+    The state of a request for a resize.
 
-    :param asked: the service has taken the request.
-    :param requested_at: when the resize began, by the service's clock, as ISO 8601 text; ``None`` while the
-        service has not been asked.
+    :param asked: whether the service has accepted the request.
+    :param requested_at: when the resize began, by the service's clock, as ISO 8601 text; ``None`` if it was
+        not requested yet.
     """
 
     asked: bool = False
@@ -87,10 +88,10 @@ class ResizeRequest:
 
 def began_at(pool: PoolSnapshot) -> str | None:
     """
-    Tell when a resize began that the service has just taken, as ISO 8601 text.
+    Return when a resize began that the service has just accepted, as ISO 8601 text.
 
-    That is when the pool came into its allocation state; of a resize that is over already, which has a later
-    one, it is when the request has changed the pool.
+    It is the time of the pool's transition to its allocation state. If the resize has ended already, that is
+    the time of its end, and the last modification is that of the request.
     """
     is_over = pool.allocation_state == "steady" and pool.modified is not None
     instant = pool.modified if is_over else pool.allocation_state_since
@@ -98,7 +99,7 @@ def began_at(pool: PoolSnapshot) -> str | None:
 
 
 class ResizeStep(str, Enum):
-    """What comes next."""
+    """The next step of a resize."""
 
     WAIT = "wait"
     ASK = "ask"
@@ -108,9 +109,9 @@ class ResizeStep(str, Enum):
 
 def next_step(spec: ResizeSpec, pool: PoolSnapshot, *, asked: bool) -> ResizeStep:
     """
-    Decide what comes next in a resize.
+    Decide the next step of a resize.
 
-    :param asked: the service has taken our request, so that a steady pool is what came of it.
+    :param asked: whether the service has accepted our request, so that a steady pool is its result.
     """
     targets = spec.targets(pool)
     if pool.allocation_state != "steady":
@@ -123,7 +124,7 @@ def next_step(spec: ResizeSpec, pool: PoolSnapshot, *, asked: bool) -> ResizeSte
 
 
 def shortfall(spec: ResizeSpec, pool: PoolSnapshot) -> str:
-    """Say that a resize ended short of its numbers, and why."""
+    """Return the message for a resize that ended with fewer nodes than requested, with the causes."""
     dedicated, spot = spec.targets(pool)
     causes = "".join(f"\n  {explained_error(error)}" for error in pool.resize_errors)
     return (

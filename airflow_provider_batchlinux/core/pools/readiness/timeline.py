@@ -1,4 +1,4 @@
-"""How long a pool took to be of use, and what it has cost so far; imports only the standard library."""
+"""How long a pool took to become ready, and the node-hours that it has used so far."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from airflow_provider_batchlinux.core.snapshots import NodeSnapshot, PoolSnapsho
 @dataclass(frozen=True)
 class Timeline:
     """
-    A pool's way from the request to its nodes.
+    The durations from the request for a pool until its nodes were ready.
 
-    All times are seconds from the request; ``None`` where the service does not tell.
+    All are seconds since the request; ``None`` if the service does not report the instant.
 
-    :param to_steady: until the allocation was over.
-    :param to_first_idle: until the first node could work.
-    :param to_ready: until the last of the nodes that can work now could.
-    :param node_hours: hours of all machines that the pool has now, as far as the service tells when they
-        came. Those that left it are not known any more.
+    :param to_steady: until the allocation ended.
+    :param to_first_idle: until the first node could run tasks.
+    :param to_ready: until the last of the nodes that can run tasks now could do so.
+    :param node_hours: the hours of all nodes that the pool has now and whose allocation time is known. The
+        service does not list nodes that were removed.
     """
 
     to_steady: float | None
@@ -30,7 +30,7 @@ class Timeline:
     node_hours: float
 
     def to_dict(self) -> dict[str, float | None]:
-        """Give it as plain values."""
+        """Return plain values."""
         return {
             "to_steady": self.to_steady,
             "to_first_idle": self.to_first_idle,
@@ -39,7 +39,7 @@ class Timeline:
         }
 
     def __str__(self) -> str:
-        """Say it in one line."""
+        """Return one line for the log."""
         spans = {"steady": self.to_steady, "first node": self.to_first_idle, "ready": self.to_ready}
         known = [f"{name} after {span:g} s" for name, span in spans.items() if span is not None]
         return ", ".join([*known, f"{self.node_hours:g} node-hours so far"])
@@ -49,11 +49,11 @@ def timeline_of(
     pool: PoolSnapshot, nodes: Iterable[NodeSnapshot], now: datetime, requested_at: datetime | None = None
 ) -> Timeline:
     """
-    Tell a pool's timeline from what the service keeps.
+    Return a pool's timeline, from the instants that the service reports.
 
     :param nodes: its nodes.
     :param now: the present instant.
-    :param requested_at: when the nodes were asked for; ``None`` takes the pool's creation.
+    :param requested_at: when the nodes were requested; ``None`` for the creation of the pool.
     """
     each = list(nodes)
     began = requested_at or pool.created
@@ -69,7 +69,8 @@ def timeline_of(
 
 
 def _usable_since(node: NodeSnapshot) -> datetime | None:
-    # A node that has worked since came into its state later than it could first work; its start task tells.
+    # The state of a node that has run tasks is younger than its first chance to; the end of its start task
+    # is not.
     if node.state not in READY_STATES:
         return None
     ended = node.start_task.ended if node.start_task else None

@@ -1,4 +1,4 @@
-"""Whether a pool's nodes are ready for work, decided from one observation; imports only the stdlib."""
+"""Whether a pool's nodes are ready to run tasks, decided from one observation."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ class Outcome(str, Enum):
 @dataclass(frozen=True)
 class PoolObservation:
     """
-    What one look at a pool showed.
+    What one poll of a pool returned.
 
-    :param pool: the pool, or ``None`` when the service knows none of that id.
-    :param counts: nodes by state. The service may count late, so a verdict of ready or failed is only
-        final when :attr:`nodes` is there.
-    :param nodes: the exact list of nodes, or ``None`` when it was not asked for.
-    :param ready_besides: dedicated and spot nodes that are ready and were left out of that list.
-    :param starting_since: since when the wait has seen nodes start again after a deallocation, by id.
+    :param pool: the pool; ``None`` if it does not exist.
+    :param counts: the numbers of nodes by state. They may be stale, so a verdict of ready or failed is final
+        only with :attr:`nodes`.
+    :param nodes: the exact list of nodes; ``None`` if it was not requested.
+    :param ready_besides: the numbers of dedicated and Spot nodes that are ready and not in that list.
+    :param starting_since: when the wait first saw nodes start again after a deallocation, by id.
     """
 
     pool_id: str
@@ -57,7 +57,7 @@ class PoolObservation:
     def exact(
         cls, pool_id: str, pool: PoolSnapshot | None, nodes: tuple[NodeSnapshot, ...]
     ) -> PoolObservation:
-        """Observe a pool by the exact list of its nodes; one that a listing shows twice counts once."""
+        """Return an observation with the exact list of nodes; a node that two pages list counts once."""
         each = tuple({node.node_id.lower(): node for node in nodes}.values())
         return cls(pool_id, pool, counts_of(each), each)
 
@@ -68,8 +68,8 @@ class Verdict:
     What an observation means.
 
     :param reason: one sentence for people.
-    :param broken_nodes: the nodes that will not become ready by waiting.
-    :param is_late: it is a failure only because a limit of the policy is over.
+    :param broken_nodes: the nodes that waiting does not make ready.
+    :param is_late: whether it is a failure only because a limit of the policy was exceeded.
     """
 
     outcome: Outcome
@@ -86,10 +86,10 @@ def judge(
     healing: Collection[NodeSnapshot] = (),
 ) -> Verdict:
     """
-    Decide whether to go on, wait or give up.
+    Decide whether the nodes are ready, the wait continues, or it fails.
 
-    :param now: the present instant, for the policy's limits; ``None`` leaves them out of account.
-    :param healing: the broken nodes that are being repaired, which are waited for.
+    :param now: the present instant, for the policy's limits; ``None`` ignores them.
+    :param healing: the broken nodes that are being repaired; the wait continues for them.
     """
     pool = seen.pool
     if pool is None:
@@ -100,6 +100,7 @@ def judge(
     failed = _too_many_broken(seen, tally, policy.budget(pool))
     if failed is not None:
         return failed
+    # A target of 0 would be reached by any number of nodes, and a green task would have no node to use.
     if pool.target == 0:
         return _without_target(pool, policy)
     if tally.ready >= policy.needed(pool, tally.broken):
@@ -114,7 +115,7 @@ def judge(
 
 
 def describe_progress(seen: PoolObservation) -> str:
-    """Say how far a pool is, in one line that changes only when the pool does."""
+    """Return the progress of a pool as one line, which changes only if the pool does."""
     pool = seen.pool
     if pool is None:
         return f"Pool {seen.pool_id!r} does not exist."
@@ -237,8 +238,8 @@ def _out_of_reach(pool: PoolSnapshot, policy: ReadinessPolicy, tally: _Tally) ->
 def _resize_failure(
     pool: PoolSnapshot, policy: ReadinessPolicy, tally: _Tally, now: datetime | None
 ) -> Verdict | None:
-    # The service keeps resize errors until the next resize. They speak of the present only while the
-    # pool is steady and short of nodes; under autoscale the next evaluation tries again automatically.
+    # The service keeps resize errors until the next resize. They are current only while the pool is steady
+    # and short of nodes; under autoscale the next evaluation requests the nodes again.
     if pool.allocation_state != "steady" or pool.autoscale or not _is_short(pool, policy, tally):
         return None
     errors = [error for error in pool.resize_errors if kind_of(error) is not ResizeErrorKind.HARMLESS]
@@ -254,6 +255,7 @@ def _is_short(pool: PoolSnapshot, policy: ReadinessPolicy, tally: _Tally) -> boo
 
 
 def _is_stale(pool: PoolSnapshot, policy: ReadinessPolicy) -> bool:
+    # The answer may be older than the resize that was requested just now: its errors are of the last one.
     since = pool.allocation_state_since
     return since is not None and policy.requested_at is not None and since <= policy.requested_at
 
@@ -285,7 +287,7 @@ def _late_allocation(
 def _maybe_late_nodes(
     seen: PoolObservation, pool: PoolSnapshot, policy: ReadinessPolicy, now: datetime | None
 ) -> Verdict | None:
-    # Counts do not tell how long a node boots; this has it confirmed by the exact list.
+    # Counts have no boot times. A failure makes the caller confirm it with the exact list of nodes.
     limit, since = policy.boot_limit, pool.allocation_state_since
     if seen.nodes is not None or limit is None or now is None or since is None:
         return None
