@@ -76,7 +76,7 @@ channel.connect(sys.argv[1])
 channel.sendall(len(content).to_bytes(4, "big"))
 socket.send_fds(channel, [content[:1]], [0, 1, 2])
 channel.sendall(content[1:])
-os.close(0), os.close(1)  # else whoever reads them would wait for this process, too
+os.close(0), os.close(1)  # or their readers would wait for this process, too
 program = int.from_bytes(channel.recv(4), "big")
 assert program, "The process that is forked has ended."
 for number in FORWARDED:
