@@ -8,11 +8,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowSensorTimeout, AirflowSkipException
 
-from airflow_provider_batchlinux.core.pools.usage import PoolUsage
 from airflow_provider_batchlinux.exceptions import (
     BatchAuthenticationError,
     BatchRequestError,
@@ -20,6 +19,9 @@ from airflow_provider_batchlinux.exceptions import (
     PoolNotReadyError,
     WaitTimeoutError,
 )
+
+if TYPE_CHECKING:
+    from airflow_provider_batchlinux.core.pools.usage import PoolUsage
 
 __all__ = [
     "COMMANDS",

@@ -12,14 +12,6 @@ from airflow.sdk.log import mask_secret
 
 from airflow_provider_batchlinux._metrics import report_users
 from airflow_provider_batchlinux.core.instants import Duration
-from airflow_provider_batchlinux.core.users.credentials import (
-    KeyDestination,
-    destination_of,
-    holds_private_key,
-    password_advice,
-    public_key_advice,
-    public_key_problems,
-)
 from airflow_provider_batchlinux.exceptions import NodeUsersError, WaitTimeoutError
 from airflow_provider_batchlinux.links.pool_page import BatchLinuxPoolPageLink
 from airflow_provider_batchlinux.links.portal import BatchLinuxNodeLink, BatchLinuxPoolLink
@@ -38,6 +30,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
     from airflow_provider_batchlinux.client.users.reconcile import UserWork
+    from airflow_provider_batchlinux.core.users.credentials import KeyDestination
     from airflow_provider_batchlinux.core.users.ledger import LedgerEntry
     from airflow_provider_batchlinux.core.users.requests import NodeUsersRequest
     from airflow_provider_batchlinux.core.users.user import NodeUser, UserRecord
@@ -83,6 +76,12 @@ def refuse_private_keys(name: str, value: object) -> None:
 
     :param name: a parameter of the operator.
     """
+    from airflow_provider_batchlinux.core.users.credentials import (
+        destination_of,
+        holds_private_key,
+        public_key_problems,
+    )
+
     problems = []
     if name == "ssh_public_key" and holds_private_key(key := str(value or "")):
         problems = public_key_problems(key)
@@ -98,6 +97,8 @@ def refuse_private_keys(name: str, value: object) -> None:
 
 def advise(log: Any, user: NodeUser) -> None:
     """Warn of a key or password that is allowed but weak."""
+    from airflow_provider_batchlinux.core.users.credentials import password_advice, public_key_advice
+
     key = public_key_advice(user.ssh_public_key) if user.ssh_public_key else None
     password = password_advice(user.password) if user.password else None
     for advice in filter(None, (key, password)):
