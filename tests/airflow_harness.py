@@ -8,6 +8,7 @@ import logging
 import os
 import runpy
 import signal
+import time
 import traceback
 import uuid
 import warnings
@@ -51,6 +52,10 @@ class Deferral:
     trigger_kwargs: dict[str, Any]
     timeout: timedelta | None
     next_method: str
+
+    def overdue(self) -> Deferral:
+        """Return what the triggerer finds if the deadline has passed before it starts the trigger."""
+        return replace(self, trigger_kwargs={**self.trigger_kwargs, "deadline": time.time()})
 
 
 @dataclass

@@ -117,7 +117,7 @@ def test_the_access_ends_in_time_and_leaves_no_user(account):
     account.idle_pool(2, ssh=True)
     dag = hurried(load_dag(EXAMPLES / "example_node_access.py"))
     lease: Any = dag.get_task("access")
-    lease.expires_at, lease.expires_in = None, 1
+    lease.expires_at, lease.expires_in = None, 4
     run = run_dag(dag)
 
     assert str(run.state) == "success"

@@ -32,11 +32,13 @@ def test_what_was_submitted_decides_if_the_list_changes_meanwhile(
     for number, (case, (before, after, state, told)) in enumerate(CHANGES.items()):
         path = tmp_path / f"{number}.json"
         path.write_text(json.dumps(before))
-        options: Any = {"tasks": str(path), "task_id": f"work-{number}"}
+        loop = Loop(tmp_path, f"loop-{number}")
+        options: Any = {"tasks": str(path), "task_id": f"work-{number}", "preparation": loop.command}
         first = run_task(job_operator(deferrable=True, **options))
         path.unlink()
         if after is not None:
             path.write_text(json.dumps(after))
+        loop.go.touch()
 
         done = finish_job(first, **options)
 
@@ -45,10 +47,11 @@ def test_what_was_submitted_decides_if_the_list_changes_meanwhile(
 
 
 def test_commands_that_render_otherwise_at_the_end_are_read_as_they_were_submitted(
-    account: BatchAccount,
+    account: BatchAccount, loop: Loop
 ) -> None:
     account.idle_pool(1)
     options: Any = {
+        "preparation": loop.command,
         "tasks": [
             TaskSpec("echo 7 > 7.json", result_file="7.json"),
             TaskSpec("exit 1", exit_codes={1: "fail"}),
@@ -56,6 +59,7 @@ def test_commands_that_render_otherwise_at_the_end_are_read_as_they_were_submitt
         "exit_codes": {1: "success"},
     }
     first = run_task(job_operator(deferrable=True, environment={"NOW": "1"}, **options))
+    loop.go.touch()
 
     done = finish_job(first, environment={"NOW": "2"}, **options)
 

@@ -102,16 +102,18 @@ def test_secrets_that_a_retry_adds_are_deleted_at_the_end_too(storage: Storage, 
     eventually(lambda: private.names() == [])
 
 
-def test_the_data_of_a_job_with_one_command_is_signed_for_a_week_or_its_limits(storage: Storage) -> None:
-    # No node runs it: it may be one of many tomorrow, and what has come late runs late.
+def test_the_data_of_a_job_with_one_command_is_signed_for_a_week_or_its_limits(
+    storage: Storage, loop: Loop
+) -> None:
+    # It may be one of many tomorrow, and what has come late runs late.
     storage.container("data").put("a", b"")
-    options: Any = {"command": "true", "items": ["a"], "inputs": {"a": "abfs://data/a"}, "deferrable": True}
+    options: Any = {"items": ["a"], "inputs": {"a": "abfs://data/a"}, "deferrable": True}
     limits: list[tuple[dict[str, Any], int]] = [
         ({"time_limit": 60}, 7),
         ({"time_limit": timedelta(days=9), "start_limit": timedelta(days=2)}, 11),
     ]
     for number, (limit, days) in enumerate(limits):
-        first = run_task(job_operator(task_id=f"work-{number}", **options, **limit))
+        first = run_task(job_operator(command=loop.command, task_id=f"work-{number}", **options, **limit))
         expiry = re.findall(r"[?&]se=([^&\"]+)", whole_job(storage, job_of(first)))
 
         left = [datetime.fromisoformat(unquote(text).replace("Z", "+00:00")) for text in expiry]

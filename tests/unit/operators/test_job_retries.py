@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -92,15 +93,18 @@ def test_a_job_that_runs_something_else_is_ended_and_what_it_has_done_stays(
 
 
 def test_a_worker_that_is_lost_at_any_request_of_the_submission_runs_no_command_twice(
-    account: BatchAccount, runs: Runs
+    account: BatchAccount, runs: Runs, tmp_path: Path
 ) -> None:
     account.idle_pool(1)
     for number in range(1, 20):
-        options: Any = {"tasks": [runs.of(f"{number}a"), runs.of(f"{number}b")], "task_id": f"work-{number}"}
+        loop = Loop(tmp_path, f"loop-{number}")  # lets no command end before the submission has
+        tasks = [runs.of(f"{number}a"), runs.of(f"{number}b")]
+        options: Any = {"tasks": tasks, "task_id": f"work-{number}", "preparation": loop.command}
         kill = Kill(number, is_answered=True)
         with pytest.MonkeyPatch.context() as patch:
             kill.arm(patch)
             run_task(job_operator(**options, deferrable=True), api=ExecutionApi(resume={"max_tries": 2}))
+        loop.go.touch()
         if not kill.has_struck:
             break
         done = run_task(job_operator(**options), try_number=2)

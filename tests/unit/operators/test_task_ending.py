@@ -13,7 +13,7 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowTaskTimeout
 
 from airflow_provider_batchlinux.exceptions import TaskFailedError
-from tests.airflow_harness import run_task, run_to_end
+from tests.airflow_harness import resume_task, run_task, run_to_end, run_trigger
 from tests.batch_account import BatchAccount, eventually
 from tests.unit.commands import Loop, defer, finish, operator
 
@@ -110,10 +110,14 @@ class TestTimeLimits:
         nothing_is_left(account, loop)
 
     def test_the_deferred_task_says_what_it_saw_last_when_its_time_is_over(self, loop):
-        run = run_to_end(operator(loop.command, deferrable=True, execution_timeout=timedelta(seconds=0.7)))
+        work = operator(loop.command, deferrable=True, execution_timeout=timedelta(minutes=2))
+        begun = run_task(work)
+        assert begun.deferral is not None
+
+        run = resume_task(work, begun, run_trigger(begun.deferral.overdue()))
 
         assert isinstance(run.error, AirflowTaskTimeout)
-        assert "exceeded execution_timeout=0.7 s. Last status: Task 'main' of job" in run.message
+        assert "exceeded execution_timeout=120 s. Last status: Task 'main' of job" in run.message
 
     def test_without_an_execution_timeout_there_is_no_deadline(self, loop):
         deferral = defer(loop.command).deferral

@@ -161,10 +161,13 @@ def test_secrets_of_a_command_that_nothing_waits_for_go_with_its_pool(storage: S
     eventually(lambda: storage.account.jobs() == [])
 
 
-def test_the_sweeper_deletes_the_secrets_of_a_kept_job_whose_worker_was_lost(storage: Storage) -> None:
+def test_the_sweeper_deletes_the_secrets_of_a_kept_job_whose_worker_was_lost(
+    storage: Storage, loop: Loop
+) -> None:
     private = storage.container("private")
-    begun = run_task(operator("true", **SECRETS, delete_job="never", deferrable=True))
+    begun = run_task(operator(loop.command, **SECRETS, delete_job="never", deferrable=True))
     assert begun.deferral is not None
+    loop.go.touch()
     run_trigger(begun.deferral)
     job_id = begun.deferral.trigger_kwargs["job_id"]
     assert len(private.names()) == 1

@@ -23,7 +23,6 @@ from tests.batch_account import BatchAccount
 from tests.unit.waits import ALL_WAITING, every_waiting
 
 LOST = "Trigger failure"
-SECOND = timedelta(seconds=1)
 
 
 def deferral_of(run: TaskRun) -> Deferral:
@@ -88,14 +87,14 @@ class TestExecutionTimeout:
         self, slow_account, waiting
     ):
         waiting.prepare(slow_account)
-        run = run_task(waiting.task(execution_timeout=SECOND))
-        assert run.state == "deferred", run.error
+        work = waiting.task(execution_timeout=timedelta(minutes=2))
+        run = run_task(work)
 
-        event = run_trigger(deferral_of(run))
-        resumed = resume_task(waiting.task(execution_timeout=SECOND), run, event)
+        event = run_trigger(deferral_of(run).overdue())
+        resumed = resume_task(work, run, event)
 
         assert isinstance(resumed.error, AirflowTaskTimeout)
-        assert "exceeded execution_timeout=1 s. Last status: " in resumed.message
+        assert "exceeded execution_timeout=120 s. Last status: " in resumed.message
         assert resumed.state == "failed"
 
 
