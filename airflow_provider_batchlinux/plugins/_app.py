@@ -165,7 +165,7 @@ class Page:
                 pools=query.select(shown),
                 hidden=len(found) - len(shown),
                 summary=summary_of(shown),
-                quotas=quotas_of(bodies, region),
+                quotas=quotas_of(bodies, region) if reader.reads_connection else (),
                 facts_gap=known.value.gap if known.value and reader.reads_connection else "",
                 error=explained(seen.error, reader),
                 is_known=us is not None,

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import ssl
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from http.client import HTTPConnection, HTTPSConnection
 from pathlib import Path
@@ -17,8 +18,11 @@ from urllib.parse import urlsplit
 import pytest
 
 from airflow_provider_batchlinux.emulator import EmulatorControl, RunningEmulator
+from airflow_provider_batchlinux.emulator.blobs.server import _OPERATIONS as BLOB_OPERATIONS
 from airflow_provider_batchlinux.emulator.http.control import ACTIONS
+from airflow_provider_batchlinux.emulator.http.routes import OPERATIONS, RETIRED
 from airflow_provider_batchlinux.emulator.identity.peers import is_own_process, user_of
+from airflow_provider_batchlinux.emulator.management.resources import _ROUTES as MANAGEMENT_ROUTES
 
 NOBODY = 65534
 BATCH = "https://batch.core.windows.net/"
@@ -119,6 +123,62 @@ def test_a_program_may_use_any_name_of_loopback(ask: Any, host: str) -> None:
     status, answer = ask(host)
 
     assert (status, b"Host header" in answer) == (ask()[0], False)
+
+
+def routes(emulator: RunningEmulator) -> Iterator[tuple[str, str]]:
+    """Return the method and URL of every route of every server."""
+    for operation in (*OPERATIONS, *RETIRED):
+        path = re.sub(r"\{\w+\}", "x", operation.path)
+        yield operation.method, f"{emulator.endpoint}{path}?api-version=2025-06-01"
+    for method, name in (*(("POST", name) for name in ACTIONS), ("GET", "status"), ("GET", "prices")):
+        yield method, f"{emulator.endpoint}/_emulator/{name}"
+    levels = {
+        "account": "?restype=account&",
+        "service": "?",
+        "container": "/box?restype=container&",
+        "blob": "/box/b?",
+    }
+    for method, level, operation_of_blobs in BLOB_OPERATIONS:
+        for place in (emulator.storage.endpoint, str(emulator.storage.secure_endpoint)):
+            yield method, f"{place}{levels[level]}comp={operation_of_blobs}"
+    for method, pattern, _ in MANAGEMENT_ROUTES:
+        path = re.sub(r"\(\?P<\w+>[^)]*\)", "x", pattern.pattern).replace("\\", "")
+        yield method, f"{management(emulator)}{path}?api-version=2024-07-01"
+    yield "GET", f"{management(emulator)}/metadata/endpoints"
+    for method, path in (("GET", "v2.0/.well-known/openid-configuration"), ("GET", "discovery/v2.0/keys")):
+        yield method, f"{identity(emulator).authority}/{identity(emulator).tenant_id}/{path}"
+    yield "POST", f"{identity(emulator).authority}/{identity(emulator).tenant_id}/oauth2/v2.0/token"
+    yield "GET", f"{identity(emulator).identity_endpoint}?resource={BATCH}"
+    yield "GET", f"{identity(emulator).metadata_host}/metadata/identity/oauth2/token?resource={BATCH}"
+
+
+OPEN = {
+    "/_emulator/prices": 200,
+    "/metadata/endpoints": 200,
+    "/openid-configuration": 200,
+    "/keys": 200,
+    "/oauth2/v2.0/token": 400,
+    f"/metadata/identity/oauth2/token?resource={BATCH}": 400,
+}
+"""What is answered without a secret: public facts, and that a credential or a header is missing."""
+
+
+def test_every_route_asks_for_its_secret_and_refuses_pages(secure_emulator: RunningEmulator) -> None:
+    pages = [({"host": "evil.example"}, "Host header"), ({"origin": "null"}, "Origin header")]
+    connections: dict[str, HTTPConnection] = {}
+    for number, (method, url) in enumerate(routes(secure_emulator)):
+        parts = urlsplit(url)
+        connection = connections.setdefault(parts.netloc, _connection(secure_emulator, url))
+        for headers, reason in ({}, ""), pages[number % 2]:
+            connection.request(method, f"{parts.path}?{parts.query}", headers=headers)
+            response = connection.getresponse()
+            answer = response.read().decode()
+            is_open = [status for end, status in OPEN.items() if url.endswith(end) and not reason]
+            assert response.status in (is_open or [401, 403]), (method, url, answer)
+            assert reason in answer or method == "HEAD", (method, url, answer)
+    for connection in connections.values():
+        connection.close()
+    assert len(connections) == 6
 
 
 def test_no_answer_lets_a_page_read_it(secure_emulator: RunningEmulator) -> None:

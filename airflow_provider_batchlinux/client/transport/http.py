@@ -12,7 +12,7 @@ from yarl import URL
 REQUEST_ID_HEADERS = ("request-id", "x-ms-request-id")
 """One of them is in every answer of the Batch service and of the management plane (recorded)."""
 
-_DOTS = frozenset({".", ".."})
+_NO_ID = frozenset({"", ".", ".."})
 _ENVELOPE = "odata.metadata"
 """In every JSON body that the Batch service sends after a success (recorded)."""
 
@@ -36,12 +36,13 @@ class ServiceTransport(AioHttpTransport):  # type: ignore[misc]  # azure-core lo
         Send a request.
 
         :raises ForeignAnswerError: a success that the service did not send, or not so.
-        :raises ValueError: an id or a file name is ``.`` or ``..``, which a server may resolve: the request
-            to end task ``..`` of a job would end the job.
+        :raises ValueError: an id or a file name is empty, ``.`` or ``..``, which a server may resolve: the
+            request to end task ``..`` of a job would end the job.
         """
         built = request.url
-        if not _DOTS.isdisjoint(unquote(urlsplit(built).path).split("/")):
-            msg = f"No id or file of Azure Batch is '.' or '..': {request.method} {urlsplit(built).path}"
+        path = urlsplit(built).path
+        if not _NO_ID.isdisjoint(unquote(path).split("/")[1:]):
+            msg = f"No id or file of Azure Batch is empty, '.' or '..': {request.method} {path}"
             raise ValueError(msg)
         request.url = URL(built, encoded=True)
         try:

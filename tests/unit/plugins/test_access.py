@@ -16,9 +16,11 @@ from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
 from airflow_provider_batchlinux.core.pool_metadata import METADATA_PREFIX, Holder, rest_metadata
 from airflow_provider_batchlinux.core.users.ledger import LedgerEntry, with_entry
 from airflow_provider_batchlinux.core.vm_sizes.prices import NodePrices
+from airflow_provider_batchlinux.emulator import RunningEmulator
 from tests.airflow_page import CONN, MAINTENANCE, Airflow, served_page
 from tests.batch_account import BatchAccount, eventually
 from tests.conftest import INSTALLATION, set_connection
+from tests.management_plane import connect
 from tests.unit.core.overview.test_pools import NOW, marks
 
 ROLES = ("admin", "viewer")
@@ -141,6 +143,20 @@ def test_every_answer_forbids_foreign_scripts_frames_and_caches(airflow: Airflow
         assert "frame-ancestors 'self'" in policy
         assert "unsafe" not in policy
         assert (headers["x-content-type-options"], headers["cache-control"]) == ("nosniff", "no-store")
+
+
+def test_quotas_are_for_those_who_may_read_the_connection(
+    airflow: Airflow, secure_emulator: RunningEmulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secure_emulator.control.set_quota(dedicated_cores=16)
+    connect(monkeypatch, secure_emulator)
+
+    def quotas(role: str) -> list[str]:
+        [seen] = airflow.get("/pools.json", role).json()["accounts"]
+        return [quota["name"] for quota in seen["quotas"]]
+
+    eventually(lambda: "dedicated cores" in quotas("admin"))
+    assert quotas("viewer") == []
 
 
 def test_no_secret_is_on_any_page(airflow: Airflow, account: BatchAccount) -> None:
