@@ -21,6 +21,7 @@ from airflow_provider_batchlinux.core.functions.call import (
     RESULT_FILE,
     FunctionCall,
     context_arguments,
+    meaning_of,
     returned_part,
     script,
 )
@@ -123,6 +124,12 @@ class _FunctionOperator(_DecoratedTaskOperator):
             **({"requirements.txt": "\n".join(requirements) + "\n"} if requirements else {}),
         }
         return {**super().contents(), **{name: text.encode() for name, text in files.items()}}
+
+    def files_digest(self, contents: Mapping[str, bytes]) -> str | None:
+        """Return a digest in which the call is what it means, if it is pickled."""
+        from airflow_provider_batchlinux.core.ids import fingerprint
+
+        return fingerprint({name: meaning_of(name, content) for name, content in contents.items()})
 
     def _returned(self, result: Any) -> Any:
         """Return what the function returned, from the result of its command."""

@@ -342,6 +342,10 @@ class BatchLinuxTaskOperator(LineageMixin, BatchLinuxWaitingOperator["TaskReques
         """Return the contents of the files that are sent with the command."""
         return {name: Path(path).read_bytes() for name, path in (self.request.files or {}).items()}
 
+    def files_digest(self, contents: Mapping[str, bytes]) -> str | None:  # noqa: ARG002
+        """Return a digest of what the files mean, for a retry; ``None`` for that of their contents."""
+        return None
+
     async def _job(self, client: BatchLinuxClient) -> JobSpec:
         """Return the job to submit, after what only the worker and the pool can tell about it was checked."""
         from airflow_provider_batchlinux.client.tasks.requirements import require_engine
@@ -354,7 +358,7 @@ class BatchLinuxTaskOperator(LineageMixin, BatchLinuxWaitingOperator["TaskReques
             raise ValueError("\n".join(problems))
         request, contents = self.request, self.contents()
         task = request.task()
-        command = Command(task, pack_files(contents) if contents else None)
+        command = Command(task, pack_files(contents) if contents else None, self.files_digest(contents))
         job = JobSpec(request.pool_id, {TASK_ID: command}, request.priority, request.start_limit)
         if problems := job.problems():
             raise ValueError("\n".join(problems))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import shlex
@@ -10,7 +11,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from airflow_provider_batchlinux.core.functions.pickles import digest_of_pickle
+
 COMMAND = "bash function.sh"
+CALL_FILE = "function.json"
 RESULT_FILE = "result.json"
 
 
@@ -60,6 +64,16 @@ class FunctionCall:
             "expect_airflow": self.expect_airflow,
         }
         return json.dumps(sent)
+
+
+def meaning_of(name: str, content: bytes) -> str:
+    """Return a digest of a file of a call, which is the same in each process for the same call."""
+    if name == CALL_FILE:
+        call = json.loads(content)
+        if call["pickled"] is not None:
+            call["pickled"] = digest_of_pickle(base64.b64decode(call["pickled"]))
+        content = json.dumps(call, sort_keys=True).encode()
+    return hashlib.sha256(content).hexdigest()
 
 
 def returned_part(result: object, key: str) -> Any:

@@ -16,6 +16,7 @@ from airflow.sdk import DAG, task
 
 from airflow_provider_batchlinux.decorators.batch_linux import batch_linux_cmd_task, batch_linux_task
 from tests.airflow_harness import AIRFLOW, ExecutionApi, run_task, run_to_end
+from tests.unit.commands import job_of
 
 LIMIT = 3
 OFFLINE = {"PIP_NO_INDEX": "1", "UV_NO_INDEX": "1", "UV_OFFLINE": "1"}
@@ -315,6 +316,24 @@ def test_requirements_are_installed_once_a_node_and_cloudpickle_carries_what_jso
     days_of = [sorted(map(str, found.result["__data__"])) for found in (first, again)]
     assert days_of[0] == days_of[1], "A set has no order."
     assert "2026-01-07" in str(first.result)
+
+
+def test_a_retry_goes_on_with_a_pickled_call_whose_sets_have_another_order(account):
+    account.make_pool("empty")
+
+    def count(days: set[int]) -> int:
+        return len(days)
+
+    def begun(days: set[int], try_number: int) -> str:
+        options = {**FAST, "pool_id": "empty", "serializer": "cloudpickle", "deferrable": True}
+        operator = operator_of(batch_linux_task(**options)(count), days)
+        return job_of(run_task(operator, try_number=try_number))
+
+    sets = {0, 8}, {8, 0}  # in the order of their addition, as their hashes are equal modulo 8
+    assert [list(days) for days in sets] == [[0, 8], [8, 0]]
+    first = begun(sets[0], 1)
+    assert begun(sets[1], 2) == first
+    assert begun({0, 9}, 3) != first
 
 
 def test_a_command_that_a_function_returns_is_run():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import gzip
+import hashlib
 import io
 import tarfile
 from collections.abc import Mapping
@@ -39,6 +40,11 @@ def pack_files(files: Mapping[str, bytes]) -> str:
         )
         raise ValueError(msg)
     return packed
+
+
+def digest_of_packed(packed: str) -> str:
+    """Return a digest of packed files, which does not depend on how the worker's Python compresses."""
+    return hashlib.sha256(gzip.decompress(base64.b64decode(packed))).hexdigest()
 
 
 def unpacking() -> str:

@@ -13,6 +13,7 @@ from typing import Any
 from airflow_provider_batchlinux.core.ids import fingerprint, id_problems
 from airflow_provider_batchlinux.core.storage.grants import Grant, sas_lifetime
 from airflow_provider_batchlinux.core.tasks.spec.exit_codes import ENDS_WELL
+from airflow_provider_batchlinux.core.tasks.spec.files import digest_of_packed
 from airflow_provider_batchlinux.core.tasks.spec.task import TaskSpec
 
 MANAGER_ID = "jobmanager"
@@ -46,14 +47,17 @@ class Command:
     A command that is ready to be sent.
 
     :param packed_files: files for the working directory, packed by ``pack_files``; ``None`` for none.
+    :param files_digest: what these mean; ``None`` digests their contents.
     """
 
     task: TaskSpec
     packed_files: str | None = field(default=None, repr=False)
+    files_digest: str | None = None
 
     def meaning(self) -> dict[str, Any]:
         """Return what was asked for, without secrets, for a fingerprint."""
-        return {"task": self.task.meaning(), "packed_files": _digest_of(self.packed_files)}
+        digest = self.files_digest or _digest_of(self.packed_files)
+        return {"task": self.task.meaning(), "packed_files": digest}
 
     def digest(self) -> str:
         """Digest what makes another run of the command necessary if it changes."""
@@ -63,7 +67,7 @@ class Command:
 @lru_cache(maxsize=16)
 def _digest_of(packed_files: str | None) -> str | None:
     # Thousands of commands may have the same.
-    return fingerprint({"files": packed_files}) if packed_files is not None else None
+    return digest_of_packed(packed_files) if packed_files is not None else None
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 import os
 import random
 import re
@@ -16,6 +18,7 @@ from hypothesis import strategies as st
 from airflow_provider_batchlinux.core.tasks.spec.files import (
     FILES_VARIABLE,
     MAX_PACKED_SIZE,
+    digest_of_packed,
     pack_files,
     unpacking,
 )
@@ -118,6 +121,17 @@ def test_files_that_are_too_large_are_refused_with_their_sizes() -> None:
 
 def test_what_can_be_packed_fits_one_environment_variable_of_linux() -> None:
     assert len(f"{FILES_VARIABLE}=") + MAX_PACKED_SIZE < 128 * 1024
+
+
+def test_the_digest_does_not_depend_on_how_files_were_compressed() -> None:
+    packed = pack_files({"a": b"1" * 1000})
+    otherwise = base64.b64encode(
+        gzip.compress(gzip.decompress(base64.b64decode(packed)), 1, mtime=9)
+    ).decode()
+
+    assert otherwise != packed
+    assert digest_of_packed(otherwise) == digest_of_packed(packed)
+    assert digest_of_packed(pack_files({"a": b"1" * 1001})) != digest_of_packed(packed)
 
 
 @given(st.permutations(["a", "b/c", "d"]))
