@@ -8,15 +8,19 @@ from collections.abc import Mapping
 from airflow_provider_batchlinux.emulator.http.routes import OPERATIONS, RETIRED, Operation
 
 PARTLY: Mapping[str, str] = {
-    "create_pool": "no machine is made: mounts are directories that you name, extensions run nothing",
+    "create_pool": (
+        "nodes are directories instead of virtual machines: the kernel mounts nothing (`--mount` names a "
+        "directory that stands in for a share), and VM extensions are listed and do not run"
+    ),
     "create_task": (
-        "runs as a process of the emulator's owner, whatever its `userIdentity`; "
-        "in a container only with `--containers`"
+        "`userIdentity` is checked and is in the task's variables, but the process belongs to the emulator's "
+        "owner: to start it as another Linux user takes root. Containers run with `--containers`"
     ),
     "create_task_collection": "as `create_task`",
     "create_node_user": (
-        "for SSH logins as the emulator's owner, without more rights for an administrator; "
-        "expires at the second, since how the service rounds to days is unknown"
+        "users log in over SSH, and have the rights of the emulator's owner, also without `isAdmin`: other "
+        "Linux users take root. They expire at the second; on Azure's Linux nodes by the day, and how it "
+        "rounds is not documented"
     ),
 }
 """Operations that do less than those of the service, and what is missing."""

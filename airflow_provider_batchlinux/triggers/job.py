@@ -28,9 +28,9 @@ class BatchLinuxJobTrigger(BatchLinuxSubmittedTrigger):
     The pool, the job and their times are arguments of all triggers that wait for a job.
 
     :param total: how many tasks it has at least.
-    :param done: commands that have succeeded in jobs of earlier tries.
-    :param starts: the starts in the job before this try.
-    :param exit_codes: what exit codes mean.
+    :param done: how many commands have succeeded in jobs of earlier tries.
+    :param starts: how many commands of the job had started before this try.
+    :param exit_codes: what exit codes mean: ``success``, ``skip``, ``fail`` or ``retry``.
     :param shown: the failed commands whose output is in the log already.
     :param has_dependencies: whether some commands wait for others.
     :param prepares: whether the job has a preparation task.
@@ -116,7 +116,7 @@ class BatchLinuxJobTrigger(BatchLinuxSubmittedTrigger):
 
 class BatchLinuxJobOutcomeTrigger(BatchLinuxTrigger):
     """
-    Fire when all tasks of a job that was made elsewhere have ended, or one of them, or can never end.
+    Fire when the tasks of a job that was made elsewhere, or one of them, have ended or can never end.
 
     :param job_id: the job.
     :param batch_task_id: the task to wait for; ``None`` for all.

@@ -29,13 +29,13 @@ class BatchLinuxNodesForUserTrigger(BatchLinuxTrigger):
     :param pool_id: the pool.
     :param node_ids: the nodes; ``None`` for all.
     :param where: an OData filter on the list of nodes; ``None`` for none.
-    :param removing: the user is to be taken away.
-    :param until: when the user expires, in ISO 8601, for the task that comes back; ``None`` when the user is
-        taken away.
-    :param ssh_public_key: the user's public key, for the task that comes back; ``None`` for none.
-    :param username: the user that a kill takes away; ``None`` for none.
-    :param by: the task instance that puts it there, as the pool's ledger has it.
-    :param generation: the generation of the user in the ledger, for the task that comes back; ``None`` if it
+    :param removing: whether the user is to be removed instead of added.
+    :param until: when the user expires, in ISO 8601, for the resumed task; ``None`` for a removal.
+    :param ssh_public_key: the user's public key, for the resumed task; ``None`` for none.
+    :param username: the user that a kill removes; ``None`` for none.
+    :param by: the task instance that adds the user, as in the ledger: the list of users in the metadata of
+        the pool.
+    :param generation: how often the ledger has had a user of this name, for the resumed task; ``None`` if it
         is not known.
     """
 

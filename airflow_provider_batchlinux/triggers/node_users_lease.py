@@ -33,19 +33,20 @@ class BatchLinuxNodeUsersLeaseTrigger(BatchLinuxTrigger):
     """
     Keep a user on all nodes of a pool; fire when its lease is over and the user is gone.
 
-    The public key lies in Airflow's database in plain text like all arguments; a password does not.
+    A lease also adds the user to nodes that join the pool later. Airflow stores the public key in its
+    database in plain text, as all arguments; a password is not among them.
 
     :param pool_id: the pool.
     :param username: the Linux user's name.
     :param until: when the lease ends, in seconds since the epoch.
-    :param by: who holds the user, as the pool's ledger has it; ``dag_id`` and ``run_id`` are needed for
-        ``until_task_ids``.
+    :param by: who holds the user, as in the ledger (the pool's metadata); ``until_task_ids`` needs its
+        ``dag_id`` and ``run_id``.
     :param ssh_public_key: its key; ``None`` for none.
     :param password_conn_id: the Airflow connection whose password is the user's; ``None`` for none. It is
-        read whenever the user is put on a node.
+        read whenever the user is added to a node.
     :param is_admin: whether the user may use ``sudo``.
     :param until_task_ids: tasks of the same Dag run; once they are all over, the lease is. ``None`` for none.
-    :param owed_limit: seconds after its end that the lease stays for nodes that owe the removal of the user.
+    :param owed_limit: how many seconds after its end the lease tries to reach nodes that still have the user.
     :param max_concurrency: calls to the service in flight at most.
     :param at_once: the same, as an earlier release stored it.
     """

@@ -25,9 +25,7 @@ class BatchLinuxNodesIdleTrigger(BatchLinuxPoolTrigger):
     """
     Fire when the nodes of a pool are ready, or when they will not become so.
 
-    :param policy: the fields of
-        ``ReadinessPolicy`` as plain values; ``None``
-        waits for all nodes.
+    :param policy: which nodes must be ready, and the limits, as plain values; ``None`` waits for all nodes.
     :param repair: the fields of :class:`~airflow_provider_batchlinux.specs.RepairSpec` as plain values;
         ``None`` repairs nothing.
     :param when_killed: what to do with the pool when a user ends the Airflow task: ``keep`` it, or

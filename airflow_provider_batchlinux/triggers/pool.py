@@ -20,9 +20,9 @@ __all__ = ["BatchLinuxPoolGoneTrigger", "BatchLinuxPoolResizedTrigger", "BatchLi
 
 class BatchLinuxPoolGoneTrigger(BatchLinuxPoolTrigger):
     """
-    Fire when the service knows the pool no more.
+    Fire when the pool no longer exists.
 
-    Killing the task leaves the deletion to go on: it cannot be called back.
+    A kill of the task does not stop the deletion: the service cannot cancel it.
 
     :param usage: what the pool's nodes have used, a part of the task's result; ``None`` if that is not known.
     """
@@ -52,13 +52,13 @@ class BatchLinuxPoolSteadyTrigger(BatchLinuxPoolTrigger):
 
 class BatchLinuxPoolResizedTrigger(BatchLinuxPoolTrigger):
     """
-    Fire when a pool has the numbers of nodes that were asked for, or will not get them.
+    Fire when a pool has the numbers of nodes that were requested, or will not get them.
 
-    :param resize: the fields of ``ResizeSpec`` as plain values.
-    :param asked: the service has been asked already.
-    :param requested_at: when it took the request, by its clock, in ISO 8601; ``None`` while it has not.
-    :param until_over: wait for the end of the resize; ``False`` only until the service has taken it.
-    :param stop_on_kill: stop the resize when the task is killed; ``False`` leaves it to go on.
+    :param resize: the numbers, and what happens to running tasks, as plain values.
+    :param asked: whether the resize has been requested already.
+    :param requested_at: when the service accepted it, by the service's clock, in ISO 8601; ``None`` before.
+    :param until_over: wait for the end of the resize; ``False`` waits until the service has accepted it.
+    :param stop_on_kill: stop the resize when the task is killed; ``False`` lets it continue.
     """
 
     def __init__(
