@@ -56,6 +56,7 @@ from airflow_provider_batchlinux.specs import (
 from airflow_provider_batchlinux.triggers.pool import BatchLinuxPoolGoneTrigger
 from tests.airflow_harness import ExecutionApi, resume_task, run_task
 from tests.operator_init import operators
+from tests.tables import each_of
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl etl"
 
@@ -151,12 +152,13 @@ def sample(hint: Any) -> Any:
     return "anything" if first is object else SAMPLES[first]
 
 
-PARAMETERS = [
-    pytest.param(cls, name, hint, id=f"{cls.__name__}.{name}")
-    for cls in operators()
-    for name, hint in hints_of(cls).items()
-]
-each_parameter = pytest.mark.parametrize(("cls", "name", "hint"), PARAMETERS)
+each_parameter = each_of(
+    {
+        f"{cls.__name__}.{name}": (cls, name, hint)
+        for cls in operators()
+        for name, hint in hints_of(cls).items()
+    }
+)
 
 
 class Lazy(Sequence[Any]):
@@ -203,22 +205,22 @@ def test_a_value_is_the_same_in_every_form(cls: Any, name: str, hint: Any) -> No
 
 
 @each_parameter
-@pytest.mark.parametrize("nothing", [None, "None", "", "null"])
 def test_nothing_is_none_where_that_has_a_meaning_and_refused_by_name_elsewhere(
-    cls: Any, name: str, hint: Any, nothing: str | None
+    cls: Any, name: str, hint: Any
 ) -> None:
-    found, problems = read(cls, name, nothing)
+    for nothing in (None, "None", "", "null"):
+        found, problems = read(cls, name, nothing)
 
-    if nothing is not None and kinds.ALL_IF_NONE in get_args(hint):
-        assert found is None
-        assert name in problems[0], "It must not select everything."
-    elif type(None) in members_of(hint):
-        assert (found, problems) == (None, [])
-    elif hint is PoolId:
-        assert (found, problems) == ("", [])
-    else:
-        assert found is None
-        assert name in problems[0]
+        if nothing is not None and kinds.ALL_IF_NONE in get_args(hint):
+            assert found is None
+            assert name in problems[0], "It must not select everything."
+        elif type(None) in members_of(hint):
+            assert (found, problems) == (None, [])
+        elif hint is PoolId:
+            assert (found, problems) == ("", [])
+        else:
+            assert found is None
+            assert name in problems[0]
 
 
 @each_parameter

@@ -60,7 +60,7 @@ def test_an_entry_is_in_the_ledger_until_it_is_removed(account: BatchAccount) ->
 
 def test_many_who_enter_and_leave_at_once_are_all_heard(account: BatchAccount) -> None:
     account.make_pool()
-    entries = [LedgerEntry(f"user{number}", ENTRY.expires_at, OURS) for number in range(30)]
+    entries = [LedgerEntry(f"user{number}", ENTRY.expires_at, OURS) for number in range(15)]
 
     async def come(client: BatchLinuxClient) -> None:
         await asyncio.gather(*(enter(client, "etl", entry) for entry in entries))
@@ -69,7 +69,7 @@ def test_many_who_enter_and_leave_at_once_are_all_heard(account: BatchAccount) -
         await asyncio.gather(*(revoke(client, "etl", entry.username, entry) for entry in entries))
 
     result_of(account, come)
-    assert len(ledger(account) or ()) == 30
+    assert len(ledger(account) or ()) == 15
 
     result_of(account, go)
     assert ledger(account) == {}

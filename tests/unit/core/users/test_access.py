@@ -9,5 +9,6 @@ from tests.unit.core.users.access_machine import AccessMachine
 
 
 def test_no_interleaving_forgets_a_user_or_takes_that_of_another() -> None:
-    few = settings(max_examples=100, stateful_step_count=40, deadline=None)
+    # `make soak` takes thousands.
+    few = settings(max_examples=40, stateful_step_count=40, deadline=None)
     run_state_machine_as_test(AccessMachine, settings=few)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,6 +12,7 @@ from airflow_provider_batchlinux.core.pool_metadata import PoolMarks, with_marks
 from airflow_provider_batchlinux.core.pools.changes.diff import describe_drift, drift, not_compared
 from airflow_provider_batchlinux.core.pools.changes.meaning import meaning_of
 from airflow_provider_batchlinux.core.pools.spec.pool import PoolSpec
+from tests.tables import each_of
 from tests.unit.core.pools.spec.properties import PROPERTIES
 
 DEFAULTS = {
@@ -56,17 +56,17 @@ def answered(body: dict[str, Any]) -> dict[str, Any]:
     return shown
 
 
-CASES = [pytest.param(place, options, id=place) for place, options, _ in PROPERTIES]
+each_place = each_of({place: (place, options) for place, options, _ in PROPERTIES})
 
 
-@pytest.mark.parametrize(("place", "options"), CASES)
+@each_place
 def test_a_pool_does_not_differ_from_what_made_it(place: str, options: dict[str, Any]) -> None:
     body = asked(**options)
 
     assert drift(body, answered(body)) == []
 
 
-@pytest.mark.parametrize(("place", "options"), CASES)
+@each_place
 def test_what_is_asked_for_besides_is_named(place: str, options: dict[str, Any]) -> None:
     body, plain = asked(**options), asked()
     names = {item.property_name for item in drift(body, answered(plain))}
@@ -76,7 +76,7 @@ def test_what_is_asked_for_besides_is_named(place: str, options: dict[str, Any])
     assert top in names or top == "id" or is_default or place.split(".")[-1] in SECRETS
 
 
-@pytest.mark.parametrize(("place", "options"), CASES)
+@each_place
 def test_no_secret_is_told(place: str, options: dict[str, Any]) -> None:
     text = describe_drift(drift(asked(**options), answered(asked())))
 

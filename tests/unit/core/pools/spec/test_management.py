@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any, get_type_hints
 
 import azure.mgmt.batch.models as models
-import pytest
 
 from airflow_provider_batchlinux.core.pools.spec.management import (
     management_body,
@@ -18,10 +17,11 @@ from airflow_provider_batchlinux.core.pools.spec.management import (
 from airflow_provider_batchlinux.core.pools.spec.pool import PoolSpec
 from airflow_provider_batchlinux.emulator.management.names import data_plane_properties
 from airflow_provider_batchlinux.emulator.protocol.schema import read_body
+from tests.tables import each_of
 from tests.unit.core.pools.spec.properties import IDENTITY, PROPERTIES
 
 BASE: dict[str, Any] = {"pool_id": "etl", "image": "ubuntu 24.04", "vm_size": "standard_d2s_v5"}
-ROWS = [pytest.param(parameters, id=place) for place, parameters, _ in PROPERTIES]
+each_property = each_of({place: (parameters,) for place, parameters, _ in PROPERTIES})
 IS_OLD = not hasattr(models, "PoolProperties")
 NOT_IN_18 = {
     "customerManagedKey",
@@ -68,7 +68,7 @@ def unknown_names(value: Any, model: str) -> Iterator[str]:
                 yield from unknown_names(inner, fields[name])
 
 
-@pytest.mark.parametrize("parameters", ROWS)
+@each_property
 def test_each_name_is_one_that_the_sdks_models_know(parameters: dict[str, Any]) -> None:
     properties = management_body(body_of(parameters))["properties"]
 
@@ -77,7 +77,7 @@ def test_each_name_is_one_that_the_sdks_models_know(parameters: dict[str, Any]) 
     assert found <= (NOT_IN_18 if IS_OLD else set())
 
 
-@pytest.mark.parametrize("parameters", ROWS)
+@each_property
 def test_nothing_is_lost_on_the_way(parameters: dict[str, Any]) -> None:
     body = body_of(parameters)
     sent = json.loads(json.dumps(management_body(body)))

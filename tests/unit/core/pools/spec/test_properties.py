@@ -14,6 +14,7 @@ from airflow_provider_batchlinux.core.pools.create_requests import CreatePoolReq
 from airflow_provider_batchlinux.core.pools.spec.pool import PoolSpec
 from airflow_provider_batchlinux.core.pools.spec.raw import RawPool
 from airflow_provider_batchlinux.core.pools.validation.schema import POOL
+from tests.tables import each_of
 from tests.unit.core.pools.models import pool_models
 from tests.unit.core.pools.spec.properties import IDENTITY, MACHINE, PROPERTIES
 
@@ -25,7 +26,7 @@ MODELS = pool_models()
 CLASSES = [
     getattr(specs, name) for name in specs.__all__ if name.endswith("Spec") and name not in NOT_OF_A_POOL
 ]
-ROWS = [pytest.param(*row, id=row[0]) for row in PROPERTIES]
+each_property = each_of({row[0]: row for row in PROPERTIES})
 
 
 def at(body: Any, place: str) -> Any:
@@ -44,7 +45,7 @@ def properties_on(place: str) -> list[tuple[str, str]]:
     return found
 
 
-@pytest.mark.parametrize(("place", "parameters", "value"), ROWS)
+@each_property
 def test_a_parameter_sets_its_property(place: str, parameters: dict[str, Any], value: Any) -> None:
     spec = PoolSpec(**{**BASE, **parameters})
 
@@ -52,7 +53,7 @@ def test_a_parameter_sets_its_property(place: str, parameters: dict[str, Any], v
     assert at(spec.to_rest(), place) == value
 
 
-@pytest.mark.parametrize(("place", "parameters", "value"), ROWS)
+@each_property
 def test_a_pool_in_dicts_is_the_pool_in_objects(place: str, parameters: dict[str, Any], value: Any) -> None:
     spec = PoolSpec(**{**BASE, **parameters})
     problems: list[str] = []
@@ -65,7 +66,7 @@ def test_a_pool_in_dicts_is_the_pool_in_objects(place: str, parameters: dict[str
     assert problems == []
 
 
-@pytest.mark.parametrize(("place", "parameters", "value"), ROWS)
+@each_property
 def test_a_property_has_its_own_name_in_messages(place: str, parameters: dict[str, Any], value: Any) -> None:
     spec = PoolSpec(**{**BASE, **parameters})
     path = tuple(int(part) if part.isdigit() else part for part in place.split("."))
@@ -75,7 +76,7 @@ def test_a_property_has_its_own_name_in_messages(place: str, parameters: dict[st
     assert name.split(".")[0].split("[")[0] in parameters
 
 
-@pytest.mark.parametrize(("place", "parameters", "value"), ROWS)
+@each_property
 def test_the_body_of_a_spec_is_a_body_that_may_be_given(
     place: str, parameters: dict[str, Any], value: Any
 ) -> None:
