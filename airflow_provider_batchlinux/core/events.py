@@ -60,17 +60,22 @@ class WaitEvent:
         :raises UnreadableEventError: if the payload is not an event of this provider, or of a later version.
         """
         version = (payload or {}).get("version")
-        if payload is None or version not in (VERSION, _UNNAMED):
-            msg = (
-                f"The trigger's event has version {version!r}, and this worker reads versions {_UNNAMED} to "
-                f"{VERSION}: triggerer and worker run different releases of the provider. Update both, then "
-                "clear the task."
-            )
-            raise UnreadableEventError(msg)
+        require_known("The trigger's event", version)
+        assert payload is not None
         arguments = payload["arguments"]
         unnamed = (path for name, path in _TRIGGER_BY_ARGUMENT.items() if name in arguments)
         trigger = payload.get("trigger") or next(unnamed)
         return cls(trigger, arguments, payload["result"], payload["error"])
+
+
+def require_known(what: str, version: object) -> None:
+    """Raise ``UnreadableEventError`` if something was stored in a version that this release cannot read."""
+    if version not in (VERSION, _UNNAMED):
+        msg = (
+            f"{what} has version {version!r}, and this worker reads versions {_UNNAMED} to {VERSION}: "
+            "triggerer and worker run different releases of the provider. Update both, then clear the task."
+        )
+        raise UnreadableEventError(msg)
 
 
 class UnreadableEventError(ValueError):

@@ -41,7 +41,9 @@ TASKS_KEY = f"{METADATA_PREFIX}tasks"
 _LONG = 10
 """Digits of a number that no release has written; Python refuses to read thousands of them."""
 
-_VERSION_KEY = f"{METADATA_PREFIX}version"
+VERSION_KEY = f"{METADATA_PREFIX}version"
+"""On a pool and on a job: the version of the other entries, except those that have one of their own."""
+
 _EXPIRES_AT = f"{METADATA_PREFIX}expires_at"
 _SHARED = f"{METADATA_PREFIX}shared"
 _HOLDERS = f"{METADATA_PREFIX}holders"
@@ -58,7 +60,7 @@ _POOL_KEYS = {
     *(METADATA_PREFIX + name for name in _OWNER),
     _INSTANCE,
     FINGERPRINT_KEY,
-    _VERSION_KEY,
+    VERSION_KEY,
     _EXPIRES_AT,
     _SHARED,
     _HOLDERS,
@@ -137,8 +139,8 @@ class PoolMarks:
         owner = {name: metadata[key] for name in _OWNER if (key := METADATA_PREFIX + name) in metadata}
         if _INSTANCE in metadata:
             owner.setdefault("installation", metadata[_INSTANCE])
-        version = metadata.get(_VERSION_KEY, "1")
-        holders = _read_holders(metadata) if _VERSION_KEY in metadata else _read_takers(metadata, owner)
+        version = metadata.get(VERSION_KEY, "1")
+        holders = _read_holders(metadata) if VERSION_KEY in metadata else _read_takers(metadata, owner)
         return cls(
             owner=owner,
             fingerprint=metadata.get(FINGERPRINT_KEY),
@@ -164,7 +166,7 @@ class PoolMarks:
         values = {
             **{METADATA_PREFIX + name: value for name, value in self.owner.items()},
             FINGERPRINT_KEY: self.fingerprint,
-            _VERSION_KEY: str(MARKS_VERSION) if self.owner or holders or self.has_more_holders else None,
+            VERSION_KEY: str(MARKS_VERSION) if self.owner or holders or self.has_more_holders else None,
             _EXPIRES_AT: rest_instant(self.expires_at) if self.expires_at is not None else None,
             _SHARED: "true" if self.is_shared else None,
             _HOLDERS: json.dumps(holders) if holders else None,
@@ -322,7 +324,7 @@ def _number(text: str | None) -> float | None:
 
 def _read_holders(metadata: Mapping[str, str]) -> tuple[Holder, ...] | None:
     """Return the listed runs; ``None`` if they cannot be read."""
-    if metadata[_VERSION_KEY] != str(MARKS_VERSION):
+    if metadata[VERSION_KEY] != str(MARKS_VERSION):
         return None
     try:
         return tuple(Holder(*map(str, item)) for item in read_json(metadata.get(_HOLDERS, "[]")))

@@ -75,7 +75,7 @@ def call(function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
 def encode(value: Any, sent: dict[str, Any]) -> str:
     """Return the text of the result file."""
     if sent["pickled"] is None:
-        text = json.dumps({"value": value}, allow_nan=False)
+        text = json.dumps({"version": 2, "value": value}, allow_nan=False)
         # JSON would make text of other keys, and two of them may become one.
         inside = [value]
         for item in inside:
@@ -92,7 +92,7 @@ def encode(value: Any, sent: dict[str, Any]) -> str:
 
     import cloudpickle
 
-    return json.dumps({"pickled": base64.b64encode(cloudpickle.dumps(value)).decode()})
+    return json.dumps({"version": 2, "pickled": base64.b64encode(cloudpickle.dumps(value)).decode()})
 
 
 def main() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -200,10 +200,14 @@ class NodeUsersOperator(BatchLinuxWaitingOperator[U]):
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> Result:
         """Continue after the trigger has fired, with the records from before the deferral."""
+        from airflow_provider_batchlinux.core.events import require_known
         from airflow_provider_batchlinux.core.users.user import UserRecord
 
         ti: Any = context["ti"]
         stored = ti.xcom_pull(task_ids=self.task_id, key=_SO_FAR, map_indexes=ti.map_index) or []
+        if isinstance(stored, Mapping):  # the first version is the list alone
+            require_known("What is known of the nodes so far", stored["version"])
+            stored = stored["records"]
         self._so_far = [UserRecord.from_result(record) for record in stored]
         return super().execute_complete(context, event)
 
@@ -238,6 +242,7 @@ class NodeUsersOperator(BatchLinuxWaitingOperator[U]):
         is_last: bool,
     ) -> Step:
         from airflow_provider_batchlinux.client.users.reconcile import UserTarget, pool_of, reconcile
+        from airflow_provider_batchlinux.core.events import VERSION
         from airflow_provider_batchlinux.core.pool_metadata import metadata_of
         from airflow_provider_batchlinux.core.users.ledger import entries_in
 
@@ -263,8 +268,8 @@ class NodeUsersOperator(BatchLinuxWaitingOperator[U]):
         if not (result.is_over or is_last):
             self._so_far = result.records
             if self.request.deferrable:
-                stored = [record.to_result() for record in result.records]
-                context["ti"].xcom_push(key=_SO_FAR, value=stored)
+                records = [record.to_result() for record in result.records]
+                context["ti"].xcom_push(key=_SO_FAR, value={"version": VERSION, "records": records})
             return trigger()
         await work.conclude(client, target, result)
         report_users(dict(context), (record.outcome.value for record in result.all_records))

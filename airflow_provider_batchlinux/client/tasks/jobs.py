@@ -22,12 +22,13 @@ from airflow_provider_batchlinux.core.pool_metadata import (
     SECRETS_KEY,
     SETTLED_KEY,
     SUBMISSION_KEY,
+    VERSION_KEY,
     metadata_of,
 )
 from airflow_provider_batchlinux.core.storage.grants import Grant
 from airflow_provider_batchlinux.core.tasks.cleanup import DeleteJob
 from airflow_provider_batchlinux.core.tasks.exit_codes import ending_of
-from airflow_provider_batchlinux.core.tasks.job import Tries, is_active, job_state
+from airflow_provider_batchlinux.core.tasks.job import JOB_MARKS_VERSION, Tries, is_active, job_state
 from airflow_provider_batchlinux.core.tasks.spec.exit_codes import ENDS_WELL, Ending
 from airflow_provider_batchlinux.core.tasks.spec.job import JobSpec
 from airflow_provider_batchlinux.core.tasks.task import TASK_ID, TaskOutcome, task_outcome
@@ -84,7 +85,7 @@ class Submission:
         """Return the REST body of the job."""
         marks = {f"{METADATA_PREFIX}{name}": value for name, value in self.owner.items()}
         marks |= {FINGERPRINT_KEY: self.fingerprint(), SUBMISSION_KEY: self.token}
-        marks |= {DELETE_JOB_KEY: self.delete_job}
+        marks |= {DELETE_JOB_KEY: self.delete_job, VERSION_KEY: str(JOB_MARKS_VERSION)}
         if self.blobs:
             marks[SECRETS_KEY] = secrets_mark(self.blobs.values())
         return self.spec.job_rest(self.job_id, marks, urls, self.blobs)
@@ -151,8 +152,8 @@ class _JobGoneWait:
 
 async def _adopt_earlier(client: BatchLinuxClient, submission: Submission) -> str | None:
     adopted, tries = None, submission.tries
-    for job in await client.find_jobs(tries.id_stem):
-        job_id, number = str(job["id"]), tries.number_of(job)
+    for job in tries.own(await client.find_jobs(tries.id_stem)):
+        job_id = str(job["id"])
         may_count = adopted is None and tries.number > 1 and tries.counts(job)
         if may_count and (status := await _adoptable(client, submission, job)):
             log.info("Job %r of an earlier try %s", job_id, status)
@@ -160,7 +161,7 @@ async def _adopt_earlier(client: BatchLinuxClient, submission: Submission) -> st
             # Its worker may have been lost before it said so.
             if job_state(job) == "active" and job.get("onAllTasksComplete") != _TERMINATE:
                 await end_with_commands(client, job_id)
-        elif number is not None:
+        else:
             await retire(client, submission, job)
     return adopted
 

@@ -121,10 +121,10 @@ async def submit_job(client: BatchLinuxClient, submission: ManySubmission) -> Su
 async def _found_jobs(client: BatchLinuxClient, submission: ManySubmission) -> dict[str, Body]:
     """Return the jobs of earlier tries that count, the latest first. Others are retired."""
     tries = submission.tries
-    jobs = await client.find_jobs(tries.id_stem)
+    jobs = tries.own(await client.find_jobs(tries.id_stem))
     found = of_many(jobs, tries) if tries.number > 1 else {}
     for job in jobs:
-        if job["id"] not in found and tries.number_of(job) is not None:
+        if job["id"] not in found:
             await retire(client, submission, job)
     return found
 

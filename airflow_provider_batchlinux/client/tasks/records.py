@@ -75,7 +75,7 @@ class JobsOfTries:
 
 async def jobs_of_tries(client: BatchLinuxClient, tries: Tries) -> JobsOfTries:
     """Return the jobs in which the commands of a task instance ran, as far as they count for this try."""
-    return JobsOfTries(of_many(await client.find_jobs(tries.id_stem), tries))
+    return JobsOfTries(of_many(tries.own(await client.find_jobs(tries.id_stem)), tries))
 
 
 @dataclass(frozen=True)

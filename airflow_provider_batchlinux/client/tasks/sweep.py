@@ -38,6 +38,9 @@ async def jobs_to_sweep(
         run_has_ended, pool_is_deleted = has_ended(job.run), job.pool_id.lower() in deleted
         if not run_has_ended and not pool_is_deleted:
             return None
+        if job.unreadable is not None:
+            log.warning("%s It is left alone.", job.unreadable)
+            return None
         outcome = await _outcome(client, job)
         return job_sweep_of(job, outcome, run_has_ended=run_has_ended, pool_is_deleted=pool_is_deleted)
 

@@ -17,6 +17,9 @@ COMMAND = "bash function.sh"
 CALL_FILE = "function.json"
 RESULT_FILE = "result.json"
 
+RESULT_VERSION = 2
+"""The version of its content. The first one has none."""
+
 
 @dataclass(frozen=True)
 class FunctionCall:
@@ -85,8 +88,17 @@ def returned_part(result: object, key: str) -> Any:
         never unpickled: that executes what the node says.
     :raises ValueError: the content is not that of such a function.
     """
-    if isinstance(result, dict) and result.keys() == {key} and (key == "value" or type(result[key]) is str):
-        return result[key]
+    # Earlier releases wrote no version.
+    given = dict(result) if isinstance(result, dict) else {}
+    version = given.pop("version", 1) if key in given else 1
+    if isinstance(version, int) and version > RESULT_VERSION:
+        msg = (
+            f"{RESULT_FILE} of the function has version {version}, and this release of the provider reads "
+            f"versions up to {RESULT_VERSION}. Update the provider, then clear the task."
+        )
+        raise ValueError(msg)
+    if given.keys() == {key} and (key == "value" or type(given[key]) is str):
+        return given[key]
     msg = f"{RESULT_FILE} of the function was replaced: it does not hold just {key!r}, as its call writes it."
     raise ValueError(msg)
 

@@ -17,7 +17,13 @@ from datetime import date, datetime, timedelta, timezone
 from typing import Any, TypeVar
 
 from airflow_provider_batchlinux.core.instants import parse_instant, rest_instant
-from airflow_provider_batchlinux.core.pool_metadata import USAGE_KEY, PoolMarks, read_json
+from airflow_provider_batchlinux.core.pool_metadata import (
+    MARKS_VERSION,
+    USAGE_KEY,
+    VERSION_KEY,
+    PoolMarks,
+    read_json,
+)
 from airflow_provider_batchlinux.core.snapshots import NodeSnapshot
 from airflow_provider_batchlinux.core.text import counted, table
 
@@ -56,7 +62,9 @@ class Usage:
 
     @classmethod
     def read(cls, metadata: Mapping[str, str]) -> Usage:
-        """Return the usage in a pool's metadata; none if it cannot be read."""
+        """Return the usage in a pool's metadata; none if it cannot be read, or is of a later release."""
+        if PoolMarks.read(metadata).version > MARKS_VERSION:
+            return cls()
         try:
             # Earlier development versions have no days.
             dedicated, spot, preemptions, until, *more = read_json(metadata[USAGE_KEY])
@@ -69,11 +77,14 @@ class Usage:
             return cls()
 
     def update(self, metadata: Mapping[str, str]) -> dict[str, str]:
-        """Return a pool's metadata with this usage in it."""
+        """Return a pool's metadata with this usage in it; that of a later release stays as it is."""
+        if PoolMarks.read(metadata).version > MARKS_VERSION:
+            return dict(metadata)
         until = rest_instant(self.until) if self.until is not None else None
         days = _kept(self.days, self.until)
         values = [self.dedicated_seconds, self.spot_seconds, self.preemptions, until, days]
-        return {**metadata, USAGE_KEY: json.dumps(values, separators=(",", ":"))}
+        version = {VERSION_KEY: str(MARKS_VERSION)}
+        return {**version, **metadata, USAGE_KEY: json.dumps(values, separators=(",", ":"))}
 
     def seen(self, nodes: Iterable[NodeSnapshot], now: datetime) -> Usage:
         """

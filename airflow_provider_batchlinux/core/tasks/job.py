@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from airflow_provider_batchlinux.core.pool_metadata import READ_KEY, SETTLED_KEY, metadata_of
+from airflow_provider_batchlinux.core.pool_metadata import READ_KEY, SETTLED_KEY, VERSION_KEY, metadata_of
 
 JOB_FIELDS = ("id", "state", "poolInfo", "metadata", "onAllTasksComplete", "executionInfo")
 """What is asked of a job."""
+
+JOB_MARKS_VERSION = 2
+"""The version of the metadata of jobs and of the display names of their tasks. The first one has none."""
 
 ENDING_JOB_STATES = frozenset({"terminating", "completed", "deleting"})
 """States of a job that starts no command any more. One that has ended in it keeps its result and files."""
@@ -26,6 +29,17 @@ def job_state(job: Mapping[str, Any]) -> str:
 def is_active(job: Mapping[str, Any]) -> bool:
     """Return whether a job may still start commands, at once or when it is enabled again."""
     return job_state(job) not in ENDING_JOB_STATES
+
+
+def unreadable_marks(job: Mapping[str, Any]) -> str | None:
+    """Return that a later release has marked a job, with the remedy; ``None`` if its marks can be read."""
+    version = metadata_of(job).get(VERSION_KEY, "1")
+    if version in map(str, range(1, JOB_MARKS_VERSION + 1)):
+        return None
+    return (
+        f"Job {job['id']!r} was marked by a later release of the provider: its marks have version {version}, "
+        f"and this release reads versions up to {JOB_MARKS_VERSION}. Update the provider, or delete the job."
+    )
 
 
 def why_paused(job_id: str, job: Mapping[str, Any]) -> str | None:
@@ -54,6 +68,17 @@ class Tries:
     def job_id(self) -> str:
         """The id of the job of this try."""
         return f"{self.id_stem}{self.number}"
+
+    def own(self, jobs: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+        """
+        Return those of some jobs that the tries have made.
+
+        :raises ValueError: if a later release has marked one of them.
+        """
+        found = [job for job in jobs if self.number_of(job) is not None]
+        if problems := list(filter(None, map(unreadable_marks, found))):
+            raise ValueError("\n".join(problems))
+        return found
 
     def number_of(self, job: Mapping[str, Any]) -> int | None:
         """Return which try has made a job; ``None`` if none has."""

@@ -7,6 +7,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 STREAMS = ("stdout", "stderr")
+
+_VERSION = 2
+"""The version of a progress that Airflow stores. The first one has none."""
 """In the order in which they are shown."""
 
 LARGEST_PART = 256 * 1024
@@ -71,8 +74,8 @@ class Progress:
 
     @classmethod
     def of(cls, plain: object) -> Progress | None:
-        """Return what :meth:`to_plain` returned; ``None`` for anything else."""
-        if not isinstance(plain, Mapping):
+        """Return what :meth:`to_plain` of this or an earlier release returned; ``None`` for anything else."""
+        if not isinstance(plain, Mapping) or plain.get("version", 1) not in (1, _VERSION):
             return None
         try:
             requeues, retries = plain["run"]
@@ -83,7 +86,7 @@ class Progress:
 
     def to_plain(self) -> dict[str, Any]:
         """Return the progress as values that Airflow can store."""
-        return {"run": list(self.run), **self.shown}
+        return {"version": _VERSION, "run": list(self.run), **self.shown}
 
     def at(self, stream: str) -> int:
         """Return how many bytes of a stream were shown."""

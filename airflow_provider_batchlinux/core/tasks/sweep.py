@@ -15,7 +15,7 @@ from airflow_provider_batchlinux.core.pool_metadata import (
     PoolMarks,
     metadata_of,
 )
-from airflow_provider_batchlinux.core.tasks.job import job_state
+from airflow_provider_batchlinux.core.tasks.job import job_state, unreadable_marks
 from airflow_provider_batchlinux.core.tasks.task import TaskOutcome
 from airflow_provider_batchlinux.core.text import table
 
@@ -29,6 +29,7 @@ class OwnedJob:
     :param run: the Dag run that submitted it.
     :param delete_job: when its operator deletes it. An unknown value is treated like ``never``.
     :param secrets: where its secrets are, as its metadata says; ``None`` if it has none, or they are deleted.
+    :param unreadable: why its marks cannot be read, as a sentence; it is left alone then.
     :param is_of_many: whether it has many commands, so that a retry may go on from what it has done.
     """
 
@@ -39,6 +40,7 @@ class OwnedJob:
     delete_job: str
     secrets: str | None = None
     is_of_many: bool = False
+    unreadable: str | None = None
 
     @property
     def is_kept(self) -> bool:
@@ -94,7 +96,8 @@ def owned_jobs(bodies: Sequence[Mapping[str, Any]], installations: Collection[st
             kept = marks.get(DELETE_JOB_KEY, "never")
             is_over = state in ("terminating", "completed")
             job_id, run, secrets = str(body["id"]), Holder.of(owner), marks.get(SECRETS_KEY)
-            found.append(OwnedJob(job_id, pool_id, is_over, run, kept, secrets, TASKS_KEY in marks))
+            is_of_many, unreadable = TASKS_KEY in marks, unreadable_marks(body)
+            found.append(OwnedJob(job_id, pool_id, is_over, run, kept, secrets, is_of_many, unreadable))
     return found
 
 
