@@ -270,4 +270,4 @@ def test_a_payload_of_a_trigger_carries_how_much_was_shown(account: BatchAccount
         assert deferred.deferral is not None
         payload = run_trigger(deferred.deferral)
 
-    assert payload["arguments"]["shown"] == {"run": [0, 0], "stdout": 4}
+    assert payload["arguments"]["shown"] == {"version": 2, "run": [0, 0], "stdout": 4}

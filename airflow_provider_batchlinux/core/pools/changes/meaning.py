@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -272,6 +273,9 @@ def _normal(model: str, name: str, value: Any) -> Any:
     if isinstance(value, Mapping):
         return json.dumps(value, sort_keys=True, default=str)
     kind, text = (properties_of(model) or {})[name].strip("[]"), str(value)
+    if name == "storageAccountType":
+        # The data plane writes standard_lrs, other tools StandardLRS.
+        return re.sub("_?(lrs|zrs)$", r"_\1", text.lower())
     if "|" in kind or name in _CASELESS.get(model, ()):
         return text.lower()
     if kind == "bool":
