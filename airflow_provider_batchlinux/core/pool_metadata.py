@@ -32,6 +32,9 @@ READ_KEY = f"{METADATA_PREFIX}read"
 """On a job whose commands have succeeded: the try that has read their results. Only its own retries read them
 again; after the task was cleared they run again."""
 
+COUNTED_KEY = f"{METADATA_PREFIX}counted"
+"""On a job of many commands: when the last of those ended that the metrics of a try have counted."""
+
 DELETE_JOB_KEY = f"{METADATA_PREFIX}delete_job"
 """On a job: when its operator deletes it."""
 

@@ -44,6 +44,13 @@ _PACKAGE = __name__.partition(".")[0]
 ASSETS_OF = {"inlets": "inputs", "outlets": "outputs"}
 """The parameters of Airflow for Assets, and those with data among which they may be."""
 
+COMMAND_RENDERERS = {
+    "command": "bash",
+    **dict.fromkeys(("environment", "files", "secret_environment", "secret_files"), "json"),
+    **dict.fromkeys(("inputs", "outputs", "exit_codes", "container", "run_as"), "json"),
+}
+"""How Airflow's page shows the parameters of a command."""
+
 MAY_HOLD_SECRETS = frozenset(
     [
         "body",

@@ -310,6 +310,9 @@ class BatchLinuxWaitingOperator(BatchLinuxPoolOperator[W]):
         if trigger is not None and trigger.cancels_on_kill:
             await trigger.try_to_cancel(client, KILL_LIMIT)
 
+    def prepare(self) -> None:
+        """Do what each run of the task begins with."""
+
     async def what_ended(
         self,
         client: BatchLinuxClient,  # noqa: ARG002
@@ -417,6 +420,7 @@ class BatchLinuxWaitingOperator(BatchLinuxPoolOperator[W]):
                 step = following
             return step
 
+        self.prepare()
         try:
             step = self.hook.run(work, settings=self.account)
         except AirflowSkipException:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -35,6 +35,7 @@ from airflow_provider_batchlinux.operators._base import (
     tries_of,
 )
 from airflow_provider_batchlinux.operators._parameters import (
+    COMMAND_RENDERERS,
     list_in_file,
     packed_commands,
     warn_of_unknown_assets,
@@ -202,26 +203,8 @@ class BatchLinuxJobOperator(LineageMixin, BatchLinuxWaitingOperator["JobRequest"
         BatchLinuxNodeLink(),
     )
     template_fields_renderers = {  # noqa: RUF012
-        "command": "bash",
-        **dict.fromkeys(
-            (
-                "tasks",
-                "items",
-                "environment",
-                "files",
-                "secret_environment",
-                "secret_files",
-                "inputs",
-                "outputs",
-                "exit_codes",
-                "container",
-                "run_as",
-                "preparation",
-                "release",
-                "manager",
-            ),
-            "json",
-        ),
+        **COMMAND_RENDERERS,
+        **dict.fromkeys(("tasks", "items", "preparation", "release", "manager"), "json"),
     }
 
     def __init__(
@@ -285,10 +268,13 @@ class BatchLinuxJobOperator(LineageMixin, BatchLinuxWaitingOperator["JobRequest"
 
         return JobRequest
 
-    def lineage_tasks(self) -> Iterable[TaskSpec]:
+    def lineage_tasks(self) -> Mapping[str, TaskSpec]:
         """Return the commands with their data, those of the job itself, too."""
+        from airflow_provider_batchlinux.core.tasks.spec.job import OWN_IDS
+
         request = self.read_request()
-        return [*request.own_tasks().values(), *self._commands(request).values()]
+        own = {OWN_IDS[name]: task for name, task in request.own_tasks().items()}
+        return {**own, **self._commands(request)}
 
     async def submit(self, client: BatchLinuxClient, context: Context) -> Step:
         """Submit the commands that have not succeeded in an earlier try."""
@@ -373,7 +359,8 @@ class BatchLinuxJobOperator(LineageMixin, BatchLinuxWaitingOperator["JobRequest"
         commands = self._submitted(submitted, has_failed=True)
         records = await read_records(client, jobs, commands, is_strict=False)
         job_id = getattr(trigger, "job_id", None)
-        result, unwritten = await self._result(next(iter(jobs.bodies), job_id), records)
+        result, unwritten = await self._result(context, jobs, records, job_id)
+        await jobs.mark_counted(client, records)
         save_result(context, result)
         # What was ended with the job comes after what has ended by its own exit code.
         failed = [record for record in records if record.outcome == "failed"]
@@ -514,13 +501,15 @@ class BatchLinuxJobOperator(LineageMixin, BatchLinuxWaitingOperator["JobRequest"
         jobs = await self._ended_jobs(client, context)
         records = await read_records(client, jobs, commands)
         jobs.require(job_id, records, has_manager=request.manager is not None)
-        report_commands(dict(context), (record.outcome for record in records))
         bad = [record for record in records if record.outcome in ("failed", "not_run")]
         # A job whose manager has failed may lack commands.
         is_whole = all(record.task_id != MANAGER_ID for record in bad)
         has_run = any(record.task is not None and record.task.has_run for record in records)
         allowed = allowed_failures(request.max_failed, len(records), has_run=has_run) if is_whole else 0
-        result, unwritten = await self._result(next(iter(jobs.bodies), None), records)
+        result, unwritten = await self._result(context, jobs, records)
+        if len(bad) > allowed or unwritten is not None:
+            await jobs.mark_counted(client, records)
+            save_result(context, result)
         if len(bad) > allowed:
             bad.sort(key=lambda record: record.outcome)  # what failed, before what therefore was not run
             told = failure_text(bad, allowed, len(records), await ends_of(client, bad))
@@ -529,7 +518,6 @@ class BatchLinuxJobOperator(LineageMixin, BatchLinuxWaitingOperator["JobRequest"
             is_over = is_final or is_last_try(context)
             if request.delete_job == "always" and is_over and unwritten is None:
                 await jobs.delete(client)
-            save_result(context, result)
             kind = TaskFailedForGoodError if is_final else TaskFailedError
             first = bad[0].task
             raise kind(
@@ -538,7 +526,6 @@ class BatchLinuxJobOperator(LineageMixin, BatchLinuxWaitingOperator["JobRequest"
                 node_id=first.node_id if first is not None else None,
             )
         if unwritten is not None:
-            save_result(context, result)
             raise unwritten
         await self._when_read(client, context, jobs)
         if records and all(record.outcome == "skipped" for record in records):
@@ -547,9 +534,13 @@ class BatchLinuxJobOperator(LineageMixin, BatchLinuxWaitingOperator["JobRequest"
         return result
 
     async def _result(
-        self, job_id: str | None, records: Sequence[TaskRecord]
+        self, context: Context, jobs: JobsOfTries, records: Sequence[TaskRecord], job_id: str | None = None
     ) -> tuple[dict[str, Any], Exception | None]:
-        """Return the result, and why the file with the records was not written."""
+        """
+        Report the records, and return the result, and why the file with them was not written.
+
+        :param job_id: the job that was waited for, if it is not among the jobs any more.
+        """
         from airflow_provider_batchlinux.core.storage.locations import parse_location
         from airflow_provider_batchlinux.core.tasks.records import (
             LARGEST_IN_XCOM,
@@ -558,7 +549,9 @@ class BatchLinuxJobOperator(LineageMixin, BatchLinuxWaitingOperator["JobRequest"
             json_lines,
         )
 
-        self._is_told = True
+        self._is_told, job_id = True, next(iter(jobs.bodies), job_id)
+        report_commands(dict(context), (record.outcome for record in jobs.uncounted(records)))
+        self.remember_ends({one.task_id: one.task.own_exit_code if one.task else None for one in records})
         self.log.info("%d commands: %s.", len(records), counts_text(records))
         rows = [record.to_dict() for record in records]
         lines, request, file, unwritten = json_lines(rows), self.request, None, None

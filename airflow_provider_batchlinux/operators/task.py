@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +30,7 @@ from airflow_provider_batchlinux.operators._base import (
     tries_of,
 )
 from airflow_provider_batchlinux.operators._parameters import (
+    COMMAND_RENDERERS,
     missing_files,
     warn_of_unknown_assets,
     with_assets,
@@ -180,19 +181,7 @@ class BatchLinuxTaskOperator(LineageMixin, BatchLinuxWaitingOperator["TaskReques
         BatchLinuxJobLink(),
         BatchLinuxNodeLink(),
     )
-    template_fields_renderers = {  # noqa: RUF012
-        "command": "bash",
-        "environment": "json",
-        "files": "json",
-        "secret_environment": "json",
-        "secret_files": "json",
-        "inputs": "json",
-        "outputs": "json",
-        "exit_codes": "json",
-        "container": "json",
-        "application_packages": "json",
-        "run_as": "json",
-    }
+    template_fields_renderers = {**COMMAND_RENDERERS, "application_packages": "json"}  # noqa: RUF012
 
     def __init__(
         self,
@@ -249,9 +238,11 @@ class BatchLinuxTaskOperator(LineageMixin, BatchLinuxWaitingOperator["TaskReques
 
         return TaskRequest
 
-    def lineage_tasks(self) -> Iterable[TaskSpec]:
+    def lineage_tasks(self) -> Mapping[str, TaskSpec]:
         """Return the command with its data."""
-        return [self.read_request().task()]
+        from airflow_provider_batchlinux.core.tasks.task import TASK_ID
+
+        return {TASK_ID: self.read_request().task()}
 
     async def submit(self, client: BatchLinuxClient, context: Context) -> Step:
         """Submit the command, or adopt the one that an earlier try has left running."""
@@ -304,6 +295,7 @@ class BatchLinuxTaskOperator(LineageMixin, BatchLinuxWaitingOperator["TaskReques
         )
         from airflow_provider_batchlinux.client.tasks.secrets import delete_secrets, secrets_of
         from airflow_provider_batchlinux.core.tasks.output import Progress
+        from airflow_provider_batchlinux.core.tasks.task import TASK_ID
 
         if not isinstance(trigger, BatchLinuxTaskTrigger):
             self.continue_after_room(trigger)
@@ -315,9 +307,11 @@ class BatchLinuxTaskOperator(LineageMixin, BatchLinuxWaitingOperator["TaskReques
         reading = Reading(request.output_limit, request.result_file, request.delete_job, shown, codes)
         try:
             ended = await finish_task(client, result["job_id"], reading)
-        except TaskFailedError:
+        except TaskFailedError as error:
             report_commands(dict(context), ["failed"])
+            self.remember_ends({TASK_ID: error.exit_code or None})
             raise
+        self.remember_ends({TASK_ID: ended.task.own_exit_code})
         report_commands(dict(context), ["skipped" if ended.is_skipped else "succeeded"], ended.task.seconds)
         job_id = ended.job_id
         await mark_read(client, job_id, context["ti"].try_number)

@@ -14,13 +14,15 @@ from airflow_provider_batchlinux.client.tasks.many import of_many
 from airflow_provider_batchlinux.client.tasks.results import (
     MAX_RESULT_SIZE,
     clean_up,
+    mark_job,
     mark_read,
     output_end,
     read_file,
 )
 from airflow_provider_batchlinux.client.tasks.secrets import delete_secrets
 from airflow_provider_batchlinux.client.transport.fan_out import fan_out
-from airflow_provider_batchlinux.core.pool_metadata import SECRETS_KEY, metadata_of
+from airflow_provider_batchlinux.core.instants import parse_instant, rest_instant
+from airflow_provider_batchlinux.core.pool_metadata import COUNTED_KEY, SECRETS_KEY, metadata_of
 from airflow_provider_batchlinux.core.tasks.job import Tries, is_active
 from airflow_provider_batchlinux.core.tasks.reading import TaskReading, read_mark
 from airflow_provider_batchlinux.core.tasks.records import TaskRecord, ordered_records
@@ -66,6 +68,22 @@ class JobsOfTries:
         """Mark the jobs before the task succeeds, so that it runs all commands again once it is cleared."""
         for job_id in self.bodies:
             await mark_read(client, job_id, try_number)
+
+    def uncounted(self, records: Sequence[TaskRecord]) -> list[TaskRecord]:
+        """Return the records of the commands that no earlier try has counted."""
+        marks = {job_id: metadata_of(job).get(COUNTED_KEY) for job_id, job in self.bodies.items()}
+        counted_until = {job_id: parse_instant(mark) for job_id, mark in marks.items()}
+        return [record for record in records if not record.ended_by(counted_until.get(record.job_id or ""))]
+
+    async def mark_counted(self, client: BatchLinuxClient, records: Sequence[TaskRecord]) -> None:
+        """Let no later try count what has ended; if the service refuses that, it counts them again."""
+        for job_id in self.bodies:
+            ends = [record.task.ended_at for record in records if record.job_id == job_id and record.task]
+            if last := max((end for end in ends if end is not None), default=None):
+                try:
+                    await mark_job(client, job_id, COUNTED_KEY, rest_instant(last))
+                except BatchLinuxError as error:
+                    log.info("A retry counts the commands of job %r again in metrics: %s", job_id, error)
 
     async def delete(self, client: BatchLinuxClient) -> None:
         """Delete the jobs; log a warning for each that the service refuses to delete."""

@@ -262,7 +262,7 @@ async def clean_up(client: BatchLinuxClient, job_id: str, *, delete: bool, settl
     if not settle:
         return
     try:
-        await _mark(client, job_id, SETTLED_KEY, "true")
+        await mark_job(client, job_id, SETTLED_KEY, "true")
     except BatchLinuxError as error:
         log.warning("Job %r could not be marked as read; a retry may adopt it: %s", job_id, error)
 
@@ -274,7 +274,7 @@ async def mark_read(client: BatchLinuxClient, job_id: str, try_number: int) -> N
     :raises BatchUnreachableError: the service does not answer. A retry reads the results again.
     """
     try:
-        await _mark(client, job_id, READ_KEY, str(try_number))
+        await mark_job(client, job_id, READ_KEY, str(try_number))
     except BatchRequestError as error:
         # Whether the service lets a job be changed that has ended is not documented.
         log.warning(
@@ -287,14 +287,15 @@ async def mark_read(client: BatchLinuxClient, job_id: str, try_number: int) -> N
 async def settle(client: BatchLinuxClient, job_id: str) -> bool:
     """Mark a job as one of which nothing is left to read; return whether the service has taken that."""
     try:
-        await _mark(client, job_id, SETTLED_KEY, "true")
+        await mark_job(client, job_id, SETTLED_KEY, "true")
     except BatchRequestError as error:
         log.warning("Job %r could not be marked as read: %s", job_id, error)
         return False
     return True
 
 
-async def _mark(client: BatchLinuxClient, job_id: str, key: str, value: str) -> None:
+async def mark_job(client: BatchLinuxClient, job_id: str, key: str, value: str) -> None:
+    """Add an entry to the metadata of a job that exists."""
     job = await client.find_job(job_id)
     if job is not None:
         marks = {**metadata_of(job), key: value}

@@ -15,7 +15,6 @@ def ending_of(task: TaskSnapshot, exit_codes: Mapping[int, Ending]) -> Ending:
     Only an exit code that the command itself returned is looked up. One that was terminated or could not
     start has none that counts: it fails, and may be retried.
     """
-    is_own = task.failure is None or task.failure.is_exit_code
-    if task.exit_code is not None and is_own and task.exit_code in exit_codes:
-        return exit_codes[task.exit_code]
+    if task.own_exit_code is not None and task.own_exit_code in exit_codes:
+        return exit_codes[task.own_exit_code]
     return "success" if task_outcome(task) is TaskOutcome.SUCCEEDED else "retry"

@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Literal
 
 from airflow_provider_batchlinux.core.counts import read_share
@@ -106,6 +107,11 @@ class TaskRecord:
         if self.loss is not None:
             return "failed"
         return "not_run" if self.ending is None else _OF_ENDING[self.ending]
+
+    def ended_by(self, instant: datetime | None) -> bool:
+        """Return whether the command has ended at an instant or before; with none, it has not."""
+        ended = self.task.ended_at if self.task is not None and self.ending is not None else None
+        return instant is not None and ended is not None and ended <= instant
 
     def why(self) -> str:
         """Return in a few words why it has not succeeded."""

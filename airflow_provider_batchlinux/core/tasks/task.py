@@ -82,6 +82,11 @@ class TaskSnapshot:
         )
 
     @property
+    def own_exit_code(self) -> int | None:
+        """What the command itself has returned; ``None`` if it was ended, or something failed after it."""
+        return self.exit_code if self.failure is None or self.failure.is_exit_code else None
+
+    @property
     def seconds(self) -> float | None:
         """Return how long the command ran; ``None`` if it did not start or has not ended."""
         if self.started_at is None or self.ended_at is None:

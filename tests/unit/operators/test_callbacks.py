@@ -17,9 +17,10 @@ from airflow_provider_batchlinux.operators.node_users import (
     BatchLinuxAuditNodeUsersOperator,
 )
 from airflow_provider_batchlinux.sensors.nodes import BatchLinuxNodesIdleSensor
+from airflow_provider_batchlinux.specs import TaskSpec
 from tests.airflow_harness import TaskRun, end_deferral, resume_task, run_task, run_to_end, run_trigger
 from tests.batch_account import BatchAccount
-from tests.unit.commands import Loop, defer, finish, job_operator, operator
+from tests.unit.commands import Loop, Runs, defer, finish, job_operator, operator
 
 
 def failed_command(account: BatchAccount, **callbacks: Any) -> TaskRun:
@@ -88,6 +89,30 @@ class Backend:
 
     def timing(self, name: str, value: timedelta, *, tags: dict[str, str]) -> None:  # noqa: ARG002
         self.values[name] = value
+
+
+def test_a_retry_counts_only_what_it_has_run(
+    account: BatchAccount, monkeypatch: pytest.MonkeyPatch, runs: Runs
+) -> None:
+    made = Backend()
+    monkeypatch.setattr(_metrics, "_stats", lambda: made)
+    account.idle_pool(1)
+    flaky = TaskSpec(f"test -e {runs.fixed}", id="flaky")
+    tasks = ["true", "exit 9", flaky, TaskSpec("true", id="last", depends_on=["flaky"])]
+
+    tries = []
+    for number in (1, 2, 3):
+        tries.append(run_to_end(job_operator(tasks=tasks, exit_codes={9: "skip"}), try_number=number).state)
+        if number == 2:
+            runs.fixed.touch()
+
+    assert tries == ["failed", "failed", "success"]
+    assert made.counters == {
+        ("batchlinux.commands", "work", "succeeded"): 3,
+        ("batchlinux.commands", "work", "skipped"): 1,
+        ("batchlinux.commands", "work", "failed"): 2,
+        ("batchlinux.commands", "work", "not_run"): 2,
+    }
 
 
 def test_commands_and_users_are_counted_by_their_outcomes(

@@ -112,7 +112,7 @@ def test_a_file_is_json_or_json_lines_as_other_programs_write_them(
     found = job_operator(items=str(path), environment={"X": "{item}"}, command="true").lineage_tasks()
 
     texts = [item if isinstance(item, str) else json.dumps(item) for item in items]
-    assert [task.environment["X"] for task in found] == texts
+    assert [task.environment["X"] for task in found.values()] == texts
 
 
 @pytest.mark.parametrize("content", ["nothing", '["a"', "{'a': 1}", '"a" "b"'])

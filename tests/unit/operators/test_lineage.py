@@ -61,7 +61,9 @@ class Lineage:
 @pytest.fixture(autouse=True)
 def provider(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let what Airflow's provider offers to operators stand in for it, unless it is installed."""
-    if not INSTALLED:
+    if INSTALLED:
+        import_module("airflow.providers.openlineage.extractors")
+    else:
         for name in ("airflow.providers.openlineage", "airflow.providers.openlineage.extractors"):
             monkeypatch.setitem(sys.modules, name, ModuleType(name))
         vars(sys.modules["airflow.providers.openlineage.extractors"])["OperatorLineage"] = Lineage
@@ -85,13 +87,26 @@ def extracted(task: Any, state: str, task_instance: Any = None) -> tuple[list[st
 
 
 class Listener:
-    """What OpenLineage has as its listener: it asks in the process of the task, when the task has ended."""
+    """
+    What OpenLineage has as its listener: it asks when the task has ended, in a fork of its process.
+
+    Airflow is not asked there: it has no connection.
+    """
 
     seen: ClassVar[list[tuple[str, tuple[list[str], list[str]]]]] = []
 
     @hookimpl
     def on_task_instance_success(self, previous_state: Any, task_instance: Any) -> None:  # noqa: ARG002
-        self.seen.append(("success", extracted(task_instance.task, "success", task_instance)))
+        self._see("success", task_instance)
+
+    @hookimpl
+    def on_task_instance_failed(self, previous_state: Any, task_instance: Any, error: Any) -> None:  # noqa: ARG002
+        self._see("failed", task_instance)
+
+    def _see(self, state: str, task_instance: Any) -> None:
+        with pytest.MonkeyPatch.context() as fork:
+            fork.delenv("AIRFLOW_CONN_WASB_DEFAULT")
+            self.seen.append((state, extracted(task_instance.task, state, task_instance)))
 
 
 @pytest.fixture
@@ -155,6 +170,9 @@ def test_what_is_written_depends_on_the_end_of_the_command() -> None:
     assert extracted(task, "running") == ([f"{LAKE} a"], written)
     assert extracted(task, "success") == ([f"{LAKE} a"], written)
     assert extracted(task, "failed") == ([f"{LAKE} a"], [f"{LAKE} core", f"{LAKE} log"])
+    for code, names in ((0, written), (3, [f"{LAKE} core", f"{LAKE} log"]), (None, [])):
+        task.remember_ends({"main": code})
+        assert extracted(task, "success") == ([f"{LAKE} a"], names)
 
 
 def test_many_commands_and_functions_report_theirs() -> None:
@@ -178,10 +196,33 @@ def test_many_commands_and_functions_report_theirs() -> None:
     assert extracted(function, "success") == ([f"{LAKE} a"], [])
 
 
+@pytest.mark.parametrize("max_failed", [0, 1], ids=["failed", "success"])
+def test_many_commands_report_the_outputs_that_were_written(
+    storage: Storage, listener: Listener, max_failed: int
+) -> None:
+    logs = storage.container("logs")
+    work = job_operator(
+        command="touch out err; exit {item}",
+        items=["0", "3"],
+        outputs={
+            "out": "abfs://logs/out-{item}",
+            "err": OutputSpec("abfs://logs/err-{item}", upload_on="failure"),
+        },
+        max_failed=max_failed,
+    )
+    done = run_to_end(work)
+
+    written = logs.names()
+    assert written == ["err-3", "out-0"]
+    place = "abfss://logs@batchlinuxstorage.dfs.core.windows.net"
+    assert listener.seen == [(done.state, ([], [f"{place} {name}" for name in written]))]
+
+
 def test_data_whose_connection_is_unknown_is_left_out(caplog: pytest.LogCaptureFixture) -> None:
     task = operator(
         "true", inputs={"a": "abfs://raw/a", "b": f"{HOST}/raw/b"}, storage_conn_id="no_such_connection"
     )
+    task.prepare()
 
     assert extracted(task, "success") == ([f"{LAKE} b"], [])
     assert "no_such_connection" in caplog.text
