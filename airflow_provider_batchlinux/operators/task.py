@@ -289,7 +289,7 @@ class BatchLinuxTaskOperator(LineageMixin, BatchLinuxWaitingOperator["TaskReques
         """Log the rest of the output of the command, and return its result; or submit it now."""
         from airflow_provider_batchlinux.client.tasks.results import (
             Reading,
-            clean_up,
+            discard,
             finish_task,
             mark_read,
         )
@@ -316,7 +316,7 @@ class BatchLinuxTaskOperator(LineageMixin, BatchLinuxWaitingOperator["TaskReques
         job_id = ended.job_id
         await mark_read(client, job_id, context["ti"].try_number)
         if request.delete_job != "never":
-            self.when_success_is_stored(lambda client: clean_up(client, job_id, delete=True, settle=False))
+            self.when_success_is_stored(lambda client: discard(client, job_id))
         if ended.is_skipped:
             msg = f"The command of job {ended.job_id!r} ended with exit code {ended.task.exit_code}: skipped."
             raise AirflowSkipException(msg)

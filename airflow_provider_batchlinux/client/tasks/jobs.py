@@ -166,6 +166,14 @@ async def _adopt_earlier(client: BatchLinuxClient, submission: Submission) -> st
     return adopted
 
 
+async def end_job(client: BatchLinuxClient, job: Mapping[str, Any], storage: StorageAccess) -> None:
+    """End what may still run of a job, and delete its secrets."""
+    if is_active(job):
+        log.info("Ending job %r.", job["id"])
+        await client.end_job(str(job["id"]))
+    await delete_secrets(metadata_of(job).get(SECRETS_KEY), storage)
+
+
 async def retire(client: BatchLinuxClient, submission: Submission, job: Mapping[str, Any]) -> None:
     """
     Delete a job of another try, of which nothing is left to read, with its secrets.
@@ -175,16 +183,14 @@ async def retire(client: BatchLinuxClient, submission: Submission, job: Mapping[
     job_id = str(job["id"])
     if job_id == submission.job_id or job_state(job) == "deleting":
         return  # create_job replaces its own
-    await delete_secrets(metadata_of(job).get(SECRETS_KEY), submission.storage)
     if submission.delete_job != "always":
         # A command that has failed is kept for inspection; one that never ended shows nothing.
         where = _FAILED if submission.delete_job == "on_success" else None
         has_any = await client.read_tasks(job_id, dict, where=where, select=["id"], most=1)
         if has_any and (SETTLED_KEY in metadata_of(job) or await settle(client, job_id)):
-            if is_active(job):
-                log.info("Ending job %r, which an earlier try left.", job_id)
-                await client.end_job(job_id)
+            await end_job(client, job, submission.storage)
             return
+    await delete_secrets(metadata_of(job).get(SECRETS_KEY), submission.storage)
     log.info("Deleting job %r, which an earlier try left.", job_id)
     await client.delete_job(job_id)
 

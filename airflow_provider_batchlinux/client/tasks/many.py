@@ -13,6 +13,7 @@ from airflow_provider_batchlinux.client.tasks.jobs import (
     Submission,
     create_job,
     delete_empty_job,
+    end_job,
     end_with_commands,
     retire,
 )
@@ -28,7 +29,7 @@ from airflow_provider_batchlinux.core.pool_metadata import (
 )
 from airflow_provider_batchlinux.core.secrets import without_signatures
 from airflow_provider_batchlinux.core.storage.grants import Grant
-from airflow_provider_batchlinux.core.tasks.job import Tries, is_active, job_state
+from airflow_provider_batchlinux.core.tasks.job import Tries, job_state
 from airflow_provider_batchlinux.core.tasks.plan import (
     MOST_IN_COLLECTION,
     EarlierJob,
@@ -161,7 +162,10 @@ async def _carry_out(
 ) -> Submitted:
     for job_id, job in found.items():
         if job_id != plan.job_id:
-            await _retire(client, submission, job_id, job, is_needed=job_id in plan.done.values())
+            if job_id in plan.done.values():
+                await end_job(client, job, submission.storage)
+            else:
+                await retire(client, submission, job)
     await fan_out(plan.superseded, lambda task: client.delete_task(*task), max_concurrency=_MAX_CONCURRENCY)
     if plan.done:
         log.info("%s succeeded in earlier tries.", counted(len(plan.done), "command"))
@@ -207,19 +211,6 @@ async def _go_on(
     await end_with_commands(client, job_id)
     elsewhere = sum(of != job_id for of in plan.done.values())
     return Submitted(job_id, len(submission.spec.commands) - elsewhere, elsewhere, plan.starts)
-
-
-async def _retire(
-    client: BatchLinuxClient, submission: Submission, job_id: str, job: Body, *, is_needed: bool
-) -> None:
-    """End a job of an earlier try, or retire it if nothing is left to read of it."""
-    if not is_needed:
-        await retire(client, submission, job)
-        return
-    await delete_secrets(metadata_of(job).get(SECRETS_KEY), submission.storage)
-    if is_active(job):
-        log.info("Ending job %r, which an earlier try left.", job_id)
-        await client.end_job(job_id)
 
 
 @dataclass

@@ -10,20 +10,20 @@ from functools import partial
 from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
 from airflow_provider_batchlinux.client.api.calls import Body
 from airflow_provider_batchlinux.client.storage.access import StorageAccess
+from airflow_provider_batchlinux.client.tasks.jobs import end_job
 from airflow_provider_batchlinux.client.tasks.many import of_many
 from airflow_provider_batchlinux.client.tasks.results import (
     MAX_RESULT_SIZE,
-    clean_up,
+    discard,
     mark_job,
     mark_read,
     output_end,
     read_file,
 )
-from airflow_provider_batchlinux.client.tasks.secrets import delete_secrets
 from airflow_provider_batchlinux.client.transport.fan_out import fan_out
 from airflow_provider_batchlinux.core.instants import parse_instant, rest_instant
-from airflow_provider_batchlinux.core.pool_metadata import COUNTED_KEY, SECRETS_KEY, metadata_of
-from airflow_provider_batchlinux.core.tasks.job import Tries, is_active
+from airflow_provider_batchlinux.core.pool_metadata import COUNTED_KEY, metadata_of
+from airflow_provider_batchlinux.core.tasks.job import Tries
 from airflow_provider_batchlinux.core.tasks.reading import TaskReading, read_mark
 from airflow_provider_batchlinux.core.tasks.records import TaskRecord, ordered_records
 from airflow_provider_batchlinux.core.tasks.result import parse_result
@@ -52,10 +52,8 @@ class JobsOfTries:
 
     async def end(self, client: BatchLinuxClient, storage: StorageAccess) -> None:
         """End what may still run, and delete the secrets."""
-        for job_id, job in self.bodies.items():
-            if is_active(job):
-                await client.end_job(job_id)
-            await delete_secrets(metadata_of(job).get(SECRETS_KEY), storage)
+        for job in self.bodies.values():
+            await end_job(client, job, storage)
 
     def require(self, job_id: str | None, records: Sequence[TaskRecord], *, has_manager: bool) -> None:
         """Raise TaskFailedError if a job that was waited for is not there any more, or not its manager."""
@@ -88,7 +86,7 @@ class JobsOfTries:
     async def delete(self, client: BatchLinuxClient) -> None:
         """Delete the jobs; log a warning for each that the service refuses to delete."""
         for job_id in self.bodies:
-            await clean_up(client, job_id, delete=True, settle=False)
+            await discard(client, job_id)
 
 
 async def jobs_of_tries(client: BatchLinuxClient, tries: Tries) -> JobsOfTries:

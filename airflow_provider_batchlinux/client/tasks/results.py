@@ -100,7 +100,7 @@ async def finish_task(client: BatchLinuxClient, job_id: str, reading: Reading) -
     """
     Log the output of a command that has ended, and return its result.
 
-    The job of a command that ended well is left to :func:`clean_up`, after Airflow has stored the success.
+    The job of a command that ended well is left to :func:`discard`, after Airflow has stored the success.
 
     :raises TaskFailedError: if it failed, or its result is lost or not usable.
     :raises BatchLinuxError: if it succeeded, and its output or result cannot be read now. The job is kept,
@@ -113,8 +113,8 @@ async def finish_task(client: BatchLinuxClient, job_id: str, reading: Reading) -
     ending = ending_of(task, reading.exit_codes)
     outputs = await show_output(client, job_id, task, reading.output_limit, reading.progress)
     if ending not in ENDS_WELL:
-        if not any(file.may_be_read_later for file in outputs.values()):
-            await clean_up(client, job_id, delete=reading.delete_job == "always", settle=False)
+        if reading.delete_job == "always" and not any(file.may_be_read_later for file in outputs.values()):
+            await discard(client, job_id)
         raise _failure(job_id, task, outputs, is_final=ending == "fail")
     files = list(outputs.values())
     reads_result = reading.result_file and ending == "success"
@@ -169,7 +169,7 @@ async def _result(
     path, file = reading.result_file, files[-1]
     loss = next((file.loss for file in files if file.loss), "")
     if loss or file.end is None:
-        await clean_up(client, job_id, delete=reading.delete_job == "always")
+        await give_up(client, job_id, delete=reading.delete_job == "always")
         flaw = f"left no {path!r} in its working directory: {file.error}"
         msg = f"Job {job_id!r} succeeded but " + (f"its result is lost: {loss}." if loss else flaw)
         raise TaskFailedError(msg, exit_code=0, node_id=task.node_id) from file.error
@@ -177,7 +177,7 @@ async def _result(
         return parse_result(file.end)
     except ValueError as error:
         # The job has the only copy of what the command made.
-        await clean_up(client, job_id, delete=False)
+        await give_up(client, job_id, delete=False)
         msg = f"{path!r} of job {job_id!r} {error}. The job is kept with the file."
         raise TaskFailedError(msg, exit_code=0) from error
 
@@ -246,24 +246,26 @@ def _with_outlook(error: BatchLinuxError, job_id: str) -> BatchLinuxError:
     return error
 
 
-async def clean_up(client: BatchLinuxClient, job_id: str, *, delete: bool, settle: bool = True) -> None:
-    """
-    Delete a job, or mark it as one that no retry adopts; log a warning if the service refuses.
-
-    :param settle: whether a job that is kept is marked.
-    """
+async def discard(client: BatchLinuxClient, job_id: str) -> None:
+    """Delete a job that is no longer needed; log a warning if that fails."""
     try:
-        if delete:
-            await client.delete_job(job_id)
-            return
+        await client.delete_job(job_id)
     except BatchLinuxError as error:
         log.warning("Job %r is no longer needed, but could not be deleted: %s", job_id, error)
-        settle = settle and not isinstance(error, BatchUnreachableError)
-    if not settle:
-        return
+
+
+async def give_up(client: BatchLinuxClient, job_id: str, *, delete: bool) -> None:
+    """Let no retry adopt a job whose result is lost: delete it, or mark it; log a warning if that fails."""
     try:
-        await mark_job(client, job_id, SETTLED_KEY, "true")
-    except BatchLinuxError as error:
+        if delete:
+            try:
+                await client.delete_job(job_id)
+            except BatchRequestError as error:
+                log.warning("Job %r could not be deleted: %s", job_id, error)
+            else:
+                return
+        await settle(client, job_id)
+    except BatchUnreachableError as error:
         log.warning("Job %r could not be marked as read; a retry may adopt it: %s", job_id, error)
 
 
@@ -285,11 +287,15 @@ async def mark_read(client: BatchLinuxClient, job_id: str, try_number: int) -> N
 
 
 async def settle(client: BatchLinuxClient, job_id: str) -> bool:
-    """Mark a job as one of which nothing is left to read; return whether the service has taken that."""
+    """
+    Mark a job as one of which nothing is left to read; return whether the service has taken that.
+
+    :raises BatchUnreachableError: the service does not answer.
+    """
     try:
         await mark_job(client, job_id, SETTLED_KEY, "true")
     except BatchRequestError as error:
-        log.warning("Job %r could not be marked as read: %s", job_id, error)
+        log.warning("Job %r could not be marked as read; a retry may adopt it: %s", job_id, error)
         return False
     return True
 
