@@ -258,8 +258,8 @@ class BatchLinuxJobOperator(LineageMixin, BatchLinuxWaitingOperator["JobRequest"
         self.secret_storage, self.secret_files, self.max_parallel = secret_storage, secret_files, max_parallel
         self.required_slots, self.quota_limit, self.allow_empty = required_slots, quota_limit, allow_empty
 
-    _is_told = False
-    """Whether the records of this try are in the result, so that a failure says it all."""
+    _is_told = _is_counted = False
+    """Whether the records of this try are in XCom with its failure; whether metrics count them."""
 
     @classmethod
     def request_class(cls) -> type[JobRequest]:
@@ -510,6 +510,7 @@ class BatchLinuxJobOperator(LineageMixin, BatchLinuxWaitingOperator["JobRequest"
         if len(bad) > allowed or unwritten is not None:
             await jobs.mark_counted(client, records)
             save_result(context, result)
+            self._is_told = True
         if len(bad) > allowed:
             bad.sort(key=lambda record: record.outcome)  # what failed, before what therefore was not run
             told = failure_text(bad, allowed, len(records), await ends_of(client, bad))
@@ -549,8 +550,10 @@ class BatchLinuxJobOperator(LineageMixin, BatchLinuxWaitingOperator["JobRequest"
             json_lines,
         )
 
-        self._is_told, job_id = True, next(iter(jobs.bodies), job_id)
-        report_commands(dict(context), (record.outcome for record in jobs.uncounted(records)))
+        job_id = next(iter(jobs.bodies), job_id)
+        if not self._is_counted:
+            report_commands(dict(context), (record.outcome for record in jobs.uncounted(records)))
+            self._is_counted = True
         self.remember_ends({one.task_id: one.task.own_exit_code if one.task else None for one in records})
         self.log.info("%d commands: %s.", len(records), counts_text(records))
         rows = [record.to_dict() for record in records]
