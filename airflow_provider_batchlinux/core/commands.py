@@ -1,4 +1,4 @@
-"""A user's shell command as a Batch command line; imports only the standard library."""
+"""A user's shell command as a Batch command line."""
 
 from __future__ import annotations
 

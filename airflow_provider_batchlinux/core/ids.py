@@ -8,9 +8,11 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+# Of ids of pools, jobs and tasks (documented).
 MAX_ID_LENGTH = 64
 _LEGAL_ID = re.compile(r"[A-Za-z0-9_-]+")
 _ILLEGAL_RUN = re.compile(r"[^A-Za-z0-9_]+")
+# 40 bits. The readable names in front would have to be equal, too.
 _DIGEST_LENGTH = 10
 _APPLICATION_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _APPLICATION_ID = re.compile(

@@ -1,4 +1,4 @@
-"""When a full quota of jobs or pools has room again; imports only the standard library."""
+"""When a full quota of jobs or pools has room again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Snapshots of pools and nodes as the service reports them; imports only the standard library."""
+"""Snapshots of pools and nodes as the service reports them."""
 
 from __future__ import annotations
 

@@ -14,7 +14,9 @@ MAX_SOURCES = 24
 """A pool takes 25 rules in all; one of them refuses all other networks."""
 
 _FIRST_FRONTEND_PORT = 40_000
+# The service keeps 50000 to 55000 for itself (documented).
 _RESERVED_FROM = 50_000
+# The service refuses a shorter range, also for a pool of one node (documented).
 _MIN_PORTS = 40
 _FIRST_PRIORITY = 150
 _LAST_PRIORITY = 3_500
@@ -24,6 +26,7 @@ _LAST_PRIORITY = 3_500
 _WORLD = frozenset({"*", "any", "internet"})
 """The words for all addresses: the wildcard, and the service tag, in which the virtual network is not."""
 
+# Pools created earlier got an SSH mapping without asking for one.
 _CLOSED_BY_DEFAULT_SINCE = datetime(2025, 11, 30, tzinfo=timezone.utc)
 
 

@@ -32,6 +32,7 @@ _DESCRIPTION = (
     "The id of this Airflow in the metadata of its Azure Batch pools and jobs. With another value, it does "
     "not recognise those that exist."
 )
+# Seconds between two looks at a Variable that another worker claims.
 _PAUSE = 0.5
 
 

@@ -41,9 +41,12 @@ T = TypeVar("T")
 MAX_AGE = 10.0
 """Seconds after which an account is read again."""
 
+# Seconds. Quotas, prices and images change by the day.
 _FACTS_MAX_AGE = 3600.0
 _PLACE_MAX_AGE = 60.0
+# The page is shown without quotas and prices rather than late.
 _FACTS_PATIENCE = 2.0
+# A visitor reloads the page; minutes of retries are for tasks.
 _RETRY_BUDGET = 3.0
 
 _OUT_OF_REACH = (

@@ -54,7 +54,9 @@ if TYPE_CHECKING:
     from airflow_provider_batchlinux.client.overview.cache import Seen
     from airflow_provider_batchlinux.client.overview.readings import AccountReading
 
+# More rows make a browser slow; the page says how many it leaves out.
 _MOST_ROWS = 500
+# A form has a few short fields. A longer body is not read, so that it takes no memory of the API server.
 _MOST_FORM_BYTES = 10_000
 _FILES = {"page.css": "text/css", "page.js": "text/javascript"}
 _NO_MORE: Mapping[str, Any] = {

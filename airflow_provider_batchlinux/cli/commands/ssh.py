@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from airflow_provider_batchlinux.hooks._temporary_login import TemporaryLogin
 
 _USUAL_LIMIT = timedelta(hours=4)
+# Leaves room for the digits that make the name unique: Linux allows 32 characters.
 _NAME_LENGTH = 20
 _TIME_OVER = 124
 """The exit status if the time limit was reached, as that of the command ``timeout``."""

@@ -13,6 +13,7 @@ from types import FrameType
 from typing import Any
 
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+# Seconds for ssh to restore the terminal before it is killed.
 _GRACE = 5.0
 _PROGRAM = "ssh"
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from airflow_provider_batchlinux.client.waits.loop import Wait
 
 _INTERVAL = 5.0
+# A person waits at the screen, so that the first polls are closer than those of a task.
 SOONEST = 1.0
 
 

@@ -36,6 +36,7 @@ NETWORK_API_VERSION = "2023-11-01"
 """The version of Microsoft.Network, which counts the addresses of subnets."""
 
 _CREATE_ONLY = {"If-None-Match": "*"}
+# The management plane refuses by status, where the data plane has an error code.
 _PRECONDITION_FAILED = 412
 _NO_ACCOUNT = ("ResourceNotFound", "ResourceGroupNotFound", "SubscriptionNotFound", "ParentResourceNotFound")
 _INSTALL = "azure-mgmt-batch is not installed: pip install airflow-provider-batchlinux[mgmt]"

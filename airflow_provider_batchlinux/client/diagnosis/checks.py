@@ -28,8 +28,11 @@ from airflow_provider_batchlinux.core.text import counted
 from airflow_provider_batchlinux.exceptions import BatchAuthenticationError, BatchLinuxError
 
 _ANSWER_WITHIN = 10.0
+# A firewall drops packets without an answer; a node that answers does so in less than a second.
 _SSH_WITHIN = 5.0
+# The service accepts 15 minutes; a clock that differs by one minute is not synchronised, and will drift.
 _NOTABLE_SKEW = timedelta(minutes=1)
+# Reported before the next pool is refused.
 _NEARLY_USED = 0.9
 _PORTS = {"https": 443, "http": 80}
 

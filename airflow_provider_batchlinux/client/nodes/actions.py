@@ -25,6 +25,7 @@ from airflow_provider_batchlinux.exceptions import BatchRequestError, PoolNotRea
 log = logging.getLogger(__name__)
 
 _MAX_CONCURRENCY = 16
+# A pool has up to thousands of nodes, which often fail for the same cause.
 _SHOWN = 20
 
 _NAMED = 20

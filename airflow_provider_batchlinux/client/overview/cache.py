@@ -9,6 +9,7 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
+# Ids come from the address of the page, so that a visitor could fill the memory of the API server.
 _MOST_ENTRIES = 500
 _FAILURE_AGE = 10.0
 """Seconds after which what has failed is tried again."""

@@ -18,6 +18,7 @@ from airflow_provider_batchlinux.core.pools.summary import SUMMARY_FIELDS
 from airflow_provider_batchlinux.core.secrets import without_secrets, without_signatures
 from airflow_provider_batchlinux.exceptions import BatchLinuxError, BatchRequestError
 
+# One screen of the page; all of it is in the log of the task.
 _OUTPUT_LIMIT = 4_000
 _MOST_OUTPUTS = 4
 """Running tasks of a node whose output is read: each takes two requests."""

@@ -9,6 +9,7 @@ from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
 from airflow_provider_batchlinux.core.pool_metadata import metadata_of, rest_metadata
 from airflow_provider_batchlinux.exceptions import BatchRequestError
 
+# Writers that start together meet again only a few times, because the pauses have random lengths.
 _TRIES = 5
 _FIRST_PAUSE = 0.05
 _MOST_DOUBLINGS = 5

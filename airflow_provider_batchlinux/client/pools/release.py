@@ -26,6 +26,7 @@ from airflow_provider_batchlinux.exceptions import BatchRequestError
 log = logging.getLogger(__name__)
 
 _FIELDS = ("id", "eTag", "state", "metadata")
+# Teardowns of all runs of a Dag may release the same pool in the same second, and each has to succeed.
 _TRIES = 10
 _LONGEST_PAUSE = 0.5
 

@@ -36,6 +36,7 @@ from airflow_provider_batchlinux.exceptions import BatchConflictError, BatchLinu
 
 log = logging.getLogger(__name__)
 
+# The deletion of a job takes the service seconds; nothing else of the task waits meanwhile.
 _POLL_INTERVAL = 2.0
 _MAX_CONCURRENCY = 8
 _TERMINATE = "terminatejob"

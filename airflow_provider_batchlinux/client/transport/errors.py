@@ -29,7 +29,9 @@ from airflow_provider_batchlinux.exceptions import (
 MAX_CLOCK_SKEW = timedelta(minutes=15)
 """The service refuses a request whose signature has a date that differs by more (documented)."""
 
+# Request Timeout and Too Many Requests. Other statuses below 500 say that the request itself is wrong.
 _TRANSIENT_STATUSES = frozenset({408, 429})
+# Not Implemented and HTTP Version Not Supported stay the same however often the request is sent.
 _LASTING_SERVER_STATUSES = frozenset({501, 505})
 
 _CLASSES: dict[str, type[BatchRequestError]] = {

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 
 _FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 30.0
+# Calls a second. A limit that goes to zero would never learn that the service has recovered.
 _LEAST_RATE = 0.5
 _CLOCK_TOLERANCE = 1e-6
 """Seconds by which the clock may have advanced less than the time slept."""

@@ -33,10 +33,12 @@ for _logger in map(logging.getLogger, ("azure", "msal")):
     if _logger.level == logging.NOTSET:
         _logger.setLevel(logging.WARNING)
 
+# A firewall that drops packets is found in seconds, and the next try may reach another address.
 CONNECT_TIMEOUT = 10.0
 READ_TIMEOUT = 60.0
 """Seconds. The service gives itself at most 30 for a request; azure-core would wait 300 for each."""
 
+# More than the calls that run concurrently (64 for users), and far below the file descriptors of a worker.
 MAX_CONNECTIONS = 128
 
 _SCOPE = "https://batch.core.windows.net//.default"

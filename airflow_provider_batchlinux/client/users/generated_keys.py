@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from airflow_provider_batchlinux.core.users.credentials import KeyDestination, fingerprint
 
+# Shorter lines, such as the padding at the end, would mask ordinary text of the log.
 _SHORTEST_PART = 16
 _MODE = 0o600
 

@@ -34,6 +34,7 @@ from airflow_provider_batchlinux.core.users.plan import CHANGED, is_unanswered, 
 from airflow_provider_batchlinux.core.users.user import UserOutcome, UserRecord
 from airflow_provider_batchlinux.exceptions import NodeUsersError
 
+# Times the nodes below: the account's request limit is shared with the other tasks.
 _CONCURRENT_POOLS = 4
 _CONCURRENT_NODES = 16
 

@@ -65,6 +65,7 @@ _BODY_REPLACES = (
 )
 
 _FINGERPRINT_PLACE = "{fingerprint}"
+# Leaves most of the 64 characters of a pool's id to the Dag; 48 bits are enough for one Dag's pools.
 _FINGERPRINT_LENGTH = 12
 
 

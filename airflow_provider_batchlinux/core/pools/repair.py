@@ -154,6 +154,7 @@ class RepairHistory:
         return all(least <= target <= most for least, target, most in each)
 
 
+# No failure is older, and no claim can be in force.
 _UNREPAIRED = RepairRecord(0, -1, 0)
 
 

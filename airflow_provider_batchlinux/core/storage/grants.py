@@ -13,6 +13,7 @@ from airflow_provider_batchlinux.core.storage.locations import StorageLocation
 _MARGIN = timedelta(hours=1)
 """For the download, the upload, and clocks that differ."""
 
+# A SAS must outlive the wait for a node. A day covers a full pool overnight.
 _DEFAULT_START = timedelta(days=1)
 _DEFAULT_RUN = timedelta(days=6) - 2 * _MARGIN
 """With the others less than the seven days for which Azure gives a user delegation key."""

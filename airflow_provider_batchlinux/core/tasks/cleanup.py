@@ -1,4 +1,4 @@
-"""The choices of what to leave behind; imports only the standard library."""
+"""The choices of what to leave behind."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the exit code of a command means for its Airflow task; imports only the standard library."""
+"""What the exit code of a command means for its Airflow task."""
 
 from __future__ import annotations
 

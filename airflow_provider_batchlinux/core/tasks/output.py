@@ -1,4 +1,4 @@
-"""How far the output of a command was shown while it runs; imports only the standard library."""
+"""How far the output of a command was shown while it runs."""
 
 from __future__ import annotations
 

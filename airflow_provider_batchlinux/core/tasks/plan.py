@@ -1,4 +1,4 @@
-"""Decide what of a job with many commands is sent, and how; imports only the standard library."""
+"""Decide what of a job with many commands is sent, and how."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where in a bash command a quoted word is one word; imports only the standard library."""
+"""Where in a bash command a quoted word is one word."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Read the result file and the output of a command; imports only the standard library."""
+"""Read the result file and the output of a command."""
 
 from __future__ import annotations
 

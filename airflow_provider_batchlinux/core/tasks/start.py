@@ -1,4 +1,4 @@
-"""Why a command that waits for a node cannot start; imports only the standard library."""
+"""Why a command that waits for a node cannot start."""
 
 from __future__ import annotations
 

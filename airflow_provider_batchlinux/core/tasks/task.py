@@ -1,4 +1,4 @@
-"""The task of a command at one moment, and what its state means; imports only the standard library."""
+"""The task of a command at one moment, and what its state means."""
 
 from __future__ import annotations
 

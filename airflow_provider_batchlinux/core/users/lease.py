@@ -13,6 +13,7 @@ from airflow_provider_batchlinux.core.users.user import UserOutcome, UserRecord
 
 _NET = timedelta(days=2)
 _RENEWED_BEFORE = timedelta(days=1)
+# A node that is booting accepts users minutes later; asking at each poll would cost a request a node.
 _NEXT_TRY = timedelta(minutes=5)
 
 

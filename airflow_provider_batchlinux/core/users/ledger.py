@@ -16,7 +16,9 @@ from airflow_provider_batchlinux.core.text import table
 _VERSION = 3
 """The version of an entry. The first has none; it and the second lack what came later."""
 
+# The expiry of an entry that this release cannot read: nobody is removed because of it.
 _NOT_YET = datetime(9999, 1, 1, tzinfo=timezone.utc)
+# The expiry of an entry that lost its own: the next audit removes its user.
 _NEVER_WRITTEN = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 _REMEMBERED = timedelta(days=1)
@@ -29,6 +31,7 @@ The characters that all entries of a pool may have together.
 The service documents no limit for metadata. A user takes 200 to 350 characters.
 """
 
+# Warn while there is still room to revoke users in peace.
 _NEARLY_FULL = 0.8
 
 

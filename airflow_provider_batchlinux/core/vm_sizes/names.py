@@ -11,6 +11,7 @@ _NAME = re.compile(
     r"(?P<tier>standard_|basic_)?(?P<family>[a-z]+?)(?P<cpus>\d+)(?:-\d+)?(?P<features>[a-z]*)"
     r"(?:_[a-z0-9]+)*?(?:_v(?P<version>\d+))?"
 )
+# Series of version 6 and later boot generation 2 images only.
 _GENERATION_2_FROM = 6
 
 # Sources: learn.microsoft.com/azure/virtual-machines/generation-2 and the pages of the series.

@@ -33,6 +33,7 @@ from airflow_provider_batchlinux.emulator.state.records import Node
 from airflow_provider_batchlinux.emulator.state.state_file import StateFile, StateFileError
 from airflow_provider_batchlinux.emulator.state.workdir import Workdir
 
+# A soak runs for days; a test looks at the last requests only.
 _MOST_RECORDED = 100_000
 
 

@@ -11,6 +11,7 @@ from airflow_provider_batchlinux.emulator.protocol.error_catalogue import Code
 from airflow_provider_batchlinux.emulator.protocol.errors import ServiceError, refused
 from airflow_provider_batchlinux.emulator.protocol.instants import parse_duration
 
+# Documented, as are the five minutes and the 168 hours of the interval.
 _LONGEST_FORMULA = 8192
 _SHORTEST_INTERVAL, _LONGEST_INTERVAL = 5 * 60.0, 168 * 3600.0
 _NAMES = ("autoScaleFormula", "autoScaleEvaluationInterval")

@@ -10,6 +10,7 @@ from airflow_provider_batchlinux.emulator.blobs.errors import BlobCode, BlobErro
 from airflow_provider_batchlinux.emulator.protocol.auth import sign
 from airflow_provider_batchlinux.emulator.protocol.instants import parse_instant
 
+# Documented: a user delegation key is valid for at most seven days.
 _LONGEST = timedelta(days=7)
 _TAGS = ("SignedOid", "SignedTid", "SignedStart", "SignedExpiry", "SignedService", "SignedVersion")
 

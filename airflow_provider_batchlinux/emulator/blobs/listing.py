@@ -15,6 +15,7 @@ from airflow_provider_batchlinux.emulator.blobs.files import Blob
 from airflow_provider_batchlinux.emulator.blobs.wire import BlobCall, BlobReply
 from airflow_provider_batchlinux.emulator.protocol.instants import format_http_date
 
+# Documented: a page has at most 5,000 blobs.
 _LARGEST_PAGE = 5000
 _ECHOED = {
     "Prefix": "prefix",

@@ -35,6 +35,7 @@ from airflow_provider_batchlinux.emulator.protocol.local_files import open_for_r
 
 _log = logging.getLogger(__name__)
 _CHUNK = 256 * 1024
+# Documented: characters of a blob's name.
 _LONGEST_NAME = 1024
 _PATH = re.compile(r"/([^/]+)(?:/(?:([^/]+)(?:/(.*))?)?)?", re.DOTALL)
 

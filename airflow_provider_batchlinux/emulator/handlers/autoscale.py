@@ -16,6 +16,7 @@ from airflow_provider_batchlinux.emulator.protocol.errors import ServiceError, m
 from airflow_provider_batchlinux.emulator.protocol.wire import Call, Reply, done, entity
 from airflow_provider_batchlinux.emulator.state.records import Pool
 
+# Documented: autoscale can be enabled again only 30 seconds after the last time.
 _SECONDS_BETWEEN_ENABLES = 30.0
 
 

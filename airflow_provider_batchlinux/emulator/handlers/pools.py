@@ -28,6 +28,7 @@ from airflow_provider_batchlinux.emulator.rules.pools import (
 )
 from airflow_provider_batchlinux.emulator.state.records import Pool
 
+# Documented: a request removes at most 100 nodes.
 _MOST_REMOVED = 100
 _REPLACED = frozenset({"startTask", "applicationPackageReferences", "metadata"})
 _ONLY_WHEN_EMPTY = frozenset(

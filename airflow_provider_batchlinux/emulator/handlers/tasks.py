@@ -26,6 +26,7 @@ from airflow_provider_batchlinux.emulator.rules.storage import with_working_dire
 from airflow_provider_batchlinux.emulator.rules.tasks import check_task
 from airflow_provider_batchlinux.emulator.state.records import Job, Task
 
+# Documented: a collection has at most 100 tasks.
 _MOST_ADDED = 100
 _POOL_USER = {"autoUser": {"scope": "pool", "elevationLevel": "nonadmin"}}
 

@@ -17,6 +17,7 @@ from airflow_provider_batchlinux.emulator.protocol.wire import Call, Reply, crea
 from airflow_provider_batchlinux.emulator.simulation.lifecycle import NODE_STATES
 from airflow_provider_batchlinux.emulator.state.records import NodeUser
 
+# Documented: a user without an expiry gets one day.
 _DEFAULT_LIFE = timedelta(days=1)
 
 

@@ -18,6 +18,7 @@ STORAGE_AUDIENCES = ("https://storage.azure.com", "https://storage.azure.com/")
 """The audiences of tokens for Azure Storage."""
 
 LIFETIME = timedelta(hours=1)
+# As the libraries of Entra allow by default.
 _SKEW = timedelta(minutes=5)
 _KEY_ID = "1"
 _REQUIRED = ("exp", "nbf", "aud", "iss", "tid", "appid")

@@ -13,6 +13,7 @@ from airflow_provider_batchlinux.emulator.protocol.error_catalogue import Code
 from airflow_provider_batchlinux.emulator.protocol.errors import ServiceError
 from airflow_provider_batchlinux.emulator.protocol.instants import parse_http_date
 
+# Documented: an older or newer date is refused, so that a recorded request cannot be sent again.
 MAX_SKEW = timedelta(minutes=15)
 SIGNED_HEADERS = (
     "content-encoding",

@@ -27,6 +27,7 @@ from airflow_provider_batchlinux.emulator.protocol.versions import as_of, older_
 Item = TypeVar("Item")
 
 JSON_TYPE = "application/json;odata=minimalmetadata"
+# Documented: a page has at most 1,000 items, whatever maxresults says.
 PAGE_LIMIT = 1000
 _ENCODER = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
 _LONGEST_TURN = 0.01

@@ -27,8 +27,11 @@ from airflow_provider_batchlinux.emulator.rules.vm_sizes import cores_of, is_vm_
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _NAT_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,75}[A-Za-z0-9_])?")
 _NO_ENTRY = "A pool without public IP addresses has no endpoints."
+# Documented for resizeTimeout: five minutes.
 _SHORTEST_RESIZE = 300.0
+# Documented as reserved.
 _RESERVED_BACKEND = frozenset({29876, 29877})
+# The service keeps these for itself (documented).
 _RESERVED_FRONTEND = range(50000, 55001)
 _LEAST_FRONTEND_PORTS = 40
 

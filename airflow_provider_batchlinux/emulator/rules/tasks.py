@@ -11,6 +11,7 @@ from airflow_provider_batchlinux.emulator.rules.storage import check_task_files
 from airflow_provider_batchlinux.emulator.state.records import Job, Json
 
 _LONGEST_LIST = 64_000
+# Documented: four slots for each core, and at most 256 for a node.
 _MOST_SLOTS = 256
 
 

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from airflow_provider_batchlinux.emulator.state import records
 
+# ASCII "BLXE": SQLite's mark, so that no database of another program is overwritten.
 _APPLICATION = 0x42_4C_58_45
 _FORMAT = 1
 _TABLES = """

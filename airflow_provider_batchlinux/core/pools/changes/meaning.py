@@ -29,6 +29,7 @@ FINGERPRINT_VERSION = "v2:"
 _MACHINE = "virtualMachineConfiguration"
 _BY_IMAGE = ("imageReference", "nodeAgentSKUId")
 _RULE = "NetworkSecurityGroupRule"
+# Priorities are compared as text, so they get leading zeros: 150 before 1000.
 _PRIORITY_DIGITS = 10
 
 # What the service adds to a pool that does not say it: recorded, or by its specification the default.

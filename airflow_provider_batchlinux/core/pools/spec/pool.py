@@ -34,6 +34,7 @@ _OWN_NAMES: Mapping[Path, str] = {
     ("enableAutoScale",): "autoscale",
 }
 _UNCHOSEN = "unchosen"
+# A formula may ask for any number, so the range of SSH ports is as long as the service allows.
 _MOST_NODES = 10_000
 
 

@@ -21,6 +21,7 @@ Body = Mapping[str, Any]
 _MACHINE = "virtualMachineConfiguration"
 _SPOT = "targetLowPriorityNodes"
 _SECURITY: Path = (_MACHINE, "securityProfile", "securityType")
+# Documented: one public IP address for each 100 nodes of a pool with its own addresses.
 _NODES_PER_ADDRESS = 100
 
 _TARGETS = ("$TargetDedicatedNodes", "$TargetLowPriorityNodes", "$TargetDedicated", "$TargetLowPriority")
@@ -29,6 +30,7 @@ _TARGET_SET = re.compile(
 )
 _COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
 _TEXT = re.compile(r"\"[^\"\n]*\"|'[^'\n]*'")
+# Limits of a formula (documented).
 _MOST_CHARACTERS = 8192
 _MOST_STATEMENTS = 100
 _CLOSING = {"(": ")", "{": "}"}

@@ -1,4 +1,4 @@
-"""The meaning of the exit codes of a command; imports only the standard library."""
+"""The meaning of the exit codes of a command."""
 
 from __future__ import annotations
 
