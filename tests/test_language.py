@@ -71,8 +71,11 @@ def folder_of(name: str) -> str:
 def phrases_in(text: str) -> Iterator[str]:
     read = re.sub(r"[\s_#]+", " ", text.lower())
     for phrase in PHRASES:
-        for match in re.finditer(phrase, read):
-            yield read[max(0, match.start() - 30) : match.end() + 30]
+        # Without \b in front, re looks for the first letters, which is ten times as fast.
+        for match in re.finditer(phrase.removeprefix(r"\b"), read):
+            before = read[max(0, match.start() - 1) : match.start()]
+            if not (phrase.startswith(r"\b") and before.isalnum()):
+                yield read[max(0, match.start() - 30) : match.end() + 30]
 
 
 def test_no_text_uses_a_phrase_of_the_list() -> None:

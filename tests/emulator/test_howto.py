@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 from airflow_provider_batchlinux.emulator import pytest_plugin
+from tests.warm_python import warm_python
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "howto" / "test-your-dags-without-azure.md").read_text(encoding="utf-8")
@@ -19,9 +19,9 @@ def run_pytest(folder: Path, **files: str) -> subprocess.CompletedProcess[str]:
     """Run tests in a separate process, which knows the plugin even if it is not installed."""
     for name, text in files.items():
         (folder / f"{name}.py").write_text(text)
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--strict-markers"]
+    options = ["-q", "-p", "no:cacheprovider", "--strict-markers", "-p", pytest_plugin.__name__]
     return subprocess.run(
-        [*command, "-p", pytest_plugin.__name__, str(folder)],
+        warm_python("-m", "pytest", *options, str(folder)),
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,

@@ -69,7 +69,7 @@ def installation(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Insta
     venv.create(folder, symlinks=True)
     [site_packages] = folder.glob("lib/python*/site-packages")
     _link_dependencies(Path(sysconfig.get_path("purelib")), site_packages)
-    install = ["-m", "pip", "install", "--quiet", "--no-deps", "--no-index", str(wheel)]
+    install = ["-m", "pip", "install", "--quiet", "--no-compile", "--no-deps", "--no-index", str(wheel)]
     subprocess.run([str(folder / "bin" / "python"), *install], check=True)
     return Installation(folder, tmp_path_factory.mktemp("home"))
 

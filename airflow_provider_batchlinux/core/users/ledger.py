@@ -16,7 +16,7 @@ from airflow_provider_batchlinux.core.text import table
 _VERSION = 3
 """The version of an entry. The first has none; it and the second lack what came later."""
 
-# The expiry of an entry that this release cannot read: nobody is removed because of it.
+# The expiry of an entry that this release cannot read: its user is not removed.
 _NOT_YET = datetime(9999, 1, 1, tzinfo=timezone.utc)
 # The expiry of an entry that lost its own: the next audit removes its user.
 _NEVER_WRITTEN = datetime(1970, 1, 1, tzinfo=timezone.utc)
