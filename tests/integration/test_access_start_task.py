@@ -10,7 +10,7 @@ from airflow_provider_batchlinux.cli.main import main
 from airflow_provider_batchlinux.operators.pool import BatchLinuxCreatePoolOperator
 from airflow_provider_batchlinux.specs import StartTaskSpec
 from tests.airflow_harness import run_task
-from tests.batch_account import BatchAccount
+from tests.batch_account import BatchAccount, eventually
 from tests.integration.access import make_colleague
 
 
@@ -40,6 +40,7 @@ def test_a_node_that_does_not_wait_for_its_start_task_shows_what_that_left(
 ) -> None:
     create(wait_for_success=False)
     account.wait_for_nodes({"idle": 1}, pool_id="debug")
+    eventually(lambda: (run := account.nodes("debug")[0].start_task) is not None and run.state == "completed")
 
     assert main(["ssh", "debug", "--key", key_file, "--", "cat $AZ_BATCH_NODE_STARTUP_DIR/stderr.txt"]) == 0
 
