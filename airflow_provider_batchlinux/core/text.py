@@ -27,13 +27,16 @@ def indented(text: str, prefix: str = "    ") -> str:
 _SENTENCE_END = re.compile(r"(?<=[.?!]) (?=[A-Z'\"])")
 
 
-def broken_into_lines(text: str, width: int = 96) -> str:
+def broken_into_lines(text: str, width: int = 96, *, beside: int = 0) -> str:
     """
     Return a text whose long lines are broken: at ends of sentences, and inside a sentence only if it is long.
 
     Lines that are indented by four spaces or more are the output of a program, and stay as they are.
+
+    :param beside: the number of characters before the text in its first line.
     """
-    return "\n".join(part for line in text.split("\n") for part in _broken(line, width))
+    lines = ("_" * beside + text).split("\n")
+    return "\n".join(part for line in lines for part in _broken(line, width))[beside:]
 
 
 def _broken(line: str, width: int) -> Iterator[str]:

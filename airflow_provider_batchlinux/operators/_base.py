@@ -110,7 +110,8 @@ def in_words(operator: BaseOperator, error: BaseException) -> BaseException:
         error = exceeded(operator)
     # Airflow's page does not break lines: the end of a long one, often the remedy, would be off the screen.
     if error.args and isinstance(error.args[0], str):
-        error.args = (broken_into_lines(error.args[0]), *error.args[1:])
+        name = f"{type(error).__name__}: "
+        error.args = (broken_into_lines(error.args[0], beside=len(name)), *error.args[1:])
     return error
 
 

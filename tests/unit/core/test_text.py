@@ -70,6 +70,16 @@ def test_long_lines_are_broken_at_sentences_and_output_is_not(text: str, lines: 
     assert broken_into_lines(text).split("\n") == lines
 
 
+def test_the_first_line_leaves_room_for_what_is_before_it() -> None:
+    text = "many words " * 20
+
+    first, *others = broken_into_lines(text, width=60, beside=20).split("\n")
+
+    assert 30 < len(first) <= 40
+    assert 40 < max(map(len, others)) <= 60
+    assert " ".join([first, *(line.strip() for line in others)]) == text.strip()
+
+
 @pytest.mark.parametrize(
     ("names", "shown"),
     [
