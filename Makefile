@@ -124,8 +124,8 @@ $(FLOOR)/.ready: requirements-floor.lock pyproject.toml airflow_provider_batchli
 	touch $@
 
 # Exact versions for all supported Pythons. The floor uses the versions that were current when Airflow 3.1.0 was released.
-COMPILE := $(BIN)/uv pip compile --quiet --upgrade --universal --no-emit-index-url --no-annotate --no-header \
-	--extra emulator --extra mgmt --extra ssh --extra storage --group dev pyproject.toml
+COMPILE := $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.10 --no-emit-index-url --no-annotate \
+	--no-header --extra emulator --extra mgmt --extra ssh --extra storage --group dev pyproject.toml
 NEWER := apache-airflow-providers-common-compat azure-batch azure-core azure-identity asgiref
 
 lock: $(VENV)/.ready ## Update both lock files

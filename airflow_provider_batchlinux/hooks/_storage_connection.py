@@ -37,10 +37,9 @@ async def storage_settings(
     :param read: returns a connection; ``None`` asks Airflow.
     :raises ValueError: if it is not defined, or cannot be used. No secret is repeated.
     """
-    from airflow.providers.common.compat.connection import get_async_extra_dejson
     from airflow.providers.common.compat.sdk import AirflowNotFoundException
 
-    from airflow_provider_batchlinux.hooks._async_connection import async_connection
+    from airflow_provider_batchlinux.hooks._async_connection import async_connection, async_extra
 
     try:
         with told_if_undefined():
@@ -51,7 +50,7 @@ async def storage_settings(
             "Connections, with type wasb or adls; or name another one as storage_conn_id."
         )
         raise ValueError(msg) from None
-    extra = await get_async_extra_dejson(connection)
+    extra = await async_extra(connection)
     try:
         return read_storage_settings(
             conn_id, login=connection.login, password=connection.password, host=connection.host, extra=extra

@@ -18,7 +18,7 @@ from airflow_provider_batchlinux.exceptions import (
     BatchLinuxError,
     BatchUnreachableError,
 )
-from airflow_provider_batchlinux.hooks._async_connection import async_connection
+from airflow_provider_batchlinux.hooks._async_connection import async_connection, async_extra
 from airflow_provider_batchlinux.hooks._storage_connection import (
     DEFAULT_STORAGE_CONN_ID,
     storage_access,
@@ -84,15 +84,12 @@ class BatchLinuxHook(BaseHook):
 
     async def async_settings(self) -> AccountSettings:
         """Read the connection without blocking the event loop."""
-        # Not imported with a Dag file, which never needs it.
-        from airflow.providers.common.compat.connection import get_async_extra_dejson
-
         try:
             with told_if_undefined():
                 connection = await async_connection(self.batch_linux_conn_id)
         except AirflowNotFoundException:
             raise self._undefined() from None
-        return self._settings(connection, await get_async_extra_dejson(connection))
+        return self._settings(connection, await async_extra(connection))
 
     @asynccontextmanager
     async def client(self, settings: AccountSettings | None = None) -> AsyncIterator[BatchLinuxClient]:
