@@ -345,7 +345,12 @@ class BatchLinuxJobOperator(LineageMixin, BatchLinuxWaitingOperator["JobRequest"
         self, client: BatchLinuxClient, context: Context, trigger: BatchLinuxTrigger, error: BaseException
     ) -> str:
         """Return which commands have ended before the task failed, after their records are kept."""
-        from airflow_provider_batchlinux.client.tasks.records import ends_of, jobs_of_tries, read_records
+        from airflow_provider_batchlinux.client.tasks.records import (
+            ends_of,
+            forget_lost,
+            jobs_of_tries,
+            read_records,
+        )
         from airflow_provider_batchlinux.core.tasks.records import counts_text, failure_lines
 
         if self._is_told:
@@ -366,6 +371,7 @@ class BatchLinuxJobOperator(LineageMixin, BatchLinuxWaitingOperator["JobRequest"
         failed = [record for record in records if record.outcome == "failed"]
         failed.sort(key=lambda record: record.task is None or record.task.exit_code is None)
         lines = failure_lines(failed, await ends_of(client, failed))
+        await forget_lost(client, failed)
         if isinstance(trigger, BatchLinuxJobTrigger):
             is_kept = unwritten is not None or any(record.unread for record in records)
             if trigger.deletes and not is_kept:
