@@ -33,20 +33,20 @@ def create(*, max_tries: int = 0, **options: Any) -> TaskRun:
 
 
 class _KillAt(logging.Handler):
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, number: signal.Signals) -> None:
         super().__init__()
-        self._text = text
+        self._text, self._number = text, number
 
     def emit(self, record: logging.LogRecord) -> None:
         if self._text in record.getMessage():
             logging.getLogger().removeHandler(self)
-            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), self._number)
 
 
 @contextmanager
-def killed_at(text: str) -> Iterator[None]:
-    """Send the signal with which Airflow kills a worker, once the log holds a text."""
-    handler = _KillAt(text)
+def killed_at(text: str, number: signal.Signals = signal.SIGTERM) -> Iterator[None]:
+    """Send the signal with which Airflow kills a worker, or another one, once the log holds a text."""
+    handler = _KillAt(text, number)
     logging.getLogger().addHandler(handler)
     try:
         yield
