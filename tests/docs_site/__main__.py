@@ -35,7 +35,8 @@ def main() -> int:
 def collect(source: Path) -> None:
     """Put all pages, written and generated, into one folder."""
     shutil.copytree(ROOT / "docs", source)
-    shutil.copy(ROOT / "CHANGELOG.md", source / "changelog.md")
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    (source / "changelog.md").write_text(changelog.replace("](docs/", "]("), encoding="utf-8")
     for name, text in generated_pages().items():
         path = source / name
         path.parent.mkdir(parents=True, exist_ok=True)
