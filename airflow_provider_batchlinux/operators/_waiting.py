@@ -380,7 +380,7 @@ class BatchLinuxWaitingOperator(BatchLinuxPoolOperator[W]):
         self, context: Context, trigger: BatchLinuxTrigger | None, error: BaseException
     ) -> None:
         """Add to an error what has ended before it; what fails there does not hide the error."""
-        if trigger is None:
+        if trigger is None or type(self).what_ended is BatchLinuxWaitingOperator.what_ended:
             return
 
         def read() -> str:

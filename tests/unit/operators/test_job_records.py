@@ -123,6 +123,9 @@ def test_the_end_of_the_time_on_a_worker_keeps_them_too(storage: Storage, loop: 
 
     assert isinstance(done.error, AirflowTaskTimeout)
     assert done.message.startswith("Task 'work' exceeded execution_timeout=3600 s.")
+    shown, _, _ = done.log.partition("2 of 3 done, 1 failed")
+    assert "Task 'load' of job " in shown, "The first failures are in the log as soon as they are counted."
+    assert "no such table" in shown
     assert "3 commands until then: 1 succeeded, " in done.message
     assert done.result["records"][0]["result"] == 7
     assert done.result["records_file"].endswith("/logs/records.jsonl")
