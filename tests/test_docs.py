@@ -343,6 +343,10 @@ def test_the_picture_of_the_house_names_only_existing_folders() -> None:
     assert named - {path.name for path in HOME.rglob("*") if path.is_dir()} == set()
 
 
+def test_the_page_on_architecture_has_two_screens() -> None:
+    assert len((ROOT / "docs" / "architecture.md").read_text(encoding="utf-8").splitlines()) <= 125
+
+
 def test_a_parameter_is_followed_to_the_wire_in_at_most_six_files() -> None:
     """Each file has the names that the table of docs/architecture.md gives of it."""
     page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")

@@ -238,6 +238,7 @@ def nearest_deadline(context: Context, **limits: timedelta | None) -> dict[str, 
 
     :param limits: the limits by the names of their parameters; ``None`` for no limit.
     """
+    # Of the try, not of this process: a deferred task resumes on a worker with less time left.
     started: datetime = getattr(context["ti"], "start_date", None) or datetime.now(timezone.utc)
     given = [(limit, name) for name, limit in limits.items() if limit is not None]
     if not given:

@@ -233,6 +233,7 @@ class BatchLinuxWaitingOperator(BatchLinuxPoolOperator[W]):
             "quota_limit": timedelta(seconds=quota_limit),
             "execution_timeout": self.execution_timeout,
         }
+        # The limit counts from the first refusal: another task may take the room before this one resumes.
         self._room_deadline = self._room_deadline or nearest_deadline(context, **limits)
         return BatchLinuxRoomTrigger(
             kind=kind,
@@ -429,6 +430,7 @@ class BatchLinuxWaitingOperator(BatchLinuxPoolOperator[W]):
             self._add_what_ended(context, self.current_trigger, error)
             raise
         if isinstance(step, BatchLinuxTrigger):
+            # Only what can be cancelled needs to be found again: an XCom for each deferral costs a request.
             if type(step).cancel is not BatchLinuxTrigger.cancel:
                 remember_wait(context, step)
             defer_to(self, step)

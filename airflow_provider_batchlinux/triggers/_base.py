@@ -179,6 +179,7 @@ class BatchLinuxTrigger(BaseTrigger):
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, and fire one event with the outcome."""
         event = await self._outcome()
+        # What has fired is not cancelled by a later kill: the resumed task does that itself.
         self.fired = True
         yield ShortEvent(payload=event.to_payload())
 
@@ -193,6 +194,7 @@ class BatchLinuxTrigger(BaseTrigger):
         wait = self.wait(client)
         if block:
             return await wait_for(wait, self.schedule(first_wait=0.0))
+        # Of a wait that is over already, such as a retry's, the task need not defer.
         result = await wait.poll()
         if result is None:
             self.log.info("%s", wait.status)

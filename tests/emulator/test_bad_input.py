@@ -10,6 +10,7 @@ from base64 import urlsafe_b64encode
 from collections.abc import Mapping
 from contextlib import closing
 from http.client import HTTPConnection, HTTPSConnection
+from itertools import product
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
@@ -22,6 +23,7 @@ from airflow_provider_batchlinux.emulator.http.control import ACTIONS
 from airflow_provider_batchlinux.emulator.protocol.documents import read_json
 from airflow_provider_batchlinux.emulator.simulation.patterns import Pattern
 from tests.signed_requests import signed
+from tests.tables import each_of
 
 VERSION = "api-version=2025-06-01"
 NOT_NUMBERS = [True, "1", "", [], {}, float("nan"), float("inf"), -float("inf"), 10**30, -(10**30)]
@@ -167,14 +169,16 @@ def test_a_wrong_argument_is_refused_by_name(batch_emulator: RunningEmulator, ac
     assert post(batch_emulator, action, b'{"other": 1}')[0] == 400
 
 
-@pytest.mark.parametrize("action", ACTIONS)
-@pytest.mark.parametrize("content", NO_DOCUMENTS)
-def test_what_is_no_body_of_the_control_plane_is_refused(
-    batch_emulator: RunningEmulator, action: str, content: bytes
-) -> None:
-    status, answer = post(batch_emulator, action, content)
+def test_what_is_no_body_of_the_control_plane_is_refused(batch_emulator: RunningEmulator) -> None:
+    cases = product(ACTIONS, NO_DOCUMENTS)
 
-    assert (status in (400, 413), isinstance(answer["error"], str)) == (True, True)
+    @each_of({f"{action}, {case.id}": (action, case.values[0]) for action, case in cases})
+    def is_refused(action: str, content: bytes) -> None:
+        status, answer = post(batch_emulator, action, content)
+
+        assert (status in (400, 413), isinstance(answer["error"], str)) == (True, True)
+
+    is_refused()
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH"])

@@ -63,6 +63,7 @@ async def change_pool(
     """Change a pool in place into the requested one."""
     client, pool_id, plan = backend.client, body["id"], decision.plan
     await backend.update(pool_id, {name: value for name, value in plan.patch.items() if name != "metadata"})
+    # In this order: the service refuses a resize while autoscale is enabled.
     if plan.disable_autoscale:
         await client.disable_autoscale(pool_id)
     if plan.autoscale is not None:
@@ -107,6 +108,7 @@ def _held(marks: PoolMarks, request: PoolRequest) -> PoolMarks:
     if not marks.is_owned_by(request.owner):
         # Another task instance created it, perhaps for a shorter time: it must not expire during this one.
         marks = replace(marks.with_later_expiry(request.expires_at), is_shared=True)
+    # Asking Airflow costs a request a run, so it is asked only when the metadata is full.
     if len(marks.all_holders) >= MAX_HOLDERS:
         ended = [holder for holder in marks.all_holders if request.has_ended(holder)]
         marks = replace(marks, holders=tuple(item for item in marks.all_holders if item not in ended))

@@ -103,6 +103,7 @@ class PoolBackend:
         :raises BatchConflictError: if a pool with this id exists, or is being deleted.
         """
         plain = {name: value for name, value in body.items() if name not in _MANAGED}
+        # The data plane takes neither identities nor tags; the management plane needs more rights.
         if self._plane is None:
             await self.client.create_pool(plain)
         else:
@@ -129,6 +130,7 @@ class PoolBackend:
         if self._plane is None or len(plain) == len(patch):
             return
         tags = None
+        # Azure Resource Manager replaces all tags of a resource: those of a policy must be sent again.
         if "tags" in patch:
             parts = await self._plane.find_managed_parts(pool_id)
             tags = {**(parts.tags if parts else {}), **self._tags}
@@ -151,6 +153,7 @@ async def ensure_pool(
     backend = PoolBackend(client, plane, request.spec)
     body = {**request.marked(resolved.body), **backend.managed_parts}
     pool_id = request.spec.pool_id
+    # A turn of this loop follows a recreate only: the next create finds the pool being deleted, or none.
     while (found := await _create_or_find(backend, body)) is not None:
         if str(found.get("state")).lower() == "deleting":
             log.info("Pool %r is still being deleted.", pool_id)
@@ -159,6 +162,7 @@ async def ensure_pool(
         decision = decide(request.if_exists, body, found, owner=request.owner)
         if decision.action is Action.REFUSE:
             raise BatchConflictError(decision.reason, code="PoolExists")
+        # The service refuses a second resize; the other changes of the plan would be made without it.
         is_steady = str(found.get("allocationState", "steady")).lower() == "steady"
         if decision.action is Action.CHANGE and decision.plan.changes_scale and not is_steady:
             log.info("Pool %r is being resized, and cannot be resized again before that is over.", pool_id)

@@ -111,6 +111,7 @@ async def release_pool(client: BatchLinuxClient, pool_id: str, release: Release)
         except BatchRequestError as error:
             if error.code != "ConditionNotMet" or tries >= _TRIES:
                 raise
+            # The other teardown has changed the pool: read it again, since it may be the last holder now.
             await client.retry.sleep(random.uniform(0, _LONGEST_PAUSE))
         else:
             if released is not None:

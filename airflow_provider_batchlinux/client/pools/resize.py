@@ -52,10 +52,10 @@ class ResizeWait:
 
     async def poll(self) -> dict[str, Any] | None:
         """
-        Look once: the pool's id and its numbers when it is over, ``None`` to go on waiting.
+        Return the pool's id and its numbers of nodes if the resize is over; ``None`` to keep waiting.
 
-        :raises PoolNotReadyError: there is no such pool, a formula decides its size, or it did not get the
-            nodes.
+        :raises PoolNotReadyError: if the pool does not exist, a formula decides its size, or it did not get
+            the nodes.
         """
         pool = await self._pool()
         step = next_step(self.spec, pool, asked=self.request.asked)
@@ -97,6 +97,7 @@ class ResizeWait:
                 raise
             log.info("Pool %r is not to be resized now (%s); waiting.", self.pool_id, error.code)
         else:
+            # The answer has no time; that of the pool tells this resize from a later one.
             self.request.asked = True
             body = await self.client.find_pool_body(self.pool_id, [*POOL_FIELDS, "lastModified"])
             self.request.requested_at = began_at(PoolSnapshot.from_rest(body)) if body is not None else None
@@ -108,9 +109,9 @@ async def stop_resize_of(
     client: BatchLinuxClient, pool_id: str, spec: ResizeSpec, request: ResizeRequest
 ) -> bool:
     """
-    Stop a resize while the pool is still at it; never fails. The nodes that the pool has by then stay.
+    Stop a resize if it is still running; never fails. The pool keeps the nodes that it has by then.
 
-    :return: whether the service was asked to stop it.
+    :return: whether the service has accepted the request.
     """
     try:
         return await asyncio.wait_for(_stop(client, pool_id, spec, request), _STOP_LIMIT)
@@ -123,9 +124,7 @@ async def stop_resize_of(
 async def _stop(client: BatchLinuxClient, pool_id: str, spec: ResizeSpec, request: ResizeRequest) -> bool:
     pool = await client.find_pool(pool_id)
     if pool is None or not request.is_under_way(spec, pool):
-        log.info(
-            "Pool %r: the resize that was asked for is under way no more, so nothing is stopped.", pool_id
-        )
+        log.info("Pool %r: the requested resize is no longer running, so nothing is stopped.", pool_id)
         return False
     await client.stop_resize(pool_id)
     log.info("Pool %r: its resize is stopped at %d of %d nodes.", pool_id, pool.current, pool.target)

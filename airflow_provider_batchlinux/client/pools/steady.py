@@ -23,9 +23,9 @@ class PoolSteadyWait:
 
     async def poll(self) -> dict[str, Any] | None:
         """
-        Look once: the pool's id, its targets and its nodes when it is steady, ``None`` to go on waiting.
+        Return the pool's id, its targets and its nodes if it is steady; ``None`` to keep waiting.
 
-        :raises PoolNotReadyError: there is no such pool, or it is being deleted.
+        :raises PoolNotReadyError: if the pool does not exist, or is being deleted.
         """
         pool = await self.client.find_pool(self.pool_id)
         if pool is None or pool.state == "deleting":

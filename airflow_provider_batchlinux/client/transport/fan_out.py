@@ -34,6 +34,7 @@ async def fan_out(items: Iterable[T], work: Callable[[T], Awaitable[R]], *, max_
     finally:
         for task in workers:
             task.cancel()
+        # A cancelled worker may be inside a request: the caller must not close the session under it.
         await asyncio.gather(*workers, return_exceptions=True)
     return [results[position] for position in sorted(results)]
 

@@ -67,6 +67,7 @@ class RetryPolicy:
         tries = 0
         while True:
             begun = self.clock() if self.pacer is None else await self.pacer.turn()
+            # From its first turn on: a thousand paced calls would spend their budget in the queue.
             started = begun if started is None else started
             try:
                 result = await attempt()
@@ -86,7 +87,9 @@ class RetryPolicy:
     def _wait_before_next(self, error: AzureError, tries: int, begun: float) -> float:
         if self.pacer is not None and is_throttled(error):
             self.pacer.was_refused(begun, retry_after(error))
+            # All calls of the client pause together, so no call needs a pause of its own.
             return self.pacer.held_up
+        # Many tasks fail in the same second; without jitter they would all return in the same second.
         backoff = min(self.first_wait * 2.0 ** min(tries, _MOST_DOUBLINGS), self.longest_wait)
         jittered = backoff * random.uniform(0.75, 1.25)
         return max(jittered, retry_after(error) or 0.0)

@@ -110,6 +110,7 @@ def _next_sleep(pace: WaitSchedule, interval: float, status: str) -> float:
         return pause
     if left <= 0:
         raise WaitTimeoutError.after(None, status)
+    # The last poll is at the deadline, so that what ended in the last interval is a success.
     return min(pause, left)
 
 
@@ -118,4 +119,5 @@ def _at_most(wait: Wait, seconds: float) -> float:
 
 
 def _jittered(seconds: float) -> float:
+    # Waits of mapped tasks begin together, and would poll together. Only shorter: the interval is a promise.
     return seconds * random.uniform(0.9, 1.0)

@@ -110,6 +110,7 @@ def sweep_of(pool: OwnedPool, now: datetime, *, runs_have_ended: bool) -> Sweep 
 
     :param runs_have_ended: the Dag runs that use it have ended, or no longer exist.
     """
+    # Before the expiry and the runs: the limit is what the pool may cost.
     if pool.usage.must_end:
         return Sweep(pool, str(pool.usage.excess), None)
     if pool.expires_at is not None:

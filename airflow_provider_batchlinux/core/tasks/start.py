@@ -33,6 +33,7 @@ def start_obstacle(pool: PoolSnapshot, nodes: Sequence[NodeSnapshot]) -> str | N
     """
     if pool.state == "deleting":
         return f"Pool {pool.pool_id!r} is being deleted."
+    # While the pool resizes, its nodes are about to change: there is nothing to report yet.
     if pool.allocation_state != "steady" or may_have_node(node.state for node in nodes):
         return None
     errors = [explained_error(e) for e in pool.resize_errors if kind_of(e) is not ResizeErrorKind.HARMLESS]

@@ -91,6 +91,7 @@ def owned_jobs(bodies: Sequence[Mapping[str, Any]], installations: Collection[st
         if SUBMISSION_KEY not in marks or owner.get("installation") not in installations:
             continue
         state = job_state(body)
+        # A second request for its deletion would be refused, and reported as a failure.
         if state != "deleting":
             pool_id = str((body.get("poolInfo") or {}).get("poolId") or "")
             kept = marks.get(DELETE_JOB_KEY, "never")

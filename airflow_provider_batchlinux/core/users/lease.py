@@ -52,6 +52,7 @@ class AppliedState:
 
     def holds(self, node: NodeSnapshot, now: datetime) -> bool:
         """Return whether the node needs nothing."""
+        # A refusal counts for the state in which it came: a node that has booted since may accept the user.
         if self.machine != (node.allocated, node.last_boot) or (not self.done and self.state != node.state):
             return False
         return self.again is None or now < self.again

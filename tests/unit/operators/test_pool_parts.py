@@ -30,6 +30,7 @@ from airflow_provider_batchlinux.specs import (
 )
 from tests.airflow_harness import RUN_ID, ExecutionApi, run_task
 from tests.batch_account import NODE_AGENT, BatchAccount
+from tests.tables import each_of
 from tests.unit.core.pools.spec.properties import PROPERTIES, SUBNET
 from tests.unit.core.pools.spec.test_properties import at
 from tests.unit.operators.test_pool_create import body_of, create
@@ -78,20 +79,19 @@ def names_in(parameters: dict[str, Any]) -> set[str]:
     return set(parameters).union(*inner)
 
 
-@pytest.mark.parametrize(
-    ("place", "parameters", "value"),
-    [pytest.param(*row, id=row[0]) for row in PROPERTIES if names_in(row[1]).isdisjoint(REFUSED_HERE)],
-)
-def test_the_service_takes_each_property(
-    account: BatchAccount, place: str, parameters: dict[str, Any], value: Any
-) -> None:
-    spec = PoolSpec(**{"pool_id": "etl", "image": "ubuntu", "vm_size": "standard_d2s_v5", **parameters})
-    body = spec.to_rest()
-    body["virtualMachineConfiguration"] |= MACHINE
+def test_the_service_takes_each_property(account: BatchAccount) -> None:
+    @each_of({row[0]: (row[1],) for row in PROPERTIES if names_in(row[1]).isdisjoint(REFUSED_HERE)})
+    def is_taken(parameters: dict[str, Any]) -> None:
+        account.control.reset()
+        spec = PoolSpec(**{"pool_id": "etl", "image": "ubuntu", "vm_size": "standard_d2s_v5", **parameters})
+        body = spec.to_rest()
+        body["virtualMachineConfiguration"] |= MACHINE
 
-    account.hook.run(lambda client: client.create_pool(body))
+        account.hook.run(lambda client: client.create_pool(body))
 
-    assert account.pools() == [spec.pool_id]
+        assert account.pools() == [spec.pool_id]
+
+    is_taken()
 
 
 @pytest.mark.parametrize("parts", [pytest.param(OBJECTS, id="objects"), pytest.param(DICTS, id="dicts")])

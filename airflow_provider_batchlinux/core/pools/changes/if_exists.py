@@ -82,6 +82,7 @@ def decide(
     is_same = marks.fingerprint == PoolMarks.of(wanted).fingerprint
     differences = () if is_same else tuple(drift(wanted, found))
     hidden = () if is_same else tuple(not_compared(wanted, found))
+    # Created by another client: whether it may be used is the user's choice.
     is_foreign = marks.fingerprint is None
     may_keep = policy != "fail" and not (policy == "reuse" and is_foreign)
     if not differences and (may_keep or marks.is_owned_by(owner)):
@@ -124,6 +125,7 @@ def _decide_on_same(
         return Decision(Action.KEEP, f"{reason}.", not_compared=hidden)
     reason += f". It got {pool.current} of {pool.target} nodes: {'; '.join(map(str, errors))}"
     current, selected = str(found.get("vmSize")), str(wanted["vmSize"])
+    # A pool without nodes runs nothing, but another Dag run may be waiting for them.
     is_ours = marks.is_owned_by(owner) and not marks.is_shared
     if current.lower() != selected.lower() and pool.current == 0 and is_ours:
         reason += f"\nIt is deleted and recreated with VM size {selected!r} instead of {current!r}."
