@@ -204,7 +204,7 @@ class TestOnTheTriggerer:
 
         log = kill(trigger)
 
-        assert "under way no more, so nothing is stopped" in log
+        assert "no longer running, so nothing is stopped" in log
         assert stops(pool) == 0
 
     @pytest.mark.parametrize("dedicated", [pytest.param(5, id="other"), pytest.param(3, id="the same")])
