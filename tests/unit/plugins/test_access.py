@@ -54,8 +54,12 @@ GENERAL = ["/", "/pools.json", "/page.css", "/page.js", f"/started?dag={MAINTENA
 
 
 def test_anonymous_visitors_are_refused_and_so_are_those_without_rights(airflow: Airflow) -> None:
-    paths = [*GENERAL, "/pool", "/node", "/action", "/pool?conn=secret&pool=etl", "/pool.json", "/node.json"]
+    from airflow_provider_batchlinux.plugins._app import create_page
 
+    application: Any = create_page()._app
+    paths = [*GENERAL, *(route.path for route in application.routes), "/pool?conn=secret&pool=etl"]
+
+    assert {"/pool", "/pool.json", "/node", "/node.json", "/action"} <= set(paths)
     assert {airflow.get(path, None).status_code for path in paths} == {401}
     assert {airflow.get(path, "none").status_code for path in paths} == {403}
     assert [airflow.post(role, {}).status_code for role in (None, "none")] == [401, 403]
