@@ -13,7 +13,7 @@ import time
 import traceback
 import uuid
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -70,6 +70,8 @@ class TaskRun:
     rendered: dict[str, Any]
     log: str
     deferral: Deferral | None = None
+    outlets: Sequence[str] = ()
+    """The URIs of the Assets that Airflow makes events for."""
 
     @property
     def result(self) -> Any:
@@ -116,6 +118,7 @@ class ExecutionApi:
     live_runs: tuple[str, ...] | None = ()
     run_id: str = RUN_ID
     variables: dict[str, str] | None = field(default_factory=dict)
+    outlets: list[str] = field(default_factory=list, init=False)
 
     def answer(self, request: httpx.Request) -> httpx.Response:
         """Answer a request of the task runner."""
@@ -124,6 +127,8 @@ class ExecutionApi:
             return httpx.Response(200, json=self._run_context())
         if path.endswith("/rtif"):
             self.rendered = _redacted(body)
+        if path.endswith("/state"):
+            self.outlets += [outlet["uri"] for outlet in body.get("task_outlets") or ()]
         if path.endswith("task-instances/states"):
             return httpx.Response(200, json={"task_states": {self.run_id: self.task_states}})
         if path.endswith("dag-runs/count"):
@@ -216,7 +221,9 @@ def run_task(
         done = _supervisor(api).start(what=what, task=operator)
     state = TaskInstanceState(done.state).value
     deferral = _deferral(done.msg) if state == "deferred" else None
-    return TaskRun(state, done.error, dict(api.xcoms), dict(api.rendered), "\n".join(log), deferral)
+    return TaskRun(
+        state, done.error, dict(api.xcoms), dict(api.rendered), "\n".join(log), deferral, api.outlets
+    )
 
 
 def resume_task(

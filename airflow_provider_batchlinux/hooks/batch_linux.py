@@ -229,7 +229,6 @@ class BatchLinuxHook(BaseHook):
         since: timedelta = timedelta(hours=24),
         storage_conn_id: str = DEFAULT_STORAGE_CONN_ID,
         storage_identity: str | None = None,
-        settings: AccountSettings | None = None,
     ) -> list[dict[str, Any]]:
         """
         Have nodes upload the logs of their agents to a container; the uploads go on after that.
@@ -239,7 +238,6 @@ class BatchLinuxHook(BaseHook):
         :param since: the age of the oldest entries.
         :param storage_conn_id: the connection to the storage account.
         :param storage_identity: the ARM id of an identity of the pool to use instead of a SAS.
-        :param settings: the account; ``None`` reads the connection.
         :return: ``node_id``, ``directory`` and ``files`` of each node; empty if there are no such nodes.
         """
         from airflow_provider_batchlinux.client.nodes.logs import upload_logs
@@ -250,9 +248,7 @@ class BatchLinuxHook(BaseHook):
         request = LogRequest.of(container, storage_conn_id, storage_identity, since.total_seconds())
         choice = NodeChoice(node_ids) if node_ids is not None else NodeChoice(states=BROKEN_STATES)
         storage = storage_access()
-        uploaded = self.run(
-            lambda client: upload_logs(client, storage, pool_id, choice, request), settings=settings
-        )
+        uploaded = self.run(lambda client: upload_logs(client, storage, pool_id, choice, request))
         return [logs.to_dict() for logs in uploaded]
 
     def delete_job(self, job_id: str) -> bool:

@@ -298,6 +298,23 @@ class ParametersMixin(BaseOperator, Generic[R]):
         for name in names:
             self._render_field(name, context, jinja_env, seen_oids)
         self._hide_secrets(names)
+        self._declare_assets()
+
+    def _declare_assets(self) -> None:
+        """
+        Add the Assets in the rendered data to the task's inlets and outlets, from which Airflow makes events.
+
+        A task whose data is computed, or given by ``expand()``, has others than the Dag file tells.
+        """
+        # The fields themselves show text in place of Assets when secrets are replaced.
+        given = {**vars(self), **self._rendered}
+        tasks = _without_specs(revealed(given.get("tasks")))
+        commands = [item for item in tasks if isinstance(item, Mapping)] if isinstance(tasks, list) else []
+        for name, data in ASSETS_OF.items():
+            known = list(getattr(self, name))
+            for part in (given, *commands):
+                known = with_assets(known, part.get(data))
+            setattr(self, name, known)
 
     def _render_field(
         self, name: str, context: Context, jinja_env: jinja2.Environment, seen_oids: set[int]
@@ -495,31 +512,6 @@ def with_assets(given: object, data: object) -> list[Any]:
     """Return the inlets or outlets of a task with the Assets among its data, each once."""
     named = list(given) if isinstance(given, (list, tuple)) else [given] if given else []
     return [*named, *(asset for asset in assets_in(data) if asset not in named)]
-
-
-def warn_of_unknown_assets(task: BaseOperator) -> None:
-    """
-    Warn of Assets in the rendered data of a task that Airflow has not found in its Dag file.
-
-    It registers no event of an Asset that a template or ``expand()`` gives: no Dag would be started by it.
-    """
-    # A mapped task is there as the Dag file has it, without what its list gives to this instance.
-    dag = task.get_dag()
-    declared = task if dag is None else dag.task_dict.get(task.task_id, task)
-    # The fields themselves show text in place of Assets when secrets are replaced.
-    given = {**vars(task), **getattr(task, "_rendered", {})}
-    tasks = _without_specs(revealed(given.get("tasks")))
-    commands = [item for item in tasks if isinstance(item, Mapping)] if isinstance(tasks, list) else []
-    for name, data in ASSETS_OF.items():
-        known = getattr(declared, name, ())
-        found = [asset for part in (given, *commands) for asset in assets_in(part.get(data))]
-        if unknown := dict.fromkeys(asset.uri for asset in found if asset not in known):
-            task.log.warning(
-                "Airflow does not know that %s of this task has the Asset %s: give it as %s in the Dag file.",
-                data,
-                ", ".join(unknown),
-                name,
-            )
 
 
 def missing_files(files: object) -> list[str]:

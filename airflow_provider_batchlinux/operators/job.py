@@ -38,7 +38,6 @@ from airflow_provider_batchlinux.operators._parameters import (
     COMMAND_RENDERERS,
     list_in_file,
     packed_commands,
-    warn_of_unknown_assets,
     with_assets,
 )
 from airflow_provider_batchlinux.operators._waiting import (
@@ -281,7 +280,6 @@ class BatchLinuxJobOperator(LineageMixin, BatchLinuxWaitingOperator["JobRequest"
         from airflow_provider_batchlinux.client.tasks.many import ManySubmission, submit_job
 
         request = self.request
-        warn_of_unknown_assets(self)
         owner, is_last = marked_owner(context, self.installation), is_last_try(context)
         tries = self._tries(context)
         arguments = {

@@ -32,7 +32,6 @@ from airflow_provider_batchlinux.operators._base import (
 from airflow_provider_batchlinux.operators._parameters import (
     COMMAND_RENDERERS,
     missing_files,
-    warn_of_unknown_assets,
     with_assets,
 )
 from airflow_provider_batchlinux.operators._waiting import (
@@ -249,7 +248,6 @@ class BatchLinuxTaskOperator(LineageMixin, BatchLinuxWaitingOperator["TaskReques
         from airflow_provider_batchlinux.client.tasks.jobs import Submission, submit_task
 
         request = self.request
-        warn_of_unknown_assets(self)
         owner = marked_owner(context, self.installation)
         tries = tries_of(context, id_stem_of(owner, self.account.id_prefix), self.retries or 0)
         arguments = {

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_batchlinux.cli.terminal.account import (
     add_verb,
-    airflow_hushed,
-    hook_and_settings,
     on_account,
+    storage_of_connections,
 )
 from airflow_provider_batchlinux.cli.terminal.following import NodeFile, add_following, print_files, streams
 from airflow_provider_batchlinux.cli.terminal.output import (
@@ -30,8 +29,14 @@ from airflow_provider_batchlinux.cli.terminal.output import (
 )
 from airflow_provider_batchlinux.cli.terminal.waiting import add_waiting, wait_here
 from airflow_provider_batchlinux.core.instants import parse_instant
-from airflow_provider_batchlinux.core.node_states import BOOTING_STATES, NODE_STATES, READY_STATES
+from airflow_provider_batchlinux.core.node_states import (
+    BOOTING_STATES,
+    BROKEN_STATES,
+    NODE_STATES,
+    READY_STATES,
+)
 from airflow_provider_batchlinux.core.nodes.actions import NodeAction, NodeChoice
+from airflow_provider_batchlinux.core.nodes.logs import LogRequest
 from airflow_provider_batchlinux.core.nodes.summary import node_summary, tasks_on
 from airflow_provider_batchlinux.core.snapshots import NodeSnapshot
 from airflow_provider_batchlinux.core.text import counted, joined
@@ -209,16 +214,17 @@ def _act(action: NodeAction, options: Namespace) -> int:
 
 
 def _upload_logs(options: Namespace) -> int:
-    hook, settings = hook_and_settings(options)
-    with airflow_hushed():
-        uploaded = hook.upload_node_logs(
-            options.pool,
-            options.to,
-            node_ids=options.nodes or None,
-            since=options.since,
-            storage_conn_id=options.storage_conn,
-            settings=settings,
+    from airflow_provider_batchlinux.client.nodes.logs import upload_logs
+
+    request = LogRequest.of(options.to, options.storage_conn, None, options.since.total_seconds())
+    choice = NodeChoice(options.nodes) if options.nodes else NodeChoice(states=BROKEN_STATES)
+    storage = storage_of_connections()
+    uploaded = [
+        logs.to_dict()
+        for logs in on_account(
+            options, lambda client: upload_logs(client, storage, options.pool, choice, request)
         )
+    ]
     if not uploaded:
         msg = f"Nothing was done: pool {options.pool!r} has no such nodes, or none is broken."
         raise NothingDoneError(msg)

@@ -8,6 +8,8 @@ from functools import partial
 from typing import Any
 
 import pytest
+from airflow.sdk import Connection
+from airflow.secrets.metastore import MetastoreBackend
 
 from airflow_provider_batchlinux.cli.main import main
 from airflow_provider_batchlinux.core.nodes.logs import LogRequest
@@ -49,6 +51,23 @@ def test_the_broken_nodes_upload_their_logs(storage: Storage, capsys: pytest.Cap
         assert (found["node_id"], found["files"]) == (node, 4)
         uploaded = partial(logs.names, found["directory"])
         eventually(partial(_has, uploaded, found["files"]))
+
+
+def test_the_command_finds_the_connection_to_storage_in_the_database_of_airflow(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    node = storage.account.put_node("unusable")
+    storage.container("logs")
+    found = {
+        "stored": Connection(conn_id="stored", conn_type="wasb", host=storage.endpoint, password=storage.key)
+    }.get
+    monkeypatch.setattr(MetastoreBackend, "get_connection", lambda _, conn_id, **__: found(conn_id))
+
+    command = ["nodes", "upload-logs", "etl", node, "--to", "abfs://logs", "--json", "--storage-conn"]
+    assert main([*command, "stored"]) == 0
+    assert json.loads(capsys.readouterr().out)[0]["node_id"] == node
+    assert main([*command, "absent"]) == 1
+    assert "Connection 'absent' to Azure Storage is not defined" in capsys.readouterr().err
 
 
 def test_an_upload_of_no_node_does_not_look_like_success(storage: Storage) -> None:

@@ -14,7 +14,6 @@ from airflow_provider_batchlinux.core.parameters.reader import readers_of
 from airflow_provider_batchlinux.operators._parameters import (
     MAY_HOLD_SECRETS,
     revealed,
-    warn_of_unknown_assets,
 )
 from airflow_provider_batchlinux.operators.job import BatchLinuxJobOperator
 from airflow_provider_batchlinux.operators.node_users import BatchLinuxAddNodeUsersOperator
@@ -31,7 +30,7 @@ from airflow_provider_batchlinux.specs import (
 )
 from airflow_provider_batchlinux.task_groups._parameters import PoolParameters
 from airflow_provider_batchlinux.task_groups.pool import BatchLinuxPool
-from tests.airflow_harness import captured_log, dag_serializer, run_task
+from tests.airflow_harness import dag_serializer, run_task
 from tests.operator_init import operators
 
 SECRET = "in-clear-5f1c"
@@ -369,30 +368,21 @@ def test_assets_among_the_data_of_a_mapped_task_are_its_inlets_and_outlets_once(
     assert (plain.inlets, plain.outlets) == ([day], [total])
 
 
-@pytest.mark.parametrize("form", ["asset", "spec", "dict", "part"])
-def test_an_asset_that_airflow_has_not_found_in_the_dag_file_is_warned_of(form: str) -> None:
+@pytest.mark.parametrize("form", ["asset", "spec", "dict", "expanded", "part"])
+def test_an_asset_that_a_task_gets_when_it_runs_is_reported_with_its_success(form: str) -> None:
     made, known = Asset("abfs://clean/made.csv"), Asset("abfs://clean/known.csv")
+    value = {"spec": OutputSpec(made), "dict": {"destination": made}}.get(form, made)
+    outputs = {"a.csv": value, "b.csv": OutputSpec(Asset("abfs://clean/core.dump"), upload_on="failure")}
+    cls: Any = receiving(BatchLinuxJobOperator if form == "part" else BatchLinuxTaskOperator)
+    given: dict[str, Any] = (
+        {"tasks": [TaskSpec("true", outputs=outputs)]} if form == "part" else {"outputs": outputs}
+    )
+    others = {"pool_id": "etl"} if form == "part" else COMMAND
+    with DAG("assets", schedule=None):
+        if form == "expanded":
+            work = cls.partial(task_id="work", **others, outlets=[known]).expand_kwargs([given])
+        else:
+            partial = cls.partial(task_id="work", **others, outlets=[known])
+            work = partial.expand(**{name: [value] for name, value in given.items()})
 
-    def given(asset: Asset) -> dict[str, Any]:
-        value = {"spec": OutputSpec(asset), "dict": {"destination": asset}}.get(form, asset)
-        outputs = {"a.csv": value, "b.csv": OutputSpec(made, upload_on="failure")}
-        return {"tasks": [TaskSpec("true", outputs=outputs)]} if form == "part" else {"outputs": outputs}
-
-    cls, others = (BatchLinuxJobOperator, {}) if form == "part" else (BatchLinuxTaskOperator, COMMAND)
-    with DAG("assets", schedule=None) as dag:
-        partial = cls.partial(**{"task_id": "work", "pool_id": "etl", **others}, outlets=[known])
-        partial.expand_kwargs([given(made), given(known)])
-    mapped: Any = dag.get_task("work")
-
-    def warned(asset: Asset) -> list[str]:
-        work = mapped.unmap(given(asset))
-        with captured_log() as log:
-            warn_of_unknown_assets(work)
-            work.render_template_fields({})
-            warn_of_unknown_assets(work)
-        return log
-
-    assert warned(known) == []
-    log = warned(made)
-    assert log[0] == log[1]
-    assert "outputs of this task has the Asset abfs://clean/made.csv: give it as outlets in the Dag" in log[0]
+    assert run_task(work, map_index=0).outlets == [known.uri, made.uri]
