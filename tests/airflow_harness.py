@@ -97,6 +97,13 @@ class TaskRun:
         return "\n".join([self.log, *map(repr, stored), *failure])
 
 
+_ALWAYS: Mapping[str, tuple[int, Any]] = {
+    "/connections/": (404, {"detail": {"reason": "not_found", "message": "no connection"}}),
+    "/validate-inlets-and-outlets": (200, {"inactive_assets": []}),
+}
+"""What is answered to each request of a path that contains a text."""
+
+
 @dataclass
 class ExecutionApi:
     """
@@ -138,11 +145,10 @@ class ExecutionApi:
             return httpx.Response(200, json=len(set(asked) & set(self.live_runs)))
         if "/xcoms/" in path:
             return self._answer_xcom(request, path, body)
-        if "/connections/" in path:
-            return httpx.Response(404, json={"detail": {"reason": "not_found", "message": "no connection"}})
         if "/variables/" in path:
             return self._answer_variable(request.method, path.rsplit("/", 1)[-1], body)
-        return httpx.Response(204)
+        status, answer = next((_ALWAYS[part] for part in _ALWAYS if part in path), (204, None))
+        return httpx.Response(status, json=answer) if answer else httpx.Response(status)
 
     def _answer_variable(self, method: str, key: str, body: Any) -> httpx.Response:
         if self.variables is None:

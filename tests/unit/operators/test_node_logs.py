@@ -73,7 +73,7 @@ def test_the_command_finds_the_connection_to_storage_in_the_database_of_airflow(
 def test_an_upload_of_no_node_does_not_look_like_success(storage: Storage) -> None:
     run = run_task(upload())
     assert run.state == "failed"
-    assert "no nodes in state starttaskfailed or unusable, so there is nothing to upload" in str(run.error)
+    assert "no nodes in state starttaskfailed or unusable, so there is nothing to upload" in run.message
     assert run_task(upload(allow_empty=True)).state == "success"
     assert main(["nodes", "upload-logs", "etl", "--to", "abfs://logs"]) == 1
 
