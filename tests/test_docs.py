@@ -219,7 +219,11 @@ def test_a_task_in_the_pages_is_one_to_airflow(code: str) -> None:
     with DAG("shown", schedule=None) as dag:
         exec(compile(code, "<page>", "exec"), names)
 
-    assert len(dag.task_ids) == 1
+    [made] = dag.tasks
+    # What a template or another task gives is not known here.
+    if "{{" not in code and not made.upstream_task_ids:
+        task: Any = made
+        assert task.read_request()
 
 
 CALLED = {"hook": BatchLinuxHook, "control": EmulatorControl}
