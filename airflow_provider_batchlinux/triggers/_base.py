@@ -232,10 +232,16 @@ class BatchLinuxTrigger(BaseTrigger):
         """
         if self.fired or not self.cancels_on_kill:
             return
-        kill = asyncio.ensure_future(self._cancel_if_over())
+        kill = asyncio.ensure_future(self._end_of_kill())
         _kills.add(kill)
         kill.add_done_callback(_kills.discard)
         await asyncio.shield(kill)
+
+    async def _end_of_kill(self) -> None:
+        try:
+            await self._cancel_if_over()
+        except Exception as error:  # Airflow may have cancelled the call, and would not report it
+            self.log.warning("%s: %s: %s", self.uncancelled, type(error).__name__, error)
 
     async def _cancel_if_over(self) -> None:
         task_instance: Any = getattr(self, "task_instance", None)

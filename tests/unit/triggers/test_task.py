@@ -137,6 +137,19 @@ def test_a_trigger_that_has_fired_ends_nothing(account, loop, command, airflow_s
     assert account.requests() == []
 
 
+def test_a_kill_that_cannot_be_carried_out_is_in_the_log(loop, command, airflow_says, monkeypatch):
+    airflow_says(work="failed")
+    trigger, said = trigger_of(command), list[str]()
+    monkeypatch.delenv("AIRFLOW_CONN_AZURE_BATCH_LINUX_DEFAULT")
+    monkeypatch.setattr(trigger.log, "warning", lambda text, *values: said.append(text % values))
+
+    asyncio.run(trigger.on_kill())
+
+    [line] = said
+    assert "could not be terminated and may go on: AirflowNotFoundException" in line
+    assert loop.runs()
+
+
 def test_the_command_is_ended_though_airflow_cancels_the_kill(account, loop, command, airflow_says):
     airflow_says(work="failed")
     trigger = trigger_of(command)
