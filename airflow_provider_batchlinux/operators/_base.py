@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowTaskTimeout, BaseOperator
 
-from airflow_provider_batchlinux.core.ids import id_of_task
 from airflow_provider_batchlinux.core.text import broken_into_lines
 from airflow_provider_batchlinux.exceptions import error_from_payload
 from airflow_provider_batchlinux.hooks.batch_linux import DEFAULT_CONN_ID, BatchLinuxHook
@@ -199,6 +198,9 @@ def id_stem_of(owner: Mapping[str, str], prefix: str) -> str:
     :param owner: the task instance, from :func:`marked_owner`.
     :param prefix: the connection's prefix of ids.
     """
+    # Not imported with a Dag file: it is needed when a task runs.
+    from airflow_provider_batchlinux.core.ids import id_of_task
+
     # Four characters stay free for the try's number.
     return id_of_task(owner, prefix=prefix, suffix="-t0000")[:-4]
 

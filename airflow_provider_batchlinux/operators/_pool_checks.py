@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_batchlinux.core.ssh_access import open_to_world
 from airflow_provider_batchlinux.exceptions import BatchLinuxError
 
 if TYPE_CHECKING:
@@ -26,6 +25,9 @@ def warn_of_risks(pool: PoolDefinition, settings: AccountSettings) -> None:
 
     :raises ValueError: if it is open to the whole Internet, and the connection forbids that.
     """
+    # Not imported with a Dag file: it is needed when a task runs.
+    from airflow_provider_batchlinux.core.ssh_access import open_to_world
+
     for warning in pool.warnings():
         log.warning("%s It is sent to the service as it is.", warning)
     if (risk := open_to_world(pool.to_rest())) is not None:
