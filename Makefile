@@ -29,7 +29,6 @@ $(VENV)/.ready: requirements.lock pyproject.toml airflow_provider_batchlinux/__i
 demo: $(VENV)/.ready ## Run two example Dags on the embedded service, log in over SSH, print a report
 	@$(BIN)/python -m tests.demo
 
-# Three at a time: tests also wait, for programs that they start.
 test: $(VENV)/.ready ## Run all tests on two cores
 	$(BIN)/python -m pytest -q --numprocesses 2
 

@@ -121,6 +121,8 @@ def test_a_variable_of_none_is_left_out() -> None:
 
 def starts(name: str, value: str) -> bool:
     """Tell whether Linux starts a program with a variable."""
+    if name.startswith("="):  # Python 3.13 passes it on, since Windows has such names
+        return False
     try:
         subprocess.run(["/bin/true"], env={name: value}, check=True)
     except (OSError, ValueError):
