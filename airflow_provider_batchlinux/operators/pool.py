@@ -384,7 +384,8 @@ class BatchLinuxDeletePoolOperator(BatchLinuxWaitingOperator["DeletePoolRequest"
 
     A pool that another Dag run uses is kept, with a warning that names the run: the last of the runs that
     share a pool deletes it. A run uses the pools that its tasks created or reused, until it deletes them, it
-    has ended, or the pool has expired.
+    has ended, or the pool has expired. A pool that another client created, and that tasks used as it is, is
+    kept, too.
 
     Result in XCom: ``pool_id`` and ``deleted`` (``False`` if the pool did not exist, or was kept); with
     ``reason`` if it was kept. If it was deleted, also ``dedicated_node_hours``, ``spot_node_hours`` and

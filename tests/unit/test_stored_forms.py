@@ -112,7 +112,7 @@ FORMS: dict[str, Form] = {
     "marks of a job": Form(
         JOB, own_job, UPDATE,
         before={name: value for name, value in JOB.items() if name != VERSION},
-        entries=("submission", "secrets", "settled", "read", "delete_job", "tasks"),
+        entries=("submission", "secrets", "settled", "read", "delete_job", "tasks", "counted"),
     ),
     "output that was shown": Form(
         Progress((0, 1), {"stdout": 3, "stderr": 4}).to_plain(),

@@ -87,14 +87,14 @@ async def keep_pool(
 ) -> AdoptedPool:
     """Keep a pool, record that another Dag run uses it, and request missing nodes again."""
     pool_id = request.spec.pool_id
-    if PoolMarks.of(found).fingerprint is not None:
 
-        def held(metadata: Mapping[str, str]) -> dict[str, str]:
-            return _held(PoolMarks.read(metadata), request).update(metadata)
+    def held(metadata: Mapping[str, str]) -> dict[str, str]:
+        return _held(PoolMarks.read(metadata), request).update(metadata)
 
-        after = await change_metadata(client, pool_id, held)
-        if after is not None and PoolMarks.read(after).has_more_holders:
-            log.warning(_TOO_MANY, pool_id)
+    # Also a pool that another client created: no teardown may delete it then.
+    after = await change_metadata(client, pool_id, held)
+    if after is not None and PoolMarks.read(after).has_more_holders:
+        log.warning(_TOO_MANY, pool_id)
     await _finish_abandoned_repair(client, found, request.now)
     if decision.plan.resize is None:
         return AdoptedPool(found)

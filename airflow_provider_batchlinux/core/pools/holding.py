@@ -14,7 +14,8 @@ def holding_of(marks: PoolMarks, now: datetime, has_ended: Callable[[Holder], bo
     Return why a pool must not be deleted, as the end of a sentence; ``None`` if nothing holds it.
 
     After its expiry nothing holds a pool. Before it, each Dag run does that uses it and has not ended, as
-    well as what cannot be known: marks of a later release, and runs that are not listed.
+    well as what cannot be known: marks of a later release, and runs that are not listed. A pool that another
+    client created, and Dag runs only used, is that client's.
 
     :param marks: the pool's marks, without the run that wants to delete it.
     :param has_ended: returns whether a Dag run has ended, or no longer exists.
@@ -29,6 +30,8 @@ def holding_of(marks: PoolMarks, now: datetime, has_ended: Callable[[Holder], bo
         return f"{live[0]}{others}"
     if marks.has_more_holders:
         return "not all Dag runs that use it are listed in its metadata"
+    if marks.creator is None and marks.is_shared:
+        return "another client created it"
     if marks.kept_until is not None and marks.kept_until > now:
         until = f"{marks.kept_until:%Y-%m-%d %H:%M} UTC"
         return f"it is kept until {until}"

@@ -196,13 +196,15 @@ def test_a_pool_of_an_earlier_release_is_compared_property_by_property(account: 
 
 def test_ignore_takes_the_pool_as_it_is_and_says_how_it_differs(account: BatchAccount) -> None:
     account.make_pool("etl", dedicated=1)
-    before = pool_of(account)["eTag"]
+    account.control.clear_requests()
 
     run = create(dedicated_nodes=3, if_exists="ignore")
 
     assert run.state == "success"
     assert "targetDedicatedNodes: wanted 3, found 1" in run.log
-    assert pool_of(account)["eTag"] == before
+    changes = [request for request in account.requests() if not request.startswith("GET")]
+    assert changes == ["POST /pools", "PATCH /pools/etl"], "Its metadata says that a run uses it."
+    assert pool_of(account)["targetDedicatedNodes"] == 1
 
 
 def test_another_run_that_takes_the_pool_keeps_it_at_least_as_long(account: BatchAccount) -> None:

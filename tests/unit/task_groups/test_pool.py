@@ -155,3 +155,27 @@ def test_a_run_succeeds_if_the_work_and_the_deletion_do(account, work, fault, ex
     assert {name: found[f"nodes.{name}"] for name in expected} == expected
     assert str(run.state) == ("success" if set(expected.values()) == {"success"} else "failed")
     eventually(lambda: len(account.pools()) == (0 if fault is None else 1))
+
+
+@pytest.mark.parametrize(
+    ("if_exists", "expected"),
+    [
+        ("fail", {"create": "failed", "work": "upstream_failed", "end": "upstream_failed"}),
+        ("ignore", {"create": "success", "work": "success", "end": "success"}),
+    ],
+)
+def test_a_pool_of_another_client_is_used_if_the_block_says_so_and_is_never_deleted(
+    account, if_exists, expected
+):
+    account.idle_pool()
+    with (
+        new_dag() as dag,
+        BatchLinuxPool("nodes", pool_id="etl", if_exists=if_exists, **PARTS, **PACE) as pool,
+    ):
+        command("work", pool)
+
+    run = run_dag(dag)
+
+    found = states(run)
+    assert {name: found[f"nodes.{name}"] for name in expected} == expected
+    assert account.pools() == ["etl"]
