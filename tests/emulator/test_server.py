@@ -126,7 +126,7 @@ def test_nothing_is_left_of_a_command_that_is_told_to_stop(
     task = _wait_for_pid(tmp_path)
 
     command.send_signal(number)
-    rest, complaints = command.communicate(timeout=20)
+    rest, complaints = command.communicate(timeout=60)
 
     assert (command.returncode, rest, complaints) == (0, "", "")
     wait_until_gone(task)
@@ -185,7 +185,7 @@ def test_a_taken_port_is_named(tmp_path: Path) -> None:
             capture_output=True,
             text=True,
             check=False,
-            timeout=20,
+            timeout=60,
         )
 
     assert (done.returncode, done.stdout) == (1, "")

@@ -264,4 +264,4 @@ def _scp(node: dict[str, Any], key_file: Path, source: str, target: str) -> subp
 
 
 def _run(arguments: list[str], given: str = "") -> subprocess.CompletedProcess[str]:
-    return subprocess.run(arguments, input=given, capture_output=True, text=True, timeout=20, check=False)
+    return subprocess.run(arguments, input=given, capture_output=True, text=True, timeout=60, check=False)

@@ -267,7 +267,7 @@ def test_the_command_says_how_to_get_in_over_tls(tmp_path: Path) -> None:
         ready = json.loads(process.stdout.readline().partition(" ")[2])
         requests = EmulatorControl(ready["endpoint"], ready["control_token"], ready["ca"]).requests()
         process.send_signal(signal.SIGTERM)
-        rest, complaints = process.communicate(timeout=20)
+        rest, complaints = process.communicate(timeout=60)
 
     assert (process.returncode, rest, complaints, requests) == (0, "", "", [])
     assert ready["ca"] == str(tmp_path / "tls" / "ca.pem")
