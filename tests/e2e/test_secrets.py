@@ -26,6 +26,8 @@ def test_no_secret_of_a_mapped_task_is_stored_anywhere(api: AirflowApi, airflow:
     lines = [line for line in hidden.private_key.splitlines() if "KEY" not in line]
     fragments = [hidden.password, f"'{SHORT_SECRET}'", f'"{SHORT_SECRET}"', *lines]
     found = [(where, text) for where, text in stored(airflow) if any(part in text for part in fragments)]
+    passed_on = {where for where, text in stored(airflow) if run.result("tell") in text}
     rendered = [text for where, text in stored(airflow) if where == "table rendered_task_instance_fields"]
     assert sorted({where for where, _ in found}) == []
+    assert passed_on == {"table xcom"}, "What an XCom carries is in its own row only."
     assert any("mapped_secrets" in text and "***" in text for text in rendered)

@@ -1,4 +1,4 @@
-"""Two Dag runs that overlap on one pool, under a real scheduler."""
+"""Dag runs that overlap on one pool, under a real scheduler."""
 
 from __future__ import annotations
 
@@ -31,3 +31,12 @@ def test_the_run_that_ends_first_leaves_the_pool_to_the_other_which_deletes_it(
     assert second.wait() == "success"
     assert second.result("delete_pool")["deleted"] is True
     until(lambda: "shared" not in account.pools(), "the pool to be gone", limit=60)
+
+
+def test_the_runs_of_a_backfill_share_a_pool_and_leave_none(api: AirflowApi, account: Account):
+    runs = api.backfill("backfilled", "2026-01-05T00:00:00Z", "2026-01-08T00:00:00Z", max_active_runs=2)
+
+    assert len(runs) == 4
+    assert [run.wait() for run in runs] == ["success"] * 4
+    assert any(run.result("delete_pool")["deleted"] for run in runs)
+    until(lambda: "backfilled" not in account.pools(), "the pool to be gone", limit=60)

@@ -1,4 +1,4 @@
-"""A Dag whose runs share one pool: each reuses it, works until a file is there, and tears it down."""
+"""Dags whose runs share one pool: each reuses it, works until a file is there, and tears it down."""
 
 from __future__ import annotations
 
@@ -14,15 +14,17 @@ from airflow_provider_batchlinux.operators.pool import (
 from airflow_provider_batchlinux.operators.task import BatchLinuxTaskOperator
 from airflow_provider_batchlinux.sensors.nodes import BatchLinuxNodesIdleSensor
 
-with DAG(
-    "shared_pool",
-    schedule=None,
-    params={"until": Param("/dev/null", type="string")},
-    default_args={"retries": 0, "deferrable": True},
-):
+OPTIONS: dict[str, Any] = {
+    "params": {"until": Param("/dev/null", type="string")},
+    "default_args": {"retries": 0, "deferrable": True},
+}
+
+
+def share(pool_name: str) -> None:
+    """Add the tasks of a run."""
     create = BatchLinuxCreatePoolOperator(
         task_id="create_pool",
-        pool_id="shared",
+        pool_id=pool_name,
         image="ubuntu 24.04",
         vm_size="standard_d2s_v5",
         dedicated_nodes=2,
@@ -38,3 +40,12 @@ with DAG(
     )
     delete = BatchLinuxDeletePoolOperator(task_id="delete_pool", pool_id=pool_id)
     create >> ready >> work >> delete.as_teardown(setups=create)
+
+
+with DAG("shared_pool", schedule=None, **OPTIONS):
+    share("shared")
+
+# All of its days are past, so that only a backfill runs it.
+FIRST, LAST = pendulum.datetime(2026, 1, 1), pendulum.datetime(2026, 1, 31)
+with DAG("backfilled", schedule="@daily", start_date=FIRST, end_date=LAST, catchup=False, **OPTIONS):
+    share("backfilled")
