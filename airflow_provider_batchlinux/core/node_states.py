@@ -1,4 +1,4 @@
-"""The states of nodes in groups, by which all decisions go."""
+"""The states of nodes in groups, by which decisions go."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ BROKEN_STATES = ("starttaskfailed", "unusable")
 
 AWAY_STATES = ("preempted", "leavingpool")
 """The states of nodes that have no machine, or will soon have none."""
+
+WITHOUT_MACHINE_STATES = ("preempted", "deallocated")
+"""The states of nodes that have no machine any more, so that nothing is billed for them."""
 
 RESTARTING_STATES = ("creating", "rebooting", "reimaging", "upgradingos")
 """The states in which a node starts over, so that its boot time counts from there."""

@@ -1,4 +1,4 @@
-"""Retry requests for minutes; the only place that waits between tries."""
+"""Repeat requests that failed, for minutes; nothing else repeats a request."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from airflow_provider_batchlinux.core.node_states import BROKEN_STATES
+from airflow_provider_batchlinux.core.node_states import BROKEN_STATES, WITHOUT_MACHINE_STATES
 from airflow_provider_batchlinux.core.pool_metadata import Holder, PoolMarks
 from airflow_provider_batchlinux.core.service_errors import cause_of
 from airflow_provider_batchlinux.core.snapshots import NODE_FIELDS, NodeSnapshot
@@ -77,7 +77,7 @@ def node_overview(node: Mapping[str, Any], now: datetime) -> NodeOverview:
     :param node: its REST body with :data:`NODE_OVERVIEW_FIELDS`.
     """
     seen = NodeSnapshot.from_rest(node)
-    has_machine = seen.allocated is not None and seen.state not in ("preempted", "deallocated")
+    has_machine = seen.allocated is not None and seen.state not in WITHOUT_MACHINE_STATES
     age = (now - seen.allocated).total_seconds() if seen.allocated is not None else 0.0
     return NodeOverview(
         seen,

@@ -11,7 +11,7 @@ from typing import Any
 from airflow_provider_batchlinux.core.images.catalog import SupportedImage
 from airflow_provider_batchlinux.core.images.end_of_support import ImageInUse, images_in_use
 from airflow_provider_batchlinux.core.instants import WARNED_BEFORE
-from airflow_provider_batchlinux.core.node_states import BROKEN_STATES
+from airflow_provider_batchlinux.core.node_states import BROKEN_STATES, WITHOUT_MACHINE_STATES
 from airflow_provider_batchlinux.core.pool_metadata import Holder, PoolMarks, metadata_of
 from airflow_provider_batchlinux.core.pools.summary import pool_problems
 from airflow_provider_batchlinux.core.pools.sweep import owned_pools, sweep_of
@@ -23,7 +23,6 @@ from airflow_provider_batchlinux.core.vm_sizes.prices import NodePrices
 ACTIVE_RUN_STATES = ("queued", "running")
 """The states of a Dag run that still uses its pools."""
 
-_UNBILLED_STATES = ("preempted", "deallocated")
 _UNREADABLE = "a Dag that you may not read"
 _HOUR = timedelta(hours=1)
 
@@ -372,7 +371,7 @@ def _node_hours(seen: PoolSnapshot, counts: Mapping[str, int], now: datetime) ->
     since = seen.allocation_state_since
     if seen.allocation_state != "steady" or since is None:
         return None
-    idle = sum(counts.get(state, 0) for state in _UNBILLED_STATES)
+    idle = sum(counts.get(state, 0) for state in WITHOUT_MACHINE_STATES)
     return round(max(0, seen.current - idle) * max(timedelta(), now - since) / _HOUR, 1)
 
 

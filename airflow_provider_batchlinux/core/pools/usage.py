@@ -17,6 +17,7 @@ from datetime import date, datetime, timedelta, timezone
 from typing import Any, TypeVar
 
 from airflow_provider_batchlinux.core.instants import parse_instant, rest_instant
+from airflow_provider_batchlinux.core.node_states import WITHOUT_MACHINE_STATES
 from airflow_provider_batchlinux.core.pool_metadata import (
     MARKS_VERSION,
     USAGE_KEY,
@@ -26,9 +27,6 @@ from airflow_provider_batchlinux.core.pool_metadata import (
 )
 from airflow_provider_batchlinux.core.snapshots import NodeSnapshot
 from airflow_provider_batchlinux.core.text import counted, table
-
-WITHOUT_MACHINE = frozenset({"preempted", "deallocated"})
-"""The states of nodes that have no machine any more, so that nothing is billed for them."""
 
 _HOUR = 3600
 _DAY = timedelta(days=1)
@@ -98,7 +96,7 @@ class Usage:
         seconds: Counter[tuple[bool, str]] = Counter()
         preemptions = 0
         for node in nodes:
-            has_left = node.state in WITHOUT_MACHINE
+            has_left = node.state in WITHOUT_MACHINE_STATES
             end = node.state_since if has_left else now
             since = [moment for moment in (node.allocated, node.last_boot, self.until) if moment is not None]
             if end is None or not (node.allocated or node.last_boot):
