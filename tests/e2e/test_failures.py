@@ -46,7 +46,7 @@ def test_a_failed_start_task_fails_the_sensor_at_once(failing_start_task: Run):
 
 
 def test_the_log_of_the_sensor_shows_the_end_of_the_start_tasks_output(failing_start_task: Run):
-    log = failing_start_task.log("nodes_idle")
+    log = " ".join(failing_start_task.log("nodes_idle").split())
 
     assert "start task failed with exit code 7" in log
     assert "mounting disk 3" in log

@@ -165,7 +165,7 @@ def test_a_deferred_command_ends_when_its_execution_timeout_is_over(
     assert command.run.wait() == "failed"
 
     [job] = command.said("began")
-    assert " s. Last status: Task 'main' of job" in command.run.log("work")
+    assert " s. Last status: Task 'main' of job" in " ".join(command.run.log("work").split())
     until(lambda: not command.is_running(), "the command to be ended", limit=5)
     assert command.said("finished") == []
     assert job not in account.jobs()

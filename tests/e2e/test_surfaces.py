@@ -32,7 +32,8 @@ def test_the_connection_form_has_the_fields_of_the_provider(api: AirflowApi):
 
     assert form["hook_name"] == "Azure Batch (Linux)"
     assert form["standard_fields"]["login"]["title"] == "Batch account name"
-    assert {"account_url", "auth", "client_secret", "retry_budget"} <= set(form["extra_fields"])
+    assert form["standard_fields"]["host"]["title"] == "Account URL"
+    assert {"auth", "client_secret", "retry_budget"} <= set(form["extra_fields"])
 
 
 def test_a_good_connection_is_tested_with_success(
@@ -59,4 +60,4 @@ def test_the_connection_test_names_an_address_without_a_server(api: AirflowApi, 
     answer = api.send("POST", "/api/v2/connections/test", {**connection, "extra": extra})
 
     assert answer["status"] is False
-    assert "no answer from the service" in answer["message"]
+    assert "No answer from the service" in answer["message"]
