@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import signal
 from collections.abc import Sequence
+from contextlib import suppress
 from multiprocessing.connection import Connection
 
 _PROCESSES = multiprocessing.get_context("forkserver")
@@ -40,7 +41,8 @@ class ForkedCommand:
     def end(self, number: signal.Signals = signal.SIGKILL) -> str:
         """Send a signal, wait for the end, and return what was complained about."""
         if self._process.is_alive():
-            os.kill(self.pid, number)
+            with suppress(ProcessLookupError):  # it ends by itself in this moment
+                os.kill(self.pid, number)
         self._process.join()
         with self.stdout, self._stderr:
             return self._stderr.read()
