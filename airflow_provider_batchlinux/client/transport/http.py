@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from azure.core.exceptions import ServiceResponseError
 from azure.core.pipeline.transport import AioHttpTransport
@@ -40,9 +40,9 @@ class ServiceTransport(AioHttpTransport):  # type: ignore[misc]  # azure-core lo
             request to end task ``..`` of a job would end the job.
         """
         built = request.url
-        path = urlsplit(built).path
-        if not _NO_ID.isdisjoint(unquote(path).split("/")[1:]):
-            msg = f"No id or file of Azure Batch is empty, '.' or '..': {request.method} {path}"
+        path = built.partition("?")[0].split("/", 3)[3]
+        if not _NO_ID.isdisjoint(unquote(path).split("/")):
+            msg = f"No id or file of Azure Batch is empty, '.' or '..': {request.method} /{path}"
             raise ValueError(msg)
         request.url = URL(built, encoded=True)
         try:

@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Callable, Mapping
 from email.utils import formatdate
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 import azure.batch
 from azure.core.credentials import AccessToken, AccessTokenInfo, TokenRequestOptions
@@ -92,13 +92,15 @@ class SharedKeyPolicy(AsyncHTTPPolicy[Any, Any]):
         named = {name.lower(): value for name, value in headers.items() if value}
         if method not in _WITHOUT_BODY:
             named.setdefault("content-length", "0")
-        address = urlsplit(url)
+        # Not by urlsplit, which takes a tenth of the time of a request to sign.
+        location, _, query = url.partition("?")
+        path = location.split("/", 3)[3]
         lines = [
             method,
             *(named.get(name, "") for name in _SIGNED_HEADERS),
             *(f"{name}:{named[name]}" for name in sorted(named) if name.startswith("ocp-")),
-            f"/{self._account_name}{address.path}",
-            *(f"{name}:{value}" for name, value in sorted(parse_qsl(address.query))),
+            f"/{self._account_name}/{path}",
+            *(f"{name}:{value}" for name, value in sorted(parse_qsl(query))),
         ]
         return "\n".join(lines)
 

@@ -41,7 +41,7 @@ class ForkedCommand:
     def end(self, number: signal.Signals = signal.SIGKILL) -> str:
         """Send a signal, wait for the end, and return what was complained about."""
         if self._process.is_alive():
-            with suppress(ProcessLookupError):  # it ends by itself in this moment
+            with suppress(ProcessLookupError):  # it has just ended
                 os.kill(self.pid, number)
         self._process.join()
         with self.stdout, self._stderr:
