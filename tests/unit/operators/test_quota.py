@@ -16,7 +16,14 @@ from airflow_provider_batchlinux.decorators.batch_linux import batch_linux_cmd_t
 from airflow_provider_batchlinux.exceptions import BatchQuotaError
 from airflow_provider_batchlinux.operators.pool import BatchLinuxCreatePoolOperator
 from airflow_provider_batchlinux.triggers.room import BatchLinuxRoomTrigger
-from tests.airflow_harness import TaskRun, captured_log, resume_task, run_task, run_trigger
+from tests.airflow_harness import (
+    TaskRun,
+    captured_log,
+    make_trigger,
+    resume_task,
+    run_task,
+    run_trigger,
+)
 from tests.batch_account import BatchAccount, eventually
 from tests.unit.commands import job_operator, operator
 from tests.unit.triggers.test_shared_waits import Runner, run
@@ -122,6 +129,22 @@ def test_the_log_of_the_worker_tells_what_the_deferral_for_room_told(
     # The command may be over already.
     assert submitted.state in ("deferred", "success"), submitted.error
     assert "on pool 'etl'." in submitted.log
+
+
+@KINDS
+def test_a_kill_in_the_wait_for_room_asks_nothing_of_the_service_and_a_clear_runs_the_task(
+    account: BatchAccount, fill: Any, make: Any
+) -> None:
+    free = fill(account)
+    waiting = run_task(make(deferrable=True))
+    assert waiting.deferral is not None
+    account.control.clear_requests()
+
+    asyncio.run(make_trigger(waiting.deferral).on_kill())
+
+    assert account.requests() == []
+    free()
+    assert to_end(lambda: make(deferrable=True)).state == "success"
 
 
 def run_of(run_id: Any = None) -> Any:
