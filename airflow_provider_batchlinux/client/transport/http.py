@@ -21,6 +21,12 @@ class ForeignAnswerError(ServiceResponseError):
     """Something between us and the service answered in its place, or changed its answer."""
 
 
+def path_of(url: str) -> str:
+    """Return the path of a request as it is sent, without its first slash."""
+    # urlsplit takes many times as long, and an account with large pools gets hundreds of requests a second.
+    return url.partition("?")[0].partition("://")[2].partition("/")[2]
+
+
 class ServiceTransport(AioHttpTransport):  # type: ignore[misc]  # azure-core loads its class lazily, untyped
     """
     The transport of azure-core on aiohttp, for a service behind signatures and proxies.
@@ -40,7 +46,7 @@ class ServiceTransport(AioHttpTransport):  # type: ignore[misc]  # azure-core lo
             request to end task ``..`` of a job would end the job.
         """
         built = request.url
-        path = built.partition("?")[0].split("/", 3)[3]
+        path = path_of(built)
         if not _NO_ID.isdisjoint(unquote(path).split("/")):
             msg = f"No id or file of Azure Batch is empty, '.' or '..': {request.method} /{path}"
             raise ValueError(msg)

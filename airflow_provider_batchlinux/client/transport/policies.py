@@ -16,6 +16,7 @@ from azure.core.pipeline import PipelineRequest, PipelineResponse
 from azure.core.pipeline.policies import AsyncBearerTokenCredentialPolicy, AsyncHTTPPolicy, UserAgentPolicy
 
 from airflow_provider_batchlinux.client.transport.clock import ServiceClock
+from airflow_provider_batchlinux.client.transport.http import path_of
 
 _UNAUTHORIZED = 401
 
@@ -92,15 +93,12 @@ class SharedKeyPolicy(AsyncHTTPPolicy[Any, Any]):
         named = {name.lower(): value for name, value in headers.items() if value}
         if method not in _WITHOUT_BODY:
             named.setdefault("content-length", "0")
-        # Not by urlsplit, which takes a tenth of the time of a request to sign.
-        location, _, query = url.partition("?")
-        path = location.split("/", 3)[3]
         lines = [
             method,
             *(named.get(name, "") for name in _SIGNED_HEADERS),
             *(f"{name}:{named[name]}" for name in sorted(named) if name.startswith("ocp-")),
-            f"/{self._account_name}/{path}",
-            *(f"{name}:{value}" for name, value in sorted(parse_qsl(query))),
+            f"/{self._account_name}/{path_of(url)}",
+            *(f"{name}:{value}" for name, value in sorted(parse_qsl(url.partition("?")[2]))),
         ]
         return "\n".join(lines)
 
