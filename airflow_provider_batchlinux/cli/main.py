@@ -26,10 +26,11 @@ from airflow_provider_batchlinux.cli.terminal.output import say, warnings_shown
 _DISTRIBUTION = "airflow-provider-batchlinux"
 _PROGRAM = "batchlinux"
 _EPILOG = """\
-The account is that of the Airflow connection named by --conn or BATCHLINUX_CONN. Without them,
-AZURE_BATCH_ENDPOINT names the account, AZURE_BATCH_ACCOUNT and AZURE_BATCH_ACCESS_KEY its shared key; without
-a key, Azure's default chain of credentials is used (environment, workload and managed identity, az login).
-Without any of these, the Airflow connection azure_batch_linux_default.
+The account is that of the Airflow connection named by --conn or BATCHLINUX_CONN, or else of the variable
+AIRFLOW_CONN_AZURE_BATCH_LINUX_DEFAULT. Without them, AZURE_BATCH_ENDPOINT names the account, and
+AZURE_BATCH_ACCOUNT and AZURE_BATCH_ACCESS_KEY its shared key; without a key, Azure's default chain of
+credentials is used (environment, workload and managed identity, az login). Without any of these, it is
+that of the Airflow connection azure_batch_linux_default.
 
 The exit status is 0 if everything was done, 1 if something failed or nothing was done, 2 for wrong arguments,
 and 130 after Ctrl-C."""

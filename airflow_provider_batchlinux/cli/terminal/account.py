@@ -74,7 +74,9 @@ def hook_and_settings(options: Namespace) -> tuple[BatchLinuxHook, AccountSettin
         raise ValueError(msg)
     conn_id = options.conn or os.environ.get(CONN_VARIABLE) or None
     hook = BatchLinuxHook(conn_id or DEFAULT_CONN_ID)
-    if conn_id is None and os.environ.get("AZURE_BATCH_ENDPOINT"):
+    # Who sets the variable of the connection after `. ./batch.env` means that account, in Airflow and here.
+    is_connection = conn_id or os.environ.get(f"AIRFLOW_CONN_{DEFAULT_CONN_ID.upper()}")
+    if not is_connection and os.environ.get("AZURE_BATCH_ENDPOINT"):
         settings = _settings_from(os.environ)
     else:
         name = hook.batch_linux_conn_id

@@ -345,6 +345,21 @@ def test_an_empty_variable_selects_no_connection(monkeypatch: pytest.MonkeyPatch
     assert "mine.westeurope" in settings.endpoint
 
 
+def test_the_variable_of_the_connection_precedes_those_of_the_azure_cli(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """``batch.env`` sets both; who then sets the first to a real account must not be shown the emulator."""
+    conn = (
+        '{"conn_type": "azure_batch_linux", "login": "a", "password": "a2V5", "host": "https://real.example"}'
+    )
+    monkeypatch.setenv("AZURE_BATCH_ENDPOINT", "http://127.0.0.1:1")
+    monkeypatch.setenv("AIRFLOW_CONN_AZURE_BATCH_LINUX_DEFAULT", conn)
+
+    _, settings = hook_and_settings(Namespace(conn=None))
+
+    assert settings.endpoint == "https://real.example"
+
+
 def test_a_user_who_has_only_a_number_is_named_by_it(monkeypatch: pytest.MonkeyPatch) -> None:
     def unknown() -> str:
         raise KeyError
