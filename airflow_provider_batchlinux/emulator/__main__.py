@@ -104,13 +104,13 @@ def _mount(text: str) -> tuple[str, Path]:
 _OPTIONS: Mapping[str, Mapping[str, Any]] = {
     "--port": {"type": int, "help": "TCP port on loopback; 0, the default, uses a free one"},
     "--blob-port": {"type": int, "help": "TCP port of the blob store; 0, the default, uses a free one"},
-    "--account": {"help": "account name"},
+    "--account": {"help": "account name; default: batchlinux"},
     "--key": {"help": "account key in base64; other users of the machine can see it here"},
     "--key-file": {"type": Path, "metavar": "FILE", "help": _KEY_HELP},
-    "--state": {"type": Path, "metavar": "FILE", "help": "keeps the account over restarts"},
-    "--profile": {"choices": ("instant", "realistic", "faulty"), "help": "delays and faults"},
+    "--state": {"type": Path, "metavar": "FILE", "help": "keeps the account over restarts, in this file"},
+    "--profile": {"choices": ("instant", "realistic", "faulty"), "help": "delays and faults; default: instant"},
     "--seed": {"type": int, "help": "seed of faults and delays, to repeat a run; default: random"},
-    "--jitter": {"type": float, "help": "variation of delays, from 0 to 1 (as recorded)"},
+    "--jitter": {"type": float, "help": "variation of delays, from 0 to 1 (as recorded, the default)"},
     "--fault-rate": {
         "dest": "fault_rates",
         "type": _fault_rate,
@@ -119,11 +119,12 @@ _OPTIONS: Mapping[str, Mapping[str, Any]] = {
         "help": "probability of a fault, from 0 to 1; may be repeated; NAME is one of "
         + ", ".join(asdict(FaultRates())),
     },
-    "--speed": {"type": float, "help": "factor by which all delays are divided"},
-    "--root": {"type": Path, "help": "directory for the temporary files of nodes"},
+    "--speed": {"type": float, "help": "factor by which all delays are divided; default: 1"},
+    "--root": {"type": Path, "metavar": "DIRECTORY", "help": "where the temporary files of nodes are made"},
     "--tls": {
         "type": Path,
-        "help": "directory for the certificate ca.pem; serves HTTPS and a local Entra tenant",
+        "metavar": "DIRECTORY",
+        "help": "serves HTTPS, a local Entra tenant and the management plane; the directory gets ca.pem",
     },
     "--no-shared-key": {
         "dest": "shared_key",

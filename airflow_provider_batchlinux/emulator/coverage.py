@@ -26,9 +26,10 @@ PARTLY: Mapping[str, str] = {
 """Operations that do less than those of the service, and what is missing."""
 
 NOTES: Mapping[str, str] = {
+    "list_pool_usage_metrics": "refused with `PoolUsageMetricAPIRetired`, as by the service",
     "list_supported_images": "the list of February 2026, without images whose support has ended since",
     "upload_node_logs": "the contents of the files are the emulator's own",
-    "list_node_extensions": "in the states of recordings; `create_pool` tells what is behind them",
+    "list_node_extensions": "in the states of recordings; nothing is installed",
     "get_node_extension": "as `list_node_extensions`",
 }
 """Operations that clients cannot tell from those of the service, and what is behind them."""

@@ -85,7 +85,7 @@ class BatchLinuxTrigger(BaseTrigger):
     """
     The base of the triggers of this provider.
 
-    Airflow stores the arguments in its database in plain text: names and numbers only, never a secret. If a
+    Airflow stores the arguments in its database: names and numbers only, never a secret. If a
     later release has stored others, the trigger fires with an error that says so.
 
     :param batch_linux_conn_id: the connection to the Batch account.

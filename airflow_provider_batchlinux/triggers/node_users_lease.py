@@ -34,7 +34,7 @@ class BatchLinuxNodeUsersLeaseTrigger(BatchLinuxTrigger):
     Keep a user on all nodes of a pool; fire when its lease is over and the user is gone.
 
     A lease also adds the user to nodes that join the pool later. Airflow stores the public key in its
-    database in plain text, as all arguments; a password is not among them.
+    database, as all arguments; a password is not among them.
 
     :param pool_id: the pool.
     :param username: the Linux user's name.

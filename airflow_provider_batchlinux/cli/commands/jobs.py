@@ -46,7 +46,7 @@ def add_commands(commands: Any) -> None:
     listed = add_verb(jobs, "list", _list_jobs, "list the jobs of the account", add_json)
     listed.add_argument("--pool", metavar="POOL", type=batch_id, help="only jobs of this pool")
     listed.add_argument(
-        "--state", choices=_STATES, metavar="STATE", help=f"only jobs that are {', '.join(_STATES)}"
+        "--state", choices=_STATES, metavar="STATE", help=f"only jobs in this state: {', '.join(_STATES)}"
     )
     show = add_verb(jobs, "show", _show_job, "show a job, and the states of its tasks", add_json)
     end = add_verb(jobs, "terminate", _end_job, "end a job with its running tasks; its files stay", add_yes)
@@ -66,7 +66,7 @@ def add_commands(commands: Any) -> None:
     )
     add_following(output)
     ended = add_verb(tasks, "terminate", _end_task, "end a task; its files stay", add_yes)
-    again = add_verb(tasks, "reactivate", _rerun_task, "run a task that has failed again", add_yes)
+    again = add_verb(tasks, "reactivate", _rerun_task, "run a failed task again, while its job is active", add_yes)
     for parser in (shown, output, ended, again):
         parser.add_argument("job", metavar="JOB", type=batch_id, help="the job's id")
         parser.add_argument(

@@ -38,7 +38,7 @@ def add_command(commands: Any) -> None:
         metavar="VERB", required=True
     )
     add_verb(verbs, "list", _list, "list the pools of the account", add_json)
-    show = add_verb(verbs, "show", _show, "show a pool: nodes, owner, end, users, errors", add_json)
+    show = add_verb(verbs, "show", _show, "show a pool: nodes, owner, expiry, users, errors", add_json)
     show.add_argument("pool", metavar="POOL", type=batch_id, help="the pool's id")
     delete = add_verb(verbs, "delete", _delete, "delete pools with all their nodes", add_yes)
     delete.add_argument("pools", metavar="POOL", type=batch_id, nargs="+", help="the pool's id")

@@ -30,7 +30,7 @@ def add_command(commands: Any) -> None:
         " machine, without disks, addresses, traffic and discounts. No credential is sent to the list."
         " The page Batch pools shows the prices in the file that [batch_linux] ui_prices_file names.",
     )
-    parser.add_argument("vm_size", nargs="+", help="such as standard_d2s_v5")
+    parser.add_argument("vm_size", metavar="VM_SIZE", nargs="+", help="such as standard_d2s_v5")
     parser.add_argument("--region", help="such as westeurope; default: the region in the account's URL")
     parser.add_argument("--currency", default="USD", help="such as EUR; default: USD")
     parser.add_argument("--price-list", metavar="URL", help="a mirror of Azure's price list")

@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 
 _HEADER = ("WHAT", "NAME", "POOL", "NODES", "WHY")
 _DESCRIPTION = """\
-List what has expired on the account: pools whose expires_in is over, jobs on these, and users whose time is
-over or that nodes owe. With --delete, remove it. Only what an Airflow with one of the given ids has created
-is considered. Whether the Dag run of a pool without an expiry has ended is known to Airflow alone: such pools
-and their jobs are left to BatchLinuxSweepPoolsOperator."""
+List what has expired on the account: pools whose expires_in is over, their jobs, users whose time is over,
+and users whose removal a node could not be asked for. With --delete, remove it. Only what an Airflow with one
+of the given ids has created is considered. Whether the Dag run of a pool without an expiry has ended is known
+to Airflow alone: such pools and their jobs are left to BatchLinuxSweepPoolsOperator."""
 
 
 def add_command(commands: Any) -> None:
@@ -44,7 +44,7 @@ def add_command(commands: Any) -> None:
     )  # fmt: skip
     parser.add_argument("--delete", action="store_true", help="delete it; default: only list it")
     parser.add_argument(
-        "--idle-after", metavar="HOURS", type=float, help="also list pools that are idle so long"
+        "--idle-after", metavar="HOURS", type=float, help="also list pools that have been idle for this time"
     )
 
 

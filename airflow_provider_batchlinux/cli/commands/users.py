@@ -43,14 +43,14 @@ def add_command(commands: Any) -> None:
     verbs = commands.add_parser("users", help="list, add, revoke and audit users of nodes").add_subparsers(
         metavar="VERB", required=True
     )
-    listed = add_verb(verbs, "list", _list, "list the users that the ledgers of pools have", add_json)
+    listed = add_verb(verbs, "list", _list, "list the users that are recorded in the metadata of pools", add_json)
     audit = add_verb(
-        verbs, "audit", _audit, "list overdue users and pools whose SSH is open to all; revoke those users",
+        verbs, "audit", _audit, "list overdue users, and pools whose SSH is open to all",
         add_json, add_yes,
     )  # fmt: skip
-    audit.add_argument("--revoke", action="store_true", help="remove the overdue users from the nodes")
+    audit.add_argument("--revoke", action="store_true", help="also remove the overdue users from their nodes")
     for parser in (listed, audit):
-        parser.add_argument("pools", metavar="POOL", type=batch_id, nargs="*", help="only users of this pool")
+        parser.add_argument("pools", metavar="POOL", type=batch_id, nargs="*", help="only this pool")
     add = add_verb(verbs, "add", _add, "add a user with an SSH key to nodes", add_json)
     revoke = add_verb(verbs, "revoke", _revoke, "remove a user from all nodes of a pool", add_json, add_yes)
     for parser in (add, revoke):

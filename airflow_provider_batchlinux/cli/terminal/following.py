@@ -70,7 +70,7 @@ def add_following(parser: ArgumentParser) -> None:
     parser.add_argument("-f", "--follow", action="store_true", help="go on until there is no more")
     parser.add_argument(
         "--last", metavar="BYTES", type=at_least(1), default=_LAST,
-        help=f"begin with the last bytes (default: {_LAST})",
+        help=f"begin this many bytes before the end (default: {_LAST})",
     )  # fmt: skip
     parser.add_argument(
         "--raw", action="store_true",

@@ -33,7 +33,7 @@ def add_waiting(parser: ArgumentParser, limit: float) -> None:
         metavar="SECONDS",
         type=float,
         default=limit,
-        help=f"wait at most so long (default: {limit:g})",
+        help=f"the longest wait (default: {limit:g})",
     )
 
 
