@@ -1,7 +1,8 @@
 """
 Once a day, remove what is no longer used, and report images that are about to reach end of support.
 
-Pools and jobs are removed when the Dag runs that made them have ended, and users of nodes after their time.
+A pool is removed after its expiry, or without one when the Dag runs that use it have ended. Jobs are removed
+when their Dag run has ended, and users of nodes after their time.
 
 The sweep is a dry run unless the Dag's parameter `delete` is true. Use the same connection as the Dags that
 create the pools, and set up an alert for failures of this Dag.
@@ -23,7 +24,7 @@ with DAG(
     params={
         "delete": Param(False, type="boolean", description="Remove what is unused; otherwise only report it.")
     },
-    tags=["azure", "batch", "example"],
+    tags=["batchlinux", "example"],
     doc_md=__doc__,
 ) as dag:
     # [START maintenance]

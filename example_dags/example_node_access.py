@@ -29,7 +29,7 @@ with DAG(
             2, type="number", exclusiveMinimum=0, maximum=12, description="Duration of the access."
         ),
     },
-    tags=["azure", "batch", "example"],
+    tags=["batchlinux", "example"],
     doc_md=__doc__,
 ) as dag:
     # [START lease]

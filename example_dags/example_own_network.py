@@ -1,9 +1,10 @@
 """
 Run a packaged program on nodes in a virtual network of your own, made from an image of your own.
 
-The nodes have no public IP address. The pool installs the application package `tools`; one command also
-uses version 2 of it. Needs a connection with an Entra identity, and three Airflow Variables with ARM ids:
-`batch_subnet_id`, `batch_image_id` (a managed image, or a version in a Compute Gallery) and
+The nodes have no public IP address, so the network needs another way to Batch: a private endpoint
+`nodeManagement` of the account, or a NAT gateway. The pool installs the application package `tools`; one
+command also uses version 2 of it. Needs a connection with an Entra identity, and three Airflow Variables with
+ARM ids: `batch_subnet_id`, `batch_image_id` (a managed image, or a version in a Compute Gallery) and
 `batch_tools_id` (an application of the Batch account whose packages `1` and `2` have a program `bin/report`).
 Runs unchanged on the embedded Batch service with `--tls` and on a real account.
 """

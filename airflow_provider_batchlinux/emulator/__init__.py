@@ -15,8 +15,8 @@ Differences from Azure Batch:
 - Nothing is mounted, no VM extension is installed, and networks and images are only declared.
 
 Where neither documentation nor recordings tell what Azure Batch does, the code says "assumed". The most
-important assumptions are the codes for a node in the wrong state, and the answer to a request for remote login
-settings without SSH.
+important assumptions are the codes for a node in the wrong state, and the answer to a request for the remote
+login settings of a node without SSH.
 
 The names of this package are imported when they are first used: the service needs the extra ``emulator``, and
 about a second to import.

@@ -108,7 +108,10 @@ _OPTIONS: Mapping[str, Mapping[str, Any]] = {
     "--key": {"help": "account key in base64; other users of the machine can see it here"},
     "--key-file": {"type": Path, "metavar": "FILE", "help": _KEY_HELP},
     "--state": {"type": Path, "metavar": "FILE", "help": "keeps the account over restarts, in this file"},
-    "--profile": {"choices": ("instant", "realistic", "faulty"), "help": "delays and faults; default: instant"},
+    "--profile": {
+        "choices": ("instant", "realistic", "faulty"),
+        "help": "delays and faults; default: instant",
+    },
     "--seed": {"type": int, "help": "seed of faults and delays, to repeat a run; default: random"},
     "--jitter": {"type": float, "help": "variation of delays, from 0 to 1 (as recorded, the default)"},
     "--fault-rate": {

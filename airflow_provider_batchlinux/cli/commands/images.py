@@ -23,7 +23,9 @@ def add_command(commands: Any) -> None:
         description="List the Linux images that the service supports. With NAME, list only those that match;"
         " the one that a pool would use is the first, marked with '*'.",
     )
-    parser.add_argument("name", metavar="NAME", nargs="?", help="such as 'ubuntu 24.04' or 'publisher:offer:sku'")
+    parser.add_argument(
+        "name", metavar="NAME", nargs="?", help="such as 'ubuntu 24.04' or 'publisher:offer:sku'"
+    )
     parser.add_argument(
         "--all", action="store_true", help="include unverified images, and those past their end of support"
     )

@@ -66,7 +66,9 @@ def add_commands(commands: Any) -> None:
     )
     add_following(output)
     ended = add_verb(tasks, "terminate", _end_task, "end a task; its files stay", add_yes)
-    again = add_verb(tasks, "reactivate", _rerun_task, "run a failed task again, while its job is active", add_yes)
+    again = add_verb(
+        tasks, "reactivate", _rerun_task, "run a failed task again, while its job is active", add_yes
+    )
     for parser in (shown, output, ended, again):
         parser.add_argument("job", metavar="JOB", type=batch_id, help="the job's id")
         parser.add_argument(

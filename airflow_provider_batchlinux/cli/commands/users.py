@@ -43,7 +43,9 @@ def add_command(commands: Any) -> None:
     verbs = commands.add_parser("users", help="list, add, revoke and audit users of nodes").add_subparsers(
         metavar="VERB", required=True
     )
-    listed = add_verb(verbs, "list", _list, "list the users that are recorded in the metadata of pools", add_json)
+    listed = add_verb(
+        verbs, "list", _list, "list the users that are recorded in the metadata of pools", add_json
+    )
     audit = add_verb(
         verbs, "audit", _audit, "list overdue users, and pools whose SSH is open to all",
         add_json, add_yes,
