@@ -55,9 +55,6 @@ T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
-KILL_LIMIT = 4.0
-"""Seconds that a killed task may take on a worker: Airflow ends its process five seconds after the signal."""
-
 _ACTIVE_RUN_STATES = ["queued", "running"]
 
 _GRACE = 60.0

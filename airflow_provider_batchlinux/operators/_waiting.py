@@ -22,7 +22,6 @@ from airflow_provider_batchlinux.links._base import BatchLinuxLink, persist_link
 from airflow_provider_batchlinux.links.pool_page import BatchLinuxPoolPageLink
 from airflow_provider_batchlinux.links.portal import BatchLinuxPoolLink
 from airflow_provider_batchlinux.operators._base import (
-    KILL_LIMIT,
     TRIGGER_LOST,
     BatchLinuxBaseOperator,
     defer_to,
@@ -177,7 +176,7 @@ class BatchLinuxWaitingOperator(BatchLinuxPoolOperator[W]):
             # Otherwise a create may have no answer, and be carried out later.
             trigger.is_listed = isinstance(error, ValueError)
             if is_last_try(context):
-                await trigger.try_to_cancel(client, KILL_LIMIT)
+                await trigger.try_to_cancel(client)
             raise
 
     @abstractmethod
@@ -309,7 +308,7 @@ class BatchLinuxWaitingOperator(BatchLinuxPoolOperator[W]):
         :param trigger: what was waited on; ``None`` if there was nothing to cancel.
         """
         if trigger is not None and trigger.cancels_on_kill:
-            await trigger.try_to_cancel(client, KILL_LIMIT)
+            await trigger.try_to_cancel(client)
 
     def prepare(self) -> None:
         """Do what each run of the task begins with."""
@@ -408,7 +407,7 @@ class BatchLinuxWaitingOperator(BatchLinuxPoolOperator[W]):
         if trigger is not None and trigger.cancels_on_kill:
             if isinstance(trigger, BatchLinuxSubmittedTrigger):
                 trigger.is_killed = True
-            self.hook.run(lambda client: trigger.try_to_cancel(client, KILL_LIMIT), settings=self.account)
+            self.hook.run(trigger.try_to_cancel, settings=self.account)
 
     def _complete(self, context: Context, begin: Callable[[BatchLinuxClient], Awaitable[Step]]) -> Result:
         async def work(client: BatchLinuxClient) -> Step:
@@ -451,7 +450,7 @@ class BatchLinuxWaitingOperator(BatchLinuxPoolOperator[W]):
             if isinstance(error, WaitTimeoutError):
                 require_execution_time(self, trigger.limited_by, error.status)
             if self.cancels_after(error, context):
-                await trigger.try_to_cancel(client, KILL_LIMIT)
+                await trigger.try_to_cancel(client)
             if isinstance(error, WaitTimeoutError):
                 late = WaitTimeoutError.after(self.limit(), error.status)
                 return await self.timed_out(client, context, trigger, late)

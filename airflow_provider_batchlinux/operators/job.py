@@ -13,7 +13,6 @@ from airflow.providers.common.compat.sdk import AirflowSkipException, AirflowTas
 
 from airflow_provider_batchlinux._metrics import report_commands
 from airflow_provider_batchlinux.core.instants import Duration
-from airflow_provider_batchlinux.core.tasks.cleanup import DeleteJob
 from airflow_provider_batchlinux.core.text import counted
 from airflow_provider_batchlinux.exceptions import (
     BatchQuotaError,
@@ -26,7 +25,6 @@ from airflow_provider_batchlinux.hooks._storage_connection import DEFAULT_STORAG
 from airflow_provider_batchlinux.links.pool_page import BatchLinuxPoolPageLink
 from airflow_provider_batchlinux.links.portal import BatchLinuxJobLink, BatchLinuxNodeLink, BatchLinuxPoolLink
 from airflow_provider_batchlinux.operators._base import (
-    KILL_LIMIT,
     id_stem_of,
     is_last_try,
     item_of,
@@ -53,7 +51,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
     from airflow_provider_batchlinux.client.tasks.records import CommandList, JobsOfTries
-    from airflow_provider_batchlinux.core.tasks.job import Tries
+    from airflow_provider_batchlinux.core.tasks.job import DeleteJob, Tries
     from airflow_provider_batchlinux.core.tasks.records import TaskRecord
     from airflow_provider_batchlinux.core.tasks.requests import JobRequest, OnTaskFailure
     from airflow_provider_batchlinux.core.tasks.spec.job import JobSpec
@@ -354,7 +352,7 @@ class BatchLinuxJobOperator(LineageMixin, BatchLinuxWaitingOperator["JobRequest"
         if self._is_told:
             return ""
         if isinstance(error, AirflowTaskTimeout):
-            await trigger.try_to_cancel(client, KILL_LIMIT)  # Airflow calls on_kill() later
+            await trigger.try_to_cancel(client)  # Airflow calls on_kill() later
         submitted = trigger.submitted if isinstance(trigger, BatchLinuxJobTrigger) else None
         jobs = await jobs_of_tries(client, self._tries(context))
         if not jobs.bodies and submitted is None:
@@ -401,7 +399,7 @@ class BatchLinuxJobOperator(LineageMixin, BatchLinuxWaitingOperator["JobRequest"
 
     async def _job(self, client: BatchLinuxClient, tasks: Mapping[str, TaskSpec]) -> JobSpec:
         """Return the job to submit, after what only the worker and the pool can tell about it was checked."""
-        from airflow_provider_batchlinux.client.tasks.requirements import require_engine
+        from airflow_provider_batchlinux.client.tasks.jobs import require_engine
         from airflow_provider_batchlinux.core.tasks.spec.job import JobSpec
 
         request = self.request

@@ -13,7 +13,6 @@ from airflow_provider_batchlinux.exceptions import BatchLinuxError, BatchQuotaEr
 from airflow_provider_batchlinux.hooks._storage_connection import storage_access
 from airflow_provider_batchlinux.links._base import persist_links
 from airflow_provider_batchlinux.operators._base import (
-    KILL_LIMIT,
     failed_tasks,
     is_last_try,
     marked_owner,
@@ -31,6 +30,7 @@ from airflow_provider_batchlinux.operators._waiting import (
     BatchLinuxWaitingOperator,
     Step,
 )
+from airflow_provider_batchlinux.triggers._base import KILL_LIMIT
 from airflow_provider_batchlinux.triggers.pool import BatchLinuxPoolGoneTrigger, BatchLinuxPoolSteadyTrigger
 
 if TYPE_CHECKING:

@@ -13,7 +13,6 @@ from airflow.providers.common.compat.sdk import AirflowSkipException
 
 from airflow_provider_batchlinux._metrics import report_commands
 from airflow_provider_batchlinux.core.instants import Duration
-from airflow_provider_batchlinux.core.tasks.cleanup import DeleteJob
 from airflow_provider_batchlinux.exceptions import BatchQuotaError, TaskFailedError, WaitTimeoutError
 from airflow_provider_batchlinux.hooks._lineage import LineageMixin
 from airflow_provider_batchlinux.hooks._storage_connection import (
@@ -45,6 +44,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
+    from airflow_provider_batchlinux.core.tasks.job import DeleteJob
     from airflow_provider_batchlinux.core.tasks.requests import TaskRequest
     from airflow_provider_batchlinux.core.tasks.spec.job import JobSpec
     from airflow_provider_batchlinux.core.tasks.spec.task import TaskSpec
@@ -340,7 +340,7 @@ class BatchLinuxTaskOperator(LineageMixin, BatchLinuxWaitingOperator["TaskReques
 
     async def _job(self, client: BatchLinuxClient) -> JobSpec:
         """Return the job to submit, after what only the worker and the pool can tell about it was checked."""
-        from airflow_provider_batchlinux.client.tasks.requirements import require_engine
+        from airflow_provider_batchlinux.client.tasks.jobs import require_engine
         from airflow_provider_batchlinux.core.tasks.spec.files import pack_files
         from airflow_provider_batchlinux.core.tasks.spec.job import Command, JobSpec
         from airflow_provider_batchlinux.core.tasks.task import TASK_ID

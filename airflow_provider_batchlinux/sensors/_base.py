@@ -27,7 +27,6 @@ from airflow_provider_batchlinux.links._base import persist_links
 from airflow_provider_batchlinux.links.pool_page import BatchLinuxPoolPageLink
 from airflow_provider_batchlinux.links.portal import BatchLinuxPoolLink
 from airflow_provider_batchlinux.operators._base import (
-    KILL_LIMIT,
     TRIGGER_LOST,
     PlainFailures,
     defer_to,
@@ -185,7 +184,7 @@ class BatchLinuxSensor(PlainFailures, ParametersMixin[S], BaseSensorOperator):
         """Cancel on this worker what the trigger would cancel on the triggerer."""
         if self._cancelled_by_kill is not None:
             trigger, account = self._cancelled_by_kill
-            self.hook.run(lambda client: trigger.try_to_cancel(client, KILL_LIMIT), settings=account)
+            self.hook.run(trigger.try_to_cancel, settings=account)
 
     def run(self, work: Callable[[BatchLinuxClient], Awaitable[T]]) -> T:
         """Run a coroutine function with the client of this run."""

@@ -57,8 +57,11 @@ LONGEST_FIRST_WAIT = 5.0
 _GRACE = 60.0
 """Seconds after the deadline until Airflow times the deferral out, at least."""
 
-_KILL_LIMIT = 10.0
-"""Seconds that a cancellation may take on a triggerer."""
+KILL_LIMIT = 4.0
+"""Seconds that a cancellation may take on a worker: Airflow ends its process 5 s after the signal."""
+
+_TRIGGERER_KILL_LIMIT = 10.0
+"""The same on a triggerer, which goes on after a kill: there, a slow service may take longer."""
 
 _OVER = frozenset({"failed", "removed", "skipped", "success", "upstream_failed", "gone"})
 """Any other state counts as alive, also one that a later Airflow adds: a cancellation cannot be reverted."""
@@ -160,11 +163,11 @@ class BatchLinuxTrigger(BaseTrigger):
     async def cancel(self, client: BatchLinuxClient) -> None:
         """End what the task has started, because the task itself was ended, and log it."""
 
-    async def try_to_cancel(self, client: BatchLinuxClient, limit: float) -> None:
+    async def try_to_cancel(self, client: BatchLinuxClient, limit: float = KILL_LIMIT) -> None:
         """
         Cancel, and log a warning if that fails.
 
-        :param limit: seconds that it may take: Airflow ends the process of a killed task soon.
+        :param limit: seconds that it may take; the default is that of a worker.
         """
         try:
             await asyncio.wait_for(self.cancel(client), limit)
@@ -253,8 +256,9 @@ class BatchLinuxTrigger(BaseTrigger):
             self.marked_success = state == "success"
 
         # With a client of its own: the one of run() may be closed by now.
-        async with BatchLinuxHook(self.batch_linux_conn_id, retry_budget=_KILL_LIMIT).client() as client:
-            await self.try_to_cancel(client, _KILL_LIMIT)
+        hook = BatchLinuxHook(self.batch_linux_conn_id, retry_budget=_TRIGGERER_KILL_LIMIT)
+        async with hook.client() as client:
+            await self.try_to_cancel(client, _TRIGGERER_KILL_LIMIT)
 
     async def _outcome(self) -> WaitEvent:
         from airflow_provider_batchlinux.core.events import WaitEvent

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from airflow_provider_batchlinux.client.tasks.output import OutputFollower
     from airflow_provider_batchlinux.client.tasks.tasks import TaskWait
     from airflow_provider_batchlinux.client.waits.shared_account import SharedAccount
-    from airflow_provider_batchlinux.core.tasks.cleanup import DeleteJob
+    from airflow_provider_batchlinux.core.tasks.job import DeleteJob
     from airflow_provider_batchlinux.triggers._base import SubmittedArguments
 
 __all__ = ["BatchLinuxTaskTrigger"]

@@ -8,15 +8,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_batchlinux.cli.terminal.account import add_verb, on_account
-from airflow_provider_batchlinux.cli.terminal.following import NodeFile, add_following, print_files, streams
+from airflow_provider_batchlinux.cli.terminal.following import add_following, files_of, print_files
 from airflow_provider_batchlinux.cli.terminal.output import (
     NothingDoneError,
     add_json,
     add_yes,
     age,
     batch_id,
-    print_facts,
-    print_json,
+    print_item,
     print_list,
     require_consent,
     say,
@@ -123,13 +122,13 @@ def _show_job(options: Namespace) -> int:
         return {**job_summary(body), "tasks": states}
 
     job = on_account(options, work)
-    if options.json:
-        print_json(job)
-        return 0
-    owner = ", ".join(f"{name} {value!r}" for name, value in job.pop("owner").items())
-    tasks = ", ".join(f"{number} {state}" for state, number in job.pop("tasks").items())
-    print_facts({**_spaced(job), "created by": owner or "not by this provider", "tasks": tasks})
-    return 0
+    owner = ", ".join(f"{name} {value!r}" for name, value in job["owner"].items())
+    facts = {
+        **{name: value for name, value in _spaced(job).items() if name not in ("owner", "tasks")},
+        "created by": owner or "not by this provider",
+        "tasks": ", ".join(f"{number} {state}" for state, number in job["tasks"].items()),
+    }
+    return print_item(options, job, facts)
 
 
 def _end_job(options: Namespace) -> int:
@@ -170,32 +169,22 @@ def _list_tasks(options: Namespace) -> int:
 
 def _show_task(options: Namespace) -> int:
     task = on_account(options, lambda client: _task(client, options))
-    if options.json:
-        print_json(task)
-    else:
-        print_facts(_spaced(task))
-    return 0
+    return print_item(options, task, _spaced(task))
 
 
 def _output(options: Namespace) -> int:
     """Print the output; the status is 1 if a task that is followed has failed."""
-    paths = {f"{name}.txt": stream for name, stream in streams().items()}
-    if options.file is not None:
-        paths = {options.file: streams()["stdout"]}
     found: dict[str, Any] = {}
 
     async def work(client: BatchLinuxClient) -> int:
         from airflow_provider_batchlinux.client.api.files import task_file_part, task_file_tail
 
-        files = [
-            NodeFile(
-                path,
-                partial(task_file_tail, client, options.job, options.task, path),
-                partial(task_file_part, client, options.job, options.task, path),
-                stream,
-            )
-            for path, stream in paths.items()
-        ]
+        files = files_of(
+            options,
+            "",
+            partial(task_file_tail, client, options.job, options.task),
+            partial(task_file_part, client, options.job, options.task),
+        )
 
         async def is_over() -> bool:
             found.update(await _task(client, options))

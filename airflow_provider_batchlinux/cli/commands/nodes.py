@@ -12,7 +12,7 @@ from airflow_provider_batchlinux.cli.terminal.account import (
     on_account,
     storage_of_connections,
 )
-from airflow_provider_batchlinux.cli.terminal.following import NodeFile, add_following, print_files, streams
+from airflow_provider_batchlinux.cli.terminal.following import add_following, files_of, print_files
 from airflow_provider_batchlinux.cli.terminal.output import (
     NothingDoneError,
     add_json,
@@ -20,7 +20,7 @@ from airflow_provider_batchlinux.cli.terminal.output import (
     age,
     batch_id,
     duration,
-    print_facts,
+    print_item,
     print_json,
     print_list,
     print_table,
@@ -124,9 +124,6 @@ def _list(options: Namespace) -> int:
 def _show(options: Namespace) -> int:
     body = on_account(options, lambda client: _node(client, options))
     node = {**node_summary(NodeSnapshot.from_rest(body)), "recent_tasks": tasks_on(body)}
-    if options.json:
-        print_json(node)
-        return 0
     start = node["start_task"]
     facts = {
         **{name.replace("_", " "): value for name, value in node.items()},
@@ -136,15 +133,10 @@ def _show(options: Namespace) -> int:
             for task in node["recent_tasks"]
         ],
     }
-    print_facts(facts)
-    return 0
+    return print_item(options, node, facts)
 
 
 def _log(options: Namespace) -> int:
-    paths = {f"startup/{name}.txt": stream for name, stream in streams().items()}
-    if options.file is not None:
-        paths = {options.file: streams()["stdout"]}
-
     async def work(client: BatchLinuxClient) -> tuple[int, int | None]:
         from airflow_provider_batchlinux.client.api.files import node_file_part, node_file_tail
 
@@ -154,15 +146,12 @@ def _log(options: Namespace) -> int:
                 f"Node {options.node!r} has no start task, so there is no output. --file prints another file."
             )
             raise ValueError(msg)
-        files = [
-            NodeFile(
-                path,
-                partial(node_file_tail, client, options.pool, options.node, path),
-                partial(node_file_part, client, options.pool, options.node, path),
-                stream,
-            )
-            for path, stream in paths.items()
-        ]
+        files = files_of(
+            options,
+            "startup/",
+            partial(node_file_tail, client, options.pool, options.node),
+            partial(node_file_part, client, options.pool, options.node),
+        )
 
         async def is_over() -> bool:
             node = NodeSnapshot.from_rest(await _node(client, options))

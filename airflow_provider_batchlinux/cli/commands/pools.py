@@ -13,8 +13,7 @@ from airflow_provider_batchlinux.cli.terminal.output import (
     add_yes,
     age,
     batch_id,
-    print_facts,
-    print_json,
+    print_item,
     print_list,
     require_consent,
     say,
@@ -72,11 +71,7 @@ def _show(options: Namespace) -> int:
         return pool_summary(body, await client.node_counts(options.pool))
 
     pool = on_account(options, work)
-    if options.json:
-        print_json(pool)
-    else:
-        print_facts(_facts(pool))
-    return 0
+    return print_item(options, pool, _facts(pool))
 
 
 def _delete(options: Namespace) -> int:

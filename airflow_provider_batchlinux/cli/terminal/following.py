@@ -8,6 +8,7 @@ import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, TextIO
 
 from airflow_provider_batchlinux.cli.terminal.output import at_least, say
@@ -119,6 +120,21 @@ async def _print_new(options: Namespace, file: NodeFile) -> None:
         file.at += len(content)
 
 
-def streams() -> dict[str, TextIO]:
-    """Return where each stream of a command is printed."""
-    return {"stdout": sys.stdout, "stderr": sys.stderr}
+def files_of(
+    options: Namespace,
+    folder: str,
+    end: Callable[[str, int], Awaitable[FileEnd]],
+    part: Callable[[str, int, int], Awaitable[bytes]],
+) -> list[NodeFile]:
+    """
+    Return the file that ``--file`` names; without it, the output of a command.
+
+    :param folder: where the command writes its output, with a slash at the end.
+    :param end: returns the last bytes of a file, at most the given number.
+    :param part: returns the bytes of a file after a first number of them, at most the given number.
+    """
+    if options.file is not None:
+        found = {options.file: sys.stdout}
+    else:
+        found = {f"{folder}stdout.txt": sys.stdout, f"{folder}stderr.txt": sys.stderr}
+    return [NodeFile(path, partial(end, path), partial(part, path), to) for path, to in found.items()]

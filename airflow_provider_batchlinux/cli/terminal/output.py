@@ -79,6 +79,20 @@ def print_list(
     return 0
 
 
+def print_item(options: argparse.Namespace, item: object, facts: Mapping[str, object]) -> int:
+    """
+    Print what a command shows, as JSON or line by line, and return the status 0.
+
+    :param item: the item as plain values.
+    :param facts: its names and values for people.
+    """
+    if options.json:
+        print_json(item)
+    else:
+        print_facts(facts)
+    return 0
+
+
 def print_facts(facts: Mapping[str, object]) -> None:
     """Print names and values, one a line; values of several lines are indented."""
     width = max(map(len, facts), default=0)

@@ -44,7 +44,9 @@ from airflow_provider_batchlinux.exceptions import (
 
 log = logging.getLogger(__name__)
 
-_MAX_CONCURRENCY = 8
+_SHOWN = 8
+"""Nodes that are removed together, whose causes the log has at most."""
+
 _LOG_PERIOD = timedelta(hours=6)
 """How far back the saved node logs reach."""
 
@@ -143,13 +145,13 @@ class PoolRepair:
             what = f"reboot node {node.node_id!r}"
             await self._attempt(what, self.client.reboot_node(self.pool_id, node.node_id))
 
-        await fan_out(nodes, reboot, max_concurrency=_MAX_CONCURRENCY)
+        await fan_out(nodes, reboot)
 
     async def _remove(self, nodes: Sequence[NodeSnapshot], now: datetime) -> None:
         if not nodes:
             return
         ids = [node.node_id for node in nodes]
-        for node in nodes[:_MAX_CONCURRENCY]:
+        for node in nodes[:_SHOWN]:
             log.warning("Pool %r: removing %s", self.pool_id, cause_of(node))
         await self._save_logs(ids, now)
         body = {"nodeList": ids, "nodeDeallocationOption": "requeue"}
@@ -165,7 +167,7 @@ class PoolRepair:
             upload = self.client.upload_node_logs(self.pool_id, node_id, body)
             await self._attempt(f"save the logs of node {node_id!r}", upload)
 
-        await fan_out(node_ids, save, max_concurrency=_MAX_CONCURRENCY)
+        await fan_out(node_ids, save)
 
     async def _resize(self, targets: tuple[int, int]) -> bool:
         dedicated, spot = targets

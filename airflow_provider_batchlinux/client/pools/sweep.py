@@ -13,8 +13,6 @@ from airflow_provider_batchlinux.exceptions import BatchRequestError
 
 log = logging.getLogger(__name__)
 
-_MAX_CONCURRENCY = 8
-
 
 async def delete_swept(client: BatchLinuxClient, sweeps: Sequence[Sweep]) -> list[BatchRequestError | None]:
     """
@@ -33,7 +31,7 @@ async def delete_swept(client: BatchLinuxClient, sweeps: Sequence[Sweep]) -> lis
         log.info("Pool %r is being deleted: %s.", sweep.pool.pool_id, sweep.reason)
         return None
 
-    return await fan_out(sweeps, delete, max_concurrency=_MAX_CONCURRENCY)
+    return await fan_out(sweeps, delete)
 
 
 async def idle_pools(
@@ -55,5 +53,5 @@ async def idle_pools(
             return False
         return are_idle(nodes, since)
 
-    found = await fan_out(pools, is_idle, max_concurrency=_MAX_CONCURRENCY)
+    found = await fan_out(pools, is_idle)
     return [pool for pool, idle in zip(pools, found, strict=True) if idle]

@@ -19,8 +19,6 @@ from airflow_provider_batchlinux.exceptions import BatchLinuxError
 
 log = logging.getLogger(__name__)
 
-_MAX_CONCURRENCY = 8
-
 
 class Look(NamedTuple):
     """The nodes of a pool at an instant, or since, by the service's clock."""
@@ -62,7 +60,7 @@ async def usages_now(client: BatchLinuxClient, pools: Sequence[OwnedPool]) -> li
         look = await _look_or_warn(client, pool.pool_id) if pool.nodes else None
         return pool if look is None else replace(pool, usage=pool.usage.seen(*look), seen=tuple(look.nodes))
 
-    return await fan_out(pools, updated, max_concurrency=_MAX_CONCURRENCY)
+    return await fan_out(pools, updated)
 
 
 async def record_usages(client: BatchLinuxClient, pools: Sequence[OwnedPool]) -> None:
@@ -76,7 +74,7 @@ async def record_usages(client: BatchLinuxClient, pools: Sequence[OwnedPool]) ->
             )
 
     used = [pool for pool in pools if pool.nodes]
-    await fan_out(used, record, max_concurrency=_MAX_CONCURRENCY)
+    await fan_out(used, record)
 
 
 async def record_usage(client: BatchLinuxClient, pool_id: str, look: Look | None = None) -> PoolUsage | None:

@@ -14,7 +14,6 @@ from airflow_provider_batchlinux.client.api.calls import Body
 from airflow_provider_batchlinux.client.api.files import node_file_tail
 from airflow_provider_batchlinux.client.tasks.obstacles import LOOK_EVERY, PoolObstacle
 from airflow_provider_batchlinux.client.tasks.results import output_end
-from airflow_provider_batchlinux.core.tasks.exit_codes import ending_of
 from airflow_provider_batchlinux.core.tasks.job import (
     ENDING_JOB_STATES,
     job_state,
@@ -25,7 +24,7 @@ from airflow_provider_batchlinux.core.tasks.plan import blocked_tasks, starts_of
 from airflow_provider_batchlinux.core.tasks.records import TaskCounts, progress_text
 from airflow_provider_batchlinux.core.tasks.spec.exit_codes import ENDS_WELL, Ending
 from airflow_provider_batchlinux.core.tasks.start import may_have_node
-from airflow_provider_batchlinux.core.tasks.task import TASK_FIELDS, TaskSnapshot
+from airflow_provider_batchlinux.core.tasks.task import FAILED_TASKS, TASK_FIELDS, TaskSnapshot, ending_of
 from airflow_provider_batchlinux.core.text import counted, indented, joined
 from airflow_provider_batchlinux.exceptions import BatchLinuxError, TaskFailedError
 
@@ -37,7 +36,6 @@ SHOWN_FAILURES = 3
 _STEPS = 50
 """Lines of the log about progress, at most, if nothing fails."""
 
-_FAILED = "state eq 'completed' and executionInfo/result eq 'failure'"
 _NOT_ENDED = "state ne 'completed'"
 
 
@@ -210,7 +208,7 @@ class JobWait:
         :param is_quiet: whether tasks that do not exist count, too, as they may have been deleted.
         """
         failed = await self.client.read_tasks(
-            self.job_id, dict, where=_FAILED, select=["id", "executionInfo", "exitConditions"]
+            self.job_id, dict, where=FAILED_TASKS, select=["id", "executionInfo", "exitConditions"]
         )
         left = await self.client.read_tasks(self.job_id, dict, where=_NOT_ENDED, select=["id", "dependsOn"])
         by_id = {str(body["id"]).lower(): body for body in failed}
@@ -234,9 +232,9 @@ class JobWait:
         def read(body: Body) -> tuple[str, TaskSnapshot, str]:
             return str(body["id"]), TaskSnapshot.from_rest(body), str(body.get("stateTransitionTime") or "")
 
-        where = f"{_FAILED} and stateTransitionTime ge datetime'{self._since}'" if self._since else _FAILED
+        later = f" and stateTransitionTime ge datetime'{self._since}'" if self._since else ""
         rows = await self.client.read_tasks(
-            self.job_id, read, where=where, select=[*TASK_FIELDS, "stateTransitionTime"]
+            self.job_id, read, where=FAILED_TASKS + later, select=[*TASK_FIELDS, "stateTransitionTime"]
         )
         self._since = max((at for _, _, at in rows), default=self._since)
         for task_id, task, _ in rows:

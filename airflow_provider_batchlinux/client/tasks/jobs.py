@@ -26,21 +26,29 @@ from airflow_provider_batchlinux.core.pool_metadata import (
     metadata_of,
 )
 from airflow_provider_batchlinux.core.storage.grants import Grant
-from airflow_provider_batchlinux.core.tasks.cleanup import DeleteJob
-from airflow_provider_batchlinux.core.tasks.exit_codes import ending_of
-from airflow_provider_batchlinux.core.tasks.job import JOB_MARKS_VERSION, Tries, is_active, job_state
+from airflow_provider_batchlinux.core.tasks.job import (
+    JOB_MARKS_VERSION,
+    DeleteJob,
+    Tries,
+    is_active,
+    job_state,
+)
 from airflow_provider_batchlinux.core.tasks.spec.exit_codes import ENDS_WELL, Ending
 from airflow_provider_batchlinux.core.tasks.spec.job import JobSpec
-from airflow_provider_batchlinux.core.tasks.task import TASK_ID, TaskOutcome, task_outcome
+from airflow_provider_batchlinux.core.tasks.task import (
+    FAILED_TASKS,
+    TASK_ID,
+    TaskOutcome,
+    ending_of,
+    task_outcome,
+)
 from airflow_provider_batchlinux.exceptions import BatchConflictError, BatchLinuxError, BatchRequestError
 
 log = logging.getLogger(__name__)
 
 # The deletion of a job takes the service seconds; nothing else of the task waits meanwhile.
 _POLL_INTERVAL = 2.0
-_MAX_CONCURRENCY = 8
 _TERMINATE = "terminatejob"
-_FAILED = "state eq 'completed' and executionInfo/result eq 'failure'"
 _OLD_JOB_LIMIT = 600.0
 """Seconds to wait for the deletion of an old job with the same id."""
 
@@ -112,7 +120,7 @@ class Submission:
             content = self.spec.secrets_content(task_ids[blob])
             await self.storage.put(blob.location, blob.conn_id, content)
 
-        await fan_out(task_ids, put, max_concurrency=_MAX_CONCURRENCY)
+        await fan_out(task_ids, put)
 
 
 async def submit_task(client: BatchLinuxClient, submission: Submission) -> str:
@@ -131,7 +139,14 @@ async def submit_task(client: BatchLinuxClient, submission: Submission) -> str:
     # First: what storage refuses makes no job.
     urls = await submission.urls(submission.spec.commands[TASK_ID].task.grants())
     await create_job(client, submission, urls)
-    await _create_task(client, submission, urls)
+    body = submission.spec.task_rest(TASK_ID, urls, submission.blobs.get(TASK_ID))
+    try:
+        await client.create_task(submission.job_id, body)
+    except BatchRequestError as error:
+        # TaskExists: the answer to an earlier try of this request was lost.
+        if error.code != "TaskExists":
+            await delete_empty_job(client, submission)
+            raise
     await end_with_commands(client, submission.job_id)
     return submission.job_id
 
@@ -186,7 +201,7 @@ async def retire(client: BatchLinuxClient, submission: Submission, job: Mapping[
         return  # create_job replaces its own
     if submission.delete_job != "always":
         # A command that has failed is kept for inspection; one that never ended shows nothing.
-        where = _FAILED if submission.delete_job == "on_success" else None
+        where = FAILED_TASKS if submission.delete_job == "on_success" else None
         has_any = await client.read_tasks(job_id, dict, where=where, select=["id"], most=1)
         if has_any and (SETTLED_KEY in metadata_of(job) or await settle(client, job_id)):
             await end_job(client, job, submission.storage)
@@ -227,34 +242,31 @@ async def end_with_commands(client: BatchLinuxClient, job_id: str) -> None:
 
 async def create_job(client: BatchLinuxClient, submission: Submission, urls: Mapping[Grant, str]) -> None:
     """
-    Create the job, in place of an older one with the same id.
+    Create the job in place of an older one with the same id, and write its secrets.
 
     :param urls: the URLs for the nodes of the job's own tasks.
     """
     job_id, body = submission.job_id, submission.job_rest(urls)
     deadline = time.time() + _OLD_JOB_LIMIT
-    while not await _created(client, body):
+    while True:
+        try:
+            await client.create_job(body)
+        except BatchConflictError as error:
+            if error.code not in ("JobExists", "JobBeingDeleted"):
+                raise
+        else:
+            break
         found = await client.find_job(job_id)
+        # The answer to an earlier try of this request was lost.
         if found is not None and metadata_of(found).get(SUBMISSION_KEY) == submission.token:
-            return
+            break
         log.info("Waiting until the old job %r with the same id is deleted.", job_id)
         await delete_secrets(metadata_of(found or {}).get(SECRETS_KEY), submission.storage)
         await client.delete_job(job_id)
         await wait_for(_JobGoneWait(client, job_id), WaitSchedule(_POLL_INTERVAL, deadline))
-
-
-async def _create_task(client: BatchLinuxClient, submission: Submission, urls: Mapping[Grant, str]) -> None:
-    blob = submission.blobs.get(TASK_ID)
     try:
         await submission.put_secrets()
     except (BatchLinuxError, ValueError):
-        await delete_empty_job(client, submission)
-        raise
-    try:
-        await client.create_task(submission.job_id, submission.spec.task_rest(TASK_ID, urls, blob))
-    except BatchRequestError as error:
-        if error.code == "TaskExists":  # The response to an earlier try of this request was lost.
-            return
         await delete_empty_job(client, submission)
         raise
 
@@ -270,11 +282,21 @@ async def delete_empty_job(client: BatchLinuxClient, submission: Submission) -> 
         log.warning("Job %r has no task, but could not be deleted: %s", submission.job_id, refusal)
 
 
-async def _created(client: BatchLinuxClient, body: Mapping[str, Any]) -> bool:
-    try:
-        await client.create_job(body)
-    except BatchConflictError as error:
-        if error.code not in ("JobExists", "JobBeingDeleted"):
-            raise
-        return False
-    return True
+async def require_engine(client: BatchLinuxClient, pool_id: str, image: str) -> None:
+    """
+    Raise ValueError if the nodes of a pool have no container engine.
+
+    The service would take the command, wait for a node, and fail it there. A pool that does not exist is left
+    to the service, which says so immediately.
+
+    :param image: the container image to run, for the message.
+    """
+    pool = await client.find_pool_body(pool_id, ["id", "virtualMachineConfiguration"])
+    if pool is None or (pool.get("virtualMachineConfiguration") or {}).get("containerConfiguration"):
+        return
+    msg = (
+        f"Pool {pool_id!r} has no container engine, which container={image!r} needs. Create it with "
+        "containers=ContainerSpec() and an image that contains an engine, such as 'ubuntu-hpc 24.04'; "
+        "the engine of an existing pool cannot be added."
+    )
+    raise ValueError(msg)

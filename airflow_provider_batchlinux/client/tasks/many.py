@@ -43,11 +43,10 @@ from airflow_provider_batchlinux.core.tasks.reading import TaskReading, read_mar
 from airflow_provider_batchlinux.core.tasks.spec.job import OWN_IDS
 from airflow_provider_batchlinux.core.tasks.task import TASK_FIELDS, TaskSnapshot
 from airflow_provider_batchlinux.core.text import counted
-from airflow_provider_batchlinux.exceptions import BatchLinuxError, BatchRequestError
+from airflow_provider_batchlinux.exceptions import BatchRequestError
 
 log = logging.getLogger(__name__)
 
-_MAX_CONCURRENCY = 8
 _SENDS = 5
 """Times that a task is sent for which the service has answered with an error of its own."""
 
@@ -152,7 +151,7 @@ async def _plan(client: BatchLinuxClient, submission: ManySubmission, found: Map
         tasks = await client.read_tasks(job_id, sent, select=[*TASK_FIELDS, "displayName"])
         return EarlierJob(job_id, is_same and job_state(job) == "active", tasks)
 
-    earlier = await fan_out(found, read, max_concurrency=_MAX_CONCURRENCY)
+    earlier = await fan_out(found, read)
     codes = {task_id: command.task.exit_codes or {} for task_id, command in submission.spec.commands.items()}
     return rerun_plan(submission.spec.digests, codes, earlier, has_manager="manager" in submission.spec.own)
 
@@ -166,7 +165,7 @@ async def _carry_out(
                 await end_job(client, job, submission.storage)
             else:
                 await retire(client, submission, job)
-    await fan_out(plan.superseded, lambda task: client.delete_task(*task), max_concurrency=_MAX_CONCURRENCY)
+    await fan_out(plan.superseded, lambda task: client.delete_task(*task))
     if plan.done:
         log.info("%s succeeded in earlier tries.", counted(len(plan.done), "command"))
     if plan.job_id is not None:
@@ -178,11 +177,6 @@ async def _carry_out(
     await create_job(
         client, submission, await submission.urls(submission.spec.own_grants(), OWN_IDS.values())
     )
-    try:
-        await submission.put_secrets()
-    except (BatchLinuxError, ValueError):
-        await delete_empty_job(client, submission)
-        raise
     await _send_all(client, submission, plan)
     await end_with_commands(client, submission.job_id)
     return Submitted(submission.job_id, len(plan.to_send) + has_manager, len(plan.done))
@@ -202,11 +196,7 @@ async def _go_on(
     )
     if plan.to_send or plan.to_reactivate:
         await earlier.put_secrets()
-    await fan_out(
-        plan.to_reactivate,
-        lambda task_id: client.reactivate_task(job_id, task_id),
-        max_concurrency=_MAX_CONCURRENCY,
-    )
+    await fan_out(plan.to_reactivate, lambda task_id: client.reactivate_task(job_id, task_id))
     await _send_all(client, earlier, plan)
     await end_with_commands(client, job_id)
     elsewhere = sum(of != job_id for of in plan.done.values())
@@ -278,7 +268,7 @@ async def _send_all(client: BatchLinuxClient, submission: ManySubmission, plan: 
     elsewhere = {task_id for task_id, job_id in plan.done.items() if job_id != submission.job_id}
     starts = range(0, len(plan.to_send), MOST_IN_COLLECTION)
     chunks = [plan.to_send[start : start + MOST_IN_COLLECTION] for start in starts]
-    await fan_out(chunks, send, max_concurrency=_MAX_CONCURRENCY)
+    await fan_out(chunks, send)
     if sending.refused:
         await _end_refused(client, submission, sending, len(plan.to_send))
 

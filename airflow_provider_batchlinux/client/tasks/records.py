@@ -34,7 +34,6 @@ from airflow_provider_batchlinux.exceptions import BatchLinuxError, BatchUnreach
 
 log = logging.getLogger(__name__)
 
-_MAX_CONCURRENCY = 8
 _FIELDS = (*TASK_FIELDS, "displayName")
 SHOWN_ENDS = 5
 """Failed commands whose output is in the error."""
@@ -180,9 +179,7 @@ async def read_records(
             log.warning("%s %s: %s.", counted(len(ids), "command"), what, joined(ids))
     unread_because: list[BatchLinuxError] | None = None if is_strict else []
     return await fan_out(
-        records,
-        lambda record: _with_result(client, record, files.get(record.task_id), unread_because),
-        max_concurrency=_MAX_CONCURRENCY,
+        records, lambda record: _with_result(client, record, files.get(record.task_id), unread_because)
     )
 
 
@@ -231,7 +228,7 @@ async def forget_lost(client: BatchLinuxClient, records: Sequence[TaskRecord]) -
             log.warning("A retry does not run task %r again: %s", record.task_id, error)
 
     lost = [record for record in records if record.loss is not None]
-    await fan_out(lost, forget, max_concurrency=_MAX_CONCURRENCY)
+    await fan_out(lost, forget)
 
 
 async def ends_of(client: BatchLinuxClient, records: Sequence[TaskRecord]) -> dict[str, str]:
@@ -247,5 +244,5 @@ async def ends_of(client: BatchLinuxClient, records: Sequence[TaskRecord]) -> di
         return "\n".join(f"  {line}" if line else "" for line in text.split("\n"))
 
     first = records[:SHOWN_ENDS]
-    ends = await fan_out(first, end, max_concurrency=_MAX_CONCURRENCY)
+    ends = await fan_out(first, end)
     return {record.task_id: text for record, text in zip(first, ends, strict=True)}

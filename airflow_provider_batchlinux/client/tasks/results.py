@@ -16,12 +16,17 @@ from airflow_provider_batchlinux.core.pool_metadata import (
     metadata_of,
     rest_metadata,
 )
-from airflow_provider_batchlinux.core.tasks.cleanup import DeleteJob
-from airflow_provider_batchlinux.core.tasks.exit_codes import ending_of
+from airflow_provider_batchlinux.core.tasks.job import DeleteJob
 from airflow_provider_batchlinux.core.tasks.output import Progress, first_to_read
 from airflow_provider_batchlinux.core.tasks.result import FileEnd, parse_result, why_lost
 from airflow_provider_batchlinux.core.tasks.spec.exit_codes import ENDS_WELL, Ending
-from airflow_provider_batchlinux.core.tasks.task import TASK_ID, TaskOutcome, TaskSnapshot, task_outcome
+from airflow_provider_batchlinux.core.tasks.task import (
+    TASK_ID,
+    TaskOutcome,
+    TaskSnapshot,
+    ending_of,
+    task_outcome,
+)
 from airflow_provider_batchlinux.core.text import indented
 from airflow_provider_batchlinux.exceptions import (
     BatchLinuxError,
@@ -300,9 +305,11 @@ async def settle(client: BatchLinuxClient, job_id: str) -> bool:
     return True
 
 
-async def mark_job(client: BatchLinuxClient, job_id: str, key: str, value: str) -> None:
-    """Add an entry to the metadata of a job that exists."""
+async def mark_job(client: BatchLinuxClient, job_id: str, key: str, value: str | None) -> None:
+    """Set an entry in the metadata of a job that exists; ``None`` removes it."""
     job = await client.find_job(job_id)
     if job is not None:
         marks = {**metadata_of(job), key: value}
-        await client.update_job(job_id, {"metadata": rest_metadata(marks)})
+        # The service replaces all entries.
+        kept = {name: mark for name, mark in marks.items() if mark is not None}
+        await client.update_job(job_id, {"metadata": rest_metadata(kept)})

@@ -9,6 +9,7 @@ from typing import Any
 
 from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
 from airflow_provider_batchlinux.client.storage.access import StorageAccess
+from airflow_provider_batchlinux.client.tasks.results import mark_job
 from airflow_provider_batchlinux.client.transport.fan_out import fan_out
 from airflow_provider_batchlinux.core.pool_metadata import SECRETS_KEY, metadata_of
 from airflow_provider_batchlinux.core.storage.grants import Grant
@@ -16,8 +17,6 @@ from airflow_provider_batchlinux.core.storage.locations import parse_location
 from airflow_provider_batchlinux.exceptions import BatchLinuxError
 
 log = logging.getLogger(__name__)
-
-_MAX_CONCURRENCY = 8
 
 
 def secrets_mark(blobs: Iterable[Grant]) -> str:
@@ -68,7 +67,7 @@ async def delete_secrets(mark: str | None, storage: StorageAccess) -> bool:
             for row in (found if isinstance(found, list) else [found])
             for number in range(int(row.get("count", 1)))
         ]
-        await fan_out(places, lambda place: storage.delete(*place), max_concurrency=_MAX_CONCURRENCY)
+        await fan_out(places, lambda place: storage.delete(*place))
     except (BatchLinuxError, ValueError, LookupError, TypeError) as error:
         log.warning("Secrets of a command that has ended remain in storage (%s): %s", mark, error)
         return False
@@ -78,11 +77,7 @@ async def delete_secrets(mark: str | None, storage: StorageAccess) -> bool:
 async def forget_secrets(client: BatchLinuxClient, job_id: str) -> None:
     """Remove the mark of deleted secrets from a job that is kept, so that no sweep looks for them again."""
     try:
-        job = await client.find_job(job_id)
-        if job is not None:
-            marks = {name: value for name, value in metadata_of(job).items() if name != SECRETS_KEY}
-            metadata = [{"name": name, "value": value} for name, value in marks.items()]
-            await client.update_job(job_id, {"metadata": metadata})
+        await mark_job(client, job_id, SECRETS_KEY, None)
     except BatchLinuxError as error:
         # Whether the service lets a job be changed that has ended is not documented.
         log.info("Job %r still names its secrets, which are deleted: %s", job_id, error)

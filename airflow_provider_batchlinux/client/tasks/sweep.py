@@ -16,8 +16,6 @@ from airflow_provider_batchlinux.exceptions import BatchRequestError
 
 log = logging.getLogger(__name__)
 
-_MAX_CONCURRENCY = 8
-
 
 async def jobs_to_sweep(
     client: BatchLinuxClient,
@@ -44,7 +42,7 @@ async def jobs_to_sweep(
         outcome = await _outcome(client, job)
         return job_sweep_of(job, outcome, run_has_ended=run_has_ended, pool_is_deleted=pool_is_deleted)
 
-    found = await fan_out([job for job in jobs if not job.is_kept], sweep, max_concurrency=_MAX_CONCURRENCY)
+    found = await fan_out([job for job in jobs if not job.is_kept], sweep)
     return [item for item in found if item is not None]
 
 
@@ -99,4 +97,4 @@ async def sweep_jobs(
         log.info("Job %r: %s, because %s.", job_id, sweep.action, sweep.reason)
         return None
 
-    return await fan_out(sweeps, end, max_concurrency=_MAX_CONCURRENCY)
+    return await fan_out(sweeps, end)

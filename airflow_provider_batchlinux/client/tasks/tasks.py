@@ -14,8 +14,7 @@ from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
 from airflow_provider_batchlinux.client.tasks.obstacles import LOOK_EVERY, PoolObstacle
 from airflow_provider_batchlinux.client.tasks.output import OutputFollower
 from airflow_provider_batchlinux.client.tasks.results import show_output
-from airflow_provider_batchlinux.core.tasks.cleanup import DeleteJob
-from airflow_provider_batchlinux.core.tasks.job import why_never_starts, why_paused
+from airflow_provider_batchlinux.core.tasks.job import DeleteJob, why_never_starts, why_paused
 from airflow_provider_batchlinux.core.tasks.output import Progress
 from airflow_provider_batchlinux.core.tasks.task import (
     NOT_STARTED,

@@ -8,11 +8,16 @@ from typing import TypeVar
 
 from airflow_provider_batchlinux.exceptions import BatchAuthenticationError, BatchRequestError
 
+MAX_CONCURRENCY = 8
+"""Calls in flight by default: an account answers a limited number of requests, which many tasks share."""
+
 T = TypeVar("T")
 R = TypeVar("R")
 
 
-async def fan_out(items: Iterable[T], work: Callable[[T], Awaitable[R]], *, max_concurrency: int) -> list[R]:
+async def fan_out(
+    items: Iterable[T], work: Callable[[T], Awaitable[R]], *, max_concurrency: int = MAX_CONCURRENCY
+) -> list[R]:
     """
     Run the work for every item, and return the results in the order of the items.
 
@@ -40,7 +45,7 @@ async def fan_out(items: Iterable[T], work: Callable[[T], Awaitable[R]], *, max_
 
 
 async def read_each(
-    ids: Sequence[str], read: Callable[[str], Awaitable[R]], *, max_concurrency: int
+    ids: Sequence[str], read: Callable[[str], Awaitable[R]]
 ) -> dict[str, R | BatchRequestError]:
     """
     Read every subject, and return for each what was read, or why the service refused it.
@@ -57,5 +62,5 @@ async def read_each(
         except BatchRequestError as error:
             return error
 
-    found = await fan_out(ids, one, max_concurrency=max_concurrency)
+    found = await fan_out(ids, one)
     return dict(zip(ids, found, strict=True))

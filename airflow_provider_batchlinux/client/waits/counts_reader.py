@@ -13,8 +13,6 @@ from airflow_provider_batchlinux.exceptions import BatchRequestError
 _MOST_READ = 20
 """Jobs that a turn asks for; more are read in turn."""
 
-_MAX_CONCURRENCY = 8
-
 
 @dataclass(frozen=True)
 class CountsReading:
@@ -58,7 +56,7 @@ class CountsReader:
         unread = sum(job_id not in self._newest for job_id in ids)
         asked = asked[: max(_MOST_READ, unread)]
 
-        found = await read_each(asked, self._client.task_counts, max_concurrency=_MAX_CONCURRENCY)
+        found = await read_each(asked, self._client.task_counts)
         for job_id, one in found.items():
             counts, error = (None, one) if isinstance(one, BatchRequestError) else (one, None)
             self._newest[job_id] = CountsReading(counts, turn, error)

@@ -26,8 +26,6 @@ _POOLS_EVERY = 4
 _PAGE = 1000
 """Jobs in a page of a list."""
 
-_MAX_CONCURRENCY = 8
-
 
 @dataclass(frozen=True)
 class JobReading:
@@ -100,9 +98,7 @@ class JobReader:
         }
 
     async def _exact(self, ids: Sequence[str], turn: int) -> dict[str, JobReading]:
-        found = await read_each(
-            ids, lambda job_id: self._client.find_task(job_id, TASK_ID), max_concurrency=_MAX_CONCURRENCY
-        )
+        found = await read_each(ids, lambda job_id: self._client.find_task(job_id, TASK_ID))
         return {
             job_id: JobReading(None, False, turn, is_exact=True, error=one)
             if isinstance(one, BatchRequestError)

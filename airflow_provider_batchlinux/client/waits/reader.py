@@ -15,8 +15,6 @@ from airflow_provider_batchlinux.exceptions import BatchRequestError
 _NAMED = 10
 """Pools that one request names in its filter; for more, all pools of the account are listed."""
 
-_MAX_CONCURRENCY = 8
-
 
 @dataclass(frozen=True)
 class PoolReading:
@@ -99,7 +97,7 @@ class PoolReader:
             # Whether a list may be stale is not documented: only the pool's URL shows that it does not exist.
             return await self._client.find_pool_body(pool_id, POOL_FIELDS)
 
-        return await read_each(pool_ids, body_of, max_concurrency=_MAX_CONCURRENCY)
+        return await read_each(pool_ids, body_of)
 
     async def _listed(self, pool_ids: Sequence[str]) -> dict[str, Body]:
         if len(pool_ids) < 2:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from airflow_provider_batchlinux.core.pool_metadata import READ_KEY, SETTLED_KEY, VERSION_KEY, metadata_of
 
 JOB_FIELDS = ("id", "state", "poolInfo", "metadata", "onAllTasksComplete", "executionInfo")
 """What is asked of a job."""
+
+DeleteJob = Literal["always", "on_success", "never"]
+"""When a job is deleted with its files: whatever happened, only after a success, or not at all."""
 
 JOB_MARKS_VERSION = 2
 """The version of the metadata of jobs and of the display names of their tasks. The first one has none."""

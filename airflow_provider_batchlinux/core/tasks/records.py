@@ -10,10 +10,9 @@ from datetime import datetime
 from typing import Any, Literal
 
 from airflow_provider_batchlinux.core.counts import read_share
-from airflow_provider_batchlinux.core.tasks.exit_codes import ending_of
 from airflow_provider_batchlinux.core.tasks.spec.exit_codes import Ending
 from airflow_provider_batchlinux.core.tasks.spec.job import MANAGER_ID
-from airflow_provider_batchlinux.core.tasks.task import TaskOutcome, TaskSnapshot, task_outcome
+from airflow_provider_batchlinux.core.tasks.task import TaskOutcome, TaskSnapshot, ending_of, task_outcome
 from airflow_provider_batchlinux.core.text import counted
 
 LARGEST_IN_XCOM = 256 * 1024

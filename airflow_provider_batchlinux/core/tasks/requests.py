@@ -25,7 +25,7 @@ from airflow_provider_batchlinux.core.parameters.requests import SensorRequest, 
 from airflow_provider_batchlinux.core.pools.spec.containers import TaskContainerSpec
 from airflow_provider_batchlinux.core.pools.spec.software import ApplicationPackageSpec
 from airflow_provider_batchlinux.core.storage.locations import Location
-from airflow_provider_batchlinux.core.tasks.cleanup import DeleteJob
+from airflow_provider_batchlinux.core.tasks.job import DeleteJob
 from airflow_provider_batchlinux.core.tasks.spec.data import InputSpec, OutputSpec
 from airflow_provider_batchlinux.core.tasks.spec.exit_codes import ExitCodes
 from airflow_provider_batchlinux.core.tasks.spec.identity import AutoUserSpec

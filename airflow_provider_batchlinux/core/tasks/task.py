@@ -11,12 +11,16 @@ from typing import Any
 from airflow_provider_batchlinux.core.instants import parse_instant
 from airflow_provider_batchlinux.core.snapshots import ServiceError
 from airflow_provider_batchlinux.core.storage.failures import explained_failure
+from airflow_provider_batchlinux.core.tasks.spec.exit_codes import Ending
 
 TASK_ID = "main"
 """The one task of a job that the task operator makes."""
 
 TASK_FIELDS = ("id", "state", "executionInfo", "nodeInfo")
 """What a wait asks of a task."""
+
+FAILED_TASKS = "state eq 'completed' and executionInfo/result eq 'failure'"
+"""The filter for the tasks that have failed, as the service counts: by exit code 0."""
 
 NOT_STARTED = frozenset({"active", "preparing"})
 """The states of a task whose command has not begun yet."""
@@ -116,3 +120,15 @@ def task_outcome(task: TaskSnapshot) -> TaskOutcome:
     if task.exit_code == 0 and task.result in (None, "success") and task.failure is None:
         return TaskOutcome.SUCCEEDED
     return TaskOutcome.FAILED
+
+
+def ending_of(task: TaskSnapshot, exit_codes: Mapping[int, Ending]) -> Ending:
+    """
+    Return how the Airflow task of a command that has ended is to end.
+
+    Only an exit code that the command itself returned is looked up. One that was terminated or could not
+    start has none that counts: it fails, and may be retried.
+    """
+    if task.own_exit_code is not None and task.own_exit_code in exit_codes:
+        return exit_codes[task.own_exit_code]
+    return "success" if task_outcome(task) is TaskOutcome.SUCCEEDED else "retry"

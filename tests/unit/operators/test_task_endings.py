@@ -8,9 +8,8 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
 
 from airflow_provider_batchlinux.core.snapshots import ServiceError
-from airflow_provider_batchlinux.core.tasks.exit_codes import ending_of
 from airflow_provider_batchlinux.core.tasks.spec.exit_codes import Ending
-from airflow_provider_batchlinux.core.tasks.task import TaskSnapshot
+from airflow_provider_batchlinux.core.tasks.task import TaskSnapshot, ending_of
 from airflow_provider_batchlinux.exceptions import TaskFailedError, TaskFailedForGoodError
 from tests.airflow_harness import run_task, run_to_end, run_trigger
 from tests.batch_account import BatchAccount, eventually
