@@ -14,13 +14,9 @@ __all__ = ["bare_server"]
 
 
 @contextmanager
-def bare_server(body: bytes, delay: float = 0.0) -> Iterator[int]:
-    """
-    Answer every GET with the same body, and every POST with none, from another process; give the port.
-
-    :param delay: seconds that each answer takes.
-    """
-    command = [sys.executable, "-m", "tests.bench.bare", body.decode(), str(delay)]
+def bare_server(body: bytes) -> Iterator[int]:
+    """Answer every request with the same body, from another process; give the port."""
+    command = [sys.executable, "-m", "tests.bench.bare", body.decode()]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin is not None
         assert process.stdout is not None
@@ -28,13 +24,9 @@ def bare_server(body: bytes, delay: float = 0.0) -> Iterator[int]:
         process.stdin.close()
 
 
-async def _serve(body: bytes, delay: float) -> None:
-    async def answer(request: web.BaseRequest) -> web.Response:
-        if delay:
-            await asyncio.sleep(delay)
+async def _serve(body: bytes) -> None:
+    async def answer(_request: web.BaseRequest) -> web.Response:
         headers = {"request-id": "3f2a"}  # without one, the client takes it for the answer of a proxy
-        if request.method == "POST":
-            return web.Response(status=201, headers=headers)  # without a body, as the service answers
         return web.Response(body=body, headers=headers, content_type="application/json")
 
     runner = web.ServerRunner(web.Server(answer, access_log=None))
@@ -46,4 +38,4 @@ async def _serve(body: bytes, delay: float) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(_serve(sys.argv[1].encode(), float(sys.argv[2])))
+    asyncio.run(_serve(sys.argv[1].encode()))

@@ -23,8 +23,8 @@ from airflow_provider_batchlinux.client.users.grant import add_user_to_nodes
 from airflow_provider_batchlinux.core.snapshots import NodeSnapshot
 from airflow_provider_batchlinux.core.users.user import NodeUser, UserOutcome
 from airflow_provider_batchlinux.operators.node_users import DEFAULT_MAX_CONCURRENCY
-from tests.bench.bare import bare_server
 from tests.bench.result import Limit, Result
+from tests.bench.slow import slow_server
 
 __all__ = ["users_1000", "users_1000_memory", "users_1000_of_bound"]
 
@@ -35,9 +35,8 @@ CHOSEN = 16
 """
 Calls in flight, few enough that the delay is the bound and not this machine.
 
-A call takes the client about 0.7 ms of processor time, so with 28 in flight the processor is the bound.
-aiohttp alone takes 0.2 ms a call, and 1.14 of the bound: the server's timer and its own work are in every
-answer.
+A call takes the client about 0.6 ms of processor time, so with 32 in flight the processor is the bound.
+aiohttp alone takes 0.2 ms a call, and 1.1 of the bound.
 """
 
 KEY = "c2VjcmV0LWtleQ=="
@@ -52,7 +51,7 @@ def users_1000() -> Result:
     The loop requests each node's login settings; ours takes them from the list of nodes. The loop is measured
     on 40 nodes and scaled to 1,000.
     """
-    with bare_server(LOGIN, DELAY) as port:
+    with slow_server(LOGIN, DELAY) as port:
         fast = _best(port, DEFAULT_MAX_CONCURRENCY)
         slow = _one_by_one(port) * NODES / LOOP_NODES
     limit = Limit("times faster than the loop", slow / fast, at_least=30)
@@ -62,7 +61,7 @@ def users_1000() -> Result:
 def users_1000_of_bound() -> Result:
     """Compare the time for 1,000 nodes with what the delay and 16 calls in flight allow at best."""
     bound = NODES / CHOSEN * DELAY
-    with bare_server(LOGIN, DELAY) as port:
+    with slow_server(LOGIN, DELAY) as port:
         ours = _best(port, CHOSEN)
     limit = Limit("of the bound", ours / bound, at_most=1.2)
     seconds = f"{ours:.2f} s of {bound:.2f} s"
@@ -71,7 +70,7 @@ def users_1000_of_bound() -> Result:
 
 def users_1000_memory() -> Result:
     """Measure the peak memory of each further node: its entry in the list, and its record."""
-    with bare_server(LOGIN, 0.0) as port:
+    with slow_server(LOGIN, 0.0) as port:
         many, few = _peak(port, NODES), _peak(port, FEW_NODES)
     each = (many - few) / (NODES - FEW_NODES)
     limit = Limit("bytes of a node in the list and the records", each, at_most=1_500)

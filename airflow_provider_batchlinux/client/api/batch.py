@@ -6,15 +6,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
-from azure.batch.aio import BatchClient
-
 from airflow_provider_batchlinux.client.api.job_calls import JobCalls
 from airflow_provider_batchlinux.client.api.node_calls import NodeCalls
 from airflow_provider_batchlinux.client.api.pool_calls import PoolCalls
 from airflow_provider_batchlinux.client.transport.account import AccountSettings
 from airflow_provider_batchlinux.client.transport.clock import ServiceClock
 from airflow_provider_batchlinux.client.transport.retry import RetryPolicy
-from airflow_provider_batchlinux.client.transport.session import open_sdk_client
+from airflow_provider_batchlinux.client.transport.session import ServiceClient, open_sdk_client
 from airflow_provider_batchlinux.core.images.catalog import SupportedImage
 
 
@@ -54,7 +52,7 @@ class BatchLinuxClient(PoolCalls, NodeCalls, JobCalls):
     """
 
     def __init__(
-        self, sdk: BatchClient, retry: RetryPolicy, clock: ServiceClock, *, forbid_open_ssh: bool = False
+        self, sdk: ServiceClient, retry: RetryPolicy, clock: ServiceClock, *, forbid_open_ssh: bool = False
     ) -> None:
         super().__init__(sdk, retry, clock)
         self.forbid_open_ssh = forbid_open_ssh

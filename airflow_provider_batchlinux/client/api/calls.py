@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from azure.batch.aio import BatchClient
 from azure.core.exceptions import HttpResponseError
 
 from airflow_provider_batchlinux.client.transport.clock import ServiceClock
 from airflow_provider_batchlinux.client.transport.errors import error_code
 from airflow_provider_batchlinux.client.transport.retry import RetryPolicy
+from airflow_provider_batchlinux.client.transport.session import ServiceClient
 
 T = TypeVar("T")
 Body = Mapping[str, Any]
@@ -25,7 +25,7 @@ class Calls:
     :param clock: the service's clock, which the answers to the SDK's client set.
     """
 
-    def __init__(self, sdk: BatchClient, retry: RetryPolicy, clock: ServiceClock) -> None:
+    def __init__(self, sdk: ServiceClient, retry: RetryPolicy, clock: ServiceClock) -> None:
         self.sdk = sdk
         self.retry = retry
         self.clock = clock

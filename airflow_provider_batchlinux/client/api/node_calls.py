@@ -19,7 +19,7 @@ class NodeCalls(Calls):
     The operations on nodes that this provider uses.
 
     The SDK does not export the models of the options of reboot, reimage and deallocate, so these three send
-    a plain body. Users do the same, because making a model for each of a thousand nodes takes time.
+    a plain body. Requests about users go to each of a thousand nodes, around the SDK's operations.
     """
 
     async def list_nodes(self, pool_id: str, *, where: str | None = None) -> list[NodeSnapshot]:
@@ -107,25 +107,26 @@ class NodeCalls(Calls):
 
     async def create_node_user(self, pool_id: str, node_id: str, body: Body) -> None:
         """Add a user to a node."""
-        user: Any = body
-        what = f"add user {body['name']!r} to node {node_id!r}"
+        path = _users(pool_id, node_id)
         with _password_hidden(body):
-            await self.retry.run(what, lambda: self.sdk.create_node_user(pool_id, node_id, user))
+            await self.retry.run(
+                f"add user {body['name']!r} to node {node_id!r}", lambda: self.sdk.send("POST", path, body)
+            )
 
     async def replace_node_user(self, pool_id: str, node_id: str, username: str, body: Body) -> None:
         """Replace a user's key, password and expiry; what the body leaves out is removed."""
-        options: Any = body
-        what = f"update user {username!r} on node {node_id!r}"
+        path = (*_users(pool_id, node_id), username)
         with _password_hidden(body):
             await self.retry.run(
-                what, lambda: self.sdk.replace_node_user(pool_id, node_id, username, options)
+                f"update user {username!r} on node {node_id!r}", lambda: self.sdk.send("PUT", path, body)
             )
 
     async def delete_node_user(self, pool_id: str, node_id: str, username: str) -> bool:
         """Remove a user from a node; return whether the node had it."""
+        path = (*_users(pool_id, node_id), username)
         return await self._deleted(
             f"remove user {username!r} from node {node_id!r}",
-            lambda: self.sdk.delete_node_user(pool_id, node_id, username),
+            lambda: self.sdk.send("DELETE", path),
             gone="NodeUserNotFound",
         )
 
@@ -140,6 +141,10 @@ class NodeCalls(Calls):
             what, lambda: self.sdk.get_node_remote_login_settings(pool_id, node_id)
         )
         return Endpoint(str(settings["remoteLoginIPAddress"]), int(settings["remoteLoginPort"]), public=True)
+
+
+def _users(pool_id: str, node_id: str) -> tuple[str, ...]:
+    return ("pools", pool_id, "nodes", node_id, "users")
 
 
 @contextmanager

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
+from urllib.parse import quote
 from urllib.request import getproxies
 
 import aiohttp
 from azure.batch.aio import BatchClient
+from azure.core import AsyncPipelineClient
 from azure.core.credentials import AzureNamedKeyCredential
+from azure.core.exceptions import HttpResponseError
 from azure.core.pipeline.policies import AsyncHTTPPolicy, SansIOHTTPPolicy
+from azure.core.rest import AsyncHttpResponse, HttpRequest
 
 from airflow_provider_batchlinux.client.transport.account import AccountSettings, AuthKind
 from airflow_provider_batchlinux.client.transport.clock import ServiceClock
@@ -41,14 +46,59 @@ READ_TIMEOUT = 60.0
 # More than the calls that run concurrently (64 for users), and far below the file descriptors of a worker.
 MAX_CONNECTIONS = 128
 
+_JSON = {"content-type": "application/json; odata=minimalmetadata"}
+
 _SCOPE = "https://batch.core.windows.net//.default"
 """Both slashes belong to it: the first is the end of the audience, as the SDK has it."""
+
+API_VERSION = "2025-06-01"
+"""The version of our own requests: that of azure-batch 15.1, whose operations send it."""
+
+
+class ServiceClient(BatchClient):
+    """
+    The SDK's client, with a way for the requests that go to each of a thousand nodes.
+
+    An operation of azure-batch takes a quarter of the processor time of a request: it serializes each part of
+    the URL on its own, and parses headers of the answer that are not used. ``BatchClient.send_request``, the
+    SDK's way around its operations, takes as long, because it copies the request.
+
+    :param settings: the account.
+    :param credential: the credential of the SDK.
+    :param options: the transport and policies of the requests.
+    """
+
+    def __init__(self, settings: AccountSettings, credential: Any, options: Mapping[str, Any]) -> None:
+        super().__init__(settings.endpoint, credential, **options)
+        self._url = settings.endpoint
+        # Policies and transport are those of the operations, so a token is requested once for both.
+        self._direct: AsyncPipelineClient[HttpRequest, AsyncHttpResponse] = AsyncPipelineClient(
+            self._url, **options
+        )
+
+    async def send(self, method: str, path: Sequence[str], body: Mapping[str, Any] | None = None) -> None:
+        """
+        Send a request whose answer has no body.
+
+        :param path: the parts of the path, such as ``("pools", "etl")``.
+        :param body: the REST body; ``None`` for none.
+        :raises HttpResponseError: the service refused it.
+        """
+        url = f"{self._url}/{'/'.join(quote(part, safe='') for part in path)}?api-version={API_VERSION}"
+        request = (
+            HttpRequest(method, url)
+            if body is None
+            else HttpRequest(method, url, headers=_JSON, content=json.dumps(body))
+        )
+        response = await self._direct.send_request(request)
+        if response.status_code >= 300:
+            raise HttpResponseError(response=response)
 
 
 @asynccontextmanager
 async def open_sdk_client(
     settings: AccountSettings, clock: ServiceClock | None = None
-) -> AsyncIterator[BatchClient]:
+) -> AsyncIterator[ServiceClient]:
     """
     Open the SDK's async client, and close it with its connections and credential.
 
@@ -61,7 +111,7 @@ async def open_sdk_client(
         else:
             authentication = SharedKeyPolicy(settings.account_name, settings.account_key or "")
         options["policies"] = [RequestPolicy(clock or ServiceClock()), authentication]
-        client = BatchClient(settings.endpoint, credential, **options)
+        client = ServiceClient(settings, credential, options)
         async with client:
             yield client
 
