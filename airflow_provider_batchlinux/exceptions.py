@@ -163,7 +163,7 @@ class TaskFailedForGoodError(TaskFailedError, AirflowFailException):
     """
     The command of a task failed with an exit code for which ``exit_codes`` says ``fail``.
 
-    Airflow does not retry the task.
+    Airflow does not retry the task. A function whose result file cannot be used fails with it, too.
     """
 
 

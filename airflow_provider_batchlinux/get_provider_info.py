@@ -119,7 +119,7 @@ def _page_options() -> dict[str, Any]:
             "description": (
                 "The ids of the connections whose accounts the page Batch pools in Airflow shows, with "
                 "commas between them. Empty: there is no page. Set it for the API server, and for the "
-                "workers, which store the link Pool in Airflow. The page needs Airflow 3.1.1.\n"
+                "workers, which store the link Pool in Airflow. The page needs Airflow 3.1.1 or later.\n"
             ),
             "version_added": "0.1.0",
             "type": "string",

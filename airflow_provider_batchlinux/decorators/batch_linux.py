@@ -219,8 +219,8 @@ def batch_linux_task(
     context, such as ``ds``, get that value.
 
     :param pool_id: the pool. (templated)
-    :param multiple_outputs: push each item of a returned dict as an XCom of its own; ``None`` if the function
-        is annotated to return a dict.
+    :param multiple_outputs: push each item of a returned dict as an XCom of its own; ``None`` does so if the
+        function is annotated to return a dict.
     :param parameters: further parameters of
         :class:`~airflow_provider_batchlinux.operators.task.BatchLinuxTaskOperator`, except ``command`` and
         ``result_file``, Airflow's own, and (templated):

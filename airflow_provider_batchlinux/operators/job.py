@@ -88,11 +88,12 @@ class BatchLinuxJobOperator(LineageMixin, BatchLinuxWaitingOperator["JobRequest"
             task_id="months",
             pool_id="etl",
             tasks=[
-                TaskSpec("python3 clean.py 1", id="jan"),
-                TaskSpec("python3 clean.py 2", id="feb"),
-                TaskSpec("python3 report.py", id="report", depends_on=["jan", "feb"], required_slots=2),
+                TaskSpec("./clean.sh 1", id="jan"),
+                TaskSpec("./clean.sh 2", id="feb"),
+                TaskSpec("./report.sh", id="report", depends_on=["jan", "feb"], required_slots=2),
             ],
-            preparation="pip install --user polars",
+            files={"clean.sh": "/opt/etl/clean.sh", "report.sh": "/opt/etl/report.sh"},
+            preparation="curl -sSf -O https://example.com/holidays.csv",
         )
 
     The service spreads the commands over the nodes, as many on each as it has slots. The log counts them as
@@ -160,7 +161,8 @@ class BatchLinuxJobOperator(LineageMixin, BatchLinuxWaitingOperator["JobRequest"
     :param start_limit: how long the first command may wait for a node, from the start of this try or from the
         end of a wait for quota; then the task fails with the cause, and the job is ended. The others may wait
         longer; ``None`` for no limit. (templated)
-    :param max_retries: how often the service retries a command after a non-zero exit code. (templated)
+    :param max_retries: how often the service retries a command after a non-zero exit code; -1 for without
+        limit. (templated)
     :param preparation: a command that runs on each node before its first command of the job, as text or
         :class:`~airflow_provider_batchlinux.specs.TaskSpec`; ``None`` for none. It shares no parts with the
         commands, which find its files in ``$AZ_BATCH_JOB_PREP_WORKING_DIR``. (templated)

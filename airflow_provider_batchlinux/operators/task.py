@@ -151,7 +151,8 @@ class BatchLinuxTaskOperator(LineageMixin, BatchLinuxWaitingOperator["TaskReques
     :param start_limit: how long the command may wait for its start, from the start of the try, as a pendulum
         duration, ``timedelta`` or seconds; ``None`` for no limit. Why a pool has no node that can run it is
         in the log in any case. (templated)
-    :param max_retries: how often the service retries the command after a non-zero exit code. (templated)
+    :param max_retries: how often the service retries the command after a non-zero exit code; -1 for without
+        limit. (templated)
     :param delete_job: when to delete the job with its files: ``always``, ``on_success`` (keeps a failed job
         for inspection) or ``never``. A kept job ends with its command, and holds no quota. (templated)
     :param rerun_finished: run the command again in a retry, even if an earlier try has run it with success

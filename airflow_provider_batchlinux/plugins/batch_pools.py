@@ -65,7 +65,7 @@ def extension_points() -> dict[str, list[Any]]:
         return {"fastapi_apps": [], "external_views": []}
     numbers = tuple(int(part) for part in AIRFLOW.split(".")[:3] if part.isdecimal())
     if numbers < _OLDEST:
-        log.warning("The page Batch pools needs Airflow 3.1.1; this is %s.", AIRFLOW)
+        log.warning("The page Batch pools needs Airflow 3.1.1 or later; this is %s.", AIRFLOW)
         return {"fastapi_apps": [], "external_views": []}
     view = {
         "name": "Batch pools",

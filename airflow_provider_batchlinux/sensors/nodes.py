@@ -83,7 +83,7 @@ class BatchLinuxNodesIdleSensor(BatchLinuxPoolSensor["NodesIdleRequest"]):
     :param deferrable: wait on the triggerer and free the worker; the default is Airflow's
         ``[operators] default_deferrable``. ``mode="reschedule"`` frees the worker too, but starts a worker
         process for each poll. (templated)
-    :param poke_interval: the time between two polls, as a ``timedelta`` or seconds.
+    :param poke_interval: the longest time between two polls, as a ``timedelta`` or seconds.
     :param timeout: how long to wait at most from the task's first start, as a ``timedelta`` or seconds.
     :param batch_linux_conn_id: the connection to the Batch account. (templated)
     """

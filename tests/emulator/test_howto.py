@@ -12,7 +12,7 @@ from tests.warm_python import warm_python
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "howto" / "test-your-dags-without-azure.md").read_text(encoding="utf-8")
-TESTS, CONFTEST, FILES, _ = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+TESTS, _, _, CONFTEST, FILES = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
 
 
 def run_pytest(folder: Path, **files: str) -> subprocess.CompletedProcess[str]:
