@@ -19,10 +19,10 @@ __all__ = ["BatchLinuxNodeSFTPHook"]
 
 class BatchLinuxNodeSFTPHook(SFTPHook, BatchLinuxNodeSSHHook):
     """
-    Carry files to and from a node of a pool by Airflow's own SFTP operators and sensors.
+    Copy files to and from a node of a pool by Airflow's own SFTP operators and sensors.
 
-    Hand it to ``SFTPOperator(sftp_hook=...)``, which must not be deferrable: a triggerer knows nothing of the
-    hook. The user that it makes lives as long as its connection. ``concurrency`` above one, for folders,
+    Hand it to ``SFTPOperator(sftp_hook=...)``, which must not be deferrable: a triggerer does not get the
+    hook. The user that it adds exists as long as its connection. ``concurrency`` above one, for folders,
     needs version 7 of Airflow's provider.
 
     :param pool_id: the pool. (templated)

@@ -43,13 +43,13 @@ class BatchLinuxNodeSSHHook(SSHHook):
     removes the user, and so does an audit once its time is over.
 
     ``pool_id`` and ``node_id`` may be templates, or an ``XComArg``, although operators do not render what is
-    in a hook: that is done by the hook itself, when it connects inside of a task.
+    in a hook: the hook renders them itself, when it connects inside of a task.
 
     :param pool_id: the pool. (templated)
     :param node_id: the node; ``None`` for an idle one, or else one that runs tasks. (templated)
     :param batch_linux_conn_id: the connection to the Batch account.
-    :param address: ``"public"`` for the node's way in from outside, ``"private"`` for its address in the
-        virtual network; ``None`` prefers the former.
+    :param address: ``"public"`` for the node's public address, ``"private"`` for the one in the virtual
+        network; ``None`` prefers the public one.
     :param expires_in: how long the user may live at most, as a pendulum duration, ``timedelta`` or seconds
         from the connection on.
     :param is_admin: give the user ``sudo``.
@@ -59,7 +59,7 @@ class BatchLinuxNodeSSHHook(SSHHook):
     :param answer_timeout: how long to wait at most until the address answers, before a user is made, as a
         pendulum duration, ``timedelta`` or seconds; ``None`` does not look.
     :param ssh_options: further arguments of Airflow's ``SSHHook`` that say how to connect, such as
-        ``cmd_timeout``. Who logs in, and where, is for this hook to say.
+        ``cmd_timeout``; not those that say who logs in and where, which this hook sets.
     """
 
     conn_name_attr = "batch_linux_conn_id"

@@ -64,7 +64,7 @@ class BatchLinuxRunOnNodesOperator(BatchLinuxPoolOperator["RunOnNodesRequest"]):
     :param pool_id: the pool. (templated)
     :param command: what ``/bin/sh`` runs on each node, as the user, in its home, without input. (templated)
     :param node_ids: the nodes, whatever their state; ``None`` for those that are idle or running. (templated)
-    :param states: only nodes in these states; ``None`` for whichever, where ``node_ids`` are given.
+    :param states: only nodes in these states; ``None`` for nodes in any state, if ``node_ids`` are given.
         (templated)
     :param where: an OData filter on the list of nodes, such as ``"isDedicated eq true"``; ``None`` for none.
         (templated)
@@ -72,12 +72,12 @@ class BatchLinuxRunOnNodesOperator(BatchLinuxPoolOperator["RunOnNodesRequest"]):
         ``timedelta`` or seconds. (templated)
     :param max_failed_nodes: how many nodes may fail, as a number or a share such as ``"5%"``. (templated)
     :param is_admin: give the user ``sudo``. (templated)
-    :param address: ``"public"`` for the nodes' way in from outside, ``"private"`` for their addresses in the
-        virtual network; ``None`` prefers the former. (templated)
+    :param address: ``"public"`` for the nodes' public addresses, ``"private"`` for those in the virtual
+        network; ``None`` prefers the public ones. (templated)
     :param host_keys: ``"accept-new-for-this-run"`` takes the host key that a node shows, ``"refuse"`` those
         of the worker's known_hosts file; any other text is the content of such a file. (templated)
-    :param output_limit: bytes to keep of the end of what each node prints, and of its errors. (templated)
-    :param max_concurrency: nodes at once at most. (templated)
+    :param output_limit: how many bytes of the end of stdout and of stderr to keep of each node. (templated)
+    :param max_concurrency: on how many nodes the command runs concurrently at most. (templated)
     :param batch_linux_conn_id: the connection to the Batch account. (templated)
     """
 

@@ -54,7 +54,7 @@ class BatchLinuxAddNodeUsersOperator(NodeUsersOperator["AddNodeUsersRequest"]):
     Add a user to the nodes of a pool, or update it where it exists.
 
     - Nodes that are idle or running get the user immediately.
-    - Nodes that are starting, and nodes that a resize is about to add, are waited for.
+    - The task waits for nodes that are starting, and for nodes that a resize is about to add.
     - Nodes without a machine (preempted, deallocated) are skipped, with a record.
     - Nodes that are added to the pool later do not get the user; use
       :class:`~airflow_provider_batchlinux.operators.node_users_lease.BatchLinuxLeaseNodeUsersOperator`.
@@ -78,7 +78,7 @@ class BatchLinuxAddNodeUsersOperator(NodeUsersOperator["AddNodeUsersRequest"]):
     use ``sudo``; ``recreate`` does.
 
     The user is entered into a ledger in the pool's metadata, with the fingerprint of its key and this task
-    instance. A user that another Dag run holds cannot be changed until its time is over.
+    instance. A user that another Dag run holds cannot be changed until it expires, except with ``take_over``.
 
     On Linux, the service removes an expired user by the day only, and an expiry does not end open sessions.
     Use :class:`BatchLinuxRemoveNodeUsersOperator`, for example as a teardown, to end access on time. If this
@@ -111,9 +111,9 @@ class BatchLinuxAddNodeUsersOperator(NodeUsersOperator["AddNodeUsersRequest"]):
         (templated)
     :param recreate: where the user exists, remove and add it, with the rights that are asked for now.
         (templated)
-    :param address: where the records lead. ``"public"`` fails when the pool has no way in from outside;
-        ``"private"`` leads to the nodes' addresses in their virtual network; ``None`` prefers the former, and
-        warns when there is only the latter. (templated)
+    :param address: which address the records have. ``"public"`` fails if SSH is not open from outside;
+        ``"private"`` is the one in the virtual network; ``None`` prefers the public one, and warns if there
+        is only the private one. (templated)
     :param node_ids: the nodes; ``None`` for all. (templated)
     :param states: only nodes in these states, such as ``["starttaskfailed"]``, as they are: nothing is waited
         for. ``None`` for all that can take the user, or will. (templated)
@@ -124,11 +124,11 @@ class BatchLinuxAddNodeUsersOperator(NodeUsersOperator["AddNodeUsersRequest"]):
     :param wait_for_nodes: wait for nodes that are starting; ``False`` counts them as failed. (templated)
     :param timeout: how long to wait for them at most, as a pendulum duration, ``timedelta`` or seconds; they
         count as failed after that, and the others have the user. (templated)
-    :param poll_interval: how long between two looks, as a pendulum duration, ``timedelta`` or seconds.
+    :param poll_interval: the longest time between polls, as a pendulum duration, ``timedelta`` or seconds.
         (templated)
     :param deferrable: wait on the triggerer and free the worker; the default is Airflow's
         ``[operators] default_deferrable``. (templated)
-    :param max_concurrency: calls to the service in flight at most. (templated)
+    :param max_concurrency: how many requests are sent concurrently at most. (templated)
     :param batch_linux_conn_id: the connection to the Batch account. (templated)
     """
 
@@ -284,17 +284,17 @@ class BatchLinuxRemoveNodeUsersOperator(NodeUsersOperator["RemoveNodeUsersReques
     """
     Remove a user from the nodes of a pool.
 
-    Nodes without the user, deleted nodes and a deleted pool are no errors, but a selection that matches no
-    node of a pool that exists is one: ``node_ids`` of nodes that have left the pool may be misspelt as well.
-    ``allow_empty=True`` permits that. A node that is starting may have
-    the user, so it is waited for; a node with a new machine has none. All nodes are tried. If some fail, the
-    task fails with their names and the service's codes.
+    Nodes without the user, deleted nodes and a deleted pool are no errors. A selection that matches no node
+    of an existing pool is one, because it may be misspelt; ``allow_empty=True`` permits it. A node that is
+    starting may have the user, so the task waits for it; a node with a new machine has none. All nodes are
+    tried. If some fail, the task fails with their names and the service's codes.
 
     .. code-block:: python
 
         BatchLinuxRemoveNodeUsersOperator(task_id="remove_user", pool_id="etl", username="deploy")
 
-    A user that another Dag run holds is not removed before its time is over. The removal from a whole pool
+    A user that another Dag run holds is not removed before it expires, except with ``take_over``. The removal
+    from a whole pool
     first marks the user in the pool's ledger as revoked: a lease of it ends, and no slower task adds it
     again. A deallocated node may have the user after its start. It owes the removal: the mark stays until a
     lease, an audit with ``revoke=True``, the sweeper or the next user of that name has removed it.
@@ -319,16 +319,16 @@ class BatchLinuxRemoveNodeUsersOperator(NodeUsersOperator["RemoveNodeUsersReques
         for none. The service filters nodes by state, times and start task. (templated)
     :param allow_empty: succeed, with a warning, if ``node_ids``, ``states`` or ``where`` select no node that
         is in the pool. (templated)
-    :param take_over: also take off a user that another Dag run holds. (templated)
+    :param take_over: also remove a user that another Dag run holds. (templated)
     :param max_failed_nodes: how many nodes may fail, as a number or a share such as ``"5%"``. (templated)
     :param wait_for_nodes: wait for nodes that boot; ``False`` counts them as failed. (templated)
     :param timeout: how long to wait for them at most, as a pendulum duration, ``timedelta`` or seconds; they
         count as failed after that, and the others do not have the user. (templated)
-    :param poll_interval: how long between two looks, as a pendulum duration, ``timedelta`` or seconds.
+    :param poll_interval: the longest time between polls, as a pendulum duration, ``timedelta`` or seconds.
         (templated)
     :param deferrable: wait on the triggerer and free the worker; the default is Airflow's
         ``[operators] default_deferrable``. (templated)
-    :param max_concurrency: calls to the service in flight at most. (templated)
+    :param max_concurrency: how many requests are sent concurrently at most. (templated)
     :param batch_linux_conn_id: the connection to the Batch account. (templated)
     """
 
@@ -409,7 +409,7 @@ class BatchLinuxAuditNodeUsersOperator(BatchLinuxBaseOperator["AuditNodeUsersReq
         BatchLinuxAuditNodeUsersOperator(task_id="audit", revoke=True)
 
     Result in XCom: ``users``, for each ``pool_id``, ``username``, ``expires_at``, ``by``, ``key`` (its
-    fingerprint), ``is_admin``, ``has_password``, ``overdue`` and ``revoked`` (ended, and owed by nodes);
+    fingerprint), ``is_admin``, ``has_password``, ``overdue`` and ``revoked`` (nodes still owe the removal);
     ``overdue`` and ``revoked``, numbers of users; ``owed``, a ``pool_id``, ``username`` and ``node_id`` for
     each node that still owes a removal; ``open_pools``, ``pool_id`` and ``reason`` of each pool whose SSH is
     open to the whole Internet.

@@ -83,7 +83,7 @@ class BatchLinuxLeaseNodeUsersOperator(BatchLinuxWaitingOperator["LeaseNodeUsers
     :param pool_id: the pool. (templated)
     :param username: the Linux user's name. (templated)
     :param ssh_public_key: one line such as ``ssh-ed25519 AAAA... name``; ``None`` for a password only. It
-        lies in Airflow's database while the lease lasts. (templated)
+        is in Airflow's database while the lease lasts. (templated)
     :param password_conn_id: an Airflow connection whose password becomes the user's, read whenever a node
         gets it; ``None`` for a key only. (templated)
     :param generate_key: generate an Ed25519 pair, and write its private half to this file: the absolute path
@@ -103,12 +103,12 @@ class BatchLinuxLeaseNodeUsersOperator(BatchLinuxWaitingOperator["LeaseNodeUsers
         asked, such as one that is deallocated, as a pendulum duration, ``timedelta`` or seconds. After that
         the task fails with their names; they owe the removal in the pool's ledger, and an audit with
         ``revoke=True`` asks them. Choose it short if other tasks wait for the lease. (templated)
-    :param address: where people are to log in. ``"public"`` fails when the pool has no way in from outside,
-        ``None`` warns of it, and ``"private"`` is for people in the nodes' virtual network. (templated)
-    :param poll_interval: how long between two looks, as a pendulum duration, ``timedelta`` or seconds. On
+    :param address: where people log in. ``"public"`` fails if SSH is not open from outside, ``None`` warns of
+        that, and ``"private"`` is for people in the nodes' virtual network. (templated)
+    :param poll_interval: the longest time between polls, as a pendulum duration, ``timedelta`` or seconds. On
         the triggerer, all leases of an account share the requests. (templated)
     :param deferrable: wait on the triggerer; ``False`` holds a worker as long as the lease lasts. (templated)
-    :param max_concurrency: calls to the service in flight at most. (templated)
+    :param max_concurrency: how many requests are sent concurrently at most. (templated)
     :param batch_linux_conn_id: the connection to the Batch account. (templated)
     """
 

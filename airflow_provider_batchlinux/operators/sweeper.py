@@ -32,11 +32,9 @@ class BatchLinuxSweepPoolsOperator(BatchLinuxBaseOperator["SweepPoolsRequest"]):
 
     - A pool with an expiry (``expires_in``) is deleted after it has expired, never earlier.
     - A pool without an expiry is deleted when the Dag run that created it has ended, and those that reused it
-      (``if_exists``) have, too. The last 20 of them are recorded in the pool's metadata; an older one that
-      still runs does not keep the pool.
-    - A pool is kept if other runs reused it before this provider recorded them, or if the ``on_success``
-      policy of :class:`~airflow_provider_batchlinux.operators.pool.BatchLinuxDeletePoolOperator` kept it and
-      it has no expiry.
+      (``if_exists``) have, too. Its metadata lists 20 of them: a pool that more live runs use is kept.
+    - A pool without an expiry is also kept if an earlier release did not record the runs that reused it, or
+      kept it after a failure.
     - A pool that has used more than its ``max_node_hours`` is deleted if it was created with
       ``delete_over_budget``; otherwise the log warns.
     - A pool that changes between the look and the deletion is kept.
@@ -47,7 +45,7 @@ class BatchLinuxSweepPoolsOperator(BatchLinuxBaseOperator["SweepPoolsRequest"]):
     - A user is removed from the nodes when its time is over, and from nodes that owe the removal of an
       earlier one, as ``BatchLinuxAuditNodeUsersOperator(revoke=True)`` does.
 
-    Without ``delete=True`` this is a dry run. Schedule it daily:
+    Without ``delete=True`` this is a dry run. Schedule it daily, or hourly to limit the cost:
 
     .. code-block:: python
 
