@@ -103,6 +103,12 @@ def parse_instant(text: str | None) -> datetime | None:
         return None
 
 
+def instant_text(text: str | None) -> str | None:
+    """Return an instant of the service in the form that this provider shows; ``None`` if the text is none."""
+    instant = parse_instant(text)
+    return instant.isoformat() if instant else None
+
+
 def duration_seconds(text: str) -> float | None:
     """
     Return the seconds of an ISO 8601 duration; ``None`` if the text is none, or contains months or years.

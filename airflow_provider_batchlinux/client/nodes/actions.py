@@ -19,7 +19,7 @@ from airflow_provider_batchlinux.core.nodes.actions import (
 )
 from airflow_provider_batchlinux.core.service_errors import cause_of
 from airflow_provider_batchlinux.core.snapshots import NODE_FIELDS, NodeSnapshot
-from airflow_provider_batchlinux.core.text import joined
+from airflow_provider_batchlinux.core.text import counted, joined
 from airflow_provider_batchlinux.exceptions import BatchRequestError, PoolNotReadyError
 
 log = logging.getLogger(__name__)
@@ -130,7 +130,9 @@ class NodesActedWait:
         await _require_pool(self.client, self.pool_id, self.action)
         is_over = await self._settle()
         over = self._over
-        self.status = f"Pool {self.pool_id!r}, {self.action}: of {len(self.acted.node_ids)} nodes {over}."
+        self.status = (
+            f"Pool {self.pool_id!r}, {self.action} of {counted(len(self.acted.node_ids), 'node')}: {over}."
+        )
         if not is_over:
             return None
         if over.gone:

@@ -106,7 +106,7 @@ class NodeProgress:
     def __str__(self) -> str:
         states = joined(sorted({node.state for node in self.waiting}))
         still = f"; others are {states}" if self.waiting else ""
-        return f"{len(self.done)} are done, {len(self.gone)} gone, {len(self.broken)} broken{still}"
+        return f"{len(self.done)} done, {len(self.gone)} gone, {len(self.broken)} broken{still}"
 
 
 def latest_boot(nodes: Iterable[NodeSnapshot]) -> datetime | None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from airflow_provider_batchlinux.core.instants import instant_text
 from airflow_provider_batchlinux.core.node_states import BROKEN_STATES, WITHOUT_MACHINE_STATES
 from airflow_provider_batchlinux.core.pool_metadata import Holder, PoolMarks
 from airflow_provider_batchlinux.core.service_errors import cause_of
@@ -86,7 +87,7 @@ def node_overview(node: Mapping[str, Any], now: datetime) -> NodeOverview:
             RunningTask(
                 str(task.get("jobId")),
                 str(task.get("taskId")),
-                (task.get("executionInfo") or {}).get("startTime"),
+                instant_text((task.get("executionInfo") or {}).get("startTime")),
             )
             for task in node.get("recentTasks") or ()
             if str(task.get("taskState")).lower() == "running"

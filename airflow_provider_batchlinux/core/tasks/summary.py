@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from airflow_provider_batchlinux.core.instants import instant_text
 from airflow_provider_batchlinux.core.pool_metadata import PoolMarks
 from airflow_provider_batchlinux.core.tasks.job import JOB_FIELDS, job_state
 from airflow_provider_batchlinux.core.tasks.task import TASK_FIELDS, TaskSnapshot, task_outcome
@@ -25,8 +26,8 @@ def job_summary(body: Mapping[str, Any]) -> dict[str, Any]:
         "state": job_state(body),
         "pool_id": str((body.get("poolInfo") or {}).get("poolId") or run.get("poolId") or ""),
         "priority": body.get("priority"),
-        "created_at": body.get("creationTime"),
-        "ended_at": run.get("endTime"),
+        "created_at": instant_text(body.get("creationTime")),
+        "ended_at": instant_text(run.get("endTime")),
         "end_reason": run.get("terminateReason"),
         "owner": dict(PoolMarks.of(body).owner),
     }
@@ -46,7 +47,7 @@ def task_summary(body: Mapping[str, Any]) -> dict[str, Any]:
         "exit_code": task.exit_code,
         "node_id": task.node_id,
         "pool_id": task.pool_id,
-        "created_at": body.get("creationTime"),
+        "created_at": instant_text(body.get("creationTime")),
         "started_at": task.started_at.isoformat() if task.started_at else None,
         "ended_at": task.ended_at.isoformat() if task.ended_at else None,
         "seconds": task.seconds,

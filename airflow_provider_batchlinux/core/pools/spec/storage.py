@@ -202,7 +202,7 @@ class StorageSpec(Spec):
     """
     Disks of a pool's nodes and file systems that they mount.
 
-    :param mounts: file systems, which cannot be changed later; at most 10.
+    :param mounts: file systems, at most 10; they can be changed only while the pool has no nodes.
     :param data_disks: empty disks of each node.
     :param os_disk: the disk from which a node boots; ``None`` is the service's default.
     """
