@@ -24,7 +24,9 @@ from airflow_provider_batchlinux import exceptions, specs
 from airflow_provider_batchlinux._metrics import FAILURES, NODE_HOURS, PREEMPTIONS, REPAIRS, TIMINGS, USED
 from airflow_provider_batchlinux.client.transport.account import AuthKind
 from airflow_provider_batchlinux.core.pool_metadata import METADATA_PREFIX
-from airflow_provider_batchlinux.emulator import EmulatorControl
+from airflow_provider_batchlinux.emulator import EmulatorControl, EmulatorOptions
+from airflow_provider_batchlinux.emulator.__main__ import main as run_emulator
+from airflow_provider_batchlinux.emulator.protocol.odata import parse_filter
 from airflow_provider_batchlinux.get_provider_info import get_provider_info
 from airflow_provider_batchlinux.hooks.batch_linux import BatchLinuxHook
 from airflow_provider_batchlinux.operators.pool import BatchLinuxCreatePoolOperator
@@ -411,6 +413,34 @@ def test_the_example_of_a_docstring_is_a_part_of_a_dag(cls: type) -> None:
             exec(compile(code, f"<example of {cls.__name__}>", "exec"), dict(names))
 
     assert cls.__name__ in "".join(examples)
+
+
+def test_the_filters_of_nodes_that_docstrings_show_are_taken() -> None:
+    shown = [
+        found
+        for cls in TASKS
+        for found in re.findall(
+            r"OData filter on the list of nodes, such as\s+``\"(.+?)\"``", cls.__doc__ or ""
+        )
+    ]
+
+    assert shown
+    for text in shown:
+        parse_filter(text, "nodes")
+
+
+def test_the_help_of_the_emulator_gives_the_defaults_of_its_options(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit):
+        run_emulator(["--help"])
+
+    said = " ".join(capsys.readouterr().out.split())
+    defaults = EmulatorOptions()
+    for option in (f"account name; default: {defaults.account}", f"faults; default: {defaults.profile}"):
+        assert option in said
+    assert f"divided; default: {defaults.speed:g}" in said
+    assert (defaults.spread, "(as recorded, the default)" in said) == (1.0, True)
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "example_dags").glob("*.py")), ids=lambda path: path.name)

@@ -24,7 +24,7 @@ class BatchLinuxCheckImagesOperator(BatchLinuxBaseOperator["CheckImagesRequest"]
     Check how long the images of the account's pools are still supported.
 
     Microsoft announces the end of an image's support months ahead. After that date, new pools with the image
-    are refused, and existing pools may get no new nodes. Run this daily, and alert on its failure:
+    may be refused, and existing pools may get no new nodes. Run this daily, and alert on its failure:
 
     .. code-block:: python
 

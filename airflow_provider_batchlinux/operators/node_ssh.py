@@ -66,8 +66,8 @@ class BatchLinuxRunOnNodesOperator(BatchLinuxPoolOperator["RunOnNodesRequest"]):
     :param node_ids: the nodes, whatever their state; ``None`` for those that are idle or running. (templated)
     :param states: only nodes in these states; ``None`` for nodes in any state, if ``node_ids`` are given.
         (templated)
-    :param where: an OData filter on the list of nodes, such as ``"isDedicated eq true"``; ``None`` for none.
-        (templated)
+    :param where: an OData filter on the list of nodes, such as ``"startTaskInfo/exitCode eq 7"``; ``None``
+        for none. The service filters nodes by state, times and start task. (templated)
     :param timeout: how long each node gets for its login and the command, as a pendulum duration,
         ``timedelta`` or seconds. (templated)
     :param max_failed_nodes: how many nodes may fail, as a number or a share such as ``"5%"``. (templated)
