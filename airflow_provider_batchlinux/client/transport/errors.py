@@ -54,14 +54,13 @@ _TRUST_IT = "A proxy or a private cloud has certificates of its own: name their 
 _SIGN_IN = "A proxy or its sign-in page may have answered: check account_url and the proxy's settings."
 _CHECK_IDENTITY = "Check the account name and key, or the identity and its role on the account."
 _GIVE_ROLE = "Give the identity the role Azure Batch Data Contributor on the account."
-_GIVE_ARM_ROLE = "Give the identity the role Azure Batch Account Contributor on the account."
 
 _REMEDIES = {
     "AuthenticationFailed": _CHECK_IDENTITY,
     "InvalidAuthenticationInfo": _CHECK_IDENTITY,
     "InsufficientAccountPermissions": _GIVE_ROLE,
     "Forbidden": _GIVE_ROLE,
-    "AuthorizationFailed": _GIVE_ARM_ROLE,
+    "AuthorizationFailed": _GIVE_ROLE,
     "LinkedAuthorizationFailed": "Give the identity the role Managed Identity Operator on those identities.",
     "ResourceNotFound": "Check subscription_id, resource_group and the account's name.",
     "ResourceGroupNotFound": "Check subscription_id and resource_group.",

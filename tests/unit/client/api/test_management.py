@@ -115,7 +115,7 @@ def test_a_role_that_is_missing_is_named(
 ) -> None:
     reader = connect(monkeypatch, secure_emulator, **as_reader(secure_emulator))
 
-    with pytest.raises(BatchAuthenticationError, match="Azure Batch Account Contributor") as refused:
+    with pytest.raises(BatchAuthenticationError, match="Azure Batch Data Contributor") as refused:
         ask(reader, lambda plane: plane.create_pool(BODY))
 
     assert refused.value.code == "AuthorizationFailed"
