@@ -86,7 +86,11 @@ async def open_management(
         )
         async with sdk:
             retry = retry or RetryPolicy(budget=settings.retry_budget)
-            yield ManagementClient(sdk, settings, retry, _arm_client(url, credential, options["transport"]))
+            policies = [RequestIdPolicy(), AsyncBearerTokenCredentialPolicy(credential, f"{url}/.default")]
+            arm: AsyncPipelineClient[HttpRequest, AsyncHttpResponse] = AsyncPipelineClient(
+                url, policies=policies, transport=options["transport"]
+            )
+            yield ManagementClient(sdk, settings, retry, arm)
 
 
 @asynccontextmanager
@@ -153,8 +157,12 @@ class ManagementClient:
         """
 
         async def every_page() -> list[VmSize]:
-            pages = self.sdk.location.list_supported_virtual_machine_skus(location)
-            return [_size(sku) async for sku in pages]
+            found = []
+            skus: Any = self.sdk.location.list_supported_virtual_machine_skus(location)
+            async for sku in skus:
+                traits = {item.name: str(item.value) for item in sku.capabilities or ()}
+                found.append(VmSize.of(sku.name, sku.family_name, traits, sku.batch_support_end_of_life))
+            return found
 
         return await self.retry.run(f"list the VM sizes of {location!r}", every_page)
 
@@ -249,13 +257,6 @@ class ManagementClient:
         )
 
 
-def _arm_client(
-    url: str, credential: Any, transport: Any
-) -> AsyncPipelineClient[HttpRequest, AsyncHttpResponse]:
-    policies = [RequestIdPolicy(), AsyncBearerTokenCredentialPolicy(credential, f"{url}/.default")]
-    return AsyncPipelineClient(url, policies=policies, transport=transport)
-
-
 def _encoded(body: Mapping[str, Any]) -> Any:
     # As bytes, which both releases of the SDK send unchanged (although they declare only file types). The
     # models of the older one would drop properties that they do not know.
@@ -271,8 +272,3 @@ def _limits(account: Any) -> Limits:
         account.pool_quota,
         {item.name: item.core_quota for item in per_family} if is_enforced else {},
     )
-
-
-def _size(sku: Any) -> VmSize:
-    capabilities = {item.name: str(item.value) for item in sku.capabilities or ()}
-    return VmSize.of(sku.name, sku.family_name, capabilities, sku.batch_support_end_of_life)

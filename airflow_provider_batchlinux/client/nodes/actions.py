@@ -100,7 +100,11 @@ async def act_on_nodes(
     log.info("%s: %d of %d nodes of pool %r took it.", action, len(taken), len(chosen), pool_id)
     if refused:
         await _require_pool(client, pool_id, action)
-    _require_no_failure(action, pool_id, refused)
+    failed = [(node, error) for node, error in refused if error.code != "NodeNotFound"]
+    if failed:
+        raise refused_by(
+            failed, f"{len(failed)} nodes of pool {pool_id!r} refused {action}; the others took it."
+        )
     return ActedNodes(taken, latest_boot(chosen))
 
 
@@ -139,7 +143,9 @@ class NodesActedWait:
             # The pool may have been deleted with its nodes after it was read.
             await _require_pool(self.client, self.pool_id, self.action)
         if over.broken:
-            raise PoolNotReadyError(self._broken(over), pool_id=self.pool_id)
+            msg = f"Pool {self.pool_id!r}: {len(over.broken)} nodes did not come back from {self.action}."
+            causes = [f"\n  {cause_of(node)}" for node in over.broken[:_SHOWN]]
+            raise PoolNotReadyError("".join([msg, *causes]), pool_id=self.pool_id)
         return {"pool_id": self.pool_id, "done": len(over.done), "gone": len(over.gone)}
 
     async def _settle(self) -> bool:
@@ -160,11 +166,6 @@ class NodesActedWait:
 
     def _take(self, asked: Sequence[str], nodes: Sequence[NodeSnapshot]) -> None:
         self._over = self._over.plus(progress_of(self.action, asked, nodes, self.acted.since))
-
-    def _broken(self, found: NodeProgress) -> str:
-        causes = "".join(f"\n  {cause_of(node)}" for node in found.broken[:_SHOWN])
-        count = len(found.broken)
-        return f"Pool {self.pool_id!r}: {count} nodes did not come back from {self.action}.{causes}"
 
 
 async def _require_pool(client: BatchLinuxClient, pool_id: str, action: str) -> None:
@@ -231,13 +232,14 @@ async def _does_it_already(
     return found is not None and str(found.get("state")).lower() == _UNDER_WAY[action]
 
 
-def _require_no_failure(
-    action: str, pool_id: str, refused: Sequence[tuple[NodeSnapshot, BatchRequestError]]
-) -> None:
-    failed = [(node, error) for node, error in refused if error.code != "NodeNotFound"]
-    if not failed:
-        return
-    lines = "".join(f"\n  node {node.node_id!r} ({node.state}): {error}" for node, error in failed[:_SHOWN])
-    first = failed[0][1]
-    msg = f"{len(failed)} nodes of pool {pool_id!r} refused {action}; the others took it.{lines}"
-    raise BatchRequestError(msg, code=first.code, status=first.status, request_id=first.request_id)
+def refused_by(nodes: Sequence[tuple[NodeSnapshot, BatchRequestError]], message: str) -> BatchRequestError:
+    """
+    Return the error about nodes that have refused a request, with the code of the first.
+
+    :param message: its first line; the first nodes and their answers follow.
+    """
+    lines = "".join(f"\n  node {node.node_id!r} ({node.state}): {error}" for node, error in nodes[:_SHOWN])
+    first = nodes[0][1]
+    return BatchRequestError(
+        message + lines, code=first.code, status=first.status, request_id=first.request_id
+    )

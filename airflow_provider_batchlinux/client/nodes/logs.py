@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
+from airflow_provider_batchlinux.client.nodes.actions import refused_by
 from airflow_provider_batchlinux.client.storage.access import StorageAccess
 from airflow_provider_batchlinux.client.transport.fan_out import fan_out
 from airflow_provider_batchlinux.core.instants import rest_instant
@@ -69,7 +69,8 @@ async def upload_logs(
             found = await client.upload_node_logs(pool_id, node.node_id, body)
         except BatchRequestError as error:
             return error
-        return _uploaded(node, found)
+        directory = str(found.get("virtualDirectoryName") or "")
+        return UploadedLogs(node.node_id, directory, int(found.get("numberOfFilesUploaded") or 0))
 
     answers = await fan_out(nodes, upload, max_concurrency=_MAX_CONCURRENCY)
     refused = [
@@ -80,22 +81,6 @@ async def upload_logs(
     uploaded = [answer for answer in answers if isinstance(answer, UploadedLogs)]
     for one in uploaded:
         log.info("Node %r uploads %d log files to %r.", one.node_id, one.files, one.directory)
-    _require_no_refusal(pool_id, refused)
+    if refused:
+        raise refused_by(refused, f"{len(refused)} nodes of pool {pool_id!r} upload no logs; the others do.")
     return uploaded
-
-
-def _uploaded(node: NodeSnapshot, answer: Mapping[str, Any]) -> UploadedLogs:
-    return UploadedLogs(
-        node.node_id,
-        str(answer.get("virtualDirectoryName") or ""),
-        int(answer.get("numberOfFilesUploaded") or 0),
-    )
-
-
-def _require_no_refusal(pool_id: str, refused: Sequence[tuple[NodeSnapshot, BatchRequestError]]) -> None:
-    if not refused:
-        return
-    lines = "".join(f"\n  node {node.node_id!r} ({node.state}): {error}" for node, error in refused)
-    first = refused[0][1]
-    msg = f"{len(refused)} nodes of pool {pool_id!r} upload no logs; the others do.{lines}"
-    raise BatchRequestError(msg, code=first.code, status=first.status, request_id=first.request_id)

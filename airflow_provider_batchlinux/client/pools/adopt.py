@@ -99,7 +99,10 @@ async def keep_pool(
     if decision.plan.resize is None:
         return AdoptedPool(found)
     await _resize_again(client, pool_id, decision.plan.resize)
-    await change_metadata(client, pool_id, _without_resize_history)
+    # The wait that follows counts its own requests for missing nodes from zero.
+    await change_metadata(
+        client, pool_id, lambda metadata: with_history(metadata, replace(history_in(metadata), resize=None))
+    )
     return AdoptedPool(found, requested_at=await _resize_began_at(client, found))
 
 
@@ -147,8 +150,3 @@ async def _resize_began_at(client: BatchLinuxClient, before: Mapping[str, Any]) 
     is_running = now is not None and str(now.get(names[0])).lower() == "resizing"
     began: str | None = (now if now is not None and is_running else before).get(names[1])
     return began
-
-
-def _without_resize_history(metadata: Mapping[str, str]) -> dict[str, str]:
-    # The wait that follows counts its own requests for missing nodes from zero.
-    return with_history(metadata, replace(history_in(metadata), resize=None))

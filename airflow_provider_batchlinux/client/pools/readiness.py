@@ -39,10 +39,6 @@ _OUTPUT_LIMIT = 30.0
 Judge = Callable[[PoolObservation], Verdict]
 
 
-def _utc_now() -> datetime:
-    return datetime.now(timezone.utc)
-
-
 @dataclass
 class NodesIdleWait:
     """
@@ -59,7 +55,7 @@ class NodesIdleWait:
     client: BatchLinuxClient
     pool_id: str
     policy: ReadinessPolicy
-    clock: Callable[[], datetime] = _utc_now
+    clock: Callable[[], datetime] = lambda: datetime.now(timezone.utc)
     status: str = field(default="", init=False)
     _starting_since: Mapping[str, datetime] = field(default_factory=dict, init=False)
 

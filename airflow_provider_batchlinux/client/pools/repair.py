@@ -246,7 +246,11 @@ class RepairingWait:
         verdict = self._verdict(seen, now, step.plan)
         if verdict.outcome is not Outcome.WAITING:
             seen, verdict = await self._confirm(seen, now, step.plan)
-            if verdict.outcome is Outcome.FAILED and _has_unplanned(verdict, step):
+            planned = {node.node_id for node in step.broken}
+            # Nodes that broke between the two lists.
+            unplanned = [node for node in verdict.broken_nodes if node.node_id not in planned]
+            is_unplanned = any(node.state in BROKEN_STATES for node in unplanned)
+            if verdict.outcome is Outcome.FAILED and is_unplanned:
                 return seen, Verdict(Outcome.WAITING, f"{verdict.reason} They are checked again.")
         if verdict.outcome is Outcome.FAILED and step.plan.give_up is None:
             # The task ends here: no repair is started that it would not finish.
@@ -289,9 +293,3 @@ class RepairingWait:
         self, seen: PoolObservation, now: datetime, plan: RepairPlan
     ) -> tuple[PoolObservation, Verdict]:
         return await self._wait.confirm(seen, lambda exact: self._verdict(exact, now, plan))
-
-
-def _has_unplanned(verdict: Verdict, step: RepairStep) -> bool:
-    # Nodes that broke between the two lists.
-    planned = {node.node_id for node in step.broken}
-    return any(node.state in BROKEN_STATES and node.node_id not in planned for node in verdict.broken_nodes)

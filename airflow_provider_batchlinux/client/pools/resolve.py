@@ -98,7 +98,9 @@ async def resolve_pool(
     if region is not None and plane is not None:
         subnet = await read_subnet(plane, spec.subnet_id) if spec.subnet_id else None
         preflight = await Preflight.at(client, region, subnet)
-    required = frozenset({"container"} if _needs_engine(spec.to_rest()) else ())
+    containers = spec.to_rest()["virtualMachineConfiguration"].get("containerConfiguration") or {}
+    needs_engine = str(containers.get("type")).lower() == "dockercompatible"
+    required = frozenset({"container"} if needs_engine else ())
     rejected: dict[str, _Rejection] = {}
     for name in await _size_names(client, request, region):
         size = find_size(name, region.sizes) if region is not None else None
@@ -123,8 +125,9 @@ async def resolve_pool(
             continue
         _log_choice(request, image, name, rejected)
         # The management plane knows better, and preflight has warned already.
-        if size is None or size.end_of_life is None:
-            _warn_of_retirement(name, request.now)
+        is_known = size is not None and size.end_of_life is not None
+        if not is_known and (warning := retirement_warning(name, request.now.date())) is not None:
+            log.warning("%s", warning)
         return ResolvedPool(body, image, name, images)
     raise _no_size_fits(spec.pool_id, rejected)
 
@@ -140,18 +143,6 @@ def _boots(vm_size: str, traits: VmSizeTraits) -> str:
     """Return a sentence about the images that a VM size can boot."""
     generation = "of both generations" if traits.generation is None else f"of generation {traits.generation}"
     return f"VM size {vm_size!r} boots images {generation} for {traits.architecture or 'x64 or arm64'}."
-
-
-def _needs_engine(body: Mapping[str, Any]) -> bool:
-    machine = body["virtualMachineConfiguration"]
-    kind = (machine.get("containerConfiguration") or {}).get("type")
-    return str(kind).lower() == "dockercompatible"
-
-
-def _warn_of_retirement(vm_size: str, now: datetime) -> None:
-    warning = retirement_warning(vm_size, now.date())
-    if warning is not None:
-        log.warning("%s", warning)
 
 
 async def _region(plane: ManagementClient | None, request: PoolRequest) -> Region | None:

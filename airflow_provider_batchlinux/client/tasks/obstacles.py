@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
@@ -63,11 +63,8 @@ class PoolObstacle:
         obstacle = start_obstacle(pool, nodes)
         if obstacle is not None and obstacle != self._shown:
             self._shown = obstacle
-            await self._show_start_task(nodes)
+            failed = next((node.node_id for node in nodes if node.state == "starttaskfailed"), None)
+            if failed is not None:
+                output = await start_task_output(self.client, self.pool_id, failed)
+                log.warning("Output of the start task on node %r:\n%s", failed, indented(output))
         return obstacle
-
-    async def _show_start_task(self, nodes: Sequence[NodeSnapshot]) -> None:
-        failed = next((node.node_id for node in nodes if node.state == "starttaskfailed"), None)
-        if failed is not None:
-            output = await start_task_output(self.client, self.pool_id, failed)
-            log.warning("Output of the start task on node %r:\n%s", failed, indented(output))

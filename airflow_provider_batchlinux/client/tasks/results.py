@@ -120,14 +120,20 @@ async def finish_task(client: BatchLinuxClient, job_id: str, reading: Reading) -
     if ending not in ENDS_WELL:
         if reading.delete_job == "always" and not any(file.may_be_read_later for file in outputs.values()):
             await discard(client, job_id)
-        raise _failure(job_id, task, outputs, is_final=ending == "fail")
+        msg = f"Task {TASK_ID!r} in job {job_id!r} failed: {task.why_failed()}.\n{_output_end(outputs)}"
+        kind = TaskFailedForGoodError if ending == "fail" else TaskFailedError
+        raise kind(msg, exit_code=task.exit_code, node_id=task.node_id)
     files = list(outputs.values())
     reads_result = reading.result_file and ending == "success"
     if reads_result and not any(file.loss for file in files):
         files.append(await read_file(client, job_id, task, f"wd/{reading.result_file}", MAX_RESULT_SIZE))
     for file in files:
         if file.error is not None and file.may_be_read_later:
-            raise _with_outlook(file.error, job_id)
+            outlook = (
+                f"The command of job {job_id!r} has succeeded; its job is kept, and a retry reads its files."
+            )
+            file.error.args = (f"{file.error} {outlook}",)
+            raise file.error
     result = await _result(client, job_id, task, reading, files) if reads_result else None
     return EndedTask(job_id, task, result, is_skipped=ending == "skip")
 
@@ -226,15 +232,6 @@ def _log_output(job_id: str, stream: str, file: TaskFile, shown: int) -> None:
         log.warning("The %s of job %r is not available: %s", stream, job_id, file.error)
 
 
-def _failure(
-    job_id: str, task: TaskSnapshot, outputs: Mapping[str, TaskFile], *, is_final: bool
-) -> TaskFailedError:
-    tail = _output_end(outputs)
-    msg = f"Task {TASK_ID!r} in job {job_id!r} failed: {task.why_failed()}.\n{tail}"
-    kind = TaskFailedForGoodError if is_final else TaskFailedError
-    return kind(msg, exit_code=task.exit_code, node_id=task.node_id)
-
-
 def _output_end(outputs: Mapping[str, TaskFile]) -> str:
     stderr = outputs["stderr"]
     ends = {name: file.end.last(_STDERR_IN_ERROR).text() for name, file in outputs.items() if file.end}
@@ -242,13 +239,6 @@ def _output_end(outputs: Mapping[str, TaskFile]) -> str:
         return f"Its stderr is {'lost: ' + stderr.loss if stderr.loss else 'not available'}: {stderr.error}"
     name = "stderr" if ends["stderr"] or not ends.get("stdout") else "stdout"
     return f"The end of its {name}:\n" + indented(ends[name] or "(empty)")
-
-
-def _with_outlook(error: BatchLinuxError, job_id: str) -> BatchLinuxError:
-    error.args = (
-        f"{error} The command of job {job_id!r} has succeeded; its job is kept, and a retry reads its files.",
-    )
-    return error
 
 
 async def discard(client: BatchLinuxClient, job_id: str) -> None:

@@ -20,7 +20,6 @@ from airflow_provider_batchlinux.core.tasks.task import (
     NOT_STARTED,
     TASK_ID,
     TaskOutcome,
-    TaskSnapshot,
     task_outcome,
 )
 from airflow_provider_batchlinux.core.text import counted
@@ -79,7 +78,11 @@ class TaskWait:
         if task_outcome(task) is TaskOutcome.STILL_RUNNING and task.state in NOT_STARTED:
             obstacle = await self._newest_obstacle() if task.state == "active" else None
             status = f"{status} {obstacle}" if obstacle else status
-            self._require_time(task, obstacle)
+            # A command that lost its node has started before.
+            self._has_started |= task.requeues > 0
+            if self._is_late():
+                msg = f"Task {TASK_ID!r} of job {self.job_id!r} is still {task.state} after start_limit."
+                raise TaskFailedError(f"{msg} {obstacle}" if obstacle else msg)
         else:
             self._has_started = True
         self.status = status
@@ -91,14 +94,6 @@ class TaskWait:
 
     def _is_late(self) -> bool:
         return self.start_by is not None and not self._has_started and self.clock() > self.start_by
-
-    def _require_time(self, task: TaskSnapshot, obstacle: str | None) -> None:
-        # A command that lost its node has started before.
-        self._has_started |= task.requeues > 0
-        if not self._is_late():
-            return
-        msg = f"Task {TASK_ID!r} of job {self.job_id!r} is still {task.state} after start_limit."
-        raise TaskFailedError(f"{msg} {obstacle}" if obstacle else msg)
 
     async def _newest_obstacle(self) -> str | None:
         """Return why the command cannot start."""

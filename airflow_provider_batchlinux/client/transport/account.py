@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 from dataclasses import dataclass, field
 from enum import Enum
@@ -71,14 +70,18 @@ class AccountSettings:
         found = _endpoint_problems(self.endpoint)
         if self.auth is not AuthKind.SHARED_KEY and self.endpoint.lower().startswith("http://"):
             found.append(f"auth={self.auth.value!r} needs an account_url of https: no token goes over http.")
-        if self.authority_host:
-            found += _authority_problems(self.authority_host)
-        if self.management_url:
-            found += _management_problems(self.management_url)
+        for name, (shape, noun, example) in _ADDRESSES.items():
+            given = getattr(self, name) or ""
+            if "@" in given:
+                found.append(f"{name} holds a user name or password; give the {noun} alone.")
+            elif given and not shape.fullmatch(given):
+                found.append(f"{name}={given!r} is not {example}.")
         needs = _NEEDED.get(self.auth, ())
         found += [f"auth={self.auth.value!r} needs {name}." for name in needs if not getattr(self, name)]
         key = self.account_key if self.auth is AuthKind.SHARED_KEY else None
-        if key and not _is_base64(key):
+        try:
+            base64.b64decode(key or "", validate=True)
+        except ValueError:
             found.append("The account key is not base64; copy one of the two access keys whole.")
         if not _ACCOUNT_NAME.fullmatch(self.account_name):
             found.append(
@@ -105,9 +108,21 @@ _ADDRESS = re.compile(
 )
 _ACCOUNT_NAME = re.compile(r"[A-Za-z0-9_-]*")
 _ID_PREFIX = re.compile(r"[A-Za-z0-9_-]{1,16}")
-_AUTHORITY_HOST = re.compile(r"(https://)?[A-Za-z0-9._-]+(:[0-9]{1,5})?/?")
 _REGION = re.compile(r"[^.]+\.([a-z0-9]+)\.batch\.")
-_MANAGEMENT_URL = re.compile(r"https://[A-Za-z0-9._-]+(:[0-9]{1,5})?/?")
+_HTTPS = r"[A-Za-z0-9._-]+(:[0-9]{1,5})?/?"
+_ADDRESSES = {
+    "authority_host": (
+        re.compile(f"(https://)?{_HTTPS}"),
+        "host",
+        "a host such as login.microsoftonline.us, reached by https",
+    ),
+    "management_url": (
+        re.compile(f"https://{_HTTPS}"),
+        "address",
+        "a URL such as https://management.usgovcloudapi.net",
+    ),
+}
+"""The addresses of other clouds: their form, what they are, and an example for messages."""
 
 _NEEDED = {
     AuthKind.SHARED_KEY: ("account_name", "account_key"),
@@ -128,26 +143,3 @@ def _endpoint_problems(endpoint: str) -> list[str]:
         shown = re.split("[?#]", endpoint)[0]
         return [f"account_url={shown!r} is not a URL such as {EXAMPLE_URL}."]
     return []
-
-
-def _authority_problems(host: str) -> list[str]:
-    if "@" in host:
-        return ["authority_host holds a user name or password; give the host alone."]
-    if not _AUTHORITY_HOST.fullmatch(host):
-        return [f"authority_host={host!r} is not a host such as login.microsoftonline.us, reached by https."]
-    return []
-
-
-def _management_problems(url: str) -> list[str]:
-    if "@" in url:
-        return ["management_url holds a user name or password; give the address alone."]
-    if not _MANAGEMENT_URL.fullmatch(url):
-        return [f"management_url={url!r} is not a URL such as https://management.usgovcloudapi.net."]
-    return []
-
-
-def _is_base64(text: str) -> bool:
-    try:
-        return bool(base64.b64decode(text, validate=True))
-    except (binascii.Error, ValueError):
-        return False

@@ -156,24 +156,15 @@ def _without_answer(error: AzureError, what: str, tried_for: float) -> BatchLinu
 
 def _remedy(error: HttpResponseError, code: str | None) -> str:
     if code in ("AuthenticationFailed", "InvalidAuthenticationInfo") or error.status_code == 401:
-        return _authentication_remedy(error)
-    details = _details(error)
-    return " ".join(filter(None, [details, _REMEDIES.get(code or "", "")]))
-
-
-def _authentication_remedy(error: HttpResponseError) -> str:
-    skew = _clock_skew(error)
-    if skew is not None and abs(skew) > MAX_CLOCK_SKEW:
-        ahead = "ahead of" if skew > timedelta(0) else "behind"
-        minutes = abs(skew).total_seconds() / 60
-        return f"This machine's clock is {minutes:.0f} minutes {ahead} the service's; set it right."
-    return " ".join(filter(None, [_details(error), _CHECK_IDENTITY]))
-
-
-def _clock_skew(error: HttpResponseError) -> timedelta | None:
-    """Return the difference between our clock and that of the service, by the date of its answer."""
-    theirs = _http_date(_header(error, "Date"))
-    return datetime.now(timezone.utc) - theirs if theirs else None
+        # A signature with the wrong time is refused like one with the wrong key.
+        theirs = _http_date(_header(error, "Date"))
+        skew = datetime.now(timezone.utc) - theirs if theirs else timedelta(0)
+        if abs(skew) > MAX_CLOCK_SKEW:
+            ahead = "ahead of" if skew > timedelta(0) else "behind"
+            minutes = abs(skew).total_seconds() / 60
+            return f"This machine's clock is {minutes:.0f} minutes {ahead} the service's; set it right."
+        return " ".join(filter(None, [_details(error), _CHECK_IDENTITY]))
+    return " ".join(filter(None, [_details(error), _REMEDIES.get(code or "", "")]))
 
 
 def _http_date(text: str | None) -> datetime | None:

@@ -168,10 +168,14 @@ class LeaseWait:
         if plan.due or self._open_debts(entry, nodes, now):
             await self._put(plan, nodes, now)
         served = sum(state.done for state in self._applied.values())
+        waiting = ""
+        if plan.waiting:
+            states = joined(sorted({node.state for node in plan.waiting}))
+            waiting = f"; {len(plan.waiting)} are {states}"
         until_text = self.user.expires_at.isoformat(timespec="seconds")
         self.status = (
             f"Pool {self.pool_id!r}: user {self.user.username!r} is on {served} of {len(nodes)} nodes "
-            f"until {until_text}{_waiting(plan)}."
+            f"until {until_text}{waiting}."
         )
 
     async def _record_usage(self, metadata: Mapping[str, str]) -> None:
@@ -320,9 +324,3 @@ class LeaseWait:
             "ended": ended.value,
             "removed": len(self._removed),
         }
-
-
-def _waiting(plan: UserPlan) -> str:
-    if not plan.waiting:
-        return ""
-    return f"; {len(plan.waiting)} are {joined(sorted({node.state for node in plan.waiting}))}"

@@ -57,7 +57,11 @@ class TemporaryUser:
     async def add(self, client: BatchLinuxClient) -> list[UserRecord]:
         """Add the user to its nodes, and return a record for each node, also for those that refuse."""
         await self._remove_earlier_tries(client)
-        work = AddUser(self.user, self._entry(), max_concurrency=self.max_concurrency, address=self.address)
+        user = self.user
+        entry = LedgerEntry(
+            user.username, user.expires_at, self.by, user.fingerprint, user.is_admin, bool(user.password)
+        )
+        work = AddUser(user, entry, max_concurrency=self.max_concurrency, address=self.address)
         target = UserTarget(self.pool_id, NodeChoice(self.node_ids))
         return (await reconcile(client, target, await pool_of(client, target), work)).all_records
 
@@ -147,12 +151,6 @@ class TemporaryUser:
                 log.warning(
                     "Pool %r: user %r is still on %s", self.pool_id, entry.username, failures_text(failed)
                 )
-
-    def _entry(self) -> LedgerEntry:
-        user = self.user
-        return LedgerEntry(
-            user.username, user.expires_at, self.by, user.fingerprint, user.is_admin, bool(user.password)
-        )
 
     def _refusal(self, node_id: str, reason: str, code: str | None) -> NodeUsersError:
         msg = (

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import takewhile
+from os.path import commonprefix
 
 from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
 from airflow_provider_batchlinux.client.transport.fan_out import read_each
@@ -109,7 +109,7 @@ class JobReader:
     async def _listed(self, ids: Sequence[str]) -> tuple[set[str], set[str]]:
         """Return the keys of the jobs that still run their commands, and of some to ask for in any case."""
         rows = await self._client.find_jobs(
-            _common_prefix(ids),
+            commonprefix(ids),  # noqa: RUF071  # of ids, which are no paths
             state="active",
             select=["id", "poolInfo", "onAllTasksComplete"],
         )
@@ -125,15 +125,11 @@ class JobReader:
         left = _BUDGET - max(1, -(-len(rows) // _PAGE)) if self._turns % 2 == 0 else 0
         if left > 0 and self._turns % _POOLS_EVERY == 0:
             left -= 1
-            gone = await self._gone({pools[key] for key in listed})
-            listed = {key for key in listed if pools[key].lower() not in gone}
+            # The commands of a pool that does not exist, or is being deleted, never end.
+            found = await self._client.list_pools(["id", "state"])
+            there = {str(row["id"]).lower() for row in found if str(row.get("state")).lower() != "deleting"}
+            listed = {key for key in listed if pools[key].lower() in there}
         return listed, self._sample(sorted(listed), left)
-
-    async def _gone(self, pool_ids: Iterable[str]) -> set[str]:
-        """Return which of these pools do not exist or are being deleted: their commands never end."""
-        rows = await self._client.list_pools(["id", "state"])
-        there = {str(row["id"]).lower() for row in rows if str(row.get("state")).lower() != "deleting"}
-        return {pool_id.lower() for pool_id in pool_ids} - there
 
     def _sample(self, keys: Sequence[str], size: int) -> set[str]:
         """Return the next few of the listed commands, which are asked for although their jobs are active."""
@@ -142,8 +138,3 @@ class JobReader:
         first = self._next % len(keys)
         self._next = first + size
         return set(keys[first : first + size])
-
-
-def _common_prefix(ids: Sequence[str]) -> str:
-    first, last = min(ids), max(ids)
-    return "".join(a for a, _ in takewhile(lambda pair: pair[0] == pair[1], zip(first, last, strict=False)))

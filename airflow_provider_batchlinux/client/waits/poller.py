@@ -140,7 +140,10 @@ class Watch(Generic[R]):
             if self.error is not None:
                 raise copy.copy(self.error) from self.error
             self._poller.request_refresh(self)
-            await self._next_reading()
+            left = self._left()
+            if not await self.until_woken(None if left is None else max(left, 0.0) + _GRACE):
+                what = f"{self._poller.noun.capitalize()} {self.subject_id!r}"
+                raise WaitTimeoutError.after(None, f"{what} could not be read.")
 
     async def once(self, what: Hashable, question: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """
@@ -188,12 +191,6 @@ class Watch(Generic[R]):
                     timer.cancel()
         woken, self._woken = self._woken, False
         return woken
-
-    async def _next_reading(self) -> None:
-        left = self._left()
-        if not await self.until_woken(None if left is None else max(left, 0.0) + _GRACE):
-            what = f"{self._poller.noun.capitalize()} {self.subject_id!r}"
-            raise WaitTimeoutError.after(None, f"{what} could not be read.")
 
 
 def _end_sleep(sleep: asyncio.Future[None]) -> None:
@@ -357,7 +354,13 @@ class Poller(Generic[R]):
                 await self._until_due()
                 await self._take_turn()
         except Exception as error:  # no wait may hang on a poller that has stopped
-            self._fail(error)
+            self._loop = None
+            watches = [watch for subject in self._subjects.values() for watch in subject.watches]
+            self._subjects, self._refresh_requested = {}, set()
+            self._due = self._soon = float("inf")
+            for watch in watches:
+                watch.error = error
+                watch.wake()
 
     async def _until_due(self) -> None:
         while (left := min(self._due, self._soon) - self._now()) > _EARLY:
@@ -420,15 +423,6 @@ class Poller(Generic[R]):
             watch.wake()
             if number % _WAKE_BATCH == 0:
                 await asyncio.sleep(0)
-
-    def _fail(self, error: Exception) -> None:
-        self._loop = None
-        watches = [watch for subject in self._subjects.values() for watch in subject.watches]
-        self._subjects, self._refresh_requested = {}, set()
-        self._due = self._soon = float("inf")
-        for watch in watches:
-            watch.error = error
-            watch.wake()
 
     def _now(self) -> float:
         return asyncio.get_running_loop().time()
