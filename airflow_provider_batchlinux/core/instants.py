@@ -48,7 +48,11 @@ def expiry_of(
         msg = "Give exactly one of expires_in and expires_at."
         raise ValueError(msg)
     if expires_in is not None:
-        return _after(now, expires_in)
+        try:
+            return (now + timedelta(seconds=seconds_of("expires_in", expires_in))).astimezone(timezone.utc)
+        except OverflowError:
+            msg = f"expires_in={expires_in!r} ends after the year 9999."
+            raise ValueError(msg) from None
     instant = instant_of(expires_at)
     if instant is None:
         msg = (
@@ -135,14 +139,6 @@ def rest_instant(instant: datetime) -> str:
 def iso8601_duration(seconds: float) -> str:
     """Return a duration as the service reads it, such as ``PT900S``, to the millisecond."""
     return f"PT{f'{seconds:.3f}'.rstrip('0').rstrip('.')}S"
-
-
-def _after(now: datetime, span: Duration) -> datetime:
-    try:
-        return (now + timedelta(seconds=seconds_of("expires_in", span))).astimezone(timezone.utc)
-    except OverflowError:
-        msg = f"expires_in={span!r} ends after the year 9999."
-        raise ValueError(msg) from None
 
 
 def _seconds(value: object) -> float | None:

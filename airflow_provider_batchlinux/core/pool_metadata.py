@@ -9,7 +9,7 @@ and write theirs.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -278,6 +278,19 @@ def read_json(text: str) -> Any:
 def rest_metadata(metadata: Mapping[str, Any]) -> list[dict[str, str]]:
     """Return metadata as the service reads it."""
     return [{"name": name, "value": str(value)} for name, value in metadata.items()]
+
+
+def reserved_names(what: str, names: Iterable[object]) -> list[str]:
+    """
+    List the names of metadata that only the provider may use, as problems.
+
+    :param what: where the names are, for the messages.
+    """
+    return [
+        f"{what} name {name!r} begins with {METADATA_PREFIX!r}, reserved for the provider."
+        for name in names
+        if str(name).lower().startswith(METADATA_PREFIX)
+    ]
 
 
 def metadata_of(pool: Mapping[str, Any]) -> dict[str, str]:

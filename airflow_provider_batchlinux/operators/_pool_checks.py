@@ -133,11 +133,8 @@ def _file_content(operator: BaseOperator, name: str, context: Context) -> Any:
         return json.loads(text) if name.endswith(".json") else yaml.safe_load(text)
     except (json.JSONDecodeError, yaml.YAMLError) as error:
         # The text of the error quotes the file, which may contain a secret.
-        msg = f"body={name!r} is not {'JSON' if name.endswith('.json') else 'YAML'}{_place_of(error)}."
+        mark = getattr(error, "problem_mark", None)
+        line = mark.line + 1 if mark is not None else getattr(error, "lineno", None)
+        place = f" from line {line} on" if line is not None else ""
+        msg = f"body={name!r} is not {'JSON' if name.endswith('.json') else 'YAML'}{place}."
         raise ValueError(msg) from None
-
-
-def _place_of(error: Exception) -> str:
-    mark = getattr(error, "problem_mark", None)
-    line = mark.line + 1 if mark is not None else getattr(error, "lineno", None)
-    return f" from line {line} on" if line is not None else ""

@@ -207,7 +207,11 @@ class BatchLinuxWaitingOperator(BatchLinuxPoolOperator[W]):
     ) -> Step:
         """Return the result of a wait that timed out; raise the error if there is none."""
         if isinstance(trigger, BatchLinuxRoomTrigger):
-            raise self._still_full(trigger)
+            from airflow_provider_batchlinux.core.room import QUOTA_OF, REMEDY_OF, ROOM_OF_CODE
+
+            code = next(code for code, kind in ROOM_OF_CODE.items() if kind == trigger.kind)
+            msg = f"The {QUOTA_OF[trigger.kind]} of the account stayed full for quota_limit. "
+            raise BatchQuotaError(msg + REMEDY_OF[trigger.kind], code=code)
         raise error
 
     def wait_for_room(
@@ -266,13 +270,6 @@ class BatchLinuxWaitingOperator(BatchLinuxPoolOperator[W]):
             "deadline"
         ]
         return found
-
-    def _still_full(self, trigger: BatchLinuxRoomTrigger) -> BatchQuotaError:
-        from airflow_provider_batchlinux.core.room import QUOTA_OF, REMEDY_OF, ROOM_OF_CODE
-
-        code = next(code for code, kind in ROOM_OF_CODE.items() if kind == trigger.kind)
-        msg = f"The {QUOTA_OF[trigger.kind]} of the account stayed full for quota_limit. "
-        return BatchQuotaError(msg + REMEDY_OF[trigger.kind], code=code)
 
     def cancels_after(self, error: Exception, context: Context) -> bool:  # noqa: ARG002
         """Return whether a wait that an error has ended cancels what was started; by default it goes on."""

@@ -9,7 +9,7 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, conf
@@ -169,7 +169,18 @@ def prices_by_region() -> dict[str | None, dict[str, NodePrices]]:
         return {}
     try:
         rows = json.loads(Path(path).read_text(encoding="utf-8"))
-        found = [_price(row) for row in rows]
+        found = [
+            NodePrices(
+                str(row["vm_size"]),
+                str(row["region"]).lower(),
+                str(row["currency"]),
+                *(
+                    None if row[name] is None else float(row[name])
+                    for name in ("dedicated_node", "spot_node")
+                ),
+            )
+            for row in rows
+        ]
     except (OSError, ValueError, TypeError, LookupError) as error:
         log.warning("[batch_linux] ui_prices_file %r cannot be read: %s", path, error)
         return {}
@@ -179,14 +190,3 @@ def prices_by_region() -> dict[str | None, dict[str, NodePrices]]:
         for region in regions
     }
     return {**by_region, None: next(iter(by_region.values()), {}) if len(regions) == 1 else {}}
-
-
-def _price(row: Any) -> NodePrices:
-    dedicated, spot = row["dedicated_node"], row["spot_node"]
-    return NodePrices(
-        str(row["vm_size"]),
-        str(row["region"]).lower(),
-        str(row["currency"]),
-        None if dedicated is None else float(dedicated),
-        None if spot is None else float(spot),
-    )

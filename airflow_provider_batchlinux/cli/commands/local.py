@@ -55,7 +55,11 @@ def _copy_examples(options: Namespace) -> int:
     if source is None:
         msg = "This installation has no example Dags. Install the wheel of airflow-provider-batchlinux."
         raise ValueError(msg)
-    target = (options.to or _dags_folder()).expanduser() / _FOLDER
+    if options.to is None:
+        from airflow.configuration import conf
+
+        options.to = Path(conf.get("core", "dags_folder"))
+    target = options.to.expanduser() / _FOLDER
     files = [
         path.relative_to(source)
         for path in sorted(source.rglob("*"))
@@ -78,12 +82,6 @@ def _copy_examples(options: Namespace) -> int:
     say(f"{counted(len(news) + len(changed), 'file')} copied.")
     print_line(str(target))
     return 0
-
-
-def _dags_folder() -> Path:
-    from airflow.configuration import conf
-
-    return Path(conf.get("core", "dags_folder"))
 
 
 def _print_completion(options: Namespace) -> int:

@@ -118,7 +118,8 @@ def _in_use(
     agent = str(machine.get("nodeAgentSKUId") or "")
     is_own = not all(reference.get(part) for part in _NAMES)
     name = image_name(reference)
-    known = next((image for image in images if _is_same(image, name, agent)), None)
+    wanted = (name.lower(), agent.lower())
+    known = next((one for one in images if (one.name.lower(), one.node_agent_sku.lower()) == wanted), None)
     end = known.end_of_support if known else None
     return ImageInUse(
         pool_id,
@@ -129,10 +130,6 @@ def _in_use(
         end,
         _successor(known, images, now) if known else None,
     )
-
-
-def _is_same(image: SupportedImage, name: str, agent: str) -> bool:
-    return image.name.lower() == name.lower() and image.node_agent_sku.lower() == agent.lower()
 
 
 def _successor(known: SupportedImage, images: Sequence[SupportedImage], now: datetime) -> str | None:

@@ -192,7 +192,8 @@ def _from_mapping(image: Mapping[str, Any], text: str | None = None) -> ImageQue
     elif not problems or any(name in given for name in _NAMES):
         # If no name is given but an unknown key, "has no publisher" would mislead: the key may mean an id.
         problems += _name_problems(given)
-    problems += _agent_problems(agent)
+    if agent is not None and "windows" in agent.lower():
+        problems.append(f"has the node agent SKU {agent!r}, which is for Windows; only Linux is supported.")
     if problems:
         raise ValueError("\n".join(f"image={text or dict(image)!r} {problem}" for problem in problems))
     reference = {name: given[name] for name in (*ids, *_NAMES, "version") if name in given}
@@ -219,14 +220,10 @@ def _known_keys(image: Mapping[str, Any]) -> tuple[dict[str, str], list[str]]:
         elif value and value.strip():
             given[name] = value.strip().lower() if name == "version" else value.strip()
     if (image_id := given.pop("id", None)) is not None:
-        given[_kind_of_id(image_id)] = image_id
+        # The first part of an id shows which property of the service takes it.
+        begun = (name for name, first in _ID_PREFIXES.items() if image_id.lower().startswith(first.lower()))
+        given[next(begun, "virtualMachineImageId")] = image_id
     return given, problems
-
-
-def _kind_of_id(image_id: str) -> str:
-    """Return the property of the service for an id, which its first part tells."""
-    kinds = (name for name, prefix in _ID_PREFIXES.items() if image_id.lower().startswith(prefix.lower()))
-    return next(kinds, "virtualMachineImageId")
 
 
 def _id_problems(ids: list[str], given: Mapping[str, str]) -> list[str]:
@@ -252,12 +249,6 @@ def _name_problems(given: Mapping[str, str]) -> list[str]:
     if name.is_pattern and "node_agent_sku" in given:
         problems.append("has a pattern and a node_agent_sku; leave out one of them.")
     return problems
-
-
-def _agent_problems(agent: str | None) -> list[str]:
-    if agent is None or "windows" not in agent.lower():
-        return []
-    return [f"has the node agent SKU {agent!r}, which is for Windows; only Linux is supported."]
 
 
 def _from_distro_text(image: str) -> ImageQuery:
@@ -305,7 +296,12 @@ def _read_release(words: list[str]) -> tuple[Version, list[str]]:
     names = [word for word in words if not word[0].isdigit()]
     versions = [(text, read_version(text)) for text in (numbers, *names) if text]
     known = {version for _, version in versions if version}
-    problems = [_unknown_word(text) for text, version in versions if not version]
+    values = ", ".join(sorted({*FEATURES.values(), *ARCHITECTURES.values(), "gen1", "gen2", _UNVERIFIED}))
+    problems = [
+        f"has {text!r}, which is neither a version nor an option word ({values})."
+        for text, version in versions
+        if not version
+    ]
     if len(known) > 1:
         problems.append("asks for more than one version.")
     return max(known, default=()), problems
@@ -314,8 +310,3 @@ def _read_release(words: list[str]) -> tuple[Version, list[str]]:
 def _is_option(word: str) -> bool:
     tables = (FEATURES, GENERATIONS, ARCHITECTURES, _FILLER_WORDS, (_UNVERIFIED,))
     return any(word in table for table in tables)
-
-
-def _unknown_word(word: str) -> str:
-    values = {*FEATURES.values(), *ARCHITECTURES.values(), "gen1", "gen2", _UNVERIFIED}
-    return f"has {word!r}, which is neither a version nor an option word ({', '.join(sorted(values))})."

@@ -154,20 +154,15 @@ def describe_choice(resolved: ResolvedImage) -> str:
     is_unlisted = resolved.verified is None and "publisher" in resolved.reference
     unknown = "not known, since the service does not list it" if is_unlisted else "not known"
     end = f"{resolved.end_of_support:%Y-%m-%d}" if resolved.end_of_support else unknown
+    names = [image.name for image in resolved.runners_up]
+    more = len(names) - _MAX_RUNNERS_UP
+    others = f"also possible: {', '.join(names[:_MAX_RUNNERS_UP])}" if names else "no runners-up"
     return (
         f"Image {':'.join(resolved.reference.values())},"
         f" node agent SKU {resolved.node_agent_sku!r},"
         f" {verified[resolved.verified]}, end of support {end};"
-        f" {_runners_up_text(resolved.runners_up)}."
+        f" {others}{f' and {more} more' if more > 0 else ''}."
     )
-
-
-def _runners_up_text(images: Sequence[SupportedImage]) -> str:
-    if not images:
-        return "no runners-up"
-    names = ", ".join(image.name for image in images[:_MAX_RUNNERS_UP])
-    more = len(images) - _MAX_RUNNERS_UP
-    return f"also possible: {names}" + (f" and {more} more" if more > 0 else "")
 
 
 def _check(needed_until: datetime, generation: int | None, architecture: str | None) -> None:

@@ -133,7 +133,8 @@ def progress_of(
     found = [known[node_id.lower()] for node_id in node_ids if node_id.lower() in known]
     here = [node for node in found if node.state not in AWAY_STATES]
     broken = tuple(node for node in here if node.state in BROKEN_STATES and _has_booted(node, since, action))
-    done = tuple(node for node in here if _is_done(action, node, since))
+    wanted = {"deallocated"} if action == "deallocate" else READY_STATES
+    done = tuple(node for node in here if node.state in wanted and _has_booted(node, since, action))
     waiting = tuple(node for node in here if node not in done and node not in broken)
     staying = {node.node_id.lower() for node in here}
     gone = tuple(node_id for node_id in node_ids if node_id.lower() not in staying)
@@ -142,12 +143,6 @@ def progress_of(
 
 def _state_name(state: str) -> str:
     return state.lower().replace("_", "")
-
-
-def _is_done(action: NodeAction, node: NodeSnapshot, since: datetime | None) -> bool:
-    if action == "deallocate":
-        return node.state == "deallocated"
-    return node.state in READY_STATES and _has_booted(node, since, action)
 
 
 def _has_booted(node: NodeSnapshot, since: datetime | None, action: NodeAction) -> bool:

@@ -111,7 +111,14 @@ def guarded(command: str) -> str:
 
 def commands_table(records: Iterable[CommandRecord]) -> str:
     """Format records as a table for the log."""
-    return table(("node", "outcome", "exit", "seconds", "first line"), list(map(_cells, records)))
+    rows = []
+    for record in records:
+        said = record.error or record.stdout.strip() or record.stderr.strip()
+        exit_code = "-" if record.exit_code is None else str(record.exit_code)
+        seconds = "-" if record.seconds is None else f"{record.seconds:.1f}"
+        first = said.splitlines()[0][:100] if said else ""
+        rows.append((record.node_id, record.outcome.value, exit_code, seconds, first))
+    return table(("node", "outcome", "exit", "seconds", "first line"), rows)
 
 
 def commands_summary(records: Sequence[CommandRecord]) -> str:
@@ -129,14 +136,3 @@ def _reason(record: CommandRecord) -> str:
         return record.error
     last = (record.stderr or record.stdout).strip().splitlines()[-1:]
     return f"exit code {record.exit_code}" + "".join(f": {line}" for line in last)
-
-
-def _cells(record: CommandRecord) -> tuple[str, ...]:
-    said = record.error or record.stdout.strip() or record.stderr.strip()
-    return (
-        record.node_id,
-        record.outcome.value,
-        "-" if record.exit_code is None else str(record.exit_code),
-        "-" if record.seconds is None else f"{record.seconds:.1f}",
-        said.splitlines()[0][:100] if said else "",
-    )

@@ -175,7 +175,11 @@ def find_faults(
     :param subnet: the subnet of the nodes; ``None`` without one, or if it is unknown.
     """
     size = find_size(body["vmSize"], region.sizes)
-    shortages = [*_pool_shortage(region.limits, usage), *_subnet_shortage(body, subnet, name_of)]
+    shortages = list(_subnet_shortage(body, subnet, name_of))
+    pools, limit = len(usage.pool_ids), region.limits.pools
+    if limit is not None and pools >= limit:
+        remedy = "Delete pools that are no longer used, or request more quota in the portal."
+        shortages.insert(0, f"The account's quota of pools is used up: {pools} of {limit}. {remedy}")
     if size is None:
         near = ", ".join(nearest_sizes(body["vmSize"], region.sizes))
         wanted = f"{name_of(('vmSize',))}={body['vmSize']!r}"
@@ -255,12 +259,6 @@ class _Ask:
         if left is not None and nodes * cores > max(left, 0):
             wanted = f"{self.name_of((target,))}={nodes} on {self.label} wants {nodes * cores} {what}"
             yield f"{wanted}; the account has {max(left, 0)} of {limit} left. {_MORE_QUOTA}"
-
-
-def _pool_shortage(limits: Limits, usage: Usage) -> Iterator[str]:
-    if limits.pools is not None and len(usage.pool_ids) >= limits.pools:
-        found = f"The account's quota of pools is used up: {len(usage.pool_ids)} of {limits.pools}."
-        yield f"{found} Delete pools that are no longer used, or request more quota in the portal."
 
 
 def _subnet_shortage(

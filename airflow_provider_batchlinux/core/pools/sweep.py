@@ -91,7 +91,20 @@ def owned_pools(bodies: Sequence[Mapping[str, Any]], installations: Collection[s
     :param installations: their ids.
     """
     found = [(body, PoolMarks.of(body)) for body in bodies if not _is_deleting(body)]
-    return [_owned(body, marks) for body, marks in found if marks.owner.get("installation") in installations]
+    return [
+        OwnedPool(
+            pool_id=str(body["id"]),
+            etag=body.get("eTag"),
+            runs=marks.runs,
+            expires_at=marks.expires_at,
+            kept=marks.kept_since,
+            kept_until=marks.kept_until,
+            nodes=int(body.get("currentDedicatedNodes") or 0) + int(body.get("currentLowPriorityNodes") or 0),
+            usage=PoolUsage.read(str(body["id"]), metadata_of(body)),
+        )
+        for body, marks in found
+        if marks.owner.get("installation") in installations
+    ]
 
 
 def pools_of_others(bodies: Sequence[Mapping[str, Any]], installations: Collection[str]) -> dict[str, int]:
@@ -165,16 +178,3 @@ def sweep_table(sweeps: Sequence[Sweep]) -> str:
 
 def _is_deleting(body: Mapping[str, Any]) -> bool:
     return str(body.get("state")).lower() == "deleting"
-
-
-def _owned(body: Mapping[str, Any], marks: PoolMarks) -> OwnedPool:
-    return OwnedPool(
-        pool_id=str(body["id"]),
-        etag=body.get("eTag"),
-        runs=marks.runs,
-        expires_at=marks.expires_at,
-        kept=marks.kept_since,
-        kept_until=marks.kept_until,
-        nodes=int(body.get("currentDedicatedNodes") or 0) + int(body.get("currentLowPriorityNodes") or 0),
-        usage=PoolUsage.read(str(body["id"]), metadata_of(body)),
-    )

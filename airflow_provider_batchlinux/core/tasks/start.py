@@ -39,16 +39,14 @@ def start_obstacle(pool: PoolSnapshot, nodes: Sequence[NodeSnapshot]) -> str | N
     errors = [explained_error(e) for e in pool.resize_errors if kind_of(e) is not ResizeErrorKind.HARMLESS]
     if pool.autoscale_error is not None:
         errors.append(f"autoscale formula: {pool.autoscale_error}")
-    causes = [*(_cause(node) for node in nodes[:_SHOWN]), *errors]
+    causes = []
+    for node in nodes[:_SHOWN]:
+        remedy = f", {_STOPPED[node.state]}" if node.state in _STOPPED else ""
+        is_broken = node.state in BROKEN_STATES
+        causes.append(cause_of(node) if is_broken else f"node {node.node_id!r}: {node.state}{remedy}")
+    causes += errors
     if len(nodes) > _SHOWN:
         causes.append(f"{len(nodes) - _SHOWN} more nodes")
     if not causes and not pool.autoscale and pool.target == 0:
         causes.append("it has no nodes and none are requested; resize it")
     return f"No node of pool {pool.pool_id!r} can run it: {'; '.join(causes)}." if causes else None
-
-
-def _cause(node: NodeSnapshot) -> str:
-    if node.state in BROKEN_STATES:
-        return cause_of(node)
-    remedy = _STOPPED.get(node.state)
-    return f"node {node.node_id!r}: {node.state}" + (f", {remedy}" if remedy else "")

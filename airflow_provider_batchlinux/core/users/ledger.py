@@ -257,24 +257,15 @@ def ledger_table(entries: Iterable[tuple[str, LedgerEntry]], now: datetime) -> s
 
     :param entries: each with its pool's id.
     """
-    rows = [
-        (
-            pool_id,
-            entry.username,
-            entry.expires_at.isoformat(timespec="seconds") + _remark(entry, now),
-            "yes" if entry.is_admin else "no",
-            entry.key or "none",
-            entry.holder,
-        )
-        for pool_id, entry in entries
-    ]
+    rows = []
+    for pool_id, entry in entries:
+        remark = " (overdue)" if entry.is_over(now) else ""
+        if entry.is_revoked:
+            remark = " (revoked, and owed by nodes)"
+        until = entry.expires_at.isoformat(timespec="seconds") + remark
+        is_admin = "yes" if entry.is_admin else "no"
+        rows.append((pool_id, entry.username, until, is_admin, entry.key or "none", entry.holder))
     return table(("pool", "user", "until", "sudo", "key", "put there by"), rows)
-
-
-def _remark(entry: LedgerEntry, now: datetime) -> str:
-    if entry.is_revoked:
-        return " (revoked, and owed by nodes)"
-    return " (overdue)" if entry.is_over(now) else ""
 
 
 def _mark(node_id: str) -> str:

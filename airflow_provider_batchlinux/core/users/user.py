@@ -208,13 +208,8 @@ def failures_text(failed: Sequence[UserRecord]) -> str:
 
 def records_table(records: Iterable[UserRecord]) -> str:
     """Format records as a table for the log."""
-    rows = [(r.node_id, r.state, r.outcome.value, _remark(r)) for r in records]
+    rows = []
+    for record in records:
+        login = record.ssh_command or ("no address" if record.has_user else "-")
+        rows.append((record.node_id, record.state, record.outcome.value, record.error or login))
     return table(("node", "state", "user", "log in with"), rows)
-
-
-def _remark(record: UserRecord) -> str:
-    if record.error is not None:
-        return record.error
-    if record.has_user:
-        return record.ssh_command or "no address"
-    return record.ssh_command or "-"

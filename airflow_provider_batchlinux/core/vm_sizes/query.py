@@ -44,7 +44,10 @@ class VmSizeQuery:
         :raises ValueError: if it is none of these; all problems, one a line.
         """
         if isinstance(value, Mapping):
-            return cls._of_needs(value)
+            if problems := list(_problems(value)):
+                raise ValueError("\n".join(problems))
+            numbers: dict[str, Any] = {"cores": int, "memory_gb": float, "disk_gb": float, "gpus": int}
+            return cls(**{name: numbers.get(name, str)(need) for name, need in value.items()})
         names = [value] if isinstance(value, str) else value
         is_list = isinstance(names, Sequence) and bool(names)
         if not is_list or not all(isinstance(name, str) and name.strip() for name in names):
@@ -90,13 +93,6 @@ class VmSizeQuery:
             return ", ".join(self.names)
         given = (field for field in fields(self) if getattr(self, field.name) != field.default)
         return ", ".join(f"{field.name} {getattr(self, field.name)}" for field in given) or "any size"
-
-    @classmethod
-    def _of_needs(cls, needs: Mapping[str, Any]) -> VmSizeQuery:
-        if problems := list(_problems(needs)):
-            raise ValueError("\n".join(problems))
-        numbers: dict[str, Any] = {"cores": int, "memory_gb": float, "disk_gb": float, "gpus": int}
-        return cls(**{name: numbers.get(name, str)(value) for name, value in needs.items()})
 
 
 def _problems(needs: Mapping[str, Any]) -> Iterator[str]:

@@ -57,6 +57,7 @@ class VmSize:
         """
         by_name = {key.lower(): value.strip() for key, value in capabilities.items()}
         architecture = by_name.get("cpuarchitecturetype", "").lower()
+        disk_mb = _decimal(by_name.get("maxresourcevolumemb"))
         return cls(
             name=name,
             family=family,
@@ -71,7 +72,7 @@ class VmSize:
             rdma=_flag(by_name.get("rdmaenabled")),
             end_of_life=end_of_life,
             memory_gb=_decimal(by_name.get("memorygb")),
-            disk_gb=_gigabytes(by_name.get("maxresourcevolumemb")),
+            disk_gb=None if disk_mb is None else disk_mb / 1024,
         )
 
     @property
@@ -124,11 +125,6 @@ def _decimal(text: str | None) -> float | None:
         return float(text) if text else None
     except ValueError:
         return None
-
-
-def _gigabytes(text: str | None) -> float | None:
-    megabytes = _decimal(text)
-    return None if megabytes is None else megabytes / 1024
 
 
 def _flag(text: str | None) -> bool | None:

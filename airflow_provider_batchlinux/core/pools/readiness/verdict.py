@@ -104,7 +104,8 @@ def judge(
     if pool.target == 0:
         return _without_target(pool, policy)
     if tally.ready >= policy.needed(pool, tally.broken):
-        return _ready(seen, tally)
+        left_out = f" Left out: {_broken_in_words(tally)}.{_causes(tally)}" if tally.broken else ""
+        return Verdict(Outcome.READY, describe_progress(seen) + left_out, tally.broken_nodes)
     return (
         _out_of_reach(pool, policy, tally)
         or _resize_failure(pool, policy, tally, now)
@@ -194,30 +195,20 @@ def _causes(tally: _Tally) -> str:
     return "".join(f"\n  {cause}" for cause in causes_of(tally.broken_nodes))
 
 
-def _ready(seen: PoolObservation, tally: _Tally) -> Verdict:
-    left_out = f" Left out: {_broken_in_words(tally)}.{_causes(tally)}" if tally.broken else ""
-    return Verdict(Outcome.READY, describe_progress(seen) + left_out, tally.broken_nodes)
-
-
 def _without_target(pool: PoolSnapshot, policy: ReadinessPolicy) -> Verdict:
     if policy.allow_empty:
         return Verdict(
             Outcome.READY, f"Pool {pool.pool_id!r} asks for no nodes: there is nothing to wait for."
         )
     if pool.autoscale:
-        return Verdict(Outcome.WAITING, f"Pool {pool.pool_id!r}: {_formula_in_words(pool)}")
+        says = "asks for no nodes at present." if pool.evaluated else "has not asked for nodes yet."
+        if pool.autoscale_error is not None:
+            says = f"failed at its last evaluation: {pool.autoscale_error}"
+        return Verdict(Outcome.WAITING, f"Pool {pool.pool_id!r}: its autoscale formula {says}")
     return _failed(
         f"Pool {pool.pool_id!r} asks for no nodes (0 dedicated, 0 spot), so none will ever be idle. "
         "Resize it first, or pass allow_empty=True."
     )
-
-
-def _formula_in_words(pool: PoolSnapshot) -> str:
-    if pool.autoscale_error is not None:
-        return f"its autoscale formula failed at its last evaluation: {pool.autoscale_error}"
-    if pool.evaluated:
-        return "its autoscale formula asks for no nodes at present."
-    return "its autoscale formula has not asked for nodes yet."
 
 
 def _out_of_reach(pool: PoolSnapshot, policy: ReadinessPolicy, tally: _Tally) -> Verdict | None:
@@ -243,7 +234,10 @@ def _resize_failure(
     if pool.allocation_state != "steady" or pool.autoscale or not _is_short(pool, policy, tally):
         return None
     errors = [error for error in pool.resize_errors if kind_of(error) is not ResizeErrorKind.HARMLESS]
-    if not errors or _is_stale(pool, policy) or _may_pass(pool, policy, errors, now):
+    # The answer may be older than the resize that was requested just now: its errors are of the last one.
+    since, requested_at = pool.allocation_state_since, policy.requested_at
+    is_stale = since is not None and requested_at is not None and since <= requested_at
+    if not errors or is_stale or _may_pass(pool, policy, errors, now):
         return None
     got = f"{policy.counted_current(pool)} of {policy.counted_target(pool)}"
     causes = "".join(f"\n  {explained_error(error)}" for error in errors)
@@ -252,12 +246,6 @@ def _resize_failure(
 
 def _is_short(pool: PoolSnapshot, policy: ReadinessPolicy, tally: _Tally) -> bool:
     return policy.counted_current(pool) - tally.broken < policy.needed(pool, tally.broken)
-
-
-def _is_stale(pool: PoolSnapshot, policy: ReadinessPolicy) -> bool:
-    # The answer may be older than the resize that was requested just now: its errors are of the last one.
-    since = pool.allocation_state_since
-    return since is not None and policy.requested_at is not None and since <= policy.requested_at
 
 
 def _may_pass(

@@ -10,7 +10,7 @@ from airflow_provider_batchlinux.core.ids import id_problems
 from airflow_provider_batchlinux.core.images.resolve import ResolvedImage
 from airflow_provider_batchlinux.core.instants import iso8601_duration
 from airflow_provider_batchlinux.core.parameters.spec import Path, Spec, hidden_spec, merge
-from airflow_provider_batchlinux.core.pool_metadata import METADATA_PREFIX, rest_metadata
+from airflow_provider_batchlinux.core.pool_metadata import reserved_names, rest_metadata
 from airflow_provider_batchlinux.core.pools.changes.meaning import pool_fingerprint
 from airflow_provider_batchlinux.core.pools.spec.containers import ContainerSpec
 from airflow_provider_batchlinux.core.pools.spec.management import identity_problems, tag_problems
@@ -21,7 +21,7 @@ from airflow_provider_batchlinux.core.pools.spec.software import SoftwareSpec
 from airflow_provider_batchlinux.core.pools.spec.start_task import StartTaskSpec, UserAccountSpec
 from airflow_provider_batchlinux.core.pools.spec.storage import StorageSpec
 from airflow_provider_batchlinux.core.pools.validation.rules import generation_for, rule_problems
-from airflow_provider_batchlinux.core.pools.validation.schema import Problem, read_body, rest_name
+from airflow_provider_batchlinux.core.pools.validation.schema import read_body, rest_name
 from airflow_provider_batchlinux.core.ssh_access import nat_pool, source_problems
 from airflow_provider_batchlinux.core.vm_sizes.query import VmSizeQuery
 
@@ -131,12 +131,19 @@ class PoolSpec(Spec):
         if not found:
             found = rule_problems(body, image=self.image)
         start = self.start_task.problems() if isinstance(self.start_task, StartTaskSpec) else []
+        if start:  # it says more about its command
+            found = [problem for problem in found if problem.path != ("startTask", "commandLine")]
         return [
             *id_problems("pool_id", self.pool_id),
-            *(problem.message(self._name_of) for problem in found if not _is_reported(problem, start)),
+            *(problem.message(lambda path: self.name_of(path) or rest_name(path)) for problem in found),
             *start,
             *source_problems(self.ssh_from or ()),
-            *_metadata_problems(self.metadata),
+            *reserved_names("metadata", self.metadata),
+            *(
+                f"metadata[{name!r}]={value!r} is not text, a number or a boolean."
+                for name, value in self.metadata.items()
+                if value is not None and not isinstance(value, (str, bool, int, float))
+            ),
             *self._size_problems(),
             *identity_problems(self.identities),
             *tag_problems(self.tags),
@@ -200,9 +207,6 @@ class PoolSpec(Spec):
             return f"ssh_from ({inside})" if len(path) > len(_NAT_POOLS) + 1 else "ssh_from"
         return super().name_of(path)
 
-    def _name_of(self, path: Path) -> str:
-        return self.name_of(path) or rest_name(path)
-
     def _size_problems(self) -> list[str]:
         if isinstance(self.vm_size, str):
             return []  # checked with the body
@@ -239,20 +243,3 @@ class PoolSpec(Spec):
             return _MOST_NODES
         counts = (self.dedicated_nodes, self.spot_nodes)
         return sum(int(count) for count in counts if isinstance(count, int) or str(count).isdigit())
-
-
-def _is_reported(problem: Problem, reported: Sequence[str]) -> bool:
-    return bool(reported) and problem.path == ("startTask", "commandLine")
-
-
-def _metadata_problems(metadata: Mapping[str, str]) -> list[str]:
-    reserved = [
-        f"metadata name {name!r} begins with {METADATA_PREFIX!r}, reserved for the provider."
-        for name in metadata
-        if str(name).lower().startswith(METADATA_PREFIX)
-    ]
-    return reserved + [
-        f"metadata[{name!r}]={value!r} is not text, a number or a boolean."
-        for name, value in metadata.items()
-        if value is not None and not isinstance(value, (str, bool, int, float))
-    ]

@@ -9,7 +9,7 @@ from typing import Any
 from airflow_provider_batchlinux.core.ids import id_problems
 from airflow_provider_batchlinux.core.images.resolve import ResolvedImage
 from airflow_provider_batchlinux.core.parameters.spec import Path
-from airflow_provider_batchlinux.core.pool_metadata import METADATA_PREFIX
+from airflow_provider_batchlinux.core.pool_metadata import reserved_names
 from airflow_provider_batchlinux.core.pools.changes.meaning import pool_fingerprint
 from airflow_provider_batchlinux.core.pools.spec.management import identity_problems, tag_problems
 from airflow_provider_batchlinux.core.pools.validation.rules import generation_for, rule_problems
@@ -85,7 +85,9 @@ class RawPool:
         if self.body.get("id", self.pool_id) != self.pool_id:
             problems.append(f"pool_id={self.pool_id!r} and body.id={self.body['id']!r} differ.")
         beside = [*identity_problems(self.identities), *tag_problems(self.tags)]
-        return [*id_problems("pool_id", self.pool_id), *problems, *self._metadata_problems(body), *beside]
+        names = [item.get("name", "") for item in body.get("metadata", ()) if isinstance(item, Mapping)]
+        reserved = reserved_names("body.metadata", names)
+        return [*id_problems("pool_id", self.pool_id), *problems, *reserved, *beside]
 
     def warnings(self) -> list[str]:
         """List the unknown properties and values, which are sent as they are."""
@@ -137,14 +139,6 @@ class RawPool:
             if not isinstance(machine.get("imageReference"), Mapping):
                 machine["imageReference"] = {}
         return read_body({**self.body, "id": self.pool_id, _MACHINE: machine})
-
-    def _metadata_problems(self, body: Mapping[str, Any]) -> list[str]:
-        names = [item.get("name", "") for item in body.get("metadata", ()) if isinstance(item, Mapping)]
-        return [
-            f"body.metadata name {name!r} begins with {METADATA_PREFIX!r}, reserved for the provider."
-            for name in names
-            if str(name).lower().startswith(METADATA_PREFIX)
-        ]
 
 
 def _name_of(path: Path) -> str:

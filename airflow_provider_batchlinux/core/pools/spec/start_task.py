@@ -128,7 +128,10 @@ class StartTaskSpec(Spec):
     def to_rest(self) -> dict[str, Any]:
         """Return the part of the REST body."""
         line, carried = command_line(self.command)
-        body = {**super().to_rest(), "commandLine": line, "userIdentity": self._identity()}
+        level = "admin" if self.elevated else "nonadmin"
+        automatic = {"autoUser": {"scope": self.user_scope, "elevationLevel": level}}
+        identity = automatic if self.user is None else {"username": self.user}
+        body = {**super().to_rest(), "commandLine": line, "userIdentity": identity}
         settings = environment_settings({**self.environment, **carried})
         body.pop("environmentSettings", None)
         return {**body, "environmentSettings": settings} if settings else body
@@ -152,9 +155,3 @@ class StartTaskSpec(Spec):
                 "start_task.elevated is for the automatic user; give the user's own elevation instead."
             )
         return found
-
-    def _identity(self) -> dict[str, Any]:
-        if self.user is not None:
-            return {"username": self.user}
-        level = "admin" if self.elevated else "nonadmin"
-        return {"autoUser": {"scope": self.user_scope, "elevationLevel": level}}
