@@ -13,7 +13,7 @@ rest_schema/                           the bodies of the REST API, generated fro
 exceptions.py                          what is raised
 on_node/                               programs that are sent to a node
 emulator/                              the embedded Batch service; independent of the rest
-get_provider_info.py                   what Airflow is told about all this
+get_provider_info.py                   what Airflow reads about all this
 
 Imports point downwards only. Nothing is imported here, so that naming the package costs nothing.
 """

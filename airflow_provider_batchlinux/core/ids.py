@@ -90,7 +90,7 @@ def package_problems(references: Iterable[Mapping[str, Any]]) -> Iterator[tuple[
     """
     Yield what is wrong with references to application packages, and where.
 
-    The service tells only that an application does not exist.
+    The service says only that an application does not exist.
 
     :param references: as in the body of a pool or task.
     """

@@ -25,7 +25,7 @@ _TRIED_AFTER = 60.0
 """
 Seconds after which one create is let through without visible room.
 
-The service does not tell a quota: it may have been raised, or was not full when it was first counted.
+The service does not report a quota: it may have been raised, or was not full when it was first counted.
 """
 
 

@@ -47,7 +47,7 @@ R = TypeVar("R")
 class _DecoratedTaskOperator(DecoratedOperator, BatchLinuxTaskOperator):
     """The base of what runs on a node and comes from a function."""
 
-    # Airflow takes those of the first base alone.
+    # Airflow uses those of the first base class only.
     template_fields_renderers: ClassVar[dict[str, str]] = {
         **BatchLinuxTaskOperator.template_fields_renderers,
         **DecoratedOperator.template_fields_renderers,
@@ -55,7 +55,7 @@ class _DecoratedTaskOperator(DecoratedOperator, BatchLinuxTaskOperator):
 
 
 class _Decorated(_TaskDecorator[Any, Any, Any]):
-    """A function whose mapped tasks Airflow stores without the secrets that a Dag file has in clear."""
+    """A decorated function. Airflow stores its mapped tasks without the secrets in the Dag file."""
 
     def _expand(self, expand_input: ExpandInput, *, strict: bool) -> XComArg:
         # Private in Airflow, but the one method that expand() and expand_kwargs() share.
@@ -274,6 +274,7 @@ def _decorator(operator: type[Any], multiple_outputs: bool | None, parameters: d
     )
 
     def decorated(function: Callable[..., Any]) -> Any:
+        # Airflow's factory takes no class of its own for what it returns.
         made: Any = decorator(function)
         made.__class__ = _Decorated
         return made

@@ -56,7 +56,7 @@ class LineageMixin:
             conn_ids = {grant.conn_id for grant in grants if _needs_account(grant)}
             self._accounts = asyncio.run(_accounts_of(conn_ids))
         except Exception as error:  # the task itself says what is wrong with its parameters
-            log.warning("OpenLineage is not told all data: %s", error)
+            log.warning("OpenLineage does not get all data: %s", error)
 
     def remember_ends(self, exit_codes: Mapping[str, int | None]) -> None:
         """
@@ -121,5 +121,5 @@ async def _accounts_of(conn_ids: Iterable[str]) -> dict[str, str]:
         try:
             accounts[conn_id] = (await storage_settings(conn_id)).account.endpoint
         except ValueError as error:
-            log.warning("OpenLineage is not told all data: %s", error)
+            log.warning("OpenLineage does not get all data: %s", error)
     return accounts

@@ -190,7 +190,7 @@ def run_command(
     Run a command that ends with the connection, and keep the end of what it prints.
 
     :param deadline: on the monotonic clock; ``None`` for no limit.
-    :param is_stopped: tells whether to give up, which is asked every now and then.
+    :param is_stopped: returns whether to give up; called again and again.
     :return: its exit code; ``None`` when the time was over before.
     :raises SessionLostError: the connection ended before it did, or it was given up.
     :raises paramiko.SSHException: the node did not take the command.

@@ -70,7 +70,7 @@ class TemporaryLogin:
         :param node_ids: the nodes; ``None`` for one that is free.
         :param session: as for the class.
         :raises ValueError: the pool's id is wrong, or the connection.
-        :raises BatchLinuxError: Airflow does not tell or make the id of the installation.
+        :raises BatchLinuxError: Airflow neither returns nor stores the id of the installation.
         """
         from airflow_provider_batchlinux.client.users.generated_keys import KeyPair
         from airflow_provider_batchlinux.client.users.temporary import TemporaryUser, generated_name
@@ -122,7 +122,7 @@ def holder(hook: BatchLinuxHook) -> Mapping[str, str]:
     """
     Return the holder of a user for the ledger: the task instance with its try, else a person.
 
-    :param hook: tells the id of the installation, which the sweeper looks for.
+    :param hook: returns the id of the installation, which the sweeper looks for.
     """
     from airflow_provider_batchlinux.client.users.temporary import TRY
 

@@ -64,13 +64,13 @@ _GRACE = 60.0
 _ENTRIES = ("execute", "execute_complete", "resume_execution", "poke")
 """The methods that Airflow calls."""
 
-_TOLD = (AirflowException, ValueError, AirflowTaskTimeout)
-"""The errors whose message says all. Others are faults of this package, which need their frames."""
+_EXPLAINED = (AirflowException, ValueError, AirflowTaskTimeout)
+"""The errors whose message is enough. Others are faults of this package, which need their traceback."""
 
 
 class PlainFailures:
     """
-    The base of all operators and sensors: their errors leave them without the way that they took.
+    The base of all operators and sensors: their errors reach Airflow without a traceback.
 
     Airflow's record of a failure is the last of a log, where its page opens. The frames of a traceback, and
     those of the errors that caused the error, would stand below the message and push it off the screen. They
@@ -82,7 +82,7 @@ class PlainFailures:
         super().__init_subclass__(**kwargs)
         for name in _ENTRIES:
             if name in vars(cls):
-                setattr(cls, name, _told_plainly(vars(cls)[name]))
+                setattr(cls, name, _without_traceback(vars(cls)[name]))
 
 
 def exceeded(operator: BaseOperator, status: str = "") -> AirflowTaskTimeout:
@@ -111,13 +111,13 @@ def in_words(operator: BaseOperator, error: BaseException) -> BaseException:
     return error
 
 
-def _told_plainly(method: Callable[..., T]) -> Callable[..., T]:
+def _without_traceback(method: Callable[..., T]) -> Callable[..., T]:
     @wraps(method)
     def plain(self: Any, *args: Any, **kwargs: Any) -> T:
         try:
             return method(self, *args, **kwargs)
-        except _TOLD as error:
-            log.debug("The way that the error took:", exc_info=True)
+        except _EXPLAINED as error:
+            log.debug("The traceback of the error:", exc_info=True)
             raise in_words(self, error).with_traceback(None) from None
 
     return plain

@@ -257,8 +257,8 @@ class BatchLinuxJobOperator(LineageMixin, BatchLinuxWaitingOperator["JobRequest"
         self.secret_storage, self.secret_files, self.max_parallel = secret_storage, secret_files, max_parallel
         self.required_slots, self.quota_limit, self.allow_empty = required_slots, quota_limit, allow_empty
 
-    _is_told = _is_counted = False
-    """Whether the records of this try are in XCom with its failure; whether metrics count them."""
+    _is_reported = _is_counted = False
+    """Whether XCom has the records of this try, because it fails; whether metrics have counted them."""
 
     @classmethod
     def request_class(cls) -> type[JobRequest]:
@@ -351,7 +351,7 @@ class BatchLinuxJobOperator(LineageMixin, BatchLinuxWaitingOperator["JobRequest"
         )
         from airflow_provider_batchlinux.core.tasks.records import counts_text, failure_lines
 
-        if self._is_told:
+        if self._is_reported:
             return ""
         if isinstance(error, AirflowTaskTimeout):
             await trigger.try_to_cancel(client)  # Airflow calls on_kill() later
@@ -375,8 +375,8 @@ class BatchLinuxJobOperator(LineageMixin, BatchLinuxWaitingOperator["JobRequest"
             if trigger.deletes and not is_kept:
                 await jobs.delete(client)
             trigger.deletes = False  # also if Airflow calls on_kill() later
-        told = f"{counted(len(records), 'command')} until then: {counts_text(records)}."
-        return "\n".join(filter(None, [told, *lines, _unwritten(unwritten)]))
+        summary = f"{counted(len(records), 'command')} until then: {counts_text(records)}."
+        return "\n".join(filter(None, [summary, *lines, _unwritten(unwritten)]))
 
     def _commands(self, request: JobRequest) -> dict[str, TaskSpec]:
         """Return the commands by the ids of their tasks."""
@@ -400,7 +400,7 @@ class BatchLinuxJobOperator(LineageMixin, BatchLinuxWaitingOperator["JobRequest"
         )
 
     async def _job(self, client: BatchLinuxClient, tasks: Mapping[str, TaskSpec]) -> JobSpec:
-        """Return the job to submit, after what only the worker and the pool can tell about it was checked."""
+        """Return the job to submit; check first what only the worker and the pool know about it."""
         from airflow_provider_batchlinux.client.tasks.jobs import require_engine
         from airflow_provider_batchlinux.core.tasks.spec.job import JobSpec
 
@@ -514,10 +514,10 @@ class BatchLinuxJobOperator(LineageMixin, BatchLinuxWaitingOperator["JobRequest"
         if len(bad) > allowed or unwritten is not None:
             await jobs.mark_counted(client, records)
             save_result(context, result)
-            self._is_told = True
+            self._is_reported = True
         if len(bad) > allowed:
             bad.sort(key=lambda record: record.outcome)  # what failed, before what therefore was not run
-            told = failure_text(bad, allowed, len(records), await ends_of(client, bad))
+            failures = failure_text(bad, allowed, len(records), await ends_of(client, bad))
             await forget_lost(client, bad)
             is_final = any(record.ending == "fail" for record in bad)
             is_over = is_final or is_last_try(context)
@@ -526,7 +526,7 @@ class BatchLinuxJobOperator(LineageMixin, BatchLinuxWaitingOperator["JobRequest"
             kind = TaskFailedForGoodError if is_final else TaskFailedError
             first = bad[0].task
             raise kind(
-                "\n".join(filter(None, [told, note, _unwritten(unwritten)])),
+                "\n".join(filter(None, [failures, note, _unwritten(unwritten)])),
                 exit_code=first.exit_code if first is not None else None,
                 node_id=first.node_id if first is not None else None,
             )

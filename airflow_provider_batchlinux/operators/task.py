@@ -340,7 +340,7 @@ class BatchLinuxTaskOperator(LineageMixin, BatchLinuxWaitingOperator["TaskReques
         return None
 
     async def _job(self, client: BatchLinuxClient) -> JobSpec:
-        """Return the job to submit, after what only the worker and the pool can tell about it was checked."""
+        """Return the job to submit; check first what only the worker and the pool know about it."""
         from airflow_provider_batchlinux.client.tasks.jobs import require_engine
         from airflow_provider_batchlinux.core.tasks.spec.files import pack_files
         from airflow_provider_batchlinux.core.tasks.spec.job import Command, JobSpec

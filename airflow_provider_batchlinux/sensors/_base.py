@@ -146,7 +146,7 @@ class BatchLinuxSensor(PlainFailures, ParametersMixin[S], BaseSensorOperator):
         """Poll once."""
 
         async def work(client: BatchLinuxClient) -> tuple[dict[str, Any] | None, str]:
-            # Kept for the next poke on this worker: some things are told by what has not changed.
+            # Kept for the next poke on this worker: a wait also decides by what has not changed.
             if self._waiting is None or self._waiting[0] is not client:
                 self._waiting = client, self.trigger().wait(client)
             wait = self._waiting[1]

@@ -73,7 +73,7 @@ _kills: set[asyncio.Task[None]] = set()
 
 
 class ShortEvent(TriggerEvent):
-    """An event of which Airflow's line "Trigger fired event" shows only whose it is and how it ended."""
+    """An event whose line in Airflow's log shows only its job or pool and its outcome, not its payload."""
 
     def __repr__(self) -> str:
         name = str(self.payload["trigger"]).rpartition(".")[2]

@@ -143,7 +143,7 @@ class BatchLinuxNodeUsersLeaseTrigger(BatchLinuxTrigger):
 
         try:
             password: str | None = (await async_connection(self.password_conn_id)).password
-        except Exception as error:  # whatever the secrets backend raises, the task is to be told by name
+        except Exception as error:  # the error must name the connection, whatever the secrets backend raises
             msg = f"password_conn_id={self.password_conn_id!r} cannot be read ({type(error).__name__})."
             raise ValueError(msg) from None
         if not password:
@@ -182,5 +182,5 @@ class BatchLinuxNodeUsersLeaseTrigger(BatchLinuxTrigger):
         try:
             return await are_over(self.by["dag_id"], self.by["run_id"], self.until_task_ids)
         except Exception as error:  # what Airflow raises is not documented; the lease has an end all the same
-            self.log.warning("Airflow did not tell the states of %s: %s", self.until_task_ids, error)
+            self.log.warning("Airflow did not return the states of %s: %s", self.until_task_ids, error)
             return False

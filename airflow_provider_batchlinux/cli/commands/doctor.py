@@ -48,24 +48,24 @@ def _run(options: Namespace) -> int:
     options.conn = options.connection or options.conn
     found: list[Check] = []
 
-    def tell(check: Check) -> None:
+    def report(check: Check) -> None:
         found.append(check)
         if not options.json:
             print_line(f"{_SHOWN[check.outcome]:<7}  {check.name:<10}  {check.text}")
 
     try:
         _, settings = hook_and_settings(options)
-        asyncio.run(_diagnose(options, settings, tell))
+        asyncio.run(_diagnose(options, settings, report))
     except ValueError as error:
-        tell(Check("connection", "failed", " ".join(str(error).split())))
+        report(Check("connection", "failed", " ".join(str(error).split())))
     if options.json:
         print_json([check.to_dict() for check in found])
     return 1 if any(check.outcome == "failed" for check in found) else 0
 
 
-async def _diagnose(options: Namespace, settings: AccountSettings, tell: Callable[[Check], None]) -> None:
+async def _diagnose(options: Namespace, settings: AccountSettings, report: Callable[[Check], None]) -> None:
     from airflow_provider_batchlinux.client.diagnosis.checks import diagnose
 
     storage = replace(storage_of_connections(), retries=0)
     async for check in diagnose(replace(settings, retry_budget=PATIENCE), storage, options.storage_conn):
-        tell(check)
+        report(check)

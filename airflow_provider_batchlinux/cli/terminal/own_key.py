@@ -30,7 +30,7 @@ def own_key(given: Path | None) -> OwnKey:
     Return the user's key: the given file, a default file in ``~/.ssh``, or the first key of the agent.
 
     :param given: the file of the public key, or of the private one that has the public one beside it.
-    :raises ValueError: no key is found, or it is not sound.
+    :raises ValueError: no key is found, or it is not valid.
     """
     if given is not None:
         return _from_file(given.expanduser())
@@ -70,5 +70,5 @@ def _from_agent() -> str | None:
         listed = subprocess.run(["ssh-add", "-L"], capture_output=True, text=True, check=False)
     except FileNotFoundError:
         return None
-    sound = [line for line in listed.stdout.splitlines() if not public_key_problems(line)]
-    return sound[0].strip() if listed.returncode == 0 and sound else None
+    valid = [line for line in listed.stdout.splitlines() if not public_key_problems(line)]
+    return valid[0].strip() if listed.returncode == 0 and valid else None

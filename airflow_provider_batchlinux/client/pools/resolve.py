@@ -166,7 +166,7 @@ async def _size_names(client: BatchLinuxClient, request: PoolRequest, region: Re
     found = await client.find_pool_body(pool_id, [*POOL_FIELDS, "vmSize"])
     if found is not None:
         return _sizes_after(str(found["vmSize"]), names, PoolSnapshot.from_rest(found))
-    # Without the management plane, nothing tells a size that has a chance from one that has none.
+    # Without the management plane, it is unknown which sizes have a chance.
     return names if region is not None else names[:1]
 
 

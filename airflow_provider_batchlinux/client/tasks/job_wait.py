@@ -78,7 +78,7 @@ class JobWait:
 
     status: str = field(default="", init=False)
     _counts: TaskCounts = field(default_factory=TaskCounts, init=False)
-    _told: int = field(default=-1, init=False)
+    _reported: int = field(default=-1, init=False)
     _well: set[str] = field(default_factory=set, init=False)
     _since: str = field(default="", init=False)
     _looked_at: float = field(default=0.0, init=False)
@@ -101,19 +101,20 @@ class JobWait:
         if has_failed_more:
             await self._show_failures()
         is_over = await self._is_over(counts)
-        self._tell(counts, is_over=is_over)
+        self._update_status(counts, is_over=is_over)
         self._counts = counts
         if not is_over and self.start_by is not None and self.clock() > self.start_by:
             await self._require_start_in_time()
         return {"job_id": self.job_id, "note": self._note} if is_over else None
 
-    def _tell(self, counts: TaskCounts, *, is_over: bool) -> None:
+    def _update_status(self, counts: TaskCounts, *, is_over: bool) -> None:
+        # The log gets a line whenever the status changes: of thousands of commands, not one for each.
         total = max(self.total, counts.total)
-        is_step = counts.ended - self._told >= max(1, total // _STEPS)
-        is_told = self.status and self._note in self.status
-        if not is_over and not is_step and counts.failed == self._counts.failed and is_told:
+        is_step = counts.ended - self._reported >= max(1, total // _STEPS)
+        has_note = self.status and self._note in self.status
+        if not is_over and not is_step and counts.failed == self._counts.failed and has_note:
             return
-        self._told = counts.ended
+        self._reported = counts.ended
         before = f" ({counted(self.done, 'command')} before)" if self.done else ""
         self.status = f"Job {self.job_id!r}: {progress_text(counts, total, len(self._well))}{before}."
         if self._note:
@@ -132,7 +133,7 @@ class JobWait:
     async def _is_over(self, counts: TaskCounts) -> bool:
         """Return whether all have ended, by an exact query; the counts alone may be outdated."""
         has_left = counts.active or counts.running
-        # When nothing runs any more, it may be for good.
+        # Nothing runs: what is left may wait for nodes, or for commands that have failed.
         is_due = counts != self._counts or self.clock() >= self._looked_at + LOOK_EVERY
         if not has_left and (counts.ended >= self.total or self.clock() >= self._looked_at + LOOK_EVERY):
             self._looked_at = self.clock()
@@ -164,7 +165,7 @@ class JobWait:
         ):
             self._note = f"What is left waits for commands that have failed{self._or_missing * is_quiet}."
             if not by_failures and not self.knows_total:
-                return False  # who has made the job may add them later
+                return False  # the client that has created the job may add them later
         elif job is not None and (paused := why_paused(self.job_id, job)):
             self._note = paused
             return False

@@ -136,7 +136,7 @@ async def submit_task(client: BatchLinuxClient, submission: Submission) -> str:
     adopted = await _adopt_earlier(client, submission)
     if adopted is not None:
         return adopted
-    # First: what storage refuses makes no job.
+    # The URLs come first: if storage refuses them, no job is left behind.
     urls = await submission.urls(submission.spec.commands[TASK_ID].task.grants())
     await create_job(client, submission, urls)
     body = submission.spec.task_rest(TASK_ID, urls, submission.blobs.get(TASK_ID))
@@ -174,7 +174,7 @@ async def _adopt_earlier(client: BatchLinuxClient, submission: Submission) -> st
         if may_count and (status := await _adoptable(client, submission, job)):
             log.info("Job %r of an earlier try %s", job_id, status)
             adopted = job_id
-            # Its worker may have been lost before it said so.
+            # The worker of that try may have been lost before it could set this.
             if job_state(job) == "active" and job.get("onAllTasksComplete") != _TERMINATE:
                 await end_with_commands(client, job_id)
         else:

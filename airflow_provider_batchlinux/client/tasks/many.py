@@ -48,10 +48,10 @@ from airflow_provider_batchlinux.exceptions import BatchRequestError
 log = logging.getLogger(__name__)
 
 _SENDS = 5
-"""Times that a task is sent for which the service has answered with an error of its own."""
+"""How often a task is sent if the service answers with a server error."""
 
 _PLANS = 3
-"""Plans that are made for a try: the job of an earlier one may end while it is looked at."""
+"""How often a try is planned: the job of an earlier try may end in the meantime."""
 
 _ENDED_MEANWHILE = ("JobNotFound", "JobCompleted", "JobBeingTerminated", "JobBeingDeleted")
 _NAMED = 5
@@ -80,7 +80,7 @@ class ManySubmission(Submission):
 @dataclass(frozen=True)
 class Submitted:
     """
-    What runs now.
+    The job that runs the commands now.
 
     :param job_id: the job; ``None`` if every command has succeeded in an earlier try.
     :param total: how many tasks it has at least.
@@ -146,7 +146,7 @@ async def _plan(client: BatchLinuxClient, submission: ManySubmission, found: Map
         marks = metadata_of(job)
         is_same = marks.get(FINGERPRINT_KEY) == submission.fingerprint()
         blobs = submission.going_on(job_id, marks[SUBMISSION_KEY]).blobs
-        # Otherwise nothing would say which blobs are to be deleted.
+        # A job with other blobs does not go on: its metadata would not name the new ones, for deletion.
         is_same = is_same and marks.get(SECRETS_KEY) == (secrets_mark(blobs.values()) if blobs else None)
         tasks = await client.read_tasks(job_id, sent, select=[*TASK_FIELDS, "displayName"])
         return EarlierJob(job_id, is_same and job_state(job) == "active", tasks)
@@ -173,7 +173,7 @@ async def _carry_out(
     has_manager = "manager" in submission.spec.own
     if not plan.to_send and not has_manager:
         return Submitted(None, 0, len(plan.done))
-    # First: what storage refuses makes no job.
+    # The URLs come first: if storage refuses them, no job is left behind.
     await create_job(
         client, submission, await submission.urls(submission.spec.own_grants(), OWN_IDS.values())
     )
@@ -206,7 +206,7 @@ async def _go_on(
 @dataclass
 class _Sending:
     """
-    What a job has accepted of the commands that are sent to it.
+    The commands that are being sent to a job, and how the service has answered.
 
     :param refused: what the service refused, and why, by the ids of the tasks.
     """

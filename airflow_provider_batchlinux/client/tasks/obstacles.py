@@ -38,9 +38,9 @@ class PoolObstacle:
 
     async def newest(self, *, is_urgent: bool = False) -> str | None:
         """
-        Return it as a sentence; ``None`` if there may be a node.
+        Return why no node can run the commands, as a sentence; ``None`` if a node may.
 
-        :param is_urgent: look now, also if that was done just before.
+        :param is_urgent: ask the service now, even if that was done just before.
         :raises TaskFailedError: the pool does not exist.
         """
         now = self.clock()

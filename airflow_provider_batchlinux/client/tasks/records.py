@@ -96,10 +96,10 @@ async def jobs_of_tries(client: BatchLinuxClient, tries: Tries) -> JobsOfTries:
 @dataclass(frozen=True)
 class CommandList:
     """
-    The commands as they are given when their job has ended.
+    The commands as the parameters list them when their job has ended.
 
     :param tasks: how each is read, by the ids of their tasks.
-    :param digests: returns what each is to do, which takes a moment.
+    :param digests: returns the digest of each; to compute them takes a moment.
     :param shared: how a task is read of which nothing else is known.
     :param submitted: how many were submitted; ``None`` if that is unknown, as with a manager, which adds
         others.
@@ -119,7 +119,7 @@ class CommandList:
 
     def reading_of(self, task_id: str, digest: str | None, sent: TaskReading | None) -> TaskReading | None:
         """
-        Return how a task in a job is read; ``None`` if that cannot be told any more.
+        Return how a task in a job is interpreted; ``None`` if that is not known any more.
 
         :param digest: what it was asked to do; ``None`` if it was not sent as a command of the list.
         :param sent: how it was to be read when it was submitted; ``None`` if it is unknown.
@@ -171,9 +171,9 @@ async def read_records(
                 found[record.task_id] = record
     records, unsent = ordered_records(list(tasks), found, commands.submitted)
     for what, ids in {
-        "in the list now, but in no job, and more than were submitted; not run": unsent,
-        "not in the list as submitted any more; read without outputs, and by exit_codes and result_file of "
-        "all": list(unread),
+        "added to the list after the submission; not run": unsent,
+        "no longer in the list as submitted; outputs are unknown, and exit_codes and result_file are those "
+        "of all commands": list(unread),
     }.items():
         if ids:
             log.warning("%s %s: %s.", counted(len(ids), "command"), what, joined(ids))

@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 def secrets_mark(blobs: Iterable[Grant]) -> str:
     """
-    Return what the metadata of a job says of its blobs with secrets, without a SAS.
+    Return what the metadata of a job says about its blobs with secrets, without a SAS.
 
     Blobs that are numbered one by one after the first, ``a``, ``a-1``, ``a-2``, are named once with their
     number: a job may have thousands of them, and the service takes 1 MiB.

@@ -200,7 +200,7 @@ class LeaseWait:
         if entry is None or all(one.token != token for one in entry.claims):
             return  # The next poll sees why.
         expires_at = service_expiry(self.user.expires_at, now)
-        # The list of nodes tells the way in from outside; the private address costs no request.
+        # The list of nodes has the public address; the private one costs no request.
         records, _ = await put_on_nodes(
             self.client,
             self.pool_id,

@@ -36,7 +36,7 @@ class _Part:
 
 
 def digest_of_pickle(data: bytes) -> str:
-    """Return the digest of what a pickle means; of its bytes, if that cannot be told."""
+    """Return the digest of what a pickle means; of its bytes, if that is unknown."""
     try:
         return _Digests().of(_read(data))[0].hex()
     except (_UnknownPickleError, LookupError, ValueError, RecursionError):

@@ -165,7 +165,7 @@ class ImageQuery:
             raise ValueError(msg)
         if image.strip().startswith("/"):
             msg = (
-                f"image={image!r} is an id, which does not tell the node agent SKU; give a mapping"
+                f"image={image!r} is an id, which does not name the node agent SKU; give a mapping"
                 " with 'id' and 'node_agent_sku'."
             )
             raise ValueError(msg)
@@ -236,7 +236,7 @@ def _id_problems(ids: list[str], given: Mapping[str, str]) -> list[str]:
     if len(ids) + bool(names) > 1:
         problems.append(f"names more than one image ({', '.join([*ids, *names])}); give one of them.")
     if "node_agent_sku" not in given:
-        problems.append("has an id and no node_agent_sku; an id does not tell it.")
+        problems.append("has an id and no node_agent_sku; an id does not name it.")
     return problems
 
 

@@ -111,7 +111,7 @@ def read_request(cls: type[R], given: Mapping[str, object], found: Sequence[str]
             unread.append(name)
             values[name] = None
     request = cls(**values)
-    # What else is wrong is told at once, except what may follow from a parameter that could not be read.
+    # All problems together, except those that may follow from a parameter that could not be read.
     follows = re.compile(rf"\b({'|'.join(unread)})\b| is missing\.$") if unread else None
     problems += [problem for problem in request.problems() if follows is None or not follows.search(problem)]
     if problems := [*problems, *found]:

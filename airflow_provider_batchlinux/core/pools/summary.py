@@ -1,4 +1,4 @@
-"""A pool as people and programs want to see it: what it is, whose it is, and what is wrong with it."""
+"""The summary of a pool as plain values, for the command line: its properties, owner and problems."""
 
 from __future__ import annotations
 

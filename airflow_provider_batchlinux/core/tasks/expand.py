@@ -1,4 +1,4 @@
-"""From what a Dag gives to the commands of a job: shared parts, items, ids, dependencies."""
+"""Expand the parameters of a job into its commands: shared parts, items, ids, dependencies."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ _QUOTED = (
 )
 _FIELDS = tuple(spec_field.name for spec_field in fields(TaskSpec))
 LARGEST_TASK = 800_000
-"""Bytes. The service takes 1 MiB in a request, in which the files of a command and URLs are, too."""
+"""Bytes of a command and its environment. A request has room for 1 MiB, files and URLs included."""
 
 _SHOWN = 5
-"""Commands whose problems a message names at most."""
+"""Problems that a message names at most."""
 
 
 def expanded(
@@ -48,7 +48,7 @@ def expanded(
     :param tasks: the commands, with parts of their own; ``None`` if there are items.
     :param items: the values for each of which the shared command runs; ``None`` if there are tasks.
     :param ends_with_failure: whether the first command that fails ends the job.
-    :raises ValueError: they make no commands; all problems, one a line, of a few of the commands.
+    :raises ValueError: the commands are not valid; the first problems, one a line.
     """
     found: dict[str, TaskSpec] = {}
     filled = list(items_in(shared.command or "")) if items is not None else []
@@ -62,7 +62,7 @@ def expanded(
         try:
             task = _with_item(shared, one, numeric) if items is not None else _merged(shared, one)
             wrong = [*task.problems(), *task.exit_code_problems(), *_size_problems(task)]
-        except ValueError as error:  # a place in storage that is none with the item
+        except ValueError as error:  # an item can make a location in storage invalid
             problems.append(f"{place}: {error}")
             continue
         task_id = task.id or _id_of(position, one if items is not None else None)
@@ -70,7 +70,7 @@ def expanded(
         if (other := places.setdefault(task_id.lower(), place)) != place:
             problems.append(f"{place} and {other} have the same id {task_id!r}.")
         if task_id.lower() in OWN_IDS.values():
-            problems.append(f"{place}: id {task_id!r} is that of a task that the job has itself.")
+            problems.append(f"{place}: id {task_id!r} is reserved for a task of the job itself.")
         found[task_id] = task
     problems = problems or dependency_problems(found) or _zero_problems(found, ends=ends_with_failure)
     names = {task_id.lower(): task_id for task_id in found}
@@ -111,7 +111,7 @@ def dependency_problems(tasks: Mapping[str, TaskSpec]) -> list[str]:
                 ready.append(task_id)
     if not left:
         return []
-    # Each that is left waits for another that is left, so following them comes to a circle.
+    # Every command that is left waits for another one that is left: following them ends in a circle.
     path = [next(iter(left))]
     while path[-1] not in path[:-1]:
         path.append(next(iter(sorted(left[path[-1]]))))
@@ -120,7 +120,7 @@ def dependency_problems(tasks: Mapping[str, TaskSpec]) -> list[str]:
 
 
 def _zero_problems(tasks: Mapping[str, TaskSpec], *, ends: bool) -> list[str]:
-    """List the commands whose exit code 0 is a failure on which the service would have to act."""
+    """List the commands whose exit code 0 is to be a failure, where the service itself acts on exit codes."""
     waited_for = {other.lower() for task in tasks.values() for other in task.depends_on}
     return [
         f"exit_codes of {task_id!r} makes 0 a failure, but the service counts 0 as a success: it would "
@@ -136,8 +136,8 @@ def _size_problems(task: TaskSpec) -> list[str]:
     size = sum(len(str(part)) for part in parts)
     if size <= LARGEST_TASK:
         return []
-    told = f"{size} bytes of command and environment, and the service takes {LARGEST_TASK} with a task"
-    return [f"it has {told}: send larger data as inputs."]
+    found = f"it has {size} bytes of command and environment; the service takes {LARGEST_TASK} with a task."
+    return [f"{found} Send larger data as inputs."]
 
 
 def _merged(shared: TaskSpec, own: object) -> TaskSpec:
@@ -173,7 +173,7 @@ def _with_item(shared: TaskSpec, item: object, numeric: Collection[int]) -> Task
     def quoted(match: re.Match[str]) -> str:
         value = value_of(match)
         if match.start() in numeric and not _NUMBER.fullmatch(value):
-            msg = f"it is no number, and {match[0]!r} is part of arithmetic in command."
+            msg = f"it is not a number, and {match[0]!r} is part of arithmetic in command."
             raise ValueError(msg)
         return shlex.quote(value)
 
@@ -189,7 +189,7 @@ def _with_item(shared: TaskSpec, item: object, numeric: Collection[int]) -> Task
 
     return replace(
         shared,
-        # An item is data, whatever characters it has.
+        # Quoted: an item is data, and bash must run nothing of it.
         command=ITEM.sub(quoted, str(shared.command)),
         environment={name: filled(value) for name, value in shared.environment.items()},
         inputs={filled(path): source_of(value) for path, value in shared.inputs.items()},

@@ -30,12 +30,12 @@ def job_state(job: Mapping[str, Any]) -> str:
 
 
 def is_active(job: Mapping[str, Any]) -> bool:
-    """Return whether a job may still start commands, at once or when it is enabled again."""
+    """Return whether a job may still start commands, now or when it is enabled again."""
     return job_state(job) not in ENDING_JOB_STATES
 
 
 def unreadable_marks(job: Mapping[str, Any]) -> str | None:
-    """Return that a later release has marked a job, with the remedy; ``None`` if its marks can be read."""
+    """Return why the marks of a job cannot be read, with the remedy; ``None`` if they can."""
     version = metadata_of(job).get(VERSION_KEY, "1")
     if version in map(str, range(1, JOB_MARKS_VERSION + 1)):
         return None
@@ -46,7 +46,7 @@ def unreadable_marks(job: Mapping[str, Any]) -> str | None:
 
 
 def why_paused(job_id: str, job: Mapping[str, Any]) -> str | None:
-    """Return that a job starts nothing because it was disabled, as a sentence; ``None`` if it was not."""
+    """Return a sentence about a job that starts nothing because it is disabled; ``None`` if it is not."""
     state = job_state(job)
     if state not in ("disabling", "disabled"):
         return None
@@ -56,10 +56,10 @@ def why_paused(job_id: str, job: Mapping[str, Any]) -> str | None:
 @dataclass(frozen=True)
 class Tries:
     """
-    The tries of a task instance whose jobs count for one of them.
+    The present try of a task instance, and the earlier ones whose jobs count for it.
 
     :param id_stem: the prefix of the ids of the jobs of all its tries; their numbers follow.
-    :param number: that try.
+    :param number: the number of the present try.
     :param first: the first try since the task was cleared.
     """
 
@@ -74,7 +74,7 @@ class Tries:
 
     def own(self, jobs: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
         """
-        Return those of some jobs that the tries have made.
+        Return the jobs that a try of the task instance has created.
 
         :raises ValueError: if a later release has marked one of them.
         """
@@ -84,7 +84,7 @@ class Tries:
         return found
 
     def number_of(self, job: Mapping[str, Any]) -> int | None:
-        """Return which try has made a job; ``None`` if none has."""
+        """Return the number of the try that has created a job; ``None`` if no try has."""
         suffix = str(job["id"])[len(self.id_stem) :]
         return int(suffix) if suffix.isdecimal() else None
 
@@ -92,7 +92,7 @@ class Tries:
         """
         Return whether a job of this or an earlier try counts: what it has done need not be done again.
 
-        Jobs of later tries are of a Dag run that was deleted and made again under the same id.
+        Jobs of later tries belong to a Dag run that was deleted and created again with the same id.
         """
         marks, number = metadata_of(job), self.number_of(job)
         if number is None or number > self.number or SETTLED_KEY in marks or job_state(job) == "deleting":

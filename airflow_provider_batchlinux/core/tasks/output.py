@@ -1,4 +1,4 @@
-"""How far the output of a command was shown while it runs."""
+"""Track how much of the output of a command has been logged while it runs."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 STREAMS = ("stdout", "stderr")
+"""In the order in which they are shown."""
 
 _VERSION = 2
 """The version of a progress that Airflow stores. The first one has none."""
-"""In the order in which they are shown."""
 
 LARGEST_PART = 256 * 1024
 """Bytes that one request reads while the command runs."""
@@ -19,11 +19,11 @@ _OTHER_EVERY = 6
 """Polls of a stream that has news after which the other one is read, too."""
 
 _UNSHOWABLE = {code: "\ufffd" for code in range(32) if chr(code) not in "\t\n\r\x1b"}
-"""Control characters, except those that terminals use, are not for a log."""
+"""Control characters that could corrupt the log of a task; those of colours stay."""
 
 
 def readable(content: bytes) -> str:
-    """Return output as text; what is no text is replaced."""
+    """Return output as text; bytes that are not text are replaced."""
     return content.decode(errors="replace").translate(_UNSHOWABLE).rstrip()
 
 
@@ -37,6 +37,7 @@ def length_to_show(content: bytes, *, is_cut: bool) -> int:
     lines = max(content.rfind(b"\n"), content.rfind(b"\r")) + 1
     if lines or not is_cut:
         return lines
+    # The last character may be cut: look for its first byte among the last four.
     for back in range(1, min(4, len(content)) + 1):
         byte = content[-back]
         if byte < 0x80 or byte >= 0xF8:
@@ -63,7 +64,7 @@ def first_to_read(size: int, limit: int, shown: int, least: int) -> int:
 @dataclass(frozen=True)
 class Progress:
     """
-    How far the output of a command was shown.
+    How much of the output of a command was shown.
 
     :param run: the run of the command, by its requeues and retries: each begins with empty files.
     :param shown: bytes of each stream that were shown.

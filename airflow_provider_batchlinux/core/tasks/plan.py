@@ -1,4 +1,4 @@
-"""Decide what of a job with many commands is sent, and how."""
+"""Decide which commands of a job are sent, and in which requests."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ class SentTask:
 @dataclass(frozen=True)
 class EarlierJob:
     """
-    A job of an earlier try, with what it has of commands.
+    A job of an earlier try, with its commands.
 
-    :param is_open: whether it takes commands: it is active, and what else was asked of it is the same.
+    :param is_open: whether commands may be added: it is active, and all but its commands is unchanged.
     """
 
     job_id: str
@@ -53,15 +53,15 @@ class EarlierJob:
 @dataclass(frozen=True)
 class RerunPlan:
     """
-    What a try does.
+    What a try sends, runs again and deletes.
 
     :param done: the jobs in which commands have succeeded that are not run again, by the ids of their tasks.
     :param to_send: the ids of the commands that are sent.
     :param job_id: the job of an earlier try that goes on with them; ``None`` for a new one.
     :param to_reactivate: the commands of that job that have failed, and run again in it.
-    :param superseded: the jobs and ids of tasks that are deleted first: nothing is to be read of them any
-        more, or their ids are sent again.
-    :param starts: the starts before this try of what is left as it is in the job that goes on.
+    :param superseded: the tasks that are deleted first, each by its job and its id: their results no longer
+        count, or their ids are sent again.
+    :param starts: how many starts the tasks that stay in that job had before this try.
     """
 
     done: Mapping[str, str] = field(default_factory=dict)
@@ -82,7 +82,7 @@ def rerun_plan(
     """
     Return what runs in this try: what failed or never ran in the earlier ones.
 
-    A command has succeeded only if it was asked to do the same, and its exit code says so today.
+    A command has succeeded only if its digest is unchanged, and the present ``exit_codes`` say so.
 
     :param digests: what each command is to do.
     :param exit_codes: what the exit codes of each command mean.
@@ -192,11 +192,11 @@ def _fits(
 
 
 def collections_of(bodies: Iterable[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]]]:
-    """Yield the bodies of tasks in groups that the service takes in one request, as far as can be told."""
+    """Yield the bodies of tasks in groups, each of which fits into one request."""
     group: list[Mapping[str, Any]] = []
     size = 0
     for body in bodies:
-        # As the SDK writes it.
+        # The size that the SDK sends: it writes JSON in the same way.
         needed = len(json.dumps(body)) + 2
         if group and (len(group) == MOST_IN_COLLECTION or size + needed > LARGEST_BODY):
             yield group
@@ -213,7 +213,7 @@ def answers_by_task(
     """
     Yield each task that was sent with what the service has answered about it, in whatever order it answers.
 
-    One without an answer may be sent again, as after an error of the service.
+    A task without an answer counts as an error of the service, so that it is sent again.
     """
     by_id = {str(row.get("taskId")).lower(): row for row in rows}
     for body in bodies:

@@ -1,4 +1,4 @@
-"""Where in a bash command a quoted word is one word."""
+"""Find the places in a bash command where a quoted value stays one word."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the end of a command is read, as it was when the command was submitted."""
+"""How a command that has ended is interpreted; its task carries this from the submission."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MARK = re.compile(r"([0-9a-f]{32})(?: (\{.*\}))?")
 @dataclass(frozen=True)
 class TaskReading:
     """
-    By what the end of a command is read.
+    What is needed to interpret a command that has ended.
 
     :param exit_codes: what its exit codes mean.
     :param result_file: the file in its working directory whose content is its result; ``None`` for none.
@@ -32,7 +32,7 @@ class TaskReading:
 
     @classmethod
     def of(cls, task: TaskSpec) -> TaskReading:
-        """Return how the end of a command is read."""
+        """Return how a command is interpreted."""
         return cls(dict(task.exit_codes or {}), task.result_file, task.output_places())
 
     def mark(self, digest: str) -> str:
@@ -44,9 +44,9 @@ class TaskReading:
 
 def read_mark(name: str | None) -> tuple[str | None, TaskReading | None]:
     """
-    Return the digest of a command and how it is read, from the display name of its task.
+    Return the digest of a command and how it is interpreted, from the display name of its task.
 
-    The digest is ``None`` if it is no command of the list, and the other if there was no room for it.
+    The digest is ``None`` for a task that is not a listed command; the other if there was no room for it.
     """
     found = _MARK.fullmatch(name or "")
     if found is None:
@@ -56,6 +56,6 @@ def read_mark(name: str | None) -> tuple[str | None, TaskReading | None]:
     try:
         given = json.loads(found[2])
         codes, places = exit_codes_of(given.get("exit_codes", {})), dict(given.get("outputs", {}))
-    except (ValueError, TypeError):  # of a task that something else has added
+    except (ValueError, TypeError):  # another client has added the task
         return None, None
     return found[1], TaskReading(codes or {}, given.get("result_file"), places)

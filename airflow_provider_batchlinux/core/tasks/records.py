@@ -33,7 +33,7 @@ _OF_ENDING: Mapping[Ending, Outcome] = {
 
 @dataclass(frozen=True)
 class TaskCounts:
-    """The tasks of a job by state, as the service counts them; a little outdated."""
+    """The tasks of a job by state, as the service counts them; the counts may be outdated."""
 
     active: int = 0
     running: int = 0
@@ -70,7 +70,7 @@ class TaskCounts:
 @dataclass(frozen=True)
 class TaskRecord:
     """
-    What is known of a command.
+    What is known about a command.
 
     :param job_id: the job with its task; ``None`` if none has it.
     :param task: its task; ``None`` if it was not sent, or was deleted.
@@ -142,9 +142,9 @@ def ordered_records(
     """
     Return the records of a list of commands in its order, then those of other tasks.
 
-    What was submitted decides: if as many are in no job as are missing of what was submitted, they have not
-    run. Otherwise some were added to the list later, and their ids are returned, too; which of them are
-    missing is unknown.
+    - If as many commands of the list are in no job as are missing from the submission, they have not run.
+    - Otherwise commands were added to the list since. The ids of those in no job are returned, too: which of
+      them were submitted is unknown.
 
     :param listed: the ids of the commands in the list, which may have changed since the submission.
     :param found: what the jobs have.
@@ -208,7 +208,7 @@ def failure_text(records: Sequence[TaskRecord], allowed: int, total: int, ends: 
     """
     Return the message about commands that have failed, more than may.
 
-    :param records: those of them.
+    :param records: the records of these commands.
     :param ends: the ends of their output, as far as they were read, by the ids of their tasks.
     """
     limit = f"; max_failed allows {allowed}" if allowed else ""

@@ -1,4 +1,4 @@
-"""A job and a task as people and programs want to see them."""
+"""Summaries of jobs and tasks as plain values, for the command line."""
 
 from __future__ import annotations
 

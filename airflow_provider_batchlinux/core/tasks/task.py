@@ -14,7 +14,7 @@ from airflow_provider_batchlinux.core.storage.failures import explained_failure
 from airflow_provider_batchlinux.core.tasks.spec.exit_codes import Ending
 
 TASK_ID = "main"
-"""The one task of a job that the task operator makes."""
+"""The id of the only task in a job of the task operator."""
 
 TASK_FIELDS = ("id", "state", "executionInfo", "nodeInfo")
 """What a wait asks of a task."""
@@ -124,7 +124,7 @@ def task_outcome(task: TaskSnapshot) -> TaskOutcome:
 
 def ending_of(task: TaskSnapshot, exit_codes: Mapping[int, Ending]) -> Ending:
     """
-    Return how the Airflow task of a command that has ended is to end.
+    Return how the Airflow task of a command that has ended must end.
 
     Only an exit code that the command itself returned is looked up. One that was terminated or could not
     start has none that counts: it fails, and may be retried.

@@ -289,7 +289,7 @@ _STANDSTILLS = {
     "deallocated": "Deallocated nodes have given their machines back; start them to go on.",
     "deallocating": "Nodes are giving their machines back on purpose; start them afterwards to go on.",
     "upgradingos": "Nodes are being upgraded, and boot afterwards.",
-    "unknown": "The service has lost contact with nodes; it tells more once it reaches them again.",
+    "unknown": "The service has lost contact with nodes; it reports more once it reaches them again.",
 }
 
 

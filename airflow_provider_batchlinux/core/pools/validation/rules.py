@@ -1,5 +1,5 @@
 """
-Check the rules between properties of a pool that the service tells late or badly.
+Check the rules between properties of a pool that the service reports late or badly.
 
 A rule that the service enforces immediately and in clear words is left to it. Here is what would otherwise
 show as a resize error after minutes, as a start task that fails on every node, or not at all.

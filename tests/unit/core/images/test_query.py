@@ -155,7 +155,7 @@ def test_an_image_is_named_exactly(
         pytest.param("ubuntuu 24.04", ["begins with no known distribution"], id="typo"),
         pytest.param("ubuntu:24.04", ["has 2 parts between colons"], id="like-a-container"),
         pytest.param("canonical::server", ["has no offer"], id="empty-part"),
-        pytest.param(GALLERY, ["does not tell the node agent SKU"], id="id-alone"),
+        pytest.param(GALLERY, ["does not name the node agent SKU"], id="id-alone"),
         pytest.param("ubuntu 24.04.1", ["'24.04.1', which is neither a version"], id="point"),
         pytest.param("ubuntu 22.04 noble", ["asks for more than one version"], id="two-versions"),
         pytest.param(
