@@ -88,3 +88,18 @@ def harmless(text: str, kept: str = "") -> str:
         char if char in kept or category(char) not in _COMMANDING else char.encode("unicode_escape").decode()
         for char in text
     )
+
+
+def visible(text: str) -> str:
+    r"""
+    Return a text in which control and direction characters are written out, such as ``\x1b``.
+
+    They could colour or hide what follows, or show it in another order. Carriage returns, which programs use
+    to draw over a line, become line ends.
+    """
+    return harmless(text.replace("\r\n", "\n").replace("\r", "\n"), kept="\n\t")
+
+
+def last_lines(text: str, most: int) -> str:
+    """Return the last lines of a text."""
+    return "\n".join(text.rstrip("\n").split("\n")[-most:])

@@ -129,16 +129,9 @@ class BatchLinuxNodeSSHHook(SSHHook):
             self.remote_host, self.port, self.username = endpoint.address, endpoint.port, endpoint.username
             self.pkey = private_key(login.private_key)
             self._host_keys = self._host_keys or HostKeys(self.host_keys_policy)
-            options = {
-                "timeout": self.conn_timeout or 10,
-                "compress": self.compress,
-                "banner_timeout": self.banner_timeout,
-                "auth_timeout": self.auth_timeout,
-                "sock": self.host_proxy,
-                "disabled_algorithms": self.disabled_algorithms,
-            }
-            own = Login(endpoint.username, self._host_keys, self.pkey, options)
-            own.open(client, endpoint.address, endpoint.port)
+            Login(endpoint.username, self._host_keys, self.pkey, self._connect_options()).open(
+                client, endpoint.address, endpoint.port
+            )
         except BaseException:
             client.close()
             raise
@@ -149,6 +142,16 @@ class BatchLinuxNodeSSHHook(SSHHook):
             client.get_transport().set_keepalive(self.keepalive_interval)
         self.client = client
         return client
+
+    def _connect_options(self) -> dict[str, Any]:
+        return {
+            "timeout": self.conn_timeout or 10,
+            "compress": self.compress,
+            "banner_timeout": self.banner_timeout,
+            "auth_timeout": self.auth_timeout,
+            "sock": self.host_proxy,
+            "disabled_algorithms": self.disabled_algorithms,
+        }
 
 
 def _rendered(value: Any) -> Any:

@@ -34,7 +34,6 @@ __all__ = [
     "PlainFailures",
     "defer_to",
     "failed_tasks",
-    "id_stem_of",
     "in_words",
     "is_last_try",
     "item_of",
@@ -188,20 +187,6 @@ def marked_owner(context: Context, installation: str) -> dict[str, str]:
     return {**owner, "installation": installation, "task_id": task_id}
 
 
-def id_stem_of(owner: Mapping[str, str], prefix: str) -> str:
-    """
-    Derive what the ids of all tries of a task instance begin with; a try's number follows.
-
-    :param owner: the task instance, from :func:`marked_owner`.
-    :param prefix: the connection's prefix of ids.
-    """
-    # Not imported with a Dag file: it is needed when a task runs.
-    from airflow_provider_batchlinux.core.ids import id_of_task
-
-    # Four characters stay free for the try's number.
-    return id_of_task(owner, prefix=prefix, suffix="-t0000")[:-4]
-
-
 def runs_ended(context: Context, installations: Collection[str]) -> Callable[[Holder], bool]:
     """
     Return a function that returns whether a Dag run has ended; it asks Airflow once for each.
@@ -265,15 +250,20 @@ def is_last_try(context: Context) -> bool:
     return bool(ti.try_number > ti.max_tries)
 
 
-def tries_of(context: Context, id_stem: str, retries: int) -> Tries:
+def tries_of(context: Context, owner: Mapping[str, str], prefix: str, retries: int) -> Tries:
     """
-    Return this try and those before it since the task was cleared.
+    Return this try and those before it since the task was cleared, with the ids of their jobs.
 
-    :param id_stem: what the ids of what all tries make begin with.
+    :param owner: the task instance, from :func:`marked_owner`.
+    :param prefix: the connection's prefix of ids.
     :param retries: the retries of the task; Airflow grants them again when the task is cleared.
     """
+    # Not imported with a Dag file: they are needed when a task runs.
+    from airflow_provider_batchlinux.core.ids import id_of_task
     from airflow_provider_batchlinux.core.tasks.job import Tries
 
+    # Four characters stay free for the number of the try.
+    id_stem = id_of_task(owner, prefix=prefix, suffix="-t0000")[:-4]
     ti: Any = context["ti"]
     return Tries(id_stem, ti.try_number, _first_try(ti, retries))
 

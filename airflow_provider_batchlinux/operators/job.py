@@ -25,7 +25,6 @@ from airflow_provider_batchlinux.hooks._storage_connection import DEFAULT_STORAG
 from airflow_provider_batchlinux.links.pool_page import BatchLinuxPoolPageLink
 from airflow_provider_batchlinux.links.portal import BatchLinuxJobLink, BatchLinuxNodeLink, BatchLinuxPoolLink
 from airflow_provider_batchlinux.operators._base import (
-    id_stem_of,
     is_last_try,
     item_of,
     marked_owner,
@@ -451,7 +450,7 @@ class BatchLinuxJobOperator(LineageMixin, BatchLinuxWaitingOperator["JobRequest"
 
     def _tries(self, context: Context) -> Tries:
         owner = marked_owner(context, self.installation)
-        return tries_of(context, id_stem_of(owner, self.account.id_prefix), self.retries or 0)
+        return tries_of(context, owner, self.account.id_prefix, self.retries or 0)
 
     def _submitted(self, number: int | None, *, has_failed: bool = False) -> CommandList:
         """

@@ -22,7 +22,6 @@ from airflow_provider_batchlinux.hooks._storage_connection import (
 from airflow_provider_batchlinux.links.pool_page import BatchLinuxPoolPageLink
 from airflow_provider_batchlinux.links.portal import BatchLinuxJobLink, BatchLinuxNodeLink, BatchLinuxPoolLink
 from airflow_provider_batchlinux.operators._base import (
-    id_stem_of,
     is_last_try,
     item_of,
     marked_owner,
@@ -250,7 +249,7 @@ class BatchLinuxTaskOperator(LineageMixin, BatchLinuxWaitingOperator["TaskReques
 
         request = self.request
         owner = marked_owner(context, self.installation)
-        tries = tries_of(context, id_stem_of(owner, self.account.id_prefix), self.retries or 0)
+        tries = tries_of(context, owner, self.account.id_prefix, self.retries or 0)
         arguments = {
             **self.trigger_arguments(context),
             "delete_job": request.delete_job,

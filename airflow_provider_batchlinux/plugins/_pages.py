@@ -14,8 +14,7 @@ from fastapi.responses import JSONResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from airflow_provider_batchlinux.core.overview.summary import cells, colour_of, ordered_counts
-from airflow_provider_batchlinux.core.overview.visible import last_lines, visible
-from airflow_provider_batchlinux.core.text import counted
+from airflow_provider_batchlinux.core.text import counted, last_lines, visible
 
 HERE = Path(__file__).parent
 

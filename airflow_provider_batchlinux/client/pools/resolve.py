@@ -93,14 +93,12 @@ async def resolve_pool(
     spec = request.spec
     query = ImageQuery.parse(spec.image or "")
     images = await client.list_images() if needs_image_list(query) else []
-    region = await _region(plane, request)
-    preflight = None
+    region, preflight = await _region(plane, request), None
     if region is not None and plane is not None:
         subnet = await read_subnet(plane, spec.subnet_id) if spec.subnet_id else None
         preflight = await Preflight.at(client, region, subnet)
-    containers = spec.to_rest()["virtualMachineConfiguration"].get("containerConfiguration") or {}
-    needs_engine = str(containers.get("type")).lower() == "dockercompatible"
-    required = frozenset({"container"} if needs_engine else ())
+    engine = (spec.to_rest()["virtualMachineConfiguration"].get("containerConfiguration") or {}).get("type")
+    required = frozenset({"container"} if str(engine).lower() == "dockercompatible" else ())
     rejected: dict[str, _Rejection] = {}
     for name in await _size_names(client, request, region):
         size = find_size(name, region.sizes) if region is not None else None
@@ -126,7 +124,7 @@ async def resolve_pool(
         _log_choice(request, image, name, rejected)
         # The management plane knows better, and preflight has warned already.
         is_known = size is not None and size.end_of_life is not None
-        if not is_known and (warning := retirement_warning(name, request.now.date())) is not None:
+        if not is_known and (warning := retirement_warning(name, request.now.date())):
             log.warning("%s", warning)
         return ResolvedPool(body, image, name, images)
     raise _no_size_fits(spec.pool_id, rejected)

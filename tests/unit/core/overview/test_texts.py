@@ -6,8 +6,8 @@ import pytest
 
 from airflow_provider_batchlinux.core.overview.actions import ACTIONS, read_action
 from airflow_provider_batchlinux.core.overview.nodes import job_overview, node_overview
-from airflow_provider_batchlinux.core.overview.visible import last_lines, visible
 from airflow_provider_batchlinux.core.pool_metadata import PoolMarks, rest_metadata
+from airflow_provider_batchlinux.core.text import last_lines, visible
 from tests.unit.core.overview.test_pools import ABROAD, LIVE, NOW, US, marks
 
 

@@ -158,7 +158,7 @@ def test_in_arithmetic_an_item_has_to_be_a_number(command: str) -> None:
 
     for item in ("a[$(touch ran)]", "x", "1 + 1", "1\n", "", [1]):
         with pytest.raises(
-            ValueError, match=r"items\[0\]: it is no number, and '{item}' is part of arithmetic"
+            ValueError, match=r"items\[0\]: it is not a number, and '{item}' is part of arithmetic"
         ):
             expanded(TaskSpec(command), None, [item])
 
@@ -192,7 +192,7 @@ def test_exit_code_0_is_no_failure_on_which_the_service_would_have_to_act(
             None,
             "makes a circle: 'c' waits for 'a' waits for 'c'.",
         ),
-        ([TaskSpec("a", id="jobpreparation")], None, "is that of a task that the job has itself"),
+        ([TaskSpec("a", id="jobpreparation")], None, "is reserved for a task of the job itself"),
         (["fine", " "], None, "tasks[1]: command is empty."),
         ([TaskSpec("a", coordination_command="b")], None, "coordination_command is for a command with inst"),
         ([TaskSpec("a", instances=2)], None, "a command with instances has one slot on each node"),
