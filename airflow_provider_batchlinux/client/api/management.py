@@ -39,7 +39,7 @@ _CREATE_ONLY = {"If-None-Match": "*"}
 # The management plane refuses by status, where the data plane has an error code.
 _PRECONDITION_FAILED = 412
 _NO_ACCOUNT = ("ResourceNotFound", "ResourceGroupNotFound", "SubscriptionNotFound", "ParentResourceNotFound")
-_INSTALL = "azure-mgmt-batch is not installed: pip install airflow-provider-batchlinux[mgmt]"
+_INSTALL = "azure-mgmt-batch is not installed: pip install 'airflow-provider-batchlinux[mgmt]'"
 
 
 @dataclass(frozen=True)

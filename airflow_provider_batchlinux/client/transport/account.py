@@ -65,6 +65,13 @@ class AccountSettings:
         named = _REGION.match(urlsplit(self.endpoint).hostname or "")
         return named.group(1) if named else None
 
+    @property
+    def token_scope(self) -> str:
+        """The scope of the tokens for the account: the audience of its cloud, and ``/.default``."""
+        host = (urlsplit(self.endpoint).hostname or "").rstrip(".")
+        cloud = next((audience for suffix, audience in _AUDIENCES.items() if host.endswith(suffix)), None)
+        return f"{cloud or _PUBLIC_AUDIENCE}/.default"
+
     def problems(self) -> list[str]:
         """List everything that is missing or invalid, without secrets."""
         found = _endpoint_problems(self.endpoint)
@@ -123,6 +130,14 @@ _ADDRESSES = {
     ),
 }
 """The addresses of other clouds: their form, what they are, and an example for messages."""
+
+# Source: batchResourceId of Azure's environments, as the Azure CLI has them. The slash at the end belongs to
+# the audience, so a scope has two.
+_PUBLIC_AUDIENCE = "https://batch.core.windows.net/"
+_AUDIENCES = {
+    ".batch.chinacloudapi.cn": "https://batch.chinacloudapi.cn/",
+    ".batch.usgovcloudapi.net": "https://batch.core.usgovcloudapi.net/",
+}
 
 _NEEDED = {
     AuthKind.SHARED_KEY: ("account_name", "account_key"),

@@ -48,9 +48,6 @@ MAX_CONNECTIONS = 128
 
 _JSON = {"content-type": "application/json; odata=minimalmetadata"}
 
-_SCOPE = "https://batch.core.windows.net//.default"
-"""Both slashes belong to it: the first is the end of the audience, as the SDK has it."""
-
 API_VERSION = "2025-06-01"
 """The version of our own requests: that of azure-batch 15.1, whose operations send it."""
 
@@ -107,7 +104,7 @@ async def open_sdk_client(
     """
     async with open_pipeline(settings) as (credential, options):
         if isinstance(credential, RenewableCredential):
-            authentication: AsyncHTTPPolicy[Any, Any] = RenewingBearerPolicy(credential, _SCOPE)
+            authentication: AsyncHTTPPolicy[Any, Any] = RenewingBearerPolicy(credential, settings.token_scope)
         else:
             authentication = SharedKeyPolicy(settings.account_name, settings.account_key or "")
         options["policies"] = [RequestPolicy(clock or ServiceClock()), authentication]

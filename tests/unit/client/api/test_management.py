@@ -158,7 +158,7 @@ def test_the_extra_that_is_not_installed_is_named(
 ) -> None:
     monkeypatch.setitem(sys.modules, "azure.mgmt.batch.aio", None)
 
-    with pytest.raises(ValueError, match=r"pip install airflow-provider-batchlinux\[mgmt\]"):
+    with pytest.raises(ValueError, match=r"pip install 'airflow-provider-batchlinux\[mgmt\]'"):
         ask(settings, lambda plane: plane.region())
 
 

@@ -161,3 +161,19 @@ def test_a_password_in_the_endpoint_is_refused_and_not_repeated(endpoint: str) -
     assert replace(SETTINGS, endpoint=endpoint).problems() == [
         "account_url holds a user name or password; give the address alone."
     ]
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "scope"),
+    [
+        ("https://etl.westeurope.batch.azure.com", "https://batch.core.windows.net//.default"),
+        (
+            "https://ETL.usgovvirginia.batch.USGovCloudAPI.net",
+            "https://batch.core.usgovcloudapi.net//.default",
+        ),
+        ("https://etl.chinaeast2.batch.chinacloudapi.cn.", "https://batch.chinacloudapi.cn//.default"),
+        ("https://127.0.0.1:8443", "https://batch.core.windows.net//.default"),
+    ],
+)
+def test_tokens_are_for_the_cloud_of_the_account(endpoint: str, scope: str) -> None:
+    assert replace(SETTINGS, endpoint=endpoint).token_scope == scope
