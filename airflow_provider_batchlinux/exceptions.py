@@ -103,7 +103,7 @@ class PoolNotReadyError(BatchLinuxError):
     """
     The nodes of a pool are not ready, and waiting longer does not help.
 
-    :param pool_id: the pool; it is not deleted.
+    :param pool_id: the pool.
     :param is_late: nothing is known to have failed, but a time limit of the wait was exceeded.
     """
 

@@ -20,8 +20,7 @@ from airflow.cli.cli_parser import get_parser
 from airflow.sdk import DAG, BaseOperator, TaskGroup, XComArg
 
 import airflow_provider_batchlinux as package
-from airflow_provider_batchlinux import exceptions, specs
-from airflow_provider_batchlinux._metrics import FAILURES, NODE_HOURS, PREEMPTIONS, REPAIRS, TIMINGS, USED
+from airflow_provider_batchlinux import _metrics, exceptions, specs
 from airflow_provider_batchlinux.client.transport.account import AuthKind
 from airflow_provider_batchlinux.core.pool_metadata import METADATA_PREFIX
 from airflow_provider_batchlinux.emulator import EmulatorControl, EmulatorOptions
@@ -103,7 +102,7 @@ def test_the_reference_has_every_setting_error_and_metric(site: dict[str, str]) 
         "configuration": info["config"]["batch_linux"]["options"],
         "command-line": [name for option in options for name in option.option_strings if name[:2] == "--"],
         "errors": [cls.__name__ for cls in public_classes("exceptions")],
-        "metrics": [*TIMINGS.values(), NODE_HOURS, REPAIRS, FAILURES, USED, PREEMPTIONS],
+        "metrics": re.findall(r'"(batchlinux\.[\w.]+)"', inspect.getsource(_metrics)),
         "specs": specs.__all__,
         "results": [cls.__name__ for cls in public_classes("operators", "sensors")],
     }

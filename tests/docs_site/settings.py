@@ -133,16 +133,22 @@ def metrics_page() -> str:
     names = {
         **{name: f"timing: seconds, {code(span)} of the timeline" for span, name in metrics.TIMINGS.items()},
         metrics.NODE_HOURS: "gauge: node-hours used until the nodes were ready",
-        metrics.REPAIRS: "gauge: repairs of nodes during the wait; only with ``repair``",
-        metrics.FAILURES: f"counter: waits that failed, with the tag ``kind``: {_failure_kinds()}",
+        metrics.REPAIRS: "gauge: the repairs that the pool has had; only with ``repair``",
+        metrics.FAILURES: "counter: tries of sensors that failed, with the tag ``kind``: "
+        f"{_failure_kinds()}; ``error`` for any other",
         metrics.USED: "counter: what a pool has used in its life, sent once when it is deleted, with the "
         "tags ``dag_id`` of the Dag that created it, and ``kind``, ``dedicated`` or ``spot``",
         metrics.PREEMPTIONS: "counter: the preemptions of such a pool, as far as they were seen",
+        metrics.COMMANDS: "counter: commands that have ended, with the tag ``outcome``: ``succeeded``, "
+        "``failed``, ``skipped``, or in a job of many ``not_run``",
+        metrics.COMMAND_TIME: "timing: seconds that a single command ran on its node, unless it failed",
+        metrics.USERS: "counter: nodes that a user was added to or removed from, with the tag ``outcome``",
+        metrics.USERS_OVERDUE: "gauge: users that an audit found after their expiry",
     }
     return page(
         "Metrics",
-        "Sent to the backend that ``[metrics]`` in Airflow's configuration names, by the waits for nodes "
-        "with the tags ``dag_id`` and ``task_id``, and when a pool is deleted. "
+        "Workers send them to the backend that ``[metrics]`` in Airflow's configuration names, with the tags "
+        "``dag_id`` and ``task_id`` unless said otherwise; those of a timeline also have ``pool_state``. "
         "A metric that cannot be sent never fails a task.",
         definitions({code(name): said for name, said in names.items()}),
     )

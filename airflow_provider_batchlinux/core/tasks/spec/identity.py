@@ -25,7 +25,7 @@ class AutoUserSpec(Spec):
 
     :param scope: ``pool`` is one user for all commands on a node; ``task`` is a user for this command alone,
         so that no other command can read its files.
-    :param elevation: ``admin`` may become root; ``nonadmin`` is an ordinary user.
+    :param elevation: ``admin`` runs the command as root; ``nonadmin`` is an ordinary user.
     """
 
     scope: Literal["pool", "task"] = "pool"
