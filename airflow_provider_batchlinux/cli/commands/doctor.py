@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from argparse import Namespace
 from collections.abc import Callable, Mapping
+from contextlib import aclosing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -67,5 +68,8 @@ async def _diagnose(options: Namespace, settings: AccountSettings, report: Calla
     from airflow_provider_batchlinux.client.diagnosis.checks import diagnose
 
     storage = replace(storage_of_connections(), retries=0)
-    async for check in diagnose(replace(settings, retry_budget=PATIENCE), storage, options.storage_conn):
-        report(check)
+    settings = replace(settings, retry_budget=PATIENCE)
+    # Closed here, also if the reader of the output has gone: asyncio would report what it closes itself.
+    async with aclosing(diagnose(settings, storage, options.storage_conn)) as checks:
+        async for check in checks:
+            report(check)

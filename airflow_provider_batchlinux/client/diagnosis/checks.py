@@ -7,7 +7,7 @@ import secrets
 import socket
 import ssl
 import time
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncGenerator, Awaitable
 from contextlib import suppress
 from datetime import timedelta
 from urllib.parse import urlsplit
@@ -39,7 +39,7 @@ _PORTS = {"https": 443, "http": 80}
 
 async def diagnose(
     settings: AccountSettings, storage: StorageAccess, storage_conn_id: str
-) -> AsyncIterator[Check]:
+) -> AsyncGenerator[Check, None]:
     """
     Yield what each step finds. The later steps are left out if the service does not let us in.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import sys
 from collections.abc import Iterator
@@ -53,6 +54,30 @@ def test_each_check_is_a_line_for_people(account: BatchAccount, capsys: pytest.C
 
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == [*["ok"] * 5, *["skipped"] * 3]
+
+
+class Head(io.StringIO):
+    """A reader that leaves after some lines."""
+
+    lines = 0
+
+    def write(self, text: str) -> int:
+        if self.lines == 3:
+            raise BrokenPipeError
+        self.lines += 1
+        return super().write(text)
+
+
+@pytest.mark.usefixtures("account")
+def test_a_reader_that_leaves_half_way_gets_no_errors_of_the_event_loop(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("sys.stdout", Head())
+
+    assert main(["doctor"]) == 1
+    sys.stdout.close()  # what the command has put in its place
+
+    assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == []
 
 
 @pytest.mark.parametrize(
