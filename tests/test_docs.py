@@ -17,7 +17,9 @@ from typing import Any
 import pendulum
 import pytest
 from airflow.cli.cli_parser import get_parser
-from airflow.sdk import DAG, BaseOperator, TaskGroup, XComArg
+from airflow.providers.sftp.operators.sftp import SFTPOperator
+from airflow.providers.ssh.operators.ssh import SSHOperator
+from airflow.sdk import DAG, BaseOperator, TaskGroup, XComArg, task
 
 import airflow_provider_batchlinux as package
 from airflow_provider_batchlinux import _metrics, exceptions, specs
@@ -28,6 +30,8 @@ from airflow_provider_batchlinux.emulator.__main__ import main as run_emulator
 from airflow_provider_batchlinux.emulator.protocol.odata import parse_filter
 from airflow_provider_batchlinux.get_provider_info import get_provider_info
 from airflow_provider_batchlinux.hooks.batch_linux import BatchLinuxHook
+from airflow_provider_batchlinux.hooks.node_sftp import BatchLinuxNodeSFTPHook
+from airflow_provider_batchlinux.hooks.node_ssh import BatchLinuxNodeSSHHook
 from airflow_provider_batchlinux.operators.pool import BatchLinuxCreatePoolOperator
 from airflow_provider_batchlinux.sensors.pool import BatchLinuxPoolGoneSensor
 from tests.airflow_harness import load_dag
@@ -394,13 +398,14 @@ def test_a_class_refers_to_its_guide(cls: type) -> None:
 CODE_BLOCK = re.compile(r"^\.\. code-block:: python\n\n((?:(?: {4}.*)?\n)+)", re.MULTILINE)
 
 
-@pytest.mark.parametrize("cls", TASKS)
+@pytest.mark.parametrize("cls", [*TASKS, BatchLinuxHook, BatchLinuxNodeSSHHook, BatchLinuxNodeSFTPHook])
 def test_the_example_of_a_docstring_is_a_part_of_a_dag(cls: type) -> None:
     examples = [
         textwrap.dedent(code) for code in CODE_BLOCK.findall(inspect.cleandoc(cls.__doc__ or "") + "\n")
     ]
     names: dict[str, Any] = {name: getattr(specs, name) for name in specs.__all__}
-    names |= {task.__name__: task for task in TASKS} | {"DAG": DAG, "pendulum": pendulum}
+    names |= {each.__name__: each for each in TASKS} | {"DAG": DAG, "pendulum": pendulum, "task": task}
+    names |= {cls.__name__: cls, "SSHOperator": SSHOperator, "SFTPOperator": SFTPOperator}
 
     with DAG("shown", schedule=None):
         # What other tasks of the Dag are called in the examples.

@@ -46,6 +46,12 @@ class BatchLinuxHook(BaseHook):
     """
     Talk to an Azure Batch account.
 
+    .. code-block:: python
+
+        @task
+        def idle_nodes(pool_id: str) -> int:
+            return BatchLinuxHook().node_counts(pool_id).get("idle", 0)
+
     Use the plain methods from synchronous code, ``async with hook.client() as client`` from a coroutine,
     and :meth:`get_conn` for the SDK's own client.
 

@@ -21,6 +21,16 @@ class BatchLinuxNodeSFTPHook(SFTPHook, BatchLinuxNodeSSHHook):
     """
     Copy files to and from a node of a pool by Airflow's own SFTP operators and sensors.
 
+    .. code-block:: python
+
+        SFTPOperator(
+            task_id="fetch",
+            sftp_hook=BatchLinuxNodeSFTPHook("etl"),
+            operation="get",
+            remote_filepath="/mnt/totals.json",
+            local_filepath="/tmp/totals.json",
+        )
+
     Hand it to ``SFTPOperator(sftp_hook=...)``, which must not be deferrable: a triggerer does not get the
     hook. The user that it adds exists as long as its connection. ``concurrency`` above one, for folders,
     needs version 7 of Airflow's provider.

@@ -36,6 +36,10 @@ class BatchLinuxNodeSSHHook(SSHHook):
     """
     Log in to a node of a pool by Airflow's own SSH operators.
 
+    .. code-block:: python
+
+        SSHOperator(task_id="disk", ssh_hook=BatchLinuxNodeSSHHook("etl"), command="df -h")
+
     Hand it to ``SSHOperator(ssh_hook=...)``. Nothing is called while the Dag file is parsed. When the
     operator connects, the hook finds the node's address, generates a key pair in memory, adds a user with a
     unique name, and logs in. When the connection is closed, at the end of the task or when it is killed, the

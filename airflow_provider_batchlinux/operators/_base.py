@@ -312,6 +312,7 @@ def remember_wait(context: Context, trigger: BatchLinuxTrigger) -> None:
     """Store a trigger where its task finds it after Airflow has lost it; never fails itself."""
     from airflow_provider_batchlinux.core.events import WaitEvent
 
+    # In XCom, because a task whose trigger was lost starts with nothing but its context.
     try:
         context["ti"].xcom_push(key=WAIT_KEY, value=WaitEvent(*trigger.serialize()).to_payload())
     except Exception:  # the wait is worth more than what helps if it is lost

@@ -173,7 +173,7 @@ class Page:
                 is_known=us is not None,
             )
 
-        # It reads Airflow's database.
+        # In a thread: it reads Airflow's database, and would block the API server.
         return await run_in_threadpool(decide)
 
     async def one_pool(

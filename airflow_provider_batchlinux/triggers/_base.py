@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
     from airflow_provider_batchlinux.client.waits.loop import Wait, WaitSchedule
     from airflow_provider_batchlinux.client.waits.shared_account import SharedAccount
+    from airflow_provider_batchlinux.client.waits.watching import WatchedSubject
     from airflow_provider_batchlinux.core.events import WaitEvent
 
     class WaitArguments(TypedDict, total=False):
@@ -131,9 +132,8 @@ class BatchLinuxTrigger(BaseTrigger):
         self.unknown = tuple(unknown)
         self.fired = False
 
-    @property
-    def followed_pool(self) -> str | None:
-        """The pool that the shared poller reads for this wait; ``None`` if the wait polls on its own."""
+    def watched(self, account: SharedAccount) -> WatchedSubject | None:  # noqa: ARG002
+        """Return what a shared poller reads for this wait; ``None`` if the wait polls on its own."""
         return None
 
     @property
@@ -304,12 +304,13 @@ class BatchLinuxTrigger(BaseTrigger):
     def _result_at(self, account: SharedAccount) -> Awaitable[dict[str, Any]]:
         """Wait on the triggerer, with a client that is shared by all waits of the account."""
         from airflow_provider_batchlinux.client.waits.loop import wait_for
-        from airflow_provider_batchlinux.client.waits.watching import WatchedClient, wait_at_poller
+        from airflow_provider_batchlinux.client.waits.watching import wait_at_poller
 
         client, schedule = account.client, self.schedule(first_wait=self.first_wait)
-        if self.followed_pool is None:
+        watched = self.watched(account)
+        if watched is None:
             return wait_for(self.wait(client), schedule)
-        return wait_at_poller(client, account.pools, WatchedClient, self.followed_pool, self.wait, schedule)
+        return wait_at_poller(client, *watched, self.wait, schedule)
 
 
 class BatchLinuxPoolTrigger(BatchLinuxTrigger):
@@ -323,10 +324,11 @@ class BatchLinuxPoolTrigger(BatchLinuxTrigger):
         super().__init__(**common)
         self.pool_id = pool_id
 
-    @property
-    def followed_pool(self) -> str:
-        """The pool that the shared poller reads for this wait."""
-        return self.pool_id
+    def watched(self, account: SharedAccount) -> WatchedSubject:
+        """Return the pool and the poller that reads it."""
+        from airflow_provider_batchlinux.client.waits.watching import WatchedClient
+
+        return account.pools, WatchedClient, self.pool_id
 
 
 class BatchLinuxSubmittedTrigger(BatchLinuxTrigger):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_batchlinux.core.poll_interval import SOONEST_OF_COMMANDS
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from airflow_provider_batchlinux.client.tasks.job_outcome import JobOutcomeWait
     from airflow_provider_batchlinux.client.tasks.job_wait import JobWait
     from airflow_provider_batchlinux.client.waits.shared_account import SharedAccount
+    from airflow_provider_batchlinux.client.waits.watching import WatchedSubject
     from airflow_provider_batchlinux.triggers._base import SubmittedArguments, WaitArguments
 
 __all__ = ["BatchLinuxJobOutcomeTrigger", "BatchLinuxJobTrigger"]
@@ -60,7 +61,6 @@ class BatchLinuxJobTrigger(BatchLinuxSubmittedTrigger):
         self.has_dependencies = has_dependencies
         self.prepares = prepares
         self.deletes = deletes
-        self._shows_output = True
 
     @property
     def submitted(self) -> int | None:
@@ -70,7 +70,10 @@ class BatchLinuxJobTrigger(BatchLinuxSubmittedTrigger):
     def wait(self, client: BatchLinuxClient) -> JobWait:
         """Wait for the commands, and log how many have ended."""
         from airflow_provider_batchlinux.client.tasks.job_wait import JobWait
+        from airflow_provider_batchlinux.client.waits.watching import WatchedCountsClient
 
+        # The worker masks secrets in what it logs, at the end; the triggerer does not know them.
+        is_unmasked = self.has_secrets and isinstance(client, WatchedCountsClient)
         codes = {int(code): ending for code, ending in self.exit_codes.items()}
         return JobWait(
             client,
@@ -84,18 +87,14 @@ class BatchLinuxJobTrigger(BatchLinuxSubmittedTrigger):
             self.prepares,
             self.start_by,
             self.starts,
-            shows_output=self._shows_output,
+            shows_output=not is_unmasked,
         )
 
-    def _result_at(self, account: SharedAccount) -> Awaitable[dict[str, Any]]:
-        from airflow_provider_batchlinux.client.waits.watching import WatchedCountsClient, wait_at_poller
+    def watched(self, account: SharedAccount) -> WatchedSubject:
+        """Return the job and the poller that counts its tasks."""
+        from airflow_provider_batchlinux.client.waits.watching import WatchedCountsClient
 
-        # The worker masks secrets in what it logs, at the end; the triggerer does not know them.
-        self._shows_output = not self.has_secrets
-        schedule = self.schedule(first_wait=self.first_wait)
-        return wait_at_poller(
-            account.client, account.counts, WatchedCountsClient, self.job_id, self.wait, schedule
-        )
+        return account.counts, WatchedCountsClient, self.job_id
 
     @property
     def uncancelled(self) -> str:
@@ -160,10 +159,8 @@ class BatchLinuxJobOutcomeTrigger(BatchLinuxTrigger):
             allow_empty=self.allow_empty,
         )
 
-    def _result_at(self, account: SharedAccount) -> Awaitable[dict[str, Any]]:
-        from airflow_provider_batchlinux.client.waits.watching import WatchedCountsClient, wait_at_poller
+    def watched(self, account: SharedAccount) -> WatchedSubject:
+        """Return the job and the poller that counts its tasks."""
+        from airflow_provider_batchlinux.client.waits.watching import WatchedCountsClient
 
-        schedule = self.schedule(first_wait=self.first_wait)
-        return wait_at_poller(
-            account.client, account.counts, WatchedCountsClient, self.job_id, self.wait, schedule
-        )
+        return account.counts, WatchedCountsClient, self.job_id

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from airflow.triggers.base import BaseTrigger
 
 from airflow_provider_batchlinux.core.text import joined
-from airflow_provider_batchlinux.triggers._base import BatchLinuxTrigger, are_over
+from airflow_provider_batchlinux.triggers._base import BatchLinuxPoolTrigger, are_over
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -29,7 +29,7 @@ LISTED_EVERY = 60
 """Intervals after which nodes are listed although the numbers of nodes by state have not changed."""
 
 
-class BatchLinuxNodeUsersLeaseTrigger(BatchLinuxTrigger):
+class BatchLinuxNodeUsersLeaseTrigger(BatchLinuxPoolTrigger):
     """
     Keep a user on all nodes of a pool; fire when its lease is over and the user is gone.
 
@@ -69,8 +69,7 @@ class BatchLinuxNodeUsersLeaseTrigger(BatchLinuxTrigger):
         at_once: int | None = None,
         **common: Unpack[WaitArguments],
     ) -> None:
-        super().__init__(**common)
-        self.pool_id = pool_id
+        super().__init__(pool_id=pool_id, **common)
         self.username = username
         self.until = until
         self.by = by
@@ -106,11 +105,6 @@ class BatchLinuxNodeUsersLeaseTrigger(BatchLinuxTrigger):
             interval=self.poll_interval,
             list_age=LISTED_EVERY * self.poll_interval if is_shared else 0.0,
         )
-
-    @property
-    def followed_pool(self) -> str:
-        """The pool that the shared poller reads for this lease."""
-        return self.pool_id
 
     @property
     def expires(self) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from airflow_provider_batchlinux.client.tasks.output import OutputFollower
     from airflow_provider_batchlinux.client.tasks.tasks import TaskWait
     from airflow_provider_batchlinux.client.waits.shared_account import SharedAccount
+    from airflow_provider_batchlinux.client.waits.watching import WatchedSubject
     from airflow_provider_batchlinux.core.tasks.job import DeleteJob
     from airflow_provider_batchlinux.triggers._base import SubmittedArguments
 
@@ -54,8 +55,11 @@ class BatchLinuxTaskTrigger(BatchLinuxSubmittedTrigger):
     def wait(self, client: BatchLinuxClient) -> TaskWait:
         """Wait for the command, and log its output meanwhile."""
         from airflow_provider_batchlinux.client.tasks.tasks import TaskWait
+        from airflow_provider_batchlinux.client.waits.watching import WatchedJobClient
 
-        follows = self.output_limit is not None and self._follows
+        # The worker masks secrets in what it logs, at the end; the triggerer does not know them.
+        is_unmasked = self.has_secrets and isinstance(client, WatchedJobClient)
+        follows = self.output_limit is not None and self._follows and not is_unmasked
         make_follower = partial(self._follower, client) if follows else None
         return TaskWait(client, self.pool_id, self.job_id, self.start_by, make_follower)
 
@@ -77,15 +81,11 @@ class BatchLinuxTaskTrigger(BatchLinuxSubmittedTrigger):
         self._follows = block
         return await super().run_on_worker(client, block=block)
 
-    def _result_at(self, account: SharedAccount) -> Awaitable[dict[str, Any]]:
-        from airflow_provider_batchlinux.client.waits.watching import WatchedJobClient, wait_at_poller
+    def watched(self, account: SharedAccount) -> WatchedSubject:
+        """Return the job and the poller that reads its command."""
+        from airflow_provider_batchlinux.client.waits.watching import WatchedJobClient
 
-        # The worker masks secrets in what it logs, at the end; the triggerer does not know them.
-        self._follows = not self.has_secrets
-        schedule = self.schedule(first_wait=self.first_wait)
-        return wait_at_poller(
-            account.client, account.jobs, WatchedJobClient, self.job_id, self.wait, schedule
-        )
+        return account.jobs, WatchedJobClient, self.job_id
 
     @property
     def uncancelled(self) -> str:

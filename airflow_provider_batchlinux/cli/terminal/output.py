@@ -203,6 +203,7 @@ def warnings_shown() -> Iterator[None]:
     """Show the warnings of this package on standard error, and nothing of other loggers."""
     handler = _ToUser(logging.WARNING, say)
     before = _PACKAGE_LOG.propagate, _PACKAGE_LOG.level
+    # Airflow configures the root logger, whose lines are for the log of a task.
     _PACKAGE_LOG.propagate = False
     _PACKAGE_LOG.setLevel(logging.INFO)
     _PACKAGE_LOG.addHandler(handler)

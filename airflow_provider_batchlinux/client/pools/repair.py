@@ -120,6 +120,7 @@ class PoolRepair:
             return plan
 
         def claim(metadata: Mapping[str, str]) -> dict[str, str]:
+            # Planned again from what is stored now: another task may have claimed the step since.
             nonlocal plan
             plan = plan_repair(self.spec, history_in(metadata), step.pool, step.broken, step.now)
             return with_history(metadata, plan.history)
@@ -230,6 +231,7 @@ class RepairingWait:
     async def _take_step(
         self, seen: PoolObservation, pool: PoolSnapshot, now: datetime
     ) -> tuple[PoolObservation, Verdict]:
+        # The counts may be stale, and a repair must not hit a node that has recovered.
         listed = await self._wait.observe_exactly(seen, _BROKEN)
         if listed.pool is None:
             return listed, self._verdict(listed, now, _NO_REPAIR)
@@ -277,6 +279,7 @@ class RepairingWait:
     def _verdict(self, seen: PoolObservation, now: datetime, plan: RepairPlan) -> Verdict:
         pool = seen.pool
         if pool is not None and plan.asks_again is not None:
+            # They are of the last resize, and the plan requests the missing nodes again.
             pool = replace(pool, resize_errors=())
         if pool is not None and plan.history.grow_to is not None:
             # The removal has lowered the targets; the pool is judged by what it grows back to.

@@ -233,6 +233,7 @@ class JobWait:
         def read(body: Body) -> tuple[str, TaskSnapshot, str]:
             return str(body["id"]), TaskSnapshot.from_rest(body), str(body.get("stateTransitionTime") or "")
 
+        # Only newer ones; those of the same instant come again, and are known by their ids.
         later = f" and stateTransitionTime ge datetime'{self._since}'" if self._since else ""
         rows = await self.client.read_tasks(
             self.job_id, read, where=FAILED_TASKS + later, select=[*TASK_FIELDS, "stateTransitionTime"]

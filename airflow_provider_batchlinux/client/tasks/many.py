@@ -195,6 +195,7 @@ async def _go_on(
         len(plan.to_reactivate),
     )
     if plan.to_send or plan.to_reactivate:
+        # First: a command that starts without its secrets fails.
         await earlier.put_secrets()
     await fan_out(plan.to_reactivate, lambda task_id: client.reactivate_task(job_id, task_id))
     await _send_all(client, earlier, plan)
@@ -244,6 +245,7 @@ class _Sending:
             else:
                 self.refused[str(body["id"])] = _refusal_text(problem)
         if again:
+            # The same waits as between tries of a request that has failed as a whole.
             await self.client.retry.sleep(self.client.retry.first_wait * 2 ** (times - 1))
             await self.send(again, times + 1)
 

@@ -104,6 +104,7 @@ class OutputFollower:
         except BatchLinuxError as error:
             log.debug("The %s of job %r is not available now: %s", stream, self.job_id, error)
             return False
+        # A part that is not full ends where the command has got to, perhaps in the middle of a line.
         is_full = len(content) == size
         is_end = is_full and size == room
         # What is left of the limit may be less than a line.

@@ -39,6 +39,7 @@ async def jobs_to_sweep(
         if job.unreadable is not None:
             log.warning("%s It is left alone.", job.unreadable)
             return None
+        # Only for jobs that may be swept: it is a request for each.
         outcome = await _outcome(client, job)
         return job_sweep_of(job, outcome, run_has_ended=run_has_ended, pool_is_deleted=pool_is_deleted)
 

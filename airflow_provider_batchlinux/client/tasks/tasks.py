@@ -66,6 +66,7 @@ class TaskWait:
         :raises TaskFailedError: if the command or its pool was deleted or its job terminated, so that it can
             never end, or if it has not started in time.
         """
+        # With thousands of commands, the poller lists jobs instead of reading each task; see JobReader.
         if not self._is_late() and not await self.client.may_have_ended(self.job_id):
             return None
         task = await self.client.find_task(self.job_id, TASK_ID)

@@ -138,6 +138,7 @@ class Watch(Generic[R]):
                 if self.error is None:
                     return seen
             if self.error is not None:
+                # A copy for each wait: raising adds frames to an error, and all waits share this one.
                 raise copy.copy(self.error) from self.error
             self._poller.request_refresh(self)
             left = self._left()
@@ -307,6 +308,7 @@ class Poller(Generic[R]):
 
     def enter(self, watch: Watch[R]) -> None:
         """Add a wait."""
+        # What has just changed is read more often, also if only the new wait knows of the change.
         since = self._now() - watch.age
         subject = self._subjects.setdefault(watch.key, _Subject(watch.subject_id, since))
         subject.watches.add(watch)
@@ -371,6 +373,7 @@ class Poller(Generic[R]):
                 return
 
     async def _take_turn(self) -> None:
+        # Before the reading: what is requested during it may need a newer one, and is for the next turn.
         self.turn += 1
         began = self._now()
         keys, is_due = self._keys_of_turn(began)
@@ -387,6 +390,7 @@ class Poller(Generic[R]):
         """Return what a turn reads, and whether some of it was due."""
         few = self._reader.few(len(self._subjects))
         due = {key for key, subject in self._subjects.items() if subject.due <= now + _EARLY}
+        # One request reads all, so what is due soon joins it, instead of costing a turn of its own.
         if due and len(self._subjects) > few:
             due |= {key for key, one in self._subjects.items() if one.due <= now + _JOINS * one.interval(now)}
             if len(due) > few:
@@ -407,6 +411,7 @@ class Poller(Generic[R]):
         for key in keys:
             subject = self._subjects.get(key)
             if subject is not None:
+                # After a change of many, such as an outage, faster polls of all would hit the rate limit.
                 is_crowded = restless > self._reader.crowd
                 interval = subject.asked() if is_crowded else subject.interval(now)
                 subject.due = now + rest_after(interval, took) * jitter
@@ -421,6 +426,7 @@ class Poller(Generic[R]):
                 woken.extend(subject.take(reading, now))
         for number, watch in enumerate(woken, start=1):
             watch.wake()
+            # The triggerer's other triggers run in the same event loop.
             if number % _WAKE_BATCH == 0:
                 await asyncio.sleep(0)
 

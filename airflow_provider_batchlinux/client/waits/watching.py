@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
 from airflow_provider_batchlinux.client.api.calls import Body
@@ -23,6 +23,11 @@ from airflow_provider_batchlinux.core.tasks.task import TaskSnapshot
 
 T = TypeVar("T")
 R = TypeVar("R", bound=Reading)
+
+WatchedSubject: TypeAlias = tuple[
+    Poller[Any], Callable[[BatchLinuxClient, Watch[Any]], BatchLinuxClient], str
+]
+"""The poller that serves a wait, the class of the client that answers from its readings, and the subject."""
 
 
 class WatchedClient(BatchLinuxClient):
@@ -155,6 +160,7 @@ async def wait_for_room(account: SharedAccount, kind: RoomKind, pace: WaitSchedu
 
 
 async def _wait_with(watch: Watch[Any], wait: Wait, pace: WaitSchedule) -> dict[str, Any]:
+    # The poller wakes the wait after a change; its own interval is only for what time alone decides.
     began = pace.clock()
 
     async def until_woken(seconds: float) -> bool:
