@@ -282,7 +282,7 @@ class BatchLinuxHook(BaseHook):
         )
 
     def _settings(self, connection: Any, extra: object) -> AccountSettings:
-        from airflow_provider_batchlinux.hooks.connection import require_extra, settings_of
+        from airflow_provider_batchlinux.hooks._account_connection import require_extra, settings_of
 
         try:
             settings = settings_of(

@@ -16,8 +16,8 @@ from airflow.sdk import BaseOperator
 import airflow_provider_batchlinux as package
 from airflow_provider_batchlinux.client.transport.account import AuthKind
 from airflow_provider_batchlinux.get_provider_info import get_provider_info
+from airflow_provider_batchlinux.hooks._account_connection import settings_of
 from airflow_provider_batchlinux.hooks.batch_linux import BatchLinuxHook
-from airflow_provider_batchlinux.hooks.connection import settings_of
 
 INFO = get_provider_info()
 [CONNECTION_TYPE] = INFO["connection-types"]

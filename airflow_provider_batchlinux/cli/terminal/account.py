@@ -167,7 +167,7 @@ def person() -> str:
 
 
 def _settings_from(environment: Mapping[str, str]) -> AccountSettings:
-    from airflow_provider_batchlinux.hooks.connection import settings_of
+    from airflow_provider_batchlinux.hooks._account_connection import settings_of
 
     endpoint = environment["AZURE_BATCH_ENDPOINT"]
     return settings_of(

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_batchlinux.client.transport.account import AccountSettings, AuthKind
-from airflow_provider_batchlinux.hooks.connection import settings_of
+from airflow_provider_batchlinux.hooks._account_connection import settings_of
 
 URL = "https://etl.westeurope.batch.azure.com"
 KEY = "c2VjcmV0LWtleQ=="
