@@ -200,19 +200,22 @@ def progress(what: str) -> Iterator[bool]:
 
 @contextmanager
 def warnings_shown() -> Iterator[None]:
-    """Show the warnings of this package on standard error, and nothing of other loggers."""
+    """Show the warnings of this package and of Azure's libraries on standard error."""
     handler = _ToUser(logging.WARNING, say)
-    before = _PACKAGE_LOG.propagate, _PACKAGE_LOG.level
-    # Airflow configures the root logger, whose lines are for the log of a task.
-    _PACKAGE_LOG.propagate = False
+    logs = [_PACKAGE_LOG, *map(logging.getLogger, ("azure", "msal"))]
+    before, level = [log.propagate for log in logs], _PACKAGE_LOG.level
     _PACKAGE_LOG.setLevel(logging.INFO)
-    _PACKAGE_LOG.addHandler(handler)
+    for log in logs:
+        # Airflow configures the root logger: its lines are for the log of a task, and on standard output.
+        log.propagate = False
+        log.addHandler(handler)
     try:
         yield
     finally:
-        _PACKAGE_LOG.removeHandler(handler)
-        _PACKAGE_LOG.propagate, level = before
         _PACKAGE_LOG.setLevel(level)
+        for log, propagate in zip(logs, before, strict=True):
+            log.propagate = propagate
+            log.removeHandler(handler)
 
 
 @contextmanager

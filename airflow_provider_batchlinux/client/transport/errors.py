@@ -53,6 +53,10 @@ _CLASSES: dict[str, type[BatchRequestError]] = {
 _TRUST_IT = "A proxy or a private cloud has certificates of its own: name their file as the extra's ca_file."
 _SIGN_IN = "A proxy or its sign-in page may have answered: check account_url and the proxy's settings."
 _CHECK_IDENTITY = "Check the account name and key, or the identity and its role on the account."
+_LOG_IN = (
+    "Check auth and its fields in the connection. auth 'default' takes the identity of this process: "
+    "variables of azure-identity, a workload or managed identity, or az login."
+)
 _GIVE_ROLE = "Give the identity the role Azure Batch Data Contributor on the account."
 
 _REMEDIES = {
@@ -142,7 +146,9 @@ def translated(error: AzureError, what: str, *, tried_for: float = 0.0) -> Batch
 
 def _without_answer(error: AzureError, what: str, tried_for: float) -> BatchLinuxError:
     if isinstance(error, ClientAuthenticationError):
-        return BatchAuthenticationError(f"Could not {what}: no token for the identity: {_first_line(error)}")
+        return BatchAuthenticationError(
+            f"Could not {what}: no token for the identity: {_first_line(error)} {_LOG_IN}"
+        )
     if isinstance(error, ForeignAnswerError):
         return BatchUnreachableError(
             f"Could not {what}: {_first_line(error)}. Tried for {tried_for:.0f} s. {_SIGN_IN}"

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import ast
 import json
+import logging
 import re
 from typing import Any
 
 import pytest
 
 from airflow_provider_batchlinux.cli.main import main
-from airflow_provider_batchlinux.cli.terminal.output import print_facts, print_json, print_table, say
+from airflow_provider_batchlinux.cli.terminal.output import (
+    print_facts,
+    print_json,
+    print_table,
+    say,
+    warnings_shown,
+)
 from airflow_provider_batchlinux.core.text import harmless
 from tests.batch_account import BatchAccount, eventually
 from tests.source_code import SOURCES, imports, name_of, nodes_of, tree_of
@@ -41,6 +48,21 @@ def test_what_is_printed_commands_no_terminal(text: str, capsys: pytest.CaptureF
     assert not COMMANDING.search(shown.out + shown.err)
     assert harmless(text) in shown.out
     assert harmless(text) in shown.err
+
+
+@pytest.mark.parametrize(
+    "name", ["azure.identity.aio", "msal.application", "airflow_provider_batchlinux.client"]
+)
+def test_warnings_of_libraries_are_on_standard_error_alone(
+    name: str, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    with warnings_shown():
+        logging.getLogger(name).warning("no %s", "token")
+        logging.getLogger(name).info("a request")
+
+    # caplog stands for Airflow's handler at the root, which writes to standard output.
+    assert (capsys.readouterr(), caplog.text) == (("", "no token\n"), "")
+    assert logging.getLogger(name.split(".")[0]).propagate
 
 
 def test_plain_text_of_any_language_stays_as_it_is() -> None:
