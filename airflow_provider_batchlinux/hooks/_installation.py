@@ -139,5 +139,5 @@ def _write(value: str) -> None:
     try:
         Variable.set(VARIABLE, value, description=_DESCRIPTION)
     except Exception as error:  # what Airflow raises is not documented
-        msg = f"Airflow did not let this task make the Variable {VARIABLE!r}: {error}. {_REMEDY}"
+        msg = f"Airflow did not let this task create the Variable {VARIABLE!r}: {error}. {_REMEDY}"
         raise BatchLinuxError(msg) from error

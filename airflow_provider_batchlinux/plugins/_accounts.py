@@ -58,7 +58,7 @@ _OUT_OF_REACH = (
 @dataclass
 class Accounts:
     """
-    Read accounts; many who look cost no more than one.
+    Read accounts through a cache: many visitors cost no more requests than one.
 
     :param cache: keeps what was read.
     """
@@ -135,8 +135,8 @@ def explained(error: Exception | None, reader: Reader) -> str:
     """
     Return why an account could not be read, with what to do; without secrets.
 
-    :param error: what failed; ``None``, and there is nothing to say.
-    :param reader: who asks. The message is about the connection, and for those who may read it.
+    :param error: the error; ``None`` returns an empty text.
+    :param reader: the visitor. Only those who may read the connection get the message, which is about it.
     """
     if error is None:
         return ""

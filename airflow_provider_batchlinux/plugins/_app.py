@@ -108,7 +108,7 @@ class AccountView:
 
 
 def visitor_of(user: Any = Depends(get_user)) -> Visitor:  # noqa: B008  # how FastAPI declares it
-    """Return who looks at the page; Airflow's own function has refused anonymous requests with 401."""
+    """Return the visitor of the page; Airflow's own function has refused anonymous requests with 401."""
     visitor = Visitor(user)
     if not visitor.may_visit():
         raise HTTPException(403, "You may not see the cluster activity of this Airflow.")

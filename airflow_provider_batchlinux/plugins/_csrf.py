@@ -1,4 +1,4 @@
-"""Tokens against forgery: a form of another site cannot know them."""
+"""Tokens against cross-site request forgery: the forms of other sites do not know them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def token_for(secret: str, user_id: str, now: float) -> str:
 
 
 def is_valid(secret: str, user_id: str, now: float, token: str) -> bool:
-    """Return whether a token was made for this user, and its time is not over."""
+    """Return whether a token was created for this user and has not expired."""
     end, _, signature = token.partition(".")
     # In constant time: the time of a comparison that stops early would reveal the signature.
     is_ours = hmac.compare_digest(signature.encode(), _signature(secret, user_id, end).encode())

@@ -34,7 +34,7 @@ _UNITS = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
 
 
 class AsciiJson(JSONResponse):
-    """JSON that also takes half a character, which the names and messages of others may contain."""
+    """JSON in ASCII: names and messages of others may contain lone surrogates, which UTF-8 cannot encode."""
 
     def render(self, content: Any) -> bytes:
         """Return the content in ASCII."""

@@ -177,14 +177,9 @@ def _output(options: Namespace) -> int:
     found: dict[str, Any] = {}
 
     async def work(client: BatchLinuxClient) -> int:
-        from airflow_provider_batchlinux.client.api.files import task_file_part, task_file_tail
+        from airflow_provider_batchlinux.client.api.files import task_file
 
-        files = files_of(
-            options,
-            "",
-            partial(task_file_tail, client, options.job, options.task),
-            partial(task_file_part, client, options.job, options.task),
-        )
+        files = files_of(options, "", partial(task_file, client, options.job, options.task))
 
         async def is_over() -> bool:
             found.update(await _task(client, options))

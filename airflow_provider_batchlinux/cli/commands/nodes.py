@@ -138,7 +138,7 @@ def _show(options: Namespace) -> int:
 
 def _log(options: Namespace) -> int:
     async def work(client: BatchLinuxClient) -> tuple[int, int | None]:
-        from airflow_provider_batchlinux.client.api.files import node_file_part, node_file_tail
+        from airflow_provider_batchlinux.client.api.files import node_file
 
         node = NodeSnapshot.from_rest(await _node(client, options))
         if options.file is None and node.start_task is None and node.state not in BOOTING_STATES:
@@ -146,12 +146,7 @@ def _log(options: Namespace) -> int:
                 f"Node {options.node!r} has no start task, so there is no output. --file prints another file."
             )
             raise ValueError(msg)
-        files = files_of(
-            options,
-            "startup/",
-            partial(node_file_tail, client, options.pool, options.node),
-            partial(node_file_part, client, options.pool, options.node),
-        )
+        files = files_of(options, "startup/", partial(node_file, client, options.pool, options.node))
 
         async def is_over() -> bool:
             node = NodeSnapshot.from_rest(await _node(client, options))

@@ -96,7 +96,7 @@ def hook_and_settings(options: Namespace) -> tuple[BatchLinuxHook, AccountSettin
 @contextmanager
 def airflow_hushed() -> Iterator[None]:
     """
-    Keep what Airflow 3.1 logs off the standard output, which is for ours; after an error, say it.
+    Keep the log lines of Airflow 3.1 out of standard output; after an error, write them to standard error.
 
     Standard output is that of the whole process: nothing may be awaited in here.
     """
@@ -126,7 +126,7 @@ def _connection(conn_id: str) -> Connection:
     """
     Return a connection, also from Airflow's database, which Airflow asks only in its own processes.
 
-    :raises AirflowNotFoundException: it is nowhere. Why the database cannot be read is said.
+    :raises AirflowNotFoundException: it is not defined. A line says why if the database cannot be read.
     """
     from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
     from airflow.secrets.metastore import MetastoreBackend

@@ -8,7 +8,6 @@ import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, TextIO
 
 from airflow_provider_batchlinux.cli.terminal.output import at_least, say
@@ -16,7 +15,7 @@ from airflow_provider_batchlinux.core.tasks.output import LARGEST_PART
 from airflow_provider_batchlinux.core.text import harmless
 
 if TYPE_CHECKING:
-    from airflow_provider_batchlinux.core.tasks.result import FileEnd
+    from airflow_provider_batchlinux.client.api.files import ServedFile
 
 _LAST = 1_000_000
 PAUSE = 1.0
@@ -32,23 +31,20 @@ _NOT_YET = frozenset(
         "TaskFilesUnavailable",
     }
 )
-"""The codes of a refusal of a file that its node may have later."""
+"""The error codes for a file that its node may serve later."""
 
 
 @dataclass
-class NodeFile:
+class PrintedFile:
     """
-    A file that a node serves.
+    A file of a node, and how much of it is printed.
 
-    :param end: returns the last bytes of it, at most the given number.
-    :param part: returns the bytes after a first number of them, at most the given number.
     :param to: where to print it.
     :param at: how many bytes of it are printed or left out; ``None`` before the first.
     """
 
     name: str
-    end: Callable[[int], Awaitable[FileEnd]]
-    part: Callable[[int, int], Awaitable[bytes]]
+    served: ServedFile
     to: TextIO
     at: int | None = None
 
@@ -80,7 +76,7 @@ def add_following(parser: ArgumentParser) -> None:
 
 
 async def print_files(
-    options: Namespace, files: list[NodeFile], is_over: Callable[[], Awaitable[bool]]
+    options: Namespace, files: list[PrintedFile], is_over: Callable[[], Awaitable[bool]]
 ) -> int:
     """
     Print files, and return how many bytes that were.
@@ -107,14 +103,14 @@ async def print_files(
         await asyncio.sleep(PAUSE)
 
 
-async def _print_new(options: Namespace, file: NodeFile) -> None:
+async def _print_new(options: Namespace, file: PrintedFile) -> None:
     if file.at is None:
-        end = await file.end(options.last)
+        end = await file.served.tail(options.last)
         if end.omitted:
             say(f"[{end.omitted} bytes of {file.name} are left out; --last prints more]")
         file.show(end.content, raw=options.raw)
         file.at = end.omitted + len(end.content)
-    while options.follow and (content := await file.part(file.at, LARGEST_PART)):
+    while options.follow and (content := await file.served.part(file.at, LARGEST_PART)):
         file.show(content, raw=options.raw)
         # Noted now: a later request that fails must not print it again.
         file.at += len(content)
@@ -123,18 +119,16 @@ async def _print_new(options: Namespace, file: NodeFile) -> None:
 def files_of(
     options: Namespace,
     folder: str,
-    end: Callable[[str, int], Awaitable[FileEnd]],
-    part: Callable[[str, int, int], Awaitable[bytes]],
-) -> list[NodeFile]:
+    served: Callable[[str], ServedFile],
+) -> list[PrintedFile]:
     """
     Return the file that ``--file`` names; without it, the output of a command.
 
     :param folder: where the command writes its output, with a slash at the end.
-    :param end: returns the last bytes of a file, at most the given number.
-    :param part: returns the bytes of a file after a first number of them, at most the given number.
+    :param served: returns the file of a path.
     """
     if options.file is not None:
         found = {options.file: sys.stdout}
     else:
         found = {f"{folder}stdout.txt": sys.stdout, f"{folder}stderr.txt": sys.stderr}
-    return [NodeFile(path, partial(end, path), partial(part, path), to) for path, to in found.items()]
+    return [PrintedFile(path, served(path), to) for path, to in found.items()]

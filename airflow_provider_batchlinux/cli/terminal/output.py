@@ -139,7 +139,7 @@ def batch_id(text: str) -> str:
 
 
 def at_least(least: int) -> Callable[[str], int]:
-    """Return a reader of arguments that are whole numbers."""
+    """Return a parser of arguments that are whole numbers, with a minimum."""
 
     def number(text: str) -> int:
         if not text.isdecimal() or int(text) < least:
@@ -229,7 +229,7 @@ def _logged(show: Any) -> Iterator[None]:
 
 
 class _ToUser(logging.Handler):
-    """Pass harmless lines on."""
+    """Show log lines to the user, with control characters escaped."""
 
     def __init__(self, level: int, show: Any, most: int = logging.CRITICAL + 1) -> None:
         super().__init__(level)

@@ -1,8 +1,9 @@
-"""Read the end of files that nodes serve, with a limit in bytes."""
+"""Read files that nodes serve, with a limit in bytes."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any
 
 from azure.core.exceptions import HttpResponseError
@@ -15,81 +16,106 @@ from airflow_provider_batchlinux.exceptions import BatchLinuxError
 
 _RANGE_NOT_SATISFIABLE = 416
 
-Download = Callable[..., Awaitable[AsyncIterator[bytes]]]
 
-
-async def task_file_tail(
-    client: BatchLinuxClient, job_id: str, task_id: str, path: str, limit: int | Callable[[int], int]
-) -> FileEnd:
+@dataclass(frozen=True)
+class ServedFile:
     """
-    Read the last bytes of a task's file.
+    A file that a node serves.
+
+    :param what: what is done, for messages: ``read 'stdout.txt' of ...``.
+    :param properties: requests its properties.
+    :param download: requests its content; ``ocp_range`` selects a part.
+    """
+
+    client: BatchLinuxClient
+    what: str
+    properties: Callable[[], Awaitable[Any]]
+    download: Callable[..., Awaitable[AsyncIterator[bytes]]]
+
+    async def tail(self, limit: int | Callable[[int], int]) -> FileEnd:
+        """
+        Read the last bytes.
+
+        :param limit: the maximum number of bytes to read, or a function that returns the first byte to read
+            from the size of the file.
+        :raises BatchLinuxError: the file or its node does not exist.
+        """
+
+        async def read() -> FileEnd:
+            try:
+                size = (await self.properties()).content_length
+            except HttpResponseError as error:
+                if not is_throttled(error):
+                    # A HEAD is answered without a body, also with an error. A GET says what it is.
+                    await self.download(ocp_range="bytes=0-0")
+                raise
+            if size is None:
+                msg = "The answer does not say how long the file is."
+                raise ForeignAnswerError(msg)
+            first = max(0, size - limit) if isinstance(limit, int) else min(limit(size), size)
+            if size == first:
+                return FileEnd(b"", omitted=first)
+            chunks = await self.download(ocp_range=f"bytes={first}-{size - 1}")
+            content = b"".join([chunk async for chunk in chunks])
+            if len(content) != size - first:
+                msg = f"The answer has {len(content)} of the {size - first} bytes that were asked for."
+                raise ForeignAnswerError(msg)
+            return FileEnd(content, omitted=first)
+
+        return await self.client.retry.run(self.what, read)
+
+    async def part(self, first: int, size: int) -> bytes:
+        """
+        Read the next bytes with one request, which is not retried; fewer at the end of the file.
+
+        :param first: the number of bytes to skip.
+        :param size: the maximum number of bytes to read.
+        :raises BatchLinuxError: the file or its node does not exist, or does not answer.
+        """
+
+        async def read() -> bytes:
+            try:
+                chunks = await self.download(ocp_range=f"bytes={first}-{first + size - 1}")
+            except HttpResponseError as error:
+                if error.status_code == _RANGE_NOT_SATISFIABLE:  # The file has no more.
+                    return b""
+                raise
+            content = b""
+            async for chunk in chunks:
+                content += chunk
+                if len(content) > size:
+                    msg = f"The answer has more than the {size} bytes that were asked for."
+                    raise ForeignAnswerError(msg)
+            return content
+
+        return await self.client.within(0).retry.run(self.what, read)
+
+
+def task_file(client: BatchLinuxClient, job_id: str, task_id: str, path: str) -> ServedFile:
+    """
+    Return a file of a task.
 
     :param path: relative to the task's directory, such as ``stdout.txt`` or ``wd/totals.json``.
-    :param limit: the maximum number of bytes to read, or a function that returns the first byte to read from
-        the size of the file.
-    :raises BatchLinuxError: the file or its node does not exist.
     """
-    sdk = client.sdk
-    return await _tail(
+    return ServedFile(
         client,
         f"read {path!r} of task {task_id!r} in job {job_id!r}",
-        lambda: sdk.get_task_file_properties(job_id, task_id, path),
-        lambda **options: sdk.download_task_file(job_id, task_id, path, **options),
-        limit,
+        lambda: client.sdk.get_task_file_properties(job_id, task_id, path),
+        lambda **options: client.sdk.download_task_file(job_id, task_id, path, **options),
     )
 
 
-async def task_file_part(
-    client: BatchLinuxClient, job_id: str, task_id: str, path: str, first: int, size: int
-) -> bytes:
+def node_file(client: BatchLinuxClient, pool_id: str, node_id: str, path: str) -> ServedFile:
     """
-    Read the next bytes of a task's file with one request, which is not retried; fewer at the end of the file.
-
-    :param first: the number of bytes to skip.
-    :param size: the maximum number of bytes to read.
-    :raises BatchLinuxError: the file or its node does not exist, or does not answer.
-    """
-    sdk = client.sdk
-    return await _part(
-        client,
-        f"read {path!r} of task {task_id!r} in job {job_id!r}",
-        lambda **options: sdk.download_task_file(job_id, task_id, path, **options),
-        first,
-        size,
-    )
-
-
-async def node_file_part(
-    client: BatchLinuxClient, pool_id: str, node_id: str, path: str, first: int, size: int
-) -> bytes:
-    """Read the next bytes of a node's file as :func:`task_file_part` does those of a task's file."""
-    sdk = client.sdk
-    return await _part(
-        client,
-        f"read {path!r} of node {node_id!r}",
-        lambda **options: sdk.download_node_file(pool_id, node_id, path, **options),
-        first,
-        size,
-    )
-
-
-async def node_file_tail(
-    client: BatchLinuxClient, pool_id: str, node_id: str, path: str, limit: int
-) -> FileEnd:
-    """
-    Read the last bytes of a node's file.
+    Return a file of a node.
 
     :param path: relative to the node's root, such as ``startup/stderr.txt``.
-    :param limit: the maximum number of bytes to read.
-    :raises BatchLinuxError: the file or the node does not exist.
     """
-    sdk = client.sdk
-    return await _tail(
+    return ServedFile(
         client,
         f"read {path!r} of node {node_id!r}",
-        lambda: sdk.get_node_file_properties(pool_id, node_id, path),
-        lambda **options: sdk.download_node_file(pool_id, node_id, path, **options),
-        limit,
+        lambda: client.sdk.get_node_file_properties(pool_id, node_id, path),
+        lambda **options: client.sdk.download_node_file(pool_id, node_id, path, **options),
     )
 
 
@@ -102,60 +128,10 @@ async def start_task_output(client: BatchLinuxClient, pool_id: str, node_id: str
     parts = []
     for stream in ("stderr", "stdout"):
         try:
-            end = await node_file_tail(client, pool_id, node_id, f"startup/{stream}.txt", limit)
+            end = await node_file(client, pool_id, node_id, f"startup/{stream}.txt").tail(limit)
         except BatchLinuxError as error:
             parts.append(f"{stream}: not available ({error})")
         else:
             text = end.text().strip()
             parts.append(f"{stream}:\n{text}" if text else f"{stream}: empty")
     return "\n".join(parts)
-
-
-async def _part(client: BatchLinuxClient, what: str, download: Download, first: int, size: int) -> bytes:
-    async def read() -> bytes:
-        try:
-            chunks = await download(ocp_range=f"bytes={first}-{first + size - 1}")
-        except HttpResponseError as error:
-            if error.status_code == _RANGE_NOT_SATISFIABLE:  # The file has no more.
-                return b""
-            raise
-        content = b""
-        async for chunk in chunks:
-            content += chunk
-            if len(content) > size:
-                msg = f"The answer has more than the {size} bytes that were asked for."
-                raise ForeignAnswerError(msg)
-        return content
-
-    return await client.within(0).retry.run(what, read)
-
-
-async def _tail(
-    client: BatchLinuxClient,
-    what: str,
-    properties: Callable[[], Awaitable[Any]],
-    download: Download,
-    limit: int | Callable[[int], int],
-) -> FileEnd:
-    async def read() -> FileEnd:
-        try:
-            size = (await properties()).content_length
-        except HttpResponseError as error:
-            if not is_throttled(error):
-                # A HEAD is answered without a body, also with an error. A GET says what it is.
-                await download(ocp_range="bytes=0-0")
-            raise
-        if size is None:
-            msg = "The answer does not say how long the file is."
-            raise ForeignAnswerError(msg)
-        first = max(0, size - limit) if isinstance(limit, int) else min(limit(size), size)
-        if size == first:
-            return FileEnd(b"", omitted=first)
-        chunks = await download(ocp_range=f"bytes={first}-{size - 1}")
-        content = b"".join([chunk async for chunk in chunks])
-        if len(content) != size - first:
-            msg = f"The answer has {len(content)} of the {size - first} bytes that were asked for."
-            raise ForeignAnswerError(msg)
-        return FileEnd(content, omitted=first)
-
-    return await client.retry.run(what, read)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
 from airflow_provider_batchlinux.client.api.calls import Body
-from airflow_provider_batchlinux.client.api.files import start_task_output, task_file_tail
+from airflow_provider_batchlinux.client.api.files import start_task_output, task_file
 from airflow_provider_batchlinux.client.api.management import open_management
 from airflow_provider_batchlinux.client.transport.account import AccountSettings
 from airflow_provider_batchlinux.core.images.catalog import SupportedImage
@@ -145,7 +145,7 @@ async def read_node(
         job_id, task_id = str(task.get("jobId")), str(task.get("taskId"))
         job = await client.find_job(job_id)
         try:
-            end = await task_file_tail(client, job_id, task_id, "stdout.txt", _OUTPUT_LIMIT)
+            end = await task_file(client, job_id, task_id, "stdout.txt").tail(_OUTPUT_LIMIT)
         except BatchLinuxError as error:
             return TaskOutput(job_id, task_id, job, f"not available ({error})")
         return TaskOutput(job_id, task_id, job, shown(end.text()))

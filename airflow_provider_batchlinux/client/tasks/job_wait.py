@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
 from airflow_provider_batchlinux.client.api.calls import Body
-from airflow_provider_batchlinux.client.api.files import node_file_tail
+from airflow_provider_batchlinux.client.api.files import node_file
 from airflow_provider_batchlinux.client.tasks.obstacles import LOOK_EVERY, PoolObstacle
 from airflow_provider_batchlinux.client.tasks.results import output_end
 from airflow_provider_batchlinux.core.tasks.job import (
@@ -196,7 +196,7 @@ class JobWait:
             return note
         path = f"{run.get('taskRootDirectory')}/stderr.txt"
         try:
-            end = (await node_file_tail(self.client, self.pool_id, node_id, path, 2_000)).text()
+            end = (await node_file(self.client, self.pool_id, node_id, path).tail(2_000)).text()
         except BatchLinuxError as error:
             end = f"(not available: {error})"
         msg = f"Job {self.job_id!r} cannot run. {note} The end of its stderr:\n{indented(end or '(empty)')}"

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
-from airflow_provider_batchlinux.client.api.files import task_file_part
+from airflow_provider_batchlinux.client.api.files import task_file
 from airflow_provider_batchlinux.core.tasks.output import (
     LARGEST_PART,
     STREAMS,
@@ -98,8 +98,8 @@ class OutputFollower:
             return False
         assert self.progress is not None
         try:
-            content = await task_file_part(
-                self.client, self.job_id, TASK_ID, f"{stream}.txt", self.progress.at(stream), size
+            content = await task_file(self.client, self.job_id, TASK_ID, f"{stream}.txt").part(
+                self.progress.at(stream), size
             )
         except BatchLinuxError as error:
             log.debug("The %s of job %r is not available now: %s", stream, self.job_id, error)

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
-from airflow_provider_batchlinux.client.api.files import task_file_tail
+from airflow_provider_batchlinux.client.api.files import task_file
 from airflow_provider_batchlinux.core.pool_metadata import (
     READ_KEY,
     SETTLED_KEY,
@@ -203,7 +203,7 @@ async def read_file(
 ) -> TaskFile:
     """Return the end of a file of a command that has ended, or why it was not read."""
     try:
-        return TaskFile(await task_file_tail(client, job_id, task_id, path, limit))
+        return TaskFile(await task_file(client, job_id, task_id, path).tail(limit))
     except BatchRequestError as error:
         return TaskFile(error=error, loss=await _loss(client, task, error))
     except BatchLinuxError as error:

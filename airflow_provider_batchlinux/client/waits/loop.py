@@ -21,7 +21,7 @@ class Wait(Protocol):
 
     @property
     def status(self) -> str:
-        """The status at the last poll, as a line that changes only when the thing does."""
+        """The status at the last poll, as a line that changes only if what is waited for has changed."""
 
     async def poll(self) -> dict[str, Any] | None:
         """Return the result, or ``None`` if it is too early; an error ends the wait."""

@@ -12,13 +12,14 @@ import sys
 from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import suppress
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from airflow_provider_batchlinux.cli.main import _parser, main, parse
 from airflow_provider_batchlinux.cli.terminal.account import hook_and_settings, person
-from airflow_provider_batchlinux.cli.terminal.following import NodeFile, print_files
+from airflow_provider_batchlinux.cli.terminal.following import PrintedFile, print_files
 from airflow_provider_batchlinux.cli.terminal.output import batch_id
 from airflow_provider_batchlinux.core.tasks.result import FileEnd
 from airflow_provider_batchlinux.exceptions import BatchUnreachableError
@@ -390,7 +391,8 @@ def test_what_was_printed_is_not_printed_again_after_a_failed_request(terminal: 
         return next(overs)
 
     options = Namespace(follow=True, last=100, raw=False)
-    printed = asyncio.run(print_files(options, [NodeFile("stdout.txt", end, part, output)], is_over))
+    served: Any = SimpleNamespace(tail=end, part=part)
+    printed = asyncio.run(print_files(options, [PrintedFile("stdout.txt", served, output)], is_over))
 
     assert (output.getvalue(), printed) == ("one two three", len(content))
 

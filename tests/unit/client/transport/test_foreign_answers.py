@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
-from airflow_provider_batchlinux.client.api.files import task_file_tail
+from airflow_provider_batchlinux.client.api.files import task_file
 from airflow_provider_batchlinux.client.transport import session
 from airflow_provider_batchlinux.client.transport.retry import RetryPolicy
 from airflow_provider_batchlinux.core.tasks.result import FileEnd
@@ -135,9 +135,9 @@ OTHERS: dict[str, tuple[str, str, Scenario]] = {
     "file size": (
         "HEAD",
         "/files/",
-        lambda client, job: task_file_tail(client, job, "main", "stdout.txt", 9),
+        lambda client, job: task_file(client, job, "main", "stdout.txt").tail(9),
     ),
-    "file": ("GET", "/files/", lambda client, job: task_file_tail(client, job, "main", "stdout.txt", 9)),
+    "file": ("GET", "/files/", lambda client, job: task_file(client, job, "main", "stdout.txt").tail(9)),
     "end task": ("POST", "/terminate", lambda client, job: client.terminate_task(job, "main")),
     "reboot": ("POST", "/reboot", lambda client, _: _node_call(client, "reboot_node")),
     "resize pool": ("POST", "/resize", lambda c, _: c.resize_pool("etl", {"targetDedicatedNodes": 2})),

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient, open_client
-from airflow_provider_batchlinux.client.api.files import task_file_tail
+from airflow_provider_batchlinux.client.api.files import task_file
 from tests.airflow_harness import run_task
 from tests.batch_account import BatchAccount, eventually
 from tests.unit.client.sessions import run
@@ -51,7 +51,7 @@ class Files:
         path.write_bytes(content)
 
     def read(self, name: str) -> bytes:
-        reading = task_file_tail(self._client, self._job_id, "main", f"wd/{name}", 1_000)
+        reading = task_file(self._client, self._job_id, "main", f"wd/{name}").tail(1_000)
         return self._loop.run_until_complete(reading).content
 
     def close(self) -> None:
