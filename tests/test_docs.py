@@ -419,6 +419,16 @@ def test_the_example_of_a_docstring_is_a_part_of_a_dag(cls: type) -> None:
     assert cls.__name__ in "".join(examples)
 
 
+@pytest.mark.parametrize(
+    "page", [*sorted((ROOT / "docs" / "howto").glob("*.md")), ROOT / "docs" / "security.md"]
+)
+def test_a_page_that_speaks_as_airflow_does_leads_people_who_know_batch_to_the_words(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    prose = re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
+
+    assert "concepts.md" in text or not re.search(r"deferr|triggerer|XCom|teardown|mapped task", prose)
+
+
 def test_the_filters_of_nodes_that_docstrings_show_are_taken() -> None:
     shown = [
         found
