@@ -29,7 +29,6 @@ if TYPE_CHECKING:
         IpTagSpec,
         NetworkSpec,
     )
-    from airflow_provider_batchlinux.core.pools.spec.pool import PoolSpec
     from airflow_provider_batchlinux.core.pools.spec.scale import AutoscaleSpec, SchedulingSpec
     from airflow_provider_batchlinux.core.pools.spec.security import (
         DiskEncryptionSpec,
@@ -86,7 +85,6 @@ __all__ = [
     "NfsMountSpec",
     "OsDiskSpec",
     "OutputSpec",
-    "PoolSpec",
     "ProxyAgentSpec",
     "RegistrySpec",
     "RepairSpec",
@@ -129,7 +127,6 @@ _HOMES = {
     "NfsMountSpec": "pools.spec.storage",
     "OsDiskSpec": "pools.spec.storage",
     "OutputSpec": "tasks.spec.data",
-    "PoolSpec": "pools.spec.pool",
     "ProxyAgentSpec": "pools.spec.security",
     "RegistrySpec": "pools.spec.containers",
     "RepairSpec": "pools.repair",

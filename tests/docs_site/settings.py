@@ -120,7 +120,8 @@ def _option(action: argparse.Action) -> str:
 
 
 def _help(action: argparse.Action) -> str:
-    said = (action.help or "the version of the provider") % {"default": action.default, "prog": "batchlinux"}
+    assert action.help, f"{action.dest} has no help."
+    said = action.help % {"default": action.default, "prog": "batchlinux"}
     return said[:1].upper() + said[1:] + "."
 
 

@@ -32,7 +32,7 @@ def add_commands(commands: Any) -> None:
         help="print what lets your shell complete this command",
         description='Print what lets your shell complete this command: eval "$(batchlinux completion bash)"',
     )
-    completion.add_argument("shell", choices=("bash", "zsh", "fish"))
+    completion.add_argument("shell", choices=("bash", "zsh", "fish"), help="your shell")
     completion.set_defaults(command=_print_completion)
     emulator = commands.add_parser(
         "emulator", add_help=False, help="run the embedded Batch service, as batchlinux-emulator does"

@@ -10,6 +10,7 @@ import pytest
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG
 
+from airflow_provider_batchlinux.core.pools.spec.pool import PoolSpec
 from airflow_provider_batchlinux.exceptions import BatchRequestError
 from airflow_provider_batchlinux.operators._pool_checks import secrets_hidden
 from airflow_provider_batchlinux.operators.pool import BatchLinuxCreatePoolOperator
@@ -19,7 +20,6 @@ from airflow_provider_batchlinux.specs import (
     CifsMountSpec,
     ContainerSpec,
     ExtensionSpec,
-    PoolSpec,
     RegistrySpec,
     ResourceFileSpec,
     SoftwareSpec,

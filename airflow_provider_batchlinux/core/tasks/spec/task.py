@@ -90,7 +90,7 @@ class TaskSpec(Spec):
     :param required_slots: the task slots of its node that it occupies.
     :param affinity: the id of the node on which it is preferred to run; ``None`` for any.
     :param time_limit: seconds after which the service ends the command; ``None`` for no limit.
-    :param max_retries: further tries by the service after a non-zero exit code.
+    :param max_retries: further tries by the service after a non-zero exit code; -1 for without limit.
     :param id: the id of its task; ``None`` for its place in the list.
     :param depends_on: the ids of the commands that have to succeed before it starts.
     :param files: small files to copy to the working directory: the name there, and the path on the worker.
