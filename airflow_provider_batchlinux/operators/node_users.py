@@ -44,8 +44,8 @@ __all__ = [
 ]
 
 _DAY_ONLY = (
-    "The service ends a user's time on Linux by the day only, and no open session with it. Remove user %r "
-    "with BatchLinuxRemoveNodeUsersOperator, as teardown say, to end access on time."
+    "The service ends a user's time on Linux by the day only, and may leave its open sessions. Remove user "
+    "%r with BatchLinuxRemoveNodeUsersOperator, for example as a teardown, to end access on time."
 )
 
 
@@ -80,7 +80,7 @@ class BatchLinuxAddNodeUsersOperator(NodeUsersOperator["AddNodeUsersRequest"]):
     The user is entered into a ledger in the pool's metadata, with the fingerprint of its key and this task
     instance. A user that another Dag run holds cannot be changed until it expires, except with ``take_over``.
 
-    On Linux, the service removes an expired user by the day only, and an expiry does not end open sessions.
+    On Linux, the service removes an expired user by the day only, and may leave its open sessions.
     Use :class:`BatchLinuxRemoveNodeUsersOperator`, for example as a teardown, to end access on time. If this
     task is killed, the user is removed from the nodes that have it (while deferred: Airflow 3.3 and later).
 
