@@ -82,6 +82,10 @@ MARKS_VERSION = 2
 MAX_HOLDERS = 20
 
 
+ACTIVE_RUN_STATES = ("queued", "running")
+"""The states of a Dag run that still uses its pools. One that has failed and is cleared is queued again."""
+
+
 class Holder(NamedTuple):
     """
     A Dag run that uses a pool.

@@ -81,6 +81,11 @@ def cause_of(node: NodeSnapshot) -> str:
     return causes_of([node])[0]
 
 
+def broken_cause(node: NodeSnapshot) -> str | None:
+    """Return why a node will not become ready, without its id; ``None`` if it may."""
+    return _cause_of(node) if node.state in BROKEN_STATES or node.errors else None
+
+
 def causes_of(nodes: Iterable[NodeSnapshot]) -> list[str]:
     """Return why nodes will not become ready, with one line for all that have the same cause."""
     found: dict[str, list[str]] = {}

@@ -54,8 +54,6 @@ T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
-_ACTIVE_RUN_STATES = ["queued", "running"]
-
 _GRACE = 60.0
 """Seconds until Airflow times a deferral out, at least: the trigger notices its deadline first."""
 
@@ -198,6 +196,8 @@ def runs_ended(context: Context, installations: Collection[str]) -> Callable[[Ho
     :param installations: the ids under which this Airflow knows runs: its own, and those that it stands in
         for.
     """
+    from airflow_provider_batchlinux.core.pool_metadata import ACTIVE_RUN_STATES
+
     ti: Any = context["ti"]
 
     @cache
@@ -205,7 +205,9 @@ def runs_ended(context: Context, installations: Collection[str]) -> Callable[[Ho
         if run.installation not in installations:
             return False
         try:
-            active: int = ti.get_dr_count(dag_id=run.dag_id, run_ids=[run.run_id], states=_ACTIVE_RUN_STATES)
+            active: int = ti.get_dr_count(
+                dag_id=run.dag_id, run_ids=[run.run_id], states=list(ACTIVE_RUN_STATES)
+            )
         except Exception as error:  # what Airflow raises is not documented
             log.warning("Airflow did not answer whether %s has ended: %s", run, error)
             return False

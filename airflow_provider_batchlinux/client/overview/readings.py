@@ -12,10 +12,11 @@ from airflow_provider_batchlinux.client.api.files import start_task_output, task
 from airflow_provider_batchlinux.client.api.management import open_management
 from airflow_provider_batchlinux.client.transport.account import AccountSettings
 from airflow_provider_batchlinux.core.images.catalog import SupportedImage
-from airflow_provider_batchlinux.core.overview.nodes import NODE_OVERVIEW_FIELDS, is_on_pool
+from airflow_provider_batchlinux.core.overview.nodes import NODE_OVERVIEW_FIELDS
 from airflow_provider_batchlinux.core.pools.preflight import Region
 from airflow_provider_batchlinux.core.pools.summary import SUMMARY_FIELDS
 from airflow_provider_batchlinux.core.secrets import without_secrets, without_signatures
+from airflow_provider_batchlinux.core.tasks.job import pool_of_job
 from airflow_provider_batchlinux.exceptions import BatchLinuxError, BatchRequestError
 
 # One screen of the page; all of it is in the log of the task.
@@ -118,7 +119,7 @@ async def read_pool(client: BatchLinuxClient, pool_id: str) -> PoolReading:
         if error.code != "PoolNotFound":
             raise
         return PoolReading(None, ())
-    return PoolReading(nodes, [job for job in jobs if is_on_pool(job, pool_id)])
+    return PoolReading(nodes, [job for job in jobs if pool_of_job(job).lower() == pool_id.lower()])
 
 
 async def read_node(

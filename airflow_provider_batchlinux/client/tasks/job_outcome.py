@@ -11,7 +11,7 @@ from airflow_provider_batchlinux.client.tasks.job_wait import SHOWN_FAILURES, Jo
 from airflow_provider_batchlinux.client.tasks.obstacles import LOOK_EVERY
 from airflow_provider_batchlinux.client.tasks.results import output_end
 from airflow_provider_batchlinux.core.counts import read_share
-from airflow_provider_batchlinux.core.tasks.job import ENDING_JOB_STATES, JOB_FIELDS, job_state
+from airflow_provider_batchlinux.core.tasks.job import ENDING_JOB_STATES, JOB_FIELDS, job_state, pool_of_job
 from airflow_provider_batchlinux.core.tasks.records import (
     TaskRecord,
     allowed_failures,
@@ -79,9 +79,7 @@ class JobOutcomeWait(JobWait):
         if job is None or job_state(job) == "deleting":
             msg = f"Job {self.job_id!r} " + ("does not exist." if job is None else "is being deleted.")
             raise TaskFailedError(msg)
-        # A job with a pool of its own has the id there.
-        pool_of = (job.get("poolInfo") or {}).get("poolId") or (job.get("executionInfo") or {}).get("poolId")
-        self.pool_id = str(pool_of or "")
+        self.pool_id = pool_of_job(job)
         self.prepares = bool(job.get("jobPreparationTask"))
         self.has_dependencies = bool(job.get("usesTaskDependencies"))
         return job_state(job)

@@ -8,6 +8,7 @@ from os.path import commonprefix
 
 from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
 from airflow_provider_batchlinux.client.transport.fan_out import read_each
+from airflow_provider_batchlinux.core.tasks.job import pool_of_job
 from airflow_provider_batchlinux.core.tasks.task import TASK_ID, TaskSnapshot
 from airflow_provider_batchlinux.exceptions import BatchRequestError
 
@@ -114,7 +115,7 @@ class JobReader:
             select=["id", "poolInfo", "onAllTasksComplete"],
         )
         pools = {
-            str(row["id"]).lower(): str((row.get("poolInfo") or {}).get("poolId") or "")
+            str(row["id"]).lower(): pool_of_job(row)
             for row in rows
             if str(row.get("onAllTasksComplete") or "").lower() == "terminatejob"
         }

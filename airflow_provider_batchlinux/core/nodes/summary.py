@@ -1,19 +1,17 @@
-"""A node as people and programs want to see it: its state, where it is reached, and why it is broken."""
+"""The summary of a node as plain values, for the command line: state, addresses, why it is broken."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from airflow_provider_batchlinux.core.node_states import BROKEN_STATES
-from airflow_provider_batchlinux.core.service_errors import cause_of
+from airflow_provider_batchlinux.core.service_errors import broken_cause
 from airflow_provider_batchlinux.core.snapshots import NodeSnapshot
 
 
 def node_summary(node: NodeSnapshot) -> dict[str, Any]:
     """Return a node as plain values."""
     start = node.start_task
-    is_broken = node.state in BROKEN_STATES or bool(node.errors)
     return {
         "node_id": node.node_id,
         "state": node.state,
@@ -24,7 +22,7 @@ def node_summary(node: NodeSnapshot) -> dict[str, Any]:
         "ssh": f"{node.ssh.address}:{node.ssh.port}" if node.ssh else None,
         "start_task": {"state": start.state, "exit_code": start.exit_code} if start else None,
         "last_boot": node.last_boot.isoformat() if node.last_boot else None,
-        "cause": cause_of(node).partition(": ")[2] if is_broken else None,
+        "cause": broken_cause(node),
     }
 
 

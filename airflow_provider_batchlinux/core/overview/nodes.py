@@ -8,9 +8,9 @@ from datetime import datetime
 from typing import Any
 
 from airflow_provider_batchlinux.core.instants import instant_text
-from airflow_provider_batchlinux.core.node_states import BROKEN_STATES, WITHOUT_MACHINE_STATES
+from airflow_provider_batchlinux.core.node_states import WITHOUT_MACHINE_STATES
 from airflow_provider_batchlinux.core.pool_metadata import Holder, PoolMarks
-from airflow_provider_batchlinux.core.service_errors import cause_of
+from airflow_provider_batchlinux.core.service_errors import broken_cause
 from airflow_provider_batchlinux.core.snapshots import NODE_FIELDS, NodeSnapshot
 from airflow_provider_batchlinux.core.tasks.job import job_state
 
@@ -82,7 +82,7 @@ def node_overview(node: Mapping[str, Any], now: datetime) -> NodeOverview:
     age = (now - seen.allocated).total_seconds() if seen.allocated is not None else 0.0
     return NodeOverview(
         seen,
-        cause_of(seen).partition(": ")[2] if seen.state in BROKEN_STATES or seen.errors else None,
+        broken_cause(seen),
         tuple(
             RunningTask(
                 str(task.get("jobId")),
@@ -119,9 +119,3 @@ def job_overview(job: Mapping[str, Any], installation: str | None) -> JobOvervie
     run = PoolMarks.of(job).creator
     is_own = run is not None and installation is not None and run.installation == installation
     return JobOverview(str(job["id"]), job_state(job), run if is_own else None)
-
-
-def is_on_pool(job: Mapping[str, Any], pool_id: str) -> bool:
-    """Return whether a job runs on a pool."""
-    places = (job.get("poolInfo") or {}, job.get("executionInfo") or {})
-    return any(str(place.get("poolId") or "").lower() == pool_id.lower() for place in places)

@@ -12,16 +12,13 @@ from airflow_provider_batchlinux.core.images.catalog import SupportedImage
 from airflow_provider_batchlinux.core.images.end_of_support import ImageInUse, images_in_use
 from airflow_provider_batchlinux.core.instants import WARNED_BEFORE
 from airflow_provider_batchlinux.core.node_states import BROKEN_STATES, WITHOUT_MACHINE_STATES
-from airflow_provider_batchlinux.core.pool_metadata import Holder, PoolMarks, metadata_of
+from airflow_provider_batchlinux.core.pool_metadata import ACTIVE_RUN_STATES, Holder, PoolMarks, metadata_of
 from airflow_provider_batchlinux.core.pools.summary import pool_problems
 from airflow_provider_batchlinux.core.pools.sweep import owned_pools, sweep_of
 from airflow_provider_batchlinux.core.pools.usage import Usage
 from airflow_provider_batchlinux.core.snapshots import PoolSnapshot
 from airflow_provider_batchlinux.core.users.ledger import LedgerEntry, entries_in
 from airflow_provider_batchlinux.core.vm_sizes.prices import NodePrices
-
-ACTIVE_RUN_STATES = ("queued", "running")
-"""The states of a Dag run that still uses its pools."""
 
 _UNREADABLE = "a Dag that you may not read"
 _HOUR = timedelta(hours=1)

@@ -29,6 +29,12 @@ def job_state(job: Mapping[str, Any]) -> str:
     return str(job.get("state") or "").lower()
 
 
+def pool_of_job(job: Mapping[str, Any]) -> str:
+    """Return the id of the pool of a job; of a pool that the service created for the job, too."""
+    places = (job.get("poolInfo") or {}, job.get("executionInfo") or {})
+    return next((str(place["poolId"]) for place in places if place.get("poolId")), "")
+
+
 def is_active(job: Mapping[str, Any]) -> bool:
     """Return whether a job may still start commands, now or when it is enabled again."""
     return job_state(job) not in ENDING_JOB_STATES

@@ -7,7 +7,7 @@ from typing import Any
 
 from airflow_provider_batchlinux.core.instants import instant_text
 from airflow_provider_batchlinux.core.pool_metadata import PoolMarks
-from airflow_provider_batchlinux.core.tasks.job import JOB_FIELDS, job_state
+from airflow_provider_batchlinux.core.tasks.job import JOB_FIELDS, job_state, pool_of_job
 from airflow_provider_batchlinux.core.tasks.task import TASK_FIELDS, TaskSnapshot, task_outcome
 
 JOB_SUMMARY_FIELDS = (*JOB_FIELDS, "creationTime", "priority")
@@ -24,7 +24,7 @@ def job_summary(body: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "job_id": str(body["id"]),
         "state": job_state(body),
-        "pool_id": str((body.get("poolInfo") or {}).get("poolId") or run.get("poolId") or ""),
+        "pool_id": pool_of_job(body),
         "priority": body.get("priority"),
         "created_at": instant_text(body.get("creationTime")),
         "ended_at": instant_text(run.get("endTime")),

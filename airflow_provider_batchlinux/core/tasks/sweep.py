@@ -15,7 +15,7 @@ from airflow_provider_batchlinux.core.pool_metadata import (
     PoolMarks,
     metadata_of,
 )
-from airflow_provider_batchlinux.core.tasks.job import job_state, unreadable_marks
+from airflow_provider_batchlinux.core.tasks.job import job_state, pool_of_job, unreadable_marks
 from airflow_provider_batchlinux.core.tasks.task import TaskOutcome
 from airflow_provider_batchlinux.core.text import table
 
@@ -93,10 +93,10 @@ def owned_jobs(bodies: Sequence[Mapping[str, Any]], installations: Collection[st
         state = job_state(body)
         # A second request for its deletion would be refused, and reported as a failure.
         if state != "deleting":
-            pool_id = str((body.get("poolInfo") or {}).get("poolId") or "")
             kept = marks.get(DELETE_JOB_KEY, "never")
             is_over = state in ("terminating", "completed")
-            job_id, run, secrets = str(body["id"]), Holder.of(owner), marks.get(SECRETS_KEY)
+            job_id, pool_id = str(body["id"]), pool_of_job(body)
+            run, secrets = Holder.of(owner), marks.get(SECRETS_KEY)
             is_of_many, unreadable = TASKS_KEY in marks, unreadable_marks(body)
             found.append(OwnedJob(job_id, pool_id, is_over, run, kept, secrets, is_of_many, unreadable))
     return found
