@@ -60,8 +60,8 @@ def may_become_available(error: ServiceError) -> bool:
 
 _REMEDIES = {
     "accountcorequotareached": "ask for a higher dedicated core quota, or for fewer or smaller nodes",
-    "accountlowprioritycorequotareached": "ask for a higher spot core quota, or for fewer or smaller nodes",
-    "accountspotcorequotareached": "ask for a higher spot core quota, or for fewer or smaller nodes",
+    "accountlowprioritycorequotareached": "ask for a higher Spot core quota, or for fewer or smaller nodes",
+    "accountspotcorequotareached": "ask for a higher Spot core quota, or for fewer or smaller nodes",
     "accountvmseriescorequotareached": "ask for a higher quota of this VM series, or take another series",
     "allocationtimedout": "try again later, or take another VM size, region or a longer resize_timeout",
     "batchoutofcapacity": "try again later, or take another VM size or region",

@@ -119,7 +119,7 @@ class NodeSnapshot:
     """
     A node at one moment.
 
-    :param allocated: when it got its machine; a spot node that comes back under its id has a later one.
+    :param allocated: when it was first allocated; a Spot node that comes back under its id keeps it.
     :param last_boot: when it was last started; the service leaves it out of some nodes.
     :param state_since: when it came into its state.
     :param accepts_tasks: whether scheduling is enabled on it.
@@ -163,7 +163,7 @@ class NodeSnapshot:
 @dataclass(frozen=True)
 class PoolSnapshot:
     """
-    A pool at one moment; counts are of dedicated and spot nodes.
+    A pool at one moment; counts are of dedicated and Spot nodes.
 
     :param evaluated: its autoscale formula has been evaluated at least once.
     :param autoscale_error: what the last evaluation of its formula met; ``None`` when it went well.

@@ -62,11 +62,11 @@ def test_the_log_of_a_command_shows_its_stdout(examples: Examples):
 
 
 def test_the_log_of_the_sensor_shows_nodes_by_state_from_worker_and_triggerer(examples: Examples):
-    lines = [line for line in examples.pool.log("nodes_idle").splitlines() if "spot nodes wanted" in line]
+    lines = [line for line in examples.pool.log("nodes_idle").splitlines() if "Spot nodes wanted" in line]
 
     assert "BatchLinuxNodesIdleSensor: Pool " in lines[0]
     assert "client.waits.loop: Pool " in lines[-1]
-    assert "2 dedicated and 1 spot nodes wanted; nodes: 3 idle; allocation steady" in lines[-1]
+    assert "2 dedicated and 1 Spot nodes wanted; nodes: 3 idle; allocation steady" in lines[-1]
 
 
 def test_the_log_of_the_users_task_shows_a_table(examples: Examples):

@@ -137,8 +137,8 @@ def test_only_existing_spot_nodes_are_preempted(realistic: Any, spot_pool: Any) 
     (node_id,) = spot_pool(targetDedicatedNodes=0)
     control = realistic.emulator.control
 
-    with pytest.raises(ValueError, match="'linux' has 1 such spot nodes"):
+    with pytest.raises(ValueError, match="'linux' has 1 such Spot nodes"):
         control.preempt("linux", 2)
     control.preempt("linux", node_id=node_id)
-    with pytest.raises(ValueError, match="'linux' has 0 such spot nodes"):
+    with pytest.raises(ValueError, match="'linux' has 0 such Spot nodes"):
         control.preempt("linux", node_id=node_id)

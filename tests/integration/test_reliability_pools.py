@@ -194,7 +194,7 @@ def test_a_used_up_spot_quota_ends_the_wait_with_its_remedy(account: BatchAccoun
     run = call()
 
     assert type(run.error).__name__ == "PoolNotReadyError"
-    assert "Remedy: ask for a higher spot core quota" in run.message
+    assert "Remedy: ask for a higher Spot core quota" in run.message
 
 
 @pytest.mark.parametrize("call", WAITS)

@@ -172,7 +172,7 @@ class PoolRepair:
 
     async def _resize(self, targets: tuple[int, int]) -> bool:
         dedicated, spot = targets
-        log.info("Pool %r: resizing to %d dedicated and %d spot nodes.", self.pool_id, dedicated, spot)
+        log.info("Pool %r: resizing to %d dedicated and %d Spot nodes.", self.pool_id, dedicated, spot)
         body = {"targetDedicatedNodes": dedicated, "targetLowPriorityNodes": spot}
         return await self._attempt("resize", self.client.resize_pool(self.pool_id, body))
 

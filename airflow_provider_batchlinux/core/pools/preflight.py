@@ -237,7 +237,7 @@ class _Ask:
         yield from self._shortage(
             dedicated, f"dedicated cores of {self.size.family!r}", per_family.get(family), used
         )
-        yield from self._shortage(spot, "spot cores", limits.spot_cores, usage.spot_cores)
+        yield from self._shortage(spot, "Spot cores", limits.spot_cores, usage.spot_cores)
 
     def warnings(self, image: SupportedImage | None, needed_until: datetime, now: datetime) -> Iterator[str]:
         end = self.size.end_of_life

@@ -195,7 +195,7 @@ async def _preempt(account: EmulatedAccount, given: Mapping[str, Any]) -> list[s
     if given["node_id"] is not None:
         nodes = [node for node in nodes if node.id == given["node_id"]]
     if len(nodes) < given["nodes"]:
-        msg = f"Pool {pool.id!r} has {len(nodes)} such spot nodes that are not preempted yet."
+        msg = f"Pool {pool.id!r} has {len(nodes)} such Spot nodes that are not preempted yet."
         raise ValueError(msg)
     taken = nodes[: given["nodes"]]
     account.service.spot.preempt(taken)

@@ -29,7 +29,7 @@ def test_the_log_names_the_nodes_by_state_once_for_each_change(slow_account):
             slow_account.control.advance(seconds)
             waiting.poke({})
 
-    progress = [line for line in log if line.startswith("Pool 'etl': 2 dedicated and 0 spot nodes wanted")]
+    progress = [line for line in log if line.startswith("Pool 'etl': 2 dedicated and 0 Spot nodes wanted")]
     states = [line.split("nodes: ")[1].split(";")[0] for line in progress]
     assert states == ["none yet", "2 creating", "2 starting", "2 idle"]
 

@@ -129,7 +129,7 @@ def shortfall(spec: ResizeSpec, pool: PoolSnapshot) -> str:
     causes = "".join(f"\n  {explained_error(error)}" for error in pool.resize_errors)
     return (
         f"Pool {pool.pool_id!r} has {pool.current_dedicated} of {dedicated} dedicated and"
-        f" {pool.current_spot} of {spot} spot nodes, and its resize is over."
+        f" {pool.current_spot} of {spot} Spot nodes, and its resize is over."
         + (causes or " The service names no cause; another resize may have come between.")
     )
 

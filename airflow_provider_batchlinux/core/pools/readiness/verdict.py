@@ -121,7 +121,7 @@ def describe_progress(seen: PoolObservation) -> str:
     if pool is None:
         return f"Pool {seen.pool_id!r} does not exist."
     states = ", ".join(f"{count} {state}" for state, count in sorted(seen.counts.items())) or "none yet"
-    wanted = f"{pool.target_dedicated} dedicated and {pool.target_spot} spot nodes wanted"
+    wanted = f"{pool.target_dedicated} dedicated and {pool.target_spot} Spot nodes wanted"
     hints = "".join(f" {hint}" for hint in _hints(pool, seen.counts))
     return f"Pool {pool.pool_id!r}: {wanted}; nodes: {states}; allocation {pool.allocation_state}.{hints}"
 

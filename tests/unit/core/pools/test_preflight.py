@@ -129,7 +129,7 @@ def test_what_no_waiting_cures_is_a_problem(options: dict[str, Any], problem: st
         pytest.param(
             Limits(spot_cores=2),
             Usage(spot_cores=4),
-            f"spot_nodes=1 on {D2S} wants 2 spot cores; the account has 0 of 2 left. {MORE_QUOTA}",
+            f"spot_nodes=1 on {D2S} wants 2 Spot cores; the account has 0 of 2 left. {MORE_QUOTA}",
             id="spot cores, overdrawn",
         ),
         pytest.param(

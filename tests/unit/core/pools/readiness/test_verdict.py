@@ -257,13 +257,13 @@ def test_broken_nodes_that_are_only_counted_fail_the_wait_too() -> None:
         pytest.param(
             pool(2, 1),
             {"starting": 1, "idle": 2},
-            "Pool 'etl': 2 dedicated and 1 spot nodes wanted; nodes: 2 idle, 1 starting; allocation steady.",
+            "Pool 'etl': 2 dedicated and 1 Spot nodes wanted; nodes: 2 idle, 1 starting; allocation steady.",
             id="counts by state",
         ),
         pytest.param(
             pool(allocation_state="resizing", current_dedicated=0),
             {},
-            "Pool 'etl': 2 dedicated and 0 spot nodes wanted; nodes: none yet; allocation resizing.",
+            "Pool 'etl': 2 dedicated and 0 Spot nodes wanted; nodes: none yet; allocation resizing.",
             id="no node yet",
         ),
         pytest.param(None, {}, "Pool 'etl' does not exist.", id="no pool"),
