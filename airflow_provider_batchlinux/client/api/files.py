@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
 from azure.core.exceptions import HttpResponseError
+from azure.core.pipeline import PipelineResponse
+from azure.core.rest import AsyncHttpResponse
 
 from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
 from airflow_provider_batchlinux.client.transport.errors import is_throttled
@@ -30,7 +32,7 @@ class ServedFile:
     client: BatchLinuxClient
     what: str
     properties: Callable[[], Awaitable[Any]]
-    download: Callable[..., Awaitable[AsyncIterator[bytes]]]
+    download: Callable[..., Awaitable[Any]]
 
     async def tail(self, limit: int | Callable[[int], int]) -> FileEnd:
         """
@@ -47,7 +49,7 @@ class ServedFile:
             except HttpResponseError as error:
                 if not is_throttled(error):
                     # A HEAD is answered without a body, also with an error. A GET says what it is.
-                    await self.download(ocp_range="bytes=0-0")
+                    await self._range(0, 1)
                 raise
             if size is None:
                 msg = "The answer does not say how long the file is."
@@ -55,8 +57,7 @@ class ServedFile:
             first = max(0, size - limit) if isinstance(limit, int) else min(limit(size), size)
             if size == first:
                 return FileEnd(b"", omitted=first)
-            chunks = await self.download(ocp_range=f"bytes={first}-{size - 1}")
-            content = b"".join([chunk async for chunk in chunks])
+            content = await self._range(first, size - first)
             if len(content) != size - first:
                 msg = f"The answer has {len(content)} of the {size - first} bytes that were asked for."
                 raise ForeignAnswerError(msg)
@@ -75,20 +76,29 @@ class ServedFile:
 
         async def read() -> bytes:
             try:
-                chunks = await self.download(ocp_range=f"bytes={first}-{first + size - 1}")
+                return await self._range(first, size)
             except HttpResponseError as error:
                 if error.status_code == _RANGE_NOT_SATISFIABLE:  # The file has no more.
                     return b""
                 raise
-            content = b""
-            async for chunk in chunks:
+
+        return await self.client.within(0).retry.run(self.what, read)
+
+    async def _range(self, first: int, size: int) -> bytes:
+        """Read bytes, and close the response however that ends; an answer with more is refused."""
+        response: AsyncHttpResponse = await self.download(
+            ocp_range=f"bytes={first}-{first + size - 1}", cls=_http_response
+        )
+        content = bytearray()
+        try:
+            async for chunk in response.iter_bytes():
                 content += chunk
                 if len(content) > size:
                     msg = f"The answer has more than the {size} bytes that were asked for."
                     raise ForeignAnswerError(msg)
-            return content
-
-        return await self.client.within(0).retry.run(self.what, read)
+        finally:
+            await response.close()
+        return bytes(content)
 
 
 def task_file(client: BatchLinuxClient, job_id: str, task_id: str, path: str) -> ServedFile:
@@ -135,3 +145,9 @@ async def start_task_output(client: BatchLinuxClient, pool_id: str, node_id: str
             text = end.text().strip()
             parts.append(f"{stream}:\n{text}" if text else f"{stream}: empty")
     return "\n".join(parts)
+
+
+def _http_response(
+    answer: PipelineResponse[Any, AsyncHttpResponse], _body: object, _headers: object
+) -> AsyncHttpResponse:
+    return answer.http_response
