@@ -18,12 +18,18 @@ __all__ = ["Service", "embedded_service"]
 
 @dataclass(frozen=True)
 class Service:
-    """A running embedded service; ``root`` holds its nodes' directories while it runs."""
+    """
+    A running embedded service.
+
+    :param storage: endpoint, account and key of its storage account.
+    :param root: holds its nodes' directories while it runs.
+    """
 
     endpoint: str
     account: str
     key: str
     control_token: str
+    storage: dict[str, str]
     root: Path | None
     process: subprocess.Popen[str]
 
@@ -42,6 +48,11 @@ class Service:
     def connection(self) -> str:
         """Give the Airflow connection as JSON."""
         return airflow_connection(self.endpoint, self.account, self.key, retry_budget=30)
+
+    def storage_connection(self) -> str:
+        """Give the Airflow connection to its storage account as JSON."""
+        account = self.storage
+        return json.dumps({"conn_type": "wasb", "host": account["endpoint"], "password": account["key"]})
 
     def node_directories(self) -> list[Path]:
         """List what lies in the nodes' root."""
@@ -65,8 +76,7 @@ def embedded_service(root: Path | None = None, **options: object) -> Iterator[Se
         try:
             assert process.stdout is not None
             ready = json.loads(process.stdout.readline().removeprefix("ready "))
-            yield Service(
-                ready["endpoint"], ready["account"], ready["key"], ready["control_token"], root, process
-            )
+            told = {name: ready[name] for name in ("endpoint", "account", "key", "control_token", "storage")}
+            yield Service(**told, root=root, process=process)
         finally:
             process.terminate()

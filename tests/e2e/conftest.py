@@ -86,6 +86,7 @@ def airflow(
     connection = account.service.connection()
     settings = {
         "AIRFLOW_CONN_AZURE_BATCH_LINUX_DEFAULT": connection,
+        "AIRFLOW_CONN_WASB_DEFAULT": account.service.storage_connection(),
         "AIRFLOW_CONN_WRONG_KEY": json.dumps({**json.loads(connection), "password": hidden.wrong_key}),
         "AIRFLOW_CONN_SHORT": json.dumps({"conn_type": "generic", "password": SHORT_SECRET}),
         "AIRFLOW_CONN_NODE_USER": json.dumps({"conn_type": "generic", "password": hidden.password}),

@@ -45,18 +45,24 @@ class AirflowApi:
 
     def trigger(self, dag_id: str, **conf: Any) -> Run:
         """Start a run of a Dag, as soon as Airflow has read it."""
-        path = self._unpaused(dag_id)
+        path = self.unpause(dag_id)
         run = self.send("POST", f"{path}/dagRuns", {"logical_date": None, "conf": conf})
         return Run(self, dag_id, run["dag_run_id"])
 
     def backfill(self, dag_id: str, first: str, last: str, *, max_active_runs: int) -> list[Run]:
         """Run a Dag for past days, as soon as Airflow has read it."""
-        path = self._unpaused(dag_id)
+        self.unpause(dag_id)
         days = {"dag_id": dag_id, "from_date": first, "to_date": last, "max_active_runs": max_active_runs}
         self.send("POST", "/api/v2/backfills", days)
-        return [Run(self, dag_id, run["dag_run_id"]) for run in self.get(f"{path}/dagRuns")["dag_runs"]]
+        return self.runs(dag_id)
 
-    def _unpaused(self, dag_id: str) -> str:
+    def runs(self, dag_id: str) -> list[Run]:
+        """List the runs of a Dag."""
+        listed = self.get(f"/api/v2/dags/{dag_id}/dagRuns")["dag_runs"]
+        return [Run(self, dag_id, run["dag_run_id"]) for run in listed]
+
+    def unpause(self, dag_id: str) -> str:
+        """Let a Dag run, as soon as Airflow has read it, and give its path."""
         path = f"/api/v2/dags/{dag_id}"
         until(lambda: self._client.get(path).is_success, f"Dag {dag_id!r} to be read", limit=_PARSE_LIMIT)
         self.send("PATCH", path, {"is_paused": False})
