@@ -6,9 +6,10 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
+from airflow_provider_batchlinux.client.pools.backend import PoolBackend
 from airflow_provider_batchlinux.client.pools.metadata import change_metadata
 from airflow_provider_batchlinux.client.pools.resize import RESIZE_CONFLICTS
 from airflow_provider_batchlinux.core.pool_metadata import (
@@ -22,9 +23,6 @@ from airflow_provider_batchlinux.core.pools.changes.if_exists import Decision
 from airflow_provider_batchlinux.core.pools.create_requests import PoolRequest
 from airflow_provider_batchlinux.core.pools.repair import history_in, switched_off_formula, with_history
 from airflow_provider_batchlinux.exceptions import BatchRequestError
-
-if TYPE_CHECKING:
-    from airflow_provider_batchlinux.client.pools.create import PoolBackend
 
 log = logging.getLogger(__name__)
 
