@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import json
+import os
 import re
 import runpy
 import shlex
@@ -12,7 +13,7 @@ import textwrap
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pendulum
 import pytest
@@ -22,9 +23,10 @@ from airflow.providers.ssh.operators.ssh import SSHOperator
 from airflow.sdk import DAG, BaseOperator, TaskGroup, XComArg, task
 
 import airflow_provider_batchlinux as package
-from airflow_provider_batchlinux import _metrics, exceptions, specs
+from airflow_provider_batchlinux import _metrics, emulator, exceptions, specs
 from airflow_provider_batchlinux.client.transport.account import AuthKind
 from airflow_provider_batchlinux.core.pool_metadata import METADATA_PREFIX
+from airflow_provider_batchlinux.core.pools.spec.pool import PoolSpec
 from airflow_provider_batchlinux.emulator import EmulatorControl, EmulatorOptions
 from airflow_provider_batchlinux.emulator.__main__ import main as run_emulator
 from airflow_provider_batchlinux.emulator.protocol.odata import parse_filter
@@ -427,6 +429,46 @@ def test_a_page_that_speaks_as_airflow_does_leads_people_who_know_batch_to_the_w
     prose = re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
 
     assert "concepts.md" in text or not re.search(r"deferr|triggerer|XCom|teardown|mapped task", prose)
+
+
+@pytest.mark.parametrize("name", specs.__all__)
+def test_a_spec_and_a_formula_have_an_example_that_a_pool_takes(name: str) -> None:
+    examples = CODE_BLOCK.findall(inspect.cleandoc(getattr(specs, name).__doc__ or "") + "\n")
+    names = {name: getattr(specs, name) for name in specs.__all__} | {task.__name__: task for task in TASKS}
+
+    with DAG("shown", schedule=None):
+        for code in examples:
+            *before, last = ast.parse(textwrap.dedent(code)).body
+            exec(compile(ast.Module(before, []), name, "exec"), names)
+            shown = eval(compile(ast.Expression(cast("ast.Expr", last).value), name, "eval"), names)
+            parameter = next((part for part, of in PoolSpec.PARTS.items() if isinstance(shown, of)), None)
+            if parameter is not None:
+                given = {parameter: [shown] if parameter == "user_accounts" else shown}
+                nodes = {} if parameter == "autoscale" else {"dedicated_nodes": 1}
+                pool: Any = {
+                    "image": "ubuntu-hpc 24.04",
+                    "containers": specs.ContainerSpec(),
+                    **nodes,
+                    **given,
+                }
+                assert PoolSpec("etl", vm_size="standard_d4s_v5", **pool).problems() == []
+
+    assert name in "".join(examples)
+
+
+def test_the_examples_of_the_emulator_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    examples = [
+        CODE_BLOCK.findall(inspect.cleandoc(one.__doc__ or ""))
+        for one in (emulator.run_emulator, EmulatorControl)
+    ]
+    names = {name: getattr(emulator, name) for name in emulator.__all__} | {"os": os}
+    monkeypatch.setenv("AIRFLOW_CONN_AZURE_BATCH_LINUX_DEFAULT", "")
+
+    with emulator.run_emulator() as running:
+        monkeypatch.setenv("AZURE_BATCH_ENDPOINT", running.endpoint)
+        monkeypatch.setenv("BATCHLINUX_EMULATOR_CONTROL_TOKEN", running.control_token)
+        for (code,) in examples:
+            exec(textwrap.dedent(code), names)
 
 
 def test_the_filters_of_nodes_that_docstrings_show_are_taken() -> None:

@@ -21,6 +21,13 @@ class EmulatorControl:
     """
     Control a running embedded Batch service.
 
+    .. code-block:: python
+
+        control = EmulatorControl(
+            os.environ["AZURE_BATCH_ENDPOINT"], os.environ["BATCHLINUX_EMULATOR_CONTROL_TOKEN"]
+        )
+        control.inject(method="GET", path="/pools", status=503, times=3)
+
     :param endpoint: URL of the service, as in its ready line.
     :param token: the ``control_token`` of that line; it follows from the account's key.
     :param ca: the file with the authority to trust, as there; ``None`` where it speaks plain HTTP.

@@ -96,6 +96,14 @@ def run_emulator(options: EmulatorOptions | None = None) -> Iterator[RunningEmul
     """
     Run the service in a thread with its own event loop.
 
+    .. code-block:: python
+
+        with run_emulator(EmulatorOptions(profile="faulty", seed=7)) as emulator:
+            os.environ["AIRFLOW_CONN_AZURE_BATCH_LINUX_DEFAULT"] = airflow_connection(
+                emulator.endpoint, emulator.account, emulator.key
+            )
+            emulator.control.set_quota(dedicated_cores=8)
+
     :param options: ``None`` uses the defaults.
     :raises OSError: the port is in use.
     """

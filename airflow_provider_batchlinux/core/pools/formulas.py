@@ -26,6 +26,10 @@ def by_pending_tasks(
     It uses the average of the window as soon as 70 percent of its samples exist, and the last sample until
     then. Dedicated nodes are used first, then Spot nodes.
 
+    .. code-block:: python
+
+        AutoscaleSpec(by_pending_tasks(max_dedicated=1, max_spot=20), interval=300)
+
     :param max_dedicated: the maximum number of dedicated nodes.
     :param max_spot: the maximum number of Spot nodes.
     :param min_dedicated: the minimum number of dedicated nodes.
@@ -75,6 +79,10 @@ def by_working_hours(
 
     The service uses UTC without daylight saving time: the offset is a number, not a time zone.
 
+    .. code-block:: python
+
+        AutoscaleSpec(by_working_hours(dedicated=4, first_hour=7, last_hour=19, utc_offset_hours=1))
+
     :param dedicated: the number of dedicated nodes in working hours.
     :param spot: the number of Spot nodes in working hours.
     :param off_dedicated: the number of dedicated nodes outside of working hours.
@@ -97,14 +105,12 @@ def by_working_hours(
     )
     numbers = [(_WEEKDAYS.index(day.lower()) + 1) % 7 for day in days]
     on_duty = " || ".join(f"now.weekday == {number}" for number in sorted(numbers))
-    return "\n".join(
-        [
-            f"now = time() + TimeInterval_Minute * {utc_offset_hours * 60:g};",
-            f"atWork = now.hour >= {first_hour} && now.hour < {last_hour} && ({on_duty});",
-            f"$TargetDedicatedNodes = atWork ? {dedicated} : {off_dedicated};",
-            f"$TargetLowPriorityNodes = atWork ? {spot} : {off_spot};",
-            f"$NodeDeallocationOption = {deallocation};",
-        ]
+    return (
+        f"now = time() + TimeInterval_Minute * {utc_offset_hours * 60:g};\n"
+        f"atWork = now.hour >= {first_hour} && now.hour < {last_hour} && ({on_duty});\n"
+        f"$TargetDedicatedNodes = atWork ? {dedicated} : {off_dedicated};\n"
+        f"$TargetLowPriorityNodes = atWork ? {spot} : {off_spot};\n"
+        f"$NodeDeallocationOption = {deallocation};"
     )
 
 
@@ -120,6 +126,10 @@ def zero_when_idle(
 
     While fewer than 70 percent of the samples of the idle time exist, as on a new pool, the size does not
     change.
+
+    .. code-block:: python
+
+        AutoscaleSpec(zero_when_idle(dedicated=4, idle_minutes=30))
 
     :param dedicated: the number of dedicated nodes while there are tasks.
     :param spot: the number of Spot nodes while there are tasks.

@@ -15,6 +15,12 @@ class RegistrySpec(Spec):
     """
     A registry from which images are pulled.
 
+    .. code-block:: python
+
+        ContainerSpec(
+            registries=[RegistrySpec("etl.azurecr.io", "etl", "{{ conn.etl_registry.password }}")]
+        )
+
     :param server: the registry's host; ``None`` is Docker Hub.
     :param username: the user's name; needs ``password``.
     :param password: the user's password.
@@ -39,6 +45,10 @@ class ContainerSpec(Spec):
     """
     A container engine on every node; the pool's image must contain one (such as ``"ubuntu-hpc 24.04"``).
 
+    .. code-block:: python
+
+        ContainerSpec(images=["python:3.12-slim"])
+
     :param images: container images that every node pulls before it accepts tasks.
     :param registries: private registries with their credentials.
     :param engine: ``dockerCompatible`` or ``criCompatible``.
@@ -61,6 +71,11 @@ class BindMountSpec(Spec):
     """
     A directory of the node that is mounted into a container.
 
+    .. code-block:: python
+
+        shared = BindMountSpec("Shared", read_only=True)
+        StartTaskSpec("ls", container=TaskContainerSpec("python:3.12-slim", bind_mounts=[shared]))
+
     :param source: ``Shared``, ``Startup``, ``VfsMounts``, ``Task``, ``JobPrep`` or ``Applications``.
     :param read_only: whether the container can only read it; ``None`` is the service's default, which is no.
     """
@@ -77,6 +92,15 @@ class TaskContainerSpec(Spec):
     The container in which a command or a start task runs.
 
     The pool needs a container engine: see :class:`ContainerSpec`. The image needs ``/bin/bash``.
+
+    .. code-block:: python
+
+        BatchLinuxTaskOperator(
+            task_id="train",
+            pool_id="gpu",
+            command="python3 /app/train.py",
+            container=TaskContainerSpec("etl.azurecr.io/train:7", run_options="--shm-size=8g"),
+        )
 
     :param image: the container image.
     :param run_options: further options of ``docker create``.

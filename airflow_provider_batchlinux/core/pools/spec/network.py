@@ -14,6 +14,12 @@ class EndpointRuleSpec(Spec):
     """
     A rule that allows or denies access to an endpoint.
 
+    .. code-block:: python
+
+        office = EndpointRuleSpec("203.0.113.0/24", priority=1000)
+        others = EndpointRuleSpec("*", priority=2000, access="deny")
+        NetworkSpec(endpoints=[EndpointSpec("ui", 8080, 30_000, 30_099, rules=[office, others])])
+
     :param source: an address, a network, a service tag, or ``*`` for all.
     :param priority: 150 to 4096, different for each rule of the pool; the lowest number has precedence.
     :param access: ``allow`` or ``deny``.
@@ -37,6 +43,12 @@ class EndpointRuleSpec(Spec):
 class EndpointSpec(Spec):
     """
     A port of every node that is reachable from outside; for SSH, use ``ssh_from``.
+
+    .. code-block:: python
+
+        NetworkSpec(
+            endpoints=[EndpointSpec("ui", 8080, first_frontend_port=30_000, last_frontend_port=30_099)]
+        )
 
     :param name: the endpoint's name, unique in the pool.
     :param port: the port on the node; 29876 and 29877 are reserved for the service.
@@ -69,6 +81,10 @@ class IpTagSpec(Spec):
     """
     A tag of the pool's public IP addresses, for billing.
 
+    .. code-block:: python
+
+        NetworkSpec(ip_tags=[IpTagSpec("FirstPartyUsage", "/Sql")])
+
     :param kind: the tag's type, such as ``FirstPartyUsage``.
     :param tag: the tag's value.
     """
@@ -83,6 +99,15 @@ class IpTagSpec(Spec):
 class NetworkSpec(Spec):
     """
     The network of a pool's nodes.
+
+    .. code-block:: python
+
+        NetworkSpec(
+            subnet_id="/subscriptions/1234/resourceGroups/data/providers/Microsoft.Network"
+            "/virtualNetworks/etl/subnets/nodes",
+            public_ips="nopublicipaddresses",
+            accelerated_networking=True,
+        )
 
     :param subnet_id: the ARM id of the subnet that the nodes join; needs an Entra connection. ``None`` leaves
         the network to Batch.

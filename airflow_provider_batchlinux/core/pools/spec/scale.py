@@ -18,6 +18,10 @@ class AutoscaleSpec(Spec):
 
     The service evaluates a formula only on a pool that exists.
 
+    .. code-block:: python
+
+        AutoscaleSpec(by_pending_tasks(max_dedicated=1, max_spot=20), interval=300)
+
     :param formula: the formula, such as one of :mod:`airflow_provider_batchlinux.specs`.
     :param interval: the time between two evaluations, 5 minutes to 7 days, as a duration or seconds; ``None``
         is the service's default of 15 minutes.
@@ -43,6 +47,10 @@ class AutoscaleSpec(Spec):
 class SchedulingSpec(Spec):
     """
     The placement of a pool's nodes, and how tasks are distributed over them.
+
+    .. code-block:: python
+
+        SchedulingSpec(placement="zonal", fill="pack")
 
     :param placement: ``regional``, or ``zonal`` over availability zones; ``None`` is the service's default,
         ``regional``.

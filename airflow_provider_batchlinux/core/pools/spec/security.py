@@ -17,6 +17,10 @@ class HostEndpointSpec(Spec):
     """
     Access control for one of the host's endpoints.
 
+    .. code-block:: python
+
+        SecuritySpec(proxy_agent=ProxyAgentSpec(imds=HostEndpointSpec(mode="Audit")))
+
     :param mode: ``Audit`` or ``Enforce``; ``None`` is the service's default.
     :param profile_id: the ARM id of a version of an access control profile.
     """
@@ -31,6 +35,10 @@ class HostEndpointSpec(Spec):
 class ProxyAgentSpec(Spec):
     """
     The metadata security protocol: an agent between the programs on a node and the host's endpoints.
+
+    .. code-block:: python
+
+        SecuritySpec(proxy_agent=ProxyAgentSpec(enabled=True))
 
     :param enabled: whether it is on.
     :param imds: the endpoint of instance metadata.
@@ -53,7 +61,12 @@ class DiskEncryptionSpec(Spec):
     """
     Encryption of the nodes' disks.
 
-    :param targets: ``osdisk``, ``temporarydisk`` or both.
+    .. code-block:: python
+
+        SecuritySpec(disk_encryption=DiskEncryptionSpec(targets=["temporarydisk"]))
+
+    :param targets: ``temporarydisk``, ``osdisk`` or both. Some of Microsoft's pages say that Linux pools
+        support ``temporarydisk`` only; ``key_url`` needs ``osdisk``.
     :param key_url: the versioned URL of a customer-managed key in Key Vault; ``None`` for the platform's key.
     :param key_identity: the ARM id of the pool's identity that reads the key.
     :param key_rotation: whether disks follow the key's newest version; ``None`` is the service's default,
@@ -77,6 +90,10 @@ class DiskEncryptionSpec(Spec):
 class SecuritySpec(Spec):
     """
     The security of a pool's nodes.
+
+    .. code-block:: python
+
+        SecuritySpec(kind="trustedLaunch", secure_boot=True, vtpm=True, encryption_at_host=True)
 
     :param kind: ``trustedLaunch``, which needs an image of generation 2, or ``confidentialvm``; ``None`` for
         neither.

@@ -42,6 +42,16 @@ class ExtensionSpec(Spec):
     """
     A virtual machine extension on every node.
 
+    .. code-block:: python
+
+        SoftwareSpec(
+            extensions=[
+                ExtensionSpec(
+                    "monitor", "Microsoft.Azure.Monitor", "AzureMonitorLinuxAgent", automatic_upgrade=True
+                )
+            ]
+        )
+
     :param name: the extension's name, unique in the pool.
     :param publisher: the publisher of the handler.
     :param type: the extension's type.
@@ -82,6 +92,11 @@ class ExtensionSpec(Spec):
 class RollingUpgradeSpec(Spec):
     """
     The limits of an upgrade in batches; for each parameter ``None`` is the service's default.
+
+    .. code-block:: python
+
+        in_batches = RollingUpgradeSpec(max_batch_percent=20, pause=60)
+        SoftwareSpec(upgrade=UpgradeSpec("rolling", rolling=in_batches))
 
     :param max_batch_percent: nodes that are upgraded at the same time, 5 to 100 percent, at most
         ``max_unhealthy_percent``.
@@ -124,6 +139,10 @@ class UpgradeSpec(Spec):
     """
     The upgrades of the nodes to new versions of their image.
 
+    .. code-block:: python
+
+        SoftwareSpec(upgrade=UpgradeSpec("automatic", os_upgrade=True, os_deferral=True))
+
     :param mode: ``manual``, ``automatic`` (all nodes together) or ``rolling`` (in batches).
     :param os_upgrade: whether a new version of the image is installed automatically.
     :param os_rollback_disabled: whether nodes keep a version that failed.
@@ -154,6 +173,18 @@ class UpgradeSpec(Spec):
 class SoftwareSpec(Spec):
     """
     The software of a pool's nodes besides the image and the start task, and upgrades of the image.
+
+    .. code-block:: python
+
+        SoftwareSpec(
+            application_packages=[
+                ApplicationPackageSpec(
+                    "/subscriptions/1234/resourceGroups/data/providers/Microsoft.Batch/batchAccounts/etl"
+                    "/applications/blender"
+                )
+            ],
+            upgrade=UpgradeSpec("manual"),
+        )
 
     :param application_packages: application packages of the account, at most 10.
     :param extensions: virtual machine extensions.

@@ -20,6 +20,13 @@ class ResourceFileSpec(Spec):
     """
     A file, or the files of a storage container, that a node downloads before its start task.
 
+    .. code-block:: python
+
+        StartTaskSpec(
+            "./setup.sh",
+            resource_files=[ResourceFileSpec("{{ var.value.setup_url }}", path="setup.sh", mode="0755")],
+        )
+
     :param http_url: the URL of one file; not shown, because it may contain a SAS token.
     :param container_url: the URL of a storage container; not shown, because it may contain a SAS token.
     :param auto_container: the name of a container in the storage account that belongs to the Batch account.
@@ -57,6 +64,10 @@ class UserAccountSpec(Spec):
     For people who log in by SSH see
     :class:`~airflow_provider_batchlinux.operators.node_users.BatchLinuxAddNodeUsersOperator`.
 
+    .. code-block:: python
+
+        UserAccountSpec("loader", password="{{ conn.loader.password }}", elevation="nonadmin")
+
     :param name: the account's name, at most 20 characters.
     :param password: its password.
     :param elevation: ``nonadmin`` or ``admin``; ``None`` is the service's default, ``nonadmin``.
@@ -87,6 +98,10 @@ class UserAccountSpec(Spec):
 class StartTaskSpec(Spec):
     """
     The command that every node runs at every boot, before it accepts tasks.
+
+    .. code-block:: python
+
+        StartTaskSpec("apt-get update && apt-get install -y jq", elevated=True, max_retries=2)
 
     :param command: a bash command; it must be idempotent, because it runs again after each reboot.
     :param elevated: run it as root, as the installation of packages needs.

@@ -21,6 +21,12 @@ class AzureBlobMountSpec(Spec):
     """
     A container of Azure Blob Storage, mounted on every node.
 
+    .. code-block:: python
+
+        StorageSpec(
+            mounts=[AzureBlobMountSpec("etldata", "raw", "raw", sas_token="{{ conn.etl_data.password }}")]
+        )
+
     :param account: the storage account.
     :param container: the container's name.
     :param path: the mount point, relative to ``AZ_BATCH_NODE_MOUNTS_DIR``.
@@ -54,6 +60,16 @@ class AzureFilesMountSpec(Spec):
     """
     A share of Azure Files, mounted on every node.
 
+    .. code-block:: python
+
+        models = AzureFilesMountSpec(
+            "etldata",
+            url="https://etldata.file.core.windows.net/models",
+            path="models",
+            account_key="{{ conn.etl_data.password }}",
+        )
+        StorageSpec(mounts=[models])
+
     :param account: the storage account.
     :param url: the share's URL, ``https://ACCOUNT.file.core.windows.net/SHARE``.
     :param path: the mount point, relative to ``AZ_BATCH_NODE_MOUNTS_DIR``.
@@ -81,6 +97,10 @@ class NfsMountSpec(Spec):
     """
     An NFS export, mounted on every node.
 
+    .. code-block:: python
+
+        StorageSpec(mounts=[NfsMountSpec("10.0.0.4:/data", "data", options="-o vers=4.1")])
+
     :param source: the export, ``SERVER:/DIRECTORY``.
     :param path: the mount point, relative to ``AZ_BATCH_NODE_MOUNTS_DIR``.
     :param options: options of ``mount``.
@@ -101,6 +121,11 @@ class NfsMountSpec(Spec):
 class CifsMountSpec(Spec):
     """
     A CIFS or SMB share, mounted on every node.
+
+    .. code-block:: python
+
+        data = CifsMountSpec("//10.0.0.4/data", "data", "etl", password="{{ conn.etl_share.password }}")
+        StorageSpec(mounts=[data])
 
     :param source: the share, ``//SERVER/SHARE``.
     :param path: the mount point, relative to ``AZ_BATCH_NODE_MOUNTS_DIR``.
@@ -128,6 +153,10 @@ class CifsMountSpec(Spec):
 class DataDiskSpec(Spec):
     """
     An empty disk of every node; the start task must format and mount it.
+
+    .. code-block:: python
+
+        StorageSpec(data_disks=[DataDiskSpec(size_gb=256, storage_type="premium_lrs")])
 
     :param size_gb: the size in gigabytes.
     :param lun: the logical unit number, 0 to 63, different for each disk.
@@ -159,6 +188,10 @@ class DataDiskSpec(Spec):
 class OsDiskSpec(Spec):
     """
     The disk from which a node boots.
+
+    .. code-block:: python
+
+        StorageSpec(os_disk=OsDiskSpec(ephemeral=True))
 
     :param ephemeral: use an ephemeral disk on the host (``cachedisk``), which is faster and is lost with the
         node; not possible with Spot nodes.
@@ -201,6 +234,14 @@ class OsDiskSpec(Spec):
 class StorageSpec(Spec):
     """
     Disks of a pool's nodes and file systems that they mount.
+
+    .. code-block:: python
+
+        StorageSpec(
+            mounts=[NfsMountSpec("10.0.0.4:/data", "data")],
+            data_disks=[DataDiskSpec(size_gb=256)],
+            os_disk=OsDiskSpec(size_gb=64),
+        )
 
     :param mounts: file systems, at most 10; they can be changed only while the pool has no nodes.
     :param data_disks: empty disks of each node.

@@ -72,6 +72,10 @@ def formula_problems(formula: str) -> list[str]:
     """
     List the mistakes in the syntax of an autoscale formula that can be found without the service.
 
+    .. code-block:: python
+
+        formula_problems("$TargetDedicatedNodes = (1;")
+
     The service evaluates a formula only on a pool that exists; it checks the rest when the pool is created.
 
     :param formula: the text of the formula.
