@@ -114,6 +114,7 @@ class NodeUsersOperator(BatchLinuxWaitingOperator[U]):
 
     operator_extra_links = (BatchLinuxPoolPageLink(), BatchLinuxPoolLink(), BatchLinuxNodeLink())
     template_fields_renderers = {"node_ids": "json", "states": "json"}  # noqa: RUF012  # as Airflow declares it
+    limit_name = "timeout"
 
     def __init__(
         self,
@@ -172,10 +173,6 @@ class NodeUsersOperator(BatchLinuxWaitingOperator[U]):
 
         :raises NodeUsersError: more nodes failed than ``max_failed_nodes`` allows.
         """
-
-    def limit(self) -> timedelta | None:
-        """Return how long to wait for nodes at most."""
-        return timedelta(seconds=self.request.timeout)
 
     async def submit(self, client: BatchLinuxClient, context: Context) -> Step:
         """Change the nodes that are ready."""

@@ -116,8 +116,8 @@ class BatchLinuxWaitingOperator(BatchLinuxPoolOperator[W]):
     :param deferrable: wait on the triggerer and free the worker.
     """
 
-    limit_name = "timeout"
-    """The parameter that :meth:`limit` reads."""
+    limit_name: str | None = None
+    """The parameter that limits the wait, from the start of the try; ``None`` for no limit of its own."""
 
     _nearest: dict[str, Any] | None = None
     """The deadline of the wait that a resumed task continues: Airflow 3.1 forgets when the task started."""
@@ -277,7 +277,7 @@ class BatchLinuxWaitingOperator(BatchLinuxPoolOperator[W]):
 
     def limit(self) -> timedelta | None:
         """Return how long to wait at most from the start of this try; ``None`` for no limit of its own."""
-        return None
+        return timedelta(seconds=getattr(self.request, self.limit_name)) if self.limit_name else None
 
     def trigger_arguments(self, context: Context) -> dict[str, Any]:
         """Return the arguments that the triggers of all pools take."""
@@ -290,7 +290,9 @@ class BatchLinuxWaitingOperator(BatchLinuxPoolOperator[W]):
 
     def deadline(self, context: Context) -> dict[str, Any]:
         """Return the arguments of a trigger for the deadline of this try."""
-        limits = {self.limit_name: self.limit(), "execution_timeout": self.execution_timeout}
+        limits = {"execution_timeout": self.execution_timeout}
+        if self.limit_name is not None:
+            limits[self.limit_name] = self.limit()
         return self._nearest or nearest_deadline(context, **limits)
 
     async def take_back(

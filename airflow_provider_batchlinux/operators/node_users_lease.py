@@ -162,10 +162,6 @@ class BatchLinuxLeaseNodeUsersOperator(BatchLinuxWaitingOperator["LeaseNodeUsers
 
         return LeaseNodeUsersRequest
 
-    def limit(self) -> timedelta | None:
-        """Return no limit: the lease itself has an end."""
-        return None
-
     def cancels_after(self, error: Exception, context: Context) -> bool:  # noqa: ARG002
         """End the lease if no retry follows that could go on with it."""
         return is_last_try(context)

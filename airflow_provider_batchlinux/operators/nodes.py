@@ -61,6 +61,7 @@ class _NodesOperator(BatchLinuxWaitingOperator[N]):
 
     operator_extra_links = (BatchLinuxPoolPageLink(), BatchLinuxPoolLink(), BatchLinuxNodeLink())
     template_fields_renderers = {"node_ids": "json", "states": "json"}  # noqa: RUF012  # as Airflow declares it
+    limit_name = "timeout"
     action: ClassVar[NodeAction]
     selected_by_default: ClassVar[tuple[str, ...]] = (*READY_STATES, "starttaskfailed")
 
@@ -83,10 +84,6 @@ class _NodesOperator(BatchLinuxWaitingOperator[N]):
         self.allow_empty = allow_empty
         self.wait = wait
         self.timeout = timeout
-
-    def limit(self) -> timedelta | None:
-        """Return how long to wait at most."""
-        return timedelta(seconds=self.request.timeout)
 
     async def submit(self, client: BatchLinuxClient, context: Context) -> Step:
         """Send the request to the selected nodes."""

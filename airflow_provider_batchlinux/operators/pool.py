@@ -315,10 +315,6 @@ class BatchLinuxCreatePoolOperator(BatchLinuxWaitingOperator["CreatePoolRequest"
             why = str(error) or f"no answer in {KILL_LIMIT:g} s."
             self.log.warning("Pool %r may be left without a task that deletes it: %s", pool_id, why)
 
-    def limit(self) -> timedelta | None:
-        """Return how long to wait for a pool with the same id."""
-        return timedelta(seconds=self.request.deletion_limit)
-
     def link_pool(self, context: Context) -> AccountSettings:
         """Store the link to the pool, and return the account."""
         require_entra(self._pool.spec, self.account)
@@ -415,6 +411,7 @@ class BatchLinuxDeletePoolOperator(BatchLinuxWaitingOperator["DeletePoolRequest"
     """
 
     ui_color = "#f3e3d8"
+    limit_name = "timeout"
 
     def __init__(
         self,
@@ -440,10 +437,6 @@ class BatchLinuxDeletePoolOperator(BatchLinuxWaitingOperator["DeletePoolRequest"
         from airflow_provider_batchlinux.core.pools.requests import DeletePoolRequest
 
         return DeletePoolRequest
-
-    def limit(self) -> timedelta | None:
-        """Return how long to wait at most."""
-        return timedelta(seconds=self.request.timeout)
 
     async def submit(self, client: BatchLinuxClient, context: Context) -> Step:
         """Delete the pool, unless another Dag run uses it or it is kept after a failure."""

@@ -75,6 +75,8 @@ class BatchLinuxResizePoolOperator(BatchLinuxWaitingOperator["ResizePoolRequest"
     :param batch_linux_conn_id: the connection to the Batch account. (templated)
     """
 
+    limit_name = "timeout"
+
     def __init__(
         self,
         *,
@@ -107,10 +109,6 @@ class BatchLinuxResizePoolOperator(BatchLinuxWaitingOperator["ResizePoolRequest"
         from airflow_provider_batchlinux.core.pools.requests import ResizePoolRequest
 
         return ResizePoolRequest
-
-    def limit(self) -> timedelta | None:
-        """Return how long to wait at most."""
-        return timedelta(seconds=self.request.timeout)
 
     async def submit(self, client: BatchLinuxClient, context: Context) -> Step:  # noqa: ARG002
         """Return the trigger, which itself requests the resize once the pool is steady."""
