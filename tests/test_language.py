@@ -10,13 +10,13 @@ from functools import cache
 
 import pytest
 
-from tests.source_code import PACKAGE, SOURCES, functions, place, tracked_texts
+from tests.source_code import PACKAGE, SOURCES, functions, nodes_of, place, tracked_texts
 
 # Regular expressions over text in lower case, in which each run of spaces, line ends, comment signs and
 # underscores is one space. So names are read as words, and a phrase is found over the end of a line.
 PHRASES = [
     # English that readers have to translate.
-    r"what becomes of",
+    r"what (?:becomes|became) of",
     r"\bhas become of\b",
     r"\bthat (?:is|are) there\b",
     r"\bthere (?:is|are) none of\b",
@@ -98,6 +98,24 @@ def test_no_text_uses_a_phrase_of_the_list() -> None:
 )
 def test_a_phrase_is_found_in_names_and_over_line_ends(text: str) -> None:
     assert list(phrases_in(text))
+
+
+NOUNS = r"(?:\w+ )?(?:commands|files|images|jobs|nodes|pools|tasks|users)\b"
+
+
+def test_numbers_of_things_have_the_right_plural() -> None:
+    """``counted(1, "node")`` is "1 node"; after another number, as in "0 of 1 nodes", the plural is right."""
+    wrong = []
+    for path in SOURCES:
+        for node in nodes_of(path):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                wrong += [place(path, node)] if re.search(rf"(?<!of )(?<!and )%d {NOUNS}", node.value) else []
+            elif isinstance(node, ast.JoinedStr):
+                text = ast.unparse(node)
+                found = re.search(rf"(?<!of )(?<!of the )\{{len\([^{{}}]*\)\}} {NOUNS}", text)
+                wrong += [place(path, node)] if found else []
+
+    assert wrong == []
 
 
 def test_what_returns_a_value_says_so() -> None:

@@ -312,8 +312,8 @@ class BatchLinuxJobOperator(LineageMixin, BatchLinuxWaitingOperator["JobRequest"
         if found.job_id is None:
             return await self._end(client, context, "", len(tasks), None)
         self.log.info(
-            "Job %r runs %d tasks%s on pool %r.",
-            found.job_id, found.total, item_of(context), request.pool_id,
+            "Job %r runs %s%s on pool %r.",
+            found.job_id, counted(found.total, "task"), item_of(context), request.pool_id,
         )  # fmt: skip
         return BatchLinuxJobTrigger(
             job_id=found.job_id, total=found.total, done=found.done, starts=found.starts, **arguments
@@ -558,7 +558,7 @@ class BatchLinuxJobOperator(LineageMixin, BatchLinuxWaitingOperator["JobRequest"
             report_commands(dict(context), (record.outcome for record in jobs.uncounted(records)))
             self._is_counted = True
         self.remember_ends({one.task_id: one.task.own_exit_code if one.task else None for one in records})
-        self.log.info("%d commands: %s.", len(records), counts_text(records))
+        self.log.info("%s: %s.", counted(len(records), "command"), counts_text(records))
         rows = [record.to_dict() for record in records]
         lines, request, file, unwritten = json_lines(rows), self.request, None, None
         is_small = len(lines) <= LARGEST_IN_XCOM
@@ -572,12 +572,12 @@ class BatchLinuxJobOperator(LineageMixin, BatchLinuxWaitingOperator["JobRequest"
             except Exception as error:  # also of a storage connection that cannot be used
                 unwritten = error
             else:
-                self.log.info("The records of %d commands are in %s.", len(rows), file)
+                self.log.info("The records of %s are in %s.", counted(len(rows), "command"), file)
         elif not is_small:
             self.log.warning(
-                "The records of %d commands are too large for XCom, and left out: name a place for them as "
+                "The records of %s are too large for XCom, and left out: name a place for them as "
                 "results_to.",
-                len(rows),
+                counted(len(rows), "command"),
             )
         result = {
             "job_id": job_id,

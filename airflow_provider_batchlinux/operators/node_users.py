@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_batchlinux._metrics import report_overdue_users
 from airflow_provider_batchlinux.core.instants import Duration
+from airflow_provider_batchlinux.core.text import counted
 from airflow_provider_batchlinux.exceptions import NodeUsersError
 from airflow_provider_batchlinux.operators._base import BatchLinuxBaseOperator, is_retry, marked_owner
 from airflow_provider_batchlinux.operators._node_users import (
@@ -256,8 +257,8 @@ class BatchLinuxAddNodeUsersOperator(NodeUsersOperator["AddNodeUsersRequest"]):
         kept = sum(record.note is not None for record in records)
         if kept and not self.request.recreate:
             self.log.warning(
-                "User %r was on %d nodes already: is_admin has not changed its right to use "
-                "sudo there. recreate=True replaces the user.", work.username, kept,
+                "User %r was on %s already: is_admin has not changed its right to use "
+                "sudo there. recreate=True replaces the user.", work.username, counted(kept, "node"),
             )  # fmt: skip
         self.require_done(records, f"User {work.username!r} could not be added to")
 
@@ -474,7 +475,7 @@ class BatchLinuxAuditNodeUsersOperator(BatchLinuxBaseOperator["AuditNodeUsersReq
         if users:
             self.log.info("%s", ledger_table([(user.pool_id, user.entry) for user in users], now))
         report_overdue_users(dict(context), overdue)
-        self.log.info("%d users on pools, of which %d are overdue.", len(users), overdue)
+        self.log.info("%s on pools, %d overdue.", counted(len(users), "user"), overdue)
         for revocation in revocations:
             self._tell(revocation)
         require_revoked(revocations)
@@ -513,9 +514,9 @@ class BatchLinuxAuditNodeUsersOperator(BatchLinuxBaseOperator["AuditNodeUsersReq
             )
             return
         self.log.info(
-            "User %r was taken off %d nodes of pool %r.",
+            "User %r was taken off %s of pool %r.",
             user.entry.username,
-            revocation.removed,
+            counted(revocation.removed, "node"),
             user.pool_id,
         )
         if not revocation.is_done:

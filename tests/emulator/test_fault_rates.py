@@ -202,7 +202,7 @@ def test_a_connection_lost_by_chance_is_lost_before_or_after_the_work(
 
 
 def _fates(account: Any) -> list[tuple[str, str]]:
-    """Make a pool that boots by a manual clock, and return its nodes and what became of them."""
+    """Make a pool that boots by a manual clock, and return its nodes and their final states."""
     account.create_pool(nodes=6, targetLowPriorityNodes=6)
     account.emulator.control.advance(2500)
     return [(node["id"], node["state"]) for node in account.nodes()]

@@ -11,6 +11,7 @@ from airflow_provider_batchlinux.client.api.calls import Body, Calls
 from airflow_provider_batchlinux.core.tasks.job import JOB_FIELDS
 from airflow_provider_batchlinux.core.tasks.records import TaskCounts
 from airflow_provider_batchlinux.core.tasks.task import TASK_FIELDS, TaskSnapshot
+from airflow_provider_batchlinux.core.text import counted
 
 T = TypeVar("T")
 
@@ -71,10 +72,10 @@ class JobCalls(Calls):
         await self.retry.run(what, lambda: self.sdk.create_task(job_id, task))
 
     async def create_tasks(self, job_id: str, bodies: Sequence[Body]) -> list[Body]:
-        """Add up to 100 tasks to a job; return for each what became of it, because each may be refused."""
+        """Add up to 100 tasks to a job; return the answer to each, because each may be refused."""
         tasks = models.BatchTaskGroup({"value": [dict(body) for body in bodies]})
         answer = await self.retry.run(
-            f"create {len(bodies)} tasks in job {job_id!r}",
+            f"create {counted(len(bodies), 'task')} in job {job_id!r}",
             lambda: self.sdk.create_task_collection(job_id, tasks),
         )
         return list(answer["value"])

@@ -102,9 +102,8 @@ async def act_on_nodes(
         await _require_pool(client, pool_id, action)
     failed = [(node, error) for node, error in refused if error.code != "NodeNotFound"]
     if failed:
-        raise refused_by(
-            failed, f"{len(failed)} nodes of pool {pool_id!r} refused {action}; the others took it."
-        )
+        some = counted(len(failed), "node")
+        raise refused_by(failed, f"{some} of pool {pool_id!r} refused {action}; the others took it.")
     return ActedNodes(taken, latest_boot(chosen))
 
 
@@ -143,7 +142,8 @@ class NodesActedWait:
             # The pool may have been deleted with its nodes after it was read.
             await _require_pool(self.client, self.pool_id, self.action)
         if over.broken:
-            msg = f"Pool {self.pool_id!r}: {len(over.broken)} nodes did not come back from {self.action}."
+            broken = counted(len(over.broken), "node")
+            msg = f"Pool {self.pool_id!r}: {broken} did not come back from {self.action}."
             causes = [f"\n  {cause_of(node)}" for node in over.broken[:_SHOWN]]
             raise PoolNotReadyError("".join([msg, *causes]), pool_id=self.pool_id)
         return {"pool_id": self.pool_id, "done": len(over.done), "gone": len(over.gone)}

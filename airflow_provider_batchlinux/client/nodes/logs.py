@@ -15,6 +15,7 @@ from airflow_provider_batchlinux.core.instants import rest_instant
 from airflow_provider_batchlinux.core.nodes.actions import NodeChoice
 from airflow_provider_batchlinux.core.nodes.logs import LogRequest
 from airflow_provider_batchlinux.core.snapshots import NodeSnapshot
+from airflow_provider_batchlinux.core.text import counted
 from airflow_provider_batchlinux.exceptions import BatchRequestError
 
 log = logging.getLogger(__name__)
@@ -80,7 +81,8 @@ async def upload_logs(
     ]
     uploaded = [answer for answer in answers if isinstance(answer, UploadedLogs)]
     for one in uploaded:
-        log.info("Node %r uploads %d log files to %r.", one.node_id, one.files, one.directory)
+        log.info("Node %r uploads %s to %r.", one.node_id, counted(one.files, "log file"), one.directory)
     if refused:
-        raise refused_by(refused, f"{len(refused)} nodes of pool {pool_id!r} upload no logs; the others do.")
+        some = counted(len(refused), "node")
+        raise refused_by(refused, f"{some} of pool {pool_id!r} refused to upload logs; the others did not.")
     return uploaded

@@ -35,7 +35,7 @@ from airflow_provider_batchlinux.core.pools.repair import (
 )
 from airflow_provider_batchlinux.core.service_errors import cause_of
 from airflow_provider_batchlinux.core.snapshots import NodeSnapshot, PoolSnapshot
-from airflow_provider_batchlinux.core.text import joined
+from airflow_provider_batchlinux.core.text import counted, joined
 from airflow_provider_batchlinux.exceptions import (
     BatchAuthenticationError,
     BatchLinuxError,
@@ -269,7 +269,7 @@ class RepairingWait:
         if plan.asks_again is not None:
             reason += f" {plan.asks_again}"
         if plan.unfinished or plan.healing:
-            reason += f" In repair: {len(plan.healing)} nodes."
+            reason += f" In repair: {counted(len(plan.healing), 'node')}."
         if plan.unfinished:
             reason += " The pool is to grow back to its size."
         # A failed verdict gets here only if the plan was to give up, and another task has made that needless.

@@ -189,9 +189,9 @@ async def _go_on(
     job_id = str(job["id"])
     earlier = submission.going_on(job_id, metadata_of(job)[SUBMISSION_KEY])
     log.info(
-        "Job %r of an earlier try goes on: %d commands are added, %d run again.",
+        "Job %r of an earlier try goes on: %s added, %d run again.",
         job_id,
-        len(plan.to_send),
+        counted(len(plan.to_send), "command"),
         len(plan.to_reactivate),
     )
     if plan.to_send or plan.to_reactivate:

@@ -17,7 +17,7 @@ from airflow_provider_batchlinux.core.nodes.actions import NodeChoice
 from airflow_provider_batchlinux.core.pool_metadata import metadata_of
 from airflow_provider_batchlinux.core.pools.usage import Usage
 from airflow_provider_batchlinux.core.snapshots import NodeSnapshot, counts_of
-from airflow_provider_batchlinux.core.text import joined
+from airflow_provider_batchlinux.core.text import counted, joined
 from airflow_provider_batchlinux.core.users.access import claim, lease_end
 from airflow_provider_batchlinux.core.users.lease import (
     AppliedState,
@@ -247,7 +247,7 @@ class LeaseWait:
         names = joined(owing) or "requests that add it may still be in flight"
         self.status = (
             f"Pool {self.pool_id!r}: the lease of user {self.user.username!r} is over ({ended.value}); "
-            f"still to be taken off {len(owing)} nodes: {names}."
+            f"still to be taken off {counted(len(owing), 'node')}: {names}."
         )
         self._ended_at = entry.revoked_at
         if self._is_late():
@@ -316,7 +316,7 @@ class LeaseWait:
     def _result(self, ended: LeaseEnd) -> dict[str, Any]:
         self.status = (
             f"Pool {self.pool_id!r}: the lease of user {self.user.username!r} is over ({ended.value}); "
-            f"taken off {len(self._removed)} nodes."
+            f"taken off {counted(len(self._removed), 'node')}."
         )
         return {
             "pool_id": self.pool_id,

@@ -12,6 +12,7 @@ from datetime import datetime
 from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
 from airflow_provider_batchlinux.client.pools.metadata import change_metadata
 from airflow_provider_batchlinux.core.pool_metadata import metadata_of
+from airflow_provider_batchlinux.core.text import counted
 from airflow_provider_batchlinux.core.users.access import (
     RENEWED_AFTER,
     claim,
@@ -239,11 +240,12 @@ class Guard:
 def _require_room(pool_id: str, metadata: Mapping[str, str], username: str) -> None:
     more, is_nearly_full = room_left(metadata, username)
     if more < 0:
+        users = counted(len(entries_in(metadata)) - 1, "user")
         msg = (
-            f"The ledger of users of pool {pool_id!r} is full ({len(entries_in(metadata)) - 1} users, {ROOM} "
+            f"The ledger of users of pool {pool_id!r} is full ({users}, {ROOM} "
             f"characters), so user {username!r} was not added. Remove users that are no longer needed; "
             "BatchLinuxAuditNodeUsersOperator lists them."
         )
         raise BatchRequestError(msg, code="UserLedgerFull")
     if is_nearly_full:
-        log.warning("Pool %r: about %d more users fit into its ledger.", pool_id, more)
+        log.warning("Pool %r: its ledger has room for about %s.", pool_id, counted(more, "more user"))

@@ -19,7 +19,7 @@ from airflow_provider_batchlinux.client.users.ledger import (
 )
 from airflow_provider_batchlinux.core.pool_metadata import metadata_of
 from airflow_provider_batchlinux.core.snapshots import NodeSnapshot
-from airflow_provider_batchlinux.core.text import joined
+from airflow_provider_batchlinux.core.text import counted, joined
 from airflow_provider_batchlinux.core.users.access import (
     claim,
     may_add,
@@ -373,6 +373,6 @@ def require_revoked(revocations: Sequence[Revocation]) -> None:
         f"({record.state}): {record.error}"
         for user, record in failures
     )
-    where = "1 node" if len(names) == 1 else f"{len(names)} nodes"
+    where = counted(len(names), "node")
     msg = f"Overdue users could not be removed from {where}: {joined(names)}.{causes}"
     raise NodeUsersError(msg, failed=names)

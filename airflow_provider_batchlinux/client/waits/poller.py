@@ -404,7 +404,7 @@ class Poller(Generic[R]):
     def _plan(self, keys: Iterable[str], took: float) -> None:
         """Set when these subjects are read again."""
         now = self._now()
-        restless = sum(subject.interval(now) < subject.asked() for subject in self._subjects.values())
+        just_changed = sum(subject.interval(now) < subject.asked() for subject in self._subjects.values())
         # Jittered downwards only: a wait notices a change at most an interval after it. One jitter for all,
         # so that subjects with the same interval stay together.
         jitter = random.uniform(0.9, 1.0)
@@ -412,7 +412,7 @@ class Poller(Generic[R]):
             subject = self._subjects.get(key)
             if subject is not None:
                 # After a change of many, such as an outage, faster polls of all would hit the rate limit.
-                is_crowded = restless > self._reader.crowd
+                is_crowded = just_changed > self._reader.crowd
                 interval = subject.asked() if is_crowded else subject.interval(now)
                 subject.due = now + rest_after(interval, took) * jitter
         self._due = min((subject.due for subject in self._subjects.values()), default=float("inf"))

@@ -12,6 +12,7 @@ from airflow_provider_batchlinux.core.service_errors import (
     kind_of,
 )
 from airflow_provider_batchlinux.core.snapshots import NodeSnapshot, PoolSnapshot
+from airflow_provider_batchlinux.core.text import counted
 
 _SHOWN = 3
 """Nodes that are named in a line of the log."""
@@ -46,7 +47,7 @@ def start_obstacle(pool: PoolSnapshot, nodes: Sequence[NodeSnapshot]) -> str | N
         causes.append(cause_of(node) if is_broken else f"node {node.node_id!r}: {node.state}{remedy}")
     causes += errors
     if len(nodes) > _SHOWN:
-        causes.append(f"{len(nodes) - _SHOWN} more nodes")
+        causes.append(counted(len(nodes) - _SHOWN, "more node"))
     if not causes and not pool.autoscale and pool.target == 0:
         causes.append("it has no nodes and none are requested; resize it")
     return f"No node of pool {pool.pool_id!r} can run it: {'; '.join(causes)}." if causes else None

@@ -14,7 +14,7 @@ from airflow_provider_batchlinux.core.node_states import (
 )
 from airflow_provider_batchlinux.core.nodes.actions import NodeChoice
 from airflow_provider_batchlinux.core.snapshots import NodeSnapshot, PoolSnapshot
-from airflow_provider_batchlinux.core.text import joined
+from airflow_provider_batchlinux.core.text import counted, joined
 from airflow_provider_batchlinux.core.users.ledger import LedgerEntry, Owed
 from airflow_provider_batchlinux.core.users.user import UserOutcome, UserRecord
 
@@ -59,7 +59,7 @@ class UserPlan:
     def __str__(self) -> str:
         states = joined(sorted({node.state for node in self.waiting}))
         still = f"; waiting for {len(self.waiting)} that are {states}" if self.waiting else ""
-        return f"{len(self.due)} nodes can take the user{still}"
+        return f"{counted(len(self.due), 'node')} can take the user{still}"
 
 
 def plan_of(

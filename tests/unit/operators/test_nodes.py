@@ -134,7 +134,7 @@ def test_a_node_that_refuses_is_named_and_the_others_take_it(account: BatchAccou
     run = run_task(act(BatchLinuxRebootNodesOperator, node_ids=[refusing, other]))
 
     assert isinstance(run.error, BatchRequestError)
-    assert "1 nodes of pool 'etl' refused reboot; the others took it." in run.message
+    assert "1 node of pool 'etl' refused reboot; the others took it." in run.message
     assert f"node {refusing!r} (preempted)" in run.message
 
 

@@ -29,7 +29,7 @@ def body_of(account: BatchAccount, pool_id: str) -> Any:
     return account.hook.run(lambda client: client.find_pool_body(pool_id))
 
 
-def test_the_result_names_the_pool_and_what_became_of_the_image(account):
+def test_the_result_names_the_pool_and_its_image(account):
     run = run_task(create(pool_id="etl"))
 
     assert run.result == {

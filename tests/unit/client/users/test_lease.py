@@ -255,7 +255,7 @@ def test_a_node_that_cannot_let_the_user_go_now_is_asked_again(account, key, lea
     lease.work_is_over = True
 
     assert lease.look() is None
-    assert f"still to be taken off 1 nodes: '{node_id}'" in lease.wait.status
+    assert f"still to be taken off 1 node: '{node_id}'" in lease.wait.status
     assert "ann" in lease.ledger()
 
     account.control.set_node("etl", node_id, "idle")
