@@ -229,6 +229,7 @@ def _pair(value: Any) -> tuple[int, int] | None:
 
 
 def _key(node: NodeSnapshot) -> str:
+    # Short: the history of many nodes shares the metadata of the pool with the ledger of users.
     return blake2s(node.node_id.lower().encode(), digest_size=5).hexdigest()
 
 
@@ -343,11 +344,13 @@ def plan_repair(
     :param now: the present instant.
     """
     broken = _broken(spec, history, pool, nodes, now)
+    # What an earlier plan has claimed is counted already: only new repairs use up max_repairs.
     due = [node for node in (*broken.reboot, *broken.remove) if not history.is_known(node)]
     if due and history.total + len(due) > spec.max_repairs:
         plan = _give_up(spec, history, pool, broken, len(due))
     else:
         plan = _removal(history, pool, broken.remove)
+        # A removal has lowered the targets: growing back requests the missing nodes, too.
         if not (broken.remove or plan.history.needs_restore):
             plan = _request_again(spec, plan, pool, now)
         claimed = (*broken.reboot, *plan.remove)
@@ -358,6 +361,7 @@ def plan_repair(
             healing=broken.healing,
             unfinished=bool(broken.remove) or plan.history.needs_restore,
         )
+    # Without a heartbeat, the next task takes the repair for abandoned, and grows the pool back itself.
     stored = plan.history.with_heartbeat(now)
     return replace(plan, history=stored, is_new=stored != history, report=_report(pool, broken.unrepairable))
 
@@ -370,6 +374,7 @@ def _broken(
     now: datetime,
 ) -> _Broken:
     grace = timedelta(seconds=seconds_of("repair.unusable_grace", spec.unusable_grace))
+    # Also one whose last reboot is still under way: the wait must not fail because of it.
     failed = [
         node
         for node in nodes
@@ -401,12 +406,14 @@ def _report(pool: PoolSnapshot, unrepairable: Sequence[NodeSnapshot]) -> str | N
 def _removal(history: RepairHistory, pool: PoolSnapshot, due: tuple[NodeSnapshot, ...]) -> RepairPlan:
     is_steady = pool.allocation_state == "steady"
     if due:
+        # The service refuses to remove nodes while the pool resizes.
         if not is_steady:
             return RepairPlan(history)
         removed = due[:_MAX_REMOVED]
         return RepairPlan(history.with_removal(_targets(pool), removed), remove=removed)
     if not history.needs_restore:
         return RepairPlan(history)
+    # If another client has set a size since, that size counts, not the one before the removal.
     is_back = pool.autoscale or _targets(pool) == history.grow_to
     if is_back or not history.is_left_by_repair(_targets(pool)):
         return RepairPlan(history.restored())
@@ -416,10 +423,12 @@ def _removal(history: RepairHistory, pool: PoolSnapshot, due: tuple[NodeSnapshot
 def _request_again(spec: RepairSpec, plan: RepairPlan, pool: PoolSnapshot, now: datetime) -> RepairPlan:
     errors, since = unmet(pool), pool.allocation_state_since
     if not errors:
+        # The next failure is a new one, with all its retries.
         is_met = pool.allocation_state == "steady" and pool.current >= pool.target
         return replace(plan, history=replace(plan.history, resize=None)) if is_met else plan
     failed_at = int(since.timestamp() * 1000) if since else 0
     earlier = plan.history.resize or RepairRecord(0, -1, 0)
+    # A resize that has failed is recognised by its end: several polls must not count it several times.
     is_known = earlier.failed_at == failed_at
     if not all(map(may_become_available, errors)) or (earlier.times >= spec.resize_again and not is_known):
         return plan

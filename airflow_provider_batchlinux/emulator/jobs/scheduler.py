@@ -126,6 +126,7 @@ class TaskScheduler:
         excluded: dict[str, frozenset[str]] = {}
         unplaceable: defaultdict[str, set[TaskKind]] = defaultdict(set)
         for job, task in self._scheduling_order(pool, unplaceable):
+            # Not before a task waits: to look at the nodes of a large pool takes time.
             if room is None:
                 room = self._room(pool)
             if room.is_full and not self._allows_preemption(pool):
@@ -138,6 +139,7 @@ class TaskScheduler:
             need = _need(task, pool)
             chosen = None if need is None else self._find_nodes(job, need, pool, room, excluded[job.id])
             if need is None or chosen is None:
+                # Of thousands of equal tasks, one shows that none of them fits now.
                 unplaceable[job.id].add(task_kind(task))
                 continue
             room.take(need, chosen)
@@ -363,6 +365,7 @@ class TaskScheduler:
         self.on_task_completed(self._records.complete(self._records.current(task), outcome))
 
     def _take_slots(self, node: Node, task: Task, sign: int, **changes: Any) -> None:
+        # Not the given record: other tasks may have changed the node since it was read.
         current = self.store.node(node.pool_id, node.id)
         tasks = current.running_tasks + sign
         changes |= {
@@ -379,6 +382,7 @@ class TaskScheduler:
             self.on_node_free(current)
 
     def _count(self, node: Node, outcome: Outcome) -> None:
+        # The node may have left the pool while the task ran.
         current = self.store.nodes(node.pool_id).get(node.id)
         if current is not None:
             succeeded = current.tasks_succeeded + outcome.is_success

@@ -192,6 +192,7 @@ class Allocation:
             gone = before.leaving
             staying.extend(before.staying)
             before.staying.clear()
+        # The nodes that the replaced resize removes leave all the same.
         known = {node.id for node in gone}
         leaving = [node for node in leaving if node.id not in known]
         staying.extend((node, deallocation) for node in leaving)
@@ -275,6 +276,7 @@ class Allocation:
 
     def _remove_some(self, nodes: Sequence[Node]) -> Sequence[Node]:
         """Remove some nodes, and return those that are left for the next turns."""
+        # All of a large pool together would delay every answer of the service.
         for node in nodes[:MANY]:
             self.lifecycle.remove(node)
         return nodes[MANY:]
