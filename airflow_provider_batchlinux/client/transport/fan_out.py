@@ -45,22 +45,21 @@ async def fan_out(
 
 
 async def read_each(
-    ids: Sequence[str], read: Callable[[str], Awaitable[R]]
-) -> dict[str, R | BatchRequestError]:
+    ids: Sequence[str], read: Callable[[str], Awaitable[R | None]]
+) -> dict[str, tuple[R | None, BatchRequestError | None]]:
     """
-    Read every subject, and return for each what was read, or why the service refused it.
+    Read every subject, and return for each what was read, and why the service refused it.
 
     Such an error is that of one subject, for example an id that the service does not accept. Refused
     credentials concern all of them, and are raised.
     """
 
-    async def one(subject_id: str) -> R | BatchRequestError:
+    async def one(subject_id: str) -> tuple[R | None, BatchRequestError | None]:
         try:
-            return await read(subject_id)
+            return await read(subject_id), None
         except BatchAuthenticationError:
             raise
         except BatchRequestError as error:
-            return error
+            return None, error
 
-    found = await fan_out(ids, one)
-    return dict(zip(ids, found, strict=True))
+    return dict(zip(ids, await fan_out(ids, one), strict=True))

@@ -57,7 +57,6 @@ class CountsReader:
         asked = asked[: max(_MOST_READ, unread)]
 
         found = await read_each(asked, self._client.task_counts)
-        for job_id, one in found.items():
-            counts, error = (None, one) if isinstance(one, BatchRequestError) else (one, None)
+        for job_id, (counts, error) in found.items():
             self._newest[job_id] = CountsReading(counts, turn, error)
         return {job_id: replace(self._newest[job_id], turn=turn) for job_id in ids}

@@ -101,10 +101,8 @@ class JobReader:
     async def _exact(self, ids: Sequence[str], turn: int) -> dict[str, JobReading]:
         found = await read_each(ids, lambda job_id: self._client.find_task(job_id, TASK_ID))
         return {
-            job_id: JobReading(None, False, turn, is_exact=True, error=one)
-            if isinstance(one, BatchRequestError)
-            else JobReading(one, one is None, turn, is_exact=True)
-            for job_id, one in found.items()
+            job_id: JobReading(task, task is None and error is None, turn, is_exact=True, error=error)
+            for job_id, (task, error) in found.items()
         }
 
     async def _listed(self, ids: Sequence[str]) -> tuple[set[str], set[str]]:

@@ -72,9 +72,7 @@ class PoolReader:
         :param watched: the number of pools that are watched.
         """
         found = await self._bodies(pool_ids)
-        errors = {name: one for name, one in found.items() if isinstance(one, BatchRequestError)}
-        bodies = {name: None if isinstance(one, BatchRequestError) else one for name, one in found.items()}
-        pools = {name: PoolSnapshot.from_rest(body) for name, body in bodies.items() if body is not None}
+        pools = {name: PoolSnapshot.from_rest(body) for name, (body, _) in found.items() if body is not None}
         counts = await self._counts([name for name, pool in pools.items() if pool.current])
         return {
             name: PoolReading(
@@ -82,13 +80,15 @@ class PoolReader:
                 counts.get(name.lower(), {}),
                 body,
                 turn,
-                errors.get(name),
+                error,
                 metadata_of(body or {}),
             )
-            for name, body in bodies.items()
+            for name, (body, error) in found.items()
         }
 
-    async def _bodies(self, pool_ids: Sequence[str]) -> dict[str, Body | BatchRequestError | None]:
+    async def _bodies(
+        self, pool_ids: Sequence[str]
+    ) -> dict[str, tuple[Body | None, BatchRequestError | None]]:
         listed = await self._listed(pool_ids)
 
         async def body_of(pool_id: str) -> Body | None:
