@@ -19,9 +19,9 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(padded)
 
 
-def indented(text: str, prefix: str = "    ") -> str:
+def indented(text: str) -> str:
     """Return a text with every line indented."""
-    return "\n".join(prefix + line for line in text.splitlines())
+    return "\n".join(f"    {line}" for line in text.splitlines())
 
 
 _SENTENCE_END = re.compile(r"(?<=[.?!]) (?=[A-Z'\"])")
@@ -63,13 +63,9 @@ def joined(names: Sequence[str], limit: int = 5) -> str:
     return f"{shown} and {len(names) - limit} more" if len(names) > limit else shown
 
 
-def counted(number: float, noun: str, plural: str | None = None) -> str:
-    """
-    Return a number with its noun: ``1 pool``, ``2 pools``.
-
-    :param plural: the plural, if it is not the noun with an "s".
-    """
-    return f"{number:g} {noun if number == 1 else plural or f'{noun}s'}"
+def counted(number: float, noun: str) -> str:
+    """Return a number with its noun: ``1 pool``, ``2 pools``."""
+    return f"{number:g} {noun if number == 1 else f'{noun}s'}"
 
 
 _COMMANDING = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})

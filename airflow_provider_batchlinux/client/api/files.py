@@ -17,6 +17,8 @@ from airflow_provider_batchlinux.core.tasks.result import FileEnd
 from airflow_provider_batchlinux.exceptions import BatchLinuxError
 
 _RANGE_NOT_SATISFIABLE = 416
+_START_TASK_OUTPUT = 2_000
+"""Bytes of each stream."""
 
 
 @dataclass(frozen=True)
@@ -129,16 +131,12 @@ def node_file(client: BatchLinuxClient, pool_id: str, node_id: str, path: str) -
     )
 
 
-async def start_task_output(client: BatchLinuxClient, pool_id: str, node_id: str, limit: int = 2_000) -> str:
-    """
-    Return the end of a start task's output, or a text that says why it is not available.
-
-    :param limit: the maximum number of bytes to read of each stream.
-    """
+async def start_task_output(client: BatchLinuxClient, pool_id: str, node_id: str) -> str:
+    """Return the end of a start task's output, or a text that says why it is not available."""
     parts = []
     for stream in ("stderr", "stdout"):
         try:
-            end = await node_file(client, pool_id, node_id, f"startup/{stream}.txt").tail(limit)
+            end = await node_file(client, pool_id, node_id, f"startup/{stream}.txt").tail(_START_TASK_OUTPUT)
         except BatchLinuxError as error:
             parts.append(f"{stream}: not available ({error})")
         else:

@@ -27,15 +27,10 @@ class Look(NamedTuple):
     at: datetime
 
 
-async def look_at(client: BatchLinuxClient, pool_id: str) -> Look:
-    """Return the nodes of a pool."""
-    now = client.clock.now()
-    return Look(await client.list_nodes(pool_id), now)
-
-
 async def _look_or_warn(client: BatchLinuxClient, pool_id: str) -> Look | None:
+    now = client.clock.now()
     try:
-        return await look_at(client, pool_id)
+        return Look(await client.list_nodes(pool_id), now)
     except BatchLinuxError as error:
         log.warning("What pool %r has used lately is not known: %s", pool_id, error)
         return None
@@ -77,22 +72,20 @@ async def record_usages(client: BatchLinuxClient, pools: Sequence[OwnedPool]) ->
     await fan_out(used, record)
 
 
-async def record_usage(client: BatchLinuxClient, pool_id: str, look: Look | None = None) -> PoolUsage | None:
+async def record_usage(client: BatchLinuxClient, pool_id: str, look: Look) -> PoolUsage | None:
     """
     Record in a pool's metadata what its nodes have used; warn of a pool that has used more than its budget.
 
     With ``delete_over_budget`` such a pool is deleted, also if several Dag runs use it. A failure is only a
     warning, because the next look counts the same again.
 
-    :param look: the nodes; ``None`` lists them.
     :return: the usage; ``None`` if the pool does not exist, or the service could not be asked.
     """
     with _not_recorded_is_a_warning(pool_id):
-        nodes, at = look or await look_at(client, pool_id)
         after = await change_metadata(
             client,
             pool_id,
-            lambda metadata: PoolUsage.read(pool_id, metadata).seen(nodes, at).usage.update(metadata),
+            lambda metadata: PoolUsage.read(pool_id, metadata).seen(*look).usage.update(metadata),
         )
         if after is None:
             return None

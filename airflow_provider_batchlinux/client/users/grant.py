@@ -17,7 +17,6 @@ from airflow_provider_batchlinux.client.users.ledger import (
     superseded,
     unless_pool_is_gone,
 )
-from airflow_provider_batchlinux.core.nodes.actions import NodeChoice
 from airflow_provider_batchlinux.core.nodes.addresses import AddressChoice, private_endpoint
 from airflow_provider_batchlinux.core.snapshots import NodeSnapshot
 from airflow_provider_batchlinux.core.users.access import claim, may_add, release
@@ -28,7 +27,6 @@ from airflow_provider_batchlinux.core.users.plan import (
     leaves_user,
     left_out,
     owed_plan,
-    plan_of,
 )
 from airflow_provider_batchlinux.core.users.user import NodeUser, UserOutcome, UserRecord
 from airflow_provider_batchlinux.exceptions import (
@@ -201,16 +199,14 @@ async def remove_user_from_nodes(
     username: str,
     *,
     max_concurrency: int,
-    nodes: Sequence[NodeSnapshot] | None = None,
-    guard: Guard | None = None,
+    nodes: Sequence[NodeSnapshot],
+    guard: Guard,
 ) -> list[UserRecord]:
     """
     Remove the user from nodes. A node without it, or a node or pool that is gone, is fine.
 
     :param max_concurrency: requests in flight at most.
-    :param nodes: the nodes; ``None`` for all of the pool, except nodes without a machine or with a new one,
-        which have no users.
-    :param guard: looks whether the user is still to be removed before each node; ``None`` does not look.
+    :param guard: looks whether the user is still to be removed before each node.
     """
     paced = client.paced()
 
@@ -218,13 +214,7 @@ async def remove_user_from_nodes(
         removed = await paced.delete_node_user(pool_id, node.node_id, username)
         return UserRecord.of(node, username, UserOutcome.REMOVED if removed else UserOutcome.ABSENT)
 
-    skipped: list[UserRecord] = []
-    if nodes is None:
-        plan = plan_of(await nodes_if_any(client, pool_id), NodeChoice(), removing=True)
-        nodes = [*plan.due, *plan.waiting]
-        skipped = [left_out(node, username, removing=True) for node in plan.skipped]
-    asked = await fan_out(nodes, _recorded(username, remove, guard), max_concurrency=max_concurrency)
-    return [*asked, *skipped]
+    return await fan_out(nodes, _recorded(username, remove, guard), max_concurrency=max_concurrency)
 
 
 async def nodes_if_any(

@@ -68,14 +68,10 @@ class NodeUser:
             return None
         return fingerprint(self.ssh_public_key)
 
-    def problems(self, *, is_complete: bool = True) -> list[str]:
-        """
-        List all that is wrong, without repeating a secret.
-
-        :param is_complete: whether no key or password is still to be made.
-        """
+    def problems(self) -> list[str]:
+        """List all that is wrong, without repeating a secret."""
         found = username_problems(self.username)
-        if is_complete and not self.password and not self.ssh_public_key:
+        if not self.password and not self.ssh_public_key:
             found.append("Neither ssh_public_key nor password is given, so a login is impossible.")
         if self.password:
             found.extend(password_problems(self.password))

@@ -94,7 +94,7 @@ def find_size(name: str, sizes: Iterable[VmSize]) -> VmSize | None:
     return next((size for size in sizes if _plain(size.name) == wanted), None)
 
 
-def nearest_sizes(name: str, sizes: Iterable[VmSize], *, limit: int = _NEAREST) -> list[str]:
+def nearest_sizes(name: str, sizes: Iterable[VmSize]) -> list[str]:
     """List the names of sizes that are most similar to a name: the same family first, then the same cores."""
     wanted = _parts(name)
     ranked = sorted(
@@ -105,7 +105,7 @@ def nearest_sizes(name: str, sizes: Iterable[VmSize], *, limit: int = _NEAREST) 
             size.name,
         ),
     )
-    return [size.name for size in ranked[:limit]]
+    return [size.name for size in ranked[:_NEAREST]]
 
 
 def _plain(name: str) -> str:
