@@ -42,7 +42,6 @@ class TaskSnapshot:
     result: str | None = None
     exit_code: int | None = None
     failure: ServiceError | None = None
-    failure_category: str | None = None
     node_id: str | None = None
     pool_id: str | None = None
     started_at: datetime | None = None
@@ -60,9 +59,6 @@ class TaskSnapshot:
             result=str(run["result"]).lower() if run.get("result") else None,
             exit_code=run.get("exitCode"),
             failure=ServiceError.from_rest(failure) if failure else None,
-            failure_category=str(failure["category"]).lower()
-            if failure and failure.get("category")
-            else None,
             node_id=(body.get("nodeInfo") or {}).get("nodeId"),
             pool_id=(body.get("nodeInfo") or {}).get("poolId"),
             started_at=parse_instant(run.get("startTime")),

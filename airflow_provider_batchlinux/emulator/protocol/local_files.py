@@ -47,16 +47,16 @@ def open_for_writing(path: Path, *, is_continued: bool = False) -> BinaryIO:
     return _opened(path, os.O_WRONLY | os.O_CREAT | place, "wb")
 
 
-def replace_for_writing(path: Path, *, is_continued: bool = False) -> BinaryIO:
-    """Open a file of the service's own like :func:`open_for_writing`; what a task put in its place goes."""
+def replace_for_writing(path: Path) -> BinaryIO:
+    """Open a file of the service itself for writing; remove what a task has put in its place."""
     with suppress(FileNotFoundError):
         if stat.S_IFMT(path.lstat().st_mode) not in (stat.S_IFREG, stat.S_IFDIR):
             path.unlink()
-    return open_for_writing(path, is_continued=is_continued)
+    return open_for_writing(path)
 
 
 def make_directory(path: Path) -> None:
-    """Make a directory with its parents, unless it exists. What a task put in place of one of them goes."""
+    """Make a directory with its parents, unless it exists; remove what a task has put in place of one."""
     if os.path.isdir(path):
         return
     try:

@@ -247,7 +247,7 @@ def _start(wanted: Mapping[str, Any]) -> Popen[bytes]:
 
 
 def _open_output(path: str, *, appends: bool) -> int:
-    """Open a regular file of the service's own. What an earlier try of the task put in its place goes."""
+    """Open a regular file of the service itself; remove what an earlier try has put in its place."""
     with suppress(FileNotFoundError):
         if stat.S_IFMT(os.lstat(path).st_mode) not in (stat.S_IFREG, stat.S_IFDIR):
             os.unlink(path)
