@@ -92,12 +92,19 @@ def _log_requests() -> None:
 
 def _fault_rate(text: str) -> tuple[str, float]:
     name, _, rate = text.partition("=")
-    return name, float(rate)
+    try:
+        return name, float(rate)
+    except ValueError:
+        msg = f"{text!r} is not NAME=RATE, such as throttled=0.1"
+        raise argparse.ArgumentTypeError(msg) from None
 
 
 def _mount(text: str) -> tuple[str, Path]:
     # A source may have an equals sign, as file shares with a query have.
     source, _, directory = text.rpartition("=")
+    if not source:
+        msg = f"{text!r} is not SOURCE=DIRECTORY, such as 10.0.0.4:/data=/srv/data"
+        raise argparse.ArgumentTypeError(msg)
     return source, Path(directory)
 
 

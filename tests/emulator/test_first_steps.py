@@ -165,3 +165,20 @@ def test_a_person_sees_what_to_do_first() -> None:
     )
     titles = [line for line in lines[1:] if line.endswith(":") and not line.startswith(" ")]
     assert len(titles) == 4
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        (["--fault-rate", "slow"], "'slow' is not NAME=RATE, such as throttled=0.1"),
+        (["--fault-rate", "slow=often"], "'slow=often' is not NAME=RATE"),
+        (["--mount", "/srv/data"], "'/srv/data' is not SOURCE=DIRECTORY"),
+    ],
+)
+def test_an_option_of_two_parts_that_lacks_one_is_refused_with_its_form(
+    option: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(option)
+
+    assert said in capsys.readouterr().err
