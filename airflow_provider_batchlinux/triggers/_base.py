@@ -181,7 +181,14 @@ class BatchLinuxTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, and fire one event with the outcome."""
-        event = await self._outcome()
+        from airflow_provider_batchlinux.core.events import WaitEvent
+
+        try:
+            self._require_known()
+            result = await self._result()
+            event = WaitEvent(*self.serialize(), result)
+        except (BatchLinuxError, ValueError) as error:
+            event = WaitEvent(*self.serialize(), error=error_to_payload(error))
         # What has fired is not cancelled by a later kill: the resumed task does that itself.
         self.fired = True
         yield ShortEvent(payload=event.to_payload())
@@ -235,40 +242,28 @@ class BatchLinuxTrigger(BaseTrigger):
         """
         if self.fired or not self.cancels_on_kill:
             return
-        kill = asyncio.ensure_future(self._end_of_kill())
+        kill = asyncio.ensure_future(self._cancel_if_over())
         _kills.add(kill)
         kill.add_done_callback(_kills.discard)
         await asyncio.shield(kill)
 
-    async def _end_of_kill(self) -> None:
-        try:
-            await self._cancel_if_over()
-        except Exception as error:  # Airflow may have cancelled the call, and would not report it
-            self.log.warning("%s: %s: %s", self.uncancelled, type(error).__name__, error)
-
     async def _cancel_if_over(self) -> None:
         task_instance: Any = getattr(self, "task_instance", None)
-        if task_instance is not None:
-            state = await final_state(task_instance)
-            if state is None:
-                self.log.info("The task instance of %r is alive; nothing is cancelled.", type(self).__name__)
-                return
-            self.marked_success = state == "success"
-
-        # With a client of its own: the one of run() may be closed by now.
-        hook = BatchLinuxHook(self.batch_linux_conn_id, retry_budget=_TRIGGERER_KILL_LIMIT)
-        async with hook.client() as client:
-            await self.try_to_cancel(client, _TRIGGERER_KILL_LIMIT)
-
-    async def _outcome(self) -> WaitEvent:
-        from airflow_provider_batchlinux.core.events import WaitEvent
-
         try:
-            self._require_known()
-            result = await self._result()
-        except (BatchLinuxError, ValueError) as error:
-            return WaitEvent(*self.serialize(), error=error_to_payload(error))
-        return WaitEvent(*self.serialize(), result)
+            if task_instance is not None:
+                state = await final_state(task_instance)
+                if state is None:
+                    self.log.info(
+                        "The task instance of %r is alive; nothing is cancelled.", type(self).__name__
+                    )
+                    return
+                self.marked_success = state == "success"
+            # With a client of its own: the one of run() may be closed by now.
+            hook = BatchLinuxHook(self.batch_linux_conn_id, retry_budget=_TRIGGERER_KILL_LIMIT)
+            async with hook.client() as client:
+                await self.try_to_cancel(client, _TRIGGERER_KILL_LIMIT)
+        except Exception as error:  # Airflow may have cancelled the call, and would not report it
+            self.log.warning("%s: %s: %s", self.uncancelled, type(error).__name__, error)
 
     def _require_known(self) -> None:
         if self.version > VERSION or self.unknown:
