@@ -23,27 +23,6 @@ from airflow_provider_batchlinux.exceptions import (
 if TYPE_CHECKING:
     from airflow_provider_batchlinux.core.pools.usage import PoolUsage
 
-__all__ = [
-    "COMMANDS",
-    "COMMAND_TIME",
-    "FAILURES",
-    "FAILURE_KINDS",
-    "NODE_HOURS",
-    "PREEMPTIONS",
-    "REPAIRS",
-    "TIMINGS",
-    "USED",
-    "USERS",
-    "USERS_OVERDUE",
-    "counted_failures",
-    "report_commands",
-    "report_overdue_users",
-    "report_timeline",
-    "report_usage",
-    "report_users",
-    "tags_of",
-]
-
 log = logging.getLogger(__name__)
 
 TIMINGS = {

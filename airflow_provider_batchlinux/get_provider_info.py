@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["get_provider_info"]
-
 _PACKAGE = "airflow_provider_batchlinux"
 _INTEGRATION = "Azure Batch (Linux)"
 _WAYS_TO_AUTHENTICATE = ("shared_key", "default", "client_secret", "managed_identity", "workload_identity")

@@ -10,8 +10,6 @@ from urllib.parse import urlsplit
 
 from airflow_provider_batchlinux.client.transport.account import EXAMPLE_URL, AccountSettings, AuthKind
 
-__all__ = ["require_extra", "settings_of"]
-
 _PREFIXES = ("", "extra__azure_batch_linux__", "extra__azure_batch__")
 _PORT = re.compile(r":\d+$")
 _USUAL_PORTS = {"https": 443, "http": 80}

@@ -12,8 +12,6 @@ from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHo
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Connection
 
-__all__ = ["async_connection", "async_extra"]
-
 T = TypeVar("T")
 
 _LOCK = Lock()

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from airflow_provider_batchlinux.core.storage.grants import Grant
     from airflow_provider_batchlinux.core.tasks.spec.task import TaskSpec
 
-__all__ = ["LineageMixin"]
-
 log = logging.getLogger(__name__)
 
 _PROVIDER = "airflow.providers.openlineage"

@@ -12,8 +12,6 @@ import paramiko
 from airflow_provider_batchlinux.core.nodes.ssh_commands import CommandOutcome, CommandRecord, OutputTail
 from airflow_provider_batchlinux.hooks._ssh_connection import Login, NodeClient, SessionLostError, run_command
 
-__all__ = ["NodeAddress", "NodeCommands"]
-
 _LOOK = 0.25
 """Seconds."""
 

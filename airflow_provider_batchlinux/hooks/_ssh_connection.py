@@ -14,17 +14,6 @@ import paramiko
 
 from airflow_provider_batchlinux.core.nodes.ssh_commands import OutputTail, guarded
 
-__all__ = [
-    "ACCEPT_NEW",
-    "REFUSE",
-    "HostKeys",
-    "Login",
-    "NodeClient",
-    "SessionLostError",
-    "private_key",
-    "run_command",
-]
-
 log = logging.getLogger(__name__)
 
 ACCEPT_NEW = "accept-new-for-this-run"

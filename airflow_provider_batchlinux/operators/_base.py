@@ -29,27 +29,6 @@ if TYPE_CHECKING:
 else:
     R = TypeVar("R")
 
-__all__ = [
-    "BatchLinuxBaseOperator",
-    "PlainFailures",
-    "defer_to",
-    "failed_tasks",
-    "in_words",
-    "is_last_try",
-    "item_of",
-    "lost_wait",
-    "marked_owner",
-    "nearest_deadline",
-    "owner_of",
-    "remember_wait",
-    "remembered_wait",
-    "require_execution_time",
-    "result_of",
-    "runs_ended",
-    "save_result",
-    "tries_of",
-]
-
 T = TypeVar("T")
 
 log = logging.getLogger(__name__)
