@@ -135,5 +135,5 @@ lock: $(VENV)/.ready ## Update both lock files
 		--output-file requirements-floor.lock
 
 clean: ## Delete environments, caches and results
-	rm -rf $(VENV) $(FLOOR) $(FUZZ) $(CLIENTS) $(DOCS) $(RELEASE) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist bench.json
+	rm -rf .venv .venv-* .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist bench.json
 	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -66,18 +66,18 @@ def _run(*command: str, **environment: str) -> None:
 
 
 def _check_dependencies(python: str, wheel: Path, tools: Path) -> None:
-    """Install the wheel without and with its extras in new environments; write down what came with it."""
+    """Install the wheel in a new environment, then its extras; write down what came with them."""
     metadata = _metadata(wheel)
     extras = ",".join(metadata.get_all("Provides-Extra") or ())
     tested = str(ROOT / "requirements.lock")
-    for name, asked in (("plain", str(wheel)), ("extras", f"{wheel}[{extras}]")):
-        folder = BUILD / f"{python}-{name}"
-        _run(python, "-m", "venv", str(folder))
-        pip = [str(folder / "bin" / "python"), "-m", "pip"]
-        _run(*pip, "install", "--quiet", "--constraint", tested, asked)
+    folder = BUILD / python
+    _run(python, "-m", "venv", str(folder))
+    pip = [str(folder / "bin" / "python"), "-m", "pip"]
+    for asked in (str(wheel), f"{wheel}[{extras}]"):
+        _run(*pip, "install", "--quiet", "--no-compile", "--constraint", tested, asked)
         _run(*pip, "check")
     components = BUILD / f"{python}.cdx.json"
-    environment = str(BUILD / f"{python}-extras" / "bin" / "python")
+    environment = str(folder / "bin" / "python")
     _run(str(tools / "cyclonedx-py"), "environment", environment, "--output-file", str(components))
 
 
