@@ -1,4 +1,4 @@
-"""One command on many nodes at once over SSH, with a record for each; knows no Batch service."""
+"""One command on many nodes over SSH, concurrently, with a record for each; knows no Batch service."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class NodeAddress:
 @dataclass
 class NodeCommands:
     """
-    Run a command on nodes, a bounded number of them at once.
+    Run a command on nodes, on a bounded number of them concurrently.
 
     :param timeout: seconds that a node gets from its login on.
     :param output_limit: bytes to keep of the end of each node's output and of its errors.

@@ -116,7 +116,7 @@ class RunOnNodesRequest(PoolIdRequest):
     :param address: where to log in; ``None`` prefers the public address.
     :param host_keys: which host keys are accepted.
     :param output_limit: how many bytes of output are kept.
-    :param max_concurrency: how many nodes run it at once.
+    :param max_concurrency: how many nodes run it concurrently at most.
     """
 
     command: Text
