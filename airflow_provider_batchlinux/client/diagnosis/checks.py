@@ -18,8 +18,7 @@ from airflow_provider_batchlinux.client.api.management import open_management
 from airflow_provider_batchlinux.client.nodes.endpoints import require_answer
 from airflow_provider_batchlinux.client.storage.access import StorageAccess
 from airflow_provider_batchlinux.client.transport.account import AccountSettings, AuthKind
-from airflow_provider_batchlinux.client.transport.clock import ServiceClock
-from airflow_provider_batchlinux.client.transport.errors import MAX_CLOCK_SKEW
+from airflow_provider_batchlinux.client.transport.clock import MAX_CLOCK_SKEW, ServiceClock, skew_text
 from airflow_provider_batchlinux.client.transport.session import tls_context
 from airflow_provider_batchlinux.core.diagnosis.check import Check, cause_first
 from airflow_provider_batchlinux.core.node_states import READY_STATES
@@ -122,9 +121,7 @@ def _clock_check(clock: ServiceClock) -> Check:
     ahead = -clock.offset
     if abs(ahead) <= _NOTABLE_SKEW:
         return Check("clock", "ok", "This machine's clock agrees with the service's.")
-    side = "ahead of" if ahead > timedelta(0) else "behind"
-    text = f"This machine's clock is {abs(ahead).total_seconds():.0f} s {side} the service's; set it right."
-    return Check("clock", "failed" if abs(ahead) > MAX_CLOCK_SKEW else "warning", text)
+    return Check("clock", "failed" if abs(ahead) > MAX_CLOCK_SKEW else "warning", skew_text(ahead))
 
 
 async def _check_rights(client: BatchLinuxClient) -> Check:

@@ -11,6 +11,30 @@ _TOLERANCE = 5.0
 """Seconds. A smaller difference is that of a date in whole seconds, and of the way of the answer."""
 
 
+MAX_CLOCK_SKEW = timedelta(minutes=15)
+"""The service refuses a request whose signature has a date that differs by more (documented)."""
+
+
+def http_date(text: str | None) -> datetime | None:
+    """Return the instant of a ``Date`` header; ``None`` if there is none, or it cannot be read."""
+    try:
+        return parsedate_to_datetime(text) if text else None
+    except ValueError:
+        return None
+
+
+def skew_text(ahead: timedelta) -> str:
+    """
+    Return how wrong the clock of this machine is, and the remedy.
+
+    :param ahead: how far it is ahead of the service's; negative if it is behind.
+    """
+    seconds = abs(ahead).total_seconds()
+    span = f"{seconds / 60:.0f} minutes" if seconds >= 120 else f"{seconds:.0f} s"
+    side = "ahead of" if ahead > timedelta(0) else "behind"
+    return f"This machine's clock is {span} {side} the service's; set it right."
+
+
 class ServiceClock:
     """
     The time at the service.
@@ -37,11 +61,11 @@ class ServiceClock:
         if not date or date == self._last:
             return
         self._last = date
-        try:
-            # The header has whole seconds.
-            ahead = parsedate_to_datetime(date).timestamp() + 0.5 - self._clock()
-        except ValueError:
+        theirs = http_date(date)
+        if theirs is None:
             return
+        # The header has whole seconds.
+        ahead = theirs.timestamp() + 0.5 - self._clock()
         self.offset = timedelta(seconds=ahead) if abs(ahead) > _TOLERANCE else timedelta(0)
 
     def now(self) -> datetime:

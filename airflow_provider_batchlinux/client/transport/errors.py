@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 from azure.core.exceptions import (
@@ -15,6 +14,7 @@ from azure.core.exceptions import (
     ServiceResponseError,
 )
 
+from airflow_provider_batchlinux.client.transport.clock import MAX_CLOCK_SKEW, http_date, skew_text
 from airflow_provider_batchlinux.client.transport.http import REQUEST_ID_HEADERS, ForeignAnswerError
 from airflow_provider_batchlinux.core.secrets import without_signatures
 from airflow_provider_batchlinux.exceptions import (
@@ -25,9 +25,6 @@ from airflow_provider_batchlinux.exceptions import (
     BatchRequestError,
     BatchUnreachableError,
 )
-
-MAX_CLOCK_SKEW = timedelta(minutes=15)
-"""The service refuses a request whose signature has a date that differs by more (documented)."""
 
 # Request Timeout and Too Many Requests. Other statuses below 500 say that the request itself is wrong.
 _TRANSIENT_STATUSES = frozenset({408, 429})
@@ -101,7 +98,7 @@ def retry_after(error: BaseException) -> float | None:
     try:
         return float(text)
     except ValueError:
-        at = _http_date(text)
+        at = http_date(text)
     return max(0.0, (at - datetime.now(timezone.utc)).total_seconds()) if at else None
 
 
@@ -163,21 +160,12 @@ def _without_answer(error: AzureError, what: str, tried_for: float) -> BatchLinu
 def _remedy(error: HttpResponseError, code: str | None) -> str:
     if code in ("AuthenticationFailed", "InvalidAuthenticationInfo") or error.status_code == 401:
         # A signature with the wrong time is refused like one with the wrong key.
-        theirs = _http_date(_header(error, "Date"))
+        theirs = http_date(_header(error, "Date"))
         skew = datetime.now(timezone.utc) - theirs if theirs else timedelta(0)
         if abs(skew) > MAX_CLOCK_SKEW:
-            ahead = "ahead of" if skew > timedelta(0) else "behind"
-            minutes = abs(skew).total_seconds() / 60
-            return f"This machine's clock is {minutes:.0f} minutes {ahead} the service's; set it right."
+            return skew_text(skew)
         return " ".join(filter(None, [_details(error), _CHECK_IDENTITY]))
     return " ".join(filter(None, [_details(error), _REMEDIES.get(code or "", "")]))
-
-
-def _http_date(text: str | None) -> datetime | None:
-    try:
-        return parsedate_to_datetime(text) if text else None
-    except ValueError:
-        return None
 
 
 def _details(error: HttpResponseError) -> str:
