@@ -36,7 +36,7 @@ class NodeOverview:
 
     :param cause: why it does not become ready; ``None`` if it may.
     :param running: the tasks that run on it.
-    :param node_hours: since it got its machine; ``None`` if it has none.
+    :param node_hours: since its allocation, which a preemption does not change; ``None`` without a machine.
     """
 
     snapshot: NodeSnapshot
