@@ -18,3 +18,14 @@ def read_share(value: object) -> float | None:
     match = _SHARE.fullmatch(value.strip()) if isinstance(value, str) else None
     percent = float(match[1]) if match else None
     return percent / 100 if percent is not None and percent <= 100 else None
+
+
+def allowed_of(limit: int | str, total: int) -> int:
+    """
+    Return how many of some things a limit allows.
+
+    :param limit: a number, or a share of them such as ``"5%"``, rounded down.
+    """
+    share = read_share(limit)
+    # Rounded to six digits first: 0.29 * 100 is a little less than 29, and 0.07 * 100 a little more than 7.
+    return int(limit) if share is None else int(round(share * total, 6))

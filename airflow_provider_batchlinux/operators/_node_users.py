@@ -214,7 +214,7 @@ class NodeUsersOperator(BatchLinuxWaitingOperator[U]):
 
         :param what: what failed, such as ``User 'etl' could not be added to``.
         """
-        from airflow_provider_batchlinux.core.users.plan import failure_limit
+        from airflow_provider_batchlinux.core.counts import allowed_of
         from airflow_provider_batchlinux.core.users.user import UserOutcome, failures_text
 
         left_out = (UserOutcome.SKIPPED, UserOutcome.GONE)
@@ -224,7 +224,7 @@ class NodeUsersOperator(BatchLinuxWaitingOperator[U]):
             return
         nodes = f"{len(failed)} of {len(asked)} nodes of pool {self.request.pool_id!r}"
         msg = f"{what} {nodes}: {failures_text(failed)}"
-        if len(failed) <= failure_limit(self.request.max_failed_nodes, len(asked)):
+        if len(failed) <= allowed_of(self.request.max_failed_nodes, len(asked)):
             self.log.warning("%s\nmax_failed_nodes=%r allows that.", msg, self.request.max_failed_nodes)
             return
         codes = {record.node_id: record.code for record in failed}

@@ -194,8 +194,8 @@ class BatchLinuxRunOnNodesOperator(BatchLinuxPoolOperator["RunOnNodesRequest"]):
         return [*commands.run(reached, max_concurrency=self.request.max_concurrency), *refused]
 
     def _result(self, context: Context, records: Sequence[CommandRecord]) -> dict[str, Any]:
+        from airflow_provider_batchlinux.core.counts import allowed_of
         from airflow_provider_batchlinux.core.nodes.ssh_commands import commands_summary, commands_table
-        from airflow_provider_batchlinux.core.users.plan import failure_limit
 
         self.log.info("The command on pool %r:\n%s", self.request.pool_id, commands_table(records))
         failed = [record for record in records if record.is_failure]
@@ -205,7 +205,7 @@ class BatchLinuxRunOnNodesOperator(BatchLinuxPoolOperator["RunOnNodesRequest"]):
             f"The command did not succeed on {len(failed)} of {len(records)} nodes of pool "
             f"{self.request.pool_id!r}: {commands_summary(records)}"
         )
-        if len(failed) <= failure_limit(self.request.max_failed_nodes, len(records)):
+        if len(failed) <= allowed_of(self.request.max_failed_nodes, len(records)):
             self.log.warning("%s\nmax_failed_nodes=%r allows that.", msg, self.request.max_failed_nodes)
             return {"pool_id": self.request.pool_id, "nodes": [record.to_result() for record in records]}
         ti: Any = context["ti"]

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
-from airflow_provider_batchlinux.core.counts import read_share
+from airflow_provider_batchlinux.core.counts import allowed_of
 from airflow_provider_batchlinux.core.tasks.spec.exit_codes import Ending
 from airflow_provider_batchlinux.core.tasks.spec.job import MANAGER_ID
 from airflow_provider_batchlinux.core.tasks.task import TaskOutcome, TaskSnapshot, ending_of, task_outcome
@@ -182,11 +182,7 @@ def allowed_failures(max_failed: int | str, tasks: int, *, has_run: bool = True)
 
     :param has_run: whether any of them has ended. If none has, nothing was done, and none is excused.
     """
-    if not has_run:
-        return 0
-    share = read_share(max_failed)
-    # 0.29 * 100 is a little less than 29.
-    return int(round(share * tasks, 6)) if share is not None else int(max_failed)
+    return allowed_of(max_failed, tasks) if has_run else 0
 
 
 def progress_text(counts: TaskCounts, total: int, well: int = 0) -> str:

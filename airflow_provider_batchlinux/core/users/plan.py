@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
-from airflow_provider_batchlinux.core.counts import read_share
 from airflow_provider_batchlinux.core.node_states import (
     AWAY_STATES,
     BOOTING_STATES,
@@ -152,17 +151,6 @@ def would_lose(before: LedgerEntry | None, after: LedgerEntry) -> list[str]:
     key = f"the key {before.key}" if before.key is not None and after.key is None else None
     password = "a password" if before.has_password and not after.has_password else None
     return [part for part in (key, password) if part is not None]
-
-
-def failure_limit(limit: int | str, nodes: int) -> int:
-    """
-    Return how many nodes may fail.
-
-    :param limit: a number, or a share of the nodes such as ``"5%"``, rounded down.
-    :param nodes: the nodes that were selected for the user.
-    """
-    # Rounded first: 0.07 * 100 is a little more than 7.
-    return limit if isinstance(limit, int) else int(round((read_share(limit) or 0.0) * nodes, 6))
 
 
 def _others(nodes: Sequence[NodeSnapshot], chosen: Sequence[NodeSnapshot]) -> tuple[NodeSnapshot, ...]:

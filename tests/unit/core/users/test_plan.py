@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from airflow_provider_batchlinux.core.counts import allowed_of
 from airflow_provider_batchlinux.core.nodes.actions import NodeChoice
 from airflow_provider_batchlinux.core.parameters.kinds import count_or_share_of
 from airflow_provider_batchlinux.core.users.plan import (
     UserPlan,
-    failure_limit,
     is_growing,
     plan_of,
     refused_too_early,
@@ -142,4 +142,4 @@ def test_a_refusal_for_a_state_that_passes_is_worth_waiting(changes: dict[str, A
 )
 def test_at_most_this_number_of_nodes_may_fail(limit: int | str, of_nodes: int, allowed: int) -> None:
     assert count_or_share_of(limit) == (limit.strip() if isinstance(limit, str) else limit)
-    assert failure_limit(limit, of_nodes) == allowed
+    assert allowed_of(limit, of_nodes) == allowed
