@@ -127,6 +127,8 @@ def _problems(kind: Any, value: Any, where: str) -> Iterator[str]:
     if value is None:
         yield f"{where}: null"
         return
+    if isinstance(kind, str):  # Python 3.10 leaves the name of a model in a list as it is
+        kind = getattr(models, kind.removeprefix("_models."))
     kinds = [each for each in get_args(kind) if each is not type(None)] if _is_union(kind) else [kind]
     choices = [each for each in kinds if isinstance(each, type) and issubclass(each, Enum)]
     if choices:
