@@ -100,9 +100,16 @@ class World:
         if found.user is not None:
             is_meant = found.user[1] <= request.generation or (found.node_id, found.user[1]) in self.unwanted
             assert is_meant, f"{request} hits {found}"
-        found.user = (request.owner, request.generation) if request.adds else None
+        one = (found.node_id, request.generation)
         if request.adds:
-            self.unwanted.discard((found.node_id, request.generation))
+            found.user = (request.owner, request.generation)
+            # A removal that began while this was in flight is owed, and whoever pays removes this user.
+            if self.entry is None or not self.entry.owed.covers(found.node_id):
+                self.unwanted.discard(one)
+        else:
+            if found.user is not None and found.user[1] == request.generation:
+                self.unwanted.add(one)
+            found.user = None
         request.answer = "done"
 
     def check(self) -> None:
