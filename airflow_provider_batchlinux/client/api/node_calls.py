@@ -81,21 +81,6 @@ class NodeCalls(Calls):
         """Start a node that was deallocated."""
         await self.retry.run(f"start node {node_id!r}", lambda: self.sdk.begin_start_node(pool_id, node_id))
 
-    async def disable_scheduling(self, pool_id: str, node_id: str, option: str = "requeue") -> None:
-        """Disable task scheduling on a node; :meth:`reboot_node` has the options."""
-        options = models.BatchNodeDisableSchedulingOptions({"nodeDisableSchedulingOption": option})
-        await self.retry.run(
-            f"disable scheduling on node {node_id!r}",
-            lambda: self.sdk.disable_node_scheduling(pool_id, node_id, options),
-        )
-
-    async def enable_scheduling(self, pool_id: str, node_id: str) -> None:
-        """Enable task scheduling on a node."""
-        await self.retry.run(
-            f"enable scheduling on node {node_id!r}",
-            lambda: self.sdk.enable_node_scheduling(pool_id, node_id),
-        )
-
     async def upload_node_logs(self, pool_id: str, node_id: str, body: Body) -> Body:
         """Upload a node's agent logs to a storage container, and return the folder and number of files."""
         options = models.UploadBatchServiceLogsOptions(body)

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from azure.batch import models
 
 from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
 from airflow_provider_batchlinux.client.tasks.tasks import TaskWait
@@ -36,7 +37,8 @@ def used_up_quota(account: BatchAccount) -> None:
 
 def disabled_scheduling(account: BatchAccount) -> None:
     async def disable(client: BatchLinuxClient) -> None:
-        await client.disable_scheduling("etl", account.nodes()[0].node_id)
+        option = models.BatchNodeDisableSchedulingOptions(node_disable_scheduling_option="requeue")
+        await client.sdk.disable_node_scheduling("etl", account.nodes()[0].node_id, option)
 
     account.idle_pool(1)
     account.hook.run(disable)

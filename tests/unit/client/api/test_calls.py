@@ -137,17 +137,6 @@ def test_a_node_is_given_back_and_started_again(account: BatchAccount) -> None:
     account.wait_for_nodes({"idle": 1})
 
 
-def test_scheduling_is_disabled_and_enabled(account: BatchAccount) -> None:
-    account.make_pool(dedicated=1, until={"idle": 1})
-    node_id = first_node(account)
-
-    result_of(account, lambda client: client.disable_scheduling("etl", node_id))
-    account.wait_for_nodes({"offline": 1})
-    result_of(account, lambda client: client.enable_scheduling("etl", node_id))
-
-    account.wait_for_nodes({"idle": 1})
-
-
 def test_a_refused_action_carries_the_code(account: BatchAccount) -> None:
     account.make_pool()
 

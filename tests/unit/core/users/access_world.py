@@ -103,7 +103,7 @@ class World:
         one = (found.node_id, request.generation)
         if request.adds:
             found.user = (request.owner, request.generation)
-            # A removal that began while this was in flight is owed, and whoever pays removes this user.
+            # The ledger owes a removal that began before this was carried out: it means this user, too.
             if self.entry is None or not self.entry.owed.covers(found.node_id):
                 self.unwanted.discard(one)
         else:
