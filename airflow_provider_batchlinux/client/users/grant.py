@@ -101,7 +101,8 @@ async def put_on_nodes(
         pool_id,
         user.username,
         partial(may_add, generation=entry.generation),
-        lambda found, now: claim(found, token, now, adds=True),
+        token,
+        adds=True,
     )
     owing: dict[str, UserRecord] = {}
     if entry.owed:
@@ -244,8 +245,7 @@ async def _pay_first(
     owing = {record.node_id: record for record in records if leaves_user(record)}
 
     def noted(found: LedgerEntry | None) -> LedgerEntry | None:
-        is_ours = found is not None and may_add(found, entry.generation)
-        return replace(found, owed=Owed.of(owing)) if found is not None and is_ours else found
+        return replace(found, owed=Owed.of(owing)) if found is not None and guard.is_held(found) else found
 
     await change_entry(client, pool_id, username, noted)
     return owing

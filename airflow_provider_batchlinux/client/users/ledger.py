@@ -16,6 +16,7 @@ from airflow_provider_batchlinux.core.text import counted
 from airflow_provider_batchlinux.core.users.access import (
     RENEWED_AFTER,
     claim,
+    holds_claim,
 )
 from airflow_provider_batchlinux.core.users.access import (
     enter as entered,
@@ -194,15 +195,18 @@ class Guard:
     A look at the ledger before each request, at most one in :data:`FRESH` seconds.
 
     :param permits: whether the entry still permits the requests.
-    :param renew: returns the entry with the renewed claim; ``None`` if the requests have no claim.
+    :param token: the claim of the requests.
+    :param adds: whether they add the user.
+    :param earlier: whether they are about users of earlier generations.
     """
 
     client: BatchLinuxClient
     pool_id: str
     username: str
     permits: Callable[[LedgerEntry | None], bool]
-    renew: Callable[[LedgerEntry, datetime], LedgerEntry] | None = None
-    found: LedgerEntry | None = field(default=None, init=False)
+    token: str
+    adds: bool
+    earlier: bool = False
     _lost: bool = field(default=False, init=False)
     _checked: float = field(init=False)
     _renewed: float = field(init=False)
@@ -221,20 +225,24 @@ class Guard:
                 self._checked = began
         return not self._lost
 
+    def is_held(self, found: LedgerEntry | None) -> bool:
+        """Return whether the claim holds, and the entry permits the requests."""
+        if found is None or not self.permits(found):
+            return False
+        return holds_claim(found, self.token, self.client.clock.now())
+
     async def _look(self, began: float) -> None:
-        renew = self.renew
-        if renew is None or began - self._renewed < RENEWED_AFTER.total_seconds():
-            self.found = await read_entry(self.client, self.pool_id, self.username)
+        if began - self._renewed < RENEWED_AFTER.total_seconds():
+            found = await read_entry(self.client, self.pool_id, self.username)
         else:
             self._renewed = began
-            now = self.client.clock.now()
-            self.found = await change_entry(
-                self.client,
-                self.pool_id,
-                self.username,
-                lambda found: renew(found, now) if found is not None and self.permits(found) else found,
-            )
-        self._lost = not self.permits(self.found)
+            found = await change_entry(self.client, self.pool_id, self.username, self._renew)
+        self._lost = not self.is_held(found)
+
+    def _renew(self, found: LedgerEntry | None) -> LedgerEntry | None:
+        if found is None or not self.is_held(found):
+            return found
+        return claim(found, self.token, self.client.clock.now(), adds=self.adds, earlier=self.earlier)
 
 
 def _require_room(pool_id: str, metadata: Mapping[str, str], username: str) -> None:

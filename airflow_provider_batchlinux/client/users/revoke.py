@@ -66,7 +66,8 @@ class Ending:
             self.pool_id,
             self.entry.username,
             partial(may_remove if self.entry.is_revoked else may_add, generation=self.entry.generation),
-            lambda found, now: claim(found, self.token, now, adds=False),
+            self.token,
+            adds=False,
         )
 
     async def settle(self, client: BatchLinuxClient, records: Sequence[UserRecord]) -> LedgerEntry | None:
@@ -220,7 +221,9 @@ async def pay_debts(client: BatchLinuxClient, pool_id: str, username: str) -> Ta
         pool_id,
         username,
         partial(may_add, generation=entry.generation),
-        lambda found, now: claim(found, token, now, adds=False, earlier=True),
+        token,
+        adds=False,
+        earlier=True,
     )
     nodes = await nodes_if_any(client, pool_id)
     records = await remove_owed(
@@ -234,7 +237,7 @@ async def pay_debts(client: BatchLinuxClient, pool_id: str, username: str) -> Ta
         username,
         lambda found: (
             pay(found, owed, kept, client.clock.now())
-            if found is not None and may_add(found, entry.generation)
+            if found is not None and guard.is_held(found)
             else found
         ),
     )

@@ -20,9 +20,10 @@ event               active entry                              revoked entry
 :func:`release`
 ==================  ========================================  ===========================================
 
-Two rules make this safe for several writers. Requests of a generation are sent only after those of earlier
-ones have ended (:meth:`LedgerEntry.fenced_until`). And a user is forgotten only when no request that adds it
-can be in flight: until then all nodes owe it.
+Three rules make this safe for several writers. Requests of a generation are sent only after those of earlier
+ones have ended (:meth:`LedgerEntry.fenced_until`). Requests are sent only while their claim holds
+(:func:`holds_claim`). And a user is forgotten only when no request that adds it can be in flight: until then
+all nodes owe it.
 """
 
 from __future__ import annotations
@@ -118,6 +119,16 @@ def claim(entry: LedgerEntry, token: str, now: datetime, *, adds: bool, earlier:
 def release(entry: LedgerEntry, token: str, now: datetime) -> LedgerEntry:
     """Return the entry without a claim, because its requests have all been answered."""
     return replace(entry, claims=tuple(one for one in entry.live_claims(now) if one.token != token))
+
+
+def holds_claim(entry: LedgerEntry, token: str, now: datetime) -> bool:
+    """
+    Return whether a claim still keeps off the requests that must wait for it.
+
+    A process that was suspended for longer than :data:`CLAIM_TIME` finds that its claim does not: others may
+    have removed and added users since, and what it knows about the nodes is no longer true.
+    """
+    return any(one.token == token for one in entry.live_claims(now))
 
 
 def may_add(entry: LedgerEntry | None, generation: int) -> bool:

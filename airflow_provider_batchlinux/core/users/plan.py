@@ -129,8 +129,11 @@ def owed_plan(nodes: Iterable[NodeSnapshot], owed: Owed) -> UserPlan:
 
 
 def changed_meanwhile(node: NodeSnapshot, username: str) -> UserRecord:
-    """Return the record of a node that was not asked, because another holder has the user now: failed."""
-    error = f"User {username!r} was removed or given to another holder meanwhile; the node was not asked."
+    """Return the record of a node that was not asked, because others have changed the user since: failed."""
+    error = (
+        f"User {username!r} was removed, given to another holder or, while this task was suspended, changed "
+        "by another one; the node was not asked."
+    )
     return UserRecord.of(node, username, UserOutcome.FAILED, error=error, code=CHANGED)
 
 

@@ -16,7 +16,8 @@ from airflow_provider_batchlinux.client.pools.metadata import change_metadata
 from airflow_provider_batchlinux.client.transport.clock import ServiceClock
 from airflow_provider_batchlinux.client.transport.retry import RetryPolicy
 from airflow_provider_batchlinux.client.users import ledger as ledger_module
-from airflow_provider_batchlinux.client.users.ledger import enter, read_entry
+from airflow_provider_batchlinux.client.users.grant import claimed, put_on_nodes
+from airflow_provider_batchlinux.client.users.ledger import enter, new_token, read_entry
 from airflow_provider_batchlinux.client.users.reconcile import (
     AddUser,
     RemoveUser,
@@ -31,7 +32,7 @@ from airflow_provider_batchlinux.core.nodes.actions import NodeChoice
 from airflow_provider_batchlinux.core.users.access import CLAIM_TIME
 from airflow_provider_batchlinux.core.users.ledger import ROOM, LedgerEntry, Owed, with_entry
 from airflow_provider_batchlinux.core.users.plan import CHANGED
-from airflow_provider_batchlinux.core.users.user import NodeUser
+from airflow_provider_batchlinux.core.users.user import NodeUser, UserRecord
 from airflow_provider_batchlinux.exceptions import BatchConflictError, BatchRequestError
 from tests.airflow_harness import run_task, run_trigger
 from tests.batch_account import BatchAccount, eventually
@@ -288,6 +289,35 @@ def test_a_slow_removal_leaves_alone_the_user_of_another_run_that_takes_the_name
     [entry] = ledger(account).values()
     assert entry["by"] == THEIRS
     assert "revoked" not in entry
+
+
+def test_a_task_that_was_suspended_leaves_alone_what_its_retry_has_added(account, key, monkeypatch):
+    monkeypatch.setattr(ledger_module, "FRESH", 0.0)
+    account.idle_pool(2, ssh=True)
+    theirs = asyncssh.generate_private_key("ssh-ed25519")
+    now = datetime.now(timezone.utc)
+
+    async def suspended(client: BatchLinuxClient) -> list[UserRecord]:
+        nonlocal now
+        await whole(client, adding(theirs, THEIRS))
+        first, token = adding(key, OURS, take_over=True), new_token()
+        _, entered = await enter(client, "etl", first.entry, take_over=True, token=token)
+        entry = await claimed(client, "etl", entered, token)
+        now += CLAIM_TIME
+        await whole(client, adding(key, OURS))
+        nodes = await client.list_nodes("etl")
+        records, _ = await put_on_nodes(client, "etl", first.user, entry, token, nodes, max_concurrency=1)
+        return records
+
+    clock = FixedClock(lambda: now.timestamp())
+    records = run(account.hook.settings(), suspended, RetryPolicy(budget=5), clock)
+
+    assert [record.code for record in records] == [CHANGED, CHANGED]
+    assert len(inside(account, key)) == 2
+    assert inside(account, theirs) == set()
+    [entry] = ledger(account).values()
+    assert entry["by"] == OURS
+    assert "owed" not in entry
 
 
 def test_a_user_that_was_removed_while_its_task_was_deferred_is_not_added_again(account, key):

@@ -12,6 +12,7 @@ from airflow_provider_batchlinux.core.users.access import (
     claim,
     enter,
     entry_to_continue,
+    holds_claim,
     lease_end,
     may_add,
     may_pay,
@@ -213,7 +214,7 @@ class Actor:
             owing, unanswered, _ = yield from self._ask(
                 entry, entry.owed, token, permits, entry.generation - 1, earlier=True
             )
-            if world.entry is not None and permits(world.entry):
+            if world.entry is not None and permits(world.entry) and holds_claim(world.entry, token, self.now):
                 kept = "" if unanswered else token
                 world.entry = pay(world.entry, Owed.of(owing), kept, self.now)
 
@@ -294,7 +295,7 @@ class Actor:
         world = self.world
         earlier = entry.generation - 1
         owing, unanswered, _ = yield from self._ask(entry, entry.owed, token, permits, earlier)
-        if world.entry is not None and permits(world.entry):
+        if world.entry is not None and permits(world.entry) and holds_claim(world.entry, token, self.now):
             world.entry = replace(world.entry, owed=Owed.of(owing))
         yield None
         return owing, unanswered
@@ -370,9 +371,9 @@ class Actor:
     ) -> bool:
         """Look at the ledger before a request, and renew the claim when it is old."""
         world, found = self.world, self.world.entry
-        if found is None or not permits(found):
+        if found is None or not permits(found) or not holds_claim(found, token, self.now):
             return False
-        until = max((one.until for one in found.claims if one.token == token), default=self.now)
+        until = max(one.until for one in found.claims if one.token == token)
         if until - self.now < timedelta(minutes=10) - RENEWED_AFTER:
             world.entry = claim(found, token, self.now, adds=adds, earlier=earlier)
         return True
