@@ -10,13 +10,20 @@ from contextlib import contextmanager
 
 from aiohttp import web
 
-__all__ = ["bare_server"]
+__all__ = ["bare_server", "running_server"]
 
 
 @contextmanager
 def bare_server(body: bytes) -> Iterator[int]:
     """Answer every request with the same body, from another process; give the port."""
-    command = [sys.executable, "-m", "tests.bench.bare", body.decode()]
+    with running_server("tests.bench.bare", body.decode()) as port:
+        yield port
+
+
+@contextmanager
+def running_server(module: str, *arguments: str) -> Iterator[int]:
+    """Run a module that prints its port and serves until its standard input ends; give the port."""
+    command = [sys.executable, "-m", module, *arguments]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin is not None
         assert process.stdout is not None

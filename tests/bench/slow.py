@@ -8,13 +8,14 @@ sleeps.
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from socketserver import StreamRequestHandler, ThreadingTCPServer
+
+from tests.bench.bare import running_server
 
 __all__ = ["slow_server"]
 
@@ -26,12 +27,8 @@ def slow_server(body: bytes, delay: float) -> Iterator[int]:
 
     :param delay: seconds until each answer.
     """
-    command = [sys.executable, "-m", "tests.bench.slow", body.decode(), str(delay)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        yield int(process.stdout.readline())
-        process.stdin.close()
+    with running_server("tests.bench.slow", body.decode(), str(delay)) as port:
+        yield port
 
 
 class _Server(ThreadingTCPServer):

@@ -214,7 +214,7 @@ class Actor:
             owing, unanswered, _ = yield from self._ask(
                 entry, entry.owed, token, permits, entry.generation - 1, earlier=True
             )
-            if world.entry is not None and permits(world.entry) and holds_claim(world.entry, token, self.now):
+            if world.entry is not None and self._is_held(token, permits):
                 kept = "" if unanswered else token
                 world.entry = pay(world.entry, Owed.of(owing), kept, self.now)
 
@@ -295,7 +295,7 @@ class Actor:
         world = self.world
         earlier = entry.generation - 1
         owing, unanswered, _ = yield from self._ask(entry, entry.owed, token, permits, earlier)
-        if world.entry is not None and permits(world.entry) and holds_claim(world.entry, token, self.now):
+        if world.entry is not None and self._is_held(token, permits):
             world.entry = replace(world.entry, owed=Owed.of(owing))
         yield None
         return owing, unanswered
@@ -361,6 +361,10 @@ class Actor:
             unanswered = unanswered or answer is None
         return owing, unanswered, changed
 
+    def _is_held(self, token: str, permits: Callable[[LedgerEntry | None], bool]) -> bool:
+        found = self.world.entry
+        return found is not None and permits(found) and holds_claim(found, token, self.now)
+
     def _look(
         self,
         token: str,
@@ -371,7 +375,7 @@ class Actor:
     ) -> bool:
         """Look at the ledger before a request, and renew the claim when it is old."""
         world, found = self.world, self.world.entry
-        if found is None or not permits(found) or not holds_claim(found, token, self.now):
+        if found is None or not self._is_held(token, permits):
             return False
         until = max(one.until for one in found.claims if one.token == token)
         if until - self.now < timedelta(minutes=10) - RENEWED_AFTER:
