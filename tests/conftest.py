@@ -20,6 +20,8 @@ INSTALLATION = "tests"
 os.environ.update(
     AIRFLOW_HOME=_HOME,
     AIRFLOW__CORE__LOAD_EXAMPLES="False",
+    # The Dags of two tests may have one id: by default, Airflow would keep the first one for 30 seconds.
+    AIRFLOW__CORE__MIN_SERIALIZED_DAG_UPDATE_INTERVAL="0",
     AIRFLOW__CORE__UNIT_TEST_MODE="True",
     AIRFLOW__CORE__DAGS_FOLDER=os.path.join(_HOME, "dags"),
     AIRFLOW__CORE__TEST_CONNECTION="Enabled",
