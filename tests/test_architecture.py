@@ -54,9 +54,14 @@ ALONE = {"__init__", "get_provider_info", "emulator", "on_node"}
 THIRD_PARTIES = {
     # Only inside functions of users/credentials: OpenSSH's key format is not written by hand a second time.
     "core": {"cryptography", "pendulum"},
-    "operators": {"airflow", "jinja2", "yaml"},
+    "operators": {"airflow", "async_timeout", "jinja2", "yaml"},
     "sensors": {"airflow"},
-    "triggers": {"airflow", "asgiref", "typing_extensions"},  # the latter only for type checkers
+    "triggers": {
+        "airflow",
+        "asgiref",
+        "async_timeout",
+        "typing_extensions",
+    },  # the latter only for type checkers
     "links": {"airflow"},
     # All but the first are in every Airflow, and imported only by its API server.
     "plugins": {"airflow", "fastapi", "httpx", "jinja2", "sqlalchemy", "starlette"},
@@ -67,9 +72,9 @@ THIRD_PARTIES = {
     "on_node": {"airflow", "cloudpickle"},
     "hooks": {"airflow", "paramiko"},
     # yarl: the URLs of aiohttp.
-    "client": {"azure", "aiohttp", "cryptography", "yarl"},
+    "client": {"azure", "aiohttp", "async_timeout", "cryptography", "yarl"},
     "exceptions": {"airflow"},
-    "emulator": {"aiohttp", "asyncssh", "cryptography", "jwt", "pytest", "trustme"},
+    "emulator": {"aiohttp", "async_timeout", "asyncssh", "cryptography", "jwt", "pytest", "trustme"},
 }
 # Airflow parses Dag files again and again; these take too long to import for that.
 HEAVY = {"azure", "aiohttp", "asyncssh"}

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, cast
 
+from async_timeout import timeout
+
 from airflow_provider_batchlinux._metrics import report_usage
 from airflow_provider_batchlinux.core.instants import Duration, expiry_of
 from airflow_provider_batchlinux.exceptions import BatchLinuxError, BatchQuotaError, BatchUnreachableError
@@ -310,7 +312,8 @@ class BatchLinuxCreatePoolOperator(BatchLinuxWaitingOperator["CreatePoolRequest"
 
         pool_id = self._pool.spec.pool_id
         try:
-            await asyncio.wait_for(take_back(client, pool_id, self._pool.owner), KILL_LIMIT)
+            async with timeout(KILL_LIMIT):
+                await take_back(client, pool_id, self._pool.owner)
         except (BatchLinuxError, asyncio.TimeoutError) as error:
             why = str(error) or f"no answer in {KILL_LIMIT:g} s."
             self.log.warning("Pool %r may be left without a task that deletes it: %s", pool_id, why)

@@ -13,6 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
+from async_timeout import timeout
 
 from airflow_provider_batchlinux.core.events import VERSION
 from airflow_provider_batchlinux.core.poll_interval import SOONEST_OF_COMMANDS, SOONEST_OF_NODES
@@ -170,7 +171,8 @@ class BatchLinuxTrigger(BaseTrigger):
         :param limit: seconds that it may take; the default is that of a worker.
         """
         try:
-            await asyncio.wait_for(self.cancel(client), limit)
+            async with timeout(limit):
+                await self.cancel(client)
         except (BatchLinuxError, asyncio.TimeoutError) as error:
             self.log.warning("%s: %s", self.uncancelled, str(error) or f"no answer in {limit:g} s.")
 

@@ -313,6 +313,36 @@ def test_a_program_that_is_stopped_while_it_starts_leaves_nothing_behind(
     assert not unread_errors
 
 
+class _StoppedAtTheEnd(ProgramStarter):
+    """Stops a run in the moment in which it hears that the program of the run has ended."""
+
+    run: asyncio.Task[Outcome]
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if b'"code"' in data:
+            asyncio.get_running_loop().call_soon(self.run.cancel)
+
+
+@pytest.mark.parametrize("limit", [None, 600.0])
+def test_a_run_that_is_stopped_when_its_program_has_just_ended_does_not_go_on(
+    tmp_path: Path, limit: float | None
+) -> None:
+    # It would give back the node a second time, which the next run of the task may have by then.
+    async def run() -> bool:
+        with reaping(tmp_path, keep_root=True) as reaper, closing(_StoppedAtTheEnd(reaper)) as starter:
+
+            async def hold() -> Outcome:
+                async with starter.held(_command(tmp_path, "/bin/true", timeout=limit)) as outcome:
+                    return outcome
+
+            starter.run = asyncio.ensure_future(hold())
+            await asyncio.wait([starter.run])
+            return starter.run.cancelled()
+
+    assert asyncio.run(run())
+
+
 def test_nothing_that_a_program_started_survives_it(tmp_path: Path, wait_until_gone: Any) -> None:
     line = "/bin/sh -c 'sleep 1000 & echo $!'"
 

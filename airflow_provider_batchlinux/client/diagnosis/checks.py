@@ -13,6 +13,8 @@ from datetime import timedelta
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
+from async_timeout import timeout
+
 from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient, open_client
 from airflow_provider_batchlinux.client.api.management import open_management
 from airflow_provider_batchlinux.client.nodes.endpoints import require_answer
@@ -77,7 +79,8 @@ async def check_endpoint(settings: AccountSettings) -> Check:
     trust = tls_context(settings) if url.scheme.lower() == "https" else None
     began = time.monotonic()
     try:
-        _, writer = await asyncio.wait_for(asyncio.open_connection(host, port, ssl=trust), _ANSWER_WITHIN)
+        async with timeout(_ANSWER_WITHIN):
+            _, writer = await asyncio.open_connection(host, port, ssl=trust)
     except asyncio.TimeoutError:
         text = (
             f"{host}:{port} does not answer within {_ANSWER_WITHIN:g} s. Check the firewall and the routes."
@@ -151,7 +154,7 @@ async def _check_ssh(client: BatchLinuxClient) -> Check:
         node_id, endpoint = found
         where = f"Node {node_id!r} of pool {pool['id']!r}"
         try:
-            await require_answer(endpoint, timeout=_SSH_WITHIN)
+            await require_answer(endpoint, limit=_SSH_WITHIN)
         except BatchLinuxError as error:
             return Check("ssh", "warning", f"{where}: {error}")
         return Check("ssh", "ok", f"{where} answers at {endpoint.address}:{endpoint.port}.")

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
+from async_timeout import timeout
+
 from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
 from airflow_provider_batchlinux.core.nodes.addresses import (
     AddressChoice,
@@ -118,18 +120,18 @@ async def open_pools(client: BatchLinuxClient, pool_ids: Sequence[str] | None = 
     return found
 
 
-async def require_answer(endpoint: Endpoint, *, timeout: float) -> None:
+async def require_answer(endpoint: Endpoint, *, limit: float) -> None:
     """
     Open a TCP connection to an address, and close it again.
 
-    :param timeout: seconds.
+    :param limit: seconds.
     :raises BatchUnreachableError: nothing answered.
     """
     try:
-        opening = asyncio.open_connection(endpoint.address, endpoint.port)
-        _, writer = await asyncio.wait_for(opening, timeout)
+        async with timeout(limit):
+            _, writer = await asyncio.open_connection(endpoint.address, endpoint.port)
     except (OSError, asyncio.TimeoutError) as error:
-        cause = str(error) or f"no answer within {timeout:g} s"
+        cause = str(error) or f"no answer within {limit:g} s"
         hint = (
             "The pool's ssh_from lists the networks that have access"
             if endpoint.public

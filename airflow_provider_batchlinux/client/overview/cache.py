@@ -7,6 +7,8 @@ from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from async_timeout import timeout
+
 T = TypeVar("T")
 
 # Ids come from the address of the page, so that a visitor could fill the memory of the API server.
@@ -88,7 +90,8 @@ class ReadingCache:
 
     async def _refresh(self, entry: _Entry[T], read: Callable[[], Awaitable[T]]) -> None:
         try:
-            entry.value = await asyncio.wait_for(read(), self._limit)
+            async with timeout(self._limit):
+                entry.value = await read()
             entry.read_at, entry.error = self._clock(), None
         except asyncio.TimeoutError:
             entry.error = TimeoutError(f"no answer within {self._limit:g} s")

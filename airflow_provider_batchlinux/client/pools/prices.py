@@ -7,6 +7,7 @@ import logging
 from typing import Any
 
 import aiohttp
+from async_timeout import timeout
 
 from airflow_provider_batchlinux.client.transport.account import AccountSettings
 from airflow_provider_batchlinux.client.transport.session import open_session
@@ -35,7 +36,8 @@ async def find_prices(
     try:
         async with open_session(settings) as session:
             query = {"currencyCode": f"'{currency}'", "$filter": price_filter(region, vm_size)}
-            items = await asyncio.wait_for(_items(session, url, query), _TIMEOUT)
+            async with timeout(_TIMEOUT):
+                items = await _items(session, url, query)
         return prices_in(items, region, vm_size, currency)
     # A mirror may answer anything: JSON of another form raises a type, lookup or attribute error.
     except (

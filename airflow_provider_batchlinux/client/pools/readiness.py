@@ -9,6 +9,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from typing import Any
 
+from async_timeout import timeout
+
 from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
 from airflow_provider_batchlinux.client.api.files import start_task_output
 from airflow_provider_batchlinux.client.pools.usage import Look, record_usage
@@ -169,7 +171,8 @@ async def start_task_outputs(
 
     async def read(node_id: str) -> str:
         try:
-            return await asyncio.wait_for(start_task_output(client, pool_id, node_id), _OUTPUT_LIMIT)
+            async with timeout(_OUTPUT_LIMIT):
+                return await start_task_output(client, pool_id, node_id)
         except asyncio.TimeoutError:
             return f"not available (no answer in {_OUTPUT_LIMIT:g} s)"
 

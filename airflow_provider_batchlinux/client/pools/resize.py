@@ -8,6 +8,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from async_timeout import timeout
+
 from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
 from airflow_provider_batchlinux.core.pools.changes.resize import (
     ResizeRequest,
@@ -114,7 +116,8 @@ async def stop_resize_of(
     :return: whether the service has accepted the request.
     """
     try:
-        return await asyncio.wait_for(_stop(client, pool_id, spec, request), _STOP_LIMIT)
+        async with timeout(_STOP_LIMIT):
+            return await _stop(client, pool_id, spec, request)
     except (BatchLinuxError, asyncio.TimeoutError) as error:
         why = str(error) or f"no answer within {_STOP_LIMIT:g} s"
         log.warning("Pool %r: its resize could not be stopped and may go on: %s", pool_id, why)

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from async_timeout import timeout
+
 from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
 from airflow_provider_batchlinux.client.tasks.obstacles import LOOK_EVERY, PoolObstacle
 from airflow_provider_batchlinux.client.tasks.output import OutputFollower
@@ -143,12 +145,10 @@ async def abandon_task(
 async def _show_last_output(
     client: BatchLinuxClient, job_id: str, limit: int, progress: Progress | None
 ) -> None:
-    async def show() -> None:
-        task = await client.find_task(job_id, TASK_ID)
-        if task is not None and task.started_at is not None:
-            await show_output(client, job_id, task, limit, progress)
-
     try:
-        await asyncio.wait_for(show(), _LAST_OUTPUT)
+        async with timeout(_LAST_OUTPUT):
+            task = await client.find_task(job_id, TASK_ID)
+            if task is not None and task.started_at is not None:
+                await show_output(client, job_id, task, limit, progress)
     except (BatchLinuxError, asyncio.TimeoutError) as error:
         log.warning("The last output of job %r is not available: %s", job_id, error)

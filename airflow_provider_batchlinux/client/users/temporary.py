@@ -85,7 +85,7 @@ class TemporaryUser:
             raise self._refusal(node_id, "the pool has no such node.", None)
         endpoint = await require_endpoint(client, self.pool_id, NodeSnapshot.from_rest(body), self.address)
         if answer_timeout is not None:
-            await require_answer(endpoint, timeout=answer_timeout)
+            await require_answer(endpoint, limit=answer_timeout)
         self.node_ids = [node_id]
         # The address is known, so adding the user need not look for it.
         (record,) = await replace(self, address="private").add(client)

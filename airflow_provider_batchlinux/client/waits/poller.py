@@ -10,6 +10,8 @@ from collections.abc import Callable, Coroutine, Hashable, Iterable, Mapping, Se
 from contextvars import Context
 from typing import Any, Generic, Protocol, TypeVar
 
+from async_timeout import timeout
+
 from airflow_provider_batchlinux.core.poll_interval import interval_after, rest_after
 from airflow_provider_batchlinux.exceptions import BatchRequestError, WaitTimeoutError
 
@@ -368,7 +370,8 @@ class Poller(Generic[R]):
         while (left := min(self._due, self._soon) - self._now()) > _EARLY:
             self._changed_plan.clear()
             try:
-                await asyncio.wait_for(self._changed_plan.wait(), left if left < float("inf") else None)
+                async with timeout(left if left < float("inf") else None):
+                    await self._changed_plan.wait()
             except asyncio.TimeoutError:
                 return
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from async_timeout import timeout
+
 from airflow_provider_batchlinux.emulator.nodes.machine import Machine
 from airflow_provider_batchlinux.emulator.nodes.programs import Outcome, timed_out_program
 from airflow_provider_batchlinux.emulator.state.records import Json
@@ -77,7 +79,8 @@ async def run_instances(instances: Sequence[Instance], spec: Json, limit: float,
     :param note: called with the number of an instance and its outcome, which is ``None`` at its start.
     """
     try:
-        return await asyncio.wait_for(_run(instances, spec, note), limit)
+        async with timeout(limit):
+            return await _run(instances, spec, note)
     except asyncio.TimeoutError:
         return timed_out_program()
 

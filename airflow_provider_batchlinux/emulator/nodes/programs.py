@@ -239,10 +239,10 @@ async def _give_up(programs: Sequence[_Program]) -> None:
 
 
 async def _outcome(program: _Program, timeout: float | None) -> Outcome:
-    try:
-        return _exited(await asyncio.wait_for(asyncio.shield(program.ended), timeout))
-    except asyncio.TimeoutError:
-        return timed_out_program()
+    # Not wait_for(): before Python 3.12, it returns the result where it is cancelled just after the end, and
+    # the stopped task would go on.
+    await asyncio.wait([program.ended], timeout=timeout)
+    return _exited(program.ended.result()) if program.ended.done() else timed_out_program()
 
 
 async def _end(program: _Program) -> None:
