@@ -147,7 +147,9 @@ def test_a_subject_has_the_same_name_in_the_core_the_client_and_the_tests() -> N
 
     # How the client works, and what concerns pools, jobs and users together.
     assert client - core == {"api", "transport", "waits", "sweep"}
-    assert [str(path) for path in mirrored if not path.is_dir()] == []
+    assert [
+        str(path) for path in mirrored if not path.is_dir() and not path.with_suffix(".py").is_file()
+    ] == []
 
 
 def test_the_core_reads_no_clock_and_does_no_input_or_output() -> None:
@@ -231,12 +233,13 @@ def parameters_of(function: Function) -> int:
     return len([*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs])
 
 
-def test_files_have_at_most_600_lines_and_folders_at_most_15_files() -> None:
+def test_files_have_at_most_600_lines_and_folders_few_files() -> None:
     lengths = {path: len(path.read_text().splitlines()) for path in [*SOURCES, *TESTS, *EXAMPLES]}
-    files = Counter(path.parent for path in SOURCES if path.name != "__init__.py")
+    most = {**dict.fromkeys(SOURCES, 15), **dict.fromkeys(TESTS, 20)}  # those have fixtures and helpers, too
+    files = Counter((path.parent, most[path]) for path in most if path.name != "__init__.py")
 
     assert {str(path): length for path, length in lengths.items() if length > 600} == {}
-    assert {str(folder): count for folder, count in files.items() if count > 15} == {}
+    assert {str(folder): count for (folder, limit), count in files.items() if count > limit} == {}
 
 
 def test_functions_have_at_most_50_lines_and_most_of_them_fewer_than_10() -> None:

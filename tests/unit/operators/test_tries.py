@@ -21,7 +21,7 @@ from tests.batch_account import BatchAccount, eventually
 from tests.chaos import Fault, Script, chaos_proxy
 from tests.conftest import set_connection
 from tests.unit.commands import Loop, Runs, finish_job, job_of, job_operator, operator, state_of
-from tests.unit.operators.test_task_killed import Killed
+from tests.unit.operators.task.test_task_killed import Killed
 
 Make = Callable[..., "BatchLinuxTaskOperator | BatchLinuxJobOperator"]
 

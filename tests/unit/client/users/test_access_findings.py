@@ -40,7 +40,7 @@ from tests.unit.client.sessions import FixedClock, run
 from tests.unit.client.users.test_lease import OURS, THEIRS, Lease, inside, lease
 from tests.unit.leases import lease as lease_of
 from tests.unit.leases import ledger
-from tests.unit.operators.test_node_users import add
+from tests.unit.operators.node_users.test_node_users import add
 
 __all__ = ["lease"]
 

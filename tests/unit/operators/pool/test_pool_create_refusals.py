@@ -14,7 +14,7 @@ from airflow_provider_batchlinux.exceptions import (
 )
 from tests.airflow_harness import run_task
 from tests.conftest import set_connection
-from tests.unit.operators.test_pool_create import create
+from tests.unit.operators.pool.test_pool_create import create
 
 WRONG_KEY = "d3Jvbmcga2V5"
 

@@ -29,7 +29,7 @@ from airflow_provider_batchlinux.specs import (
     UserAccountSpec,
 )
 from tests.airflow_harness import ExecutionApi, run_task
-from tests.unit.operators.test_pool_create import create
+from tests.unit.operators.pool.test_pool_create import create
 
 SECRET = "c0rrect-h0rse"
 SAS = f"https://a.blob.core.windows.net/c/f?sv=2026&sig={SECRET}"

@@ -12,7 +12,7 @@ from airflow_provider_batchlinux.core.users.ledger import LedgerEntry
 from airflow_provider_batchlinux.exceptions import BatchConflictError, NodeUsersError
 from tests.airflow_harness import TaskRun, resume_task, run_task, run_trigger
 from tests.batch_account import BatchAccount
-from tests.unit.operators.test_node_users import PASSWORD, add, log_in, remove
+from tests.unit.operators.node_users.test_node_users import PASSWORD, add, log_in, remove
 
 QUICK: dict[str, Any] = {"poll_interval": 0.01}
 

@@ -15,7 +15,7 @@ from airflow_provider_batchlinux.exceptions import BatchRequestError
 from airflow_provider_batchlinux.operators.pool import BatchLinuxCreatePoolOperator
 from tests.airflow_harness import RUN_ID, TaskRun, run_task
 from tests.batch_account import NODE_AGENT, UBUNTU
-from tests.unit.operators.test_pool_create import body_of
+from tests.unit.operators.pool.test_pool_create import body_of
 
 BODY: dict[str, Any] = {
     "id": "etl",

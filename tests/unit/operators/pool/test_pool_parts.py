@@ -33,7 +33,7 @@ from tests.batch_account import NODE_AGENT, BatchAccount
 from tests.tables import each_of
 from tests.unit.core.pools.spec.properties import PROPERTIES, SUBNET
 from tests.unit.core.pools.spec.test_properties import at
-from tests.unit.operators.test_pool_create import body_of, create
+from tests.unit.operators.pool.test_pool_create import body_of, create
 
 # With a container engine: the service refuses containers on other images.
 HPC = "microsoft-dsvm:ubuntu-hpc:2404"

@@ -19,7 +19,7 @@ from tests.airflow_harness import RUN_ID, TaskRun, dag_serializer, resume_task, 
 from tests.batch_account import BatchAccount
 from tests.unit.leases import lease
 from tests.unit.logins import lets_in
-from tests.unit.operators.test_node_users import PASSWORD, add
+from tests.unit.operators.node_users.test_node_users import PASSWORD, add
 
 
 def tells(run: TaskRun, secret: str) -> bool:

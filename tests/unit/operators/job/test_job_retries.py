@@ -11,7 +11,7 @@ from airflow_provider_batchlinux.specs import TaskSpec
 from tests.airflow_harness import ExecutionApi, make_trigger, run_task, run_trigger
 from tests.batch_account import BatchAccount, eventually
 from tests.unit.commands import Loop, Runs, counts_of, finish_job, job_of, job_operator, state_of
-from tests.unit.operators.test_task_killed import Kill
+from tests.unit.operators.task.test_task_killed import Kill
 
 
 def test_a_retry_runs_only_what_failed_or_never_ran(account: BatchAccount, runs: Runs) -> None:

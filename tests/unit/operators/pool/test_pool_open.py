@@ -16,7 +16,7 @@ from airflow_provider_batchlinux.specs import EndpointSpec, NetworkSpec
 from tests.airflow_harness import TaskRun, run_task
 from tests.batch_account import BatchAccount
 from tests.conftest import set_connection
-from tests.unit.operators.test_pool_create import create
+from tests.unit.operators.pool.test_pool_create import create
 
 NAT = {
     "name": "door",

@@ -14,8 +14,8 @@ import pytest
 
 from tests.airflow_harness import make_trigger, run_task
 from tests.batch_account import BatchAccount
-from tests.unit.operators.test_node_users import add, remove
-from tests.unit.operators.test_node_users_whole_pool import QUICK, hold, ledger_of
+from tests.unit.operators.node_users.test_node_users import add, remove
+from tests.unit.operators.node_users.test_node_users_whole_pool import QUICK, hold, ledger_of
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from airflow_provider_batchlinux.specs import TaskSpec
 from tests.airflow_harness import TaskRun, end_deferral, resume_task, run_task, run_trigger
 from tests.batch_account import eventually
 from tests.unit.commands import Loop, counts_of, job_of, job_operator, state_of
-from tests.unit.operators.test_pool_taken_back import killed_at
+from tests.unit.operators.pool.test_pool_taken_back import killed_at
 from tests.unit.storage import Storage
 
 PLACE: dict[str, Any] = {"results_to": "abfs://logs/records.jsonl"}

@@ -10,7 +10,7 @@ from airflow.sdk import DAG
 
 from airflow_provider_batchlinux.operators.node_users import BatchLinuxAddNodeUsersOperator
 from tests.airflow_harness import run_task
-from tests.unit.operators.test_node_users import PASSWORD, add
+from tests.unit.operators.node_users.test_node_users import PASSWORD, add
 
 
 @pytest.fixture
