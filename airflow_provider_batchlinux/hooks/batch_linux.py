@@ -378,6 +378,19 @@ class BatchLinuxSession:
             msg = "A run of this session is going on. Use BatchLinuxHook.run() here."
             raise RuntimeError(msg)
         task = self._loop.create_task(with_client())
+        raised: list[BaseException] = []
+
+        def on_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+            error = context.get("exception")
+            if error is None or isinstance(error, (Exception, asyncio.CancelledError)):
+                loop.default_exception_handler(context)
+                return
+            # By a signal handler, during a callback of asyncio, which would only log it: Airflow's alarm for
+            # its time-out comes once.
+            raised.append(error)
+            task.cancel()
+
+        self._loop.set_exception_handler(on_error)
         try:
             return self._loop.run_until_complete(task)
         finally:
@@ -385,6 +398,9 @@ class BatchLinuxSession:
                 # Airflow's time-out is raised by a signal handler. It leaves the loop, but not the task.
                 task.cancel()
                 _finish(self._loop, task)
+            self._loop.set_exception_handler(None)
+            if raised:
+                raise raised[0]
 
     def _close_client(self) -> None:
         self._client = None

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
+from async_timeout import timeout
 
 from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
 from airflow_provider_batchlinux.exceptions import (
@@ -140,6 +141,44 @@ def test_work_that_a_signal_handler_ends_is_cancelled_before_the_next_run():
 
         assert seen == ["cleaned up"]
         assert session.run(itself)
+
+
+@pytest.mark.usefixtures("account")
+@pytest.mark.parametrize("is_endless", [True, False])
+def test_a_time_out_that_is_raised_in_a_callback_of_the_event_loop_ends_the_work(is_endless, caplog):
+    seen: list[str] = []
+
+    def time_out() -> None:
+        raise TimeOutError
+
+    async def work(_client: BatchLinuxClient) -> None:
+        asyncio.get_running_loop().call_soon(time_out)
+        try:
+            if is_endless:
+                async with timeout(30):
+                    await asyncio.Event().wait()
+        finally:
+            seen.append("cleaned up")
+
+    with BatchLinuxHook().session() as session:
+        with pytest.raises(TimeOutError):
+            session.run(work)
+
+        assert seen == ["cleaned up"]
+        assert session.run(itself)
+    assert caplog.text == ""
+
+
+@pytest.mark.usefixtures("account")
+def test_another_error_in_a_callback_of_the_event_loop_is_logged_and_the_work_goes_on(caplog):
+    async def work(_client: BatchLinuxClient) -> str:
+        asyncio.get_running_loop().call_soon(lambda: 1 / 0)
+        await asyncio.sleep(0)
+        return "went on"
+
+    with BatchLinuxHook().session() as session:
+        assert session.run(work) == "went on"
+    assert "ZeroDivisionError" in caplog.text
 
 
 @pytest.mark.parametrize("turns", range(1, 6))
