@@ -91,9 +91,10 @@ def _options() -> Options:
 
 
 def _files() -> list[str]:
-    """Return the names of the files of contract tests, without those that test the tests."""
+    """Return the files of contract tests, by their paths in the folder; without those that test the tests."""
     own = {"test_azure_option.py", "test_answer_schema.py", "test_differences.py"}
-    return sorted(path.name for path in CONTRACT.glob("test_*.py") if path.name not in own)
+    found = [path for path in CONTRACT.rglob("test_*.py") if path.name not in own]
+    return sorted(str(path.relative_to(CONTRACT)) for path in found)
 
 
 def _environment(options: Options) -> dict[str, str]:

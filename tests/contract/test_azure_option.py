@@ -75,7 +75,7 @@ def test_what_a_test_leaves_behind_is_deleted(
 def test_the_command_reports_how_an_account_differs(secure_emulator: RunningEmulator, tmp_path: Path) -> None:
     """The embedded service over TLS takes the place of the account; it differs by its Entra tenant."""
     chosen = "without_a_body_and_with_its_place or test_a_pool_over_quota or (not_signed and header)"
-    files = ["--files", "test_wire.py", "test_pools.py"]
+    files = ["--files", "wire/test_wire.py", "test_pools.py"]
     options = ["--only", chosen, *files, "--results", str(tmp_path), "--dags"]
     environment = {**_environment(secure_emulator), "AZURE_BATCH_CA_FILE": str(secure_emulator.ca)}
 
@@ -121,7 +121,7 @@ def test_the_guard_ends_what_runs_and_empties_the_account(
 
 def test_the_option_refuses_to_run_without_an_account(batch_emulator: RunningEmulator) -> None:
     environment = {**_environment(batch_emulator), "AZURE_BATCH_URL": ""}
-    tests = os.path.join(os.path.dirname(__file__), "test_wire.py")
+    tests = os.path.join(os.path.dirname(__file__), "wire", "test_wire.py")
 
     run = _run("pytest", "--azure", "-p", "no:cacheprovider", "-q", tests, environment=environment)
 
