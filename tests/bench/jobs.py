@@ -125,7 +125,7 @@ def job_10000() -> Result:
         try:
             seconds, found = _timed(
                 BatchLinuxJobOperator(
-                    task_id="large", pool_id=POOL, command="true # {item}", items=list(range(LARGE_JOB))
+                    task_id="large", pool_id=POOL, command="true {item}", items=list(range(LARGE_JOB))
                 )
             )
         finally:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Limit", "Result", "as_table", "missed", "write_json"]
+__all__ = ["Limit", "Result", "as_table", "write_json"]
 
 
 @dataclass(frozen=True)
@@ -74,11 +74,6 @@ def as_table(results: Mapping[str, Result]) -> str:
         for name, r in results.items()
     ]
     return table(("benchmark", "value", "baseline", "ratio", "wanted", "limits"), rows)
-
-
-def missed(results: Mapping[str, Result]) -> str:
-    """Return a line for each limit that is exceeded; empty if there is none."""
-    return "\n".join(f"{name} missed: {limit}" for name, result in results.items() for limit in result.missed)
 
 
 def write_json(results: Mapping[str, Result], path: Path) -> None:
