@@ -15,7 +15,7 @@ from airflow.providers.common.compat.sdk import AirflowTaskTimeout
 from airflow_provider_batchlinux.exceptions import TaskFailedError
 from tests.airflow_harness import resume_task, run_task, run_to_end, run_trigger
 from tests.batch_account import BatchAccount, eventually
-from tests.unit.commands import Loop, defer, finish, operator
+from tests.unit.commands import Loop, counts_of, defer, finish, job_of, operator
 
 
 @pytest.fixture
@@ -77,9 +77,13 @@ class TestKill:
         deferred = defer(loop.command)
         loop.wait_until_started()
         loop.go.touch()
+        # Else the triggerer may follow the output, and there the signal would end the tests.
+        eventually(lambda: counts_of(account, job_of(deferred)).succeeded == 1)
+        assert deferred.deferral is not None
+        event = run_trigger(deferred.deferral)
 
         with killed_at("stdout of job", loop):
-            finish(deferred)
+            resume_task(operator("unused", deferrable=True), deferred, event)
 
         assert any(request.endswith("/tasks/main/terminate") for request in account.requests())
         nothing_is_left(account, loop)
