@@ -35,8 +35,8 @@ class BatchLinuxNodesForUserTrigger(BatchLinuxTrigger):
     :param username: the user that a kill removes; ``None`` for none.
     :param by: the task instance that adds the user, as in the ledger: the list of users in the metadata of
         the pool.
-    :param generation: how often the ledger has had a user of this name, for the resumed task; ``None`` if it
-        is not known.
+    :param generation: the generation of the user in the ledger, for the resumed task; ``None`` if it is not
+        known.
     """
 
     def __init__(

@@ -11,7 +11,7 @@ from typing import Any
 from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
 from airflow_provider_batchlinux.client.pools.usage import Look, record_usage
 from airflow_provider_batchlinux.client.users.grant import nodes_if_any, put_on_nodes
-from airflow_provider_batchlinux.client.users.ledger import change_entry, new_token
+from airflow_provider_batchlinux.client.users.ledger import change_entry, new_generation, new_token
 from airflow_provider_batchlinux.client.users.revoke import begin_ending, failed_records, take_off
 from airflow_provider_batchlinux.core.nodes.actions import NodeChoice
 from airflow_provider_batchlinux.core.pool_metadata import metadata_of
@@ -260,7 +260,9 @@ class LeaseWait:
         self, nodes: Sequence[NodeSnapshot], now: datetime
     ) -> tuple[LedgerEntry | None, list[UserRecord]]:
         """Ask the nodes that owe the removal; return the entry afterwards, and the failures."""
-        mine = LedgerEntry(self.user.username, self.user.expires_at, self.by, is_lease=True)
+        mine = LedgerEntry(
+            self.user.username, self.user.expires_at, self.by, is_lease=True, generation=new_generation()
+        )
         found: LedgerEntry | None = None
 
         def may(present: LedgerEntry | None) -> LedgerEntry | None:

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
@@ -135,7 +135,7 @@ async def enter(
         before = found
         at = now or client.clock.now()
         require_free(pool_id, found, entry.by, at, take_over=take_over)
-        after = entered(found, entry, at)
+        after = entered(found, replace(entry, generation=new_generation()), at)
         if resumes is not None and after.generation != resumes:
             raise superseded(pool_id, entry.username, found)
         is_free = token is not None and after.fenced_until(at) is None
@@ -182,6 +182,16 @@ def superseded(pool_id: str, username: str, found: LedgerEntry | None) -> BatchC
         "The pool's ledger has the nodes that still owe its removal."
     )
     return BatchConflictError(msg, code="UserChanged")
+
+
+def new_generation() -> int:
+    """
+    Return the generation of a user whose name is free.
+
+    It is random: a task that was suspended until the ledger had forgotten its user must not take the next
+    user of the name for it.
+    """
+    return 1 + secrets.randbelow(10**8)
 
 
 def new_token() -> str:

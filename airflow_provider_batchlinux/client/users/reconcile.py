@@ -19,6 +19,7 @@ from airflow_provider_batchlinux.client.users.grant import (
 from airflow_provider_batchlinux.client.users.ledger import (
     change_entry,
     enter,
+    new_generation,
     new_token,
     require_free,
     require_no_lease,
@@ -37,6 +38,7 @@ from airflow_provider_batchlinux.core.users.ledger import LedgerEntry, Owed, ent
 from airflow_provider_batchlinux.core.users.plan import (
     CHANGED,
     UserPlan,
+    changed_meanwhile,
     is_growing,
     leaves_user,
     left_out,
@@ -120,6 +122,10 @@ class UserWork(Protocol):
     def removing(self) -> bool:
         """Whether the user is removed."""
 
+    @property
+    def goes_on(self) -> bool:
+        """Whether what earlier rounds have done holds: a change of the user since would be noticed."""
+
     async def on(
         self, client: BatchLinuxClient, target: UserTarget, pool: Mapping[str, Any] | None, plan: UserPlan
     ) -> list[UserRecord]:
@@ -145,16 +151,22 @@ async def reconcile(
     Apply a change to all nodes that can take it now.
 
     :param pool: the pool as :func:`pool_of` returned it.
-    :param so_far: the records of earlier rounds. Nodes that are done are not asked again; nodes that failed
-        are.
+    :param so_far: the records of earlier rounds. Nodes that are done are not asked again if the work goes on;
+        nodes that failed are.
     """
     if work.removing:
         nodes = await nodes_if_any(client, target.pool_id, where=target.where)
     else:
         nodes = await client.list_nodes(target.pool_id, where=target.where)
-    done = [record.node_id for record in so_far if record.outcome in _DONE]
+    done = [record.node_id for record in so_far if record.outcome in _DONE and work.goes_on]
     plan = plan_of(nodes, target.choice, done=done, removing=work.removing)
-    fresh = await work.on(client, target, pool, plan)
+    removed = {record.node_id for record in so_far if record.outcome is UserOutcome.REMOVED}
+    fresh = [
+        replace(record, outcome=UserOutcome.REMOVED)
+        if record.outcome is UserOutcome.ABSENT and record.node_id in removed
+        else record
+        for record in await work.on(client, target, pool, plan)
+    ]
     growing = not work.removing and is_growing(PoolSnapshot.from_rest(pool) if pool else None)
     # A node in none of the chosen states is not meant, so it owes nothing.
     owes = work.removing and target.choice.states is None
@@ -197,6 +209,7 @@ class AddUser:
     address: AddressChoice = None
     generation: int | None = None
     removing: bool = field(default=False, init=False)
+    goes_on: bool = field(default=True, init=False)
 
     def __post_init__(self) -> None:
         """Warn of a name that not every distribution accepts."""
@@ -274,6 +287,8 @@ class RemoveUser:
     The whole pool: the user is revoked first, so that no lease and no request that is slower adds it again.
     Some nodes: the user stays wanted on the others, and what could not be asked owes the removal.
 
+    If the user is added again between two rounds, nothing more is done and noted: it is another user then.
+
     :param by: who removes it, as in the ledger.
     :param take_over: also remove a user that another Dag run holds.
     """
@@ -283,6 +298,12 @@ class RemoveUser:
     max_concurrency: int
     take_over: bool = False
     removing: bool = field(default=True, init=False)
+    _began: LedgerEntry | None = field(default=None, init=False)
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether this has asked nodes before. The rest of a deferred task has not, and asks all again."""
+        return self._began is not None
 
     async def on(
         self, client: BatchLinuxClient, target: UserTarget, pool: Mapping[str, Any] | None, plan: UserPlan
@@ -295,7 +316,8 @@ class RemoveUser:
         else:
             ending = await self._begin_some(client, target, plan)
         if ending is None:
-            return []
+            return [changed_meanwhile(node, self.username) for node in plan.due] if self.goes_on else []
+        self._began = ending.entry
         records = await remove_user_from_nodes(
             client,
             target.pool_id,
@@ -334,7 +356,9 @@ class RemoveUser:
 
         def may(found: LedgerEntry | None) -> LedgerEntry | None:
             require_free(pool_id, found, self.by, now, take_over=self.take_over)
-            return LedgerEntry(self.username, now, self.by) if found is None else found
+            if found is None:
+                return LedgerEntry(self.username, now, self.by, generation=new_generation())
+            return found if self._is_same(found) else None
 
         return await begin_ending(client, pool_id, self.username, may, by_holder=False)
 
@@ -346,15 +370,25 @@ class RemoveUser:
         asleep = plan.skipped if target.choice.states is None else ()
         chosen = Owed.of(node.node_id for node in (*plan.due, *plan.waiting, *asleep))
 
-        def change(found: LedgerEntry | None) -> LedgerEntry:
+        def change(found: LedgerEntry | None) -> LedgerEntry | None:
             require_free(pool_id, found, self.by, now, take_over=self.take_over)
             require_no_lease(pool_id, found, now)
+            if found is not None and not self._is_same(found):
+                return found
             # Without an entry, the ledger must know which nodes may have the user.
-            entry = found or revoked(LedgerEntry(self.username, now, self.by), now, chosen)
+            entry = found or revoked(
+                LedgerEntry(self.username, now, self.by, generation=new_generation()), now, chosen
+            )
             return claim(entry, token, now, adds=False)
 
         entry = await unless_pool_is_gone(change_entry(client, pool_id, self.username, change))
-        return None if entry is None else Ending(pool_id, entry, token, by_holder=False)
+        is_claimed = entry is not None and any(one.token == token for one in entry.claims)
+        return Ending(pool_id, entry, token, by_holder=False) if entry is not None and is_claimed else None
+
+    def _is_same(self, found: LedgerEntry) -> bool:
+        """Return whether the user is still the one of the first round, in the same state."""
+        began = self._began or found
+        return (found.generation, found.is_revoked) == (began.generation, began.is_revoked)
 
     async def _note_some(
         self, client: BatchLinuxClient, pool_id: str, records: Sequence[UserRecord]
@@ -364,9 +398,10 @@ class RemoveUser:
         done = [record.node_id for record in records if record.outcome in _DONE]
 
         def change(found: LedgerEntry | None) -> LedgerEntry | None:
-            # Of a later holder's user all nodes owe the removal of this one.
-            is_his = found is not None and not found.bars(self.by, client.clock.now())
-            return note_some(found, done, owed, client.clock.now()) if found is not None and is_his else found
+            # Of a later user all nodes owe the removal of this one.
+            if found is None or not self._is_same(found):
+                return found
+            return note_some(found, done, owed, client.clock.now())
 
         return await unless_pool_is_gone(change_entry(client, pool_id, self.username, change))
 

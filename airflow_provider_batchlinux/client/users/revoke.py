@@ -74,15 +74,18 @@ class Ending:
         """
         Note which nodes still owe the removal, and return the user's entry afterwards.
 
+        Without its claim, what it knows of the nodes may no longer be true, and is not noted.
+
         :param records: of all nodes that can have the user.
         """
         if any(record.code == CHANGED for record in records):
             return await end_claim(client, self.pool_id, self.entry.username, self.token, records)
         owed = Owed.of(record.node_id for record in records if self.is_unsure or leaves_user(record))
         token = "" if any(map(is_unanswered, records)) else self.token
+        guard = self.guard(client)
 
         def change(found: LedgerEntry | None) -> LedgerEntry | None:
-            if found is None or not may_remove(found, self.entry.generation):
+            if found is None or not guard.is_held(found):
                 return found
             return settle(found, owed, token, client.clock.now(), by_holder=self.by_holder)
 

@@ -47,10 +47,10 @@ def enter(before: LedgerEntry | None, wanted: LedgerEntry, now: datetime) -> Led
     Return the entry after a user is given a name, given that :meth:`LedgerEntry.bars` permits it.
 
     :param before: the entry of the name; ``None`` if it is free.
-    :param wanted: the new user; its generation, debts and claims are ignored.
+    :param wanted: the new user; its debts and claims are ignored, and its generation is that of a free name.
     """
     if before is None:
-        return replace(wanted, generation=1, revoked_at=None, owed=NOTHING, claims=())
+        return replace(wanted, revoked_at=None, owed=NOTHING, claims=())
     claims = before.live_claims(now)
     if before.is_held_by(wanted.by) and not before.is_over(now):
         return replace(wanted, generation=before.generation, revoked_at=None, owed=before.owed, claims=claims)

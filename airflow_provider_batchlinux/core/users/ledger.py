@@ -99,7 +99,8 @@ class LedgerEntry:
     :param is_admin: whether it was added with ``sudo``.
     :param has_password: whether it has a password.
     :param is_lease: whether a lease added it.
-    :param generation: counts how often the name was given to a user that is not the previous one.
+    :param generation: a number that grows when the name is given to a user that is not the previous one. It
+        begins with a random number, so that it does not repeat after the entry was forgotten.
     :param revoked_at: when its access was ended; ``None`` while it is wanted.
     :param owed: of a revoked user, the nodes that may still have it; else those that may have a user who is
         not wanted there: of an earlier generation, or this one, which was removed from some nodes only.

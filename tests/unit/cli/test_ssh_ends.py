@@ -123,13 +123,13 @@ def test_the_user_of_another_login_is_kept(
     account.idle_pool(ssh=True)
     now = datetime.now(timezone.utc)
     theirs = LedgerEntry("etl", now + timedelta(hours=1), {"dag_id": "nightly", "run_id": "r1"})
-    account.hook.run(lambda client: enter(client, "etl", theirs, now=now))
+    _, entered = account.hook.run(lambda client: enter(client, "etl", theirs, now=now))
 
     assert main(["ssh", "etl", "--user", "etl", "--", "true"]) == 1
 
     assert "held by dag_id 'nightly'" in capfd.readouterr().err
     assert person.calls_about_users() == []
-    assert person.ledger() == {"etl": theirs}
+    assert person.ledger() == {"etl": entered}
 
 
 @pytest.mark.usefixtures("person")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -17,7 +18,7 @@ from airflow_provider_batchlinux.client.transport.clock import ServiceClock
 from airflow_provider_batchlinux.client.transport.retry import RetryPolicy
 from airflow_provider_batchlinux.client.users import ledger as ledger_module
 from airflow_provider_batchlinux.client.users.grant import claimed, put_on_nodes
-from airflow_provider_batchlinux.client.users.ledger import enter, new_token, read_entry
+from airflow_provider_batchlinux.client.users.ledger import change_entry, enter, new_token, read_entry
 from airflow_provider_batchlinux.client.users.reconcile import (
     AddUser,
     RemoveUser,
@@ -223,6 +224,13 @@ async def until_entry(client: BatchLinuxClient, holds: Callable[[LedgerEntry], b
         pass
 
 
+async def until_asked(account: BatchAccount) -> None:
+    """Wait until a node was asked to add a user; the answer may be held."""
+    await asyncio.to_thread(
+        eventually, lambda: any(request.endswith("/users") for request in account.requests())
+    )
+
+
 def test_a_killed_add_whose_request_lands_afterwards_stays_owed(account, key):
     account.idle_pool(1, ssh=True)
     account.control.inject("POST", "/users", drop="before")
@@ -318,6 +326,81 @@ def test_a_task_that_was_suspended_leaves_alone_what_its_retry_has_added(account
     [entry] = ledger(account).values()
     assert entry["by"] == OURS
     assert "owed" not in entry
+
+
+def test_a_task_that_was_suspended_does_not_report_the_user_of_another_run_as_its_own(
+    account, key, monkeypatch
+):
+    monkeypatch.setattr(ledger_module, "FRESH", 0.0)
+    account.idle_pool(2, ssh=True)
+    theirs = asyncssh.generate_private_key("ssh-ed25519")
+    account.control.inject("POST", "/users", hold=1)
+    now = datetime.now(timezone.utc)
+
+    async def suspended(client: BatchLinuxClient) -> BaseException | None:
+        nonlocal now
+        task = asyncio.ensure_future(whole(client, adding(key, OURS)))
+        await until_asked(account)
+        now += CLAIM_TIME
+        await revoke(client, "etl", "ann", OURS)
+        assert await read_entry(client, "etl", "ann") is None
+        await whole(client, adding(theirs, THEIRS))
+        await asyncio.wait([task])
+        return task.exception()
+
+    error = run(
+        account.hook.settings(), suspended, RetryPolicy(budget=5), FixedClock(lambda: now.timestamp())
+    )
+
+    assert isinstance(error, BatchConflictError)
+    assert error.code == "UserChanged"
+    assert len(inside(account, theirs)) == 2
+    [entry] = ledger(account).values()
+    assert (entry["by"], "revoked" in entry) == (THEIRS, False)
+
+
+SOME = UserTarget("etl", NodeChoice(states=("idle",)))
+
+
+@pytest.mark.parametrize("target", [TARGET, SOME], ids=["whole pool", "some nodes"])
+def test_a_removal_notes_nothing_about_a_user_that_is_added_again_before_it_is_over(account, key, target):
+    account.idle_pool(2, ssh=True)
+    removal = RemoveUser("ann", OURS, 4)
+
+    async def both(client: BatchLinuxClient) -> None:
+        await whole(client, adding(key, OURS))
+        result = await reconcile(client, target, await pool_of(client, target), removal)
+        await revoke(client, "etl", "ann", OURS)
+        await whole(client, adding(key, OURS))
+        owing = Owed.of([result.records[0].node_id])
+        await change_entry(client, "etl", "ann", lambda found: found and replace(found, owed=owing))
+        await removal.conclude(client, target, result)
+
+    run(account.hook.settings(), both)
+
+    assert len(inside(account, key)) == 2
+    [entry] = ledger(account).values()
+    assert ("revoked" in entry, "owed" in entry) == (False, True)
+
+
+def test_the_rest_of_a_deferred_removal_asks_all_nodes_since_the_user_may_be_another_one(account, key):
+    account.idle_pool(2, ssh=True)
+
+    async def both(client: BatchLinuxClient) -> SyncResult:
+        await whole(client, adding(key, OURS))
+        pool = await pool_of(client, TARGET)
+        before = await reconcile(client, TARGET, pool, RemoveUser("ann", OURS, 4))
+        await whole(client, adding(key, OURS))
+        rest = RemoveUser("ann", OURS, 4)
+        result = await reconcile(client, TARGET, pool, rest, before.records)
+        await rest.conclude(client, TARGET, result)
+        return result
+
+    result = run(account.hook.settings(), both)
+
+    assert [record.outcome.value for record in result.records] == ["removed", "removed"]
+    assert inside(account, key) == set()
+    assert ledger(account) == {}
 
 
 def test_a_user_that_was_removed_while_its_task_was_deferred_is_not_added_again(account, key):

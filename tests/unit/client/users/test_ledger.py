@@ -12,7 +12,8 @@ import pytest
 
 from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
 from airflow_provider_batchlinux.client.pools.metadata import change_metadata
-from airflow_provider_batchlinux.client.users.ledger import enter, read_ledger
+from airflow_provider_batchlinux.client.users import ledger as ledger_module
+from airflow_provider_batchlinux.client.users.ledger import enter, new_generation, read_ledger
 from airflow_provider_batchlinux.client.users.revoke import revoke
 from airflow_provider_batchlinux.core.users.ledger import ALL, LedgerEntry
 from airflow_provider_batchlinux.exceptions import BatchConflictError, BatchRequestError
@@ -25,6 +26,12 @@ THEIRS = {"dag_id": "etl", "run_id": "yesterday"}
 ENTRY = LedgerEntry("ann", NOW + timedelta(hours=1), OURS, "SHA256:abc")
 STRANGE = LedgerEntry("ann", NOW + timedelta(hours=1), THEIRS)
 OVERDUE = LedgerEntry("ann", NOW - timedelta(hours=1), THEIRS)
+
+
+@pytest.fixture(autouse=True)
+def first_generation(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Generations are counted from 1 here, not from a random number."""
+    monkeypatch.setattr(ledger_module, "new_generation", lambda: ENTRY.generation)
 
 
 def result_of(account: BatchAccount, scenario: Callable[[BatchLinuxClient], Awaitable[Any]]) -> Any:
@@ -73,6 +80,21 @@ def test_many_who_enter_and_leave_at_once_are_all_heard(account: BatchAccount) -
 
     result_of(account, go)
     assert ledger(account) == {}
+
+
+def test_a_name_that_was_forgotten_begins_with_another_generation(
+    account: BatchAccount, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger_module, "new_generation", new_generation)
+    account.make_pool()
+    generations = set()
+    for _ in range(3):
+        entered(account, ENTRY)
+        [entry] = (ledger(account) or {}).values()
+        generations.add(entry.generation)
+        assert left(account, entry)
+
+    assert len(generations) == 3
 
 
 def test_a_new_entry_returns_the_previous_one(account: BatchAccount) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
+from functools import partial
 
 from airflow_provider_batchlinux.core.snapshots import NodeSnapshot
 from airflow_provider_batchlinux.core.users.access import (
@@ -24,7 +25,7 @@ from airflow_provider_batchlinux.core.users.access import (
     settle,
 )
 from airflow_provider_batchlinux.core.users.lease import LeaseEnd
-from airflow_provider_batchlinux.core.users.ledger import LedgerEntry, Owed
+from airflow_provider_batchlinux.core.users.ledger import ALL, LedgerEntry, Owed
 from airflow_provider_batchlinux.core.users.plan import leaves_user, left_out, owed_plan
 from tests.unit.core.snapshots import node
 
@@ -78,12 +79,18 @@ class World:
     nodes: dict[str, Node] = field(default_factory=dict)
     requests: list[Request] = field(default_factory=list)
     tokens: int = 0
+    generations: int = 0
     unwanted: set[tuple[str, int]] = field(default_factory=set)
     """Nodes from which a generation of the user was removed though it is wanted on others."""
 
     def token(self) -> str:
         self.tokens += 1
         return f"t{self.tokens}"
+
+    def new(self, owner: str, expires_at: datetime, *, is_lease: bool = False) -> LedgerEntry:
+        """Return an entry whose generation no other user has: the next ones of the name count from there."""
+        self.generations += 100
+        return LedgerEntry(USERNAME, expires_at, by(owner), is_lease=is_lease, generation=self.generations)
 
     def snapshots(self) -> list[NodeSnapshot]:
         return [node(each.state, each.node_id) for each in self.nodes.values()]
@@ -104,14 +111,24 @@ class World:
         one = (found.node_id, request.generation)
         if request.adds:
             found.user = (request.owner, request.generation)
-            # The ledger owes a removal that began before this was carried out: it means this user, too.
-            if self.entry is None or not self.entry.owed.covers(found.node_id):
+            if not self._is_being_removed(request):
                 self.unwanted.discard(one)
         else:
             if found.user is not None and found.user[1] == request.generation:
                 self.unwanted.add(one)
             found.user = None
         request.answer = "done"
+
+    def _is_being_removed(self, request: Request) -> bool:
+        """Return whether a removal that began before an add is carried out means the added user, too."""
+        if self.entry is None:
+            return False
+        removals = [
+            one
+            for one in self.entry.live_claims(self.now)
+            if not one.adds and one.generation == request.generation
+        ]
+        return bool(removals) or self.entry.owed.covers(request.node_id)
 
     def check(self) -> None:
         """The ledger knows of each user that may be on a node."""
@@ -146,7 +163,7 @@ class Actor:
     def add(self, lasts: timedelta, *, take_over: bool, rounds: int) -> Step:
         """Add a user to the nodes that are ready, in rounds as of a deferred task."""
         world, generation = self.world, None
-        wanted = LedgerEntry(USERNAME, self.now + lasts, by(self.owner))
+        wanted = world.new(self.owner, self.now + lasts)
         for _ in range(rounds):
             barred = world.entry is not None and world.entry.bars(wanted.by, self.now)
             if barred and not (take_over and generation is None):
@@ -161,11 +178,33 @@ class Actor:
             yield None
 
     def remove(self) -> Step:
-        """Remove the user from the whole pool, as the operator does."""
-        found = self.world.entry
-        if found is None or not found.bars(by(self.owner), self.now):
-            found = found or LedgerEntry(USERNAME, self.now, by(self.owner))
-            yield from self._take_off(found, by_holder=False)
+        """Remove the user from the whole pool, and then note it, as the operator does."""
+        world, token = self.world, self.world.token()
+        found = world.entry
+        if found is not None and found.bars(by(self.owner), self.now):
+            return
+        new = world.new(self.owner, self.now)
+        world.entry = began = claim(revoke(found or new, self.now), token, self.now, adds=False)
+
+        def permits(found: LedgerEntry | None) -> bool:
+            return may_remove(found, began.generation)
+
+        yield None
+        asked = list(world.nodes)
+        owing, unanswered, changed = yield from self._ask(began, ALL, token, permits, began.generation)
+        if world.entry is not None and not unanswered:
+            world.entry = release(world.entry, token, self.now)
+        yield None
+        found = world.entry
+        if changed or (found is not None and not may_remove(found, began.generation)):
+            return
+        world.entry = entry = claim(revoke(found or new, self.now), token, self.now, adds=False)
+        yield None
+        if world.entry is None or not self._is_held(token, partial(may_remove, generation=entry.generation)):
+            return
+        if any(one.adds for one in (*began.claims, *entry.claims)):
+            owing = {*owing, *asked}
+        self._settle(entry, Owed.of(owing), "" if unanswered else token, by_holder=False)
 
     def remove_from(self, node_id: str) -> Step:
         """Remove the user from one node only, as the operator does."""
@@ -173,7 +212,7 @@ class Actor:
         if found is not None and (found.bars(by(self.owner), self.now) or found.is_lease):
             return
         if found is None:
-            found = revoke(LedgerEntry(USERNAME, self.now, by(self.owner)), self.now, Owed.of([node_id]))
+            found = revoke(world.new(self.owner, self.now), self.now, Owed.of([node_id]))
         world.entry = entry = claim(found, token, self.now, adds=False)
         chosen = [each for each in world.snapshots() if each.node_id == node_id]
         if not entry.is_revoked:
@@ -221,7 +260,7 @@ class Actor:
     def lease(self, lasts: timedelta, *, is_retry: bool) -> Step:
         """Keep the user on all nodes until the end, then remove it until nothing is owed."""
         world = self.world
-        wanted = LedgerEntry(USERNAME, self.now + lasts, by(self.owner), is_lease=True)
+        wanted = world.new(self.owner, self.now + lasts, is_lease=True)
         found = entry_to_continue(world.entry, wanted.by, is_lease=True) if is_retry else None
         ends = found.expires_at if found else wanted.expires_at
         if found is None or not found.is_over(self.now):
@@ -320,14 +359,18 @@ class Actor:
         owing, unanswered, changed = yield from self._ask(entry, entry.owed, token, permits, entry.generation)
         if world.entry is None:
             return
-        if changed or not permits(world.entry):
+        if changed or not self._is_held(token, permits):
             world.entry = world.entry if unanswered else release(world.entry, token, self.now)
             return
         if any(one.adds for one in entry.claims):
             # What was asked before a request that adds the user has landed is not final.
             owing = {*owing, *asked}
-        kept = "" if unanswered else token
-        world.entry = settle(world.entry, Owed.of(owing), kept, self.now, by_holder=by_holder)
+        self._settle(entry, Owed.of(owing), "" if unanswered else token, by_holder=by_holder)
+
+    def _settle(self, entry: LedgerEntry, owed: Owed, token: str, *, by_holder: bool) -> None:
+        world = self.world
+        assert world.entry is not None
+        world.entry = settle(world.entry, owed, token, self.now, by_holder=by_holder)
         if world.entry is None or not world.entry.owed:
             for each in world.nodes.values():
                 assert each.user is None or each.user[1] > entry.generation, f"reported as removed: {each}"
