@@ -20,8 +20,8 @@ CAUSES = {
     "fails_in_start_task": ("will not become ready: 1 starttaskfailed", "E: Unable to locate package nosuch"),
     "fails_without_image": ("image='ubuntu 99.04'", "Ask for what one of these is"),
     "fails_at_the_quota": ("AccountCoreQuotaReached", "Remedy: ask for a higher dedicated core quota"),
-    "fails_with_a_wrong_key": ("Server failed to authenticate the request", "Check the account name and key"),
-    "fails_in_the_command": ("failed: exit code 1", "json.decoder.JSONDecodeError"),
+    "fails_with_a_wrong_key": ("Server failed to authenticate the", "Check the account name and key"),
+    "fails_in_the_command": ("failed: exit", "json.decoder.JSONDecodeError"),
     "fails_without_connection": ("Connection 'nowhere' is not defined.",),
 }
 """By the Dag: the cause, and the remedy or the words of the program."""
