@@ -245,7 +245,7 @@ async def _pay_first(
     owing = {record.node_id: record for record in records if leaves_user(record)}
 
     def noted(found: LedgerEntry | None) -> LedgerEntry | None:
-        return replace(found, owed=Owed.of(owing)) if found is not None and guard.is_held(found) else found
+        return replace(found, owed=Owed.of(owing)) if guard.is_held(found) else found
 
     await change_entry(client, pool_id, username, noted)
     return owing

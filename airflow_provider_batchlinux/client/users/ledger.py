@@ -8,6 +8,7 @@ import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import TypeGuard
 
 from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
 from airflow_provider_batchlinux.client.pools.metadata import change_metadata
@@ -235,7 +236,7 @@ class Guard:
                 self._checked = began
         return not self._lost
 
-    def is_held(self, found: LedgerEntry | None) -> bool:
+    def is_held(self, found: LedgerEntry | None) -> TypeGuard[LedgerEntry]:
         """Return whether the claim holds, and the entry permits the requests."""
         if found is None or not self.permits(found):
             return False
@@ -250,7 +251,7 @@ class Guard:
         self._lost = not self.is_held(found)
 
     def _renew(self, found: LedgerEntry | None) -> LedgerEntry | None:
-        if found is None or not self.is_held(found):
+        if not self.is_held(found):
             return found
         return claim(found, self.token, self.client.clock.now(), adds=self.adds, earlier=self.earlier)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any, Protocol
 
 from airflow_provider_batchlinux.client.api.batch import BatchLinuxClient
@@ -32,7 +33,7 @@ from airflow_provider_batchlinux.core.nodes.addresses import AddressChoice
 from airflow_provider_batchlinux.core.pool_metadata import metadata_of
 from airflow_provider_batchlinux.core.snapshots import POOL_FIELDS, PoolSnapshot
 from airflow_provider_batchlinux.core.text import joined
-from airflow_provider_batchlinux.core.users.access import claim, may_add, may_remove, note_some
+from airflow_provider_batchlinux.core.users.access import claim, holds_claim, may_add, may_remove, note_some
 from airflow_provider_batchlinux.core.users.access import revoke as revoked
 from airflow_provider_batchlinux.core.users.ledger import LedgerEntry, Owed, entries_in
 from airflow_provider_batchlinux.core.users.plan import (
@@ -357,7 +358,7 @@ class RemoveUser:
         def may(found: LedgerEntry | None) -> LedgerEntry | None:
             require_free(pool_id, found, self.by, now, take_over=self.take_over)
             if found is None:
-                return LedgerEntry(self.username, now, self.by, generation=new_generation())
+                return self._unknown(now)
             return found if self._is_same(found) else None
 
         return await begin_ending(client, pool_id, self.username, may, by_holder=False)
@@ -376,14 +377,17 @@ class RemoveUser:
             if found is not None and not self._is_same(found):
                 return found
             # Without an entry, the ledger must know which nodes may have the user.
-            entry = found or revoked(
-                LedgerEntry(self.username, now, self.by, generation=new_generation()), now, chosen
-            )
+            entry = found or revoked(self._unknown(now), now, chosen)
             return claim(entry, token, now, adds=False)
 
         entry = await unless_pool_is_gone(change_entry(client, pool_id, self.username, change))
-        is_claimed = entry is not None and any(one.token == token for one in entry.claims)
-        return Ending(pool_id, entry, token, by_holder=False) if entry is not None and is_claimed else None
+        if entry is None or not holds_claim(entry, token, now):
+            return None
+        return Ending(pool_id, entry, token, by_holder=False)
+
+    def _unknown(self, now: datetime) -> LedgerEntry:
+        """Return an entry of the user for a ledger that has none."""
+        return LedgerEntry(self.username, now, self.by, generation=new_generation())
 
     def _is_same(self, found: LedgerEntry) -> bool:
         """Return whether the user is still the one of the first round, in the same state."""

@@ -85,7 +85,7 @@ class Ending:
         guard = self.guard(client)
 
         def change(found: LedgerEntry | None) -> LedgerEntry | None:
-            if found is None or not guard.is_held(found):
+            if not guard.is_held(found):
                 return found
             return settle(found, owed, token, client.clock.now(), by_holder=self.by_holder)
 
@@ -238,11 +238,7 @@ async def pay_debts(client: BatchLinuxClient, pool_id: str, username: str) -> Ta
         client,
         pool_id,
         username,
-        lambda found: (
-            pay(found, owed, kept, client.clock.now())
-            if found is not None and guard.is_held(found)
-            else found
-        ),
+        lambda found: pay(found, owed, kept, client.clock.now()) if guard.is_held(found) else found,
     )
     return TakenOff(records, after)
 
