@@ -10,6 +10,7 @@ from azure.batch import BatchClient, models
 from azure.core.exceptions import HttpResponseError
 
 from airflow_provider_batchlinux.emulator import RunningEmulator
+from tests.contract.requests import refusal_of
 
 NIL = "00000000-0000-0000-0000-000000000000"
 COMPUTE = f"/subscriptions/{NIL}/resourceGroups/images/providers/Microsoft.Compute"
@@ -43,7 +44,7 @@ def test_ids_of_pools_are_found_without_regard_to_case(client: BatchClient, make
     make_pool("Linux")
 
     assert client.get_pool("LINUX").id == "Linux"
-    assert _refusal(lambda: client.create_pool(_pool("linux"))) == (409, "PoolExists")
+    assert refusal_of(lambda: client.create_pool(_pool("linux"))) == (409, "PoolExists")
 
 
 @pytest.mark.parametrize(
@@ -92,7 +93,7 @@ def test_an_unknown_image_is_refused_with_its_name(client: BatchClient) -> None:
 
 
 def test_a_node_agent_of_another_image_is_refused(client: BatchClient) -> None:
-    refusal = _refusal(lambda: client.create_pool(_pool(agent="batch.node.el 9")))
+    refusal = refusal_of(lambda: client.create_pool(_pool(agent="batch.node.el 9")))
 
     assert refusal == (400, "InvalidPropertyValue")
 
@@ -101,7 +102,7 @@ def test_a_gallery_image_needs_another_authentication(client: BatchClient) -> No
     image_id = f"{COMPUTE}/galleries/shared/images/linux/versions/1.0.0"
     reference = models.BatchVmImageReference(virtual_machine_image_id=image_id)
 
-    assert _refusal(lambda: client.create_pool(_pool(image=reference))) == (
+    assert refusal_of(lambda: client.create_pool(_pool(image=reference))) == (
         403,
         "AuthenticationFailed",
     )
@@ -113,7 +114,7 @@ def test_a_gallery_image_needs_another_authentication(client: BatchClient) -> No
 def test_the_id_of_an_image_is_checked_before_the_authentication(client: BatchClient, path: str) -> None:
     reference = models.BatchVmImageReference(virtual_machine_image_id=f"{COMPUTE}/{path}")
 
-    assert _refusal(lambda: client.create_pool(_pool(image=reference))) == (400, "InvalidPropertyValue")
+    assert refusal_of(lambda: client.create_pool(_pool(image=reference))) == (400, "InvalidPropertyValue")
 
 
 @pytest.mark.parametrize("subscription", [NIL, "1d1e7b3c-0c52-4f07-9ba8-a0c1fa9a6a00"])
@@ -144,7 +145,7 @@ def test_a_subnet_of_another_subscription_is_refused_before_the_authentication(
         partial(client.create_job, job),
         partial(client.create_job_schedule, schedule),
     ):
-        assert _refusal(call) == (400, "InvalidPropertyValue")
+        assert refusal_of(call) == (400, "InvalidPropertyValue")
 
 
 def test_a_node_with_ipv6_has_each_endpoint_twice(
@@ -192,7 +193,7 @@ def test_a_nat_pool_out_of_limits_is_refused(
     for name, value in changes.items():
         setattr(rule, name, value)
 
-    refusal = _refusal(lambda: client.create_pool(_pool(network_configuration=nat_pool)))
+    refusal = refusal_of(lambda: client.create_pool(_pool(network_configuration=nat_pool)))
 
     assert refusal == (400, "InvalidPropertyValue")
 
@@ -232,7 +233,7 @@ def test_a_deleted_pool_is_gone_with_its_nodes(client: BatchClient, make_pool: A
 
     client.begin_delete_pool("linux", polling_interval=0).result()
 
-    assert _refusal(lambda: client.get_pool("linux")) == (404, "PoolNotFound")
+    assert refusal_of(lambda: client.get_pool("linux")) == (404, "PoolNotFound")
 
 
 def test_properties_of_a_pool_are_patched(client: BatchClient, make_pool: Any) -> None:
@@ -289,7 +290,7 @@ def test_a_pool_over_quota_is_refused(client: BatchClient, batch_emulator: Runni
     batch_emulator.control.set_quota(pools=1)
     client.create_pool(_pool("one"))
 
-    assert _refusal(lambda: client.create_pool(_pool("two"))) == (409, "PoolQuotaReached")
+    assert refusal_of(lambda: client.create_pool(_pool("two"))) == (409, "PoolQuotaReached")
 
 
 def _pool(
@@ -304,9 +305,3 @@ def _pool(
     machine = models.VirtualMachineConfiguration(image_reference=reference, node_agent_sku_id=agent)
     defaults = {"vm_size": "standard_d2s_v5", "virtual_machine_configuration": machine}
     return models.BatchPoolCreateOptions(id=id, **{**defaults, **options})
-
-
-def _refusal(call: Any) -> tuple[int | None, str | None]:
-    with pytest.raises(HttpResponseError) as refusal:
-        call()
-    return refusal.value.status_code, refusal.value.error.code

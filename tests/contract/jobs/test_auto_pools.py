@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 from azure.batch import BatchClient, models
-from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
+from azure.core.exceptions import ResourceNotFoundError
 
 from airflow_provider_batchlinux.emulator import RunningEmulator
 from tests.contract.conftest import IMAGE
+from tests.contract.requests import refusal_of
 
 Eventually = Callable[[Callable[[], Any], Callable[[Any], bool]], Any]
 
@@ -76,7 +77,7 @@ def test_whether_a_pool_stays_can_be_changed_and_nothing_else_of_it(client: Batc
 
     assert client.get_job("work").pool_info.auto_pool_specification.keep_alive
     other = models.BatchJobUpdateOptions(pool_info=_auto_pool(target_dedicated_nodes=3))
-    assert _refusal(lambda: client.update_job("work", other)) == (400, "InvalidPropertyValue")
+    assert refusal_of(lambda: client.update_job("work", other)) == (400, "InvalidPropertyValue")
     _terminate(client)
     assert _exists(client, pool_id)
 
@@ -116,7 +117,7 @@ def test_a_job_whose_pool_cannot_be_made_is_completed_and_says_why(
     assert (job.state, job.execution_info.pool_id) == ("completed", None)
     assert (error.category, error.code) == ("usererror", "AutoPoolCreationFailedWithQuotaReached")
     task = models.BatchTaskCreateOptions(id="one", command_line="true")
-    assert _refusal(lambda: client.create_task("work", task)) == (409, "JobCompleted")
+    assert refusal_of(lambda: client.create_task("work", task)) == (409, "JobCompleted")
 
 
 def test_a_job_reports_an_invalid_formula_of_its_auto_pool(client: BatchClient) -> None:
@@ -140,7 +141,7 @@ def test_a_job_reports_an_invalid_formula_of_its_auto_pool(client: BatchClient) 
     ],
 )
 def test_a_job_without_a_pool_is_refused(client: BatchClient, pool_info: models.BatchPoolInfo) -> None:
-    assert _refusal(lambda: _create_job(client, pool_info)) == (400, "MissingRequiredProperty")
+    assert refusal_of(lambda: _create_job(client, pool_info)) == (400, "MissingRequiredProperty")
 
 
 def test_a_wrong_description_of_a_pool_is_refused(client: BatchClient) -> None:
@@ -148,10 +149,10 @@ def test_a_wrong_description_of_a_pool_is_refused(client: BatchClient) -> None:
     both = _auto_pool()
     both.pool_id = "linux"
 
-    assert _refusal(lambda: _create_job(client, both)) == invalid
-    assert _refusal(lambda: _create_job(client, _auto_pool(vm_size="large"))) == invalid
-    assert _refusal(lambda: _create_job(client, _auto_pool("jobschedule"))) == invalid
-    assert _refusal(lambda: _create_job(client, _auto_pool(prefix="p" * 21))) == invalid
+    assert refusal_of(lambda: _create_job(client, both)) == invalid
+    assert refusal_of(lambda: _create_job(client, _auto_pool(vm_size="large"))) == invalid
+    assert refusal_of(lambda: _create_job(client, _auto_pool("jobschedule"))) == invalid
+    assert refusal_of(lambda: _create_job(client, _auto_pool(prefix="p" * 21))) == invalid
 
 
 def _auto_pool(
@@ -188,9 +189,3 @@ def _exists(client: BatchClient, pool_id: str) -> bool:
     except ResourceNotFoundError:
         return False
     return True
-
-
-def _refusal(call: Any) -> tuple[int | None, str | None]:
-    with pytest.raises(HttpResponseError) as refusal:
-        call()
-    return refusal.value.status_code, refusal.value.error.code

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 from azure.batch import BatchClient, models
-from azure.core.exceptions import HttpResponseError
+
+from tests.contract.requests import refusal_of
 
 Eventually = Callable[[Callable[[], Any], Callable[[Any], bool]], Any]
 
@@ -72,8 +73,8 @@ def test_a_schedule_is_there_or_not(nightly: BatchClient, send: Any) -> None:
 
     assert (answer.status, answer.headers["etag"]) == (200, nightly.get_job_schedule("nightly").etag)
     assert send("HEAD", "/jobschedules/missing?api-version=2025-06-01").status == 404
-    assert _refusal(lambda: nightly.get_job_schedule("missing")) == (404, "JobScheduleNotFound")
-    assert _refusal(lambda: _create(nightly, "Nightly", _DAILY)) == (409, "JobScheduleExists")
+    assert refusal_of(lambda: nightly.get_job_schedule("missing")) == (404, "JobScheduleNotFound")
+    assert refusal_of(lambda: _create(nightly, "Nightly", _DAILY)) == (409, "JobScheduleExists")
 
 
 def test_updating_a_schedule_keeps_what_is_left_out(nightly: BatchClient) -> None:
@@ -114,20 +115,20 @@ def test_a_terminated_schedule_ends_its_job(nightly: BatchClient) -> None:
     assert nightly.get_job_schedule("nightly").state == "completed"
     job = nightly.get_job("nightly:job-1")
     assert (job.state, job.execution_info.termination_reason) == ("completed", "TerminateWorkitem")
-    assert _refusal(lambda: nightly.disable_job_schedule("nightly")) == (409, "JobScheduleCompleted")
+    assert refusal_of(lambda: nightly.disable_job_schedule("nightly")) == (409, "JobScheduleCompleted")
 
 
 def test_a_deleted_schedule_is_gone_with_its_jobs(nightly: BatchClient) -> None:
     nightly.begin_delete_job_schedule("nightly", polling_interval=0).result()
 
-    assert _refusal(lambda: nightly.get_job_schedule("nightly")) == (404, "JobScheduleNotFound")
-    assert _refusal(lambda: nightly.get_job("nightly:job-1")) == (404, "JobNotFound")
+    assert refusal_of(lambda: nightly.get_job_schedule("nightly")) == (404, "JobScheduleNotFound")
+    assert refusal_of(lambda: nightly.get_job("nightly:job-1")) == (404, "JobNotFound")
 
 
 def test_an_interval_below_a_minute_is_refused(client: BatchClient) -> None:
     short = models.BatchJobScheduleConfiguration(recurrence_interval=timedelta(seconds=59))
 
-    assert _refusal(lambda: _create(client, "short", short)) == (400, "InvalidPropertyValue")
+    assert refusal_of(lambda: _create(client, "short", short)) == (400, "InvalidPropertyValue")
 
 
 def _create(client: BatchClient, schedule_id: str, times: models.BatchJobScheduleConfiguration) -> None:
@@ -135,9 +136,3 @@ def _create(client: BatchClient, schedule_id: str, times: models.BatchJobSchedul
         id=schedule_id, schedule=times, job_specification=_SPECIFICATION
     )
     client.create_job_schedule(options)
-
-
-def _refusal(call: Any) -> tuple[int | None, str | None]:
-    with pytest.raises(HttpResponseError) as refusal:
-        call()
-    return refusal.value.status_code, refusal.value.error.code

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 from azure.batch import BatchClient, models
-from azure.core.exceptions import HttpResponseError
+
+from tests.contract.requests import create_job, new_task, refusal_of
 
 Eventually = Callable[[Callable[[], Any], Callable[[Any], bool]], Any]
 
@@ -16,9 +17,9 @@ Eventually = Callable[[Callable[[], Any], Callable[[Any], bool]], Any]
 @pytest.fixture
 def running(client: BatchClient, make_pool: Any, eventually: Eventually) -> BatchClient:
     """Give a client of an account that has a job with one task that runs and one that waits."""
-    _create_job(client, make_pool())
+    create_job(client, make_pool())
     for name in ("runs", "waits"):
-        client.create_task("work", _task(name, "/bin/sleep 1000"))
+        client.create_task("work", new_task(name, "/bin/sleep 1000"))
     eventually(lambda: client.get_task("work", "runs").state, lambda state: state == "running")
     return client
 
@@ -67,25 +68,25 @@ def test_an_enabled_job_runs_its_tasks_again(running: BatchClient, eventually: E
 def test_tasks_can_be_added_to_a_disabled_job_and_wait(running: BatchClient) -> None:
     _disable(running, "terminate")
 
-    running.create_task("work", _task("late", "true"))
+    running.create_task("work", new_task("late", "true"))
 
     assert running.get_task("work", "late").state == "active"
 
 
 def test_a_job_is_not_disabled_or_enabled_in_every_state(client: BatchClient, make_pool: Any) -> None:
-    _create_job(client, make_pool(dedicated=0))
-    assert _refusal(lambda: client.begin_enable_job("work")) == (409, "OperationInvalidForCurrentState")
+    create_job(client, make_pool(dedicated=0))
+    assert refusal_of(lambda: client.begin_enable_job("work")) == (409, "OperationInvalidForCurrentState")
 
     client.begin_terminate_job("work", {"terminateReason": "enough"}, polling_interval=0).result()
 
-    assert _refusal(lambda: _disable(client, "wait")) == (409, "JobCompleted")
-    assert _refusal(lambda: client.begin_enable_job("work")) == (409, "JobCompleted")
+    assert refusal_of(lambda: _disable(client, "wait")) == (409, "JobCompleted")
+    assert refusal_of(lambda: client.begin_enable_job("work")) == (409, "JobCompleted")
 
 
 def test_replacing_a_job_resets_what_is_left_out(client: BatchClient, make_pool: Any) -> None:
     limits = models.BatchJobConstraints(max_task_retry_count=3)
     metadata = [models.BatchMetadataItem(name="colour", value="blue")]
-    _create_job(client, make_pool(dedicated=0), priority=7, constraints=limits, metadata=metadata)
+    create_job(client, make_pool(dedicated=0), priority=7, constraints=limits, metadata=metadata)
     before = client.get_job("work")
 
     client.replace_job("work", models.BatchJob(pool_info=models.BatchPoolInfo(pool_id="linux")))
@@ -99,11 +100,11 @@ def test_replacing_a_job_resets_what_is_left_out(client: BatchClient, make_pool:
 def test_a_job_changes_its_pool_only_while_it_is_disabled(
     client: BatchClient, make_pool: Any, eventually: Eventually
 ) -> None:
-    _create_job(client, make_pool("empty", dedicated=0))
-    client.create_task("work", _task("one", "true"))
+    create_job(client, make_pool("empty", dedicated=0))
+    client.create_task("work", new_task("one", "true"))
     other = models.BatchJob(pool_info=models.BatchPoolInfo(pool_id=make_pool("full")))
     refusal = (409, "OperationInvalidForCurrentState")
-    assert _refusal(lambda: client.replace_job("work", other)) == refusal
+    assert refusal_of(lambda: client.replace_job("work", other)) == refusal
 
     _disable(client, "requeue")
     client.replace_job("work", other)
@@ -116,13 +117,13 @@ def test_a_job_changes_its_pool_only_while_it_is_disabled(
 def test_the_job_with_the_highest_priority_runs_first(
     client: BatchClient, make_pool: Any, eventually: Eventually
 ) -> None:
-    _create_job(client, make_pool(), "blocker")
-    client.create_task("blocker", _task("first", "/bin/sleep 1000"))
+    create_job(client, make_pool(), "blocker")
+    client.create_task("blocker", new_task("first", "/bin/sleep 1000"))
     eventually(lambda: client.get_task("blocker", "first").state, lambda state: state == "running")
-    _create_job(client, "linux", "low", priority=-1)
-    _create_job(client, "linux", "high", priority=1)
+    create_job(client, "linux", "low", priority=-1)
+    create_job(client, "linux", "high", priority=1)
     for job_id in ("low", "high"):
-        client.create_task(job_id, _task("task", "/bin/sleep 1000"))
+        client.create_task(job_id, new_task("task", "/bin/sleep 1000"))
 
     client.terminate_task("blocker", "first")
 
@@ -133,9 +134,9 @@ def test_the_job_with_the_highest_priority_runs_first(
 def test_a_job_runs_no_more_tasks_at_once_than_it_may(
     client: BatchClient, make_pool: Any, eventually: Eventually
 ) -> None:
-    _create_job(client, make_pool(task_slots_per_node=3), max_parallel_tasks=1)
+    create_job(client, make_pool(task_slots_per_node=3), max_parallel_tasks=1)
     for name in ("a", "b"):
-        client.create_task("work", _task(name, "/bin/sleep 1000"))
+        client.create_task("work", new_task(name, "/bin/sleep 1000"))
 
     eventually(lambda: client.get_task("work", "a").state, lambda state: state == "running")
     assert client.get_task("work", "b").state == "active"
@@ -144,10 +145,8 @@ def test_a_job_runs_no_more_tasks_at_once_than_it_may(
 
 
 def test_replacing_a_task_changes_its_constraints_only(client: BatchClient, make_pool: Any) -> None:
-    _create_job(
-        client, make_pool(dedicated=0), constraints=models.BatchJobConstraints(max_task_retry_count=2)
-    )
-    client.create_task("work", _task("one", "true"))
+    create_job(client, make_pool(dedicated=0), constraints=models.BatchJobConstraints(max_task_retry_count=2))
+    client.create_task("work", new_task("one", "true"))
     limits = models.BatchTaskConstraints(max_wall_clock_time=timedelta(minutes=20))
 
     client.replace_task("work", "one", models.BatchTask(constraints=limits))
@@ -160,18 +159,3 @@ def test_replacing_a_task_changes_its_constraints_only(client: BatchClient, make
 def _disable(client: BatchClient, option: str) -> None:
     options = models.BatchJobDisableOptions(disable_tasks=option)
     client.begin_disable_job("work", options, polling_interval=0).result()
-
-
-def _create_job(client: BatchClient, pool_id: str, job_id: str = "work", **options: Any) -> None:
-    pool = models.BatchPoolInfo(pool_id=pool_id)
-    client.create_job(models.BatchJobCreateOptions(id=job_id, pool_info=pool, **options))
-
-
-def _task(task_id: str, command: str) -> models.BatchTaskCreateOptions:
-    return models.BatchTaskCreateOptions(id=task_id, command_line=command)
-
-
-def _refusal(call: Any) -> tuple[int | None, str | None]:
-    with pytest.raises(HttpResponseError) as refusal:
-        call()
-    return refusal.value.status_code, refusal.value.error.code

@@ -10,6 +10,7 @@ from azure.batch import BatchClient, models
 from azure.core.exceptions import HttpResponseError
 
 from airflow_provider_batchlinux.emulator import RunningEmulator
+from tests.contract.requests import create_job
 
 Eventually = Callable[[Callable[[], Any], Callable[[Any], bool]], Any]
 
@@ -18,7 +19,7 @@ def test_a_job_prepares_a_node_once_before_its_tasks_and_releases_it_at_its_end(
     client: BatchClient, make_pool: Any, eventually: Eventually
 ) -> None:
     mark = "$AZ_BATCH_NODE_SHARED_DIR/prepared"
-    _create_job(
+    create_job(
         client,
         make_pool(),
         job_preparation_task=models.BatchJobPreparationTask(command_line=f"/bin/sh -c 'mkdir {mark}'"),
@@ -44,7 +45,7 @@ def test_tasks_do_not_run_where_the_preparation_of_their_job_failed(
     task = models.BatchJobPreparationTask(
         command_line="/bin/false", constraints=models.BatchTaskConstraints(max_task_retry_count=1)
     )
-    _create_job(client, make_pool(), job_preparation_task=task)
+    create_job(client, make_pool(), job_preparation_task=task)
     _add(client, "one", "true")
 
     def failed() -> list[Any]:
@@ -62,14 +63,14 @@ def test_tasks_run_after_a_failed_preparation_that_they_need_not_wait_for(
     client: BatchClient, make_pool: Any, eventually: Eventually
 ) -> None:
     task = models.BatchJobPreparationTask(command_line="/bin/false", wait_for_success=False)
-    _create_job(client, make_pool(), job_preparation_task=task)
+    create_job(client, make_pool(), job_preparation_task=task)
     _add(client, "one", "true")
 
     eventually(lambda: client.get_task("work", "one").state, lambda state: state == "completed")
 
 
 def test_a_job_without_such_tasks_has_no_status_of_them(client: BatchClient, make_pool: Any) -> None:
-    _create_job(client, make_pool(dedicated=0))
+    create_job(client, make_pool(dedicated=0))
 
     with pytest.raises(HttpResponseError) as refusal:
         list(client.list_job_preparation_and_release_task_status("work"))
@@ -80,7 +81,7 @@ def test_a_job_without_such_tasks_has_no_status_of_them(client: BatchClient, mak
 
 def test_a_release_task_without_a_preparation_task_is_refused(client: BatchClient, make_pool: Any) -> None:
     with pytest.raises(HttpResponseError) as refusal:
-        _create_job(
+        create_job(
             client, make_pool(dedicated=0), job_release_task=models.BatchJobReleaseTask(command_line="true")
         )
 
@@ -91,7 +92,7 @@ def test_a_job_ends_with_its_manager_task(
     client: BatchClient, make_pool: Any, eventually: Eventually
 ) -> None:
     manager = models.BatchJobManagerTask(id="manager", command_line="true")
-    _create_job(client, make_pool(), job_manager_task=manager)
+    create_job(client, make_pool(), job_manager_task=manager)
 
     job = eventually(lambda: client.get_job("work"), lambda found: found.state == "completed")
 
@@ -105,7 +106,7 @@ def test_every_task_of_a_job_has_the_directory_of_the_preparation_task_in_its_en
 ) -> None:
     left = "/bin/sh -c 'test -z $AZ_BATCH_JOB_PREP_DIR && echo ready > mark'"
     found = "/bin/sh -c 'cat $AZ_BATCH_JOB_PREP_WORKING_DIR/mark $AZ_BATCH_JOB_PREP_DIR/wd/mark'"
-    _create_job(
+    create_job(
         client,
         make_pool(),
         job_preparation_task=models.BatchJobPreparationTask(command_line=left),
@@ -136,7 +137,7 @@ def test_a_node_that_was_rebooted_is_prepared_again_if_the_job_says_so(
     preparation = models.BatchJobPreparationTask(
         command_line=count, rerun_on_node_reboot_after_success=is_rerun
     )
-    _create_job(client, make_pool(), job_preparation_task=preparation)
+    create_job(client, make_pool(), job_preparation_task=preparation)
     _add(client, "before", "true")
     task = eventually(lambda: client.get_task("work", "before"), lambda t: t.state == "completed")
     batch_emulator.control.set_node("linux", task.node_info.node_id, "rebooting")
@@ -157,7 +158,7 @@ def test_a_node_that_was_rebooted_is_prepared_again_if_the_job_says_so(
 def test_a_task_does_not_have_the_id_of_the(
     client: BatchClient, make_pool: Any, task_id: str, code: str
 ) -> None:
-    _create_job(
+    create_job(
         client,
         make_pool(dedicated=0),
         job_preparation_task=models.BatchJobPreparationTask(command_line="true"),
@@ -168,11 +169,6 @@ def test_a_task_does_not_have_the_id_of_the(
         _add(client, task_id, "true")
 
     assert (refusal.value.status_code, refusal.value.error.code) == (409, code)
-
-
-def _create_job(client: BatchClient, pool_id: str, **options: Any) -> None:
-    pool = models.BatchPoolInfo(pool_id=pool_id)
-    client.create_job(models.BatchJobCreateOptions(id="work", pool_info=pool, **options))
 
 
 def _add(client: BatchClient, task_id: str, command: str) -> None:

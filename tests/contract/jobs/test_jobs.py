@@ -5,11 +5,10 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-import pytest
 from azure.batch import BatchClient, models
-from azure.core.exceptions import HttpResponseError
 
 from airflow_provider_batchlinux.emulator import RunningEmulator
+from tests.contract.requests import create_job, new_task, refusal_of
 
 
 def test_a_task_that_exits_with_0_succeeds(client: BatchClient, run_task: Any) -> None:
@@ -52,8 +51,8 @@ def test_a_task_over_its_wall_clock_limit_is_ended(run_task: Any) -> None:
 
 def test_tasks_see_the_settings_of_their_job(client: BatchClient, make_pool: Any, eventually: Any) -> None:
     settings = [models.EnvironmentSetting(name="COLOUR", value="blue")]
-    _create_job(client, make_pool(), common_environment_settings=settings)
-    client.create_task("work", _task("one", "/bin/sh -c 'test $COLOUR = blue'"))
+    create_job(client, make_pool(), common_environment_settings=settings)
+    client.create_task("work", new_task("one", "/bin/sh -c 'test $COLOUR = blue'"))
 
     task = eventually(lambda: client.get_task("work", "one"), lambda t: t.state == "completed")
     assert task.execution_info.exit_code == 0
@@ -62,9 +61,9 @@ def test_tasks_see_the_settings_of_their_job(client: BatchClient, make_pool: Any
 def test_a_node_runs_as_many_tasks_as_it_has_slots(
     client: BatchClient, make_pool: Any, eventually: Any
 ) -> None:
-    _create_job(client, make_pool(task_slots_per_node=2))
+    create_job(client, make_pool(task_slots_per_node=2))
     for name in ("a", "b", "c"):
-        client.create_task("work", _task(name, "/bin/sleep 1000"))
+        client.create_task("work", new_task(name, "/bin/sleep 1000"))
 
     counts = eventually(lambda: client.get_job_task_counts("work"), lambda c: c.task_counts.running == 2)
     (node,) = client.list_nodes("linux")
@@ -76,9 +75,9 @@ def test_a_node_runs_as_many_tasks_as_it_has_slots(
 def test_tasks_that_follow_each_other_take_turns_over_the_nodes(
     client: BatchClient, make_pool: Any, eventually: Any
 ) -> None:
-    _create_job(client, make_pool(dedicated=3))
+    create_job(client, make_pool(dedicated=3))
     for name in ("a", "b", "c"):
-        client.create_task("work", _task(name, "/bin/true"))
+        client.create_task("work", new_task(name, "/bin/true"))
         eventually(lambda task_id=name: client.get_task("work", task_id), lambda t: t.state == "completed")
 
     assert len({task.node_info.node_id for task in client.list_tasks("work")}) == 3
@@ -87,8 +86,8 @@ def test_tasks_that_follow_each_other_take_turns_over_the_nodes(
 def test_a_terminated_task_is_completed_and_its_node_idle(
     client: BatchClient, make_pool: Any, eventually: Any
 ) -> None:
-    _create_job(client, make_pool())
-    client.create_task("work", _task("one", "/bin/sleep 1000"))
+    create_job(client, make_pool())
+    client.create_task("work", new_task("one", "/bin/sleep 1000"))
     eventually(lambda: client.get_task("work", "one").state, lambda state: state == "running")
 
     client.terminate_task("work", "one")
@@ -99,7 +98,7 @@ def test_a_terminated_task_is_completed_and_its_node_idle(
     assert task.execution_info.failure_info.details is None
     assert task.execution_info.end_time == task.state_transition_time == task.last_modified
     assert next(iter(client.list_nodes("linux"))).state == "idle"
-    assert _refusal(lambda: client.terminate_task("work", "one")) == (409, "TaskCompleted")
+    assert refusal_of(lambda: client.terminate_task("work", "one")) == (409, "TaskCompleted")
 
 
 def test_a_reactivated_task_runs_again(client: BatchClient, run_task: Any, eventually: Any) -> None:
@@ -114,8 +113,8 @@ def test_a_reactivated_task_runs_again(client: BatchClient, run_task: Any, event
 def test_tasks_of_a_lost_node_wait_for_another_one(
     client: BatchClient, batch_emulator: RunningEmulator, make_pool: Any, eventually: Any
 ) -> None:
-    _create_job(client, make_pool())
-    client.create_task("work", _task("one", "/bin/sleep 1000"))
+    create_job(client, make_pool())
+    client.create_task("work", new_task("one", "/bin/sleep 1000"))
     task = eventually(lambda: client.get_task("work", "one"), lambda t: t.state == "running")
 
     batch_emulator.control.set_node("linux", task.node_info.node_id, "preempted")
@@ -126,8 +125,8 @@ def test_tasks_of_a_lost_node_wait_for_another_one(
 
 
 def test_a_collection_tells_which_tasks_were_added(client: BatchClient, make_pool: Any) -> None:
-    _create_job(client, make_pool(dedicated=0))
-    tasks = [_task("one", "true"), _task("two", "true"), _task("ONE", "true")]
+    create_job(client, make_pool(dedicated=0))
+    tasks = [new_task("one", "true"), new_task("two", "true"), new_task("ONE", "true")]
 
     answer = client.create_task_collection("work", models.BatchTaskGroup(task_values=tasks))
 
@@ -137,16 +136,16 @@ def test_a_collection_tells_which_tasks_were_added(client: BatchClient, make_poo
 
 
 def test_a_task_of_one_instance_has_no_subtasks(client: BatchClient, make_pool: Any) -> None:
-    _create_job(client, make_pool(dedicated=0))
-    client.create_task("work", _task("one", "true"))
+    create_job(client, make_pool(dedicated=0))
+    client.create_task("work", new_task("one", "true"))
 
     assert list(client.list_subtasks("work", "one")) == []
 
 
 def test_tasks_are_filtered(client: BatchClient, make_pool: Any) -> None:
-    _create_job(client, make_pool(dedicated=0))
+    create_job(client, make_pool(dedicated=0))
     for name in ("one", "two", "three"):
-        client.create_task("work", _task(name, "true"))
+        client.create_task("work", new_task(name, "true"))
 
     found = client.list_tasks("work", filter="startswith(id,'t') and state eq 'active'")
 
@@ -162,7 +161,7 @@ def test_a_job_ends_with_its_last_task_if_it_is_to(
     job = eventually(lambda: client.get_job("job"), lambda found: found.state == "completed")
 
     assert job.execution_info.termination_reason == "AllTasksCompleted"
-    assert _refusal(lambda: client.create_task("job", _task("late", "true"))) == (
+    assert refusal_of(lambda: client.create_task("job", new_task("late", "true"))) == (
         409,
         "JobCompleted",
     )
@@ -171,8 +170,8 @@ def test_a_job_ends_with_its_last_task_if_it_is_to(
 def test_a_job_waits_for_its_last_task_before_it_ends(
     client: BatchClient, make_pool: Any, eventually: Any
 ) -> None:
-    _create_job(client, make_pool())
-    client.create_task("work", _task("one", "/bin/sleep 1000"))
+    create_job(client, make_pool())
+    client.create_task("work", new_task("one", "/bin/sleep 1000"))
     client.update_job("work", models.BatchJobUpdateOptions(all_tasks_complete_mode="terminatejob"))
     assert client.get_job("work").state == "active"
 
@@ -184,9 +183,9 @@ def test_a_job_waits_for_its_last_task_before_it_ends(
 def test_a_terminated_job_ends_its_running_tasks_only(
     client: BatchClient, make_pool: Any, eventually: Any
 ) -> None:
-    _create_job(client, make_pool())
+    create_job(client, make_pool())
     for name in ("runs", "waits"):
-        client.create_task("work", _task(name, "/bin/sleep 1000"))
+        client.create_task("work", new_task(name, "/bin/sleep 1000"))
     eventually(lambda: client.get_task("work", "runs").state, lambda state: state == "running")
 
     client.begin_terminate_job("work", {"terminateReason": "enough"}, polling_interval=0).result()
@@ -201,30 +200,15 @@ def test_a_deleted_job_is_gone_with_its_tasks(client: BatchClient, run_task: Any
 
     client.begin_delete_job("job", polling_interval=0).result()
 
-    assert _refusal(lambda: client.get_job("job")) == (404, "JobNotFound")
-    assert _refusal(lambda: client.get_task("job", "task")) == (404, "JobNotFound")
+    assert refusal_of(lambda: client.get_job("job")) == (404, "JobNotFound")
+    assert refusal_of(lambda: client.get_task("job", "task")) == (404, "JobNotFound")
 
 
 def test_jobs_over_quota_are_refused(
     client: BatchClient, batch_emulator: RunningEmulator, make_pool: Any
 ) -> None:
     batch_emulator.control.set_quota(active_jobs=1)
-    _create_job(client, make_pool())
+    create_job(client, make_pool())
 
-    refusal = _refusal(lambda: _create_job(client, "linux", job_id="other"))
+    refusal = refusal_of(lambda: create_job(client, "linux", job_id="other"))
     assert refusal == (409, "ActiveJobAndScheduleQuotaReached")
-
-
-def _create_job(client: BatchClient, pool_id: str, job_id: str = "work", **options: Any) -> None:
-    pool = models.BatchPoolInfo(pool_id=pool_id)
-    client.create_job(models.BatchJobCreateOptions(id=job_id, pool_info=pool, **options))
-
-
-def _task(task_id: str, command: str) -> models.BatchTaskCreateOptions:
-    return models.BatchTaskCreateOptions(id=task_id, command_line=command)
-
-
-def _refusal(call: Any) -> tuple[int | None, str | None]:
-    with pytest.raises(HttpResponseError) as refusal:
-        call()
-    return refusal.value.status_code, refusal.value.error.code
